@@ -1,0 +1,133 @@
+//! Who asks, and what they may do.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Refusal, TenantId};
+
+/// What a person or machine is within its tenant. Permissions hang on roles, in the domains' [`Grant`] tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// May do everything within the tenant.
+    Admin,
+    /// Runs a team: reads and writes, reassigns, imports.
+    Manager,
+    /// Does the daily work.
+    Member,
+    /// Reads the read models.
+    Viewer,
+    /// Reads everything, history included; writes nothing.
+    Auditor,
+}
+
+impl Role {
+    /// All roles, in the order in which tables show them.
+    pub const ALL: [Self; 5] = [Self::Admin, Self::Manager, Self::Member, Self::Viewer, Self::Auditor];
+
+    /// The role's name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Manager => "manager",
+            Self::Member => "member",
+            Self::Viewer => "viewer",
+            Self::Auditor => "auditor",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| format!("unknown role {text:?}; allowed: {}", Self::ALL.map(Self::as_str).join(", ")))
+    }
+}
+
+/// One line of the permission table: `service:resource:action`, who has it, and what it lets them do.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Grant {
+    /// For example `crm:lead:write`.
+    pub permission: &'static str,
+    /// The roles that have it.
+    pub roles: &'static [Role],
+    /// What it allows, for people.
+    pub meaning: &'static str,
+}
+
+/// An authenticated caller: the only thing from which commands and queries learn their tenant.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    tenant: TenantId,
+    subject: Arc<str>,
+    roles: Arc<[Role]>,
+    permissions: Arc<BTreeSet<&'static str>>,
+}
+
+impl Caller {
+    /// A caller whose token was verified: `grants` is the whole permission table, of which their roles select a part.
+    pub fn new<'a>(
+        tenant: TenantId,
+        subject: impl Into<Arc<str>>,
+        roles: &[Role],
+        grants: impl IntoIterator<Item = &'a Grant>,
+    ) -> Self {
+        let permissions = grants
+            .into_iter()
+            .filter(|grant| grant.roles.iter().any(|role| roles.contains(role)))
+            .map(|grant| grant.permission)
+            .collect();
+        Self { tenant, subject: subject.into(), roles: roles.into(), permissions: Arc::new(permissions) }
+    }
+
+    /// The tenant in whose name the caller acts.
+    pub const fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// The token's subject: a user or a machine.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The caller's roles.
+    pub fn roles(&self) -> &[Role] {
+        &self.roles
+    }
+
+    /// The permissions that the caller's roles give.
+    pub fn permissions(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.permissions.iter().copied()
+    }
+
+    /// Whether the caller has a permission.
+    pub fn may(&self, permission: &str) -> bool {
+        self.permissions.contains(permission)
+    }
+
+    /// Refuses unless the caller has `permission`.
+    pub fn require(&self, permission: &'static str) -> Result<(), Refusal> {
+        if self.may(permission) {
+            return Ok(());
+        }
+        Err(Refusal::forbidden(
+            "permission_missing",
+            format!("this needs the permission {permission}, which none of the caller's roles gives"),
+        )
+        .with("permission", permission))
+    }
+}

@@ -1,0 +1,164 @@
+//! Checking what came from outside: all that is wrong is said at once, each with a JSON pointer.
+
+use crate::{FieldError, Refusal};
+
+/// Collects what is wrong with a body while its values are taken over.
+///
+/// ```
+/// let mut checks = kernel::Checks::default();
+/// let name = checks.line("/name", "Ada\u{0}", 1..=200);
+/// let refusal = checks.finish().unwrap_err();
+/// assert_eq!(refusal.errors()[0].pointer, "/name");
+/// # let _ = name;
+/// ```
+#[derive(Debug, Default)]
+pub struct Checks {
+    errors: Vec<FieldError>,
+}
+
+impl Checks {
+    /// Notes an error.
+    pub fn refuse(&mut self, pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) {
+        self.errors.push(FieldError { pointer: pointer.into(), code, detail: detail.into() });
+    }
+
+    /// One line of text: trimmed; no control characters; its length in characters within `length`.
+    pub fn line(&mut self, pointer: &str, text: &str, length: std::ops::RangeInclusive<usize>) -> String {
+        self.text_without(pointer, text, length, |c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+    }
+
+    /// Text of several lines: as [`line`](Self::line), but line breaks and tabs may stand in it.
+    pub fn paragraph(&mut self, pointer: &str, text: &str, length: std::ops::RangeInclusive<usize>) -> String {
+        self.text_without(pointer, text, length, |c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+    }
+
+    fn text_without(
+        &mut self,
+        pointer: &str,
+        text: &str,
+        length: std::ops::RangeInclusive<usize>,
+        refused: impl Fn(char) -> bool,
+    ) -> String {
+        let text = text.trim();
+        let count = text.chars().count();
+        if let Some(found) = text.chars().find(|c| refused(*c)) {
+            self.refuse(
+                pointer,
+                "control_character",
+                format!("the character U+{:04X} is not allowed here", found as u32),
+            );
+        } else if count < *length.start() && count == 0 {
+            self.refuse(pointer, "empty", "this can't be empty");
+        } else if !length.contains(&count) {
+            self.refuse(
+                pointer,
+                "length",
+                format!("{count} characters; allowed are {} to {}", length.start(), length.end()),
+            );
+        }
+        text.to_owned()
+    }
+
+    /// An e-mail address as people have them: `local@domain`, at most 254 characters (RFC 5321), no spaces, no comments,
+    /// no quoted local parts. Lower-cased.
+    pub fn email(&mut self, pointer: &str, text: &str) -> String {
+        let text = text.trim();
+        if !is_email(text) {
+            self.refuse(pointer, "email", "not an e-mail address like ada@example.com");
+        }
+        text.to_lowercase()
+    }
+
+    /// A telephone number in international form, E.164: `+` and 7 to 15 digits. Spaces, hyphens, dots and brackets are
+    /// dropped.
+    pub fn phone(&mut self, pointer: &str, text: &str) -> String {
+        let kept: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')')).collect();
+        let digits = kept.strip_prefix('+').unwrap_or_default();
+        let allowed =
+            (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
+        if !allowed {
+            self.refuse(pointer, "phone", "not a telephone number in international form (E.164), like +4930123456");
+        }
+        kept
+    }
+
+    /// Takes over what another check said, as an error at `pointer`.
+    pub fn take<T>(
+        &mut self,
+        pointer: &str,
+        code: &'static str,
+        result: Result<T, impl std::fmt::Display>,
+    ) -> Option<T> {
+        result.map_err(|error| self.refuse(pointer, code, error.to_string())).ok()
+    }
+
+    /// Whether nothing is wrong so far.
+    pub fn ok(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// The errors so far, taken out.
+    pub fn into_errors(self) -> Vec<FieldError> {
+        self.errors
+    }
+
+    /// A refusal if anything is wrong.
+    pub fn finish(self) -> Result<(), Refusal> {
+        if self.errors.is_empty() { Ok(()) } else { Err(Refusal::fields(self.errors)) }
+    }
+}
+
+fn is_email(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let atom = |c: char| !c.is_control() && !c.is_whitespace() && !"\"(),:;<>@[\\]".contains(c);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c == '-' || c.is_alphanumeric())
+    };
+    text.len() <= 254
+        && (1..=64).contains(&local.len())
+        && local.chars().all(atom)
+        && !local.starts_with('.')
+        && !local.ends_with('.')
+        && !local.contains("..")
+        && domain.contains('.')
+        && domain.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_is_said_with_its_pointer() {
+        let mut checks = Checks::default();
+        checks.line("/name", "", 1..=10);
+        checks.line("/company", "a\u{7}b", 1..=10);
+        checks.line("/title", &"x".repeat(11), 1..=10);
+        checks.email("/email", "not one");
+        checks.phone("/phone", "030 123");
+        let refusal = checks.finish().unwrap_err();
+        let codes: Vec<_> = refusal.errors().iter().map(|e| (e.pointer.as_str(), e.code)).collect();
+        assert_eq!(
+            codes,
+            [
+                ("/name", "empty"),
+                ("/company", "control_character"),
+                ("/title", "length"),
+                ("/email", "email"),
+                ("/phone", "phone")
+            ]
+        );
+    }
+
+    #[test]
+    fn what_people_write_is_taken() {
+        let mut checks = Checks::default();
+        assert_eq!(checks.line("/name", "  Žofie Nováková ", 1..=200), "Žofie Nováková");
+        assert_eq!(checks.email("/email", "Ada.L+crm@Example.co.uk"), "ada.l+crm@example.co.uk");
+        assert_eq!(checks.phone("/phone", "+49 (30) 123-456"), "+4930123456");
+        assert!(checks.finish().is_ok());
+    }
+}

@@ -1,0 +1,50 @@
+//! What every layer of Inopsio speaks of: tenants, callers, events, time, money, refusals. No I/O, no async runtime.
+//!
+//! A caller ([`Caller`]) asks an aggregate ([`Aggregate`]) for something; it decides on events ([`events!`]) which the log
+//! records ([`RecordedEvent`]) with who, why and when ([`EventMetadata`]); what is not done is refused ([`Refusal`]) with a
+//! stable code. Time and identifiers are injected ([`Clock`], [`IdSource`]); clippy.toml bans the ambient ones.
+//!
+//! To add something here, ask first whether two layers need it: what one layer needs lives there.
+
+#![deny(missing_docs)]
+
+// The macros name this crate `::kernel`, here as everywhere.
+extern crate self as kernel;
+
+pub mod aggregate;
+mod caller;
+mod checks;
+mod clock;
+pub mod event;
+mod id;
+mod leaf;
+mod metadata;
+mod money;
+mod personal;
+mod recorded;
+mod refusal;
+mod tenant;
+
+pub use aggregate::Aggregate;
+pub use caller::{Caller, Grant, Role};
+pub use checks::Checks;
+pub use clock::{Clock, IdSource, ManualClock, SystemClock, SystemIds, to_micros};
+pub use event::{DecodeError, Event, EventType};
+pub use leaf::{Leaf, LeafHash};
+pub use metadata::EventMetadata;
+pub use money::{Currency, Money};
+pub use personal::Personal;
+pub use recorded::{Position, RecordedEvent};
+pub use refusal::{FieldError, Kind, Refusal};
+pub use tenant::TenantId;
+
+/// What the macros expand to; not for use by hand.
+#[doc(hidden)]
+pub mod reexport {
+    pub use cqrs_es::event_sink::EventSink;
+    pub use cqrs_es::{Aggregate as CqrsAggregate, DomainEvent};
+    pub use schemars::{self, JsonSchema};
+    pub use serde::{self, Deserialize, Serialize};
+    pub use serde_json::{Error as JsonError, from_slice};
+    pub use uuid::{Error as UuidError, Uuid};
+}

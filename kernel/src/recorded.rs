@@ -1,0 +1,97 @@
+//! An event as the log has it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{DecodeError, Event, TenantId};
+
+/// Where an event stands in its service's log: dense, from 1, in commit order; and its sequence in the JetStream stream.
+/// 0 means "before the first event".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// Before the first event.
+    pub const START: Self = Self(0);
+
+    /// The position after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// As Postgres keeps it.
+    pub const fn as_i64(self) -> i64 {
+        self.0.cast_signed()
+    }
+
+    /// From a Postgres `bigint`; the log has no negative ones.
+    pub const fn from_i64(value: i64) -> Self {
+        Self(value.cast_unsigned())
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Position {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// One event of the log, with the bytes of payload and metadata exactly as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedEvent {
+    /// The tenant whose history it belongs to.
+    pub tenant: TenantId,
+    /// Its place in the service's log.
+    pub position: Position,
+    /// Its own id (UUIDv7); the `ce-id` on the bus.
+    pub event_id: Uuid,
+    /// `service.aggregate`, for example `crm.lead`.
+    pub aggregate_type: String,
+    /// The aggregate's id.
+    pub aggregate_id: String,
+    /// Its number within the aggregate's stream, from 1: the aggregate's version after it.
+    pub sequence: u64,
+    /// Wire name, for example `crm.lead.qualified`.
+    pub event_type: String,
+    /// Version of the payload's form, from 1.
+    pub event_version: u32,
+    /// JSON as stored.
+    pub payload: Bytes,
+    /// JSON as stored: an [`EventMetadata`](crate::EventMetadata).
+    pub metadata: Bytes,
+    /// When it happened in the caller's world.
+    pub occurred_at: DateTime<Utc>,
+    /// When the log took it.
+    pub recorded_at: DateTime<Utc>,
+}
+
+impl RecordedEvent {
+    /// Decodes the payload as an event of `E`'s aggregate.
+    pub fn decode<E: Event>(&self) -> Result<E, DecodeError> {
+        E::decode(&self.event_type, self.event_version, &self.payload)
+    }
+
+    /// Decodes the metadata.
+    pub fn decode_metadata(&self) -> Result<crate::EventMetadata, DecodeError> {
+        serde_json::from_slice(&self.metadata).map_err(|error| DecodeError::Payload {
+            event_type: self.event_type.clone(),
+            version: self.event_version,
+            reason: format!("its metadata: {error}"),
+        })
+    }
+}

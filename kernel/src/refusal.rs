@@ -1,0 +1,158 @@
+//! The error taxonomy: every refusal has a kind, a stable code, and a sentence that says what was wrong and what is allowed.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// What sort of refusal it is. The gateway maps each kind to one HTTP status (`api/face/src/problem.rs`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The request can't be read, or a value in it is not allowed (400).
+    Invalid,
+    /// No valid token (401).
+    Unauthenticated,
+    /// The caller may not do this (403).
+    Forbidden,
+    /// Unknown, or another tenant's: the two are not told apart (404).
+    NotFound,
+    /// The state of things does not allow it now (409).
+    Conflict,
+    /// `If-Match` names a version that is not the current one (412).
+    PreconditionFailed,
+    /// The body or a part of it is too large (413).
+    TooLarge,
+    /// The content type is not one that is read here (415).
+    UnsupportedMedia,
+    /// Well-formed, yet against a rule: an idempotency key used for another request (422).
+    Unprocessable,
+    /// Too many requests (429).
+    RateLimited,
+    /// Our fault; the log says more (500).
+    Internal,
+    /// A part that is needed does not answer (503).
+    Unavailable,
+    /// It took longer than allowed (504).
+    Timeout,
+}
+
+/// One thing that is wrong with a request's body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// JSON pointer (RFC 6901) to the value, `""` for the whole body.
+    pub pointer: String,
+    /// Stable code, for programs.
+    pub code: &'static str,
+    /// What was wrong and what is allowed, for people.
+    pub detail: String,
+}
+
+/// A request that is not carried out: nothing was written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal(Box<Inner>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Inner {
+    kind: Kind,
+    code: &'static str,
+    detail: String,
+    errors: Vec<FieldError>,
+    extra: Map<String, Value>,
+}
+
+macro_rules! constructors {
+    ($($(#[$doc:meta])* $name:ident => $kind:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        pub fn $name(code: &'static str, detail: impl Into<String>) -> Self {
+            Self::new(Kind::$kind, code, detail)
+        }
+    )+};
+}
+
+impl Refusal {
+    /// A refusal of any kind.
+    pub fn new(kind: Kind, code: &'static str, detail: impl Into<String>) -> Self {
+        Self(Box::new(Inner { kind, code, detail: detail.into(), errors: Vec::new(), extra: Map::new() }))
+    }
+
+    constructors! {
+        /// The request or a value in it is not allowed.
+        invalid => Invalid,
+        /// No valid token.
+        unauthenticated => Unauthenticated,
+        /// The caller may not do this.
+        forbidden => Forbidden,
+        /// Unknown, or another tenant's.
+        not_found => NotFound,
+        /// The state of things does not allow it now.
+        conflict => Conflict,
+        /// The version named is not the current one.
+        precondition_failed => PreconditionFailed,
+        /// Too large.
+        too_large => TooLarge,
+        /// A content type that is not read here.
+        unsupported_media => UnsupportedMedia,
+        /// Well-formed, yet against a rule.
+        unprocessable => Unprocessable,
+        /// Too many requests.
+        rate_limited => RateLimited,
+        /// Our fault.
+        internal => Internal,
+        /// A part that is needed does not answer.
+        unavailable => Unavailable,
+        /// It took longer than allowed.
+        timeout => Timeout,
+    }
+
+    /// A request whose body has these errors.
+    pub fn fields(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [one] => format!("{}: {}", if one.pointer.is_empty() { "body" } else { &one.pointer }, one.detail),
+            many => format!("{} values of the body are not allowed; see errors", many.len()),
+        };
+        let mut refusal = Self::invalid("validation_failed", detail);
+        refusal.0.errors = errors;
+        refusal
+    }
+
+    /// Adds a member to the problem document, for programs (RFC 9457 section 3.2).
+    #[must_use]
+    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.0.extra.insert(member.to_owned(), value.into());
+        self
+    }
+
+    /// The sort of refusal.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.0.code
+    }
+
+    /// What was wrong and what is allowed.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// The errors of single values.
+    pub fn errors(&self) -> &[FieldError] {
+        &self.0.errors
+    }
+
+    /// Further members of the problem document.
+    pub fn extra(&self) -> &Map<String, Value> {
+        &self.0.extra
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.0.detail, self.0.code)
+    }
+}
+
+impl std::error::Error for Refusal {}
