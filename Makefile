@@ -1,0 +1,48 @@
+# Everything goes through here: `make help` lists it. Each target sets up what it needs first (scripts/setup).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+export PATH := $(HOME)/.cargo/bin:$(CURDIR)/.inopsio/tools/bin:$(PATH)
+export INOPSIO_NATS_SERVER ?= $(CURDIR)/.inopsio/tools/nats-server
+
+# A service of its own (make dev SERVICE=crm); more arguments for the command (make demo ARGS="--leads 500").
+SERVICE ?=
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup dev test lint fmt demo bench db-setup schemas
+
+help: ## Lists the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: ## Installs what is missing to build and run: Rust, Postgres, nats-server
+	@scripts/setup
+
+dev: setup ## Runs everything on this machine, with a private Postgres and nats-server (SERVICE=crm: one service)
+	@exec cargo run --bin inopsio -- dev $(if $(SERVICE),--service $(SERVICE)) $(ARGS)
+
+test: ## Runs every test against real servers (ARGS="-E 'package(kernel)'" selects some)
+	@scripts/setup test
+	@scripts/with-postgres cargo nextest run --workspace $(ARGS)
+	@cargo test --workspace --doc --quiet
+
+lint: setup ## What CI checks besides the tests: format, clippy, layers, contracts
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@cargo test --package layering --quiet
+	@cargo run --quiet --bin inopsio -- schemas --check
+
+fmt: ## Formats the code
+	@cargo fmt --all
+
+demo: setup ## Fills tenant `demo` through the REST API with 18 months of history and answers five questions
+	@exec cargo run --release --bin inopsio -- demo $(ARGS)
+
+bench: setup ## Measures us and the stock peer in one run; writes bench/results/latest.json
+	@exec cargo run --release --bin inopsio -- bench $(ARGS)
+
+db-setup: setup ## Prepares the databases of the configured Postgres, or of the private one
+	@exec cargo run --bin inopsio -- migrate $(ARGS)
+
+schemas: setup ## Writes the contracts in schemas/ anew
+	@exec cargo run --bin inopsio -- schemas $(ARGS)
