@@ -23,6 +23,7 @@ mod money;
 mod personal;
 mod recorded;
 mod refusal;
+mod service;
 mod tenant;
 
 pub use aggregate::Aggregate;
@@ -36,6 +37,7 @@ pub use money::{Currency, Money};
 pub use personal::Personal;
 pub use recorded::{Position, RecordedEvent};
 pub use refusal::{FieldError, Kind, Refusal};
+pub use service::Service;
 pub use tenant::TenantId;
 
 /// What the macros expand to; not for use by hand.
