@@ -1,0 +1,130 @@
+//! Where a service's database is, and as whom it is used.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kernel::Service;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
+
+/// A password: never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The secret itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A service's database. Copies are cheap enough to pass around.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// Host name or address of the server.
+    pub host: String,
+    /// Port of the server.
+    pub port: u16,
+    /// Directory of the server's unix socket, used instead of `host` when given.
+    pub socket: Option<PathBuf>,
+    /// Name of the database, `inopsio_<service>` unless configured otherwise.
+    pub name: String,
+    /// Whose database it is.
+    pub service: Service,
+    /// The password of all the service's roles.
+    pub password: Secret,
+    /// Whether and how TLS is used.
+    pub ssl_mode: PgSslMode,
+}
+
+/// As whom a program connects; each may do only what its name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Calls `log.append` and looks up commands; reads no table.
+    Append,
+    /// Selects what belongs to the tenant of `app.tenant_id`.
+    Read,
+    /// Selects all tenants' events: relay and projector.
+    Follow,
+    /// Writes the read models of the tenants of `app.tenant_ids`.
+    Project,
+}
+
+impl Role {
+    /// All roles that log in.
+    pub const ALL: [Self; 4] = [Self::Append, Self::Read, Self::Follow, Self::Project];
+
+    /// The last part of the role's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Read => "read",
+            Self::Follow => "follow",
+            Self::Project => "project",
+        }
+    }
+
+    /// The role's name in Postgres, for example `inopsio_crm_read`.
+    pub fn name(self, service: Service) -> String {
+        format!("inopsio_{service}_{}", self.as_str())
+    }
+}
+
+impl Database {
+    /// A service's database under its usual name, on a server of this machine.
+    pub fn local(service: Service, port: u16, password: Secret) -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port,
+            socket: None,
+            name: format!("inopsio_{service}"),
+            service,
+            password,
+            ssl_mode: PgSslMode::Prefer,
+        }
+    }
+
+    /// The role that owns everything in the database and cannot log in.
+    pub fn owner(&self) -> String {
+        format!("inopsio_{}_owner", self.service)
+    }
+
+    /// How to connect in a role.
+    pub fn options(&self, role: Role) -> PgConnectOptions {
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(&self.host)
+            .port(self.port)
+            .database(&self.name)
+            .username(&role.name(self.service))
+            .password(self.password.reveal())
+            .ssl_mode(self.ssl_mode)
+            .application_name(&format!("inopsio {} {}", self.service, role.as_str()))
+            // Statements here are short and known; compiling them costs more than it gives.
+            .options([("jit", "off")]);
+        match &self.socket {
+            Some(socket) => options.socket(socket),
+            None => options,
+        }
+    }
+
+    /// A pool that connects when it is first used. Connections are not pinged before each use: a broken one shows itself.
+    pub fn pool(&self, role: Role, max: u32) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(max)
+            .min_connections(0)
+            .acquire_timeout(Duration::from_secs(10))
+            .test_before_acquire(false)
+            .connect_lazy_with(self.options(role))
+    }
+}

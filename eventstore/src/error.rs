@@ -1,0 +1,38 @@
+//! What can go wrong when the log is read, opened or migrated.
+
+use crate::append;
+
+/// A log that can't be read, opened or migrated.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database does not answer, or not in time.
+    #[error("the log is not available: {0}")]
+    Unavailable(String),
+    /// A migration that was applied before is not the one in this program.
+    #[error("migration {name} was changed after it was applied; restore the released file and add a new one")]
+    MigrationChanged {
+        /// The migration's file name.
+        name: String,
+    },
+    /// The database was migrated by a newer program.
+    #[error("the database has migration {name}, which this program does not know; use the newer program")]
+    MigrationUnknown {
+        /// The migration's file name.
+        name: String,
+    },
+    /// What stands in the log is not what this program can hold.
+    #[error("a row of the log can't be read: {0}")]
+    Corrupt(String),
+    /// Postgres refused.
+    #[error(transparent)]
+    Storage(#[from] sqlx::Error),
+}
+
+impl From<append::Error> for Error {
+    fn from(error: append::Error) -> Self {
+        match error {
+            append::Error::Storage(error) => Self::Storage(error),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}

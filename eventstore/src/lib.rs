@@ -1,0 +1,27 @@
+//! The ordered log of a service in its Postgres database.
+//!
+//! An [`Append`] (events of one or several streams, a command id, claims) goes through the group committer (`committer`): what
+//! waits is coalesced into one batch, one round trip, one fsync. Inside the database `log.append` decides each append by
+//! itself (command ids, expected versions, claims) and gives the accepted events dense positions in commit order. Readers
+//! [load](EventStore::load) one stream, [follow](EventStore::read_after) the positions, or [replay](EventStore::replay) a
+//! tenant's history; the [`relay`] puts each event on the bus at the sequence that is its position.
+//!
+//! To add to the schema, add a file to `migrations/` (forward only, never edit one that was released) and a line to
+//! `admin/migrations.rs`. To read in a new way, add a function beside those in `read.rs`.
+
+#![deny(missing_docs)]
+
+pub mod admin;
+pub mod append;
+pub mod database;
+mod error;
+mod replay;
+mod settings;
+mod store;
+
+pub use append::{Append, Appended, Claim, ClaimAct, CommandRecord, NewEvent, StreamAppend};
+pub use database::{Database, Role, Secret};
+pub use error::Error;
+pub use replay::ReplayFilter;
+pub use settings::Settings;
+pub use store::{EventStore, StoredCommand};

@@ -1,0 +1,42 @@
+//! How the event store uses its database.
+
+use std::time::Duration;
+
+/// Limits and sizes of an [`EventStore`](crate::EventStore).
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long an append may take before its caller hears `Unavailable`, the time of reconnecting included.
+    pub append_timeout: Duration,
+    /// How many appends may wait; more are refused at once.
+    pub queue: usize,
+    /// The most appends of a batch.
+    pub batch_appends: usize,
+    /// The most events of a batch. A single append may have more, up to `append_events`.
+    pub batch_events: usize,
+    /// The most bytes of payload, metadata and answers of a batch.
+    pub batch_bytes: usize,
+    /// The most events of one append.
+    pub append_events: usize,
+    /// The most bytes of one event: payload and metadata. Larger content goes to the object store.
+    pub event_bytes: usize,
+    /// Connections for loading streams and replaying.
+    pub read_connections: u32,
+    /// Connections that read all tenants' events by position.
+    pub follow_connections: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            append_timeout: Duration::from_secs(10),
+            queue: 4_096,
+            batch_appends: 256,
+            batch_events: 2_000,
+            batch_bytes: 4 << 20,
+            append_events: 10_000,
+            event_bytes: 256 << 10,
+            read_connections: 4,
+            follow_connections: 4,
+        }
+    }
+}
