@@ -1,0 +1,127 @@
+//! The connection.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use async_nats::ConnectOptions;
+use async_nats::connection::State;
+use async_nats::jetstream::Context;
+use async_nats::jetstream::context::ContextBuilder;
+
+use crate::Error;
+
+/// How many publishes may wait for their confirmation: enough to keep the server busy over the round trip.
+pub(crate) const MAX_IN_FLIGHT: usize = 1_024;
+
+/// Where the bus is and how to get in.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// For example `nats://127.0.0.1:4222`; several servers of one cluster with commas between.
+    pub url: String,
+    /// How to get in.
+    pub credentials: Credentials,
+    /// What the server shows as this connection's name.
+    pub name: String,
+    /// How long one request, publish or confirmation may take.
+    pub timeout: Duration,
+    /// Whether [`Bus::connect`] returns although the server does not answer yet; it then connects in the background.
+    pub connect_later: bool,
+}
+
+impl Settings {
+    /// Settings with a time limit of 5 seconds that insist on a connection at the start.
+    pub fn new(url: impl Into<String>, credentials: Credentials, name: impl Into<String>) -> Self {
+        Self { url: url.into(), credentials, name: name.into(), timeout: Duration::from_secs(5), connect_later: false }
+    }
+}
+
+/// How to get in. Never shown.
+#[derive(Clone, Default)]
+pub enum Credentials {
+    /// The server asks nothing, or the URL says it.
+    #[default]
+    None,
+    /// User and password.
+    Password {
+        /// The user's name.
+        user: String,
+        /// Their password.
+        password: String,
+    },
+    /// A token.
+    Token(String),
+    /// The text of a `.creds` file: a JWT and its nkey.
+    Creds(String),
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Password { .. } => "Password(…)",
+            Self::Token(_) => "Token(…)",
+            Self::Creds(_) => "Creds(…)",
+        })
+    }
+}
+
+/// A connection to the bus that mends itself. Cheap to clone.
+#[derive(Clone)]
+pub struct Bus {
+    pub(crate) client: async_nats::Client,
+    pub(crate) jetstream: Context,
+    pub(crate) timeout: Duration,
+}
+
+impl Bus {
+    /// Connects. Later losses of the connection are mended in the background, for as long as it takes.
+    pub async fn connect(settings: &Settings) -> Result<Self, Error> {
+        let mut options = match &settings.credentials {
+            Credentials::None => ConnectOptions::new(),
+            Credentials::Password { user, password } => {
+                ConnectOptions::with_user_and_password(user.clone(), password.clone())
+            }
+            Credentials::Token(token) => ConnectOptions::with_token(token.clone()),
+            Credentials::Creds(text) => {
+                ConnectOptions::with_credentials(text).map_err(|error| Error::Settings(error.to_string()))?
+            }
+        };
+        options = options
+            .name(&settings.name)
+            .request_timeout(Some(settings.timeout))
+            .connection_timeout(settings.timeout)
+            .ping_interval(Duration::from_secs(10))
+            // A dead server is found again fast, a dead network not stormed.
+            .reconnect_delay_callback(|attempt| Duration::from_millis((attempt as u64 * 50).min(1_000)));
+        if settings.connect_later {
+            options = options.retry_on_initial_connect();
+        }
+        let client = options.connect(&settings.url).await.map_err(|error| match error.kind() {
+            async_nats::ConnectErrorKind::ServerParse => Error::Settings(format!("{}: {error}", settings.url)),
+            _ => Error::Unavailable(format!("{}: {error}", settings.url)),
+        })?;
+        let jetstream = ContextBuilder::new()
+            .timeout(settings.timeout)
+            .ack_timeout(settings.timeout)
+            .max_ack_inflight(MAX_IN_FLIGHT)
+            .build(client.clone());
+        Ok(Self { client, jetstream, timeout: settings.timeout })
+    }
+
+    /// Whether the connection stands at this moment.
+    pub fn connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Asks JetStream whether it is there; how long the answer took.
+    pub async fn ping(&self) -> Result<Duration, Error> {
+        let start = Instant::now();
+        self.jetstream.query_account().await.map_err(|error| Error::Unavailable(error.to_string()))?;
+        Ok(start.elapsed())
+    }
+
+    /// Sends what is still waiting to be sent and ends the connection, for all clones.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.client.drain().await.map_err(|error| Error::Unavailable(error.to_string()))
+    }
+}

@@ -1,0 +1,1 @@
+//! An event as a message: CloudEvents 1.0, binary mode.

@@ -1,0 +1,49 @@
+//! Names on the bus.
+
+use kernel::{RecordedEvent, Service};
+
+/// The stream of a service's events, for example `EVENTS_CRM`.
+pub fn stream(service: Service) -> String {
+    format!("EVENTS_{}", service.name().to_ascii_uppercase())
+}
+
+/// All events of a service: `evt.crm.>`.
+pub fn events(service: Service) -> String {
+    format!("evt.{service}.>")
+}
+
+/// Where the relay of a service is told that there is something to publish: `wake.crm`.
+pub fn wake(service: Service) -> String {
+    format!("wake.{service}")
+}
+
+/// Where an event is published: `evt.<service>.<tenant>.<aggregate>.<event>`, for example `evt.crm.0197….lead.qualified`;
+/// aggregate and event are the last parts of their wire names. An error says which name has no such part.
+pub fn event(service: Service, event: &RecordedEvent) -> Result<String, String> {
+    let aggregate = last_part(&event.aggregate_type)?;
+    let name = last_part(&event.event_type)?;
+    Ok(format!("evt.{service}.{}.{aggregate}.{name}", event.tenant))
+}
+
+/// What stands after the last dot, if a subject can hold it.
+fn last_part(wire: &str) -> Result<&str, String> {
+    let part = wire.rsplit('.').next().unwrap_or_default();
+    if !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
+        return Ok(part);
+    }
+    Err(format!("{wire:?} does not end in a word of letters, digits, _ or -"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_part_of_a_wire_name_makes_the_subject() {
+        assert_eq!(last_part("crm.lead"), Ok("lead"));
+        assert_eq!(last_part("crm.lead.work_started"), Ok("work_started"));
+        for bad in ["", "crm.", "crm.le ad", "crm.*", "crm.>", "crm.é"] {
+            assert!(last_part(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What can be tuned.
+
+use std::time::Duration;
+
+/// How the projector works. The defaults are good for one machine and for many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How many batches of the feed a projection may fall behind before it reads the log instead.
+    pub buffered_batches: usize,
+    /// How many events are read from the log at once, and so applied in one transaction.
+    pub log_batch: u32,
+    /// How often a projection that hears nothing from the feed looks into the log, so that it goes on while the bus is away.
+    pub look: Duration,
+    /// How often an instance that stands by tries to take a projection over.
+    pub stand_by: Duration,
+    /// How long a checkpoint may wait to be stored when nothing else is to be written with it.
+    pub flush: Duration,
+    /// The longest pause between attempts when the database does not do its part.
+    pub max_backoff: Duration,
+    /// How many spans one batch opens for events whose request is traced.
+    pub traced_events: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            buffered_batches: 32,
+            log_batch: 5_000,
+            look: Duration::from_secs(1),
+            stand_by: Duration::from_secs(2),
+            flush: Duration::from_millis(50),
+            max_backoff: Duration::from_secs(5),
+            traced_events: 16,
+        }
+    }
+}
