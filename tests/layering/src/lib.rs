@@ -1,0 +1,64 @@
+//! Who may depend on whom: the drawing of the architecture as a table ([`station`]), checked against what Cargo says
+//! ([`metadata`]).
+//!
+//!     kernel ◀ aggregates/* ◀ commands/* ◀ api/* ◀ api/gateway ◀ cli
+//!     kernel ◀ nats ◀ eventstore ◀ commands/executor, projections/projector, sagas/coordinator
+//!     aggregates/* ◀ projections/* ◀ api/*        aggregates/* + commands/* ◀ sagas
+//!     never: aggregates → I/O · projections → commands · one domain → another domain · anything → api
+//!
+//! A new domain needs nothing here. A new station (a top-level folder) is a variant of [`Station`] and its line in
+//! [`Station::may_use`].
+
+pub mod metadata;
+pub mod station;
+
+use metadata::{Kind, Workspace};
+use station::Station;
+
+/// Third-party crates that do I/O: not within reach of a pure crate.
+const IO: &[&str] =
+    &["async-nats", "axum", "hyper", "juniper", "poem", "postgres-es", "reqwest", "sqlx", "sqlx-core", "tonic"];
+
+/// Also I/O, but `cqrs-es` brings it for its channels: a pure crate may not ask for it by itself.
+const RUNTIME: &str = "tokio";
+
+/// Every arrow that the drawing does not have, with what to do about it.
+pub fn violations(workspace: &Workspace) -> Vec<String> {
+    let mut found = Vec::new();
+    for member in &workspace.members {
+        let Some(from) = Station::of(&member.folder) else {
+            found.push(format!(
+                "{} is in {}: no station of the road; say in tests/layering who may depend on it",
+                member.name, member.folder
+            ));
+            continue;
+        };
+        for dependency in &member.dependencies {
+            let Some(target) = workspace.member(&dependency.name) else { continue };
+            let Some(to) = Station::of(&target.folder) else { continue };
+            let allowed = from.may_use(&to) || (dependency.kind == Kind::Dev && from.tests_may_use(&to));
+            if !allowed {
+                found.push(format!(
+                    "{} ({}) depends on {} ({}), an arrow that docs/src/road.md does not draw: move the code to the layer whose work it is",
+                    member.name, member.folder, target.name, target.folder
+                ));
+            }
+        }
+        if from.is_pure() {
+            if member.dependencies.iter().any(|dependency| dependency.name == RUNTIME && dependency.kind == Kind::Build)
+            {
+                found.push(format!(
+                    "{} ({}) depends on {RUNTIME}: kernel and aggregates are pure",
+                    member.name, member.folder
+                ));
+            }
+            for name in workspace.reached_by(&member.id).into_iter().filter(|name| IO.contains(name)) {
+                found.push(format!(
+                    "{} ({}) reaches {name}, which does I/O: kernel and aggregates are pure; do it in the layer above",
+                    member.name, member.folder
+                ));
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,116 @@
+//! The stations of the road, by folder.
+
+/// Where a crate stands. Domains are the folders' names, for example `crm`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Station {
+    /// kernel/
+    Kernel,
+    /// aggregates/<domain>
+    Aggregates(String),
+    /// nats/
+    Nats,
+    /// eventstore/
+    EventStore,
+    /// commands/executor
+    Executor,
+    /// commands/<domain>
+    Commands(String),
+    /// projections/projector
+    Projector,
+    /// projections/<domain>
+    Projections(String),
+    /// sagas/coordinator
+    Coordinator,
+    /// sagas/
+    Sagas,
+    /// api/face: what every domain's API is made of
+    Face,
+    /// api/<domain>
+    Api(String),
+    /// api/gateway: the composition root
+    Gateway,
+    /// edge-agent/
+    EdgeAgent,
+    /// cli/
+    Cli,
+    /// tests/testbed: real servers for tests
+    Testbed,
+    /// tests/* and bench: they may use everything, nothing uses them
+    Harness,
+}
+
+impl Station {
+    /// The station of a crate in `folder`, relative to the workspace.
+    pub fn of(folder: &str) -> Option<Self> {
+        let domain = |rest: &str| (!rest.contains('/')).then(|| rest.to_owned());
+        Some(match folder {
+            "kernel" => Self::Kernel,
+            "nats" => Self::Nats,
+            "eventstore" => Self::EventStore,
+            "commands/executor" => Self::Executor,
+            "projections/projector" => Self::Projector,
+            "sagas/coordinator" => Self::Coordinator,
+            "sagas" => Self::Sagas,
+            "api/face" => Self::Face,
+            "api/gateway" => Self::Gateway,
+            "edge-agent" => Self::EdgeAgent,
+            "cli" => Self::Cli,
+            "tests/testbed" => Self::Testbed,
+            "bench" => Self::Harness,
+            _ => match folder.split_once('/')? {
+                ("aggregates", rest) => Self::Aggregates(domain(rest)?),
+                ("commands", rest) => Self::Commands(domain(rest)?),
+                ("projections", rest) => Self::Projections(domain(rest)?),
+                ("api", rest) => Self::Api(domain(rest)?),
+                ("tests", rest) => domain(rest).map(|_| Self::Harness)?,
+                _ => return None,
+            },
+        })
+    }
+
+    /// Whether the drawing has an arrow from here to `to`.
+    #[expect(clippy::match_same_arms, reason = "the table is read line by line, a station each")]
+    pub fn may_use(&self, to: &Self) -> bool {
+        use Station as S;
+        match (self, to) {
+            // Nothing below and beside them uses the API, the binary or the harness.
+            (S::Harness, _) => true,
+            (_, S::Harness | S::Testbed | S::Cli) => false,
+            (S::Kernel, _) => false,
+            (_, S::Kernel) => true,
+            (S::Cli, _) => true,
+            (_, S::Gateway) => false,
+            (S::Gateway, _) => true,
+            (S::EventStore | S::EdgeAgent, S::Nats) => true,
+            (S::Executor | S::Projector, S::Nats | S::EventStore) => true,
+            (S::Coordinator, S::Nats | S::EventStore | S::Executor) => true,
+            (S::Commands(own), S::Aggregates(other)) => own == other,
+            (S::Commands(_), S::EventStore | S::Executor) => true,
+            (S::Projections(own), S::Aggregates(other)) => own == other,
+            (S::Projections(_), S::Projector) => true,
+            (S::Sagas, S::Coordinator | S::Aggregates(_) | S::Commands(_)) => true,
+            (S::Face, S::Nats | S::EventStore | S::Executor | S::Projector) => true,
+            (S::Api(own), S::Aggregates(other) | S::Commands(other) | S::Projections(other)) => own == other,
+            (S::Api(_), S::Face | S::Nats | S::EventStore | S::Executor | S::Projector) => true,
+            (S::Testbed, S::Nats | S::EventStore) => true,
+            _ => false,
+        }
+    }
+
+    /// What tests of a crate may use besides: the testbed, and the bus and the log beneath every runtime.
+    #[expect(clippy::match_same_arms, reason = "the table is read line by line, a station each")]
+    pub fn tests_may_use(&self, to: &Self) -> bool {
+        use Station as S;
+        match (self, to) {
+            (S::Kernel | S::Aggregates(_), _) => false,
+            (_, S::Testbed) => true,
+            (S::Commands(_) | S::Projections(_), S::Nats | S::EventStore) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the crate may do no I/O.
+    pub fn is_pure(&self) -> bool {
+        matches!(self, Self::Kernel | Self::Aggregates(_))
+    }
+}
