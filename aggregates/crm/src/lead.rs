@@ -1,0 +1,127 @@
+//! Lead: somebody who might buy.
+
+use kernel::Personal;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountId, ContactId, ImportId, OpportunityId};
+
+mod life;
+
+pub use life::{Lead, LeadCommand, LeadError, LeadStep};
+
+kernel::events! {
+    /// What can happen to a lead.
+    pub enum LeadEvent of "crm.lead" {
+        /// A lead came in.
+        LeadCaptured = "crm.lead.captured" @ 1 {
+            /// Who it is and how to reach them.
+            pub details: LeadDetails,
+            /// Where it came from.
+            pub source: LeadSource,
+            /// The user who works on it, by the subject of their token; absent: nobody yet.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub owner: Option<String>,
+            /// The import that brought it.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub import: Option<ImportId>,
+        },
+        /// Its details were corrected or completed; these are all of them.
+        LeadDetailsChanged = "crm.lead.details_changed" @ 1 { pub details: LeadDetails },
+        /// A user was made responsible for it.
+        LeadAssigned = "crm.lead.assigned" @ 1 {
+            /// The user, by the subject of their token.
+            pub owner: String,
+        },
+        /// Its owner began to work on it.
+        LeadWorkStarted = "crm.lead.work_started" @ 1 {},
+        /// It is worth selling to.
+        LeadQualified = "crm.lead.qualified" @ 1 {
+            /// Why, in the owner's words.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub note: Option<String>,
+        },
+        /// It became an account, a contact and an opportunity.
+        LeadConverted = "crm.lead.converted" @ 1 {
+            pub account: AccountId,
+            pub contact: ContactId,
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub opportunity: Option<OpportunityId>,
+        },
+        /// It goes back: perhaps later.
+        LeadRecycled = "crm.lead.recycled" @ 1 { pub reason: String },
+        /// It will not buy.
+        LeadDisqualified = "crm.lead.disqualified" @ 1 {
+            pub reason: DisqualifyReason,
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub note: Option<String>,
+        },
+    }
+}
+
+/// Who a lead is and how to reach them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LeadDetails {
+    /// The person's full name.
+    pub name: Personal<String>,
+    /// The organization they speak for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub company: Option<String>,
+    /// What they do there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// E-mail address, lower case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<Personal<String>>,
+    /// E.164.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<Personal<String>>,
+    /// ISO 3166-1 alpha-2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+}
+
+/// Where a lead came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LeadSource {
+    Website,
+    Referral,
+    Event,
+    ColdCall,
+    Campaign,
+    Partner,
+    #[default]
+    Other,
+}
+
+/// Why a lead was disqualified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DisqualifyReason {
+    NoBudget,
+    NoNeed,
+    NoAnswer,
+    Competitor,
+    Duplicate,
+    Spam,
+    Other,
+}
+
+/// Where a lead stands in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LeadStatus {
+    /// Captured, nobody responsible.
+    #[default]
+    New,
+    Assigned,
+    InProcess,
+    Qualified,
+    /// Final.
+    Converted,
+    /// Can be assigned again.
+    Recycled,
+    /// Final.
+    Disqualified,
+}

@@ -1,0 +1,362 @@
+//! The life of a lead: which step may follow which.
+
+use kernel::{Aggregate, Refusal};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    DisqualifyReason, LeadAssigned, LeadCaptured, LeadConverted, LeadDetails, LeadDetailsChanged, LeadDisqualified,
+    LeadEvent, LeadQualified, LeadRecycled, LeadSource, LeadStatus, LeadWorkStarted,
+};
+
+/// A lead as its history has made it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lead {
+    /// Where it stands.
+    pub status: LeadStatus,
+    /// Who it is.
+    pub details: LeadDetails,
+    /// Where it came from.
+    pub source: LeadSource,
+    /// The user who works on it.
+    pub owner: Option<String>,
+    /// What became of it, once it is converted.
+    pub conversion: Option<LeadConverted>,
+}
+
+/// What can be asked of a lead. Values have been checked for form.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LeadCommand {
+    Capture(LeadCaptured),
+    ChangeDetails { details: LeadDetails },
+    Assign { owner: String },
+    StartWork,
+    Qualify { note: Option<String> },
+    Convert(LeadConverted),
+    Recycle { reason: String },
+    Disqualify { reason: DisqualifyReason, note: Option<String> },
+}
+
+/// A step in a lead's life, by the name that a refusal lists it under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeadStep {
+    ChangeDetails,
+    Assign,
+    StartWork,
+    Qualify,
+    Convert,
+    Recycle,
+    Disqualify,
+}
+
+impl LeadStep {
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ChangeDetails => "change_details",
+            Self::Assign => "assign",
+            Self::StartWork => "start_work",
+            Self::Qualify => "qualify",
+            Self::Convert => "convert",
+            Self::Recycle => "recycle",
+            Self::Disqualify => "disqualify",
+        }
+    }
+}
+
+impl LeadStatus {
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Assigned => "assigned",
+            Self::InProcess => "in_process",
+            Self::Qualified => "qualified",
+            Self::Converted => "converted",
+            Self::Recycled => "recycled",
+            Self::Disqualified => "disqualified",
+        }
+    }
+
+    /// The steps that a lead of this status may take: the whole life cycle.
+    pub const fn allowed(self) -> &'static [LeadStep] {
+        use LeadStep::{Assign, ChangeDetails, Convert, Disqualify, Qualify, Recycle, StartWork};
+        match self {
+            Self::New | Self::Recycled => &[ChangeDetails, Assign, Disqualify],
+            Self::Assigned => &[ChangeDetails, Assign, StartWork, Recycle, Disqualify],
+            Self::InProcess => &[ChangeDetails, Assign, Qualify, Recycle, Disqualify],
+            Self::Qualified => &[ChangeDetails, Assign, Convert, Recycle, Disqualify],
+            Self::Converted | Self::Disqualified => &[],
+        }
+    }
+
+    /// The status after the lead got an owner: work that goes on is not begun anew.
+    #[must_use]
+    pub const fn once_assigned(self) -> Self {
+        match self {
+            Self::New | Self::Recycled => Self::Assigned,
+            other => other,
+        }
+    }
+}
+
+/// Why a lead says no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LeadError {
+    /// The step does not follow on where the lead stands.
+    #[error("a lead that is {} can't take the step {}; allowed: {}", .status.as_str(), .step.as_str(), list(*.status))]
+    StepNotAllowed { step: LeadStep, status: LeadStatus },
+}
+
+fn list(status: LeadStatus) -> String {
+    match status.allowed() {
+        [] => "none".to_owned(),
+        steps => steps.iter().map(|step| step.as_str()).collect::<Vec<_>>().join(", "),
+    }
+}
+
+impl From<LeadError> for Refusal {
+    fn from(error: LeadError) -> Self {
+        let LeadError::StepNotAllowed { step, status } = error;
+        Self::conflict("lead_step_not_allowed", error.to_string())
+            .with("step", step.as_str())
+            .with("status", status.as_str())
+            .with("allowed", status.allowed().iter().map(|step| step.as_str()).collect::<Vec<_>>())
+    }
+}
+
+impl Lead {
+    fn may(&self, step: LeadStep) -> Result<(), LeadError> {
+        if self.status.allowed().contains(&step) {
+            return Ok(());
+        }
+        Err(LeadError::StepNotAllowed { step, status: self.status })
+    }
+}
+
+impl Aggregate for Lead {
+    const TYPE: &'static str = "crm.lead";
+    type Command = LeadCommand;
+    type Event = LeadEvent;
+    type Error = LeadError;
+
+    fn decide(&self, command: LeadCommand) -> Result<Vec<LeadEvent>, LeadError> {
+        Ok(match command {
+            LeadCommand::Capture(captured) => vec![captured.into()],
+            LeadCommand::ChangeDetails { details } => {
+                self.may(LeadStep::ChangeDetails)?;
+                if details == self.details { vec![] } else { vec![LeadDetailsChanged { details }.into()] }
+            }
+            LeadCommand::Assign { owner } => {
+                self.may(LeadStep::Assign)?;
+                let nothing_new = self.owner.as_ref() == Some(&owner) && self.status == self.status.once_assigned();
+                if nothing_new { vec![] } else { vec![LeadAssigned { owner }.into()] }
+            }
+            LeadCommand::StartWork => {
+                self.may(LeadStep::StartWork)?;
+                vec![LeadWorkStarted {}.into()]
+            }
+            LeadCommand::Qualify { note } => {
+                self.may(LeadStep::Qualify)?;
+                vec![LeadQualified { note }.into()]
+            }
+            LeadCommand::Convert(converted) => {
+                self.may(LeadStep::Convert)?;
+                vec![converted.into()]
+            }
+            LeadCommand::Recycle { reason } => {
+                self.may(LeadStep::Recycle)?;
+                vec![LeadRecycled { reason }.into()]
+            }
+            LeadCommand::Disqualify { reason, note } => {
+                self.may(LeadStep::Disqualify)?;
+                vec![LeadDisqualified { reason, note }.into()]
+            }
+        })
+    }
+
+    fn evolve(&mut self, event: LeadEvent) {
+        match event {
+            LeadEvent::LeadCaptured(captured) => {
+                self.details = captured.details;
+                self.source = captured.source;
+                self.status = if captured.owner.is_some() { LeadStatus::Assigned } else { LeadStatus::New };
+                self.owner = captured.owner;
+            }
+            LeadEvent::LeadDetailsChanged(changed) => self.details = changed.details,
+            LeadEvent::LeadAssigned(assigned) => {
+                self.owner = Some(assigned.owner);
+                self.status = self.status.once_assigned();
+            }
+            LeadEvent::LeadWorkStarted(_) => self.status = LeadStatus::InProcess,
+            LeadEvent::LeadQualified(_) => self.status = LeadStatus::Qualified,
+            LeadEvent::LeadConverted(converted) => {
+                self.status = LeadStatus::Converted;
+                self.conversion = Some(converted);
+            }
+            LeadEvent::LeadRecycled(_) => self.status = LeadStatus::Recycled,
+            LeadEvent::LeadDisqualified(_) => self.status = LeadStatus::Disqualified,
+        }
+    }
+}
+
+kernel::aggregate!(Lead);
+
+#[cfg(test)]
+mod tests {
+    use cqrs_es::test::TestFramework;
+
+    use super::*;
+    use crate::{AccountId, ContactId};
+
+    fn captured(owner: Option<&str>) -> LeadCaptured {
+        LeadCaptured {
+            details: LeadDetails { name: "Ada Lovelace".to_owned().into(), ..LeadDetails::default() },
+            source: LeadSource::Event,
+            owner: owner.map(str::to_owned),
+            import: None,
+        }
+    }
+
+    fn converted() -> LeadConverted {
+        LeadConverted {
+            account: AccountId::new(uuid::Uuid::from_u128(1)),
+            contact: ContactId::new(uuid::Uuid::from_u128(2)),
+            opportunity: None,
+        }
+    }
+
+    /// A history that ends in `status`.
+    fn lead_that_is(status: LeadStatus) -> Vec<LeadEvent> {
+        let assigned: Vec<LeadEvent> = vec![captured(Some("ada")).into()];
+        let and = |mut history: Vec<LeadEvent>, event: LeadEvent| {
+            history.push(event);
+            history
+        };
+        match status {
+            LeadStatus::New => vec![captured(None).into()],
+            LeadStatus::Assigned => assigned,
+            LeadStatus::InProcess => and(assigned, LeadWorkStarted {}.into()),
+            LeadStatus::Qualified => and(lead_that_is(LeadStatus::InProcess), LeadQualified { note: None }.into()),
+            LeadStatus::Converted => and(lead_that_is(LeadStatus::Qualified), converted().into()),
+            LeadStatus::Recycled => and(assigned, LeadRecycled { reason: "not now".to_owned() }.into()),
+            LeadStatus::Disqualified => {
+                and(assigned, LeadDisqualified { reason: DisqualifyReason::NoNeed, note: None }.into())
+            }
+        }
+    }
+
+    fn every_step() -> Vec<(LeadStep, LeadCommand, LeadEvent)> {
+        let details = LeadDetails { name: "Grace Hopper".to_owned().into(), ..LeadDetails::default() };
+        let reason = "no budget this year".to_owned();
+        vec![
+            (
+                LeadStep::ChangeDetails,
+                LeadCommand::ChangeDetails { details: details.clone() },
+                LeadDetailsChanged { details }.into(),
+            ),
+            (
+                LeadStep::Assign,
+                LeadCommand::Assign { owner: "grace".to_owned() },
+                LeadAssigned { owner: "grace".to_owned() }.into(),
+            ),
+            (LeadStep::StartWork, LeadCommand::StartWork, LeadWorkStarted {}.into()),
+            (LeadStep::Qualify, LeadCommand::Qualify { note: None }, LeadQualified { note: None }.into()),
+            (LeadStep::Convert, LeadCommand::Convert(converted()), converted().into()),
+            (LeadStep::Recycle, LeadCommand::Recycle { reason: reason.clone() }, LeadRecycled { reason }.into()),
+            (
+                LeadStep::Disqualify,
+                LeadCommand::Disqualify { reason: DisqualifyReason::Spam, note: None },
+                LeadDisqualified { reason: DisqualifyReason::Spam, note: None }.into(),
+            ),
+        ]
+    }
+
+    const EVERY_STATUS: [LeadStatus; 7] = [
+        LeadStatus::New,
+        LeadStatus::Assigned,
+        LeadStatus::InProcess,
+        LeadStatus::Qualified,
+        LeadStatus::Converted,
+        LeadStatus::Recycled,
+        LeadStatus::Disqualified,
+    ];
+
+    #[test]
+    fn each_status_allows_exactly_its_steps() {
+        use LeadStep::{Assign, ChangeDetails, Convert, Disqualify, Qualify, Recycle, StartWork};
+        let expected = |status| match status {
+            LeadStatus::New | LeadStatus::Recycled => vec![ChangeDetails, Assign, Disqualify],
+            LeadStatus::Assigned => vec![ChangeDetails, Assign, StartWork, Recycle, Disqualify],
+            LeadStatus::InProcess => vec![ChangeDetails, Assign, Qualify, Recycle, Disqualify],
+            LeadStatus::Qualified => vec![ChangeDetails, Assign, Convert, Recycle, Disqualify],
+            LeadStatus::Converted | LeadStatus::Disqualified => vec![],
+        };
+        for status in EVERY_STATUS {
+            for (step, command, event) in every_step() {
+                let result = TestFramework::<Lead>::with(()).given(lead_that_is(status)).when(command);
+                if expected(status).contains(&step) {
+                    result.then_expect_events(vec![event]);
+                } else {
+                    result.then_expect_error(LeadError::StepNotAllowed { step, status });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_lead_captured_with_an_owner_is_assigned() {
+        TestFramework::<Lead>::with(())
+            .given_no_previous_events()
+            .when(LeadCommand::Capture(captured(Some("ada"))))
+            .then_expect_events(vec![captured(Some("ada")).into()]);
+        let mut lead = Lead::default();
+        lead.evolve(captured(Some("ada")).into());
+        assert_eq!((lead.status, lead.owner.as_deref()), (LeadStatus::Assigned, Some("ada")));
+    }
+
+    #[test]
+    fn reassigning_keeps_the_work_that_was_begun() {
+        let mut lead = Lead::default();
+        for event in lead_that_is(LeadStatus::InProcess) {
+            lead.evolve(event);
+        }
+        lead.evolve(LeadAssigned { owner: "grace".to_owned() }.into());
+        assert_eq!((lead.status, lead.owner.as_deref()), (LeadStatus::InProcess, Some("grace")));
+    }
+
+    #[test]
+    fn a_recycled_lead_can_go_back_to_its_owner() {
+        TestFramework::<Lead>::with(())
+            .given(lead_that_is(LeadStatus::Recycled))
+            .when(LeadCommand::Assign { owner: "ada".to_owned() })
+            .then_expect_events(vec![LeadAssigned { owner: "ada".to_owned() }.into()]);
+    }
+
+    #[test]
+    fn what_changes_nothing_is_no_event() {
+        for command in [
+            LeadCommand::Assign { owner: "ada".to_owned() },
+            LeadCommand::ChangeDetails { details: captured(None).details },
+        ] {
+            TestFramework::<Lead>::with(())
+                .given(lead_that_is(LeadStatus::Qualified))
+                .when(command)
+                .then_expect_events(vec![]);
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_what_is_allowed() {
+        let refusal = Refusal::from(LeadError::StepNotAllowed { step: LeadStep::Convert, status: LeadStatus::New });
+        assert_eq!((refusal.kind(), refusal.code()), (kernel::Kind::Conflict, "lead_step_not_allowed"));
+        assert_eq!(refusal.extra()["allowed"], serde_json::json!(["change_details", "assign", "disqualify"]));
+        assert_eq!(refusal.extra()["status"], "new");
+    }
+
+    #[test]
+    fn names_on_the_wire_are_those_of_serde() {
+        for status in EVERY_STATUS {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The rules of CRM: what a lead, contact, account, opportunity or pipeline may become, and why not.
+//!
+//! One file an aggregate, each in the order: events, state, commands, errors, `decide`, `evolve`, tests (given / when / then).
+//! Nothing here does I/O, reads a clock or makes an identifier: those come in with the command.
+//!
+//! To add an aggregate: its file here, its `mod` and `pub use` line below, its line in [`catalog`]; then the same stem in
+//! `commands/crm`, `projections/crm` and `api/crm`.
+
+mod account;
+mod contact;
+mod currencies;
+mod import_batch;
+mod lead;
+mod opportunity;
+mod pipeline;
+
+pub use account::*;
+pub use contact::*;
+pub use currencies::*;
+pub use import_batch::*;
+pub use lead::*;
+pub use opportunity::*;
+pub use pipeline::*;
+
+kernel::ids! {
+    /// A lead.
+    LeadId,
+    /// A contact: a person.
+    ContactId,
+    /// An account: an organization.
+    AccountId,
+    /// An opportunity.
+    OpportunityId,
+    /// A pipeline.
+    PipelineId,
+    /// A stage of a pipeline.
+    StageId,
+    /// An import of a file.
+    ImportId,
+}
+
+/// Every event type and version that CRM's log may hold.
+pub fn catalog() -> Vec<kernel::EventType> {
+    use kernel::Event;
+    [
+        LeadEvent::catalog(),
+        ContactEvent::catalog(),
+        AccountEvent::catalog(),
+        OpportunityEvent::catalog(),
+        PipelineEvent::catalog(),
+        CurrenciesEvent::catalog(),
+        ImportBatchEvent::catalog(),
+    ]
+    .concat()
+}

@@ -1,0 +1,31 @@
+//! The permission table of CRM: the only place that says which role may do what.
+
+use kernel::Grant;
+use kernel::Role::{Admin, Auditor, Manager, Member, Viewer};
+
+const EVERYBODY: &[kernel::Role] = &[Admin, Manager, Member, Viewer, Auditor];
+const WORKERS: &[kernel::Role] = &[Admin, Manager, Member];
+const LEADERS: &[kernel::Role] = &[Admin, Manager];
+
+const fn grant(permission: &'static str, roles: &'static [kernel::Role], meaning: &'static str) -> Grant {
+    Grant { permission, roles, meaning }
+}
+
+/// CRM's permissions, the roles that have them, and what they allow.
+pub const GRANTS: &[Grant] = &[
+    grant("crm:lead:read", EVERYBODY, "See leads"),
+    grant("crm:lead:write", WORKERS, "Capture, work on, qualify and convert leads"),
+    grant("crm:contact:read", EVERYBODY, "See contacts"),
+    grant("crm:contact:write", WORKERS, "Add and change contacts"),
+    grant("crm:account:read", EVERYBODY, "See accounts"),
+    grant("crm:account:write", WORKERS, "Add and change accounts"),
+    grant("crm:opportunity:read", EVERYBODY, "See opportunities and the pipeline board"),
+    grant("crm:opportunity:write", WORKERS, "Open, move, win, lose and reopen opportunities"),
+    grant("crm:pipeline:read", EVERYBODY, "See pipelines and their stages"),
+    grant("crm:pipeline:write", LEADERS, "Set up pipelines and their stages"),
+    grant("crm:currency:read", EVERYBODY, "See the base currency and exchange rates"),
+    grant("crm:currency:write", LEADERS, "Choose the base currency and set exchange rates"),
+    grant("crm:import:write", LEADERS, "Import leads from files"),
+    grant("crm:history:read", &[Admin, Auditor], "Read the history of events and replay it"),
+    grant("crm:history:backdate", &[Admin], "Say that something happened earlier than now"),
+];
