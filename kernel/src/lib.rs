@@ -12,6 +12,7 @@
 extern crate self as kernel;
 
 pub mod aggregate;
+mod aggregate_type;
 mod caller;
 mod checks;
 mod clock;
@@ -27,6 +28,7 @@ mod service;
 mod tenant;
 
 pub use aggregate::Aggregate;
+pub use aggregate_type::AggregateType;
 pub use caller::{Caller, Grant, Role};
 pub use checks::Checks;
 pub use clock::{Clock, IdSource, ManualClock, SystemClock, SystemIds, to_micros};

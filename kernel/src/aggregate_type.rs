@@ -1,0 +1,33 @@
+//! An aggregate as a value: what tools need that show any aggregate of any domain.
+
+use crate::{Aggregate, DecodeError, Event, EventType, RecordedEvent};
+
+/// An aggregate without its Rust type: a line of a domain's list of aggregates.
+#[derive(Clone, Copy, Debug)]
+pub struct AggregateType {
+    /// `service.aggregate`, for example `crm.lead`.
+    pub name: &'static str,
+    /// Every event type and version that its streams may hold.
+    pub catalog: fn() -> Vec<EventType>,
+    /// The state after a stream's events, from the first on, as JSON.
+    pub state: fn(&[RecordedEvent]) -> Result<serde_json::Value, DecodeError>,
+}
+
+impl AggregateType {
+    /// The value for `A`.
+    pub const fn of<A: Aggregate>() -> Self {
+        Self { name: A::TYPE, catalog: A::Event::catalog, state: state::<A> }
+    }
+}
+
+fn state<A: Aggregate>(events: &[RecordedEvent]) -> Result<serde_json::Value, DecodeError> {
+    let mut state = A::default();
+    for event in events {
+        state.evolve(event.decode()?);
+    }
+    serde_json::to_value(&state).map_err(|error| DecodeError::Payload {
+        event_type: A::TYPE.to_owned(),
+        version: 0,
+        reason: format!("its state is no JSON: {error}"),
+    })
+}
