@@ -1,0 +1,125 @@
+//! Commands per second and their latencies, at several numbers of clients: in each round every server under test has its
+//! turn, each round another one first, so that none gets only the machine's good moments.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+
+use crate::load::{self, Latencies, Outcome};
+use crate::memory;
+use crate::target::{Name, Target};
+
+/// How long and how often.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Numbers of clients, each measured by itself.
+    pub clients: Vec<usize>,
+    /// Rounds of each.
+    pub rounds: usize,
+    /// Not counted.
+    pub warm_up: Duration,
+    /// Counted.
+    pub measure: Duration,
+}
+
+/// What one server did with one number of clients.
+#[derive(Clone, Debug, Default)]
+pub struct Measured {
+    /// Commands per second of each round.
+    pub rates: Vec<f64>,
+    /// Of all rounds together.
+    pub latencies: Latencies,
+    /// Commands that were refused.
+    pub failed: u64,
+    /// The largest resident set, in MiB.
+    pub peak_rss_mib: f64,
+}
+
+/// By number of clients and server.
+pub type Measurements = BTreeMap<(usize, Name), Measured>;
+
+/// Measures all of the plan. A refused command ends it: what does not do its work is not compared.
+pub async fn measure(plan: &Plan, targets: &[Target], bar: &ProgressBar) -> anyhow::Result<Measurements> {
+    let mut measurements = Measurements::new();
+    for round in 0..plan.rounds {
+        for clients in &plan.clients {
+            for turn in 0..targets.len() {
+                let target = &targets[(turn + round) % targets.len()];
+                bar.set_message(format!(
+                    "round {} of {}: {} with {clients} clients",
+                    round + 1,
+                    plan.rounds,
+                    target.name
+                ));
+                let (outcome, peak) = turn_of(target, *clients, plan).await?;
+                let measured = measurements.entry((*clients, target.name)).or_default();
+                measured.rates.push(outcome.rate());
+                measured.failed += outcome.failed;
+                measured.peak_rss_mib = measured.peak_rss_mib.max(peak);
+                measured.latencies.merge(outcome.latencies);
+                bar.inc(1);
+            }
+        }
+    }
+    Ok(measurements)
+}
+
+async fn turn_of(target: &Target, clients: usize, plan: &Plan) -> anyhow::Result<(Outcome, f64)> {
+    let load = load::closed(target.aim.clone(), clients, plan.warm_up, plan.measure);
+    let (outcome, peak) = memory::peak_while(target.pid(), load).await?;
+    let outcome = outcome?;
+    if let Some(failure) = &outcome.first_failure {
+        anyhow::bail!("{} refused {} commands, the first with: {failure}", target.name, outcome.failed);
+    }
+    target.settle().await?;
+    Ok((outcome, peak))
+}
+
+impl Measured {
+    /// The median round's commands per second.
+    pub fn rate(&self) -> f64 {
+        median(&self.rates)
+    }
+
+    /// How many times as fast as `other`: the median over the rounds, in each of which both were measured.
+    pub fn ratio_to(&self, other: &Self) -> f64 {
+        let ratios: Vec<f64> = self.rates.iter().zip(&other.rates).map(|(ours, theirs)| ours / theirs).collect();
+        median(&ratios)
+    }
+}
+
+/// The middle value; of an even number, the mean of the two in the middle; 0 of none.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => 0.0,
+        length if length % 2 == 1 => sorted[middle],
+        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-9
+    }
+
+    #[test]
+    fn a_ratio_is_taken_within_the_rounds() {
+        let ours = Measured { rates: vec![100.0, 10.0, 60.0], ..Measured::default() };
+        let theirs = Measured { rates: vec![20.0, 2.0, 10.0], ..Measured::default() };
+        assert!(close(ours.ratio_to(&theirs), 5.0));
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between() {
+        assert!(close(median(&[4.0, 1.0, 3.0, 2.0]), 2.5));
+        assert!(close(median(&[9.0, 1.0, 3.0]), 3.0));
+        assert!(close(median(&[]), 0.0));
+    }
+}

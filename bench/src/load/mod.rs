@@ -1,0 +1,175 @@
+//! The load: clients on keep-alive connections, on one thread of their own.
+//!
+//! Closed loop ([`closed`]): each client sends its next command when the last one is answered, so the rate is what the server
+//! can do. Open loop ([`open`]): commands are due at a fixed rate whatever the server does, and a latency counts from the
+//! moment at which the command was due, so a stall is paid by every command that it holds up.
+
+mod connection;
+mod journey;
+mod latency;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use futures::future::try_join_all;
+
+pub use connection::{Answer, Connection};
+pub use journey::Journey;
+pub use latency::Latencies;
+
+/// Where the load goes.
+#[derive(Clone, Debug)]
+pub struct Aim {
+    /// The server's address.
+    pub addr: SocketAddr,
+    /// Tokens that it takes; clients share them out in turn.
+    pub tokens: Vec<Arc<str>>,
+    /// Tells this run's idempotency keys from others'.
+    pub run: Arc<str>,
+}
+
+/// What a load met.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Commands that were carried out within the measured time.
+    pub done: u64,
+    /// Commands that were refused, warm-up included.
+    pub failed: u64,
+    /// What the first of them was told.
+    pub first_failure: Option<String>,
+    /// The measured time in seconds.
+    pub seconds: f64,
+    /// Of the commands that were carried out within the measured time.
+    pub latencies: Latencies,
+}
+
+impl Outcome {
+    /// Commands per second.
+    pub fn rate(&self) -> f64 {
+        self.done as f64 / self.seconds
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.done += other.done;
+        self.failed += other.failed;
+        self.first_failure = self.first_failure.take().or(other.first_failure);
+        self.latencies.merge(other.latencies);
+    }
+
+    fn fail(&mut self, reason: String) {
+        self.failed += 1;
+        self.first_failure.get_or_insert(reason);
+    }
+}
+
+/// `clients` clients, each sending its next command when the last is answered, for `measure` after `warm_up`.
+pub async fn closed(aim: Aim, clients: usize, warm_up: Duration, measure: Duration) -> anyhow::Result<Outcome> {
+    on_own_thread(async move {
+        let start = Instant::now() + warm_up;
+        let window = (start, start + measure);
+        let mut all = Outcome { seconds: measure.as_secs_f64(), ..Outcome::default() };
+        for outcome in
+            try_join_all((0..clients).map(|client| tokio::spawn(closed_client(aim.clone(), client, window)))).await?
+        {
+            all.merge(outcome?);
+        }
+        Ok(all)
+    })
+    .await
+}
+
+async fn closed_client(aim: Aim, client: usize, (start, end): (Instant, Instant)) -> anyhow::Result<Outcome> {
+    let mut connection = Connection::open(aim.addr).await.context("the server can't be reached")?;
+    let mut journey = aim.journey(client);
+    let mut outcome = Outcome::default();
+    loop {
+        let sent = Instant::now();
+        if sent >= end {
+            return Ok(outcome);
+        }
+        let answered = step(&mut connection, &mut journey).await?;
+        let now = Instant::now();
+        match answered {
+            Err(reason) => outcome.fail(reason),
+            Ok(()) if now < start || now >= end => {}
+            Ok(()) => {
+                outcome.done += 1;
+                outcome.latencies.note(now - sent);
+            }
+        }
+    }
+}
+
+/// Commands at a fixed `rate` per second for `measure`, over at most `clients` connections.
+pub async fn open(aim: Aim, clients: usize, rate: u32, measure: Duration) -> anyhow::Result<Outcome> {
+    on_own_thread(async move {
+        let start = Instant::now() + Duration::from_millis(50);
+        let slots = Arc::new(Slots { start, rate, end: start + measure, next: 0.into() });
+        let mut all = Outcome { seconds: measure.as_secs_f64(), ..Outcome::default() };
+        for outcome in
+            try_join_all((0..clients).map(|client| tokio::spawn(open_client(aim.clone(), client, slots.clone()))))
+                .await?
+        {
+            all.merge(outcome?);
+        }
+        Ok(all)
+    })
+    .await
+}
+
+/// The moments at which commands are due.
+struct Slots {
+    start: Instant,
+    rate: u32,
+    end: Instant,
+    next: std::sync::atomic::AtomicU32,
+}
+
+impl Slots {
+    fn take(&self) -> Option<Instant> {
+        let number = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let due = self.start + Duration::from_secs(1) * number / self.rate;
+        (due < self.end).then_some(due)
+    }
+}
+
+async fn open_client(aim: Aim, client: usize, slots: Arc<Slots>) -> anyhow::Result<Outcome> {
+    let mut connection = Connection::open(aim.addr).await.context("the server can't be reached")?;
+    let mut journey = aim.journey(client);
+    let mut outcome = Outcome::default();
+    while let Some(due) = slots.take() {
+        tokio::time::sleep_until(due.into()).await;
+        if let Err(reason) = step(&mut connection, &mut journey).await? {
+            outcome.fail(reason);
+        } else {
+            outcome.done += 1;
+            outcome.latencies.note(due.elapsed());
+        }
+    }
+    Ok(outcome)
+}
+
+/// One command. A broken connection ends the measurement, a refusal is counted.
+async fn step(connection: &mut Connection, journey: &mut Journey) -> anyhow::Result<Result<(), String>> {
+    let answer = connection.send(journey.next()).await.context("the connection broke")?;
+    Ok(journey.answered(&answer))
+}
+
+impl Aim {
+    /// The journey of one of the clients.
+    pub fn journey(&self, client: usize) -> Journey {
+        Journey::new(self.tokens[client % self.tokens.len()].clone(), self.run.clone())
+    }
+}
+
+/// The load has one thread, so that it takes at most one core and no lock.
+async fn on_own_thread<T: Send + 'static>(
+    work: impl Future<Output = anyhow::Result<T>> + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(move || {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+    })
+    .await?
+}

@@ -1,0 +1,124 @@
+//! The token check of the peer and the prototype: Ed25519, and verified tokens are remembered until they expire, as ours does.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use jwt_simple::prelude::*;
+use poem::http::{StatusCode, header};
+use poem::{Endpoint, Middleware, Request};
+use quick_cache::sync::Cache;
+use sha2::{Digest, Sha256};
+
+/// Tokens that are remembered at most.
+const REMEMBERED: usize = 10_000;
+
+/// Lets only requests with a valid token through.
+#[derive(Clone)]
+pub struct TokenCheck(Arc<Inner>);
+
+struct Inner {
+    key: Ed25519PublicKey,
+    expiry_by_hash: Cache<[u8; 32], UnixTimeStamp>,
+}
+
+impl TokenCheck {
+    /// Checks against a public key in hexadecimal.
+    pub fn new(public_key: &str) -> anyhow::Result<Self> {
+        let key = Ed25519PublicKey::from_bytes(&hex::decode(public_key)?).context("not an Ed25519 public key")?;
+        Ok(Self(Arc::new(Inner { key, expiry_by_hash: Cache::new(REMEMBERED) })))
+    }
+
+    fn allows(&self, request: &Request) -> bool {
+        let bearer =
+            request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        bearer.is_some_and(|token| self.0.valid(token))
+    }
+}
+
+impl Inner {
+    fn valid(&self, token: &str) -> bool {
+        let hash: [u8; 32] = Sha256::digest(token).into();
+        if let Some(expiry) = self.expiry_by_hash.get(&hash) {
+            return Clock::now_since_epoch() < expiry;
+        }
+        let Ok(claims) = self.key.verify_token::<NoCustomClaims>(token, None) else { return false };
+        let Some(expiry) = claims.expires_at else { return false };
+        self.expiry_by_hash.insert(hash, expiry);
+        true
+    }
+}
+
+impl<E: Endpoint> Middleware<E> for TokenCheck {
+    type Output = Checked<E>;
+
+    fn transform(&self, endpoint: E) -> Checked<E> {
+        Checked { check: self.clone(), endpoint }
+    }
+}
+
+/// An endpoint behind the check.
+pub struct Checked<E> {
+    check: TokenCheck,
+    endpoint: E,
+}
+
+impl<E: Endpoint> Endpoint for Checked<E> {
+    type Output = E::Output;
+
+    async fn call(&self, request: Request) -> poem::Result<E::Output> {
+        if self.check.allows(&request) {
+            self.endpoint.call(request).await
+        } else {
+            Err(StatusCode::UNAUTHORIZED.into())
+        }
+    }
+}
+
+/// Makes the tokens for the peer and the prototype.
+pub struct TokenMint(Ed25519KeyPair);
+
+impl TokenMint {
+    /// A new key.
+    pub fn generate() -> Self {
+        Self(Ed25519KeyPair::generate())
+    }
+
+    /// What [`TokenCheck::new`] takes.
+    pub fn public_key(&self) -> String {
+        hex::encode(self.0.public_key().to_bytes())
+    }
+
+    /// A token that is valid for an hour.
+    pub fn token(&self, subject: &str) -> anyhow::Result<String> {
+        self.0.sign(Claims::create(Duration::from_hours(1)).with_subject(subject)).context("signing a token")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::test::TestClient;
+    use poem::{EndpointExt, Route, get, handler};
+
+    use super::*;
+
+    #[handler]
+    fn hello() -> &'static str {
+        "hello"
+    }
+
+    async fn status(mint: &TokenMint, authorization: &str) -> StatusCode {
+        let check = TokenCheck::new(&mint.public_key()).unwrap();
+        let client = TestClient::new(Route::new().at("/", get(hello)).with(check));
+        client.get("/").header("authorization", authorization).send().await.0.status()
+    }
+
+    #[tokio::test]
+    async fn only_our_own_tokens_are_let_through() {
+        let mint = TokenMint::generate();
+        let token = mint.token("client").unwrap();
+        assert_eq!(status(&mint, &format!("Bearer {token}")).await, StatusCode::OK);
+        assert_eq!(status(&TokenMint::generate(), &format!("Bearer {token}")).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(status(&mint, &token).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(status(&mint, "Bearer nonsense").await, StatusCode::UNAUTHORIZED);
+    }
+}

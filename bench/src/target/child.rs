@@ -1,0 +1,47 @@
+//! A server's process: started, known to be ready, ended with its handle.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+
+/// Killed when dropped.
+pub struct Child {
+    process: tokio::process::Child,
+    pid: u32,
+}
+
+impl Child {
+    /// Starts a command whose output goes to ours.
+    pub fn start(command: &mut Command) -> anyhow::Result<Self> {
+        let process = command.stdin(Stdio::null()).kill_on_drop(true).spawn().context("a server can't be started")?;
+        let pid = process.id().context("a server ended at once")?;
+        Ok(Self { process, pid })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Waits for the line on stdout (which must be piped) that says where it listens.
+    pub async fn address(&mut self, of: impl Fn(&str) -> Option<SocketAddr>) -> anyhow::Result<SocketAddr> {
+        let stdout = self.process.stdout.take().context("stdout is not piped")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let found = tokio::time::timeout(Duration::from_secs(30), async {
+            while let Some(line) = lines.next_line().await? {
+                if let Some(address) = of(&line) {
+                    return Ok(address);
+                }
+            }
+            anyhow::bail!("it ended")
+        });
+        let address = found.await.context("it did not say where it listens within 30 s")??;
+        // Whatever else it prints must not fill the pipe.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Ok(address)
+    }
+}
