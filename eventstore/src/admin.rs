@@ -1,18 +1,96 @@
-//! Making and migrating a service's database.
+//! Making and migrating a service's database: roles, the database itself, its schema.
+//!
+//! Everything is idempotent, and one migration runs at a time in a cluster (an advisory lock in the database that the admin
+//! connects to), so that every instance of a service may call it at its start.
 
-use sqlx::postgres::PgConnectOptions;
+mod migrations;
+mod roles;
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection, Executor};
 
 use crate::{Database, Error};
 
-/// One step that was applied, or would be.
+/// Held in the admin's database while a service is migrated.
+const MIGRATING: i64 = 7_164_702_800;
+
+/// One step that was applied, or in a dry run would be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
-    /// What it is: a role, a database, or a migration's file name.
+    /// What it is: `role …`, `database …`, or a migration's file name.
     pub name: String,
 }
 
-/// Creates roles and database when they are missing and applies the migrations that were not applied yet.
+/// Creates roles and database where they are missing, sets the roles' password, and applies the migrations that were not
+/// applied yet. Answers what was new; a dry run changes nothing and answers what would be.
+///
+/// `admin` is a superuser, or a role that may create roles and databases.
+///
+/// # Errors
+/// [`Error::MigrationChanged`] and [`Error::MigrationUnknown`] when database and program do not fit together.
 pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: bool) -> Result<Vec<Applied>, Error> {
-    let _ = (admin, database, dry_run);
-    Err(Error::Unavailable("not there yet".to_owned()))
+    let mut cluster = connect(admin).await?;
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATING).execute(&mut cluster).await?;
+    let mut applied = roles::create(&mut cluster, database, dry_run).await?;
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(&database.name)
+        .fetch_one(&mut cluster)
+        .await?;
+    if !exists {
+        applied.push(Applied { name: format!("database {}", database.name) });
+    }
+    if dry_run && !exists {
+        applied.extend(migrations::names().map(|name| Applied { name: name.to_owned() }));
+        return Ok(applied);
+    }
+    if !exists {
+        create_database(&mut cluster, database).await?;
+    }
+    let mut inside = connect(&admin.clone().database(&database.name)).await?;
+    applied.extend(migrations::apply(&mut inside, database, dry_run).await?);
+    inside.close().await?;
+    // Closing gives the lock back.
+    cluster.close().await?;
+    Ok(applied)
+}
+
+/// Connects as admin, quietly.
+pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
+    let options = options.clone().application_name("inopsio migrate").disable_statement_logging();
+    match tokio::time::timeout(Duration::from_secs(10), options.connect()).await {
+        Ok(connected) => Ok(connected?),
+        Err(_) => Err(Error::Unavailable("connecting took longer than 10 s".to_owned())),
+    }
+}
+
+/// A name as SQL takes it, whatever stands in it.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+async fn create_database(cluster: &mut PgConnection, database: &Database) -> Result<(), Error> {
+    let (name, owner) = (quoted(&database.name), quoted(&database.owner()));
+    // Byte order for keys and cursors, the same on every machine; UTF-8 rules for letters where the system has them.
+    let create = |ctype: &str| {
+        format!(
+            "CREATE DATABASE {name} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE '{ctype}'"
+        )
+    };
+    let created = cluster.execute(create("C.UTF-8").as_str()).await;
+    if let Err(error) = created {
+        let unknown_locale =
+            error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("42809");
+        if !unknown_locale {
+            return Err(error.into());
+        }
+        cluster.execute(create("en_US.UTF-8").as_str()).await?;
+    }
+    cluster.execute(format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC").as_str()).await?;
+    for role in crate::Role::ALL {
+        let role = role.name(database.service);
+        cluster.execute(format!("GRANT CONNECT ON DATABASE {name} TO {role}").as_str()).await?;
+    }
+    Ok(())
 }

@@ -20,6 +20,12 @@ pub enum Error {
         /// The migration's file name.
         name: String,
     },
+    /// A role of the service is not bound by row level security.
+    #[error("the role {role} is a superuser or bypasses row level security; take that from it")]
+    RoleUnbound {
+        /// The role's name.
+        role: String,
+    },
     /// What stands in the log is not what this program can hold.
     #[error("a row of the log can't be read: {0}")]
     Corrupt(String),

@@ -1,1 +1,31 @@
 //! Real servers for tests.
+//!
+//! - [`Database::fresh`]: a migrated database of the test's own, on a Postgres that the whole test run shares;
+//! - [`Postgres::private`]: a Postgres of the test's own, to be killed and restarted;
+//! - [`Nats::start`]: a nats-server of the test's own, with JetStream;
+//! - [`eventually`]: waits for a condition, with a bound, where a test would else have to sleep.
+//!
+//! Everything listens on 127.0.0.1, keeps its data in a temporary directory, and ends with the test, however the test
+//! ends: each server has a watchdog process that holds a pipe to the test (`watchdog.rs`).
+//!
+//! A test library: a server that does not start is a panic with what was tried.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod cluster;
+mod database;
+mod nats;
+
+mod programs;
+mod shared;
+mod wait;
+mod watchdog;
+
+pub use cluster::Postgres;
+pub use database::{Database, tenant};
+pub use nats::Nats;
+pub use shared::postgres;
+pub use wait::eventually;
+
+/// The password of every service's roles in tests.
+pub const PASSWORD: &str = "a password for tests";

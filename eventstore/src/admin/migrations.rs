@@ -1,0 +1,82 @@
+//! The migrations of the log: forward only, each in its own transaction, remembered with its checksum.
+
+use sha2::{Digest, Sha256};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Executor, Row};
+
+use super::{Applied, quoted};
+use crate::{Database, Error};
+
+/// In the order in which they are applied. Released files are never edited.
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_log.sql", include_str!("../../migrations/0001_log.sql")),
+    ("0002_append.sql", include_str!("../../migrations/0002_append.sql")),
+];
+
+/// The migrations' file names.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    MIGRATIONS.iter().map(|(name, _)| *name)
+}
+
+/// Applies what the database has not yet.
+pub(super) async fn apply(
+    connection: &mut PgConnection,
+    database: &Database,
+    dry_run: bool,
+) -> Result<Vec<Applied>, Error> {
+    let owner = quoted(&database.owner());
+    let known: bool =
+        sqlx::query_scalar("SELECT to_regclass('log.migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
+    let done = if known {
+        sqlx::query("SELECT name, checksum FROM log.migrations ORDER BY name")
+            .fetch_all(&mut *connection)
+            .await?
+            .iter()
+            .map(|row| Ok((row.try_get::<String, _>("name")?, row.try_get::<Vec<u8>, _>("checksum")?)))
+            .collect::<Result<Vec<_>, sqlx::Error>>()?
+    } else {
+        Vec::new()
+    };
+    if let Some((name, _)) = done.iter().find(|(done, _)| names().all(|name| name != done)) {
+        return Err(Error::MigrationUnknown { name: name.clone() });
+    }
+    if !known && !dry_run {
+        connection
+            .execute(
+                format!(
+                    "SET ROLE {owner};
+                     CREATE SCHEMA IF NOT EXISTS log;
+                     CREATE TABLE log.migrations (
+                         name       text PRIMARY KEY,
+                         checksum   bytea NOT NULL,
+                         applied_at timestamptz NOT NULL DEFAULT now()
+                     );
+                     RESET ROLE"
+                )
+                .as_str(),
+            )
+            .await?;
+    }
+    let mut applied = Vec::new();
+    for (name, text) in MIGRATIONS {
+        let checksum = Sha256::digest(text.as_bytes()).to_vec();
+        match done.iter().find(|(done, _)| done == name) {
+            Some((_, recorded)) if *recorded == checksum => continue,
+            Some(_) => return Err(Error::MigrationChanged { name: (*name).to_owned() }),
+            None => {}
+        }
+        if !dry_run {
+            let mut transaction = connection.begin().await?;
+            transaction.execute(format!("SET LOCAL ROLE {owner}").as_str()).await?;
+            transaction.execute(text.replace("{{service}}", database.service.name()).as_str()).await?;
+            sqlx::query("INSERT INTO log.migrations (name, checksum) VALUES ($1, $2)")
+                .bind(name)
+                .bind(&checksum)
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
+        }
+        applied.push(Applied { name: (*name).to_owned() });
+    }
+    Ok(applied)
+}

@@ -1,0 +1,136 @@
+//! A Postgres server of one's own.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+
+use crate::programs;
+use crate::watchdog::Watchdog;
+
+/// A private cluster, for tests that kill it. Gone when dropped.
+pub struct Postgres {
+    dir: PathBuf,
+    port: u16,
+    watchdog: Option<Watchdog>,
+}
+
+impl Postgres {
+    /// Makes and starts a cluster. It writes through (`fsync` is on), as a real one does.
+    pub fn private() -> Self {
+        let dir = programs::temporary_directory("postgres");
+        initialize(&dir);
+        let mut postgres = Self { dir, port: programs::free_port(), watchdog: None };
+        postgres.restart();
+        postgres
+    }
+
+    /// How its superuser connects.
+    pub fn admin(&self) -> PgConnectOptions {
+        admin(self.port)
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills the server and its backends at once (SIGKILL), as a crash would.
+    pub fn kill(&mut self) {
+        let server = server_pid(&self.dir);
+        // Stopped first, so that it has no more children than those that are listed.
+        programs::signal(server, "STOP");
+        let backends = programs::children(server);
+        for pid in std::iter::once(server).chain(backends) {
+            programs::signal(pid, "KILL");
+        }
+        if let Some(watchdog) = self.watchdog.take() {
+            watchdog.dismiss();
+        }
+    }
+
+    /// Starts the server again on the same port and data.
+    pub fn restart(&mut self) {
+        // The backends of a killed server need a moment to notice and let go of its shared memory.
+        let begin = Instant::now();
+        while !start(&self.dir, self.port, "") {
+            assert!(begin.elapsed() < Duration::from_secs(30), "Postgres does not start:\n{}", log(&self.dir));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.watchdog = Some(Watchdog::new(server_pid(&self.dir), &self.dir));
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        match self.watchdog.take() {
+            Some(watchdog) => watchdog.bite(),
+            None => {
+                let _ = std::fs::remove_dir_all(&self.dir);
+            }
+        }
+    }
+}
+
+/// How the superuser connects to a cluster of ours.
+pub(crate) fn admin(port: u16) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(port)
+        .username("postgres")
+        .database("postgres")
+        .ssl_mode(PgSslMode::Disable)
+}
+
+/// Makes a cluster in `dir`. Whoever reaches the port on this machine is trusted.
+pub(crate) fn initialize(dir: &Path) {
+    programs::hand_over(dir);
+    programs::run(
+        programs::as_postgres(&programs::postgres().join("initdb"))
+            .current_dir("/")
+            .arg("-D")
+            .arg(dir.join("data"))
+            .args([
+                "-U",
+                "postgres",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+                "--no-instructions",
+            ]),
+    );
+}
+
+/// Starts the cluster in `dir`; whether that succeeded.
+pub(crate) fn start(dir: &Path, port: u16, options: &str) -> bool {
+    programs::as_postgres(&programs::postgres().join("pg_ctl"))
+        .current_dir("/")
+        .arg("-D")
+        .arg(dir.join("data"))
+        .arg("-l")
+        .arg(dir.join("log"))
+        .args(["-w", "-t", "60", "-o"])
+        .arg(format!(
+            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 {options}"
+        ))
+        .arg("start")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .expect("pg_ctl runs")
+        .success()
+}
+
+/// The process id of the cluster's server.
+pub(crate) fn server_pid(dir: &Path) -> u32 {
+    let file = dir.join("data/postmaster.pid");
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    text.lines().next().and_then(|line| line.trim().parse().ok()).expect("a process id")
+}
+
+fn log(dir: &Path) -> String {
+    std::fs::read_to_string(dir.join("log")).unwrap_or_default()
+}

@@ -1,0 +1,87 @@
+//! A database a test.
+
+use kernel::{IdSource, Service, SystemIds, TenantId};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, Executor};
+
+use crate::{PASSWORD, Postgres};
+
+/// A migrated database of a service, dropped with this. Use it as an `eventstore::Database`.
+pub struct Database {
+    admin: PgConnectOptions,
+    database: eventstore::Database,
+}
+
+impl Database {
+    /// A new database on the shared Postgres.
+    pub async fn fresh(service: &'static str) -> Self {
+        Self::on(crate::postgres(), service).await
+    }
+
+    /// A new database on a private Postgres.
+    pub async fn fresh_on(postgres: &Postgres, service: &'static str) -> Self {
+        Self::on(postgres.admin(), service).await
+    }
+
+    async fn on(admin: PgConnectOptions, service: &'static str) -> Self {
+        let database = unmigrated(&admin, service);
+        eventstore::admin::migrate(&admin, &database, false).await.expect("the database can be migrated");
+        Self { admin, database }
+    }
+
+    /// How a superuser connects to the cluster (its `postgres` database), for `migrate` and the like.
+    pub fn admin(&self) -> PgConnectOptions {
+        self.admin.clone()
+    }
+
+    /// How a superuser connects to this database.
+    pub fn superuser(&self) -> PgConnectOptions {
+        self.admin.clone().database(&self.database.name)
+    }
+}
+
+impl std::ops::Deref for Database {
+    type Target = eventstore::Database;
+
+    fn deref(&self) -> &eventstore::Database {
+        &self.database
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (admin, name) = (self.admin.clone(), self.database.name.clone());
+        // Dropping is not async, and the test's runtime may be the only thread: a thread and a runtime of its own.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let mut connection = admin.connect().await?;
+                connection.execute(format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)").as_str()).await?;
+                connection.close().await
+            })
+        });
+        // A killed server takes its databases with it.
+        let _ = dropped.join();
+    }
+}
+
+/// The name and coordinates of a database that does not exist yet.
+fn unmigrated(admin: &PgConnectOptions, service: &'static str) -> eventstore::Database {
+    let service = Service::new(service);
+    let mut database = eventstore::Database::local(service, admin.get_port(), eventstore::Secret::new(PASSWORD));
+    database.host = admin.get_host().to_owned();
+    database.socket = admin.get_socket().cloned();
+    database.name = format!("test_{service}_{}", unique());
+    database
+}
+
+/// Something that no other test has.
+pub(crate) fn unique() -> String {
+    SystemIds.next().simple().to_string()
+}
+
+/// A new tenant.
+#[expect(clippy::disallowed_methods, reason = "a test vouches for its tenants")]
+pub fn tenant() -> TenantId {
+    TenantId::vouched(SystemIds.next())
+}

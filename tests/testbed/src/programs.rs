@@ -1,0 +1,126 @@
+//! Finding the servers' programs, and running them as somebody who may.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The directory with `initdb`, `pg_ctl` and `postgres`, version 15 or newer: on PATH, in Debian's place, or where
+/// `make db-setup` put it.
+pub(crate) fn postgres() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).filter_map(|dir| {
+        // A symlink into the versioned directory is followed: the other programs are there.
+        dir.join("pg_ctl").canonicalize().ok()?.parent().map(Path::to_path_buf)
+    });
+    let debian =
+        std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin"));
+    let ours = [workspace().join(".inopsio/tools/postgres/bin"), workspace().join(".inopsio/tools/bin")];
+    on_path
+        .chain(debian)
+        .chain(ours)
+        .find(|dir| dir.join("initdb").exists() && dir.join("postgres").exists() && version(dir) >= 15)
+        .expect("no Postgres 15 or newer is on PATH or in /usr/lib/postgresql; run `make db-setup`")
+}
+
+fn version(dir: &Path) -> u32 {
+    let said = Command::new(dir.join("postgres")).arg("--version").output().map(|out| out.stdout).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    said.split_whitespace().find_map(|word| word.split('.').next()?.parse().ok()).unwrap_or(0)
+}
+
+/// The nats-server to test with.
+pub(crate) fn nats_server() -> PathBuf {
+    if let Some(given) = std::env::var_os("INOPSIO_NATS_SERVER") {
+        return given.into();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::iter::once(workspace().join(".inopsio/tools/nats-server"))
+        .chain([workspace().join(".inopsio/tools/bin/nats-server")])
+        .chain(std::env::split_paths(&path).map(|dir| dir.join("nats-server")))
+        .find(|file| file.is_file())
+        .expect("no nats-server in .inopsio/tools or on PATH; run `make db-setup` or set INOPSIO_NATS_SERVER")
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Postgres refuses to run as root; the user that it runs as then.
+fn unprivileged() -> Option<&'static str> {
+    if !is_root() {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let has = |name: &str| users.lines().any(|line| line.starts_with(&format!("{name}:")));
+    Some(if has("postgres") { "postgres" } else { "nobody" })
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().expect("id runs");
+    id.stdout.trim_ascii() == b"0"
+}
+
+/// A command that Postgres accepts: as root it runs as somebody else.
+pub(crate) fn as_postgres(program: &Path) -> Command {
+    match unprivileged() {
+        None => Command::new(program),
+        Some(user) => {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", user, "--regid", &group_of(user), "--clear-groups"]).arg(program);
+            command
+        }
+    }
+}
+
+/// Gives a directory to the user that Postgres runs as.
+pub(crate) fn hand_over(dir: &Path) {
+    if let Some(user) = unprivileged() {
+        run(Command::new("chown").arg(format!("{user}:{}", group_of(user))).arg(dir));
+    }
+}
+
+fn group_of(user: &str) -> String {
+    let id = Command::new("id").args(["-gn", user]).output().expect("id runs");
+    String::from_utf8_lossy(&id.stdout).trim().to_owned()
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) {
+    let out = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        out.status.success(),
+        "{command:?} said {}\n{}{}",
+        out.status,
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
+}
+
+/// A TCP port of 127.0.0.1 on which nobody listens now.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
+}
+
+/// A new temporary directory.
+pub(crate) fn temporary_directory(what: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("inopsio-test-{what}-{}", crate::database::unique()));
+    std::fs::create_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    dir
+}
+
+/// Sends a signal to a process that we started.
+pub(crate) fn signal(pid: u32, signal: &str) {
+    // It may be gone already, which is what a signal is for.
+    let _ = Command::new("kill").args([format!("-{signal}"), pid.to_string()]).output();
+}
+
+/// The processes whose parent is `pid`.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let ps = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().expect("ps runs");
+    String::from_utf8_lossy(&ps.stdout)
+        .lines()
+        .filter_map(|line| {
+            let (child, parent) = line.trim().split_once(char::is_whitespace)?;
+            (parent.trim().parse() == Ok(pid)).then(|| child.parse().ok())?
+        })
+        .collect()
+}
