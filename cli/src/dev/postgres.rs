@@ -1,0 +1,194 @@
+//! The private Postgres: found, initialised once, started, stopped, recovered.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use tokio::process::Command;
+
+use super::account::Account;
+use super::home::Home;
+use super::process::{self, Server};
+use super::secrets;
+
+/// Its superuser.
+const SUPERUSER: &str = "postgres";
+
+/// Postgres stops fast (open transactions are rolled back) on this signal.
+const FAST: Signal = Signal::INT;
+
+/// The private Postgres of a home.
+#[derive(Debug)]
+pub struct Postgres {
+    /// The process.
+    pub server: Server,
+    /// How to connect as its superuser: for migrations only.
+    pub admin: PgConnectOptions,
+}
+
+/// Starts the private Postgres on a port of 127.0.0.1; the first time makes its data folder.
+pub async fn start(home: &Home, port: u16) -> Result<Postgres> {
+    let binaries = find(home)?;
+    let account = Account::for_servers()?;
+    let folder = home.postgres(account.as_ref())?;
+    let data = folder.join("data");
+    let password = secrets::read_or_make(&home.secret("postgres_admin"), secrets::random)?;
+
+    if data.is_dir() {
+        check_version(&binaries, &data)?;
+    } else {
+        initialise(&binaries, &folder, account.as_ref(), &password).await?;
+    }
+
+    let mut command = Command::new(binaries.join("postgres"));
+    command.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port.to_string()]);
+    for setting in [
+        "unix_socket_directories=",
+        "max_connections=200",
+        "shared_buffers=256MB",
+        "max_wal_size=4GB",
+        "checkpoint_timeout=15min",
+        "wal_compression=on",
+        "log_min_messages=warning",
+    ] {
+        command.args(["-c", setting]);
+    }
+    prepare(&mut command, &folder);
+    let log = folder.join("log");
+    shorten(&log)?;
+    let mut server = Server::start("the private Postgres", command, account.as_ref(), &log, FAST)?;
+    let status = data.join("postmaster.pid");
+    // Long, because after a crash it first replays its write-ahead log.
+    server.ready(Duration::from_secs(120), async |pid| says_ready(&status, pid)).await?;
+    Ok(Postgres { server, admin: admin(port, &password) })
+}
+
+/// How to connect as superuser of the private Postgres.
+pub fn admin(port: u16, password: &str) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(port)
+        .username(SUPERUSER)
+        .password(password)
+        .database(SUPERUSER)
+        .ssl_mode(PgSslMode::Disable)
+}
+
+/// The folder with `postgres` and `initdb`.
+fn find(home: &Home) -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("INOPSIO_POSTGRES_BIN") {
+        let folder = PathBuf::from(folder);
+        if has_server(&folder) {
+            return Ok(folder);
+        }
+        bail!("INOPSIO_POSTGRES_BIN={} holds no Postgres server (initdb and postgres)", folder.display());
+    }
+    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut versions: Vec<_> = installed.map(|entry| entry.path().join("bin")).collect();
+    versions.sort_by_key(|folder| std::cmp::Reverse(major(folder)));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let ours = home.tools().map(|tools| tools.join("postgres"));
+    ours.into_iter()
+        .chain(std::env::split_paths(&path))
+        .chain(versions)
+        .find(|folder| has_server(folder))
+        .context("there is no Postgres server: run scripts/setup, or set INOPSIO_POSTGRES_BIN to a folder with initdb and postgres")
+}
+
+fn has_server(folder: &Path) -> bool {
+    folder.join("postgres").is_file() && folder.join("initdb").is_file()
+}
+
+/// The number in `/usr/lib/postgresql/17/bin`.
+fn major(folder: &Path) -> u32 {
+    folder.parent().and_then(Path::file_name).and_then(|name| name.to_str()?.parse().ok()).unwrap_or_default()
+}
+
+/// Makes the data folder: beside its place first, so that an interrupted start leaves nothing half done.
+async fn initialise(binaries: &Path, folder: &Path, account: Option<&Account>, password: &str) -> Result<()> {
+    let draft = folder.join("data.draft");
+    let password_file = folder.join("password.draft");
+    let _ = fs::remove_dir_all(&draft);
+    secrets::write(&password_file, password)?;
+    if let Some(account) = account {
+        std::os::unix::fs::chown(&password_file, Some(account.uid), Some(account.gid))?;
+    }
+    let mut command = Command::new(binaries.join("initdb"));
+    command
+        .arg("-D")
+        .arg(&draft)
+        .arg(format!("--pwfile={}", password_file.display()))
+        .args(["-U", SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8", "--data-checksums"])
+        .arg(if cfg!(target_os = "macos") { "--locale=en_US.UTF-8" } else { "--locale=C.UTF-8" });
+    prepare(&mut command, folder);
+    process::run_as(&mut command, account);
+    let output = command.output().await.context("can't run initdb");
+    fs::remove_file(&password_file)?;
+    let output = output?;
+    if !output.status.success() {
+        bail!("initdb failed ({}):\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    fs::rename(&draft, folder.join("data")).context("can't put the new data folder in place")
+}
+
+/// Nothing of our environment goes into the server.
+fn prepare(command: &mut Command, folder: &Path) {
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TZ", "UTC").current_dir(folder);
+}
+
+/// Data of another major version can't be opened: say so before Postgres does.
+fn check_version(binaries: &Path, data: &Path) -> Result<()> {
+    let output = std::process::Command::new(binaries.join("postgres")).arg("--version").output();
+    let output = output.with_context(|| format!("can't run {}/postgres", binaries.display()))?;
+    let version = String::from_utf8_lossy(&output.stdout).into_owned();
+    let binary =
+        version.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty()).unwrap_or_default().to_owned();
+    let stored = fs::read_to_string(data.join("PG_VERSION")).unwrap_or_default();
+    if stored.trim() != binary {
+        bail!(
+            "the data in {} is of Postgres {}, but {} is Postgres {binary}: set INOPSIO_POSTGRES_BIN to the old one's folder, or move the data away to begin anew",
+            data.display(),
+            stored.trim(),
+            binaries.display(),
+        );
+    }
+    Ok(())
+}
+
+/// Line 8 of `postmaster.pid` is the server's status, line 1 its process id (`pg_ctl` looks at the same).
+fn says_ready(status: &Path, pid: u32) -> bool {
+    let content = fs::read_to_string(status).unwrap_or_default();
+    let lines: Vec<_> = content.lines().map(str::trim).collect();
+    lines.first() == Some(&pid.to_string().as_str()) && lines.get(7) == Some(&"ready")
+}
+
+/// Stops what a killed run, or a killed postmaster, left behind, and clears the pid file that would be in the way.
+pub async fn stop_left_behind(home: &Home) -> Result<()> {
+    let data = &home.postgres(Account::for_servers()?.as_ref())?.join("data");
+    let pid_file = data.join("postmaster.pid");
+    process::stop_orphan("Postgres", &pid_file, data, FAST).await?;
+    // Backends end by themselves when their postmaster is gone, but not at once.
+    let begin = Instant::now();
+    while process::works_in(data) {
+        if begin.elapsed() > Duration::from_secs(30) {
+            bail!("processes of an earlier Postgres still use {}", data.display());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Now it is stale. Postgres finds that out itself unless another process has got the number since.
+    if cfg!(target_os = "linux") && pid_file.exists() {
+        fs::remove_file(&pid_file).with_context(|| format!("can't remove the stale {}", pid_file.display()))?;
+    }
+    Ok(())
+}
+
+/// Keeps a log that grew long from growing on: it begins anew.
+fn shorten(log: &Path) -> Result<()> {
+    if fs::metadata(log).is_ok_and(|metadata| metadata.len() > 10 << 20) {
+        fs::remove_file(log).with_context(|| format!("can't remove {}", log.display()))?;
+    }
+    Ok(())
+}

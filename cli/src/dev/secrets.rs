@@ -1,0 +1,52 @@
+//! Secrets of a development environment: made at the first start, one a file, for the owner's eyes only.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rand::TryRngCore;
+
+use super::home::private_folder;
+
+/// Reads the secret at `path`; the first time makes it with `make`.
+pub fn read_or_make(path: &Path, make: impl FnOnce() -> Result<String>) -> Result<String> {
+    match fs::read_to_string(path) {
+        Ok(secret) => {
+            // Copied or restored files lose their mode easily.
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+            Ok(secret.trim().to_owned())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let secret = make()?;
+            write(path, &secret)?;
+            Ok(secret)
+        }
+        Err(error) => Err(error).with_context(|| format!("can't read the secret {}", path.display())),
+    }
+}
+
+/// 256 random bits in hexadecimal.
+pub fn random() -> Result<String> {
+    let mut bytes = [0_u8; 32];
+    rand::rngs::OsRng.try_fill_bytes(&mut bytes).context("the system gives no randomness")?;
+    Ok(hex::encode(bytes))
+}
+
+/// Writes a file that only its owner may read; whole or not at all.
+pub fn write(path: &Path, content: &str) -> Result<()> {
+    let folder = path.parent().context("a secret's file needs a folder")?;
+    private_folder(folder)?;
+    let draft = path.with_extension("draft");
+    let _ = fs::remove_file(&draft);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)
+        .with_context(|| format!("can't write {}", draft.display()))?;
+    file.write_all(content.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&draft, path).with_context(|| format!("can't write {}", path.display()))
+}
