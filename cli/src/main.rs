@@ -11,7 +11,10 @@ struct Cli {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> std::process::ExitCode {
+ match run().await { Ok(()) => 0.into(), Err(e) => { eprintln!("inopsio: {e:#}"); 1.into() } }
+}
+async fn run() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let home = dev::home::Home::at(".inopsio/try".as_ref())?;
     let mut environment = dev::environment::Environment::start(&home, cli.ports).await?;

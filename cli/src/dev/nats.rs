@@ -26,7 +26,7 @@ pub async fn stop_left_behind(home: &Home) -> Result<()> {
 
 /// Starts the private nats-server, with JetStream, on a port of 127.0.0.1.
 pub async fn start(home: &Home, port: u16) -> Result<Server> {
-    let binary = find(home)?;
+    let binary = find(home)?.canonicalize()?;
     let folder = home.nats();
     private_folder(&folder)?;
     let password = secrets::read_or_make(&home.secret("nats"), secrets::random)?;

@@ -31,7 +31,8 @@ pub struct Postgres {
 
 /// Starts the private Postgres on a port of 127.0.0.1; the first time makes its data folder.
 pub async fn start(home: &Home, port: u16) -> Result<Postgres> {
-    let binaries = find(home)?;
+    // Absolute, for it runs elsewhere; and without our link, which its account may be unable to follow.
+    let binaries = find(home)?.canonicalize()?;
     let account = Account::for_servers()?;
     let folder = home.postgres(account.as_ref())?;
     let data = folder.join("data");
