@@ -1,0 +1,180 @@
+//! Answers: what a command changed, and what a thing is now.
+
+use executor::Done;
+use kernel::{Position, Service};
+use poem::http::{HeaderName, HeaderValue, StatusCode, header};
+use poem::{Body, IntoResponse, Response};
+use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::schema;
+
+/// What every carried-out command answers.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Accepted{T}")]
+pub struct Accepted<T> {
+    /// What this command answers.
+    #[serde(flatten)]
+    pub answer: T,
+    /// Version of the thing that was changed: its ETag.
+    pub version: u64,
+    /// The log's position after it. A query that carries `X-Min-Position: <service>=<position>` sees what was done.
+    pub position: u64,
+}
+
+/// 201: a thing was made; `Location` says where it is.
+#[derive(Debug)]
+pub struct Created<T> {
+    location: String,
+    changed: Changed<T>,
+}
+
+/// 200: a thing was changed.
+#[derive(Debug)]
+pub struct Changed<T> {
+    accepted: Accepted<T>,
+    service: Service,
+    repeated: bool,
+}
+
+/// 200: a thing as it is now.
+#[derive(Debug)]
+pub struct Resource<T> {
+    /// What it is.
+    pub body: T,
+    /// Its version: the ETag.
+    pub version: u64,
+}
+
+impl<T> Changed<T> {
+    /// The answer to a carried-out command of `service`.
+    pub fn new<A>(service: Service, done: Done<A>, answer: impl FnOnce(A) -> T) -> Self {
+        let Position(position) = done.position;
+        let accepted = Accepted { answer: answer(done.answer), version: done.version, position };
+        Self { accepted, service, repeated: done.repeated }
+    }
+
+    /// The same as 201, with the path of what was made.
+    pub fn created(self, location: String) -> Created<T> {
+        Created { location, changed: self }
+    }
+}
+
+const REPEATED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const POSITION: HeaderName = HeaderName::from_static("x-position");
+
+impl<T: Serialize + Send> IntoResponse for Changed<T> {
+    fn into_response(self) -> Response {
+        let accepted = &self.accepted;
+        let mut response = json(StatusCode::OK, accepted);
+        let headers = response.headers_mut();
+        if accepted.version > 0 {
+            set(headers, header::ETAG, &format!("\"{}\"", accepted.version));
+        }
+        set(headers, POSITION, &format!("{}={}", self.service, accepted.position));
+        if self.repeated {
+            headers.insert(REPEATED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        let mut response = self.changed.into_response();
+        response.set_status(StatusCode::CREATED);
+        set(response.headers_mut(), header::LOCATION, &self.location);
+        response
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Resource<T> {
+    fn into_response(self) -> Response {
+        let mut response = json(StatusCode::OK, &self.body);
+        set(response.headers_mut(), header::ETAG, &format!("\"{}\"", self.version));
+        response
+    }
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => Response::builder()
+            .status(status)
+            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .body(Body::from_vec(bytes)),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written as JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+fn set(headers: &mut poem::http::HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn meta<T: JsonSchema>(status: u16, description: &'static str, headers: &[(&str, &str)]) -> MetaResponses {
+    MetaResponses {
+        responses: vec![MetaResponse {
+            description,
+            status: Some(status),
+            status_range: None,
+            content: vec![MetaMediaType {
+                content_type: "application/json",
+                schema: MetaSchemaRef::Reference(schema::name::<T>()),
+            }],
+            headers: headers
+                .iter()
+                .map(|(name, description)| MetaHeader {
+                    name: (*name).to_owned(),
+                    description: Some((*description).to_owned()),
+                    required: false,
+                    deprecated: false,
+                    schema: String::schema_ref(),
+                })
+                .collect(),
+        }],
+    }
+}
+
+const ETAG_HEADER: (&str, &str) = ("ETag", "The thing's version");
+const CHANGED_HEADERS: [(&str, &str); 3] = [
+    ETAG_HEADER,
+    ("X-Position", "<service>=<position>: the log's position after this command"),
+    ("Idempotency-Replayed", "true: this is the first answer to the same key, and nothing was done again"),
+];
+
+impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for Changed<T> {
+    fn meta() -> MetaResponses {
+        meta::<Accepted<T>>(200, "Done", &CHANGED_HEADERS)
+    }
+
+    fn register(registry: &mut Registry) {
+        schema::register::<Accepted<T>>(registry, schema::Direction::Out);
+    }
+}
+
+impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for Created<T> {
+    fn meta() -> MetaResponses {
+        let [etag, position, replayed] = CHANGED_HEADERS;
+        meta::<Accepted<T>>(201, "Made", &[("Location", "Where it is"), etag, position, replayed])
+    }
+
+    fn register(registry: &mut Registry) {
+        schema::register::<Accepted<T>>(registry, schema::Direction::Out);
+    }
+}
+
+impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for Resource<T> {
+    fn meta() -> MetaResponses {
+        meta::<T>(200, "As it is now", &[ETAG_HEADER])
+    }
+
+    fn register(registry: &mut Registry) {
+        schema::register::<T>(registry, schema::Direction::Out);
+    }
+}

@@ -1,0 +1,192 @@
+//! Bodies: read with a limit, decoded straight from the bytes, refused with a pointer to what is wrong.
+
+use std::fmt::Write as _;
+
+use kernel::{FieldError, Refusal};
+use poem::RequestBody;
+use poem::error::ReadBodyError;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+
+/// The body of a command that needs none: nothing, or `{}`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Empty {}
+
+/// A body's bytes as they came.
+#[derive(Debug)]
+pub struct RawBody(pub Vec<u8>);
+
+impl RawBody {
+    /// Reads at most `limit` bytes.
+    pub async fn read(body: &mut RequestBody, limit: usize) -> Result<Self, Refusal> {
+        let body = body
+            .take()
+            .map_err(|_| Refusal::internal("body_taken", "the request's body was read twice; see the log"))?;
+        match body.into_bytes_limit(limit).await {
+            Ok(bytes) => Ok(Self(bytes.into())),
+            Err(ReadBodyError::PayloadTooLarge) => Err(too_large(limit)),
+            Err(error) => Err(Refusal::invalid("body_incomplete", format!("the body could not be read: {error}"))),
+        }
+    }
+}
+
+/// The refusal of a body that is longer than `limit` bytes.
+pub fn too_large(limit: usize) -> Refusal {
+    Refusal::too_large("body_too_large", format!("the body is larger than {limit} bytes")).with("allowed", limit)
+}
+
+/// Decodes JSON; no bytes at all are read as `{}`.
+pub fn decode_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    // The path to an error costs time to keep, so only a body that was refused is read again with it.
+    serde_json::from_slice(bytes).or_else(|_| decode_with_path(bytes))
+}
+
+fn decode_with_path<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    if let Err(error) = std::str::from_utf8(bytes) {
+        let at = error.valid_up_to();
+        return Err(Refusal::invalid("invalid_utf8", format!("the body is not UTF-8: byte {at} begins no character")));
+    }
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let error = match serde_path_to_error::deserialize::<_, T>(&mut json) {
+        Ok(value) => match json.end() {
+            Ok(()) => return Ok(value),
+            Err(error) => return Err(malformed(&error)),
+        },
+        Err(error) => error,
+    };
+    if !error.inner().is_data() {
+        return Err(malformed(error.inner()));
+    }
+    let message = without_place(&error.inner().to_string());
+    let mut pointer = String::new();
+    for segment in error.path() {
+        match segment {
+            Segment::Seq { index } => _ = write!(pointer, "/{index}"),
+            Segment::Map { key } => push(&mut pointer, key),
+            Segment::Enum { variant } => push(&mut pointer, variant),
+            Segment::Unknown => {}
+        }
+    }
+    let code = code_of(&message);
+    if matches!(code, "missing_field" | "unknown_field" | "duplicate_field")
+        && let Some(field) = message.split('`').nth(1)
+        && !pointer.ends_with(&format!("/{field}"))
+    {
+        push(&mut pointer, field);
+    }
+    Err(Refusal::fields(vec![FieldError { pointer, code, detail: message }]))
+}
+
+fn push(pointer: &mut String, token: &str) {
+    pointer.push('/');
+    pointer.push_str(&token.replace('~', "~0").replace('/', "~1"));
+}
+
+fn malformed(error: &serde_json::Error) -> Refusal {
+    let text = error.to_string();
+    if text.starts_with("recursion limit") {
+        return Refusal::invalid("json_too_deep", "the body is nested deeper than 127 levels");
+    }
+    Refusal::invalid("json_malformed", format!("the body is not JSON: {text}"))
+        .with("line", error.line())
+        .with("column", error.column())
+}
+
+/// serde's words are its only way to tell apart what was wrong; `tests` below hold them to it.
+fn code_of(message: &str) -> &'static str {
+    const WORDS: [(&str, &str); 6] = [
+        ("missing field", "missing_field"),
+        ("unknown field", "unknown_field"),
+        ("duplicate field", "duplicate_field"),
+        ("invalid type", "wrong_type"),
+        ("invalid length", "wrong_length"),
+        ("unknown variant", "unknown_value"),
+    ];
+    WORDS.iter().find(|(words, _)| message.starts_with(words)).map_or("invalid_value", |(_, code)| code)
+}
+
+/// Cuts off serde_json's " at line 1 column 9": the pointer says it better.
+fn without_place(message: &str) -> String {
+    message.rfind(" at line ").map_or(message, |at| &message[..at]).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only decoding is tested")]
+    struct Order {
+        name: String,
+        #[serde(default)]
+        lines: Vec<Line>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only decoding is tested")]
+    struct Line {
+        quantity: u32,
+        #[serde(default)]
+        size: Option<Size>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Size {
+        Small,
+    }
+
+    fn refused(body: &[u8]) -> (String, String, String) {
+        let refusal = decode_json::<Order>(body).unwrap_err();
+        let field = refusal.errors().first().cloned();
+        (
+            refusal.code().to_owned(),
+            field.as_ref().map(|f| f.pointer.clone()).unwrap_or_default(),
+            field.map(|f| f.code.to_owned()).unwrap_or_default(),
+        )
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_pointer() {
+        let cases = [
+            (json!({ "name": 1 }), "/name", "wrong_type"),
+            (json!({}), "/name", "missing_field"),
+            (json!({ "name": "a", "colour": "red" }), "/colour", "unknown_field"),
+            (
+                json!({ "name": "a", "lines": [{ "quantity": 1 }, { "quantity": -1 }] }),
+                "/lines/1/quantity",
+                "invalid_value",
+            ),
+            (json!({ "name": "a", "lines": [{}] }), "/lines/0/quantity", "missing_field"),
+            (json!({ "name": "a", "lines": [{ "quantity": 1, "size": "huge" }] }), "/lines/0/size", "unknown_value"),
+            (json!([1]), "", "wrong_type"),
+        ];
+        for (body, pointer, code) in cases {
+            let found = refused(body.to_string().as_bytes());
+            assert_eq!(
+                (found.0.as_str(), found.1.as_str(), found.2.as_str()),
+                ("validation_failed", pointer, code),
+                "{body}"
+            );
+        }
+        assert_eq!(refused(br#"{"name":"a","name":"b"}"#).2, "duplicate_field");
+    }
+
+    #[test]
+    fn what_is_no_json_has_a_code_of_its_own() {
+        assert_eq!(refused(b"{\"name\":").0, "json_malformed");
+        assert_eq!(refused(b"{\"name\":\"a\"} {}").0, "json_malformed");
+        assert_eq!(refused(b"{\"name\":\"\xff\"}").0, "invalid_utf8");
+        let deep = format!("{{\"name\":{}", "[".repeat(200_000));
+        assert!(["json_too_deep", "validation_failed"].contains(&refused(deep.as_bytes()).0.as_str()));
+        assert_eq!(refused(b"").2, "missing_field");
+    }
+}

@@ -1,0 +1,272 @@
+//! A command as it comes in: caller, headers and body, all checked before the handler sees them.
+
+use chrono::{DateTime, Utc};
+use executor::Request;
+use kernel::{Refusal, to_micros};
+use poem::RequestBody;
+use poem::http::HeaderMap;
+use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use crate::identity::{SCHEME, register_scheme};
+use crate::{Incoming, Problem, RawBody, decode_json, schema};
+
+/// The headers that every command understands: name, form, meaning. The contract shows them on every command.
+pub const HEADERS: [(&str, &str, &str); 5] = [
+    (
+        "Idempotency-Key",
+        "",
+        "1 to 255 printable ASCII characters. The same key and request again get the first answer and change nothing; \
+         the same key with another request gets 422.",
+    ),
+    (
+        "If-Match",
+        "",
+        "The ETag of the version that is to be changed, such as \"3\"; any other current version gets 412 and changes nothing.",
+    ),
+    ("Occurred-At", "date-time", "When it happened, if not now (RFC 3339). Needs the permission crm:history:backdate."),
+    ("X-Request-Id", "uuid", "The request's id; it becomes the correlation id of all that follows."),
+    ("traceparent", "", "W3C trace context."),
+];
+
+/// A command with a JSON body.
+#[derive(Debug)]
+pub struct Command<T> {
+    /// Who asks, under which id, and what for.
+    pub request: Request,
+    /// What is asked.
+    pub body: T,
+}
+
+/// A command that brings a CSV file as its body.
+#[derive(Debug)]
+pub struct Upload {
+    /// Who asks, under which id, and what for.
+    pub request: Request,
+    /// The file's bytes.
+    pub bytes: Vec<u8>,
+}
+
+const TYPES: &[ApiExtractorType] = &[ApiExtractorType::SecurityScheme, ApiExtractorType::RequestObject];
+
+impl<'a, T: DeserializeOwned + JsonSchema + Send> ApiExtractor<'a> for Command<T> {
+    const TYPES: &'static [ApiExtractorType] = TYPES;
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        register_scheme(registry);
+        schema::register::<T>(registry, schema::Direction::In);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![SCHEME]
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(MetaRequest {
+            description: None,
+            content: vec![MetaMediaType {
+                content_type: "application/json",
+                schema: MetaSchemaRef::Reference(schema::name::<T>()),
+            }],
+            required: schema::has_required::<T>(),
+        })
+    }
+
+    async fn from_request(
+        request: &'a poem::Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let read = async {
+            let incoming = Incoming::of(request)?;
+            let bytes = read(request, body, incoming, incoming.limits.body, "application/json").await?;
+            Ok(Self { request: circumstances(request, incoming, &bytes)?, body: decode_json(&bytes)? })
+        };
+        Ok(read.await.map_err(|refusal: Refusal| Problem::from(refusal))?)
+    }
+}
+
+impl<'a> ApiExtractor<'a> for Upload {
+    const TYPES: &'static [ApiExtractorType] = TYPES;
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        register_scheme(registry);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![SCHEME]
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(MetaRequest {
+            description: None,
+            content: vec![MetaMediaType {
+                content_type: "text/csv",
+                schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
+            }],
+            required: true,
+        })
+    }
+
+    async fn from_request(
+        request: &'a poem::Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let read = async {
+            let incoming = Incoming::of(request)?;
+            let bytes = read(request, body, incoming, incoming.limits.upload, "text/csv").await?;
+            Ok(Self { request: circumstances(request, incoming, &bytes)?, bytes })
+        };
+        Ok(read.await.map_err(|refusal: Refusal| Problem::from(refusal))?)
+    }
+}
+
+/// The body's bytes: nobody's body is read before they are known, nor one that says it is something else.
+async fn read(
+    request: &poem::Request,
+    body: &mut RequestBody,
+    incoming: &Incoming,
+    limit: usize,
+    media_type: &'static str,
+) -> Result<Vec<u8>, Refusal> {
+    incoming.identity.caller()?;
+    let content_type = request.content_type();
+    if let Some(content_type) = content_type
+        && !is_media_type(content_type, media_type)
+    {
+        return Err(unsupported(&format!("the content type {content_type:?} is not read here"), media_type));
+    }
+    let bytes = RawBody::read(body, limit).await?.0;
+    if content_type.is_none() && !bytes.is_empty() {
+        return Err(unsupported("the body has no content type", media_type));
+    }
+    Ok(bytes)
+}
+
+fn unsupported(what: &str, media_type: &'static str) -> Refusal {
+    Refusal::unsupported_media("content_type_unsupported", format!("{what}; send {media_type} in UTF-8"))
+        .with("allowed", media_type)
+}
+
+/// Whether a Content-Type names this media type; a charset may follow only if it is UTF-8.
+fn is_media_type(content_type: &str, media_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(media_type))
+        && parts.all(|parameter| match parameter.split_once('=') {
+            Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+                ["utf-8", "utf8"].iter().any(|utf8| value.trim().trim_matches('"').eq_ignore_ascii_case(utf8))
+            }
+            _ => true,
+        })
+}
+
+fn circumstances(request: &poem::Request, incoming: &Incoming, body: &[u8]) -> Result<Request, Refusal> {
+    let headers = request.headers();
+    let command_id = header(headers, "idempotency-key")?.map(idempotency_key).transpose()?;
+    Ok(Request {
+        caller: incoming.identity.caller()?.clone(),
+        // Only a request that has a key can be asked whether it is the same one.
+        request_hash: if command_id.is_some() { request_hash(request, headers, body) } else { [0; 32] },
+        command_id,
+        if_match: header(headers, "if-match")?.map(entity_tag).transpose()?.flatten(),
+        occurred_at: header(headers, "occurred-at")?.map(instant).transpose()?,
+        correlation_id: incoming.id,
+        causation_id: incoming.id,
+        traceparent: incoming.traceparent.clone(),
+    })
+}
+
+/// What makes a request the same request: method, path, query, the effective time, and the body byte for byte.
+fn request_hash(request: &poem::Request, headers: &HeaderMap, body: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let path = request.original_uri().path_and_query().map_or("/", |path| path.as_str());
+    let occurred_at = headers.get("occurred-at").map_or(&[][..], |value| value.as_bytes());
+    for part in [request.method().as_str().as_bytes(), path.as_bytes(), occurred_at, body] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+fn header<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    match value.to_str() {
+        Ok(text) if values.next().is_none() => Ok(Some(text)),
+        _ => Err(bad_header(name, "it must be there once, in ASCII")),
+    }
+}
+
+fn bad_header(name: &'static str, what: &str) -> Refusal {
+    Refusal::invalid("header_invalid", format!("the header {name} is not allowed like that: {what}"))
+        .with("header", name)
+}
+
+fn idempotency_key(text: &str) -> Result<String, Refusal> {
+    if (1..=255).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+        Ok(text.to_owned())
+    } else {
+        Err(bad_header("idempotency-key", "allowed are 1 to 255 printable ASCII characters"))
+    }
+}
+
+/// `"3"` is version 3; `*` is any version.
+fn entity_tag(text: &str) -> Result<Option<u64>, Refusal> {
+    if text == "*" {
+        return Ok(None);
+    }
+    text.strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .and_then(|text| text.parse().ok())
+        .map(Some)
+        .ok_or_else(|| bad_header("if-match", "send one ETag as it was given, such as \"3\", with its quotes"))
+}
+
+fn instant(text: &str) -> Result<DateTime<Utc>, Refusal> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| to_micros(time.to_utc()))
+        .map_err(|_| bad_header("occurred-at", "send a time of RFC 3339, such as 2026-07-01T09:30:00Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types_are_compared_without_case_and_only_utf8_is_taken() {
+        for allowed in ["application/json", "Application/JSON; charset=UTF-8", "application/json;charset=\"utf8\""] {
+            assert!(is_media_type(allowed, "application/json"), "{allowed}");
+        }
+        for refused in ["text/json", "application/jsonp", "application/json; charset=latin1", ""] {
+            assert!(!is_media_type(refused, "application/json"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn headers_are_read_or_refused() {
+        assert_eq!(entity_tag("\"3\""), Ok(Some(3)));
+        assert_eq!(entity_tag("*"), Ok(None));
+        for refused in ["3", "W/\"3\"", "\"3", "\"a\"", "\"1\", \"2\"", "\"-1\""] {
+            assert!(entity_tag(refused).is_err(), "{refused}");
+        }
+        assert!(idempotency_key("").is_err());
+        assert!(idempotency_key(&"k".repeat(256)).is_err());
+        assert!(idempotency_key("käse").is_err());
+        assert_eq!(idempotency_key("order 7/1").as_deref(), Ok("order 7/1"));
+        assert_eq!(
+            instant("2026-07-01T11:30:00.1234567+02:00").unwrap().to_rfc3339(),
+            "2026-07-01T09:30:00.123456+00:00"
+        );
+        assert!(instant("yesterday").is_err());
+    }
+}

@@ -1,0 +1,56 @@
+//! How a domain plugs into the gateway.
+
+use std::sync::Arc;
+
+use eventstore::EventStore;
+use executor::Executor;
+use kernel::{EventType, Grant, Service};
+use nats::Bus;
+use poem_openapi::OpenApi;
+use projector::{Projection, ReadModels};
+
+use crate::Live;
+
+/// What a domain's handlers and resolvers work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Runtime {
+    /// Whose it is.
+    pub service: Service,
+    /// Carries commands out.
+    pub executor: Executor,
+    /// Answers queries.
+    pub read_models: ReadModels,
+    /// The log itself, for history.
+    pub store: EventStore,
+    /// The bus.
+    pub bus: Bus,
+    /// Events as they happen.
+    pub live: Live,
+}
+
+/// A domain: a service with its permissions, events, read models, REST and GraphQL.
+pub trait Domain: 'static {
+    /// Its service.
+    const SERVICE: Service;
+
+    /// Its REST operations, all under `/v1/<service>/`.
+    type Rest: OpenApi + 'static;
+
+    /// Its namespace in GraphQL queries: the root field is named after the service.
+    type Query: Default + Send + Sync + 'static;
+
+    /// Its namespace in GraphQL subscriptions.
+    type Subscription: Default + Send + Sync + 'static;
+
+    /// Its permission table.
+    fn grants() -> &'static [Grant];
+
+    /// Every event type and version that its log may hold.
+    fn catalog() -> Vec<EventType>;
+
+    /// Its read models.
+    fn projections() -> Vec<Arc<dyn Projection>>;
+
+    /// Its REST operations over a running service.
+    fn rest(runtime: Runtime) -> Self::Rest;
+}

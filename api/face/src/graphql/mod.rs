@@ -1,0 +1,53 @@
+//! What GraphQL resolvers get: the caller, one transaction a service, dataloaders, live events.
+
+mod error;
+mod page;
+mod session;
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use error::refuse;
+pub use page::{Cursor, Page, PageRequest};
+pub use session::{Reader, Session};
+
+/// A request's context. It is its [`Session`], and beside it the dataloaders of the request.
+pub struct Context {
+    session: Arc<Session>,
+    loaders: Mutex<HashMap<TypeId, Box<dyn Any + Send + Sync>>>,
+}
+
+impl Context {
+    /// A context for one request.
+    pub fn new(session: Arc<Session>) -> Self {
+        Self { session, loaders: Mutex::default() }
+    }
+
+    /// What the request may use, to be kept by a dataloader. (A loader that kept the context would keep itself alive.)
+    pub fn session(&self) -> Arc<Session> {
+        self.session.clone()
+    }
+
+    /// The request's dataloader of a type: made when first asked for, the same from then on.
+    pub fn loader<L: Clone + Send + Sync + 'static>(&self, make: impl FnOnce(Arc<Session>) -> L) -> L {
+        let mut loaders = self.loaders.lock().unwrap_or_else(PoisonError::into_inner);
+        let loader = loaders.entry(TypeId::of::<L>()).or_insert_with(|| Box::new(make(self.session.clone())));
+        match loader.downcast_ref::<L>() {
+            Some(loader) => loader.clone(),
+            // The key is the type's own id, so this can't be another type.
+            None => unreachable!("a dataloader under another type's id"),
+        }
+    }
+}
+
+impl Deref for Context {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl juniper::Context for Context {}

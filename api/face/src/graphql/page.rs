@@ -1,0 +1,125 @@
+//! Relay connections: opaque keyset cursors, never OFFSET.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use juniper::FieldResult;
+use kernel::Refusal;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::refuse;
+
+/// Where a page ends or begins: the sort key of a row, in a form that clients can't build on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(String);
+
+impl Cursor {
+    /// The cursor of a row with this sort key. `order` names the order, so that a cursor can't be used in another.
+    pub fn new(order: &str, key: &impl Serialize) -> Self {
+        Self(URL_SAFE_NO_PAD.encode(serde_json::to_vec(&(order, key)).unwrap_or_default()))
+    }
+
+    /// The sort key that a client gave back.
+    pub fn decode<K: DeserializeOwned>(text: &str, order: &str) -> FieldResult<K> {
+        let refused =
+            || refuse(Refusal::invalid("cursor_invalid", "this cursor is not from a page of this list in this order"));
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| refused())?;
+        let (of, key) = serde_json::from_slice::<(String, K)>(&bytes).map_err(|_| refused())?;
+        if of == order { Ok(key) } else { Err(refused()) }
+    }
+
+    /// The cursor as text.
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+/// How many rows, after which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageRequest<K> {
+    /// How many rows.
+    pub first: u32,
+    /// After the row with this sort key.
+    pub after: Option<K>,
+}
+
+impl<K: DeserializeOwned> PageRequest<K> {
+    /// What a page has when the client does not say.
+    pub const DEFAULT: u32 = 20;
+    /// The most rows of a page.
+    pub const MOST: u32 = 200;
+
+    /// Reads the arguments `first` and `after` of a connection in the order named `order`.
+    pub fn new(first: Option<i32>, after: Option<&str>, order: &str) -> FieldResult<Self> {
+        let first = match first {
+            None => Self::DEFAULT,
+            Some(first) => {
+                u32::try_from(first).ok().filter(|first| (1..=Self::MOST).contains(first)).ok_or_else(|| {
+                    refuse(Refusal::invalid("page_size", format!("first: {first}; allowed are 1 to {}", Self::MOST)))
+                })?
+            }
+        };
+        Ok(Self { first, after: after.map(|text| Cursor::decode(text, order)).transpose()? })
+    }
+
+    /// How many rows to select: one more than asked for tells whether there is a next page.
+    pub fn limit(&self) -> i64 {
+        i64::from(self.first) + 1
+    }
+}
+
+/// A page of rows, each with its cursor.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<(Cursor, T)>,
+    /// Whether more follow.
+    pub has_next: bool,
+}
+
+impl<T> Page<T> {
+    /// Cuts what was selected with [`PageRequest::limit`] to the page; `key` is a row's sort key.
+    pub fn new<K, S: Serialize>(
+        request: &PageRequest<K>,
+        order: &str,
+        mut rows: Vec<T>,
+        key: impl Fn(&T) -> S,
+    ) -> Self {
+        let first = request.first as usize;
+        let has_next = rows.len() > first;
+        rows.truncate(first);
+        Self { rows: rows.into_iter().map(|row| (Cursor::new(order, &key(&row)), row)).collect(), has_next }
+    }
+
+    /// The last row's cursor.
+    pub fn end_cursor(&self) -> Option<&str> {
+        self.rows.last().map(|(cursor, _)| cursor.0.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_comes_back_as_its_key_in_its_own_order_only() {
+        let cursor = Cursor::new("NAME", &("Ada", 7)).into_string();
+        assert_eq!(Cursor::decode::<(String, i32)>(&cursor, "NAME").unwrap(), ("Ada".to_owned(), 7));
+        assert!(Cursor::decode::<(String, i32)>(&cursor, "CREATED").is_err());
+        assert!(Cursor::decode::<(String, i32)>("no cursor", "NAME").is_err());
+        assert!(Cursor::decode::<(i32, String)>(&cursor, "NAME").is_err());
+    }
+
+    #[test]
+    fn a_page_knows_whether_more_follow() {
+        let request = PageRequest::<i32>::new(Some(2), None, "NAME").unwrap();
+        let page = Page::new(&request, "NAME", vec![1, 2, 3], |row| *row);
+        assert_eq!((page.rows.len(), page.has_next), (2, true));
+        let last = PageRequest::<i32>::new(Some(2), page.end_cursor(), "NAME").unwrap();
+        assert_eq!(last.after, Some(2));
+        assert!(!Page::new(&last, "NAME", vec![3], |row| *row).has_next);
+        for refused in [0, -1, 201] {
+            assert!(PageRequest::<i32>::new(Some(refused), None, "NAME").is_err());
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! One request's use of the read models: one transaction a service, begun when first needed.
+
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use futures::Stream;
+use juniper::FieldResult;
+use kernel::{Caller, Position, RecordedEvent, Refusal, Service};
+use projector::Transaction;
+use sqlx::PgConnection;
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::refuse;
+use crate::{MinPositions, Runtime};
+
+/// What a request may use.
+pub struct Session {
+    caller: Caller,
+    services: HashMap<Service, Opened>,
+    min_positions: MinPositions,
+    patience: Duration,
+}
+
+struct Opened {
+    runtime: Runtime,
+    transaction: Mutex<Option<Transaction>>,
+}
+
+/// A service's read models, held for one query; other resolvers of the request wait meanwhile.
+pub struct Reader<'s>(MutexGuard<'s, Option<Transaction>>);
+
+impl Session {
+    /// A session of `caller` over the services that run here; `patience` bounds the wait for a wanted position.
+    pub fn new(
+        caller: Caller,
+        runtimes: impl IntoIterator<Item = Runtime>,
+        min_positions: MinPositions,
+        patience: Duration,
+    ) -> Self {
+        let services = runtimes
+            .into_iter()
+            .map(|runtime| (runtime.service, Opened { runtime, transaction: Mutex::default() }))
+            .collect();
+        Self { caller, services, min_positions, patience }
+    }
+
+    /// Who asks.
+    pub const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Refuses, in GraphQL's form, unless the caller has `permission`.
+    pub fn require(&self, permission: &'static str) -> FieldResult<()> {
+        self.caller.require(permission).map_err(refuse)
+    }
+
+    /// The request's transaction on a service's read models, with the caller's tenant set.
+    pub async fn reader(&self, service: Service) -> FieldResult<Reader<'_>> {
+        let opened = self.opened(service)?;
+        let mut transaction = opened.transaction.lock().await;
+        if transaction.is_none() {
+            if let Some(position) = self.min_positions.of(service) {
+                self.wait(opened, position).await?;
+            }
+            let begun = opened.runtime.read_models.begin(self.caller.tenant()).await.map_err(|error| {
+                tracing::error!(%service, %error, "the read models can't be read");
+                refuse(Refusal::unavailable("read_models_unavailable", "the read models do not answer; try again"))
+            })?;
+            *transaction = Some(begun);
+        }
+        Ok(Reader(transaction))
+    }
+
+    /// Waits until a service's read models have come as far as `position`; to be called before the first
+    /// [`reader`](Self::reader), whose snapshot does not move any more.
+    pub async fn wait_for(&self, service: Service, position: Position) -> FieldResult<()> {
+        self.wait(self.opened(service)?, position).await
+    }
+
+    /// The caller's tenant's events of a service from now on, in order.
+    pub async fn subscribe(
+        &self,
+        service: Service,
+    ) -> FieldResult<impl Stream<Item = Result<std::sync::Arc<RecordedEvent>, crate::live::Missed>> + Send + use<>>
+    {
+        let live = &self.opened(service)?.runtime.live;
+        live.subscribe(self.caller.tenant()).await.map_err(|error| {
+            tracing::warn!(%service, %error, "a subscription could not begin");
+            refuse(Refusal::unavailable("bus_unavailable", "live events are not available now; try again"))
+        })
+    }
+
+    fn opened(&self, service: Service) -> FieldResult<&Opened> {
+        self.services.get(&service).ok_or_else(|| {
+            refuse(Refusal::unavailable(
+                "service_not_here",
+                format!("the service {service} is not served by this process"),
+            ))
+        })
+    }
+
+    async fn wait(&self, opened: &Opened, position: Position) -> FieldResult<()> {
+        opened.runtime.read_models.wait_for(position, self.patience).await.map_err(|behind| {
+            refuse(
+                Refusal::timeout(
+                    "read_model_behind",
+                    format!("the read models are at position {}, {} was asked for", behind.reached, behind.wanted),
+                )
+                .with("wanted", behind.wanted.0)
+                .with("reached", behind.reached.0),
+            )
+        })
+    }
+}
+
+impl Deref for Reader<'_> {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        match &*self.0 {
+            Some(transaction) => transaction,
+            None => unreachable!("a reader holds a transaction that was begun"),
+        }
+    }
+}
+
+impl DerefMut for Reader<'_> {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        match &mut *self.0 {
+            Some(transaction) => transaction,
+            None => unreachable!("a reader holds a transaction that was begun"),
+        }
+    }
+}

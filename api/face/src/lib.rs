@@ -1,0 +1,32 @@
+//! What every domain's API is made of.
+//!
+//! A request comes in through the gateway, which identifies the caller and notes the circumstances ([`Incoming`]). A REST
+//! handler takes a [`Command`] (caller, headers, body, all checked) or an [`Authenticated`] reader, and answers [`Created`],
+//! [`Changed`] or a [`Resource`]; whatever is refused on the way becomes one [`Problem`] document (RFC 9457). A GraphQL
+//! resolver gets a [`graphql::Context`]: the caller, one transaction a service, dataloaders, live events.
+//!
+//! A domain plugs into the gateway by implementing [`Domain`]; its line in `api/gateway/src/domains.rs` is the only central
+//! one. To add an endpoint: a file in the domain's API crate, with its body as a serde type (`deny_unknown_fields`) that
+//! derives `JsonSchema`; nothing here changes.
+
+mod answer;
+mod body;
+mod command;
+mod domain;
+pub mod graphql;
+mod identity;
+mod incoming;
+mod live;
+mod position;
+mod problem;
+pub mod schema;
+
+pub use answer::{Accepted, Changed, Created, Resource};
+pub use body::{Empty, RawBody, decode_json};
+pub use command::{Command, HEADERS, Upload};
+pub use domain::{Domain, Runtime};
+pub use identity::Authenticated;
+pub use incoming::{Identity, Incoming, Limits};
+pub use live::{Live, Missed};
+pub use position::MinPositions;
+pub use problem::{Problem, status};

@@ -1,0 +1,180 @@
+//! Problem documents (RFC 9457): the one place where a refusal becomes an HTTP answer.
+
+use std::fmt;
+
+use kernel::{Kind, Refusal};
+use poem::error::ResponseError;
+use poem::http::{HeaderValue, StatusCode, header};
+use poem::{Body, Response};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::schema;
+
+/// A refusal on its way out. Handlers make it of a [`Refusal`] by `?`.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    refusal: Refusal,
+    status: StatusCode,
+    headers: Vec<(header::HeaderName, HeaderValue)>,
+}
+
+/// The HTTP status of each kind of refusal.
+pub const fn status(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::Invalid => StatusCode::BAD_REQUEST,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::Forbidden => StatusCode::FORBIDDEN,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Kind::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Kind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+    }
+}
+
+impl Problem {
+    /// A problem with another status than its kind's: 405, 406 and the like, which only HTTP knows.
+    #[must_use]
+    pub fn with_status(refusal: Refusal, status: StatusCode) -> Self {
+        Self { refusal, status, headers: Vec::new() }
+    }
+
+    /// Adds a header to the answer, such as `Retry-After`.
+    #[must_use]
+    pub fn header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The refusal behind it.
+    pub const fn refusal(&self) -> &Refusal {
+        &self.refusal
+    }
+
+    /// The answer; `request` (the request's id) becomes the problem's `instance`.
+    pub fn respond(&self, request: Option<Uuid>) -> Response {
+        let mut response = Response::builder()
+            .status(self.status)
+            .header(header::CONTENT_TYPE, CONTENT_TYPE)
+            .body(Body::from_vec(serde_json::to_vec(&self.document(request)).unwrap_or_default()));
+        if self.status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"inopsio\""));
+        }
+        for (name, value) in &self.headers {
+            response.headers_mut().insert(name, value.clone());
+        }
+        response
+    }
+
+    /// The document itself.
+    pub fn document(&self, request: Option<Uuid>) -> Value {
+        let refusal = &self.refusal;
+        let mut document = Map::new();
+        document.insert("type".into(), format!("urn:inopsio:problem:{}", refusal.code()).into());
+        document.insert("title".into(), self.status.canonical_reason().unwrap_or("Error").into());
+        document.insert("status".into(), self.status.as_u16().into());
+        document.insert("code".into(), refusal.code().into());
+        document.insert("detail".into(), refusal.detail().into());
+        if let Some(id) = request {
+            document.insert("instance".into(), format!("urn:uuid:{id}").into());
+        }
+        if !refusal.errors().is_empty() {
+            document.insert("errors".into(), json!(refusal.errors()));
+        }
+        for (member, value) in refusal.extra() {
+            document.entry(member).or_insert_with(|| value.clone());
+        }
+        Value::Object(document)
+    }
+}
+
+const CONTENT_TYPE: &str = "application/problem+json";
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = status(refusal.kind());
+        Self { refusal, status, headers: Vec::new() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.refusal.fmt(f)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl ResponseError for Problem {
+    fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    fn as_response(&self) -> Response {
+        self.respond(None)
+    }
+}
+
+/// The document's form, for the contract.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Problem")]
+struct Form {
+    /// `urn:inopsio:problem:` and the code.
+    r#type: String,
+    /// The HTTP status in words.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// Stable, for programs.
+    code: String,
+    /// What was wrong and what is allowed, for people.
+    detail: String,
+    /// `urn:uuid:` and the request's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+    /// What is wrong with single values of the body.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldProblem>,
+}
+
+#[derive(JsonSchema, Serialize)]
+struct FieldProblem {
+    /// JSON pointer (RFC 6901) into the body.
+    pointer: String,
+    /// Stable, for programs.
+    code: String,
+    /// For people.
+    detail: String,
+}
+
+impl poem_openapi::ApiResponse for Problem {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "A problem document (RFC 9457); nothing was changed",
+                status: None,
+                status_range: None,
+                content: vec![MetaMediaType {
+                    content_type: CONTENT_TYPE,
+                    schema: MetaSchemaRef::Reference(schema::name::<Form>()),
+                }],
+                headers: Vec::new(),
+            }],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        schema::register::<Form>(registry, schema::Direction::Out);
+    }
+}
