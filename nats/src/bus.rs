@@ -70,7 +70,6 @@ impl fmt::Debug for Credentials {
 pub struct Bus {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: Context,
-    pub(crate) timeout: Duration,
 }
 
 impl Bus {
@@ -105,7 +104,7 @@ impl Bus {
             .ack_timeout(settings.timeout)
             .max_ack_inflight(MAX_IN_FLIGHT)
             .build(client.clone());
-        Ok(Self { client, jetstream, timeout: settings.timeout })
+        Ok(Self { client, jetstream })
     }
 
     /// Whether the connection stands at this moment.

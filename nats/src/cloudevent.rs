@@ -1,1 +1,251 @@
-//! An event as a message: CloudEvents 1.0, binary mode.
+//! An event as a message: CloudEvents 1.0 in binary mode, attributes as headers, the payload as stored as the body.
+//!
+//! What CloudEvents has no name for are extension attributes (lower-case letters and digits only, as its specification
+//! wants): `tenant`, `aggregatetype`, `sequence`, `typeversion`, `recordedtime`. The metadata go along as stored, in a header of
+//! our own; the trace context in them stands in `traceparent` too, where tracing tools look. The position is not in the
+//! message: it is the message's sequence in the stream.
+
+use std::fmt::Write;
+use std::str::FromStr;
+
+use async_nats::HeaderMap;
+use async_nats::header::HeaderName;
+use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
+use kernel::{Position, RecordedEvent, Service, TenantId};
+use uuid::Uuid;
+
+static SPEC_VERSION: HeaderName = HeaderName::from_static("ce-specversion");
+static ID: HeaderName = HeaderName::from_static("ce-id");
+static SOURCE: HeaderName = HeaderName::from_static("ce-source");
+static TYPE: HeaderName = HeaderName::from_static("ce-type");
+static TIME: HeaderName = HeaderName::from_static("ce-time");
+static SUBJECT: HeaderName = HeaderName::from_static("ce-subject");
+static TENANT: HeaderName = HeaderName::from_static("ce-tenant");
+static AGGREGATE_TYPE: HeaderName = HeaderName::from_static("ce-aggregatetype");
+static SEQUENCE: HeaderName = HeaderName::from_static("ce-sequence");
+static TYPE_VERSION: HeaderName = HeaderName::from_static("ce-typeversion");
+static RECORDED_TIME: HeaderName = HeaderName::from_static("ce-recordedtime");
+static CONTENT_TYPE: HeaderName = HeaderName::from_static("content-type");
+static METADATA: HeaderName = HeaderName::from_static("inopsio-metadata");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The headers that carry everything of an event but its position and payload. An error says what no header can hold.
+pub fn encode(service: Service, event: &RecordedEvent) -> Result<HeaderMap, String> {
+    let metadata = std::str::from_utf8(&event.metadata).map_err(|error| format!("its metadata: {error}"))?;
+    let mut headers = HeaderMap::new();
+    let mut put = |name: &HeaderName, value: String| headers.insert(name.clone(), value);
+    put(&SPEC_VERSION, "1.0".to_owned());
+    put(&ID, event.event_id.to_string());
+    put(&SOURCE, format!("/inopsio/{service}"));
+    put(&TYPE, escape(&event.event_type));
+    put(&TIME, time(event.occurred_at)?);
+    put(&SUBJECT, escape(&event.aggregate_id));
+    put(&TENANT, event.tenant.to_string());
+    put(&AGGREGATE_TYPE, escape(&event.aggregate_type));
+    put(&SEQUENCE, event.sequence.to_string());
+    put(&TYPE_VERSION, event.event_version.to_string());
+    put(&RECORDED_TIME, time(event.recorded_at)?);
+    put(&CONTENT_TYPE, "application/json".to_owned());
+    put(&METADATA, escape_json(metadata));
+    if let Some(context) = traceparent(metadata) {
+        put(&TRACEPARENT, context.to_owned());
+    }
+    Ok(headers)
+}
+
+/// The event that a message at a sequence of the service's stream carries. An error says which header is missing or wrong.
+pub fn decode(
+    service: Service,
+    position: Position,
+    headers: Option<&HeaderMap>,
+    payload: Bytes,
+) -> Result<RecordedEvent, String> {
+    let headers = headers.ok_or("it has no headers")?;
+    let get = |name: &HeaderName| {
+        headers.get(name.clone()).map(async_nats::HeaderValue::as_str).ok_or_else(|| format!("it has no {name}"))
+    };
+    let source = get(&SOURCE)?;
+    if source.strip_prefix("/inopsio/") != Some(service.name()) {
+        return Err(format!("ce-source is {source:?}, not /inopsio/{service}"));
+    }
+    Ok(RecordedEvent {
+        tenant: tenant(parse::<Uuid>(&TENANT, get(&TENANT)?)?),
+        position,
+        event_id: parse(&ID, get(&ID)?)?,
+        aggregate_type: unescape(&AGGREGATE_TYPE, get(&AGGREGATE_TYPE)?)?,
+        aggregate_id: unescape(&SUBJECT, get(&SUBJECT)?)?,
+        sequence: parse(&SEQUENCE, get(&SEQUENCE)?)?,
+        event_type: unescape(&TYPE, get(&TYPE)?)?,
+        event_version: parse(&TYPE_VERSION, get(&TYPE_VERSION)?)?,
+        payload,
+        metadata: unescape(&METADATA, get(&METADATA)?)?.into(),
+        occurred_at: parse_time(&TIME, get(&TIME)?)?,
+        recorded_at: parse_time(&RECORDED_TIME, get(&RECORDED_TIME)?)?,
+    })
+}
+
+/// The stream is filled from the log alone, on the condition of the sequence before; so what it says is the log's word.
+#[expect(clippy::disallowed_methods, reason = "the tenant of an event of the log, as its relay published it")]
+const fn tenant(id: Uuid) -> TenantId {
+    TenantId::vouched(id)
+}
+
+fn parse<T: FromStr<Err: std::fmt::Display>>(name: &HeaderName, text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| format!("{name} is {text:?}: {error}"))
+}
+
+/// RFC 3339 in UTC with microseconds, which is all that the log keeps.
+fn time(time: DateTime<Utc>) -> Result<String, String> {
+    let text = time.to_rfc3339_opts(SecondsFormat::Micros, true);
+    // Years beyond four digits have no RFC 3339 form.
+    if text.len() == "2026-01-01T00:00:00.000000Z".len() { Ok(text) } else { Err(format!("the time {text}")) }
+}
+
+fn parse_time(name: &HeaderName, text: &str) -> Result<DateTime<Utc>, String> {
+    DateTime::parse_from_rfc3339(text).map(Into::into).map_err(|error| format!("{name} is {text:?}: {error}"))
+}
+
+/// As the CloudEvents bindings have it for headers: percent-encoded are spaces, quotes, percent signs and all that is not
+/// printable ASCII.
+fn escape(text: &str) -> String {
+    escape_where(text, |byte| matches!(byte, b'"' | b'%') || !byte.is_ascii_graphic())
+}
+
+/// As [`escape`], but quotes stay: JSON is full of them, and the metadata header is no attribute of CloudEvents.
+fn escape_json(text: &str) -> String {
+    escape_where(text, |byte| byte == b'%' || !byte.is_ascii_graphic())
+}
+
+fn escape_where(text: &str, escaped: impl Fn(u8) -> bool) -> String {
+    let count = text.bytes().filter(|byte| escaped(*byte)).count();
+    if count == 0 {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len() + 2 * count);
+    for byte in text.bytes() {
+        if escaped(byte) {
+            // Writing into a string cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        } else {
+            out.push(char::from(byte));
+        }
+    }
+    out
+}
+
+fn unescape(name: &HeaderName, text: &str) -> Result<String, String> {
+    if !text.contains('%') {
+        return Ok(text.to_owned());
+    }
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        if *byte == b'%' {
+            let code = text.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+            out.push(code.ok_or_else(|| format!("{name} has a percent sign without two hexadecimal digits"))?);
+            at += 3;
+        } else {
+            out.push(*byte);
+            at += 1;
+        }
+    }
+    String::from_utf8(out).map_err(|error| format!("{name}: {error}"))
+}
+
+/// The W3C trace context in metadata, found without decoding them: this runs for every event. A context is 55 characters of
+/// which none can be escaped in JSON.
+fn traceparent(metadata: &str) -> Option<&str> {
+    const KEY: &str = r#""traceparent":""#;
+    let start = metadata.find(KEY)? + KEY.len();
+    let context = metadata.get(start..start + 55)?;
+    let valid = context.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    (valid && metadata.get(start + 55..)?.starts_with('"')).then_some(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CRM: Service = Service::new("crm");
+
+    prop_compose! {
+        fn any_time()(micros in 0_i64..253_402_300_799_000_000) -> DateTime<Utc> {
+            DateTime::from_timestamp_micros(micros).unwrap()
+        }
+    }
+
+    prop_compose! {
+        fn any_event()(
+            (tenant_id, event_id, position) in (any::<u128>(), any::<u128>(), any::<u64>()),
+            (aggregate_type, aggregate_id, event_type) in (".*", "\\PC*|.*", ".*"),
+            (sequence, event_version) in (any::<u64>(), any::<u32>()),
+            (payload, metadata) in (any::<Vec<u8>>(), ".*"),
+            (occurred_at, recorded_at) in (any_time(), any_time()),
+        ) -> RecordedEvent {
+            RecordedEvent {
+                tenant: tenant(Uuid::from_u128(tenant_id)),
+                position: Position(position),
+                event_id: Uuid::from_u128(event_id),
+                aggregate_type,
+                aggregate_id,
+                sequence,
+                event_type,
+                event_version,
+                payload: payload.into(),
+                metadata: metadata.into_bytes().into(),
+                occurred_at,
+                recorded_at,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_sent_is_received(event in any_event()) {
+            let headers = encode(CRM, &event).unwrap();
+            let decoded = decode(CRM, event.position, Some(&headers), event.payload.clone()).unwrap();
+            prop_assert_eq!(&decoded, &event);
+            // A reader trims what stands around a value; nothing of ours may be lost by that, nor look like a new line.
+            for (_, values) in headers.iter() {
+                let value = values[0].as_str();
+                prop_assert!(value.bytes().all(|byte| byte.is_ascii_graphic()));
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_decoding_fail_otherwise_than_by_saying_so(
+            values in proptest::collection::vec("[ -~]*", 13), payload in any::<Vec<u8>>()
+        ) {
+            let names = [&SPEC_VERSION, &ID, &SOURCE, &TYPE, &TIME, &SUBJECT, &TENANT, &AGGREGATE_TYPE, &SEQUENCE, &TYPE_VERSION,
+                &RECORDED_TIME, &CONTENT_TYPE, &METADATA];
+            let mut headers: HeaderMap = names.into_iter().cloned().zip(values.iter().map(|value| value.parse().unwrap())).collect();
+            headers.insert(SOURCE.clone(), "/inopsio/crm");
+            prop_assert!(decode(CRM, Position(1), Some(&headers), payload.into()).is_err());
+        }
+    }
+
+    #[test]
+    fn the_trace_of_the_request_is_found_in_the_metadata() {
+        let context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(traceparent(&format!(r#"{{"actor":"ada","traceparent":"{context}"}}"#)), Some(context));
+        for none in [
+            r"{}",
+            r#"{"traceparent":"00-x"}"#,
+            r#"{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01x"}"#,
+        ] {
+            assert_eq!(traceparent(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn an_event_of_another_service_is_refused() {
+        let mut headers = HeaderMap::new();
+        headers.insert(SOURCE.clone(), "/inopsio/erp");
+        let error = decode(CRM, Position(1), Some(&headers), Bytes::new()).unwrap_err();
+        assert!(error.contains("/inopsio/erp"), "{error}");
+    }
+}

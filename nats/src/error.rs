@@ -105,4 +105,17 @@ impl PublishError {
             | Self::Refused { reached, .. } => *reached,
         }
     }
+
+    /// The same, with what was confirmed since.
+    pub(crate) fn at(mut self, confirmed: Position) -> Self {
+        match &mut self {
+            Self::WrongLastSequence { reached, .. }
+            | Self::WrongSequence { reached, .. }
+            | Self::NoStream { reached }
+            | Self::Timeout { reached, .. }
+            | Self::Unpublishable { reached, .. }
+            | Self::Refused { reached, .. } => *reached = confirmed,
+        }
+        self
+    }
 }

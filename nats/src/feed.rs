@@ -1,17 +1,168 @@
 //! Reading a service's events in order, without gaps.
 
-use futures::Stream;
+use std::time::Duration;
+
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use futures::{FutureExt, Stream, StreamExt, stream};
 use kernel::{Position, RecordedEvent, Service};
 
-use crate::{Bus, Error};
+use crate::{Bus, Error, cloudevent, subject};
+
+/// Events handed over at once, at most.
+const BATCH: usize = 500;
+/// Events asked for in advance, so that the server never waits for us.
+const AHEAD: usize = 2_000;
+/// How often the server says that it is there although it has nothing; twice as long without a word, and we ask anew.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long one request for events stands.
+const EXPIRES: Duration = Duration::from_secs(30);
+/// When the server forgets a reader that went away.
+const FORGOTTEN: Duration = Duration::from_secs(30);
 
 impl Bus {
-    /// The events of a service from `start` on (inclusive), in batches of what is ready.
+    /// The events of a service from `start` (inclusive), in batches of what is ready, at most 500.
+    ///
+    /// Positions are dense: none is skipped, repeated or out of order, through lost connections, restarts of the server, and
+    /// streams that were deleted and filled again; all that only takes time, and so does a stream that does not exist yet. It
+    /// ends after an error, which is [`Error::Gap`] (the stream begins after the wanted position) or [`Error::Unreadable`].
     pub fn feed(
         &self,
-        _service: Service,
-        _start: Position,
+        service: Service,
+        start: Position,
     ) -> impl Stream<Item = Result<Vec<RecordedEvent>, Error>> + Send + use<> {
-        futures::stream::pending()
+        // Position 0 is before the first event; reading "from 0" is reading from the first.
+        let next = Position(start.0.max(1));
+        let feed = Feed { bus: self.clone(), service, next, messages: None, failures: 0 };
+        stream::unfold(Some(feed), |feed| async {
+            let mut feed = feed?;
+            match feed.batch().await {
+                Ok(events) => Some((Ok(events), Some(feed))),
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+    }
+}
+
+struct Feed {
+    bus: Bus,
+    service: Service,
+    /// The position that comes next.
+    next: Position,
+    /// The consumer that delivers from there; none: it has to be made.
+    messages: Option<pull::Stream>,
+    /// Attempts in a row that failed.
+    failures: u32,
+}
+
+impl Feed {
+    /// The next events, at least one. Waits for them, however long it takes.
+    async fn batch(&mut self) -> Result<Vec<RecordedEvent>, Error> {
+        loop {
+            let mut messages = match self.messages.take() {
+                Some(messages) => messages,
+                None => match self.consume().await {
+                    Ok(messages) => messages,
+                    Err(error @ Error::Gap { .. }) => return Err(error),
+                    Err(error) => {
+                        self.pause(&error).await;
+                        continue;
+                    }
+                },
+            };
+            let mut events = Vec::new();
+            let mut intact = self.take(messages.next().await, &mut events)?;
+            while intact && events.len() < BATCH {
+                let Some(ready) = messages.next().now_or_never() else { break };
+                intact = self.take(ready, &mut events)?;
+            }
+            if intact {
+                self.messages = Some(messages);
+            }
+            if !events.is_empty() {
+                self.failures = 0;
+                return Ok(events);
+            }
+        }
+    }
+
+    /// Takes over a message. False: this consumer is of no use any more, go on with a new one.
+    fn take(
+        &mut self,
+        message: Option<Result<jetstream::Message, pull::MessagesError>>,
+        events: &mut Vec<RecordedEvent>,
+    ) -> Result<bool, Error> {
+        let message = match message {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => {
+                tracing::debug!(service = %self.service, %error, "the feed's consumer is gone");
+                return Ok(false);
+            }
+            None => return Ok(false),
+        };
+        let Ok(position) = message.info().map(|info| Position(info.stream_sequence)) else { return Ok(true) };
+        if position < self.next {
+            // A stream that is filled again delivers what we had; it is the same log.
+            return Ok(true);
+        }
+        if position > self.next {
+            // Lost on the way. The new consumer begins where we are, or finds that the stream does not reach back so far.
+            tracing::debug!(service = %self.service, expected = %self.next, got = %position, "the feed lost messages");
+            return Ok(false);
+        }
+        let message = message.message;
+        match cloudevent::decode(self.service, position, message.headers.as_ref(), message.payload) {
+            Ok(event) => {
+                self.next = position.next();
+                events.push(event);
+                Ok(true)
+            }
+            // What came before it is whole; it shows itself again when it is the first.
+            Err(_) if !events.is_empty() => Ok(false),
+            Err(reason) => Err(Error::Unreadable { position, reason }),
+        }
+    }
+
+    /// A consumer that delivers from the next position on. The server keeps nothing of it on disk.
+    async fn consume(&self) -> Result<pull::Stream, Error> {
+        let state = self.bus.stream_state(self.service).await?;
+        let state = state.ok_or_else(|| Error::Unavailable("the stream does not exist yet".to_owned()))?;
+        let first = Position(state.first);
+        if first > self.next {
+            return Err(Error::Gap { service: self.service, wanted: self.next, first });
+        }
+        let config = pull::Config {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.next.0 },
+            ack_policy: AckPolicy::None,
+            inactive_threshold: FORGOTTEN,
+            memory_storage: true,
+            num_replicas: 1,
+            ..pull::Config::default()
+        };
+        let unavailable = |error: &dyn std::fmt::Display| Error::Unavailable(error.to_string());
+        let consumer = self
+            .bus
+            .jetstream
+            .create_consumer_on_stream(config, subject::stream(self.service))
+            .await
+            .map_err(|error| unavailable(&error))?;
+        consumer
+            .stream()
+            .max_messages_per_batch(AHEAD)
+            .heartbeat(HEARTBEAT)
+            .expires(EXPIRES)
+            .messages()
+            .await
+            .map_err(|error| unavailable(&error))
+    }
+
+    async fn pause(&mut self, error: &Error) {
+        // Once is enough to know; a bus that is away for an hour shows in `/ready`, not in an hour of log lines.
+        if self.failures == 0 {
+            tracing::warn!(service = %self.service, position = %self.next, %error, "the feed waits for the bus");
+        }
+        self.failures = self.failures.saturating_add(1);
+        let pause = Duration::from_millis(25) * 2_u32.pow(self.failures.min(4));
+        tokio::time::sleep(pause).await;
     }
 }
