@@ -1,5 +1,8 @@
 //! Account: an organization we sell to.
 
+use std::convert::Infallible;
+
+use kernel::Aggregate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,4 +43,88 @@ pub struct AccountDetails {
     /// Number of people who work there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub employees: Option<u32>,
+}
+
+/// An account as its history has made it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Account {
+    pub details: AccountDetails,
+    /// The user responsible.
+    pub owner: Option<String>,
+    /// The lead that it was converted from.
+    pub lead: Option<LeadId>,
+}
+
+/// What can be asked of an account. Values have been checked for form.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AccountCommand {
+    Create(AccountCreated),
+    ChangeDetails { details: AccountDetails },
+}
+
+impl Aggregate for Account {
+    const TYPE: &'static str = "crm.account";
+    type Command = AccountCommand;
+    type Event = AccountEvent;
+    type Error = Infallible;
+
+    fn decide(&self, command: AccountCommand) -> Result<Vec<AccountEvent>, Infallible> {
+        Ok(match command {
+            AccountCommand::Create(created) => vec![created.into()],
+            AccountCommand::ChangeDetails { details } if details == self.details => vec![],
+            AccountCommand::ChangeDetails { details } => vec![AccountDetailsChanged { details }.into()],
+        })
+    }
+
+    fn evolve(&mut self, event: AccountEvent) {
+        match event {
+            AccountEvent::AccountCreated(created) => {
+                self.details = created.details;
+                self.owner = created.owner;
+                self.lead = created.lead;
+            }
+            AccountEvent::AccountDetailsChanged(changed) => self.details = changed.details,
+        }
+    }
+}
+
+kernel::aggregate!(Account);
+
+#[cfg(test)]
+mod tests {
+    use cqrs_es::test::TestFramework;
+
+    use super::*;
+
+    fn details(name: &str) -> AccountDetails {
+        AccountDetails { name: name.to_owned(), country: Some("DE".to_owned()), ..AccountDetails::default() }
+    }
+
+    fn created() -> AccountCreated {
+        AccountCreated { details: details("Analytical Engines"), owner: None, lead: None }
+    }
+
+    #[test]
+    fn an_account_is_created_with_its_details() {
+        TestFramework::<Account>::with(())
+            .given_no_previous_events()
+            .when(AccountCommand::Create(created()))
+            .then_expect_events(vec![created().into()]);
+    }
+
+    #[test]
+    fn details_change_as_a_whole() {
+        TestFramework::<Account>::with(())
+            .given(vec![created().into()])
+            .when(AccountCommand::ChangeDetails { details: details("Difference Engines") })
+            .then_expect_events(vec![AccountDetailsChanged { details: details("Difference Engines") }.into()]);
+    }
+
+    #[test]
+    fn the_same_details_are_no_event() {
+        TestFramework::<Account>::with(())
+            .given(vec![created().into(), AccountDetailsChanged { details: details("Difference Engines") }.into()])
+            .when(AccountCommand::ChangeDetails { details: details("Difference Engines") })
+            .then_expect_events(vec![]);
+    }
 }

@@ -1,7 +1,10 @@
 //! Currencies: a tenant's base currency and the dated rates into it. One aggregate a tenant; its id is the tenant's.
 
+use std::collections::BTreeMap;
+
 use chrono::NaiveDate;
-use kernel::Currency;
+use kernel::{Aggregate, Currency, FieldError, Refusal};
+use serde::{Deserialize, Serialize};
 
 kernel::events! {
     /// What can happen to a tenant's currencies.
@@ -16,5 +19,149 @@ kernel::events! {
             /// At least 1.
             pub rate_nanos: i64,
         },
+    }
+}
+
+/// A tenant's currencies as their history has made them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Currencies {
+    base: Option<Currency>,
+    /// From, to, from which day on: billionths.
+    rates: BTreeMap<Currency, BTreeMap<Currency, BTreeMap<NaiveDate, i64>>>,
+}
+
+/// What can be asked of a tenant's currencies.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CurrenciesCommand {
+    ChooseBase { base: Currency },
+    SetRate(ExchangeRateSet),
+}
+
+/// Why currencies say no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CurrenciesError {
+    /// A currency is always worth itself.
+    #[error("one unit of {currency} is always worth one unit of {currency}; name two currencies")]
+    SameCurrency { currency: Currency },
+    /// Rates are positive.
+    #[error("a rate of {rate_nanos} billionths; at least 1 is needed")]
+    RateNotPositive { rate_nanos: i64 },
+}
+
+impl From<CurrenciesError> for Refusal {
+    fn from(error: CurrenciesError) -> Self {
+        let (pointer, code) = match error {
+            CurrenciesError::SameCurrency { .. } => ("/to", "same_currency"),
+            CurrenciesError::RateNotPositive { .. } => ("/rate_nanos", "rate_not_positive"),
+        };
+        Self::fields(vec![FieldError { pointer: pointer.to_owned(), code, detail: error.to_string() }])
+    }
+}
+
+impl Currencies {
+    /// The currency in which sums are shown.
+    pub fn base(&self) -> Currency {
+        self.base.unwrap_or(Currency::EUR)
+    }
+
+    fn rate_set_on(&self, from: Currency, to: Currency, day: NaiveDate) -> Option<i64> {
+        self.rates.get(&from)?.get(&to)?.get(&day).copied()
+    }
+}
+
+impl Aggregate for Currencies {
+    const TYPE: &'static str = "crm.currencies";
+    type Command = CurrenciesCommand;
+    type Event = CurrenciesEvent;
+    type Error = CurrenciesError;
+
+    fn decide(&self, command: CurrenciesCommand) -> Result<Vec<CurrenciesEvent>, CurrenciesError> {
+        Ok(match command {
+            CurrenciesCommand::ChooseBase { base } if self.base == Some(base) => vec![],
+            CurrenciesCommand::ChooseBase { base } => vec![BaseCurrencyChosen { base }.into()],
+            CurrenciesCommand::SetRate(set) => {
+                if set.from == set.to {
+                    return Err(CurrenciesError::SameCurrency { currency: set.from });
+                }
+                if set.rate_nanos < 1 {
+                    return Err(CurrenciesError::RateNotPositive { rate_nanos: set.rate_nanos });
+                }
+                let known = self.rate_set_on(set.from, set.to, set.day) == Some(set.rate_nanos);
+                if known { vec![] } else { vec![set.into()] }
+            }
+        })
+    }
+
+    fn evolve(&mut self, event: CurrenciesEvent) {
+        match event {
+            CurrenciesEvent::BaseCurrencyChosen(chosen) => self.base = Some(chosen.base),
+            CurrenciesEvent::ExchangeRateSet(set) => {
+                self.rates.entry(set.from).or_default().entry(set.to).or_default().insert(set.day, set.rate_nanos);
+            }
+        }
+    }
+}
+
+kernel::aggregate!(Currencies);
+
+#[cfg(test)]
+mod tests {
+    use cqrs_es::test::TestFramework;
+
+    use super::*;
+
+    fn rate(day: u32, rate_nanos: i64) -> ExchangeRateSet {
+        let day = NaiveDate::from_ymd_opt(2026, 1, day).unwrap();
+        ExchangeRateSet { from: Currency::USD, to: Currency::EUR, day, rate_nanos }
+    }
+
+    #[test]
+    fn the_base_is_euro_until_another_is_chosen() {
+        let mut currencies = Currencies::default();
+        assert_eq!(currencies.base(), Currency::EUR);
+        currencies.evolve(BaseCurrencyChosen { base: Currency::USD }.into());
+        assert_eq!(currencies.base(), Currency::USD);
+    }
+
+    #[test]
+    fn choosing_the_base_again_is_no_event() {
+        let chosen = || CurrenciesEvent::from(BaseCurrencyChosen { base: Currency::USD });
+        let choose = || CurrenciesCommand::ChooseBase { base: Currency::USD };
+        TestFramework::<Currencies>::with(())
+            .given_no_previous_events()
+            .when(choose())
+            .then_expect_events(vec![chosen()]);
+        TestFramework::<Currencies>::with(()).given(vec![chosen()]).when(choose()).then_expect_events(vec![]);
+    }
+
+    #[test]
+    fn a_rate_holds_from_its_day_and_can_be_corrected() {
+        let given = || TestFramework::<Currencies>::with(()).given(vec![rate(1, 900_000_000).into()]);
+        for new in [rate(2, 900_000_000), rate(1, 910_000_000)] {
+            given().when(CurrenciesCommand::SetRate(new.clone())).then_expect_events(vec![new.into()]);
+        }
+        given().when(CurrenciesCommand::SetRate(rate(1, 900_000_000))).then_expect_events(vec![]);
+    }
+
+    #[test]
+    fn a_rate_is_positive_and_between_two_currencies() {
+        for bad in [0, -1, i64::MIN] {
+            TestFramework::<Currencies>::with(())
+                .given_no_previous_events()
+                .when(CurrenciesCommand::SetRate(rate(1, bad)))
+                .then_expect_error(CurrenciesError::RateNotPositive { rate_nanos: bad });
+        }
+        TestFramework::<Currencies>::with(())
+            .given_no_previous_events()
+            .when(CurrenciesCommand::SetRate(ExchangeRateSet { to: Currency::USD, ..rate(1, 1) }))
+            .then_expect_error(CurrenciesError::SameCurrency { currency: Currency::USD });
+    }
+
+    #[test]
+    fn the_state_survives_json() {
+        let mut currencies = Currencies::default();
+        currencies.evolve(rate(1, 5).into());
+        let json = serde_json::to_string(&currencies).unwrap();
+        assert_eq!(serde_json::from_str::<Currencies>(&json).unwrap(), currencies);
     }
 }

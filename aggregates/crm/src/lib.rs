@@ -1,6 +1,8 @@
 //! The rules of CRM: what a lead, contact, account, opportunity or pipeline may become, and why not.
 //!
 //! One file an aggregate, each in the order: events, state, commands, errors, `decide`, `evolve`, tests (given / when / then).
+//! Where that is much, the events stay in the file and the rules stand in the folder of the same name (`lead/life.rs`).
+//! Steps that a state does not allow are refused with the list of those that it does. What would change nothing is no event.
 //! Nothing here does I/O, reads a clock or makes an identifier: those come in with the command.
 //!
 //! To add an aggregate: its file here, its `mod` and `pub use` line below, its line in [`catalog`]; then the same stem in

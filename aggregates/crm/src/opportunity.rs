@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AccountId, ContactId, LeadId, PipelineId, StageId};
 
+mod rules;
+
+pub use rules::{Opportunity, OpportunityCommand, OpportunityError, OpportunityStep};
+
 kernel::events! {
     /// What can happen to an opportunity.
     pub enum OpportunityEvent of "crm.opportunity" {

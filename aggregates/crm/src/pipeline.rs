@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::StageId;
 
+mod rules;
+
+pub use rules::{MAX_STAGES, Pipeline, PipelineCommand, PipelineError};
+
 kernel::events! {
     /// What can happen to a pipeline.
     pub enum PipelineEvent of "crm.pipeline" {
