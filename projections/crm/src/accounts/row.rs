@@ -1,0 +1,29 @@
+//! The row of an account.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::table::table;
+
+table! {
+    /// An account as the directory shows it.
+    pub struct AccountRow in "account" key ("tenant_id", "account_id") {
+        pub tenant_id: Uuid = "uuid",
+        pub account_id: Uuid = "uuid",
+        /// The account's version that this row shows.
+        pub version: i64 = "bigint",
+        pub name: String = "text",
+        pub website: Option<String> = "text",
+        pub industry: Option<String> = "text",
+        /// ISO 3166-1 alpha-2.
+        pub country: Option<String> = "text",
+        /// Number of people who work there.
+        pub employees: Option<i64> = "bigint",
+        /// The user responsible, by the subject of their token.
+        pub owner: Option<String> = "text",
+        /// The lead that it was converted from.
+        pub lead_id: Option<Uuid> = "uuid",
+        pub created_at: DateTime<Utc> = "timestamptz",
+        pub changed_at: DateTime<Utc> = "timestamptz",
+    }
+}

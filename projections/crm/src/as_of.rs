@@ -1,0 +1,76 @@
+//! The two axes of time: when something was so, and when the log knew it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef};
+use sqlx::{Decode, Encode, Postgres, Type};
+
+/// The moment that a question is asked about.
+///
+/// A version of something is the answer if it began by then and was known by then, and the next version had not begun or was
+/// not known: `valid_from <= at AND known_from <= known AND (valid_to > at OR known_to > known)`. As both times never go
+/// back along a stream, that picks exactly one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AsOf {
+    /// How the world was at this time…
+    pub at: DateTime<Utc>,
+    /// …as far as the log knew at this time; `None`: as far as it knows today.
+    pub known: Option<DateTime<Utc>>,
+}
+
+impl AsOf {
+    /// The world at a time, as it is known today.
+    pub const fn at(at: DateTime<Utc>) -> Self {
+        Self { at, known: None }
+    }
+
+    /// The condition on a history row, with `at` as `$2` and `known` as `$3`.
+    ///
+    /// Without `known` it is one stabbing query on the range of validity, for which the indexes are made.
+    pub(crate) const fn condition(self) -> &'static str {
+        match self.known {
+            None => "valid_from <= $2 AND valid_to > $2 AND $3::timestamptz IS NULL",
+            Some(_) => "valid_from <= $2 AND known_from <= $3 AND (valid_to > $2 OR known_to > $3)",
+        }
+    }
+}
+
+/// The end of a validity: a time, or still open (`infinity` in Postgres, so that range conditions need no NULL case).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct End(pub Option<DateTime<Utc>>);
+
+/// On the wire a `timestamptz` is microseconds since 2000-01-01, and `infinity` the greatest number.
+const INFINITY: i64 = i64::MAX;
+
+fn epoch() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::days(10_957)
+}
+
+impl Type<Postgres> for End {
+    fn type_info() -> PgTypeInfo {
+        <DateTime<Utc> as Type<Postgres>>::type_info()
+    }
+}
+
+impl PgHasArrayType for End {
+    fn array_type_info() -> PgTypeInfo {
+        <DateTime<Utc> as PgHasArrayType>::array_type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for End {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        match self.0 {
+            Some(time) => time.encode_by_ref(buffer),
+            None => INFINITY.encode_by_ref(buffer),
+        }
+    }
+}
+
+impl Decode<'_, Postgres> for End {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        let micros = <i64 as Decode<Postgres>>::decode(value)?;
+        Ok(Self((micros != INFINITY).then(|| epoch() + TimeDelta::microseconds(micros))))
+    }
+}

@@ -1,0 +1,87 @@
+//! From contact events to rows and words.
+
+use std::collections::BTreeSet;
+
+use crm_aggregates::{AccountId, ContactDetails, ContactEvent, LeadId};
+use kernel::{Personal, RecordedEvent};
+use projector::ApplyError;
+use sqlx::PgConnection;
+
+use super::row::ContactRow;
+use crate::change::{Change, decode};
+use crate::fold::{Current, fold};
+use crate::table::{self, Key};
+use crate::words::{WordChanges, words};
+
+/// Applies a batch of contact events.
+pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
+    let changes = decode::<ContactEvent>(events)?;
+    let folded = fold::<ContactRow>(&changes, tables, |_, _| Ok(())).await?;
+    let mut words = WordChanges::default();
+    for row in &folded.before {
+        words.before(row.key(), row.words());
+    }
+    for row in &folded.after {
+        words.after(row.key(), row.words());
+    }
+    table::upsert(&folded.after, tables).await?;
+    Ok(words.write("contact_word", "contact_id", tables).await?)
+}
+
+impl Current for ContactRow {
+    type Event = ContactEvent;
+
+    fn key(&self) -> Key {
+        (self.tenant_id, self.contact_id)
+    }
+
+    fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn begin(change: &Change<'_, ContactEvent>) -> Option<Self> {
+        let ContactEvent::ContactCreated(created) = &change.event else { return None };
+        let (tenant_id, contact_id) = change.key;
+        let mut row = Self {
+            tenant_id,
+            contact_id,
+            version: change.version,
+            name: String::new(),
+            title: None,
+            email: None,
+            phone: None,
+            account_id: created.account.map(AccountId::uuid),
+            owner: created.owner.clone(),
+            lead_id: created.lead.map(LeadId::uuid),
+            created_at: change.occurred_at,
+            changed_at: change.occurred_at,
+        };
+        row.describe(&created.details);
+        Some(row)
+    }
+
+    fn evolve(&mut self, change: &Change<'_, ContactEvent>) {
+        self.version = change.version;
+        self.changed_at = change.occurred_at;
+        match &change.event {
+            ContactEvent::ContactCreated(e) => self.describe(&e.details),
+            ContactEvent::ContactDetailsChanged(e) => self.describe(&e.details),
+            ContactEvent::ContactAccountChanged(e) => self.account_id = e.account.map(AccountId::uuid),
+        }
+    }
+}
+
+impl ContactRow {
+    fn describe(&mut self, details: &ContactDetails) {
+        let ContactDetails { name, title, email, phone } = details;
+        self.name.clone_from(name.reveal());
+        self.title.clone_from(title);
+        self.email = email.as_ref().map(Personal::reveal).cloned();
+        self.phone = phone.as_ref().map(Personal::reveal).cloned();
+    }
+
+    /// By what it is found: name, e-mail address, telephone number.
+    fn words(&self) -> BTreeSet<String> {
+        words([Some(&self.name), self.email.as_ref(), self.phone.as_ref()].into_iter().flatten().map(String::as_str))
+    }
+}

@@ -1,0 +1,41 @@
+//! The rates of a day.
+
+use kernel::{Currency, TenantId};
+use sqlx::PgConnection;
+
+use super::exchange::Exchange;
+use crate::as_of::AsOf;
+use crate::named::Named;
+
+const BASE: &str = "
+    SELECT base FROM base_currency
+    WHERE tenant_id = $1 AND valid_from <= $2 AND ($3::timestamptz IS NULL OR known_from <= $3)
+    ORDER BY version DESC LIMIT 1";
+
+const RATES: &str = "
+    SELECT DISTINCT ON (from_currency, to_currency) from_currency, to_currency, rate_nanos
+    FROM exchange_rate
+    WHERE tenant_id = $1 AND (from_currency = $4 OR to_currency = $4)
+      AND day <= ($2 AT TIME ZONE 'UTC')::date AND ($3::timestamptz IS NULL OR known_from <= $3)
+    ORDER BY from_currency, to_currency, day DESC, version DESC";
+
+type Rate = (Named<Currency>, Named<Currency>, i64);
+
+/// The tenant's base currency and the rates that held as of a moment. Until a base is chosen it is EUR.
+pub async fn exchange(tables: &mut PgConnection, tenant: TenantId, as_of: AsOf) -> Result<Exchange, sqlx::Error> {
+    let base = sqlx::query_scalar(BASE)
+        .bind(tenant.uuid())
+        .bind(as_of.at)
+        .bind(as_of.known)
+        .fetch_optional(&mut *tables)
+        .await?
+        .map_or(Currency::EUR, |Named(base)| base);
+    let rates: Vec<Rate> = sqlx::query_as(RATES)
+        .bind(tenant.uuid())
+        .bind(as_of.at)
+        .bind(as_of.known)
+        .bind(Named(base))
+        .fetch_all(tables)
+        .await?;
+    Ok(Exchange::new(base, rates.into_iter().map(|(from, to, nanos)| (from.0, to.0, nanos))))
+}

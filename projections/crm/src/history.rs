@@ -1,0 +1,80 @@
+//! History rows: one a version of an aggregate, each closed by the next on both axes of time.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::as_of::End;
+use crate::change::Change;
+use crate::table::{self, Key, Table};
+
+/// A row that says how something was from one version to the next.
+pub(crate) trait Version: Table {
+    /// Sets when the next version began and when that was known.
+    fn close(&mut self, valid_to: End, known_to: End);
+}
+
+/// The versions that a batch adds.
+pub(crate) struct History<V> {
+    added: Vec<V>,
+    last: HashMap<Key, usize>,
+    closed: Vec<Closed>,
+}
+
+/// A version of an earlier batch that one of this batch closes.
+struct Closed {
+    key: Key,
+    version: i64,
+    valid_to: DateTime<Utc>,
+    known_to: DateTime<Utc>,
+}
+
+impl<V: Version> History<V> {
+    /// Nothing added yet, room for `capacity` versions.
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self { added: Vec::with_capacity(capacity), last: HashMap::with_capacity(capacity), closed: Vec::new() }
+    }
+
+    /// Adds the version that `change` made and closes the one before it.
+    pub(crate) fn add<E>(&mut self, change: &Change<'_, E>, version: V) {
+        let (valid_to, known_to) = (change.occurred_at, change.recorded_at);
+        match self.last.insert(change.key, self.added.len()).and_then(|last| self.added.get_mut(last)) {
+            Some(previous) => previous.close(End(Some(valid_to)), End(Some(known_to))),
+            None if change.version > 1 => {
+                self.closed.push(Closed { key: change.key, version: change.version - 1, valid_to, known_to });
+            }
+            None => {}
+        }
+        self.added.push(version);
+    }
+
+    /// Writes what was added and closed.
+    pub(crate) async fn write(&self, tables: &mut PgConnection) -> Result<(), sqlx::Error> {
+        self.write_closed(tables).await?;
+        table::insert(&self.added, tables).await
+    }
+
+    async fn write_closed(&self, tables: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if self.closed.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "UPDATE {table} h SET valid_to = c.valid_to, known_to = c.known_to \
+             FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[], $5::timestamptz[]) \
+                  AS c (tenant_id, id, version, valid_to, known_to) \
+             WHERE h.tenant_id = c.tenant_id AND h.{id} = c.id AND h.version = c.version",
+            table = V::NAME,
+            id = V::KEY.get(1).copied().unwrap_or_default(),
+        );
+        sqlx::query(&sql)
+            .bind(self.closed.iter().map(|c| c.key.0).collect::<Vec<_>>())
+            .bind(self.closed.iter().map(|c| c.key.1).collect::<Vec<_>>())
+            .bind(self.closed.iter().map(|c| c.version).collect::<Vec<_>>())
+            .bind(self.closed.iter().map(|c| c.valid_to).collect::<Vec<_>>())
+            .bind(self.closed.iter().map(|c| c.known_to).collect::<Vec<_>>())
+            .execute(tables)
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! The funnel: of the leads that came in, how many came how far by when, by source.
+
+use chrono::{DateTime, Utc};
+use crm_aggregates::LeadSource;
+use kernel::TenantId;
+use sqlx::{FromRow, PgConnection, Row};
+
+use crate::named::Named;
+
+/// How far the leads of one source came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FunnelOfSource {
+    /// Where they came from.
+    pub source: LeadSource,
+    /// How many came in.
+    pub captured: i64,
+    /// Of these: how many were assigned, or came further.
+    pub assigned: i64,
+    /// … were worked on, or came further.
+    pub in_process: i64,
+    /// … were qualified, or came further.
+    pub qualified: i64,
+    /// … were converted.
+    pub converted: i64,
+    /// … were disqualified.
+    pub disqualified: i64,
+    /// Median time from capture to qualification, in seconds; `None`: none was qualified.
+    pub seconds_to_qualify: Option<f64>,
+    /// Median time from capture to conversion, in seconds; `None`: none was converted.
+    pub seconds_to_convert: Option<f64>,
+}
+
+const FUNNEL: &str = "
+    SELECT source,
+           count(*)                                      AS captured,
+           count(*) FILTER (WHERE assigned_at <= $4)     AS assigned,
+           count(*) FILTER (WHERE started_at <= $4)      AS in_process,
+           count(*) FILTER (WHERE qualified_at <= $4)    AS qualified,
+           count(*) FILTER (WHERE converted_at <= $4)    AS converted,
+           count(*) FILTER (WHERE disqualified_at <= $4) AS disqualified,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM qualified_at - captured_at)::float8)
+               FILTER (WHERE qualified_at <= $4)         AS seconds_to_qualify,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM converted_at - captured_at)::float8)
+               FILTER (WHERE converted_at <= $4)         AS seconds_to_convert
+    FROM lead
+    WHERE tenant_id = $1 AND captured_at >= $2 AND captured_at < $3 AND captured_at <= $4
+    GROUP BY source
+    ORDER BY captured DESC, source";
+
+/// The funnel of the leads captured from `from` until before `to`, as it stood at `at`; sources without leads are left out.
+pub async fn funnel(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    at: DateTime<Utc>,
+) -> Result<Vec<FunnelOfSource>, sqlx::Error> {
+    sqlx::query_as(FUNNEL).bind(tenant.uuid()).bind(from).bind(to).bind(at).fetch_all(tables).await
+}
+
+impl<'r> FromRow<'r, sqlx::postgres::PgRow> for FunnelOfSource {
+    fn from_row(row: &'r sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
+        let Named(source) = row.try_get("source")?;
+        Ok(Self {
+            source,
+            captured: row.try_get("captured")?,
+            assigned: row.try_get("assigned")?,
+            in_process: row.try_get("in_process")?,
+            qualified: row.try_get("qualified")?,
+            converted: row.try_get("converted")?,
+            disqualified: row.try_get("disqualified")?,
+            seconds_to_qualify: row.try_get("seconds_to_qualify")?,
+            seconds_to_convert: row.try_get("seconds_to_convert")?,
+        })
+    }
+}

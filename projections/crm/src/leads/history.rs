@@ -1,0 +1,36 @@
+//! What happened to a lead, and how it stood at any time.
+
+use kernel::TenantId;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::row::LeadHistoryRow;
+use crate::as_of::AsOf;
+use crate::table::select;
+
+/// A lead's changes after version `after`, first to last, at most `limit`; an unknown lead has none.
+pub async fn history(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    lead: Uuid,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<LeadHistoryRow>, sqlx::Error> {
+    let sql = format!(
+        "{} WHERE t.tenant_id = $1 AND t.lead_id = $2 AND t.version > $3 ORDER BY t.version LIMIT $4",
+        select::<LeadHistoryRow>()
+    );
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(lead).bind(after).bind(i64::from(limit)).fetch_all(tables).await
+}
+
+/// How a lead stood as of a moment; `None`: it was not there, or not known.
+pub async fn standing(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    lead: Uuid,
+    as_of: AsOf,
+) -> Result<Option<LeadHistoryRow>, sqlx::Error> {
+    let sql =
+        format!("{} WHERE t.tenant_id = $1 AND {} AND t.lead_id = $4", select::<LeadHistoryRow>(), as_of.condition());
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(as_of.at).bind(as_of.known).bind(lead).fetch_optional(tables).await
+}

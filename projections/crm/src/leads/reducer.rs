@@ -1,0 +1,174 @@
+//! From lead events to rows.
+
+use crm_aggregates::{LeadDetails, LeadEvent, LeadStatus};
+use kernel::{Personal, RecordedEvent};
+use projector::ApplyError;
+use sqlx::PgConnection;
+
+use super::row::{LeadHistoryRow, LeadRow};
+use crate::as_of::End;
+use crate::change::{Change, decode};
+use crate::fold::{Current, fold};
+use crate::history::History;
+use crate::named::{Named, name};
+use crate::table::{self, Key};
+
+/// Applies a batch of lead events.
+pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
+    let changes = decode::<LeadEvent>(events)?;
+    let mut history = History::with_capacity(changes.len());
+    let folded = fold::<LeadRow>(&changes, tables, |change, row| {
+        history.add(change, version(change, row, change.actor()?));
+        Ok(())
+    })
+    .await?;
+    table::upsert(&folded.after, tables).await?;
+    Ok(history.write(tables).await?)
+}
+
+fn version(change: &Change<'_, LeadEvent>, row: &LeadRow, actor: String) -> LeadHistoryRow {
+    LeadHistoryRow {
+        tenant_id: row.tenant_id,
+        lead_id: row.lead_id,
+        version: change.version,
+        change: change.name(),
+        actor,
+        status: row.status,
+        owner: row.owner.clone(),
+        note: note(&change.event),
+        valid_from: change.occurred_at,
+        valid_to: End(None),
+        known_from: change.recorded_at,
+        known_to: End(None),
+    }
+}
+
+fn note(event: &LeadEvent) -> Option<String> {
+    match event {
+        LeadEvent::LeadQualified(e) => e.note.clone(),
+        LeadEvent::LeadRecycled(e) => Some(e.reason.clone()),
+        LeadEvent::LeadDisqualified(e) => Some(match &e.note {
+            Some(note) => format!("{}: {note}", name(&e.reason)),
+            None => name(&e.reason),
+        }),
+        LeadEvent::LeadCaptured(_)
+        | LeadEvent::LeadDetailsChanged(_)
+        | LeadEvent::LeadAssigned(_)
+        | LeadEvent::LeadWorkStarted(_)
+        | LeadEvent::LeadConverted(_) => None,
+    }
+}
+
+impl Current for LeadRow {
+    type Event = LeadEvent;
+
+    fn key(&self) -> Key {
+        (self.tenant_id, self.lead_id)
+    }
+
+    fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn begin(change: &Change<'_, LeadEvent>) -> Option<Self> {
+        let LeadEvent::LeadCaptured(captured) = &change.event else { return None };
+        let (tenant_id, lead_id) = change.key;
+        let mut row = Self {
+            tenant_id,
+            lead_id,
+            version: change.version,
+            name: String::new(),
+            company: None,
+            title: None,
+            email: None,
+            phone: None,
+            country: None,
+            source: Named(captured.source),
+            status: Named(LeadStatus::New),
+            owner: captured.owner.clone(),
+            import_id: captured.import.map(crm_aggregates::ImportId::uuid),
+            account_id: None,
+            contact_id: None,
+            opportunity_id: None,
+            reason: None,
+            captured_at: change.occurred_at,
+            assigned_at: None,
+            started_at: None,
+            qualified_at: None,
+            converted_at: None,
+            disqualified_at: None,
+            changed_at: change.occurred_at,
+        };
+        row.describe(&captured.details);
+        if captured.owner.is_some() {
+            row.reach(LeadStatus::Assigned, change);
+        }
+        Some(row)
+    }
+
+    fn evolve(&mut self, change: &Change<'_, LeadEvent>) {
+        self.version = change.version;
+        self.changed_at = change.occurred_at;
+        match &change.event {
+            LeadEvent::LeadCaptured(e) => self.describe(&e.details),
+            LeadEvent::LeadDetailsChanged(e) => self.describe(&e.details),
+            LeadEvent::LeadAssigned(e) => {
+                self.owner = Some(e.owner.clone());
+                // Who works on it may change without a step back.
+                if matches!(self.status.0, LeadStatus::New | LeadStatus::Recycled) {
+                    self.reach(LeadStatus::Assigned, change);
+                }
+            }
+            LeadEvent::LeadWorkStarted(_) => self.reach(LeadStatus::InProcess, change),
+            LeadEvent::LeadQualified(_) => self.reach(LeadStatus::Qualified, change),
+            LeadEvent::LeadConverted(e) => {
+                self.reach(LeadStatus::Converted, change);
+                self.account_id = Some(e.account.uuid());
+                self.contact_id = Some(e.contact.uuid());
+                self.opportunity_id = e.opportunity.map(crm_aggregates::OpportunityId::uuid);
+            }
+            LeadEvent::LeadRecycled(e) => {
+                self.reach(LeadStatus::Recycled, change);
+                self.reason = Some(e.reason.clone());
+            }
+            LeadEvent::LeadDisqualified(e) => {
+                self.reach(LeadStatus::Disqualified, change);
+                self.reason = Some(name(&e.reason));
+            }
+        }
+    }
+}
+
+impl LeadRow {
+    fn describe(&mut self, details: &LeadDetails) {
+        let LeadDetails { name, company, title, email, phone, country } = details;
+        self.name.clone_from(name.reveal());
+        self.company.clone_from(company);
+        self.title.clone_from(title);
+        self.email = email.as_ref().map(Personal::reveal).cloned();
+        self.phone = phone.as_ref().map(Personal::reveal).cloned();
+        self.country.clone_from(country);
+    }
+
+    /// Takes a step, and notes when the lead first came so far: who skips steps has been on them at the same moment, so
+    /// that each step of the funnel holds at least what the next one holds.
+    fn reach(&mut self, status: LeadStatus, change: &Change<'_, LeadEvent>) {
+        self.status = Named(status);
+        self.reason = None;
+        let reached = match status {
+            LeadStatus::New | LeadStatus::Recycled => 0,
+            LeadStatus::Assigned => 1,
+            LeadStatus::InProcess => 2,
+            LeadStatus::Qualified => 3,
+            LeadStatus::Converted => 4,
+            LeadStatus::Disqualified => {
+                self.disqualified_at.get_or_insert(change.occurred_at);
+                0
+            }
+        };
+        let steps = [&mut self.assigned_at, &mut self.started_at, &mut self.qualified_at, &mut self.converted_at];
+        for step in steps.into_iter().take(reached) {
+            step.get_or_insert(change.occurred_at);
+        }
+    }
+}

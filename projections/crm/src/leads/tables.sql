@@ -1,0 +1,50 @@
+CREATE TABLE lead (
+    tenant_id       uuid        NOT NULL,
+    lead_id         uuid        NOT NULL,
+    version         bigint      NOT NULL,
+    name            text        NOT NULL,
+    company         text,
+    title           text,
+    email           text,
+    phone           text,
+    country         text,
+    source          text        NOT NULL,
+    status          text        NOT NULL,
+    owner           text,
+    import_id       uuid,
+    account_id      uuid,
+    contact_id      uuid,
+    opportunity_id  uuid,
+    -- Why it was disqualified or recycled; of its present status only.
+    reason          text,
+    captured_at     timestamptz NOT NULL,
+    -- When it first came so far or further: what the funnel of any day counts.
+    assigned_at     timestamptz,
+    started_at      timestamptz,
+    qualified_at    timestamptz,
+    converted_at    timestamptz,
+    disqualified_at timestamptz,
+    changed_at      timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, lead_id)
+) WITH (fillfactor = 80);
+
+-- The list's one order, the filter by time of capture, and the cohorts of the funnel. Columns that change with a lead's
+-- life are in no index, so that its updates stay within their page (HOT); filters on them are tested along this one.
+CREATE INDEX lead_by_captured_at ON lead (tenant_id, captured_at, lead_id);
+CREATE INDEX lead_by_email ON lead (tenant_id, email) WHERE email IS NOT NULL;
+
+CREATE TABLE lead_history (
+    tenant_id  uuid        NOT NULL,
+    lead_id    uuid        NOT NULL,
+    version    bigint      NOT NULL,
+    change     text        NOT NULL,
+    actor      text        NOT NULL,
+    status     text        NOT NULL,
+    owner      text,
+    note       text,
+    valid_from timestamptz NOT NULL,
+    valid_to   timestamptz NOT NULL,
+    known_from timestamptz NOT NULL,
+    known_to   timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, lead_id, version)
+) WITH (fillfactor = 90);

@@ -1,0 +1,135 @@
+//! The pipeline board: per stage how many open deals, worth how much, and weighted by how likely they are won.
+
+use chrono::{DateTime, Utc};
+use kernel::{Currency, TenantId};
+use sqlx::{FromRow, PgConnection, Row};
+use uuid::Uuid;
+
+use crate::as_of::AsOf;
+use crate::currencies::{Exchange, exchange, percentage};
+use crate::named::Named;
+use crate::pipelines::{self, PipelineRow, StageView};
+
+/// A pipeline's open deals as of a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Board {
+    /// The pipeline's id.
+    pub pipeline: Uuid,
+    /// Its name then.
+    pub name: String,
+    /// The moment that it shows.
+    pub at: DateTime<Utc>,
+    /// The currency of `base_minor` and `weighted_minor`, then.
+    pub base: Currency,
+    /// Its stages then, in their order then; after them stages of later versions that hold deals dated before them.
+    pub stages: Vec<BoardStage>,
+    /// Currencies for which no rate was set: their sums are in no base sum.
+    pub unconverted: Vec<Currency>,
+}
+
+/// A column of the board.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoardStage {
+    /// The stage as it was then.
+    pub stage: StageView,
+    /// How many deals are in it.
+    pub count: i64,
+    /// What they are worth, by currency.
+    pub sums: Vec<StageSum>,
+    /// What they are worth together, in minor units of the base currency, by the rates of then.
+    pub base_minor: i128,
+    /// `base_minor` times the stage's probability of then.
+    pub weighted_minor: i128,
+}
+
+/// What a stage's deals of one currency are worth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageSum {
+    /// The stage's id.
+    pub stage: Uuid,
+    /// The currency.
+    pub currency: Currency,
+    /// How many deals.
+    pub count: i64,
+    /// Their sum in minor units.
+    pub minor: i128,
+}
+
+/// The board of a pipeline as of a moment; `None`: there is no such pipeline.
+pub async fn board(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    pipeline: Uuid,
+    as_of: AsOf,
+) -> Result<Option<Board>, sqlx::Error> {
+    let Some(then) = pipelines::as_of(tables, tenant, pipeline, as_of).await? else { return Ok(None) };
+    let sums = sums(tables, tenant, pipeline, as_of).await?;
+    let all_there = sums.iter().all(|sum| then.stage(sum.stage).is_some());
+    let versions = if all_there { Vec::new() } else { pipelines::versions(tables, tenant, pipeline).await? };
+    let exchange = exchange(tables, tenant, as_of).await?;
+    Ok(Some(assemble(&then, &versions, sums, &exchange, as_of.at)))
+}
+
+/// Puts a board together. `versions` are asked for stages that the pipeline of then does not have.
+pub fn assemble(
+    then: &PipelineRow,
+    versions: &[PipelineRow],
+    mut sums: Vec<StageSum>,
+    exchange: &Exchange,
+    at: DateTime<Utc>,
+) -> Board {
+    sums.sort_by_key(|sum| (sum.stage, sum.currency));
+    let mut views = then.stages.0.clone();
+    for sum in &sums {
+        if views.iter().all(|view| view.stage.id.uuid() != sum.stage) {
+            views.extend(versions.iter().find_map(|version| version.stage(sum.stage)).cloned());
+        }
+    }
+    let mut unconverted: Vec<Currency> = Vec::new();
+    let mut column = |view: StageView| {
+        let sums: Vec<_> = sums.iter().filter(|sum| sum.stage == view.stage.id.uuid()).cloned().collect();
+        let mut base_minor = 0_i128;
+        for sum in &sums {
+            match exchange.to_base(sum.minor, sum.currency) {
+                Some(minor) => base_minor = base_minor.saturating_add(minor),
+                None => unconverted.push(sum.currency),
+            }
+        }
+        let weighted_minor = percentage(base_minor, view.stage.probability);
+        BoardStage { count: sums.iter().map(|sum| sum.count).sum(), stage: view, sums, base_minor, weighted_minor }
+    };
+    let stages = views.into_iter().map(&mut column).collect();
+    unconverted.sort_unstable();
+    unconverted.dedup();
+    Board { pipeline: then.pipeline_id, name: then.name.clone(), at, base: exchange.base(), stages, unconverted }
+}
+
+/// Sums are read as text: a tenant's greatest amounts added up do not fit a bigint.
+async fn sums(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    pipeline: Uuid,
+    as_of: AsOf,
+) -> Result<Vec<StageSum>, sqlx::Error> {
+    let sql = format!(
+        "SELECT stage_id, currency, count(*) AS count, sum(amount_minor)::text AS minor
+         FROM opportunity_history
+         WHERE tenant_id = $1 AND {} AND pipeline_id = $4 AND status = 'open'
+         GROUP BY stage_id, currency",
+        as_of.condition()
+    );
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(as_of.at).bind(as_of.known).bind(pipeline).fetch_all(tables).await
+}
+
+impl<'r> FromRow<'r, sqlx::postgres::PgRow> for StageSum {
+    fn from_row(row: &'r sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
+        let Named(currency) = row.try_get("currency")?;
+        let minor: &str = row.try_get("minor")?;
+        Ok(Self {
+            stage: row.try_get("stage_id")?,
+            currency,
+            count: row.try_get("count")?,
+            minor: minor.parse().map_err(|error| sqlx::Error::Decode(Box::<std::num::ParseIntError>::new(error)))?,
+        })
+    }
+}

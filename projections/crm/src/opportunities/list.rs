@@ -1,0 +1,142 @@
+//! The list of deals.
+
+use chrono::NaiveDate;
+use crm_aggregates::OpportunityStatus;
+use kernel::TenantId;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use super::row::OpportunityRow;
+use crate::named::name;
+use crate::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
+use crate::table::{self, select};
+
+/// Which deals; what is `None` does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpportunityFilter {
+    /// In one of these states.
+    pub status: Option<Vec<OpportunityStatus>>,
+    /// In this pipeline.
+    pub pipeline: Option<Uuid>,
+    /// In one of these stages, or closed from there.
+    pub stage: Option<Vec<Uuid>>,
+    /// With this account.
+    pub account: Option<Uuid>,
+    /// The user responsible.
+    pub owner: Option<String>,
+    /// Expected to close on this day or later.
+    pub close_from: Option<NaiveDate>,
+    /// Expected to close before this day.
+    pub close_before: Option<NaiveDate>,
+}
+
+/// In which order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OpportunityOrder {
+    /// Expected to close first first.
+    #[default]
+    CloseDate,
+    /// Last opened first.
+    Newest,
+}
+
+impl OpportunityOrder {
+    /// Where a page that ends with `row` ends.
+    pub fn seek(self, row: &OpportunityRow) -> Seek {
+        let key = match self {
+            Self::CloseDate => SeekKey::Day(row.close_date),
+            Self::Newest => SeekKey::Time(row.opened_at),
+        };
+        Seek { key, id: row.opportunity_id }
+    }
+
+    fn keyset(self) -> Keyset {
+        let (column, ty, descending) = match self {
+            Self::CloseDate => ("close_date", KeyType::Day, false),
+            Self::Newest => ("opened_at", KeyType::Time, true),
+        };
+        Keyset { column, ty, id: "opportunity_id", descending }
+    }
+}
+
+/// At most `limit` deals after `after`.
+pub async fn list(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    filter: &OpportunityFilter,
+    order: OpportunityOrder,
+    after: Option<Seek>,
+    limit: u32,
+) -> Result<Vec<OpportunityRow>, ListError> {
+    let mut query = QueryBuilder::new(select::<OpportunityRow>());
+    filter.push(&mut query, tenant);
+    order.keyset().after(&mut query, after)?;
+    order.keyset().limit(&mut query, limit);
+    Ok(query.build_query_as().fetch_all(tables).await?)
+}
+
+/// How many deals the filter lets through.
+pub async fn count(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    filter: &OpportunityFilter,
+) -> Result<i64, sqlx::Error> {
+    let mut query = QueryBuilder::new("SELECT count(*) FROM opportunity t ");
+    filter.push(&mut query, tenant);
+    query.build_query_scalar().fetch_one(tables).await
+}
+
+/// These deals, in no order; unknown ids are left out.
+pub async fn find(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    ids: &[Uuid],
+) -> Result<Vec<OpportunityRow>, sqlx::Error> {
+    let keys: Vec<_> = ids.iter().map(|id| (tenant.uuid(), *id)).collect();
+    table::load(&keys, tables).await
+}
+
+/// The deals with these accounts, at most `limit` with each, first opened first.
+pub async fn of_accounts(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    accounts: &[Uuid],
+    limit: u32,
+) -> Result<Vec<OpportunityRow>, sqlx::Error> {
+    let sql = format!(
+        "SELECT t.* FROM UNNEST($2::uuid[]) AS a (account_id) CROSS JOIN LATERAL (
+             {} WHERE t.tenant_id = $1 AND t.account_id = a.account_id
+             ORDER BY t.opened_at, t.opportunity_id LIMIT $3
+         ) t",
+        select::<OpportunityRow>()
+    );
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(accounts).bind(i64::from(limit)).fetch_all(tables).await
+}
+
+impl OpportunityFilter {
+    fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
+        let Self { status, pipeline, stage, account, owner, close_from, close_before } = self.clone();
+        query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
+        if let Some(status) = status {
+            query.push(" AND t.status = ANY(").push_bind(status.iter().map(name).collect::<Vec<_>>()).push(")");
+        }
+        if let Some(pipeline) = pipeline {
+            query.push(" AND t.pipeline_id = ").push_bind(pipeline);
+        }
+        if let Some(stage) = stage {
+            query.push(" AND t.stage_id = ANY(").push_bind(stage).push(")");
+        }
+        if let Some(account) = account {
+            query.push(" AND t.account_id = ").push_bind(account);
+        }
+        if let Some(owner) = owner {
+            query.push(" AND t.owner = ").push_bind(owner);
+        }
+        if let Some(from) = close_from {
+            query.push(" AND t.close_date >= ").push_bind(from);
+        }
+        if let Some(before) = close_before {
+            query.push(" AND t.close_date < ").push_bind(before);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Pages by keyset: the next page begins after the last row of this one, however many rows came or went meanwhile.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::{Postgres, QueryBuilder};
+use uuid::Uuid;
+
+/// Where a page ended: the value of the column that orders the list, and the id that breaks ties.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seek {
+    /// The ordering column's value.
+    pub key: SeekKey,
+    /// The row's id.
+    pub id: Uuid,
+}
+
+/// A value of the column that orders a list. The names are short because cursors travel in URLs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SeekKey {
+    /// A moment.
+    #[serde(rename = "t")]
+    Time(DateTime<Utc>),
+    /// A day.
+    #[serde(rename = "d")]
+    Day(NaiveDate),
+    /// A text.
+    #[serde(rename = "s")]
+    Text(String),
+}
+
+/// Why a list can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// The cursor is of a list in another order.
+    #[error("this cursor belongs to a list in another order")]
+    Cursor,
+    /// What Postgres says.
+    #[error(transparent)]
+    Storage(#[from] sqlx::Error),
+}
+
+/// What orders a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyType {
+    Time,
+    Day,
+    Text,
+}
+
+/// The order of a list: one column, then the id, both in one direction, so that one index serves it.
+#[derive(Clone, Copy)]
+pub(crate) struct Keyset {
+    pub(crate) column: &'static str,
+    pub(crate) ty: KeyType,
+    pub(crate) id: &'static str,
+    pub(crate) descending: bool,
+}
+
+impl Keyset {
+    /// Adds the condition that a row stands after `seek`.
+    pub(crate) fn after(self, query: &mut QueryBuilder<'_, Postgres>, seek: Option<Seek>) -> Result<(), ListError> {
+        let Some(Seek { key, id }) = seek else { return Ok(()) };
+        let than = if self.descending { "<" } else { ">" };
+        query.push(format_args!(" AND (t.{}, t.{}) {than} (", self.column, self.id));
+        match (key, self.ty) {
+            (SeekKey::Time(time), KeyType::Time) => query.push_bind(time),
+            (SeekKey::Day(day), KeyType::Day) => query.push_bind(day),
+            (SeekKey::Text(text), KeyType::Text) => query.push_bind(text),
+            _ => return Err(ListError::Cursor),
+        };
+        query.push(", ").push_bind(id).push(")");
+        Ok(())
+    }
+
+    /// Adds order and length.
+    pub(crate) fn limit(self, query: &mut QueryBuilder<'_, Postgres>, limit: u32) {
+        let way = if self.descending { "DESC" } else { "ASC" };
+        query.push(format_args!(" ORDER BY t.{} {way}, t.{} {way} LIMIT ", self.column, self.id));
+        query.push_bind(i64::from(limit));
+    }
+}

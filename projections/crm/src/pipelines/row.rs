@@ -1,0 +1,55 @@
+//! The row of a pipeline.
+
+use chrono::{DateTime, Utc};
+use crm_aggregates::Stage;
+use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::as_of::End;
+use crate::history::Version;
+use crate::table::table;
+
+table! {
+    /// A pipeline as it was from one version to the next.
+    pub struct PipelineRow in "pipeline_history" key ("tenant_id", "pipeline_id", "version") {
+        pub tenant_id: Uuid = "uuid",
+        pub pipeline_id: Uuid = "uuid",
+        pub version: i64 = "bigint",
+        pub name: String = "text",
+        /// In their order.
+        pub stages: Json<Vec<StageView>> = "jsonb",
+        /// When it happened.
+        pub valid_from: DateTime<Utc> = "timestamptz",
+        /// When the next change happened.
+        pub valid_to: End = "timestamptz",
+        /// When the log took it.
+        pub known_from: DateTime<Utc> = "timestamptz",
+        /// When the log took the next change.
+        pub known_to: End = "timestamptz",
+    }
+}
+
+/// A stage of a pipeline, and whether anything may still move into it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageView {
+    /// Name, probability and patience.
+    #[serde(flatten)]
+    pub stage: Stage,
+    /// Nothing moves into it any more.
+    #[serde(default)]
+    pub retired: bool,
+}
+
+impl PipelineRow {
+    /// A stage of it, by its id.
+    pub fn stage(&self, id: Uuid) -> Option<&StageView> {
+        self.stages.0.iter().find(|view| view.stage.id.uuid() == id)
+    }
+}
+
+impl Version for PipelineRow {
+    fn close(&mut self, valid_to: End, known_to: End) {
+        (self.valid_to, self.known_to) = (valid_to, known_to);
+    }
+}

@@ -1,0 +1,101 @@
+//! Words by which a directory is searched: every word of a record's texts, in lower case, found by its beginning.
+//!
+//! Kept in a table (tenant, word, id) in the byte order of `COLLATE "C"`, so that "begins with" is a range of the primary
+//! key, which row level security lets Postgres use (see the crate's documentation).
+
+use std::collections::BTreeSet;
+
+use sqlx::{PgConnection, Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use crate::table::Key;
+
+/// Longer words are cut: nobody types more, and the key stays small.
+const LONGEST: usize = 40;
+/// A search looks at so many words at most.
+const MOST_TERMS: usize = 8;
+
+/// The words of some texts.
+pub(crate) fn words<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    let parts = texts.into_iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
+    parts.filter(|part| !part.is_empty()).map(|part| part.to_lowercase().chars().take(LONGEST).collect()).collect()
+}
+
+/// The changes that a batch makes to one table of words.
+#[derive(Default)]
+pub(crate) struct WordChanges {
+    gone: BTreeSet<(Uuid, String, Uuid)>,
+    new: BTreeSet<(Uuid, String, Uuid)>,
+}
+
+impl WordChanges {
+    /// A record had these words before the batch.
+    pub(crate) fn before(&mut self, (tenant, id): Key, words: BTreeSet<String>) {
+        self.gone.extend(words.into_iter().map(|word| (tenant, word, id)));
+    }
+
+    /// A record has these words after the batch.
+    pub(crate) fn after(&mut self, (tenant, id): Key, words: BTreeSet<String>) {
+        self.new.extend(words.into_iter().map(|word| (tenant, word, id)));
+    }
+
+    /// Writes the difference to `table`, whose key is (tenant_id, word, `id`).
+    pub(crate) async fn write(&self, table: &str, id: &str, tables: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let delete = format!(
+            "DELETE FROM {table} t USING UNNEST($1::uuid[], $2::text[], $3::uuid[]) AS w (tenant_id, word, id) \
+             WHERE t.tenant_id = w.tenant_id AND t.word = w.word AND t.{id} = w.id"
+        );
+        let insert = format!(
+            "INSERT INTO {table} (tenant_id, word, {id}) SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::uuid[])"
+        );
+        execute(&delete, self.gone.difference(&self.new), tables).await?;
+        execute(&insert, self.new.difference(&self.gone), tables).await
+    }
+}
+
+async fn execute<'a>(
+    sql: &str,
+    words: impl Iterator<Item = &'a (Uuid, String, Uuid)>,
+    tables: &mut PgConnection,
+) -> Result<(), sqlx::Error> {
+    let (mut tenants, mut texts, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    for (tenant, word, id) in words {
+        tenants.push(*tenant);
+        texts.push(word.as_str());
+        ids.push(*id);
+    }
+    if !ids.is_empty() {
+        sqlx::query(sql).bind(tenants).bind(texts).bind(ids).execute(tables).await?;
+    }
+    Ok(())
+}
+
+/// Adds the condition that a record has, for each word of `search`, a word that begins with it.
+pub(crate) fn matching(query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid, table: &str, id: &str, search: &str) {
+    for word in words([search]).into_iter().take(MOST_TERMS) {
+        // The greatest character there is ends the range of all that begins with the word.
+        let end = format!("{word}\u{10FFFF}");
+        query.push(format_args!(" AND t.{id} IN (SELECT w.{id} FROM {table} w WHERE w.tenant_id = "));
+        query.push_bind(tenant).push(" AND w.word >= ").push_bind(word);
+        query.push(" AND w.word < ").push_bind(end).push(")");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_lower_case_without_punctuation_and_each_once() {
+        let found = words(["Žofie O'Neill", "zo.fie@example.com", "ŽOFIE", "+49 30 123", ""]);
+        let expected = ["+49", "30", "123"].map(|w| w.trim_start_matches('+').to_owned());
+        assert!(expected.iter().all(|word| found.contains(word)));
+        let rest: Vec<_> = found.iter().filter(|word| !expected.contains(word)).map(String::as_str).collect();
+        assert_eq!(rest, ["com", "example", "fie", "neill", "o", "zo", "žofie"]);
+    }
+
+    #[test]
+    fn a_word_longer_than_the_key_is_cut() {
+        assert_eq!(words([&*"x".repeat(100)]).first().map(String::len), Some(LONGEST));
+    }
+}
