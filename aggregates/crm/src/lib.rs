@@ -5,7 +5,7 @@
 //! Steps that a state does not allow are refused with the list of those that it does. What would change nothing is no event.
 //! Nothing here does I/O, reads a clock or makes an identifier: those come in with the command.
 //!
-//! To add an aggregate: its file here, its `mod` and `pub use` line below, its line in [`catalog`]; then the same stem in
+//! To add an aggregate: its file here, its `mod` and `pub use` line below, its line in [`AGGREGATES`]; then the same stem in
 //! `commands/crm`, `projections/crm` and `api/crm`.
 
 mod account;
@@ -41,17 +41,18 @@ kernel::ids! {
     ImportId,
 }
 
+/// Every aggregate of CRM.
+pub const AGGREGATES: &[kernel::AggregateType] = &[
+    kernel::AggregateType::of::<Lead>(),
+    kernel::AggregateType::of::<Contact>(),
+    kernel::AggregateType::of::<Account>(),
+    kernel::AggregateType::of::<Opportunity>(),
+    kernel::AggregateType::of::<Pipeline>(),
+    kernel::AggregateType::of::<Currencies>(),
+    kernel::AggregateType::of::<ImportBatch>(),
+];
+
 /// Every event type and version that CRM's log may hold.
 pub fn catalog() -> Vec<kernel::EventType> {
-    use kernel::Event;
-    [
-        LeadEvent::catalog(),
-        ContactEvent::catalog(),
-        AccountEvent::catalog(),
-        OpportunityEvent::catalog(),
-        PipelineEvent::catalog(),
-        CurrenciesEvent::catalog(),
-        ImportBatchEvent::catalog(),
-    ]
-    .concat()
+    AGGREGATES.iter().flat_map(|aggregate| (aggregate.catalog)()).collect()
 }
