@@ -3,31 +3,48 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use sqlx::{Connection, PgConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
+use testbed::{Nats, Postgres};
 
-/// The servers, and what tells this run from others.
+/// How Postgres is set up, for everybody alike. It writes through (`fsync`), as it must.
+const SETTINGS: [&str; 4] = [
+    "ALTER SYSTEM SET shared_buffers = '256MB'",
+    "ALTER SYSTEM SET max_wal_size = '4GB'",
+    "ALTER SYSTEM SET checkpoint_timeout = '15min'",
+    "ALTER SYSTEM SET log_min_messages = 'fatal'",
+];
+
+/// The servers, and what tells this run from others. They end with it.
 pub struct Ground {
-    postgres: String,
-    nats: String,
+    postgres: Postgres,
+    nats: Nats,
     run: Arc<str>,
 }
 
 impl Ground {
     /// Starts both.
     pub async fn start() -> anyhow::Result<Self> {
-        let postgres = std::env::var("INOPSIO_TEST_POSTGRES").context("INOPSIO_TEST_POSTGRES")?;
-        let nats = std::env::var("BENCH_NATS").context("BENCH_NATS")?;
-        Ok(Self { postgres, nats, run: format!("bench-{}", std::process::id()).into() })
+        let mut postgres = Postgres::private();
+        let mut connection = postgres.admin().connect().await.context("the private Postgres can't be reached")?;
+        for setting in SETTINGS {
+            sqlx::raw_sql(setting).execute(&mut connection).await?;
+        }
+        drop(connection);
+        // One of the settings needs a new start; nothing is there yet that a kill could harm.
+        postgres.kill();
+        postgres.restart();
+        Ok(Self { postgres, nats: Nats::start().await, run: format!("bench-{}", std::process::id()).into() })
     }
 
     /// URL of the nats-server.
-    pub fn nats_url(&self) -> &str {
-        &self.nats
+    pub fn nats_url(&self) -> String {
+        self.nats.url()
     }
 
-    /// URL of the Postgres' own database, as a superuser.
-    pub fn postgres_url(&self) -> &str {
-        &self.postgres
+    /// How Postgres' superuser connects.
+    pub fn admin(&self) -> PgConnectOptions {
+        self.postgres.admin()
     }
 
     /// A name for this run.
@@ -35,13 +52,10 @@ impl Ground {
         self.run.clone()
     }
 
-    /// Makes an empty database; its URL.
+    /// Makes an empty database; its URL, as a superuser.
     pub async fn create_database(&self, name: &str) -> anyhow::Result<String> {
-        let mut connection = PgConnection::connect(&self.postgres).await.context("Postgres can't be reached")?;
-        for statement in [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("CREATE DATABASE {name}")] {
-            sqlx::raw_sql(&statement).execute(&mut connection).await?;
-        }
-        let (server, _) = self.postgres.rsplit_once('/').context("a URL without a database")?;
-        Ok(format!("{server}/{name}"))
+        let mut connection: PgConnection = self.admin().connect().await.context("Postgres can't be reached")?;
+        sqlx::raw_sql(&format!("CREATE DATABASE {name}")).execute(&mut connection).await?;
+        Ok(format!("postgres://postgres@127.0.0.1:{}/{name}", self.postgres.port()))
     }
 }

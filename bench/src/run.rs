@@ -60,7 +60,7 @@ async fn measure_raw(options: &Options, ground: &Ground, results: &mut Results) 
     let database = ground.create_database("bench_raw").await?;
     let mut rounds = Vec::new();
     for _ in 0..options.rounds() {
-        rounds.push(raw::round(&database, ground.nats_url(), options.seconds(1.5)).await?);
+        rounds.push(raw::round(&database, &ground.nats_url(), options.seconds(1.5)).await?);
     }
     let middle = |of: fn(&raw::Round) -> f64| median(&rounds.iter().map(of).collect::<Vec<_>>());
     let figures = [

@@ -32,7 +32,7 @@ async fn start(name: Name, ground: &Ground, postgres: &str, tokens: usize, backl
     let mint = TokenMint::generate();
     let mut command = Command::new(std::env::current_exe()?);
     command
-        .args([name.as_str(), "--postgres", postgres, "--nats", ground.nats_url(), "--public-key", &mint.public_key()])
+        .args([name.as_str(), "--postgres", postgres, "--nats", &ground.nats_url(), "--public-key", &mint.public_key()])
         .stdout(Stdio::piped());
     let mut child = Child::start(&mut command)?;
     let addr = child.address(server::address).await?;

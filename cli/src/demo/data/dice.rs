@@ -36,20 +36,20 @@ impl Dice {
     }
 
     /// One of these.
-    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        &items[self.below(items.len())]
+    pub fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len())]
     }
 
     /// One of these, each as often as its weight says.
-    pub fn weighted<'a, T>(&mut self, items: &'a [(T, usize)]) -> &'a T {
+    pub fn weighted<T: Copy>(&mut self, items: &[(T, usize)]) -> T {
         let mut left = self.below(items.iter().map(|(_, weight)| weight).sum());
         for (item, weight) in items {
             if left < *weight {
-                return item;
+                return *item;
             }
             left -= weight;
         }
-        &items[items.len() - 1].0
+        items[items.len() - 1].0
     }
 }
 
@@ -68,9 +68,9 @@ mod tests {
     #[test]
     fn weights_are_kept() {
         let mut dice = Dice::new(2, "weights");
-        let heavy = (0..10_000).filter(|_| *dice.weighted(&[(true, 3), (false, 1)])).count();
+        let heavy = (0..10_000).filter(|_| dice.weighted(&[(true, 3), (false, 1)])).count();
         assert!((7_200..7_800).contains(&heavy), "{heavy}");
     }
 
-    const FIRST_DRAWS: [usize; 6] = [0, 0, 0, 0, 0, 0];
+    const FIRST_DRAWS: [usize; 6] = [357, 635, 607, 850, 748, 246];
 }

@@ -1,0 +1,91 @@
+//! Companies and the people who work there.
+
+use super::dice::Dice;
+use super::vocabulary::{COMPANY_FIRST, COMPANY_SECOND, COUNTRIES, Country, FAMILY, GIVEN, TITLES};
+
+/// A company; its number makes name and domain unique.
+#[derive(Clone, Debug)]
+pub struct Company {
+    pub name: String,
+    pub domain: String,
+    pub industry: &'static str,
+    pub country: Country,
+}
+
+/// A person at a company.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub name: String,
+    pub title: &'static str,
+    pub email: String,
+    pub phone: Option<String>,
+}
+
+impl Company {
+    /// The company of this number. No two numbers below 1,680 share both words; later ones have a number in their name.
+    pub fn of(number: usize) -> Self {
+        let pairs = COMPANY_FIRST.len() * COMPANY_SECOND.len();
+        // A stride without a common factor with the number of pairs visits each pair once before it comes back.
+        let pair = (number * 1_013) % pairs;
+        let first = COMPANY_FIRST[pair / COMPANY_SECOND.len()];
+        let (second, industry) = COMPANY_SECOND[pair % COMPANY_SECOND.len()];
+        let round = number / pairs;
+        let name = if round == 0 { format!("{first} {second}") } else { format!("{first} {second} {}", round + 1) };
+        let domain = format!("{}.example", ascii_word(&name, '-'));
+        // By number alone: whoever names the company again finds it in the same country.
+        let country = Dice::new(number as u64, "country").weighted(COUNTRIES);
+        Self { name, domain, industry, country }
+    }
+}
+
+impl Person {
+    /// Somebody at a company. `number` makes the e-mail address unique.
+    pub fn at(company: &Company, number: usize, dice: &mut Dice) -> Self {
+        let (given, family) = (dice.pick(GIVEN), dice.pick(FAMILY));
+        let email = format!("{}.{}{number}@{}", ascii_word(given, '-'), ascii_word(family, '-'), company.domain);
+        let phone = dice.chance(70).then(|| format!("{}{:07}", company.country.calling, dice.between(0, 9_999_999)));
+        Self { name: format!("{given} {family}"), title: dice.pick(TITLES), email, phone }
+    }
+}
+
+/// A word as it may stand in an address: lower case, without accents.
+fn ascii_word(text: &str, space: char) -> String {
+    text.chars()
+        .filter_map(|c| match c.to_lowercase().next().unwrap_or(c) {
+            ' ' => Some(space),
+            'á' | 'ä' | 'à' => Some('a'),
+            'é' | 'è' => Some('e'),
+            'í' | 'ı' => Some('i'),
+            'ó' | 'ö' => Some('o'),
+            'ú' | 'ü' => Some('u'),
+            'ń' => Some('n'),
+            lower => lower.is_ascii_alphanumeric().then_some(lower),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn companies_have_names_of_their_own() {
+        let names: HashSet<_> = (0..4_000).map(|number| Company::of(number).name).collect();
+        assert_eq!(names.len(), 4_000);
+    }
+
+    #[test]
+    fn addresses_are_plain_ascii() {
+        let mut dice = Dice::new(1, "people");
+        for number in 0..2_000 {
+            let company = Company::of(number);
+            let person = Person::at(&company, number, &mut dice);
+            assert!(person.email.is_ascii() && !person.email.contains(' '), "{}", person.email);
+        }
+        assert_eq!(ascii_word("Öztürk", '-'), "ozturk");
+        assert_eq!(ascii_word("O’Brien", '-'), "obrien");
+        assert_eq!(ascii_word("Wójcik De Vries", '-'), "wojcik-de-vries");
+    }
+}
