@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use eventstore::EventStore;
 use executor::Executor;
-use kernel::{EventType, Grant, Service};
+use futures::stream::BoxStream;
+use kernel::{AggregateType, EventType, Grant, Service};
 use nats::Bus;
 use poem_openapi::OpenApi;
 use projector::{Projection, ReadModels};
 
 use crate::Live;
+use crate::graphql::Session;
 
 /// What a domain's handlers and resolvers work with. Cheap to clone.
 #[derive(Clone)]
@@ -39,8 +41,8 @@ pub trait Domain: 'static {
     /// Its namespace in GraphQL queries: the root field is named after the service.
     type Query: Default + Send + Sync + 'static;
 
-    /// Its namespace in GraphQL subscriptions.
-    type Subscription: Default + Send + Sync + 'static;
+    /// What one turn of its GraphQL subscriptions shows: an object with a field for each thing that can be followed.
+    type Subscription: Send + Sync + 'static;
 
     /// Its permission table.
     fn grants() -> &'static [Grant];
@@ -50,6 +52,16 @@ pub trait Domain: 'static {
 
     /// Its read models.
     fn projections() -> Vec<Arc<dyn Projection>>;
+
+    /// Its aggregates, for tools that show any of them.
+    fn aggregates() -> Vec<AggregateType>;
+
+    /// One item for each change that one of the `wanted` fields of [`Subscription`](Self::Subscription) shows. Before an
+    /// item's fields are resolved the session is [renewed](Session::renew), so they see what is there then.
+    fn subscribe(
+        session: Arc<Session>,
+        wanted: Vec<String>,
+    ) -> BoxStream<'static, juniper::FieldResult<Self::Subscription>>;
 
     /// Its REST operations over a running service.
     fn rest(runtime: Runtime) -> Self::Rest;

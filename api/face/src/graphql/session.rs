@@ -72,6 +72,18 @@ impl Session {
         Ok(Reader(transaction))
     }
 
+    /// Ends the transactions that were begun, so that what is read next is what is there then. For subscriptions, whose
+    /// session lives long; nothing may be reading meanwhile.
+    pub async fn renew(&self) {
+        for opened in self.services.values() {
+            if let Some(transaction) = opened.transaction.lock().await.take()
+                && let Err(error) = transaction.rollback().await
+            {
+                tracing::debug!(%error, "a read transaction could not be ended; its connection is dropped");
+            }
+        }
+    }
+
     /// Waits until a service's read models have come as far as `position`; to be called before the first
     /// [`reader`](Self::reader), whose snapshot does not move any more.
     pub async fn wait_for(&self, service: Service, position: Position) -> FieldResult<()> {

@@ -1,0 +1,56 @@
+//! CRM's face: REST commands and reads ([`rest`]), GraphQL queries and subscriptions ([`graphql`]).
+//!
+//! A REST operation decodes its body, hands a command of `crm-commands` to the executor and answers what was made or changed.
+//! Bodies are types of their own: what is public here must stay, what is inside may change. To add an aggregate's
+//! operations: a file of the aggregate's stem in `rest/`, its line in [`rest`] and, for its queries, one in [`graphql`].
+
+pub mod graphql;
+pub mod rest;
+
+use std::sync::Arc;
+
+use face::graphql::Session;
+use face::{Domain, Runtime};
+use futures::stream::BoxStream;
+use juniper::FieldResult;
+use kernel::{AggregateType, EventType, Grant, Service};
+use projector::Projection;
+
+/// The domain of customers: leads, contacts, accounts, opportunities.
+#[derive(Clone, Copy, Debug)]
+pub struct Crm;
+
+/// CRM's service.
+pub const SERVICE: Service = Service::new("crm");
+
+impl Domain for Crm {
+    const SERVICE: Service = SERVICE;
+
+    type Rest = rest::Rest;
+    type Query = graphql::CrmQuery;
+    type Subscription = graphql::CrmSubscription;
+
+    fn grants() -> &'static [Grant] {
+        crm_commands::GRANTS
+    }
+
+    fn catalog() -> Vec<EventType> {
+        crm_aggregates::catalog()
+    }
+
+    fn projections() -> Vec<Arc<dyn Projection>> {
+        crm_projections::projections()
+    }
+
+    fn aggregates() -> Vec<AggregateType> {
+        crm_aggregates::AGGREGATES.to_vec()
+    }
+
+    fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'static, FieldResult<Self::Subscription>> {
+        graphql::subscribe(session, wanted)
+    }
+
+    fn rest(runtime: Runtime) -> Self::Rest {
+        rest::rest(runtime)
+    }
+}

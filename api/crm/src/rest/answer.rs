@@ -1,0 +1,74 @@
+//! What operations answer, besides version and position.
+
+use std::fmt::Display;
+
+use executor::{Command, Request};
+use face::{Changed, Created, Problem, Resource, Runtime};
+use kernel::{Aggregate, Caller, Refusal};
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::SERVICE;
+
+/// Which thing was made or changed.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub struct Target {
+    /// Its id.
+    pub id: Uuid,
+}
+
+/// A command was carried out.
+pub type Done<T = Target> = Result<Changed<T>, Problem>;
+
+/// A command made something.
+pub type Made<T = Target> = Result<Created<T>, Problem>;
+
+/// A thing as it is now.
+pub type Found<T> = Result<Resource<T>, Problem>;
+
+/// Carries out a command that changes the thing with this id.
+pub async fn change<C: Command<Answer = ()>>(runtime: &Runtime, request: &Request, id: Uuid, command: C) -> Done {
+    let done = runtime.executor.execute(request, &command).await?;
+    Ok(Changed::new(SERVICE, done, |()| Target { id }))
+}
+
+/// Carries out a command that makes a thing, to be found under `/v1/crm/<collection>/<id>`.
+pub async fn create<C: Command>(
+    runtime: &Runtime,
+    request: &Request,
+    collection: &str,
+    command: C,
+    id: impl Fn(&C::Answer) -> Uuid,
+) -> Made {
+    let done = runtime.executor.execute(request, &command).await?;
+    let id = id(&done.answer);
+    Ok(Changed::new(SERVICE, done, |_| Target { id }).created(format!("/v1/crm/{collection}/{id}")))
+}
+
+/// Reads a thing as it is now.
+pub async fn find<A: Aggregate, T>(
+    runtime: &Runtime,
+    caller: &Caller,
+    permission: &'static str,
+    id: impl Display,
+    show: impl FnOnce(&A) -> T,
+) -> Found<T> {
+    caller.require(permission)?;
+    let id = id.to_string();
+    let Some((state, version)) = runtime.executor.load::<A>(caller, &id).await? else {
+        return Err(unknown::<A>(&id).into());
+    };
+    Ok(Resource { body: show(&state), version })
+}
+
+/// The refusal of an id that names nothing of the caller's tenant: never made, or another tenant's.
+fn unknown<A: Aggregate>(id: &str) -> Refusal {
+    Refusal::not_found("not_found", format!("there is no {} {id}", A::TYPE.rsplit('.').next().unwrap_or(A::TYPE)))
+}
+
+/// A typed id from a path.
+pub fn id<I: From<Uuid>>(path: &Path<Uuid>) -> I {
+    I::from(path.0)
+}

@@ -1,0 +1,237 @@
+//! Leads: capture, change, assign, work, qualify, recycle, disqualify.
+
+use crm_aggregates::{DisqualifyReason, Lead, LeadDetails, LeadSource, LeadStatus};
+use crm_commands::{
+    AssignLead, CaptureLead, ChangeLeadDetails, DisqualifyLead, LeadFields, QualifyLead, RecycleLead, StartLeadWork,
+};
+use face::{Authenticated, Command, Empty, Runtime};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Tag;
+use super::answer::{Done, Found, Made, change, create, find, id};
+
+/// The operations on leads.
+pub struct Leads {
+    runtime: Runtime,
+}
+
+impl Leads {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+/// A new lead.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewLead {
+    /// Full name of the person: 1 to 200 characters.
+    name: String,
+    /// The organization they speak for.
+    #[serde(default)]
+    company: Option<String>,
+    /// What they do there.
+    #[serde(default)]
+    title: Option<String>,
+    /// E-mail address.
+    #[serde(default)]
+    email: Option<String>,
+    /// Telephone number in international form, such as +4930123456.
+    #[serde(default)]
+    phone: Option<String>,
+    /// ISO 3166-1 alpha-2, such as DE.
+    #[serde(default)]
+    country: Option<String>,
+    /// Where it came from.
+    #[serde(default)]
+    source: LeadSource,
+    /// The user who works on it, by the subject of their token.
+    #[serde(default)]
+    owner: Option<String>,
+}
+
+/// A lead's details: all of them, what is left out is gone.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewLeadDetails {
+    /// Full name of the person: 1 to 200 characters.
+    name: String,
+    /// The organization they speak for.
+    #[serde(default)]
+    company: Option<String>,
+    /// What they do there.
+    #[serde(default)]
+    title: Option<String>,
+    /// E-mail address.
+    #[serde(default)]
+    email: Option<String>,
+    /// Telephone number in international form, such as +4930123456.
+    #[serde(default)]
+    phone: Option<String>,
+    /// ISO 3166-1 alpha-2, such as DE.
+    #[serde(default)]
+    country: Option<String>,
+}
+
+/// Who is responsible.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Assignment {
+    /// The user, by the subject of their token.
+    pub owner: String,
+}
+
+/// Why a lead is worth selling to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Qualification {
+    /// In the owner's words.
+    #[serde(default)]
+    note: Option<String>,
+}
+
+/// Why a lead goes back.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Recycling {
+    /// In the owner's words.
+    reason: String,
+}
+
+/// Why a lead will not buy.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Disqualification {
+    /// The reason.
+    reason: DisqualifyReason,
+    /// More, in the owner's words.
+    #[serde(default)]
+    note: Option<String>,
+}
+
+/// A lead.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Lead")]
+struct LeadResource {
+    /// Its id.
+    id: Uuid,
+    /// Where it stands.
+    status: LeadStatus,
+    /// Who it is.
+    #[serde(flatten)]
+    details: LeadDetails,
+    /// Where it came from.
+    source: LeadSource,
+    /// The user who works on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    /// What became of it, once it is converted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversion: Option<LeadConversion>,
+}
+
+/// What became of a lead.
+#[derive(Debug, Serialize, JsonSchema)]
+struct LeadConversion {
+    /// The account.
+    account: Uuid,
+    /// The contact.
+    contact: Uuid,
+    /// The opportunity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opportunity: Option<Uuid>,
+}
+
+#[OpenApi(tag = "Tag::Leads")]
+impl Leads {
+    /// Capture a lead
+    ///
+    /// With an owner it is assigned at once.
+    #[oai(path = "/v1/crm/leads", method = "post", operation_id = "captureLead")]
+    async fn capture(&self, command: Command<NewLead>) -> Made {
+        let body = command.body;
+        let details = LeadFields {
+            name: body.name,
+            company: body.company,
+            title: body.title,
+            email: body.email,
+            phone: body.phone,
+            country: body.country,
+        };
+        let capture = CaptureLead { details, source: body.source, owner: body.owner };
+        create(&self.runtime, &command.request, "leads", capture, |id| id.uuid()).await
+    }
+
+    /// A lead as it is now
+    #[oai(path = "/v1/crm/leads/:lead", method = "get", operation_id = "getLead")]
+    async fn get(&self, Authenticated(caller): Authenticated, lead: Path<Uuid>) -> Found<LeadResource> {
+        find(&self.runtime, &caller, "crm:lead:read", lead.0, |state: &Lead| LeadResource {
+            id: lead.0,
+            status: state.status,
+            details: state.details.clone(),
+            source: state.source,
+            owner: state.owner.clone(),
+            conversion: state.conversion.as_ref().map(|conversion| LeadConversion {
+                account: conversion.account.uuid(),
+                contact: conversion.contact.uuid(),
+                opportunity: conversion.opportunity.map(|id| id.uuid()),
+            }),
+        })
+        .await
+    }
+
+    /// Replace a lead's details
+    #[oai(path = "/v1/crm/leads/:lead/details", method = "put", operation_id = "changeLeadDetails")]
+    async fn change_details(&self, command: Command<NewLeadDetails>, lead: Path<Uuid>) -> Done {
+        let body = command.body;
+        let details = LeadFields {
+            name: body.name,
+            company: body.company,
+            title: body.title,
+            email: body.email,
+            phone: body.phone,
+            country: body.country,
+        };
+        let change_details = ChangeLeadDetails { lead: id(&lead), details };
+        change(&self.runtime, &command.request, lead.0, change_details).await
+    }
+
+    /// Make a user responsible for a lead
+    #[oai(path = "/v1/crm/leads/:lead/assign", method = "post", operation_id = "assignLead")]
+    async fn assign(&self, command: Command<Assignment>, lead: Path<Uuid>) -> Done {
+        let assign = AssignLead { lead: id(&lead), owner: command.body.owner };
+        change(&self.runtime, &command.request, lead.0, assign).await
+    }
+
+    /// Begin to work on a lead
+    #[oai(path = "/v1/crm/leads/:lead/start-work", method = "post", operation_id = "startLeadWork")]
+    async fn start_work(&self, command: Command<Empty>, lead: Path<Uuid>) -> Done {
+        change(&self.runtime, &command.request, lead.0, StartLeadWork { lead: id(&lead) }).await
+    }
+
+    /// Find a lead worth selling to
+    #[oai(path = "/v1/crm/leads/:lead/qualify", method = "post", operation_id = "qualifyLead")]
+    async fn qualify(&self, command: Command<Qualification>, lead: Path<Uuid>) -> Done {
+        let qualify = QualifyLead { lead: id(&lead), note: command.body.note };
+        change(&self.runtime, &command.request, lead.0, qualify).await
+    }
+
+    /// Send a lead back: perhaps later
+    #[oai(path = "/v1/crm/leads/:lead/recycle", method = "post", operation_id = "recycleLead")]
+    async fn recycle(&self, command: Command<Recycling>, lead: Path<Uuid>) -> Done {
+        let recycle = RecycleLead { lead: id(&lead), reason: command.body.reason };
+        change(&self.runtime, &command.request, lead.0, recycle).await
+    }
+
+    /// Give a lead up
+    #[oai(path = "/v1/crm/leads/:lead/disqualify", method = "post", operation_id = "disqualifyLead")]
+    async fn disqualify(&self, command: Command<Disqualification>, lead: Path<Uuid>) -> Done {
+        let Disqualification { reason, note } = command.body;
+        let disqualify = DisqualifyLead { lead: id(&lead), reason, note };
+        change(&self.runtime, &command.request, lead.0, disqualify).await
+    }
+}

@@ -1,0 +1,14 @@
+//! What our tokens say besides the registered claims.
+
+use kernel::Role;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The claims of our own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TokenClaims {
+    /// The tenant in whose name the caller acts.
+    pub tenant: Uuid,
+    /// What the caller is within it.
+    pub roles: Vec<Role>,
+}

@@ -1,0 +1,60 @@
+//! Keys, and minting tokens with them.
+
+use std::time::Duration;
+
+use jwt_simple::prelude::{Claims, Ed25519KeyPair, EdDSAKeyPairLike};
+use kernel::{Role, TenantId};
+
+use super::TokenClaims;
+use crate::config::Auth;
+
+/// A pair of Ed25519 keys as PEM: the private one mints tokens, the public one verifies them.
+pub struct KeyPair {
+    /// PKCS #8, PEM.
+    pub signing_key: String,
+    /// SubjectPublicKeyInfo, PEM.
+    pub public_key: String,
+}
+
+impl KeyPair {
+    /// Fresh keys.
+    pub fn generate() -> Self {
+        let pair = Ed25519KeyPair::generate();
+        Self { signing_key: pair.to_pem(), public_key: pair.public_key().to_pem() }
+    }
+}
+
+/// A key that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// It is not there.
+    #[error("{0} is not set; `inopsio dev` makes keys at its first start")]
+    Missing(&'static str),
+    /// It is not an Ed25519 key in PEM.
+    #[error("{0} is not an Ed25519 key in PEM")]
+    Unreadable(&'static str),
+    /// The token could not be signed.
+    #[error("the token could not be signed: {0}")]
+    Signing(String),
+}
+
+/// Mints a token for `subject` of `tenant` that is valid for `ttl` from now.
+pub fn mint(
+    auth: &Auth,
+    tenant: TenantId,
+    subject: &str,
+    roles: &[Role],
+    ttl: Duration,
+) -> Result<String, KeyError> {
+    const KEY: &str = "auth.signing_key (INOPSIO_AUTH_SIGNING_KEY)";
+    if auth.signing_key.is_empty() {
+        return Err(KeyError::Missing(KEY));
+    }
+    let pair = Ed25519KeyPair::from_pem(auth.signing_key.reveal()).map_err(|_| KeyError::Unreadable(KEY))?;
+    let claims = TokenClaims { tenant: tenant.uuid(), roles: roles.to_vec() };
+    let claims = Claims::with_custom_claims(claims, ttl.into())
+        .with_issuer(&auth.issuer)
+        .with_audience(&auth.audience)
+        .with_subject(subject);
+    pair.sign(claims).map_err(|error| KeyError::Signing(error.to_string()))
+}

@@ -1,0 +1,216 @@
+//! Reading the configuration.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use figment::error::Kind;
+use figment::providers::{Format as _, Toml};
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+
+use super::{Config, SETTINGS};
+
+/// A configuration that can't be used; its text says key, value, where it is from, and what is allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+pub(super) fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+    flags: impl IntoIterator<Item = (&'static str, String)>,
+) -> Result<Config, ConfigError> {
+    let mut figment = Figment::new();
+    if let Some(file) = file {
+        if !file.exists() {
+            return Err(ConfigError(format!("the configuration file {} does not exist", file.display())));
+        }
+        figment = figment.merge(Toml::file_exact(file));
+    }
+    let environment: BTreeMap<String, String> = environment.into_iter().collect();
+    let mut from_environment = Values::new("the environment");
+    for setting in SETTINGS {
+        if let Some(text) = environment.get(setting.variable) {
+            from_environment.set(setting.key, text, Some(setting.variable));
+        } else if setting.secret
+            && let Some(path) = environment.get(&format!("{}_FILE", setting.variable))
+        {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| ConfigError(format!("{}_FILE names {path:?}: {error}", setting.variable)))?;
+            from_environment.set(setting.key, text.trim_end(), Some(setting.variable));
+        }
+    }
+    let mut from_flags = Values::new("the command line");
+    for (key, value) in flags {
+        from_flags.set(key, &value, None);
+    }
+    let config: Config =
+        figment.merge(from_environment).merge(from_flags).extract().map_err(|error| ConfigError(explain(&error)))?;
+    check(&config)?;
+    Ok(config)
+}
+
+/// Values of one source, by key.
+struct Values {
+    source: &'static str,
+    values: Dict,
+}
+
+impl Values {
+    fn new(source: &'static str) -> Self {
+        Self { source, values: Dict::new() }
+    }
+
+    fn set(&mut self, key: &str, text: &str, _variable: Option<&str>) {
+        let setting = SETTINGS.iter().find(|setting| setting.key == key);
+        // Secrets are text whatever they look like; the rest is read like a TOML value, or taken as text.
+        let value = if setting.is_some_and(|setting| setting.secret) {
+            Value::from(text)
+        } else {
+            text.parse().unwrap_or_else(|_| Value::from(text))
+        };
+        let mut parts: Vec<&str> = key.split('.').collect();
+        let Some(last) = parts.pop() else { return };
+        let mut dict = &mut self.values;
+        for part in parts {
+            let entry = dict.entry(part.to_owned()).or_insert_with(|| Value::from(Dict::new()));
+            if let Value::Dict(_, inner) = entry {
+                dict = inner;
+            } else {
+                return;
+            }
+        }
+        dict.insert(last.to_owned(), value);
+    }
+}
+
+impl Provider for Values {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.source)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.values.clone()))
+    }
+}
+
+fn explain(error: &figment::Error) -> String {
+    let mut text = String::new();
+    for error in error.clone() {
+        let key = error.path.join(".");
+        let setting = SETTINGS.iter().find(|setting| setting.key == key);
+        let source = error.metadata.as_ref().map_or_else(|| "the configuration".into(), |metadata| metadata.name.clone());
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        let variable = setting.map(|setting| format!(" ({})", setting.variable)).unwrap_or_default();
+        let _ = match &error.kind {
+            Kind::InvalidType(found, wanted) | Kind::InvalidValue(found, wanted) => {
+                let shown = if setting.is_some_and(|setting| setting.secret) { "(secret)".into() } else { found.to_string() };
+                write!(text, "{key}{variable}: {shown} from {source} is not allowed; allowed is {wanted}")
+            }
+            Kind::UnknownVariant(found, allowed) => {
+                write!(text, "{key}{variable}: {found:?} from {source} is not allowed; allowed are {}", allowed.join(", "))
+            }
+            Kind::UnknownField(found, allowed) => {
+                write!(text, "{source} has an unknown key {found:?}; allowed there are {}", allowed.join(", "))
+            }
+            other => write!(text, "{key}{variable} from {source}: {other}"),
+        };
+    }
+    text
+}
+
+/// What types can't say.
+fn check(config: &Config) -> Result<(), ConfigError> {
+    let refuse = |key: &str, value: &str, allowed: &str| {
+        let variable = SETTINGS.iter().find(|setting| setting.key == key).map_or("", |setting| setting.variable);
+        Err(ConfigError(format!("{key} ({variable}): {value} is not allowed; allowed is {allowed}")))
+    };
+    if !(0.0..=1.0).contains(&config.telemetry.sample) {
+        return refuse("telemetry.sample", &config.telemetry.sample.to_string(), "a number from 0 to 1");
+    }
+    if ![1, 3, 5].contains(&config.nats.replicas) {
+        return refuse("nats.replicas", &config.nats.replicas.to_string(), "1, 3 or 5");
+    }
+    if config.http.timeout_seconds == 0 {
+        return refuse("http.timeout_seconds", "0", "a number of seconds from 1");
+    }
+    if !config.postgres.claim_key.is_empty() && claim_key(config).is_none() {
+        return refuse("postgres.claim_key", "(secret)", "64 hexadecimal digits");
+    }
+    for origin in &config.http.cors_origins {
+        if origin != "*" && origin.parse::<http::HeaderValue>().is_err() {
+            return refuse("http.cors_origins", &format!("{origin:?}"), "origins such as https://app.example.com, or *");
+        }
+    }
+    Ok(())
+}
+
+/// The claim key's bytes.
+pub(crate) fn claim_key(config: &Config) -> Option<[u8; 32]> {
+    let mut key = [0; 32];
+    hex::decode_to_slice(config.postgres.claim_key.reveal(), &mut key).ok().map(|()| key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        load(None, environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())), [])
+    }
+
+    #[test]
+    fn flags_win_over_the_environment() {
+        let environment = [("INOPSIO_PORT".to_owned(), "9000".to_owned())];
+        assert_eq!(load(None, environment.clone(), []).unwrap().http.port, 9000);
+        assert_eq!(load(None, environment, [("http.port", "9001".to_owned())]).unwrap().http.port, 9001);
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_its_key_and_what_is_allowed() {
+        let cases: [(&str, &str, &[&str]); 5] = [
+            ("INOPSIO_PORT", "80800", &["http.port", "INOPSIO_PORT", "80800", "u16"]),
+            ("INOPSIO_PORT", "many", &["http.port", "many"]),
+            ("INOPSIO_LOG_FORMAT", "xml", &["log.format", "xml", "auto", "text", "json"]),
+            ("INOPSIO_NATS_REPLICAS", "2", &["nats.replicas", "2", "1, 3 or 5"]),
+            ("INOPSIO_TRACE_SAMPLE", "7", &["telemetry.sample", "7", "0 to 1"]),
+        ];
+        for (name, value, wanted) in cases {
+            let error = from(&[(name, value)]).unwrap_err().to_string();
+            for part in wanted {
+                assert!(error.contains(part), "{error:?} does not say {part:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn secrets_are_text_and_never_shown() {
+        let config = from(&[("INOPSIO_POSTGRES_PASSWORD", "12345"), ("INOPSIO_NATS_URL", "nats://127.0.0.1:4333")]).unwrap();
+        assert_eq!(config.postgres.password.reveal(), "12345");
+        assert!(!format!("{config:?}").contains("12345"));
+        let error = from(&[("INOPSIO_CLAIM_KEY", "beef")]).unwrap_err().to_string();
+        assert!(error.contains("64 hexadecimal digits") && !error.contains("beef"), "{error}");
+    }
+
+    #[test]
+    fn every_setting_has_a_field() {
+        for setting in SETTINGS {
+            let value = match setting.key {
+                "http.host" => "127.0.0.1".to_owned(),
+                "http.cors_origins" => "[]".to_owned(),
+                "http.compression" => "true".to_owned(),
+                "postgres.ssl_mode" => "prefer".to_owned(),
+                "postgres.claim_key" => "ab".repeat(32),
+                "log.format" => "json".to_owned(),
+                _ => "1".to_owned(),
+            };
+            // Text fields don't take a bare number.
+            let tried = [value.clone(), format!("\"{value}\"")];
+            let taken = tried.iter().any(|value| from(&[(setting.variable, value)]).is_ok());
+            assert!(taken, "{} has no field: {}", setting.key, from(&[(setting.variable, &value)]).unwrap_err());
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Configuration: typed, one struct a section; defaults < file < environment < flags.
+//!
+//! The environment's names and what each means stand in one table ([`SETTINGS`]), from which `.env.example` and the book are
+//! made. A value that can't be used stops the start with its key, itself and what is allowed.
+
+mod load;
+mod sections;
+mod settings;
+
+use std::collections::BTreeMap;
+
+pub use load::ConfigError;
+pub use sections::{Auth, Format, GraphQl, Http, Log, Nats, Postgres, RateLimits, SecretText, Telemetry};
+use serde::Deserialize;
+pub use settings::{SETTINGS, Setting};
+
+/// Everything that a program of ours can be told.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The HTTP server.
+    pub http: Http,
+    /// Postgres.
+    pub postgres: Postgres,
+    /// The bus.
+    pub nats: Nats,
+    /// Tokens.
+    pub auth: Auth,
+    /// Requests a second.
+    pub rate_limits: RateLimits,
+    /// What a GraphQL query may cost.
+    pub graphql: GraphQl,
+    /// Logs.
+    pub log: Log,
+    /// Traces.
+    pub telemetry: Telemetry,
+    /// Names of the services' databases, where they are not `inopsio_<service>`.
+    pub databases: BTreeMap<String, String>,
+}
+
+impl Config {
+    /// Reads the file (if given), the environment, and flags: pairs of a key such as `http.port` and a value.
+    pub fn load(
+        file: Option<&std::path::Path>,
+        flags: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Result<Self, ConfigError> {
+        load::load(file, std::env::vars(), flags)
+    }
+
+    /// The database of a service.
+    pub fn database(&self, service: kernel::Service) -> eventstore::Database {
+        let name = self.databases.get(service.name()).cloned().unwrap_or_else(|| format!("inopsio_{service}"));
+        eventstore::Database {
+            host: self.postgres.host.clone(),
+            port: self.postgres.port,
+            socket: self.postgres.socket.clone(),
+            name,
+            service,
+            password: eventstore::Secret::new(self.postgres.password.reveal()),
+            ssl_mode: self.postgres.ssl_mode.into(),
+        }
+    }
+}

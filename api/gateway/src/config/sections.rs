@@ -1,0 +1,289 @@
+//! The sections of the configuration.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// A secret: never shown.
+#[derive(Clone, Default, Deserialize, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// Wraps a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "(none)" } else { "(secret)" })
+    }
+}
+
+/// The HTTP server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port to listen on; 0: any free one.
+    pub port: u16,
+    /// The most bytes of a JSON body.
+    pub body_limit: usize,
+    /// The most bytes of an uploaded file.
+    pub upload_limit: usize,
+    /// The most seconds that a request may take.
+    pub timeout_seconds: u64,
+    /// The most seconds that running requests get to finish when the server stops.
+    pub drain_seconds: u64,
+    /// Origins whose scripts may call us, such as `https://app.example.com`; `*`: all.
+    pub cors_origins: Vec<String>,
+    /// Whether answers are compressed for clients that ask for it.
+    pub compression: bool,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 8080,
+            body_limit: 1 << 20,
+            upload_limit: 32 << 20,
+            timeout_seconds: 60,
+            drain_seconds: 20,
+            cors_origins: Vec::new(),
+            compression: true,
+        }
+    }
+}
+
+/// Whether connections to Postgres use TLS.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum SslMode {
+    /// Never.
+    Disable,
+    /// If the server offers it.
+    #[default]
+    Prefer,
+    /// Always, whoever the server is.
+    Require,
+    /// Always, with a certificate that we trust.
+    VerifyCa,
+    /// Always, with a certificate that we trust for the server's name.
+    VerifyFull,
+}
+
+impl From<SslMode> for sqlx::postgres::PgSslMode {
+    fn from(mode: SslMode) -> Self {
+        match mode {
+            SslMode::Disable => Self::Disable,
+            SslMode::Prefer => Self::Prefer,
+            SslMode::Require => Self::Require,
+            SslMode::VerifyCa => Self::VerifyCa,
+            SslMode::VerifyFull => Self::VerifyFull,
+        }
+    }
+}
+
+/// Postgres.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Postgres {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Directory of the unix socket, used instead of the host.
+    pub socket: Option<PathBuf>,
+    /// Whether TLS is used.
+    pub ssl_mode: SslMode,
+    /// The password of all our roles.
+    pub password: SecretText,
+    /// URL of a role that may create databases and roles; only `migrate` and `rebuild` need it.
+    pub admin_url: SecretText,
+    /// Name of the directory of tenants' database.
+    pub directory: String,
+    /// The key under which unique values (e-mail addresses) are hashed: 64 hexadecimal digits, the same for ever.
+    pub claim_key: SecretText,
+    /// How many MiB of recent aggregates are kept in memory, a service.
+    pub cache_mib: u64,
+}
+
+impl Default for Postgres {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 5432,
+            socket: None,
+            ssl_mode: SslMode::default(),
+            password: SecretText::default(),
+            admin_url: SecretText::default(),
+            directory: "inopsio_directory".to_owned(),
+            claim_key: SecretText::default(),
+            cache_mib: 32,
+        }
+    }
+}
+
+/// The bus.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Nats {
+    /// URL of a server; several of one cluster with commas between.
+    pub url: String,
+    /// User.
+    pub user: Option<String>,
+    /// Their password.
+    pub password: SecretText,
+    /// A token, instead of user and password.
+    pub token: SecretText,
+    /// The text of a `.creds` file, instead of user and password.
+    pub creds: SecretText,
+    /// How many servers keep each stream: 1, 3 or 5.
+    pub replicas: usize,
+}
+
+impl Default for Nats {
+    fn default() -> Self {
+        Self {
+            url: "nats://127.0.0.1:4222".to_owned(),
+            user: None,
+            password: SecretText::default(),
+            token: SecretText::default(),
+            creds: SecretText::default(),
+            replicas: 1,
+        }
+    }
+}
+
+/// Tokens.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// The Ed25519 public key that verifies tokens, as PEM.
+    pub public_key: SecretText,
+    /// The Ed25519 private key that mints tokens, as PEM; only `inopsio token` needs it.
+    pub signing_key: SecretText,
+    /// Who must have issued a token.
+    pub issuer: String,
+    /// For whom a token must be.
+    pub audience: String,
+    /// How many seconds clocks may differ.
+    pub leeway_seconds: u64,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            public_key: SecretText::default(),
+            signing_key: SecretText::default(),
+            issuer: "inopsio".to_owned(),
+            audience: "inopsio".to_owned(),
+            leeway_seconds: 5,
+        }
+    }
+}
+
+/// Requests a second. 0: no limit.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimits {
+    /// Of a tenant.
+    pub tenant_per_second: u32,
+    /// How many a tenant may send at once.
+    pub tenant_burst: u32,
+    /// With one token.
+    pub token_per_second: u32,
+    /// How many may be sent with one token at once.
+    pub token_burst: u32,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self { tenant_per_second: 2_000, tenant_burst: 4_000, token_per_second: 1_000, token_burst: 2_000 }
+    }
+}
+
+/// What a GraphQL query may cost.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GraphQl {
+    /// The most levels of fields.
+    pub depth: usize,
+    /// The most fields, each counted as often as its lists may have rows.
+    pub cost: u64,
+    /// The most aliases.
+    pub aliases: usize,
+    /// The most seconds of a query.
+    pub timeout_seconds: u64,
+    /// The most seconds that a query waits for a read model to reach a position.
+    pub wait_seconds: u64,
+    /// The most subscriptions of one connection.
+    pub subscriptions: usize,
+}
+
+impl Default for GraphQl {
+    fn default() -> Self {
+        Self { depth: 12, cost: 20_000, aliases: 30, timeout_seconds: 20, wait_seconds: 5, subscriptions: 20 }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Readable on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Logs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// What is logged, for example `info` or `info,gateway=debug`.
+    pub filter: String,
+    /// How.
+    pub format: Format,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: Format::Auto }
+    }
+}
+
+/// Traces.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// Where traces go by OTLP over gRPC, such as `http://127.0.0.1:4317`; none: nowhere.
+    pub otlp_endpoint: Option<String>,
+    /// The share of requests that are traced, 0 to 1, when the caller does not decide.
+    pub sample: f64,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { otlp_endpoint: None, sample: 0.1 }
+    }
+}

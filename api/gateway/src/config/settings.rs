@@ -1,0 +1,69 @@
+//! The environment's names: each setting once, with what it means.
+
+/// A setting that the environment can give.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its variable. A secret can also come from the file that `<variable>_FILE` names.
+    pub variable: &'static str,
+    /// Its key in the file, by section.
+    pub key: &'static str,
+    /// What it means, for people.
+    pub meaning: &'static str,
+    /// Whether it must not be shown.
+    pub secret: bool,
+}
+
+const fn plain(variable: &'static str, key: &'static str, meaning: &'static str) -> Setting {
+    Setting { variable, key, meaning, secret: false }
+}
+
+const fn secret(variable: &'static str, key: &'static str, meaning: &'static str) -> Setting {
+    Setting { variable, key, meaning, secret: true }
+}
+
+/// Every setting, in the order of the sections.
+pub const SETTINGS: &[Setting] = &[
+    plain("INOPSIO_HOST", "http.host", "Address to listen on"),
+    plain("INOPSIO_PORT", "http.port", "Port to listen on; 0: any free one"),
+    plain("INOPSIO_BODY_LIMIT", "http.body_limit", "The most bytes of a JSON body"),
+    plain("INOPSIO_UPLOAD_LIMIT", "http.upload_limit", "The most bytes of an uploaded file"),
+    plain("INOPSIO_TIMEOUT_SECONDS", "http.timeout_seconds", "The most seconds that a request may take"),
+    plain("INOPSIO_DRAIN_SECONDS", "http.drain_seconds", "The most seconds that running requests get when the server stops"),
+    plain("INOPSIO_CORS_ORIGINS", "http.cors_origins", "Origins whose scripts may call us, as [\"https://app.example.com\"]"),
+    plain("INOPSIO_COMPRESSION", "http.compression", "Whether answers are compressed for clients that ask for it"),
+    plain("INOPSIO_POSTGRES_HOST", "postgres.host", "Host name or address of Postgres"),
+    plain("INOPSIO_POSTGRES_PORT", "postgres.port", "Port of Postgres"),
+    plain("INOPSIO_POSTGRES_SOCKET", "postgres.socket", "Directory of Postgres' unix socket, used instead of the host"),
+    plain("INOPSIO_POSTGRES_SSL_MODE", "postgres.ssl_mode", "disable, prefer, require, verify-ca or verify-full"),
+    secret("INOPSIO_POSTGRES_PASSWORD", "postgres.password", "The password of all our roles"),
+    secret("INOPSIO_POSTGRES_ADMIN_URL", "postgres.admin_url", "URL of a role that may create databases and roles (migrate, rebuild)"),
+    plain("INOPSIO_POSTGRES_DIRECTORY", "postgres.directory", "Name of the directory of tenants' database"),
+    secret("INOPSIO_CLAIM_KEY", "postgres.claim_key", "64 hexadecimal digits under which unique values are hashed; the same for ever"),
+    plain("INOPSIO_CACHE_MIB", "postgres.cache_mib", "MiB of recent aggregates kept in memory, a service"),
+    plain("INOPSIO_NATS_URL", "nats.url", "URL of a nats-server; several of one cluster with commas between"),
+    plain("INOPSIO_NATS_USER", "nats.user", "User at the nats-server"),
+    secret("INOPSIO_NATS_PASSWORD", "nats.password", "Their password"),
+    secret("INOPSIO_NATS_TOKEN", "nats.token", "A token, instead of user and password"),
+    secret("INOPSIO_NATS_CREDS", "nats.creds", "The text of a .creds file, instead of user and password"),
+    plain("INOPSIO_NATS_REPLICAS", "nats.replicas", "How many servers keep each stream: 1, 3 or 5"),
+    secret("INOPSIO_AUTH_PUBLIC_KEY", "auth.public_key", "The Ed25519 public key that verifies tokens, as PEM"),
+    secret("INOPSIO_AUTH_SIGNING_KEY", "auth.signing_key", "The Ed25519 private key that mints tokens, as PEM (token)"),
+    plain("INOPSIO_AUTH_ISSUER", "auth.issuer", "Who must have issued a token"),
+    plain("INOPSIO_AUTH_AUDIENCE", "auth.audience", "For whom a token must be"),
+    plain("INOPSIO_AUTH_LEEWAY_SECONDS", "auth.leeway_seconds", "How many seconds clocks may differ"),
+    plain("INOPSIO_RATE_TENANT", "rate_limits.tenant_per_second", "Requests a second of a tenant; 0: no limit"),
+    plain("INOPSIO_RATE_TENANT_BURST", "rate_limits.tenant_burst", "How many a tenant may send at once"),
+    plain("INOPSIO_RATE_TOKEN", "rate_limits.token_per_second", "Requests a second with one token; 0: no limit"),
+    plain("INOPSIO_RATE_TOKEN_BURST", "rate_limits.token_burst", "How many may be sent with one token at once"),
+    plain("INOPSIO_GRAPHQL_DEPTH", "graphql.depth", "The most levels of fields of a query"),
+    plain("INOPSIO_GRAPHQL_COST", "graphql.cost", "The most fields of a query, counted as often as lists may have rows"),
+    plain("INOPSIO_GRAPHQL_ALIASES", "graphql.aliases", "The most aliases of a query"),
+    plain("INOPSIO_GRAPHQL_TIMEOUT_SECONDS", "graphql.timeout_seconds", "The most seconds of a query"),
+    plain("INOPSIO_GRAPHQL_WAIT_SECONDS", "graphql.wait_seconds", "The most seconds that a query waits for a position"),
+    plain("INOPSIO_GRAPHQL_SUBSCRIPTIONS", "graphql.subscriptions", "The most subscriptions of one connection"),
+    plain("INOPSIO_LOG", "log.filter", "What is logged, for example info or info,gateway=debug"),
+    plain("INOPSIO_LOG_FORMAT", "log.format", "auto (readable on a terminal, JSON otherwise), text or json"),
+    plain("INOPSIO_OTLP_ENDPOINT", "telemetry.otlp_endpoint", "Where traces go by OTLP over gRPC, as http://127.0.0.1:4317"),
+    plain("INOPSIO_TRACE_SAMPLE", "telemetry.sample", "The share of requests that are traced, 0 to 1"),
+    plain("INOPSIO_DATABASE_CRM", "databases.crm", "Name of the service crm's database, if not inopsio_crm"),
+];

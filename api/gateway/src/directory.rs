@@ -1,0 +1,206 @@
+//! The directory of tenants: which there are, under which names.
+//!
+//! It is a database of its own, because it belongs to no service; nothing on a request's way asks it.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use kernel::{Clock, IdSource, TenantId};
+use serde::Serialize;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, Row};
+use uuid::Uuid;
+
+use crate::Config;
+
+/// The directory of tenants.
+#[derive(Clone)]
+pub struct Directory {
+    pool: PgPool,
+}
+
+/// A tenant, as the directory has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tenant {
+    /// Its id, in every key.
+    pub tenant_id: TenantId,
+    /// Its short name, unique: `demo`.
+    pub slug: String,
+    /// Its name, for people.
+    pub name: String,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A directory that can't be used, or a tenant that can't be created.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// A slug that is not one.
+    #[error("{0:?} is not a slug: allowed are 2 to 40 lower-case letters, digits and hyphens, a letter first")]
+    Slug(String),
+    /// A name that is empty or too long.
+    #[error("a tenant's name has 1 to 200 characters and no control characters")]
+    Name,
+    /// The slug is taken.
+    #[error("the tenant {0} exists already")]
+    Exists(String),
+    /// There is no such tenant.
+    #[error("there is no tenant {0}; `inopsio tenant list` shows those that there are")]
+    Unknown(String),
+    /// `postgres.admin_url` is missing or can't be read.
+    #[error("postgres.admin_url (INOPSIO_POSTGRES_ADMIN_URL) is needed for this: {0}")]
+    Admin(String),
+    /// Postgres refused.
+    #[error("the directory of tenants: {0}")]
+    Storage(#[from] sqlx::Error),
+}
+
+const ROLE: &str = "inopsio_directory";
+
+impl Directory {
+    /// The directory of this configuration; connects when first used.
+    pub fn open(config: &Config) -> Self {
+        let postgres = &config.postgres;
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(&postgres.host)
+            .port(postgres.port)
+            .database(&postgres.directory)
+            .username(ROLE)
+            .password(postgres.password.reveal())
+            .ssl_mode(postgres.ssl_mode.into())
+            .application_name("inopsio directory");
+        let options = match &postgres.socket {
+            Some(socket) => options.socket(socket),
+            None => options,
+        };
+        Self { pool: PgPoolOptions::new().max_connections(2).min_connections(0).connect_lazy_with(options) }
+    }
+
+    /// Adds a tenant.
+    pub async fn create(
+        &self,
+        slug: &str,
+        name: &str,
+        clock: &dyn Clock,
+        ids: &dyn IdSource,
+    ) -> Result<Tenant, DirectoryError> {
+        let allowed = (2..=40).contains(&slug.len())
+            && slug.starts_with(|c: char| c.is_ascii_lowercase())
+            && slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if !allowed {
+            return Err(DirectoryError::Slug(slug.to_owned()));
+        }
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
+            return Err(DirectoryError::Name);
+        }
+        let row = sqlx::query(
+            "INSERT INTO tenants (tenant_id, slug, name, created_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (slug) DO NOTHING RETURNING tenant_id, slug, name, created_at",
+        )
+        .bind(ids.next())
+        .bind(slug)
+        .bind(name)
+        .bind(clock.now())
+        .fetch_optional(&self.pool)
+        .await?;
+        row.as_ref().map_or_else(|| Err(DirectoryError::Exists(slug.to_owned())), |row| Ok(tenant(row)?))
+    }
+
+    /// The tenant with this slug or id.
+    pub async fn find(&self, slug_or_id: &str) -> Result<Tenant, DirectoryError> {
+        let row = sqlx::query("SELECT tenant_id, slug, name, created_at FROM tenants WHERE slug = $1 OR tenant_id = $2")
+            .bind(slug_or_id)
+            .bind(Uuid::from_str(slug_or_id).ok())
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map_or_else(|| Err(DirectoryError::Unknown(slug_or_id.to_owned())), |row| Ok(tenant(row)?))
+    }
+
+    /// All tenants, by slug.
+    pub async fn list(&self) -> Result<Vec<Tenant>, DirectoryError> {
+        let rows = sqlx::query("SELECT tenant_id, slug, name, created_at FROM tenants ORDER BY slug")
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows.iter().map(tenant).collect::<Result<_, _>>()?)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the directory is where tenants come from")]
+fn tenant(row: &sqlx::postgres::PgRow) -> Result<Tenant, sqlx::Error> {
+    Ok(Tenant {
+        tenant_id: TenantId::vouched(row.try_get("tenant_id")?),
+        slug: row.try_get("slug")?,
+        name: row.try_get("name")?,
+        created_at: row.try_get("created_at")?,
+    })
+}
+
+/// Makes the directory's database, role and table where they are missing. Safe to run again. True: there was no table yet.
+pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryError> {
+    let admin = admin_options(config)?;
+    let name = &config.postgres.directory;
+    if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') || name.is_empty() {
+        return Err(DirectoryError::Admin(format!(
+            "postgres.directory is {name:?}; allowed are lower-case letters, digits and _"
+        )));
+    }
+    let mut server = admin.connect().await?;
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(name)
+        .fetch_one(&mut server)
+        .await?;
+    if dry_run && !exists {
+        server.close().await?;
+        return Ok(true);
+    }
+    // Two programs that start together make the role and the database once.
+    sqlx::query("SELECT pg_advisory_lock(hashtext('inopsio directory'))").execute(&mut server).await?;
+    if !dry_run {
+        let password = config.postgres.password.reveal().replace('\'', "''");
+        let role_exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+            .bind(ROLE)
+            .fetch_one(&mut server)
+            .await?;
+        let verb = if role_exists { "ALTER" } else { "CREATE" };
+        let role = format!("{verb} ROLE {ROLE} LOGIN NOBYPASSRLS NOSUPERUSER PASSWORD '{password}'");
+        sqlx::raw_sql(&role).execute(&mut server).await?;
+        let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+            .bind(name)
+            .fetch_one(&mut server)
+            .await?;
+        if !exists {
+            sqlx::raw_sql(&format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")).execute(&mut server).await?;
+        }
+    }
+    let mut database = admin.clone().database(name).connect().await?;
+    let missing: bool =
+        sqlx::query_scalar("SELECT to_regclass('public.tenants') IS NULL").fetch_one(&mut database).await?;
+    if !dry_run {
+        sqlx::raw_sql(&format!(
+            "CREATE TABLE IF NOT EXISTS tenants (
+                 tenant_id  uuid PRIMARY KEY,
+                 slug       text NOT NULL UNIQUE,
+                 name       text NOT NULL,
+                 created_at timestamptz NOT NULL
+             );
+             REVOKE ALL ON DATABASE {name} FROM PUBLIC;
+             GRANT CONNECT ON DATABASE {name} TO {ROLE};
+             GRANT SELECT, INSERT ON tenants TO {ROLE};"
+        ))
+        .execute(&mut database)
+        .await?;
+    }
+    database.close().await?;
+    server.close().await?;
+    Ok(missing)
+}
+
+/// How to connect as the administrator of this configuration.
+pub fn admin_options(config: &Config) -> Result<PgConnectOptions, DirectoryError> {
+    let url = config.postgres.admin_url.reveal();
+    if url.is_empty() {
+        return Err(DirectoryError::Admin("it is not set".to_owned()));
+    }
+    PgConnectOptions::from_str(url).map_err(|error| DirectoryError::Admin(error.to_string()))
+}

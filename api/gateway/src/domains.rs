@@ -1,0 +1,79 @@
+//! The domains of this program: the only central list.
+
+use std::sync::Arc;
+
+use face::{Domain, Runtime};
+use juniper::graphql_object;
+use kernel::{EventType, Grant, Service};
+use poem_openapi::OpenApi;
+use poem_openapi::registry::{MetaApi, Registry};
+use projector::Projection;
+
+/// What the gateway needs of a domain before its service runs.
+pub struct Part {
+    /// Its service.
+    pub service: Service,
+    /// Its permission table.
+    pub grants: &'static [Grant],
+    /// Its events.
+    pub catalog: fn() -> Vec<EventType>,
+    /// Its read models.
+    pub projections: Vec<Arc<dyn Projection>>,
+    /// What its REST operations are.
+    pub describe: fn(&mut Registry) -> Vec<MetaApi>,
+    /// Its REST operations over a running service.
+    pub routes: fn(Runtime) -> RouteTable,
+}
+
+/// REST operations by path and method, as poem-openapi collects them.
+pub type RouteTable = std::collections::HashMap<
+    String,
+    std::collections::HashMap<poem::http::Method, poem::endpoint::BoxEndpoint<'static>>,
+>;
+
+fn part<D: Domain>() -> Part {
+    Part {
+        service: D::SERVICE,
+        grants: D::grants(),
+        catalog: D::catalog,
+        projections: D::projections(),
+        describe: |registry| {
+            D::Rest::register(registry);
+            D::Rest::meta()
+        },
+        routes: |runtime| {
+            let mut routes = RouteTable::new();
+            D::rest(runtime).add_routes(&mut routes);
+            routes
+        },
+    }
+}
+
+/// Makes of the list of domains: the parts, and the roots of GraphQL with a namespace a domain.
+macro_rules! domains {
+    ($($name:ident => $domain:ty),+ $(,)?) => {
+        /// The services of this program.
+        pub const SERVICES: &[Service] = &[$(<$domain as Domain>::SERVICE),+];
+
+        /// All domains.
+        pub fn parts() -> Vec<Part> {
+            vec![$(part::<$domain>()),+]
+        }
+
+        /// The root of queries.
+        pub struct Query;
+
+        #[graphql_object(context = face::graphql::Context)]
+        impl Query {
+            $(
+                fn $name() -> <$domain as Domain>::Query {
+                    Default::default()
+                }
+            )+
+        }
+    };
+}
+
+domains! {
+    crm => crm_api::Crm,
+}

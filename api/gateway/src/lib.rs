@@ -1,0 +1,18 @@
+//! The composition root: what makes one program of the layers.
+//!
+//! [`Config`] says where everything is; [`Server::start`] opens each chosen service (database, bus, executor, relay,
+//! projections), puts the domains' REST and GraphQL behind one front (identity, limits, problems, telemetry) and serves until
+//! [`Server::shutdown`]. [`migrate`] prepares the databases; [`contracts`] writes down what is offered.
+//!
+//! To add a domain: its line in `domains.rs`. To add a setting: its field in `config/` and its line in `config/settings.rs`.
+
+pub mod config;
+pub mod directory;
+mod domains;
+mod migrate;
+mod server;
+
+pub use config::Config;
+pub use domains::SERVICES;
+pub use migrate::{Migrated, migrate};
+pub use server::{Server, Services, StartError};

@@ -1,0 +1,79 @@
+//! Preparing the databases of all services.
+
+use kernel::Service;
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::directory::{self, DirectoryError, admin_options};
+use crate::domains;
+
+/// What was done (or, in a dry run, would be) to one database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Migrated {
+    /// The service's name, or `directory`.
+    pub service: String,
+    /// Migrations of the log that were applied.
+    pub applied: Vec<String>,
+    /// Projections whose tables were made.
+    pub projections: Vec<String>,
+    /// Projections that must be rebuilt, because the program's version is another.
+    pub needs_rebuild: Vec<String>,
+}
+
+/// Databases that can't be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The directory of tenants.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// A service's log.
+    #[error("the service {service}: {error}")]
+    Log {
+        /// Whose.
+        service: Service,
+        /// What went wrong.
+        error: eventstore::Error,
+    },
+    /// A service's read models.
+    #[error("the service {service}: {error}")]
+    ReadModels {
+        /// Whose.
+        service: Service,
+        /// What went wrong.
+        error: projector::Error,
+    },
+}
+
+/// Prepares the databases of all services and the directory of tenants. Safe to run again, and at the same time.
+pub async fn migrate(config: &Config, dry_run: bool) -> Result<Vec<Migrated>, MigrateError> {
+    let admin = admin_options(config)?;
+    let mut done = Vec::new();
+    let made = directory::migrate(config, dry_run).await?;
+    done.push(Migrated {
+        service: "directory".to_owned(),
+        applied: made.then(|| "tenants".to_owned()).into_iter().collect(),
+        ..Migrated::default()
+    });
+    for part in domains::parts() {
+        let service = part.service;
+        let database = config.database(service);
+        let applied = eventstore::admin::migrate(&admin, &database, dry_run)
+            .await
+            .map_err(|error| MigrateError::Log { service, error })?;
+        let mut migrated = Migrated {
+            service: service.name().to_owned(),
+            applied: applied.into_iter().map(|applied| applied.name).collect(),
+            ..Migrated::default()
+        };
+        if !dry_run {
+            let projections = projector::migrate(&admin, &database, &part.projections)
+                .await
+                .map_err(|error| MigrateError::ReadModels { service, error })?;
+            let owned = |names: Vec<&'static str>| names.into_iter().map(str::to_owned).collect();
+            migrated.projections = owned(projections.created);
+            migrated.needs_rebuild = owned(projections.needs_rebuild);
+        }
+        done.push(migrated);
+    }
+    Ok(done)
+}
