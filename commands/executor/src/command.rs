@@ -36,7 +36,7 @@ pub struct Request {
     pub request_hash: [u8; 32],
     /// `If-Match`: the version of the first aggregate that the command changes.
     pub if_match: Option<u64>,
-    /// When it happened, if not now. Needs the permission [`BACKDATE`](crate::BACKDATE).
+    /// When it happened, if not now. Needs the permission `<service>:history:backdate`.
     pub occurred_at: Option<DateTime<Utc>>,
     /// The same through everything that one request caused.
     pub correlation_id: Uuid,

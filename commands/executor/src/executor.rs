@@ -1,11 +1,20 @@
-//! The executor itself.
+//! The executor: authorize, run, append; again when somebody was faster; once, however often it is asked.
 
 use std::sync::Arc;
 
-use eventstore::EventStore;
+use eventstore::{EventStore, append};
 use kernel::{Aggregate, Caller, Clock, IdSource, Refusal};
+use tracing::Instrument;
 
-use crate::{Command, Done, Request};
+use crate::cache::StreamKey;
+use crate::claim::ClaimHasher;
+use crate::history::{Freshness, Histories};
+use crate::repetition::{self, Answer};
+use crate::work::{Work, version_differs};
+use crate::{Command, Done, Request, prepare, refused, time};
+
+/// How often a command is decided again because another writer was faster.
+const RETRIES: u32 = 3;
 
 /// How the executor is set up.
 #[derive(Clone)]
@@ -24,23 +33,178 @@ pub struct Executor {
 
 struct Inner {
     store: EventStore,
+    histories: Histories,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    claims: ClaimHasher,
 }
 
-#[expect(clippy::todo, unused_variables, reason = "being written")]
+/// What became of one attempt.
+enum Attempt<T> {
+    Done(Done<T>),
+    /// It may have rested on a state that is not current any more.
+    Stale,
+    /// Another writer was faster.
+    Conflict(append::Error),
+}
+
 impl Executor {
     /// An executor over a service's log.
     pub fn new(store: EventStore, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>, settings: Settings) -> Self {
-        Self { inner: Arc::new(Inner { store }) }
+        let histories = Histories::new(store.clone(), settings.cache_bytes);
+        let claims = ClaimHasher::new(&settings.claim_key);
+        Self { inner: Arc::new(Inner { store, histories, clock, ids, claims }) }
     }
 
-    /// Carries a command out, once.
+    /// Carries a command out, once: a request that was carried out before gets its first answer again.
+    ///
+    /// # Errors
+    /// A refusal means that nothing was written; only `log_unavailable` and `log_failed` leave that open, and then the
+    /// same request may be sent again under the same command id.
     pub async fn execute<C: Command>(&self, request: &Request, command: &C) -> Result<Done<C::Answer>, Refusal> {
-        let _ = &self.inner.store;
-        todo!()
+        let span = tracing::info_span!("command", name = short_name::<C>(), tenant = %request.caller.tenant());
+        self.authorized(request, command).instrument(span).await
     }
 
-    /// An aggregate's current state and version.
-    pub async fn load<A: Aggregate>(&self, caller: &Caller, id: &str) -> Result<Option<(Arc<A>, u64)>, Refusal> {
-        todo!()
+    async fn authorized<C: Command>(&self, request: &Request, command: &C) -> Result<Done<C::Answer>, Refusal> {
+        request.caller.require(C::PERMISSION)?;
+        if let Some(occurred_at) = request.occurred_at {
+            time::may_backdate(&request.caller, service::<C>(), occurred_at, self.inner.clock.now())?;
+        }
+        let made;
+        let id = if let Some(id) = &request.command_id {
+            repetition::check_id(id)?;
+            id.as_str()
+        } else {
+            // An id all the same: it lets the log repeat a batch whose outcome it does not know.
+            made = self.inner.ids.next().to_string();
+            made.as_str()
+        };
+        match self.decided(request, id, command).await {
+            Err(refusal) if repetition::may_follow_success(&refusal) => {
+                self.repeated::<C>(request).await?.ok_or(refusal)
+            }
+            outcome => outcome,
+        }
     }
+
+    /// What this request was answered before; none: it has no command id, or was not carried out yet.
+    ///
+    /// # Errors
+    /// `idempotency_key_reused` when the id belongs to another request.
+    pub async fn repeated<C: Command>(&self, request: &Request) -> Result<Option<Done<C::Answer>>, Refusal> {
+        request.caller.require(C::PERMISSION)?;
+        repetition::look_up(&self.inner.store, request).await
+    }
+
+    /// An aggregate's current state and version, from the log; none: unknown, or another tenant's.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn load<A: Aggregate>(&self, caller: &Caller, id: &str) -> Result<Option<(Arc<A>, u64)>, Refusal> {
+        let found = self.inner.histories.find::<A>(caller.tenant(), id, Freshness::Log).await?;
+        Ok(found.and_then(|found| Some((found.baseline.state.downcast().ok()?, found.baseline.version))))
+    }
+
+    async fn decided<C: Command>(&self, request: &Request, id: &str, command: &C) -> Result<Done<C::Answer>, Refusal> {
+        let mut freshness = Freshness::Any;
+        let mut conflicts = 0;
+        loop {
+            match self.attempt(request, id, command, freshness).await? {
+                Attempt::Done(done) => return Ok(done),
+                Attempt::Stale => {}
+                Attempt::Conflict(error) if conflicts == RETRIES => return Err(refused::by_the_append(&error, [])),
+                Attempt::Conflict(_) => conflicts += 1,
+            }
+            freshness = Freshness::Log;
+        }
+    }
+
+    async fn attempt<C: Command>(
+        &self,
+        request: &Request,
+        id: &str,
+        command: &C,
+        freshness: Freshness,
+    ) -> Result<Attempt<C::Answer>, Refusal> {
+        let inner = &*self.inner;
+        let now = inner.clock.now();
+        let mut work = Work::new(request, &inner.histories, &*inner.ids, service::<C>(), now, freshness);
+        let answer = match command.run(&mut work).await {
+            Ok(answer) => answer,
+            // Nothing is appended that could tell whether the state was current, so the log is asked.
+            Err(_) if work.rests_on_cache() => return Ok(Attempt::Stale),
+            Err(refusal) => return Err(refusal),
+        };
+        if work.changes_nothing() && work.rests_on_cache() {
+            return Ok(Attempt::Stale);
+        }
+        let version = work.first().map_or(0, |stream| stream.baseline.version);
+        if work.changes_nothing() && request.command_id.is_none() {
+            return Ok(Attempt::Done(Done { answer, version, position: work.position(), repeated: false }));
+        }
+        let stored = Answer { version, answer };
+        let json = serde_json::to_string(&stored).map_err(|error| refused::by_json(&error))?;
+        prepare::settle_times(&mut work)?;
+        let append = prepare::append(&work, id, json, &*inner.ids, &inner.claims)?;
+        match inner.store.append(append).instrument(tracing::info_span!("append")).await {
+            Ok(append::Appended { answer: Some(first), last, .. }) => {
+                repetition::first_answer(&first, last).map(Attempt::Done)
+            }
+            Ok(appended) => {
+                self.keep(&work, appended.last);
+                Ok(Attempt::Done(Done { answer: stored.answer, version, position: appended.last, repeated: false }))
+            }
+            Err(error) => {
+                self.forget(&work);
+                failed(&work, error)
+            }
+        }
+    }
+
+    /// What the attempt made true becomes the baseline of the next.
+    fn keep(&self, work: &Work<'_>, last: kernel::Position) {
+        for stream in work.streams.iter().filter(|stream| !stream.events.is_empty()) {
+            let mut baseline = stream.baseline.clone();
+            baseline.position = last;
+            self.inner.histories.keep(key(work, stream.aggregate_type, &stream.id), baseline);
+        }
+    }
+
+    fn forget(&self, work: &Work<'_>) {
+        for stream in &work.streams {
+            self.inner.histories.drop_stale(&key(work, stream.aggregate_type, &stream.id));
+        }
+    }
+}
+
+/// What an append that was not done means for the command.
+fn failed<T>(work: &Work<'_>, error: append::Error) -> Result<Attempt<T>, Refusal> {
+    match &error {
+        append::Error::VersionConflict { aggregate_type, aggregate_id, actual, .. } => {
+            let first =
+                work.first().is_some_and(|first| first.aggregate_type == aggregate_type && first.id == *aggregate_id);
+            match work.request.if_match {
+                Some(wanted) if first => Err(version_differs(wanted, *actual)),
+                _ => Ok(Attempt::Conflict(error)),
+            }
+        }
+        // With the current state the aggregates may have a better answer.
+        append::Error::ClaimTaken { .. } if work.rests_on_cache() => Ok(Attempt::Stale),
+        _ => Err(refused::by_the_append(&error, work.claims.iter().map(|wanted| wanted.kind))),
+    }
+}
+
+fn key(work: &Work<'_>, aggregate_type: &'static str, id: &str) -> StreamKey {
+    StreamKey { tenant: work.caller().tenant(), aggregate_type, id: id.to_owned() }
+}
+
+/// The service whose command it is: the first part of its permission.
+fn service<C: Command>() -> &'static str {
+    C::PERMISSION.split(':').next().unwrap_or_default()
+}
+
+/// The command's own name, for traces.
+fn short_name<C>() -> &'static str {
+    std::any::type_name::<C>().rsplit("::").next().unwrap_or_default()
 }

@@ -1,16 +1,31 @@
-//! The write side's runtime: authorize, decide, append.
+//! The write side's runtime: authorize, decide, append; the same command once.
+//!
+//! A [`Request`] says who asks and under which id; a [`Command`] says for what. The [`Executor`] checks the permission, lets
+//! the command run over a [`Work`] (aggregates from the cache of recent ones or from the log; new events; claims), and
+//! appends what came out together with the command's id and answer. If another writer was faster it runs the command again
+//! on the current state, at most three times, unless the caller insists on a version (`If-Match`). What comes out is
+//! [`Done`] or a `kernel::Refusal`, and a refusal means that nothing was written.
+//!
+//! Repetition costs nothing until it happens: the append recognizes a command id that was used before and gives the first
+//! answer; and when the state refuses what the command itself did earlier, the id is looked up before the refusal goes out.
+//!
+//! To add a command, write a struct with what it needs and implement [`Command`] for it in the commands crate of its
+//! domain; nothing here changes. To add a kind of claim, declare a [`ClaimKind`] beside the commands that take it.
 
 #![deny(missing_docs)]
 
+mod cache;
 mod claim;
 mod command;
 mod executor;
+mod history;
+mod prepare;
+mod refused;
+mod repetition;
+mod time;
 mod work;
 
 pub use claim::ClaimKind;
 pub use command::{Command, Done, Request};
 pub use executor::{Executor, Settings};
 pub use work::Work;
-
-/// The permission to say that something happened earlier than now.
-pub const BACKDATE: &str = "crm:history:backdate";

@@ -1,72 +1,308 @@
-//! One attempt at a command.
+//! One attempt at a command: what it read and what it wants to become true, all together or not at all.
 
+use std::any::Any;
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use kernel::{Aggregate, Caller, Refusal};
+use eventstore::ClaimAct;
+use kernel::{Aggregate, Caller, Event, IdSource, Position, Refusal};
 use uuid::Uuid;
 
-use crate::ClaimKind;
+use crate::cache::Baseline;
+use crate::claim::Wanted;
+use crate::history::{Freshness, Histories};
+use crate::{ClaimKind, Request, refused, time};
 
-/// One attempt at a command: what it read, what it wants to happen.
+/// What a command works with: aggregates to read and change, claims to take, identifiers, the time.
+///
+/// Nothing is written while it runs. What it collected goes into one append when the command answers, and is forgotten
+/// when it refuses.
 pub struct Work<'a> {
-    caller: &'a Caller,
+    pub(crate) request: &'a Request,
+    histories: &'a Histories,
+    ids: &'a dyn IdSource,
+    service: &'static str,
+    now: DateTime<Utc>,
+    freshness: Freshness,
+    pub(crate) streams: Vec<Stream>,
+    places: HashMap<(&'static str, String), usize>,
+    pub(crate) claims: Vec<Wanted>,
 }
 
-#[expect(clippy::todo, clippy::unused_self, unused_variables, reason = "being written")]
-impl Work<'_> {
-    /// A new aggregate.
-    pub fn create<A: Aggregate>(&mut self, id: impl Display, command: A::Command) -> Result<(), Refusal> {
-        todo!()
+/// A stream that the attempt read or changed.
+pub(crate) struct Stream {
+    pub(crate) aggregate_type: &'static str,
+    pub(crate) id: String,
+    /// The version that the attempt found; 0: none.
+    pub(crate) expected: u64,
+    /// The state with the attempt's own events.
+    pub(crate) baseline: Baseline,
+    /// The log has not vouched for what was found.
+    from_cache: bool,
+    /// The command asked it for something, be it in vain.
+    pub(crate) asked: bool,
+    pub(crate) events: Vec<Pending>,
+    /// When its events happened, if not when the request's other events did.
+    pub(crate) occurred_at: Option<DateTime<Utc>>,
+}
+
+/// An event without its circumstances.
+pub(crate) struct Pending {
+    pub(crate) event_type: &'static str,
+    pub(crate) event_version: u32,
+    pub(crate) payload: String,
+}
+
+impl<'a> Work<'a> {
+    pub(crate) fn new(
+        request: &'a Request,
+        histories: &'a Histories,
+        ids: &'a dyn IdSource,
+        service: &'static str,
+        now: DateTime<Utc>,
+        freshness: Freshness,
+    ) -> Self {
+        Self {
+            request,
+            histories,
+            ids,
+            service,
+            now,
+            freshness,
+            streams: Vec::new(),
+            places: HashMap::new(),
+            claims: Vec::new(),
+        }
     }
-    /// A new aggregate that came to be at `occurred_at`; needs the permission to backdate.
+
+    /// Begins an aggregate that nobody knows yet.
+    ///
+    /// # Errors
+    /// What the aggregate says, or a failed precondition when the request has an `If-Match`: nothing is there to match.
+    pub fn create<A: Aggregate>(&mut self, id: impl Display, command: A::Command) -> Result<(), Refusal> {
+        let place = self.begin::<A>(id.to_string())?;
+        self.decide::<A>(place, command)
+    }
+
+    /// As [`create`](Self::create), for something that happened at `occurred_at` whatever the rest of the request says.
+    ///
+    /// # Errors
+    /// Also without the permission `<service>:history:backdate`, or for a time in the future.
     pub fn create_at<A: Aggregate>(
         &mut self,
         id: impl Display,
         occurred_at: DateTime<Utc>,
         command: A::Command,
     ) -> Result<(), Refusal> {
-        todo!()
+        time::may_backdate(self.caller(), self.service, occurred_at, self.now)?;
+        let place = self.begin::<A>(id.to_string())?;
+        self.streams[place].occurred_at = Some(kernel::to_micros(occurred_at));
+        self.decide::<A>(place, command)
     }
-    /// An aggregate that exists.
+
+    /// Asks an aggregate that exists for something.
+    ///
+    /// # Errors
+    /// `not_found` when it does not exist, `version_differs` when `If-Match` names another version, or what the aggregate
+    /// says.
     pub async fn update<A: Aggregate>(&mut self, id: impl Display + Send, command: A::Command) -> Result<(), Refusal> {
-        todo!()
+        let id = id.to_string();
+        let Some(place) = self.place::<A>(&id).await? else { return Err(not_found::<A>(&id)) };
+        self.ask::<A>(place, command)
     }
-    /// An aggregate that exists, or begins now.
+
+    /// Asks an aggregate for something, be it the first thing ever: for aggregates of which a tenant has exactly one.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update), but for `not_found`.
     pub async fn upsert<A: Aggregate>(&mut self, id: impl Display + Send, command: A::Command) -> Result<(), Refusal> {
-        todo!()
+        let id = id.to_string();
+        let place = match self.place::<A>(&id).await? {
+            Some(place) => place,
+            None => self.add(A::TYPE, id, empty::<A>(self.now), false),
+        };
+        self.ask::<A>(place, command)
     }
-    /// An aggregate's state, if it exists.
+
+    /// An aggregate's state, changes of this attempt included; none: it does not exist.
+    ///
+    /// # Errors
+    /// When the log can't be read.
     pub async fn find<A: Aggregate>(&mut self, id: impl Display + Send) -> Result<Option<Arc<A>>, Refusal> {
-        todo!()
+        match self.place::<A>(&id.to_string()).await? {
+            Some(place) => self.state(place).map(Some),
+            None => Ok(None),
+        }
     }
-    /// An aggregate's state.
+
+    /// An aggregate's state, changes of this attempt included.
+    ///
+    /// # Errors
+    /// `not_found` when it does not exist.
     pub async fn read<A: Aggregate>(&mut self, id: impl Display + Send) -> Result<Arc<A>, Refusal> {
-        todo!()
+        let id = id.to_string();
+        self.find(&id).await?.ok_or_else(|| not_found::<A>(&id))
     }
-    /// Takes a claim.
-    pub fn take(&mut self, kind: &'static ClaimKind, value: &str, holder: impl Display) {}
-    /// Releases a claim.
-    pub fn release(&mut self, kind: &'static ClaimKind, value: &str, holder: impl Display) {}
-    /// Marks.
-    pub fn mark(&mut self, kind: &'static ClaimKind, value: &str, holder: impl Display) {}
-    /// Refuses if present.
-    pub fn absent(&mut self, kind: &'static ClaimKind, value: &str, holder: impl Display) {}
-    /// A new id.
+
+    /// Takes a claim for `holder`: refused when another holder has it.
+    pub fn take(&mut self, kind: &'static ClaimKind, value: &str, holder: impl Display) {
+        self.claim(kind, value, &holder, ClaimAct::Take);
+    }
+
+    /// Gives a claim back; nothing happens when `holder` does not have it.
+    pub fn release(&mut self, kind: &'static ClaimKind, value: &str, holder: impl Display) {
+        self.claim(kind, value, &holder, ClaimAct::Release);
+    }
+
+    /// Notes a claim, if it is not noted yet. Never refused.
+    pub fn mark(&mut self, kind: &'static ClaimKind, value: &str, holder: impl Display) {
+        self.claim(kind, value, &holder, ClaimAct::Mark);
+    }
+
+    /// Requires that nobody has a claim: refused when somebody does. `holder` is who asks.
+    pub fn absent(&mut self, kind: &'static ClaimKind, value: &str, holder: impl Display) {
+        self.claim(kind, value, &holder, ClaimAct::Absent);
+    }
+
+    fn claim(&mut self, kind: &'static ClaimKind, value: &str, holder: &dyn Display, act: ClaimAct) {
+        self.claims.push(Wanted { kind, value: value.to_owned(), holder: holder.to_string(), act });
+    }
+
+    /// A new identifier.
     pub fn new_id<I: From<Uuid>>(&self) -> I {
-        todo!()
+        self.ids.next().into()
     }
-    /// Now.
+
+    /// The time of this attempt.
     pub fn now(&self) -> DateTime<Utc> {
-        todo!()
+        self.now
     }
-    /// When it happened.
+
+    /// When the caller says that it happened; without that, now. The events of a stream are never told out of order: if
+    /// its last one happened later than now (another machine's clock is ahead), they get that one's time.
     pub fn occurred_at(&self) -> DateTime<Utc> {
-        todo!()
+        self.request.occurred_at.map_or(self.now, kernel::to_micros)
     }
+
     /// Who asks.
     pub fn caller(&self) -> &Caller {
-        self.caller
+        &self.request.caller
     }
+
+    /// Whether the attempt rests on something that the log has not vouched for.
+    pub(crate) fn rests_on_cache(&self) -> bool {
+        self.streams.iter().any(|stream| stream.from_cache)
+    }
+
+    /// Whether there is nothing to write.
+    pub(crate) fn changes_nothing(&self) -> bool {
+        self.claims.is_empty() && self.streams.iter().all(|stream| stream.events.is_empty())
+    }
+
+    /// The stream that the answer's version is about: the first that was asked for something, else the first read.
+    pub(crate) fn first(&self) -> Option<&Stream> {
+        self.streams.iter().find(|stream| stream.asked).or_else(|| self.streams.first())
+    }
+
+    /// A position at which everything that the attempt read can be seen.
+    pub(crate) fn position(&self) -> Position {
+        self.streams.iter().map(|stream| stream.baseline.position).max().unwrap_or(Position::START)
+    }
+
+    fn begin<A: Aggregate>(&mut self, id: String) -> Result<usize, Refusal> {
+        if self.request.if_match.is_some() && self.streams.iter().all(|stream| !stream.asked) {
+            return Err(Refusal::precondition_failed(
+                "version_differs",
+                "If-Match names a version, but this makes something new; leave If-Match out",
+            ));
+        }
+        if self.places.contains_key(&(A::TYPE, id.clone())) {
+            return Err(Refusal::conflict("already_exists", format!("{} {id} is there already", A::TYPE)));
+        }
+        let place = self.add(A::TYPE, id, empty::<A>(self.now), false);
+        self.streams[place].asked = true;
+        Ok(place)
+    }
+
+    fn ask<A: Aggregate>(&mut self, place: usize, command: A::Command) -> Result<(), Refusal> {
+        let first = self.streams.iter().all(|stream| !stream.asked);
+        let stream = &mut self.streams[place];
+        stream.asked = true;
+        if let (true, Some(wanted)) = (first, self.request.if_match)
+            && wanted != stream.expected
+        {
+            return Err(version_differs(wanted, stream.expected));
+        }
+        self.decide::<A>(place, command)
+    }
+
+    fn decide<A: Aggregate>(&mut self, place: usize, command: A::Command) -> Result<(), Refusal> {
+        let state = self.state::<A>(place)?;
+        let events = state.decide(command).map_err(Into::into)?;
+        if events.is_empty() {
+            return Ok(());
+        }
+        let stream = &mut self.streams[place];
+        let mut next = A::clone(&state);
+        for event in events {
+            let payload = serde_json::to_string(&event).map_err(|error| refused::by_json(&error))?;
+            stream.baseline.version += 1;
+            stream.baseline.bytes += payload.len() as u64;
+            stream.events.push(Pending { event_type: event.name(), event_version: event.version(), payload });
+            next.evolve(event);
+        }
+        stream.baseline.state = Arc::new(next);
+        Ok(())
+    }
+
+    async fn place<A: Aggregate>(&mut self, id: &str) -> Result<Option<usize>, Refusal> {
+        if let Some(place) = self.places.get(&(A::TYPE, id.to_owned())) {
+            return Ok(Some(*place));
+        }
+        let found = self.histories.find::<A>(self.request.caller.tenant(), id, self.freshness).await?;
+        Ok(found.map(|found| self.add(A::TYPE, id.to_owned(), found.baseline, found.from_cache)))
+    }
+
+    fn add(&mut self, aggregate_type: &'static str, id: String, baseline: Baseline, from_cache: bool) -> usize {
+        let place = self.streams.len();
+        self.places.insert((aggregate_type, id.clone()), place);
+        self.streams.push(Stream {
+            aggregate_type,
+            id,
+            expected: baseline.version,
+            baseline,
+            from_cache,
+            asked: false,
+            events: Vec::new(),
+            occurred_at: None,
+        });
+        place
+    }
+
+    fn state<A: Aggregate>(&self, place: usize) -> Result<Arc<A>, Refusal> {
+        let state: Arc<dyn Any + Send + Sync> = self.streams[place].baseline.state.clone();
+        state.downcast().map_err(|_| {
+            Refusal::internal("aggregate_type_twice", format!("two aggregates call themselves {}", A::TYPE))
+        })
+    }
+}
+
+fn empty<A: Aggregate>(now: DateTime<Utc>) -> Baseline {
+    // Nothing happened yet; when something does, it gets its own time.
+    let occurred_at = DateTime::UNIX_EPOCH.min(now);
+    Baseline { state: Arc::new(A::default()), version: 0, occurred_at, position: Position::START, bytes: 0 }
+}
+
+fn not_found<A: Aggregate>(id: &str) -> Refusal {
+    Refusal::not_found("not_found", format!("there is no {} {id}", A::TYPE)).with("resource", A::TYPE)
+}
+
+pub(crate) fn version_differs(wanted: u64, actual: u64) -> Refusal {
+    Refusal::precondition_failed(
+        "version_differs",
+        format!("If-Match names version {wanted}, the current version is {actual}; read it again, then decide"),
+    )
+    .with("version", actual)
 }

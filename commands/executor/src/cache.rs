@@ -1,0 +1,109 @@
+//! Recent aggregates in memory, so that a command on a known aggregate needs no read.
+//!
+//! A baseline only: whether it is current is decided by the append, which names the version that it rests on. What is not
+//! written (a refusal, "nothing to do") has no append to check it, so the executor then reads the log before it answers.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use kernel::{Position, TenantId};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+/// An aggregate's state as of one version of its stream.
+#[derive(Clone)]
+pub(crate) struct Baseline {
+    /// The aggregate itself.
+    pub(crate) state: Arc<dyn Any + Send + Sync>,
+    /// How many events made it.
+    pub(crate) version: u64,
+    /// When the last of them happened.
+    pub(crate) occurred_at: DateTime<Utc>,
+    /// No event of it stands after this position.
+    pub(crate) position: Position,
+    /// Bytes of the payloads that made it: the estimate of what it takes to keep.
+    pub(crate) bytes: u64,
+}
+
+/// Which stream.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct StreamKey {
+    pub(crate) tenant: TenantId,
+    pub(crate) aggregate_type: &'static str,
+    pub(crate) id: String,
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+/// What an entry takes besides its state: key, pointers, the cache's own bookkeeping.
+const OVERHEAD: u64 = 320;
+
+impl Weighter<StreamKey, Baseline> for ByBytes {
+    fn weight(&self, key: &StreamKey, baseline: &Baseline) -> u64 {
+        OVERHEAD + key.id.len() as u64 + baseline.bytes
+    }
+}
+
+/// The cache: bounded by bytes, least useful out first.
+pub(crate) struct Baselines(Cache<StreamKey, Baseline, ByBytes>);
+
+impl Baselines {
+    pub(crate) fn new(bytes: u64) -> Self {
+        // A lead of three events weighs about 1 KiB.
+        let entries = usize::try_from(bytes / 1024).unwrap_or(usize::MAX).max(16);
+        Self(Cache::with_weighter(entries, bytes, ByBytes))
+    }
+
+    pub(crate) fn get(&self, key: &StreamKey) -> Option<Baseline> {
+        self.0.get(key)
+    }
+
+    /// Keeps a baseline unless a newer one is there: of two appends to a stream, the first may come here last.
+    pub(crate) fn put(&self, key: StreamKey, baseline: Baseline) {
+        if self.0.peek(&key).is_none_or(|known| known.version < baseline.version) {
+            self.0.insert(key, baseline);
+        }
+    }
+
+    pub(crate) fn drop_stale(&self, key: &StreamKey) {
+        self.0.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
+    fn key(id: &str) -> StreamKey {
+        StreamKey { tenant: TenantId::vouched(Uuid::nil()), aggregate_type: "demo.lamp", id: id.to_owned() }
+    }
+
+    fn baseline(version: u64, bytes: u64) -> Baseline {
+        Baseline { state: Arc::new(()), version, occurred_at: DateTime::UNIX_EPOCH, position: Position::START, bytes }
+    }
+
+    #[test]
+    fn an_older_state_does_not_replace_a_newer_one() {
+        let baselines = Baselines::new(1 << 20);
+        baselines.put(key("a"), baseline(2, 10));
+        baselines.put(key("a"), baseline(1, 10));
+        assert_eq!(baselines.get(&key("a")).map(|b| b.version), Some(2));
+        baselines.put(key("a"), baseline(3, 10));
+        assert_eq!(baselines.get(&key("a")).map(|b| b.version), Some(3));
+    }
+
+    #[test]
+    fn the_cache_is_bounded_by_bytes() {
+        let baselines = Baselines::new(100_000);
+        for number in 0..1_000 {
+            baselines.put(key(&number.to_string()), baseline(1, 1_000));
+        }
+        assert!(baselines.0.weight() <= 100_000, "{}", baselines.0.weight());
+        assert!(baselines.0.len() > 10, "{}", baselines.0.len());
+    }
+}

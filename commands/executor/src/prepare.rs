@@ -1,0 +1,104 @@
+//! From an attempt to an append: times settled, circumstances added, claims hashed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use eventstore::{Append, Claim, CommandRecord, NewEvent, StreamAppend};
+use kernel::{EventMetadata, IdSource, Refusal};
+
+use crate::claim::ClaimHasher;
+use crate::work::{Stream, Work};
+use crate::{refused, time};
+
+/// Gives each changed stream the time at which its events happened: its own, else what the caller says, else now; never
+/// before the stream's last event.
+pub(crate) fn settle_times(work: &mut Work<'_>) -> Result<(), Refusal> {
+    let said = work.request.occurred_at.is_some();
+    let mut common = work.occurred_at();
+    for stream in changed(&work.streams).filter(|stream| stream.expected > 0) {
+        let last = stream.baseline.occurred_at;
+        match stream.occurred_at {
+            Some(own) => time::in_order(own, last, stream.aggregate_type)?,
+            None if said => time::in_order(common, last, stream.aggregate_type)?,
+            None => common = common.max(last),
+        }
+    }
+    for stream in work.streams.iter_mut().filter(|stream| !stream.events.is_empty()) {
+        stream.baseline.occurred_at = stream.occurred_at.unwrap_or(common);
+    }
+    Ok(())
+}
+
+/// The append that makes an attempt true. `answer` is JSON.
+///
+/// Streams that were asked in vain are part of it without events: "nothing to do" is true of that version only.
+pub(crate) fn append(
+    work: &Work<'_>,
+    command_id: &str,
+    answer: String,
+    ids: &dyn IdSource,
+    hasher: &ClaimHasher,
+) -> Result<Append, Refusal> {
+    let tenant = work.caller().tenant();
+    let mut metadata = Metadata { work, command_id, written: HashMap::new() };
+    let mut streams = Vec::with_capacity(work.streams.len());
+    for stream in work.streams.iter().filter(|stream| stream.asked) {
+        let mut events = Vec::with_capacity(stream.events.len());
+        for event in &stream.events {
+            events.push(NewEvent {
+                event_id: ids.next(),
+                event_type: event.event_type,
+                event_version: event.event_version,
+                payload: event.payload.clone(),
+                metadata: metadata.at(stream.baseline.occurred_at)?,
+                occurred_at: stream.baseline.occurred_at,
+            });
+        }
+        streams.push(StreamAppend {
+            aggregate_type: stream.aggregate_type,
+            aggregate_id: stream.id.clone(),
+            expected: stream.expected,
+            events,
+        });
+    }
+    let claims = work.claims.iter().map(|wanted| Claim {
+        kind: wanted.kind.name,
+        key: hasher.hash(tenant, wanted.kind.name, &wanted.value),
+        holder: wanted.holder.clone(),
+        act: wanted.act,
+    });
+    let command = CommandRecord { id: command_id.to_owned(), request_hash: work.request.request_hash, answer };
+    Ok(Append { tenant, command, streams, claims: claims.collect() })
+}
+
+fn changed(streams: &[Stream]) -> impl Iterator<Item = &Stream> {
+    streams.iter().filter(|stream| !stream.events.is_empty())
+}
+
+/// Metadata as JSON, written once for all events of one time.
+struct Metadata<'a> {
+    work: &'a Work<'a>,
+    command_id: &'a str,
+    written: HashMap<DateTime<Utc>, Arc<str>>,
+}
+
+impl Metadata<'_> {
+    fn at(&mut self, occurred_at: DateTime<Utc>) -> Result<Arc<str>, Refusal> {
+        if let Some(written) = self.written.get(&occurred_at) {
+            return Ok(Arc::clone(written));
+        }
+        let request = self.work.request;
+        let metadata = EventMetadata {
+            actor: request.caller.subject().to_owned(),
+            command_id: self.command_id.to_owned(),
+            correlation_id: request.correlation_id,
+            causation_id: request.causation_id,
+            occurred_at,
+            traceparent: request.traceparent.clone(),
+        };
+        let written: Arc<str> = serde_json::to_string(&metadata).map_err(|error| refused::by_json(&error))?.into();
+        self.written.insert(occurred_at, Arc::clone(&written));
+        Ok(written)
+    }
+}

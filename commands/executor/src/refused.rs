@@ -1,0 +1,78 @@
+//! The one mapping from what the log says to what the caller is told.
+
+use eventstore::append;
+use kernel::{DecodeError, Refusal};
+
+use crate::ClaimKind;
+
+/// The log can't be read.
+pub(crate) fn by_the_log(error: &eventstore::Error) -> Refusal {
+    if let eventstore::Error::Unavailable(reason) = error {
+        tracing::warn!(%reason, "the log is not available");
+        return unavailable();
+    }
+    tracing::error!(%error, "the log can't be read");
+    failed()
+}
+
+/// A stored event can't be read by this program.
+pub(crate) fn by_history(error: &DecodeError) -> Refusal {
+    tracing::error!(%error, "a stored event can't be read");
+    Refusal::internal("history_unreadable", "a stored event can't be read by this version of the program")
+}
+
+/// A value of ours can't be written as JSON, or an answer of ours can't be read back.
+pub(crate) fn by_json(error: &serde_json::Error) -> Refusal {
+    tracing::error!(%error, "an event or answer can't be turned into JSON or back");
+    Refusal::internal("not_serializable", "the command's outcome can't be stored or read back")
+}
+
+/// The append was not done. `kinds`: the claims that it wanted.
+pub(crate) fn by_the_append<'a>(error: &append::Error, kinds: impl IntoIterator<Item = &'a ClaimKind>) -> Refusal {
+    match error {
+        append::Error::VersionConflict { aggregate_type, aggregate_id, .. } => Refusal::conflict(
+            "changed_meanwhile",
+            format!("{aggregate_type} {aggregate_id} is being changed by others at the same time; try again"),
+        ),
+        append::Error::CommandReused { id } => key_reused(id),
+        append::Error::ClaimTaken { kind, holder } => {
+            match kinds.into_iter().find(|candidate| candidate.name == kind) {
+                Some(kind) => Refusal::conflict(kind.code, kind.detail).with("holder", holder.as_str()),
+                None => Refusal::conflict("claim_taken", format!("{kind} is taken")).with("holder", holder.as_str()),
+            }
+        }
+        append::Error::EventTooLarge { bytes, allowed } => Refusal::too_large(
+            "event_too_large",
+            format!("this makes an event of {bytes} bytes; allowed are {allowed}"),
+        ),
+        append::Error::Invalid(reason) => Refusal::invalid("not_storable", reason.as_str()),
+        append::Error::Unavailable(reason) => {
+            tracing::warn!(%reason, "the log is not available");
+            unavailable()
+        }
+        append::Error::Storage(error) => {
+            tracing::error!(%error, "the append failed");
+            failed()
+        }
+    }
+}
+
+/// The command id belongs to another request.
+pub(crate) fn key_reused(id: &str) -> Refusal {
+    Refusal::unprocessable(
+        "idempotency_key_reused",
+        format!("the idempotency key {id:?} was used for another request; use a new key for each request"),
+    )
+}
+
+fn unavailable() -> Refusal {
+    Refusal::unavailable(
+        "log_unavailable",
+        "the event log does not answer; it is not known whether the command was done: repeat it with the same \
+         Idempotency-Key",
+    )
+}
+
+fn failed() -> Refusal {
+    Refusal::internal("log_failed", "the event log failed; the server's log says more")
+}

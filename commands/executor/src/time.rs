@@ -1,0 +1,36 @@
+//! When something happened: now, or earlier with the permission to say so.
+
+use chrono::{DateTime, Utc};
+use kernel::{Caller, Refusal};
+
+/// Refuses a time that the caller may not name: without the permission, or in the future. `service` owns the permission
+/// `<service>:history:backdate`.
+pub(crate) fn may_backdate(
+    caller: &Caller,
+    service: &str,
+    occurred_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<(), Refusal> {
+    let permission = format!("{service}:history:backdate");
+    if !caller.may(&permission) {
+        let detail = format!("to say when something happened needs the permission {permission}");
+        return Err(Refusal::forbidden("permission_missing", detail).with("permission", permission));
+    }
+    if occurred_at > now {
+        let detail = format!("{occurred_at} is in the future; allowed is up to {now}");
+        return Err(Refusal::invalid("occurred_in_future", detail));
+    }
+    Ok(())
+}
+
+/// A history is told in order: what happened before a stream's last event can't be added to it.
+pub(crate) fn in_order(occurred_at: DateTime<Utc>, last: DateTime<Utc>, stream: &str) -> Result<(), Refusal> {
+    if occurred_at >= last {
+        return Ok(());
+    }
+    Err(Refusal::conflict(
+        "occurred_before_last_change",
+        format!("{stream} last changed at {last}; what is added to it can't have happened at {occurred_at}"),
+    )
+    .with("last_changed_at", last.to_rfc3339()))
+}
