@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use face::{Domain, Runtime};
 use juniper::graphql_object;
-use kernel::{EventType, Grant, Service};
+use kernel::{AggregateType, EventType, Grant, Service};
 use poem_openapi::OpenApi;
 use poem_openapi::registry::{MetaApi, Registry};
 use projector::Projection;
@@ -17,6 +17,8 @@ pub struct Part {
     pub grants: &'static [Grant],
     /// Its events.
     pub catalog: fn() -> Vec<EventType>,
+    /// Its aggregates.
+    pub aggregates: Vec<AggregateType>,
     /// Its read models.
     pub projections: Vec<Arc<dyn Projection>>,
     /// What its REST operations are.
@@ -36,6 +38,7 @@ fn part<D: Domain>() -> Part {
         service: D::SERVICE,
         grants: D::grants(),
         catalog: D::catalog,
+        aggregates: D::aggregates(),
         projections: D::projections(),
         describe: |registry| {
             D::Rest::register(registry);

@@ -13,6 +13,6 @@ mod migrate;
 mod server;
 
 pub use config::Config;
-pub use domains::SERVICES;
+pub use domains::{Part, SERVICES, parts};
 pub use migrate::{Migrated, migrate};
 pub use server::{Server, Services, StartError};
