@@ -1,5 +1,7 @@
 //! What is asked of the log, and what it answers.
 
+pub(crate) mod check;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};

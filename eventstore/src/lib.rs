@@ -13,10 +13,17 @@
 
 pub mod admin;
 pub mod append;
+mod batch;
+mod committer;
 pub mod database;
 mod error;
+mod failure;
+mod lane;
+mod meters;
+mod read;
 mod replay;
 mod settings;
+mod statement;
 mod store;
 
 pub use append::{Append, Appended, Claim, ClaimAct, CommandRecord, NewEvent, StreamAppend};

@@ -1,13 +1,24 @@
 //! The event store of one service.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::Stream;
 use kernel::{Clock, Position, RecordedEvent, Service, TenantId};
-use tokio::sync::watch;
+use sqlx::Row;
+use sqlx::postgres::PgPool;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::append::check::check;
 use crate::append::{self, Append, Appended};
-use crate::{Database, Error, ReplayFilter, Settings};
+use crate::batch::Waiting;
+use crate::committer::Committer;
+use crate::lane::Lane;
+use crate::meters::Meters;
+use crate::{Database, Error, ReplayFilter, Role, Settings, read, replay};
 
 /// A command that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +27,7 @@ pub struct StoredCommand {
     pub request_hash: [u8; 32],
     /// The answer, JSON.
     pub answer: String,
-    /// Position of its last event.
+    /// Position of its last event; where the log ended then, when it had none.
     pub last: Position,
 }
 
@@ -28,15 +39,45 @@ pub struct EventStore {
 
 struct Shared {
     service: Service,
+    settings: Settings,
+    queue: mpsc::Sender<Waiting>,
     appended: watch::Sender<Position>,
+    commands: PgPool,
+    readers: PgPool,
+    followers: PgPool,
+    closing: CancellationToken,
+    tasks: TaskTracker,
 }
 
 impl EventStore {
-    /// Opens the log; starts its committer. The database must be migrated, and need not be reachable yet.
+    /// Opens the log and starts its committer. The database must be migrated; it need not be reachable yet.
     pub async fn open(database: &Database, settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let _ = (settings, clock);
+        let (queue, waiting) = mpsc::channel(settings.queue);
         let (appended, _) = watch::channel(Position::START);
-        Ok(Self { shared: Arc::new(Shared { service: database.service, appended }) })
+        let closing = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let committer = Committer {
+            queue: waiting,
+            settings: settings.clone(),
+            clock,
+            appended: appended.clone(),
+            meters: Meters::new(database.service),
+            closing: closing.clone(),
+        };
+        tasks.spawn(committer.run(Lane::new(append_options(database, settings.append_timeout))));
+        Ok(Self {
+            shared: Arc::new(Shared {
+                service: database.service,
+                queue,
+                appended,
+                commands: database.pool(Role::Append, 2),
+                readers: database.pool(Role::Read, settings.read_connections),
+                followers: database.pool(Role::Follow, settings.follow_connections),
+                closing,
+                tasks,
+                settings,
+            }),
+        })
     }
 
     /// Whose log it is.
@@ -45,15 +86,45 @@ impl EventStore {
     }
 
     /// Appends, through the group committer.
+    ///
+    /// # Errors
+    /// See [`append::Error`]. Too many waiting appends are `Unavailable` at once.
     pub async fn append(&self, append: Append) -> Result<Appended, append::Error> {
-        let _ = append;
-        Err(append::Error::Unavailable("not there yet".to_owned()))
+        check(&append, &self.shared.settings)?;
+        let (answer, answered) = oneshot::channel();
+        self.shared.queue.try_send(Waiting::new(append, answer)).map_err(|error| {
+            append::Error::Unavailable(match error {
+                mpsc::error::TrySendError::Full(_) => format!("{} appends wait already", self.shared.settings.queue),
+                mpsc::error::TrySendError::Closed(_) => "it is closing".to_owned(),
+            })
+        })?;
+        match timeout(self.shared.settings.append_timeout, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(append::Error::Unavailable("it closed".to_owned())),
+            Err(_) => Err(append::Error::Unavailable("no answer in time".to_owned())),
+        }
     }
 
     /// A command that was done under this id.
     pub async fn command(&self, tenant: TenantId, id: &str) -> Result<Option<StoredCommand>, Error> {
-        let _ = (tenant, id);
-        Ok(None)
+        let pool = &self.shared.commands;
+        read::patiently(|| async move {
+            let found = sqlx::query("SELECT request_hash, answer, last_position FROM log.command($1, $2)")
+                .bind(tenant.uuid())
+                .bind(id)
+                .fetch_optional(pool)
+                .await?;
+            let Some(row) = found else { return Ok(None) };
+            let hash: &[u8] = row.try_get(0)?;
+            Ok(Some(StoredCommand {
+                request_hash: hash
+                    .try_into()
+                    .map_err(|_| Error::Corrupt(format!("a request hash of {} bytes", hash.len())))?,
+                answer: row.try_get(1)?,
+                last: Position::from_i64(row.try_get(2)?),
+            }))
+        })
+        .await
     }
 
     /// The events of one stream after a version, in order; one round trip. Empty when there is no such stream.
@@ -64,35 +135,31 @@ impl EventStore {
         aggregate_id: &str,
         after: u64,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        let _ = (tenant, aggregate_type, aggregate_id, after);
-        Ok(Vec::new())
+        read::load(&self.shared.readers, tenant, aggregate_type, aggregate_id, after).await
     }
 
     /// The events of all tenants after a position, in order, at most `limit`.
     pub async fn read_after(&self, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, Error> {
-        let _ = (after, limit);
-        Ok(Vec::new())
+        read::after(&self.shared.followers, after, limit).await
     }
 
     /// How many events a replay with this filter gives. Set `filter.to` (to [`head`](Self::head)) so that both see the same.
     pub async fn count(&self, tenant: TenantId, filter: &ReplayFilter) -> Result<u64, Error> {
-        let _ = (tenant, filter);
-        Ok(0)
+        replay::count(&self.shared.readers, tenant, filter).await
     }
 
-    /// A tenant's events that pass the filter, by position.
+    /// A tenant's events that pass the filter, by position: one consistent snapshot.
     pub fn replay(
         &self,
         tenant: TenantId,
         filter: ReplayFilter,
     ) -> impl Stream<Item = Result<RecordedEvent, Error>> + Send + use<> {
-        let _ = (tenant, filter);
-        futures::stream::empty()
+        replay::replay(self.shared.readers.clone(), tenant, filter)
     }
 
     /// The position of the last event; 0 when there is none.
     pub async fn head(&self) -> Result<Position, Error> {
-        Ok(Position::START)
+        read::head(&self.shared.followers).await
     }
 
     /// The last position that this process appended: wakes the relay.
@@ -100,6 +167,30 @@ impl EventStore {
         self.shared.appended.subscribe()
     }
 
-    /// Takes no more appends, finishes those that wait, and ends.
-    pub async fn close(&self) {}
+    /// Takes no more appends, finishes those that wait, and closes the connections.
+    pub async fn close(&self) {
+        self.shared.closing.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+        futures::future::join3(
+            self.shared.commands.close(),
+            self.shared.readers.close(),
+            self.shared.followers.close(),
+        )
+        .await;
+    }
+}
+
+/// The append connection plans once, from indexes: a plan made while a table was empty must not become a scan of it when it
+/// is full. Its statements end by themselves before their callers give up.
+fn append_options(database: &Database, limit: Duration) -> sqlx::postgres::PgConnectOptions {
+    let limit = limit.as_millis().max(1).to_string();
+    database.options(Role::Append).options([
+        ("statement_timeout", limit.as_str()),
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+    ])
 }

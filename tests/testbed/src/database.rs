@@ -69,7 +69,7 @@ impl Drop for Database {
 fn unmigrated(admin: &PgConnectOptions, service: &'static str) -> eventstore::Database {
     let service = Service::new(service);
     let mut database = eventstore::Database::local(service, admin.get_port(), eventstore::Secret::new(PASSWORD));
-    database.host = admin.get_host().to_owned();
+    admin.get_host().clone_into(&mut database.host);
     database.socket = admin.get_socket().cloned();
     database.name = format!("test_{service}_{}", unique());
     database

@@ -24,6 +24,7 @@ mod watchdog;
 pub use cluster::Postgres;
 pub use database::{Database, tenant};
 pub use nats::Nats;
+pub use programs::nats_server;
 pub use shared::postgres;
 pub use wait::eventually;
 

@@ -28,7 +28,7 @@ fn version(dir: &Path) -> u32 {
 }
 
 /// The nats-server to test with.
-pub(crate) fn nats_server() -> PathBuf {
+pub fn nats_server() -> PathBuf {
     if let Some(given) = std::env::var_os("INOPSIO_NATS_SERVER") {
         return given.into();
     }

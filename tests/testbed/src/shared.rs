@@ -62,6 +62,7 @@ fn directory() -> PathBuf {
 }
 
 /// Starts the keeper: a process that stops the server when nobody has used it for some seconds.
+#[expect(clippy::zombie_processes, reason = "the keeper outlives this process on purpose")]
 fn keep(dir: &Path, pid: u32) {
     const KEEPER: &str = "
 import fcntl, os, shutil, signal, sys, time

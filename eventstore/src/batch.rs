@@ -1,0 +1,176 @@
+//! Appends that go to the database together.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use kernel::{Leaf, LeafHash};
+use tokio::sync::oneshot;
+
+use crate::Settings;
+use crate::append::{Append, Appended, ClaimAct, Error};
+
+/// An append whose caller waits for the answer.
+pub(crate) struct Waiting {
+    pub(crate) append: Append,
+    answer: oneshot::Sender<Result<Appended, Error>>,
+    pub(crate) since: Instant,
+    pub(crate) events: usize,
+    bytes: usize,
+    touched: Vec<(Key, Touch)>,
+}
+
+/// A stream, command id or claim, hashed: two that collide only wait for each other without need.
+type Key = u64;
+
+/// How an append touches a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Touch {
+    /// Changes it, or depends on its not being changed.
+    Exclusive,
+    /// Marks a claim; marks do not disturb each other.
+    Mark,
+    /// Requires that a claim is absent; neither do these.
+    Absent,
+}
+
+impl Waiting {
+    /// An append that passed its checks.
+    pub(crate) fn new(append: Append, answer: oneshot::Sender<Result<Appended, Error>>) -> Self {
+        let events = append.streams.iter().map(|stream| stream.events.len()).sum();
+        let bytes = append.command.answer.len()
+            + append
+                .streams
+                .iter()
+                .flat_map(|stream| &stream.events)
+                .map(|event| event.payload.len() + event.metadata.len())
+                .sum::<usize>();
+        let touched = touched(&append);
+        Self { append, answer, since: Instant::now(), events, bytes, touched }
+    }
+
+    /// Whether its caller has gone.
+    pub(crate) fn is_forsaken(&self) -> bool {
+        self.answer.is_closed()
+    }
+
+    /// Answers its caller, who may have gone.
+    pub(crate) fn answer(self, answer: Result<Appended, Error>) {
+        let _ = self.answer.send(answer);
+    }
+}
+
+fn touched(append: &Append) -> Vec<(Key, Touch)> {
+    fn key(parts: impl Hash) -> Key {
+        let mut hasher = DefaultHasher::new();
+        parts.hash(&mut hasher);
+        hasher.finish()
+    }
+    let tenant = append.tenant;
+    let mut keys = Vec::with_capacity(1 + append.streams.len() + append.claims.len());
+    keys.push((key((tenant, "command", &append.command.id)), Touch::Exclusive));
+    for stream in &append.streams {
+        keys.push((key((tenant, "stream", stream.aggregate_type, &stream.aggregate_id)), Touch::Exclusive));
+    }
+    for claim in &append.claims {
+        let touch = match claim.act {
+            ClaimAct::Take | ClaimAct::Release => Touch::Exclusive,
+            ClaimAct::Mark => Touch::Mark,
+            ClaimAct::Absent => Touch::Absent,
+        };
+        keys.push((key((tenant, "claim", claim.kind, claim.key)), touch));
+    }
+    keys
+}
+
+/// Appends of one statement. No two of them touch the same stream, command id or claim in ways that disturb each other.
+pub(crate) struct Batch {
+    pub(crate) recorded_at: DateTime<Utc>,
+    pub(crate) appends: Vec<Waiting>,
+    /// One a event, in the order of the appends, their streams and events.
+    pub(crate) leaves: Vec<LeafHash>,
+    events: usize,
+    bytes: usize,
+    touched: std::collections::HashMap<Key, Touch>,
+}
+
+impl Batch {
+    /// An empty batch, whose events will have been recorded at this time.
+    pub(crate) fn new(recorded_at: DateTime<Utc>) -> Self {
+        Self {
+            recorded_at,
+            appends: Vec::new(),
+            leaves: Vec::new(),
+            events: 0,
+            bytes: 0,
+            touched: std::collections::HashMap::new(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.appends.is_empty()
+    }
+
+    /// The number of events.
+    pub(crate) fn events(&self) -> usize {
+        self.events
+    }
+
+    /// Whether an append may join. An empty batch takes any.
+    pub(crate) fn admits(&self, waiting: &Waiting, settings: &Settings) -> bool {
+        self.appends.is_empty()
+            || (self.appends.len() < settings.batch_appends
+                && self.events + waiting.events <= settings.batch_events
+                && self.bytes + waiting.bytes <= settings.batch_bytes
+                && !waiting.touched.iter().any(|(key, touch)| self.disturbs(*key, *touch)))
+    }
+
+    fn disturbs(&self, key: Key, touch: Touch) -> bool {
+        self.touched.get(&key).is_some_and(|here| *here != touch || touch == Touch::Exclusive)
+    }
+
+    /// Adds an append that [`admits`](Self::admits) let in. Its leaves are hashed here, while another batch is in flight.
+    pub(crate) fn push(&mut self, waiting: Waiting) {
+        for stream in &waiting.append.streams {
+            for (sequence, event) in (stream.expected + 1..).zip(&stream.events) {
+                let leaf = Leaf {
+                    tenant: waiting.append.tenant,
+                    aggregate_type: stream.aggregate_type,
+                    aggregate_id: &stream.aggregate_id,
+                    sequence,
+                    event_id: event.event_id,
+                    event_type: event.event_type,
+                    event_version: event.event_version,
+                    occurred_at: kernel::to_micros(event.occurred_at),
+                    recorded_at: self.recorded_at,
+                    payload: event.payload.as_bytes(),
+                    metadata: event.metadata.as_bytes(),
+                };
+                self.leaves.push(leaf.hash());
+            }
+        }
+        self.events += waiting.events;
+        self.bytes += waiting.bytes;
+        self.touched.extend(waiting.touched.iter().copied());
+        self.appends.push(waiting);
+    }
+
+    /// The same appends, recorded at another time.
+    pub(crate) fn at(self, recorded_at: DateTime<Utc>) -> Self {
+        Self::of(self.appends, recorded_at)
+    }
+
+    /// Two halves of a batch that has more than one append.
+    pub(crate) fn halves(mut self) -> (Self, Self) {
+        let rest = self.appends.split_off(self.appends.len() / 2);
+        (Self::of(self.appends, self.recorded_at), Self::of(rest, self.recorded_at))
+    }
+
+    fn of(appends: Vec<Waiting>, recorded_at: DateTime<Utc>) -> Self {
+        let mut batch = Self::new(recorded_at);
+        for waiting in appends {
+            batch.push(waiting);
+        }
+        batch
+    }
+}

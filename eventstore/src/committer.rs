@@ -1,0 +1,215 @@
+//! The group committer: one task, one batch in flight, the next one being made meanwhile.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use kernel::{Clock, Position};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::Settings;
+use crate::append::{Appended, Error};
+use crate::batch::{Batch, Waiting};
+use crate::lane::{Lane, Undone};
+use crate::meters::Meters;
+use crate::statement::{NotWritten, Verdict};
+
+/// Takes appends from a queue and commits them in batches.
+pub(crate) struct Committer {
+    pub(crate) queue: mpsc::Receiver<Waiting>,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) appended: watch::Sender<Position>,
+    pub(crate) meters: Meters,
+    pub(crate) closing: CancellationToken,
+}
+
+/// What waits for the batch in flight to land.
+struct Next {
+    batch: Batch,
+    /// What does not fit in that batch, in order of arrival.
+    later: VecDeque<Waiting>,
+}
+
+impl Committer {
+    /// Runs until the queue is closed and empty; every append that was taken gets its answer.
+    pub(crate) async fn run(mut self, lane: Lane) {
+        let mut flights = Flights {
+            lane,
+            floor: DateTime::<Utc>::MIN_UTC,
+            settings: self.settings.clone(),
+            clock: Arc::clone(&self.clock),
+            appended: self.appended.clone(),
+            meters: self.meters.clone(),
+        };
+        let mut next = self.empty(&flights);
+        loop {
+            if next.batch.is_empty() {
+                let Some(first) = self.receive().await else { break };
+                next = self.empty(&flights);
+                self.admit(&mut next, first);
+            }
+            while next.later.is_empty()
+                && let Ok(more) = self.queue.try_recv()
+            {
+                self.admit(&mut next, more);
+            }
+            let Next { batch, later } = next;
+            let floor = flights.floor.max(batch.recorded_at);
+            let flight = flights.fly(batch);
+            tokio::pin!(flight);
+            next = self.refill(floor, later);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut flight => break,
+                    // What waits here counts against the queue's bound as little as one batch does.
+                    Some(more) = self.queue.recv(), if next.later.len() < self.settings.batch_appends => {
+                        self.admit(&mut next, more);
+                    }
+                    () = self.closing.cancelled(), if !self.queue.is_closed() => self.queue.close(),
+                }
+            }
+        }
+        flights.lane.close().await;
+    }
+
+    /// The next append, or none when the queue is closed and empty.
+    async fn receive(&mut self) -> Option<Waiting> {
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled(), if !self.queue.is_closed() => {
+                self.queue.close();
+                self.queue.recv().await
+            }
+            waiting = self.queue.recv() => waiting,
+        }
+    }
+
+    fn empty(&self, flights: &Flights) -> Next {
+        Next { batch: Batch::new(self.clock.now().max(flights.floor)), later: VecDeque::new() }
+    }
+
+    /// The next batch, from what did not fit in the last.
+    fn refill(&self, floor: DateTime<Utc>, waiting: VecDeque<Waiting>) -> Next {
+        let mut next = Next { batch: Batch::new(self.clock.now().max(floor)), later: VecDeque::new() };
+        for waiting in waiting {
+            self.admit(&mut next, waiting);
+        }
+        next
+    }
+
+    fn admit(&self, next: &mut Next, waiting: Waiting) {
+        // Nobody waits for it any more, and nothing of it was sent yet.
+        if waiting.is_forsaken() {
+            return;
+        }
+        if next.batch.admits(&waiting, &self.settings) {
+            next.batch.push(waiting);
+        } else {
+            next.later.push_back(waiting);
+        }
+    }
+}
+
+/// Brings batches to the database and answers to their callers.
+struct Flights {
+    lane: Lane,
+    /// No event is recorded before this time: the log's times do not go back.
+    floor: DateTime<Utc>,
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    appended: watch::Sender<Position>,
+    meters: Meters,
+}
+
+impl Flights {
+    /// Sends a batch and answers each of its callers. What the database cannot take is narrowed down by halves, so that one
+    /// append does not fail its neighbours.
+    async fn fly(&mut self, batch: Batch) {
+        let deadline = Instant::now() + self.settings.append_timeout;
+        let mut batches = vec![batch];
+        while let Some(mut batch) = batches.pop() {
+            if batch.is_empty() {
+                continue;
+            }
+            if batch.recorded_at < self.floor {
+                batch = batch.at(self.floor);
+            }
+            match self.lane.append(&batch, deadline).await {
+                Ok(Verdict::Decided { before, after, refusals }) => {
+                    self.floor = batch.recorded_at;
+                    self.answer(batch, before, after, refusals);
+                }
+                Ok(Verdict::Behind(recorded_at)) => {
+                    self.floor = self.clock.now().max(recorded_at);
+                    batches.push(batch);
+                }
+                Err(Undone::Unknown(reason)) => fail(batch, &reason),
+                Err(Undone::Refused(error)) if batch.appends.len() > 1 => {
+                    tracing::warn!(%error, appends = batch.appends.len(), "a batch can't be stored; narrowing it down");
+                    let (first, second) = batch.halves();
+                    batches.extend([second, first]);
+                }
+                Err(Undone::Refused(error)) => {
+                    tracing::error!(%error, "the database refused an append");
+                    if let Some(waiting) = batch.appends.pop() {
+                        waiting.answer(Err(Error::Storage(error)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn answer(&self, batch: Batch, before: Position, after: Position, refusals: Vec<(usize, NotWritten)>) {
+        self.meters.batch(batch.events());
+        let recorded_at = batch.recorded_at;
+        let mut refusals = refusals.into_iter().map(|(index, why)| (index, Some(why))).collect::<Vec<_>>();
+        refusals.sort_unstable_by_key(|(index, _)| *index);
+        let mut refused = refusals.into_iter().peekable();
+        let mut head = before;
+        let mut answers = Vec::with_capacity(batch.appends.len());
+        for (index, waiting) in batch.appends.into_iter().enumerate() {
+            let answer = match refused.next_if(|(refused, _)| *refused == index) {
+                Some((_, Some(NotWritten::Repeated { first, last, recorded_at, answer }))) => {
+                    Ok(Appended { first, last, recorded_at, answer: Some(answer) })
+                }
+                Some((_, Some(NotWritten::Refused(error)))) => {
+                    self.meters.conflict();
+                    Err(error)
+                }
+                _ => {
+                    let first = if waiting.events == 0 { head } else { head.next() };
+                    head = Position(head.0 + waiting.events as u64);
+                    Ok(Appended { first, last: head, recorded_at, answer: None })
+                }
+            };
+            answers.push((waiting, answer));
+        }
+        // Dense positions are what everything behind the log rests on.
+        let dense = head == after;
+        if !dense {
+            tracing::error!(%before, %after, counted = %head, "the log's positions are not what this batch has");
+        }
+        self.meters.events(after.0.saturating_sub(before.0));
+        self.appended.send_if_modified(|last| {
+            let moved = after > *last;
+            *last = after.max(*last);
+            moved
+        });
+        for (waiting, answer) in answers {
+            self.meters.append(waiting.since.elapsed());
+            let answer = if dense { answer } else { Err(Error::Unavailable("its position is not known".to_owned())) };
+            waiting.answer(answer);
+        }
+    }
+}
+
+fn fail(batch: Batch, reason: &str) {
+    tracing::error!(appends = batch.appends.len(), reason, "a batch was not answered in time");
+    for waiting in batch.appends {
+        waiting.answer(Err(Error::Unavailable(reason.to_owned())));
+    }
+}

@@ -1,0 +1,103 @@
+//! The one connection on which a process appends. It survives its server.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::batch::Batch;
+use crate::failure::{Failure, judge};
+use crate::statement::{self, Verdict};
+
+/// The pauses between attempts double from the first to the second.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// Why a batch was not answered.
+pub(crate) enum Undone {
+    /// No answer in time: it is not known whether the batch was written.
+    Unknown(String),
+    /// Nothing was written, and sending it again would not help.
+    Refused(sqlx::Error),
+}
+
+/// A connection that is made again when it is lost.
+pub(crate) struct Lane {
+    options: PgConnectOptions,
+    connection: Option<PgConnection>,
+    /// The server process of the last connection: when the connection is lost, it may still be busy with our statement.
+    backend: Option<(i32, DateTime<Utc>)>,
+}
+
+impl Lane {
+    /// A lane that connects when it is first used.
+    pub(crate) fn new(options: PgConnectOptions) -> Self {
+        Self { options, connection: None, backend: None }
+    }
+
+    /// Sends a batch until there is an answer, or the deadline. Command ids make it safe to send it twice.
+    pub(crate) async fn append(&mut self, batch: &Batch, deadline: Instant) -> Result<Verdict, Undone> {
+        let mut pause = PAUSES.0;
+        loop {
+            let error = match timeout_at(deadline, self.attempt(batch)).await {
+                Ok(Ok(verdict)) => return Ok(verdict),
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    // Whatever the statement does now, nobody reads its answer.
+                    self.connection = None;
+                    return Err(Undone::Unknown("no answer in time".to_owned()));
+                }
+            };
+            match judge(&error) {
+                Failure::Lasting => return Err(Undone::Refused(error)),
+                Failure::Lost => self.connection = None,
+                Failure::Passing => {}
+            }
+            tracing::warn!(%error, "the append did not get through; trying again");
+            if Instant::now() + pause >= deadline {
+                return Err(Undone::Unknown(error.to_string()));
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    async fn attempt(&mut self, batch: &Batch) -> Result<Verdict, sqlx::Error> {
+        let connection = if let Some(connection) = self.connection.take() {
+            self.connection.insert(connection)
+        } else {
+            let connection = self.connect().await?;
+            self.connection.insert(connection)
+        };
+        statement::append(connection, batch).await
+    }
+
+    /// Connects, and makes sure that the lost connection's process is gone: else it could write what it was sent after we
+    /// have told a caller that it was refused.
+    async fn connect(&mut self) -> Result<PgConnection, sqlx::Error> {
+        let mut connection = self.options.connect().await?;
+        if let Some((pid, started)) = self.backend {
+            sqlx::query(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2",
+            )
+            .bind(pid)
+            .bind(started)
+            .execute(&mut connection)
+            .await?;
+        }
+        self.backend = sqlx::query_as("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+            .fetch_optional(&mut connection)
+            .await?;
+        Ok(connection)
+    }
+
+    /// Ends the connection in good order.
+    pub(crate) async fn close(self) {
+        if let Some(connection) = self.connection
+            && let Err(error) = connection.close().await
+        {
+            tracing::debug!(%error, "the append connection did not close in good order");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Reading events: one stream, or all by position.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use kernel::{Position, RecordedEvent, TenantId};
+use sqlx::postgres::{PgPool, PgRow};
+use sqlx::{Row, ValueRef};
+use tokio::time::{Instant, sleep};
+
+use crate::Error;
+use crate::failure::{Failure, judge};
+
+/// The columns that [`event`] reads, in its order.
+macro_rules! columns {
+    () => {
+        "tenant_id, position, event_id, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, \
+         metadata, occurred_at, recorded_at"
+    };
+}
+pub(crate) use columns;
+
+const LOAD: &str = concat!("SELECT ", columns!(), " FROM log.load($1, $2, $3, $4)");
+
+const AFTER: &str = concat!("SELECT ", columns!(), " FROM log.events WHERE position > $1 ORDER BY position LIMIT $2");
+
+/// How long a read goes on trying when its connection was lost.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Reads a row of `columns!()`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tenant is read from the log, where only authenticated callers wrote"
+)]
+pub(crate) fn event(row: &PgRow) -> Result<RecordedEvent, Error> {
+    let version: &str = row.try_get(7)?;
+    Ok(RecordedEvent {
+        tenant: TenantId::vouched(row.try_get(0)?),
+        position: Position::from_i64(row.try_get(1)?),
+        event_id: row.try_get(2)?,
+        aggregate_type: row.try_get(3)?,
+        aggregate_id: row.try_get(4)?,
+        sequence: row.try_get::<i64, _>(5)?.cast_unsigned(),
+        event_type: row.try_get(6)?,
+        event_version: version.parse().map_err(|_| Error::Corrupt(format!("event_version {version:?}")))?,
+        payload: json(row, 8)?,
+        metadata: json(row, 9)?,
+        occurred_at: row.try_get(10)?,
+        recorded_at: row.try_get(11)?,
+    })
+}
+
+/// The bytes of a `json` column exactly as stored, not parsed.
+fn json(row: &PgRow, column: usize) -> Result<Bytes, Error> {
+    let value = row.try_get_raw(column)?;
+    if value.is_null() {
+        return Err(Error::Corrupt(format!("column {column} is null")));
+    }
+    value.as_bytes().map(Bytes::copy_from_slice).map_err(|error| Error::Corrupt(error.to_string()))
+}
+
+/// Reads that change nothing may be done again: a pool whose server was restarted has broken connections, each of which
+/// shows itself once.
+pub(crate) async fn patiently<T, F>(mut read: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_millis(2);
+    loop {
+        match read().await {
+            Err(Error::Storage(error)) if judge(&error) != Failure::Lasting => {
+                if Instant::now() + pause >= deadline {
+                    return Err(Error::Unavailable(error.to_string()));
+                }
+                tracing::debug!(%error, "a read did not get through; trying again");
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(200));
+            }
+            done => return done,
+        }
+    }
+}
+
+/// The events of one stream after a version.
+pub(crate) async fn load(
+    pool: &PgPool,
+    tenant: TenantId,
+    aggregate_type: &str,
+    aggregate_id: &str,
+    after: u64,
+) -> Result<Vec<RecordedEvent>, Error> {
+    // More than a bigint holds: no stream has that many.
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    patiently(|| async move {
+        let rows = sqlx::query(LOAD)
+            .bind(tenant.uuid())
+            .bind(aggregate_type)
+            .bind(aggregate_id)
+            .bind(after)
+            .fetch_all(pool)
+            .await?;
+        rows.iter().map(event).collect()
+    })
+    .await
+}
+
+/// The events of all tenants after a position.
+pub(crate) async fn after(pool: &PgPool, position: Position, limit: u32) -> Result<Vec<RecordedEvent>, Error> {
+    patiently(|| async move {
+        let rows = sqlx::query(AFTER).bind(position.as_i64()).bind(i64::from(limit)).fetch_all(pool).await?;
+        rows.iter().map(event).collect()
+    })
+    .await
+}
+
+/// The position of the last event.
+pub(crate) async fn head(pool: &PgPool) -> Result<Position, Error> {
+    patiently(|| async move {
+        let position = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(pool).await?;
+        Ok(Position::from_i64(position))
+    })
+    .await
+}
