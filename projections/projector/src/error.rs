@@ -31,4 +31,10 @@ pub enum Error {
         /// Its name.
         projection: String,
     },
+    /// One rebuild of a projection at a time.
+    #[error("the projection {projection} is being rebuilt already")]
+    AlreadyRebuilding {
+        /// Its name.
+        projection: String,
+    },
 }

@@ -13,20 +13,31 @@
 
 #![deny(missing_docs)]
 
+mod applying;
+mod checkpoint;
 mod error;
+mod fan;
 mod migrate;
+mod parking;
 mod progress;
 mod projection;
 mod projector;
 mod read_models;
 mod rebuild;
 mod settings;
+mod status;
+mod swap;
+mod tables;
+mod tracing_context;
+mod worker;
+mod writing;
 
 pub use error::Error;
 pub use migrate::{Migrated, migrate};
 pub use progress::Progress;
 pub use projection::{ApplyError, BoxFuture, Projection};
 pub use projector::Projector;
-pub use read_models::{Behind, ProjectionState, ProjectionStatus, ReadModels, Transaction};
+pub use read_models::{Behind, ReadModels, Transaction};
 pub use rebuild::{Rebuilding, Rebuilt, rebuild};
 pub use settings::Settings;
+pub use status::{ProjectionState, ProjectionStatus};

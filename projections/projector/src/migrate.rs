@@ -4,8 +4,13 @@ use std::sync::Arc;
 
 use eventstore::Database;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 
-use crate::{Error, Projection};
+use crate::checkpoint::Checkpoint;
+use crate::{Error, Projection, tables};
+
+/// Held while tables are made, so that several instances may start at once.
+const MIGRATING: i64 = 7_164_702_810;
 
 /// What [`migrate`] found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,10 +23,47 @@ pub struct Migrated {
 
 /// Makes what is missing: the schema `projector`, and the tables of projections that have no checkpoint yet, in the schema
 /// named after the service. Run [`eventstore::admin::migrate`] before it. Safe to run again and at the same time.
+///
+/// `admin` connects to any database of the cluster and may act as the service's owner.
 pub async fn migrate(
-    _admin: &PgConnectOptions,
-    _database: &Database,
-    _projections: &[Arc<dyn Projection>],
+    admin: &PgConnectOptions,
+    database: &Database,
+    projections: &[Arc<dyn Projection>],
 ) -> Result<Migrated, Error> {
-    todo!()
+    let mut connection = connect(admin, database).await?;
+    let mut transaction = connection.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATING).execute(&mut *transaction).await?;
+    transaction.execute(format!("SET LOCAL ROLE {}", database.owner()).as_str()).await?;
+    tables::create_own(&mut transaction, database).await?;
+    let schema = tables::live_schema(database);
+    tables::create_schema(&mut transaction, database, &schema).await?;
+    let mut migrated = Migrated::default();
+    for projection in projections {
+        let projection = projection.as_ref();
+        match Checkpoint::load(&mut transaction, projection.name()).await? {
+            Some(stored) if stored.version == projection.version() => {}
+            Some(_) => migrated.needs_rebuild.push(projection.name()),
+            None => {
+                let indexes = tables::create(&mut transaction, database, &schema, projection).await?;
+                for index in indexes {
+                    transaction.execute(index.as_str()).await?;
+                }
+                Checkpoint::create(&mut transaction, projection).await?;
+                migrated.created.push(projection.name());
+            }
+        }
+    }
+    transaction.commit().await?;
+    connection.close().await?;
+    Ok(migrated)
+}
+
+/// Connects to the service's database as admin.
+pub(crate) async fn connect(admin: &PgConnectOptions, database: &Database) -> Result<PgConnection, Error> {
+    let options =
+        admin.clone().database(&database.name).application_name("inopsio projections").disable_statement_logging();
+    let mut connection = options.connect().await?;
+    // "… already exists, skipping" is what this is for, not news.
+    connection.execute("SET client_min_messages = warning").await?;
+    Ok(connection)
 }

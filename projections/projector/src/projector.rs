@@ -5,31 +5,83 @@ use std::sync::Arc;
 use eventstore::{Database, EventStore};
 use kernel::Service;
 use nats::Bus;
+use tokio::sync::broadcast;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Progress, Projection, Settings};
+use crate::progress::Board;
+use crate::worker::Worker;
+use crate::{Progress, Projection, Settings, fan};
 
-/// A service's projections, fed.
-pub struct Projector {}
+/// A service's projections: each applied by one instance at a time, of however many run.
+pub struct Projector {
+    database: Database,
+    store: EventStore,
+    bus: Bus,
+    service: Service,
+    projections: Vec<Arc<dyn Projection>>,
+    settings: Settings,
+    board: Board,
+}
 
 impl Projector {
     /// Makes a projector; nothing happens before [`run`](Self::run).
     pub fn new(
-        _database: &Database,
-        _store: EventStore,
-        _bus: Bus,
-        _service: Service,
-        _projections: Vec<Arc<dyn Projection>>,
-        _settings: Settings,
+        database: &Database,
+        store: EventStore,
+        bus: Bus,
+        service: Service,
+        projections: Vec<Arc<dyn Projection>>,
+        settings: Settings,
     ) -> Self {
-        todo!()
+        let board = Board::new(projections.iter().map(|projection| projection.name()).collect());
+        Self { database: database.clone(), store, bus, service, projections, settings, board }
     }
 
     /// How far this process's projections are.
     pub fn progress(&self) -> Progress {
-        todo!()
+        self.board.progress()
     }
 
     /// Applies events until `shutdown`; a batch that is being applied is finished.
-    pub async fn run(self, _shutdown: CancellationToken) {}
+    ///
+    /// Neither bus nor database need to be there: what is missing is waited for, and without the bus the log is read.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let (sender, _) = broadcast::channel(self.settings.buffered_batches.max(1));
+        let mut tasks = JoinSet::new();
+        for (index, projection) in self.projections.into_iter().enumerate() {
+            let worker = Worker {
+                database: self.database.clone(),
+                store: self.store.clone(),
+                projection,
+                index,
+                board: self.board.clone(),
+                feed: sender.subscribe(),
+                settings: self.settings,
+            };
+            tasks.spawn(worker.run(shutdown.clone()));
+        }
+        tasks.spawn(measure(self.board, self.store.clone(), shutdown.clone()));
+        tasks.spawn(fan::run(self.bus, self.store, self.service, sender, shutdown));
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Shows how far projections are behind the log, also those that stand still because they fail.
+async fn measure(board: Board, store: EventStore, shutdown: CancellationToken) {
+    let service = store.service().name();
+    let measuring = async {
+        let mut ticks = tokio::time::interval(std::time::Duration::from_secs(1));
+        loop {
+            ticks.tick().await;
+            // Without the database there is nothing to compare with.
+            let Ok(head) = store.head().await else { continue };
+            for (projection, position) in board.applied() {
+                let lag = head.0.saturating_sub(position.0) as f64;
+                metrics::gauge!("inopsio_projection_lag_events", "service" => service, "projection" => projection)
+                    .set(lag);
+            }
+        }
+    };
+    shutdown.run_until_cancelled(measuring).await;
 }

@@ -1,19 +1,33 @@
 //! How queries read: as one tenant, in one read-only transaction, and not before what the caller wrote is there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::Database;
+use eventstore::{Database, Role};
 use kernel::{Position, TenantId};
+use sqlx::PgPool;
+use tokio::time::Instant;
 
-use crate::{Error, Progress, Projection};
-use std::sync::Arc;
+use crate::status::{self, ProjectionStatus};
+use crate::{Error, Progress, Projection, tables};
 
 /// A read-only transaction as one tenant; the service's tables are on its search path.
 pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
 
+/// Connections that queries share.
+const CONNECTIONS: u32 = 16;
+/// How long one statement of a query may take.
+const STATEMENT_TIMEOUT: &str = "10s";
+
 /// A service's read models. Cheap to clone.
 #[derive(Clone)]
-pub struct ReadModels {}
+pub struct ReadModels {
+    pool: PgPool,
+    schema: String,
+    /// Name and version of each projection that the program has.
+    projections: Arc<[(&'static str, u32)]>,
+    progress: Option<Progress>,
+}
 
 /// The read models have not reached a position in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,68 +39,80 @@ pub struct Behind {
     pub reached: Position,
 }
 
-/// How one projection is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProjectionStatus {
-    /// Its name.
-    pub name: String,
-    /// The version that its tables have.
-    pub version: u32,
-    /// The last position that is applied.
-    pub position: Position,
-    /// Events of the log that are not applied yet.
-    pub lag: u64,
-    /// Events that wait for a rebuild because they, or an earlier one of their aggregate, can't be applied.
-    pub parked_events: u64,
-    /// Aggregates with parked events.
-    pub parked_aggregates: u64,
-    /// What it is doing.
-    pub state: ProjectionState,
-}
-
-/// What a projection is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProjectionState {
-    /// It follows the log.
-    Live,
-    /// It follows, and events are parked.
-    Parked,
-    /// Its tables are of another version than the program: rebuild it.
-    NeedsRebuild,
-    /// Its tables were never made: migrate.
-    Missing,
-}
-
-impl ProjectionState {
-    /// The state's name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Parked => "parked",
-            Self::NeedsRebuild => "needs_rebuild",
-            Self::Missing => "missing",
-        }
-    }
-}
-
 impl ReadModels {
     /// The read models of a service. With the `progress` of a projector in the same process, waiting asks no database.
-    pub fn new(_database: &Database, _projections: &[Arc<dyn Projection>], _progress: Option<Progress>) -> Self {
-        todo!()
+    pub fn new(database: &Database, projections: &[Arc<dyn Projection>], progress: Option<Progress>) -> Self {
+        Self {
+            pool: database.pool(Role::Read, CONNECTIONS),
+            schema: tables::live_schema(database),
+            projections: projections.iter().map(|projection| (projection.name(), projection.version())).collect(),
+            progress,
+        }
     }
 
-    /// Begins a read-only transaction as `tenant`, on one snapshot.
-    pub async fn begin(&self, _tenant: TenantId) -> Result<Transaction, Error> {
-        todo!()
+    /// Begins a read-only transaction as `tenant`, on one snapshot, in one round trip.
+    pub async fn begin(&self, tenant: TenantId) -> Result<Transaction, Error> {
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = {};
+             SET LOCAL app.tenant_id = '{tenant}'; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'",
+            self.schema
+        );
+        // Connections are not tried out before each use. After the database was away all those that wait are broken, and each
+        // is thrown away when it shows.
+        let mut broken = 0;
+        loop {
+            match self.pool.begin_with(begin.clone()).await {
+                Err(error) if broken <= CONNECTIONS && is_broken(&error) => broken += 1,
+                begun => return Ok(begun?),
+            }
+        }
     }
 
     /// Waits until every projection has applied everything up to `position`.
-    pub async fn wait_for(&self, _position: Position, _timeout: Duration) -> Result<(), Behind> {
-        todo!()
+    pub async fn wait_for(&self, position: Position, timeout: Duration) -> Result<(), Behind> {
+        let deadline = Instant::now() + timeout;
+        let mut reached = Position::START;
+        let waited = tokio::time::timeout_at(deadline, self.wait(position, &mut reached)).await;
+        waited.map_err(|_| Behind { wanted: position, reached })
     }
 
-    /// How the projections are doing.
+    async fn wait(&self, position: Position, reached: &mut Position) {
+        let mut progress = self.progress.clone();
+        let mut pause = Duration::from_millis(2);
+        loop {
+            if let Some(progress) = &mut progress
+                && let Some(here) = progress.reached()
+            {
+                *reached = here;
+                if here >= position {
+                    return;
+                }
+                progress.changed().await;
+                continue;
+            }
+            // Another process applies, or none; the checkpoints tell. A failure here is waited out like the rest.
+            if let Ok(stored) = status::reached(&self.pool, &self.projections).await {
+                *reached = stored;
+                if stored >= position {
+                    return;
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+
+    /// How the projections are doing, in the order of the program's list.
     pub async fn status(&self) -> Result<Vec<ProjectionStatus>, Error> {
-        todo!()
+        Ok(status::status(&self.pool, &self.projections, self.progress.as_ref()).await?)
+    }
+}
+
+/// Whether an error is about a connection that is of no use any more.
+fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
+        _ => false,
     }
 }

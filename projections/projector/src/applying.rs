@@ -1,0 +1,114 @@
+//! Applying events within a transaction, and finding the one that is to blame when that fails.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+use kernel::{Position, RecordedEvent};
+use sqlx::{Connection, PgConnection};
+
+use crate::parking::{Parked, ParkedEvent};
+use crate::{ApplyError, Projection};
+
+/// Why a projection did not apply its events.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nothing is known to be wrong with the events; try again.
+    Database(sqlx::Error),
+    /// An event is to blame; which one, if the projection could tell.
+    Events { position: Option<Position>, reason: String },
+}
+
+/// Applies events together. After a failure the transaction is of no use any more, unless the caller made a savepoint.
+pub(crate) async fn apply(
+    projection: &dyn Projection,
+    events: &[&RecordedEvent],
+    connection: &mut PgConnection,
+) -> Result<(), Failure> {
+    // A projection that panics on an event fails on that event; it must not end the others.
+    let applied = AssertUnwindSafe(async { projection.apply(events, connection).await }).catch_unwind().await;
+    match applied {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(ApplyError::Poison { position, reason })) => Err(Failure::Events { position: Some(position), reason }),
+        Ok(Err(ApplyError::Storage(error))) if is_about_events(&error) => {
+            Err(Failure::Events { position: None, reason: error.to_string() })
+        }
+        Ok(Err(ApplyError::Storage(error))) => Err(Failure::Database(error)),
+        Err(panic) => {
+            let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            Err(Failure::Events { position: None, reason: format!("the projection panicked: {said}") })
+        }
+    }
+}
+
+/// Applies what can be applied, in order, and returns what has to be parked: the events that fail, each found by halving, and
+/// all that follow them in their aggregates. Slower than [`apply`], by a savepoint for each attempt.
+pub(crate) async fn apply_or_park(
+    projection: &dyn Projection,
+    events: &[&RecordedEvent],
+    parked: &Parked,
+    connection: &mut PgConnection,
+) -> Result<Vec<ParkedEvent>, sqlx::Error> {
+    let mut held = parked.clone();
+    let mut found: Vec<ParkedEvent> = Vec::new();
+    // What is still to be done, the next on top.
+    let mut runs: Vec<Vec<&RecordedEvent>> = vec![events.to_vec()];
+    while let Some(run) = runs.pop() {
+        let (waiting, run): (Vec<_>, Vec<_>) = run.into_iter().partition(|event| held.holds(event));
+        found.extend(waiting.into_iter().map(|event| ParkedEvent::new(event, None)));
+        let Some(first) = run.first() else { continue };
+        let mut savepoint = connection.begin().await?;
+        let failure = apply(projection, &run, &mut savepoint).await;
+        match failure {
+            Ok(()) => savepoint.commit().await?,
+            Err(Failure::Database(error)) => return Err(error),
+            Err(Failure::Events { reason, .. }) if run.len() == 1 => {
+                savepoint.rollback().await?;
+                tracing::error!(
+                    projection = projection.name(), position = %first.position, tenant = %first.tenant,
+                    aggregate_type = first.aggregate_type, aggregate_id = first.aggregate_id, reason,
+                    "an event can't be applied; it is parked with the later ones of its aggregate"
+                );
+                let event = ParkedEvent::new(first, Some(reason));
+                held.add(std::slice::from_ref(&event));
+                found.push(event);
+            }
+            Err(Failure::Events { position, .. }) => {
+                savepoint.rollback().await?;
+                let culprit = position.and_then(|position| run.iter().position(|event| event.position == position));
+                runs.extend(split(&run, culprit));
+            }
+        }
+    }
+    found.sort_by_key(|event| event.position);
+    Ok(found)
+}
+
+/// Cuts a run so that the culprit stands alone, or in halves when nobody knows who it is. The part that comes first is last,
+/// which is the top of the stack.
+fn split<'a>(run: &[&'a RecordedEvent], culprit: Option<usize>) -> Vec<Vec<&'a RecordedEvent>> {
+    let parts = match culprit {
+        Some(at) => [&run[at + 1..], &run[at..=at], &run[..at]],
+        None => [&run[run.len() / 2..], &run[..run.len() / 2], &[]],
+    };
+    parts.into_iter().filter(|part| !part.is_empty()).map(<[_]>::to_vec).collect()
+}
+
+/// Whether an error of the database is about what was written. Connections, locks, space, and a schema or grants that are not
+/// what the program expects are about the database: parking every event would make nothing better.
+fn is_about_events(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            let class = code.get(..2).unwrap_or_default();
+            !matches!(class, "08" | "25" | "28" | "40" | "53" | "55" | "57" | "58" | "XX")
+                && !matches!(&*code, "42501" | "42P01" | "42703" | "3F000" | "3D000")
+        }
+        // Written or read with another type than the column has, which may hang on the value.
+        sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::Encode(_)
+        | sqlx::Error::RowNotFound => true,
+        _ => false,
+    }
+}

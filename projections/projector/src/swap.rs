@@ -1,0 +1,81 @@
+//! Putting rebuilt tables in the place of the live ones.
+
+use std::time::Duration;
+
+use eventstore::{Database, EventStore};
+use sqlx::{Connection, Executor, PgConnection};
+
+use crate::checkpoint::Checkpoint;
+use crate::rebuild::Build;
+use crate::{Error, tables, writing};
+
+/// Events read from the log at once while the live projection waits.
+const BATCH: u32 = 5_000;
+/// How often the tables are asked for before the rebuild is given up.
+const ATTEMPTS: u32 = 150;
+/// How long each time. Shorter than Postgres's deadlock_timeout (1 s), so that it is always us who step back, never a reader.
+const LOCK_TIMEOUT: &str = "200ms";
+/// The pause after each, in which readers come through.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// In one transaction: stops the live projection by locking its checkpoint, applies the rest of the log, moves the new tables
+/// to the place of the old ones, and writes the new checkpoint. Readers see either the old tables or the new ones.
+pub(crate) async fn swap(
+    connection: &mut PgConnection,
+    database: &Database,
+    store: &EventStore,
+    build: &mut Build<'_>,
+) -> Result<(), Error> {
+    let name = build.projection.name();
+    let mut transaction = connection.begin().await?;
+    let old = Checkpoint::lock(&mut transaction, name).await?;
+    let old = old.ok_or_else(|| Error::NotMigrated { projection: name.to_owned() })?;
+    loop {
+        let batch = store.read_after(build.position, BATCH).await?;
+        let Some(last) = batch.last().map(|event| event.position) else { break };
+        let wanted = build.wanted(&batch);
+        transaction.execute(writing::scope(&build.schema, &wanted).as_str()).await?;
+        build.apply_or_park(&mut transaction, &wanted).await?;
+        build.position = last;
+        build.events += batch.len() as u64;
+        // A full batch: there may be more. What comes after a short one is for the live projection.
+        if batch.len() < BATCH as usize {
+            break;
+        }
+    }
+    let live = tables::live_schema(database);
+    lock(&mut transaction, &live, &old.tables, name).await?;
+    for table in &old.tables {
+        transaction.execute(format!("DROP TABLE {live}.{table}").as_str()).await?;
+    }
+    for table in build.projection.tables() {
+        transaction.execute(format!("ALTER TABLE {}.{table} SET SCHEMA {live}", build.schema).as_str()).await?;
+    }
+    build.store_parked(&mut transaction).await?;
+    Checkpoint::replace(&mut transaction, build.projection, build.position, &build.parked).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Takes the old tables for ourselves, all at once, from between their readers.
+async fn lock(transaction: &mut PgConnection, schema: &str, names: &[String], projection: &str) -> Result<(), Error> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let names = names.iter().map(|name| format!("{schema}.{name}")).collect::<Vec<_>>().join(", ");
+    for _ in 0..ATTEMPTS {
+        let mut savepoint = transaction.begin().await?;
+        savepoint.execute(format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'").as_str()).await?;
+        match savepoint.execute(format!("LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE").as_str()).await {
+            Ok(_) => return Ok(savepoint.commit().await?),
+            Err(error) if is_lock_timeout(&error) => savepoint.rollback().await?,
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Err(Error::Busy { projection: projection.to_owned() })
+}
+
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("55P03")
+}

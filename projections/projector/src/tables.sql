@@ -1,0 +1,63 @@
+-- The projector's own tables. {{service}} is the service's name; everything here belongs to inopsio_{{service}}_owner.
+
+CREATE SCHEMA IF NOT EXISTS projector;
+GRANT USAGE ON SCHEMA projector TO inopsio_{{service}}_project, inopsio_{{service}}_read;
+
+-- How far each projection is. Updated by every batch, so it keeps room for its own new versions in its page.
+CREATE TABLE IF NOT EXISTS projector.checkpoints (
+    projection        text   PRIMARY KEY,
+    version           bigint NOT NULL,
+    position          bigint NOT NULL,
+    -- Raised by each rebuild, so that whoever applies to the old tables notices even when the position is the same.
+    generation        bigint NOT NULL DEFAULT 0,
+    tables            text[] NOT NULL,
+    parked_events     bigint NOT NULL DEFAULT 0,
+    parked_aggregates bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 10);
+GRANT SELECT, UPDATE ON projector.checkpoints TO inopsio_{{service}}_project;
+GRANT SELECT ON projector.checkpoints TO inopsio_{{service}}_read;
+
+-- Aggregates of which an event could not be applied. Their later events wait too, so that their order is kept.
+CREATE TABLE IF NOT EXISTS projector.parked_aggregates (
+    tenant_id      uuid   NOT NULL,
+    projection     text   NOT NULL,
+    aggregate_type text   NOT NULL,
+    aggregate_id   text   NOT NULL,
+    -- The event that could not be applied, and why.
+    position       bigint NOT NULL,
+    reason         text   NOT NULL,
+    PRIMARY KEY (tenant_id, projection, aggregate_type, aggregate_id)
+);
+
+-- What waits, by position; the events themselves are in the log.
+CREATE TABLE IF NOT EXISTS projector.parked_events (
+    tenant_id      uuid        NOT NULL,
+    projection     text        NOT NULL,
+    position       bigint      NOT NULL,
+    aggregate_type text        NOT NULL,
+    aggregate_id   text        NOT NULL,
+    event_type     text        NOT NULL,
+    -- Null: nothing is wrong with it but that it follows one that is parked.
+    reason         text,
+    parked_at      timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, projection, position)
+);
+
+ALTER TABLE projector.parked_aggregates ENABLE ROW LEVEL SECURITY;
+ALTER TABLE projector.parked_aggregates FORCE  ROW LEVEL SECURITY;
+ALTER TABLE projector.parked_events     ENABLE ROW LEVEL SECURITY;
+ALTER TABLE projector.parked_events     FORCE  ROW LEVEL SECURITY;
+
+-- The projector works for all tenants and must know all that is parked when it starts; readers see their own.
+DROP POLICY IF EXISTS project ON projector.parked_aggregates;
+DROP POLICY IF EXISTS project ON projector.parked_events;
+DROP POLICY IF EXISTS read    ON projector.parked_aggregates;
+DROP POLICY IF EXISTS read    ON projector.parked_events;
+CREATE POLICY project ON projector.parked_aggregates TO inopsio_{{service}}_project, inopsio_{{service}}_owner USING (true);
+CREATE POLICY project ON projector.parked_events     TO inopsio_{{service}}_project, inopsio_{{service}}_owner USING (true);
+CREATE POLICY read ON projector.parked_aggregates FOR SELECT TO inopsio_{{service}}_read
+    USING (tenant_id = (SELECT nullif(current_setting('app.tenant_id', true), '')::uuid));
+CREATE POLICY read ON projector.parked_events FOR SELECT TO inopsio_{{service}}_read
+    USING (tenant_id = (SELECT nullif(current_setting('app.tenant_id', true), '')::uuid));
+GRANT SELECT, INSERT ON projector.parked_aggregates, projector.parked_events TO inopsio_{{service}}_project;
+GRANT SELECT ON projector.parked_aggregates, projector.parked_events TO inopsio_{{service}}_read;
