@@ -1,0 +1,80 @@
+//! Claims: unique keys that are taken with the events.
+
+use eventstore::append::Error;
+use eventstore::{Append, Claim, ClaimAct};
+use futures::future::join_all;
+use kernel::TenantId;
+
+use super::support::*;
+
+fn with(tenant: TenantId, aggregate: &str, claims: Vec<Claim>) -> Append {
+    Append { claims, ..append(tenant, vec![stream(aggregate, 0, 1)]) }
+}
+
+#[tokio::test]
+async fn a_taken_claim_conflicts_and_names_its_holder_and_nothing_is_written() {
+    let (database, store) = store().await;
+    let tenant = testbed::tenant();
+    store.append(with(tenant, "a", vec![claim(ClaimAct::Take, 1, "a")])).await.unwrap();
+    for act in [ClaimAct::Take, ClaimAct::Absent] {
+        let refused = store.append(with(tenant, "b", vec![claim(act, 1, "b")])).await.unwrap_err();
+        assert!(matches!(&refused, Error::ClaimTaken { holder, .. } if holder == "a"), "{refused}");
+    }
+    assert_eq!(contents(&database).await, [1, 1, 1]);
+    // Another value, another tenant: no conflict.
+    store.append(with(tenant, "b", vec![claim(ClaimAct::Take, 2, "b")])).await.unwrap();
+    store.append(with(testbed::tenant(), "a", vec![claim(ClaimAct::Take, 1, "a")])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_claim_is_free_after_its_holder_released_it() {
+    let (_database, store) = store().await;
+    let tenant = testbed::tenant();
+    store.append(with(tenant, "a", vec![claim(ClaimAct::Take, 1, "a")])).await.unwrap();
+    // Somebody else's release does nothing.
+    store.append(with(tenant, "b", vec![claim(ClaimAct::Release, 1, "b")])).await.unwrap();
+    store.append(with(tenant, "c", vec![claim(ClaimAct::Take, 1, "c")])).await.unwrap_err();
+    store.append(with(tenant, "d", vec![claim(ClaimAct::Release, 1, "a")])).await.unwrap();
+    store.append(with(tenant, "c", vec![claim(ClaimAct::Take, 1, "c")])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_claim_moves_within_one_append_and_may_be_taken_again_by_its_holder() {
+    let (database, store) = store().await;
+    let tenant = testbed::tenant();
+    store.append(with(tenant, "a", vec![claim(ClaimAct::Take, 1, "a")])).await.unwrap();
+    store.append(with(tenant, "again", vec![claim(ClaimAct::Take, 1, "a")])).await.unwrap();
+    let moved = vec![claim(ClaimAct::Release, 1, "a"), claim(ClaimAct::Take, 1, "b")];
+    store.append(with(tenant, "b", moved)).await.unwrap();
+    let refused = store.append(with(tenant, "c", vec![claim(ClaimAct::Take, 1, "c")])).await.unwrap_err();
+    assert!(matches!(&refused, Error::ClaimTaken { holder, .. } if holder == "b"), "{refused}");
+    let twice = vec![claim(ClaimAct::Take, 9, "x"), claim(ClaimAct::Take, 9, "y")];
+    let refused = store.append(with(tenant, "d", twice)).await.unwrap_err();
+    assert!(matches!(&refused, Error::ClaimTaken { holder, .. } if holder == "x"), "{refused}");
+    assert_eq!(contents(&database).await, [3, 3, 1]);
+}
+
+#[tokio::test]
+async fn a_mark_never_conflicts_and_is_seen_by_who_requires_absence() {
+    let (database, store) = store().await;
+    let tenant = testbed::tenant();
+    store.append(with(tenant, "before", vec![claim(ClaimAct::Absent, 1, "pipeline")])).await.unwrap();
+    let marks = (0..20).map(|n| store.append(with(tenant, &format!("o{n}"), vec![claim(ClaimAct::Mark, 1, "stage")])));
+    assert!(join_all(marks).await.iter().all(Result::is_ok));
+    assert_eq!(contents(&database).await, [21, 21, 1]);
+    let refused = store.append(with(tenant, "after", vec![claim(ClaimAct::Absent, 1, "pipeline")])).await.unwrap_err();
+    assert!(matches!(&refused, Error::ClaimTaken { holder, .. } if holder == "stage"), "{refused}");
+    assert_eq!(contents(&database).await, [21, 21, 1]);
+}
+
+#[tokio::test]
+async fn of_many_who_take_one_claim_at_once_one_gets_it() {
+    let (database, store) = store().await;
+    let tenant = testbed::tenant();
+    let results = join_all(
+        (0..50).map(|n| store.append(with(tenant, &format!("c{n}"), vec![claim(ClaimAct::Take, 1, &format!("c{n}"))]))),
+    )
+    .await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    assert_eq!(contents(&database).await, [1, 1, 1]);
+}

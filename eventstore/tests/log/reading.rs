@@ -1,0 +1,158 @@
+//! Loading, following, replaying.
+
+use std::collections::HashMap;
+
+use cqrs_es::persist::PersistedEventRepository;
+use eventstore::{ReplayFilter, Role};
+use futures::TryStreamExt;
+use kernel::{Position, TenantId};
+use postgres_es::PostgresEventRepository;
+
+use super::support::*;
+
+#[tokio::test]
+async fn a_stream_is_loaded_after_a_version_and_only_for_its_tenant() {
+    let (_database, store) = store().await;
+    let tenant = testbed::tenant();
+    store.append(append(tenant, vec![stream("l1", 0, 5), stream("l2", 0, 1)])).await.unwrap();
+    let sequences = async |after| {
+        let events = store.load(tenant, "crm.lead", "l1", after).await.unwrap();
+        events.iter().map(|event| event.sequence).collect::<Vec<_>>()
+    };
+    assert_eq!(sequences(0).await, [1, 2, 3, 4, 5]);
+    assert_eq!(sequences(3).await, [4, 5]);
+    assert_eq!(sequences(5).await, [0; 0]);
+    assert_eq!(sequences(u64::MAX).await, [0; 0]);
+    assert!(store.load(testbed::tenant(), "crm.lead", "l1", 0).await.unwrap().is_empty());
+    assert!(store.load(tenant, "crm.contact", "l1", 0).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn followers_read_all_tenants_by_position() {
+    let (_database, store) = store().await;
+    for n in 0..4 {
+        store.append(append(testbed::tenant(), vec![stream(&format!("l{n}"), 0, 5)])).await.unwrap();
+    }
+    let page = store.read_after(Position(3), 10).await.unwrap();
+    assert!(page.iter().map(|event| event.position.0).eq(4..=13));
+    assert!(store.read_after(Position(20), 10).await.unwrap().is_empty());
+    assert_eq!(*store.appended().borrow(), Position(20));
+}
+
+/// Two tenants, each with leads of four events; more than a page.
+async fn history(store: &eventstore::EventStore) -> (TenantId, TenantId) {
+    let (ours, theirs) = (testbed::tenant(), testbed::tenant());
+    for n in 0..15 {
+        let mut streams: Vec<_> = (0..100).map(|m| stream(&format!("lead {n} {m}"), 0, 4)).collect();
+        for (at, event) in streams.iter_mut().flat_map(|stream| &mut stream.events).enumerate() {
+            event.occurred_at = time("2026-01-01T00:00:00Z") + chrono::Duration::days(at as i64 % 4);
+            event.event_type = if at % 4 == 3 { "crm.lead.qualified" } else { "crm.lead.captured" };
+        }
+        store.append(append(ours, streams)).await.unwrap();
+        store.append(append(theirs, vec![stream(&format!("lead {n}"), 0, 2)])).await.unwrap();
+    }
+    (ours, theirs)
+}
+
+#[tokio::test]
+async fn a_replay_gives_what_it_counted_in_order_and_no_other_tenants_events() {
+    let (_database, store) = store().await;
+    let (ours, theirs) = history(&store).await;
+    let to = store.head().await.unwrap();
+    let whole = ReplayFilter { to: Some(to), ..ReplayFilter::default() };
+    let filters = [
+        (whole.clone(), 6_000),
+        (ReplayFilter { aggregate_id: Some("lead 3 4".into()), ..whole.clone() }, 4),
+        (ReplayFilter { aggregate_type: Some("crm.deal".into()), ..whole.clone() }, 0),
+        (ReplayFilter { event_type: Some("crm.lead.qualified".into()), ..whole.clone() }, 1_500),
+        (ReplayFilter { occurred_from: Some(time("2026-01-03T00:00:00Z")), ..whole.clone() }, 3_000),
+        (ReplayFilter { occurred_until: Some(time("2026-01-02T00:00:00Z")), ..whole.clone() }, 1_500),
+        (ReplayFilter { recorded_until: Some(time("2020-01-01T00:00:00Z")), ..whole.clone() }, 0),
+        (ReplayFilter { recorded_from: Some(time("2020-01-01T00:00:00Z")), ..whole.clone() }, 6_000),
+        (ReplayFilter { after: Position(402), to: Some(Position(804)), ..ReplayFilter::default() }, 400),
+    ];
+    for (filter, expected) in filters {
+        assert_eq!(store.count(ours, &filter).await.unwrap(), expected, "{filter:?}");
+        let events: Vec<_> = store.replay(ours, filter.clone()).try_collect().await.unwrap();
+        assert_eq!(events.len() as u64, expected, "{filter:?}");
+        assert!(events.is_sorted_by_key(|event| event.position));
+        assert!(events.iter().all(|event| event.tenant == ours));
+    }
+    assert_eq!(store.replay(theirs, whole).try_collect::<Vec<_>>().await.unwrap().len(), 30);
+}
+
+#[tokio::test]
+async fn a_replay_ends_where_the_log_ended_when_it_began() {
+    let (_database, store) = store().await;
+    let (ours, _) = history(&store).await;
+    let mut replay = Box::pin(store.replay(ours, ReplayFilter::default()));
+    replay.try_next().await.unwrap().unwrap();
+    store.append(append(ours, vec![stream("later", 0, 7)])).await.unwrap();
+    assert_eq!(replay.try_collect::<Vec<_>>().await.unwrap().len(), 5_999);
+}
+
+#[tokio::test]
+async fn a_replay_of_a_server_that_is_gone_fails_instead_of_ending() {
+    let mut postgres = testbed::Postgres::private();
+    let database = testbed::Database::fresh_on(&postgres, "crm").await;
+    let store = open(&database, eventstore::Settings::default()).await;
+    let ours = testbed::tenant();
+    for n in 0..5 {
+        let streams = (0..100).map(|m| stream(&format!("lead {n} {m}"), 0, 50)).collect();
+        store.append(append(ours, streams)).await.unwrap();
+    }
+    let mut replay = Box::pin(store.replay(ours, ReplayFilter::default()));
+    replay.try_next().await.unwrap().unwrap();
+    postgres.kill();
+    // Of five pages at most three were read ahead; then comes the error, not the end.
+    assert!(replay.try_collect::<Vec<_>>().await.is_err());
+}
+
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+struct StockLead;
+
+impl cqrs_es::Aggregate for StockLead {
+    const TYPE: &'static str = "crm.lead";
+    type Command = ();
+    type Event = StockEvent;
+    type Error = std::convert::Infallible;
+    type Services = ();
+
+    async fn handle(&mut self, (): (), (): &(), _: &cqrs_es::event_sink::EventSink<Self>) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn apply(&mut self, _: Self::Event) {}
+}
+
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct StockEvent {
+    n: u32,
+}
+
+impl cqrs_es::DomainEvent for StockEvent {
+    fn event_type(&self) -> String {
+        "crm.lead.captured".to_owned()
+    }
+
+    fn event_version(&self) -> String {
+        "1".to_owned()
+    }
+}
+
+#[tokio::test]
+async fn the_stock_postgres_es_repository_reads_a_tenants_log() {
+    let (database, store) = store().await;
+    let (ours, theirs) = (testbed::tenant(), testbed::tenant());
+    store.append(append(theirs, vec![stream("l1", 0, 7)])).await.unwrap();
+    store.append(append(ours, vec![stream("l1", 0, 3)])).await.unwrap();
+    let tenant = ours.to_string();
+    let options = database.options(Role::Read).options([("search_path", "log"), ("app.tenant_id", tenant.as_str())]);
+    let stock = PostgresEventRepository::new(sqlx::PgPool::connect_lazy_with(options));
+    let events = stock.get_events::<StockLead>("l1").await.unwrap();
+    let read: Vec<_> = events.iter().map(|e| (e.sequence, e.event_type.as_str(), e.event_version.as_str())).collect();
+    assert_eq!(read, [1, 2, 3].map(|n| (n, "crm.lead.captured", "1")));
+    assert_eq!(events[2].payload, serde_json::json!({ "n": 2 }));
+    let metadata: HashMap<String, String> = serde_json::from_value(events[0].metadata.clone()).unwrap();
+    assert_eq!(metadata["actor"], "test");
+}

@@ -1,0 +1,153 @@
+//! The log outlives its connections and its server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use eventstore::append::Error;
+use eventstore::{Appended, EventStore, Settings};
+use kernel::{Position, TenantId};
+use sqlx::ConnectOptions;
+use testbed::{Database, Postgres, eventually};
+use tokio::task::JoinHandle;
+
+use super::support::*;
+
+/// What a client under load saw: command ids with what they were told.
+type Seen = Vec<(String, Result<Appended, Error>)>;
+
+/// Clients that append until told to stop, each one event to a new lead at a time.
+fn load(store: &EventStore, tenant: TenantId, clients: usize, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<Seen>> {
+    (0..clients)
+        .map(|_| {
+            let (store, stop) = (store.clone(), Arc::clone(stop));
+            tokio::spawn(async move {
+                let mut seen = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let lead = id().to_string();
+                    let mut append = append(tenant, vec![stream(&lead, 0, 1)]);
+                    append.command.id.clone_from(&lead);
+                    seen.push((lead, store.append(append).await));
+                }
+                seen
+            })
+        })
+        .collect()
+}
+
+async fn grows(store: &EventStore) {
+    let before = *store.appended().borrow();
+    eventually("the log grows", async || (store.appended().borrow().0 > before.0 + 100).then_some(())).await;
+}
+
+/// Every acknowledged append is in the log exactly once, at the position that it was told; nothing else but unknowns is.
+async fn verify(database: &Database, store: &EventStore, clients: Vec<Seen>) {
+    let log = whole_log(database, store).await;
+    let mut by_lead = std::collections::HashMap::new();
+    for event in &log {
+        assert!(by_lead.insert(event.aggregate_id.clone(), event.position).is_none(), "{} twice", event.aggregate_id);
+    }
+    let mut acknowledged = 0;
+    for client in clients {
+        for (lead, told) in client {
+            match told {
+                Ok(appended) => {
+                    acknowledged += 1;
+                    assert_eq!(by_lead.remove(&lead), Some(appended.last), "{lead} where it was told to be");
+                }
+                // Not known: it may be there.
+                Err(Error::Unavailable(_)) => drop(by_lead.remove(&lead)),
+                Err(other) => panic!("{lead}: {other}"),
+            }
+        }
+    }
+    assert!(by_lead.is_empty(), "{} events that nobody sent", by_lead.len());
+    assert!(acknowledged > 100, "{acknowledged}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_terminated_backend_loses_nothing_and_doubles_nothing() {
+    let (database, store) = store().await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients = load(&store, testbed::tenant(), 32, &stop);
+    let mut superuser = superuser(&database).await;
+    for _ in 0..10 {
+        grows(&store).await;
+        let killed: i64 = sqlx::query_scalar(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .fetch_one(&mut superuser)
+        .await
+        .unwrap();
+        assert!(killed > 0);
+    }
+    grows(&store).await;
+    stop.store(true, Ordering::Relaxed);
+    let clients = join(clients).await;
+    for client in &clients {
+        assert!(client.iter().all(|(_, told)| told.is_ok()), "a reconnection takes less than the append's time limit");
+    }
+    verify(&database, &store, clients).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_loses_nothing_and_doubles_nothing() {
+    let mut postgres = Postgres::private();
+    let database = Database::fresh_on(&postgres, "crm").await;
+    let store = open(&database, Settings { append_timeout: Duration::from_secs(60), ..Settings::default() }).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients = load(&store, testbed::tenant(), 32, &stop);
+    for _ in 0..3 {
+        grows(&store).await;
+        postgres.kill();
+        postgres.restart();
+    }
+    grows(&store).await;
+    stop.store(true, Ordering::Relaxed);
+    let clients = join(clients).await;
+    verify(&database, &store, clients).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_server_is_away_appends_are_refused_in_time_and_afterwards_all_is_well() {
+    let mut postgres = Postgres::private();
+    let database = Database::fresh_on(&postgres, "crm").await;
+    let store = open(&database, Settings { append_timeout: Duration::from_millis(500), ..Settings::default() }).await;
+    let tenant = testbed::tenant();
+    store.append(append(tenant, vec![stream("before", 0, 1)])).await.unwrap();
+    postgres.kill();
+    let refused = store.append(append(tenant, vec![stream("during", 0, 1)])).await.unwrap_err();
+    assert!(matches!(refused, Error::Unavailable(_)), "{refused}");
+    postgres.restart();
+    let appended = eventually("appends are taken again", async || {
+        store.append(append(tenant, vec![stream("after", 0, 1)])).await.ok()
+    })
+    .await;
+    assert_eq!(appended.last, Position(2), "what was refused while the server was away was not written");
+    whole_log(&database, &store).await;
+}
+
+#[tokio::test]
+async fn an_append_that_waits_behind_a_stuck_writer_times_out_unwritten() {
+    let database = Database::fresh("crm").await;
+    let store = open(&database, Settings { append_timeout: Duration::from_millis(300), ..Settings::default() }).await;
+    let tenant = testbed::tenant();
+    store.append(append(tenant, vec![stream("before", 0, 1)])).await.unwrap();
+    // A writer that hangs inside its transaction holds the log's lock.
+    let mut stuck = database.superuser().connect().await.unwrap();
+    sqlx::query("SELECT pg_advisory_lock(7164702801)").execute(&mut stuck).await.unwrap();
+    let refused = store.append(append(tenant, vec![stream("during", 0, 1)])).await.unwrap_err();
+    assert!(matches!(refused, Error::Unavailable(_)), "{refused}");
+    sqlx::query("SELECT pg_advisory_unlock(7164702801)").execute(&mut stuck).await.unwrap();
+    eventually("appends are taken again", async || {
+        store.append(append(tenant, vec![stream("after", 0, 1)])).await.ok()
+    })
+    .await;
+    assert!(store.load(tenant, "crm.lead", "during", 0).await.unwrap().is_empty());
+    whole_log(&database, &store).await;
+}
+
+async fn join(clients: Vec<JoinHandle<Seen>>) -> Vec<Seen> {
+    futures::future::join_all(clients).await.into_iter().map(Result::unwrap).collect()
+}

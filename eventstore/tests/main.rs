@@ -1,0 +1,13 @@
+//! The log against a real Postgres, and its relay against a real nats-server: one binary, a test a rule.
+
+mod log {
+    pub mod support;
+
+    mod appending;
+    mod claims;
+    mod commands;
+    mod isolation;
+    mod migrating;
+    mod reading;
+    mod surviving;
+}
