@@ -1,27 +1,100 @@
-//! The `inopsio` binary.
+//! The `inopsio` binary: one program for the developer, the operator and the auditor.
+//!
+//! A command is a file (or folder) named after it, with its arguments, its help with examples, and `run`; it stands in
+//! [`Command`] and in [`Cli::run`]. Commands that need the configured servers take a [`Context`]; `dev` has servers of its
+//! own. Results go to standard output (`--format json` for programs), everything else to standard error.
 
+mod context;
 mod dev;
+mod events;
+mod migrate;
+mod output;
+mod progress;
+mod projection;
+mod replay;
+mod schemas;
+mod serve;
+mod show;
+mod signals;
+mod tenant;
+mod time;
+mod token;
 
-use clap::Parser;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use context::{Context, Place};
+use output::Format;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Inopsio: a multi-tenant, event-sourced back end
 #[derive(Parser)]
+#[command(name = "inopsio", version, max_term_width = 120)]
 struct Cli {
-    #[command(flatten)]
-    ports: dev::ports::Ports,
+    /// Configuration file; ./inopsio.toml or that of `inopsio dev` unless given
+    #[arg(long, global = true, env = "INOPSIO_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of the development environment
+    #[arg(long, global = true, env = "INOPSIO_HOME", value_name = "FOLDER", default_value = ".inopsio")]
+    home: PathBuf,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t)]
+    format: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Dev(dev::Dev),
+    Serve(serve::Serve),
+    Migrate(migrate::Migrate),
+    Token(token::Token),
+    #[command(subcommand)]
+    Tenant(tenant::Command),
+    Replay(replay::Replay),
+    Show(show::Show),
+    #[command(subcommand)]
+    Projection(projection::Command),
+    #[command(subcommand)]
+    Events(events::Command),
+    Schemas(schemas::Schemas),
+}
+
+impl Cli {
+    async fn run(self) -> Result<()> {
+        let place = Place { file: self.config, home: self.home };
+        let context = |flags| Context::load(&place, flags, self.format);
+        match self.command {
+            Command::Dev(dev) => dev.run(&place.home).await,
+            Command::Serve(serve) => {
+                let context = context(serve.flags())?;
+                serve.run(context).await
+            }
+            Command::Migrate(migrate) => migrate.run(&place, self.format).await,
+            Command::Token(token) => token.run(&context(Vec::new())?).await,
+            Command::Tenant(tenant) => tenant.run(&context(Vec::new())?).await,
+            Command::Replay(replay) => replay.run(&context(Vec::new())?).await,
+            Command::Show(show) => show.run(&context(Vec::new())?).await,
+            Command::Projection(projection) => projection.run(&context(Vec::new())?).await,
+            Command::Events(events) => events.run(&context(Vec::new())?).await,
+            Command::Schemas(schemas) => schemas.run(),
+        }
+    }
 }
 
 #[tokio::main]
-async fn main() -> std::process::ExitCode {
- match run().await { Ok(()) => 0.into(), Err(e) => { eprintln!("inopsio: {e:#}"); 1.into() } }
-}
-async fn run() -> anyhow::Result<()> {
-    let cli = Cli::parse();
-    let home = dev::home::Home::at(".inopsio/try".as_ref())?;
-    let mut environment = dev::environment::Environment::start(&home, cli.ports).await?;
-    println!("up");
-    tokio::select! {
-        reason = environment.broken() => println!("{reason}"),
-        _ = tokio::signal::ctrl_c() => {}
+async fn main() -> ExitCode {
+    match Cli::parse().run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("inopsio: {error:#}");
+            ExitCode::FAILURE
+        }
     }
-    environment.stop().await
 }

@@ -6,10 +6,10 @@ use anyhow::Result;
 
 use super::home::Home;
 use super::lock::Lock;
+use super::nats;
 use super::ports::Ports;
-use super::postgres::{self, Postgres};
+use super::postgres;
 use super::process::Server;
-use super::{nats, secrets};
 
 /// How long a server may take to stop before it is killed.
 const STOP: Duration = Duration::from_secs(30);
@@ -17,7 +17,7 @@ const STOP: Duration = Duration::from_secs(30);
 /// Running private servers. To be [stopped](Self::stop); dropped, they are only asked to stop.
 #[derive(Debug)]
 pub struct Environment {
-    postgres: Postgres,
+    postgres: Server,
     nats: Server,
     // Last, so that whoever waits for the home finds the servers gone.
     lock: Lock,
@@ -34,21 +34,16 @@ impl Environment {
         let (postgres, nats) = tokio::join!(postgres::start(home, ports.postgres), nats::start(home, ports.nats));
         match (postgres, nats) {
             (Ok(postgres), Ok(nats)) => Ok(Self { postgres, nats, lock }),
-            (Ok(postgres), Err(error)) => postgres.server.stop(STOP).await.and(Err(error)),
+            (Ok(postgres), Err(error)) => postgres.stop(STOP).await.and(Err(error)),
             (Err(error), Ok(nats)) => nats.stop(STOP).await.and(Err(error)),
             (Err(error), Err(_)) => Err(error),
         }
     }
 
-    /// How to connect to Postgres as its superuser: for migrations only.
-    pub fn admin(&self) -> &sqlx::postgres::PgConnectOptions {
-        &self.postgres.admin
-    }
-
     /// Waits until one of the servers ends, which nobody asked for, and says which and why.
     pub async fn broken(&mut self) -> String {
         tokio::select! {
-            reason = self.postgres.server.ended() => reason,
+            reason = self.postgres.ended() => reason,
             reason = self.nats.ended() => reason,
         }
     }
@@ -56,33 +51,8 @@ impl Environment {
     /// Stops both servers and lets the home go.
     pub async fn stop(self) -> Result<()> {
         let Self { postgres, nats, lock } = self;
-        let (first, second) = tokio::join!(postgres.server.stop(STOP), nats.stop(STOP));
+        let (first, second) = tokio::join!(postgres.stop(STOP), nats.stop(STOP));
         drop(lock);
         first.and(second)
-    }
-}
-
-/// The secrets of a home that outlive its servers' runs; made when they are missing.
-pub struct Secrets {
-    /// Postgres' superuser.
-    pub postgres_admin: String,
-    /// The services' roles.
-    pub postgres_service: String,
-    /// The user of nats-server.
-    pub nats: String,
-    /// Key of claims' hashes, hexadecimal.
-    pub claim_key: String,
-}
-
-impl Secrets {
-    /// Reads them, the first time makes them.
-    pub fn of(home: &Home) -> Result<Self> {
-        let secret = |name| secrets::read_or_make(&home.secret(name), secrets::random);
-        Ok(Self {
-            postgres_admin: secret("postgres_admin")?,
-            postgres_service: secret("postgres_service")?,
-            nats: secret("nats")?,
-            claim_key: secret("claim_key")?,
-        })
     }
 }

@@ -20,11 +20,6 @@ impl Home {
         Ok(Self(path))
     }
 
-    /// The folder itself.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
     /// Held while an environment runs.
     pub fn lock(&self) -> PathBuf {
         self.0.join("dev.lock")
@@ -32,7 +27,12 @@ impl Home {
 
     /// What other commands need to find the environment: addresses, and the files in which the secrets are.
     pub fn config(&self) -> PathBuf {
-        self.0.join("inopsio.toml")
+        Self::config_in(&self.0)
+    }
+
+    /// As [`config`](Self::config), of a home that may not be there.
+    pub fn config_in(path: &Path) -> PathBuf {
+        path.join("inopsio.toml")
     }
 
     /// The file of a secret.

@@ -1,14 +1,107 @@
 //! `inopsio dev`: everything on one machine, in one terminal.
 //!
 //! [`environment`] takes the home (`.inopsio/`, [`home`], [`lock`]), recovers what a killed run left ([`process`]), makes the
-//! [`secrets`] the first time, and starts a private [`postgres`] and [`nats`]-server on their [`ports`].
+//! [`secrets`] the first time, and starts a private [`postgres`] and [`nats`]-server on their [`ports`]. [`config`] tells all
+//! other commands where they are. Then the databases are migrated, the tenant `demo` is made, the server serves, and
+//! [`welcome`] says what to try. Stopping goes the same way back.
 
-pub mod account;
+mod account;
+pub mod config;
 pub mod environment;
 pub mod home;
 pub mod lock;
-pub mod nats;
+mod nats;
 pub mod ports;
-pub mod postgres;
-pub mod process;
-pub mod secrets;
+mod postgres;
+mod process;
+mod secrets;
+mod welcome;
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use gateway::directory::{Directory, DirectoryError, Tenant};
+use gateway::{Config, Server, Services};
+use kernel::{SystemClock, SystemIds};
+
+use crate::{serve, signals};
+use environment::Environment;
+use home::Home;
+use ports::Ports;
+
+/// The tenant that a development environment has from the start.
+const TENANT: &str = "demo";
+
+/// Runs everything on this machine: a private Postgres and nats-server, migrations, all services; until Ctrl-C
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  inopsio dev
+  inopsio dev --service crm
+  INOPSIO_PORT=9000 inopsio dev
+
+Data and secrets are under .inopsio/ (--home); remove the folder to begin anew.")]
+pub struct Dev {
+    /// Only this service
+    #[arg(long)]
+    service: Option<String>,
+    #[command(flatten)]
+    ports: Ports,
+}
+
+impl Dev {
+    /// Runs until a signal, or until one of the servers ends by itself.
+    pub async fn run(self, home: &Path) -> Result<()> {
+        let services = serve::services(self.service.as_deref())?;
+        let stop = signals::stop()?;
+        let mut stop = std::pin::pin!(stop);
+        let home = Home::at(home)?;
+        let mut environment = tokio::select! {
+            environment = Environment::start(&home, self.ports) => environment?,
+            () = &mut stop => return Ok(()),
+        };
+        let outcome = self.serve_until(&home, services, &mut environment, stop).await;
+        environment.stop().await.and(outcome)
+    }
+
+    async fn serve_until(
+        &self,
+        home: &Home,
+        services: Services,
+        environment: &mut Environment,
+        mut stop: impl Future<Output = ()> + Unpin,
+    ) -> Result<()> {
+        let config = config::write_and_read(home, self.ports)?;
+        let telemetry = gateway::telemetry::start(&config)?;
+        let server = tokio::select! {
+            server = start(&config, services) => server?,
+            reason = environment.broken() => bail!(reason),
+            () = &mut stop => return Ok(()),
+        };
+        let outcome = tokio::select! {
+            reason = environment.broken() => Err(anyhow::anyhow!("{reason}\nEverything was stopped; the next start recovers")),
+            () = &mut stop => Ok(()),
+        };
+        tracing::info!("stopping: running requests finish, then the private servers stop");
+        server.shutdown().await;
+        telemetry.shutdown();
+        outcome
+    }
+}
+
+/// Prepares the databases, serves, and says what to try.
+async fn start(config: &Config, services: Services) -> Result<Server> {
+    gateway::migrate(config, false).await?;
+    let tenant = tenant(config).await?;
+    let server = Server::start(config.clone(), services).await?;
+    welcome::print(config, server.addr(), &tenant)?;
+    Ok(server)
+}
+
+/// The tenant `demo`, made the first time.
+async fn tenant(config: &Config) -> Result<Tenant> {
+    let directory = Directory::open(config);
+    match directory.create(TENANT, "Demo", &SystemClock, &SystemIds).await {
+        Err(DirectoryError::Exists(_)) => Ok(directory.find(TENANT).await?),
+        made => Ok(made?),
+    }
+}

@@ -29,7 +29,7 @@ pub async fn start(home: &Home, port: u16) -> Result<Server> {
     let binary = find(home)?.canonicalize()?;
     let folder = home.nats();
     private_folder(&folder)?;
-    let password = secrets::read_or_make(&home.secret("nats"), secrets::random)?;
+    let password = secrets::random_once(home, "nats")?;
     let config = folder.join(CONFIG);
 
     // The file has the password in it.

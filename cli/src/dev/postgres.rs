@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::process::Command;
 
 use super::account::Account;
@@ -20,23 +19,14 @@ const SUPERUSER: &str = "postgres";
 /// Postgres stops fast (open transactions are rolled back) on this signal.
 const FAST: Signal = Signal::INT;
 
-/// The private Postgres of a home.
-#[derive(Debug)]
-pub struct Postgres {
-    /// The process.
-    pub server: Server,
-    /// How to connect as its superuser: for migrations only.
-    pub admin: PgConnectOptions,
-}
-
 /// Starts the private Postgres on a port of 127.0.0.1; the first time makes its data folder.
-pub async fn start(home: &Home, port: u16) -> Result<Postgres> {
+pub async fn start(home: &Home, port: u16) -> Result<Server> {
     // Absolute, for it runs elsewhere; and without our link, which its account may be unable to follow.
     let binaries = find(home)?.canonicalize()?;
     let account = Account::for_servers()?;
     let folder = home.postgres(account.as_ref())?;
     let data = folder.join("data");
-    let password = secrets::read_or_make(&home.secret("postgres_admin"), secrets::random)?;
+    let password = secrets::random_once(home, "postgres_admin")?;
 
     if data.is_dir() {
         check_version(&binaries, &data)?;
@@ -64,18 +54,12 @@ pub async fn start(home: &Home, port: u16) -> Result<Postgres> {
     let status = data.join("postmaster.pid");
     // Long, because after a crash it first replays its write-ahead log.
     server.ready(Duration::from_secs(120), async |pid| says_ready(&status, pid)).await?;
-    Ok(Postgres { server, admin: admin(port, &password) })
+    Ok(server)
 }
 
-/// How to connect as superuser of the private Postgres.
-pub fn admin(port: u16, password: &str) -> PgConnectOptions {
-    PgConnectOptions::new_without_pgpass()
-        .host("127.0.0.1")
-        .port(port)
-        .username(SUPERUSER)
-        .password(password)
-        .database(SUPERUSER)
-        .ssl_mode(PgSslMode::Disable)
+/// How to connect as superuser of the private Postgres: for migrations only.
+pub fn admin_url(port: u16, password: &str) -> String {
+    format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/{SUPERUSER}?sslmode=disable")
 }
 
 /// The folder with `postgres` and `initdb`.

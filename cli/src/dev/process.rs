@@ -72,11 +72,6 @@ impl Server {
         }
     }
 
-    /// Its process id, while it runs.
-    pub fn pid(&self) -> Option<u32> {
-        self.child.id()
-    }
-
     /// Waits for its end, which nobody asked for, and says what is known of it.
     pub async fn ended(&mut self) -> String {
         let status = match self.child.wait().await {

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rand::TryRngCore;
 
-use super::home::private_folder;
+use super::home::{Home, private_folder};
 
 /// Reads the secret at `path`; the first time makes it with `make`.
 pub fn read_or_make(path: &Path, make: impl FnOnce() -> Result<String>) -> Result<String> {
@@ -27,8 +27,12 @@ pub fn read_or_make(path: &Path, make: impl FnOnce() -> Result<String>) -> Resul
     }
 }
 
-/// 256 random bits in hexadecimal.
-pub fn random() -> Result<String> {
+/// The secret with this name: 256 random bits in hexadecimal, made the first time.
+pub fn random_once(home: &Home, name: &str) -> Result<String> {
+    read_or_make(&home.secret(name), random)
+}
+
+fn random() -> Result<String> {
     let mut bytes = [0_u8; 32];
     rand::rngs::OsRng.try_fill_bytes(&mut bytes).context("the system gives no randomness")?;
     Ok(hex::encode(bytes))

@@ -1,0 +1,108 @@
+//! What every command works with: the configuration, and what it leads to.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use eventstore::EventStore;
+use gateway::{Config, Part, SERVICES};
+use kernel::{Service, SystemClock, TenantId};
+use nats::Bus;
+
+use crate::dev::home::Home;
+use crate::output::Format;
+
+/// Looked for where the command is run, unless another is named.
+const FILE: &str = "inopsio.toml";
+
+/// The configuration and how to print.
+pub struct Context {
+    /// The configuration.
+    pub config: Config,
+    /// How results are printed.
+    pub format: Format,
+}
+
+/// Where the configuration is, besides the environment.
+pub struct Place {
+    /// The file that was named (`--config`, INOPSIO_CONFIG).
+    pub file: Option<PathBuf>,
+    /// The development environment's folder (`--home`, INOPSIO_HOME).
+    pub home: PathBuf,
+}
+
+impl Place {
+    /// The file to read: the named one, else `inopsio.toml`, else that of the development environment, else none.
+    pub fn file(&self) -> Option<PathBuf> {
+        let usual = [PathBuf::from(FILE), Home::config_in(&self.home)];
+        self.file.clone().or_else(|| usual.into_iter().find(|file| file.is_file()))
+    }
+
+    /// Whether nothing but a development environment is configured.
+    pub fn is_private(&self) -> bool {
+        let configured = self.file.is_some() || Path::new(FILE).is_file();
+        !configured
+            && ["INOPSIO_POSTGRES_ADMIN_URL", "INOPSIO_POSTGRES_ADMIN_URL_FILE"]
+                .iter()
+                .all(|name| std::env::var_os(name).is_none())
+    }
+}
+
+impl Context {
+    /// Reads the configuration.
+    pub fn load(place: &Place, flags: Vec<(&'static str, String)>, format: Format) -> Result<Self> {
+        Ok(Self { config: Config::load(place.file().as_deref(), flags)?, format })
+    }
+
+    /// The tenant with this name or id.
+    pub async fn tenant(&self, slug_or_id: &str) -> Result<TenantId> {
+        let directory = gateway::directory::Directory::open(&self.config);
+        Ok(directory.find(slug_or_id).await.map_err(anyhow::Error::from).context(self.reachable())?.tenant_id)
+    }
+
+    /// The service with this name; all of them when none is named.
+    pub fn services(&self, name: Option<&str>) -> Result<Vec<Service>> {
+        name.map_or_else(|| Ok(SERVICES.to_vec()), |name| Ok(vec![service(name)?]))
+    }
+
+    /// The log of a service.
+    pub async fn store(&self, service: Service) -> Result<EventStore> {
+        let settings = eventstore::Settings::default();
+        EventStore::open(&self.config.database(service), settings, Arc::new(SystemClock))
+            .await
+            .context(self.reachable())
+    }
+
+    /// The bus.
+    pub async fn bus(&self) -> Result<Bus> {
+        let settings = self.config.bus("inopsio cli");
+        Bus::connect(&settings)
+            .await
+            .with_context(|| format!("can't reach nats-server at {}; does `inopsio dev` run?", settings.url))
+    }
+
+    fn reachable(&self) -> String {
+        let postgres = &self.config.postgres;
+        format!("Postgres at {}:{} (does `inopsio dev` run?)", postgres.host, postgres.port)
+    }
+}
+
+/// The service with this name.
+pub fn service(name: &str) -> Result<Service> {
+    let Some(service) = SERVICES.iter().find(|service| service.name() == name) else {
+        bail!("there is no service {name:?}; allowed: {}", names());
+    };
+    Ok(*service)
+}
+
+/// What this program knows of a service.
+pub fn part(service: Service) -> Result<Part> {
+    gateway::parts()
+        .into_iter()
+        .find(|part| part.service == service)
+        .with_context(|| format!("there is no service {service}"))
+}
+
+fn names() -> String {
+    SERVICES.iter().map(|service| service.name()).collect::<Vec<_>>().join(", ")
+}

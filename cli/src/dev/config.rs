@@ -1,0 +1,62 @@
+//! The configuration of a development environment, written where every other command finds it.
+
+use anyhow::{Context, Result};
+use gateway::Config;
+use gateway::auth::KeyPair;
+
+use super::home::Home;
+use super::ports::Ports;
+use super::{nats, postgres, secrets};
+
+/// What an environment decides itself: where its servers are and how to get in. Key and value, as flags take them.
+type Decided = Vec<(&'static str, String)>;
+
+/// Writes the home's configuration file, with its secrets, for the owner's eyes only, and reads it together with what the
+/// environment's variables say of all else.
+pub fn write_and_read(home: &Home, ports: Ports) -> Result<Config> {
+    let decided = decide(home, ports)?;
+    let mut text =
+        "# Written by `inopsio dev`; changes are lost at its next start. Set INOPSIO_… variables instead (.env.example).\n"
+            .to_owned();
+    for (key, value) in &decided {
+        // Ports are numbers, the rest is text; JSON's strings are TOML's.
+        let value =
+            if key.ends_with(".port") { value.clone() } else { serde_json::Value::from(value.as_str()).to_string() };
+        text += &format!("{key} = {value}\n");
+    }
+    secrets::write(&home.config(), &text)?;
+    Ok(Config::load(Some(&home.config()), decided)?)
+}
+
+fn decide(home: &Home, ports: Ports) -> Result<Decided> {
+    let (signing_key, public_key) = token_keys(home)?;
+    let admin = secrets::random_once(home, "postgres_admin")?;
+    Ok(vec![
+        ("http.host", "127.0.0.1".to_owned()),
+        ("http.port", ports.http.to_string()),
+        ("postgres.host", "127.0.0.1".to_owned()),
+        ("postgres.port", ports.postgres.to_string()),
+        ("postgres.ssl_mode", "disable".to_owned()),
+        ("postgres.password", secrets::random_once(home, "postgres_service")?),
+        ("postgres.admin_url", postgres::admin_url(ports.postgres, &admin)),
+        ("postgres.claim_key", secrets::random_once(home, "claim_key")?),
+        ("nats.url", format!("nats://127.0.0.1:{}", ports.nats)),
+        ("nats.user", nats::USER.to_owned()),
+        ("nats.password", secrets::random_once(home, "nats")?),
+        ("auth.public_key", public_key),
+        ("auth.signing_key", signing_key),
+    ])
+}
+
+/// The private and the public key of tokens: two PEM blocks in one file, so that there is never one without the other.
+fn token_keys(home: &Home) -> Result<(String, String)> {
+    let path = home.secret("token_keys.pem");
+    let both = secrets::read_or_make(&path, || {
+        let pair = KeyPair::generate();
+        Ok(format!("{}\n{}\n", pair.signing_key.trim(), pair.public_key.trim()))
+    })?;
+    let public = both.find("-----BEGIN PUBLIC KEY-----");
+    let at = public.with_context(|| format!("{} holds no public key; remove it to make new ones", path.display()))?;
+    let (signing_key, public_key) = both.split_at(at);
+    Ok((signing_key.trim().to_owned(), public_key.trim().to_owned()))
+}

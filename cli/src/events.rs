@@ -1,0 +1,67 @@
+//! `inopsio events tail`: events as they come over the bus.
+
+use anyhow::{Result, anyhow};
+use futures::StreamExt;
+use kernel::Position;
+
+use crate::context::{self, Context};
+use crate::output;
+use crate::replay::ndjson;
+
+/// Looks at the bus
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Prints a tenant's events as they happen, one JSON object a line, until Ctrl-C
+    #[command(after_help = "Examples:
+  inopsio events tail --tenant demo
+  inopsio events tail --tenant demo --event crm.lead.qualified
+  inopsio events tail --tenant demo --after 0 --limit 10")]
+    Tail {
+        /// The tenant: its name or id
+        #[arg(long)]
+        tenant: String,
+        /// The service
+        #[arg(long, default_value = "crm")]
+        service: String,
+        /// Only events of this type, such as crm.lead.qualified
+        #[arg(long = "event", value_name = "TYPE")]
+        event_type: Option<String>,
+        /// From after this position on, instead of from now on
+        #[arg(long, value_name = "POSITION")]
+        after: Option<Position>,
+        /// Ends after so many events
+        #[arg(long, value_name = "NUMBER")]
+        limit: Option<u64>,
+    },
+}
+
+impl Command {
+    /// Does it.
+    pub async fn run(self, context: &Context) -> Result<()> {
+        let Self::Tail { tenant, service, event_type, after, limit } = self;
+        let tenant = context.tenant(&tenant).await?;
+        let service = context::service(&service)?;
+        let bus = context.bus().await?;
+        let after = match after {
+            Some(after) => after,
+            None => bus.stream_state(service).await?.map_or(Position::START, |state| Position(state.last)),
+        };
+        let mut feed = std::pin::pin!(bus.feed(service, after.next()));
+        let mut left = limit.unwrap_or(u64::MAX);
+        let mut line = Vec::new();
+        while left > 0 {
+            let events = feed.next().await.ok_or_else(|| anyhow!("the feed ended"))??;
+            for event in events {
+                let wanted =
+                    event.tenant == tenant && event_type.as_ref().is_none_or(|wanted| *wanted == event.event_type);
+                if wanted && left > 0 {
+                    left -= 1;
+                    line.clear();
+                    ndjson::write_line(&mut line, &event);
+                    output::print(String::from_utf8_lossy(line.trim_ascii_end()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! `inopsio migrate`: databases, roles and tables.
+
+use anyhow::Result;
+use gateway::{Config, Migrated};
+
+use crate::context::{Context, Place};
+use crate::dev;
+use crate::output::{self, Format};
+
+/// Makes and migrates the databases of all services; safe to run again
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  inopsio migrate --dry-run
+  INOPSIO_POSTGRES_ADMIN_URL=postgres://postgres@db.example.com/postgres inopsio migrate
+
+Where no Postgres is configured, it is the private one of `inopsio dev`, started for the moment if it does not run.")]
+pub struct Migrate {
+    /// Only says what would be done
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    ports: dev::ports::Ports,
+}
+
+impl Migrate {
+    /// Migrates.
+    pub async fn run(self, place: &Place, format: Format) -> Result<()> {
+        if !place.is_private() {
+            let context = Context::load(place, Vec::new(), format)?;
+            return self.migrate(&context.config, format).await;
+        }
+        let home = dev::home::Home::at(&place.home)?;
+        if dev::lock::holder(&home).is_some() {
+            return self.migrate(&Config::load(Some(&home.config()), [])?, format).await;
+        }
+        let environment = dev::environment::Environment::start(&home, self.ports).await?;
+        let outcome = match dev::config::write_and_read(&home, self.ports) {
+            Ok(config) => self.migrate(&config, format).await,
+            Err(error) => Err(error),
+        };
+        environment.stop().await.and(outcome)
+    }
+
+    async fn migrate(&self, config: &Config, format: Format) -> Result<()> {
+        let migrated = gateway::migrate(config, self.dry_run).await?;
+        match format {
+            Format::Json => output::print_json(&migrated),
+            Format::Text => migrated.iter().try_for_each(|database| self.print(database)),
+        }
+    }
+
+    fn print(&self, database: &Migrated) -> Result<()> {
+        let (verb, nothing) = if self.dry_run { ("would apply", "nothing to do") } else { ("applied", "is current") };
+        let mut did = Vec::new();
+        if !database.applied.is_empty() {
+            did.push(format!("{verb} {}", database.applied.join(", ")));
+        }
+        if !database.projections.is_empty() {
+            did.push(format!("made the tables of {}", database.projections.join(", ")));
+        }
+        if !database.needs_rebuild.is_empty() {
+            did.push(format!("rebuild these (inopsio projection rebuild): {}", database.needs_rebuild.join(", ")));
+        }
+        let did = if did.is_empty() { nothing.to_owned() } else { did.join("; ") };
+        output::print(format!("{}: {did}", database.service))
+    }
+}

@@ -1,0 +1,35 @@
+//! How results are printed: tables for people, JSON for programs.
+
+use std::io::{self, Write};
+
+use anyhow::{Context, Result};
+use comfy_table::Table;
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use serde::Serialize;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// A table with these columns.
+pub fn table<const N: usize>(columns: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(columns);
+    table
+}
+
+/// Prints to standard output; a reader that went away is an error, not a panic.
+pub fn print(text: impl std::fmt::Display) -> Result<()> {
+    writeln!(io::stdout(), "{text}").context("can't write to standard output")
+}
+
+/// Prints a value as one JSON document.
+pub fn print_json(value: &impl Serialize) -> Result<()> {
+    print(serde_json::to_string_pretty(value)?)
+}

@@ -1,0 +1,145 @@
+//! `inopsio projection`: how the read models are doing, and building them anew.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use kernel::Service;
+use projector::{Projection, ProjectionStatus, ReadModels};
+use serde_json::json;
+
+use crate::context::{self, Context};
+use crate::output::{self, Format};
+use crate::progress;
+
+/// Looks after the read models
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Shows each projection's position, lag and parked events
+    #[command(after_help = "Example:\n  inopsio projection status --format json")]
+    Status {
+        /// Only this service's
+        #[arg(long)]
+        service: Option<String>,
+    },
+    /// Builds a projection anew from the log, beside the live one, and swaps
+    #[command(after_help = "Examples:\n  inopsio projection rebuild leads\n  inopsio projection rebuild --all")]
+    Rebuild {
+        /// The projections' names
+        #[arg(required_unless_present = "all")]
+        names: Vec<String>,
+        /// All of them
+        #[arg(long, conflicts_with = "names")]
+        all: bool,
+        /// The service whose they are
+        #[arg(long, default_value = "crm")]
+        service: String,
+    },
+}
+
+impl Command {
+    /// Does it.
+    pub async fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::Status { service } => status(context, context.services(service.as_deref())?).await,
+            Self::Rebuild { names, all, service } => {
+                let service = context::service(&service)?;
+                let chosen = choose(context::part(service)?.projections, &names, all)?;
+                rebuild(context, service, chosen).await
+            }
+        }
+    }
+}
+
+async fn status(context: &Context, services: Vec<Service>) -> Result<()> {
+    let mut found = Vec::new();
+    for service in services {
+        let part = context::part(service)?;
+        let read_models = ReadModels::new(&context.config.database(service), &part.projections, None);
+        found.extend(read_models.status().await?.into_iter().map(|status| (service, status)));
+    }
+    if context.format == Format::Json {
+        return output::print_json(
+            &found.iter().map(|(service, status)| as_json(*service, status)).collect::<Vec<_>>(),
+        );
+    }
+    let mut table = output::table([
+        "service",
+        "projection",
+        "version",
+        "state",
+        "position",
+        "lag",
+        "parked events",
+        "parked aggregates",
+    ]);
+    for (service, status) in found {
+        table.add_row([
+            service.to_string(),
+            status.name,
+            status.version.to_string(),
+            status.state.as_str().to_owned(),
+            status.position.to_string(),
+            status.lag.to_string(),
+            status.parked_events.to_string(),
+            status.parked_aggregates.to_string(),
+        ]);
+    }
+    output::print(table)
+}
+
+fn as_json(service: Service, status: &ProjectionStatus) -> serde_json::Value {
+    json!({
+        "service": service.name(),
+        "projection": status.name,
+        "version": status.version,
+        "state": status.state.as_str(),
+        "position": status.position,
+        "lag": status.lag,
+        "parked_events": status.parked_events,
+        "parked_aggregates": status.parked_aggregates,
+    })
+}
+
+fn choose(projections: Vec<Arc<dyn Projection>>, names: &[String], all: bool) -> Result<Vec<Arc<dyn Projection>>> {
+    let known: Vec<_> = projections.iter().map(|projection| projection.name()).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("there is no projection {unknown:?}; allowed: {}", known.join(", "));
+    }
+    Ok(projections.into_iter().filter(|projection| all || names.iter().any(|name| name == projection.name())).collect())
+}
+
+async fn rebuild(context: &Context, service: Service, projections: Vec<Arc<dyn Projection>>) -> Result<()> {
+    let admin = gateway::directory::admin_options(&context.config)?;
+    let database = context.config.database(service);
+    let store = context.store(service).await?;
+    let mut done = Vec::new();
+    for projection in projections {
+        let bar = progress::bar(0, "positions");
+        let rebuilt = projector::rebuild(&admin, &database, &store, projection.as_ref(), |so_far| {
+            bar.set_length(so_far.head.0);
+            bar.set_position(so_far.position.0);
+        })
+        .await?;
+        bar.finish_and_clear();
+        if context.format == Format::Text {
+            output::print(format!(
+                "{}: {} events in {:.1} s, now at position {}, {} parked",
+                projection.name(),
+                rebuilt.events,
+                rebuilt.took.as_secs_f64(),
+                rebuilt.position,
+                rebuilt.parked_events,
+            ))?;
+        }
+        done.push(json!({
+            "service": service.name(),
+            "projection": projection.name(),
+            "position": rebuilt.position,
+            "events": rebuilt.events,
+            "parked_events": rebuilt.parked_events,
+            "seconds": rebuilt.took.as_secs_f64(),
+        }));
+    }
+    store.close().await;
+    if context.format == Format::Json { output::print_json(&done) } else { Ok(()) }
+}

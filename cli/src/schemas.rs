@@ -1,0 +1,79 @@
+//! `inopsio schemas`: the contracts, generated and checked in.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::output;
+
+/// Writes the contracts: JSON Schemas of events, AsyncAPI, OpenAPI, GraphQL
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  inopsio schemas\n  inopsio schemas --check")]
+pub struct Schemas {
+    /// Writes nothing; fails when a file is not what would be written
+    #[arg(long)]
+    check: bool,
+    /// The folder
+    #[arg(long, default_value = "schemas")]
+    folder: PathBuf,
+}
+
+impl Schemas {
+    /// Writes or checks.
+    pub fn run(self) -> Result<()> {
+        let contracts = gateway::contracts();
+        let expected: BTreeSet<PathBuf> = contracts.iter().map(|(path, _)| self.folder.join(path)).collect();
+        let stale = contracts.iter().filter(|(path, content)| {
+            fs::read_to_string(self.folder.join(path)).map_or(true, |there| there != *content)
+        });
+        let left_over: Vec<_> = files(&self.folder)?.into_iter().filter(|path| !expected.contains(path)).collect();
+        if self.check {
+            let wrong: Vec<_> = stale
+                .map(|(path, _)| format!("  not current: {}", self.folder.join(path).display()))
+                .chain(left_over.iter().map(|path| format!("  not made any more: {}", path.display())))
+                .collect();
+            if !wrong.is_empty() {
+                bail!(
+                    "the contracts changed:\n{}\nRun `make schemas`, review the difference as code, and commit it",
+                    wrong.join("\n")
+                );
+            }
+            return Ok(());
+        }
+        for (path, content) in stale {
+            write(&self.folder.join(path), content)?;
+        }
+        for path in left_over {
+            fs::remove_file(&path).with_context(|| format!("can't remove {}", path.display()))?;
+            output::print(format!("removed {}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+fn write(path: &Path, content: &str) -> Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder).with_context(|| format!("can't make the folder {}", folder.display()))?;
+    fs::write(path, content).with_context(|| format!("can't write {}", path.display()))?;
+    output::print(format!("wrote {}", path.display()))
+}
+
+/// All files below a folder; none when it is not there.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error).with_context(|| format!("can't read {}", folder.display())),
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() { open.push(path) } else { found.push(path) }
+        }
+    }
+    Ok(found)
+}

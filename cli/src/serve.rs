@@ -1,0 +1,55 @@
+//! `inopsio serve`: all services, or one, against given servers.
+
+use anyhow::Result;
+use gateway::{Server, Services};
+
+use crate::context::{self, Context};
+use crate::signals;
+
+/// Serves the configured services until it is asked to stop
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  inopsio serve
+  inopsio serve --service crm --host 0.0.0.0 --port 9000
+
+Where Postgres and nats-server are, and all else, comes from inopsio.toml or INOPSIO_… (see .env.example).
+Prepare the databases first: inopsio migrate")]
+pub struct Serve {
+    /// Only this service
+    #[arg(long)]
+    service: Option<String>,
+    /// Address to listen on
+    #[arg(long)]
+    host: Option<String>,
+    /// Port to listen on
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+impl Serve {
+    /// What the flags set.
+    pub fn flags(&self) -> Vec<(&'static str, String)> {
+        let host = self.host.iter().map(|host| ("http.host", host.clone()));
+        let port = self.port.iter().map(|port| ("http.port", port.to_string()));
+        host.chain(port).collect()
+    }
+
+    /// Serves until a signal.
+    pub async fn run(self, context: Context) -> Result<()> {
+        let services = services(self.service.as_deref())?;
+        let stop = signals::stop()?;
+        let telemetry = gateway::telemetry::start(&context.config)?;
+        let server = Server::start(context.config, services).await?;
+        tracing::info!(address = %server.addr(), "serving");
+        stop.await;
+        tracing::info!("stopping: running requests finish");
+        server.shutdown().await;
+        telemetry.shutdown();
+        Ok(())
+    }
+}
+
+/// Which services a `--service` flag means.
+pub fn services(name: Option<&str>) -> Result<Services> {
+    name.map_or(Ok(Services::All), |name| context::service(name).map(Services::One))
+}

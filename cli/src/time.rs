@@ -1,0 +1,51 @@
+//! Times on the command line.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+
+/// RFC 3339, or a date: its midnight in UTC.
+pub fn parse(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    NaiveDate::parse_from_str(text, "%Y-%m-%d")
+        .map(|date| date.and_time(NaiveTime::MIN).and_utc())
+        .map_err(|_| "allowed are times like 2026-03-01T12:00:00Z and dates like 2026-03-01".to_owned())
+}
+
+/// A length of time: 90s, 15m, 8h, 30d.
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    let allowed = || "allowed are lengths like 90s, 15m, 8h, 30d".to_owned();
+    let unit = text.chars().last().ok_or_else(allowed)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(allowed()),
+    };
+    let number: u64 = text.strip_suffix(unit).unwrap_or_default().parse().map_err(|_| allowed())?;
+    number.checked_mul(seconds).filter(|total| *total > 0).map(std::time::Duration::from_secs).ok_or_else(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_dates_are_understood() {
+        let noon = parse("2026-03-01T13:00:00+01:00").unwrap();
+        assert_eq!(noon.to_rfc3339(), "2026-03-01T12:00:00+00:00");
+        assert_eq!(parse("2026-03-01").unwrap().to_rfc3339(), "2026-03-01T00:00:00+00:00");
+        assert!(parse("yesterday").is_err());
+        assert!(parse("2026-02-30").is_err());
+    }
+
+    #[test]
+    fn lengths_need_a_unit_and_are_not_nothing() {
+        assert_eq!(parse_duration("8h").unwrap().as_secs(), 28_800);
+        assert_eq!(parse_duration("90s").unwrap().as_secs(), 90);
+        for wrong in ["", "8", "h", "0h", "-1h", "99999999999999999999d", "8 hours", "8é"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong:?} was taken");
+        }
+    }
+}
