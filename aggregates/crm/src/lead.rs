@@ -95,6 +95,25 @@ pub enum LeadSource {
     Other,
 }
 
+impl LeadSource {
+    /// All sources.
+    pub const ALL: [Self; 7] =
+        [Self::Website, Self::Referral, Self::Event, Self::ColdCall, Self::Campaign, Self::Partner, Self::Other];
+
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Website => "website",
+            Self::Referral => "referral",
+            Self::Event => "event",
+            Self::ColdCall => "cold_call",
+            Self::Campaign => "campaign",
+            Self::Partner => "partner",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// Why a lead was disqualified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -1,6 +1,10 @@
 //! What can be asked of an account.
 
-use crm_aggregates::AccountId;
+use crm_aggregates::{Account, AccountCommand, AccountCreated, AccountDetails, AccountId};
+use executor::{Command, Work};
+use kernel::{Checks, Refusal};
+
+use crate::values::{self, present};
 
 /// What an account is, as sent; checked when the command runs.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +16,18 @@ pub struct AccountFields {
     /// ISO 3166-1 alpha-2.
     pub country: Option<String>,
     pub employees: Option<u32>,
+}
+
+impl AccountFields {
+    fn check(&self, checks: &mut Checks) -> AccountDetails {
+        AccountDetails {
+            name: checks.line("/name", &self.name, values::NAME),
+            website: present(self.website.as_ref(), |text| values::website(checks, "/website", text)),
+            industry: present(self.industry.as_ref(), |text| checks.line("/industry", text, values::NAME)),
+            country: present(self.country.as_ref(), |text| values::country(checks, "/country", text)),
+            employees: self.employees,
+        }
+    }
 }
 
 /// Adds an account.
@@ -28,7 +44,30 @@ pub struct ChangeAccountDetails {
     pub account: AccountId,
     pub details: AccountFields,
 }
-crate::pending! {
-    CreateAccount: AccountId, "crm:account:write";
-    ChangeAccountDetails: (), "crm:account:write";
+
+impl Command for CreateAccount {
+    const PERMISSION: &'static str = "crm:account:write";
+    type Answer = AccountId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<AccountId, Refusal> {
+        let mut checks = Checks::default();
+        let details = self.details.check(&mut checks);
+        let owner = present(self.owner.as_ref(), |text| checks.line("/owner", text, values::SUBJECT));
+        checks.finish()?;
+        let account: AccountId = work.new_id();
+        work.create::<Account>(account, AccountCommand::Create(AccountCreated { details, owner, lead: None }))?;
+        Ok(account)
+    }
+}
+
+impl Command for ChangeAccountDetails {
+    const PERMISSION: &'static str = "crm:account:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let details = self.details.check(&mut checks);
+        checks.finish()?;
+        work.update::<Account>(self.account, AccountCommand::ChangeDetails { details }).await
+    }
 }

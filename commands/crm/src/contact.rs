@@ -1,6 +1,18 @@
 //! What can be asked of a contact.
 
-use crm_aggregates::{AccountId, ContactId};
+use crm_aggregates::{Account, AccountId, Contact, ContactCommand, ContactCreated, ContactDetails, ContactId};
+use executor::{ClaimKind, Command, Work};
+use kernel::{Checks, Personal, Refusal};
+
+use crate::references::existing;
+use crate::values::{self, present};
+
+/// One contact has an e-mail address, unless a duplicate was allowed.
+pub(crate) static EMAIL: ClaimKind = ClaimKind {
+    name: "crm.contact.email",
+    code: "contact_email_taken",
+    detail: "another contact (holder) has this e-mail address; set allow_duplicate to go on all the same",
+};
 
 /// Who a contact is, as sent; checked when the command runs.
 #[derive(Clone, Debug, Default)]
@@ -10,6 +22,17 @@ pub struct ContactFields {
     /// Unique among contacts, unless a duplicate is allowed.
     pub email: Option<String>,
     pub phone: Option<String>,
+}
+
+impl ContactFields {
+    fn check(&self, checks: &mut Checks) -> ContactDetails {
+        ContactDetails {
+            name: checks.line("/name", &self.name, values::NAME).into(),
+            title: present(self.title.as_ref(), |text| checks.line("/title", text, values::NAME)),
+            email: present(self.email.as_ref(), |text| checks.email("/email", text).into()),
+            phone: present(self.phone.as_ref(), |text| checks.phone("/phone", text).into()),
+        }
+    }
 }
 
 /// Adds a contact.
@@ -38,8 +61,70 @@ pub struct ChangeContactAccount {
     pub contact: ContactId,
     pub account: Option<AccountId>,
 }
-crate::pending! {
-    CreateContact: ContactId, "crm:contact:write";
-    ChangeContactDetails: (), "crm:contact:write";
-    ChangeContactAccount: (), "crm:contact:write";
+
+/// Makes an e-mail address a contact's own; or, when duplicates are allowed, only if nobody has it.
+pub(crate) fn claim_email(work: &mut Work<'_>, email: &Personal<String>, holder: ContactId, allow_duplicate: bool) {
+    if allow_duplicate {
+        work.mark(&EMAIL, email.reveal(), holder);
+    } else {
+        work.take(&EMAIL, email.reveal(), holder);
+    }
+}
+
+impl Command for CreateContact {
+    const PERMISSION: &'static str = "crm:contact:write";
+    type Answer = ContactId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<ContactId, Refusal> {
+        let mut checks = Checks::default();
+        let details = self.details.check(&mut checks);
+        let owner = present(self.owner.as_ref(), |text| checks.line("/owner", text, values::SUBJECT));
+        checks.finish()?;
+        if let Some(account) = self.account {
+            existing::<Account>(work, account, "/account").await?;
+        }
+        let contact: ContactId = work.new_id();
+        if let Some(email) = &details.email {
+            claim_email(work, email, contact, self.allow_duplicate);
+        }
+        let created = ContactCreated { details, account: self.account, owner, lead: None };
+        work.create::<Contact>(contact, ContactCommand::Create(created))?;
+        Ok(contact)
+    }
+}
+
+impl Command for ChangeContactDetails {
+    const PERMISSION: &'static str = "crm:contact:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let details = self.details.check(&mut checks);
+        checks.finish()?;
+        let before = work.read::<Contact>(self.contact).await?.details.email.clone();
+        let after = details.email.clone();
+        work.update::<Contact>(self.contact, ContactCommand::ChangeDetails { details }).await?;
+        if before != after {
+            if let Some(email) = before {
+                work.release(&EMAIL, email.reveal(), self.contact);
+            }
+            if let Some(email) = after {
+                claim_email(work, &email, self.contact, self.allow_duplicate);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Command for ChangeContactAccount {
+    const PERMISSION: &'static str = "crm:contact:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<Contact>(self.contact, ContactCommand::ChangeAccount { account: self.account }).await?;
+        if let Some(account) = self.account {
+            existing::<Account>(work, account, "/account").await?;
+        }
+        Ok(())
+    }
 }

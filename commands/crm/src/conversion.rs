@@ -1,10 +1,19 @@
 //! Conversion: a lead becomes an account, a contact and an opportunity, together and once.
 
 use chrono::NaiveDate;
-use crm_aggregates::{AccountId, ContactId, LeadId, OpportunityId, PipelineId, StageId};
+use crm_aggregates::{
+    Account, AccountCommand, AccountCreated, AccountDetails, AccountId, Contact, ContactCommand, ContactCreated,
+    ContactDetails, ContactId, Lead, LeadCommand, LeadConverted, LeadId, Opportunity, OpportunityCommand,
+    OpportunityId, OpportunityOpened, PipelineId, StageId,
+};
+use executor::{Command, Work};
+use kernel::{Checks, Refusal};
 use serde::{Deserialize, Serialize};
 
-use crate::MoneyFields;
+use crate::contact::claim_email;
+use crate::references::existing;
+use crate::stage::enter;
+use crate::{MoneyFields, values};
 
 /// Converts a qualified lead. Asked again, it answers what became of the lead the first time.
 #[derive(Clone, Debug)]
@@ -41,4 +50,94 @@ pub struct Conversion {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opportunity: Option<OpportunityId>,
 }
-crate::pending! { ConvertLead: Conversion, "crm:lead:write"; }
+
+impl From<&LeadConverted> for Conversion {
+    fn from(converted: &LeadConverted) -> Self {
+        Self { account: converted.account, contact: converted.contact, opportunity: converted.opportunity }
+    }
+}
+
+impl Command for ConvertLead {
+    const PERMISSION: &'static str = "crm:lead:write";
+    type Answer = Conversion;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<Conversion, Refusal> {
+        let lead = work.read::<Lead>(self.lead).await?;
+        if let Some(converted) = &lead.conversion {
+            return Ok(converted.into());
+        }
+        let converted = LeadConverted {
+            account: self.account.unwrap_or_else(|| work.new_id()),
+            contact: self.contact.unwrap_or_else(|| work.new_id()),
+            opportunity: self.opportunity.as_ref().map(|_| work.new_id()),
+        };
+        let conversion = Conversion::from(&converted);
+        // The lead first: whether it may be converted is the question, and its version is the answer's.
+        work.update::<Lead>(self.lead, LeadCommand::Convert(converted)).await?;
+        self.account(work, &lead, conversion).await?;
+        self.contact(work, &lead, conversion).await?;
+        self.opportunity(work, &lead, conversion).await?;
+        Ok(conversion)
+    }
+}
+
+impl ConvertLead {
+    async fn account(&self, work: &mut Work<'_>, lead: &Lead, to: Conversion) -> Result<(), Refusal> {
+        if let Some(account) = self.account {
+            return existing::<Account>(work, account, "/account").await;
+        }
+        let mut checks = Checks::default();
+        let name = match (&self.account_name, &lead.details.company) {
+            (Some(name), _) => checks.line("/account_name", name, values::NAME),
+            (None, Some(company)) => company.clone(),
+            (None, None) => lead.details.name.reveal().clone(),
+        };
+        checks.finish()?;
+        let details = AccountDetails { name, country: lead.details.country.clone(), ..AccountDetails::default() };
+        let created = AccountCreated { details, owner: lead.owner.clone(), lead: Some(self.lead) };
+        work.create::<Account>(to.account, AccountCommand::Create(created))
+    }
+
+    async fn contact(&self, work: &mut Work<'_>, lead: &Lead, to: Conversion) -> Result<(), Refusal> {
+        if let Some(contact) = self.contact {
+            return existing::<Contact>(work, contact, "/contact").await;
+        }
+        if let Some(email) = &lead.details.email {
+            claim_email(work, email, to.contact, self.allow_duplicate);
+        }
+        let details = ContactDetails {
+            name: lead.details.name.clone(),
+            title: lead.details.title.clone(),
+            email: lead.details.email.clone(),
+            phone: lead.details.phone.clone(),
+        };
+        let (account, owner) = (Some(to.account), lead.owner.clone());
+        work.create::<Contact>(
+            to.contact,
+            ContactCommand::Create(ContactCreated { details, account, owner, lead: Some(self.lead) }),
+        )
+    }
+
+    async fn opportunity(&self, work: &mut Work<'_>, lead: &Lead, to: Conversion) -> Result<(), Refusal> {
+        let (Some(opportunity), Some(id)) = (&self.opportunity, to.opportunity) else { return Ok(()) };
+        let mut checks = Checks::default();
+        let name = checks.line("/opportunity/name", &opportunity.name, values::NAME);
+        let amount = opportunity.amount.check(&mut checks, "/opportunity/amount");
+        let close_date = values::day(&mut checks, "/opportunity/close_date", opportunity.close_date);
+        checks.finish()?;
+        let stage = enter(work, "/opportunity", opportunity.pipeline, opportunity.stage, id).await?;
+        let opened = OpportunityOpened {
+            name,
+            account: Some(to.account),
+            contact: Some(to.contact),
+            pipeline: opportunity.pipeline,
+            stage,
+            amount,
+            close_date,
+            owner: lead.owner.clone(),
+            line_items: Vec::new(),
+            lead: Some(self.lead),
+        };
+        work.create::<Opportunity>(id, OpportunityCommand::Open(opened))
+    }
+}

@@ -1,6 +1,12 @@
 //! What can be asked of a tenant's currencies.
 
 use chrono::NaiveDate;
+use crm_aggregates::{Currencies, CurrenciesCommand, ExchangeRateSet};
+use executor::{Command, Work};
+use kernel::{Checks, Refusal};
+
+use crate::money::currency;
+use crate::values;
 
 /// Shows sums in this currency from now on.
 #[derive(Clone, Debug)]
@@ -20,7 +26,34 @@ pub struct SetExchangeRate {
     /// Billionths of a unit of `to` for one unit of `from`; at least 1.
     pub rate_nanos: i64,
 }
-crate::pending! {
-    ChooseBaseCurrency: (), "crm:currency:write";
-    SetExchangeRate: (), "crm:currency:write";
+
+impl Command for ChooseBaseCurrency {
+    const PERMISSION: &'static str = "crm:currency:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let base = currency(&mut checks, "/base", &self.base);
+        checks.finish()?;
+        let tenant = work.caller().tenant();
+        work.upsert::<Currencies>(tenant, CurrenciesCommand::ChooseBase { base }).await
+    }
+}
+
+impl Command for SetExchangeRate {
+    const PERMISSION: &'static str = "crm:currency:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let set = ExchangeRateSet {
+            from: currency(&mut checks, "/from", &self.from),
+            to: currency(&mut checks, "/to", &self.to),
+            day: values::day(&mut checks, "/day", self.day),
+            rate_nanos: self.rate_nanos,
+        };
+        checks.finish()?;
+        let tenant = work.caller().tenant();
+        work.upsert::<Currencies>(tenant, CurrenciesCommand::SetRate(set)).await
+    }
 }

@@ -1,18 +1,44 @@
-//! Import of leads from a CSV file.
+//! Import of leads from a CSV file: what can be taken is taken, what can't is reported with line and column.
+//!
+//! The file is read twice. First as a whole (`sheet`): encoding, header, quotes, number of rows; what is wrong there refuses
+//! the file, and nothing is written. Then row by row (`row`), in chunks of [`CHUNK`] rows that are one append each
+//! (`chunk`), under command ids derived from the request's: an import that was cut off goes on where it was when the same
+//! file comes again under the same key, and one that is done answers its first report.
+
+mod chunk;
+mod records;
+mod row;
+mod sheet;
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use crm_aggregates::{ImportId, LeadSource};
-use executor::{Done, Executor, Request};
-use kernel::Refusal;
+use executor::{Command, Done, Executor, Request};
+use kernel::{Position, Refusal};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use chunk::{CaptureRows, CompleteImport};
+use records::Records;
+use row::Row;
+use sheet::{Field, Sheet};
+
+/// Rows of the file in one append.
+const CHUNK: usize = 500;
+/// How many errors a report lists.
+const LISTED_ERRORS: usize = 1_000;
+/// Leaves room for the chunk's number in the derived command ids.
+const MAX_KEY: usize = 240;
+/// The permission for the column `occurred_at`.
+const BACKDATE: &str = "crm:history:backdate";
 
 /// How a file is to be read.
 #[derive(Clone, Debug, Default)]
 pub struct ImportOptions {
     /// Only check: nothing is written.
     pub dry_run: bool,
-    /// Header of the file → field of the lead, for headers that are not named like the field.
+    /// Header in the file → field of the lead (or `ignore`), for headers that are not named like the field.
     pub mapping: BTreeMap<String, String>,
     /// Where rows without a source came from.
     pub source: LeadSource,
@@ -23,7 +49,7 @@ pub struct ImportOptions {
 pub struct ImportReport {
     /// The import's id; none: a dry run.
     pub import_id: Option<ImportId>,
-    /// Rows in the file, without its header.
+    /// Rows in the file, without its header and empty lines.
     pub rows: u64,
     /// Rows that became leads (dry run: that would have).
     pub taken: u64,
@@ -48,13 +74,102 @@ pub struct RowError {
     pub detail: String,
 }
 
-/// Imports leads from a CSV file.
-#[expect(clippy::todo, unused_variables, reason = "being written")]
+impl ImportReport {
+    fn refuse(&mut self, errors: Vec<RowError>) {
+        self.error_count += errors.len() as u64;
+        let room = LISTED_ERRORS - self.errors.len().min(LISTED_ERRORS);
+        self.errors.extend(errors.into_iter().take(room));
+    }
+
+    fn finished(self) -> Self {
+        Self { refused: self.rows - self.taken.min(self.rows), ..self }
+    }
+}
+
+/// Imports leads from a CSV file (UTF-8, RFC 4180, with a header; at most 100 columns and 100,000 rows).
+///
+/// # Errors
+/// Codes that begin with `csv_`: the file as a whole can't be read, and nothing was written. Rows that can't be taken are
+/// no error; the report lists them. When the log fails midway, the chunks before that stay; the same request under the
+/// same command id goes on after them.
 pub async fn import_leads(
     executor: &Executor,
     request: &Request,
     csv: &[u8],
     options: &ImportOptions,
 ) -> Result<Done<ImportReport>, Refusal> {
-    todo!()
+    request.caller.require(CompleteImport::PERMISSION)?;
+    if options.dry_run {
+        let (sheet, mut report) = open(request, csv, options)?;
+        let mut records = sheet.records.clone();
+        while let Some(rows) = next_chunk(&mut records, &sheet, options, executor.now(), &mut report) {
+            report.taken += rows.len() as u64;
+        }
+        let answer = report.finished();
+        return Ok(Done { answer, version: 0, position: Position::START, repeated: false });
+    }
+    let key = key(executor, request)?;
+    let request = Request { command_id: Some(key.clone()), if_match: None, ..request.clone() };
+    if let Some(done) = executor.repeated::<CompleteImport>(&request).await? {
+        return Ok(done);
+    }
+    let (sheet, mut report) = open(&request, csv, options)?;
+    let mut records = sheet.records.clone();
+    let mut number = 0;
+    while let Some(rows) = next_chunk(&mut records, &sheet, options, executor.now(), &mut report) {
+        number += 1;
+        if rows.is_empty() {
+            continue;
+        }
+        let part = Request { command_id: Some(format!("{key}/{number}")), ..request.clone() };
+        let captured = executor.execute(&part, &CaptureRows { import: report.import_id, rows }).await?.answer;
+        // A chunk that was written by an earlier attempt names the import of that attempt.
+        report.import_id = Some(captured.import);
+        report.taken += captured.taken;
+    }
+    executor.execute(&request, &CompleteImport { report: report.finished() }).await
+}
+
+/// The file as a whole, and a report to fill in.
+fn open<'a>(request: &Request, csv: &'a [u8], options: &ImportOptions) -> Result<(Sheet<'a>, ImportReport), Refusal> {
+    let sheet = Sheet::read(csv, &options.mapping)?;
+    if sheet.has(Field::OccurredAt) {
+        request.caller.require(BACKDATE)?;
+    }
+    let report =
+        ImportReport { import_id: None, rows: sheet.rows, taken: 0, refused: 0, errors: Vec::new(), error_count: 0 };
+    Ok((sheet, report))
+}
+
+/// The leads among the next rows of the file; none: there are no more rows. Chunks are counted in rows of the file, good
+/// or bad, so that the same file always falls into the same chunks.
+fn next_chunk(
+    records: &mut Records<'_>,
+    sheet: &Sheet<'_>,
+    options: &ImportOptions,
+    now: DateTime<Utc>,
+    report: &mut ImportReport,
+) -> Option<Vec<Row>> {
+    let mut records = records.flatten().take(CHUNK).peekable();
+    records.peek()?;
+    let mut rows = Vec::with_capacity(CHUNK);
+    for record in records {
+        match row::read(&record, sheet, options.source, now) {
+            Ok(row) => rows.push(row),
+            Err(errors) => report.refuse(errors),
+        }
+    }
+    Some(rows)
+}
+
+/// The command id from which those of the chunks are derived.
+fn key(executor: &Executor, request: &Request) -> Result<String, Refusal> {
+    match &request.command_id {
+        Some(key) if key.len() > MAX_KEY => Err(Refusal::invalid(
+            "idempotency_key_invalid",
+            format!("an import's idempotency key has at most {MAX_KEY} characters"),
+        )),
+        Some(key) => Ok(key.clone()),
+        None => Ok(executor.new_id::<Uuid>().to_string()),
+    }
 }

@@ -1,6 +1,10 @@
 //! What can be asked of a lead.
 
-use crm_aggregates::{DisqualifyReason, LeadId, LeadSource};
+use crm_aggregates::{DisqualifyReason, Lead, LeadCaptured, LeadCommand, LeadDetails, LeadId, LeadSource};
+use executor::{Command, Work};
+use kernel::{Checks, Refusal};
+
+use crate::values::{self, present};
 
 /// Who a lead is, as sent; checked when the command runs.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +21,19 @@ pub struct LeadFields {
     pub phone: Option<String>,
     /// ISO 3166-1 alpha-2.
     pub country: Option<String>,
+}
+
+impl LeadFields {
+    pub(crate) fn check(&self, checks: &mut Checks) -> LeadDetails {
+        LeadDetails {
+            name: checks.line("/name", &self.name, values::NAME).into(),
+            company: present(self.company.as_ref(), |text| checks.line("/company", text, values::NAME)),
+            title: present(self.title.as_ref(), |text| checks.line("/title", text, values::NAME)),
+            email: present(self.email.as_ref(), |text| checks.email("/email", text).into()),
+            phone: present(self.phone.as_ref(), |text| checks.phone("/phone", text).into()),
+            country: present(self.country.as_ref(), |text| values::country(checks, "/country", text)),
+        }
+    }
 }
 
 /// Takes a new lead in. With an owner it is assigned at once.
@@ -71,12 +88,88 @@ pub struct DisqualifyLead {
     pub reason: DisqualifyReason,
     pub note: Option<String>,
 }
-crate::pending! {
-    CaptureLead: LeadId, "crm:lead:write";
-    ChangeLeadDetails: (), "crm:lead:write";
-    AssignLead: (), "crm:lead:write";
-    StartLeadWork: (), "crm:lead:write";
-    QualifyLead: (), "crm:lead:write";
-    RecycleLead: (), "crm:lead:write";
-    DisqualifyLead: (), "crm:lead:write";
+
+impl Command for CaptureLead {
+    const PERMISSION: &'static str = "crm:lead:write";
+    type Answer = LeadId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<LeadId, Refusal> {
+        let mut checks = Checks::default();
+        let details = self.details.check(&mut checks);
+        let owner = present(self.owner.as_ref(), |text| checks.line("/owner", text, values::SUBJECT));
+        checks.finish()?;
+        let lead: LeadId = work.new_id();
+        let captured = LeadCaptured { details, source: self.source, owner, import: None };
+        work.create::<Lead>(lead, LeadCommand::Capture(captured))?;
+        Ok(lead)
+    }
+}
+
+impl Command for ChangeLeadDetails {
+    const PERMISSION: &'static str = "crm:lead:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let details = self.details.check(&mut checks);
+        checks.finish()?;
+        work.update::<Lead>(self.lead, LeadCommand::ChangeDetails { details }).await
+    }
+}
+
+impl Command for AssignLead {
+    const PERMISSION: &'static str = "crm:lead:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let owner = checks.line("/owner", &self.owner, values::SUBJECT);
+        checks.finish()?;
+        work.update::<Lead>(self.lead, LeadCommand::Assign { owner }).await
+    }
+}
+
+impl Command for StartLeadWork {
+    const PERMISSION: &'static str = "crm:lead:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<Lead>(self.lead, LeadCommand::StartWork).await
+    }
+}
+
+impl Command for QualifyLead {
+    const PERMISSION: &'static str = "crm:lead:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let note = present(self.note.as_ref(), |text| checks.paragraph("/note", text, values::NOTE));
+        checks.finish()?;
+        work.update::<Lead>(self.lead, LeadCommand::Qualify { note }).await
+    }
+}
+
+impl Command for RecycleLead {
+    const PERMISSION: &'static str = "crm:lead:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let reason = checks.paragraph("/reason", &self.reason, values::REASON);
+        checks.finish()?;
+        work.update::<Lead>(self.lead, LeadCommand::Recycle { reason }).await
+    }
+}
+
+impl Command for DisqualifyLead {
+    const PERMISSION: &'static str = "crm:lead:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let note = present(self.note.as_ref(), |text| checks.paragraph("/note", text, values::NOTE));
+        checks.finish()?;
+        work.update::<Lead>(self.lead, LeadCommand::Disqualify { reason: self.reason, note }).await
+    }
 }

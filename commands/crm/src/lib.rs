@@ -1,18 +1,12 @@
 //! What can be asked of CRM.
-
-/// Stands in for commands while they are being written.
-macro_rules! pending {
-    ($($command:ty: $answer:ty, $permission:literal;)+) => {$(
-        impl executor::Command for $command {
-            const PERMISSION: &'static str = $permission;
-            type Answer = $answer;
-            async fn run(&self, _: &mut executor::Work<'_>) -> Result<$answer, kernel::Refusal> {
-                Err(kernel::Refusal::internal("not_written_yet", "not written yet"))
-            }
-        }
-    )+};
-}
-use pending;
+//!
+//! Each file holds the commands of one aggregate: structs with what was sent, and for each its `executor::Command`: check
+//! the form of the values (all errors at once, with JSON pointers of the REST body), look up what is referred to, ask the
+//! aggregate, take claims. `conversion` asks four aggregates at once; `import` takes leads from a CSV file; `stage` keeps
+//! pipelines and the deals in them consistent; `grants` says which role may do what.
+//!
+//! To add a command: its struct and `impl Command` in the file of its aggregate, and a permission in `grants`, if it needs a
+//! new one. To add an aggregate's commands: a file with the aggregate's stem, and its lines here.
 
 mod account;
 mod contact;
@@ -24,6 +18,9 @@ mod lead;
 mod money;
 mod opportunity;
 mod pipeline;
+mod references;
+mod stage;
+mod values;
 
 pub use account::*;
 pub use contact::*;

@@ -1,4 +1,12 @@
-//! Money, as sent.
+//! Money and line items, as sent.
+
+use crm_aggregates::LineItem;
+use kernel::{Checks, Currency, Money};
+
+use crate::values;
+
+/// How many line items an opportunity may have.
+const MAX_LINE_ITEMS: usize = 200;
 
 /// An amount, as sent; checked when the command runs.
 #[derive(Clone, Debug, Default)]
@@ -7,4 +15,29 @@ pub struct MoneyFields {
     pub minor: i64,
     /// ISO 4217 code.
     pub currency: String,
+}
+
+impl MoneyFields {
+    /// `at`: JSON pointer to the amount.
+    pub(crate) fn check(&self, checks: &mut Checks, at: &str) -> Money {
+        Money { minor: self.minor, currency: currency(checks, &format!("{at}/currency"), &self.currency) }
+    }
+}
+
+/// A currency by its code. What it gives for an unknown one is never used: the check refuses the command.
+pub(crate) fn currency(checks: &mut Checks, pointer: &str, code: &str) -> Currency {
+    checks.take(pointer, "currency", code.parse()).unwrap_or(Currency::EUR)
+}
+
+/// Line items with names that can be shown. Their sums are the opportunity's own rule.
+pub(crate) fn line_items(checks: &mut Checks, at: &str, items: &[LineItem]) -> Vec<LineItem> {
+    if items.len() > MAX_LINE_ITEMS {
+        checks.refuse(at, "length", format!("{} line items; allowed are {MAX_LINE_ITEMS}", items.len()));
+        return Vec::new();
+    }
+    let checked = items.iter().enumerate().map(|(index, item)| LineItem {
+        name: checks.line(&format!("{at}/{index}/name"), &item.name, values::NAME),
+        ..item.clone()
+    });
+    checked.collect()
 }

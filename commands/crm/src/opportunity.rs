@@ -1,9 +1,17 @@
 //! What can be asked of an opportunity.
 
 use chrono::NaiveDate;
-use crm_aggregates::{AccountId, ContactId, LineItem, OpportunityId, PipelineId, StageId};
+use crm_aggregates::{
+    Account, AccountId, Contact, ContactId, LineItem, Opportunity, OpportunityCommand, OpportunityId,
+    OpportunityOpened, PipelineId, StageId,
+};
+use executor::{Command, Work};
+use kernel::{Checks, Refusal};
 
-use crate::MoneyFields;
+use crate::references::existing;
+use crate::stage::enter;
+use crate::values::{self, present};
+use crate::{MoneyFields, money};
 
 /// Opens an opportunity.
 #[derive(Clone, Debug)]
@@ -78,14 +86,138 @@ pub struct ReopenOpportunity {
     /// None: the stage in which it was closed.
     pub stage: Option<StageId>,
 }
-crate::pending! {
-    OpenOpportunity: OpportunityId, "crm:opportunity:write";
-    RenameOpportunity: (), "crm:opportunity:write";
-    MoveOpportunity: (), "crm:opportunity:write";
-    ChangeOpportunityAmount: (), "crm:opportunity:write";
-    ChangeOpportunityCloseDate: (), "crm:opportunity:write";
-    ReassignOpportunity: (), "crm:opportunity:write";
-    WinOpportunity: (), "crm:opportunity:write";
-    LoseOpportunity: (), "crm:opportunity:write";
-    ReopenOpportunity: (), "crm:opportunity:write";
+
+impl Command for OpenOpportunity {
+    const PERMISSION: &'static str = "crm:opportunity:write";
+    type Answer = OpportunityId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<OpportunityId, Refusal> {
+        let mut checks = Checks::default();
+        let name = checks.line("/name", &self.name, values::NAME);
+        let amount = self.amount.check(&mut checks, "/amount");
+        let line_items = money::line_items(&mut checks, "/line_items", &self.line_items);
+        let close_date = values::day(&mut checks, "/close_date", self.close_date);
+        let owner = present(self.owner.as_ref(), |text| checks.line("/owner", text, values::SUBJECT));
+        checks.finish()?;
+        if let Some(account) = self.account {
+            existing::<Account>(work, account, "/account").await?;
+        }
+        if let Some(contact) = self.contact {
+            existing::<Contact>(work, contact, "/contact").await?;
+        }
+        let opportunity: OpportunityId = work.new_id();
+        let stage = enter(work, "", self.pipeline, self.stage, opportunity).await?;
+        let opened = OpportunityOpened {
+            name,
+            account: self.account,
+            contact: self.contact,
+            pipeline: self.pipeline,
+            stage,
+            amount,
+            close_date,
+            owner,
+            line_items,
+            lead: None,
+        };
+        work.create::<Opportunity>(opportunity, OpportunityCommand::Open(opened))?;
+        Ok(opportunity)
+    }
+}
+
+impl Command for RenameOpportunity {
+    const PERMISSION: &'static str = "crm:opportunity:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let name = checks.line("/name", &self.name, values::NAME);
+        checks.finish()?;
+        work.update::<Opportunity>(self.opportunity, OpportunityCommand::Rename { name }).await
+    }
+}
+
+impl Command for MoveOpportunity {
+    const PERMISSION: &'static str = "crm:opportunity:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let before = work.read::<Opportunity>(self.opportunity).await?;
+        work.update::<Opportunity>(self.opportunity, OpportunityCommand::Move { to: self.stage }).await?;
+        if before.stage != self.stage {
+            enter(work, "", before.pipeline, Some(self.stage), self.opportunity).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Command for ChangeOpportunityAmount {
+    const PERMISSION: &'static str = "crm:opportunity:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let amount = self.amount.check(&mut checks, "/amount");
+        let line_items = money::line_items(&mut checks, "/line_items", &self.line_items);
+        checks.finish()?;
+        let command = OpportunityCommand::ChangeAmount { amount, line_items };
+        work.update::<Opportunity>(self.opportunity, command).await
+    }
+}
+
+impl Command for ChangeOpportunityCloseDate {
+    const PERMISSION: &'static str = "crm:opportunity:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let close_date = values::day(&mut checks, "/close_date", self.close_date);
+        checks.finish()?;
+        work.update::<Opportunity>(self.opportunity, OpportunityCommand::ChangeCloseDate { close_date }).await
+    }
+}
+
+impl Command for ReassignOpportunity {
+    const PERMISSION: &'static str = "crm:opportunity:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let owner = checks.line("/owner", &self.owner, values::SUBJECT);
+        checks.finish()?;
+        work.update::<Opportunity>(self.opportunity, OpportunityCommand::Reassign { owner }).await
+    }
+}
+
+impl Command for WinOpportunity {
+    const PERMISSION: &'static str = "crm:opportunity:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<Opportunity>(self.opportunity, OpportunityCommand::Win).await
+    }
+}
+
+impl Command for LoseOpportunity {
+    const PERMISSION: &'static str = "crm:opportunity:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let reason = checks.paragraph("/reason", &self.reason, values::REASON);
+        checks.finish()?;
+        work.update::<Opportunity>(self.opportunity, OpportunityCommand::Lose { reason }).await
+    }
+}
+
+impl Command for ReopenOpportunity {
+    const PERMISSION: &'static str = "crm:opportunity:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let before = work.read::<Opportunity>(self.opportunity).await?;
+        let stage = self.stage.unwrap_or(before.stage);
+        work.update::<Opportunity>(self.opportunity, OpportunityCommand::Reopen { stage }).await?;
+        enter(work, "", before.pipeline, Some(stage), self.opportunity).await?;
+        Ok(())
+    }
 }

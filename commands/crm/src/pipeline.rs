@@ -1,7 +1,19 @@
 //! What can be asked of a pipeline.
 
-use crm_aggregates::{PipelineId, StageId};
+use crm_aggregates::{Pipeline, PipelineCommand, PipelineId, Stage, StageId};
+use executor::{ClaimKind, Command, Work};
+use kernel::{Checks, Refusal};
 use serde::{Deserialize, Serialize};
+
+use crate::stage::{close, unused};
+use crate::values;
+
+/// One pipeline has a name, whatever its case.
+static NAME: ClaimKind = ClaimKind {
+    name: "crm.pipeline.name",
+    code: "pipeline_name_taken",
+    detail: "another pipeline (holder) has this name; choose another name",
+};
 
 /// What a stage is, as sent; checked when the command runs.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +24,20 @@ pub struct StageFields {
     pub probability: u8,
     /// 1 to 3650; none: never rotten.
     pub rotten_after_days: Option<u16>,
+}
+
+impl StageFields {
+    /// `at`: JSON pointer to the stage, without a slash at its end.
+    fn check(&self, checks: &mut Checks, at: &str, id: StageId) -> Stage {
+        let name = checks.line(&format!("{at}/name"), &self.name, values::NAME);
+        if self.probability > 100 {
+            checks.refuse(format!("{at}/probability"), "probability", "allowed are 0 to 100 per cent");
+        }
+        if self.rotten_after_days.is_some_and(|days| !(1..=3650).contains(&days)) {
+            checks.refuse(format!("{at}/rotten_after_days"), "rotten_after_days", "allowed are 1 to 3650 days");
+        }
+        Stage { id, name, probability: self.probability, rotten_after_days: self.rotten_after_days }
+    }
 }
 
 /// Sets a pipeline up.
@@ -75,12 +101,104 @@ pub struct RemoveStage {
     pub pipeline: PipelineId,
     pub stage: StageId,
 }
-crate::pending! {
-    CreatePipeline: PipelineIds, "crm:pipeline:write";
-    RenamePipeline: (), "crm:pipeline:write";
-    AddStage: StageId, "crm:pipeline:write";
-    ChangeStage: (), "crm:pipeline:write";
-    ReorderStages: (), "crm:pipeline:write";
-    RetireStage: (), "crm:pipeline:write";
-    RemoveStage: (), "crm:pipeline:write";
+
+impl Command for CreatePipeline {
+    const PERMISSION: &'static str = "crm:pipeline:write";
+    type Answer = PipelineIds;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<PipelineIds, Refusal> {
+        let mut checks = Checks::default();
+        let name = checks.line("/name", &self.name, values::NAME);
+        let stages: Vec<_> = self
+            .stages
+            .iter()
+            .enumerate()
+            .map(|(index, stage)| stage.check(&mut checks, &format!("/stages/{index}"), work.new_id()))
+            .collect();
+        checks.finish()?;
+        let ids = PipelineIds { pipeline: work.new_id(), stages: stages.iter().map(|stage| stage.id).collect() };
+        work.take(&NAME, &name.to_lowercase(), ids.pipeline);
+        work.create::<Pipeline>(ids.pipeline, PipelineCommand::Create { name, stages })?;
+        Ok(ids)
+    }
+}
+
+impl Command for RenamePipeline {
+    const PERMISSION: &'static str = "crm:pipeline:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let name = checks.line("/name", &self.name, values::NAME);
+        checks.finish()?;
+        let before = work.read::<Pipeline>(self.pipeline).await?.name.to_lowercase();
+        let after = name.to_lowercase();
+        work.update::<Pipeline>(self.pipeline, PipelineCommand::Rename { name }).await?;
+        if before != after {
+            work.release(&NAME, &before, self.pipeline);
+            work.take(&NAME, &after, self.pipeline);
+        }
+        Ok(())
+    }
+}
+
+impl Command for AddStage {
+    const PERMISSION: &'static str = "crm:pipeline:write";
+    type Answer = StageId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<StageId, Refusal> {
+        let mut checks = Checks::default();
+        let stage = self.stage.check(&mut checks, "", work.new_id());
+        checks.finish()?;
+        let id = stage.id;
+        work.update::<Pipeline>(self.pipeline, PipelineCommand::AddStage { index: self.index, stage }).await?;
+        Ok(id)
+    }
+}
+
+impl Command for ChangeStage {
+    const PERMISSION: &'static str = "crm:pipeline:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let stage = self.fields.check(&mut checks, "", self.stage);
+        checks.finish()?;
+        work.update::<Pipeline>(self.pipeline, PipelineCommand::ChangeStage { stage }).await
+    }
+}
+
+impl Command for ReorderStages {
+    const PERMISSION: &'static str = "crm:pipeline:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<Pipeline>(self.pipeline, PipelineCommand::Reorder { order: self.order.clone() }).await
+    }
+}
+
+impl Command for RetireStage {
+    const PERMISSION: &'static str = "crm:pipeline:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let before = work.read::<Pipeline>(self.pipeline).await?;
+        work.update::<Pipeline>(self.pipeline, PipelineCommand::RetireStage { stage: self.stage }).await?;
+        if !before.retired.contains(&self.stage) {
+            close(work, self.stage, self.pipeline);
+        }
+        Ok(())
+    }
+}
+
+impl Command for RemoveStage {
+    const PERMISSION: &'static str = "crm:pipeline:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<Pipeline>(self.pipeline, PipelineCommand::RemoveStage { stage: self.stage }).await?;
+        unused(work, self.stage, self.pipeline);
+        close(work, self.stage, self.pipeline);
+        Ok(())
+    }
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use eventstore::{EventStore, append};
 use kernel::{Aggregate, Caller, Clock, IdSource, Refusal};
 use tracing::Instrument;
+use uuid::Uuid;
 
 use crate::cache::StreamKey;
 use crate::claim::ClaimHasher;
@@ -104,6 +106,16 @@ impl Executor {
     pub async fn load<A: Aggregate>(&self, caller: &Caller, id: &str) -> Result<Option<(Arc<A>, u64)>, Refusal> {
         let found = self.inner.histories.find::<A>(caller.tenant(), id, Freshness::Log).await?;
         Ok(found.and_then(|found| Some((found.baseline.state.downcast().ok()?, found.baseline.version))))
+    }
+
+    /// The time, from the executor's clock: for what is checked before a command runs.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.inner.clock.now()
+    }
+
+    /// A new identifier, from the executor's source.
+    pub fn new_id<I: From<Uuid>>(&self) -> I {
+        self.inner.ids.next().into()
     }
 
     async fn decided<C: Command>(&self, request: &Request, id: &str, command: &C) -> Result<Done<C::Answer>, Refusal> {

@@ -358,5 +358,8 @@ mod tests {
         for status in EVERY_STATUS {
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
         }
+        for source in LeadSource::ALL {
+            assert_eq!(serde_json::to_value(source).unwrap(), source.as_str());
+        }
     }
 }

@@ -1,0 +1,66 @@
+//! The commands that an import is made of: a chunk of rows, and the record that the import is complete.
+
+use crm_aggregates::{
+    ImportBatch, ImportBatchCommand, ImportCompleted, ImportId, Lead, LeadCaptured, LeadCommand, LeadId,
+};
+use executor::{Command, Work};
+use kernel::Refusal;
+use serde::{Deserialize, Serialize};
+
+use super::ImportReport;
+use super::row::Row;
+
+/// Captures the leads of a chunk, all in one append.
+pub(super) struct CaptureRows {
+    /// None: this is the import's first chunk.
+    pub(super) import: Option<ImportId>,
+    pub(super) rows: Vec<Row>,
+}
+
+/// What became of a chunk.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Captured {
+    pub(super) import: ImportId,
+    pub(super) taken: u64,
+}
+
+impl Command for CaptureRows {
+    const PERMISSION: &'static str = "crm:import:write";
+    type Answer = Captured;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<Captured, Refusal> {
+        let import = self.import.unwrap_or_else(|| work.new_id());
+        for row in &self.rows {
+            let lead: LeadId = work.new_id();
+            let captured = LeadCommand::Capture(LeadCaptured {
+                details: row.details.clone(),
+                source: row.source,
+                owner: row.owner.clone(),
+                import: Some(import),
+            });
+            match row.occurred_at {
+                Some(occurred_at) => work.create_at::<Lead>(lead, occurred_at, captured)?,
+                None => work.create::<Lead>(lead, captured)?,
+            }
+        }
+        Ok(Captured { import, taken: self.rows.len() as u64 })
+    }
+}
+
+/// Records that an import is complete, and its report as the answer to the request.
+pub(super) struct CompleteImport {
+    pub(super) report: ImportReport,
+}
+
+impl Command for CompleteImport {
+    const PERMISSION: &'static str = "crm:import:write";
+    type Answer = ImportReport;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<ImportReport, Refusal> {
+        let ImportReport { rows, taken, refused, .. } = self.report;
+        let import = self.report.import_id.unwrap_or_else(|| work.new_id());
+        let completed = ImportCompleted { kind: "lead".to_owned(), rows, taken, refused };
+        work.create::<ImportBatch>(import, ImportBatchCommand::Complete(completed))?;
+        Ok(ImportReport { import_id: Some(import), ..self.report.clone() })
+    }
+}

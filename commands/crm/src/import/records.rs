@@ -1,0 +1,197 @@
+//! CSV as RFC 4180 has it, strictly: what a lenient reader would guess at is said to be broken.
+
+use std::borrow::Cow;
+
+/// More cells of a row than this are counted, not kept.
+pub(super) const MAX_COLUMNS: usize = 100;
+
+/// One row of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Record<'a> {
+    /// The line on which it begins, from 1.
+    pub(super) line: u64,
+    /// Its cells, without their quotes; at most [`MAX_COLUMNS`].
+    pub(super) cells: Vec<Cow<'a, str>>,
+    /// How many cells there are.
+    pub(super) width: usize,
+    /// A quote stands where none may stand.
+    pub(super) broken: bool,
+}
+
+/// A quote that is never closed: where the rows are from there on, nobody can say.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unterminated {
+    /// The line on which the quote was opened.
+    pub(super) line: u64,
+}
+
+/// The rows of a text, without empty lines.
+#[derive(Clone, Debug)]
+pub(super) struct Records<'a> {
+    rest: &'a str,
+    line: u64,
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        Self { rest: text, line: 1 }
+    }
+
+    fn advance(&mut self, bytes: usize) -> &'a str {
+        let (passed, rest) = self.rest.split_at(bytes);
+        self.line += passed.bytes().filter(|byte| *byte == b'\n').count() as u64;
+        self.rest = rest;
+        passed
+    }
+
+    /// Takes what stands before the next comma or line end.
+    fn plain(&mut self) -> &'a str {
+        let end = self.rest.find([',', '\n']).unwrap_or(self.rest.len());
+        let passed = self.advance(end);
+        let at_line_end = !self.rest.starts_with(',');
+        passed.strip_suffix('\r').filter(|_| at_line_end).unwrap_or(passed)
+    }
+
+    /// Takes a cell that begins with a quote.
+    fn quoted(&mut self) -> Result<Cow<'a, str>, Unterminated> {
+        let opened = Unterminated { line: self.line };
+        let inside = &self.rest[1..];
+        let mut from = 0;
+        loop {
+            let Some(quote) = inside[from..].find('"').map(|found| from + found) else { return Err(opened) };
+            if inside[quote + 1..].starts_with('"') {
+                from = quote + 2;
+                continue;
+            }
+            let content = &inside[..quote];
+            self.advance(quote + 2);
+            let doubled = from > 0;
+            return Ok(if doubled { content.replace("\"\"", "\"").into() } else { content.into() });
+        }
+    }
+
+    fn record(&mut self) -> Result<Record<'a>, Unterminated> {
+        let mut record = Record { line: self.line, cells: Vec::new(), width: 0, broken: false };
+        loop {
+            let cell = if self.rest.starts_with('"') {
+                let cell = self.quoted()?;
+                record.broken |= !self.plain().is_empty();
+                cell
+            } else {
+                let cell = self.plain();
+                record.broken |= cell.contains('"');
+                cell.into()
+            };
+            record.width += 1;
+            if record.width <= MAX_COLUMNS {
+                record.cells.push(cell);
+            }
+            if !self.rest.starts_with(',') {
+                self.advance(self.rest.len().min(1));
+                return Ok(record);
+            }
+            self.advance(1);
+        }
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>, Unterminated>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if self.rest.starts_with('\n') {
+                self.advance(1);
+            } else if self.rest.starts_with("\r\n") {
+                self.advance(2);
+            } else if self.rest.is_empty() {
+                return None;
+            } else {
+                let record = self.record();
+                if record.is_err() {
+                    self.rest = "";
+                }
+                return Some(record);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cells(text: &str) -> Vec<(u64, Vec<String>, bool)> {
+        Records::of(text)
+            .map(|record| record.unwrap())
+            .map(|r| (r.line, r.cells.iter().map(ToString::to_string).collect(), r.broken))
+            .collect()
+    }
+
+    fn row(line: u64, cells: &[&str]) -> (u64, Vec<String>, bool) {
+        (line, cells.iter().map(ToString::to_string).collect(), false)
+    }
+
+    #[test]
+    fn rows_end_at_line_ends_of_either_kind_and_empty_lines_are_none() {
+        assert_eq!(cells("a,b\r\n\r\nc,\n\n,d"), [row(1, &["a", "b"]), row(3, &["c", ""]), row(5, &["", "d"])]);
+        assert_eq!(cells("\"\"\n"), [row(1, &[""])]);
+        assert!(cells("\n\r\n").is_empty());
+    }
+
+    #[test]
+    fn quotes_hold_commas_quotes_and_line_ends() {
+        let text = "\"a,b\",\"say \"\"hi\"\"\",\"x\ny\"\nnext,\"\",z\n";
+        assert_eq!(cells(text), [row(1, &["a,b", "say \"hi\"", "x\ny"]), row(3, &["next", "", "z"])]);
+    }
+
+    #[test]
+    fn misplaced_quotes_break_their_row_only() {
+        let broken: Vec<_> = cells("\"a\"b,c\nd\"e,f\n\"g\" ,h\ni,j\n").into_iter().map(|row| row.2).collect();
+        assert_eq!(broken, [true, true, true, false]);
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_said_with_its_line() {
+        let mut records = Records::of("a,b\nc,\"d\ne,f\n");
+        assert!(records.next().unwrap().is_ok());
+        assert_eq!(records.next(), Some(Err(Unterminated { line: 2 })));
+        assert_eq!(records.next(), None);
+    }
+
+    #[test]
+    fn a_million_columns_are_counted_and_not_kept() {
+        let text = ",".repeat(999_999);
+        let record = Records::of(&text).next().unwrap().unwrap();
+        assert_eq!((record.width, record.cells.len()), (1_000_000, MAX_COLUMNS));
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_csv_writer_writes_is_read_back(rows in prop::collection::vec(prop::collection::vec(any::<String>(), 2..5), 0..8)) {
+            let mut writer = csv::WriterBuilder::new().flexible(true).quote_style(csv::QuoteStyle::Always).from_writer(vec![]);
+            for row in &rows {
+                writer.write_record(row).unwrap();
+            }
+            let text = String::from_utf8(writer.into_inner().unwrap()).unwrap();
+            let read: Vec<Vec<String>> = cells(&text).into_iter().map(|row| row.1).collect();
+            prop_assert_eq!(read, rows);
+        }
+
+        #[test]
+        fn no_text_makes_it_panic_or_run_for_ever(text in any::<String>()) {
+            let lines = text.lines().count() as u64;
+            for record in Records::of(&text).flatten() {
+                prop_assert!(record.line <= lines.max(1));
+            }
+        }
+
+        #[test]
+        fn no_soup_of_quotes_makes_it_panic(text in "[\",\r\na]{0,40}") {
+            let read = Records::of(&text).count();
+            prop_assert!(read <= text.len());
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! A file as a whole: its encoding, its header, how many rows it has. What is wrong here refuses the file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kernel::Refusal;
+
+use super::records::{MAX_COLUMNS, Records, Unterminated};
+
+/// The most rows of one file.
+const MAX_ROWS: u64 = 100_000;
+
+/// What a column can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Field {
+    Name,
+    Company,
+    Title,
+    Email,
+    Phone,
+    Country,
+    Source,
+    Owner,
+    OccurredAt,
+}
+
+impl Field {
+    const ALL: [Self; 9] = [
+        Self::Name,
+        Self::Company,
+        Self::Title,
+        Self::Email,
+        Self::Phone,
+        Self::Country,
+        Self::Source,
+        Self::Owner,
+        Self::OccurredAt,
+    ];
+
+    /// The header that a column has without a mapping.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Company => "company",
+            Self::Title => "title",
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::Country => "country",
+            Self::Source => "source",
+            Self::Owner => "owner",
+            Self::OccurredAt => "occurred_at",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|field| field.name() == name)
+    }
+
+    fn names() -> Vec<&'static str> {
+        Self::ALL.map(Self::name).to_vec()
+    }
+}
+
+/// A column of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    /// As it stands in the file.
+    pub(super) header: String,
+    /// What it is; none: nobody wants to know.
+    pub(super) field: Option<Field>,
+}
+
+/// A file that can be read row by row.
+#[derive(Debug)]
+pub(super) struct Sheet<'a> {
+    pub(super) columns: Vec<Column>,
+    /// The rows, each of which is well-ended.
+    pub(super) records: Records<'a>,
+    /// How many.
+    pub(super) rows: u64,
+}
+
+impl<'a> Sheet<'a> {
+    pub(super) fn read(csv: &'a [u8], mapping: &BTreeMap<String, String>) -> Result<Self, Refusal> {
+        let mut records = Records::of(text(csv)?);
+        let Some(header) = records.next() else {
+            return Err(Refusal::invalid("csv_empty", "the file is empty; its first line has to name the columns"));
+        };
+        let header = header.map_err(|error| unterminated(&error))?;
+        if header.broken {
+            return Err(Refusal::invalid("csv_broken_header", "a quote stands where none may stand in the header"));
+        }
+        if header.width > MAX_COLUMNS {
+            let detail = format!("{} columns; allowed are {MAX_COLUMNS}", header.width);
+            return Err(Refusal::invalid("csv_too_many_columns", detail));
+        }
+        let columns = columns(header.cells.iter().map(|cell| cell.trim()).collect(), mapping)?;
+        let rows = count(records.clone())?;
+        Ok(Self { columns, records, rows })
+    }
+
+    pub(super) fn has(&self, field: Field) -> bool {
+        self.columns.iter().any(|column| column.field == Some(field))
+    }
+
+    /// The header of the column that is `name`, as it stands in the file.
+    pub(super) fn header(&self, name: &str) -> Option<String> {
+        let column = self.columns.iter().find(|column| column.field.is_some_and(|field| field.name() == name));
+        column.map(|column| column.header.clone())
+    }
+}
+
+fn text(csv: &[u8]) -> Result<&str, Refusal> {
+    let refuse = |detail: String| Refusal::invalid("csv_encoding", detail);
+    let utf16 = matches!(csv, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, 1..=255, ..] | [1..=255, 0, ..]);
+    if utf16 {
+        return Err(refuse("the file is UTF-16; save it as UTF-8 (in Excel: CSV UTF-8)".to_owned()));
+    }
+    let csv = csv.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(csv);
+    std::str::from_utf8(csv).map_err(|error| {
+        let line = csv[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+        refuse(format!(
+            "line {line} is not UTF-8 (perhaps Latin-1 or Windows-1252); save the file as UTF-8 (in Excel: CSV UTF-8)"
+        ))
+        .with("line", line)
+    })
+}
+
+fn columns(headers: Vec<&str>, mapping: &BTreeMap<String, String>) -> Result<Vec<Column>, Refusal> {
+    for (header, field) in mapping {
+        if !headers.contains(&header.as_str()) {
+            let detail = format!("the mapping names a column {:?} that the file does not have", shown(header));
+            return Err(Refusal::invalid("csv_mapping_column", detail));
+        }
+        if field != "ignore" && Field::named(field).is_none() {
+            let detail = format!("the mapping names a field {:?} that leads do not have", shown(field));
+            return Err(Refusal::invalid("csv_mapping_field", detail).with("allowed", Field::names()));
+        }
+    }
+    if let [only] = headers.as_slice()
+        && only.contains([';', '\t'])
+    {
+        return Err(Refusal::invalid("csv_delimiter", "columns have to be separated by commas"));
+    }
+    let mut columns = Vec::with_capacity(headers.len());
+    let mut unknown = Vec::new();
+    for header in headers {
+        let field = match mapping.get(header).map(String::as_str) {
+            Some("ignore") => None,
+            Some(field) => Field::named(field),
+            None => Field::named(&header.to_lowercase()).or_else(|| {
+                unknown.push(shown(header));
+                None
+            }),
+        };
+        columns.push(Column { header: shown(header), field });
+    }
+    if !unknown.is_empty() {
+        let detail = "some columns are not fields of a lead; rename them, map them, or map them to \"ignore\"";
+        let refusal = Refusal::invalid("csv_unknown_column", detail);
+        return Err(refusal.with("columns", unknown).with("allowed", Field::names()));
+    }
+    let mut seen = BTreeSet::new();
+    let twice: Vec<_> = columns.iter().filter_map(|column| column.field).filter(|field| !seen.insert(*field)).collect();
+    if !twice.is_empty() {
+        let names: Vec<_> = twice.into_iter().map(Field::name).collect();
+        return Err(Refusal::invalid("csv_duplicate_column", "some fields have two columns").with("columns", names));
+    }
+    if !seen.contains(&Field::Name) {
+        return Err(
+            Refusal::invalid("csv_missing_column", "the column \"name\" is missing").with("columns", ["name"].to_vec())
+        );
+    }
+    Ok(columns)
+}
+
+fn count(records: Records<'_>) -> Result<u64, Refusal> {
+    let mut rows = 0;
+    for record in records {
+        record.map_err(|error| unterminated(&error))?;
+        rows += 1;
+        if rows > MAX_ROWS {
+            let detail = format!("more than {MAX_ROWS} rows; split the file");
+            return Err(Refusal::invalid("csv_too_many_rows", detail));
+        }
+    }
+    if rows == 0 {
+        return Err(Refusal::invalid("csv_empty", "the file has a header and no rows"));
+    }
+    Ok(rows)
+}
+
+fn unterminated(error: &Unterminated) -> Refusal {
+    let detail = format!("the quote that is opened on line {} is never closed", error.line);
+    Refusal::invalid("csv_unterminated_quote", detail).with("line", error.line)
+}
+
+/// A header as a message can show it: short, without control characters.
+fn shown(header: &str) -> String {
+    header.chars().take(100).map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(csv: &[u8]) -> &'static str {
+        Sheet::read(csv, &BTreeMap::new()).unwrap_err().code()
+    }
+
+    fn utf16(text: &str, bom: bool) -> Vec<u8> {
+        let bom = if bom { vec![0xFEFF] } else { vec![] };
+        bom.into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_as_a_whole_is_refused() {
+        let many_rows = format!("name\n{}", "a\n".repeat(100_001));
+        for (csv, expected) in [
+            (&b""[..], "csv_empty"),
+            (b"\xEF\xBB\xBF", "csv_empty"),
+            (b"\n\n", "csv_empty"),
+            (b"name\n", "csv_empty"),
+            (&utf16("name\nAda\n", true), "csv_encoding"),
+            (&utf16("name\nAda\n", false), "csv_encoding"),
+            (b"name\nJos\xE9\n", "csv_encoding"),
+            (b"name\n\"Ada\n", "csv_unterminated_quote"),
+            (b"\"name\n", "csv_unterminated_quote"),
+            (b"na\"me\nAda\n", "csv_broken_header"),
+            (&vec![b','; 1_000_000], "csv_too_many_columns"),
+            (many_rows.as_bytes(), "csv_too_many_rows"),
+            (b"name,shoe_size\nAda,37\n", "csv_unknown_column"),
+            (b"name,\nAda,\n", "csv_unknown_column"),
+            (b"name,email,Name\nAda,a@b.c,x\n", "csv_duplicate_column"),
+            (b"email\na@b.c\n", "csv_missing_column"),
+            (b"name;email\nAda;a@b.c\n", "csv_delimiter"),
+        ] {
+            assert_eq!(code(csv), expected, "{:?}", String::from_utf8_lossy(&csv[..csv.len().min(40)]));
+        }
+    }
+
+    #[test]
+    fn a_wrong_encoding_is_said_with_its_line() {
+        let refusal = Sheet::read(b"name\nAda\nJos\xE9\n", &BTreeMap::new()).unwrap_err();
+        assert_eq!(refusal.extra()["line"], 3);
+    }
+
+    #[test]
+    fn headers_are_found_whatever_their_case_behind_a_byte_order_mark() {
+        let sheet = Sheet::read(b"\xEF\xBB\xBFName, EMAIL\nAda,a@b.c\n", &BTreeMap::new()).unwrap();
+        assert_eq!(sheet.columns.iter().map(|c| c.field).collect::<Vec<_>>(), [Some(Field::Name), Some(Field::Email)]);
+        assert_eq!(sheet.rows, 1);
+    }
+
+    #[test]
+    fn a_mapping_renames_and_ignores_columns() {
+        let mapping = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(header, field)| ((*header).to_owned(), (*field).to_owned())).collect::<BTreeMap<_, _>>()
+        };
+        let csv = b"Full name,Shoe size\nAda,37\n";
+        let sheet = Sheet::read(csv, &mapping(&[("Full name", "name"), ("Shoe size", "ignore")])).unwrap();
+        assert_eq!(sheet.columns.iter().map(|c| c.field).collect::<Vec<_>>(), [Some(Field::Name), None]);
+        let refused = |pairs| Sheet::read(csv, &mapping(pairs)).unwrap_err().code();
+        assert_eq!(refused(&[("Surname", "name")]), "csv_mapping_column");
+        assert_eq!(refused(&[("Full name", "surname")]), "csv_mapping_field");
+    }
+}

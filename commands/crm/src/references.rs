@@ -1,0 +1,23 @@
+//! References in a body to other aggregates of the tenant.
+
+use std::fmt::Display;
+
+use executor::Work;
+use kernel::{Aggregate, FieldError, Refusal};
+
+/// Refuses a reference to what does not exist. Another tenant's does not exist.
+pub(crate) async fn existing<A: Aggregate>(
+    work: &mut Work<'_>,
+    id: impl Display + Send + Sync,
+    pointer: &str,
+) -> Result<(), Refusal> {
+    match work.find::<A>(&id).await? {
+        Some(_) => Ok(()),
+        None => Err(unknown(pointer, "not_found", format!("there is no {} {id}", A::TYPE))),
+    }
+}
+
+/// A reference that leads nowhere.
+pub(crate) fn unknown(pointer: &str, code: &'static str, detail: String) -> Refusal {
+    Refusal::fields(vec![FieldError { pointer: pointer.to_owned(), code, detail }])
+}

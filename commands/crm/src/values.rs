@@ -1,0 +1,104 @@
+//! The forms of CRM's values: how long a text may be, what a country, a web address and a day look like.
+
+use std::ops::RangeInclusive;
+
+use chrono::{Datelike, NaiveDate};
+use kernel::Checks;
+
+/// Names of people, organizations, deals, stages: characters.
+pub(crate) const NAME: RangeInclusive<usize> = 1..=200;
+/// The subject of a token: characters.
+pub(crate) const SUBJECT: RangeInclusive<usize> = 1..=200;
+/// A reason that has to be given: characters.
+pub(crate) const REASON: RangeInclusive<usize> = 1..=500;
+/// A note: characters.
+pub(crate) const NOTE: RangeInclusive<usize> = 1..=2_000;
+/// The years in which a deal can close or a rate can hold.
+const YEARS: RangeInclusive<i32> = 1970..=2199;
+
+/// Officially assigned codes of ISO 3166-1 alpha-2.
+const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS \
+BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK \
+FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM \
+JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS \
+MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW \
+SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM \
+US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW";
+
+/// Takes over an optional value.
+pub(crate) fn present<T>(text: Option<&String>, take: impl FnOnce(&str) -> T) -> Option<T> {
+    text.map(|text| take(text))
+}
+
+/// A country's code, in any case; upper case comes out.
+pub(crate) fn country(checks: &mut Checks, pointer: &str, text: &str) -> String {
+    let code = text.trim().to_ascii_uppercase();
+    if code.len() != 2 || !COUNTRIES.split(' ').any(|known| known == code) {
+        checks.refuse(pointer, "country", "not a country code of ISO 3166-1 alpha-2, like DE or US");
+    }
+    code
+}
+
+/// A web address: `http://` or `https://`, a host, no spaces, at most 2,000 characters.
+pub(crate) fn website(checks: &mut Checks, pointer: &str, text: &str) -> String {
+    let text = text.trim();
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let plain = text.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"<>\"\\^`{|}".contains(c));
+    if host.is_empty() || host.contains('@') || !plain || text.chars().count() > 2_000 {
+        checks.refuse(pointer, "website", "not a web address like https://example.com");
+    }
+    text.to_owned()
+}
+
+/// A day on which something in business can be.
+pub(crate) fn day(checks: &mut Checks, pointer: &str, day: NaiveDate) -> NaiveDate {
+    if !YEARS.contains(&day.year()) {
+        let detail = format!("allowed are the years {} to {}", YEARS.start(), YEARS.end());
+        checks.refuse(pointer, "day_out_of_range", detail);
+    }
+    day
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(check: impl FnOnce(&mut Checks)) -> Vec<&'static str> {
+        let mut checks = Checks::default();
+        check(&mut checks);
+        checks.into_errors().into_iter().map(|error| error.code).collect()
+    }
+
+    #[test]
+    fn countries_are_those_of_iso_3166() {
+        assert_eq!(COUNTRIES.split(' ').count(), 249);
+        for good in ["DE", "us", " fr "] {
+            assert!(refused(|checks| _ = country(checks, "/country", good)).is_empty(), "{good:?}");
+        }
+        for bad in ["", "D", "XX", "DEU", "Germany", "D E", "ß"] {
+            assert_eq!(refused(|checks| _ = country(checks, "/country", bad)), ["country"], "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn web_addresses_have_a_scheme_and_a_host() {
+        for good in ["https://example.com", "http://example.com/a?b=c#d", "https://münchen.example"] {
+            assert!(refused(|checks| _ = website(checks, "/website", good)).is_empty(), "{good:?}");
+        }
+        let long = format!("https://example.com/{}", "a".repeat(2_000));
+        for bad in ["", "example.com", "javascript:alert(1)", "https://", "https://a b", "https://user:pw@host", &long]
+        {
+            assert_eq!(refused(|checks| _ = website(checks, "/website", bad)), ["website"], "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn days_are_within_living_memory_and_foresight() {
+        let on = |year| NaiveDate::from_ymd_opt(year, 1, 1).unwrap();
+        assert!(refused(|checks| _ = day(checks, "/day", on(2026))).is_empty());
+        for bad in [-5, 1969, 2200, 262_142] {
+            assert_eq!(refused(|checks| _ = day(checks, "/day", on(bad))), ["day_out_of_range"]);
+        }
+    }
+}
