@@ -73,9 +73,9 @@ impl Keyset {
     }
 
     /// Adds order and length.
-    pub(crate) fn limit(self, query: &mut QueryBuilder<'_, Postgres>, limit: u32) {
+    pub(crate) fn limit(self, query: &mut QueryBuilder<'_, Postgres>, limit: i64) {
         let way = if self.descending { "DESC" } else { "ASC" };
         query.push(format_args!(" ORDER BY t.{} {way}, t.{} {way} LIMIT ", self.column, self.id));
-        query.push_bind(i64::from(limit));
+        query.push_bind(limit);
     }
 }

@@ -58,7 +58,7 @@ pub async fn list(
     filter: &AccountFilter,
     order: AccountOrder,
     after: Option<Seek>,
-    limit: u32,
+    limit: i64,
 ) -> Result<Vec<AccountRow>, ListError> {
     let mut query = QueryBuilder::new(select::<AccountRow>());
     filter.push(&mut query, tenant);

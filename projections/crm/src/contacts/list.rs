@@ -58,7 +58,7 @@ pub async fn list(
     filter: &ContactFilter,
     order: ContactOrder,
     after: Option<Seek>,
-    limit: u32,
+    limit: i64,
 ) -> Result<Vec<ContactRow>, ListError> {
     let mut query = QueryBuilder::new(select::<ContactRow>());
     filter.push(&mut query, tenant);
@@ -85,7 +85,7 @@ pub async fn of_accounts(
     tables: &mut PgConnection,
     tenant: TenantId,
     accounts: &[Uuid],
-    limit: u32,
+    limit: i64,
 ) -> Result<Vec<ContactRow>, sqlx::Error> {
     let sql = format!(
         "SELECT t.* FROM UNNEST($2::uuid[]) AS a (account_id) CROSS JOIN LATERAL (
@@ -94,7 +94,7 @@ pub async fn of_accounts(
          ) t",
         select::<ContactRow>()
     );
-    sqlx::query_as(&sql).bind(tenant.uuid()).bind(accounts).bind(i64::from(limit)).fetch_all(tables).await
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(accounts).bind(limit).fetch_all(tables).await
 }
 
 impl ContactFilter {

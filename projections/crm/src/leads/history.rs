@@ -14,13 +14,13 @@ pub async fn history(
     tenant: TenantId,
     lead: Uuid,
     after: i64,
-    limit: u32,
+    limit: i64,
 ) -> Result<Vec<LeadHistoryRow>, sqlx::Error> {
     let sql = format!(
         "{} WHERE t.tenant_id = $1 AND t.lead_id = $2 AND t.version > $3 ORDER BY t.version LIMIT $4",
         select::<LeadHistoryRow>()
     );
-    sqlx::query_as(&sql).bind(tenant.uuid()).bind(lead).bind(after).bind(i64::from(limit)).fetch_all(tables).await
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(lead).bind(after).bind(limit).fetch_all(tables).await
 }
 
 /// How a lead stood as of a moment; `None`: it was not there, or not known.

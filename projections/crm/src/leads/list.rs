@@ -62,7 +62,7 @@ pub async fn list(
     filter: &LeadFilter,
     order: LeadOrder,
     after: Option<Seek>,
-    limit: u32,
+    limit: i64,
 ) -> Result<Vec<LeadRow>, ListError> {
     let mut query = QueryBuilder::new(select::<LeadRow>());
     filter.push(&mut query, tenant);

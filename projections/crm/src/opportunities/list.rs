@@ -66,7 +66,7 @@ pub async fn list(
     filter: &OpportunityFilter,
     order: OpportunityOrder,
     after: Option<Seek>,
-    limit: u32,
+    limit: i64,
 ) -> Result<Vec<OpportunityRow>, ListError> {
     let mut query = QueryBuilder::new(select::<OpportunityRow>());
     filter.push(&mut query, tenant);
@@ -101,7 +101,7 @@ pub async fn of_accounts(
     tables: &mut PgConnection,
     tenant: TenantId,
     accounts: &[Uuid],
-    limit: u32,
+    limit: i64,
 ) -> Result<Vec<OpportunityRow>, sqlx::Error> {
     let sql = format!(
         "SELECT t.* FROM UNNEST($2::uuid[]) AS a (account_id) CROSS JOIN LATERAL (
@@ -110,7 +110,7 @@ pub async fn of_accounts(
          ) t",
         select::<OpportunityRow>()
     );
-    sqlx::query_as(&sql).bind(tenant.uuid()).bind(accounts).bind(i64::from(limit)).fetch_all(tables).await
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(accounts).bind(limit).fetch_all(tables).await
 }
 
 impl OpportunityFilter {

@@ -1,0 +1,111 @@
+use crm_aggregates::{
+    AccountCreated, AccountDetails, AccountDetailsChanged, AccountEvent, AccountId, ContactAccountChanged,
+    ContactCreated, ContactDetails, ContactDetailsChanged, ContactEvent,
+};
+use crm_projections::accounts::{self, AccountFilter, AccountOrder};
+use crm_projections::contacts::{self, ContactFilter, ContactOrder};
+use uuid::Uuid;
+
+use crate::stage::Stage;
+use crate::story::{Story, day, id};
+
+fn details(name: &str, email: Option<&str>) -> ContactDetails {
+    ContactDetails {
+        name: name.to_owned().into(),
+        email: email.map(|email| email.to_owned().into()),
+        ..ContactDetails::default()
+    }
+}
+
+fn contact(story: &mut Story, name: &str, email: Option<&str>, account: Option<Uuid>) -> Uuid {
+    let (contact, details) = (id(), details(name, email));
+    let account = account.map(AccountId::new);
+    story.add::<ContactEvent>(contact, day(1), ContactCreated { details, account, owner: None, lead: None });
+    contact
+}
+
+#[tokio::test]
+async fn a_contact_is_found_by_the_beginnings_of_its_words_and_no_longer_by_old_ones() {
+    let mut story = Story::new();
+    contact(&mut story, "Žofie Nováková", Some("zofie@example.com"), None);
+    let ada = contact(&mut story, "Ada Lovelace", Some("ada@analytical.org"), None);
+    contact(&mut story, "Adam Smith", None, None);
+    story.add::<ContactEvent>(
+        ada,
+        day(2),
+        ContactDetailsChanged { details: details("Ada King", Some("ada@king.org")) },
+    );
+    for batch in [1, 100] {
+        let stage = Stage::fresh().await;
+        stage.apply(&story.events, batch).await.unwrap();
+        let mut tables = stage.read(story.tenant).await;
+        let mut search = async |text: &str| {
+            let filter = ContactFilter { search: Some(text.to_owned()), ..ContactFilter::default() };
+            let found = contacts::list(&mut tables, story.tenant, &filter, ContactOrder::Name, None, 10).await.unwrap();
+            found.into_iter().map(|row| row.name).collect::<Vec<_>>()
+        };
+        assert_eq!(search("ada").await, ["Ada King", "Adam Smith"]);
+        assert_eq!(search("ADA ki").await, ["Ada King"]);
+        assert_eq!(search("lovelace").await, Vec::<String>::new(), "her old name");
+        assert_eq!(search("žof").await, ["Žofie Nováková"]);
+        assert_eq!(search("zofie@example").await, ["Žofie Nováková"]);
+        assert_eq!(search("smith ada").await, ["Adam Smith"]);
+        assert_eq!(search("  ").await.len(), 3, "nothing to look for: all");
+        assert_eq!(search("'; DROP TABLE contact; --").await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_contact_moves_to_another_account() {
+    let (mut story, first, second) = (Story::new(), id(), id());
+    let ada = contact(&mut story, "Ada", None, Some(first));
+    contact(&mut story, "Grace", None, Some(first));
+    story.add::<ContactEvent>(ada, day(2), ContactAccountChanged { account: Some(AccountId::new(second)) });
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 100).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    let found = contacts::of_accounts(&mut tables, story.tenant, &[first, second], 10).await.unwrap();
+    let mut found: Vec<_> = found.into_iter().map(|row| (row.account_id.unwrap(), row.name)).collect();
+    found.sort();
+    assert_eq!(found, [(first, "Grace".to_owned()), (second, "Ada".to_owned())]);
+    let found = contacts::of_accounts(&mut tables, story.tenant, &[], 10).await.unwrap();
+    assert!(found.is_empty());
+}
+
+#[tokio::test]
+async fn accounts_are_found_filtered_and_paged_by_name() {
+    let mut story = Story::new();
+    let names = ["Zeta", "Alpha", "alpha", "Ärger & Söhne", "Beta"];
+    let details = |name: &str, country: &str| AccountDetails {
+        name: name.to_owned(),
+        country: Some(country.to_owned()),
+        employees: Some(u32::MAX),
+        ..AccountDetails::default()
+    };
+    for name in names {
+        let details = details(name, "DE");
+        story.add::<AccountEvent>(id(), day(1), AccountCreated { details, owner: None, lead: None });
+    }
+    let moved = story.events[4].aggregate_id.parse().unwrap();
+    story.add::<AccountEvent>(moved, day(2), AccountDetailsChanged { details: details("Beta Ltd", "GB") });
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 100).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let (filter, order) = (AccountFilter::default(), AccountOrder::Name);
+        let page = accounts::list(&mut tables, story.tenant, &filter, order, after.take(), 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(order.seek(last));
+        found.extend(page.into_iter().map(|row| row.name));
+    }
+    assert_eq!(found, ["Alpha", "Beta Ltd", "Zeta", "alpha", "Ärger & Söhne"]);
+
+    let british = AccountFilter { country: Some("GB".to_owned()), ..AccountFilter::default() };
+    let rows = accounts::list(&mut tables, story.tenant, &british, AccountOrder::Newest, None, 10).await.unwrap();
+    assert_eq!(rows.iter().map(|row| (row.name.as_str(), row.version)).collect::<Vec<_>>(), [("Beta Ltd", 2)]);
+    assert_eq!(rows[0].employees, Some(i64::from(u32::MAX)));
+    let searched = AccountFilter { search: Some("söh".to_owned()), ..AccountFilter::default() };
+    assert_eq!(accounts::count(&mut tables, story.tenant, &searched).await.unwrap(), 1);
+}

@@ -1,0 +1,13 @@
+//! CRM's read models on a real Postgres, under the roles and policies of production.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod board;
+mod deals;
+mod directories;
+mod isolation;
+mod leads;
+mod movement;
+mod refusals;
+mod stage;
+mod story;

@@ -1,0 +1,67 @@
+//! A database with CRM's read models, written under the projector's role and read under the readers'.
+
+use std::collections::BTreeSet;
+
+use crm_projections::projections;
+use eventstore::Role;
+use kernel::{RecordedEvent, TenantId};
+use projector::{ApplyError, Transaction};
+use sqlx::{Connection, PgConnection, PgPool};
+
+pub struct Stage {
+    pub database: testbed::Database,
+    readers: PgPool,
+}
+
+impl Stage {
+    /// All read models of CRM, empty.
+    pub async fn fresh() -> Self {
+        let database = testbed::Database::fresh("crm").await;
+        let projections = projections();
+        projector::migrate(&database.superuser(), &database, &projections).await.unwrap();
+        let readers = database.pool(Role::Read, 2);
+        Self { database, readers }
+    }
+
+    /// Applies events in batches of `batch`, each in one transaction; an error rolls its batch back.
+    pub async fn apply(&self, events: &[RecordedEvent], batch: usize) -> Result<(), ApplyError> {
+        let mut connection = PgConnection::connect_with(&self.database.options(Role::Project)).await?;
+        for batch in events.chunks(batch) {
+            let mut transaction = connection.begin().await?;
+            let tenants: BTreeSet<String> = batch.iter().map(|event| event.tenant.to_string()).collect();
+            let tenants = tenants.into_iter().collect::<Vec<_>>().join(",");
+            sqlx::query("SELECT set_config('app.tenant_ids', $1, true), set_config('search_path', 'crm', true)")
+                .bind(format!("{{{tenants}}}"))
+                .execute(&mut *transaction)
+                .await?;
+            for projection in projections() {
+                let wanted: Vec<_> = batch.iter().filter(|event| projection.wants(&event.event_type)).collect();
+                projection.apply(&wanted, &mut transaction).await?;
+            }
+            transaction.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// A tenant's view.
+    pub async fn read(&self, tenant: TenantId) -> Transaction {
+        let mut transaction = self.readers.begin().await.unwrap();
+        sqlx::query("SELECT set_config('app.tenant_id', $1, true), set_config('search_path', 'crm', true)")
+            .bind(tenant.to_string())
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        transaction
+    }
+
+    /// How many rows all tables hold together, of all tenants.
+    pub async fn rows(&self) -> i64 {
+        let mut connection = PgConnection::connect_with(&self.database.superuser()).await.unwrap();
+        let mut rows = 0;
+        for table in projections().iter().flat_map(|projection| projection.tables()) {
+            let count = format!("SELECT count(*) FROM crm.{table}");
+            rows += sqlx::query_scalar::<_, i64>(&count).fetch_one(&mut connection).await.unwrap();
+        }
+        rows
+    }
+}
