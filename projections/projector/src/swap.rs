@@ -12,7 +12,7 @@ use crate::{Error, tables, writing};
 /// Events read from the log at once while the live projection waits.
 const BATCH: u32 = 5_000;
 /// How often the tables are asked for before the rebuild is given up.
-const ATTEMPTS: u32 = 150;
+const ATTEMPTS: u32 = 40;
 /// How long each time. Shorter than Postgres's deadlock_timeout (1 s), so that it is always us who step back, never a reader.
 const LOCK_TIMEOUT: &str = "200ms";
 /// The pause after each, in which readers come through.

@@ -1,0 +1,107 @@
+//! Where events come from: the feed when it has them, else the log; never from a gap.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::Position;
+use nats::StreamSettings;
+use projector::{Projection, Settings};
+
+use crate::lamps::Lamps;
+use crate::road::{DEMO, Road};
+
+#[tokio::test]
+async fn a_projection_that_is_older_than_the_stream_catches_up_from_the_log() {
+    let road = Road::new(Lamps::new()).await;
+    let head = road.append_many(300).await;
+    // The stream begins where the log is now: what came before is nowhere but in the log.
+    road.bus.delete_stream(DEMO).await.unwrap();
+    road.bus
+        .ensure_stream(DEMO, StreamSettings { first_seq: head.next().0, ..StreamSettings::default() })
+        .await
+        .unwrap();
+    let running = road.start();
+    road.append_many(30).await;
+    road.relay().await;
+    road.visible(&running.models).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_projection_that_falls_behind_the_feed_meets_it_again() {
+    let lamps = Lamps::gated();
+    let road = Road::new(lamps.clone()).await;
+    let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(lamps.clone())];
+    // One batch may wait; and the log is read in small pieces, so that there are many.
+    let settings = Settings { buffered_batches: 1, log_batch: 16, ..Settings::default() };
+    let running = road.start_with(projections, settings);
+    for _ in 0..20 {
+        road.append_many(20).await;
+        road.relay().await;
+    }
+    testbed::eventually("a batch waits", async || (lamps.waiting() == 1).then_some(())).await;
+    lamps.open();
+    road.append_many(20).await;
+    road.relay().await;
+    road.visible(&running.models).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_deleted_and_filled_again_changes_nothing() {
+    let road = Road::new(Lamps::new()).await;
+    let running = road.start();
+    for _ in 0..3 {
+        road.append_many(50).await;
+        road.relay().await;
+        road.bus.delete_stream(DEMO).await.unwrap();
+        road.append_many(20).await;
+        road.relay().await;
+    }
+    road.visible(&running.models).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_killed_bus_delays_and_does_not_stop() {
+    let mut road = Road::new(Lamps::new()).await;
+    let running = road.start();
+    road.append_many(50).await;
+    road.relay().await;
+    road.visible(&running.models).await;
+
+    road.nats.kill();
+    road.append_many(50).await;
+    road.visible(&running.models).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+
+    road.nats.restart().await;
+    testbed::eventually("the bus is back", async || road.bus.stream_state(DEMO).await.ok().flatten()).await;
+    road.relay().await;
+    road.append_many(50).await;
+    road.relay().await;
+    road.visible(&running.models).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_asked_for_too_early_is_refused_with_where_it_is() {
+    let lamps = Lamps::gated();
+    let road = Road::new(lamps.clone()).await;
+    let running = road.start();
+    let position = road.append(0, "hall", "demo.lamp.lit", "{}").await;
+    for models in [&running.models, &road.distant_models()] {
+        let behind = models.wait_for(position, Duration::from_millis(50)).await.unwrap_err();
+        assert_eq!((behind.wanted, behind.reached), (position, Position::START));
+        models.wait_for(Position::START, Duration::ZERO).await.unwrap();
+    }
+    lamps.open();
+    for models in [&running.models, &road.distant_models()] {
+        models.wait_for(position, Duration::from_secs(30)).await.unwrap();
+    }
+    running.stop().await;
+}

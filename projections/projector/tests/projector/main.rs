@@ -1,0 +1,11 @@
+//! The projector against a real Postgres and a real nats-server, with a small projection of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod feeding;
+mod lamps;
+mod once;
+mod parking;
+mod reading;
+mod rebuilding;
+mod road;

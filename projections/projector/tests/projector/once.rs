@@ -1,0 +1,92 @@
+//! Each event takes effect exactly once, whoever applies and whatever is killed.
+
+use sqlx::Executor;
+
+use crate::lamps::Lamps;
+use crate::road::Road;
+
+#[tokio::test]
+async fn events_become_rows_and_those_that_nobody_wants_only_move_the_checkpoint() {
+    let road = Road::new(Lamps::new()).await;
+    let running = road.start();
+    road.append_many(200).await;
+    road.relay().await;
+    road.visible(&running.models).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+
+    road.append(0, "attic", "demo.lamp.dusted", "{}").await;
+    road.relay().await;
+    road.visible(&running.models).await;
+    // Stored soon, so that other processes see it too.
+    road.visible(&road.distant_models()).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_in_the_middle_of_a_batch_loses_and_doubles_nothing() {
+    let lamps = Lamps::gated();
+    let road = Road::new(lamps.clone()).await;
+    let running = road.start();
+    road.append_many(60).await;
+    road.relay().await;
+    // The rows are written, the transaction is open.
+    testbed::eventually("a batch is half done", async || (lamps.waiting() == 1).then_some(())).await;
+    assert_eq!(road.cut().await, 1);
+    lamps.open();
+    road.append_many(40).await;
+    road.relay().await;
+    road.visible(&running.models).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn connections_cut_again_and_again_lose_and_double_nothing() {
+    let road = Road::new(Lamps::new()).await;
+    let running = road.start();
+    for _ in 0..15 {
+        road.append_many(30).await;
+        road.relay().await;
+        road.cut().await;
+    }
+    road.visible(&running.models).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn of_two_instances_one_applies_and_the_other_takes_over() {
+    let road = Road::new(Lamps::new()).await;
+    let (first, second) = (road.start(), road.start());
+    road.append_many(50).await;
+    road.relay().await;
+    // Whichever applies, both know when it is done.
+    road.visible(&first.models).await;
+    road.visible(&second.models).await;
+    first.stop().await;
+    road.append_many(50).await;
+    road.relay().await;
+    road.visible(&second.models).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn who_finds_the_checkpoint_moved_writes_nothing_and_looks_again() {
+    let road = Road::new(Lamps::new()).await;
+    let running = road.start();
+    road.append_many(50).await;
+    road.relay().await;
+    road.visible(&running.models).await;
+    road.visible(&road.distant_models()).await;
+
+    // As if another instance had begun anew, while this one believes to be at the end.
+    let back = "BEGIN; TRUNCATE demo.lamps, demo.switches; UPDATE projector.checkpoints SET position = 0; COMMIT";
+    road.superuser().await.execute(back).await.unwrap();
+    road.append(0, "cellar", "demo.lamp.lit", "{}").await;
+    road.relay().await;
+    road.visible(&road.distant_models()).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+    running.stop().await;
+}

@@ -1,0 +1,142 @@
+//! A rebuild gives what the live projection gave, beside it, and takes its place at once.
+
+use std::sync::Arc;
+
+use kernel::Position;
+use projector::{Error, Projection, ProjectionState, Rebuilding, Settings};
+use sqlx::Executor;
+
+use crate::lamps::Lamps;
+use crate::road::Road;
+
+#[tokio::test]
+async fn a_rebuild_equals_the_live_tables_row_by_row() {
+    let road = Road::new(Lamps::new()).await;
+    let running = road.start();
+    road.append_many(400).await;
+    road.relay().await;
+    road.visible(&running.models).await;
+    let live = road.rows().await;
+    running.stop().await;
+
+    let mut seen = Vec::new();
+    let database = &road.database;
+    let rebuilt = projector::rebuild(&database.admin(), database, &road.store, &Lamps::new(), |step| seen.push(step))
+        .await
+        .unwrap();
+    let head = road.store.head().await.unwrap();
+    assert_eq!((rebuilt.position, rebuilt.events, rebuilt.parked_events), (head, head.0, 0));
+    assert_eq!(seen.last(), Some(&Rebuilding { position: head, head }));
+    assert_eq!(road.rows().await, live);
+    assert_eq!(live, road.expected(&[]).await);
+
+    // Indexes, policies and grants came along; nothing is left of the building site.
+    let indexes = "SELECT count(*) FROM pg_indexes WHERE schemaname = 'demo'";
+    let mut superuser = road.superuser().await;
+    let count: i64 = sqlx::query_scalar(indexes).fetch_one(&mut superuser).await.unwrap();
+    assert_eq!(count, 4);
+    let unprotected = "SELECT count(*) FROM pg_class WHERE relnamespace = 'demo'::regnamespace AND relkind = 'r'
+         AND NOT (relrowsecurity AND relforcerowsecurity)";
+    assert_eq!(sqlx::query_scalar::<_, i64>(unprotected).fetch_one(&mut superuser).await.unwrap(), 0);
+    let sites = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%rebuild%'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(sites).fetch_one(&mut superuser).await.unwrap(), 0);
+    let mut query = road.distant_models().begin(road.tenants[0]).await.unwrap();
+    sqlx::query("SELECT * FROM lamps").fetch_all(&mut *query).await.unwrap();
+}
+
+#[tokio::test]
+async fn events_go_on_while_a_projection_is_rebuilt() {
+    let road = Road::new(Lamps::new()).await;
+    let running = road.start();
+    road.append_many(500).await;
+    road.relay().await;
+    let writing = async {
+        for _ in 0..20 {
+            road.append_many(20).await;
+            road.relay().await;
+            // The live tables are there, and move, before and after the swap.
+            let mut query = running.models.begin(road.tenants[0]).await.unwrap();
+            sqlx::query("SELECT * FROM lamps").fetch_all(&mut *query).await.unwrap();
+        }
+    };
+    let database = &road.database;
+    let rebuilding = async {
+        for _ in 0..3 {
+            projector::rebuild(&database.admin(), database, &road.store, &Lamps::new(), |_| {}).await.unwrap();
+        }
+    };
+    tokio::join!(writing, rebuilding);
+    road.visible(&running.models).await;
+    road.visible(&road.distant_models()).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_version_stands_still_until_it_is_rebuilt() {
+    let road = Road::new(Lamps::new()).await;
+    road.append_many(50).await;
+    let mut newer = Lamps::new();
+    newer.version = 2;
+    let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(newer.clone())];
+    let migrated = projector::migrate(&road.database.admin(), &road.database, &projections).await.unwrap();
+    assert_eq!((migrated.created, migrated.needs_rebuild), (vec![], vec!["lamps"]));
+
+    let settings = Settings { stand_by: std::time::Duration::from_millis(50), ..Settings::default() };
+    let running = road.start_with(projections, settings);
+    let status = running.models.status().await.unwrap();
+    assert_eq!(
+        (status[0].state, status[0].version, status[0].position),
+        (ProjectionState::NeedsRebuild, 1, Position::START)
+    );
+    assert_eq!(status[0].lag, road.store.head().await.unwrap().0);
+
+    let database = &road.database;
+    projector::rebuild(&database.admin(), database, &road.store, &newer, |_| {}).await.unwrap();
+    road.append_many(50).await;
+    road.visible(&running.models).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+    let status = running.models.status().await.unwrap();
+    assert_eq!((status[0].state, status[0].version, status[0].lag), (ProjectionState::Live, 2, 0));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn tables_that_are_never_given_free_keep_what_they_have() {
+    let road = Road::new(Lamps::new()).await;
+    road.append_many(50).await;
+    let running = road.start();
+    road.visible(&running.models).await;
+    running.stop().await;
+    let before = road.rows().await;
+
+    // A reader that never ends.
+    let mut reader = road.superuser().await;
+    reader.execute("BEGIN; SELECT * FROM demo.switches LIMIT 1").await.unwrap();
+    let database = &road.database;
+    let refused =
+        projector::rebuild(&database.admin(), database, &road.store, &Lamps::new(), |_| {}).await.unwrap_err();
+    assert!(matches!(refused, Error::Busy { .. }), "{refused:?}");
+    reader.execute("ROLLBACK").await.unwrap();
+    assert_eq!(road.rows().await, before);
+    let generation: i64 =
+        sqlx::query_scalar("SELECT generation FROM projector.checkpoints").fetch_one(&mut reader).await.unwrap();
+    assert_eq!(generation, 0);
+}
+
+#[tokio::test]
+async fn a_projection_without_tables_is_not_rebuilt_but_migrated() {
+    let database = testbed::Database::fresh("demo").await;
+    let store = eventstore::EventStore::open(&database, eventstore::Settings::default(), Arc::new(kernel::SystemClock));
+    let store = store.await.unwrap();
+    projector::migrate(&database.admin(), &database, &[]).await.unwrap();
+    let refused = projector::rebuild(&database.admin(), &database, &store, &Lamps::new(), |_| {}).await.unwrap_err();
+    assert!(matches!(refused, Error::NotMigrated { .. }), "{refused:?}");
+
+    // And migrating twice, or twice at once, makes them once.
+    let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(Lamps::new())];
+    let admin = database.admin();
+    let migrate = || projector::migrate(&admin, &database, &projections);
+    let (one, other) = tokio::join!(migrate(), migrate());
+    assert_eq!(one.unwrap().created.len() + other.unwrap().created.len(), 1);
+}

@@ -1,0 +1,197 @@
+//! A log, a bus and a projector on servers of the test's own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eventstore::{Append, CommandRecord, EventStore, NewEvent, StreamAppend};
+use kernel::{IdSource, Position, RecordedEvent, Service, SystemClock, SystemIds, TenantId};
+use nats::{Bus, Credentials, StreamSettings};
+use projector::{Projection, Projector, ReadModels, Settings};
+use sqlx::{ConnectOptions, PgConnection, Row};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub(crate) const DEMO: Service = Service::new("demo");
+const LONG: Duration = Duration::from_secs(30);
+
+/// A row of each table, as the log says it has to be: (tenant, lamp) → (switches, lit); (tenant, position) → lamp.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rows {
+    pub(crate) lamps: BTreeMap<(Uuid, String), (i64, bool)>,
+    pub(crate) switches: BTreeMap<(Uuid, i64), String>,
+}
+
+pub(crate) struct Road {
+    pub(crate) database: testbed::Database,
+    pub(crate) nats: testbed::Nats,
+    pub(crate) store: EventStore,
+    pub(crate) bus: Bus,
+    pub(crate) tenants: [TenantId; 3],
+    projections: Vec<Arc<dyn Projection>>,
+}
+
+/// A running projector; ends with this.
+pub(crate) struct Running {
+    pub(crate) models: ReadModels,
+    shutdown: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+impl Road {
+    /// Everything but a projector, with the projection's tables made.
+    pub(crate) async fn new(projection: impl Projection) -> Self {
+        let database = testbed::Database::fresh("demo").await;
+        let nats = testbed::Nats::start().await;
+        let store = EventStore::open(&database, eventstore::Settings::default(), Arc::new(SystemClock)).await.unwrap();
+        let mut settings = nats::Settings::new(nats.url(), Credentials::None, "test");
+        settings.timeout = Duration::from_secs(2);
+        let bus = Bus::connect(&settings).await.unwrap();
+        bus.ensure_stream(DEMO, StreamSettings::default()).await.unwrap();
+        let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(projection)];
+        let migrated = projector::migrate(&database.admin(), &database, &projections).await.unwrap();
+        assert_eq!(migrated.created, ["lamps"]);
+        let tenants = [testbed::tenant(), testbed::tenant(), testbed::tenant()];
+        Self { database, nats, store, bus, tenants, projections }
+    }
+
+    /// Starts an instance of the projector.
+    pub(crate) fn start(&self) -> Running {
+        self.start_with(
+            self.projections.clone(),
+            Settings { stand_by: Duration::from_millis(100), ..Settings::default() },
+        )
+    }
+
+    pub(crate) fn start_with(&self, projections: Vec<Arc<dyn Projection>>, settings: Settings) -> Running {
+        let (store, bus) = (self.store.clone(), self.bus.clone());
+        let projector = Projector::new(&self.database, store, bus, DEMO, projections.clone(), settings);
+        let models = ReadModels::new(&self.database, &projections, Some(projector.progress()));
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(projector.run(shutdown.clone()));
+        Running { models, shutdown, task }
+    }
+
+    /// Read models as another process has them, without progress.
+    pub(crate) fn distant_models(&self) -> ReadModels {
+        ReadModels::new(&self.database, &self.projections, None)
+    }
+
+    pub(crate) async fn superuser(&self) -> PgConnection {
+        self.database.superuser().connect().await.unwrap()
+    }
+
+    /// Appends one event to the log only.
+    pub(crate) async fn append(&self, tenant: usize, lamp: &str, event: &'static str, payload: &str) -> Position {
+        let tenant = self.tenants[tenant];
+        let expected = self.store.load(tenant, "demo.lamp", lamp, 0).await.unwrap().len() as u64;
+        let events = vec![NewEvent {
+            event_id: SystemIds.next(),
+            event_type: event,
+            event_version: 1,
+            payload: payload.to_owned(),
+            metadata: r#"{"actor":"test"}"#.into(),
+            occurred_at: kernel::Clock::now(&SystemClock),
+        }];
+        let streams =
+            vec![StreamAppend { aggregate_type: "demo.lamp", aggregate_id: lamp.to_owned(), expected, events }];
+        let command =
+            CommandRecord { id: SystemIds.next().to_string(), request_hash: [0; 32], answer: "{}".to_owned() };
+        self.store.append(Append { tenant, command, streams, claims: Vec::new() }).await.unwrap().last
+    }
+
+    /// Appends `count` events of all tenants and many lamps, some of which nobody wants.
+    pub(crate) async fn append_many(&self, count: usize) -> Position {
+        const TYPES: [&str; 3] = ["demo.lamp.lit", "demo.lamp.dimmed", "demo.lamp.dusted"];
+        let mut streams: BTreeMap<(usize, String), Vec<NewEvent>> = BTreeMap::new();
+        for nth in 0..count {
+            let lamp = format!("{} {}", SystemIds.next(), nth % 5);
+            let lamp = if nth % 4 == 0 { lamp } else { format!("{} {}", Uuid::from_u128(count as u128), nth % 7) };
+            streams.entry((nth % 3, lamp)).or_default().push(NewEvent {
+                event_id: SystemIds.next(),
+                event_type: TYPES[nth % 11 % 3],
+                event_version: 1,
+                payload: "{}".to_owned(),
+                metadata: r#"{"actor":"test"}"#.into(),
+                occurred_at: kernel::Clock::now(&SystemClock),
+            });
+        }
+        let mut last = Position::START;
+        for tenant in 0..self.tenants.len() {
+            let mut ours = Vec::new();
+            for ((_, lamp), events) in streams.iter().filter(|((of, _), _)| *of == tenant) {
+                let loaded = self.store.load(self.tenants[tenant], "demo.lamp", lamp, 0).await.unwrap();
+                let (aggregate_id, events) = (lamp.clone(), events.clone());
+                let expected = loaded.len() as u64;
+                ours.push(StreamAppend { aggregate_type: "demo.lamp", aggregate_id, expected, events });
+            }
+            let command =
+                CommandRecord { id: SystemIds.next().to_string(), request_hash: [0; 32], answer: "{}".to_owned() };
+            let append = Append { tenant: self.tenants[tenant], command, streams: ours, claims: Vec::new() };
+            last = self.store.append(append).await.unwrap().last;
+        }
+        last
+    }
+
+    /// Does what the relay does, once: the stream gets what it lacks.
+    pub(crate) async fn relay(&self) {
+        let state = self.bus.ensure_stream(DEMO, StreamSettings::default()).await.unwrap();
+        let mut last = Position(state.last);
+        loop {
+            let events = self.store.read_after(last, 1_000).await.unwrap();
+            if events.is_empty() {
+                return;
+            }
+            last = self.bus.publish(DEMO, &events, last).await.unwrap();
+        }
+    }
+
+    /// Waits until everything that is in the log can be queried.
+    pub(crate) async fn visible(&self, models: &ReadModels) {
+        models.wait_for(self.store.head().await.unwrap(), LONG).await.unwrap();
+    }
+
+    /// What the tables must hold when every event of the log was applied once, but for the parked ones.
+    pub(crate) async fn expected(&self, parked: &[Position]) -> Rows {
+        let mut rows = Rows::default();
+        let log: Vec<RecordedEvent> = self.store.read_after(Position::START, 1_000_000).await.unwrap();
+        for event in
+            log.iter().filter(|event| event.event_type != "demo.lamp.dusted" && !parked.contains(&event.position))
+        {
+            let (tenant, lamp) = (event.tenant.uuid(), event.aggregate_id.clone());
+            rows.switches.insert((tenant, event.position.as_i64()), lamp.clone());
+            let row = rows.lamps.entry((tenant, lamp)).or_default();
+            *row = (row.0 + 1, event.event_type == "demo.lamp.lit");
+        }
+        rows
+    }
+
+    /// What the live tables hold.
+    pub(crate) async fn rows(&self) -> Rows {
+        let mut connection = self.superuser().await;
+        let lamps =
+            sqlx::query("SELECT tenant_id, lamp, switches, lit FROM demo.lamps").fetch_all(&mut connection).await;
+        let switches =
+            sqlx::query("SELECT tenant_id, position, lamp FROM demo.switches").fetch_all(&mut connection).await;
+        Rows {
+            lamps: lamps.unwrap().iter().map(|row| ((row.get(0), row.get(1)), (row.get(2), row.get(3)))).collect(),
+            switches: switches.unwrap().iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect(),
+        }
+    }
+
+    /// Cuts the connections on which projections are applied; how many there were.
+    pub(crate) async fn cut(&self) -> usize {
+        let cut = sqlx::query_scalar::<_, bool>(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND usename = 'inopsio_demo_project'",
+        );
+        cut.fetch_all(&mut self.superuser().await).await.unwrap().len()
+    }
+}
