@@ -1,10 +1,12 @@
 //! What everything runs on: one private Postgres and one private nats-server, for this run only.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, PgConnection};
+use kernel::Service;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::{ConnectOptions, PgConnection, PgPool};
 use testbed::{Nats, Postgres};
 
 /// How Postgres is set up, for everybody alike. It writes through (`fsync`), as it must.
@@ -19,6 +21,7 @@ const SETTINGS: [&str; 4] = [
 pub struct Ground {
     postgres: Postgres,
     nats: Nats,
+    folder: PathBuf,
     run: Arc<str>,
 }
 
@@ -34,7 +37,10 @@ impl Ground {
         // One of the settings needs a new start; nothing is there yet that a kill could harm.
         postgres.kill();
         postgres.restart();
-        Ok(Self { postgres, nats: Nats::start().await, run: format!("bench-{}", std::process::id()).into() })
+        let run = format!("inopsio-bench-{}", std::process::id());
+        let folder = std::env::temp_dir().join(&run);
+        std::fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+        Ok(Self { postgres, nats: Nats::start().await, folder, run: run.into() })
     }
 
     /// URL of the nats-server.
@@ -47,6 +53,30 @@ impl Ground {
         self.postgres.admin()
     }
 
+    /// Postgres' port.
+    pub fn port(&self) -> u16 {
+        self.postgres.port()
+    }
+
+    /// A service's database on it.
+    pub fn database(&self, service: Service, name: &str) -> eventstore::Database {
+        let mut database =
+            eventstore::Database::local(service, self.port(), eventstore::Secret::new(testbed::PASSWORD));
+        name.clone_into(&mut database.name);
+        database.ssl_mode = PgSslMode::Disable;
+        database
+    }
+
+    /// An empty folder of this run.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A look into a database, as a superuser; connects when it is first used.
+    pub fn pool(&self, database: &str) -> PgPool {
+        PgPoolOptions::new().max_connections(1).connect_lazy_with(self.admin().database(database))
+    }
+
     /// A name for this run.
     pub fn run_id(&self) -> Arc<str> {
         self.run.clone()
@@ -57,5 +87,12 @@ impl Ground {
         let mut connection: PgConnection = self.admin().connect().await.context("Postgres can't be reached")?;
         sqlx::raw_sql(&format!("CREATE DATABASE {name}")).execute(&mut connection).await?;
         Ok(format!("postgres://postgres@127.0.0.1:{}/{name}", self.postgres.port()))
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        // A folder that stays behind in the temporary directory does no harm.
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -8,10 +8,13 @@
 //! Absolute figures depend on the machine and on what else it does; the ratios within one run are what counts. To measure
 //! something new: a file with a function that returns its figures, a call in `run.rs`, a line in `README.md`.
 
+mod bulk;
 mod commands;
+mod goals;
 mod ground;
 mod lag;
 mod load;
+mod machine;
 mod memory;
 mod peer;
 mod prototype;
@@ -22,6 +25,10 @@ mod server;
 mod target;
 
 use clap::{Parser, Subcommand};
+
+/// As in `inopsio`, so that the peer and the prototype have it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measures us and the stock peer in one run
 #[derive(Parser)]

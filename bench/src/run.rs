@@ -5,12 +5,16 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::bulk;
 use crate::commands::{self, Measurements, Plan, median};
+use crate::goals;
 use crate::ground::Ground;
 use crate::lag::{self, Lag};
+use crate::machine;
+use crate::memory;
 use crate::raw;
 use crate::report::{Results, show, table};
-use crate::target::{self, Name, Target};
+use crate::target::{self, Inopsio, Name, Target};
 
 /// What to measure, and how long.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,22 +28,35 @@ pub struct Options {
     /// Rounds of each measurement
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
     pub rounds: u8,
+    /// The `inopsio` to measure; the one beside this program unless given
+    #[arg(long, value_name = "PROGRAM")]
+    pub inopsio: Option<PathBuf>,
 }
 
-/// Tenants, or clients with a token of their own, that share the load.
-const TOKENS: usize = 10;
+/// Tenants that share the load.
+const TENANTS: usize = 10;
 
 /// Measures everything, prints it, writes it.
 pub async fn run(options: &Options) -> anyhow::Result<()> {
     let started = Instant::now();
     let ground = Ground::start().await?;
     let mut results = Results::default();
-    let targets = [target::peer(&ground, TOKENS).await?, target::prototype(&ground, TOKENS).await?];
+    machine::describe(&ground, &mut results).await?;
+    let inopsio = Inopsio::new(options.inopsio.as_deref(), &ground, "bench_ours")?;
+    inopsio.run(&["migrate"]).await?;
+    let credentials = inopsio.credentials(TENANTS).await?;
+    let (ours, ready) = inopsio.serve(&ground, &credentials).await?;
+    results.number("ready_s", ready.as_secs_f64());
+    results.number("rss_mib.idle", memory::resident_mib(ours.pid())?);
+    let targets = [target::peer(&ground, &credentials).await?, target::prototype(&ground, &credentials).await?, ours];
 
     measure_raw(options, &ground, &mut results).await?;
     measure_commands(options, &targets, &mut results).await?;
     measure_lag(options, &targets, &mut results).await?;
+    drop(targets);
+    measure_bulk(options, &inopsio, &ground, &mut results).await?;
 
+    println!("{}", goals::compare(&results));
     results.number("took_s", started.elapsed().as_secs_f64());
     results.write(&options.out)?;
     println!("\n{} in {} s", options.out.display(), show(started.elapsed().as_secs_f64()));
@@ -100,6 +117,7 @@ fn command_rows(plan: &Plan, measurements: &mut Measurements, results: &mut Resu
     let mut rows = Vec::new();
     for clients in &plan.clients {
         let peer = measurements.get(&(*clients, Name::Peer)).cloned().unwrap_or_default();
+        let prototype = measurements.get(&(*clients, Name::Prototype)).cloned().unwrap_or_default();
         for name in [Name::Peer, Name::Prototype, Name::Ours] {
             let Some(measured) = measurements.get_mut(&(*clients, name)) else { continue };
             let ratio = measured.ratio_to(&peer);
@@ -107,10 +125,11 @@ fn command_rows(plan: &Plan, measurements: &mut Measurements, results: &mut Resu
             results.number(&format!("{name}.commands_{clients}"), measured.rate());
             results.number(&format!("{name}.p50_ms_{clients}"), p50);
             results.number(&format!("{name}.p99_ms_{clients}"), p99);
-            match name {
-                Name::Ours => results.number(&format!("ratio.commands_{clients}"), ratio),
-                Name::Prototype => results.number(&format!("ratio.prototype_{clients}"), ratio),
-                Name::Peer => {}
+            if name == Name::Ours {
+                results.number(&format!("ratio.commands_{clients}"), ratio);
+                results.number(&format!("ratio.prototype_{clients}"), measured.ratio_to(&prototype));
+                results
+                    .number("rss_mib.load", results.get("rss_mib.load").unwrap_or_default().max(measured.peak_rss_mib));
             }
             rows.push(vec![
                 clients.to_string(),
@@ -141,13 +160,45 @@ async fn measure_lag(options: &Options, targets: &[Target], results: &mut Result
             show(load.rate()),
             show(load.latencies.percentile_ms(0.50)),
             show(load.latencies.percentile_ms(0.99)),
+            visible.count().to_string(),
             show(p50),
             show(p99),
         ]);
     }
     println!(
         "{}",
-        table(&["command to visible row", "reached/s", "answer p50 ms", "p99 ms", "visible p50 ms", "p99 ms"], rows)
+        table(
+            &["command to visible row", "reached/s", "answer p50 ms", "p99 ms", "probes", "visible p50 ms", "p99 ms"],
+            rows
+        )
     );
+    Ok(())
+}
+
+async fn measure_bulk(
+    options: &Options,
+    inopsio: &Inopsio,
+    ground: &Ground,
+    results: &mut Results,
+) -> anyhow::Result<()> {
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let events = if options.quick { 20_000 } else { 1_000_000 };
+    let bulk =
+        bulk::measure(inopsio, ground, events, |step| bar.set_message(format!("{events} events: {step}"))).await?;
+    bar.finish_and_clear();
+    let figures = [
+        ("append_per_s", "into the log, in large appends: events/s", bulk.append_per_s),
+        ("relay_per_s", "from the log into the stream: events/s", bulk.relay_per_s),
+        ("catch_up_per_s", "one read model catching up: events/s", bulk.catch_up_per_s),
+        ("rebuild_s", "one read model rebuilt: seconds", bulk.rebuild_s),
+        ("replay_per_s", "replay as NDJSON: events/s", bulk.replay_per_s),
+    ];
+    results.number("bulk_events", bulk.events as f64);
+    for (name, _, figure) in figures {
+        results.number(name, figure);
+    }
+    let header = format!("{} events of a tenant", show(bulk.events as f64));
+    println!("{}", table(&[&header, "ours"], figures.map(|(_, what, figure)| vec![what.to_owned(), show(figure)])));
     Ok(())
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use poem::listener::{Acceptor, Listener, TcpListener};
 use poem::{Endpoint, EndpointExt};
 
-pub use token::{TokenCheck, TokenMint};
+use token::TokenCheck;
 
 /// What a server under test is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub struct Settings {
     /// URL of the nats-server.
     #[arg(long)]
     pub nats: String,
-    /// Ed25519 public key that tokens must be signed for, in hexadecimal.
+    /// Ed25519 public key by which tokens are checked, in PEM.
     #[arg(long)]
     pub public_key: String,
 }

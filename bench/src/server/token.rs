@@ -22,9 +22,9 @@ struct Inner {
 }
 
 impl TokenCheck {
-    /// Checks against a public key in hexadecimal.
+    /// Checks against a public key in PEM.
     pub fn new(public_key: &str) -> anyhow::Result<Self> {
-        let key = Ed25519PublicKey::from_bytes(&hex::decode(public_key)?).context("not an Ed25519 public key")?;
+        let key = Ed25519PublicKey::from_pem(public_key).context("not an Ed25519 public key")?;
         Ok(Self(Arc::new(Inner { key, expiry_by_hash: Cache::new(REMEMBERED) })))
     }
 
@@ -74,26 +74,6 @@ impl<E: Endpoint> Endpoint for Checked<E> {
     }
 }
 
-/// Makes the tokens for the peer and the prototype.
-pub struct TokenMint(Ed25519KeyPair);
-
-impl TokenMint {
-    /// A new key.
-    pub fn generate() -> Self {
-        Self(Ed25519KeyPair::generate())
-    }
-
-    /// What [`TokenCheck::new`] takes.
-    pub fn public_key(&self) -> String {
-        hex::encode(self.0.public_key().to_bytes())
-    }
-
-    /// A token that is valid for an hour.
-    pub fn token(&self, subject: &str) -> anyhow::Result<String> {
-        self.0.sign(Claims::create(Duration::from_hours(1)).with_subject(subject)).context("signing a token")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use poem::test::TestClient;
@@ -106,19 +86,23 @@ mod tests {
         "hello"
     }
 
-    async fn status(mint: &TokenMint, authorization: &str) -> StatusCode {
-        let check = TokenCheck::new(&mint.public_key()).unwrap();
+    fn token(key: &Ed25519KeyPair) -> String {
+        key.sign(Claims::create(Duration::from_hours(1)).with_subject("client")).unwrap()
+    }
+
+    async fn status(key: &Ed25519KeyPair, authorization: &str) -> StatusCode {
+        let check = TokenCheck::new(&key.public_key().to_pem()).unwrap();
         let client = TestClient::new(Route::new().at("/", get(hello)).with(check));
         client.get("/").header("authorization", authorization).send().await.0.status()
     }
 
     #[tokio::test]
-    async fn only_our_own_tokens_are_let_through() {
-        let mint = TokenMint::generate();
-        let token = mint.token("client").unwrap();
-        assert_eq!(status(&mint, &format!("Bearer {token}")).await, StatusCode::OK);
-        assert_eq!(status(&TokenMint::generate(), &format!("Bearer {token}")).await, StatusCode::UNAUTHORIZED);
-        assert_eq!(status(&mint, &token).await, StatusCode::UNAUTHORIZED);
-        assert_eq!(status(&mint, "Bearer nonsense").await, StatusCode::UNAUTHORIZED);
+    async fn only_tokens_of_this_key_are_let_through() {
+        let key = Ed25519KeyPair::generate();
+        let token = token(&key);
+        assert_eq!(status(&key, &format!("Bearer {token}")).await, StatusCode::OK);
+        assert_eq!(status(&Ed25519KeyPair::generate(), &format!("Bearer {token}")).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(status(&key, &token).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(status(&key, "Bearer nonsense").await, StatusCode::UNAUTHORIZED);
     }
 }

@@ -1,14 +1,17 @@
 //! The servers under test: ours, the stock peer, the prototype. Each is a process of its own on the same ground.
 
 mod child;
+mod ours;
 mod stock;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::load::Aim;
 use child::Child;
 
+pub use ours::Inopsio;
 pub use stock::{peer, prototype};
 
 /// Which of them.
@@ -37,6 +40,15 @@ impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
+}
+
+/// What all of them are asked with: the same tokens, so the same work to check them.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// In PEM.
+    pub public_key: String,
+    /// Clients share them out in turn; each is of another tenant.
+    pub tokens: Vec<Arc<str>>,
 }
 
 /// A running server. Ends with it.

@@ -1,1 +1,166 @@
-//! Ours: `inopsio serve`.
+//! Ours: the `inopsio` program, configured by its environment as in any deployment.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use jwt_simple::prelude::Ed25519KeyPair;
+use serde_json::Value;
+use tokio::process::Command;
+
+use super::child::Child;
+use super::{Backlog, Credentials, Name, Target};
+use crate::ground::Ground;
+use crate::load::{Aim, Connection};
+
+/// Events that a read model has not seen.
+const BACKLOG: &str = "SELECT (SELECT position FROM log.head) - (SELECT min(position) FROM projector.checkpoints)";
+
+/// How long it may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The program and what it is told.
+#[derive(Clone)]
+pub struct Inopsio {
+    program: PathBuf,
+    /// An empty folder, so that no configuration of a checkout is found.
+    folder: PathBuf,
+    environment: Vec<(&'static str, String)>,
+}
+
+/// A tenant for the benchmark.
+pub struct Tenant {
+    /// Its id.
+    pub id: uuid::Uuid,
+    /// Its short name.
+    pub slug: String,
+}
+
+impl Inopsio {
+    /// The program beside this one unless given, on this ground, with a password, keys and a database of this run.
+    pub fn new(program: Option<&Path>, ground: &Ground, database: &str) -> anyhow::Result<Self> {
+        let beside = || Ok::<_, anyhow::Error>(std::env::current_exe()?.with_file_name("inopsio"));
+        let program = program.map_or_else(beside, |program| Ok(program.to_owned()))?;
+        let program = program.canonicalize().with_context(|| {
+            format!("{} is not there: build it with `cargo build --release --bin inopsio`", program.display())
+        })?;
+        let key = Ed25519KeyPair::generate();
+        let port = ground.port();
+        let environment = vec![
+            ("INOPSIO_POSTGRES_HOST", "127.0.0.1".to_owned()),
+            ("INOPSIO_POSTGRES_PORT", port.to_string()),
+            ("INOPSIO_POSTGRES_SSL_MODE", "disable".to_owned()),
+            ("INOPSIO_POSTGRES_PASSWORD", testbed::PASSWORD.to_owned()),
+            ("INOPSIO_POSTGRES_ADMIN_URL", format!("postgres://postgres@127.0.0.1:{port}/postgres")),
+            ("INOPSIO_DATABASE_CRM", database.to_owned()),
+            ("INOPSIO_CLAIM_KEY", "be".repeat(32)),
+            ("INOPSIO_NATS_URL", ground.nats_url()),
+            ("INOPSIO_AUTH_PUBLIC_KEY", key.public_key().to_pem()),
+            ("INOPSIO_AUTH_SIGNING_KEY", key.to_pem()),
+            // What is measured is what it can do, not what it is told to allow.
+            ("INOPSIO_RATE_TENANT", "0".to_owned()),
+            ("INOPSIO_RATE_TOKEN", "0".to_owned()),
+            ("INOPSIO_LOG", "warn".to_owned()),
+        ];
+        Ok(Self { program, folder: ground.folder().to_owned(), environment })
+    }
+
+    /// The same with another database of the service.
+    pub fn with_database(&self, name: &str) -> Self {
+        let mut other = self.clone();
+        for (setting, value) in &mut other.environment {
+            if *setting == "INOPSIO_DATABASE_CRM" {
+                name.clone_into(value);
+            }
+        }
+        other
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).env_clear().envs(self.environment.iter().cloned()).current_dir(&self.folder);
+        command
+    }
+
+    /// Runs a command to its end; what it printed.
+    pub async fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.command(arguments).stderr(Stdio::piped()).output().await.context("inopsio can't be run")?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        ensure!(
+            output.status.success(),
+            "inopsio {}: {}\n{}",
+            arguments.join(" "),
+            output.status,
+            text(&output.stderr)
+        );
+        Ok(text(&output.stdout))
+    }
+
+    /// Runs a command to its end, without what it prints; how long that took.
+    pub async fn time(&self, arguments: &[&str]) -> anyhow::Result<Duration> {
+        let started = Instant::now();
+        let status = self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status().await?;
+        ensure!(status.success(), "inopsio {}: {status}", arguments.join(" "));
+        Ok(started.elapsed())
+    }
+
+    /// Adds a tenant.
+    pub async fn tenant(&self, slug: &str) -> anyhow::Result<Tenant> {
+        let created: Value = serde_json::from_str(&self.run(&["tenant", "create", slug, "--format", "json"]).await?)?;
+        let id = created["tenant_id"].as_str().and_then(|id| id.parse().ok());
+        Ok(Tenant { id: id.with_context(|| format!("no id in {created}"))?, slug: slug.to_owned() })
+    }
+
+    /// A token for a tenant's administrator.
+    pub async fn token(&self, tenant: &Tenant) -> anyhow::Result<Arc<str>> {
+        Ok(self.run(&["token", "--tenant", &tenant.slug, "--role", "admin", "--ttl", "8h"]).await?.into())
+    }
+
+    /// So many new tenants with a token each.
+    pub async fn credentials(&self, tenants: usize) -> anyhow::Result<Credentials> {
+        let mut tokens = Vec::new();
+        for number in 0..tenants {
+            tokens.push(self.token(&self.tenant(&format!("bench-{number}")).await?).await?);
+        }
+        Ok(Credentials { public_key: self.setting("INOPSIO_AUTH_PUBLIC_KEY").to_owned(), tokens })
+    }
+
+    /// Serves; and how long it took from the start of the process until it was ready.
+    pub async fn serve(&self, ground: &Ground, credentials: &Credentials) -> anyhow::Result<(Target, Duration)> {
+        let addr = free_address()?;
+        let started = Instant::now();
+        let child = Child::start(self.command(&["serve", "--port", &addr.port().to_string()]).stdout(Stdio::null()))?;
+        wait_until_ready(addr, started).await?;
+        let took = started.elapsed();
+        let backlog = Backlog::Query(ground.pool(self.setting("INOPSIO_DATABASE_CRM")), BACKLOG);
+        let aim = Aim { addr, tokens: credentials.tokens.clone(), run: ground.run_id() };
+        Ok((Target { name: Name::Ours, aim, child, backlog }, took))
+    }
+
+    fn setting(&self, name: &str) -> &str {
+        self.environment.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+async fn wait_until_ready(addr: SocketAddr, started: Instant) -> anyhow::Result<()> {
+    loop {
+        if let Ok(mut connection) = Connection::open(addr).await {
+            let answer = connection.send(b"GET /ready HTTP/1.1\r\nhost: bench\r\n\r\n").await?;
+            match answer.status {
+                200 => return Ok(()),
+                503 => {}
+                status => bail!("/ready answers {status} {}", String::from_utf8_lossy(answer.body)),
+            }
+        }
+        ensure!(started.elapsed() < PATIENCE, "inopsio serve is not ready after {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,75 @@
+//! What we want to reach, and whether we did.
+
+use comfy_table::Table;
+
+use crate::report::{Results, show, table};
+
+/// A figure's goal.
+enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+use Goal::{AtLeast, AtMost};
+
+/// The goals, by the name of the figure.
+const GOALS: &[(&str, &str, Goal)] = &[
+    ("ratio.commands_1", "commands/s at 1 client, times the peer", AtLeast(1.0)),
+    ("ratio.commands_64", "commands/s at 64 clients, times the peer", AtLeast(5.0)),
+    ("ratio.prototype_64", "commands/s at 64 clients, times the prototype", AtLeast(0.5)),
+    ("lag_ms.p50", "command to visible at 1,000/s, p50 ms", AtMost(10.0)),
+    ("lag_ms.p99", "command to visible at 1,000/s, p99 ms", AtMost(60.0)),
+    ("catch_up_per_s", "one read model catching up, events/s", AtLeast(50_000.0)),
+    ("rebuild_s", "rebuild of a million events, s", AtMost(30.0)),
+    ("replay_per_s", "replay as NDJSON, events/s", AtLeast(150_000.0)),
+    ("rss_mib.idle", "memory idle, MiB", AtMost(120.0)),
+    ("rss_mib.load", "memory under 256 clients, MiB", AtMost(300.0)),
+    ("ready_s", "start to ready, s", AtMost(2.0)),
+];
+
+impl Goal {
+    fn reached(&self, figure: f64) -> bool {
+        match self {
+            AtLeast(least) => figure >= *least,
+            AtMost(most) => figure <= *most,
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            AtLeast(least) => format!("≥ {}", show(*least)),
+            AtMost(most) => format!("≤ {}", show(*most)),
+        }
+    }
+}
+
+/// The goals beside what was measured.
+pub fn compare(results: &Results) -> Table {
+    let rows = GOALS.iter().map(|(name, what, goal)| {
+        let figure = results.get(name);
+        vec![
+            (*what).to_owned(),
+            goal.show(),
+            figure.map_or_else(|| "not measured".to_owned(), show),
+            figure.map_or("", |figure| if goal.reached(figure) { "reached" } else { "missed" }).to_owned(),
+        ]
+    });
+    table(&["goal", "wanted", "measured", ""], rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goal_is_reached_on_its_bound_and_not_beyond() {
+        assert!(AtLeast(5.0).reached(5.0) && !AtLeast(5.0).reached(4.99));
+        assert!(AtMost(60.0).reached(60.0) && !AtMost(60.0).reached(60.01));
+    }
+
+    #[test]
+    fn what_was_not_measured_is_neither() {
+        let shown = compare(&Results::default()).to_string();
+        assert!(shown.contains("not measured") && !shown.contains("reached") && !shown.contains("missed"));
+    }
+}

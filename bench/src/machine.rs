@@ -1,0 +1,35 @@
+//! What the figures were measured on.
+
+use sqlx::ConnectOptions;
+
+use crate::ground::Ground;
+use crate::report::Results;
+
+/// Notes processor, cores and the servers' versions.
+pub async fn describe(ground: &Ground, results: &mut Results) -> anyhow::Result<()> {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| processor(&text));
+    results.set("machine.processor", cpu.unwrap_or_else(|| std::env::consts::ARCH.to_owned()));
+    results.set("machine.cores", std::thread::available_parallelism()?.get());
+    let mut connection = ground.admin().connect().await?;
+    let postgres: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
+    results.set("machine.postgres", postgres);
+    let nats = async_nats::connect(ground.nats_url()).await?;
+    results.set("machine.nats_server", nats.server_info().version);
+    Ok(())
+}
+
+fn processor(cpuinfo: &str) -> Option<String> {
+    let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
+    line.split_once(':').map(|(_, name)| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_processors_name_is_found() {
+        assert_eq!(processor("processor : 0\nmodel name\t: Fast One @ 2GHz\n").as_deref(), Some("Fast One @ 2GHz"));
+        assert_eq!(processor("processor : 0\n"), None);
+    }
+}
