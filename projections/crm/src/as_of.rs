@@ -11,27 +11,34 @@ use sqlx::{Decode, Encode, Postgres, Type};
 /// A version of something is the answer if it began by then and was known by then, and the next version had not begun or was
 /// not known: `valid_from <= at AND known_from <= known AND (valid_to > at OR known_to > known)`. As both times never go
 /// back along a stream, that picks exactly one version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AsOf {
-    /// How the world was at this time…
-    pub at: DateTime<Utc>,
-    /// …as far as the log knew at this time; `None`: as far as it knows today.
+    /// How the world was at this time; `None`: how it is. (That is not the same as the time of some clock, which may be
+    /// behind the clock that dated the last event.)
+    pub at: Option<DateTime<Utc>>,
+    /// As far as the log knew at this time; `None`: as far as it knows.
     pub known: Option<DateTime<Utc>>,
 }
 
 impl AsOf {
+    /// The world as it is, as it is known.
+    pub const TODAY: Self = Self { at: None, known: None };
+
     /// The world at a time, as it is known today.
     pub const fn at(at: DateTime<Utc>) -> Self {
-        Self { at, known: None }
+        Self { at: Some(at), known: None }
     }
 
-    /// The condition on a history row, with `at` as `$2` and `known` as `$3`.
-    ///
-    /// Without `known` it is one stabbing query on the range of validity, for which the indexes are made.
+    /// The condition on a history row, with `at` as `$2` and `known` as `$3`, each of which every form mentions, so that
+    /// Postgres knows its type. Without `known` it asks for one range of validity, for which the indexes are made.
     pub(crate) const fn condition(self) -> &'static str {
-        match self.known {
-            None => "valid_from <= $2 AND valid_to > $2 AND $3::timestamptz IS NULL",
-            Some(_) => "valid_from <= $2 AND known_from <= $3 AND (valid_to > $2 OR known_to > $3)",
+        match (self.at, self.known) {
+            (None, None) => "valid_to = 'infinity' AND coalesce($2::timestamptz, $3::timestamptz) IS NULL",
+            (Some(_), None) => "valid_from <= $2::timestamptz AND valid_to > $2 AND $3::timestamptz IS NULL",
+            (None, Some(_)) => "known_from <= $3::timestamptz AND known_to > $3 AND $2::timestamptz IS NULL",
+            (Some(_), Some(_)) => {
+                "valid_from <= $2::timestamptz AND known_from <= $3::timestamptz AND (valid_to > $2 OR known_to > $3)"
+            }
         }
     }
 }

@@ -9,14 +9,16 @@ use crate::named::Named;
 
 const BASE: &str = "
     SELECT base FROM base_currency
-    WHERE tenant_id = $1 AND valid_from <= $2 AND ($3::timestamptz IS NULL OR known_from <= $3)
+    WHERE tenant_id = $1
+      AND ($2::timestamptz IS NULL OR valid_from <= $2) AND ($3::timestamptz IS NULL OR known_from <= $3)
     ORDER BY version DESC LIMIT 1";
 
+/// Rates may be set for days to come: today is by the clock of Postgres, a day being coarse enough for it.
 const RATES: &str = "
     SELECT DISTINCT ON (from_currency, to_currency) from_currency, to_currency, rate_nanos
     FROM exchange_rate
     WHERE tenant_id = $1 AND (from_currency = $4 OR to_currency = $4)
-      AND day <= ($2 AT TIME ZONE 'UTC')::date AND ($3::timestamptz IS NULL OR known_from <= $3)
+      AND day <= (coalesce($2::timestamptz, now()) AT TIME ZONE 'UTC')::date AND ($3::timestamptz IS NULL OR known_from <= $3)
     ORDER BY from_currency, to_currency, day DESC, version DESC";
 
 type Rate = (Named<Currency>, Named<Currency>, i64);

@@ -33,27 +33,28 @@ pub struct FunnelOfSource {
 const FUNNEL: &str = "
     SELECT source,
            count(*)                                      AS captured,
-           count(*) FILTER (WHERE assigned_at <= $4)     AS assigned,
-           count(*) FILTER (WHERE started_at <= $4)      AS in_process,
-           count(*) FILTER (WHERE qualified_at <= $4)    AS qualified,
-           count(*) FILTER (WHERE converted_at <= $4)    AS converted,
-           count(*) FILTER (WHERE disqualified_at <= $4) AS disqualified,
+           count(*) FILTER (WHERE assigned_at <= at)     AS assigned,
+           count(*) FILTER (WHERE started_at <= at)      AS in_process,
+           count(*) FILTER (WHERE qualified_at <= at)    AS qualified,
+           count(*) FILTER (WHERE converted_at <= at)    AS converted,
+           count(*) FILTER (WHERE disqualified_at <= at) AS disqualified,
            percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM qualified_at - captured_at)::float8)
-               FILTER (WHERE qualified_at <= $4)         AS seconds_to_qualify,
+               FILTER (WHERE qualified_at <= at)         AS seconds_to_qualify,
            percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM converted_at - captured_at)::float8)
-               FILTER (WHERE converted_at <= $4)         AS seconds_to_convert
-    FROM lead
-    WHERE tenant_id = $1 AND captured_at >= $2 AND captured_at < $3 AND captured_at <= $4
+               FILTER (WHERE converted_at <= at)         AS seconds_to_convert
+    FROM lead, (SELECT coalesce($4, 'infinity'::timestamptz) AS at) moment
+    WHERE tenant_id = $1 AND captured_at >= $2 AND captured_at < $3 AND captured_at <= at
     GROUP BY source
     ORDER BY captured DESC, source";
 
-/// The funnel of the leads captured from `from` until before `to`, as it stood at `at`; sources without leads are left out.
+/// The funnel of the leads captured from `from` until before `to`, as it stood at `at` (`None`: as it stands); sources
+/// without leads are left out.
 pub async fn funnel(
     tables: &mut PgConnection,
     tenant: TenantId,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
-    at: DateTime<Utc>,
+    at: Option<DateTime<Utc>>,
 ) -> Result<Vec<FunnelOfSource>, sqlx::Error> {
     sqlx::query_as(FUNNEL).bind(tenant.uuid()).bind(from).bind(to).bind(at).fetch_all(tables).await
 }

@@ -1,6 +1,5 @@
 //! The pipeline board: per stage how many open deals, worth how much, and weighted by how likely they are won.
 
-use chrono::{DateTime, Utc};
 use kernel::{Currency, TenantId};
 use sqlx::{FromRow, PgConnection, Row};
 use uuid::Uuid;
@@ -18,7 +17,7 @@ pub struct Board {
     /// Its name then.
     pub name: String,
     /// The moment that it shows.
-    pub at: DateTime<Utc>,
+    pub as_of: AsOf,
     /// The currency of `base_minor` and `weighted_minor`, then.
     pub base: Currency,
     /// Its stages then, in their order then; after them stages of later versions that hold deals dated before them.
@@ -67,7 +66,7 @@ pub async fn board(
     let all_there = sums.iter().all(|sum| then.stage(sum.stage).is_some());
     let versions = if all_there { Vec::new() } else { pipelines::versions(tables, tenant, pipeline).await? };
     let exchange = exchange(tables, tenant, as_of).await?;
-    Ok(Some(assemble(&then, &versions, sums, &exchange, as_of.at)))
+    Ok(Some(assemble(&then, &versions, sums, &exchange, as_of)))
 }
 
 /// Puts a board together. `versions` are asked for stages that the pipeline of then does not have.
@@ -76,7 +75,7 @@ pub fn assemble(
     versions: &[PipelineRow],
     mut sums: Vec<StageSum>,
     exchange: &Exchange,
-    at: DateTime<Utc>,
+    as_of: AsOf,
 ) -> Board {
     sums.sort_by_key(|sum| (sum.stage, sum.currency));
     let mut views = then.stages.0.clone();
@@ -101,7 +100,7 @@ pub fn assemble(
     let stages = views.into_iter().map(&mut column).collect();
     unconverted.sort_unstable();
     unconverted.dedup();
-    Board { pipeline: then.pipeline_id, name: then.name.clone(), at, base: exchange.base(), stages, unconverted }
+    Board { pipeline: then.pipeline_id, name: then.name.clone(), as_of, base: exchange.base(), stages, unconverted }
 }
 
 /// Sums are read as text: a tenant's greatest amounts added up do not fit a bigint.

@@ -6,7 +6,7 @@ use kernel::TenantId;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::row::OpportunityRow;
+use super::row::{OpportunityHistoryRow, OpportunityRow};
 use crate::named::name;
 use crate::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
 use crate::table::{self, select};
@@ -111,6 +111,21 @@ pub async fn of_accounts(
         select::<OpportunityRow>()
     );
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(accounts).bind(limit).fetch_all(tables).await
+}
+
+/// A deal's changes after version `after`, first to last, at most `limit`; an unknown deal has none.
+pub async fn history(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    opportunity: Uuid,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<OpportunityHistoryRow>, sqlx::Error> {
+    let sql = format!(
+        "{} WHERE t.tenant_id = $1 AND t.opportunity_id = $2 AND t.version > $3 ORDER BY t.version LIMIT $4",
+        select::<OpportunityHistoryRow>()
+    );
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(opportunity).bind(after).bind(limit).fetch_all(tables).await
 }
 
 impl OpportunityFilter {

@@ -12,7 +12,7 @@ use projector::{ApplyError, Projection};
 use sqlx::PgConnection;
 
 pub use board::{Board, BoardStage, StageSum, assemble, board};
-pub use list::{OpportunityFilter, OpportunityOrder, count, find, list, of_accounts};
+pub use list::{OpportunityFilter, OpportunityOrder, count, find, history, list, of_accounts};
 pub use movement::{Deal, DealMovement, Movement, movement};
 pub use row::{OpportunityHistoryRow, OpportunityRow};
 

@@ -101,7 +101,7 @@ const MOVEMENT: &str = "
     WITH moved AS (
         SELECT opportunity_id, min(version) AS first, max(version) AS last
         FROM opportunity_history
-        WHERE tenant_id = $1 AND pipeline_id = $2 AND valid_from > $3 AND valid_from <= $4
+        WHERE tenant_id = $1 AND pipeline_id = $2 AND valid_from > $3 AND valid_from <= coalesce($4, 'infinity'::timestamptz)
         GROUP BY opportunity_id
     )
     SELECT moved.opportunity_id, o.name,
@@ -116,13 +116,13 @@ const MOVEMENT: &str = "
          ON b.tenant_id = $1 AND b.opportunity_id = moved.opportunity_id AND b.version = moved.first - 1
     ORDER BY moved.opportunity_id";
 
-/// The deals of a pipeline that moved after `from` and until `to`; those that are again as they were are left out.
+/// The deals of a pipeline that moved after `from` and until `to` (`None`: until now); those that are again as they were are left out.
 pub async fn movement(
     tables: &mut PgConnection,
     tenant: TenantId,
     pipeline: Uuid,
     from: DateTime<Utc>,
-    to: DateTime<Utc>,
+    to: Option<DateTime<Utc>>,
 ) -> Result<Vec<DealMovement>, sqlx::Error> {
     let mut deals: Vec<DealMovement> =
         sqlx::query_as(MOVEMENT).bind(tenant.uuid()).bind(pipeline).bind(from).bind(to).fetch_all(tables).await?;

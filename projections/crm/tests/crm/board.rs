@@ -19,7 +19,7 @@ use crate::stage::Stage;
 use crate::story::{Story, day, id};
 
 fn known(at: i64, known: i64) -> AsOf {
-    AsOf { at: day(at), known: Some(day(known)) }
+    AsOf { at: Some(day(at)), known: Some(day(known)) }
 }
 
 /// Per stage: its name, how many deals, their worth in the base currency, weighted.
@@ -233,6 +233,8 @@ fn the_board_from_history_rows_is_the_board_from_folding_the_events_up_to_that_t
                 (AsOf::at(day(at)), everything),
                 (known(at, since), day(since)),
                 (AsOf::at(everything), everything),
+                (AsOf::TODAY, everything),
+                (AsOf { at: None, known: Some(day(since)) }, day(since)),
             ] {
                 let board = board(&mut tables, story.tenant, pipeline, as_of).await.unwrap().unwrap();
                 let seen: BTreeMap<_, _> = board
@@ -241,7 +243,7 @@ fn the_board_from_history_rows_is_the_board_from_folding_the_events_up_to_that_t
                     .flat_map(|stage| &stage.sums)
                     .map(|sum| ((sum.stage, sum.currency), (sum.count, sum.minor)))
                     .collect();
-                assert_eq!(seen, folded(&story.events, as_of.at, until));
+                assert_eq!(seen, folded(&story.events, as_of.at.unwrap_or(everything), until));
             }
         });
     });

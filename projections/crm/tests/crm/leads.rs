@@ -101,7 +101,7 @@ async fn a_lead_stands_as_of_a_day_as_it_was_known_on_another() {
     stage.apply(&story.events, 1).await.unwrap();
     let mut tables = stage.read(story.tenant).await;
     let mut standing = async |at: i64, known: Option<i64>| {
-        let as_of = AsOf { at: day(at), known: known.map(day) };
+        let as_of = AsOf { at: Some(day(at)), known: known.map(day) };
         leads::standing(&mut tables, story.tenant, lead, as_of).await.unwrap().map(|row| row.status.0)
     };
     assert_eq!(standing(0, None).await, None, "not captured yet");
@@ -181,7 +181,7 @@ async fn the_funnel_counts_who_came_how_far_by_a_day() {
     stage.apply(&story.events, 2).await.unwrap();
     let mut tables = stage.read(story.tenant).await;
     let mut funnel = async |at: i64| {
-        let sources = leads::funnel(&mut tables, story.tenant, day(0), day(20), day(at)).await.unwrap();
+        let sources = leads::funnel(&mut tables, story.tenant, day(0), day(20), Some(day(at))).await.unwrap();
         let steps = |f: &leads::FunnelOfSource| [f.captured, f.assigned, f.in_process, f.qualified, f.converted];
         sources.iter().map(|f| (f.source, steps(f), f.disqualified)).collect::<Vec<_>>()
     };
@@ -191,7 +191,7 @@ async fn the_funnel_counts_who_came_how_far_by_a_day() {
         [(LeadSource::Website, [2, 2, 2, 2, 1], 0), (LeadSource::Partner, [1, 0, 0, 0, 0], 1)]
     );
     assert_eq!(funnel(0).await, []);
-    let sources = leads::funnel(&mut tables, story.tenant, day(0), day(20), day(30)).await.unwrap();
+    let sources = leads::funnel(&mut tables, story.tenant, day(0), day(20), None).await.unwrap();
     let days = 86_400.0;
     assert_eq!(sources[0].seconds_to_qualify, Some(3.5 * days), "three days and four");
     assert_eq!(sources[1].seconds_to_qualify, None);

@@ -43,7 +43,7 @@ async fn what_moved_between_two_days_is_the_difference_of_how_deals_stood() {
     stage.apply(&story.events, 3).await.unwrap();
     let mut tables = stage.read(story.tenant).await;
     let mut between = async |from: i64, to: i64| {
-        let deals = movement(&mut tables, story.tenant, pipeline, day(from), day(to)).await.unwrap();
+        let deals = movement(&mut tables, story.tenant, pipeline, day(from), Some(day(to))).await.unwrap();
         let mut seen: Vec<(Uuid, Vec<Movement>)> = deals.iter().map(|d| (d.opportunity, d.movements())).collect();
         seen.sort();
         seen
@@ -62,7 +62,7 @@ async fn what_moved_between_two_days_is_the_difference_of_how_deals_stood() {
     let all: Vec<_> = between(0, 60).await.into_iter().map(|(deal, _)| deal).collect();
     assert!(all.contains(&still) && all.len() == 7);
 
-    let deals = movement(&mut tables, story.tenant, pipeline, day(10), day(20)).await.unwrap();
+    let deals = movement(&mut tables, story.tenant, pipeline, day(10), Some(day(20))).await.unwrap();
     let deal = deals.iter().find(|deal| deal.opportunity == slips).unwrap();
     let before = deal.before.as_ref().unwrap();
     assert_eq!((before.amount, deal.after.amount), (money(100), money(50)));

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use crm_projections::projections;
 use eventstore::Role;
 use kernel::{RecordedEvent, TenantId};
-use projector::{ApplyError, Transaction};
-use sqlx::{Connection, PgConnection, PgPool};
+use projector::{ApplyError, ReadModels, Transaction};
+use sqlx::{Connection, PgConnection};
 
 pub struct Stage {
     pub database: testbed::Database,
-    readers: PgPool,
+    models: ReadModels,
 }
 
 impl Stage {
@@ -19,8 +19,8 @@ impl Stage {
         let database = testbed::Database::fresh("crm").await;
         let projections = projections();
         projector::migrate(&database.superuser(), &database, &projections).await.unwrap();
-        let readers = database.pool(Role::Read, 2);
-        Self { database, readers }
+        let models = ReadModels::new(&database, &projections, None);
+        Self { database, models }
     }
 
     /// Applies events in batches of `batch`, each in one transaction; an error rolls its batch back.
@@ -45,13 +45,7 @@ impl Stage {
 
     /// A tenant's view.
     pub async fn read(&self, tenant: TenantId) -> Transaction {
-        let mut transaction = self.readers.begin().await.unwrap();
-        sqlx::query("SELECT set_config('app.tenant_id', $1, true), set_config('search_path', 'crm', true)")
-            .bind(tenant.to_string())
-            .execute(&mut *transaction)
-            .await
-            .unwrap();
-        transaction
+        self.models.begin(tenant).await.unwrap()
     }
 
     /// How many rows all tables hold together, of all tenants.
