@@ -174,19 +174,7 @@ impl Worker {
             count += more.len();
             batches.push(more);
         }
-        let mut events: Vec<&RecordedEvent> = Vec::with_capacity(count);
-        let mut next = lead.position.next();
-        let mut contiguous = true;
-        for event in batches.iter().flat_map(|batch| batch.iter()) {
-            if event.position > next {
-                contiguous = false;
-                break;
-            }
-            if event.position == next {
-                next = next.next();
-                events.push(event);
-            }
-        }
+        let (events, contiguous) = following(lead.position, &batches);
         if let Some(last) = events.last().map(|event| event.position)
             && !self.take(lead, &events, last).await?
         {
@@ -245,5 +233,60 @@ impl Worker {
 
     fn labels(&self) -> [(&'static str, &'static str); 2] {
         [("service", self.database.service.name()), ("projection", self.projection.name())]
+    }
+}
+
+/// The events that follow on a position, without those that came before; and whether they are all, or a gap cuts them off.
+fn following(position: Position, batches: &[Batch]) -> (Vec<&RecordedEvent>, bool) {
+    let mut events = Vec::with_capacity(batches.iter().map(|batch| batch.len()).sum());
+    let mut next = position.next();
+    for event in batches.iter().flat_map(|batch| batch.iter()) {
+        if event.position > next {
+            return (events, false);
+        }
+        if event.position == next {
+            next = next.next();
+            events.push(event);
+        }
+    }
+    (events, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    fn batch(positions: std::ops::RangeInclusive<u64>) -> Batch {
+        let event = |position| RecordedEvent {
+            tenant: testbed::tenant(),
+            position: Position(position),
+            event_id: uuid::Uuid::nil(),
+            aggregate_type: "demo.lamp".to_owned(),
+            aggregate_id: "hall".to_owned(),
+            sequence: position,
+            event_type: "demo.lamp.lit".to_owned(),
+            event_version: 1,
+            payload: "{}".into(),
+            metadata: "{}".into(),
+            occurred_at: DateTime::UNIX_EPOCH,
+            recorded_at: DateTime::UNIX_EPOCH,
+        };
+        Arc::new(positions.map(event).collect())
+    }
+
+    fn after(position: u64, batches: &[Batch]) -> (Vec<u64>, bool) {
+        let (events, contiguous) = following(Position(position), batches);
+        (events.iter().map(|event| event.position.0).collect(), contiguous)
+    }
+
+    #[test]
+    fn what_was_applied_is_passed_over_and_a_gap_is_seen() {
+        assert_eq!(after(0, &[batch(1..=2), batch(3..=3)]), (vec![1, 2, 3], true));
+        assert_eq!(after(2, &[batch(1..=4), batch(3..=5)]), (vec![3, 4, 5], true));
+        assert_eq!(after(9, &[batch(1..=4)]), (vec![], true));
+        assert_eq!(after(1, &[batch(3..=4)]), (vec![], false));
+        assert_eq!(after(1, &[batch(2..=3), batch(5..=6)]), (vec![2, 3], false));
     }
 }
