@@ -38,7 +38,7 @@ pub struct EventStore {
 }
 
 struct Shared {
-    service: Service,
+    database: Database,
     settings: Settings,
     queue: mpsc::Sender<Waiting>,
     appended: watch::Sender<Position>,
@@ -67,7 +67,7 @@ impl EventStore {
         tasks.spawn(committer.run(Lane::new(append_options(database, settings.append_timeout))));
         Ok(Self {
             shared: Arc::new(Shared {
-                service: database.service,
+                database: database.clone(),
                 queue,
                 appended,
                 commands: database.pool(Role::Append, 2),
@@ -82,7 +82,12 @@ impl EventStore {
 
     /// Whose log it is.
     pub fn service(&self) -> Service {
-        self.shared.service
+        self.shared.database.service
+    }
+
+    /// Where the log is.
+    pub fn database(&self) -> &Database {
+        &self.shared.database
     }
 
     /// Appends, through the group committer.

@@ -1,5 +1,7 @@
 //! The log against a real Postgres, and its relay against a real nats-server: one binary, a test a rule.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
 mod log {
     pub mod support;
 

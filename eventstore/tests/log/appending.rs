@@ -84,7 +84,7 @@ async fn concurrent_appends_to_one_stream_happen_once_each_or_conflict() {
     let results = join_all((0..50).map(|_| store.append(append(tenant, vec![stream("same", 0, 1)])))).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
     assert!(
-        results.iter().flat_map(|r| r.as_ref().err()).all(|e| matches!(e, Error::VersionConflict { actual: 1, .. }))
+        results.iter().filter_map(|r| r.as_ref().err()).all(|e| matches!(e, Error::VersionConflict { actual: 1, .. }))
     );
     assert_eq!(contents(&database).await, [1, 1, 0]);
 }

@@ -130,7 +130,7 @@ async fn the_append_function_writes_only_for_the_tenants_of_its_batch() {
     let mut appender = database.options(Role::Append).connect().await.unwrap();
     let (named, other) = (testbed::tenant(), testbed::tenant());
     let refused = sqlx::query(
-        "SELECT * FROM log.append(ARRAY[$1::uuid], now(), ARRAY[$2::uuid], '{c}', '{x}', '{""}', '{0}', '{}', '{}', '{}',
+        "SELECT * FROM log.append(ARRAY[$1::uuid], now(), ARRAY[$2::uuid], '{c}', '{x}', '{null}', '{0}', '{}', '{}', '{}',
              '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
     )
     .bind(named.uuid())

@@ -95,7 +95,7 @@ async fn a_terminated_backend_loses_nothing_and_doubles_nothing() {
 async fn a_killed_server_loses_nothing_and_doubles_nothing() {
     let mut postgres = Postgres::private();
     let database = Database::fresh_on(&postgres, "crm").await;
-    let store = open(&database, Settings { append_timeout: Duration::from_secs(60), ..Settings::default() }).await;
+    let store = open(&database, Settings { append_timeout: Duration::from_mins(1), ..Settings::default() }).await;
     let stop = Arc::new(AtomicBool::new(false));
     let clients = load(&store, testbed::tenant(), 32, &stop);
     for _ in 0..3 {

@@ -1,0 +1,198 @@
+//! Publishing what the log has and the stream has not.
+
+use std::time::Duration;
+
+use futures::stream::{BoxStream, StreamExt};
+use kernel::{Position, RecordedEvent};
+use nats::{Bus, PublishError, StreamSettings};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::LOOK;
+use super::lock::Lock;
+use super::status::{Reporter, State};
+use crate::EventStore;
+
+/// Events that are read and published at once.
+const PAGE: u32 = 1_000;
+
+/// How long to wait before trying again what just failed.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long the stream may take to show its last message.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The relay that holds the lock.
+pub(super) struct Active<'a> {
+    store: &'a EventStore,
+    bus: &'a Bus,
+    replicas: usize,
+    reporter: &'a Reporter,
+}
+
+/// The last positions of stream and log.
+struct Ends {
+    stream: Position,
+    log: Position,
+}
+
+/// Why publishing stopped for now.
+enum Trouble {
+    /// It may be gone in a moment.
+    Passing(String),
+    /// It stays until a person does something.
+    Lasting(String),
+}
+
+impl From<nats::Error> for Trouble {
+    fn from(error: nats::Error) -> Self {
+        Self::Passing(error.to_string())
+    }
+}
+
+impl From<crate::Error> for Trouble {
+    fn from(error: crate::Error) -> Self {
+        Self::Passing(error.to_string())
+    }
+}
+
+impl<'a> Active<'a> {
+    pub(super) fn new(store: &'a EventStore, bus: &'a Bus, replicas: usize, reporter: &'a Reporter) -> Self {
+        Self { store, bus, replicas, reporter }
+    }
+
+    /// Returns when the lock is lost. Each round begins with what the stream says of itself.
+    pub(super) async fn run(&self, lock: &mut Lock) {
+        while lock.held().await {
+            let (state, pause) = match self.round(lock).await {
+                Ok(()) => continue,
+                Err(Trouble::Passing(reason)) => (State::Waiting { reason }, PAUSE),
+                Err(Trouble::Lasting(reason)) => (State::Stuck { reason }, LOOK),
+            };
+            self.reporter.report(state);
+            sleep(pause).await;
+        }
+    }
+
+    /// Publishes until something is not as it should be: the stream refuses, or the lock is lost.
+    async fn round(&self, lock: &mut Lock) -> Result<(), Trouble> {
+        let Ends { stream: mut published, log: mut head } = self.ends().await?;
+        self.same_event(published).await?;
+        let mut appended = self.store.appended();
+        let mut wakes = self.wakes().await;
+        let mut looked = Instant::now();
+        let mut page = self.store.read_after(published, PAGE).await?;
+        loop {
+            let last = page.last().map_or(published, |event| event.position);
+            head = head.max(last).max(*appended.borrow());
+            self.reporter.progress(published, head);
+            self.reporter.report(State::Active);
+            if looked.elapsed() >= LOOK {
+                let ends = self.ends().await?;
+                if ends.stream != published || !lock.held().await {
+                    return Ok(());
+                }
+                head = ends.log;
+                looked = Instant::now();
+            }
+            if page.is_empty() {
+                tokio::select! {
+                    _ = appended.changed() => {}
+                    Some(()) = wakes.next() => {}
+                    () = sleep(LOOK) => {}
+                }
+                page = self.store.read_after(published, PAGE).await?;
+                continue;
+            }
+            // What is appended from here on, the next read may miss; then this wakes us.
+            appended.mark_unchanged();
+            if page.len() == PAGE as usize {
+                // There is more: it is read while this is published.
+                let (done, next) = tokio::join!(self.publish(&page, published), self.store.read_after(last, PAGE));
+                (published, page) = (done?, next?);
+            } else {
+                published = self.publish(&page, published).await?;
+                page = self.store.read_after(published, PAGE).await?;
+            }
+        }
+    }
+
+    /// Where stream and log end; a missing stream is made. A stream that is ahead of the log is trouble.
+    async fn ends(&self) -> Result<Ends, Trouble> {
+        let service = self.store.service();
+        let stream = if let Some(stream) = self.bus.stream_state(service).await? {
+            stream
+        } else {
+            tracing::warn!(%service, "there is no stream; making it and filling it from the log");
+            let settings = StreamSettings { replicas: self.replicas, first_seq: 1 };
+            self.bus.ensure_stream(service, settings).await?
+        };
+        // Asked after the stream, so that the log can only be further by now.
+        let log = self.store.head().await?;
+        if stream.last > log.0 {
+            return Err(Trouble::Lasting(format!(
+                "the stream ends at {}, the log at {log}: the log lost events that were published, or this is another log's \
+                 stream; restore the log, or delete the stream so that it is filled anew",
+                stream.last
+            )));
+        }
+        Ok(Ends { stream: Position(stream.last), log })
+    }
+
+    /// The stream's last message must be the event that the log has there: a log that was set back and has grown again is
+    /// not the one that was published.
+    async fn same_event(&self, at: Position) -> Result<(), Trouble> {
+        let (Some(state), service) = (self.bus.stream_state(self.store.service()).await?, self.store.service()) else {
+            return Ok(());
+        };
+        // Empty, or without that message: nothing to compare.
+        if at == Position::START || state.first > at.0 {
+            return Ok(());
+        }
+        let mut feed = Box::pin(self.bus.feed(service, at));
+        let published = match timeout(PATIENCE, feed.next()).await {
+            Ok(Some(Ok(events))) => events.into_iter().next(),
+            Ok(Some(Err(nats::Error::Unreadable { reason, .. }))) => {
+                return Err(Trouble::Lasting(format!(
+                    "the stream's message {at} is not an event of ours ({reason}); delete the stream so that it is filled anew"
+                )));
+            }
+            Ok(Some(Err(error))) => return Err(error.into()),
+            Ok(None) | Err(_) => None,
+        };
+        let Some(published) = published else {
+            return Err(Trouble::Passing(format!("the stream does not show its message {at}")));
+        };
+        let logged = self.store.read_after(Position(at.0 - 1), 1).await?.into_iter().next();
+        if logged.as_ref().is_some_and(|event| event.event_id == published.event_id) {
+            return Ok(());
+        }
+        Err(Trouble::Lasting(format!(
+            "at {at} the stream has the event {}, the log {}: they are not of one history; delete the stream so that it is \
+             filled anew",
+            published.event_id,
+            logged.map_or_else(|| "none".to_owned(), |event| event.event_id.to_string()),
+        )))
+    }
+
+    async fn publish(&self, events: &[RecordedEvent], after: Position) -> Result<Position, Trouble> {
+        match self.bus.publish(self.store.service(), events, after).await {
+            Ok(published) => Ok(published),
+            Err(error @ (PublishError::WrongSequence { .. } | PublishError::Unpublishable { .. })) => {
+                Err(Trouble::Lasting(error.to_string()))
+            }
+            // The stream is elsewhere than we thought, or does not answer: ask it again.
+            Err(error) => Err(Trouble::Passing(error.to_string())),
+        }
+    }
+
+    /// Wake-ups from other processes; none when the bus does not answer, then we look by ourselves.
+    async fn wakes(&self) -> BoxStream<'static, ()> {
+        match self.bus.wakes(self.store.service()).await {
+            Ok(wakes) => wakes.chain(futures::stream::pending()).boxed(),
+            Err(error) => {
+                tracing::debug!(%error, "no wake-ups from other processes");
+                futures::stream::pending().boxed()
+            }
+        }
+    }
+}
