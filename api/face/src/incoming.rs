@@ -1,6 +1,7 @@
 //! What the gateway notes about a request before any handler sees it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kernel::{Caller, Refusal};
 use poem::Request;
@@ -14,14 +15,19 @@ pub enum Identity {
     /// A token that was not accepted, and why.
     Refused(Refusal),
     /// A verified token.
-    Known(Caller),
+    Known {
+        /// Whose it is.
+        caller: Caller,
+        /// How long it stays valid.
+        valid_for: Duration,
+    },
 }
 
 impl Identity {
     /// The caller, or the refusal to answer with.
     pub fn caller(&self) -> Result<&Caller, Refusal> {
         match self {
-            Self::Known(caller) => Ok(caller),
+            Self::Known { caller, .. } => Ok(caller),
             Self::Refused(refusal) => Err(refusal.clone()),
             Self::Anonymous => Err(Refusal::unauthenticated(
                 "token_missing",

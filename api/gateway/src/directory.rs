@@ -109,11 +109,12 @@ impl Directory {
 
     /// The tenant with this slug or id.
     pub async fn find(&self, slug_or_id: &str) -> Result<Tenant, DirectoryError> {
-        let row = sqlx::query("SELECT tenant_id, slug, name, created_at FROM tenants WHERE slug = $1 OR tenant_id = $2")
-            .bind(slug_or_id)
-            .bind(Uuid::from_str(slug_or_id).ok())
-            .fetch_optional(&self.pool)
-            .await?;
+        let row =
+            sqlx::query("SELECT tenant_id, slug, name, created_at FROM tenants WHERE slug = $1 OR tenant_id = $2")
+                .bind(slug_or_id)
+                .bind(Uuid::from_str(slug_or_id).ok())
+                .fetch_optional(&self.pool)
+                .await?;
         row.as_ref().map_or_else(|| Err(DirectoryError::Unknown(slug_or_id.to_owned())), |row| Ok(tenant(row)?))
     }
 
@@ -170,7 +171,9 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryEr
             .fetch_one(&mut server)
             .await?;
         if !exists {
-            sqlx::raw_sql(&format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")).execute(&mut server).await?;
+            sqlx::raw_sql(&format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"))
+                .execute(&mut server)
+                .await?;
         }
     }
     let mut database = admin.clone().database(name).connect().await?;

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use face::graphql::{Context, Session};
 use face::{Domain, Runtime};
-use juniper::graphql_object;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use juniper::{DefaultScalarValue, Executor, FieldResult, graphql_object, graphql_subscription};
 use kernel::{AggregateType, EventType, Grant, Service};
 use poem_openapi::OpenApi;
 use poem_openapi::registry::{MetaApi, Registry};
@@ -52,6 +55,24 @@ fn part<D: Domain>() -> Part {
     }
 }
 
+/// A domain's changes, each resolved with what is there when it happens.
+fn follow<D: Domain>(
+    session: Arc<Session>,
+    executor: &Executor<'_, '_, Context>,
+) -> BoxStream<'static, FieldResult<D::Subscription>> {
+    let wanted = executor.look_ahead().children().iter().map(|child| child.field_original_name().to_owned()).collect();
+    let changes = D::subscribe(session.clone(), wanted);
+    changes
+        .then(move |change| {
+            let session = session.clone();
+            async move {
+                session.renew().await;
+                change
+            }
+        })
+        .boxed()
+}
+
 /// Makes of the list of domains: the parts, and the roots of GraphQL with a namespace a domain.
 macro_rules! domains {
     ($($name:ident => $domain:ty),+ $(,)?) => {
@@ -66,11 +87,26 @@ macro_rules! domains {
         /// The root of queries.
         pub struct Query;
 
-        #[graphql_object(context = face::graphql::Context)]
+        #[graphql_object(context = Context)]
         impl Query {
             $(
                 fn $name() -> <$domain as Domain>::Query {
                     Default::default()
+                }
+            )+
+        }
+
+        /// The root of subscriptions.
+        pub struct Subscription;
+
+        #[graphql_subscription(context = Context, scalar = DefaultScalarValue)]
+        impl Subscription {
+            $(
+                async fn $name(
+                    context: &Context,
+                    executor: &Executor<'_, '_, Context>,
+                ) -> BoxStream<'static, FieldResult<<$domain as Domain>::Subscription>> {
+                    follow::<$domain>(context.session(), executor)
                 }
             )+
         }

@@ -6,11 +6,19 @@
 //!
 //! To add a domain: its line in `domains.rs`. To add a setting: its field in `config/` and its line in `config/settings.rs`.
 
+pub mod auth;
 pub mod config;
 pub mod directory;
 mod domains;
+mod front;
+mod graphql;
 mod migrate;
+mod operations;
+mod reference;
+mod routes;
 mod server;
+mod service;
+pub mod telemetry;
 
 pub use config::Config;
 pub use domains::{Part, SERVICES, parts};

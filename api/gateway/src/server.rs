@@ -1,10 +1,22 @@
 //! The running server.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use kernel::Service;
+use kernel::{Clock, IdSource, Service, SystemClock, SystemIds};
+use nats::Bus;
+use poem::listener::TcpAcceptor;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
-use crate::Config;
+use crate::auth::{KeyError, Verifier};
+use crate::config::Config;
+use crate::front::Front;
+use crate::operations::Readiness;
+use crate::service::{self, Background};
+use crate::{domains, routes, telemetry};
 
 /// Which services a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,21 +27,108 @@ pub enum Services {
     One(Service),
 }
 
+impl Services {
+    fn includes(self, service: Service) -> bool {
+        match self {
+            Self::All => true,
+            Self::One(one) => one == service,
+        }
+    }
+}
+
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StartError(pub String);
+pub enum StartError {
+    /// There is no such service.
+    #[error("there is no service {0}")]
+    UnknownService(Service),
+    /// The address can't be listened on.
+    #[error("{address} can't be listened on: {error}; choose another port with --port or INOPSIO_PORT")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The key that verifies tokens.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// `postgres.claim_key` is missing.
+    #[error("postgres.claim_key (INOPSIO_CLAIM_KEY) is not set; allowed are 64 hexadecimal digits, the same for ever")]
+    ClaimKey,
+    /// A service's log can't be opened.
+    #[error("the service {service}: {error}")]
+    Log {
+        /// Whose.
+        service: Service,
+        /// What is wrong.
+        error: eventstore::Error,
+    },
+    /// The bus is not configured well. (That it does not answer is no reason not to start.)
+    #[error(transparent)]
+    Bus(#[from] nats::Error),
+}
 
 /// A server that serves.
 pub struct Server {
     address: SocketAddr,
+    serving: JoinHandle<std::io::Result<()>>,
+    stop: CancellationToken,
+    background: Background,
+    stores: Vec<eventstore::EventStore>,
+    bus: Bus,
 }
+
+/// How often what has not been used for long is forgotten, and metrics are tidied.
+const TIDY: Duration = Duration::from_secs(10);
 
 impl Server {
     /// Opens the chosen services and serves them. Ready when this returns; migrated databases are presupposed.
-    #[expect(clippy::todo, unused_variables, reason = "being written")]
     pub async fn start(config: Config, services: Services) -> Result<Self, StartError> {
-        todo!()
+        if let Services::One(service) = services
+            && !domains::SERVICES.contains(&service)
+        {
+            return Err(StartError::UnknownService(service));
+        }
+        // Recording begins before the first thing that is worth it.
+        telemetry::metrics();
+        let address = SocketAddr::new(config.http.host, config.http.port);
+        let listen = |error| StartError::Listen { address, error };
+        // First of all: a taken port shall be said before anything else is started.
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let acceptor = TcpAcceptor::from_tokio(listener).map_err(listen)?;
+
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ids: Arc<dyn IdSource> = Arc::new(SystemIds);
+        let parts: Vec<_> = domains::parts().into_iter().filter(|part| services.includes(part.service)).collect();
+        let grants = parts.iter().flat_map(|part| part.grants.iter().copied()).collect();
+        let verifier = Arc::new(Verifier::new(&config.auth, grants, clock.clone())?);
+        let bus = Bus::connect(&bus_settings(&config)).await?;
+        let background = Background::default();
+        let mut running = Vec::new();
+        let mut served = Vec::new();
+        for part in parts {
+            let (runtime, relay) = service::open(&part, &config, &bus, clock.clone(), ids.clone(), &background).await?;
+            running.push((runtime.clone(), relay));
+            served.push((part, runtime));
+        }
+        let stores = running.iter().map(|(runtime, _)| runtime.store.clone()).collect();
+        let readiness = Arc::new(Readiness::new(bus.clone(), running));
+        let stop = CancellationToken::new();
+        let routes = routes::routes(&config, served, readiness, verifier.clone(), stop.clone());
+        let front = Front::new(&config, verifier, ids, routes);
+        tidy(&front, &background);
+
+        let drain = Duration::from_secs(config.http.drain_seconds);
+        let stopped = stop.clone();
+        let serving = tokio::spawn(async move {
+            poem::Server::new_with_acceptor(acceptor)
+                .run_with_graceful_shutdown(front, stopped.cancelled_owned(), Some(drain))
+                .await
+        });
+        tracing::info!(%address, services = ?domains::SERVICES, "serving");
+        Ok(Self { address, serving, stop, background, stores, bus })
     }
 
     /// Where it listens.
@@ -37,6 +136,51 @@ impl Server {
         self.address
     }
 
-    /// Refuses new requests, lets running ones finish (at most `http.drain_seconds`), and stops everything.
-    pub async fn shutdown(self) {}
+    /// Refuses new connections, lets running requests finish (at most `http.drain_seconds`), and stops everything.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        if let Ok(Err(error)) = self.serving.await {
+            tracing::error!(%error, "the HTTP server failed");
+        }
+        // Only now: the last requests were still writing.
+        for store in &self.stores {
+            store.close().await;
+        }
+        self.background.shutdown.cancel();
+        self.background.tasks.close();
+        self.background.tasks.wait().await;
+        if let Err(error) = self.bus.close().await {
+            tracing::debug!(%error, "the bus could not be left in order");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+fn bus_settings(config: &Config) -> nats::Settings {
+    let settings = &config.nats;
+    let credentials = if !settings.creds.is_empty() {
+        nats::Credentials::Creds(settings.creds.reveal().to_owned())
+    } else if !settings.token.is_empty() {
+        nats::Credentials::Token(settings.token.reveal().to_owned())
+    } else if let Some(user) = &settings.user {
+        nats::Credentials::Password { user: user.clone(), password: settings.password.reveal().to_owned() }
+    } else {
+        nats::Credentials::None
+    };
+    // Commands work without the bus, so its absence does not keep us from starting.
+    nats::Settings { connect_later: true, ..nats::Settings::new(&settings.url, credentials, "inopsio") }
+}
+
+fn tidy<E: poem::Endpoint<Output = poem::Response>>(front: &Front<E>, background: &Background) {
+    let rates = front.rates();
+    let shutdown = background.shutdown.clone();
+    background.tasks.spawn(async move {
+        let mut ticks = tokio::time::interval(TIDY);
+        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            rates.tidy();
+            if let Some(metrics) = telemetry::metrics() {
+                metrics.run_upkeep();
+            }
+        }
+    });
 }

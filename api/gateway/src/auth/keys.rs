@@ -39,13 +39,7 @@ pub enum KeyError {
 }
 
 /// Mints a token for `subject` of `tenant` that is valid for `ttl` from now.
-pub fn mint(
-    auth: &Auth,
-    tenant: TenantId,
-    subject: &str,
-    roles: &[Role],
-    ttl: Duration,
-) -> Result<String, KeyError> {
+pub fn mint(auth: &Auth, tenant: TenantId, subject: &str, roles: &[Role], ttl: Duration) -> Result<String, KeyError> {
     const KEY: &str = "auth.signing_key (INOPSIO_AUTH_SIGNING_KEY)";
     if auth.signing_key.is_empty() {
         return Err(KeyError::Missing(KEY));

@@ -99,6 +99,11 @@ impl Verifier {
         Ok(verified)
     }
 
+    /// How long a verified token stays valid.
+    pub fn valid_for(&self, verified: &Verified) -> std::time::Duration {
+        (verified.expires_at + self.leeway - self.clock.now()).to_std().unwrap_or_default()
+    }
+
     #[expect(clippy::disallowed_methods, reason = "a signed token is what vouches for a tenant")]
     fn check(&self, token: &str, id: u64) -> Result<Verified, Refusal> {
         // The key says the algorithm; whatever else the token's header names ("none", HS256 …) is refused.
@@ -111,8 +116,7 @@ impl Verifier {
         let Some(subject) = claims.subject.filter(|subject| !subject.is_empty()) else {
             return Err(refused("token_without_subject", "the token has no subject (sub)"));
         };
-        let caller =
-            Caller::new(TenantId::vouched(claims.custom.tenant), subject, &claims.custom.roles, &self.grants);
+        let caller = Caller::new(TenantId::vouched(claims.custom.tenant), subject, &claims.custom.roles, &self.grants);
         Ok(Verified { caller, token: id, expires_at })
     }
 }

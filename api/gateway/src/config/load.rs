@@ -100,18 +100,24 @@ fn explain(error: &figment::Error) -> String {
     for error in error.clone() {
         let key = error.path.join(".");
         let setting = SETTINGS.iter().find(|setting| setting.key == key);
-        let source = error.metadata.as_ref().map_or_else(|| "the configuration".into(), |metadata| metadata.name.clone());
+        let source =
+            error.metadata.as_ref().map_or_else(|| "the configuration".into(), |metadata| metadata.name.clone());
         if !text.is_empty() {
             text.push('\n');
         }
         let variable = setting.map(|setting| format!(" ({})", setting.variable)).unwrap_or_default();
         let _ = match &error.kind {
             Kind::InvalidType(found, wanted) | Kind::InvalidValue(found, wanted) => {
-                let shown = if setting.is_some_and(|setting| setting.secret) { "(secret)".into() } else { found.to_string() };
+                let shown =
+                    if setting.is_some_and(|setting| setting.secret) { "(secret)".into() } else { found.to_string() };
                 write!(text, "{key}{variable}: {shown} from {source} is not allowed; allowed is {wanted}")
             }
             Kind::UnknownVariant(found, allowed) => {
-                write!(text, "{key}{variable}: {found:?} from {source} is not allowed; allowed are {}", allowed.join(", "))
+                write!(
+                    text,
+                    "{key}{variable}: {found:?} from {source} is not allowed; allowed are {}",
+                    allowed.join(", ")
+                )
             }
             Kind::UnknownField(found, allowed) => {
                 write!(text, "{source} has an unknown key {found:?}; allowed there are {}", allowed.join(", "))
@@ -142,7 +148,11 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     }
     for origin in &config.http.cors_origins {
         if origin != "*" && origin.parse::<http::HeaderValue>().is_err() {
-            return refuse("http.cors_origins", &format!("{origin:?}"), "origins such as https://app.example.com, or *");
+            return refuse(
+                "http.cors_origins",
+                &format!("{origin:?}"),
+                "origins such as https://app.example.com, or *",
+            );
         }
     }
     Ok(())
@@ -188,7 +198,8 @@ mod tests {
 
     #[test]
     fn secrets_are_text_and_never_shown() {
-        let config = from(&[("INOPSIO_POSTGRES_PASSWORD", "12345"), ("INOPSIO_NATS_URL", "nats://127.0.0.1:4333")]).unwrap();
+        let config =
+            from(&[("INOPSIO_POSTGRES_PASSWORD", "12345"), ("INOPSIO_NATS_URL", "nats://127.0.0.1:4333")]).unwrap();
         assert_eq!(config.postgres.password.reveal(), "12345");
         assert!(!format!("{config:?}").contains("12345"));
         let error = from(&[("INOPSIO_CLAIM_KEY", "beef")]).unwrap_err().to_string();

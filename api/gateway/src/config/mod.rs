@@ -10,6 +10,7 @@ mod settings;
 use std::collections::BTreeMap;
 
 pub use load::ConfigError;
+pub(crate) use load::claim_key;
 pub use sections::{Auth, Format, GraphQl, Http, Log, Nats, Postgres, RateLimits, SecretText, Telemetry};
 use serde::Deserialize;
 pub use settings::{SETTINGS, Setting};

@@ -1,0 +1,74 @@
+//! Relay connections.
+
+use juniper::GraphQLObject;
+
+/// Where a page stands in its list.
+#[derive(Clone, Debug, GraphQLObject)]
+pub struct PageInfo {
+    /// Whether more rows follow.
+    pub has_next_page: bool,
+    /// The last row's cursor: give it as `after` to get the next page.
+    pub end_cursor: Option<String>,
+}
+
+/// Declares a connection over rows of a read model: its edges, and the object with page info and count.
+macro_rules! connection {
+    (
+        $(#[$meta:meta])*
+        pub struct $connection:ident of $node:ident by $edge:ident, counted by $count:path where $filter:ty
+    ) => {
+        /// A row of a page.
+        #[derive(Clone, juniper::GraphQLObject)]
+        #[graphql(context = face::graphql::Context)]
+        pub struct $edge {
+            /// Where this row stands in the list: give it as `after` to go on from here.
+            cursor: String,
+            /// The row.
+            node: $node,
+        }
+
+        $(#[$meta])*
+        pub struct $connection {
+            edges: Vec<$edge>,
+            page_info: $crate::graphql::connection::PageInfo,
+            filter: $filter,
+        }
+
+        impl $connection {
+            fn new(page: face::graphql::Page<$node>, filter: $filter) -> Self {
+                let page_info = $crate::graphql::connection::PageInfo {
+                    has_next_page: page.has_next,
+                    end_cursor: page.end_cursor().map(str::to_owned),
+                };
+                let edges = page.rows.into_iter().map(|(cursor, node)| $edge { cursor: cursor.into_string(), node });
+                Self { edges: edges.collect(), page_info, filter }
+            }
+        }
+
+        #[juniper::graphql_object(context = face::graphql::Context)]
+        impl $connection {
+            /// The rows with their cursors.
+            fn edges(&self) -> &[$edge] {
+                &self.edges
+            }
+
+            /// The rows.
+            fn nodes(&self) -> Vec<&$node> {
+                self.edges.iter().map(|edge| &edge.node).collect()
+            }
+
+            /// Where this page stands in the list.
+            fn page_info(&self) -> &$crate::graphql::connection::PageInfo {
+                &self.page_info
+            }
+
+            /// How many rows the whole list has. Counted when asked for: on large lists that takes its time.
+            async fn total_count(&self, context: &face::graphql::Context) -> juniper::FieldResult<i32> {
+                let mut tables = context.reader($crate::SERVICE).await?;
+                let count = $count(&mut tables, context.caller().tenant(), &self.filter).await;
+                Ok($crate::graphql::read::int(count.map_err($crate::graphql::read::unreadable)?))
+            }
+        }
+    };
+}
+pub(crate) use connection;

@@ -1,0 +1,109 @@
+//! Dataloaders: what many objects of one answer want is read from the database once.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use face::graphql::{Context, Session};
+use futures::future::BoxFuture;
+use juniper::FieldResult;
+use kernel::TenantId;
+use sqlx::PgConnection;
+use tokio::sync::OnceCell;
+
+use super::read::unreadable;
+use crate::SERVICE;
+
+/// Reads the values of many keys in one query.
+pub(crate) trait Fetch: Send + Sync + 'static {
+    type Key: Copy + Eq + Hash + Send + Sync;
+    type Value: Clone + Send + Sync;
+
+    /// The values of those keys that have one.
+    fn fetch<'a>(
+        tables: &'a mut PgConnection,
+        tenant: TenantId,
+        keys: &'a [Self::Key],
+    ) -> BoxFuture<'a, Result<HashMap<Self::Key, Self::Value>, sqlx::Error>>;
+}
+
+/// A request's dataloader of one kind; it forgets with the request.
+pub(crate) struct Loader<F: Fetch> {
+    session: Arc<Session>,
+    state: Arc<Mutex<State<F>>>,
+    kind: PhantomData<F>,
+}
+
+/// A batch collects keys until one who waits for it closes it and reads.
+struct Batch<F: Fetch> {
+    keys: Mutex<HashSet<F::Key>>,
+    values: OnceCell<FieldResult<HashMap<F::Key, F::Value>>>,
+}
+
+struct State<F: Fetch> {
+    open: Arc<Batch<F>>,
+    /// In which batch a key was asked for.
+    asked: HashMap<F::Key, Arc<Batch<F>>>,
+}
+
+impl<F: Fetch> Clone for Loader<F> {
+    fn clone(&self) -> Self {
+        Self { session: self.session.clone(), state: self.state.clone(), kind: PhantomData }
+    }
+}
+
+/// Objects of one answer are resolved side by side in one task: after this many turns all of them have asked.
+const TURNS: usize = 3;
+
+/// The value of a key; `None`: there is none.
+pub(crate) async fn load<F: Fetch>(context: &Context, key: F::Key) -> FieldResult<Option<F::Value>> {
+    context.loader(Loader::<F>::new).load(key).await
+}
+
+impl<F: Fetch> Loader<F> {
+    fn new(session: Arc<Session>) -> Self {
+        let state = State { open: Batch::open(), asked: HashMap::new() };
+        Self { session, state: Arc::new(Mutex::new(state)), kind: PhantomData }
+    }
+
+    async fn load(&self, key: F::Key) -> FieldResult<Option<F::Value>> {
+        let batch = self.join(key);
+        // The first to come here reads for all; should it be dropped meanwhile, the next one does.
+        let values = batch.values.get_or_init(|| async {
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
+            let keys = self.close(&batch);
+            let mut tables = self.session.reader(SERVICE).await?;
+            F::fetch(&mut tables, self.session.caller().tenant(), &keys).await.map_err(unreadable)
+        });
+        match values.await {
+            Ok(values) => Ok(values.get(&key).cloned()),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    fn join(&self, key: F::Key) -> Arc<Batch<F>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = state.open.clone();
+        let batch = state.asked.entry(key).or_insert(open).clone();
+        // A key that was asked for before is in its batch already.
+        batch.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        batch
+    }
+
+    fn close(&self, batch: &Arc<Batch<F>>) -> Vec<F::Key> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&state.open, batch) {
+            state.open = Batch::open();
+        }
+        batch.keys.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+}
+
+impl<F: Fetch> Batch<F> {
+    fn open() -> Arc<Self> {
+        Arc::new(Self { keys: Mutex::default(), values: OnceCell::new() })
+    }
+}

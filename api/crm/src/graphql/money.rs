@@ -1,0 +1,71 @@
+//! Money in GraphQL: whole minor units as text, which no client rounds, beside the amount as people write it.
+
+use juniper::{GraphQLObject, GraphQLScalar, ScalarValue};
+use kernel::Currency;
+
+/// A whole number of any size, as text: `"12345678901"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLScalar)]
+#[graphql(
+    name = "BigInt",
+    to_output_with = ScalarValue::from_displayable,
+    from_input_with = big_int,
+    parse_token(i32, String)
+)]
+pub struct BigInt(pub i128);
+
+impl std::fmt::Display for BigInt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn big_int(text: &str) -> Result<BigInt, Box<str>> {
+    text.parse().map(BigInt).map_err(|_| format!("{text:?} is not a whole number").into())
+}
+
+/// An amount of one currency.
+#[derive(Clone, Debug, PartialEq, Eq, GraphQLObject)]
+pub struct Money {
+    /// Minor units of the currency: cents of a euro, whole yen, fils of a dinar.
+    pub minor: BigInt,
+    /// ISO 4217 code.
+    pub currency: String,
+    /// In units of the currency, with as many decimals as it has: `"1234.50"`.
+    pub amount: String,
+}
+
+impl Money {
+    /// An amount of so many minor units.
+    pub fn new(minor: i128, currency: Currency) -> Self {
+        Self { minor: BigInt(minor), currency: currency.code().to_owned(), amount: decimal(minor, currency.exponent()) }
+    }
+}
+
+impl From<kernel::Money> for Money {
+    fn from(money: kernel::Money) -> Self {
+        Self::new(money.minor.into(), money.currency)
+    }
+}
+
+fn decimal(minor: i128, digits: u8) -> String {
+    let (sign, scale) = (if minor < 0 { "-" } else { "" }, 10_u128.pow(digits.into()));
+    let (units, rest) = (minor.unsigned_abs() / scale, minor.unsigned_abs() % scale);
+    match digits {
+        0 => format!("{sign}{units}"),
+        _ => format!("{sign}{units}.{rest:0width$}", width = digits.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_has_as_many_decimals_as_its_currency() {
+        let amount = |minor, code: &str| Money::new(minor, code.parse().unwrap()).amount;
+        assert_eq!(amount(123_450, "EUR"), "1234.50");
+        assert_eq!(amount(-5, "EUR"), "-0.05");
+        assert_eq!(amount(1_234, "JPY"), "1234");
+        assert_eq!(amount(i128::from(i64::MAX) * 2, "KWD"), "18446744073709551.614");
+    }
+}

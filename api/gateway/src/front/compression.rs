@@ -1,0 +1,52 @@
+//! Compression of answers that are worth it.
+
+use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
+use poem::web::{Compress, CompressionAlgo, CompressionLevel};
+use poem::{IntoResponse, Response};
+
+/// Smaller answers fit a packet anyhow.
+const WORTH_IT: usize = 1_400;
+
+/// What the client accepts, by what we like best.
+pub fn wanted(headers: &HeaderMap) -> Option<CompressionAlgo> {
+    let accepted = headers.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
+    let accepts = |coding: &str| {
+        accepted.split(',').any(|part| {
+            let mut part = part.split(';').map(str::trim);
+            part.next().is_some_and(|name| name.eq_ignore_ascii_case(coding))
+                && part.all(|parameter| !matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+        })
+    };
+    [("zstd", CompressionAlgo::ZSTD), ("gzip", CompressionAlgo::GZIP)]
+        .into_iter()
+        .find(|(coding, _)| accepts(coding))
+        .map(|(_, algorithm)| algorithm)
+}
+
+/// Compresses an answer, if it is text, large enough, and not compressed yet.
+pub async fn compress(mut response: Response, algorithm: CompressionAlgo) -> Response {
+    let headers = response.headers();
+    // Of these types we send whole bodies only; a stream would have to be passed on as it comes.
+    let whole_text =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|content_type| {
+            ["application/json", "application/problem+json", "text/html", "text/plain"]
+                .iter()
+                .any(|text| content_type.starts_with(text))
+        });
+    if !whole_text || headers.contains_key(header::CONTENT_ENCODING) {
+        return response;
+    }
+    let Ok(bytes) = response.take_body().into_bytes().await else {
+        tracing::error!("an answer's body could not be read to be compressed");
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let worth_it = bytes.len() >= WORTH_IT;
+    response.set_body(bytes);
+    if !worth_it {
+        return response;
+    }
+    let mut response = Compress::new(response, algorithm).with_quality(CompressionLevel::Fastest).into_response();
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    response
+}

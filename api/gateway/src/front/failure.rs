@@ -1,0 +1,89 @@
+//! Whatever goes wrong on a request's way becomes a problem document, here and only here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use face::Problem;
+use kernel::Refusal;
+use poem::error::{MethodNotAllowedError, NotFoundError, ParsePathError};
+use poem::http::{StatusCode, header};
+use poem::{Error, PathPattern, Response};
+use poem_openapi::error::{ParseParamError, ParsePathError as ParseApiPathError};
+use uuid::Uuid;
+
+use super::unknown_route;
+
+/// The answer to a request, and the route that it took.
+pub fn settle(answered: Result<Response, Error>, request: Uuid) -> (Response, Option<Arc<str>>) {
+    match answered {
+        Ok(response) => {
+            let route = response.data::<PathPattern>().map(|pattern| pattern.0.clone());
+            (response, route)
+        }
+        Err(error) => {
+            let route = error.data::<PathPattern>().map(|pattern| pattern.0.clone());
+            (problem_of(error).respond(Some(request)), route)
+        }
+    }
+}
+
+fn problem_of(error: Error) -> Problem {
+    if let Some(problem) = error.downcast_ref::<Problem>() {
+        if problem.refusal().kind() == kernel::Kind::Internal {
+            tracing::error!(code = problem.refusal().code(), detail = problem.refusal().detail(), "a request failed");
+        }
+        return problem.clone();
+    }
+    if error.is::<NotFoundError>() {
+        return unknown_route().into();
+    }
+    if error.is::<MethodNotAllowedError>() {
+        let refusal = Refusal::invalid("method_not_allowed", "this path does not take this method; see /openapi.json");
+        return Problem::with_status(refusal, StatusCode::METHOD_NOT_ALLOWED);
+    }
+    if let Some(error) = error.downcast_ref::<ParseParamError>() {
+        return parameter(error.name, &error.reason);
+    }
+    if let Some(error) = error.downcast_ref::<ParseApiPathError>() {
+        return parameter(error.name, &error.reason);
+    }
+    if error.is::<ParsePathError>() {
+        return parameter("path", "it can't be read");
+    }
+    let status = error.status();
+    if status.is_client_error() {
+        let refusal = Refusal::invalid("request_refused", error.to_string());
+        return Problem::with_status(refusal, status);
+    }
+    tracing::error!(%error, "a request failed");
+    Refusal::internal("internal", "something went wrong on our side; the log knows more under this request's id").into()
+}
+
+fn parameter(name: &'static str, reason: &str) -> Problem {
+    Refusal::invalid("parameter_invalid", format!("the parameter {name} is not allowed like that: {reason}"))
+        .with("parameter", name)
+        .into()
+}
+
+/// The refusal of a request whose handler panicked.
+pub fn panicked() -> Refusal {
+    Refusal::internal("internal", "something went wrong on our side; the log knows more under this request's id")
+}
+
+/// The refusal of a request that took too long.
+pub fn too_slow(limit: Duration) -> Refusal {
+    Refusal::timeout(
+        "request_timeout",
+        format!(
+            "the request took longer than {} s; whether a command was carried out is not known: send it again with the \
+             same Idempotency-Key",
+            limit.as_secs()
+        ),
+    )
+}
+
+/// A header that says how long to wait.
+pub fn retry_after(problem: Problem, wait: Duration) -> Problem {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    problem.header(header::RETRY_AFTER, seconds.into())
+}

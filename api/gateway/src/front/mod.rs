@@ -1,0 +1,134 @@
+//! The front: what every request passes before and after its handler, in one place and one pass.
+//!
+//! In: the request's id, its trace, the caller, the limits. Out: problems, headers, metrics. One endpoint does it, because
+//! a stack of middlewares would allocate and look things up again at each layer.
+
+mod compression;
+mod cors;
+mod failure;
+mod rate;
+mod request_id;
+mod trace;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use face::{Identity, Incoming, Limits, Problem};
+use futures::FutureExt;
+use kernel::{IdSource, Refusal};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use poem::{Endpoint, Request, Response};
+use tracing::Instrument;
+
+use self::cors::Cors;
+use self::rate::{Allowance, RateLimiter};
+use crate::auth::Verifier;
+use crate::config::Config;
+
+/// The outermost endpoint.
+pub struct Front<E> {
+    inner: E,
+    verifier: Arc<Verifier>,
+    rates: Arc<RateLimiter>,
+    cors: Cors,
+    ids: Arc<dyn IdSource>,
+    limits: Arc<Limits>,
+    timeout: Duration,
+    compression: bool,
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+impl<E: Endpoint<Output = Response>> Front<E> {
+    /// A front before `inner`.
+    pub fn new(config: &Config, verifier: Arc<Verifier>, ids: Arc<dyn IdSource>, inner: E) -> Self {
+        Self {
+            inner,
+            verifier,
+            rates: Arc::new(RateLimiter::new(&config.rate_limits)),
+            cors: Cors::new(&config.http.cors_origins),
+            ids,
+            limits: Arc::new(Limits { body: config.http.body_limit, upload: config.http.upload_limit }),
+            timeout: Duration::from_secs(config.http.timeout_seconds),
+            compression: config.http.compression,
+        }
+    }
+
+    /// Forgets the rates of those who have not asked for long; to be called now and then.
+    pub fn rates(&self) -> Arc<RateLimiter> {
+        self.rates.clone()
+    }
+
+    /// Lets the inner endpoint answer, whatever happens in it.
+    async fn answer(&self, request: Request) -> Result<Response, poem::Error> {
+        let answered = tokio::time::timeout(self.timeout, AssertUnwindSafe(self.inner.call(request)).catch_unwind());
+        match answered.await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(Problem::from(failure::panicked()).into()),
+            Err(_) => Err(Problem::from(failure::too_slow(self.timeout)).into()),
+        }
+    }
+
+    fn identify(&self, headers: &HeaderMap) -> (Identity, Option<Allowance>) {
+        let Some(header) = headers.get(header::AUTHORIZATION) else { return (Identity::Anonymous, None) };
+        match self.verifier.verify_header(header.as_bytes()) {
+            Ok(verified) => {
+                let allowance = self.rates.check(verified.caller.tenant(), verified.token);
+                let valid_for = self.verifier.valid_for(&verified);
+                (Identity::Known { caller: verified.caller, valid_for }, allowance)
+            }
+            Err(refusal) => (Identity::Refused(refusal), None),
+        }
+    }
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let start = Instant::now();
+        let method = request.method().clone();
+        let origin = self.cors.allowed(request.headers());
+        if method == Method::OPTIONS
+            && let Some(preflight) = self.cors.preflight(request.headers(), origin.as_ref())
+        {
+            return Ok(preflight);
+        }
+        let id = request_id::of(request.headers(), &*self.ids);
+        let encoding = if self.compression { compression::wanted(request.headers()) } else { None };
+        let (identity, allowance) = self.identify(request.headers());
+        let span = trace::span(&request, id, &identity);
+        let traceparent = trace::traceparent(&span, request.headers());
+        request.extensions_mut().insert(Incoming { id, identity, traceparent, limits: self.limits.clone() });
+
+        let refused = allowance.as_ref().and_then(Allowance::refusal);
+        let answered = match refused {
+            Some(problem) => Err(problem.into()),
+            None => self.answer(request).instrument(span.clone()).await,
+        };
+        let (mut response, route) = failure::settle(answered, id);
+
+        let headers = response.headers_mut();
+        if let Ok(value) = HeaderValue::from_str(id.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())) {
+            headers.insert(REQUEST_ID, value);
+        }
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some(allowance) = &allowance {
+            allowance.write(headers);
+        }
+        if let Some(origin) = origin {
+            Cors::write(headers, origin);
+        }
+        trace::finish(&span, &method, route.as_deref(), response.status(), start.elapsed());
+        Ok(match encoding {
+            Some(encoding) => compression::compress(response, encoding).await,
+            None => response,
+        })
+    }
+}
+
+/// The refusal of a request to something that is not there.
+pub fn unknown_route() -> Refusal {
+    Refusal::not_found("route_unknown", "there is nothing at this path; /openapi.json and /docs list what there is")
+}

@@ -1,0 +1,152 @@
+//! A request's trace, log line and metrics.
+
+use std::time::Duration;
+
+use face::Identity;
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
+use poem::Request;
+use poem::http::{HeaderMap, Method, StatusCode};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use uuid::Uuid;
+
+use crate::telemetry;
+
+/// The span of a request. It continues the caller's trace, if there is one.
+pub fn span(request: &Request, id: Uuid, identity: &Identity) -> Span {
+    let span = tracing::info_span!(
+        "request",
+        otel.kind = "server",
+        otel.name = tracing::field::Empty,
+        otel.status_code = tracing::field::Empty,
+        http.request.method = %request.method(),
+        url.path = request.uri().path(),
+        http.route = tracing::field::Empty,
+        http.response.status_code = tracing::field::Empty,
+        request = %id,
+        tenant = tracing::field::Empty,
+        subject = tracing::field::Empty,
+    );
+    if let Identity::Known { caller, .. } = identity {
+        span.record("tenant", tracing::field::display(caller.tenant()));
+        span.record("subject", caller.subject());
+    }
+    if telemetry::traces()
+        && let Some(parent) = request.headers().get("traceparent").and_then(|value| parse(value.to_str().ok()?))
+    {
+        let parent = opentelemetry::Context::new().with_remote_span_context(parent);
+        drop(span.set_parent(parent));
+    }
+    span
+}
+
+/// The trace context under which the request's consequences stand: ours when we trace, the caller's otherwise.
+pub fn traceparent(span: &Span, headers: &HeaderMap) -> Option<String> {
+    if telemetry::traces() {
+        let context = span.context();
+        let context = context.span().span_context().clone();
+        if context.is_valid() {
+            return Some(format!(
+                "00-{}-{}-{:02x}",
+                context.trace_id(),
+                context.span_id(),
+                context.trace_flags().to_u8()
+            ));
+        }
+    }
+    let given = headers.get("traceparent")?.to_str().ok()?;
+    parse(given).map(|_| given.to_owned())
+}
+
+/// Reads a W3C `traceparent`.
+fn parse(text: &str) -> Option<SpanContext> {
+    let mut parts = text.split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let well_formed = version.len() == 2
+        && version != "ff"
+        && trace.len() == 32
+        && span.len() == 16
+        && flags.len() == 2
+        && (version != "00" || parts.next().is_none())
+        && text.bytes().all(|b| b == b'-' || b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if !well_formed {
+        return None;
+    }
+    let context = SpanContext::new(
+        TraceId::from_hex(trace).ok()?,
+        SpanId::from_hex(span).ok()?,
+        TraceFlags::new(u8::from_str_radix(flags, 16).ok()?),
+        true,
+        TraceState::default(),
+    );
+    context.is_valid().then_some(context)
+}
+
+/// Notes how the request ended.
+pub fn finish(span: &Span, method: &Method, route: Option<&str>, status: StatusCode, took: Duration) {
+    // Unknown paths share one label: a stranger must not be able to make series.
+    let route = route.unwrap_or("unknown");
+    if !span.is_disabled() {
+        span.record("otel.name", tracing::field::display(format_args!("{method} {route}")));
+        span.record("http.route", route);
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
+    }
+    let labels = [
+        ("method", method_label(method).into()),
+        ("route", metrics::SharedString::from(route.to_owned())),
+        ("status", status_label(status)),
+    ];
+    metrics::histogram!("inopsio_http_request_seconds", &labels).record(took.as_secs_f64());
+    let _entered = span.enter();
+    if status.is_server_error() {
+        tracing::warn!(status = status.as_u16(), took_ms = took.as_secs_f64() * 1e3, "answered");
+    } else {
+        tracing::debug!(status = status.as_u16(), took_ms = took.as_secs_f64() * 1e3, "answered");
+    }
+}
+
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        "HEAD" => "HEAD",
+        "PATCH" => "PATCH",
+        _ => "other",
+    }
+}
+
+fn status_label(status: StatusCode) -> metrics::SharedString {
+    match status.as_u16() {
+        200 => "200".into(),
+        201 => "201".into(),
+        _ => metrics::SharedString::from(status.as_str().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_well_formed_traceparent_is_taken() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert!(parse(good).is_some_and(|context| context.is_sampled() && context.is_remote()));
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+        ] {
+            assert!(parse(bad).is_none(), "{bad}");
+        }
+    }
+}

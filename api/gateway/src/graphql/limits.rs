@@ -1,0 +1,205 @@
+//! What a query may cost, decided before anything of it is carried out.
+//!
+//! Juniper's parser bounds tokens, nesting and the expansion of fragments, so what is walked here is finite and small.
+
+use std::collections::HashMap;
+
+use juniper::http::GraphQLRequest;
+use juniper::meta::{Field, MetaType};
+use juniper::{
+    DefaultScalarValue as Scalar, Definition, InputValue, ParseError, ScalarValue as _, Selection, Variables,
+};
+use kernel::Refusal;
+
+use super::Schema;
+
+/// The limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The most levels of fields.
+    pub depth: usize,
+    /// The most fields, each counted as often as the lists around it may have rows.
+    pub cost: u64,
+    /// The most aliases.
+    pub aliases: usize,
+}
+
+/// What a page has when the query does not say.
+const PAGE: u64 = 20;
+
+/// What a list without pages is taken to have.
+const LIST: u64 = 4;
+
+/// Introspection is deep by nature (types of lists of types …), and cheap: it has a bound of its own.
+const INTROSPECTION_DEPTH: usize = 20;
+
+type Selections<'d, 'q> = &'d [Selection<'q, Scalar>];
+
+impl Limits {
+    /// Refuses a query that goes beyond a limit. One that can't be read is let through: the engine says better why.
+    pub fn check(&self, schema: &Schema, request: &GraphQLRequest) -> Result<(), Refusal> {
+        let document = match juniper::parser::parse_document_source(&request.query, &schema.schema) {
+            Ok(document) => document,
+            Err(error) => return too_large(&error.item),
+        };
+        let mut walk = Walk {
+            schema,
+            variables: request.variables(),
+            fragments: HashMap::new(),
+            aliases: 0,
+            depth: 0,
+            introspection_depth: 0,
+        };
+        for definition in &document {
+            if let Definition::Fragment(fragment) = definition {
+                walk.fragments.insert(fragment.item.name.item, &fragment.item.selection_set);
+            }
+        }
+        for definition in &document {
+            let Definition::Operation(operation) = definition else { continue };
+            let operation = &operation.item;
+            let root = match operation.operation_type {
+                juniper::OperationType::Query => Some(schema.schema.concrete_query_type()),
+                juniper::OperationType::Mutation => schema.schema.concrete_mutation_type(),
+                juniper::OperationType::Subscription => schema.schema.concrete_subscription_type(),
+            };
+            let cost = walk.cost(&operation.selection_set, root, Place::default());
+            exceeded("query_too_deep", "levels of fields", walk.depth as u64, self.depth as u64)?;
+            let introspection = INTROSPECTION_DEPTH.max(self.depth) as u64;
+            exceeded("query_too_deep", "levels of introspection", walk.introspection_depth as u64, introspection)?;
+            exceeded("query_too_expensive", "fields, counted as often as lists may have rows", cost, self.cost)?;
+            exceeded("query_too_many_aliases", "aliases", walk.aliases as u64, self.aliases as u64)?;
+        }
+        Ok(())
+    }
+}
+
+fn exceeded(code: &'static str, what: &str, found: u64, allowed: u64) -> Result<(), Refusal> {
+    if found <= allowed {
+        return Ok(());
+    }
+    Err(Refusal::invalid(code, format!("the query has {found} {what}; allowed are {allowed}"))
+        .with("found", found)
+        .with("allowed", allowed))
+}
+
+fn too_large(error: &ParseError) -> Result<(), Refusal> {
+    match error {
+        ParseError::DepthLimitExceeded(allowed) => {
+            Err(Refusal::invalid("query_too_deep", error.to_string()).with("allowed", *allowed))
+        }
+        ParseError::TokenLimitExceeded(allowed) | ParseError::FieldLimitExceeded(allowed) => {
+            Err(Refusal::invalid("query_too_large", error.to_string()).with("allowed", *allowed))
+        }
+        ParseError::UnexpectedToken(_)
+        | ParseError::UnexpectedEndOfFile
+        | ParseError::LexerError(_)
+        | ParseError::ExpectedScalarError(_) => Ok(()),
+    }
+}
+
+struct Walk<'d, 'q> {
+    schema: &'d Schema,
+    variables: Variables<Scalar>,
+    fragments: HashMap<&'q str, Selections<'d, 'q>>,
+    aliases: usize,
+    depth: usize,
+    introspection_depth: usize,
+}
+
+/// A field of the query. (Juniper does not export the name of its own type for it.)
+#[derive(Clone, Copy)]
+struct Asked<'d, 'q> {
+    name: &'q str,
+    aliased: bool,
+    /// The argument `first`.
+    first: Option<&'d InputValue>,
+    selections: Option<Selections<'d, 'q>>,
+}
+
+/// Where in the query the walk is.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    depth: usize,
+    /// Fragments around: a fragment that spreads itself ends somewhere.
+    fragments: usize,
+    introspection: bool,
+    /// Directly under a field with pages: the rows are counted already.
+    paged: bool,
+}
+
+impl<'d, 'q> Walk<'d, 'q> {
+    fn cost(&mut self, selections: Selections<'d, 'q>, parent: Option<&'d MetaType<Scalar>>, at: Place) -> u64 {
+        let mut cost = 0_u64;
+        for selection in selections {
+            cost = cost.saturating_add(match selection {
+                Selection::Field(field) => {
+                    let field = &field.item;
+                    let arguments = field.arguments.iter().flat_map(|arguments| &arguments.item.items);
+                    let asked = Asked {
+                        name: field.name.item,
+                        aliased: field.alias.is_some(),
+                        first: arguments.filter(|(name, _)| name.item == "first").map(|(_, value)| &value.item).next(),
+                        selections: field.selection_set.as_deref(),
+                    };
+                    self.field(asked, parent, at)
+                }
+                Selection::InlineFragment(fragment) => {
+                    let on = fragment.item.type_condition.as_ref().map(|name| name.item);
+                    let parent = on.map_or(parent, |name| self.schema.schema.concrete_type_by_name(name));
+                    self.cost(&fragment.item.selection_set, parent, at)
+                }
+                Selection::FragmentSpread(spread) if at.fragments < 64 => {
+                    let selections = self.fragments.get(spread.item.name.item).copied().unwrap_or_default();
+                    self.cost(selections, parent, Place { fragments: at.fragments + 1, ..at })
+                }
+                Selection::FragmentSpread(_) => 0,
+            });
+        }
+        cost
+    }
+
+    fn field(&mut self, field: Asked<'d, 'q>, parent: Option<&'d MetaType<Scalar>>, at: Place) -> u64 {
+        let introspection = at.introspection || field.name.starts_with("__");
+        let depth = at.depth + 1;
+        if introspection {
+            self.introspection_depth = self.introspection_depth.max(depth);
+        } else {
+            self.depth = self.depth.max(depth);
+        }
+        self.aliases += usize::from(field.aliased);
+        let meta = parent.and_then(|parent| parent.field_by_name(field.name));
+        let first = meta.is_some_and(has_pages).then(|| self.first(field.first));
+        let rows = match (first, meta) {
+            (Some(first), _) => first,
+            (None, Some(meta)) if is_list(meta) && !at.paged => LIST,
+            _ => 1,
+        };
+        let below = Place { depth, introspection, paged: first.is_some(), ..at };
+        let Some(selections) = field.selections else { return 1 };
+        let kind = meta.and_then(|meta| self.schema.schema.concrete_type_by_name(meta.field_type.innermost_name()));
+        1_u64.saturating_add(rows.saturating_mul(self.cost(selections, kind, below)))
+    }
+
+    /// How many rows a page may have: the argument `first`, literally or by a variable.
+    fn first(&self, argument: Option<&InputValue>) -> u64 {
+        let value = match argument {
+            Some(InputValue::Variable(name)) => self.variables.get(name.as_str()),
+            other => other,
+        };
+        match value {
+            Some(InputValue::Scalar(scalar)) => {
+                scalar.try_to_int().and_then(|first| u64::try_from(first).ok()).unwrap_or(PAGE).max(1)
+            }
+            _ => PAGE,
+        }
+    }
+}
+
+fn has_pages(field: &Field<Scalar>) -> bool {
+    field.arguments.iter().flatten().any(|argument| argument.name == "first")
+}
+
+fn is_list(field: &Field<Scalar>) -> bool {
+    field.field_type.is_list()
+}

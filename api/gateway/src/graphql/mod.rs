@@ -1,0 +1,72 @@
+//! GraphQL: queries by POST, subscriptions over graphql-transport-ws, GraphiQL on GET; all at `/graphql`.
+
+mod explorer;
+mod limits;
+mod message;
+mod query;
+mod subscription;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use face::graphql::{Context, Session};
+use face::{MinPositions, Runtime};
+use juniper::{EmptyMutation, RootNode};
+use kernel::Caller;
+use poem::{Route, RouteMethod};
+use tokio_util::sync::CancellationToken;
+
+use self::limits::Limits;
+use crate::auth::Verifier;
+use crate::config::Config;
+use crate::domains::{Query, Subscription};
+
+/// The schema of all domains.
+pub type Schema = RootNode<Query, EmptyMutation<Context>, Subscription>;
+
+/// The schema of all domains.
+pub fn schema() -> Schema {
+    Schema::new(Query, EmptyMutation::new(), Subscription)
+}
+
+/// What answers GraphQL.
+pub struct Engine {
+    schema: Schema,
+    runtimes: Vec<Runtime>,
+    limits: Limits,
+    timeout: Duration,
+    patience: Duration,
+    subscriptions: usize,
+    verifier: Arc<Verifier>,
+    stop: CancellationToken,
+}
+
+impl Engine {
+    fn context(&self, caller: Caller, min_positions: MinPositions) -> Context {
+        let session = Session::new(caller, self.runtimes.iter().cloned(), min_positions, self.patience);
+        Context::new(Arc::new(session))
+    }
+}
+
+/// `/graphql` and the explorer's files.
+pub fn routes(
+    route: Route,
+    config: &Config,
+    runtimes: Vec<Runtime>,
+    verifier: Arc<Verifier>,
+    stop: CancellationToken,
+) -> Route {
+    let settings = &config.graphql;
+    let engine = Arc::new(Engine {
+        schema: schema(),
+        runtimes,
+        limits: Limits { depth: settings.depth, cost: settings.cost, aliases: settings.aliases },
+        timeout: Duration::from_secs(settings.timeout_seconds),
+        patience: Duration::from_secs(settings.wait_seconds),
+        subscriptions: settings.subscriptions,
+        verifier,
+        stop,
+    });
+    let methods = RouteMethod::new().post(query::endpoint(engine.clone())).get(subscription::endpoint(engine));
+    explorer::routes(route.at("/graphql", methods))
+}

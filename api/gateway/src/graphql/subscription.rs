@@ -1,0 +1,252 @@
+//! Subscriptions, and whatever else is asked, over graphql-transport-ws; GraphiQL for browsers that just look.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use face::graphql::Context;
+use face::{Identity, Incoming, MinPositions, Problem};
+use futures::{SinkExt, StreamExt};
+use juniper::http::GraphQLRequest;
+use juniper::{OperationType, ValidatedOperation, Value as GraphQlValue};
+use kernel::{Caller, Refusal};
+use poem::endpoint::make;
+use poem::http::header;
+use poem::web::websocket::{Message, WebSocket, WebSocketStream};
+use poem::{Endpoint, FromRequest, IntoResponse, Request, Response};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::message::{self, ClientMessage, Ending};
+use super::{Engine, explorer};
+
+const PROTOCOL: &str = "graphql-transport-ws";
+
+/// How long a client may take to say who it is.
+const INIT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a silent client is asked whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// Answers GET: a websocket if asked for one, the explorer otherwise.
+pub fn endpoint(engine: Arc<Engine>) -> impl Endpoint<Output = Response> {
+    make(move |request: Request| {
+        let engine = engine.clone();
+        async move {
+            if request.headers().contains_key(header::UPGRADE) {
+                upgrade(engine, request).await
+            } else {
+                Ok(explorer::page())
+            }
+        }
+    })
+}
+
+async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response> {
+    let identity = Incoming::of(&request).map_err(Problem::from)?.identity.clone();
+    let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
+    if !offered.is_some_and(|offered| offered.split(',').any(|protocol| protocol.trim() == PROTOCOL)) {
+        let refusal = Refusal::invalid("websocket_protocol", format!("offer the websocket protocol {PROTOCOL}"))
+            .with("allowed", PROTOCOL);
+        return Err(Problem::from(refusal).into());
+    }
+    let websocket = WebSocket::from_request_without_body(&request).await?;
+    let upgraded = websocket.protocols([PROTOCOL]).on_upgrade(move |stream| async move {
+        Connection::new(engine, identity).run(stream).await;
+    });
+    Ok(upgraded.into_response())
+}
+
+/// One client's connection.
+struct Connection {
+    engine: Arc<Engine>,
+    identity: Identity,
+    caller: Option<Caller>,
+    /// When the token ends, and with it the connection.
+    ends: tokio::time::Instant,
+    operations: HashMap<String, AbortHandle>,
+    outbox: mpsc::Sender<Outgoing>,
+    outgoing: Option<mpsc::Receiver<Outgoing>>,
+}
+
+/// What an operation has to say.
+enum Outgoing {
+    Result(Message),
+    /// Its last word; its name is free again.
+    Ended(String, Message),
+}
+
+impl Connection {
+    fn new(engine: Arc<Engine>, identity: Identity) -> Self {
+        let (outbox, outgoing) = mpsc::channel(64);
+        let ends = tokio::time::Instant::now() + INIT_PATIENCE;
+        Self { engine, identity, caller: None, ends, operations: HashMap::new(), outbox, outgoing: Some(outgoing) }
+    }
+
+    async fn run(mut self, stream: WebSocketStream) {
+        let Some(mut outgoing) = self.outgoing.take() else { return };
+        let (mut sink, mut source) = stream.split();
+        let stop = self.engine.stop.clone();
+        let mut keep_alive = tokio::time::interval_at(tokio::time::Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+        let ending = loop {
+            let send = tokio::select! {
+                incoming = source.next() => match incoming {
+                    Some(Ok(Message::Text(text))) => match self.hear(&text) {
+                        Ok(answer) => answer,
+                        Err(ending) => break Some(ending),
+                    },
+                    Some(Ok(Message::Binary(_))) => break Some(Ending::BadMessage),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => None,
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => break None,
+                },
+                Some(outgoing) = outgoing.recv() => Some(match outgoing {
+                    Outgoing::Result(message) => message,
+                    Outgoing::Ended(id, message) => {
+                        self.operations.remove(&id);
+                        message
+                    }
+                }),
+                _ = keep_alive.tick() => Some(message::ping()),
+                () = tokio::time::sleep_until(self.ends) => {
+                    break Some(if self.caller.is_some() { Ending::Forbidden } else { Ending::InitTimeout });
+                }
+                () = stop.cancelled() => break Some(Ending::GoingAway),
+            };
+            if let Some(message) = send
+                && sink.send(message).await.is_err()
+            {
+                break None;
+            }
+        };
+        if let Some(ending) = ending {
+            // The client may be gone already; there is nobody else to tell.
+            drop(sink.send(ending.frame()).await);
+        }
+    }
+
+    fn hear(&mut self, text: &str) -> Result<Option<Message>, Ending> {
+        let message = serde_json::from_str(text).map_err(|_| Ending::BadMessage)?;
+        match message {
+            ClientMessage::ConnectionInit { payload } => self.init(payload.as_ref()).map(Some),
+            ClientMessage::Ping { payload } => Ok(Some(message::pong(payload))),
+            ClientMessage::Pong { .. } => Ok(None),
+            ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload).map(|()| None),
+            ClientMessage::Complete { id } => {
+                if let Some(operation) = self.operations.remove(&id) {
+                    operation.abort();
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// The token stands in the payload, because a browser can't set the header of a websocket; or in the header.
+    fn init(&mut self, payload: Option<&serde_json::Map<String, Value>>) -> Result<Message, Ending> {
+        if self.caller.is_some() {
+            return Err(Ending::TooManyInits);
+        }
+        let given = payload.and_then(|payload| {
+            payload
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+                .and_then(|(_, value)| value.as_str())
+        });
+        let (caller, valid_for) = match (given, &self.identity) {
+            (Some(header), _) => {
+                let verified = self.engine.verifier.verify_header(header.as_bytes()).map_err(|_| Ending::Forbidden)?;
+                let valid_for = self.engine.verifier.valid_for(&verified);
+                (verified.caller, valid_for)
+            }
+            (None, Identity::Known { caller, valid_for }) => (caller.clone(), *valid_for),
+            (None, _) => return Err(Ending::Forbidden),
+        };
+        self.caller = Some(caller);
+        self.ends = tokio::time::Instant::now() + valid_for;
+        Ok(message::ack())
+    }
+
+    fn subscribe(&mut self, id: String, request: GraphQLRequest) -> Result<(), Ending> {
+        let caller = self.caller.clone().ok_or(Ending::Unauthorized)?;
+        if self.operations.contains_key(&id) {
+            return Err(Ending::AlreadyExists);
+        }
+        if self.operations.len() >= self.engine.subscriptions {
+            return Err(Ending::TooMany);
+        }
+        let engine = self.engine.clone();
+        let outbox = self.outbox.clone();
+        let name = id.clone();
+        let task = tokio::spawn(async move {
+            let context = engine.context(caller, MinPositions::default());
+            let last = match carry_out(&engine, &request, &context, &name, &outbox).await {
+                Ok(()) => message::complete(&name),
+                Err(errors) => message::error(&name, &errors),
+            };
+            context.renew().await;
+            // The connection is gone: so are its operations.
+            drop(outbox.send(Outgoing::Ended(name, last)).await);
+        });
+        self.operations.insert(id, task.abort_handle());
+        Ok(())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        for operation in self.operations.values() {
+            operation.abort();
+        }
+    }
+}
+
+async fn carry_out(
+    engine: &Engine,
+    request: &GraphQLRequest,
+    context: &Context,
+    id: &str,
+    outbox: &mpsc::Sender<Outgoing>,
+) -> Result<(), Value> {
+    engine.limits.check(&engine.schema, request).map_err(|refusal| refused(&refusal))?;
+    let name = request.operation_name.as_deref();
+    let operation = ValidatedOperation::new(&request.query, name, &engine.schema).map_err(|error| errors(&error))?;
+    if operation.operation_type() != OperationType::Subscription {
+        let answer = tokio::time::timeout(engine.timeout, request.execute(&engine.schema, context)).await;
+        let answer = answer.map_err(|_| refused(&Refusal::timeout("query_timeout", "the query took too long")))?;
+        let payload = serde_json::to_value(&answer).unwrap_or_default();
+        drop(outbox.send(Outgoing::Result(message::next(id, &payload))).await);
+        return Ok(());
+    }
+    let (streams, failed) =
+        operation.resolve_into_stream(&request.variables(), context).await.map_err(|error| errors(&error))?;
+    if !failed.is_empty() {
+        return Err(serde_json::to_value(&failed).unwrap_or_default());
+    }
+    // A subscription has one root field, by the specification and by validation.
+    let GraphQlValue::Object(fields) = streams else { return Ok(()) };
+    for (field, stream) in fields {
+        let GraphQlValue::Scalar(mut stream) = stream else { continue };
+        while let Some(item) = stream.next().await {
+            let payload = match item {
+                Ok(value) => json!({ "data": { &*field: value } }),
+                Err(failed) => json!({ "data": null, "errors": failed }),
+            };
+            if outbox.send(Outgoing::Result(message::next(id, &payload))).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn refused(refusal: &Refusal) -> Value {
+    json!([{ "message": refusal.detail(), "extensions": { "code": refusal.code() } }])
+}
+
+fn errors(error: &juniper::GraphQLError) -> Value {
+    match serde_json::to_value(error) {
+        Ok(Value::Array(errors)) => Value::Array(errors),
+        Ok(other) => json!([other]),
+        Err(_) => json!([{ "message": error.to_string() }]),
+    }
+}

@@ -1,0 +1,44 @@
+//! What operators ask: is it alive, is it ready, how is it doing.
+
+mod ready;
+
+use std::sync::Arc;
+
+use poem::http::{HeaderValue, header};
+use poem::{Endpoint, Response, Route, endpoint::make, endpoint::make_sync, get};
+
+pub use ready::Readiness;
+
+use crate::telemetry;
+
+/// `/health`, `/ready` and `/metrics`.
+pub fn routes(route: Route, readiness: Arc<Readiness>) -> Route {
+    route
+        .at("/health", get(make_sync(|_| json(&serde_json::json!({ "status": "alive" })))))
+        .at("/ready", get(ready(readiness)))
+        .at("/metrics", get(make_sync(|_| exposition())))
+}
+
+fn ready(readiness: Arc<Readiness>) -> impl Endpoint<Output = Response> {
+    make(move |_| {
+        let readiness = readiness.clone();
+        async move {
+            let report = readiness.report().await;
+            let mut response = json(&report);
+            response.set_status(report.status.http());
+            response
+        }
+    })
+}
+
+fn exposition() -> Response {
+    let text = telemetry::metrics().map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
+    Response::builder().content_type("text/plain; version=0.0.4; charset=utf-8").body(text)
+}
+
+fn json(body: &impl serde::Serialize) -> Response {
+    let mut response =
+        Response::builder().content_type("application/json").body(serde_json::to_vec(body).unwrap_or_default());
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,168 @@
+//! `/ready`: each dependency with its state and latency, each projection with its lag.
+
+use std::time::{Duration, Instant};
+
+use face::Runtime;
+use nats::Bus;
+use poem::http::StatusCode;
+use projector::ProjectionState;
+use serde::Serialize;
+
+use crate::service::RelayState;
+
+/// How long a dependency may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks everything that is needed how it is.
+pub struct Readiness {
+    bus: Bus,
+    services: Vec<(Runtime, RelayState)>,
+}
+
+/// How it is as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Everything works.
+    Ready,
+    /// Requests are answered, but read models fall behind or lack what could not be applied.
+    Degraded,
+    /// Requests can't be answered.
+    Unavailable,
+}
+
+impl Status {
+    /// Traffic should come as long as requests are answered.
+    pub const fn http(self) -> StatusCode {
+        match self {
+            Self::Ready | Self::Degraded => StatusCode::OK,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// The report.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// As a whole.
+    pub status: Status,
+    /// What we depend on.
+    dependencies: Vec<Dependency>,
+    /// The read models.
+    projections: Vec<Projection>,
+}
+
+#[derive(Debug, Serialize)]
+struct Dependency {
+    name: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(skip)]
+    status: Status,
+}
+
+#[derive(Debug, Serialize)]
+struct Projection {
+    service: &'static str,
+    name: &'static str,
+    version: u32,
+    state: &'static str,
+    position: u64,
+    lag_events: u64,
+    parked_events: u64,
+    parked_aggregates: u64,
+}
+
+impl Readiness {
+    /// Asks these.
+    pub const fn new(bus: Bus, services: Vec<(Runtime, RelayState)>) -> Self {
+        Self { bus, services }
+    }
+
+    /// Asks all, at the same time.
+    pub async fn report(&self) -> Report {
+        let bus = ask("nats".to_owned(), Status::Degraded, async {
+            self.bus.ping().await.map(drop).map_err(|error| error.to_string())
+        });
+        let logs = futures::future::join_all(self.services.iter().map(|(runtime, _)| {
+            ask(format!("postgres/{}", runtime.service), Status::Unavailable, async {
+                runtime.store.head().await.map(drop).map_err(|error| error.to_string())
+            })
+        }));
+        let read_models = futures::future::join_all(self.services.iter().map(|(runtime, _)| projections(runtime)));
+        let (bus, logs, read_models) = tokio::join!(bus, logs, read_models);
+        let relays = self.services.iter().map(|(runtime, relay)| relay_dependency(runtime, relay));
+        let mut dependencies: Vec<Dependency> = logs.into_iter().chain([bus]).chain(relays).collect();
+        let mut worst = Status::Ready;
+        let mut all = Vec::new();
+        for (found, status, unanswered) in read_models {
+            all.extend(found);
+            dependencies.extend(unanswered);
+            worst = worst.max(status);
+        }
+        let worst = dependencies.iter().map(|dependency| dependency.status).fold(worst, Status::max);
+        Report { status: worst, dependencies, projections: all }
+    }
+}
+
+async fn ask(name: String, if_down: Status, question: impl Future<Output = Result<(), String>>) -> Dependency {
+    let start = Instant::now();
+    let answer = tokio::time::timeout(PATIENCE, question).await;
+    let latency_ms = Some(start.elapsed().as_secs_f64() * 1e3);
+    let detail = match answer {
+        Ok(Ok(())) => return Dependency { name, state: "up", latency_ms, detail: None, status: Status::Ready },
+        Ok(Err(error)) => error,
+        Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+    };
+    Dependency { name, state: "down", latency_ms: None, detail: Some(detail), status: if_down }
+}
+
+fn relay_dependency(runtime: &Runtime, relay: &RelayState) -> Dependency {
+    let name = format!("relay/{}", runtime.service);
+    match relay.trouble() {
+        None => Dependency { name, state: "up", latency_ms: None, detail: None, status: Status::Ready },
+        Some(detail) => {
+            Dependency { name, state: "down", latency_ms: None, detail: Some(detail), status: Status::Degraded }
+        }
+    }
+}
+
+async fn projections(runtime: &Runtime) -> (Vec<Projection>, Status, Option<Dependency>) {
+    let unanswered = |detail: String| {
+        let name = format!("read models/{}", runtime.service);
+        let down =
+            Dependency { name, state: "down", latency_ms: None, detail: Some(detail), status: Status::Unavailable };
+        (Vec::new(), Status::Unavailable, Some(down))
+    };
+    let statuses = match tokio::time::timeout(PATIENCE, runtime.read_models.status()).await {
+        Ok(Ok(statuses)) => statuses,
+        Ok(Err(error)) => return unanswered(error.to_string()),
+        Err(_) => return unanswered(format!("no answer within {} s", PATIENCE.as_secs())),
+    };
+    let worst = statuses
+        .iter()
+        .map(|status| match status.state {
+            ProjectionState::Live => Status::Ready,
+            ProjectionState::Parked | ProjectionState::NeedsRebuild => Status::Degraded,
+            ProjectionState::Missing => Status::Unavailable,
+        })
+        .max()
+        .unwrap_or(Status::Ready);
+    let all = statuses
+        .into_iter()
+        .map(|status| Projection {
+            service: runtime.service.name(),
+            name: status.name,
+            version: status.version,
+            state: status.state.as_str(),
+            position: status.position.0,
+            lag_events: status.lag,
+            parked_events: status.parked_events,
+            parked_aggregates: status.parked_aggregates,
+        })
+        .collect();
+    (all, worst, None)
+}

@@ -1,0 +1,120 @@
+//! `/openapi.json` and `/docs`: the REST contract, for programs and for people.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use face::HEADERS;
+use kernel::Role;
+use poem::endpoint::{BoxEndpoint, make_sync};
+use poem::http::{HeaderValue, Method, header};
+use poem::{Response, Route, get};
+use poem_openapi::registry::{MetaApi, Registry};
+use poem_openapi::{OpenApi, OpenApiService};
+use serde_json::{Value, json};
+
+use crate::domains;
+
+/// `/openapi.json` and `/docs`.
+pub fn routes(route: Route) -> Route {
+    static JSON: LazyLock<String> = LazyLock::new(|| openapi().to_string());
+    static PAGE: LazyLock<String> = LazyLock::new(page);
+    route
+        .at(
+            "/openapi.json",
+            get(make_sync(|_| Response::builder().content_type("application/json").body(JSON.as_str()))),
+        )
+        .at("/docs", get(make_sync(|_| html(PAGE.as_str(), DOCS_POLICY))))
+}
+
+/// A page that may load nothing from elsewhere.
+pub fn html(page: &'static str, policy: &'static str) -> Response {
+    let mut response = Response::builder().content_type("text/html; charset=utf-8").body(page);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    response
+}
+
+/// The browser itself keeps the page from loading anything from elsewhere.
+const DOCS_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; \
+                           img-src 'self' data:; font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'";
+
+/// All domains' operations, for poem-openapi to describe; they are routed elsewhere (`routes.rs`).
+struct Everything;
+
+impl OpenApi for Everything {
+    fn meta() -> Vec<MetaApi> {
+        let mut scratch = Registry::new();
+        domains::parts().iter().flat_map(|part| (part.describe)(&mut scratch)).collect()
+    }
+
+    fn register(registry: &mut Registry) {
+        for part in domains::parts() {
+            (part.describe)(registry);
+        }
+    }
+
+    fn add_routes(self, _: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
+}
+
+/// The contract of all REST operations, OpenAPI 3.0.
+pub fn openapi() -> Value {
+    let service = OpenApiService::new(Everything, "Inopsio", env!("CARGO_PKG_VERSION")).description(description());
+    let mut document: Value = serde_json::from_str(&service.spec()).unwrap_or_default();
+    face::schema::resolve(&mut document);
+    document["servers"] = json!([{ "url": "/" }]);
+    if let Some(paths) = document["paths"].as_object_mut() {
+        for operations in paths.values_mut().filter_map(Value::as_object_mut) {
+            for (method, operation) in operations {
+                if matches!(method.as_str(), "post" | "put" | "delete" | "patch") {
+                    add_command_headers(operation);
+                }
+            }
+        }
+    }
+    document
+}
+
+fn add_command_headers(operation: &mut Value) {
+    let parameters = HEADERS.iter().map(|(name, format, meaning)| {
+        let mut schema = json!({ "type": "string" });
+        if !format.is_empty() {
+            schema["format"] = json!(format);
+        }
+        json!({ "name": name, "in": "header", "required": false, "description": meaning, "schema": schema })
+    });
+    match operation["parameters"].as_array_mut() {
+        Some(existing) => existing.extend(parameters),
+        None => operation["parameters"] = parameters.collect(),
+    }
+}
+
+/// What applies to all operations, and the permission table.
+fn description() -> String {
+    let mut text = String::from(
+        "Commands answer with the log's position; a query that carries it in `X-Min-Position` sees what was done. \
+         Whatever is refused is a problem document (RFC 9457) with a stable `code`, and nothing was changed. Queries are \
+         GraphQL at `/graphql`.\n\n## Permissions\n\n| permission | allows |",
+    );
+    for role in Role::ALL {
+        let _ = write!(text, " {role} |");
+    }
+    text.push_str("\n| --- | --- |");
+    text.push_str(&" :-: |".repeat(Role::ALL.len()));
+    for grant in domains::parts().iter().flat_map(|part| part.grants) {
+        let _ = write!(text, "\n| `{}` | {} |", grant.permission, grant.meaning);
+        for role in Role::ALL {
+            text.push_str(if grant.roles.contains(&role) { " ✓ |" } else { " |" });
+        }
+    }
+    text.push('\n');
+    text
+}
+
+/// Scalar, as poem-openapi brings it along, reading our own contract.
+fn page() -> String {
+    let empty = OpenApiService::new((), "Inopsio", env!("CARGO_PKG_VERSION")).scalar_html();
+    let begin = empty.find("<script").unwrap_or_default();
+    let end = empty.find("</script>").map_or(begin, |at| at + "</script>".len());
+    let settings = r#"<script id="api-reference" data-url="/openapi.json" data-configuration='{"withDefaultFonts":false,"telemetry":false,"hideClientButton":true}'></script>"#;
+    format!("{}{settings}{}", &empty[..begin], &empty[end..])
+}

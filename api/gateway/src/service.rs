@@ -1,0 +1,71 @@
+//! One service of this process: its log, its relay, its projections, its executor.
+
+use std::sync::Arc;
+
+use eventstore::EventStore;
+use executor::Executor;
+use face::{Live, Runtime};
+use kernel::{Clock, IdSource};
+use nats::Bus;
+use projector::{Projector, ReadModels};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Config;
+use crate::config::claim_key;
+use crate::domains::Part;
+use crate::server::StartError;
+
+/// What runs beside the requests, and how it is told to stop.
+#[derive(Clone, Default)]
+pub struct Background {
+    /// All of it.
+    pub tasks: TaskTracker,
+    /// Cancelled when it shall stop.
+    pub shutdown: CancellationToken,
+}
+
+/// How a service's relay is doing.
+#[derive(Clone)]
+pub struct RelayState;
+
+impl RelayState {
+    /// What is wrong with it, if anything is.
+    pub fn trouble(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Opens a service and starts its relay and projections.
+pub async fn open(
+    part: &Part,
+    config: &Config,
+    bus: &Bus,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    background: &Background,
+) -> Result<(Runtime, RelayState), StartError> {
+    let service = part.service;
+    let database = config.database(service);
+    let claim_key = claim_key(config).ok_or(StartError::ClaimKey)?;
+    let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone())
+        .await
+        .map_err(|error| StartError::Log { service, error })?;
+
+    let projector = Projector::new(
+        &database,
+        store.clone(),
+        bus.clone(),
+        service,
+        part.projections.clone(),
+        projector::Settings::default(),
+    );
+    let read_models = ReadModels::new(&database, &part.projections, Some(projector.progress()));
+    background.tasks.spawn(projector.run(background.shutdown.clone()));
+
+    let settings = executor::Settings { cache_bytes: config.postgres.cache_mib << 20, claim_key };
+    let executor = Executor::new(store.clone(), clock, ids, settings);
+    let live = Live::new(bus.clone(), service);
+    let runtime = Runtime { service, executor, read_models, store, bus: bus.clone(), live };
+    Ok((runtime, RelayState))
+}
