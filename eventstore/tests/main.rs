@@ -11,5 +11,6 @@ mod log {
     mod isolation;
     mod migrating;
     mod reading;
+    mod relaying;
     mod surviving;
 }

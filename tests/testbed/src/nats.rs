@@ -34,6 +34,11 @@ impl Nats {
         self.port
     }
 
+    /// Where JetStream keeps its files; theirs only while the server does not run.
+    pub fn store(&self) -> PathBuf {
+        self.dir.join("store")
+    }
+
     /// Kills the server at once (SIGKILL), as a crash would.
     pub fn kill(&mut self) {
         if let Some((mut server, watchdog)) = self.server.take() {
@@ -52,7 +57,7 @@ impl Nats {
             format!(
                 "listen: \"127.0.0.1:{}\"\nmax_payload: 1MB\njetstream {{ store_dir: \"{}\" }}\n",
                 self.port,
-                self.dir.join("store").display()
+                self.store().display()
             ),
         )
         .expect("the nats-server's configuration can be written");
