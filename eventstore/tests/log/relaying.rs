@@ -39,7 +39,7 @@ impl Running {
         let found = tokio::time::timeout(Duration::from_secs(30), status.wait_for(&wanted)).await;
         match found {
             Ok(found) => found.unwrap().clone(),
-            Err(_) => panic!("waited in vain: {what}; it is {:?}", self.status.borrow()),
+            Err(elapsed) => panic!("{elapsed}, waiting for this: {what}; it is {:?}", self.status.borrow()),
         }
     }
 }
