@@ -89,14 +89,14 @@ fn per_second(events: u64, took: Duration) -> f64 {
 async fn relay(store: &EventStore, bus: &Bus, head: Position) -> anyhow::Result<Duration> {
     let stop = CancellationToken::new();
     let started = Instant::now();
-    let _ = store;
+    let relay = tokio::spawn(eventstore::relay::Relay::new(store.clone(), bus.clone()).run(stop.clone()));
     until("the stream is not full", async || {
-        let _ = (bus, head);
-        Ok(true)
+        Ok(bus.stream_state(CRM).await?.is_some_and(|state| state.last == head.0))
     })
     .await?;
     let took = started.elapsed();
     stop.cancel();
+    relay.await?;
     Ok(took)
 }
 
