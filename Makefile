@@ -44,5 +44,6 @@ bench: setup ## Measures us and the stock peer in one run; writes bench/results/
 db-setup: setup ## Prepares the databases of the configured Postgres, or of the private one
 	@exec cargo run --bin inopsio -- migrate $(ARGS)
 
-schemas: setup ## Writes the contracts in schemas/ anew
-	@exec cargo run --bin inopsio -- schemas $(ARGS)
+schemas: setup ## Writes the contracts in schemas/ and .env.example anew
+	@cargo run --bin inopsio -- schemas
+	@cargo run --quiet --bin inopsio -- settings > .env.example

@@ -75,7 +75,7 @@ impl Context {
 
     /// The bus.
     pub async fn bus(&self) -> Result<Bus> {
-        let settings = self.config.bus("inopsio cli");
+        let settings = nats::Settings { connect_later: false, ..gateway::bus_settings(&self.config) };
         Bus::connect(&settings)
             .await
             .with_context(|| format!("can't reach nats-server at {}; does `inopsio dev` run?", settings.url))

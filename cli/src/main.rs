@@ -14,6 +14,7 @@ mod projection;
 mod replay;
 mod schemas;
 mod serve;
+mod settings;
 mod show;
 mod signals;
 mod tenant;
@@ -64,6 +65,7 @@ enum Command {
     #[command(subcommand)]
     Events(events::Command),
     Schemas(schemas::Schemas),
+    Settings(settings::Settings),
 }
 
 impl Cli {
@@ -84,6 +86,7 @@ impl Cli {
             Command::Projection(projection) => projection.run(&context(Vec::new())?).await,
             Command::Events(events) => events.run(&context(Vec::new())?).await,
             Command::Schemas(schemas) => schemas.run(),
+            Command::Settings(settings) => settings.run(),
         }
     }
 }

@@ -33,11 +33,10 @@ impl Migrate {
         if dev::lock::holder(&home).is_some() {
             return self.migrate(&Config::load(Some(&home.config()), [])?, format).await;
         }
-        let environment = dev::environment::Environment::start(&home, self.ports).await?;
-        let outcome = match dev::config::write_and_read(&home, self.ports) {
-            Ok(config) => self.migrate(&config, format).await,
-            Err(error) => Err(error),
-        };
+        let lock = dev::lock::Lock::take(&home, self.ports)?;
+        let config = dev::config::write_and_read(&home, self.ports)?;
+        let environment = dev::environment::Environment::start(&home, self.ports, lock).await?;
+        let outcome = self.migrate(&config, format).await;
         environment.stop().await.and(outcome)
     }
 

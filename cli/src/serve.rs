@@ -38,13 +38,12 @@ impl Serve {
     pub async fn run(self, context: Context) -> Result<()> {
         let services = services(self.service.as_deref())?;
         let stop = signals::stop()?;
-        let telemetry = gateway::telemetry::start(&context.config)?;
+        let _telemetry = gateway::telemetry::init(&context.config)?;
         let server = Server::start(context.config, services).await?;
         tracing::info!(address = %server.addr(), "serving");
         stop.await;
         tracing::info!("stopping: running requests finish");
         server.shutdown().await;
-        telemetry.shutdown();
         Ok(())
     }
 }

@@ -23,4 +23,4 @@ pub mod telemetry;
 pub use config::Config;
 pub use domains::{Part, SERVICES, parts};
 pub use migrate::{Migrated, migrate};
-pub use server::{Server, Services, StartError};
+pub use server::{Server, Services, StartError, bus_settings};

@@ -156,7 +156,7 @@ impl Server {
     }
 }
 
-fn bus_settings(config: &Config) -> nats::Settings {
+pub fn bus_settings(config: &Config) -> nats::Settings {
     let settings = &config.nats;
     let credentials = if !settings.creds.is_empty() {
         nats::Credentials::Creds(settings.creds.reveal().to_owned())

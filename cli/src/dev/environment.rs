@@ -24,10 +24,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Takes the home, stops what a killed run left behind, and starts both servers.
-    pub async fn start(home: &Home, ports: Ports) -> Result<Self> {
-        let mut lock = Lock::take(home)?;
-        lock.describe(&format!("process {} (http://127.0.0.1:{})", std::process::id(), ports.http))?;
+    /// Stops what a killed run left behind, and starts both servers.
+    pub async fn start(home: &Home, ports: Ports, lock: Lock) -> Result<Self> {
         postgres::stop_left_behind(home).await?;
         nats::stop_left_behind(home).await?;
         ports.check()?;

@@ -1,19 +1,22 @@
 //! One environment a home: the lock is the kernel's, so a killed owner leaves nothing to clean up.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Write};
 
 use anyhow::{Context, Result, bail};
 
 use super::home::Home;
+use super::ports::Ports;
 
 /// Held while an environment runs; let go when dropped, or when the process dies however.
 #[derive(Debug)]
-pub struct Lock(File);
+pub struct Lock {
+    _file: File,
+}
 
 impl Lock {
     /// Takes the home, or says who has it.
-    pub fn take(home: &Home) -> Result<Self> {
+    pub fn take(home: &Home, ports: Ports) -> Result<Self> {
         let path = home.lock();
         let mut file = OpenOptions::new()
             .create(true)
@@ -23,7 +26,11 @@ impl Lock {
             .open(&path)
             .with_context(|| format!("can't open {}", path.display()))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
+            Ok(()) => {
+                file.set_len(0)?;
+                writeln!(file, "process {} (http://127.0.0.1:{})", std::process::id(), ports.http)?;
+                Ok(Self { _file: file })
+            }
             Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("can't lock {}", path.display())),
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -34,13 +41,6 @@ impl Lock {
                 )
             }
         }
-    }
-
-    /// Writes down who has the lock, for whoever comes second.
-    pub fn describe(&mut self, holder: &str) -> Result<()> {
-        self.0.set_len(0)?;
-        self.0.rewind()?;
-        writeln!(self.0, "{holder}").context("can't write the lock file")
     }
 }
 

@@ -19,7 +19,7 @@ mod welcome;
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use gateway::directory::{Directory, DirectoryError, Tenant};
 use gateway::{Config, Server, Services};
 use kernel::{SystemClock, SystemIds};
@@ -27,6 +27,7 @@ use kernel::{SystemClock, SystemIds};
 use crate::{serve, signals};
 use environment::Environment;
 use home::Home;
+use lock::Lock;
 use ports::Ports;
 
 /// The tenant that a development environment has from the start.
@@ -55,37 +56,36 @@ impl Dev {
         let stop = signals::stop()?;
         let mut stop = std::pin::pin!(stop);
         let home = Home::at(home)?;
+        let lock = Lock::take(&home, self.ports)?;
+        let config = config::write_and_read(&home, self.ports)?;
+        let _telemetry = gateway::telemetry::init(&config)?;
         let mut environment = tokio::select! {
-            environment = Environment::start(&home, self.ports) => environment?,
+            environment = Environment::start(&home, self.ports, lock) => environment?,
             () = &mut stop => return Ok(()),
         };
-        let outcome = self.serve_until(&home, services, &mut environment, stop).await;
+        let outcome = serve_until(config, services, &mut environment, stop).await;
         environment.stop().await.and(outcome)
     }
+}
 
-    async fn serve_until(
-        &self,
-        home: &Home,
-        services: Services,
-        environment: &mut Environment,
-        mut stop: impl Future<Output = ()> + Unpin,
-    ) -> Result<()> {
-        let config = config::write_and_read(home, self.ports)?;
-        let telemetry = gateway::telemetry::start(&config)?;
-        let server = tokio::select! {
-            server = start(&config, services) => server?,
-            reason = environment.broken() => bail!(reason),
-            () = &mut stop => return Ok(()),
-        };
-        let outcome = tokio::select! {
-            reason = environment.broken() => Err(anyhow::anyhow!("{reason}\nEverything was stopped; the next start recovers")),
-            () = &mut stop => Ok(()),
-        };
-        tracing::info!("stopping: running requests finish, then the private servers stop");
-        server.shutdown().await;
-        telemetry.shutdown();
-        outcome
-    }
+async fn serve_until(
+    config: Config,
+    services: Services,
+    environment: &mut Environment,
+    mut stop: impl Future<Output = ()> + Unpin,
+) -> Result<()> {
+    let server = tokio::select! {
+        server = start(&config, services) => server?,
+        reason = environment.broken() => bail!(reason),
+        () = &mut stop => return Ok(()),
+    };
+    let outcome = tokio::select! {
+        reason = environment.broken() => Err(anyhow!("{reason}\nEverything was stopped; the next start recovers")),
+        () = &mut stop => Ok(()),
+    };
+    tracing::info!("stopping: running requests finish, then the private servers stop");
+    server.shutdown().await;
+    outcome
 }
 
 /// Prepares the databases, serves, and says what to try.

@@ -1,0 +1,49 @@
+//! `inopsio settings`: every setting there is, as `.env.example` lists them.
+
+use anyhow::Result;
+use gateway::config::SETTINGS;
+
+use crate::output;
+
+/// Prints every setting as a commented line of an environment file
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  inopsio settings > .env.example")]
+pub struct Settings;
+
+/// Settings of this program's own: where things are on a developer's machine.
+const OURS: &[(&str, &str)] = &[
+    ("INOPSIO_CONFIG", "Configuration file (TOML, by section); ./inopsio.toml or that of `inopsio dev` unless given"),
+    ("INOPSIO_HOME", "Folder of `inopsio dev`: its data, secrets and logs (.inopsio)"),
+    ("INOPSIO_DEV_POSTGRES_PORT", "Port of the private Postgres of `inopsio dev` (15432)"),
+    ("INOPSIO_DEV_NATS_PORT", "Port of the private nats-server of `inopsio dev` (14222)"),
+    ("INOPSIO_POSTGRES_BIN", "Folder with the programs of a Postgres server (initdb, postgres), 15 or newer"),
+    ("INOPSIO_NATS_SERVER", "The program nats-server, 2.12 or newer"),
+    ("INOPSIO_TEST_POSTGRES", "URL of a superuser: tests make their databases there (set by `make test`)"),
+];
+
+impl Settings {
+    /// Prints them.
+    pub fn run(self) -> Result<()> {
+        output::print(HEAD)?;
+        let mut section = "";
+        for setting in SETTINGS {
+            let this = setting.key.split('.').next().unwrap_or_default();
+            if this != section {
+                output::print(format!("\n# --- {this} ---"))?;
+                section = this;
+            }
+            let file = if setting.secret { format!("; or in the file that {}_FILE names", setting.variable) } else { String::new() };
+            output::print(format!("\n# {}{file} ({})\n# {}=", setting.meaning, setting.key, setting.variable))?;
+        }
+        output::print("\n# --- this machine ---")?;
+        for (variable, meaning) in OURS {
+            output::print(format!("\n# {meaning}\n# {variable}="))?;
+        }
+        Ok(())
+    }
+}
+
+const HEAD: &str = "\
+# Every setting, made by `make schemas`. The environment wins over the file (inopsio.toml, whose keys stand in brackets), flags win
+# over both; what is not set has its default. A value that can't be used stops the start and is named with what is allowed.
+# `inopsio dev` needs none of these.";

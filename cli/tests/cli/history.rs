@@ -1,0 +1,152 @@
+//! What an operator and an auditor ask of a tenant's history.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::sandbox::{Dev, Sandbox, eventually};
+
+fn lines(ndjson: &str) -> Vec<Value> {
+    ndjson.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Three leads, the second of which is qualified: four events.
+fn fill(sandbox: &Sandbox, token: &str) -> Vec<String> {
+    let leads: Vec<String> = ["Ada Lovelace", "Grace Hopper", "Katherine Johnson"]
+        .iter()
+        .map(|name| sandbox.post(token, "/v1/crm/leads", &json!({ "name": name }))["id"].as_str().unwrap().to_owned())
+        .collect();
+    sandbox.post(token, &format!("/v1/crm/leads/{}/start-work", leads[1]), &json!({}));
+    leads
+}
+
+#[test]
+fn a_replay_is_complete_in_order_and_says_so() {
+    let sandbox = Sandbox::new();
+    let dev = Dev::start(&sandbox);
+    let leads = fill(&sandbox, dev.token());
+    // Another tenant's events are not in it.
+    sandbox.ok(&["tenant", "create", "acme"]);
+    let acme = sandbox.ok(&["token", "--tenant", "acme", "--role", "admin"]);
+    sandbox.post(acme.trim(), "/v1/crm/leads", &json!({ "name": "Mary Jackson" }));
+
+    let all = sandbox.run(&["replay", "--tenant", "demo"]);
+    assert!(all.status.success(), "{all:#?}");
+    assert_eq!(all.stderr, "4 of 4\n");
+    let events = lines(&all.stdout);
+    let positions: Vec<_> = events.iter().map(|event| event["position"].as_u64().unwrap()).collect();
+    assert_eq!(positions, [1, 2, 3, 4]);
+    let ids: Vec<_> = events.iter().map(|event| event["aggregate_id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [&leads[0], &leads[1], &leads[2], &leads[1]]);
+    assert_eq!(events[0]["payload"]["name"], "Ada Lovelace", "{}", events[0]);
+    assert_eq!(events[0]["metadata"]["actor"], "dev");
+
+    let counted = |arguments: &[&str]| {
+        let ended = sandbox.run(&[&["replay", "--tenant", "demo"], arguments].concat());
+        assert!(ended.status.success(), "{ended:#?}");
+        let count = lines(&ended.stdout).len();
+        assert_eq!(ended.stderr, format!("{count} of {count}\n"));
+        count
+    };
+    let second = events[1]["recorded_at"].as_str().unwrap();
+    let event_type = events[3]["event_type"].as_str().unwrap();
+    assert_eq!(counted(&["--id", &leads[1]]), 2);
+    assert_eq!(counted(&["--service", "crm", "--aggregate", "crm.lead"]), 4);
+    assert_eq!(counted(&["--aggregate", "crm.contact"]), 0);
+    assert_eq!(counted(&["--event", event_type]), 1);
+    assert_eq!(counted(&["--after", "1", "--to", "3"]), 2);
+    assert_eq!(counted(&["--recorded-from", second]), 3);
+    assert_eq!(counted(&["--recorded-until", second]), 1);
+    assert_eq!(counted(&["--occurred-from", "2200-01-01"]), 0);
+
+    let file = sandbox.folder.join("history.ndjson");
+    assert_eq!(sandbox.ok(&["replay", "--tenant", "demo", "--output", file.to_str().unwrap()]), "");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), all.stdout);
+
+    // A reader that goes away, a full disk: not complete, so not a success.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let short = sandbox.inopsio(&["replay", "--tenant", "demo"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(short.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&short.stderr).contains("can't write to standard output"), "{short:?}");
+
+    let unknown = sandbox.run(&["replay", "--tenant", "nobody"]);
+    assert_eq!((unknown.status.code(), unknown.stdout.as_str()), (Some(1), ""));
+    assert!(unknown.stderr.contains("there is no tenant nobody"), "{}", unknown.stderr);
+}
+
+#[test]
+fn an_aggregate_is_shown_as_it_is_and_as_it_was() {
+    let sandbox = Sandbox::new();
+    let dev = Dev::start(&sandbox);
+    let leads = fill(&sandbox, dev.token());
+    let show = |arguments: &[&str]| sandbox.json(&[&["show", "--tenant", "demo", "crm.lead", &leads[1]], arguments].concat());
+
+    let now = show(&[]);
+    assert_eq!((now["version"].as_u64(), now["position"].as_u64()), (Some(2), Some(4)), "{now}");
+    let before = show(&["--position", "3"]);
+    assert_eq!((before["version"].as_u64(), before["position"].as_u64()), (Some(1), Some(2)), "{before}");
+    assert_ne!(before["state"], now["state"]);
+    let then = before["recorded_at"].as_str().unwrap();
+    assert_eq!(show(&["--at", then]), before);
+    assert_eq!(show(&["--known-at", then]), before);
+    let text = sandbox.ok(&["show", "--tenant", "demo", "crm.lead", &leads[1]]);
+    assert!(text.contains("Grace Hopper"), "{text}");
+
+    for (arguments, said) in [
+        (["crm.lead", "0197a8a0-0000-7000-8000-000000000001", ""], "has no crm.lead"),
+        (["crm.lead", &leads[1], "--at=2001-01-01"], "did not exist yet"),
+        (["crm.unicorn", &leads[1], ""], "allowed: crm.lead"),
+        (["nonsense", &leads[1], ""], "no service"),
+    ] {
+        let arguments: Vec<_> = ["show", "--tenant", "demo"].into_iter().chain(arguments).filter(|a| !a.is_empty()).collect();
+        let ended = sandbox.run(&arguments);
+        assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""));
+        assert!(ended.stderr.contains(said), "{arguments:?}: {}", ended.stderr);
+    }
+
+    // Another tenant's lead is as unknown as one that never was.
+    sandbox.ok(&["tenant", "create", "acme"]);
+    let other = sandbox.run(&["show", "--tenant", "acme", "crm.lead", &leads[1]]);
+    assert!(other.stderr.contains("has no crm.lead"), "{other:#?}");
+}
+
+#[test]
+fn tenants_tokens_projections_and_the_bus_are_at_hand() {
+    let sandbox = Sandbox::new();
+    let dev = Dev::start(&sandbox);
+    fill(&sandbox, dev.token());
+
+    let tenants = sandbox.json(&["tenant", "list"]);
+    assert_eq!(tenants[0]["slug"], "demo", "{tenants}");
+    let again = sandbox.run(&["tenant", "create", "demo"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(again.stderr.contains("exists already"), "{}", again.stderr);
+    assert_eq!(sandbox.run(&["tenant", "create", "Not A Slug"]).status.code(), Some(1));
+    assert_eq!(sandbox.json(&["tenant", "list"]), tenants);
+
+    let unknown_role = sandbox.run(&["token", "--tenant", "demo", "--role", "king"]);
+    assert_eq!(unknown_role.status.code(), Some(2));
+    assert!(unknown_role.stderr.contains("auditor"), "{}", unknown_role.stderr);
+    let token = sandbox.json(&["token", "--tenant", "demo", "--role", "viewer", "--ttl", "15m"]);
+    assert_eq!(token["expires_in"], 900, "{token}");
+
+    let caught_up = |status: &Value| {
+        let projections = status.as_array().unwrap();
+        !projections.is_empty() && projections.iter().all(|p| p["state"] == "live" && p["lag"] == 0 && p["position"] == 4)
+    };
+    let status = eventually("the projections catch up", || Some(sandbox.json(&["projection", "status"])).filter(caught_up));
+    let name = status[0]["projection"].as_str().unwrap();
+    let rebuilt = sandbox.json(&["projection", "rebuild", name]);
+    assert_eq!((rebuilt[0]["position"].as_u64(), rebuilt[0]["parked_events"].as_u64()), (Some(4), Some(0)), "{rebuilt}");
+    let unknown = sandbox.run(&["projection", "rebuild", "nonsense"]);
+    assert!(unknown.stderr.contains(name), "{}", unknown.stderr);
+    assert_eq!(sandbox.json(&["projection", "status"]), status);
+
+    let on_the_bus = sandbox.ok(&["events", "tail", "--tenant", "demo", "--after", "0", "--limit", "4"]);
+    assert_eq!(on_the_bus, sandbox.ok(&["replay", "--tenant", "demo"]));
+
+    // The servers run, so migrating finds nothing to do, and says it.
+    let migrated = sandbox.json(&["migrate", "--dry-run"]);
+    let nothing = |database: &Value| database["applied"].as_array().is_some_and(Vec::is_empty);
+    assert!(migrated.as_array().unwrap().iter().all(nothing), "{migrated}");
+}

@@ -1,0 +1,83 @@
+//! What needs no server.
+
+use std::path::Path;
+
+use crate::sandbox::Sandbox;
+
+/// All commands, with those below them.
+const COMMANDS: &[&[&str]] = &[
+    &["dev"],
+    &["serve"],
+    &["migrate"],
+    &["seed"],
+    &["token"],
+    &["tenant", "create"],
+    &["tenant", "list"],
+    &["replay"],
+    &["show"],
+    &["projection", "status"],
+    &["projection", "rebuild"],
+    &["events", "tail"],
+    &["schemas"],
+    &["settings"],
+    &["demo"],
+    &["bench"],
+];
+
+#[test]
+fn every_command_has_help_with_examples() {
+    let sandbox = Sandbox::new();
+    let all = sandbox.ok(&["--help"]);
+    for command in COMMANDS {
+        assert!(all.contains(command[0]), "{} is not in the help:\n{all}", command[0]);
+        let help = sandbox.ok(&[command, &["--help"][..]].concat());
+        assert!(help.contains("Example"), "the help of {command:?} has no example:\n{help}");
+    }
+}
+
+#[test]
+fn what_can_not_be_reached_is_said_with_what_to_do() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.run(&["replay", "--tenant", "demo"]);
+    assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""));
+    assert!(ended.stderr.contains("Postgres at 127.0.0.1:5432") && ended.stderr.contains("inopsio dev"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_bad_setting_stops_the_start_with_key_value_and_what_is_allowed() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.inopsio(&["serve"]).env("INOPSIO_NATS_REPLICAS", "2").output().unwrap();
+    let stderr = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    for part in ["nats.replicas", "INOPSIO_NATS_REPLICAS", "2 is not allowed", "1, 3 or 5"] {
+        assert!(stderr.contains(part), "{stderr}");
+    }
+}
+
+#[test]
+fn a_stale_contract_is_named_with_the_command_that_renews_it() {
+    let sandbox = Sandbox::new();
+    let checked = || sandbox.run(&["schemas", "--check"]);
+    assert_eq!(checked().status.code(), Some(1), "there are none yet");
+    sandbox.ok(&["schemas"]);
+    assert!(checked().status.success(), "{:#?}", checked());
+    assert_eq!(sandbox.ok(&["schemas"]), "", "what is current is not written again");
+
+    let schemas = sandbox.folder.join("schemas");
+    std::fs::write(schemas.join("openapi.json"), "{}").unwrap();
+    std::fs::write(schemas.join("events/forgotten.json"), "{}").unwrap();
+    let stale = checked();
+    assert_eq!(stale.status.code(), Some(1));
+    for part in ["schemas/openapi.json", "schemas/events/forgotten.json", "make schemas"] {
+        assert!(stale.stderr.contains(part), "{}", stale.stderr);
+    }
+    assert_eq!(std::fs::read_to_string(schemas.join("openapi.json")).unwrap(), "{}", "--check wrote");
+}
+
+#[test]
+fn the_example_of_settings_lists_every_one() {
+    let sandbox = Sandbox::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let checked_in = std::fs::read_to_string(root.join(".env.example")).unwrap();
+    assert!(checked_in == sandbox.ok(&["settings"]), ".env.example is not current: run `make schemas` and commit it");
+}

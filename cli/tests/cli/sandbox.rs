@@ -1,0 +1,222 @@
+//! A home and ports for one test, and `inopsio` run in it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The longest that anything here may take; only reached when something is broken.
+pub const BOUND: Duration = Duration::from_secs(120);
+
+/// A folder and ports that nobody else uses.
+pub struct Sandbox {
+    pub folder: PathBuf,
+    pub http: u16,
+    postgres: u16,
+    nats: u16,
+}
+
+/// What a command that ended left.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Sandbox {
+    pub fn new() -> Self {
+        // Bound at the same time, so that the three differ.
+        let held: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let ports: Vec<_> = held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+        let folder = std::env::temp_dir().join(format!("inopsio-cli-{}-{}", std::process::id(), ports[0]));
+        std::fs::create_dir_all(&folder).unwrap();
+        Self { folder, http: ports[0], postgres: ports[1], nats: ports[2] }
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.folder.join("home")
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.http)
+    }
+
+    /// `inopsio` in this sandbox; nothing of the test run's own settings reaches it but where the servers' programs are.
+    pub fn inopsio(&self, arguments: &[&str]) -> Command {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inopsio"));
+        let kept: BTreeMap<_, _> = std::env::vars_os()
+            .filter(|(name, _)| !name.to_string_lossy().starts_with("INOPSIO_") || name == "INOPSIO_POSTGRES_BIN")
+            .collect();
+        let nats_server = std::env::var_os("INOPSIO_NATS_SERVER").unwrap_or_else(|| root.join(".inopsio/tools/nats-server").into());
+        command
+            .args(arguments)
+            .current_dir(&self.folder)
+            .env_clear()
+            .envs(kept)
+            .env("INOPSIO_NATS_SERVER", nats_server)
+            .env("INOPSIO_HOME", self.home())
+            .env("INOPSIO_PORT", self.http.to_string())
+            .env("INOPSIO_DEV_POSTGRES_PORT", self.postgres.to_string())
+            .env("INOPSIO_DEV_NATS_PORT", self.nats.to_string())
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        ended(self.inopsio(arguments).output().unwrap())
+    }
+
+    /// Runs a command that has to succeed; gives its standard output.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let ended = self.run(arguments);
+        assert!(ended.status.success(), "inopsio {arguments:?}: {ended:#?}");
+        ended.stdout
+    }
+
+    /// Runs a command that has to print one JSON document.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let arguments = [&["--format", "json"], arguments].concat();
+        serde_json::from_str(&self.ok(&arguments)).unwrap()
+    }
+
+    /// Sends a REST command with a token; gives the answer's body.
+    pub fn post(&self, token: &str, path: &str, body: &Value) -> Value {
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--fail-with-body", &self.url(path)])
+            .args(["-H", &format!("Authorization: Bearer {token}"), "-H", "Content-Type: application/json"])
+            .args(["-d", &body.to_string()])
+            .output()
+            .unwrap();
+        let ended = ended(output);
+        assert!(ended.status.success(), "POST {path}: {ended:#?}");
+        serde_json::from_str(&ended.stdout).unwrap()
+    }
+
+    /// Whether a private server listens.
+    pub fn servers_listen(&self) -> (bool, bool) {
+        let listens = |port: u16| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        (listens(self.postgres), listens(self.nats))
+    }
+
+    /// Process ids of the private Postgres and nats-server, as they wrote them down.
+    pub fn server_pids(&self) -> (u32, u32) {
+        let first_line = |path: PathBuf| {
+            let content = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            content.lines().next().unwrap().trim().parse().unwrap()
+        };
+        (first_line(self.home().join("postgres/data/postmaster.pid")), first_line(self.home().join("nats/nats-server.pid")))
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A running `inopsio dev`.
+pub struct Dev {
+    child: Child,
+    lines: Receiver<String>,
+    log: PathBuf,
+    /// What it said when it was ready.
+    pub welcome: Vec<String>,
+}
+
+impl Dev {
+    /// Starts it and waits until it says that it is ready.
+    pub fn start(sandbox: &Sandbox) -> Self {
+        let log = sandbox.folder.join("dev.log");
+        let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let mut child =
+            sandbox.inopsio(&["dev"]).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let mut dev = Self { child, lines, log, welcome: Vec::new() };
+        while !dev.welcome.iter().any(|line| line.starts_with("Ctrl-C")) {
+            match dev.lines.recv_timeout(BOUND) {
+                Ok(line) => dev.welcome.push(line),
+                Err(error) => panic!("dev is not ready ({error}); it said {:?} and logged:\n{}", dev.welcome, dev.log()),
+            }
+        }
+        dev
+    }
+
+    /// The printed token.
+    pub fn token(&self) -> &str {
+        self.welcome.iter().find_map(|line| line.strip_prefix("export TOKEN=")).unwrap()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Sends it a signal and waits for its end.
+    pub fn signal(mut self, signal: &str) -> ExitStatus {
+        kill(signal, self.pid());
+        self.end()
+    }
+
+    /// Waits for its end.
+    pub fn end(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        eventually("dev ends", || child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            kill("INT", self.child.id());
+            let deadline = Instant::now() + BOUND;
+            while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+/// Sends a signal to one process.
+pub fn kill(signal: &str, pid: u32) {
+    let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap();
+    assert!(status.success(), "kill -{signal} {pid}");
+}
+
+/// Waits until something is there, at most [`BOUND`].
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + BOUND;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {BOUND:?}: {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+fn ended(output: std::process::Output) -> Ended {
+    Ended {
+        status: output.status,
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs a line of shell, as a person who copied it would.
+pub fn shell(line: &str) -> Ended {
+    ended(Command::new("bash").args(["-euc", line]).output().unwrap())
+}
