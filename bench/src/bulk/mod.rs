@@ -134,7 +134,7 @@ mod tests {
     async fn a_small_history_goes_all_the_way() {
         let database = testbed::Database::fresh("crm").await;
         let leads: Arc<dyn Projection> = Arc::new(crm_projections::leads::Leads);
-        projector::migrate(&database.admin(), &database, &[leads.clone()]).await.unwrap();
+        projector::migrate(&database.admin(), &database, std::slice::from_ref(&leads)).await.unwrap();
         let store = EventStore::open(&database, eventstore::Settings::default(), Arc::new(SystemClock)).await.unwrap();
         let nats = Nats::start().await;
         let bus = Bus::connect(&nats::Settings::new(nats.url(), Credentials::None, "bench test")).await.unwrap();
