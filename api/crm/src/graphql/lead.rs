@@ -12,13 +12,13 @@ use kernel::TenantId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::account::{Account, AccountById};
+use super::account::Account;
 use super::connection::connection;
-use super::contact::{Contact, ContactById};
+use super::contact::Contact;
 use super::history::Stretch;
 use super::loader::{Fetch, load};
 use super::mirror::mirror;
-use super::opportunity::{Opportunity, OpportunityById};
+use super::opportunity::Opportunity;
 use super::read::{int, unlistable, unreadable};
 use crate::SERVICE;
 
@@ -314,7 +314,7 @@ pub(crate) async fn standing(context: &Context, lead: Uuid, as_of: AsOf) -> Fiel
 }
 
 /// Leads by their ids.
-pub(crate) struct LeadById;
+struct LeadById;
 
 impl Fetch for LeadById {
     type Key = Uuid;

@@ -1,38 +1,27 @@
-//! CRM in GraphQL.
+//! CRM in GraphQL: [`CrmQuery`] over the read models, [`CrmSubscription`] over the bus.
+//!
+//! A resolver asks for its permission, takes the request's transaction and calls a query of `crm-projections`; objects wrap
+//! that crate's rows. What one object names of another is read through a dataloader ([`loader`]), once for a whole answer.
+//! Lists are Relay connections ([`connection`]) with cursors that belong to their order.
+//!
+//! To add an object: a file of its stem here, its fields in [`query`].
 
-use std::sync::Arc;
+mod account;
+mod board;
+mod connection;
+mod contact;
+mod funnel;
+mod history;
+mod lead;
+mod loader;
+mod mirror;
+mod money;
+mod movement;
+mod opportunity;
+mod pipeline;
+mod query;
+mod read;
+mod subscription;
 
-use face::graphql::{Context, Session};
-use futures::stream::BoxStream;
-use juniper::{FieldResult, graphql_object};
-
-/// CRM's queries.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CrmQuery;
-
-#[graphql_object(context = Context)]
-impl CrmQuery {
-    /// The caller's tenant.
-    fn tenant(context: &Context) -> String {
-        context.caller().tenant().to_string()
-    }
-}
-
-/// What changed in CRM.
-#[derive(Clone, Debug)]
-pub struct CrmSubscription {
-    lead: String,
-}
-
-#[graphql_object(context = Context)]
-impl CrmSubscription {
-    /// The lead that changed.
-    fn lead_changed(&self) -> &str {
-        &self.lead
-    }
-}
-
-/// Changes of the wanted things, as they happen.
-pub fn subscribe(_: Arc<Session>, _: Vec<String>) -> BoxStream<'static, FieldResult<CrmSubscription>> {
-    Box::pin(futures::stream::pending())
-}
+pub use query::CrmQuery;
+pub use subscription::{CrmSubscription, subscribe};

@@ -1,0 +1,183 @@
+//! Accounts in GraphQL.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use crm_projections::accounts::{self, AccountRow};
+use face::graphql::{Context, Page, PageRequest};
+use futures::future::BoxFuture;
+use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
+use kernel::TenantId;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::connection::connection;
+use super::contact::Contact;
+use super::lead::Lead;
+use super::loader::{Fetch, load};
+use super::opportunity::Opportunity;
+use super::read::{int, unlistable};
+use crate::SERVICE;
+
+/// What one needs to see accounts.
+pub(crate) const READ: &str = "crm:account:read";
+
+/// An organization we sell to.
+#[derive(Clone, Debug)]
+pub struct Account(AccountRow);
+
+#[graphql_object(context = Context)]
+impl Account {
+    /// The account's id.
+    fn id(&self) -> Uuid {
+        self.0.account_id
+    }
+
+    /// The account's version, for `If-Match`.
+    fn version(&self) -> i32 {
+        int(self.0.version)
+    }
+
+    /// Legal or trading name.
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Web address.
+    fn website(&self) -> Option<&str> {
+        self.0.website.as_deref()
+    }
+
+    /// Branch of business.
+    fn industry(&self) -> Option<&str> {
+        self.0.industry.as_deref()
+    }
+
+    /// ISO 3166-1 alpha-2.
+    fn country(&self) -> Option<&str> {
+        self.0.country.as_deref()
+    }
+
+    /// Number of people who work there.
+    fn employees(&self) -> Option<i32> {
+        self.0.employees.map(int)
+    }
+
+    /// The user responsible, by the subject of their token.
+    fn owner(&self) -> Option<&str> {
+        self.0.owner.as_deref()
+    }
+
+    /// When it was added.
+    fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// When anything last happened to it.
+    fn changed_at(&self) -> DateTime<Utc> {
+        self.0.changed_at
+    }
+
+    /// Its first 100 contacts; for all of them page through `contacts(filter: {accountId: …})`.
+    async fn contacts(&self, context: &Context) -> FieldResult<Vec<Contact>> {
+        Contact::at(context, self.0.account_id).await
+    }
+
+    /// Its first 100 opportunities; for all of them page through `opportunities(filter: {accountId: …})`.
+    async fn opportunities(&self, context: &Context) -> FieldResult<Vec<Opportunity>> {
+        Opportunity::with(context, self.0.account_id).await
+    }
+
+    /// The lead that it was converted from.
+    async fn lead(&self, context: &Context) -> FieldResult<Option<Lead>> {
+        Lead::of(context, self.0.lead_id).await
+    }
+}
+
+/// Which accounts; what is left out does not matter.
+#[derive(Clone, Debug, Default, GraphQLInputObject)]
+pub struct AccountFilter {
+    /// Each of these words begins a word of name or web address, in any case.
+    search: Option<String>,
+    /// Branch of business, exactly so.
+    industry: Option<String>,
+    /// ISO 3166-1 alpha-2.
+    country: Option<String>,
+    /// The user responsible.
+    owner: Option<String>,
+}
+
+impl From<AccountFilter> for accounts::AccountFilter {
+    fn from(filter: AccountFilter) -> Self {
+        Self { search: filter.search, industry: filter.industry, country: filter.country, owner: filter.owner }
+    }
+}
+
+/// In which order accounts are listed.
+#[derive(Clone, Copy, Debug, GraphQLEnum)]
+pub enum AccountOrder {
+    /// By name, in the order of code points.
+    Name,
+    /// Last added first.
+    Newest,
+}
+
+impl AccountOrder {
+    const fn key(self) -> (accounts::AccountOrder, &'static str) {
+        match self {
+            Self::Name => (accounts::AccountOrder::Name, "ACCOUNTS_NAME"),
+            Self::Newest => (accounts::AccountOrder::Newest, "ACCOUNTS_NEWEST"),
+        }
+    }
+}
+
+connection! {
+    /// A page of accounts.
+    pub struct AccountConnection of Account by AccountEdge, counted by accounts::count where accounts::AccountFilter
+}
+
+pub(crate) async fn list(
+    context: &Context,
+    filter: Option<AccountFilter>,
+    order: Option<AccountOrder>,
+    first: Option<i32>,
+    after: Option<String>,
+) -> FieldResult<AccountConnection> {
+    context.require(READ)?;
+    let (order, name) = order.unwrap_or(AccountOrder::Name).key();
+    let mut request = PageRequest::new(first, after.as_deref(), name)?;
+    let filter = filter.unwrap_or_default().into();
+    let mut tables = context.reader(SERVICE).await?;
+    let tenant = context.caller().tenant();
+    let rows = accounts::list(&mut tables, tenant, &filter, order, request.after.take(), request.limit()).await;
+    let rows = rows.map_err(unlistable)?.into_iter().map(Account).collect();
+    Ok(AccountConnection::new(Page::new(&request, name, rows, |row: &Account| order.seek(&row.0)), filter))
+}
+
+/// Accounts by their ids.
+struct AccountById;
+
+impl Fetch for AccountById {
+    type Key = Uuid;
+    type Value = Account;
+
+    fn fetch<'a>(
+        tables: &'a mut PgConnection,
+        tenant: TenantId,
+        keys: &'a [Uuid],
+    ) -> BoxFuture<'a, Result<HashMap<Uuid, Account>, sqlx::Error>> {
+        Box::pin(async move {
+            let rows = accounts::find(tables, tenant, keys).await?;
+            Ok(rows.into_iter().map(|row| (row.account_id, Account(row))).collect())
+        })
+    }
+}
+
+impl Account {
+    /// The account of an id that another object names.
+    pub(crate) async fn of(context: &Context, id: Option<Uuid>) -> FieldResult<Option<Self>> {
+        let Some(id) = id else { return Ok(None) };
+        context.require(READ)?;
+        load::<AccountById>(context, id).await
+    }
+}

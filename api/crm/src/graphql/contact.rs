@@ -1,0 +1,205 @@
+//! Contacts in GraphQL.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use crm_projections::contacts::{self, ContactRow};
+use face::graphql::{Context, Page, PageRequest};
+use futures::future::BoxFuture;
+use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
+use kernel::TenantId;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::account::Account;
+use super::connection::connection;
+use super::lead::Lead;
+use super::loader::{Fetch, load};
+use super::read::{int, unlistable};
+use crate::SERVICE;
+
+/// What one needs to see contacts.
+pub(crate) const READ: &str = "crm:contact:read";
+
+/// A person we deal with.
+#[derive(Clone, Debug)]
+pub struct Contact(ContactRow);
+
+#[graphql_object(context = Context)]
+impl Contact {
+    /// The contact's id.
+    fn id(&self) -> Uuid {
+        self.0.contact_id
+    }
+
+    /// The contact's version, for `If-Match`.
+    fn version(&self) -> i32 {
+        int(self.0.version)
+    }
+
+    /// Full name.
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What they do at their account.
+    fn title(&self) -> Option<&str> {
+        self.0.title.as_deref()
+    }
+
+    /// E-mail address, lower case.
+    fn email(&self) -> Option<&str> {
+        self.0.email.as_deref()
+    }
+
+    /// Telephone number, E.164.
+    fn phone(&self) -> Option<&str> {
+        self.0.phone.as_deref()
+    }
+
+    /// The user responsible, by the subject of their token.
+    fn owner(&self) -> Option<&str> {
+        self.0.owner.as_deref()
+    }
+
+    /// When it was added.
+    fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// When anything last happened to it.
+    fn changed_at(&self) -> DateTime<Utc> {
+        self.0.changed_at
+    }
+
+    /// The organization they belong to.
+    async fn account(&self, context: &Context) -> FieldResult<Option<Account>> {
+        Account::of(context, self.0.account_id).await
+    }
+
+    /// The lead that it was converted from.
+    async fn lead(&self, context: &Context) -> FieldResult<Option<Lead>> {
+        Lead::of(context, self.0.lead_id).await
+    }
+}
+
+/// Which contacts; what is left out does not matter.
+#[derive(Clone, Debug, Default, GraphQLInputObject)]
+pub struct ContactFilter {
+    /// Each of these words begins a word of name, e-mail address or telephone number, in any case.
+    search: Option<String>,
+    /// The e-mail address, in any case.
+    email: Option<String>,
+    /// At this account.
+    account_id: Option<Uuid>,
+    /// The user responsible.
+    owner: Option<String>,
+}
+
+impl From<ContactFilter> for contacts::ContactFilter {
+    fn from(filter: ContactFilter) -> Self {
+        Self { search: filter.search, email: filter.email, account: filter.account_id, owner: filter.owner }
+    }
+}
+
+/// In which order contacts are listed.
+#[derive(Clone, Copy, Debug, GraphQLEnum)]
+pub enum ContactOrder {
+    /// By name, in the order of code points.
+    Name,
+    /// Last added first.
+    Newest,
+}
+
+impl ContactOrder {
+    const fn key(self) -> (contacts::ContactOrder, &'static str) {
+        match self {
+            Self::Name => (contacts::ContactOrder::Name, "CONTACTS_NAME"),
+            Self::Newest => (contacts::ContactOrder::Newest, "CONTACTS_NEWEST"),
+        }
+    }
+}
+
+connection! {
+    /// A page of contacts.
+    pub struct ContactConnection of Contact by ContactEdge, counted by contacts::count where contacts::ContactFilter
+}
+
+pub(crate) async fn list(
+    context: &Context,
+    filter: Option<ContactFilter>,
+    order: Option<ContactOrder>,
+    first: Option<i32>,
+    after: Option<String>,
+) -> FieldResult<ContactConnection> {
+    context.require(READ)?;
+    let (order, name) = order.unwrap_or(ContactOrder::Name).key();
+    let mut request = PageRequest::new(first, after.as_deref(), name)?;
+    let filter = filter.unwrap_or_default().into();
+    let mut tables = context.reader(SERVICE).await?;
+    let tenant = context.caller().tenant();
+    let rows = contacts::list(&mut tables, tenant, &filter, order, request.after.take(), request.limit()).await;
+    let rows = rows.map_err(unlistable)?.into_iter().map(Contact).collect();
+    Ok(ContactConnection::new(Page::new(&request, name, rows, |row: &Contact| order.seek(&row.0)), filter))
+}
+
+/// Contacts by their ids.
+struct ContactById;
+
+impl Fetch for ContactById {
+    type Key = Uuid;
+    type Value = Contact;
+
+    fn fetch<'a>(
+        tables: &'a mut PgConnection,
+        tenant: TenantId,
+        keys: &'a [Uuid],
+    ) -> BoxFuture<'a, Result<HashMap<Uuid, Contact>, sqlx::Error>> {
+        Box::pin(async move {
+            let rows = contacts::find(tables, tenant, keys).await?;
+            Ok(rows.into_iter().map(|row| (row.contact_id, Contact(row))).collect())
+        })
+    }
+}
+
+/// The contacts of accounts.
+struct ContactsOfAccount;
+
+/// So many of each account; who wants more pages through the list of contacts.
+const PER_ACCOUNT: i64 = 100;
+
+impl Fetch for ContactsOfAccount {
+    type Key = Uuid;
+    type Value = Vec<Contact>;
+
+    fn fetch<'a>(
+        tables: &'a mut PgConnection,
+        tenant: TenantId,
+        keys: &'a [Uuid],
+    ) -> BoxFuture<'a, Result<HashMap<Uuid, Vec<Contact>>, sqlx::Error>> {
+        Box::pin(async move {
+            let mut of: HashMap<Uuid, Vec<Contact>> = HashMap::new();
+            for row in contacts::of_accounts(tables, tenant, keys, PER_ACCOUNT).await? {
+                if let Some(account) = row.account_id {
+                    of.entry(account).or_default().push(Contact(row));
+                }
+            }
+            Ok(of)
+        })
+    }
+}
+
+impl Contact {
+    /// The contact of an id that another object names.
+    pub(crate) async fn of(context: &Context, id: Option<Uuid>) -> FieldResult<Option<Self>> {
+        let Some(id) = id else { return Ok(None) };
+        context.require(READ)?;
+        load::<ContactById>(context, id).await
+    }
+
+    /// An account's contacts.
+    pub(crate) async fn at(context: &Context, account: Uuid) -> FieldResult<Vec<Self>> {
+        context.require(READ)?;
+        Ok(load::<ContactsOfAccount>(context, account).await?.unwrap_or_default())
+    }
+}

@@ -1,0 +1,62 @@
+//! The lead funnel in GraphQL.
+
+use chrono::{DateTime, Utc};
+use crm_projections::leads;
+use face::graphql::Context;
+use juniper::{FieldResult, GraphQLObject};
+
+use super::lead::{LeadSource, READ};
+use super::read::{int, unreadable};
+use crate::SERVICE;
+
+/// How far the leads of one source came. Each step counts those that came so far or further.
+#[derive(Clone, Debug, GraphQLObject)]
+pub struct FunnelOfSource {
+    /// Where they came from.
+    source: LeadSource,
+    /// How many came in.
+    captured: i32,
+    /// Of these, how many were assigned.
+    assigned: i32,
+    /// How many were worked on.
+    in_process: i32,
+    /// How many were qualified.
+    qualified: i32,
+    /// How many were converted.
+    converted: i32,
+    /// How many were disqualified.
+    disqualified: i32,
+    /// Converted for each one captured: 0 to 1.
+    conversion_rate: f64,
+    /// Median days from capture to qualification.
+    median_days_to_qualify: Option<f64>,
+    /// Median days from capture to conversion.
+    median_days_to_convert: Option<f64>,
+}
+
+const SECONDS_A_DAY: f64 = 86_400.0;
+
+pub(crate) async fn funnel(
+    context: &Context,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    at: Option<DateTime<Utc>>,
+) -> FieldResult<Vec<FunnelOfSource>> {
+    context.require(READ)?;
+    let mut tables = context.reader(SERVICE).await?;
+    let sources = leads::funnel(&mut tables, context.caller().tenant(), from, to, at).await.map_err(unreadable)?;
+    let shown = |funnel: leads::FunnelOfSource| FunnelOfSource {
+        source: funnel.source.into(),
+        captured: int(funnel.captured),
+        assigned: int(funnel.assigned),
+        in_process: int(funnel.in_process),
+        qualified: int(funnel.qualified),
+        converted: int(funnel.converted),
+        disqualified: int(funnel.disqualified),
+        // A source without leads is not in the list.
+        conversion_rate: funnel.converted as f64 / funnel.captured as f64,
+        median_days_to_qualify: funnel.seconds_to_qualify.map(|seconds| seconds / SECONDS_A_DAY),
+        median_days_to_convert: funnel.seconds_to_convert.map(|seconds| seconds / SECONDS_A_DAY),
+    };
+    Ok(sources.into_iter().map(shown).collect())
+}

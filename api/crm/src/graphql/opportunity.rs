@@ -1,0 +1,355 @@
+//! Opportunities in GraphQL.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use crm_projections::opportunities::{self, OpportunityHistoryRow, OpportunityRow};
+use face::graphql::{Context, Page, PageRequest};
+use futures::future::BoxFuture;
+use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, GraphQLObject, graphql_object};
+use kernel::TenantId;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::account::Account;
+use super::connection::connection;
+use super::contact::Contact;
+use super::history::{Stretch, window};
+use super::lead::Lead;
+use super::loader::{Fetch, load};
+use super::mirror::mirror;
+use super::money::Money;
+use super::pipeline::{Pipeline, Stage};
+use super::read::{int, unlistable, unreadable};
+use crate::SERVICE;
+
+/// What one needs to see opportunities and boards.
+pub(crate) const READ: &str = "crm:opportunity:read";
+
+/// A deal on its way through a pipeline.
+#[derive(Clone, Debug)]
+pub struct Opportunity(OpportunityRow);
+
+mirror! {
+    /// Where an opportunity stands.
+    pub enum OpportunityStatus of crm_aggregates::OpportunityStatus {
+        /// On its way.
+        Open,
+        /// The customer signed.
+        Won,
+        /// The customer will not sign.
+        Lost,
+    }
+}
+
+/// A line of what is sold.
+#[derive(Clone, Debug, GraphQLObject)]
+pub struct LineItem {
+    /// What it is.
+    name: String,
+    /// How many.
+    quantity: i32,
+    /// Price of one.
+    unit_price: Money,
+}
+
+#[graphql_object(context = Context)]
+impl Opportunity {
+    /// The opportunity's id.
+    fn id(&self) -> Uuid {
+        self.0.opportunity_id
+    }
+
+    /// The opportunity's version, for `If-Match`.
+    fn version(&self) -> i32 {
+        int(self.0.version)
+    }
+
+    /// What it is about.
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Open, won or lost.
+    fn status(&self) -> OpportunityStatus {
+        self.0.status.0.into()
+    }
+
+    /// What it is worth.
+    fn amount(&self) -> Money {
+        self.0.amount().into()
+    }
+
+    /// What the amount is made of; empty: the amount stands alone.
+    fn line_items(&self) -> Vec<LineItem> {
+        let item = |item: &crm_aggregates::LineItem| LineItem {
+            name: item.name.clone(),
+            quantity: int(item.quantity.into()),
+            unit_price: Money::new(item.unit_price_minor.into(), self.0.currency.0),
+        };
+        self.0.line_items.0.iter().map(item).collect()
+    }
+
+    /// Expected day of closing.
+    fn close_date(&self) -> NaiveDate {
+        self.0.close_date
+    }
+
+    /// The user responsible, by the subject of their token.
+    fn owner(&self) -> Option<&str> {
+        self.0.owner.as_deref()
+    }
+
+    /// Why it was lost.
+    fn lost_reason(&self) -> Option<&str> {
+        self.0.lost_reason.as_deref()
+    }
+
+    /// When it came into sight.
+    fn opened_at(&self) -> DateTime<Utc> {
+        self.0.opened_at
+    }
+
+    /// Since when it stands in its stage.
+    fn stage_since(&self) -> DateTime<Utc> {
+        self.0.stage_since
+    }
+
+    /// When it was won or lost.
+    fn closed_at(&self) -> Option<DateTime<Utc>> {
+        self.0.closed_at
+    }
+
+    /// When anything last happened to it.
+    fn changed_at(&self) -> DateTime<Utc> {
+        self.0.changed_at
+    }
+
+    /// Its pipeline.
+    async fn pipeline(&self, context: &Context) -> FieldResult<Option<Pipeline>> {
+        Pipeline::of(context, Some(self.0.pipeline_id)).await
+    }
+
+    /// The stage in which it stands, or stood when it was closed.
+    async fn stage(&self, context: &Context) -> FieldResult<Option<Stage>> {
+        let pipeline = Pipeline::of(context, Some(self.0.pipeline_id)).await?;
+        Ok(pipeline.and_then(|pipeline| pipeline.stage(self.0.stage_id)))
+    }
+
+    /// With whom.
+    async fn account(&self, context: &Context) -> FieldResult<Option<Account>> {
+        Account::of(context, self.0.account_id).await
+    }
+
+    /// The person there.
+    async fn contact(&self, context: &Context) -> FieldResult<Option<Contact>> {
+        Contact::of(context, self.0.contact_id).await
+    }
+
+    /// The lead that it was converted from.
+    async fn lead(&self, context: &Context) -> FieldResult<Option<Lead>> {
+        Lead::of(context, self.0.lead_id).await
+    }
+
+    /// What happened to it, first to last, 50 changes unless `first` says otherwise.
+    async fn history(
+        &self,
+        context: &Context,
+        first: Option<i32>,
+        after_version: Option<i32>,
+    ) -> FieldResult<Vec<OpportunityChange>> {
+        let (after, first) = window(first, after_version)?;
+        let mut tables = context.reader(SERVICE).await?;
+        let tenant = context.caller().tenant();
+        let rows = opportunities::history(&mut tables, tenant, self.0.opportunity_id, after, first).await;
+        Ok(rows.map_err(unreadable)?.into_iter().map(OpportunityChange).collect())
+    }
+}
+
+/// What happened to an opportunity, and how it stood until the next change.
+#[derive(Clone, Debug)]
+pub struct OpportunityChange(OpportunityHistoryRow);
+
+#[graphql_object(context = Context)]
+impl OpportunityChange {
+    /// The opportunity's version after it.
+    fn version(&self) -> i32 {
+        int(self.0.version)
+    }
+
+    /// What happened, such as `stage_changed`.
+    fn change(&self) -> &str {
+        &self.0.change
+    }
+
+    /// Open, won or lost from then on.
+    fn status(&self) -> OpportunityStatus {
+        self.0.status.0.into()
+    }
+
+    /// What it was worth from then on.
+    fn amount(&self) -> Money {
+        Money::new(self.0.amount_minor.into(), self.0.currency.0)
+    }
+
+    /// The expected day of closing from then on.
+    fn close_date(&self) -> NaiveDate {
+        self.0.close_date
+    }
+
+    /// The stage in which it stood from then on.
+    fn stage_id(&self) -> Uuid {
+        self.0.stage_id
+    }
+
+    /// Who was responsible from then on.
+    fn owner(&self) -> Option<&str> {
+        self.0.owner.as_deref()
+    }
+
+    /// When it happened, and until when it was so.
+    fn valid(&self) -> Stretch {
+        Stretch { from: self.0.valid_from, to: self.0.valid_to.0 }
+    }
+
+    /// When the log took it, and until when it knew no better.
+    fn known(&self) -> Stretch {
+        Stretch { from: self.0.known_from, to: self.0.known_to.0 }
+    }
+}
+
+/// Which opportunities; what is left out does not matter.
+#[derive(Clone, Debug, Default, GraphQLInputObject)]
+pub struct OpportunityFilter {
+    /// In one of these states.
+    status: Option<Vec<OpportunityStatus>>,
+    /// In this pipeline.
+    pipeline_id: Option<Uuid>,
+    /// In one of these stages, or closed from there.
+    stage_ids: Option<Vec<Uuid>>,
+    /// With this account.
+    account_id: Option<Uuid>,
+    /// The user responsible.
+    owner: Option<String>,
+    /// Expected to close on this day or later.
+    close_from: Option<NaiveDate>,
+    /// Expected to close before this day.
+    close_before: Option<NaiveDate>,
+}
+
+impl From<OpportunityFilter> for opportunities::OpportunityFilter {
+    fn from(filter: OpportunityFilter) -> Self {
+        Self {
+            status: filter.status.map(|all| all.into_iter().map(Into::into).collect()),
+            pipeline: filter.pipeline_id,
+            stage: filter.stage_ids,
+            account: filter.account_id,
+            owner: filter.owner,
+            close_from: filter.close_from,
+            close_before: filter.close_before,
+        }
+    }
+}
+
+/// In which order opportunities are listed.
+#[derive(Clone, Copy, Debug, GraphQLEnum)]
+pub enum OpportunityOrder {
+    /// Expected to close first first.
+    CloseDate,
+    /// Last opened first.
+    Newest,
+}
+
+impl OpportunityOrder {
+    const fn key(self) -> (opportunities::OpportunityOrder, &'static str) {
+        match self {
+            Self::CloseDate => (opportunities::OpportunityOrder::CloseDate, "OPPORTUNITIES_CLOSE_DATE"),
+            Self::Newest => (opportunities::OpportunityOrder::Newest, "OPPORTUNITIES_NEWEST"),
+        }
+    }
+}
+
+connection! {
+    /// A page of opportunities.
+    pub struct OpportunityConnection of Opportunity by OpportunityEdge,
+        counted by opportunities::count where opportunities::OpportunityFilter
+}
+
+pub(crate) async fn list(
+    context: &Context,
+    filter: Option<OpportunityFilter>,
+    order: Option<OpportunityOrder>,
+    first: Option<i32>,
+    after: Option<String>,
+) -> FieldResult<OpportunityConnection> {
+    context.require(READ)?;
+    let (order, name) = order.unwrap_or(OpportunityOrder::CloseDate).key();
+    let mut request = PageRequest::new(first, after.as_deref(), name)?;
+    let filter = filter.unwrap_or_default().into();
+    let mut tables = context.reader(SERVICE).await?;
+    let tenant = context.caller().tenant();
+    let rows = opportunities::list(&mut tables, tenant, &filter, order, request.after.take(), request.limit()).await;
+    let rows = rows.map_err(unlistable)?.into_iter().map(Opportunity).collect();
+    Ok(OpportunityConnection::new(Page::new(&request, name, rows, |row: &Opportunity| order.seek(&row.0)), filter))
+}
+
+/// Opportunities by their ids.
+struct OpportunityById;
+
+impl Fetch for OpportunityById {
+    type Key = Uuid;
+    type Value = Opportunity;
+
+    fn fetch<'a>(
+        tables: &'a mut PgConnection,
+        tenant: TenantId,
+        keys: &'a [Uuid],
+    ) -> BoxFuture<'a, Result<HashMap<Uuid, Opportunity>, sqlx::Error>> {
+        Box::pin(async move {
+            let rows = opportunities::find(tables, tenant, keys).await?;
+            Ok(rows.into_iter().map(|row| (row.opportunity_id, Opportunity(row))).collect())
+        })
+    }
+}
+
+/// The opportunities of accounts.
+struct OpportunitiesOfAccount;
+
+/// So many of each account; who wants more pages through the list of opportunities.
+const PER_ACCOUNT: i64 = 100;
+
+impl Fetch for OpportunitiesOfAccount {
+    type Key = Uuid;
+    type Value = Vec<Opportunity>;
+
+    fn fetch<'a>(
+        tables: &'a mut PgConnection,
+        tenant: TenantId,
+        keys: &'a [Uuid],
+    ) -> BoxFuture<'a, Result<HashMap<Uuid, Vec<Opportunity>>, sqlx::Error>> {
+        Box::pin(async move {
+            let mut of: HashMap<Uuid, Vec<Opportunity>> = HashMap::new();
+            for row in opportunities::of_accounts(tables, tenant, keys, PER_ACCOUNT).await? {
+                if let Some(account) = row.account_id {
+                    of.entry(account).or_default().push(Opportunity(row));
+                }
+            }
+            Ok(of)
+        })
+    }
+}
+
+impl Opportunity {
+    /// The opportunity of an id that another object names.
+    pub(crate) async fn of(context: &Context, id: Option<Uuid>) -> FieldResult<Option<Self>> {
+        let Some(id) = id else { return Ok(None) };
+        context.require(READ)?;
+        load::<OpportunityById>(context, id).await
+    }
+
+    /// An account's opportunities.
+    pub(crate) async fn with(context: &Context, account: Uuid) -> FieldResult<Vec<Self>> {
+        context.require(READ)?;
+        Ok(load::<OpportunitiesOfAccount>(context, account).await?.unwrap_or_default())
+    }
+}

@@ -1,0 +1,104 @@
+//! What happens in CRM, as it happens.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use face::Missed;
+use face::graphql::{Context, Session, refuse};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use juniper::{FieldResult, graphql_object};
+use kernel::{RecordedEvent, Refusal};
+use uuid::Uuid;
+
+use super::lead::{Lead, READ};
+use super::money::BigInt;
+use super::read::int;
+use crate::SERVICE;
+
+/// What changed in CRM.
+#[derive(Clone, Debug)]
+pub struct CrmSubscription {
+    event: Arc<RecordedEvent>,
+}
+
+#[graphql_object(context = Context)]
+impl CrmSubscription {
+    /// Something happened to a lead.
+    fn lead_changed(&self) -> Option<LeadEvent> {
+        is_lead(&self.event).then(|| LeadEvent { event: self.event.clone() })
+    }
+}
+
+/// Something that happened to a lead.
+#[derive(Clone, Debug)]
+pub struct LeadEvent {
+    event: Arc<RecordedEvent>,
+}
+
+#[graphql_object(name = "LeadEvent", context = Context)]
+impl LeadEvent {
+    /// The lead's id.
+    fn lead_id(&self) -> Option<Uuid> {
+        self.event.aggregate_id.parse().ok()
+    }
+
+    /// The lead's version after it.
+    fn version(&self) -> i32 {
+        int(self.event.sequence.cast_signed())
+    }
+
+    /// What happened, such as `qualified`.
+    fn change(&self) -> &str {
+        self.event.event_type.rsplit('.').next().unwrap_or_default()
+    }
+
+    /// Where it stands in CRM's log.
+    fn position(&self) -> BigInt {
+        BigInt(self.event.position.0.into())
+    }
+
+    /// When it happened.
+    fn occurred_at(&self) -> DateTime<Utc> {
+        self.event.occurred_at
+    }
+
+    /// When the log took it.
+    fn recorded_at(&self) -> DateTime<Utc> {
+        self.event.recorded_at
+    }
+
+    /// The lead as it is now, this change included.
+    async fn lead(&self, context: &Context) -> FieldResult<Option<Lead>> {
+        context.wait_for(SERVICE, self.event.position).await?;
+        Lead::of(context, self.lead_id_of_event()).await
+    }
+}
+
+impl LeadEvent {
+    fn lead_id_of_event(&self) -> Option<Uuid> {
+        self.event.aggregate_id.parse().ok()
+    }
+}
+
+fn is_lead(event: &RecordedEvent) -> bool {
+    event.event_type.starts_with("crm.lead.")
+}
+
+/// Changes of the wanted things, as they happen, of the caller's tenant.
+pub fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'static, FieldResult<CrmSubscription>> {
+    let leads = wanted.iter().any(|field| field == "leadChanged");
+    let events = async move {
+        if leads {
+            session.require(READ)?;
+        }
+        let events = session.subscribe(SERVICE).await?;
+        FieldResult::Ok(events.map(|event| event.map_err(missed)))
+    };
+    let wanted = move |event: &Arc<RecordedEvent>| futures::future::ready(leads && is_lead(event));
+    stream::once(events).try_flatten().try_filter(wanted).map_ok(|event| CrmSubscription { event }).boxed()
+}
+
+fn missed(Missed(count): Missed) -> juniper::FieldError {
+    let detail = format!("this subscriber was too slow and missed {count} events; read anew what it shows");
+    refuse(Refusal::new(kernel::Kind::RateLimited, "events_missed", detail).with("missed", count))
+}
