@@ -21,7 +21,8 @@ pub(crate) fn postgres() -> PathBuf {
         .expect("no Postgres 15 or newer is on PATH or in /usr/lib/postgresql; run `make db-setup`")
 }
 
-fn version(dir: &Path) -> u32 {
+/// The main version of the Postgres in a directory; 0 when it does not say.
+pub(crate) fn version(dir: &Path) -> u32 {
     let said = Command::new(dir.join("postgres")).arg("--version").output().map(|out| out.stdout).unwrap_or_default();
     let said = String::from_utf8_lossy(&said).into_owned();
     said.split_whitespace().find_map(|word| word.split('.').next()?.parse().ok()).unwrap_or(0)

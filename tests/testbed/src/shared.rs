@@ -52,7 +52,7 @@ fn join() -> u16 {
 }
 
 /// One directory a checkout, since checkouts may differ in what they need of the server.
-fn directory() -> PathBuf {
+pub(crate) fn directory() -> PathBuf {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     env!("CARGO_MANIFEST_DIR").hash(&mut hasher);
