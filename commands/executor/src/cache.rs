@@ -7,7 +7,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use kernel::{Position, TenantId};
+use kernel::TenantId;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -20,8 +20,6 @@ pub(crate) struct Baseline {
     pub(crate) version: u64,
     /// When the last of them happened.
     pub(crate) occurred_at: DateTime<Utc>,
-    /// No event of it stands after this position.
-    pub(crate) position: Position,
     /// Bytes of the payloads that made it: the estimate of what it takes to keep.
     pub(crate) bytes: u64,
 }
@@ -84,7 +82,7 @@ mod tests {
     }
 
     fn baseline(version: u64, bytes: u64) -> Baseline {
-        Baseline { state: Arc::new(()), version, occurred_at: DateTime::UNIX_EPOCH, position: Position::START, bytes }
+        Baseline { state: Arc::new(()), version, occurred_at: DateTime::UNIX_EPOCH, bytes }
     }
 
     #[test]

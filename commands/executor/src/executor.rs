@@ -12,7 +12,7 @@ use crate::cache::StreamKey;
 use crate::claim::ClaimHasher;
 use crate::history::{Freshness, Histories};
 use crate::repetition::{self, Answer};
-use crate::work::{Work, version_differs};
+use crate::work::{Stream, Work, already_exists, version_differs};
 use crate::{Command, Done, Request, prepare, refused, time};
 
 /// How often a command is decided again because another writer was faster.
@@ -153,7 +153,9 @@ impl Executor {
         }
         let version = work.first().map_or(0, |stream| stream.baseline.version);
         if work.changes_nothing() && request.command_id.is_none() {
-            return Ok(Attempt::Done(Done { answer, version, position: work.position(), repeated: false }));
+            // What the answer speaks of may have been written together with what was read: the head is after all of it.
+            let position = inner.store.head().await.map_err(|error| refused::by_the_log(&error))?;
+            return Ok(Attempt::Done(Done { answer, version, position, repeated: false }));
         }
         let stored = Answer { version, answer };
         let json = serde_json::to_string(&stored).map_err(|error| refused::by_json(&error))?;
@@ -164,7 +166,7 @@ impl Executor {
                 repetition::first_answer(&first, last).map(Attempt::Done)
             }
             Ok(appended) => {
-                self.keep(&work, appended.last);
+                self.keep(&work);
                 Ok(Attempt::Done(Done { answer: stored.answer, version, position: appended.last, repeated: false }))
             }
             Err(error) => {
@@ -175,11 +177,9 @@ impl Executor {
     }
 
     /// What the attempt made true becomes the baseline of the next.
-    fn keep(&self, work: &Work<'_>, last: kernel::Position) {
+    fn keep(&self, work: &Work<'_>) {
         for stream in work.streams.iter().filter(|stream| !stream.events.is_empty()) {
-            let mut baseline = stream.baseline.clone();
-            baseline.position = last;
-            self.inner.histories.keep(key(work, stream.aggregate_type, &stream.id), baseline);
+            self.inner.histories.keep(key(work, stream.aggregate_type, &stream.id), stream.baseline.clone());
         }
     }
 
@@ -194,10 +194,12 @@ impl Executor {
 fn failed<T>(work: &Work<'_>, error: append::Error) -> Result<Attempt<T>, Refusal> {
     match &error {
         append::Error::VersionConflict { aggregate_type, aggregate_id, actual, .. } => {
-            let first =
-                work.first().is_some_and(|first| first.aggregate_type == aggregate_type && first.id == *aggregate_id);
+            let is_it = |stream: &&Stream| stream.aggregate_type == aggregate_type && stream.id == *aggregate_id;
+            if work.streams.iter().find(is_it).is_some_and(|stream| stream.begun) {
+                return Err(already_exists(aggregate_type, aggregate_id));
+            }
             match work.request.if_match {
-                Some(wanted) if first => Err(version_differs(wanted, *actual)),
+                Some(wanted) if work.first().as_ref().is_some_and(is_it) => Err(version_differs(wanted, *actual)),
                 _ => Ok(Attempt::Conflict(error)),
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::DateTime;
 use eventstore::EventStore;
-use kernel::{Aggregate, Position, Refusal, TenantId};
+use kernel::{Aggregate, Refusal, TenantId};
 
 use crate::cache::{Baseline, Baselines, StreamKey};
 use crate::refused;
@@ -65,14 +65,12 @@ impl Histories {
             state: Arc::new(()),
             version: 0,
             occurred_at: DateTime::UNIX_EPOCH,
-            position: Position::START,
             bytes: 0,
         });
         for event in &tail {
             state.evolve(event.decode().map_err(|error| refused::by_history(&error))?);
             baseline.version = event.sequence;
             baseline.occurred_at = event.occurred_at;
-            baseline.position = event.position;
             baseline.bytes += event.payload.len() as u64;
         }
         baseline.state = Arc::new(state);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use eventstore::ClaimAct;
-use kernel::{Aggregate, Caller, Event, IdSource, Position, Refusal};
+use kernel::{Aggregate, Caller, Event, IdSource, Refusal};
 use uuid::Uuid;
 
 use crate::cache::Baseline;
@@ -43,6 +43,8 @@ pub(crate) struct Stream {
     from_cache: bool,
     /// The command asked it for something, be it in vain.
     pub(crate) asked: bool,
+    /// It must not be there yet.
+    pub(crate) begun: bool,
     pub(crate) events: Vec<Pending>,
     /// When its events happened, if not when the request's other events did.
     pub(crate) occurred_at: Option<DateTime<Utc>>,
@@ -206,11 +208,6 @@ impl<'a> Work<'a> {
         self.streams.iter().find(|stream| stream.asked).or_else(|| self.streams.first())
     }
 
-    /// A position at which everything that the attempt read can be seen.
-    pub(crate) fn position(&self) -> Position {
-        self.streams.iter().map(|stream| stream.baseline.position).max().unwrap_or(Position::START)
-    }
-
     fn begin<A: Aggregate>(&mut self, id: String) -> Result<usize, Refusal> {
         if self.request.if_match.is_some() && self.streams.iter().all(|stream| !stream.asked) {
             return Err(Refusal::precondition_failed(
@@ -219,10 +216,11 @@ impl<'a> Work<'a> {
             ));
         }
         if self.places.contains_key(&(A::TYPE, id.clone())) {
-            return Err(Refusal::conflict("already_exists", format!("{} {id} is there already", A::TYPE)));
+            return Err(already_exists(A::TYPE, &id));
         }
         let place = self.add(A::TYPE, id, empty::<A>(self.now), false);
-        self.streams[place].asked = true;
+        let stream = &mut self.streams[place];
+        (stream.asked, stream.begun) = (true, true);
         Ok(place)
     }
 
@@ -275,6 +273,7 @@ impl<'a> Work<'a> {
             baseline,
             from_cache,
             asked: false,
+            begun: false,
             events: Vec::new(),
             occurred_at: None,
         });
@@ -292,11 +291,15 @@ impl<'a> Work<'a> {
 fn empty<A: Aggregate>(now: DateTime<Utc>) -> Baseline {
     // Nothing happened yet; when something does, it gets its own time.
     let occurred_at = DateTime::UNIX_EPOCH.min(now);
-    Baseline { state: Arc::new(A::default()), version: 0, occurred_at, position: Position::START, bytes: 0 }
+    Baseline { state: Arc::new(A::default()), version: 0, occurred_at, bytes: 0 }
 }
 
 fn not_found<A: Aggregate>(id: &str) -> Refusal {
     Refusal::not_found("not_found", format!("there is no {} {id}", A::TYPE)).with("resource", A::TYPE)
+}
+
+pub(crate) fn already_exists(aggregate_type: &str, id: &str) -> Refusal {
+    Refusal::conflict("already_exists", format!("{aggregate_type} {id} is there already"))
 }
 
 pub(crate) fn version_differs(wanted: u64, actual: u64) -> Refusal {

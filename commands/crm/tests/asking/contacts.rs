@@ -1,0 +1,139 @@
+//! Contacts and accounts; one contact an e-mail address, unless a duplicate is allowed.
+
+use crm_aggregates::{Account, AccountId, Contact};
+use crm_commands::{
+    AccountFields, ChangeAccountDetails, ChangeContactAccount, ChangeContactDetails, ContactFields, CreateAccount,
+    CreateContact,
+};
+use futures::future::join_all;
+use kernel::Kind;
+use uuid::Uuid;
+
+use super::support::{World, contact, field, text};
+
+fn details(email: Option<&str>) -> ContactFields {
+    ContactFields { name: "Grace Hopper".to_owned(), email: email.map(str::to_owned), ..ContactFields::default() }
+}
+
+#[tokio::test]
+async fn an_email_address_is_one_contacts_whatever_its_case() {
+    let world = World::new().await;
+    let grace = world.contact("grace@example.com").await;
+    let refusal = world.refused(&contact("Grace@Example.COM")).await;
+    assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "contact_email_taken"));
+    assert_eq!(refusal.extra()["holder"], grace.to_string());
+    // Another tenant's address is another address.
+    world.executor.execute(&world.stranger(), &contact("grace@example.com")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_duplicate_can_be_allowed_and_takes_nothing_away() {
+    let world = World::new().await;
+    let grace = world.contact("grace@example.com").await;
+    let duplicate = CreateContact { allow_duplicate: true, ..contact("grace@example.com") };
+    let second = world.done(&duplicate).await.answer;
+    // The second never had the address, so it gives nothing back.
+    world.done(&ChangeContactDetails { contact: second, details: details(None), allow_duplicate: false }).await;
+    let refusal = world.refused(&contact("grace@example.com")).await;
+    assert_eq!(refusal.extra()["holder"], grace.to_string());
+    // Of two, the one who has a free address first keeps it.
+    let first = world.done(&CreateContact { allow_duplicate: true, ..contact("free@example.com") }).await.answer;
+    assert_eq!(world.refused(&contact("free@example.com")).await.extra()["holder"], first.to_string());
+}
+
+#[tokio::test]
+async fn a_changed_address_frees_the_old_one_and_takes_the_new_one() {
+    let world = World::new().await;
+    let grace = world.contact("grace@example.com").await;
+    let other = world.contact("other@example.com").await;
+    let change = |email| ChangeContactDetails { contact: grace, details: details(email), allow_duplicate: false };
+    let refusal = world.refused(&change(Some("other@example.com"))).await;
+    assert_eq!((refusal.code(), &refusal.extra()["holder"]), ("contact_email_taken", &other.to_string().into()));
+    world.done(&change(Some("hopper@example.com"))).await;
+    assert_eq!(world.refused(&contact("hopper@example.com")).await.code(), "contact_email_taken");
+    world.contact("grace@example.com").await;
+    world.done(&change(None)).await;
+    world.contact("hopper@example.com").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_who_come_at_once_with_one_address_one_is_taken() {
+    let world = World::new().await;
+    for round in 0..20 {
+        let email = format!("grace{round}@example.com");
+        let tasks = [world.executor.clone(), world.elsewhere()].map(|executor| {
+            let (request, command) = (world.request.clone(), contact(&email));
+            tokio::spawn(async move { executor.execute(&request, &command).await })
+        });
+        let outcomes: Vec<_> = join_all(tasks).await.into_iter().map(Result::unwrap).collect();
+        let winner = outcomes.iter().flatten().map(|done| done.answer).collect::<Vec<_>>();
+        let refusals = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).collect::<Vec<_>>();
+        assert_eq!((winner.len(), refusals.len()), (1, 1));
+        assert_eq!(refusals[0].extra()["holder"], winner[0].to_string());
+    }
+    assert_eq!(world.head().await.0, 20);
+}
+
+#[tokio::test]
+async fn a_contact_belongs_to_an_account_that_exists() {
+    let world = World::new().await;
+    let account =
+        CreateAccount { details: AccountFields { name: "Navy".to_owned(), ..AccountFields::default() }, owner: None };
+    let account = world.done(&account).await.answer;
+    let nowhere = AccountId::new(Uuid::nil());
+    let create = |account| CreateContact { account: Some(account), ..contact("grace@example.com") };
+    assert_eq!(world.wrong(&create(nowhere)).await, field("/account", "not_found"));
+    let grace = world.done(&create(account)).await.answer;
+    let change = |account| ChangeContactAccount { contact: grace, account };
+    assert_eq!(world.wrong(&change(Some(nowhere))).await, field("/account", "not_found"));
+    world.done(&change(None)).await;
+    world.done(&change(Some(account))).await;
+    assert_eq!(world.state::<Contact>(grace).await.account, Some(account));
+    // Another tenant's account is none.
+    let theirs = world.refused_as(&world.stranger(), &create(account)).await;
+    assert_eq!(theirs.errors()[0].code, "not_found");
+}
+
+#[tokio::test]
+async fn details_are_checked() {
+    let world = World::new().await;
+    let bad = ContactFields { name: String::new(), title: text("\n"), email: text("@"), phone: text("0") };
+    let expected = [("/name", "empty"), ("/title", "empty"), ("/email", "email"), ("/phone", "phone")];
+    let expected = expected.map(|(pointer, code)| (pointer.to_owned(), code));
+    assert_eq!(world.wrong(&CreateContact { details: bad.clone(), ..CreateContact::default() }).await, expected);
+    let grace = world.contact("grace@example.com").await;
+    let change = ChangeContactDetails { contact: grace, details: bad, allow_duplicate: false };
+    assert_eq!(world.wrong(&change).await, expected);
+}
+
+#[tokio::test]
+async fn an_account_is_created_changed_and_checked() {
+    let world = World::new().await;
+    let details = AccountFields {
+        name: "Navy".to_owned(),
+        website: text("https://navy.example"),
+        industry: text("Defence"),
+        country: text("us"),
+        employees: Some(300_000),
+    };
+    let account = world.done(&CreateAccount { details: details.clone(), owner: text("ada") }).await.answer;
+    let changed = AccountFields { employees: Some(1), ..details };
+    assert_eq!(world.done(&ChangeAccountDetails { account, details: changed.clone() }).await.version, 2);
+    assert_eq!(
+        world.done(&ChangeAccountDetails { account, details: changed }).await.version,
+        2,
+        "the same is no change"
+    );
+    assert_eq!(world.state::<Account>(account).await.details.country.as_deref(), Some("US"));
+    let bad = AccountFields {
+        name: "x".repeat(201),
+        website: text("navy"),
+        industry: text(""),
+        country: text("USA"),
+        employees: None,
+    };
+    let expected = [("/name", "length"), ("/website", "website"), ("/industry", "empty"), ("/country", "country")];
+    let expected = expected.map(|(pointer, code)| (pointer.to_owned(), code));
+    assert_eq!(world.wrong(&CreateAccount { details: bad.clone(), owner: None }).await, expected);
+    assert_eq!(world.wrong(&ChangeAccountDetails { account, details: bad }).await, expected);
+}

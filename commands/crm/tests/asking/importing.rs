@@ -1,0 +1,249 @@
+//! Leads from CSV files: what can be taken is taken, once; what can't is reported.
+
+use std::collections::BTreeMap;
+
+use crm_aggregates::{ImportBatch, Lead, LeadSource, LeadStatus};
+use crm_commands::{ImportOptions, ImportReport, RowError, import_leads};
+use executor::{Done, Request};
+use futures::future::join_all;
+use kernel::{Kind, Position, Refusal, Role};
+
+use super::support::World;
+
+const GOOD: &str = "name,company,email,source,owner\n\
+                    Ada Lovelace,Engines Ltd,ada@example.com,referral,\n\
+                    \"Hopper, Grace\",Navy,grace@example.com,,grace\n";
+
+fn options() -> ImportOptions {
+    ImportOptions { source: LeadSource::Campaign, ..ImportOptions::default() }
+}
+
+impl World {
+    async fn import(&self, csv: &str) -> Done<ImportReport> {
+        import_leads(&self.executor, &self.request, csv.as_bytes(), &options()).await.unwrap()
+    }
+
+    async fn import_refused(&self, request: &Request, csv: &[u8], options: &ImportOptions) -> Refusal {
+        let before = self.head().await;
+        let refusal = import_leads(&self.executor, request, csv, options).await.unwrap_err();
+        assert_eq!(self.head().await, before, "a refusal writes nothing");
+        refusal
+    }
+
+    async fn imported(&self) -> Vec<Lead> {
+        let events = self.store.read_after(Position::START, 10_000).await.unwrap();
+        let mut leads = Vec::new();
+        for event in events.iter().filter(|event| event.event_type == "crm.lead.captured") {
+            leads.push((*self.state::<Lead>(&event.aggregate_id).await).clone());
+        }
+        leads
+    }
+}
+
+fn many(rows: usize) -> String {
+    (0..rows).fold("name,email\n".to_owned(), |csv, n| csv + &format!("Lead {n},lead{n}@example.com\n"))
+}
+
+fn error(line: u64, column: Option<&str>, code: &str) -> (u64, Option<String>, String) {
+    (line, column.map(str::to_owned), code.to_owned())
+}
+
+fn said(errors: &[RowError]) -> Vec<(u64, Option<String>, String)> {
+    errors.iter().map(|error| (error.line, error.column.clone(), error.code.clone())).collect()
+}
+
+#[tokio::test]
+async fn rows_become_leads_and_the_import_is_on_record() {
+    let world = World::new().await;
+    let done = world.import(GOOD).await;
+    let ImportReport { import_id, rows, taken, refused, errors, error_count } = done.answer;
+    assert_eq!((rows, taken, refused, errors.len(), error_count), (2, 2, 0, 0, 0));
+    assert_eq!((done.position, done.repeated), (Position(3), false));
+    let [ada, grace] = &world.imported().await[..] else { panic!("two leads") };
+    assert_eq!(
+        (ada.details.name.reveal().as_str(), ada.source, ada.status),
+        ("Ada Lovelace", LeadSource::Referral, LeadStatus::New)
+    );
+    assert_eq!((grace.details.name.reveal().as_str(), grace.source), ("Hopper, Grace", LeadSource::Campaign));
+    assert_eq!((grace.status, grace.owner.as_deref()), (LeadStatus::Assigned, Some("grace")));
+    let batch = world.state::<ImportBatch>(import_id.unwrap()).await;
+    assert_eq!(*batch, ImportBatch { rows: 2, taken: 2, refused: 0 });
+    let [captured, ..] = &world.store.read_after(Position::START, 1).await.unwrap()[..] else { panic!("an event") };
+    let payload: serde_json::Value = serde_json::from_slice(&captured.payload).unwrap();
+    assert_eq!(payload["import"], import_id.unwrap().to_string());
+}
+
+#[tokio::test]
+async fn bad_rows_are_reported_and_the_rest_is_taken() {
+    let world = World::new().await;
+    let csv = "Name,email,phone\n\
+               Ada,ada@example.com,\n\
+               ,nobody,\n\
+               Grace\n\
+               =cmd(),,\n\
+               \"two\nlines\",,\n\
+               \"Bro\"ken,,\n\
+               Zofie,,+420123456789\n";
+    let report = world.import(csv).await.answer;
+    assert_eq!((report.rows, report.taken, report.refused, report.error_count), (7, 2, 5, 6));
+    let expected = [
+        error(3, Some("Name"), "empty"),
+        error(3, Some("email"), "email"),
+        error(4, None, "ragged_row"),
+        error(5, Some("Name"), "formula"),
+        error(6, Some("Name"), "control_character"),
+        error(8, None, "broken_quotes"),
+    ];
+    assert_eq!(said(&report.errors), expected);
+    assert_eq!(world.imported().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_dry_run_reports_the_same_and_writes_nothing() {
+    let world = World::new().await;
+    let csv = "name,email\nAda,ada@example.com\n,x\n";
+    let dry = ImportOptions { dry_run: true, ..options() };
+    let done = import_leads(&world.executor, &world.keyed("dry"), csv.as_bytes(), &dry).await.unwrap();
+    assert_eq!(world.head().await, Position::START);
+    assert_eq!((done.answer.import_id, done.answer.taken, done.answer.refused), (None, 1, 1));
+    // Nor is its key used up.
+    let wet = import_leads(&world.executor, &world.keyed("dry"), csv.as_bytes(), &options()).await.unwrap();
+    assert!(!wet.repeated);
+    assert_eq!(ImportReport { import_id: None, ..wet.answer }, done.answer);
+}
+
+#[tokio::test]
+async fn a_file_of_bad_rows_only_is_on_record_too() {
+    let world = World::new().await;
+    let report = world.import("name\n=1\n=2\n").await.answer;
+    assert_eq!((report.taken, report.refused), (0, 2));
+    assert_eq!(world.log().await, ["crm.import_batch.completed"]);
+}
+
+#[tokio::test]
+async fn errors_are_counted_but_only_so_many_are_listed() {
+    let world = World::new().await;
+    let csv = format!("name\n{}", "=1\n".repeat(1_500));
+    let report = world.import(&csv).await.answer;
+    assert_eq!((report.errors.len(), report.error_count, report.refused), (1_000, 1_500, 1_500));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_whole_file_writes_nothing() {
+    let world = World::new().await;
+    for (csv, code) in [
+        (&b""[..], "csv_empty"),
+        (b"\xFF\xFEn\0a\0", "csv_encoding"),
+        (b"name\nAda\nJos\xE9\n", "csv_encoding"),
+        (b"name\nAda\n\"Grace\n", "csv_unterminated_quote"),
+        (b"name,shoe\nAda,1\n", "csv_unknown_column"),
+        (b"name,name\nAda,Ada\n", "csv_duplicate_column"),
+        (b"company\nNavy\n", "csv_missing_column"),
+        (&vec![b','; 1_000_000], "csv_too_many_columns"),
+        (many(100_001).as_bytes(), "csv_too_many_rows"),
+    ] {
+        let refusal = world.import_refused(&world.keyed("key"), csv, &options()).await;
+        assert_eq!((refusal.kind(), refusal.code()), (Kind::Invalid, code));
+        let dry = ImportOptions { dry_run: true, ..options() };
+        assert_eq!(world.import_refused(&world.request, csv, &dry).await.code(), code);
+    }
+    let mapping = BTreeMap::from([("Nobody".to_owned(), "name".to_owned())]);
+    let mapped = ImportOptions { mapping, ..options() };
+    let refusal = world.import_refused(&world.request, GOOD.as_bytes(), &mapped).await;
+    assert_eq!(refusal.code(), "csv_mapping_column");
+}
+
+#[tokio::test]
+async fn members_do_not_import_and_managers_do_not_backdate() {
+    let world = World::new().await;
+    let refusal = world.import_refused(&world.role(Role::Member), GOOD.as_bytes(), &options()).await;
+    assert_eq!((refusal.kind(), &refusal.extra()["permission"]), (Kind::Forbidden, &"crm:import:write".into()));
+    let dated = b"name,occurred_at\nAda,2026-01-31\n";
+    let refusal = world.import_refused(&world.role(Role::Manager), dated, &options()).await;
+    assert_eq!((refusal.kind(), &refusal.extra()["permission"]), (Kind::Forbidden, &"crm:history:backdate".into()));
+    import_leads(&world.executor, &world.role(Role::Manager), GOOD.as_bytes(), &options()).await.unwrap();
+}
+
+#[tokio::test]
+async fn rows_may_say_when_they_happened() {
+    let world = World::new().await;
+    let csv = "name,occurred_at\nAda,2025-03-31T12:00:00Z\nGrace,\nZofie,2025-01-01\n";
+    assert_eq!(world.import(csv).await.answer.taken, 3);
+    let events = world.store.read_after(Position::START, 10).await.unwrap();
+    let days: Vec<_> = events[..3].iter().map(|event| event.occurred_at.format("%F").to_string()).collect();
+    assert_eq!((days[0].as_str(), days[2].as_str()), ("2025-03-31", "2025-01-01"));
+    assert!(events[1].occurred_at > events[0].occurred_at && events[1].occurred_at <= events[1].recorded_at);
+}
+
+#[tokio::test]
+async fn a_long_file_goes_in_by_chunks() {
+    let world = World::new().await;
+    let report = world.import(&many(1_203)).await.answer;
+    assert_eq!((report.rows, report.taken), (1_203, 1_203));
+    assert_eq!(world.head().await, Position(1_204));
+    let events = world.store.read_after(Position::START, 10_000).await.unwrap();
+    let ids: std::collections::BTreeSet<_> =
+        events.iter().map(|event| event.decode_metadata().unwrap().command_id).collect();
+    assert_eq!(ids.len(), 4, "three chunks and the record");
+}
+
+#[tokio::test]
+async fn the_same_file_under_the_same_key_is_imported_once() {
+    let world = World::new().await;
+    let csv = many(700);
+    let first = import_leads(&world.executor, &world.keyed("file"), csv.as_bytes(), &options()).await.unwrap();
+    let head = world.head().await;
+    let again = import_leads(&world.elsewhere(), &world.keyed("file"), csv.as_bytes(), &options()).await.unwrap();
+    assert_eq!((again.answer, again.repeated), (first.answer, true));
+    assert_eq!(world.head().await, head);
+    let other = Request { request_hash: [2; 32], ..world.keyed("file") };
+    let refusal = world.import_refused(&other, csv.as_bytes(), &options()).await;
+    assert_eq!((refusal.kind(), refusal.code()), (Kind::Unprocessable, "idempotency_key_reused"));
+}
+
+#[tokio::test]
+async fn an_import_that_was_cut_off_goes_on_where_it_was() {
+    let world = World::new().await;
+    let csv = many(1_200);
+    let (request, options) = (world.keyed("file"), options());
+    let mut appended = world.store.appended();
+    tokio::select! {
+        _ = import_leads(&world.executor, &request, csv.as_bytes(), &options) => panic!("not cut off"),
+        _ = appended.wait_for(|position| position.0 >= 500) => {}
+    }
+    assert!(world.head().await < Position(1_201));
+    let whole = import_leads(&world.elsewhere(), &request, csv.as_bytes(), &options).await.unwrap();
+    assert_eq!(whole.answer.taken, 1_200);
+    assert_eq!(world.head().await, Position(1_201));
+    let events = world.store.read_after(Position::START, 10_000).await.unwrap();
+    let imports: std::collections::BTreeSet<_> = events
+        .iter()
+        .filter_map(|event| {
+            serde_json::from_slice::<serde_json::Value>(&event.payload).unwrap()["import"].as_str().map(str::to_owned)
+        })
+        .collect();
+    assert_eq!(imports, [whole.answer.import_id.unwrap().to_string()].into(), "one import, in two attempts");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_same_file_many_times_at_once_is_imported_once() {
+    let world = World::new().await;
+    let csv = many(1_100);
+    let tasks = (0..8).map(|_| {
+        let (executor, request, csv) = (world.elsewhere(), world.keyed("file"), csv.clone());
+        tokio::spawn(async move { import_leads(&executor, &request, csv.as_bytes(), &options()).await })
+    });
+    let reports: Vec<_> = join_all(tasks).await.into_iter().map(|task| task.unwrap().unwrap().answer).collect();
+    assert!(reports.iter().all(|report| *report == reports[0]));
+    assert_eq!(world.head().await, Position(1_101));
+}
+
+#[tokio::test]
+async fn a_key_leaves_room_for_the_numbers_of_chunks() {
+    let world = World::new().await;
+    let refusal = world.import_refused(&world.keyed(&"k".repeat(241)), GOOD.as_bytes(), &options()).await;
+    assert_eq!((refusal.kind(), refusal.code()), (Kind::Invalid, "idempotency_key_invalid"));
+    let refusal = world.import_refused(&world.keyed("käse"), GOOD.as_bytes(), &options()).await;
+    assert_eq!(refusal.code(), "idempotency_key_invalid");
+    import_leads(&world.executor, &world.keyed(&"k".repeat(240)), GOOD.as_bytes(), &options()).await.unwrap();
+}

@@ -1,0 +1,182 @@
+//! A tenant to ask things of: a log of its own, callers by role, and the shortest way to each kind of record.
+
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use crm_aggregates::{ContactId, LeadId, OpportunityId, PipelineId, StageId};
+use crm_commands::{
+    AssignLead, CaptureLead, ContactFields, CreateContact, CreatePipeline, GRANTS, LeadFields, MoneyFields,
+    OpenOpportunity, PipelineIds, QualifyLead, StageFields, StartLeadWork,
+};
+use eventstore::EventStore;
+use executor::{Command, Done, Executor, Request, Settings};
+use kernel::{Aggregate, Caller, IdSource, Kind, Position, Refusal, Role, SystemClock, SystemIds};
+
+pub struct World {
+    pub store: EventStore,
+    pub executor: Executor,
+    pub request: Request,
+    _database: testbed::Database,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let database = testbed::Database::fresh("crm").await;
+        let clock = Arc::new(SystemClock);
+        let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
+        let request = request(Caller::new(testbed::tenant(), "ada", &[Role::Admin], GRANTS));
+        let executor = executor(&store);
+        Self { store, executor, request, _database: database }
+    }
+
+    /// As another process would be: the same log, a cache of its own.
+    pub fn elsewhere(&self) -> Executor {
+        executor(&self.store)
+    }
+
+    pub fn role(&self, role: Role) -> Request {
+        request(Caller::new(self.request.caller.tenant(), "ada", &[role], GRANTS))
+    }
+
+    pub fn stranger(&self) -> Request {
+        request(Caller::new(testbed::tenant(), "eve", &[Role::Admin], GRANTS))
+    }
+
+    pub fn keyed(&self, key: &str) -> Request {
+        Request { command_id: Some(key.to_owned()), ..self.request.clone() }
+    }
+
+    pub async fn head(&self) -> Position {
+        self.store.head().await.unwrap()
+    }
+
+    pub async fn done<C: Command>(&self, command: &C) -> Done<C::Answer> {
+        self.executor.execute(&self.request, command).await.unwrap()
+    }
+
+    /// The refusal of a command, and that nothing was written.
+    pub async fn refused<C: Command>(&self, command: &C) -> Refusal {
+        self.refused_as(&self.request, command).await
+    }
+
+    pub async fn refused_as<C: Command>(&self, request: &Request, command: &C) -> Refusal {
+        let before = self.head().await;
+        let Err(refusal) = self.executor.execute(request, command).await else { panic!("carried out") };
+        assert_eq!(self.head().await, before, "a refusal writes nothing");
+        refusal
+    }
+
+    /// The pointers and codes of the fields that a command is refused for.
+    pub async fn wrong<C: Command>(&self, command: &C) -> Vec<(String, &'static str)> {
+        let refusal = self.refused(command).await;
+        assert_eq!((refusal.kind(), refusal.code()), (Kind::Invalid, "validation_failed"), "{refusal}");
+        refusal.errors().iter().map(|error| (error.pointer.clone(), error.code)).collect()
+    }
+
+    pub async fn state<A: Aggregate>(&self, id: impl std::fmt::Display) -> Arc<A> {
+        self.executor.load::<A>(&self.request.caller, &id.to_string()).await.unwrap().unwrap().0
+    }
+
+    /// All events, of all tenants, by their types.
+    pub async fn log(&self) -> Vec<String> {
+        let events = self.store.read_after(Position::START, 10_000).await.unwrap();
+        events.into_iter().map(|event| event.event_type).collect()
+    }
+
+    pub async fn lead(&self) -> LeadId {
+        self.done(&CaptureLead { details: lead_fields(), ..CaptureLead::default() }).await.answer
+    }
+
+    pub async fn qualified_lead(&self) -> LeadId {
+        let lead = self.lead().await;
+        self.done(&AssignLead { lead, owner: "grace".to_owned() }).await;
+        self.done(&StartLeadWork { lead }).await;
+        self.done(&QualifyLead { lead, note: None }).await;
+        lead
+    }
+
+    pub async fn contact(&self, email: &str) -> ContactId {
+        self.done(&contact(email)).await.answer
+    }
+
+    pub async fn pipeline(&self) -> PipelineIds {
+        self.done(&CreatePipeline { name: "New business".to_owned(), stages: stages() }).await.answer
+    }
+
+    pub async fn opportunity(&self, pipeline: PipelineId, stage: StageId) -> OpportunityId {
+        self.done(&opportunity(pipeline, Some(stage))).await.answer
+    }
+}
+
+fn executor(store: &EventStore) -> Executor {
+    let settings = Settings { cache_bytes: 1 << 20, claim_key: [7; 32] };
+    Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings)
+}
+
+fn request(caller: Caller) -> Request {
+    Request {
+        caller,
+        command_id: None,
+        request_hash: [1; 32],
+        if_match: None,
+        occurred_at: None,
+        correlation_id: SystemIds.next(),
+        causation_id: SystemIds.next(),
+        traceparent: None,
+    }
+}
+
+pub fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+pub fn lead_fields() -> LeadFields {
+    LeadFields {
+        name: "Ada Lovelace".to_owned(),
+        company: text("Analytical Engines Ltd"),
+        title: text("Countess"),
+        email: text("Ada@Example.com"),
+        phone: text("+44 20 7946 0958"),
+        country: text("gb"),
+    }
+}
+
+pub fn contact(email: &str) -> CreateContact {
+    let details = ContactFields { name: "Grace Hopper".to_owned(), email: text(email), ..ContactFields::default() };
+    CreateContact { details, ..CreateContact::default() }
+}
+
+pub fn stage(name: &str, probability: u8) -> StageFields {
+    StageFields { name: name.to_owned(), probability, rotten_after_days: None }
+}
+
+pub fn stages() -> Vec<StageFields> {
+    vec![stage("Prospect", 10), stage("Offer", 50), stage("Signing", 90)]
+}
+
+pub fn euros(minor: i64) -> MoneyFields {
+    MoneyFields { minor, currency: "EUR".to_owned() }
+}
+
+pub fn day(text: &str) -> NaiveDate {
+    text.parse().unwrap()
+}
+
+pub fn opportunity(pipeline: PipelineId, stage: Option<StageId>) -> OpenOpportunity {
+    OpenOpportunity {
+        name: "An engine".to_owned(),
+        account: None,
+        contact: None,
+        pipeline,
+        stage,
+        amount: euros(1_000),
+        close_date: day("2026-12-24"),
+        owner: None,
+        line_items: Vec::new(),
+    }
+}
+
+/// What a lookup of the fields that were wrong looks like.
+pub fn field(pointer: &str, code: &'static str) -> Vec<(String, &'static str)> {
+    vec![(pointer.to_owned(), code)]
+}

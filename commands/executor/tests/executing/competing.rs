@@ -1,0 +1,111 @@
+//! Several writers, several processes: the log decides, a cache never does.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use executor::{Command, Executor, Request, Work};
+use futures::future::join_all;
+use kernel::{Kind, Refusal};
+use uuid::Uuid;
+
+use super::lamp::{Dim, Dust, Lamp, LampCommand, Light};
+use super::support::World;
+
+#[tokio::test]
+async fn a_stale_cache_refuses_nothing_that_the_log_allows() {
+    let world = World::new().await;
+    let lamp = world.lamp("desk").await;
+    world.done(&world.request(), &Light(lamp)).await;
+    world.elsewhere().execute(&world.request(), &Dim(lamp)).await.unwrap();
+    // Here it is still believed to be lit.
+    assert_eq!(world.done(&world.request(), &Light(lamp)).await.version, 4);
+}
+
+#[tokio::test]
+async fn a_stale_cache_does_not_take_something_for_done() {
+    let world = World::new().await;
+    let lamp = world.lamp("desk").await;
+    world.elsewhere().execute(&world.request(), &Light(lamp)).await.unwrap();
+    // Here it is still believed to be dim.
+    let done = world.done(&world.request(), &Dim(lamp)).await;
+    assert_eq!(done.version, 3);
+    assert_eq!(world.events(lamp).await[2].event_type, "demo.lamp.dimmed");
+}
+
+#[tokio::test]
+async fn a_conflict_is_decided_again_on_the_current_state() {
+    let world = World::new().await;
+    let lamp = world.lamp("desk").await;
+    let elsewhere = world.elsewhere();
+    elsewhere.execute(&world.request(), &Light(lamp)).await.unwrap();
+    // Version 1 is cached here, where lighting is still allowed.
+    assert_eq!(world.refused(&world.request(), &Light(lamp)).await.code(), "lamp_lit");
+    elsewhere.execute(&world.request(), &Dust(lamp)).await.unwrap();
+    assert_eq!(world.done(&world.request(), &Dust(lamp)).await.version, 4);
+}
+
+/// Dusts a lamp, and lets somebody else dust it in the middle of each attempt.
+struct Interrupted {
+    lamp: Uuid,
+    other: Executor,
+    request: Request,
+    attempts: AtomicU32,
+    interruptions: u32,
+}
+
+impl Command for Interrupted {
+    const PERMISSION: &'static str = "demo:lamp:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<Lamp>(self.lamp, LampCommand::Dust).await?;
+        if self.attempts.fetch_add(1, Ordering::Relaxed) < self.interruptions {
+            self.other.execute(&self.request, &Dust(self.lamp)).await?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn three_retries_and_no_more() {
+    let world = World::new().await;
+    let lamp = world.lamp("desk").await;
+    let interrupted = |interruptions| Interrupted {
+        lamp,
+        other: world.elsewhere(),
+        request: world.request(),
+        attempts: AtomicU32::new(0),
+        interruptions,
+    };
+    let patient = interrupted(3);
+    assert_eq!(world.done(&world.request(), &patient).await.version, 5);
+    assert_eq!(patient.attempts.into_inner(), 4);
+
+    let hopeless = interrupted(4);
+    let refusal = world.executor.execute(&world.request(), &hopeless).await.unwrap_err();
+    assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "changed_meanwhile"));
+    assert_eq!(hopeless.attempts.into_inner(), 4);
+    assert_eq!(world.events(lamp).await.len(), 9, "the others' four, none of its own");
+
+    let insisting = interrupted(1);
+    let request = Request { if_match: Some(9), ..world.request() };
+    let refusal = world.executor.execute(&request, &insisting).await.unwrap_err();
+    assert_eq!((refusal.code(), &refusal.extra()["version"]), ("version_differs", &10.into()));
+    assert_eq!(insisting.attempts.into_inner(), 1, "with If-Match nothing is tried again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_writers_each_is_done_or_refused_and_none_is_lost() {
+    let world = World::new().await;
+    let lamp = world.lamp("desk").await;
+    let tasks = (0..64).map(|number| {
+        let executor = if number % 2 == 0 { world.executor.clone() } else { world.elsewhere() };
+        let request = world.request();
+        tokio::spawn(async move { executor.execute(&request, &Dust(lamp)).await })
+    });
+    let outcomes: Vec<_> = join_all(tasks).await.into_iter().map(Result::unwrap).collect();
+    let mut versions: Vec<u64> = outcomes.iter().flatten().map(|done| done.version).collect();
+    versions.sort_unstable();
+    assert_eq!(versions, (2..2 + versions.len() as u64).collect::<Vec<_>>(), "no version twice");
+    assert!(outcomes.iter().filter_map(|o| o.as_ref().err()).all(|refusal| refusal.code() == "changed_meanwhile"));
+    assert_eq!(world.events(lamp).await.len(), 1 + versions.len());
+}

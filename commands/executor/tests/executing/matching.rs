@@ -1,0 +1,52 @@
+//! `If-Match`: the caller insists on the version that they saw.
+
+use executor::Request;
+use kernel::Kind;
+
+use super::lamp::{Buy, Dust, Light};
+use super::support::World;
+
+fn matching(request: &Request, version: u64) -> Request {
+    Request { if_match: Some(version), ..request.clone() }
+}
+
+#[tokio::test]
+async fn the_version_that_was_seen_matches() {
+    let world = World::new().await;
+    let lamp = world.lamp("desk").await;
+    assert_eq!(world.done(&matching(&world.request(), 1), &Light(lamp)).await.version, 2);
+}
+
+#[tokio::test]
+async fn another_version_is_refused_with_the_current_one() {
+    let world = World::new().await;
+    let lamp = world.lamp("desk").await;
+    world.done(&world.request(), &Dust(lamp)).await;
+    for wrong in [0, 1, 3] {
+        let refusal = world.refused(&matching(&world.request(), wrong), &Light(lamp)).await;
+        assert_eq!((refusal.kind(), refusal.code()), (Kind::PreconditionFailed, "version_differs"));
+        assert_eq!(refusal.extra()["version"], 2);
+    }
+}
+
+#[tokio::test]
+async fn something_new_has_no_version_to_match() {
+    let world = World::new().await;
+    let refusal = world.refused(&matching(&world.request(), 1), &Buy { label: "desk".to_owned() }).await;
+    assert_eq!((refusal.kind(), refusal.code()), (Kind::PreconditionFailed, "version_differs"));
+}
+
+#[tokio::test]
+async fn a_cache_that_is_behind_changes_neither_answer() {
+    let world = World::new().await;
+    let lamp = world.lamp("desk").await;
+    let elsewhere = world.elsewhere();
+    elsewhere.execute(&world.request(), &Dust(lamp)).await.unwrap();
+    // This process still believes in version 1; the log has 2.
+    let before = world.head().await;
+    let refusal = world.executor.execute(&matching(&world.request(), 1), &Dust(lamp)).await.unwrap_err();
+    assert_eq!((refusal.code(), &refusal.extra()["version"]), ("version_differs", &2.into()));
+    assert_eq!(world.head().await, before);
+    elsewhere.execute(&world.request(), &Dust(lamp)).await.unwrap();
+    assert_eq!(world.done(&matching(&world.request(), 3), &Dust(lamp)).await.version, 4);
+}
