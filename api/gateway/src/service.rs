@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use eventstore::EventStore;
+use eventstore::relay::{self, Relay};
 use executor::Executor;
 use face::{Live, Runtime};
 use kernel::{Clock, IdSource};
 use nats::Bus;
 use projector::{Projector, ReadModels};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,12 +29,21 @@ pub struct Background {
 
 /// How a service's relay is doing.
 #[derive(Clone)]
-pub struct RelayState;
+pub struct RelayState(watch::Receiver<relay::Status>);
 
 impl RelayState {
     /// What is wrong with it, if anything is.
     pub fn trouble(&self) -> Option<String> {
-        None
+        match &self.0.borrow().state {
+            relay::State::Stuck { reason } | relay::State::Waiting { reason } => Some(reason.clone()),
+            relay::State::Ended => Some("it has ended".to_owned()),
+            relay::State::Starting | relay::State::Standby | relay::State::Active => None,
+        }
+    }
+
+    /// How many events the stream is behind the log, as far as this relay knows.
+    pub fn lag(&self) -> u64 {
+        self.0.borrow().lag()
     }
 }
 
@@ -52,6 +63,10 @@ pub async fn open(
         .await
         .map_err(|error| StartError::Log { service, error })?;
 
+    let relay = Relay::new(store.clone(), bus.clone()).with_replicas(config.nats.replicas);
+    let relay_state = RelayState(relay.status());
+    background.tasks.spawn(relay.run(background.shutdown.clone()));
+
     let projector = Projector::new(
         &database,
         store.clone(),
@@ -67,5 +82,5 @@ pub async fn open(
     let executor = Executor::new(store.clone(), clock, ids, settings);
     let live = Live::new(bus.clone(), service);
     let runtime = Runtime { service, executor, read_models, store, bus: bus.clone(), live };
-    Ok((runtime, RelayState))
+    Ok((runtime, relay_state))
 }

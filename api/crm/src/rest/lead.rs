@@ -1,4 +1,4 @@
-//! Leads: capture, change, assign, work, qualify, recycle, disqualify.
+//! Leads: capture, change, assign, work, qualify, recycle, disqualify. (Conversion: `conversion.rs`; import: `import.rs`.)
 
 use crm_aggregates::{DisqualifyReason, Lead, LeadDetails, LeadSource, LeadStatus};
 use crm_commands::{
@@ -185,7 +185,7 @@ impl Leads {
     }
 
     /// Replace a lead's details
-    #[oai(path = "/v1/crm/leads/:lead/details", method = "put", operation_id = "changeLeadDetails")]
+    #[oai(path = "/v1/crm/leads/:lead/change-details", method = "post", operation_id = "changeLeadDetails")]
     async fn change_details(&self, command: Command<NewLeadDetails>, lead: Path<Uuid>) -> Done {
         let body = command.body;
         let details = LeadFields {

@@ -1,17 +1,46 @@
-//! CRM in REST, under `/v1/crm/`: one file an aggregate.
+//! CRM in REST, under `/v1/crm/`: one file an aggregate. Every command is a POST to the thing (or collection) it is about.
 
+mod account;
 mod answer;
+mod contact;
+mod conversion;
+mod currencies;
+mod import;
 mod lead;
+mod money;
+mod opportunity;
+mod pipeline;
+mod stage;
 
 use face::Runtime;
 use poem_openapi::Tags;
 
 /// All operations.
-pub type Rest = lead::Leads;
+pub type Rest = (
+    lead::Leads,
+    conversion::Conversions,
+    import::Imports,
+    contact::Contacts,
+    account::Accounts,
+    opportunity::Opportunities,
+    pipeline::Pipelines,
+    stage::Stages,
+    currencies::CurrencySettings,
+);
 
 /// All operations over a running service.
 pub fn rest(runtime: Runtime) -> Rest {
-    lead::Leads::new(runtime)
+    (
+        lead::Leads::new(runtime.clone()),
+        conversion::Conversions::new(runtime.clone()),
+        import::Imports::new(runtime.clone()),
+        contact::Contacts::new(runtime.clone()),
+        account::Accounts::new(runtime.clone()),
+        opportunity::Opportunities::new(runtime.clone()),
+        pipeline::Pipelines::new(runtime.clone()),
+        stage::Stages::new(runtime.clone()),
+        currencies::CurrencySettings::new(runtime),
+    )
 }
 
 /// How the reference groups the operations.
@@ -19,4 +48,14 @@ pub fn rest(runtime: Runtime) -> Rest {
 enum Tag {
     /// Somebody who might buy: from capture to conversion.
     Leads,
+    /// People we deal with.
+    Contacts,
+    /// Organizations we sell to.
+    Accounts,
+    /// Deals on their way through a pipeline.
+    Opportunities,
+    /// The ordered stages that deals go through.
+    Pipelines,
+    /// The base currency and the rates into it.
+    Currencies,
 }

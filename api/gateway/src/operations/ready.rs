@@ -60,8 +60,20 @@ struct Dependency {
     latency_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_events: Option<u64>,
     #[serde(skip)]
     status: Status,
+}
+
+impl Dependency {
+    fn up(name: String) -> Self {
+        Self { name, state: "up", latency_ms: None, detail: None, lag_events: None, status: Status::Ready }
+    }
+
+    fn down(name: String, detail: String, status: Status) -> Self {
+        Self { name, state: "down", latency_ms: None, detail: Some(detail), lag_events: None, status }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -110,37 +122,35 @@ impl Readiness {
 
 async fn ask(name: String, if_down: Status, question: impl Future<Output = Result<(), String>>) -> Dependency {
     let start = Instant::now();
-    let answer = tokio::time::timeout(PATIENCE, question).await;
-    let latency_ms = Some(start.elapsed().as_secs_f64() * 1e3);
-    let detail = match answer {
-        Ok(Ok(())) => return Dependency { name, state: "up", latency_ms, detail: None, status: Status::Ready },
-        Ok(Err(error)) => error,
-        Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
-    };
-    Dependency { name, state: "down", latency_ms: None, detail: Some(detail), status: if_down }
+    match tokio::time::timeout(PATIENCE, question).await {
+        Ok(Ok(())) => Dependency { latency_ms: Some(start.elapsed().as_secs_f64() * 1e3), ..Dependency::up(name) },
+        Ok(Err(error)) => Dependency::down(name, error, if_down),
+        Err(_) => Dependency::down(name, no_answer(), if_down),
+    }
+}
+
+fn no_answer() -> String {
+    format!("no answer within {} s", PATIENCE.as_secs())
 }
 
 fn relay_dependency(runtime: &Runtime, relay: &RelayState) -> Dependency {
     let name = format!("relay/{}", runtime.service);
-    match relay.trouble() {
-        None => Dependency { name, state: "up", latency_ms: None, detail: None, status: Status::Ready },
-        Some(detail) => {
-            Dependency { name, state: "down", latency_ms: None, detail: Some(detail), status: Status::Degraded }
-        }
-    }
+    let dependency = match relay.trouble() {
+        None => Dependency::up(name),
+        Some(detail) => Dependency::down(name, detail, Status::Degraded),
+    };
+    Dependency { lag_events: Some(relay.lag()), ..dependency }
 }
 
 async fn projections(runtime: &Runtime) -> (Vec<Projection>, Status, Option<Dependency>) {
     let unanswered = |detail: String| {
         let name = format!("read models/{}", runtime.service);
-        let down =
-            Dependency { name, state: "down", latency_ms: None, detail: Some(detail), status: Status::Unavailable };
-        (Vec::new(), Status::Unavailable, Some(down))
+        (Vec::new(), Status::Unavailable, Some(Dependency::down(name, detail, Status::Unavailable)))
     };
     let statuses = match tokio::time::timeout(PATIENCE, runtime.read_models.status()).await {
         Ok(Ok(statuses)) => statuses,
         Ok(Err(error)) => return unanswered(error.to_string()),
-        Err(_) => return unanswered(format!("no answer within {} s", PATIENCE.as_secs())),
+        Err(_) => return unanswered(no_answer()),
     };
     let worst = statuses
         .iter()

@@ -1,0 +1,116 @@
+//! Accounts: add, change.
+
+use crm_aggregates::{Account, AccountDetails};
+use crm_commands::{AccountFields, ChangeAccountDetails, CreateAccount};
+use face::{Authenticated, Command, Runtime};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Tag;
+use super::answer::{Done, Found, Made, change, create, find, id};
+
+/// The operations on accounts.
+pub struct Accounts {
+    runtime: Runtime,
+}
+
+impl Accounts {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+/// A new account.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewAccount {
+    /// Legal or trading name.
+    name: String,
+    /// Web address, `https://…`.
+    #[serde(default)]
+    website: Option<String>,
+    /// Branch of business, free text.
+    #[serde(default)]
+    industry: Option<String>,
+    /// ISO 3166-1 alpha-2, such as DE.
+    #[serde(default)]
+    country: Option<String>,
+    /// Number of people who work there.
+    #[serde(default)]
+    employees: Option<u32>,
+    /// The user responsible, by the subject of their token.
+    #[serde(default)]
+    owner: Option<String>,
+}
+
+/// An account's details: all of them, what is left out is gone.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewAccountDetails {
+    /// Legal or trading name.
+    name: String,
+    /// Web address, `https://…`.
+    #[serde(default)]
+    website: Option<String>,
+    /// Branch of business, free text.
+    #[serde(default)]
+    industry: Option<String>,
+    /// ISO 3166-1 alpha-2, such as DE.
+    #[serde(default)]
+    country: Option<String>,
+    /// Number of people who work there.
+    #[serde(default)]
+    employees: Option<u32>,
+}
+
+/// An account.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Account")]
+struct AccountResource {
+    /// Its id.
+    id: Uuid,
+    /// What it is.
+    #[serde(flatten)]
+    details: AccountDetails,
+    /// The user responsible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    /// The lead that it was converted from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lead: Option<Uuid>,
+}
+
+#[OpenApi(tag = "Tag::Accounts")]
+impl Accounts {
+    /// Add an account
+    #[oai(path = "/v1/crm/accounts", method = "post", operation_id = "createAccount")]
+    async fn create(&self, command: Command<NewAccount>) -> Made {
+        let NewAccount { name, website, industry, country, employees, owner } = command.body;
+        let details = AccountFields { name, website, industry, country, employees };
+        create(&self.runtime, &command.request, "accounts", CreateAccount { details, owner }, |id| id.uuid()).await
+    }
+
+    /// An account as it is now
+    #[oai(path = "/v1/crm/accounts/:account", method = "get", operation_id = "getAccount")]
+    async fn get(&self, Authenticated(caller): Authenticated, account: Path<Uuid>) -> Found<AccountResource> {
+        find(&self.runtime, &caller, "crm:account:read", account.0, |state: &Account| AccountResource {
+            id: account.0,
+            details: state.details.clone(),
+            owner: state.owner.clone(),
+            lead: state.lead.map(|id| id.uuid()),
+        })
+        .await
+    }
+
+    /// Replace an account's details
+    #[oai(path = "/v1/crm/accounts/:account/change-details", method = "post", operation_id = "changeAccountDetails")]
+    async fn change_details(&self, command: Command<NewAccountDetails>, account: Path<Uuid>) -> Done {
+        let NewAccountDetails { name, website, industry, country, employees } = command.body;
+        let details = AccountFields { name, website, industry, country, employees };
+        let changed = ChangeAccountDetails { account: id(&account), details };
+        change(&self.runtime, &command.request, account.0, changed).await
+    }
+}

@@ -1,0 +1,139 @@
+//! Contacts: add, change, move to another account.
+
+use crm_aggregates::{AccountId, Contact, ContactDetails};
+use crm_commands::{ChangeContactAccount, ChangeContactDetails, ContactFields, CreateContact};
+use face::{Authenticated, Command, Runtime};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Tag;
+use super::answer::{Done, Found, Made, change, create, find, id};
+
+/// The operations on contacts.
+pub struct Contacts {
+    runtime: Runtime,
+}
+
+impl Contacts {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+/// A new contact.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewContact {
+    /// Full name.
+    name: String,
+    /// What they do at their account.
+    #[serde(default)]
+    title: Option<String>,
+    /// E-mail address, unique among contacts.
+    #[serde(default)]
+    email: Option<String>,
+    /// Telephone number in international form, such as +4930123456.
+    #[serde(default)]
+    phone: Option<String>,
+    /// The account they belong to.
+    #[serde(default)]
+    account: Option<AccountId>,
+    /// The user responsible, by the subject of their token.
+    #[serde(default)]
+    owner: Option<String>,
+    /// Go on although another contact has this e-mail address.
+    #[serde(default)]
+    allow_duplicate: bool,
+}
+
+/// A contact's details: all of them, what is left out is gone.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewContactDetails {
+    /// Full name.
+    name: String,
+    /// What they do at their account.
+    #[serde(default)]
+    title: Option<String>,
+    /// E-mail address, unique among contacts.
+    #[serde(default)]
+    email: Option<String>,
+    /// Telephone number in international form, such as +4930123456.
+    #[serde(default)]
+    phone: Option<String>,
+    /// Go on although another contact has this e-mail address.
+    #[serde(default)]
+    allow_duplicate: bool,
+}
+
+/// Where a contact belongs.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewContactAccount {
+    /// The account; null: none.
+    account: Option<AccountId>,
+}
+
+/// A contact.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Contact")]
+struct ContactResource {
+    /// Its id.
+    id: Uuid,
+    /// Who it is.
+    #[serde(flatten)]
+    details: ContactDetails,
+    /// The account they belong to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<Uuid>,
+    /// The user responsible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    /// The lead that it was converted from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lead: Option<Uuid>,
+}
+
+#[OpenApi(tag = "Tag::Contacts")]
+impl Contacts {
+    /// Add a contact
+    #[oai(path = "/v1/crm/contacts", method = "post", operation_id = "createContact")]
+    async fn create(&self, command: Command<NewContact>) -> Made {
+        let NewContact { name, title, email, phone, account, owner, allow_duplicate } = command.body;
+        let details = ContactFields { name, title, email, phone };
+        let contact = CreateContact { details, account, owner, allow_duplicate };
+        create(&self.runtime, &command.request, "contacts", contact, |id| id.uuid()).await
+    }
+
+    /// A contact as it is now
+    #[oai(path = "/v1/crm/contacts/:contact", method = "get", operation_id = "getContact")]
+    async fn get(&self, Authenticated(caller): Authenticated, contact: Path<Uuid>) -> Found<ContactResource> {
+        find(&self.runtime, &caller, "crm:contact:read", contact.0, |state: &Contact| ContactResource {
+            id: contact.0,
+            details: state.details.clone(),
+            account: state.account.map(|id| id.uuid()),
+            owner: state.owner.clone(),
+            lead: state.lead.map(|id| id.uuid()),
+        })
+        .await
+    }
+
+    /// Replace a contact's details
+    #[oai(path = "/v1/crm/contacts/:contact/change-details", method = "post", operation_id = "changeContactDetails")]
+    async fn change_details(&self, command: Command<NewContactDetails>, contact: Path<Uuid>) -> Done {
+        let NewContactDetails { name, title, email, phone, allow_duplicate } = command.body;
+        let details = ContactFields { name, title, email, phone };
+        let changed = ChangeContactDetails { contact: id(&contact), details, allow_duplicate };
+        change(&self.runtime, &command.request, contact.0, changed).await
+    }
+
+    /// Move a contact to another account, or to none
+    #[oai(path = "/v1/crm/contacts/:contact/change-account", method = "post", operation_id = "changeContactAccount")]
+    async fn change_account(&self, command: Command<NewContactAccount>, contact: Path<Uuid>) -> Done {
+        let changed = ChangeContactAccount { contact: id(&contact), account: command.body.account };
+        change(&self.runtime, &command.request, contact.0, changed).await
+    }
+}

@@ -1,0 +1,114 @@
+//! Conversion: a lead becomes an account, a contact and an opportunity, together and once.
+
+use chrono::NaiveDate;
+use crm_aggregates::{AccountId, ContactId, PipelineId, StageId};
+use crm_commands::{ConvertLead, NewOpportunity};
+use face::{Changed, Command, Runtime};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Tag;
+use super::answer::{Done, id};
+use super::money::MoneyBody;
+use crate::SERVICE;
+
+/// The conversion of leads.
+pub struct Conversions {
+    runtime: Runtime,
+}
+
+impl Conversions {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+/// Into what a lead is converted.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewConversion")]
+struct ConversionBody {
+    /// An account that exists; none: a new one.
+    #[serde(default)]
+    account: Option<AccountId>,
+    /// Name of the new account, if not the lead's company (or the person's name, when it has none).
+    #[serde(default)]
+    account_name: Option<String>,
+    /// A contact that exists; none: a new one with the lead's details.
+    #[serde(default)]
+    contact: Option<ContactId>,
+    /// The deal in sight, if there is one.
+    #[serde(default)]
+    opportunity: Option<DealBody>,
+    /// Go on although another contact has the lead's e-mail address.
+    #[serde(default)]
+    allow_duplicate: bool,
+}
+
+/// The opportunity that a conversion opens.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewConversionOpportunity")]
+struct DealBody {
+    /// What it is about.
+    name: String,
+    /// The pipeline, for good.
+    pipeline: PipelineId,
+    /// The stage; none: the first that is not retired.
+    #[serde(default)]
+    stage: Option<StageId>,
+    /// At least 0.
+    amount: MoneyBody,
+    /// Expected day of closing.
+    close_date: NaiveDate,
+}
+
+/// What became of a lead.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Converted {
+    /// The lead.
+    id: Uuid,
+    /// The account.
+    account: Uuid,
+    /// The contact.
+    contact: Uuid,
+    /// The opportunity, if one was opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opportunity: Option<Uuid>,
+}
+
+#[OpenApi(tag = "Tag::Leads")]
+impl Conversions {
+    /// Convert a qualified lead
+    ///
+    /// Account, contact and opportunity are made together, once: asked again, it answers what became of the lead the first
+    /// time.
+    #[oai(path = "/v1/crm/leads/:lead/convert", method = "post", operation_id = "convertLead")]
+    async fn convert(&self, command: Command<ConversionBody>, lead: Path<Uuid>) -> Done<Converted> {
+        let body = command.body;
+        let convert = ConvertLead {
+            lead: id(&lead),
+            account: body.account,
+            account_name: body.account_name,
+            contact: body.contact,
+            opportunity: body.opportunity.map(|deal| NewOpportunity {
+                name: deal.name,
+                pipeline: deal.pipeline,
+                stage: deal.stage,
+                amount: deal.amount.into(),
+                close_date: deal.close_date,
+            }),
+            allow_duplicate: body.allow_duplicate,
+        };
+        let done = self.runtime.executor.execute(&command.request, &convert).await?;
+        Ok(Changed::new(SERVICE, done, |conversion| Converted {
+            id: lead.0,
+            account: conversion.account.uuid(),
+            contact: conversion.contact.uuid(),
+            opportunity: conversion.opportunity.map(|id| id.uuid()),
+        }))
+    }
+}

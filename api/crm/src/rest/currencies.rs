@@ -1,0 +1,62 @@
+//! A tenant's currencies: the base currency and the dated rates into it.
+
+use chrono::NaiveDate;
+use crm_commands::{ChooseBaseCurrency, SetExchangeRate};
+use face::{Command, Runtime};
+use poem_openapi::OpenApi;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::Tag;
+use super::answer::{Done, change};
+
+/// The operations on currencies.
+pub struct CurrencySettings {
+    runtime: Runtime,
+}
+
+impl CurrencySettings {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+/// The base currency.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewBase {
+    /// ISO 4217 code, such as EUR.
+    base: String,
+}
+
+/// An exchange rate.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewRate {
+    /// ISO 4217 code.
+    from: String,
+    /// ISO 4217 code.
+    to: String,
+    /// From which day on.
+    day: NaiveDate,
+    /// Billionths of a unit of `to` for one unit of `from`; at least 1.
+    rate_nanos: i64,
+}
+
+#[OpenApi(tag = "Tag::Currencies")]
+impl CurrencySettings {
+    /// Choose the currency in which sums are shown
+    #[oai(path = "/v1/crm/currencies/set-base", method = "post", operation_id = "setBaseCurrency")]
+    async fn set_base(&self, command: Command<NewBase>) -> Done {
+        let tenant = command.request.caller.tenant().uuid();
+        change(&self.runtime, &command.request, tenant, ChooseBaseCurrency { base: command.body.base }).await
+    }
+
+    /// Set what a currency is worth in another from a day on
+    #[oai(path = "/v1/crm/currencies/set-rate", method = "post", operation_id = "setExchangeRate")]
+    async fn set_rate(&self, command: Command<NewRate>) -> Done {
+        let tenant = command.request.caller.tenant().uuid();
+        let NewRate { from, to, day, rate_nanos } = command.body;
+        change(&self.runtime, &command.request, tenant, SetExchangeRate { from, to, day, rate_nanos }).await
+    }
+}

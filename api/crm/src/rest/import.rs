@@ -1,0 +1,121 @@
+//! Import of leads from a CSV file.
+
+use std::collections::BTreeMap;
+
+use crm_aggregates::LeadSource;
+use crm_commands::{ImportOptions, ImportReport, RowError, import_leads};
+use face::{Changed, Runtime, Upload};
+use kernel::Refusal;
+use poem_openapi::OpenApi;
+use poem_openapi::param::Query;
+use schemars::JsonSchema;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::Tag;
+use super::answer::Done;
+use crate::SERVICE;
+
+/// The import of leads.
+pub struct Imports {
+    runtime: Runtime,
+}
+
+impl Imports {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+/// What became of a file.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ImportReport")]
+struct Report {
+    /// The import's id; absent: a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    import_id: Option<Uuid>,
+    /// Rows in the file, without its header.
+    rows: u64,
+    /// Rows that became leads (dry run: that would have).
+    taken: u64,
+    /// Rows that were refused.
+    refused: u64,
+    /// Why; the first 1,000.
+    errors: Vec<RowProblem>,
+    /// How many errors there are in all.
+    error_count: u64,
+}
+
+/// One thing that is wrong with one row.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RowProblem {
+    /// Line of the file on which the row begins, from 1.
+    line: u64,
+    /// The column's header; absent: the row as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<String>,
+    /// Stable, for programs.
+    code: String,
+    /// What was wrong and what is allowed, for people.
+    detail: String,
+}
+
+impl From<ImportReport> for Report {
+    fn from(report: ImportReport) -> Self {
+        let problem = |RowError { line, column, code, detail }| RowProblem { line, column, code, detail };
+        Self {
+            import_id: report.import_id.map(|id| id.uuid()),
+            rows: report.rows,
+            taken: report.taken,
+            refused: report.refused,
+            errors: report.errors.into_iter().map(problem).collect(),
+            error_count: report.error_count,
+        }
+    }
+}
+
+#[OpenApi(tag = "Tag::Leads")]
+impl Imports {
+    /// Import leads from a CSV file
+    ///
+    /// UTF-8 with a header row. Columns: name, company, title, email, phone, country, source, owner, occurred_at (needs the
+    /// permission crm:history:backdate). What is wrong with a row is reported with its line, the other rows are taken; what is
+    /// wrong with the file as a whole refuses all of it.
+    #[oai(path = "/v1/crm/leads/import", method = "post", operation_id = "importLeads")]
+    async fn import(
+        &self,
+        upload: Upload,
+        /// Only check: nothing is written.
+        dry_run: Query<Option<bool>>,
+        /// Headers of the file that are not named like the field: `E-Mail:email,Firma:company`.
+        mapping: Query<Option<String>>,
+        /// Where rows without a source came from, such as `campaign`.
+        source: Query<Option<String>>,
+    ) -> Done<Report> {
+        let options = ImportOptions {
+            dry_run: dry_run.0.unwrap_or_default(),
+            mapping: mapping.0.as_deref().map(read_mapping).transpose()?.unwrap_or_default(),
+            source: source.0.map(read_source).transpose()?.unwrap_or_default(),
+        };
+        let done = import_leads(&self.runtime.executor, &upload.request, &upload.bytes, &options).await?;
+        Ok(Changed::new(SERVICE, done, Report::from))
+    }
+}
+
+fn read_mapping(text: &str) -> Result<BTreeMap<String, String>, Refusal> {
+    text.split(',')
+        .map(|pair| match pair.rsplit_once(':') {
+            Some((header, field)) => Ok((header.trim().to_owned(), field.trim().to_owned())),
+            None => Err(parameter("mapping", format!("{pair:?} is not of the form <header>:<field>"))),
+        })
+        .collect()
+}
+
+fn read_source(text: String) -> Result<LeadSource, Refusal> {
+    serde_json::from_value(serde_json::Value::String(text)).map_err(|error| parameter("source", error.to_string()))
+}
+
+fn parameter(name: &'static str, reason: String) -> Refusal {
+    Refusal::invalid("parameter_invalid", format!("the parameter {name} is not allowed like that: {reason}"))
+        .with("parameter", name)
+}

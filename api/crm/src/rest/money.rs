@@ -1,0 +1,22 @@
+//! Money, as sent and shown.
+
+use crm_commands::MoneyFields;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// An amount of one currency.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewMoney")]
+pub struct MoneyBody {
+    /// Minor units (cents of a euro, whole yen), at least 0.
+    minor: i64,
+    /// ISO 4217 code, such as EUR.
+    currency: String,
+}
+
+impl From<MoneyBody> for MoneyFields {
+    fn from(body: MoneyBody) -> Self {
+        Self { minor: body.minor, currency: body.currency }
+    }
+}

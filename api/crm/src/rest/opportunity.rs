@@ -1,0 +1,274 @@
+//! Opportunities: open, rename, move, change, win, lose, reopen.
+
+use chrono::NaiveDate;
+use crm_aggregates::{AccountId, ContactId, LineItem, Opportunity, OpportunityStatus, PipelineId, StageId};
+use crm_commands::{
+    ChangeOpportunityAmount, ChangeOpportunityCloseDate, LoseOpportunity, MoveOpportunity, OpenOpportunity,
+    ReassignOpportunity, RenameOpportunity, ReopenOpportunity, WinOpportunity,
+};
+use face::{Authenticated, Command, Empty, Runtime};
+use kernel::Money;
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Tag;
+use super::answer::{Done, Found, Made, change, create, find, id};
+use super::lead::Assignment;
+use super::money::MoneyBody;
+
+/// The operations on opportunities.
+pub struct Opportunities {
+    runtime: Runtime,
+}
+
+impl Opportunities {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+/// A new opportunity.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewOpportunity")]
+struct OpportunityBody {
+    /// What it is about.
+    name: String,
+    /// Who buys.
+    #[serde(default)]
+    account: Option<AccountId>,
+    /// Whom we talk to.
+    #[serde(default)]
+    contact: Option<ContactId>,
+    /// The pipeline, for good.
+    pipeline: PipelineId,
+    /// The stage; none: the first that is not retired.
+    #[serde(default)]
+    stage: Option<StageId>,
+    /// At least 0; with line items, their sum.
+    amount: MoneyBody,
+    /// Expected day of closing.
+    close_date: NaiveDate,
+    /// The user responsible, by the subject of their token.
+    #[serde(default)]
+    owner: Option<String>,
+    /// What the amount is made of.
+    #[serde(default)]
+    line_items: Vec<LineItemBody>,
+}
+
+/// A line of what is sold.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewLineItem")]
+struct LineItemBody {
+    /// What it is.
+    name: String,
+    /// How many, at least 1.
+    quantity: u32,
+    /// Price of one, in minor units of the opportunity's currency, at least 0.
+    unit_price_minor: i64,
+}
+
+fn line_items(bodies: Vec<LineItemBody>) -> Vec<LineItem> {
+    bodies
+        .into_iter()
+        .map(|LineItemBody { name, quantity, unit_price_minor }| LineItem { name, quantity, unit_price_minor })
+        .collect()
+}
+
+/// Another name.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewName {
+    /// The name.
+    pub name: String,
+}
+
+/// Where to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewStage {
+    /// A stage of its pipeline.
+    stage: StageId,
+}
+
+/// Another amount.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewAmount {
+    /// At least 0; with line items, their sum.
+    amount: MoneyBody,
+    /// What the amount is made of: all of it.
+    #[serde(default)]
+    line_items: Vec<LineItemBody>,
+}
+
+/// Another day.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewCloseDate {
+    /// Expected day of closing.
+    close_date: NaiveDate,
+}
+
+/// Why it was lost.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Loss {
+    /// The reason.
+    reason: String,
+}
+
+/// Where it goes on.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Reopening {
+    /// The stage; none: the one in which it was closed.
+    #[serde(default)]
+    stage: Option<StageId>,
+}
+
+/// An opportunity.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Opportunity")]
+struct OpportunityResource {
+    /// Its id.
+    id: Uuid,
+    /// Where it stands.
+    status: OpportunityStatus,
+    /// What it is about.
+    name: String,
+    /// Who buys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<Uuid>,
+    /// Whom we talk to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contact: Option<Uuid>,
+    /// The pipeline.
+    pipeline: Uuid,
+    /// The stage; of a closed one, the last.
+    stage: Uuid,
+    /// The amount.
+    amount: Money,
+    /// What the amount is made of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    line_items: Vec<LineItem>,
+    /// Expected day of closing.
+    close_date: NaiveDate,
+    /// The user responsible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+}
+
+#[OpenApi(tag = "Tag::Opportunities")]
+impl Opportunities {
+    /// Open an opportunity
+    #[oai(path = "/v1/crm/opportunities", method = "post", operation_id = "openOpportunity")]
+    async fn open(&self, command: Command<OpportunityBody>) -> Made {
+        let body = command.body;
+        let open = OpenOpportunity {
+            name: body.name,
+            account: body.account,
+            contact: body.contact,
+            pipeline: body.pipeline,
+            stage: body.stage,
+            amount: body.amount.into(),
+            close_date: body.close_date,
+            owner: body.owner,
+            line_items: line_items(body.line_items),
+        };
+        create(&self.runtime, &command.request, "opportunities", open, |id| id.uuid()).await
+    }
+
+    /// An opportunity as it is now
+    #[oai(path = "/v1/crm/opportunities/:opportunity", method = "get", operation_id = "getOpportunity")]
+    async fn get(&self, Authenticated(caller): Authenticated, opportunity: Path<Uuid>) -> Found<OpportunityResource> {
+        find(&self.runtime, &caller, "crm:opportunity:read", opportunity.0, |state: &Opportunity| OpportunityResource {
+            id: opportunity.0,
+            status: state.status,
+            name: state.name.clone(),
+            account: state.account.map(|id| id.uuid()),
+            contact: state.contact.map(|id| id.uuid()),
+            pipeline: state.pipeline.uuid(),
+            stage: state.stage.uuid(),
+            amount: state.amount,
+            line_items: state.line_items.clone(),
+            close_date: state.close_date,
+            owner: state.owner.clone(),
+        })
+        .await
+    }
+
+    /// Rename an opportunity
+    #[oai(path = "/v1/crm/opportunities/:opportunity/rename", method = "post", operation_id = "renameOpportunity")]
+    async fn rename(&self, command: Command<NewName>, opportunity: Path<Uuid>) -> Done {
+        let rename = RenameOpportunity { opportunity: id(&opportunity), name: command.body.name };
+        change(&self.runtime, &command.request, opportunity.0, rename).await
+    }
+
+    /// Move an opportunity to another stage of its pipeline
+    #[oai(path = "/v1/crm/opportunities/:opportunity/move-stage", method = "post", operation_id = "moveOpportunity")]
+    async fn move_stage(&self, command: Command<NewStage>, opportunity: Path<Uuid>) -> Done {
+        let to = MoveOpportunity { opportunity: id(&opportunity), stage: command.body.stage };
+        change(&self.runtime, &command.request, opportunity.0, to).await
+    }
+
+    /// Change an opportunity's amount
+    #[oai(
+        path = "/v1/crm/opportunities/:opportunity/change-amount",
+        method = "post",
+        operation_id = "changeOpportunityAmount"
+    )]
+    async fn change_amount(&self, command: Command<NewAmount>, opportunity: Path<Uuid>) -> Done {
+        let NewAmount { amount, line_items: items } = command.body;
+        let amount = ChangeOpportunityAmount {
+            opportunity: id(&opportunity),
+            amount: amount.into(),
+            line_items: line_items(items),
+        };
+        change(&self.runtime, &command.request, opportunity.0, amount).await
+    }
+
+    /// Expect an opportunity to close on another day
+    #[oai(
+        path = "/v1/crm/opportunities/:opportunity/change-close-date",
+        method = "post",
+        operation_id = "changeOpportunityCloseDate"
+    )]
+    async fn change_close_date(&self, command: Command<NewCloseDate>, opportunity: Path<Uuid>) -> Done {
+        let day = ChangeOpportunityCloseDate { opportunity: id(&opportunity), close_date: command.body.close_date };
+        change(&self.runtime, &command.request, opportunity.0, day).await
+    }
+
+    /// Make another user responsible for an opportunity
+    #[oai(path = "/v1/crm/opportunities/:opportunity/reassign", method = "post", operation_id = "reassignOpportunity")]
+    async fn reassign(&self, command: Command<Assignment>, opportunity: Path<Uuid>) -> Done {
+        let reassign = ReassignOpportunity { opportunity: id(&opportunity), owner: command.body.owner };
+        change(&self.runtime, &command.request, opportunity.0, reassign).await
+    }
+
+    /// Win an opportunity: the customer signed
+    #[oai(path = "/v1/crm/opportunities/:opportunity/win", method = "post", operation_id = "winOpportunity")]
+    async fn win(&self, command: Command<Empty>, opportunity: Path<Uuid>) -> Done {
+        let win = WinOpportunity { opportunity: id(&opportunity) };
+        change(&self.runtime, &command.request, opportunity.0, win).await
+    }
+
+    /// Lose an opportunity: the customer will not sign
+    #[oai(path = "/v1/crm/opportunities/:opportunity/lose", method = "post", operation_id = "loseOpportunity")]
+    async fn lose(&self, command: Command<Loss>, opportunity: Path<Uuid>) -> Done {
+        let lose = LoseOpportunity { opportunity: id(&opportunity), reason: command.body.reason };
+        change(&self.runtime, &command.request, opportunity.0, lose).await
+    }
+
+    /// Open a closed opportunity again
+    #[oai(path = "/v1/crm/opportunities/:opportunity/reopen", method = "post", operation_id = "reopenOpportunity")]
+    async fn reopen(&self, command: Command<Reopening>, opportunity: Path<Uuid>) -> Done {
+        let reopen = ReopenOpportunity { opportunity: id(&opportunity), stage: command.body.stage };
+        change(&self.runtime, &command.request, opportunity.0, reopen).await
+    }
+}

@@ -1,0 +1,120 @@
+//! Pipelines: set up, rename. (Their stages: `stage.rs`.)
+
+use crm_aggregates::Pipeline;
+use crm_commands::{CreatePipeline, RenamePipeline};
+use face::{Authenticated, Changed, Command, Runtime};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Tag;
+use super::answer::{Done, Found, Made, change, find, id};
+use super::opportunity::NewName;
+use super::stage::StageBody;
+use crate::SERVICE;
+
+/// The operations on pipelines.
+pub struct Pipelines {
+    runtime: Runtime,
+}
+
+impl Pipelines {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+/// A new pipeline.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewPipeline {
+    /// Unique in the tenant.
+    name: String,
+    /// In order; 1 to 50.
+    stages: Vec<StageBody>,
+}
+
+/// The identifiers of a new pipeline.
+#[derive(Debug, Serialize, JsonSchema)]
+struct PipelineMade {
+    /// The pipeline's.
+    id: Uuid,
+    /// Its stages', in their order.
+    stages: Vec<Uuid>,
+}
+
+/// A pipeline.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Pipeline")]
+struct PipelineResource {
+    /// Its id.
+    id: Uuid,
+    /// Its name.
+    name: String,
+    /// Its stages, in order.
+    stages: Vec<StageResource>,
+}
+
+/// A stage of a pipeline.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PipelineStage")]
+struct StageResource {
+    /// Its id.
+    id: Uuid,
+    /// Its name.
+    name: String,
+    /// How likely a deal in it is won, in per cent.
+    probability: u8,
+    /// After so many days without a change a deal in it is rotten; absent: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotten_after_days: Option<u16>,
+    /// Nothing moves into it any more.
+    retired: bool,
+}
+
+#[OpenApi(tag = "Tag::Pipelines")]
+impl Pipelines {
+    /// Set a pipeline up
+    #[oai(path = "/v1/crm/pipelines", method = "post", operation_id = "createPipeline")]
+    async fn create(&self, command: Command<NewPipeline>) -> Made<PipelineMade> {
+        let NewPipeline { name, stages } = command.body;
+        let create = CreatePipeline { name, stages: stages.into_iter().map(Into::into).collect() };
+        let done = self.runtime.executor.execute(&command.request, &create).await?;
+        let location = format!("/v1/crm/pipelines/{}", done.answer.pipeline);
+        let made = Changed::new(SERVICE, done, |ids| PipelineMade {
+            id: ids.pipeline.uuid(),
+            stages: ids.stages.into_iter().map(|stage| stage.uuid()).collect(),
+        });
+        Ok(made.created(location))
+    }
+
+    /// A pipeline as it is now
+    #[oai(path = "/v1/crm/pipelines/:pipeline", method = "get", operation_id = "getPipeline")]
+    async fn get(&self, Authenticated(caller): Authenticated, pipeline: Path<Uuid>) -> Found<PipelineResource> {
+        find(&self.runtime, &caller, "crm:pipeline:read", pipeline.0, |state: &Pipeline| PipelineResource {
+            id: pipeline.0,
+            name: state.name.clone(),
+            stages: state
+                .stages
+                .iter()
+                .map(|stage| StageResource {
+                    id: stage.id.uuid(),
+                    name: stage.name.clone(),
+                    probability: stage.probability,
+                    rotten_after_days: stage.rotten_after_days,
+                    retired: state.retired.contains(&stage.id),
+                })
+                .collect(),
+        })
+        .await
+    }
+
+    /// Rename a pipeline
+    #[oai(path = "/v1/crm/pipelines/:pipeline/rename", method = "post", operation_id = "renamePipeline")]
+    async fn rename(&self, command: Command<NewName>, pipeline: Path<Uuid>) -> Done {
+        let rename = RenamePipeline { pipeline: id(&pipeline), name: command.body.name };
+        change(&self.runtime, &command.request, pipeline.0, rename).await
+    }
+}

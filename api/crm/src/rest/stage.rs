@@ -1,0 +1,119 @@
+//! Stages of pipelines: add, change, reorder, retire, remove.
+
+use crm_aggregates::StageId;
+use crm_commands::{AddStage, ChangeStage, RemoveStage, ReorderStages, RetireStage, StageFields};
+use face::{Changed, Command, Empty, Runtime};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Tag;
+use super::answer::{Done, change, id};
+use crate::SERVICE;
+
+/// The operations on stages.
+pub struct Stages {
+    runtime: Runtime,
+}
+
+impl Stages {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+/// What a stage is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewPipelineStage")]
+pub struct StageBody {
+    /// Unique in its pipeline.
+    name: String,
+    /// How likely a deal in it is won: 0 to 100 per cent.
+    probability: u8,
+    /// After so many days without a change a deal in it is rotten: 1 to 3650; none: never.
+    #[serde(default)]
+    rotten_after_days: Option<u16>,
+}
+
+impl From<StageBody> for StageFields {
+    fn from(body: StageBody) -> Self {
+        Self { name: body.name, probability: body.probability, rotten_after_days: body.rotten_after_days }
+    }
+}
+
+/// A stage to put in.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct StageAddition {
+    /// Unique in its pipeline.
+    name: String,
+    /// How likely a deal in it is won: 0 to 100 per cent.
+    probability: u8,
+    /// After so many days without a change a deal in it is rotten: 1 to 3650; none: never.
+    #[serde(default)]
+    rotten_after_days: Option<u16>,
+    /// Where; 0: first; none: last.
+    #[serde(default)]
+    index: Option<u32>,
+}
+
+/// Another order.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct StageOrder {
+    /// All stages of the pipeline, each once.
+    order: Vec<StageId>,
+}
+
+/// A stage that was put in.
+#[derive(Debug, Serialize, JsonSchema)]
+struct StageAdded {
+    /// The pipeline.
+    id: Uuid,
+    /// The new stage.
+    stage: Uuid,
+}
+
+#[OpenApi(tag = "Tag::Pipelines")]
+impl Stages {
+    /// Put a stage into a pipeline
+    #[oai(path = "/v1/crm/pipelines/:pipeline/stages", method = "post", operation_id = "addStage")]
+    async fn add(&self, command: Command<StageAddition>, pipeline: Path<Uuid>) -> Done<StageAdded> {
+        let StageAddition { name, probability, rotten_after_days, index } = command.body;
+        let stage = StageFields { name, probability, rotten_after_days };
+        let add = AddStage { pipeline: id(&pipeline), index, stage };
+        let done = self.runtime.executor.execute(&command.request, &add).await?;
+        Ok(Changed::new(SERVICE, done, |stage| StageAdded { id: pipeline.0, stage: stage.uuid() }))
+    }
+
+    /// Put a pipeline's stages in another order
+    #[oai(path = "/v1/crm/pipelines/:pipeline/reorder-stages", method = "post", operation_id = "reorderStages")]
+    async fn reorder(&self, command: Command<StageOrder>, pipeline: Path<Uuid>) -> Done {
+        let reorder = ReorderStages { pipeline: id(&pipeline), order: command.body.order };
+        change(&self.runtime, &command.request, pipeline.0, reorder).await
+    }
+
+    /// Change a stage's name, probability and patience
+    #[oai(path = "/v1/crm/pipelines/:pipeline/stages/:stage/change", method = "post", operation_id = "changeStage")]
+    async fn change(&self, command: Command<StageBody>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> Done {
+        let changed = ChangeStage { pipeline: id(&pipeline), stage: id(&stage), fields: command.body.into() };
+        change(&self.runtime, &command.request, pipeline.0, changed).await
+    }
+
+    /// Let nothing move into a stage any more
+    #[oai(path = "/v1/crm/pipelines/:pipeline/stages/:stage/retire", method = "post", operation_id = "retireStage")]
+    async fn retire(&self, command: Command<Empty>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> Done {
+        let retire = RetireStage { pipeline: id(&pipeline), stage: id(&stage) };
+        change(&self.runtime, &command.request, pipeline.0, retire).await
+    }
+
+    /// Take away a stage that no opportunity was ever in
+    #[oai(path = "/v1/crm/pipelines/:pipeline/stages/:stage/remove", method = "post", operation_id = "removeStage")]
+    async fn remove(&self, command: Command<Empty>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> Done {
+        let remove = RemoveStage { pipeline: id(&pipeline), stage: id(&stage) };
+        change(&self.runtime, &command.request, pipeline.0, remove).await
+    }
+}

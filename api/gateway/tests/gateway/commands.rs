@@ -1,0 +1,63 @@
+//! Commands: made, changed, repeated, conditioned.
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::world::{Answer, World};
+
+#[tokio::test]
+async fn a_lead_is_captured_found_where_the_answer_says_and_worked_on() {
+    let world = World::start().await;
+    let captured = world
+        .post("/v1/crm/leads", json!({ "name": "Ada Lovelace", "email": "Ada@Example.com", "source": "referral" }))
+        .await;
+    assert_eq!(captured.status, StatusCode::CREATED, "{captured:?}");
+    let id = captured.body["id"].as_str().unwrap();
+    assert_eq!(captured.header("location"), format!("/v1/crm/leads/{id}"));
+    assert_eq!(captured.header("etag"), "\"1\"");
+    assert_eq!(captured.header("x-position"), format!("crm={}", captured.body["position"]));
+
+    let found = world.get(captured.header("location")).await;
+    assert_eq!(found.status, StatusCode::OK, "{found:?}");
+    assert_eq!(found.header("etag"), "\"1\"");
+    assert_eq!(found.body["name"], "Ada Lovelace");
+    assert_eq!(found.body["email"], "ada@example.com");
+    assert_eq!(found.body["status"], "new");
+
+    let assigned = world.post(&format!("/v1/crm/leads/{id}/assign"), json!({ "owner": "grace" })).await;
+    assert_eq!((assigned.status, assigned.header("etag")), (StatusCode::OK, "\"2\""), "{assigned:?}");
+    let found = world.get(captured.header("location")).await;
+    assert_eq!((&found.body["owner"], &found.body["status"]), (&json!("grace"), &json!("assigned")));
+}
+
+#[tokio::test]
+async fn the_same_key_gets_the_first_answer_and_another_request_under_it_is_refused() {
+    let world = World::start().await;
+    let capture = |name: &str| {
+        world.request(Method::POST, "/v1/crm/leads").header("idempotency-key", "k-1").json(&json!({ "name": name }))
+    };
+    let first = Answer::of(capture("Ada")).await;
+    assert_eq!(first.status, StatusCode::CREATED, "{first:?}");
+    assert_eq!(first.header("idempotency-replayed"), "");
+    let head = world.head().await;
+    let again = Answer::of(capture("Ada")).await;
+    assert_eq!((again.status, &again.body), (StatusCode::CREATED, &first.body));
+    assert_eq!(again.header("location"), first.header("location"));
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_eq!(world.head().await, head);
+    world.refuses(vec![(capture("Grace"), StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused")]).await;
+}
+
+#[tokio::test]
+async fn a_change_can_be_conditioned_on_a_version() {
+    let world = World::start().await;
+    let id = world.lead("Ada").await;
+    let assign = |etag: &str| {
+        world
+            .request(Method::POST, &format!("/v1/crm/leads/{id}/assign"))
+            .header("if-match", etag)
+            .json(&json!({ "owner": "grace" }))
+    };
+    world.refuses(vec![(assign("\"7\""), StatusCode::PRECONDITION_FAILED, "version_differs")]).await;
+    assert_eq!(Answer::of(assign("\"1\"")).await.status, StatusCode::OK);
+}

@@ -1,0 +1,157 @@
+//! A running gateway with databases and a bus of its own, and a client.
+
+use std::time::Duration;
+
+use gateway::auth::{KeyPair, mint};
+use gateway::config::SecretText;
+use gateway::{Config, Server, Services};
+use kernel::{Role, TenantId};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
+use testbed::{Database, Nats};
+
+/// All that a test needs.
+pub struct World {
+    pub server: Option<Server>,
+    pub config: Config,
+    pub database: Database,
+    pub nats: Nats,
+    pub client: Client,
+    pub tenant: TenantId,
+    pub url: String,
+    token: String,
+}
+
+impl World {
+    /// A gateway as configured by default, on a free port.
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// A gateway whose configuration was changed by `change`.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let database = Database::fresh("crm").await;
+        let nats = Nats::start().await;
+        let part = gateway::parts().remove(0);
+        projector::migrate(&database.admin(), &database, &part.projections).await.unwrap();
+        let keys = KeyPair::generate();
+        let mut config = Config::default();
+        config.http.port = 0;
+        config.postgres.host.clone_from(&database.host);
+        config.postgres.port = database.port;
+        config.postgres.socket.clone_from(&database.socket);
+        config.postgres.password = SecretText::new(database.password.reveal());
+        config.postgres.claim_key = SecretText::new("5e".repeat(32));
+        config.databases.insert("crm".to_owned(), database.name.clone());
+        config.nats.url = nats.url();
+        config.auth.public_key = SecretText::new(keys.public_key);
+        config.auth.signing_key = SecretText::new(keys.signing_key);
+        change(&mut config);
+        let server = Server::start(config.clone(), Services::All).await.unwrap();
+        let url = format!("http://{}", server.addr());
+        let tenant = testbed::tenant();
+        let token = token(&config, tenant, &[Role::Admin]);
+        let client = Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        Self { server: Some(server), config, database, nats, client, tenant, url, token }
+    }
+
+    /// A token of this world's tenant.
+    pub fn token(&self, roles: &[Role]) -> String {
+        token(&self.config, self.tenant, roles)
+    }
+
+    /// The token of another tenant's administrator.
+    pub fn stranger(&self) -> String {
+        token(&self.config, testbed::tenant(), &[Role::Admin])
+    }
+
+    /// A request without a token.
+    pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    /// A request of the tenant's administrator.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path).bearer_auth(&self.token)
+    }
+
+    /// POSTs JSON as the tenant's administrator.
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        Answer::of(self.request(Method::POST, path).json(&body)).await
+    }
+
+    /// GETs as the tenant's administrator.
+    pub async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path)).await
+    }
+
+    /// A new lead's id.
+    pub async fn lead(&self, name: &str) -> String {
+        let answer = self.post("/v1/crm/leads", serde_json::json!({ "name": name })).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        answer.body["id"].as_str().unwrap().to_owned()
+    }
+
+    /// How many events the log has.
+    pub async fn head(&self) -> i64 {
+        use sqlx::Connection;
+        let mut connection = sqlx::PgConnection::connect_with(&self.database.superuser()).await.unwrap();
+        let head = sqlx::query_scalar("SELECT count(*) FROM log.events").fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        head
+    }
+
+    /// Sends requests that must be refused with these codes, and checks that the log did not grow.
+    pub async fn refuses(&self, cases: Vec<(RequestBuilder, StatusCode, &str)>) {
+        let before = self.head().await;
+        for (request, status, code) in cases {
+            let shown = format!("{request:?}").chars().take(300).collect::<String>();
+            let answer = Answer::of(request).await;
+            assert_eq!((answer.status, answer.code()), (status, code), "{shown} got {answer:?}");
+            answer.assert_problem();
+        }
+        assert_eq!(self.head().await, before, "something was written");
+    }
+}
+
+pub fn token(config: &Config, tenant: TenantId, roles: &[Role]) -> String {
+    mint(&config.auth, tenant, "ada", roles, Duration::from_secs(3600)).unwrap()
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    pub async fn of(request: RequestBuilder) -> Self {
+        let response: Response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.bytes().await.unwrap();
+        let body = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        Self { status, headers, body }
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+
+    /// It is a problem document as RFC 9457 has it.
+    pub fn assert_problem(&self) {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        assert_eq!(self.body["status"], self.status.as_u16(), "{self:?}");
+        assert_eq!(self.body["type"], format!("urn:inopsio:problem:{}", self.code()), "{self:?}");
+        assert_eq!(self.body["instance"], format!("urn:uuid:{}", self.header("x-request-id")), "{self:?}");
+        for member in ["title", "detail"] {
+            assert!(self.body[member].as_str().is_some_and(|text| !text.is_empty()), "{self:?}");
+        }
+    }
+}
