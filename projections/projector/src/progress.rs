@@ -12,6 +12,8 @@ pub(crate) struct Standing {
     pub(crate) position: Position,
     /// Whether this process is the one that applies. If not, only the database knows how far the projection is.
     pub(crate) active: bool,
+    /// Whether applying it here failed and was not taken up again since.
+    pub(crate) failing: bool,
 }
 
 /// Where this process's projections stand. Cheap to clone.
@@ -33,6 +35,12 @@ impl Progress {
         let at = self.names.iter().position(|name| *name == projection)?;
         let standing = *self.standings.borrow().get(at)?;
         standing.active.then_some(standing.position)
+    }
+
+    /// Whether applying a projection fails here, again and again, for reasons that are not about single events.
+    pub fn failing(&self, projection: &str) -> bool {
+        let at = self.names.iter().position(|name| *name == projection);
+        at.and_then(|at| self.standings.borrow().get(at).copied()).is_some_and(|standing| standing.failing)
     }
 
     /// Returns after the next change. Never, once the projector has ended.
@@ -72,9 +80,9 @@ impl Board {
     }
 
     /// The `index`th projection is not applied here for now; where it was stays known.
-    pub(crate) fn stop(&self, index: usize) {
+    pub(crate) fn stop(&self, index: usize, failing: bool) {
         let standing = self.standings.borrow().get(index).copied().unwrap_or_default();
-        self.set(index, Standing { active: false, ..standing });
+        self.set(index, Standing { active: false, failing, ..standing });
     }
 
     /// The projections that are, or until a failure were, applied here, with the position that they reached.

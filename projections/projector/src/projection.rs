@@ -18,7 +18,8 @@ pub trait Projection: Send + Sync + 'static {
     fn version(&self) -> u32;
 
     /// `CREATE TABLE` and `CREATE INDEX` with unqualified names, each statement ended by `;` at the end of a line. Each table
-    /// has `tenant_id uuid` first in its primary key. No functions, views or sequences: tables are moved between schemas.
+    /// has `tenant_id uuid` first in its primary key. No functions, views or sequences, since tables are moved between schemas;
+    /// no deferred constraints, since an event has to fail where it is applied.
     fn ddl(&self) -> &'static str;
 
     /// The tables that the DDL makes.

@@ -50,11 +50,13 @@ impl ReadModels {
         }
     }
 
-    /// Begins a read-only transaction as `tenant`, on one snapshot, in one round trip.
+    /// Begins a read-only transaction as `tenant`, on one snapshot, in one round trip. A rebuild waits for it before it swaps
+    /// tables, so keep it no longer than a request.
     pub async fn begin(&self, tenant: TenantId) -> Result<Transaction, Error> {
         let begin = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = {};
-             SET LOCAL app.tenant_id = '{tenant}'; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'",
+             SET LOCAL app.tenant_id = '{tenant}'; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}';
+             LOCK TABLE projector.swaps IN ACCESS SHARE MODE",
             self.schema
         );
         // Connections are not tried out before each use. After the database was away all those that wait are broken, and each

@@ -31,6 +31,8 @@ pub enum ProjectionState {
     Live,
     /// It follows, and events are parked.
     Parked,
+    /// This process can't apply it at the moment: its database refuses, or does not answer. It tries again and again.
+    Failing,
     /// Its tables are of another version than the program: rebuild it.
     NeedsRebuild,
     /// Its tables were never made: migrate.
@@ -43,6 +45,7 @@ impl ProjectionState {
         match self {
             Self::Live => "live",
             Self::Parked => "parked",
+            Self::Failing => "failing",
             Self::NeedsRebuild => "needs_rebuild",
             Self::Missing => "missing",
         }
@@ -82,6 +85,7 @@ pub(crate) async fn status(
         let state = match version {
             None => ProjectionState::Missing,
             Some(version) if version != *wanted => ProjectionState::NeedsRebuild,
+            Some(_) if progress.is_some_and(|progress| progress.failing(name)) => ProjectionState::Failing,
             Some(_) if parked_events > 0 => ProjectionState::Parked,
             Some(_) => ProjectionState::Live,
         };

@@ -57,16 +57,15 @@ pub(crate) async fn swap(
     Ok(())
 }
 
-/// Takes the old tables for ourselves, all at once, from between their readers.
+/// Takes the old tables for ourselves, all at once, from between their readers: those who go through
+/// [`ReadModels`](crate::ReadModels), and others.
 async fn lock(transaction: &mut PgConnection, schema: &str, names: &[String], projection: &str) -> Result<(), Error> {
-    if names.is_empty() {
-        return Ok(());
-    }
-    let names = names.iter().map(|name| format!("{schema}.{name}")).collect::<Vec<_>>().join(", ");
+    let tables = names.iter().map(|name| format!("{schema}.{name}"));
+    let tables = std::iter::once("projector.swaps".to_owned()).chain(tables).collect::<Vec<_>>().join(", ");
     for _ in 0..ATTEMPTS {
         let mut savepoint = transaction.begin().await?;
         savepoint.execute(format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'").as_str()).await?;
-        match savepoint.execute(format!("LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE").as_str()).await {
+        match savepoint.execute(format!("LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE").as_str()).await {
             Ok(_) => return Ok(savepoint.commit().await?),
             Err(error) if is_lock_timeout(&error) => savepoint.rollback().await?,
             Err(error) => return Err(error.into()),

@@ -61,3 +61,8 @@ CREATE POLICY read ON projector.parked_events FOR SELECT TO inopsio_{{service}}_
     USING (tenant_id = (SELECT nullif(current_setting('app.tenant_id', true), '')::uuid));
 GRANT SELECT, INSERT ON projector.parked_aggregates, projector.parked_events TO inopsio_{{service}}_project;
 GRANT SELECT ON projector.parked_aggregates, projector.parked_events TO inopsio_{{service}}_read;
+
+-- Readers hold this shared, before they take their snapshot, until they end; a rebuild takes it for itself to swap tables.
+-- Without it, a reader whose snapshot is older than the new tables' rows would find them empty.
+CREATE TABLE IF NOT EXISTS projector.swaps ();
+GRANT SELECT ON projector.swaps TO inopsio_{{service}}_read;

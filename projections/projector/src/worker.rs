@@ -60,7 +60,7 @@ impl Worker {
             let began = Instant::now();
             // A panic here would be a mistake of ours; it must not stop the projection for good.
             let ended = AssertUnwindSafe(self.lead(&shutdown)).catch_unwind().await;
-            self.board.stop(self.index);
+            self.board.stop(self.index, !matches!(ended, Ok(Ok(_))));
             match ended {
                 Ok(Ok(Stop::Shutdown)) => return,
                 Ok(Ok(Stop::Overtaken)) => {
@@ -227,7 +227,7 @@ impl Worker {
     }
 
     fn show(&self, lead: &Lead) {
-        self.board.set(self.index, Standing { position: lead.position, active: true });
+        self.board.set(self.index, Standing { position: lead.position, active: true, failing: false });
         metrics::gauge!("inopsio_projection_parked_events", &self.labels()).set(lead.parked.events() as f64);
     }
 

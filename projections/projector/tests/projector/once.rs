@@ -1,5 +1,6 @@
 //! Each event takes effect exactly once, whoever applies and whatever is killed.
 
+use projector::ProjectionState;
 use sqlx::Executor;
 
 use crate::lamps::Lamps;
@@ -88,5 +89,25 @@ async fn who_finds_the_checkpoint_moved_writes_nothing_and_looks_again() {
     road.relay().await;
     road.visible(&road.distant_models()).await;
     assert_eq!(road.rows().await, road.expected(&[]).await);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_as_it_should_be_parks_nothing_and_shows() {
+    let road = Road::new(Lamps::new()).await;
+    let running = road.start();
+    let mut superuser = road.superuser().await;
+    superuser.execute("ALTER TABLE demo.switches RENAME TO hidden").await.unwrap();
+    road.append_many(50).await;
+    testbed::eventually("the status says so", async || {
+        let status = running.models.status().await.unwrap();
+        (status[0].state == ProjectionState::Failing).then_some(())
+    })
+    .await;
+    superuser.execute("ALTER TABLE demo.hidden RENAME TO switches").await.unwrap();
+    road.visible(&running.models).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+    let status = running.models.status().await.unwrap();
+    assert_eq!((status[0].state, status[0].parked_events, status[0].lag), (ProjectionState::Live, 0, 0));
     running.stop().await;
 }

@@ -73,6 +73,40 @@ async fn events_go_on_while_a_projection_is_rebuilt() {
 }
 
 #[tokio::test]
+async fn a_reader_that_began_before_the_swap_sees_whole_tables() {
+    let road = Road::new(Lamps::new()).await;
+    road.append_many(100).await;
+    let running = road.start();
+    road.visible(&running.models).await;
+    let expected = road.expected(&[]).await;
+    let tenant = road.tenants[0];
+    let own = expected.switches.keys().filter(|(of, _)| *of == tenant.uuid()).count();
+
+    // Its snapshot is older than any row of the new tables, and it has not touched the old ones.
+    let mut reader = running.models.begin(tenant).await.unwrap();
+    sqlx::query("SELECT 1").execute(&mut *reader).await.unwrap();
+    let database = &road.database;
+    let rebuilding = async {
+        projector::rebuild(&database.admin(), database, &road.store, &Lamps::new(), |_| {}).await.unwrap();
+    };
+    let reading = async {
+        testbed::eventually("the rebuild waits for readers", async || {
+            let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'projector.swaps'::regclass";
+            let count: i64 = sqlx::query_scalar(waits).fetch_one(&mut road.superuser().await).await.unwrap();
+            (count > 0).then_some(())
+        })
+        .await;
+        let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM switches").fetch_one(&mut *reader).await.unwrap();
+        reader.rollback().await.unwrap();
+        usize::try_from(seen).unwrap()
+    };
+    let ((), seen) = tokio::join!(rebuilding, reading);
+    assert_eq!(seen, own);
+    assert_eq!(road.rows().await, expected);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_new_version_stands_still_until_it_is_rebuilt() {
     let road = Road::new(Lamps::new()).await;
     road.append_many(50).await;
