@@ -20,6 +20,10 @@ pub struct MoneyFields {
 impl MoneyFields {
     /// `at`: JSON pointer to the amount.
     pub(crate) fn check(&self, checks: &mut Checks, at: &str) -> Money {
+        if self.minor < 0 {
+            let detail = format!("an amount of {}; at least 0 is needed", self.minor);
+            checks.refuse(format!("{at}/minor"), "amount_negative", detail);
+        }
         Money { minor: self.minor, currency: currency(checks, &format!("{at}/currency"), &self.currency) }
     }
 }

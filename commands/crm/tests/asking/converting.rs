@@ -143,7 +143,7 @@ async fn what_is_wrong_with_the_parts_converts_nothing() {
     for (command, pointer, code) in [
         (bad(|o| o.name.clear()), "/opportunity/name", "empty"),
         (bad(|o| o.amount.currency = "XXX".to_owned()), "/opportunity/amount/currency", "currency"),
-        (bad(|o| o.amount.minor = -1), "/amount/minor", "amount_negative"),
+        (bad(|o| o.amount.minor = -1), "/opportunity/amount/minor", "amount_negative"),
         (bad(|o| o.close_date = day("1900-01-01")), "/opportunity/close_date", "day_out_of_range"),
         (bad(|o| o.pipeline = PipelineId::new(Uuid::nil())), "/opportunity/pipeline", "not_found"),
         (bad(|o| o.stage = Some(StageId::new(Uuid::nil()))), "/opportunity/stage", "stage_not_found"),

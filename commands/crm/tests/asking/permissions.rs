@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use crm_aggregates::LeadId;
 use crm_commands::{
-    AssignLead, CaptureLead, ChangeAccountDetails, ChangeContactAccount, ChangeContactDetails, ChangeLeadDetails,
-    ChangeOpportunityAmount, ChangeOpportunityCloseDate, ChangeStage, ChooseBaseCurrency, ConvertLead, CreateAccount,
-    CreateContact, CreatePipeline, DisqualifyLead, GRANTS, LoseOpportunity, MoveOpportunity, OpenOpportunity,
-    QualifyLead, ReassignOpportunity, RecycleLead, RemoveStage, RenameOpportunity, RenamePipeline, ReopenOpportunity,
-    ReorderStages, RetireStage, SetExchangeRate, StartLeadWork, WinOpportunity,
+    AddStage, AssignLead, CaptureLead, ChangeAccountDetails, ChangeContactAccount, ChangeContactDetails,
+    ChangeLeadDetails, ChangeOpportunityAmount, ChangeOpportunityCloseDate, ChangeStage, ChooseBaseCurrency,
+    ConvertLead, CreateAccount, CreateContact, CreatePipeline, DisqualifyLead, GRANTS, LoseOpportunity,
+    MoveOpportunity, OpenOpportunity, QualifyLead, ReassignOpportunity, RecycleLead, RemoveStage, RenameOpportunity,
+    RenamePipeline, ReopenOpportunity, ReorderStages, RetireStage, SetExchangeRate, StartLeadWork, WinOpportunity,
 };
 use executor::Command;
 use kernel::{Kind, Role};
@@ -59,6 +59,7 @@ fn each_command_needs_a_permission_of_the_table() {
         (of::<ReopenOpportunity>(), "crm:opportunity:write"),
         (of::<CreatePipeline>(), "crm:pipeline:write"),
         (of::<RenamePipeline>(), "crm:pipeline:write"),
+        (of::<AddStage>(), "crm:pipeline:write"),
         (of::<ChangeStage>(), "crm:pipeline:write"),
         (of::<ReorderStages>(), "crm:pipeline:write"),
         (of::<RetireStage>(), "crm:pipeline:write"),

@@ -38,10 +38,6 @@ impl World {
         request(Caller::new(self.request.caller.tenant(), "ada", &[role], GRANTS))
     }
 
-    pub fn stranger(&self) -> Request {
-        request(Caller::new(testbed::tenant(), "eve", &[Role::Admin], GRANTS))
-    }
-
     pub fn keyed(&self, key: &str) -> Request {
         Request { command_id: Some(key.to_owned()), ..self.request.clone() }
     }
@@ -126,6 +122,12 @@ fn request(caller: Caller) -> Request {
     }
 }
 
+/// Another tenant's admin.
+pub fn stranger() -> Request {
+    request(Caller::new(testbed::tenant(), "eve", &[Role::Admin], GRANTS))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "what an optional field is given")]
 pub fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
