@@ -156,7 +156,7 @@ async fn projections(runtime: &Runtime) -> (Vec<Projection>, Status, Option<Depe
         .iter()
         .map(|status| match status.state {
             ProjectionState::Live => Status::Ready,
-            ProjectionState::Parked | ProjectionState::NeedsRebuild => Status::Degraded,
+            ProjectionState::Parked | ProjectionState::Failing | ProjectionState::NeedsRebuild => Status::Degraded,
             ProjectionState::Missing => Status::Unavailable,
         })
         .max()
