@@ -1,11 +1,8 @@
 //! Accounts in GraphQL.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use crm_projections::accounts::{self, AccountRow};
 use face::graphql::{Context, Page, PageRequest};
-use futures::future::BoxFuture;
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::TenantId;
 use sqlx::PgConnection;
@@ -14,7 +11,7 @@ use uuid::Uuid;
 use super::connection::connection;
 use super::contact::Contact;
 use super::lead::Lead;
-use super::loader::{Fetch, load};
+use super::loader::{Fetch, Fetching, load};
 use super::opportunity::Opportunity;
 use super::read::{int, unlistable};
 use crate::SERVICE;
@@ -161,11 +158,7 @@ impl Fetch for AccountById {
     type Key = Uuid;
     type Value = Account;
 
-    fn fetch<'a>(
-        tables: &'a mut PgConnection,
-        tenant: TenantId,
-        keys: &'a [Uuid],
-    ) -> BoxFuture<'a, Result<HashMap<Uuid, Account>, sqlx::Error>> {
+    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Account> {
         Box::pin(async move {
             let rows = accounts::find(tables, tenant, keys).await?;
             Ok(rows.into_iter().map(|row| (row.account_id, Account(row))).collect())

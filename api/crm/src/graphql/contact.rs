@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use crm_projections::contacts::{self, ContactRow};
 use face::graphql::{Context, Page, PageRequest};
-use futures::future::BoxFuture;
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::TenantId;
 use sqlx::PgConnection;
@@ -14,7 +13,7 @@ use uuid::Uuid;
 use super::account::Account;
 use super::connection::connection;
 use super::lead::Lead;
-use super::loader::{Fetch, load};
+use super::loader::{Fetch, Fetching, load};
 use super::read::{int, unlistable};
 use crate::SERVICE;
 
@@ -150,11 +149,7 @@ impl Fetch for ContactById {
     type Key = Uuid;
     type Value = Contact;
 
-    fn fetch<'a>(
-        tables: &'a mut PgConnection,
-        tenant: TenantId,
-        keys: &'a [Uuid],
-    ) -> BoxFuture<'a, Result<HashMap<Uuid, Contact>, sqlx::Error>> {
+    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Contact> {
         Box::pin(async move {
             let rows = contacts::find(tables, tenant, keys).await?;
             Ok(rows.into_iter().map(|row| (row.contact_id, Contact(row))).collect())
@@ -172,11 +167,7 @@ impl Fetch for ContactsOfAccount {
     type Key = Uuid;
     type Value = Vec<Contact>;
 
-    fn fetch<'a>(
-        tables: &'a mut PgConnection,
-        tenant: TenantId,
-        keys: &'a [Uuid],
-    ) -> BoxFuture<'a, Result<HashMap<Uuid, Vec<Contact>>, sqlx::Error>> {
+    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Vec<Contact>> {
         Box::pin(async move {
             let mut of: HashMap<Uuid, Vec<Contact>> = HashMap::new();
             for row in contacts::of_accounts(tables, tenant, keys, PER_ACCOUNT).await? {

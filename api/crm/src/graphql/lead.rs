@@ -1,12 +1,9 @@
 //! Leads in GraphQL.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use crm_projections::AsOf;
 use crm_projections::leads::{self, LeadHistoryRow, LeadRow};
 use face::graphql::{Context, Page, PageRequest};
-use futures::future::BoxFuture;
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::TenantId;
 use sqlx::PgConnection;
@@ -16,7 +13,7 @@ use super::account::Account;
 use super::connection::connection;
 use super::contact::Contact;
 use super::history::Stretch;
-use super::loader::{Fetch, load};
+use super::loader::{Fetch, Fetching, load};
 use super::mirror::mirror;
 use super::opportunity::Opportunity;
 use super::read::{int, unlistable, unreadable};
@@ -320,11 +317,7 @@ impl Fetch for LeadById {
     type Key = Uuid;
     type Value = Lead;
 
-    fn fetch<'a>(
-        tables: &'a mut PgConnection,
-        tenant: TenantId,
-        keys: &'a [Uuid],
-    ) -> BoxFuture<'a, Result<HashMap<Uuid, Lead>, sqlx::Error>> {
+    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Lead> {
         Box::pin(async move {
             let rows = leads::find(tables, tenant, keys).await?;
             Ok(rows.into_iter().map(|row| (row.lead_id, Lead(row))).collect())

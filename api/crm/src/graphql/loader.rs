@@ -25,8 +25,11 @@ pub(crate) trait Fetch: Send + Sync + 'static {
         tables: &'a mut PgConnection,
         tenant: TenantId,
         keys: &'a [Self::Key],
-    ) -> BoxFuture<'a, Result<HashMap<Self::Key, Self::Value>, sqlx::Error>>;
+    ) -> Fetching<'a, Self::Key, Self::Value>;
 }
+
+/// Values on their way.
+pub(crate) type Fetching<'a, K, V> = BoxFuture<'a, Result<HashMap<K, V>, sqlx::Error>>;
 
 /// A request's dataloader of one kind; it forgets with the request.
 pub(crate) struct Loader<F: Fetch> {

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use crm_projections::opportunities::{self, OpportunityHistoryRow, OpportunityRow};
 use face::graphql::{Context, Page, PageRequest};
-use futures::future::BoxFuture;
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, GraphQLObject, graphql_object};
 use kernel::TenantId;
 use sqlx::PgConnection;
@@ -16,7 +15,7 @@ use super::connection::connection;
 use super::contact::Contact;
 use super::history::{Stretch, window};
 use super::lead::Lead;
-use super::loader::{Fetch, load};
+use super::loader::{Fetch, Fetching, load};
 use super::mirror::mirror;
 use super::money::Money;
 use super::pipeline::{Pipeline, Stage};
@@ -300,11 +299,7 @@ impl Fetch for OpportunityById {
     type Key = Uuid;
     type Value = Opportunity;
 
-    fn fetch<'a>(
-        tables: &'a mut PgConnection,
-        tenant: TenantId,
-        keys: &'a [Uuid],
-    ) -> BoxFuture<'a, Result<HashMap<Uuid, Opportunity>, sqlx::Error>> {
+    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Opportunity> {
         Box::pin(async move {
             let rows = opportunities::find(tables, tenant, keys).await?;
             Ok(rows.into_iter().map(|row| (row.opportunity_id, Opportunity(row))).collect())
@@ -326,7 +321,7 @@ impl Fetch for OpportunitiesOfAccount {
         tables: &'a mut PgConnection,
         tenant: TenantId,
         keys: &'a [Uuid],
-    ) -> BoxFuture<'a, Result<HashMap<Uuid, Vec<Opportunity>>, sqlx::Error>> {
+    ) -> Fetching<'a, Uuid, Vec<Opportunity>> {
         Box::pin(async move {
             let mut of: HashMap<Uuid, Vec<Opportunity>> = HashMap::new();
             for row in opportunities::of_accounts(tables, tenant, keys, PER_ACCOUNT).await? {

@@ -1,16 +1,13 @@
 //! Pipelines in GraphQL.
 
-use std::collections::HashMap;
-
 use crm_projections::pipelines::{self, PipelineRow, StageView};
 use face::graphql::Context;
-use futures::future::BoxFuture;
 use juniper::{FieldResult, GraphQLObject, graphql_object};
 use kernel::TenantId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::loader::{Fetch, load};
+use super::loader::{Fetch, Fetching, load};
 use super::read::{int, unreadable};
 use crate::SERVICE;
 
@@ -85,11 +82,7 @@ impl Fetch for PipelineById {
     type Key = Uuid;
     type Value = Pipeline;
 
-    fn fetch<'a>(
-        tables: &'a mut PgConnection,
-        tenant: TenantId,
-        keys: &'a [Uuid],
-    ) -> BoxFuture<'a, Result<HashMap<Uuid, Pipeline>, sqlx::Error>> {
+    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Pipeline> {
         Box::pin(async move {
             let rows = pipelines::find(tables, tenant, keys).await?;
             Ok(rows.into_iter().map(|row| (row.pipeline_id, Pipeline(row))).collect())

@@ -1,0 +1,44 @@
+use crm_api::Crm;
+use face::Domain;
+use kernel::{Caller, Role};
+use serde_json::json;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn another_tenants_lead_is_unknown() {
+    let world = World::start().await;
+    let lead = world.lead("ada").await;
+    let stranger = Caller::new(testbed::tenant(), "eve", &[Role::Admin], Crm::grants());
+    let asked = format!(
+        "lead(id: \"{lead}\") {{ name }} leads {{ totalCount nodes {{ name }} }} leadHistory(id: \"{lead}\") {{ change }}"
+    );
+    let (seen, errors) = world.ask_as(stranger, &asked).await;
+    assert_eq!(errors, json!([]));
+    assert_eq!(seen, json!({ "lead": null, "leads": { "totalCount": 0, "nodes": [] }, "leadHistory": [] }));
+}
+
+#[tokio::test]
+async fn who_lacks_the_permission_is_refused_with_its_name() {
+    let world = World::start().await;
+    let pipeline = world.pipeline(None).await.pipeline;
+    let nobody = || world.caller(&[]);
+    for (fields, permission) in [
+        ("leads { totalCount }".to_owned(), "crm:lead:read"),
+        ("contacts { totalCount }".to_owned(), "crm:contact:read"),
+        ("accounts { totalCount }".to_owned(), "crm:account:read"),
+        ("opportunities { totalCount }".to_owned(), "crm:opportunity:read"),
+        ("pipelines { name }".to_owned(), "crm:pipeline:read"),
+        (format!("pipeline(id: \"{pipeline}\") {{ name }}"), "crm:pipeline:read"),
+        (format!("pipelineBoard(pipelineId: \"{pipeline}\") {{ name }}"), "crm:opportunity:read"),
+    ] {
+        let (_, errors) = world.ask_as(nobody(), &fields).await;
+        let extensions = &errors[0]["extensions"];
+        assert_eq!(
+            (&extensions["code"], &extensions["status"]),
+            (&json!("permission_missing"), &json!(403)),
+            "{errors}"
+        );
+        assert_eq!(extensions["permission"], permission, "{fields}");
+    }
+}

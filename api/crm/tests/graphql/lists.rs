@@ -1,0 +1,97 @@
+use crm_commands::{AccountFields, AssignLead, ContactFields, CreateAccount, CreateContact, QualifyLead};
+use serde_json::json;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn a_lead_is_seen_as_soon_as_its_command_was_answered() {
+    let world = World::start().await;
+    let lead = world.lead("ada").await;
+    world.command(None, AssignLead { lead, owner: "grace".to_owned() }).await.unwrap();
+    let seen = world
+        .ask(&format!(
+            "lead(id: \"{lead}\") {{ id name email source status owner version }}
+             leadHistory(id: \"{lead}\") {{ version change actor status valid {{ to }} }}
+             leadStanding(id: \"{lead}\") {{ status }}
+             unknown: lead(id: \"00000000-0000-0000-0000-000000000000\") {{ id }}"
+        ))
+        .await;
+    let expected = json!({
+        "id": lead.to_string(), "name": "ada", "email": "ada@example.com", "source": "WEBSITE", "status": "ASSIGNED",
+        "owner": "grace", "version": 2,
+    });
+    assert_eq!(seen["lead"], expected);
+    assert_eq!(seen["leadHistory"][0]["change"], "captured");
+    assert_eq!(seen["leadHistory"][1]["valid"]["to"], json!(null));
+    assert_eq!(seen["leadHistory"][1]["actor"], "grace");
+    assert_eq!(seen["leadStanding"], json!({ "status": "ASSIGNED" }));
+    assert_eq!(seen["unknown"], json!(null));
+}
+
+#[tokio::test]
+async fn a_list_is_paged_by_cursors_of_its_own_order() {
+    let world = World::start().await;
+    for name in ["ada", "grace", "joan", "mary", "jean"] {
+        world.lead(name).await;
+    }
+    let (mut names, mut after) = (Vec::new(), "null".to_owned());
+    loop {
+        let page = world
+            .ask(&format!(
+                "leads(first: 2, after: {after}, orderBy: OLDEST) {{
+                    nodes {{ name }} edges {{ cursor }} totalCount pageInfo {{ hasNextPage endCursor }}
+                }}"
+            ))
+            .await;
+        let page = &page["leads"];
+        assert_eq!(page["totalCount"], 5);
+        names.extend(page["nodes"].as_array().unwrap().iter().map(|node| node["name"].clone()));
+        assert_eq!(page["edges"].as_array().unwrap().last().unwrap()["cursor"], page["pageInfo"]["endCursor"]);
+        after = page["pageInfo"]["endCursor"].to_string();
+        if page["pageInfo"]["hasNextPage"] == false {
+            break;
+        }
+    }
+    assert_eq!(names, ["ada", "grace", "joan", "mary", "jean"]);
+
+    let admin = || world.caller(&[kernel::Role::Admin]);
+    for refused in [format!("leads(after: {after}) {{ totalCount }}"), "leads(first: 0) { totalCount }".to_owned()] {
+        let (_, errors) = world.ask_as(admin(), &refused).await;
+        assert_eq!(errors[0]["extensions"]["status"], 400, "{refused}: {errors}");
+    }
+}
+
+#[tokio::test]
+async fn filters_narrow_and_directories_are_searched() {
+    let world = World::start().await;
+    let lead = world.lead("ada").await;
+    world.lead("grace").await;
+    world.command(None, QualifyLead { lead, note: None }).await.err();
+    world.command(None, AssignLead { lead, owner: "grace".to_owned() }).await.unwrap();
+    let account = CreateAccount {
+        details: AccountFields { name: "Analytical Engines".to_owned(), ..AccountFields::default() },
+        owner: None,
+    };
+    let account = world.command(None, account).await.unwrap();
+    let contact = CreateContact {
+        details: ContactFields { name: "Ada Lovelace".to_owned(), ..ContactFields::default() },
+        account: Some(account),
+        owner: None,
+        allow_duplicate: false,
+    };
+    world.command(None, contact).await.unwrap();
+    let seen = world
+        .ask(&format!(
+            "leads(filter: {{ status: [ASSIGNED], owner: \"grace\" }}) {{ nodes {{ name }} }}
+             accounts(filter: {{ search: \"engin anal\" }}) {{ nodes {{ name contacts {{ name account {{ id }} }} }} }}
+             nobody: contacts(filter: {{ search: \"lovelace grace\" }}) {{ totalCount }}
+             contacts(filter: {{ accountId: \"{account}\" }}) {{ nodes {{ name }} totalCount }}"
+        ))
+        .await;
+    assert_eq!(seen["leads"], json!({ "nodes": [{ "name": "ada" }] }));
+    let account = json!({ "id": account.to_string() });
+    let contacts = json!([{ "name": "Ada Lovelace", "account": account }]);
+    assert_eq!(seen["accounts"], json!({ "nodes": [{ "name": "Analytical Engines", "contacts": contacts }] }));
+    assert_eq!(seen["nobody"], json!({ "totalCount": 0 }));
+    assert_eq!(seen["contacts"], json!({ "nodes": [{ "name": "Ada Lovelace" }], "totalCount": 1 }));
+}

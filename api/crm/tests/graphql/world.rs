@@ -1,0 +1,145 @@
+//! A CRM service that runs for a test, and callers that ask it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use crm_api::graphql::{CrmQuery, CrmSubscription};
+use crm_api::{Crm, SERVICE};
+use crm_commands::{CaptureLead, CreatePipeline, LeadFields, PipelineIds, StageFields};
+use eventstore::{EventStore, Relay};
+use executor::{Executor, Request};
+use face::graphql::{Context, Session};
+use face::{Domain, Live, MinPositions, Runtime};
+use juniper::{EmptyMutation, EmptySubscription, RootNode, Variables, graphql_object};
+use kernel::{Caller, Position, Refusal, Role, SystemClock, SystemIds, TenantId};
+use nats::{Bus, Credentials};
+use projector::{Projector, ReadModels};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub struct World {
+    pub runtime: Runtime,
+    pub tenant: TenantId,
+    position: Mutex<Position>,
+    shutdown: CancellationToken,
+    _servers: (testbed::Database, testbed::Nats),
+}
+
+/// What the gateway does with the domain: a namespace each, and one turn of a subscription.
+struct Root {
+    turn: Option<CrmSubscription>,
+}
+
+#[graphql_object(context = Context)]
+impl Root {
+    fn crm() -> CrmQuery {
+        CrmQuery
+    }
+
+    fn turn(&self) -> Option<&CrmSubscription> {
+        self.turn.as_ref()
+    }
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let (database, nats) = (testbed::Database::fresh("crm").await, testbed::Nats::start().await);
+        let projections = Crm::projections();
+        projector::migrate(&database.superuser(), &database, &projections).await.unwrap();
+        let (clock, ids) = (Arc::new(SystemClock), Arc::new(SystemIds));
+        let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
+        let bus = Bus::connect(&nats::Settings::new(nats.url(), Credentials::None, "a test")).await.unwrap();
+        let shutdown = CancellationToken::new();
+        tokio::spawn(Relay::new(store.clone(), bus.clone()).run(shutdown.clone()));
+        let settings = projector::Settings::default();
+        let projector = Projector::new(&database, store.clone(), bus.clone(), SERVICE, projections.clone(), settings);
+        let read_models = ReadModels::new(&database, &projections, Some(projector.progress()));
+        tokio::spawn(projector.run(shutdown.clone()));
+        let settings = executor::Settings { cache_bytes: 1 << 20, claim_key: [7; 32] };
+        let executor = Executor::new(store.clone(), clock, ids, settings);
+        let live = Live::new(bus.clone(), SERVICE);
+        let runtime = Runtime { service: SERVICE, executor, read_models, store, bus, live };
+        let position = Mutex::new(Position::START);
+        Self { runtime, tenant: testbed::tenant(), position, shutdown, _servers: (database, nats) }
+    }
+
+    pub fn caller(&self, roles: &[Role]) -> Caller {
+        Caller::new(self.tenant, "grace", roles, Crm::grants())
+    }
+
+    /// Carries a command out as the tenant's administrator, now or at an earlier time.
+    pub async fn command<C: executor::Command>(
+        &self,
+        occurred_at: Option<DateTime<Utc>>,
+        command: C,
+    ) -> Result<C::Answer, Refusal> {
+        let request = Request {
+            caller: self.caller(&[Role::Admin]),
+            command_id: None,
+            request_hash: [0; 32],
+            if_match: None,
+            occurred_at,
+            correlation_id: Uuid::nil(),
+            causation_id: Uuid::nil(),
+            traceparent: None,
+        };
+        let done = self.runtime.executor.execute(&request, &command).await?;
+        *self.position.lock().unwrap() = done.position;
+        Ok(done.answer)
+    }
+
+    pub async fn lead(&self, name: &str) -> crm_aggregates::LeadId {
+        let details =
+            LeadFields { name: name.to_owned(), email: Some(format!("{name}@example.com")), ..LeadFields::default() };
+        let source = crm_aggregates::LeadSource::Website;
+        self.command(None, CaptureLead { details, source, owner: None }).await.unwrap()
+    }
+
+    pub async fn pipeline(&self, at: Option<DateTime<Utc>>) -> PipelineIds {
+        let stage =
+            |name: &str, probability| StageFields { name: name.to_owned(), probability, rotten_after_days: None };
+        let stages = vec![stage("First", 10), stage("Second", 50)];
+        self.command(at, CreatePipeline { name: "Sales".to_owned(), stages }).await.unwrap()
+    }
+
+    /// A session that sees all that was commanded so far.
+    pub fn session(&self, caller: Caller) -> Arc<Session> {
+        let wanted = MinPositions::parse(&format!("crm={}", self.position.lock().unwrap())).unwrap();
+        Arc::new(Session::new(caller, [self.runtime.clone()], wanted, Duration::from_secs(20)))
+    }
+
+    /// Asks as the tenant's administrator for fields of `crm`; there must be no errors.
+    pub async fn ask(&self, fields: &str) -> Value {
+        let (data, errors) = self.ask_as(self.caller(&[Role::Admin]), fields).await;
+        assert_eq!(errors, Value::Array(Vec::new()), "{fields}");
+        data
+    }
+
+    /// Asks for fields of `crm`: data of it, and errors.
+    pub async fn ask_as(&self, caller: Caller, fields: &str) -> (Value, Value) {
+        let (mut data, errors) = self.execute(None, self.session(caller), &format!("{{ crm {{ {fields} }} }}")).await;
+        (data["crm"].take(), errors)
+    }
+
+    /// Resolves fields of one turn of a subscription.
+    pub async fn turn(&self, turn: CrmSubscription, session: Arc<Session>, fields: &str) -> Value {
+        let (mut data, errors) = self.execute(Some(turn), session, &format!("{{ turn {{ {fields} }} }}")).await;
+        assert_eq!(errors, Value::Array(Vec::new()), "{fields}");
+        data["turn"].take()
+    }
+
+    async fn execute(&self, turn: Option<CrmSubscription>, session: Arc<Session>, query: &str) -> (Value, Value) {
+        let schema = RootNode::new(Root { turn }, EmptyMutation::<Context>::new(), EmptySubscription::<Context>::new());
+        let context = Context::new(session);
+        let (data, errors) = juniper::execute(query, None, &schema, &Variables::new(), &context).await.unwrap();
+        (serde_json::to_value(data).unwrap(), serde_json::to_value(errors).unwrap())
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
