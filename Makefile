@@ -5,6 +5,8 @@ SHELL := bash
 export PATH := $(HOME)/.cargo/bin:$(CURDIR)/.inopsio/tools/bin:$(PATH)
 export INOPSIO_NATS_SERVER ?= $(CURDIR)/.inopsio/tools/nats-server
 
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+
 # A service of its own (make dev SERVICE=crm); more arguments for the command (make demo ARGS="--leads 500").
 SERVICE ?=
 ARGS ?=
@@ -39,7 +41,8 @@ demo: setup ## Fills tenant `demo` through the REST API with 18 months of histor
 	@exec cargo run --release --bin inopsio -- demo $(ARGS)
 
 bench: setup ## Measures us and the stock peer in one run; writes bench/results/latest.json
-	@exec cargo run --release --bin inopsio -- bench $(ARGS)
+	@cargo build --release --bin inopsio --bin inopsio-bench
+	@exec $(CARGO_TARGET_DIR)/release/inopsio bench $(ARGS)
 
 db-setup: setup ## Prepares the databases of the configured Postgres, or of the private one
 	@exec cargo run --bin inopsio -- migrate $(ARGS)

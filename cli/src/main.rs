@@ -4,7 +4,9 @@
 //! [`Command`] and in [`Cli::run`]. Commands that need the configured servers take a [`Context`]; `dev` has servers of its
 //! own. Results go to standard output (`--format json` for programs), everything else to standard error.
 
+mod bench;
 mod context;
+mod demo;
 mod dev;
 mod events;
 mod migrate;
@@ -13,6 +15,7 @@ mod progress;
 mod projection;
 mod replay;
 mod schemas;
+mod seed;
 mod serve;
 mod settings;
 mod show;
@@ -55,6 +58,7 @@ enum Command {
     Dev(dev::Dev),
     Serve(serve::Serve),
     Migrate(migrate::Migrate),
+    Seed(seed::Seed),
     Token(token::Token),
     #[command(subcommand)]
     Tenant(tenant::Command),
@@ -66,6 +70,8 @@ enum Command {
     Events(events::Command),
     Schemas(schemas::Schemas),
     Settings(settings::Settings),
+    Demo(demo::Demo),
+    Bench(bench::Bench),
 }
 
 impl Cli {
@@ -79,6 +85,7 @@ impl Cli {
                 serve.run(context).await
             }
             Command::Migrate(migrate) => migrate.run(&place, self.format).await,
+            Command::Seed(seed) => seed.run(&place, self.format).await,
             Command::Token(token) => token.run(&context(Vec::new())?).await,
             Command::Tenant(tenant) => tenant.run(&context(Vec::new())?).await,
             Command::Replay(replay) => replay.run(&context(Vec::new())?).await,
@@ -87,6 +94,8 @@ impl Cli {
             Command::Events(events) => events.run(&context(Vec::new())?).await,
             Command::Schemas(schemas) => schemas.run(),
             Command::Settings(settings) => settings.run(),
+            Command::Demo(demo) => demo.run(&place, self.format).await,
+            Command::Bench(bench) => bench.run(),
         }
     }
 }

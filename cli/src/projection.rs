@@ -75,7 +75,7 @@ async fn status(context: &Context, services: Vec<Service>) -> Result<()> {
     for (service, status) in found {
         table.add_row([
             service.to_string(),
-            status.name,
+            status.name.to_string(),
             status.version.to_string(),
             status.state.as_str().to_owned(),
             status.position.to_string(),

@@ -32,7 +32,11 @@ impl Settings {
                 output::print(format!("\n# --- {this} ---"))?;
                 section = this;
             }
-            let file = if setting.secret { format!("; or in the file that {}_FILE names", setting.variable) } else { String::new() };
+            let file = if setting.secret {
+                format!("; or in the file that {}_FILE names", setting.variable)
+            } else {
+                String::new()
+            };
             output::print(format!("\n# {}{file} ({})\n# {}=", setting.meaning, setting.key, setting.variable))?;
         }
         output::print("\n# --- this machine ---")?;

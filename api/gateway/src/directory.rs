@@ -3,6 +3,7 @@
 //! It is a database of its own, because it belongs to no service; nothing on a request's way asks it.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use kernel::{Clock, IdSource, TenantId};
@@ -73,7 +74,9 @@ impl Directory {
             Some(socket) => options.socket(socket),
             None => options,
         };
-        Self { pool: PgPoolOptions::new().max_connections(2).min_connections(0).connect_lazy_with(options) }
+        // An unreachable server is soon said to be one.
+        let pool = PgPoolOptions::new().max_connections(2).min_connections(0).acquire_timeout(Duration::from_secs(3));
+        Self { pool: pool.connect_lazy_with(options) }
     }
 
     /// Adds a tenant.

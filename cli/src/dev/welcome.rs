@@ -35,7 +35,7 @@ export TOKEN={token}
 Try:
 
 curl -s {url}/v1/crm/leads -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{{"name": "Ada Lovelace", "company": "Analytical Engines", "email": "ada@example.com"}}'
-curl -s {url}/graphql -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{{"query": "{{ crm {{ leads(first: 5) {{ edges {{ node {{ id name company }} }} }} }} }}"}}'
+curl -s {url}/graphql -H "Authorization: Bearer $TOKEN" -H 'X-Min-Position: crm=1' -H 'Content-Type: application/json' -d '{{"query": "{{ crm {{ leads(first: 5) {{ edges {{ node {{ id name company }} }} }} }} }}"}}'
 curl -s {url}/ready
 
 Ctrl-C stops everything.

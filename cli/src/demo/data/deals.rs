@@ -102,7 +102,17 @@ fn deal(
     // The history may end anywhere in it.
     let _ = course.run(PIPELINES[pipeline].stages.len());
     let steps = course.steps;
-    Deal { name: format!("{company}: {product}"), origin, pipeline, currency, amount_minor, close_date, owner, opened_at, steps }
+    Deal {
+        name: format!("{company}: {product}"),
+        origin,
+        pipeline,
+        currency,
+        amount_minor,
+        close_date,
+        owner,
+        opened_at,
+        steps,
+    }
 }
 
 struct Course<'a> {

@@ -28,13 +28,24 @@ pub struct Lead {
 /// One step of a lead's life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeadStep {
-    Assign { owner: &'static str },
+    Assign {
+        owner: &'static str,
+    },
     StartWork,
-    Qualify { note: &'static str },
-    Recycle { reason: &'static str },
-    Disqualify { reason: &'static str },
+    Qualify {
+        note: &'static str,
+    },
+    Recycle {
+        reason: &'static str,
+    },
+    Disqualify {
+        reason: &'static str,
+    },
     /// Into an account that exists (by index) or a new one; with an opportunity or without.
-    Convert { account: Option<usize>, opportunity: bool },
+    Convert {
+        account: Option<usize>,
+        opportunity: bool,
+    },
 }
 
 /// So many leads; more of them in the later months, as in a business that grows.

@@ -58,7 +58,15 @@ impl DataSet {
         let lead_steps: usize = self.leads.iter().map(|lead| lead.steps.len()).sum();
         let deal_steps: usize = self.deals.iter().map(|deal| deal.steps.len()).sum();
         let opened = self.deals.iter().filter(|deal| matches!(deal.origin, Origin::Contact(_))).count();
-        PIPELINES.len() + 1 + self.rates.len() + self.accounts.len() + self.contacts.len() + 1 + lead_steps + opened + deal_steps
+        PIPELINES.len()
+            + 1
+            + self.rates.len()
+            + self.accounts.len()
+            + self.contacts.len()
+            + 1
+            + lead_steps
+            + opened
+            + deal_steps
     }
 }
 
@@ -103,7 +111,8 @@ mod tests {
     fn every_history_is_in_order_and_in_the_past() {
         let set = set();
         let end = NaiveDate::from_ymd_opt(2026, 11, 23).unwrap().and_time(chrono::NaiveTime::MIN).and_utc();
-        let leads = set.leads.iter().map(|lead| (lead.captured_at, lead.steps.iter().map(|(at, _)| *at).collect::<Vec<_>>()));
+        let leads =
+            set.leads.iter().map(|lead| (lead.captured_at, lead.steps.iter().map(|(at, _)| *at).collect::<Vec<_>>()));
         let deals = set.deals.iter().map(|deal| (deal.opened_at, deal.steps.iter().map(|(at, _)| *at).collect()));
         for (first, mut steps) in leads.chain(deals) {
             steps.insert(0, first);

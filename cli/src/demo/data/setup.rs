@@ -34,13 +34,8 @@ pub struct Rate {
 }
 
 /// Rates at the beginning, in billionths of the base currency.
-const FIRST_RATES: [(&str, i64); 5] = [
-    ("USD", 921_000_000),
-    ("GBP", 1_168_000_000),
-    ("CHF", 1_043_000_000),
-    ("SEK", 88_400_000),
-    ("PLN", 232_500_000),
-];
+const FIRST_RATES: [(&str, i64); 5] =
+    [("USD", 921_000_000), ("GBP", 1_168_000_000), ("CHF", 1_043_000_000), ("SEK", 88_400_000), ("PLN", 232_500_000)];
 
 /// Rates of every thirteenth week; each differs from the last by at most 3 per cent.
 pub fn rates(calendar: &Calendar, seed: u64) -> Vec<Rate> {

@@ -1,0 +1,101 @@
+//! Loads the data set through the REST API: in the order in which things need each other, each part with many commands under
+//! way at once, each record's own history in order.
+
+mod deals;
+mod directory;
+mod leads;
+mod parallel;
+mod setup;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use indicatif::ProgressBar;
+use serde_json::Value;
+
+use super::api::{Api, Command};
+use super::data::DataSet;
+
+/// What was loaded, part by part, and what the questions need to know of it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub parts: Vec<Part>,
+    /// Ids of the pipelines, in the order of the data set's.
+    pub pipelines: Vec<String>,
+    /// A lead that was converted, and the most happened to.
+    pub converted_lead: Option<String>,
+}
+
+/// One part of the load.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub name: &'static str,
+    /// What came into being, or happened.
+    pub records: usize,
+    /// Requests that it took.
+    pub requests: usize,
+    pub took: Duration,
+}
+
+/// What all parts work with.
+struct Loader<'a> {
+    api: &'a Api,
+    set: &'a DataSet,
+    at_once: usize,
+    /// Begins all idempotency keys: a load that broke off goes on where it was, a load done twice does nothing twice.
+    key: &'a str,
+    bar: &'a ProgressBar,
+}
+
+/// Loads all of it.
+pub async fn load(api: &Api, set: &DataSet, at_once: usize, key: &str, bar: &ProgressBar) -> Result<Loaded> {
+    let loader = Loader { api, set, at_once, key, bar };
+    let mut parts = Vec::new();
+    let pipelines = timed(&mut parts, "pipelines, exchange rates", loader.set_up()).await?;
+    let accounts = timed(&mut parts, "accounts", loader.accounts()).await?;
+    let contacts = timed(&mut parts, "contacts", loader.contacts(&accounts)).await?;
+    let leads = timed(&mut parts, "leads, from a CSV file", loader.import()).await?;
+    let opened = timed(&mut parts, "what became of the leads", loader.lives(&leads, &accounts, &pipelines)).await?;
+    timed(&mut parts, "opportunities and their stages", loader.deals(opened, &accounts, &contacts, &pipelines)).await?;
+    let converted = loader.best_converted();
+    Ok(Loaded {
+        parts,
+        pipelines: pipelines.into_iter().map(|pipeline| pipeline.id).collect(),
+        converted_lead: converted.map(|index| leads[index].clone()),
+    })
+}
+
+/// A result with how many records and requests it took.
+struct Counted<T> {
+    result: T,
+    records: usize,
+    requests: usize,
+}
+
+async fn timed<T>(
+    parts: &mut Vec<Part>,
+    name: &'static str,
+    work: impl Future<Output = Result<Counted<T>>>,
+) -> Result<T> {
+    let started = Instant::now();
+    let Counted { result, records, requests } = work.await.with_context(|| format!("loading {name}"))?;
+    parts.push(Part { name, records, requests, took: started.elapsed() });
+    Ok(result)
+}
+
+impl Loader<'_> {
+    /// Carries out a command as of the time at which it happened.
+    async fn send(&self, path: String, key: &str, at: DateTime<Utc>, body: Value) -> Result<Value> {
+        let command = Command { path, key: format!("{}/{key}", self.key), occurred_at: Some(at), body };
+        let answer = self.api.command(&command).await?;
+        self.bar.inc(1);
+        Ok(answer)
+    }
+
+    /// As [`send`](Self::send), for what makes something: its id.
+    async fn create(&self, path: &str, key: &str, at: DateTime<Utc>, body: Value) -> Result<String> {
+        let answer = self.send(path.to_owned(), key, at, body).await?;
+        answer["id"].as_str().map(str::to_owned).with_context(|| format!("no id in the answer to {path}: {answer}"))
+    }
+}

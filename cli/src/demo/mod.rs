@@ -1,0 +1,162 @@
+//! `inopsio demo`: the whole road, driven by eighteen months of a company's selling.
+//!
+//! A data set is drawn ([`data`]), loaded through the REST API as an application would do it ([`load`], [`api`]), and then
+//! five questions are asked of it, of GraphQL and of the log ([`questions`]). If no server runs, one is started for it
+//! ([`server`]). What it loaded stays: `inopsio dev` shows it.
+
+mod api;
+mod data;
+mod load;
+mod questions;
+mod server;
+mod show;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use chrono::NaiveDate;
+use gateway::directory::{Directory, DirectoryError};
+use kernel::{Clock, Role, SystemClock, SystemIds, TenantId};
+
+use crate::context::{Context, Place};
+use crate::output::{self, Format};
+use crate::progress;
+use api::Api;
+use data::DataSet;
+use load::Loaded;
+use show::{count, seconds};
+
+/// Fills a tenant with 18 months of history through the REST API, and answers five questions about it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  inopsio demo
+  inopsio demo --leads 1000 --tenant small
+  inopsio demo --until 2026-06-30
+
+It talks to the server that is configured or that `inopsio dev` runs; if none runs, it starts one for itself.
+The same size and end give the same data; what was loaded already is not loaded again.")]
+pub struct Demo {
+    /// The tenant to fill; made if it is not there
+    #[arg(long, default_value = "demo")]
+    tenant: String,
+    /// How many leads; a fifth as many accounts, half as many contacts, three tenths as many opportunities
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(50..=100_000))]
+    leads: u32,
+    /// The history ends where this day begins; today unless given
+    #[arg(long, value_name = "DATE")]
+    until: Option<NaiveDate>,
+    /// Requests under way at once
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    at_once: u16,
+}
+
+impl Demo {
+    /// A data set of this size for a tenant, up to today.
+    pub fn sized(tenant: String, leads: u32) -> Self {
+        Self { tenant, leads, until: None, at_once: 64 }
+    }
+
+    /// Loads and asks.
+    pub async fn run(self, place: &Place, format: Format) -> Result<()> {
+        served(place, format, async |context| self.show(context).await).await
+    }
+
+    /// Only loads.
+    pub async fn seed(self, place: &Place, format: Format) -> Result<()> {
+        served(place, format, async |context| self.fill(context).await.map(drop)).await
+    }
+
+    async fn show(&self, context: &Context) -> Result<()> {
+        let Filled { api, tenant, set, loaded, until } = self.fill(context).await?;
+        questions::ask(&api, context, tenant, &self.tenant, &set, &loaded, until).await?;
+        let http = &context.config.http;
+        output::print(format!(
+            "Look around: `inopsio dev`, then http://{}:{}/graphql with the token of `inopsio token --tenant {} --role viewer`",
+            http.host, http.port, self.tenant
+        ))
+    }
+
+    async fn fill(&self, context: &Context) -> Result<Filled> {
+        let today = SystemClock.now().date_naive();
+        let until = self.until.unwrap_or(today);
+        ensure!(until <= today, "--until {until} is in the future");
+        let tenant = self.tenant(context).await?;
+        let token = gateway::auth::mint(&context.config.auth, tenant, "demo", &[Role::Admin], Duration::from_hours(2))?;
+        let http = &context.config.http;
+        let api = Api::new(&format!("http://{}:{}", http.host, http.port), &token)?;
+
+        let set = DataSet::generate(self.leads as usize, until);
+        let loaded = self.load(&api, &set, until).await?;
+        parts(&loaded)?;
+        Ok(Filled { api, tenant, set, loaded, until })
+    }
+
+    async fn tenant(&self, context: &Context) -> Result<TenantId> {
+        let directory = Directory::open(&context.config);
+        match directory.create(&self.tenant, &self.tenant, &SystemClock, &SystemIds).await {
+            Err(DirectoryError::Exists(_)) => context.tenant(&self.tenant).await,
+            made => Ok(made?.tenant_id),
+        }
+    }
+
+    async fn load(&self, api: &Api, set: &DataSet, until: NaiveDate) -> Result<Loaded> {
+        let bar = progress::bar(set.commands() as u64, "commands");
+        let key = format!("demo/{}/{until}", self.leads);
+        let loaded = load::load(api, set, usize::from(self.at_once), &key, &bar).await;
+        bar.finish_and_clear();
+        loaded
+    }
+}
+
+/// A tenant that has its data, and how to ask about it.
+struct Filled {
+    api: Api,
+    tenant: TenantId,
+    set: DataSet,
+    loaded: Loaded,
+    until: NaiveDate,
+}
+
+/// Does something with a server that runs, or that is started for it.
+async fn served(place: &Place, format: Format, work: impl AsyncFnOnce(&Context) -> Result<()>) -> Result<()> {
+    let started = server::start_unless_running(place).await?;
+    let outcome = match Context::load(place, Vec::new(), format) {
+        Ok(context) => work(&context).await,
+        Err(error) => Err(error),
+    };
+    if let Some(started) = started {
+        started.stop().await?;
+    }
+    outcome
+}
+
+/// How long each part of the load took.
+fn parts(loaded: &Loaded) -> Result<()> {
+    let mut table = output::table(["loaded through REST", "records", "requests", "seconds", "requests/s"]);
+    let total = loaded.parts.iter().map(|part| part.took).sum::<Duration>();
+    let requests = loaded.parts.iter().map(|part| part.requests).sum::<usize>();
+    for part in &loaded.parts {
+        table.add_row([
+            part.name.to_owned(),
+            count(part.records),
+            count(part.requests),
+            seconds(part.took),
+            count((part.requests as f64 / part.took.as_secs_f64()) as usize),
+        ]);
+    }
+    table.add_row([
+        "all".to_owned(),
+        String::new(),
+        count(requests),
+        seconds(total),
+        count((requests as f64 / total.as_secs_f64()) as usize),
+    ]);
+    show::align_right(&mut table, 1..);
+    output::print(table)
+}
+
+/// Does something; with how long it took.
+async fn timed<T>(work: impl Future<Output = Result<T>>) -> Result<(T, Duration)> {
+    let started = Instant::now();
+    Ok((work.await?, started.elapsed()))
+}

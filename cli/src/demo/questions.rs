@@ -1,0 +1,183 @@
+//! Five questions: four to GraphQL, one to the log.
+
+use anyhow::{Context as _, Result};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, Utc};
+use eventstore::ReplayFilter;
+use futures::TryStreamExt;
+use kernel::{RecordedEvent, Service, TenantId};
+use serde_json::{Value, json};
+
+use super::api::Api;
+use super::data::DataSet;
+use super::load::Loaded;
+use super::show::{align_right, money, number, words};
+use super::timed;
+use crate::context::Context;
+use crate::output;
+
+/// How far the questions look back.
+const DAYS_AGO: u64 = 90;
+
+const BOARD: &str = "query ($pipeline: Uuid!, $asOf: DateTime) {
+    crm { pipelineBoard(pipelineId: $pipeline, asOf: $asOf) {
+        name count total { amount currency } weighted { amount currency }
+        stages { stage { name probability } count total { amount currency } weighted { amount currency } }
+    } }
+}";
+
+const MOVEMENT: &str = "query ($pipeline: Uuid!, $from: DateTime!) {
+    crm { pipelineMovement(pipelineId: $pipeline, from: $from) {
+        totals { kind count total { amount currency } difference { amount currency } }
+    } }
+}";
+
+const FUNNEL: &str = "query ($from: DateTime!, $to: DateTime!) {
+    crm { funnel(from: $from, to: $to) {
+        source captured assigned inProcess qualified converted disqualified conversionRate medianDaysToConvert
+    } }
+}";
+
+/// Asks all of them and prints the answers.
+pub async fn ask(
+    api: &Api,
+    context: &Context,
+    tenant: TenantId,
+    slug: &str,
+    set: &DataSet,
+    loaded: &Loaded,
+    until: NaiveDate,
+) -> Result<()> {
+    let then = until.checked_sub_days(Days::new(DAYS_AGO)).context("a date")?;
+    board(api, loaded, "1. The board today", None).await?;
+    board(api, loaded, &format!("2. The board on {then}"), Some(midnight(then))).await?;
+    movement(api, loaded, then).await?;
+    funnel(api, set.begins_at, midnight(until)).await?;
+    if let Some(lead) = &loaded.converted_lead {
+        replay(context, tenant, slug, lead).await?;
+    }
+    Ok(())
+}
+
+async fn board(api: &Api, loaded: &Loaded, title: &str, as_of: Option<DateTime<Utc>>) -> Result<()> {
+    for pipeline in &loaded.pipelines {
+        let variables = json!({ "pipeline": pipeline, "asOf": as_of });
+        let (answer, took) = timed(api.ask(BOARD, variables)).await?;
+        let board = &answer["pipelineBoard"];
+        let mut table = output::table(["stage", "probability", "deals", "worth", "weighted"]);
+        for stage in board["stages"].as_array().context("a board has stages")? {
+            table.add_row([
+                stage["stage"]["name"].as_str().unwrap_or_default().to_owned(),
+                format!("{} %", stage["stage"]["probability"]),
+                number(&stage["count"]),
+                money(&stage["total"]),
+                money(&stage["weighted"]),
+            ]);
+        }
+        table.add_row([
+            "all".to_owned(),
+            String::new(),
+            number(&board["count"]),
+            money(&board["total"]),
+            money(&board["weighted"]),
+        ]);
+        align_right(&mut table, 1..);
+        output::print(format!("\n{title}: {} ({} ms)\n{table}", words_of(&board["name"]), took.as_millis()))?;
+    }
+    Ok(())
+}
+
+async fn movement(api: &Api, loaded: &Loaded, since: NaiveDate) -> Result<()> {
+    let mut table = output::table(["pipeline", "deals that", "deals", "worth now", "difference"]);
+    let mut millis = 0;
+    for (pipeline, name) in loaded.pipelines.iter().zip(super::data::PIPELINES.map(|pipeline| pipeline.name)) {
+        let variables = json!({ "pipeline": pipeline, "from": midnight(since) });
+        let (answer, took) = timed(api.ask(MOVEMENT, variables)).await?;
+        millis += took.as_millis();
+        for total in answer["pipelineMovement"]["totals"].as_array().context("a movement has totals")? {
+            table.add_row([
+                name.to_owned(),
+                words(&total["kind"]),
+                number(&total["count"]),
+                money(&total["total"]),
+                money(&total["difference"]),
+            ]);
+        }
+    }
+    align_right(&mut table, 2..);
+    output::print(format!("\n3. What moved since {since} ({millis} ms)\n{table}"))
+}
+
+async fn funnel(api: &Api, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<()> {
+    let (answer, took) = timed(api.ask(FUNNEL, json!({ "from": from, "to": to }))).await?;
+    let steps = ["captured", "assigned", "inProcess", "qualified", "converted", "disqualified"];
+    let mut table = output::table([
+        "source",
+        "captured",
+        "assigned",
+        "worked on",
+        "qualified",
+        "converted",
+        "disqualified",
+        "rate",
+        "median days",
+    ]);
+    for source in answer["funnel"].as_array().context("a funnel has sources")? {
+        let mut row = vec![words(&source["source"])];
+        row.extend(steps.map(|step| number(&source[step])));
+        row.push(source["conversionRate"].as_f64().map_or_else(String::new, |rate| format!("{:.1} %", rate * 100.0)));
+        row.push(source["medianDaysToConvert"].as_f64().map_or_else(String::new, |days| format!("{days:.1}")));
+        table.add_row(row);
+    }
+    align_right(&mut table, 1..);
+    output::print(format!("\n4. The funnel by source, from capture to conversion ({} ms)\n{table}", took.as_millis()))
+}
+
+/// Not from a read model: the events themselves.
+async fn replay(context: &Context, tenant: TenantId, slug: &str, lead: &str) -> Result<()> {
+    let store = context.store(Service::new("crm")).await?;
+    let filter = ReplayFilter {
+        aggregate_type: Some("crm.lead".to_owned()),
+        aggregate_id: Some(lead.to_owned()),
+        ..ReplayFilter::default()
+    };
+    let replayed = timed(async { Ok(store.replay(tenant, filter).try_collect::<Vec<_>>().await?) }).await;
+    store.close().await;
+    let (events, took) = replayed?;
+    let mut table = output::table(["position", "version", "occurred", "recorded", "event", "what it says"]);
+    for event in &events {
+        table.add_row([
+            event.position.to_string(),
+            event.sequence.to_string(),
+            event.occurred_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            event.recorded_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            event.event_type.clone(),
+            says(event)?,
+        ]);
+    }
+    output::print(format!(
+        "\n5. A converted lead, replayed from the log: {} events ({} ms)\n   \
+         inopsio replay --tenant {slug} --aggregate crm.lead --id {lead}\n{table}",
+        events.len(),
+        took.as_millis()
+    ))
+}
+
+/// The payload's members, without the event's name.
+fn says(event: &RecordedEvent) -> Result<String> {
+    let payload: Value = serde_json::from_slice(&event.payload)?;
+    let members = payload.as_object().into_iter().flatten().filter(|(name, _)| *name != "event");
+    Ok(members.map(|(name, value)| format!("{name}: {}", words_of(value))).collect::<Vec<_>>().join("\n"))
+}
+
+/// A value for people: text as it is, objects as their members.
+fn words_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(members) => members.values().map(words_of).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+fn midnight(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(NaiveTime::MIN).and_utc()
+}

@@ -1,0 +1,74 @@
+//! A server for the demo, where none runs yet: `inopsio dev`, as a process of its own.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::context::{Context, Place};
+use crate::dev::home::Home;
+use crate::dev::lock;
+use crate::output::Format;
+
+/// How long it may take to be ready: the first time databases are made.
+const READY: Duration = Duration::from_mins(2);
+
+/// How long it may take to stop.
+const STOP: Duration = Duration::from_mins(1);
+
+/// A server that was started for the demo.
+pub struct Started(Child);
+
+/// Starts a development environment unless another server is configured or one runs already. Without rate limits: the demo
+/// loads as fast as it can.
+pub async fn start_unless_running(place: &Place) -> Result<Option<Started>> {
+    if !place.is_private() || lock::holder(&Home::at(&place.home)?).is_some() {
+        return Ok(None);
+    }
+    eprintln!("no server runs: starting `inopsio dev` for the demo");
+    let mut child = Command::new(std::env::current_exe().context("where this program is")?)
+        .arg("--home")
+        .arg(&place.home)
+        .arg("dev")
+        .envs([("INOPSIO_RATE_TENANT", "0"), ("INOPSIO_RATE_TOKEN", "0"), ("INOPSIO_LOG", "warn")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        // Ctrl-C reaches us; we stop it.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .context("`inopsio dev` can't be started")?;
+    let deadline = Instant::now() + READY;
+    while !is_ready(place).await {
+        if let Some(status) = child.try_wait()? {
+            bail!("`inopsio dev` ended ({status})");
+        }
+        ensure!(Instant::now() < deadline, "`inopsio dev` is not ready after {READY:?}");
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(Some(Started(child)))
+}
+
+/// Whether the server that the configuration names answers that it is ready.
+async fn is_ready(place: &Place) -> bool {
+    // Until it has started for the first time there is no configuration.
+    let Ok(context) = Context::load(place, Vec::new(), Format::Text) else { return false };
+    let http = &context.config.http;
+    let answer = reqwest::get(format!("http://{}:{}/ready", http.host, http.port)).await;
+    answer.is_ok_and(|answer| answer.status().is_success())
+}
+
+impl Started {
+    /// Stops it as Ctrl-C does, and waits for it.
+    pub async fn stop(mut self) -> Result<()> {
+        if let Some(pid) = self.0.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
+            kill_process(pid, Signal::INT).context("`inopsio dev` can't be stopped")?;
+        }
+        let status = timeout(STOP, self.0.wait()).await.context("`inopsio dev` does not stop")??;
+        ensure!(status.success(), "`inopsio dev` ended with {status}");
+        Ok(())
+    }
+}
