@@ -9,3 +9,4 @@ mod parking;
 mod reading;
 mod rebuilding;
 mod road;
+mod tracing_spans;

@@ -90,20 +90,44 @@ impl Road {
 
     /// Appends one event to the log only.
     pub(crate) async fn append(&self, tenant: usize, lamp: &str, event: &'static str, payload: &str) -> Position {
+        self.append_one(tenant, lamp, event, payload, None).await
+    }
+
+    /// Appends one event of a request with this trace context.
+    pub(crate) async fn append_traced(&self, lamp: &str, traceparent: Option<&str>) -> Position {
+        self.append_one(0, lamp, "demo.lamp.lit", "{}", traceparent).await
+    }
+
+    async fn append_one(
+        &self,
+        tenant: usize,
+        lamp: &str,
+        event_type: &'static str,
+        payload: &str,
+        traceparent: Option<&str>,
+    ) -> Position {
         let tenant = self.tenants[tenant];
         let expected = self.store.load(tenant, "demo.lamp", lamp, 0).await.unwrap().len() as u64;
+        let occurred_at = kernel::Clock::now(&SystemClock);
+        let metadata = kernel::EventMetadata {
+            actor: "test".to_owned(),
+            command_id: SystemIds.next().to_string(),
+            correlation_id: SystemIds.next(),
+            causation_id: SystemIds.next(),
+            occurred_at,
+            traceparent: traceparent.map(str::to_owned),
+        };
         let events = vec![NewEvent {
             event_id: SystemIds.next(),
-            event_type: event,
+            event_type,
             event_version: 1,
             payload: payload.to_owned(),
-            metadata: r#"{"actor":"test"}"#.into(),
-            occurred_at: kernel::Clock::now(&SystemClock),
+            metadata: serde_json::to_string(&metadata).unwrap().into(),
+            occurred_at,
         }];
         let streams =
             vec![StreamAppend { aggregate_type: "demo.lamp", aggregate_id: lamp.to_owned(), expected, events }];
-        let command =
-            CommandRecord { id: SystemIds.next().to_string(), request_hash: [0; 32], answer: "{}".to_owned() };
+        let command = CommandRecord { id: metadata.command_id, request_hash: [0; 32], answer: "{}".to_owned() };
         self.store.append(Append { tenant, command, streams, claims: Vec::new() }).await.unwrap().last
     }
 
