@@ -5,6 +5,7 @@
 mod board;
 mod deals;
 mod directories;
+mod indexes;
 mod isolation;
 mod leads;
 mod movement;
