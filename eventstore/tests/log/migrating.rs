@@ -48,7 +48,7 @@ async fn a_changed_or_unknown_migration_stops() {
 
 #[tokio::test]
 async fn an_admin_that_is_no_superuser_migrates_and_the_password_is_set() {
-    let postgres = testbed::Postgres::private();
+    let postgres = testbed::Postgres::unsynced();
     let mut root = postgres.admin().connect().await.unwrap();
     root.execute("CREATE ROLE dba LOGIN CREATEDB CREATEROLE").await.unwrap();
     let admin = postgres.admin().username("dba");
@@ -70,7 +70,7 @@ async fn an_admin_that_is_no_superuser_migrates_and_the_password_is_set() {
 
 #[tokio::test]
 async fn a_role_that_row_level_security_does_not_bind_is_refused() {
-    let postgres = testbed::Postgres::private();
+    let postgres = testbed::Postgres::unsynced();
     let database = testbed::Database::fresh_on(&postgres, "crm").await;
     let mut root = postgres.admin().connect().await.unwrap();
     root.execute("ALTER ROLE inopsio_crm_read BYPASSRLS").await.unwrap();

@@ -93,7 +93,7 @@ async fn a_replay_ends_where_the_log_ended_when_it_began() {
 
 #[tokio::test]
 async fn a_replay_of_a_server_that_is_gone_fails_instead_of_ending() {
-    let mut postgres = testbed::Postgres::private();
+    let mut postgres = testbed::Postgres::unsynced();
     let database = testbed::Database::fresh_on(&postgres, "crm").await;
     let store = open(&database, eventstore::Settings::default()).await;
     let ours = testbed::tenant();

@@ -232,7 +232,7 @@ async fn a_stream_that_is_ahead_of_the_log_is_not_touched_and_the_relay_says_so(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_servers_under_load_leave_the_stream_equal_to_the_log() {
-    let (mut postgres, mut nats) = (Postgres::private(), Nats::start().await);
+    let (mut postgres, mut nats) = (Postgres::unsynced(), Nats::start().await);
     let database = Database::fresh_on(&postgres, "crm").await;
     let store = open(&database, Settings { append_timeout: Duration::from_mins(1), ..Settings::default() }).await;
     let bus = bus(&nats).await;

@@ -93,7 +93,7 @@ async fn a_terminated_backend_loses_nothing_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_loses_nothing_and_doubles_nothing() {
-    let mut postgres = Postgres::private();
+    let mut postgres = Postgres::unsynced();
     let database = Database::fresh_on(&postgres, "crm").await;
     let store = open(&database, Settings { append_timeout: Duration::from_mins(1), ..Settings::default() }).await;
     let stop = Arc::new(AtomicBool::new(false));
@@ -111,7 +111,7 @@ async fn a_killed_server_loses_nothing_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_server_is_away_appends_are_refused_in_time_and_afterwards_all_is_well() {
-    let mut postgres = Postgres::private();
+    let mut postgres = Postgres::unsynced();
     let database = Database::fresh_on(&postgres, "crm").await;
     let store = open(&database, Settings { append_timeout: Duration::from_millis(500), ..Settings::default() }).await;
     let tenant = testbed::tenant();

@@ -1,7 +1,7 @@
 //! Real servers for tests.
 //!
 //! - [`Database::fresh`]: a migrated database of the test's own, on a Postgres that the whole test run shares;
-//! - [`Postgres::private`]: a Postgres of the test's own, to be killed and restarted;
+//! - [`Postgres::private`] and [`Postgres::unsynced`]: a Postgres of the test's own, to be killed and restarted;
 //! - [`Nats::start`]: a nats-server of the test's own, with JetStream;
 //! - [`eventually`]: waits for a condition, with a bound, where a test would else have to sleep.
 //!

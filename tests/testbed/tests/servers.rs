@@ -16,7 +16,7 @@ async fn a_database_is_migrated_and_dropped_with_its_handle() {
 
 #[tokio::test]
 async fn a_killed_postgres_comes_back_with_its_data() {
-    let mut postgres = Postgres::private();
+    let mut postgres = Postgres::unsynced();
     let mut admin = postgres.admin().connect().await.unwrap();
     sqlx::query("CREATE TABLE kept (n int)").execute(&mut admin).await.unwrap();
     postgres.kill();
