@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::{Context, Result};
 use comfy_table::Table;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde::Serialize;
 
 /// How results are printed.
@@ -20,7 +20,7 @@ pub enum Format {
 /// A table with these columns.
 pub fn table<const N: usize>(columns: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(columns);
+    table.load_style(UTF8_FULL_CONDENSED).set_header(columns);
     table
 }
 

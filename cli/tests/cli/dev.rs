@@ -90,7 +90,8 @@ fn a_second_one_names_the_first_and_a_taken_port_names_its_setting() {
     assert!(taken.stderr.contains("INOPSIO_PORT="), "{}", taken.stderr);
     assert!(!other.home().join("postgres/data").exists(), "a refused start made a database");
 
-    for (flag, setting) in [("--postgres-port", "INOPSIO_DEV_POSTGRES_PORT"), ("--nats-port", "INOPSIO_DEV_NATS_PORT")] {
+    for (flag, setting) in [("--postgres-port", "INOPSIO_DEV_POSTGRES_PORT"), ("--nats-port", "INOPSIO_DEV_NATS_PORT")]
+    {
         let ended = other.run(&["dev", "--port", &free.to_string(), flag, &sandbox.http.to_string()]);
         assert_eq!(ended.status.code(), Some(1));
         assert!(ended.stderr.contains(&format!("{setting}=")), "{}", ended.stderr);
@@ -147,7 +148,12 @@ fn runs(pid: u32) -> bool {
 #[test]
 fn a_signal_while_it_starts_stops_what_was_started() {
     let sandbox = Sandbox::new();
-    let mut child = sandbox.inopsio(&["dev"]).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = sandbox
+        .inopsio(&["dev"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     let pid_file = sandbox.home().join("postgres/data/postmaster.pid");
     eventually("Postgres starts", || pid_file.exists().then_some(()));
     kill("INT", child.id());

@@ -79,7 +79,8 @@ fn an_aggregate_is_shown_as_it_is_and_as_it_was() {
     let sandbox = Sandbox::new();
     let dev = Dev::start(&sandbox);
     let leads = fill(&sandbox, dev.token());
-    let show = |arguments: &[&str]| sandbox.json(&[&["show", "--tenant", "demo", "crm.lead", &leads[1]], arguments].concat());
+    let show =
+        |arguments: &[&str]| sandbox.json(&[&["show", "--tenant", "demo", "crm.lead", &leads[1]], arguments].concat());
 
     let now = show(&[]);
     assert_eq!((now["version"].as_u64(), now["position"].as_u64()), (Some(2), Some(4)), "{now}");
@@ -98,7 +99,8 @@ fn an_aggregate_is_shown_as_it_is_and_as_it_was() {
         (["crm.unicorn", &leads[1], ""], "allowed: crm.lead"),
         (["nonsense", &leads[1], ""], "no service"),
     ] {
-        let arguments: Vec<_> = ["show", "--tenant", "demo"].into_iter().chain(arguments).filter(|a| !a.is_empty()).collect();
+        let arguments: Vec<_> =
+            ["show", "--tenant", "demo"].into_iter().chain(arguments).filter(|a| !a.is_empty()).collect();
         let ended = sandbox.run(&arguments);
         assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""));
         assert!(ended.stderr.contains(said), "{arguments:?}: {}", ended.stderr);
@@ -132,12 +134,18 @@ fn tenants_tokens_projections_and_the_bus_are_at_hand() {
 
     let caught_up = |status: &Value| {
         let projections = status.as_array().unwrap();
-        !projections.is_empty() && projections.iter().all(|p| p["state"] == "live" && p["lag"] == 0 && p["position"] == 4)
+        !projections.is_empty()
+            && projections.iter().all(|p| p["state"] == "live" && p["lag"] == 0 && p["position"] == 4)
     };
-    let status = eventually("the projections catch up", || Some(sandbox.json(&["projection", "status"])).filter(caught_up));
+    let status =
+        eventually("the projections catch up", || Some(sandbox.json(&["projection", "status"])).filter(caught_up));
     let name = status[0]["projection"].as_str().unwrap();
     let rebuilt = sandbox.json(&["projection", "rebuild", name]);
-    assert_eq!((rebuilt[0]["position"].as_u64(), rebuilt[0]["parked_events"].as_u64()), (Some(4), Some(0)), "{rebuilt}");
+    assert_eq!(
+        (rebuilt[0]["position"].as_u64(), rebuilt[0]["parked_events"].as_u64()),
+        (Some(4), Some(0)),
+        "{rebuilt}"
+    );
     let unknown = sandbox.run(&["projection", "rebuild", "nonsense"]);
     assert!(unknown.stderr.contains(name), "{}", unknown.stderr);
     assert_eq!(sandbox.json(&["projection", "status"]), status);

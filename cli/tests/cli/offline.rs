@@ -40,7 +40,11 @@ fn what_can_not_be_reached_is_said_with_what_to_do() {
     let sandbox = Sandbox::new();
     let ended = sandbox.run(&["replay", "--tenant", "demo"]);
     assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""));
-    assert!(ended.stderr.contains("Postgres at 127.0.0.1:5432") && ended.stderr.contains("inopsio dev"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("Postgres at 127.0.0.1:5432") && ended.stderr.contains("inopsio dev"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -75,9 +79,13 @@ fn a_stale_contract_is_named_with_the_command_that_renews_it() {
 }
 
 #[test]
-fn the_example_of_settings_lists_every_one() {
+fn what_is_generated_is_checked_in_as_it_is() {
     let sandbox = Sandbox::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let checked_in = std::fs::read_to_string(root.join(".env.example")).unwrap();
-    assert!(checked_in == sandbox.ok(&["settings"]), ".env.example is not current: run `make schemas` and commit it");
+    let schemas = root.join("schemas");
+    let checked = sandbox.run(&["schemas", "--check", "--folder", schemas.to_str().unwrap()]);
+    assert!(checked.status.success(), "{}", checked.stderr);
+
+    let example = std::fs::read_to_string(root.join(".env.example")).unwrap();
+    assert!(example == sandbox.ok(&["settings"]), ".env.example is not current: run `make schemas` and commit it");
 }

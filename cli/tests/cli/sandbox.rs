@@ -54,7 +54,8 @@ impl Sandbox {
         let kept: BTreeMap<_, _> = std::env::vars_os()
             .filter(|(name, _)| !name.to_string_lossy().starts_with("INOPSIO_") || name == "INOPSIO_POSTGRES_BIN")
             .collect();
-        let nats_server = std::env::var_os("INOPSIO_NATS_SERVER").unwrap_or_else(|| root.join(".inopsio/tools/nats-server").into());
+        let nats_server =
+            std::env::var_os("INOPSIO_NATS_SERVER").unwrap_or_else(|| root.join(".inopsio/tools/nats-server").into());
         command
             .args(arguments)
             .current_dir(&self.folder)
@@ -113,7 +114,10 @@ impl Sandbox {
             let content = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             content.lines().next().unwrap().trim().parse().unwrap()
         };
-        (first_line(self.home().join("postgres/data/postmaster.pid")), first_line(self.home().join("nats/nats-server.pid")))
+        (
+            first_line(self.home().join("postgres/data/postmaster.pid")),
+            first_line(self.home().join("nats/nats-server.pid")),
+        )
     }
 }
 
@@ -137,8 +141,7 @@ impl Dev {
     pub fn start(sandbox: &Sandbox) -> Self {
         let log = sandbox.folder.join("dev.log");
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut child =
-            sandbox.inopsio(&["dev"]).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let mut child = sandbox.inopsio(&["dev"]).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
@@ -146,7 +149,9 @@ impl Dev {
         while !dev.welcome.iter().any(|line| line.starts_with("Ctrl-C")) {
             match dev.lines.recv_timeout(BOUND) {
                 Ok(line) => dev.welcome.push(line),
-                Err(error) => panic!("dev is not ready ({error}); it said {:?} and logged:\n{}", dev.welcome, dev.log()),
+                Err(error) => {
+                    panic!("dev is not ready ({error}); it said {:?} and logged:\n{}", dev.welcome, dev.log())
+                }
             }
         }
         dev
