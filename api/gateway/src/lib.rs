@@ -8,6 +8,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod contracts;
 pub mod directory;
 mod domains;
 mod front;
@@ -21,6 +22,7 @@ mod service;
 pub mod telemetry;
 
 pub use config::Config;
+pub use contracts::contracts;
 pub use domains::{Part, SERVICES, parts};
 pub use migrate::{Migrated, migrate};
 pub use server::{Server, Services, StartError, bus_settings};

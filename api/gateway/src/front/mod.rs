@@ -88,6 +88,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let start = Instant::now();
+        let _running = Running::begin();
         let method = request.method().clone();
         let origin = self.cors.allowed(request.headers());
         if method == Method::OPTIONS
@@ -125,6 +126,23 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
             Some(encoding) => compression::compress(response, encoding).await,
             None => response,
         })
+    }
+}
+
+/// Counts the requests that are being answered.
+struct Running(metrics::Gauge);
+
+impl Running {
+    fn begin() -> Self {
+        let running = metrics::gauge!("inopsio_http_requests_running");
+        running.increment(1);
+        Self(running)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.decrement(1);
     }
 }
 

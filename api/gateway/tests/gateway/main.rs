@@ -1,5 +1,14 @@
 //! The gateway as its clients meet it: over HTTP, against a real Postgres and a real nats-server.
 
 mod authentication;
+mod bad_input;
 mod commands;
+mod contracts;
+mod drain;
+mod graphql;
+mod limits;
+mod operations;
+mod tenants;
+mod traces;
+mod websocket;
 mod world;

@@ -1,0 +1,177 @@
+//! Bad input: each sort gets a problem document with its own code, and the log does not change.
+
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+const BAD: StatusCode = StatusCode::BAD_REQUEST;
+
+fn raw(world: &World, body: impl Into<reqwest::Body>) -> RequestBuilder {
+    world.request(Method::POST, "/v1/crm/leads").header("content-type", "application/json").body(body)
+}
+
+#[tokio::test]
+async fn what_is_no_json_is_refused() {
+    let world = World::start().await;
+    let deep = format!("{{\"name\":{}{}}}", "[".repeat(50_000), "]".repeat(50_000));
+    let deep_unknown = format!("{{\"name\":\"a\",\"x\":{}{}}}", "[".repeat(50_000), "]".repeat(50_000));
+    world
+        .refuses(vec![
+            (raw(&world, "{\"name\": "), BAD, "json_malformed"),
+            (raw(&world, "{'name': 'Ada'}"), BAD, "json_malformed"),
+            (raw(&world, "{\"name\":\"Ada\"}{}"), BAD, "json_malformed"),
+            (raw(&world, "{\"name\":\"a\nb\"}"), BAD, "json_malformed"),
+            (raw(&world, "{\"name\":\"\\ud800\"}"), BAD, "json_malformed"),
+            (raw(&world, b"{\"name\":\"\xff\xfe\"}".to_vec()), BAD, "invalid_utf8"),
+            (raw(&world, b"\xff\xfe{\0}\0".to_vec()), BAD, "invalid_utf8"),
+            (raw(&world, deep), BAD, "validation_failed"),
+            (raw(&world, deep_unknown), BAD, "validation_failed"),
+            (raw(&world, "null"), BAD, "validation_failed"),
+            (raw(&world, "[]"), BAD, "validation_failed"),
+            (raw(&world, ""), BAD, "validation_failed"),
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn values_that_are_not_allowed_are_named_by_their_pointers() {
+    let world = World::start().await;
+    let cases: Vec<(Value, &str, &str)> = vec![
+        (json!({}), "/name", "missing_field"),
+        (json!({ "name": 7 }), "/name", "wrong_type"),
+        (json!({ "name": null }), "/name", "wrong_type"),
+        (json!({ "name": "Ada", "colour": "red" }), "/colour", "unknown_field"),
+        (json!({ "name": "Ada", "source": "telepathy" }), "/source", "unknown_value"),
+        (json!({ "name": "" }), "/name", "empty"),
+        (json!({ "name": "x".repeat(201) }), "/name", "length"),
+        (json!({ "name": "x".repeat(300_000) }), "/name", "length"),
+        (json!({ "name": "Ada\u{0}" }), "/name", "control_character"),
+        (json!({ "name": "Ada\u{1b}[31m" }), "/name", "control_character"),
+        (json!({ "name": "Ada", "email": "not one" }), "/email", "email"),
+        (json!({ "name": "Ada", "email": "a@b.c\u{0}" }), "/email", "email"),
+        (json!({ "name": "Ada", "phone": "030 12" }), "/phone", "phone"),
+        (json!({ "name": "Ada", "country": "Germany" }), "/country", "country"),
+    ];
+    let before = world.head().await;
+    for (body, pointer, code) in cases {
+        let shown: String = body.to_string().chars().take(100).collect();
+        let answer = world.post("/v1/crm/leads", body).await;
+        assert_eq!((answer.status, answer.code()), (BAD, "validation_failed"), "{shown} got {answer:?}");
+        answer.assert_problem();
+        assert_eq!(answer.body["errors"][0]["pointer"], pointer, "{shown} got {answer:?}");
+        assert_eq!(answer.body["errors"][0]["code"], code, "{shown} got {answer:?}");
+    }
+    assert_eq!(world.head().await, before);
+}
+
+#[tokio::test]
+async fn a_body_of_another_type_or_size_is_refused_before_it_is_read() {
+    let world = World::start_with(|config| config.http.body_limit = 10_000).await;
+    let typed = |content_type: &str| {
+        world.request(Method::POST, "/v1/crm/leads").header("content-type", content_type).body("{\"name\":\"Ada\"}")
+    };
+    let media = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    let untyped = world.request(Method::POST, "/v1/crm/leads").body("{\"name\":\"Ada\"}");
+    let streamed = futures::stream::iter((0..64).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1_000])));
+    world
+        .refuses(vec![
+            (typed("text/plain"), media, "content_type_unsupported"),
+            (typed("application/x-www-form-urlencoded"), media, "content_type_unsupported"),
+            (typed("application/json; charset=utf-16"), media, "content_type_unsupported"),
+            (typed("multipart/form-data; boundary=x"), media, "content_type_unsupported"),
+            (untyped, media, "content_type_unsupported"),
+            (raw(&world, vec![b' '; 10_001]), StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            (raw(&world, reqwest::Body::wrap_stream(streamed)), StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn headers_and_parameters_are_checked() {
+    let world = World::start().await;
+    let with = |name: &str, value: &str| {
+        world.request(Method::POST, "/v1/crm/leads").header(name, value).json(&json!({ "name": "Ada" }))
+    };
+    let twice = with("idempotency-key", "a").header("idempotency-key", "b");
+    let not_ascii = with("idempotency-key", "käse");
+    world
+        .refuses(vec![
+            (with("idempotency-key", ""), BAD, "header_invalid"),
+            (with("idempotency-key", &"k".repeat(256)), BAD, "header_invalid"),
+            (twice, BAD, "header_invalid"),
+            (not_ascii, BAD, "header_invalid"),
+            (with("if-match", "3"), BAD, "header_invalid"),
+            (with("if-match", "W/\"3\""), BAD, "header_invalid"),
+            (with("occurred-at", "yesterday"), BAD, "header_invalid"),
+            (with("occurred-at", "2999-01-01T00:00:00Z"), BAD, "occurred_in_future"),
+            (world.request(Method::GET, "/v1/crm/leads/7"), BAD, "parameter_invalid"),
+            (world.request(Method::GET, "/v1/crm/nothing"), StatusCode::NOT_FOUND, "route_unknown"),
+            (world.request(Method::GET, "/v1/crm/leads/../../etc/passwd"), StatusCode::NOT_FOUND, "route_unknown"),
+            (world.request(Method::DELETE, "/v1/crm/leads"), StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_csv_of_leads_is_refused_as_a_whole() {
+    let world = World::start_with(|config| config.http.upload_limit = 3 << 20).await;
+    let file = |bytes: Vec<u8>| {
+        world.request(Method::POST, "/v1/crm/leads/import").header("content-type", "text/csv").body(bytes)
+    };
+    let utf16: Vec<u8> = "name\nAda\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let utf16 = [&[0xff, 0xfe][..], &utf16].concat();
+    let wide = format!("name{}\nAda\n", ",x".repeat(1_000_000));
+    let before = world.head().await;
+    for (name, bytes) in [
+        ("empty", Vec::new()),
+        ("UTF-16", utf16),
+        ("Latin-1", b"name\nZo\xeb\n".to_vec()),
+        ("a million columns", wide.into_bytes()),
+        ("an unknown column", b"name,shoe\nAda,38\n".to_vec()),
+        ("a column twice", b"name,name\nAda,Ada\n".to_vec()),
+        ("no name", b"company\nAnalytical Engines\n".to_vec()),
+    ] {
+        let answer = crate::world::Answer::of(file(bytes)).await;
+        assert!(answer.status.is_client_error(), "{name} got {answer:?}");
+        answer.assert_problem();
+    }
+    let json = world.request(Method::POST, "/v1/crm/leads/import").json(&json!([]));
+    world
+        .refuses(vec![
+            (json, StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type_unsupported"),
+            (file(vec![b'a'; (3 << 20) + 1]), StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+        ])
+        .await;
+    assert_eq!(world.head().await, before);
+}
+
+#[tokio::test]
+async fn rows_that_are_wrong_are_reported_and_the_others_taken() {
+    let world = World::start().await;
+    let csv =
+        "name,email,company\nAda,ada@example.com,Engines\n=cmd(),x@example.com,\nGrace,none,Navy\nMary,,\"A, B\"\n";
+    let import = |query: &str| {
+        world
+            .request(Method::POST, &format!("/v1/crm/leads/import{query}"))
+            .header("content-type", "text/csv; charset=utf-8")
+            .body(csv)
+    };
+    let before = world.head().await;
+    let dry = crate::world::Answer::of(import("?dry_run=true")).await;
+    assert_eq!(
+        (dry.status, &dry.body["taken"], &dry.body["refused"]),
+        (StatusCode::OK, &json!(2), &json!(2)),
+        "{dry:?}"
+    );
+    assert_eq!(world.head().await, before, "a dry run wrote");
+    let done = crate::world::Answer::of(import("?source=campaign")).await;
+    assert_eq!(
+        (done.status, &done.body["taken"], &done.body["refused"]),
+        (StatusCode::OK, &json!(2), &json!(2)),
+        "{done:?}"
+    );
+    let lines: Vec<_> = done.body["errors"].as_array().unwrap().iter().map(|error| error["line"].clone()).collect();
+    assert_eq!(lines, [json!(3), json!(4)]);
+    assert_eq!(world.head().await, before + 3, "two leads and the record of the import");
+}

@@ -1,0 +1,86 @@
+//! The contracts that are checked in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+fn schemas() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas")
+}
+
+#[test]
+fn stored_events_changed_only_in_ways_that_leave_them_readable() {
+    let mut broken = Vec::new();
+    for (path, content) in gateway::contracts() {
+        let file = schemas().join(&path);
+        if !path.starts_with("events/") || !file.exists() {
+            continue;
+        }
+        let stored: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        let changed: Value = serde_json::from_str(&content).unwrap();
+        let found = gateway::contracts::incompatible(&stored, &changed);
+        broken.extend(found.into_iter().map(|line| format!("  {path} {line}")));
+    }
+    let generated: Vec<String> = gateway::contracts().into_iter().map(|(path, _)| path).collect();
+    for entry in fs::read_dir(schemas().join("events")).into_iter().flatten() {
+        let path = format!("events/{}", entry.unwrap().file_name().to_string_lossy());
+        if !generated.contains(&path) {
+            broken.push(format!("  {path}: the event is gone, and stored ones can't be read any more"));
+        }
+    }
+    assert!(
+        broken.is_empty(),
+        "stored events could not be read any more:\n{}\nKeep the old version of the event in a `retired` list with how it \
+         becomes a current one (see kernel::events!), and give the changed one the next version.",
+        broken.join("\n")
+    );
+}
+
+#[test]
+fn the_checked_in_contracts_are_current() {
+    let stale: Vec<String> = gateway::contracts()
+        .into_iter()
+        .filter(|(path, content)| fs::read_to_string(schemas().join(path)).map_or(true, |there| there != *content))
+        .map(|(path, _)| path)
+        .collect();
+    assert!(
+        stale.is_empty(),
+        "not current: {stale:?}\nRun `make schemas`, review the difference as code, and commit it."
+    );
+}
+
+#[test]
+fn the_contract_names_each_operation_and_leaves_no_stub() {
+    let contract = gateway::contracts().into_iter().find(|(path, _)| path == "openapi.json").unwrap().1;
+    assert!(!contract.contains("schema-stub"));
+    let contract: Value = serde_json::from_str(&contract).unwrap();
+    let mut references = Vec::new();
+    collect(&contract, &mut references);
+    for reference in references {
+        assert!(contract.pointer(&reference[1..]).is_some(), "{reference} leads nowhere");
+    }
+    for (path, operations) in contract["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{method} {path}");
+            assert_eq!(operation["security"][0]["token"], serde_json::json!([]), "{method} {path}");
+            assert!(
+                operation["responses"]["default"]["content"]["application/problem+json"].is_object(),
+                "{method} {path}"
+            );
+        }
+    }
+}
+
+fn collect(value: &Value, references: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            if let Some(reference) = members.get("$ref").and_then(Value::as_str) {
+                references.push(reference.to_owned());
+            }
+            members.values().for_each(|value| collect(value, references));
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect(value, references)),
+        _ => {}
+    }
+}

@@ -1,0 +1,125 @@
+//! GraphQL: what was written is read, and what costs too much is refused.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::world::{Answer, World};
+
+fn query(world: &World, text: &str) -> reqwest::RequestBuilder {
+    world.request(Method::POST, "/graphql").json(&json!({ "query": text }))
+}
+
+#[tokio::test]
+async fn a_query_that_names_the_position_sees_what_was_written() {
+    let world = World::start().await;
+    for name in ["Ada", "Grace", "Mary"] {
+        let captured = world.post("/v1/crm/leads", json!({ "name": name })).await;
+        let id = captured.body["id"].as_str().unwrap();
+        let request = query(&world, &format!("{{ crm {{ lead(id: \"{id}\") {{ name status }} }} }}"))
+            .header("x-min-position", captured.header("x-position"));
+        let answer = Answer::of(request).await;
+        assert_eq!(answer.body["data"]["crm"]["lead"]["name"], name, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_position_that_is_not_reached_in_time_is_a_timeout_that_says_how_far_it_is() {
+    let world = World::start_with(|config| config.graphql.wait_seconds = 0).await;
+    let request = query(&world, "{ crm { leads { edges { node { id } } } } }").header("x-min-position", "crm=999999");
+    let answer = Answer::of(request).await;
+    let extensions = &answer.body["errors"][0]["extensions"];
+    assert_eq!((&extensions["code"], &extensions["status"]), (&json!("read_model_behind"), &json!(504)), "{answer:?}");
+    let refused = query(&world, "{ __typename }").header("x-min-position", "crm=soon");
+    world.refuses(vec![(refused, StatusCode::BAD_REQUEST, "header_invalid")]).await;
+}
+
+#[tokio::test]
+async fn a_tenant_sees_nothing_of_another() {
+    let world = World::start().await;
+    let captured = world.post("/v1/crm/leads", json!({ "name": "Ada" })).await;
+    let id = captured.body["id"].as_str().unwrap();
+    let text = format!("{{ crm {{ lead(id: \"{id}\") {{ name }} leads {{ edges {{ node {{ id }} }} }} }} }}");
+    let request = world
+        .anonymous(Method::POST, "/graphql")
+        .bearer_auth(world.stranger())
+        .header("x-min-position", captured.header("x-position"))
+        .json(&json!({ "query": text }));
+    let answer = Answer::of(request).await;
+    assert_eq!(answer.body["data"]["crm"], json!({ "lead": null, "leads": { "edges": [] } }), "{answer:?}");
+}
+
+#[tokio::test]
+async fn bombs_are_refused_before_they_are_carried_out() {
+    let world = World::start().await;
+    let aliases: String = (0..100).map(|n| format!("a{n}: crm {{ __typename }} ")).collect();
+    let wide: String = "crm { __typename } ".repeat(20_000);
+    let deep = format!("{{ crm {{ {}__typename{} }} }}", "x { ".repeat(30), " }".repeat(30));
+    let very_deep = format!("{}{}", "{ a ".repeat(5_000), "}".repeat(5_000));
+    let rows = "{ crm { leads(first: 200) { edges { node { id history { at } account { contacts(first: 200) { edges { node { id } } } } } } } } }";
+    let mut fragments = String::from("{ crm { ...f0 } } ");
+    for n in 0..20 {
+        fragments += &format!("fragment f{n} on CrmQuery {{ ...f{} ...f{} }} ", n + 1, n + 1);
+    }
+    fragments += "fragment f20 on CrmQuery { __typename }";
+    let circle = "{ crm { ...f } } fragment f on CrmQuery { ...f }";
+    let introspection =
+        format!("{{ __schema {{ types {{ {} name {} }} }} }}", "fields { type { ".repeat(12), "} }".repeat(12));
+    let big = json!({ "query": "{ __typename }", "variables": { "x": "y".repeat(2 << 20) } });
+    let bad = StatusCode::BAD_REQUEST;
+    let before = world.head().await;
+    let mut cases = vec![
+        (query(&world, &format!("{{ {aliases} }}")), bad, "query_too_many_aliases"),
+        (query(&world, &format!("{{ {wide} }}")), bad, "query_too_large"),
+        (query(&world, &deep), bad, "query_too_deep"),
+        (query(&world, &very_deep), bad, "query_too_deep"),
+        (query(&world, &fragments), bad, "query_too_large"),
+        (query(&world, &introspection), bad, "query_too_deep"),
+        (world.request(Method::POST, "/graphql").json(&big), StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+        (
+            world.request(Method::POST, "/graphql").json(&json!([{ "query": "{ __typename }" }])),
+            bad,
+            "validation_failed",
+        ),
+        (
+            world.request(Method::POST, "/graphql").body("{ __typename }"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content_type_unsupported",
+        ),
+    ];
+    cases.push((query(&world, rows), bad, "query_too_expensive"));
+    world.refuses(cases).await;
+    let circular = Answer::of(query(&world, circle)).await;
+    assert!(circular.body["errors"].is_array() || circular.status == bad, "{circular:?}");
+    assert_eq!(world.head().await, before);
+    let after = Answer::of(query(&world, "{ __typename }")).await;
+    assert_eq!(after.body["data"]["__typename"], "Query", "it still answers");
+}
+
+#[tokio::test]
+async fn the_explorers_own_introspection_is_within_the_limits() {
+    let world = World::start().await;
+    let text = "query IntrospectionQuery { __schema { queryType { name } mutationType { name } subscriptionType { name } \
+        types { ...FullType } directives { name description locations args { ...InputValue } } } } \
+        fragment FullType on __Type { kind name description fields(includeDeprecated: true) { name description \
+        args { ...InputValue } type { ...TypeRef } isDeprecated deprecationReason } inputFields { ...InputValue } \
+        interfaces { ...TypeRef } enumValues(includeDeprecated: true) { name description isDeprecated deprecationReason } \
+        possibleTypes { ...TypeRef } } \
+        fragment InputValue on __InputValue { name description type { ...TypeRef } defaultValue } \
+        fragment TypeRef on __Type { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name \
+        ofType { kind name ofType { kind name ofType { kind name } } } } } } } }";
+    let answer = Answer::of(query(&world, text)).await;
+    assert_eq!(answer.body["errors"], Value::Null, "{}", answer.body["errors"]);
+    assert_eq!(answer.body["data"]["__schema"]["queryType"]["name"], "Query", "{:?}", answer.body["code"]);
+}
+
+#[tokio::test]
+async fn a_query_that_is_wrong_is_answered_as_the_client_understands() {
+    let world = World::start().await;
+    let plain = Answer::of(query(&world, "{ nonsense }")).await;
+    assert_eq!((plain.status, plain.header("content-type")), (StatusCode::OK, "application/json"));
+    assert!(plain.body["errors"].is_array(), "{plain:?}");
+    let request = query(&world, "{ nonsense }").header("accept", "application/graphql-response+json");
+    let envelope = Answer::of(request).await;
+    assert_eq!(envelope.status, StatusCode::BAD_REQUEST);
+    assert_eq!(envelope.header("content-type"), "application/graphql-response+json");
+}

@@ -1,0 +1,94 @@
+//! Limits: rates, origins, time.
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::world::{Answer, World};
+
+#[tokio::test]
+async fn who_asks_too_often_waits_and_others_do_not() {
+    let world = World::start_with(|config| {
+        config.rate_limits.token_per_second = 1;
+        config.rate_limits.token_burst = 3;
+    })
+    .await;
+    let unknown = "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001";
+    for left in [2, 1, 0] {
+        let answer = world.get(unknown).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        assert_eq!(answer.header("ratelimit-limit"), "3");
+        assert_eq!(answer.header("ratelimit-remaining"), left.to_string());
+    }
+    let before = world.head().await;
+    let refused = world.post("/v1/crm/leads", json!({ "name": "Ada" })).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::TOO_MANY_REQUESTS, "rate_limited"), "{refused:?}");
+    refused.assert_problem();
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(refused.header("ratelimit-remaining"), "0");
+    assert_eq!(world.head().await, before);
+    let another = world.anonymous(Method::GET, unknown).bearer_auth(world.stranger());
+    assert_eq!(Answer::of(another).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_tenants_tokens_share_its_limit() {
+    let world = World::start_with(|config| {
+        config.rate_limits.tenant_per_second = 1;
+        config.rate_limits.tenant_burst = 2;
+    })
+    .await;
+    let path = "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001";
+    let ask = |role| Answer::of(world.anonymous(Method::GET, path).bearer_auth(world.token(&[role])));
+    assert_eq!(ask(kernel::Role::Admin).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(ask(kernel::Role::Member).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(ask(kernel::Role::Viewer).await.code(), "rate_limited");
+}
+
+#[tokio::test]
+async fn scripts_of_allowed_origins_may_call_and_others_may_not() {
+    let world = World::start_with(|config| config.http.cors_origins = vec!["https://app.example.com".to_owned()]).await;
+    let preflight = |origin: &str| {
+        world
+            .anonymous(Method::OPTIONS, "/v1/crm/leads")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization, idempotency-key")
+    };
+    let allowed = Answer::of(preflight("https://app.example.com")).await;
+    assert_eq!(allowed.status, StatusCode::NO_CONTENT);
+    assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example.com");
+    assert!(allowed.header("access-control-allow-headers").contains("idempotency-key"));
+    let refused = Answer::of(preflight("https://evil.example.com")).await;
+    assert_eq!(refused.header("access-control-allow-origin"), "");
+    assert_eq!(refused.header("access-control-allow-methods"), "");
+
+    let get = |origin: &str| world.request(Method::GET, "/health").header("origin", origin);
+    let allowed = Answer::of(get("https://app.example.com")).await;
+    assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example.com");
+    assert!(allowed.header("access-control-expose-headers").contains("etag"));
+    assert_eq!(Answer::of(get("https://evil.example.com")).await.header("access-control-allow-origin"), "");
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_id() {
+    let world = World::start().await;
+    let id = "0197a8a0-0000-7000-8000-00000000abcd";
+    let given = Answer::of(world.anonymous(Method::GET, "/health").header("x-request-id", id)).await;
+    assert_eq!(given.header("x-request-id"), id);
+    let word = || world.anonymous(Method::GET, "/health").header("x-request-id", "order-7");
+    let (first, second) = (Answer::of(word()).await, Answer::of(word()).await);
+    assert_eq!(first.header("x-request-id"), second.header("x-request-id"));
+    assert!(first.header("x-request-id").parse::<uuid::Uuid>().is_ok());
+}
+
+#[tokio::test]
+async fn large_answers_are_compressed_for_those_who_ask() {
+    let world = World::start().await;
+    let asked = world.anonymous(Method::GET, "/openapi.json").header("accept-encoding", "br, gzip;q=0.8");
+    let answer = Answer::of(asked).await;
+    assert_eq!(answer.header("content-encoding"), "gzip");
+    let declined = world.anonymous(Method::GET, "/openapi.json").header("accept-encoding", "gzip;q=0");
+    assert_eq!(Answer::of(declined).await.header("content-encoding"), "");
+    let small = world.anonymous(Method::GET, "/health").header("accept-encoding", "gzip");
+    assert_eq!(Answer::of(small).await.header("content-encoding"), "");
+}

@@ -1,0 +1,86 @@
+//! What operators and people see: health, readiness, metrics, the reference.
+
+use reqwest::StatusCode;
+use serde_json::json;
+use testbed::eventually;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn ready_tells_of_each_part_and_of_a_bus_that_is_away() {
+    let mut world = World::start().await;
+    assert_eq!(world.get("/health").await.body, json!({ "status": "alive" }));
+    eventually("everything is ready", async || {
+        let ready = world.get("/ready").await;
+        (ready.body["status"] == "ready" && ready.status == StatusCode::OK).then_some(())
+    })
+    .await;
+    let ready = world.get("/ready").await;
+    let names: Vec<_> = ready.body["dependencies"].as_array().unwrap().iter().map(|part| &part["name"]).collect();
+    assert_eq!(names, ["postgres/crm", "nats", "relay/crm"], "{ready:?}");
+    assert!(ready.body["projections"].as_array().is_some_and(|all| all.len() >= 5), "{ready:?}");
+
+    world.nats.kill();
+    world.lead("Ada").await;
+    let away = eventually("ready tells that the bus is away", async || {
+        let ready = world.get("/ready").await;
+        (ready.body["status"] == "degraded").then_some(ready)
+    })
+    .await;
+    assert_eq!(away.status, StatusCode::OK, "commands still work, so requests should come");
+    world.nats.restart().await;
+    eventually("everything is ready again, and published", async || {
+        let ready = world.get("/ready").await;
+        let lag = ready.body["dependencies"].as_array()?.iter().find(|part| part["name"] == "relay/crm")?["lag_events"]
+            .clone();
+        (ready.body["status"] == "ready" && lag == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn metrics_count_requests_by_route_and_status() {
+    let world = World::start().await;
+    let lead = world.lead("Ada").await;
+    world.get(&format!("/v1/crm/leads/{lead}")).await;
+    world.get("/v1/crm/strange/path").await;
+    let text = world.get("/metrics").await.body.as_str().unwrap().to_owned();
+    for wanted in [
+        r#"inopsio_http_request_seconds_count{method="GET",route="/v1/crm/leads/:lead",status="200"} 1"#,
+        r#"inopsio_http_request_seconds_count{method="POST",route="/v1/crm/leads",status="201"} 1"#,
+        r#"inopsio_http_request_seconds_count{method="GET",route="unknown",status="404"} 1"#,
+        "inopsio_append_seconds_bucket",
+        "inopsio_append_batch_events",
+        "inopsio_relay_lag_events",
+        "inopsio_projection_lag_events",
+    ] {
+        assert!(text.contains(wanted), "no {wanted} in\n{text}");
+    }
+    assert!(!text.contains("strange"), "strangers can make series");
+}
+
+#[tokio::test]
+async fn the_reference_pages_load_nothing_from_elsewhere() {
+    let world = World::start().await;
+    for path in ["/docs", "/graphql"] {
+        let page = world.get(path).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(page.header("content-type").starts_with("text/html"), "{path}");
+        let policy = page.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("http"), "{path}: {policy}");
+        // Scripts are not searched: they name URLs that they do not load. The policy keeps them from it.
+        let html = page.body.as_str().unwrap();
+        let markup: String = html.split("<script").map(|part| part.rsplit("</script>").next().unwrap()).collect();
+        for attribute in ["src=\"http", "href=\"http", "src=\"//", "href=\"//", "url(http"] {
+            assert!(!markup.contains(attribute), "{path} loads {attribute}…");
+        }
+        for src in html.match_indices(" src=\"").map(|(at, _)| &html[at + 6..]).take(10) {
+            let src = src.split('"').next().unwrap();
+            if src.starts_with("/graphql/assets/") {
+                assert_eq!(world.get(src).await.status, StatusCode::OK, "{src}");
+            }
+        }
+    }
+    let docs = world.get("/docs").await;
+    assert!(docs.body.as_str().unwrap().contains("data-url=\"/openapi.json\""));
+}

@@ -1,0 +1,133 @@
+//! Subscriptions over graphql-transport-ws.
+
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::world::World;
+
+struct Socket(WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>);
+
+impl Socket {
+    async fn open(world: &World) -> Self {
+        let mut request = format!("{}/graphql", world.url.replace("http", "ws")).into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        Self(tokio_tungstenite::connect_async(request).await.unwrap().0)
+    }
+
+    async fn say(&mut self, message: Value) {
+        self.0.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    /// The next message that is no ping; of a closed connection, the code.
+    async fn hear(&mut self) -> Value {
+        loop {
+            let message =
+                tokio::time::timeout(Duration::from_secs(20), self.0.next()).await.expect("a message within 20 s");
+            match message.expect("an open connection").unwrap() {
+                Message::Text(text) => {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    if message["type"] != "ping" {
+                        return message;
+                    }
+                }
+                Message::Close(frame) => return json!({ "closed": u16::from(frame.unwrap().code) }),
+                _ => {}
+            }
+        }
+    }
+
+    async fn init(&mut self, token: &str) {
+        self.say(json!({ "type": "connection_init", "payload": { "Authorization": format!("Bearer {token}") } })).await;
+        assert_eq!(self.hear().await, json!({ "type": "connection_ack" }));
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_sees_its_own_tenants_leads_change() {
+    let world = World::start().await;
+    let subscribe = json!({
+        "id": "1", "type": "subscribe",
+        "payload": { "query": "subscription { crm { leadChanged { id name } } }" },
+    });
+    let mut ours = Socket::open(&world).await;
+    ours.init(&world.token(&[kernel::Role::Viewer])).await;
+    ours.say(subscribe.clone()).await;
+    let mut theirs = Socket::open(&world).await;
+    theirs.init(&world.stranger()).await;
+    theirs.say(subscribe).await;
+    // The subscription begins some time after it was asked for: leads are captured until one is seen.
+    let seen = async {
+        loop {
+            world.lead("Ada").await;
+            if let Ok(message) = tokio::time::timeout(Duration::from_millis(200), ours.hear()).await {
+                return message;
+            }
+        }
+    };
+    let message = tokio::time::timeout(Duration::from_secs(30), seen).await.expect("a change within 30 s");
+    assert_eq!((&message["type"], &message["id"]), (&json!("next"), &json!("1")), "{message}");
+    assert_eq!(message["payload"]["data"]["crm"]["leadChanged"]["name"], "Ada", "{message}");
+    // The other tenant's connection works, and has nothing to say but what it is asked.
+    theirs.say(json!({ "type": "ping" })).await;
+    assert_eq!(theirs.hear().await, json!({ "type": "pong" }));
+}
+
+#[tokio::test]
+async fn queries_work_too_each_for_itself() {
+    let world = World::start().await;
+    let mut socket = Socket::open(&world).await;
+    socket.init(&world.token(&[kernel::Role::Viewer])).await;
+    for id in ["a", "b"] {
+        socket.say(json!({ "id": id, "type": "subscribe", "payload": { "query": "{ __typename }" } })).await;
+        assert_eq!(
+            socket.hear().await,
+            json!({ "id": id, "type": "next", "payload": { "data": { "__typename": "Query" } } })
+        );
+        assert_eq!(socket.hear().await, json!({ "id": id, "type": "complete" }));
+    }
+    let bomb = format!("{{ crm {{ {}__typename{} }} }}", "x { ".repeat(30), " }".repeat(30));
+    socket.say(json!({ "id": "c", "type": "subscribe", "payload": { "query": bomb } })).await;
+    let refused = socket.hear().await;
+    assert_eq!(
+        (&refused["type"], &refused["payload"][0]["extensions"]["code"]),
+        (&json!("error"), &json!("query_too_deep"))
+    );
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_the_protocol_is_closed_with_the_protocols_code() {
+    let world = World::start_with(|config| config.graphql.subscriptions = 1).await;
+    let init = json!({
+        "type": "connection_init",
+        "payload": { "Authorization": format!("Bearer {}", world.token(&[kernel::Role::Viewer])) },
+    });
+    let follow = |id: &str| {
+        let query = "subscription { crm { leadChanged { id } } }";
+        json!({ "id": id, "type": "subscribe", "payload": { "query": query } })
+    };
+    let cases: Vec<(Vec<Value>, u16)> = vec![
+        (vec![follow("1")], 4401),
+        (vec![json!({ "type": "connection_init" })], 4403),
+        (vec![json!({ "type": "connection_init", "payload": { "authorization": "Bearer nonsense" } })], 4403),
+        (vec![json!({ "type": "shout" })], 4400),
+        (vec![init.clone(), init.clone()], 4429),
+        (vec![init.clone(), follow("1"), follow("1")], 4409),
+        (vec![init.clone(), follow("1"), follow("2")], 4430),
+    ];
+    for (messages, code) in cases {
+        let mut socket = Socket::open(&world).await;
+        for message in &messages {
+            socket.say(message.clone()).await;
+        }
+        let mut heard = socket.hear().await;
+        while heard["type"] == "connection_ack" {
+            heard = socket.hear().await;
+        }
+        assert_eq!(heard, json!({ "closed": code }), "{messages:?}");
+    }
+}
