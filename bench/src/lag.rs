@@ -85,7 +85,7 @@ fn shows_row(answer: &Answer<'_>) -> anyhow::Result<bool> {
 fn graphql(aim: &Aim, lead: &str, position: &str) -> String {
     let body = format!(r#"{{"query":"{{ crm {{ lead(id: \"{lead}\") {{ id status }} }} }}"}}"#);
     format!(
-        "POST /graphql HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {}\r\nx-min-position: crm={position}\r\n\
+        "POST /graphql HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {}\r\nx-min-position: {position}\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         aim.tokens[0],
         body.len()

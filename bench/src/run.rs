@@ -28,9 +28,28 @@ pub struct Options {
     /// Rounds of each measurement
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
     pub rounds: u8,
+    /// Only these parts; the results have only their figures
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub only: Vec<Part>,
+    /// Numbers of clients
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
+    pub clients: Vec<usize>,
     /// The `inopsio` to measure; the one beside this program unless given
     #[arg(long, value_name = "PROGRAM")]
     pub inopsio: Option<PathBuf>,
+}
+
+/// A part of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// The raw limits
+    Raw,
+    /// Commands per second
+    Commands,
+    /// From the command to the visible row
+    Lag,
+    /// Filling, catching up, rebuilding, replaying
+    Bulk,
 }
 
 /// Tenants that share the load.
@@ -50,11 +69,19 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     results.number("rss_mib.idle", memory::resident_mib(ours.pid())?);
     let targets = [target::peer(&ground, &credentials).await?, target::prototype(&ground, &credentials).await?, ours];
 
-    measure_raw(options, &ground, &mut results).await?;
-    measure_commands(options, &targets, &mut results).await?;
-    measure_lag(options, &targets, &mut results).await?;
+    if options.wants(Part::Raw) {
+        measure_raw(options, &ground, &mut results).await?;
+    }
+    if options.wants(Part::Commands) {
+        measure_commands(options, &targets, &mut results).await?;
+    }
+    if options.wants(Part::Lag) {
+        measure_lag(options, &targets, &mut results).await?;
+    }
     drop(targets);
-    measure_bulk(options, &inopsio, &ground, &mut results).await?;
+    if options.wants(Part::Bulk) {
+        measure_bulk(options, &inopsio, &ground, &mut results).await?;
+    }
 
     println!("{}", goals::compare(&results));
     results.number("took_s", started.elapsed().as_secs_f64());
@@ -64,6 +91,10 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 impl Options {
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+
     fn seconds(&self, full: f64) -> Duration {
         Duration::from_secs_f64(if self.quick { full.min(0.5) } else { full })
     }
@@ -99,7 +130,7 @@ async fn measure_raw(options: &Options, ground: &Ground, results: &mut Results) 
 
 async fn measure_commands(options: &Options, targets: &[Target], results: &mut Results) -> anyhow::Result<()> {
     let plan = Plan {
-        clients: vec![1, 16, 64, 256],
+        clients: options.clients.clone(),
         rounds: options.rounds(),
         warm_up: options.seconds(0.5),
         measure: options.seconds(3.5),

@@ -132,7 +132,7 @@ async fn served(place: &Place, format: Format, work: impl AsyncFnOnce(&Context) 
 
 /// How long each part of the load took.
 fn parts(loaded: &Loaded) -> Result<()> {
-    let mut table = output::table(["loaded through REST", "records", "requests", "seconds", "requests/s"]);
+    let mut table = show::table(["loaded through REST", "records", "requests", "seconds", "requests/s"]);
     let total = loaded.parts.iter().map(|part| part.took).sum::<Duration>();
     let requests = loaded.parts.iter().map(|part| part.requests).sum::<usize>();
     for part in &loaded.parts {

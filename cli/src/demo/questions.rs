@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, Utc};
+use comfy_table::ContentArrangement;
 use eventstore::ReplayFilter;
 use futures::TryStreamExt;
 use kernel::{RecordedEvent, Service, TenantId};
@@ -10,22 +11,25 @@ use serde_json::{Value, json};
 use super::api::Api;
 use super::data::DataSet;
 use super::load::Loaded;
-use super::show::{align_right, money, number, words};
+use super::show::{self, align_right, money, number, words};
 use super::timed;
 use crate::context::Context;
 use crate::output;
 
+/// Of the table with payloads, in characters.
+const WIDTH: u16 = 150;
+
 /// How far the questions look back.
 const DAYS_AGO: u64 = 90;
 
-const BOARD: &str = "query ($pipeline: Uuid!, $asOf: DateTime) {
+const BOARD: &str = "query ($pipeline: UUID!, $asOf: DateTime) {
     crm { pipelineBoard(pipelineId: $pipeline, asOf: $asOf) {
         name count total { amount currency } weighted { amount currency }
         stages { stage { name probability } count total { amount currency } weighted { amount currency } }
     } }
 }";
 
-const MOVEMENT: &str = "query ($pipeline: Uuid!, $from: DateTime!) {
+const MOVEMENT: &str = "query ($pipeline: UUID!, $from: DateTime!) {
     crm { pipelineMovement(pipelineId: $pipeline, from: $from) {
         totals { kind count total { amount currency } difference { amount currency } }
     } }
@@ -63,7 +67,7 @@ async fn board(api: &Api, loaded: &Loaded, title: &str, as_of: Option<DateTime<U
         let variables = json!({ "pipeline": pipeline, "asOf": as_of });
         let (answer, took) = timed(api.ask(BOARD, variables)).await?;
         let board = &answer["pipelineBoard"];
-        let mut table = output::table(["stage", "probability", "deals", "worth", "weighted"]);
+        let mut table = show::table(["stage", "probability", "deals", "worth", "weighted"]);
         for stage in board["stages"].as_array().context("a board has stages")? {
             table.add_row([
                 stage["stage"]["name"].as_str().unwrap_or_default().to_owned(),
@@ -87,7 +91,7 @@ async fn board(api: &Api, loaded: &Loaded, title: &str, as_of: Option<DateTime<U
 }
 
 async fn movement(api: &Api, loaded: &Loaded, since: NaiveDate) -> Result<()> {
-    let mut table = output::table(["pipeline", "deals that", "deals", "worth now", "difference"]);
+    let mut table = show::table(["pipeline", "deals that", "deals", "worth now", "difference"]);
     let mut millis = 0;
     for (pipeline, name) in loaded.pipelines.iter().zip(super::data::PIPELINES.map(|pipeline| pipeline.name)) {
         let variables = json!({ "pipeline": pipeline, "from": midnight(since) });
@@ -110,7 +114,7 @@ async fn movement(api: &Api, loaded: &Loaded, since: NaiveDate) -> Result<()> {
 async fn funnel(api: &Api, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<()> {
     let (answer, took) = timed(api.ask(FUNNEL, json!({ "from": from, "to": to }))).await?;
     let steps = ["captured", "assigned", "inProcess", "qualified", "converted", "disqualified"];
-    let mut table = output::table([
+    let mut table = show::table([
         "source",
         "captured",
         "assigned",
@@ -143,7 +147,8 @@ async fn replay(context: &Context, tenant: TenantId, slug: &str, lead: &str) -> 
     let replayed = timed(async { Ok(store.replay(tenant, filter).try_collect::<Vec<_>>().await?) }).await;
     store.close().await;
     let (events, took) = replayed?;
-    let mut table = output::table(["position", "version", "occurred", "recorded", "event", "what it says"]);
+    let mut table = show::table(["position", "version", "occurred", "recorded", "event", "what it says"]);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
     for event in &events {
         table.add_row([
             event.position.to_string(),

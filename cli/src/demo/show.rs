@@ -3,8 +3,11 @@
 use std::ops::RangeFrom;
 use std::time::Duration;
 
+use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde_json::Value;
+
+use crate::output;
 
 /// With a comma every three digits.
 pub fn count(number: impl TryInto<i128>) -> String {
@@ -42,6 +45,13 @@ pub fn money(value: &Value) -> String {
 /// `STAGE_CHANGED` as `stage changed`.
 pub fn words(value: &Value) -> String {
     value.as_str().unwrap_or("–").to_lowercase().replace('_', " ")
+}
+
+/// A table with these columns, without lines between its rows: there are many.
+pub fn table<const N: usize>(columns: [&str; N]) -> Table {
+    let mut table = output::table(columns);
+    table.load_style(UTF8_FULL_CONDENSED);
+    table
 }
 
 /// Aligns these columns right: figures stand under each other.
