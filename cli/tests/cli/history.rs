@@ -10,13 +10,13 @@ fn lines(ndjson: &str) -> Vec<Value> {
     ndjson.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Three leads, the second of which is qualified: four events.
+/// Three leads, the second of which is assigned: four events.
 fn fill(sandbox: &Sandbox, token: &str) -> Vec<String> {
     let leads: Vec<String> = ["Ada Lovelace", "Grace Hopper", "Katherine Johnson"]
         .iter()
         .map(|name| sandbox.post(token, "/v1/crm/leads", &json!({ "name": name }))["id"].as_str().unwrap().to_owned())
         .collect();
-    sandbox.post(token, &format!("/v1/crm/leads/{}/start-work", leads[1]), &json!({}));
+    sandbox.post(token, &format!("/v1/crm/leads/{}/assign", leads[1]), &json!({ "owner": "ada" }));
     leads
 }
 
@@ -38,7 +38,7 @@ fn a_replay_is_complete_in_order_and_says_so() {
     assert_eq!(positions, [1, 2, 3, 4]);
     let ids: Vec<_> = events.iter().map(|event| event["aggregate_id"].as_str().unwrap()).collect();
     assert_eq!(ids, [&leads[0], &leads[1], &leads[2], &leads[1]]);
-    assert_eq!(events[0]["payload"]["name"], "Ada Lovelace", "{}", events[0]);
+    assert_eq!(events[0]["payload"]["details"]["name"], "Ada Lovelace", "{}", events[0]);
     assert_eq!(events[0]["metadata"]["actor"], "dev");
 
     let counted = |arguments: &[&str]| {
