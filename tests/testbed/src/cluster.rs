@@ -21,16 +21,21 @@ impl Postgres {
     /// Makes and starts a cluster to be killed. It does not sync its files, which only a crash of the machine could show, and
     /// which makes its recovery quicker by seconds.
     pub fn unsynced() -> Self {
-        Self::start("-c fsync=off")
+        Self::start(programs::temporary_directory("postgres"), "-c fsync=off")
     }
 
     /// Makes and starts a cluster that syncs what it commits, as a real one does.
     pub fn private() -> Self {
-        Self::start("")
+        Self::start(programs::temporary_directory("postgres"), "")
     }
 
-    fn start(options: &'static str) -> Self {
-        let dir = programs::temporary_directory("postgres");
+    /// The same in a new folder of a certain disk.
+    pub fn private_in(folder: &Path) -> Self {
+        std::fs::create_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        Self::start(folder.to_owned(), "")
+    }
+
+    fn start(dir: PathBuf, options: &'static str) -> Self {
         initialize(&dir);
         let mut postgres = Self { dir, port: programs::free_port(), options, watchdog: None };
         postgres.restart();

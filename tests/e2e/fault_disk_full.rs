@@ -1,0 +1,85 @@
+//! Postgres has no space left.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::json;
+use testbed::{Postgres, eventually};
+
+use crate::client::Answer;
+use crate::tmpfs::Tmpfs;
+use crate::world::World;
+
+/// Enough for a cluster with our databases and a little of their log.
+const MEBIBYTES: u32 = 192;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_disk_full_refuses_with_503_keeps_what_was_acknowledged_and_recovers() {
+    let disk = match Tmpfs::mount(MEBIBYTES) {
+        Ok(disk) => disk,
+        Err(reason) => return println!("SKIPPED fault_disk_full: a tmpfs can't be mounted here: {reason}"),
+    };
+    let mut world = World::on(Postgres::private_in(&disk.folder().join("cluster"))).await;
+    let mut client = world.tenant("acme");
+    world.start(0).await;
+    // Large enough that soon a new page is needed.
+    let body = |number: u32| json!({ "name": format!("{number:0200}"), "company": "x".repeat(200) });
+    let mut acknowledged: Vec<(String, Answer)> = Vec::new();
+    for number in 0..20 {
+        let key = format!("before-{number}");
+        let answer = client.post_once(&key, "/v1/crm/leads", &body(number)).await.unwrap();
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        acknowledged.push((key, answer));
+    }
+
+    // First there is no page for another row; then, for the harder case, no space for the write-ahead log either.
+    disk.fill();
+    let mut refused = Vec::new();
+    let mut numbers = 20..5_000;
+    while refused.len() < 2 {
+        let number = numbers.next().expect("the disk is full, and still everything is taken");
+        let key = format!("full-{number}");
+        let answer = client.post_once(&key, "/v1/crm/leads", &body(number)).await.unwrap();
+        if answer.status.is_success() {
+            acknowledged.push((key, answer));
+            continue;
+        }
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+        assert_eq!(answer.code(), "log_unavailable", "{answer:?}");
+        if refused.is_empty() {
+            println!("no page after {} commands", acknowledged.len());
+            let _ = sqlx::query("SELECT pg_switch_wal()").execute(&mut world.sql().await).await;
+        }
+        refused.push((key, number));
+    }
+
+    disk.empty();
+    // A server that found no space for its write-ahead log has ended; then somebody starts it again.
+    let admin = world.postgres.admin();
+    let back = tokio::time::timeout(
+        Duration::from_secs(10),
+        eventually("Postgres answers", async || {
+            sqlx::Connection::close(sqlx::ConnectOptions::connect(&admin).await.ok()?).await.ok()
+        }),
+    )
+    .await;
+    println!("Postgres {}", if back.is_ok() { "lived on" } else { "ended, and is started again" });
+    if back.is_err() {
+        tokio::task::block_in_place(|| world.postgres.restart());
+    }
+    // What was refused is repeated under the same key and done, once.
+    for (key, number) in refused {
+        let answer = client.post(&key, "/v1/crm/leads", &body(number)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        acknowledged.push((key, answer));
+    }
+    let events = world.verify(&client).await;
+    assert_eq!(events.len(), acknowledged.len());
+    for (key, answer) in &acknowledged {
+        let event = &events[usize::try_from(answer.position()).unwrap() - 1];
+        assert_eq!(event.aggregate_id, answer.id());
+        assert_eq!(event.decode_metadata().unwrap().command_id, *key);
+    }
+    drop(world);
+    drop(disk);
+}

@@ -1,0 +1,111 @@
+//! kill -9 of anything, at random moments, under load.
+
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{Rng, SeedableRng};
+
+use crate::ledger::{self, Verdict};
+use crate::load::Load;
+use crate::world::World;
+
+const CLIENTS: usize = 16;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victim {
+    Inopsio(usize),
+    Postgres,
+    Nats,
+}
+
+/// `INOPSIO_FAULT_SEED` repeats a choice of victims and moments; `INOPSIO_FAULT_SECONDS` makes it longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_kill_9_of_anything_under_load_loses_doubles_and_reorders_nothing() {
+    let setting = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let seed = setting("INOPSIO_FAULT_SEED").unwrap_or_else(|| rand::rng().random());
+    let seconds = setting("INOPSIO_FAULT_SECONDS").unwrap_or(25);
+    println!("INOPSIO_FAULT_SEED={seed} INOPSIO_FAULT_SECONDS={seconds}");
+
+    let mut world = World::new().await;
+    let client = world.tenant("acme");
+    world.start(0).await;
+    let load = Load::start(&client, CLIENTS, seed);
+    let killed = kill_at_random(&mut world, StdRng::seed_from_u64(seed), Duration::from_secs(seconds)).await;
+    let answered = load.end().await;
+    println!("killed {killed:?}");
+
+    let events = world.verify(&client).await;
+    let verdict = ledger::audit(&answered, &events, &mut world.sql().await).await;
+    println!("{verdict:?}");
+    let Verdict { acknowledged, refused, .. } = verdict;
+    assert!(acknowledged > 100 && refused > 10, "that was no load: {verdict:?}");
+    assert_eq!(verdict, Verdict { acknowledged, refused, ..Verdict::default() });
+
+    // Whoever asks again gets the first answer, from whichever process, and nothing is written.
+    for done in answered.iter().filter(|done| done.answer.status.is_success()).step_by(answered.len() / 100 + 1) {
+        let again = client.another(done.client).post(&done.key, &done.path, &done.body).await;
+        assert_eq!(again, done.answer, "{}", done.key);
+    }
+    assert_eq!(world.count().await, events.len() as i64);
+    world.stop(0).await;
+    world.stop(1).await;
+}
+
+/// Kills and restarts; each victim once at least. A second process joins when a third of the time is over. When this ends
+/// everything runs.
+async fn kill_at_random(world: &mut World, mut random: StdRng, time: Duration) -> Vec<Victim> {
+    let began = Instant::now();
+    let mut victims = vec![Victim::Inopsio(0), Victim::Postgres, Victim::Nats];
+    let mut waiting = victims.clone();
+    waiting.shuffle(&mut random);
+    let mut killed = Vec::new();
+    while began.elapsed() < time || !waiting.is_empty() {
+        if victims.len() == 3 && began.elapsed() > time / 3 {
+            world.start(1).await;
+            victims.push(Victim::Inopsio(1));
+            waiting.push(Victim::Inopsio(1));
+        }
+        // The moments are what is random here; nothing is waited for.
+        pause(&mut random, 100..1_500).await;
+        let first = waiting.pop().unwrap_or_else(|| *victims.choose(&mut random).unwrap());
+        let mut together = vec![first];
+        if random.random_bool(0.3) {
+            together.push(*victims.choose(&mut random).unwrap());
+            together.dedup();
+        }
+        for victim in &together {
+            kill(world, *victim);
+            pause(&mut random, 0..50).await;
+        }
+        pause(&mut random, 0..500).await;
+        // In this order, because inopsio does not start without Postgres.
+        for server in [Victim::Postgres, Victim::Nats, Victim::Inopsio(0), Victim::Inopsio(1)] {
+            if together.contains(&server) {
+                restart(world, server).await;
+            }
+        }
+        killed.push(together);
+    }
+    killed.concat()
+}
+
+async fn pause(random: &mut StdRng, milliseconds: std::ops::Range<u64>) {
+    tokio::time::sleep(Duration::from_millis(random.random_range(milliseconds))).await;
+}
+
+fn kill(world: &mut World, victim: Victim) {
+    match victim {
+        Victim::Inopsio(number) => world.kill(number),
+        Victim::Postgres => tokio::task::block_in_place(|| world.postgres.kill()),
+        Victim::Nats => world.nats.kill(),
+    }
+}
+
+async fn restart(world: &mut World, victim: Victim) {
+    match victim {
+        Victim::Inopsio(number) => world.start(number).await,
+        Victim::Postgres => tokio::task::block_in_place(|| world.postgres.restart()),
+        Victim::Nats => world.nats.restart().await,
+    }
+}

@@ -1,0 +1,113 @@
+//! An event that a projection can't apply.
+
+use kernel::{IdSource, SystemIds};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use sqlx::Connection;
+use testbed::eventually;
+
+use crate::client::{Answer, Client};
+use crate::world::World;
+
+/// Appends an event to a lead's stream past all of our programs: as a newer version of them may do, or a mistake. The log
+/// stays dense.
+async fn append(world: &World, lead: &str, event_type: &str, payload: Value) -> i64 {
+    let mut superuser = world.sql().await;
+    let mut transaction = superuser.begin().await.unwrap();
+    // The lock that `log.append` takes.
+    sqlx::query("SELECT pg_advisory_xact_lock(7164702801)").execute(&mut *transaction).await.unwrap();
+    let position = sqlx::query_scalar("UPDATE log.head SET position = position + 1 RETURNING position")
+        .fetch_one(&mut *transaction)
+        .await
+        .unwrap();
+    let appended = sqlx::query(
+        "INSERT INTO log.events (tenant_id, aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
+                                 metadata, event_id, position, occurred_at, recorded_at, leaf_hash)
+         SELECT e.tenant_id, e.aggregate_type, e.aggregate_id, e.sequence + 1, $2, '1', $3::json, e.metadata, $4, $5,
+                e.occurred_at, h.recorded_at, sha256('poison')
+         FROM log.events e, log.head h WHERE e.aggregate_id = $1 ORDER BY e.sequence DESC LIMIT 1",
+    )
+    .bind(lead)
+    .bind(event_type)
+    .bind(payload.to_string())
+    .bind(SystemIds.next())
+    .bind(position)
+    .execute(&mut *transaction)
+    .await
+    .unwrap();
+    assert_eq!(appended.rows_affected(), 1);
+    transaction.commit().await.unwrap();
+    position
+}
+
+/// What `/ready` says of the projection `leads`.
+fn leads(ready: &Value) -> &Value {
+    ready["projections"].as_array().unwrap().iter().find(|projection| projection["name"] == "leads").unwrap()
+}
+
+async fn status_of(client: &Client, lead: &Answer, position: u64) -> Value {
+    client.ask(&format!("lead(id: \"{}\") {{ status }}", lead.id()), position).await["lead"]["status"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_poison_parks_its_aggregate_while_others_flow_until_a_rebuild_after_the_repair() {
+    let mut world = World::new().await;
+    let client = world.tenant("acme");
+    world.start(0).await;
+    let lead = client.done("/v1/crm/leads", json!({ "name": "Sick", "owner": "grace" })).await;
+    let other = client.done("/v1/crm/leads", json!({ "name": "Sound" })).await;
+    world.caught_up(&client).await;
+
+    // A reason is a word. The event after it could be applied, but comes later in the same stream.
+    let poison = json!({ "event": "crm.lead.disqualified", "reason": 42 });
+    let position = append(&world, lead.id(), "crm.lead.disqualified", poison).await;
+    append(&world, lead.id(), "crm.lead.assigned", json!({ "event": "crm.lead.assigned", "owner": "ada" })).await;
+    let (status, ready) = eventually("/ready tells of the parked events", async || {
+        client.ready().await.filter(|(_, ready)| leads(ready)["parked_events"] == 2)
+    })
+    .await;
+    // Requests are answered, so traffic may come (200); what is read lacks something, so it says "degraded".
+    assert_eq!((status, &ready["status"]), (StatusCode::OK, &json!("degraded")), "{ready}");
+    assert_eq!(
+        (&leads(&ready)["state"], &leads(&ready)["parked_aggregates"]),
+        (&json!("parked"), &json!(1)),
+        "{ready}"
+    );
+    let metrics = client.get("/metrics").await.body;
+    let metric = metrics
+        .as_str()
+        .unwrap()
+        .lines()
+        .find(|line| line.starts_with("inopsio_projection_parked_events{") && line.contains("\"leads\""));
+    assert!(metric.is_some_and(|line| line.ends_with(" 2")), "{metric:?}");
+    let listed: Value = serde_json::from_str(&world.ok(&["--format", "json", "projection", "status"])).unwrap();
+    let listed = listed.as_array().unwrap().iter().find(|one| one["projection"] == "leads").unwrap();
+    assert_eq!((&listed["state"], &listed["parked_events"]), (&json!("parked"), &json!(2)), "{listed}");
+
+    // The others flow; the parked one stands as it was, and what can't be decided on is refused and not written.
+    let moved = client.done(&format!("/v1/crm/leads/{}/assign", other.id()), json!({ "owner": "ada" })).await;
+    assert_eq!(status_of(&client, &other, moved.position()).await, "ASSIGNED");
+    assert_eq!(status_of(&client, &lead, moved.position()).await, "ASSIGNED");
+    let before = world.count().await;
+    let refused = client.post_once("k", &format!("/v1/crm/leads/{}/start-work", lead.id()), &json!({})).await.unwrap();
+    let expected = (StatusCode::INTERNAL_SERVER_ERROR, "history_unreadable");
+    assert_eq!((refused.status, refused.code()), expected, "{refused:?}");
+    assert_eq!(world.count().await, before);
+
+    // Repaired (in earnest: by a program that can read it), it is still parked until the rebuild.
+    sqlx::query("UPDATE log.events SET event_type = 'crm.lead.recycled', payload = $2::json WHERE position = $1")
+        .bind(position)
+        .bind(json!({ "event": "crm.lead.recycled", "reason": "later" }).to_string())
+        .execute(&mut world.sql().await)
+        .await
+        .unwrap();
+    world.ok(&["projection", "rebuild", "leads"]);
+    let ready = eventually("/ready is content again", async || {
+        client.ready().await.map(|(_, ready)| ready).filter(|ready| ready["status"] == "ready")
+    })
+    .await;
+    assert_eq!((&leads(&ready)["state"], &leads(&ready)["parked_events"]), (&json!("live"), &json!(0)), "{ready}");
+    let started = client.done(&format!("/v1/crm/leads/{}/start-work", lead.id()), json!({})).await;
+    assert_eq!(started.version(), 4);
+    assert_eq!(status_of(&client, &lead, started.position()).await, "IN_PROCESS");
+}

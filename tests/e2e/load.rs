@@ -1,0 +1,73 @@
+//! Clients that capture leads, and that all drive the same leads through their life.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::client::Client;
+use crate::ledger::{Answered, Step};
+
+/// How many of the last leads the clients contend for.
+const CONTENDED: usize = 12;
+
+/// Clients under way.
+pub struct Load {
+    clients: JoinSet<Vec<Answered>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Load {
+    /// Starts clients of one tenant.
+    pub fn start(client: &Client, clients: usize, seed: u64) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let leads = Arc::new(Mutex::new(Vec::new()));
+        let clients = (0..clients).map(|number| {
+            let random = StdRng::seed_from_u64(seed.wrapping_add(number as u64));
+            run(number, client.another(number), random, leads.clone(), stop.clone())
+        });
+        Self { clients: clients.collect(), stop }
+    }
+
+    /// Lets each client have its last command answered; gives all commands, each client's in its order.
+    pub async fn end(self) -> Vec<Answered> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.clients.join_all().await.into_iter().flatten().collect()
+    }
+}
+
+async fn run(
+    number: usize,
+    mut client: Client,
+    mut random: StdRng,
+    leads: Arc<Mutex<Vec<String>>>,
+    stop: Arc<AtomicBool>,
+) -> Vec<Answered> {
+    let mut answered = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let key = format!("client-{number}-{}", answered.len());
+        let lead = {
+            let leads = leads.lock().unwrap();
+            let recent = &leads[leads.len().saturating_sub(CONTENDED)..];
+            (!recent.is_empty()).then(|| recent[random.random_range(0..recent.len())].clone())
+        };
+        let (step, path, body) = match (lead, random.random_range(0..6)) {
+            (None, _) | (_, 0) => (Step::Capture, "/v1/crm/leads".to_owned(), json!({ "name": format!("Lead {key}") })),
+            (Some(lead), 1 | 2) => {
+                let owner = format!("user-{}", random.random_range(0..3));
+                (Step::Assign, format!("/v1/crm/leads/{lead}/assign"), json!({ "owner": owner }))
+            }
+            (Some(lead), 3 | 4) => (Step::StartWork, format!("/v1/crm/leads/{lead}/start-work"), json!({})),
+            (Some(lead), _) => (Step::Qualify, format!("/v1/crm/leads/{lead}/qualify"), json!({ "note": "wants it" })),
+        };
+        let answer = client.post(&key, &path, &body).await;
+        if step == Step::Capture && answer.status.is_success() {
+            leads.lock().unwrap().push(answer.id().to_owned());
+        }
+        answered.push(Answered { client: number, key, step, path, body, answer });
+    }
+    answered
+}

@@ -1,0 +1,52 @@
+//! What must be true of the log.
+
+use std::collections::HashMap;
+
+use futures::TryStreamExt;
+use kernel::{Leaf, Position, RecordedEvent, TenantId};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+/// The whole log, read past everything that our own programs read it with. Checked on the way: positions and each stream's
+/// sequences are dense, times never go back, each leaf hash is that of the stored bytes, and the head is at the end.
+pub async fn verified(superuser: &mut PgConnection) -> Vec<RecordedEvent> {
+    let head: i64 = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(&mut *superuser).await.unwrap();
+    let mut rows =
+        sqlx::query("SELECT *, payload::text AS body, metadata::text AS data FROM log.events ORDER BY position")
+            .fetch(superuser);
+    let mut events: Vec<RecordedEvent> = Vec::new();
+    let mut versions = HashMap::new();
+    while let Some(row) = rows.try_next().await.unwrap() {
+        let event = event(&row);
+        assert_eq!(event.position.0, events.len() as u64 + 1, "positions are not dense");
+        let stream = (event.tenant, event.aggregate_type.clone(), event.aggregate_id.clone());
+        let version = versions.entry(stream).or_insert(0);
+        *version += 1;
+        assert_eq!(event.sequence, *version, "the stream's sequences are not dense: {event:?}");
+        if let Some(last) = events.last() {
+            assert!(last.recorded_at <= event.recorded_at, "the log's time went back: {event:?}");
+        }
+        assert_eq!(Leaf::from(&event).hash().as_slice(), row.get::<&[u8], _>("leaf_hash"), "altered: {event:?}");
+        events.push(event);
+    }
+    assert_eq!(head, events.len() as i64, "the head is not at the log's end");
+    events
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test reads whose events these are")]
+fn event(row: &PgRow) -> RecordedEvent {
+    RecordedEvent {
+        tenant: TenantId::vouched(row.get("tenant_id")),
+        position: Position::from_i64(row.get("position")),
+        event_id: row.get("event_id"),
+        aggregate_type: row.get("aggregate_type"),
+        aggregate_id: row.get("aggregate_id"),
+        sequence: row.get::<i64, _>("sequence").cast_unsigned(),
+        event_type: row.get("event_type"),
+        event_version: row.get::<&str, _>("event_version").parse().unwrap(),
+        payload: row.get::<String, _>("body").into(),
+        metadata: row.get::<String, _>("data").into(),
+        occurred_at: row.get("occurred_at"),
+        recorded_at: row.get("recorded_at"),
+    }
+}

@@ -1,0 +1,24 @@
+//! The whole road, as it is run: the `inopsio` binary in processes of its own, a real Postgres, a real nats-server.
+//!
+//! A test builds a [`world::World`] (servers, migrated databases, one tenant), starts `inopsio serve` in it once or several
+//! times, and speaks to it as a [`client::Client`] does, over REST and GraphQL. What must then be true of the log, the stream
+//! and the read models, whatever was killed meanwhile, stands in [`log`], [`stream`] and [`read_models`]; what clients were
+//! told is in a [`ledger`], which is held against the log.
+//!
+//! To add a fault, write a `fault_….rs` that breaks something and ends with [`world::World::verify`].
+
+mod client;
+mod fault_disk_full;
+mod fault_kill;
+mod fault_nats_down;
+mod fault_poison;
+mod fault_stream;
+mod ledger;
+mod load;
+mod log;
+mod process;
+mod read_models;
+mod road;
+mod stream;
+mod tmpfs;
+mod world;

@@ -1,0 +1,65 @@
+//! A running `inopsio serve`.
+
+use std::future::ready;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use serde_json::Value;
+use testbed::eventually;
+
+/// An `inopsio serve` that answers. Killed when dropped.
+pub struct Serve {
+    child: Child,
+    log: PathBuf,
+    /// Its base URL; each start has another.
+    pub url: String,
+}
+
+impl Serve {
+    /// Starts it, with its log in a file, and waits until it says where it listens.
+    pub async fn start(mut command: Command, log: &Path) -> Self {
+        let stderr = std::fs::File::create(log).unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        let mut serve = Self { child, log: log.to_owned(), url: String::new() };
+        let address = eventually("inopsio serves", || {
+            if let Some(status) = serve.child.try_wait().unwrap() {
+                panic!("inopsio serve ended ({status}):\n{}", serve.log());
+            }
+            ready(address(&serve.log()))
+        });
+        serve.url = format!("http://{}", address.await);
+        serve
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// kill -9.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub async fn stop(mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        eventually("inopsio stops", || ready(self.child.try_wait().unwrap())).await
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The address in the line with which it says that it serves.
+fn address(log: &str) -> Option<String> {
+    log.lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(|line| Some(line["address"].as_str()?.to_owned()))
+}

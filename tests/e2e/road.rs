@@ -1,0 +1,61 @@
+//! One lead on the whole road, and nobody else sees anything of it.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn road_a_lead_goes_from_rest_to_graphql_to_replay_and_no_other_tenant_sees_it() {
+    let mut world = World::new().await;
+    let (acme, globex) = (world.tenant("acme"), world.tenant("globex"));
+    world.start(0).await;
+
+    let lead = acme.done("/v1/crm/leads", json!({ "name": "Ada Lovelace", "email": "ada@example.com" })).await;
+    let path = format!("/v1/crm/leads/{}", lead.id());
+    acme.done(&format!("{path}/assign"), json!({ "owner": "grace" })).await;
+    acme.done(&format!("{path}/start-work"), json!({})).await;
+    let qualified = acme.done(&format!("{path}/qualify"), json!({ "note": "has a budget" })).await;
+
+    // What was written is read, at once.
+    let question = format!("lead(id: \"{}\") {{ name status owner version }} leads {{ totalCount }}", lead.id());
+    let found = acme.ask(&question, qualified.position()).await;
+    let expected = json!({ "name": "Ada Lovelace", "status": "QUALIFIED", "owner": "grace", "version": 4 });
+    assert_eq!(found, json!({ "lead": expected, "leads": { "totalCount": 1 } }));
+
+    // Its history, as the auditor gets it.
+    let replay = |tenant: &str, id: &[&str]| {
+        let replayed = world.run(&[&["replay", "--tenant", tenant], id].concat());
+        assert!(replayed.status.success(), "{replayed:?}");
+        let events: Vec<Value> = replayed
+            .stdout
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect();
+        let said = String::from_utf8(replayed.stderr).unwrap();
+        assert!(said.ends_with(&format!("{0} of {0}\n", events.len())), "{said}");
+        events
+    };
+    let names = |events: &[Value]| {
+        events.iter().map(|event| event["event_type"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let history = replay("acme", &["--id", lead.id()]);
+    let steps = ["crm.lead.captured", "crm.lead.assigned", "crm.lead.work_started", "crm.lead.qualified"];
+    assert_eq!(names(&history), steps);
+    assert_eq!(history[3]["position"], qualified.position());
+
+    // To another tenant it is as unknown as what never was, wherever they look.
+    let never = "0197a8a0-0000-7000-8000-000000000001";
+    let unknown = globex.get(&format!("/v1/crm/leads/{never}")).await;
+    let foreign = globex.get(&path).await;
+    assert_eq!((foreign.status, foreign.code()), (StatusCode::NOT_FOUND, unknown.code()), "{foreign:?}");
+    let refused = globex.post_once("theirs", &format!("{path}/assign"), &json!({ "owner": "mallory" })).await.unwrap();
+    assert_eq!((refused.status, refused.code()), (StatusCode::NOT_FOUND, unknown.code()), "{refused:?}");
+    let found = globex.ask(&format!("{question} leadHistory(id: \"{}\") {{ version }}", lead.id()), 4).await;
+    assert_eq!(found, json!({ "lead": null, "leads": { "totalCount": 0 }, "leadHistory": [] }));
+    assert_eq!(replay("globex", &[]), [] as [Value; 0]);
+    assert_eq!(replay("globex", &["--id", lead.id()]), [] as [Value; 0]);
+    assert_eq!(names(&replay("acme", &[])), steps, "the other tenant wrote something");
+    assert_eq!(world.verify(&acme).await.len(), 4);
+}

@@ -1,0 +1,198 @@
+//! Servers, migrated databases, tenants, and `inopsio` configured for them by its environment.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use gateway::auth::KeyPair;
+use kernel::{RecordedEvent, Service};
+use serde_json::Value;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
+use testbed::{Nats, PASSWORD, Postgres, eventually};
+
+use crate::client::Client;
+use crate::process::Serve;
+use crate::{log, read_models, stream};
+
+/// The service under test.
+pub const CRM: Service = Service::new("crm");
+
+/// Base URLs of the `inopsio serve` that run now, by their number.
+pub type Door = Arc<Mutex<BTreeMap<usize, String>>>;
+
+/// All that a test needs.
+pub struct World {
+    servers: BTreeMap<usize, Serve>,
+    starts: usize,
+    pub door: Door,
+    pub nats: Nats,
+    pub postgres: Postgres,
+    folder: PathBuf,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl World {
+    /// Servers of its own, migrated databases, no tenant, nothing serving.
+    pub async fn new() -> Self {
+        Self::on(Postgres::unsynced()).await
+    }
+
+    /// The same on this Postgres.
+    pub async fn on(postgres: Postgres) -> Self {
+        let nats = Nats::start().await;
+        let folder = std::env::temp_dir().join(format!("inopsio-e2e-{}-{}", std::process::id(), nats.port()));
+        std::fs::create_dir(&folder).unwrap();
+        let keys = KeyPair::generate();
+        let port = postgres.port();
+        let environment = vec![
+            ("INOPSIO_HOME", folder.join("home").display().to_string()),
+            ("INOPSIO_PORT", "0".to_owned()),
+            ("INOPSIO_POSTGRES_PORT", port.to_string()),
+            ("INOPSIO_POSTGRES_PASSWORD", PASSWORD.to_owned()),
+            ("INOPSIO_POSTGRES_ADMIN_URL", format!("postgres://postgres@127.0.0.1:{port}/postgres")),
+            ("INOPSIO_CLAIM_KEY", "5e".repeat(32)),
+            ("INOPSIO_NATS_URL", nats.url()),
+            ("INOPSIO_AUTH_PUBLIC_KEY", keys.public_key),
+            ("INOPSIO_AUTH_SIGNING_KEY", keys.signing_key),
+            // The load is the test, and a refusal for its rate would say nothing.
+            ("INOPSIO_RATE_TENANT", "0".to_owned()),
+            ("INOPSIO_RATE_TOKEN", "0".to_owned()),
+            ("INOPSIO_LOG", "warn,gateway::server=info".to_owned()),
+            ("INOPSIO_LOG_FORMAT", "json".to_owned()),
+        ];
+        let servers = BTreeMap::new();
+        let world = Self { servers, starts: 0, door: Door::default(), nats, postgres, folder, environment };
+        world.ok(&["migrate"]);
+        world
+    }
+
+    /// `inopsio` with this world's environment and none of the test run's own settings.
+    fn inopsio(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inopsio"));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("INOPSIO_")) {
+            command.env_remove(name);
+        }
+        command.args(arguments).current_dir(&self.folder).envs(self.environment.iter().cloned()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.inopsio(arguments).output().unwrap()
+    }
+
+    /// Runs a command that has to succeed; gives its standard output.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let Output { status, stdout, stderr } = self.run(arguments);
+        assert!(status.success(), "inopsio {arguments:?}: {status}\n{}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).unwrap()
+    }
+
+    /// A new tenant, and a client that calls as its administrator.
+    pub fn tenant(&self, slug: &str) -> Client {
+        self.ok(&["tenant", "create", slug]);
+        let token = self.ok(&["token", "--tenant", slug, "--role", "admin"]);
+        Client::new(self.door.clone(), token.trim())
+    }
+
+    /// Starts the `inopsio serve` with this number; its URL is then at the door.
+    pub async fn start(&mut self, number: usize) {
+        assert!(!self.servers.contains_key(&number), "inopsio {number} runs already");
+        self.starts += 1;
+        let log = self.folder.join(format!("serve-{number}-{}.log", self.starts));
+        let serve = Serve::start(self.inopsio(&["serve"]), &log).await;
+        self.door.lock().unwrap().insert(number, serve.url.clone());
+        self.servers.insert(number, serve);
+    }
+
+    /// kill -9 of the `inopsio serve` with this number.
+    pub fn kill(&mut self, number: usize) {
+        self.leave(number).kill();
+    }
+
+    /// Asks the `inopsio serve` with this number to stop, which it has to do in good order.
+    pub async fn stop(&mut self, number: usize) {
+        let status = self.leave(number).stop().await;
+        assert!(status.success(), "inopsio {number}: {status}");
+    }
+
+    fn leave(&mut self, number: usize) -> Serve {
+        self.door.lock().unwrap().remove(&number);
+        self.servers.remove(&number).unwrap()
+    }
+
+    /// How a superuser connects to the service's database.
+    pub fn superuser(&self) -> PgConnectOptions {
+        self.postgres.admin().database("inopsio_crm").disable_statement_logging()
+    }
+
+    /// A superuser's connection to the service's database.
+    pub async fn sql(&self) -> PgConnection {
+        self.superuser().connect().await.unwrap()
+    }
+
+    /// How many events the log has.
+    pub async fn count(&self) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM log.events").fetch_one(&mut self.sql().await).await.unwrap()
+    }
+
+    /// The bus as anybody may see it.
+    pub async fn bus(&self) -> nats::Bus {
+        let settings = nats::Settings::new(self.nats.url(), nats::Credentials::None, "the test");
+        nats::Bus::connect(&settings).await.unwrap()
+    }
+
+    /// Waits until every read model has everything that is in the log now.
+    pub async fn caught_up(&self, client: &Client) -> Value {
+        let head = self.count().await;
+        let began = Instant::now();
+        let ready = eventually("the read models have caught up", async || {
+            let (_, ready) = client.ready().await?;
+            let projections = ready["projections"].as_array()?;
+            let current = |projection: &Value| projection["position"].as_i64().is_some_and(|position| position >= head);
+            (!projections.is_empty() && projections.iter().all(current)).then_some(ready)
+        });
+        let ready = ready.await;
+        println!("the read models caught up with {head} events after {:?}", began.elapsed());
+        ready
+    }
+
+    /// What must be true whatever happened: the log is dense and unaltered, the stream is the log, and each table of the read
+    /// models is what a rebuild makes of the log. Presupposes that something serves. Gives the log.
+    pub async fn verify(&self, client: &Client) -> Vec<RecordedEvent> {
+        let events = self.verify_log_and_stream().await;
+        self.caught_up(client).await;
+        let before = read_models::content(&mut self.sql().await).await;
+        self.ok(&["projection", "rebuild", "--all"]);
+        let after = read_models::content(&mut self.sql().await).await;
+        read_models::assert_equal(&before, &after);
+        let rows: usize = after.values().map(Vec::len).sum();
+        println!("{} events; {rows} rows in {} tables equal their rebuild", events.len(), after.len());
+        events
+    }
+
+    /// The part of [`Self::verify`] that needs no read models.
+    pub async fn verify_log_and_stream(&self) -> Vec<RecordedEvent> {
+        let events = log::verified(&mut self.sql().await).await;
+        stream::assert_is(&self.bus().await, &events).await;
+        events
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (number, serve) in &self.servers {
+                let log = serve.log();
+                let lines: Vec<_> = log.lines().collect();
+                let tail = lines[lines.len().saturating_sub(40)..].join("\n");
+                eprintln!("inopsio {number} logged last:\n{tail}");
+            }
+        }
+        self.servers.clear();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
