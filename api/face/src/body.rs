@@ -41,8 +41,19 @@ pub fn too_large(limit: usize) -> Refusal {
 /// Decodes JSON; no bytes at all are read as `{}`.
 pub fn decode_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    // serde would read an array as the members of an object in their order; a caller never means that.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(not_an_object(bytes));
+    }
     // The path to an error costs time to keep, so only a body that was refused is read again with it.
     serde_json::from_slice(bytes).or_else(|_| decode_with_path(bytes))
+}
+
+fn not_an_object(bytes: &[u8]) -> Refusal {
+    decode_with_path::<serde::de::IgnoredAny>(bytes).err().unwrap_or_else(|| {
+        let detail = "the body must be a JSON object".to_owned();
+        Refusal::fields(vec![FieldError { pointer: String::new(), code: "wrong_type", detail }])
+    })
 }
 
 fn decode_with_path<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {

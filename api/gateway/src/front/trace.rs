@@ -17,7 +17,6 @@ pub fn span(request: &Request, id: Uuid, identity: &Identity) -> Span {
     let span = tracing::info_span!(
         "request",
         otel.kind = "server",
-        otel.name = tracing::field::Empty,
         otel.status_code = tracing::field::Empty,
         http.request.method = %request.method(),
         url.path = request.uri().path(),
@@ -87,7 +86,10 @@ pub fn finish(span: &Span, method: &Method, route: Option<&str>, status: StatusC
     // Unknown paths share one label: a stranger must not be able to make series.
     let route = route.unwrap_or("unknown");
     if !span.is_disabled() {
-        span.record("otel.name", tracing::field::display(format_args!("{method} {route}")));
+        if telemetry::traces() {
+            // The name can't be recorded any more once the span has begun.
+            span.context().span().update_name(format!("{method} {route}"));
+        }
         span.record("http.route", route);
         span.record("http.response.status_code", status.as_u16());
         if status.is_server_error() {

@@ -24,11 +24,11 @@ pub struct Limits {
     pub aliases: usize,
 }
 
-/// What a page has when the query does not say.
-const PAGE: u64 = 20;
+/// What a list is taken to have when the query does not say.
+const ROWS: u64 = 20;
 
-/// What a list without pages is taken to have.
-const LIST: u64 = 4;
+/// What a list of introspection is taken to have.
+const INTROSPECTION_ROWS: u64 = 4;
 
 /// Introspection is deep by nature (types of lists of types …), and cheap: it has a bound of its own.
 const INTROSPECTION_DEPTH: usize = 20;
@@ -172,7 +172,13 @@ impl<'d, 'q> Walk<'d, 'q> {
         let first = meta.is_some_and(has_pages).then(|| self.first(field.first));
         let rows = match (first, meta) {
             (Some(first), _) => first,
-            (None, Some(meta)) if is_list(meta) && !at.paged => LIST,
+            (None, Some(meta)) if is_list(meta) && !at.paged => {
+                if introspection {
+                    INTROSPECTION_ROWS
+                } else {
+                    ROWS
+                }
+            }
             _ => 1,
         };
         let below = Place { depth, introspection, paged: first.is_some(), ..at };
@@ -189,9 +195,9 @@ impl<'d, 'q> Walk<'d, 'q> {
         };
         match value {
             Some(InputValue::Scalar(scalar)) => {
-                scalar.try_to_int().and_then(|first| u64::try_from(first).ok()).unwrap_or(PAGE).max(1)
+                scalar.try_to_int().and_then(|first| u64::try_from(first).ok()).unwrap_or(ROWS).max(1)
             }
-            _ => PAGE,
+            _ => ROWS,
         }
     }
 }
@@ -201,5 +207,6 @@ fn has_pages(field: &Field<Scalar>) -> bool {
 }
 
 fn is_list(field: &Field<Scalar>) -> bool {
-    field.field_type.is_list()
+    // Beside "not null" there is only one other thing that a type can be wrapped in: a list.
+    field.field_type.is_list() || field.field_type.modifiers().len() > 1
 }

@@ -55,7 +55,7 @@ async fn bombs_are_refused_before_they_are_carried_out() {
     let wide: String = "crm { __typename } ".repeat(20_000);
     let deep = format!("{{ crm {{ {}__typename{} }} }}", "x { ".repeat(30), " }".repeat(30));
     let very_deep = format!("{}{}", "{ a ".repeat(5_000), "}".repeat(5_000));
-    let rows = "{ crm { leads(first: 200) { edges { node { id history { at } account { contacts(first: 200) { edges { node { id } } } } } } } } }";
+    let rows = "{ crm { leads(first: 200) { edges { node { id account { contacts { id account { contacts { id account { contacts { id } } } } } } } } } } }";
     let mut fragments = String::from("{ crm { ...f0 } } ");
     for n in 0..20 {
         fragments += &format!("fragment f{n} on CrmQuery {{ ...f{} ...f{} }} ", n + 1, n + 1);

@@ -52,7 +52,7 @@ async fn a_subscriber_sees_its_own_tenants_leads_change() {
     let world = World::start().await;
     let subscribe = json!({
         "id": "1", "type": "subscribe",
-        "payload": { "query": "subscription { crm { leadChanged { id name } } }" },
+        "payload": { "query": "subscription { crm { leadChanged { change lead { name } } } }" },
     });
     let mut ours = Socket::open(&world).await;
     ours.init(&world.token(&[kernel::Role::Viewer])).await;
@@ -71,7 +71,11 @@ async fn a_subscriber_sees_its_own_tenants_leads_change() {
     };
     let message = tokio::time::timeout(Duration::from_secs(30), seen).await.expect("a change within 30 s");
     assert_eq!((&message["type"], &message["id"]), (&json!("next"), &json!("1")), "{message}");
-    assert_eq!(message["payload"]["data"]["crm"]["leadChanged"]["name"], "Ada", "{message}");
+    assert_eq!(
+        message["payload"]["data"]["crm"]["leadChanged"],
+        json!({ "change": "captured", "lead": { "name": "Ada" } }),
+        "{message}"
+    );
     // The other tenant's connection works, and has nothing to say but what it is asked.
     theirs.say(json!({ "type": "ping" })).await;
     assert_eq!(theirs.hear().await, json!({ "type": "pong" }));
@@ -107,7 +111,7 @@ async fn a_connection_that_breaks_the_protocol_is_closed_with_the_protocols_code
         "payload": { "Authorization": format!("Bearer {}", world.token(&[kernel::Role::Viewer])) },
     });
     let follow = |id: &str| {
-        let query = "subscription { crm { leadChanged { id } } }";
+        let query = "subscription { crm { leadChanged { leadId } } }";
         json!({ "id": id, "type": "subscribe", "payload": { "query": query } })
     };
     let cases: Vec<(Vec<Value>, u16)> = vec![
