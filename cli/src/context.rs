@@ -60,11 +60,6 @@ impl Context {
         Ok(directory.find(slug_or_id).await.map_err(anyhow::Error::from).context(self.reachable())?.tenant_id)
     }
 
-    /// The service with this name; all of them when none is named.
-    pub fn services(&self, name: Option<&str>) -> Result<Vec<Service>> {
-        name.map_or_else(|| Ok(SERVICES.to_vec()), |name| Ok(vec![service(name)?]))
-    }
-
     /// The log of a service.
     pub async fn store(&self, service: Service) -> Result<EventStore> {
         let settings = eventstore::Settings::default();
@@ -93,6 +88,11 @@ pub fn service(name: &str) -> Result<Service> {
         bail!("there is no service {name:?}; allowed: {}", names());
     };
     Ok(*service)
+}
+
+/// The service with this name; all of them when none is named.
+pub fn services(name: Option<&str>) -> Result<Vec<Service>> {
+    name.map_or_else(|| Ok(SERVICES.to_vec()), |name| Ok(vec![service(name)?]))
 }
 
 /// What this program knows of a service.

@@ -40,7 +40,7 @@ impl Command {
     /// Does it.
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
-            Self::Status { service } => status(context, context.services(service.as_deref())?).await,
+            Self::Status { service } => status(context, context::services(service.as_deref())?).await,
             Self::Rebuild { names, all, service } => {
                 let service = context::service(&service)?;
                 let chosen = choose(context::part(service)?.projections, &names, all)?;

@@ -23,6 +23,7 @@ const OURS: &[(&str, &str)] = &[
 
 impl Settings {
     /// Prints them.
+    #[expect(clippy::unused_self, reason = "a command without arguments is still a command")]
     pub fn run(self) -> Result<()> {
         output::print(HEAD)?;
         let mut section = "";

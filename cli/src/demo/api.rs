@@ -36,7 +36,7 @@ pub struct Command {
 impl Api {
     /// `base` is like `http://127.0.0.1:8080`.
     pub fn new(base: &str, token: &str) -> Result<Self> {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(120)).build()?;
+        let http = reqwest::Client::builder().timeout(Duration::from_mins(2)).build()?;
         Ok(Self { http, base: base.into(), token: token.into(), last_position: Arc::default() })
     }
 

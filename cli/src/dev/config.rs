@@ -8,6 +8,9 @@ use super::home::Home;
 use super::ports::Ports;
 use super::{nats, postgres, secrets};
 
+const HEAD: &str =
+    "# Written by `inopsio dev`; changes are lost at its next start. Set INOPSIO_… variables instead (.env.example).\n";
+
 /// What an environment decides itself: where its servers are and how to get in. Key and value, as flags take them.
 type Decided = Vec<(&'static str, String)>;
 
@@ -15,15 +18,12 @@ type Decided = Vec<(&'static str, String)>;
 /// environment's variables say of all else.
 pub fn write_and_read(home: &Home, ports: Ports) -> Result<Config> {
     let decided = decide(home, ports)?;
-    let mut text =
-        "# Written by `inopsio dev`; changes are lost at its next start. Set INOPSIO_… variables instead (.env.example).\n"
-            .to_owned();
-    for (key, value) in &decided {
-        // Ports are numbers, the rest is text; JSON's strings are TOML's.
-        let value =
-            if key.ends_with(".port") { value.clone() } else { serde_json::Value::from(value.as_str()).to_string() };
-        text += &format!("{key} = {value}\n");
-    }
+    // Ports are numbers, the rest is text; JSON's strings are TOML's.
+    let line = |(key, value): &(&str, String)| match value.parse::<u16>() {
+        Ok(port) => format!("{key} = {port}\n"),
+        Err(_) => format!("{key} = {}\n", serde_json::Value::from(value.as_str())),
+    };
+    let text: String = [HEAD.to_owned()].into_iter().chain(decided.iter().map(line)).collect();
     secrets::write(&home.config(), &text)?;
     Ok(Config::load(Some(&home.config()), decided)?)
 }

@@ -40,7 +40,7 @@ pub async fn start(home: &Home, port: u16) -> Result<Server> {
     let mut command = Command::new(&binary);
     command.arg("--config").arg(&config).env_clear().current_dir(&folder);
     let mut server = Server::start("the private nats-server", command, None, &folder.join("log"), Signal::TERM)?;
-    server.ready(Duration::from_secs(60), async |_| answers(port).await).await?;
+    server.ready(Duration::from_mins(1), async |_| answers(port).await).await?;
     Ok(server)
 }
 

@@ -53,7 +53,7 @@ pub async fn start(home: &Home, port: u16) -> Result<Server> {
     let mut server = Server::start("the private Postgres", command, account.as_ref(), &log, FAST)?;
     let status = data.join("postmaster.pid");
     // Long, because after a crash it first replays its write-ahead log.
-    server.ready(Duration::from_secs(120), async |pid| says_ready(&status, pid)).await?;
+    server.ready(Duration::from_mins(2), async |pid| says_ready(&status, pid)).await?;
     Ok(server)
 }
 

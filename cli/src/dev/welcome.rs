@@ -11,7 +11,7 @@ use kernel::Role;
 use crate::output;
 
 /// How long the printed token is good for.
-const TOKEN_TTL: Duration = Duration::from_secs(8 * 3_600);
+const TOKEN_TTL: Duration = Duration::from_hours(8);
 
 /// Prints it to standard output; the log goes to standard error.
 pub fn print(config: &Config, address: SocketAddr, tenant: &Tenant) -> Result<()> {

@@ -12,7 +12,7 @@ use eventstore::{EventStore, ReplayFilter};
 use futures::StreamExt;
 use kernel::{Position, TenantId};
 
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::{progress, time};
 
 /// Bytes gathered before they are written.
@@ -72,7 +72,7 @@ impl Replay {
         let tenant = context.tenant(&self.tenant).await?;
         let mut sink = Sink::open(self.output.as_deref())?;
         let (mut written, mut wanted) = (0, 0);
-        for service in context.services(self.service.as_deref())? {
+        for service in context::services(self.service.as_deref())? {
             let store = context.store(service).await?;
             let mut filter = self.filter();
             // One end for the count and the events, though the log grows meanwhile.

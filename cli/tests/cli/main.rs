@@ -1,5 +1,7 @@
 //! The binary as people use it: real processes, real servers, a home and ports of its own for each test.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod dev;
 mod history;
 mod offline;

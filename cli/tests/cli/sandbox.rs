@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// The longest that anything here may take; only reached when something is broken.
-pub const BOUND: Duration = Duration::from_secs(120);
+pub const BOUND: Duration = Duration::from_mins(2);
 
 /// A folder and ports that nobody else uses.
 pub struct Sandbox {
