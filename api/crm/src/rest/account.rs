@@ -1,6 +1,6 @@
 //! Accounts: add, change.
 
-use crm_aggregates::{Account, AccountDetails};
+use crm_aggregates::{Account, AccountDetails, LeadId};
 use crm_commands::{AccountFields, ChangeAccountDetails, CreateAccount};
 use face::{Authenticated, Command, Runtime};
 use poem_openapi::OpenApi;
@@ -100,7 +100,7 @@ impl Accounts {
             id: account.0,
             details: state.details.clone(),
             owner: state.owner.clone(),
-            lead: state.lead.map(|id| id.uuid()),
+            lead: state.lead.map(LeadId::uuid),
         })
         .await
     }

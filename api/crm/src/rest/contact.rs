@@ -1,6 +1,6 @@
 //! Contacts: add, change, move to another account.
 
-use crm_aggregates::{AccountId, Contact, ContactDetails};
+use crm_aggregates::{AccountId, Contact, ContactDetails, LeadId};
 use crm_commands::{ChangeContactAccount, ChangeContactDetails, ContactFields, CreateContact};
 use face::{Authenticated, Command, Runtime};
 use poem_openapi::OpenApi;
@@ -114,9 +114,9 @@ impl Contacts {
         find(&self.runtime, &caller, "crm:contact:read", contact.0, |state: &Contact| ContactResource {
             id: contact.0,
             details: state.details.clone(),
-            account: state.account.map(|id| id.uuid()),
+            account: state.account.map(AccountId::uuid),
             owner: state.owner.clone(),
-            lead: state.lead.map(|id| id.uuid()),
+            lead: state.lead.map(LeadId::uuid),
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! Conversion: a lead becomes an account, a contact and an opportunity, together and once.
 
 use chrono::NaiveDate;
-use crm_aggregates::{AccountId, ContactId, PipelineId, StageId};
+use crm_aggregates::{AccountId, ContactId, OpportunityId, PipelineId, StageId};
 use crm_commands::{ConvertLead, NewOpportunity};
 use face::{Changed, Command, Runtime};
 use poem_openapi::OpenApi;
@@ -108,7 +108,7 @@ impl Conversions {
             id: lead.0,
             account: conversion.account.uuid(),
             contact: conversion.contact.uuid(),
-            opportunity: conversion.opportunity.map(|id| id.uuid()),
+            opportunity: conversion.opportunity.map(OpportunityId::uuid),
         }))
     }
 }

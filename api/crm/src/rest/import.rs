@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crm_aggregates::LeadSource;
+use crm_aggregates::{ImportId, LeadSource};
 use crm_commands::{ImportOptions, ImportReport, RowError, import_leads};
 use face::{Changed, Runtime, Upload};
 use kernel::Refusal;
@@ -64,7 +64,7 @@ impl From<ImportReport> for Report {
     fn from(report: ImportReport) -> Self {
         let problem = |RowError { line, column, code, detail }| RowProblem { line, column, code, detail };
         Self {
-            import_id: report.import_id.map(|id| id.uuid()),
+            import_id: report.import_id.map(ImportId::uuid),
             rows: report.rows,
             taken: report.taken,
             refused: report.refused,

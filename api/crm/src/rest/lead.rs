@@ -1,6 +1,6 @@
 //! Leads: capture, change, assign, work, qualify, recycle, disqualify. (Conversion: `conversion.rs`; import: `import.rs`.)
 
-use crm_aggregates::{DisqualifyReason, Lead, LeadDetails, LeadSource, LeadStatus};
+use crm_aggregates::{DisqualifyReason, Lead, LeadDetails, LeadSource, LeadStatus, OpportunityId};
 use crm_commands::{
     AssignLead, CaptureLead, ChangeLeadDetails, DisqualifyLead, LeadFields, QualifyLead, RecycleLead, StartLeadWork,
 };
@@ -178,7 +178,7 @@ impl Leads {
             conversion: state.conversion.as_ref().map(|conversion| LeadConversion {
                 account: conversion.account.uuid(),
                 contact: conversion.contact.uuid(),
-                opportunity: conversion.opportunity.map(|id| id.uuid()),
+                opportunity: conversion.opportunity.map(OpportunityId::uuid),
             }),
         })
         .await

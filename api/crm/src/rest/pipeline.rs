@@ -1,6 +1,6 @@
 //! Pipelines: set up, rename. (Their stages: `stage.rs`.)
 
-use crm_aggregates::Pipeline;
+use crm_aggregates::{Pipeline, StageId};
 use crm_commands::{CreatePipeline, RenamePipeline};
 use face::{Authenticated, Changed, Command, Runtime};
 use poem_openapi::OpenApi;
@@ -85,7 +85,7 @@ impl Pipelines {
         let location = format!("/v1/crm/pipelines/{}", done.answer.pipeline);
         let made = Changed::new(SERVICE, done, |ids| PipelineMade {
             id: ids.pipeline.uuid(),
-            stages: ids.stages.into_iter().map(|stage| stage.uuid()).collect(),
+            stages: ids.stages.into_iter().map(StageId::uuid).collect(),
         });
         Ok(made.created(location))
     }

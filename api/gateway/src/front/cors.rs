@@ -31,7 +31,7 @@ impl Cors {
     }
 
     /// The answer to a preflight, if the request is one. To an origin that is not allowed it allows nothing.
-    pub fn preflight(&self, headers: &HeaderMap, origin: Option<&HeaderValue>) -> Option<Response> {
+    pub fn preflight(headers: &HeaderMap, origin: Option<&HeaderValue>) -> Option<Response> {
         headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
         let mut response = Response::builder().status(StatusCode::NO_CONTENT).finish();
         let answer = response.headers_mut();

@@ -92,7 +92,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         let method = request.method().clone();
         let origin = self.cors.allowed(request.headers());
         if method == Method::OPTIONS
-            && let Some(preflight) = self.cors.preflight(request.headers(), origin.as_ref())
+            && let Some(preflight) = Cors::preflight(request.headers(), origin.as_ref())
         {
             return Ok(preflight);
         }

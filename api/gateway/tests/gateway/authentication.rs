@@ -18,7 +18,7 @@ fn claims(world: &World, ttl: Duration) -> JWTClaims<TokenClaims> {
 #[tokio::test]
 async fn only_a_token_of_our_own_that_is_valid_now_is_accepted() {
     let world = World::start().await;
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let ours = Ed25519KeyPair::from_pem(world.config.auth.signing_key.reveal()).unwrap();
     let good = ours.sign(claims(&world, hour)).unwrap();
 
@@ -134,7 +134,7 @@ async fn a_token_minted_with_another_key_pair_is_not_accepted_by_this_gateway() 
     let world = World::start().await;
     let mut auth = world.config.auth.clone();
     auth.signing_key = gateway::config::SecretText::new(KeyPair::generate().signing_key);
-    let token = mint(&auth, world.tenant, "eve", &[Role::Admin], Duration::from_secs(60)).unwrap();
+    let token = mint(&auth, world.tenant, "eve", &[Role::Admin], Duration::from_mins(1)).unwrap();
     let request = world.anonymous(Method::GET, "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001").bearer_auth(token);
     world.refuses(vec![(request, StatusCode::UNAUTHORIZED, "token_invalid")]).await;
 }

@@ -1,5 +1,7 @@
 //! The gateway as its clients meet it: over HTTP, against a real Postgres and a real nats-server.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod authentication;
 mod bad_input;
 mod commands;

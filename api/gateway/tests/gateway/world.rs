@@ -115,7 +115,7 @@ impl World {
 }
 
 pub fn token(config: &Config, tenant: TenantId, roles: &[Role]) -> String {
-    mint(&config.auth, tenant, "ada", roles, Duration::from_secs(3600)).unwrap()
+    mint(&config.auth, tenant, "ada", roles, Duration::from_hours(1)).unwrap()
 }
 
 /// An answer, read to its end.
