@@ -36,7 +36,7 @@ async fn fault_kill_9_of_anything_under_load_loses_doubles_and_reorders_nothing(
     println!("killed {killed:?}");
 
     let events = world.verify(&client).await;
-    let verdict = ledger::audit(&answered, &events, &mut world.sql().await).await;
+    let verdict = ledger::audit(&answered, &events, ledger::commands(&mut world.sql().await).await);
     println!("{verdict:?}");
     let Verdict { acknowledged, refused, .. } = verdict;
     assert!(acknowledged > 100 && refused > 10, "that was no load: {verdict:?}");

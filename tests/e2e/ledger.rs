@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use kernel::RecordedEvent;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use crate::client::Answer;
@@ -54,19 +55,26 @@ pub struct Verdict {
     pub unasked: usize,
 }
 
-/// Holds the answers, in each client's order, against the log.
-pub async fn audit(answered: &[Answered], events: &[RecordedEvent], superuser: &mut PgConnection) -> Verdict {
-    let mut by_command: HashMap<String, Vec<&RecordedEvent>> = HashMap::new();
-    for event in events {
-        by_command.entry(event.decode_metadata().unwrap().command_id).or_default().push(event);
-    }
-    let mut commands: HashMap<String, i64> = sqlx::query("SELECT command_id, last_position FROM log.commands")
-        .map(|row: sqlx::postgres::PgRow| (row.get(0), row.get(1)))
+/// Position after each command that the log has, by the command's id.
+pub type Commands = HashMap<String, u64>;
+
+/// The commands that the log has.
+pub async fn commands(superuser: &mut PgConnection) -> Commands {
+    sqlx::query("SELECT command_id, last_position FROM log.commands")
+        .map(|row: PgRow| (row.get(0), row.get::<i64, _>(1).cast_unsigned()))
         .fetch_all(superuser)
         .await
         .unwrap()
         .into_iter()
-        .collect();
+        .collect()
+}
+
+/// Holds the answers, in each client's order, against the log.
+pub fn audit(answered: &[Answered], events: &[RecordedEvent], mut commands: Commands) -> Verdict {
+    let mut by_command: HashMap<String, Vec<&RecordedEvent>> = HashMap::new();
+    for event in events {
+        by_command.entry(event.decode_metadata().unwrap().command_id).or_default().push(event);
+    }
     let mut verdict = Verdict::default();
     let mut told: HashMap<usize, u64> = HashMap::new();
     for Answered { client, key, step, answer, .. } in answered {
@@ -88,7 +96,7 @@ pub async fn audit(answered: &[Answered], events: &[RecordedEvent], superuser: &
         };
         let position = answer.position();
         let last = told.entry(*client).or_default();
-        let mut in_order = recorded.cast_unsigned() == position && *last <= position;
+        let mut in_order = recorded == position && *last <= position;
         match written[..] {
             // To assign a lead to whom it belongs changes nothing.
             [] if *step == Step::Assign => {}
@@ -108,4 +116,83 @@ pub async fn audit(answered: &[Answered], events: &[RecordedEvent], superuser: &
     }
     verdict.unasked += commands.len() + by_command.len();
     verdict
+}
+
+/// A check that can't fail shows nothing.
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use kernel::Position;
+    use reqwest::StatusCode;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Two commands of one client, captured at 1 and 2.
+    fn told() -> Vec<Answered> {
+        let answered = |position: u64| {
+            let key = format!("key-{position}");
+            let body = json!({ "id": format!("lead-{position}"), "version": 1, "position": position });
+            let answer = Answer { status: StatusCode::CREATED, body };
+            Answered { client: 0, key, step: Step::Capture, path: String::new(), body: json!({}), answer }
+        };
+        vec![answered(1), answered(2)]
+    }
+
+    fn events() -> Vec<RecordedEvent> {
+        let tenant = testbed::tenant();
+        let event = |position: u64| {
+            let nil = uuid::Uuid::nil();
+            let metadata = json!({ "actor": "ada", "command_id": format!("key-{position}"), "correlation_id": nil,
+                "causation_id": nil, "occurred_at": DateTime::UNIX_EPOCH });
+            RecordedEvent {
+                tenant,
+                position: Position(position),
+                event_id: uuid::Uuid::from_u128(position.into()),
+                aggregate_type: "crm.lead".to_owned(),
+                aggregate_id: format!("lead-{position}"),
+                sequence: 1,
+                event_type: "crm.lead.captured".to_owned(),
+                event_version: 1,
+                payload: "{}".into(),
+                metadata: metadata.to_string().into(),
+                occurred_at: DateTime::UNIX_EPOCH,
+                recorded_at: DateTime::UNIX_EPOCH,
+            }
+        };
+        vec![event(1), event(2)]
+    }
+
+    fn commands() -> Commands {
+        [("key-1".to_owned(), 1), ("key-2".to_owned(), 2)].into()
+    }
+
+    #[test]
+    fn the_audit_finds_what_is_lost_doubled_out_of_order_or_unasked() {
+        let good = Verdict { acknowledged: 2, ..Verdict::default() };
+        assert_eq!(audit(&told(), &events(), commands()), good);
+
+        let lost = audit(&told(), &events()[..1], [("key-1".to_owned(), 1)].into());
+        assert_eq!(lost, Verdict { lost: 1, ..good });
+        let without_event = audit(&told(), &events()[..1], commands());
+        assert_eq!(without_event, Verdict { lost: 1, ..good });
+
+        let mut twice = events();
+        twice[1].metadata = twice[0].metadata.clone();
+        assert_eq!(audit(&told()[..1], &twice, [("key-1".to_owned(), 1)].into()).doubled, 1);
+
+        let mut backwards = told();
+        backwards.reverse();
+        assert_eq!(audit(&backwards, &events(), commands()), Verdict { out_of_order: 1, ..good });
+        let mut elsewhere = events();
+        elsewhere[1].aggregate_id = "another".to_owned();
+        assert_eq!(audit(&told(), &elsewhere, commands()), Verdict { out_of_order: 1, ..good });
+
+        // Its record and its event.
+        assert_eq!(audit(&told()[..1], &events(), commands()), Verdict { acknowledged: 1, unasked: 2, ..good });
+        let mut refused = told();
+        refused[1].answer.status = StatusCode::CONFLICT;
+        let done = audit(&refused, &events(), commands());
+        assert_eq!(done, Verdict { acknowledged: 1, refused: 1, unasked: 1, ..good });
+    }
 }

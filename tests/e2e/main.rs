@@ -5,8 +5,12 @@
 //! and the read models, whatever was killed meanwhile, stands in [`log`], [`stream`] and [`read_models`]; what clients were
 //! told is in a [`ledger`], which is held against the log.
 //!
-//! To add a fault, write a `fault_….rs` that breaks something and ends with [`world::World::verify`].
+//! To add a fault, write a `fault_….rs` that breaks something and ends with [`world::World::verify`]. That the checks can
+//! fail is shown in `checks.rs` and beside the ledger.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod checks;
 mod client;
 mod fault_disk_full;
 mod fault_kill;

@@ -71,10 +71,7 @@ impl World {
 
     /// `inopsio` with this world's environment and none of the test run's own settings.
     fn inopsio(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_inopsio"));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("INOPSIO_")) {
-            command.env_remove(name);
-        }
+        let mut command = testbed::unconfigured(env!("CARGO_BIN_EXE_inopsio"));
         command.args(arguments).current_dir(&self.folder).envs(self.environment.iter().cloned()).stdin(Stdio::null());
         command
     }

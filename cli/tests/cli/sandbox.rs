@@ -1,9 +1,8 @@
 //! A home and ports for one test, and `inopsio` run in it.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -49,19 +48,10 @@ impl Sandbox {
 
     /// `inopsio` in this sandbox; nothing of the test run's own settings reaches it but where the servers' programs are.
     pub fn inopsio(&self, arguments: &[&str]) -> Command {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_inopsio"));
-        let kept: BTreeMap<_, _> = std::env::vars_os()
-            .filter(|(name, _)| !name.to_string_lossy().starts_with("INOPSIO_") || name == "INOPSIO_POSTGRES_BIN")
-            .collect();
-        let nats_server =
-            std::env::var_os("INOPSIO_NATS_SERVER").unwrap_or_else(|| root.join(".inopsio/tools/nats-server").into());
+        let mut command = testbed::unconfigured(env!("CARGO_BIN_EXE_inopsio"));
         command
             .args(arguments)
             .current_dir(&self.folder)
-            .env_clear()
-            .envs(kept)
-            .env("INOPSIO_NATS_SERVER", nats_server)
             .env("INOPSIO_HOME", self.home())
             .env("INOPSIO_PORT", self.http.to_string())
             .env("INOPSIO_DEV_POSTGRES_PORT", self.postgres.to_string())

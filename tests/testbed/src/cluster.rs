@@ -66,8 +66,12 @@ impl Postgres {
         }
     }
 
-    /// Starts the server again on the same port and data.
+    /// Starts the server again on the same port and data, after it was killed or has ended by itself.
     pub fn restart(&mut self) {
+        // Else it would clear up after the server that ended, and take the data away from the new one.
+        if let Some(watchdog) = self.watchdog.take() {
+            watchdog.dismiss();
+        }
         // The backends of a killed server need a moment to notice and let go of its shared memory.
         let begin = Instant::now();
         while !start(&self.dir, self.port, self.options) {

@@ -3,6 +3,7 @@
 //! - [`Database::fresh`]: a migrated database of the test's own, on a Postgres that the whole test run shares;
 //! - [`Postgres::private`] and [`Postgres::unsynced`]: a Postgres of the test's own, to be killed and restarted;
 //! - [`Nats::start`]: a nats-server of the test's own, with JetStream;
+//! - [`unconfigured`]: a program of ours that gets none of the test run's settings;
 //! - [`eventually`]: waits for a condition, with a bound, where a test would else have to sleep.
 //!
 //! Everything listens on 127.0.0.1, keeps its data in a temporary directory, and ends with the test, however the test
@@ -24,7 +25,7 @@ mod watchdog;
 pub use cluster::Postgres;
 pub use database::{Database, tenant};
 pub use nats::Nats;
-pub use programs::nats_server;
+pub use programs::{nats_server, unconfigured};
 pub use shared::postgres;
 pub use wait::eventually;
 

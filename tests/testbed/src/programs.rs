@@ -41,6 +41,19 @@ pub fn nats_server() -> PathBuf {
         .expect("no nats-server in .inopsio/tools or on PATH; run `make db-setup` or set INOPSIO_NATS_SERVER")
 }
 
+/// A program of ours, to be configured by the test: of the test run's own settings it gets only where the servers' programs
+/// are.
+pub fn unconfigured(program: &str) -> Command {
+    let mut command = Command::new(program);
+    let settings = std::env::vars_os().map(|(name, _)| name);
+    for name in settings.filter(|name| name.to_string_lossy().starts_with("INOPSIO_") && name != "INOPSIO_POSTGRES_BIN")
+    {
+        command.env_remove(name);
+    }
+    command.env("INOPSIO_NATS_SERVER", nats_server());
+    command
+}
+
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
