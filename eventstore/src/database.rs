@@ -128,3 +128,25 @@ impl Database {
             .connect_lazy_with(self.options(role))
     }
 }
+
+/// How much of a pool is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUse {
+    /// What the pool is for.
+    pub pool: &'static str,
+    /// Connections that are open and wait for work.
+    pub idle: u32,
+    /// Connections that work.
+    pub busy: u32,
+    /// The most connections it may open.
+    pub max: u32,
+}
+
+impl PoolUse {
+    /// Counts a pool's connections.
+    pub fn of(pool: &'static str, connections: &PgPool) -> Self {
+        let open = connections.size();
+        let idle = u32::try_from(connections.num_idle()).unwrap_or(open).min(open);
+        Self { pool, idle, busy: open - idle, max: connections.options().get_max_connections() }
+    }
+}

@@ -28,7 +28,7 @@ mod statement;
 mod store;
 
 pub use append::{Append, Appended, Claim, ClaimAct, CommandRecord, NewEvent, StreamAppend};
-pub use database::{Database, Role, Secret};
+pub use database::{Database, PoolUse, Role, Secret};
 pub use error::Error;
 pub use relay::Relay;
 pub use replay::ReplayFilter;

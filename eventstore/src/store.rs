@@ -18,7 +18,7 @@ use crate::batch::Waiting;
 use crate::committer::Committer;
 use crate::lane::Lane;
 use crate::meters::Meters;
-use crate::{Database, Error, ReplayFilter, Role, Settings, read, replay};
+use crate::{Database, Error, PoolUse, ReplayFilter, Role, Settings, read, replay};
 
 /// A command that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +88,12 @@ impl EventStore {
     /// Where the log is.
     pub fn database(&self) -> &Database {
         &self.shared.database
+    }
+
+    /// How much of each of its pools is in use.
+    pub fn pools(&self) -> [PoolUse; 3] {
+        let Shared { commands, readers, followers, .. } = &*self.shared;
+        [PoolUse::of("commands", commands), PoolUse::of("load", readers), PoolUse::of("follow", followers)]
     }
 
     /// Appends, through the group committer.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Verifier;
 use crate::config::Config;
 use crate::domains::Part;
-use crate::operations::{self, Readiness};
+use crate::operations::{self, Pools, Readiness};
 use crate::{graphql, reference};
 
 /// All routes of a process that serves these domains.
@@ -25,7 +25,8 @@ pub fn routes(
     verifier: Arc<Verifier>,
     stop: CancellationToken,
 ) -> Route {
-    let runtimes = served.iter().map(|(_, runtime)| runtime.clone()).collect();
+    let runtimes: Vec<_> = served.iter().map(|(_, runtime)| runtime.clone()).collect();
+    let pools = Pools::new(&runtimes);
     let mut route = Route::new();
     for (part, runtime) in served {
         let documented = documented_paths(&part);
@@ -37,7 +38,7 @@ pub fn routes(
             route = route.at(path, methods);
         }
     }
-    let route = operations::routes(route, readiness);
+    let route = operations::routes(route, readiness, pools);
     let route = reference::routes(route);
     graphql::routes(route, config, runtimes, verifier, stop)
 }

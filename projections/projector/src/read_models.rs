@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{Database, Role};
+use eventstore::{Database, PoolUse, Role};
 use kernel::{Position, TenantId};
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -48,6 +48,11 @@ impl ReadModels {
             projections: projections.iter().map(|projection| (projection.name(), projection.version())).collect(),
             progress,
         }
+    }
+
+    /// How much of its pool is in use.
+    pub fn pool(&self) -> PoolUse {
+        PoolUse::of("query", &self.pool)
     }
 
     /// Begins a read-only transaction as `tenant`, on one snapshot, in one round trip. A rebuild waits for it before it swaps

@@ -1,5 +1,6 @@
 //! What operators ask: is it alive, is it ready, how is it doing.
 
+mod pools;
 mod ready;
 
 use std::sync::Arc;
@@ -7,16 +8,17 @@ use std::sync::Arc;
 use poem::http::{HeaderValue, header};
 use poem::{Endpoint, Response, Route, endpoint::make, endpoint::make_sync, get};
 
+pub use pools::Pools;
 pub use ready::Readiness;
 
 use crate::telemetry;
 
 /// `/health`, `/ready` and `/metrics`.
-pub fn routes(route: Route, readiness: Arc<Readiness>) -> Route {
+pub fn routes(route: Route, readiness: Arc<Readiness>, pools: Pools) -> Route {
     route
         .at("/health", get(make_sync(|_| json(&serde_json::json!({ "status": "alive" })))))
         .at("/ready", get(ready(readiness)))
-        .at("/metrics", get(make_sync(|_| exposition())))
+        .at("/metrics", get(make_sync(move |_| exposition(&pools))))
 }
 
 fn ready(readiness: Arc<Readiness>) -> impl Endpoint<Output = Response> {
@@ -31,7 +33,8 @@ fn ready(readiness: Arc<Readiness>) -> impl Endpoint<Output = Response> {
     })
 }
 
-fn exposition() -> Response {
+fn exposition(pools: &Pools) -> Response {
+    pools.observe();
     let text = telemetry::metrics().map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
     Response::builder().content_type("text/plain; version=0.0.4; charset=utf-8").body(text)
 }

@@ -56,6 +56,8 @@ async fn metrics_count_requests_by_route_and_status() {
         "inopsio_append_seconds_bucket",
         "inopsio_append_batch_events",
         "inopsio_relay_lag_events",
+        r#"inopsio_pool_connections_max{service="crm",pool="query"}"#,
+        r#"inopsio_pool_connections{service="crm",pool="query",state="busy"} 0"#,
     ] {
         assert!(text.contains(wanted), "no {wanted} in\n{text}");
     }
