@@ -40,11 +40,11 @@ impl Calendar {
         let moment = at_work(day, dice).max(than + Duration::minutes(dice.between(5, 50)));
         (moment < self.end()).then_some(moment)
     }
+}
 
-    /// A day by which something should be done.
-    pub fn due(&self, after: DateTime<Utc>, low: i64, high: i64, dice: &mut Dice) -> NaiveDate {
-        working_day(after.date_naive() + Duration::days(dice.between(low, high)))
-    }
+/// A working day between `low` and `high` days after a moment, by which something should be done.
+pub fn due(after: DateTime<Utc>, low: i64, high: i64, dice: &mut Dice) -> NaiveDate {
+    working_day(after.date_naive() + Duration::days(dice.between(low, high)))
 }
 
 fn midnight(day: NaiveDate) -> DateTime<Utc> {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Duration, NaiveDate, Utc};
 
-use super::calendar::{Calendar, DAYS};
+use super::calendar::{Calendar, DAYS, due};
 use super::dice::Dice;
 use super::directory::{Account, Contact};
 use super::leads::{Lead, LeadStep};
@@ -96,7 +96,7 @@ fn deal(
         _ => 1,
     };
     let amount_minor = price * scale * dice.between(70, 160) / 100 / 10_000 * 10_000;
-    let close_date = calendar.due(opened_at, 30, 110, dice);
+    let close_date = due(opened_at, 30, 110, dice);
     let owner = dice.pick(OWNERS);
     let mut course = Course { steps: Vec::new(), last: opened_at, amount_minor, close_date, calendar, dice };
     // The history may end anywhere in it.
