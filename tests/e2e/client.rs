@@ -109,11 +109,15 @@ impl Client {
 
     /// Asks in GraphQL, once the read models have come to a position; gives `data.crm`.
     pub async fn ask(&self, question: &str, min_position: u64) -> Value {
-        let request = self.request(Method::POST, "/graphql").unwrap();
-        let request = request.header("x-min-position", format!("crm={min_position}"));
-        let answer = answer(request.json(&json!({ "query": format!("{{ crm {{ {question} }} }}") }))).await.unwrap();
+        let answer = self.ask_once(question, min_position).await.unwrap();
         assert_eq!((answer.status, answer.body.get("errors")), (StatusCode::OK, None), "{question}: {answer:?}");
         answer.body["data"]["crm"].clone()
+    }
+
+    /// Asks in GraphQL; none: no answer came.
+    pub async fn ask_once(&self, question: &str, min_position: u64) -> Option<Answer> {
+        let request = self.request(Method::POST, "/graphql")?.header("x-min-position", format!("crm={min_position}"));
+        answer(request.json(&json!({ "query": format!("{{ crm {{ {question} }} }}") }))).await
     }
 
     /// What `/ready` says; none: no answer came.

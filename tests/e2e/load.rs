@@ -1,4 +1,4 @@
-//! Clients that capture leads, and that all drive the same leads through their life.
+//! Clients that capture leads, that all drive the same leads through their life, and that read what they wrote.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::ledger::{Answered, Step};
 
 /// How many of the last leads the clients contend for.
@@ -67,7 +67,21 @@ async fn run(
         if step == Step::Capture && answer.status.is_success() {
             leads.lock().unwrap().push(answer.id().to_owned());
         }
+        if answer.status.is_success() && random.random_bool(0.03) {
+            reads_what_it_wrote(&client, &answer).await;
+        }
         answered.push(Answered { client: number, key, step, path, body, answer });
     }
     answered
+}
+
+/// A read model that answers at the position of a command shows what the command did. While something is down it need not
+/// answer.
+async fn reads_what_it_wrote(client: &Client, done: &Answer) {
+    let question = format!("lead(id: \"{}\") {{ version }}", done.id());
+    let Some(found) = client.ask_once(&question, done.position()).await else { return };
+    if found.status.is_success() && found.body.get("errors").is_none() {
+        let version = found.body["data"]["crm"]["lead"]["version"].as_u64();
+        assert!(version.is_some_and(|version| version >= done.version()), "{done:?} is not in {found:?}");
+    }
 }
