@@ -64,9 +64,11 @@ pub(crate) async fn apply_or_park(
             Err(Failure::Database(error)) => return Err(error),
             Err(Failure::Events { reason, .. }) if run.len() == 1 => {
                 savepoint.rollback().await?;
+                // Not the reason: it may quote the event, and so a person. It stands in the table.
                 tracing::error!(
                     projection = projection.name(), position = %first.position, tenant = %first.tenant,
-                    aggregate_type = first.aggregate_type, aggregate_id = first.aggregate_id, reason,
+                    aggregate_type = first.aggregate_type, aggregate_id = first.aggregate_id,
+                    event_type = first.event_type, event_version = first.event_version,
                     "an event can't be applied; it is parked with the later ones of its aggregate"
                 );
                 let event = ParkedEvent::new(first, Some(reason));

@@ -94,7 +94,12 @@ impl Worker {
             if behind {
                 let events = self.store.read_after(lead.position, self.settings.log_batch).await?;
                 behind = events.len() >= self.settings.log_batch as usize;
-                let Some(last) = events.last().map(|event| event.position) else { continue };
+                let Some(last) = events.last().map(|event| event.position) else {
+                    // The log was read by another connection. Ours may have gone meanwhile, with the lock, and with the last
+                    // commits, which do not wait for the disk: whoever takes over begins at the stored checkpoint.
+                    lead.connection.ping().await?;
+                    continue;
+                };
                 if !self.take(&mut lead, &events.iter().collect::<Vec<_>>(), last).await? {
                     return Ok(Stop::Overtaken);
                 }

@@ -93,6 +93,24 @@ async fn who_finds_the_checkpoint_moved_writes_nothing_and_looks_again() {
 }
 
 #[tokio::test]
+async fn commits_that_a_crash_took_back_are_made_again_although_nothing_new_comes() {
+    let road = Road::new(Lamps::new()).await;
+    let running = road.start();
+    road.append_many(50).await;
+    road.relay().await;
+    road.visible(&running.models).await;
+    road.visible(&road.distant_models()).await;
+
+    // What a crash does to commits that did not wait for the disk: the connection is gone, and so is what it wrote.
+    let back = "BEGIN; TRUNCATE demo.lamps, demo.switches; UPDATE projector.checkpoints SET position = 0; COMMIT";
+    road.superuser().await.execute(back).await.unwrap();
+    assert_eq!(road.cut().await, 1);
+    road.visible(&road.distant_models()).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_database_that_is_not_as_it_should_be_parks_nothing_and_shows() {
     let road = Road::new(Lamps::new()).await;
     let running = road.start();
