@@ -120,13 +120,18 @@ impl Database {
 
     /// A pool that connects when it is first used and gives up after 3 s without a connection. Connections are not pinged before each use: a broken one shows itself.
     pub fn pool(&self, role: Role, max: u32) -> PgPool {
-        PgPoolOptions::new()
-            .max_connections(max)
-            .min_connections(0)
-            .acquire_timeout(Duration::from_secs(3))
-            .test_before_acquire(false)
-            .connect_lazy_with(self.options(role))
+        pool(self.options(role), max)
     }
+}
+
+/// See [`Database::pool`].
+pub(crate) fn pool(options: PgConnectOptions, max: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(max)
+        .min_connections(0)
+        .acquire_timeout(Duration::from_secs(3))
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
 }
 
 /// How much of a pool is in use.

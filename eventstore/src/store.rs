@@ -16,6 +16,7 @@ use crate::append::check::check;
 use crate::append::{self, Append, Appended};
 use crate::batch::Waiting;
 use crate::committer::Committer;
+use crate::database::pool;
 use crate::lane::Lane;
 use crate::meters::Meters;
 use crate::{Database, Error, PoolUse, ReplayFilter, Role, Settings, read, replay};
@@ -72,7 +73,7 @@ impl EventStore {
                 appended,
                 commands: database.pool(Role::Append, 2),
                 readers: database.pool(Role::Read, settings.read_connections),
-                followers: database.pool(Role::Follow, settings.follow_connections),
+                followers: pool(follow_options(database), settings.follow_connections),
                 closing,
                 tasks,
                 settings,
@@ -178,11 +179,16 @@ impl EventStore {
         self.shared.appended.subscribe()
     }
 
-    /// Takes no more appends, finishes those that wait, and closes the connections.
-    pub async fn close(&self) {
+    /// Takes no more appends, and finishes those that wait. Reading goes on.
+    pub async fn finish(&self) {
         self.shared.closing.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
+    }
+
+    /// [Finishes](Self::finish), and closes the connections: for when nobody reads any more.
+    pub async fn close(&self) {
+        self.finish().await;
         futures::future::join3(
             self.shared.commands.close(),
             self.shared.readers.close(),
@@ -190,6 +196,12 @@ impl EventStore {
         )
         .await;
     }
+}
+
+/// Followers read by position and nothing else: along its index, also when the database has no statistics yet and would
+/// rather collect and sort the whole rest of the log for each page.
+fn follow_options(database: &Database) -> sqlx::postgres::PgConnectOptions {
+    database.options(Role::Follow).options([("enable_bitmapscan", "off"), ("enable_sort", "off")])
 }
 
 /// The append connection plans once, from indexes: a plan made while a table was empty must not become a scan of it when it
