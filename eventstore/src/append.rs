@@ -24,7 +24,7 @@ pub struct Append {
 /// A command's id and answer, stored with its events: asked again, it gets the first answer again.
 #[derive(Clone, Debug)]
 pub struct CommandRecord {
-    /// Unique within the tenant; 1 to 255 characters without NUL.
+    /// Unique within the tenant; 1 to 287 bytes without NUL.
     pub id: String,
     /// SHA-256 of the request: the same id with another hash is refused.
     pub request_hash: [u8; 32],

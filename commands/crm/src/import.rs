@@ -2,7 +2,7 @@
 //!
 //! The file is read twice. First as a whole (`sheet`): encoding, header, quotes, number of rows; what is wrong there refuses
 //! the file, and nothing is written. Then row by row (`row`), in chunks of [`CHUNK`] rows that are one append each
-//! (`chunk`), under command ids derived from the request's: an import that was cut off goes on where it was when the same
+//! (`chunk`), each a part of the request that is done once by itself: an import that was cut off goes on where it was when the same
 //! file comes again under the same key, and one that is done answers its first report.
 
 mod chunk;
@@ -28,8 +28,6 @@ use sheet::{Field, Sheet};
 const CHUNK: usize = 500;
 /// How many errors a report lists.
 const LISTED_ERRORS: usize = 1_000;
-/// Leaves room for the chunk's number in the derived command ids.
-const MAX_KEY: usize = 240;
 /// The permission for the column `occurred_at`.
 const BACKDATE: &str = "crm:history:backdate";
 
@@ -108,8 +106,9 @@ pub async fn import_leads(
         let answer = report.finished();
         return Ok(Done { answer, version: 0, position: Position::START, repeated: false });
     }
-    let key = key(executor, request)?;
-    let request = Request { command_id: Some(key.clone()), if_match: None, ..request.clone() };
+    let key = request.command_id.clone().unwrap_or_else(|| executor.new_id::<Uuid>().to_string());
+    // A file has no version, so an `If-Match` says nothing here.
+    let request = Request { command_id: Some(key), if_match: None, ..request.clone() };
     if let Some(done) = executor.repeated::<CompleteImport>(&request).await? {
         return Ok(done);
     }
@@ -121,8 +120,8 @@ pub async fn import_leads(
         if rows.is_empty() {
             continue;
         }
-        let part = Request { command_id: Some(format!("{key}/{number}")), ..request.clone() };
-        let captured = executor.execute(&part, &CaptureRows { import: report.import_id, rows }).await?.answer;
+        let capture = CaptureRows { import: report.import_id, rows };
+        let captured = executor.execute_part(&request, number, &capture).await?.answer;
         // A chunk that was written by an earlier attempt names the import of that attempt.
         report.import_id = Some(captured.import);
         report.taken += captured.taken;
@@ -160,16 +159,4 @@ fn next_chunk(
         }
     }
     Some(rows)
-}
-
-/// The command id from which those of the chunks are derived.
-fn key(executor: &Executor, request: &Request) -> Result<String, Refusal> {
-    match &request.command_id {
-        Some(key) if key.len() > MAX_KEY => Err(Refusal::invalid(
-            "idempotency_key_invalid",
-            format!("an import's idempotency key has at most {MAX_KEY} characters"),
-        )),
-        Some(key) => Ok(key.clone()),
-        None => Ok(executor.new_id::<Uuid>().to_string()),
-    }
 }

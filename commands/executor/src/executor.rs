@@ -65,26 +65,44 @@ impl Executor {
     /// same request may be sent again under the same command id.
     pub async fn execute<C: Command>(&self, request: &Request, command: &C) -> Result<Done<C::Answer>, Refusal> {
         let span = tracing::info_span!("command", name = short_name::<C>(), tenant = %request.caller.tenant());
-        self.authorized(request, command).instrument(span).await
+        self.authorized(request, None, command).instrument(span).await
     }
 
-    async fn authorized<C: Command>(&self, request: &Request, command: &C) -> Result<Done<C::Answer>, Refusal> {
+    /// As [`execute`](Self::execute), for a request that is carried out in several commands: each is done once by itself,
+    /// under an id that is derived from the request's and that no caller can send.
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub async fn execute_part<C: Command>(
+        &self,
+        request: &Request,
+        part: u64,
+        command: &C,
+    ) -> Result<Done<C::Answer>, Refusal> {
+        let span = tracing::info_span!("command", name = short_name::<C>(), tenant = %request.caller.tenant(), part);
+        self.authorized(request, Some(part), command).instrument(span).await
+    }
+
+    async fn authorized<C: Command>(
+        &self,
+        request: &Request,
+        part: Option<u64>,
+        command: &C,
+    ) -> Result<Done<C::Answer>, Refusal> {
         request.caller.require(C::PERMISSION)?;
         if let Some(occurred_at) = request.occurred_at {
             time::may_backdate(&request.caller, service::<C>(), occurred_at, self.inner.clock.now())?;
         }
-        let made;
         let id = if let Some(id) = &request.command_id {
             repetition::check_id(id)?;
-            id.as_str()
+            part.map_or_else(|| id.clone(), |part| repetition::part_id(id, part))
         } else {
             // An id all the same: it lets the log repeat a batch whose outcome it does not know.
-            made = self.inner.ids.next().to_string();
-            made.as_str()
+            self.inner.ids.next().to_string()
         };
-        match self.decided(request, id, command).await {
-            Err(refusal) if repetition::may_follow_success(&refusal) => {
-                self.repeated::<C>(request).await?.ok_or(refusal)
+        match self.decided(request, &id, command).await {
+            Err(refusal) if request.command_id.is_some() && repetition::may_follow_success(&refusal) => {
+                repetition::look_up(&self.inner.store, request, &id).await?.ok_or(refusal)
             }
             outcome => outcome,
         }
@@ -96,7 +114,10 @@ impl Executor {
     /// `idempotency_key_reused` when the id belongs to another request.
     pub async fn repeated<C: Command>(&self, request: &Request) -> Result<Option<Done<C::Answer>>, Refusal> {
         request.caller.require(C::PERMISSION)?;
-        repetition::look_up(&self.inner.store, request).await
+        match &request.command_id {
+            Some(id) => repetition::look_up(&self.inner.store, request, id).await,
+            None => Ok(None),
+        }
     }
 
     /// An aggregate's current state and version, from the log; none: unknown, or another tenant's.

@@ -17,13 +17,20 @@ pub(crate) fn by_the_log(error: &eventstore::Error) -> Refusal {
 
 /// A stored event can't be read by this program.
 pub(crate) fn by_history(error: &DecodeError) -> Refusal {
-    tracing::error!(%error, "a stored event can't be read");
+    let (event_type, event_version) = match error {
+        DecodeError::Unknown { event_type, version, .. } | DecodeError::Payload { event_type, version, .. } => {
+            (event_type, version)
+        }
+    };
+    // Not what serde says: it quotes values, and so perhaps a person.
+    tracing::error!(event_type, event_version, "a stored event can't be read");
     Refusal::internal("history_unreadable", "a stored event can't be read by this version of the program")
 }
 
 /// A value of ours can't be written as JSON, or an answer of ours can't be read back.
 pub(crate) fn by_json(error: &serde_json::Error) -> Refusal {
-    tracing::error!(%error, "an event or answer can't be turned into JSON or back");
+    // Not what serde says: it quotes values, and so perhaps a person.
+    tracing::error!(class = ?error.classify(), "an event or answer can't be turned into JSON or back");
     Refusal::internal("not_serializable", "the command's outcome can't be stored or read back")
 }
 

@@ -22,12 +22,12 @@ pub(crate) fn first_answer<T: DeserializeOwned>(stored: &str, position: Position
     Ok(Done { answer: stored.answer, version: stored.version, position, repeated: true })
 }
 
-/// What this request was answered before, if its caller gave it an id and it was carried out.
+/// What this request was answered before under a command id, if it was carried out.
 pub(crate) async fn look_up<T: DeserializeOwned>(
     store: &EventStore,
     request: &Request,
+    id: &str,
 ) -> Result<Option<Done<T>>, Refusal> {
-    let Some(id) = request.command_id.as_deref() else { return Ok(None) };
     let stored = store.command(request.caller.tenant(), id).await.map_err(|error| refused::by_the_log(&error))?;
     let Some(StoredCommand { request_hash, answer, last }) = stored else { return Ok(None) };
     if request_hash != request.request_hash {
@@ -47,4 +47,10 @@ pub(crate) fn check_id(id: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::invalid("idempotency_key_invalid", "an idempotency key has 1 to 255 printable ASCII characters"))
+}
+
+/// The command id of a part of a request. A control character is in no id that a caller may send, so the ids of parts are
+/// never those of requests.
+pub(crate) fn part_id(id: &str, part: u64) -> String {
+    format!("{id}\u{1f}{part}")
 }

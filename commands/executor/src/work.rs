@@ -130,6 +130,10 @@ impl<'a> Work<'a> {
 
     /// An aggregate's state, changes of this attempt included; none: it does not exist.
     ///
+    /// What is only read is not part of the append: another writer (also of another process, whose changes the cache here
+    /// does not know yet) may have changed it when the command is stored. A rule that spans aggregates must rest on
+    /// something that the append checks: a [claim](Self::take), or a change of the aggregate itself.
+    ///
     /// # Errors
     /// When the log can't be read.
     pub async fn find<A: Aggregate>(&mut self, id: impl Display + Send) -> Result<Option<Arc<A>>, Refusal> {
@@ -139,7 +143,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// An aggregate's state, changes of this attempt included.
+    /// An aggregate's state, changes of this attempt included; as [`find`](Self::find), perhaps not the latest.
     ///
     /// # Errors
     /// `not_found` when it does not exist.

@@ -8,12 +8,14 @@ use chrono::Datelike;
 use super::{Append, ClaimAct, Error, NewEvent};
 use crate::Settings;
 
-/// The longest id of a command, an aggregate or a holder, in bytes: ids are parts of index keys.
+/// The longest id of an aggregate or a holder, in bytes: ids are parts of index keys.
 const ID_BYTES: usize = 255;
+/// The longest id of a command: as much, and what tells apart the parts of a command that is carried out in several.
+const COMMAND_ID_BYTES: usize = ID_BYTES + 32;
 
 /// Refuses what Postgres would refuse (or worse, would take) later, so that an append cannot spoil its batch.
 pub(crate) fn check(append: &Append, settings: &Settings) -> Result<(), Error> {
-    id("a command id", &append.command.id)?;
+    within("a command id", &append.command.id, COMMAND_ID_BYTES)?;
     no_nul("an answer", &append.command.answer)?;
     let mut streams = HashSet::new();
     let mut metadata: Option<&Arc<str>> = None;
@@ -74,8 +76,12 @@ fn check_claims(append: &Append) -> Result<(), Error> {
 }
 
 fn id(what: &str, text: &str) -> Result<(), Error> {
-    if text.is_empty() || text.len() > ID_BYTES {
-        return Err(Error::Invalid(format!("{what} of {} bytes; allowed are 1 to {ID_BYTES}", text.len())));
+    within(what, text, ID_BYTES)
+}
+
+fn within(what: &str, text: &str, longest: usize) -> Result<(), Error> {
+    if text.is_empty() || text.len() > longest {
+        return Err(Error::Invalid(format!("{what} of {} bytes; allowed are 1 to {longest}", text.len())));
     }
     no_nul(what, text)
 }

@@ -133,7 +133,7 @@ async fn what_can_not_be_stored_is_refused_and_nothing_is_written() {
         append(tenant, vec![stream("l1", u64::MAX, 1)]),
         append(tenant, vec![stream("l1", 0, 10_001)]),
     ];
-    for id in ["", "a\0b", &"x".repeat(256)] {
+    for id in ["", "a\0b", &"x".repeat(288)] {
         let mut append = append(tenant, vec![stream("l1", 0, 1)]);
         append.command.id = id.to_owned();
         bad.push(append);

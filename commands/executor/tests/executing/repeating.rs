@@ -89,6 +89,26 @@ async fn a_key_is_printable_and_not_too_long() {
     world.done(&keyed(&world.request(), &long[1..]), &Buy { label: "desk".to_owned() }).await;
 }
 
+#[tokio::test]
+async fn parts_of_a_request_are_done_once_each_and_share_no_key_with_requests() {
+    let world = World::new().await;
+    let request = keyed(&world.request(), "key");
+    let buy = |label: &str| Buy { label: label.to_owned() };
+    // What a client might send that thinks of the same scheme.
+    for taken in ["key/1", "key 1", "key1"] {
+        let other = Request { request_hash: [2; 32], ..keyed(&world.request(), taken) };
+        world.done(&other, &buy(taken)).await;
+    }
+    let first = world.executor.execute_part(&request, 1, &buy("desk")).await.unwrap();
+    let second = world.executor.execute_part(&request, 2, &buy("hall")).await.unwrap();
+    assert!(!first.repeated && !second.repeated && first.answer != second.answer);
+    let head = world.head().await;
+    let again = world.executor.execute_part(&request, 1, &buy("desk")).await.unwrap();
+    assert_eq!((again.answer, again.repeated), (first.answer, true));
+    assert_eq!(world.head().await, head);
+    assert!(!world.done(&request, &buy("the whole")).await.repeated);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_hundred_at_once_under_one_key_are_one() {
     let world = World::new().await;
