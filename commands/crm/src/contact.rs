@@ -63,6 +63,9 @@ pub struct ChangeContactAccount {
 }
 
 /// Makes an e-mail address a contact's own; or, when duplicates are allowed, only if nobody has it.
+///
+/// One contact has an address as its own. Those that were let in beside it stay unprotected when that one gives it up: the
+/// next contact takes it without having to allow a duplicate.
 pub(crate) fn claim_email(work: &mut Work<'_>, email: &Personal<String>, holder: ContactId, allow_duplicate: bool) {
     if allow_duplicate {
         work.mark(&EMAIL, email.reveal(), holder);

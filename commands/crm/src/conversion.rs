@@ -21,7 +21,8 @@ pub struct ConvertLead {
     pub lead: LeadId,
     /// An account that exists; none: a new one, named after the lead's company.
     pub account: Option<AccountId>,
-    /// Name of the new account, if not the lead's company (or the person's name, when it has none).
+    /// Name of the new account, if not the lead's company. Required when the lead has none: an account is no person, and
+    /// does not take a person's name by itself.
     pub account_name: Option<String>,
     /// A contact that exists; none: a new one with the lead's details.
     pub contact: Option<ContactId>,
@@ -90,7 +91,10 @@ impl ConvertLead {
         let name = match (&self.account_name, &lead.details.company) {
             (Some(name), _) => checks.line("/account_name", name, values::NAME),
             (None, Some(company)) => company.clone(),
-            (None, None) => lead.details.name.reveal().clone(),
+            (None, None) => {
+                checks.refuse("/account_name", "required", "the lead has no company: say how the account is called");
+                String::new()
+            }
         };
         checks.finish()?;
         let details = AccountDetails { name, country: lead.details.country.clone(), ..AccountDetails::default() };

@@ -34,7 +34,7 @@ struct ConversionBody {
     /// An account that exists; none: a new one.
     #[serde(default)]
     account: Option<AccountId>,
-    /// Name of the new account, if not the lead's company (or the person's name, when it has none).
+    /// Name of the new account, if not the lead's company. Required when the lead has no company and no account is given.
     #[serde(default)]
     account_name: Option<String>,
     /// A contact that exists; none: a new one with the lead's details.

@@ -1,13 +1,16 @@
 //! Conversion: account, contact and opportunity together, and once.
 
 use crm_aggregates::{Account, Contact, ContactId, Lead, LeadId, LeadStatus, Opportunity, PipelineId, StageId};
-use crm_commands::{ConvertLead, NewOpportunity, PipelineIds, RetireStage};
+use crm_commands::{
+    AssignLead, CaptureLead, ConvertLead, LeadFields, NewOpportunity, PipelineIds, QualifyLead, RetireStage,
+    StartLeadWork,
+};
 use executor::Request;
 use futures::future::join_all;
 use kernel::Kind;
 use uuid::Uuid;
 
-use super::support::{World, day, euros, field, text};
+use super::support::{World, day, euros, field, lead_fields, text};
 
 fn convert(lead: LeadId) -> ConvertLead {
     ConvertLead { lead, account: None, account_name: None, contact: None, opportunity: None, allow_duplicate: false }
@@ -122,6 +125,19 @@ async fn a_lead_can_join_an_account_that_exists_or_name_the_new_one() {
     let before = world.head().await;
     let second = world.done(&command).await;
     assert_eq!((second.answer.account, second.position.0), (first.answer.account, before.0 + 1));
+}
+
+#[tokio::test]
+async fn an_account_never_takes_a_persons_name_by_itself() {
+    let world = World::new().await;
+    let details = LeadFields { company: None, ..lead_fields() };
+    let lead = world.done(&CaptureLead { details, ..CaptureLead::default() }).await.answer;
+    world.done(&AssignLead { lead, owner: "grace".to_owned() }).await;
+    world.done(&StartLeadWork { lead }).await;
+    world.done(&QualifyLead { lead, note: None }).await;
+    assert_eq!(world.wrong(&convert(lead)).await, field("/account_name", "required"));
+    let done = world.done(&ConvertLead { account_name: text("Lovelace Estate"), ..convert(lead) }).await;
+    assert_eq!(world.state::<Account>(done.answer.account).await.details.name, "Lovelace Estate");
 }
 
 #[tokio::test]
