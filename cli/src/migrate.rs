@@ -49,13 +49,17 @@ impl Migrate {
     }
 
     fn print(&self, database: &Migrated) -> Result<()> {
-        let (verb, nothing) = if self.dry_run { ("would apply", "nothing to do") } else { ("applied", "is current") };
+        let (verb, made, nothing) = if self.dry_run {
+            ("would apply", "would make", "nothing to do")
+        } else {
+            ("applied", "made", "is current")
+        };
         let mut did = Vec::new();
         if !database.applied.is_empty() {
             did.push(format!("{verb} {}", database.applied.join(", ")));
         }
         if !database.projections.is_empty() {
-            did.push(format!("made the tables of {}", database.projections.join(", ")));
+            did.push(format!("{made} the tables of {}", database.projections.join(", ")));
         }
         if !database.needs_rebuild.is_empty() {
             did.push(format!("rebuild these (inopsio projection rebuild): {}", database.needs_rebuild.join(", ")));

@@ -65,14 +65,15 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<Vec<Migrated>, Mi
             applied: applied.into_iter().map(|applied| applied.name).collect(),
             ..Migrated::default()
         };
-        if !dry_run {
-            let projections = projector::migrate(&admin, &database, &part.projections)
-                .await
-                .map_err(|error| MigrateError::ReadModels { service, error })?;
-            let owned = |names: Vec<&'static str>| names.into_iter().map(str::to_owned).collect();
-            migrated.projections = owned(projections.created);
-            migrated.needs_rebuild = owned(projections.needs_rebuild);
-        }
+        let projections = if dry_run {
+            projector::plan(&admin, &database, &part.projections).await
+        } else {
+            projector::migrate(&admin, &database, &part.projections).await
+        };
+        let projections = projections.map_err(|error| MigrateError::ReadModels { service, error })?;
+        let owned = |names: Vec<&'static str>| names.into_iter().map(str::to_owned).collect();
+        migrated.projections = owned(projections.created);
+        migrated.needs_rebuild = owned(projections.needs_rebuild);
         done.push(migrated);
     }
     Ok(done)

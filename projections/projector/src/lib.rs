@@ -33,7 +33,7 @@ mod worker;
 mod writing;
 
 pub use error::Error;
-pub use migrate::{Migrated, migrate};
+pub use migrate::{Migrated, migrate, plan};
 pub use progress::Progress;
 pub use projection::{ApplyError, BoxFuture, Projection};
 pub use projector::Projector;

@@ -12,6 +12,9 @@ use crate::{Error, Projection, tables};
 /// Held while tables are made, so that several instances may start at once.
 const MIGRATING: i64 = 7_164_702_810;
 
+/// SQLSTATE `invalid_catalog_name`.
+const NO_SUCH_DATABASE: &str = "3D000";
+
 /// What [`migrate`] found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Migrated {
@@ -56,6 +59,38 @@ pub async fn migrate(
     transaction.commit().await?;
     connection.close().await?;
     Ok(migrated)
+}
+
+/// What [`migrate`] would do. Changes nothing; the database need not exist yet.
+pub async fn plan(
+    admin: &PgConnectOptions,
+    database: &Database,
+    projections: &[Arc<dyn Projection>],
+) -> Result<Migrated, Error> {
+    let all = || Migrated { created: projections.iter().map(|one| one.name()).collect(), ..Migrated::default() };
+    let mut connection = match connect(admin, database).await {
+        Ok(connection) => connection,
+        Err(Error::Storage(sqlx::Error::Database(error))) if error.code().as_deref() == Some(NO_SUCH_DATABASE) => {
+            return Ok(all());
+        }
+        Err(error) => return Err(error),
+    };
+    let begun: bool = sqlx::query_scalar("SELECT to_regclass('projector.checkpoints') IS NOT NULL")
+        .fetch_one(&mut connection)
+        .await?;
+    if !begun {
+        return Ok(all());
+    }
+    let mut planned = Migrated::default();
+    for projection in projections {
+        match Checkpoint::load(&mut connection, projection.name()).await? {
+            Some(stored) if stored.version == projection.version() => {}
+            Some(_) => planned.needs_rebuild.push(projection.name()),
+            None => planned.created.push(projection.name()),
+        }
+    }
+    connection.close().await?;
+    Ok(planned)
 }
 
 /// Connects to the service's database as admin.

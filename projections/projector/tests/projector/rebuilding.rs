@@ -113,7 +113,9 @@ async fn a_new_version_stands_still_until_it_is_rebuilt() {
     let mut newer = Lamps::new();
     newer.version = 2;
     let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(newer.clone())];
+    let planned = projector::plan(&road.database.admin(), &road.database, &projections).await.unwrap();
     let migrated = projector::migrate(&road.database.admin(), &road.database, &projections).await.unwrap();
+    assert_eq!(planned, migrated);
     assert_eq!((migrated.created, migrated.needs_rebuild), (vec![], vec!["lamps"]));
 
     let settings = Settings { stand_by: std::time::Duration::from_millis(50), ..Settings::default() };
@@ -163,12 +165,21 @@ async fn a_projection_without_tables_is_not_rebuilt_but_migrated() {
     let database = testbed::Database::fresh("demo").await;
     let store = eventstore::EventStore::open(&database, eventstore::Settings::default(), Arc::new(kernel::SystemClock));
     let store = store.await.unwrap();
+    // Before there is a database, before its first migration, and after: planning says it and makes nothing.
+    let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(Lamps::new())];
+    let mut nowhere = eventstore::Database::clone(&database);
+    nowhere.name = "inopsio_nowhere".to_owned();
+    for target in [&nowhere, &*database] {
+        let planned = projector::plan(&database.admin(), target, &projections).await.unwrap();
+        assert_eq!((planned.created, planned.needs_rebuild), (vec!["lamps"], vec![]));
+    }
     projector::migrate(&database.admin(), &database, &[]).await.unwrap();
+    let planned = projector::plan(&database.admin(), &database, &projections).await.unwrap();
+    assert_eq!(planned.created, ["lamps"]);
     let refused = projector::rebuild(&database.admin(), &database, &store, &Lamps::new(), |_| {}).await.unwrap_err();
     assert!(matches!(refused, Error::NotMigrated { .. }), "{refused:?}");
 
     // And migrating twice, or twice at once, makes them once.
-    let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(Lamps::new())];
     let admin = database.admin();
     let migrate = || projector::migrate(&admin, &database, &projections);
     let (one, other) = tokio::join!(migrate(), migrate());
