@@ -73,7 +73,10 @@ impl<T: Serialize + Send> IntoResponse for Changed<T> {
         if accepted.version > 0 {
             set(headers, header::ETAG, &format!("\"{}\"", accepted.version));
         }
-        set(headers, POSITION, &format!("{}={}", self.service, accepted.position));
+        // 0: nothing was to be written, as in a dry run.
+        if accepted.position > 0 {
+            set(headers, POSITION, &format!("{}={}", self.service, accepted.position));
+        }
         if self.repeated {
             headers.insert(REPEATED, HeaderValue::from_static("true"));
         }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use face::graphql::{Context, Session};
 use face::{Domain, Runtime};
-use futures::StreamExt;
 use futures::stream::BoxStream;
 use juniper::{DefaultScalarValue, Executor, FieldResult, graphql_object, graphql_subscription};
 use kernel::{AggregateType, EventType, Grant, Service};
@@ -55,22 +54,13 @@ fn part<D: Domain>() -> Part {
     }
 }
 
-/// A domain's changes, each resolved with what is there when it happens.
+/// A domain's changes. Who takes them renews the session after each.
 fn follow<D: Domain>(
     session: Arc<Session>,
     executor: &Executor<'_, '_, Context>,
 ) -> BoxStream<'static, FieldResult<D::Subscription>> {
     let wanted = executor.look_ahead().children().iter().map(|child| child.field_original_name().to_owned()).collect();
-    let changes = D::subscribe(session.clone(), wanted);
-    changes
-        .then(move |change| {
-            let session = session.clone();
-            async move {
-                session.renew().await;
-                change
-            }
-        })
-        .boxed()
+    D::subscribe(session, wanted)
 }
 
 /// Makes of the list of domains: the parts, and the roots of GraphQL with a namespace a domain.

@@ -13,6 +13,7 @@ pub mod directory;
 mod domains;
 mod front;
 mod graphql;
+mod methods;
 mod migrate;
 mod operations;
 mod reference;

@@ -8,12 +8,13 @@ use face::HEADERS;
 use kernel::Role;
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::http::{HeaderValue, Method, header};
-use poem::{Response, Route, get};
+use poem::{Response, Route};
 use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Value, json};
 
 use crate::domains;
+use crate::methods::Methods;
 
 /// `/openapi.json` and `/docs`.
 pub fn routes(route: Route) -> Route {
@@ -22,9 +23,9 @@ pub fn routes(route: Route) -> Route {
     route
         .at(
             "/openapi.json",
-            get(make_sync(|_| Response::builder().content_type("application/json").body(JSON.as_str()))),
+            Methods::get(make_sync(|_| Response::builder().content_type("application/json").body(JSON.as_str()))),
         )
-        .at("/docs", get(make_sync(|_| html(PAGE.as_str(), DOCS_POLICY))))
+        .at("/docs", Methods::get(make_sync(|_| html(PAGE.as_str(), DOCS_POLICY))))
 }
 
 /// A page that may load nothing from elsewhere.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use face::Runtime;
 use poem::endpoint::BoxEndpoint;
-use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result, Route, RouteMethod};
+use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result, Route};
 use poem_openapi::__private::UrlQuery;
 use poem_openapi::registry::Registry;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Verifier;
 use crate::config::Config;
 use crate::domains::Part;
+use crate::methods::Methods;
 use crate::operations::{self, Pools, Readiness};
 use crate::{graphql, reference};
 
@@ -32,8 +33,8 @@ pub fn routes(
         let documented = documented_paths(&part);
         for (path, methods) in (part.routes)(runtime) {
             let pattern: Arc<str> = documented.get(&path).unwrap_or(&path).as_str().into();
-            let methods = methods.into_iter().fold(RouteMethod::new(), |route, (method, endpoint)| {
-                route.method(method, Rest { endpoint, pattern: PathPattern(pattern.clone()) })
+            let methods = methods.into_iter().fold(Methods::new(), |route, (method, endpoint)| {
+                route.on(method, Rest { endpoint, pattern: PathPattern(pattern.clone()) })
             });
             route = route.at(path, methods);
         }

@@ -82,6 +82,10 @@ pub struct Server {
 /// How often what has not been used for long is forgotten, and metrics are tidied.
 const TIDY: Duration = Duration::from_secs(10);
 
+/// How long a connection may be silent, at least; longer where a request may take longer. Websockets are asked more often
+/// whether they are still there.
+const IDLE: Duration = Duration::from_secs(75);
+
 impl Server {
     /// Opens the chosen services and serves them. Ready when this returns; migrated databases are presupposed.
     pub async fn start(config: Config, services: Services) -> Result<Self, StartError> {
@@ -121,9 +125,11 @@ impl Server {
         tidy(&front, &background);
 
         let drain = Duration::from_secs(config.http.drain_seconds);
+        let idle = IDLE.max(Duration::from_secs(config.http.timeout_seconds + 15));
         let stopped = stop.clone();
         let serving = tokio::spawn(async move {
             poem::Server::new_with_acceptor(acceptor)
+                .idle_timeout(idle)
                 .run_with_graceful_shutdown(front, stopped.cancelled_owned(), Some(drain))
                 .await
         });

@@ -26,6 +26,10 @@ pub const GRANTS: &[Grant] = &[
     grant("crm:currency:read", EVERYBODY, "See the base currency and exchange rates"),
     grant("crm:currency:write", LEADERS, "Choose the base currency and set exchange rates"),
     grant("crm:import:write", LEADERS, "Import leads from files"),
-    grant("crm:history:read", &[Admin, Auditor], "Read the history of events and replay it"),
+    grant(
+        "crm:history:read",
+        &[Admin, Manager, Auditor],
+        "See what happened to leads and opportunities, and who did it",
+    ),
     grant("crm:history:backdate", &[Admin], "Say that something happened earlier than now"),
 ];

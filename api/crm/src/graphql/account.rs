@@ -8,7 +8,7 @@ use kernel::TenantId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::connection::connection;
+use super::connection::{connection, few};
 use super::contact::Contact;
 use super::lead::Lead;
 use super::loader::{Fetch, Fetching, load};
@@ -75,14 +75,22 @@ impl Account {
         self.0.changed_at
     }
 
-    /// Its first 100 contacts; for all of them page through `contacts(filter: {accountId: …})`.
-    async fn contacts(&self, context: &Context) -> FieldResult<Vec<Contact>> {
-        Contact::at(context, self.0.account_id).await
+    /// Its first contacts, at most 100; for all of them page through `contacts(filter: {accountId: …})`.
+    async fn contacts(
+        &self,
+        context: &Context,
+        #[graphql(default = 20)] first: Option<i32>,
+    ) -> FieldResult<Vec<Contact>> {
+        Contact::at(context, self.0.account_id, few(first, 20, 100)?).await
     }
 
-    /// Its first 100 opportunities; for all of them page through `opportunities(filter: {accountId: …})`.
-    async fn opportunities(&self, context: &Context) -> FieldResult<Vec<Opportunity>> {
-        Opportunity::with(context, self.0.account_id).await
+    /// Its first opportunities, at most 100; for all of them page through `opportunities(filter: {accountId: …})`.
+    async fn opportunities(
+        &self,
+        context: &Context,
+        #[graphql(default = 20)] first: Option<i32>,
+    ) -> FieldResult<Vec<Opportunity>> {
+        Opportunity::with(context, self.0.account_id, few(first, 20, 100)?).await
     }
 
     /// The lead that it was converted from.

@@ -1,6 +1,8 @@
 //! Relay connections.
 
-use juniper::GraphQLObject;
+use face::graphql::refuse;
+use juniper::{FieldResult, GraphQLObject};
+use kernel::Refusal;
 
 /// Where a page stands in its list.
 #[derive(Clone, Debug, GraphQLObject)]
@@ -9,6 +11,15 @@ pub struct PageInfo {
     pub has_next_page: bool,
     /// The last row's cursor: give it as `after` to get the next page.
     pub end_cursor: Option<String>,
+}
+
+/// The argument `first` of a list that is no connection: how many rows; the schema has its default.
+pub(crate) fn few(first: Option<i32>, default: i32, most: i32) -> FieldResult<i32> {
+    let first = first.unwrap_or(default);
+    if (1..=most).contains(&first) {
+        return Ok(first);
+    }
+    Err(refuse(Refusal::invalid("page_size", format!("first: {first}; allowed are 1 to {most}"))))
 }
 
 /// Declares a connection over rows of a read model: its edges, and the object with page info and count.

@@ -157,25 +157,34 @@ impl Fetch for ContactById {
     }
 }
 
-/// The contacts of accounts.
+/// The first contacts of accounts, so many of each.
 struct ContactsOfAccount;
 
-/// So many of each account; who wants more pages through the list of contacts.
-const PER_ACCOUNT: i64 = 100;
-
 impl Fetch for ContactsOfAccount {
-    type Key = Uuid;
+    type Key = (Uuid, i32);
     type Value = Vec<Contact>;
 
-    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Vec<Contact>> {
+    fn fetch<'a>(
+        tables: &'a mut PgConnection,
+        tenant: TenantId,
+        keys: &'a [Self::Key],
+    ) -> Fetching<'a, Self::Key, Self::Value> {
         Box::pin(async move {
+            let mut accounts: Vec<_> = keys.iter().map(|(account, _)| *account).collect();
+            accounts.sort_unstable();
+            accounts.dedup();
+            let most = keys.iter().map(|(_, first)| *first).max().unwrap_or_default();
             let mut of: HashMap<Uuid, Vec<Contact>> = HashMap::new();
-            for row in contacts::of_accounts(tables, tenant, keys, PER_ACCOUNT).await? {
+            for row in contacts::of_accounts(tables, tenant, &accounts, most.into()).await? {
                 if let Some(account) = row.account_id {
                     of.entry(account).or_default().push(Contact(row));
                 }
             }
-            Ok(of)
+            let of = |key: &Self::Key| {
+                let rows = of.get(&key.0).map(Vec::as_slice).unwrap_or_default();
+                (*key, rows.iter().take(usize::try_from(key.1).unwrap_or_default()).cloned().collect())
+            };
+            Ok(keys.iter().map(of).collect())
         })
     }
 }
@@ -188,9 +197,9 @@ impl Contact {
         load::<ContactById>(context, id).await
     }
 
-    /// An account's contacts.
-    pub(crate) async fn at(context: &Context, account: Uuid) -> FieldResult<Vec<Self>> {
+    /// An account's first contacts.
+    pub(crate) async fn at(context: &Context, account: Uuid, first: i32) -> FieldResult<Vec<Self>> {
         context.require(READ)?;
-        Ok(load::<ContactsOfAccount>(context, account).await?.unwrap_or_default())
+        Ok(load::<ContactsOfAccount>(context, (account, first)).await?.unwrap_or_default())
     }
 }

@@ -1,9 +1,12 @@
 //! What histories have in common.
 
 use chrono::{DateTime, Utc};
-use face::graphql::refuse;
 use juniper::{FieldResult, GraphQLObject};
-use kernel::Refusal;
+
+use super::connection::few;
+
+/// What one needs, beside the permission to see a thing, to see what happened to it.
+pub(crate) const READ: &str = "crm:history:read";
 
 /// A stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLObject)]
@@ -16,9 +19,5 @@ pub struct Stretch {
 
 /// The arguments of a history: how many changes, after which version.
 pub(crate) fn window(first: Option<i32>, after_version: Option<i32>) -> FieldResult<(i64, i64)> {
-    let first = first.unwrap_or(50);
-    if !(1..=200).contains(&first) {
-        return Err(refuse(Refusal::invalid("page_size", format!("first: {first}; allowed are 1 to 200"))));
-    }
-    Ok((after_version.unwrap_or(0).into(), first.into()))
+    Ok((after_version.unwrap_or(0).into(), few(first, 50, 200)?.into()))
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::account::Account;
 use super::connection::connection;
 use super::contact::Contact;
-use super::history::Stretch;
+use super::history::{self, Stretch};
 use super::loader::{Fetch, Fetching, load};
 use super::mirror::mirror;
 use super::opportunity::Opportunity;
@@ -298,6 +298,7 @@ pub(crate) async fn list(
 
 pub(crate) async fn history(context: &Context, lead: Uuid, after: i64, first: i64) -> FieldResult<Vec<LeadChange>> {
     context.require(READ)?;
+    context.require(history::READ)?;
     let mut tables = context.reader(SERVICE).await?;
     let rows = leads::history(&mut tables, context.caller().tenant(), lead, after, first).await;
     Ok(rows.map_err(unreadable)?.into_iter().map(LeadChange).collect())
@@ -305,6 +306,7 @@ pub(crate) async fn history(context: &Context, lead: Uuid, after: i64, first: i6
 
 pub(crate) async fn standing(context: &Context, lead: Uuid, as_of: AsOf) -> FieldResult<Option<LeadChange>> {
     context.require(READ)?;
+    context.require(history::READ)?;
     let mut tables = context.reader(SERVICE).await?;
     let row = leads::standing(&mut tables, context.caller().tenant(), lead, as_of).await;
     Ok(row.map_err(unreadable)?.map(LeadChange))

@@ -176,7 +176,7 @@ impl PipelineMovement {
     fn deals(
         &self,
         kinds: Option<Vec<MovementKind>>,
-        first: Option<i32>,
+        #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
     ) -> FieldResult<MovedDealConnection> {
         let request = PageRequest::<Uuid>::new(first, after.as_deref(), ORDER)?;

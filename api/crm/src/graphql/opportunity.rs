@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::account::Account;
 use super::connection::connection;
 use super::contact::Contact;
-use super::history::{Stretch, window};
+use super::history::{self, Stretch, window};
 use super::lead::Lead;
 use super::loader::{Fetch, Fetching, load};
 use super::mirror::mirror;
@@ -154,9 +154,10 @@ impl Opportunity {
     async fn history(
         &self,
         context: &Context,
-        first: Option<i32>,
+        #[graphql(default = 50)] first: Option<i32>,
         after_version: Option<i32>,
     ) -> FieldResult<Vec<OpportunityChange>> {
+        context.require(history::READ)?;
         let (after, first) = window(first, after_version)?;
         let mut tables = context.reader(SERVICE).await?;
         let tenant = context.caller().tenant();
@@ -307,29 +308,34 @@ impl Fetch for OpportunityById {
     }
 }
 
-/// The opportunities of accounts.
+/// The first opportunities of accounts, so many of each.
 struct OpportunitiesOfAccount;
 
-/// So many of each account; who wants more pages through the list of opportunities.
-const PER_ACCOUNT: i64 = 100;
-
 impl Fetch for OpportunitiesOfAccount {
-    type Key = Uuid;
+    type Key = (Uuid, i32);
     type Value = Vec<Opportunity>;
 
     fn fetch<'a>(
         tables: &'a mut PgConnection,
         tenant: TenantId,
-        keys: &'a [Uuid],
-    ) -> Fetching<'a, Uuid, Vec<Opportunity>> {
+        keys: &'a [Self::Key],
+    ) -> Fetching<'a, Self::Key, Self::Value> {
         Box::pin(async move {
+            let mut accounts: Vec<_> = keys.iter().map(|(account, _)| *account).collect();
+            accounts.sort_unstable();
+            accounts.dedup();
+            let most = keys.iter().map(|(_, first)| *first).max().unwrap_or_default();
             let mut of: HashMap<Uuid, Vec<Opportunity>> = HashMap::new();
-            for row in opportunities::of_accounts(tables, tenant, keys, PER_ACCOUNT).await? {
+            for row in opportunities::of_accounts(tables, tenant, &accounts, most.into()).await? {
                 if let Some(account) = row.account_id {
                     of.entry(account).or_default().push(Opportunity(row));
                 }
             }
-            Ok(of)
+            let of = |key: &Self::Key| {
+                let rows = of.get(&key.0).map(Vec::as_slice).unwrap_or_default();
+                (*key, rows.iter().take(usize::try_from(key.1).unwrap_or_default()).cloned().collect())
+            };
+            Ok(keys.iter().map(of).collect())
         })
     }
 }
@@ -342,9 +348,9 @@ impl Opportunity {
         load::<OpportunityById>(context, id).await
     }
 
-    /// An account's opportunities.
-    pub(crate) async fn with(context: &Context, account: Uuid) -> FieldResult<Vec<Self>> {
+    /// An account's first opportunities.
+    pub(crate) async fn with(context: &Context, account: Uuid, first: i32) -> FieldResult<Vec<Self>> {
         context.require(READ)?;
-        Ok(load::<OpportunitiesOfAccount>(context, account).await?.unwrap_or_default())
+        Ok(load::<OpportunitiesOfAccount>(context, (account, first)).await?.unwrap_or_default())
     }
 }

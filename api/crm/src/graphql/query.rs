@@ -32,7 +32,7 @@ impl CrmQuery {
         context: &Context,
         filter: Option<LeadFilter>,
         order_by: Option<LeadOrder>,
-        first: Option<i32>,
+        #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
     ) -> FieldResult<LeadConnection> {
         lead::list(context, filter, order_by, first, after).await
@@ -42,7 +42,7 @@ impl CrmQuery {
     async fn lead_history(
         context: &Context,
         id: Uuid,
-        first: Option<i32>,
+        #[graphql(default = 50)] first: Option<i32>,
         after_version: Option<i32>,
     ) -> FieldResult<Vec<LeadChange>> {
         let (after, first) = window(first, after_version)?;
@@ -79,7 +79,7 @@ impl CrmQuery {
         context: &Context,
         filter: Option<ContactFilter>,
         order_by: Option<ContactOrder>,
-        first: Option<i32>,
+        #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
     ) -> FieldResult<ContactConnection> {
         contact::list(context, filter, order_by, first, after).await
@@ -95,7 +95,7 @@ impl CrmQuery {
         context: &Context,
         filter: Option<AccountFilter>,
         order_by: Option<AccountOrder>,
-        first: Option<i32>,
+        #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
     ) -> FieldResult<AccountConnection> {
         account::list(context, filter, order_by, first, after).await
@@ -111,7 +111,7 @@ impl CrmQuery {
         context: &Context,
         filter: Option<OpportunityFilter>,
         order_by: Option<OpportunityOrder>,
-        first: Option<i32>,
+        #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
     ) -> FieldResult<OpportunityConnection> {
         opportunity::list(context, filter, order_by, first, after).await

@@ -3,15 +3,32 @@
 use crm_projections::ListError;
 use face::graphql::refuse;
 use juniper::FieldError;
-use kernel::Refusal;
+use kernel::{Kind, Refusal};
 
 /// Postgres's code for a statement that took longer than it may.
 const QUERY_CANCELED: &str = "57014";
+/// Postgres's class of codes for values that can't be: NUL in text, dates out of range, numbers too large.
+const DATA_EXCEPTION: &str = "22";
+/// Postgres's code for a statement in a transaction in which one has failed.
+const TRANSACTION_FAILED: &str = "25P02";
 
 /// The error of a query that failed. What Postgres said goes to the log, not to the caller.
 pub(crate) fn unreadable(error: sqlx::Error) -> FieldError {
-    if error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some(QUERY_CANCELED) {
-        return refuse(Refusal::timeout("query_timeout", "the query took too long; ask for less at a time"));
+    match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
+        Some(QUERY_CANCELED) => {
+            return refuse(Refusal::timeout("query_timeout", "the query took too long; ask for less at a time"));
+        }
+        Some(code) if code.starts_with(DATA_EXCEPTION) => {
+            tracing::debug!(%error, "a value was asked for that Postgres does not know");
+            let detail = "an argument has a value that can't be: a NUL character in text, or a time out of range";
+            return refuse(Refusal::invalid("value_not_allowed", detail));
+        }
+        Some(TRANSACTION_FAILED) => {
+            tracing::debug!(%error, "a read model was not read, because another could not be");
+            let detail = "this field was not read because another one could not be; that one's error says why";
+            return refuse(Refusal::new(Kind::Unprocessable, "query_aborted", detail));
+        }
+        _ => {}
     }
     tracing::error!(%error, "a read model can't be read");
     refuse(Refusal::internal("read_failed", "the read model can't be read; the log says why"))

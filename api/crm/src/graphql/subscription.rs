@@ -99,6 +99,6 @@ pub fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'stati
 }
 
 fn missed(Missed(count): Missed) -> juniper::FieldError {
-    let detail = format!("this subscriber was too slow and missed {count} events; read anew what it shows");
+    let detail = format!("this subscription missed {count} events; read anew what it shows");
     refuse(Refusal::new(kernel::Kind::RateLimited, "events_missed", detail).with("missed", count))
 }

@@ -42,3 +42,41 @@ async fn who_lacks_the_permission_is_refused_with_its_name() {
         assert_eq!(extensions["permission"], permission, "{fields}");
     }
 }
+
+#[tokio::test]
+async fn history_is_for_those_who_may_see_it() {
+    let world = World::start().await;
+    let lead = world.lead("ada").await;
+    let asked = [
+        format!("leadHistory(id: \"{lead}\") {{ change actor }}"),
+        format!("leadStanding(id: \"{lead}\") {{ change actor }}"),
+    ];
+    for fields in &asked {
+        for role in [Role::Viewer, Role::Member] {
+            let (_, errors) = world.ask_as(world.caller(&[role]), fields).await;
+            assert_eq!(errors[0]["extensions"]["permission"], "crm:history:read", "{role:?} {fields}: {errors}");
+        }
+        for role in [Role::Admin, Role::Manager, Role::Auditor] {
+            let (seen, errors) = world.ask_as(world.caller(&[role]), fields).await;
+            assert_eq!(errors, json!([]), "{role:?} {fields}");
+            assert!(seen.to_string().contains("captured"), "{role:?}: {seen}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_postgres_does_not_know_is_the_callers_fault() {
+    let world = World::start().await;
+    for fields in [
+        "contacts(filter: {email: \"a\\u0000b\"}) { nodes { id } }",
+        "leads(filter: {owner: \"a\\u0000b\"}) { totalCount }",
+    ] {
+        let (_, errors) = world.ask_as(world.caller(&[Role::Viewer]), fields).await;
+        let extensions = &errors[0]["extensions"];
+        assert_eq!(
+            (&extensions["code"], &extensions["status"]),
+            (&json!("value_not_allowed"), &json!(400)),
+            "{errors}"
+        );
+    }
+}

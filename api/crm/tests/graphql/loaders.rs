@@ -57,3 +57,32 @@ async fn the_accounts_of_many_contacts_are_one_query_and_their_contacts_another(
     assert_eq!(of("FROM account t"), 1, "{sent:#?}");
     assert_eq!(of("FROM contact t"), 2, "the list, and the contacts of all accounts: {sent:#?}");
 }
+
+#[tokio::test]
+async fn an_account_gives_as_many_contacts_as_are_asked_for() {
+    let world = World::start().await;
+    let details = AccountFields { name: "Acme".to_owned(), ..AccountFields::default() };
+    let account = world.command(None, CreateAccount { details, owner: None }).await.unwrap();
+    for n in 0..22 {
+        let contact = CreateContact {
+            details: ContactFields { name: format!("Contact {n}"), ..ContactFields::default() },
+            account: Some(account),
+            owner: None,
+            allow_duplicate: false,
+        };
+        world.command(None, contact).await.unwrap();
+    }
+    let asked = format!(
+        "account(id: \"{account}\") {{ two: contacts(first: 2) {{ name }} some: contacts {{ name }}
+         all: contacts(first: 100) {{ name }} deals: opportunities(first: 1) {{ id }} }}"
+    );
+    let seen = &world.ask(&asked).await["account"];
+    let names = |alias: &str| seen[alias].as_array().unwrap().clone();
+    assert_eq!((names("two").len(), names("some").len(), names("all").len()), (2, 20, 22));
+    assert_eq!(names("two")[..], names("all")[..2], "the first ones");
+    for refused in [0, -1, 101] {
+        let asked = format!("account(id: \"{account}\") {{ contacts(first: {refused}) {{ name }} }}");
+        let (_, errors) = world.ask_as(world.caller(&[kernel::Role::Viewer]), &asked).await;
+        assert_eq!(errors[0]["extensions"]["code"], "page_size", "{errors}");
+    }
+}

@@ -16,7 +16,14 @@ pub use session::{Reader, Session};
 /// A request's context. It is its [`Session`], and beside it the dataloaders of the request.
 pub struct Context {
     session: Arc<Session>,
-    loaders: Mutex<HashMap<TypeId, Box<dyn Any + Send + Sync>>>,
+    loaders: Mutex<Loaders>,
+}
+
+/// The dataloaders of one turn of the session.
+#[derive(Default)]
+struct Loaders {
+    turn: u64,
+    made: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
 }
 
 impl Context {
@@ -30,10 +37,14 @@ impl Context {
         self.session.clone()
     }
 
-    /// The request's dataloader of a type: made when first asked for, the same from then on.
+    /// The request's dataloader of a type: made when first asked for, the same from then on until the session is renewed.
     pub fn loader<L: Clone + Send + Sync + 'static>(&self, make: impl FnOnce(Arc<Session>) -> L) -> L {
         let mut loaders = self.loaders.lock().unwrap_or_else(PoisonError::into_inner);
-        let loader = loaders.entry(TypeId::of::<L>()).or_insert_with(|| Box::new(make(self.session.clone())));
+        let turn = self.session.turn();
+        if loaders.turn != turn {
+            *loaders = Loaders { turn, made: HashMap::new() };
+        }
+        let loader = loaders.made.entry(TypeId::of::<L>()).or_insert_with(|| Box::new(make(self.session.clone())));
         match loader.downcast_ref::<L>() {
             Some(loader) => loader.clone(),
             // The key is the type's own id, so this can't be another type.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::Stream;
@@ -20,6 +21,8 @@ pub struct Session {
     services: HashMap<Service, Opened>,
     min_positions: MinPositions,
     patience: Duration,
+    /// How often it was renewed.
+    turn: AtomicU64,
 }
 
 struct Opened {
@@ -42,7 +45,7 @@ impl Session {
             .into_iter()
             .map(|runtime| (runtime.service, Opened { runtime, transaction: Mutex::default() }))
             .collect();
-        Self { caller, services, min_positions, patience }
+        Self { caller, services, min_positions, patience, turn: AtomicU64::new(0) }
     }
 
     /// Who asks.
@@ -72,9 +75,11 @@ impl Session {
         Ok(Reader(transaction))
     }
 
-    /// Ends the transactions that were begun, so that what is read next is what is there then. For subscriptions, whose
-    /// session lives long; nothing may be reading meanwhile.
+    /// Ends the transactions that were begun, so that what is read next is what is there then; the dataloaders forget, too.
+    /// For subscriptions, whose session lives long: to be called after each event, so that no connection is held while
+    /// nothing happens. Nothing may be reading meanwhile.
     pub async fn renew(&self) {
+        self.turn.fetch_add(1, Ordering::AcqRel);
         for opened in self.services.values() {
             if let Some(transaction) = opened.transaction.lock().await.take()
                 && let Err(error) = transaction.rollback().await
@@ -101,6 +106,11 @@ impl Session {
             tracing::warn!(%service, %error, "a subscription could not begin");
             refuse(Refusal::unavailable("bus_unavailable", "live events are not available now; try again"))
         })
+    }
+
+    /// How often it was renewed: what was read in another turn may be out of date.
+    pub(super) fn turn(&self) -> u64 {
+        self.turn.load(Ordering::Acquire)
     }
 
     fn opened(&self, service: Service) -> FieldResult<&Opened> {

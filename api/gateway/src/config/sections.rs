@@ -239,7 +239,7 @@ pub struct GraphQl {
 
 impl Default for GraphQl {
     fn default() -> Self {
-        Self { depth: 12, cost: 20_000, aliases: 30, timeout_seconds: 20, wait_seconds: 5, subscriptions: 20 }
+        Self { depth: 12, cost: 10_000, aliases: 30, timeout_seconds: 20, wait_seconds: 5, subscriptions: 20 }
     }
 }
 

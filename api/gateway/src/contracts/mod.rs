@@ -1,11 +1,15 @@
 //! The contracts: what is offered to others, generated, checked in under `schemas/`, and reviewed as code.
 //!
 //! `openapi.json` and `schema.graphql` say what can be asked, `events/*.json` and `asyncapi.yaml` what is told. Stored events
-//! are for ever, so their schemas may only change in ways that leave every stored one readable ([`incompatible`]).
+//! are for ever, so their schemas may only change in ways that leave every stored one readable ([`unreadable`]).
 
 mod asyncapi;
 mod compatibility;
 mod yaml;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::{fs, io};
 
 pub use compatibility::incompatible;
 use kernel::EventType;
@@ -22,6 +26,32 @@ pub fn contracts() -> Vec<(String, String)> {
     all.extend(events().map(|event| (event_path(&event), pretty(event.schema.as_value()))));
     all.sort();
     all
+}
+
+/// What a folder of checked-in contracts says of stored events that this program could not read any more: one line each.
+/// Events of which the folder has nothing are new. Empty: all can be read.
+///
+/// # Errors
+/// When a schema in the folder can't be read, or is no JSON.
+pub fn unreadable(folder: &Path) -> io::Result<Vec<String>> {
+    let current: BTreeMap<String, EventType> = events().map(|event| (event_path(&event), event)).collect();
+    let entries = match fs::read_dir(folder.join("events")) {
+        Ok(entries) => entries.collect::<Result<Vec<_>, _>>()?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for file in entries {
+        let path = format!("events/{}", file.file_name().to_string_lossy());
+        let Some(event) = current.get(&path) else {
+            found.push(format!("{path}: the event is gone, and stored ones can't be read any more"));
+            continue;
+        };
+        let stored = serde_json::from_slice(&fs::read(file.path())?)?;
+        found.extend(incompatible(&stored, event.schema.as_value()).into_iter().map(|line| format!("{path} {line}")));
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// Every event of every domain.

@@ -9,7 +9,7 @@ pub struct Cors {
     origins: Vec<HeaderValue>,
 }
 
-const METHODS: &str = "GET, POST, PUT, DELETE, OPTIONS";
+const METHODS: &str = "GET, POST, OPTIONS";
 const HEADERS: &str = "authorization, content-type, idempotency-key, if-match, occurred-at, x-min-position, x-request-id, \
                        traceparent";
 const EXPOSED: &str = "etag, location, x-position, x-request-id, idempotency-replayed, ratelimit-limit, \

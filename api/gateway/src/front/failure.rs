@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use face::Problem;
 use kernel::Refusal;
-use poem::error::{MethodNotAllowedError, NotFoundError, ParsePathError};
-use poem::http::{StatusCode, header};
+use poem::error::{NotFoundError, ParsePathError};
+use poem::http::header;
 use poem::{Error, PathPattern, Response};
 use poem_openapi::error::{ParseParamError, ParsePathError as ParseApiPathError};
 use uuid::Uuid;
@@ -36,10 +36,6 @@ fn problem_of(error: Error) -> Problem {
     }
     if error.is::<NotFoundError>() {
         return unknown_route().into();
-    }
-    if error.is::<MethodNotAllowedError>() {
-        let refusal = Refusal::invalid("method_not_allowed", "this path does not take this method; see /openapi.json");
-        return Problem::with_status(refusal, StatusCode::METHOD_NOT_ALLOWED);
     }
     if let Some(error) = error.downcast_ref::<ParseParamError>() {
         return parameter(error.name, &error.reason);

@@ -2,8 +2,9 @@
 
 use poem::endpoint::make_sync;
 use poem::http::{HeaderValue, header};
-use poem::{Response, Route, get};
+use poem::{Response, Route};
 
+use crate::methods::Methods;
 use crate::reference::html;
 
 /// The explorer's files, packed (see `assets/graphiql/README.md`).
@@ -37,6 +38,6 @@ pub fn routes(route: Route) -> Route {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
             response
         });
-        route.at(format!("/graphql/assets/{name}"), get(file))
+        route.at(format!("/graphql/assets/{name}"), Methods::get(file))
     })
 }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use juniper::http::GraphQLRequest;
-use juniper::meta::{Field, MetaType};
+use juniper::meta::{Argument, Field, MetaType};
 use juniper::{
     DefaultScalarValue as Scalar, Definition, InputValue, ParseError, ScalarValue as _, Selection, Variables,
 };
@@ -24,7 +24,7 @@ pub struct Limits {
     pub aliases: usize,
 }
 
-/// What a list is taken to have when the query does not say.
+/// What a list without the argument `first` is taken to have: those are short by nature, such as a pipeline's stages.
 const ROWS: u64 = 20;
 
 /// What a list of introspection is taken to have.
@@ -45,6 +45,7 @@ impl Limits {
         let mut walk = Walk {
             schema,
             variables: request.variables(),
+            defaults: HashMap::new(),
             fragments: HashMap::new(),
             aliases: 0,
             depth: 0,
@@ -63,6 +64,10 @@ impl Limits {
                 juniper::OperationType::Mutation => schema.schema.concrete_mutation_type(),
                 juniper::OperationType::Subscription => schema.schema.concrete_subscription_type(),
             };
+            let defined = operation.variables_definition.iter().flat_map(|defined| defined.item.iter());
+            walk.defaults = defined
+                .filter_map(|(name, variable)| Some((name.item, &variable.default_value.as_ref()?.item)))
+                .collect();
             let cost = walk.cost(&operation.selection_set, root, Place::default());
             exceeded("query_too_deep", "levels of fields", walk.depth as u64, self.depth as u64)?;
             let introspection = INTROSPECTION_DEPTH.max(self.depth) as u64;
@@ -101,6 +106,8 @@ fn too_large(error: &ParseError) -> Result<(), Refusal> {
 struct Walk<'d, 'q> {
     schema: &'d Schema,
     variables: Variables<Scalar>,
+    /// What the operation's variables are when they are not given.
+    defaults: HashMap<&'q str, &'d InputValue>,
     fragments: HashMap<&'q str, Selections<'d, 'q>>,
     aliases: usize,
     depth: usize,
@@ -124,7 +131,7 @@ struct Place {
     /// Fragments around: a fragment that spreads itself ends somewhere.
     fragments: usize,
     introspection: bool,
-    /// Directly under a field with pages: the rows are counted already.
+    /// Directly under a connection: the rows of `edges` and `nodes` are counted already.
     paged: bool,
 }
 
@@ -169,7 +176,8 @@ impl<'d, 'q> Walk<'d, 'q> {
         }
         self.aliases += usize::from(field.aliased);
         let meta = parent.and_then(|parent| parent.field_by_name(field.name));
-        let first = meta.is_some_and(has_pages).then(|| self.first(field.first));
+        let paged = meta.and_then(|meta| Some((meta, page_argument(meta)?)));
+        let first = paged.map(|(_, argument)| self.first(field.first, argument));
         let rows = match (first, meta) {
             (Some(first), _) => first,
             (None, Some(meta)) if is_list(meta) && !at.paged => {
@@ -181,29 +189,34 @@ impl<'d, 'q> Walk<'d, 'q> {
             }
             _ => 1,
         };
-        let below = Place { depth, introspection, paged: first.is_some(), ..at };
+        let below = Place { depth, introspection, paged: paged.is_some_and(|(meta, _)| !is_list(meta)), ..at };
         let Some(selections) = field.selections else { return 1 };
         let kind = meta.and_then(|meta| self.schema.schema.concrete_type_by_name(meta.field_type.innermost_name()));
         1_u64.saturating_add(rows.saturating_mul(self.cost(selections, kind, below)))
     }
 
-    /// How many rows a page may have: the argument `first`, literally or by a variable.
-    fn first(&self, argument: Option<&InputValue>) -> u64 {
-        let value = match argument {
-            Some(InputValue::Variable(name)) => self.variables.get(name.as_str()),
-            other => other,
-        };
-        match value {
-            Some(InputValue::Scalar(scalar)) => {
-                scalar.try_to_int().and_then(|first| u64::try_from(first).ok()).unwrap_or(ROWS).max(1)
+    /// How many rows a page may have: the argument `first`, literally or by a variable; what the operation says that the
+    /// variable is else, or what the schema says that the argument is else. (A `null` is as good as nothing.)
+    fn first(&self, asked: Option<&InputValue>, argument: &Argument<Scalar>) -> u64 {
+        let asked = match asked {
+            Some(InputValue::Variable(name)) => {
+                let name = name.as_str();
+                self.variables.get(name).or_else(|| self.defaults.get(name).copied())
             }
-            _ => ROWS,
-        }
+            asked => asked,
+        };
+        asked.and_then(rows).or_else(|| argument.default_value.as_ref().and_then(rows)).unwrap_or(ROWS)
     }
 }
 
-fn has_pages(field: &Field<Scalar>) -> bool {
-    field.arguments.iter().flatten().any(|argument| argument.name == "first")
+fn rows(value: &InputValue) -> Option<u64> {
+    let InputValue::Scalar(scalar) = value else { return None };
+    // What is no number of rows is refused when it is read.
+    Some(scalar.try_to_int().and_then(|first| u64::try_from(first).ok()).unwrap_or(1).max(1))
+}
+
+fn page_argument(field: &Field<Scalar>) -> Option<&Argument<Scalar>> {
+    field.arguments.iter().flatten().find(|argument| argument.name == "first")
 }
 
 fn is_list(field: &Field<Scalar>) -> bool {

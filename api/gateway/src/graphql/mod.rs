@@ -13,13 +13,15 @@ use face::graphql::{Context, Session};
 use face::{MinPositions, Runtime};
 use juniper::{EmptyMutation, RootNode};
 use kernel::Caller;
-use poem::{Route, RouteMethod};
+use poem::Route;
+use poem::http::Method;
 use tokio_util::sync::CancellationToken;
 
 use self::limits::Limits;
 use crate::auth::Verifier;
 use crate::config::Config;
 use crate::domains::{Query, Subscription};
+use crate::methods::Methods;
 
 /// The schema of all domains.
 pub type Schema = RootNode<Query, EmptyMutation<Context>, Subscription>;
@@ -67,6 +69,8 @@ pub fn routes(
         verifier,
         stop,
     });
-    let methods = RouteMethod::new().post(query::endpoint(engine.clone())).get(subscription::endpoint(engine));
+    let methods = Methods::new()
+        .on(Method::POST, query::endpoint(engine.clone()))
+        .on(Method::GET, subscription::endpoint(engine));
     explorer::routes(route.at("/graphql", methods))
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use face::{Incoming, MinPositions, Problem, RawBody, decode_json};
-use juniper::GraphQLError;
 use juniper::http::{GraphQLRequest, GraphQLResponse};
+use juniper::{DefaultScalarValue, ExecutionError, GraphQLError, Value};
 use kernel::Refusal;
 use poem::endpoint::make;
 use poem::http::{HeaderValue, StatusCode, header};
@@ -56,11 +56,14 @@ async fn answer(engine: &Engine, request: Request) -> Result<Response, Refusal> 
     Ok(respond(answer, envelope))
 }
 
-/// GraphQL over HTTP: a query that can't be carried out at all is a 400, but only for clients that know the envelope.
+/// GraphQL over HTTP: a query that can't be carried out at all is a 400, but only for clients that know the envelope. One
+/// that found nothing because the read models have not reached the wanted position is a 504 for all: they asked for it.
 fn respond(answer: GraphQLResponse, envelope: bool) -> Response {
     let body = serde_json::to_vec(&answer).unwrap_or_default();
+    let result = answer.into_result();
+    let behind = matches!(&result, Ok((data, errors)) if is_behind(data, errors));
     let refused = matches!(
-        answer.into_result(),
+        result,
         Err(GraphQLError::ParseError(_)
             | GraphQLError::ValidationError(_)
             | GraphQLError::NoOperationProvided
@@ -70,9 +73,33 @@ fn respond(answer: GraphQLResponse, envelope: bool) -> Response {
             | GraphQLError::NotSubscription)
     );
     let content_type = if envelope { ENVELOPE } else { "application/json" };
-    let status = if envelope && refused { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let status = match (behind, envelope && refused) {
+        (true, _) => StatusCode::GATEWAY_TIMEOUT,
+        (_, true) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    };
     let mut response = Response::builder().status(status).body(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     response
+}
+
+/// Whether nothing was answered, for no other reason than that the read models are behind.
+fn is_behind(data: &Value, errors: &[ExecutionError<DefaultScalarValue>]) -> bool {
+    let behind = |error: &ExecutionError<DefaultScalarValue>| match error.error().extensions() {
+        Value::Object(extensions) => {
+            extensions.get_field_value("code") == Some(&Value::scalar("read_model_behind".to_owned()))
+        }
+        Value::Null | Value::Scalar(_) | Value::List(_) => false,
+    };
+    !errors.is_empty() && errors.iter().all(behind) && says_nothing(data)
+}
+
+fn says_nothing(data: &Value) -> bool {
+    match data {
+        Value::Null => true,
+        Value::Scalar(_) => false,
+        Value::List(values) => values.iter().all(says_nothing),
+        Value::Object(fields) => fields.iter().all(|(_, value)| says_nothing(value)),
+    }
 }

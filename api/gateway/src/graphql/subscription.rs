@@ -12,7 +12,7 @@ use juniper::{OperationType, ValidatedOperation, Value as GraphQlValue};
 use kernel::{Caller, Refusal};
 use poem::endpoint::make;
 use poem::http::header;
-use poem::web::websocket::{Message, WebSocket, WebSocketStream};
+use poem::web::websocket::{Message, WebSocket, WebSocketConfig, WebSocketStream};
 use poem::{Endpoint, FromRequest, IntoResponse, Request, Response};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -44,14 +44,17 @@ pub fn endpoint(engine: Arc<Engine>) -> impl Endpoint<Output = Response> {
 }
 
 async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response> {
-    let identity = Incoming::of(&request).map_err(Problem::from)?.identity.clone();
+    let incoming = Incoming::of(&request).map_err(Problem::from)?;
+    let (identity, most) = (incoming.identity.clone(), incoming.limits.body);
     let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
     if !offered.is_some_and(|offered| offered.split(',').any(|protocol| protocol.trim() == PROTOCOL)) {
         let refusal = Refusal::invalid("websocket_protocol", format!("offer the websocket protocol {PROTOCOL}"))
             .with("allowed", PROTOCOL);
         return Err(Problem::from(refusal).into());
     }
-    let websocket = WebSocket::from_request_without_body(&request).await?;
+    // A message is an operation, as a body is; a longer one ends the connection before it is read.
+    let config = WebSocketConfig::default().max_message_size(Some(most)).max_frame_size(Some(most));
+    let websocket = WebSocket::from_request_without_body(&request).await?.config(config);
     let upgraded = websocket.protocols([PROTOCOL]).on_upgrade(move |stream| async move {
         Connection::new(engine, identity).run(stream).await;
     });
@@ -227,6 +230,9 @@ async fn carry_out(
     for (field, stream) in fields {
         let GraphQlValue::Scalar(mut stream) = stream else { continue };
         while let Some(item) = stream.next().await {
+            // The item is complete. Whatever it read with is given back before the client, which may be slow, takes it, and
+            // before the next one, which may be long in coming.
+            context.renew().await;
             let payload = match item {
                 Ok(value) => json!({ "data": { &*field: value } }),
                 Err(failed) => json!({ "data": null, "errors": failed }),

@@ -6,19 +6,20 @@ mod ready;
 use std::sync::Arc;
 
 use poem::http::{HeaderValue, header};
-use poem::{Endpoint, Response, Route, endpoint::make, endpoint::make_sync, get};
+use poem::{Endpoint, Response, Route, endpoint::make, endpoint::make_sync};
 
 pub use pools::Pools;
 pub use ready::Readiness;
 
+use crate::methods::Methods;
 use crate::telemetry;
 
 /// `/health`, `/ready` and `/metrics`.
 pub fn routes(route: Route, readiness: Arc<Readiness>, pools: Pools) -> Route {
     route
-        .at("/health", get(make_sync(|_| json(&serde_json::json!({ "status": "alive" })))))
-        .at("/ready", get(ready(readiness)))
-        .at("/metrics", get(make_sync(move |_| exposition(&pools))))
+        .at("/health", Methods::get(make_sync(|_| json(&serde_json::json!({ "status": "alive" })))))
+        .at("/ready", Methods::get(ready(readiness)))
+        .at("/metrics", Methods::get(make_sync(move |_| exposition(&pools))))
 }
 
 fn ready(readiness: Arc<Readiness>) -> impl Endpoint<Output = Response> {
@@ -26,7 +27,7 @@ fn ready(readiness: Arc<Readiness>) -> impl Endpoint<Output = Response> {
         let readiness = readiness.clone();
         async move {
             let report = readiness.report().await;
-            let mut response = json(&report);
+            let mut response = json(&*report);
             response.set_status(report.status.http());
             response
         }

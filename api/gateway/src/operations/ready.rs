@@ -1,5 +1,6 @@
 //! `/ready`: each dependency with its state and latency, each projection with its lag.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use face::Runtime;
@@ -7,16 +8,21 @@ use nats::Bus;
 use poem::http::StatusCode;
 use projector::ProjectionState;
 use serde::Serialize;
+use tokio::sync::Mutex;
 
 use crate::service::RelayState;
 
 /// How long a dependency may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a report is as good as new.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Asks everything that is needed how it is.
 pub struct Readiness {
     bus: Bus,
     services: Vec<(Runtime, RelayState)>,
+    /// The last report, and when it was asked for.
+    last: Mutex<Option<(Instant, Arc<Report>)>>,
 }
 
 /// How it is as a whole.
@@ -90,12 +96,25 @@ struct Projection {
 
 impl Readiness {
     /// Asks these.
-    pub const fn new(bus: Bus, services: Vec<(Runtime, RelayState)>) -> Self {
-        Self { bus, services }
+    pub fn new(bus: Bus, services: Vec<(Runtime, RelayState)>) -> Self {
+        Self { bus, services, last: Mutex::default() }
+    }
+
+    /// How all are, asked not longer than a second ago. Anybody may ask, so however many do, the databases are asked once.
+    pub async fn report(&self) -> Arc<Report> {
+        let mut last = self.last.lock().await;
+        if let Some((asked, report)) = &*last
+            && asked.elapsed() < FRESH
+        {
+            return report.clone();
+        }
+        let report = Arc::new(self.ask().await);
+        *last = Some((Instant::now(), report.clone()));
+        report
     }
 
     /// Asks all, at the same time.
-    pub async fn report(&self) -> Report {
+    async fn ask(&self) -> Report {
         let bus = ask("nats".to_owned(), Status::Degraded, async {
             self.bus.ping().await.map(drop).map_err(|error| error.to_string())
         });

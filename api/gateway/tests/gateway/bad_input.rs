@@ -3,7 +3,7 @@
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{Answer, World};
 
 const BAD: StatusCode = StatusCode::BAD_REQUEST;
 
@@ -111,6 +111,10 @@ async fn headers_and_parameters_are_checked() {
             (world.request(Method::DELETE, "/v1/crm/leads"), StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
         ])
         .await;
+    for (path, allowed) in [("/v1/crm/leads", "POST"), ("/graphql", "GET, HEAD, POST"), ("/ready", "GET, HEAD")] {
+        let refused = Answer::of(world.request(Method::DELETE, path)).await;
+        assert_eq!((refused.status.as_u16(), refused.header("allow")), (405, allowed), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -132,7 +136,7 @@ async fn a_file_that_is_no_csv_of_leads_is_refused_as_a_whole() {
         ("a column twice", b"name,name\nAda,Ada\n".to_vec()),
         ("no name", b"company\nAnalytical Engines\n".to_vec()),
     ] {
-        let answer = crate::world::Answer::of(file(bytes)).await;
+        let answer = Answer::of(file(bytes)).await;
         assert!(answer.status.is_client_error(), "{name} got {answer:?}");
         answer.assert_problem();
     }
@@ -158,14 +162,15 @@ async fn rows_that_are_wrong_are_reported_and_the_others_taken() {
             .body(csv)
     };
     let before = world.head().await;
-    let dry = crate::world::Answer::of(import("?dry_run=true")).await;
+    let dry = Answer::of(import("?dry_run=true")).await;
     assert_eq!(
         (dry.status, &dry.body["taken"], &dry.body["refused"]),
         (StatusCode::OK, &json!(2), &json!(2)),
         "{dry:?}"
     );
     assert_eq!(world.head().await, before, "a dry run wrote");
-    let done = crate::world::Answer::of(import("?source=campaign")).await;
+    assert_eq!(dry.header("x-position"), "", "nothing was written that could be waited for");
+    let done = Answer::of(import("?source=campaign")).await;
     assert_eq!(
         (done.status, &done.body["taken"], &done.body["refused"]),
         (StatusCode::OK, &json!(2), &json!(2)),

@@ -31,6 +31,11 @@ async fn a_position_that_is_not_reached_in_time_is_a_timeout_that_says_how_far_i
     let answer = Answer::of(request).await;
     let extensions = &answer.body["errors"][0]["extensions"];
     assert_eq!((&extensions["code"], &extensions["status"]), (&json!("read_model_behind"), &json!(504)), "{answer:?}");
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+    let some = "{ __typename crm { lead(id: \"018f0000-0000-7000-8000-000000000000\") { id } } }";
+    let partly = Answer::of(query(&world, some).header("x-min-position", "crm=999999")).await;
+    assert_eq!((partly.status, &partly.body["data"]["__typename"]), (StatusCode::OK, &json!("Query")), "{partly:?}");
+    assert_eq!(partly.body["errors"][0]["extensions"]["code"], "read_model_behind", "{partly:?}");
     let refused = query(&world, "{ __typename }").header("x-min-position", "crm=soon");
     world.refuses(vec![(refused, StatusCode::BAD_REQUEST, "header_invalid")]).await;
 }
@@ -96,6 +101,40 @@ async fn bombs_are_refused_before_they_are_carried_out() {
     assert_eq!(world.head().await, before);
     let after = Answer::of(query(&world, "{ __typename }")).await;
     assert_eq!(after.body["data"]["__typename"], "Query", "it still answers");
+}
+
+/// `levels` of the contacts of an account, each level with the arguments `page`.
+fn nested(variables: &str, page: &str, levels: usize) -> String {
+    let account = "account(id: \"018f0000-0000-7000-8000-000000000000\")";
+    let open = format!("contacts{page} {{ account {{ ").repeat(levels);
+    format!("query Q{variables} {{ crm {{ {account} {{ {open} id {} }} }} }}", "} }".repeat(levels))
+}
+
+#[tokio::test]
+async fn lists_in_lists_are_counted_with_the_rows_that_they_can_have() {
+    let world = World::start().await;
+    let bad = StatusCode::BAD_REQUEST;
+    let with = |text: String, variables: Value| {
+        world.request(Method::POST, "/graphql").json(&json!({ "query": text, "variables": variables }))
+    };
+    let none = || json!({});
+    world
+        .refuses(vec![
+            (with(nested("", "", 3), none()), bad, "query_too_expensive"),
+            (with(nested("", "(first: 100)", 2), none()), bad, "query_too_expensive"),
+            (with(nested("($n: Int = 100)", "(first: $n)", 2), none()), bad, "query_too_expensive"),
+            (with(nested("($n: Int)", "(first: $n)", 2), json!({ "n": 100 })), bad, "query_too_expensive"),
+            (with(nested("($n: Int)", "(first: $n)", 3), json!({ "n": null })), bad, "query_too_expensive"),
+        ])
+        .await;
+    for (text, variables) in [
+        (nested("", "", 2), none()),
+        (nested("", "(first: 10)", 3), none()),
+        (nested("($n: Int = 100)", "(first: $n)", 2), json!({ "n": 10 })),
+    ] {
+        let answer = Answer::of(with(text, variables)).await;
+        assert_eq!(answer.body, json!({ "data": { "crm": { "account": null } } }), "{answer:?}");
+    }
 }
 
 #[tokio::test]

@@ -135,3 +135,80 @@ async fn a_connection_that_breaks_the_protocol_is_closed_with_the_protocols_code
         assert_eq!(heard, json!({ "closed": code }), "{messages:?}");
     }
 }
+
+/// Subscribes as `id` and waits until a lead's change comes: captures leads until one is seen, since a subscription begins
+/// some time after it was asked for.
+async fn first_change(world: &World, socket: &mut Socket, id: &str, query: &str) -> Value {
+    socket.say(json!({ "id": id, "type": "subscribe", "payload": { "query": query } })).await;
+    let seen = async {
+        loop {
+            world.lead("Ada").await;
+            while let Ok(message) = tokio::time::timeout(Duration::from_millis(200), socket.hear()).await {
+                if message["id"] == id {
+                    return message["payload"]["data"]["crm"]["leadChanged"].clone();
+                }
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), seen).await.expect("a change within 30 s")
+}
+
+#[tokio::test]
+async fn subscriptions_hold_no_connection_while_nothing_happens() {
+    let world = World::start().await;
+    let mut socket = Socket::open(&world).await;
+    socket.init(&world.token(&[kernel::Role::Viewer])).await;
+    // One more than there are connections for queries.
+    let ids: Vec<_> = (0..17).map(|n| n.to_string()).collect();
+    for id in &ids {
+        let change =
+            first_change(&world, &mut socket, id, "subscription { crm { leadChanged { lead { name } } } }").await;
+        assert_eq!(change["lead"]["name"], "Ada", "{change}");
+    }
+    let last = world.lead("Grace").await;
+    let mut left: std::collections::HashSet<_> = ids.iter().cloned().collect();
+    while !left.is_empty() {
+        let message = socket.hear().await;
+        let lead = &message["payload"]["data"]["crm"]["leadChanged"]["lead"];
+        assert!(lead["name"].is_string(), "{message}");
+        if lead["name"] == "Grace" {
+            left.remove(message["id"].as_str().unwrap());
+        }
+    }
+    let query = json!({ "query": format!("{{ crm {{ lead(id: \"{last}\") {{ name }} }} }}") });
+    let answer = world.post("/graphql", query).await;
+    assert_eq!(answer.body, json!({ "data": { "crm": { "lead": { "name": "Grace" } } } }), "{answer:?}");
+}
+
+#[tokio::test]
+async fn each_change_of_a_lead_shows_it_as_it_is_then() {
+    let world = World::start().await;
+    let mut socket = Socket::open(&world).await;
+    socket.init(&world.token(&[kernel::Role::Viewer])).await;
+    let query = "subscription { crm { leadChanged { leadId lead { owner version } } } }";
+    let seen = first_change(&world, &mut socket, "1", query).await;
+    let id = seen["leadId"].as_str().unwrap();
+    for (version, owner) in [(2, "ben"), (3, "cyd"), (4, "dan")] {
+        let assigned = world.post(&format!("/v1/crm/leads/{id}/assign"), json!({ "owner": owner })).await;
+        assert_eq!(assigned.body["version"], version, "{assigned:?}");
+        let change = loop {
+            let message = socket.hear().await;
+            let change = message["payload"]["data"]["crm"]["leadChanged"].clone();
+            if change["leadId"] == id && change["lead"]["version"] != 1 {
+                break change;
+            }
+        };
+        assert_eq!(change["lead"], json!({ "owner": owner, "version": version }));
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_is_longer_than_a_body_may_be_ends_the_connection() {
+    let world = World::start().await;
+    let mut socket = Socket::open(&world).await;
+    let ping = json!({ "type": "ping", "payload": { "x": "y".repeat(2 << 20) } });
+    // The server may be gone before all of it is sent.
+    drop(socket.0.send(Message::text(ping.to_string())).await);
+    let next = tokio::time::timeout(Duration::from_secs(20), socket.0.next()).await.expect("an end within 20 s");
+    assert!(matches!(next, None | Some(Err(_) | Ok(Message::Close(_)))), "{next:?}");
+}
