@@ -10,7 +10,11 @@ use crate::output;
 
 /// Writes the contracts: JSON Schemas of events, AsyncAPI, OpenAPI, GraphQL
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  inopsio schemas\n  inopsio schemas --check")]
+#[command(after_help = "Examples:
+  inopsio schemas
+  inopsio schemas --check
+
+Stored events are for ever: a change after which they could not be read is refused.")]
 pub struct Schemas {
     /// Writes nothing; fails when a file is not what would be written
     #[arg(long)]
@@ -41,6 +45,17 @@ impl Schemas {
                 );
             }
             return Ok(());
+        }
+        let unreadable = gateway::contracts::unreadable(&self.folder)
+            .with_context(|| format!("can't read the schemas of events in {}", self.folder.display()))?;
+        if !unreadable.is_empty() {
+            bail!(
+                "nothing is written, for stored events could not be read any more:\n  {}\n\
+                 Give the changed event the next version, and keep the old one as a `retired` form that becomes the new one \
+                 (see kernel::events!). Only if no event of this version was ever stored anywhere, delete its file and \
+                 run this again",
+                unreadable.join("\n  ")
+            );
         }
         for (path, content) in stale {
             write(&self.folder.join(path), content)?;

@@ -79,6 +79,38 @@ fn a_stale_contract_is_named_with_the_command_that_renews_it() {
 }
 
 #[test]
+fn a_change_after_which_stored_events_could_not_be_read_is_not_written() {
+    let sandbox = Sandbox::new();
+    sandbox.ok(&["schemas"]);
+    let schemas = sandbox.folder.join("schemas");
+    // As if the program had known more when the events were stored.
+    let captured = schemas.join("events/crm.lead.captured.v1.json");
+    let current = std::fs::read_to_string(&captured).unwrap();
+    let mut older: serde_json::Value = serde_json::from_str(&current).unwrap();
+    older["properties"]["shoe"] = serde_json::json!({ "type": "string" });
+    let older = older.to_string();
+    std::fs::write(&captured, &older).unwrap();
+    let gone = schemas.join("events/crm.lead.forgotten.v1.json");
+    std::fs::write(&gone, "{}").unwrap();
+    std::fs::write(schemas.join("openapi.json"), "{}").unwrap();
+
+    let refused = sandbox.run(&["schemas"]);
+    assert_eq!(refused.status.code(), Some(1));
+    for part in ["captured.v1.json /shoe", "crm.lead.forgotten.v1.json", "next version", "`retired`"] {
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
+    assert_eq!(std::fs::read_to_string(&captured).unwrap(), older, "nothing is written");
+    assert_eq!(std::fs::read_to_string(schemas.join("openapi.json")).unwrap(), "{}");
+    assert!(gone.exists());
+
+    // Of what no folder has anything, nothing was stored.
+    std::fs::remove_file(&captured).unwrap();
+    std::fs::remove_file(&gone).unwrap();
+    sandbox.ok(&["schemas"]);
+    assert_eq!(std::fs::read_to_string(&captured).unwrap(), current);
+}
+
+#[test]
 fn what_is_generated_is_checked_in_as_it_is() {
     let sandbox = Sandbox::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
