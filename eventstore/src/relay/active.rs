@@ -15,6 +15,10 @@ use crate::EventStore;
 /// Events that are read and published at once.
 const PAGE: u32 = 1_000;
 
+/// While so many events come at a time, rounds begin so far apart: a round costs much, one more event in it little.
+const BUSY: usize = 16;
+const STRIDE: Duration = Duration::from_millis(5);
+
 /// How long to wait before trying again what just failed.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -110,7 +114,11 @@ impl<'a> Active<'a> {
                 let (done, next) = tokio::join!(self.publish(&page, published), self.store.read_after(last, PAGE));
                 (published, page) = (done?, next?);
             } else {
+                let began = Instant::now();
                 published = self.publish(&page, published).await?;
+                if page.len() >= BUSY {
+                    tokio::time::sleep_until(began + STRIDE).await;
+                }
                 page = self.store.read_after(published, PAGE).await?;
             }
         }

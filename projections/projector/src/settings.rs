@@ -9,6 +9,11 @@ pub struct Settings {
     pub buffered_batches: usize,
     /// How many events are read from the log at once, and so applied in one transaction.
     pub log_batch: u32,
+    /// A projection that is kept busy begins its batches so far apart, so that they are large: a batch costs much, one more
+    /// event in it little. What comes slower than `busy` in this time is applied at once.
+    pub stride: Duration,
+    /// How many events make a batch that is worth waiting for more.
+    pub busy: usize,
     /// How often a projection that hears nothing from the feed looks into the log, so that it goes on while the bus is away.
     pub look: Duration,
     /// How often an instance that stands by tries to take a projection over.
@@ -24,8 +29,10 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            buffered_batches: 32,
+            buffered_batches: 64,
             log_batch: 5_000,
+            stride: Duration::from_millis(40),
+            busy: 64,
             look: Duration::from_secs(1),
             stand_by: Duration::from_secs(2),
             flush: Duration::from_millis(50),

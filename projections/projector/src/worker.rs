@@ -117,10 +117,16 @@ impl Worker {
                 }
             };
             match received {
-                Ok(batch) => match self.follow(&mut lead, batch).await? {
-                    Some(contiguous) => behind = !contiguous,
-                    None => return Ok(Stop::Overtaken),
-                },
+                Ok(batch) => {
+                    let (began, before) = (Instant::now(), lead.position);
+                    match self.follow(&mut lead, batch).await? {
+                        Some(contiguous) => behind = !contiguous,
+                        None => return Ok(Stop::Overtaken),
+                    }
+                    if lead.position.0 - before.0 >= self.settings.busy as u64 {
+                        shutdown.run_until_cancelled(tokio::time::sleep_until(began + self.settings.stride)).await;
+                    }
+                }
                 Err(RecvError::Lagged(_)) => behind = true,
                 // Only at the end of the process.
                 Err(RecvError::Closed) => break,
