@@ -2,8 +2,7 @@
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-export PATH := $(HOME)/.cargo/bin:$(CURDIR)/.inopsio/tools/bin:$(PATH)
-export INOPSIO_NATS_SERVER ?= $(CURDIR)/.inopsio/tools/nats-server
+export PATH := $(HOME)/.cargo/bin:$(CURDIR)/.inopsio/tools/bin:$(CURDIR)/.inopsio/tools:$(PATH)
 
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
