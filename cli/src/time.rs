@@ -12,9 +12,12 @@ pub fn parse(text: &str) -> Result<DateTime<Utc>, String> {
         .map_err(|_| "allowed are times like 2026-03-01T12:00:00Z and dates like 2026-03-01".to_owned())
 }
 
-/// A length of time: 90s, 15m, 8h, 30d.
+/// The longest length of time that is taken.
+const LONGEST_DAYS: u64 = 3_660;
+
+/// A length of time: 90s, 15m, 8h, 30d; at most ten years.
 pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
-    let allowed = || "allowed are lengths like 90s, 15m, 8h, 30d".to_owned();
+    let allowed = || format!("allowed are lengths like 90s, 15m, 8h, 30d, up to {LONGEST_DAYS}d");
     let unit = text.chars().last().ok_or_else(allowed)?;
     let seconds = match unit {
         's' => 1,
@@ -24,7 +27,11 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
         _ => return Err(allowed()),
     };
     let number: u64 = text.strip_suffix(unit).unwrap_or_default().parse().map_err(|_| allowed())?;
-    number.checked_mul(seconds).filter(|total| *total > 0).map(std::time::Duration::from_secs).ok_or_else(allowed)
+    number
+        .checked_mul(seconds)
+        .filter(|total| (1..=LONGEST_DAYS * 86_400).contains(total))
+        .map(std::time::Duration::from_secs)
+        .ok_or_else(allowed)
 }
 
 #[cfg(test)]
@@ -44,7 +51,7 @@ mod tests {
     fn lengths_need_a_unit_and_are_not_nothing() {
         assert_eq!(parse_duration("8h").unwrap().as_secs(), 28_800);
         assert_eq!(parse_duration("90s").unwrap().as_secs(), 90);
-        for wrong in ["", "8", "h", "0h", "-1h", "99999999999999999999d", "8 hours", "8é"] {
+        for wrong in ["", "8", "h", "0h", "-1h", "99999999999999999999d", "3661d", "8 hours", "8é"] {
             assert!(parse_duration(wrong).is_err(), "{wrong:?} was taken");
         }
     }

@@ -146,6 +146,12 @@ async fn read(
     {
         return Err(unsupported(&format!("the content type {content_type:?} is not read here"), media_type));
     }
+    if let Some(encoding) = request.header("content-encoding")
+        && !encoding.eq_ignore_ascii_case("identity")
+    {
+        let detail = format!("the content encoding {encoding:?} is not read here; send the body as it is");
+        return Err(Refusal::unsupported_media("content_encoding_unsupported", detail));
+    }
     let bytes = RawBody::read(body, limit).await?.0;
     if content_type.is_none() && !bytes.is_empty() {
         return Err(unsupported("the body has no content type", media_type));

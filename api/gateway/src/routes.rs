@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use face::Runtime;
+use face::{Problem, Runtime};
+use kernel::Refusal;
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result, Route};
 use poem_openapi::__private::UrlQuery;
-use poem_openapi::registry::Registry;
+use poem_openapi::registry::{MetaParamIn, Registry};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Verifier;
@@ -32,9 +33,10 @@ pub fn routes(
     for (part, runtime) in served {
         let documented = documented_paths(&part);
         for (path, methods) in (part.routes)(runtime) {
-            let pattern: Arc<str> = documented.get(&path).unwrap_or(&path).as_str().into();
+            let Documented { pattern, parameters } = documented.get(&path).cloned().unwrap_or_default();
             let methods = methods.into_iter().fold(Methods::new(), |route, (method, endpoint)| {
-                route.on(method, Rest { endpoint, pattern: PathPattern(pattern.clone()) })
+                let pattern = PathPattern(pattern.clone());
+                route.on(method, Rest { endpoint, pattern, parameters: parameters.clone() })
             });
             route = route.at(path, methods);
         }
@@ -50,10 +52,35 @@ struct Rest {
     endpoint: BoxEndpoint<'static>,
     /// The path as the contract has it: the label of metrics and traces.
     pattern: PathPattern,
+    /// The names that may stand in the query string.
+    parameters: Arc<[String]>,
 }
 
-/// The contract's path of each route: poem-openapi calls the parameters of its routes `:param0`, `:param1` …
-fn documented_paths(part: &Part) -> HashMap<String, String> {
+impl Rest {
+    /// The query string's parameters. One that nobody reads is refused: it may be a `dry_run` that was meant.
+    fn query(&self, request: &Request) -> Result<Vec<(String, String)>> {
+        if request.uri().query().is_none() {
+            return Ok(Vec::new());
+        }
+        let query: Vec<(String, String)> = request.params().unwrap_or_default();
+        let Some((unknown, _)) = query.iter().find(|(name, _)| !self.parameters.contains(name)) else {
+            return Ok(query);
+        };
+        let allowed = if self.parameters.is_empty() { "none".to_owned() } else { self.parameters.join(", ") };
+        let detail = format!("there is no query parameter {unknown:?} here; allowed: {allowed}");
+        Err(Problem::from(Refusal::invalid("parameter_unknown", detail)).into())
+    }
+}
+
+/// What the contract says of a path.
+#[derive(Clone, Default)]
+struct Documented {
+    pattern: Arc<str>,
+    parameters: Arc<[String]>,
+}
+
+/// What the contract says of each route: poem-openapi calls the parameters of its routes `:param0`, `:param1` …
+fn documented_paths(part: &Part) -> HashMap<String, Documented> {
     let paths = (part.describe)(&mut Registry::new()).into_iter().flat_map(|api| api.paths);
     paths
         .map(|path| {
@@ -62,7 +89,10 @@ fn documented_paths(part: &Part) -> HashMap<String, String> {
             for (index, part) in parts.enumerate() {
                 let _ = write!(route, ":param{index}{}", part.split_once('}').map_or("", |(_, rest)| rest));
             }
-            (route, path.path)
+            let parameters = path.operations.into_iter().flat_map(|operation| operation.params);
+            let queried = parameters.filter(|parameter| parameter.in_type == MetaParamIn::Query);
+            let parameters = queried.map(|parameter| parameter.name).collect();
+            (route, Documented { pattern: path.path.as_str().into(), parameters })
         })
         .collect()
 }
@@ -71,9 +101,14 @@ impl Endpoint for Rest {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> Result<Response> {
-        let query = if request.uri().query().is_some() { request.params().unwrap_or_default() } else { Vec::new() };
-        request.extensions_mut().insert(UrlQuery(query));
-        match self.endpoint.call(request).await {
+        let answer = match self.query(&request) {
+            Ok(query) => {
+                request.extensions_mut().insert(UrlQuery(query));
+                self.endpoint.call(request).await
+            }
+            Err(error) => Err(error),
+        };
+        match answer {
             Ok(response) => {
                 let mut response = response.into_response();
                 response.set_data(self.pattern.clone());

@@ -87,8 +87,8 @@ impl ImportReport {
 /// Imports leads from a CSV file (UTF-8, RFC 4180, with a header; at most 100 columns and 100,000 rows).
 ///
 /// # Errors
-/// Codes that begin with `csv_`: the file as a whole can't be read, and nothing was written. Rows that can't be taken are
-/// no error; the report lists them. When the log fails midway, the chunks before that stay; the same request under the
+/// Codes that begin with `csv_`: the file as a whole can't be read, or none of its rows can be taken, and nothing was
+/// written. Some rows that can't be taken are no error; the report lists them. When the log fails midway, the chunks before that stay; the same request under the
 /// same command id goes on after them.
 pub async fn import_leads(
     executor: &Executor,
@@ -126,7 +126,17 @@ pub async fn import_leads(
         report.import_id = Some(captured.import);
         report.taken += captured.taken;
     }
+    if report.taken == 0 && report.rows > 0 {
+        return Err(nothing_taken(&report.finished()));
+    }
     executor.execute(&request, &CompleteImport { report: report.finished() }).await
+}
+
+/// A file of which nothing could be taken leaves nothing behind.
+fn nothing_taken(report: &ImportReport) -> Refusal {
+    let detail = format!("none of the {} rows can be taken; row_errors says why, row by row", report.rows);
+    let errors = serde_json::to_value(&report.errors).unwrap_or_default();
+    Refusal::invalid("csv_no_row_taken", detail).with("row_errors", errors).with("error_count", report.error_count)
 }
 
 /// The file as a whole, and a report to fill in.

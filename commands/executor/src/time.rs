@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use kernel::{Caller, Refusal};
 
-/// Refuses a time that the caller may not name: without the permission, or in the future. `service` owns the permission
+/// Refuses a time that the caller may not name: without the permission, before 1970 or in the future. `service` owns the permission
 /// `<service>:history:backdate`.
 pub(crate) fn may_backdate(
     caller: &Caller,
@@ -15,6 +15,10 @@ pub(crate) fn may_backdate(
     if !caller.may(&permission) {
         let detail = format!("to say when something happened needs the permission {permission}");
         return Err(Refusal::forbidden("permission_missing", detail).with("permission", permission));
+    }
+    if occurred_at < DateTime::UNIX_EPOCH {
+        let detail = format!("{occurred_at} is too early; allowed is from {} on", DateTime::UNIX_EPOCH);
+        return Err(Refusal::invalid("day_out_of_range", detail));
     }
     if occurred_at > now {
         let detail = format!("{occurred_at} is in the future; allowed is up to {now}");

@@ -105,6 +105,9 @@ async fn headers_and_parameters_are_checked() {
             (with("if-match", "W/\"3\""), BAD, "header_invalid"),
             (with("occurred-at", "yesterday"), BAD, "header_invalid"),
             (with("occurred-at", "2999-01-01T00:00:00Z"), BAD, "occurred_in_future"),
+            (with("occurred-at", "1969-12-31T23:59:59Z"), BAD, "day_out_of_range"),
+            (with("content-encoding", "gzip"), StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding_unsupported"),
+            (world.request(Method::POST, "/v1/crm/leads?dryrun=true"), BAD, "parameter_unknown"),
             (world.request(Method::GET, "/v1/crm/leads/7"), BAD, "parameter_invalid"),
             (world.request(Method::GET, "/v1/crm/nothing"), StatusCode::NOT_FOUND, "route_unknown"),
             (world.request(Method::GET, "/v1/crm/leads/../../etc/passwd"), StatusCode::NOT_FOUND, "route_unknown"),
@@ -135,6 +138,8 @@ async fn a_file_that_is_no_csv_of_leads_is_refused_as_a_whole() {
         ("an unknown column", b"name,shoe\nAda,38\n".to_vec()),
         ("a column twice", b"name,name\nAda,Ada\n".to_vec()),
         ("no name", b"company\nAnalytical Engines\n".to_vec()),
+        ("nothing but formulas", b"name\n=1+1\n".to_vec()),
+        ("broken quotes", b"name\nA\"nn\"\n".to_vec()),
     ] {
         let answer = Answer::of(file(bytes)).await;
         assert!(answer.status.is_client_error(), "{name} got {answer:?}");

@@ -113,17 +113,19 @@ async fn a_dry_run_reports_the_same_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_of_bad_rows_only_is_on_record_too() {
+async fn a_file_of_bad_rows_only_is_refused_and_leaves_nothing() {
     let world = World::new().await;
-    let report = world.import("name\n=1\n=2\n").await.answer;
-    assert_eq!((report.taken, report.refused), (0, 2));
-    assert_eq!(world.log().await, ["crm.import_batch.completed"]);
+    let csv = "name\n=1\n=2\n".as_bytes();
+    let refusal = import_leads(&world.executor, &world.keyed("bad"), csv, &options()).await.unwrap_err();
+    assert_eq!(refusal.code(), "csv_no_row_taken");
+    assert_eq!(refusal.extra()["row_errors"].as_array().unwrap().len(), 2);
+    assert_eq!(world.head().await, Position::START);
 }
 
 #[tokio::test]
 async fn errors_are_counted_but_only_so_many_are_listed() {
     let world = World::new().await;
-    let csv = format!("name\n{}", "=1\n".repeat(1_500));
+    let csv = format!("name\nAda\n{}", "=1\n".repeat(1_500));
     let report = world.import(&csv).await.answer;
     assert_eq!((report.errors.len(), report.error_count, report.refused), (1_000, 1_500, 1_500));
 }
