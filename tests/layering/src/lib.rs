@@ -1,10 +1,12 @@
 //! Who may depend on whom: the drawing of the architecture as a table ([`station`]), checked against what Cargo says
 //! ([`metadata`]).
 //!
-//!     kernel ◀ aggregates/* ◀ commands/* ◀ api/* ◀ api/gateway ◀ cli
-//!     kernel ◀ nats ◀ eventstore ◀ commands/executor, projections/projector, sagas/coordinator
-//!     aggregates/* ◀ projections/* ◀ api/*        aggregates/* + commands/* ◀ sagas
-//!     never: aggregates → I/O · projections → commands · one domain → another domain · anything → api
+//! ```text
+//! kernel ◀ aggregates/* ◀ commands/* ◀ api/* ◀ api/gateway ◀ cli
+//! kernel ◀ nats ◀ eventstore ◀ commands/executor, projections/projector, sagas/coordinator
+//! aggregates/* ◀ projections/* ◀ api/*        aggregates/* + commands/* ◀ sagas
+//! never: aggregates → I/O · projections → commands · one domain → another domain · anything → api
+//! ```
 //!
 //! A new domain needs nothing here. A new station (a top-level folder) is a variant of [`Station`] and its line in
 //! [`Station::may_use`].
