@@ -142,7 +142,10 @@ pub enum Error {
     /// Something in it can't be stored.
     #[error("the append can't be stored: {0}")]
     Invalid(String),
-    /// Too many appends wait, or the database did not answer in time: it is not known whether the append was done.
+    /// Too many appends wait already. It may be sent again in a while.
+    #[error("the log is busy: {0}")]
+    Busy(String),
+    /// The database did not answer in time, or the log is closing: it is not known whether the append was done.
     #[error("the log is not available: {0}")]
     Unavailable(String),
     /// Postgres refused.

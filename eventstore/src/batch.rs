@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use kernel::{Leaf, LeafHash};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::Settings;
 use crate::append::{Append, Appended, ClaimAct, Error};
@@ -18,6 +18,8 @@ pub(crate) struct Waiting {
     pub(crate) events: usize,
     bytes: usize,
     touched: Vec<(Key, Touch)>,
+    /// Its place among the bytes that may wait: given back when it is answered.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// A stream, command id or claim, hashed: two that collide only wait for each other without need.
@@ -46,7 +48,17 @@ impl Waiting {
                 .map(|event| event.payload.len() + event.metadata.len())
                 .sum::<usize>();
         let touched = touched(&append);
-        Self { append, answer, since: Instant::now(), events, bytes, touched }
+        Self { append, answer, since: Instant::now(), events, bytes, touched, room: None }
+    }
+
+    /// How many bytes of payload, metadata and answer it has.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Keeps its place among the bytes that may wait until it is answered.
+    pub(crate) fn keep(&mut self, room: OwnedSemaphorePermit) {
+        self.room = Some(room);
     }
 
     /// Whether its caller has gone.

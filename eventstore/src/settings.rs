@@ -9,6 +9,9 @@ pub struct Settings {
     pub append_timeout: Duration,
     /// How many appends may wait; more are refused at once.
     pub queue: usize,
+    /// How many bytes of payload, metadata and answers those that are not answered yet may have together; more are refused
+    /// at once. An append that is larger by itself is taken when no other waits.
+    pub queue_bytes: u32,
     /// The most appends of a batch.
     pub batch_appends: usize,
     /// The most events of a batch. A single append may have more, up to `append_events`.
@@ -30,6 +33,7 @@ impl Default for Settings {
         Self {
             append_timeout: Duration::from_secs(10),
             queue: 4_096,
+            queue_bytes: 64 << 20,
             batch_appends: 256,
             batch_events: 2_000,
             batch_bytes: 4 << 20,

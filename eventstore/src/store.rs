@@ -7,7 +7,7 @@ use futures::Stream;
 use kernel::{Clock, Position, RecordedEvent, Service, TenantId};
 use sqlx::Row;
 use sqlx::postgres::PgPool;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,6 +42,8 @@ struct Shared {
     database: Database,
     settings: Settings,
     queue: mpsc::Sender<Waiting>,
+    /// As many permits as bytes may still wait.
+    room: Arc<Semaphore>,
     appended: watch::Sender<Position>,
     commands: PgPool,
     readers: PgPool,
@@ -70,6 +72,7 @@ impl EventStore {
             shared: Arc::new(Shared {
                 database: database.clone(),
                 queue,
+                room: Arc::new(Semaphore::new(settings.queue_bytes as usize)),
                 appended,
                 commands: database.pool(Role::Append, 2),
                 readers: database.pool(Role::Read, settings.read_connections),
@@ -100,21 +103,33 @@ impl EventStore {
     /// Appends, through the group committer.
     ///
     /// # Errors
-    /// See [`append::Error`]. Too many waiting appends are `Unavailable` at once.
+    /// See [`append::Error`]. Too many waiting appends, by number or by bytes, are `Busy` at once.
     pub async fn append(&self, append: Append) -> Result<Appended, append::Error> {
         check(&append, &self.shared.settings)?;
         let (answer, answered) = oneshot::channel();
-        self.shared.queue.try_send(Waiting::new(append, answer)).map_err(|error| {
-            append::Error::Unavailable(match error {
-                mpsc::error::TrySendError::Full(_) => format!("{} appends wait already", self.shared.settings.queue),
-                mpsc::error::TrySendError::Closed(_) => "it is closing".to_owned(),
-            })
+        let mut waiting = Waiting::new(append, answer);
+        waiting.keep(self.room(waiting.bytes())?);
+        self.shared.queue.try_send(waiting).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                append::Error::Busy(format!("{} appends wait already", self.shared.settings.queue))
+            }
+            mpsc::error::TrySendError::Closed(_) => append::Error::Unavailable("it is closing".to_owned()),
         })?;
         match timeout(self.shared.settings.append_timeout, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(append::Error::Unavailable("it closed".to_owned())),
             Err(_) => Err(append::Error::Unavailable("no answer in time".to_owned())),
         }
+    }
+
+    /// Room for an append of so many bytes among those that wait.
+    fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, append::Error> {
+        let most = self.shared.settings.queue_bytes;
+        // What is larger than all the room there is takes all of it.
+        let wanted = u32::try_from(bytes).unwrap_or(u32::MAX).min(most);
+        Arc::clone(&self.shared.room)
+            .try_acquire_many_owned(wanted)
+            .map_err(|_| append::Error::Busy(format!("of {most} bytes that may wait there is no room for {bytes}")))
     }
 
     /// A command that was done under this id.

@@ -104,7 +104,12 @@ const CONTENT_TYPE: &str = "application/problem+json";
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = status(refusal.kind());
-        Self { refusal, status, headers: Vec::new() }
+        let problem = Self { refusal, status, headers: Vec::new() };
+        // What is away comes back, and what is busy has room again: nobody knows when, but soon is worth a try.
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return problem.header(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        problem
     }
 }
 
@@ -176,5 +181,19 @@ impl poem_openapi::ApiResponse for Problem {
 
     fn register(registry: &mut Registry) {
         schema::register::<Form>(registry, schema::Direction::Out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_away_or_busy_says_when_to_come_again() {
+        let answer = Problem::from(Refusal::unavailable("log_busy", "too much waits")).respond(None);
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        let answer = Problem::from(Refusal::conflict("taken", "it is taken")).respond(None);
+        assert_eq!(answer.header("retry-after"), None);
     }
 }

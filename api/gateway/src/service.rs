@@ -59,7 +59,7 @@ pub async fn open(
     let service = part.service;
     let database = config.database(service);
     let claim_key = claim_key(config).ok_or(StartError::ClaimKey)?;
-    let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone())
+    let store = EventStore::open(&database, config.log_settings(), clock.clone())
         .await
         .map_err(|error| StartError::Log { service, error })?;
 

@@ -53,6 +53,13 @@ pub(crate) fn by_the_append<'a>(error: &append::Error, kinds: impl IntoIterator<
             format!("this makes an event of {bytes} bytes; allowed are {allowed}"),
         ),
         append::Error::Invalid(reason) => Refusal::invalid("not_storable", reason.as_str()),
+        append::Error::Busy(reason) => {
+            tracing::warn!(%reason, "the log is busy");
+            Refusal::unavailable(
+                "log_busy",
+                "too much waits to be written already; nothing was written: try again in a while",
+            )
+        }
         append::Error::Unavailable(reason) => {
             tracing::warn!(%reason, "the log is not available");
             unavailable()

@@ -197,13 +197,36 @@ async fn a_full_queue_refuses_at_once_and_a_closed_store_refuses() {
     let results =
         join_all((0..100).map(|n| store.append(append(tenant, vec![stream(&format!("lead {n}"), 0, 1)])))).await;
     let done = results.iter().filter(|result| result.is_ok()).count();
-    assert!(results.iter().all(|result| matches!(result, Ok(_) | Err(Error::Unavailable(_)))));
+    assert!(results.iter().all(|result| matches!(result, Ok(_) | Err(Error::Busy(_)))));
     assert!((1..100).contains(&done), "{done}");
     assert_eq!(whole_log(&database, &store).await.len(), done, "what was refused is not written");
     store.close().await;
     let refused = store.append(append(tenant, vec![stream("late", 0, 1)])).await.unwrap_err();
     assert!(matches!(refused, Error::Unavailable(_)), "{refused}");
     assert_eq!(count(&database, "log.events").await, done as i64);
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded_by_its_bytes_and_room_comes_back_with_the_answers() {
+    let database = testbed::Database::fresh("crm").await;
+    let store = open(&database, Settings { queue_bytes: 10_000, ..Settings::default() }).await;
+    let tenant = testbed::tenant();
+    let of = |name: &str, bytes: usize| {
+        let mut stream = stream(name, 0, 1);
+        stream.events[0].payload = format!("\"{}\"", "x".repeat(bytes));
+        append(tenant, vec![stream])
+    };
+    // Polled in turn before any is answered: three of 3,000 bytes fit, and a small one beside them.
+    let appends = [("a", 3_000), ("b", 3_000), ("c", 3_000), ("d", 3_000), ("e", 20_000), ("f", 200)];
+    let results = join_all(appends.map(|(name, bytes)| store.append(of(name, bytes)))).await;
+    let done: Vec<bool> = results.iter().map(Result::is_ok).collect();
+    assert_eq!(done, [true, true, true, false, false, true], "{results:?}");
+    assert!(results.iter().all(|result| matches!(result, Ok(_) | Err(Error::Busy(_)))), "{results:?}");
+    assert_eq!(contents(&database).await, [4, 4, 0], "what was refused is not written");
+    // Nothing waits any more: also what is larger than all the room is taken.
+    store.append(of("e", 20_000)).await.unwrap();
+    store.append(of("d", 3_000)).await.unwrap();
+    assert_eq!(whole_log(&database, &store).await.len(), 6);
 }
 
 #[tokio::test]

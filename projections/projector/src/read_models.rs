@@ -18,6 +18,9 @@ pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
 const CONNECTIONS: u32 = 16;
 /// How long one statement of a query may take.
 const STATEMENT_TIMEOUT: &str = "10s";
+/// How long a transaction may do nothing before the server ends it: if a request is ever forgotten with its transaction open,
+/// neither a rebuild's swap nor vacuum waits for it for ever.
+const IDLE_TIMEOUT: &str = "60s";
 
 /// A service's read models. Cheap to clone.
 #[derive(Clone)]
@@ -61,6 +64,7 @@ impl ReadModels {
         let begin = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = {};
              SET LOCAL app.tenant_id = '{tenant}'; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}';
+             SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}';
              LOCK TABLE projector.swaps IN ACCESS SHARE MODE",
             self.schema
         );

@@ -143,6 +143,13 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.http.timeout_seconds == 0 {
         return refuse("http.timeout_seconds", "0", "a number of seconds from 1");
     }
+    if config.postgres.append_timeout_seconds == 0 {
+        return refuse("postgres.append_timeout_seconds", "0", "a number of seconds from 1");
+    }
+    if !(1..=2048).contains(&config.postgres.append_queue_mib) {
+        let found = config.postgres.append_queue_mib.to_string();
+        return refuse("postgres.append_queue_mib", &found, "a number from 1 to 2048");
+    }
     if !config.postgres.claim_key.is_empty() && claim_key(config).is_none() {
         return refuse("postgres.claim_key", "(secret)", "64 hexadecimal digits");
     }
@@ -181,7 +188,9 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_named_with_its_key_and_what_is_allowed() {
-        let cases: [(&str, &str, &[&str]); 5] = [
+        let cases: [(&str, &str, &[&str]); 7] = [
+            ("INOPSIO_APPEND_TIMEOUT_SECONDS", "0", &["postgres.append_timeout_seconds", "0", "from 1"]),
+            ("INOPSIO_APPEND_QUEUE_MIB", "4096", &["postgres.append_queue_mib", "4096", "1 to 2048"]),
             ("INOPSIO_PORT", "80800", &["http.port", "INOPSIO_PORT", "80800", "u16"]),
             ("INOPSIO_PORT", "many", &["http.port", "many"]),
             ("INOPSIO_LOG_FORMAT", "xml", &["log.format", "xml", "auto", "text", "json"]),

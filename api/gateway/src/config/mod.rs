@@ -48,6 +48,15 @@ impl Config {
         load::load(file, std::env::vars(), flags)
     }
 
+    /// How the log of a service is used.
+    pub fn log_settings(&self) -> eventstore::Settings {
+        eventstore::Settings {
+            append_timeout: std::time::Duration::from_secs(self.postgres.append_timeout_seconds),
+            queue_bytes: self.postgres.append_queue_mib << 20,
+            ..eventstore::Settings::default()
+        }
+    }
+
     /// The database of a service.
     pub fn database(&self, service: kernel::Service) -> eventstore::Database {
         let name = self.databases.get(service.name()).cloned().unwrap_or_else(|| format!("inopsio_{service}"));

@@ -122,6 +122,10 @@ pub struct Postgres {
     pub claim_key: SecretText,
     /// How many MiB of recent aggregates are kept in memory, a service.
     pub cache_mib: u64,
+    /// The most seconds that writing may take, the time of reconnecting included.
+    pub append_timeout_seconds: u64,
+    /// How many MiB may wait to be written, a service.
+    pub append_queue_mib: u32,
 }
 
 impl Default for Postgres {
@@ -136,6 +140,8 @@ impl Default for Postgres {
             directory: "inopsio_directory".to_owned(),
             claim_key: SecretText::default(),
             cache_mib: 32,
+            append_timeout_seconds: 10,
+            append_queue_mib: 64,
         }
     }
 }

@@ -56,6 +56,16 @@ pub const SETTINGS: &[Setting] = &[
         "64 hexadecimal digits under which unique values are hashed; the same for ever",
     ),
     plain("INOPSIO_CACHE_MIB", "postgres.cache_mib", "MiB of recent aggregates kept in memory, a service"),
+    plain(
+        "INOPSIO_APPEND_TIMEOUT_SECONDS",
+        "postgres.append_timeout_seconds",
+        "The most seconds that writing may take, the time of reconnecting included",
+    ),
+    plain(
+        "INOPSIO_APPEND_QUEUE_MIB",
+        "postgres.append_queue_mib",
+        "MiB that may wait to be written, a service; more gets 503",
+    ),
     plain("INOPSIO_NATS_URL", "nats.url", "URL of a nats-server; several of one cluster with commas between"),
     plain("INOPSIO_NATS_USER", "nats.user", "User at the nats-server"),
     secret("INOPSIO_NATS_PASSWORD", "nats.password", "Their password"),

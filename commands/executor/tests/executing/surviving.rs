@@ -1,7 +1,8 @@
-//! When Postgres is gone and comes back.
+//! When Postgres is gone and comes back, or has too much to do.
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use kernel::Kind;
 
 use super::lamp::Buy;
@@ -27,4 +28,26 @@ async fn a_log_that_does_not_answer_is_said_and_the_same_key_goes_on_later() {
     assert_eq!(world.events(lamp).await.len(), 1);
     assert_eq!(world.events(done.answer).await.len(), 1);
     assert_eq!(world.head().await.0, 2);
+}
+
+#[tokio::test]
+async fn a_log_with_too_much_to_write_refuses_at_once_and_the_same_key_goes_on_later() {
+    let database = testbed::Database::fresh("crm").await;
+    let settings = eventstore::Settings { queue: 1, batch_appends: 1, ..eventstore::Settings::default() };
+    let world = World::over(&database, settings).await;
+    let lamp = |n: usize| (keyed(&world.request(), &format!("buy {n}")), Buy { label: format!("lamp {n}") });
+    let lamps: Vec<_> = (0..100).map(lamp).collect();
+    let results = join_all(lamps.iter().map(|(request, buy)| world.executor.execute(request, buy))).await;
+    let refused: Vec<_> = (0..100).filter(|n| results[*n].is_err()).collect();
+    assert!((1..100).contains(&refused.len()), "{}", refused.len());
+    for n in &refused {
+        let refusal = results[*n].as_ref().unwrap_err();
+        assert_eq!((refusal.kind(), refusal.code()), (Kind::Unavailable, "log_busy"));
+    }
+    assert_eq!(world.head().await.0 as usize, 100 - refused.len(), "what was refused is not written");
+    for n in refused {
+        let (request, buy) = &lamps[n];
+        assert!(!world.done(request, buy).await.repeated);
+    }
+    assert_eq!(world.head().await.0, 100);
 }

@@ -51,6 +51,30 @@ async fn the_projector_writes_no_rows_of_tenants_that_have_no_event_in_the_batch
 }
 
 #[tokio::test]
+async fn a_forgotten_transaction_is_ended_by_the_server() {
+    let road = Road::new(Lamps::new()).await;
+    let models = road.distant_models();
+    let mut query = models.begin(road.tenants[0]).await.unwrap();
+    let limit: String = sqlx::query_scalar("SELECT current_setting('idle_in_transaction_session_timeout')")
+        .fetch_one(&mut *query)
+        .await
+        .unwrap();
+    assert_eq!(limit, "1min");
+    // The same, sooner: what is left behind is a connection that nobody is given again.
+    query.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'").await.unwrap();
+    testbed::eventually("the server has ended it", async || {
+        let open = "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND usename = 'inopsio_demo_read'";
+        (count(&mut road.superuser().await, open).await == 0).then_some(())
+    })
+    .await;
+    assert!(query.execute("SELECT 1").await.is_err());
+    drop(query);
+    let mut query = models.begin(road.tenants[0]).await.unwrap();
+    assert_eq!(count(&mut query, "SELECT count(*) FROM lamps").await, 0);
+}
+
+#[tokio::test]
 async fn connections_that_broke_while_they_waited_are_replaced() {
     let road = Road::new(Lamps::new()).await;
     let models = road.distant_models();
