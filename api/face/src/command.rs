@@ -1,5 +1,7 @@
 //! A command as it comes in: caller, headers and body, all checked before the handler sees them.
 
+use std::marker::PhantomData;
+
 use chrono::{DateTime, Utc};
 use executor::Request;
 use kernel::{Refusal, to_micros};
@@ -12,6 +14,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::identity::{SCHEME, register_scheme};
+use crate::uploads::UploadPlace;
 use crate::{Incoming, Problem, RawBody, decode_json, schema};
 
 /// The headers that every command understands: name, form, meaning. The contract shows them on every command.
@@ -41,13 +44,21 @@ pub struct Command<T> {
     pub body: T,
 }
 
-/// A command that brings a CSV file as its body.
+/// What an upload is for.
+pub trait Purpose: Send + Sync {
+    /// The permission that it needs: nothing is read of those who don't have it.
+    const PERMISSION: &'static str;
+}
+
+/// A command that brings a CSV file as its body. While it is there, it takes one of the [places](crate::Uploads) for files.
 #[derive(Debug)]
-pub struct Upload {
+pub struct Upload<P> {
     /// Who asks, under which id, and what for.
     pub request: Request,
     /// The file's bytes.
     pub bytes: Vec<u8>,
+    _place: UploadPlace,
+    _purpose: PhantomData<P>,
 }
 
 const TYPES: &[ApiExtractorType] = &[ApiExtractorType::SecurityScheme, ApiExtractorType::RequestObject];
@@ -92,7 +103,7 @@ impl<'a, T: DeserializeOwned + JsonSchema + Send> ApiExtractor<'a> for Command<T
     }
 }
 
-impl<'a> ApiExtractor<'a> for Upload {
+impl<'a, P: Purpose> ApiExtractor<'a> for Upload<P> {
     const TYPES: &'static [ApiExtractorType] = TYPES;
 
     type ParamType = ();
@@ -124,8 +135,15 @@ impl<'a> ApiExtractor<'a> for Upload {
     ) -> poem::Result<Self> {
         let read = async {
             let incoming = Incoming::of(request)?;
+            let caller = incoming.identity.caller()?;
+            caller.require(P::PERMISSION)?;
+            if request.headers().contains_key("if-match") {
+                return Err(bad_header("if-match", "a file makes new things, which have no version to match"));
+            }
+            let place = incoming.limits.uploads.enter(caller.tenant())?;
             let bytes = read(request, body, incoming, incoming.limits.upload, "text/csv").await?;
-            Ok(Self { request: circumstances(request, incoming, &bytes)?, bytes })
+            let request = circumstances(request, incoming, &bytes)?;
+            Ok(Self { request, bytes, _place: place, _purpose: PhantomData })
         };
         Ok(read.await.map_err(|refusal: Refusal| Problem::from(refusal))?)
     }

@@ -7,6 +7,8 @@ use kernel::{Caller, Refusal};
 use poem::Request;
 use uuid::Uuid;
 
+use crate::uploads::Uploads;
+
 /// Who a request says it is from.
 #[derive(Clone, Debug)]
 pub enum Identity {
@@ -18,6 +20,8 @@ pub enum Identity {
     Known {
         /// Whose it is.
         caller: Caller,
+        /// Which token it is, in this process: for the limit of requests with one token.
+        token: u64,
         /// How long it stays valid.
         valid_for: Duration,
     },
@@ -38,12 +42,14 @@ impl Identity {
 }
 
 /// How much a request may carry.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Bytes of a JSON body.
     pub body: usize,
     /// Bytes of an uploaded file.
     pub upload: usize,
+    /// How many such files there may be at once.
+    pub uploads: Arc<Uploads>,
 }
 
 /// A request's circumstances; the gateway puts it into the request's extensions.

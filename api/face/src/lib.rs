@@ -20,13 +20,15 @@ mod live;
 mod position;
 mod problem;
 pub mod schema;
+mod uploads;
 
 pub use answer::{Accepted, Changed, Created, Resource};
 pub use body::{Empty, RawBody, decode_json};
-pub use command::{Command, HEADERS, Upload};
+pub use command::{Command, HEADERS, Purpose, Upload};
 pub use domain::{Domain, Runtime};
 pub use identity::Authenticated;
 pub use incoming::{Identity, Incoming, Limits};
 pub use live::{Live, Missed};
 pub use position::MinPositions;
 pub use problem::{Problem, status};
+pub use uploads::Uploads;

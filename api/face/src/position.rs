@@ -4,33 +4,46 @@ use kernel::{Position, Refusal, Service};
 
 /// The positions that a query wants to see, by service: `crm=1234, erp=77`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MinPositions(Vec<(String, Position)>);
+pub struct MinPositions(Vec<(Service, Position)>);
 
 impl MinPositions {
-    /// Reads the header's value.
-    pub fn parse(text: &str) -> Result<Self, Refusal> {
-        let one = |part: &str| {
-            let (service, position) = part.split_once('=')?;
-            Some((service.trim().to_owned(), position.trim().parse().ok()?))
-        };
-        text.split(',')
-            .map(|part| {
-                one(part).ok_or_else(|| {
-                    Refusal::invalid(
-                        "header_invalid",
-                        format!("X-Min-Position: {part:?} is not <service>=<position>, such as crm=1234"),
-                    )
-                    .with("header", "x-min-position")
-                })
-            })
-            .collect::<Result<_, _>>()
-            .map(Self)
+    /// Reads the header's value; `known`: the services that there are.
+    ///
+    /// # Errors
+    /// `header_invalid` for what is not of the form, an unknown service, and a service that is named twice.
+    pub fn parse(text: &str, known: &[Service]) -> Result<Self, Refusal> {
+        let mut wanted: Vec<(Service, Position)> = Vec::new();
+        for part in text.split(',') {
+            let (name, position) = one(part)
+                .ok_or_else(|| refuse(format!("{:?} is not <service>=<position>, such as crm=1234", part.trim())))?;
+            let Some(service) = known.iter().find(|service| service.name() == name) else {
+                let names: Vec<_> = known.iter().map(|service| service.name()).collect();
+                return Err(refuse(format!("there is no service {name:?}; allowed: {}", names.join(", "))));
+            };
+            if wanted.iter().any(|(there, _)| there == service) {
+                return Err(refuse(format!("{name} is there twice; send the later position only")));
+            }
+            wanted.push((*service, position));
+        }
+        Ok(Self(wanted))
     }
 
     /// What is wanted of a service.
     pub fn of(&self, service: Service) -> Option<Position> {
-        self.0.iter().filter(|(name, _)| name == service.name()).map(|(_, position)| *position).max()
+        self.0.iter().find(|(wanted, _)| *wanted == service).map(|(_, position)| *position)
     }
+}
+
+fn one(part: &str) -> Option<(&str, Position)> {
+    let (service, position) = part.split_once('=')?;
+    // Digits only: a sign is none of a position.
+    let position = position.trim();
+    let digits = position.bytes().all(|byte| byte.is_ascii_digit());
+    Some((service.trim(), position.parse().ok().filter(|_| digits)?))
+}
+
+fn refuse(what: String) -> Refusal {
+    Refusal::invalid("header_invalid", format!("X-Min-Position: {what}")).with("header", "x-min-position")
 }
 
 #[cfg(test)]
@@ -39,12 +52,15 @@ mod tests {
 
     #[test]
     fn positions_are_read_by_service() {
-        let wanted = MinPositions::parse("crm=1234, erp = 7,crm=12").unwrap();
-        assert_eq!(wanted.of(Service::new("crm")), Some(Position(1234)));
-        assert_eq!(wanted.of(Service::new("erp")), Some(Position(7)));
-        assert_eq!(wanted.of(Service::new("user")), None);
-        for refused in ["", "crm", "crm=", "crm=-1", "crm=1;erp=2"] {
-            assert!(MinPositions::parse(refused).is_err(), "{refused}");
+        let (crm, erp, user) = (Service::new("crm"), Service::new("erp"), Service::new("user"));
+        let known = [crm, erp, user];
+        let wanted = MinPositions::parse("crm=1234, erp = 7", &known).unwrap();
+        assert_eq!(wanted.of(crm), Some(Position(1234)));
+        assert_eq!(wanted.of(erp), Some(Position(7)));
+        assert_eq!(wanted.of(user), None);
+        for refused in ["", "crm", "crm=", "crm=-1", "crm=+1", "crm=1;erp=2", "foo=1", "crm=1,crm=2", "CRM=1", "crm=1,"]
+        {
+            assert!(MinPositions::parse(refused, &known).is_err(), "{refused}");
         }
     }
 }

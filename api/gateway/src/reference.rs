@@ -76,7 +76,10 @@ pub fn openapi() -> Value {
 }
 
 fn add_command_headers(operation: &mut Value) {
-    let parameters = HEADERS.iter().map(|(name, format, meaning)| {
+    // A file makes new things, which have no version to match.
+    let file = operation.pointer("/requestBody/content/text~1csv").is_some();
+    let headers = HEADERS.iter().filter(|(name, ..)| !(file && *name == "If-Match"));
+    let parameters = headers.map(|(name, format, meaning)| {
         let mut schema = json!({ "type": "string" });
         if !format.is_empty() {
             schema["format"] = json!(format);

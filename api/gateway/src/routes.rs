@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Verifier;
 use crate::config::Config;
 use crate::domains::Part;
+use crate::front::RateLimiter;
 use crate::methods::Methods;
 use crate::operations::{self, Pools, Readiness};
 use crate::{graphql, reference};
@@ -25,6 +26,7 @@ pub fn routes(
     served: Vec<(Part, Runtime)>,
     readiness: Arc<Readiness>,
     verifier: Arc<Verifier>,
+    rates: Arc<RateLimiter>,
     stop: CancellationToken,
 ) -> Route {
     let runtimes: Vec<_> = served.iter().map(|(_, runtime)| runtime.clone()).collect();
@@ -43,7 +45,7 @@ pub fn routes(
     }
     let route = operations::routes(route, readiness, pools);
     let route = reference::routes(route);
-    graphql::routes(route, config, runtimes, verifier, stop)
+    graphql::routes(route, config, runtimes, verifier, rates, stop)
 }
 
 /// A REST operation. It is given the query string as poem-openapi's parameters want it; its errors go on as errors, so that

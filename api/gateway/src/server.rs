@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{KeyError, Verifier};
 use crate::config::Config;
-use crate::front::Front;
+use crate::front::{Front, RateLimiter};
 use crate::operations::Readiness;
 use crate::service::{self, Background};
 use crate::{domains, routes, telemetry};
@@ -120,9 +120,10 @@ impl Server {
         let stores = running.iter().map(|(runtime, _)| runtime.store.clone()).collect();
         let readiness = Arc::new(Readiness::new(bus.clone(), running));
         let stop = CancellationToken::new();
-        let routes = routes::routes(&config, served, readiness, verifier.clone(), stop.clone());
-        let front = Front::new(&config, verifier, ids, routes);
-        tidy(&front, &background);
+        let rates = Arc::new(RateLimiter::new(&config.rate_limits));
+        tidy(rates.clone(), &background);
+        let routes = routes::routes(&config, served, readiness, verifier.clone(), rates.clone(), stop.clone());
+        let front = Front::new(&config, verifier, rates, ids, routes);
 
         let drain = Duration::from_secs(config.http.drain_seconds);
         let idle = IDLE.max(Duration::from_secs(config.http.timeout_seconds + 15));
@@ -177,8 +178,7 @@ pub fn bus_settings(config: &Config) -> nats::Settings {
     nats::Settings { connect_later: true, ..nats::Settings::new(&settings.url, credentials, "inopsio") }
 }
 
-fn tidy<E: poem::Endpoint<Output = poem::Response>>(front: &Front<E>, background: &Background) {
-    let rates = front.rates();
+fn tidy(rates: Arc<RateLimiter>, background: &Background) {
     let shutdown = background.shutdown.clone();
     background.tasks.spawn(async move {
         let mut ticks = tokio::time::interval(TIDY);

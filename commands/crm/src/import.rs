@@ -28,6 +28,8 @@ use sheet::{Field, Sheet};
 const CHUNK: usize = 500;
 /// How many errors a report lists.
 const LISTED_ERRORS: usize = 1_000;
+/// The permission for importing at all.
+pub const IMPORT: &str = CompleteImport::PERMISSION;
 /// The permission for the column `occurred_at`.
 const BACKDATE: &str = "crm:history:backdate";
 

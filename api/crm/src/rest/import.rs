@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crm_aggregates::{ImportId, LeadSource};
-use crm_commands::{ImportOptions, ImportReport, RowError, import_leads};
-use face::{Changed, Runtime, Upload};
+use crm_commands::{IMPORT, ImportOptions, ImportReport, RowError, import_leads};
+use face::{Changed, Purpose, Runtime, Upload};
 use kernel::Refusal;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Query;
@@ -25,6 +25,13 @@ impl Imports {
     pub fn new(runtime: Runtime) -> Self {
         Self { runtime }
     }
+}
+
+/// A file of leads.
+struct LeadFile;
+
+impl Purpose for LeadFile {
+    const PERMISSION: &'static str = IMPORT;
 }
 
 /// What became of a file.
@@ -87,13 +94,14 @@ impl Imports {
     #[oai(path = "/v1/crm/leads/import", method = "post", operation_id = "importLeads")]
     async fn import(
         &self,
-        upload: Upload,
         /// Only check: nothing is written.
         dry_run: Query<Option<bool>>,
         /// Headers of the file that are not named like the field: `E-Mail:email,Firma:company`.
         mapping: Query<Option<String>>,
         /// Where rows without a source came from, such as `campaign`.
         source: Query<Option<String>>,
+        // Last: a file is not read for nothing.
+        upload: Upload<LeadFile>,
     ) -> Done<Report> {
         let options = ImportOptions {
             dry_run: dry_run.0.unwrap_or_default(),

@@ -106,7 +106,8 @@ impl World {
 
     /// A session that sees all that was commanded so far.
     pub fn session(&self, caller: Caller) -> Arc<Session> {
-        let wanted = MinPositions::parse(&format!("crm={}", self.position.lock().unwrap())).unwrap();
+        let wanted =
+            MinPositions::parse(&format!("crm={}", self.position.lock().unwrap()), &[crm_api::Crm::SERVICE]).unwrap();
         Arc::new(Session::new(caller, [self.runtime.clone()], wanted, Duration::from_secs(20)))
     }
 

@@ -143,6 +143,13 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.http.timeout_seconds == 0 {
         return refuse("http.timeout_seconds", "0", "a number of seconds from 1");
     }
+    for (key, count) in
+        [("http.uploads", config.http.uploads), ("http.uploads_of_a_tenant", config.http.uploads_of_a_tenant)]
+    {
+        if count == 0 {
+            return refuse(key, "0", "a number from 1");
+        }
+    }
     if config.postgres.append_timeout_seconds == 0 {
         return refuse("postgres.append_timeout_seconds", "0", "a number of seconds from 1");
     }
@@ -188,7 +195,8 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_named_with_its_key_and_what_is_allowed() {
-        let cases: [(&str, &str, &[&str]); 7] = [
+        let cases: [(&str, &str, &[&str]); 8] = [
+            ("INOPSIO_UPLOADS", "0", &["http.uploads", "0", "from 1"]),
             ("INOPSIO_APPEND_TIMEOUT_SECONDS", "0", &["postgres.append_timeout_seconds", "0", "from 1"]),
             ("INOPSIO_APPEND_QUEUE_MIB", "4096", &["postgres.append_queue_mib", "4096", "1 to 2048"]),
             ("INOPSIO_PORT", "80800", &["http.port", "INOPSIO_PORT", "80800", "u16"]),

@@ -46,6 +46,10 @@ pub struct Http {
     pub body_limit: usize,
     /// The most bytes of an uploaded file.
     pub upload_limit: usize,
+    /// How many uploaded files are held in memory at once.
+    pub uploads: usize,
+    /// How many of them may be one tenant's.
+    pub uploads_of_a_tenant: usize,
     /// The most seconds that a request may take.
     pub timeout_seconds: u64,
     /// The most seconds that running requests get to finish when the server stops.
@@ -63,6 +67,8 @@ impl Default for Http {
             port: 8080,
             body_limit: 1 << 20,
             upload_limit: 32 << 20,
+            uploads: 4,
+            uploads_of_a_tenant: 2,
             timeout_seconds: 60,
             drain_seconds: 20,
             cors_origins: Vec::new(),

@@ -27,6 +27,8 @@ pub const SETTINGS: &[Setting] = &[
     plain("INOPSIO_PORT", "http.port", "Port to listen on; 0: any free one"),
     plain("INOPSIO_BODY_LIMIT", "http.body_limit", "The most bytes of a JSON body"),
     plain("INOPSIO_UPLOAD_LIMIT", "http.upload_limit", "The most bytes of an uploaded file"),
+    plain("INOPSIO_UPLOADS", "http.uploads", "How many uploaded files are held in memory at once; more get 503"),
+    plain("INOPSIO_UPLOADS_OF_A_TENANT", "http.uploads_of_a_tenant", "How many of them may be one tenant's"),
     plain("INOPSIO_TIMEOUT_SECONDS", "http.timeout_seconds", "The most seconds that a request may take"),
     plain(
         "INOPSIO_DRAIN_SECONDS",

@@ -80,6 +80,10 @@ pub fn too_slow(limit: Duration) -> Refusal {
 
 /// A header that says how long to wait.
 pub fn retry_after(problem: Problem, wait: Duration) -> Problem {
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    problem.header(header::RETRY_AFTER, seconds.into())
+    problem.header(header::RETRY_AFTER, seconds(wait).into())
+}
+
+/// Whole seconds, none too few.
+pub fn seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }

@@ -14,7 +14,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use face::{Identity, Incoming, Limits, Problem};
+use face::{Identity, Incoming, Limits, Problem, Uploads};
 use futures::FutureExt;
 use kernel::{IdSource, Refusal};
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -22,7 +22,8 @@ use poem::{Endpoint, Request, Response};
 use tracing::Instrument;
 
 use self::cors::Cors;
-use self::rate::{Allowance, RateLimiter};
+use self::rate::Allowance;
+pub use self::rate::RateLimiter;
 use crate::auth::Verifier;
 use crate::config::Config;
 
@@ -42,22 +43,28 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl<E: Endpoint<Output = Response>> Front<E> {
     /// A front before `inner`.
-    pub fn new(config: &Config, verifier: Arc<Verifier>, ids: Arc<dyn IdSource>, inner: E) -> Self {
+    pub fn new(
+        config: &Config,
+        verifier: Arc<Verifier>,
+        rates: Arc<RateLimiter>,
+        ids: Arc<dyn IdSource>,
+        inner: E,
+    ) -> Self {
+        let http = &config.http;
         Self {
             inner,
             verifier,
-            rates: Arc::new(RateLimiter::new(&config.rate_limits)),
-            cors: Cors::new(&config.http.cors_origins),
+            rates,
+            cors: Cors::new(&http.cors_origins),
             ids,
-            limits: Arc::new(Limits { body: config.http.body_limit, upload: config.http.upload_limit }),
-            timeout: Duration::from_secs(config.http.timeout_seconds),
-            compression: config.http.compression,
+            limits: Arc::new(Limits {
+                body: http.body_limit,
+                upload: http.upload_limit,
+                uploads: Arc::new(Uploads::new(http.uploads, http.uploads_of_a_tenant)),
+            }),
+            timeout: Duration::from_secs(http.timeout_seconds),
+            compression: http.compression,
         }
-    }
-
-    /// Forgets the rates of those who have not asked for long; to be called now and then.
-    pub fn rates(&self) -> Arc<RateLimiter> {
-        self.rates.clone()
     }
 
     /// Lets the inner endpoint answer, whatever happens in it.
@@ -76,7 +83,7 @@ impl<E: Endpoint<Output = Response>> Front<E> {
             Ok(verified) => {
                 let allowance = self.rates.check(verified.caller.tenant(), verified.token);
                 let valid_for = self.verifier.valid_for(&verified);
-                (Identity::Known { caller: verified.caller, valid_for }, allowance)
+                (Identity::Known { caller: verified.caller, token: verified.token, valid_for }, allowance)
             }
             Err(refusal) => (Identity::Refused(refusal), None),
         }

@@ -11,7 +11,7 @@ use governor::{Quota, RateLimiter as Governor};
 use kernel::{Refusal, TenantId};
 use poem::http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::failure::retry_after;
+use super::failure::{retry_after, seconds};
 use crate::config::RateLimits;
 
 type Keyed<K> = Governor<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>;
@@ -91,7 +91,8 @@ impl Allowance {
             "rate_limited",
             format!("too many requests of this {}; wait as Retry-After says, then go on more slowly", self.of),
         )
-        .with("limited", self.of);
+        .with("limited", self.of)
+        .with("retry_after", seconds(wait));
         Some(retry_after(refusal.into(), wait))
     }
 

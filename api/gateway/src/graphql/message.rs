@@ -1,10 +1,11 @@
 //! The messages of graphql-transport-ws
 //! (<https://github.com/graphql/graphql-over-http/blob/main/rfcs/GraphQLOverWebSocket.md>).
 
-use juniper::http::GraphQLRequest;
 use poem::web::websocket::Message;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+
+use super::request::Asked;
 
 /// What a client says.
 #[derive(Debug, Deserialize)]
@@ -31,7 +32,7 @@ pub enum ClientMessage {
         /// The client's name for it.
         id: String,
         /// What it asks.
-        payload: GraphQLRequest,
+        payload: Asked,
     },
     /// End an operation.
     Complete {

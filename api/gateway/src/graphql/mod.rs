@@ -1,9 +1,11 @@
 //! GraphQL: queries by POST, subscriptions over graphql-transport-ws, GraphiQL on GET; all at `/graphql`.
 
 mod explorer;
+mod failure;
 mod limits;
 mod message;
 mod query;
+mod request;
 mod subscription;
 
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use self::limits::Limits;
 use crate::auth::Verifier;
 use crate::config::Config;
 use crate::domains::{Query, Subscription};
+use crate::front::RateLimiter;
 use crate::methods::Methods;
 
 /// The schema of all domains.
@@ -40,6 +43,7 @@ pub struct Engine {
     patience: Duration,
     subscriptions: usize,
     verifier: Arc<Verifier>,
+    rates: Arc<RateLimiter>,
     stop: CancellationToken,
 }
 
@@ -56,6 +60,7 @@ pub fn routes(
     config: &Config,
     runtimes: Vec<Runtime>,
     verifier: Arc<Verifier>,
+    rates: Arc<RateLimiter>,
     stop: CancellationToken,
 ) -> Route {
     let settings = &config.graphql;
@@ -67,6 +72,7 @@ pub fn routes(
         patience: Duration::from_secs(settings.wait_seconds),
         subscriptions: settings.subscriptions,
         verifier,
+        rates,
         stop,
     });
     let methods = Methods::new()

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use face::{Incoming, MinPositions, Problem, RawBody, decode_json};
-use juniper::http::{GraphQLRequest, GraphQLResponse};
-use juniper::{DefaultScalarValue, ExecutionError, GraphQLError, Value};
+use juniper::http::GraphQLResponse;
+use juniper::{DefaultScalarValue, ExecutionError, Value};
 use kernel::Refusal;
 use poem::endpoint::make;
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Endpoint, Request, Response};
+use serde_json::json;
 
 use super::Engine;
+use super::failure::not_taken;
+use super::request::Asked;
+use crate::domains::SERVICES;
 
 const ENVELOPE: &str = "application/graphql-response+json";
 
@@ -35,7 +39,7 @@ async fn answer(engine: &Engine, request: Request) -> Result<Response, Refusal> 
     }
     let min_positions = match request.headers().get("x-min-position") {
         None => MinPositions::default(),
-        Some(value) => MinPositions::parse(value.to_str().unwrap_or_default())?,
+        Some(value) => MinPositions::parse(value.to_str().unwrap_or_default(), SERVICES)?,
     };
     let envelope = request
         .headers()
@@ -44,7 +48,7 @@ async fn answer(engine: &Engine, request: Request) -> Result<Response, Refusal> 
         .is_some_and(|accepted| accepted.contains(ENVELOPE));
     let (_, mut body) = request.split();
     let bytes = RawBody::read(&mut body, incoming.limits.body).await?.0;
-    let asked: GraphQLRequest = decode_json(&bytes)?;
+    let Asked(asked) = decode_json(&bytes)?;
     engine.limits.check(&engine.schema, &asked)?;
 
     let context = engine.context(caller, min_positions);
@@ -59,26 +63,18 @@ async fn answer(engine: &Engine, request: Request) -> Result<Response, Refusal> 
 /// GraphQL over HTTP: a query that can't be carried out at all is a 400, but only for clients that know the envelope. One
 /// that found nothing because the read models have not reached the wanted position is a 504 for all: they asked for it.
 fn respond(answer: GraphQLResponse, envelope: bool) -> Response {
-    let body = serde_json::to_vec(&answer).unwrap_or_default();
-    let result = answer.into_result();
-    let behind = matches!(&result, Ok((data, errors)) if is_behind(data, errors));
-    let refused = matches!(
-        result,
-        Err(GraphQLError::ParseError(_)
-            | GraphQLError::ValidationError(_)
-            | GraphQLError::NoOperationProvided
-            | GraphQLError::MultipleOperationsProvided
-            | GraphQLError::UnknownOperationName
-            | GraphQLError::IsSubscription
-            | GraphQLError::NotSubscription)
-    );
+    let carried_out = serde_json::to_vec(&answer);
+    let (body, behind, refused) = match answer.into_result() {
+        Ok((data, errors)) => (carried_out, is_behind(&data, &errors), false),
+        Err(error) => (serde_json::to_vec(&json!({ "errors": not_taken(&error) })), false, true),
+    };
     let content_type = if envelope { ENVELOPE } else { "application/json" };
     let status = match (behind, envelope && refused) {
         (true, _) => StatusCode::GATEWAY_TIMEOUT,
         (_, true) => StatusCode::BAD_REQUEST,
         _ => StatusCode::OK,
     };
-    let mut response = Response::builder().status(status).body(body);
+    let mut response = Response::builder().status(status).body(body.unwrap_or_default());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     response

@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use super::failure::{not_taken, refused};
 use super::message::{self, ClientMessage, Ending};
+use super::request::Asked;
 use super::{Engine, explorer};
 
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -65,12 +67,20 @@ async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response
 struct Connection {
     engine: Arc<Engine>,
     identity: Identity,
-    caller: Option<Caller>,
+    client: Option<Client>,
     /// When the token ends, and with it the connection.
     ends: tokio::time::Instant,
     operations: HashMap<String, AbortHandle>,
     outbox: mpsc::Sender<Outgoing>,
     outgoing: Option<mpsc::Receiver<Outgoing>>,
+}
+
+/// Who is at the other end, since they said so.
+#[derive(Clone)]
+struct Client {
+    caller: Caller,
+    /// Which token they came with: each operation counts against its limit.
+    token: u64,
 }
 
 /// What an operation has to say.
@@ -84,7 +94,7 @@ impl Connection {
     fn new(engine: Arc<Engine>, identity: Identity) -> Self {
         let (outbox, outgoing) = mpsc::channel(64);
         let ends = tokio::time::Instant::now() + INIT_PATIENCE;
-        Self { engine, identity, caller: None, ends, operations: HashMap::new(), outbox, outgoing: Some(outgoing) }
+        Self { engine, identity, client: None, ends, operations: HashMap::new(), outbox, outgoing: Some(outgoing) }
     }
 
     async fn run(mut self, stream: WebSocketStream) {
@@ -112,7 +122,7 @@ impl Connection {
                 }),
                 _ = keep_alive.tick() => Some(message::ping()),
                 () = tokio::time::sleep_until(self.ends) => {
-                    break Some(if self.caller.is_some() { Ending::Forbidden } else { Ending::InitTimeout });
+                    break Some(if self.client.is_some() { Ending::Forbidden } else { Ending::InitTimeout });
                 }
                 () = stop.cancelled() => break Some(Ending::GoingAway),
             };
@@ -134,7 +144,7 @@ impl Connection {
             ClientMessage::ConnectionInit { payload } => self.init(payload.as_ref()).map(Some),
             ClientMessage::Ping { payload } => Ok(Some(message::pong(payload))),
             ClientMessage::Pong { .. } => Ok(None),
-            ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload).map(|()| None),
+            ClientMessage::Subscribe { id, payload: Asked(request) } => self.subscribe(id, request),
             ClientMessage::Complete { id } => {
                 if let Some(operation) = self.operations.remove(&id) {
                     operation.abort();
@@ -146,7 +156,7 @@ impl Connection {
 
     /// The token stands in the payload, because a browser can't set the header of a websocket; or in the header.
     fn init(&mut self, payload: Option<&serde_json::Map<String, Value>>) -> Result<Message, Ending> {
-        if self.caller.is_some() {
+        if self.client.is_some() {
             return Err(Ending::TooManyInits);
         }
         let given = payload.and_then(|payload| {
@@ -155,27 +165,34 @@ impl Connection {
                 .find(|(name, _)| name.eq_ignore_ascii_case("authorization"))
                 .and_then(|(_, value)| value.as_str())
         });
-        let (caller, valid_for) = match (given, &self.identity) {
+        let (client, valid_for) = match (given, &self.identity) {
             (Some(header), _) => {
                 let verified = self.engine.verifier.verify_header(header.as_bytes()).map_err(|_| Ending::Forbidden)?;
                 let valid_for = self.engine.verifier.valid_for(&verified);
-                (verified.caller, valid_for)
+                (Client { caller: verified.caller, token: verified.token }, valid_for)
             }
-            (None, Identity::Known { caller, valid_for }) => (caller.clone(), *valid_for),
+            (None, Identity::Known { caller, token, valid_for }) => {
+                (Client { caller: caller.clone(), token: *token }, *valid_for)
+            }
             (None, _) => return Err(Ending::Forbidden),
         };
-        self.caller = Some(caller);
+        self.client = Some(client);
         self.ends = tokio::time::Instant::now() + valid_for;
         Ok(message::ack())
     }
 
-    fn subscribe(&mut self, id: String, request: GraphQLRequest) -> Result<(), Ending> {
-        let caller = self.caller.clone().ok_or(Ending::Unauthorized)?;
+    /// Begins an operation. One that comes too soon after others is refused by itself, as a request would be.
+    fn subscribe(&mut self, id: String, request: GraphQLRequest) -> Result<Option<Message>, Ending> {
+        let Client { caller, token } = self.client.clone().ok_or(Ending::Unauthorized)?;
         if self.operations.contains_key(&id) {
             return Err(Ending::AlreadyExists);
         }
         if self.operations.len() >= self.engine.subscriptions {
             return Err(Ending::TooMany);
+        }
+        let allowance = self.engine.rates.check(caller.tenant(), token);
+        if let Some(problem) = allowance.and_then(|allowance| allowance.refusal()) {
+            return Ok(Some(message::error(&id, &refused(problem.refusal()))));
         }
         let engine = self.engine.clone();
         let outbox = self.outbox.clone();
@@ -191,7 +208,7 @@ impl Connection {
             drop(outbox.send(Outgoing::Ended(name, last)).await);
         });
         self.operations.insert(id, task.abort_handle());
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -212,7 +229,7 @@ async fn carry_out(
 ) -> Result<(), Value> {
     engine.limits.check(&engine.schema, request).map_err(|refusal| refused(&refusal))?;
     let name = request.operation_name.as_deref();
-    let operation = ValidatedOperation::new(&request.query, name, &engine.schema).map_err(|error| errors(&error))?;
+    let operation = ValidatedOperation::new(&request.query, name, &engine.schema).map_err(|error| not_taken(&error))?;
     if operation.operation_type() != OperationType::Subscription {
         let answer = tokio::time::timeout(engine.timeout, request.execute(&engine.schema, context)).await;
         let answer = answer.map_err(|_| refused(&Refusal::timeout("query_timeout", "the query took too long")))?;
@@ -221,7 +238,7 @@ async fn carry_out(
         return Ok(());
     }
     let (streams, failed) =
-        operation.resolve_into_stream(&request.variables(), context).await.map_err(|error| errors(&error))?;
+        operation.resolve_into_stream(&request.variables(), context).await.map_err(|error| not_taken(&error))?;
     if !failed.is_empty() {
         return Err(serde_json::to_value(&failed).unwrap_or_default());
     }
@@ -243,16 +260,4 @@ async fn carry_out(
         }
     }
     Ok(())
-}
-
-fn refused(refusal: &Refusal) -> Value {
-    json!([{ "message": refusal.detail(), "extensions": { "code": refusal.code() } }])
-}
-
-fn errors(error: &juniper::GraphQLError) -> Value {
-    match serde_json::to_value(error) {
-        Ok(Value::Array(errors)) => Value::Array(errors),
-        Ok(other) => json!([other]),
-        Err(_) => json!([{ "message": error.to_string() }]),
-    }
 }

@@ -36,8 +36,11 @@ async fn a_position_that_is_not_reached_in_time_is_a_timeout_that_says_how_far_i
     let partly = Answer::of(query(&world, some).header("x-min-position", "crm=999999")).await;
     assert_eq!((partly.status, &partly.body["data"]["__typename"]), (StatusCode::OK, &json!("Query")), "{partly:?}");
     assert_eq!(partly.body["errors"][0]["extensions"]["code"], "read_model_behind", "{partly:?}");
-    let refused = query(&world, "{ __typename }").header("x-min-position", "crm=soon");
-    world.refuses(vec![(refused, StatusCode::BAD_REQUEST, "header_invalid")]).await;
+    let refused = |position: &str| {
+        let request = query(&world, "{ __typename }").header("x-min-position", position);
+        (request, StatusCode::BAD_REQUEST, "header_invalid")
+    };
+    world.refuses(vec![refused("crm=soon"), refused("foo=1"), refused("crm=1,crm=2"), refused("")]).await;
 }
 
 #[tokio::test]
@@ -164,4 +167,41 @@ async fn a_query_that_is_wrong_is_answered_as_the_client_understands() {
     let envelope = Answer::of(request).await;
     assert_eq!(envelope.status, StatusCode::BAD_REQUEST);
     assert_eq!(envelope.header("content-type"), "application/graphql-response+json");
+    for (body, code) in [
+        (json!({ "query": "{" }), "query_malformed"),
+        (json!({ "query": "{ nonsense }" }), "query_invalid"),
+        (json!({ "query": "query($n: Int!) { crm { leads(first: $n) { edges { cursor } } } }" }), "query_invalid"),
+        (json!({ "query": "query a { __typename } query b { __typename }" }), "operation_ambiguous"),
+        (json!({ "query": "query a { __typename }", "operationName": "b" }), "operation_unknown"),
+        (json!({ "query": "mutation { x }" }), "operation_unsupported"),
+        (json!({ "query": "subscription { crm { leadChanged { leadId } } }" }), "operation_unsupported"),
+    ] {
+        let answer = Answer::of(world.request(Method::POST, "/graphql").json(&body)).await;
+        assert_eq!(answer.body["errors"][0]["extensions"]["code"], code, "{body} got {answer:?}");
+        assert_eq!(answer.body.get("data"), None, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_has_the_members_of_graphql_over_http_and_no_others() {
+    let world = World::start().await;
+    let with = |members: Value| {
+        let mut body = json!({ "query": "{ __typename }" });
+        body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        world.request(Method::POST, "/graphql").json(&body)
+    };
+    for (members, pointer) in [
+        (json!({ "variabels": {} }), "/variabels"),
+        (json!({ "variables": [1] }), "/variables"),
+        (json!({ "variables": "x" }), "/variables"),
+        (json!({ "operationName": 7 }), "/operationName"),
+        (json!({ "extensions": [] }), "/extensions"),
+        (json!({ "query": 7 }), "/query"),
+    ] {
+        let refused = Answer::of(with(members)).await;
+        assert_eq!((refused.status, refused.code()), (StatusCode::BAD_REQUEST, "validation_failed"), "{refused:?}");
+        assert_eq!(refused.body["errors"][0]["pointer"], pointer, "{refused:?}");
+    }
+    let all = json!({ "variables": null, "operationName": null, "extensions": { "persistedQuery": {} } });
+    assert_eq!(Answer::of(with(all)).await.body, json!({ "data": { "__typename": "Query" } }));
 }

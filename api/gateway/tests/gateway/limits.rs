@@ -1,5 +1,6 @@
 //! Limits: rates, origins, time.
 
+use futures::StreamExt;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -91,4 +92,72 @@ async fn large_answers_are_compressed_for_those_who_ask() {
     assert_eq!(Answer::of(declined).await.header("content-encoding"), "");
     let small = world.anonymous(Method::GET, "/health").header("accept-encoding", "gzip");
     assert_eq!(Answer::of(small).await.header("content-encoding"), "");
+}
+
+/// A body that begins, and ends when it is told to.
+fn slow(text: &'static str) -> (tokio::sync::oneshot::Sender<()>, reqwest::Body) {
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let begin = futures::stream::iter([Ok::<_, std::io::Error>(text.as_bytes())]);
+    let rest = futures::stream::once(async { ended.await.map(|()| &b""[..]).map_err(std::io::Error::other) });
+    (end, reqwest::Body::wrap_stream(begin.chain(rest)))
+}
+
+#[tokio::test]
+async fn as_many_files_as_allowed_are_taken_in_at_once() {
+    let world = World::start_with(|config| config.http.uploads = 1).await;
+    let import = |token: String, query: &str, body: reqwest::Body| {
+        let path = format!("/v1/crm/leads/import{query}");
+        world.anonymous(Method::POST, &path).bearer_auth(token).header("content-type", "text/csv").body(body)
+    };
+    let ours = || world.token(&[kernel::Role::Admin]);
+    let (end, body) = slow("name\nAda\n");
+    let running = tokio::spawn(import(ours(), "", body).send());
+    // Only checked, so that nothing is written by those that come before the first is known.
+    let refused = testbed::eventually("the first file holds its place", async || {
+        let answer = Answer::of(import(world.stranger(), "?dry_run=true", "name\nEve\n".into())).await;
+        (answer.status != StatusCode::OK).then_some(answer)
+    })
+    .await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::SERVICE_UNAVAILABLE, "uploads_busy"), "{refused:?}");
+    refused.assert_problem();
+    assert_eq!((refused.header("retry-after"), &refused.body["limited"]), ("1", &json!("all")));
+    let before = world.head().await;
+    let busy = || import(world.stranger(), "", "name\nEve\n".into());
+    world.refuses(vec![(busy(), StatusCode::SERVICE_UNAVAILABLE, "uploads_busy")]).await;
+    // Other requests are not concerned.
+    world.lead("Grace").await;
+    end.send(()).unwrap();
+    assert_eq!(running.await.unwrap().unwrap().status(), StatusCode::OK);
+    assert_eq!(world.head().await, before + 3, "Grace, Ada and the record of the import");
+    assert_eq!(Answer::of(busy()).await.status, StatusCode::OK, "the place is free again");
+}
+
+#[tokio::test]
+async fn of_a_file_that_is_not_wanted_nothing_is_read() {
+    let world = World::start_with(|config| config.http.uploads = 1).await;
+    let import = |token: String, path: &str| {
+        // Never ended: whoever reads it waits for ever.
+        let (end, body) = slow("name\n");
+        let request =
+            world.anonymous(Method::POST, path).bearer_auth(token).header("content-type", "text/csv").body(body);
+        (end, request)
+    };
+    let path = "/v1/crm/leads/import";
+    let admin = || world.token(&[kernel::Role::Admin]);
+    let (_a, viewer) = import(world.token(&[kernel::Role::Viewer]), path);
+    let (_b, matched) = import(admin(), path);
+    let (_c, parameter) = import(admin(), &format!("{path}?dry_run=maybe"));
+    let (_d, typed) = import(admin(), path);
+    world
+        .refuses(vec![
+            (viewer, StatusCode::FORBIDDEN, "permission_missing"),
+            (matched.header("if-match", "\"1\""), StatusCode::BAD_REQUEST, "header_invalid"),
+            (parameter, StatusCode::BAD_REQUEST, "parameter_invalid"),
+            (
+                typed.header("content-encoding", "gzip"),
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "content_encoding_unsupported",
+            ),
+        ])
+        .await;
 }

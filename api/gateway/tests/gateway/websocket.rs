@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use crate::world::World;
+use crate::world::{Answer, World};
 
 struct Socket(WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>);
 
@@ -101,6 +102,71 @@ async fn queries_work_too_each_for_itself() {
         (&refused["type"], &refused["payload"][0]["extensions"]["code"]),
         (&json!("error"), &json!("query_too_deep"))
     );
+}
+
+#[tokio::test]
+async fn each_operation_counts_against_the_limits_as_a_request_does() {
+    for limited in ["token", "tenant"] {
+        let world = World::start_with(|config| {
+            let limits = &mut config.rate_limits;
+            let (rate, burst) = match limited {
+                "token" => (&mut limits.token_per_second, &mut limits.token_burst),
+                _ => (&mut limits.tenant_per_second, &mut limits.tenant_burst),
+            };
+            (*rate, *burst) = (1, 3);
+        })
+        .await;
+        let token = world.token(&[kernel::Role::Viewer]);
+        let mut socket = Socket::open(&world).await;
+        socket.init(&token).await;
+        let ids: Vec<_> = (0..10).map(|n| n.to_string()).collect();
+        for id in &ids {
+            socket.say(json!({ "id": id, "type": "subscribe", "payload": { "query": "{ __typename }" } })).await;
+        }
+        let (mut done, mut refused) = (Vec::new(), Vec::new());
+        while done.len() + refused.len() < ids.len() {
+            let message = socket.hear().await;
+            match message["type"].as_str().unwrap() {
+                "complete" => done.push(message),
+                "error" => refused.push(message),
+                _ => {}
+            }
+        }
+        assert!((3..10).contains(&done.len()), "{done:?}");
+        for message in &refused {
+            let extensions = &message["payload"][0]["extensions"];
+            assert_eq!(
+                *extensions,
+                json!({ "code": "rate_limited", "status": 429, "limited": limited, "retry_after": 1 })
+            );
+        }
+        // Refused operations are over, the connection is not; and requests share the limit.
+        socket.say(json!({ "type": "ping" })).await;
+        assert_eq!(socket.hear().await, json!({ "type": "pong" }));
+        let asked = (0..3).map(|_| {
+            let request = world.anonymous(Method::POST, "/graphql").bearer_auth(&token);
+            Answer::of(request.json(&json!({ "query": "{ __typename }" })))
+        });
+        let answers = futures::future::join_all(asked).await;
+        assert!(answers.iter().any(|answer| answer.code() == "rate_limited"), "{answers:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_can_not_be_carried_out_has_a_code() {
+    let world = World::start().await;
+    let mut socket = Socket::open(&world).await;
+    socket.init(&world.token(&[kernel::Role::Viewer])).await;
+    for (query, code) in [("{", "query_malformed"), ("{ nonsense }", "query_invalid")] {
+        socket.say(json!({ "id": code, "type": "subscribe", "payload": { "query": query } })).await;
+        let refused = socket.hear().await;
+        assert_eq!((&refused["type"], &refused["id"]), (&json!("error"), &json!(code)), "{refused}");
+        assert_eq!(refused["payload"][0]["extensions"], json!({ "code": code, "status": 400 }));
+    }
+    socket
+        .say(json!({ "id": "1", "type": "subscribe", "payload": { "query": "{ __typename }", "variabels": {} } }))
+        .await;
+    assert_eq!(socket.hear().await, json!({ "closed": 4400 }));
 }
 
 #[tokio::test]

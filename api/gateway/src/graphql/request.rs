@@ -1,0 +1,39 @@
+//! What is asked: the members of GraphQL over HTTP, and nothing else.
+
+use juniper::InputValue;
+use juniper::http::GraphQLRequest;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+/// A request as it is sent. Unknown members are refused, as everywhere: one may be a misspelt `variables`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Sent {
+    query: String,
+    #[serde(default)]
+    operation_name: Option<String>,
+    #[serde(default, deserialize_with = "variables")]
+    variables: Option<InputValue>,
+    /// For extensions of the protocol, of which we know none.
+    #[serde(default, rename = "extensions")]
+    _extensions: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// A request that can be read.
+#[derive(Debug, Deserialize)]
+#[serde(from = "Sent")]
+pub struct Asked(pub GraphQLRequest);
+
+impl From<Sent> for Asked {
+    fn from(sent: Sent) -> Self {
+        Self(GraphQLRequest::new(sent.query, sent.operation_name, sent.variables))
+    }
+}
+
+fn variables<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<InputValue>, D::Error> {
+    match Option::<InputValue>::deserialize(deserializer)? {
+        None | Some(InputValue::Null) => Ok(None),
+        Some(object @ InputValue::Object(_)) => Ok(Some(object)),
+        Some(_) => Err(D::Error::custom("invalid type: expected an object of variables by their names")),
+    }
+}
