@@ -9,6 +9,8 @@ pub struct AggregateType {
     pub name: &'static str,
     /// Every event type and version that its streams may hold.
     pub catalog: fn() -> Vec<EventType>,
+    /// How many current events a stored one is, by its type, version and payload; an error says why it can't be read.
+    pub decode: fn(&str, u32, &[u8]) -> Result<usize, DecodeError>,
     /// The state after a stream's events, from the first on, as JSON.
     pub state: fn(&[RecordedEvent]) -> Result<serde_json::Value, DecodeError>,
 }
@@ -16,14 +18,18 @@ pub struct AggregateType {
 impl AggregateType {
     /// The value for `A`.
     pub const fn of<A: Aggregate>() -> Self {
-        Self { name: A::TYPE, catalog: A::Event::catalog, state: state::<A> }
+        Self { name: A::TYPE, catalog: A::Event::catalog, decode: decode::<A>, state: state::<A> }
     }
+}
+
+fn decode<A: Aggregate>(event_type: &str, version: u32, payload: &[u8]) -> Result<usize, DecodeError> {
+    A::Event::decode(event_type, version, payload).map(|today| today.into_iter().count())
 }
 
 fn state<A: Aggregate>(events: &[RecordedEvent]) -> Result<serde_json::Value, DecodeError> {
     let mut state = A::default();
     for event in events {
-        state.evolve(event.decode()?);
+        event.decode()?.into_iter().for_each(|event| state.evolve(event));
     }
     serde_json::to_value(&state).map_err(|error| DecodeError::Payload {
         event_type: A::TYPE.to_owned(),

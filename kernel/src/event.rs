@@ -2,6 +2,8 @@
 
 use schemars::Schema;
 
+use crate::Upcast;
+
 /// The events of one aggregate. Implemented by [`events!`](crate::events), never by hand.
 pub trait Event: cqrs_es::DomainEvent + 'static {
     /// The wire name, for example `crm.lead.qualified`.
@@ -10,8 +12,8 @@ pub trait Event: cqrs_es::DomainEvent + 'static {
     /// The version of the payload's form, from 1.
     fn version(&self) -> u32;
 
-    /// Decodes a stored event by its name and version. Retired forms stay decodable.
-    fn decode(event_type: &str, version: u32, payload: &[u8]) -> Result<Self, DecodeError>;
+    /// What a stored event, known by its name and version, is today. Retired forms stay decodable: they are upcast.
+    fn decode(event_type: &str, version: u32, payload: &[u8]) -> Result<Upcast<Self>, DecodeError>;
 
     /// Every type and version that may stand in the log, with its JSON Schema.
     fn catalog() -> Vec<EventType>;
@@ -26,6 +28,8 @@ pub struct EventType {
     pub name: &'static str,
     /// Version of the payload's form.
     pub version: u32,
+    /// Whether it is only read any more: stored events of this form are upcast, new ones are not written.
+    pub retired: bool,
     /// JSON Schema (2020-12) of the payload.
     pub schema: Schema,
 }
@@ -75,20 +79,39 @@ pub enum DecodeError {
 /// let event = LampEvent::from(LampLit { brightness: 80 });
 /// let stored = serde_json::to_string(&event)?;
 /// assert_eq!(stored, r#"{"event":"demo.lamp.lit","brightness":80}"#);
-/// assert_eq!(LampEvent::decode("demo.lamp.lit", 1, stored.as_bytes())?, event);
+/// assert_eq!(LampEvent::decode("demo.lamp.lit", 1, stored.as_bytes())?, event.into());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// The payload names its event (`"event"`), so that it can be read alone. A field that is added to an existing version must
 /// be optional (`#[serde(default)]`); any other change of form is a new version: keep the old struct in a `retired` list
-/// with how it becomes a current event,
+/// with what it is today, one current event or several:
 ///
-/// ```ignore
-/// retired {
-///     /// Brightness was a word until 2026-12.
-///     LampLitV1 = "demo.lamp.lit" @ 1 { pub brightness: String } => |old| LampLit { brightness: parse(&old.brightness) }.into(),
-/// }
 /// ```
+/// kernel::events! {
+///     /// What can happen to a lamp.
+///     pub enum LampEvent of "demo.lamp" {
+///         /// It was switched on.
+///         LampLit = "demo.lamp.lit" @ 2 { pub brightness: u8 },
+///         /// It was turned to another colour.
+///         LampColoured = "demo.lamp.coloured" @ 1 { pub colour: String },
+///     }
+///     retired {
+///         /// Until 2026-12 a lamp was lit in a colour, and as bright as it could be.
+///         LampLitV1 = "demo.lamp.lit" @ 1 { pub colour: String } => |old| vec![
+///             LampLit { brightness: 100 }.into(),
+///             LampColoured { colour: old.colour }.into(),
+///         ],
+///     }
+/// }
+/// use kernel::Event;
+/// let today = LampEvent::decode("demo.lamp.lit", 1, br#"{"event":"demo.lamp.lit","colour":"red"}"#)?;
+/// assert_eq!(today.into_iter().count(), 2);
+/// # Ok::<(), kernel::DecodeError>(())
+/// ```
+///
+/// The events of an upcast share the position, sequence, times and metadata of the stored one: they happened together, and
+/// whoever reads history sees all of them or none. An upcast goes straight to current events, and gives at least one.
 #[macro_export]
 macro_rules! events {
     (
@@ -164,7 +187,11 @@ macro_rules! events {
                 match self { $(Self::$name(_) => $version),+ }
             }
 
-            fn decode(event_type: &str, version: u32, payload: &[u8]) -> Result<Self, $crate::DecodeError> {
+            fn decode(
+                event_type: &str,
+                version: u32,
+                payload: &[u8],
+            ) -> Result<$crate::Upcast<Self>, $crate::DecodeError> {
                 let unreadable = |error: $crate::reexport::JsonError| $crate::DecodeError::Payload {
                     event_type: event_type.to_owned(),
                     version,
@@ -172,11 +199,14 @@ macro_rules! events {
                 };
                 match (event_type, version) {
                     $(($wire, $version) => {
-                        $crate::reexport::from_slice::<$name>(payload).map(Self::$name).map_err(unreadable)
+                        $crate::reexport::from_slice::<$name>(payload)
+                            .map(|event| $crate::Upcast::from(Self::$name(event)))
+                            .map_err(unreadable)
                     })+
                     $($(($old_wire, $old_version) => {
-                        let upcast: fn($old) -> Self = $upcast;
-                        $crate::reexport::from_slice::<$old>(payload).map(upcast).map_err(unreadable)
+                        let upcast: fn($old) -> ::std::vec::Vec<Self> = $upcast;
+                        let today = $crate::reexport::from_slice::<$old>(payload).map(upcast).map_err(unreadable)?;
+                        $crate::Upcast::several(today, event_type, version)
                     })+)?
                     _ => Err($crate::DecodeError::Unknown {
                         aggregate_type: $aggregate,
@@ -192,12 +222,14 @@ macro_rules! events {
                         aggregate_type: $aggregate,
                         name: $wire,
                         version: $version,
+                        retired: false,
                         schema: $crate::event::payload_schema::<$name>($wire),
                     },)+
                     $($($crate::EventType {
                         aggregate_type: $aggregate,
                         name: $old_wire,
                         version: $old_version,
+                        retired: true,
                         schema: $crate::event::payload_schema::<$old>($old_wire),
                     },)+)?
                 ]

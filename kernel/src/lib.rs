@@ -26,6 +26,7 @@ mod recorded;
 mod refusal;
 mod service;
 mod tenant;
+mod upcast;
 
 pub use aggregate::Aggregate;
 pub use aggregate_type::AggregateType;
@@ -41,6 +42,7 @@ pub use recorded::{Position, RecordedEvent};
 pub use refusal::{FieldError, Kind, Refusal};
 pub use service::Service;
 pub use tenant::TenantId;
+pub use upcast::Upcast;
 
 /// What the macros expand to; not for use by hand.
 #[doc(hidden)]

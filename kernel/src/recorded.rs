@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{DecodeError, Event, TenantId};
+use crate::{DecodeError, Event, TenantId, Upcast};
 
 /// Where an event stands in its service's log: dense, from 1, in commit order; and its sequence in the JetStream stream.
 /// 0 means "before the first event".
@@ -81,8 +81,9 @@ pub struct RecordedEvent {
 }
 
 impl RecordedEvent {
-    /// Decodes the payload as an event of `E`'s aggregate.
-    pub fn decode<E: Event>(&self) -> Result<E, DecodeError> {
+    /// What it is today, as events of `E`'s aggregate: one, or of a retired form several, which all have this one's
+    /// position and sequence.
+    pub fn decode<E: Event>(&self) -> Result<Upcast<E>, DecodeError> {
         E::decode(&self.event_type, self.event_version, &self.payload)
     }
 

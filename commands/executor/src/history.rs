@@ -68,7 +68,8 @@ impl Histories {
             bytes: 0,
         });
         for event in &tail {
-            state.evolve(event.decode().map_err(|error| refused::by_history(&error))?);
+            let today = event.decode().map_err(|error| refused::by_history(&error))?;
+            today.into_iter().for_each(|event| state.evolve(event));
             baseline.version = event.sequence;
             baseline.occurred_at = event.occurred_at;
             baseline.bytes += event.payload.len() as u64;

@@ -14,4 +14,5 @@ mod executing {
     mod matching;
     mod repeating;
     mod surviving;
+    mod upcasting;
 }

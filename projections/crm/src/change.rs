@@ -15,6 +15,8 @@ pub(crate) struct Change<'a, E> {
     pub(crate) key: Key,
     /// The aggregate's version after it.
     pub(crate) version: i64,
+    /// Its place among the events that one stored event stands for (an upcast), from 0: they share the version.
+    pub(crate) part: usize,
     /// When it happened.
     pub(crate) occurred_at: DateTime<Utc>,
     /// When the log took it.
@@ -45,27 +47,34 @@ impl<E> Change<'_, E> {
             .map_err(|error| self.poison(format!("its metadata can't be read: {error}")))
     }
 
+    /// Whether it makes the version that follows on `version`, or goes on making that one, as a further part.
+    pub(crate) fn follows(&self, version: i64) -> bool {
+        if self.part == 0 { self.version == version + 1 } else { self.version == version }
+    }
+
     /// This event can't be applied, and why.
     pub(crate) fn poison(&self, reason: impl Into<String>) -> ApplyError {
         poison(self.recorded, reason)
     }
 }
 
-/// Decodes a batch of one aggregate type's events.
+/// Decodes a batch of one aggregate type's events; of a retired form, as all that it stands for today.
 pub(crate) fn decode<'a, E: Event>(events: &'a [&'a RecordedEvent]) -> Result<Vec<Change<'a, E>>, ApplyError> {
-    events.iter().map(|recorded| change(recorded)).collect()
-}
-
-fn change<E: Event>(recorded: &RecordedEvent) -> Result<Change<'_, E>, ApplyError> {
-    let id = recorded.aggregate_id.parse().map_err(|_| poison(recorded, "its aggregate's id is not a UUID"))?;
-    Ok(Change {
-        key: (recorded.tenant.uuid(), id),
-        version: recorded.sequence.cast_signed(),
-        occurred_at: recorded.occurred_at,
-        recorded_at: recorded.recorded_at,
-        event: recorded.decode().map_err(|error| poison(recorded, error.to_string()))?,
-        recorded,
-    })
+    let mut changes = Vec::with_capacity(events.len());
+    for recorded in events {
+        let id = recorded.aggregate_id.parse().map_err(|_| poison(recorded, "its aggregate's id is not a UUID"))?;
+        let today = recorded.decode().map_err(|error| poison(recorded, error.to_string()))?;
+        changes.extend(today.into_iter().enumerate().map(|(part, event)| Change {
+            key: (recorded.tenant.uuid(), id),
+            version: recorded.sequence.cast_signed(),
+            part,
+            occurred_at: recorded.occurred_at,
+            recorded_at: recorded.recorded_at,
+            event,
+            recorded,
+        }));
+    }
+    Ok(changes)
 }
 
 fn poison(recorded: &RecordedEvent, reason: impl Into<String>) -> ApplyError {

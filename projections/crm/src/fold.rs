@@ -49,7 +49,7 @@ pub(crate) async fn fold<C: Current>(
 
     for change in changes {
         let row = match rows.get_mut(&change.key) {
-            Some(row) if row.version() + 1 == change.version => {
+            Some(row) if change.follows(row.version()) => {
                 row.evolve(change);
                 row
             }
@@ -57,7 +57,7 @@ pub(crate) async fn fold<C: Current>(
                 let reason = format!("it is version {} of an aggregate that is at {}", change.version, row.version());
                 return Err(change.poison(reason));
             }
-            None if change.version == 1 => {
+            None if change.follows(0) => {
                 let row = C::begin(change).ok_or_else(|| change.poison("no history begins with this event"))?;
                 rows.entry(change.key).or_insert(row)
             }
@@ -77,4 +77,146 @@ pub(crate) struct Folded<C> {
     pub(crate) before: Vec<C>,
     /// As they are, in the order of their keys.
     pub(crate) after: Vec<C>,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::{DateTime, Utc};
+    use eventstore::EventStore;
+    use kernel::{Aggregate, Position, RecordedEvent, SystemClock};
+    use sqlx::types::Json;
+    use sqlx::{Connection, Executor};
+    use testbed::lanterns::{self, Lantern, LanternEvent};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::as_of::End;
+    use crate::change::decode;
+    use crate::history::{History, Version};
+    use crate::table::table;
+
+    table! {
+        /// A lantern as it is.
+        pub struct LanternRow in "lantern" key ("tenant_id", "lantern_id") {
+            pub tenant_id: Uuid = "uuid",
+            pub lantern_id: Uuid = "uuid",
+            pub version: i64 = "bigint",
+            pub state: Json<Lantern> = "jsonb",
+        }
+    }
+
+    table! {
+        /// A lantern as it was.
+        pub struct LanternHistoryRow in "lantern_history" key ("tenant_id", "lantern_id", "version") {
+            pub tenant_id: Uuid = "uuid",
+            pub lantern_id: Uuid = "uuid",
+            pub version: i64 = "bigint",
+            pub state: Json<Lantern> = "jsonb",
+            pub valid_from: DateTime<Utc> = "timestamptz",
+            pub valid_to: End = "timestamptz",
+            pub known_to: End = "timestamptz",
+        }
+    }
+
+    const TABLES: &str = "
+        CREATE TEMP TABLE lantern (tenant_id uuid, lantern_id uuid, version bigint, state jsonb,
+            PRIMARY KEY (tenant_id, lantern_id));
+        CREATE TEMP TABLE lantern_history (tenant_id uuid, lantern_id uuid, version bigint, state jsonb,
+            valid_from timestamptz, valid_to timestamptz, known_to timestamptz,
+            PRIMARY KEY (tenant_id, lantern_id, version))";
+
+    impl Version for LanternHistoryRow {
+        fn close(&mut self, valid_to: End, known_to: End) {
+            (self.valid_to, self.known_to) = (valid_to, known_to);
+        }
+    }
+
+    impl Current for LanternRow {
+        type Event = LanternEvent;
+
+        fn key(&self) -> Key {
+            (self.tenant_id, self.lantern_id)
+        }
+
+        fn version(&self) -> i64 {
+            self.version
+        }
+
+        fn begin(change: &Change<'_, LanternEvent>) -> Option<Self> {
+            let LanternEvent::Bought(_) = &change.event else { return None };
+            let (tenant_id, lantern_id) = change.key;
+            let mut row = Self { tenant_id, lantern_id, version: 0, state: Json(Lantern::default()) };
+            row.evolve(change);
+            Some(row)
+        }
+
+        fn evolve(&mut self, change: &Change<'_, LanternEvent>) {
+            self.version = change.version;
+            self.state.0.evolve(change.event.clone());
+        }
+    }
+
+    /// Applies a history in batches of this size; the rows as they are and as they were.
+    async fn applied(history: &[RecordedEvent], batch: usize) -> (Vec<LanternRow>, Vec<LanternHistoryRow>) {
+        let mut tables = PgConnection::connect_with(&testbed::postgres()).await.unwrap();
+        tables.execute(TABLES).await.unwrap();
+        for events in history.chunks(batch) {
+            let events: Vec<_> = events.iter().collect();
+            let changes = decode::<LanternEvent>(&events).unwrap();
+            let mut versions = History::with_capacity(changes.len());
+            let folded = fold::<LanternRow>(&changes, &mut tables, |change, row| {
+                let LanternRow { tenant_id, lantern_id, version, state } = row.clone();
+                let (valid_from, open) = (change.occurred_at, End(None));
+                let row = LanternHistoryRow {
+                    tenant_id,
+                    lantern_id,
+                    version,
+                    state,
+                    valid_from,
+                    valid_to: open,
+                    known_to: open,
+                };
+                versions.add(change, row);
+                Ok(())
+            })
+            .await
+            .unwrap();
+            table::upsert(&folded.after, &mut tables).await.unwrap();
+            versions.write(&mut tables).await.unwrap();
+        }
+        let now = format!("{} ORDER BY lantern_id", table::select::<LanternRow>());
+        let was = format!("{} ORDER BY lantern_id, version", table::select::<LanternHistoryRow>());
+        (
+            sqlx::query_as(&now).fetch_all(&mut tables).await.unwrap(),
+            sqlx::query_as(&was).fetch_all(&mut tables).await.unwrap(),
+        )
+    }
+
+    #[tokio::test]
+    async fn the_parts_of_an_upcast_make_one_version_however_the_history_is_cut() {
+        let database = testbed::Database::fresh("crm").await;
+        let settings = eventstore::Settings::default();
+        let store = EventStore::open(&database, settings, Arc::new(SystemClock)).await.unwrap();
+        lanterns::append(&store, testbed::tenant()).await;
+        let history = store.read_after(Position::START, 100).await.unwrap();
+        let (now, was) = applied(&history, history.len()).await;
+        for (row, (id, lantern, version)) in now.iter().zip(lanterns::today()) {
+            assert_eq!((row.lantern_id.to_string().as_str(), &row.state.0), (id, &lantern));
+            assert_eq!(row.version, version.cast_signed());
+        }
+        // A version is as after the last part, and closed by the next one.
+        assert_eq!(was.len(), history.len());
+        for pair in was.windows(2).filter(|pair| pair[0].lantern_id == pair[1].lantern_id) {
+            assert_eq!(pair[0].version + 1, pair[1].version);
+            assert_eq!(pair[0].valid_to, End(Some(pair[1].valid_from)));
+        }
+        let red = was.iter().find(|row| row.state.0.colour == "red").unwrap();
+        assert_eq!((red.version, red.state.0.brightness), (2, 100));
+        for batch in 1..history.len() {
+            assert_eq!(applied(&history, batch).await, (now.clone(), was.clone()), "in batches of {batch}");
+        }
+    }
 }

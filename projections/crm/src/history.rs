@@ -36,8 +36,15 @@ impl<V: Version> History<V> {
         Self { added: Vec::with_capacity(capacity), last: HashMap::with_capacity(capacity), closed: Vec::new() }
     }
 
-    /// Adds the version that `change` made and closes the one before it.
+    /// Adds the version that `change` made and closes the one before it. A further part of the same change makes the same
+    /// version, which is then as after the last part.
     pub(crate) fn add<E>(&mut self, change: &Change<'_, E>, version: V) {
+        if change.part > 0
+            && let Some(same) = self.last.get(&change.key).and_then(|last| self.added.get_mut(*last))
+        {
+            *same = version;
+            return;
+        }
         let (valid_to, known_to) = (change.occurred_at, change.recorded_at);
         match self.last.insert(change.key, self.added.len()).and_then(|last| self.added.get_mut(last)) {
             Some(previous) => previous.close(End(Some(valid_to)), End(Some(known_to))),

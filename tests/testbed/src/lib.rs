@@ -4,6 +4,7 @@
 //! - [`Postgres::private`] and [`Postgres::unsynced`]: a Postgres of the test's own, to be killed and restarted;
 //! - [`Nats::start`]: a nats-server of the test's own, with JetStream;
 //! - [`unconfigured`]: a program of ours that gets none of the test run's settings;
+//! - [`lanterns`]: a history of an older program, with events that have retired forms;
 //! - [`eventually`]: waits for a condition, with a bound, where a test would else have to sleep.
 //!
 //! Everything listens on 127.0.0.1, keeps its data in a temporary directory, and ends with the test, however the test
@@ -15,6 +16,7 @@
 
 mod cluster;
 mod database;
+pub mod lanterns;
 mod nats;
 
 mod programs;

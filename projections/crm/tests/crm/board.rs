@@ -186,7 +186,9 @@ fn folded(
     let mut deals: BTreeMap<&str, Option<(Uuid, Money)>> = BTreeMap::new();
     let mut amounts: BTreeMap<&str, Money> = BTreeMap::new();
     for event in events.iter().filter(|event| event.occurred_at <= at && event.recorded_at <= known) {
-        let Ok(change) = event.decode::<OpportunityEvent>() else { continue };
+        let Some(change) = event.decode::<OpportunityEvent>().ok().and_then(|today| today.into_iter().last()) else {
+            continue;
+        };
         let id = event.aggregate_id.as_str();
         let open = deals.get(id).copied().flatten();
         let amount = amounts.get(id).copied().unwrap_or(money(0));

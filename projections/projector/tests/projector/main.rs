@@ -10,3 +10,4 @@ mod reading;
 mod rebuilding;
 mod road;
 mod tracing_spans;
+mod upcasting;

@@ -57,7 +57,7 @@ impl Road {
         bus.ensure_stream(DEMO, StreamSettings::default()).await.unwrap();
         let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(projection)];
         let migrated = projector::migrate(&database.admin(), &database, &projections).await.unwrap();
-        assert_eq!(migrated.created, ["lamps"]);
+        assert_eq!(migrated.created, [projections[0].name()]);
         let tenants = [testbed::tenant(), testbed::tenant(), testbed::tenant()];
         Self { database, nats, store, bus, tenants, projections }
     }
