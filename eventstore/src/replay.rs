@@ -117,10 +117,22 @@ async fn next_page(
         Some(to) => to,
         None => end(&pool, &filter).await?,
     };
-    let page = patiently(|| page(&pool, tenant, &filter, cursor.after, to)).await?;
+    let page = patiently(|| page(&pool, tenant, &filter, cursor.after, to, PAGE)).await?;
     let ended = (page.len() as i64) < PAGE;
     let after = page.last().map_or(cursor.after, |event| event.position);
     Ok(Some((page, Cursor { after, to: Some(to), ended })))
+}
+
+/// The first events of a tenant after a position and up to another, at most `limit`: for whoever goes on by itself.
+pub(crate) async fn stretch(
+    pool: &PgPool,
+    tenant: TenantId,
+    after: Position,
+    to: Position,
+    limit: u32,
+) -> Result<Vec<RecordedEvent>, Error> {
+    let filter = ReplayFilter::default();
+    patiently(|| page(pool, tenant, &filter, after, to, i64::from(limit))).await
 }
 
 /// Where a replay with this filter ends.
@@ -137,6 +149,7 @@ async fn page(
     filter: &ReplayFilter,
     after: Position,
     to: Position,
+    limit: i64,
 ) -> Result<Vec<RecordedEvent>, Error> {
     let mut transaction = pool.begin().await?;
     set_tenant(&mut transaction, tenant).await?;
@@ -144,7 +157,7 @@ async fn page(
         read_in_order(&mut transaction).await?;
     }
     let mut query = QueryBuilder::new(SELECT);
-    select_page(&mut query, tenant, filter, after, to);
+    select_page(&mut query, tenant, filter, after, to, limit);
     let rows = query.build().fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
     rows.iter().map(event).collect()
@@ -159,12 +172,13 @@ fn select_page<'a>(
     filter: &'a ReplayFilter,
     after: Position,
     to: Position,
+    limit: i64,
 ) {
     query.push(" FROM log.events WHERE tenant_id = ").push_bind(tenant.uuid());
     query.push(" AND position > ").push_bind(after.as_i64());
     query.push(" AND position <= ").push_bind(to.as_i64());
     filter.restrict(query);
-    query.push(" ORDER BY position LIMIT ").push_bind(PAGE);
+    query.push(" ORDER BY position LIMIT ").push_bind(limit);
 }
 
 /// Makes the transaction read along the index of the order. Without statistics (a log that was filled just now) Postgres
@@ -238,7 +252,7 @@ mod tests {
                 read_in_order(&mut transaction).await.unwrap();
             }
             let mut query = QueryBuilder::new(format!("EXPLAIN {SELECT}"));
-            select_page(&mut query, tenant, &filter, Position(5_000), Position(20_000));
+            select_page(&mut query, tenant, &filter, Position(5_000), Position(20_000), PAGE);
             let lines = query.build_query_scalar::<String>().fetch_all(&mut *transaction).await.unwrap();
             lines.join("\n")
         };

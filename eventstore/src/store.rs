@@ -184,6 +184,17 @@ impl EventStore {
         replay::replay(self.shared.readers.clone(), tenant, filter)
     }
 
+    /// A tenant's events after a position and up to another, inclusive, by position, at most `limit`.
+    pub async fn tenant_after(
+        &self,
+        tenant: TenantId,
+        after: Position,
+        to: Position,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        replay::stretch(&self.shared.readers, tenant, after, to, limit).await
+    }
+
     /// The position of the last event; 0 when there is none.
     pub async fn head(&self) -> Result<Position, Error> {
         read::head(&self.shared.followers).await

@@ -4,6 +4,8 @@
 //! wants): `tenant`, `aggregatetype`, `sequence`, `typeversion`, `recordedtime`. The metadata go along as stored, in a header of
 //! our own; the trace context in them stands in `traceparent` too, where tracing tools look. The position is not in the
 //! message: it is the message's sequence in the stream.
+//!
+//! Outside the bus, where there are no headers to rely on, an event travels as one JSON document ([`structured`]).
 
 use std::fmt::Write;
 use std::str::FromStr;
@@ -13,6 +15,8 @@ use async_nats::header::HeaderName;
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use kernel::{Position, RecordedEvent, Service, TenantId};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 static SPEC_VERSION: HeaderName = HeaderName::from_static("ce-specversion");
@@ -83,6 +87,66 @@ pub fn decode(
         occurred_at: parse_time(&TIME, get(&TIME)?)?,
         recorded_at: parse_time(&RECORDED_TIME, get(&RECORDED_TIME)?)?,
     })
+}
+
+/// An event as a CloudEvent in structured mode: one line of JSON with the payload as stored under `data`. Beside the attributes
+/// of the binary mode it has `position` (in its service's log), `actor`, `correlationid` and `causationid`. Numbers that may
+/// need more than 32 bits are strings, as the specification wants. An error says what is no JSON in what is stored.
+pub fn structured(service: Service, event: &RecordedEvent) -> Result<Vec<u8>, String> {
+    let data: &RawValue = serde_json::from_slice(&event.payload).map_err(|error| format!("its payload: {error}"))?;
+    let who: Who<'_> = serde_json::from_slice(&event.metadata).map_err(|error| format!("its metadata: {error}"))?;
+    let document = Structured {
+        specversion: "1.0",
+        id: event.event_id,
+        source: format!("/inopsio/{service}"),
+        r#type: &event.event_type,
+        time: time(event.occurred_at)?,
+        subject: &event.aggregate_id,
+        datacontenttype: "application/json",
+        tenant: event.tenant.uuid(),
+        aggregatetype: &event.aggregate_type,
+        sequence: event.sequence.to_string(),
+        typeversion: event.event_version,
+        recordedtime: time(event.recorded_at)?,
+        position: event.position.to_string(),
+        who,
+        data,
+    };
+    let mut json = serde_json::to_vec(&document).map_err(|error| error.to_string())?;
+    // Between tokens only: within strings JSON escapes them.
+    json.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+    Ok(json)
+}
+
+#[derive(Serialize)]
+struct Structured<'a> {
+    specversion: &'static str,
+    id: Uuid,
+    source: String,
+    r#type: &'a str,
+    time: String,
+    subject: &'a str,
+    datacontenttype: &'static str,
+    tenant: Uuid,
+    aggregatetype: &'a str,
+    sequence: String,
+    typeversion: u32,
+    recordedtime: String,
+    position: String,
+    #[serde(flatten)]
+    who: Who<'a>,
+    data: &'a RawValue,
+}
+
+/// Of the metadata, what is of use to others.
+#[derive(Serialize, Deserialize)]
+struct Who<'a> {
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    actor: Option<std::borrow::Cow<'a, str>>,
+    #[serde(rename(serialize = "correlationid"), default, skip_serializing_if = "Option::is_none")]
+    correlation_id: Option<Uuid>,
+    #[serde(rename(serialize = "causationid"), default, skip_serializing_if = "Option::is_none")]
+    causation_id: Option<Uuid>,
 }
 
 /// The stream is filled from the log alone, on the condition of the sequence before; so what it says is the log's word.
@@ -247,5 +311,36 @@ mod tests {
         headers.insert(SOURCE.clone(), "/inopsio/erp");
         let error = decode(CRM, Position(1), Some(&headers), Bytes::new()).unwrap_err();
         assert!(error.contains("/inopsio/erp"), "{error}");
+    }
+
+    #[test]
+    fn a_structured_event_is_one_line_of_json_with_the_payload_as_stored() {
+        let event = RecordedEvent {
+            tenant: tenant(Uuid::from_u128(7)),
+            position: Position(u64::MAX),
+            event_id: Uuid::from_u128(9),
+            aggregate_type: "crm.lead".to_owned(),
+            aggregate_id: "a-1".to_owned(),
+            sequence: 3,
+            event_type: "crm.lead.qualified".to_owned(),
+            event_version: 2,
+            payload: "{\n \"score\": 1.50, \"note\": \"a\\nb\" }".into(),
+            metadata: r#"{"actor":"ada","correlation_id":"00000000-0000-0000-0000-000000000001","command_id":"x"}"#
+                .into(),
+            occurred_at: DateTime::UNIX_EPOCH,
+            recorded_at: DateTime::UNIX_EPOCH,
+        };
+        let text = String::from_utf8(structured(CRM, &event).unwrap()).unwrap();
+        assert!(!text.contains('\n') && text.contains("1.50"), "{text}");
+        let expected = serde_json::json!({
+            "specversion": "1.0", "id": "00000000-0000-0000-0000-000000000009", "source": "/inopsio/crm",
+            "type": "crm.lead.qualified", "time": "1970-01-01T00:00:00.000000Z", "subject": "a-1",
+            "datacontenttype": "application/json", "tenant": "00000000-0000-0000-0000-000000000007",
+            "aggregatetype": "crm.lead", "sequence": "3", "typeversion": 2,
+            "recordedtime": "1970-01-01T00:00:00.000000Z", "position": "18446744073709551615", "actor": "ada",
+            "correlationid": "00000000-0000-0000-0000-000000000001", "data": { "score": 1.5, "note": "a\nb" },
+        });
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), expected);
+        assert!(structured(CRM, &RecordedEvent { payload: "{".into(), ..event }).is_err());
     }
 }

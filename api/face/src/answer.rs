@@ -48,6 +48,10 @@ pub struct Resource<T> {
     pub version: u64,
 }
 
+/// 200: what was asked for, where that has no version of its own.
+#[derive(Debug)]
+pub struct Plain<T>(pub T);
+
 impl<T> Changed<T> {
     /// The answer to a carried-out command of `service`.
     pub fn new<A>(service: Service, done: Done<A>, answer: impl FnOnce(A) -> T) -> Self {
@@ -98,6 +102,12 @@ impl<T: Serialize + Send> IntoResponse for Resource<T> {
         let mut response = json(StatusCode::OK, &self.body);
         set(response.headers_mut(), header::ETAG, &format!("\"{}\"", self.version));
         response
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Plain<T> {
+    fn into_response(self) -> Response {
+        json(StatusCode::OK, &self.0)
     }
 }
 
@@ -175,6 +185,16 @@ impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for Created<T> {
 impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for Resource<T> {
     fn meta() -> MetaResponses {
         meta::<T>(200, "As it is now", &[ETAG_HEADER])
+    }
+
+    fn register(registry: &mut Registry) {
+        schema::register::<T>(registry, schema::Direction::Out);
+    }
+}
+
+impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for Plain<T> {
+    fn meta() -> MetaResponses {
+        meta::<T>(200, "What was asked for", &[])
     }
 
     fn register(registry: &mut Registry) {

@@ -22,7 +22,7 @@ mod problem;
 pub mod schema;
 mod uploads;
 
-pub use answer::{Accepted, Changed, Created, Resource};
+pub use answer::{Accepted, Changed, Created, Plain, Resource};
 pub use body::{Empty, RawBody, decode_json};
 pub use command::{Command, HEADERS, Purpose, Upload};
 pub use domain::{Domain, Runtime};

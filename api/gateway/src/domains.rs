@@ -54,6 +54,24 @@ fn part<D: Domain>() -> Part {
     }
 }
 
+/// What the events of all services offer to others; it belongs to no domain.
+pub fn describe_platform(registry: &mut Registry) -> Vec<MetaApi> {
+    events_api::Rest::register(registry);
+    events_api::Rest::meta()
+}
+
+/// The same, over the services of this process.
+pub fn platform_routes(platform: &events_api::Platform) -> RouteTable {
+    let mut routes = RouteTable::new();
+    events_api::rest(platform).add_routes(&mut routes);
+    routes
+}
+
+/// Every event type of every domain.
+pub fn catalogue() -> Vec<EventType> {
+    parts().into_iter().flat_map(|part| (part.catalog)()).collect()
+}
+
 /// A domain's changes. Who takes them renews the session after each.
 fn follow<D: Domain>(
     session: Arc<Session>,

@@ -45,13 +45,16 @@ struct Everything;
 impl OpenApi for Everything {
     fn meta() -> Vec<MetaApi> {
         let mut scratch = Registry::new();
-        domains::parts().iter().flat_map(|part| (part.describe)(&mut scratch)).collect()
+        let domains = domains::parts();
+        let domains = domains.iter().flat_map(|part| (part.describe)(&mut scratch)).collect::<Vec<_>>();
+        domains.into_iter().chain(domains::describe_platform(&mut Registry::new())).collect()
     }
 
     fn register(registry: &mut Registry) {
         for part in domains::parts() {
             (part.describe)(registry);
         }
+        domains::describe_platform(registry);
     }
 
     fn add_routes(self, _: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}

@@ -9,12 +9,14 @@ use kernel::Refusal;
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result, Route};
 use poem_openapi::__private::UrlQuery;
-use poem_openapi::registry::{MetaParamIn, Registry};
+use poem_openapi::registry::{MetaApi, MetaParamIn, Registry};
 use tokio_util::sync::CancellationToken;
+
+use events_api::Platform;
 
 use crate::auth::Verifier;
 use crate::config::Config;
-use crate::domains::Part;
+use crate::domains::{self, Part, RouteTable};
 use crate::front::RateLimiter;
 use crate::methods::Methods;
 use crate::operations::{self, Pools, Readiness};
@@ -24,6 +26,7 @@ use crate::{graphql, reference};
 pub fn routes(
     config: &Config,
     served: Vec<(Part, Runtime)>,
+    platform: &Platform,
     readiness: Arc<Readiness>,
     verifier: Arc<Verifier>,
     rates: Arc<RateLimiter>,
@@ -31,21 +34,26 @@ pub fn routes(
 ) -> Route {
     let runtimes: Vec<_> = served.iter().map(|(_, runtime)| runtime.clone()).collect();
     let pools = Pools::new(&runtimes);
-    let mut route = Route::new();
+    let mut route = rest(Route::new(), domains::platform_routes(platform), domains::describe_platform);
     for (part, runtime) in served {
-        let documented = documented_paths(&part);
-        for (path, methods) in (part.routes)(runtime) {
-            let Documented { pattern, parameters } = documented.get(&path).cloned().unwrap_or_default();
-            let methods = methods.into_iter().fold(Methods::new(), |route, (method, endpoint)| {
-                let pattern = PathPattern(pattern.clone());
-                route.on(method, Rest { endpoint, pattern, parameters: parameters.clone() })
-            });
-            route = route.at(path, methods);
-        }
+        route = rest(route, (part.routes)(runtime), part.describe);
     }
     let route = operations::routes(route, readiness, pools);
     let route = reference::routes(route);
     graphql::routes(route, config, runtimes, verifier, rates, stop)
+}
+
+/// Adds REST operations, which the contract describes.
+fn rest(route: Route, table: RouteTable, describe: fn(&mut Registry) -> Vec<MetaApi>) -> Route {
+    let documented = documented_paths(describe);
+    table.into_iter().fold(route, |route, (path, methods)| {
+        let Documented { pattern, parameters } = documented.get(&path).cloned().unwrap_or_default();
+        let methods = methods.into_iter().fold(Methods::new(), |route, (method, endpoint)| {
+            let pattern = PathPattern(pattern.clone());
+            route.on(method, Rest { endpoint, pattern, parameters: parameters.clone() })
+        });
+        route.at(path, methods)
+    })
 }
 
 /// A REST operation. It is given the query string as poem-openapi's parameters want it; its errors go on as errors, so that
@@ -82,8 +90,8 @@ struct Documented {
 }
 
 /// What the contract says of each route: poem-openapi calls the parameters of its routes `:param0`, `:param1` …
-fn documented_paths(part: &Part) -> HashMap<String, Documented> {
-    let paths = (part.describe)(&mut Registry::new()).into_iter().flat_map(|api| api.paths);
+fn documented_paths(describe: fn(&mut Registry) -> Vec<MetaApi>) -> HashMap<String, Documented> {
+    let paths = describe(&mut Registry::new()).into_iter().flat_map(|api| api.paths);
     paths
         .map(|path| {
             let mut parts = path.path.split('{');

@@ -120,9 +120,17 @@ impl Server {
         let stores = running.iter().map(|(runtime, _)| runtime.store.clone()).collect();
         let readiness = Arc::new(Readiness::new(bus.clone(), running));
         let stop = CancellationToken::new();
+        let platform = events_api::Platform {
+            services: served.iter().map(|(_, runtime)| runtime.clone()).collect(),
+            types: domains::catalogue().into(),
+            feeds: config.events.feeds(),
+            seats: events_api::feed::Seats::default(),
+            stop: stop.clone(),
+        };
         let rates = Arc::new(RateLimiter::new(&config.rate_limits));
         tidy(rates.clone(), &background);
-        let routes = routes::routes(&config, served, readiness, verifier.clone(), rates.clone(), stop.clone());
+        let routes =
+            routes::routes(&config, served, &platform, readiness, verifier.clone(), rates.clone(), stop.clone());
         let front = Front::new(&config, verifier, rates, ids, routes);
 
         let drain = Duration::from_secs(config.http.drain_seconds);

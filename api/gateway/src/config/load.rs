@@ -140,6 +140,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if ![1, 3, 5].contains(&config.nats.replicas) {
         return refuse("nats.replicas", &config.nats.replicas.to_string(), "1, 3 or 5");
     }
+    if config.events.heartbeat_seconds == 0 {
+        return refuse("events.heartbeat_seconds", "0", "a number of seconds from 1");
+    }
     if config.http.timeout_seconds == 0 {
         return refuse("http.timeout_seconds", "0", "a number of seconds from 1");
     }

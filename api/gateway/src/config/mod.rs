@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 pub use load::ConfigError;
 pub(crate) use load::claim_key;
-pub use sections::{Auth, Format, GraphQl, Http, Log, Nats, Postgres, RateLimits, SecretText, Telemetry};
+pub use sections::{Auth, Events, Format, GraphQl, Http, Log, Nats, Postgres, RateLimits, SecretText, Telemetry};
 use serde::Deserialize;
 pub use settings::{SETTINGS, Setting};
 
@@ -31,6 +31,8 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// What a GraphQL query may cost.
     pub graphql: GraphQl,
+    /// What events offer to others.
+    pub events: Events,
     /// Logs.
     pub log: Log,
     /// Traces.

@@ -231,6 +231,33 @@ impl Default for RateLimits {
     }
 }
 
+/// What events offer to others.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Events {
+    /// The most feeds (`GET /v1/events`) of a tenant at a time.
+    pub feeds_per_tenant: usize,
+    /// How many seconds a feed may be silent before it says that it is there.
+    pub heartbeat_seconds: u64,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        let feeds = events_api::feed::Settings::default();
+        Self { feeds_per_tenant: feeds.per_tenant, heartbeat_seconds: feeds.heartbeat.as_secs() }
+    }
+}
+
+impl Events {
+    /// How feeds work.
+    pub(crate) const fn feeds(&self) -> events_api::feed::Settings {
+        events_api::feed::Settings {
+            per_tenant: self.feeds_per_tenant,
+            heartbeat: std::time::Duration::from_secs(self.heartbeat_seconds),
+        }
+    }
+}
+
 /// What a GraphQL query may cost.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]

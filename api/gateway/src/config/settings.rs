@@ -93,6 +93,12 @@ pub const SETTINGS: &[Setting] = &[
     plain("INOPSIO_GRAPHQL_TIMEOUT_SECONDS", "graphql.timeout_seconds", "The most seconds of a query"),
     plain("INOPSIO_GRAPHQL_WAIT_SECONDS", "graphql.wait_seconds", "The most seconds that a query waits for a position"),
     plain("INOPSIO_GRAPHQL_SUBSCRIPTIONS", "graphql.subscriptions", "The most subscriptions of one connection"),
+    plain("INOPSIO_EVENTS_FEEDS", "events.feeds_per_tenant", "The most feeds (GET /v1/events) of a tenant at a time"),
+    plain(
+        "INOPSIO_EVENTS_HEARTBEAT_SECONDS",
+        "events.heartbeat_seconds",
+        "How many seconds a feed may be silent before it says that it is there",
+    ),
     plain("INOPSIO_LOG", "log.filter", "What is logged, for example info or info,gateway=debug"),
     plain("INOPSIO_LOG_FORMAT", "log.format", "auto (readable on a terminal, JSON otherwise), text or json"),
     plain(

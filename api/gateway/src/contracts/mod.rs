@@ -1,6 +1,7 @@
 //! The contracts: what is offered to others, generated, checked in under `schemas/`, and reviewed as code.
 //!
-//! `openapi.json` and `schema.graphql` say what can be asked, `events/*.json` and `asyncapi.yaml` what is told. Stored events
+//! `openapi.json` and `schema.graphql` say what can be asked, `events/*.json` and `asyncapi.yaml` what is told (`events.md` tells
+//! it to people). Stored events
 //! are for ever, so their schemas may only change in ways that leave every stored one readable ([`unreadable`]).
 
 mod asyncapi;
@@ -23,6 +24,8 @@ pub fn contracts() -> Vec<(String, String)> {
         ("schema.graphql".to_owned(), graphql::schema().as_sdl()),
         ("asyncapi.yaml".to_owned(), yaml::write(&asyncapi::document())),
     ];
+    let types: Vec<EventType> = events().collect();
+    all.push(("events.md".to_owned(), events_api::catalogue::page(&types)));
     all.extend(events().map(|event| (event_path(&event), pretty(event.schema.as_value()))));
     all.sort();
     all
@@ -56,7 +59,7 @@ pub fn unreadable(folder: &Path) -> io::Result<Vec<String>> {
 
 /// Every event of every domain.
 fn events() -> impl Iterator<Item = EventType> {
-    domains::parts().into_iter().flat_map(|part| (part.catalog)())
+    domains::catalogue().into_iter()
 }
 
 /// Where an event's schema stands.

@@ -7,6 +7,7 @@ mod bad_input;
 mod commands;
 mod contracts;
 mod drain;
+mod feed;
 mod graphql;
 mod limits;
 mod operations;

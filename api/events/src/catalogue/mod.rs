@@ -1,0 +1,16 @@
+//! The catalogue of event types: what may stand in the log, with schema and example.
+
+mod example;
+mod page;
+mod rest;
+
+pub use example::example;
+pub use page::page;
+pub use rest::Catalogue;
+
+use kernel::EventType;
+
+/// What an event type means, in the words of its declaration.
+fn description(event: &EventType) -> &str {
+    event.schema.get("description").and_then(serde_json::Value::as_str).unwrap_or_default()
+}

@@ -1,0 +1,108 @@
+//! The catalogue in REST.
+
+use std::sync::Arc;
+
+use face::{Authenticated, Plain, Problem};
+use kernel::{EventType, Refusal};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{description, example};
+use crate::Tag;
+
+/// The operations on the catalogue.
+pub struct Catalogue {
+    types: Arc<[EventType]>,
+}
+
+impl Catalogue {
+    /// A catalogue of these types.
+    pub fn new(types: &Arc<[EventType]>) -> Self {
+        Self { types: types.clone() }
+    }
+}
+
+/// Every type and version that may stand in the log.
+#[derive(Debug, Serialize, JsonSchema)]
+struct EventTypes {
+    /// By service and aggregate, current forms before retired ones.
+    types: Vec<Summary>,
+}
+
+/// A version of an event type.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EventTypeSummary")]
+struct Summary {
+    /// Wire name, such as `crm.lead.qualified`.
+    r#type: String,
+    /// Version of the payload's form, from 1.
+    version: u32,
+    /// The aggregate to which it happens, such as `crm.lead`.
+    aggregate_type: String,
+    /// What it means.
+    description: String,
+    /// Whether it is only read any more: stored events keep this form, new ones have a later one.
+    retired: bool,
+}
+
+/// A version of an event type, with its form.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EventType")]
+struct Detail {
+    #[serde(flatten)]
+    summary: Summary,
+    /// JSON Schema (2020-12) of the payload.
+    schema: Value,
+    /// A payload of this form.
+    example: Value,
+}
+
+impl From<&EventType> for Summary {
+    fn from(event: &EventType) -> Self {
+        Self {
+            r#type: event.name.to_owned(),
+            version: event.version,
+            aggregate_type: event.aggregate_type.to_owned(),
+            description: description(event).to_owned(),
+            retired: event.retired,
+        }
+    }
+}
+
+#[OpenApi(tag = "Tag::Events")]
+impl Catalogue {
+    /// All event types
+    #[oai(path = "/v1/events/types", method = "get", operation_id = "listEventTypes")]
+    async fn list(&self, _caller: Authenticated) -> Result<Plain<EventTypes>, Problem> {
+        Ok(Plain(EventTypes { types: self.types.iter().map(Summary::from).collect() }))
+    }
+
+    /// An event type with its JSON Schema and an example
+    #[oai(path = "/v1/events/types/:type/:version", method = "get", operation_id = "getEventType")]
+    async fn get(
+        &self,
+        _caller: Authenticated,
+        r#type: Path<String>,
+        version: Path<u32>,
+    ) -> Result<Plain<Detail>, Problem> {
+        let found = self.types.iter().find(|event| event.name == r#type.0 && event.version == version.0);
+        let Some(event) = found else { return Err(self.unknown(&r#type.0, version.0).into()) };
+        let schema = event.schema.as_value();
+        Ok(Plain(Detail { summary: event.into(), schema: schema.clone(), example: example(schema) }))
+    }
+
+    fn unknown(&self, name: &str, version: u32) -> Refusal {
+        let versions: Vec<u32> =
+            self.types.iter().filter(|event| event.name == name).map(|event| event.version).collect();
+        let allowed = if versions.is_empty() {
+            "GET /v1/events/types lists the types that there are".to_owned()
+        } else {
+            format!("it has the versions {versions:?}")
+        };
+        Refusal::not_found("not_found", format!("there is no event type {name:?} version {version}; {allowed}"))
+            .with("versions", versions)
+    }
+}

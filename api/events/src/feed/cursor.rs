@@ -1,0 +1,88 @@
+//! How far a feed has come: a position a service.
+
+use std::fmt;
+
+use kernel::{Position, Refusal, Service};
+
+/// Positions by service. As text: `crm=1234,erp=77`; what a client got as the last event's id leads it on from there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(Vec<(Service, Position)>);
+
+impl Cursor {
+    /// Reads what a client sent (`said`: in which place) for a feed of these services. A bare number will do where there is
+    /// one service. A service that is not named begins at `None`: from now on.
+    pub fn parse(said: &'static str, text: &str, services: &[Service]) -> Result<Vec<Option<Position>>, Refusal> {
+        let refused = |what: &str| {
+            let names: Vec<_> = services.iter().map(|service| format!("{service}=<position>")).collect();
+            let allowed = names.join(",");
+            Refusal::invalid("cursor_invalid", format!("{said}: {what}; allowed is {allowed}, as the last event's id"))
+                .with("parameter", said)
+        };
+        if let ([_], Ok(position)) = (services, text.trim().parse()) {
+            return Ok(vec![Some(position)]);
+        }
+        let mut positions = vec![None; services.len()];
+        for part in text.split(',') {
+            let pair = part.split_once('=').map(|(name, position)| (name.trim(), position.trim().parse::<Position>()));
+            let Some((name, Ok(position))) = pair else {
+                return Err(refused(&format!("{part:?} is not <service>=<position>")));
+            };
+            let Some(at) = services.iter().position(|service| service.name() == name) else {
+                return Err(refused(&format!("this feed does not follow the service {name:?}")));
+            };
+            positions[at] = Some(position);
+        }
+        Ok(positions)
+    }
+
+    /// A feed that begins here.
+    pub const fn new(positions: Vec<(Service, Position)>) -> Self {
+        Self(positions)
+    }
+
+    /// A service has come this far.
+    pub fn advance(&mut self, service: Service, to: Position) {
+        if let Some((_, position)) = self.0.iter_mut().find(|(of, _)| *of == service) {
+            *position = to.max(*position);
+        }
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (service, position)) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(f, "{comma}{service}={position}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CRM: Service = Service::new("crm");
+    const ERP: Service = Service::new("erp");
+
+    #[test]
+    fn what_a_feed_says_leads_it_on() {
+        let mut cursor = Cursor::new(vec![(CRM, Position(7)), (ERP, Position(1))]);
+        cursor.advance(CRM, Position(9));
+        cursor.advance(ERP, Position::START);
+        assert_eq!(cursor.to_string(), "crm=9,erp=1");
+        let read = Cursor::parse("after", &cursor.to_string(), &[CRM, ERP]).unwrap();
+        assert_eq!(read, [Some(Position(9)), Some(Position(1))]);
+        assert_eq!(Cursor::parse("after", " erp = 4", &[CRM, ERP]).unwrap(), [None, Some(Position(4))]);
+        assert_eq!(Cursor::parse("after", "12", &[CRM]).unwrap(), [Some(Position(12))]);
+    }
+
+    #[test]
+    fn what_is_no_cursor_of_this_feed_is_refused() {
+        for text in ["", "12", "crm", "crm=", "crm=-1", "crm=1;erp=2", "user=1", "crm=18446744073709551616"] {
+            let refusal = Cursor::parse("after", text, &[CRM, ERP]).unwrap_err();
+            assert_eq!(refusal.code(), "cursor_invalid", "{text}");
+            assert!(refusal.detail().contains("crm=<position>,erp=<position>"), "{refusal}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The feed in REST.
+
+use face::{Authenticated, Identity, Incoming, Problem, Runtime};
+use futures::StreamExt;
+use kernel::{Caller, Refusal, Service, TypePatterns};
+use poem::http::{HeaderValue, header};
+use poem::{Body, IntoResponse, Response};
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Header, Query};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
+
+use super::cursor::Cursor;
+use super::source::Source;
+use super::stream::{self, Filter};
+use crate::{Platform, Tag};
+
+/// The feeds of this process.
+pub struct Feeds {
+    platform: Platform,
+}
+
+impl Feeds {
+    /// Feeds over these services.
+    pub fn new(platform: Platform) -> Self {
+        Self { platform }
+    }
+}
+
+#[OpenApi(tag = "Tag::Events")]
+impl Feeds {
+    /// Follow the tenant's events
+    ///
+    /// Server-sent events, in the order of the log, each once: first what is recorded after the given position, then what
+    /// happens, as it happens. Each event's data is a CloudEvent in JSON with the payload as stored; its id is where the feed
+    /// is: send it back as Last-Event-ID (browsers do so by themselves) or as `after` to go on there. Without either the feed
+    /// begins now.
+    ///
+    /// Needs the permission `<service>:history:read` of each service that is followed.
+    #[oai(path = "/v1/events", method = "get", operation_id = "followEvents")]
+    #[expect(clippy::too_many_arguments, reason = "an argument is a parameter of the query string")]
+    async fn follow(
+        &self,
+        request: &poem::Request,
+        Authenticated(caller): Authenticated,
+        /// Only this service's events, such as `crm`; else those of all that the caller may read.
+        service: Query<Option<String>>,
+        /// Only these types, with commas between: `crm.lead.qualified,crm.account.*`.
+        types: Query<Option<String>>,
+        /// Only of aggregates of this type, such as `crm.lead`.
+        aggregate: Query<Option<String>>,
+        /// Only of the aggregate with this id.
+        id: Query<Option<String>>,
+        /// After this position: `crm=1234`, or a number where one service is followed; 0: from the first event on.
+        after: Query<Option<String>>,
+        /// The last event's id: wins over `after`.
+        #[oai(name = "Last-Event-ID")]
+        last_event_id: Header<Option<String>>,
+    ) -> Result<EventStream, Problem> {
+        let services = self.services(&caller, service.0.as_deref())?;
+        let filter = Filter { types: self.patterns(types.0.as_deref())?, aggregate: aggregate.0, id: id.0 };
+        let names: Vec<Service> = services.iter().map(|runtime| runtime.service).collect();
+        // An empty id is what a client has before the first event.
+        let said = match (last_event_id.0.filter(|id| !id.is_empty()), after.0) {
+            (Some(id), _) => Cursor::parse("Last-Event-ID", &id, &names)?,
+            (None, Some(after)) => Cursor::parse("after", &after, &names)?,
+            (None, None) => vec![None; names.len()],
+        };
+        let seat = self.platform.seats.take(caller.tenant(), self.platform.feeds.per_tenant, &names)?;
+        let (mut sources, mut positions) = (Vec::new(), Vec::new());
+        for (runtime, said) in services.into_iter().zip(said) {
+            let head = runtime.store.head().await.map_err(|error| unavailable(&error))?;
+            let after = said.unwrap_or(head);
+            if after > head {
+                let detail = format!("the log of {} ends at {head}, before {after}", runtime.service);
+                return Err(Refusal::invalid("position_ahead", detail).with("head", head.0).into());
+            }
+            seat.at(runtime.service, after);
+            positions.push((runtime.service, after));
+            sources.push(Source::new(runtime, caller.tenant(), after, self.platform.feeds.heartbeat));
+        }
+        let Identity::Known { valid_for, .. } = &Incoming::of(request)?.identity else {
+            return Err(Refusal::unauthenticated("token_missing", "this needs a token").into());
+        };
+        // The feed is the token's: it ends with it, and with the server.
+        let end = tokio::time::sleep(*valid_for);
+        let stop = self.platform.stop.clone();
+        let ended = async move {
+            tokio::select! {
+                () = end => {}
+                () = stop.cancelled() => {}
+            }
+        };
+        let bytes = stream::bytes(sources, Cursor::new(positions), filter, seat, self.platform.feeds.heartbeat);
+        Ok(EventStream(Body::from_bytes_stream(bytes.take_until(Box::pin(ended)))))
+    }
+
+    /// The services to follow: the named one, or all that the caller may read.
+    fn services(&self, caller: &Caller, name: Option<&str>) -> Result<Vec<Runtime>, Refusal> {
+        let here = &self.platform.services;
+        let may = |runtime: &&Runtime| caller.may(&permission(runtime.service));
+        let chosen: Vec<Runtime> = match name {
+            Some(name) => here.iter().filter(|runtime| runtime.service.name() == name).cloned().collect(),
+            None => here.iter().filter(may).cloned().collect(),
+        };
+        if let Some(name) = name
+            && chosen.is_empty()
+        {
+            let names: Vec<&str> = here.iter().map(|runtime| runtime.service.name()).collect();
+            let detail = format!("service: there is no service {name:?} here; allowed: {}", names.join(", "));
+            return Err(Refusal::invalid("parameter_invalid", detail).with("parameter", "service"));
+        }
+        if chosen.is_empty() || !chosen.iter().all(|runtime| may(&runtime)) {
+            let wanted = name.unwrap_or("<service>");
+            let permission = format!("{wanted}:history:read");
+            let detail = format!("this needs the permission {permission}, which none of the caller's roles gives");
+            return Err(Refusal::forbidden("permission_missing", detail).with("permission", permission));
+        }
+        Ok(chosen)
+    }
+
+    fn patterns(&self, types: Option<&str>) -> Result<TypePatterns, Refusal> {
+        let Some(types) = types else { return Ok(TypePatterns::default()) };
+        TypePatterns::new(types.split(','), &self.platform.types).map_err(|error| {
+            let detail = format!("types: {error}; GET /v1/events/types lists them");
+            Refusal::invalid("event_type_unknown", detail).with("parameter", "types")
+        })
+    }
+}
+
+/// The permission to see what happened in a service.
+fn permission(service: Service) -> String {
+    format!("{service}:history:read")
+}
+
+fn unavailable(error: &eventstore::Error) -> Refusal {
+    tracing::warn!(%error, "a feed could not begin");
+    Refusal::unavailable("log_unavailable", "the log does not answer; try again")
+}
+
+/// 200: server-sent events, without end.
+pub struct EventStream(Body);
+
+impl IntoResponse for EventStream {
+    fn into_response(self) -> Response {
+        let mut response = Response::builder().content_type("text/event-stream").body(self.0);
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // Proxies that gather before they pass on would hold events back.
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        response
+    }
+}
+
+impl poem_openapi::ApiResponse for EventStream {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "The events, until the client goes, the token ends or the server stops",
+                status: Some(200),
+                status_range: None,
+                content: vec![MetaMediaType {
+                    content_type: "text/event-stream",
+                    schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
+                }],
+                headers: Vec::new(),
+            }],
+        }
+    }
+
+    fn register(_: &mut Registry) {}
+}

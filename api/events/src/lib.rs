@@ -1,0 +1,46 @@
+//! What the events of all services offer to others: the catalogue of their types ([`catalogue`]) and a tenant's feed
+//! ([`feed`]), under `/v1/events`.
+//!
+//! It is no domain: it has no aggregates and no log of its own, and looks at every service of the process through its
+//! [`Runtime`]. What one may see of a service's events hangs on that service's own permission `<service>:history:read`.
+//! To add an operation: a file with its `OpenApi`, its place in [`Rest`] and in [`rest`].
+
+pub mod catalogue;
+pub mod feed;
+
+use std::sync::Arc;
+
+use face::Runtime;
+use kernel::EventType;
+use poem_openapi::Tags;
+use tokio_util::sync::CancellationToken;
+
+/// All operations.
+pub type Rest = (catalogue::Catalogue, feed::Feeds);
+
+/// What they work with.
+#[derive(Clone)]
+pub struct Platform {
+    /// The services of this process.
+    pub services: Vec<Runtime>,
+    /// The event types of all services, whether they run here or elsewhere.
+    pub types: Arc<[EventType]>,
+    /// How feeds work.
+    pub feeds: feed::Settings,
+    /// The feeds that run.
+    pub seats: feed::Seats,
+    /// Cancelled when the server stops: feeds end then.
+    pub stop: CancellationToken,
+}
+
+/// All operations over running services.
+pub fn rest(platform: &Platform) -> Rest {
+    (catalogue::Catalogue::new(&platform.types), feed::Feeds::new(platform.clone()))
+}
+
+/// How the reference groups the operations.
+#[derive(Clone, Copy, Debug, Tags)]
+enum Tag {
+    /// What happened, as it happens and as it is recorded: types, feed.
+    Events,
+}
