@@ -14,6 +14,7 @@ mod output;
 mod progress;
 mod projection;
 mod replay;
+mod schema;
 mod schemas;
 mod seed;
 mod serve;
@@ -68,6 +69,8 @@ enum Command {
     Projection(projection::Command),
     #[command(subcommand)]
     Events(events::Command),
+    #[command(subcommand)]
+    Schema(schema::Command),
     Schemas(schemas::Schemas),
     Settings(settings::Settings),
     Demo(demo::Demo),
@@ -92,6 +95,7 @@ impl Cli {
             Command::Show(show) => show.run(&context(Vec::new())?).await,
             Command::Projection(projection) => projection.run(&context(Vec::new())?).await,
             Command::Events(events) => events.run(&context(Vec::new())?).await,
+            Command::Schema(schema) => schema.run(&context(Vec::new())?).await,
             Command::Schemas(schemas) => schemas.run(),
             Command::Settings(settings) => settings.run(),
             Command::Demo(demo) => demo.run(&place, self.format).await,

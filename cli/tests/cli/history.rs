@@ -158,3 +158,33 @@ fn tenants_tokens_projections_and_the_bus_are_at_hand() {
     let nothing = |database: &Value| database["applied"].as_array().is_some_and(Vec::is_empty);
     assert!(migrated.as_array().unwrap().iter().all(nothing), "{migrated}");
 }
+
+#[test]
+fn every_stored_event_is_checked_and_the_first_offenders_are_named() {
+    let sandbox = Sandbox::new();
+    let dev = Dev::start(&sandbox);
+    fill(&sandbox, dev.token());
+    let good = sandbox.json(&["schema", "check"]);
+    assert_eq!((&good[0]["events"], &good[0]["bad"], &good[0]["head"]), (&json!(4), &json!(0), &json!(4)), "{good}");
+    let captured =
+        good[0]["types"].as_array().unwrap().iter().find(|form| form["type"] == "crm.lead.captured").unwrap();
+    assert_eq!((&captured["version"], &captured["events"]), (&json!(1), &json!(3)));
+    assert!(sandbox.ok(&["schema", "check"]).contains("4 events up to 4, 0 bad"));
+
+    // What another program left: a version of the future, and a payload that lacks something.
+    sandbox.sql(
+        "INSERT INTO log.events SELECT tenant_id, aggregate_type, aggregate_id, sequence + n, event_type,
+             CASE n WHEN 1 THEN '9' ELSE '1' END, json_build_object('event', event_type), metadata, gen_random_uuid(),
+             position + n, occurred_at, recorded_at, leaf_hash
+         FROM log.events, generate_series(1, 2) n WHERE position = 4;
+         UPDATE log.head SET position = 6",
+    );
+    let bad = sandbox.run(&["schema", "check"]);
+    assert_eq!(bad.status.code(), Some(1), "{bad:#?}");
+    assert!(bad.stderr.contains("2 stored events can't be read"), "{}", bad.stderr);
+    assert!(bad.stdout.contains("crm.lead.assigned version 9 at 5"), "{}", bad.stdout);
+    assert!(bad.stdout.contains("crm.lead.assigned version 1 at 6") && bad.stdout.contains("owner"), "{}", bad.stdout);
+    assert!(sandbox.ok(&["schema", "check", "--after", "6"]).contains("0 events up to 6"));
+    let unknown = sandbox.run(&["schema", "check", "--service", "nonsense"]);
+    assert!(unknown.stderr.contains("allowed: crm"), "{}", unknown.stderr);
+}

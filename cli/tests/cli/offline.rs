@@ -18,6 +18,7 @@ const COMMANDS: &[&[&str]] = &[
     &["projection", "status"],
     &["projection", "rebuild"],
     &["events", "tail"],
+    &["schema", "check"],
     &["schemas"],
     &["settings"],
     &["demo"],

@@ -92,6 +92,21 @@ impl Sandbox {
         serde_json::from_str(&ended.stdout).unwrap()
     }
 
+    /// Runs statements in CRM's database, as its superuser.
+    pub fn sql(&self, statements: &str) {
+        use sqlx::{ConnectOptions, Connection, Executor};
+        let config = std::fs::read_to_string(self.home().join("inopsio.toml")).unwrap();
+        let line = config.lines().find_map(|line| line.strip_prefix("postgres.admin_url = ")).unwrap();
+        let url: String = serde_json::from_str(line).unwrap();
+        let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut connection = options.database("inopsio_crm").connect().await.unwrap();
+            connection.execute(statements).await.unwrap();
+            connection.close().await.unwrap();
+        });
+    }
+
     /// Whether a private server listens.
     pub fn servers_listen(&self) -> (bool, bool) {
         let listens = |port: u16| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();

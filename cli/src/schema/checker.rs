@@ -1,0 +1,151 @@
+//! Whether a stored event can be read today, and has the form that its schema says.
+
+use std::collections::HashMap;
+
+use anyhow::{Result, anyhow};
+use jsonschema::Validator;
+use kernel::{AggregateType, RecordedEvent};
+
+/// All forms that this program knows.
+pub struct Checker {
+    aggregates: HashMap<&'static str, Aggregate>,
+}
+
+struct Aggregate {
+    decode: fn(&str, u32, &[u8]) -> Result<usize, kernel::DecodeError>,
+    forms: HashMap<&'static str, Vec<(u32, Validator)>>,
+}
+
+impl Checker {
+    /// A checker of these aggregates' events.
+    pub fn new(aggregates: &[AggregateType]) -> Result<Self> {
+        let mut all = HashMap::new();
+        for aggregate in aggregates {
+            let mut forms: HashMap<_, Vec<_>> = HashMap::new();
+            for event in (aggregate.catalog)() {
+                let validator = jsonschema::validator_for(event.schema.as_value())
+                    .map_err(|error| anyhow!("the schema of {} version {}: {error}", event.name, event.version))?;
+                forms.entry(event.name).or_default().push((event.version, validator));
+            }
+            all.insert(aggregate.name, Aggregate { decode: aggregate.decode, forms });
+        }
+        Ok(Self { aggregates: all })
+    }
+
+    /// What is wrong with a stored event, if anything is.
+    pub fn check(&self, event: &RecordedEvent) -> Result<(), String> {
+        let aggregate = self.aggregates.get(event.aggregate_type.as_str());
+        let aggregate = aggregate.ok_or_else(|| format!("there is no aggregate {}", event.aggregate_type))?;
+        (aggregate.decode)(&event.event_type, event.event_version, &event.payload)
+            .map_err(|error| error.to_string())?;
+        let validator = aggregate
+            .forms
+            .get(event.event_type.as_str())
+            .and_then(|versions| versions.iter().find(|(version, _)| *version == event.event_version))
+            .map(|(_, validator)| validator)
+            .ok_or_else(|| "it is in no catalogue".to_owned())?;
+        let payload = serde_json::from_slice(&event.payload).map_err(|error| error.to_string())?;
+        validator.validate(&payload).map_err(|error| {
+            // Where, and what is wanted; not what is there: it may be a person's.
+            format!("{}: it does not fit the schema at {}", error.instance_path(), error.schema_path())
+        })?;
+        event.decode_metadata().map(drop).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use chrono::DateTime;
+    use kernel::{Position, TenantId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    mod lamps {
+        use kernel::{Aggregate, Refusal};
+
+        kernel::events! {
+            /// What can happen to a lamp.
+            pub enum LampEvent of "demo.lamp" {
+                /// It was switched on.
+                LampLit = "demo.lamp.lit" @ 2 { pub brightness: u8 },
+                /// It was turned to another colour.
+                LampColoured = "demo.lamp.coloured" @ 1 { pub colour: String },
+            }
+            retired {
+                /// Lit in a colour.
+                LampLitV1 = "demo.lamp.lit" @ 1 { pub colour: String } => |old| match old.colour.as_str() {
+                    "octarine" => vec![],
+                    _ => vec![LampLit { brightness: 100 }.into(), LampColoured { colour: old.colour }.into()],
+                },
+            }
+        }
+
+        #[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
+        pub struct Lamp {}
+
+        impl Aggregate for Lamp {
+            const TYPE: &'static str = "demo.lamp";
+            type Command = ();
+            type Event = LampEvent;
+            type Error = std::convert::Infallible;
+
+            fn decide(&self, (): ()) -> Result<Vec<LampEvent>, Self::Error> {
+                Ok(vec![])
+            }
+
+            fn evolve(&mut self, _: LampEvent) {}
+        }
+
+        // `Infallible` becomes a refusal in kernel.
+        const _: fn(std::convert::Infallible) -> Refusal = Refusal::from;
+    }
+
+    fn check(aggregate: &str, event_type: &str, version: u32, payload: &str) -> Result<(), String> {
+        const METADATA: &str = r#"{"actor":"ada","command_id":"1","correlation_id":"00000000-0000-0000-0000-000000000001",
+            "causation_id":"00000000-0000-0000-0000-000000000001","occurred_at":"2026-01-01T00:00:00Z"}"#;
+        #[expect(clippy::disallowed_methods, reason = "a tenant of this test")]
+        let tenant = TenantId::vouched(Uuid::nil());
+        let event = RecordedEvent {
+            tenant,
+            position: Position(1),
+            event_id: Uuid::nil(),
+            aggregate_type: aggregate.to_owned(),
+            aggregate_id: "hall".to_owned(),
+            sequence: 1,
+            event_type: event_type.to_owned(),
+            event_version: version,
+            payload: payload.to_owned().into(),
+            metadata: METADATA.into(),
+            occurred_at: DateTime::UNIX_EPOCH,
+            recorded_at: DateTime::UNIX_EPOCH,
+        };
+        Checker::new(&[AggregateType::of::<lamps::Lamp>()]).unwrap().check(&event)
+    }
+
+    #[test]
+    fn current_and_retired_forms_are_read_through_their_upcasts() {
+        assert_eq!(check("demo.lamp", "demo.lamp.lit", 2, r#"{"event":"demo.lamp.lit","brightness":7}"#), Ok(()));
+        assert_eq!(check("demo.lamp", "demo.lamp.lit", 1, r#"{"event":"demo.lamp.lit","colour":"red"}"#), Ok(()));
+    }
+
+    #[test]
+    fn whatever_can_not_be_read_or_does_not_fit_is_said() {
+        for (aggregate, event_type, version, payload, said) in [
+            ("demo.lamp", "demo.lamp.lit", 3, "{}", "unknown event demo.lamp.lit version 3"),
+            ("demo.lamp", "demo.lamp.lost", 1, "{}", "unknown event demo.lamp.lost"),
+            ("demo.sofa", "demo.lamp.lit", 2, "{}", "there is no aggregate demo.sofa"),
+            ("demo.lamp", "demo.lamp.lit", 2, r#"{"event":"demo.lamp.lit"}"#, "brightness"),
+            ("demo.lamp", "demo.lamp.lit", 2, r#"{"event":"demo.lamp.lit","brightness":256}"#, "256"),
+            ("demo.lamp", "demo.lamp.lit", 2, "{", "EOF"),
+            // It is read all the same, but is not what the contract says.
+            ("demo.lamp", "demo.lamp.lit", 2, r#"{"event":"demo.lamp.dimmed","brightness":7}"#, "/event"),
+            ("demo.lamp", "demo.lamp.lit", 2, r#"{"brightness":7}"#, "required"),
+            ("demo.lamp", "demo.lamp.lit", 1, r#"{"event":"demo.lamp.lit","colour":"octarine"}"#, "gives no event"),
+        ] {
+            let error = check(aggregate, event_type, version, payload).unwrap_err();
+            assert!(error.contains(said), "{payload}: {error}");
+        }
+    }
+}

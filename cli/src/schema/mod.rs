@@ -1,0 +1,177 @@
+//! `inopsio schema check`: all stored history against what this program can read.
+
+mod checker;
+mod tally;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use eventstore::EventStore;
+use indicatif::ProgressBar;
+use kernel::{Position, Service};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use self::checker::Checker;
+use self::tally::Tally;
+use crate::context::{self, Context};
+use crate::output::{self, Format};
+use crate::progress;
+
+/// Events read from the log at once.
+const PAGE: u64 = 5_000;
+/// So many readers at a time: while some wait for the log, the others check.
+const READERS: usize = 4;
+
+/// Looks after the forms of events
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Reads every stored event of every tenant as this program would, and compares it with its schema
+    #[command(after_help = "Examples:
+  inopsio schema check
+  inopsio schema check --service crm --after 1000000 --format json
+
+Run it with the new program before a change of events is released: whatever it names could not be read any more, or is not
+what the contract says. Retired versions are read through their upcasts. The exit code is 0 only if every event was read and
+fits.")]
+    Check {
+        /// Only this service's
+        #[arg(long)]
+        service: Option<String>,
+        /// After this position: what was checked before, need not be again
+        #[arg(long, value_name = "POSITION", default_value = "0")]
+        after: Position,
+        /// How many offenders of each type and version are shown
+        #[arg(long, value_name = "NUMBER", default_value_t = 3)]
+        offenders: usize,
+    },
+}
+
+impl Command {
+    /// Does it.
+    pub async fn run(self, context: &Context) -> Result<()> {
+        let Self::Check { service, after, offenders } = self;
+        let mut checked = Vec::new();
+        for service in context::services(service.as_deref())? {
+            let store = context.store(service).await?;
+            let outcome = check(service, &store, after, offenders).await;
+            store.close().await;
+            checked.push(outcome?);
+        }
+        match context.format {
+            Format::Json => output::print_json(&checked.iter().map(Checked::as_json).collect::<Vec<_>>())?,
+            Format::Text => checked.iter().try_for_each(Checked::print)?,
+        }
+        let bad: u64 = checked.iter().map(|checked| checked.tally.totals().1).sum();
+        if bad > 0 {
+            bail!("{bad} stored events can't be read by this program, or are not what their schema says");
+        }
+        Ok(())
+    }
+}
+
+/// What was found in a service's log.
+struct Checked {
+    service: Service,
+    head: Position,
+    tally: Tally,
+    seconds: f64,
+}
+
+/// What the readers of a log share.
+struct Work {
+    store: EventStore,
+    checker: Checker,
+    /// Where the next page begins.
+    next: AtomicU64,
+    to: u64,
+    shown: usize,
+    bar: ProgressBar,
+}
+
+async fn check(service: Service, store: &EventStore, after: Position, shown: usize) -> Result<Checked> {
+    let checker = Checker::new(&context::part(service)?.aggregates)?;
+    let began = Instant::now();
+    // What is appended from now on, is written by programs that know their types.
+    let head = store.head().await?;
+    let wanted = head.0.saturating_sub(after.0);
+    let bar = progress::bar(wanted, "events");
+    let work = Work { store: store.clone(), checker, next: AtomicU64::new(after.0), to: head.0, shown, bar };
+    let work = Arc::new(work);
+    let mut readers: JoinSet<Result<Tally>> = (0..READERS).map(|_| read(work.clone())).collect();
+    let mut tally = Tally::default();
+    while let Some(read) = readers.join_next().await {
+        tally.add(read.context("a reader of the log ended")??, shown);
+    }
+    work.bar.finish_and_clear();
+    let (events, _) = tally.totals();
+    if events != wanted {
+        bail!("the check of {service} is not complete: {events} events of {wanted}");
+    }
+    Ok(Checked { service, head, tally, seconds: began.elapsed().as_secs_f64() })
+}
+
+/// Takes page after page until none is left. Positions are dense, so a page is known by where it begins.
+async fn read(work: Arc<Work>) -> Result<Tally> {
+    let mut tally = Tally::default();
+    loop {
+        let after = work.next.fetch_add(PAGE, Ordering::Relaxed);
+        if after >= work.to {
+            return Ok(tally);
+        }
+        let limit = PAGE.min(work.to - after);
+        let events = work.store.read_after(Position(after), u32::try_from(limit)?).await?;
+        for event in &events {
+            tally.count(event, work.checker.check(event), work.shown);
+        }
+        work.bar.inc(events.len() as u64);
+    }
+}
+
+impl Checked {
+    fn rate(&self) -> f64 {
+        self.tally.totals().0 as f64 / self.seconds.max(1e-6)
+    }
+
+    fn as_json(&self) -> Value {
+        let (events, bad) = self.tally.totals();
+        let forms = self.tally.forms().map(|(name, version, found)| {
+            json!({ "type": name, "version": version, "events": found.events, "bad": found.bad, "first": found.first })
+        });
+        json!({
+            "service": self.service.name(),
+            "head": self.head.0,
+            "events": events,
+            "bad": bad,
+            "seconds": self.seconds,
+            "events_per_second": self.rate().round(),
+            "types": forms.collect::<Vec<_>>(),
+        })
+    }
+
+    fn print(&self) -> Result<()> {
+        let mut table = output::table(["type", "version", "events", "bad"]);
+        for (name, version, found) in self.tally.forms() {
+            table.add_row([name.to_owned(), version.to_string(), found.events.to_string(), found.bad.to_string()]);
+        }
+        output::print(table)?;
+        for (name, version, found) in self.tally.forms() {
+            for one in &found.first {
+                output::print(format!(
+                    "{name} version {version} at {}, of {} {} (tenant {}): {}",
+                    one.position, one.aggregate_type, one.aggregate_id, one.tenant_id, one.reason
+                ))?;
+            }
+        }
+        let (events, bad) = self.tally.totals();
+        output::print(format!(
+            "{}: {events} events up to {}, {bad} bad, in {:.1} s ({:.0} events/s)",
+            self.service,
+            self.head,
+            self.seconds,
+            self.rate()
+        ))
+    }
+}
