@@ -6,7 +6,7 @@ use face::graphql::Context;
 use juniper::{FieldResult, GraphQLObject};
 
 use super::lead::{LeadSource, READ};
-use super::read::{int, unreadable};
+use super::read::{forward, int, unreadable};
 use crate::SERVICE;
 
 /// How far the leads of one source came. Each step counts those that came so far or further.
@@ -43,6 +43,7 @@ pub(crate) async fn funnel(
     at: Option<DateTime<Utc>>,
 ) -> FieldResult<Vec<FunnelOfSource>> {
     context.require(READ)?;
+    forward(from, Some(to))?;
     let mut tables = context.reader(SERVICE).await?;
     let sources = leads::funnel(&mut tables, context.caller().tenant(), from, to, at).await.map_err(unreadable)?;
     let shown = |funnel: leads::FunnelOfSource| FunnelOfSource {

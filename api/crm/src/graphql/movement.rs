@@ -3,16 +3,18 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use crm_projections::AsOf;
 use crm_projections::currencies::{Exchange, exchange};
-use crm_projections::opportunities::{self, Deal, DealMovement, Movement};
+use crm_projections::opportunities::{self, Deal, DealMovement, Movement, MovementSum, Span};
 use face::graphql::{Context, Page, PageRequest};
 use juniper::{FieldResult, GraphQLObject, graphql_object};
+use kernel::TenantId;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::connection::PageInfo;
+use super::connection::connection;
 use super::mirror::mirror;
 use super::money::Money;
 use super::opportunity::{Opportunity, OpportunityStatus, READ};
-use super::read::{int, unreadable};
+use super::read::{forward, int, unreadable};
 use crate::SERVICE;
 
 mirror! {
@@ -58,10 +60,7 @@ const KINDS: [Movement; 11] = [
 ];
 
 /// What moved in a pipeline between two moments: the difference of how its deals stood.
-pub struct PipelineMovement {
-    deals: Vec<DealMovement>,
-    exchange: Exchange,
-}
+pub struct PipelineMovement(Span);
 
 /// The deals that moved in one way.
 #[derive(Clone, Debug, GraphQLObject)]
@@ -122,7 +121,7 @@ impl MovedDeal {
 
     /// In which ways it moved.
     fn kinds(&self) -> Vec<MovementKind> {
-        self.0.movements().into_iter().map(Into::into).collect()
+        self.0.movements.iter().copied().map(Into::into).collect()
     }
 
     /// How it stood at the beginning; `null`: it was not there.
@@ -141,26 +140,19 @@ impl MovedDeal {
     }
 }
 
-/// A page of deals that moved.
-#[derive(Clone, GraphQLObject)]
-#[graphql(context = Context)]
-pub struct MovedDealConnection {
-    /// The rows with their cursors.
-    edges: Vec<MovedDealEdge>,
-    /// Where this page stands in the list.
-    page_info: PageInfo,
-    /// How many rows the whole list has.
-    total_count: i32,
+connection! {
+    /// A page of deals that moved.
+    pub struct MovedDealConnection of MovedDeal by MovedDealEdge, counted by count where Moved
 }
 
-/// A row of a page.
-#[derive(Clone, GraphQLObject)]
-#[graphql(context = Context)]
-pub struct MovedDealEdge {
-    /// Where this row stands in the list.
-    cursor: String,
-    /// The row.
-    node: MovedDeal,
+/// Which deals a page is of.
+struct Moved {
+    span: Span,
+    kinds: Option<Vec<Movement>>,
+}
+
+async fn count(tables: &mut PgConnection, tenant: TenantId, of: &Moved) -> Result<i64, sqlx::Error> {
+    opportunities::count_moved(tables, tenant, of.span, of.kinds.as_deref()).await
 }
 
 const ORDER: &str = "MOVED_DEALS";
@@ -168,66 +160,60 @@ const ORDER: &str = "MOVED_DEALS";
 #[graphql_object(context = Context)]
 impl PipelineMovement {
     /// How much moved in which way; ways in which nothing moved are left out.
-    fn totals(&self) -> Vec<MovementTotal> {
-        KINDS.into_iter().filter_map(|kind| self.of_kind(kind)).collect()
+    async fn totals(&self, context: &Context) -> FieldResult<Vec<MovementTotal>> {
+        let mut tables = context.reader(SERVICE).await?;
+        let tenant = context.caller().tenant();
+        let sums = opportunities::movement_sums(&mut tables, tenant, self.0).await.map_err(unreadable)?;
+        let end = AsOf { at: self.0.to, known: None };
+        let exchange = exchange(&mut tables, tenant, end).await.map_err(unreadable)?;
+        Ok(KINDS.into_iter().filter_map(|kind| total(kind, &sums, &exchange)).collect())
     }
 
     /// The deals that moved, in one of these ways or in any.
-    fn deals(
+    async fn deals(
         &self,
+        context: &Context,
         kinds: Option<Vec<MovementKind>>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
     ) -> FieldResult<MovedDealConnection> {
         let request = PageRequest::<Uuid>::new(first, after.as_deref(), ORDER)?;
         let kinds: Option<Vec<Movement>> = kinds.map(|kinds| kinds.into_iter().map(Into::into).collect());
-        let wanted = |deal: &&DealMovement| {
-            kinds.as_ref().is_none_or(|kinds| deal.movements().iter().any(|kind| kinds.contains(kind)))
-        };
-        let all: Vec<_> = self.deals.iter().filter(wanted).collect();
-        // The deals are in the order of their ids.
-        let begin = request.after.map_or(0, |after| all.partition_point(|deal| deal.opportunity <= after));
-        let rows = all.iter().skip(begin).take(request.first as usize + 1).map(|deal| MovedDeal((*deal).clone()));
-        let page = Page::new(&request, ORDER, rows.collect(), |deal: &MovedDeal| deal.0.opportunity);
-        let page_info = PageInfo { has_next_page: page.has_next, end_cursor: page.end_cursor().map(str::to_owned) };
-        let edge = |(cursor, node): (face::graphql::Cursor, _)| MovedDealEdge { cursor: cursor.into_string(), node };
-        let total_count = int(all.len().try_into().unwrap_or(i64::MAX));
-        Ok(MovedDealConnection { edges: page.rows.into_iter().map(edge).collect(), page_info, total_count })
+        let of = Moved { span: self.0, kinds };
+        let mut tables = context.reader(SERVICE).await?;
+        let tenant = context.caller().tenant();
+        let (wanted, limit) = (of.kinds.as_deref(), request.limit());
+        let deals = opportunities::moved(&mut tables, tenant, of.span, wanted, request.after, limit).await;
+        let rows = deals.map_err(unreadable)?.into_iter().map(MovedDeal).collect();
+        Ok(MovedDealConnection::new(Page::new(&request, ORDER, rows, |deal: &MovedDeal| deal.0.opportunity), of))
     }
 }
 
-impl PipelineMovement {
-    fn of_kind(&self, kind: Movement) -> Option<MovementTotal> {
-        let (mut count, mut total, mut before) = (0_i64, 0_i128, 0_i128);
-        for deal in self.deals.iter().filter(|deal| deal.movements().contains(&kind)) {
-            count += 1;
-            total = total.saturating_add(self.worth(Some(&deal.after)));
-            before = before.saturating_add(self.worth(deal.before.as_ref()));
-        }
-        let base = self.exchange.base();
-        (count > 0).then(|| MovementTotal {
-            kind: kind.into(),
-            count: int(count),
-            total: Money::new(total, base),
-            difference: Money::new(total.saturating_sub(before), base),
-        })
+/// All that moved in one way, in the base currency.
+fn total(kind: Movement, sums: &[MovementSum], exchange: &Exchange) -> Option<MovementTotal> {
+    let worth = |(currency, minor)| exchange.to_base(minor, currency).unwrap_or_default();
+    let (mut count, mut total, mut before) = (0_i64, 0_i128, 0_i128);
+    for sum in sums.iter().filter(|sum| sum.movement == kind) {
+        count += sum.count;
+        total = total.saturating_add(worth(sum.after));
+        before = before.saturating_add(sum.before.map_or(0, worth));
     }
-
-    fn worth(&self, deal: Option<&Deal>) -> i128 {
-        deal.and_then(|deal| self.exchange.to_base(deal.amount.minor.into(), deal.amount.currency)).unwrap_or_default()
-    }
+    let base = exchange.base();
+    (count > 0).then(|| MovementTotal {
+        kind: kind.into(),
+        count: int(count),
+        total: Money::new(total, base),
+        difference: Money::new(total.saturating_sub(before), base),
+    })
 }
 
-pub(crate) async fn movement(
+pub(crate) fn movement(
     context: &Context,
     pipeline: Uuid,
     from: DateTime<Utc>,
     to: Option<DateTime<Utc>>,
 ) -> FieldResult<PipelineMovement> {
     context.require(READ)?;
-    let mut tables = context.reader(SERVICE).await?;
-    let tenant = context.caller().tenant();
-    let deals = opportunities::movement(&mut tables, tenant, pipeline, from, to).await.map_err(unreadable)?;
-    let exchange = exchange(&mut tables, tenant, AsOf { at: to, known: None }).await.map_err(unreadable)?;
-    Ok(PipelineMovement { deals, exchange })
+    forward(from, to)?;
+    Ok(PipelineMovement(Span { pipeline, from, to }))
 }

@@ -145,6 +145,6 @@ impl CrmQuery {
         from: DateTime<Utc>,
         to: Option<DateTime<Utc>>,
     ) -> FieldResult<PipelineMovement> {
-        movement::movement(context, pipeline_id, from, to).await
+        movement::movement(context, pipeline_id, from, to)
     }
 }

@@ -1,8 +1,9 @@
 //! What goes wrong when a read model is read, in GraphQL's form.
 
+use chrono::{DateTime, Utc};
 use crm_projections::ListError;
 use face::graphql::refuse;
-use juniper::FieldError;
+use juniper::{FieldError, FieldResult};
 use kernel::{Kind, Refusal};
 
 /// Postgres's code for a statement that took longer than it may.
@@ -41,6 +42,16 @@ pub(crate) fn unlistable(error: ListError) -> FieldError {
             refuse(Refusal::invalid("cursor_invalid", "this cursor is not from a page of this list in this order"))
         }
         ListError::Storage(error) => unreadable(error),
+    }
+}
+
+/// Refuses a time that ends before it begins, which would look like a time in which nothing happened.
+pub(crate) fn forward(from: DateTime<Utc>, to: Option<DateTime<Utc>>) -> FieldResult<()> {
+    match to {
+        Some(to) if to < from => {
+            Err(refuse(Refusal::invalid("time_backwards", format!("from {from} to {to}: `to` is before `from`"))))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -90,6 +90,21 @@ async fn the_board_of_a_past_day_differs_from_todays_and_from_what_was_known_the
 }
 
 #[tokio::test]
+async fn a_time_that_ends_before_it_begins_is_refused() {
+    let world = World::start().await;
+    let pipeline = world.pipeline(None).await.pipeline;
+    let (from, to) = (text(days_ago(1)), text(days_ago(2)));
+    for asked in [
+        format!(
+            "pipelineMovement(pipelineId: \"{pipeline}\", from: \"{from}\", to: \"{to}\") {{ totals {{ count }} }}"
+        ),
+        format!("funnel(from: \"{from}\", to: \"{to}\") {{ captured }}"),
+    ] {
+        assert_eq!(world.refused(&asked).await, "time_backwards", "{asked}");
+    }
+}
+
+#[tokio::test]
 async fn a_converted_lead_leads_to_what_it_became_and_is_counted_in_the_funnel() {
     let world = World::start().await;
     let pipeline = world.pipeline(None).await;

@@ -124,6 +124,12 @@ impl World {
         (data["crm"].take(), errors)
     }
 
+    /// Asks as the tenant's administrator for what must be refused: the code of why.
+    pub async fn refused(&self, fields: &str) -> String {
+        let (_, errors) = self.ask_as(self.caller(&[Role::Admin]), fields).await;
+        errors[0]["extensions"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// Resolves fields of one turn of a subscription.
     pub async fn turn(&self, turn: CrmSubscription, session: Arc<Session>, fields: &str) -> Value {
         let (mut data, errors) = self.execute(Some(turn), session, &format!("{{ turn {{ {fields} }} }}")).await;

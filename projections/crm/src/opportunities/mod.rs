@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 
 pub use board::{Board, BoardStage, StageSum, assemble, board};
 pub use list::{OpportunityFilter, OpportunityOrder, count, find, history, list, of_accounts};
-pub use movement::{Deal, DealMovement, Movement, movement};
+pub use movement::{Deal, DealMovement, Movement, MovementSum, Span, count_moved, moved, movement_sums};
 pub use row::{OpportunityHistoryRow, OpportunityRow};
 
 /// Projects opportunities.

@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use crm_aggregates::OpportunityStatus;
 use kernel::{Currency, Money, TenantId};
+use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row};
 use uuid::Uuid;
@@ -20,6 +21,8 @@ pub struct DealMovement {
     pub before: Option<Deal>,
     /// How it stood at the end.
     pub after: Deal,
+    /// In which ways it moved: at least one.
+    pub movements: Vec<Movement>,
 }
 
 /// How a deal stood.
@@ -38,7 +41,8 @@ pub struct Deal {
 }
 
 /// A way in which a deal can move. One deal may have moved in several.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Movement {
     /// It came into sight.
     Opened,
@@ -64,70 +68,132 @@ pub enum Movement {
     Reassigned,
 }
 
-impl DealMovement {
-    /// In which ways it moved.
-    pub fn movements(&self) -> Vec<Movement> {
-        use Movement::{
-            CurrencyChanged, Grown, Lost, Opened, PulledIn, Reassigned, Reopened, Shrunk, Slipped, StageChanged, Won,
-        };
-        let after = &self.after;
-        let status = self.before.as_ref().map_or(OpportunityStatus::Open, |before| before.status);
-        let closed = match (status, after.status) {
-            (OpportunityStatus::Open | OpportunityStatus::Lost, OpportunityStatus::Won) => Some(Won),
-            (OpportunityStatus::Open | OpportunityStatus::Won, OpportunityStatus::Lost) => Some(Lost),
-            (OpportunityStatus::Won | OpportunityStatus::Lost, OpportunityStatus::Open) => Some(Reopened),
-            _ => None,
-        };
-        let Some(before) = &self.before else { return [Some(Opened), closed].into_iter().flatten().collect() };
-        let worth = match (before.amount, after.amount) {
-            (was, is) if was.currency != is.currency => Some(CurrencyChanged),
-            (was, is) if was.minor < is.minor => Some(Grown),
-            (was, is) if was.minor > is.minor => Some(Shrunk),
-            _ => None,
-        };
-        let date = match before.close_date.cmp(&after.close_date) {
-            std::cmp::Ordering::Less => Some(Slipped),
-            std::cmp::Ordering::Equal => None,
-            std::cmp::Ordering::Greater => Some(PulledIn),
-        };
-        let stage = (before.stage != after.stage).then_some(StageChanged);
-        let owner = (before.owner != after.owner).then_some(Reassigned);
-        [closed, stage, worth, date, owner].into_iter().flatten().collect()
-    }
+/// Between which moments, in which pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The pipeline.
+    pub pipeline: Uuid,
+    /// What happened after this moment …
+    pub from: DateTime<Utc>,
+    /// … and until this one; `None`: until now.
+    pub to: Option<DateTime<Utc>>,
 }
 
-/// The versions within the time, and of each deal the last of them beside the one before the first of them.
-const MOVEMENT: &str = "
+/// What the deals that moved in one way, from one currency to another, are worth together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovementSum {
+    /// In which way.
+    pub movement: Movement,
+    /// How many deals.
+    pub count: i64,
+    /// Their currency at the end, and their sum in its minor units.
+    pub after: (Currency, i128),
+    /// The same at the beginning; `None`: they were not there.
+    pub before: Option<(Currency, i128)>,
+}
+
+/// The versions within the time; of each deal the last of them (`a`) beside the one before the first of them (`b`), and in
+/// which ways it moved between the two: none, if it is again as it was. (The limits are none, as the keys are whole; they keep
+/// Postgres from reading all the history to join it, where it takes the time for longer than it is.)
+const MOVED: &str = "
     WITH moved AS (
         SELECT opportunity_id, min(version) AS first, max(version) AS last
         FROM opportunity_history
         WHERE tenant_id = $1 AND pipeline_id = $2 AND valid_from > $3 AND valid_from <= coalesce($4, 'infinity'::timestamptz)
         GROUP BY opportunity_id
-    )
-    SELECT moved.opportunity_id, o.name,
-           a.stage_id, a.status, a.amount_minor, a.currency, a.close_date, a.owner,
-           b.stage_id AS before_stage_id, b.status AS before_status, b.amount_minor AS before_amount_minor,
-           b.currency AS before_currency, b.close_date AS before_close_date, b.owner AS before_owner
-    FROM moved
-    JOIN opportunity o ON o.tenant_id = $1 AND o.opportunity_id = moved.opportunity_id
-    JOIN opportunity_history a
-         ON a.tenant_id = $1 AND a.opportunity_id = moved.opportunity_id AND a.version = moved.last
-    LEFT JOIN opportunity_history b
-         ON b.tenant_id = $1 AND b.opportunity_id = moved.opportunity_id AND b.version = moved.first - 1
-    ORDER BY moved.opportunity_id";
+    ), deals AS (
+        SELECT moved.opportunity_id,
+               a.stage_id, a.status, a.amount_minor, a.currency, a.close_date, a.owner,
+               b.stage_id AS before_stage_id, b.status AS before_status, b.amount_minor AS before_amount_minor,
+               b.currency AS before_currency, b.close_date AS before_close_date, b.owner AS before_owner,
+               array_remove(ARRAY[
+                   CASE WHEN b.status IS NULL THEN 'opened' END,
+                   CASE WHEN a.status = coalesce(b.status, 'open') THEN NULL
+                        WHEN a.status = 'open' THEN 'reopened'
+                        ELSE a.status END,
+                   CASE WHEN a.stage_id <> b.stage_id THEN 'stage_changed' END,
+                   CASE WHEN a.currency <> b.currency THEN 'currency_changed'
+                        WHEN a.amount_minor > b.amount_minor THEN 'grown'
+                        WHEN a.amount_minor < b.amount_minor THEN 'shrunk' END,
+                   CASE WHEN a.close_date > b.close_date THEN 'slipped'
+                        WHEN a.close_date < b.close_date THEN 'pulled_in' END,
+                   CASE WHEN b.status IS NOT NULL AND a.owner IS DISTINCT FROM b.owner THEN 'reassigned' END
+               ], NULL) AS movements
+        FROM moved,
+        LATERAL (
+            SELECT * FROM opportunity_history h
+            WHERE h.tenant_id = $1 AND h.opportunity_id = moved.opportunity_id AND h.version = moved.last
+            LIMIT 1
+        ) a
+        LEFT JOIN LATERAL (
+            SELECT * FROM opportunity_history h
+            WHERE h.tenant_id = $1 AND h.opportunity_id = moved.opportunity_id AND h.version = moved.first - 1
+            LIMIT 1
+        ) b ON true
+    )";
 
-/// The deals of a pipeline that moved after `from` and until `to` (`None`: until now); those that are again as they were are left out.
-pub async fn movement(
+/// The deals of a pipeline that moved, by id, at most `limit` after the one with the id `after`: in one of the ways `wanted`,
+/// or in any.
+pub async fn moved(
     tables: &mut PgConnection,
     tenant: TenantId,
-    pipeline: Uuid,
-    from: DateTime<Utc>,
-    to: Option<DateTime<Utc>>,
+    span: Span,
+    wanted: Option<&[Movement]>,
+    after: Option<Uuid>,
+    limit: i64,
 ) -> Result<Vec<DealMovement>, sqlx::Error> {
-    let mut deals: Vec<DealMovement> =
-        sqlx::query_as(MOVEMENT).bind(tenant.uuid()).bind(pipeline).bind(from).bind(to).fetch_all(tables).await?;
-    deals.retain(|deal| !deal.movements().is_empty());
-    Ok(deals)
+    let sql = format!(
+        "{MOVED}
+    SELECT deals.*, o.name
+    FROM deals
+    JOIN opportunity o ON o.tenant_id = $1 AND o.opportunity_id = deals.opportunity_id
+    WHERE movements <> '{{}}' AND movements && coalesce($5, movements)
+          AND deals.opportunity_id > coalesce($6, '00000000-0000-0000-0000-000000000000'::uuid)
+    ORDER BY deals.opportunity_id
+    LIMIT $7"
+    );
+    bound(&sql, tenant, span).bind(names(wanted)).bind(after).bind(limit).fetch_all(tables).await
+}
+
+/// How many deals of a pipeline moved in one of the ways `wanted`, or in any.
+pub async fn count_moved(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    span: Span,
+    wanted: Option<&[Movement]>,
+) -> Result<i64, sqlx::Error> {
+    let sql = format!(
+        "{MOVED} SELECT count(*) FROM deals WHERE movements <> '{{}}' AND movements && coalesce($5, movements)"
+    );
+    let (count,): (i64,) = bound(&sql, tenant, span).bind(names(wanted)).fetch_one(tables).await?;
+    Ok(count)
+}
+
+/// What moved in a pipeline, summed up: by way, currency at the end and currency at the beginning.
+pub async fn movement_sums(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    span: Span,
+) -> Result<Vec<MovementSum>, sqlx::Error> {
+    // Sums are read as text: a tenant's greatest amounts added up do not fit a bigint.
+    let sql = format!(
+        "{MOVED}
+    SELECT movement, currency, before_currency, count(*) AS count,
+           sum(amount_minor)::text AS minor, sum(before_amount_minor)::text AS before_minor
+    FROM deals, unnest(movements) AS movement
+    GROUP BY movement, currency, before_currency"
+    );
+    bound(&sql, tenant, span).fetch_all(tables).await
+}
+
+type Asked<'q, T> = sqlx::query::QueryAs<'q, sqlx::Postgres, T, sqlx::postgres::PgArguments>;
+
+fn bound<T: for<'r> FromRow<'r, PgRow>>(sql: &str, tenant: TenantId, span: Span) -> Asked<'_, T> {
+    sqlx::query_as(sql).bind(tenant.uuid()).bind(span.pipeline).bind(span.from).bind(span.to)
+}
+
+fn names(movements: Option<&[Movement]>) -> Option<Vec<Named<Movement>>> {
+    movements.map(|movements| movements.iter().copied().map(Named).collect())
 }
 
 impl<'r> FromRow<'r, PgRow> for DealMovement {
@@ -138,8 +204,30 @@ impl<'r> FromRow<'r, PgRow> for DealMovement {
             name: row.try_get("name")?,
             before: before.map(|_| deal(row, "before_")).transpose()?,
             after: deal(row, "")?,
+            movements: row.try_get::<Vec<Named<Movement>>, _>("movements")?.into_iter().map(|named| named.0).collect(),
         })
     }
+}
+
+impl<'r> FromRow<'r, PgRow> for MovementSum {
+    fn from_row(row: &'r PgRow) -> Result<Self, sqlx::Error> {
+        let Named(movement) = row.try_get("movement")?;
+        let Named(currency) = row.try_get("currency")?;
+        let before: Option<Named<Currency>> = row.try_get("before_currency")?;
+        Ok(Self {
+            movement,
+            count: row.try_get("count")?,
+            after: (currency, sum(row, "minor")?),
+            before: before
+                .map(|Named(currency)| sum(row, "before_minor").map(|minor| (currency, minor)))
+                .transpose()?,
+        })
+    }
+}
+
+fn sum(row: &PgRow, column: &str) -> Result<i128, sqlx::Error> {
+    let text: &str = row.try_get(column)?;
+    text.parse().map_err(|error| sqlx::Error::Decode(Box::<std::num::ParseIntError>::new(error)))
 }
 
 fn deal(row: &PgRow, prefix: &str) -> Result<Deal, sqlx::Error> {

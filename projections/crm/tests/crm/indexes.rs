@@ -3,7 +3,7 @@
 use crm_aggregates::{ContactCreated, ContactDetails, ContactEvent, OpportunityEvent, OpportunityWon, StageId};
 use crm_projections::AsOf;
 use crm_projections::contacts::{self, ContactFilter, ContactOrder};
-use crm_projections::opportunities::{board, movement};
+use crm_projections::opportunities::{Span, board, moved, movement_sums};
 use projector::Transaction;
 use sqlx::{Connection, Executor, PgConnection};
 
@@ -66,9 +66,15 @@ async fn a_board_and_a_movement_read_the_deals_of_their_time() {
         let (full, by_index, rows) = scans(&mut tables, "opportunity_history").await;
         assert!(full == 0 && by_index > 0 && rows <= 60, "{at:?}: {full} {by_index} {rows}");
     }
+    let span = Span { pipeline, from: day(700), to: Some(day(710)) };
     let mut tables = stage.read(story.tenant).await;
-    let moved = movement(&mut tables, story.tenant, pipeline, day(700), Some(day(710))).await.unwrap();
-    assert_eq!(moved.len(), 15, "ten opened, ten won, five of them both");
+    let deals = moved(&mut tables, story.tenant, span, None, None, 100).await.unwrap();
+    assert_eq!(deals.len(), 15, "ten opened, ten won, five of them both");
+    let (full, by_index, rows) = scans(&mut tables, "opportunity_history").await;
+    assert!(full == 0 && by_index > 0 && rows <= 100, "{full} {by_index} {rows}");
+    let mut tables = stage.read(story.tenant).await;
+    let sums = movement_sums(&mut tables, story.tenant, span).await.unwrap();
+    assert_eq!(sums.iter().map(|sum| sum.count).sum::<i64>(), 20);
     let (full, by_index, rows) = scans(&mut tables, "opportunity_history").await;
     assert!(full == 0 && by_index > 0 && rows <= 100, "{full} {by_index} {rows}");
 }

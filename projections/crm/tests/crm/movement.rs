@@ -1,9 +1,12 @@
 use crm_aggregates::{
-    OpportunityAmountChanged, OpportunityCloseDateChanged, OpportunityEvent, OpportunityLost, OpportunityReopened,
-    OpportunityWon, StageId,
+    OpportunityAmountChanged, OpportunityCloseDateChanged, OpportunityEvent, OpportunityLost, OpportunityReassigned,
+    OpportunityReopened, OpportunityWon, StageId,
 };
-use crm_projections::opportunities::Movement::{Lost, Opened, Reopened, Shrunk, Slipped, StageChanged, Won};
-use crm_projections::opportunities::{Movement, movement};
+use crm_projections::opportunities::Movement::{
+    CurrencyChanged, Grown, Lost, Opened, PulledIn, Reassigned, Reopened, Shrunk, Slipped, StageChanged, Won,
+};
+use crm_projections::opportunities::{Movement, MovementSum, Span, count_moved, moved as moved_deals, movement_sums};
+use kernel::{Currency, Money};
 use uuid::Uuid;
 
 use crate::deals::{date, money, moved, opened, pipeline};
@@ -42,11 +45,10 @@ async fn what_moved_between_two_days_is_the_difference_of_how_deals_stood() {
     let stage = Stage::fresh().await;
     stage.apply(&story.events, 3).await.unwrap();
     let mut tables = stage.read(story.tenant).await;
+    let span = |from, to| Span { pipeline, from: day(from), to: Some(day(to)) };
     let mut between = async |from: i64, to: i64| {
-        let deals = movement(&mut tables, story.tenant, pipeline, day(from), Some(day(to))).await.unwrap();
-        let mut seen: Vec<(Uuid, Vec<Movement>)> = deals.iter().map(|d| (d.opportunity, d.movements())).collect();
-        seen.sort();
-        seen
+        let deals = moved_deals(&mut tables, story.tenant, span(from, to), None, None, 100).await.unwrap();
+        deals.into_iter().map(|d| (d.opportunity, d.movements)).collect::<Vec<(Uuid, Vec<Movement>)>>()
     };
     let mut expected = vec![
         (slips, vec![StageChanged, Shrunk, Slipped]),
@@ -62,10 +64,99 @@ async fn what_moved_between_two_days_is_the_difference_of_how_deals_stood() {
     let all: Vec<_> = between(0, 60).await.into_iter().map(|(deal, _)| deal).collect();
     assert!(all.contains(&still) && all.len() == 7);
 
-    let deals = movement(&mut tables, story.tenant, pipeline, day(10), Some(day(20))).await.unwrap();
+    let deals = moved_deals(&mut tables, story.tenant, span(10, 20), None, None, 100).await.unwrap();
     let deal = deals.iter().find(|deal| deal.opportunity == slips).unwrap();
     let before = deal.before.as_ref().unwrap();
     assert_eq!((before.amount, deal.after.amount), (money(100), money(50)));
     assert_eq!((before.stage, deal.after.stage), (stages[0], stages[1]));
     assert_eq!((before.close_date, deal.after.close_date), (date(100), date(200)));
+
+    // A page at a time, and only some ways.
+    let ids: Vec<_> = expected.iter().map(|(deal, _)| *deal).collect();
+    let mut paged = Vec::new();
+    while let [deal] =
+        moved_deals(&mut tables, story.tenant, span(10, 20), None, paged.last().copied(), 1).await.unwrap().as_slice()
+    {
+        paged.push(deal.opportunity);
+    }
+    assert_eq!(paged, ids);
+    let closed: &[Movement] = &[Won, Lost];
+    let closed_deals = moved_deals(&mut tables, story.tenant, span(10, 20), Some(closed), None, 100).await.unwrap();
+    let mut wanted = [wins, new];
+    wanted.sort();
+    assert_eq!(closed_deals.iter().map(|deal| deal.opportunity).collect::<Vec<_>>(), wanted);
+    assert_eq!(count_moved(&mut tables, story.tenant, span(10, 20), Some(closed)).await.unwrap(), 2);
+    assert_eq!(count_moved(&mut tables, story.tenant, span(10, 20), None).await.unwrap(), 4);
+    assert_eq!(count_moved(&mut tables, story.tenant, span(10, 20), Some(&[])).await.unwrap(), 0);
+
+    let mut sums = movement_sums(&mut tables, story.tenant, span(10, 20)).await.unwrap();
+    sums.sort_by_key(|sum| sum.movement);
+    let eur = money(0).currency;
+    let sum = |movement, before: Option<i128>, after| MovementSum {
+        movement,
+        count: 1,
+        after: (eur, after),
+        before: before.map(|minor| (eur, minor)),
+    };
+    let mut expected = [
+        sum(Opened, None, 100),
+        sum(Lost, None, 100),
+        sum(Won, Some(100), 100),
+        sum(Reopened, Some(100), 100),
+        sum(StageChanged, Some(100), 50),
+        sum(Shrunk, Some(100), 50),
+        sum(Slipped, Some(100), 50),
+    ];
+    expected.sort_by_key(|sum| sum.movement);
+    assert_eq!(sums, expected);
+}
+
+#[tokio::test]
+async fn every_way_of_moving_is_seen() {
+    let mut story = Story::new();
+    let (pipeline, stages) = pipeline(&mut story, &[("First", 10), ("Second", 50)]);
+    let last_stage = StageId::new(stages[0]);
+    let dollars = Money { minor: 100, currency: Currency::USD };
+    let amount = |amount| OpportunityEvent::from(OpportunityAmountChanged { amount, line_items: Vec::new() });
+    let won = || OpportunityEvent::from(OpportunityWon { last_stage });
+    let lost = || OpportunityEvent::from(OpportunityLost { reason: "price".to_owned(), last_stage });
+    let closes = |on| OpportunityEvent::from(OpportunityCloseDateChanged { close_date: date(on) });
+    let reassigned = || OpportunityEvent::from(OpportunityReassigned { owner: "cyd".to_owned() });
+    let reopened = || OpportunityEvent::from(OpportunityReopened { stage: last_stage });
+    // What happened before, what happened within the time, and how the two differ.
+    let cases: Vec<(Vec<OpportunityEvent>, Vec<OpportunityEvent>, Vec<Movement>)> = vec![
+        (vec![], vec![amount(money(150))], vec![Grown]),
+        (vec![], vec![amount(money(50))], vec![Shrunk]),
+        (vec![], vec![amount(dollars)], vec![CurrencyChanged]),
+        (vec![], vec![closes(200)], vec![Slipped]),
+        (vec![], vec![closes(50)], vec![PulledIn]),
+        (vec![], vec![reassigned()], vec![Reassigned]),
+        (vec![], vec![moved(stages[0], stages[1]).into()], vec![StageChanged]),
+        (vec![], vec![won()], vec![Won]),
+        (vec![], vec![lost()], vec![Lost]),
+        (vec![won()], vec![reopened()], vec![Reopened]),
+        (vec![won()], vec![reopened(), lost()], vec![Lost]),
+        (vec![lost()], vec![reopened(), won()], vec![Won]),
+        (vec![lost()], vec![reopened(), lost()], vec![]),
+        (vec![], vec![amount(money(150)), amount(money(100))], vec![]),
+        (vec![reassigned()], vec![reassigned()], vec![]),
+    ];
+    let mut expected = Vec::new();
+    for (before, within, movements) in cases {
+        let deal = id();
+        story.add::<OpportunityEvent>(deal, day(1), opened(pipeline, stages[0], money(100)));
+        let before = before.into_iter().map(|event| (2, event));
+        for (on, event) in before.chain(within.into_iter().map(|event| (11, event))) {
+            story.add::<OpportunityEvent>(deal, day(on), event);
+        }
+        expected.extend((!movements.is_empty()).then_some((deal, movements)));
+    }
+    expected.sort();
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 3).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    let span = Span { pipeline, from: day(10), to: None };
+    let deals = moved_deals(&mut tables, story.tenant, span, None, None, 100).await.unwrap();
+    let seen: Vec<_> = deals.into_iter().map(|deal| (deal.opportunity, deal.movements)).collect();
+    assert_eq!(seen, expected);
 }
