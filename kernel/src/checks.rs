@@ -22,7 +22,8 @@ impl Checks {
         self.errors.push(FieldError { pointer: pointer.into(), code, detail: detail.into() });
     }
 
-    /// One line of text: trimmed; no control characters; its length in characters within `length`.
+    /// One line of text: trimmed; no control characters, nor such as hide or reorder text; something in it that can be seen;
+    /// its length in characters within `length`.
     pub fn line(&mut self, pointer: &str, text: &str, length: std::ops::RangeInclusive<usize>) -> String {
         self.text_without(pointer, text, length, |c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
     }
@@ -41,13 +42,13 @@ impl Checks {
     ) -> String {
         let text = text.trim();
         let count = text.chars().count();
-        if let Some(found) = text.chars().find(|c| refused(*c)) {
+        if let Some(found) = text.chars().find(|c| refused(*c) || deceives(*c)) {
             self.refuse(
                 pointer,
                 "control_character",
                 format!("the character U+{:04X} is not allowed here", found as u32),
             );
-        } else if count < *length.start() && count == 0 {
+        } else if *length.start() > 0 && text.chars().all(unseen) {
             self.refuse(pointer, "empty", "this can't be empty");
         } else if !length.contains(&count) {
             self.refuse(
@@ -108,9 +109,25 @@ impl Checks {
     }
 }
 
+/// Characters that reorder the text around them (as in names that read backwards) or are nowhere to be seen: two texts that
+/// look the same would not be. (Joiners belong to words of some scripts, and to emoji; they are not among these.)
+fn deceives(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+/// Characters of which a text can't be made alone.
+fn unseen(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c,
+            '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{200c}' | '\u{200d}' | '\u{2800}'
+            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0000}'..='\u{e01ef}')
+}
+
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
-    let atom = |c: char| !c.is_control() && !c.is_whitespace() && !"\"(),:;<>@[\\]".contains(c);
+    let atom = |c: char| !c.is_control() && !c.is_whitespace() && !deceives(c) && !"\"(),:;<>@[\\]".contains(c);
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
@@ -151,6 +168,27 @@ mod tests {
                 ("/phone", "phone")
             ]
         );
+    }
+
+    #[test]
+    fn what_can_not_be_seen_or_deceives_is_refused() {
+        let code = |text: &str| {
+            let mut checks = Checks::default();
+            checks.line("/name", text, 1..=10);
+            checks.into_errors().first().map(|error| error.code)
+        };
+        for hidden in ["\u{200b}", "Ada\u{202e}gnp", "\u{feff}Ada", "A\u{ad}da", "\u{2066}Ada\u{2069}"] {
+            assert_eq!(code(hidden), Some("control_character"), "{hidden:?}");
+        }
+        for nothing in ["", "  ", "\u{200d}", "\u{3164}", "\u{2800} \u{fe0f}", "\u{e0041}"] {
+            assert_eq!(code(nothing), Some("empty"), "{nothing:?}");
+        }
+        for seen in ["می\u{200c}خواهم", "👩\u{200d}💻", "שרה", "عمر"] {
+            assert_eq!(code(seen), None, "{seen:?}");
+        }
+        let mut checks = Checks::default();
+        checks.paragraph("/note", "a\u{202e}b", 1..=10);
+        assert_eq!(checks.into_errors()[0].code, "control_character");
     }
 
     #[test]

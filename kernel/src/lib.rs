@@ -16,6 +16,7 @@ mod aggregate_type;
 mod caller;
 mod checks;
 mod clock;
+mod day;
 pub mod event;
 mod id;
 mod leaf;
@@ -34,7 +35,9 @@ pub use aggregate_type::AggregateType;
 pub use caller::{Caller, Grant, Role};
 pub use checks::Checks;
 pub use clock::{Clock, IdSource, ManualClock, SystemClock, SystemIds, to_micros};
+pub use day::{NotADay, deserialize_day, read_day};
 pub use event::{DecodeError, Event, EventType};
+pub use id::{NotAnId, deserialize_uuid, read_uuid};
 pub use leaf::{Leaf, LeafHash};
 pub use metadata::EventMetadata;
 pub use money::{Currency, Money};
@@ -54,5 +57,5 @@ pub mod reexport {
     pub use schemars::{self, JsonSchema};
     pub use serde::{self, Deserialize, Serialize};
     pub use serde_json::{Error as JsonError, from_slice};
-    pub use uuid::{Error as UuidError, Uuid};
+    pub use uuid::Uuid;
 }

@@ -116,6 +116,13 @@ impl Refusal {
         refusal
     }
 
+    /// A request whose body names things that are not there (or another tenant's: the two are not told apart).
+    pub fn references(errors: Vec<FieldError>) -> Self {
+        let mut refusal = Self::unprocessable("reference_unknown", "the body names what is not there; see errors");
+        refusal.0.errors = errors;
+        refusal
+    }
+
     /// Adds a member to the problem document, for programs (RFC 9457 section 3.2).
     #[must_use]
     pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {

@@ -89,7 +89,7 @@ fn decode_with_path<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     {
         push(&mut pointer, field);
     }
-    Err(Refusal::fields(vec![FieldError { pointer, code, detail: message }]))
+    Err(Refusal::fields(vec![FieldError { pointer, code, detail: plain(&message) }]))
 }
 
 fn push(pointer: &mut String, token: &str) {
@@ -118,6 +118,27 @@ fn code_of(message: &str) -> &'static str {
         ("unknown variant", "unknown_value"),
     ];
     WORDS.iter().find(|(words, _)| message.starts_with(words)).map_or("invalid_value", |(_, code)| code)
+}
+
+/// Says it without Rust's names of types.
+fn plain(message: &str) -> String {
+    const WORDS: [(&str, &str); 9] = [
+        ("expected u8", "expected a whole number from 0 to 255"),
+        ("expected u16", "expected a whole number from 0 to 65535"),
+        ("expected u32", "expected a whole number from 0 to 4294967295"),
+        ("expected u64", "expected a whole number from 0 to 18446744073709551615"),
+        ("expected i64", "expected a whole number from -9223372036854775808 to 9223372036854775807"),
+        ("expected a boolean", "expected true or false"),
+        ("expected struct", "expected an object:"),
+        ("expected a map", "expected an object"),
+        ("expected a sequence", "expected an array"),
+    ];
+    let found = WORDS.iter().find(|(rust, _)| {
+        message
+            .find(rust)
+            .is_some_and(|at| !message[at + rust.len()..].starts_with(|c: char| c.is_ascii_alphanumeric()))
+    });
+    found.map_or_else(|| message.to_owned(), |(rust, words)| message.replacen(rust, words, 1))
 }
 
 /// Cuts off serde_json's " at line 1 column 9": the pointer says it better.
@@ -189,6 +210,20 @@ mod tests {
             );
         }
         assert_eq!(refused(br#"{"name":"a","name":"b"}"#).2, "duplicate_field");
+    }
+
+    #[test]
+    fn what_is_allowed_is_said_without_rusts_names() {
+        let said = |body: &str| decode_json::<Order>(body.as_bytes()).unwrap_err().errors()[0].detail.clone();
+        for (body, allowed) in [
+            (r#"{"name": "a", "lines": [{"quantity": 4294967296}]}"#, "expected a whole number from 0 to 4294967295"),
+            (r#"{"name": "a", "lines": [{"quantity": "1"}]}"#, "expected a whole number from 0 to 4294967295"),
+            (r#"{"name": "a", "lines": {}}"#, "expected an array"),
+            (r#"{"name": "a", "lines": [7]}"#, "expected an object"),
+            (r#"{"name": 7}"#, "expected a string"),
+        ] {
+            assert!(said(body).contains(allowed), "{body}: {}", said(body));
+        }
     }
 
     #[test]

@@ -31,8 +31,13 @@ pub const HEADERS: [(&str, &str, &str); 5] = [
         "The ETag of the version that is to be changed, such as \"3\"; any other current version gets 412 and changes nothing.",
     ),
     ("Occurred-At", "date-time", "When it happened, if not now (RFC 3339). Needs the permission crm:history:backdate."),
-    ("X-Request-Id", "uuid", "The request's id; it becomes the correlation id of all that follows."),
-    ("traceparent", "", "W3C trace context."),
+    (
+        "X-Request-Id",
+        "",
+        "The request's id, the correlation id of all that follows: a UUID as it is; another text of up to 128 characters as a \
+         UUID made of it, always the same; anything else is replaced.",
+    ),
+    ("traceparent", "", "W3C trace context; as that says, one that can't be read is as good as none."),
 ];
 
 /// A command with a JSON body.

@@ -16,6 +16,7 @@ mod graphql;
 mod methods;
 mod migrate;
 mod operations;
+mod parameters;
 mod reference;
 mod routes;
 mod server;

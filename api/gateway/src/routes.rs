@@ -5,11 +5,10 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use face::{Problem, Runtime};
-use kernel::Refusal;
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result, Route};
 use poem_openapi::__private::UrlQuery;
-use poem_openapi::registry::{MetaApi, MetaParamIn, Registry};
+use poem_openapi::registry::{MetaApi, Registry};
 use tokio_util::sync::CancellationToken;
 
 use events_api::Platform;
@@ -20,6 +19,7 @@ use crate::domains::{self, Part, RouteTable};
 use crate::front::RateLimiter;
 use crate::methods::Methods;
 use crate::operations::{self, Pools, Readiness};
+use crate::parameters::Parameters;
 use crate::{graphql, reference};
 
 /// All routes of a process that serves these domains.
@@ -62,31 +62,14 @@ struct Rest {
     endpoint: BoxEndpoint<'static>,
     /// The path as the contract has it: the label of metrics and traces.
     pattern: PathPattern,
-    /// The names that may stand in the query string.
-    parameters: Arc<[String]>,
-}
-
-impl Rest {
-    /// The query string's parameters. One that nobody reads is refused: it may be a `dry_run` that was meant.
-    fn query(&self, request: &Request) -> Result<Vec<(String, String)>> {
-        if request.uri().query().is_none() {
-            return Ok(Vec::new());
-        }
-        let query: Vec<(String, String)> = request.params().unwrap_or_default();
-        let Some((unknown, _)) = query.iter().find(|(name, _)| !self.parameters.contains(name)) else {
-            return Ok(query);
-        };
-        let allowed = if self.parameters.is_empty() { "none".to_owned() } else { self.parameters.join(", ") };
-        let detail = format!("there is no query parameter {unknown:?} here; allowed: {allowed}");
-        Err(Problem::from(Refusal::invalid("parameter_unknown", detail)).into())
-    }
+    parameters: Parameters,
 }
 
 /// What the contract says of a path.
 #[derive(Clone, Default)]
 struct Documented {
     pattern: Arc<str>,
-    parameters: Arc<[String]>,
+    parameters: Parameters,
 }
 
 /// What the contract says of each route: poem-openapi calls the parameters of its routes `:param0`, `:param1` …
@@ -99,28 +82,30 @@ fn documented_paths(describe: fn(&mut Registry) -> Vec<MetaApi>) -> HashMap<Stri
             for (index, part) in parts.enumerate() {
                 let _ = write!(route, ":param{index}{}", part.split_once('}').map_or("", |(_, rest)| rest));
             }
-            let parameters = path.operations.into_iter().flat_map(|operation| operation.params);
-            let queried = parameters.filter(|parameter| parameter.in_type == MetaParamIn::Query);
-            let parameters = queried.map(|parameter| parameter.name).collect();
+            let parameters: Vec<_> = path.operations.into_iter().flat_map(|operation| operation.params).collect();
+            let parameters = Parameters::of(&path.path, &parameters);
             (route, Documented { pattern: path.path.as_str().into(), parameters })
         })
         .collect()
 }
 
+impl Rest {
+    async fn answer(&self, mut request: Request) -> Result<Response> {
+        let query = self.parameters.check(&request).map_err(Problem::from)?;
+        request.extensions_mut().insert(UrlQuery(query));
+        match self.endpoint.call(request).await {
+            Ok(response) => Ok(response.into_response()),
+            Err(error) => Err(self.parameters.problem(&error).map_or(error, Into::into)),
+        }
+    }
+}
+
 impl Endpoint for Rest {
     type Output = Response;
 
-    async fn call(&self, mut request: Request) -> Result<Response> {
-        let answer = match self.query(&request) {
-            Ok(query) => {
-                request.extensions_mut().insert(UrlQuery(query));
-                self.endpoint.call(request).await
-            }
-            Err(error) => Err(error),
-        };
-        match answer {
-            Ok(response) => {
-                let mut response = response.into_response();
+    async fn call(&self, request: Request) -> Result<Response> {
+        match self.answer(request).await {
+            Ok(mut response) => {
                 response.set_data(self.pattern.clone());
                 Ok(response)
             }

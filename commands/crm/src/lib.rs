@@ -15,6 +15,7 @@ mod currencies;
 mod grants;
 mod import;
 mod lead;
+pub mod lengths;
 mod money;
 mod opportunity;
 mod pipeline;

@@ -3,10 +3,8 @@
 use crm_aggregates::LineItem;
 use kernel::{Checks, Currency, Money};
 
+use crate::lengths::LINE_ITEMS;
 use crate::values;
-
-/// How many line items an opportunity may have.
-const MAX_LINE_ITEMS: usize = 200;
 
 /// An amount, as sent; checked when the command runs.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +33,8 @@ pub(crate) fn currency(checks: &mut Checks, pointer: &str, code: &str) -> Curren
 
 /// Line items with names that can be shown. Their sums are the opportunity's own rule.
 pub(crate) fn line_items(checks: &mut Checks, at: &str, items: &[LineItem]) -> Vec<LineItem> {
-    if items.len() > MAX_LINE_ITEMS {
-        checks.refuse(at, "length", format!("{} line items; allowed are {MAX_LINE_ITEMS}", items.len()));
+    if items.len() > LINE_ITEMS {
+        checks.refuse(at, "length", format!("{} line items; allowed are {LINE_ITEMS}", items.len()));
         return Vec::new();
     }
     let checked = items.iter().enumerate().map(|(index, item)| LineItem {

@@ -17,7 +17,7 @@ pub(crate) async fn existing<A: Aggregate>(
     }
 }
 
-/// A reference that leads nowhere.
+/// A reference that leads nowhere. The body is well-formed, so it is no validation error: what it names may have been there.
 pub(crate) fn unknown(pointer: &str, code: &'static str, detail: String) -> Refusal {
-    Refusal::fields(vec![FieldError { pointer: pointer.to_owned(), code, detail }])
+    Refusal::references(vec![FieldError { pointer: pointer.to_owned(), code, detail }])
 }

@@ -1,18 +1,13 @@
-//! The forms of CRM's values: how long a text may be, what a country, a web address and a day look like.
+//! The forms of CRM's values: what a country, a web address and a day look like. (How long texts may be: `lengths.rs`.)
 
 use std::ops::RangeInclusive;
 
 use chrono::{Datelike, NaiveDate};
 use kernel::Checks;
 
-/// Names of people, organizations, deals, stages: characters.
-pub(crate) const NAME: RangeInclusive<usize> = 1..=200;
-/// The subject of a token: characters.
-pub(crate) const SUBJECT: RangeInclusive<usize> = 1..=200;
-/// A reason that has to be given: characters.
-pub(crate) const REASON: RangeInclusive<usize> = 1..=500;
-/// A note: characters.
-pub(crate) const NOTE: RangeInclusive<usize> = 1..=2_000;
+use crate::lengths;
+pub(crate) use crate::lengths::{NAME, NOTE, REASON, SUBJECT};
+
 /// The years in which a deal can close or a rate can hold.
 const YEARS: RangeInclusive<i32> = 1970..=2199;
 
@@ -45,7 +40,7 @@ pub(crate) fn website(checks: &mut Checks, pointer: &str, text: &str) -> String 
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let plain = text.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"<>\"\\^`{|}".contains(c));
-    if host.is_empty() || host.contains('@') || !plain || text.chars().count() > 2_000 {
+    if host.is_empty() || host.contains('@') || !plain || text.chars().count() > lengths::WEBSITE {
         checks.refuse(pointer, "website", "not a web address like https://example.com");
     }
     text.to_owned()

@@ -2,7 +2,7 @@
 
 use crm_aggregates::{Account, AccountDetails, LeadId};
 use crm_commands::{AccountFields, ChangeAccountDetails, CreateAccount};
-use face::{Authenticated, Command, Runtime};
+use face::{Authenticated, Command, Runtime, Whole};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Tag;
 use super::answer::{Done, Found, Made, change, create, find, id};
+use super::form;
 
 /// The operations on accounts.
 pub struct Accounts {
@@ -28,21 +29,26 @@ impl Accounts {
 #[serde(deny_unknown_fields)]
 struct NewAccount {
     /// Legal or trading name.
+    #[schemars(with = "form::Name")]
     name: String,
     /// Web address, `https://…`.
     #[serde(default)]
+    #[schemars(with = "Option<form::Website>")]
     website: Option<String>,
     /// Branch of business, free text.
     #[serde(default)]
+    #[schemars(with = "Option<form::Name>")]
     industry: Option<String>,
     /// ISO 3166-1 alpha-2, such as DE.
     #[serde(default)]
+    #[schemars(with = "Option<form::Country>")]
     country: Option<String>,
     /// Number of people who work there.
     #[serde(default)]
-    employees: Option<u32>,
+    employees: Option<Whole<u32, 0, 4_294_967_295>>,
     /// The user responsible, by the subject of their token.
     #[serde(default)]
+    #[schemars(with = "Option<form::Subject>")]
     owner: Option<String>,
 }
 
@@ -51,19 +57,23 @@ struct NewAccount {
 #[serde(deny_unknown_fields)]
 struct NewAccountDetails {
     /// Legal or trading name.
+    #[schemars(with = "form::Name")]
     name: String,
     /// Web address, `https://…`.
     #[serde(default)]
+    #[schemars(with = "Option<form::Website>")]
     website: Option<String>,
     /// Branch of business, free text.
     #[serde(default)]
+    #[schemars(with = "Option<form::Name>")]
     industry: Option<String>,
     /// ISO 3166-1 alpha-2, such as DE.
     #[serde(default)]
+    #[schemars(with = "Option<form::Country>")]
     country: Option<String>,
     /// Number of people who work there.
     #[serde(default)]
-    employees: Option<u32>,
+    employees: Option<Whole<u32, 0, 4_294_967_295>>,
 }
 
 /// An account.
@@ -89,6 +99,7 @@ impl Accounts {
     #[oai(path = "/v1/crm/accounts", method = "post", operation_id = "createAccount")]
     async fn create(&self, command: Command<NewAccount>) -> Made {
         let NewAccount { name, website, industry, country, employees, owner } = command.body;
+        let employees = employees.map(|employees| employees.0);
         let details = AccountFields { name, website, industry, country, employees };
         create(&self.runtime, &command.request, "accounts", CreateAccount { details, owner }, |id| id.uuid()).await
     }
@@ -109,6 +120,7 @@ impl Accounts {
     #[oai(path = "/v1/crm/accounts/:account/change-details", method = "post", operation_id = "changeAccountDetails")]
     async fn change_details(&self, command: Command<NewAccountDetails>, account: Path<Uuid>) -> Done {
         let NewAccountDetails { name, website, industry, country, employees } = command.body;
+        let employees = employees.map(|employees| employees.0);
         let details = AccountFields { name, website, industry, country, employees };
         let changed = ChangeAccountDetails { account: id(&account), details };
         change(&self.runtime, &command.request, account.0, changed).await

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Tag;
 use super::answer::{Done, Found, Made, change, create, find, id};
+use super::form;
 
 /// The operations on contacts.
 pub struct Contacts {
@@ -28,21 +29,26 @@ impl Contacts {
 #[serde(deny_unknown_fields)]
 struct NewContact {
     /// Full name.
+    #[schemars(with = "form::Name")]
     name: String,
     /// What they do at their account.
     #[serde(default)]
+    #[schemars(with = "Option<form::Name>")]
     title: Option<String>,
     /// E-mail address, unique among contacts.
     #[serde(default)]
+    #[schemars(with = "Option<form::Email>")]
     email: Option<String>,
     /// Telephone number in international form, such as +4930123456.
     #[serde(default)]
+    #[schemars(with = "Option<form::Phone>")]
     phone: Option<String>,
     /// The account they belong to.
     #[serde(default)]
     account: Option<AccountId>,
     /// The user responsible, by the subject of their token.
     #[serde(default)]
+    #[schemars(with = "Option<form::Subject>")]
     owner: Option<String>,
     /// Go on although another contact has this e-mail address.
     #[serde(default)]
@@ -54,15 +60,19 @@ struct NewContact {
 #[serde(deny_unknown_fields)]
 struct NewContactDetails {
     /// Full name.
+    #[schemars(with = "form::Name")]
     name: String,
     /// What they do at their account.
     #[serde(default)]
+    #[schemars(with = "Option<form::Name>")]
     title: Option<String>,
     /// E-mail address, unique among contacts.
     #[serde(default)]
+    #[schemars(with = "Option<form::Email>")]
     email: Option<String>,
     /// Telephone number in international form, such as +4930123456.
     #[serde(default)]
+    #[schemars(with = "Option<form::Phone>")]
     phone: Option<String>,
     /// Go on although another contact has this e-mail address.
     #[serde(default)]

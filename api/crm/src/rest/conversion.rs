@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::Tag;
 use super::answer::{Done, id};
+use super::form;
 use super::money::MoneyBody;
 use crate::SERVICE;
 
@@ -36,6 +37,7 @@ struct ConversionBody {
     account: Option<AccountId>,
     /// Name of the new account, if not the lead's company. Required when the lead has no company and no account is given.
     #[serde(default)]
+    #[schemars(with = "Option<form::Name>")]
     account_name: Option<String>,
     /// A contact that exists; none: a new one with the lead's details.
     #[serde(default)]
@@ -54,6 +56,7 @@ struct ConversionBody {
 #[schemars(rename = "NewConversionOpportunity")]
 struct DealBody {
     /// What it is about.
+    #[schemars(with = "form::Name")]
     name: String,
     /// The pipeline, for good.
     pipeline: PipelineId,
@@ -63,6 +66,7 @@ struct DealBody {
     /// At least 0.
     amount: MoneyBody,
     /// Expected day of closing.
+    #[serde(deserialize_with = "kernel::deserialize_day")]
     close_date: NaiveDate,
 }
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::Tag;
 use super::answer::{Done, change};
+use super::form;
 
 /// The operations on currencies.
 pub struct CurrencySettings {
@@ -26,6 +27,7 @@ impl CurrencySettings {
 #[serde(deny_unknown_fields)]
 struct NewBase {
     /// ISO 4217 code, such as EUR.
+    #[schemars(with = "form::CurrencyCode")]
     base: String,
 }
 
@@ -34,12 +36,16 @@ struct NewBase {
 #[serde(deny_unknown_fields)]
 struct NewRate {
     /// ISO 4217 code.
+    #[schemars(with = "form::CurrencyCode")]
     from: String,
     /// ISO 4217 code.
+    #[schemars(with = "form::CurrencyCode")]
     to: String,
     /// From which day on.
+    #[serde(deserialize_with = "kernel::deserialize_day")]
     day: NaiveDate,
     /// Billionths of a unit of `to` for one unit of `from`; at least 1.
+    #[schemars(with = "form::Nanos")]
     rate_nanos: i64,
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use crm_aggregates::{ImportId, LeadSource};
 use crm_commands::{IMPORT, ImportOptions, ImportReport, RowError, import_leads};
-use face::{Changed, Purpose, Runtime, Upload};
-use kernel::Refusal;
+use face::{Changed, Parameter, Purpose, Runtime, Upload, Word};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Query;
+use poem_openapi::registry::MetaSchema;
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
@@ -33,6 +33,12 @@ struct LeadFile;
 impl Purpose for LeadFile {
     const PERMISSION: &'static str = IMPORT;
 }
+
+/// Header in the file → field of the lead.
+struct Mapping(BTreeMap<String, String>);
+
+/// Where leads came from.
+struct Source(LeadSource);
 
 /// What became of a file.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -97,36 +103,44 @@ impl Imports {
         /// Only check: nothing is written.
         dry_run: Query<Option<bool>>,
         /// Headers of the file that are not named like the field: `E-Mail:email,Firma:company`.
-        mapping: Query<Option<String>>,
+        mapping: Query<Option<Parameter<Mapping>>>,
         /// Where rows without a source came from, such as `campaign`.
-        source: Query<Option<String>>,
+        source: Query<Option<Parameter<Source>>>,
         // Last: a file is not read for nothing.
         upload: Upload<LeadFile>,
     ) -> Done<Report> {
         let options = ImportOptions {
             dry_run: dry_run.0.unwrap_or_default(),
-            mapping: mapping.0.as_deref().map(read_mapping).transpose()?.unwrap_or_default(),
-            source: source.0.map(read_source).transpose()?.unwrap_or_default(),
+            mapping: mapping.0.map(|Parameter(Mapping(mapping))| mapping).unwrap_or_default(),
+            source: source.0.map(|Parameter(Source(source))| source).unwrap_or_default(),
         };
         let done = import_leads(&self.runtime.executor, &upload.request, &upload.bytes, &options).await?;
         Ok(Changed::new(SERVICE, done, Report::from))
     }
 }
 
-fn read_mapping(text: &str) -> Result<BTreeMap<String, String>, Refusal> {
-    text.split(',')
-        .map(|pair| match pair.rsplit_once(':') {
+impl Word for Mapping {
+    const NAME: &'static str = "mapping";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let pair = |pair: &str| match pair.rsplit_once(':') {
             Some((header, field)) => Ok((header.trim().to_owned(), field.trim().to_owned())),
-            None => Err(parameter("mapping", format!("{pair:?} is not of the form <header>:<field>"))),
-        })
-        .collect()
+            None => Err(format!("{pair:?} is not of the form <header>:<field>")),
+        };
+        text.split(',').map(pair).collect::<Result<_, _>>().map(Self)
+    }
 }
 
-fn read_source(text: String) -> Result<LeadSource, Refusal> {
-    serde_json::from_value(serde_json::Value::String(text)).map_err(|error| parameter("source", error.to_string()))
-}
+impl Word for Source {
+    const NAME: &'static str = "source";
 
-fn parameter(name: &'static str, reason: String) -> Refusal {
-    Refusal::invalid("parameter_invalid", format!("the parameter {name} is not allowed like that: {reason}"))
-        .with("parameter", name)
+    fn schema() -> MetaSchema {
+        let names = LeadSource::ALL.map(|source| source.as_str().into()).to_vec();
+        MetaSchema { enum_items: names, ..MetaSchema::new("string") }
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        let found = LeadSource::ALL.into_iter().find(|source| source.as_str() == text);
+        found.map(Self).ok_or_else(|| format!("{text:?} is not a source"))
+    }
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::Tag;
 use super::answer::{Done, Found, Made, change, create, find, id};
+use super::form;
 
 /// The operations on leads.
 pub struct Leads {
@@ -30,27 +31,34 @@ impl Leads {
 #[serde(deny_unknown_fields)]
 struct NewLead {
     /// Full name of the person: 1 to 200 characters.
+    #[schemars(with = "form::Name")]
     name: String,
     /// The organization they speak for.
     #[serde(default)]
+    #[schemars(with = "Option<form::Name>")]
     company: Option<String>,
     /// What they do there.
     #[serde(default)]
+    #[schemars(with = "Option<form::Name>")]
     title: Option<String>,
     /// E-mail address.
     #[serde(default)]
+    #[schemars(with = "Option<form::Email>")]
     email: Option<String>,
     /// Telephone number in international form, such as +4930123456.
     #[serde(default)]
+    #[schemars(with = "Option<form::Phone>")]
     phone: Option<String>,
     /// ISO 3166-1 alpha-2, such as DE.
     #[serde(default)]
+    #[schemars(with = "Option<form::Country>")]
     country: Option<String>,
     /// Where it came from.
     #[serde(default)]
     source: LeadSource,
     /// The user who works on it, by the subject of their token.
     #[serde(default)]
+    #[schemars(with = "Option<form::Subject>")]
     owner: Option<String>,
 }
 
@@ -59,21 +67,27 @@ struct NewLead {
 #[serde(deny_unknown_fields)]
 struct NewLeadDetails {
     /// Full name of the person: 1 to 200 characters.
+    #[schemars(with = "form::Name")]
     name: String,
     /// The organization they speak for.
     #[serde(default)]
+    #[schemars(with = "Option<form::Name>")]
     company: Option<String>,
     /// What they do there.
     #[serde(default)]
+    #[schemars(with = "Option<form::Name>")]
     title: Option<String>,
     /// E-mail address.
     #[serde(default)]
+    #[schemars(with = "Option<form::Email>")]
     email: Option<String>,
     /// Telephone number in international form, such as +4930123456.
     #[serde(default)]
+    #[schemars(with = "Option<form::Phone>")]
     phone: Option<String>,
     /// ISO 3166-1 alpha-2, such as DE.
     #[serde(default)]
+    #[schemars(with = "Option<form::Country>")]
     country: Option<String>,
 }
 
@@ -82,6 +96,7 @@ struct NewLeadDetails {
 #[serde(deny_unknown_fields)]
 pub(super) struct Assignment {
     /// The user, by the subject of their token.
+    #[schemars(with = "form::Subject")]
     pub owner: String,
 }
 
@@ -91,6 +106,7 @@ pub(super) struct Assignment {
 struct Qualification {
     /// In the owner's words.
     #[serde(default)]
+    #[schemars(with = "Option<form::Note>")]
     note: Option<String>,
 }
 
@@ -99,6 +115,7 @@ struct Qualification {
 #[serde(deny_unknown_fields)]
 struct Recycling {
     /// In the owner's words.
+    #[schemars(with = "form::Reason")]
     reason: String,
 }
 
@@ -110,6 +127,7 @@ struct Disqualification {
     reason: DisqualifyReason,
     /// More, in the owner's words.
     #[serde(default)]
+    #[schemars(with = "Option<form::Note>")]
     note: Option<String>,
 }
 

@@ -5,6 +5,7 @@ mod answer;
 mod contact;
 mod conversion;
 mod currencies;
+mod form;
 mod import;
 mod lead;
 mod money;

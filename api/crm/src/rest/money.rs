@@ -4,14 +4,18 @@ use crm_commands::MoneyFields;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::form;
+
 /// An amount of one currency.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewMoney")]
 pub struct MoneyBody {
     /// Minor units (cents of a euro, whole yen), at least 0.
+    #[schemars(with = "form::Minor")]
     minor: i64,
     /// ISO 4217 code, such as EUR.
+    #[schemars(with = "form::CurrencyCode")]
     currency: String,
 }
 

@@ -2,11 +2,12 @@
 
 use chrono::NaiveDate;
 use crm_aggregates::{AccountId, ContactId, LineItem, Opportunity, OpportunityStatus, PipelineId, StageId};
+use crm_commands::lengths::LINE_ITEMS;
 use crm_commands::{
     ChangeOpportunityAmount, ChangeOpportunityCloseDate, LoseOpportunity, MoveOpportunity, OpenOpportunity,
     ReassignOpportunity, RenameOpportunity, ReopenOpportunity, WinOpportunity,
 };
-use face::{Authenticated, Command, Empty, Runtime};
+use face::{Authenticated, Command, Empty, Runtime, Whole};
 use kernel::Money;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 use super::Tag;
 use super::answer::{Done, Found, Made, change, create, find, id};
+use super::form;
 use super::lead::Assignment;
 use super::money::MoneyBody;
 
@@ -36,6 +38,7 @@ impl Opportunities {
 #[schemars(rename = "NewOpportunity")]
 struct OpportunityBody {
     /// What it is about.
+    #[schemars(with = "form::Name")]
     name: String,
     /// Who buys.
     #[serde(default)]
@@ -51,12 +54,15 @@ struct OpportunityBody {
     /// At least 0; with line items, their sum.
     amount: MoneyBody,
     /// Expected day of closing.
+    #[serde(deserialize_with = "kernel::deserialize_day")]
     close_date: NaiveDate,
     /// The user responsible, by the subject of their token.
     #[serde(default)]
+    #[schemars(with = "Option<form::Subject>")]
     owner: Option<String>,
     /// What the amount is made of.
     #[serde(default)]
+    #[schemars(length(max = LINE_ITEMS))]
     line_items: Vec<LineItemBody>,
 }
 
@@ -66,17 +72,23 @@ struct OpportunityBody {
 #[schemars(rename = "NewLineItem")]
 struct LineItemBody {
     /// What it is.
+    #[schemars(with = "form::Name")]
     name: String,
     /// How many, at least 1.
-    quantity: u32,
+    quantity: Whole<u32, 1, 4_294_967_295>,
     /// Price of one, in minor units of the opportunity's currency, at least 0.
+    #[schemars(with = "form::Minor")]
     unit_price_minor: i64,
 }
 
 fn line_items(bodies: Vec<LineItemBody>) -> Vec<LineItem> {
     bodies
         .into_iter()
-        .map(|LineItemBody { name, quantity, unit_price_minor }| LineItem { name, quantity, unit_price_minor })
+        .map(|LineItemBody { name, quantity, unit_price_minor }| LineItem {
+            name,
+            quantity: quantity.0,
+            unit_price_minor,
+        })
         .collect()
 }
 
@@ -85,6 +97,7 @@ fn line_items(bodies: Vec<LineItemBody>) -> Vec<LineItem> {
 #[serde(deny_unknown_fields)]
 pub(super) struct NewName {
     /// The name.
+    #[schemars(with = "form::Name")]
     pub name: String,
 }
 
@@ -104,6 +117,7 @@ struct NewAmount {
     amount: MoneyBody,
     /// What the amount is made of: all of it.
     #[serde(default)]
+    #[schemars(length(max = LINE_ITEMS))]
     line_items: Vec<LineItemBody>,
 }
 
@@ -112,6 +126,7 @@ struct NewAmount {
 #[serde(deny_unknown_fields)]
 struct NewCloseDate {
     /// Expected day of closing.
+    #[serde(deserialize_with = "kernel::deserialize_day")]
     close_date: NaiveDate,
 }
 
@@ -120,6 +135,7 @@ struct NewCloseDate {
 #[serde(deny_unknown_fields)]
 struct Loss {
     /// The reason.
+    #[schemars(with = "form::Reason")]
     reason: String,
 }
 

@@ -1,6 +1,6 @@
 //! Pipelines: set up, rename. (Their stages: `stage.rs`.)
 
-use crm_aggregates::{Pipeline, StageId};
+use crm_aggregates::{MAX_STAGES, Pipeline, StageId};
 use crm_commands::{CreatePipeline, RenamePipeline};
 use face::{Authenticated, Changed, Command, Runtime};
 use poem_openapi::OpenApi;
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Tag;
 use super::answer::{Done, Found, Made, change, find, id};
+use super::form;
 use super::opportunity::NewName;
 use super::stage::StageBody;
 use crate::SERVICE;
@@ -31,8 +32,10 @@ impl Pipelines {
 #[serde(deny_unknown_fields)]
 struct NewPipeline {
     /// Unique in the tenant.
+    #[schemars(with = "form::Name")]
     name: String,
     /// In order; 1 to 50.
+    #[schemars(length(min = 1, max = MAX_STAGES))]
     stages: Vec<StageBody>,
 }
 

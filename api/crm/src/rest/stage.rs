@@ -1,8 +1,8 @@
 //! Stages of pipelines: add, change, reorder, retire, remove.
 
-use crm_aggregates::StageId;
+use crm_aggregates::{MAX_STAGES, StageId};
 use crm_commands::{AddStage, ChangeStage, RemoveStage, ReorderStages, RetireStage, StageFields};
-use face::{Changed, Command, Empty, Runtime};
+use face::{Changed, Command, Empty, Runtime, Whole};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Tag;
 use super::answer::{Done, change, id};
+use super::form;
 use crate::SERVICE;
 
 /// The operations on stages.
@@ -30,17 +31,22 @@ impl Stages {
 #[schemars(rename = "NewPipelineStage")]
 pub struct StageBody {
     /// Unique in its pipeline.
+    #[schemars(with = "form::Name")]
     name: String,
     /// How likely a deal in it is won: 0 to 100 per cent.
-    probability: u8,
+    probability: Whole<u8, 0, 100>,
     /// After so many days without a change a deal in it is rotten: 1 to 3650; none: never.
     #[serde(default)]
-    rotten_after_days: Option<u16>,
+    rotten_after_days: Option<Whole<u16, 1, 3650>>,
 }
 
 impl From<StageBody> for StageFields {
     fn from(body: StageBody) -> Self {
-        Self { name: body.name, probability: body.probability, rotten_after_days: body.rotten_after_days }
+        Self {
+            name: body.name,
+            probability: body.probability.0,
+            rotten_after_days: body.rotten_after_days.map(|days| days.0),
+        }
     }
 }
 
@@ -49,15 +55,16 @@ impl From<StageBody> for StageFields {
 #[serde(deny_unknown_fields)]
 struct StageAddition {
     /// Unique in its pipeline.
+    #[schemars(with = "form::Name")]
     name: String,
     /// How likely a deal in it is won: 0 to 100 per cent.
-    probability: u8,
+    probability: Whole<u8, 0, 100>,
     /// After so many days without a change a deal in it is rotten: 1 to 3650; none: never.
     #[serde(default)]
-    rotten_after_days: Option<u16>,
+    rotten_after_days: Option<Whole<u16, 1, 3650>>,
     /// Where; 0: first; none: last.
     #[serde(default)]
-    index: Option<u32>,
+    index: Option<Whole<u32, 0, 50>>,
 }
 
 /// Another order.
@@ -65,6 +72,7 @@ struct StageAddition {
 #[serde(deny_unknown_fields)]
 struct StageOrder {
     /// All stages of the pipeline, each once.
+    #[schemars(length(min = 1, max = MAX_STAGES))]
     order: Vec<StageId>,
 }
 
@@ -83,8 +91,8 @@ impl Stages {
     #[oai(path = "/v1/crm/pipelines/:pipeline/stages", method = "post", operation_id = "addStage")]
     async fn add(&self, command: Command<StageAddition>, pipeline: Path<Uuid>) -> Done<StageAdded> {
         let StageAddition { name, probability, rotten_after_days, index } = command.body;
-        let stage = StageFields { name, probability, rotten_after_days };
-        let add = AddStage { pipeline: id(&pipeline), index, stage };
+        let stage = StageBody { name, probability, rotten_after_days }.into();
+        let add = AddStage { pipeline: id(&pipeline), index: index.map(|index| index.0), stage };
         let done = self.runtime.executor.execute(&command.request, &add).await?;
         Ok(Changed::new(SERVICE, done, |stage| StageAdded { id: pipeline.0, stage: stage.uuid() }))
     }

@@ -10,7 +10,7 @@ pub struct Cors {
 }
 
 const METHODS: &str = "GET, POST, OPTIONS";
-const HEADERS: &str = "authorization, content-type, idempotency-key, if-match, occurred-at, x-min-position, x-request-id, \
+const HEADERS: &str = "authorization, content-type, idempotency-key, if-match, if-none-match, occurred-at, x-min-position, x-request-id, \
                        traceparent";
 const EXPOSED: &str = "etag, location, x-position, x-request-id, idempotency-replayed, ratelimit-limit, \
                        ratelimit-remaining, ratelimit-reset, retry-after";

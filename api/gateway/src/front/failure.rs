@@ -8,7 +8,6 @@ use kernel::Refusal;
 use poem::error::{NotFoundError, ParsePathError};
 use poem::http::header;
 use poem::{Error, PathPattern, Response};
-use poem_openapi::error::{ParseParamError, ParsePathError as ParseApiPathError};
 use uuid::Uuid;
 
 use super::unknown_route;
@@ -37,14 +36,8 @@ fn problem_of(error: Error) -> Problem {
     if error.is::<NotFoundError>() {
         return unknown_route().into();
     }
-    if let Some(error) = error.downcast_ref::<ParseParamError>() {
-        return parameter(error.name, &error.reason);
-    }
-    if let Some(error) = error.downcast_ref::<ParseApiPathError>() {
-        return parameter(error.name, &error.reason);
-    }
     if error.is::<ParsePathError>() {
-        return parameter("path", "it can't be read");
+        return Refusal::invalid("parameter_invalid", "a parameter of the path can't be read").into();
     }
     let status = error.status();
     if status.is_client_error() {
@@ -53,12 +46,6 @@ fn problem_of(error: Error) -> Problem {
     }
     tracing::error!(%error, "a request failed");
     Refusal::internal("internal", "something went wrong on our side; the log knows more under this request's id").into()
-}
-
-fn parameter(name: &'static str, reason: &str) -> Problem {
-    Refusal::invalid("parameter_invalid", format!("the parameter {name} is not allowed like that: {reason}"))
-        .with("parameter", name)
-        .into()
 }
 
 /// The refusal of a request whose handler panicked.

@@ -4,6 +4,7 @@
 //! a stack of middlewares would allocate and look things up again at each layer.
 
 mod compression;
+mod conditional;
 mod cors;
 mod failure;
 mod rate;
@@ -104,6 +105,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
             return Ok(preflight);
         }
         let id = request_id::of(request.headers(), &*self.ids);
+        let known = conditional::wanted(&method, request.headers());
         let encoding = if self.compression { compression::wanted(request.headers()) } else { None };
         let (identity, allowance) = self.identify(request.headers());
         let span = trace::span(&request, id, &identity);
@@ -115,7 +117,8 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
             Some(problem) => Err(problem.into()),
             None => self.answer(request).instrument(span.clone()).await,
         };
-        let (mut response, route) = failure::settle(answered, id);
+        let (response, route) = failure::settle(answered, id);
+        let mut response = conditional::answer(response, &known);
 
         let headers = response.headers_mut();
         if let Ok(value) = HeaderValue::from_str(id.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())) {

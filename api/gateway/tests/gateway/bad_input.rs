@@ -48,6 +48,9 @@ async fn values_that_are_not_allowed_are_named_by_their_pointers() {
         (json!({ "name": "x".repeat(300_000) }), "/name", "length"),
         (json!({ "name": "Ada\u{0}" }), "/name", "control_character"),
         (json!({ "name": "Ada\u{1b}[31m" }), "/name", "control_character"),
+        (json!({ "name": "\u{200b}\u{200b}" }), "/name", "control_character"),
+        (json!({ "name": "Ada \u{202e}gnp.exe" }), "/name", "control_character"),
+        (json!({ "name": "\u{200d}" }), "/name", "empty"),
         (json!({ "name": "Ada", "email": "not one" }), "/email", "email"),
         (json!({ "name": "Ada", "email": "a@b.c\u{0}" }), "/email", "email"),
         (json!({ "name": "Ada", "phone": "030 12" }), "/phone", "phone"),
@@ -109,6 +112,18 @@ async fn headers_and_parameters_are_checked() {
             (with("content-encoding", "gzip"), StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding_unsupported"),
             (world.request(Method::POST, "/v1/crm/leads?dryrun=true"), BAD, "parameter_unknown"),
             (world.request(Method::GET, "/v1/crm/leads/7"), BAD, "parameter_invalid"),
+            (
+                world.request(Method::GET, "/v1/crm/leads/%7B0197a8a0-0000-7000-8000-000000000001%7D"),
+                BAD,
+                "parameter_invalid",
+            ),
+            (
+                world.request(Method::GET, "/v1/crm/leads/urn:uuid:0197a8a0-0000-7000-8000-000000000001"),
+                BAD,
+                "parameter_invalid",
+            ),
+            (world.request(Method::GET, "/v1/crm/leads/0197a8a0000070008000000000000001"), BAD, "parameter_invalid"),
+            (world.request(Method::POST, "/v1/crm/leads/import?source=web&source=event"), BAD, "parameter_invalid"),
             (world.request(Method::GET, "/v1/crm/nothing"), StatusCode::NOT_FOUND, "route_unknown"),
             (world.request(Method::GET, "/v1/crm/leads/../../etc/passwd"), StatusCode::NOT_FOUND, "route_unknown"),
             (world.request(Method::DELETE, "/v1/crm/leads"), StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -184,4 +199,87 @@ async fn rows_that_are_wrong_are_reported_and_the_others_taken() {
     let lines: Vec<_> = done.body["errors"].as_array().unwrap().iter().map(|error| error["line"].clone()).collect();
     assert_eq!(lines, [json!(3), json!(4)]);
     assert_eq!(world.head().await, before + 3, "two leads and the record of the import");
+}
+
+#[tokio::test]
+async fn a_parameter_is_named_as_the_contract_names_it_with_what_is_allowed() {
+    let world = World::start().await;
+    let csv = |query: &str| {
+        let path = format!("/v1/crm/leads/import?{query}");
+        world.request(Method::POST, &path).header("content-type", "text/csv").body("name\nAda\n")
+    };
+    let stage = "/v1/crm/pipelines/0197a8a0-0000-7000-8000-000000000001/stages/7/retire";
+    for (request, name, allowed) in [
+        (world.request(Method::GET, "/v1/crm/leads/7"), "lead", "0197a8a0-0000-7000-8000-000000000001"),
+        (world.request(Method::POST, stage).json(&json!({})), "stage", "a UUID with its hyphens"),
+        (csv("dry_run=maybe"), "dry_run", "true and false"),
+        (csv("source=telepathy"), "source", "website, referral, event, cold_call, campaign, partner, other"),
+        (csv("mapping=Firma"), "mapping", "<header>:<field>"),
+        (csv("dry_run=true&dry_run=false"), "dry_run", "once"),
+    ] {
+        let refused = Answer::of(request).await;
+        assert_eq!((refused.status, refused.code()), (BAD, "parameter_invalid"), "{refused:?}");
+        assert_eq!(refused.body["parameter"], name, "{refused:?}");
+        let detail = refused.body["detail"].as_str().unwrap();
+        assert!(detail.contains(allowed) && !detail.contains("parse"), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn numbers_days_and_ids_of_a_body_are_refused_with_what_is_allowed() {
+    let world = World::start().await;
+    let stages = |stage: Value| ("/v1/crm/pipelines", json!({ "name": "Sales", "stages": [stage] }));
+    let id = "0197a8a0-0000-7000-8000-000000000001";
+    let deal = |member: &str, value: Value| {
+        let mut body = json!({
+            "name": "A deal", "pipeline": id, "amount": { "minor": 1, "currency": "EUR" }, "close_date": "2026-02-03",
+        });
+        body[member] = value;
+        ("/v1/crm/opportunities", body)
+    };
+    let rate =
+        |day: &str| ("/v1/crm/currencies/set-rate", json!({ "from": "USD", "to": "EUR", "day": day, "rate_nanos": 1 }));
+    let form = "a UUID with its hyphens";
+    let before = world.head().await;
+    for ((path, body), pointer, allowed) in [
+        (stages(json!({ "name": "Open", "probability": 300 })), "/stages/0/probability", "from 0 to 100"),
+        (stages(json!({ "name": "Open", "probability": -1 })), "/stages/0/probability", "from 0 to 100"),
+        (
+            stages(json!({ "name": "Open", "probability": 1, "rotten_after_days": 0 })),
+            "/stages/0/rotten_after_days",
+            "from 1 to 3650",
+        ),
+        (
+            ("/v1/crm/accounts", json!({ "name": "Acme", "employees": 4_294_967_296_u64 })),
+            "/employees",
+            "from 0 to 4294967295",
+        ),
+        (
+            deal("line_items", json!([{ "name": "x", "quantity": 0, "unit_price_minor": 1 }])),
+            "/line_items/0/quantity",
+            "from 1 to",
+        ),
+        (deal("close_date", json!("2024-2-3")), "/close_date", "YYYY-MM-DD"),
+        (deal("close_date", json!("2024-02-30")), "/close_date", "YYYY-MM-DD"),
+        (deal("close_date", json!(20_240_203)), "/close_date", "2026-02-03"),
+        (rate("2024-2-3"), "/day", "YYYY-MM-DD"),
+        (deal("pipeline", json!(id.replace('-', ""))), "/pipeline", form),
+        (deal("account", json!(format!("{{{id}}}"))), "/account", form),
+        (deal("stage", json!(format!("urn:uuid:{id}"))), "/stage", form),
+    ] {
+        let refused = world.post(path, body.clone()).await;
+        assert_eq!((refused.status, refused.code()), (BAD, "validation_failed"), "{body} got {refused:?}");
+        let error = &refused.body["errors"][0];
+        assert_eq!(error["pointer"], pointer, "{refused:?}");
+        assert!(error["detail"].as_str().unwrap().contains(allowed), "{refused:?}");
+    }
+    assert_eq!(world.head().await, before);
+}
+
+#[tokio::test]
+async fn a_formula_is_text_in_json_where_a_program_means_what_it_says() {
+    let world = World::start().await;
+    let captured = world.post("/v1/crm/leads", json!({ "name": "Ada", "company": "@properties" })).await;
+    let found = world.get(captured.header("location")).await;
+    assert_eq!(found.body["company"], "@properties", "{found:?}");
 }

@@ -61,3 +61,26 @@ async fn a_change_can_be_conditioned_on_a_version() {
     world.refuses(vec![(assign("\"7\""), StatusCode::PRECONDITION_FAILED, "version_differs")]).await;
     assert_eq!(Answer::of(assign("\"1\"")).await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn what_the_reader_has_already_is_not_sent_again() {
+    let world = World::start().await;
+    let id = world.lead("Ada").await;
+    let path = format!("/v1/crm/leads/{id}");
+    let read = |tags: &str| Answer::of(world.request(Method::GET, &path).header("if-none-match", tags));
+    for tags in ["\"1\"", "W/\"1\"", "\"7\", \"1\"", "*"] {
+        let same = read(tags).await;
+        assert_eq!((same.status, same.header("etag")), (StatusCode::NOT_MODIFIED, "\"1\""), "{tags}: {same:?}");
+        assert_eq!((same.body.as_str(), same.header("content-type")), (Some(""), ""), "{tags}: {same:?}");
+    }
+    assert_eq!(read("\"2\"").await.body["name"], "Ada");
+    world.post(&format!("{path}/assign"), json!({ "owner": "grace" })).await;
+    let changed = read("\"1\"").await;
+    assert_eq!((changed.status, changed.header("etag")), (StatusCode::OK, "\"2\""), "{changed:?}");
+    // It is about reading only: a command is carried out, and an unknown thing unknown.
+    let assign = world.request(Method::POST, &format!("{path}/assign")).header("if-none-match", "*");
+    assert_eq!(Answer::of(assign.json(&json!({ "owner": "ada" }))).await.header("etag"), "\"3\"");
+    let unknown = "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001";
+    let unknown = Answer::of(world.request(Method::GET, unknown).header("if-none-match", "*")).await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+}

@@ -55,6 +55,54 @@ fn the_contract_names_each_operation_and_leaves_no_stub() {
     }
 }
 
+#[test]
+fn the_contract_says_how_long_and_how_large_values_may_be() {
+    let contract = gateway::contracts().into_iter().find(|(path, _)| path == "openapi.json").unwrap().1;
+    let contract: Value = serde_json::from_str(&contract).unwrap();
+    let mut unbounded = Vec::new();
+    for (name, schema) in contract["components"]["schemas"].as_object().unwrap() {
+        // Bodies that are read refuse what they do not know.
+        if schema["additionalProperties"] != false {
+            continue;
+        }
+        for (property, schema) in schema["properties"].as_object().into_iter().flatten() {
+            let bounded = match schema["type"].as_str() {
+                Some("string") => {
+                    ["maxLength", "pattern", "format", "enum"].iter().any(|bound| !schema[bound].is_null())
+                }
+                Some("integer") => schema["minimum"].is_number() && schema["maximum"].is_number(),
+                Some("array") => schema["maxItems"].is_number() || schema["items"]["format"] == "uuid",
+                _ => true,
+            };
+            if !bounded {
+                unbounded.push(format!("{name}.{property}: {schema}"));
+            }
+        }
+    }
+    assert!(unbounded.is_empty(), "give these their form (api/crm/src/rest/form.rs):\n{}", unbounded.join("\n"));
+}
+
+#[test]
+fn the_contract_says_what_the_front_understands_and_refuses() {
+    let contract = gateway::contracts().into_iter().find(|(path, _)| path == "openapi.json").unwrap().1;
+    let contract: Value = serde_json::from_str(&contract).unwrap();
+    let headers = |operation: &Value| -> Vec<String> {
+        let all = operation["parameters"].as_array().into_iter().flatten();
+        all.filter(|p| p["in"] == "header").map(|p| p["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let statuses =
+        |operation: &Value| -> Vec<String> { operation["responses"].as_object().unwrap().keys().cloned().collect() };
+    let lead = &contract["paths"]["/v1/crm/leads/{lead}"]["get"];
+    assert_eq!(headers(lead), ["If-None-Match"]);
+    for status in ["200", "304", "400", "401", "403", "404", "429", "503", "default"] {
+        assert!(statuses(lead).contains(&status.to_owned()), "{status}");
+    }
+    let import = &contract["paths"]["/v1/crm/leads/import"]["post"];
+    assert!(!headers(import).contains(&"If-Match".to_owned()) && !statuses(import).contains(&"412".to_owned()));
+    let assign = &contract["paths"]["/v1/crm/leads/{lead}/assign"]["post"];
+    assert!(headers(assign).contains(&"If-Match".to_owned()) && statuses(assign).contains(&"412".to_owned()));
+}
+
 fn collect(value: &Value, references: &mut Vec<String>) {
     match value {
         Value::Object(members) => {

@@ -80,6 +80,9 @@ async fn a_request_keeps_its_id() {
     let (first, second) = (Answer::of(word()).await, Answer::of(word()).await);
     assert_eq!(first.header("x-request-id"), second.header("x-request-id"));
     assert!(first.header("x-request-id").parse::<uuid::Uuid>().is_ok());
+    let long = "x".repeat(129);
+    let replaced = Answer::of(world.anonymous(Method::GET, "/health").header("x-request-id", &long)).await;
+    assert!(replaced.header("x-request-id").parse::<uuid::Uuid>().is_ok());
 }
 
 #[tokio::test]
@@ -146,7 +149,7 @@ async fn of_a_file_that_is_not_wanted_nothing_is_read() {
     let admin = || world.token(&[kernel::Role::Admin]);
     let (_a, viewer) = import(world.token(&[kernel::Role::Viewer]), path);
     let (_b, matched) = import(admin(), path);
-    let (_c, parameter) = import(admin(), &format!("{path}?dry_run=maybe"));
+    let (_c, parameter) = import(admin(), &format!("{path}?source=telepathy"));
     let (_d, typed) = import(admin(), path);
     world
         .refuses(vec![

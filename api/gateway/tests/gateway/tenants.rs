@@ -51,3 +51,26 @@ async fn the_same_idempotency_key_of_two_tenants_is_two_keys() {
     assert_eq!((ours.status, theirs.status), (StatusCode::CREATED, StatusCode::CREATED));
     assert_ne!(ours.body["id"], theirs.body["id"]);
 }
+
+#[tokio::test]
+async fn a_body_that_names_another_tenants_things_gets_the_very_answer_of_unknown_ones() {
+    let world = World::start().await;
+    let account = world.post("/v1/crm/accounts", json!({ "name": "Acme" })).await;
+    let theirs = account.body["id"].as_str().unwrap();
+    let unknown = "0197a8a0-0000-7000-8000-000000000001";
+    let before = world.head().await;
+    let ask = async |id: &str| {
+        let request = world.anonymous(Method::POST, "/v1/crm/contacts").bearer_auth(world.stranger());
+        let mut answer = Answer::of(request.json(&json!({ "name": "Eve", "account": id }))).await;
+        answer.assert_problem();
+        answer.body["instance"] = Value::Null;
+        answer.body["errors"][0]["detail"] =
+            answer.body["errors"][0]["detail"].as_str().unwrap().replace(id, "<id>").into();
+        answer
+    };
+    let (theirs, nobodys) = (ask(theirs).await, ask(unknown).await);
+    assert_eq!((theirs.status, theirs.code()), (StatusCode::UNPROCESSABLE_ENTITY, "reference_unknown"), "{theirs:?}");
+    assert_eq!(theirs.body["errors"][0]["pointer"], "/account", "{theirs:?}");
+    assert_eq!((theirs.status, &theirs.body), (nobodys.status, &nobodys.body));
+    assert_eq!(world.head().await, before);
+}

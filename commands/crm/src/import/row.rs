@@ -1,6 +1,6 @@
 //! One row of a file: a lead, or what is wrong with it.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, NaiveTime, Utc};
 use crm_aggregates::{LeadDetails, LeadSource};
 use kernel::{Checks, FieldError};
 
@@ -104,7 +104,7 @@ fn lead_source(checks: &mut Checks, text: &str) -> Option<LeadSource> {
 fn moment(checks: &mut Checks, text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let moment = DateTime::parse_from_rfc3339(text)
         .map(|moment| moment.to_utc())
-        .or_else(|_| text.parse::<NaiveDate>().map(|day| day.and_time(NaiveTime::MIN).and_utc()));
+        .or_else(|_| kernel::read_day(text).map(|day| day.and_time(NaiveTime::MIN).and_utc()));
     let Ok(moment) = moment else {
         checks.refuse(
             "/occurred_at",

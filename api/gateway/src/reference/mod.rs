@@ -1,10 +1,11 @@
 //! `/openapi.json` and `/docs`: the REST contract, for programs and for people.
 
+mod answers;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use face::HEADERS;
 use kernel::Role;
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::http::{HeaderValue, Method, header};
@@ -66,33 +67,8 @@ pub fn openapi() -> Value {
     let mut document: Value = serde_json::from_str(&service.spec()).unwrap_or_default();
     face::schema::resolve(&mut document);
     document["servers"] = json!([{ "url": "/" }]);
-    if let Some(paths) = document["paths"].as_object_mut() {
-        for operations in paths.values_mut().filter_map(Value::as_object_mut) {
-            for (method, operation) in operations {
-                if matches!(method.as_str(), "post" | "put" | "delete" | "patch") {
-                    add_command_headers(operation);
-                }
-            }
-        }
-    }
+    answers::add(&mut document);
     document
-}
-
-fn add_command_headers(operation: &mut Value) {
-    // A file makes new things, which have no version to match.
-    let file = operation.pointer("/requestBody/content/text~1csv").is_some();
-    let headers = HEADERS.iter().filter(|(name, ..)| !(file && *name == "If-Match"));
-    let parameters = headers.map(|(name, format, meaning)| {
-        let mut schema = json!({ "type": "string" });
-        if !format.is_empty() {
-            schema["format"] = json!(format);
-        }
-        json!({ "name": name, "in": "header", "required": false, "description": meaning, "schema": schema })
-    });
-    match operation["parameters"].as_array_mut() {
-        Some(existing) => existing.extend(parameters),
-        None => operation["parameters"] = parameters.collect(),
-    }
 }
 
 /// What applies to all operations, and the permission table.

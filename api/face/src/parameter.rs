@@ -1,0 +1,56 @@
+//! Words of a query string that are more than a text: read by the handler's own type before the handler (and a file) is.
+
+use std::borrow::Cow;
+
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use poem_openapi::types::{ParseError, ParseFromParameter, ParseResult, Type};
+
+/// What a word is read as.
+pub trait Word: Sized + Send + Sync {
+    /// Its name in the contract.
+    const NAME: &'static str;
+
+    /// What the contract says that is allowed.
+    fn schema() -> MetaSchema {
+        MetaSchema::new("string")
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What is allowed, for people.
+    fn read(text: &str) -> Result<Self, String>;
+}
+
+/// A parameter, read: `Query<Option<Parameter<Source>>>`.
+#[derive(Clone, Debug)]
+pub struct Parameter<T>(pub T);
+
+impl<T: Word> Type for Parameter<T> {
+    const IS_REQUIRED: bool = true;
+
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        T::NAME.into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(T::schema()))
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl<T: Word> ParseFromParameter for Parameter<T> {
+    fn parse_from_parameter(text: &str) -> ParseResult<Self> {
+        T::read(text).map(Self).map_err(ParseError::custom)
+    }
+}

@@ -1,0 +1,176 @@
+//! The parameters of an operation, as the contract has them: which there are, which values they take, and what is said of those
+//! that they do not.
+
+use std::sync::Arc;
+
+use face::Problem;
+use kernel::Refusal;
+use poem::Request;
+use poem_openapi::error::{ParseParamError, ParsePathError};
+use poem_openapi::registry::{MetaOperationParam, MetaParamIn, MetaSchema, MetaSchemaRef};
+
+/// The parameters of one path.
+#[derive(Clone, Default)]
+pub struct Parameters {
+    /// Those of the path, in the order in which the router numbers them.
+    path: Arc<[Parameter]>,
+    query: Arc<[Parameter]>,
+}
+
+struct Parameter {
+    name: String,
+    /// An id has one form, though more could be read.
+    is_id: bool,
+    /// It is a list: it may be there several times.
+    is_list: bool,
+    /// What is allowed, where the contract says it all.
+    allowed: Option<String>,
+}
+
+impl Parameters {
+    /// Those of a path's operations; `path` is the path as the contract has it, such as `/v1/crm/leads/{lead}`.
+    pub fn of(path: &str, documented: &[MetaOperationParam]) -> Self {
+        let find = |name: &str| {
+            let found =
+                documented.iter().find(|parameter| parameter.in_type == MetaParamIn::Path && parameter.name == name);
+            found.map_or_else(
+                || Parameter { name: name.to_owned(), is_id: false, is_list: false, allowed: None },
+                Parameter::of,
+            )
+        };
+        let queried = documented.iter().filter(|parameter| parameter.in_type == MetaParamIn::Query);
+        let mut query: Vec<Parameter> = Vec::new();
+        for parameter in queried {
+            if query.iter().all(|there| there.name != parameter.name) {
+                query.push(Parameter::of(parameter));
+            }
+        }
+        let names = path.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name);
+        Self { path: names.map(find).collect(), query: query.into() }
+    }
+
+    /// Refuses ids in the path that are not in their usual form, and parameters of the query string that nobody reads (one may
+    /// be a `dry_run` that was meant) or that are there twice (one of them would not be read). Answers those that are there.
+    pub fn check(&self, request: &Request) -> Result<Vec<(String, String)>, Refusal> {
+        for (index, parameter) in self.path.iter().enumerate().filter(|(_, parameter)| parameter.is_id) {
+            if let Some(text) = request.raw_path_param(&numbered(index))
+                && kernel::read_uuid(text).is_err()
+            {
+                return Err(parameter.refuse(""));
+            }
+        }
+        if request.uri().query().is_none() {
+            return Ok(Vec::new());
+        }
+        let query: Vec<(String, String)> = request.params().unwrap_or_default();
+        for (at, (name, _)) in query.iter().enumerate() {
+            let Some(known) = self.query.iter().find(|known| known.name == *name) else {
+                let names: Vec<_> = self.query.iter().map(|known| known.name.as_str()).collect();
+                let allowed = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                let detail = format!("there is no query parameter {name:?} here; allowed: {allowed}");
+                return Err(Refusal::invalid("parameter_unknown", detail).with("parameter", name.as_str()));
+            };
+            if !known.is_list && query[..at].iter().any(|(before, _)| before == name) {
+                return Err(refuse(name, "it may be there once"));
+            }
+        }
+        Ok(query)
+    }
+
+    /// The problem of a parameter that could not be read, in the contract's words.
+    pub fn problem(&self, error: &poem::Error) -> Option<Problem> {
+        let (name, reason, among) = if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
+            (*name, reason, &self.query)
+        } else if let Some(ParsePathError { name, reason }) = error.downcast_ref() {
+            (*name, reason, &self.path)
+        } else {
+            return None;
+        };
+        let found = among.iter().enumerate().find(|(index, known)| known.name == name || numbered(*index) == name);
+        Some(found.map_or_else(|| refuse(name, words(reason)), |(_, parameter)| parameter.refuse(words(reason))).into())
+    }
+}
+
+impl Parameter {
+    fn of(documented: &MetaOperationParam) -> Self {
+        let name = documented.name.clone();
+        match &documented.schema {
+            MetaSchemaRef::Inline(schema) => Self {
+                name,
+                is_id: schema.format == Some("uuid"),
+                is_list: schema.ty == "array",
+                allowed: allowed(schema),
+            },
+            MetaSchemaRef::Reference(_) => Self { name, is_id: false, is_list: false, allowed: None },
+        }
+    }
+
+    fn refuse(&self, reason: &str) -> Refusal {
+        refuse(&self.name, self.allowed.as_deref().unwrap_or(reason))
+    }
+}
+
+/// How the router calls the parameters of a path.
+fn numbered(index: usize) -> String {
+    format!("param{index}")
+}
+
+fn refuse(name: &str, what: &str) -> Refusal {
+    Refusal::invalid("parameter_invalid", format!("the parameter {name} is not allowed like that: {what}"))
+        .with("parameter", name)
+}
+
+/// What a schema allows, where it says it all.
+fn allowed(schema: &MetaSchema) -> Option<String> {
+    if !schema.enum_items.is_empty() {
+        let items = schema.enum_items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
+        return Some(format!("allowed are {}", items.collect::<Vec<_>>().join(", ")));
+    }
+    Some(match (schema.ty, schema.format) {
+        ("string", Some("uuid")) => kernel::NotAnId.to_string(),
+        ("string", Some("date")) => kernel::NotADay.to_string(),
+        ("string", Some("date-time")) => "a time of RFC 3339, such as 2026-07-01T09:30:00Z".to_owned(),
+        ("boolean", _) => "allowed are true and false".to_owned(),
+        ("integer", format) => {
+            let (least, most) = match format {
+                Some("uint8") => (0.0, f64::from(u8::MAX)),
+                Some("uint16") => (0.0, f64::from(u16::MAX)),
+                Some("uint32") => (0.0, f64::from(u32::MAX)),
+                Some("int32") => (f64::from(i32::MIN), f64::from(i32::MAX)),
+                Some("uint64") => return Some("allowed is a whole number from 0".to_owned()),
+                _ => return Some("allowed is a whole number".to_owned()),
+            };
+            let (least, most) = (schema.minimum.unwrap_or(least), schema.maximum.unwrap_or(most));
+            format!("allowed is a whole number from {least} to {most}")
+        }
+        _ => return None,
+    })
+}
+
+/// What a type of our own says, out of the words that poem-openapi puts around it.
+fn words(reason: &str) -> &str {
+    let reason = reason
+        .strip_prefix("failed to parse \"")
+        .and_then(|rest| rest.split_once("\": "))
+        .map_or(reason, |(_, said)| said);
+    reason.rsplit_once(" (occurred while parsing \"").map_or(reason, |(said, _)| said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_allowed_comes_from_the_contract_or_from_the_type_itself() {
+        let schema = |ty, format| MetaSchema { format, ..MetaSchema::new(ty) };
+        assert_eq!(allowed(&schema("boolean", None)).as_deref(), Some("allowed are true and false"));
+        let percent = MetaSchema { maximum: Some(100.0), ..schema("integer", Some("uint8")) };
+        assert_eq!(allowed(&percent).as_deref(), Some("allowed is a whole number from 0 to 100"));
+        let words_of = MetaSchema { enum_items: vec!["a".into(), "b".into()], ..schema("string", None) };
+        assert_eq!(allowed(&words_of).as_deref(), Some("allowed are a, b"));
+        assert_eq!(allowed(&schema("string", None)), None);
+        let wrapped = "failed to parse \"mapping\": \"x\" is no pair (occurred while parsing \"optional_mapping\")";
+        assert_eq!(words(wrapped), "\"x\" is no pair");
+        assert_eq!(words("plain"), "plain");
+    }
+}
