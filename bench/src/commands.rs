@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 
+use crate::cpu;
+use crate::ground::Ground;
 use crate::load::{self, Latencies, Outcome};
 use crate::memory;
 use crate::target::{Name, Target};
@@ -34,13 +36,33 @@ pub struct Measured {
     pub failed: u64,
     /// The largest resident set, in MiB.
     pub peak_rss_mib: f64,
+    /// What a command cost, of each round.
+    pub costs: Vec<Cost>,
+}
+
+/// Processor time per command in microseconds, from the first command until the read models have seen all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// The server under test.
+    pub server: f64,
+    /// Postgres.
+    pub postgres: f64,
+    /// The nats-server.
+    pub nats: f64,
+    /// The load's own, which is not the server's fault.
+    pub load: f64,
 }
 
 /// By number of clients and server.
 pub type Measurements = BTreeMap<(usize, Name), Measured>;
 
 /// Measures all of the plan. A refused command ends it: what does not do its work is not compared.
-pub async fn measure(plan: &Plan, targets: &[Target], bar: &ProgressBar) -> anyhow::Result<Measurements> {
+pub async fn measure(
+    plan: &Plan,
+    ground: &Ground,
+    targets: &[Target],
+    bar: &ProgressBar,
+) -> anyhow::Result<Measurements> {
     let mut measurements = Measurements::new();
     for round in 0..plan.rounds {
         for clients in &plan.clients {
@@ -52,9 +74,12 @@ pub async fn measure(plan: &Plan, targets: &[Target], bar: &ProgressBar) -> anyh
                     plan.rounds,
                     target.name
                 ));
+                let before = spent(ground, target)?;
                 let (outcome, peak) = turn_of(target, *clients, plan).await?;
+                let cost = spent(ground, target)?.since(before).for_each(outcome.total);
                 let measured = measurements.entry((*clients, target.name)).or_default();
                 measured.rates.push(outcome.rate());
+                measured.costs.push(cost);
                 measured.failed += outcome.failed;
                 measured.peak_rss_mib = measured.peak_rss_mib.max(peak);
                 measured.latencies.merge(outcome.latencies);
@@ -76,7 +101,50 @@ async fn turn_of(target: &Target, clients: usize, plan: &Plan) -> anyhow::Result
     Ok((outcome, peak))
 }
 
+/// What was spent so far, in microseconds.
+fn spent(ground: &Ground, target: &Target) -> anyhow::Result<Cost> {
+    let used = ground.used()?;
+    let all = Cost {
+        server: cpu::seconds(target.pid())?,
+        postgres: used.postgres,
+        nats: used.nats,
+        load: cpu::seconds(std::process::id())?,
+    };
+    Ok(all.map(|seconds| seconds * 1e6))
+}
+
+impl Cost {
+    fn map(self, with: impl Fn(f64) -> f64) -> Self {
+        let Self { server, postgres, nats, load } = self;
+        Self { server: with(server), postgres: with(postgres), nats: with(nats), load: with(load) }
+    }
+
+    fn since(self, earlier: Self) -> Self {
+        Self {
+            server: self.server - earlier.server,
+            postgres: self.postgres - earlier.postgres,
+            nats: self.nats - earlier.nats,
+            load: self.load - earlier.load,
+        }
+    }
+
+    fn for_each(self, commands: u64) -> Self {
+        self.map(|spent| spent / commands.max(1) as f64)
+    }
+}
+
 impl Measured {
+    /// What a command cost: of each part the median round's.
+    pub fn cost(&self) -> Cost {
+        let middle = |of: fn(&Cost) -> f64| median(&self.costs.iter().map(of).collect::<Vec<_>>());
+        Cost {
+            server: middle(|cost| cost.server),
+            postgres: middle(|cost| cost.postgres),
+            nats: middle(|cost| cost.nats),
+            load: middle(|cost| cost.load),
+        }
+    }
+
     /// The median round's commands per second.
     pub fn rate(&self) -> f64 {
         median(&self.rates)
@@ -114,6 +182,15 @@ mod tests {
         let ours = Measured { rates: vec![100.0, 10.0, 60.0], ..Measured::default() };
         let theirs = Measured { rates: vec![20.0, 2.0, 10.0], ..Measured::default() };
         assert!(close(ours.ratio_to(&theirs), 5.0));
+    }
+
+    #[test]
+    fn a_cost_is_what_was_spent_in_between_by_each_command() {
+        let before = Cost { server: 10.0, postgres: 1.0, nats: 2.0, load: 3.0 };
+        let after = Cost { server: 30.0, postgres: 5.0, nats: 2.0, load: 4.0 };
+        let cost = after.since(before).for_each(2);
+        assert_eq!(cost, Cost { server: 10.0, postgres: 2.0, nats: 0.0, load: 0.5 });
+        assert_eq!(after.since(before).for_each(0), after.since(before));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, PgConnection, PgPool};
 use testbed::{Nats, Postgres};
 
+use crate::cpu;
+
 /// How Postgres is set up, for everybody alike. It writes through (`fsync`), as it must.
 const SETTINGS: [&str; 4] = [
     "ALTER SYSTEM SET shared_buffers = '256MB'",
@@ -77,6 +79,12 @@ impl Ground {
         PgPoolOptions::new().max_connections(1).connect_lazy_with(self.admin().database(database))
     }
 
+    /// What the servers here have used of the processors so far.
+    pub fn used(&self) -> anyhow::Result<Used> {
+        let nats = self.nats.pid().context("the nats-server does not run")?;
+        Ok(Used { postgres: cpu::seconds_of_family(self.postgres.pid())?, nats: cpu::seconds(nats)? })
+    }
+
     /// A name for this run.
     pub fn run_id(&self) -> Arc<str> {
         self.run.clone()
@@ -88,6 +96,15 @@ impl Ground {
         sqlx::raw_sql(&format!("CREATE DATABASE {name}")).execute(&mut connection).await?;
         Ok(format!("postgres://postgres@127.0.0.1:{}/{name}", self.postgres.port()))
     }
+}
+
+/// Seconds of processor time, of all cores together.
+#[derive(Clone, Copy, Debug)]
+pub struct Used {
+    /// Postgres with all its backends.
+    pub postgres: f64,
+    /// The nats-server.
+    pub nats: f64,
 }
 
 impl Drop for Ground {

@@ -10,6 +10,7 @@
 
 mod bulk;
 mod commands;
+mod cpu;
 mod goals;
 mod ground;
 mod lag;

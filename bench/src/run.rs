@@ -31,6 +31,9 @@ pub struct Options {
     /// Only these parts; the results have only their figures
     #[arg(long, value_enum, value_delimiter = ',')]
     pub only: Vec<Part>,
+    /// Only these servers; ratios to the others are then missing
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub servers: Vec<Name>,
     /// Numbers of clients
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
     pub clients: Vec<usize>,
@@ -67,13 +70,15 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     let (ours, ready) = inopsio.serve(&ground, &credentials).await?;
     results.number("ready_s", ready.as_secs_f64());
     results.number("rss_mib.idle", memory::resident_mib(ours.pid())?);
-    let targets = [target::peer(&ground, &credentials).await?, target::prototype(&ground, &credentials).await?, ours];
+    let mut targets =
+        vec![target::peer(&ground, &credentials).await?, target::prototype(&ground, &credentials).await?, ours];
+    targets.retain(|target| options.servers.is_empty() || options.servers.contains(&target.name));
 
     if options.wants(Part::Raw) {
         measure_raw(options, &ground, &mut results).await?;
     }
     if options.wants(Part::Commands) {
-        measure_commands(options, &targets, &mut results).await?;
+        measure_commands(options, &ground, &targets, &mut results).await?;
     }
     if options.wants(Part::Lag) {
         measure_lag(options, &targets, &mut results).await?;
@@ -130,7 +135,12 @@ async fn measure_raw(options: &Options, ground: &Ground, results: &mut Results) 
     Ok(())
 }
 
-async fn measure_commands(options: &Options, targets: &[Target], results: &mut Results) -> anyhow::Result<()> {
+async fn measure_commands(
+    options: &Options,
+    ground: &Ground,
+    targets: &[Target],
+    results: &mut Results,
+) -> anyhow::Result<()> {
     let plan = Plan {
         clients: options.clients.clone(),
         rounds: options.rounds(),
@@ -139,10 +149,23 @@ async fn measure_commands(options: &Options, targets: &[Target], results: &mut R
     };
     let bar = ProgressBar::new((plan.clients.len() * plan.rounds * targets.len()) as u64)
         .with_style(ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}")?);
-    let mut measurements = commands::measure(&plan, targets, &bar).await?;
+    let mut measurements = commands::measure(&plan, ground, targets, &bar).await?;
     bar.finish_and_clear();
     let rows = command_rows(&plan, &mut measurements, results);
-    println!("{}", table(&["clients", "server", "commands/s", "p50 ms", "p99 ms", "times the peer", "peak MiB"], rows));
+    let header = [
+        "clients",
+        "server",
+        "commands/s",
+        "p50 ms",
+        "p99 ms",
+        "times the peer",
+        "peak MiB",
+        "µs CPU: server",
+        "Postgres",
+        "NATS",
+        "load",
+    ];
+    println!("{}", table(&header, rows));
     Ok(())
 }
 
@@ -164,6 +187,12 @@ fn command_rows(plan: &Plan, measurements: &mut Measurements, results: &mut Resu
                 results
                     .number("rss_mib.load", results.get("rss_mib.load").unwrap_or_default().max(measured.peak_rss_mib));
             }
+            let cost = measured.cost();
+            for (part, spent) in
+                [("server", cost.server), ("postgres", cost.postgres), ("nats", cost.nats), ("load", cost.load)]
+            {
+                results.number(&format!("{name}.cpu_us_{clients}.{part}"), spent);
+            }
             rows.push(vec![
                 clients.to_string(),
                 name.to_string(),
@@ -172,6 +201,10 @@ fn command_rows(plan: &Plan, measurements: &mut Measurements, results: &mut Resu
                 show(p99),
                 show(ratio),
                 show(measured.peak_rss_mib),
+                show(cost.server),
+                show(cost.postgres),
+                show(cost.nats),
+                show(cost.load),
             ]);
         }
     }

@@ -35,6 +35,8 @@ pub struct Aim {
 pub struct Outcome {
     /// Commands that were carried out within the measured time.
     pub done: u64,
+    /// Commands that were carried out, warm-up included.
+    pub total: u64,
     /// Commands that were refused, warm-up included.
     pub failed: u64,
     /// What the first of them was told.
@@ -53,6 +55,7 @@ impl Outcome {
 
     fn merge(&mut self, other: Self) {
         self.done += other.done;
+        self.total += other.total;
         self.failed += other.failed;
         self.first_failure = self.first_failure.take().or(other.first_failure);
         self.latencies.merge(other.latencies);
@@ -93,10 +96,12 @@ async fn closed_client(aim: Aim, client: usize, (start, end): (Instant, Instant)
         let now = Instant::now();
         match answered {
             Err(reason) => outcome.fail(reason),
-            Ok(()) if now < start || now >= end => {}
             Ok(()) => {
-                outcome.done += 1;
-                outcome.latencies.note(now - sent);
+                outcome.total += 1;
+                if now >= start && now < end {
+                    outcome.done += 1;
+                    outcome.latencies.note(now - sent);
+                }
             }
         }
     }
@@ -145,6 +150,7 @@ async fn open_client(aim: Aim, client: usize, slots: Arc<Slots>) -> anyhow::Resu
             outcome.fail(reason);
         } else {
             outcome.done += 1;
+            outcome.total += 1;
             outcome.latencies.note(due.elapsed());
         }
     }

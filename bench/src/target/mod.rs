@@ -15,7 +15,7 @@ pub use ours::Inopsio;
 pub use stock::{peer, prototype};
 
 /// Which of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Name {
     /// The stock peer.
     Peer,

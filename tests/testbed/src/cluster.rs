@@ -52,6 +52,11 @@ impl Postgres {
         self.port
     }
 
+    /// The server's process, whose children are its backends.
+    pub fn pid(&self) -> u32 {
+        server_pid(&self.dir)
+    }
+
     /// Kills the server and its backends at once (SIGKILL), as a crash would.
     pub fn kill(&mut self) {
         let server = server_pid(&self.dir);

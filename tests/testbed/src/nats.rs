@@ -34,6 +34,11 @@ impl Nats {
         self.port
     }
 
+    /// The server's process; none while it does not run.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.as_ref().map(|(server, _)| server.id())
+    }
+
     /// Where JetStream keeps its files; theirs only while the server does not run.
     pub fn store(&self) -> PathBuf {
         self.dir.join("store")
