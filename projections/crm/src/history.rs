@@ -66,11 +66,17 @@ impl<V: Version> History<V> {
         if self.closed.is_empty() {
             return Ok(());
         }
+        // Found row by row along the index and then by their place: a plain join may become a scan of all history of these
+        // tenants while the table has no statistics.
         let sql = format!(
             "UPDATE {table} h SET valid_to = c.valid_to, known_to = c.known_to \
-             FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[], $5::timestamptz[]) \
-                  AS c (tenant_id, id, version, valid_to, known_to) \
-             WHERE h.tenant_id = c.tenant_id AND h.{id} = c.id AND h.version = c.version",
+             FROM (SELECT f.place, k.valid_to, k.known_to \
+                   FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[], $5::timestamptz[]) \
+                        AS k (tenant_id, id, version, valid_to, known_to) \
+                   CROSS JOIN LATERAL (SELECT o.ctid AS place FROM {table} o \
+                                       WHERE o.tenant_id = k.tenant_id AND o.{id} = k.id AND o.version = k.version \
+                                       OFFSET 0) f) c \
+             WHERE h.ctid = c.place",
             table = V::NAME,
             id = V::KEY.get(1).copied().unwrap_or_default(),
         );

@@ -42,8 +42,12 @@ impl WordChanges {
     /// Writes the difference to `table`, whose key is (tenant_id, word, `id`).
     pub(crate) async fn write(&self, table: &str, id: &str, tables: &mut PgConnection) -> Result<(), sqlx::Error> {
         let delete = format!(
-            "DELETE FROM {table} t USING UNNEST($1::uuid[], $2::text[], $3::uuid[]) AS w (tenant_id, word, id) \
-             WHERE t.tenant_id = w.tenant_id AND t.word = w.word AND t.{id} = w.id"
+            "DELETE FROM {table} t USING (\
+                 SELECT f.place FROM UNNEST($1::uuid[], $2::text[], $3::uuid[]) AS k (tenant_id, word, id) \
+                 CROSS JOIN LATERAL (SELECT o.ctid AS place FROM {table} o \
+                                     WHERE o.tenant_id = k.tenant_id AND o.word = k.word AND o.{id} = k.id \
+                                     OFFSET 0) f) w \
+             WHERE t.ctid = w.place"
         );
         let insert = format!(
             "INSERT INTO {table} (tenant_id, word, {id}) SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::uuid[])"

@@ -7,6 +7,7 @@ use std::time::Duration;
 use eventstore::{Database, EventStore, Role};
 use futures::FutureExt;
 use kernel::{Position, RecordedEvent};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::Instant;
@@ -143,7 +144,7 @@ impl Worker {
         let name = self.projection.name();
         let mut said = false;
         loop {
-            let mut connection = self.database.options(Role::Project).disable_statement_logging().connect().await?;
+            let mut connection = apply_options(&self.database).connect().await?;
             let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))")
                 .bind(LOCK_CLASS)
                 .bind(name)
@@ -245,6 +246,17 @@ impl Worker {
     fn labels(&self) -> [(&'static str, &'static str); 2] {
         [("service", self.database.service.name()), ("projection", self.projection.name())]
     }
+}
+
+/// Projections find rows by their keys. A plan that was made while a table was small, or has no statistics yet, must not become
+/// a scan of all of it for every batch.
+fn apply_options(database: &Database) -> PgConnectOptions {
+    database.options(Role::Project).disable_statement_logging().options([
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+    ])
 }
 
 /// The events that follow on a position, without those that came before; and whether they are all, or a gap cuts them off.
