@@ -4,8 +4,9 @@ pub(crate) mod check;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use kernel::{Position, TenantId};
+use kernel::{Position, RecordedEvent, TenantId};
 use uuid::Uuid;
 
 /// Events, a command id and claims that become true together, or not at all.
@@ -19,6 +20,32 @@ pub struct Append {
     pub streams: Vec<StreamAppend>,
     /// Unique keys taken, released or asked for.
     pub claims: Vec<Claim>,
+}
+
+impl Append {
+    /// Its events as the log has them now, after what it had at `before`.
+    pub(crate) fn record(&self, before: Position, recorded_at: DateTime<Utc>, page: &mut Vec<RecordedEvent>) {
+        let mut position = before;
+        for stream in &self.streams {
+            for (sequence, event) in (stream.expected + 1..).zip(&stream.events) {
+                position = position.next();
+                page.push(RecordedEvent {
+                    tenant: self.tenant,
+                    position,
+                    event_id: event.event_id,
+                    aggregate_type: stream.aggregate_type.to_owned(),
+                    aggregate_id: stream.aggregate_id.clone(),
+                    sequence,
+                    event_type: event.event_type.to_owned(),
+                    event_version: event.event_version,
+                    payload: Bytes::copy_from_slice(event.payload.as_bytes()),
+                    metadata: Bytes::copy_from_slice(event.metadata.as_bytes()),
+                    occurred_at: kernel::to_micros(event.occurred_at),
+                    recorded_at,
+                });
+            }
+        }
+    }
 }
 
 /// A command's id and answer, stored with its events: asked again, it gets the first answer again.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use kernel::{Clock, Position};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,7 @@ use crate::append::{Appended, Error};
 use crate::batch::{Batch, Waiting};
 use crate::lane::{Lane, Undone};
 use crate::meters::Meters;
+use crate::passing::Page;
 use crate::statement::{NotWritten, Verdict};
 
 /// Takes appends from a queue and commits them in batches.
@@ -22,6 +23,7 @@ pub(crate) struct Committer {
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) appended: watch::Sender<Position>,
+    pub(crate) passing: broadcast::Sender<Page>,
     pub(crate) meters: Meters,
     pub(crate) closing: CancellationToken,
 }
@@ -42,6 +44,7 @@ impl Committer {
             settings: self.settings.clone(),
             clock: Arc::clone(&self.clock),
             appended: self.appended.clone(),
+            passing: self.passing.clone(),
             meters: self.meters.clone(),
         };
         let mut next = self.empty(&flights);
@@ -122,6 +125,7 @@ struct Flights {
     settings: Settings,
     clock: Arc<dyn Clock>,
     appended: watch::Sender<Position>,
+    passing: broadcast::Sender<Page>,
     meters: Meters,
 }
 
@@ -171,6 +175,8 @@ impl Flights {
         let mut refused = refusals.into_iter().peekable();
         let mut head = before;
         let mut answers = Vec::with_capacity(batch.appends.len());
+        // Nobody listens: then nothing is made ready.
+        let mut page = Vec::with_capacity(if self.passing.receiver_count() > 0 { batch.events() } else { 0 });
         for (index, waiting) in batch.appends.into_iter().enumerate() {
             let answer = match refused.next_if(|(refused, _)| *refused == index) {
                 Some((_, Some(NotWritten::Repeated { first, last, recorded_at, answer }))) => {
@@ -181,6 +187,9 @@ impl Flights {
                     Err(error)
                 }
                 _ => {
+                    if page.capacity() > 0 {
+                        waiting.append.record(head, recorded_at, &mut page);
+                    }
                     let first = if waiting.events == 0 { head } else { head.next() };
                     head = Position(head.0 + waiting.events as u64);
                     Ok(Appended { first, last: head, recorded_at, answer: None })
@@ -199,6 +208,10 @@ impl Flights {
             *last = after.max(*last);
             moved
         });
+        if dense && !page.is_empty() {
+            // A reader that left meanwhile misses nothing that it wants.
+            let _ = self.passing.send(Arc::new(page));
+        }
         for (waiting, answer) in answers {
             self.meters.append(waiting.since.elapsed());
             let answer = if dense { answer } else { Err(Error::Unavailable("its position is not known".to_owned())) };

@@ -9,6 +9,7 @@
 
 mod active;
 mod lock;
+mod source;
 mod standby;
 mod status;
 
@@ -65,10 +66,12 @@ impl Relay {
             }
             tracing::info!(service = %self.store.service(), "the relay is active");
             let active = Active::new(&self.store, &self.bus, self.replicas, &self.reporter);
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => break,
-                () = active.run(&mut lock) => {}
+            let relaying = &self.store.passing().relaying;
+            relaying.send_replace(true);
+            let stopped = shutdown.run_until_cancelled(active.run(&mut lock)).await;
+            relaying.send_replace(false);
+            if stopped.is_none() {
+                break;
             }
             tracing::warn!(service = %self.store.service(), "the relay lost its lock and stands by");
         }

@@ -19,6 +19,7 @@ use crate::committer::Committer;
 use crate::database::pool;
 use crate::lane::Lane;
 use crate::meters::Meters;
+use crate::passing::{Passing, Relayed};
 use crate::{Database, Error, PoolUse, ReplayFilter, Role, Settings, read, replay};
 
 /// A command that was done.
@@ -45,6 +46,7 @@ struct Shared {
     /// As many permits as bytes may still wait.
     room: Arc<Semaphore>,
     appended: watch::Sender<Position>,
+    passing: Passing,
     commands: PgPool,
     readers: PgPool,
     followers: PgPool,
@@ -57,6 +59,7 @@ impl EventStore {
     pub async fn open(database: &Database, settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let (queue, waiting) = mpsc::channel(settings.queue);
         let (appended, _) = watch::channel(Position::START);
+        let passing = Passing::new();
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let committer = Committer {
@@ -64,6 +67,7 @@ impl EventStore {
             settings: settings.clone(),
             clock,
             appended: appended.clone(),
+            passing: passing.appended.clone(),
             meters: Meters::new(database.service),
             closing: closing.clone(),
         };
@@ -74,6 +78,7 @@ impl EventStore {
                 queue,
                 room: Arc::new(Semaphore::new(settings.queue_bytes as usize)),
                 appended,
+                passing,
                 commands: database.pool(Role::Append, 2),
                 readers: database.pool(Role::Read, settings.read_connections),
                 followers: pool(follow_options(database), settings.follow_connections),
@@ -203,6 +208,16 @@ impl EventStore {
     /// The last position that this process appended: wakes the relay.
     pub fn appended(&self) -> watch::Receiver<Position> {
         self.shared.appended.subscribe()
+    }
+
+    /// The events of all tenants, in order, while the relay of this process is the active one: for who would else read them
+    /// from the bus.
+    pub fn relayed(&self) -> Relayed {
+        Relayed::of(&self.shared.passing)
+    }
+
+    pub(crate) fn passing(&self) -> &Passing {
+        &self.shared.passing
     }
 
     /// Takes no more appends, and finishes those that wait. Reading goes on.

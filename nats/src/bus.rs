@@ -10,9 +10,6 @@ use async_nats::jetstream::context::ContextBuilder;
 
 use crate::Error;
 
-/// How many publishes may wait for their confirmation: enough to keep the server busy over the round trip.
-pub(crate) const MAX_IN_FLIGHT: usize = 1_024;
-
 /// Where the bus is and how to get in.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -70,6 +67,7 @@ impl fmt::Debug for Credentials {
 pub struct Bus {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: Context,
+    pub(crate) timeout: Duration,
 }
 
 impl Bus {
@@ -99,12 +97,9 @@ impl Bus {
             async_nats::ConnectErrorKind::ServerParse => Error::Settings(format!("{}: {error}", settings.url)),
             _ => Error::Unavailable(format!("{}: {error}", settings.url)),
         })?;
-        let jetstream = ContextBuilder::new()
-            .timeout(settings.timeout)
-            .ack_timeout(settings.timeout)
-            .max_ack_inflight(MAX_IN_FLIGHT)
-            .build(client.clone());
-        Ok(Self { client, jetstream })
+        let jetstream =
+            ContextBuilder::new().timeout(settings.timeout).ack_timeout(settings.timeout).build(client.clone());
+        Ok(Self { client, jetstream, timeout: settings.timeout })
     }
 
     /// Whether the connection stands at this moment.

@@ -43,7 +43,7 @@ pub enum PublishError {
     WrongLastSequence {
         /// The last position that was confirmed.
         reached: Position,
-        /// What the stream should have ended with.
+        /// What the stream should have ended with before the run of events that was refused.
         expected: Position,
         /// What it ends with; `None` when the server does not say.
         actual: Option<Position>,

@@ -9,15 +9,15 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::LOOK;
 use super::lock::Lock;
+use super::source::Source;
 use super::status::{Reporter, State};
 use crate::EventStore;
+use crate::passing::Page;
 
-/// Events that are read and published at once.
-const PAGE: u32 = 1_000;
-
-/// While so many events come at a time, rounds begin so far apart: a round costs much, one more event in it little.
-const BUSY: usize = 16;
-const STRIDE: Duration = Duration::from_millis(5);
+/// While so many events come at a time, rounds begin so far apart: a round costs much, one more event in it little. From
+/// [`FULL`] on there is a backlog, and nothing is waited for.
+const STRIDES: [(u64, Duration); 2] = [(64, Duration::from_millis(10)), (16, Duration::from_millis(5))];
+const FULL: u64 = 900;
 
 /// How long to wait before trying again what just failed.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -81,13 +81,14 @@ impl<'a> Active<'a> {
     async fn round(&self, lock: &mut Lock) -> Result<(), Trouble> {
         let Ends { stream: mut published, log: mut head } = self.ends().await?;
         self.same_event(published).await?;
-        let mut appended = self.store.appended();
+        let mut source = Source::new(self.store);
         let mut wakes = self.wakes().await;
         let mut looked = Instant::now();
-        let mut page = self.store.read_after(published, PAGE).await?;
         loop {
-            let last = page.last().map_or(published, |event| event.position);
-            head = head.max(last).max(*appended.borrow());
+            let began = Instant::now();
+            let pages = source.after(published).await?;
+            let last = pages.last().and_then(|page| page.last()).map_or(published, |event| event.position);
+            head = head.max(last).max(*self.store.appended().borrow());
             self.reporter.progress(published, head);
             self.reporter.report(State::Active);
             if looked.elapsed() >= LOOK {
@@ -98,28 +99,22 @@ impl<'a> Active<'a> {
                 head = ends.log;
                 looked = Instant::now();
             }
-            if page.is_empty() {
+            if pages.is_empty() {
                 tokio::select! {
-                    _ = appended.changed() => {}
-                    Some(()) = wakes.next() => {}
-                    () = sleep(LOOK) => {}
+                    () = source.written() => {}
+                    Some(()) = wakes.next() => source.look(),
+                    () = sleep(LOOK) => source.look(),
                 }
-                page = self.store.read_after(published, PAGE).await?;
                 continue;
             }
-            // What is appended from here on, the next read may miss; then this wakes us.
-            appended.mark_unchanged();
-            if page.len() == PAGE as usize {
-                // There is more: it is read while this is published.
-                let (done, next) = tokio::join!(self.publish(&page, published), self.store.read_after(last, PAGE));
-                (published, page) = (done?, next?);
-            } else {
-                let began = Instant::now();
-                published = self.publish(&page, published).await?;
-                if page.len() >= BUSY {
-                    tokio::time::sleep_until(began + STRIDE).await;
-                }
-                page = self.store.read_after(published, PAGE).await?;
+            let count = last.0 - published.0;
+            // Whoever listens in this process need not wait for the bus: what is in the log is true.
+            for page in &pages {
+                let _ = self.store.passing().relayed.send(Page::clone(page));
+            }
+            published = self.publish(&pages, published).await?;
+            if let Some((_, stride)) = STRIDES.iter().find(|(busy, _)| (*busy..FULL).contains(&count)) {
+                tokio::time::sleep_until(began + *stride).await;
             }
         }
     }
@@ -182,7 +177,8 @@ impl<'a> Active<'a> {
         )))
     }
 
-    async fn publish(&self, events: &[RecordedEvent], after: Position) -> Result<Position, Trouble> {
+    async fn publish(&self, pages: &[Page], after: Position) -> Result<Position, Trouble> {
+        let events: Vec<&RecordedEvent> = pages.iter().flat_map(|page| page.iter()).collect();
         match self.bus.publish(self.store.service(), events, after).await {
             Ok(published) => Ok(published),
             Err(error @ (PublishError::WrongSequence { .. } | PublishError::Unpublishable { .. })) => {

@@ -90,6 +90,35 @@ async fn each_event_is_published_at_its_position() {
     relay.end().await;
 }
 
+/// The committer's shortcut knows only what its own process wrote; the rest has to come from the log, in its place.
+#[tokio::test]
+async fn what_two_processes_write_in_turn_passes_on_in_order_and_reaches_the_stream() {
+    let ((database, store), nats) = (store().await, Nats::start().await);
+    let bus = bus(&nats).await;
+    let other = open(&database, Settings::default()).await;
+    let mut relayed = store.relayed();
+    let relay = Running::start(&store, &bus);
+    relayed.begins().await;
+    let tenant = testbed::tenant();
+    let mut last = Position::START;
+    for _ in 0..20 {
+        let (ours, theirs) = tokio::join!(grow(&store, tenant, 7), grow(&other, tenant, 5));
+        last = ours.max(theirs);
+        last = last.max(grow(&other, tenant, 1).await).max(grow(&store, tenant, 1).await);
+    }
+    stream_ends(&bus, &store, last).await;
+    verify(&bus, &database, &store).await;
+
+    let mut passed: Vec<RecordedEvent> = Vec::new();
+    while passed.last().is_none_or(|event| event.position < last) {
+        let page = tokio::time::timeout(Duration::from_secs(30), relayed.next()).await.expect("all pass by");
+        passed.extend(page.expect("the relay is active").iter().cloned());
+    }
+    assert_eq!(passed, whole_log(&database, &store).await);
+    relay.end().await;
+    assert!(relayed.next().await.is_none(), "nothing passes by when the relay has ended");
+}
+
 #[tokio::test]
 async fn a_second_relay_stands_by_and_takes_over() {
     let ((database, store), nats) = (store().await, Nats::start().await);

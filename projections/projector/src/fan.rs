@@ -1,22 +1,22 @@
-//! One feed of the bus for all projections of a process.
+//! One feed for all projections of a process: from the relay while it is in this process, from the bus otherwise.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::EventStore;
+use eventstore::{EventStore, Page};
 use futures::StreamExt;
-use kernel::{RecordedEvent, Service};
+use kernel::Service;
 use nats::Bus;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 /// What the feed gave at once.
-pub(crate) type Batch = Arc<Vec<RecordedEvent>>;
+pub(crate) type Batch = Page;
 
 /// Hands every batch of the feed to all who listen. Who is slow misses the oldest ones, and reads the log instead; so the
 /// memory that waiting batches take is bounded, and nobody waits for the slowest.
 ///
-/// It begins at the log's end, since everything before is in the log anyway, where it can be read faster.
+/// Where the relay is in this process its events are the same ones that the bus would bring back, and are not sent twice over
+/// the wire. At each change from one to the other some may be missed or come twice; projections see both by the positions.
 pub(crate) async fn run(
     bus: Bus,
     store: EventStore,
@@ -24,16 +24,28 @@ pub(crate) async fn run(
     sender: broadcast::Sender<Batch>,
     shutdown: CancellationToken,
 ) {
+    let mut relayed = store.relayed();
     let fan = async {
         loop {
-            follow(&bus, &store, service, &sender).await;
-            // Whatever it was, the log has everything; the feed is only faster.
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::select! {
+                biased;
+                () = relayed.begins() => {
+                    while let Some(page) = relayed.next().await {
+                        // Nobody listening is no failure: they come back.
+                        let _ = sender.send(page);
+                    }
+                }
+                () = follow(&bus, &store, service, &sender) => {
+                    // Whatever it was, the log has everything; the feed is only faster.
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+            }
         }
     };
     shutdown.run_until_cancelled(fan).await;
 }
 
+/// The bus's feed, from the log's end: everything before is in the log anyway, where it can be read faster.
 async fn follow(bus: &Bus, store: &EventStore, service: Service, sender: &broadcast::Sender<Batch>) {
     let head = match store.head().await {
         Ok(head) => head,
@@ -43,7 +55,7 @@ async fn follow(bus: &Bus, store: &EventStore, service: Service, sender: &broadc
     while let Some(batch) = feed.next().await {
         match batch {
             // Nobody listening is no failure: they come back.
-            Ok(events) => drop(sender.send(Arc::new(events))),
+            Ok(events) => drop(sender.send(Page::new(events))),
             Err(error) => tracing::warn!(%service, %error, "the feed ended; projections read the log meanwhile"),
         }
     }
