@@ -48,7 +48,7 @@ impl Relayed {
     pub async fn begins(&mut self) {
         // The sender lives as long as the store, whose reader we are.
         if self.relaying.wait_for(|relaying| *relaying).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

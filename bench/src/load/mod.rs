@@ -94,15 +94,14 @@ async fn closed_client(aim: Aim, client: usize, (start, end): (Instant, Instant)
         }
         let answered = step(&mut connection, &mut journey).await?;
         let now = Instant::now();
-        match answered {
-            Err(reason) => outcome.fail(reason),
-            Ok(()) => {
-                outcome.total += 1;
-                if now >= start && now < end {
-                    outcome.done += 1;
-                    outcome.latencies.note(now - sent);
-                }
-            }
+        if let Err(reason) = answered {
+            outcome.fail(reason);
+            continue;
+        }
+        outcome.total += 1;
+        if now >= start && now < end {
+            outcome.done += 1;
+            outcome.latencies.note(now - sent);
         }
     }
 }
