@@ -24,6 +24,7 @@ mod signals;
 mod tenant;
 mod time;
 mod token;
+mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -71,6 +72,7 @@ enum Command {
     Events(events::Command),
     #[command(subcommand)]
     Schema(schema::Command),
+    Webhook(webhook::Webhook),
     Schemas(schemas::Schemas),
     Settings(settings::Settings),
     Demo(demo::Demo),
@@ -96,6 +98,7 @@ impl Cli {
             Command::Projection(projection) => projection.run(&context(Vec::new())?).await,
             Command::Events(events) => events.run(&context(Vec::new())?).await,
             Command::Schema(schema) => schema.run(&context(Vec::new())?).await,
+            Command::Webhook(webhook) => webhook.run(&context(Vec::new())?).await,
             Command::Schemas(schemas) => schemas.run(),
             Command::Settings(settings) => settings.run(),
             Command::Demo(demo) => demo.run(&place, self.format).await,

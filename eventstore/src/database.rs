@@ -59,11 +59,15 @@ pub enum Role {
     Follow,
     /// Writes the read models of the tenants of `app.tenant_ids`.
     Project,
+    /// Changes the webhooks of the tenant of `app.tenant_id`.
+    Configure,
+    /// Delivers to all tenants' webhooks.
+    Deliver,
 }
 
 impl Role {
     /// All roles that log in.
-    pub const ALL: [Self; 4] = [Self::Append, Self::Read, Self::Follow, Self::Project];
+    pub const ALL: [Self; 6] = [Self::Append, Self::Read, Self::Follow, Self::Project, Self::Configure, Self::Deliver];
 
     /// The last part of the role's name.
     pub const fn as_str(self) -> &'static str {
@@ -72,6 +76,8 @@ impl Role {
             Self::Read => "read",
             Self::Follow => "follow",
             Self::Project => "project",
+            Self::Configure => "configure",
+            Self::Deliver => "deliver",
         }
     }
 

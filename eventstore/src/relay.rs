@@ -8,7 +8,6 @@
 //! says [`State::Stuck`] and looks again every second.
 
 mod active;
-mod lock;
 mod source;
 mod standby;
 mod status;
@@ -19,14 +18,16 @@ use nats::Bus;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::EventStore;
+use crate::{EventStore, Lock, Role};
 use active::Active;
-use lock::Lock;
 use status::Reporter;
 pub use status::{State, Status};
 
 /// How often an idle relay looks after lock, log and stream by itself, and one that stands by tries to take over.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// The key of the lock that the active relay holds.
+const RELAY: i64 = 7_164_702_802;
 
 /// The relay of one service.
 pub struct Relay {
@@ -57,7 +58,7 @@ impl Relay {
 
     /// Runs until `shutdown`. Database and bus may come and go meanwhile.
     pub async fn run(self, shutdown: CancellationToken) {
-        let mut lock = Lock::new(&self.store);
+        let mut lock = Lock::new(self.store.database(), Role::Follow, RELAY);
         loop {
             tokio::select! {
                 biased;

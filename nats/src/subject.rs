@@ -1,6 +1,6 @@
 //! Names on the bus.
 
-use kernel::{RecordedEvent, Service};
+use kernel::{RecordedEvent, Service, TenantId};
 
 /// The stream of a service's events, for example `EVENTS_CRM`.
 pub fn stream(service: Service) -> String {
@@ -15,6 +15,16 @@ pub fn events(service: Service) -> String {
 /// Where the relay of a service is told that there is something to publish: `wake.crm`.
 pub fn wake(service: Service) -> String {
     format!("wake.{service}")
+}
+
+/// Where the webhooks of a service are told that one was changed: `wake.crm.webhooks`.
+pub fn wake_webhooks(service: Service) -> String {
+    format!("wake.{service}.webhooks")
+}
+
+/// All events of a tenant of a service: `evt.crm.<tenant>.>`.
+pub fn tenant_events(service: Service, tenant: TenantId) -> String {
+    format!("evt.{service}.{tenant}.>")
 }
 
 /// Where an event is published: `evt.<service>.<tenant>.<aggregate>.<event>`, for example `evt.crm.0197….lead.qualified`;

@@ -1,30 +1,68 @@
-//! Telling a service's relay, across processes, that there is something to publish.
+//! Telling others, across processes, that there is something to do: a service's relay, its webhooks.
+//!
+//! Nothing depends on the arrival of these: whoever waits for them also looks by itself.
 
 use futures::{Stream, StreamExt};
-use kernel::Service;
+use kernel::{Service, TenantId};
 
 use crate::{Bus, Error, subject};
 
 impl Bus {
-    /// Tells the relay of a service, wherever it runs, that events were appended. Nothing depends on its arrival: the relay
-    /// also looks by itself.
+    /// Tells the relay of a service, wherever it runs, that events were appended.
     pub async fn wake(&self, service: Service) {
+        self.tell(subject::wake(service)).await;
+    }
+
+    /// The wake-ups of a service's relay, from when this returns.
+    pub async fn wakes(&self, service: Service) -> Result<impl Stream<Item = ()> + Send + Unpin + use<>, Error> {
+        self.hear(subject::wake(service)).await
+    }
+
+    /// Tells whoever delivers a service's webhooks that one was changed.
+    pub async fn wake_webhooks(&self, service: Service) {
+        self.tell(subject::wake_webhooks(service)).await;
+    }
+
+    /// The wake-ups of a service's webhooks, from when this returns.
+    pub async fn webhook_wakes(
+        &self,
+        service: Service,
+    ) -> Result<impl Stream<Item = ()> + Send + Unpin + use<>, Error> {
+        self.hear(subject::wake_webhooks(service)).await
+    }
+
+    /// Ends when the relay publishes the next event of a tenant after this returned: for who reads the log then. It may end
+    /// without one, and is deaf while the connection is lost.
+    pub async fn next_event(
+        &self,
+        service: Service,
+        tenant: TenantId,
+    ) -> Result<impl Future<Output = ()> + Send + use<>, Error> {
+        let subject = subject::tenant_events(service, tenant);
+        let mut subscriber = self.client.subscribe(subject).await.map_err(unavailable)?;
+        // One will do; the server sends no more.
+        subscriber.unsubscribe_after(1).await.map_err(unavailable)?;
+        Ok(async move {
+            subscriber.next().await;
+        })
+    }
+
+    async fn tell(&self, subject: String) {
         // Sent into a lost connection, wakes would pile up and mean nothing when they arrive.
         if !self.connected() {
             return;
         }
-        if let Err(error) = self.client.publish(subject::wake(service), bytes::Bytes::new()).await {
-            tracing::debug!(%service, %error, "a wake-up was not sent");
+        if let Err(error) = self.client.publish(subject.clone(), bytes::Bytes::new()).await {
+            tracing::debug!(subject, %error, "a wake-up was not sent");
         }
     }
 
-    /// The wake-ups of a service, from when this returns.
-    pub async fn wakes(&self, service: Service) -> Result<impl Stream<Item = ()> + Send + Unpin + use<>, Error> {
-        let subscriber = self
-            .client
-            .subscribe(subject::wake(service))
-            .await
-            .map_err(|error| Error::Unavailable(error.to_string()))?;
+    async fn hear(&self, subject: String) -> Result<impl Stream<Item = ()> + Send + Unpin + use<>, Error> {
+        let subscriber = self.client.subscribe(subject).await.map_err(unavailable)?;
         Ok(subscriber.map(|_| ()))
     }
+}
+
+fn unavailable(error: impl std::fmt::Display) -> Error {
+    Error::Unavailable(error.to_string())
 }

@@ -17,6 +17,7 @@ mod fault_kill;
 mod fault_nats_down;
 mod fault_poison;
 mod fault_stream;
+mod fault_webhook;
 mod ledger;
 mod load;
 mod log;

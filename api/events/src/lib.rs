@@ -1,5 +1,5 @@
-//! What the events of all services offer to others: the catalogue of their types ([`catalogue`]) and a tenant's feed
-//! ([`feed`]), under `/v1/events`.
+//! What the events of all services offer to others: the catalogue of their types ([`catalogue`]), a tenant's feed ([`feed`])
+//! and its webhooks ([`webhooks`](mod@webhooks)), under `/v1/events`.
 //!
 //! It is no domain: it has no aggregates and no log of its own, and looks at every service of the process through its
 //! [`Runtime`]. What one may see of a service's events hangs on that service's own permission `<service>:history:read`.
@@ -7,6 +7,7 @@
 
 pub mod catalogue;
 pub mod feed;
+pub mod webhooks;
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use poem_openapi::Tags;
 use tokio_util::sync::CancellationToken;
 
 /// All operations.
-pub type Rest = (catalogue::Catalogue, feed::Feeds);
+pub type Rest = (catalogue::Catalogue, feed::Feeds, webhooks::WebhookSettings);
 
 /// What they work with.
 #[derive(Clone)]
@@ -25,6 +26,8 @@ pub struct Platform {
     pub services: Vec<Runtime>,
     /// The event types of all services, whether they run here or elsewhere.
     pub types: Arc<[EventType]>,
+    /// Their webhooks.
+    pub webhooks: Vec<::webhooks::Webhooks>,
     /// How feeds work.
     pub feeds: feed::Settings,
     /// The feeds that run.
@@ -35,7 +38,11 @@ pub struct Platform {
 
 /// All operations over running services.
 pub fn rest(platform: &Platform) -> Rest {
-    (catalogue::Catalogue::new(&platform.types), feed::Feeds::new(platform.clone()))
+    (
+        catalogue::Catalogue::new(&platform.types),
+        feed::Feeds::new(platform.clone()),
+        webhooks::WebhookSettings::new(platform.clone()),
+    )
 }
 
 /// How the reference groups the operations.
@@ -43,4 +50,6 @@ pub fn rest(platform: &Platform) -> Rest {
 enum Tag {
     /// What happened, as it happens and as it is recorded: types, feed.
     Events,
+    /// What happened, sent to servers of the tenant's own.
+    Webhooks,
 }

@@ -97,6 +97,11 @@ macro_rules! domains {
 
         #[graphql_object(context = Context)]
         impl Query {
+            /// The events of all services, as they are offered to others.
+            fn events() -> events_api::webhooks::EventsQuery {
+                events_api::webhooks::EventsQuery
+            }
+
             $(
                 fn $name() -> <$domain as Domain>::Query {
                     Default::default()

@@ -34,6 +34,14 @@ pub enum MigrateError {
         /// What went wrong.
         error: eventstore::Error,
     },
+    /// A service's webhooks.
+    #[error("the service {service}: its webhooks: {error}")]
+    Webhooks {
+        /// Whose.
+        service: Service,
+        /// What went wrong.
+        error: sqlx::Error,
+    },
     /// A service's read models.
     #[error("the service {service}: {error}")]
     ReadModels {
@@ -65,6 +73,12 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<Vec<Migrated>, Mi
             applied: applied.into_iter().map(|applied| applied.name).collect(),
             ..Migrated::default()
         };
+        let webhooks = webhooks::migrate(&admin, &database, dry_run)
+            .await
+            .map_err(|error| MigrateError::Webhooks { service, error })?;
+        if webhooks {
+            migrated.applied.push("webhooks".to_owned());
+        }
         let projections = if dry_run {
             projector::plan(&admin, &database, &part.projections).await
         } else {

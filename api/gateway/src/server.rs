@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{KeyError, Verifier};
 use crate::config::Config;
 use crate::front::{Front, RateLimiter};
-use crate::operations::Readiness;
+use crate::operations::{Readiness, consumers};
 use crate::service::{self, Background};
 use crate::{domains, routes, telemetry};
 
@@ -64,6 +64,14 @@ pub enum StartError {
         /// What is wrong.
         error: eventstore::Error,
     },
+    /// TLS for webhooks can't be set up.
+    #[error("webhooks of the service {service}: {error}")]
+    Webhooks {
+        /// Whose.
+        service: Service,
+        /// What is wrong.
+        error: String,
+    },
     /// The bus is not configured well. (That it does not answer is no reason not to start.)
     #[error(transparent)]
     Bus(#[from] nats::Error),
@@ -106,25 +114,28 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids: Arc<dyn IdSource> = Arc::new(SystemIds);
         let parts: Vec<_> = domains::parts().into_iter().filter(|part| services.includes(part.service)).collect();
-        let grants = parts.iter().flat_map(|part| part.grants.iter().copied()).collect();
+        let grants = parts.iter().flat_map(|part| part.grants).chain(webhooks::GRANTS).copied().collect();
         let verifier = Arc::new(Verifier::new(&config.auth, grants, clock.clone())?);
         let bus = Bus::connect(&bus_settings(&config)).await?;
         let background = Background::default();
         let mut running = Vec::new();
         let mut served = Vec::new();
         for part in parts {
-            let (runtime, relay) = service::open(&part, &config, &bus, clock.clone(), ids.clone(), &background).await?;
-            running.push((runtime.clone(), relay));
-            served.push((part, runtime));
+            let opened = service::open(&part, &config, &bus, clock.clone(), ids.clone(), &background).await?;
+            served.push((part, opened.runtime.clone()));
+            running.push(opened);
         }
-        let stores = running.iter().map(|(runtime, _)| runtime.store.clone()).collect();
-        let readiness = Arc::new(Readiness::new(bus.clone(), running));
+        let stores = running.iter().map(|running| running.runtime.store.clone()).collect();
+        let seats = events_api::feed::Seats::default();
+        consumers::observe(running.clone(), seats.clone(), &background);
+        let readiness = Arc::new(Readiness::new(bus.clone(), running.clone(), seats.clone()));
         let stop = CancellationToken::new();
         let platform = events_api::Platform {
             services: served.iter().map(|(_, runtime)| runtime.clone()).collect(),
+            webhooks: running.iter().map(|running| running.webhooks.clone()).collect(),
             types: domains::catalogue().into(),
             feeds: config.events.feeds(),
-            seats: events_api::feed::Seats::default(),
+            seats,
             stop: stop.clone(),
         };
         let rates = Arc::new(RateLimiter::new(&config.rate_limits));

@@ -12,6 +12,7 @@ use projector::{Projector, ReadModels};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use webhooks::{Deliverer, SystemDice, Webhooks};
 
 use crate::Config;
 use crate::config::claim_key;
@@ -47,7 +48,18 @@ impl RelayState {
     }
 }
 
-/// Opens a service and starts its relay and projections.
+/// A service that runs.
+#[derive(Clone)]
+pub struct Running {
+    /// What its operations work with.
+    pub runtime: Runtime,
+    /// How its relay is doing.
+    pub relay: RelayState,
+    /// Its webhooks.
+    pub webhooks: Webhooks,
+}
+
+/// Opens a service and starts its relay, its projections and the delivery of its webhooks.
 pub async fn open(
     part: &Part,
     config: &Config,
@@ -55,7 +67,7 @@ pub async fn open(
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     background: &Background,
-) -> Result<(Runtime, RelayState), StartError> {
+) -> Result<Running, StartError> {
     let service = part.service;
     let database = config.database(service);
     let claim_key = claim_key(config).ok_or(StartError::ClaimKey)?;
@@ -78,9 +90,16 @@ pub async fn open(
     let read_models = ReadModels::new(&database, &part.projections, Some(projector.progress()));
     background.tasks.spawn(projector.run(background.shutdown.clone()));
 
+    let sources = webhooks::Sources { clock: clock.clone(), ids: ids.clone(), dice: Arc::new(SystemDice) };
+    let types = (part.catalog)().into();
+    let webhooks = Webhooks::open(&database, bus.clone(), types, config.webhooks.settings(), sources)
+        .map_err(|error| StartError::Webhooks { service, error })?;
+    let deliverer = Deliverer::new(webhooks.clone(), store.clone());
+    background.tasks.spawn(deliverer.run(background.shutdown.clone()));
+
     let settings = executor::Settings { cache_bytes: config.postgres.cache_mib << 20, claim_key };
     let executor = Executor::new(store.clone(), clock, ids, settings);
     let live = Live::new(bus.clone(), service);
     let runtime = Runtime { service, executor, read_models, store, bus: bus.clone(), live };
-    Ok((runtime, relay_state))
+    Ok(Running { runtime, relay: relay_state, webhooks })
 }

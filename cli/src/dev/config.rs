@@ -18,10 +18,13 @@ type Decided = Vec<(&'static str, String)>;
 /// environment's variables say of all else.
 pub fn write_and_read(home: &Home, ports: Ports) -> Result<Config> {
     let decided = decide(home, ports)?;
-    // Ports are numbers, the rest is text; JSON's strings are TOML's.
-    let line = |(key, value): &(&str, String)| match value.parse::<u16>() {
-        Ok(port) => format!("{key} = {port}\n"),
-        Err(_) => format!("{key} = {}\n", serde_json::Value::from(value.as_str())),
+    // Ports are numbers, some things are so or not, the rest is text; JSON's strings are TOML's.
+    let line = |(key, value): &(&str, String)| {
+        if value.parse::<u16>().is_ok() || value.parse::<bool>().is_ok() {
+            format!("{key} = {value}\n")
+        } else {
+            format!("{key} = {}\n", serde_json::Value::from(value.as_str()))
+        }
     };
     let text: String = [HEAD.to_owned()].into_iter().chain(decided.iter().map(line)).collect();
     secrets::write(&home.config(), &text)?;
@@ -43,6 +46,8 @@ fn decide(home: &Home, ports: Ports) -> Result<Decided> {
         ("nats.url", format!("nats://127.0.0.1:{}", ports.nats)),
         ("nats.user", nats::USER.to_owned()),
         ("nats.password", secrets::random_once(home, "nats")?),
+        // Whoever develops a receiver has it on this machine.
+        ("webhooks.allow_private", "true".to_owned()),
         ("auth.public_key", public_key),
         ("auth.signing_key", signing_key),
     ])

@@ -152,6 +152,12 @@ fn tenants_tokens_projections_and_the_bus_are_at_hand() {
 
     let on_the_bus = sandbox.ok(&["events", "tail", "--tenant", "demo", "--after", "0", "--limit", "4"]);
     assert_eq!(on_the_bus, sandbox.ok(&["replay", "--tenant", "demo"]));
+    let lag = sandbox.json(&["events", "lag"]);
+    let consumers = lag.as_array().unwrap();
+    assert!(consumers.iter().all(|consumer| consumer["lag_events"] == 0), "{lag}");
+    for kind in ["relay", "projection", "webhooks", "feeds"] {
+        assert!(consumers.iter().any(|consumer| consumer["kind"] == kind), "no {kind} in {lag}");
+    }
 
     // The servers run, so migrating finds nothing to do, and says it.
     let migrated = sandbox.json(&["migrate", "--dry-run"]);
@@ -187,4 +193,41 @@ fn every_stored_event_is_checked_and_the_first_offenders_are_named() {
     assert!(sandbox.ok(&["schema", "check", "--after", "6"]).contains("0 events up to 6"));
     let unknown = sandbox.run(&["schema", "check", "--service", "nonsense"]);
     assert!(unknown.stderr.contains("allowed: crm"), "{}", unknown.stderr);
+}
+
+/// A command about the webhooks of `demo`.
+fn webhook<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    [&["webhook", arguments[0], "--tenant", "demo"], &arguments[1..]].concat()
+}
+
+#[test]
+fn webhooks_are_set_up_looked_at_and_taken_away() {
+    let sandbox = Sandbox::new();
+    let dev = Dev::start(&sandbox);
+    // Nobody listens there: what is sent, fails, and is tried again.
+    let created =
+        sandbox.json(&webhook(&["create", "http://127.0.0.1:9/hooks", "--type", "crm.lead.*", "--after", "0"]));
+    let id = created["id"].as_str().unwrap();
+    assert!(created["secret"].as_str().unwrap().starts_with("whsec_"), "{created}");
+    fill(&sandbox, dev.token());
+    let failing = eventually("it fails", || {
+        let list = sandbox.json(&webhook(&["list"]));
+        (list[0]["state"] == "failing").then(|| list[0].clone())
+    });
+    assert_eq!((&failing["id"], &failing["delivered"]), (&json!(id), &json!(0)), "{failing}");
+    let deliveries = sandbox.json(&webhook(&["deliveries", id, "--limit", "1"]));
+    assert_eq!((&deliveries[0]["position"], &deliveries[0]["status"]), (&json!(1), &Value::Null), "{deliveries}");
+    let ping = sandbox.run(&webhook(&["ping", id]));
+    assert_eq!(ping.status.code(), Some(1));
+    assert!(ping.stderr.contains("did not take the message"), "{ping:#?}");
+    assert_eq!(sandbox.json(&webhook(&["disable", id, "--reason", "nobody there"]))["version"], 2);
+    assert!(sandbox.ok(&webhook(&["list"])).contains("disabled: nobody there"));
+    for command in [&["enable", id][..], &["replay", id, "--after", "2"], &["rotate-secret", id], &["remove", id]] {
+        sandbox.ok(&webhook(command));
+    }
+    assert_eq!(sandbox.json(&webhook(&["list"])), json!([]));
+    let unknown = sandbox.run(&webhook(&["enable", id]));
+    assert!(unknown.stderr.contains("there is no webhook"), "{}", unknown.stderr);
+    let refused = sandbox.run(&webhook(&["create", "ftp://127.0.0.1/"]));
+    assert!(refused.stderr.contains("only https"), "{}", refused.stderr);
 }

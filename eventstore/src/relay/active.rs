@@ -8,11 +8,10 @@ use nats::{Bus, PublishError, StreamSettings};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::LOOK;
-use super::lock::Lock;
 use super::source::Source;
 use super::status::{Reporter, State};
-use crate::EventStore;
 use crate::passing::Page;
+use crate::{EventStore, Lock};
 
 /// While so many events come at a time, rounds begin so far apart: a round costs much, one more event in it little. From
 /// [`FULL`] on there is a backlog, and nothing is waited for.

@@ -4,9 +4,8 @@ use nats::Bus;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::LOOK;
-use super::lock::Lock;
 use super::status::{Reporter, State};
-use crate::EventStore;
+use crate::{EventStore, Lock};
 
 /// Returns when the lock is ours. Meanwhile what this process appends wakes the active relay, wherever it is.
 pub(super) async fn until_active(store: &EventStore, bus: &Bus, lock: &mut Lock, reporter: &Reporter) {

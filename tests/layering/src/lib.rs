@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! kernel ◀ aggregates/* ◀ commands/* ◀ api/* ◀ api/gateway ◀ cli
-//! kernel ◀ nats ◀ eventstore ◀ commands/executor, projections/projector, sagas/coordinator
+//! kernel ◀ nats ◀ eventstore ◀ commands/executor, projections/projector, sagas/coordinator, webhooks ◀ api/*
 //! aggregates/* ◀ projections/* ◀ api/*        aggregates/* + commands/* ◀ sagas
 //! never: aggregates → I/O · projections → commands · one domain → another domain · anything → api
 //! ```

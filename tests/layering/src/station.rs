@@ -29,6 +29,8 @@ pub enum Station {
     Api(String),
     /// api/gateway: the composition root
     Gateway,
+    /// webhooks/: events on their way out
+    Webhooks,
     /// edge-agent/
     EdgeAgent,
     /// cli/
@@ -53,6 +55,7 @@ impl Station {
             "sagas" => Self::Sagas,
             "api/face" => Self::Face,
             "api/gateway" => Self::Gateway,
+            "webhooks" => Self::Webhooks,
             "edge-agent" => Self::EdgeAgent,
             "cli" => Self::Cli,
             "tests/testbed" => Self::Testbed,
@@ -82,7 +85,7 @@ impl Station {
             (_, S::Gateway) => false,
             (S::Gateway, _) => true,
             (S::EventStore | S::EdgeAgent, S::Nats) => true,
-            (S::Executor | S::Projector, S::Nats | S::EventStore) => true,
+            (S::Executor | S::Projector | S::Webhooks, S::Nats | S::EventStore) => true,
             (S::Coordinator, S::Nats | S::EventStore | S::Executor) => true,
             (S::Commands(own), S::Aggregates(other)) => own == other,
             (S::Commands(_), S::EventStore | S::Executor) => true,
@@ -91,7 +94,7 @@ impl Station {
             (S::Sagas, S::Coordinator | S::Aggregates(_) | S::Commands(_)) => true,
             (S::Face, S::Nats | S::EventStore | S::Executor | S::Projector) => true,
             (S::Api(own), S::Aggregates(other) | S::Commands(other) | S::Projections(other)) => own == other,
-            (S::Api(_), S::Face | S::Nats | S::EventStore | S::Executor | S::Projector) => true,
+            (S::Api(_), S::Face | S::Nats | S::EventStore | S::Executor | S::Projector | S::Webhooks) => true,
             (S::Testbed, S::Nats | S::EventStore) => true,
             _ => false,
         }

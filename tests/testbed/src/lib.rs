@@ -4,6 +4,7 @@
 //! - [`Postgres::private`] and [`Postgres::unsynced`]: a Postgres of the test's own, to be killed and restarted;
 //! - [`Nats::start`]: a nats-server of the test's own, with JetStream;
 //! - [`unconfigured`]: a program of ours that gets none of the test run's settings;
+//! - [`receiver`]: an HTTP server that takes webhooks, and answers as the test wants;
 //! - [`lanterns`]: a history of an older program, with events that have retired forms;
 //! - [`eventually`]: waits for a condition, with a bound, where a test would else have to sleep.
 //!
@@ -20,6 +21,7 @@ pub mod lanterns;
 mod nats;
 
 mod programs;
+pub mod receiver;
 mod shared;
 mod wait;
 mod watchdog;

@@ -53,6 +53,13 @@ impl Session {
         &self.caller
     }
 
+    /// The services that run here, by name.
+    pub fn services(&self) -> Vec<Service> {
+        let mut services: Vec<Service> = self.services.keys().copied().collect();
+        services.sort_unstable();
+        services
+    }
+
     /// Refuses, in GraphQL's form, unless the caller has `permission`.
     pub fn require(&self, permission: &'static str) -> FieldResult<()> {
         self.caller.require(permission).map_err(refuse)

@@ -140,6 +140,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if ![1, 3, 5].contains(&config.nats.replicas) {
         return refuse("nats.replicas", &config.nats.replicas.to_string(), "1, 3 or 5");
     }
+    if config.webhooks.timeout_seconds == 0 {
+        return refuse("webhooks.timeout_seconds", "0", "a number of seconds from 1");
+    }
     if config.events.heartbeat_seconds == 0 {
         return refuse("events.heartbeat_seconds", "0", "a number of seconds from 1");
     }
@@ -232,7 +235,7 @@ mod tests {
             let value = match setting.key {
                 "http.host" => "127.0.0.1".to_owned(),
                 "http.cors_origins" => "[]".to_owned(),
-                "http.compression" => "true".to_owned(),
+                "http.compression" | "webhooks.allow_private" => "true".to_owned(),
                 "postgres.ssl_mode" => "prefer".to_owned(),
                 "postgres.claim_key" => "ab".repeat(32),
                 "log.format" => "json".to_owned(),

@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 
 pub use load::ConfigError;
 pub(crate) use load::claim_key;
-pub use sections::{Auth, Events, Format, GraphQl, Http, Log, Nats, Postgres, RateLimits, SecretText, Telemetry};
+pub use sections::{
+    Auth, Events, Format, GraphQl, Http, Log, Nats, Postgres, RateLimits, SecretText, Telemetry, Webhooks,
+};
 use serde::Deserialize;
 pub use settings::{SETTINGS, Setting};
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub graphql: GraphQl,
     /// What events offer to others.
     pub events: Events,
+    /// Webhooks.
+    pub webhooks: Webhooks,
     /// Logs.
     pub log: Log,
     /// Traces.

@@ -258,6 +258,36 @@ impl Events {
     }
 }
 
+/// Webhooks.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhooks {
+    /// Whether they may go to private addresses and over plain http: for development only.
+    pub allow_private: bool,
+    /// The most seconds that a receiver may take to answer.
+    pub timeout_seconds: u64,
+    /// After how many hours without success a webhook is disabled.
+    pub disable_after_hours: u64,
+}
+
+impl Default for Webhooks {
+    fn default() -> Self {
+        Self { allow_private: false, timeout_seconds: 10, disable_after_hours: 5 * 24 }
+    }
+}
+
+impl Webhooks {
+    /// How webhooks are delivered.
+    pub fn settings(&self) -> webhooks::Settings {
+        webhooks::Settings {
+            guard: webhooks::Guard { allow_private: self.allow_private },
+            timeout: std::time::Duration::from_secs(self.timeout_seconds),
+            disable_after: std::time::Duration::from_secs(self.disable_after_hours.saturating_mul(3_600)),
+            ..webhooks::Settings::default()
+        }
+    }
+}
+
 /// What a GraphQL query may cost.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]

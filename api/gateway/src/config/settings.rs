@@ -99,6 +99,21 @@ pub const SETTINGS: &[Setting] = &[
         "events.heartbeat_seconds",
         "How many seconds a feed may be silent before it says that it is there",
     ),
+    plain(
+        "INOPSIO_WEBHOOKS_ALLOW_PRIVATE",
+        "webhooks.allow_private",
+        "Whether webhooks may go to private addresses and over plain http: for development only",
+    ),
+    plain(
+        "INOPSIO_WEBHOOKS_TIMEOUT_SECONDS",
+        "webhooks.timeout_seconds",
+        "The most seconds that a webhook's receiver may take to answer",
+    ),
+    plain(
+        "INOPSIO_WEBHOOKS_DISABLE_AFTER_HOURS",
+        "webhooks.disable_after_hours",
+        "After how many hours without success a webhook is disabled",
+    ),
     plain("INOPSIO_LOG", "log.filter", "What is logged, for example info or info,gateway=debug"),
     plain("INOPSIO_LOG_FORMAT", "log.format", "auto (readable on a terminal, JSON otherwise), text or json"),
     plain(

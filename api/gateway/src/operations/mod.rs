@@ -1,5 +1,6 @@
 //! What operators ask: is it alive, is it ready, how is it doing.
 
+pub mod consumers;
 mod pools;
 mod ready;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use events_api::feed::Seats;
 use face::Runtime;
 use nats::Bus;
 use poem::http::StatusCode;
@@ -10,7 +11,8 @@ use projector::ProjectionState;
 use serde::Serialize;
 use tokio::sync::Mutex;
 
-use crate::service::RelayState;
+use super::consumers;
+use crate::service::{RelayState, Running};
 
 /// How long a dependency may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -20,7 +22,8 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Asks everything that is needed how it is.
 pub struct Readiness {
     bus: Bus,
-    services: Vec<(Runtime, RelayState)>,
+    services: Vec<Running>,
+    seats: Seats,
     /// The last report, and when it was asked for.
     last: Mutex<Option<(Instant, Arc<Report>)>>,
 }
@@ -56,6 +59,10 @@ pub struct Report {
     dependencies: Vec<Dependency>,
     /// The read models.
     projections: Vec<Projection>,
+    /// The webhooks of each service.
+    webhooks: Vec<consumers::Webhooks>,
+    /// The feeds of each service, in this process.
+    feeds: Vec<consumers::Feeds>,
 }
 
 #[derive(Debug, Serialize)]
@@ -96,8 +103,8 @@ struct Projection {
 
 impl Readiness {
     /// Asks these.
-    pub fn new(bus: Bus, services: Vec<(Runtime, RelayState)>) -> Self {
-        Self { bus, services, last: Mutex::default() }
+    pub fn new(bus: Bus, services: Vec<Running>, seats: Seats) -> Self {
+        Self { bus, services, seats, last: Mutex::default() }
     }
 
     /// How all are, asked not longer than a second ago. Anybody may ask, so however many do, the databases are asked once.
@@ -118,14 +125,15 @@ impl Readiness {
         let bus = ask("nats".to_owned(), Status::Degraded, async {
             self.bus.ping().await.map(drop).map_err(|error| error.to_string())
         });
-        let logs = futures::future::join_all(self.services.iter().map(|(runtime, _)| {
+        let logs = futures::future::join_all(self.services.iter().map(|Running { runtime, .. }| {
             ask(format!("postgres/{}", runtime.service), Status::Unavailable, async {
                 runtime.store.head().await.map(drop).map_err(|error| error.to_string())
             })
         }));
-        let read_models = futures::future::join_all(self.services.iter().map(|(runtime, _)| projections(runtime)));
-        let (bus, logs, read_models) = tokio::join!(bus, logs, read_models);
-        let relays = self.services.iter().map(|(runtime, relay)| relay_dependency(runtime, relay));
+        let read_models = futures::future::join_all(self.services.iter().map(|running| projections(&running.runtime)));
+        let consumers = futures::future::join_all(self.services.iter().map(|running| self.consumers(running)));
+        let (bus, logs, read_models, consumers) = tokio::join!(bus, logs, read_models, consumers);
+        let relays = self.services.iter().map(|running| relay_dependency(&running.runtime, &running.relay));
         let mut dependencies: Vec<Dependency> = logs.into_iter().chain([bus]).chain(relays).collect();
         let mut worst = Status::Ready;
         let mut all = Vec::new();
@@ -134,8 +142,29 @@ impl Readiness {
             dependencies.extend(unanswered);
             worst = worst.max(status);
         }
+        let (mut webhooks, mut feeds) = (Vec::new(), Vec::new());
+        for asked in consumers {
+            match asked {
+                Ok((of_webhooks, of_feeds)) => {
+                    webhooks.push(of_webhooks);
+                    feeds.push(of_feeds);
+                }
+                Err(unanswered) => dependencies.push(unanswered),
+            }
+        }
         let worst = dependencies.iter().map(|dependency| dependency.status).fold(worst, Status::max);
-        Report { status: worst, dependencies, projections: all }
+        Report { status: worst, dependencies, projections: all, webhooks, feeds }
+    }
+
+    async fn consumers(&self, running: &Running) -> Result<(consumers::Webhooks, consumers::Feeds), Dependency> {
+        let unanswered = |detail: String| {
+            Dependency::down(format!("webhooks/{}", running.runtime.service), detail, Status::Degraded)
+        };
+        match tokio::time::timeout(PATIENCE, consumers::ask(running, &self.seats)).await {
+            Ok(Ok(asked)) => Ok(asked),
+            Ok(Err(error)) => Err(unanswered(error)),
+            Err(_) => Err(unanswered(no_answer())),
+        }
     }
 }
 

@@ -83,7 +83,7 @@ fn description() -> String {
     }
     text.push_str("\n| --- | --- |");
     text.push_str(&" :-: |".repeat(Role::ALL.len()));
-    for grant in domains::parts().iter().flat_map(|part| part.grants) {
+    for grant in domains::parts().iter().flat_map(|part| part.grants).chain(webhooks::GRANTS) {
         let _ = write!(text, "\n| `{}` | {} |", grant.permission, grant.meaning);
         for role in Role::ALL {
             text.push_str(if grant.roles.contains(&role) { " ✓ |" } else { " |" });

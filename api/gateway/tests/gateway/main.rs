@@ -13,5 +13,6 @@ mod limits;
 mod operations;
 mod tenants;
 mod traces;
+mod webhooks;
 mod websocket;
 mod world;

@@ -1,4 +1,4 @@
-//! The lock that makes one relay the active one.
+//! The lock that makes one instance of something the active one: relay, webhooks.
 
 use std::time::Duration;
 
@@ -6,46 +6,45 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 
-use crate::{EventStore, Role};
-
-/// The advisory lock's key, in the service's database.
-const RELAY: i64 = 7_164_702_802;
+use crate::{Database, Role};
 
 /// How long the database may take to answer before the lock counts as lost.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A session advisory lock on a connection of its own: it is held as long as the connection lives.
-pub(super) struct Lock {
+pub struct Lock {
     options: PgConnectOptions,
+    key: i64,
     connection: Option<PgConnection>,
 }
 
 impl Lock {
-    pub(super) fn new(store: &EventStore) -> Self {
+    /// The lock with this key in a service's database, not taken yet; connects as `role`.
+    pub fn new(database: &Database, role: Role, key: i64) -> Self {
         // The server finds out by itself when our machine is gone, and gives the lock to another.
-        let options = store.database().options(Role::Follow).options([
+        let options = database.options(role).options([
             ("tcp_keepalives_idle", "5"),
             ("tcp_keepalives_interval", "2"),
             ("tcp_keepalives_count", "3"),
         ]);
-        Self { options, connection: None }
+        Self { options, key, connection: None }
     }
 
     /// Tries to get the lock; whether it is ours now.
-    pub(super) async fn acquire(&mut self) -> Result<bool, sqlx::Error> {
+    pub async fn acquire(&mut self) -> Result<bool, sqlx::Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => bounded(self.options.connect()).await?,
         };
         let ours =
-            bounded(sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(RELAY).fetch_one(&mut connection))
+            bounded(sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(self.key).fetch_one(&mut connection))
                 .await?;
         self.connection = Some(connection);
         Ok(ours)
     }
 
     /// Whether the connection, and with it the lock, is still there.
-    pub(super) async fn held(&mut self) -> bool {
+    pub async fn held(&mut self) -> bool {
         let Some(connection) = &mut self.connection else { return false };
         let held = bounded(connection.ping()).await.is_ok();
         if !held {
@@ -55,11 +54,11 @@ impl Lock {
     }
 
     /// Gives the lock back.
-    pub(super) async fn release(self) {
+    pub async fn release(self) {
         if let Some(connection) = self.connection
             && let Err(error) = bounded(connection.close()).await
         {
-            tracing::debug!(%error, "the relay's lock connection did not close in good order");
+            tracing::debug!(%error, "a lock's connection did not close in good order");
         }
     }
 }

@@ -1,4 +1,6 @@
-//! `inopsio events tail`: events as they come over the bus.
+//! `inopsio events`: events as they come over the bus, and how far those are who follow them.
+
+mod lag;
 
 use anyhow::{Result, anyhow};
 use futures::StreamExt;
@@ -8,9 +10,20 @@ use crate::context::{self, Context};
 use crate::output;
 use crate::replay::ndjson;
 
-/// Looks at the bus
+/// Looks at the bus, and at those who follow the log
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Shows how far each is who follows the log: relay, projections, webhooks, feeds
+    #[command(after_help = "Examples:
+  inopsio events lag
+  inopsio events lag --service crm --format json
+
+Feeds are known to their process only: those of the configured server are shown, if it runs.")]
+    Lag {
+        /// Only this service's
+        #[arg(long)]
+        service: Option<String>,
+    },
     /// Prints a tenant's events as they happen, one JSON object a line, until Ctrl-C
     #[command(after_help = "Examples:
   inopsio events tail --tenant demo
@@ -38,7 +51,10 @@ pub enum Command {
 impl Command {
     /// Does it.
     pub async fn run(self, context: &Context) -> Result<()> {
-        let Self::Tail { tenant, service, event_type, after, limit } = self;
+        let (tenant, service, event_type, after, limit) = match self {
+            Self::Lag { service } => return lag::run(context, context::services(service.as_deref())?).await,
+            Self::Tail { tenant, service, event_type, after, limit } => (tenant, service, event_type, after, limit),
+        };
         let tenant = context.tenant(&tenant).await?;
         let service = context::service(&service)?;
         let bus = context.bus().await?;

@@ -1,0 +1,264 @@
+//! What the operations answer.
+
+use chrono::{DateTime, Utc};
+use poem::http::{HeaderValue, StatusCode, header};
+use poem::{Body, IntoResponse, Response};
+use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use schemars::JsonSchema;
+use serde::Serialize;
+use uuid::Uuid;
+use webhooks::{Delivery, Done, Endpoint, Outcome, State};
+
+/// A webhook.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Webhook")]
+pub struct Webhook {
+    /// Its id.
+    id: Uuid,
+    /// Its version: the ETag.
+    version: u64,
+    /// The service whose events are sent.
+    service: &'static str,
+    /// Where.
+    url: String,
+    /// Names of event types, or `crm.lead.*`; none: every type.
+    types: Vec<String>,
+    /// What it is for.
+    description: String,
+    /// `enabled`; `failing`: the last attempt was not taken; `disabled`: nothing is sent.
+    state: &'static str,
+    /// Why it is disabled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disabled_reason: Option<String>,
+    /// Everything up to here was delivered, or is not wanted.
+    position: u64,
+    /// Positions of the log that were not looked at yet.
+    lag_events: u64,
+    /// How many events were delivered.
+    delivered: u64,
+    /// How often the event that comes next was not taken.
+    attempts: u32,
+    /// Since when nothing is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failing_since: Option<DateTime<Utc>>,
+    /// When it is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt_at: Option<DateTime<Utc>>,
+    /// Until when the former secret signs, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    former_secret_until: Option<DateTime<Utc>>,
+    /// When it was set up.
+    created_at: DateTime<Utc>,
+    /// When it was last changed.
+    changed_at: DateTime<Utc>,
+}
+
+impl Webhook {
+    pub fn new(service: kernel::Service, endpoint: Endpoint) -> Self {
+        let lag_events = endpoint.lag();
+        let state = endpoint.state.as_str();
+        Self {
+            id: endpoint.id,
+            version: endpoint.version,
+            service: service.name(),
+            url: endpoint.url,
+            types: endpoint.types.as_slice().to_vec(),
+            description: endpoint.description,
+            state,
+            disabled_reason: match endpoint.state {
+                State::Disabled { reason } => Some(reason),
+                State::Enabled | State::Failing => None,
+            },
+            position: endpoint.position.0,
+            lag_events,
+            delivered: endpoint.delivered,
+            attempts: endpoint.attempts,
+            failing_since: endpoint.failing_since,
+            next_attempt_at: endpoint.next_attempt_at,
+            former_secret_until: endpoint.former_secret_until,
+            created_at: endpoint.created_at,
+            changed_at: endpoint.changed_at,
+        }
+    }
+}
+
+/// All webhooks.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Webhooks {
+    /// The oldest of each service first.
+    pub webhooks: Vec<Webhook>,
+}
+
+/// One attempt to deliver one event.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookDelivery")]
+pub struct DeliveryResource {
+    /// Its id; give the last one as `before` to see earlier ones.
+    id: Uuid,
+    /// The `webhook-id`: the event's id, the same in each attempt.
+    webhook_id: Uuid,
+    /// The event's type; `inopsio.webhook.ping`: a test.
+    event_type: String,
+    /// Where the event stands in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
+    /// Which attempt it was, from 1.
+    attempt: u32,
+    /// When.
+    sent_at: DateTime<Utc>,
+    /// How long the answer took.
+    duration_ms: u64,
+    /// The HTTP status of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    /// What went wrong; absent: it was delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// The beginning of the answer.
+    response: String,
+}
+
+impl From<Delivery> for DeliveryResource {
+    fn from(delivery: Delivery) -> Self {
+        Self {
+            id: delivery.id,
+            webhook_id: delivery.message_id,
+            event_type: delivery.event_type,
+            position: delivery.position.map(|position| position.0),
+            attempt: delivery.attempt,
+            sent_at: delivery.sent_at,
+            duration_ms: delivery.duration_ms,
+            status: delivery.status,
+            error: delivery.error,
+            response: delivery.response,
+        }
+    }
+}
+
+/// What was delivered, or tried.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookDeliveries")]
+pub struct Deliveries {
+    /// The last first.
+    pub deliveries: Vec<DeliveryResource>,
+}
+
+/// What became of a test message.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookPing")]
+pub struct Ping {
+    /// Whether the receiver took it.
+    delivered: bool,
+    /// The HTTP status of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// How long the answer took.
+    duration_ms: u64,
+    /// The beginning of the answer.
+    response: String,
+}
+
+impl From<Outcome> for Ping {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            delivered: outcome.delivered(),
+            status: outcome.status,
+            error: outcome.error,
+            duration_ms: u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX),
+            response: outcome.response,
+        }
+    }
+}
+
+/// What was changed.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookChanged")]
+struct Summary {
+    /// The webhook's id.
+    id: Uuid,
+    /// Its version: its ETag.
+    version: u64,
+    /// The new secret, `whsec_…`: shown now and never again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+/// 200, or 201 where a webhook was made: what was changed.
+#[derive(Debug)]
+pub struct Changed {
+    done: Done,
+    made: bool,
+}
+
+impl Changed {
+    pub fn new(done: Done) -> Self {
+        Self { done, made: false }
+    }
+
+    pub fn made(done: Done) -> Self {
+        Self { done, made: true }
+    }
+}
+
+impl IntoResponse for Changed {
+    fn into_response(self) -> Response {
+        let Done { changed, repeated } = self.done;
+        let body = Summary { id: changed.id, version: changed.version, secret: changed.secret };
+        let mut response = Response::builder()
+            .status(if self.made { StatusCode::CREATED } else { StatusCode::OK })
+            .content_type("application/json")
+            .body(Body::from_vec(serde_json::to_vec(&body).unwrap_or_default()));
+        let headers = response.headers_mut();
+        // Secrets are for no cache.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", body.version)) {
+            headers.insert(header::ETAG, tag);
+        }
+        if self.made
+            && let Ok(location) = HeaderValue::from_str(&format!("/v1/events/webhooks/{}", body.id))
+        {
+            headers.insert(header::LOCATION, location);
+        }
+        if repeated {
+            headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+impl poem_openapi::ApiResponse for Changed {
+    fn meta() -> MetaResponses {
+        let header = |name: &str, description: &str| MetaHeader {
+            name: name.to_owned(),
+            description: Some(description.to_owned()),
+            required: false,
+            deprecated: false,
+            schema: String::schema_ref(),
+        };
+        let response = |status, description, headers| MetaResponse {
+            description,
+            status: Some(status),
+            status_range: None,
+            content: vec![MetaMediaType {
+                content_type: "application/json",
+                schema: MetaSchemaRef::Reference(face::schema::name::<Summary>()),
+            }],
+            headers,
+        };
+        let tag = || header("ETag", "The webhook's version");
+        MetaResponses {
+            responses: vec![
+                response(200, "Done", vec![tag()]),
+                response(201, "Made", vec![tag(), header("Location", "Where it is")]),
+            ],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        face::schema::register::<Summary>(registry, face::schema::Direction::Out);
+    }
+}

@@ -1,0 +1,203 @@
+//! Webhooks in GraphQL: to look at. They are changed over REST, like everything.
+
+use chrono::{DateTime, Utc};
+use face::graphql::{Context, refuse};
+use juniper::{FieldResult, GraphQLObject, graphql_object};
+use kernel::{Refusal, Service};
+use uuid::Uuid;
+use webhooks::{Delivery, Endpoint, READ, State};
+
+/// The events of all services, as they are offered to others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventsQuery;
+
+#[graphql_object(context = Context)]
+impl EventsQuery {
+    /// All webhooks, the oldest of each service first.
+    async fn webhooks(context: &Context) -> FieldResult<Vec<Webhook>> {
+        context.require(READ)?;
+        let mut all = Vec::new();
+        for service in context.services() {
+            let mut tables = context.reader(service).await?;
+            let found = Endpoint::list(&mut tables, context.caller().tenant()).await.map_err(unreadable)?;
+            all.extend(found.into_iter().map(|endpoint| Webhook { service, endpoint }));
+        }
+        Ok(all)
+    }
+
+    /// The webhook with this id.
+    async fn webhook(context: &Context, id: Uuid) -> FieldResult<Option<Webhook>> {
+        context.require(READ)?;
+        for service in context.services() {
+            let mut tables = context.reader(service).await?;
+            let found = Endpoint::find(&mut tables, context.caller().tenant(), id).await.map_err(unreadable)?;
+            if let Some(endpoint) = found {
+                return Ok(Some(Webhook { service, endpoint }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A place to which events are delivered.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    service: Service,
+    endpoint: Endpoint,
+}
+
+#[graphql_object(context = Context)]
+impl Webhook {
+    /// Its id.
+    fn id(&self) -> Uuid {
+        self.endpoint.id
+    }
+
+    /// Its version, for `If-Match`.
+    fn version(&self) -> i32 {
+        int(self.endpoint.version)
+    }
+
+    /// The service whose events are sent.
+    fn service(&self) -> &str {
+        self.service.name()
+    }
+
+    /// Where.
+    fn url(&self) -> &str {
+        &self.endpoint.url
+    }
+
+    /// Names of event types, or `crm.lead.*`; none: every type.
+    fn types(&self) -> &[String] {
+        self.endpoint.types.as_slice()
+    }
+
+    /// What it is for.
+    fn description(&self) -> &str {
+        &self.endpoint.description
+    }
+
+    /// `enabled`, `failing` (the last attempt was not taken) or `disabled` (nothing is sent).
+    fn state(&self) -> &str {
+        self.endpoint.state.as_str()
+    }
+
+    /// Why it is disabled.
+    fn disabled_reason(&self) -> Option<&str> {
+        match &self.endpoint.state {
+            State::Disabled { reason } => Some(reason),
+            State::Enabled | State::Failing => None,
+        }
+    }
+
+    /// Everything up to this position of the service's log was delivered, or is not wanted. A number, as text: it may need
+    /// more than 32 bits.
+    fn position(&self) -> String {
+        self.endpoint.position.to_string()
+    }
+
+    /// Positions of the log that were not looked at yet.
+    fn lag_events(&self) -> i32 {
+        int(self.endpoint.lag())
+    }
+
+    /// How many events were delivered.
+    fn delivered(&self) -> i32 {
+        int(self.endpoint.delivered)
+    }
+
+    /// How often the event that comes next was not taken.
+    fn attempts(&self) -> i32 {
+        int(self.endpoint.attempts.into())
+    }
+
+    /// Since when nothing is taken.
+    fn failing_since(&self) -> Option<DateTime<Utc>> {
+        self.endpoint.failing_since
+    }
+
+    /// When it is tried again.
+    fn next_attempt_at(&self) -> Option<DateTime<Utc>> {
+        self.endpoint.next_attempt_at
+    }
+
+    /// When it was set up.
+    fn created_at(&self) -> DateTime<Utc> {
+        self.endpoint.created_at
+    }
+
+    /// When it was last changed.
+    fn changed_at(&self) -> DateTime<Utc> {
+        self.endpoint.changed_at
+    }
+
+    /// What was delivered, or tried, the last first: at most 200, before the delivery with the id `before`.
+    async fn deliveries(
+        &self,
+        context: &Context,
+        #[graphql(default = 20)] first: Option<i32>,
+        before: Option<Uuid>,
+    ) -> FieldResult<Vec<WebhookDelivery>> {
+        let first = first.unwrap_or(20);
+        let Some(limit) = u32::try_from(first).ok().filter(|first| (1..=200).contains(first)) else {
+            return Err(refuse(Refusal::invalid("page_size", format!("first: {first}; allowed are 1 to 200"))));
+        };
+        let mut tables = context.reader(self.service).await?;
+        let tenant = context.caller().tenant();
+        let found = Delivery::list(&mut tables, tenant, self.endpoint.id, before, limit).await.map_err(unreadable)?;
+        Ok(found.into_iter().map(Into::into).collect())
+    }
+}
+
+/// One attempt to deliver one event.
+#[derive(Clone, Debug, GraphQLObject)]
+#[graphql(context = Context)]
+pub struct WebhookDelivery {
+    /// Its id.
+    id: Uuid,
+    /// The `webhook-id`: the event's id, the same in each attempt.
+    webhook_id: Uuid,
+    /// The event's type; `inopsio.webhook.ping`: a test.
+    event_type: String,
+    /// Where the event stands in the log; a number, as text.
+    position: Option<String>,
+    /// Which attempt it was, from 1.
+    attempt: i32,
+    /// When.
+    sent_at: DateTime<Utc>,
+    /// How long the answer took.
+    duration_ms: i32,
+    /// The HTTP status of the answer.
+    status: Option<i32>,
+    /// What went wrong; none: it was delivered.
+    error: Option<String>,
+    /// The beginning of the answer.
+    response: String,
+}
+
+impl From<Delivery> for WebhookDelivery {
+    fn from(delivery: Delivery) -> Self {
+        Self {
+            id: delivery.id,
+            webhook_id: delivery.message_id,
+            event_type: delivery.event_type,
+            position: delivery.position.map(|position| position.to_string()),
+            attempt: int(delivery.attempt.into()),
+            sent_at: delivery.sent_at,
+            duration_ms: int(delivery.duration_ms),
+            status: delivery.status.map(Into::into),
+            error: delivery.error,
+            response: delivery.response,
+        }
+    }
+}
+
+fn int(number: u64) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn unreadable(error: sqlx::Error) -> juniper::FieldError {
+    tracing::error!(%error, "webhooks can't be read");
+    refuse(Refusal::internal("read_failed", "the webhooks can't be read; the log says why"))
+}

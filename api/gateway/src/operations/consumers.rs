@@ -1,0 +1,90 @@
+//! How far those are who take events out: webhooks and feeds. (Relays and projections tell of themselves.)
+
+use std::time::Duration;
+
+use events_api::feed::Seats;
+use serde::Serialize;
+
+use crate::service::{Background, Running};
+
+/// How often the gauges are set.
+const OFTEN: Duration = Duration::from_secs(5);
+
+/// The webhooks of a service.
+#[derive(Debug, Serialize)]
+pub struct Webhooks {
+    service: &'static str,
+    /// That are sent to.
+    enabled: u64,
+    /// Of which the last attempt failed. Their receivers are their tenants' matter.
+    failing: u64,
+    /// That are not sent to.
+    disabled: u64,
+    /// The most positions that one of those which do not fail is behind.
+    lag_events: u64,
+    /// The most that any is behind.
+    longest_lag_events: u64,
+}
+
+/// The feeds of a service in this process.
+#[derive(Debug, Serialize)]
+pub struct Feeds {
+    service: &'static str,
+    /// How many run.
+    open: usize,
+    /// The most positions that one of them is behind.
+    lag_events: u64,
+}
+
+/// How they are doing in a service; an error when its database does not answer.
+pub async fn ask(running: &Running, seats: &Seats) -> Result<(Webhooks, Feeds), String> {
+    let service = running.runtime.service;
+    let standing = running.webhooks.standing().await.map_err(|error| error.to_string())?;
+    let head = running.runtime.store.head().await.map_err(|error| error.to_string())?;
+    let webhooks = Webhooks {
+        service: service.name(),
+        enabled: standing.enabled,
+        failing: standing.failing,
+        disabled: standing.disabled,
+        lag_events: standing.lag,
+        longest_lag_events: standing.longest_lag,
+    };
+    let (open, last) = seats.of(service);
+    let lag_events = last.map_or(0, |last| head.0.saturating_sub(last.0));
+    Ok((webhooks, Feeds { service: service.name(), open, lag_events }))
+}
+
+/// Sets the gauges now and then, until it is told to stop.
+pub fn observe(services: Vec<Running>, seats: Seats, background: &Background) {
+    metrics::describe_gauge!("inopsio_webhook_lag_events", "Positions that webhooks are behind at most, by state");
+    metrics::describe_gauge!("inopsio_webhooks", "Webhooks by state");
+    metrics::describe_gauge!("inopsio_feed_lag_events", "Positions that a feed is behind at most");
+    metrics::describe_gauge!("inopsio_feeds", "Feeds that run");
+    let shutdown = background.shutdown.clone();
+    background.tasks.spawn(async move {
+        let mut ticks = tokio::time::interval(OFTEN);
+        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            for running in &services {
+                if let Err(error) = set(running, &seats).await {
+                    tracing::debug!(service = %running.runtime.service, error, "the lag of consumers is not known now");
+                }
+            }
+        }
+    });
+}
+
+async fn set(running: &Running, seats: &Seats) -> Result<(), String> {
+    let service = running.runtime.service.name();
+    let (webhooks, feeds) = ask(running, seats).await?;
+    for (state, count) in
+        [("enabled", webhooks.enabled), ("failing", webhooks.failing), ("disabled", webhooks.disabled)]
+    {
+        metrics::gauge!("inopsio_webhooks", "service" => service, "state" => state).set(count as f64);
+    }
+    for (state, lag) in [("healthy", webhooks.lag_events), ("any", webhooks.longest_lag_events)] {
+        metrics::gauge!("inopsio_webhook_lag_events", "service" => service, "state" => state).set(lag as f64);
+    }
+    metrics::gauge!("inopsio_feeds", "service" => service).set(feeds.open as f64);
+    metrics::gauge!("inopsio_feed_lag_events", "service" => service).set(feeds.lag_events as f64);
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Webhooks as tenants set them up and look at them, over REST and GraphQL.
+
+use kernel::Role;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use testbed::eventually;
+use testbed::receiver::Receiver;
+
+use crate::world::{Answer, World};
+
+async fn world() -> World {
+    World::start_with(|config| config.webhooks.allow_private = true).await
+}
+
+#[tokio::test]
+async fn a_webhook_is_set_up_gets_events_and_shows_what_it_got() {
+    let world = world().await;
+    let receiver = Receiver::start().await;
+    world.lead("before").await;
+    let body =
+        json!({ "service": "crm", "url": receiver.url, "types": ["crm.lead.*"], "description": "the warehouse" });
+    let create = || world.request(Method::POST, "/v1/events/webhooks").header("idempotency-key", "one").json(&body);
+    let created = Answer::of(create()).await;
+    assert_eq!((created.status, created.header("etag")), (StatusCode::CREATED, "\"1\""), "{created:?}");
+    let id = created.body["id"].as_str().unwrap();
+    assert_eq!(created.header("location"), format!("/v1/events/webhooks/{id}"));
+    assert!(created.body["secret"].as_str().unwrap().starts_with("whsec_"));
+    let again = Answer::of(create()).await;
+    assert_eq!((&again.body, again.header("idempotency-replayed")), (&created.body, "true"));
+
+    assert_eq!(world.post("/v1/crm/accounts", json!({ "name": "not wanted" })).await.status, StatusCode::CREATED);
+    world.lead("after").await;
+    let path = format!("/v1/events/webhooks/{id}");
+    let shown = eventually("it is delivered, and noted", async || {
+        Some(world.get(&path).await).filter(|shown| shown.body["delivered"] == 1)
+    })
+    .await;
+    assert_eq!(receiver.positions(), [3]);
+    assert_eq!(receiver.got()[0].json()["data"]["details"]["name"], "after");
+    assert_eq!((&shown.body["state"], &shown.body["service"]), (&json!("enabled"), &json!("crm")));
+    assert!(shown.body.get("secret").is_none(), "{shown:?}");
+    assert_eq!(world.get("/v1/events/webhooks").await.body["webhooks"][0]["id"], id);
+
+    let replayed = world.post(&format!("{path}/replay"), json!({ "after": 0 })).await;
+    assert_eq!((replayed.status, &replayed.body["version"]), (StatusCode::OK, &json!(2)));
+    eventually("all that is wanted arrives again", async || (receiver.positions() == [3, 1, 3]).then_some(())).await;
+    let ping = world.post(&format!("{path}/ping"), json!({})).await;
+    assert_eq!((&ping.body["delivered"], &ping.body["status"]), (&json!(true), &json!(204)), "{ping:?}");
+    let rotated = world.post(&format!("{path}/rotate-secret"), json!({ "overlap_hours": 1 })).await;
+    assert_ne!(rotated.body["secret"], created.body["secret"]);
+    let deliveries = eventually("the deliveries are noted", async || {
+        let found = world.get(&format!("{path}/deliveries?limit=2")).await;
+        let list = found.body["deliveries"].as_array().cloned()?;
+        (list.len() == 2 && list[1]["position"] == 3).then_some(list)
+    })
+    .await;
+    assert_eq!(deliveries[0]["event_type"], "inopsio.webhook.ping");
+
+    let query = format!(
+        "{{ events {{ webhooks {{ id state types lagEvents }} webhook(id: \"{id}\") {{ url version
+           deliveries(first: 1) {{ eventType status error }} }} }} }}"
+    );
+    let asked = world.post("/graphql", json!({ "query": query })).await;
+    let events = &asked.body["data"]["events"];
+    assert_eq!((&events["webhooks"][0]["id"], &events["webhook"]["version"]), (&json!(id), &json!(3)), "{asked:?}");
+    assert_eq!(events["webhook"]["deliveries"][0]["eventType"], "inopsio.webhook.ping");
+
+    assert_eq!(world.post(&format!("{path}/disable"), json!({ "reason": "moved" })).await.status, StatusCode::OK);
+    let shown = world.get(&path).await;
+    assert_eq!((&shown.body["state"], &shown.body["disabled_reason"]), (&json!("disabled"), &json!("moved")));
+    assert_eq!(world.post(&format!("{path}/enable"), json!({})).await.status, StatusCode::OK);
+    let changed = world.post(&format!("{path}/change"), json!({ "url": receiver.url })).await;
+    assert_eq!((changed.status, world.get(&path).await.body["types"].clone()), (StatusCode::OK, json!([])));
+    let remove = || world.request(Method::POST, &format!("{path}/remove")).header("idempotency-key", "two");
+    assert_eq!(Answer::of(remove()).await.status, StatusCode::OK);
+    assert_eq!(world.get(&path).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(Answer::of(remove()).await.status, StatusCode::OK, "the same request gets the first answer");
+}
+
+#[tokio::test]
+async fn what_is_not_allowed_is_a_problem_and_another_tenant_sees_nothing() {
+    let world = World::start().await;
+    let url = "https://hooks.example.com/";
+    let created = world.post("/v1/events/webhooks", json!({ "service": "crm", "url": url })).await;
+    assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
+    let path = format!("/v1/events/webhooks/{}", created.body["id"].as_str().unwrap());
+    let post = |path: &str, body| world.request(Method::POST, path).json(&body);
+    let as_role = |method, path: &str, role| world.anonymous(method, path).bearer_auth(world.token(&[role]));
+    let as_stranger = |method, path: &str| world.anonymous(method, path).bearer_auth(world.stranger());
+    let create = |body| post("/v1/events/webhooks", body);
+    let bad = StatusCode::BAD_REQUEST;
+    world
+        .refuses(vec![
+            (create(json!({ "service": "erp", "url": url })), bad, "validation_failed"),
+            (create(json!({ "service": "crm", "url": "http://127.0.0.1/" })), bad, "validation_failed"),
+            (create(json!({ "service": "crm", "url": url, "secret": "mine" })), bad, "validation_failed"),
+            (create(json!({ "service": "crm", "url": url, "types": ["crm.nothing"] })), bad, "validation_failed"),
+            (create(json!({ "service": "crm", "url": url, "after": 9 })), bad, "position_ahead"),
+            (
+                create(json!({ "service": "crm", "url": url })).header("occurred-at", "2026-01-01T00:00:00Z"),
+                bad,
+                "header_invalid",
+            ),
+            (
+                post(&format!("{path}/change"), json!({ "url": url })).header("if-match", "\"7\""),
+                StatusCode::PRECONDITION_FAILED,
+                "version_differs",
+            ),
+            (post(&format!("{path}/replay"), json!({ "after": 9 })), bad, "position_ahead"),
+            (world.request(Method::GET, &format!("{path}/deliveries?limit=0")), bad, "parameter_invalid"),
+            (as_role(Method::GET, "/v1/events/webhooks", Role::Member), StatusCode::FORBIDDEN, "permission_missing"),
+            (
+                as_role(Method::POST, &format!("{path}/ping"), Role::Auditor),
+                StatusCode::FORBIDDEN,
+                "permission_missing",
+            ),
+            (
+                as_role(Method::POST, &format!("{path}/remove"), Role::Manager),
+                StatusCode::FORBIDDEN,
+                "permission_missing",
+            ),
+            (as_stranger(Method::GET, &path), StatusCode::NOT_FOUND, "not_found"),
+            (as_stranger(Method::POST, &format!("{path}/remove")), StatusCode::NOT_FOUND, "not_found"),
+            (as_stranger(Method::POST, &format!("{path}/ping")), StatusCode::NOT_FOUND, "not_found"),
+            (as_stranger(Method::GET, &format!("{path}/deliveries")), StatusCode::NOT_FOUND, "not_found"),
+        ])
+        .await;
+    assert_eq!(world.get(&path).await.body["version"], 1, "nothing was changed");
+    let member =
+        as_role(Method::POST, "/graphql", Role::Member).json(&json!({ "query": "{ events { webhooks { id } } }" }));
+    assert_eq!(Answer::of(member).await.body["errors"][0]["extensions"]["code"], "permission_missing");
+    let stranger = as_stranger(Method::POST, "/graphql").json(&json!({ "query": "{ events { webhooks { id } } }" }));
+    assert_eq!(Answer::of(stranger).await.body["data"]["events"]["webhooks"], json!([]));
+}
+
+#[tokio::test]
+async fn how_far_webhooks_and_feeds_are_is_told_to_operators() {
+    let world = world().await;
+    let receiver = Receiver::start().await;
+    for (url, after) in [(receiver.url.as_str(), 0), ("http://127.0.0.1:9/nobody", 0)] {
+        let created = world.post("/v1/events/webhooks", json!({ "service": "crm", "url": url, "after": after })).await;
+        assert_eq!(created.status, StatusCode::CREATED);
+    }
+    let feed = world.request(Method::GET, "/v1/events").send().await.unwrap();
+    world.lead("Ada").await;
+    world.lead("Grace").await;
+    let ready = eventually("one webhook is current, one fails, a feed runs", async || {
+        let ready = world.get("/ready").await.body;
+        let (webhooks, feeds) = (&ready["webhooks"][0], &ready["feeds"][0]);
+        let told = webhooks["lag_events"] == 0 && webhooks["failing"] == 1 && feeds["open"] == 1;
+        (told && webhooks["longest_lag_events"] == 2 && feeds["lag_events"] == 0).then_some(ready)
+    })
+    .await;
+    assert_eq!((&ready["webhooks"][0]["enabled"], &ready["status"]), (&json!(2), &json!("ready")), "{ready}");
+    eventually("the metrics tell, too", async || {
+        let text = world.get("/metrics").await.body.as_str().unwrap().to_owned();
+        let told = [
+            r#"inopsio_webhooks{service="crm",state="failing"} 1"#,
+            r#"inopsio_webhook_lag_events{service="crm",state="any"} 2"#,
+            r#"inopsio_webhook_lag_events{service="crm",state="healthy"} 0"#,
+            r#"inopsio_webhook_deliveries_total{service="crm",result="delivered"} 2"#,
+            r#"inopsio_feeds{service="crm"} 1"#,
+            r#"inopsio_feed_lag_events{service="crm"} 0"#,
+        ];
+        told.iter().all(|line| text.contains(line)).then_some(())
+    })
+    .await;
+    drop(feed);
+}

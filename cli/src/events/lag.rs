@@ -1,0 +1,120 @@
+//! `inopsio events lag`: how far each of those is who follow the log.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use kernel::{Position, Service, SystemClock, SystemIds};
+use projector::ReadModels;
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+use webhooks::{Sources, SystemDice, Webhooks};
+
+use crate::context::{self, Context};
+use crate::output::{self, Format};
+
+/// Whoever follows a log.
+#[derive(Debug, Serialize)]
+struct Consumer {
+    service: &'static str,
+    /// `relay`, `projection`, `webhooks` or `feeds`.
+    kind: &'static str,
+    name: String,
+    /// Events that it has not dealt with yet; none: nobody knows now.
+    lag_events: Option<u64>,
+    state: String,
+}
+
+/// Prints all consumers of these services.
+pub async fn run(context: &Context, services: Vec<Service>) -> Result<()> {
+    let served = served(context).await;
+    let mut all = Vec::new();
+    for service in services {
+        all.extend(consumers(context, service).await?);
+        all.extend(feeds(served.as_ref(), service));
+    }
+    if context.format == Format::Json {
+        return output::print_json(&all);
+    }
+    let mut table = output::table(["service", "consumer", "name", "lag", "state"]);
+    for consumer in all {
+        table.add_row([
+            consumer.service.to_owned(),
+            consumer.kind.to_owned(),
+            consumer.name,
+            consumer.lag_events.map_or_else(|| "?".to_owned(), |lag| lag.to_string()),
+            consumer.state,
+        ]);
+    }
+    output::print(table)
+}
+
+async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>> {
+    let (part, database) = (context::part(service)?, context.config.database(service));
+    let store = context.store(service).await?;
+    let head = store.head().await?;
+    store.close().await;
+    let mut all = Vec::new();
+
+    // The stream is what the relay has published; it is asked and not the relay, wherever that runs.
+    let bus = context.bus().await;
+    let stream = match &bus {
+        Ok(bus) => bus.stream_state(service).await.map_err(anyhow::Error::from),
+        Err(error) => Err(anyhow::anyhow!("{error:#}")),
+    };
+    let (lag_events, state) = match stream {
+        Ok(state) => {
+            let last = state.map_or(Position::START, |state| Position(state.last));
+            (Some(head.0.saturating_sub(last.0)), "follows".to_owned())
+        }
+        Err(error) => (None, format!("unknown: {error:#}")),
+    };
+    let name = format!("EVENTS_{}", service.name().to_uppercase());
+    all.push(Consumer { service: service.name(), kind: "relay", name, lag_events, state });
+
+    for status in ReadModels::new(&database, &part.projections, None).status().await? {
+        all.push(Consumer {
+            service: service.name(),
+            kind: "projection",
+            name: status.name.to_owned(),
+            lag_events: Some(status.lag),
+            state: status.state.as_str().to_owned(),
+        });
+    }
+
+    let bus = nats::Bus::connect(&gateway::bus_settings(&context.config)).await?;
+    let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds), dice: Arc::new(SystemDice) };
+    let webhooks = Webhooks::open(&database, bus, (part.catalog)().into(), context.config.webhooks.settings(), sources)
+        .map_err(|error| anyhow::anyhow!(error))?;
+    let standing = webhooks.standing().await?;
+    all.push(Consumer {
+        service: service.name(),
+        kind: "webhooks",
+        name: format!("{} enabled", standing.enabled),
+        lag_events: Some(standing.lag),
+        state: format!(
+            "{} failing ({} behind at most), {} disabled",
+            standing.failing, standing.longest_lag, standing.disabled
+        ),
+    });
+    Ok(all)
+}
+
+/// What the configured server says of itself; none when it does not run here. Feeds are known to their process only.
+async fn served(context: &Context) -> Option<Value> {
+    let http = &context.config.http;
+    let url = format!("http://{}/ready", std::net::SocketAddr::new(http.host, http.port));
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).no_proxy().build().ok()?;
+    client.get(url).send().await.ok()?.json().await.ok()
+}
+
+fn feeds(served: Option<&Value>, service: Service) -> Option<Consumer> {
+    let feeds = served?["feeds"].as_array()?.iter().find(|feeds| feeds["service"] == service.name())?;
+    Some(Consumer {
+        service: service.name(),
+        kind: "feeds",
+        name: format!("{} open", feeds["open"]),
+        lag_events: feeds["lag_events"].as_u64(),
+        state: "follow".to_owned(),
+    })
+}

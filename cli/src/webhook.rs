@@ -1,0 +1,312 @@
+//! `inopsio webhook`: a tenant's webhooks, as its administrator.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use gateway::SERVICES;
+use kernel::{Caller, Position, Role, SystemClock, SystemIds, TenantId};
+use serde_json::{Value, json};
+use uuid::Uuid;
+use webhooks::{Act, Changed, Delivery, Endpoint, EndpointFields, Request, Sources, State, SystemDice, Webhooks};
+
+use crate::context::{self, Context};
+use crate::output::{self, Format};
+
+/// Looks after a tenant's webhooks
+#[derive(Debug, clap::Args)]
+pub struct Webhook {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Lists them, with how far each is
+    #[command(after_help = "Example:\n  inopsio webhook list --tenant demo")]
+    List {
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Sets one up, and shows its secret this once
+    #[command(after_help = "Examples:
+  inopsio webhook create --tenant demo https://hooks.example.com/inopsio
+  inopsio webhook create --tenant demo http://127.0.0.1:9000 --type 'crm.lead.*' --after 0")]
+    Create {
+        #[command(flatten)]
+        whose: Whose,
+        /// Where the events are sent
+        url: String,
+        /// The service whose events are sent
+        #[arg(long, default_value = "crm")]
+        service: String,
+        /// Only events of this type, or of all types below a name (crm.lead.*); may be given several times
+        #[arg(long = "type", value_name = "TYPE")]
+        types: Vec<String>,
+        /// What it is for
+        #[arg(long, default_value = "")]
+        description: String,
+        /// After this position, instead of from now on
+        #[arg(long, value_name = "POSITION")]
+        after: Option<Position>,
+    },
+    /// Sends again to one that was disabled or fails, from where it was
+    #[command(after_help = "Example:\n  inopsio webhook enable --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
+    Enable {
+        #[command(flatten)]
+        whose: Whose,
+        /// The webhook's id
+        id: Uuid,
+    },
+    /// Sends nothing to one any more; where it is, is kept
+    #[command(
+        after_help = "Example:\n  inopsio webhook disable --tenant demo 0197a8a0-0000-7000-8000-000000000001 --reason maintenance"
+    )]
+    Disable {
+        #[command(flatten)]
+        whose: Whose,
+        /// The webhook's id
+        id: Uuid,
+        /// Why
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Gives one a new secret; the former one signs beside it for a while
+    #[command(
+        after_help = "Example:\n  inopsio webhook rotate-secret --tenant demo 0197a8a0-0000-7000-8000-000000000001"
+    )]
+    RotateSecret {
+        #[command(flatten)]
+        whose: Whose,
+        /// The webhook's id
+        id: Uuid,
+        /// For how many hours the former one signs, too
+        #[arg(long, default_value_t = 24)]
+        overlap_hours: u32,
+    },
+    /// Delivers again what comes after a position
+    #[command(
+        after_help = "Example:\n  inopsio webhook replay --tenant demo 0197a8a0-0000-7000-8000-000000000001 --after 1000"
+    )]
+    Replay {
+        #[command(flatten)]
+        whose: Whose,
+        /// The webhook's id
+        id: Uuid,
+        /// The position
+        #[arg(long, value_name = "POSITION")]
+        after: Position,
+    },
+    /// Sends a test message now, and says what became of it
+    #[command(after_help = "Example:\n  inopsio webhook ping --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
+    Ping {
+        #[command(flatten)]
+        whose: Whose,
+        /// The webhook's id
+        id: Uuid,
+    },
+    /// Shows what was delivered to one, or tried, the last first
+    #[command(
+        after_help = "Example:\n  inopsio webhook deliveries --tenant demo 0197a8a0-0000-7000-8000-000000000001 --limit 5"
+    )]
+    Deliveries {
+        #[command(flatten)]
+        whose: Whose,
+        /// The webhook's id
+        id: Uuid,
+        /// How many
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// Takes one away
+    #[command(after_help = "Example:\n  inopsio webhook remove --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
+    Remove {
+        #[command(flatten)]
+        whose: Whose,
+        /// The webhook's id
+        id: Uuid,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Whose {
+    /// The tenant: its name or id
+    #[arg(long)]
+    tenant: String,
+}
+
+impl Webhook {
+    /// Does it.
+    pub async fn run(self, context: &Context) -> Result<()> {
+        let homes = open(context).await?;
+        match self.command {
+            Command::List { whose } => list(context, &homes, context.tenant(&whose.tenant).await?).await,
+            Command::Create { whose, url, service, types, description, after } => {
+                let service = context::service(&service)?;
+                let home = homes.iter().find(|home| home.service() == service).context("the service is not here")?;
+                let fields = EndpointFields { url, types, description };
+                let tenant = context.tenant(&whose.tenant).await?;
+                changed(context, home.carry_out(&request(tenant), Act::Create { fields, after }).await?.changed)
+            }
+            Command::Enable { whose, id } => act(context, &homes, &whose, id, Act::Enable { id }).await,
+            Command::Disable { whose, id, reason } => {
+                act(context, &homes, &whose, id, Act::Disable { id, reason }).await
+            }
+            Command::RotateSecret { whose, id, overlap_hours } => {
+                act(context, &homes, &whose, id, Act::RotateSecret { id, overlap_hours }).await
+            }
+            Command::Replay { whose, id, after } => act(context, &homes, &whose, id, Act::Replay { id, after }).await,
+            Command::Remove { whose, id } => act(context, &homes, &whose, id, Act::Remove { id }).await,
+            Command::Ping { whose, id } => {
+                let tenant = context.tenant(&whose.tenant).await?;
+                ping(context, find(&homes, tenant, id).await?, tenant, id).await
+            }
+            Command::Deliveries { whose, id, limit } => {
+                let tenant = context.tenant(&whose.tenant).await?;
+                let found = find(&homes, tenant, id).await?.deliveries(tenant, id, None, limit).await?;
+                deliveries(context, &found)
+            }
+        }
+    }
+}
+
+/// The webhooks of every service, as the configuration has them.
+async fn open(context: &Context) -> Result<Vec<Webhooks>> {
+    let mut bus = gateway::bus_settings(&context.config);
+    // Without the bus a change is true all the same, and noticed a little later.
+    bus.connect_later = true;
+    let bus = nats::Bus::connect(&bus).await?;
+    let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds), dice: Arc::new(SystemDice) };
+    SERVICES
+        .iter()
+        .map(|service| {
+            let (database, types) = (context.config.database(*service), (context::part(*service)?.catalog)());
+            let settings = context.config.webhooks.settings();
+            Webhooks::open(&database, bus.clone(), types.into(), settings, sources.clone())
+                .map_err(|error| anyhow!(error))
+        })
+        .collect()
+}
+
+/// As the tenant's administrator.
+fn request(tenant: TenantId) -> Request {
+    let grants: Vec<_> =
+        gateway::parts().iter().flat_map(|part| part.grants).chain(webhooks::GRANTS).copied().collect();
+    let caller = Caller::new(tenant, "cli", &[Role::Admin], &grants);
+    Request { caller, command_id: None, request_hash: [0; 32], if_match: None }
+}
+
+async fn find(homes: &[Webhooks], tenant: TenantId, id: Uuid) -> Result<&Webhooks> {
+    for home in homes {
+        if home.find(tenant, id).await?.is_some() {
+            return Ok(home);
+        }
+    }
+    bail!("there is no webhook {id}; `inopsio webhook list` shows those that there are")
+}
+
+async fn act(context: &Context, homes: &[Webhooks], whose: &Whose, id: Uuid, act: Act) -> Result<()> {
+    let tenant = context.tenant(&whose.tenant).await?;
+    let home = find(homes, tenant, id).await?;
+    changed(context, home.carry_out(&request(tenant), act).await?.changed)
+}
+
+fn changed(context: &Context, changed: Changed) -> Result<()> {
+    match (context.format, &changed.secret) {
+        (Format::Json, _) => output::print_json(&changed),
+        (Format::Text, Some(secret)) => {
+            output::print(format!("{} (version {})\nsecret, shown this once: {secret}", changed.id, changed.version))
+        }
+        (Format::Text, None) => output::print(format!("{} (version {})", changed.id, changed.version)),
+    }
+}
+
+async fn list(context: &Context, homes: &[Webhooks], tenant: TenantId) -> Result<()> {
+    let mut all = Vec::new();
+    for home in homes {
+        let found = home.list(tenant).await?;
+        all.extend(found.into_iter().map(|endpoint| (home.service(), endpoint)));
+    }
+    if context.format == Format::Json {
+        let all: Vec<Value> = all.iter().map(|(service, endpoint)| as_json(service.name(), endpoint)).collect();
+        return output::print_json(&all);
+    }
+    let mut table = output::table(["id", "service", "url", "types", "state", "position", "lag", "delivered"]);
+    for (service, endpoint) in all {
+        let state = match &endpoint.state {
+            State::Disabled { reason } if !reason.is_empty() => format!("disabled: {reason}"),
+            state => state.as_str().to_owned(),
+        };
+        table.add_row([
+            endpoint.id.to_string(),
+            service.to_string(),
+            endpoint.url.clone(),
+            endpoint.types.to_string(),
+            state,
+            endpoint.position.to_string(),
+            endpoint.lag().to_string(),
+            endpoint.delivered.to_string(),
+        ]);
+    }
+    output::print(table)
+}
+
+fn as_json(service: &str, endpoint: &Endpoint) -> Value {
+    json!({
+        "id": endpoint.id,
+        "version": endpoint.version,
+        "service": service,
+        "url": endpoint.url,
+        "types": endpoint.types.as_slice(),
+        "description": endpoint.description,
+        "state": endpoint.state.as_str(),
+        "position": endpoint.position,
+        "lag": endpoint.lag(),
+        "attempts": endpoint.attempts,
+        "failing_since": endpoint.failing_since,
+        "next_attempt_at": endpoint.next_attempt_at,
+        "delivered": endpoint.delivered,
+    })
+}
+
+async fn ping(context: &Context, home: &Webhooks, tenant: TenantId, id: Uuid) -> Result<()> {
+    let outcome = home.ping(tenant, id).await?;
+    let status = outcome.status.map_or_else(String::new, |status| format!(" ({status})"));
+    let said = outcome.error.clone().unwrap_or_else(|| "delivered".to_owned());
+    match context.format {
+        Format::Json => output::print_json(&json!({
+            "delivered": outcome.delivered(), "status": outcome.status, "error": outcome.error,
+            "duration_ms": outcome.duration.as_millis(),
+        }))?,
+        Format::Text => output::print(format!("{said}{status} in {} ms", outcome.duration.as_millis()))?,
+    }
+    if outcome.delivered() { Ok(()) } else { bail!("the webhook did not take the message") }
+}
+
+fn deliveries(context: &Context, deliveries: &[Delivery]) -> Result<()> {
+    if context.format == Format::Json {
+        let all: Vec<Value> = deliveries
+            .iter()
+            .map(|one| {
+                json!({
+                    "id": one.id, "webhook_id": one.message_id, "event_type": one.event_type, "position": one.position,
+                    "attempt": one.attempt, "sent_at": one.sent_at, "duration_ms": one.duration_ms, "status": one.status,
+                    "error": one.error, "response": one.response,
+                })
+            })
+            .collect();
+        return output::print_json(&all);
+    }
+    let mut table = output::table(["sent at", "type", "position", "attempt", "status", "ms", "what became of it"]);
+    for one in deliveries {
+        table.add_row([
+            one.sent_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+            one.event_type.clone(),
+            one.position.map_or_else(String::new, |position| position.to_string()),
+            one.attempt.to_string(),
+            one.status.map_or_else(String::new, |status| status.to_string()),
+            one.duration_ms.to_string(),
+            one.error.clone().unwrap_or_else(|| "delivered".to_owned()),
+        ]);
+    }
+    output::print(table)
+}

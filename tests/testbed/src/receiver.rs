@@ -1,0 +1,138 @@
+//! A receiver of webhooks: keeps what it got, and answers as the test wants.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A message as it came.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// The path that it was sent to.
+    pub path: String,
+    /// Its headers, by their names in lower case.
+    pub headers: HashMap<String, String>,
+    /// Its body.
+    pub body: String,
+}
+
+impl Received {
+    /// Its `webhook-id`.
+    pub fn id(&self) -> &str {
+        &self.headers["webhook-id"]
+    }
+
+    /// Its body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    /// The position of the event that it carries.
+    pub fn position(&self) -> u64 {
+        self.json()["position"].as_str().unwrap().parse().unwrap()
+    }
+}
+
+/// What to answer.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// A status, such as `200 OK`; headers may follow.
+    Status(&'static str),
+    /// Nothing, for ever.
+    Silence,
+    /// A body without end.
+    Endless,
+}
+
+type Script = Arc<dyn Fn(&Received, usize) -> Reply + Send + Sync>;
+
+/// A receiver on a port of its own.
+pub struct Receiver {
+    /// Where it listens.
+    pub url: String,
+    got: Arc<Mutex<Vec<Received>>>,
+}
+
+impl Receiver {
+    /// One that takes everything.
+    pub async fn start() -> Self {
+        Self::answering(|_, _| Reply::Status("204 No Content")).await
+    }
+
+    /// One that answers each message as `script` says, given how many came before.
+    pub async fn answering(script: impl Fn(&Received, usize) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hooks", listener.local_addr().unwrap());
+        let got: Arc<Mutex<Vec<Received>>> = Arc::default();
+        let (kept, script): (_, Script) = (got.clone(), Arc::new(script));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, kept.clone(), script.clone()));
+            }
+        });
+        Self { url, got }
+    }
+
+    /// All that came so far, in order.
+    pub fn got(&self) -> Vec<Received> {
+        self.got.lock().unwrap().clone()
+    }
+
+    /// The positions of the events that came, in order.
+    pub fn positions(&self) -> Vec<u64> {
+        self.got().iter().map(Received::position).collect()
+    }
+}
+
+async fn serve(mut stream: TcpStream, got: Arc<Mutex<Vec<Received>>>, script: Script) {
+    let mut buffer = Vec::new();
+    loop {
+        let head = loop {
+            if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end;
+            }
+            if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
+                return;
+            }
+        };
+        let text = String::from_utf8(buffer[..head].to_vec()).unwrap();
+        let mut lines = text.lines();
+        let path = lines.next().unwrap().split(' ').nth(1).unwrap().to_owned();
+        let headers: HashMap<String, String> = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        let length: usize = headers["content-length"].parse().unwrap();
+        while buffer.len() < head + 4 + length {
+            if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
+                return;
+            }
+        }
+        let body = String::from_utf8(buffer[head + 4..head + 4 + length].to_vec()).unwrap();
+        buffer.drain(..head + 4 + length);
+        let received = Received { path, headers, body };
+        let reply = {
+            let mut got = got.lock().unwrap();
+            let reply = script(&received, got.len());
+            got.push(received);
+            reply
+        };
+        match reply {
+            Reply::Status(status) => {
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\nok");
+                let answer = if status.starts_with("204") { format!("HTTP/1.1 {status}\r\n\r\n") } else { answer };
+                if stream.write_all(answer.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+            Reply::Silence => std::future::pending().await,
+            Reply::Endless => {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+                while stream.write_all(&[b'x'; 4_096]).await.is_ok() {}
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! How far this process' workers are, also where that is not stored yet.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kernel::Position;
+use uuid::Uuid;
+
+/// Positions by endpoint.
+#[derive(Clone, Default)]
+pub(crate) struct Board(Arc<Mutex<HashMap<Uuid, Position>>>);
+
+impl Board {
+    pub(crate) fn set(&self, endpoint: Uuid, position: Position) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(endpoint, position);
+    }
+
+    pub(crate) fn remove(&self, endpoint: Uuid) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&endpoint);
+    }
+
+    /// Where an endpoint is, if one of our workers has it.
+    pub(crate) fn of(&self, endpoint: Uuid) -> Option<Position> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&endpoint).copied()
+    }
+}

@@ -1,0 +1,254 @@
+//! What tenants do with their endpoints: each act once, noted with who did it, true before it is answered.
+
+mod act;
+mod apply;
+mod command;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use eventstore::{Database, PoolUse, Role};
+use kernel::{Clock, EventType, Grant, IdSource, Refusal, Service, TenantId};
+use nats::Bus;
+use sqlx::{PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+pub use act::{Act, Changed, Done, EndpointFields, Request};
+
+use crate::board::Board;
+use crate::status::{Standing, standing};
+use crate::{Delivery, Dice, Endpoint, Message, Outcome, Secret, Sender, Settings};
+
+/// See endpoints and what was delivered to them.
+pub const READ: &str = "events:webhook:read";
+/// Change them.
+pub const WRITE: &str = "events:webhook:write";
+
+/// The permissions around webhooks. What an endpoint is sent needs `<service>:history:read` besides.
+pub const GRANTS: &[Grant] = &[
+    Grant {
+        permission: READ,
+        roles: &[kernel::Role::Admin, kernel::Role::Manager, kernel::Role::Auditor],
+        meaning: "See webhooks and what was delivered to them",
+    },
+    Grant { permission: WRITE, roles: &[kernel::Role::Admin], meaning: "Set webhooks up, and deliver again" },
+];
+
+/// A service's webhooks, as tenants configure them. Cheap to clone.
+#[derive(Clone)]
+pub struct Webhooks {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    service: Service,
+    configure: PgPool,
+    deliver: PgPool,
+    bus: Bus,
+    sender: Sender,
+    settings: Settings,
+    types: Arc<[EventType]>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    dice: Arc<dyn Dice>,
+    board: Board,
+}
+
+/// What is injected.
+#[derive(Clone)]
+pub struct Sources {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Identifiers.
+    pub ids: Arc<dyn IdSource>,
+    /// Secrets, and chance.
+    pub dice: Arc<dyn Dice>,
+}
+
+impl Webhooks {
+    /// The webhooks of a service, whose event types are `types`; connects when first used. An error says what of TLS can't be
+    /// set up.
+    pub fn open(
+        database: &Database,
+        bus: Bus,
+        types: Arc<[EventType]>,
+        settings: Settings,
+        sources: Sources,
+    ) -> Result<Self, String> {
+        let inner = Inner {
+            service: database.service,
+            configure: database.pool(Role::Configure, 4),
+            deliver: database.pool(Role::Deliver, 4),
+            bus,
+            sender: Sender::new(&settings)?,
+            settings,
+            types,
+            clock: sources.clock,
+            ids: sources.ids,
+            dice: sources.dice,
+            board: Board::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whose they are.
+    pub fn service(&self) -> Service {
+        self.inner.service
+    }
+
+    /// How much of its pools is in use.
+    pub fn pools(&self) -> [PoolUse; 2] {
+        [PoolUse::of("webhooks", &self.inner.configure), PoolUse::of("deliver", &self.inner.deliver)]
+    }
+
+    /// How they are doing, those of all tenants.
+    pub async fn standing(&self) -> Result<Standing, sqlx::Error> {
+        standing(&self.inner.deliver, &self.inner.board).await
+    }
+
+    /// A tenant's endpoints, the oldest first.
+    pub async fn list(&self, tenant: TenantId) -> Result<Vec<Endpoint>, Refusal> {
+        let mut transaction = self.begin(tenant).await?;
+        Endpoint::list(&mut transaction, tenant).await.map_err(unavailable)
+    }
+
+    /// A tenant's endpoint; none: it never was, or is another tenant's.
+    pub async fn find(&self, tenant: TenantId, id: Uuid) -> Result<Option<Endpoint>, Refusal> {
+        let mut transaction = self.begin(tenant).await?;
+        Endpoint::find(&mut transaction, tenant, id).await.map_err(unavailable)
+    }
+
+    /// What was delivered to an endpoint, or tried, the last first.
+    pub async fn deliveries(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+        before: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, Refusal> {
+        let mut transaction = self.begin(tenant).await?;
+        Delivery::list(&mut transaction, tenant, id, before, limit).await.map_err(unavailable)
+    }
+
+    /// Sends a test message to an endpoint at once, whatever its state, and says what became of it.
+    pub async fn ping(&self, tenant: TenantId, id: Uuid) -> Result<Outcome, Refusal> {
+        let inner = &*self.inner;
+        let found = {
+            let mut transaction = self.begin(tenant).await?;
+            sqlx::query_as::<_, (String, Vec<u8>, Option<Vec<u8>>, Option<DateTime<Utc>>)>(
+                "SELECT url, secret, former_secret, former_until FROM webhooks.endpoints
+                 WHERE tenant_id = $1 AND endpoint_id = $2",
+            )
+            .bind(tenant.uuid())
+            .bind(id)
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(unavailable)?
+        };
+        let (url, secret, former, until) = found.ok_or_else(|| unknown(id))?;
+        let (at, message) = (inner.clock.now(), inner.ids.next());
+        let secrets: Vec<Secret> = [Some(secret), former.filter(|_| until.is_some_and(|until| until > at))]
+            .into_iter()
+            .flatten()
+            .map(Secret::from_bytes)
+            .collect();
+        let body = serde_json::json!({
+            "specversion": "1.0",
+            "id": message,
+            "source": format!("/inopsio/{}", inner.service),
+            "type": PING,
+            "time": at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+            "datacontenttype": "application/json",
+            "tenant": tenant,
+            "data": { "webhook": id },
+        });
+        let body = body.to_string();
+        let outcome = inner.sender.send(&url, &secrets, Message { id: message, at, body: body.as_bytes() }).await;
+        let mut transaction = self.begin(tenant).await?;
+        note(&mut transaction, tenant, id, inner.ids.next(), message, at, &outcome).await.map_err(unavailable)?;
+        transaction.commit().await.map_err(unavailable)?;
+        Ok(outcome)
+    }
+
+    /// What the deliverer of the service works with.
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        let inner = &*self.inner;
+        Parts {
+            deliver: &inner.deliver,
+            bus: &inner.bus,
+            sender: &inner.sender,
+            settings: &inner.settings,
+            clock: &inner.clock,
+            ids: &inner.ids,
+            dice: &inner.dice,
+            board: &inner.board,
+        }
+    }
+
+    /// A transaction as one tenant.
+    async fn begin(&self, tenant: TenantId) -> Result<Transaction<'static, Postgres>, Refusal> {
+        let begin = format!("BEGIN; SET LOCAL app.tenant_id = '{tenant}'; SET LOCAL statement_timeout = '10s'");
+        // After the database was away every connection that waits is broken once.
+        for _ in 0..4 {
+            match self.inner.configure.begin_with(begin.clone()).await {
+                Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => {}
+                begun => return begun.map_err(unavailable),
+            }
+        }
+        self.inner.configure.begin_with(begin).await.map_err(unavailable)
+    }
+}
+
+/// See [`Webhooks::parts`].
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    pub(crate) deliver: &'a PgPool,
+    pub(crate) bus: &'a Bus,
+    pub(crate) sender: &'a Sender,
+    pub(crate) settings: &'a Settings,
+    pub(crate) clock: &'a Arc<dyn Clock>,
+    pub(crate) ids: &'a Arc<dyn IdSource>,
+    pub(crate) dice: &'a Arc<dyn Dice>,
+    pub(crate) board: &'a Board,
+}
+
+/// The type of a test message.
+const PING: &str = "inopsio.webhook.ping";
+
+async fn note(
+    transaction: &mut Transaction<'static, Postgres>,
+    tenant: TenantId,
+    endpoint: Uuid,
+    delivery: Uuid,
+    message: Uuid,
+    at: DateTime<Utc>,
+    outcome: &Outcome,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO webhooks.deliveries (tenant_id, endpoint_id, delivery_id, message_id, event_type, position, attempt,
+             sent_at, duration_ms, status, error, response)
+         VALUES ($1, $2, $3, $4, $5, NULL, 1, $6, $7, $8, $9, $10)",
+    )
+    .bind(tenant.uuid())
+    .bind(endpoint)
+    .bind(delivery)
+    .bind(message)
+    .bind(PING)
+    .bind(at)
+    .bind(i64::try_from(outcome.duration.as_millis()).unwrap_or(i64::MAX))
+    .bind(outcome.status.map(i32::from))
+    .bind(&outcome.error)
+    .bind(&outcome.response)
+    .execute(&mut **transaction)
+    .await
+    .map(drop)
+}
+
+fn unknown(id: Uuid) -> Refusal {
+    Refusal::not_found("not_found", format!("there is no webhook {id}"))
+}
+
+fn unavailable(error: sqlx::Error) -> Refusal {
+    tracing::warn!(%error, "webhooks can't be read or changed");
+    Refusal::unavailable("webhooks_unavailable", "the webhooks' database does not answer; try again")
+}

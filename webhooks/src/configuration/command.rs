@@ -1,0 +1,101 @@
+//! One act, in one transaction: authorized, once, noted.
+
+use kernel::{Refusal, TenantId};
+use sqlx::{PgConnection, Row};
+
+use super::act::{Act, Changed, Done, Request};
+use super::apply::{Change, apply};
+use super::{WRITE, Webhooks, unavailable};
+
+impl Webhooks {
+    /// Carries an act out. When this returns it is true: nothing is sent any more that it ended.
+    ///
+    /// # Errors
+    /// What was refused changed nothing.
+    pub async fn carry_out(&self, request: &Request, act: Act) -> Result<Done, Refusal> {
+        let inner = &*self.inner;
+        request.caller.require(WRITE)?;
+        if act.sends() {
+            may_read_history(request, self)?;
+        }
+        let tenant = request.caller.tenant();
+        let mut transaction = self.begin(tenant).await?;
+        if let Some(first) = first_answer(&mut transaction, tenant, request, inner.clock.now()).await? {
+            return Ok(Done { changed: first, repeated: true });
+        }
+        let change = Change {
+            tenant,
+            actor: request.caller.subject(),
+            if_match: request.if_match,
+            types: &inner.types,
+            guard: inner.settings.guard,
+            now: inner.clock.now(),
+            ids: &*inner.ids,
+            dice: &*inner.dice,
+        };
+        let changed = apply(&mut transaction, &change, act).await?;
+        if let Some(id) = &request.command_id {
+            let answer = serde_json::to_string(&changed)
+                .map_err(|error| Refusal::internal("answer_unwritable", error.to_string()))?;
+            sqlx::query("UPDATE webhooks.commands SET answer = $3 WHERE tenant_id = $1 AND command_id = $2")
+                .bind(tenant.uuid())
+                .bind(id)
+                .bind(answer)
+                .execute(&mut *transaction)
+                .await
+                .map_err(unavailable)?;
+        }
+        transaction.commit().await.map_err(unavailable)?;
+        inner.bus.wake_webhooks(inner.service).await;
+        Ok(Done { changed, repeated: false })
+    }
+}
+
+fn may_read_history(request: &Request, webhooks: &Webhooks) -> Result<(), Refusal> {
+    let permission = format!("{}:history:read", webhooks.service());
+    if request.caller.may(&permission) {
+        return Ok(());
+    }
+    let detail = format!("this needs the permission {permission}, which none of the caller's roles gives");
+    Err(Refusal::forbidden("permission_missing", detail).with("permission", permission))
+}
+
+/// Takes the request's id; what was answered, if it was taken before. Whoever comes at the same time waits here.
+async fn first_answer(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    request: &Request,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<Option<Changed>, Refusal> {
+    let Some(id) = &request.command_id else { return Ok(None) };
+    let taken = sqlx::query(
+        "INSERT INTO webhooks.commands (tenant_id, command_id, request_hash, answer, recorded_at)
+         VALUES ($1, $2, $3, '', $4) ON CONFLICT DO NOTHING",
+    )
+    .bind(tenant.uuid())
+    .bind(id)
+    .bind(&request.request_hash[..])
+    .bind(now)
+    .execute(&mut *tables)
+    .await
+    .map_err(unavailable)?;
+    if taken.rows_affected() == 1 {
+        return Ok(None);
+    }
+    let row =
+        sqlx::query("SELECT request_hash, answer FROM webhooks.commands WHERE tenant_id = $1 AND command_id = $2")
+            .bind(tenant.uuid())
+            .bind(id)
+            .fetch_one(tables)
+            .await
+            .map_err(unavailable)?;
+    let (hash, answer): (Vec<u8>, String) =
+        (row.try_get(0).map_err(unavailable)?, row.try_get(1).map_err(unavailable)?);
+    if hash != request.request_hash {
+        let detail = format!("the idempotency key {id:?} was used for another request");
+        return Err(Refusal::unprocessable("idempotency_key_reused", detail));
+    }
+    serde_json::from_str(&answer)
+        .map(Some)
+        .map_err(|error| Refusal::internal("answer_unreadable", format!("the stored answer: {error}")))
+}

@@ -1,0 +1,179 @@
+//! Runs a service's webhooks: one process at a time, a worker an endpoint.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eventstore::{EventStore, Lock, Role};
+use futures::stream::{BoxStream, StreamExt};
+use kernel::{Position, TenantId, TypePatterns};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::worker::{Shared, Target, Worker};
+use crate::{Secret, Webhooks};
+
+/// The key of the lock that the active deliverer holds.
+const DELIVERER: i64 = 7_164_702_803;
+/// How often one that stands by tries to take over, and the active one makes sure that it is.
+const LOOK: Duration = Duration::from_secs(1);
+/// How many workers read the log at the same time.
+const READING: usize = 2;
+
+/// Delivers a service's events to its tenants' webhooks. However many run, one at a time is active.
+pub struct Deliverer {
+    webhooks: Webhooks,
+    store: EventStore,
+}
+
+/// A running worker.
+struct Running {
+    version: i64,
+    generation: i64,
+    stop: CancellationToken,
+}
+
+impl Deliverer {
+    /// Makes a deliverer; nothing happens before [`run`](Self::run).
+    pub fn new(webhooks: Webhooks, store: EventStore) -> Self {
+        metrics::describe_counter!(
+            "inopsio_webhook_deliveries_total",
+            "Attempts to deliver an event to a webhook, by result"
+        );
+        metrics::describe_histogram!("inopsio_webhook_delivery_seconds", "How long webhooks' receivers take to answer");
+        Self { webhooks, store }
+    }
+
+    /// Runs until `shutdown`. Database and bus may come and go meanwhile.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut lock = Lock::new(self.store.database(), Role::Deliver, DELIVERER);
+        while !shutdown.is_cancelled() {
+            match lock.acquire().await {
+                Ok(true) => {
+                    tracing::debug!(service = %self.store.service(), "webhooks are delivered from here");
+                    self.lead(&mut lock, &shutdown).await;
+                }
+                Ok(false) => {}
+                Err(error) => tracing::debug!(%error, "webhooks wait for the database"),
+            }
+            shutdown.run_until_cancelled(tokio::time::sleep(LOOK)).await;
+        }
+        lock.release().await;
+    }
+
+    /// Delivers until the lock is lost.
+    async fn lead(&self, lock: &mut Lock, shutdown: &CancellationToken) {
+        let settings = self.webhooks.parts().settings;
+        let shared = Arc::new(Shared {
+            webhooks: self.webhooks.clone(),
+            store: self.store.clone(),
+            sending: Semaphore::new(settings.sending),
+            reading: Semaphore::new(READING),
+        });
+        let stop = shutdown.child_token();
+        let mut workers = JoinSet::new();
+        let mut running: HashMap<Uuid, Running> = HashMap::new();
+        let mut wakes = self.wakes().await;
+        let mut looked = tokio::time::Instant::now();
+        let mut changed = true;
+        while !stop.is_cancelled() && lock.held().await {
+            if changed || looked.elapsed() >= settings.look {
+                match self.targets().await {
+                    Ok(targets) => arrange(targets, &shared, &stop, &mut running, &mut workers),
+                    Err(error) => tracing::warn!(%error, "webhooks wait for their tables"),
+                }
+                looked = tokio::time::Instant::now();
+            }
+            changed = tokio::select! {
+                () = stop.cancelled() => false,
+                Some(()) = wakes.next() => true,
+                Some(ended) = workers.join_next(), if !workers.is_empty() => {
+                    // By itself, because its endpoint is not as it was; or it was replaced.
+                    if let Ok((id, version, generation)) = ended
+                        && running.get(&id).is_some_and(|now| now.version == version && now.generation == generation)
+                    {
+                        running.remove(&id);
+                    }
+                    true
+                }
+                () = tokio::time::sleep(LOOK) => false,
+            };
+        }
+        stop.cancel();
+        while workers.join_next().await.is_some() {}
+    }
+
+    /// All endpoints that are sent to.
+    async fn targets(&self) -> Result<Vec<Target>, sqlx::Error> {
+        let rows = sqlx::query(
+            "SELECT e.tenant_id, e.endpoint_id, e.version, e.url, e.types, e.secret, e.former_secret, e.former_until,
+                    c.generation, c.position, c.attempts, c.failing_since, c.next_attempt_at
+             FROM webhooks.endpoints e JOIN webhooks.cursors c USING (tenant_id, endpoint_id)
+             WHERE e.enabled",
+        )
+        .fetch_all(self.webhooks.parts().deliver)
+        .await?;
+        rows.iter().map(target).collect()
+    }
+
+    /// Word of changes; none when the bus does not answer, then we look by ourselves.
+    async fn wakes(&self) -> BoxStream<'static, ()> {
+        match self.webhooks.parts().bus.webhook_wakes(self.store.service()).await {
+            Ok(wakes) => wakes.chain(futures::stream::pending()).boxed(),
+            Err(_) => futures::stream::pending().boxed(),
+        }
+    }
+}
+
+/// Starts, replaces and stops workers so that there is one for each endpoint, as it is now.
+fn arrange(
+    targets: Vec<Target>,
+    shared: &Arc<Shared>,
+    stop: &CancellationToken,
+    running: &mut HashMap<Uuid, Running>,
+    workers: &mut JoinSet<(Uuid, i64, i64)>,
+) {
+    let wanted: HashMap<Uuid, Target> = targets.into_iter().map(|target| (target.id, target)).collect();
+    running.retain(|id, now| {
+        let same =
+            wanted.get(id).is_some_and(|target| target.version == now.version && target.generation == now.generation);
+        if !same {
+            now.stop.cancel();
+        }
+        same
+    });
+    for (id, target) in wanted {
+        running.entry(id).or_insert_with(|| {
+            let (version, generation, stop) = (target.version, target.generation, stop.child_token());
+            let worker = Worker::new(target, shared.clone(), stop.clone());
+            workers.spawn(async move {
+                worker.run().await;
+                (id, version, generation)
+            });
+            Running { version, generation, stop }
+        });
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the tenant of an endpoint that an authenticated caller set up")]
+fn target(row: &PgRow) -> Result<Target, sqlx::Error> {
+    let former: Option<Vec<u8>> = row.try_get("former_secret")?;
+    Ok(Target {
+        tenant: TenantId::vouched(row.try_get("tenant_id")?),
+        id: row.try_get("endpoint_id")?,
+        url: row.try_get("url")?,
+        types: TypePatterns::stored(row.try_get("types")?),
+        secret: Secret::from_bytes(row.try_get("secret")?),
+        former: former.map(Secret::from_bytes).zip(row.try_get("former_until")?),
+        version: row.try_get("version")?,
+        generation: row.try_get("generation")?,
+        position: Position::from_i64(row.try_get("position")?),
+        attempts: row.try_get::<i32, _>("attempts")?.cast_unsigned(),
+        failing_since: row.try_get("failing_since")?,
+        next_attempt_at: row.try_get("next_attempt_at")?,
+    })
+}

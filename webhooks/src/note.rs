@@ -1,0 +1,141 @@
+//! What a worker writes: each attempt, and where the endpoint is. One statement each, so that both are true or none.
+
+use chrono::{DateTime, Utc};
+use kernel::RecordedEvent;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{PgPool, Postgres};
+use uuid::Uuid;
+
+use crate::Outcome;
+use crate::worker::Target;
+
+/// An attempt to deliver an event.
+#[derive(Clone, Copy)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) event: &'a RecordedEvent,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) nth: u32,
+    pub(crate) outcome: &'a Outcome,
+}
+
+/// Notes an attempt (`$4` and on) and changes the cursor, unless somebody has set it meanwhile: then the generation differs.
+macro_rules! noted {
+    ($set:literal) => {
+        concat!(
+            "WITH noted AS (
+                 INSERT INTO webhooks.deliveries (tenant_id, endpoint_id, delivery_id, message_id, event_type, position,
+                     attempt, sent_at, duration_ms, status, error, response)
+                 SELECT $1, $2, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
+                 WHERE EXISTS (SELECT FROM webhooks.endpoints WHERE tenant_id = $1 AND endpoint_id = $2)
+             )
+             UPDATE webhooks.cursors SET ",
+            $set,
+            " WHERE tenant_id = $1 AND endpoint_id = $2 AND generation = $3"
+        )
+    };
+}
+
+/// The event was delivered. False: the cursor is not this worker's any more.
+pub(crate) async fn delivered(
+    pool: &PgPool,
+    target: &Target,
+    delivery: Uuid,
+    attempt: Attempt<'_>,
+) -> Result<bool, sqlx::Error> {
+    let sql = noted!(
+        "position = greatest(position, $7), attempts = 0, failing_since = NULL, next_attempt_at = NULL, delivered = delivered + 1"
+    );
+    let done = bind(sqlx::query(sql), target, delivery, attempt).execute(pool).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// It was not; the target says what comes now. False: the cursor is not this worker's any more.
+pub(crate) async fn failed(
+    pool: &PgPool,
+    target: &Target,
+    delivery: Uuid,
+    attempt: Attempt<'_>,
+) -> Result<bool, sqlx::Error> {
+    let sql =
+        noted!("attempts = $8, failing_since = $14, next_attempt_at = $15, position = greatest(position, $7 - 1)");
+    let query = bind(sqlx::query(sql), target, delivery, attempt);
+    let done = query.bind(target.failing_since).bind(target.next_attempt_at).execute(pool).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+fn bind<'q>(
+    query: Query<'q, Postgres, PgArguments>,
+    target: &Target,
+    delivery: Uuid,
+    Attempt { event, at, nth, outcome }: Attempt<'q>,
+) -> Query<'q, Postgres, PgArguments> {
+    query
+        .bind(target.tenant.uuid())
+        .bind(target.id)
+        .bind(target.generation)
+        .bind(delivery)
+        .bind(event.event_id)
+        .bind(&event.event_type)
+        .bind(event.position.as_i64())
+        .bind(nth.min(i32::MAX as u32).cast_signed())
+        .bind(at)
+        .bind(i64::try_from(outcome.duration.as_millis()).unwrap_or(i64::MAX))
+        .bind(outcome.status.map(i32::from))
+        .bind(outcome.error.as_deref())
+        .bind(&outcome.response)
+}
+
+/// Only unwanted events moved the cursor on. False: it is not this worker's any more.
+pub(crate) async fn passed_over(pool: &PgPool, target: &Target) -> Result<bool, sqlx::Error> {
+    let moved = sqlx::query(
+        "UPDATE webhooks.cursors SET position = $4 WHERE tenant_id = $1 AND endpoint_id = $2 AND generation = $3",
+    )
+    .bind(target.tenant.uuid())
+    .bind(target.id)
+    .bind(target.generation)
+    .bind(target.position.as_i64())
+    .execute(pool)
+    .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
+/// The endpoint gets nothing any more until somebody enables it.
+pub(crate) async fn disable(
+    pool: &PgPool,
+    target: &Target,
+    at: DateTime<Utc>,
+    reason: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "WITH off AS (
+             UPDATE webhooks.endpoints SET enabled = false, disabled_reason = $3, version = version + 1, changed_at = $4
+             WHERE tenant_id = $1 AND endpoint_id = $2 AND enabled AND version = $5 RETURNING version
+         )
+         INSERT INTO webhooks.changes (tenant_id, endpoint_id, version, actor, changed_at, change, detail)
+         SELECT $1, $2, version, 'inopsio', $4, 'disabled', jsonb_build_object('reason', $3) FROM off",
+    )
+    .bind(target.tenant.uuid())
+    .bind(target.id)
+    .bind(reason)
+    .bind(at)
+    .bind(target.version)
+    .execute(pool)
+    .await
+    .map(drop)
+}
+
+/// Forgets all but the last deliveries of an endpoint.
+pub(crate) async fn trim(pool: &PgPool, target: &Target, kept: u32) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "DELETE FROM webhooks.deliveries WHERE tenant_id = $1 AND endpoint_id = $2 AND delivery_id < (
+             SELECT delivery_id FROM webhooks.deliveries WHERE tenant_id = $1 AND endpoint_id = $2
+             ORDER BY delivery_id DESC OFFSET $3 LIMIT 1)",
+    )
+    .bind(target.tenant.uuid())
+    .bind(target.id)
+    .bind(i64::from(kept))
+    .execute(pool)
+    .await
+    .map(drop)
+}

@@ -1,0 +1,104 @@
+//! Endpoints and deliveries as the tables have them. Every statement runs as one tenant.
+
+use kernel::{Position, TenantId, TypePatterns};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use crate::endpoint::{Delivery, Endpoint, State};
+
+/// Without the secrets, which readers can't see.
+macro_rules! endpoints {
+    ($rest:literal) => {
+        concat!(
+            "SELECT e.endpoint_id, e.version, e.url, e.types, e.description, e.former_until, e.enabled, e.disabled_reason,
+                    e.created_at, e.changed_at, c.position, c.attempts, c.failing_since, c.next_attempt_at, c.delivered,
+                    h.position AS head
+             FROM webhooks.endpoints e JOIN webhooks.cursors c USING (tenant_id, endpoint_id), log.head h
+             WHERE e.tenant_id = $1 ",
+            $rest
+        )
+    };
+}
+
+impl Endpoint {
+    /// A tenant's endpoints, the oldest first. There are few: see [`crate::Act::Create`].
+    pub async fn list(tables: &mut PgConnection, tenant: TenantId) -> Result<Vec<Self>, sqlx::Error> {
+        let query = sqlx::query(endpoints!("ORDER BY e.endpoint_id")).bind(tenant.uuid());
+        query.fetch_all(tables).await?.iter().map(Self::read).collect()
+    }
+
+    /// A tenant's endpoint with this id.
+    pub async fn find(tables: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<Option<Self>, sqlx::Error> {
+        let query = sqlx::query(endpoints!("AND e.endpoint_id = $2")).bind(tenant.uuid()).bind(id);
+        query.fetch_optional(tables).await?.as_ref().map(Self::read).transpose()
+    }
+
+    fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let attempts = row.try_get::<i32, _>("attempts")?.cast_unsigned();
+        let state = if !row.try_get::<bool, _>("enabled")? {
+            State::Disabled { reason: row.try_get::<Option<String>, _>("disabled_reason")?.unwrap_or_default() }
+        } else if attempts > 0 {
+            State::Failing
+        } else {
+            State::Enabled
+        };
+        Ok(Self {
+            id: row.try_get("endpoint_id")?,
+            version: row.try_get::<i64, _>("version")?.cast_unsigned(),
+            url: row.try_get("url")?,
+            types: TypePatterns::stored(row.try_get("types")?),
+            description: row.try_get("description")?,
+            state,
+            former_secret_until: row.try_get("former_until")?,
+            position: Position::from_i64(row.try_get("position")?),
+            head: Position::from_i64(row.try_get("head")?),
+            attempts,
+            failing_since: row.try_get("failing_since")?,
+            next_attempt_at: row.try_get("next_attempt_at")?,
+            delivered: row.try_get::<i64, _>("delivered")?.cast_unsigned(),
+            created_at: row.try_get("created_at")?,
+            changed_at: row.try_get("changed_at")?,
+        })
+    }
+}
+
+impl Delivery {
+    /// What was delivered to an endpoint, or tried, the last first: at most `limit` before the one with the id `before`.
+    pub async fn list(
+        tables: &mut PgConnection,
+        tenant: TenantId,
+        endpoint: Uuid,
+        before: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<Self>, sqlx::Error> {
+        let rows = sqlx::query(
+            "SELECT delivery_id, message_id, event_type, position, attempt, sent_at, duration_ms, status, error, response
+             FROM webhooks.deliveries
+             WHERE tenant_id = $1 AND endpoint_id = $2 AND ($3::uuid IS NULL OR delivery_id < $3)
+             ORDER BY delivery_id DESC LIMIT $4",
+        )
+        .bind(tenant.uuid())
+        .bind(endpoint)
+        .bind(before)
+        .bind(i64::from(limit))
+        .fetch_all(tables)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Self {
+                    id: row.try_get("delivery_id")?,
+                    message_id: row.try_get("message_id")?,
+                    event_type: row.try_get("event_type")?,
+                    position: row.try_get::<Option<i64>, _>("position")?.map(Position::from_i64),
+                    attempt: row.try_get::<i32, _>("attempt")?.cast_unsigned(),
+                    sent_at: row.try_get("sent_at")?,
+                    duration_ms: row.try_get::<i64, _>("duration_ms")?.cast_unsigned(),
+                    status: row.try_get::<Option<i32>, _>("status")?.and_then(|status| u16::try_from(status).ok()),
+                    error: row.try_get("error")?,
+                    response: row.try_get("response")?,
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,280 @@
+//! One endpoint: its tenant's events, one after the other, each until it has arrived.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use eventstore::EventStore;
+use futures::FutureExt;
+use kernel::{Position, RecordedEvent, TenantId, TypePatterns};
+use nats::cloudevent;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::note::{self, Attempt};
+use crate::{Message, Outcome, Secret, Webhooks};
+
+/// Events read from the log at once.
+const PAGE: u32 = 200;
+/// How long a message that is on its way when the process stops may take; then it is sent again by the next one.
+const GRACE: Duration = Duration::from_secs(2);
+/// After so many deliveries the oldest are forgotten.
+const TRIM: u32 = 64;
+/// How long to wait when the database does not do its part.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// An endpoint as it was when its worker began.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) tenant: TenantId,
+    pub(crate) id: Uuid,
+    pub(crate) url: String,
+    pub(crate) types: TypePatterns,
+    pub(crate) secret: Secret,
+    pub(crate) former: Option<(Secret, DateTime<Utc>)>,
+    pub(crate) version: i64,
+    pub(crate) generation: i64,
+    pub(crate) position: Position,
+    pub(crate) attempts: u32,
+    pub(crate) failing_since: Option<DateTime<Utc>>,
+    pub(crate) next_attempt_at: Option<DateTime<Utc>>,
+}
+
+/// What the workers of a process share.
+pub(crate) struct Shared {
+    pub(crate) webhooks: Webhooks,
+    pub(crate) store: EventStore,
+    /// So many send at a time.
+    pub(crate) sending: Semaphore,
+    /// So many read the log at a time: commands read through the same pool.
+    pub(crate) reading: Semaphore,
+}
+
+pub(crate) struct Worker {
+    target: Target,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    /// The position that is stored, and when it was.
+    stored: (Position, Instant),
+    /// How many deliveries it has noted.
+    noted: u32,
+}
+
+/// The worker's work is over: it was stopped, or the endpoint is not as it was. Whoever runs it looks again.
+struct Over;
+
+/// Why a step was not done.
+enum Trouble {
+    Over,
+    Log(eventstore::Error),
+    Tables(sqlx::Error),
+}
+
+impl From<Over> for Trouble {
+    fn from(_: Over) -> Self {
+        Self::Over
+    }
+}
+
+impl From<eventstore::Error> for Trouble {
+    fn from(error: eventstore::Error) -> Self {
+        Self::Log(error)
+    }
+}
+
+impl From<sqlx::Error> for Trouble {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Tables(error)
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(target: Target, shared: Arc<Shared>, stop: CancellationToken) -> Self {
+        let stored = (target.position, Instant::now());
+        Self { target, shared, stop, stored, noted: 0 }
+    }
+
+    /// Delivers until it is stopped, or until the endpoint is not as it was.
+    pub(crate) async fn run(mut self) {
+        let stop = self.stop.clone();
+        let board = self.shared.webhooks.parts().board.clone();
+        board.set(self.target.id, self.target.position);
+        while !stop.is_cancelled() {
+            // Heard from before the log is read, so that nothing falls between the two.
+            let next = self.next_event().await;
+            match self.round().await {
+                Ok(()) => {
+                    stop.run_until_cancelled(next).await;
+                }
+                Err(Trouble::Over) => break,
+                Err(trouble) => {
+                    match trouble {
+                        Trouble::Log(error) => tracing::warn!(%error, "webhooks wait for the log"),
+                        Trouble::Tables(error) => tracing::warn!(%error, "webhooks wait for their tables"),
+                        Trouble::Over => {}
+                    }
+                    stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+                }
+            }
+        }
+        board.remove(self.target.id);
+    }
+
+    /// Ends when there may be something new.
+    async fn next_event(&self) -> impl Future<Output = ()> + Send + use<> {
+        let parts = self.shared.webhooks.parts();
+        let heard = parts.bus.next_event(self.shared.webhooks.service(), self.target.tenant).await.ok();
+        let look = parts.settings.look;
+        async move {
+            match heard {
+                Some(heard) => drop(tokio::time::timeout(look, heard).await),
+                None => tokio::time::sleep(look).await,
+            }
+        }
+    }
+
+    /// Delivers what the log has.
+    async fn round(&mut self) -> Result<(), Trouble> {
+        loop {
+            // Asked before the events, which then reach at least so far.
+            let head = self.shared.store.head().await?;
+            if head <= self.target.position {
+                return self.store_position().await;
+            }
+            let page = {
+                let shared = self.shared.clone();
+                let _permit = shared.reading.acquire().await;
+                shared.store.tenant_after(self.target.tenant, self.target.position, head, PAGE).await?
+            };
+            let last = page.len() < PAGE as usize;
+            for event in page {
+                if self.stop.is_cancelled() {
+                    return Err(Trouble::Over);
+                }
+                if self.target.types.wants(&event.event_type) {
+                    self.deliver(&event).await?;
+                }
+                self.at(event.position);
+            }
+            if last {
+                self.at(head);
+                return self.store_position().await;
+            }
+        }
+    }
+
+    fn at(&mut self, position: Position) {
+        self.target.position = position;
+        self.shared.webhooks.parts().board.set(self.target.id, position);
+    }
+
+    /// Stores where it is, if only unwanted events moved it there, now and then.
+    async fn store_position(&mut self) -> Result<(), Trouble> {
+        let parts = self.shared.webhooks.parts();
+        let (stored, at) = self.stored;
+        if stored < self.target.position && at.elapsed() >= parts.settings.look {
+            if !note::passed_over(parts.deliver, &self.target).await? {
+                return Err(Trouble::Over);
+            }
+            self.stored = (self.target.position, Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Sends one event until it has arrived.
+    async fn deliver(&mut self, event: &RecordedEvent) -> Result<(), Trouble> {
+        let service = self.shared.webhooks.service();
+        let body = match cloudevent::structured(service, event) {
+            Ok(body) => body,
+            Err(reason) => {
+                // The log takes only JSON, so this is another program's doing; waiting would not make it better.
+                tracing::error!(position = %event.position, reason, "an event that is no JSON is not delivered");
+                return Ok(());
+            }
+        };
+        loop {
+            self.wait().await?;
+            let (outcome, at) = self.send(event.event_id, &body).await?;
+            self.target.attempts += 1;
+            let attempt = Attempt { event, at, nth: self.target.attempts, outcome: &outcome };
+            self.count(&outcome);
+            let parts = self.shared.webhooks.parts();
+            let delivery = parts.ids.next();
+            if outcome.delivered() {
+                (self.target.attempts, self.target.failing_since, self.target.next_attempt_at) = (0, None, None);
+                let theirs = note::delivered(parts.deliver, &self.target, delivery, attempt).await?;
+                self.stored = (event.position, Instant::now());
+                self.noted += 1;
+                if self.noted.is_multiple_of(TRIM) {
+                    note::trim(parts.deliver, &self.target, parts.settings.kept).await?;
+                }
+                return if theirs { Ok(()) } else { Err(Trouble::Over) };
+            }
+            self.fail(delivery, attempt).await?;
+        }
+    }
+
+    /// Notes a failure, and when it is tried again; or gives the endpoint up.
+    async fn fail(&mut self, delivery: Uuid, attempt: Attempt<'_>) -> Result<(), Trouble> {
+        let parts = self.shared.webhooks.parts();
+        let (at, outcome) = (attempt.at, attempt.outcome);
+        let since = *self.target.failing_since.get_or_insert(at);
+        let pause = parts.settings.pause(self.target.attempts, &**parts.dice);
+        let pause = pause.max(outcome.retry_after.unwrap_or_default()).min(parts.settings.longest_retry.mul_f64(1.2));
+        self.target.next_attempt_at = Some(at + TimeDelta::from_std(pause).unwrap_or(TimeDelta::hours(1)));
+        let theirs = note::failed(parts.deliver, &self.target, delivery, attempt).await?;
+        if !theirs {
+            return Err(Trouble::Over);
+        }
+        let failing = (at - since).to_std().unwrap_or_default();
+        let reason = if outcome.gone() {
+            Some("the receiver answered 410 Gone: it wants no more".to_owned())
+        } else if failing >= parts.settings.disable_after {
+            let hours = failing.as_secs() / 3_600;
+            Some(format!("it failed for {hours} h, {} times in a row", self.target.attempts))
+        } else {
+            None
+        };
+        match reason {
+            None => Ok(()),
+            Some(reason) => {
+                tracing::warn!(webhook = %self.target.id, tenant = %self.target.tenant, reason, "a webhook is disabled");
+                note::disable(parts.deliver, &self.target, at, &reason).await?;
+                Err(Trouble::Over)
+            }
+        }
+    }
+
+    /// Waits until the next attempt is due.
+    async fn wait(&self) -> Result<(), Over> {
+        let Some(due) = self.target.next_attempt_at else { return Ok(()) };
+        let now = self.shared.webhooks.parts().clock.now();
+        let pause = (due - now).to_std().unwrap_or_default();
+        self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or(Over)
+    }
+
+    async fn send(&self, id: Uuid, body: &[u8]) -> Result<(Outcome, DateTime<Utc>), Over> {
+        let parts = self.shared.webhooks.parts();
+        let Some(Ok(_permit)) = self.stop.run_until_cancelled(self.shared.sending.acquire()).await else {
+            return Err(Over);
+        };
+        let at = parts.clock.now();
+        let former = self.target.former.as_ref().filter(|(_, until)| *until > at).map(|(secret, _)| secret);
+        let secrets = std::iter::once(&self.target.secret).chain(former);
+        let sent = parts.sender.send(&self.target.url, secrets, Message { id, at, body });
+        let late = self.stop.cancelled().then(|()| tokio::time::sleep(GRACE));
+        tokio::select! {
+            outcome = sent => Ok((outcome, at)),
+            () = late => Err(Over),
+        }
+    }
+
+    fn count(&self, outcome: &Outcome) {
+        let service = self.shared.webhooks.service().name();
+        let result = if outcome.delivered() { "delivered" } else { "failed" };
+        metrics::counter!("inopsio_webhook_deliveries_total", "service" => service, "result" => result).increment(1);
+        metrics::histogram!("inopsio_webhook_delivery_seconds", "service" => service).record(outcome.duration);
+    }
+}

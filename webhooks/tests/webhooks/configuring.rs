@@ -1,0 +1,152 @@
+//! What tenants may do with their endpoints, and what is refused.
+
+use kernel::{Position, Refusal, Role};
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+use webhooks::{Act, EndpointFields, Guard, Request, Settings};
+
+use crate::world::{World, fields, quick, request};
+
+const URL: &str = "https://hooks.example.com/inopsio";
+
+async fn strict() -> World {
+    World::idle(Settings { guard: Guard::default(), ..quick() }).await
+}
+
+/// The refusal of an act, and that nothing was written.
+async fn refused(world: &World, request: &Request, act: Act) -> Refusal {
+    let before = (world.count("endpoints").await, world.count("changes").await, world.count("commands").await);
+    let refusal = world.webhooks.carry_out(request, act).await.unwrap_err();
+    let after = (world.count("endpoints").await, world.count("changes").await, world.count("commands").await);
+    assert_eq!(before, after, "a refusal writes nothing");
+    refusal
+}
+
+#[tokio::test]
+async fn the_same_request_is_carried_out_once_and_shows_its_secret_again_to_nobody_else() {
+    let world = strict().await;
+    let create = || Act::Create { fields: fields(URL), after: None };
+    let keyed = Request { command_id: Some("one".to_owned()), ..world.request() };
+    let first = world.webhooks.carry_out(&keyed, create()).await.unwrap();
+    let again = world.webhooks.carry_out(&keyed, create()).await.unwrap();
+    assert_eq!((&first.changed, first.repeated, again.repeated), (&again.changed, false, true));
+    assert_eq!(world.count("endpoints").await, 1);
+    let other = Request { request_hash: [2; 32], ..keyed.clone() };
+    assert_eq!(refused(&world, &other, create()).await.code(), "idempotency_key_reused");
+    // Two at the same time make one.
+    let keyed = Request { command_id: Some("two".to_owned()), ..world.request() };
+    let (one, two) =
+        tokio::join!(world.webhooks.carry_out(&keyed, create()), world.webhooks.carry_out(&keyed, create()));
+    assert_eq!(one.unwrap().changed, two.unwrap().changed);
+    assert_eq!(world.count("endpoints").await, 2);
+    // A refused request may be sent again, mended.
+    let keyed = Request { command_id: Some("three".to_owned()), ..world.request() };
+    refused(&world, &keyed, Act::Create { fields: fields("http://10.0.0.1"), after: None }).await;
+    assert!(!world.webhooks.carry_out(&keyed, create()).await.unwrap().repeated);
+}
+
+#[tokio::test]
+async fn versions_are_counted_and_insisted_on() {
+    let world = strict().await;
+    let created = world.act(Act::Create { fields: fields(URL), after: None }).await;
+    assert_eq!(created.version, 1);
+    let insisting = |version| Request { if_match: Some(version), ..world.request() };
+    let change = || Act::Change {
+        id: created.id,
+        fields: EndpointFields {
+            types: vec!["demo.lamp.*".to_owned()],
+            description: "the warehouse".to_owned(),
+            ..fields(URL)
+        },
+    };
+    assert_eq!(refused(&world, &insisting(2), change()).await.code(), "version_differs");
+    assert_eq!(
+        refused(&world, &insisting(1), Act::Create { fields: fields(URL), after: None }).await.code(),
+        "version_differs"
+    );
+    let changed = world.webhooks.carry_out(&insisting(1), change()).await.unwrap().changed;
+    assert_eq!((changed.version, changed.secret), (2, None));
+    let endpoint = world.find(created.id).await;
+    assert_eq!((endpoint.version, endpoint.description.as_str()), (2, "the warehouse"));
+    assert_eq!(endpoint.types.as_slice(), ["demo.lamp.*"]);
+    assert_eq!(endpoint.url, URL);
+}
+
+#[tokio::test]
+async fn what_is_not_allowed_is_named_and_nothing_is_written() {
+    let world = strict().await;
+    let created = world.act(Act::Create { fields: fields(URL), after: None }).await;
+    let create = |fields| Act::Create { fields, after: None };
+    for url in
+        ["http://hooks.example.com", "https://127.0.0.1/", "https://[::ffff:10.0.0.1]/", "https://db/", "nonsense"]
+    {
+        let refusal = refused(&world, &world.request(), create(fields(url))).await;
+        assert_eq!((refusal.errors()[0].pointer.as_str(), refusal.errors()[0].code), ("/url", "url"), "{url}");
+        let change = Act::Change { id: created.id, fields: fields(url) };
+        assert_eq!(refused(&world, &world.request(), change).await.errors()[0].code, "url");
+    }
+    let several = EndpointFields {
+        types: vec!["demo.lamp.lit".to_owned(), "demo.lamps.*".to_owned()],
+        description: "x".repeat(201),
+        ..fields("")
+    };
+    let refusal = refused(&world, &world.request(), create(several)).await;
+    let pointers: Vec<_> = refusal.errors().iter().map(|error| error.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/url", "/description", "/types/1"]);
+    let id = created.id;
+    for (act, code) in [
+        (Act::Create { fields: fields(URL), after: Some(Position(1)) }, "position_ahead"),
+        (Act::Replay { id, after: Position(7) }, "position_ahead"),
+        (Act::RotateSecret { id, overlap_hours: 169 }, "validation_failed"),
+        (Act::Disable { id, reason: "a\u{7}b".to_owned() }, "validation_failed"),
+        (Act::Enable { id: Uuid::nil() }, "not_found"),
+        (Act::Remove { id: Uuid::nil() }, "not_found"),
+    ] {
+        assert_eq!(refused(&world, &world.request(), act.clone()).await.code(), code, "{act:?}");
+    }
+    for _ in 1..50 {
+        world.act(create(fields(URL))).await;
+    }
+    assert_eq!(refused(&world, &world.request(), create(fields(URL))).await.code(), "too_many_webhooks");
+}
+
+#[tokio::test]
+async fn a_role_may_what_the_table_says_and_a_tenant_sees_only_its_own() {
+    let world = strict().await;
+    let created = world.act(Act::Create { fields: fields(URL), after: None }).await;
+    for role in [Role::Manager, Role::Member, Role::Viewer, Role::Auditor] {
+        let act = Act::Remove { id: created.id };
+        assert_eq!(refused(&world, &request(world.tenant, role), act).await.code(), "permission_missing");
+    }
+    let stranger = testbed::tenant();
+    for act in [
+        Act::Remove { id: created.id },
+        Act::RotateSecret { id: created.id, overlap_hours: 1 },
+        Act::Change { id: created.id, fields: fields(URL) },
+    ] {
+        assert_eq!(refused(&world, &request(stranger, Role::Admin), act).await.code(), "not_found");
+    }
+    assert_eq!(world.webhooks.find(stranger, created.id).await.unwrap(), None);
+    assert_eq!(world.webhooks.list(stranger).await.unwrap(), []);
+    assert_eq!(world.webhooks.ping(stranger, created.id).await.unwrap_err().code(), "not_found");
+
+    // Whatever a statement forgets: no setting, no rows; and readers see no secret at all.
+    let service_roles = [eventstore::Role::Configure, eventstore::Role::Read];
+    for role in service_roles {
+        let mut connection = PgConnection::connect_with(&world.database.options(role)).await.unwrap();
+        for table in ["cursors", "deliveries", "changes"] {
+            let rows: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM webhooks.{table}"))
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+            assert_eq!(rows, 0, "{role:?} {table}");
+        }
+    }
+    let mut reader = PgConnection::connect_with(&world.database.options(eventstore::Role::Read)).await.unwrap();
+    for secret in
+        ["SELECT secret FROM webhooks.endpoints", "SELECT * FROM webhooks.commands", "DELETE FROM webhooks.cursors"]
+    {
+        let error = sqlx::query(secret).fetch_all(&mut reader).await.unwrap_err();
+        assert!(error.to_string().contains("permission denied"), "{secret}: {error}");
+    }
+}

@@ -1,0 +1,142 @@
+//! What happens when a receiver does not take what it is sent.
+
+use std::time::Duration;
+
+use kernel::Position;
+use testbed::eventually;
+use testbed::receiver::{Receiver, Reply};
+use webhooks::{Act, Guard, Message, Sender, Settings, State};
+
+use crate::world::{World, quick};
+
+#[tokio::test]
+async fn what_fails_is_sent_again_in_order_and_holds_nobody_else_up() {
+    let world = World::start().await;
+    // Fails on every event twice.
+    let failing = Receiver::answering(|message, before| match before % 3 {
+        2 => Reply::Status("200 OK"),
+        _ if message.path == "/hooks" => Reply::Status("500 Internal Server Error"),
+        _ => Reply::Silence,
+    })
+    .await;
+    let healthy = Receiver::start().await;
+    let silent = Receiver::answering(|_, _| Reply::Silence).await;
+    let endpoint = world.endpoint(&failing.url).await;
+    world.endpoint(&silent.url).await;
+    world.endpoint(&healthy.url).await;
+    world.append(3).await;
+    eventually("the healthy one has all", async || (healthy.got().len() == 3).then_some(())).await;
+    eventually("the failing one has all", async || (failing.got().len() == 9).then_some(())).await;
+    assert_eq!(failing.positions(), [1, 1, 1, 2, 2, 2, 3, 3, 3]);
+    let got = failing.got();
+    assert!(got.chunks(3).all(|tries| tries.iter().all(|one| one.id() == tries[0].id())));
+    let endpoint = eventually("the last delivery is noted", async || {
+        Some(world.find(endpoint.id).await).filter(|endpoint| endpoint.delivered == 3)
+    })
+    .await;
+    assert_eq!((endpoint.state.clone(), endpoint.attempts, endpoint.failing_since), (State::Enabled, 0, None));
+    let deliveries = world.webhooks.deliveries(world.tenant, endpoint.id, None, 3).await.unwrap();
+    let attempts: Vec<_> = deliveries.iter().map(|one| (one.attempt, one.status, one.error.is_none())).collect();
+    assert_eq!(attempts, [(3, Some(200), true), (2, Some(500), false), (1, Some(500), false)]);
+    assert_eq!(deliveries[0].response, "ok");
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_gone_or_fails_for_too_long_is_disabled_and_loses_nothing() {
+    let settings = Settings { disable_after: Duration::from_millis(300), ..quick() };
+    let world = World::with(settings).await;
+    let gone = Receiver::answering(|_, _| Reply::Status("410 Gone")).await;
+    let broken = Receiver::answering(|_, before| match before {
+        0 => Reply::Status("200 OK"),
+        _ => Reply::Status("503 Service Unavailable"),
+    })
+    .await;
+    let first = world.endpoint(&gone.url).await;
+    let second = world.endpoint(&broken.url).await;
+    world.append(3).await;
+    let disabled = async |id| {
+        eventually("it is disabled", async || {
+            let endpoint = world.find(id).await;
+            matches!(endpoint.state, State::Disabled { .. }).then_some(endpoint)
+        })
+        .await
+    };
+    let endpoint = disabled(first.id).await;
+    assert_eq!(endpoint.position, Position::START);
+    assert!(matches!(&endpoint.state, State::Disabled { reason } if reason.contains("410")), "{endpoint:?}");
+    assert_eq!(gone.got().len(), 1);
+    let endpoint = disabled(second.id).await;
+    assert_eq!((endpoint.position, endpoint.version), (Position(1), second.version + 1));
+    assert!(endpoint.attempts > 1 && broken.positions().iter().skip(1).all(|position| *position == 2));
+
+    // Whoever enables it again goes on where it was, elsewhere if need be.
+    let mended = Receiver::start().await;
+    world.act(Act::Change { id: second.id, fields: crate::world::fields(&mended.url) }).await;
+    world.act(Act::Enable { id: second.id }).await;
+    eventually("the rest arrives", async || (mended.positions() == [2, 3]).then_some(())).await;
+    assert_eq!(world.find(second.id).await.failing_since, None);
+}
+
+#[tokio::test]
+async fn what_is_disabled_gets_nothing_until_it_is_enabled() {
+    let world = World::start().await;
+    let receiver = Receiver::start().await;
+    let created = world.endpoint(&receiver.url).await;
+    world.act(Act::Disable { id: created.id, reason: "maintenance".to_owned() }).await;
+    let other = Receiver::start().await;
+    world.endpoint(&other.url).await;
+    world.append(2).await;
+    eventually("the other one has all", async || (other.got().len() == 2).then_some(())).await;
+    assert_eq!(receiver.got().len(), 0);
+    world.act(Act::Enable { id: created.id }).await;
+    eventually("it goes on where it was", async || (receiver.positions() == [1, 2]).then_some(())).await;
+    world.act(Act::Remove { id: created.id }).await;
+    world.append(1).await;
+    eventually("the other one has it", async || (other.got().len() == 3).then_some(())).await;
+    assert_eq!((receiver.got().len(), world.count("endpoints").await), (2, 1));
+    assert_eq!(world.count("changes").await, 5, "who did what is kept");
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed_and_no_receiver_holds_us_for_ever() {
+    let elsewhere = Receiver::start().await;
+    let redirect: &'static str = format!("302 Found\r\nlocation: {}", elsewhere.url).leak();
+    let redirecting = Receiver::answering(move |_, _| Reply::Status(redirect)).await;
+    let silent = Receiver::answering(|_, _| Reply::Silence).await;
+    let endless = Receiver::answering(|_, _| Reply::Endless).await;
+    let settings = Settings { timeout: Duration::from_millis(500), ..quick() };
+    let sender = Sender::new(&settings).unwrap();
+    let send = async |url: &str| {
+        let at = kernel::Clock::now(&kernel::SystemClock);
+        sender.send(url, [], Message { id: uuid::Uuid::nil(), at, body: b"{}" }).await
+    };
+    let outcome = send(&redirecting.url).await;
+    assert_eq!(
+        (outcome.status, outcome.error.as_deref().map(|error| error.contains("redirects"))),
+        (Some(302), Some(true))
+    );
+    assert_eq!(elsewhere.got().len(), 0);
+    let outcome = send(&silent.url).await;
+    assert!(outcome.status.is_none() && outcome.error.unwrap().contains("in time"));
+    let outcome = send(&endless.url).await;
+    assert_eq!((outcome.error.as_deref(), outcome.response.len()), (None, 1_024));
+}
+
+#[tokio::test]
+async fn a_stored_address_inside_is_not_knocked_at() {
+    let world = World::idle(quick()).await;
+    let receiver = Receiver::start().await;
+    // Taken while it was allowed; delivered by a process that does not allow it.
+    let created = world.endpoint(&receiver.url).await;
+    let strict = world.elsewhere(Settings { guard: Guard::default(), ..quick() });
+    tokio::spawn(webhooks::Deliverer::new(strict.clone(), world.store.clone()).run(world.stop.clone()));
+    world.append(1).await;
+    let delivery = eventually("an attempt is noted", async || {
+        world.webhooks.deliveries(world.tenant, created.id, None, 1).await.unwrap().into_iter().next()
+    })
+    .await;
+    assert!(delivery.error.unwrap().contains("https"), "{:?}", delivery.status);
+    let ping = strict.ping(world.tenant, created.id).await.unwrap();
+    assert!(!ping.delivered());
+    assert_eq!(receiver.got().len(), 0);
+}

@@ -1,0 +1,8 @@
+//! Webhooks from a real log to a real HTTP receiver.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod configuring;
+mod delivering;
+mod failing;
+mod world;

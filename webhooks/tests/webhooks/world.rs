@@ -1,0 +1,159 @@
+//! A log, a bus, tables, and a deliverer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eventstore::{Append, CommandRecord, EventStore, NewEvent, Relay, StreamAppend};
+use kernel::{Caller, EventType, Grant, IdSource, Position, Role, SystemClock, SystemIds, TenantId};
+use nats::{Bus, Credentials};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+use webhooks::{
+    Act, Changed, Deliverer, Endpoint, EndpointFields, Guard, Request, Settings, Sources, SystemDice, Webhooks,
+};
+
+const HISTORY: Grant = Grant { permission: "demo:history:read", roles: &[Role::Admin, Role::Auditor], meaning: "" };
+
+pub struct World {
+    pub database: testbed::Database,
+    pub nats: testbed::Nats,
+    pub store: EventStore,
+    pub bus: Bus,
+    pub webhooks: Webhooks,
+    pub tenant: TenantId,
+    pub stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Settings under which a test takes no longer than it must.
+pub fn quick() -> Settings {
+    Settings {
+        guard: Guard { allow_private: true },
+        timeout: Duration::from_secs(5),
+        first_retry: Duration::from_millis(20),
+        longest_retry: Duration::from_millis(200),
+        look: Duration::from_millis(500),
+        ..Settings::default()
+    }
+}
+
+pub fn fields(url: &str) -> EndpointFields {
+    EndpointFields { url: url.to_owned(), ..EndpointFields::default() }
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Self::with(quick()).await
+    }
+
+    pub async fn with(settings: Settings) -> Self {
+        let world = Self::idle(settings).await;
+        world.deliver();
+        world
+    }
+
+    /// Nothing is delivered yet.
+    pub async fn idle(settings: Settings) -> Self {
+        let database = testbed::Database::fresh("demo").await;
+        assert!(webhooks::migrate(&database.admin(), &database, true).await.unwrap());
+        assert!(webhooks::migrate(&database.admin(), &database, false).await.unwrap());
+        assert!(!webhooks::migrate(&database.admin(), &database, false).await.unwrap());
+        let nats = testbed::Nats::start().await;
+        let store = EventStore::open(&database, eventstore::Settings::default(), Arc::new(SystemClock)).await.unwrap();
+        let bus = Bus::connect(&nats::Settings::new(nats.url(), Credentials::None, "test")).await.unwrap();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(Relay::new(store.clone(), bus.clone()).run(stop.clone()));
+        let webhooks = open(&database, &bus, settings);
+        Self { database, nats, store, bus, webhooks, tenant: testbed::tenant(), stop, tasks }
+    }
+
+    /// Starts a deliverer, as each process has one.
+    pub fn deliver(&self) {
+        self.tasks.spawn(Deliverer::new(self.webhooks.clone(), self.store.clone()).run(self.stop.clone()));
+    }
+
+    /// The webhooks as a process with other settings has them.
+    pub fn elsewhere(&self, settings: Settings) -> Webhooks {
+        open(&self.database, &self.bus, settings)
+    }
+
+    pub fn request(&self) -> Request {
+        request(self.tenant, Role::Admin)
+    }
+
+    pub async fn act(&self, act: Act) -> Changed {
+        self.webhooks.carry_out(&self.request(), act).await.unwrap().changed
+    }
+
+    /// A new endpoint, from the first event on.
+    pub async fn endpoint(&self, url: &str) -> Changed {
+        self.act(Act::Create { fields: fields(url), after: Some(Position::START) }).await
+    }
+
+    pub async fn find(&self, id: Uuid) -> Endpoint {
+        self.webhooks.find(self.tenant, id).await.unwrap().unwrap()
+    }
+
+    /// Appends events of this tenant and returns the last position.
+    pub async fn append(&self, count: usize) -> u64 {
+        self.append_as(self.tenant, "demo.lamp.lit", count).await
+    }
+
+    pub async fn append_as(&self, tenant: TenantId, event_type: &'static str, count: usize) -> u64 {
+        let mut last = Position::START;
+        for n in 0..count {
+            let event = NewEvent {
+                event_id: SystemIds.next(),
+                event_type,
+                event_version: 1,
+                payload: format!(r#"{{"event":"{event_type}","n":{n}}}"#),
+                metadata: r#"{"actor":"ada"}"#.into(),
+                occurred_at: kernel::Clock::now(&SystemClock),
+            };
+            let stream = StreamAppend {
+                aggregate_type: "demo.lamp",
+                aggregate_id: SystemIds.next().to_string(),
+                expected: 0,
+                events: vec![event],
+            };
+            let command =
+                CommandRecord { id: SystemIds.next().to_string(), request_hash: [0; 32], answer: "{}".to_owned() };
+            let append = Append { tenant, command, streams: vec![stream], claims: Vec::new() };
+            last = self.store.append(append).await.unwrap().last;
+        }
+        last.0
+    }
+
+    pub async fn count(&self, table: &str) -> i64 {
+        use sqlx::Connection;
+        let mut connection = sqlx::PgConnection::connect_with(&self.database.superuser()).await.unwrap();
+        let count = format!("SELECT count(*) FROM webhooks.{table}");
+        sqlx::query_scalar(&count).fetch_one(&mut connection).await.unwrap()
+    }
+}
+
+pub fn request(tenant: TenantId, role: Role) -> Request {
+    let grants: Vec<Grant> = webhooks::GRANTS.iter().copied().chain([HISTORY]).collect();
+    let caller = Caller::new(tenant, "ada", &[role], &grants);
+    Request { caller, command_id: None, request_hash: [1; 32], if_match: None }
+}
+
+fn open(database: &testbed::Database, bus: &Bus, settings: Settings) -> Webhooks {
+    let lamp = |name| EventType {
+        aggregate_type: "demo.lamp",
+        name,
+        version: 1,
+        retired: false,
+        schema: schemars::Schema::default(),
+    };
+    let types = [lamp("demo.lamp.lit"), lamp("demo.lamp.dimmed")];
+    let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds), dice: Arc::new(SystemDice) };
+    Webhooks::open(database, bus.clone(), types.into(), settings, sources).unwrap()
+}
