@@ -21,7 +21,9 @@ mod reference;
 mod routes;
 mod server;
 mod service;
+mod silence;
 pub mod telemetry;
+mod well_known;
 
 pub use config::Config;
 pub use contracts::contracts;

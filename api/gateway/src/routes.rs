@@ -20,7 +20,7 @@ use crate::front::RateLimiter;
 use crate::methods::Methods;
 use crate::operations::{self, Pools, Readiness};
 use crate::parameters::Parameters;
-use crate::{graphql, reference};
+use crate::{graphql, reference, well_known};
 
 /// All routes of a process that serves these domains.
 pub fn routes(
@@ -40,6 +40,7 @@ pub fn routes(
     }
     let route = operations::routes(route, readiness, pools);
     let route = reference::routes(route);
+    let route = well_known::routes(route, &verifier);
     graphql::routes(route, config, runtimes, verifier, rates, stop)
 }
 

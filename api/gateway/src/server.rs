@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::front::{Front, RateLimiter};
 use crate::operations::{Readiness, consumers};
 use crate::service::{self, Background};
+use crate::silence::Impatient;
 use crate::{domains, routes, telemetry};
 
 /// Which services a process runs.
@@ -90,10 +91,6 @@ pub struct Server {
 /// How often what has not been used for long is forgotten, and metrics are tidied.
 const TIDY: Duration = Duration::from_secs(10);
 
-/// How long a connection may be silent, at least; longer where a request may take longer. Websockets are asked more often
-/// whether they are still there.
-const IDLE: Duration = Duration::from_secs(75);
-
 impl Server {
     /// Opens the chosen services and serves them. Ready when this returns; migrated databases are presupposed.
     pub async fn start(config: Config, services: Services) -> Result<Self, StartError> {
@@ -109,7 +106,7 @@ impl Server {
         // First of all: a taken port shall be said before anything else is started.
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let acceptor = TcpAcceptor::from_tokio(listener).map_err(listen)?;
+        let acceptor = Impatient::new(TcpAcceptor::from_tokio(listener).map_err(listen)?, config.http.idle());
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids: Arc<dyn IdSource> = Arc::new(SystemIds);
@@ -145,11 +142,9 @@ impl Server {
         let front = Front::new(&config, verifier, rates, ids, routes);
 
         let drain = Duration::from_secs(config.http.drain_seconds);
-        let idle = IDLE.max(Duration::from_secs(config.http.timeout_seconds + 15));
         let stopped = stop.clone();
         let serving = tokio::spawn(async move {
             poem::Server::new_with_acceptor(acceptor)
-                .idle_timeout(idle)
                 .run_with_graceful_shutdown(front, stopped.cancelled_owned(), Some(drain))
                 .await
         });
@@ -170,11 +165,15 @@ impl Server {
         }
         // Only now: the last requests were still writing.
         for store in &self.stores {
-            store.close().await;
+            store.finish().await;
         }
         self.background.shutdown.cancel();
         self.background.tasks.close();
         self.background.tasks.wait().await;
+        // Only now: relay and projections were still reading.
+        for store in &self.stores {
+            store.close().await;
+        }
         if let Err(error) = self.bus.close().await {
             tracing::debug!(%error, "the bus could not be left in order");
         }

@@ -62,3 +62,52 @@ async fn who_may_not_see_leads_may_not_follow_them() {
     assert!(refused.message().contains("crm:lead:read"), "{}", refused.message());
     assert!(changes.next().await.is_none());
 }
+
+#[tokio::test]
+async fn a_subscriber_that_is_too_slow_is_told_how_much_it_missed_and_goes_on() {
+    let world = World::start().await;
+    let wanted = || vec!["leadChanged".to_owned()];
+    let mut slow = subscribe(world.session(world.caller(&[Role::Viewer])), wanted());
+    // It has begun once it is waited for in vain.
+    assert!(tokio::time::timeout(Duration::from_millis(100), slow.next()).await.is_err());
+    let mut quick = world.runtime.live.subscribe(world.tenant).await.unwrap().boxed();
+    // Nothing that a read model wants, more than are kept for those who are behind.
+    let event = || eventstore::NewEvent {
+        event_id: kernel::IdSource::next(&kernel::SystemIds),
+        event_type: "crm.lamp.lit",
+        event_version: 1,
+        payload: "{}".to_owned(),
+        metadata: "{}".into(),
+        occurred_at: kernel::Clock::now(&kernel::SystemClock),
+    };
+    let many = eventstore::StreamAppend {
+        aggregate_type: "crm.lamp",
+        aggregate_id: "hall".to_owned(),
+        expected: 0,
+        events: (0..6_000).map(|_| event()).collect(),
+    };
+    let command =
+        eventstore::CommandRecord { id: "light".to_owned(), request_hash: [0; 32], answer: "null".to_owned() };
+    let append = eventstore::Append { tenant: world.tenant, command, streams: vec![many], claims: Vec::new() };
+    world.runtime.store.append(append).await.unwrap();
+    let lead = world.lead("ada").await;
+    // The other one has seen it all: so it was all handed on.
+    let all = async {
+        loop {
+            match quick.next().await.expect("the feed goes on") {
+                Ok(event) if event.position.0 > 6_000 => return,
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), all).await.expect("all events within 30 s");
+    let missed = slow.next().await.unwrap().unwrap_err();
+    let code = missed.extensions().as_object_value().unwrap().get_field_value("code").unwrap().to_string();
+    assert_eq!(code, "\"events_missed\"");
+    // 6,001 came, 4,096 are kept.
+    assert!(missed.message().contains("missed 1905 events"), "{}", missed.message());
+    let change = slow.next().await.unwrap().unwrap();
+    let viewer = world.session(world.caller(&[Role::Viewer]));
+    let seen = &world.turn(change, viewer, "leadChanged { leadId change }").await["leadChanged"];
+    assert_eq!((&seen["leadId"], &seen["change"]), (&json!(lead.to_string()), &json!("captured")));
+}

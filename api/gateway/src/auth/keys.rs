@@ -5,7 +5,7 @@ use std::time::Duration;
 use jwt_simple::prelude::{Claims, Ed25519KeyPair, EdDSAKeyPairLike};
 use kernel::{Role, TenantId};
 
-use super::TokenClaims;
+use super::{TokenClaims, jwk};
 use crate::config::Auth;
 
 /// A pair of Ed25519 keys as PEM: the private one mints tokens, the public one verifies them.
@@ -45,6 +45,8 @@ pub fn mint(auth: &Auth, tenant: TenantId, subject: &str, roles: &[Role], ttl: D
         return Err(KeyError::Missing(KEY));
     }
     let pair = Ed25519KeyPair::from_pem(auth.signing_key.reveal()).map_err(|_| KeyError::Unreadable(KEY))?;
+    // Whoever verifies it with our key set finds the key by this.
+    let pair = pair.clone().with_key_id(&jwk::key_id(&pair.public_key()));
     let claims = TokenClaims { tenant: tenant.uuid(), roles: roles.to_vec() };
     let claims = Claims::with_custom_claims(claims, ttl.into())
         .with_issuer(&auth.issuer)

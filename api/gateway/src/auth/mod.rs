@@ -1,6 +1,7 @@
 //! Tokens: who a caller is, said by JSON Web Tokens signed with Ed25519.
 
 mod claims;
+mod jwk;
 mod keys;
 mod verifier;
 

@@ -11,7 +11,7 @@ use kernel::{Caller, Clock, Grant, Refusal, TenantId};
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
-use super::{KeyError, TokenClaims};
+use super::{KeyError, TokenClaims, jwk};
 use crate::config::Auth;
 
 /// How many verified tokens are remembered.
@@ -65,6 +65,11 @@ impl Verifier {
             verified: Cache::new(REMEMBERED),
             hashing: RandomState::new(),
         })
+    }
+
+    /// Our public key as a set of JSON Web Keys.
+    pub fn key_set(&self) -> serde_json::Value {
+        jwk::key_set(&self.key)
     }
 
     /// The caller that an `Authorization` header names.

@@ -9,7 +9,7 @@ use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::{Config, SETTINGS};
+use super::{Config, SETTINGS, vault};
 
 /// A configuration that can't be used; its text says key, value, where it is from, and what is allowed.
 #[derive(Debug, thiserror::Error)]
@@ -32,37 +32,38 @@ pub(super) fn load(
     let mut from_environment = Values::new("the environment");
     for setting in SETTINGS {
         if let Some(text) = environment.get(setting.variable) {
-            from_environment.set(setting.key, text, Some(setting.variable));
+            from_environment.set(setting.key, text);
         } else if setting.secret
             && let Some(path) = environment.get(&format!("{}_FILE", setting.variable))
         {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| ConfigError(format!("{}_FILE names {path:?}: {error}", setting.variable)))?;
-            from_environment.set(setting.key, text.trim_end(), Some(setting.variable));
+            from_environment.set(setting.key, text.trim_end());
         }
     }
     let mut from_flags = Values::new("the command line");
     for (key, value) in flags {
-        from_flags.set(key, &value, None);
+        from_flags.set(key, &value);
     }
-    let config: Config =
-        figment.merge(from_environment).merge(from_flags).extract().map_err(|error| ConfigError(explain(&error)))?;
+    let figment = figment.merge(from_environment).merge(from_flags);
+    let from_vault = vault::secrets(&figment)?;
+    let config: Config = figment.merge(from_vault).extract().map_err(|error| ConfigError(explain(&error)))?;
     check(&config)?;
     Ok(config)
 }
 
 /// Values of one source, by key.
-struct Values {
+pub(super) struct Values {
     source: &'static str,
     values: Dict,
 }
 
 impl Values {
-    fn new(source: &'static str) -> Self {
+    pub(super) fn new(source: &'static str) -> Self {
         Self { source, values: Dict::new() }
     }
 
-    fn set(&mut self, key: &str, text: &str, _variable: Option<&str>) {
+    pub(super) fn set(&mut self, key: &str, text: &str) {
         let setting = SETTINGS.iter().find(|setting| setting.key == key);
         // Secrets are text whatever they look like; the rest is read like a TOML value, or taken as text.
         let value = if setting.is_some_and(|setting| setting.secret) {
@@ -95,7 +96,7 @@ impl Provider for Values {
     }
 }
 
-fn explain(error: &figment::Error) -> String {
+pub(super) fn explain(error: &figment::Error) -> String {
     let mut text = String::new();
     for error in error.clone() {
         let key = error.path.join(".");

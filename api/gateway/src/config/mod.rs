@@ -6,13 +6,14 @@
 mod load;
 mod sections;
 mod settings;
+mod vault;
 
 use std::collections::BTreeMap;
 
 pub use load::ConfigError;
 pub(crate) use load::claim_key;
 pub use sections::{
-    Auth, Events, Format, GraphQl, Http, Log, Nats, Postgres, RateLimits, SecretText, Telemetry, Webhooks,
+    Auth, Events, Format, GraphQl, Http, Log, Nats, Postgres, RateLimits, SecretText, Telemetry, Vault, Webhooks,
 };
 use serde::Deserialize;
 pub use settings::{SETTINGS, Setting};
@@ -29,6 +30,8 @@ pub struct Config {
     pub nats: Nats,
     /// Tokens.
     pub auth: Auth,
+    /// Where secrets are kept that are not given here.
+    pub vault: Vault,
     /// Requests a second.
     pub rate_limits: RateLimits,
     /// What a GraphQL query may cost.

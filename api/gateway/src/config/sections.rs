@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -52,6 +53,8 @@ pub struct Http {
     pub uploads_of_a_tenant: usize,
     /// The most seconds that a request may take.
     pub timeout_seconds: u64,
+    /// After how many seconds in which nothing came or went a connection is closed; later where a request may take longer.
+    pub idle_seconds: u64,
     /// The most seconds that running requests get to finish when the server stops.
     pub drain_seconds: u64,
     /// Origins whose scripts may call us, such as `https://app.example.com`; `*`: all.
@@ -70,10 +73,18 @@ impl Default for Http {
             uploads: 4,
             uploads_of_a_tenant: 2,
             timeout_seconds: 60,
+            idle_seconds: 75,
             drain_seconds: 20,
             cors_origins: Vec::new(),
             compression: true,
         }
+    }
+}
+
+impl Http {
+    /// How long nothing may come or go on a connection.
+    pub fn idle(&self) -> Duration {
+        Duration::from_secs(self.idle_seconds.max(self.timeout_seconds + 1))
     }
 }
 
@@ -208,6 +219,24 @@ impl Default for Auth {
             audience: "inopsio".to_owned(),
             leeway_seconds: 5,
         }
+    }
+}
+
+/// Vault, for secrets that are given as `vault:<mount>/<path>#<key>`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Vault {
+    /// Its URL.
+    pub address: String,
+    /// The token that may read the secrets.
+    pub token: SecretText,
+    /// The namespace, where Vault has several.
+    pub namespace: Option<String>,
+}
+
+impl Default for Vault {
+    fn default() -> Self {
+        Self { address: "https://127.0.0.1:8200".to_owned(), token: SecretText::default(), namespace: None }
     }
 }
 

@@ -31,6 +31,11 @@ pub const SETTINGS: &[Setting] = &[
     plain("INOPSIO_UPLOADS_OF_A_TENANT", "http.uploads_of_a_tenant", "How many of them may be one tenant's"),
     plain("INOPSIO_TIMEOUT_SECONDS", "http.timeout_seconds", "The most seconds that a request may take"),
     plain(
+        "INOPSIO_IDLE_SECONDS",
+        "http.idle_seconds",
+        "After how many seconds in which nothing came or went a connection is closed",
+    ),
+    plain(
         "INOPSIO_DRAIN_SECONDS",
         "http.drain_seconds",
         "The most seconds that running requests get when the server stops",
@@ -79,6 +84,13 @@ pub const SETTINGS: &[Setting] = &[
     plain("INOPSIO_AUTH_ISSUER", "auth.issuer", "Who must have issued a token"),
     plain("INOPSIO_AUTH_AUDIENCE", "auth.audience", "For whom a token must be"),
     plain("INOPSIO_AUTH_LEEWAY_SECONDS", "auth.leeway_seconds", "How many seconds clocks may differ"),
+    plain(
+        "INOPSIO_VAULT_ADDRESS",
+        "vault.address",
+        "URL of Vault, for secrets given as vault:<mount>/<path>#<key> (KV version 2)",
+    ),
+    secret("INOPSIO_VAULT_TOKEN", "vault.token", "The token that may read these secrets"),
+    plain("INOPSIO_VAULT_NAMESPACE", "vault.namespace", "The namespace, where Vault has several"),
     plain("INOPSIO_RATE_TENANT", "rate_limits.tenant_per_second", "Requests a second of a tenant; 0: no limit"),
     plain("INOPSIO_RATE_TENANT_BURST", "rate_limits.tenant_burst", "How many a tenant may send at once"),
     plain("INOPSIO_RATE_TOKEN", "rate_limits.token_per_second", "Requests a second with one token; 0: no limit"),

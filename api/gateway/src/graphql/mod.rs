@@ -34,6 +34,9 @@ pub fn schema() -> Schema {
     Schema::new(Query, EmptyMutation::new(), Subscription)
 }
 
+/// The longest silence of a websocket; shorter where connections are closed sooner.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
 /// What answers GraphQL.
 pub struct Engine {
     schema: Schema,
@@ -42,6 +45,8 @@ pub struct Engine {
     timeout: Duration,
     patience: Duration,
     subscriptions: usize,
+    /// How often a silent client of a websocket is asked whether it is still there.
+    keep_alive: Duration,
     verifier: Arc<Verifier>,
     rates: Arc<RateLimiter>,
     stop: CancellationToken,
@@ -71,6 +76,7 @@ pub fn routes(
         timeout: Duration::from_secs(settings.timeout_seconds),
         patience: Duration::from_secs(settings.wait_seconds),
         subscriptions: settings.subscriptions,
+        keep_alive: KEEP_ALIVE.min(config.http.idle() / 3),
         verifier,
         rates,
         stop,

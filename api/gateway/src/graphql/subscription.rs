@@ -28,9 +28,6 @@ const PROTOCOL: &str = "graphql-transport-ws";
 /// How long a client may take to say who it is.
 const INIT_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often a silent client is asked whether it is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
-
 /// Answers GET: a websocket if asked for one, the explorer otherwise.
 pub fn endpoint(engine: Arc<Engine>) -> impl Endpoint<Output = Response> {
     make(move |request: Request| {
@@ -101,7 +98,8 @@ impl Connection {
         let Some(mut outgoing) = self.outgoing.take() else { return };
         let (mut sink, mut source) = stream.split();
         let stop = self.engine.stop.clone();
-        let mut keep_alive = tokio::time::interval_at(tokio::time::Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+        let every = self.engine.keep_alive;
+        let mut keep_alive = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         let ending = loop {
             let send = tokio::select! {
                 incoming = source.next() => match incoming {

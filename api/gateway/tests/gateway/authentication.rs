@@ -138,3 +138,27 @@ async fn a_token_minted_with_another_key_pair_is_not_accepted_by_this_gateway() 
     let request = world.anonymous(Method::GET, "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001").bearer_auth(token);
     world.refuses(vec![(request, StatusCode::UNAUTHORIZED, "token_invalid")]).await;
 }
+
+#[tokio::test]
+async fn others_verify_our_tokens_with_the_key_that_we_show() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jwt_simple::prelude::{Ed25519PublicKey, EdDSAPublicKeyLike};
+
+    let world = World::start().await;
+    let set = Answer::of(world.anonymous(Method::GET, "/.well-known/jwks.json")).await;
+    assert_eq!((set.status, set.header("content-type")), (StatusCode::OK, "application/jwk-set+json"));
+    let [key] = set.body["keys"].as_array().unwrap().as_slice() else { panic!("{set:?}") };
+    for (member, value) in [("kty", "OKP"), ("crv", "Ed25519"), ("use", "sig"), ("alg", "EdDSA")] {
+        assert_eq!(key[member], value, "{key}");
+    }
+    assert_eq!(key.as_object().unwrap().len(), 6, "nothing of the private key: {key}");
+    // As a stranger would: from the set alone.
+    let token = world.token(&[Role::Viewer]);
+    let head = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+    let head: serde_json::Value = serde_json::from_slice(&head).unwrap();
+    assert_eq!(head["kid"], key["kid"], "the token names the key");
+    let x = URL_SAFE_NO_PAD.decode(key["x"].as_str().unwrap()).unwrap();
+    let claims = Ed25519PublicKey::from_bytes(&x).unwrap().verify_token::<TokenClaims>(&token, None).unwrap();
+    assert_eq!(claims.custom.tenant, world.tenant.uuid());
+}

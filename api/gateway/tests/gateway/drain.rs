@@ -1,7 +1,10 @@
 //! Stopping: what runs is finished, what is acknowledged is written.
 
+use futures::StreamExt;
 use reqwest::{Method, StatusCode};
+use serde_json::json;
 
+use crate::websocket::Socket;
 use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,4 +46,33 @@ async fn requests_that_run_when_the_server_stops_are_answered_and_kept() {
     assert_eq!(answer.status(), StatusCode::CREATED);
     stopping.await.unwrap();
     assert_eq!(world.head().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscribers_are_told_at_once_and_requests_that_outlast_the_drain_are_cut() {
+    let mut world = World::start_with(|config| config.http.drain_seconds = 1).await;
+    let mut socket = Socket::open(&world).await;
+    socket.init(&world.token(&[kernel::Role::Viewer])).await;
+    let subscribe = json!({ "query": "subscription { crm { leadChanged { leadId } } }" });
+    socket.say(json!({ "id": "1", "type": "subscribe", "payload": subscribe })).await;
+    // Never ended.
+    let body =
+        futures::stream::iter([Ok::<_, std::io::Error>(b"{\"name\":".to_vec())]).chain(futures::stream::pending());
+    let request = world
+        .request(Method::POST, "/v1/crm/leads")
+        .header("content-type", "application/json")
+        .body(reqwest::Body::wrap_stream(body));
+    let running = tokio::spawn(request.send());
+    testbed::eventually("the request runs", async || {
+        let text = world.get("/metrics").await.body.as_str().unwrap().to_owned();
+        text.contains("inopsio_http_requests_running 2").then_some(())
+    })
+    .await;
+    let stopping = tokio::spawn(world.server.take().unwrap().shutdown());
+    assert_eq!(socket.hear().await, json!({ "closed": 1001 }));
+    assert!(!running.is_finished(), "the request has its time");
+    stopping.await.unwrap();
+    let cut = running.await.unwrap();
+    assert!(cut.is_err(), "{cut:?}");
+    assert_eq!(world.head().await, 0);
 }

@@ -164,3 +164,23 @@ async fn of_a_file_that_is_not_wanted_nothing_is_read() {
         ])
         .await;
 }
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_comes_is_closed_and_one_on_which_a_request_runs_is_not() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let world = World::start_with(|config| (config.http.timeout_seconds, config.http.idle_seconds) = (5, 1)).await;
+    let mut silent = tokio::net::TcpStream::connect(world.server.as_ref().unwrap().addr()).await.unwrap();
+    silent.write_all(b"GET /health HTT").await.unwrap();
+    // Held up for as long as a request may take, which is longer than a connection may be silent.
+    let (_end, body) = slow("{\"name\":");
+    let request = world.request(Method::POST, "/v1/crm/leads").header("content-type", "application/json").body(body);
+    let answer = Answer::of(request).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::GATEWAY_TIMEOUT, "request_timeout"), "{answer:?}");
+    let mut said = Vec::new();
+    let read = tokio::time::timeout(std::time::Duration::from_secs(20), silent.read_to_end(&mut said));
+    // Closed in good order, or cut.
+    let _ = read.await.expect("an end");
+    assert!(said.is_empty(), "nothing was asked: {said:?}");
+    assert_eq!(world.head().await, 0);
+}

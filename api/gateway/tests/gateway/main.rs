@@ -13,6 +13,7 @@ mod limits;
 mod operations;
 mod tenants;
 mod traces;
+mod vault;
 mod webhooks;
 mod websocket;
 mod world;

@@ -1,10 +1,10 @@
 //! What operators and people see: health, readiness, metrics, the reference.
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use testbed::eventually;
 
-use crate::world::World;
+use crate::world::{Answer, World};
 
 #[tokio::test]
 async fn ready_tells_of_each_part_and_of_a_bus_that_is_away() {
@@ -88,4 +88,22 @@ async fn the_reference_pages_load_nothing_from_elsewhere() {
     }
     let docs = world.get("/docs").await;
     assert!(docs.body.as_str().unwrap().contains("data-url=\"/openapi.json\""));
+}
+
+#[tokio::test]
+async fn however_many_ask_whether_it_is_ready_the_databases_are_asked_once_a_second() {
+    let world = World::start().await;
+    let begin = std::time::Instant::now();
+    let asked = (0..200).map(|_| Answer::of(world.anonymous(Method::GET, "/ready")));
+    let reports = futures::future::join_all(asked).await;
+    // Two reports are never as fast as each other to the nanosecond.
+    let times = reports.iter().map(|report| report.body["dependencies"][0]["latency_ms"].to_string());
+    let different: std::collections::HashSet<_> = times.collect();
+    let seconds = begin.elapsed().as_secs() as usize;
+    assert!(different.len() <= seconds + 2, "{} reports in {seconds} s", different.len());
+    eventually("a new report", async || {
+        let report = world.get("/ready").await;
+        (!different.contains(&report.body["dependencies"][0]["latency_ms"].to_string())).then_some(())
+    })
+    .await;
 }

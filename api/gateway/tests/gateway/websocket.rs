@@ -11,21 +11,21 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::world::{Answer, World};
 
-struct Socket(WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>);
+pub struct Socket(WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>);
 
 impl Socket {
-    async fn open(world: &World) -> Self {
+    pub async fn open(world: &World) -> Self {
         let mut request = format!("{}/graphql", world.url.replace("http", "ws")).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
         Self(tokio_tungstenite::connect_async(request).await.unwrap().0)
     }
 
-    async fn say(&mut self, message: Value) {
+    pub async fn say(&mut self, message: Value) {
         self.0.send(Message::text(message.to_string())).await.unwrap();
     }
 
     /// The next message that is no ping; of a closed connection, the code.
-    async fn hear(&mut self) -> Value {
+    pub async fn hear(&mut self) -> Value {
         loop {
             let message =
                 tokio::time::timeout(Duration::from_secs(20), self.0.next()).await.expect("a message within 20 s");
@@ -42,7 +42,7 @@ impl Socket {
         }
     }
 
-    async fn init(&mut self, token: &str) {
+    pub async fn init(&mut self, token: &str) {
         self.say(json!({ "type": "connection_init", "payload": { "Authorization": format!("Bearer {token}") } })).await;
         assert_eq!(self.hear().await, json!({ "type": "connection_ack" }));
     }
@@ -277,4 +277,44 @@ async fn a_message_that_is_longer_than_a_body_may_be_ends_the_connection() {
     drop(socket.0.send(Message::text(ping.to_string())).await);
     let next = tokio::time::timeout(Duration::from_secs(20), socket.0.next()).await.expect("an end within 20 s");
     assert!(matches!(next, None | Some(Err(_) | Ok(Message::Close(_)))), "{next:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_left_after_a_while_and_one_that_only_listens_is_not() {
+    let world = World::start_with(|config| (config.http.timeout_seconds, config.http.idle_seconds) = (1, 4)).await;
+    let token = world.token(&[kernel::Role::Viewer]);
+    let mut listener = Socket::open(&world).await;
+    listener.init(&token).await;
+    let mut slow = Socket::open(&world).await;
+    slow.init(&token).await;
+    // More than the kernels at both ends hold: answers as long as their questions, and nobody takes any of them.
+    let question: String = (0..20).map(|n| format!("{}{n}: __typename ", "a".repeat(40_000))).collect();
+    for id in 0..30 {
+        let ask =
+            json!({ "id": id.to_string(), "type": "subscribe", "payload": { "query": format!("{{ {question} }}") } });
+        let sent = tokio::time::timeout(Duration::from_millis(200), slow.0.send(Message::text(ask.to_string()))).await;
+        if sent.is_err() {
+            break;
+        }
+    }
+    let closed = async {
+        loop {
+            let ping = Message::text(json!({ "type": "ping" }).to_string());
+            if let Ok(Err(_)) = tokio::time::timeout(Duration::from_millis(200), slow.0.send(ping)).await {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), closed).await.expect("the server closes the connection within 30 s");
+    // The other one was asked whether it is there, as often as it takes.
+    let mut asked = 0;
+    while asked < 5 {
+        let message = tokio::time::timeout(Duration::from_secs(20), listener.0.next()).await.expect("a ping");
+        let Message::Text(text) = message.expect("an open connection").unwrap() else { continue };
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!({ "type": "ping" }));
+        asked += 1;
+    }
+    listener.say(json!({ "type": "ping" })).await;
+    assert_eq!(listener.hear().await, json!({ "type": "pong" }));
 }
