@@ -130,6 +130,18 @@ impl Webhooks {
         Delivery::list(&mut transaction, tenant, id, before, limit).await.map_err(unavailable)
     }
 
+    /// Who did what with an endpoint, the last first; also with one that was removed.
+    pub async fn changes(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<crate::Change>, Refusal> {
+        let mut transaction = self.begin(tenant).await?;
+        crate::Change::list(&mut transaction, tenant, id, before, limit).await.map_err(unavailable)
+    }
+
     /// Sends a test message to an endpoint at once, whatever its state, and says what became of it.
     pub async fn ping(&self, tenant: TenantId, id: Uuid) -> Result<Outcome, Refusal> {
         let inner = &*self.inner;

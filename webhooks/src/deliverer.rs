@@ -109,13 +109,19 @@ impl Deliverer {
 
     /// All endpoints that are sent to.
     async fn targets(&self) -> Result<Vec<Target>, sqlx::Error> {
+        let parts = self.webhooks.parts();
+        // A former secret that signs no more is kept no longer.
+        sqlx::query("UPDATE webhooks.endpoints SET former_secret = NULL, former_until = NULL WHERE former_until <= $1")
+            .bind(parts.clock.now())
+            .execute(parts.deliver)
+            .await?;
         let rows = sqlx::query(
             "SELECT e.tenant_id, e.endpoint_id, e.version, e.url, e.types, e.secret, e.former_secret, e.former_until,
                     c.generation, c.position, c.attempts, c.failing_since, c.next_attempt_at
              FROM webhooks.endpoints e JOIN webhooks.cursors c USING (tenant_id, endpoint_id)
              WHERE e.enabled",
         )
-        .fetch_all(self.webhooks.parts().deliver)
+        .fetch_all(parts.deliver)
         .await?;
         rows.iter().map(target).collect()
     }

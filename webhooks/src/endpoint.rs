@@ -71,6 +71,21 @@ impl Endpoint {
     }
 }
 
+/// What somebody did with an endpoint. Kept when the endpoint goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The endpoint's version after it.
+    pub version: u64,
+    /// Who: the subject of a token, or `inopsio`, when it was disabled because it failed.
+    pub actor: String,
+    /// When.
+    pub changed_at: DateTime<Utc>,
+    /// What: `created`, `changed`, `enabled`, `disabled`, `secret_rotated`, `replayed` or `removed`.
+    pub change: String,
+    /// More of it, JSON; never a secret.
+    pub detail: serde_json::Value,
+}
+
 /// One attempt to deliver one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {

@@ -30,7 +30,7 @@ mod worker;
 pub use configuration::{Act, Changed, Done, EndpointFields, GRANTS, READ, Request, Sources, WRITE, Webhooks};
 pub use deliverer::Deliverer;
 pub use dice::{Dice, SystemDice};
-pub use endpoint::{Delivery, Endpoint, State};
+pub use endpoint::{Change, Delivery, Endpoint, State};
 pub use guard::{Guard, Unreachable};
 pub use migrate::migrate;
 pub use sender::{Message, Outcome, Sender};

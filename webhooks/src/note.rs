@@ -130,7 +130,7 @@ pub(crate) async fn trim(pool: &PgPool, target: &Target, kept: u32) -> Result<()
     sqlx::query(
         "DELETE FROM webhooks.deliveries WHERE tenant_id = $1 AND endpoint_id = $2 AND delivery_id < (
              SELECT delivery_id FROM webhooks.deliveries WHERE tenant_id = $1 AND endpoint_id = $2
-             ORDER BY delivery_id DESC OFFSET $3 LIMIT 1)",
+             ORDER BY delivery_id DESC OFFSET greatest($3 - 1, 0) LIMIT 1)",
     )
     .bind(target.tenant.uuid())
     .bind(target.id)

@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use crate::endpoint::{Delivery, Endpoint, State};
+use crate::endpoint::{Change, Delivery, Endpoint, State};
 
 /// Without the secrets, which readers can't see.
 macro_rules! endpoints {
@@ -60,6 +60,41 @@ impl Endpoint {
             created_at: row.try_get("created_at")?,
             changed_at: row.try_get("changed_at")?,
         })
+    }
+}
+
+impl Change {
+    /// What was done with an endpoint, the last first: at most `limit` before the one that made the version `before`.
+    pub async fn list(
+        tables: &mut PgConnection,
+        tenant: TenantId,
+        endpoint: Uuid,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Self>, sqlx::Error> {
+        let rows = sqlx::query(
+            "SELECT version, actor, changed_at, change, detail FROM webhooks.changes
+             WHERE tenant_id = $1 AND endpoint_id = $2 AND ($3::bigint IS NULL OR version < $3)
+             ORDER BY version DESC LIMIT $4",
+        )
+        .bind(tenant.uuid())
+        .bind(endpoint)
+        // More than a bigint holds: no endpoint was changed so often.
+        .bind(before.map(|before| i64::try_from(before).unwrap_or(i64::MAX)))
+        .bind(i64::from(limit))
+        .fetch_all(tables)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Self {
+                    version: row.try_get::<i64, _>("version")?.cast_unsigned(),
+                    actor: row.try_get("actor")?,
+                    changed_at: row.try_get("changed_at")?,
+                    change: row.try_get("change")?,
+                    detail: row.try_get("detail")?,
+                })
+            })
+            .collect()
     }
 }
 

@@ -112,7 +112,7 @@ GRANT SELECT, INSERT, DELETE ON webhooks.deliveries TO inopsio_{{service}}_confi
 GRANT SELECT, INSERT ON webhooks.changes TO inopsio_{{service}}_configure;
 GRANT SELECT, INSERT, UPDATE ON webhooks.commands TO inopsio_{{service}}_configure;
 
-GRANT SELECT, UPDATE (enabled, disabled_reason, version, changed_at) ON webhooks.endpoints TO inopsio_{{service}}_deliver;
+GRANT SELECT, UPDATE (enabled, disabled_reason, version, changed_at, former_secret, former_until) ON webhooks.endpoints TO inopsio_{{service}}_deliver;
 GRANT SELECT, UPDATE ON webhooks.cursors TO inopsio_{{service}}_deliver;
 GRANT SELECT, INSERT, DELETE ON webhooks.deliveries TO inopsio_{{service}}_deliver;
 GRANT INSERT ON webhooks.changes TO inopsio_{{service}}_deliver;

@@ -196,10 +196,13 @@ impl Change<'_> {
             checks.refuse("/overlap_hours", "overlap_hours", format!("allowed are 0 to {LONGEST_OVERLAP} hours"));
         }
         checks.finish()?;
-        let until = self.now + TimeDelta::hours(overlap_hours.into());
-        let update = update("former_secret = secret, former_until = $5, secret = $4");
+        let until = (overlap_hours > 0).then(|| self.now + TimeDelta::hours(overlap_hours.into()));
+        let update = update(
+            "former_secret = CASE WHEN $5::timestamptz IS NOT NULL THEN secret END, former_until = $5, secret = $4",
+        );
         let query = self.bind(sqlx::query(&update), id).bind(secret.bytes()).bind(until);
-        query.execute(tables).await.map_err(unavailable)?;
+        query.execute(&mut *tables).await.map_err(unavailable)?;
+        self.forget_secrets(tables, id).await?;
         Ok(json!({ "former_until": until }))
     }
 
@@ -242,7 +245,22 @@ impl Change<'_> {
                 .await
                 .map_err(unavailable)?;
         }
+        self.forget_secrets(tables, id).await?;
         Ok(json!({}))
+    }
+
+    /// Takes the secrets of an endpoint out of stored answers: what was rotated or removed shall be nowhere.
+    async fn forget_secrets(&self, tables: &mut PgConnection, id: Uuid) -> Result<(), Refusal> {
+        sqlx::query(
+            "UPDATE webhooks.commands SET answer = (answer::jsonb - 'secret')::text
+             WHERE tenant_id = $1 AND CASE WHEN answer = '' THEN false ELSE answer::jsonb ->> 'id' = $2 END",
+        )
+        .bind(self.tenant.uuid())
+        .bind(id.to_string())
+        .execute(tables)
+        .await
+        .map(drop)
+        .map_err(unavailable)
     }
 
     async fn note(

@@ -150,3 +150,32 @@ async fn a_role_may_what_the_table_says_and_a_tenant_sees_only_its_own() {
         assert!(error.to_string().contains("permission denied"), "{secret}: {error}");
     }
 }
+
+#[tokio::test]
+async fn a_secret_that_was_rotated_is_nowhere_any_more() {
+    let world = strict().await;
+    let keyed = Request { command_id: Some("one".to_owned()), ..world.request() };
+    let create = || Act::Create { fields: fields(URL), after: None };
+    let first = world.webhooks.carry_out(&keyed, create()).await.unwrap().changed;
+    let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let mut holding = async |secret: &str| -> i64 {
+        let bytes =
+            base64::Engine::decode(&base64::engine::general_purpose::STANDARD, secret.strip_prefix("whsec_").unwrap());
+        sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM webhooks.endpoints WHERE secret = $1 OR former_secret = $1)
+                  + (SELECT count(*) FROM webhooks.commands WHERE answer LIKE '%' || $2 || '%')
+                  + (SELECT count(*) FROM webhooks.changes WHERE detail::text LIKE '%' || $2 || '%')",
+        )
+        .bind(bytes.unwrap())
+        .bind(secret)
+        .fetch_one(&mut superuser)
+        .await
+        .unwrap()
+    };
+    let secret = first.secret.clone().unwrap();
+    assert_eq!(holding(&secret).await, 2, "where it is used, and in the stored answer");
+    world.act(Act::RotateSecret { id: first.id, overlap_hours: 0 }).await;
+    assert_eq!(holding(&secret).await, 0);
+    let again = world.webhooks.carry_out(&keyed, create()).await.unwrap();
+    assert_eq!((again.changed.id, again.changed.secret, again.repeated), (first.id, None, true));
+}

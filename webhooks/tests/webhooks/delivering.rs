@@ -91,6 +91,7 @@ async fn a_rotated_secret_signs_beside_the_former_one_until_that_has_gone() {
     world.append(1).await;
     let alone = eventually("it arrives", async || receiver.got().get(1).cloned()).await;
     assert!(signed(&alone, &third) && !signed(&alone, &second) && !signed(&alone, &first));
+    assert_eq!(world.find(created.id).await.former_secret_until, None);
 }
 
 #[tokio::test]
@@ -111,6 +112,19 @@ async fn a_replay_delivers_again_under_the_same_ids_and_a_ping_says_what_became_
     assert!(signed(&got[6], &created.secret.unwrap()));
     let last = &world.webhooks.deliveries(world.tenant, created.id, None, 1).await.unwrap()[0];
     assert_eq!((last.position, last.message_id.to_string().as_str()), (None, got[6].id()));
+}
+
+#[tokio::test]
+async fn only_the_last_deliveries_are_kept() {
+    let world = World::with(webhooks::Settings { kept: 10, ..quick() }).await;
+    let receiver = Receiver::start().await;
+    let created = world.endpoint(&receiver.url).await;
+    world.append(130).await;
+    eventually("all are delivered", async || (world.find(created.id).await.delivered == 130).then_some(())).await;
+    // Forgotten after the 64th and the 128th.
+    let kept = world.webhooks.deliveries(world.tenant, created.id, None, 200).await.unwrap();
+    assert_eq!(kept.len(), 10 + 2);
+    assert_eq!(kept[0].position, Some(Position(130)));
 }
 
 #[tokio::test]

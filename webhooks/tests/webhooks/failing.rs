@@ -140,3 +140,26 @@ async fn a_stored_address_inside_is_not_knocked_at() {
     assert!(!ping.delivered());
     assert_eq!(receiver.got().len(), 0);
 }
+
+#[tokio::test]
+async fn a_receiver_that_asks_for_a_pause_gets_it() {
+    let world = World::start().await;
+    let busy = Receiver::answering(|_, _| Reply::Status("429 Too Many Requests\r\nretry-after: 100")).await;
+    let settings = Settings { longest_retry: Duration::from_hours(1), ..quick() };
+    let patient = world.elsewhere(settings);
+    let created = world.endpoint(&busy.url).await;
+    world.stop.cancel();
+    let stop = tokio_util::sync::CancellationToken::new();
+    tokio::spawn(webhooks::Deliverer::new(patient, world.store.clone()).run(stop.clone()));
+    world.append(1).await;
+    let endpoint = eventually("it waits", async || {
+        Some(world.find(created.id).await).filter(|endpoint| endpoint.next_attempt_at.is_some())
+    })
+    .await;
+    let asked = endpoint.next_attempt_at.unwrap() - endpoint.failing_since.unwrap();
+    assert!(asked.num_seconds() >= 100, "{asked}");
+    // Who enables it, does not wait.
+    world.act(Act::Enable { id: created.id }).await;
+    eventually("it is tried at once", async || (busy.got().len() == 2).then_some(())).await;
+    stop.cancel();
+}

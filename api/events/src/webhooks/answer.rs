@@ -8,7 +8,7 @@ use poem_openapi::types::Type;
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
-use webhooks::{Delivery, Done, Endpoint, Outcome, State};
+use webhooks::{Change, Delivery, Done, Endpoint, Outcome, State};
 
 /// A webhook.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -142,6 +142,37 @@ impl From<Delivery> for DeliveryResource {
 pub struct Deliveries {
     /// The last first.
     pub deliveries: Vec<DeliveryResource>,
+}
+
+/// What somebody did with a webhook.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookChange")]
+pub struct ChangeResource {
+    /// The webhook's version after it.
+    version: u64,
+    /// Who: the subject of a token, or `inopsio`, when it was disabled because it failed.
+    actor: String,
+    /// When.
+    changed_at: DateTime<Utc>,
+    /// `created`, `changed`, `enabled`, `disabled`, `secret_rotated`, `replayed` or `removed`.
+    change: String,
+    /// More of it.
+    detail: serde_json::Value,
+}
+
+impl From<Change> for ChangeResource {
+    fn from(change: Change) -> Self {
+        let Change { version, actor, changed_at, change, detail } = change;
+        Self { version, actor, changed_at, change, detail }
+    }
+}
+
+/// Who did what, and when.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookChanges")]
+pub struct Changes {
+    /// The last first.
+    pub changes: Vec<ChangeResource>,
 }
 
 /// What became of a test message.

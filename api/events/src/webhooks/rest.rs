@@ -9,7 +9,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 use webhooks::{Act, EndpointFields, READ, Request, WRITE};
 
-use super::answer::{Changed, Deliveries, Ping, Webhook, Webhooks};
+use super::answer::{Changed, Changes, Deliveries, Ping, Webhook, Webhooks};
 use crate::{Platform, Tag};
 
 /// The operations on webhooks.
@@ -209,14 +209,35 @@ impl WebhookSettings {
         before: Query<Option<Uuid>>,
     ) -> Result<Plain<Deliveries>, Problem> {
         caller.require(READ)?;
-        let limit = limit.0.unwrap_or(50);
-        if !(1..=200).contains(&limit) {
-            let detail = format!("the parameter limit is not allowed like that: {limit}; allowed are 1 to 200");
-            return Err(Refusal::invalid("parameter_invalid", detail).with("parameter", "limit").into());
-        }
+        let limit = few(limit.0)?;
         let (home, _) = self.find(&caller, webhook.0).await?;
         let deliveries = home.deliveries(caller.tenant(), webhook.0, before.0, limit).await?;
         Ok(Plain(Deliveries { deliveries: deliveries.into_iter().map(Into::into).collect() }))
+    }
+
+    /// Who did what with a webhook, the last first; also with one that was removed
+    #[oai(path = "/v1/events/webhooks/:webhook/changes", method = "get", operation_id = "listWebhookChanges")]
+    async fn changes(
+        &self,
+        Authenticated(caller): Authenticated,
+        webhook: Path<Uuid>,
+        /// How many: 1 to 200; 50 unless given.
+        limit: Query<Option<u32>>,
+        /// Only those before the one that made this version.
+        before: Query<Option<u64>>,
+    ) -> Result<Plain<Changes>, Problem> {
+        caller.require(READ)?;
+        let limit = few(limit.0)?;
+        for webhooks in &self.platform.webhooks {
+            let found = webhooks.changes(caller.tenant(), webhook.0, before.0, limit).await?;
+            if !found.is_empty() {
+                return Ok(Plain(Changes { changes: found.into_iter().map(Into::into).collect() }));
+            }
+        }
+        if before.0.is_some() {
+            return Ok(Plain(Changes { changes: Vec::new() }));
+        }
+        Err(Refusal::not_found("not_found", format!("there is no webhook {}", webhook.0)).into())
     }
 
     async fn act(&self, asked: executor::Request, id: Uuid, act: Act) -> Result<Changed, Problem> {
@@ -240,6 +261,16 @@ impl WebhookSettings {
         }
         Err(Refusal::not_found("not_found", format!("there is no webhook {id}")))
     }
+}
+
+/// How many of a list are shown.
+fn few(limit: Option<u32>) -> Result<u32, Refusal> {
+    let limit = limit.unwrap_or(50);
+    if (1..=200).contains(&limit) {
+        return Ok(limit);
+    }
+    let detail = format!("the parameter limit is not allowed like that: {limit}; allowed are 1 to 200");
+    Err(Refusal::invalid("parameter_invalid", detail).with("parameter", "limit"))
 }
 
 /// The same circumstances, for what is no event: it can't be said to have happened at another time.

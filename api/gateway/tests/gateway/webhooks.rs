@@ -75,6 +75,15 @@ async fn a_webhook_is_set_up_gets_events_and_shows_what_it_got() {
     assert_eq!(Answer::of(remove()).await.status, StatusCode::OK);
     assert_eq!(world.get(&path).await.status, StatusCode::NOT_FOUND);
     assert_eq!(Answer::of(remove()).await.status, StatusCode::OK, "the same request gets the first answer");
+    // Who did what outlives the webhook; its secret does not, not even in the first answer.
+    let changes = world.get(&format!("{path}/changes")).await;
+    let names: Vec<_> =
+        changes.body["changes"].as_array().unwrap().iter().map(|one| one["change"].as_str().unwrap()).collect();
+    assert_eq!(names, ["removed", "changed", "enabled", "disabled", "secret_rotated", "replayed", "created"]);
+    assert_eq!(changes.body["changes"][0]["actor"], "ada");
+    assert!(
+        !changes.body.to_string().contains("whsec_") && !Answer::of(create()).await.body.to_string().contains("whsec_")
+    );
 }
 
 #[tokio::test]
@@ -123,6 +132,7 @@ async fn what_is_not_allowed_is_a_problem_and_another_tenant_sees_nothing() {
             (as_stranger(Method::POST, &format!("{path}/remove")), StatusCode::NOT_FOUND, "not_found"),
             (as_stranger(Method::POST, &format!("{path}/ping")), StatusCode::NOT_FOUND, "not_found"),
             (as_stranger(Method::GET, &format!("{path}/deliveries")), StatusCode::NOT_FOUND, "not_found"),
+            (as_stranger(Method::GET, &format!("{path}/changes")), StatusCode::NOT_FOUND, "not_found"),
         ])
         .await;
     assert_eq!(world.get(&path).await.body["version"], 1, "nothing was changed");
