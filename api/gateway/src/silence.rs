@@ -133,7 +133,7 @@ mod tests {
         let mut server = Connection::new(server, PATIENCE);
         for _ in 0..5 {
             let said = async {
-                sleep(PATIENCE - Duration::from_secs(1)).await;
+                sleep(PATIENCE.mul_f64(0.9)).await;
                 client.write_u8(7).await
             };
             let (heard, said) = tokio::join!(server.read_u8(), said);

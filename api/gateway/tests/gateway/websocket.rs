@@ -288,7 +288,7 @@ async fn a_client_that_takes_nothing_is_left_after_a_while_and_one_that_only_lis
     let mut slow = Socket::open(&world).await;
     slow.init(&token).await;
     // More than the kernels at both ends hold: answers as long as their questions, and nobody takes any of them.
-    let question: String = (0..20).map(|n| format!("{}{n}: __typename ", "a".repeat(40_000))).collect();
+    let question = (0..20).map(|n| format!("{}{n}: __typename ", "a".repeat(40_000))).collect::<Vec<_>>().concat();
     for id in 0..30 {
         let ask =
             json!({ "id": id.to_string(), "type": "subscribe", "payload": { "query": format!("{{ {question} }}") } });
