@@ -2,7 +2,7 @@
 //! turn, each round another one first, so that none gets only the machine's good moments.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 
@@ -36,6 +36,9 @@ pub struct Measured {
     pub failed: u64,
     /// The largest resident set, in MiB.
     pub peak_rss_mib: f64,
+    /// Commands per second of each round until the read model had seen the last of them: what can be kept up, since a server
+    /// that answers faster than it projects only makes its backlog longer.
+    pub sustained: Vec<f64>,
     /// What a command cost, of each round.
     pub costs: Vec<Cost>,
 }
@@ -74,11 +77,13 @@ pub async fn measure(
                     plan.rounds,
                     target.name
                 ));
-                let before = spent(ground, target)?;
+                let (before, began) = (spent(ground, target)?, Instant::now());
                 let (outcome, peak) = turn_of(target, *clients, plan).await?;
+                let sustained = outcome.total as f64 / began.elapsed().as_secs_f64();
                 let cost = spent(ground, target)?.since(before).for_each(outcome.total);
                 let measured = measurements.entry((*clients, target.name)).or_default();
                 measured.rates.push(outcome.rate());
+                measured.sustained.push(sustained);
                 measured.costs.push(cost);
                 measured.failed += outcome.failed;
                 measured.peak_rss_mib = measured.peak_rss_mib.max(peak);
@@ -152,9 +157,17 @@ impl Measured {
 
     /// How many times as fast as `other`: the median over the rounds, in each of which both were measured.
     pub fn ratio_to(&self, other: &Self) -> f64 {
-        let ratios: Vec<f64> = self.rates.iter().zip(&other.rates).map(|(ours, theirs)| ours / theirs).collect();
-        median(&ratios)
+        ratio(&self.rates, &other.rates)
     }
+
+    /// The same of the rates that can be kept up.
+    pub fn sustained_ratio_to(&self, other: &Self) -> f64 {
+        ratio(&self.sustained, &other.sustained)
+    }
+}
+
+fn ratio(ours: &[f64], theirs: &[f64]) -> f64 {
+    median(&ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect::<Vec<_>>())
 }
 
 /// The middle value; of an even number, the mean of the two in the middle; 0 of none.

@@ -159,6 +159,7 @@ async fn measure_commands(
         "p50 ms",
         "p99 ms",
         "times the peer",
+        "kept up/s",
         "peak MiB",
         "µs CPU: server",
         "Postgres",
@@ -179,10 +180,13 @@ fn command_rows(plan: &Plan, measurements: &mut Measurements, results: &mut Resu
             let ratio = measured.ratio_to(&peer);
             let (p50, p99) = (measured.latencies.percentile_ms(0.50), measured.latencies.percentile_ms(0.99));
             results.number(&format!("{name}.commands_{clients}"), measured.rate());
+            let sustained = median(&measured.sustained);
+            results.number(&format!("{name}.sustained_{clients}"), sustained);
             results.number(&format!("{name}.p50_ms_{clients}"), p50);
             results.number(&format!("{name}.p99_ms_{clients}"), p99);
             if name == Name::Ours {
                 results.number(&format!("ratio.commands_{clients}"), ratio);
+                results.number(&format!("ratio.sustained_{clients}"), measured.sustained_ratio_to(&peer));
                 results.number(&format!("ratio.prototype_{clients}"), measured.ratio_to(&prototype));
                 results
                     .number("rss_mib.load", results.get("rss_mib.load").unwrap_or_default().max(measured.peak_rss_mib));
@@ -200,6 +204,7 @@ fn command_rows(plan: &Plan, measurements: &mut Measurements, results: &mut Resu
                 show(p50),
                 show(p99),
                 show(ratio),
+                show(sustained),
                 show(measured.peak_rss_mib),
                 show(cost.server),
                 show(cost.postgres),

@@ -128,6 +128,11 @@ impl Batch {
         self.events
     }
 
+    /// The bytes of payloads, metadata and answers.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether an append may join. An empty batch takes any.
     pub(crate) fn admits(&self, waiting: &Waiting, settings: &Settings) -> bool {
         self.appends.is_empty()

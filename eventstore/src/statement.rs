@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use kernel::Position;
-use sqlx::Row;
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::{Arguments, Row};
 use uuid::Uuid;
 
 use crate::append::{ClaimAct, Error};
@@ -11,6 +11,9 @@ use crate::batch::Batch;
 
 const APPEND: &str = "SELECT append, verdict, a, b, x, y, t FROM log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
      $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)";
+
+/// What an event or an append takes on the wire besides its texts, about: ids, hashes, names, and a length for each.
+const CIRCUMSTANCES: usize = 400;
 
 /// What the database said of a batch.
 pub(crate) enum Verdict {
@@ -126,7 +129,10 @@ impl<'a> Columns<'a> {
 /// Sends a batch: one statement, its own transaction, one round trip.
 pub(crate) async fn append(connection: &mut PgConnection, batch: &Batch) -> Result<Verdict, sqlx::Error> {
     let columns = Columns::of(batch);
-    let rows = sqlx::query(APPEND)
+    // Room for all of it at once: growing step by step copies a batch again and again.
+    let mut arguments = PgArguments::default();
+    arguments.reserve(28, batch.bytes() + (batch.appends.len() + batch.events()) * CIRCUMSTANCES);
+    let rows = sqlx::query_with(APPEND, arguments)
         .bind(&columns.tenants)
         .bind(batch.recorded_at)
         .bind(&columns.a_tenant)

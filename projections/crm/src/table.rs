@@ -2,8 +2,11 @@
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{FromRow, PgConnection, Postgres};
+use sqlx::{Arguments, FromRow, PgConnection, Postgres};
 use uuid::Uuid;
+
+/// What a value takes on the wire, about: its length and a UUID, a time or a short text.
+const BYTES: usize = 20;
 
 /// Tenant and aggregate: what every row here belongs to.
 pub(crate) type Key = (Uuid, Uuid);
@@ -116,6 +119,9 @@ async fn write<T: Table>(rows: &[T], on_conflict: &str, tables: &mut PgConnectio
     }
     let sql =
         format!("INSERT INTO {} ({}) SELECT * FROM UNNEST({}){on_conflict}", T::NAME, columns::<T>(""), arrays::<T>());
-    T::bind(rows, sqlx::query(&sql)).execute(tables).await?;
+    // Room for all of it at once: growing step by step copies large batches again and again.
+    let mut arguments = PgArguments::default();
+    arguments.reserve(T::COLUMNS.len(), rows.len() * T::COLUMNS.len() * BYTES);
+    T::bind(rows, sqlx::query_with(&sql, arguments)).execute(tables).await?;
     Ok(())
 }
