@@ -74,7 +74,6 @@ pub struct Grant {
 pub struct Caller {
     tenant: TenantId,
     subject: Arc<str>,
-    roles: Arc<[Role]>,
     permissions: Arc<BTreeSet<&'static str>>,
 }
 
@@ -91,7 +90,7 @@ impl Caller {
             .filter(|grant| grant.roles.iter().any(|role| roles.contains(role)))
             .map(|grant| grant.permission)
             .collect();
-        Self { tenant, subject: subject.into(), roles: roles.into(), permissions: Arc::new(permissions) }
+        Self { tenant, subject: subject.into(), permissions: Arc::new(permissions) }
     }
 
     /// The tenant in whose name the caller acts.
@@ -102,16 +101,6 @@ impl Caller {
     /// The token's subject: a user or a machine.
     pub fn subject(&self) -> &str {
         &self.subject
-    }
-
-    /// The caller's roles.
-    pub fn roles(&self) -> &[Role] {
-        &self.roles
-    }
-
-    /// The permissions that the caller's roles give.
-    pub fn permissions(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.permissions.iter().copied()
     }
 
     /// Whether the caller has a permission.

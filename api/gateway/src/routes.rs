@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use face::{Problem, Runtime};
+use face::{Incoming, Problem, Runtime};
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result, Route};
 use poem_openapi::__private::UrlQuery;
@@ -92,6 +92,8 @@ fn documented_paths(describe: fn(&mut Registry) -> Vec<MetaApi>) -> HashMap<Stri
 
 impl Rest {
     async fn answer(&self, mut request: Request) -> Result<Response> {
+        // First of all: what is wrong with a stranger's parameters is nothing to tell them.
+        Incoming::of(&request).and_then(|incoming| incoming.identity.caller()).map_err(Problem::from)?;
         let query = self.parameters.check(&request).map_err(Problem::from)?;
         request.extensions_mut().insert(UrlQuery(query));
         match self.endpoint.call(request).await {

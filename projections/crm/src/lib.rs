@@ -22,6 +22,7 @@ mod fold;
 mod history;
 mod named;
 mod paging;
+mod projection;
 mod table;
 mod words;
 

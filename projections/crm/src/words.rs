@@ -5,10 +5,14 @@
 
 use std::collections::BTreeSet;
 
+use kernel::{Event, RecordedEvent};
+use projector::ApplyError;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use crate::table::Key;
+use crate::change::decode;
+use crate::fold::{Current, fold};
+use crate::table::{self, Key};
 
 /// Longer words are cut: nobody types more, and the key stays small.
 const LONGEST: usize = 40;
@@ -23,24 +27,24 @@ pub(crate) fn words<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<St
 
 /// The changes that a batch makes to one table of words.
 #[derive(Default)]
-pub(crate) struct WordChanges {
+struct WordChanges {
     gone: BTreeSet<(Uuid, String, Uuid)>,
     new: BTreeSet<(Uuid, String, Uuid)>,
 }
 
 impl WordChanges {
     /// A record had these words before the batch.
-    pub(crate) fn before(&mut self, (tenant, id): Key, words: BTreeSet<String>) {
+    fn before(&mut self, (tenant, id): Key, words: BTreeSet<String>) {
         self.gone.extend(words.into_iter().map(|word| (tenant, word, id)));
     }
 
     /// A record has these words after the batch.
-    pub(crate) fn after(&mut self, (tenant, id): Key, words: BTreeSet<String>) {
+    fn after(&mut self, (tenant, id): Key, words: BTreeSet<String>) {
         self.new.extend(words.into_iter().map(|word| (tenant, word, id)));
     }
 
     /// Writes the difference to `table`, whose key is (tenant_id, word, `id`).
-    pub(crate) async fn write(&self, table: &str, id: &str, tables: &mut PgConnection) -> Result<(), sqlx::Error> {
+    async fn write(&self, table: &str, id: &str, tables: &mut PgConnection) -> Result<(), sqlx::Error> {
         let delete = format!(
             "DELETE FROM {table} t USING (\
                  SELECT f.place FROM UNNEST($1::uuid[], $2::text[], $3::uuid[]) AS k (tenant_id, word, id) \
@@ -74,8 +78,37 @@ async fn execute<'a>(
     Ok(())
 }
 
+/// A record of a directory: what is found by its words.
+pub(crate) trait Found: Current {
+    /// The table of its words: its name, and that of its column with the record's id.
+    const WORDS: (&'static str, &'static str);
+
+    /// The words by which it is found.
+    fn words(&self) -> BTreeSet<String>;
+}
+
+/// Applies a batch of events to a directory: its records and their words.
+pub(crate) async fn apply<R: Found>(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError>
+where
+    R::Event: Event,
+{
+    let changes = decode::<R::Event>(events)?;
+    let folded = fold::<R>(&changes, tables, |_, _| Ok(())).await?;
+    let mut words = WordChanges::default();
+    for row in &folded.before {
+        words.before(row.key(), row.words());
+    }
+    for row in &folded.after {
+        words.after(row.key(), row.words());
+    }
+    table::upsert(&folded.after, tables).await?;
+    let (table, id) = R::WORDS;
+    Ok(words.write(table, id, tables).await?)
+}
+
 /// Adds the condition that a record has, for each word of `search`, a word that begins with it.
-pub(crate) fn matching(query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid, table: &str, id: &str, search: &str) {
+pub(crate) fn matching<R: Found>(query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid, search: &str) {
+    let (table, id) = R::WORDS;
     for word in words([search]).into_iter().take(MOST_TERMS) {
         // The greatest character there is ends the range of all that begins with the word.
         let end = format!("{word}\u{10FFFF}");

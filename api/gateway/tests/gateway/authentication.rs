@@ -124,6 +124,10 @@ async fn every_operation_of_the_contract_asks_strangers_for_a_token() {
         }
     }
     assert!(requests.len() > 30, "the contract has only {} operations", requests.len());
+    for path in ["/v1/crm/leads/7", "/v1/crm/leads/import?dry_run=maybe", "/v1/crm/leads?x=1"] {
+        let method = if path.ends_with('7') { Method::GET } else { Method::POST };
+        requests.push((world.anonymous(method, path), StatusCode::UNAUTHORIZED, "token_missing"));
+    }
     let query = world.anonymous(Method::POST, "/graphql").json(&json!({ "query": "{ __typename }" }));
     requests.push((query, StatusCode::UNAUTHORIZED, "token_missing"));
     world.refuses(requests).await;

@@ -85,7 +85,7 @@ impl AccountFilter {
         let Self { search, industry, country, owner } = self.clone();
         query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
         if let Some(search) = search {
-            words::matching(query, tenant.uuid(), "account_word", "account_id", &search);
+            words::matching::<AccountRow>(query, tenant.uuid(), &search);
         }
         if let Some(industry) = industry {
             query.push(" AND t.industry = ").push_bind(industry);

@@ -4,43 +4,12 @@ mod list;
 mod reducer;
 mod row;
 
-use futures::future::BoxFuture;
-use kernel::RecordedEvent;
-use projector::{ApplyError, Projection};
-use sqlx::PgConnection;
-
+use crate::projection::projection;
+use crate::words;
 pub use list::{AccountFilter, AccountOrder, count, find, list};
 pub use row::AccountRow;
 
-/// Projects accounts.
-pub struct Accounts;
-
-impl Projection for Accounts {
-    fn name(&self) -> &'static str {
-        "accounts"
-    }
-
-    fn version(&self) -> u32 {
-        1
-    }
-
-    fn ddl(&self) -> &'static str {
-        include_str!("tables.sql")
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["account", "account_word"]
-    }
-
-    fn wants(&self, event_type: &str) -> bool {
-        event_type.starts_with("crm.account.")
-    }
-
-    fn apply<'a>(
-        &'a self,
-        events: &'a [&'a RecordedEvent],
-        tables: &'a mut PgConnection,
-    ) -> BoxFuture<'a, Result<(), ApplyError>> {
-        Box::pin(reducer::apply(events, tables))
-    }
+projection! {
+    /// Projects accounts.
+    pub struct Accounts = "accounts" @ 1, tables ["account", "account_word"], events "crm.account." by words::apply::<AccountRow>
 }

@@ -3,30 +3,12 @@
 use std::collections::BTreeSet;
 
 use crm_aggregates::{AccountDetails, AccountEvent, LeadId};
-use kernel::RecordedEvent;
-use projector::ApplyError;
-use sqlx::PgConnection;
 
 use super::row::AccountRow;
-use crate::change::{Change, decode};
-use crate::fold::{Current, fold};
-use crate::table::{self, Key};
-use crate::words::{WordChanges, words};
-
-/// Applies a batch of account events.
-pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
-    let changes = decode::<AccountEvent>(events)?;
-    let folded = fold::<AccountRow>(&changes, tables, |_, _| Ok(())).await?;
-    let mut words = WordChanges::default();
-    for row in &folded.before {
-        words.before(row.key(), row.words());
-    }
-    for row in &folded.after {
-        words.after(row.key(), row.words());
-    }
-    table::upsert(&folded.after, tables).await?;
-    Ok(words.write("account_word", "account_id", tables).await?)
-}
+use crate::change::Change;
+use crate::fold::Current;
+use crate::table::Key;
+use crate::words::{Found, words};
 
 impl Current for AccountRow {
     type Event = AccountEvent;
@@ -79,8 +61,12 @@ impl AccountRow {
         self.country.clone_from(country);
         self.employees = employees.map(i64::from);
     }
+}
 
-    /// By what it is found: name and web address.
+/// By name and web address.
+impl Found for AccountRow {
+    const WORDS: (&'static str, &'static str) = ("account_word", "account_id");
+
     fn words(&self) -> BTreeSet<String> {
         words([Some(&self.name), self.website.as_ref()].into_iter().flatten().map(String::as_str))
     }

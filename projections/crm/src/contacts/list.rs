@@ -102,7 +102,7 @@ impl ContactFilter {
         let Self { search, email, account, owner } = self.clone();
         query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
         if let Some(search) = search {
-            words::matching(query, tenant.uuid(), "contact_word", "contact_id", &search);
+            words::matching::<ContactRow>(query, tenant.uuid(), &search);
         }
         if let Some(email) = email {
             query.push(" AND t.email = ").push_bind(email.to_lowercase());

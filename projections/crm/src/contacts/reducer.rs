@@ -3,30 +3,13 @@
 use std::collections::BTreeSet;
 
 use crm_aggregates::{AccountId, ContactDetails, ContactEvent, LeadId};
-use kernel::{Personal, RecordedEvent};
-use projector::ApplyError;
-use sqlx::PgConnection;
+use kernel::Personal;
 
 use super::row::ContactRow;
-use crate::change::{Change, decode};
-use crate::fold::{Current, fold};
-use crate::table::{self, Key};
-use crate::words::{WordChanges, words};
-
-/// Applies a batch of contact events.
-pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
-    let changes = decode::<ContactEvent>(events)?;
-    let folded = fold::<ContactRow>(&changes, tables, |_, _| Ok(())).await?;
-    let mut words = WordChanges::default();
-    for row in &folded.before {
-        words.before(row.key(), row.words());
-    }
-    for row in &folded.after {
-        words.after(row.key(), row.words());
-    }
-    table::upsert(&folded.after, tables).await?;
-    Ok(words.write("contact_word", "contact_id", tables).await?)
-}
+use crate::change::Change;
+use crate::fold::Current;
+use crate::table::Key;
+use crate::words::{Found, words};
 
 impl Current for ContactRow {
     type Event = ContactEvent;
@@ -79,8 +62,12 @@ impl ContactRow {
         self.email = email.as_ref().map(Personal::reveal).cloned();
         self.phone = phone.as_ref().map(Personal::reveal).cloned();
     }
+}
 
-    /// By what it is found: name, e-mail address, telephone number.
+/// By name, e-mail address, telephone number.
+impl Found for ContactRow {
+    const WORDS: (&'static str, &'static str) = ("contact_word", "contact_id");
+
     fn words(&self) -> BTreeSet<String> {
         words([Some(&self.name), self.email.as_ref(), self.phone.as_ref()].into_iter().flatten().map(String::as_str))
     }

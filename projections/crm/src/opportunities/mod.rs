@@ -6,45 +6,13 @@ mod movement;
 mod reducer;
 mod row;
 
-use futures::future::BoxFuture;
-use kernel::RecordedEvent;
-use projector::{ApplyError, Projection};
-use sqlx::PgConnection;
-
+use crate::projection::projection;
 pub use board::{Board, BoardStage, StageSum, assemble, board};
 pub use list::{OpportunityFilter, OpportunityOrder, count, find, history, list, of_accounts};
 pub use movement::{Deal, DealMovement, Movement, MovementSum, Span, count_moved, moved, movement_sums};
 pub use row::{OpportunityHistoryRow, OpportunityRow};
 
-/// Projects opportunities.
-pub struct Opportunities;
-
-impl Projection for Opportunities {
-    fn name(&self) -> &'static str {
-        "opportunities"
-    }
-
-    fn version(&self) -> u32 {
-        1
-    }
-
-    fn ddl(&self) -> &'static str {
-        include_str!("tables.sql")
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["opportunity", "opportunity_history"]
-    }
-
-    fn wants(&self, event_type: &str) -> bool {
-        event_type.starts_with("crm.opportunity.")
-    }
-
-    fn apply<'a>(
-        &'a self,
-        events: &'a [&'a RecordedEvent],
-        tables: &'a mut PgConnection,
-    ) -> BoxFuture<'a, Result<(), ApplyError>> {
-        Box::pin(reducer::apply(events, tables))
-    }
+projection! {
+    /// Projects opportunities.
+    pub struct Opportunities = "opportunities" @ 1, tables ["opportunity", "opportunity_history"], events "crm.opportunity." by reducer::apply
 }
