@@ -14,6 +14,7 @@ mod output;
 mod progress;
 mod projection;
 mod replay;
+mod saga;
 mod schema;
 mod schemas;
 mod seed;
@@ -69,6 +70,8 @@ enum Command {
     #[command(subcommand)]
     Projection(projection::Command),
     #[command(subcommand)]
+    Saga(saga::Command),
+    #[command(subcommand)]
     Events(events::Command),
     #[command(subcommand)]
     Schema(schema::Command),
@@ -96,6 +99,7 @@ impl Cli {
             Command::Replay(replay) => replay.run(&context(Vec::new())?).await,
             Command::Show(show) => show.run(&context(Vec::new())?).await,
             Command::Projection(projection) => projection.run(&context(Vec::new())?).await,
+            Command::Saga(saga) => saga.run(&context(Vec::new())?).await,
             Command::Events(events) => events.run(&context(Vec::new())?).await,
             Command::Schema(schema) => schema.run(&context(Vec::new())?).await,
             Command::Webhook(webhook) => webhook.run(&context(Vec::new())?).await,

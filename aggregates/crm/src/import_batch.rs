@@ -1,8 +1,6 @@
 //! Import batch: the record of one file that was imported.
 
-use std::convert::Infallible;
-
-use kernel::Aggregate;
+use kernel::{Aggregate, Refusal};
 use serde::{Deserialize, Serialize};
 
 kernel::events! {
@@ -16,6 +14,17 @@ kernel::events! {
             pub taken: u64,
             pub refused: u64,
         },
+        /// Somebody wants what it brought to be taken back.
+        ImportRevertRequested = "crm.import_batch.revert_requested" @ 1 { pub reason: String },
+        /// What it brought is taken back, but for what was touched meanwhile.
+        ImportReverted = "crm.import_batch.reverted" @ 1 {
+            /// How many records were taken back.
+            pub withdrawn: u64,
+            /// How many stay because somebody had touched them.
+            pub kept: u64,
+        },
+        /// It is not taken back after all.
+        ImportRevertWithdrawn = "crm.import_batch.revert_withdrawn" @ 1 {},
     }
 }
 
@@ -25,28 +34,84 @@ pub struct ImportBatch {
     pub rows: u64,
     pub taken: u64,
     pub refused: u64,
+    /// Whether it is taken back.
+    #[serde(default)]
+    pub revert: Revert,
+}
+
+/// Whether an import is taken back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Revert {
+    /// No.
+    #[default]
+    None,
+    /// It is being done.
+    Requested,
+    /// Yes.
+    Done,
+}
+
+/// Why an import says no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImportBatchError {
+    /// It is reverted, or is being reverted.
+    #[error("the import is reverted already, or is being reverted")]
+    AlreadyReverted,
+    /// Nobody wants that.
+    #[error("nobody has asked for the import to be reverted")]
+    NotRequested,
+}
+
+impl From<ImportBatchError> for Refusal {
+    fn from(error: ImportBatchError) -> Self {
+        let code = match error {
+            ImportBatchError::AlreadyReverted => "import_already_reverted",
+            ImportBatchError::NotRequested => "import_revert_not_requested",
+        };
+        Self::conflict(code, error.to_string())
+    }
 }
 
 /// What can be asked of an import.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ImportBatchCommand {
     Complete(ImportCompleted),
+    RequestRevert { reason: String },
+    CompleteRevert(ImportReverted),
+    WithdrawRevert,
 }
 
 impl Aggregate for ImportBatch {
     const TYPE: &'static str = "crm.import_batch";
     type Command = ImportBatchCommand;
     type Event = ImportBatchEvent;
-    type Error = Infallible;
+    type Error = ImportBatchError;
 
-    fn decide(&self, command: ImportBatchCommand) -> Result<Vec<ImportBatchEvent>, Infallible> {
-        let ImportBatchCommand::Complete(completed) = command;
-        Ok(vec![completed.into()])
+    fn decide(&self, command: ImportBatchCommand) -> Result<Vec<ImportBatchEvent>, ImportBatchError> {
+        Ok(match (command, self.revert) {
+            (ImportBatchCommand::Complete(completed), _) => vec![completed.into()],
+            (ImportBatchCommand::RequestRevert { reason }, Revert::None) => {
+                vec![ImportRevertRequested { reason }.into()]
+            }
+            (ImportBatchCommand::RequestRevert { .. }, _) => return Err(ImportBatchError::AlreadyReverted),
+            (ImportBatchCommand::CompleteRevert(_), Revert::None) => return Err(ImportBatchError::NotRequested),
+            (ImportBatchCommand::CompleteRevert(reverted), Revert::Requested) => vec![reverted.into()],
+            (ImportBatchCommand::CompleteRevert(_), Revert::Done)
+            | (ImportBatchCommand::WithdrawRevert, Revert::None) => vec![],
+            (ImportBatchCommand::WithdrawRevert, _) => vec![ImportRevertWithdrawn {}.into()],
+        })
     }
 
     fn evolve(&mut self, event: ImportBatchEvent) {
-        let ImportBatchEvent::ImportCompleted(completed) = event;
-        (self.rows, self.taken, self.refused) = (completed.rows, completed.taken, completed.refused);
+        match event {
+            ImportBatchEvent::ImportCompleted(completed) => {
+                (self.rows, self.taken, self.refused) = (completed.rows, completed.taken, completed.refused);
+            }
+            ImportBatchEvent::ImportRevertRequested(_) => self.revert = Revert::Requested,
+            ImportBatchEvent::ImportReverted(_) => self.revert = Revert::Done,
+            ImportBatchEvent::ImportRevertWithdrawn(_) => self.revert = Revert::None,
+        }
     }
 }
 
@@ -67,6 +132,25 @@ mod tests {
             .then_expect_events(vec![completed.clone().into()]);
         let mut batch = ImportBatch::default();
         batch.evolve(completed.into());
-        assert_eq!(batch, ImportBatch { rows: 3, taken: 2, refused: 1 });
+        assert_eq!(batch, ImportBatch { rows: 3, taken: 2, refused: 1, revert: Revert::None });
+    }
+
+    #[test]
+    fn an_import_is_reverted_once_unless_that_was_taken_back() {
+        let completed = || ImportCompleted { kind: "lead".to_owned(), rows: 3, taken: 2, refused: 1 }.into();
+        let request = || ImportBatchCommand::RequestRevert { reason: "the wrong list".to_owned() };
+        let requested = || ImportRevertRequested { reason: "the wrong list".to_owned() }.into();
+        let reverted = || ImportReverted { withdrawn: 1, kept: 1 };
+        let given = |events| TestFramework::<ImportBatch>::with(()).given(events);
+        given(vec![completed()]).when(request()).then_expect_events(vec![requested()]);
+        for done in [vec![completed(), requested()], vec![completed(), requested(), reverted().into()]] {
+            given(done.clone()).when(request()).then_expect_error(ImportBatchError::AlreadyReverted);
+            let mut withdrawn = done;
+            withdrawn.push(ImportRevertWithdrawn {}.into());
+            given(withdrawn).when(request()).then_expect_events(vec![requested()]);
+        }
+        given(vec![completed()])
+            .when(ImportBatchCommand::CompleteRevert(reverted()))
+            .then_expect_error(ImportBatchError::NotRequested);
     }
 }

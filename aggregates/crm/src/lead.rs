@@ -1,5 +1,6 @@
 //! Lead: somebody who might buy.
 
+use chrono::{DateTime, Utc};
 use kernel::Personal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,19 @@ kernel::events! {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub note: Option<String>,
         },
+        /// Nobody touched it for too long; somebody else was told.
+        LeadEscalated = "crm.lead.escalated" @ 1 {
+            /// Who was told, by the subject of their token.
+            pub to: String,
+            /// When it was last touched.
+            pub untouched_since: DateTime<Utc>,
+        },
+        /// That it was escalated was taken back.
+        LeadEscalationWithdrawn = "crm.lead.escalation_withdrawn" @ 1 {},
+        /// It was taken back together with the import that brought it.
+        LeadWithdrawn = "crm.lead.withdrawn" @ 1 { pub import: ImportId },
+        /// It is there again: its import was not reverted after all.
+        LeadRestored = "crm.lead.restored" @ 1 {},
     }
 }
 
@@ -143,4 +157,6 @@ pub enum LeadStatus {
     Recycled,
     /// Final.
     Disqualified,
+    /// Taken back together with the import that brought it.
+    Withdrawn,
 }

@@ -11,6 +11,7 @@
 mod account;
 mod contact;
 mod currencies;
+mod follow_up;
 mod import_batch;
 mod lead;
 mod opportunity;
@@ -19,6 +20,7 @@ mod pipeline;
 pub use account::*;
 pub use contact::*;
 pub use currencies::*;
+pub use follow_up::*;
 pub use import_batch::*;
 pub use lead::*;
 pub use opportunity::*;
@@ -50,6 +52,7 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<Pipeline>(),
     kernel::AggregateType::of::<Currencies>(),
     kernel::AggregateType::of::<ImportBatch>(),
+    kernel::AggregateType::of::<FollowUp>(),
 ];
 
 /// Every event type and version that CRM's log may hold.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use coordinator::{Desk, Sagas};
 use face::graphql::{Context, Session};
 use face::{Domain, Runtime};
 use futures::stream::BoxStream;
@@ -21,6 +22,8 @@ pub struct Part {
     pub catalog: fn() -> Vec<EventType>,
     /// Its aggregates.
     pub aggregates: Vec<AggregateType>,
+    /// Its sagas; those that span domains belong to the one that starts them.
+    pub sagas: Option<Sagas>,
     /// Its read models.
     pub projections: Vec<Arc<dyn Projection>>,
     /// What its REST operations are.
@@ -39,8 +42,9 @@ fn part<D: Domain>() -> Part {
     Part {
         service: D::SERVICE,
         grants: D::grants(),
-        catalog: D::catalog,
-        aggregates: D::aggregates(),
+        catalog: || D::catalog().into_iter().chain(saga_aggregate::<D>().flat_map(|saga| (saga.catalog)())).collect(),
+        aggregates: D::aggregates().into_iter().chain(saga_aggregate::<D>()).collect(),
+        sagas: sagas_of::<D>(),
         projections: D::projections(),
         describe: |registry| {
             D::Rest::register(registry);
@@ -54,16 +58,28 @@ fn part<D: Domain>() -> Part {
     }
 }
 
+/// The sagas of a domain.
+fn sagas_of<D: Domain>() -> Option<Sagas> {
+    sagas().into_iter().find(|sagas| sagas.service() == D::SERVICE)
+}
+
+/// The aggregate of a domain's saga instances, if it has any.
+fn saga_aggregate<D: Domain>() -> impl Iterator<Item = AggregateType> {
+    sagas_of::<D>().into_iter().map(|sagas| sagas.aggregate())
+}
+
 /// What the events of all services offer to others; it belongs to no domain.
 pub fn describe_platform(registry: &mut Registry) -> Vec<MetaApi> {
     events_api::Rest::register(registry);
-    events_api::Rest::meta()
+    sagas_api::Rest::register(registry);
+    events_api::Rest::meta().into_iter().chain(sagas_api::Rest::meta()).collect()
 }
 
 /// The same, over the services of this process.
-pub fn platform_routes(platform: &events_api::Platform) -> RouteTable {
+pub fn platform_routes(platform: &events_api::Platform, desks: Vec<Desk>) -> RouteTable {
     let mut routes = RouteTable::new();
     events_api::rest(platform).add_routes(&mut routes);
+    sagas_api::rest(desks).add_routes(&mut routes);
     routes
 }
 
@@ -128,4 +144,9 @@ macro_rules! domains {
 
 domains! {
     crm => crm_api::Crm,
+}
+
+/// The sagas of the domains that have any.
+fn sagas() -> Vec<Sagas> {
+    vec![crm_sagas::sagas()]
 }

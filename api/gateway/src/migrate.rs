@@ -50,6 +50,14 @@ pub enum MigrateError {
         /// What went wrong.
         error: projector::Error,
     },
+    /// A service's sagas.
+    #[error("the service {service}: {error}")]
+    Sagas {
+        /// Whose.
+        service: Service,
+        /// What went wrong.
+        error: coordinator::Error,
+    },
 }
 
 /// Prepares the databases of all services and the directory of tenants. Safe to run again, and at the same time.
@@ -78,6 +86,13 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<Vec<Migrated>, Mi
             .map_err(|error| MigrateError::Webhooks { service, error })?;
         if webhooks {
             migrated.applied.push("webhooks".to_owned());
+        }
+        if part.sagas.is_some()
+            && coordinator::migrate(&admin, &database, dry_run)
+                .await
+                .map_err(|error| MigrateError::Sagas { service, error })?
+        {
+            migrated.applied.push("sagas".to_owned());
         }
         let projections = if dry_run {
             projector::plan(&admin, &database, &part.projections).await

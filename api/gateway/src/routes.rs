@@ -11,8 +11,6 @@ use poem_openapi::__private::UrlQuery;
 use poem_openapi::registry::{MetaApi, Registry};
 use tokio_util::sync::CancellationToken;
 
-use events_api::Platform;
-
 use crate::auth::Verifier;
 use crate::config::Config;
 use crate::domains::{self, Part, RouteTable};
@@ -26,7 +24,7 @@ use crate::{graphql, reference, well_known};
 pub fn routes(
     config: &Config,
     served: Vec<(Part, Runtime)>,
-    platform: &Platform,
+    platform: RouteTable,
     readiness: Arc<Readiness>,
     verifier: Arc<Verifier>,
     rates: Arc<RateLimiter>,
@@ -34,7 +32,7 @@ pub fn routes(
 ) -> Route {
     let runtimes: Vec<_> = served.iter().map(|(_, runtime)| runtime.clone()).collect();
     let pools = Pools::new(&runtimes);
-    let mut route = rest(Route::new(), domains::platform_routes(platform), domains::describe_platform);
+    let mut route = rest(Route::new(), platform, domains::describe_platform);
     for (part, runtime) in served {
         route = rest(route, (part.routes)(runtime), part.describe);
     }

@@ -135,10 +135,12 @@ impl Server {
             seats,
             stop: stop.clone(),
         };
+        let desks = running.iter().filter_map(|running| running.sagas.as_ref()).map(|(desk, _)| desk.clone()).collect();
+        let platform = domains::platform_routes(&platform, desks);
         let rates = Arc::new(RateLimiter::new(&config.rate_limits));
         tidy(rates.clone(), &background);
         let routes =
-            routes::routes(&config, served, &platform, readiness, verifier.clone(), rates.clone(), stop.clone());
+            routes::routes(&config, served, platform, readiness, verifier.clone(), rates.clone(), stop.clone());
         let front = Front::new(&config, verifier, rates, ids, routes);
 
         let drain = Duration::from_secs(config.http.drain_seconds);

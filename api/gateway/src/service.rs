@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use coordinator::{Coordinator, CoordinatorState, CoordinatorStatus, Desk};
 use eventstore::EventStore;
 use eventstore::relay::{self, Relay};
 use executor::Executor;
@@ -48,6 +49,25 @@ impl RelayState {
     }
 }
 
+/// How a service's sagas are doing.
+#[derive(Clone)]
+pub struct SagasState(watch::Receiver<CoordinatorStatus>);
+
+impl SagasState {
+    /// What is wrong with them, if anything is.
+    pub fn trouble(&self) -> Option<String> {
+        let status = self.0.borrow();
+        match &status.state {
+            CoordinatorState::Waiting { reason } => Some(reason.clone()),
+            CoordinatorState::Ended => Some("they have ended".to_owned()),
+            _ if status.stuck > 0 || status.parked > 0 => {
+                Some(format!("{} are stuck, {} events are parked: see inopsio saga list", status.stuck, status.parked))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A service that runs.
 #[derive(Clone)]
 pub struct Running {
@@ -57,9 +77,11 @@ pub struct Running {
     pub relay: RelayState,
     /// Its webhooks.
     pub webhooks: Webhooks,
+    /// Its sagas, and how they are doing.
+    pub sagas: Option<(Desk, SagasState)>,
 }
 
-/// Opens a service and starts its relay, its projections and the delivery of its webhooks.
+/// Opens a service and starts its relay, its projections, its sagas and the delivery of its webhooks.
 pub async fn open(
     part: &Part,
     config: &Config,
@@ -98,8 +120,18 @@ pub async fn open(
     background.tasks.spawn(deliverer.run(background.shutdown.clone()));
 
     let settings = executor::Settings { cache_bytes: config.postgres.cache_mib << 20, claim_key };
-    let executor = Executor::new(store.clone(), clock, ids, settings);
+    let executor = Executor::new(store.clone(), clock.clone(), ids, settings);
+    let sagas = part.sagas.clone().map(|sagas| {
+        let book = sagas.book(executor.clone());
+        let desk = Desk::new(&database, sagas.clone(), book.clone());
+        let settings = coordinator::Settings::default();
+        let bus = Some(bus.clone());
+        let coordinator = Coordinator::new(&database, store.clone(), bus, sagas, book, clock, settings);
+        let state = SagasState(coordinator.status());
+        background.tasks.spawn(coordinator.run(background.shutdown.clone()));
+        (desk, state)
+    });
     let live = Live::new(bus.clone(), service);
     let runtime = Runtime { service, executor, read_models, store, bus: bus.clone(), live };
-    Ok(Running { runtime, relay: relay_state, webhooks })
+    Ok(Running { runtime, relay: relay_state, webhooks, sagas })
 }

@@ -25,7 +25,12 @@ pub const GRANTS: &[Grant] = &[
     grant("crm:pipeline:write", LEADERS, "Set up pipelines and their stages"),
     grant("crm:currency:read", EVERYBODY, "See the base currency and exchange rates"),
     grant("crm:currency:write", LEADERS, "Choose the base currency and set exchange rates"),
-    grant("crm:import:write", LEADERS, "Import leads from files"),
+    grant("crm:import:write", LEADERS, "Import leads from files, and revert an import"),
+    grant("crm:import:read", EVERYBODY, "See what an import brought"),
+    grant("crm:follow_up:read", EVERYBODY, "See when leads that nobody touches are followed up"),
+    grant("crm:follow_up:write", LEADERS, "Say when leads that nobody touches are followed up, and by whom"),
+    grant("crm:saga:read", &[Admin, Manager, Auditor], "See what runs by itself, and what became of it"),
+    grant("crm:saga:write", LEADERS, "Resume what is stuck, and cancel what runs by itself"),
     grant(
         "crm:history:read",
         &[Admin, Manager, Auditor],

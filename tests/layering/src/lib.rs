@@ -4,7 +4,8 @@
 //! ```text
 //! kernel ◀ aggregates/* ◀ commands/* ◀ api/* ◀ api/gateway ◀ cli
 //! kernel ◀ nats ◀ eventstore ◀ commands/executor, projections/projector, sagas/coordinator, webhooks ◀ api/*
-//! aggregates/* ◀ projections/* ◀ api/*        aggregates/* + commands/* ◀ sagas
+//! aggregates/* ◀ projections/* ◀ api/*        aggregates/* + commands/* ◀ sagas ◀ api/gateway
+//! sagas/coordinator ◀ sagas, api/*
 //! never: aggregates → I/O · projections → commands · one domain → another domain · anything → api
 //! ```
 //!

@@ -21,7 +21,7 @@ pub enum Station {
     Projections(String),
     /// sagas/coordinator
     Coordinator,
-    /// sagas/
+    /// sagas/ and sagas/<domain>: processes of several steps, also across domains
     Sagas,
     /// api/face: what every domain's API is made of
     Face,
@@ -35,7 +35,7 @@ pub enum Station {
     EdgeAgent,
     /// cli/
     Cli,
-    /// tests/testbed: real servers for tests
+    /// tests/testbed and tests/sagabed: real servers, and what a saga has to bear, for tests
     Testbed,
     /// tests/* and bench: they may use everything, nothing uses them
     Harness,
@@ -58,12 +58,13 @@ impl Station {
             "webhooks" => Self::Webhooks,
             "edge-agent" => Self::EdgeAgent,
             "cli" => Self::Cli,
-            "tests/testbed" => Self::Testbed,
+            "tests/testbed" | "tests/sagabed" => Self::Testbed,
             "bench" => Self::Harness,
             _ => match folder.split_once('/')? {
                 ("aggregates", rest) => Self::Aggregates(domain(rest)?),
                 ("commands", rest) => Self::Commands(domain(rest)?),
                 ("projections", rest) => Self::Projections(domain(rest)?),
+                ("sagas", rest) => domain(rest).map(|_| Self::Sagas)?,
                 ("api", rest) => Self::Api(domain(rest)?),
                 ("tests", rest) => domain(rest).map(|_| Self::Harness)?,
                 _ => return None,
@@ -78,6 +79,7 @@ impl Station {
         match (self, to) {
             // Nothing below and beside them uses the API, the binary or the harness.
             (S::Harness, _) => true,
+            (S::Testbed, S::Testbed | S::Executor | S::Coordinator) => true,
             (_, S::Harness | S::Testbed | S::Cli) => false,
             (S::Kernel, _) => false,
             (_, S::Kernel) => true,
@@ -91,10 +93,11 @@ impl Station {
             (S::Commands(_), S::EventStore | S::Executor) => true,
             (S::Projections(own), S::Aggregates(other)) => own == other,
             (S::Projections(_), S::Projector) => true,
-            (S::Sagas, S::Coordinator | S::Aggregates(_) | S::Commands(_)) => true,
+            (S::Sagas, S::Coordinator | S::Executor | S::Aggregates(_) | S::Commands(_)) => true,
             (S::Face, S::Nats | S::EventStore | S::Executor | S::Projector) => true,
             (S::Api(own), S::Aggregates(other) | S::Commands(other) | S::Projections(other)) => own == other,
-            (S::Api(_), S::Face | S::Nats | S::EventStore | S::Executor | S::Projector | S::Webhooks) => true,
+            (S::Api(_), S::Face | S::Nats | S::EventStore | S::Executor | S::Projector) => true,
+            (S::Api(_), S::Coordinator | S::Webhooks) => true,
             (S::Testbed, S::Nats | S::EventStore) => true,
             _ => false,
         }

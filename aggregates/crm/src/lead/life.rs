@@ -1,11 +1,13 @@
 //! The life of a lead: which step may follow which.
 
+use chrono::{DateTime, Utc};
 use kernel::{Aggregate, Refusal};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DisqualifyReason, LeadAssigned, LeadCaptured, LeadConverted, LeadDetails, LeadDetailsChanged, LeadDisqualified,
-    LeadEvent, LeadQualified, LeadRecycled, LeadSource, LeadStatus, LeadWorkStarted,
+    DisqualifyReason, ImportId, LeadAssigned, LeadCaptured, LeadConverted, LeadDetails, LeadDetailsChanged,
+    LeadDisqualified, LeadEscalated, LeadEscalationWithdrawn, LeadEvent, LeadQualified, LeadRecycled, LeadRestored,
+    LeadSource, LeadStatus, LeadWithdrawn, LeadWorkStarted,
 };
 
 /// A lead as its history has made it.
@@ -21,6 +23,15 @@ pub struct Lead {
     pub owner: Option<String>,
     /// What became of it, once it is converted.
     pub conversion: Option<LeadConverted>,
+    /// Who was told that nobody touches it.
+    #[serde(default)]
+    pub escalated_to: Option<String>,
+    /// The import that brought it.
+    #[serde(default)]
+    pub import: Option<ImportId>,
+    /// Whether anything was done with it since it came in.
+    #[serde(default)]
+    pub touched: bool,
 }
 
 /// What can be asked of a lead. Values have been checked for form.
@@ -34,6 +45,10 @@ pub enum LeadCommand {
     Convert(LeadConverted),
     Recycle { reason: String },
     Disqualify { reason: DisqualifyReason, note: Option<String> },
+    Escalate { to: String, untouched_since: DateTime<Utc> },
+    WithdrawEscalation,
+    Withdraw { import: ImportId },
+    Restore,
 }
 
 /// A step in a lead's life, by the name that a refusal lists it under.
@@ -74,6 +89,7 @@ impl LeadStatus {
             Self::Converted => "converted",
             Self::Recycled => "recycled",
             Self::Disqualified => "disqualified",
+            Self::Withdrawn => "withdrawn",
         }
     }
 
@@ -85,8 +101,13 @@ impl LeadStatus {
             Self::Assigned => &[ChangeDetails, Assign, StartWork, Recycle, Disqualify],
             Self::InProcess => &[ChangeDetails, Assign, Qualify, Recycle, Disqualify],
             Self::Qualified => &[ChangeDetails, Assign, Convert, Recycle, Disqualify],
-            Self::Converted | Self::Disqualified => &[],
+            Self::Converted | Self::Disqualified | Self::Withdrawn => &[],
         }
+    }
+
+    /// The status of a lead with which nothing was done since it came in, with or without an owner.
+    pub const fn untouched(owned: bool) -> Self {
+        if owned { Self::Assigned } else { Self::New }
     }
 
     /// The status after the lead got an owner: work that goes on is not begun anew.
@@ -105,6 +126,12 @@ pub enum LeadError {
     /// The step does not follow on where the lead stands.
     #[error("a lead that is {} can't take the step {}; allowed: {}", .status.as_str(), .step.as_str(), list(*.status))]
     StepNotAllowed { step: LeadStep, status: LeadStatus },
+    /// Only a qualified lead waits for somebody.
+    #[error("a lead that is {} is not escalated; allowed: qualified", .status.as_str())]
+    NotEscalated { status: LeadStatus },
+    /// Somebody works with it, or it came another way.
+    #[error("only a lead that its import brought and nobody touched since can be withdrawn")]
+    NotWithdrawn,
 }
 
 fn list(status: LeadStatus) -> String {
@@ -116,11 +143,16 @@ fn list(status: LeadStatus) -> String {
 
 impl From<LeadError> for Refusal {
     fn from(error: LeadError) -> Self {
-        let LeadError::StepNotAllowed { step, status } = error;
-        Self::conflict("lead_step_not_allowed", error.to_string())
-            .with("step", step.as_str())
-            .with("status", status.as_str())
-            .with("allowed", status.allowed().iter().map(|step| step.as_str()).collect::<Vec<_>>())
+        match error {
+            LeadError::StepNotAllowed { step, status } => Self::conflict("lead_step_not_allowed", error.to_string())
+                .with("step", step.as_str())
+                .with("status", status.as_str())
+                .with("allowed", status.allowed().iter().map(|step| step.as_str()).collect::<Vec<_>>()),
+            LeadError::NotEscalated { status } => {
+                Self::conflict("lead_not_qualified", error.to_string()).with("status", status.as_str())
+            }
+            LeadError::NotWithdrawn => Self::conflict("lead_touched", error.to_string()),
+        }
     }
 }
 
@@ -171,15 +203,32 @@ impl Aggregate for Lead {
                 self.may(LeadStep::Disqualify)?;
                 vec![LeadDisqualified { reason, note }.into()]
             }
+            LeadCommand::Escalate { .. } if self.status != LeadStatus::Qualified => {
+                return Err(LeadError::NotEscalated { status: self.status });
+            }
+            LeadCommand::Escalate { to, .. } if self.escalated_to.as_ref() == Some(&to) => vec![],
+            LeadCommand::Escalate { to, untouched_since } => vec![LeadEscalated { to, untouched_since }.into()],
+            LeadCommand::WithdrawEscalation if self.escalated_to.is_none() => vec![],
+            LeadCommand::WithdrawEscalation => vec![LeadEscalationWithdrawn {}.into()],
+            LeadCommand::Withdraw { .. } if self.status == LeadStatus::Withdrawn => vec![],
+            LeadCommand::Withdraw { import } if self.import != Some(import) || self.touched => {
+                return Err(LeadError::NotWithdrawn);
+            }
+            LeadCommand::Withdraw { import } => vec![LeadWithdrawn { import }.into()],
+            LeadCommand::Restore if self.status == LeadStatus::Withdrawn => vec![LeadRestored {}.into()],
+            LeadCommand::Restore => vec![],
         })
     }
 
     fn evolve(&mut self, event: LeadEvent) {
+        self.touched |=
+            !matches!(event, LeadEvent::LeadCaptured(_) | LeadEvent::LeadWithdrawn(_) | LeadEvent::LeadRestored(_));
         match event {
             LeadEvent::LeadCaptured(captured) => {
                 self.details = captured.details;
                 self.source = captured.source;
-                self.status = if captured.owner.is_some() { LeadStatus::Assigned } else { LeadStatus::New };
+                self.import = captured.import;
+                self.status = LeadStatus::untouched(captured.owner.is_some());
                 self.owner = captured.owner;
             }
             LeadEvent::LeadDetailsChanged(changed) => self.details = changed.details,
@@ -195,6 +244,10 @@ impl Aggregate for Lead {
             }
             LeadEvent::LeadRecycled(_) => self.status = LeadStatus::Recycled,
             LeadEvent::LeadDisqualified(_) => self.status = LeadStatus::Disqualified,
+            LeadEvent::LeadEscalated(escalated) => self.escalated_to = Some(escalated.to),
+            LeadEvent::LeadEscalationWithdrawn(_) => self.escalated_to = None,
+            LeadEvent::LeadWithdrawn(_) => self.status = LeadStatus::Withdrawn,
+            LeadEvent::LeadRestored(_) => self.status = LeadStatus::untouched(self.owner.is_some()),
         }
     }
 }
@@ -215,6 +268,14 @@ mod tests {
             owner: owner.map(str::to_owned),
             import: None,
         }
+    }
+
+    fn import() -> ImportId {
+        ImportId::new(uuid::Uuid::from_u128(3))
+    }
+
+    fn imported(owner: Option<&str>) -> LeadCaptured {
+        LeadCaptured { import: Some(import()), ..captured(owner) }
     }
 
     fn converted() -> LeadConverted {
@@ -242,6 +303,7 @@ mod tests {
             LeadStatus::Disqualified => {
                 and(assigned, LeadDisqualified { reason: DisqualifyReason::NoNeed, note: None }.into())
             }
+            LeadStatus::Withdrawn => vec![imported(None).into(), LeadWithdrawn { import: import() }.into()],
         }
     }
 
@@ -271,7 +333,7 @@ mod tests {
         ]
     }
 
-    const EVERY_STATUS: [LeadStatus; 7] = [
+    const EVERY_STATUS: [LeadStatus; 8] = [
         LeadStatus::New,
         LeadStatus::Assigned,
         LeadStatus::InProcess,
@@ -279,6 +341,7 @@ mod tests {
         LeadStatus::Converted,
         LeadStatus::Recycled,
         LeadStatus::Disqualified,
+        LeadStatus::Withdrawn,
     ];
 
     #[test]
@@ -289,7 +352,7 @@ mod tests {
             LeadStatus::Assigned => vec![ChangeDetails, Assign, StartWork, Recycle, Disqualify],
             LeadStatus::InProcess => vec![ChangeDetails, Assign, Qualify, Recycle, Disqualify],
             LeadStatus::Qualified => vec![ChangeDetails, Assign, Convert, Recycle, Disqualify],
-            LeadStatus::Converted | LeadStatus::Disqualified => vec![],
+            LeadStatus::Converted | LeadStatus::Disqualified | LeadStatus::Withdrawn => vec![],
         };
         for status in EVERY_STATUS {
             for (step, command, event) in every_step() {
@@ -342,6 +405,54 @@ mod tests {
                 .given(lead_that_is(LeadStatus::Qualified))
                 .when(command)
                 .then_expect_events(vec![]);
+        }
+    }
+
+    #[test]
+    fn only_a_qualified_lead_is_escalated_and_that_once() {
+        let escalate = || LeadCommand::Escalate { to: "grace".to_owned(), untouched_since: DateTime::UNIX_EPOCH };
+        let escalated =
+            || LeadEvent::from(LeadEscalated { to: "grace".to_owned(), untouched_since: DateTime::UNIX_EPOCH });
+        for status in EVERY_STATUS {
+            let result = TestFramework::<Lead>::with(()).given(lead_that_is(status)).when(escalate());
+            if status == LeadStatus::Qualified {
+                result.then_expect_events(vec![escalated()]);
+            } else {
+                result.then_expect_error(LeadError::NotEscalated { status });
+            }
+        }
+        let mut history = lead_that_is(LeadStatus::Qualified);
+        history.push(escalated());
+        TestFramework::<Lead>::with(()).given(history.clone()).when(escalate()).then_expect_events(vec![]);
+        TestFramework::<Lead>::with(())
+            .given(history)
+            .when(LeadCommand::WithdrawEscalation)
+            .then_expect_events(vec![LeadEscalationWithdrawn {}.into()]);
+    }
+
+    #[test]
+    fn a_lead_is_withdrawn_only_with_its_own_import_and_untouched() {
+        let withdraw = || LeadCommand::Withdraw { import: import() };
+        let untouched = || TestFramework::<Lead>::with(()).given(vec![imported(Some("ada")).into()]);
+        untouched().when(withdraw()).then_expect_events(vec![LeadWithdrawn { import: import() }.into()]);
+        let other = ImportId::new(uuid::Uuid::from_u128(4));
+        untouched().when(LeadCommand::Withdraw { import: other }).then_expect_error(LeadError::NotWithdrawn);
+        TestFramework::<Lead>::with(())
+            .given(vec![imported(Some("ada")).into(), LeadWorkStarted {}.into()])
+            .when(withdraw())
+            .then_expect_error(LeadError::NotWithdrawn);
+    }
+
+    #[test]
+    fn a_restored_lead_is_as_it_came_in() {
+        for owner in [None, Some("ada")] {
+            let mut lead = Lead::default();
+            lead.evolve(imported(owner).into());
+            let before = lead.clone();
+            lead.evolve(LeadWithdrawn { import: import() }.into());
+            assert_eq!(lead.status, LeadStatus::Withdrawn);
+            lead.evolve(LeadRestored {}.into());
+            assert_eq!(lead, before);
         }
     }
 

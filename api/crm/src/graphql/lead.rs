@@ -43,6 +43,8 @@ mirror! {
         Recycled,
         /// It will not buy. Final.
         Disqualified,
+        /// It was taken back together with the import that brought it.
+        Withdrawn,
     }
 }
 

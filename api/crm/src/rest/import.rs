@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use crm_aggregates::{ImportId, LeadSource};
-use crm_commands::{IMPORT, ImportOptions, ImportReport, RowError, import_leads};
-use face::{Changed, Parameter, Purpose, Runtime, Upload, Word};
+use crm_aggregates::{ImportBatch, ImportId, LeadSource, Revert};
+use crm_commands::{IMPORT, ImportOptions, ImportReport, RequestImportRevert, RowError, import_leads};
+use face::{Authenticated, Changed, Command, Parameter, Purpose, Runtime, Upload, Word};
 use poem_openapi::OpenApi;
-use poem_openapi::param::Query;
+use poem_openapi::param::{Path, Query};
 use poem_openapi::registry::MetaSchema;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Tag;
-use super::answer::Done;
+use super::answer::{Done, Found, Target, change, find, id};
+use super::form;
 use crate::SERVICE;
 
 /// The import of leads.
@@ -87,8 +88,61 @@ impl From<ImportReport> for Report {
     }
 }
 
+/// Why an import is taken back.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Reverting {
+    /// In the caller's words.
+    #[schemars(with = "form::Reason")]
+    reason: String,
+}
+
+/// An import that is done.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Import")]
+struct ImportResource {
+    /// Its id.
+    id: Uuid,
+    /// Rows in the file, without its header.
+    rows: u64,
+    /// Rows that became leads.
+    taken: u64,
+    /// Rows that were refused.
+    refused: u64,
+    /// Whether it is taken back: none, requested or done.
+    revert: &'static str,
+}
+
 #[OpenApi(tag = "Tag::Leads")]
 impl Imports {
+    /// An import that is done
+    #[oai(path = "/v1/crm/imports/:import_id", method = "get", operation_id = "getImport")]
+    async fn get(&self, Authenticated(caller): Authenticated, import_id: Path<Uuid>) -> Found<ImportResource> {
+        find(&self.runtime, &caller, "crm:import:read", import_id.0, |state: &ImportBatch| ImportResource {
+            id: import_id.0,
+            rows: state.rows,
+            taken: state.taken,
+            refused: state.refused,
+            revert: match state.revert {
+                Revert::None => "none",
+                Revert::Requested => "requested",
+                Revert::Done => "done",
+            },
+        })
+        .await
+    }
+
+    /// Take an import back
+    ///
+    /// Each of its leads that nobody touched is withdrawn, batch by batch; the others stay. It begins at once, and goes on by
+    /// itself: the saga `revert_import` about this id shows how far it is (`GET /v1/sagas/crm?key=…`), and cancelling that
+    /// restores the leads.
+    #[oai(path = "/v1/crm/imports/:import_id/revert", method = "post", operation_id = "revertImport")]
+    async fn revert(&self, import_id: Path<Uuid>, command: Command<Reverting>) -> Done<Target> {
+        let request = RequestImportRevert { import: id(&import_id), reason: command.body.reason };
+        change(&self.runtime, &command.request, import_id.0, request).await
+    }
+
     /// Import leads from a CSV file
     ///
     /// UTF-8 with a header row. Columns: name, company, title, email, phone, country, source, owner, occurred_at (needs the

@@ -5,6 +5,7 @@ mod answer;
 mod contact;
 mod conversion;
 mod currencies;
+mod follow_up;
 mod form;
 mod import;
 mod lead;
@@ -27,6 +28,7 @@ pub type Rest = (
     pipeline::Pipelines,
     stage::Stages,
     currencies::CurrencySettings,
+    follow_up::FollowUps,
 );
 
 /// All operations over a running service.
@@ -40,7 +42,8 @@ pub fn rest(runtime: Runtime) -> Rest {
         opportunity::Opportunities::new(runtime.clone()),
         pipeline::Pipelines::new(runtime.clone()),
         stage::Stages::new(runtime.clone()),
-        currencies::CurrencySettings::new(runtime),
+        currencies::CurrencySettings::new(runtime.clone()),
+        follow_up::FollowUps::new(runtime),
     )
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use events_api::feed::Seats;
 use face::Runtime;
+use kernel::Service;
 use nats::Bus;
 use poem::http::StatusCode;
 use projector::ProjectionState;
@@ -12,7 +13,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 
 use super::consumers;
-use crate::service::{RelayState, Running};
+use crate::service::{RelayState, Running, SagasState};
 
 /// How long a dependency may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -135,6 +136,9 @@ impl Readiness {
         let (bus, logs, read_models, consumers) = tokio::join!(bus, logs, read_models, consumers);
         let relays = self.services.iter().map(|running| relay_dependency(&running.runtime, &running.relay));
         let mut dependencies: Vec<Dependency> = logs.into_iter().chain([bus]).chain(relays).collect();
+        dependencies.extend(self.services.iter().filter_map(|running| {
+            running.sagas.as_ref().map(|(_, sagas)| sagas_dependency(running.runtime.service, sagas))
+        }));
         let mut worst = Status::Ready;
         let mut all = Vec::new();
         for (found, status, unanswered) in read_models {
@@ -188,6 +192,14 @@ fn relay_dependency(runtime: &Runtime, relay: &RelayState) -> Dependency {
         Some(detail) => Dependency::down(name, detail, Status::Degraded),
     };
     Dependency { lag_events: Some(relay.lag()), ..dependency }
+}
+
+fn sagas_dependency(service: Service, sagas: &SagasState) -> Dependency {
+    let name = format!("sagas/{service}");
+    match sagas.trouble() {
+        None => Dependency::up(name),
+        Some(detail) => Dependency::down(name, detail, Status::Degraded),
+    }
 }
 
 async fn projections(runtime: &Runtime) -> (Vec<Projection>, Status, Option<Dependency>) {

@@ -11,6 +11,7 @@ mod feed;
 mod graphql;
 mod limits;
 mod operations;
+mod sagas;
 mod tenants;
 mod traces;
 mod vault;

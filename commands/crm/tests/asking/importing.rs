@@ -67,7 +67,7 @@ async fn rows_become_leads_and_the_import_is_on_record() {
     assert_eq!((grace.details.name.reveal().as_str(), grace.source), ("Hopper, Grace", LeadSource::Campaign));
     assert_eq!((grace.status, grace.owner.as_deref()), (LeadStatus::Assigned, Some("grace")));
     let batch = world.state::<ImportBatch>(import_id.unwrap()).await;
-    assert_eq!(*batch, ImportBatch { rows: 2, taken: 2, refused: 0 });
+    assert_eq!(*batch, ImportBatch { rows: 2, taken: 2, refused: 0, ..ImportBatch::default() });
     let [captured, ..] = &world.store.read_after(Position::START, 1).await.unwrap()[..] else { panic!("an event") };
     let payload: serde_json::Value = serde_json::from_slice(&captured.payload).unwrap();
     assert_eq!(payload["import"], import_id.unwrap().to_string());

@@ -6,9 +6,11 @@ use crm_aggregates::LeadId;
 use crm_commands::{
     AddStage, AssignLead, CaptureLead, ChangeAccountDetails, ChangeContactAccount, ChangeContactDetails,
     ChangeLeadDetails, ChangeOpportunityAmount, ChangeOpportunityCloseDate, ChangeStage, ChooseBaseCurrency,
-    ConvertLead, CreateAccount, CreateContact, CreatePipeline, DisqualifyLead, GRANTS, LoseOpportunity,
-    MoveOpportunity, OpenOpportunity, QualifyLead, ReassignOpportunity, RecycleLead, RemoveStage, RenameOpportunity,
-    RenamePipeline, ReopenOpportunity, ReorderStages, RetireStage, SetExchangeRate, StartLeadWork, WinOpportunity,
+    CompleteImportRevert, ConvertLead, CreateAccount, CreateContact, CreatePipeline, DisqualifyLead, EscalateLead,
+    GRANTS, HandLeadOver, LoseOpportunity, MoveOpportunity, OpenOpportunity, QualifyLead, ReassignOpportunity,
+    RecycleLead, RemoveStage, RenameOpportunity, RenamePipeline, ReopenOpportunity, ReorderStages, RequestImportRevert,
+    RestoreLeads, RetireStage, SetExchangeRate, SetFollowUp, StartLeadWork, StopFollowUp, WinOpportunity,
+    WithdrawImportRevert, WithdrawLeadEscalation, WithdrawLeads,
 };
 use executor::Command;
 use kernel::{Kind, Role};
@@ -66,6 +68,16 @@ fn each_command_needs_a_permission_of_the_table() {
         (of::<RemoveStage>(), "crm:pipeline:write"),
         (of::<ChooseBaseCurrency>(), "crm:currency:write"),
         (of::<SetExchangeRate>(), "crm:currency:write"),
+        (of::<SetFollowUp>(), "crm:follow_up:write"),
+        (of::<StopFollowUp>(), "crm:follow_up:write"),
+        (of::<EscalateLead>(), "crm:lead:write"),
+        (of::<WithdrawLeadEscalation>(), "crm:lead:write"),
+        (of::<HandLeadOver>(), "crm:lead:write"),
+        (of::<RequestImportRevert>(), "crm:import:write"),
+        (of::<WithdrawImportRevert>(), "crm:import:write"),
+        (of::<CompleteImportRevert>(), "crm:import:write"),
+        (of::<WithdrawLeads>(), "crm:import:write"),
+        (of::<RestoreLeads>(), "crm:import:write"),
     ];
     for (asked, expected) in needed {
         assert_eq!(asked, expected);

@@ -44,6 +44,8 @@ const FUNNEL: &str = "
                FILTER (WHERE converted_at <= at)         AS seconds_to_convert
     FROM lead, (SELECT coalesce($4, 'infinity'::timestamptz) AS at) moment
     WHERE tenant_id = $1 AND captured_at >= $2 AND captured_at < $3 AND captured_at <= at
+      -- Taken back with their import: as if they had never come in.
+      AND status <> 'withdrawn'
     GROUP BY source
     ORDER BY captured DESC, source";
 

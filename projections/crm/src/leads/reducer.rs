@@ -51,11 +51,15 @@ fn note(event: &LeadEvent) -> Option<String> {
             Some(note) => format!("{}: {note}", name(&e.reason)),
             None => name(&e.reason),
         }),
+        LeadEvent::LeadEscalated(e) => Some(e.to.clone()),
         LeadEvent::LeadCaptured(_)
         | LeadEvent::LeadDetailsChanged(_)
         | LeadEvent::LeadAssigned(_)
         | LeadEvent::LeadWorkStarted(_)
-        | LeadEvent::LeadConverted(_) => None,
+        | LeadEvent::LeadConverted(_)
+        | LeadEvent::LeadEscalationWithdrawn(_)
+        | LeadEvent::LeadWithdrawn(_)
+        | LeadEvent::LeadRestored(_) => None,
     }
 }
 
@@ -135,6 +139,10 @@ impl Current for LeadRow {
                 self.reach(LeadStatus::Disqualified, change);
                 self.reason = Some(name(&e.reason));
             }
+            LeadEvent::LeadWithdrawn(_) => self.reach(LeadStatus::Withdrawn, change),
+            LeadEvent::LeadRestored(_) => self.reach(LeadStatus::untouched(self.owner.is_some()), change),
+            // That it waits for somebody is in its history; how it stands did not change.
+            LeadEvent::LeadEscalated(_) | LeadEvent::LeadEscalationWithdrawn(_) => {}
         }
     }
 }
@@ -156,7 +164,7 @@ impl LeadRow {
         self.status = Named(status);
         self.reason = None;
         let reached = match status {
-            LeadStatus::New | LeadStatus::Recycled => 0,
+            LeadStatus::New | LeadStatus::Recycled | LeadStatus::Withdrawn => 0,
             LeadStatus::Assigned => 1,
             LeadStatus::InProcess => 2,
             LeadStatus::Qualified => 3,

@@ -1,0 +1,99 @@
+//! Follow-up: what a tenant wants done about qualified leads that nobody touches. A tenant has one.
+
+use std::convert::Infallible;
+
+use kernel::Aggregate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+kernel::events! {
+    /// What can happen to a tenant's follow-up.
+    pub enum FollowUpEvent of "crm.follow_up" {
+        /// Leads that are qualified from now on are followed up like this.
+        FollowUpSet = "crm.follow_up.set" @ 1 { pub policy: FollowUpPolicy },
+        /// Leads that are qualified from now on are not followed up.
+        FollowUpStopped = "crm.follow_up.stopped" @ 1 {},
+    }
+}
+
+/// When a qualified lead that nobody touches is escalated, and when it is given to somebody else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FollowUpPolicy {
+    /// Days without a touch until it is escalated.
+    pub escalate_after_days: u32,
+    /// Who is told then, by the subject of their token.
+    pub escalate_to: String,
+    /// Days without a touch after that until it is reassigned.
+    pub reassign_after_days: u32,
+    /// Who gets it then, by the subject of their token.
+    pub reassign_to: String,
+}
+
+/// A tenant's follow-up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FollowUp {
+    /// None: leads are not followed up.
+    pub policy: Option<FollowUpPolicy>,
+}
+
+/// What can be asked of a tenant's follow-up. Values have been checked for form.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FollowUpCommand {
+    Set(FollowUpPolicy),
+    Stop,
+}
+
+impl Aggregate for FollowUp {
+    const TYPE: &'static str = "crm.follow_up";
+    type Command = FollowUpCommand;
+    type Event = FollowUpEvent;
+    type Error = Infallible;
+
+    fn decide(&self, command: FollowUpCommand) -> Result<Vec<FollowUpEvent>, Infallible> {
+        Ok(match command {
+            FollowUpCommand::Set(policy) if self.policy.as_ref() == Some(&policy) => vec![],
+            FollowUpCommand::Set(policy) => vec![FollowUpSet { policy }.into()],
+            FollowUpCommand::Stop if self.policy.is_none() => vec![],
+            FollowUpCommand::Stop => vec![FollowUpStopped {}.into()],
+        })
+    }
+
+    fn evolve(&mut self, event: FollowUpEvent) {
+        self.policy = match event {
+            FollowUpEvent::FollowUpSet(set) => Some(set.policy),
+            FollowUpEvent::FollowUpStopped(_) => None,
+        };
+    }
+}
+
+kernel::aggregate!(FollowUp);
+
+#[cfg(test)]
+mod tests {
+    use cqrs_es::test::TestFramework;
+
+    use super::*;
+
+    fn policy(days: u32) -> FollowUpPolicy {
+        FollowUpPolicy {
+            escalate_after_days: days,
+            escalate_to: "grace".to_owned(),
+            reassign_after_days: 2,
+            reassign_to: "ada".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_policy_is_set_changed_and_stopped_and_the_same_is_no_event() {
+        let given = || TestFramework::<FollowUp>::with(()).given(vec![FollowUpSet { policy: policy(3) }.into()]);
+        given().when(FollowUpCommand::Set(policy(3))).then_expect_events(vec![]);
+        given()
+            .when(FollowUpCommand::Set(policy(4)))
+            .then_expect_events(vec![FollowUpSet { policy: policy(4) }.into()]);
+        given().when(FollowUpCommand::Stop).then_expect_events(vec![FollowUpStopped {}.into()]);
+        TestFramework::<FollowUp>::with(())
+            .given_no_previous_events()
+            .when(FollowUpCommand::Stop)
+            .then_expect_events(vec![]);
+    }
+}

@@ -1,0 +1,82 @@
+//! What is done about qualified leads that nobody touches.
+
+use crm_aggregates::FollowUp;
+use crm_commands::{SetFollowUp, StopFollowUp};
+use face::{Authenticated, Command, Empty, Resource, Runtime, Whole};
+use poem_openapi::OpenApi;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Tag;
+use super::answer::{Done, Found, change};
+use super::form;
+
+/// The operations on the tenant's follow-up.
+pub struct FollowUps {
+    runtime: Runtime,
+}
+
+impl FollowUps {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+/// When leads that nobody touches are escalated, and when they are given to somebody else.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewFollowUp {
+    /// Days without a touch until a lead is escalated.
+    escalate_after_days: Whole<u32, 1, 365>,
+    /// Who is told then, by the subject of their token.
+    #[schemars(with = "form::Subject")]
+    escalate_to: String,
+    /// Days without a touch after that until it is reassigned.
+    reassign_after_days: Whole<u32, 1, 365>,
+    /// Who gets it then, by the subject of their token.
+    #[schemars(with = "form::Subject")]
+    reassign_to: String,
+}
+
+/// What is done about leads that nobody touches.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FollowUp")]
+struct Shown {
+    /// Absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<crm_aggregates::FollowUpPolicy>,
+}
+
+#[OpenApi(tag = "Tag::Leads")]
+impl FollowUps {
+    /// Say when leads that nobody touches are followed up
+    ///
+    /// It holds for leads that are qualified from now on: each keeps what held when it was qualified.
+    #[oai(path = "/v1/crm/follow-up/set", method = "post", operation_id = "setFollowUp")]
+    async fn set(&self, command: Command<NewFollowUp>) -> Done {
+        let tenant = command.request.caller.tenant().uuid();
+        let NewFollowUp { escalate_after_days, escalate_to, reassign_after_days, reassign_to } = command.body;
+        let (escalate_after_days, reassign_after_days) = (escalate_after_days.0, reassign_after_days.0);
+        let set = SetFollowUp { escalate_after_days, escalate_to, reassign_after_days, reassign_to };
+        change(&self.runtime, &command.request, tenant, set).await
+    }
+
+    /// Stop following up leads that nobody touches
+    ///
+    /// Those that were qualified before are followed up all the same; cancel their sagas to stop that.
+    #[oai(path = "/v1/crm/follow-up/stop", method = "post", operation_id = "stopFollowUp")]
+    async fn stop(&self, command: Command<Empty>) -> Done {
+        let tenant = command.request.caller.tenant().uuid();
+        change(&self.runtime, &command.request, tenant, StopFollowUp).await
+    }
+
+    /// What is done about leads that nobody touches
+    #[oai(path = "/v1/crm/follow-up", method = "get", operation_id = "getFollowUp")]
+    async fn get(&self, Authenticated(caller): Authenticated) -> Found<Shown> {
+        caller.require("crm:follow_up:read")?;
+        let tenant = caller.tenant().to_string();
+        let found = self.runtime.executor.load::<FollowUp>(&caller, &tenant).await?;
+        let (policy, version) = found.map_or((None, 0), |(state, version)| (state.policy.clone(), version));
+        Ok(Resource { body: Shown { policy }, version })
+    }
+}

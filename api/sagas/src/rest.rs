@@ -1,0 +1,190 @@
+//! The operations.
+
+use chrono::{DateTime, Utc};
+use coordinator::{Desk, Listing, Status};
+use face::{Authenticated, Changed, Command, Empty, Parameter, Plain, Problem, Resource, Word};
+use kernel::Refusal;
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::registry::MetaSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Tag;
+use crate::shown::{Detail, Page};
+
+/// The most of a page.
+const MOST: u32 = 200;
+
+/// The operations on sagas.
+pub struct Rest {
+    desks: Vec<Desk>,
+}
+
+/// Why a saga is cancelled.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Cancellation {
+    /// In the caller's words.
+    #[schemars(length(min = 1, max = 500))]
+    reason: String,
+}
+
+/// Which saga was changed.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SagaTarget")]
+struct Target {
+    /// Its id.
+    id: Uuid,
+}
+
+/// How a saga stands.
+struct Standing(Status);
+
+/// Where a page begins.
+struct After(DateTime<Utc>, Uuid);
+
+/// How many.
+struct Count(u32);
+
+impl Rest {
+    pub(crate) fn new(desks: Vec<Desk>) -> Self {
+        Self { desks }
+    }
+
+    fn desk(&self, service: &str) -> Result<&Desk, Refusal> {
+        let found = self.desks.iter().find(|desk| desk.sagas().service().name() == service);
+        found.ok_or_else(|| {
+            let names: Vec<_> = self.desks.iter().map(|desk| desk.sagas().service().name()).collect();
+            Refusal::not_found(
+                "not_found",
+                format!("there is no service {service:?} with sagas here; allowed: {}", names.join(", ")),
+            )
+        })
+    }
+}
+
+#[OpenApi(tag = "Tag::Sagas")]
+impl Rest {
+    /// The tenant's sagas, newest first
+    ///
+    /// Needs the permission `<service>:saga:read`.
+    #[oai(path = "/v1/sagas/:service", method = "get", operation_id = "listSagas")]
+    #[expect(clippy::too_many_arguments, reason = "an argument is a parameter of the query string")]
+    async fn list(
+        &self,
+        Authenticated(caller): Authenticated,
+        service: Path<String>,
+        /// Only of this name, such as `follow_up_lead`.
+        saga: Query<Option<String>>,
+        /// Only those that stand so.
+        status: Query<Option<Parameter<Standing>>>,
+        /// Only those about this: the id of a lead, of an import.
+        key: Query<Option<String>>,
+        /// `next` of the page before.
+        after: Query<Option<Parameter<After>>>,
+        /// How many: 1 to 200; 50 unless given.
+        limit: Query<Option<Parameter<Count>>>,
+    ) -> Result<Plain<Page>, Problem> {
+        let limit = limit.0.map_or(50, |Parameter(Count(limit))| limit);
+        let listing = Listing {
+            saga: saga.0,
+            status: status.0.map(|Parameter(Standing(status))| status),
+            key: key.0,
+            after: after.0.map(|Parameter(After(at, id))| (at, id)),
+            limit: limit + 1,
+        };
+        let mut found = self.desk(&service.0)?.list(&caller, &listing).await?;
+        let more = found.len() > limit as usize;
+        found.truncate(limit as usize);
+        let next =
+            found.last().filter(|_| more).map(|last| format!("{}_{}", last.started_at.timestamp_micros(), last.id));
+        Ok(Plain(Page { sagas: found.into_iter().map(Into::into).collect(), next }))
+    }
+
+    /// A saga as it is now
+    ///
+    /// Needs the permission `<service>:saga:read`.
+    #[oai(path = "/v1/sagas/:service/:saga", method = "get", operation_id = "getSaga")]
+    async fn get(
+        &self,
+        Authenticated(caller): Authenticated,
+        service: Path<String>,
+        saga: Path<Uuid>,
+    ) -> Result<Resource<Detail>, Problem> {
+        let state = self.desk(&service.0)?.find(&caller, saga.0).await?;
+        Ok(Resource { version: state.version, body: Detail::of(saga.0, state) })
+    }
+
+    /// Let a stuck saga go on
+    ///
+    /// Where it was, with all its attempts again. Needs the permission `<service>:saga:write`.
+    #[oai(path = "/v1/sagas/:service/:saga/resume", method = "post", operation_id = "resumeSaga")]
+    async fn resume(
+        &self,
+        service: Path<String>,
+        saga: Path<Uuid>,
+        command: Command<Empty>,
+    ) -> Result<Changed<Target>, Problem> {
+        let desk = self.desk(&service.0)?;
+        let done = desk.resume(&command.request, saga.0).await?;
+        Ok(Changed::new(desk.sagas().service(), done, |()| Target { id: saga.0 }))
+    }
+
+    /// Take a saga back
+    ///
+    /// What it did is undone, in reverse. Needs the permission `<service>:saga:write`.
+    #[oai(path = "/v1/sagas/:service/:saga/cancel", method = "post", operation_id = "cancelSaga")]
+    async fn cancel(
+        &self,
+        service: Path<String>,
+        saga: Path<Uuid>,
+        command: Command<Cancellation>,
+    ) -> Result<Changed<Target>, Problem> {
+        let desk = self.desk(&service.0)?;
+        let mut checks = kernel::Checks::default();
+        let reason = checks.paragraph("/reason", &command.body.reason, 1..=500);
+        checks.finish()?;
+        let done = desk.cancel(&command.request, saga.0, reason).await?;
+        Ok(Changed::new(desk.sagas().service(), done, |()| Target { id: saga.0 }))
+    }
+}
+
+impl Word for Standing {
+    const NAME: &'static str = "status";
+
+    fn schema() -> MetaSchema {
+        let names = Status::ALL.map(|status| status.as_str().into()).to_vec();
+        MetaSchema { enum_items: names, ..MetaSchema::new("string") }
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        Status::named(text).map(Self).ok_or_else(|| format!("{text:?} is no status of a saga"))
+    }
+}
+
+impl Word for After {
+    const NAME: &'static str = "after";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let read = || {
+            let (at, id) = text.split_once('_')?;
+            Some(Self(DateTime::from_timestamp_micros(at.parse().ok()?)?, id.parse().ok()?))
+        };
+        read().ok_or_else(|| format!("{text:?} is not what a page gave as next"))
+    }
+}
+
+impl Word for Count {
+    const NAME: &'static str = "limit";
+
+    fn schema() -> MetaSchema {
+        MetaSchema { minimum: Some(1.0), maximum: Some(f64::from(MOST)), ..MetaSchema::new("integer") }
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        let read = text.parse().ok().filter(|count| (1..=MOST).contains(count));
+        read.map(Self).ok_or_else(|| format!("{text:?} is not allowed; allowed is 1 to {MOST}"))
+    }
+}

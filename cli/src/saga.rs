@@ -1,0 +1,216 @@
+//! `inopsio saga`: what runs by itself in several steps; to look at, to let go on, to take back.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use coordinator::{Desk, Listed, Listing, Status};
+use executor::{Executor, Request, Settings};
+use kernel::{Caller, IdSource, Role, SystemClock, SystemIds};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::context::{self, Context};
+use crate::output::{self, Format};
+
+/// Looks after sagas: what runs by itself in several steps, and can be taken back
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Lists a tenant's sagas, newest first
+    #[command(after_help = "Examples:
+  inopsio saga list --tenant demo
+  inopsio saga list --tenant demo --status stuck --format json")]
+    List {
+        #[command(flatten)]
+        whose: Whose,
+        /// Only of this name
+        #[arg(long)]
+        saga: Option<String>,
+        /// Only those that are running, unwinding, stuck, completed or compensated
+        #[arg(long)]
+        status: Option<String>,
+        /// Only those about this id
+        #[arg(long)]
+        key: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Shows a saga with its steps
+    #[command(after_help = "Example:\n  inopsio saga show --tenant demo 0192f0c4-0000-8000-8000-000000000000")]
+    Show {
+        #[command(flatten)]
+        whose: Whose,
+        /// Its id
+        id: Uuid,
+    },
+    /// Lets a stuck saga go on where it was
+    #[command(after_help = "Example:\n  inopsio saga resume --tenant demo 0192f0c4-0000-8000-8000-000000000000")]
+    Resume {
+        #[command(flatten)]
+        whose: Whose,
+        /// Its id
+        id: Uuid,
+    },
+    /// Takes a saga back: what it did is undone, in reverse
+    #[command(
+        after_help = "Example:\n  inopsio saga cancel --tenant demo 0192f0c4-0000-8000-8000-000000000000 --reason 'not needed'"
+    )]
+    Cancel {
+        #[command(flatten)]
+        whose: Whose,
+        /// Its id
+        id: Uuid,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Lists the definitions that this program has
+    #[command(after_help = "Example:\n  inopsio saga definitions")]
+    Definitions,
+}
+
+/// Whose sagas.
+#[derive(Debug, clap::Args)]
+pub struct Whose {
+    /// The tenant: its name or id
+    #[arg(long)]
+    tenant: String,
+    /// The service whose they are
+    #[arg(long, default_value = "crm")]
+    service: String,
+}
+
+impl Command {
+    /// Does it.
+    pub async fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::List { whose, saga, status, key, limit } => {
+                let status = status.as_deref().map(named).transpose()?;
+                let open = Open::new(context, &whose).await?;
+                let listing = Listing { saga, status, key, after: None, limit };
+                list(context, &open.desk.list(&open.request.caller, &listing).await?)
+            }
+            Self::Show { whose, id } => {
+                let open = Open::new(context, &whose).await?;
+                output::print_json(&open.desk.find(&open.request.caller, id).await?)
+            }
+            Self::Resume { whose, id } => {
+                let open = Open::new(context, &whose).await?;
+                let done = open.desk.resume(&open.request, id).await?;
+                open.close().await;
+                changed(context, id, "goes on", done.position.0)
+            }
+            Self::Cancel { whose, id, reason } => {
+                if reason.trim().is_empty() {
+                    bail!("--reason is empty; say why, so that whoever looks later knows");
+                }
+                let open = Open::new(context, &whose).await?;
+                let done = open.desk.cancel(&open.request, id, reason).await?;
+                open.close().await;
+                changed(context, id, "is taken back", done.position.0)
+            }
+            Self::Definitions => definitions(context),
+        }
+    }
+}
+
+/// What the commands work with.
+struct Open {
+    desk: Desk,
+    request: Request,
+    store: eventstore::EventStore,
+}
+
+impl Open {
+    async fn new(context: &Context, whose: &Whose) -> Result<Self> {
+        let service = context::service(&whose.service)?;
+        let part = context::part(service)?;
+        let sagas = part.sagas.with_context(|| format!("the service {service} has no sagas"))?;
+        let tenant = context.tenant(&whose.tenant).await?;
+        let store = context.store(service).await?;
+        // No claim is taken here, so the key that hashes them is not needed.
+        let settings = Settings { cache_bytes: 1 << 20, claim_key: [0; 32] };
+        let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
+        let desk = Desk::new(&context.config.database(service), sagas.clone(), sagas.book(executor));
+        let id = SystemIds.next();
+        let request = Request {
+            caller: Caller::new(tenant, "cli", &[Role::Admin], part.grants),
+            command_id: None,
+            request_hash: [0; 32],
+            if_match: None,
+            occurred_at: None,
+            correlation_id: id,
+            causation_id: id,
+            traceparent: None,
+        };
+        Ok(Self { desk, request, store })
+    }
+
+    async fn close(self) {
+        self.store.close().await;
+    }
+}
+
+fn named(status: &str) -> Result<Status> {
+    let Some(found) = Status::named(status) else {
+        let allowed = Status::ALL.map(Status::as_str).join(", ");
+        bail!("there is no status {status:?}; allowed: {allowed}");
+    };
+    Ok(found)
+}
+
+fn list(context: &Context, found: &[Listed]) -> Result<()> {
+    if context.format == Format::Json {
+        return output::print_json(&found);
+    }
+    let mut table = output::table(["id", "saga", "about", "status", "step", "attempt", "goes on at", "why"]);
+    for one in found {
+        let step = one
+            .step
+            .as_deref()
+            .map_or_else(String::new, |step| if one.undo { format!("undo {step}") } else { step.to_owned() });
+        table.add_row([
+            one.id.to_string(),
+            format!("{} v{}", one.saga, one.definition),
+            one.key.clone(),
+            one.status.as_str().to_owned(),
+            step,
+            one.attempt.to_string(),
+            one.wake_at.map_or_else(String::new, |at| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
+            one.code.clone().unwrap_or_default(),
+        ]);
+    }
+    output::print(table)
+}
+
+fn changed(context: &Context, id: Uuid, what: &str, position: u64) -> Result<()> {
+    match context.format {
+        Format::Json => output::print_json(&json!({ "id": id, "position": position })),
+        Format::Text => output::print(format!("{id} {what} (position {position})")),
+    }
+}
+
+fn definitions(context: &Context) -> Result<()> {
+    let mut rows = Vec::new();
+    for part in gateway::parts() {
+        for definition in part.sagas.iter().flat_map(coordinator::Sagas::definitions) {
+            let steps: Vec<_> = definition
+                .steps()
+                .iter()
+                .map(|step| format!("{}{}", step.name(), if step.has_undo() { "" } else { " (no undo)" }))
+                .collect();
+            rows.push((part.service.to_string(), definition.name(), definition.version(), steps));
+        }
+    }
+    if context.format == Format::Json {
+        let rows = rows.into_iter().map(|(service, saga, version, steps)| {
+            json!({ "service": service, "saga": saga, "version": version, "steps": steps })
+        });
+        return output::print_json(&rows.collect::<Vec<_>>());
+    }
+    let mut table = output::table(["service", "saga", "version", "steps"]);
+    for (service, saga, version, steps) in rows {
+        table.add_row([service, saga.to_owned(), version.to_string(), steps.join(", ")]);
+    }
+    output::print(table)
+}

@@ -1,0 +1,169 @@
+//! Runs a service's sagas: one coordinator at a time, of however many run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eventstore::{Database, EventStore, Role};
+use kernel::Clock;
+use nats::Bus;
+use sqlx::PgPool;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::book::{Book, Sagas};
+use crate::lock::Lock;
+use crate::status::{CoordinatorState, CoordinatorStatus};
+use crate::{Error, NoProbe, Probe, Settings, driver, follower, rows};
+
+/// Connections that following and driving share.
+const CONNECTIONS: u32 = 4;
+/// How often instances are counted.
+const COUNT: Duration = Duration::from_secs(5);
+
+/// A service's coordinator.
+pub struct Coordinator {
+    pub(crate) shared: Arc<Shared>,
+    database: Database,
+}
+
+/// What following and driving work with.
+pub(crate) struct Shared {
+    pub(crate) sagas: Sagas,
+    pub(crate) book: Arc<dyn Book>,
+    pub(crate) store: EventStore,
+    pub(crate) bus: Option<Bus>,
+    pub(crate) pool: PgPool,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Settings,
+    pub(crate) probe: Arc<dyn Probe>,
+    /// Something may be due earlier than thought.
+    pub(crate) woken: Arc<Notify>,
+    pub(crate) status: watch::Sender<CoordinatorStatus>,
+}
+
+impl Coordinator {
+    /// A coordinator; nothing happens before [`run`](Self::run). Without a bus it follows the log alone.
+    pub fn new(
+        database: &Database,
+        store: EventStore,
+        bus: Option<Bus>,
+        sagas: Sagas,
+        book: Arc<dyn Book>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Self {
+        let shared = Shared {
+            sagas,
+            book,
+            store,
+            bus,
+            pool: database.pool(Role::Project, CONNECTIONS),
+            clock,
+            settings,
+            probe: Arc::new(NoProbe),
+            woken: Arc::default(),
+            status: watch::Sender::default(),
+        };
+        Self { shared: Arc::new(shared), database: database.clone() }
+    }
+
+    /// The same, with somebody who looks on.
+    #[must_use]
+    pub fn with_probe(mut self, probe: Arc<dyn Probe>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.probe = probe;
+        }
+        self
+    }
+
+    /// How it is doing, now and later.
+    pub fn status(&self) -> watch::Receiver<CoordinatorStatus> {
+        self.shared.status.subscribe()
+    }
+
+    /// Notified, the driver looks anew at what is due: for whoever moves the clock by hand.
+    pub fn waker(&self) -> Arc<Notify> {
+        self.shared.woken.clone()
+    }
+
+    /// Runs until `shutdown`. Database and bus may come and go meanwhile. Whatever it is doing when it ends, another
+    /// coordinator takes up; it need not end in order.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let service = self.shared.sagas.service();
+        let mut lock = Lock::new(&self.database);
+        while !shutdown.is_cancelled() {
+            let acquired = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                acquired = lock.acquire() => acquired,
+            };
+            match acquired {
+                Ok(true) => {}
+                Ok(false) => self.report(CoordinatorState::Standby),
+                Err(ref error) => self.report(CoordinatorState::Waiting { reason: format!("the database: {error}") }),
+            }
+            if !matches!(acquired, Ok(true)) {
+                shutdown.run_until_cancelled(tokio::time::sleep(self.shared.settings.stand_by)).await;
+                continue;
+            }
+            tracing::info!(%service, "the coordinator of sagas is active");
+            let ended = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                () = lock.lost(self.shared.settings.stand_by) => Ok(()),
+                error = follower::run(&self.shared) => Err(error),
+                () = driver::run(&self.shared) => Ok(()),
+                () = self.count() => Ok(()),
+            };
+            if let Err(error) = ended {
+                tracing::warn!(%service, %error, "sagas wait and are tried again");
+                self.report(CoordinatorState::Waiting { reason: error.to_string() });
+                // Overtaken: another one is active, so it has the lock, or we have lost it.
+                if matches!(error, Error::Overtaken) {
+                    lock.release().await;
+                }
+                shutdown.run_until_cancelled(tokio::time::sleep(self.shared.settings.stand_by)).await;
+            }
+        }
+        lock.release().await;
+        self.shared.pool.close().await;
+        self.report(CoordinatorState::Ended);
+    }
+
+    fn report(&self, state: CoordinatorState) {
+        self.shared.status.send_if_modified(|status| {
+            let new = status.state != state;
+            status.state = state;
+            new
+        });
+    }
+
+    /// Counts instances for metrics and status, for ever.
+    async fn count(&self) {
+        let service = self.shared.sagas.service().name();
+        loop {
+            if let Ok(mut connection) = self.shared.pool.acquire().await
+                && let Ok((counts, parked)) = rows::counts(&mut connection).await
+            {
+                for definition in self.shared.sagas.newest() {
+                    for status in crate::Status::ALL.into_iter().take(3) {
+                        let count = counts
+                            .iter()
+                            .find(|(saga, known, _)| saga == definition.name && *known == status)
+                            .map_or(0, |(_, _, count)| *count);
+                        metrics::gauge!("inopsio_saga_instances", "service" => service, "saga" => definition.name,
+                            "status" => status.as_str())
+                        .set(count as f64);
+                    }
+                }
+                metrics::gauge!("inopsio_saga_parked_events", "service" => service).set(parked as f64);
+                let stuck = counts.iter().filter(|(_, status, _)| *status == crate::Status::Stuck);
+                let stuck = stuck.map(|(_, _, count)| count.cast_unsigned()).sum();
+                self.shared.status.send_modify(|status| {
+                    (status.stuck, status.parked) = (stuck, parked.cast_unsigned());
+                });
+            }
+            tokio::time::sleep(COUNT).await;
+        }
+    }
+}

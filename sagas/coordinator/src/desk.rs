@@ -1,0 +1,171 @@
+//! What people see of sagas, and how they resume and cancel them.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use eventstore::{Database, Role};
+use executor::{Done, Request};
+use kernel::{Caller, Refusal};
+use serde::Serialize;
+use sqlx::postgres::PgRow;
+use sqlx::{PgPool, Row};
+use uuid::Uuid;
+
+use crate::book::{Book, Sagas};
+use crate::state::{State, Status};
+
+/// Connections for lists.
+const CONNECTIONS: u32 = 4;
+
+/// A service's sagas, for people. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    sagas: Sagas,
+    book: Arc<dyn Book>,
+    pool: PgPool,
+}
+
+/// Which instances are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Only of this saga.
+    pub saga: Option<String>,
+    /// Only those that stand so.
+    pub status: Option<Status>,
+    /// Only those about this.
+    pub key: Option<String>,
+    /// Only those that began before this one: where the last list ended.
+    pub after: Option<(DateTime<Utc>, Uuid)>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A line of the list: an instance as its row shows it, some milliseconds behind its stream.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Listed {
+    /// Its id.
+    pub id: Uuid,
+    /// The saga's name.
+    pub saga: String,
+    /// The version of its definition.
+    pub definition: u32,
+    /// What it is about.
+    pub key: String,
+    /// How it stands.
+    pub status: Status,
+    /// The step under way.
+    pub step: Option<String>,
+    /// Whether that is being undone.
+    pub undo: bool,
+    /// Which batch of the step, from 0.
+    pub turn: u32,
+    /// How often the step was begun since it last got on.
+    pub attempt: u32,
+    /// Why it unwinds, is stuck or is retried, or how it ended.
+    pub code: Option<String>,
+    /// The same, for people.
+    pub reason: Option<String>,
+    /// When it goes on.
+    pub wake_at: Option<DateTime<Utc>>,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it last changed.
+    pub changed_at: DateTime<Utc>,
+}
+
+impl Desk {
+    /// The sagas of a service.
+    pub fn new(database: &Database, sagas: Sagas, book: Arc<dyn Book>) -> Self {
+        Self { sagas, book, pool: database.pool(Role::Read, CONNECTIONS) }
+    }
+
+    /// The service's definitions.
+    pub fn sagas(&self) -> &Sagas {
+        &self.sagas
+    }
+
+    /// The instances of the caller's tenant, newest first.
+    ///
+    /// # Errors
+    /// Without the permission `<service>:saga:read`; when the database does not answer.
+    pub async fn list(&self, caller: &Caller, listing: &Listing) -> Result<Vec<Listed>, Refusal> {
+        caller.require(self.book.read_permission())?;
+        self.select(caller, listing).await.map_err(|error| {
+            tracing::warn!(%error, "sagas can't be listed");
+            Refusal::unavailable("sagas_unavailable", "the sagas' database does not answer; try again")
+        })
+    }
+
+    async fn select(&self, caller: &Caller, listing: &Listing) -> Result<Vec<Listed>, sqlx::Error> {
+        let tenant = caller.tenant();
+        let mut transaction =
+            self.pool.begin_with(format!("BEGIN READ ONLY; SET LOCAL app.tenant_id = '{tenant}'")).await?;
+        let (after_time, after_id) = listing.after.unzip();
+        let rows = sqlx::query(
+            "SELECT instance_id, saga, definition, key, status, step, undo, turn, attempt, code, reason, wake_at,
+                    started_at, changed_at
+             FROM saga.instances
+             WHERE tenant_id = $1 AND ($2::text IS NULL OR saga = $2) AND ($3::text IS NULL OR status = $3)
+               AND ($4::text IS NULL OR key = $4)
+               AND ($5::timestamptz IS NULL OR (started_at, instance_id) < ($5, $6))
+             ORDER BY started_at DESC, instance_id DESC LIMIT $7",
+        )
+        .bind(tenant.uuid())
+        .bind(&listing.saga)
+        .bind(listing.status.map(Status::as_str))
+        .bind(&listing.key)
+        .bind(after_time)
+        .bind(after_id)
+        .bind(i64::from(listing.limit))
+        .fetch_all(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        rows.iter().map(listed).collect()
+    }
+
+    /// An instance's state, from the log.
+    ///
+    /// # Errors
+    /// Without the permission `<service>:saga:read`; `not_found`.
+    pub async fn find(&self, caller: &Caller, id: Uuid) -> Result<State, Refusal> {
+        caller.require(self.book.read_permission())?;
+        let found = self.book.load(caller, id).await?;
+        found.ok_or_else(|| Refusal::not_found("not_found", format!("there is no saga {id}")))
+    }
+
+    /// Lets a stuck instance go on where it was, with all its attempts.
+    ///
+    /// # Errors
+    /// Without the permission `<service>:saga:write`; `not_found`; `saga_not_stuck`.
+    pub async fn resume(&self, request: &Request, id: Uuid) -> Result<Done<()>, Refusal> {
+        self.book.resume(request, id).await
+    }
+
+    /// Takes an instance back that is running, or stuck on its way forward.
+    ///
+    /// # Errors
+    /// Without the permission `<service>:saga:write`; `not_found`; `saga_not_cancellable`.
+    pub async fn cancel(&self, request: &Request, id: Uuid, reason: String) -> Result<Done<()>, Refusal> {
+        self.book.cancel(request, id, reason).await
+    }
+}
+
+fn listed(row: &PgRow) -> Result<Listed, sqlx::Error> {
+    let number = |column: &str| Ok::<_, sqlx::Error>(u32::try_from(row.try_get::<i64, _>(column)?).unwrap_or(u32::MAX));
+    Ok(Listed {
+        id: row.try_get("instance_id")?,
+        saga: row.try_get("saga")?,
+        definition: number("definition")?,
+        key: row.try_get("key")?,
+        status: Status::named(row.try_get("status")?).unwrap_or_default(),
+        step: row.try_get("step")?,
+        undo: row.try_get("undo")?,
+        turn: number("turn")?,
+        attempt: number("attempt")?,
+        code: row.try_get("code")?,
+        reason: row.try_get("reason")?,
+        wake_at: row.try_get("wake_at")?,
+        started_at: row.try_get("started_at")?,
+        changed_at: row.try_get("changed_at")?,
+    })
+}

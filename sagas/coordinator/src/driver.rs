@@ -1,0 +1,243 @@
+//! Drives instances: takes what is due, carries it on step by step, sleeps until the next is due.
+
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use chrono::{DateTime, Utc};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use kernel::{Caller, Position};
+
+use crate::coordinator::Shared;
+use crate::definition::{Definition, Step};
+use crate::doing::{Doing, Fault, FaultKind, Inner, Next, request};
+use crate::facts::{Fact, StepBegun};
+use crate::plan::{self, Plan};
+use crate::rows::{self, InstanceKey};
+use crate::state::{Current, State};
+use crate::{Error, Point};
+
+/// Drives for ever.
+pub(crate) async fn run(shared: &Shared) {
+    let mut running = FuturesUnordered::new();
+    let mut busy: HashSet<InstanceKey> = HashSet::new();
+    loop {
+        let room = shared.settings.together.saturating_sub(busy.len());
+        let until = match take(shared, &busy, room).await {
+            Ok((due, until)) => {
+                for (key, at) in due {
+                    busy.insert(key);
+                    running.push(async move {
+                        let now = shared.clock.now();
+                        metrics::histogram!("inopsio_saga_lateness_seconds", "service" => shared.sagas.service().name())
+                            .record((now - at).as_seconds_f64().max(0.0));
+                        if let Err(error) = drive(shared, key).await {
+                            tracing::warn!(saga = %key.id, tenant = %key.tenant, %error, "a saga waits and is tried again");
+                            // It is still due; this is all that keeps it from being tried at once.
+                            tokio::time::sleep(shared.settings.pause).await;
+                        }
+                        key
+                    });
+                }
+                until
+            }
+            Err(error) => {
+                tracing::warn!(%error, "it can't be said which sagas are due");
+                shared.settings.pause
+            }
+        };
+        tokio::select! {
+            Some(key) = running.next(), if !running.is_empty() => {
+                busy.remove(&key);
+            }
+            () = shared.woken.notified() => {}
+            () = tokio::time::sleep(until) => {}
+        }
+    }
+}
+
+type Due = Vec<(InstanceKey, DateTime<Utc>)>;
+
+/// What is due and not under way, as far as there is room; and how long it is until the next.
+async fn take(
+    shared: &Shared,
+    busy: &HashSet<InstanceKey>,
+    room: usize,
+) -> Result<(Due, std::time::Duration), sqlx::Error> {
+    let longest = shared.settings.longest_sleep;
+    if room == 0 {
+        // Whoever gets done first wakes us.
+        return Ok((Vec::new(), longest));
+    }
+    let now = shared.clock.now();
+    let mut due = rows::due(&shared.pool, now, room + busy.len()).await?;
+    due.retain(|(key, _)| !busy.contains(key));
+    due.truncate(room);
+    let next = rows::next_due(&shared.pool, now).await?;
+    let until = next.and_then(|next| (next - now).to_std().ok()).unwrap_or(longest).min(longest);
+    Ok((due, until))
+}
+
+/// Carries an instance on until it rests or has had its slice.
+async fn drive(shared: &Shared, key: InstanceKey) -> Result<(), Error> {
+    // What is appended from here on, it may not have seen.
+    let mut seen = shared.store.head().await?;
+    let writer = shared.sagas.writer(key.tenant, "coordinator", &*shared.book);
+    let Some(mut state) = shared.book.load(&writer, key.id).await? else {
+        // A row without a stream: the log was set back. Nothing is due.
+        return rest(shared, key, &State::default(), None, seen).await;
+    };
+    let driven = Driven {
+        shared,
+        key,
+        writer: shared.sagas.writer(key.tenant, &state.saga, &*shared.book),
+        definition: shared.sagas.find(&state.saga, state.definition),
+    };
+    let mut woken = true;
+    for _ in 0..shared.settings.slice {
+        let now = shared.clock.now();
+        let plan = match driven.definition {
+            _ if !state.status.is_active() => Plan::Rest(None),
+            Some(definition) => plan::next(&state, definition, now, woken),
+            None => Plan::Note(vec![plan::stuck(
+                "saga_definition_missing",
+                format!("this program has no version {} of {}", state.definition, state.saga),
+            )]),
+        };
+        match plan {
+            Plan::Rest(wake_at) => return rest(shared, key, &state, wake_at, seen).await,
+            Plan::Note(facts) => driven.advance(&mut state, facts).await?,
+            Plan::Run(begun) => {
+                driven.advance(&mut state, vec![begun.into()]).await?;
+                seen = shared.store.head().await?;
+                driven.run(&mut state).await?;
+            }
+        }
+        woken = false;
+    }
+    // Others first.
+    rest(shared, key, &state, state.wake_at(shared.clock.now()), seen).await
+}
+
+/// Writes what became of an instance into its row.
+async fn rest(
+    shared: &Shared,
+    key: InstanceKey,
+    state: &State,
+    wake_at: Option<DateTime<Utc>>,
+    seen: Position,
+) -> Result<(), Error> {
+    shared.probe.at(&Point::BeforeRow).await;
+    rows::write(&shared.pool, key, state, wake_at, seen, shared.clock.now()).await?;
+    shared.probe.at(&Point::AfterRow).await;
+    Ok(())
+}
+
+struct Driven<'a> {
+    shared: &'a Shared,
+    key: InstanceKey,
+    writer: Caller,
+    definition: Option<&'a Definition>,
+}
+
+impl Driven<'_> {
+    /// Appends facts, on the state as it is known here. Refused when another was faster: then it is not ours to drive.
+    async fn advance(&self, state: &mut State, facts: Vec<Fact>) -> Result<(), Error> {
+        self.shared.probe.at(&Point::BeforeAdvance).await;
+        let request = request(&self.writer, state, None);
+        self.shared.book.advance(&request, self.key.id, state.version, facts.clone()).await?;
+        for fact in facts {
+            self.measure(state, &fact);
+            state.evolve(fact);
+        }
+        self.shared.probe.at(&Point::AfterAdvance).await;
+        Ok(())
+    }
+
+    /// Runs the step that was begun, and appends its outcome.
+    async fn run(&self, state: &mut State) -> Result<(), Error> {
+        let Some(definition) = self.definition else { return Ok(()) };
+        let Some(current) = state.current.clone() else { return Ok(()) };
+        let Some(step) = definition.step(&current.step) else { return Ok(()) };
+        let (before, after) = (
+            Point::BeforeStep { step: current.step.clone(), undo: current.undo },
+            Point::AfterStep { step: current.step.clone(), undo: current.undo },
+        );
+        self.shared.probe.at(&before).await;
+        let outcome = match self.shared.probe.fault(&before) {
+            Some(fault) => Err(fault),
+            None => self.act(definition, step, &current, state).await,
+        };
+        let outcome = match self.shared.probe.fault(&after) {
+            Some(fault) if matches!(outcome, Ok(Next::Done(_) | Next::Continue(_))) => Err(fault),
+            _ => outcome,
+        };
+        self.shared.probe.at(&after).await;
+        let now = self.shared.clock.now();
+        let facts = plan::outcome(&current, step, outcome, now);
+        self.advance(state, facts).await
+    }
+
+    async fn act(&self, definition: &Definition, step: &Step, current: &Current, state: &State) -> Result<Next, Fault> {
+        let Some(action) = (if current.undo { step.undo.as_ref() } else { Some(&step.act) }) else {
+            return Ok(Next::done());
+        };
+        let shared = self.shared;
+        let doing = Doing {
+            inner: Arc::new(Inner {
+                id: self.key.id,
+                state: state.clone(),
+                step: step.name,
+                undo: current.undo,
+                turn: current.turn,
+                caller: shared.sagas.caller(self.key.tenant, definition.name, definition.permissions),
+                executor: shared.book.executor().clone(),
+                store: shared.store.clone(),
+                commands: AtomicU64::new(0),
+            }),
+        };
+        let ran = tokio::time::timeout(step.limits.attempt, AssertUnwindSafe(action(doing)).catch_unwind()).await;
+        match ran {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Fault {
+                code: "saga_step_panicked".to_owned(),
+                reason: "the step's code panicked; the server's log says more".to_owned(),
+                kind: FaultKind::Broken,
+            }),
+            Err(_) => Err(Fault::passing(
+                "saga_attempt_timed_out",
+                format!("an attempt took longer than {} s", step.limits.attempt.as_secs()),
+            )),
+        }
+    }
+
+    fn measure(&self, state: &State, fact: &Fact) {
+        let service = self.shared.sagas.service().name();
+        let Some(definition) = self.definition else { return };
+        let outcome = match fact {
+            Fact::StepDone(done) if done.undo => "undone",
+            Fact::StepDone(_) => "done",
+            Fact::StepContinued(_) => "continued",
+            Fact::StepWaiting(_) => "waiting",
+            Fact::StepFailed(_) => "failed",
+            Fact::Unwinding(_) => "unwinding",
+            Fact::Stuck(stuck) => {
+                tracing::error!(
+                    saga = definition.name, id = %self.key.id, tenant = %self.key.tenant, code = stuck.code,
+                    "a saga is stuck; inspect it, then resume or cancel it (inopsio saga)"
+                );
+                "stuck"
+            }
+            Fact::Completed(_) => "completed",
+            Fact::Compensated(_) => "compensated",
+            Fact::Started(_) | Fact::StepBegun(StepBegun { .. }) | Fact::Resumed(_) => return,
+        };
+        let step =
+            state.current.as_ref().and_then(|current| definition.step(&current.step)).map_or("", |step| step.name);
+        metrics::counter!("inopsio_saga_steps_total", "service" => service, "saga" => definition.name, "step" => step,
+            "outcome" => outcome)
+        .increment(1);
+    }
+}

@@ -1,0 +1,298 @@
+//! Follows the service's events: what starts a saga, what a waiting one has to hear of, what became of instances.
+
+use std::collections::HashSet;
+
+use futures::StreamExt;
+use kernel::{Position, RecordedEvent};
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::coordinator::Shared;
+use crate::definition::{Definition, Occasion};
+use crate::doing::{Fault, FaultKind, request};
+use crate::facts::Started;
+use crate::rows::{self, InstanceKey};
+use crate::state::State;
+use crate::status::CoordinatorState;
+use crate::{Error, Point};
+
+/// Follows until something fails.
+pub(crate) async fn run(shared: &Shared) -> Error {
+    match follow(shared).await {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+async fn follow(shared: &Shared) -> Result<std::convert::Infallible, Error> {
+    let position = rows::checkpoint(&shared.pool).await?.ok_or(Error::NotMigrated)?;
+    let mut follower = Follower { shared, stored: position, position, stored_at: Instant::now() };
+    follower.retry_parked().await?;
+    follower.show();
+    loop {
+        // The log first: what was appended before the feed begins is only there for sure.
+        while follower.catch_up().await? {}
+        let Some(bus) = &shared.bus else {
+            follower.wait_for_log().await?;
+            continue;
+        };
+        let mut feed = Box::pin(bus.feed(shared.sagas.service(), follower.position.next()));
+        loop {
+            match tokio::time::timeout(shared.settings.look, feed.next()).await {
+                Ok(Some(Ok(events))) => follower.take(&events).await?,
+                Ok(Some(Err(error))) => {
+                    tracing::debug!(%error, "sagas read the log instead of the feed");
+                    break;
+                }
+                Ok(None) => break,
+                // Heard nothing for so long: the log knows whether there was nothing.
+                Err(_) => {
+                    if shared.store.head().await? > follower.position {
+                        break;
+                    }
+                    follower.flush().await?;
+                }
+            }
+        }
+    }
+}
+
+struct Follower<'a> {
+    shared: &'a Shared,
+    /// Where the checkpoint is.
+    stored: Position,
+    /// What was taken over; the checkpoint follows when something is to be written, or after a while.
+    position: Position,
+    stored_at: Instant,
+}
+
+/// What a batch of events means.
+#[derive(Default)]
+struct Findings {
+    /// Instances whose rows have to show this version or a later one.
+    instances: Vec<(InstanceKey, u64)>,
+    /// Instances that were just begun, as they stand.
+    begun: Vec<(InstanceKey, State)>,
+    /// Sagas that have to hear of something: tenant, saga, key, position.
+    pokes: Vec<(kernel::TenantId, &'static str, String, Position)>,
+    /// Events of which a saga could not say whether they start it.
+    parked: Vec<(kernel::TenantId, &'static str, Position, Fault)>,
+}
+
+impl Findings {
+    fn is_empty(&self) -> bool {
+        self.instances.is_empty() && self.begun.is_empty() && self.pokes.is_empty() && self.parked.is_empty()
+    }
+}
+
+impl Follower<'_> {
+    /// Reads on in the log; whether there was anything.
+    async fn catch_up(&mut self) -> Result<bool, Error> {
+        let events = self.shared.store.read_after(self.position, self.shared.settings.batch).await?;
+        self.take(&events).await?;
+        Ok(!events.is_empty())
+    }
+
+    /// Waits for something that this process appends, or for a while.
+    async fn wait_for_log(&mut self) -> Result<(), Error> {
+        let mut appended = self.shared.store.appended();
+        if *appended.borrow_and_update() <= self.position {
+            let look = tokio::time::sleep(self.shared.settings.look);
+            tokio::select! {
+                _ = appended.changed() => {}
+                () = look => self.flush().await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes events over: what follows from them and the checkpoint, in one transaction.
+    async fn take(&mut self, events: &[RecordedEvent]) -> Result<(), Error> {
+        let events: Vec<_> = events.iter().filter(|event| event.position > self.position).collect();
+        let Some(last) = events.last().map(|event| event.position) else { return Ok(()) };
+        let mut found = Findings::default();
+        for event in events {
+            self.look_at(event, &mut found).await?;
+        }
+        self.position = last;
+        if found.is_empty() {
+            if self.stored_at.elapsed() >= self.shared.settings.flush {
+                self.flush().await?;
+            }
+        } else {
+            self.write(found).await?;
+        }
+        self.show();
+        Ok(())
+    }
+
+    async fn look_at(&self, event: &RecordedEvent, found: &mut Findings) -> Result<(), Error> {
+        let sagas = &self.shared.sagas;
+        if event.aggregate_type == self.shared.book.aggregate_type() {
+            if let Ok(id) = event.aggregate_id.parse() {
+                let key = InstanceKey { tenant: event.tenant, id };
+                found.instances.retain(|(known, _)| *known != key);
+                found.instances.push((key, event.sequence));
+            }
+            return Ok(());
+        }
+        for definition in sagas.newest().filter(|one| one.starts_on.contains(&event.event_type.as_str())) {
+            match self.start(definition, event).await? {
+                Ok(Some(begun)) => found.begun.push(begun),
+                Ok(None) => {}
+                Err(fault) => {
+                    tracing::error!(
+                        saga = definition.name, position = %event.position, tenant = %event.tenant, code = fault.code,
+                        "it can't be said whether an event starts a saga; the event is parked"
+                    );
+                    found.parked.push((event.tenant, definition.name, event.position, fault));
+                }
+            }
+        }
+        // Versions of a definition may hear different things.
+        let mut said = HashSet::new();
+        for definition in sagas.definitions() {
+            if let Some(key) = (definition.hear)(event)
+                && said.insert((definition.name, key.clone()))
+            {
+                found.pokes.push((event.tenant, definition.name, key, event.position));
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins an instance if the saga says so. The inner error: it can't say.
+    async fn start(
+        &self,
+        definition: &Definition,
+        event: &RecordedEvent,
+    ) -> Result<Result<Option<(InstanceKey, State)>, Fault>, Error> {
+        let shared = self.shared;
+        let caller = shared.sagas.caller(event.tenant, definition.name, definition.permissions);
+        let occasion = Occasion { caller, executor: shared.book.executor().clone() };
+        let start = match (definition.start)(occasion, event.clone()).await {
+            Ok(Some(start)) => start,
+            Ok(None) => return Ok(Ok(None)),
+            // The log does not answer: the same is asked again from the checkpoint on.
+            Err(Fault { kind: FaultKind::Passing, reason, .. }) => {
+                return Err(Error::Log(eventstore::Error::Unavailable(reason)));
+            }
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let metadata = match event.decode_metadata() {
+            Ok(metadata) => metadata,
+            Err(error) => return Ok(Err(Fault::refused("metadata_unreadable", error.to_string()))),
+        };
+        let started = Started {
+            saga: definition.name.to_owned(),
+            definition: definition.version,
+            key: start.key,
+            parameters: start.parameters,
+            trigger: event.event_id,
+            correlation: metadata.correlation_id,
+        };
+        let key = InstanceKey { tenant: event.tenant, id: instance_id(definition.name, event) };
+        let writer = shared.sagas.writer(event.tenant, definition.name, &*shared.book);
+        let mut state = State::default();
+        state.evolve(started.clone().into());
+        shared.probe.at(&Point::BeforeStart).await;
+        // Under an id of its own: what an earlier delivery began, stays.
+        let request = request(&writer, &state, Some(format!("saga {} start", key.id)));
+        shared.book.start(&request, key.id, started).await?;
+        shared.probe.at(&Point::AfterStart).await;
+        metrics::counter!("inopsio_saga_started_total", "service" => shared.sagas.service().name(),
+            "saga" => definition.name)
+        .increment(1);
+        Ok(Ok(Some((key, state))))
+    }
+
+    /// Writes what was found, and the checkpoint, in one transaction.
+    async fn write(&mut self, found: Findings) -> Result<(), Error> {
+        let shared = self.shared;
+        let now = shared.clock.now();
+        let mut current = Vec::new();
+        for (key, version) in found.instances {
+            // What the driver wrote is usually there already.
+            if rows::version(&shared.pool, key).await? >= version {
+                continue;
+            }
+            let writer = shared.sagas.writer(key.tenant, "coordinator", &*shared.book);
+            if let Some(state) = shared.book.load(&writer, key.id).await? {
+                current.push((key, state));
+            }
+        }
+        let mut transaction = shared.pool.begin().await?;
+        for (key, state) in found.begun.iter().chain(&current) {
+            rows::write(&mut *transaction, *key, state, state.wake_at(now), Position::START, now).await?;
+        }
+        for (tenant, saga, key, at) in found.pokes {
+            rows::poke(&mut transaction, tenant, saga, &key, at, now).await?;
+        }
+        for (tenant, saga, at, fault) in &found.parked {
+            rows::park(&mut transaction, *tenant, saga, *at, fault, now).await?;
+        }
+        if !rows::advance(&mut *transaction, self.stored, self.position).await? {
+            return Err(Error::Overtaken);
+        }
+        shared.probe.at(&Point::BeforeCheckpoint).await;
+        transaction.commit().await?;
+        shared.probe.at(&Point::AfterCheckpoint).await;
+        (self.stored, self.stored_at) = (self.position, Instant::now());
+        shared.woken.notify_one();
+        Ok(())
+    }
+
+    /// Stores a checkpoint that moved without anything else to be written.
+    async fn flush(&mut self) -> Result<(), Error> {
+        if self.stored != self.position && !rows::advance(&self.shared.pool, self.stored, self.position).await? {
+            return Err(Error::Overtaken);
+        }
+        (self.stored, self.stored_at) = (self.position, Instant::now());
+        Ok(())
+    }
+
+    /// Asks again about events that could not be judged: this program may know what an older one did not.
+    async fn retry_parked(&mut self) -> Result<(), Error> {
+        for (saga, at) in rows::parked(&self.shared.pool).await? {
+            let Some(definition) = self.shared.sagas.newest().find(|definition| definition.name == saga) else {
+                continue;
+            };
+            let events = self.shared.store.read_after(Position(at.0.saturating_sub(1)), 1).await?;
+            let Some(event) = events.first().filter(|event| event.position == at) else { continue };
+            let Ok(begun) = self.start(definition, event).await? else { continue };
+            if let Some((key, state)) = begun {
+                let now = self.shared.clock.now();
+                rows::write(&self.shared.pool, key, &state, state.wake_at(now), Position::START, now).await?;
+            }
+            rows::unpark(&self.shared.pool, &saga, at).await?;
+        }
+        Ok(())
+    }
+
+    fn show(&self) {
+        let position = self.position;
+        self.shared.status.send_if_modified(|status| {
+            let new = status.state != CoordinatorState::Active || status.position != position;
+            (status.state, status.position) = (CoordinatorState::Active, position);
+            new
+        });
+        metrics::gauge!("inopsio_saga_position", "service" => self.shared.sagas.service().name())
+            .set(position.0 as f64);
+    }
+}
+
+/// The id of the instance that an event starts: the same, however often the event is delivered. Of version 8 (RFC 9562):
+/// the first 128 bits of a SHA-256 of ours.
+pub fn instance_id(saga: &str, event: &RecordedEvent) -> Uuid {
+    let mut hash = Sha256::new();
+    hash.update(b"inopsio.saga.1");
+    hash.update((saga.len() as u64).to_be_bytes());
+    hash.update(saga.as_bytes());
+    hash.update(event.tenant.uuid().as_bytes());
+    hash.update(event.event_id.as_bytes());
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}

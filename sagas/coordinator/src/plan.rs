@@ -1,0 +1,268 @@
+//! What comes next for an instance: pure, so that every case can be told.
+
+use chrono::{DateTime, Duration, Utc};
+
+use crate::definition::{Definition, Step};
+use crate::doing::{Fault, FaultKind, Next};
+use crate::facts::{
+    Compensated, Completed, Fact, StepBegun, StepContinued, StepDone, StepFailed, StepWaiting, Stuck, Unwinding,
+};
+use crate::state::{Current, Phase, State};
+
+/// How often a step is begun without anybody hearing how it ended: then it probably kills whoever runs it.
+const DEATHS: u32 = 20;
+
+/// What comes next.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Plan {
+    /// Nothing, until this time; none: nothing at all.
+    Rest(Option<DateTime<Utc>>),
+    /// These facts are true now.
+    Note(Vec<Fact>),
+    /// This step is to be run, after its beginning is noted.
+    Run(StepBegun),
+}
+
+/// What comes next for an instance. `woken`: what waits shall look again, though its time has not come.
+pub(crate) fn next(state: &State, definition: &Definition, now: DateTime<Utc>, woken: bool) -> Plan {
+    if !state.status.is_active() {
+        return Plan::Rest(None);
+    }
+    let Some(current) = &state.current else { return begin(state, definition, now) };
+    if definition.step(&current.step).is_none() {
+        return note(stuck("saga_step_unknown", format!("its definition has no step {}", current.step)));
+    }
+    match current.phase {
+        Phase::Waiting(until) if until > now && !woken => return Plan::Rest(Some(until)),
+        Phase::Failed(retry_at) if retry_at > now => return Plan::Rest(Some(retry_at)),
+        _ => {}
+    }
+    if current.phase == Phase::Begun && current.attempt >= DEATHS {
+        let reason = format!("{} was begun {DEATHS} times and never came to an end", current.step);
+        return note(stuck("saga_step_dies", reason));
+    }
+    Plan::Run(StepBegun {
+        step: current.step.clone(),
+        undo: current.undo,
+        turn: current.turn,
+        attempt: current.attempt + 1,
+        since: current.since.unwrap_or(now),
+    })
+}
+
+/// The next step, or the end.
+fn begin(state: &State, definition: &Definition, now: DateTime<Utc>) -> Plan {
+    let run =
+        |step: &Step, undo| Plan::Run(StepBegun { step: step.name.to_owned(), undo, turn: 0, attempt: 1, since: now });
+    if state.unwinding {
+        for done in state.done.iter().rev() {
+            match definition.step(&done.step) {
+                None => return note(stuck("saga_step_unknown", format!("its definition has no step {}", done.step))),
+                Some(step) if step.has_undo() => return run(step, true),
+                Some(_) => {}
+            }
+        }
+        return note(Compensated {});
+    }
+    match definition.steps.get(state.done.len()) {
+        Some(step) => run(step, false),
+        None => note(Completed { outcome: "done".to_owned() }),
+    }
+}
+
+/// What a step's outcome means. `current`: the step, begun.
+pub(crate) fn outcome(current: &Current, step: &Step, outcome: Result<Next, Fault>, now: DateTime<Utc>) -> Vec<Fact> {
+    let (name, undo) = (current.step.clone(), current.undo);
+    let too_late = now - current.since.unwrap_or(now) >= Duration::from_std(step.limits.whole).unwrap_or(Duration::MAX);
+    let fault = match outcome {
+        Ok(Next::Done(result)) => return vec![StepDone { step: name, undo, result }.into()],
+        Ok(Next::Continue(progress)) => return vec![StepContinued { step: name, undo, progress }.into()],
+        Ok(Next::End(_)) if undo => return vec![StepDone { step: name, undo, result: serde_json::Value::Null }.into()],
+        Ok(Next::End(outcome)) => return vec![Completed { outcome: outcome.to_owned() }.into()],
+        Ok(Next::WaitUntil(_)) if too_late => Fault::refused("saga_step_timed_out", "it waited for too long"),
+        Ok(Next::WaitUntil(until)) => return vec![StepWaiting { step: name, undo, until }.into()],
+        Err(fault) => fault,
+    };
+    let Fault { code, reason, kind } = fault;
+    let failures = current.failures + 1;
+    let over = failures >= step.retry.attempts || too_late;
+    match kind {
+        FaultKind::Passing if !over => {
+            let pause = Duration::from_std(step.retry.pause(failures)).unwrap_or(Duration::hours(1));
+            vec![StepFailed { step: name, undo, code, reason, retry_at: now + pause }.into()]
+        }
+        FaultKind::Passing if undo || step.retry.park => vec![stuck(&code, reason)],
+        FaultKind::Refused if undo => vec![stuck(&code, reason)],
+        FaultKind::Passing | FaultKind::Refused => vec![Unwinding { code, reason }.into()],
+        FaultKind::Broken => vec![stuck(&code, reason)],
+    }
+}
+
+/// A saga that can't go on.
+pub(crate) fn stuck(code: &str, reason: impl Into<String>) -> Fact {
+    Stuck { code: code.to_owned(), reason: reason.into() }.into()
+}
+
+fn note(fact: impl Into<Fact>) -> Plan {
+    Plan::Note(vec![fact.into()])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::definition::{Limits, Retry};
+    use crate::facts::{Resumed, Started};
+    use crate::state::Status;
+    use crate::{Doing, Occasion, Start};
+
+    async fn nothing(_: Doing, _: Value) -> Result<Next, Fault> {
+        Ok(Next::done())
+    }
+
+    async fn start(_: Occasion, _: kernel::RecordedEvent) -> Result<Option<Start<Value>>, Fault> {
+        Ok(None)
+    }
+
+    /// Three steps, of which the second can't be undone.
+    fn definition() -> Definition {
+        let hour = Limits { whole: std::time::Duration::from_secs(3_600), ..Limits::default() };
+        let twice = Retry { attempts: 2, ..Retry::default() };
+        let steps = vec![
+            Step::new("one", nothing).undo(nothing).retry(twice).limits(hour),
+            Step::new("two", nothing).retry(Retry { park: true, ..twice }),
+            Step::new("three", nothing).undo(nothing),
+        ];
+        Definition::new("test_plan", 1, &[], &[], start, steps)
+    }
+
+    fn now() -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + Duration::days(20_000)
+    }
+
+    fn started() -> State {
+        let mut state = State::default();
+        let (trigger, correlation) = (uuid::Uuid::nil(), uuid::Uuid::nil());
+        let (saga, key, parameters) = ("test_plan".to_owned(), String::new(), Value::Null);
+        state.evolve(Started { saga, definition: 1, key, parameters, trigger, correlation }.into());
+        state
+    }
+
+    /// Runs the step that comes next to this outcome.
+    fn run(state: &mut State, comes: Result<Next, Fault>, at: DateTime<Utc>) {
+        let definition = definition();
+        let Plan::Run(begun) = next(state, &definition, at, true) else { panic!("{state:?}") };
+        state.evolve(begun.into());
+        let current = state.current.clone().unwrap();
+        let step = definition.step(&current.step).unwrap();
+        outcome(&current, step, comes, at).into_iter().for_each(|fact| state.evolve(fact));
+    }
+
+    fn refused() -> Result<Next, Fault> {
+        Err(Fault::refused("no", "no"))
+    }
+
+    fn passing() -> Result<Next, Fault> {
+        Err(Fault::passing("later", "later"))
+    }
+
+    fn comes(state: &State) -> Option<(String, bool)> {
+        match next(state, &definition(), now(), false) {
+            Plan::Run(begun) => Some((begun.step, begun.undo)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn steps_come_in_their_order_and_then_the_end() {
+        let mut state = started();
+        for step in ["one", "two", "three"] {
+            assert_eq!(comes(&state), Some((step.to_owned(), false)));
+            run(&mut state, Ok(Next::Done(json!(step))), now());
+        }
+        assert_eq!(next(&state, &definition(), now(), false), note(Completed { outcome: "done".to_owned() }));
+        assert_eq!(state.result_of("two"), Some(&json!("two")));
+    }
+
+    #[test]
+    fn a_refusal_unwinds_in_reverse_and_passes_over_what_has_no_undo() {
+        let mut state = started();
+        run(&mut state, Ok(Next::done()), now());
+        run(&mut state, Ok(Next::done()), now());
+        run(&mut state, refused(), now());
+        assert_eq!(state.status, Status::Unwinding);
+        for step in ["three", "one"] {
+            assert_eq!(comes(&state), Some((step.to_owned(), true)));
+            run(&mut state, Ok(Next::done()), now());
+        }
+        assert_eq!(next(&state, &definition(), now(), false), note(Compensated {}));
+    }
+
+    #[test]
+    fn batches_count_turns_and_keep_their_progress() {
+        let mut state = started();
+        run(&mut state, Ok(Next::Continue(json!(7))), now());
+        run(&mut state, passing(), now());
+        let current = state.current.clone().unwrap();
+        assert_eq!((current.turn, current.failures, current.progress), (1, 1, json!(7)));
+        run(&mut state, Ok(Next::done()), now() + Duration::seconds(1));
+        assert_eq!(comes(&state), Some(("two".to_owned(), false)));
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_after_a_pause_and_then_unwinds_or_parks() {
+        let mut state = started();
+        run(&mut state, passing(), now());
+        assert_eq!(next(&state, &definition(), now(), true), Plan::Rest(Some(now() + Duration::seconds(1))));
+        run(&mut state, passing(), now() + Duration::seconds(1));
+        assert_eq!(state.status, Status::Unwinding);
+        let mut state = started();
+        run(&mut state, Ok(Next::done()), now());
+        run(&mut state, passing(), now());
+        run(&mut state, passing(), now() + Duration::seconds(1));
+        assert_eq!((state.status, state.unwinding), (Status::Stuck, false));
+        state.evolve(Resumed {}.into());
+        assert_eq!(comes(&state), Some(("two".to_owned(), false)));
+        assert_eq!(state.current.unwrap().failures, 0, "it has all its attempts again");
+    }
+
+    #[test]
+    fn an_undo_that_is_refused_parks() {
+        let mut state = started();
+        run(&mut state, refused(), now());
+        run(&mut state, refused(), now());
+        assert_eq!((state.status, state.unwinding), (Status::Stuck, true));
+        state.evolve(Resumed {}.into());
+        assert_eq!((state.status, comes(&state)), (Status::Unwinding, Some(("one".to_owned(), true))));
+    }
+
+    #[test]
+    fn a_step_has_its_time_and_no_more() {
+        let mut state = started();
+        run(&mut state, Ok(Next::WaitUntil(now() + Duration::hours(2))), now());
+        assert_eq!(next(&state, &definition(), now(), false), Plan::Rest(Some(now() + Duration::hours(2))));
+        run(&mut state, Ok(Next::WaitUntil(now() + Duration::hours(3))), now() + Duration::hours(2));
+        assert_eq!(state.status, Status::Unwinding);
+        assert_eq!(state.why.unwrap().0, "saga_step_timed_out");
+    }
+
+    #[test]
+    fn what_only_waited_has_nothing_to_be_undone() {
+        let mut state = started();
+        run(&mut state, Ok(Next::WaitUntil(now() + Duration::minutes(2))), now());
+        state.evolve(Unwinding { code: "cancelled".to_owned(), reason: String::new() }.into());
+        assert_eq!(next(&state, &definition(), now(), false), note(Compensated {}));
+    }
+
+    #[test]
+    fn a_step_that_kills_whoever_runs_it_is_parked() {
+        let mut state = started();
+        for _ in 0..DEATHS {
+            let Plan::Run(begun) = next(&state, &definition(), now(), false) else { panic!("{state:?}") };
+            state.evolve(begun.into());
+        }
+        let Plan::Note(facts) = next(&state, &definition(), now(), false) else { panic!("{state:?}") };
+        assert!(matches!(&facts[..], [Fact::Stuck(stuck)] if stuck.code == "saga_step_dies"), "{facts:?}");
+    }
+}

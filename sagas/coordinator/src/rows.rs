@@ -1,0 +1,206 @@
+//! The rows of `saga.instances` and what stands beside them.
+
+use chrono::{DateTime, Utc};
+use kernel::{Position, TenantId};
+use sqlx::{PgConnection, PgExecutor, Row};
+use uuid::Uuid;
+
+use crate::Fault;
+use crate::state::{State, Status};
+
+/// Which instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct InstanceKey {
+    pub(crate) tenant: TenantId,
+    pub(crate) id: Uuid,
+}
+
+/// Writes an instance's row, unless one of a later version is there. `seen`: everything that it has to hear of up to here has
+/// been heard; what came later wakes it at once.
+pub(crate) async fn write(
+    connection: impl PgExecutor<'_>,
+    key: InstanceKey,
+    state: &State,
+    wake_at: Option<DateTime<Utc>>,
+    seen: Position,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let current = state.current.as_ref();
+    sqlx::query(
+        "INSERT INTO saga.instances AS i
+             (tenant_id, instance_id, saga, definition, key, status, step, undo, turn, attempt, code, reason, version,
+              wake_at, seen, started_at, changed_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)
+         ON CONFLICT (tenant_id, instance_id) DO UPDATE SET
+             status = excluded.status, step = excluded.step, undo = excluded.undo, turn = excluded.turn,
+             attempt = excluded.attempt, code = excluded.code, reason = excluded.reason, version = excluded.version,
+             seen = GREATEST(i.seen, $15),
+             wake_at = CASE WHEN i.poked > GREATEST(i.seen, $15) AND excluded.wake_at > $16 THEN $16 ELSE excluded.wake_at END,
+             changed_at = CASE WHEN i.version < excluded.version THEN $16 ELSE i.changed_at END
+         WHERE i.version <= excluded.version",
+    )
+    .bind(key.tenant.uuid())
+    .bind(key.id)
+    .bind(&state.saga)
+    .bind(i64::from(state.definition))
+    .bind(&state.key)
+    .bind(state.status.as_str())
+    .bind(current.map(|current| &current.step))
+    .bind(current.map_or(state.unwinding, |current| current.undo))
+    .bind(current.map_or(0, |current| i64::from(current.turn)))
+    .bind(current.map_or(0, |current| i64::from(current.attempt)))
+    .bind(state.why.as_ref().map(|(code, _)| code))
+    .bind(state.why.as_ref().map(|(_, reason)| reason))
+    .bind(state.version.cast_signed())
+    .bind(wake_at)
+    .bind(seen.as_i64())
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The version that an instance's row shows; 0: there is none.
+pub(crate) async fn version(connection: impl PgExecutor<'_>, key: InstanceKey) -> Result<u64, sqlx::Error> {
+    let found: Option<i64> =
+        sqlx::query_scalar("SELECT version FROM saga.instances WHERE tenant_id = $1 AND instance_id = $2")
+            .bind(key.tenant.uuid())
+            .bind(key.id)
+            .fetch_optional(connection)
+            .await?;
+    Ok(found.map_or(0, i64::cast_unsigned))
+}
+
+/// Wakes the instances of a saga that wait and are about this key.
+pub(crate) async fn poke(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    saga: &str,
+    key: &str,
+    at: Position,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE saga.instances SET wake_at = LEAST(wake_at, $5), poked = $4
+         WHERE tenant_id = $1 AND saga = $2 AND key = $3 AND wake_at IS NOT NULL AND poked < $4 AND seen < $4",
+    )
+    .bind(tenant.uuid())
+    .bind(saga)
+    .bind(key)
+    .bind(at.as_i64())
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What is due, the longest overdue first; with the position of the last event that each had to hear of.
+#[expect(clippy::disallowed_methods, reason = "the tenant stands in a row that the coordinator wrote from the log")]
+pub(crate) async fn due(
+    connection: impl PgExecutor<'_>,
+    now: DateTime<Utc>,
+    limit: usize,
+) -> Result<Vec<(InstanceKey, DateTime<Utc>)>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT tenant_id, instance_id, wake_at FROM saga.instances WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2",
+    )
+    .bind(now)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let key = InstanceKey { tenant: TenantId::vouched(row.try_get(0)?), id: row.try_get(1)? };
+            Ok((key, row.try_get(2)?))
+        })
+        .collect()
+}
+
+/// When the next instance is due after `now`.
+pub(crate) async fn next_due(
+    connection: impl PgExecutor<'_>,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    sqlx::query_scalar("SELECT min(wake_at) FROM saga.instances WHERE wake_at > $1")
+        .bind(now)
+        .fetch_one(connection)
+        .await
+}
+
+/// How many instances are running, unwinding and stuck, by saga; and how many events are parked.
+pub(crate) async fn counts(connection: &mut PgConnection) -> Result<(Vec<(String, Status, i64)>, i64), sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT saga, status, count(*) FROM saga.instances WHERE status IN ('running', 'unwinding', 'stuck')
+         GROUP BY saga, status",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let parked = sqlx::query_scalar("SELECT count(*) FROM saga.parked_events").fetch_one(connection).await?;
+    let counts = rows.iter().map(|row| {
+        let status = Status::named(row.try_get(1)?).unwrap_or_default();
+        Ok((row.try_get(0)?, status, row.try_get(2)?))
+    });
+    Ok((counts.collect::<Result<_, sqlx::Error>>()?, parked))
+}
+
+/// Where following goes on; none: the tables were never made.
+pub(crate) async fn checkpoint(connection: impl PgExecutor<'_>) -> Result<Option<Position>, sqlx::Error> {
+    let found: Option<i64> =
+        sqlx::query_scalar("SELECT position FROM saga.checkpoint").fetch_optional(connection).await?;
+    Ok(found.map(Position::from_i64))
+}
+
+/// Moves the checkpoint, unless it is not where this says.
+pub(crate) async fn advance(
+    connection: impl PgExecutor<'_>,
+    from: Position,
+    to: Position,
+) -> Result<bool, sqlx::Error> {
+    let moved = sqlx::query("UPDATE saga.checkpoint SET position = $2 WHERE position = $1")
+        .bind(from.as_i64())
+        .bind(to.as_i64())
+        .execute(connection)
+        .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
+/// Parks an event of which a saga could not say whether it starts it.
+pub(crate) async fn park(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    saga: &str,
+    at: Position,
+    fault: &Fault,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO saga.parked_events (tenant_id, saga, position, code, reason, parked_at)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+    )
+    .bind(tenant.uuid())
+    .bind(saga)
+    .bind(at.as_i64())
+    .bind(&fault.code)
+    .bind(&fault.reason)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The parked events: saga and position.
+pub(crate) async fn parked(connection: impl PgExecutor<'_>) -> Result<Vec<(String, Position)>, sqlx::Error> {
+    let rows =
+        sqlx::query("SELECT saga, position FROM saga.parked_events ORDER BY position").fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, Position::from_i64(row.try_get(1)?)))).collect()
+}
+
+/// An event is parked no more.
+pub(crate) async fn unpark(connection: impl PgExecutor<'_>, saga: &str, at: Position) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM saga.parked_events WHERE saga = $1 AND position = $2")
+        .bind(saga)
+        .bind(at.as_i64())
+        .execute(connection)
+        .await?;
+    Ok(())
+}

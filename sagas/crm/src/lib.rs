@@ -1,0 +1,20 @@
+//! CRM's sagas: one file each, with its parameters, what starts it, and its steps with their undo.
+//!
+//! To add one: its file here with a `definition()`, its `mod` line and its place in [`sagas`]; its story in `tests/`, which runs
+//! it through everything that can go wrong (`sagabed`). See `docs/src/sagas.md`.
+
+mod follow_up_lead;
+mod revert_import;
+
+use coordinator::Sagas;
+use crm_commands::GRANTS;
+
+coordinator::sagas_of!(
+    /// The names of CRM's sagas on the wire.
+    pub struct CrmSagas of "crm"
+);
+
+/// All sagas of CRM. An old version stays as long as instances of it run.
+pub fn sagas() -> Sagas {
+    Sagas::of::<CrmSagas>(GRANTS, vec![follow_up_lead::definition(), revert_import::definition()])
+}

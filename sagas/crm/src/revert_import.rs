@@ -1,0 +1,142 @@
+//! An import is taken back, in batches: each of its leads that nobody touched is withdrawn, the others stay.
+//!
+//! The leads are found in the log, backwards from the request, a window of positions at a time, until there are as many as the
+//! import took. A batch is one window with leads in it; what was found and how far the search came is the step's progress, so
+//! a revert that was cut off goes on with the next window.
+
+use std::time::Duration;
+
+use coordinator::{Definition, Doing, Fault, Limits, Next, Occasion, Retry, Start, Step};
+use crm_aggregates::{ImportBatch, ImportId, LeadEvent, LeadId};
+use crm_commands::{CompleteImportRevert, RequestImportRevert, RestoreLeads, WithdrawImportRevert, WithdrawLeads};
+use executor::Command;
+use kernel::{Position, RecordedEvent};
+use serde::{Deserialize, Serialize};
+
+const WITHDRAW: &str = "withdraw_leads";
+
+/// Positions of a window; at most as many leads are changed in one append.
+const WINDOW: u64 = 500;
+/// Windows without a lead that are passed over in one turn.
+const EMPTY_WINDOWS: u32 = 40;
+
+#[derive(Serialize, Deserialize)]
+struct Parameters {
+    import: ImportId,
+    /// How many leads it took.
+    taken: u64,
+    /// All of them are before this: the request to revert it.
+    until: Position,
+}
+
+pub(crate) fn definition() -> Definition {
+    // Much may have to wait until a database is back; and then a person says whether it goes on or back.
+    let patient = Retry { park: true, ..Retry::default() };
+    let long = Limits { whole: Duration::from_secs(7 * 24 * 60 * 60), attempt: Duration::from_secs(120) };
+    let steps = vec![
+        Step::new("accept", accept).undo(decline).retry(patient),
+        Step::new(WITHDRAW, withdraw).undo(restore).retry(patient).limits(long),
+        Step::new("record", record).retry(patient),
+    ];
+    let permissions = &[RequestImportRevert::PERMISSION];
+    Definition::new("revert_import", 1, permissions, &["crm.import_batch.revert_requested"], start, steps)
+}
+
+async fn start(occasion: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+    let Some((batch, _)) = occasion.load::<ImportBatch>(&event.aggregate_id).await? else { return Ok(None) };
+    let import = event.aggregate_id.parse().map_err(|_| Fault::refused("import_id", "the import's id is no UUID"))?;
+    let parameters = Parameters { import, taken: batch.taken, until: event.position };
+    Ok(Some(Start { key: event.aggregate_id, parameters }))
+}
+
+/// The request is on record since before the saga began; what is left is to know that it has to be taken back.
+async fn accept(_: Doing, _: Parameters) -> Result<Next, Fault> {
+    Ok(Next::done())
+}
+
+async fn decline(doing: Doing, Parameters { import, .. }: Parameters) -> Result<Next, Fault> {
+    doing.execute(&WithdrawImportRevert { import }).await?;
+    Ok(Next::done())
+}
+
+async fn withdraw(doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
+    let mut progress = Progress::of(&doing, &parameters)?;
+    let leads = progress.search(&doing, &parameters).await?;
+    if !leads.is_empty() {
+        let batch = doing.execute(&WithdrawLeads { import: parameters.import, leads }).await?;
+        progress.withdrawn += batch.withdrawn;
+        progress.kept += batch.kept;
+    }
+    progress.next(&parameters)
+}
+
+async fn restore(doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
+    let mut progress = Progress::of(&doing, &parameters)?;
+    let leads = progress.search(&doing, &parameters).await?;
+    if !leads.is_empty() {
+        doing.execute(&RestoreLeads { import: parameters.import, leads }).await?;
+    }
+    progress.next(&parameters)
+}
+
+async fn record(doing: Doing, Parameters { import, .. }: Parameters) -> Result<Next, Fault> {
+    let Progress { withdrawn, kept, .. } = doing.result_of(WITHDRAW)?.unwrap_or_default();
+    doing.execute(&CompleteImportRevert { import, withdrawn, kept }).await?;
+    Ok(Next::done())
+}
+
+/// How far the search came, and what came of it.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+struct Progress {
+    /// Everything from here on was looked at.
+    at: u64,
+    found: u64,
+    withdrawn: u64,
+    kept: u64,
+}
+
+impl Progress {
+    fn of(doing: &Doing, parameters: &Parameters) -> Result<Self, Fault> {
+        Ok(doing.progress()?.unwrap_or(Self { at: parameters.until.0, ..Self::default() }))
+    }
+
+    /// The leads of the import in the next window that has any.
+    async fn search(&mut self, doing: &Doing, parameters: &Parameters) -> Result<Vec<LeadId>, Fault> {
+        let mut leads = Vec::new();
+        for _ in 0..EMPTY_WINDOWS {
+            if self.at == 0 || !leads.is_empty() {
+                break;
+            }
+            let from = self.at.saturating_sub(WINDOW);
+            for event in doing.events(Position(from), Position(self.at), WINDOW as u32).await? {
+                leads.extend(lead_of(&event, parameters.import)?);
+            }
+            self.at = from;
+        }
+        self.found += leads.len() as u64;
+        Ok(leads)
+    }
+
+    fn next(&self, parameters: &Parameters) -> Result<Next, Fault> {
+        if self.at == 0 || self.found >= parameters.taken {
+            return Next::done_with(self);
+        }
+        Next::continue_from(self)
+    }
+}
+
+/// The lead, if this is how the import brought it.
+fn lead_of(event: &RecordedEvent, import: ImportId) -> Result<Option<LeadId>, Fault> {
+    if event.event_type != "crm.lead.captured" {
+        return Ok(None);
+    }
+    let unreadable = |error: &dyn std::fmt::Display| Fault::refused("history_unreadable", error.to_string());
+    for event_of_today in event.decode::<LeadEvent>().map_err(|error| unreadable(&error))? {
+        if let LeadEvent::LeadCaptured(captured) = event_of_today
+            && captured.import == Some(import)
+        {
+            return event.aggregate_id.parse().map(Some).map_err(|error| unreadable(&error));
+        }
+    }
+    Ok(None)
+}

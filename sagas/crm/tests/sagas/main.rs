@@ -1,0 +1,7 @@
+//! CRM's sagas through everything that can go wrong: a story each, and a test a rule.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod follow_up;
+mod operating;
+mod reverting;

@@ -1,0 +1,133 @@
+//! An import that is taken back.
+
+use std::sync::Arc;
+
+use coordinator::{Point, Sagas, Status};
+use crm_aggregates::{ImportBatch, ImportId, Lead, LeadStatus, Revert};
+use crm_commands::{AssignLead, GRANTS, ImportOptions, RequestImportRevert, import_leads};
+use futures::future::BoxFuture;
+use sagabed::{Bed, Case, Crash, Story};
+
+pub struct Reverting;
+
+impl Story for Reverting {
+    fn sagas(&self) -> Sagas {
+        crm_sagas::sagas()
+    }
+
+    fn saga(&self) -> &'static str {
+        "revert_import"
+    }
+
+    fn begin<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let import = import(case, 3).await;
+            touch(case, 1).await;
+            revert(case, import).await;
+        })
+    }
+
+    fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            assert_eq!(statuses(case).await, [LeadStatus::Assigned, LeadStatus::Withdrawn, LeadStatus::Withdrawn]);
+            assert_eq!(batch(case).await.revert, Revert::Done);
+            let counts = [case.count("crm.lead.withdrawn").await, case.count("crm.import_batch.reverted").await];
+            assert_eq!(counts, [2, 1]);
+        })
+    }
+
+    fn undone<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            assert_eq!(statuses(case).await, [LeadStatus::Assigned, LeadStatus::New, LeadStatus::New]);
+            assert_eq!(batch(case).await.revert, Revert::None);
+        })
+    }
+}
+
+/// Imports so many leads.
+pub async fn import(case: &Case<'_>, rows: usize) -> ImportId {
+    let csv = (0..rows).fold("name\n".to_owned(), |csv, row| csv + &format!("Lead {row}\n"));
+    let options = ImportOptions::default();
+    let done = import_leads(&case.bed.executor, &case.request(), csv.as_bytes(), &options).await.unwrap();
+    done.answer.import_id.unwrap()
+}
+
+pub async fn revert(case: &Case<'_>, import: ImportId) {
+    case.execute(&RequestImportRevert { import, reason: "the wrong list".to_owned() }).await;
+}
+
+/// Gives the first so many leads to somebody.
+async fn touch(case: &Case<'_>, count: usize) {
+    for lead in leads(case).await.into_iter().take(count) {
+        case.execute(&AssignLead { lead: lead.parse().unwrap(), owner: "grace".to_owned() }).await;
+    }
+}
+
+async fn leads(case: &Case<'_>) -> Vec<String> {
+    let events = case.events().await;
+    let captured = events.into_iter().filter(|event| event.event_type == "crm.lead.captured");
+    captured.map(|event| event.aggregate_id).collect()
+}
+
+async fn statuses(case: &Case<'_>) -> Vec<LeadStatus> {
+    let mut statuses = Vec::new();
+    for lead in leads(case).await {
+        statuses.push(case.load::<Lead>(lead).await.status);
+    }
+    statuses
+}
+
+async fn batch(case: &Case<'_>) -> ImportBatch {
+    let events = case.events().await;
+    let completed = events.iter().find(|event| event.event_type == "crm.import_batch.completed").unwrap();
+    case.load::<ImportBatch>(&completed.aggregate_id).await
+}
+
+#[tokio::test]
+async fn untouched_leads_are_withdrawn_and_the_others_stay() {
+    sagabed::completes(&Reverting, GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_failure_at_each_step_is_unwound() {
+    sagabed::unwinds_from_each_step(&Reverting, GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_crash_between_any_two_writes_loses_and_doubles_nothing() {
+    sagabed::survives_each_crash(&Reverting, GRANTS).await;
+}
+
+#[tokio::test]
+async fn what_is_delivered_twice_happens_once() {
+    sagabed::bears_repetition(&Reverting, GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_long_revert_goes_in_batches_and_on_where_it_was_cut_off() {
+    let bed = Bed::new(Reverting.sagas(), GRANTS).await;
+    let case = bed.case("revert_import");
+    // Another import lies between, which has to stay.
+    let first = import(&case, 600).await;
+    import(&case, 10).await;
+    touch(&case, 5).await;
+    // The second batch is done, and nobody has noted it.
+    let withdrawn = Point::AfterStep { step: "withdraw_leads".to_owned(), undo: false };
+    let crash = Arc::new(Crash::after(1, withdrawn));
+    let running = bed.start_with(crash.clone());
+    revert(&case, first).await;
+    crash.crashed.notified().await;
+    running.kill().await;
+    assert_eq!(case.count("crm.saga.step_continued").await, 1, "it was not cut off in the second batch");
+    assert_eq!(case.count("crm.import_batch.reverted").await, 0);
+    let running = bed.start();
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "cut off");
+    assert_eq!(case.count("crm.lead.withdrawn").await, 595);
+    let untouched = statuses(&case).await.into_iter().skip(600).filter(|status| *status == LeadStatus::New).count();
+    assert_eq!(untouched, 10);
+    let events = case.events().await;
+    let reverted = events.iter().find(|event| event.event_type == "crm.import_batch.reverted").unwrap();
+    let payload = String::from_utf8_lossy(&reverted.payload);
+    assert!(payload.contains(r#""withdrawn":595,"kept":5"#), "{payload}");
+}

@@ -1,0 +1,272 @@
+//! A log, a clock that is moved by hand, and coordinators that come and go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use coordinator::{Coordinator, Desk, Listed, Listing, NoProbe, Probe, Sagas, Settings, State, Status};
+use eventstore::EventStore;
+use executor::{Command, Executor, Request};
+use kernel::{
+    Aggregate, Caller, Clock, Grant, IdSource, ManualClock, Position, RecordedEvent, Role, SystemClock, SystemIds,
+    TenantId,
+};
+use sqlx::{ConnectOptions, PgConnection};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long anything may take before the test gives up.
+const LONG: Duration = Duration::from_secs(60);
+
+/// A service's log with its sagas, without a coordinator.
+pub struct Bed {
+    /// The database.
+    pub database: testbed::Database,
+    /// The log.
+    pub store: EventStore,
+    /// What time it is.
+    pub clock: Arc<ManualClock>,
+    /// What carries commands out, for tests and sagas.
+    pub executor: Executor,
+    /// The service's sagas.
+    pub sagas: Sagas,
+    /// Lists and asks.
+    pub desk: Desk,
+    grants: &'static [Grant],
+}
+
+/// A coordinator that runs; dropped, it ends as if it were killed.
+pub struct Running {
+    task: JoinHandle<()>,
+    waker: Arc<Notify>,
+    shutdown: CancellationToken,
+}
+
+impl Running {
+    /// Ends in good order.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        (&mut self.task).await.unwrap();
+    }
+
+    /// Ends at once, wherever it is.
+    pub async fn kill(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
+
+    /// It looks anew at what is due.
+    pub fn wake(&self) {
+        self.waker.notify_one();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Bed {
+    /// A new log with these sagas. `grants`: the service's permission table.
+    pub async fn new(sagas: Sagas, grants: &'static [Grant]) -> Self {
+        let database = testbed::Database::fresh(sagas.service().name()).await;
+        coordinator::migrate(&database.admin(), &database, false).await.unwrap();
+        let clock = Arc::new(ManualClock::at(SystemClock.now()));
+        let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
+        let settings = executor::Settings { cache_bytes: 1 << 20, claim_key: [7; 32] };
+        let executor = Executor::new(store.clone(), clock.clone(), Arc::new(SystemIds), settings);
+        let desk = Desk::new(&database, sagas.clone(), sagas.book(executor.clone()));
+        Self { database, store, clock, executor, sagas, desk, grants }
+    }
+
+    /// The same log with other definitions, as a newer program has them.
+    pub fn upgraded(&mut self, sagas: Sagas) {
+        self.desk = Desk::new(&self.database, sagas.clone(), sagas.book(self.executor.clone()));
+        self.sagas = sagas;
+    }
+
+    /// Starts a coordinator.
+    pub fn start(&self) -> Running {
+        self.start_with(Arc::new(NoProbe))
+    }
+
+    /// Starts a coordinator that somebody looks at.
+    pub fn start_with(&self, probe: Arc<dyn Probe>) -> Running {
+        // What another process has: a cache of its own.
+        let settings = executor::Settings { cache_bytes: 1 << 20, claim_key: [7; 32] };
+        let executor = Executor::new(self.store.clone(), self.clock.clone(), Arc::new(SystemIds), settings);
+        let settings = Settings { stand_by: Duration::from_millis(20), ..Settings::default() };
+        let coordinator = Coordinator::new(
+            &self.database,
+            self.store.clone(),
+            None,
+            self.sagas.clone(),
+            self.sagas.book(executor),
+            self.clock.clone(),
+            settings,
+        )
+        .with_probe(probe);
+        let (waker, shutdown) = (coordinator.waker(), CancellationToken::new());
+        Running { task: tokio::spawn(coordinator.run(shutdown.clone())), waker, shutdown }
+    }
+
+    /// A new tenant.
+    pub fn case<'a>(&'a self, saga: &'static str) -> Case<'a> {
+        self.case_of(saga, testbed::tenant())
+    }
+
+    /// A tenant that is known already.
+    pub fn case_of<'a>(&'a self, saga: &'static str, tenant: TenantId) -> Case<'a> {
+        Case { bed: self, saga, caller: Caller::new(tenant, "ada", &[Role::Admin], self.grants) }
+    }
+
+    /// Delivers everything again from the first event on, to whoever follows next.
+    pub async fn redeliver(&self) {
+        self.execute("UPDATE saga.checkpoint SET position = 0").await;
+    }
+
+    /// Loses all rows, and delivers everything again.
+    pub async fn forget(&self) {
+        self.execute("DELETE FROM saga.instances").await;
+        self.redeliver().await;
+    }
+
+    async fn execute(&self, sql: &str) {
+        sqlx::query(sql).execute(&mut self.superuser().await).await.unwrap();
+    }
+
+    async fn superuser(&self) -> PgConnection {
+        self.database.superuser().connect().await.unwrap()
+    }
+
+    /// Waits until the coordinators have followed the log to its end.
+    pub async fn followed(&self) {
+        let head = self.store.head().await.unwrap();
+        let mut connection = self.superuser().await;
+        let deadline = tokio::time::Instant::now() + LONG;
+        loop {
+            let at: i64 =
+                sqlx::query_scalar("SELECT position FROM saga.checkpoint").fetch_one(&mut connection).await.unwrap();
+            if at >= head.as_i64() {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "the checkpoint stays at {at}, the log is at {head}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// A tenant in whose world a saga runs.
+pub struct Case<'a> {
+    /// Where.
+    pub bed: &'a Bed,
+    saga: &'static str,
+    /// Its admin.
+    pub caller: Caller,
+}
+
+impl Case<'_> {
+    /// Whose world it is.
+    pub fn tenant(&self) -> TenantId {
+        self.caller.tenant()
+    }
+
+    /// A request of its admin.
+    pub fn request(&self) -> Request {
+        Request {
+            caller: self.caller.clone(),
+            command_id: None,
+            request_hash: [1; 32],
+            if_match: None,
+            occurred_at: None,
+            correlation_id: SystemIds.next(),
+            causation_id: SystemIds.next(),
+            traceparent: None,
+        }
+    }
+
+    /// Carries out a command.
+    pub async fn execute<C: Command>(&self, command: &C) -> C::Answer {
+        self.bed.executor.execute(&self.request(), command).await.unwrap().answer
+    }
+
+    /// An aggregate's state.
+    pub async fn load<A: Aggregate>(&self, id: impl std::fmt::Display) -> A {
+        (*self.bed.executor.load::<A>(&self.caller, &id.to_string()).await.unwrap().unwrap().0).clone()
+    }
+
+    /// All its events.
+    pub async fn events(&self) -> Vec<RecordedEvent> {
+        let head = self.bed.store.head().await.unwrap();
+        self.bed.store.tenant_after(self.tenant(), Position::START, head, 100_000).await.unwrap()
+    }
+
+    /// How often something happened.
+    pub async fn count(&self, event_type: &str) -> usize {
+        self.events().await.iter().filter(|event| event.event_type == event_type).count()
+    }
+
+    /// Its instances of the saga as the list shows them.
+    pub async fn listed(&self) -> Vec<Listed> {
+        let listing = Listing { saga: Some(self.saga.to_owned()), limit: 100, ..Listing::default() };
+        self.bed.desk.list(&self.caller, &listing).await.unwrap()
+    }
+
+    /// Its one instance of the saga, and its state as the log has it.
+    pub async fn instance(&self) -> (Listed, State) {
+        let [listed] = &self.listed().await[..] else { panic!("not one instance of {}", self.saga) };
+        (listed.clone(), self.bed.desk.find(&self.caller, listed.id).await.unwrap())
+    }
+
+    /// Waits until its one instance is as wanted; time stands still.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&Listed) -> bool) -> State {
+        let deadline = tokio::time::Instant::now() + LONG;
+        loop {
+            let listed = self.listed().await;
+            if let [one] = &listed[..]
+                && wanted(one)
+            {
+                return self.instance().await.1;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "never {what}: {listed:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// When its instance goes on, if that is later than now.
+    pub fn later(&self, listed: &Listed) -> Option<DateTime<Utc>> {
+        listed.wake_at.filter(|at| listed.status.is_active() && *at > self.bed.clock.now())
+    }
+
+    /// Lets time pass from timer to timer until its instance has come to an end of any kind.
+    pub async fn end(&self, running: &Running) -> State {
+        loop {
+            let state = self.until("at rest", |one| !one.status.is_active() || self.later(one).is_some()).await;
+            if !state.status.is_active() {
+                return state;
+            }
+            self.pass(running).await;
+        }
+    }
+
+    /// Lets time pass to the timer of its instance.
+    pub async fn pass(&self, running: &Running) {
+        self.sleep().await;
+        running.wake();
+    }
+
+    /// As [`pass`](Self::pass), while nobody runs.
+    pub async fn sleep(&self) {
+        let (listed, _) = self.instance().await;
+        if let Some(at) = self.later(&listed) {
+            self.bed.clock.advance(at - self.bed.clock.now());
+        }
+    }
+
+    /// Asserts how it ended.
+    pub fn assert_status(&self, state: &State, status: Status, context: &str) {
+        assert_eq!(state.status, status, "{}, {context}: {state:#?}", self.saga);
+    }
+}

@@ -1,0 +1,175 @@
+//! What each saga has to bear.
+
+use std::sync::Arc;
+
+use coordinator::{Point, Status};
+use kernel::Grant;
+
+use crate::{Bed, Counting, Crash, Failing, Story};
+
+/// It comes to its end.
+pub async fn completes(story: &impl Story, grants: &'static [Grant]) {
+    let bed = Bed::new(story.sagas(), grants).await;
+    let case = bed.case(story.saga());
+    let running = bed.start();
+    story.begin(&case).await;
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "undisturbed");
+    story.done(&case).await;
+}
+
+/// Each step fails, before it did anything and after all; what was done is taken back.
+pub async fn unwinds_from_each_step(story: &impl Story, grants: &'static [Grant]) {
+    let bed = Bed::new(story.sagas(), grants).await;
+    let mut steps = 0;
+    for failing in faults(story) {
+        let context = format!("{failing:?}");
+        let case = bed.case(story.saga());
+        let running = bed.start_with(Arc::new(failing));
+        story.begin(&case).await;
+        let state = case.end(&running).await;
+        case.assert_status(&state, Status::Compensated, &context);
+        assert_eq!(state.why.as_ref().map(|(code, _)| code.as_str()), Some("test_refused"), "{context}");
+        assert!(
+            state.done.is_empty() || state.done.iter().all(|done| undo_of(story, &done.step).is_none()),
+            "{state:#?}"
+        );
+        story.undone(&case).await;
+        running.stop().await;
+        steps += 1;
+    }
+    assert!(steps >= 2, "the story has no step");
+}
+
+/// The coordinator ends at each place between two writes, forward and on the way back; another one goes on.
+pub async fn survives_each_crash(story: &impl Story, grants: &'static [Grant]) {
+    let bed = Bed::new(story.sagas(), grants).await;
+    let last = faults(story).pop();
+    for failing in [None, last] {
+        let wanted = if failing.is_some() { Status::Compensated } else { Status::Completed };
+        // How many places there are.
+        let counting = Arc::new(Counting { failing: failing.clone(), ..Counting::default() });
+        let case = bed.case(story.saga());
+        let running = bed.start_with(counting.clone());
+        story.begin(&case).await;
+        let state = case.end(&running).await;
+        case.assert_status(&state, wanted, "undisturbed");
+        bed.followed().await;
+        running.stop().await;
+        let places = counting.points.lock().unwrap().len();
+        assert!(places > 10, "{places} places are none");
+        for at in 0..places {
+            let case = bed.case(story.saga());
+            let crash = Arc::new(Crash::at(at, failing.clone()));
+            let running = bed.start_with(crash.clone());
+            story.begin(&case).await;
+            // Time passes until it has crashed; how many places there are may differ by a batch of the feed.
+            tokio::select! {
+                biased;
+                () = crash.crashed.notified() => {}
+                _ = case.end(&running) => {}
+            }
+            running.kill().await;
+            let context = format!("crashed at {at} of {places}: {:?}", crash.place.lock().unwrap());
+            let again: Arc<dyn coordinator::Probe> = match &failing {
+                Some(failing) => Arc::new(failing.clone()),
+                None => Arc::new(coordinator::NoProbe),
+            };
+            let running = bed.start_with(again);
+            let state = case.end(&running).await;
+            case.assert_status(&state, wanted, &context);
+            if wanted == Status::Completed {
+                story.done(&case).await
+            } else {
+                story.undone(&case).await
+            }
+            running.stop().await;
+        }
+    }
+}
+
+/// Every event is delivered again, in the middle and after the end, and all rows are lost once; nothing happens twice.
+pub async fn bears_repetition(story: &impl Story, grants: &'static [Grant]) {
+    let bed = Bed::new(story.sagas(), grants).await;
+    let case = bed.case(story.saga());
+    let running = bed.start();
+    story.begin(&case).await;
+    case.until("at rest", |one| !one.status.is_active() || case.later(one).is_some()).await;
+    running.kill().await;
+    bed.redeliver().await;
+    // Two at once, of which one stands by.
+    let (running, other) = (bed.start(), bed.start());
+    let ended = async {
+        let state = case.end(&running).await;
+        case.assert_status(&state, Status::Completed, "delivered twice");
+    };
+    let waking = async {
+        loop {
+            other.wake();
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = ended => {}
+        () = waking => {}
+    }
+    bed.followed().await;
+    story.done(&case).await;
+    running.stop().await;
+    other.stop().await;
+    let head = bed.store.head().await.unwrap();
+    for forget in [false, true] {
+        if forget {
+            bed.forget().await
+        } else {
+            bed.redeliver().await
+        }
+        let running = bed.start();
+        bed.followed().await;
+        let state = case.until("over", |one| !one.status.is_active()).await;
+        case.assert_status(&state, Status::Completed, "delivered again");
+        running.stop().await;
+        assert_eq!(bed.store.head().await.unwrap(), head, "what was delivered again was done again");
+    }
+    story.done(&case).await;
+}
+
+/// Each timer falls due while no coordinator runs.
+pub async fn catches_up_with_timers(story: &impl Story, grants: &'static [Grant]) {
+    let bed = Bed::new(story.sagas(), grants).await;
+    let case = bed.case(story.saga());
+    story.begin(&case).await;
+    let mut slept = 0;
+    loop {
+        let running = bed.start();
+        let state = case.until("at rest", |one| !one.status.is_active() || case.later(one).is_some()).await;
+        running.kill().await;
+        if !state.status.is_active() {
+            case.assert_status(&state, Status::Completed, "asleep");
+            break;
+        }
+        case.sleep().await;
+        slept += 1;
+    }
+    assert!(slept > 0, "the story has no timer");
+    story.done(&case).await;
+}
+
+/// Each step's faults: before it did anything, after all.
+fn faults(story: &impl Story) -> Vec<Failing> {
+    let sagas = story.sagas();
+    let definition = sagas.definitions().iter().find(|definition| definition.name() == story.saga()).unwrap();
+    let steps = definition.steps().iter().map(|step| step.name().to_owned());
+    steps
+        .flat_map(|step| {
+            [Point::BeforeStep { step: step.clone(), undo: false }, Point::AfterStep { step, undo: false }]
+        })
+        .map(Failing)
+        .collect()
+}
+
+fn undo_of(story: &impl Story, step: &str) -> Option<()> {
+    let sagas = story.sagas();
+    let definition = sagas.definitions().iter().find(|definition| definition.name() == story.saga())?;
+    definition.steps().iter().find(|known| known.name() == step)?.has_undo().then_some(())
+}
