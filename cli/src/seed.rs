@@ -2,30 +2,66 @@
 
 use anyhow::Result;
 
+use chrono::NaiveDate;
+
 use crate::context::Place;
 use crate::demo::Demo;
 use crate::output::Format;
 
-/// Fills a tenant with a small, realistic data set through the REST API
+/// Fills a tenant with a realistic data set of one of three sizes through the REST API
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio seed
-  inopsio seed --tenant acme --leads 500
+  inopsio seed --size large --tenant big
+  inopsio seed --tenant acme --leads 500 --until 2026-06-30
 
 It talks to the server that is configured or that `inopsio dev` runs; if none runs, it starts one for itself.
+A size and an end give the same records on any day and any machine; only the ids, which the server makes, differ.
 `inopsio demo` loads the same kind of data in full and answers questions about it.")]
 pub struct Seed {
     /// The tenant to fill; made if it is not there
     #[arg(long, default_value = "demo")]
     tenant: String,
-    /// How many leads; accounts, contacts and opportunities in proportion
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(50..=100_000))]
-    leads: u32,
+    /// How much
+    #[arg(long, value_enum, default_value_t)]
+    size: Size,
+    /// How many leads, instead of a size; accounts, contacts and opportunities in proportion
+    #[arg(long, conflicts_with = "size", value_parser = clap::value_parser!(u32).range(50..=100_000))]
+    leads: Option<u32>,
+    /// The history ends where this day begins
+    #[arg(long, value_name = "DATE", default_value = END)]
+    until: NaiveDate,
+}
+
+/// Fixed, so that what is seeded does not depend on the day.
+const END: &str = "2026-01-01";
+
+/// How much is seeded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Size {
+    /// 100 leads: to look at
+    #[default]
+    Small,
+    /// 2,000 leads: to work with
+    Medium,
+    /// 20,000 leads: to measure with
+    Large,
+}
+
+impl Size {
+    const fn leads(self) -> u32 {
+        match self {
+            Self::Small => 100,
+            Self::Medium => 2_000,
+            Self::Large => 20_000,
+        }
+    }
 }
 
 impl Seed {
     /// Loads it.
     pub async fn run(self, place: &Place, format: Format) -> Result<()> {
-        Demo::sized(self.tenant, self.leads).seed(place, format).await
+        let leads = self.leads.unwrap_or(self.size.leads());
+        Demo::sized(self.tenant, leads, self.until).seed(place, format).await
     }
 }

@@ -63,11 +63,21 @@ pub enum Role {
     Configure,
     /// Delivers to all tenants' webhooks.
     Deliver,
+    /// Selects the whole log of all tenants, commands and claims included: backups.
+    Backup,
 }
 
 impl Role {
     /// All roles that log in.
-    pub const ALL: [Self; 6] = [Self::Append, Self::Read, Self::Follow, Self::Project, Self::Configure, Self::Deliver];
+    pub const ALL: [Self; 7] = [
+        Self::Append,
+        Self::Read,
+        Self::Follow,
+        Self::Project,
+        Self::Configure,
+        Self::Deliver,
+        Self::Backup,
+    ];
 
     /// The last part of the role's name.
     pub const fn as_str(self) -> &'static str {
@@ -78,6 +88,7 @@ impl Role {
             Self::Project => "project",
             Self::Configure => "configure",
             Self::Deliver => "deliver",
+            Self::Backup => "backup",
         }
     }
 

@@ -26,6 +26,16 @@ pub enum Error {
         /// The role's name.
         role: String,
     },
+    /// Something was written to a log that must be empty.
+    #[error(
+        "the log of {service} is not empty: it ends at position {head}; a backup is restored into databases of its own"
+    )]
+    NotEmpty {
+        /// Whose log.
+        service: kernel::Service,
+        /// Where it ends.
+        head: kernel::Position,
+    },
     /// What stands in the log is not what this program can hold.
     #[error("a row of the log can't be read: {0}")]
     Corrupt(String),

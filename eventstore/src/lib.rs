@@ -4,7 +4,8 @@
 //! waits is coalesced into one batch, one round trip, one fsync. Inside the database `log.append` decides each append by
 //! itself (command ids, expected versions, claims) and gives the accepted events dense positions in commit order. Readers
 //! [load](EventStore::load) one stream, [follow](EventStore::read_after) the positions, or [replay](EventStore::replay) a
-//! tenant's history; the [`relay`] puts each event on the bus at the sequence that is its position.
+//! tenant's history; the [`relay`] puts each event on the bus at the sequence that is its position; [`backup`] takes the whole
+//! log out at one moment and brings it in again.
 //!
 //! To add to the schema, add a file to `migrations/` (forward only, never edit one that was released) and a line to
 //! `admin/migrations.rs`. To read in a new way, add a function beside those in `read.rs`.
@@ -13,6 +14,7 @@
 
 pub mod admin;
 pub mod append;
+pub mod backup;
 mod batch;
 mod committer;
 pub mod database;

@@ -28,6 +28,7 @@ mod recorded;
 mod refusal;
 mod service;
 mod tenant;
+mod tree;
 mod upcast;
 
 pub use aggregate::Aggregate;
@@ -47,6 +48,7 @@ pub use recorded::{Position, RecordedEvent};
 pub use refusal::{FieldError, Kind, Refusal};
 pub use service::Service;
 pub use tenant::TenantId;
+pub use tree::Tree;
 pub use upcast::Upcast;
 
 /// What the macros expand to; not for use by hand.

@@ -10,6 +10,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod backup;
 mod checks;
 mod client;
 mod fault_disk_full;

@@ -71,6 +71,11 @@ impl World {
         world
     }
 
+    /// A folder for what the test makes besides.
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
     /// `inopsio` with this world's environment and none of the test run's own settings.
     fn inopsio(&self, arguments: &[&str]) -> Command {
         let mut command = testbed::unconfigured(env!("CARGO_BIN_EXE_inopsio"));
@@ -83,6 +88,11 @@ impl World {
         self.inopsio(arguments).output().unwrap()
     }
 
+    /// The same with one setting that is not this world's.
+    pub fn configured(&self, arguments: &[&str], setting: &str, value: &str) -> Output {
+        self.inopsio(arguments).env(setting, value).output().unwrap()
+    }
+
     /// Runs a command that has to succeed; gives its standard output.
     pub fn ok(&self, arguments: &[&str]) -> String {
         let Output { status, stdout, stderr } = self.run(arguments);
@@ -93,6 +103,11 @@ impl World {
     /// A new tenant, and a client that calls as its administrator.
     pub fn tenant(&self, slug: &str) -> Client {
         self.ok(&["tenant", "create", slug]);
+        self.client(slug)
+    }
+
+    /// A client that calls as the administrator of a tenant that is there.
+    pub fn client(&self, slug: &str) -> Client {
         let token = self.ok(&["token", "--tenant", slug, "--role", "admin"]);
         Client::new(self.door.clone(), token.trim())
     }

@@ -9,6 +9,7 @@ pub mod rest;
 
 use std::sync::Arc;
 
+use executor::ClaimHistory;
 use face::graphql::Session;
 use face::{Domain, Runtime};
 use futures::stream::BoxStream;
@@ -44,6 +45,10 @@ impl Domain for Crm {
 
     fn aggregates() -> Vec<AggregateType> {
         crm_aggregates::AGGREGATES.to_vec()
+    }
+
+    fn claims() -> Box<dyn ClaimHistory> {
+        Box::new(crm_commands::Claims::default())
     }
 
     fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'static, FieldResult<Self::Subscription>> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use eventstore::EventStore;
-use executor::Executor;
+use executor::{ClaimHistory, Executor};
 use futures::stream::BoxStream;
 use kernel::{AggregateType, EventType, Grant, Service};
 use nats::Bus;
@@ -55,6 +55,9 @@ pub trait Domain: 'static {
 
     /// Its aggregates, for tools that show any of them.
     fn aggregates() -> Vec<AggregateType>;
+
+    /// What its events did to claims, begun before the first one.
+    fn claims() -> Box<dyn ClaimHistory>;
 
     /// One item for each change that one of the `wanted` fields of [`Subscription`](Self::Subscription) shows. Before an
     /// item's fields are resolved the session is [renewed](Session::renew), so they see what is there then.

@@ -45,6 +45,16 @@ pub enum DirectoryError {
     /// The slug is taken.
     #[error("the tenant {0} exists already")]
     Exists(String),
+    /// Tenants of a backup can't have their places.
+    #[error(
+        "the directory has the tenant {slug} ({tenant_id}) already, and the backup has another one under that name or id"
+    )]
+    Differs {
+        /// Its short name, here.
+        slug: String,
+        /// Its id, here.
+        tenant_id: TenantId,
+    },
     /// There is no such tenant.
     #[error("there is no tenant {0}; `inopsio tenant list` shows those that there are")]
     Unknown(String),
@@ -87,12 +97,7 @@ impl Directory {
         clock: &dyn Clock,
         ids: &dyn IdSource,
     ) -> Result<Tenant, DirectoryError> {
-        let allowed = (2..=40).contains(&slug.len())
-            && slug.starts_with(|c: char| c.is_ascii_lowercase())
-            && slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if !allowed {
-            return Err(DirectoryError::Slug(slug.to_owned()));
-        }
+        check_slug(slug)?;
         let name = name.trim();
         if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
             return Err(DirectoryError::Name);
@@ -121,6 +126,50 @@ impl Directory {
         row.as_ref().map_or_else(|| Err(DirectoryError::Unknown(slug_or_id.to_owned())), |row| Ok(tenant(row)?))
     }
 
+    /// Checks a slug that somebody wants.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Slug`] and [`DirectoryError::Exists`].
+    pub async fn check_free(&self, slug: &str) -> Result<(), DirectoryError> {
+        check_slug(slug)?;
+        match self.find(slug).await {
+            Err(DirectoryError::Unknown(_)) => Ok(()),
+            Err(error) => Err(error),
+            Ok(tenant) => Err(DirectoryError::Exists(tenant.slug)),
+        }
+    }
+
+    /// Puts tenants back where they were; those that are there already stay.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Differs`] when another tenant has the name or the id of one of them; then none is put back.
+    pub async fn restore(&self, tenants: &[Tenant]) -> Result<(), DirectoryError> {
+        let mut transaction = self.pool.begin().await?;
+        for tenant in tenants {
+            sqlx::query(
+                "INSERT INTO tenants (tenant_id, slug, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            )
+            .bind(tenant.tenant_id.uuid())
+            .bind(&tenant.slug)
+            .bind(&tenant.name)
+            .bind(tenant.created_at)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        let here =
+            sqlx::query("SELECT tenant_id, slug, name, created_at FROM tenants").fetch_all(&mut *transaction).await?;
+        for row in &here {
+            let here = self::tenant(row)?;
+            let same = |other: &&Tenant| other.slug == here.slug || other.tenant_id == here.tenant_id;
+            let differs = |other: &Tenant| (other.tenant_id, &other.slug) != (here.tenant_id, &here.slug);
+            if tenants.iter().find(same).is_some_and(differs) {
+                return Err(DirectoryError::Differs { slug: here.slug, tenant_id: here.tenant_id });
+            }
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
     /// All tenants, by slug.
     pub async fn list(&self) -> Result<Vec<Tenant>, DirectoryError> {
         let rows = sqlx::query("SELECT tenant_id, slug, name, created_at FROM tenants ORDER BY slug")
@@ -128,6 +177,13 @@ impl Directory {
             .await?;
         Ok(rows.iter().map(tenant).collect::<Result<_, _>>()?)
     }
+}
+
+fn check_slug(slug: &str) -> Result<(), DirectoryError> {
+    let allowed = (2..=40).contains(&slug.len())
+        && slug.starts_with(|c: char| c.is_ascii_lowercase())
+        && slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if allowed { Ok(()) } else { Err(DirectoryError::Slug(slug.to_owned())) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the directory is where tenants come from")]

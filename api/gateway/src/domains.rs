@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use coordinator::{Desk, Sagas};
+use executor::ClaimHistory;
 use face::graphql::{Context, Session};
 use face::{Domain, Runtime};
 use futures::stream::BoxStream;
@@ -26,6 +27,8 @@ pub struct Part {
     pub sagas: Option<Sagas>,
     /// Its read models.
     pub projections: Vec<Arc<dyn Projection>>,
+    /// What its events did to claims, begun before the first one.
+    pub claims: fn() -> Box<dyn ClaimHistory>,
     /// What its REST operations are.
     pub describe: fn(&mut Registry) -> Vec<MetaApi>,
     /// Its REST operations over a running service.
@@ -46,6 +49,7 @@ fn part<D: Domain>() -> Part {
         aggregates: D::aggregates().into_iter().chain(saga_aggregate::<D>()).collect(),
         sagas: sagas_of::<D>(),
         projections: D::projections(),
+        claims: D::claims,
         describe: |registry| {
             D::Rest::register(registry);
             D::Rest::meta()

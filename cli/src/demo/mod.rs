@@ -51,9 +51,9 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// A data set of this size for a tenant, up to today.
-    pub fn sized(tenant: String, leads: u32) -> Self {
-        Self { tenant, leads, until: None, at_once: 64 }
+    /// A data set of this size for a tenant, up to a day.
+    pub fn sized(tenant: String, leads: u32, until: NaiveDate) -> Self {
+        Self { tenant, leads, until: Some(until), at_once: 64 }
     }
 
     /// Loads and asks.

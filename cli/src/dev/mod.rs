@@ -12,8 +12,8 @@ pub mod home;
 pub mod lock;
 mod nats;
 pub mod ports;
-mod postgres;
-mod process;
+pub mod postgres;
+pub mod process;
 mod secrets;
 mod welcome;
 

@@ -9,7 +9,7 @@ use crate::stage::{close, unused};
 use crate::values;
 
 /// One pipeline has a name, whatever its case.
-static NAME: ClaimKind = ClaimKind {
+pub(crate) static NAME: ClaimKind = ClaimKind {
     name: "crm.pipeline.name",
     code: "pipeline_name_taken",
     detail: "another pipeline (holder) has this name; choose another name",

@@ -11,14 +11,14 @@ use kernel::Refusal;
 use crate::references::unknown;
 
 /// An opportunity is or was in the stage. Never released: histories name the stage for ever.
-static USE: ClaimKind = ClaimKind {
+pub(crate) static USE: ClaimKind = ClaimKind {
     name: "crm.stage.use",
     code: "stage_in_use",
     detail: "an opportunity is or was in this stage, so it can't be removed; retire it: nothing moves into it any more",
 };
 
 /// The stage is retired or removed. Never released.
-static CLOSED: ClaimKind = ClaimKind {
+pub(crate) static CLOSED: ClaimKind = ClaimKind {
     name: "crm.stage.closed",
     code: "stage_closed",
     detail: "the stage was retired or removed just now; read the pipeline again and choose another stage",

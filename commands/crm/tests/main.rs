@@ -6,6 +6,7 @@
 mod asking {
     pub mod support;
 
+    mod claiming;
     mod contacts;
     mod converting;
     mod currencies;

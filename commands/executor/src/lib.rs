@@ -10,7 +10,8 @@
 //! answer; and when the state refuses what the command itself did earlier, the id is looked up before the refusal goes out.
 //!
 //! To add a command, write a struct with what it needs and implement [`Command`] for it in the commands crate of its
-//! domain; nothing here changes. To add a kind of claim, declare a [`ClaimKind`] beside the commands that take it.
+//! domain; nothing here changes. To add a kind of claim, declare a [`ClaimKind`] beside the commands that take it, and what the
+//! events say of it in the domain's [`ClaimHistory`].
 
 #![deny(missing_docs)]
 
@@ -18,6 +19,7 @@ mod cache;
 mod claim;
 mod command;
 mod executor;
+mod held;
 mod history;
 mod prepare;
 mod refused;
@@ -28,4 +30,5 @@ mod work;
 pub use claim::ClaimKind;
 pub use command::{Command, Done, Request};
 pub use executor::{Executor, Settings};
+pub use held::{ClaimHistory, Held};
 pub use work::Work;

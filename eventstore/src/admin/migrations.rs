@@ -11,6 +11,7 @@ use crate::{Database, Error};
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_log.sql", include_str!("../../migrations/0001_log.sql")),
     ("0002_append.sql", include_str!("../../migrations/0002_append.sql")),
+    ("0003_backup.sql", include_str!("../../migrations/0003_backup.sql")),
 ];
 
 /// The migrations' file names.

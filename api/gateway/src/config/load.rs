@@ -179,8 +179,8 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The claim key's bytes.
-pub(crate) fn claim_key(config: &Config) -> Option<[u8; 32]> {
+/// The bytes of the key under which claims are hashed; none when it is not set.
+pub fn claim_key(config: &Config) -> Option<[u8; 32]> {
     let mut key = [0; 32];
     hex::decode_to_slice(config.postgres.claim_key.reveal(), &mut key).ok().map(|()| key)
 }

@@ -10,8 +10,7 @@ mod vault;
 
 use std::collections::BTreeMap;
 
-pub use load::ConfigError;
-pub(crate) use load::claim_key;
+pub use load::{ConfigError, claim_key};
 pub use sections::{
     Auth, Events, Format, GraphQl, Http, Log, Nats, Postgres, RateLimits, SecretText, Telemetry, Vault, Webhooks,
 };

@@ -1,0 +1,104 @@
+//! What must be true of a log, whether it is read from a database or from a backup.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use chrono::{DateTime, Utc};
+use eventstore::backup::{StoredAnswer, StoredClaim, StoredEvent};
+use kernel::{Leaf, Position, TenantId, Tree};
+use uuid::Uuid;
+
+use super::manifest::{ServicePart, TenantPart};
+
+/// Follows the rows of one log: positions are dense, times do not go back, each event's bytes give the hash that its writer
+/// noted; and counts what each tenant has.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    last: Position,
+    recorded_at: Option<DateTime<Utc>>,
+    tenants: BTreeMap<Uuid, Holding>,
+}
+
+#[derive(Debug, Default)]
+struct Holding {
+    tree: Tree,
+    commands: u64,
+    claims: u64,
+}
+
+impl Ledger {
+    /// The next event.
+    pub fn event(&mut self, StoredEvent { event, leaf_hash }: &StoredEvent) -> Result<()> {
+        let position = event.position;
+        ensure!(position == self.last.next(), "after the event at {} comes the one at {position}", self.last);
+        ensure!(
+            self.recorded_at.is_none_or(|last| last <= event.recorded_at),
+            "at {position} the log's time goes back"
+        );
+        ensure!(
+            Leaf::from(event).hash() == *leaf_hash,
+            "the event at position {position} is not the one that was written: its bytes do not give its leaf hash {}",
+            hex::encode(leaf_hash)
+        );
+        self.last = position;
+        self.recorded_at = Some(event.recorded_at);
+        self.of(event.tenant).tree.push(*leaf_hash);
+        Ok(())
+    }
+
+    /// A command.
+    pub fn command(&mut self, command: &StoredAnswer) -> Result<()> {
+        ensure!(
+            command.first <= command.last && command.last <= self.last,
+            "the command {:?} has events up to {}, the log ends at {}",
+            command.command_id,
+            command.last,
+            self.last
+        );
+        self.of(command.tenant).commands += 1;
+        Ok(())
+    }
+
+    /// A claim.
+    pub fn claim(&mut self, claim: &StoredClaim) {
+        self.of(claim.tenant).claims += 1;
+    }
+
+    fn of(&mut self, tenant: TenantId) -> &mut Holding {
+        self.tenants.entry(tenant.uuid()).or_default()
+    }
+
+    /// What each tenant has.
+    pub fn tenants(&self) -> Vec<TenantPart> {
+        let part = |(tenant_id, holding): (&Uuid, &Holding)| TenantPart {
+            tenant_id: *tenant_id,
+            events: holding.tree.size(),
+            root: hex::encode(holding.tree.root()),
+            commands: holding.commands,
+            claims: holding.claims,
+        };
+        self.tenants.iter().map(part).collect()
+    }
+
+    /// That the rows are those of which the manifest speaks.
+    pub fn check(&self, log: &ServicePart) -> Result<()> {
+        let service = &log.service;
+        ensure!(
+            self.last == log.position,
+            "the log of {service} ends at {}, the manifest says {}",
+            self.last,
+            log.position
+        );
+        let found = self.tenants();
+        ensure!(
+            found.len() == log.tenants.len(),
+            "{} tenants are in the log of {service}, {} in the manifest",
+            found.len(),
+            log.tenants.len()
+        );
+        for (found, said) in found.iter().zip(&log.tenants) {
+            ensure!(found == said, "tenant {} has {found:?} in {service}, the manifest says {said:?}", said.tenant_id);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! What a backup says of itself.
+
+use chrono::{DateTime, Utc};
+use kernel::Position;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// The form that this program writes and reads. Another number: another form of the folder or of its rows.
+pub const VERSION: u32 = 1;
+
+/// All of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// `inopsio-backup`.
+    pub format: String,
+    /// [`VERSION`].
+    pub version: u32,
+    /// The program that wrote it.
+    pub program: String,
+    /// When the moment was that it holds.
+    pub taken_at: DateTime<Utc>,
+    /// Tells whether claims were hashed under another key ([`claim_key_mark`]); none: no key was configured.
+    pub claim_key_mark: Option<String>,
+    /// The tenants.
+    pub directory: Part,
+    /// Each service's log.
+    pub services: Vec<ServicePart>,
+}
+
+/// The log of one service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServicePart {
+    /// Its name.
+    pub service: String,
+    /// Position of its last event; positions are 1 to here.
+    pub position: Position,
+    /// When it was written last; none: never.
+    pub recorded_at: Option<DateTime<Utc>>,
+    /// Its events, by position.
+    pub events: Part,
+    /// Its commands with their answers, by tenant and id.
+    pub commands: Part,
+    /// Its claims, by tenant, kind and key.
+    pub claims: Part,
+    /// What each tenant has in it, by id.
+    pub tenants: Vec<TenantPart>,
+}
+
+/// What one tenant has in one log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantPart {
+    /// Whose.
+    pub tenant_id: Uuid,
+    /// How many events.
+    pub events: u64,
+    /// Root of the Merkle tree (RFC 6962) over the events' leaf hashes, hexadecimal.
+    pub root: String,
+    /// How many commands.
+    pub commands: u64,
+    /// How many claims.
+    pub claims: u64,
+}
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its name.
+    pub file: String,
+    /// Its lines, when it is unpacked.
+    pub rows: u64,
+    /// Its length as it is.
+    pub bytes: u64,
+    /// SHA-256 of it as it is, hexadecimal.
+    pub sha256: String,
+}
+
+impl Manifest {
+    /// All files that it names.
+    pub fn parts(&self) -> impl Iterator<Item = &Part> {
+        let services = self.services.iter().flat_map(|log| [&log.events, &log.commands, &log.claims]);
+        std::iter::once(&self.directory).chain(services)
+    }
+
+    /// How many events it has.
+    pub fn events(&self) -> u64 {
+        self.services.iter().map(|log| log.events.rows).sum()
+    }
+
+    /// How many rows it has.
+    pub fn rows(&self) -> u64 {
+        self.parts().map(|part| part.rows).sum()
+    }
+
+    /// How many bytes it takes.
+    pub fn bytes(&self) -> u64 {
+        self.parts().map(|part| part.bytes).sum()
+    }
+}
+
+/// Tells claim keys apart without telling anything of them: they are 256 random bits.
+pub fn claim_key_mark(key: &[u8; 32]) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(b"inopsio.claim-key.1");
+    hasher.update(key);
+    hex::encode(&hasher.finalize()[..8])
+}

@@ -1,0 +1,25 @@
+//! A backup on disk: a folder that other programs can read too.
+//!
+//! - `SHA256SUMS` lists every file with its hash, as `sha256sum --check` takes it;
+//! - `manifest.json` ([`manifest`]) says what is in it: positions, counts, the root of each tenant's tree;
+//! - the parts ([`rows`]) are lines of JSON, compressed with zstd: `directory`, and for each service its `events`,
+//!   `commands` and `claims`.
+//!
+//! [`write`] makes one beside its place, syncs it and moves it there whole; [`read`] gives nothing of a part that is not what
+//! the manifest says of it; [`ledger`] is the one place that knows what must be true of the rows.
+
+pub mod ledger;
+pub mod manifest;
+pub mod read;
+pub mod rows;
+pub mod write;
+
+pub use ledger::Ledger;
+pub use manifest::{Manifest, Part, ServicePart};
+pub use read::Archive;
+pub use write::Draft;
+
+/// The file with all hashes.
+const SUMS: &str = "SHA256SUMS";
+/// The file that says what is in it.
+const MANIFEST: &str = "manifest.json";

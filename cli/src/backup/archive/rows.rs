@@ -1,0 +1,196 @@
+//! The lines of the parts. Times are microseconds since 1970, hashes hexadecimal; payload, metadata and answers are texts, so
+//! that they come back byte by byte.
+
+use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
+use eventstore::backup::{StoredAnswer, StoredClaim, StoredEvent};
+use gateway::directory::Tenant;
+use kernel::{Position, RecordedEvent, TenantId};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A line of a part, and what it stands for.
+pub trait Row: Serialize + for<'de> Deserialize<'de> + Send + 'static {
+    /// What it stands for.
+    type Of: Send + 'static;
+
+    /// The line for something.
+    fn of(value: &Self::Of) -> Result<Self>;
+
+    /// What the line stands for.
+    fn read(self) -> Result<Self::Of>;
+}
+
+/// A line of `….events`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EventRow {
+    position: u64,
+    tenant_id: Uuid,
+    aggregate_type: String,
+    aggregate_id: String,
+    sequence: u64,
+    event_id: Uuid,
+    event_type: String,
+    event_version: u32,
+    occurred_at: i64,
+    recorded_at: i64,
+    payload: String,
+    metadata: String,
+    leaf_hash: String,
+}
+
+/// A line of `….commands`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CommandRow {
+    tenant_id: Uuid,
+    command_id: String,
+    request_hash: String,
+    answer: String,
+    first_position: u64,
+    last_position: u64,
+    recorded_at: i64,
+}
+
+/// A line of `….claims`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ClaimRow {
+    tenant_id: Uuid,
+    kind: String,
+    key: String,
+    holder: String,
+}
+
+/// A line of `directory`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TenantRow {
+    tenant_id: Uuid,
+    slug: String,
+    name: String,
+    created_at: i64,
+}
+
+impl Row for EventRow {
+    type Of = StoredEvent;
+
+    fn of(StoredEvent { event, leaf_hash }: &StoredEvent) -> Result<Self> {
+        Ok(Self {
+            position: event.position.0,
+            tenant_id: event.tenant.uuid(),
+            aggregate_type: event.aggregate_type.clone(),
+            aggregate_id: event.aggregate_id.clone(),
+            sequence: event.sequence,
+            event_id: event.event_id,
+            event_type: event.event_type.clone(),
+            event_version: event.event_version,
+            occurred_at: event.occurred_at.timestamp_micros(),
+            recorded_at: event.recorded_at.timestamp_micros(),
+            payload: std::str::from_utf8(&event.payload)?.to_owned(),
+            metadata: std::str::from_utf8(&event.metadata)?.to_owned(),
+            leaf_hash: hex::encode(leaf_hash),
+        })
+    }
+
+    fn read(self) -> Result<StoredEvent> {
+        let leaf_hash = hash(&self.leaf_hash)?;
+        let event = RecordedEvent {
+            tenant: tenant(self.tenant_id),
+            position: Position(self.position),
+            event_id: self.event_id,
+            aggregate_type: self.aggregate_type,
+            aggregate_id: self.aggregate_id,
+            sequence: self.sequence,
+            event_type: self.event_type,
+            event_version: self.event_version,
+            payload: self.payload.into(),
+            metadata: self.metadata.into(),
+            occurred_at: time(self.occurred_at)?,
+            recorded_at: time(self.recorded_at)?,
+        };
+        Ok(StoredEvent { event, leaf_hash })
+    }
+}
+
+impl Row for CommandRow {
+    type Of = StoredAnswer;
+
+    fn of(command: &StoredAnswer) -> Result<Self> {
+        Ok(Self {
+            tenant_id: command.tenant.uuid(),
+            command_id: command.command_id.clone(),
+            request_hash: hex::encode(command.request_hash),
+            answer: command.answer.clone(),
+            first_position: command.first.0,
+            last_position: command.last.0,
+            recorded_at: command.recorded_at.timestamp_micros(),
+        })
+    }
+
+    fn read(self) -> Result<StoredAnswer> {
+        Ok(StoredAnswer {
+            tenant: tenant(self.tenant_id),
+            command_id: self.command_id,
+            request_hash: hash(&self.request_hash)?,
+            answer: self.answer,
+            first: Position(self.first_position),
+            last: Position(self.last_position),
+            recorded_at: time(self.recorded_at)?,
+        })
+    }
+}
+
+impl Row for ClaimRow {
+    type Of = StoredClaim;
+
+    fn of(claim: &StoredClaim) -> Result<Self> {
+        Ok(Self {
+            tenant_id: claim.tenant.uuid(),
+            kind: claim.kind.clone(),
+            key: hex::encode(claim.key),
+            holder: claim.holder.clone(),
+        })
+    }
+
+    fn read(self) -> Result<StoredClaim> {
+        Ok(StoredClaim { tenant: tenant(self.tenant_id), kind: self.kind, key: hash(&self.key)?, holder: self.holder })
+    }
+}
+
+impl Row for TenantRow {
+    type Of = Tenant;
+
+    fn of(tenant: &Tenant) -> Result<Self> {
+        Ok(Self {
+            tenant_id: tenant.tenant_id.uuid(),
+            slug: tenant.slug.clone(),
+            name: tenant.name.clone(),
+            created_at: tenant.created_at.timestamp_micros(),
+        })
+    }
+
+    fn read(self) -> Result<Tenant> {
+        Ok(Tenant {
+            tenant_id: tenant(self.tenant_id),
+            slug: self.slug,
+            name: self.name,
+            created_at: time(self.created_at)?,
+        })
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the backup was taken from a log, where only authenticated callers wrote"
+)]
+fn tenant(id: Uuid) -> TenantId {
+    TenantId::vouched(id)
+}
+
+fn time(micros: i64) -> Result<DateTime<Utc>> {
+    DateTime::from_timestamp_micros(micros).with_context(|| format!("{micros} is no time"))
+}
+
+fn hash(text: &str) -> Result<[u8; 32]> {
+    let mut hash = [0; 32];
+    hex::decode_to_slice(text, &mut hash).with_context(|| format!("{text:?} is no hash"))?;
+    Ok(hash)
+}

@@ -1,0 +1,162 @@
+//! Writing a backup: beside its place first, synced, then moved there whole.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use sha2::{Digest, Sha256};
+use zstd::Encoder;
+
+use super::manifest::{Manifest, Part};
+use super::rows::Row;
+use super::{MANIFEST, SUMS};
+
+/// zstd's own default: the next levels take twice the time for some per cent.
+const LEVEL: i32 = 3;
+
+/// A backup that is being written. Dropped unfinished, it is removed.
+pub struct Draft {
+    place: PathBuf,
+    draft: PathBuf,
+    /// Held as long as somebody writes to the draft.
+    _lock: File,
+    finished: bool,
+}
+
+impl Draft {
+    /// Begins a backup that will be at `place`, where nothing is yet. What a killed backup left is cleared away.
+    pub fn begin(place: &Path) -> Result<Self> {
+        if fs::symlink_metadata(place).is_ok() {
+            bail!("{} is there already: a backup never overwrites; choose another place", place.display());
+        }
+        let name = place.file_name().with_context(|| format!("{} is no name for a folder", place.display()))?;
+        let draft = place.with_file_name(format!("{}.draft", name.to_string_lossy()));
+        if let Ok(left) = File::open(&draft) {
+            match left.try_lock() {
+                Ok(()) => fs::remove_dir_all(&draft)
+                    .with_context(|| format!("can't clear away what an earlier backup left in {}", draft.display()))?,
+                Err(TryLockError::WouldBlock) => bail!("another backup is being written to {}", draft.display()),
+                Err(TryLockError::Error(error)) => return Err(error).context(draft.display().to_string()),
+            }
+        }
+        // What it will hold is every tenant's data.
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&draft)
+            .with_context(|| format!("can't make the folder {}", draft.display()))?;
+        let lock = File::open(&draft)?;
+        lock.try_lock().with_context(|| format!("can't lock {}", draft.display()))?;
+        Ok(Self { place: place.to_owned(), draft, _lock: lock, finished: false })
+    }
+
+    /// Begins a part.
+    pub fn part<R: Row>(&self, name: &str) -> Result<PartWriter<R>> {
+        let file = format!("{name}.ndjson.zst");
+        let output = Output::create(&self.draft.join(&file))?;
+        let mut encoder = Encoder::new(output, LEVEL)?;
+        encoder.include_checksum(true)?;
+        Ok(PartWriter { file, encoder, line: Vec::new(), rows: 0, row: std::marker::PhantomData })
+    }
+
+    /// Writes the manifest and the hashes, and moves the backup to its place. Gives the manifest's SHA-256: whoever keeps
+    /// it elsewhere knows later that nothing was altered.
+    pub fn finish(mut self, manifest: &Manifest) -> Result<String> {
+        let mut text = serde_json::to_vec_pretty(manifest)?;
+        text.push(b'\n');
+        let mut output = Output::create(&self.draft.join(MANIFEST))?;
+        output.write_all(&text)?;
+        let (_, digest) = output.finish()?;
+        let mut sums = format!("{digest}  {MANIFEST}\n");
+        for part in manifest.parts() {
+            sums.push_str(&format!("{}  {}\n", part.sha256, part.file));
+        }
+        let mut output = Output::create(&self.draft.join(SUMS))?;
+        output.write_all(sums.as_bytes())?;
+        output.finish()?;
+        File::open(&self.draft)?.sync_all()?;
+        // Fails when somebody put something there meanwhile; but an empty folder, which nobody misses.
+        fs::rename(&self.draft, &self.place)
+            .with_context(|| format!("can't put the backup in its place {}", self.place.display()))?;
+        self.finished = true;
+        let parent = self.place.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        Ok(digest)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = fs::remove_dir_all(&self.draft); // the next backup tries again
+        }
+    }
+}
+
+/// A part that is being written.
+pub struct PartWriter<R> {
+    file: String,
+    encoder: Encoder<'static, Output>,
+    line: Vec<u8>,
+    rows: u64,
+    row: std::marker::PhantomData<R>,
+}
+
+impl<R: Row> PartWriter<R> {
+    /// Adds a row.
+    pub fn push(&mut self, value: &R::Of) -> Result<()> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, &R::of(value)?)?;
+        self.line.push(b'\n');
+        self.encoder.write_all(&self.line).with_context(|| format!("can't write {}", self.file))?;
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Ends it, synced.
+    pub fn finish(self) -> Result<Part> {
+        let Self { file, encoder, rows, .. } = self;
+        let written = || -> Result<(u64, String)> { encoder.finish()?.finish() };
+        let (bytes, sha256) = written().with_context(|| format!("can't write {file}"))?;
+        Ok(Part { file, rows, bytes, sha256 })
+    }
+}
+
+/// A new file that counts and hashes what goes into it.
+struct Output {
+    file: BufWriter<File>,
+    bytes: u64,
+    hasher: Sha256,
+}
+
+impl Output {
+    fn create(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .with_context(|| format!("can't write {}", path.display()))?;
+        Ok(Self { file: BufWriter::with_capacity(1 << 18, file), bytes: 0, hasher: Sha256::new() })
+    }
+
+    fn finish(self) -> Result<(u64, String)> {
+        let file = self.file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        Ok((self.bytes, hex::encode(self.hasher.finalize())))
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}

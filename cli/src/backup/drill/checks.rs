@@ -1,0 +1,125 @@
+//! What a drill proves of a restored backup.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use eventstore::ReplayFilter;
+use eventstore::backup::{Snapshot, StoredClaim, freeze};
+use futures::{StreamExt, TryStreamExt};
+use gateway::directory::Directory;
+use kernel::{Service, TenantId};
+
+use crate::backup::archive::{Archive, Ledger, ServicePart};
+use crate::backup::load;
+use crate::context::{self, Context};
+use crate::progress;
+
+/// Loads it, as a restore does.
+pub async fn load(context: &Context, archive: &Archive) -> Result<((), String)> {
+    let bar = progress::bar(archive.manifest.rows(), "rows");
+    let loaded = load::load(&context.config, archive, &bar).await;
+    bar.finish_and_clear();
+    loaded?;
+    Ok(((), format!("{} events, {} rows in all", archive.manifest.events(), archive.manifest.rows())))
+}
+
+/// Reads everything out of Postgres again, as a backup does, and holds it against the manifest.
+pub async fn compare(context: &Context, archive: &Archive) -> Result<((), String)> {
+    let tenants = Directory::open(&context.config).list().await?.len() as u64;
+    ensure!(
+        tenants == archive.manifest.directory.rows,
+        "the directory has {tenants} tenants, the manifest says {}",
+        archive.manifest.directory.rows
+    );
+    let mut roots = 0;
+    for (log, mut snapshot) in snapshots(context, archive).await? {
+        let mut ledger = Ledger::default();
+        let mut events = snapshot.events();
+        while let Some(event) = events.try_next().await? {
+            ledger.event(&event)?;
+        }
+        drop(events);
+        let mut commands = snapshot.commands();
+        while let Some(command) = commands.try_next().await? {
+            ledger.command(&command)?;
+        }
+        drop(commands);
+        let mut claims = snapshot.claims();
+        while let Some(claim) = claims.try_next().await? {
+            ledger.claim(&claim);
+        }
+        drop(claims);
+        ledger.check(log)?;
+        roots += log.tenants.len();
+    }
+    Ok(((), format!("{roots} roots, {tenants} tenants in the directory")))
+}
+
+/// Plays every tenant's history and holds what it claims against what the log has. Without the key of the claims, who has how
+/// many of which kind is compared, not their values.
+pub async fn claims(context: &Context, archive: &Archive, key: Option<[u8; 32]>) -> Result<((), String)> {
+    let mut compared = 0;
+    for (log, mut snapshot) in snapshots(context, archive).await? {
+        let part = context::part(snapshot.service())?;
+        let mut stored: BTreeMap<TenantId, Vec<StoredClaim>> = BTreeMap::new();
+        let mut claims = snapshot.claims();
+        while let Some(claim) = claims.try_next().await? {
+            stored.entry(claim.tenant).or_default().push(claim);
+        }
+        drop(claims);
+        let store = context.store(part.service).await?;
+        for tenant in tenants(log) {
+            let mut history = (part.claims)();
+            let mut events = std::pin::pin!(store.replay(tenant, ReplayFilter::default()));
+            while let Some(event) = events.next().await {
+                history.observe(&event?)?;
+            }
+            let mut told = history.held().stored(&key.unwrap_or_default(), tenant);
+            let mut found = stored.remove(&tenant).unwrap_or_default();
+            if key.is_none() {
+                for claims in [&mut told, &mut found] {
+                    claims.iter_mut().for_each(|claim| claim.key = [0; 32]);
+                }
+            }
+            told.sort_unstable();
+            found.sort_unstable();
+            ensure!(
+                told == found,
+                "the events of tenant {tenant} in {} come down to {} claims, stored are {}; they are not the same",
+                part.service,
+                told.len(),
+                found.len()
+            );
+            compared += found.len();
+        }
+        store.close().await;
+    }
+    let how = if key.is_some() { "by value" } else { "by kind and holder; configure the claim key to compare values" };
+    Ok(((), format!("{compared} claims, {how}")))
+}
+
+/// Builds all read models.
+pub async fn build(context: &Context) -> Result<((), String)> {
+    let built = load::build(context).await?;
+    let parked: u64 = built.iter().map(|one| one.parked_events).sum();
+    let read: u64 = built.iter().map(|one| one.events).sum();
+    // Parked in the running system too, so no fault of the backup's.
+    let parked = if parked == 0 { String::new() } else { format!(", {parked} events parked") };
+    Ok(((), format!("{} read models from {read} events{parked}", built.len())))
+}
+
+async fn snapshots<'a>(context: &Context, archive: &'a Archive) -> Result<Vec<(&'a ServicePart, Snapshot)>> {
+    let logs = &archive.manifest.services;
+    let services = logs.iter().map(|log| context::service(&log.service)).collect::<Result<Vec<Service>>>()?;
+    let databases: Vec<_> = services.iter().map(|service| context.config.database(*service)).collect();
+    let snapshots = freeze(&databases).await.context("the restored logs can't be read")?;
+    Ok(logs.iter().zip(snapshots).collect())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the manifest's tenants are those of the log that was just compared with it"
+)]
+fn tenants(log: &ServicePart) -> impl Iterator<Item = TenantId> {
+    log.tenants.iter().map(|tenant| TenantId::vouched(tenant.tenant_id))
+}

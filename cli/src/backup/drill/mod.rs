@@ -1,0 +1,122 @@
+//! `inopsio backup drill`: a backup that was never restored is a hope.
+
+mod checks;
+mod private;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use serde_json::json;
+
+use super::Given;
+use super::archive::Archive;
+use super::archive::manifest::claim_key_mark;
+use crate::context::{Context, Place};
+use crate::output::{self, Format};
+use crate::signals;
+use private::Private;
+
+/// One thing that was proven, or was not.
+#[derive(Clone, Debug, Serialize)]
+struct Check {
+    what: &'static str,
+    ok: bool,
+    found: String,
+    seconds: f64,
+}
+
+/// Proves a backup and says how it went; an error unless all of it is proven.
+pub async fn run(given: &Given, place: &Place, format: Format) -> Result<()> {
+    let began = Instant::now();
+    let mut checks = Vec::new();
+    let stop = signals::stop()?;
+    tokio::select! {
+        () = prove(given, place, format, &mut checks) => {}
+        // What was made for the drill is dropped, and so removed.
+        () = stop => bail!("stopped before there was a verdict"),
+    }
+    let proven = checks.iter().all(|check| check.ok);
+    say(format, &checks, proven, began.elapsed())?;
+    if proven { Ok(()) } else { bail!("the backup {} is not proven", given.folder.display()) }
+}
+
+/// One check after another, up to the first that fails.
+async fn prove(given: &Given, place: &Place, format: Format, checks: &mut Vec<Check>) {
+    let Some(archive) = check(checks, "the manifest fits its hashes, every part is there", async {
+        let archive = given.open()?;
+        let manifest = &archive.manifest;
+        let found =
+            format!("format version {}, taken at {}, digest {}", manifest.version, manifest.taken_at, archive.digest);
+        Ok((archive, found))
+    })
+    .await
+    else {
+        return;
+    };
+    let Some(private) = check(checks, "a private Postgres starts", async {
+        let private = Private::start().await?;
+        let found = format!("on port {}", private.config.postgres.port);
+        Ok((private, found))
+    })
+    .await
+    else {
+        return;
+    };
+    // The key decides what claims mean; without the right one everything else can still be proven.
+    let key = Context::load(place, Vec::new(), format).ok().and_then(|here| gateway::config::claim_key(&here.config));
+    restored(&archive, &private, key, format, checks).await;
+    check(checks, "the private Postgres stops and is removed", async { Ok((private.stop().await?, String::new())) })
+        .await;
+}
+
+async fn restored(
+    archive: &Archive,
+    private: &Private,
+    key: Option<[u8; 32]>,
+    format: Format,
+    checks: &mut Vec<Check>,
+) {
+    let context = &Context { config: private.config.clone(), format };
+    let key = key.filter(|key| archive.manifest.claim_key_mark.as_ref() == Some(&claim_key_mark(key)));
+    if check(checks, "it can be restored, every leaf hash is that of its bytes", checks::load(context, archive))
+        .await
+        .is_none()
+        || check(checks, "the restored logs have the same roots and counts", checks::compare(context, archive))
+            .await
+            .is_none()
+        || check(checks, "the claims are those of the events", checks::claims(context, archive, key)).await.is_none()
+    {
+        return;
+    }
+    check(checks, "the read models can be built", checks::build(context)).await;
+}
+
+/// Runs one, and notes how it went.
+async fn check<T>(
+    checks: &mut Vec<Check>,
+    what: &'static str,
+    work: impl Future<Output = Result<(T, String)>>,
+) -> Option<T> {
+    let began = Instant::now();
+    let (done, ok, found) = match work.await {
+        Ok((done, found)) => (Some(done), true, found),
+        Err(error) => (None, false, format!("{error:#}")),
+    };
+    checks.push(Check { what, ok, found, seconds: began.elapsed().as_secs_f64() });
+    done
+}
+
+fn say(format: Format, checks: &[Check], proven: bool, took: Duration) -> Result<()> {
+    let verdict = if proven { "proven" } else { "failed" };
+    if format == Format::Json {
+        return output::print_json(&json!({ "verdict": verdict, "checks": checks, "seconds": took.as_secs_f64() }));
+    }
+    let mut table = output::table(["", "check", "found", "seconds"]);
+    for check in checks {
+        let mark = if check.ok { "ok" } else { "FAILED" };
+        table.add_row([mark, check.what, &check.found, &format!("{:.1}", check.seconds)]);
+    }
+    output::print(table)?;
+    output::print(format!("verdict: {verdict}, after {:.1} s", took.as_secs_f64()))
+}

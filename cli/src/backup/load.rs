@@ -1,0 +1,104 @@
+//! From a backup into the databases of a configuration: all of it, or nothing.
+
+use anyhow::{Context as _, Result, ensure};
+use eventstore::backup::{self, Head};
+use gateway::Config;
+use gateway::directory::{Directory, admin_options};
+use indicatif::ProgressBar;
+use kernel::Service;
+use serde::Serialize;
+
+use super::archive::Archive;
+use super::archive::manifest::claim_key_mark;
+use super::archive::rows::TenantRow;
+use super::pour::pour;
+use crate::context;
+use crate::progress;
+
+/// Fills empty databases. Hashes are checked on the way, and nothing is committed before all of them are.
+///
+/// # Errors
+/// A backup of other services, logs that are not empty, a directory with other tenants, anything that
+/// is not as the manifest says: nothing was written, but for empty databases that were made.
+pub async fn load(config: &Config, archive: &Archive, bar: &ProgressBar) -> Result<()> {
+    let admin = admin_options(config)?;
+    let services = services(archive)?;
+    for service in &services {
+        backup::is_empty(&admin, &config.database(*service)).await?;
+    }
+    let tenants = archive.all::<TenantRow>(&archive.manifest.directory).await?;
+    gateway::migrate(config, false).await?;
+    let mut poured = Vec::with_capacity(services.len());
+    for (service, log) in services.iter().zip(&archive.manifest.services) {
+        let mut restore = backup::Restore::begin(&admin, &config.database(*service)).await?;
+        pour(archive, log, Some(&mut restore), bar).await.with_context(|| format!("the log of {service}"))?;
+        poured.push((restore, Head { position: log.position, recorded_at: log.recorded_at }));
+    }
+    Directory::open(config).restore(&tenants).await?;
+    for (restore, head) in poured {
+        restore.finish(head).await?;
+    }
+    Ok(())
+}
+
+/// The services of a backup; all of them are this program's.
+fn services(archive: &Archive) -> Result<Vec<Service>> {
+    let names = archive.manifest.services.iter().map(|log| context::service(&log.service));
+    names.collect::<Result<_>>().context("the backup is of another program")
+}
+
+/// That the claims of a backup mean here what they meant there.
+pub fn fits(config: &Config, archive: &Archive) -> Result<()> {
+    let here = gateway::config::claim_key(config).map(|key| claim_key_mark(&key));
+    ensure!(
+        here == archive.manifest.claim_key_mark,
+        "the backup is of another cluster: its claims were hashed under another key than postgres.claim_key \
+         (INOPSIO_CLAIM_KEY) here, so what is unique there would not be unique here; set the key of the cluster that it was \
+         taken from"
+    );
+    Ok(())
+}
+
+/// A read model that was built.
+#[derive(Clone, Debug, Serialize)]
+pub struct Built {
+    /// Whose.
+    pub service: &'static str,
+    /// Its name.
+    pub projection: String,
+    /// Events that were read for it.
+    pub events: u64,
+    /// Events that it could not apply.
+    pub parked_events: u64,
+    /// How long that took.
+    pub seconds: f64,
+}
+
+/// Builds all read models from the logs.
+pub async fn build(context: &context::Context) -> Result<Vec<Built>> {
+    let admin = admin_options(&context.config)?;
+    let mut built = Vec::new();
+    for part in gateway::parts() {
+        let database = context.config.database(part.service);
+        let store = context.store(part.service).await?;
+        for projection in &part.projections {
+            let bar = progress::bar(0, "positions");
+            let done = projector::rebuild(&admin, &database, &store, projection.as_ref(), |so_far| {
+                bar.set_length(so_far.head.0);
+                bar.set_position(so_far.position.0);
+            })
+            .await;
+            bar.finish_and_clear();
+            let done = done.with_context(|| format!("the read model {}", projection.name()))?;
+            built.push(Built {
+                service: part.service.name(),
+                projection: projection.name().to_owned(),
+                events: done.events,
+                parked_events: done.parked_events,
+                seconds: done.took.as_secs_f64(),
+            });
+        }
+        store.close().await;
+    }
+    Ok(built)
+}

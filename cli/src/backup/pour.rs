@@ -1,0 +1,46 @@
+//! One log of a backup, read to its end.
+
+use anyhow::Result;
+use eventstore::backup::Restore;
+use indicatif::ProgressBar;
+
+use super::archive::rows::{ClaimRow, CommandRow, EventRow};
+use super::archive::{Archive, Ledger, ServicePart};
+
+/// Reads a log, checks all that must be true of it, and writes it where it is to go, if anywhere.
+pub async fn pour(
+    archive: &Archive,
+    log: &ServicePart,
+    mut into: Option<&mut Restore>,
+    bar: &ProgressBar,
+) -> Result<()> {
+    let mut ledger = Ledger::default();
+    let mut events = archive.rows::<EventRow>(&log.events);
+    while let Some(batch) = events.recv().await {
+        let batch = batch?;
+        batch.iter().try_for_each(|event| ledger.event(event))?;
+        if let Some(log) = &mut into {
+            log.events(&batch).await?;
+        }
+        bar.inc(batch.len() as u64);
+    }
+    let mut commands = archive.rows::<CommandRow>(&log.commands);
+    while let Some(batch) = commands.recv().await {
+        let batch = batch?;
+        batch.iter().try_for_each(|command| ledger.command(command))?;
+        if let Some(log) = &mut into {
+            log.commands(&batch).await?;
+        }
+        bar.inc(batch.len() as u64);
+    }
+    let mut claims = archive.rows::<ClaimRow>(&log.claims);
+    while let Some(batch) = claims.recv().await {
+        let batch = batch?;
+        batch.iter().for_each(|claim| ledger.claim(claim));
+        if let Some(log) = &mut into {
+            log.claims(&batch).await?;
+        }
+        bar.inc(batch.len() as u64);
+    }
+    ledger.check(log)
+}

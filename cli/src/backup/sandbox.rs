@@ -1,0 +1,258 @@
+//! One tenant's history up to a time, appended for a new tenant.
+//!
+//! Payloads, metadata, aggregate ids, sequences and `occurred_at` stay as they are, so links and references hold within the new
+//! tenant; tenant, positions, event ids, `recorded_at` and so the leaf hashes are new. Claims are taken again from what the
+//! events say. Commands are not taken along: their ids are free in the new tenant. The tenant is put in the directory last, so
+//! that nobody writes to it meanwhile.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use chrono::{DateTime, Utc};
+use eventstore::ReplayFilter;
+use eventstore::backup::{Graft, StoredEvent};
+use executor::ClaimHistory;
+use futures::StreamExt;
+use gateway::directory::{Directory, Tenant, admin_options};
+use gateway::{Part, SERVICES};
+use indicatif::ProgressBar;
+use kernel::{Clock, IdSource, Position, RecordedEvent, SystemClock, SystemIds, TenantId};
+use serde_json::json;
+
+use super::archive::Archive;
+use super::archive::rows::{EventRow, TenantRow};
+use super::verify;
+use crate::context::{self, Context};
+use crate::output::{self, Format};
+use crate::progress;
+
+/// Events of one transaction: other appends wait for some ten milliseconds at a time.
+const CHUNK: usize = 1_000;
+
+/// Where the history is taken from.
+enum Source<'a> {
+    Backup(&'a Archive),
+    Log,
+}
+
+/// Fills a new tenant and says so.
+pub async fn run(
+    context: &Context,
+    archive: Option<&Archive>,
+    tenant: &str,
+    as_of: Option<DateTime<Utc>>,
+    into: &str,
+) -> Result<()> {
+    let began = Instant::now();
+    let key = gateway::config::claim_key(&context.config)
+        .context("postgres.claim_key (INOPSIO_CLAIM_KEY) is needed to take the claims")?;
+    let directory = Directory::open(&context.config);
+    directory.check_free(into).await?;
+    let source = archive.map_or(Source::Log, Source::Backup);
+    let from = source.tenant(context, tenant).await?;
+    if let Source::Backup(archive) = source {
+        // All of it before the first row: what is appended stays.
+        let bar = progress::bar(archive.manifest.rows(), "rows verified");
+        let verified = verify::verify(archive, &bar).await;
+        bar.finish_and_clear();
+        verified?;
+    }
+    let sandbox = Tenant {
+        tenant_id: new_tenant(),
+        slug: into.to_owned(),
+        name: from.name.clone(),
+        created_at: SystemClock.now(),
+    };
+    let mut found = Vec::new();
+    for service in SERVICES {
+        let wanted = source.find(context, *service, from.tenant_id, as_of).await?;
+        found.push((context::part(*service)?, wanted));
+    }
+    let total: u64 = found.iter().map(|(_, wanted)| wanted.events).sum();
+    if total == 0 {
+        let when = as_of.map_or_else(String::new, |at| format!(" recorded by {at}"));
+        bail!("the tenant {tenant} has no events{when}; nothing was written");
+    }
+    let bar = progress::bar(total, "events");
+    let mut appended = Vec::new();
+    for (part, wanted) in found {
+        let claims = source.play(context, &part, &wanted, &sandbox, &key, &bar).await;
+        appended.push((part.service, wanted.events, claims.with_context(|| format!("the log of {}", part.service))?));
+    }
+    bar.finish_and_clear();
+    directory.restore(std::slice::from_ref(&sandbox)).await?;
+    say(context.format, &from, &sandbox, as_of, &appended, began.elapsed())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a new tenant, of whom nobody has anything yet")]
+fn new_tenant() -> TenantId {
+    TenantId::vouched(SystemIds.next())
+}
+
+/// What of a log is played.
+struct Wanted {
+    service: kernel::Service,
+    tenant: TenantId,
+    as_of: Option<DateTime<Utc>>,
+    /// Where the source's log ends: what comes later, the new tenant's own events among it, is none of ours.
+    to: Position,
+    /// How many events that is.
+    events: u64,
+}
+
+impl Wanted {
+    fn filter(&self) -> ReplayFilter {
+        // `until` excludes, and the log keeps microseconds.
+        let recorded_until = self.as_of.map(|at| at + chrono::TimeDelta::microseconds(1));
+        ReplayFilter { recorded_until, to: Some(self.to), ..ReplayFilter::default() }
+    }
+
+    fn takes(&self, event: &RecordedEvent) -> bool {
+        event.tenant == self.tenant && self.as_of.is_none_or(|at| event.recorded_at <= at)
+    }
+}
+
+impl Source<'_> {
+    async fn tenant(&self, context: &Context, name: &str) -> Result<Tenant> {
+        match self {
+            Self::Log => Ok(Directory::open(&context.config).find(name).await?),
+            Self::Backup(archive) => {
+                let tenants = archive.all::<TenantRow>(&archive.manifest.directory).await?;
+                let named = |tenant: &Tenant| tenant.slug == name || tenant.tenant_id.to_string() == name;
+                tenants.into_iter().find(named).with_context(|| format!("the backup has no tenant {name}"))
+            }
+        }
+    }
+
+    async fn find(
+        &self,
+        context: &Context,
+        service: kernel::Service,
+        tenant: TenantId,
+        as_of: Option<DateTime<Utc>>,
+    ) -> Result<Wanted> {
+        let mut wanted = Wanted { service, tenant, as_of, to: Position::START, events: 0 };
+        match self {
+            Self::Log => {
+                let store = context.store(service).await?;
+                wanted.to = store.head().await?;
+                wanted.events = store.count(tenant, &wanted.filter()).await?;
+                store.close().await;
+            }
+            Self::Backup(archive) => {
+                let log = archive.service(service.name())?;
+                wanted.to = log.position;
+                let mut batches = archive.rows::<EventRow>(&log.events);
+                while let Some(batch) = batches.recv().await {
+                    wanted.events += batch?.iter().filter(|stored| wanted.takes(&stored.event)).count() as u64;
+                }
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Appends what is wanted and takes its claims; how many those are.
+    async fn play(
+        &self,
+        context: &Context,
+        part: &Part,
+        wanted: &Wanted,
+        sandbox: &Tenant,
+        key: &[u8; 32],
+        bar: &ProgressBar,
+    ) -> Result<usize> {
+        let admin = admin_options(&context.config)?;
+        let database = context.config.database(part.service);
+        let mut target = Target {
+            graft: Graft::begin(&admin, &database, sandbox.tenant_id).await?,
+            claims: (part.claims)(),
+            chunk: Vec::with_capacity(CHUNK),
+            events: 0,
+            bar,
+        };
+        match self {
+            Self::Log => {
+                let store = context.store(wanted.service).await?;
+                let mut events = std::pin::pin!(store.replay(wanted.tenant, wanted.filter()));
+                while let Some(event) = events.next().await {
+                    target.take(event?).await?;
+                }
+                store.close().await;
+            }
+            Self::Backup(archive) => {
+                let mut batches = archive.rows::<EventRow>(&archive.service(wanted.service.name())?.events);
+                while let Some(batch) = batches.recv().await {
+                    for StoredEvent { event, .. } in batch?.into_iter().filter(|stored| wanted.takes(&stored.event)) {
+                        target.take(event).await?;
+                    }
+                }
+            }
+        }
+        target.flush().await?;
+        ensure!(target.events == wanted.events, "{} events of {} came", target.events, wanted.events);
+        let claims = target.claims.held().stored(key, sandbox.tenant_id);
+        target.graft.finish(&claims).await?;
+        Ok(claims.len())
+    }
+}
+
+/// The end of a log, where the events go.
+struct Target<'a> {
+    graft: Graft,
+    claims: Box<dyn ClaimHistory>,
+    chunk: Vec<RecordedEvent>,
+    events: u64,
+    bar: &'a ProgressBar,
+}
+
+impl Target<'_> {
+    async fn take(&mut self, event: RecordedEvent) -> Result<()> {
+        self.claims.observe(&event)?;
+        self.chunk.push(event);
+        if self.chunk.len() == CHUNK { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        let chunk = std::mem::take(&mut self.chunk);
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let count = chunk.len() as u64;
+        self.graft.append(chunk, &SystemClock).await?;
+        self.events += count;
+        self.bar.inc(count);
+        Ok(())
+    }
+}
+
+fn say(
+    format: Format,
+    from: &Tenant,
+    sandbox: &Tenant,
+    as_of: Option<DateTime<Utc>>,
+    appended: &[(kernel::Service, u64, usize)],
+    took: Duration,
+) -> Result<()> {
+    if format == Format::Json {
+        let services = appended
+            .iter()
+            .map(|(service, events, claims)| json!({ "service": service.name(), "events": events, "claims": claims }));
+        return output::print_json(&json!({
+            "from": from.slug,
+            "as_of": as_of,
+            "tenant": sandbox,
+            "services": services.collect::<Vec<_>>(),
+            "seconds": took.as_secs_f64(),
+        }));
+    }
+    let events: u64 = appended.iter().map(|(_, events, _)| events).sum();
+    let claims: usize = appended.iter().map(|(_, _, claims)| claims).sum();
+    let when = as_of.map_or_else(|| "as it is".to_owned(), |at| format!("as of {at}"));
+    output::print(format!(
+        "{} ({}) is {} {when}: {events} events, {claims} claims, in {:.1} s",
+        sandbox.slug,
+        sandbox.tenant_id,
+        from.slug,
+        took.as_secs_f64()
+    ))
+}

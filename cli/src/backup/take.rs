@@ -1,0 +1,166 @@
+//! Taking a backup.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use eventstore::Database;
+use eventstore::backup::{Snapshot, freeze};
+use futures::TryStreamExt;
+use gateway::directory::Directory;
+use gateway::{Config, SERVICES};
+use indicatif::ProgressBar;
+use kernel::{Clock, SystemClock};
+use serde_json::json;
+
+use super::archive::manifest::{VERSION, claim_key_mark};
+use super::archive::rows::{ClaimRow, CommandRow, EventRow, TenantRow};
+use super::archive::{Draft, Ledger, Manifest, ServicePart};
+use crate::context::Context;
+use crate::output::{self, Format};
+use crate::progress;
+
+/// Takes one and says what it has.
+pub async fn run(context: &Context, to: &Path) -> Result<()> {
+    let began = Instant::now();
+    let draft = Draft::begin(to)?;
+    let (manifest, pause) = write(&context.config, &draft).await?;
+    let digest = draft.finish(&manifest)?;
+    say(context.format, to, &manifest, &digest, pause, began.elapsed())
+}
+
+/// Writes all parts. Gives what they are, and how long writers had to wait.
+async fn write(config: &Config, draft: &Draft) -> Result<(Manifest, Duration)> {
+    let databases: Vec<Database> = SERVICES.iter().map(|service| config.database(*service)).collect();
+    let freezing = Instant::now();
+    let snapshots = freeze(&databases).await.with_context(|| {
+        format!("the logs at {}:{} can't be read (does `inopsio dev` run?)", config.postgres.host, config.postgres.port)
+    })?;
+    let pause = freezing.elapsed();
+    let taken_at = SystemClock.now();
+    // After the logs: a tenant is in the directory before it is in any log.
+    let directory = directory(config, draft).await?;
+    let mut services = Vec::with_capacity(snapshots.len());
+    for snapshot in snapshots {
+        services.push(service(snapshot, draft).await?);
+    }
+    let manifest = Manifest {
+        format: "inopsio-backup".to_owned(),
+        version: VERSION,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        taken_at,
+        claim_key_mark: gateway::config::claim_key(config).map(|key| claim_key_mark(&key)),
+        directory,
+        services,
+    };
+    Ok((manifest, pause))
+}
+
+async fn directory(config: &Config, draft: &Draft) -> Result<super::archive::Part> {
+    let mut part = draft.part::<TenantRow>("directory")?;
+    for tenant in Directory::open(config).list().await? {
+        part.push(&tenant)?;
+    }
+    part.finish()
+}
+
+async fn service(mut snapshot: Snapshot, draft: &Draft) -> Result<ServicePart> {
+    let (service, head) = (snapshot.service(), snapshot.head());
+    let (commands, claims) = snapshot.counts().await?;
+    let bar = progress::bar(head.position.0 + commands + claims, "rows");
+    let written = rows(&mut snapshot, draft, &bar).await.with_context(|| format!("the log of {service}"));
+    bar.finish_and_clear();
+    let (events, commands, claims, ledger) = written?;
+    let tenants = ledger.tenants();
+    let part = ServicePart {
+        service: service.name().to_owned(),
+        position: head.position,
+        recorded_at: head.recorded_at,
+        events,
+        commands,
+        claims,
+        tenants,
+    };
+    ledger.check(&part)?;
+    Ok(part)
+}
+
+type Written = (super::archive::Part, super::archive::Part, super::archive::Part, Ledger);
+
+async fn rows(snapshot: &mut Snapshot, draft: &Draft, bar: &ProgressBar) -> Result<Written> {
+    let service = snapshot.service();
+    let mut ledger = Ledger::default();
+    let mut events = draft.part::<EventRow>(&format!("{service}.events"))?;
+    let mut rows = snapshot.events();
+    while let Some(event) = rows.try_next().await? {
+        ledger.event(&event)?;
+        events.push(&event)?;
+        bar.inc(1);
+    }
+    drop(rows);
+    let mut commands = draft.part::<CommandRow>(&format!("{service}.commands"))?;
+    let mut rows = snapshot.commands();
+    while let Some(command) = rows.try_next().await? {
+        ledger.command(&command)?;
+        commands.push(&command)?;
+        bar.inc(1);
+    }
+    drop(rows);
+    let mut claims = draft.part::<ClaimRow>(&format!("{service}.claims"))?;
+    let mut rows = snapshot.claims();
+    while let Some(claim) = rows.try_next().await? {
+        ledger.claim(&claim);
+        claims.push(&claim)?;
+        bar.inc(1);
+    }
+    drop(rows);
+    Ok((events.finish()?, commands.finish()?, claims.finish()?, ledger))
+}
+
+fn say(format: Format, to: &Path, manifest: &Manifest, digest: &str, pause: Duration, took: Duration) -> Result<()> {
+    let rate = manifest.events() as f64 / took.as_secs_f64();
+    if format == Format::Json {
+        let services = manifest.services.iter().map(|log| {
+            json!({
+                "service": log.service,
+                "position": log.position,
+                "events": log.events.rows,
+                "commands": log.commands.rows,
+                "claims": log.claims.rows,
+                "tenants": log.tenants.len(),
+            })
+        });
+        return output::print_json(&json!({
+            "backup": to,
+            "digest": digest,
+            "taken_at": manifest.taken_at,
+            "services": services.collect::<Vec<_>>(),
+            "tenants": manifest.directory.rows,
+            "bytes": manifest.bytes(),
+            "seconds": took.as_secs_f64(),
+            "events_per_second": rate,
+            "writers_waited_seconds": pause.as_secs_f64(),
+        }));
+    }
+    let mut table = output::table(["service", "position", "events", "commands", "claims", "tenants"]);
+    for log in &manifest.services {
+        table.add_row([
+            log.service.clone(),
+            log.position.to_string(),
+            log.events.rows.to_string(),
+            log.commands.rows.to_string(),
+            log.claims.rows.to_string(),
+            log.tenants.len().to_string(),
+        ]);
+    }
+    output::print(table)?;
+    output::print(format!(
+        "{}: {} tenants, {} events, {:.1} MiB, in {:.1} s ({rate:.0} events/s); writers waited {:.1} ms\ndigest {digest}",
+        to.display(),
+        manifest.directory.rows,
+        manifest.events(),
+        manifest.bytes() as f64 / f64::from(1 << 20),
+        took.as_secs_f64(),
+        pause.as_secs_f64() * 1e3,
+    ))
+}

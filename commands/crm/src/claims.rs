@@ -1,0 +1,94 @@
+//! What CRM's events did to claims, told from the events alone. To add a kind of claim: what its events do, in
+//! [`Claims::observe`]; a test holds every claim that commands take against it.
+
+use std::collections::HashMap;
+
+use crm_aggregates::{
+    Contact, ContactDetails, ContactEvent, Opportunity, OpportunityEvent, Pipeline, PipelineEvent, StageId,
+};
+use executor::{ClaimHistory, Held};
+use kernel::{Aggregate, DecodeError, RecordedEvent};
+
+use crate::contact::EMAIL;
+use crate::pipeline::NAME;
+use crate::stage::{CLOSED, USE};
+
+/// The claims of a tenant's history.
+#[derive(Debug, Default)]
+pub struct Claims {
+    held: Held,
+    /// The e-mail address that each contact has.
+    emails: HashMap<String, String>,
+    /// The name of each pipeline, lower case.
+    names: HashMap<String, String>,
+}
+
+impl ClaimHistory for Claims {
+    fn observe(&mut self, event: &RecordedEvent) -> Result<(), DecodeError> {
+        let id = &event.aggregate_id;
+        match event.aggregate_type.as_str() {
+            Contact::TYPE => match event.decode()? {
+                ContactEvent::ContactCreated(e) => self.reach(id, &e.details),
+                ContactEvent::ContactDetailsChanged(e) => self.reach(id, &e.details),
+                ContactEvent::ContactAccountChanged(_) => {}
+            },
+            Pipeline::TYPE => match event.decode()? {
+                PipelineEvent::PipelineCreated(e) => self.name(id, &e.name),
+                PipelineEvent::PipelineRenamed(e) => self.name(id, &e.name),
+                PipelineEvent::PipelineStageRetired(e) => self.held.claim(&CLOSED, e.stage.to_string(), id),
+                PipelineEvent::PipelineStageRemoved(e) => self.held.claim(&CLOSED, e.stage.to_string(), id),
+                PipelineEvent::PipelineStageAdded(_)
+                | PipelineEvent::PipelineStageChanged(_)
+                | PipelineEvent::PipelineStagesReordered(_) => {}
+            },
+            Opportunity::TYPE => match event.decode()? {
+                OpportunityEvent::OpportunityOpened(e) => self.enter(id, e.stage),
+                OpportunityEvent::OpportunityStageChanged(e) => self.enter(id, e.to),
+                OpportunityEvent::OpportunityReopened(e) => self.enter(id, e.stage),
+                OpportunityEvent::OpportunityRenamed(_)
+                | OpportunityEvent::OpportunityAmountChanged(_)
+                | OpportunityEvent::OpportunityCloseDateChanged(_)
+                | OpportunityEvent::OpportunityReassigned(_)
+                | OpportunityEvent::OpportunityWon(_)
+                | OpportunityEvent::OpportunityLost(_) => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn held(&self) -> &Held {
+        &self.held
+    }
+}
+
+impl Claims {
+    fn reach(&mut self, contact: &str, details: &ContactDetails) {
+        let email = details.email.as_ref().map(|email| email.reveal().clone());
+        let before = match &email {
+            Some(email) => self.emails.insert(contact.to_owned(), email.clone()),
+            None => self.emails.remove(contact),
+        };
+        if before == email {
+            return;
+        }
+        if let Some(before) = before {
+            self.held.release(&EMAIL, before, contact);
+        }
+        if let Some(email) = email {
+            self.held.claim(&EMAIL, email, contact);
+        }
+    }
+
+    fn name(&mut self, pipeline: &str, name: &str) {
+        let name = name.to_lowercase();
+        if let Some(before) = self.names.insert(pipeline.to_owned(), name.clone()) {
+            self.held.release(&NAME, before, pipeline);
+        }
+        self.held.claim(&NAME, name, pipeline);
+    }
+
+    fn enter(&mut self, opportunity: &str, stage: StageId) {
+        self.held.claim(&USE, stage.to_string(), opportunity);
+    }
+}

@@ -1,0 +1,91 @@
+//! The claims that commands took are those that the events tell of: else a history that is played into another tenant would
+//! come without what is unique in it.
+
+use std::collections::BTreeSet;
+
+use crm_commands::{
+    ChangeContactDetails, Claims, ContactFields, ConvertLead, CreateContact, MoveOpportunity, NewOpportunity,
+    OpenOpportunity, RemoveStage, RenamePipeline, RetireStage,
+};
+use eventstore::ReplayFilter;
+use eventstore::backup::{StoredClaim, freeze};
+use executor::ClaimHistory;
+use futures::{StreamExt, TryStreamExt};
+
+use super::support::*;
+
+/// What the log has, and what its events come down to.
+async fn both(world: &World) -> (Vec<StoredClaim>, Vec<StoredClaim>) {
+    let mut snapshot = freeze(&[world.store.database().clone()]).await.unwrap().remove(0);
+    let mut stored: Vec<_> = snapshot.claims().try_collect().await.unwrap();
+    stored.sort_unstable();
+    let tenant = world.request.caller.tenant();
+    let mut claims = Claims::default();
+    let mut events = std::pin::pin!(world.store.replay(tenant, ReplayFilter::default()));
+    while let Some(event) = events.next().await {
+        claims.observe(&event.unwrap()).unwrap();
+    }
+    (stored, claims.held().stored(&[7; 32], tenant))
+}
+
+#[tokio::test]
+async fn every_claim_that_commands_take_is_told_by_the_events() {
+    let world = World::new().await;
+    let pipeline = world.pipeline().await;
+    let (id, stages) = (pipeline.pipeline, &pipeline.stages);
+    assert!(stages.len() >= 3, "else there is nothing to retire, remove and move to");
+
+    // E-mail addresses: taken, given up, taken by another, shared, given up by the one that had it.
+    let ada = world.contact("ada@example.com").await;
+    let shared = CreateContact {
+        details: ContactFields { email: Some("ada@example.com".to_owned()), ..contact("x@example.com").details },
+        allow_duplicate: true,
+        ..CreateContact::default()
+    };
+    world.done(&shared).await;
+    let (stored, told) = both(&world).await;
+    assert_eq!(told, stored);
+    let change = |contact, email: Option<&str>| ChangeContactDetails {
+        contact,
+        details: ContactFields { email: email.map(str::to_owned), ..super::support::contact("x@example.com").details },
+        allow_duplicate: false,
+    };
+    world.done(&change(ada, Some("countess@example.com"))).await;
+    let grace = world.contact("grace@example.com").await;
+    world.done(&change(grace, None)).await;
+    world.contact("grace@example.com").await;
+    world.done(&shared).await;
+
+    // A lead that becomes a contact, with and without a deal.
+    let deal = NewOpportunity {
+        name: "An engine".to_owned(),
+        pipeline: id,
+        stage: None,
+        amount: euros(5_000),
+        close_date: day("2026-12-24"),
+    };
+    for opportunity in [None, Some(deal)] {
+        let lead = world.qualified_lead().await;
+        let convert =
+            ConvertLead { lead, account: None, account_name: None, contact: None, opportunity, allow_duplicate: true };
+        world.done(&convert).await;
+    }
+
+    // Stages: in use, retired, removed; a name that changes, also only in its case.
+    let deal = world.opportunity(id, stages[0]).await;
+    world.done(&MoveOpportunity { opportunity: deal, stage: stages[1] }).await;
+    world.done(&OpenOpportunity { stage: Some(stages[1]), ..opportunity(id, None) }).await;
+    world.done(&RetireStage { pipeline: id, stage: stages[1] }).await;
+    world.done(&RemoveStage { pipeline: id, stage: stages[2] }).await;
+    world.done(&RenamePipeline { pipeline: id, name: "NEW BUSINESS".to_owned() }).await;
+    world.done(&RenamePipeline { pipeline: id, name: "Old business".to_owned() }).await;
+
+    let (stored, told) = both(&world).await;
+    assert_eq!(told, stored);
+    let kinds: BTreeSet<_> = stored.iter().map(|claim| claim.kind.as_str()).collect();
+    assert_eq!(
+        kinds.into_iter().collect::<Vec<_>>(),
+        ["crm.contact.email", "crm.pipeline.name", "crm.stage.closed", "crm.stage.use"],
+        "a kind of claim that nothing here takes: add it, and what its events say in claims.rs"
+    );
+}

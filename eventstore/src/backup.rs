@@ -1,0 +1,71 @@
+//! The whole log of a service taken out, and brought in again.
+//!
+//! [`freeze`] fixes one moment over the logs of all services while writing goes on; its [`Snapshot`]s are read at leisure, as
+//! streams. [`Restore`] fills an empty log with what they gave, positions and hashes as they were. [`Graft`] appends one
+//! tenant's history at the end of a log that is in use, under another tenant's id. What is stored where, and in which form,
+//! is not decided here.
+
+mod graft;
+mod restore;
+mod snapshot;
+mod write;
+
+use chrono::{DateTime, Utc};
+use kernel::{LeafHash, Position, RecordedEvent, TenantId};
+
+pub use graft::{Graft, grafted_id};
+pub use restore::{Restore, is_empty};
+pub use snapshot::{Snapshot, freeze};
+
+/// Advisory transaction lock of whoever writes to a log, in its database; `log.append` takes it too.
+const WRITING: i64 = 7_164_702_801;
+
+/// An event with the hash that its writer computed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// The event.
+    pub event: RecordedEvent,
+    /// The hash that the log has for it.
+    pub leaf_hash: LeafHash,
+}
+
+/// What was done under an id, with the first answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The command's id.
+    pub command_id: String,
+    /// SHA-256 of the request.
+    pub request_hash: [u8; 32],
+    /// JSON text.
+    pub answer: String,
+    /// Position of the first event.
+    pub first: Position,
+    /// Position of the last event.
+    pub last: Position,
+    /// When it was done.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// A unique key that somebody has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StoredClaim {
+    /// Whose.
+    pub tenant: TenantId,
+    /// What is unique, for example `crm.contact.email`.
+    pub kind: String,
+    /// Keyed hash of the value.
+    pub key: [u8; 32],
+    /// Who has it.
+    pub holder: String,
+}
+
+/// Where a log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Position of the last event; 0: none.
+    pub position: Position,
+    /// When something was written last; none: never.
+    pub recorded_at: Option<DateTime<Utc>>,
+}

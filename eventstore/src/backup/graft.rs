@@ -1,0 +1,100 @@
+//! One tenant's history under another tenant's id, at the end of a log that is in use.
+
+use kernel::{Clock, Leaf, Position, RecordedEvent, TenantId};
+use sha2::{Digest, Sha256};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{Connection, Executor};
+use uuid::{Builder, Uuid};
+
+use super::snapshot::head;
+use super::{StoredClaim, StoredEvent, WRITING, write};
+use crate::{Database, Error, admin};
+
+/// Appends events for a tenant that nobody else writes for.
+pub struct Graft {
+    tenant: TenantId,
+    owner: String,
+    connection: PgConnection,
+}
+
+/// The id of an event in a graft: another one, for ids are unique over all tenants; the same whenever it is asked for, and
+/// of the same time (UUIDv7).
+pub fn grafted_id(tenant: TenantId, event: Uuid) -> Uuid {
+    let mut hasher = Sha256::new();
+    hasher.update(b"inopsio.graft.1");
+    hasher.update(tenant.uuid().as_bytes());
+    hasher.update(event.as_bytes());
+    let hash = hasher.finalize();
+    let mut bytes = [0; 16];
+    bytes[..6].copy_from_slice(&event.as_bytes()[..6]);
+    bytes[6..].copy_from_slice(&hash[..10]);
+    Builder::from_bytes(bytes).with_version(uuid::Version::SortRand).with_variant(uuid::Variant::RFC4122).into_uuid()
+}
+
+impl Graft {
+    /// A graft for `tenant`, who must be new. `admin` may act as the service's owner.
+    pub async fn begin(admin: &PgConnectOptions, database: &Database, tenant: TenantId) -> Result<Self, Error> {
+        let connection = admin::connect(&admin.clone().database(&database.name)).await?;
+        Ok(Self { tenant, owner: database.owner(), connection })
+    }
+
+    /// Appends events in their order: tenant, position, id and `recorded_at` become new, all else stays. One transaction, in
+    /// which other appends wait; so rather a thousand events than a million. Gives where the log ends now.
+    pub async fn append(&mut self, events: Vec<RecordedEvent>, clock: &dyn Clock) -> Result<Position, Error> {
+        let mut transaction = self.connection.begin().await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITING).execute(&mut *transaction).await?;
+        transaction.execute(format!("SET LOCAL ROLE {}", self.owner).as_str()).await?;
+        let head = head(&mut transaction).await?;
+        // The log's times do not go back.
+        let recorded_at = head.recorded_at.map_or(clock.now(), |last| last.max(clock.now()));
+        let mut position = head.position;
+        let rows: Vec<StoredEvent> = events
+            .into_iter()
+            .map(|event| {
+                position = position.next();
+                let event_id = grafted_id(self.tenant, event.event_id);
+                let event = RecordedEvent { tenant: self.tenant, position, event_id, recorded_at, ..event };
+                StoredEvent { leaf_hash: Leaf::from(&event).hash(), event }
+            })
+            .collect();
+        write::events(&mut transaction, &rows).await?;
+        sqlx::query("UPDATE log.head SET position = $1, recorded_at = $2")
+            .bind(position.as_i64())
+            .bind(recorded_at)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(position)
+    }
+
+    /// Takes the claims that the history comes down to, and ends.
+    pub async fn finish(mut self, claims: &[StoredClaim]) -> Result<(), Error> {
+        let mut transaction = self.connection.begin().await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITING).execute(&mut *transaction).await?;
+        transaction.execute(format!("SET LOCAL ROLE {}", self.owner).as_str()).await?;
+        for rows in claims.chunks(5_000) {
+            write::claims(&mut transaction, rows).await?;
+        }
+        transaction.commit().await?;
+        self.connection.close().await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::{IdSource, SystemIds};
+
+    use super::*;
+
+    #[test]
+    fn a_grafted_id_is_a_uuid_of_the_same_time_and_depends_on_tenant_and_event() {
+        let (one, other) = (testbed::tenant(), testbed::tenant());
+        let event = SystemIds.next();
+        let id = grafted_id(one, event);
+        assert_eq!(id, grafted_id(one, event));
+        assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
+        assert_eq!(id.get_timestamp().map(|at| at.to_unix()), event.get_timestamp().map(|at| at.to_unix()));
+        assert!(id != event && id != grafted_id(other, event) && id != grafted_id(one, SystemIds.next()));
+    }
+}

@@ -1,0 +1,97 @@
+//! Filling an empty log.
+
+use kernel::{Position, Service};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{Connection, Executor};
+
+use super::snapshot::head;
+use super::{Head, StoredAnswer, StoredClaim, StoredEvent, WRITING, write};
+use crate::{Database, Error, admin};
+
+/// A log that is being filled: one transaction, of which nothing stays unless it is [finished](Self::finish). Appends wait
+/// meanwhile.
+pub struct Restore {
+    service: Service,
+    connection: PgConnection,
+}
+
+/// Refuses a log in which anything was ever written. A database that does not exist yet is empty.
+///
+/// # Errors
+/// [`Error::NotEmpty`].
+pub async fn is_empty(admin: &PgConnectOptions, database: &Database) -> Result<(), Error> {
+    let mut cluster = admin::connect(admin).await?;
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(&database.name)
+        .fetch_one(&mut cluster)
+        .await?;
+    cluster.close().await?;
+    if !exists {
+        return Ok(());
+    }
+    let mut connection = admin::connect(&admin.clone().database(&database.name)).await?;
+    let migrated: bool =
+        sqlx::query_scalar("SELECT to_regclass('log.head') IS NOT NULL").fetch_one(&mut connection).await?;
+    if migrated {
+        check_empty(&mut connection, database.service).await?;
+    }
+    connection.close().await?;
+    Ok(())
+}
+
+/// Every append, also one without events, notes its time at the head.
+async fn check_empty(connection: &mut PgConnection, service: Service) -> Result<(), Error> {
+    match head(connection).await? {
+        Head { position: Position::START, recorded_at: None } => Ok(()),
+        Head { position, .. } => Err(Error::NotEmpty { service, head: position }),
+    }
+}
+
+impl Restore {
+    /// Begins to fill the log of a migrated database. `admin` may act as the service's owner.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`].
+    pub async fn begin(admin: &PgConnectOptions, database: &Database) -> Result<Self, Error> {
+        let mut connection = admin::connect(&admin.clone().database(&database.name)).await?;
+        connection.execute("BEGIN").await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITING).execute(&mut connection).await?;
+        connection.execute(format!("SET LOCAL ROLE {}", database.owner()).as_str()).await?;
+        check_empty(&mut connection, database.service).await?;
+        Ok(Self { service: database.service, connection })
+    }
+
+    /// Whose log it is.
+    pub fn service(&self) -> Service {
+        self.service
+    }
+
+    /// Writes events.
+    pub async fn events(&mut self, rows: &[StoredEvent]) -> Result<(), Error> {
+        write::events(&mut self.connection, rows).await
+    }
+
+    /// Writes commands with their answers.
+    pub async fn commands(&mut self, rows: &[StoredAnswer]) -> Result<(), Error> {
+        write::commands(&mut self.connection, rows).await
+    }
+
+    /// Writes claims.
+    pub async fn claims(&mut self, rows: &[StoredClaim]) -> Result<(), Error> {
+        write::claims(&mut self.connection, rows).await
+    }
+
+    /// Says where the log ends, and lets all of it become true.
+    pub async fn finish(mut self, head: Head) -> Result<(), Error> {
+        sqlx::query("UPDATE log.head SET position = $1, recorded_at = coalesce($2, '-infinity')")
+            .bind(head.position.as_i64())
+            .bind(head.recorded_at)
+            .execute(&mut self.connection)
+            .await?;
+        self.connection.execute("COMMIT").await?;
+        // The planner takes new tables for empty ones until somebody has counted.
+        self.connection.execute("ANALYZE log.events, log.commands, log.claims").await?;
+        self.connection.close().await?;
+        Ok(())
+    }
+}

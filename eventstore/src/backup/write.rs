@@ -1,0 +1,92 @@
+//! Rows into the log's tables, as they are. The connection acts as the owner, in a transaction that holds the writers' lock.
+
+use std::collections::BTreeSet;
+
+use kernel::TenantId;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::{StoredAnswer, StoredClaim, StoredEvent};
+use crate::Error;
+
+/// The rows of these tenants may be written until the transaction ends, and no others.
+async fn scope(connection: &mut PgConnection, tenants: impl Iterator<Item = TenantId>) -> Result<(), Error> {
+    let tenants: Vec<Uuid> = tenants.map(TenantId::uuid).collect::<BTreeSet<_>>().into_iter().collect();
+    sqlx::query("SELECT set_config('app.tenant_ids', ($1::uuid[])::text, true)")
+        .bind(tenants)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Writes events.
+pub(super) async fn events(connection: &mut PgConnection, rows: &[StoredEvent]) -> Result<(), Error> {
+    scope(connection, rows.iter().map(|row| row.event.tenant)).await?;
+    let column = |of: fn(&StoredEvent) -> &str| rows.iter().map(of).collect::<Vec<_>>();
+    let json = |of: fn(&StoredEvent) -> &[u8]| {
+        let texts = rows.iter().map(|row| std::str::from_utf8(of(row)));
+        texts.collect::<Result<Vec<_>, _>>().map_err(|error| Error::Corrupt(format!("JSON that is not UTF-8: {error}")))
+    };
+    sqlx::query(
+        "INSERT INTO log.events (tenant_id, aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
+                                 metadata, event_id, position, occurred_at, recorded_at, leaf_hash)
+         SELECT e.tenant_id, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version, e.payload::json,
+                e.metadata::json, e.event_id, e.position, e.occurred_at, e.recorded_at, e.leaf_hash
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+                     $9::uuid[], $10::bigint[], $11::timestamptz[], $12::timestamptz[], $13::bytea[])
+           AS e (tenant_id, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, event_id,
+                 position, occurred_at, recorded_at, leaf_hash)",
+    )
+    .bind(rows.iter().map(|row| row.event.tenant.uuid()).collect::<Vec<_>>())
+    .bind(column(|row| &row.event.aggregate_type))
+    .bind(column(|row| &row.event.aggregate_id))
+    .bind(rows.iter().map(|row| row.event.sequence.cast_signed()).collect::<Vec<_>>())
+    .bind(column(|row| &row.event.event_type))
+    .bind(rows.iter().map(|row| row.event.event_version.to_string()).collect::<Vec<_>>())
+    .bind(json(|row| &row.event.payload)?)
+    .bind(json(|row| &row.event.metadata)?)
+    .bind(rows.iter().map(|row| row.event.event_id).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.event.position.as_i64()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.event.occurred_at).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.event.recorded_at).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.leaf_hash.as_slice()).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes commands with their answers.
+pub(super) async fn commands(connection: &mut PgConnection, rows: &[StoredAnswer]) -> Result<(), Error> {
+    scope(connection, rows.iter().map(|row| row.tenant)).await?;
+    sqlx::query(
+        "INSERT INTO log.commands (tenant_id, command_id, request_hash, answer, first_position, last_position, recorded_at)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::bigint[],
+                              $7::timestamptz[])",
+    )
+    .bind(rows.iter().map(|row| row.tenant.uuid()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.command_id.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.request_hash.as_slice()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.answer.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.first.as_i64()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.last.as_i64()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.recorded_at).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes claims.
+pub(super) async fn claims(connection: &mut PgConnection, rows: &[StoredClaim]) -> Result<(), Error> {
+    scope(connection, rows.iter().map(|row| row.tenant)).await?;
+    sqlx::query(
+        "INSERT INTO log.claims (tenant_id, kind, key, holder)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[])",
+    )
+    .bind(rows.iter().map(|row| row.tenant.uuid()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.kind.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.key.as_slice()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.holder.as_str()).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}

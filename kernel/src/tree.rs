@@ -1,0 +1,95 @@
+//! The Merkle tree over a tenant's history (RFC 6962 section 2.1), as far as its growing head needs it.
+
+use sha2::{Digest, Sha256};
+
+use crate::LeafHash;
+
+/// A tree that grows leaf by leaf and knows its root. It holds one hash for each bit of its size, not the leaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tree {
+    size: u64,
+    /// Roots of the complete subtrees, the largest first: one for each bit that is set in `size`.
+    peaks: Vec<LeafHash>,
+}
+
+impl Tree {
+    /// A tree without leaves.
+    pub const fn new() -> Self {
+        Self { size: 0, peaks: Vec::new() }
+    }
+
+    /// Adds a leaf at the end.
+    pub fn push(&mut self, leaf: LeafHash) {
+        let mut node = leaf;
+        // As in counting up: each bit that carries joins two subtrees of the same size.
+        for _ in 0..self.size.trailing_ones() {
+            if let Some(left) = self.peaks.pop() {
+                node = parent(&left, &node);
+            }
+        }
+        self.peaks.push(node);
+        self.size += 1;
+    }
+
+    /// How many leaves it has.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The root's hash; of an empty tree the hash of nothing.
+    pub fn root(&self) -> LeafHash {
+        let mut peaks = self.peaks.iter().rev();
+        let Some(last) = peaks.next() else { return Sha256::digest([]).into() };
+        peaks.fold(*last, |right, left| parent(left, &right))
+    }
+}
+
+fn parent(left: &LeafHash, right: &LeafHash) -> LeafHash {
+    let mut hasher = Sha256::new();
+    hasher.update([1]);
+    hasher.update(left);
+    hasher.update(right);
+    hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(hash: LeafHash) -> String {
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn roots_are_those_of_the_reference_vectors_of_certificate_transparency() {
+        let leaves: [&[u8]; 8] = [
+            b"",
+            b"\x00",
+            b"\x10",
+            b"\x20\x21",
+            b"\x30\x31",
+            b"\x40\x41\x42\x43",
+            b"\x50\x51\x52\x53\x54\x55\x56\x57",
+            b"\x60\x61\x62\x63\x64\x65\x66\x67\x68\x69\x6a\x6b\x6c\x6d\x6e\x6f",
+        ];
+        let roots = [
+            "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+            "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+            "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+            "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+            "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+            "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+            "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+        ];
+        let mut tree = Tree::new();
+        assert_eq!(hex(tree.root()), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        for (leaf, root) in leaves.into_iter().zip(roots) {
+            let mut hasher = Sha256::new();
+            hasher.update([0]);
+            hasher.update(leaf);
+            tree.push(hasher.finalize().into());
+            assert_eq!(hex(tree.root()), root, "of {} leaves", tree.size());
+        }
+    }
+}
