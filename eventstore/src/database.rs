@@ -69,15 +69,8 @@ pub enum Role {
 
 impl Role {
     /// All roles that log in.
-    pub const ALL: [Self; 7] = [
-        Self::Append,
-        Self::Read,
-        Self::Follow,
-        Self::Project,
-        Self::Configure,
-        Self::Deliver,
-        Self::Backup,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Append, Self::Read, Self::Follow, Self::Project, Self::Configure, Self::Deliver, Self::Backup];
 
     /// The last part of the role's name.
     pub const fn as_str(self) -> &'static str {

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     fn hex(hash: LeafHash) -> String {
-        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
     }
 
     #[test]

@@ -36,7 +36,9 @@ pub async fn pour(
     let mut claims = archive.rows::<ClaimRow>(&log.claims);
     while let Some(batch) = claims.recv().await {
         let batch = batch?;
-        batch.iter().for_each(|claim| ledger.claim(claim));
+        for claim in &batch {
+            ledger.claim(claim);
+        }
         if let Some(log) = &mut into {
             log.claims(&batch).await?;
         }

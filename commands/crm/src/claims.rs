@@ -1,5 +1,5 @@
-//! What CRM's events did to claims, told from the events alone. To add a kind of claim: what its events do, in
-//! [`Claims::observe`]; a test holds every claim that commands take against it.
+//! What CRM's events did to claims, told from the events alone. To add a kind of claim: what its events do, in the function of
+//! its aggregate; a test holds every claim that commands take against it.
 
 use std::collections::HashMap;
 
@@ -27,31 +27,9 @@ impl ClaimHistory for Claims {
     fn observe(&mut self, event: &RecordedEvent) -> Result<(), DecodeError> {
         let id = &event.aggregate_id;
         match event.aggregate_type.as_str() {
-            Contact::TYPE => match event.decode()? {
-                ContactEvent::ContactCreated(e) => self.reach(id, &e.details),
-                ContactEvent::ContactDetailsChanged(e) => self.reach(id, &e.details),
-                ContactEvent::ContactAccountChanged(_) => {}
-            },
-            Pipeline::TYPE => match event.decode()? {
-                PipelineEvent::PipelineCreated(e) => self.name(id, &e.name),
-                PipelineEvent::PipelineRenamed(e) => self.name(id, &e.name),
-                PipelineEvent::PipelineStageRetired(e) => self.held.claim(&CLOSED, e.stage.to_string(), id),
-                PipelineEvent::PipelineStageRemoved(e) => self.held.claim(&CLOSED, e.stage.to_string(), id),
-                PipelineEvent::PipelineStageAdded(_)
-                | PipelineEvent::PipelineStageChanged(_)
-                | PipelineEvent::PipelineStagesReordered(_) => {}
-            },
-            Opportunity::TYPE => match event.decode()? {
-                OpportunityEvent::OpportunityOpened(e) => self.enter(id, e.stage),
-                OpportunityEvent::OpportunityStageChanged(e) => self.enter(id, e.to),
-                OpportunityEvent::OpportunityReopened(e) => self.enter(id, e.stage),
-                OpportunityEvent::OpportunityRenamed(_)
-                | OpportunityEvent::OpportunityAmountChanged(_)
-                | OpportunityEvent::OpportunityCloseDateChanged(_)
-                | OpportunityEvent::OpportunityReassigned(_)
-                | OpportunityEvent::OpportunityWon(_)
-                | OpportunityEvent::OpportunityLost(_) => {}
-            },
+            Contact::TYPE => event.decode()?.into_iter().for_each(|event| self.contact(id, event)),
+            Pipeline::TYPE => event.decode()?.into_iter().for_each(|event| self.pipeline(id, event)),
+            Opportunity::TYPE => event.decode()?.into_iter().for_each(|event| self.opportunity(id, event)),
             _ => {}
         }
         Ok(())
@@ -63,6 +41,40 @@ impl ClaimHistory for Claims {
 }
 
 impl Claims {
+    fn contact(&mut self, id: &str, event: ContactEvent) {
+        match event {
+            ContactEvent::ContactCreated(e) => self.reach(id, &e.details),
+            ContactEvent::ContactDetailsChanged(e) => self.reach(id, &e.details),
+            ContactEvent::ContactAccountChanged(_) => {}
+        }
+    }
+
+    fn pipeline(&mut self, id: &str, event: PipelineEvent) {
+        match event {
+            PipelineEvent::PipelineCreated(e) => self.name(id, &e.name),
+            PipelineEvent::PipelineRenamed(e) => self.name(id, &e.name),
+            PipelineEvent::PipelineStageRetired(e) => self.held.claim(&CLOSED, e.stage.to_string(), id),
+            PipelineEvent::PipelineStageRemoved(e) => self.held.claim(&CLOSED, e.stage.to_string(), id),
+            PipelineEvent::PipelineStageAdded(_)
+            | PipelineEvent::PipelineStageChanged(_)
+            | PipelineEvent::PipelineStagesReordered(_) => {}
+        }
+    }
+
+    fn opportunity(&mut self, id: &str, event: OpportunityEvent) {
+        match event {
+            OpportunityEvent::OpportunityOpened(e) => self.enter(id, e.stage),
+            OpportunityEvent::OpportunityStageChanged(e) => self.enter(id, e.to),
+            OpportunityEvent::OpportunityReopened(e) => self.enter(id, e.stage),
+            OpportunityEvent::OpportunityRenamed(_)
+            | OpportunityEvent::OpportunityAmountChanged(_)
+            | OpportunityEvent::OpportunityCloseDateChanged(_)
+            | OpportunityEvent::OpportunityReassigned(_)
+            | OpportunityEvent::OpportunityWon(_)
+            | OpportunityEvent::OpportunityLost(_) => {}
+        }
+    }
+
     fn reach(&mut self, contact: &str, details: &ContactDetails) {
         let email = details.email.as_ref().map(|email| email.reveal().clone());
         let before = match &email {

@@ -123,7 +123,7 @@ async fn fill(store: &EventStore) -> TenantId {
     }
     // Bytes stay bytes: spaces, order, escapes.
     let mut odd = append(ours, vec![stream("odd", 0, 1)]);
-    odd.streams[0].events[0].payload = " {\"b\" : 1.50,\n\"a\":\"\\u00e9 \u{e9}\"} ".to_owned();
+    " {\"b\" : 1.50,\n\"a\":\"\\u00e9 \u{e9}\"} ".clone_into(&mut odd.streams[0].events[0].payload);
     store.append(odd).await.unwrap();
     store.append(append(ours, Vec::new())).await.unwrap();
     ours

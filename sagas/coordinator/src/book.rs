@@ -79,7 +79,7 @@ impl Sagas {
     }
 
     /// As whom the coordinator writes an instance's state.
-    pub(crate) fn writer(&self, tenant: TenantId, saga: &str, book: &dyn Book) -> Caller {
+    pub(crate) fn writer(tenant: TenantId, saga: &str, book: &dyn Book) -> Caller {
         let grant = Grant { permission: book.write_permission(), roles: &[Role::Admin], meaning: "" };
         Caller::new(tenant, format!("saga:{saga}"), &[Role::Admin], &[grant])
     }

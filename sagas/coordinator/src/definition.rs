@@ -84,7 +84,7 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 10, first: Duration::from_secs(1), longest: Duration::from_secs(300), park: false }
+        Self { attempts: 10, first: Duration::from_secs(1), longest: Duration::from_mins(5), park: false }
     }
 }
 
@@ -106,7 +106,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { attempt: Duration::from_secs(30), whole: Duration::from_secs(24 * 60 * 60) }
+        Self { attempt: Duration::from_secs(30), whole: Duration::from_hours(24) }
     }
 }
 

@@ -10,6 +10,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use kernel::{Caller, Position};
 
+use crate::book::Sagas;
 use crate::coordinator::Shared;
 use crate::definition::{Definition, Step};
 use crate::doing::{Doing, Fault, FaultKind, Inner, Next, request};
@@ -84,7 +85,7 @@ async fn take(
 async fn drive(shared: &Shared, key: InstanceKey) -> Result<(), Error> {
     // What is appended from here on, it may not have seen.
     let mut seen = shared.store.head().await?;
-    let writer = shared.sagas.writer(key.tenant, "coordinator", &*shared.book);
+    let writer = Sagas::writer(key.tenant, "coordinator", &*shared.book);
     let Some(mut state) = shared.book.load(&writer, key.id).await? else {
         // A row without a stream: the log was set back. Nothing is due.
         return rest(shared, key, &State::default(), None, seen).await;
@@ -92,7 +93,7 @@ async fn drive(shared: &Shared, key: InstanceKey) -> Result<(), Error> {
     let driven = Driven {
         shared,
         key,
-        writer: shared.sagas.writer(key.tenant, &state.saga, &*shared.book),
+        writer: Sagas::writer(key.tenant, &state.saga, &*shared.book),
         definition: shared.sagas.find(&state.saga, state.definition),
     };
     let mut woken = true;

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::book::Sagas;
 use crate::coordinator::Shared;
 use crate::definition::{Definition, Occasion};
 use crate::doing::{Fault, FaultKind, request};
@@ -193,7 +194,7 @@ impl Follower<'_> {
             correlation: metadata.correlation_id,
         };
         let key = InstanceKey { tenant: event.tenant, id: instance_id(definition.name, event) };
-        let writer = shared.sagas.writer(event.tenant, definition.name, &*shared.book);
+        let writer = Sagas::writer(event.tenant, definition.name, &*shared.book);
         let mut state = State::default();
         state.evolve(started.clone().into());
         shared.probe.at(&Point::BeforeStart).await;
@@ -217,7 +218,7 @@ impl Follower<'_> {
             if rows::version(&shared.pool, key).await? >= version {
                 continue;
             }
-            let writer = shared.sagas.writer(key.tenant, "coordinator", &*shared.book);
+            let writer = Sagas::writer(key.tenant, "coordinator", &*shared.book);
             if let Some(state) = shared.book.load(&writer, key.id).await? {
                 current.push((key, state));
             }

@@ -127,7 +127,7 @@ mod tests {
 
     /// Three steps, of which the second can't be undone.
     fn definition() -> Definition {
-        let hour = Limits { whole: std::time::Duration::from_secs(3_600), ..Limits::default() };
+        let hour = Limits { whole: std::time::Duration::from_hours(1), ..Limits::default() };
         let twice = Retry { attempts: 2, ..Retry::default() };
         let steps = vec![
             Step::new("one", nothing).undo(nothing).retry(twice).limits(hour),
@@ -156,7 +156,9 @@ mod tests {
         state.evolve(begun.into());
         let current = state.current.clone().unwrap();
         let step = definition.step(&current.step).unwrap();
-        outcome(&current, step, comes, at).into_iter().for_each(|fact| state.evolve(fact));
+        for fact in outcome(&current, step, comes, at) {
+            state.evolve(fact);
+        }
     }
 
     fn refused() -> Result<Next, Fault> {

@@ -32,7 +32,7 @@ impl Default for Settings {
             look: Duration::from_secs(1),
             stand_by: Duration::from_secs(1),
             flush: Duration::from_secs(1),
-            longest_sleep: Duration::from_secs(60),
+            longest_sleep: Duration::from_mins(1),
             pause: Duration::from_millis(500),
         }
     }

@@ -24,7 +24,7 @@ struct Parameters {
 
 pub(crate) fn definition() -> Definition {
     // Days of waiting, begun anew with each touch: a lead that is touched again and again for a year needs none of this.
-    let limits = Limits { whole: Duration::from_secs(2 * 365 * 24 * 60 * 60), ..Limits::default() };
+    let limits = Limits { whole: Duration::from_hours(2 * 365 * 24), ..Limits::default() };
     let steps = vec![
         Step::new("escalate", escalate).undo(withdraw_escalation).limits(limits),
         Step::new(REASSIGN, reassign).undo(give_back).limits(limits),

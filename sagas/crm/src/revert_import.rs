@@ -32,7 +32,7 @@ struct Parameters {
 pub(crate) fn definition() -> Definition {
     // Much may have to wait until a database is back; and then a person says whether it goes on or back.
     let patient = Retry { park: true, ..Retry::default() };
-    let long = Limits { whole: Duration::from_secs(7 * 24 * 60 * 60), attempt: Duration::from_secs(120) };
+    let long = Limits { whole: Duration::from_hours(7 * 24), attempt: Duration::from_mins(2) };
     let steps = vec![
         Step::new("accept", accept).undo(decline).retry(patient),
         Step::new(WITHDRAW, withdraw).undo(restore).retry(patient).limits(long),

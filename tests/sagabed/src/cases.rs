@@ -79,9 +79,9 @@ pub async fn survives_each_crash(story: &impl Story, grants: &'static [Grant]) {
             let state = case.end(&running).await;
             case.assert_status(&state, wanted, &context);
             if wanted == Status::Completed {
-                story.done(&case).await
+                story.done(&case).await;
             } else {
-                story.undone(&case).await
+                story.undone(&case).await;
             }
             running.stop().await;
         }
@@ -120,9 +120,9 @@ pub async fn bears_repetition(story: &impl Story, grants: &'static [Grant]) {
     let head = bed.store.head().await.unwrap();
     for forget in [false, true] {
         if forget {
-            bed.forget().await
+            bed.forget().await;
         } else {
-            bed.redeliver().await
+            bed.redeliver().await;
         }
         let running = bed.start();
         bed.followed().await;

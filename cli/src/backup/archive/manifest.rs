@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::MANIFEST;
+
 /// The form that this program writes and reads. Another number: another form of the folder or of its rows.
 pub const VERSION: u32 = 1;
 
@@ -80,6 +82,12 @@ impl Manifest {
     pub fn parts(&self) -> impl Iterator<Item = &Part> {
         let services = self.services.iter().flat_map(|log| [&log.events, &log.commands, &log.claims]);
         std::iter::once(&self.directory).chain(services)
+    }
+
+    /// What `SHA256SUMS` says, when the manifest itself has this SHA-256.
+    pub fn sums(&self, digest: &str) -> String {
+        let parts = self.parts().map(|part| format!("{}  {}\n", part.sha256, part.file));
+        std::iter::once(format!("{digest}  {MANIFEST}\n")).chain(parts).collect()
     }
 
     /// How many events it has.

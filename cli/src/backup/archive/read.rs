@@ -60,6 +60,10 @@ impl Archive {
             serde_json::from_slice(&text).with_context(|| format!("{shown}/{MANIFEST} can't be read"))?;
         ensure!(manifest.format == "inopsio-backup", "{shown} is no backup of ours: it is a {:?}", manifest.format);
         let archive = Self { folder: folder.to_owned(), manifest, digest };
+        ensure!(
+            archive.manifest.sums(&archive.digest) == sums,
+            "{shown}/{SUMS} is altered: the manifest has other hashes"
+        );
         for part in archive.manifest.parts() {
             archive.check_length(part)?;
         }

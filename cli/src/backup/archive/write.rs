@@ -19,7 +19,7 @@ const LEVEL: i32 = 3;
 /// A backup that is being written. Dropped unfinished, it is removed.
 pub struct Draft {
     place: PathBuf,
-    draft: PathBuf,
+    beside: PathBuf,
     /// Held as long as somebody writes to the draft.
     _lock: File,
     finished: bool,
@@ -48,13 +48,13 @@ impl Draft {
             .with_context(|| format!("can't make the folder {}", draft.display()))?;
         let lock = File::open(&draft)?;
         lock.try_lock().with_context(|| format!("can't lock {}", draft.display()))?;
-        Ok(Self { place: place.to_owned(), draft, _lock: lock, finished: false })
+        Ok(Self { place: place.to_owned(), beside: draft, _lock: lock, finished: false })
     }
 
     /// Begins a part.
     pub fn part<R: Row>(&self, name: &str) -> Result<PartWriter<R>> {
         let file = format!("{name}.ndjson.zst");
-        let output = Output::create(&self.draft.join(&file))?;
+        let output = Output::create(&self.beside.join(&file))?;
         let mut encoder = Encoder::new(output, LEVEL)?;
         encoder.include_checksum(true)?;
         Ok(PartWriter { file, encoder, line: Vec::new(), rows: 0, row: std::marker::PhantomData })
@@ -65,19 +65,15 @@ impl Draft {
     pub fn finish(mut self, manifest: &Manifest) -> Result<String> {
         let mut text = serde_json::to_vec_pretty(manifest)?;
         text.push(b'\n');
-        let mut output = Output::create(&self.draft.join(MANIFEST))?;
+        let mut output = Output::create(&self.beside.join(MANIFEST))?;
         output.write_all(&text)?;
         let (_, digest) = output.finish()?;
-        let mut sums = format!("{digest}  {MANIFEST}\n");
-        for part in manifest.parts() {
-            sums.push_str(&format!("{}  {}\n", part.sha256, part.file));
-        }
-        let mut output = Output::create(&self.draft.join(SUMS))?;
-        output.write_all(sums.as_bytes())?;
+        let mut output = Output::create(&self.beside.join(SUMS))?;
+        output.write_all(manifest.sums(&digest).as_bytes())?;
         output.finish()?;
-        File::open(&self.draft)?.sync_all()?;
+        File::open(&self.beside)?.sync_all()?;
         // Fails when somebody put something there meanwhile; but an empty folder, which nobody misses.
-        fs::rename(&self.draft, &self.place)
+        fs::rename(&self.beside, &self.place)
             .with_context(|| format!("can't put the backup in its place {}", self.place.display()))?;
         self.finished = true;
         let parent = self.place.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -89,7 +85,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.finished {
-            let _ = fs::remove_dir_all(&self.draft); // the next backup tries again
+            let _ = fs::remove_dir_all(&self.beside); // the next backup tries again
         }
     }
 }

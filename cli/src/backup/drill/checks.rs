@@ -78,7 +78,9 @@ pub async fn claims(context: &Context, archive: &Archive, key: Option<[u8; 32]>)
             let mut found = stored.remove(&tenant).unwrap_or_default();
             if key.is_none() {
                 for claims in [&mut told, &mut found] {
-                    claims.iter_mut().for_each(|claim| claim.key = [0; 32]);
+                    for claim in claims.iter_mut() {
+                        claim.key = [0; 32];
+                    }
                 }
             }
             told.sort_unstable();
