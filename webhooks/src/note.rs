@@ -36,6 +36,22 @@ macro_rules! noted {
     };
 }
 
+/// Whether the endpoint is still as the worker knows it, so that a change (another address, a secret that signs no more) holds for every attempt that begins after it.
+pub(crate) async fn current(pool: &PgPool, target: &Target) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (
+             SELECT FROM webhooks.endpoints JOIN webhooks.cursors USING (tenant_id, endpoint_id)
+             WHERE tenant_id = $1 AND endpoint_id = $2 AND version = $3 AND generation = $4 AND enabled
+         )",
+    )
+    .bind(target.tenant.uuid())
+    .bind(target.id)
+    .bind(target.version)
+    .bind(target.generation)
+    .fetch_one(pool)
+    .await
+}
+
 /// The event was delivered. False: the cursor is not this worker's any more.
 pub(crate) async fn delivered(
     pool: &PgPool,

@@ -255,11 +255,14 @@ impl Worker {
         self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or(Over)
     }
 
-    async fn send(&self, id: Uuid, body: &[u8]) -> Result<(Outcome, DateTime<Utc>), Over> {
+    async fn send(&self, id: Uuid, body: &[u8]) -> Result<(Outcome, DateTime<Utc>), Trouble> {
         let parts = self.shared.webhooks.parts();
         let Some(Ok(_permit)) = self.stop.run_until_cancelled(self.shared.sending.acquire()).await else {
-            return Err(Over);
+            return Err(Trouble::Over);
         };
+        if !note::current(parts.deliver, &self.target).await? {
+            return Err(Trouble::Over);
+        }
         let at = parts.clock.now();
         let former = self.target.former.as_ref().filter(|(_, until)| *until > at).map(|(secret, _)| secret);
         let secrets = std::iter::once(&self.target.secret).chain(former);
@@ -267,7 +270,7 @@ impl Worker {
         let late = self.stop.cancelled().then(|()| tokio::time::sleep(GRACE));
         tokio::select! {
             outcome = sent => Ok((outcome, at)),
-            () = late => Err(Over),
+            () = late => Err(Trouble::Over),
         }
     }
 
