@@ -44,6 +44,11 @@ impl Relayed {
         Self { pages: passing.relayed.subscribe(), relaying: passing.relaying.subscribe() }
     }
 
+    /// Whether the relay of this process is the active one.
+    pub fn active(&self) -> bool {
+        *self.relaying.borrow()
+    }
+
     /// Returns when the relay of this process is the active one.
     pub async fn begins(&mut self) {
         // The sender lives as long as the store, whose reader we are.

@@ -1,9 +1,11 @@
 //! Follows the service's events: what starts a saga, what a waiting one has to hear of, what became of instances.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use futures::StreamExt;
+use eventstore::Relayed;
+use futures::{FutureExt, StreamExt};
 use kernel::{Position, RecordedEvent};
+use nats::Bus;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -13,7 +15,7 @@ use crate::coordinator::Shared;
 use crate::definition::{Definition, Occasion};
 use crate::doing::{Fault, FaultKind, request};
 use crate::facts::Started;
-use crate::rows::{self, InstanceKey};
+use crate::rows::{self, Hearing, InstanceKey};
 use crate::state::State;
 use crate::status::CoordinatorState;
 use crate::{Error, Point};
@@ -31,30 +33,14 @@ async fn follow(shared: &Shared) -> Result<std::convert::Infallible, Error> {
     let mut follower = Follower { shared, stored: position, position, stored_at: Instant::now() };
     follower.retry_parked().await?;
     follower.show();
+    let mut relayed = shared.store.relayed();
     loop {
         // The log first: what was appended before the feed begins is only there for sure.
         while follower.catch_up().await? {}
-        let Some(bus) = &shared.bus else {
-            follower.wait_for_log().await?;
-            continue;
-        };
-        let mut feed = Box::pin(bus.feed(shared.sagas.service(), follower.position.next()));
-        loop {
-            match tokio::time::timeout(shared.settings.look, feed.next()).await {
-                Ok(Some(Ok(events))) => follower.take(&events).await?,
-                Ok(Some(Err(error))) => {
-                    tracing::debug!(%error, "sagas read the log instead of the feed");
-                    break;
-                }
-                Ok(None) => break,
-                // Heard nothing for so long: the log knows whether there was nothing.
-                Err(_) => {
-                    if shared.store.head().await? > follower.position {
-                        break;
-                    }
-                    follower.flush().await?;
-                }
-            }
+        match &shared.bus {
+            None => follower.wait_for_log().await?,
+            Some(_) if relayed.active() => follower.hear_relay(&mut relayed).await?,
+            Some(bus) => follower.hear_bus(bus, &mut relayed).await?,
         }
     }
 }
@@ -75,8 +61,8 @@ struct Findings {
     instances: Vec<(InstanceKey, u64)>,
     /// Instances that were just begun, as they stand.
     begun: Vec<(InstanceKey, State)>,
-    /// Sagas that have to hear of something: tenant, saga, key, position.
-    pokes: Vec<(kernel::TenantId, &'static str, String, Position)>,
+    /// Who has to hear of something, and where the last of it is.
+    pokes: HashMap<Hearing, Position>,
     /// Events of which a saga could not say whether they start it.
     parked: Vec<(kernel::TenantId, &'static str, Position, Fault)>,
 }
@@ -95,6 +81,63 @@ impl Follower<'_> {
         Ok(!events.is_empty())
     }
 
+    /// Takes over what the relay of this process passes on, until that ends or something is missing.
+    async fn hear_relay(&mut self, relayed: &mut Relayed) -> Result<(), Error> {
+        loop {
+            let first = match tokio::time::timeout(self.shared.settings.look, relayed.next()).await {
+                Ok(Some(page)) => page,
+                Err(_) if self.is_at_end().await? => continue,
+                Ok(None) | Err(_) => return Ok(()),
+            };
+            // Nobody waits for a saga by the millisecond, and looking for who waits costs the database as much for one event as for many.
+            tokio::time::sleep(self.shared.settings.gather).await;
+            let mut pages = vec![first];
+            while let Some(Some(page)) = relayed.next().now_or_never() {
+                pages.push(page);
+            }
+            let new = pages
+                .iter()
+                .flat_map(|page| page.iter())
+                .map(|event| event.position)
+                .skip_while(|at| *at <= self.position);
+            let whole = new.zip(self.position.0 + 1..).all(|(at, expected)| at.0 == expected);
+            if !whole {
+                return Ok(());
+            }
+            self.take(pages.iter().flat_map(|page| page.iter())).await?;
+        }
+    }
+
+    /// Takes over what the bus brings, until it brings no more or the relay of this process does.
+    async fn hear_bus(&mut self, bus: &Bus, relayed: &mut Relayed) -> Result<(), Error> {
+        let mut feed = Box::pin(bus.feed(self.shared.sagas.service(), self.position.next()));
+        loop {
+            let heard = tokio::select! {
+                biased;
+                () = relayed.begins() => return Ok(()),
+                heard = tokio::time::timeout(self.shared.settings.look, feed.next()) => heard,
+            };
+            match heard {
+                Ok(Some(Ok(events))) => self.take(&events).await?,
+                Ok(Some(Err(error))) => {
+                    tracing::debug!(%error, "sagas read the log instead of the feed");
+                    return Ok(());
+                }
+                Err(_) if self.is_at_end().await? => {}
+                Ok(None) | Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// Nothing was heard for a while: the log knows whether there was nothing.
+    async fn is_at_end(&mut self) -> Result<bool, Error> {
+        let at_end = self.shared.store.head().await? <= self.position;
+        if at_end {
+            self.flush().await?;
+        }
+        Ok(at_end)
+    }
+
     /// Waits for something that this process appends, or for a while.
     async fn wait_for_log(&mut self) -> Result<(), Error> {
         let mut appended = self.shared.store.appended();
@@ -109,12 +152,16 @@ impl Follower<'_> {
     }
 
     /// Takes events over: what follows from them and the checkpoint, in one transaction.
-    async fn take(&mut self, events: &[RecordedEvent]) -> Result<(), Error> {
-        let events: Vec<_> = events.iter().filter(|event| event.position > self.position).collect();
+    async fn take(&mut self, events: impl IntoIterator<Item = &RecordedEvent>) -> Result<(), Error> {
+        let events: Vec<_> = events.into_iter().filter(|event| event.position > self.position).collect();
         let Some(last) = events.last().map(|event| event.position) else { return Ok(()) };
         let mut found = Findings::default();
         for event in events {
             self.look_at(event, &mut found).await?;
+        }
+        // Most of what sagas hear of nobody waits for. (Who is made with this batch has no row yet.)
+        if found.begun.is_empty() && found.instances.is_empty() {
+            found.pokes = rows::awaited(&self.shared.pool, found.pokes).await?;
         }
         self.position = last;
         if found.is_empty() {
@@ -157,7 +204,7 @@ impl Follower<'_> {
             if let Some(key) = (definition.hear)(event)
                 && said.insert((definition.name, key.clone()))
             {
-                found.pokes.push((event.tenant, definition.name, key, event.position));
+                found.pokes.insert(Hearing { tenant: event.tenant, saga: definition.name, key }, event.position);
             }
         }
         Ok(())
@@ -227,8 +274,8 @@ impl Follower<'_> {
         for (key, state) in found.begun.iter().chain(&current) {
             rows::write(&mut *transaction, *key, state, state.wake_at(now), Position::START, now).await?;
         }
-        for (tenant, saga, key, at) in found.pokes {
-            rows::poke(&mut transaction, tenant, saga, &key, at, now).await?;
+        for (hearing, at) in &found.pokes {
+            rows::poke(&mut transaction, hearing, *at, now).await?;
         }
         for (tenant, saga, at, fault) in &found.parked {
             rows::park(&mut transaction, *tenant, saga, *at, fault, now).await?;

@@ -1,5 +1,7 @@
 //! The rows of `saga.instances` and what stands beside them.
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, Utc};
 use kernel::{Position, TenantId};
 use sqlx::{PgConnection, PgExecutor, Row};
@@ -13,6 +15,14 @@ use crate::state::{State, Status};
 pub(crate) struct InstanceKey {
     pub(crate) tenant: TenantId,
     pub(crate) id: Uuid,
+}
+
+/// The instances of a saga that are about a key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Hearing {
+    pub(crate) tenant: TenantId,
+    pub(crate) saga: &'static str,
+    pub(crate) key: String,
 }
 
 /// Writes an instance's row, unless one of a later version is there. `seen`: everything that it has to hear of up to here has
@@ -71,12 +81,40 @@ pub(crate) async fn version(connection: impl PgExecutor<'_>, key: InstanceKey) -
     Ok(found.map_or(0, i64::cast_unsigned))
 }
 
+/// Of those that have to hear of something, the ones for whom an instance waits. One statement for all, that looks each up by its key.
+pub(crate) async fn awaited(
+    connection: impl PgExecutor<'_>,
+    mut pokes: HashMap<Hearing, Position>,
+) -> Result<HashMap<Hearing, Position>, sqlx::Error> {
+    if pokes.is_empty() {
+        return Ok(pokes);
+    }
+    let hearings: Vec<Hearing> = pokes.keys().cloned().collect();
+    let found: Vec<i64> = sqlx::query_scalar(
+        "SELECT p.nth FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS p (tenant_id, saga, key, nth)
+         CROSS JOIN LATERAL (
+             SELECT FROM saga.instances i
+             WHERE i.tenant_id = p.tenant_id AND i.saga = p.saga AND i.key = p.key AND i.wake_at IS NOT NULL LIMIT 1
+         ) waiting",
+    )
+    .bind(hearings.iter().map(|hearing| hearing.tenant.uuid()).collect::<Vec<_>>())
+    .bind(hearings.iter().map(|hearing| hearing.saga).collect::<Vec<_>>())
+    .bind(hearings.iter().map(|hearing| hearing.key.as_str()).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let found: HashSet<i64> = found.into_iter().collect();
+    for (nth, hearing) in (1..).zip(&hearings) {
+        if !found.contains(&nth) {
+            pokes.remove(hearing);
+        }
+    }
+    Ok(pokes)
+}
+
 /// Wakes the instances of a saga that wait and are about this key.
 pub(crate) async fn poke(
     connection: &mut PgConnection,
-    tenant: TenantId,
-    saga: &str,
-    key: &str,
+    Hearing { tenant, saga, key }: &Hearing,
     at: Position,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {

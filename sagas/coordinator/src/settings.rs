@@ -11,6 +11,8 @@ pub struct Settings {
     pub slice: u32,
     /// How many events are taken over at once.
     pub batch: u32,
+    /// How long events of the relay are gathered before they are taken over.
+    pub gather: Duration,
     /// How often the log is looked at while the feed is silent, so that sagas go on while the bus is away.
     pub look: Duration,
     /// How often an instance that stands by tries to take over.
@@ -29,6 +31,7 @@ impl Default for Settings {
             together: 16,
             slice: 32,
             batch: 500,
+            gather: Duration::from_millis(20),
             look: Duration::from_secs(1),
             stand_by: Duration::from_secs(1),
             flush: Duration::from_secs(1),
