@@ -10,6 +10,7 @@ mod context;
 mod demo;
 mod dev;
 mod events;
+mod job;
 mod migrate;
 mod output;
 mod progress;
@@ -73,6 +74,8 @@ enum Command {
     #[command(subcommand)]
     Saga(saga::Command),
     #[command(subcommand)]
+    Job(job::Command),
+    #[command(subcommand)]
     Events(events::Command),
     #[command(subcommand)]
     Schema(schema::Command),
@@ -103,6 +106,7 @@ impl Cli {
             Command::Show(show) => show.run(&context(Vec::new())?).await,
             Command::Projection(projection) => projection.run(&context(Vec::new())?).await,
             Command::Saga(saga) => saga.run(&context(Vec::new())?).await,
+            Command::Job(job) => job.run(&context(Vec::new())?).await,
             Command::Events(events) => events.run(&context(Vec::new())?).await,
             Command::Schema(schema) => schema.run(&context(Vec::new())?).await,
             Command::Webhook(webhook) => webhook.run(&context(Vec::new())?).await,

@@ -63,14 +63,27 @@ pub enum Role {
     Configure,
     /// Delivers to all tenants' webhooks.
     Deliver,
+    /// Asks for jobs of the tenant of `app.tenant_id`, sees and cancels them.
+    Queue,
+    /// Runs all tenants' jobs.
+    Work,
     /// Selects the whole log of all tenants, commands and claims included: backups.
     Backup,
 }
 
 impl Role {
     /// All roles that log in.
-    pub const ALL: [Self; 7] =
-        [Self::Append, Self::Read, Self::Follow, Self::Project, Self::Configure, Self::Deliver, Self::Backup];
+    pub const ALL: [Self; 9] = [
+        Self::Append,
+        Self::Read,
+        Self::Follow,
+        Self::Project,
+        Self::Configure,
+        Self::Deliver,
+        Self::Queue,
+        Self::Work,
+        Self::Backup,
+    ];
 
     /// The last part of the role's name.
     pub const fn as_str(self) -> &'static str {
@@ -81,6 +94,8 @@ impl Role {
             Self::Project => "project",
             Self::Configure => "configure",
             Self::Deliver => "deliver",
+            Self::Queue => "queue",
+            Self::Work => "work",
             Self::Backup => "backup",
         }
     }

@@ -22,6 +22,16 @@ pub fn wake_webhooks(service: Service) -> String {
     format!("wake.{service}.webhooks")
 }
 
+/// Where the runners of a service's jobs are told that one may be due: `wake.crm.jobs`.
+pub fn wake_jobs(service: Service) -> String {
+    format!("wake.{service}.jobs")
+}
+
+/// Where they are told that one that runs may be to stop: `wake.crm.jobs.cancelled`.
+pub fn wake_cancelled_jobs(service: Service) -> String {
+    format!("wake.{service}.jobs.cancelled")
+}
+
 /// All events of a tenant of a service: `evt.crm.<tenant>.>`.
 pub fn tenant_events(service: Service, tenant: TenantId) -> String {
     format!("evt.{service}.{tenant}.>")

@@ -31,6 +31,29 @@ impl Bus {
         self.hear(subject::wake_webhooks(service)).await
     }
 
+    /// Tells whoever runs a service's jobs that one may be due.
+    pub async fn wake_jobs(&self, service: Service) {
+        self.tell(subject::wake_jobs(service)).await;
+    }
+
+    /// The wake-ups of a service's jobs, from when this returns.
+    pub async fn job_wakes(&self, service: Service) -> Result<impl Stream<Item = ()> + Send + Unpin + use<>, Error> {
+        self.hear(subject::wake_jobs(service)).await
+    }
+
+    /// Tells whoever runs a service's jobs that one that runs may be to stop.
+    pub async fn wake_cancelled_jobs(&self, service: Service) {
+        self.tell(subject::wake_cancelled_jobs(service)).await;
+    }
+
+    /// The same, from when this returns.
+    pub async fn cancelled_job_wakes(
+        &self,
+        service: Service,
+    ) -> Result<impl Stream<Item = ()> + Send + Unpin + use<>, Error> {
+        self.hear(subject::wake_cancelled_jobs(service)).await
+    }
+
     /// Ends when the relay publishes the next event of a tenant after this returned: for who reads the log then. It may end
     /// without one, and is deaf while the connection is lost.
     pub async fn next_event(

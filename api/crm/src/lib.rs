@@ -13,9 +13,10 @@ use executor::ClaimHistory;
 use face::graphql::Session;
 use face::{Domain, Runtime};
 use futures::stream::BoxStream;
+use jobs::Kinds;
 use juniper::FieldResult;
 use kernel::{AggregateType, EventType, Grant, Service};
-use projector::Projection;
+use projector::{Projection, ReadModels};
 
 /// The domain of customers: leads, contacts, accounts, opportunities.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,10 @@ impl Domain for Crm {
 
     fn projections() -> Vec<Arc<dyn Projection>> {
         crm_projections::projections()
+    }
+
+    fn jobs(read_models: &ReadModels) -> Kinds {
+        crm_jobs::kinds(read_models)
     }
 
     fn aggregates() -> Vec<AggregateType> {

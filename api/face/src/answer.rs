@@ -60,6 +60,11 @@ impl<T> Changed<T> {
         Self { accepted, service, repeated: done.repeated }
     }
 
+    /// The answer to what was carried out beside the log: it has neither version nor position (both are 0).
+    pub fn beside_the_log(service: Service, repeated: bool, answer: T) -> Self {
+        Self { accepted: Accepted { answer, version: 0, position: 0 }, service, repeated }
+    }
+
     /// The same as 201, with the path of what was made.
     pub fn created(self, location: String) -> Created<T> {
         Created { location, changed: self }

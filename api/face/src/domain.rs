@@ -5,6 +5,7 @@ use std::sync::Arc;
 use eventstore::EventStore;
 use executor::{ClaimHistory, Executor};
 use futures::stream::BoxStream;
+use jobs::{Jobs, Kinds};
 use kernel::{AggregateType, EventType, Grant, Service};
 use nats::Bus;
 use poem_openapi::OpenApi;
@@ -28,6 +29,8 @@ pub struct Runtime {
     pub bus: Bus,
     /// Events as they happen.
     pub live: Live,
+    /// What is done while nobody waits for the answer.
+    pub jobs: Jobs,
 }
 
 /// A domain: a service with its permissions, events, read models, REST and GraphQL.
@@ -52,6 +55,9 @@ pub trait Domain: 'static {
 
     /// Its read models.
     fn projections() -> Vec<Arc<dyn Projection>>;
+
+    /// What can be done for a tenant while nobody waits for the answer, over its read models.
+    fn jobs(read_models: &ReadModels) -> Kinds;
 
     /// Its aggregates, for tools that show any of them.
     fn aggregates() -> Vec<AggregateType>;

@@ -7,11 +7,12 @@ use executor::ClaimHistory;
 use face::graphql::{Context, Session};
 use face::{Domain, Runtime};
 use futures::stream::BoxStream;
+use jobs::{Jobs, Kinds};
 use juniper::{DefaultScalarValue, Executor, FieldResult, graphql_object, graphql_subscription};
 use kernel::{AggregateType, EventType, Grant, Service};
 use poem_openapi::OpenApi;
 use poem_openapi::registry::{MetaApi, Registry};
-use projector::Projection;
+use projector::{Projection, ReadModels};
 
 /// What the gateway needs of a domain before its service runs.
 pub struct Part {
@@ -25,6 +26,8 @@ pub struct Part {
     pub aggregates: Vec<AggregateType>,
     /// Its sagas; those that span domains belong to the one that starts them.
     pub sagas: Option<Sagas>,
+    /// Its jobs, over its read models.
+    pub jobs: fn(&ReadModels) -> Kinds,
     /// Its read models.
     pub projections: Vec<Arc<dyn Projection>>,
     /// What its events did to claims, begun before the first one.
@@ -48,6 +51,7 @@ fn part<D: Domain>() -> Part {
         catalog: || D::catalog().into_iter().chain(saga_aggregate::<D>().flat_map(|saga| (saga.catalog)())).collect(),
         aggregates: D::aggregates().into_iter().chain(saga_aggregate::<D>()).collect(),
         sagas: sagas_of::<D>(),
+        jobs: D::jobs,
         projections: D::projections(),
         claims: D::claims,
         describe: |registry| {
@@ -60,6 +64,11 @@ fn part<D: Domain>() -> Part {
             routes
         },
     }
+}
+
+/// The kinds of jobs of a service, to look after them: nothing is run with these.
+pub fn jobs_of(part: &Part, database: &eventstore::Database) -> Kinds {
+    (part.jobs)(&ReadModels::new(database, &part.projections, None))
 }
 
 /// The sagas of a domain.
@@ -76,14 +85,16 @@ fn saga_aggregate<D: Domain>() -> impl Iterator<Item = AggregateType> {
 pub fn describe_platform(registry: &mut Registry) -> Vec<MetaApi> {
     events_api::Rest::register(registry);
     sagas_api::Rest::register(registry);
-    events_api::Rest::meta().into_iter().chain(sagas_api::Rest::meta()).collect()
+    jobs_api::Rest::register(registry);
+    events_api::Rest::meta().into_iter().chain(sagas_api::Rest::meta()).chain(jobs_api::Rest::meta()).collect()
 }
 
 /// The same, over the services of this process.
-pub fn platform_routes(platform: &events_api::Platform, desks: Vec<Desk>) -> RouteTable {
+pub fn platform_routes(platform: &events_api::Platform, desks: Vec<Desk>, jobs: Vec<Jobs>) -> RouteTable {
     let mut routes = RouteTable::new();
     events_api::rest(platform).add_routes(&mut routes);
     sagas_api::rest(desks).add_routes(&mut routes);
+    jobs_api::rest(jobs).add_routes(&mut routes);
     routes
 }
 

@@ -50,6 +50,14 @@ pub enum MigrateError {
         /// What went wrong.
         error: projector::Error,
     },
+    /// A service's jobs.
+    #[error("the service {service}: its jobs: {error}")]
+    Jobs {
+        /// Whose.
+        service: Service,
+        /// What went wrong.
+        error: sqlx::Error,
+    },
     /// A service's sagas.
     #[error("the service {service}: {error}")]
     Sagas {
@@ -86,6 +94,11 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<Vec<Migrated>, Mi
             .map_err(|error| MigrateError::Webhooks { service, error })?;
         if webhooks {
             migrated.applied.push("webhooks".to_owned());
+        }
+        let jobs =
+            jobs::migrate(&admin, &database, dry_run).await.map_err(|error| MigrateError::Jobs { service, error })?;
+        if jobs {
+            migrated.applied.push("jobs".to_owned());
         }
         if part.sagas.is_some()
             && coordinator::migrate(&admin, &database, dry_run)

@@ -136,7 +136,8 @@ impl Server {
             stop: stop.clone(),
         };
         let desks = running.iter().filter_map(|running| running.sagas.as_ref()).map(|(desk, _)| desk.clone()).collect();
-        let platform = domains::platform_routes(&platform, desks);
+        let jobs = running.iter().map(|running| running.runtime.jobs.clone()).collect();
+        let platform = domains::platform_routes(&platform, desks, jobs);
         let rates = Arc::new(RateLimiter::new(&config.rate_limits));
         tidy(rates.clone(), &background);
         let routes =

@@ -7,6 +7,7 @@ use eventstore::EventStore;
 use eventstore::relay::{self, Relay};
 use executor::Executor;
 use face::{Live, Runtime};
+use jobs::{Jobs, Runner};
 use kernel::{Clock, IdSource};
 use nats::Bus;
 use projector::{Projector, ReadModels};
@@ -81,7 +82,7 @@ pub struct Running {
     pub sagas: Option<(Desk, SagasState)>,
 }
 
-/// Opens a service and starts its relay, its projections, its sagas and the delivery of its webhooks.
+/// Opens a service and starts its relay, its projections, its jobs, its sagas and the delivery of its webhooks.
 pub async fn open(
     part: &Part,
     config: &Config,
@@ -119,6 +120,11 @@ pub async fn open(
     let deliverer = Deliverer::new(webhooks.clone(), store.clone());
     background.tasks.spawn(deliverer.run(background.shutdown.clone()));
 
+    let sources = jobs::Sources { clock: clock.clone(), ids: ids.clone() };
+    let kinds = (part.jobs)(&read_models);
+    let jobs = Jobs::open(&database, Some(bus.clone()), kinds, jobs::Settings::default(), sources);
+    background.tasks.spawn(Runner::new(jobs.clone()).run(background.shutdown.clone()));
+
     let settings = executor::Settings { cache_bytes: config.postgres.cache_mib << 20, claim_key };
     let executor = Executor::new(store.clone(), clock.clone(), ids, settings);
     let sagas = part.sagas.clone().map(|sagas| {
@@ -132,6 +138,6 @@ pub async fn open(
         (desk, state)
     });
     let live = Live::new(bus.clone(), service);
-    let runtime = Runtime { service, executor, read_models, store, bus: bus.clone(), live };
+    let runtime = Runtime { service, executor, read_models, store, bus: bus.clone(), live, jobs };
     Ok(Running { runtime, relay: relay_state, webhooks, sagas })
 }

@@ -27,10 +27,13 @@ pub const GRANTS: &[Grant] = &[
     grant("crm:currency:write", LEADERS, "Choose the base currency and set exchange rates"),
     grant("crm:import:write", LEADERS, "Import leads from files, and revert an import"),
     grant("crm:import:read", EVERYBODY, "See what an import brought"),
+    grant("crm:lead:export", LEADERS, "Export leads as a file"),
     grant("crm:follow_up:read", EVERYBODY, "See when leads that nobody touches are followed up"),
     grant("crm:follow_up:write", LEADERS, "Say when leads that nobody touches are followed up, and by whom"),
     grant("crm:saga:read", &[Admin, Manager, Auditor], "See what runs by itself, and what became of it"),
     grant("crm:saga:write", LEADERS, "Resume what is stuck, and cancel what runs by itself"),
+    grant("crm:job:read", &[Admin, Manager, Auditor], "See jobs, such as exports, and what became of them"),
+    grant("crm:job:write", LEADERS, "Cancel and retry jobs"),
     grant(
         "crm:history:read",
         &[Admin, Manager, Auditor],

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! kernel ◀ aggregates/* ◀ commands/* ◀ api/* ◀ api/gateway ◀ cli
-//! kernel ◀ nats ◀ eventstore ◀ commands/executor, projections/projector, sagas/coordinator, webhooks ◀ api/*
+//! kernel ◀ nats ◀ eventstore ◀ commands/executor, projections/projector, sagas/coordinator, webhooks, jobs/queue ◀ api/*
 //! aggregates/* ◀ projections/* ◀ api/*        aggregates/* + commands/* ◀ sagas ◀ api/gateway
-//! sagas/coordinator ◀ sagas, api/*
+//! sagas/coordinator ◀ sagas, api/*        aggregates/* + projections/* + jobs/queue ◀ jobs/* ◀ api/*
 //! never: aggregates → I/O · projections → commands · one domain → another domain · anything → api
 //! ```
 //!

@@ -19,6 +19,10 @@ pub enum Station {
     Projector,
     /// projections/<domain>
     Projections(String),
+    /// jobs/queue
+    JobQueue,
+    /// jobs/<domain>: what is done while nobody waits for the answer
+    Jobs(String),
     /// sagas/coordinator
     Coordinator,
     /// sagas/ and sagas/<domain>: processes of several steps, also across domains
@@ -51,6 +55,7 @@ impl Station {
             "eventstore" => Self::EventStore,
             "commands/executor" => Self::Executor,
             "projections/projector" => Self::Projector,
+            "jobs/queue" => Self::JobQueue,
             "sagas/coordinator" => Self::Coordinator,
             "sagas" => Self::Sagas,
             "api/face" => Self::Face,
@@ -64,6 +69,7 @@ impl Station {
                 ("aggregates", rest) => Self::Aggregates(domain(rest)?),
                 ("commands", rest) => Self::Commands(domain(rest)?),
                 ("projections", rest) => Self::Projections(domain(rest)?),
+                ("jobs", rest) => Self::Jobs(domain(rest)?),
                 ("sagas", rest) => domain(rest).map(|_| Self::Sagas)?,
                 ("api", rest) => Self::Api(domain(rest)?),
                 ("tests", rest) => domain(rest).map(|_| Self::Harness)?,
@@ -87,17 +93,21 @@ impl Station {
             (_, S::Gateway) => false,
             (S::Gateway, _) => true,
             (S::EventStore | S::EdgeAgent, S::Nats) => true,
-            (S::Executor | S::Projector | S::Webhooks, S::Nats | S::EventStore) => true,
+            (S::Executor | S::Projector | S::Webhooks | S::JobQueue, S::Nats | S::EventStore) => true,
             (S::Coordinator, S::Nats | S::EventStore | S::Executor) => true,
             (S::Commands(own), S::Aggregates(other)) => own == other,
             (S::Commands(_), S::EventStore | S::Executor) => true,
             (S::Projections(own), S::Aggregates(other)) => own == other,
             (S::Projections(_), S::Projector) => true,
+            (S::Jobs(own), S::Aggregates(other) | S::Projections(other)) => own == other,
+            (S::Jobs(_), S::JobQueue | S::Projector) => true,
             (S::Sagas, S::Coordinator | S::Executor | S::Aggregates(_) | S::Commands(_)) => true,
-            (S::Face, S::Nats | S::EventStore | S::Executor | S::Projector) => true,
-            (S::Api(own), S::Aggregates(other) | S::Commands(other) | S::Projections(other)) => own == other,
+            (S::Face, S::Nats | S::EventStore | S::Executor | S::Projector | S::JobQueue) => true,
+            (S::Api(own), S::Aggregates(other) | S::Commands(other) | S::Projections(other) | S::Jobs(other)) => {
+                own == other
+            }
             (S::Api(_), S::Face | S::Nats | S::EventStore | S::Executor | S::Projector) => true,
-            (S::Api(_), S::Coordinator | S::Webhooks) => true,
+            (S::Api(_), S::Coordinator | S::Webhooks | S::JobQueue) => true,
             (S::Testbed, S::Nats | S::EventStore) => true,
             _ => false,
         }

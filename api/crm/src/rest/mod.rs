@@ -5,6 +5,7 @@ mod answer;
 mod contact;
 mod conversion;
 mod currencies;
+mod export;
 mod follow_up;
 mod form;
 mod import;
@@ -22,6 +23,7 @@ pub type Rest = (
     lead::Leads,
     conversion::Conversions,
     import::Imports,
+    export::Exports,
     contact::Contacts,
     account::Accounts,
     opportunity::Opportunities,
@@ -37,6 +39,7 @@ pub fn rest(runtime: Runtime) -> Rest {
         lead::Leads::new(runtime.clone()),
         conversion::Conversions::new(runtime.clone()),
         import::Imports::new(runtime.clone()),
+        export::Exports::new(runtime.clone()),
         contact::Contacts::new(runtime.clone()),
         account::Accounts::new(runtime.clone()),
         opportunity::Opportunities::new(runtime.clone()),

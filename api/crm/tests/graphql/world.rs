@@ -58,9 +58,12 @@ impl World {
         let read_models = ReadModels::new(&database, &projections, Some(projector.progress()));
         tokio::spawn(projector.run(shutdown.clone()));
         let settings = executor::Settings { cache_bytes: 1 << 20, claim_key: [7; 32] };
-        let executor = Executor::new(store.clone(), clock, ids, settings);
+        let executor = Executor::new(store.clone(), clock.clone(), ids.clone(), settings);
         let live = Live::new(bus.clone(), SERVICE);
-        let runtime = Runtime { service: SERVICE, executor, read_models, store, bus, live };
+        let sources = jobs::Sources { clock, ids };
+        let settings = jobs::Settings::default();
+        let jobs = jobs::Jobs::open(&database, Some(bus.clone()), Crm::jobs(&read_models), settings, sources);
+        let runtime = Runtime { service: SERVICE, executor, read_models, store, bus, live, jobs };
         let position = Mutex::new(Position::START);
         Self { runtime, tenant: testbed::tenant(), position, shutdown, _servers: (database, nats) }
     }

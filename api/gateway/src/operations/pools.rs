@@ -24,6 +24,7 @@ impl Pools {
                 .pools()
                 .into_iter()
                 .chain([runtime.read_models.pool()])
+                .chain(runtime.jobs.pools())
                 .for_each(|pool| gauge(runtime.service, pool));
         }
     }

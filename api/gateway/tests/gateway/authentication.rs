@@ -109,8 +109,19 @@ async fn every_operation_of_the_contract_asks_strangers_for_a_token() {
         let path: String = path
             .split('/')
             .map(|part| {
-                if ["lead", "contact", "account", "opportunity", "pipeline", "stage", "webhook", "import_id", "saga"]
-                    .contains(&part)
+                if [
+                    "lead",
+                    "contact",
+                    "account",
+                    "opportunity",
+                    "pipeline",
+                    "stage",
+                    "webhook",
+                    "import_id",
+                    "saga",
+                    "job",
+                ]
+                .contains(&part)
                 {
                     "0197a8a0-0000-7000-8000-000000000001"
                 } else {

@@ -9,6 +9,7 @@ mod contracts;
 mod drain;
 mod feed;
 mod graphql;
+mod jobs;
 mod limits;
 mod operations;
 mod sagas;

@@ -35,6 +35,7 @@ impl World {
         let part = gateway::parts().remove(0);
         projector::migrate(&database.admin(), &database, &part.projections).await.unwrap();
         webhooks::migrate(&database.admin(), &database, false).await.unwrap();
+        jobs::migrate(&database.admin(), &database, false).await.unwrap();
         coordinator::migrate(&database.admin(), &database, false).await.unwrap();
         let keys = KeyPair::generate();
         let mut config = Config::default();

@@ -1,0 +1,76 @@
+//! Export of leads as a CSV file.
+
+use chrono::{DateTime, Utc};
+use crm_aggregates::{LeadSource, LeadStatus};
+use crm_jobs::{EXPORT, EXPORT_LEADS, ExportLeads};
+use face::{Changed, Command, Runtime};
+use jobs::NewJob;
+use kernel::Refusal;
+use poem_openapi::OpenApi;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Tag;
+use super::answer::{Made, Target};
+use super::form;
+use crate::SERVICE;
+
+/// The export of leads.
+pub struct Exports {
+    runtime: Runtime,
+}
+
+impl Exports {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+/// Which leads; what is left out does not matter.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LeadExport {
+    /// In one of these states.
+    #[serde(default)]
+    #[schemars(length(max = 8))]
+    status: Option<Vec<LeadStatus>>,
+    /// From one of these sources.
+    #[serde(default)]
+    #[schemars(length(max = 20))]
+    source: Option<Vec<LeadSource>>,
+    /// The user responsible, by the subject of their token.
+    #[serde(default)]
+    #[schemars(with = "Option<form::Subject>")]
+    owner: Option<String>,
+    /// Captured at this time or later.
+    #[serde(default)]
+    captured_from: Option<DateTime<Utc>>,
+    /// Captured before this time.
+    #[serde(default)]
+    captured_before: Option<DateTime<Utc>>,
+}
+
+#[OpenApi(tag = "Tag::Leads")]
+impl Exports {
+    /// Export leads as a CSV file
+    ///
+    /// It is a job: `GET /v1/jobs/crm/{id}` tells how far it is, and when it is completed `GET /v1/jobs/crm/{id}/output` has the
+    /// file (UTF-8 with a header row, the first captured lead first). Leads captured after this request are not in it; each
+    /// thousand is as the lead list shows it when it is read. The same export by the same caller, while it is under way, is the
+    /// same job. Needs the permission `crm:lead:export`.
+    #[oai(path = "/v1/crm/leads/export", method = "post", operation_id = "exportLeads")]
+    async fn export(&self, command: Command<LeadExport>) -> Made {
+        let request = face::job_request(&command.request)?;
+        request.caller.require(EXPORT)?;
+        let LeadExport { status, source, owner, captured_from, captured_before } = command.body;
+        let asked = ExportLeads { status, source, owner, captured_from, captured_before };
+        let unwritable = |error: serde_json::Error| Refusal::internal("job_unwritable", error.to_string());
+        let arguments: Value = serde_json::to_value(&asked).map_err(unwritable)?;
+        let actor = request.caller.subject().to_owned();
+        let job = NewJob { unique_key: Some(format!("{actor} {arguments}")), arguments, actor, run_at: None };
+        let done = self.runtime.jobs.submit(&request, EXPORT_LEADS, &job).await?;
+        let changed = Changed::beside_the_log(SERVICE, done.repeated, Target { id: done.id });
+        Ok(changed.created(format!("/v1/jobs/{SERVICE}/{}", done.id)))
+    }
+}

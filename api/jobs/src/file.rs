@@ -1,0 +1,59 @@
+//! What a job made, part by part.
+
+use futures::stream;
+use jobs::Jobs;
+use kernel::{Refusal, TenantId};
+use poem::http::{HeaderValue, header};
+use poem::{Body, IntoResponse, Response};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
+use uuid::Uuid;
+
+/// A file that is read from the table while it is sent: no more than a part of it is held.
+pub struct File {
+    pub jobs: Jobs,
+    pub tenant: TenantId,
+    pub id: Uuid,
+    pub media_type: &'static str,
+    pub parts: u32,
+}
+
+impl IntoResponse for File {
+    fn into_response(self) -> Response {
+        let Self { jobs, tenant, id, media_type, parts } = self;
+        // A part that can't be read cuts the answer off: the client sees that it is not whole.
+        let bytes = stream::unfold(1, move |part| {
+            let jobs = jobs.clone();
+            async move {
+                if part > parts {
+                    return None;
+                }
+                let read = jobs.part(tenant, id, part).await;
+                Some((read.map_err(|refusal: Refusal| std::io::Error::other(refusal.detail().to_owned())), part + 1))
+            }
+        });
+        Response::builder()
+            .header(header::CONTENT_TYPE, HeaderValue::from_static(media_type))
+            .header(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"))
+            .body(Body::from_bytes_stream(stream::StreamExt::boxed(bytes)))
+    }
+}
+
+impl poem_openapi::ApiResponse for File {
+    fn meta() -> MetaResponses {
+        let content = MetaMediaType {
+            content_type: "text/csv",
+            schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
+        };
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "What the job made",
+                status: Some(200),
+                status_range: None,
+                content: vec![content],
+                headers: Vec::new(),
+            }],
+        }
+    }
+
+    fn register(_registry: &mut Registry) {}
+}

@@ -1,0 +1,120 @@
+//! What is shown of jobs.
+
+use chrono::{DateTime, Utc};
+use jobs::{Job, Line};
+use schemars::JsonSchema;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// Jobs, the last one first.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Jobs")]
+pub struct Page {
+    /// These.
+    pub jobs: Vec<Summary>,
+    /// Where the next page begins: send it as `after`. Absent: this is the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<Uuid>,
+}
+
+/// A job as it is now.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "JobSummary")]
+pub struct Summary {
+    /// Its id.
+    pub id: Uuid,
+    /// Its kind, such as `export_leads`.
+    kind: String,
+    /// scheduled, available, retryable, running, completed, cancelled or discarded.
+    state: &'static str,
+    /// In whose name: the subject of their token.
+    actor: String,
+    /// When it is, or was, due.
+    run_at: DateTime<Utc>,
+    /// How often it was begun.
+    attempt: u32,
+    /// How often it is begun at most.
+    max_attempts: u32,
+    /// How much of it is done.
+    done: u64,
+    /// Of how much, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
+    /// Since when it is to stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_requested_at: Option<DateTime<Utc>>,
+    /// Why the last attempt that failed did so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    /// The same, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// When it was asked for.
+    created_at: DateTime<Utc>,
+    /// When it was last begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<DateTime<Utc>>,
+    /// When it was over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<DateTime<Utc>>,
+}
+
+/// A job with its log.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Job")]
+pub struct Detail {
+    /// How it stands.
+    #[serde(flatten)]
+    summary: Summary,
+    /// What it was asked for.
+    arguments: serde_json::Value,
+    /// What it answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<serde_json::Value>,
+    /// What happened, the first first.
+    log: Vec<LogLine>,
+}
+
+/// A line of a job's log.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "JobLogLine")]
+struct LogLine {
+    /// When.
+    at: DateTime<Utc>,
+    /// In which attempt; 0: before the first.
+    attempt: u32,
+    /// What.
+    message: String,
+}
+
+impl From<Job> for Summary {
+    fn from(job: Job) -> Self {
+        Self {
+            id: job.id,
+            kind: job.kind,
+            state: job.state.as_str(),
+            actor: job.actor,
+            run_at: job.run_at,
+            attempt: job.attempt,
+            max_attempts: job.max_attempts,
+            done: job.done,
+            total: job.total,
+            cancel_requested_at: job.cancel_requested_at,
+            code: job.code,
+            reason: job.reason,
+            created_at: job.created_at,
+            started_at: job.started_at,
+            finished_at: job.finished_at,
+        }
+    }
+}
+
+impl Detail {
+    /// A job and its log.
+    pub fn of(mut job: Job, lines: Vec<Line>) -> Self {
+        let arguments = job.arguments.take();
+        let result = job.result.take();
+        let log = lines.into_iter().map(|Line { at, attempt, message }| LogLine { at, attempt, message }).collect();
+        Self { summary: job.into(), arguments, result, log }
+    }
+}

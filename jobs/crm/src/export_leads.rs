@@ -1,0 +1,145 @@
+//! Leads as a CSV file, the first captured first.
+
+use chrono::{DateTime, Utc};
+use crm_aggregates::{LeadSource, LeadStatus};
+use crm_projections::Seek;
+use crm_projections::leads::{self, LeadFilter, LeadOrder, LeadRow};
+use jobs::{Fault, Kind, Step, Work};
+use projector::ReadModels;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// The kind's name.
+pub const EXPORT_LEADS: &str = "export_leads";
+/// What asking for an export, and getting its file, needs.
+pub const EXPORT: &str = "crm:lead:export";
+
+/// Leads a step: a part of the file.
+const STEP: i64 = 1000;
+
+/// Which leads; what is `None` does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportLeads {
+    /// In one of these states.
+    pub status: Option<Vec<LeadStatus>>,
+    /// From one of these sources.
+    pub source: Option<Vec<LeadSource>>,
+    /// The user responsible.
+    pub owner: Option<String>,
+    /// Captured at this time or later.
+    pub captured_from: Option<DateTime<Utc>>,
+    /// Captured before this time.
+    pub captured_before: Option<DateTime<Utc>>,
+}
+
+/// Where an attempt is.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Place {
+    after: Option<Seek>,
+    done: u64,
+}
+
+/// A line of the file: what is not there is empty.
+#[derive(Serialize)]
+struct Line<'a> {
+    id: String,
+    name: &'a str,
+    company: Option<&'a str>,
+    title: Option<&'a str>,
+    email: Option<&'a str>,
+    phone: Option<&'a str>,
+    country: Option<&'a str>,
+    source: LeadSource,
+    status: LeadStatus,
+    owner: Option<&'a str>,
+    captured_at: DateTime<Utc>,
+}
+
+pub(crate) fn kind(read_models: ReadModels) -> Kind {
+    Kind::new(EXPORT_LEADS, move |work| export(read_models.clone(), work)).output("text/csv; charset=utf-8", EXPORT)
+}
+
+async fn export(read_models: ReadModels, work: Work) -> Result<Value, Fault> {
+    let filter = filter(work.arguments()?, work.created_at());
+    let tenant = work.tenant();
+    let mut place: Place = work.checkpoint()?.unwrap_or_default();
+    let mut transaction = read_models.begin(tenant).await.map_err(unavailable)?;
+    let total = leads::count(&mut transaction, tenant, &filter).await.map_err(unavailable)?.cast_unsigned();
+    drop(transaction);
+    work.log(&format!("{total} leads, {} of them done before", place.done)).await?;
+    loop {
+        if work.is_cancelled() {
+            return Err(Fault::Cancelled);
+        }
+        // Each step on its own, so that no snapshot is held for the length of a job.
+        let mut transaction = read_models.begin(tenant).await.map_err(unavailable)?;
+        let rows = leads::list(&mut transaction, tenant, &filter, LeadOrder::Oldest, place.after.clone(), STEP)
+            .await
+            .map_err(unavailable)?;
+        drop(transaction);
+        let first = place.after.is_none();
+        if rows.is_empty() && !first {
+            return Ok(json!({ "leads": place.done }));
+        }
+        let part = csv(&rows, first)?;
+        let last = rows.len() < usize::try_from(STEP).unwrap_or(usize::MAX);
+        place.done += rows.len() as u64;
+        place.after = rows.last().map(|row| LeadOrder::Oldest.seek(row)).or(place.after);
+        let checkpoint =
+            serde_json::to_value(&place).map_err(|error| Fault::hopeless("checkpoint_unwritable", error))?;
+        work.step(Step { checkpoint, done: place.done, total: Some(total.max(place.done)), part: Some(part) }).await?;
+        if last {
+            return Ok(json!({ "leads": place.done }));
+        }
+    }
+}
+
+/// What was captured after the export was asked for is not in it: it ends.
+fn filter(asked: ExportLeads, asked_at: DateTime<Utc>) -> LeadFilter {
+    let ExportLeads { status, source, owner, captured_from, captured_before } = asked;
+    let captured_before = Some(captured_before.map_or(asked_at, |before| before.min(asked_at)));
+    LeadFilter { status, source, owner, captured_from, captured_before, ..LeadFilter::default() }
+}
+
+fn csv(rows: &[LeadRow], header: bool) -> Result<Vec<u8>, Fault> {
+    let unwritable = |error: &dyn std::fmt::Display| Fault::hopeless("csv_unwritable", error);
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    if header {
+        writer
+            .write_record([
+                "id",
+                "name",
+                "company",
+                "title",
+                "email",
+                "phone",
+                "country",
+                "source",
+                "status",
+                "owner",
+                "captured_at",
+            ])
+            .map_err(|error| unwritable(&error))?;
+    }
+    for row in rows {
+        let line = Line {
+            id: row.lead_id.to_string(),
+            name: &row.name,
+            company: row.company.as_deref(),
+            title: row.title.as_deref(),
+            email: row.email.as_deref(),
+            phone: row.phone.as_deref(),
+            country: row.country.as_deref(),
+            source: row.source.0,
+            status: row.status.0,
+            owner: row.owner.as_deref(),
+            captured_at: row.captured_at,
+        };
+        writer.serialize(line).map_err(|error| unwritable(&error))?;
+    }
+    writer.into_inner().map_err(|error| unwritable(&error))
+}
+
+fn unavailable(error: impl std::fmt::Display) -> Fault {
+    Fault::failed("read_models_unavailable", error.to_string())
+}

@@ -1,0 +1,370 @@
+//! A service's jobs, for those who ask for them and look after them.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use eventstore::{Database, PoolUse, Role};
+use kernel::{Caller, Clock, IdSource, Refusal, Service, TenantId};
+use nats::Bus;
+use sqlx::{PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+use crate::job::COLUMNS;
+use crate::wakes::Wakes;
+use crate::{Job, Kinds, Line, NewJob, Settings, State, enqueue, once};
+
+/// Connections of those who ask and look.
+const CONNECTIONS: u32 = 4;
+
+/// A service's jobs. Cheap to clone.
+#[derive(Clone)]
+pub struct Jobs {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) service: Service,
+    pub(crate) queue: PgPool,
+    pub(crate) work: PgPool,
+    pub(crate) bus: Option<Bus>,
+    pub(crate) kinds: Kinds,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) wakes: Wakes,
+}
+
+/// What is injected.
+#[derive(Clone)]
+pub struct Sources {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Identifiers.
+    pub ids: Arc<dyn IdSource>,
+}
+
+/// Who asks, and what makes the request the same request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Who asks; the tenant is theirs.
+    pub caller: Caller,
+    /// `Idempotency-Key`: the same again gets the first answer.
+    pub command_id: Option<String>,
+    /// SHA-256 of what makes the request the same request.
+    pub request_hash: [u8; 32],
+}
+
+/// A request that was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// The job that it is about.
+    pub id: Uuid,
+    /// It was carried out before, under the same id.
+    pub repeated: bool,
+}
+
+/// Which jobs are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Only of this kind.
+    pub kind: Option<String>,
+    /// Only those that stand so.
+    pub state: Option<State>,
+    /// Only those that were asked for before this one: where the last list ended.
+    pub before: Option<Uuid>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl Jobs {
+    /// The jobs of a service; connects when first used. Without a bus the runners of other processes look by themselves.
+    pub fn open(database: &Database, bus: Option<Bus>, kinds: Kinds, settings: Settings, sources: Sources) -> Self {
+        // Each that runs may renew its lease while another is claimed.
+        let workers = u32::try_from(settings.concurrency).unwrap_or(u32::MAX).saturating_add(2);
+        let inner = Inner {
+            service: database.service,
+            queue: database.pool(Role::Queue, CONNECTIONS),
+            work: database.pool(Role::Work, workers),
+            bus,
+            kinds,
+            settings,
+            clock: sources.clock,
+            ids: sources.ids,
+            wakes: Wakes::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Whose they are.
+    pub fn service(&self) -> Service {
+        self.inner.service
+    }
+
+    /// What can be asked for.
+    pub fn kinds(&self) -> &Kinds {
+        &self.inner.kinds
+    }
+
+    /// How much of its pools is in use.
+    pub fn pools(&self) -> [PoolUse; 2] {
+        [PoolUse::of("jobs", &self.inner.queue), PoolUse::of("work", &self.inner.work)]
+    }
+
+    /// Tells all runners that something may be due.
+    pub async fn wake(&self) {
+        self.inner.wakes.due(self.inner.bus.as_ref(), self.inner.service).await;
+    }
+
+    /// Asks for a job, once a request; who may is the caller's to check. While a job of the same kind and key is open, that one is
+    /// the answer.
+    ///
+    /// # Errors
+    /// `job_kind_unknown`, `idempotency_key_reused`, `jobs_unavailable`; nothing was written then.
+    pub async fn submit(&self, request: &Request, kind: &str, job: &NewJob) -> Result<Submitted, Refusal> {
+        let inner = &*self.inner;
+        let Some(found) = inner.kinds.find(kind) else {
+            let names = inner.kinds.names().join(", ");
+            return Err(Refusal::invalid("job_kind_unknown", format!("there are no {kind:?} jobs; allowed: {names}")));
+        };
+        let (tenant, id, now) = (request.caller.tenant(), inner.ids.next(), inner.clock.now());
+        let mut transaction = self.begin(tenant).await?;
+        if let Some(id) = once::take(&mut transaction, tenant, request, id, now).await? {
+            return Ok(Submitted { id, repeated: true });
+        }
+        let enqueued = enqueue(&mut transaction, tenant, found, job, id, now).await.map_err(unavailable)?;
+        if enqueued.id != id {
+            once::correct(&mut transaction, tenant, request, enqueued.id).await?;
+        }
+        transaction.commit().await.map_err(unavailable)?;
+        self.wake().await;
+        Ok(Submitted { id: enqueued.id, repeated: false })
+    }
+
+    /// The jobs of the caller's tenant, the last one first.
+    ///
+    /// # Errors
+    /// Without the permission to see jobs; when the database does not answer.
+    pub async fn list(&self, caller: &Caller, listing: &Listing) -> Result<Vec<Job>, Refusal> {
+        caller.require(self.inner.kinds.read)?;
+        let mut transaction = self.begin(caller.tenant()).await?;
+        let rows = sqlx::query(&format!(
+            "SELECT * FROM (SELECT {COLUMNS} FROM jobs.jobs WHERE tenant_id = $1 AND ($3::uuid IS NULL OR job_id < $3)) j
+             WHERE ($4::text IS NULL OR kind = $4) AND ($5::text IS NULL OR state = $5)
+             ORDER BY job_id DESC LIMIT $6"
+        ))
+        .bind(caller.tenant().uuid())
+        .bind(self.inner.clock.now())
+        .bind(listing.before)
+        .bind(&listing.kind)
+        .bind(listing.state.map(State::as_str))
+        .bind(i64::from(listing.limit))
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(unavailable)?;
+        rows.iter().map(Job::read).collect::<Result<_, _>>().map_err(unavailable)
+    }
+
+    /// A job with its log, the first line first.
+    ///
+    /// # Errors
+    /// Without the permission to see jobs; `not_found`; when the database does not answer.
+    pub async fn find(&self, caller: &Caller, id: Uuid) -> Result<(Job, Vec<Line>), Refusal> {
+        caller.require(self.inner.kinds.read)?;
+        let mut transaction = self.begin(caller.tenant()).await?;
+        let job = self.row(&mut transaction, caller.tenant(), id).await?;
+        let lines = sqlx::query_as(
+            "SELECT at, attempt, message FROM jobs.lines WHERE tenant_id = $1 AND job_id = $2 ORDER BY line",
+        )
+        .bind(caller.tenant().uuid())
+        .bind(id)
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(unavailable)?;
+        Ok((job, lines))
+    }
+
+    /// What kind of file a job has made, and in how many parts.
+    ///
+    /// # Errors
+    /// `not_found`; without the permission that its kind asks for; `job_not_completed`; `job_without_output`.
+    pub async fn output(&self, caller: &Caller, id: Uuid) -> Result<(&'static str, u32), Refusal> {
+        caller.require(self.inner.kinds.read)?;
+        let mut transaction = self.begin(caller.tenant()).await?;
+        let job = self.row(&mut transaction, caller.tenant(), id).await?;
+        let Some((media_type, permission)) = self.inner.kinds.find(&job.kind).and_then(|kind| kind.output) else {
+            return Err(Refusal::not_found("job_without_output", format!("{} jobs make no file", job.kind)));
+        };
+        caller.require(permission)?;
+        if job.state != State::Completed {
+            let detail = format!("the job is {}; its file is there when it is completed", job.state.as_str());
+            return Err(Refusal::conflict("job_not_completed", detail).with("state", job.state.as_str()));
+        }
+        Ok((media_type, job.parts))
+    }
+
+    /// One part of a job's file, from 1. Ask [`output`](Self::output) first: that is where it is refused.
+    pub async fn part(&self, tenant: TenantId, id: Uuid, part: u32) -> Result<Vec<u8>, Refusal> {
+        let mut transaction = self.begin(tenant).await?;
+        let bytes =
+            sqlx::query_scalar("SELECT bytes FROM jobs.parts WHERE tenant_id = $1 AND job_id = $2 AND part = $3")
+                .bind(tenant.uuid())
+                .bind(id)
+                .bind(part.cast_signed())
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(unavailable)?;
+        bytes.ok_or_else(|| unknown(id))
+    }
+
+    /// Cancels a job: one that waits at once; one that runs is asked to stop, and is `running` until it has.
+    ///
+    /// # Errors
+    /// Without the permission; `not_found`; `job_over`: there is nothing to cancel. Nothing was written then.
+    pub async fn cancel(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
+        let changed = self.act(request, id, Act::Cancel).await?;
+        self.inner.wakes.stop(self.inner.bus.as_ref(), self.inner.service).await;
+        Ok(changed)
+    }
+
+    /// Runs a discarded or cancelled job again, at once, with all its attempts, from where it was.
+    ///
+    /// # Errors
+    /// Without the permission; `not_found`; `job_not_retryable`; `job_open`: another one with its key is open. Nothing was written
+    /// then.
+    pub async fn retry(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
+        let changed = self.act(request, id, Act::Retry).await?;
+        self.wake().await;
+        Ok(changed)
+    }
+
+    async fn act(&self, request: &Request, id: Uuid, act: Act) -> Result<Submitted, Refusal> {
+        request.caller.require(self.inner.kinds.write)?;
+        let (tenant, now) = (request.caller.tenant(), self.inner.clock.now());
+        let mut transaction = self.begin(tenant).await?;
+        if let Some(id) = once::take(&mut transaction, tenant, request, id, now).await? {
+            return Ok(Submitted { id, repeated: true });
+        }
+        let done = sqlx::query(act.statement())
+            .bind(tenant.uuid())
+            .bind(id)
+            .bind(now)
+            .bind(format!("{} by {}", act.done(), request.caller.subject()))
+            .execute(&mut *transaction)
+            .await;
+        let done = match done {
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                return Err(Refusal::conflict(
+                    "job_open",
+                    "another job of this kind and key is open; cancel that first",
+                ));
+            }
+            done => done.map_err(unavailable)?,
+        };
+        if done.rows_affected() == 0 {
+            let job = self.row(&mut transaction, tenant, id).await?;
+            return Err(act.refused(job.state));
+        }
+        transaction.commit().await.map_err(unavailable)?;
+        Ok(Submitted { id, repeated: false })
+    }
+
+    async fn row(
+        &self,
+        transaction: &mut Transaction<'static, Postgres>,
+        tenant: TenantId,
+        id: Uuid,
+    ) -> Result<Job, Refusal> {
+        let now: DateTime<Utc> = self.inner.clock.now();
+        let row = sqlx::query(&format!("SELECT {COLUMNS} FROM jobs.jobs WHERE tenant_id = $1 AND job_id = $3"))
+            .bind(tenant.uuid())
+            .bind(now)
+            .bind(id)
+            .fetch_optional(&mut **transaction)
+            .await
+            .map_err(unavailable)?;
+        row.as_ref().map(Job::read).transpose().map_err(unavailable)?.ok_or_else(|| unknown(id))
+    }
+
+    /// A transaction as one tenant, in which [`enqueue`] may be called.
+    ///
+    /// # Errors
+    /// `jobs_unavailable`: the database does not answer.
+    pub async fn begin(&self, tenant: TenantId) -> Result<Transaction<'static, Postgres>, Refusal> {
+        let begin = format!("BEGIN; SET LOCAL app.tenant_id = '{tenant}'; SET LOCAL statement_timeout = '10s'");
+        // After the database was away every connection that waits is broken once.
+        for _ in 0..CONNECTIONS {
+            match self.inner.queue.begin_with(begin.clone()).await {
+                Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => {}
+                begun => return begun.map_err(unavailable),
+            }
+        }
+        self.inner.queue.begin_with(begin).await.map_err(unavailable)
+    }
+}
+
+/// What people do with a job.
+#[derive(Clone, Copy)]
+enum Act {
+    Cancel,
+    Retry,
+}
+
+impl Act {
+    /// Changes the job and writes a line; `$1` tenant, `$2` job, `$3` time, `$4` the line.
+    const fn statement(self) -> &'static str {
+        match self {
+            Self::Cancel => {
+                "WITH j AS (
+                     UPDATE jobs.jobs
+                     SET cancel_requested_at = $3, log_lines = log_lines + 1,
+                         state = CASE state WHEN 'waiting' THEN 'cancelled' ELSE state END,
+                         finished_at = CASE state WHEN 'waiting' THEN $3 END
+                     WHERE tenant_id = $1 AND job_id = $2 AND cancel_requested_at IS NULL AND state IN ('waiting', 'running')
+                     RETURNING log_lines, attempt)
+                 INSERT INTO jobs.lines (tenant_id, job_id, line, at, attempt, message)
+                 SELECT $1, $2, log_lines, $3, attempt, $4 FROM j"
+            }
+            Self::Retry => {
+                "WITH j AS (
+                     UPDATE jobs.jobs
+                     SET cancel_requested_at = NULL, log_lines = log_lines + 1, state = 'waiting', finished_at = NULL,
+                         run_at = $3, attempt = 0, code = NULL, reason = NULL
+                     WHERE tenant_id = $1 AND job_id = $2 AND state IN ('discarded', 'cancelled')
+                     RETURNING log_lines, attempt)
+                 INSERT INTO jobs.lines (tenant_id, job_id, line, at, attempt, message)
+                 SELECT $1, $2, log_lines, $3, attempt, $4 FROM j"
+            }
+        }
+    }
+
+    const fn done(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancelled",
+            Self::Retry => "retried",
+        }
+    }
+
+    fn refused(self, state: State) -> Refusal {
+        let found = state.as_str();
+        let refusal = match (self, state) {
+            (Self::Cancel, State::Running) => Refusal::conflict("job_stopping", "the job is being cancelled already"),
+            (Self::Cancel, _) => {
+                Refusal::conflict("job_over", format!("the job is {found}; there is nothing to cancel"))
+            }
+            (Self::Retry, _) => Refusal::conflict(
+                "job_not_retryable",
+                format!("the job is {found}; only discarded and cancelled ones are retried"),
+            ),
+        };
+        refusal.with("state", found)
+    }
+}
+
+fn unknown(id: Uuid) -> Refusal {
+    Refusal::not_found("not_found", format!("there is no job {id}"))
+}
+
+pub(crate) fn unavailable(error: sqlx::Error) -> Refusal {
+    tracing::warn!(%error, "jobs can't be read or changed");
+    Refusal::unavailable("jobs_unavailable", "the jobs' database does not answer; try again")
+}

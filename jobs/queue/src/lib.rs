@@ -1,0 +1,39 @@
+//! Jobs: work of a tenant that is not done while somebody waits for the answer. Queued in the service's database, run at least
+//! once, in turns by tenant, tried again, cancelled, watched.
+//!
+//! A [`Kind`] is what can be asked for: a name, a handler, limits. [`Jobs`] takes a [`NewJob`] ([`Jobs::submit`], or
+//! [`enqueue`] within a transaction of the caller's own), lists, shows, cancels and retries. A [`Runner`] in each process
+//! claims what is due, one job of the tenant that has waited longest for its turn, and runs it with a [`Work`], under a lease
+//! that it renews: who loses it (killed, stopped, cut off) loses the job to the next one, and every write of a handler asks for
+//! the lease, so two never write as the same job. A handler goes on from its last [`Step`].
+//!
+//! Nobody polls: runners sleep until something is due, a lease ends, or word comes (in process, and over the bus). To change the
+//! tables, write forward-only statements into `tables.sql` that can be run again.
+
+#![deny(missing_docs)]
+
+mod claim;
+mod desk;
+mod enqueue;
+mod job;
+mod kind;
+mod migrate;
+mod once;
+mod runner;
+mod running;
+mod settings;
+mod settle;
+mod state;
+mod sweep;
+mod wakes;
+mod work;
+
+pub use desk::{Jobs, Listing, Request, Sources, Submitted};
+pub use enqueue::{Enqueued, NewJob, enqueue};
+pub use job::{Job, Line};
+pub use kind::{Fault, Kind, Kinds};
+pub use migrate::migrate;
+pub use runner::Runner;
+pub use settings::Settings;
+pub use state::State;
+pub use work::{Step, Work};

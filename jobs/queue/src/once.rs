@@ -1,0 +1,64 @@
+//! Each request once: what was asked for under an id is answered the same when it is asked again.
+
+use chrono::{DateTime, Utc};
+use kernel::{Refusal, TenantId};
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use crate::desk::{Request, unavailable};
+
+/// Takes the request's id for `job`; the job of the first time, if it was taken before. Whoever comes at the same time waits
+/// here.
+pub(crate) async fn take(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    request: &Request,
+    job: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Option<Uuid>, Refusal> {
+    let Some(id) = &request.command_id else { return Ok(None) };
+    let taken = sqlx::query(
+        "INSERT INTO jobs.commands (tenant_id, command_id, request_hash, job_id, recorded_at)
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+    )
+    .bind(tenant.uuid())
+    .bind(id)
+    .bind(&request.request_hash[..])
+    .bind(job)
+    .bind(now)
+    .execute(&mut *tables)
+    .await
+    .map_err(unavailable)?;
+    if taken.rows_affected() == 1 {
+        return Ok(None);
+    }
+    let first = sqlx::query("SELECT request_hash, job_id FROM jobs.commands WHERE tenant_id = $1 AND command_id = $2")
+        .bind(tenant.uuid())
+        .bind(id)
+        .fetch_one(&mut *tables)
+        .await
+        .map_err(unavailable)?;
+    let hash: Vec<u8> = first.try_get("request_hash").map_err(unavailable)?;
+    if hash != request.request_hash {
+        let detail = format!("the idempotency key {id:?} was used for another request");
+        return Err(Refusal::unprocessable("idempotency_key_reused", detail));
+    }
+    first.try_get("job_id").map(Some).map_err(unavailable)
+}
+
+/// It was another job that answered the request: the open one with the same key.
+pub(crate) async fn correct(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    request: &Request,
+    job: Uuid,
+) -> Result<(), Refusal> {
+    sqlx::query("UPDATE jobs.commands SET job_id = $3 WHERE tenant_id = $1 AND command_id = $2")
+        .bind(tenant.uuid())
+        .bind(&request.command_id)
+        .bind(job)
+        .execute(tables)
+        .await
+        .map(drop)
+        .map_err(unavailable)
+}

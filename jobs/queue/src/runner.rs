@@ -1,0 +1,107 @@
+//! Runs a service's jobs: as many at a time as a process may, in every process.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::claim::{Claim, claim, is_left, next, rescue};
+use crate::{Jobs, running, sweep, wakes};
+
+/// How long to wait when another process was faster at claiming.
+const YIELD: Duration = Duration::from_millis(20);
+
+/// Runs what is due. Each process has one; they share the work through the tables.
+pub struct Runner {
+    jobs: Jobs,
+}
+
+impl Runner {
+    /// Makes a runner; nothing happens before [`run`](Self::run).
+    pub fn new(jobs: Jobs) -> Self {
+        metrics::describe_counter!(
+            "inopsio_job_attempts_total",
+            "Attempts at jobs, by kind and what became of the job"
+        );
+        metrics::describe_histogram!("inopsio_job_seconds", "How long attempts at jobs take");
+        metrics::describe_histogram!("inopsio_job_lateness_seconds", "How long after they are due jobs are begun");
+        metrics::describe_gauge!("inopsio_jobs", "Jobs that wait or run, of all tenants");
+        Self { jobs }
+    }
+
+    /// Runs until `shutdown`; then what runs is given back. Database and bus may come and go meanwhile.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let inner = &*self.jobs.inner;
+        let mut running = JoinSet::new();
+        let [mut due, mut stop] = wakes::heard(inner.bus.as_ref(), inner.service).await;
+        let mut swept: Option<Instant> = None;
+        while !shutdown.is_cancelled() {
+            // Registered before looking: what is asked for meanwhile is not missed.
+            let told = inner.wakes.due.notified();
+            let wait = match self.look(&mut running, &mut swept, &shutdown).await {
+                Ok(wait) => wait.min(inner.settings.look),
+                Err(error) => {
+                    tracing::debug!(%error, service = %inner.service, "jobs wait for their database");
+                    inner.settings.look.min(Duration::from_secs(1))
+                }
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = told => {}
+                Some(()) = due.next() => {}
+                Some(()) = stop.next() => inner.wakes.stop.notify_waiters(),
+                Some(_) = running.join_next(), if !running.is_empty() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        while running.join_next().await.is_some() {}
+    }
+
+    /// Begins what may be begun; how long nothing will change by itself.
+    async fn look(
+        &self,
+        running: &mut JoinSet<()>,
+        swept: &mut Option<Instant>,
+        shutdown: &CancellationToken,
+    ) -> Result<Duration, sqlx::Error> {
+        let inner = &*self.jobs.inner;
+        while running.try_join_next().is_some() {}
+        let names = inner.kinds.names();
+        if running.len() < inner.settings.concurrency {
+            rescue(&inner.work, inner.clock.now()).await?;
+        }
+        let mut looked = inner.clock.now();
+        while running.len() < inner.settings.concurrency && !shutdown.is_cancelled() {
+            looked = inner.clock.now();
+            let wanted = Claim {
+                kinds: &names,
+                per_tenant: inner.settings.per_tenant,
+                lease: inner.ids.next(),
+                length: inner.settings.lease,
+                now: looked,
+            };
+            let Some(claimed) = claim(&inner.work, &wanted).await? else {
+                if is_left(&inner.work, &wanted).await? {
+                    return Ok(YIELD);
+                }
+                break;
+            };
+            // Claimed by these very names.
+            let Some(kind) = inner.kinds.find(&claimed.kind).cloned() else { continue };
+            running.spawn(running::run(self.jobs.clone(), kind, claimed, shutdown.clone()));
+        }
+        if swept.is_none_or(|at| at.elapsed() >= inner.settings.sweep) {
+            *swept = Some(Instant::now());
+            sweep::remove(&self.jobs).await?;
+            sweep::count(&self.jobs).await?;
+        }
+        if running.len() >= inner.settings.concurrency {
+            // One of them has to end first.
+            return Ok(inner.settings.look);
+        }
+        // Since the last claim looked, not since now: what fell due in between has not been seen.
+        Ok(next(&inner.work, looked).await?.unwrap_or(inner.settings.look))
+    }
+}

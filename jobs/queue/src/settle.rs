@@ -1,0 +1,91 @@
+//! What becomes of a job after an attempt.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgPool;
+
+use crate::claim::Claimed;
+use crate::{Fault, Settings};
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Ending {
+    /// The handler answered.
+    Answered(Result<Value, Fault>),
+    /// The process stops: the attempt does not count.
+    Released,
+}
+
+/// What is written.
+struct Verdict {
+    state: &'static str,
+    run_at: DateTime<Utc>,
+    /// How many attempts it is charged with less.
+    back: i32,
+    result: Option<Value>,
+    why: Option<(String, String)>,
+    line: String,
+}
+
+/// Writes what becomes of the job, unless it is somebody else's by now. The state that it has then; none: it was.
+pub(crate) async fn settle(
+    pool: &PgPool,
+    settings: &Settings,
+    claimed: &Claimed,
+    ending: Ending,
+    now: DateTime<Utc>,
+) -> Result<Option<String>, sqlx::Error> {
+    let Some(verdict) = verdict(settings, claimed, ending, now) else { return Ok(None) };
+    let (code, reason) = verdict.why.unzip();
+    sqlx::query_scalar(
+        "WITH j AS (
+             UPDATE jobs.jobs
+             SET state = CASE WHEN cancel_requested_at IS NOT NULL AND $4 <> 'completed' THEN 'cancelled' ELSE $4 END,
+                 finished_at = CASE WHEN cancel_requested_at IS NOT NULL OR $4 <> 'waiting' THEN $5::timestamptz END,
+                 run_at = $6, attempt = attempt - $7, result = $8, code = coalesce($9, code), reason = coalesce($10, reason),
+                 lease = NULL, leased_until = NULL, log_lines = log_lines + 1
+             WHERE tenant_id = $1 AND job_id = $2 AND lease = $3
+             RETURNING state, log_lines),
+         l AS (
+             INSERT INTO jobs.lines (tenant_id, job_id, line, at, attempt, message)
+             SELECT $1, $2, log_lines, $5, $11, $12 FROM j)
+         SELECT state FROM j",
+    )
+    .bind(claimed.tenant.uuid())
+    .bind(claimed.id)
+    .bind(claimed.lease)
+    .bind(verdict.state)
+    .bind(now)
+    .bind(verdict.run_at)
+    .bind(verdict.back)
+    .bind(verdict.result)
+    .bind(code)
+    .bind(reason)
+    .bind(claimed.attempt.cast_signed())
+    .bind(verdict.line)
+    .fetch_optional(pool)
+    .await
+}
+
+fn verdict(settings: &Settings, claimed: &Claimed, ending: Ending, now: DateTime<Utc>) -> Option<Verdict> {
+    let over = |state, line: String| Verdict { state, run_at: claimed.run_at, back: 0, result: None, why: None, line };
+    Some(match ending {
+        Ending::Answered(Ok(result)) => Verdict { result: Some(result), ..over("completed", "completed".to_owned()) },
+        Ending::Answered(Err(Fault::Lost)) => return None,
+        Ending::Answered(Err(Fault::Cancelled)) => over("cancelled", "stopped, as it was cancelled".to_owned()),
+        Ending::Answered(Err(Fault::Hopeless { code, reason })) => {
+            let line = format!("failed, not to be tried again: {code}: {reason}");
+            Verdict { why: Some((code, reason)), ..over("discarded", line) }
+        }
+        Ending::Answered(Err(Fault::Failed { code, reason })) if claimed.attempt >= claimed.max_attempts => {
+            let line = format!("failed, its {} attempts are used up: {code}: {reason}", claimed.max_attempts);
+            Verdict { why: Some((code, reason)), ..over("discarded", line) }
+        }
+        Ending::Answered(Err(Fault::Failed { code, reason })) => {
+            let run_at = now + settings.backoff(claimed.id, claimed.attempt);
+            let line = format!("failed, to be tried again: {code}: {reason}");
+            Verdict { run_at, why: Some((code, reason)), ..over("waiting", line) }
+        }
+        Ending::Released => Verdict { back: 1, ..over("waiting", "given back: the process stops".to_owned()) },
+    })
+}

@@ -1,0 +1,56 @@
+//! What is over for long is removed; the rest is counted.
+
+use std::collections::HashMap;
+
+use sqlx::PgPool;
+
+use crate::Jobs;
+
+/// How many jobs are removed in one statement.
+const BATCH: i64 = 500;
+
+/// Removes what is older than it is kept.
+pub(crate) async fn remove(jobs: &Jobs) -> Result<(), sqlx::Error> {
+    let inner = &*jobs.inner;
+    let before = inner.clock.now() - inner.settings.keep;
+    loop {
+        let removed: i64 = sqlx::query_scalar(
+            "WITH old AS (
+                 SELECT tenant_id, job_id FROM jobs.jobs WHERE finished_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED),
+             l AS (DELETE FROM jobs.lines x USING old WHERE x.tenant_id = old.tenant_id AND x.job_id = old.job_id),
+             p AS (DELETE FROM jobs.parts x USING old WHERE x.tenant_id = old.tenant_id AND x.job_id = old.job_id),
+             j AS (DELETE FROM jobs.jobs x USING old WHERE x.tenant_id = old.tenant_id AND x.job_id = old.job_id RETURNING 1)
+             SELECT count(*) FROM j",
+        )
+        .bind(before)
+        .bind(BATCH)
+        .fetch_one(&inner.work)
+        .await?;
+        if removed < BATCH {
+            break;
+        }
+    }
+    sqlx::query("DELETE FROM jobs.commands WHERE recorded_at < $1").bind(before).execute(&inner.work).await.map(drop)
+}
+
+/// How many are open, by state.
+pub(crate) async fn count(jobs: &Jobs) -> Result<(), sqlx::Error> {
+    let inner = &*jobs.inner;
+    let counted = open(&inner.work).await?;
+    for state in ["waiting", "running"] {
+        let count = counted.get(state).copied().unwrap_or_default();
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        metrics::gauge!("inopsio_jobs", "service" => inner.service.name(), "state" => state).set(count as f64);
+    }
+    Ok(())
+}
+
+async fn open(pool: &PgPool) -> Result<HashMap<String, i64>, sqlx::Error> {
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT 'waiting', count(*) FROM jobs.jobs WHERE state = 'waiting'
+         UNION ALL SELECT 'running', count(*) FROM jobs.jobs WHERE state = 'running'",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().collect())
+}

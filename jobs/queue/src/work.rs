@@ -1,0 +1,160 @@
+//! What a handler works with.
+
+use chrono::{DateTime, Utc};
+use kernel::TenantId;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sqlx::Row;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::claim::Claimed;
+use crate::{Fault, Jobs};
+
+/// The most lines that a handler writes into a job's log; what comes after them is not kept.
+const MOST_LINES: i32 = 1000;
+
+/// An attempt at a job: what it is about, and the way to say how far it is. Cheap to clone.
+#[derive(Clone)]
+pub struct Work {
+    pub(crate) jobs: Jobs,
+    pub(crate) claimed: Claimed,
+    pub(crate) cancelled: CancellationToken,
+}
+
+/// How far a job is. All of it is true at once, or none of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Step {
+    /// Where the next attempt would go on.
+    pub checkpoint: Value,
+    /// How much is done.
+    pub done: u64,
+    /// Of how much, where that is known.
+    pub total: Option<u64>,
+    /// What comes next in the job's file.
+    pub part: Option<Vec<u8>>,
+}
+
+impl Work {
+    /// Whose job it is.
+    pub fn tenant(&self) -> TenantId {
+        self.claimed.tenant
+    }
+
+    /// The job.
+    pub fn id(&self) -> Uuid {
+        self.claimed.id
+    }
+
+    /// In whose name it was asked for.
+    pub fn actor(&self) -> &str {
+        &self.claimed.actor
+    }
+
+    /// Which attempt this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.claimed.attempt
+    }
+
+    /// When it was asked for.
+    pub fn created_at(&self) -> DateTime<Utc> {
+        self.claimed.created_at
+    }
+
+    /// What it was asked for.
+    ///
+    /// # Errors
+    /// A hopeless one when these are no such arguments.
+    pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, Fault> {
+        T::deserialize(&self.claimed.arguments).map_err(|error| Fault::hopeless("arguments_unreadable", error))
+    }
+
+    /// Where the last attempt was; none: it was nowhere.
+    ///
+    /// # Errors
+    /// A hopeless one when it left something else.
+    pub fn checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>, Fault> {
+        let left = self.claimed.checkpoint.as_ref().map(T::deserialize).transpose();
+        left.map_err(|error| Fault::hopeless("checkpoint_unreadable", error))
+    }
+
+    /// Whether somebody wants it to stop: then answer [`Fault::Cancelled`] soon.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.is_cancelled()
+    }
+
+    /// Ends when somebody wants it to stop.
+    pub async fn cancelled(&self) {
+        self.cancelled.cancelled().await;
+    }
+
+    /// Says how far it is, and renews the lease.
+    ///
+    /// # Errors
+    /// [`Fault::Cancelled`] when it is to stop (the step is taken all the same), [`Fault::Lost`] when the job is somebody else's
+    /// (nothing is written then).
+    pub async fn step(&self, step: Step) -> Result<(), Fault> {
+        let inner = &*self.jobs.inner;
+        let row = sqlx::query(
+            "WITH j AS (
+                 UPDATE jobs.jobs
+                 SET checkpoint = $4, progress_done = $5, progress_total = $6, parts = parts + ($7::bytea IS NOT NULL)::integer,
+                     leased_until = clock_timestamp() + $8
+                 WHERE tenant_id = $1 AND job_id = $2 AND lease = $3
+                 RETURNING parts, cancel_requested_at),
+             p AS (
+                 INSERT INTO jobs.parts (tenant_id, job_id, part, bytes)
+                 SELECT $1, $2, parts, $7 FROM j WHERE $7::bytea IS NOT NULL)
+             SELECT cancel_requested_at IS NOT NULL AS cancelled FROM j",
+        )
+        .bind(self.tenant().uuid())
+        .bind(self.id())
+        .bind(self.claimed.lease)
+        .bind(step.checkpoint)
+        .bind(step.done.cast_signed())
+        .bind(step.total.map(u64::cast_signed))
+        .bind(step.part)
+        .bind(inner.settings.lease)
+        .fetch_optional(&inner.work)
+        .await
+        .map_err(unavailable)?;
+        match row {
+            None => Err(Fault::Lost),
+            Some(row) if row.try_get("cancelled").map_err(unavailable)? => {
+                self.cancelled.cancel();
+                Err(Fault::Cancelled)
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Writes a line into the job's log: no personal data, as it is kept and shown. The first 1,000 are kept.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn log(&self, message: &str) -> Result<(), Fault> {
+        let inner = &*self.jobs.inner;
+        sqlx::query(
+            "WITH j AS (
+                 UPDATE jobs.jobs SET log_lines = log_lines + 1
+                 WHERE tenant_id = $1 AND job_id = $2 AND lease = $3 AND log_lines < $4
+                 RETURNING log_lines, attempt)
+             INSERT INTO jobs.lines (tenant_id, job_id, line, at, attempt, message)
+             SELECT $1, $2, log_lines, $5, attempt, $6 FROM j",
+        )
+        .bind(self.tenant().uuid())
+        .bind(self.id())
+        .bind(self.claimed.lease)
+        .bind(MOST_LINES)
+        .bind(inner.clock.now())
+        .bind(message)
+        .execute(&inner.work)
+        .await
+        .map(drop)
+        .map_err(unavailable)
+    }
+}
+
+fn unavailable(error: sqlx::Error) -> Fault {
+    Fault::failed("jobs_unavailable", error)
+}

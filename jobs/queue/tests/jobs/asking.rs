@@ -1,0 +1,97 @@
+//! Asking for jobs: once, one of a key, within a transaction, by whom.
+
+use jobs::{Listing, NewJob, State, enqueue};
+use kernel::{IdSource, Role, SystemIds};
+use serde_json::json;
+
+use crate::world::{World, kinds, new_job, now, quick, request};
+
+#[tokio::test]
+async fn the_same_request_asks_once_and_another_one_under_its_id_is_refused() {
+    let world = World::idle(quick()).await;
+    let mut asked = world.request();
+    asked.command_id = Some("k1".to_owned());
+    let first = world.jobs.submit(&asked, "note", &new_job(json!(1))).await.unwrap();
+    let again = world.jobs.submit(&asked, "note", &new_job(json!(1))).await.unwrap();
+    assert_eq!((first.id, first.repeated, again.repeated), (again.id, false, true));
+    let before = world.dump().await;
+    asked.request_hash = [2; 32];
+    let refused = world.jobs.submit(&asked, "note", &new_job(json!(2))).await.unwrap_err();
+    assert_eq!(refused.code(), "idempotency_key_reused");
+    let unknown = world.jobs.submit(&world.request(), "dance", &new_job(json!(2))).await.unwrap_err();
+    assert_eq!(unknown.code(), "job_kind_unknown");
+    assert!(unknown.detail().contains("note, fail"), "{unknown:?}");
+    assert_eq!(world.dump().await, before);
+}
+
+#[tokio::test]
+async fn of_many_who_ask_at_the_same_time_under_one_key_one_makes_the_job() {
+    let world = World::idle(quick()).await;
+    let keyed = NewJob { unique_key: Some("daily".to_owned()), ..new_job(json!(null)) };
+    let request = world.request();
+    let asking = (0..20).map(|_| world.jobs.submit(&request, "note", &keyed));
+    let ids: std::collections::BTreeSet<_> =
+        futures::future::join_all(asking).await.into_iter().map(|asked| asked.unwrap().id).collect();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(world.strings("SELECT job_id::text FROM jobs.jobs").await.len(), 1);
+    // Another tenant's key is another key; and when it is over, there is room for the next.
+    let other = request_of_another();
+    assert!(!ids.contains(&world.jobs.submit(&other, "note", &keyed).await.unwrap().id));
+    world.runner(&world.jobs);
+    world.until(*ids.first().unwrap(), State::Completed).await;
+    assert!(!ids.contains(&world.jobs.submit(&request, "note", &keyed).await.unwrap().id));
+}
+
+fn request_of_another() -> jobs::Request {
+    request(testbed::tenant(), Role::Admin)
+}
+
+#[tokio::test]
+async fn a_job_asked_for_within_a_transaction_is_there_when_that_commits_and_only_then() {
+    let world = World::idle(quick()).await;
+    let note = kinds(&world.stage).find("note").unwrap().clone();
+    let mut transaction = world.jobs.begin(world.tenant).await.unwrap();
+    enqueue(&mut transaction, world.tenant, &note, &new_job(json!(1)), SystemIds.next(), now()).await.unwrap();
+    transaction.rollback().await.unwrap();
+    assert_eq!(world.dump().await, Vec::<String>::new());
+    let mut transaction = world.jobs.begin(world.tenant).await.unwrap();
+    let asked =
+        enqueue(&mut transaction, world.tenant, &note, &new_job(json!(1)), SystemIds.next(), now()).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert!(asked.made);
+    assert_eq!(world.find(asked.id).await.state, State::Available);
+    // The database itself refuses another tenant's.
+    let mut transaction = world.jobs.begin(world.tenant).await.unwrap();
+    let stranger = testbed::tenant();
+    let refused = enqueue(&mut transaction, stranger, &note, &new_job(json!(1)), SystemIds.next(), now()).await;
+    assert!(refused.unwrap_err().to_string().contains("row-level security"));
+}
+
+#[tokio::test]
+async fn a_tenant_sees_its_own_jobs_page_by_page_and_who_may_not_sees_none() {
+    let world = World::idle(quick()).await;
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.push(world.submit(if n % 2 == 0 { "note" } else { "fail" }, json!(n)).await);
+    }
+    let later = NewJob { run_at: Some(now() + chrono::Duration::hours(1)), ..new_job(json!(5)) };
+    ids.push(world.jobs.submit(&world.request(), "note", &later).await.unwrap().id);
+    ids.reverse();
+    let caller = world.request().caller;
+    let list = async |listing: Listing| {
+        let found = world.jobs.list(&caller, &listing).await.unwrap();
+        found.into_iter().map(|job| job.id).collect::<Vec<_>>()
+    };
+    let all = Listing { limit: 50, ..Listing::default() };
+    assert_eq!(list(all.clone()).await, ids);
+    assert_eq!(list(Listing { limit: 2, before: Some(ids[1]), ..Listing::default() }).await, ids[2..4]);
+    assert_eq!(list(Listing { kind: Some("fail".to_owned()), ..all.clone() }).await, [ids[2], ids[4]]);
+    assert_eq!(list(Listing { state: Some(State::Scheduled), ..all.clone() }).await, ids[..1]);
+    assert_eq!(list(Listing { state: Some(State::Available), ..all.clone() }).await, ids[1..]);
+    let stranger = request_of_another().caller;
+    assert_eq!(world.jobs.list(&stranger, &all).await.unwrap(), []);
+    assert_eq!(world.jobs.find(&stranger, ids[0]).await.unwrap_err().code(), "not_found");
+    let member = request(world.tenant, Role::Member).caller;
+    assert_eq!(world.jobs.list(&member, &all).await.unwrap_err().code(), "permission_missing");
+    assert_eq!(world.jobs.find(&member, ids[0]).await.unwrap_err().code(), "permission_missing");
+}

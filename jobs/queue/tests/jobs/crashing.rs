@@ -1,0 +1,126 @@
+//! Workers that die, are cut off, or are not alone.
+
+use std::collections::BTreeMap;
+
+use jobs::{Settings, State};
+use serde_json::json;
+use testbed::eventually;
+
+use crate::world::{World, quick};
+
+/// A runner on a thread of its own, with its own runtime: dropping that stops everything in it where it is, as a kill does.
+fn process(world: &World) -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (database, bus, stage) = (world.database.clone(), world.bus.clone(), world.stage.clone());
+    runtime.spawn(async move {
+        let sources = jobs::Sources {
+            clock: std::sync::Arc::new(kernel::SystemClock),
+            ids: std::sync::Arc::new(kernel::SystemIds),
+        };
+        let jobs = jobs::Jobs::open(&database, Some(bus), crate::world::kinds(&stage), quick(), sources);
+        jobs::Runner::new(jobs).run(tokio_util::sync::CancellationToken::new()).await;
+    });
+    runtime
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_killed_between_any_two_writes_loses_the_job_and_nothing_else() {
+    let world = World::idle(quick()).await;
+    // Killed before the first part, and after each.
+    for parts_before in 0..=2 {
+        let dying = process(&world);
+        let id = world.submit("write", json!(3)).await;
+        world.stage.gate.add_permits(parts_before);
+        eventually("it has come so far", async || {
+            let job = world.find(id).await;
+            (job.state == State::Running && job.done == parts_before as u64).then_some(())
+        })
+        .await;
+        dying.shutdown_background();
+        eventually("it is dead", async || world.stage.now.lock().unwrap().is_empty().then_some(())).await;
+        let living = process(&world);
+        world.stage.gate.add_permits(3 - parts_before);
+        let job = world.until(id, State::Completed).await;
+        assert_eq!((job.attempt, job.parts, job.done), (2, 3, 3), "{job:?}");
+        let mut file = Vec::new();
+        for part in 1..=3 {
+            file.extend(world.jobs.part(world.tenant, id, part).await.unwrap());
+        }
+        assert_eq!(file, b"part 1\npart 2\npart 3\n");
+        assert!(world.lines(id).await.contains(&"whoever worked at it shows no sign of life".to_owned()));
+        living.shutdown_background();
+    }
+    assert_eq!(*world.stage.doubled.lock().unwrap(), 0);
+}
+
+#[tokio::test]
+async fn one_that_lost_its_job_writes_nothing_more() {
+    let world = World::start().await;
+    let id = world.submit("write", json!(2)).await;
+    world.until(id, State::Running).await;
+    // Somebody else has it by now.
+    world
+        .execute("UPDATE jobs.jobs SET lease = gen_random_uuid(), leased_until = clock_timestamp() + interval '1 hour'")
+        .await;
+    let before = world.dump().await;
+    world.stage.gate.add_permits(2);
+    eventually("it has stopped", async || world.stage.now.lock().unwrap().is_empty().then_some(())).await;
+    assert_eq!(world.dump().await, before);
+}
+
+#[tokio::test]
+async fn one_that_kills_its_workers_is_discarded_in_the_end() {
+    let world = World::idle(quick()).await;
+    let id = world.submit("fail", json!(null)).await;
+    world
+        .execute(
+            "UPDATE jobs.jobs SET state = 'running', attempt = max_attempts, lease = gen_random_uuid(),
+                 leased_until = clock_timestamp() - interval '1 second'",
+        )
+        .await;
+    world.runner(&world.jobs);
+    let job = world.until(id, State::Discarded).await;
+    assert_eq!(job.code.as_deref(), Some("worker_lost"));
+    assert!(world.stage.begun.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_process_that_stops_gives_its_jobs_back_and_the_attempt_does_not_count() {
+    let world = World::idle(quick()).await;
+    let (stop, runner) = world.runner(&world.jobs);
+    let id = world.submit("hold", json!(null)).await;
+    world.until(id, State::Running).await;
+    stop.cancel();
+    runner.await.unwrap();
+    let job = world.find(id).await;
+    assert_eq!((job.state, job.attempt), (State::Available, 0));
+    world.runner(&world.elsewhere(quick()));
+    world.stage.gate.add_permits(1);
+    world.until(id, State::Completed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_processes_do_each_job_once_and_no_more_of_a_tenant_than_allowed() {
+    let world = World::idle(quick()).await;
+    let mut ids = Vec::new();
+    for n in 0..200 {
+        ids.push(world.submit("note", json!(n)).await);
+    }
+    for _ in 0..4 {
+        world.runner(&world.elsewhere(Settings { concurrency: 8, ..quick() }));
+    }
+    eventually("all are done", async || {
+        let open = world.strings("SELECT job_id::text FROM jobs.jobs WHERE state <> 'completed'").await;
+        open.is_empty().then_some(())
+    })
+    .await;
+    let mut times = BTreeMap::<_, usize>::new();
+    for (_, id, _) in world.stage.begun.lock().unwrap().iter() {
+        *times.entry(*id).or_default() += 1;
+    }
+    assert_eq!(times.len(), 200);
+    assert!(times.values().all(|times| *times == 1), "{times:?}");
+    assert_eq!(*world.stage.doubled.lock().unwrap(), 0);
+    let most = *world.stage.most_of_tenant.lock().unwrap();
+    assert!(most <= 2, "{most} of one tenant ran at the same time");
+}

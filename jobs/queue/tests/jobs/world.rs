@@ -1,0 +1,252 @@
+//! Tables, a bus, runners, and handlers that do as a test says.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use jobs::{Fault, Job, Jobs, Kind, Kinds, NewJob, Request, Runner, Settings, Sources, State, Step, Work};
+use kernel::{Caller, Grant, Role, SystemClock, SystemIds, TenantId};
+use nats::{Bus, Credentials};
+use serde_json::{Value, json};
+use sqlx::Connection;
+use testbed::eventually;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+const GRANTS: [Grant; 3] = [
+    Grant { permission: "demo:job:read", roles: &[Role::Admin, Role::Auditor], meaning: "" },
+    Grant { permission: "demo:job:write", roles: &[Role::Admin], meaning: "" },
+    Grant { permission: "demo:file:read", roles: &[Role::Admin], meaning: "" },
+];
+
+pub struct World {
+    pub database: testbed::Database,
+    pub bus: Bus,
+    pub jobs: Jobs,
+    pub tenant: TenantId,
+    pub stage: Stage,
+    pub stop: CancellationToken,
+    tasks: TaskTracker,
+    _nats: testbed::Nats,
+}
+
+/// What handlers do, and did.
+#[derive(Clone)]
+pub struct Stage {
+    /// Tenant and the attempt's number, in the order in which they were begun.
+    pub begun: Arc<Mutex<Vec<(TenantId, Uuid, u32)>>>,
+    /// Those that run now, and the most that ever did of one job and of one tenant.
+    pub now: Arc<Mutex<Vec<(TenantId, Uuid)>>>,
+    pub most_of_tenant: Arc<Mutex<usize>>,
+    pub doubled: Arc<Mutex<usize>>,
+    /// `hold` jobs wait here.
+    pub gate: Arc<Semaphore>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Settings under which a test takes no longer than it must.
+pub fn quick() -> Settings {
+    Settings {
+        lease: Duration::from_millis(1500),
+        grace: Duration::from_millis(100),
+        first_retry: Duration::from_millis(20),
+        longest_retry: Duration::from_millis(100),
+        // Longer than a test waits: word has to arrive.
+        look: Duration::from_mins(10),
+        ..Settings::default()
+    }
+}
+
+pub fn new_job(arguments: Value) -> NewJob {
+    NewJob { arguments, actor: "ada".to_owned(), run_at: None, unique_key: None }
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let world = Self::idle(quick()).await;
+        world.runner(&world.jobs);
+        world
+    }
+
+    /// Nothing runs yet.
+    pub async fn idle(settings: Settings) -> Self {
+        let database = testbed::Database::fresh("demo").await;
+        assert!(jobs::migrate(&database.admin(), &database, true).await.unwrap());
+        assert!(jobs::migrate(&database.admin(), &database, false).await.unwrap());
+        assert!(!jobs::migrate(&database.admin(), &database, false).await.unwrap());
+        let nats = testbed::Nats::start().await;
+        let bus = Bus::connect(&nats::Settings::new(nats.url(), Credentials::None, "test")).await.unwrap();
+        let stage = Stage {
+            begun: Arc::default(),
+            now: Arc::default(),
+            most_of_tenant: Arc::default(),
+            doubled: Arc::default(),
+            gate: Arc::new(Semaphore::new(0)),
+        };
+        let jobs = open(&database, &bus, settings, &stage);
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        Self { database, bus, jobs, tenant: testbed::tenant(), stage, stop, tasks, _nats: nats }
+    }
+
+    /// The jobs as another process has them.
+    pub fn elsewhere(&self, settings: Settings) -> Jobs {
+        open(&self.database, &self.bus, settings, &self.stage)
+    }
+
+    /// A runner, as each process has one; cancelling what it answers stops it in good order, aborting kills it.
+    pub fn runner(&self, jobs: &Jobs) -> (CancellationToken, tokio::task::JoinHandle<()>) {
+        let stop = self.stop.child_token();
+        (stop.clone(), self.tasks.spawn(Runner::new(jobs.clone()).run(stop)))
+    }
+
+    pub fn request(&self) -> Request {
+        request(self.tenant, Role::Admin)
+    }
+
+    pub async fn submit(&self, kind: &str, arguments: Value) -> Uuid {
+        self.jobs.submit(&self.request(), kind, &new_job(arguments)).await.unwrap().id
+    }
+
+    pub async fn find(&self, id: Uuid) -> Job {
+        self.jobs.find(&self.request().caller, id).await.unwrap().0
+    }
+
+    pub async fn lines(&self, id: Uuid) -> Vec<String> {
+        self.jobs.find(&self.request().caller, id).await.unwrap().1.into_iter().map(|line| line.message).collect()
+    }
+
+    pub async fn until(&self, id: Uuid, state: State) -> Job {
+        let what = format!("the job is {}", state.as_str());
+        eventually(&what, async || Some(self.find(id).await).filter(|job| job.state == state)).await
+    }
+
+    /// The whole of a table, as text, to see that nothing was written.
+    pub async fn dump(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for table in ["jobs", "turns", "lines", "parts", "commands"] {
+            all.extend(self.strings(&format!("SELECT t::text FROM jobs.{table} t ORDER BY 1")).await);
+        }
+        all
+    }
+
+    pub async fn strings(&self, query: &str) -> Vec<String> {
+        let mut connection = sqlx::PgConnection::connect_with(&self.database.superuser()).await.unwrap();
+        sqlx::query_scalar(query).fetch_all(&mut connection).await.unwrap()
+    }
+
+    pub async fn execute(&self, statement: &str) {
+        let mut connection = sqlx::PgConnection::connect_with(&self.database.superuser()).await.unwrap();
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+    }
+}
+
+pub fn now() -> DateTime<Utc> {
+    kernel::Clock::now(&SystemClock)
+}
+
+pub fn request(tenant: TenantId, role: Role) -> Request {
+    Request { caller: Caller::new(tenant, "ada", &[role], &GRANTS), command_id: None, request_hash: [1; 32] }
+}
+
+pub fn kinds(stage: &Stage) -> Kinds {
+    let play = |name, act: Act| {
+        let stage = stage.clone();
+        Kind::new(name, move |work| played(stage.clone(), act, work))
+    };
+    Kinds::new(
+        "demo:job:read",
+        "demo:job:write",
+        vec![
+            play("note", Act::Note),
+            play("fail", Act::Fail).attempts(3),
+            play("hopeless", Act::Hopeless),
+            play("panic", Act::Panic).attempts(1),
+            play("slow", Act::Deaf).attempts(1).time_limit(Duration::from_millis(50)),
+            play("hold", Act::Hold),
+            play("deaf", Act::Deaf),
+            play("write", Act::Write).output("text/plain", "demo:file:read"),
+        ],
+    )
+}
+
+#[derive(Clone, Copy)]
+enum Act {
+    /// Answers its arguments.
+    Note,
+    Fail,
+    Hopeless,
+    Panic,
+    /// Waits at the gate, or until it is cancelled.
+    Hold,
+    /// Never ends, hears nothing.
+    Deaf,
+    /// Writes so many parts, passing the gate before each.
+    Write,
+}
+
+/// Takes itself off the list, also when it is dropped.
+struct Playing(Stage, (TenantId, Uuid));
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        let mut now = self.0.now.lock().unwrap();
+        let place = now.iter().position(|one| *one == self.1).unwrap();
+        now.remove(place);
+    }
+}
+
+async fn played(stage: Stage, act: Act, work: Work) -> Result<Value, Fault> {
+    let me = (work.tenant(), work.id());
+    stage.begun.lock().unwrap().push((me.0, me.1, work.attempt()));
+    {
+        let mut now = stage.now.lock().unwrap();
+        if now.contains(&me) {
+            *stage.doubled.lock().unwrap() += 1;
+        }
+        now.push(me);
+        let of_tenant = now.iter().filter(|(tenant, _)| *tenant == me.0).count();
+        let mut most = stage.most_of_tenant.lock().unwrap();
+        *most = (*most).max(of_tenant);
+    }
+    let _playing = Playing(stage.clone(), me);
+    match act {
+        Act::Note => {
+            work.log("noted").await?;
+            work.arguments()
+        }
+        Act::Fail => Err(Fault::failed("out_of_luck", format!("attempt {}", work.attempt()))),
+        Act::Hopeless => Err(Fault::hopeless("no_such_thing", "it will never be")),
+        Act::Panic => panic!("as the test wants it"),
+        Act::Hold => {
+            tokio::select! {
+                place = stage.gate.acquire() => place.unwrap().forget(),
+                () = work.cancelled() => return Err(Fault::Cancelled),
+            }
+            Ok(json!("held"))
+        }
+        Act::Deaf => std::future::pending().await,
+        Act::Write => {
+            let parts: u64 = work.arguments()?;
+            let mut done: u64 = work.checkpoint()?.unwrap_or_default();
+            while done < parts {
+                stage.gate.acquire().await.unwrap().forget();
+                done += 1;
+                let part = Some(format!("part {done}\n").into_bytes());
+                work.step(Step { checkpoint: json!(done), done, total: Some(parts), part }).await?;
+            }
+            Ok(json!({ "parts": parts }))
+        }
+    }
+}
+
+fn open(database: &testbed::Database, bus: &Bus, settings: Settings, stage: &Stage) -> Jobs {
+    let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds) };
+    Jobs::open(database, Some(bus.clone()), kinds(stage), settings, sources)
+}
