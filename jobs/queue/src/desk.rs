@@ -147,6 +147,8 @@ impl Jobs {
     pub async fn list(&self, caller: &Caller, listing: &Listing) -> Result<Vec<Job>, Refusal> {
         caller.require(self.inner.kinds.read)?;
         let mut transaction = self.begin(caller.tenant()).await?;
+        // By the primary key, backwards. A filter reads on until the page is full: no index of its own, as what is over is kept
+        // for days only, and each index is paid by every attempt.
         let rows = sqlx::query(&format!(
             "SELECT * FROM (SELECT {COLUMNS} FROM jobs.jobs WHERE tenant_id = $1 AND ($3::uuid IS NULL OR job_id < $3)) j
              WHERE ($4::text IS NULL OR kind = $4) AND ($5::text IS NULL OR state = $5)
