@@ -51,6 +51,13 @@ pub use tenant::TenantId;
 pub use tree::Tree;
 pub use upcast::Upcast;
 
+ids! {
+    /// A person who may sign in: the subject of their tokens. Two domains speak of it, so it stands here.
+    UserId,
+    /// A machine that has tokens of its own: a sensor, an integration.
+    MachineId,
+}
+
 /// What the macros expand to; not for use by hand.
 #[doc(hidden)]
 pub mod reexport {

@@ -7,6 +7,8 @@ pub enum Station {
     Kernel,
     /// aggregates/<domain>
     Aggregates(String),
+    /// keys/: secrets at rest, sealed
+    Keys,
     /// nats/
     Nats,
     /// eventstore/
@@ -51,6 +53,7 @@ impl Station {
         let domain = |rest: &str| (!rest.contains('/')).then(|| rest.to_owned());
         Some(match folder {
             "kernel" => Self::Kernel,
+            "keys" => Self::Keys,
             "nats" => Self::Nats,
             "eventstore" => Self::EventStore,
             "commands/executor" => Self::Executor,
@@ -90,6 +93,7 @@ impl Station {
             (S::Kernel, _) => false,
             (_, S::Kernel) => true,
             (S::Cli, _) => true,
+            (S::EventStore | S::Executor | S::Projector | S::Api(_), S::Keys) => true,
             (_, S::Gateway) => false,
             (S::Gateway, _) => true,
             (S::EventStore | S::EdgeAgent, S::Nats) => true,

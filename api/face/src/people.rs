@@ -1,0 +1,56 @@
+//! The port by which one service asks another about people: who signs in is known to the auth service by an id only, all else
+//! is the user service's. The gateway hands the one's implementation to the other.
+
+use async_trait::async_trait;
+use kernel::{TenantId, UserId};
+
+/// Asks who somebody is.
+#[async_trait]
+pub trait People: Send + Sync {
+    /// By login name: the e-mail address (in any case) or user name, in this tenant.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    async fn by_login(&self, tenant: TenantId, login: &str) -> Result<Option<Person>, PeopleError>;
+
+    /// By id, in this tenant.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    async fn by_id(&self, tenant: TenantId, id: UserId) -> Result<Option<Person>, PeopleError>;
+}
+
+/// A person, as far as signing in and tokens need it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The subject of their tokens.
+    pub id: UserId,
+    /// What they sign in with.
+    pub login: String,
+    /// Their full name.
+    pub name: String,
+    /// Their e-mail address.
+    pub email: Option<String>,
+    /// Whether they have shown that it is theirs.
+    pub email_verified: bool,
+    /// Their language, BCP 47.
+    pub locale: Option<String>,
+    /// Their time zone, by its name in the IANA database.
+    pub zoneinfo: Option<String>,
+    /// What they are in the tenant, by name: built-in roles and the tenant's own.
+    pub roles: Vec<String>,
+    /// Whether they may sign in now: invited people, locked and deactivated ones may not.
+    pub may_sign_in: bool,
+}
+
+impl std::fmt::Debug for Person {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Who it is, and nothing of them.
+        f.debug_struct("Person").field("id", &self.id).field("may_sign_in", &self.may_sign_in).finish_non_exhaustive()
+    }
+}
+
+/// It can't be told now who somebody is.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the user service can't be asked: {0}")]
+pub struct PeopleError(pub String);

@@ -1,0 +1,103 @@
+//! Master keys: what data keys are wrapped by.
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+
+use crate::{Context, DataKey, Error, Random, Wrapped};
+
+/// A key that wraps other keys, wherever it lives.
+#[async_trait]
+pub trait MasterKey: Send + Sync {
+    /// Wraps a data key for a context.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::CanNotSeal`].
+    async fn wrap(&self, context: Context<'_>, key: &DataKey) -> Result<Wrapped, Error>;
+
+    /// The data key that was wrapped for this context.
+    ///
+    /// # Errors
+    /// [`Error::OtherMaster`], [`Error::DoesNotOpen`], [`Error::Unavailable`].
+    async fn unwrap(&self, context: Context<'_>, wrapped: &Wrapped) -> Result<DataKey, Error>;
+}
+
+/// A master key in this process: given by the environment or a file.
+pub struct LocalMasterKey {
+    key: DataKey,
+    name: String,
+    random: Box<dyn Random>,
+}
+
+impl LocalMasterKey {
+    /// The master key of this text: 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`Error::NotAKey`].
+    pub fn parse(text: &str, random: impl Random) -> Result<Self, Error> {
+        let mut key = [0; 32];
+        hex::decode_to_slice(text.trim(), &mut key).map_err(|_| Error::NotAKey)?;
+        // A name by which it is told from others, and from which nobody can tell the key.
+        let digest = Sha256::new_with_prefix("inopsio master key").chain_update(key).finalize();
+        let name = format!("local-{}", hex::encode(&digest[..6]));
+        Ok(Self { key: DataKey::new(key), name, random: Box::new(random) })
+    }
+}
+
+impl std::fmt::Debug for LocalMasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LocalMasterKey({})", self.name)
+    }
+}
+
+#[async_trait]
+impl MasterKey for LocalMasterKey {
+    async fn wrap(&self, context: Context<'_>, key: &DataKey) -> Result<Wrapped, Error> {
+        let bytes = self.key.encrypt(&context.bytes(), key.reveal(), &*self.random)?;
+        Ok(Wrapped::new(&self.name, &URL_SAFE_NO_PAD.encode(bytes)))
+    }
+
+    async fn unwrap(&self, context: Context<'_>, wrapped: &Wrapped) -> Result<DataKey, Error> {
+        let bytes = URL_SAFE_NO_PAD.decode(wrapped.by(&self.name)?).map_err(|_| Error::DoesNotOpen)?;
+        let key = self.key.decrypt(&context.bytes(), &bytes)?;
+        key.as_slice().try_into().map(DataKey::new).map_err(|_| Error::DoesNotOpen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::TenantId;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::SystemRandom;
+
+    #[expect(clippy::disallowed_methods, reason = "a test's tenants")]
+    fn context(tenant: u128) -> Context<'static> {
+        Context { tenant: TenantId::vouched(Uuid::from_u128(tenant)), purpose: "tenant", subject: "" }
+    }
+
+    fn master(digit: &str) -> LocalMasterKey {
+        LocalMasterKey::parse(&digit.repeat(64), SystemRandom).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_wrapped_key_comes_back_for_its_tenant_from_its_master_only() {
+        let key = DataKey::new([9; 32]);
+        let wrapped = master("a").wrap(context(1), &key).await.unwrap();
+        assert_eq!(master("a").unwrap(context(1), &wrapped).await.unwrap().reveal(), key.reveal());
+        assert_eq!(master("a").unwrap(context(2), &wrapped).await.unwrap_err(), Error::DoesNotOpen);
+        let error = master("b").unwrap(context(1), &wrapped).await.unwrap_err();
+        assert!(matches!(error, Error::OtherMaster { .. }), "{error}");
+        assert!(!error.to_string().contains("aaaa"), "{error}");
+    }
+
+    #[test]
+    fn a_master_key_is_64_hexadecimal_digits() {
+        for text in ["", "abc", &"g".repeat(64), &"a".repeat(63), &"a".repeat(66)] {
+            assert_eq!(LocalMasterKey::parse(text, SystemRandom).unwrap_err(), Error::NotAKey, "{text:?}");
+        }
+        assert_eq!(format!("{:?}", master("a")).len(), "LocalMasterKey(local-0123456789ab)".len());
+    }
+}
