@@ -2,7 +2,7 @@
 //!
 //! A request comes in through the gateway, which identifies the caller and notes the circumstances ([`Incoming`]). A REST
 //! handler takes a [`Command`] (caller, headers, body, all checked) or an [`Authenticated`] reader, and answers [`Created`],
-//! [`Changed`] or a [`Resource`]; whatever is refused on the way becomes one [`Problem`] document (RFC 9457). A GraphQL
+//! [`Changed`] or a [`Resource`] ([`operation`]); whatever is refused on the way becomes one [`Problem`] document (RFC 9457). A GraphQL
 //! resolver gets a [`graphql::Context`]: the caller, one transaction a service, dataloaders, live events.
 //!
 //! A domain plugs into the gateway by implementing [`Domain`]; its line in `api/gateway/src/domains.rs` is the only central
@@ -13,11 +13,13 @@ mod answer;
 mod body;
 mod command;
 mod domain;
+pub mod form;
 pub mod graphql;
 mod identity;
 mod incoming;
 mod job;
 mod live;
+pub mod operation;
 mod parameter;
 mod people;
 mod position;

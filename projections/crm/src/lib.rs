@@ -1,30 +1,14 @@
 //! CRM's read models: what is read, in the shape in which it is read.
 //!
 //! The projector hands each projection batches of events in log order, inside a transaction whose `search_path` is the
-//! schema to write. A reducer decodes its events ([`change`]), loads the rows that they touch once, folds in memory
-//! ([`fold`]) and writes whole tables' worth of rows in one statement each ([`table`]): no statement is sent per event.
-//! An event that can't be applied is answered as poison with its position; the projector parks that aggregate and goes on.
+//! schema to write. How a reducer goes from events to rows, and a query from rows to a page, is in the crate `folding`.
 //!
 //! Queries stand beside the reducers whose tables they ask. They take the request's one transaction, in which row level
 //! security already shows only one tenant; still each condition begins with `tenant_id`, because the keys do.
 //!
-//! Row level security lets Postgres use an index only for operators that are marked leakproof: comparisons are, `@@` and
-//! `LIKE` are not, and a GIN index would be left unused. That is why the directories keep their words in a table of their
-//! own ([`words`]), searched by range.
-//!
 //! To add a read model: a folder here with its `tables.sql`, its reducer and its queries; its `mod` line and its line in
 //! [`projections`]. Change a table or the meaning of a column: raise the projection's version, and `inopsio projection
 //! rebuild` makes it anew from the log.
-
-mod as_of;
-mod change;
-mod fold;
-mod history;
-mod named;
-mod paging;
-mod projection;
-mod table;
-mod words;
 
 pub mod accounts;
 pub mod contacts;
@@ -35,9 +19,7 @@ pub mod pipelines;
 
 use std::sync::Arc;
 
-pub use as_of::{AsOf, End};
-pub use named::Named;
-pub use paging::{ListError, Seek, SeekKey};
+pub use folding::{AsOf, End, ListError, Named, Seek, SeekKey};
 use projector::Projection;
 
 /// All read models of CRM.

@@ -19,6 +19,8 @@ pub enum Station {
     Commands(String),
     /// projections/projector
     Projector,
+    /// projections/folding: what the read models of all domains have in common
+    Folding,
     /// projections/<domain>
     Projections(String),
     /// jobs/queue
@@ -58,6 +60,7 @@ impl Station {
             "eventstore" => Self::EventStore,
             "commands/executor" => Self::Executor,
             "projections/projector" => Self::Projector,
+            "projections/folding" => Self::Folding,
             "jobs/queue" => Self::JobQueue,
             "sagas/coordinator" => Self::Coordinator,
             "sagas" => Self::Sagas,
@@ -102,11 +105,12 @@ impl Station {
             (S::Commands(own), S::Aggregates(other)) => own == other,
             (S::Commands(_), S::EventStore | S::Executor) => true,
             (S::Projections(own), S::Aggregates(other)) => own == other,
-            (S::Projections(_), S::Projector) => true,
+            (S::Folding, S::Projector) => true,
+            (S::Projections(_), S::Projector | S::Folding) => true,
             (S::Jobs(own), S::Aggregates(other) | S::Projections(other)) => own == other,
             (S::Jobs(_), S::JobQueue | S::Projector) => true,
             (S::Sagas, S::Coordinator | S::Executor | S::Aggregates(_) | S::Commands(_)) => true,
-            (S::Face, S::Nats | S::EventStore | S::Executor | S::Projector | S::JobQueue) => true,
+            (S::Face, S::Nats | S::EventStore | S::Executor | S::Projector | S::Folding | S::JobQueue) => true,
             (S::Api(own), S::Aggregates(other) | S::Commands(other) | S::Projections(other) | S::Jobs(other)) => {
                 own == other
             }
@@ -124,7 +128,7 @@ impl Station {
         match (self, to) {
             (S::Kernel | S::Aggregates(_), _) => false,
             (_, S::Testbed) => true,
-            (S::Commands(_) | S::Projections(_), S::Nats | S::EventStore) => true,
+            (S::Commands(_) | S::Projections(_) | S::Folding, S::Nats | S::EventStore) => true,
             _ => false,
         }
     }

@@ -2,18 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use crm_projections::accounts::{self, AccountRow};
-use face::graphql::{Context, Page, PageRequest};
+use face::connection;
+use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, few, int, load, unlistable};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::TenantId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::connection::{connection, few};
 use super::contact::Contact;
 use super::lead::Lead;
-use super::loader::{Fetch, Fetching, load};
 use super::opportunity::Opportunity;
-use super::read::{int, unlistable};
 use crate::SERVICE;
 
 /// What one needs to see accounts.
@@ -138,7 +136,7 @@ impl AccountOrder {
 
 connection! {
     /// A page of accounts.
-    pub struct AccountConnection of Account by AccountEdge, counted by accounts::count where accounts::AccountFilter
+    pub struct AccountConnection of Account by AccountEdge in SERVICE, counted by accounts::count where accounts::AccountFilter
 }
 
 pub(crate) async fn list(
@@ -163,6 +161,7 @@ pub(crate) async fn list(
 struct AccountById;
 
 impl Fetch for AccountById {
+    const SERVICE: kernel::Service = SERVICE;
     type Key = Uuid;
     type Value = Account;
 

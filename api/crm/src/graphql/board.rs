@@ -3,14 +3,13 @@
 use chrono::{DateTime, Utc};
 use crm_projections::AsOf;
 use crm_projections::opportunities::{self, Board, BoardStage};
-use face::graphql::Context;
+use face::graphql::{Context, int, unreadable};
 use juniper::{FieldResult, GraphQLObject, graphql_object};
 use uuid::Uuid;
 
 use super::money::Money;
 use super::opportunity::READ;
 use super::pipeline::Stage;
-use super::read::{int, unreadable};
 use crate::SERVICE;
 
 /// A pipeline's open deals, as of a moment: stages, probabilities and exchange rates are those of then.

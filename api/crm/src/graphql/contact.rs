@@ -4,17 +4,15 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use crm_projections::contacts::{self, ContactRow};
-use face::graphql::{Context, Page, PageRequest};
+use face::connection;
+use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, int, load, unlistable};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::TenantId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::Account;
-use super::connection::connection;
 use super::lead::Lead;
-use super::loader::{Fetch, Fetching, load};
-use super::read::{int, unlistable};
 use crate::SERVICE;
 
 /// What one needs to see contacts.
@@ -121,7 +119,7 @@ impl ContactOrder {
 
 connection! {
     /// A page of contacts.
-    pub struct ContactConnection of Contact by ContactEdge, counted by contacts::count where contacts::ContactFilter
+    pub struct ContactConnection of Contact by ContactEdge in SERVICE, counted by contacts::count where contacts::ContactFilter
 }
 
 pub(crate) async fn list(
@@ -146,6 +144,7 @@ pub(crate) async fn list(
 struct ContactById;
 
 impl Fetch for ContactById {
+    const SERVICE: kernel::Service = SERVICE;
     type Key = Uuid;
     type Value = Contact;
 
@@ -161,6 +160,7 @@ impl Fetch for ContactById {
 struct ContactsOfAccount;
 
 impl Fetch for ContactsOfAccount {
+    const SERVICE: kernel::Service = SERVICE;
     type Key = (Uuid, i32);
     type Value = Vec<Contact>;
 

@@ -2,11 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use crm_projections::leads;
-use face::graphql::Context;
+use face::graphql::{Context, forward, int, unreadable};
 use juniper::{FieldResult, GraphQLObject};
 
 use super::lead::{LeadSource, READ};
-use super::read::{forward, int, unreadable};
 use crate::SERVICE;
 
 /// How far the leads of one source came. Each step counts those that came so far or further.

@@ -1,23 +1,4 @@
 //! What histories have in common.
 
-use chrono::{DateTime, Utc};
-use juniper::{FieldResult, GraphQLObject};
-
-use super::connection::few;
-
 /// What one needs, beside the permission to see a thing, to see what happened to it.
 pub(crate) const READ: &str = "crm:history:read";
-
-/// A stretch of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLObject)]
-pub struct Stretch {
-    /// From this time on.
-    pub from: DateTime<Utc>,
-    /// Until before this time; `null`: still.
-    pub to: Option<DateTime<Utc>>,
-}
-
-/// The arguments of a history: how many changes, after which version.
-pub(crate) fn window(first: Option<i32>, after_version: Option<i32>) -> FieldResult<(i64, i64)> {
-    Ok((after_version.unwrap_or(0).into(), few(first, 50, 200)?.into()))
-}

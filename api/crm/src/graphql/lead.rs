@@ -3,20 +3,18 @@
 use chrono::{DateTime, Utc};
 use crm_projections::AsOf;
 use crm_projections::leads::{self, LeadHistoryRow, LeadRow};
-use face::graphql::{Context, Page, PageRequest};
+use face::connection;
+use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, Stretch, int, load, unlistable, unreadable};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::TenantId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::Account;
-use super::connection::connection;
 use super::contact::Contact;
-use super::history::{self, Stretch};
-use super::loader::{Fetch, Fetching, load};
+use super::history;
 use super::mirror::mirror;
 use super::opportunity::Opportunity;
-use super::read::{int, unlistable, unreadable};
 use crate::SERVICE;
 
 /// What one needs to see leads.
@@ -277,7 +275,7 @@ impl LeadOrder {
 
 connection! {
     /// A page of leads.
-    pub struct LeadConnection of Lead by LeadEdge, counted by leads::count where leads::LeadFilter
+    pub struct LeadConnection of Lead by LeadEdge in SERVICE, counted by leads::count where leads::LeadFilter
 }
 
 pub(crate) async fn list(
@@ -318,6 +316,7 @@ pub(crate) async fn standing(context: &Context, lead: Uuid, as_of: AsOf) -> Fiel
 struct LeadById;
 
 impl Fetch for LeadById {
+    const SERVICE: kernel::Service = SERVICE;
     type Key = Uuid;
     type Value = Lead;
 

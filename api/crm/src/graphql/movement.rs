@@ -4,17 +4,16 @@ use chrono::{DateTime, NaiveDate, Utc};
 use crm_projections::AsOf;
 use crm_projections::currencies::{Exchange, exchange};
 use crm_projections::opportunities::{self, Deal, DealMovement, Movement, MovementSum, Span};
-use face::graphql::{Context, Page, PageRequest};
+use face::connection;
+use face::graphql::{Context, Page, PageRequest, forward, int, unreadable};
 use juniper::{FieldResult, GraphQLObject, graphql_object};
 use kernel::TenantId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::connection::connection;
 use super::mirror::mirror;
 use super::money::Money;
 use super::opportunity::{Opportunity, OpportunityStatus, READ};
-use super::read::{forward, int, unreadable};
 use crate::SERVICE;
 
 mirror! {
@@ -142,7 +141,7 @@ impl MovedDeal {
 
 connection! {
     /// A page of deals that moved.
-    pub struct MovedDealConnection of MovedDeal by MovedDealEdge, counted by count where Moved
+    pub struct MovedDealConnection of MovedDeal by MovedDealEdge in SERVICE, counted by count where Moved
 }
 
 /// Which deals a page is of.

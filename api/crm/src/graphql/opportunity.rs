@@ -4,22 +4,20 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use crm_projections::opportunities::{self, OpportunityHistoryRow, OpportunityRow};
-use face::graphql::{Context, Page, PageRequest};
+use face::connection;
+use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, Stretch, int, load, unlistable, unreadable, window};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, GraphQLObject, graphql_object};
 use kernel::TenantId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::Account;
-use super::connection::connection;
 use super::contact::Contact;
-use super::history::{self, Stretch, window};
+use super::history;
 use super::lead::Lead;
-use super::loader::{Fetch, Fetching, load};
 use super::mirror::mirror;
 use super::money::Money;
 use super::pipeline::{Pipeline, Stage};
-use super::read::{int, unlistable, unreadable};
 use crate::SERVICE;
 
 /// What one needs to see opportunities and boards.
@@ -271,7 +269,7 @@ impl OpportunityOrder {
 
 connection! {
     /// A page of opportunities.
-    pub struct OpportunityConnection of Opportunity by OpportunityEdge,
+    pub struct OpportunityConnection of Opportunity by OpportunityEdge in SERVICE,
         counted by opportunities::count where opportunities::OpportunityFilter
 }
 
@@ -297,6 +295,7 @@ pub(crate) async fn list(
 struct OpportunityById;
 
 impl Fetch for OpportunityById {
+    const SERVICE: kernel::Service = SERVICE;
     type Key = Uuid;
     type Value = Opportunity;
 
@@ -312,6 +311,7 @@ impl Fetch for OpportunityById {
 struct OpportunitiesOfAccount;
 
 impl Fetch for OpportunitiesOfAccount {
+    const SERVICE: kernel::Service = SERVICE;
     type Key = (Uuid, i32);
     type Value = Vec<Opportunity>;
 

@@ -1,14 +1,12 @@
 //! Pipelines in GraphQL.
 
 use crm_projections::pipelines::{self, PipelineRow, StageView};
-use face::graphql::Context;
+use face::graphql::{Context, Fetch, Fetching, int, load, unreadable};
 use juniper::{FieldResult, GraphQLObject, graphql_object};
 use kernel::TenantId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::loader::{Fetch, Fetching, load};
-use super::read::{int, unreadable};
 use crate::SERVICE;
 
 /// What one needs to see pipelines.
@@ -79,6 +77,7 @@ pub(crate) async fn list(context: &Context) -> FieldResult<Vec<Pipeline>> {
 struct PipelineById;
 
 impl Fetch for PipelineById {
+    const SERVICE: kernel::Service = SERVICE;
     type Key = Uuid;
     type Value = Pipeline;
 

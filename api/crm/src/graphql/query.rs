@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use crm_projections::AsOf;
-use face::graphql::Context;
+use face::graphql::{Context, window};
 use juniper::{FieldResult, graphql_object};
 use uuid::Uuid;
 
@@ -10,7 +10,6 @@ use super::account::{self, Account, AccountConnection, AccountFilter, AccountOrd
 use super::board::{self, PipelineBoard};
 use super::contact::{self, Contact, ContactConnection, ContactFilter, ContactOrder};
 use super::funnel::{self, FunnelOfSource};
-use super::history::window;
 use super::lead::{self, Lead, LeadChange, LeadConnection, LeadFilter, LeadOrder};
 use super::movement::{self, PipelineMovement};
 use super::opportunity::{self, Opportunity, OpportunityConnection, OpportunityFilter, OpportunityOrder};

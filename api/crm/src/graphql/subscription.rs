@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use face::Missed;
-use face::graphql::{Context, Session, refuse};
+use face::graphql::{Context, Session, int, refuse};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use juniper::{FieldResult, graphql_object};
 use kernel::{RecordedEvent, Refusal};
@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use super::lead::{Lead, READ};
 use super::money::BigInt;
-use super::read::int;
 use crate::SERVICE;
 
 /// What changed in CRM.

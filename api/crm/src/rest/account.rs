@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Tag;
-use super::answer::{Done, Found, Made, change, create, find, id};
 use super::form;
+use face::operation::{Done, Found, Made, change, create, find, id};
 
 /// The operations on accounts.
 pub struct Accounts {

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Tag;
-use super::answer::{Done, id};
 use super::form;
 use super::money::MoneyBody;
 use crate::SERVICE;
+use face::operation::{Done, id};
 
 /// The conversion of leads.
 pub struct Conversions {

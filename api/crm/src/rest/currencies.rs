@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Tag;
-use super::answer::{Done, change};
 use super::form;
+use face::operation::{Done, change};
 
 /// The operations on currencies.
 pub struct CurrencySettings {

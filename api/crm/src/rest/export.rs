@@ -12,9 +12,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Tag;
-use super::answer::{Made, Target};
 use super::form;
 use crate::SERVICE;
+use face::operation::{Made, Target};
 
 /// The export of leads.
 pub struct Exports {

@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Tag;
-use super::answer::{Done, Found, change};
 use super::form;
+use face::operation::{Done, Found, change};
 
 /// The operations on the tenant's follow-up.
 pub struct FollowUps {

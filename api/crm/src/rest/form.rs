@@ -3,31 +3,9 @@
 //! `#[schemars(with = "form::Name")]` beside a field gives it this form in the contract; that it has it is checked with the
 //! command, where all that is wrong is said at once.
 
-use std::borrow::Cow;
-
 use crm_commands::lengths::{NAME, NOTE, REASON, SUBJECT, WEBSITE};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-
-macro_rules! forms {
-    ($($(#[$meta:meta])* $name:ident = $schema:tt;)+) => {$(
-        $(#[$meta])*
-        pub enum $name {}
-
-        impl JsonSchema for $name {
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!($schema)
-            }
-        }
-    )+};
-}
+pub use face::form::{Email, Phone};
+use face::forms;
 
 forms! {
     /// Names of people, organizations, deals, stages.
@@ -38,10 +16,6 @@ forms! {
     Reason = { "type": "string", "minLength": REASON.start(), "maxLength": REASON.end() };
     /// A note.
     Note = { "type": "string", "minLength": NOTE.start(), "maxLength": NOTE.end() };
-    /// An e-mail address.
-    Email = { "type": "string", "format": "email", "maxLength": 254 };
-    /// A telephone number in international form; spaces, hyphens, dots and brackets may stand in it.
-    Phone = { "type": "string", "pattern": r"^[ .()-]*\+[ .()-]*[1-9]([ .()-]*[0-9]){6,14}[ .()-]*$" };
     /// ISO 3166-1 alpha-2, in any case.
     Country = { "type": "string", "pattern": "^[A-Za-z]{2}$" };
     /// ISO 4217.

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Tag;
-use super::answer::{Done, Found, Target, change, find, id};
 use super::form;
 use crate::SERVICE;
+use face::operation::{Done, Found, Target, change, find, id};
 
 /// The import of leads.
 pub struct Imports {

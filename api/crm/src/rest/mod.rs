@@ -1,7 +1,6 @@
 //! CRM in REST, under `/v1/crm/`: one file an aggregate. Every command is a POST to the thing (or collection) it is about.
 
 mod account;
-mod answer;
 mod contact;
 mod conversion;
 mod currencies;

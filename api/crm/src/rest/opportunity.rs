@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Tag;
-use super::answer::{Done, Found, Made, change, create, find, id};
 use super::form;
 use super::lead::Assignment;
 use super::money::MoneyBody;
+use face::operation::{Done, Found, Made, change, create, find, id};
 
 /// The operations on opportunities.
 pub struct Opportunities {

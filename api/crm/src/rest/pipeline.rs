@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Tag;
-use super::answer::{Done, Found, Made, change, find, id};
 use super::form;
 use super::opportunity::NewName;
 use super::stage::StageBody;
 use crate::SERVICE;
+use face::operation::{Done, Found, Made, change, find, id};
 
 /// The operations on pipelines.
 pub struct Pipelines {

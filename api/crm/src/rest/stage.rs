@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Tag;
-use super::answer::{Done, change, id};
 use super::form;
 use crate::SERVICE;
+use face::operation::{Done, change, id};
 
 /// The operations on stages.
 pub struct Stages {

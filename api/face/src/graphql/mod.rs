@@ -1,7 +1,12 @@
-//! What GraphQL resolvers get: the caller, one transaction a service, dataloaders, live events.
+//! What GraphQL resolvers get: the caller, one transaction a service, dataloaders, live events; and what they answer with:
+//! Relay connections, histories, errors.
 
+mod connection;
 mod error;
+mod history;
+mod loader;
 mod page;
+mod read;
 mod session;
 
 use std::any::{Any, TypeId};
@@ -9,8 +14,12 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use connection::{PageInfo, few};
 pub use error::refuse;
+pub use history::{Stretch, window};
+pub use loader::{Fetch, Fetching, load};
 pub use page::{Cursor, Page, PageRequest};
+pub use read::{forward, int, unlistable, unreadable};
 pub use session::{Reader, Session};
 
 /// A request's context. It is its [`Session`], and beside it the dataloaders of the request.

@@ -5,9 +5,9 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::row::AccountRow;
-use crate::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
-use crate::table::{self, select};
-use crate::words;
+use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
+use folding::table::{self, select};
+use folding::words;
 
 /// Which accounts; what is `None` does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use crm_aggregates::{AccountDetails, AccountEvent, LeadId};
 
 use super::row::AccountRow;
-use crate::change::Change;
-use crate::fold::Current;
-use crate::table::Key;
-use crate::words::{Found, words};
+use folding::change::Change;
+use folding::fold::Current;
+use folding::table::Key;
+use folding::words::{Found, words};
 
 impl Current for AccountRow {
     type Event = AccountEvent;

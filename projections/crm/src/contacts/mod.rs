@@ -4,8 +4,8 @@ mod list;
 mod reducer;
 mod row;
 
-use crate::projection::projection;
-use crate::words;
+use folding::projection;
+use folding::words;
 pub use list::{ContactFilter, ContactOrder, count, find, list, of_accounts};
 pub use row::ContactRow;
 

@@ -6,10 +6,10 @@ use crm_aggregates::{AccountId, ContactDetails, ContactEvent, LeadId};
 use kernel::Personal;
 
 use super::row::ContactRow;
-use crate::change::Change;
-use crate::fold::Current;
-use crate::table::Key;
-use crate::words::{Found, words};
+use folding::change::Change;
+use folding::fold::Current;
+use folding::table::Key;
+use folding::words::{Found, words};
 
 impl Current for ContactRow {
     type Event = ContactEvent;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::table::table;
+use folding::table;
 
 table! {
     /// A contact as the directory shows it.

@@ -4,9 +4,9 @@ mod exchange;
 mod query;
 mod reducer;
 
-use crate::projection::projection;
 pub use exchange::Exchange;
 pub(crate) use exchange::percentage;
+use folding::projection;
 pub use query::exchange;
 
 projection! {

@@ -4,8 +4,8 @@ use kernel::{Currency, TenantId};
 use sqlx::PgConnection;
 
 use super::exchange::Exchange;
-use crate::as_of::AsOf;
-use crate::named::Named;
+use folding::as_of::AsOf;
+use folding::named::Named;
 
 const BASE: &str = "
     SELECT base FROM base_currency

@@ -7,9 +7,10 @@ use projector::ApplyError;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::change::decode;
-use crate::named::Named;
-use crate::table::{insert, table};
+use folding::change::decode;
+use folding::named::Named;
+use folding::table;
+use folding::table::insert;
 
 table! {
     /// A currency that was chosen as base.

@@ -5,7 +5,7 @@ use crm_aggregates::LeadSource;
 use kernel::TenantId;
 use sqlx::{FromRow, PgConnection, Row};
 
-use crate::named::Named;
+use folding::named::Named;
 
 /// How far the leads of one source came.
 #[derive(Clone, Debug, PartialEq)]

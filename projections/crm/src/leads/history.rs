@@ -5,8 +5,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::row::LeadHistoryRow;
-use crate::as_of::AsOf;
-use crate::table::select;
+use folding::as_of::AsOf;
+use folding::table::select;
 
 /// A lead's changes after version `after`, first to last, at most `limit`; an unknown lead has none.
 pub async fn history(

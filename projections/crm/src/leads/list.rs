@@ -7,9 +7,9 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::row::LeadRow;
-use crate::named::name;
-use crate::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
-use crate::table::{self, select};
+use folding::named::name;
+use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
+use folding::table::{self, select};
 
 /// Which leads; what is `None` does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

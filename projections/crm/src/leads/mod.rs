@@ -6,7 +6,7 @@ mod list;
 mod reducer;
 mod row;
 
-use crate::projection::projection;
+use folding::projection;
 pub use funnel::{FunnelOfSource, funnel};
 pub use history::{history, standing};
 pub use list::{LeadFilter, LeadOrder, count, find, list};

@@ -6,12 +6,12 @@ use projector::ApplyError;
 use sqlx::PgConnection;
 
 use super::row::{LeadHistoryRow, LeadRow};
-use crate::as_of::End;
-use crate::change::{Change, decode};
-use crate::fold::{Current, fold};
-use crate::history::History;
-use crate::named::{Named, name};
-use crate::table::{self, Key};
+use folding::as_of::End;
+use folding::change::{Change, decode};
+use folding::fold::{Current, fold};
+use folding::history::History;
+use folding::named::{Named, name};
+use folding::table::{self, Key};
 
 /// Applies a batch of lead events.
 pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {

@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use crm_aggregates::{LeadSource, LeadStatus};
 use uuid::Uuid;
 
-use crate::as_of::End;
-use crate::history::Version;
-use crate::named::Named;
-use crate::table::table;
+use folding::as_of::End;
+use folding::history::Version;
+use folding::named::Named;
+use folding::table;
 
 table! {
     /// A lead as the list shows it.

@@ -4,10 +4,10 @@ use kernel::{Currency, TenantId};
 use sqlx::{FromRow, PgConnection, Row};
 use uuid::Uuid;
 
-use crate::as_of::AsOf;
 use crate::currencies::{Exchange, exchange, percentage};
-use crate::named::Named;
 use crate::pipelines::{self, PipelineRow, StageView};
+use folding::as_of::AsOf;
+use folding::named::Named;
 
 /// A pipeline's open deals as of a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::row::{OpportunityHistoryRow, OpportunityRow};
-use crate::named::name;
-use crate::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
-use crate::table::{self, select};
+use folding::named::name;
+use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
+use folding::table::{self, select};
 
 /// Which deals; what is `None` does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,8 +6,8 @@ mod movement;
 mod reducer;
 mod row;
 
-use crate::projection::projection;
 pub use board::{Board, BoardStage, StageSum, assemble, board};
+use folding::projection;
 pub use list::{OpportunityFilter, OpportunityOrder, count, find, history, list, of_accounts};
 pub use movement::{Deal, DealMovement, Movement, MovementSum, Span, count_moved, moved, movement_sums};
 pub use row::{OpportunityHistoryRow, OpportunityRow};

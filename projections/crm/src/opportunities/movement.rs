@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row};
 use uuid::Uuid;
 
-use crate::named::Named;
+use folding::named::Named;
 
 /// A deal that is not the same at the end as at the beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,12 +7,12 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::row::{OpportunityHistoryRow, OpportunityRow};
-use crate::as_of::End;
-use crate::change::{Change, decode};
-use crate::fold::{Current, fold};
-use crate::history::History;
-use crate::named::Named;
-use crate::table::{self, Key};
+use folding::as_of::End;
+use folding::change::{Change, decode};
+use folding::fold::{Current, fold};
+use folding::history::History;
+use folding::named::Named;
+use folding::table::{self, Key};
 
 /// Applies a batch of opportunity events.
 pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {

@@ -6,10 +6,10 @@ use kernel::{Currency, Money};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::as_of::End;
-use crate::history::Version;
-use crate::named::Named;
-use crate::table::table;
+use folding::as_of::End;
+use folding::history::Version;
+use folding::named::Named;
+use folding::table;
 
 table! {
     /// A deal as the list shows it.

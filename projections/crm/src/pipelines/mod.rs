@@ -4,7 +4,7 @@ mod query;
 mod reducer;
 mod row;
 
-use crate::projection::projection;
+use folding::projection;
 pub(crate) use query::versions;
 pub use query::{as_of, find, list};
 pub use row::{PipelineRow, StageView};

@@ -5,8 +5,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::row::PipelineRow;
-use crate::as_of::AsOf;
-use crate::table::{load_where, select};
+use folding::as_of::AsOf;
+use folding::table::{load_where, select};
 
 /// All pipelines as they are today, by name. A tenant has few.
 pub async fn list(tables: &mut PgConnection, tenant: TenantId) -> Result<Vec<PipelineRow>, sqlx::Error> {

@@ -7,11 +7,11 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::row::{PipelineRow, StageView};
-use crate::as_of::End;
-use crate::change::{Change, decode};
-use crate::fold::{Current, fold};
-use crate::history::History;
-use crate::table::Key;
+use folding::as_of::End;
+use folding::change::{Change, decode};
+use folding::fold::{Current, fold};
+use folding::history::History;
+use folding::table::Key;
 
 /// Applies a batch of pipeline events.
 pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::as_of::End;
-use crate::history::Version;
-use crate::table::table;
+use folding::as_of::End;
+use folding::history::Version;
+use folding::table;
 
 table! {
     /// A pipeline as it was from one version to the next.

@@ -41,24 +41,31 @@ pub enum ListError {
 
 /// What orders a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KeyType {
+pub enum KeyType {
+    /// A moment.
     Time,
+    /// A day.
     Day,
+    /// A text, in the byte order of `COLLATE "C"`.
     Text,
 }
 
 /// The order of a list: one column, then the id, both in one direction, so that one index serves it.
-#[derive(Clone, Copy)]
-pub(crate) struct Keyset {
-    pub(crate) column: &'static str,
-    pub(crate) ty: KeyType,
-    pub(crate) id: &'static str,
-    pub(crate) descending: bool,
+#[derive(Clone, Copy, Debug)]
+pub struct Keyset {
+    /// The column that orders the list.
+    pub column: &'static str,
+    /// What it holds.
+    pub ty: KeyType,
+    /// The column with the row's id, which breaks ties.
+    pub id: &'static str,
+    /// Last first.
+    pub descending: bool,
 }
 
 impl Keyset {
     /// Adds the condition that a row stands after `seek`.
-    pub(crate) fn after(self, query: &mut QueryBuilder<'_, Postgres>, seek: Option<Seek>) -> Result<(), ListError> {
+    pub fn after(self, query: &mut QueryBuilder<'_, Postgres>, seek: Option<Seek>) -> Result<(), ListError> {
         let Some(Seek { key, id }) = seek else { return Ok(()) };
         let than = if self.descending { "<" } else { ">" };
         query.push(format_args!(" AND (t.{}, t.{}) {than} (", self.column, self.id));
@@ -73,7 +80,7 @@ impl Keyset {
     }
 
     /// Adds order and length.
-    pub(crate) fn limit(self, query: &mut QueryBuilder<'_, Postgres>, limit: i64) {
+    pub fn limit(self, query: &mut QueryBuilder<'_, Postgres>, limit: i64) {
         let way = if self.descending { "DESC" } else { "ASC" };
         query.push(format_args!(" ORDER BY t.{} {way}, t.{} {way} LIMIT ", self.column, self.id));
         query.push_bind(limit);

@@ -1,7 +1,8 @@
-//! What every read model of CRM says of itself to the projector.
+//! What every read model says of itself to the projector.
 
 /// Declares a projection of one aggregate's events: its tables stand in `tables.sql` beside the declaration; what
 /// stands after `by` writes them. Raise the version with any change of tables or of what past events mean.
+#[macro_export]
 macro_rules! projection {
     (
         $(#[$meta:meta])*
@@ -41,4 +42,3 @@ macro_rules! projection {
         }
     };
 }
-pub(crate) use projection;

@@ -5,19 +5,21 @@ use std::hash::Hash;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use face::graphql::{Context, Session};
 use futures::future::BoxFuture;
 use juniper::FieldResult;
-use kernel::TenantId;
+use kernel::{Service, TenantId};
 use sqlx::PgConnection;
 use tokio::sync::OnceCell;
 
-use super::read::unreadable;
-use crate::SERVICE;
+use super::{Context, Session, unreadable};
 
 /// Reads the values of many keys in one query.
-pub(crate) trait Fetch: Send + Sync + 'static {
+pub trait Fetch: Send + Sync + 'static {
+    /// Whose read models have them.
+    const SERVICE: Service;
+    /// What a value is asked for by.
     type Key: Copy + Eq + Hash + Send + Sync;
+    /// What is read.
     type Value: Clone + Send + Sync;
 
     /// The values of those keys that have one.
@@ -29,10 +31,10 @@ pub(crate) trait Fetch: Send + Sync + 'static {
 }
 
 /// Values on their way.
-pub(crate) type Fetching<'a, K, V> = BoxFuture<'a, Result<HashMap<K, V>, sqlx::Error>>;
+pub type Fetching<'a, K, V> = BoxFuture<'a, Result<HashMap<K, V>, sqlx::Error>>;
 
 /// A request's dataloader of one kind; it forgets with the request.
-pub(crate) struct Loader<F: Fetch> {
+struct Loader<F: Fetch> {
     session: Arc<Session>,
     state: Arc<Mutex<State<F>>>,
     kind: PhantomData<F>,
@@ -60,7 +62,7 @@ impl<F: Fetch> Clone for Loader<F> {
 const TURNS: usize = 3;
 
 /// The value of a key; `None`: there is none.
-pub(crate) async fn load<F: Fetch>(context: &Context, key: F::Key) -> FieldResult<Option<F::Value>> {
+pub async fn load<F: Fetch>(context: &Context, key: F::Key) -> FieldResult<Option<F::Value>> {
     context.loader(Loader::<F>::new).load(key).await
 }
 
@@ -78,7 +80,7 @@ impl<F: Fetch> Loader<F> {
                 tokio::task::yield_now().await;
             }
             let keys = self.close(&batch);
-            let mut tables = self.session.reader(SERVICE).await?;
+            let mut tables = self.session.reader(F::SERVICE).await?;
             F::fetch(&mut tables, self.session.caller().tenant(), &keys).await.map_err(unreadable)
         });
         match values.await {

@@ -1,8 +1,9 @@
 //! Relay connections.
 
-use face::graphql::refuse;
 use juniper::{FieldResult, GraphQLObject};
 use kernel::Refusal;
+
+use super::refuse;
 
 /// Where a page stands in its list.
 #[derive(Clone, Debug, GraphQLObject)]
@@ -14,7 +15,7 @@ pub struct PageInfo {
 }
 
 /// The argument `first` of a list that is no connection: how many rows; the schema has its default.
-pub(crate) fn few(first: Option<i32>, default: i32, most: i32) -> FieldResult<i32> {
+pub fn few(first: Option<i32>, default: i32, most: i32) -> FieldResult<i32> {
     let first = first.unwrap_or(default);
     if (1..=most).contains(&first) {
         return Ok(first);
@@ -22,15 +23,16 @@ pub(crate) fn few(first: Option<i32>, default: i32, most: i32) -> FieldResult<i3
     Err(refuse(Refusal::invalid("page_size", format!("first: {first}; allowed are 1 to {most}"))))
 }
 
-/// Declares a connection over rows of a read model: its edges, and the object with page info and count.
+/// Declares a connection over rows of a service's read model: its edges, and the object with page info and count.
+#[macro_export]
 macro_rules! connection {
     (
         $(#[$meta:meta])*
-        pub struct $connection:ident of $node:ident by $edge:ident, counted by $count:path where $filter:ty
+        pub struct $connection:ident of $node:ident by $edge:ident in $service:expr, counted by $count:path where $filter:ty
     ) => {
         /// A row of a page.
         #[derive(Clone, juniper::GraphQLObject)]
-        #[graphql(context = face::graphql::Context)]
+        #[graphql(context = $crate::graphql::Context)]
         pub struct $edge {
             /// Where this row stands in the list: give it as `after` to go on from here.
             cursor: String,
@@ -41,13 +43,13 @@ macro_rules! connection {
         $(#[$meta])*
         pub struct $connection {
             edges: Vec<$edge>,
-            page_info: $crate::graphql::connection::PageInfo,
+            page_info: $crate::graphql::PageInfo,
             filter: $filter,
         }
 
         impl $connection {
-            fn new(page: face::graphql::Page<$node>, filter: $filter) -> Self {
-                let page_info = $crate::graphql::connection::PageInfo {
+            fn new(page: $crate::graphql::Page<$node>, filter: $filter) -> Self {
+                let page_info = $crate::graphql::PageInfo {
                     has_next_page: page.has_next,
                     end_cursor: page.end_cursor().map(str::to_owned),
                 };
@@ -56,7 +58,7 @@ macro_rules! connection {
             }
         }
 
-        #[juniper::graphql_object(context = face::graphql::Context)]
+        #[juniper::graphql_object(context = $crate::graphql::Context)]
         impl $connection {
             /// The rows with their cursors.
             fn edges(&self) -> &[$edge] {
@@ -69,17 +71,16 @@ macro_rules! connection {
             }
 
             /// Where this page stands in the list.
-            fn page_info(&self) -> &$crate::graphql::connection::PageInfo {
+            fn page_info(&self) -> &$crate::graphql::PageInfo {
                 &self.page_info
             }
 
             /// How many rows the whole list has. Counted when asked for: on large lists that takes its time.
-            async fn total_count(&self, context: &face::graphql::Context) -> juniper::FieldResult<i32> {
-                let mut tables = context.reader($crate::SERVICE).await?;
+            async fn total_count(&self, context: &$crate::graphql::Context) -> juniper::FieldResult<i32> {
+                let mut tables = context.reader($service).await?;
                 let count = $count(&mut tables, context.caller().tenant(), &self.filter).await;
-                Ok($crate::graphql::read::int(count.map_err($crate::graphql::read::unreadable)?))
+                Ok($crate::graphql::int(count.map_err($crate::graphql::unreadable)?))
             }
         }
     };
 }
-pub(crate) use connection;

@@ -1,16 +1,15 @@
-//! What operations answer, besides version and position.
+//! What REST operations do: carry a command out, read a thing; and what they answer, besides version and position.
 
 use std::fmt::Display;
 
 use executor::{Command, Request};
-use face::{Changed, Created, Problem, Resource, Runtime};
 use kernel::{Aggregate, Caller, Refusal};
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::SERVICE;
+use crate::{Changed, Created, Problem, Resource, Runtime};
 
 /// Which thing was made or changed.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
@@ -31,10 +30,10 @@ pub type Found<T> = Result<Resource<T>, Problem>;
 /// Carries out a command that changes the thing with this id.
 pub async fn change<C: Command<Answer = ()>>(runtime: &Runtime, request: &Request, id: Uuid, command: C) -> Done {
     let done = runtime.executor.execute(request, &command).await?;
-    Ok(Changed::new(SERVICE, done, |()| Target { id }))
+    Ok(Changed::new(runtime.service, done, |()| Target { id }))
 }
 
-/// Carries out a command that makes a thing, to be found under `/v1/crm/<collection>/<id>`.
+/// Carries out a command that makes a thing, to be found under `/v1/<service>/<collection>/<id>`.
 pub async fn create<C: Command>(
     runtime: &Runtime,
     request: &Request,
@@ -44,7 +43,8 @@ pub async fn create<C: Command>(
 ) -> Made {
     let done = runtime.executor.execute(request, &command).await?;
     let id = id(&done.answer);
-    Ok(Changed::new(SERVICE, done, |_| Target { id }).created(format!("/v1/crm/{collection}/{id}")))
+    Ok(Changed::new(runtime.service, done, |_| Target { id })
+        .created(format!("/v1/{}/{collection}/{id}", runtime.service)))
 }
 
 /// Reads a thing as it is now.

@@ -20,7 +20,7 @@ const LONGEST: usize = 40;
 const MOST_TERMS: usize = 8;
 
 /// The words of some texts.
-pub(crate) fn words<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+pub fn words<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
     let parts = texts.into_iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
     parts.filter(|part| !part.is_empty()).map(|part| part.to_lowercase().chars().take(LONGEST).collect()).collect()
 }
@@ -79,7 +79,7 @@ async fn execute<'a>(
 }
 
 /// A record of a directory: what is found by its words.
-pub(crate) trait Found: Current {
+pub trait Found: Current {
     /// The table of its words: its name, and that of its column with the record's id.
     const WORDS: (&'static str, &'static str);
 
@@ -88,7 +88,7 @@ pub(crate) trait Found: Current {
 }
 
 /// Applies a batch of events to a directory: its records and their words.
-pub(crate) async fn apply<R: Found>(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError>
+pub async fn apply<R: Found>(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError>
 where
     R::Event: Event,
 {
@@ -107,7 +107,7 @@ where
 }
 
 /// Adds the condition that a record has, for each word of `search`, a word that begins with it.
-pub(crate) fn matching<R: Found>(query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid, search: &str) {
+pub fn matching<R: Found>(query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid, search: &str) {
     let (table, id) = R::WORDS;
     for word in words([search]).into_iter().take(MOST_TERMS) {
         // The greatest character there is ends the range of all that begins with the word.

@@ -1,10 +1,11 @@
 //! What goes wrong when a read model is read, in GraphQL's form.
 
 use chrono::{DateTime, Utc};
-use crm_projections::ListError;
-use face::graphql::refuse;
+use folding::ListError;
 use juniper::{FieldError, FieldResult};
 use kernel::{Kind, Refusal};
+
+use super::refuse;
 
 /// Postgres's code for a statement that took longer than it may.
 const QUERY_CANCELED: &str = "57014";
@@ -14,7 +15,7 @@ const DATA_EXCEPTION: &str = "22";
 const TRANSACTION_FAILED: &str = "25P02";
 
 /// The error of a query that failed. What Postgres said goes to the log, not to the caller.
-pub(crate) fn unreadable(error: sqlx::Error) -> FieldError {
+pub fn unreadable(error: sqlx::Error) -> FieldError {
     match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
         Some(QUERY_CANCELED) => {
             return refuse(Refusal::timeout("query_timeout", "the query took too long; ask for less at a time"));
@@ -36,7 +37,7 @@ pub(crate) fn unreadable(error: sqlx::Error) -> FieldError {
 }
 
 /// The error of a list that can't be given.
-pub(crate) fn unlistable(error: ListError) -> FieldError {
+pub fn unlistable(error: ListError) -> FieldError {
     match error {
         ListError::Cursor => {
             refuse(Refusal::invalid("cursor_invalid", "this cursor is not from a page of this list in this order"))
@@ -46,7 +47,7 @@ pub(crate) fn unlistable(error: ListError) -> FieldError {
 }
 
 /// Refuses a time that ends before it begins, which would look like a time in which nothing happened.
-pub(crate) fn forward(from: DateTime<Utc>, to: Option<DateTime<Utc>>) -> FieldResult<()> {
+pub fn forward(from: DateTime<Utc>, to: Option<DateTime<Utc>>) -> FieldResult<()> {
     match to {
         Some(to) if to < from => {
             Err(refuse(Refusal::invalid("time_backwards", format!("from {from} to {to}: `to` is before `from`"))))
@@ -56,6 +57,6 @@ pub(crate) fn forward(from: DateTime<Utc>, to: Option<DateTime<Utc>>) -> FieldRe
 }
 
 /// GraphQL's Int has 32 bits; what does not fit is shown as the greatest there is.
-pub(crate) fn int(number: i64) -> i32 {
+pub fn int(number: i64) -> i32 {
     i32::try_from(number).unwrap_or(if number < 0 { i32::MIN } else { i32::MAX })
 }

@@ -10,13 +10,13 @@ use crate::change::Change;
 use crate::table::{self, Key, Table};
 
 /// A row that says how something was from one version to the next.
-pub(crate) trait Version: Table {
+pub trait Version: Table {
     /// Sets when the next version began and when that was known.
     fn close(&mut self, valid_to: End, known_to: End);
 }
 
 /// The versions that a batch adds.
-pub(crate) struct History<V> {
+pub struct History<V> {
     added: Vec<V>,
     last: HashMap<Key, usize>,
     closed: Vec<Closed>,
@@ -32,13 +32,13 @@ struct Closed {
 
 impl<V: Version> History<V> {
     /// Nothing added yet, room for `capacity` versions.
-    pub(crate) fn with_capacity(capacity: usize) -> Self {
+    pub fn with_capacity(capacity: usize) -> Self {
         Self { added: Vec::with_capacity(capacity), last: HashMap::with_capacity(capacity), closed: Vec::new() }
     }
 
     /// Adds the version that `change` made and closes the one before it. A further part of the same change makes the same
     /// version, which is then as after the last part.
-    pub(crate) fn add<E>(&mut self, change: &Change<'_, E>, version: V) {
+    pub fn add<E>(&mut self, change: &Change<'_, E>, version: V) {
         if change.part > 0
             && let Some(same) = self.last.get(&change.key).and_then(|last| self.added.get_mut(*last))
         {
@@ -57,7 +57,7 @@ impl<V: Version> History<V> {
     }
 
     /// Writes what was added and closed.
-    pub(crate) async fn write(&self, tables: &mut PgConnection) -> Result<(), sqlx::Error> {
+    pub async fn write(&self, tables: &mut PgConnection) -> Result<(), sqlx::Error> {
         self.write_closed(tables).await?;
         table::insert(&self.added, tables).await
     }

@@ -45,7 +45,7 @@ impl<T: DeserializeOwned> Decode<'_, Postgres> for Named<T> {
 }
 
 /// The name by which serde writes a variant; empty for what is no name.
-pub(crate) fn name(value: &impl Serialize) -> String {
+pub fn name(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(name)) => name,
         _ => String::new(),

@@ -9,13 +9,14 @@ use uuid::Uuid;
 const BYTES: usize = 20;
 
 /// Tenant and aggregate: what every row here belongs to.
-pub(crate) type Key = (Uuid, Uuid);
+pub type Key = (Uuid, Uuid);
 
 /// A column's name and its Postgres type.
-pub(crate) struct Column(pub(crate) &'static str, pub(crate) &'static str);
+#[derive(Clone, Copy, Debug)]
+pub struct Column(pub &'static str, pub &'static str);
 
 /// A row of a table whose key begins with the tenant.
-pub(crate) trait Table: for<'r> FromRow<'r, PgRow> + Send + Sync + Unpin {
+pub trait Table: for<'r> FromRow<'r, PgRow> + Send + Sync + Unpin {
     /// The table's name.
     const NAME: &'static str;
     /// The primary key: `tenant_id`, the aggregate's id, perhaps more.
@@ -28,6 +29,7 @@ pub(crate) trait Table: for<'r> FromRow<'r, PgRow> + Send + Sync + Unpin {
 }
 
 /// Declares a row: the struct, how it is read, and how many of them are written at once.
+#[macro_export]
 macro_rules! table {
     (
         $(#[$meta:meta])*
@@ -59,7 +61,6 @@ macro_rules! table {
         }
     };
 }
-pub(crate) use table;
 
 fn columns<T: Table>(prefix: &str) -> String {
     T::COLUMNS.iter().map(|Column(name, _)| format!("{prefix}{name}")).collect::<Vec<_>>().join(", ")
@@ -71,17 +72,17 @@ fn arrays<T: Table>() -> String {
 }
 
 /// `SELECT` of a row's columns from its table under the alias `t`; the condition is to follow.
-pub(crate) fn select<T: Table>() -> String {
+pub fn select<T: Table>() -> String {
     format!("SELECT {} FROM {} t ", columns::<T>("t."), T::NAME)
 }
 
 /// The rows of these aggregates; for tables with one row an aggregate.
-pub(crate) async fn load<T: Table>(keys: &[Key], tables: &mut PgConnection) -> Result<Vec<T>, sqlx::Error> {
+pub async fn load<T: Table>(keys: &[Key], tables: &mut PgConnection) -> Result<Vec<T>, sqlx::Error> {
     load_where(keys, "", tables).await
 }
 
 /// The rows of these aggregates for which the condition holds.
-pub(crate) async fn load_where<T: Table>(
+pub async fn load_where<T: Table>(
     keys: &[Key],
     condition: &str,
     tables: &mut PgConnection,
@@ -102,12 +103,12 @@ pub(crate) async fn load_where<T: Table>(
 }
 
 /// Writes new rows.
-pub(crate) async fn insert<T: Table>(rows: &[T], tables: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub async fn insert<T: Table>(rows: &[T], tables: &mut PgConnection) -> Result<(), sqlx::Error> {
     write(rows, "", tables).await
 }
 
 /// Writes rows, whether they were there or not.
-pub(crate) async fn upsert<T: Table>(rows: &[T], tables: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub async fn upsert<T: Table>(rows: &[T], tables: &mut PgConnection) -> Result<(), sqlx::Error> {
     let rest = T::COLUMNS.iter().filter(|Column(name, _)| !T::KEY.contains(name));
     let set = rest.map(|Column(name, _)| format!("{name} = EXCLUDED.{name}")).collect::<Vec<_>>().join(", ");
     write(rows, &format!(" ON CONFLICT ({}) DO UPDATE SET {set}", T::KEY.join(", ")), tables).await

@@ -31,7 +31,7 @@ impl AsOf {
 
     /// The condition on a history row, with `at` as `$2` and `known` as `$3`, each of which every form mentions, so that
     /// Postgres knows its type. Without `known` it asks for one range of validity, for which the indexes are made.
-    pub(crate) const fn condition(self) -> &'static str {
+    pub const fn condition(self) -> &'static str {
         match (self.at, self.known) {
             (None, None) => "valid_to = 'infinity' AND coalesce($2::timestamptz, $3::timestamptz) IS NULL",
             (Some(_), None) => "valid_from <= $2::timestamptz AND valid_to > $2 AND $3::timestamptz IS NULL",

@@ -9,7 +9,7 @@ use crate::change::Change;
 use crate::table::{self, Key, Table};
 
 /// The current state of an aggregate as a read model keeps it: one row.
-pub(crate) trait Current: Table + Clone {
+pub trait Current: Table + Clone {
     /// The aggregate's events.
     type Event;
 
@@ -33,7 +33,7 @@ pub(crate) trait Current: Table + Clone {
 ///
 /// `each` sees every change with the row after it, for the tables that keep more than the current state.
 /// A change whose stream has a gap before it is poison: its place is behind the missing one.
-pub(crate) async fn fold<C: Current>(
+pub async fn fold<C: Current>(
     changes: &[Change<'_, C::Event>],
     tables: &mut PgConnection,
     mut each: impl FnMut(&Change<'_, C::Event>, &C) -> Result<(), ApplyError> + Send,
@@ -72,11 +72,11 @@ pub(crate) async fn fold<C: Current>(
 }
 
 /// The rows that a batch touched.
-pub(crate) struct Folded<C> {
+pub struct Folded<C> {
     /// As they were; those that began in the batch are not among them.
-    pub(crate) before: Vec<C>,
+    pub before: Vec<C>,
     /// As they are, in the order of their keys.
-    pub(crate) after: Vec<C>,
+    pub after: Vec<C>,
 }
 
 #[cfg(test)]
@@ -96,7 +96,7 @@ mod tests {
     use crate::as_of::End;
     use crate::change::decode;
     use crate::history::{History, Version};
-    use crate::table::table;
+    use crate::table;
 
     table! {
         /// A lantern as it is.

@@ -10,19 +10,19 @@ use serde::Deserialize;
 use crate::table::Key;
 
 /// One event, decoded.
-pub(crate) struct Change<'a, E> {
+pub struct Change<'a, E> {
     /// Whose it is.
-    pub(crate) key: Key,
+    pub key: Key,
     /// The aggregate's version after it.
-    pub(crate) version: i64,
+    pub version: i64,
     /// Its place among the events that one stored event stands for (an upcast), from 0: they share the version.
-    pub(crate) part: usize,
+    pub part: usize,
     /// When it happened.
-    pub(crate) occurred_at: DateTime<Utc>,
+    pub occurred_at: DateTime<Utc>,
     /// When the log took it.
-    pub(crate) recorded_at: DateTime<Utc>,
+    pub recorded_at: DateTime<Utc>,
     /// What happened.
-    pub(crate) event: E,
+    pub event: E,
     recorded: &'a RecordedEvent,
 }
 
@@ -35,31 +35,31 @@ struct Actor<'a> {
 
 impl<E> Change<'_, E> {
     /// Its last name on the wire: `qualified` of `crm.lead.qualified`.
-    pub(crate) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         let wire = &self.recorded.event_type;
         wire.rsplit_once('.').map_or(wire.as_str(), |(_, name)| name).to_owned()
     }
 
     /// The subject in whose name it happened.
-    pub(crate) fn actor(&self) -> Result<String, ApplyError> {
+    pub fn actor(&self) -> Result<String, ApplyError> {
         serde_json::from_slice::<Actor<'_>>(&self.recorded.metadata)
             .map(|metadata| metadata.actor.into_owned())
             .map_err(|error| self.poison(format!("its metadata can't be read: {error}")))
     }
 
     /// Whether it makes the version that follows on `version`, or goes on making that one, as a further part.
-    pub(crate) fn follows(&self, version: i64) -> bool {
+    pub fn follows(&self, version: i64) -> bool {
         if self.part == 0 { self.version == version + 1 } else { self.version == version }
     }
 
     /// This event can't be applied, and why.
-    pub(crate) fn poison(&self, reason: impl Into<String>) -> ApplyError {
+    pub fn poison(&self, reason: impl Into<String>) -> ApplyError {
         poison(self.recorded, reason)
     }
 }
 
 /// Decodes a batch of one aggregate type's events; of a retired form, as all that it stands for today.
-pub(crate) fn decode<'a, E: Event>(events: &'a [&'a RecordedEvent]) -> Result<Vec<Change<'a, E>>, ApplyError> {
+pub fn decode<'a, E: Event>(events: &'a [&'a RecordedEvent]) -> Result<Vec<Change<'a, E>>, ApplyError> {
     let mut changes = Vec::with_capacity(events.len());
     for recorded in events {
         let id = recorded.aggregate_id.parse().map_err(|_| poison(recorded, "its aggregate's id is not a UUID"))?;

@@ -1,0 +1,32 @@
+//! What the contract says of texts. `#[schemars(with = "form::Email")]` beside a field gives it this form in the contract; that
+//! it has it is checked with the command, where all that is wrong is said at once.
+
+/// Declares forms by their JSON Schema; `#[schemars(with = "…")]` names them.
+#[macro_export]
+macro_rules! forms {
+    ($($(#[$meta:meta])* $name:ident = $schema:tt;)+) => {$(
+        $(#[$meta])*
+        pub enum $name {}
+
+        impl ::schemars::JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> ::std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut ::schemars::SchemaGenerator) -> ::schemars::Schema {
+                ::schemars::json_schema!($schema)
+            }
+        }
+    )+};
+}
+
+forms! {
+    /// An e-mail address.
+    Email = { "type": "string", "format": "email", "maxLength": 254 };
+    /// A telephone number in international form; spaces, hyphens, dots and brackets may stand in it.
+    Phone = { "type": "string", "pattern": r"^[ .()-]*\+[ .()-]*[1-9]([ .()-]*[0-9]){6,14}[ .()-]*$" };
+}
