@@ -29,7 +29,7 @@ pub struct Seed {
     #[arg(long, conflicts_with = "size", value_parser = clap::value_parser!(u32).range(50..=100_000))]
     leads: Option<u32>,
     /// The history ends where this day begins
-    #[arg(long, value_name = "DATE", default_value = END)]
+    #[arg(long, value_name = "DATE", default_value = END, value_parser = kernel::read_day)]
     until: NaiveDate,
 }
 

@@ -1,14 +1,11 @@
 //! Times on the command line.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, NaiveTime, Utc};
 
 /// RFC 3339, or a date: its midnight in UTC.
 pub fn parse(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time.to_utc());
-    }
-    NaiveDate::parse_from_str(text, "%Y-%m-%d")
-        .map(|date| date.and_time(NaiveTime::MIN).and_utc())
+    kernel::read_time(text)
+        .or_else(|_| kernel::read_day(text).map(|day| day.and_time(NaiveTime::MIN).and_utc()))
         .map_err(|_| "allowed are times like 2026-03-01T12:00:00Z and dates like 2026-03-01".to_owned())
 }
 
@@ -45,6 +42,7 @@ mod tests {
         assert_eq!(parse("2026-03-01").unwrap().to_rfc3339(), "2026-03-01T00:00:00+00:00");
         assert!(parse("yesterday").is_err());
         assert!(parse("2026-02-30").is_err());
+        assert!(parse("2026-3-1").is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use chrono::{DateTime, Utc};
 use executor::Request;
-use kernel::{Refusal, to_micros};
+use kernel::Refusal;
 use poem::RequestBody;
 use poem::http::HeaderMap;
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
@@ -262,9 +262,7 @@ fn entity_tag(text: &str) -> Result<Option<u64>, Refusal> {
 }
 
 fn instant(text: &str) -> Result<DateTime<Utc>, Refusal> {
-    DateTime::parse_from_rfc3339(text)
-        .map(|time| to_micros(time.to_utc()))
-        .map_err(|_| bad_header("occurred-at", "send a time of RFC 3339, such as 2026-07-01T09:30:00Z"))
+    kernel::read_time(text).map_err(|error| bad_header("occurred-at", &error.to_string()))
 }
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ fn allowed(schema: &MetaSchema) -> Option<String> {
     Some(match (schema.ty, schema.format) {
         ("string", Some("uuid")) => kernel::NotAnId.to_string(),
         ("string", Some("date")) => kernel::NotADay.to_string(),
-        ("string", Some("date-time")) => "a time of RFC 3339, such as 2026-07-01T09:30:00Z".to_owned(),
+        ("string", Some("date-time")) => kernel::NotATime.to_string(),
         ("boolean", _) => "allowed are true and false".to_owned(),
         ("integer", format) => {
             let (least, most) = match format {

@@ -43,7 +43,7 @@ pub struct Demo {
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(50..=100_000))]
     leads: u32,
     /// The history ends where this day begins; today unless given
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = kernel::read_day)]
     until: Option<NaiveDate>,
     /// Requests under way at once
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1_000))]

@@ -1,10 +1,13 @@
 //! Leads as a CSV file, the first captured first.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use crm_aggregates::{LeadSource, LeadStatus};
 use crm_projections::Seek;
 use crm_projections::leads::{self, LeadFilter, LeadOrder, LeadRow};
 use jobs::{Fault, Kind, Step, Work};
+use kernel::without_formula;
 use projector::ReadModels;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -39,19 +42,20 @@ struct Place {
     done: u64,
 }
 
-/// A line of the file: what is not there is empty.
+/// A line of the file: what is not there is empty. What people wrote is in it as text that no spreadsheet runs; a telephone
+/// number is `+` and digits, of which nothing can be made.
 #[derive(Serialize)]
 struct Line<'a> {
     id: String,
-    name: &'a str,
-    company: Option<&'a str>,
-    title: Option<&'a str>,
-    email: Option<&'a str>,
+    name: Cow<'a, str>,
+    company: Option<Cow<'a, str>>,
+    title: Option<Cow<'a, str>>,
+    email: Option<Cow<'a, str>>,
     phone: Option<&'a str>,
     country: Option<&'a str>,
     source: LeadSource,
     status: LeadStatus,
-    owner: Option<&'a str>,
+    owner: Option<Cow<'a, str>>,
     captured_at: DateTime<Utc>,
 }
 
@@ -124,15 +128,15 @@ fn csv(rows: &[LeadRow], header: bool) -> Result<Vec<u8>, Fault> {
     for row in rows {
         let line = Line {
             id: row.lead_id.to_string(),
-            name: &row.name,
-            company: row.company.as_deref(),
-            title: row.title.as_deref(),
-            email: row.email.as_deref(),
+            name: without_formula(&row.name),
+            company: row.company.as_deref().map(without_formula),
+            title: row.title.as_deref().map(without_formula),
+            email: row.email.as_deref().map(without_formula),
             phone: row.phone.as_deref(),
             country: row.country.as_deref(),
             source: row.source.0,
             status: row.status.0,
-            owner: row.owner.as_deref(),
+            owner: row.owner.as_deref().map(without_formula),
             captured_at: row.captured_at,
         };
         writer.serialize(line).map_err(|error| unwritable(&error))?;

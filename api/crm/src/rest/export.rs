@@ -44,10 +44,10 @@ struct LeadExport {
     #[schemars(with = "Option<form::Subject>")]
     owner: Option<String>,
     /// Captured at this time or later.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "kernel::deserialize_optional_time")]
     captured_from: Option<DateTime<Utc>>,
     /// Captured before this time.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "kernel::deserialize_optional_time")]
     captured_before: Option<DateTime<Utc>>,
 }
 

@@ -11,7 +11,7 @@ use juniper::{
 };
 use kernel::Refusal;
 
-use super::Schema;
+use super::{Schema, values};
 
 /// The limits.
 #[derive(Clone, Copy, Debug)]
@@ -36,39 +36,47 @@ const INTROSPECTION_DEPTH: usize = 20;
 type Selections<'d, 'q> = &'d [Selection<'q, Scalar>];
 
 impl Limits {
-    /// Refuses a query that goes beyond a limit. One that can't be read is let through: the engine says better why.
+    /// Refuses a query that goes beyond a limit, or with a [value](values) that is not in its form. One that can't be read is let
+    /// through: the engine says better why.
     pub fn check(&self, schema: &Schema, request: &GraphQLRequest) -> Result<(), Refusal> {
         let document = match juniper::parser::parse_document_source(&request.query, &schema.schema) {
             Ok(document) => document,
             Err(error) => return too_large(&error.item),
         };
+        let variables = request.variables();
+        self.cost(schema, &document, &variables)?;
+        values::check(schema, &document, &variables)
+    }
+
+    fn cost(
+        &self,
+        schema: &Schema,
+        document: &[Definition<'_, Scalar>],
+        variables: &Variables<Scalar>,
+    ) -> Result<(), Refusal> {
         let mut walk = Walk {
             schema,
-            variables: request.variables(),
+            variables,
             defaults: HashMap::new(),
             fragments: HashMap::new(),
             aliases: 0,
             depth: 0,
             introspection_depth: 0,
         };
-        for definition in &document {
+        for definition in document {
             if let Definition::Fragment(fragment) = definition {
                 walk.fragments.insert(fragment.item.name.item, &fragment.item.selection_set);
             }
         }
-        for definition in &document {
+        for definition in document {
             let Definition::Operation(operation) = definition else { continue };
             let operation = &operation.item;
-            let root = match operation.operation_type {
-                juniper::OperationType::Query => Some(schema.schema.concrete_query_type()),
-                juniper::OperationType::Mutation => schema.schema.concrete_mutation_type(),
-                juniper::OperationType::Subscription => schema.schema.concrete_subscription_type(),
-            };
             let defined = operation.variables_definition.iter().flat_map(|defined| defined.item.iter());
             walk.defaults = defined
                 .filter_map(|(name, variable)| Some((name.item, &variable.default_value.as_ref()?.item)))
                 .collect();
-            let cost = walk.cost(&operation.selection_set, root, Place::default());
+            let cost =
+                walk.cost(&operation.selection_set, super::root(schema, operation.operation_type), Place::default());
             exceeded("query_too_deep", "levels of fields", walk.depth as u64, self.depth as u64)?;
             let introspection = INTROSPECTION_DEPTH.max(self.depth) as u64;
             exceeded("query_too_deep", "levels of introspection", walk.introspection_depth as u64, introspection)?;
@@ -105,7 +113,7 @@ fn too_large(error: &ParseError) -> Result<(), Refusal> {
 
 struct Walk<'d, 'q> {
     schema: &'d Schema,
-    variables: Variables<Scalar>,
+    variables: &'d Variables<Scalar>,
     /// What the operation's variables are when they are not given.
     defaults: HashMap<&'q str, &'d InputValue>,
     fragments: HashMap<&'q str, Selections<'d, 'q>>,

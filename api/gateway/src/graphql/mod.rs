@@ -7,13 +7,15 @@ mod message;
 mod query;
 mod request;
 mod subscription;
+mod values;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use face::graphql::{Context, Session};
 use face::{MinPositions, Runtime};
-use juniper::{EmptyMutation, RootNode};
+use juniper::meta::MetaType;
+use juniper::{DefaultScalarValue, EmptyMutation, OperationType, RootNode};
 use kernel::Caller;
 use poem::Route;
 use poem::http::Method;
@@ -32,6 +34,15 @@ pub type Schema = RootNode<Query, EmptyMutation<Context>, Subscription>;
 /// The schema of all domains.
 pub fn schema() -> Schema {
     Schema::new(Query, EmptyMutation::new(), Subscription)
+}
+
+/// The type at which an operation of this kind begins.
+fn root(schema: &Schema, kind: OperationType) -> Option<&MetaType<DefaultScalarValue>> {
+    match kind {
+        OperationType::Query => Some(schema.schema.concrete_query_type()),
+        OperationType::Mutation => schema.schema.concrete_mutation_type(),
+        OperationType::Subscription => schema.schema.concrete_subscription_type(),
+    }
 }
 
 /// The longest silence of a websocket; shorter where connections are closed sooner.

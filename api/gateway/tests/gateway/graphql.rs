@@ -205,3 +205,59 @@ async fn a_request_has_the_members_of_graphql_over_http_and_no_others() {
     let all = json!({ "variables": null, "operationName": null, "extensions": { "persistedQuery": {} } });
     assert_eq!(Answer::of(with(all)).await.body, json!({ "data": { "__typename": "Query" } }));
 }
+
+#[tokio::test]
+async fn ids_days_and_times_have_one_form_and_are_refused_in_the_words_of_rest() {
+    let world = World::start().await;
+    let with = |text: &str, variables: Value| {
+        world.request(Method::POST, "/graphql").json(&json!({ "query": text, "variables": variables }))
+    };
+    let lead = |id: &str| with(&format!("{{ crm {{ lead(id: \"{id}\") {{ id }} }} }}"), json!({}));
+    let id = "0197a8a0-0000-7000-8000-000000000001";
+    let (ids, days) = ("an id is a UUID with its hyphens", "a day is written YYYY-MM-DD");
+    let times = "a time is written as RFC 3339 has it";
+    let by_variable = "query($id: UUID!) { crm { lead(id: $id) { id } } }";
+    let by_default = "query($id: UUID! = \"7\") { crm { lead(id: $id) { id } } }";
+    let by_filter = "query($f: OpportunityFilter) { crm { opportunities(filter: $f) { nodes { id } } } }";
+    let deals = |filter: &str| {
+        with(&format!("{{ crm {{ opportunities(filter: {filter}) {{ nodes {{ id }} }} }} }}"), json!({}))
+    };
+    let in_fragment = "{ crm { ...f } } fragment f on CrmQuery { ... on CrmQuery { lead(id: \"7\") { id } } }";
+    let since = |time: &str| {
+        with(&format!("{{ crm {{ leads(filter: {{ capturedFrom: \"{time}\" }}) {{ nodes {{ id }} }} }} }}"), json!({}))
+    };
+    for (request, argument, allowed) in [
+        (lead("7"), "id", ids),
+        (lead(&id.replace('-', "")), "id", ids),
+        (lead(&format!("{{{id}}}")), "id", ids),
+        (lead(&format!("urn:uuid:{id}")), "id", ids),
+        (with(by_variable, json!({ "id": id.replace('-', "") })), "$id", ids),
+        (with(by_variable, json!({ "id": 7 })), "$id", ids),
+        (with(by_default, json!({})), "$id", ids),
+        (with(by_default, json!({ "id": id })), "$id", ids),
+        (with(in_fragment, json!({})), "id", ids),
+        (with("{ events { webhook(id: \"7\") { id } } }", json!({})), "id", ids),
+        (deals("{ closeFrom: \"2026-2-3\" }"), "filter.closeFrom", days),
+        (deals("{ closeBefore: \"2026-02-30\" }"), "filter.closeBefore", days),
+        (deals(&format!("{{ stageIds: [\"{id}\", \"{{{id}}}\"] }}")), "filter.stageIds", ids),
+        (with(by_filter, json!({ "f": { "closeFrom": "+2026-02-03" } })), "$f.closeFrom", days),
+        (since("2026-07-01"), "filter.capturedFrom", times),
+        (since("2026-7-1T09:30:00Z"), "filter.capturedFrom", times),
+        (since("2026-07-01T09:30:00"), "filter.capturedFrom", times),
+    ] {
+        let refused = Answer::of(request).await;
+        assert_eq!((refused.status, refused.code()), (StatusCode::BAD_REQUEST, "value_not_allowed"), "{refused:?}");
+        assert_eq!(refused.body["argument"], argument, "{refused:?}");
+        let detail = refused.body["detail"].as_str().unwrap();
+        assert!(detail.starts_with(&format!("{argument}: ")) && detail.contains(allowed), "{detail}");
+    }
+    for request in [
+        lead(&id.to_uppercase()),
+        with(by_variable, json!({ "id": id })),
+        with(by_filter, json!({ "f": { "closeFrom": "2026-02-03", "accountId": null } })),
+        since("2026-07-01T11:30:00.123456+02:00"),
+    ] {
+        let taken = Answer::of(request).await;
+        assert_eq!((taken.status, &taken.body["errors"]), (StatusCode::OK, &Value::Null), "{taken:?}");
+    }
+}

@@ -12,7 +12,11 @@ async fn leads(world: &World, file: impl Into<reqwest::Body>) {
     let upload = world.request(Method::POST, "/v1/crm/leads/import").header("content-type", "text/csv").body(file);
     let answer = Answer::of(upload).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-    let position = answer.header("x-position").to_owned();
+    shown(world, answer.header("x-position")).await;
+}
+
+/// Waits until the list of leads is as far as this position.
+async fn shown(world: &World, position: &str) {
     let query = world.request(Method::POST, "/graphql").header("x-min-position", position);
     let answer = Answer::of(query.json(&json!({ "query": "{ crm { leads(first: 1) { totalCount } } }" }))).await;
     assert_eq!(answer.body["errors"], Value::Null, "{answer:?}");
@@ -137,4 +141,21 @@ async fn an_export_of_several_steps_has_each_lead_once() {
     let exported: std::collections::BTreeSet<_> =
         file.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().to_owned()).collect();
     assert_eq!((file.lines().count(), exported), (2101, names.into_iter().collect()));
+}
+
+#[tokio::test]
+async fn no_cell_of_an_exported_file_is_a_formula() {
+    let world = World::start().await;
+    let hostile = json!({ "name": "=HYPERLINK(\"http://x\",\"y\")", "company": "@properties", "title": "-1+1", "phone": "+4930123456" });
+    let captured = world.post("/v1/crm/leads", hostile).await;
+    assert_eq!(captured.status, StatusCode::CREATED, "{captured:?}");
+    shown(&world, captured.header("x-position")).await;
+    let asked = world.post("/v1/crm/leads/export", json!({})).await;
+    let id = asked.body["id"].as_str().unwrap();
+    let job = until(&world, id, "completed").await;
+    assert_eq!(job["done"], 1, "{job}");
+    let file =
+        world.request(Method::GET, &format!("/v1/jobs/crm/{id}/output")).send().await.unwrap().text().await.unwrap();
+    let cells = ",\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",'@properties,'-1+1,,+4930123456,";
+    assert!(file.contains(cells), "{file}");
 }

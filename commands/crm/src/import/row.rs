@@ -75,15 +75,14 @@ fn cell_text(checks: &mut Checks, field: Field, cell: &str) -> Option<String> {
         checks.refuse(pointer(), "cell_too_long", format!("{} bytes; allowed are {MAX_CELL}", cell.len()));
         return None;
     }
-    // What a spreadsheet would run when the list is exported again. A telephone number begins with + by right.
+    // Nobody who fills in a sheet means a formula to be a name. A telephone number begins with + by right.
     let text = cell.trim();
-    let starts = |text: &str| text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let number = field == Field::Phone && text.starts_with('+');
-    if !number && (starts(cell) || starts(text)) {
+    if !number && kernel::is_formula(cell) {
         checks.refuse(
             pointer(),
             "formula",
-            "a text can't begin with = + - @ or a tab: spreadsheets take it for a formula",
+            "a text can't begin with = + - @, a tab or a line break: spreadsheets take it for a formula",
         );
         return None;
     }
@@ -102,9 +101,8 @@ fn lead_source(checks: &mut Checks, text: &str) -> Option<LeadSource> {
 
 /// A time of RFC 3339, or a day: its beginning in UTC.
 fn moment(checks: &mut Checks, text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let moment = DateTime::parse_from_rfc3339(text)
-        .map(|moment| moment.to_utc())
-        .or_else(|_| kernel::read_day(text).map(|day| day.and_time(NaiveTime::MIN).and_utc()));
+    let moment =
+        kernel::read_time(text).or_else(|_| kernel::read_day(text).map(|day| day.and_time(NaiveTime::MIN).and_utc()));
     let Ok(moment) = moment else {
         checks.refuse(
             "/occurred_at",

@@ -1,0 +1,37 @@
+//! Cells of CSV files that a spreadsheet would run (OWASP: CSV injection).
+
+use std::borrow::Cow;
+
+/// Whether a spreadsheet takes a cell with this text for a formula: it begins with `= + - @`, as such or in full width, after
+/// white space or none; or with a tab or line break, behind which some look again.
+pub fn is_formula(text: &str) -> bool {
+    text.starts_with(['\t', '\r', '\n'])
+        || text.trim_start().starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'])
+}
+
+/// The text as it is put into a cell: what would be a formula gets an apostrophe before it, by which spreadsheets show it as
+/// text.
+///
+/// ```
+/// assert_eq!(kernel::without_formula("=1+1"), "'=1+1");
+/// assert_eq!(kernel::without_formula("Ada"), "Ada");
+/// ```
+pub fn without_formula(text: &str) -> Cow<'_, str> {
+    if is_formula(text) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_spreadsheet_would_run_is_known_by_its_beginning() {
+        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", "\tx", "\r1", "\u{ff1d}1", "\u{a0}=1"] {
+            assert!(is_formula(formula), "{formula:?}");
+            assert_eq!(without_formula(formula), format!("'{formula}"));
+        }
+        for text in ["", "Ada", "a=1", "1-1", "'=1", "(+49) 30"] {
+            assert!(!is_formula(text), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Times, read in their one form.
+
+use chrono::{DateTime, Utc};
+use serde::de::{Deserializer, Error, Visitor};
+
+/// A text that is no time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a time is written as RFC 3339 has it, with its offset from UTC, such as 2026-07-01T09:30:00Z")]
+pub struct NotATime;
+
+/// Reads a time of RFC 3339 (`date-time`), to whole microseconds: what Postgres keeps of it, and what is hashed. What chrono
+/// takes besides (`2026-7-1 9:30Z`) may be another time than was meant.
+///
+/// # Errors
+/// [`NotATime`], which says what is allowed.
+pub fn read_time(text: &str) -> Result<DateTime<Utc>, NotATime> {
+    let time = DateTime::parse_from_rfc3339(text).map_err(|_| NotATime)?;
+    // By way of the count of microseconds, which has no leap seconds: 23:59:60 is the next day's midnight, as in Postgres.
+    DateTime::from_timestamp_micros(time.timestamp_micros()).ok_or(NotATime)
+}
+
+/// As [`read_time`], for serde, where it may be left out:
+/// `#[serde(default, deserialize_with = "kernel::deserialize_optional_time")]`.
+///
+/// # Errors
+/// Those of the format, and of [`read_time`].
+pub fn deserialize_optional_time<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<DateTime<Utc>>, D::Error> {
+    struct Text;
+    impl<'de> Visitor<'de> for Text {
+        type Value = Option<DateTime<Utc>>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a time such as 2026-07-01T09:30:00Z")
+        }
+
+        fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+            deserializer.deserialize_str(self)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+            read_time(text).map(Some).map_err(E::custom)
+        }
+    }
+    deserializer.deserialize_option(Text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_one_form() {
+        let read = |text| read_time(text).map(|time| time.to_rfc3339());
+        assert_eq!(read("2026-07-01T11:30:00.1234567+02:00").as_deref(), Ok("2026-07-01T09:30:00.123456+00:00"));
+        assert_eq!(read("2026-12-31T23:59:60Z").as_deref(), Ok("2027-01-01T00:00:00+00:00"));
+        for other in [
+            "",
+            "yesterday",
+            "2026-07-01",
+            "2026-07-01T09:30:00",
+            "2026-7-1T09:30:00Z",
+            "2026-07-01T09:30Z",
+            "2026-02-30T09:30:00Z",
+            "2026-07-01T25:00:00Z",
+            "+12026-07-01T09:30:00Z",
+            " 2026-07-01T09:30:00Z",
+        ] {
+            assert_eq!(read_time(other), Err(NotATime), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_of_a_body_may_be_left_out_but_not_be_something_else() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Body {
+            #[serde(default, deserialize_with = "deserialize_optional_time")]
+            at: Option<DateTime<Utc>>,
+        }
+        let read = |json: &str| serde_json::from_str::<Body>(json).map(|body| body.at.map(|at| at.to_rfc3339()));
+        assert_eq!(read("{}").unwrap(), None);
+        assert_eq!(read(r#"{"at": null}"#).unwrap(), None);
+        assert_eq!(read(r#"{"at": "2026-07-01T09:30:00Z"}"#).unwrap().as_deref(), Some("2026-07-01T09:30:00+00:00"));
+        for other in [r#"{"at": "2026-07-01"}"#, r#"{"at": 7}"#] {
+            assert!(read(other).unwrap_err().to_string().contains("2026-07-01T09:30:00Z"), "{other}");
+        }
+    }
+}
