@@ -1,6 +1,10 @@
 //! Connections on which nothing comes or goes for too long are cut, whatever they are in the middle of: a request of which the
 //! rest never comes, a websocket whose client takes nothing any more. (poem's own idle timeout asks such a connection to finish
 //! what it is in the middle of, and waits for it for ever.)
+//!
+//! So are those on which something comes, byte by byte, to which nothing can be said for as long: the head of a request that
+//! drips. (What follows a head is answered within `http.timeout_seconds`, which is less; websockets and streams of events are
+//! written to more often. hyper's own limit for heads needs a timer that poem does not give it.)
 
 use std::io;
 use std::pin::Pin;
@@ -39,19 +43,21 @@ impl<A: Acceptor> Acceptor for Impatient<A> {
     }
 }
 
-/// A connection that fails once nothing has come or gone for too long.
+/// A connection that fails once nothing has come or gone for too long, or once what came is too long without an answer.
 pub struct Connection<T> {
     io: T,
     patience: Duration,
     /// When something last came or went.
     last: Instant,
+    /// When the first of that came to which nothing was said yet.
+    asked: Option<Instant>,
     /// Not moved with each byte: it is looked at `last` when it rings.
     alarm: Pin<Box<Sleep>>,
 }
 
 impl<T> Connection<T> {
     fn new(io: T, patience: Duration) -> Self {
-        Self { io, patience, last: Instant::now(), alarm: Box::pin(sleep(patience)) }
+        Self { io, patience, last: Instant::now(), asked: None, alarm: Box::pin(sleep(patience)) }
     }
 
     /// What is answered where nothing can be read or written now.
@@ -59,10 +65,7 @@ impl<T> Connection<T> {
         while self.alarm.as_mut().poll(cx).is_ready() {
             let due = self.last + self.patience;
             if due <= Instant::now() {
-                return Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the connection was silent for too long",
-                )));
+                return Poll::Ready(Err(timed_out("the connection was silent for too long")));
             }
             self.alarm.as_mut().reset(due);
         }
@@ -76,19 +79,41 @@ impl<T> Connection<T> {
         self.last = Instant::now();
         done
     }
+
+    /// Whether what came could be answered by now, had it been a request.
+    fn heard(&mut self) -> io::Result<()> {
+        let asked = *self.asked.get_or_insert(self.last);
+        if self.last < asked + self.patience { Ok(()) } else { Err(timed_out("a request took too long to come")) }
+    }
+
+    fn said<O>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<O>>) -> Poll<io::Result<O>> {
+        if written.is_ready() {
+            self.asked = None;
+        }
+        self.settle(cx, written)
+    }
+}
+
+fn timed_out(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, why)
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
-        self.settle(cx, read)
+        let read = self.settle(cx, read);
+        if buffer.filled().len() > before {
+            self.heard()?;
+        }
+        read
     }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.settle(cx, written)
+        self.said(cx, written)
     }
 
     fn poll_write_vectored(
@@ -97,7 +122,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        self.settle(cx, written)
+        self.said(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -128,7 +153,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(10);
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_lives_as_long_as_something_comes() {
+    async fn a_connection_lives_as_long_as_something_comes_and_goes() {
         let (mut client, server) = duplex(64);
         let mut server = Connection::new(server, PATIENCE);
         for _ in 0..5 {
@@ -138,10 +163,35 @@ mod tests {
             };
             let (heard, said) = tokio::join!(server.read_u8(), said);
             assert_eq!((heard.unwrap(), said.unwrap()), (7, ()));
+            server.write_u8(8).await.unwrap();
         }
         let begin = Instant::now();
         assert_eq!(server.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(begin.elapsed().as_secs(), PATIENCE.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_drips_is_cut_unless_it_is_answered() {
+        let (mut client, server) = duplex(64);
+        let mut server = Connection::new(server, PATIENCE);
+        let step = PATIENCE / 4;
+        for n in 0..12 {
+            client.write_u8(7).await.unwrap();
+            assert_eq!(server.read_u8().await.unwrap(), 7);
+            sleep(step).await;
+            if n % 3 == 2 {
+                server.write_u8(8).await.unwrap();
+            }
+        }
+        let begin = Instant::now();
+        let error = loop {
+            client.write_u8(7).await.unwrap();
+            match server.read_u8().await {
+                Ok(_) => sleep(step).await,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!((error.kind(), begin.elapsed()), (io::ErrorKind::TimedOut, PATIENCE));
     }
 
     #[tokio::test(start_paused = true)]

@@ -184,3 +184,25 @@ async fn a_connection_on_which_nothing_comes_is_closed_and_one_on_which_a_reques
     assert!(said.is_empty(), "nothing was asked: {said:?}");
     assert_eq!(world.head().await, 0);
 }
+
+#[tokio::test]
+async fn a_connection_on_which_a_request_drips_is_cut() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let world = World::start_with(|config| (config.http.timeout_seconds, config.http.idle_seconds) = (1, 1)).await;
+    let connection = tokio::net::TcpStream::connect(world.server.as_ref().unwrap().addr()).await.unwrap();
+    let (mut answer, mut request) = connection.into_split();
+    request.write_all(b"GET /health HTTP/1.1\r\nx-drip: ").await.unwrap();
+    // Never silent for as long as a connection may be.
+    let dripping = tokio::spawn(async move {
+        let mut drops = tokio::time::interval(std::time::Duration::from_millis(100));
+        while request.write_all(b"x").await.is_ok() {
+            drops.tick().await;
+        }
+    });
+    let mut said = Vec::new();
+    let read = tokio::time::timeout(std::time::Duration::from_secs(20), answer.read_to_end(&mut said));
+    let _ = read.await.expect("an end");
+    assert!(said.is_empty(), "nothing was asked: {said:?}");
+    tokio::time::timeout(std::time::Duration::from_secs(20), dripping).await.expect("nobody listens any more").unwrap();
+}
