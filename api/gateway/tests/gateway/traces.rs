@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -28,14 +31,21 @@ impl TraceService for Receiver {
     }
 }
 
+/// The generated gRPC service on a plain HTTP/2 server: tonic's own would bring features that the program does without.
 async fn receive() -> (Receiver, SocketAddr) {
     let receiver = Receiver::default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    drop(listener);
-    let service = TraceServiceServer::new(receiver.clone());
-    tokio::spawn(tonic::transport::Server::builder().add_service(service).serve(address));
-    eventually("the receiver listens", async || tokio::net::TcpStream::connect(address).await.ok().map(drop)).await;
+    let service = TowerToHyperService::new(TraceServiceServer::new(receiver.clone()));
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            let service = service.clone();
+            tokio::spawn(async move {
+                let server = Builder::new(TokioExecutor::new()).http2_only();
+                server.serve_connection(TokioIo::new(connection), service).await
+            });
+        }
+    });
     (receiver, address)
 }
 
