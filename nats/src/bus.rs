@@ -30,6 +30,11 @@ impl Settings {
     pub fn new(url: impl Into<String>, credentials: Credentials, name: impl Into<String>) -> Self {
         Self { url: url.into(), credentials, name: name.into(), timeout: Duration::from_secs(5), connect_later: false }
     }
+
+    /// Each server by itself.
+    fn servers(&self) -> Vec<&str> {
+        self.url.split(',').map(str::trim).filter(|url| !url.is_empty()).collect()
+    }
 }
 
 /// How to get in. Never shown.
@@ -87,13 +92,14 @@ impl Bus {
             .name(&settings.name)
             .request_timeout(Some(settings.timeout))
             .connection_timeout(settings.timeout)
-            .ping_interval(Duration::from_secs(10))
+            // A server that hangs, or is cut off, is left after three of these.
+            .ping_interval(Duration::from_secs(2))
             // A dead server is found again fast, a dead network not stormed.
             .reconnect_delay_callback(|attempt| Duration::from_millis((attempt as u64 * 50).min(1_000)));
         if settings.connect_later {
             options = options.retry_on_initial_connect();
         }
-        let client = options.connect(&settings.url).await.map_err(|error| match error.kind() {
+        let client = options.connect(settings.servers()).await.map_err(|error| match error.kind() {
             async_nats::ConnectErrorKind::ServerParse => Error::Settings(format!("{}: {error}", settings.url)),
             _ => Error::Unavailable(format!("{}: {error}", settings.url)),
         })?;

@@ -23,4 +23,4 @@ mod wake;
 
 pub use bus::{Bus, Credentials, Settings};
 pub use error::{Error, PublishError};
-pub use stream::{StreamSettings, StreamState};
+pub use stream::{StreamCopies, StreamSettings, StreamState};

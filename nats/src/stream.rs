@@ -4,8 +4,13 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
 use kernel::Service;
+use tokio::time::timeout;
 
 use crate::{Bus, Error, subject};
+
+/// In a cluster that has lost the stream's leader nobody answers, and whoever becomes the new one does not answer what was
+/// asked before: so it is asked again this often.
+const ASK_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How a service's stream is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,27 @@ impl From<&Info> for StreamState {
         let last = info.state.last_sequence;
         let first = if info.state.messages == 0 { last + 1 } else { info.state.first_sequence };
         Self { first, last }
+    }
+}
+
+/// How many servers of a cluster keep a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamCopies {
+    /// How many shall.
+    pub wanted: usize,
+    /// How many have all of it at this moment.
+    pub current: usize,
+    /// The name of the server that takes what is published; `None`: none does now, or there is no cluster.
+    pub leader: Option<String>,
+}
+
+impl From<&Info> for StreamCopies {
+    fn from(info: &Info) -> Self {
+        let wanted = info.config.num_replicas;
+        let Some(cluster) = &info.cluster else { return Self { wanted, current: 1, leader: None } };
+        let followers = cluster.replicas.iter().filter(|peer| peer.current && !peer.offline).count();
+        let leader = cluster.leader.clone().filter(|leader| !leader.is_empty());
+        Self { wanted, current: followers + usize::from(leader.is_some()), leader }
     }
 }
 
@@ -80,6 +106,11 @@ impl Bus {
         Ok(self.stream_info(service).await?.as_ref().map(StreamState::from))
     }
 
+    /// How many servers keep the stream of a service; `None` when there is no stream.
+    pub async fn stream_copies(&self, service: Service) -> Result<Option<StreamCopies>, Error> {
+        Ok(self.stream_info(service).await?.as_ref().map(StreamCopies::from))
+    }
+
     /// Deletes a service's stream, whose events stay in the log. For administrators and tests: the relay makes it anew.
     /// Whether there was one.
     pub async fn delete_stream(&self, service: Service) -> Result<bool, Error> {
@@ -93,7 +124,15 @@ impl Bus {
     }
 
     async fn stream_info(&self, service: Service) -> Result<Option<Info>, Error> {
-        match self.jetstream.get_stream(subject::stream(service)).await {
+        let asking = async {
+            loop {
+                if let Ok(answered) = timeout(ASK_AGAIN, self.jetstream.get_stream(subject::stream(service))).await {
+                    return answered;
+                }
+            }
+        };
+        let asked = timeout(self.timeout, asking).await;
+        match asked.map_err(|_| Error::Unavailable("it does not say what the stream has".to_owned()))? {
             Ok(stream) => Ok(Some(stream.cached_info().clone())),
             Err(error) => match error.kind() {
                 GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),

@@ -13,6 +13,7 @@
 mod backup;
 mod checks;
 mod client;
+mod fault_cluster;
 mod fault_disk_full;
 mod fault_kill;
 mod fault_nats_down;

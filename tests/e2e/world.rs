@@ -29,6 +29,8 @@ pub struct World {
     starts: usize,
     pub door: Door,
     pub nats: Nats,
+    /// The other servers of its cluster.
+    pub peers: Vec<Nats>,
     pub postgres: Postgres,
     folder: PathBuf,
     environment: Vec<(&'static str, String)>,
@@ -42,7 +44,17 @@ impl World {
 
     /// The same on this Postgres.
     pub async fn on(postgres: Postgres) -> Self {
-        let nats = Nats::start().await;
+        Self::made_of(postgres, Nats::start().await, Vec::new())
+    }
+
+    /// The same with a cluster of three nats-servers, each of which keeps the streams.
+    pub async fn clustered() -> Self {
+        let mut nodes = Nats::cluster(3).await;
+        let first = nodes.remove(0);
+        Self::made_of(Postgres::unsynced(), first, nodes)
+    }
+
+    fn made_of(postgres: Postgres, nats: Nats, peers: Vec<Nats>) -> Self {
         let folder = std::env::temp_dir().join(format!("inopsio-e2e-{}-{}", std::process::id(), nats.port()));
         std::fs::create_dir(&folder).unwrap();
         let keys = KeyPair::generate();
@@ -54,7 +66,8 @@ impl World {
             ("INOPSIO_POSTGRES_PASSWORD", PASSWORD.to_owned()),
             ("INOPSIO_POSTGRES_ADMIN_URL", format!("postgres://postgres@127.0.0.1:{port}/postgres")),
             ("INOPSIO_CLAIM_KEY", "5e".repeat(32)),
-            ("INOPSIO_NATS_URL", nats.url()),
+            ("INOPSIO_NATS_URL", urls(&nats, &peers)),
+            ("INOPSIO_NATS_REPLICAS", if peers.is_empty() { "1" } else { "3" }.to_owned()),
             ("INOPSIO_AUTH_PUBLIC_KEY", keys.public_key),
             ("INOPSIO_AUTH_SIGNING_KEY", keys.signing_key),
             // The load is the test, and a refusal for its rate would say nothing.
@@ -66,7 +79,7 @@ impl World {
             ("INOPSIO_LOG_FORMAT", "json".to_owned()),
         ];
         let servers = BTreeMap::new();
-        let world = Self { servers, starts: 0, door: Door::default(), nats, postgres, folder, environment };
+        let world = Self { servers, starts: 0, door: Door::default(), nats, peers, postgres, folder, environment };
         world.ok(&["migrate"]);
         world
     }
@@ -155,7 +168,7 @@ impl World {
 
     /// The bus as anybody may see it.
     pub async fn bus(&self) -> nats::Bus {
-        let settings = nats::Settings::new(self.nats.url(), nats::Credentials::None, "the test");
+        let settings = nats::Settings::new(urls(&self.nats, &self.peers), nats::Credentials::None, "the test");
         nats::Bus::connect(&settings).await.unwrap()
     }
 
@@ -194,6 +207,12 @@ impl World {
         stream::assert_is(&self.bus().await, &events).await;
         events
     }
+}
+
+/// The servers of a cluster, as settings name them.
+fn urls(nats: &Nats, peers: &[Nats]) -> String {
+    let urls: Vec<_> = std::iter::once(nats).chain(peers).map(Nats::url).collect();
+    urls.join(",")
 }
 
 impl Drop for World {

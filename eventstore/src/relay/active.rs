@@ -78,6 +78,7 @@ impl<'a> Active<'a> {
 
     /// Publishes until something is not as it should be: the stream refuses, or the lock is lost.
     async fn round(&self, lock: &mut Lock) -> Result<(), Trouble> {
+        self.copies().await?;
         let Ends { stream: mut published, log: mut head } = self.ends().await?;
         self.same_event(published).await?;
         let mut source = Source::new(self.store);
@@ -118,6 +119,27 @@ impl<'a> Active<'a> {
         }
     }
 
+    const fn settings(&self) -> StreamSettings {
+        StreamSettings { replicas: self.replicas, first_seq: 1 }
+    }
+
+    /// As many copies of the stream as are configured. That the cluster can't keep so many is no reason not to publish.
+    async fn copies(&self) -> Result<(), Trouble> {
+        let service = self.store.service();
+        let Some(copies) = self.bus.stream_copies(service).await? else { return Ok(()) };
+        if copies.wanted == self.replicas {
+            return Ok(());
+        }
+        match self.bus.ensure_stream(service, self.settings()).await {
+            Err(error @ nats::Error::Refused(_)) => {
+                let replicas = self.replicas;
+                tracing::warn!(%service, replicas, %error, "the stream has not as many copies as it should");
+                Ok(())
+            }
+            ensured => Ok(ensured.map(drop)?),
+        }
+    }
+
     /// Where stream and log end; a missing stream is made. A stream that is ahead of the log is trouble.
     async fn ends(&self) -> Result<Ends, Trouble> {
         let service = self.store.service();
@@ -125,8 +147,7 @@ impl<'a> Active<'a> {
             stream
         } else {
             tracing::warn!(%service, "there is no stream; making it and filling it from the log");
-            let settings = StreamSettings { replicas: self.replicas, first_seq: 1 };
-            self.bus.ensure_stream(service, settings).await?
+            self.bus.ensure_stream(service, self.settings()).await?
         };
         // Asked after the stream, so that the log can only be further by now.
         let log = self.store.head().await?;

@@ -1,9 +1,14 @@
 //! Streams are made once, by whoever is first.
 
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
 use kernel::Position;
 use nats::{Bus, Credentials, Error, Settings, StreamSettings, StreamState};
 
-use crate::events::{CRM, bus_with_stream, log};
+use testbed::Nats;
+
+use crate::events::{CRM, bus_with_stream, log, take};
 
 #[tokio::test]
 async fn an_existing_stream_is_left_as_it_is() {
@@ -52,4 +57,41 @@ async fn a_server_that_is_not_there_yet_is_connected_to_when_it_comes() {
 async fn a_url_that_is_none_is_said_to_be_so() {
     let error = Bus::connect(&Settings::new("nats://[", Credentials::None, "test")).await.err();
     assert!(matches!(error, Some(Error::Settings(_))), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_stream_has_as_many_copies_as_are_wanted_and_outlives_the_loss_of_a_server() {
+    let mut cluster = Nats::cluster(3).await;
+    let urls: Vec<_> = cluster.iter().map(Nats::url).collect();
+    let bus = Bus::connect(&Settings::new(urls.join(", "), Credentials::None, "test")).await.unwrap();
+    let settings = |replicas| StreamSettings { replicas, first_seq: 1 };
+    let made = testbed::eventually("the cluster has a leader", async || {
+        bus.ensure_stream(CRM, settings(1)).await.ok().map(drop)
+    });
+    made.await;
+    bus.publish(CRM, &log(1..=1_000), Position::START).await.unwrap();
+    bus.ensure_stream(CRM, settings(3)).await.unwrap();
+    let copies = testbed::eventually("three servers have all of it", async || {
+        bus.stream_copies(CRM).await.ok().flatten().filter(|copies| copies.current == 3)
+    });
+    let copies = copies.await;
+    assert_eq!(copies.wanted, 3);
+
+    let leader: usize = copies.leader.unwrap().trim_start_matches("node-").parse().unwrap();
+    cluster[leader].kill();
+    let all = log(1..=1_500);
+    let (mut reached, begun) = (Position(1_000), Instant::now());
+    while reached < Position(1_500) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "nothing was taken after {reached}");
+        match bus.publish(CRM, &all[reached.0 as usize..], reached).await {
+            Ok(published) => reached = published,
+            // As the relay does: the stream says where to go on.
+            Err(_) => {
+                reached = bus.stream_state(CRM).await.ok().flatten().map_or(reached, |state| Position(state.last));
+            }
+        }
+    }
+    let copies = bus.stream_copies(CRM).await.unwrap().unwrap();
+    assert_eq!((copies.wanted, copies.current), (3, 2), "{copies:?}");
+    assert_eq!(take(&mut pin!(bus.feed(CRM, Position(1))), all.len()).await, all);
 }

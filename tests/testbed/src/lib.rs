@@ -2,7 +2,7 @@
 //!
 //! - [`Database::fresh`]: a migrated database of the test's own, on a Postgres that the whole test run shares;
 //! - [`Postgres::private`] and [`Postgres::unsynced`]: a Postgres of the test's own, to be killed and restarted;
-//! - [`Nats::start`]: a nats-server of the test's own, with JetStream;
+//! - [`Nats::start`] and [`Nats::cluster`]: nats-servers of the test's own, with JetStream;
 //! - [`unconfigured`]: a program of ours that gets none of the test run's settings;
 //! - [`receiver`]: an HTTP server that takes webhooks, and answers as the test wants;
 //! - [`lanterns`]: a history of an older program, with events that have retired forms;

@@ -12,6 +12,8 @@ use crate::watchdog::Watchdog;
 pub struct Nats {
     dir: PathBuf,
     port: u16,
+    /// What its configuration says of its cluster, if it is in one.
+    cluster: String,
     server: Option<(Child, Watchdog)>,
 }
 
@@ -19,9 +21,28 @@ impl Nats {
     /// Starts a server on a free port.
     pub async fn start() -> Self {
         let dir = programs::temporary_directory("nats");
-        let mut nats = Self { dir, port: programs::free_port(), server: None };
+        let mut nats = Self { dir, port: programs::free_port(), cluster: String::new(), server: None };
         nats.restart().await;
         nats
+    }
+
+    /// Starts a cluster of so many servers, named `node-0` and so on. It needs a moment to choose who leads it.
+    pub async fn cluster(size: usize) -> Vec<Self> {
+        let ports: Vec<_> = (0..size).map(|_| programs::free_port()).collect();
+        let routes: Vec<_> = ports.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+        let routes = routes.join(", ");
+        let mut nodes = Vec::new();
+        for (number, port) in ports.into_iter().enumerate() {
+            let cluster = format!(
+                "server_name: \"node-{number}\"\n\
+                 cluster {{ name: \"test\", listen: \"127.0.0.1:{port}\", routes: [{routes}] }}\n"
+            );
+            let dir = programs::temporary_directory("nats");
+            let mut node = Self { dir, port: programs::free_port(), cluster, server: None };
+            node.restart().await;
+            nodes.push(node);
+        }
+        nodes
     }
 
     /// For clients: `nats://127.0.0.1:…`, no user or password.
@@ -60,9 +81,10 @@ impl Nats {
         std::fs::write(
             &config,
             format!(
-                "listen: \"127.0.0.1:{}\"\nmax_payload: 1MB\njetstream {{ store_dir: \"{}\" }}\n",
+                "listen: \"127.0.0.1:{}\"\nmax_payload: 1MB\njetstream {{ store_dir: \"{}\" }}\n{}",
                 self.port,
-                self.store().display()
+                self.store().display(),
+                self.cluster
             ),
         )
         .expect("the nats-server's configuration can be written");

@@ -133,9 +133,11 @@ impl Readiness {
         }));
         let read_models = futures::future::join_all(self.services.iter().map(|running| projections(&running.runtime)));
         let consumers = futures::future::join_all(self.services.iter().map(|running| self.consumers(running)));
-        let (bus, logs, read_models, consumers) = tokio::join!(bus, logs, read_models, consumers);
+        let streams = futures::future::join_all(self.services.iter().map(|running| copies(&running.runtime)));
+        let (bus, logs, read_models, consumers, streams) = tokio::join!(bus, logs, read_models, consumers, streams);
         let relays = self.services.iter().map(|running| relay_dependency(&running.runtime, &running.relay));
-        let mut dependencies: Vec<Dependency> = logs.into_iter().chain([bus]).chain(relays).collect();
+        let mut dependencies: Vec<Dependency> =
+            logs.into_iter().chain([bus]).chain(streams.into_iter().flatten()).chain(relays).collect();
         dependencies.extend(self.services.iter().filter_map(|running| {
             running.sagas.as_ref().map(|(_, sagas)| sagas_dependency(running.runtime.service, sagas))
         }));
@@ -183,6 +185,21 @@ async fn ask(name: String, if_down: Status, question: impl Future<Output = Resul
 
 fn no_answer() -> String {
     format!("no answer within {} s", PATIENCE.as_secs())
+}
+
+/// The copies of a service's stream, where a cluster keeps several. That the bus does not answer is said elsewhere.
+async fn copies(runtime: &Runtime) -> Option<Dependency> {
+    let asked = tokio::time::timeout(PATIENCE, runtime.bus.stream_copies(runtime.service)).await;
+    let copies = asked.ok()?.ok()??;
+    let name = format!("stream/{}", runtime.service);
+    match (copies.wanted, copies.current) {
+        (..=1, _) => None,
+        (wanted, current) if current >= wanted => Some(Dependency::up(name)),
+        (wanted, current) => {
+            let detail = format!("{current} of {wanted} copies are current");
+            Some(Dependency { state: "degraded", ..Dependency::down(name, detail, Status::Degraded) })
+        }
+    }
 }
 
 fn relay_dependency(runtime: &Runtime, relay: &RelayState) -> Dependency {

@@ -1,0 +1,114 @@
+//! A cluster of three nats-servers with three copies of each stream, and two processes: any one of them may be lost.
+
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+use serde_json::json;
+use testbed::{Nats, eventually};
+
+use crate::client::Client;
+use crate::ledger::{self, Answered, Verdict};
+use crate::load::Load;
+use crate::world::{CRM, World};
+
+const CLIENTS: usize = 12;
+
+/// Within this, commands and queries are answered after a loss.
+const RECOVERED: Duration = Duration::from_secs(10);
+
+fn node(world: &mut World, number: usize) -> &mut Nats {
+    match number {
+        0 => &mut world.nats,
+        peer => &mut world.peers[peer - 1],
+    }
+}
+
+/// Waits until each server has all of the stream; the number of the one that leads it.
+async fn all_copies_are_current(world: &World) -> usize {
+    let bus = world.bus().await;
+    let copies = eventually("the stream has three copies", async || {
+        let copies = bus.stream_copies(CRM).await.ok()??;
+        (copies.wanted == 3 && copies.current == 3).then_some(copies)
+    });
+    copies.await.leader.unwrap().trim_start_matches("node-").parse().unwrap()
+}
+
+/// Writes, once something has happened, and waits until that is read in each process, and is in the stream; how long it took to
+/// be read.
+async fn goes_on(world: &World, client: &Client, happened: &str) -> Duration {
+    let began = Instant::now();
+    let done = client.another(0).post(happened, "/v1/crm/leads", &json!({ "name": happened })).await;
+    let written = began.elapsed();
+    let question = format!("lead(id: \"{}\") {{ name }}", done.id());
+    let doors = world.door.lock().unwrap().len();
+    for turn in 0..doors {
+        let client = client.another(turn);
+        let found = eventually("it can be read", async || {
+            client.ask_once(&question, done.position()).await.filter(|answer| answer.status.is_success())
+        });
+        assert_eq!(found.await.body["data"]["crm"]["lead"]["name"], happened);
+    }
+    let read = began.elapsed();
+    let bus = world.bus().await;
+    eventually("it is in the stream", async || {
+        bus.stream_state(CRM).await.ok().flatten().filter(|state| state.last >= done.position())
+    })
+    .await;
+    let relayed = began.elapsed();
+    println!("{happened}: written after {written:?}, read after {read:?}, in the stream after {relayed:?}");
+    read
+}
+
+/// Holds what the load was told, and what [`goes_on`] wrote besides, against the log.
+async fn settle(world: World, client: &Client, answered: &[Answered], besides: &[&str]) {
+    let events = world.verify(client).await;
+    let mut commands = ledger::commands(&mut world.sql().await).await;
+    for key in besides {
+        assert!(commands.remove(*key).is_some(), "{key}: acknowledged, but not in the log");
+    }
+    let command = |event: &kernel::RecordedEvent| event.decode_metadata().unwrap().command_id;
+    let (extra, by_load): (Vec<_>, Vec<_>) =
+        events.into_iter().partition(|event| besides.contains(&command(event).as_str()));
+    assert_eq!(extra.len(), besides.len());
+    let verdict = ledger::audit(answered, &by_load, commands);
+    println!("{verdict:?}");
+    let Verdict { acknowledged, refused, .. } = verdict;
+    assert!(acknowledged > 100, "that was no load: {verdict:?}");
+    assert_eq!(verdict, Verdict { acknowledged, refused, ..Verdict::default() });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_cluster_node_lost_then_a_process_everything_goes_on_and_nothing_is_lost_doubled_or_reordered() {
+    let mut world = World::clustered().await;
+    let client = world.tenant("acme");
+    world.start(0).await;
+    world.start(1).await;
+    all_copies_are_current(&world).await;
+    let load = Load::start(&client, CLIENTS, rand::rng().random());
+
+    // The one that takes what is published, then another one.
+    for happened in ["the leader was killed", "a follower was killed"] {
+        let leader = all_copies_are_current(&world).await;
+        let number = if happened.starts_with("the leader") { leader } else { (leader + 1) % 3 };
+        node(&mut world, number).kill();
+        let took = goes_on(&world, &client, happened).await;
+        assert!(took <= RECOVERED, "{happened}: {took:?}");
+        eventually("/ready tells of the missing copy", async || {
+            let (_, ready) = client.ready().await?;
+            let parts = ready["dependencies"].as_array()?.clone();
+            parts.iter().any(|part| part["detail"] == "2 of 3 copies are current").then_some(())
+        })
+        .await;
+        node(&mut world, number).restart().await;
+    }
+    all_copies_are_current(&world).await;
+    for (number, happened) in ["process 0 was killed", "process 1 was killed"].into_iter().enumerate() {
+        world.kill(number);
+        let took = goes_on(&world, &client, happened).await;
+        assert!(took <= RECOVERED, "{happened}: {took:?}");
+        world.start(number).await;
+    }
+    let answered = load.end().await;
+    let besides = ["the leader was killed", "a follower was killed", "process 0 was killed", "process 1 was killed"];
+    settle(world, &client, &answered, &besides).await;
+}
