@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::known::{Known, Memory};
 use crate::{Doing, Fault, Next};
 
 /// A saga: a file with its parameters, what starts it, and its steps.
@@ -23,7 +24,7 @@ pub struct Definition {
     pub(crate) permissions: &'static [&'static str],
     pub(crate) starts_on: &'static [&'static str],
     pub(crate) start: Starter,
-    pub(crate) hear: fn(&RecordedEvent) -> Option<String>,
+    pub(crate) hear: Option<fn(&RecordedEvent) -> Option<String>>,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -45,12 +46,19 @@ pub struct Start<P> {
 pub struct Occasion {
     pub(crate) caller: Caller,
     pub(crate) executor: executor::Executor,
+    pub(crate) known: Known,
 }
 
 impl Occasion {
-    /// An aggregate's state and version, from the log.
+    /// An aggregate's state and version, as they were at the event or later.
     pub async fn load<A: Aggregate>(&self, id: &str) -> Result<Option<(Arc<A>, u64)>, Fault> {
-        Ok(self.executor.load::<A>(&self.caller, id).await?)
+        let tenant = self.caller.tenant();
+        if let Memory::Known(known) = self.known.get(tenant, id) {
+            return Ok(known);
+        }
+        let found = self.executor.load::<A>(&self.caller, id).await?;
+        self.known.put(tenant, id, found.as_ref());
+        Ok(found)
     }
 
     /// The tenant's id as text: the id of aggregates of which a tenant has exactly one.
@@ -207,13 +215,13 @@ impl Definition {
             }
             .boxed()
         });
-        Self { name, version, permissions, starts_on, start, hear: |_| None, steps }
+        Self { name, version, permissions, starts_on, start, hear: None, steps }
     }
 
     /// Which events wake a waiting instance: those for which `hear` gives its key.
     #[must_use]
     pub fn hears(self, hear: fn(&RecordedEvent) -> Option<String>) -> Self {
-        Self { hear, ..self }
+        Self { hear: Some(hear), ..self }
     }
 
     /// Its name.

@@ -15,6 +15,7 @@ use crate::coordinator::Shared;
 use crate::definition::{Definition, Occasion};
 use crate::doing::{Fault, FaultKind, request};
 use crate::facts::Started;
+use crate::known::Known;
 use crate::rows::{self, Hearing, InstanceKey};
 use crate::state::State;
 use crate::status::CoordinatorState;
@@ -30,7 +31,8 @@ pub(crate) async fn run(shared: &Shared) -> Error {
 
 async fn follow(shared: &Shared) -> Result<std::convert::Infallible, Error> {
     let position = rows::checkpoint(&shared.pool).await?.ok_or(Error::NotMigrated)?;
-    let mut follower = Follower { shared, stored: position, position, stored_at: Instant::now() };
+    let mut follower =
+        Follower { shared, stored: position, position, stored_at: Instant::now(), known: Known::default() };
     follower.retry_parked().await?;
     follower.show();
     let mut relayed = shared.store.relayed();
@@ -52,6 +54,8 @@ struct Follower<'a> {
     /// What was taken over; the checkpoint follows when something is to be written, or after a while.
     position: Position,
     stored_at: Instant,
+    /// What sagas looked at.
+    known: Known,
 }
 
 /// What a batch of events means.
@@ -156,13 +160,10 @@ impl Follower<'_> {
         let events: Vec<_> = events.into_iter().filter(|event| event.position > self.position).collect();
         let Some(last) = events.last().map(|event| event.position) else { return Ok(()) };
         let mut found = Findings::default();
-        for event in events {
+        for event in &events {
             self.look_at(event, &mut found).await?;
         }
-        // Most of what sagas hear of nobody waits for. (Who is made with this batch has no row yet.)
-        if found.begun.is_empty() && found.instances.is_empty() {
-            found.pokes = rows::awaited(&self.shared.pool, found.pokes).await?;
-        }
+        found.pokes = self.heard(&events, !found.begun.is_empty() || !found.instances.is_empty()).await?;
         self.position = last;
         if found.is_empty() {
             if self.stored_at.elapsed() >= self.shared.settings.flush {
@@ -176,6 +177,7 @@ impl Follower<'_> {
     }
 
     async fn look_at(&self, event: &RecordedEvent, found: &mut Findings) -> Result<(), Error> {
+        self.known.forget(event);
         let sagas = &self.shared.sagas;
         if event.aggregate_type == self.shared.book.aggregate_type() {
             if let Ok(id) = event.aggregate_id.parse() {
@@ -198,16 +200,33 @@ impl Follower<'_> {
                 }
             }
         }
-        // Versions of a definition may hear different things.
-        let mut said = HashSet::new();
-        for definition in sagas.definitions() {
-            if let Some(key) = (definition.hear)(event)
-                && said.insert((definition.name, key.clone()))
-            {
-                found.pokes.insert(Hearing { tenant: event.tenant, saga: definition.name, key }, event.position);
+        Ok(())
+    }
+
+    /// Who has to hear of these events. Most of what sagas hear of nobody waits for; so unless `all` is wanted (who is made with
+    /// this batch has no row yet), only those are asked for whom somebody waits.
+    async fn heard(&self, events: &[&RecordedEvent], all: bool) -> Result<HashMap<Hearing, Position>, Error> {
+        let hearing: Vec<_> =
+            self.shared.sagas.definitions().iter().filter_map(|one| Some((one.name, one.hear?))).collect();
+        let tenants: HashSet<_> = events.iter().map(|event| event.tenant).collect();
+        let sagas = tenants.iter().flat_map(|tenant| hearing.iter().map(|(saga, _)| (*tenant, *saga)));
+        let sagas: HashSet<_> = sagas.collect();
+        let waiting = if all { sagas } else { rows::waiting(&self.shared.pool, sagas).await? };
+        let mut pokes = HashMap::new();
+        if waiting.is_empty() {
+            return Ok(pokes);
+        }
+        // Versions of a definition may hear different things: the position is the same.
+        for event in events.iter().filter(|event| event.aggregate_type != self.shared.book.aggregate_type()) {
+            for (saga, hear) in &hearing {
+                if waiting.contains(&(event.tenant, *saga))
+                    && let Some(key) = hear(event)
+                {
+                    pokes.insert(Hearing { tenant: event.tenant, saga, key }, event.position);
+                }
             }
         }
-        Ok(())
+        if all { Ok(pokes) } else { Ok(rows::awaited(&self.shared.pool, pokes).await?) }
     }
 
     /// Begins an instance if the saga says so. The inner error: it can't say.
@@ -218,7 +237,8 @@ impl Follower<'_> {
     ) -> Result<Result<Option<(InstanceKey, State)>, Fault>, Error> {
         let shared = self.shared;
         let caller = shared.sagas.caller(event.tenant, definition.name, definition.permissions);
-        let occasion = Occasion { caller, executor: shared.book.executor().clone() };
+        let executor = shared.book.executor().clone();
+        let occasion = Occasion { caller, executor, known: self.known.clone() };
         let start = match (definition.start)(occasion, event.clone()).await {
             Ok(Some(start)) => start,
             Ok(None) => return Ok(Ok(None)),

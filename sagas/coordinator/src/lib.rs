@@ -33,6 +33,7 @@ mod error;
 pub mod facts;
 pub mod follower;
 mod instance;
+mod known;
 mod lock;
 mod migrate;
 mod names;

@@ -81,6 +81,30 @@ pub(crate) async fn version(connection: impl PgExecutor<'_>, key: InstanceKey) -
     Ok(found.map_or(0, i64::cast_unsigned))
 }
 
+/// Of these sagas of tenants, those of which an instance waits. One statement for all, that looks each up along the index.
+pub(crate) async fn waiting(
+    connection: impl PgExecutor<'_>,
+    sagas: HashSet<(TenantId, &'static str)>,
+) -> Result<HashSet<(TenantId, &'static str)>, sqlx::Error> {
+    if sagas.is_empty() {
+        return Ok(sagas);
+    }
+    let sagas: Vec<_> = sagas.into_iter().collect();
+    let found: Vec<i64> = sqlx::query_scalar(
+        "SELECT p.nth FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS p (tenant_id, saga, nth)
+         CROSS JOIN LATERAL (
+             SELECT FROM saga.instances i
+             WHERE i.tenant_id = p.tenant_id AND i.saga = p.saga AND i.wake_at IS NOT NULL LIMIT 1
+         ) waiting",
+    )
+    .bind(sagas.iter().map(|(tenant, _)| tenant.uuid()).collect::<Vec<_>>())
+    .bind(sagas.iter().map(|(_, saga)| *saga).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let found: HashSet<i64> = found.into_iter().collect();
+    Ok((1..).zip(sagas).filter(|(nth, _)| found.contains(nth)).map(|(_, saga)| saga).collect())
+}
+
 /// Of those that have to hear of something, the ones for whom an instance waits. One statement for all, that looks each up by its key.
 pub(crate) async fn awaited(
     connection: impl PgExecutor<'_>,
