@@ -181,7 +181,7 @@ impl Executor {
         let stored = Answer { version, answer };
         let json = serde_json::to_string(&stored).map_err(|error| refused::by_json(&error))?;
         prepare::settle_times(&mut work)?;
-        let append = prepare::append(&work, id, json, &*inner.ids, &inner.claims)?;
+        let append = prepare::append(&mut work, id, json, &*inner.ids, &inner.claims)?;
         match inner.store.append(append).instrument(tracing::info_span!("append")).await {
             Ok(append::Appended { answer: Some(first), last, .. }) => {
                 repetition::first_answer(&first, last).map(Attempt::Done)

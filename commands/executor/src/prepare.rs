@@ -1,6 +1,5 @@
 //! From an attempt to an append: times settled, circumstances added, claims hashed.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -9,7 +8,7 @@ use kernel::{EventMetadata, IdSource, Refusal};
 
 use crate::claim::ClaimHasher;
 use crate::work::{Stream, Work};
-use crate::{refused, time};
+use crate::{Request, refused, time};
 
 /// Gives each changed stream the time at which its events happened: its own, else what the caller says, else now; never
 /// before the stream's last event.
@@ -32,25 +31,26 @@ pub(crate) fn settle_times(work: &mut Work<'_>) -> Result<(), Refusal> {
 
 /// The append that makes an attempt true. `answer` is JSON.
 ///
-/// Streams that were asked in vain are part of it without events: "nothing to do" is true of that version only.
+/// Streams that were asked in vain are part of it without events: "nothing to do" is true of that version only. The payloads
+/// move into the append.
 pub(crate) fn append(
-    work: &Work<'_>,
+    work: &mut Work<'_>,
     command_id: &str,
     answer: String,
     ids: &dyn IdSource,
     hasher: &ClaimHasher,
 ) -> Result<Append, Refusal> {
     let tenant = work.caller().tenant();
-    let mut metadata = Metadata { work, command_id, written: HashMap::new() };
+    let mut metadata = Metadata { request: work.request, command_id, last: None };
     let mut streams = Vec::with_capacity(work.streams.len());
-    for stream in work.streams.iter().filter(|stream| stream.asked) {
+    for stream in work.streams.iter_mut().filter(|stream| stream.asked) {
         let mut events = Vec::with_capacity(stream.events.len());
-        for event in &stream.events {
+        for event in &mut stream.events {
             events.push(NewEvent {
                 event_id: ids.next(),
                 event_type: event.event_type,
                 event_version: event.event_version,
-                payload: event.payload.clone(),
+                payload: std::mem::take(&mut event.payload),
                 metadata: metadata.at(stream.baseline.occurred_at)?,
                 occurred_at: stream.baseline.occurred_at,
             });
@@ -76,19 +76,21 @@ fn changed(streams: &[Stream]) -> impl Iterator<Item = &Stream> {
     streams.iter().filter(|stream| !stream.events.is_empty())
 }
 
-/// Metadata as JSON, written once for all events of one time.
+/// Metadata as JSON, written once for all events of one time that follow on each other.
 struct Metadata<'a> {
-    work: &'a Work<'a>,
+    request: &'a Request,
     command_id: &'a str,
-    written: HashMap<DateTime<Utc>, Arc<str>>,
+    last: Option<(DateTime<Utc>, Arc<str>)>,
 }
 
 impl Metadata<'_> {
     fn at(&mut self, occurred_at: DateTime<Utc>) -> Result<Arc<str>, Refusal> {
-        if let Some(written) = self.written.get(&occurred_at) {
+        if let Some((at, written)) = &self.last
+            && *at == occurred_at
+        {
             return Ok(Arc::clone(written));
         }
-        let request = self.work.request;
+        let request = self.request;
         let metadata = EventMetadata {
             actor: request.caller.subject().to_owned(),
             command_id: self.command_id.to_owned(),
@@ -98,7 +100,7 @@ impl Metadata<'_> {
             traceparent: request.traceparent.clone(),
         };
         let written: Arc<str> = serde_json::to_string(&metadata).map_err(|error| refused::by_json(&error))?.into();
-        self.written.insert(occurred_at, Arc::clone(&written));
+        self.last = Some((occurred_at, Arc::clone(&written)));
         Ok(written)
     }
 }

@@ -12,6 +12,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_log.sql", include_str!("../../migrations/0001_log.sql")),
     ("0002_append.sql", include_str!("../../migrations/0002_append.sql")),
     ("0003_backup.sql", include_str!("../../migrations/0003_backup.sql")),
+    ("0004_append.sql", include_str!("../../migrations/0004_append.sql")),
 ];
 
 /// The migrations' file names.

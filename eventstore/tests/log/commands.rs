@@ -1,5 +1,6 @@
 //! Commands are done once.
 
+use eventstore::ClaimAct;
 use eventstore::append::Error;
 use futures::future::join_all;
 use kernel::Position;
@@ -59,4 +60,36 @@ async fn the_same_command_sent_many_times_at_once_is_done_once() {
     .await;
     assert_eq!(results.iter().filter(|result| result.as_ref().unwrap().answer.is_none()).count(), 1);
     assert_eq!(contents(&database).await, [1, 1, 0]);
+}
+
+#[tokio::test]
+async fn of_appends_that_are_decided_together_each_gets_its_own_verdict() {
+    let (database, store) = store().await;
+    let tenant = testbed::tenant();
+    let named = |id: &str, aggregate: &str| {
+        let mut append = append(tenant, vec![stream(aggregate, 0, 1)]);
+        append.command = command(id);
+        append
+    };
+    let (mut holder, mut reused, mut taken) = (named("h", "holder"), named("r", "elsewhere"), named("t", "taken"));
+    holder.claims = vec![claim(ClaimAct::Take, 1, "holder")];
+    taken.claims = vec![claim(ClaimAct::Take, 1, "taken")];
+    reused.command.request_hash = [2; 32];
+    for before in [named("a", "again"), named("r", "first"), holder] {
+        store.append(before).await.unwrap();
+    }
+    let before = contents(&database).await;
+    assert_eq!(before, [3, 3, 1]);
+
+    // The first one's stream is elsewhere too: that it was done before comes first.
+    let together = [named("a", "again"), named("n", "new"), named("s", "first"), taken, reused, named("m", "more")];
+    let verdicts = join_all(together.map(|append| store.append(append))).await;
+    let [again, new, stale, taken, reused, more] = verdicts.try_into().unwrap();
+    assert_eq!(again.unwrap().answer.as_deref(), Some(r#"{"ok":true}"#));
+    assert!(matches!(stale.unwrap_err(), Error::VersionConflict { expected: 0, actual: 1, .. }));
+    assert!(matches!(taken.unwrap_err(), Error::ClaimTaken { holder, .. } if holder == "holder"));
+    assert!(matches!(reused.unwrap_err(), Error::CommandReused { id } if id == "r"));
+    assert_eq!((new.unwrap().last, more.unwrap().last), (Position(4), Position(5)));
+    assert_eq!(contents(&database).await, [5, 5, 1]);
+    whole_log(&database, &store).await;
 }

@@ -24,7 +24,13 @@ async fn a_dry_run_lists_what_would_be_applied_and_changes_nothing() {
     assert_eq!(names[..2], ["role inopsio_dryrun_owner", "role inopsio_dryrun_append"]);
     assert_eq!(
         names[1 + Role::ALL.len()..],
-        [format!("database {}", database.name).as_str(), "0001_log.sql", "0002_append.sql", "0003_backup.sql"]
+        [
+            format!("database {}", database.name).as_str(),
+            "0001_log.sql",
+            "0002_append.sql",
+            "0003_backup.sql",
+            "0004_append.sql"
+        ]
     );
     let there: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname LIKE 'inopsio_dryrun%')
@@ -57,7 +63,7 @@ async fn an_admin_that_is_no_superuser_migrates_and_the_password_is_set() {
     let admin = postgres.admin().username("dba");
     let database = eventstore::Database::local(Service::new("crm"), postgres.port(), Secret::new("it's a secret"));
     let applied = admin::migrate(&admin, &database, false).await.unwrap();
-    assert_eq!(applied.len(), 1 + Role::ALL.len() + 1 + 3);
+    assert_eq!(applied.len(), 1 + Role::ALL.len() + 1 + 4);
     assert_eq!(admin::migrate(&admin, &database, false).await.unwrap(), []);
     let verifier: String = sqlx::query_scalar("SELECT rolpassword FROM pg_authid WHERE rolname = 'inopsio_crm_read'")
         .fetch_one(&mut root)

@@ -66,8 +66,9 @@ fn columns<T: Table>(prefix: &str) -> String {
     T::COLUMNS.iter().map(|Column(name, _)| format!("{prefix}{name}")).collect::<Vec<_>>().join(", ")
 }
 
+/// The arrays side by side in the list of columns, where they are taken apart row by row; in FROM they would be copied first.
 fn arrays<T: Table>() -> String {
-    let arrays = T::COLUMNS.iter().enumerate().map(|(n, Column(_, ty))| format!("${}::{ty}[]", n + 1));
+    let arrays = T::COLUMNS.iter().enumerate().map(|(n, Column(_, ty))| format!("UNNEST(${}::{ty}[])", n + 1));
     arrays.collect::<Vec<_>>().join(", ")
 }
 
@@ -118,8 +119,7 @@ async fn write<T: Table>(rows: &[T], on_conflict: &str, tables: &mut PgConnectio
     if rows.is_empty() {
         return Ok(());
     }
-    let sql =
-        format!("INSERT INTO {} ({}) SELECT * FROM UNNEST({}){on_conflict}", T::NAME, columns::<T>(""), arrays::<T>());
+    let sql = format!("INSERT INTO {} ({}) SELECT {}{on_conflict}", T::NAME, columns::<T>(""), arrays::<T>());
     // Room for all of it at once: growing step by step copies large batches again and again.
     let mut arguments = PgArguments::default();
     arguments.reserve(T::COLUMNS.len(), rows.len() * T::COLUMNS.len() * BYTES);
