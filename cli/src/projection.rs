@@ -1,4 +1,6 @@
-//! `inopsio projection`: how the read models are doing, and building them anew.
+//! `inopsio projection`: how the read models are doing, building them anew, and whether they are what the log says.
+
+mod drift;
 
 use std::sync::Arc;
 
@@ -34,6 +36,26 @@ pub enum Command {
         #[arg(long, default_value = "crm")]
         service: String,
     },
+    /// Compares each row with what the log says, as of one position, while everything goes on
+    #[command(after_help = "Examples:
+  inopsio projection drift
+  inopsio projection drift leads --values --format json
+
+It builds each projection beside the live tables and needs as much room for that as they take. The exit code is 0 only if no
+row differs; `inopsio projection rebuild` mends what does.")]
+    Drift {
+        /// The projections' names; all of them unless given
+        names: Vec<String>,
+        /// The service whose they are
+        #[arg(long, default_value = "crm")]
+        service: String,
+        /// How many rows that differ are shown of each projection
+        #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+        limit: usize,
+        /// Also what the columns hold, which may be personal data
+        #[arg(long)]
+        values: bool,
+    },
 }
 
 impl Command {
@@ -45,6 +67,11 @@ impl Command {
                 let service = context::service(&service)?;
                 let chosen = choose(context::part(service)?.projections, &names, all)?;
                 rebuild(context, service, chosen).await
+            }
+            Self::Drift { names, service, limit, values } => {
+                let service = context::service(&service)?;
+                let chosen = choose(context::part(service)?.projections, &names, names.is_empty())?;
+                drift::drift(context, service, chosen, limit, values).await
             }
         }
     }

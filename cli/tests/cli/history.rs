@@ -150,6 +150,21 @@ fn tenants_tokens_projections_and_the_bus_are_at_hand() {
     assert!(unknown.stderr.contains(name), "{}", unknown.stderr);
     assert_eq!(sandbox.json(&["projection", "status"]), status);
 
+    // Every row is what the log says, until somebody alters one; then it is named, and mended by a rebuild.
+    sandbox.ok(&["projection", "drift"]);
+    sandbox.sql("UPDATE crm.lead SET status = 'converted', company = 'Hidden Inc.' WHERE status = 'new'");
+    let drifted = sandbox.run(&["--format", "json", "projection", "drift", "leads"]);
+    assert_eq!(drifted.status.code(), Some(1), "{drifted:?}");
+    assert!(drifted.stderr.contains("rows are not what the log says"), "{}", drifted.stderr);
+    assert!(!drifted.stdout.contains("Hidden Inc."), "{}", drifted.stdout);
+    let drifted: Value = serde_json::from_str(&drifted.stdout).unwrap();
+    let row = &drifted[0]["differences"][0];
+    assert_eq!((row["table"].as_str(), row["kind"].as_str()), (Some("lead"), Some("changed")), "{drifted}");
+    assert_eq!(row["columns"], json!([{ "name": "company" }, { "name": "status" }]), "{drifted}");
+    assert!(row["key"]["tenant_id"].is_string() && row["key"]["lead_id"].is_string(), "{drifted}");
+    sandbox.ok(&["projection", "rebuild", "leads"]);
+    sandbox.ok(&["projection", "drift", "leads"]);
+
     let on_the_bus = sandbox.ok(&["events", "tail", "--tenant", "demo", "--after", "0", "--limit", "4"]);
     assert_eq!(on_the_bus, sandbox.ok(&["replay", "--tenant", "demo"]));
     let lag = sandbox.json(&["events", "lag"]);

@@ -17,6 +17,7 @@ const COMMANDS: &[&[&str]] = &[
     &["show"],
     &["projection", "status"],
     &["projection", "rebuild"],
+    &["projection", "drift"],
     &["saga", "list"],
     &["saga", "show"],
     &["saga", "resume"],

@@ -17,12 +17,15 @@ pub(crate) struct Checkpoint {
     pub(crate) generation: i64,
     /// The tables, by the names they have.
     pub(crate) tables: Vec<String>,
+    /// Events that wait because they, or an earlier one of their aggregate, can't be applied.
+    pub(crate) parked_events: u64,
 }
 
 impl Checkpoint {
     pub(crate) async fn load(connection: &mut PgConnection, projection: &str) -> Result<Option<Self>, sqlx::Error> {
         let query = sqlx::query(
-            "SELECT version, position, generation, tables FROM projector.checkpoints WHERE projection = $1",
+            "SELECT version, position, generation, tables, parked_events FROM projector.checkpoints
+             WHERE projection = $1",
         );
         let row = query.bind(projection).fetch_optional(connection).await?;
         row.as_ref().map(Self::read).transpose()
@@ -31,7 +34,8 @@ impl Checkpoint {
     /// The same, and nobody moves it before the transaction ends.
     pub(crate) async fn lock(connection: &mut PgConnection, projection: &str) -> Result<Option<Self>, sqlx::Error> {
         let query = sqlx::query(
-            "SELECT version, position, generation, tables FROM projector.checkpoints WHERE projection = $1 FOR UPDATE",
+            "SELECT version, position, generation, tables, parked_events FROM projector.checkpoints
+             WHERE projection = $1 FOR UPDATE",
         );
         let row = query.bind(projection).fetch_optional(connection).await?;
         row.as_ref().map(Self::read).transpose()
@@ -43,6 +47,7 @@ impl Checkpoint {
             position: Position::from_i64(row.try_get("position")?),
             generation: row.try_get("generation")?,
             tables: row.try_get("tables")?,
+            parked_events: row.try_get::<i64, _>("parked_events")?.cast_unsigned(),
         })
     }
 

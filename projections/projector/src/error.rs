@@ -17,6 +17,24 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The tables are not of the program's version, so what they hold can't be compared with what it would make of the log.
+    #[error(
+        "the tables of {projection} are of version {stored}, the program's is {program}: run `inopsio projection rebuild` first"
+    )]
+    OtherVersion {
+        /// Its name.
+        projection: String,
+        /// The version that the tables have.
+        stored: u32,
+        /// The version that the program has.
+        program: u32,
+    },
+    /// The checkpoint went back, or the log ends before it.
+    #[error("the checkpoint of {projection} went back, or is beyond the log's end: nothing was compared")]
+    Moved {
+        /// Its name.
+        projection: String,
+    },
     /// Other work holds the tables for too long.
     #[error(
         "the tables of {projection} were in use for too long to be swapped; the rebuild was given up, nothing changed"
@@ -31,8 +49,8 @@ pub enum Error {
         /// Its name.
         projection: String,
     },
-    /// One rebuild of a projection at a time.
-    #[error("the projection {projection} is being rebuilt already")]
+    /// One rebuild or comparison of a projection at a time.
+    #[error("the projection {projection} is being rebuilt, or compared with the log, already")]
     AlreadyRebuilding {
         /// Its name.
         projection: String,

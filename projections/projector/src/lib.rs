@@ -4,8 +4,8 @@
 //! the service's feed from the bus once and hands each batch to every projection; each applies it in one transaction that also
 //! moves its checkpoint by compare-and-set. A projection that is behind what the feed gives reads the log until it meets the
 //! feed. An event that can't be applied is parked with all later events of its aggregate, and the rest flows on
-//! (`applying.rs`). [`rebuild()`] builds a projection anew beside the live one and swaps. [`ReadModels`] is how queries read,
-//! as one tenant, and wait for a position.
+//! (`applying.rs`). [`rebuild()`] builds a projection anew beside the live one and swaps; [`drift()`] builds it to compare the
+//! two row by row (`build.rs` is what both share). [`ReadModels`] is how queries read, as one tenant, and wait for a position.
 //!
 //! To add a projection, implement [`Projection`] in the domain's crate under `projections/` and add it to that crate's list;
 //! [`migrate()`] makes its tables. To change a projection's tables or what it does with past events, raise its version: it
@@ -14,7 +14,10 @@
 #![deny(missing_docs)]
 
 mod applying;
+mod build;
 mod checkpoint;
+mod compare;
+mod drift;
 mod error;
 mod fan;
 mod migrate;
@@ -32,6 +35,7 @@ mod tracing_context;
 mod worker;
 mod writing;
 
+pub use drift::{ColumnDifference, Difference, DifferenceKind, Drift, drift};
 pub use error::Error;
 pub use migrate::{Migrated, migrate, plan};
 pub use progress::Progress;

@@ -5,12 +5,10 @@ use std::time::Duration;
 use eventstore::{Database, EventStore};
 use sqlx::{Connection, Executor, PgConnection};
 
+use crate::build::{Build, END};
 use crate::checkpoint::Checkpoint;
-use crate::rebuild::Build;
-use crate::{Error, tables, writing};
+use crate::{Error, tables};
 
-/// Events read from the log at once while the live projection waits.
-const BATCH: u32 = 5_000;
 /// How often the tables are asked for before the rebuild is given up.
 const ATTEMPTS: u32 = 40;
 /// How long each time. Shorter than Postgres's deadlock_timeout (1 s), so that it is always us who step back, never a reader.
@@ -30,19 +28,7 @@ pub(crate) async fn swap(
     let mut transaction = connection.begin().await?;
     let old = Checkpoint::lock(&mut transaction, name).await?;
     let old = old.ok_or_else(|| Error::NotMigrated { projection: name.to_owned() })?;
-    loop {
-        let batch = store.read_after(build.position, BATCH).await?;
-        let Some(last) = batch.last().map(|event| event.position) else { break };
-        let wanted = build.wanted(&batch);
-        transaction.execute(writing::scope(&build.schema, &wanted).as_str()).await?;
-        build.apply_or_park(&mut transaction, &wanted).await?;
-        build.position = last;
-        build.events += batch.len() as u64;
-        // A full batch: there may be more. What comes after a short one is for the live projection.
-        if batch.len() < BATCH as usize {
-            break;
-        }
-    }
+    build.catch_up(&mut transaction, store, END).await?;
     let live = tables::live_schema(database);
     lock(&mut transaction, &live, &old.tables, name).await?;
     for table in &old.tables {

@@ -13,9 +13,9 @@ pub(crate) fn live_schema(database: &Database) -> String {
     database.service.name().to_owned()
 }
 
-/// The schema in which a projection is built anew.
-pub(crate) fn shadow_schema(database: &Database, projection: &dyn Projection) -> String {
-    format!("{}_rebuild_{}", database.service, projection.name())
+/// The schema in which a projection is built anew, and what for.
+pub(crate) fn shadow_schema(database: &Database, projection: &dyn Projection, purpose: &str) -> String {
+    format!("{}_{purpose}_{}", database.service, projection.name())
 }
 
 /// Makes the projector's own tables where they are missing. The connection acts as the owner.

@@ -1,0 +1,103 @@
+//! `inopsio projection drift`: each row of the read models against what the log says.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use kernel::Service;
+use projector::{Difference, Drift, Projection};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::output::{self, Format};
+use crate::progress;
+
+/// Compares each of these projections, and fails when a row differs.
+pub(super) async fn drift(
+    context: &Context,
+    service: Service,
+    projections: Vec<Arc<dyn Projection>>,
+    limit: usize,
+    values: bool,
+) -> Result<()> {
+    let admin = gateway::directory::admin_options(&context.config)?;
+    let database = context.config.database(service);
+    let store = context.store(service).await?;
+    let mut documents = Vec::new();
+    let mut differing = 0;
+    for projection in projections {
+        let bar = progress::bar(0, "positions");
+        let found = projector::drift(&admin, &database, &store, projection.as_ref(), limit, |so_far| {
+            bar.set_length(so_far.head.0);
+            bar.set_position(so_far.position.0);
+        })
+        .await?;
+        bar.finish_and_clear();
+        differing += found.differing;
+        match context.format {
+            Format::Json => documents.push(as_json(service, projection.name(), &found, values)),
+            Format::Text => print(projection.name(), &found, values)?,
+        }
+    }
+    store.close().await;
+    if context.format == Format::Json {
+        output::print_json(&documents)?;
+    }
+    if differing > 0 {
+        bail!("{differing} rows are not what the log says; `inopsio projection rebuild` makes them so");
+    }
+    Ok(())
+}
+
+fn print(name: &str, found: &Drift, values: bool) -> Result<()> {
+    for one in &found.differences {
+        let key = one.key.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect::<Vec<_>>();
+        let columns = one.columns.iter().map(|column| match values {
+            true => format!("{}: {} instead of {}", column.name, column.live, column.expected),
+            false => column.name.clone(),
+        });
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        let columns = if columns.is_empty() { columns } else { format!(" ({columns})") };
+        output::print(format!("{}: {} {}{columns}", one.table, one.kind.as_str(), key.join(", ")))?;
+    }
+    let parked = match found.parked_events {
+        0 => String::new(),
+        parked => format!(", without {parked} parked events"),
+    };
+    let strangers =
+        if found.strangers { "" } else { "; rows of tenants without events can't be seen with this admin role" };
+    output::print(format!(
+        "{name}: {} of {} rows of {} tenants differ as of position {}{parked}, in {:.1} s{strangers}",
+        found.differing,
+        found.rows,
+        found.tenants,
+        found.position,
+        found.took.as_secs_f64(),
+    ))
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn as_json(service: Service, name: &str, found: &Drift, values: bool) -> Value {
+    json!({
+        "service": service.name(),
+        "projection": name,
+        "position": found.position,
+        "tenants": found.tenants,
+        "rows": found.rows,
+        "differing": found.differing,
+        "differences": found.differences.iter().map(|one| difference(one, values)).collect::<Vec<_>>(),
+        "parked_events": found.parked_events,
+        "unknown_tenants_looked_for": found.strangers,
+        "seconds": found.took.as_secs_f64(),
+    })
+}
+
+fn difference(one: &Difference, values: bool) -> Value {
+    let columns = one.columns.iter().map(|column| match values {
+        true => json!({ "name": column.name, "live": column.live, "expected": column.expected }),
+        false => json!({ "name": column.name }),
+    });
+    json!({ "table": one.table, "kind": one.kind.as_str(), "key": one.key, "columns": columns.collect::<Vec<_>>() })
+}

@@ -1,0 +1,218 @@
+//! Tables that are filled from the log in a shadow schema, beside the live ones.
+
+use std::collections::BTreeSet;
+
+use eventstore::{Database, EventStore};
+use kernel::{Position, RecordedEvent, TenantId};
+use sqlx::{Connection, Executor, PgConnection};
+use tokio::sync::mpsc;
+
+use crate::applying::{self, Failure};
+use crate::checkpoint::Checkpoint;
+use crate::parking::{self, Parked, ParkedEvent};
+use crate::{Error, Projection, tables, writing};
+
+/// Events read from the log, and applied in one transaction, at once. Larger ones gain nothing (the time goes into the rows).
+const BATCH: u32 = 10_000;
+/// First half of the advisory lock's key; the second is the projection's name.
+const LOCK_CLASS: i32 = 71_648;
+/// The tables are analyzed when they have seen so many events, and again at each fourfold.
+const FIRST_ANALYZE: u64 = 20_000;
+/// As far as the log goes.
+pub(crate) const END: Position = Position(i64::MAX as u64);
+
+/// The new tables, and how far they are.
+pub(crate) struct Build<'p> {
+    pub(crate) projection: &'p dyn Projection,
+    pub(crate) schema: String,
+    pub(crate) parked: Parked,
+    /// What is parked, to be written down with the swap.
+    pub(crate) found: Vec<ParkedEvent>,
+    pub(crate) position: Position,
+    pub(crate) events: u64,
+    /// Whose events there were.
+    pub(crate) tenants: BTreeSet<TenantId>,
+    /// What makes the plain indexes, once the tables are filled.
+    indexes: Vec<String>,
+}
+
+impl<'p> Build<'p> {
+    /// Empty tables in a shadow schema; what an earlier attempt left there is dropped. The connection acts as the owner from
+    /// now on. One at a time for each projection: asked for rather than waited for, since two are a mistake.
+    pub(crate) async fn begin(
+        connection: &mut PgConnection,
+        database: &Database,
+        projection: &'p dyn Projection,
+        schema: String,
+    ) -> Result<Self, Error> {
+        let alone: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))")
+            .bind(LOCK_CLASS)
+            .bind(projection.name())
+            .fetch_one(&mut *connection)
+            .await?;
+        if !alone {
+            return Err(Error::AlreadyRebuilding { projection: projection.name().to_owned() });
+        }
+        connection.execute(format!("SET ROLE {}", database.owner()).as_str()).await?;
+        if Checkpoint::load(connection, projection.name()).await?.is_none() {
+            return Err(Error::NotMigrated { projection: projection.name().to_owned() });
+        }
+        let mut transaction = connection.begin().await?;
+        transaction.execute(format!("DROP SCHEMA IF EXISTS {schema} CASCADE").as_str()).await?;
+        tables::create_schema(&mut transaction, database, &schema).await?;
+        let indexes = tables::create(&mut transaction, database, &schema, projection).await?;
+        transaction.commit().await?;
+        Ok(Self {
+            projection,
+            schema,
+            parked: Parked::default(),
+            found: Vec::new(),
+            position: Position::START,
+            events: 0,
+            tenants: BTreeSet::new(),
+            indexes,
+        })
+    }
+
+    /// Fills the tables up to a position: in bulk first, then with their indexes and statistics, then with what came
+    /// meanwhile, so that little is left to do for whoever has to wait.
+    pub(crate) async fn fill(
+        &mut self,
+        connection: &mut PgConnection,
+        store: &EventStore,
+        to: Position,
+        mut on_progress: impl FnMut(Position),
+    ) -> Result<(), Error> {
+        self.load(connection, store, to, &mut on_progress).await?;
+        for index in std::mem::take(&mut self.indexes) {
+            let mut transaction = connection.begin().await?;
+            transaction.execute(index.as_str()).await?;
+            transaction.commit().await?;
+        }
+        self.analyze(connection).await?;
+        self.load(connection, store, to, on_progress).await
+    }
+
+    /// Applies the log from where the tables are, up to a position or its end, within the caller's transaction. Ends early
+    /// behind a batch that is not full: what comes after it is new.
+    pub(crate) async fn catch_up(
+        &mut self,
+        transaction: &mut PgConnection,
+        store: &EventStore,
+        to: Position,
+    ) -> Result<(), Error> {
+        while self.position < to {
+            let limit = limit(self.position, to);
+            let batch = store.read_after(self.position, limit).await?;
+            let Some(last) = batch.last().map(|event| event.position) else { break };
+            let wanted = self.wanted(&batch);
+            transaction.execute(writing::scope(&self.schema, &wanted).as_str()).await?;
+            self.apply_or_park(transaction, &wanted).await?;
+            self.position = last;
+            self.events += batch.len() as u64;
+            if batch.len() < limit as usize {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies the log from where the tables are to a position or its end. Reading is one batch ahead of applying.
+    async fn load(
+        &mut self,
+        connection: &mut PgConnection,
+        store: &EventStore,
+        to: Position,
+        mut on_progress: impl FnMut(Position),
+    ) -> Result<(), Error> {
+        let (sender, mut batches) = mpsc::channel(1);
+        let reader = tokio::spawn(read(store.clone(), self.position, to, sender));
+        let mut analyze_at = FIRST_ANALYZE.max(self.events * 4);
+        while let Some(batch) = batches.recv().await {
+            let batch: Vec<RecordedEvent> = batch?;
+            let Some(last) = batch.last().map(|event| event.position) else { break };
+            let wanted = self.wanted(&batch);
+            if !wanted.is_empty() {
+                self.apply(connection, &wanted).await?;
+            }
+            self.position = last;
+            self.events += batch.len() as u64;
+            on_progress(last);
+            if self.events >= analyze_at {
+                // Until then the planner takes the tables for nearly empty, and reads them whole.
+                self.analyze(connection).await?;
+                analyze_at *= 4;
+            }
+        }
+        // It has ended: the channel is closed.
+        drop(reader);
+        Ok(())
+    }
+
+    fn wanted<'e>(&mut self, batch: &'e [RecordedEvent]) -> Vec<&'e RecordedEvent> {
+        self.tenants.extend(batch.iter().map(|event| event.tenant));
+        batch.iter().filter(|event| self.projection.wants(&event.event_type)).collect()
+    }
+
+    async fn apply(&mut self, connection: &mut PgConnection, wanted: &[&RecordedEvent]) -> Result<(), Error> {
+        if !wanted.iter().any(|event| self.parked.holds(event)) {
+            let mut transaction = writing::begin(connection, &self.schema, wanted).await?;
+            match applying::apply(self.projection, wanted, &mut transaction).await {
+                Ok(()) => return Ok(transaction.commit().await?),
+                Err(Failure::Database(error)) => return Err(error.into()),
+                Err(Failure::Events { .. }) => transaction.rollback().await?,
+            }
+        }
+        let mut transaction = writing::begin(connection, &self.schema, wanted).await?;
+        self.apply_or_park(&mut transaction, wanted).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn apply_or_park(
+        &mut self,
+        transaction: &mut PgConnection,
+        wanted: &[&RecordedEvent],
+    ) -> Result<(), Error> {
+        let found = applying::apply_or_park(self.projection, wanted, &self.parked, transaction).await?;
+        self.parked.add(&found);
+        self.found.extend(found);
+        Ok(())
+    }
+
+    async fn analyze(&self, connection: &mut PgConnection) -> Result<(), Error> {
+        for table in self.projection.tables() {
+            connection.execute(format!("ANALYZE {}.{table}", self.schema).as_str()).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes down what is parked, in place of what was.
+    pub(crate) async fn store_parked(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        parking::clear(connection, self.projection.name()).await?;
+        parking::store(connection, self.projection.name(), &self.found).await
+    }
+}
+
+/// How many events are read at once after one position and up to another: positions are dense.
+fn limit(after: Position, to: Position) -> u32 {
+    u32::try_from(to.0 - after.0).unwrap_or(u32::MAX).min(BATCH)
+}
+
+/// Reads the log up to a position, or its end, into a channel.
+async fn read(
+    store: EventStore,
+    mut after: Position,
+    to: Position,
+    batches: mpsc::Sender<Result<Vec<RecordedEvent>, eventstore::Error>>,
+) {
+    while after < to {
+        let limit = limit(after, to);
+        let batch = store.read_after(after, limit).await;
+        let end = batch.as_ref().map_or(true, |events| events.len() < limit as usize);
+        after = batch.as_ref().ok().and_then(|events| events.last()).map_or(after, |event| event.position);
+        if batches.send(batch).await.is_err() || end {
+            return;
+        }
+    }
+}
