@@ -49,10 +49,10 @@ impl Migrate {
     }
 
     fn print(&self, database: &Migrated) -> Result<()> {
-        let (verb, made, nothing) = if self.dry_run {
-            ("would apply", "would make", "nothing to do")
+        let (verb, made, divided, nothing) = if self.dry_run {
+            ("would apply", "would make", "would divide", "nothing to do")
         } else {
-            ("applied", "made", "is current")
+            ("applied", "made", "divided", "is current")
         };
         let mut did = Vec::new();
         if !database.applied.is_empty() {
@@ -63,6 +63,9 @@ impl Migrate {
         }
         if !database.needs_rebuild.is_empty() {
             did.push(format!("rebuild these (inopsio projection rebuild): {}", database.needs_rebuild.join(", ")));
+        }
+        for (name, partitions) in &database.divided {
+            did.push(format!("{divided} {name} into {partitions} partitions"));
         }
         let did = if did.is_empty() { nothing.to_owned() } else { did.join("; ") };
         output::print(format!("{}: {did}", database.service))

@@ -92,6 +92,7 @@ async fn status(context: &Context, services: Vec<Service>) -> Result<()> {
     let mut table = output::table([
         "service",
         "projection",
+        "partition",
         "version",
         "state",
         "position",
@@ -103,6 +104,7 @@ async fn status(context: &Context, services: Vec<Service>) -> Result<()> {
         table.add_row([
             service.to_string(),
             status.name.to_string(),
+            status.partition.to_string(),
             status.version.to_string(),
             status.state.as_str().to_owned(),
             status.position.to_string(),
@@ -118,6 +120,8 @@ fn as_json(service: Service, status: &ProjectionStatus) -> serde_json::Value {
     json!({
         "service": service.name(),
         "projection": status.name,
+        "partition": status.partition.number(),
+        "partitions": status.partition.of(),
         "version": status.version,
         "state": status.state.as_str(),
         "position": status.position,

@@ -36,6 +36,7 @@ pub use database::{Database, PoolUse, Role, Secret};
 pub use error::Error;
 pub use lock::Lock;
 pub use passing::{Page, Relayed};
+pub use read::{Stretch, partition_of};
 pub use relay::Relay;
 pub use replay::ReplayFilter;
 pub use settings::Settings;

@@ -7,6 +7,7 @@ use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{Row, ValueRef};
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use crate::Error;
 use crate::failure::{Failure, judge};
@@ -23,6 +24,32 @@ pub(crate) use columns;
 const LOAD: &str = concat!("SELECT ", columns!(), " FROM log.load($1, $2, $3, $4)");
 
 const AFTER: &str = concat!("SELECT ", columns!(), " FROM log.events WHERE position > $1 ORDER BY position LIMIT $2");
+
+/// As [`partition_of`] says it. Positions are dense, so a stretch of them bounds the work, however few of its events are wanted.
+const PARTITION: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM log.events WHERE position > $1 AND position <= $2 AND get_byte(uuid_send(tenant_id), 15) & ($3 - 1) = $4
+      ORDER BY position"
+);
+
+/// Events of a stretch of the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stretch {
+    /// Those that were asked for, in order.
+    pub events: Vec<RecordedEvent>,
+    /// There is no other one up to here.
+    pub last: Position,
+    /// Whether the log goes on after that, as far as was seen.
+    pub more: bool,
+}
+
+/// The partition of a tenant when its like are divided into so many: a power of two, at most 256. It is told by the last bits of
+/// the id, which are random.
+pub fn partition_of(tenant: Uuid, partitions: u32) -> u32 {
+    let [.., last] = *tenant.as_bytes();
+    u32::from(last) & partitions.saturating_sub(1)
+}
 
 /// How long a read goes on trying when its connection was lost.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -112,6 +139,37 @@ pub(crate) async fn after(pool: &PgPool, position: Position, limit: u32) -> Resu
         rows.iter().map(event).collect()
     })
     .await
+}
+
+/// The events of a partition's tenants after a position: those of the next `limit` times `partitions` positions.
+pub(crate) async fn partition(
+    pool: &PgPool,
+    after: Position,
+    limit: u32,
+    (number, partitions): (u32, u32),
+) -> Result<Stretch, Error> {
+    if partitions <= 1 {
+        let events = self::after(pool, after, limit).await?;
+        let last = events.last().map_or(after, |event| event.position);
+        return Ok(Stretch { more: events.len() >= limit as usize, events, last });
+    }
+    let head = head(pool).await?;
+    let last = Position(after.0 + u64::from(limit) * u64::from(partitions)).min(head).max(after);
+    if last == after {
+        return Ok(Stretch { events: Vec::new(), last, more: false });
+    }
+    let events = patiently(|| async move {
+        let rows = sqlx::query(PARTITION)
+            .bind(after.as_i64())
+            .bind(last.as_i64())
+            .bind(partitions.cast_signed())
+            .bind(number.cast_signed())
+            .fetch_all(pool)
+            .await?;
+        rows.iter().map(event).collect()
+    })
+    .await?;
+    Ok(Stretch { events, last, more: last < head })
 }
 
 /// The position of the last event.

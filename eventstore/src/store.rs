@@ -20,6 +20,7 @@ use crate::database::pool;
 use crate::lane::Lane;
 use crate::meters::Meters;
 use crate::passing::{Passing, Relayed};
+use crate::read::Stretch;
 use crate::{Database, Error, PoolUse, ReplayFilter, Role, Settings, read, replay};
 
 /// A command that was done.
@@ -173,6 +174,18 @@ impl EventStore {
     /// The events of all tenants after a position, in order, at most `limit`.
     pub async fn read_after(&self, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, Error> {
         read::after(&self.shared.followers, after, limit).await
+    }
+
+    /// The events of a partition's tenants (see [`partition_of`](crate::partition_of)) after a position, in order: those of the
+    /// next `limit` times as many positions as there are partitions.
+    pub async fn read_partition(
+        &self,
+        after: Position,
+        limit: u32,
+        number: u32,
+        partitions: u32,
+    ) -> Result<Stretch, Error> {
+        read::partition(&self.shared.followers, after, limit, (number, partitions)).await
     }
 
     /// How many events a replay with this filter gives. Set `filter.to` (to [`head`](Self::head)) so that both see the same.

@@ -17,6 +17,7 @@ mod fault_cluster;
 mod fault_disk_full;
 mod fault_kill;
 mod fault_nats_down;
+mod fault_partition;
 mod fault_poison;
 mod fault_stream;
 mod fault_webhook;

@@ -1,5 +1,7 @@
 //! Preparing the databases of all services.
 
+use std::collections::BTreeMap;
+
 use kernel::Service;
 use serde::Serialize;
 
@@ -18,6 +20,8 @@ pub struct Migrated {
     pub projections: Vec<String>,
     /// Projections that must be rebuilt, because the program's version is another.
     pub needs_rebuild: Vec<String>,
+    /// Projections that were divided anew, and into how many partitions.
+    pub divided: BTreeMap<String, u32>,
 }
 
 /// Databases that can't be prepared.
@@ -116,6 +120,20 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<Vec<Migrated>, Mi
         let owned = |names: Vec<&'static str>| names.into_iter().map(str::to_owned).collect();
         migrated.projections = owned(projections.created);
         migrated.needs_rebuild = owned(projections.needs_rebuild);
+        for projection in &part.projections {
+            let name = projection.name();
+            let Some(into) = config.projections.partitions_of(name) else { continue };
+            // What is not there yet would be made with one.
+            let from = if dry_run && migrated.projections.iter().any(|created| created == name) {
+                1
+            } else {
+                let divided = projector::divide(&admin, &database, name, into, dry_run).await;
+                divided.map_err(|error| MigrateError::ReadModels { service, error })?.from
+            };
+            if from != into {
+                migrated.divided.insert(name.to_owned(), into);
+            }
+        }
         done.push(migrated);
     }
     Ok(done)

@@ -76,7 +76,10 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
         all.push(Consumer {
             service: service.name(),
             kind: "projection",
-            name: status.name.to_owned(),
+            name: match status.partition.of() {
+                1 => status.name.to_owned(),
+                _ => format!("{} {}", status.name, status.partition),
+            },
             lag_events: Some(status.lag),
             state: status.state.as_str().to_owned(),
         });

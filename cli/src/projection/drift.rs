@@ -51,9 +51,9 @@ pub(super) async fn drift(
 fn print(name: &str, found: &Drift, values: bool) -> Result<()> {
     for one in &found.differences {
         let key = one.key.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect::<Vec<_>>();
-        let columns = one.columns.iter().map(|column| match values {
-            true => format!("{}: {} instead of {}", column.name, column.live, column.expected),
-            false => column.name.clone(),
+        let columns = one.columns.iter().map(|column| {
+            let name = column.name.clone();
+            if values { format!("{name}: {} instead of {}", column.live, column.expected) } else { name }
         });
         let columns = columns.collect::<Vec<_>>().join(", ");
         let columns = if columns.is_empty() { columns } else { format!(" ({columns})") };
@@ -95,9 +95,12 @@ fn as_json(service: Service, name: &str, found: &Drift, values: bool) -> Value {
 }
 
 fn difference(one: &Difference, values: bool) -> Value {
-    let columns = one.columns.iter().map(|column| match values {
-        true => json!({ "name": column.name, "live": column.live, "expected": column.expected }),
-        false => json!({ "name": column.name }),
+    let columns = one.columns.iter().map(|column| {
+        if values {
+            json!({ "name": column.name, "live": column.live, "expected": column.expected })
+        } else {
+            json!({ "name": column.name })
+        }
     });
     json!({ "table": one.table, "kind": one.kind.as_str(), "key": one.key, "columns": columns.collect::<Vec<_>>() })
 }

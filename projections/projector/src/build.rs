@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use crate::applying::{self, Failure};
 use crate::checkpoint::Checkpoint;
 use crate::parking::{self, Parked, ParkedEvent};
+use crate::partition::{Partition, Reached};
 use crate::{Error, Projection, tables, writing};
 
 /// Events read from the log, and applied in one transaction, at once. Larger ones gain nothing (the time goes into the rows).
@@ -54,7 +55,7 @@ impl<'p> Build<'p> {
             return Err(Error::AlreadyRebuilding { projection: projection.name().to_owned() });
         }
         connection.execute(format!("SET ROLE {}", database.owner()).as_str()).await?;
-        if Checkpoint::load(connection, projection.name()).await?.is_none() {
+        if Checkpoint::load(connection, projection.name()).await?.is_empty() {
             return Err(Error::NotMigrated { projection: projection.name().to_owned() });
         }
         let mut transaction = connection.begin().await?;
@@ -93,19 +94,35 @@ impl<'p> Build<'p> {
         self.load(connection, store, to, on_progress).await
     }
 
-    /// Applies the log from where the tables are, up to a position or its end, within the caller's transaction. Ends early
-    /// behind a batch that is not full: what comes after it is new.
-    pub(crate) async fn catch_up(
+    /// Applies the log from where the tables are to its end, within the caller's transaction. Ends early behind a batch that
+    /// is not full: what comes after it is new.
+    pub(crate) async fn catch_up(&mut self, transaction: &mut PgConnection, store: &EventStore) -> Result<(), Error> {
+        self.apply_within(transaction, store, END, |_| true).await
+    }
+
+    /// Applies what the live tables have already, within the caller's transaction.
+    pub(crate) async fn follow(
+        &mut self,
+        transaction: &mut PgConnection,
+        store: &EventStore,
+        live: &Reached,
+    ) -> Result<(), Error> {
+        self.apply_within(transaction, store, live.highest(), |event| live.has(event)).await
+    }
+
+    async fn apply_within(
         &mut self,
         transaction: &mut PgConnection,
         store: &EventStore,
         to: Position,
+        admitted: impl Fn(&RecordedEvent) -> bool,
     ) -> Result<(), Error> {
         while self.position < to {
             let limit = limit(self.position, to);
             let batch = store.read_after(self.position, limit).await?;
             let Some(last) = batch.last().map(|event| event.position) else { break };
-            let wanted = self.wanted(&batch);
+            let mut wanted = self.wanted(&batch);
+            wanted.retain(|event| admitted(event));
             transaction.execute(writing::scope(&self.schema, &wanted).as_str()).await?;
             self.apply_or_park(transaction, &wanted).await?;
             self.position = last;
@@ -169,11 +186,7 @@ impl<'p> Build<'p> {
         Ok(())
     }
 
-    async fn apply_or_park(
-        &mut self,
-        transaction: &mut PgConnection,
-        wanted: &[&RecordedEvent],
-    ) -> Result<(), Error> {
+    async fn apply_or_park(&mut self, transaction: &mut PgConnection, wanted: &[&RecordedEvent]) -> Result<(), Error> {
         let found = applying::apply_or_park(self.projection, wanted, &self.parked, transaction).await?;
         self.parked.add(&found);
         self.found.extend(found);
@@ -189,8 +202,10 @@ impl<'p> Build<'p> {
 
     /// Writes down what is parked, in place of what was.
     pub(crate) async fn store_parked(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        parking::clear(connection, self.projection.name()).await?;
-        parking::store(connection, self.projection.name(), &self.found).await
+        let name = self.projection.name();
+        parking::clear(connection, name).await?;
+        parking::store(connection, name, Partition::WHOLE, &self.found).await?;
+        parking::recount(connection, name).await
     }
 }
 

@@ -1,19 +1,23 @@
-//! A projection's checkpoint: what its tables hold, moved only by compare-and-set.
+//! A partition's checkpoint: what its tenants' rows in the tables hold, moved only by compare-and-set.
 
-use kernel::Position;
+use kernel::{Position, RecordedEvent};
 use sqlx::{PgConnection, Row};
 
 use crate::Projection;
-use crate::parking::Parked;
+use crate::partition::{Partition, Reached};
 
 /// A row of `projector.checkpoints`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Checkpoint {
+    /// Whose it is.
+    pub(crate) partition: Partition,
     /// The version of the projection that made the tables.
     pub(crate) version: u32,
     /// The last position that is in the tables.
     pub(crate) position: Position,
-    /// How often the tables were replaced.
+    /// What is in the tables beyond that, since partitions that were joined or divided stood at different positions.
+    pub(crate) reached: Reached,
+    /// How often the tables were replaced or divided anew.
     pub(crate) generation: i64,
     /// The tables, by the names they have.
     pub(crate) tables: Vec<String>,
@@ -22,33 +26,40 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    pub(crate) async fn load(connection: &mut PgConnection, projection: &str) -> Result<Option<Self>, sqlx::Error> {
-        let query = sqlx::query(
-            "SELECT version, position, generation, tables, parked_events FROM projector.checkpoints
-             WHERE projection = $1",
+    /// The checkpoints of a projection's partitions, in their order; none: it has no tables.
+    pub(crate) async fn load(connection: &mut PgConnection, projection: &str) -> Result<Vec<Self>, sqlx::Error> {
+        let rows = sqlx::query(
+            "SELECT partition, partitions, version, position, reached, generation, tables, parked_events
+             FROM projector.checkpoints WHERE projection = $1 ORDER BY partition",
         );
-        let row = query.bind(projection).fetch_optional(connection).await?;
-        row.as_ref().map(Self::read).transpose()
+        rows.bind(projection).fetch_all(connection).await?.iter().map(Self::read).collect()
     }
 
-    /// The same, and nobody moves it before the transaction ends.
-    pub(crate) async fn lock(connection: &mut PgConnection, projection: &str) -> Result<Option<Self>, sqlx::Error> {
-        let query = sqlx::query(
-            "SELECT version, position, generation, tables, parked_events FROM projector.checkpoints
-             WHERE projection = $1 FOR UPDATE",
+    /// The same, and nobody moves them before the transaction ends.
+    pub(crate) async fn lock(connection: &mut PgConnection, projection: &str) -> Result<Vec<Self>, sqlx::Error> {
+        let rows = sqlx::query(
+            "SELECT partition, partitions, version, position, reached, generation, tables, parked_events
+             FROM projector.checkpoints WHERE projection = $1 ORDER BY partition FOR UPDATE",
         );
-        let row = query.bind(projection).fetch_optional(connection).await?;
-        row.as_ref().map(Self::read).transpose()
+        rows.bind(projection).fetch_all(connection).await?.iter().map(Self::read).collect()
     }
 
     fn read(row: &sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
+        let count = |column| Ok::<_, sqlx::Error>(row.try_get::<i32, _>(column)?.cast_unsigned());
         Ok(Self {
+            partition: Partition::new(count("partition")?, count("partitions")?),
             version: u32::try_from(row.try_get::<i64, _>("version")?).unwrap_or(u32::MAX),
             position: Position::from_i64(row.try_get("position")?),
+            reached: Reached::read(row.try_get("reached")?),
             generation: row.try_get("generation")?,
             tables: row.try_get("tables")?,
             parked_events: row.try_get::<i64, _>("parked_events")?.cast_unsigned(),
         })
+    }
+
+    /// Whether an event is for this partition, and not in the tables yet although its position is after the checkpoint.
+    pub(crate) fn awaits(&self, event: &RecordedEvent) -> bool {
+        self.partition.holds(event.tenant.uuid()) && !self.reached.has(event)
     }
 
     /// The checkpoint of tables that were just made.
@@ -72,10 +83,13 @@ impl Checkpoint {
     ) -> Result<bool, sqlx::Error> {
         let moved = sqlx::query(
             "UPDATE projector.checkpoints SET position = $1
-             WHERE projection = $2 AND version = $3 AND generation = $4 AND position = $5",
+             WHERE projection = $2 AND partition = $3 AND partitions = $4 AND version = $5 AND generation = $6
+               AND position = $7",
         )
         .bind(to.as_i64())
         .bind(projection)
+        .bind(self.partition.number().cast_signed())
+        .bind(self.partition.of().cast_signed())
         .bind(i64::from(self.version))
         .bind(self.generation)
         .bind(self.position.as_i64())
@@ -84,27 +98,60 @@ impl Checkpoint {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// The checkpoint of tables that take the place of the old ones.
+    /// The checkpoints of tables that take the place of the old ones, which were locked. What is parked is counted by the caller.
     pub(crate) async fn replace(
         connection: &mut PgConnection,
         projection: &dyn Projection,
         position: Position,
-        parked: &Parked,
     ) -> Result<(), sqlx::Error> {
         sqlx::query(
             "UPDATE projector.checkpoints
-             SET version = $2, position = $3, generation = generation + 1, tables = $4, parked_events = $5,
-                 parked_aggregates = $6
+             SET version = $2, position = $3, reached = NULL, generation = generation + 1, tables = $4
              WHERE projection = $1",
         )
         .bind(projection.name())
         .bind(i64::from(projection.version()))
         .bind(position.as_i64())
         .bind(projection.tables())
-        .bind(parked.events().cast_signed())
-        .bind(parked.aggregates().cast_signed())
         .execute(connection)
         .await?;
+        Ok(())
+    }
+
+    /// As many checkpoints as there shall be partitions, in the place of the old ones, which were locked. Each event stays
+    /// applied once: see [`Reached::divided`]. What is parked is counted by the caller.
+    pub(crate) async fn divide(
+        connection: &mut PgConnection,
+        projection: &str,
+        old: &[Self],
+        into: u32,
+    ) -> Result<(), sqlx::Error> {
+        let Some(first) = old.first() else { return Ok(()) };
+        let reached = Reached::of(old);
+        // Raised above all, so that whoever applies by the old division notices.
+        let generation = old.iter().map(|checkpoint| checkpoint.generation).max().unwrap_or_default() + 1;
+        sqlx::query("DELETE FROM projector.checkpoints WHERE projection = $1")
+            .bind(projection)
+            .execute(&mut *connection)
+            .await?;
+        for partition in Partition::all(into) {
+            let (position, reached) = reached.divided(partition);
+            sqlx::query(
+                "INSERT INTO projector.checkpoints
+                     (projection, partition, partitions, version, position, reached, generation, tables)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            )
+            .bind(projection)
+            .bind(partition.number().cast_signed())
+            .bind(partition.of().cast_signed())
+            .bind(i64::from(first.version))
+            .bind(position.as_i64())
+            .bind(reached.stored())
+            .bind(generation)
+            .bind(&first.tables)
+            .execute(&mut *connection)
+            .await?;
+        }
         Ok(())
     }
 }

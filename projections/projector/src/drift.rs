@@ -11,12 +11,13 @@ use sqlx::{Connection, Executor, PgConnection};
 use crate::build::Build;
 use crate::checkpoint::Checkpoint;
 use crate::compare::Comparison;
+use crate::partition::Reached;
 use crate::{Error, Projection, Rebuilding, migrate, tables};
 
 /// What a comparison with the log found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drift {
-    /// The position as of which rows were compared.
+    /// The position as of which rows were compared; the lowest, where partitions stand at different ones.
     pub position: Position,
     /// Tenants whose rows were compared.
     pub tenants: u64,
@@ -99,17 +100,21 @@ pub async fn drift(
     let mut connection = migrate::connect(admin, database).await?;
     let schema = tables::shadow_schema(database, projection, "drift");
     let mut build = Build::begin(&mut connection, database, projection, schema).await?;
-    let head = checkpoint(&mut connection, projection).await?.position;
+    let head = Reached::of(&checkpoints(&mut connection, projection).await?).lowest();
     build.fill(&mut connection, store, head, |position| on_progress(Rebuilding { position, head })).await?;
 
-    // Rows and checkpoint are written together, so in one snapshot the live tables are as of the checkpoint. The lock is the
+    // Rows and checkpoint are written together, so in one snapshot the live tables are as of the checkpoints. The lock is the
     // one that readers have: no swap until the end.
     let mut snapshot = connection
         .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ; LOCK TABLE projector.swaps IN ACCESS SHARE MODE")
         .await?;
-    let live = checkpoint(&mut snapshot, projection).await?;
-    build.catch_up(&mut snapshot, store, live.position).await?;
-    if build.position != live.position {
+    let live = checkpoints(&mut snapshot, projection).await?;
+    let reached = Reached::of(&live);
+    if build.position > reached.lowest() {
+        return Err(Error::Moved { projection: projection.name().to_owned() });
+    }
+    build.follow(&mut snapshot, store, &reached).await?;
+    if build.position != reached.highest() {
         return Err(Error::Moved { projection: projection.name().to_owned() });
     }
     let mut comparison = Comparison::new(projection, tables::live_schema(database), build.schema.clone(), limit);
@@ -121,27 +126,25 @@ pub async fn drift(
     connection.execute(format!("DROP SCHEMA {} CASCADE", build.schema).as_str()).await?;
     connection.close().await?;
     Ok(Drift {
-        position: live.position,
+        position: reached.lowest(),
         tenants: build.tenants.len() as u64,
         rows: comparison.rows,
         differing: comparison.differing,
         differences: comparison.differences,
-        parked_events: live.parked_events,
+        parked_events: live.iter().map(|checkpoint| checkpoint.parked_events).sum(),
         strangers,
         took: began.elapsed(),
     })
 }
 
-async fn checkpoint(connection: &mut PgConnection, projection: &dyn Projection) -> Result<Checkpoint, Error> {
+async fn checkpoints(connection: &mut PgConnection, projection: &dyn Projection) -> Result<Vec<Checkpoint>, Error> {
     let name = projection.name();
     let found = Checkpoint::load(connection, name).await?;
-    let found = found.ok_or_else(|| Error::NotMigrated { projection: name.to_owned() })?;
-    if found.version != projection.version() {
-        return Err(Error::OtherVersion {
-            projection: name.to_owned(),
-            stored: found.version,
-            program: projection.version(),
-        });
+    match found.first().map(|first| first.version) {
+        None => Err(Error::NotMigrated { projection: name.to_owned() }),
+        Some(stored) if stored != projection.version() => {
+            Err(Error::OtherVersion { projection: name.to_owned(), stored, program: projection.version() })
+        }
+        Some(_) => Ok(found),
     }
-    Ok(found)
 }

@@ -1,5 +1,6 @@
 //! Making the projector's own tables and the projections' live ones.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use eventstore::Database;
@@ -41,10 +42,11 @@ pub async fn migrate(
     let schema = tables::live_schema(database);
     tables::create_schema(&mut transaction, database, &schema).await?;
     let mut migrated = Migrated::default();
+    let versions = versions(&mut transaction).await?;
     for projection in projections {
         let projection = projection.as_ref();
-        match Checkpoint::load(&mut transaction, projection.name()).await? {
-            Some(stored) if stored.version == projection.version() => {}
+        match versions.get(projection.name()) {
+            Some(stored) if *stored == i64::from(projection.version()) => {}
             Some(_) => migrated.needs_rebuild.push(projection.name()),
             None => {
                 let indexes = tables::create(&mut transaction, database, &schema, projection).await?;
@@ -82,15 +84,22 @@ pub async fn plan(
         return Ok(all());
     }
     let mut planned = Migrated::default();
+    let versions = versions(&mut connection).await?;
     for projection in projections {
-        match Checkpoint::load(&mut connection, projection.name()).await? {
-            Some(stored) if stored.version == projection.version() => {}
+        match versions.get(projection.name()) {
+            Some(stored) if *stored == i64::from(projection.version()) => {}
             Some(_) => planned.needs_rebuild.push(projection.name()),
             None => planned.created.push(projection.name()),
         }
     }
     connection.close().await?;
     Ok(planned)
+}
+
+/// The version that each projection's tables have. Asks for nothing that tables of before lack.
+async fn versions(connection: &mut PgConnection) -> Result<HashMap<String, i64>, Error> {
+    let rows = sqlx::query_as("SELECT projection, max(version) FROM projector.checkpoints GROUP BY projection");
+    Ok(rows.fetch_all(connection).await?.into_iter().collect())
 }
 
 /// Connects to the service's database as admin.

@@ -6,10 +6,12 @@ use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
+use crate::partition::Partition;
+
 /// One aggregate of one tenant.
 type Key = (Uuid, String, String);
 
-/// What is parked of one projection.
+/// What is parked of one partition of a projection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parked {
     aggregates: HashSet<Key>,
@@ -43,23 +45,29 @@ impl ParkedEvent {
 }
 
 impl Parked {
-    /// What the database has of a projection.
-    pub(crate) async fn load(connection: &mut PgConnection, projection: &str) -> Result<Self, sqlx::Error> {
+    /// What the database has of a projection's partition.
+    pub(crate) async fn load(
+        connection: &mut PgConnection,
+        projection: &str,
+        partition: Partition,
+    ) -> Result<Self, sqlx::Error> {
         let rows = sqlx::query(
             "SELECT tenant_id, aggregate_type, aggregate_id FROM projector.parked_aggregates WHERE projection = $1",
         )
         .bind(projection)
         .fetch_all(&mut *connection)
         .await?;
-        let events: i64 = sqlx::query_scalar("SELECT parked_events FROM projector.checkpoints WHERE projection = $1")
-            .bind(projection)
-            .fetch_one(connection)
-            .await?;
+        let events: i64 = sqlx::query_scalar(
+            "SELECT parked_events FROM projector.checkpoints WHERE projection = $1 AND partition = $2",
+        )
+        .bind(projection)
+        .bind(partition.number().cast_signed())
+        .fetch_one(connection)
+        .await?;
         let key = |row: &sqlx::postgres::PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
-        Ok(Self {
-            aggregates: rows.iter().map(key).collect::<Result<_, sqlx::Error>>()?,
-            events: events.cast_unsigned(),
-        })
+        let aggregates = rows.iter().map(key).collect::<Result<HashSet<Key>, sqlx::Error>>()?;
+        let aggregates = aggregates.into_iter().filter(|(tenant, ..)| partition.holds(*tenant)).collect();
+        Ok(Self { aggregates, events: events.cast_unsigned() })
     }
 
     /// Whether an event has to wait.
@@ -85,17 +93,13 @@ impl Parked {
     pub(crate) const fn events(&self) -> u64 {
         self.events
     }
-
-    /// How many aggregates they belong to.
-    pub(crate) fn aggregates(&self) -> u64 {
-        self.aggregates.len() as u64
-    }
 }
 
-/// Writes down what is parked, in the transaction that applies the rest.
+/// Writes down what a partition has to park, in the transaction that applies the rest.
 pub(crate) async fn store(
     connection: &mut PgConnection,
     projection: &str,
+    partition: Partition,
     events: &[ParkedEvent],
 ) -> Result<(), sqlx::Error> {
     if events.is_empty() {
@@ -137,9 +141,11 @@ pub(crate) async fn store(
     .await?;
     sqlx::query(
         "UPDATE projector.checkpoints
-         SET parked_events = parked_events + $2, parked_aggregates = parked_aggregates + $3 WHERE projection = $1",
+         SET parked_events = parked_events + $3, parked_aggregates = parked_aggregates + $4
+         WHERE projection = $1 AND partition = $2",
     )
     .bind(projection)
+    .bind(partition.number().cast_signed())
     .bind((events.len() as u64).cast_signed())
     .bind(aggregates.rows_affected().cast_signed())
     .execute(connection)
@@ -147,7 +153,26 @@ pub(crate) async fn store(
     Ok(())
 }
 
-/// Forgets what is parked of a projection; its checkpoint is written anew by the caller.
+/// Counts what is parked of a projection for each of its partitions, after these or the parked events were written anew. A
+/// tenant's partition is that of `eventstore::partition_of`.
+pub(crate) async fn recount(connection: &mut PgConnection, projection: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE projector.checkpoints c SET
+             parked_events = (
+                 SELECT count(*) FROM projector.parked_events e WHERE e.projection = c.projection
+                     AND get_byte(uuid_send(e.tenant_id), 15) & (c.partitions - 1) = c.partition),
+             parked_aggregates = (
+                 SELECT count(*) FROM projector.parked_aggregates a WHERE a.projection = c.projection
+                     AND get_byte(uuid_send(a.tenant_id), 15) & (c.partitions - 1) = c.partition)
+         WHERE c.projection = $1",
+    )
+    .bind(projection)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets what is parked of a projection; its checkpoints are written anew by the caller.
 pub(crate) async fn clear(connection: &mut PgConnection, projection: &str) -> Result<(), sqlx::Error> {
     for table in ["parked_events", "parked_aggregates"] {
         sqlx::query(&format!("DELETE FROM projector.{table} WHERE projection = $1"))

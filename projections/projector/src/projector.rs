@@ -9,11 +9,12 @@ use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::crew::Crew;
 use crate::progress::Board;
-use crate::worker::Worker;
+use crate::roster::Roster;
 use crate::{Progress, Projection, Settings, fan};
 
-/// A service's projections: each applied by one instance at a time, of however many run.
+/// A service's projections: each, or each partition of it, applied by one instance at a time, of however many run.
 pub struct Projector {
     database: Database,
     store: EventStore,
@@ -49,18 +50,21 @@ impl Projector {
     pub async fn run(self, shutdown: CancellationToken) {
         let (sender, _) = broadcast::channel(self.settings.buffered_batches.max(1));
         let mut tasks = JoinSet::new();
+        let roster = Roster::new(&self.database, self.projections.clone(), self.settings.stand_by);
         for (index, projection) in self.projections.into_iter().enumerate() {
-            let worker = Worker {
+            let crew = Crew {
                 database: self.database.clone(),
                 store: self.store.clone(),
                 projection,
                 index,
                 board: self.board.clone(),
-                feed: sender.subscribe(),
+                feed: sender.clone(),
+                entries: roster.entries(),
                 settings: self.settings,
             };
-            tasks.spawn(worker.run(shutdown.clone()));
+            tasks.spawn(crew.run(shutdown.clone()));
         }
+        tasks.spawn(roster.run(shutdown.clone()));
         tasks.spawn(measure(self.board, self.store.clone(), shutdown.clone()));
         tasks.spawn(fan::run(self.bus, self.store, self.service, sender, shutdown));
         while tasks.join_next().await.is_some() {}
@@ -76,10 +80,10 @@ async fn measure(board: Board, store: EventStore, shutdown: CancellationToken) {
             ticks.tick().await;
             // Without the database there is nothing to compare with.
             let Ok(head) = store.head().await else { continue };
-            for (projection, position) in board.applied() {
+            for (projection, partition, position) in board.applied() {
                 let lag = head.0.saturating_sub(position.0) as f64;
-                metrics::gauge!("inopsio_projection_lag_events", "service" => service, "projection" => projection)
-                    .set(lag);
+                let labels = crate::worker::labels(service, projection, partition);
+                metrics::gauge!("inopsio_projection_lag_events", labels).set(lag);
             }
         }
     };

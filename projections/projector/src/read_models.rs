@@ -38,7 +38,7 @@ pub struct ReadModels {
 pub struct Behind {
     /// The position that was asked for.
     pub wanted: Position,
-    /// The position that all projections have reached.
+    /// The position that all projections have reached for the tenant.
     pub reached: Position,
 }
 
@@ -79,23 +79,23 @@ impl ReadModels {
         }
     }
 
-    /// Waits until every projection has applied everything up to `position`.
-    pub async fn wait_for(&self, position: Position, timeout: Duration) -> Result<(), Behind> {
+    /// Waits until every projection has applied everything of a tenant up to `position`.
+    pub async fn wait_for(&self, tenant: TenantId, position: Position, timeout: Duration) -> Result<(), Behind> {
         if position == Position::START {
             return Ok(());
         }
         let deadline = Instant::now() + timeout;
         let mut reached = Position::START;
-        let waited = tokio::time::timeout_at(deadline, self.wait(position, &mut reached)).await;
+        let waited = tokio::time::timeout_at(deadline, self.wait(tenant, position, &mut reached)).await;
         waited.map_err(|_| Behind { wanted: position, reached })
     }
 
-    async fn wait(&self, position: Position, reached: &mut Position) {
+    async fn wait(&self, tenant: TenantId, position: Position, reached: &mut Position) {
         let mut progress = self.progress.clone();
         let mut pause = Duration::from_millis(2);
         loop {
             if let Some(progress) = &mut progress
-                && let Some(here) = progress.reached()
+                && let Some(here) = progress.reached(tenant)
             {
                 *reached = here;
                 if here >= position {
@@ -105,7 +105,7 @@ impl ReadModels {
                 continue;
             }
             // Another process applies, or none; the checkpoints tell. A failure here is waited out like the rest.
-            if let Ok(stored) = status::reached(&self.pool, &self.projections).await {
+            if let Ok(stored) = status::reached(&self.pool, &self.projections, tenant).await {
                 *reached = stored;
                 if stored >= position {
                     return;
@@ -116,7 +116,7 @@ impl ReadModels {
         }
     }
 
-    /// How the projections are doing, in the order of the program's list.
+    /// How the projections are doing, each partition by itself, in the order of the program's list.
     pub async fn status(&self) -> Result<Vec<ProjectionStatus>, Error> {
         Ok(status::status(&self.pool, &self.projections, self.progress.as_ref()).await?)
     }

@@ -16,7 +16,7 @@ pub struct Settings {
     pub busy: usize,
     /// How often a projection that hears nothing from the feed looks into the log, so that it goes on while the bus is away.
     pub look: Duration,
-    /// How often an instance that stands by tries to take a projection over.
+    /// How often an instance looks for what nobody applies, so that it takes that over.
     pub stand_by: Duration,
     /// How long a checkpoint may wait to be stored when nothing else is to be written with it.
     pub flush: Duration,
@@ -34,7 +34,7 @@ impl Default for Settings {
             stride: Duration::from_millis(40),
             busy: 64,
             look: Duration::from_secs(1),
-            stand_by: Duration::from_secs(2),
+            stand_by: Duration::from_secs(1),
             flush: Duration::from_millis(50),
             max_backoff: Duration::from_secs(5),
             traced_events: 16,

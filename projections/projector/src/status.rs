@@ -1,15 +1,18 @@
 //! How projections are doing, as the database has it.
 
-use kernel::Position;
+use kernel::{Position, TenantId};
 use sqlx::{PgPool, Row};
 
 use crate::Progress;
+use crate::partition::{MAX_PARTITIONS, Partition};
 
-/// How one projection is doing.
+/// How a partition of a projection is doing; the whole projection, where it has only one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProjectionStatus {
-    /// Its name.
+    /// The projection's name.
     pub name: &'static str,
+    /// Which partition it is.
+    pub partition: Partition,
     /// The version that its tables have; 0 when there are none.
     pub version: u32,
     /// The last position that is applied.
@@ -52,12 +55,19 @@ impl ProjectionState {
     }
 }
 
-/// The position that all these projections have reached; 0 when one has no tables.
-pub(crate) async fn reached(pool: &PgPool, projections: &[(&'static str, u32)]) -> Result<Position, sqlx::Error> {
+/// The position that all these projections have reached for a tenant; 0 when one has no tables.
+pub(crate) async fn reached(
+    pool: &PgPool,
+    projections: &[(&'static str, u32)],
+    tenant: TenantId,
+) -> Result<Position, sqlx::Error> {
     let names: Vec<&str> = projections.iter().map(|(name, _)| *name).collect();
     let query = "SELECT coalesce(min(coalesce(c.position, 0)), 0)
-         FROM unnest($1::text[]) AS p (projection) LEFT JOIN projector.checkpoints c USING (projection)";
-    Ok(Position::from_i64(sqlx::query_scalar(query).bind(&names).fetch_one(pool).await?))
+         FROM unnest($1::text[]) AS p (projection)
+         LEFT JOIN projector.checkpoints c ON c.projection = p.projection AND c.partition = $2 & (c.partitions - 1)";
+    // As among the most partitions; among fewer it is told by the last bits of that.
+    let partition = Partition::of_tenant(tenant.uuid(), MAX_PARTITIONS).number().cast_signed();
+    Ok(Position::from_i64(sqlx::query_scalar(query).bind(&names).bind(partition).fetch_one(pool).await?))
 }
 
 pub(crate) async fn status(
@@ -68,33 +78,39 @@ pub(crate) async fn status(
     let names: Vec<&str> = projections.iter().map(|(name, _)| *name).collect();
     // One statement, so that head and checkpoints are of one moment.
     let rows = sqlx::query(
-        "SELECT c.version, coalesce(c.position, 0) AS position, h.position AS head,
-                coalesce(c.parked_events, 0) AS parked_events, coalesce(c.parked_aggregates, 0) AS parked_aggregates
+        "SELECT p.n - 1 AS n, coalesce(c.partition, 0) AS partition, coalesce(c.partitions, 1) AS partitions, c.version,
+                coalesce(c.position, 0) AS position, h.position AS head, coalesce(c.parked_events, 0) AS parked_events, coalesce(c.parked_aggregates, 0) AS parked_aggregates
          FROM unnest($1::text[]) WITH ORDINALITY AS p (projection, n)
          LEFT JOIN projector.checkpoints c USING (projection), log.head h
-         ORDER BY p.n",
+         ORDER BY p.n, c.partition",
     )
     .bind(&names)
     .fetch_all(pool)
     .await?;
     let mut statuses = Vec::with_capacity(rows.len());
-    for (row, (name, wanted)) in rows.iter().zip(projections) {
+    for row in &rows {
+        let nth = usize::try_from(row.try_get::<i64, _>("n")?).unwrap_or(usize::MAX);
+        let Some((name, wanted)) = projections.get(nth) else { continue };
+        let (number, of): (i32, i32) = (row.try_get("partition")?, row.try_get("partitions")?);
+        let partition = Partition::new(number.cast_unsigned(), of.cast_unsigned());
         let version =
             row.try_get::<Option<i64>, _>("version")?.map(|version| u32::try_from(version).unwrap_or(u32::MAX));
         let parked_events = row.try_get::<i64, _>("parked_events")?.cast_unsigned();
         let state = match version {
             None => ProjectionState::Missing,
             Some(version) if version != *wanted => ProjectionState::NeedsRebuild,
-            Some(_) if progress.is_some_and(|progress| progress.failing(name)) => ProjectionState::Failing,
+            Some(_) if progress.is_some_and(|progress| progress.failing(name, partition)) => ProjectionState::Failing,
             Some(_) if parked_events > 0 => ProjectionState::Parked,
             Some(_) => ProjectionState::Live,
         };
         let stored = Position::from_i64(row.try_get("position")?);
         // This process may be further than what it has stored.
-        let position = progress.and_then(|progress| progress.of(name)).map_or(stored, |here| here.max(stored));
+        let position =
+            progress.and_then(|progress| progress.of(name, partition)).map_or(stored, |here| here.max(stored));
         let head = Position::from_i64(row.try_get("head")?);
         statuses.push(ProjectionStatus {
             name,
+            partition,
             version: version.unwrap_or(0),
             position,
             lag: head.0.saturating_sub(position.0),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use eventstore::{Database, EventStore};
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::build::{Build, END};
+use crate::build::Build;
 use crate::checkpoint::Checkpoint;
 use crate::{Error, tables};
 
@@ -16,8 +16,8 @@ const LOCK_TIMEOUT: &str = "200ms";
 /// The pause after each, in which readers come through.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// In one transaction: stops the live projection by locking its checkpoint, applies the rest of the log, moves the new tables
-/// to the place of the old ones, and writes the new checkpoint. Readers see either the old tables or the new ones.
+/// In one transaction: stops the live projection by locking its checkpoints, applies the rest of the log, moves the new tables
+/// to the place of the old ones, and writes the new checkpoints. Readers see either the old tables or the new ones.
 pub(crate) async fn swap(
     connection: &mut PgConnection,
     database: &Database,
@@ -27,8 +27,8 @@ pub(crate) async fn swap(
     let name = build.projection.name();
     let mut transaction = connection.begin().await?;
     let old = Checkpoint::lock(&mut transaction, name).await?;
-    let old = old.ok_or_else(|| Error::NotMigrated { projection: name.to_owned() })?;
-    build.catch_up(&mut transaction, store, END).await?;
+    let old = old.into_iter().next().ok_or_else(|| Error::NotMigrated { projection: name.to_owned() })?;
+    build.catch_up(&mut transaction, store).await?;
     let live = tables::live_schema(database);
     lock(&mut transaction, &live, &old.tables, name).await?;
     for table in &old.tables {
@@ -37,8 +37,8 @@ pub(crate) async fn swap(
     for table in build.projection.tables() {
         transaction.execute(format!("ALTER TABLE {}.{table} SET SCHEMA {live}", build.schema).as_str()).await?;
     }
+    Checkpoint::replace(&mut transaction, build.projection, build.position).await?;
     build.store_parked(&mut transaction).await?;
-    Checkpoint::replace(&mut transaction, build.projection, build.position, &build.parked).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -14,6 +14,20 @@ CREATE TABLE IF NOT EXISTS projector.checkpoints (
     parked_events     bigint NOT NULL DEFAULT 0,
     parked_aggregates bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);
+
+-- The tenants of a projection may be divided into 2, 4, 8, … partitions, each with a checkpoint of its own. Where a checkpoint
+-- is behind what some of its tenants have, because partitions were joined, `reached` says up to where each of them is.
+ALTER TABLE projector.checkpoints
+    ADD COLUMN IF NOT EXISTS partition  integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS partitions integer NOT NULL DEFAULT 1,
+    ADD COLUMN IF NOT EXISTS reached    bigint[];
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'projector.checkpoints'::regclass AND conname = 'checkpoints_key') THEN
+        ALTER TABLE projector.checkpoints DROP CONSTRAINT checkpoints_pkey;
+        ALTER TABLE projector.checkpoints ADD CONSTRAINT checkpoints_key PRIMARY KEY (projection, partition);
+    END IF;
+END $$;
 GRANT SELECT, UPDATE ON projector.checkpoints TO inopsio_{{service}}_project;
 GRANT SELECT ON projector.checkpoints TO inopsio_{{service}}_read;
 

@@ -1,27 +1,32 @@
-//! One projection: takes events from the feed or the log, in order, and applies each batch once.
+//! One partition of a projection: takes events from the feed or the log, in order, and applies each batch once.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{Database, EventStore, Role};
+use eventstore::{Database, EventStore, Stretch};
 use futures::FutureExt;
 use kernel::{Position, RecordedEvent};
+use metrics::Label;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::checkpoint::Checkpoint;
+use crate::crew::{Seat, Seats};
 use crate::fan::Batch;
 use crate::parking::Parked;
+use crate::partition::Partition;
 use crate::progress::{Board, Standing};
+use crate::roster::{self, Entries, Entry, LOCK_NAME};
 use crate::writing::{self, Written};
 use crate::{Error, Projection, Settings};
 
-/// First half of the advisory lock's key; the second is the projection's name. Locks are per database.
-const LOCK_CLASS: i32 = 71_647;
+/// First half of the advisory lock's key; the second is the partition's [`LOCK_NAME`]. Locks are per database.
+pub(crate) const LOCK_CLASS: i32 = 71_647;
 /// Batches that wait are applied together up to so many events, and no more, so that queries see something soon.
 const TOGETHER: usize = 1_000;
 
@@ -29,8 +34,11 @@ pub(crate) struct Worker {
     pub(crate) database: Database,
     pub(crate) store: EventStore,
     pub(crate) projection: Arc<dyn Projection>,
-    /// Its place on the board.
+    /// The projection's place on the board and among the entries.
     pub(crate) index: usize,
+    pub(crate) partition: Partition,
+    pub(crate) seats: Seats,
+    pub(crate) entries: watch::Receiver<Entries>,
     pub(crate) board: Board,
     pub(crate) feed: broadcast::Receiver<Batch>,
     pub(crate) settings: Settings,
@@ -45,6 +53,8 @@ struct Lead {
     position: Position,
     /// When the checkpoint is to be stored although nothing else is.
     flush: Option<Instant>,
+    /// Its place among what this instance applies.
+    _seat: Seat,
 }
 
 /// Why a worker stopped applying.
@@ -52,18 +62,29 @@ enum Stop {
     Shutdown,
     /// Somebody else moved the checkpoint: look again where it is.
     Overtaken,
+    /// Other instances have less than their share, and this one more.
+    Beyond,
 }
 
 impl Worker {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut pause = Duration::from_millis(50);
+        // What was ours a moment ago is most likely nobody's.
+        let mut was_ours = false;
         while !shutdown.is_cancelled() {
             let began = Instant::now();
             // A panic here would be a mistake of ours; it must not stop the projection for good.
-            let ended = AssertUnwindSafe(self.lead(&shutdown)).catch_unwind().await;
-            self.board.stop(self.index, !matches!(ended, Ok(Ok(_))));
+            let ended = AssertUnwindSafe(self.lead(&shutdown, was_ours)).catch_unwind().await;
+            was_ours = !matches!(ended, Ok(Ok(Stop::Beyond)));
+            self.board.stop(self.index, self.partition, !matches!(ended, Ok(Ok(_))));
             match ended {
                 Ok(Ok(Stop::Shutdown)) => return,
+                Ok(Ok(Stop::Beyond)) => {
+                    tracing::info!(
+                        projection = self.projection.name(), partition = %self.partition,
+                        "the partition is left to another instance"
+                    );
+                }
                 Ok(Ok(Stop::Overtaken)) => {
                     tracing::info!(
                         projection = self.projection.name(),
@@ -82,8 +103,10 @@ impl Worker {
     }
 
     /// Takes the projection over as soon as nobody else has it, and applies until something ends that.
-    async fn lead(&mut self, shutdown: &CancellationToken) -> Result<Stop, Error> {
-        let Some(taken) = shutdown.run_until_cancelled(self.take_over()).await else { return Ok(Stop::Shutdown) };
+    async fn lead(&mut self, shutdown: &CancellationToken, at_once: bool) -> Result<Stop, Error> {
+        let Some(taken) = shutdown.run_until_cancelled(self.take_over(at_once)).await else {
+            return Ok(Stop::Shutdown);
+        };
         let mut lead = taken?;
         self.show(&lead);
         // The log first: what was appended before the feed began is only there.
@@ -92,16 +115,23 @@ impl Worker {
             if lead.flush.is_some_and(|due| due <= Instant::now()) && !self.flush(&mut lead).await? {
                 return Ok(Stop::Overtaken);
             }
+            if self.is_beyond() {
+                self.flush(&mut lead).await?;
+                lead.connection.close().await?;
+                return Ok(Stop::Beyond);
+            }
             if behind {
-                let events = self.store.read_after(lead.position, self.settings.log_batch).await?;
-                behind = events.len() >= self.settings.log_batch as usize;
-                let Some(last) = events.last().map(|event| event.position) else {
+                let (number, partitions) = (self.partition.number(), self.partition.of());
+                let Stretch { events, last, more } =
+                    self.store.read_partition(lead.position, self.settings.log_batch, number, partitions).await?;
+                behind = more;
+                if last == lead.position {
                     // The log was read by another connection. Ours may have gone meanwhile, with the lock, and with the last
                     // commits, which do not wait for the disk: whoever takes over begins at the stored checkpoint.
                     lead.connection.ping().await?;
                     continue;
-                };
-                if !self.take(&mut lead, &events.iter().collect::<Vec<_>>(), last).await? {
+                }
+                if !self.apply(&mut lead, &events.iter().collect::<Vec<_>>(), last).await? {
                     return Ok(Stop::Overtaken);
                 }
                 continue;
@@ -139,41 +169,93 @@ impl Worker {
         Ok(Stop::Shutdown)
     }
 
-    /// Connects, and waits until the projection is nobody's and its tables are of our version.
-    async fn take_over(&self) -> Result<Lead, Error> {
-        let name = self.projection.name();
+    /// Waits until the partition is nobody's, its tables are of our version, and it is for us to take; `at_once`: tries before it
+    /// asks who has it.
+    async fn take_over(&self, at_once: bool) -> Result<Lead, Error> {
+        let mut entries = self.entries.clone();
         let mut said = false;
+        // How often it was seen to be nobody's, one time after the other.
+        let mut free = 0;
+        if at_once && let Some(lead) = self.take(None).await? {
+            return Ok(lead);
+        }
         loop {
-            let mut connection = apply_options(&self.database).connect().await?;
-            let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))")
-                .bind(LOCK_CLASS)
-                .bind(name)
-                .fetch_one(&mut connection)
-                .await?;
-            let why = if locked {
-                match Checkpoint::load(&mut connection, name).await? {
-                    None => "its tables were never made: run `inopsio migrate`",
-                    Some(stored) if stored.version != self.projection.version() => {
-                        "its tables are of another version: run `inopsio projection rebuild`"
-                    }
-                    Some(checkpoint) => {
-                        let parked = Parked::load(&mut connection, name).await?;
-                        let position = checkpoint.position;
-                        return Ok(Lead { connection, checkpoint, parked, position, flush: None });
-                    }
+            let entry = entries.borrow_and_update().get(self.index).cloned();
+            let taken = entry.as_ref().and_then(|entry| entry.taken.get(self.partition.index())).copied();
+            let why = match (&entry, taken) {
+                (None, _) => None,
+                (Some(entry), _) if entry.version.is_none() => {
+                    Some("its tables were never made: run `inopsio migrate`")
                 }
-            } else {
-                // How far it is, that instance shows.
-                self.board.set(self.index, Standing::default());
-                "another instance applies it"
+                (Some(entry), _) if entry.version != Some(self.projection.version()) => {
+                    Some("its tables are of another version: run `inopsio projection rebuild`")
+                }
+                (Some(entry), Some(false)) if entry.partitions() == self.partition.of() => {
+                    free += 1;
+                    // Beyond our share it is for others, unless they leave it.
+                    if let Some(lead) = self.take((free == 1).then_some(entry)).await? {
+                        return Ok(lead);
+                    }
+                    None
+                }
+                _ => {
+                    free = 0;
+                    // How far it is, that instance shows.
+                    self.board.set(self.index, self.partition, Standing::default());
+                    Some("another instance applies it")
+                }
             };
-            if !said {
-                tracing::info!(projection = name, "standing by: {why}");
+            if let (Some(why), false) = (why, said) {
+                tracing::info!(projection = self.projection.name(), partition = %self.partition, "standing by: {why}");
                 said = true;
             }
-            connection.close().await?;
-            tokio::time::sleep(self.settings.stand_by).await;
+            if entries.changed().await.is_err() {
+                // The roster ends only with the process.
+                std::future::pending::<()>().await;
+            }
         }
+    }
+
+    /// Takes the partition, unless another instance has it, or it is not what we know, or it would be more than our share of
+    /// this entry.
+    async fn take(&self, shared: Option<&Entry>) -> Result<Option<Lead>, Error> {
+        let _turn = self.seats.turn.lock().await;
+        if shared.is_some_and(|entry| !self.seats.has_room(entry)) {
+            return Ok(None);
+        }
+        let name = self.projection.name();
+        let mut connection = apply_options(&self.database).connect().await?;
+        let lock = format!(
+            "SELECT pg_try_advisory_lock($1, hashtext({LOCK_NAME}))
+             FROM (SELECT $2::text, $3::integer, $4::integer) AS p (projection, partition, partitions)"
+        );
+        let locked: bool = sqlx::query_scalar(&lock)
+            .bind(LOCK_CLASS)
+            .bind(name)
+            .bind(self.partition.number().cast_signed())
+            .bind(self.partition.of().cast_signed())
+            .fetch_one(&mut connection)
+            .await?;
+        let stored = if locked { Checkpoint::load(&mut connection, name).await? } else { Vec::new() };
+        let checkpoint = stored
+            .into_iter()
+            .find(|stored| stored.partition == self.partition && stored.version == self.projection.version());
+        let Some(checkpoint) = checkpoint else {
+            connection.close().await?;
+            return Ok(None);
+        };
+        let parked = Parked::load(&mut connection, name, self.partition).await?;
+        let position = checkpoint.position;
+        let seat = self.seats.take(self.partition);
+        Ok(Some(Lead { connection, checkpoint, parked, position, flush: None, _seat: seat }))
+    }
+
+    /// Whether this instance applies more than its share, and this partition is what it has to leave.
+    fn is_beyond(&self) -> bool {
+        let entries = self.entries.borrow();
+        entries.get(self.index).is_some_and(|entry| {
+            entry.partitions() == self.partition.of() && self.seats.is_beyond(self.partition, entry)
+        })
     }
 
     /// Takes over what the feed gave, with what else is ready. `Some(false)`: there is a gap before it, which the log fills.
@@ -188,7 +270,7 @@ impl Worker {
         }
         let (events, contiguous) = following(lead.position, &batches);
         if let Some(last) = events.last().map(|event| event.position)
-            && !self.take(lead, &events, last).await?
+            && !self.apply(lead, &events, last).await?
         {
             return Ok(None);
         }
@@ -196,10 +278,13 @@ impl Worker {
     }
 
     /// Makes everything up to `last` visible. False: overtaken.
-    async fn take(&self, lead: &mut Lead, events: &[&RecordedEvent], last: Position) -> Result<bool, Error> {
+    async fn apply(&self, lead: &mut Lead, events: &[&RecordedEvent], last: Position) -> Result<bool, Error> {
         let projection = self.projection.as_ref();
-        let wanted: Vec<&RecordedEvent> =
-            events.iter().copied().filter(|event| projection.wants(&event.event_type)).collect();
+        let wanted: Vec<&RecordedEvent> = events
+            .iter()
+            .copied()
+            .filter(|event| lead.checkpoint.awaits(event) && projection.wants(&event.event_type))
+            .collect();
         if wanted.is_empty() {
             // Nothing changes here. The checkpoint may be stored with the next batch that does change something, or soon.
             lead.position = last;
@@ -220,9 +305,8 @@ impl Worker {
         lead.position = last;
         lead.flush = None;
         self.show(lead);
-        let labels = self.labels();
-        metrics::histogram!("inopsio_projection_apply_seconds", &labels).record(began.elapsed());
-        metrics::counter!("inopsio_projection_events_total", &labels).increment(wanted.len() as u64);
+        metrics::histogram!("inopsio_projection_apply_seconds", self.labels()).record(began.elapsed());
+        metrics::counter!("inopsio_projection_events_total", self.labels()).increment(wanted.len() as u64);
         Ok(true)
     }
 
@@ -239,19 +323,28 @@ impl Worker {
     }
 
     fn show(&self, lead: &Lead) {
-        self.board.set(self.index, Standing { position: lead.position, active: true, failing: false });
-        metrics::gauge!("inopsio_projection_parked_events", &self.labels()).set(lead.parked.events() as f64);
+        self.board.set(self.index, self.partition, Standing { position: lead.position, active: true, failing: false });
+        metrics::gauge!("inopsio_projection_parked_events", self.labels()).set(lead.parked.events() as f64);
     }
 
-    fn labels(&self) -> [(&'static str, &'static str); 2] {
-        [("service", self.database.service.name()), ("projection", self.projection.name())]
+    fn labels(&self) -> Vec<Label> {
+        labels(self.database.service.name(), self.projection.name(), self.partition)
     }
+}
+
+/// What tells the metrics of a partition from others.
+pub(crate) fn labels(service: &'static str, projection: &'static str, partition: Partition) -> Vec<Label> {
+    vec![
+        Label::from_static_parts("service", service),
+        Label::from_static_parts("projection", projection),
+        Label::new("partition", partition.number().to_string()),
+    ]
 }
 
 /// Projections find rows by their keys. A plan that was made while a table was small, or has no statistics yet, must not become
 /// a scan of all of it for every batch.
 fn apply_options(database: &Database) -> PgConnectOptions {
-    database.options(Role::Project).disable_statement_logging().options([
+    roster::options(database).options([
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),
         ("enable_hashjoin", "off"),

@@ -130,7 +130,7 @@ impl Session {
     }
 
     async fn wait(&self, opened: &Opened, position: Position) -> FieldResult<()> {
-        opened.runtime.read_models.wait_for(position, self.patience).await.map_err(|behind| {
+        opened.runtime.read_models.wait_for(self.caller.tenant(), position, self.patience).await.map_err(|behind| {
             refuse(
                 Refusal::timeout(
                     "read_model_behind",

@@ -9,7 +9,8 @@ use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::{Config, SETTINGS, vault};
+use super::{Config, Partitions, SETTINGS, vault};
+use crate::domains;
 
 /// A configuration that can't be used; its text says key, value, where it is from, and what is allowed.
 #[derive(Debug, thiserror::Error)]
@@ -164,6 +165,21 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         let found = config.postgres.append_queue_mib.to_string();
         return refuse("postgres.append_queue_mib", &found, "a number from 1 to 2048");
     }
+    let partitions = match &config.projections.partitions {
+        None => BTreeMap::new(),
+        Some(Partitions::All(partitions)) => BTreeMap::from([(String::new(), *partitions)]),
+        Some(Partitions::Each(each)) => each.clone(),
+    };
+    let known: Vec<_> =
+        domains::parts().iter().flat_map(|part| part.projections.iter().map(|one| one.name())).collect();
+    for (name, partitions) in partitions {
+        if !(partitions.is_power_of_two() && partitions <= projector::MAX_PARTITIONS) {
+            return refuse("projections.partitions", &partitions.to_string(), "1, 2, 4, 8, 16, 32 or 64");
+        }
+        if !name.is_empty() && !known.contains(&name.as_str()) {
+            return refuse("projections.partitions", &format!("{name:?}"), &known.join(", "));
+        }
+    }
     if !config.postgres.claim_key.is_empty() && claim_key(config).is_none() {
         return refuse("postgres.claim_key", "(secret)", "64 hexadecimal digits");
     }
@@ -202,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_named_with_its_key_and_what_is_allowed() {
-        let cases: [(&str, &str, &[&str]); 8] = [
+        let cases: [(&str, &str, &[&str]); 11] = [
             ("INOPSIO_UPLOADS", "0", &["http.uploads", "0", "from 1"]),
             ("INOPSIO_APPEND_TIMEOUT_SECONDS", "0", &["postgres.append_timeout_seconds", "0", "from 1"]),
             ("INOPSIO_APPEND_QUEUE_MIB", "4096", &["postgres.append_queue_mib", "4096", "1 to 2048"]),
@@ -211,6 +227,9 @@ mod tests {
             ("INOPSIO_LOG_FORMAT", "xml", &["log.format", "xml", "auto", "text", "json"]),
             ("INOPSIO_NATS_REPLICAS", "2", &["nats.replicas", "2", "1, 3 or 5"]),
             ("INOPSIO_TRACE_SAMPLE", "7", &["telemetry.sample", "7", "0 to 1"]),
+            ("INOPSIO_PROJECTION_PARTITIONS", "3", &["projections.partitions", "3", "1, 2, 4"]),
+            ("INOPSIO_PROJECTION_PARTITIONS", "{nonsense=2}", &["projections.partitions", "nonsense", "leads"]),
+            ("INOPSIO_PROJECTION_PARTITIONS", "many", &["projections.partitions", "{leads=4}"]),
         ];
         for (name, value, wanted) in cases {
             let error = from(&[(name, value)]).unwrap_err().to_string();
@@ -218,6 +237,15 @@ mod tests {
                 assert!(error.contains(part), "{error:?} does not say {part:?}");
             }
         }
+    }
+
+    #[test]
+    fn read_models_are_divided_all_alike_or_each_by_itself() {
+        let partitions = |text| from(&[("INOPSIO_PROJECTION_PARTITIONS", text)]).unwrap().projections;
+        assert_eq!(partitions("4").partitions_of("leads"), Some(4));
+        let some = partitions("{leads=8, contacts=2}");
+        assert_eq!((some.partitions_of("leads"), some.partitions_of("accounts")), (Some(8), None));
+        assert_eq!(from(&[]).unwrap().projections.partitions_of("leads"), None);
     }
 
     #[test]

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 
 pub use load::{ConfigError, claim_key};
 pub use sections::{
-    Auth, Events, Format, GraphQl, Http, Log, Nats, Postgres, RateLimits, SecretText, Telemetry, Vault, Webhooks,
+    Auth, Events, Format, GraphQl, Http, Log, Nats, Partitions, Postgres, Projections, RateLimits, SecretText,
+    Telemetry, Vault, Webhooks,
 };
 use serde::Deserialize;
 pub use settings::{SETTINGS, Setting};
@@ -39,6 +40,8 @@ pub struct Config {
     pub events: Events,
     /// Webhooks.
     pub webhooks: Webhooks,
+    /// Read models.
+    pub projections: Projections,
     /// Logs.
     pub log: Log,
     /// Traces.

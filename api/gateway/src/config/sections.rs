@@ -1,5 +1,6 @@
 //! The sections of the configuration.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -338,6 +339,34 @@ pub struct GraphQl {
 impl Default for GraphQl {
     fn default() -> Self {
         Self { depth: 12, cost: 10_000, aliases: 30, timeout_seconds: 20, wait_seconds: 5, subscriptions: 20 }
+    }
+}
+
+/// How many partitions read models have: a power of two.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(untagged, expecting = "a number (1, 2, 4, … 64), or a number for each of some projections, as {leads=4}")]
+pub enum Partitions {
+    /// All of them.
+    All(u32),
+    /// Some of them, by name.
+    Each(BTreeMap<String, u32>),
+}
+
+/// Read models.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Projections {
+    /// Into how many partitions `migrate` divides them; those that it does not speak of stay as they are.
+    pub partitions: Option<Partitions>,
+}
+
+impl Projections {
+    /// Into how many partitions a projection shall be divided; none: it stays as it is.
+    pub fn partitions_of(&self, projection: &str) -> Option<u32> {
+        match self.partitions.as_ref()? {
+            Partitions::All(partitions) => Some(*partitions),
+            Partitions::Each(each) => each.get(projection).copied(),
+        }
     }
 }
 

@@ -126,6 +126,11 @@ pub const SETTINGS: &[Setting] = &[
         "webhooks.disable_after_hours",
         "After how many hours without success a webhook is disabled",
     ),
+    plain(
+        "INOPSIO_PROJECTION_PARTITIONS",
+        "projections.partitions",
+        "Partitions of each read model, 1 to 64, or of some as {leads=4, contacts=2}; `inopsio migrate` divides them",
+    ),
     plain("INOPSIO_LOG", "log.filter", "What is logged, for example info or info,gateway=debug"),
     plain("INOPSIO_LOG_FORMAT", "log.format", "auto (readable on a terminal, JSON otherwise), text or json"),
     plain(

@@ -94,6 +94,8 @@ impl Dependency {
 struct Projection {
     service: &'static str,
     name: &'static str,
+    partition: u32,
+    partitions: u32,
     version: u32,
     state: &'static str,
     position: u64,
@@ -243,6 +245,8 @@ async fn projections(runtime: &Runtime) -> (Vec<Projection>, Status, Option<Depe
         .map(|status| Projection {
             service: runtime.service.name(),
             name: status.name,
+            partition: status.partition.number(),
+            partitions: status.partition.of(),
             version: status.version,
             state: status.state.as_str(),
             position: status.position.0,

@@ -1,6 +1,6 @@
 //! A row that is not what the log says is found and named; nothing else is, whatever goes on meanwhile.
 
-use kernel::Position;
+use kernel::{Position, TenantId};
 use projector::{DifferenceKind, Drift, Error};
 use serde_json::json;
 use sqlx::{Executor, PgConnection};
@@ -51,7 +51,7 @@ async fn tables_that_are_what_the_log_says_do_not_drift() {
 async fn each_row_that_differs_is_named_with_its_key_and_columns() {
     let road = applied().await;
     let rows = road.rows().await;
-    let [first, second, _] = road.tenants.map(|tenant| tenant.uuid());
+    let [first, second, _] = road.tenants.map(TenantId::uuid);
     let ((_, lamp), (switches, _)) = rows.lamps.iter().find(|((of, _), _)| *of == first).unwrap();
     let (gone, _) = first_switch(&rows, second);
     let stranger = Uuid::from_u128(7);

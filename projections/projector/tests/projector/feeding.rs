@@ -95,13 +95,13 @@ async fn what_is_asked_for_too_early_is_refused_with_where_it_is() {
     let running = road.start();
     let position = road.append(0, "hall", "demo.lamp.lit", "{}").await;
     for models in [&running.models, &road.distant_models()] {
-        let behind = models.wait_for(position, Duration::from_millis(50)).await.unwrap_err();
+        let behind = models.wait_for(road.tenants[0], position, Duration::from_millis(50)).await.unwrap_err();
         assert_eq!((behind.wanted, behind.reached), (position, Position::START));
-        models.wait_for(Position::START, Duration::ZERO).await.unwrap();
+        models.wait_for(road.tenants[0], Position::START, Duration::ZERO).await.unwrap();
     }
     lamps.open();
     for models in [&running.models, &road.distant_models()] {
-        models.wait_for(position, Duration::from_secs(30)).await.unwrap();
+        models.wait_for(road.tenants[0], position, Duration::from_secs(30)).await.unwrap();
     }
     running.stop().await;
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod dividing;
 mod drifting;
 mod feeding;
 mod lamps;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use eventstore::{Append, CommandRecord, EventStore, NewEvent, StreamAppend};
 use kernel::{IdSource, Position, RecordedEvent, Service, SystemClock, SystemIds, TenantId};
 use nats::{Bus, Credentials, StreamSettings};
-use projector::{Projection, Projector, ReadModels, Settings};
+use projector::{Progress, Projection, Projector, ReadModels, Settings};
 use sqlx::{ConnectOptions, PgConnection, Row};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -27,6 +27,7 @@ pub(crate) struct Road {
     pub(crate) nats: testbed::Nats,
     pub(crate) store: EventStore,
     pub(crate) bus: Bus,
+    /// Of three different partitions, where there are four.
     pub(crate) tenants: [TenantId; 3],
     projections: Vec<Arc<dyn Projection>>,
 }
@@ -34,6 +35,7 @@ pub(crate) struct Road {
 /// A running projector; ends with this.
 pub(crate) struct Running {
     pub(crate) models: ReadModels,
+    pub(crate) progress: Progress,
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
@@ -42,6 +44,12 @@ impl Running {
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.unwrap();
+    }
+
+    /// Ends as a killed process does.
+    pub(crate) async fn die(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
     }
 }
 
@@ -58,7 +66,11 @@ impl Road {
         let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(projection)];
         let migrated = projector::migrate(&database.admin(), &database, &projections).await.unwrap();
         assert_eq!(migrated.created, [projections[0].name()]);
-        let tenants = [testbed::tenant(), testbed::tenant(), testbed::tenant()];
+        let tenants = [0, 1, 2].map(|partition| {
+            let found = std::iter::repeat_with(testbed::tenant);
+            let mut found = found.filter(|tenant| eventstore::partition_of(tenant.uuid(), 4) == partition);
+            found.next().unwrap()
+        });
         Self { database, nats, store, bus, tenants, projections }
     }
 
@@ -73,10 +85,11 @@ impl Road {
     pub(crate) fn start_with(&self, projections: Vec<Arc<dyn Projection>>, settings: Settings) -> Running {
         let (store, bus) = (self.store.clone(), self.bus.clone());
         let projector = Projector::new(&self.database, store, bus, DEMO, projections.clone(), settings);
-        let models = ReadModels::new(&self.database, &projections, Some(projector.progress()));
+        let progress = projector.progress();
+        let models = ReadModels::new(&self.database, &projections, Some(progress.clone()));
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(projector.run(shutdown.clone()));
-        Running { models, shutdown, task }
+        Running { models, progress, shutdown, task }
     }
 
     /// Read models as another process has them, without progress.
@@ -179,7 +192,10 @@ impl Road {
 
     /// Waits until everything that is in the log can be queried.
     pub(crate) async fn visible(&self, models: &ReadModels) {
-        models.wait_for(self.store.head().await.unwrap(), LONG).await.unwrap();
+        let head = self.store.head().await.unwrap();
+        for tenant in self.tenants {
+            models.wait_for(tenant, head, LONG).await.unwrap();
+        }
     }
 
     /// What the tables must hold when every event of the log was applied once, but for the parked ones.
@@ -214,7 +230,8 @@ impl Road {
     pub(crate) async fn cut(&self) -> usize {
         let cut = sqlx::query_scalar::<_, bool>(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-             WHERE datname = current_database() AND usename = 'inopsio_demo_project'",
+             WHERE datname = current_database()
+               AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 71647)",
         );
         cut.fetch_all(&mut self.superuser().await).await.unwrap().len()
     }

@@ -1,0 +1,232 @@
+//! Which tenants are applied together, and how far each of them is when that changes.
+
+use std::fmt;
+
+use kernel::{Position, RecordedEvent};
+use uuid::Uuid;
+
+use crate::checkpoint::Checkpoint;
+
+/// The most partitions of a projection.
+pub const MAX_PARTITIONS: u32 = 64;
+
+/// One of the partitions into which the tenants of a projection are divided: each is applied by itself, in the log's order.
+///
+/// There are 1, 2, 4, … [`MAX_PARTITIONS`], so that a change of their number divides or joins whole ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition {
+    number: u32,
+    of: u32,
+}
+
+impl Partition {
+    /// All tenants.
+    pub(crate) const WHOLE: Self = Self { number: 0, of: 1 };
+
+    pub(crate) const fn new(number: u32, of: u32) -> Self {
+        Self { number, of }
+    }
+
+    /// All partitions when there are so many.
+    pub(crate) fn all(of: u32) -> impl Iterator<Item = Self> {
+        (0..of).map(move |number| Self { number, of })
+    }
+
+    /// The partition of a tenant when there are so many. Identifiers are random in their last bits, so these are as good as a
+    /// hash; `log.events` is asked for them in the same way (`EventStore::read_partition`).
+    pub(crate) fn of_tenant(tenant: Uuid, of: u32) -> Self {
+        Self { number: eventstore::partition_of(tenant, of), of }
+    }
+
+    /// Its number, from 0.
+    pub const fn number(self) -> u32 {
+        self.number
+    }
+
+    /// How many there are.
+    pub const fn of(self) -> u32 {
+        self.of
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        self.number as usize
+    }
+
+    /// Whether a tenant's events are applied by it.
+    pub(crate) fn holds(self, tenant: Uuid) -> bool {
+        self.of == 1 || Self::of_tenant(tenant, self.of) == self
+    }
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.number, self.of)
+    }
+}
+
+/// Whether a projection can be divided into so many partitions.
+pub(crate) const fn is_possible(partitions: u32) -> bool {
+    partitions.is_power_of_two() && partitions <= MAX_PARTITIONS
+}
+
+/// Up to where each tenant's events are applied, by the partition that the tenant would have among as many as there are
+/// positions. None: not recorded, because the checkpoint says it for all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reached(Vec<Position>);
+
+impl Reached {
+    /// What the checkpoints of a projection's partitions say together.
+    pub(crate) fn of(checkpoints: &[Checkpoint]) -> Self {
+        let classes = checkpoints.iter().map(|one| one.reached.0.len()).max().unwrap_or(0).max(checkpoints.len());
+        // Powers of two, so the partition of a class is its number's last bits.
+        let position = |class: usize| {
+            let checkpoint = &checkpoints[class % checkpoints.len()];
+            let further = checkpoint.reached.0.get(class % checkpoint.reached.0.len().max(1)).copied();
+            checkpoint.position.max(further.unwrap_or(Position::START))
+        };
+        Self(if checkpoints.is_empty() { Vec::new() } else { (0..classes).map(position).collect() })
+    }
+
+    /// Whether an event is applied already, although its partition's checkpoint is before it.
+    pub(crate) fn has(&self, event: &RecordedEvent) -> bool {
+        !self.0.is_empty() && event.position <= self.at(event.tenant.uuid())
+    }
+
+    fn at(&self, tenant: Uuid) -> Position {
+        self.0[eventstore::partition_of(tenant, self.0.len() as u32) as usize]
+    }
+
+    /// The position that all have reached.
+    pub(crate) fn lowest(&self) -> Position {
+        self.0.iter().copied().min().unwrap_or_default()
+    }
+
+    /// The position that the furthest has reached.
+    pub(crate) fn highest(&self) -> Position {
+        self.0.iter().copied().max().unwrap_or_default()
+    }
+
+    /// Where a partition begins, and what it passes over from there because it is applied already.
+    ///
+    /// It begins where the last of its tenants is: what the others have applied beyond that is remembered by class, so that
+    /// each event is applied once.
+    pub(crate) fn divided(&self, partition: Partition) -> (Position, Self) {
+        let classes = self.0.len().max(partition.of as usize);
+        let known: Vec<Position> = (0..classes).map(|class| self.0[class % self.0.len()]).collect();
+        let own = || (partition.index()..classes).step_by(partition.of as usize).map(|class| known[class]);
+        let begins = own().min().unwrap_or_default();
+        if own().all(|position| position == begins) { (begins, Self::default()) } else { (begins, Self(known)) }
+    }
+
+    /// As it is stored; none when there is nothing to remember.
+    pub(crate) fn stored(&self) -> Option<Vec<i64>> {
+        (!self.0.is_empty()).then(|| self.0.iter().map(|position| position.as_i64()).collect())
+    }
+
+    pub(crate) fn read(stored: Option<Vec<i64>>) -> Self {
+        Self(stored.unwrap_or_default().into_iter().map(Position::from_i64).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use chrono::DateTime;
+
+    use super::*;
+
+    const TENANTS: u64 = 16;
+    const EVENTS: u64 = 400;
+
+    #[expect(clippy::disallowed_methods, reason = "a test's tenants, one for each class of sixteen")]
+    fn event(position: u64) -> RecordedEvent {
+        RecordedEvent {
+            tenant: kernel::TenantId::vouched(Uuid::from_u128(u128::from(position * 7 % TENANTS))),
+            position: Position(position),
+            event_id: Uuid::nil(),
+            aggregate_type: "demo.lamp".to_owned(),
+            aggregate_id: "hall".to_owned(),
+            sequence: position,
+            event_type: "demo.lamp.lit".to_owned(),
+            event_version: 1,
+            payload: "{}".into(),
+            metadata: "{}".into(),
+            occurred_at: DateTime::UNIX_EPOCH,
+            recorded_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    /// What a database would have: checkpoints, and of each tenant the positions that were applied.
+    struct Model {
+        checkpoints: Vec<Checkpoint>,
+        applied: BTreeMap<Uuid, Vec<u64>>,
+    }
+
+    impl Model {
+        fn new() -> Self {
+            let mut model = Self { checkpoints: Vec::new(), applied: BTreeMap::new() };
+            model.divide(&Reached(vec![Position::START]), 1);
+            model
+        }
+
+        fn divide(&mut self, reached: &Reached, into: u32) {
+            let checkpoint = |partition| {
+                let (position, reached) = reached.divided(partition);
+                let (generation, tables, parked_events) = (0, Vec::new(), 0);
+                Checkpoint { partition, version: 1, position, reached, generation, tables, parked_events }
+            };
+            self.checkpoints = Partition::all(into).map(checkpoint).collect();
+        }
+
+        /// Lets a partition apply what follows, as a worker does.
+        fn advance(&mut self, partition: usize, by: u64) {
+            let checkpoint = &mut self.checkpoints[partition];
+            let to = (checkpoint.position.0 + by).min(EVENTS);
+            for event in (checkpoint.position.0 + 1..=to).map(event).filter(|event| checkpoint.awaits(event)) {
+                self.applied.entry(event.tenant.uuid()).or_default().push(event.position.0);
+            }
+            checkpoint.position = Position(to);
+        }
+    }
+
+    #[test]
+    fn whatever_is_divided_and_joined_each_tenants_events_are_applied_once_and_in_order() {
+        let sizes = [1, 2, 4, 8];
+        for history in 0..4_usize.pow(5) {
+            let mut model = Model::new();
+            for step in 0..5 {
+                let into = sizes[history / 4_usize.pow(step) % 4];
+                model.divide(&Reached::of(&model.checkpoints), into);
+                for partition in 0..into as usize {
+                    // Some do not move at all.
+                    model.advance(partition, (partition as u64 * 5 + u64::from(step) * 3 + history as u64) % 4 * 9);
+                }
+            }
+            for partition in 0..model.checkpoints.len() {
+                model.advance(partition, EVENTS);
+            }
+            let mut expected: BTreeMap<Uuid, Vec<u64>> = BTreeMap::new();
+            for event in (1..=EVENTS).map(event) {
+                expected.entry(event.tenant.uuid()).or_default().push(event.position.0);
+            }
+            assert_eq!(model.applied, expected, "history {history}");
+        }
+    }
+
+    #[test]
+    fn partitions_that_stand_at_one_position_need_nothing_remembered() {
+        let mut model = Model::new();
+        model.advance(0, 50);
+        for into in [8, 2, 1, 64] {
+            model.divide(&Reached::of(&model.checkpoints), into);
+            assert!(model.checkpoints.iter().all(|one| one.position == Position(50) && one.reached.stored().is_none()));
+        }
+    }
+
+    #[test]
+    fn only_powers_of_two_up_to_the_most_are_possible() {
+        let possible: Vec<u32> = (0..200).filter(|partitions| is_possible(*partitions)).collect();
+        assert_eq!(possible, [1, 2, 4, 8, 16, 32, 64]);
+    }
+}

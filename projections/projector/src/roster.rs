@@ -1,0 +1,160 @@
+//! Who applies what: how many partitions each projection has, which of them are taken, and how many instances share them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eventstore::{Database, Role};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection, Row};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::Projection;
+use crate::worker::LOCK_CLASS;
+
+/// First half of the key of the lock that instances share while they can apply a projection; the second is its name.
+const PRESENT_CLASS: i32 = 71_649;
+
+/// What the database says of a projection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The version that its tables have; none: it has no tables.
+    pub(crate) version: Option<u32>,
+    /// Whether each of its partitions is applied by some instance.
+    pub(crate) taken: Vec<bool>,
+    /// How many instances can apply it, this one included.
+    pub(crate) instances: u32,
+}
+
+impl Entry {
+    /// How many partitions it has.
+    pub(crate) const fn partitions(&self) -> u32 {
+        self.taken.len() as u32
+    }
+
+    /// How many partitions an instance takes, so that all get some.
+    pub(crate) fn share(&self) -> usize {
+        self.taken.len().div_ceil(self.instances.max(1) as usize)
+    }
+}
+
+/// What the database says of each projection, in the order of the program's list. Empty until it was asked once.
+pub(crate) type Entries = Arc<Vec<Entry>>;
+
+/// The lock of a partition, as text that is hashed to a key. A projection that is not divided is locked by its name.
+pub(crate) const LOCK_NAME: &str =
+    "projection || CASE partitions WHEN 1 THEN '' ELSE '/' || partition || '/' || partitions END";
+
+/// Asks again and again, and tells everybody each time.
+pub(crate) struct Roster {
+    database: Database,
+    projections: Vec<Arc<dyn Projection>>,
+    every: Duration,
+    /// Projections for which we are present, on the present connection.
+    present: HashSet<&'static str>,
+    entries: watch::Sender<Entries>,
+}
+
+impl Roster {
+    pub(crate) fn new(database: &Database, projections: Vec<Arc<dyn Projection>>, every: Duration) -> Self {
+        let entries = watch::Sender::new(Entries::default());
+        Self { database: database.clone(), projections, every, present: HashSet::new(), entries }
+    }
+
+    /// What it finds, from the next time on.
+    pub(crate) fn entries(&self) -> watch::Receiver<Entries> {
+        self.entries.subscribe()
+    }
+
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        let running = async {
+            loop {
+                let Err(error) = self.follow().await else { continue };
+                tracing::warn!(service = %self.database.service, %error, "who applies which projection is not known; asking again");
+                tokio::time::sleep(self.every).await;
+            }
+        };
+        shutdown.run_until_cancelled(running).await;
+    }
+
+    async fn follow(&mut self) -> Result<(), sqlx::Error> {
+        self.present.clear();
+        let mut connection = options(&self.database).connect().await?;
+        loop {
+            let mut entries = self.ask(&mut connection).await?;
+            if self.appear(&mut connection, &entries).await? {
+                entries = self.ask(&mut connection).await?;
+            }
+            self.entries.send_replace(Arc::new(entries));
+            tokio::time::sleep(self.every).await;
+        }
+    }
+
+    async fn ask(&self, connection: &mut PgConnection) -> Result<Vec<Entry>, sqlx::Error> {
+        let names: Vec<&str> = self.projections.iter().map(|projection| projection.name()).collect();
+        // The locks of this database, once; their keys are shown as unsigned numbers.
+        let query = format!(
+            "WITH held AS MATERIALIZED (
+                 SELECT l.classid::bigint AS class, l.objid::bigint AS key FROM pg_locks l
+                 WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
+                   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+             )
+             SELECT p.n - 1 AS n, c.version,
+                    EXISTS (SELECT FROM held
+                            WHERE class = $2 AND key = hashtext({LOCK_NAME})::bigint & 4294967295) AS taken,
+                    (SELECT count(*) FROM held
+                     WHERE class = $3 AND key = hashtext(c.projection)::bigint & 4294967295) AS instances
+             FROM unnest($1::text[]) WITH ORDINALITY AS p (name, n)
+             JOIN projector.checkpoints c ON c.projection = p.name
+             ORDER BY p.n, c.partition"
+        );
+        let rows = sqlx::query(&query)
+            .bind(&names)
+            .bind(i64::from(LOCK_CLASS))
+            .bind(i64::from(PRESENT_CLASS))
+            .fetch_all(connection)
+            .await?;
+        let mut entries = vec![Entry::default(); names.len()];
+        for row in rows {
+            let nth = usize::try_from(row.try_get::<i64, _>("n")?).unwrap_or(usize::MAX);
+            let Some(entry) = entries.get_mut(nth) else { continue };
+            entry.version = Some(u32::try_from(row.try_get::<i64, _>("version")?).unwrap_or(u32::MAX));
+            entry.taken.push(row.try_get("taken")?);
+            entry.instances = u32::try_from(row.try_get::<i64, _>("instances")?).unwrap_or(u32::MAX);
+        }
+        Ok(entries)
+    }
+
+    /// Shows others for which divided projections we are here, and for which no more. Whether that changed.
+    async fn appear(&mut self, connection: &mut PgConnection, entries: &[Entry]) -> Result<bool, sqlx::Error> {
+        let mut changed = false;
+        for (projection, entry) in self.projections.iter().zip(entries) {
+            // Alone with one partition there is nothing to share.
+            let able = entry.version == Some(projection.version()) && entry.partitions() > 1;
+            let name = projection.name();
+            let act = match (able, self.present.contains(name)) {
+                (true, false) => "SELECT pg_advisory_lock_shared($1, hashtext($2))",
+                (false, true) => "SELECT pg_advisory_unlock_shared($1, hashtext($2))",
+                _ => continue,
+            };
+            sqlx::query(act).bind(PRESENT_CLASS).bind(name).execute(&mut *connection).await?;
+            if able {
+                self.present.insert(name);
+            } else {
+                self.present.remove(name);
+            }
+            changed = true;
+        }
+        Ok(changed)
+    }
+}
+
+/// A connection that the server gives up soon when our machine is gone, so that its locks go to another.
+pub(crate) fn options(database: &Database) -> PgConnectOptions {
+    database.options(Role::Project).disable_statement_logging().options([
+        ("tcp_keepalives_idle", "2"),
+        ("tcp_keepalives_interval", "1"),
+        ("tcp_keepalives_count", "2"),
+    ])
+}
