@@ -20,6 +20,7 @@ const GOALS: &[(&str, &str, Goal)] = &[
     ("lag_ms.p50", "command to visible at 1,000/s, p50 ms", AtMost(10.0)),
     ("lag_ms.p99", "command to visible at 1,000/s, p99 ms", AtMost(60.0)),
     ("catch_up_per_s", "one read model catching up, events/s", AtLeast(50_000.0)),
+    ("partitions.ratio", "catching up as two partitions, times one", AtLeast(1.4)),
     ("rebuild_s", "rebuild of a million events, s", AtMost(30.0)),
     ("replay_per_s", "replay as NDJSON, events/s", AtLeast(150_000.0)),
     ("rss_mib.idle", "memory idle, MiB", AtMost(120.0)),

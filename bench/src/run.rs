@@ -262,6 +262,9 @@ async fn measure_bulk(
         ("append_per_s", "into the log, in large appends: events/s", bulk.append_per_s),
         ("relay_per_s", "from the log into the stream: events/s", bulk.relay_per_s),
         ("catch_up_per_s", "one read model catching up: events/s", bulk.catch_up_per_s),
+        ("partitions.one_per_s", "the same of two tenants, as one partition: events/s", bulk.partitions.one_per_s),
+        ("partitions.two_per_s", "as two partitions: events/s", bulk.partitions.two_per_s),
+        ("partitions.ratio", "two partitions, times one", bulk.partitions.two_per_s / bulk.partitions.one_per_s),
         ("rebuild_s", "one read model rebuilt: seconds", bulk.rebuild_s),
         ("replay_per_s", "replay as NDJSON: events/s", bulk.replay_per_s),
     ];

@@ -129,7 +129,7 @@ impl Open {
         let tenant = context.tenant(&whose.tenant).await?;
         let store = context.store(service).await?;
         // No claim is taken here, so the key that hashes them is not needed.
-        let settings = Settings { cache_bytes: 1 << 20, claim_key: [0; 32] };
+        let settings = Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [0; 32] };
         let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
         let desk = Desk::new(&context.config.database(service), sagas.clone(), sagas.book(executor));
         let id = SystemIds.next();

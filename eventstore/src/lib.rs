@@ -3,7 +3,7 @@
 //! An [`Append`] (events of one or several streams, a command id, claims) goes through the group committer (`committer`): what
 //! waits is coalesced into one batch, one round trip, one fsync. Inside the database `log.append` decides each append by
 //! itself (command ids, expected versions, claims) and gives the accepted events dense positions in commit order. Readers
-//! [load](EventStore::load) one stream, [follow](EventStore::read_after) the positions, or [replay](EventStore::replay) a
+//! [load](EventStore::load) one stream (or [resume](EventStore::resume) it from its snapshot), [follow](EventStore::read_after) the positions, or [replay](EventStore::replay) a
 //! tenant's history; the [`relay`] puts each event on the bus at the sequence that is its position; [`backup`] takes the whole
 //! log out at one moment and brings it in again.
 //!
@@ -28,6 +28,7 @@ mod read;
 pub mod relay;
 mod replay;
 mod settings;
+mod snapshot;
 mod statement;
 mod store;
 
@@ -40,4 +41,5 @@ pub use read::{Stretch, partition_of};
 pub use relay::Relay;
 pub use replay::ReplayFilter;
 pub use settings::Settings;
+pub use snapshot::{Resumed, Snapshot};
 pub use store::{EventStore, StoredCommand};

@@ -78,7 +78,7 @@ pub(crate) fn event(row: &PgRow) -> Result<RecordedEvent, Error> {
 }
 
 /// The bytes of a `json` column exactly as stored, not parsed.
-fn json(row: &PgRow, column: usize) -> Result<Bytes, Error> {
+pub(crate) fn json(row: &PgRow, column: usize) -> Result<Bytes, Error> {
     let value = row.try_get_raw(column)?;
     if value.is_null() {
         return Err(Error::Corrupt(format!("column {column} is null")));

@@ -21,7 +21,7 @@ use crate::lane::Lane;
 use crate::meters::Meters;
 use crate::passing::{Passing, Relayed};
 use crate::read::Stretch;
-use crate::{Database, Error, PoolUse, ReplayFilter, Role, Settings, read, replay};
+use crate::{Database, Error, PoolUse, ReplayFilter, Resumed, Role, Settings, Snapshot, read, replay, snapshot};
 
 /// A command that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,6 +169,30 @@ impl EventStore {
         after: u64,
     ) -> Result<Vec<RecordedEvent>, Error> {
         read::load(&self.shared.readers, tenant, aggregate_type, aggregate_id, after).await
+    }
+
+    /// A stream's snapshot of this form, if there is one, and the events after it, in order; one round trip.
+    pub async fn resume(
+        &self,
+        tenant: TenantId,
+        aggregate_type: &str,
+        aggregate_id: &str,
+        form: &str,
+    ) -> Result<Resumed, Error> {
+        snapshot::resume(&self.shared.readers, tenant, aggregate_type, aggregate_id, form).await
+    }
+
+    /// Keeps a stream's state, unless a later one of the same form is kept. Whoever loads the stream trusts it, so it has to be
+    /// what the log's events up to there make.
+    pub async fn keep_snapshot(
+        &self,
+        tenant: TenantId,
+        aggregate_type: &str,
+        aggregate_id: &str,
+        form: &str,
+        kept: &Snapshot,
+    ) -> Result<(), Error> {
+        snapshot::keep(&self.shared.commands, tenant, aggregate_type, aggregate_id, form, kept).await
     }
 
     /// The events of all tenants after a position, in order, at most `limit`.

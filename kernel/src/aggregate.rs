@@ -10,6 +10,10 @@ pub trait Aggregate: Default + Clone + serde::Serialize + serde::de::Deserialize
     /// `service.aggregate`, for example `crm.lead`.
     const TYPE: &'static str;
 
+    /// The form of the state, from 1. Raise it when the state's fields change, or what an event makes of them: snapshots of
+    /// another form are ignored. A test of the gateway says when it has to be raised.
+    const FORM: u32 = 1;
+
     /// What can be asked of it.
     type Command: Send;
 

@@ -13,12 +13,23 @@ pub struct AggregateType {
     pub decode: fn(&str, u32, &[u8]) -> Result<usize, DecodeError>,
     /// The state after a stream's events, from the first on, as JSON.
     pub state: fn(&[RecordedEvent]) -> Result<serde_json::Value, DecodeError>,
+    /// The state after further events, from the state before them.
+    pub resume: fn(serde_json::Value, &[RecordedEvent]) -> Result<serde_json::Value, DecodeError>,
+    /// The form of the state: see [`Aggregate::FORM`].
+    pub form: u32,
 }
 
 impl AggregateType {
     /// The value for `A`.
     pub const fn of<A: Aggregate>() -> Self {
-        Self { name: A::TYPE, catalog: A::Event::catalog, decode: decode::<A>, state: state::<A> }
+        Self {
+            name: A::TYPE,
+            catalog: A::Event::catalog,
+            decode: decode::<A>,
+            state: state::<A>,
+            resume: resume::<A>,
+            form: A::FORM,
+        }
     }
 }
 
@@ -27,13 +38,24 @@ fn decode<A: Aggregate>(event_type: &str, version: u32, payload: &[u8]) -> Resul
 }
 
 fn state<A: Aggregate>(events: &[RecordedEvent]) -> Result<serde_json::Value, DecodeError> {
-    let mut state = A::default();
+    evolve(A::default(), events)
+}
+
+fn resume<A: Aggregate>(state: serde_json::Value, events: &[RecordedEvent]) -> Result<serde_json::Value, DecodeError> {
+    evolve::<A>(serde_json::from_value(state).map_err(|error| no_json::<A>(&error))?, events)
+}
+
+fn evolve<A: Aggregate>(mut state: A, events: &[RecordedEvent]) -> Result<serde_json::Value, DecodeError> {
     for event in events {
         event.decode()?.into_iter().for_each(|event| state.evolve(event));
     }
-    serde_json::to_value(&state).map_err(|error| DecodeError::Payload {
+    serde_json::to_value(&state).map_err(|error| no_json::<A>(&error))
+}
+
+fn no_json<A: Aggregate>(error: &serde_json::Error) -> DecodeError {
+    DecodeError::Payload {
         event_type: A::TYPE.to_owned(),
         version: 0,
         reason: format!("its state is no JSON: {error}"),
-    })
+    }
 }

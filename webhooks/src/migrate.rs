@@ -5,7 +5,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor};
 
 /// Held while tables are made, so that several instances may start at once.
-const MIGRATING: i64 = 7_164_702_820;
+const MIGRATING: i64 = 7_164_702_840;
 
 const TABLES: &str = include_str!("tables.sql");
 

@@ -125,7 +125,11 @@ pub async fn open(
     let jobs = Jobs::open(&database, Some(bus.clone()), kinds, jobs::Settings::default(), sources);
     background.tasks.spawn(Runner::new(jobs.clone()).run(background.shutdown.clone()));
 
-    let settings = executor::Settings { cache_bytes: config.postgres.cache_mib << 20, claim_key };
+    let settings = executor::Settings {
+        cache_bytes: config.postgres.cache_mib << 20,
+        snapshot_events: config.postgres.snapshot_events,
+        claim_key,
+    };
     let executor = Executor::new(store.clone(), clock.clone(), ids, settings);
     let sagas = part.sagas.clone().map(|sagas| {
         let book = sagas.book(executor.clone());

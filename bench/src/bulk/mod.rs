@@ -2,6 +2,7 @@
 //! replaying. In a database and on a nats-server of its own, so that nothing else is in them.
 
 mod history;
+mod partitions;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use projector::{Projection, Projector};
 use testbed::Nats;
 use tokio_util::sync::CancellationToken;
 
+pub use self::partitions::Partitions;
 use crate::ground::Ground;
 use crate::target::Inopsio;
 
@@ -35,6 +37,8 @@ pub struct Bulk {
     pub relay_per_s: f64,
     /// Events per second into the read model of leads, from its beginning.
     pub catch_up_per_s: f64,
+    /// The same with two tenants, as one partition and as two.
+    pub partitions: Partitions,
     /// Seconds to rebuild the read model of leads.
     pub rebuild_s: f64,
     /// Events per second as NDJSON by `inopsio replay`, its start and end included.
@@ -58,12 +62,14 @@ pub async fn measure(inopsio: &Inopsio, ground: &Ground, events: u64, step: impl
     step("filling the stream");
     let relay_per_s = per_second(events, relay(&store, &bus, head).await?);
     step("catching up");
-    let catch_up_per_s = per_second(events, catch_up(&database, &store, &bus, head).await?);
+    let catch_up_per_s = per_second(events, catch_up(&database, &store, &bus, &[vouched(tenant.id)], head).await?);
     step("rebuilding");
     let rebuilt =
         projector::rebuild(&ground.admin(), &database, &store, &crm_projections::leads::Leads, |_| {}).await?;
     ensure!(rebuilt.position == head && rebuilt.parked_events == 0, "the rebuild is not complete: {rebuilt:?}");
     store.close().await;
+    step("catching up as one partition and as two");
+    let partitions = partitions::measure(&inopsio, ground, &bus, events).await?;
     step("replaying");
     let replay = inopsio.time(&["replay", "--tenant", &tenant.slug]).await?;
     Ok(Bulk {
@@ -71,6 +77,7 @@ pub async fn measure(inopsio: &Inopsio, ground: &Ground, events: u64, step: impl
         append_per_s,
         relay_per_s,
         catch_up_per_s,
+        partitions,
         rebuild_s: rebuilt.took.as_secs_f64(),
         replay_per_s: per_second(events, replay),
     })
@@ -101,7 +108,13 @@ async fn relay(store: &EventStore, bus: &Bus, head: Position) -> anyhow::Result<
 }
 
 /// From nothing in the read model to everything.
-async fn catch_up(database: &Database, store: &EventStore, bus: &Bus, head: Position) -> anyhow::Result<Duration> {
+async fn catch_up(
+    database: &Database,
+    store: &EventStore,
+    bus: &Bus,
+    tenants: &[TenantId],
+    head: Position,
+) -> anyhow::Result<Duration> {
     let leads: Arc<dyn Projection> = Arc::new(crm_projections::leads::Leads);
     let settings = projector::Settings::default();
     let projector = Projector::new(database, store.clone(), bus.clone(), CRM, vec![leads], settings);
@@ -109,7 +122,8 @@ async fn catch_up(database: &Database, store: &EventStore, bus: &Bus, head: Posi
     let stop = CancellationToken::new();
     let started = Instant::now();
     let running = tokio::spawn(projector.run(stop.clone()));
-    until("the read model is not there", async || Ok(progress.reached() == Some(head))).await?;
+    let all = || tenants.iter().all(|tenant| progress.reached(*tenant) == Some(head));
+    until("the read model is not there", async || Ok(all())).await?;
     let took = started.elapsed();
     stop.cancel();
     running.await?;
@@ -139,11 +153,12 @@ mod tests {
         let nats = Nats::start().await;
         let bus = Bus::connect(&nats::Settings::new(nats.url(), Credentials::None, "bench test")).await.unwrap();
 
-        history::fill(&store, testbed::tenant(), 800).await.unwrap();
+        let tenant = testbed::tenant();
+        history::fill(&store, tenant, 800).await.unwrap();
         let head = store.head().await.unwrap();
         assert_eq!(head, Position(800));
         relay(&store, &bus, head).await.unwrap();
-        catch_up(&database, &store, &bus, head).await.unwrap();
+        catch_up(&database, &store, &bus, &[tenant], head).await.unwrap();
         let rebuilt = projector::rebuild(&database.admin(), &database, &store, leads.as_ref(), |_| {}).await.unwrap();
         assert_eq!((rebuilt.position, rebuilt.parked_events), (head, 0));
         let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM crm.lead")

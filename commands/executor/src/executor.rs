@@ -23,6 +23,8 @@ const RETRIES: u32 = 3;
 pub struct Settings {
     /// How much the cache of recent aggregates may hold, in bytes of events.
     pub cache_bytes: u64,
+    /// After how many events a stream gets a snapshot, so that loading it never reads many more than these; 0: never.
+    pub snapshot_events: u64,
     /// The key under which claimed values are hashed: a service's secret, the same for ever.
     pub claim_key: [u8; 32],
 }
@@ -51,9 +53,9 @@ enum Attempt<T> {
 }
 
 impl Executor {
-    /// An executor over a service's log.
+    /// An executor over a service's log. To be called within a runtime, where it keeps snapshots in the background.
     pub fn new(store: EventStore, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>, settings: Settings) -> Self {
-        let histories = Histories::new(store.clone(), settings.cache_bytes);
+        let histories = Histories::new(store.clone(), settings.cache_bytes, settings.snapshot_events);
         let claims = ClaimHasher::new(&settings.claim_key);
         Self { inner: Arc::new(Inner { store, histories, clock, ids, claims }) }
     }
@@ -200,7 +202,8 @@ impl Executor {
     /// What the attempt made true becomes the baseline of the next.
     fn keep(&self, work: &Work<'_>) {
         for stream in work.streams.iter().filter(|stream| !stream.events.is_empty()) {
-            self.inner.histories.keep(key(work, stream.aggregate_type, &stream.id), stream.baseline.clone());
+            let key = key(work, stream.aggregate_type, &stream.id);
+            self.inner.histories.grown(key, stream.form, stream.expected, &stream.baseline);
         }
     }
 

@@ -1,13 +1,14 @@
-//! Aggregates from their history: what the cache knows, and what the log has after that.
+//! Aggregates from their history: what the cache knows, or a snapshot, and what the log has after that.
 
 use std::sync::Arc;
 
 use chrono::DateTime;
-use eventstore::EventStore;
-use kernel::{Aggregate, Refusal, TenantId};
+use eventstore::{EventStore, Resumed, Snapshot};
+use kernel::{Aggregate, RecordedEvent, Refusal, TenantId};
 
 use crate::cache::{Baseline, Baselines, StreamKey};
 use crate::refused;
+use crate::snapshots::{Form, Snapshots};
 
 /// How current a state has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +29,19 @@ pub(crate) struct Found {
 pub(crate) struct Histories {
     store: EventStore,
     baselines: Baselines,
+    snapshots: Snapshots,
 }
 
 impl Histories {
-    pub(crate) fn new(store: EventStore, cache_bytes: u64) -> Self {
-        Self { store, baselines: Baselines::new(cache_bytes) }
+    pub(crate) fn new(store: EventStore, cache_bytes: u64, snapshot_events: u64) -> Self {
+        let snapshots = Snapshots::new(store.clone(), snapshot_events);
+        Self { store, baselines: Baselines::new(cache_bytes), snapshots }
     }
 
-    pub(crate) fn keep(&self, key: StreamKey, baseline: Baseline) {
-        self.baselines.put(key, baseline);
+    /// What a command made of a stream that was at the version `before`.
+    pub(crate) fn grown(&self, key: StreamKey, form: Form, before: u64, baseline: &Baseline) {
+        self.snapshots.grown(&key, form, before, baseline);
+        self.baselines.put(key, baseline.clone());
     }
 
     pub(crate) fn drop_stale(&self, key: &StreamKey) {
@@ -55,9 +60,17 @@ impl Histories {
         if let (Freshness::Any, Some(baseline)) = (freshness, &known) {
             return Ok(Some(Found { baseline: baseline.clone(), from_cache: true }));
         }
-        let after = known.as_ref().map_or(0, |baseline| baseline.version);
-        let tail = self.store.load(tenant, A::TYPE, id, after).await.map_err(|error| refused::by_the_log(&error))?;
+        let (known, tail) = match known {
+            Some(known) => {
+                let tail = self.store.load(tenant, A::TYPE, id, known.version).await;
+                (Some(known), tail.map_err(|error| refused::by_the_log(&error))?)
+            }
+            None => self.resume::<A>(tenant, id).await?,
+        };
         if tail.is_empty() {
+            if let Some(baseline) = &known {
+                self.baselines.put(key, baseline.clone());
+            }
             return Ok(known.map(|baseline| Found { baseline, from_cache: false }));
         }
         let mut state = known.as_ref().and_then(|known| known.state.downcast_ref::<A>()).cloned().unwrap_or_default();
@@ -75,7 +88,28 @@ impl Histories {
             baseline.bytes += event.payload.len() as u64;
         }
         baseline.state = Arc::new(state);
-        self.keep(key, baseline.clone());
+        self.snapshots.loaded(&key, Form::of::<A>(), tail.len() as u64, &baseline);
+        self.baselines.put(key, baseline.clone());
         Ok(Some(Found { baseline, from_cache: false }))
+    }
+
+    /// What a stream's snapshot holds, and the events after it; without one that can be read, all of them.
+    async fn resume<A: Aggregate>(
+        &self,
+        tenant: TenantId,
+        id: &str,
+    ) -> Result<(Option<Baseline>, Vec<RecordedEvent>), Refusal> {
+        let form = Form::of::<A>().name();
+        let resumed = self.store.resume(tenant, A::TYPE, id, &form).await;
+        let Resumed { snapshot, events } = resumed.map_err(|error| refused::by_the_log(&error))?;
+        let Some(Snapshot { sequence: version, occurred_at, state }) = snapshot else { return Ok((None, events)) };
+        if let Ok(decoded) = serde_json::from_slice::<A>(&state) {
+            let bytes = state.len() as u64;
+            return Ok((Some(Baseline { state: Arc::new(decoded), version, occurred_at, bytes }), events));
+        }
+        // Not what serde says: it quotes values, and so perhaps a person.
+        tracing::warn!(%tenant, aggregate_type = A::TYPE, id, form, "a snapshot can't be read; it is passed over");
+        let all = self.store.load(tenant, A::TYPE, id, 0).await;
+        Ok((None, all.map_err(|error| refused::by_the_log(&error))?))
     }
 }

@@ -9,6 +9,9 @@
 //! Repetition costs nothing until it happens: the append recognizes a command id that was used before and gives the first
 //! answer; and when the state refuses what the command itself did earlier, the id is looked up before the refusal goes out.
 //!
+//! A stream that is not in the cache is read from its last snapshot on (`snapshots.rs`): every so many events its state is kept
+//! beside the log, in the background, under the aggregate's form ([`kernel::Aggregate::FORM`]).
+//!
 //! To add a command, write a struct with what it needs and implement [`Command`] for it in the commands crate of its
 //! domain; nothing here changes. To add a kind of claim, declare a [`ClaimKind`] beside the commands that take it, and what the
 //! events say of it in the domain's [`ClaimHistory`].
@@ -24,6 +27,7 @@ mod history;
 mod prepare;
 mod refused;
 mod repetition;
+mod snapshots;
 mod time;
 mod work;
 

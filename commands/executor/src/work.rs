@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::cache::Baseline;
 use crate::claim::Wanted;
 use crate::history::{Freshness, Histories};
+use crate::snapshots::Form;
 use crate::{ClaimKind, Request, refused, time};
 
 /// What a command works with: aggregates to read and change, claims to take, identifiers, the time.
@@ -41,6 +42,8 @@ pub(crate) struct Stream {
     pub(crate) baseline: Baseline,
     /// The log has not vouched for what was found.
     from_cache: bool,
+    /// How its state is written.
+    pub(crate) form: Form,
     /// The command asked it for something, be it in vain.
     pub(crate) asked: bool,
     /// It must not be there yet.
@@ -123,7 +126,7 @@ impl<'a> Work<'a> {
         let id = id.to_string();
         let place = match self.place::<A>(&id).await? {
             Some(place) => place,
-            None => self.add(A::TYPE, id, empty::<A>(self.now), false),
+            None => self.add::<A>(id, empty::<A>(self.now), false),
         };
         self.ask::<A>(place, command)
     }
@@ -222,7 +225,7 @@ impl<'a> Work<'a> {
         if self.places.contains_key(&(A::TYPE, id.clone())) {
             return Err(already_exists(A::TYPE, &id));
         }
-        let place = self.add(A::TYPE, id, empty::<A>(self.now), false);
+        let place = self.add::<A>(id, empty::<A>(self.now), false);
         let stream = &mut self.streams[place];
         (stream.asked, stream.begun) = (true, true);
         Ok(place)
@@ -264,14 +267,15 @@ impl<'a> Work<'a> {
             return Ok(Some(*place));
         }
         let found = self.histories.find::<A>(self.request.caller.tenant(), id, self.freshness).await?;
-        Ok(found.map(|found| self.add(A::TYPE, id.to_owned(), found.baseline, found.from_cache)))
+        Ok(found.map(|found| self.add::<A>(id.to_owned(), found.baseline, found.from_cache)))
     }
 
-    fn add(&mut self, aggregate_type: &'static str, id: String, baseline: Baseline, from_cache: bool) -> usize {
+    fn add<A: Aggregate>(&mut self, id: String, baseline: Baseline, from_cache: bool) -> usize {
         let place = self.streams.len();
-        self.places.insert((aggregate_type, id.clone()), place);
+        self.places.insert((A::TYPE, id.clone()), place);
         self.streams.push(Stream {
-            aggregate_type,
+            aggregate_type: A::TYPE,
+            form: Form::of::<A>(),
             id,
             expected: baseline.version,
             baseline,

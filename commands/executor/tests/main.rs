@@ -13,6 +13,7 @@ mod executing {
     mod deciding;
     mod matching;
     mod repeating;
+    mod snapshots;
     mod surviving;
     mod upcasting;
 }

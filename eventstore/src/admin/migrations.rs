@@ -13,6 +13,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_append.sql", include_str!("../../migrations/0002_append.sql")),
     ("0003_backup.sql", include_str!("../../migrations/0003_backup.sql")),
     ("0004_append.sql", include_str!("../../migrations/0004_append.sql")),
+    ("0005_snapshots.sql", include_str!("../../migrations/0005_snapshots.sql")),
 ];
 
 /// The migrations' file names.

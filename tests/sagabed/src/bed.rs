@@ -75,7 +75,7 @@ impl Bed {
         coordinator::migrate(&database.admin(), &database, false).await.unwrap();
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
-        let settings = executor::Settings { cache_bytes: 1 << 20, claim_key: [7; 32] };
+        let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
         let executor = Executor::new(store.clone(), clock.clone(), Arc::new(SystemIds), settings);
         let desk = Desk::new(&database, sagas.clone(), sagas.book(executor.clone()));
         Self { database, store, clock, executor, sagas, desk, grants }
@@ -95,7 +95,7 @@ impl Bed {
     /// Starts a coordinator that somebody looks at.
     pub fn start_with(&self, probe: Arc<dyn Probe>) -> Running {
         // What another process has: a cache of its own.
-        let settings = executor::Settings { cache_bytes: 1 << 20, claim_key: [7; 32] };
+        let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
         let executor = Executor::new(self.store.clone(), self.clock.clone(), Arc::new(SystemIds), settings);
         let settings = Settings { stand_by: Duration::from_millis(20), ..Settings::default() };
         let coordinator = Coordinator::new(

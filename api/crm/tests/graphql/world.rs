@@ -57,7 +57,7 @@ impl World {
         let projector = Projector::new(&database, store.clone(), bus.clone(), SERVICE, projections.clone(), settings);
         let read_models = ReadModels::new(&database, &projections, Some(projector.progress()));
         tokio::spawn(projector.run(shutdown.clone()));
-        let settings = executor::Settings { cache_bytes: 1 << 20, claim_key: [7; 32] };
+        let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
         let executor = Executor::new(store.clone(), clock.clone(), ids.clone(), settings);
         let live = Live::new(bus.clone(), SERVICE);
         let sources = jobs::Sources { clock, ids };

@@ -140,6 +140,8 @@ pub struct Postgres {
     pub claim_key: SecretText,
     /// How many MiB of recent aggregates are kept in memory, a service.
     pub cache_mib: u64,
+    /// After how many events an aggregate gets a snapshot, from which it is loaded later; 0: never.
+    pub snapshot_events: u64,
     /// The most seconds that writing may take, the time of reconnecting included.
     pub append_timeout_seconds: u64,
     /// How many MiB may wait to be written, a service.
@@ -158,6 +160,7 @@ impl Default for Postgres {
             directory: "inopsio_directory".to_owned(),
             claim_key: SecretText::default(),
             cache_mib: 32,
+            snapshot_events: 200,
             append_timeout_seconds: 10,
             append_queue_mib: 64,
         }

@@ -64,6 +64,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     plain("INOPSIO_CACHE_MIB", "postgres.cache_mib", "MiB of recent aggregates kept in memory, a service"),
     plain(
+        "INOPSIO_SNAPSHOT_EVENTS",
+        "postgres.snapshot_events",
+        "After how many events an aggregate gets a snapshot, from which it is loaded later; 0: never",
+    ),
+    plain(
         "INOPSIO_APPEND_TIMEOUT_SECONDS",
         "postgres.append_timeout_seconds",
         "The most seconds that writing may take, the time of reconnecting included",

@@ -13,6 +13,7 @@ mod jobs;
 mod limits;
 mod operations;
 mod sagas;
+mod states;
 mod tenants;
 mod traces;
 mod vault;

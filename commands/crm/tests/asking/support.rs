@@ -108,7 +108,7 @@ impl World {
 }
 
 fn executor(store: &EventStore) -> Executor {
-    let settings = Settings { cache_bytes: 1 << 20, claim_key: [7; 32] };
+    let settings = Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
     Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings)
 }
 

@@ -71,7 +71,7 @@ async fn a_clock_that_is_behind_does_not_turn_a_history_round() {
         world.store.clone(),
         std::sync::Arc::new(kernel::ManualClock::at(start())),
         std::sync::Arc::new(kernel::SystemIds),
-        executor::Settings { cache_bytes: 1 << 20, claim_key: [7; 32] },
+        executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] },
     );
     behind.execute(&world.request(), &Dust(lamp)).await.unwrap();
     let times: Vec<_> = world.events(lamp).await.into_iter().map(|event| event.occurred_at).collect();

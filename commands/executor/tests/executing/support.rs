@@ -15,6 +15,9 @@ const GRANTS: &[Grant] = &[
     Grant { permission: "demo:history:backdate", roles: &[Role::Admin], meaning: "Say when it happened" },
 ];
 
+/// After so many events a lamp gets a snapshot.
+pub const SNAPSHOTS: u64 = 100;
+
 pub struct World {
     pub store: EventStore,
     pub executor: Executor,
@@ -84,7 +87,7 @@ pub fn caller(tenant: TenantId, role: Role) -> Caller {
 }
 
 fn executor(store: &EventStore, clock: &Arc<ManualClock>) -> Executor {
-    let settings = Settings { cache_bytes: 1 << 20, claim_key: [7; 32] };
+    let settings = Settings { cache_bytes: 1 << 20, snapshot_events: SNAPSHOTS, claim_key: [7; 32] };
     Executor::new(store.clone(), clock.clone(), Arc::new(SystemIds), settings)
 }
 

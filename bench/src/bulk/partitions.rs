@@ -1,0 +1,59 @@
+//! One read model catching up with the same log as one partition and as two.
+
+use std::sync::Arc;
+
+use anyhow::ensure;
+use eventstore::EventStore;
+use kernel::{IdSource, SystemClock, SystemIds, TenantId};
+use nats::Bus;
+use projector::Projection;
+use sqlx::{ConnectOptions, Connection, Executor};
+
+use super::{CRM, catch_up, history, per_second, vouched};
+use crate::ground::Ground;
+use crate::target::Inopsio;
+
+const DATABASE: &str = "bench_partitions";
+
+/// What was measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Partitions {
+    /// Events per second into the read model of leads as one partition.
+    pub one_per_s: f64,
+    /// The same as two.
+    pub two_per_s: f64,
+}
+
+/// Fills a log with the events of two tenants, one of each partition, and lets the read model of leads catch up with it.
+pub(super) async fn measure(inopsio: &Inopsio, ground: &Ground, bus: &Bus, events: u64) -> anyhow::Result<Partitions> {
+    inopsio.with_database(DATABASE).run(&["migrate"]).await?;
+    let database = ground.database(CRM, DATABASE);
+    let store = EventStore::open(&database, eventstore::Settings::default(), Arc::new(SystemClock)).await?;
+    let tenants = [0, 1].map(tenant);
+    // At the same time, so that both partitions have work from the first event to the last.
+    let half = events / 2;
+    futures::try_join!(history::fill(&store, tenants[0], half), history::fill(&store, tenants[1], half))?;
+    let head = store.head().await?;
+    ensure!(head.0 == half * 2, "the log holds {head} events instead of {}", half * 2);
+    let mut per_s = Vec::new();
+    for partitions in [1, 2] {
+        projector::divide(&ground.admin(), &database, "leads", partitions, false).await?;
+        // The checkpoint alone is not enough: an event can't be applied to what it made before.
+        let leads = crm_projections::leads::Leads;
+        let mut superuser = ground.admin().database(&database.name).connect().await?;
+        let tables = leads.tables().iter().map(|table| format!("crm.{table}")).collect::<Vec<_>>().join(", ");
+        let anew = format!("TRUNCATE {tables}; UPDATE projector.checkpoints SET position = 0, reached = NULL");
+        superuser.execute(anew.as_str()).await?;
+        superuser.close().await?;
+        per_s.push(per_second(head.0, catch_up(&database, &store, bus, &tenants, head).await?));
+    }
+    store.close().await;
+    Ok(Partitions { one_per_s: per_s[0], two_per_s: per_s[1] })
+}
+
+/// A tenant of one of two partitions.
+fn tenant(partition: u32) -> TenantId {
+    let mut ids = std::iter::repeat_with(|| SystemIds.next());
+    let id = ids.find(|id| eventstore::partition_of(*id, 2) == partition);
+    vouched(id.unwrap_or_default())
+}
