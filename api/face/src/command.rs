@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use chrono::{DateTime, Utc};
 use executor::Request;
-use kernel::Refusal;
+use kernel::{Caller, Refusal};
 use poem::RequestBody;
 use poem::http::HeaderMap;
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
@@ -49,6 +49,21 @@ pub struct Command<T> {
     pub body: T,
 }
 
+/// A command with a JSON body that needs no token: what the body holds, such as a mailed link, says who asks.
+#[derive(Debug)]
+pub struct PublicCommand<T> {
+    /// What is asked.
+    pub body: T,
+    circumstances: Circumstances,
+}
+
+impl<T> PublicCommand<T> {
+    /// The request, once it is known who asks.
+    pub fn request(&self, caller: Caller) -> Request {
+        self.circumstances.clone().of(caller)
+    }
+}
+
 /// What an upload is for.
 pub trait Purpose: Send + Sync {
     /// The permission that it needs: nothing is read of those who don't have it.
@@ -84,14 +99,7 @@ impl<'a, T: DeserializeOwned + JsonSchema + Send> ApiExtractor<'a> for Command<T
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        Some(MetaRequest {
-            description: None,
-            content: vec![MetaMediaType {
-                content_type: "application/json",
-                schema: MetaSchemaRef::Reference(schema::name::<T>()),
-            }],
-            required: schema::has_required::<T>(),
-        })
+        Some(json_body::<T>())
     }
 
     async fn from_request(
@@ -101,8 +109,40 @@ impl<'a, T: DeserializeOwned + JsonSchema + Send> ApiExtractor<'a> for Command<T
     ) -> poem::Result<Self> {
         let read = async {
             let incoming = Incoming::of(request)?;
-            let bytes = read(request, body, incoming, incoming.limits.body, "application/json").await?;
-            Ok(Self { request: circumstances(request, incoming, &bytes)?, body: decode_json(&bytes)? })
+            // Nobody's body is read before they are known.
+            let caller = incoming.identity.caller()?;
+            let bytes = read(request, body, incoming.limits.body, "application/json").await?;
+            let circumstances = circumstances(request, incoming, &bytes)?;
+            Ok(Self { request: circumstances.of(caller.clone()), body: decode_json(&bytes)? })
+        };
+        Ok(read.await.map_err(|refusal: Refusal| Problem::from(refusal))?)
+    }
+}
+
+impl<'a, T: DeserializeOwned + JsonSchema + Send> ApiExtractor<'a> for PublicCommand<T> {
+    // No security scheme: the gateway sees by that that strangers may ask.
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        schema::register::<T>(registry, schema::Direction::In);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(json_body::<T>())
+    }
+
+    async fn from_request(
+        request: &'a poem::Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let read = async {
+            let incoming = Incoming::of(request)?;
+            let bytes = read(request, body, incoming.limits.body, "application/json").await?;
+            Ok(Self { circumstances: circumstances(request, incoming, &bytes)?, body: decode_json(&bytes)? })
         };
         Ok(read.await.map_err(|refusal: Refusal| Problem::from(refusal))?)
     }
@@ -146,23 +186,33 @@ impl<'a, P: Purpose> ApiExtractor<'a> for Upload<P> {
                 return Err(bad_header("if-match", "a file makes new things, which have no version to match"));
             }
             let place = incoming.limits.uploads.enter(caller.tenant())?;
-            let bytes = read(request, body, incoming, incoming.limits.upload, "text/csv").await?;
-            let request = circumstances(request, incoming, &bytes)?;
+            let bytes = read(request, body, incoming.limits.upload, "text/csv").await?;
+            let request = circumstances(request, incoming, &bytes)?.of(caller.clone());
             Ok(Self { request, bytes, _place: place, _purpose: PhantomData })
         };
         Ok(read.await.map_err(|refusal: Refusal| Problem::from(refusal))?)
     }
 }
 
-/// The body's bytes: nobody's body is read before they are known, nor one that says it is something else.
+/// What the contract says of a JSON body.
+fn json_body<T: JsonSchema>() -> MetaRequest {
+    MetaRequest {
+        description: None,
+        content: vec![MetaMediaType {
+            content_type: "application/json",
+            schema: MetaSchemaRef::Reference(schema::name::<T>()),
+        }],
+        required: schema::has_required::<T>(),
+    }
+}
+
+/// The body's bytes; none is read that says it is something else.
 async fn read(
     request: &poem::Request,
     body: &mut RequestBody,
-    incoming: &Incoming,
     limit: usize,
     media_type: &'static str,
 ) -> Result<Vec<u8>, Refusal> {
-    incoming.identity.caller()?;
     let content_type = request.content_type();
     if let Some(content_type) = content_type
         && !is_media_type(content_type, media_type)
@@ -199,18 +249,43 @@ fn is_media_type(content_type: &str, media_type: &str) -> bool {
         })
 }
 
-fn circumstances(request: &poem::Request, incoming: &Incoming, body: &[u8]) -> Result<Request, Refusal> {
+/// A request, but for who asks.
+#[derive(Clone, Debug)]
+struct Circumstances {
+    command_id: Option<String>,
+    request_hash: [u8; 32],
+    if_match: Option<u64>,
+    occurred_at: Option<DateTime<Utc>>,
+    id: uuid::Uuid,
+    traceparent: Option<String>,
+}
+
+impl Circumstances {
+    fn of(self, caller: Caller) -> Request {
+        let Self { command_id, request_hash, if_match, occurred_at, id, traceparent } = self;
+        Request {
+            caller,
+            command_id,
+            request_hash,
+            if_match,
+            occurred_at,
+            correlation_id: id,
+            causation_id: id,
+            traceparent,
+        }
+    }
+}
+
+fn circumstances(request: &poem::Request, incoming: &Incoming, body: &[u8]) -> Result<Circumstances, Refusal> {
     let headers = request.headers();
     let command_id = header(headers, "idempotency-key")?.map(idempotency_key).transpose()?;
-    Ok(Request {
-        caller: incoming.identity.caller()?.clone(),
+    Ok(Circumstances {
         // Only a request that has a key can be asked whether it is the same one.
         request_hash: if command_id.is_some() { request_hash(request, headers, body) } else { [0; 32] },
         command_id,
         if_match: header(headers, "if-match")?.map(entity_tag).transpose()?.flatten(),
         occurred_at: header(headers, "occurred-at")?.map(instant).transpose()?,
-        correlation_id: incoming.id,
-        causation_id: incoming.id,
+        id: incoming.id,
         traceparent: incoming.traceparent.clone(),
     })
 }

@@ -31,6 +31,32 @@ pub struct Runtime {
     pub live: Live,
     /// What is done while nobody waits for the answer.
     pub jobs: Jobs,
+    /// The permission tables of all services.
+    pub grants: Arc<[Grant]>,
+    /// The service's own secret, the same for ever: keys are derived from it.
+    pub secret: ServiceSecret,
+}
+
+/// A secret of a service: never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServiceSecret([u8; 32]);
+
+impl ServiceSecret {
+    /// Wraps a secret.
+    pub const fn new(secret: [u8; 32]) -> Self {
+        Self(secret)
+    }
+
+    /// The secret itself.
+    pub const fn reveal(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for ServiceSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ServiceSecret(…)")
+    }
 }
 
 /// A domain: a service with its permissions, events, read models, REST and GraphQL.

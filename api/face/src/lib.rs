@@ -2,7 +2,7 @@
 //!
 //! A request comes in through the gateway, which identifies the caller and notes the circumstances ([`Incoming`]). A REST
 //! handler takes a [`Command`] (caller, headers, body, all checked) or an [`Authenticated`] reader, and answers [`Created`],
-//! [`Changed`] or a [`Resource`] ([`operation`]); whatever is refused on the way becomes one [`Problem`] document (RFC 9457). A GraphQL
+//! [`Changed`] or a [`Resource`] ([`operation`]); a [`PublicCommand`] needs no token; whatever is refused on the way becomes one [`Problem`] document (RFC 9457). A GraphQL
 //! resolver gets a [`graphql::Context`]: the caller, one transaction a service, dataloaders, live events.
 //!
 //! A domain plugs into the gateway by implementing [`Domain`]; its line in `api/gateway/src/domains.rs` is the only central
@@ -30,8 +30,8 @@ mod whole;
 
 pub use answer::{Accepted, Changed, Created, Plain, Resource};
 pub use body::{Empty, RawBody, decode_json};
-pub use command::{Command, HEADERS, Purpose, Upload};
-pub use domain::{Domain, Runtime};
+pub use command::{Command, HEADERS, PublicCommand, Purpose, Upload};
+pub use domain::{Domain, Runtime, ServiceSecret};
 pub use identity::Authenticated;
 pub use incoming::{Identity, Incoming, Limits};
 pub use job::job_request;

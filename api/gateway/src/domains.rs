@@ -14,6 +14,8 @@ use poem_openapi::OpenApi;
 use poem_openapi::registry::{MetaApi, Registry};
 use projector::{Projection, ReadModels};
 
+use crate::outside::Outside;
+
 /// What the gateway needs of a domain before its service runs.
 pub struct Part {
     /// Its service.
@@ -44,13 +46,13 @@ pub type RouteTable = std::collections::HashMap<
     std::collections::HashMap<poem::http::Method, poem::endpoint::BoxEndpoint<'static>>,
 >;
 
-fn part<D: Domain>() -> Part {
+fn part<D: Domain>(outside: &Outside) -> Part {
     Part {
         service: D::SERVICE,
         grants: D::grants(),
         catalog: || D::catalog().into_iter().chain(saga_aggregate::<D>().flat_map(|saga| (saga.catalog)())).collect(),
         aggregates: D::aggregates().into_iter().chain(saga_aggregate::<D>()).collect(),
-        sagas: sagas_of::<D>(),
+        sagas: sagas_of::<D>(outside),
         jobs: D::jobs,
         projections: D::projections(),
         claims: D::claims,
@@ -72,13 +74,13 @@ pub fn jobs_of(part: &Part, database: &eventstore::Database) -> Kinds {
 }
 
 /// The sagas of a domain.
-fn sagas_of<D: Domain>() -> Option<Sagas> {
-    sagas().into_iter().find(|sagas| sagas.service() == D::SERVICE)
+fn sagas_of<D: Domain>(outside: &Outside) -> Option<Sagas> {
+    sagas(outside).into_iter().find(|sagas| sagas.service() == D::SERVICE)
 }
 
 /// The aggregate of a domain's saga instances, if it has any.
 fn saga_aggregate<D: Domain>() -> impl Iterator<Item = AggregateType> {
-    sagas_of::<D>().into_iter().map(|sagas| sagas.aggregate())
+    sagas_of::<D>(&Outside::absent()).into_iter().map(|sagas| sagas.aggregate())
 }
 
 /// What the events of all services offer to others; it belongs to no domain.
@@ -96,6 +98,11 @@ pub fn platform_routes(platform: &events_api::Platform, desks: Vec<Desk>, jobs: 
     sagas_api::rest(desks).add_routes(&mut routes);
     jobs_api::rest(jobs).add_routes(&mut routes);
     routes
+}
+
+/// The permission tables of all domains, and of what the events of all services offer.
+pub fn grants() -> Vec<Grant> {
+    parts().iter().flat_map(|part| part.grants).chain(webhooks::GRANTS).copied().collect()
 }
 
 /// Every event type of every domain.
@@ -118,9 +125,14 @@ macro_rules! domains {
         /// The services of this program.
         pub const SERVICES: &[Service] = &[$(<$domain as Domain>::SERVICE),+];
 
-        /// All domains.
+        /// All domains, to look at or look after: nothing outside is within their reach.
         pub fn parts() -> Vec<Part> {
-            vec![$(part::<$domain>()),+]
+            parts_with(&Outside::absent())
+        }
+
+        /// All domains, to be run.
+        pub fn parts_with(outside: &Outside) -> Vec<Part> {
+            vec![$(part::<$domain>(outside)),+]
         }
 
         /// The root of queries.
@@ -159,9 +171,11 @@ macro_rules! domains {
 
 domains! {
     crm => crm_api::Crm,
+    user => user_api::User,
 }
 
 /// The sagas of the domains that have any.
-fn sagas() -> Vec<Sagas> {
-    vec![crm_sagas::sagas()]
+fn sagas(outside: &Outside) -> Vec<Sagas> {
+    let people = user_sagas::Outside::new(outside.mailer.clone(), &outside.secret, outside.url.clone());
+    vec![crm_sagas::sagas(), user_sagas::sagas(&people)]
 }

@@ -9,6 +9,7 @@
 pub mod auth;
 pub mod config;
 pub mod contracts;
+mod dev_mail;
 pub mod directory;
 mod domains;
 mod front;
@@ -16,6 +17,7 @@ mod graphql;
 mod methods;
 mod migrate;
 mod operations;
+mod outside;
 mod parameters;
 mod reference;
 mod routes;

@@ -46,10 +46,10 @@ pub fn routes(
 fn rest(route: Route, table: RouteTable, describe: fn(&mut Registry) -> Vec<MetaApi>) -> Route {
     let documented = documented_paths(describe);
     table.into_iter().fold(route, |route, (path, methods)| {
-        let Documented { pattern, parameters } = documented.get(&path).cloned().unwrap_or_default();
+        let Documented { pattern, parameters, public } = documented.get(&path).cloned().unwrap_or_default();
         let methods = methods.into_iter().fold(Methods::new(), |route, (method, endpoint)| {
             let pattern = PathPattern(pattern.clone());
-            route.on(method, Rest { endpoint, pattern, parameters: parameters.clone() })
+            route.on(method, Rest { endpoint, pattern, parameters: parameters.clone(), public })
         });
         route.at(path, methods)
     })
@@ -62,6 +62,8 @@ struct Rest {
     /// The path as the contract has it: the label of metrics and traces.
     pattern: PathPattern,
     parameters: Parameters,
+    /// Whether strangers may ask: the contract names no security scheme for it.
+    public: bool,
 }
 
 /// What the contract says of a path.
@@ -69,6 +71,7 @@ struct Rest {
 struct Documented {
     pattern: Arc<str>,
     parameters: Parameters,
+    public: bool,
 }
 
 /// What the contract says of each route: poem-openapi calls the parameters of its routes `:param0`, `:param1` …
@@ -81,9 +84,11 @@ fn documented_paths(describe: fn(&mut Registry) -> Vec<MetaApi>) -> HashMap<Stri
             for (index, part) in parts.enumerate() {
                 let _ = write!(route, ":param{index}{}", part.split_once('}').map_or("", |(_, rest)| rest));
             }
+            // Paths are public as a whole: a path with an operation that needs a token asks for one.
+            let public = path.operations.iter().all(|operation| operation.security.is_empty());
             let parameters: Vec<_> = path.operations.into_iter().flat_map(|operation| operation.params).collect();
             let parameters = Parameters::of(&path.path, &parameters);
-            (route, Documented { pattern: path.path.as_str().into(), parameters })
+            (route, Documented { pattern: path.path.as_str().into(), parameters, public })
         })
         .collect()
 }
@@ -91,7 +96,9 @@ fn documented_paths(describe: fn(&mut Registry) -> Vec<MetaApi>) -> HashMap<Stri
 impl Rest {
     async fn answer(&self, mut request: Request) -> Result<Response> {
         // First of all: what is wrong with a stranger's parameters is nothing to tell them.
-        Incoming::of(&request).and_then(|incoming| incoming.identity.caller()).map_err(Problem::from)?;
+        if !self.public {
+            Incoming::of(&request).and_then(|incoming| incoming.identity.caller()).map_err(Problem::from)?;
+        }
         let query = self.parameters.check(&request).map_err(Problem::from)?;
         request.extensions_mut().insert(UrlQuery(query));
         match self.endpoint.call(request).await {

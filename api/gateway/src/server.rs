@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::{Clock, IdSource, Service, SystemClock, SystemIds};
+use kernel::{Clock, Grant, IdSource, Service, SystemClock, SystemIds};
 use nats::Bus;
 use poem::listener::TcpAcceptor;
 use tokio::net::TcpListener;
@@ -15,9 +15,10 @@ use crate::auth::{KeyError, Verifier};
 use crate::config::Config;
 use crate::front::{Front, RateLimiter};
 use crate::operations::{Readiness, consumers};
+use crate::outside::Outside;
 use crate::service::{self, Background};
 use crate::silence::Impatient;
-use crate::{domains, routes, telemetry};
+use crate::{dev_mail, domains, routes, telemetry};
 
 /// Which services a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,9 @@ pub enum StartError {
         /// What is wrong.
         error: String,
     },
+    /// Mail is not configured well.
+    #[error(transparent)]
+    Mail(#[from] mailer::SmtpError),
     /// The bus is not configured well. (That it does not answer is no reason not to start.)
     #[error(transparent)]
     Bus(#[from] nats::Error),
@@ -110,15 +114,19 @@ impl Server {
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids: Arc<dyn IdSource> = Arc::new(SystemIds);
-        let parts: Vec<_> = domains::parts().into_iter().filter(|part| services.includes(part.service)).collect();
-        let grants = parts.iter().flat_map(|part| part.grants).chain(webhooks::GRANTS).copied().collect();
-        let verifier = Arc::new(Verifier::new(&config.auth, grants, clock.clone())?);
+        let outside = Outside::of(&config)?;
+        let parts: Vec<_> =
+            domains::parts_with(&outside).into_iter().filter(|part| services.includes(part.service)).collect();
+        // Of all services, not only of those that run here: a token is the same everywhere.
+        let grants: Arc<[Grant]> = domains::grants().into();
+        let verifier = Arc::new(Verifier::new(&config.auth, grants.to_vec(), clock.clone())?);
         let bus = Bus::connect(&bus_settings(&config)).await?;
         let background = Background::default();
         let mut running = Vec::new();
         let mut served = Vec::new();
         for part in parts {
-            let opened = service::open(&part, &config, &bus, clock.clone(), ids.clone(), &background).await?;
+            let opened =
+                service::open(&part, &config, &bus, clock.clone(), ids.clone(), grants.clone(), &background).await?;
             served.push((part, opened.runtime.clone()));
             running.push(opened);
         }
@@ -142,6 +150,10 @@ impl Server {
         tidy(rates.clone(), &background);
         let routes =
             routes::routes(&config, served, platform, readiness, verifier.clone(), rates.clone(), stop.clone());
+        let routes = match outside.caught {
+            Some(caught) => dev_mail::routes(routes, caught),
+            None => routes,
+        };
         let front = Front::new(&config, verifier, rates, ids, routes);
 
         let drain = Duration::from_secs(config.http.drain_seconds);

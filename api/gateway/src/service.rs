@@ -6,9 +6,9 @@ use coordinator::{Coordinator, CoordinatorState, CoordinatorStatus, Desk};
 use eventstore::EventStore;
 use eventstore::relay::{self, Relay};
 use executor::Executor;
-use face::{Live, Runtime};
+use face::{Live, Runtime, ServiceSecret};
 use jobs::{Jobs, Runner};
-use kernel::{Clock, IdSource};
+use kernel::{Clock, Grant, IdSource};
 use nats::Bus;
 use projector::{Projector, ReadModels};
 use tokio::sync::watch;
@@ -89,6 +89,7 @@ pub async fn open(
     bus: &Bus,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
+    grants: Arc<[Grant]>,
     background: &Background,
 ) -> Result<Running, StartError> {
     let service = part.service;
@@ -142,6 +143,7 @@ pub async fn open(
         (desk, state)
     });
     let live = Live::new(bus.clone(), service);
-    let runtime = Runtime { service, executor, read_models, store, bus: bus.clone(), live, jobs };
+    let secret = ServiceSecret::new(claim_key);
+    let runtime = Runtime { service, executor, read_models, store, bus: bus.clone(), live, jobs, grants, secret };
     Ok(Running { runtime, relay: relay_state, webhooks, sagas })
 }

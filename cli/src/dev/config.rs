@@ -48,6 +48,8 @@ fn decide(home: &Home, ports: Ports) -> Result<Decided> {
         ("nats.password", secrets::random_once(home, "nats")?),
         // Whoever develops a receiver has it on this machine.
         ("webhooks.allow_private", "true".to_owned()),
+        // Mail is looked at, not sent.
+        ("mail.catch", "true".to_owned()),
         ("auth.public_key", public_key),
         ("auth.signing_key", signing_key),
     ])

@@ -27,6 +27,7 @@ Inopsio is ready.
   API          {url}/v1/…       described at {url}/docs and {url}/openapi.json
   GraphQL      {url}/graphql    with GraphiQL in a browser
   State        {url}/ready      {url}/health   {url}/metrics
+  Mail         {url}/dev/mail   caught, not sent
 
 A token for the tenant {tenant} (role admin, 8 hours; another: inopsio token --tenant {tenant} --role viewer):
 

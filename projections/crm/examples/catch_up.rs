@@ -34,7 +34,7 @@ async fn main() {
     for (name, story) in
         [("leads", leads(events)), ("opportunities", opportunities(events)), ("contacts", contacts(events))]
     {
-        let stage = Stage::fresh().await;
+        let stage = Stage::of("crm", crm_projections::projections()).await;
         let started = Instant::now();
         stage.apply(&story.events, BATCH).await.unwrap();
         let seconds = started.elapsed().as_secs_f64();

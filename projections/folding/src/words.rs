@@ -11,7 +11,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::change::decode;
-use crate::fold::{Current, fold};
+use crate::fold::{Current, Folded, fold};
 use crate::table::{self, Key};
 
 /// Longer words are cut: nobody types more, and the key stays small.
@@ -26,13 +26,25 @@ pub fn words<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
 }
 
 /// The changes that a batch makes to one table of words.
-#[derive(Default)]
-struct WordChanges {
+#[derive(Debug, Default)]
+pub struct WordChanges {
     gone: BTreeSet<(Uuid, String, Uuid)>,
     new: BTreeSet<(Uuid, String, Uuid)>,
 }
 
 impl WordChanges {
+    /// Those of the records that a batch touched.
+    pub fn of<R: Found>(folded: &Folded<R>) -> Self {
+        let mut changes = Self::default();
+        for row in &folded.before {
+            changes.before(row.key(), row.words());
+        }
+        for row in &folded.after {
+            changes.after(row.key(), row.words());
+        }
+        changes
+    }
+
     /// A record had these words before the batch.
     fn before(&mut self, (tenant, id): Key, words: BTreeSet<String>) {
         self.gone.extend(words.into_iter().map(|word| (tenant, word, id)));
@@ -43,8 +55,9 @@ impl WordChanges {
         self.new.extend(words.into_iter().map(|word| (tenant, word, id)));
     }
 
-    /// Writes the difference to `table`, whose key is (tenant_id, word, `id`).
-    async fn write(&self, table: &str, id: &str, tables: &mut PgConnection) -> Result<(), sqlx::Error> {
+    /// Writes the difference to the table of these records' words.
+    pub async fn write<R: Found>(&self, tables: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let (table, id) = R::WORDS;
         let delete = format!(
             "DELETE FROM {table} t USING (\
                  SELECT f.place FROM UNNEST($1::uuid[], $2::text[], $3::uuid[]) AS k (tenant_id, word, id) \
@@ -80,7 +93,7 @@ async fn execute<'a>(
 
 /// A record of a directory: what is found by its words.
 pub trait Found: Current {
-    /// The table of its words: its name, and that of its column with the record's id.
+    /// The table of its words, whose key is (`tenant_id`, `word`, the record's id): its name, and that of its last column.
     const WORDS: (&'static str, &'static str);
 
     /// The words by which it is found.
@@ -94,16 +107,8 @@ where
 {
     let changes = decode::<R::Event>(events)?;
     let folded = fold::<R>(&changes, tables, |_, _| Ok(())).await?;
-    let mut words = WordChanges::default();
-    for row in &folded.before {
-        words.before(row.key(), row.words());
-    }
-    for row in &folded.after {
-        words.after(row.key(), row.words());
-    }
     table::upsert(&folded.after, tables).await?;
-    let (table, id) = R::WORDS;
-    Ok(words.write(table, id, tables).await?)
+    Ok(WordChanges::of(&folded).write::<R>(tables).await?)
 }
 
 /// Adds the condition that a record has, for each word of `search`, a word that begins with it.
@@ -116,6 +121,13 @@ pub fn matching<R: Found>(query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid, 
         query.push_bind(tenant).push(" AND w.word >= ").push_bind(word);
         query.push(" AND w.word < ").push_bind(end).push(")");
     }
+}
+
+/// Adds the condition that a record has this very word.
+pub fn having<R: Found>(query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid, word: String) {
+    let (table, id) = R::WORDS;
+    query.push(format_args!(" AND t.{id} IN (SELECT w.{id} FROM {table} w WHERE w.tenant_id = "));
+    query.push_bind(tenant).push(" AND w.word = ").push_bind(word).push(")");
 }
 
 #[cfg(test)]

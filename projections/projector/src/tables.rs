@@ -8,9 +8,9 @@ use crate::{Error, Projection};
 /// Where checkpoints and parked events are.
 const PROJECTOR: &str = include_str!("tables.sql");
 
-/// The schema of a service's live tables.
+/// The schema of a service's live tables. Quoted: a service may be called as a word of SQL is (`user`).
 pub(crate) fn live_schema(database: &Database) -> String {
-    database.service.name().to_owned()
+    format!("\"{}\"", database.service)
 }
 
 /// The schema in which a projection is built anew, and what for.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chrono::{DateTime, Utc};
 use eventstore::EventStore;
 use executor::{Command, Executor, Request};
-use kernel::{Aggregate, Caller, Kind, Position, RecordedEvent, Refusal};
+use kernel::{Aggregate, Caller, Kind, Position, RecordedEvent, Refusal, TenantId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -126,6 +126,11 @@ impl Doing {
     /// The instance's id.
     pub fn saga_id(&self) -> Uuid {
         self.inner.id
+    }
+
+    /// In whose world it acts.
+    pub fn tenant(&self) -> TenantId {
+        self.inner.caller.tenant()
     }
 
     /// The name in which the saga acts: the actor of its events.

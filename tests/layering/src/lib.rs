@@ -6,6 +6,7 @@
 //! kernel ◀ keys ◀ eventstore, commands/executor, projections/projector, api/*
 //! kernel ◀ nats ◀ eventstore ◀ commands/executor, projections/projector, sagas/coordinator, webhooks, jobs/queue ◀ api/*
 //! aggregates/* ◀ projections/* ◀ api/*        aggregates/* + commands/* ◀ sagas ◀ api/gateway
+//! kernel ◀ mailer ◀ sagas, api/*
 //! projections/projector ◀ projections/folding ◀ projections/*, api/face
 //! sagas/coordinator ◀ sagas, api/*        aggregates/* + projections/* + jobs/queue ◀ jobs/* ◀ api/*
 //! never: aggregates → I/O · projections → commands · one domain → another domain · anything → api

@@ -9,6 +9,8 @@ pub enum Station {
     Aggregates(String),
     /// keys/: secrets at rest, sealed
     Keys,
+    /// mailer/: mail on its way out
+    Mailer,
     /// nats/
     Nats,
     /// eventstore/
@@ -56,6 +58,7 @@ impl Station {
         Some(match folder {
             "kernel" => Self::Kernel,
             "keys" => Self::Keys,
+            "mailer" => Self::Mailer,
             "nats" => Self::Nats,
             "eventstore" => Self::EventStore,
             "commands/executor" => Self::Executor,
@@ -109,6 +112,7 @@ impl Station {
             (S::Projections(_), S::Projector | S::Folding) => true,
             (S::Jobs(own), S::Aggregates(other) | S::Projections(other)) => own == other,
             (S::Jobs(_), S::JobQueue | S::Projector) => true,
+            (S::Sagas | S::Api(_), S::Mailer) => true,
             (S::Sagas, S::Coordinator | S::Executor | S::Aggregates(_) | S::Commands(_)) => true,
             (S::Face, S::Nats | S::EventStore | S::Executor | S::Projector | S::Folding | S::JobQueue) => true,
             (S::Api(own), S::Aggregates(other) | S::Commands(other) | S::Projections(other) | S::Jobs(other)) => {

@@ -4,6 +4,7 @@
 //! - [`Postgres::private`] and [`Postgres::unsynced`]: a Postgres of the test's own, to be killed and restarted;
 //! - [`Nats::start`] and [`Nats::cluster`]: nats-servers of the test's own, with JetStream;
 //! - [`unconfigured`]: a program of ours that gets none of the test run's settings;
+//! - [`MailServer`]: a mail server that takes everything, or answers as the test wants;
 //! - [`receiver`]: an HTTP server that takes webhooks, and answers as the test wants;
 //! - [`lanterns`]: a history of an older program, with events that have retired forms;
 //! - [`eventually`]: waits for a condition, with a bound, where a test would else have to sleep.
@@ -18,6 +19,7 @@
 mod cluster;
 mod database;
 pub mod lanterns;
+mod mail_server;
 mod nats;
 
 mod programs;
@@ -28,6 +30,7 @@ mod watchdog;
 
 pub use cluster::Postgres;
 pub use database::{Database, tenant};
+pub use mail_server::{MailServer, ReceivedMail};
 pub use nats::Nats;
 pub use programs::{nats_server, unconfigured};
 pub use shared::postgres;

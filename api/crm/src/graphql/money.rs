@@ -1,27 +1,8 @@
 //! Money in GraphQL: whole minor units as text, which no client rounds, beside the amount as people write it.
 
-use juniper::{GraphQLObject, GraphQLScalar, ScalarValue};
+use face::graphql::BigInt;
+use juniper::GraphQLObject;
 use kernel::Currency;
-
-/// A whole number of any size, as text: `"12345678901"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLScalar)]
-#[graphql(
-    name = "BigInt",
-    to_output_with = ScalarValue::from_displayable,
-    from_input_with = big_int,
-    parse_token(i32, String)
-)]
-pub struct BigInt(pub i128);
-
-impl std::fmt::Display for BigInt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-fn big_int(text: &str) -> Result<BigInt, Box<str>> {
-    text.parse().map(BigInt).map_err(|_| format!("{text:?} is not a whole number").into())
-}
 
 /// An amount of one currency.
 #[derive(Clone, Debug, PartialEq, Eq, GraphQLObject)]

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use face::Missed;
-use face::graphql::{Context, Session, int, refuse};
+use face::graphql::{BigInt, Context, Session, int, missed};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use juniper::{FieldResult, graphql_object};
-use kernel::{RecordedEvent, Refusal};
+use kernel::RecordedEvent;
 use uuid::Uuid;
 
 use super::lead::{Lead, READ};
-use super::money::BigInt;
 use crate::SERVICE;
 
 /// What changed in CRM.
@@ -95,9 +93,4 @@ pub fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'stati
     };
     let wanted = move |event: &Arc<RecordedEvent>| futures::future::ready(leads && is_lead(event));
     stream::once(events).try_flatten().try_filter(wanted).map_ok(|event| CrmSubscription { event }).boxed()
-}
-
-fn missed(Missed(count): Missed) -> juniper::FieldError {
-    let detail = format!("this subscription missed {count} events; read anew what it shows");
-    refuse(Refusal::new(kernel::Kind::RateLimited, "events_missed", detail).with("missed", count))
 }

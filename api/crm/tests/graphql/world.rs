@@ -63,7 +63,8 @@ impl World {
         let sources = jobs::Sources { clock, ids };
         let settings = jobs::Settings::default();
         let jobs = jobs::Jobs::open(&database, Some(bus.clone()), Crm::jobs(&read_models), settings, sources);
-        let runtime = Runtime { service: SERVICE, executor, read_models, store, bus, live, jobs };
+        let (grants, secret) = (Crm::grants().into(), face::ServiceSecret::new([7; 32]));
+        let runtime = Runtime { service: SERVICE, executor, read_models, store, bus, live, jobs, grants, secret };
         let position = Mutex::new(Position::START);
         Self { runtime, tenant: testbed::tenant(), position, shutdown, _servers: (database, nats) }
     }

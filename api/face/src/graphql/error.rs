@@ -1,7 +1,9 @@
 //! Refusals in GraphQL's form: the same codes and members as in problem documents, under `extensions`.
 
 use juniper::{FieldError, Value};
-use kernel::Refusal;
+use kernel::{Kind, Refusal};
+
+use crate::Missed;
 
 /// The GraphQL error of a refusal.
 pub fn refuse(refusal: Refusal) -> FieldError {
@@ -12,6 +14,12 @@ pub fn refuse(refusal: Refusal) -> FieldError {
         extensions.add_field(member, to_value(value));
     }
     FieldError::new(refusal.detail(), Value::Object(extensions))
+}
+
+/// The error of a subscription that missed events: who reads it has to read anew what it shows.
+pub fn missed(Missed(count): Missed) -> FieldError {
+    let detail = format!("this subscription missed {count} events; read anew what it shows");
+    refuse(Refusal::new(Kind::RateLimited, "events_missed", detail).with("missed", count))
 }
 
 fn to_value(value: &serde_json::Value) -> Value {

@@ -1,6 +1,7 @@
 //! What GraphQL resolvers get: the caller, one transaction a service, dataloaders, live events; and what they answer with:
 //! Relay connections, histories, errors.
 
+mod big_int;
 mod connection;
 mod error;
 mod history;
@@ -14,8 +15,9 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use big_int::BigInt;
 pub use connection::{PageInfo, few};
-pub use error::refuse;
+pub use error::{missed, refuse};
 pub use history::{Stretch, window};
 pub use loader::{Fetch, Fetching, load};
 pub use page::{Cursor, Page, PageRequest};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use juniper::FieldResult;
-use kernel::{Caller, Position, RecordedEvent, Refusal, Service};
+use kernel::{Caller, Grant, Position, RecordedEvent, Refusal, Service};
 use projector::Transaction;
 use sqlx::PgConnection;
 use tokio::sync::{Mutex, MutexGuard};
@@ -58,6 +58,11 @@ impl Session {
         let mut services: Vec<Service> = self.services.keys().copied().collect();
         services.sort_unstable();
         services
+    }
+
+    /// The permission tables of all services.
+    pub fn grants(&self) -> &[Grant] {
+        self.services.values().next().map_or(&[], |opened| &*opened.runtime.grants)
     }
 
     /// Refuses, in GraphQL's form, unless the caller has `permission`.

@@ -264,7 +264,7 @@ mod tests {
             let value = match setting.key {
                 "http.host" => "127.0.0.1".to_owned(),
                 "http.cors_origins" => "[]".to_owned(),
-                "http.compression" | "webhooks.allow_private" => "true".to_owned(),
+                "http.compression" | "webhooks.allow_private" | "mail.catch" => "true".to_owned(),
                 "postgres.ssl_mode" => "prefer".to_owned(),
                 "postgres.claim_key" => "ab".repeat(32),
                 "log.format" => "json".to_owned(),

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 pub use load::{ConfigError, claim_key};
 pub use sections::{
-    Auth, Events, Format, GraphQl, Http, Log, Nats, Partitions, Postgres, Projections, RateLimits, SecretText,
+    Auth, Events, Format, GraphQl, Http, Log, Mail, Nats, Partitions, Postgres, Projections, RateLimits, SecretText,
     Telemetry, Vault, Webhooks,
 };
 use serde::Deserialize;
@@ -42,6 +42,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// Read models.
     pub projections: Projections,
+    /// Mail.
+    pub mail: Mail,
     /// Logs.
     pub log: Log,
     /// Traces.

@@ -44,6 +44,8 @@ pub struct Http {
     pub host: IpAddr,
     /// Port to listen on; 0: any free one.
     pub port: u16,
+    /// Where people reach us: the beginning of mailed links. Empty: `http://`, host and port.
+    pub public_url: String,
     /// The most bytes of a JSON body.
     pub body_limit: usize,
     /// The most bytes of an uploaded file.
@@ -69,6 +71,7 @@ impl Default for Http {
         Self {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8080,
+            public_url: String::new(),
             body_limit: 1 << 20,
             upload_limit: 32 << 20,
             uploads: 4,
@@ -83,6 +86,11 @@ impl Default for Http {
 }
 
 impl Http {
+    /// Where people reach us.
+    pub fn url(&self) -> String {
+        if self.public_url.is_empty() { format!("http://{}:{}", self.host, self.port) } else { self.public_url.clone() }
+    }
+
     /// How long nothing may come or go on a connection.
     pub fn idle(&self) -> Duration {
         Duration::from_secs(self.idle_seconds.max(self.timeout_seconds + 1))
@@ -318,6 +326,24 @@ impl Webhooks {
             disable_after: std::time::Duration::from_secs(self.disable_after_hours.saturating_mul(3_600)),
             ..webhooks::Settings::default()
         }
+    }
+}
+
+/// Mail.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mail {
+    /// The mail server: `smtps://user:password@host`, or `smtp://host:587?tls=required`. Empty: nothing is mailed.
+    pub smtp_url: SecretText,
+    /// Whom mail is from.
+    pub from: String,
+    /// Whether mail is kept to be looked at (`/dev/mail`) instead of being sent: for development only.
+    pub catch: bool,
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        Self { smtp_url: SecretText::default(), from: "Inopsio <no-reply@localhost>".to_owned(), catch: false }
     }
 }
 

@@ -25,6 +25,11 @@ const fn secret(variable: &'static str, key: &'static str, meaning: &'static str
 pub const SETTINGS: &[Setting] = &[
     plain("INOPSIO_HOST", "http.host", "Address to listen on"),
     plain("INOPSIO_PORT", "http.port", "Port to listen on; 0: any free one"),
+    plain(
+        "INOPSIO_PUBLIC_URL",
+        "http.public_url",
+        "Where people reach us, as https://app.example.com: mailed links begin with it",
+    ),
     plain("INOPSIO_BODY_LIMIT", "http.body_limit", "The most bytes of a JSON body"),
     plain("INOPSIO_UPLOAD_LIMIT", "http.upload_limit", "The most bytes of an uploaded file"),
     plain("INOPSIO_UPLOADS", "http.uploads", "How many uploaded files are held in memory at once; more get 503"),
@@ -135,6 +140,17 @@ pub const SETTINGS: &[Setting] = &[
         "INOPSIO_PROJECTION_PARTITIONS",
         "projections.partitions",
         "Partitions of each read model, 1 to 64, or of some as {leads=4, contacts=2}; `inopsio migrate` divides them",
+    ),
+    secret(
+        "INOPSIO_SMTP_URL",
+        "mail.smtp_url",
+        "The mail server, as smtps://user:password@host or smtp://host:587?tls=required; empty: nothing is mailed",
+    ),
+    plain("INOPSIO_MAIL_FROM", "mail.from", "Whom mail is from, as Inopsio <no-reply@example.com>"),
+    plain(
+        "INOPSIO_MAIL_CATCH",
+        "mail.catch",
+        "Whether mail is kept to be looked at (/dev/mail) instead of being sent: for development only",
     ),
     plain("INOPSIO_LOG", "log.filter", "What is logged, for example info or info,gateway=debug"),
     plain("INOPSIO_LOG_FORMAT", "log.format", "auto (readable on a terminal, JSON otherwise), text or json"),

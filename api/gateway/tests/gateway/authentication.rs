@@ -99,37 +99,33 @@ async fn a_role_may_do_what_the_permission_table_says_and_no_more() {
     world.refuses(vec![(nobody, StatusCode::FORBIDDEN, "permission_missing")]).await;
 }
 
+/// Operations that need no token.
+pub const PUBLIC: [&str; 2] = ["/v1/user/invitations/accept", "/v1/user/email/verify"];
+
+/// A path of the contract with something in the place of its parameters.
+pub fn walked(path: &str) -> String {
+    let part = |part: &str| match part {
+        "{service}" => "crm".to_owned(),
+        "{type}" => "crm.lead.captured".to_owned(),
+        "{version}" => "1".to_owned(),
+        "{role}" => "sales".to_owned(),
+        id if id.starts_with('{') => "0197a8a0-0000-7000-8000-000000000001".to_owned(),
+        plain => plain.to_owned(),
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
 #[tokio::test]
 async fn every_operation_of_the_contract_asks_strangers_for_a_token() {
     let world = World::start().await;
     let contract = world.get("/openapi.json").await.body;
     let mut requests = Vec::new();
     for (path, operations) in contract["paths"].as_object().unwrap() {
-        let path = path.replace(['{', '}'], "");
-        let path: String = path
-            .split('/')
-            .map(|part| {
-                if [
-                    "lead",
-                    "contact",
-                    "account",
-                    "opportunity",
-                    "pipeline",
-                    "stage",
-                    "webhook",
-                    "import_id",
-                    "saga",
-                    "job",
-                ]
-                .contains(&part)
-                {
-                    "0197a8a0-0000-7000-8000-000000000001"
-                } else {
-                    part
-                }
-            })
-            .collect::<Vec<_>>()
-            .join("/");
+        let path = walked(path);
+        // Whoever has a mailed link has no token: these ask for none, and nothing else does.
+        if PUBLIC.contains(&path.as_str()) {
+            continue;
+        }
         for method in operations.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
             let request = world.anonymous(method, &path);

@@ -46,7 +46,12 @@ fn the_contract_names_each_operation_and_leaves_no_stub() {
     for (path, operations) in contract["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{method} {path}");
-            assert_eq!(operation["security"][0]["token"], serde_json::json!([]), "{method} {path}");
+            // Whoever has a mailed link has no token.
+            if crate::authentication::PUBLIC.contains(&path.as_str()) {
+                assert!(operation["security"].is_null(), "{method} {path}");
+            } else {
+                assert_eq!(operation["security"][0]["token"], serde_json::json!([]), "{method} {path}");
+            }
             assert!(
                 operation["responses"]["default"]["content"]["application/problem+json"].is_object(),
                 "{method} {path}"

@@ -1,6 +1,6 @@
 //! The gateway as its clients meet it: over HTTP, against a real Postgres and a real nats-server.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod authentication;
 mod bad_input;
@@ -16,7 +16,9 @@ mod sagas;
 mod states;
 mod tenants;
 mod traces;
+mod users;
 mod vault;
+mod walk;
 mod webhooks;
 mod websocket;
 mod world;

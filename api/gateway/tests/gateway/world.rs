@@ -14,7 +14,9 @@ use testbed::{Database, Nats};
 pub struct World {
     pub server: Option<Server>,
     pub config: Config,
+    /// CRM's.
     pub database: Database,
+    others: Vec<Database>,
     pub nats: Nats,
     pub client: Client,
     pub tenant: TenantId,
@@ -30,13 +32,19 @@ impl World {
 
     /// A gateway whose configuration was changed by `change`.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        let database = Database::fresh("crm").await;
         let nats = Nats::start().await;
-        let part = gateway::parts().remove(0);
-        projector::migrate(&database.admin(), &database, &part.projections).await.unwrap();
-        webhooks::migrate(&database.admin(), &database, false).await.unwrap();
-        jobs::migrate(&database.admin(), &database, false).await.unwrap();
-        coordinator::migrate(&database.admin(), &database, false).await.unwrap();
+        let mut databases = Vec::new();
+        for part in gateway::parts() {
+            let database = Database::fresh(part.service.name()).await;
+            projector::migrate(&database.admin(), &database, &part.projections).await.unwrap();
+            webhooks::migrate(&database.admin(), &database, false).await.unwrap();
+            jobs::migrate(&database.admin(), &database, false).await.unwrap();
+            coordinator::migrate(&database.admin(), &database, false).await.unwrap();
+            databases.push(database);
+        }
+        let names = databases.iter().map(|database| (database.service.name().to_owned(), database.name.clone()));
+        let names = names.collect();
+        let database = databases.remove(0);
         let keys = KeyPair::generate();
         let mut config = Config::default();
         config.http.port = 0;
@@ -45,7 +53,7 @@ impl World {
         config.postgres.socket.clone_from(&database.socket);
         config.postgres.password = SecretText::new(database.password.reveal());
         config.postgres.claim_key = SecretText::new("5e".repeat(32));
-        config.databases.insert("crm".to_owned(), database.name.clone());
+        config.databases = names;
         config.nats.url = nats.url();
         config.auth.public_key = SecretText::new(keys.public_key);
         config.auth.signing_key = SecretText::new(keys.signing_key);
@@ -55,12 +63,17 @@ impl World {
         let tenant = testbed::tenant();
         let token = token(&config, tenant, &[Role::Admin]);
         let client = Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
-        Self { server: Some(server), config, database, nats, client, tenant, url, token }
+        Self { server: Some(server), config, database, others: databases, nats, client, tenant, url, token }
     }
 
     /// A token of this world's tenant.
     pub fn token(&self, roles: &[Role]) -> String {
         token(&self.config, self.tenant, roles)
+    }
+
+    /// A token of this world's tenant for this subject.
+    pub fn token_of(&self, subject: &str, roles: &[Role]) -> String {
+        mint(&self.config.auth, self.tenant, subject, roles, Duration::from_hours(1)).unwrap()
     }
 
     /// The token of another tenant's administrator.
@@ -95,12 +108,16 @@ impl World {
         answer.body["id"].as_str().unwrap().to_owned()
     }
 
-    /// How many events the log has.
+    /// How many events the logs of all services have.
     pub async fn head(&self) -> i64 {
         use sqlx::Connection;
-        let mut connection = sqlx::PgConnection::connect_with(&self.database.superuser()).await.unwrap();
-        let head = sqlx::query_scalar("SELECT count(*) FROM log.events").fetch_one(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+        let mut head = 0;
+        for database in self.others.iter().chain([&self.database]) {
+            let mut connection = sqlx::PgConnection::connect_with(&database.superuser()).await.unwrap();
+            let count = sqlx::query_scalar("SELECT count(*) FROM log.events").fetch_one(&mut connection);
+            head += count.await.map(|count: i64| count).unwrap();
+            connection.close().await.unwrap();
+        }
         head
     }
 

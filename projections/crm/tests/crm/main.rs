@@ -12,3 +12,10 @@ mod movement;
 mod refusals;
 mod stage;
 mod story;
+
+impl stage::Stage {
+    /// All read models of CRM, empty.
+    pub async fn fresh() -> Self {
+        Self::of("crm", crm_projections::projections()).await
+    }
+}

@@ -1,26 +1,26 @@
-//! A database with CRM's read models, written under the projector's role and read under the readers'.
+//! A database with a service's read models, written under the projector's role and read under the readers'.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use crm_projections::projections;
 use eventstore::Role;
 use kernel::{RecordedEvent, TenantId};
-use projector::{ApplyError, ReadModels, Transaction};
+use projector::{ApplyError, Projection, ReadModels, Transaction};
 use sqlx::{Connection, PgConnection};
 
 pub struct Stage {
     pub database: testbed::Database,
     models: ReadModels,
+    projections: Vec<Arc<dyn Projection>>,
 }
 
 impl Stage {
-    /// All read models of CRM, empty.
-    pub async fn fresh() -> Self {
-        let database = testbed::Database::fresh("crm").await;
-        let projections = projections();
+    /// A service's read models, empty.
+    pub async fn of(service: &'static str, projections: Vec<Arc<dyn Projection>>) -> Self {
+        let database = testbed::Database::fresh(service).await;
         projector::migrate(&database.superuser(), &database, &projections).await.unwrap();
         let models = ReadModels::new(&database, &projections, None);
-        Self { database, models }
+        Self { database, models, projections }
     }
 
     /// Applies events in batches of `batch`, each in one transaction; an error rolls its batch back.
@@ -30,11 +30,12 @@ impl Stage {
             let mut transaction = connection.begin().await?;
             let tenants: BTreeSet<String> = batch.iter().map(|event| event.tenant.to_string()).collect();
             let tenants = tenants.into_iter().collect::<Vec<_>>().join(",");
-            sqlx::query("SELECT set_config('app.tenant_ids', $1, true), set_config('search_path', 'crm', true)")
+            sqlx::query("SELECT set_config('app.tenant_ids', $1, true), set_config('search_path', $2, true)")
                 .bind(format!("{{{tenants}}}"))
+                .bind(format!("\"{}\"", self.database.service))
                 .execute(&mut *transaction)
                 .await?;
-            for projection in projections() {
+            for projection in &self.projections {
                 let wanted: Vec<_> = batch.iter().filter(|event| projection.wants(&event.event_type)).collect();
                 projection.apply(&wanted, &mut transaction).await?;
             }
@@ -52,8 +53,8 @@ impl Stage {
     pub async fn rows(&self) -> i64 {
         let mut connection = PgConnection::connect_with(&self.database.superuser()).await.unwrap();
         let mut rows = 0;
-        for table in projections().iter().flat_map(|projection| projection.tables()) {
-            let count = format!("SELECT count(*) FROM crm.{table}");
+        for table in self.projections.iter().flat_map(|projection| projection.tables()) {
+            let count = format!("SELECT count(*) FROM \"{}\".{table}", self.database.service);
             rows += sqlx::query_scalar::<_, i64>(&count).fetch_one(&mut connection).await.unwrap();
         }
         rows

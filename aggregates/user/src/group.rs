@@ -1,0 +1,129 @@
+//! Group: users who get roles together. Who is in it stands in the users' own streams.
+
+use std::collections::BTreeSet;
+
+use kernel::{Aggregate, Refusal};
+use serde::{Deserialize, Serialize};
+
+kernel::events! {
+    /// What can happen to a group.
+    pub enum GroupEvent of "user.group" {
+        /// A group was made.
+        GroupCreated = "user.group.created" @ 1 {
+            pub name: String,
+            /// The roles that its members have besides their own.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            pub roles: Vec<String>,
+        },
+        /// It has another name.
+        GroupRenamed = "user.group.renamed" @ 1 { pub name: String },
+        /// Its members have a further role.
+        GroupRoleGranted = "user.group.role_granted" @ 1 { pub role: String },
+        /// Its members lose a role.
+        GroupRoleRevoked = "user.group.role_revoked" @ 1 { pub role: String },
+        /// It is no more: it gives nobody a role, and nobody comes in.
+        GroupDissolved = "user.group.dissolved" @ 1 {},
+    }
+}
+
+/// The most roles of a group.
+pub const MOST_GROUP_ROLES: usize = 50;
+
+/// A group as its history has made it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    pub name: String,
+    pub roles: BTreeSet<String>,
+    pub dissolved: bool,
+}
+
+/// What can be asked of a group. Values have been checked for form.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GroupCommand {
+    Create(GroupCreated),
+    Rename { name: String },
+    GrantRole { role: String },
+    RevokeRole { role: String },
+    Dissolve,
+}
+
+/// Why a group says no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GroupError {
+    /// It is no more.
+    #[error("the group is dissolved")]
+    Dissolved,
+    /// Too many.
+    #[error("a group has at most {MOST_GROUP_ROLES} roles")]
+    TooManyRoles,
+}
+
+impl From<GroupError> for Refusal {
+    fn from(error: GroupError) -> Self {
+        match error {
+            GroupError::Dissolved => Self::conflict("group_dissolved", error.to_string()),
+            GroupError::TooManyRoles => Self::conflict("too_many_roles", error.to_string()),
+        }
+    }
+}
+
+impl Aggregate for Group {
+    const TYPE: &'static str = "user.group";
+    type Command = GroupCommand;
+    type Event = GroupEvent;
+    type Error = GroupError;
+
+    fn decide(&self, command: GroupCommand) -> Result<Vec<GroupEvent>, GroupError> {
+        Ok(match command {
+            GroupCommand::Create(created) => vec![created.into()],
+            GroupCommand::Dissolve if self.dissolved => vec![],
+            _ if self.dissolved => return Err(GroupError::Dissolved),
+            GroupCommand::Rename { name } if name == self.name => vec![],
+            GroupCommand::Rename { name } => vec![GroupRenamed { name }.into()],
+            GroupCommand::GrantRole { role } if self.roles.contains(&role) => vec![],
+            GroupCommand::GrantRole { .. } if self.roles.len() >= MOST_GROUP_ROLES => {
+                return Err(GroupError::TooManyRoles);
+            }
+            GroupCommand::GrantRole { role } => vec![GroupRoleGranted { role }.into()],
+            GroupCommand::RevokeRole { role } if !self.roles.contains(&role) => vec![],
+            GroupCommand::RevokeRole { role } => vec![GroupRoleRevoked { role }.into()],
+            GroupCommand::Dissolve => vec![GroupDissolved {}.into()],
+        })
+    }
+
+    fn evolve(&mut self, event: GroupEvent) {
+        match event {
+            GroupEvent::GroupCreated(e) => {
+                self.name = e.name;
+                self.roles = e.roles.into_iter().collect();
+            }
+            GroupEvent::GroupRenamed(e) => self.name = e.name,
+            GroupEvent::GroupRoleGranted(e) => _ = self.roles.insert(e.role),
+            GroupEvent::GroupRoleRevoked(e) => _ = self.roles.remove(&e.role),
+            GroupEvent::GroupDissolved(_) => self.dissolved = true,
+        }
+    }
+}
+
+kernel::aggregate!(Group);
+
+#[cfg(test)]
+mod tests {
+    use cqrs_es::test::TestFramework;
+
+    use super::*;
+
+    #[test]
+    fn a_dissolved_group_gives_nothing_any_more() {
+        let created = || GroupCreated { name: "Sales".to_owned(), roles: vec!["member".to_owned()] }.into();
+        let given = |events| TestFramework::<Group>::with(()).given(events);
+        let grant = |role: &str| GroupCommand::GrantRole { role: role.to_owned() };
+        given(vec![created()]).when(grant("member")).then_expect_events(vec![]);
+        given(vec![created()])
+            .when(grant("auditor"))
+            .then_expect_events(vec![GroupRoleGranted { role: "auditor".to_owned() }.into()]);
+        let dissolved = || vec![created(), GroupDissolved {}.into()];
+        given(dissolved()).when(GroupCommand::Dissolve).then_expect_events(vec![]);
+        given(dissolved()).when(grant("auditor")).then_expect_error(GroupError::Dissolved);
+    }
+}

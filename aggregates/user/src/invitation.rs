@@ -1,0 +1,251 @@
+//! Invitation: somebody is asked by mail to become a user.
+
+use chrono::{DateTime, Utc};
+use kernel::{Aggregate, Personal, Refusal, UserId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::GroupId;
+
+kernel::events! {
+    /// What can happen to an invitation.
+    pub enum InvitationEvent of "user.invitation" {
+        /// Somebody was invited. The link in the mail is made of the invitation's id and turn under a key of ours; it stands
+        /// nowhere.
+        InvitationSent = "user.invitation.sent" @ 1 {
+            /// Where the mail goes, lower case.
+            pub email: Personal<String>,
+            /// Who it is, as far as known.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub name: Option<Personal<String>>,
+            /// The roles that they begin with.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            pub roles: Vec<String>,
+            /// The groups that they begin in.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            pub groups: Vec<GroupId>,
+            /// Until when the link is good.
+            pub expires_at: DateTime<Utc>,
+        },
+        /// It was sent again, with a new link; the old one is not good any more.
+        InvitationResent = "user.invitation.resent" @ 1 {
+            /// Counts the links, from 1.
+            pub turn: u32,
+            pub expires_at: DateTime<Utc>,
+        },
+        /// It was accepted: they are a user.
+        InvitationAccepted = "user.invitation.accepted" @ 1 { pub user: UserId },
+        /// It was taken back.
+        InvitationRevoked = "user.invitation.revoked" @ 1 {},
+        /// A link was followed that is not good.
+        InvitationRefused = "user.invitation.refused" @ 1 { pub reason: InvitationFault },
+    }
+}
+
+/// Why a link is not good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InvitationFault {
+    /// Its time is over.
+    Expired,
+    /// A later one was sent.
+    Superseded,
+    /// It was used.
+    Used,
+    /// It was taken back.
+    Revoked,
+}
+
+/// Where an invitation stands. (That its time is over is nobody's act.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InvitationStatus {
+    #[default]
+    Pending,
+    Accepted,
+    Revoked,
+}
+
+impl InvitationStatus {
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Accepted => "accepted",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// An invitation as its history has made it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Invitation {
+    pub status: InvitationStatus,
+    pub email: Personal<String>,
+    pub name: Option<Personal<String>>,
+    pub roles: Vec<String>,
+    pub groups: Vec<GroupId>,
+    /// Which link is the good one.
+    pub turn: u32,
+    pub expires_at: DateTime<Utc>,
+    pub user: Option<UserId>,
+}
+
+/// What can be asked of an invitation. Values have been checked for form.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InvitationCommand {
+    Send(InvitationSent),
+    Resend {
+        expires_at: DateTime<Utc>,
+    },
+    Accept {
+        turn: u32,
+        at: DateTime<Utc>,
+        user: UserId,
+    },
+    Revoke,
+    /// Put on record that a link was not good.
+    Refuse {
+        reason: InvitationFault,
+    },
+}
+
+/// Why an invitation says no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvitationError {
+    /// It is not open any more.
+    #[error("the invitation is {}; allowed only while it is pending", .0.as_str())]
+    NotPending(InvitationStatus),
+    /// The link is not good.
+    #[error("the link is not good any more: its time is over, a later one was sent, or it was used or taken back")]
+    Link,
+}
+
+impl From<InvitationError> for Refusal {
+    fn from(error: InvitationError) -> Self {
+        match error {
+            InvitationError::NotPending(status) => {
+                Self::conflict("invitation_not_pending", error.to_string()).with("status", status.as_str())
+            }
+            InvitationError::Link => Self::conflict("link_not_good", error.to_string()),
+        }
+    }
+}
+
+impl Invitation {
+    /// Whether a link of this turn is good at this time.
+    pub fn link(&self, turn: u32, at: DateTime<Utc>) -> Result<(), InvitationFault> {
+        match self.status {
+            InvitationStatus::Accepted => Err(InvitationFault::Used),
+            InvitationStatus::Revoked => Err(InvitationFault::Revoked),
+            InvitationStatus::Pending if turn != self.turn => Err(InvitationFault::Superseded),
+            InvitationStatus::Pending if at >= self.expires_at => Err(InvitationFault::Expired),
+            InvitationStatus::Pending => Ok(()),
+        }
+    }
+
+    fn pending(&self) -> Result<(), InvitationError> {
+        if self.status == InvitationStatus::Pending { Ok(()) } else { Err(InvitationError::NotPending(self.status)) }
+    }
+}
+
+impl Aggregate for Invitation {
+    const TYPE: &'static str = "user.invitation";
+    type Command = InvitationCommand;
+    type Event = InvitationEvent;
+    type Error = InvitationError;
+
+    fn decide(&self, command: InvitationCommand) -> Result<Vec<InvitationEvent>, InvitationError> {
+        Ok(match command {
+            InvitationCommand::Send(sent) => vec![sent.into()],
+            InvitationCommand::Resend { expires_at } => {
+                self.pending()?;
+                vec![InvitationResent { turn: self.turn + 1, expires_at }.into()]
+            }
+            InvitationCommand::Accept { turn, at, user } => {
+                self.link(turn, at).map_err(|_| InvitationError::Link)?;
+                vec![InvitationAccepted { user }.into()]
+            }
+            InvitationCommand::Revoke if self.status == InvitationStatus::Revoked => vec![],
+            InvitationCommand::Revoke => {
+                self.pending()?;
+                vec![InvitationRevoked {}.into()]
+            }
+            InvitationCommand::Refuse { reason } => vec![InvitationRefused { reason }.into()],
+        })
+    }
+
+    fn evolve(&mut self, event: InvitationEvent) {
+        match event {
+            InvitationEvent::InvitationSent(e) => {
+                (self.email, self.name, self.roles, self.groups) = (e.email, e.name, e.roles, e.groups);
+                (self.turn, self.expires_at) = (1, e.expires_at);
+            }
+            InvitationEvent::InvitationResent(e) => (self.turn, self.expires_at) = (e.turn, e.expires_at),
+            InvitationEvent::InvitationAccepted(e) => {
+                (self.status, self.user) = (InvitationStatus::Accepted, Some(e.user));
+            }
+            InvitationEvent::InvitationRevoked(_) => self.status = InvitationStatus::Revoked,
+            InvitationEvent::InvitationRefused(_) => {}
+        }
+    }
+}
+
+kernel::aggregate!(Invitation);
+
+#[cfg(test)]
+mod tests {
+    use cqrs_es::test::{AggregateTestExecutor, TestFramework};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    fn given(mut events: Vec<InvitationEvent>) -> AggregateTestExecutor<Invitation> {
+        let sent = InvitationSent {
+            email: "ada@example.com".to_owned().into(),
+            name: None,
+            roles: vec![],
+            groups: vec![],
+            expires_at: at(100),
+        };
+        events.insert(0, sent.into());
+        TestFramework::<Invitation>::with(()).given(events)
+    }
+
+    fn accept(turn: u32, second: i64) -> InvitationCommand {
+        InvitationCommand::Accept { turn, at: at(second), user: UserId::new(Uuid::nil()) }
+    }
+
+    #[test]
+    fn a_link_is_good_once_in_its_time_and_only_the_last_one() {
+        let accepted = || InvitationAccepted { user: UserId::new(Uuid::nil()) }.into();
+        let resent = || InvitationResent { turn: 2, expires_at: at(200) }.into();
+        given(vec![]).when(accept(1, 99)).then_expect_events(vec![accepted()]);
+        given(vec![resent()]).when(accept(2, 199)).then_expect_events(vec![accepted()]);
+        for (events, command) in [
+            (vec![], accept(1, 100)),
+            (vec![], accept(2, 50)),
+            (vec![resent()], accept(1, 50)),
+            (vec![accepted()], accept(1, 50)),
+            (vec![InvitationRevoked {}.into()], accept(1, 50)),
+        ] {
+            given(events).when(command).then_expect_error(InvitationError::Link);
+        }
+    }
+
+    #[test]
+    fn what_is_decided_is_not_sent_again_nor_taken_back() {
+        let accepted = || vec![InvitationAccepted { user: UserId::new(Uuid::nil()) }.into()];
+        let resend = InvitationCommand::Resend { expires_at: at(300) };
+        for command in [resend.clone(), InvitationCommand::Revoke] {
+            given(accepted()).when(command).then_expect_error(InvitationError::NotPending(InvitationStatus::Accepted));
+        }
+        let revoked = || vec![InvitationRevoked {}.into()];
+        given(revoked()).when(InvitationCommand::Revoke).then_expect_events(vec![]);
+        given(revoked()).when(resend).then_expect_error(InvitationError::NotPending(InvitationStatus::Revoked));
+    }
+}

@@ -1,0 +1,150 @@
+//! Role: what a tenant lets some of its users do, under a name of its own. (The built-in ones are `kernel::Role`.)
+
+use std::collections::BTreeSet;
+
+use kernel::{Aggregate, Refusal, TenantId};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::RoleId;
+
+kernel::events! {
+    /// What can happen to a role.
+    pub enum RoleEvent of "user.role" {
+        /// A role was defined.
+        RoleDefined = "user.role.defined" @ 1 {
+            /// Its name in tokens and events; it never changes.
+            pub name: String,
+            /// Its name for people.
+            pub title: String,
+            /// What it allows: `service:resource:action`.
+            pub permissions: Vec<String>,
+            /// The roles, built-in or defined, whose permissions it has besides.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            pub includes: Vec<String>,
+        },
+        /// What it allows was changed; this is all of it.
+        RoleChanged = "user.role.changed" @ 1 {
+            pub title: String,
+            pub permissions: Vec<String>,
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            pub includes: Vec<String>,
+        },
+        /// It allows nothing any more, whoever still has it, and nobody gets it. Its name stays taken.
+        RoleRetired = "user.role.retired" @ 1 {},
+    }
+}
+
+impl RoleId {
+    /// The id of the role of this name: a tenant has one role of a name, and whoever knows the name finds it.
+    pub fn of(tenant: TenantId, name: &str) -> Self {
+        Self::new(Uuid::new_v5(&tenant.uuid(), format!("user.role {name}").as_bytes()))
+    }
+}
+
+/// A role as its history has made it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Role {
+    pub name: String,
+    pub title: String,
+    pub permissions: BTreeSet<String>,
+    pub includes: BTreeSet<String>,
+    pub retired: bool,
+}
+
+/// What can be asked of a role. Values have been checked for form, permissions and included roles for being there.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RoleCommand {
+    Define(RoleDefined),
+    Change(RoleChanged),
+    Retire,
+}
+
+/// Why a role says no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RoleError {
+    /// It is retired.
+    #[error("the role {name} is retired; define another one")]
+    Retired { name: String },
+}
+
+impl From<RoleError> for Refusal {
+    fn from(error: RoleError) -> Self {
+        Self::conflict("role_retired", error.to_string())
+    }
+}
+
+impl Aggregate for Role {
+    const TYPE: &'static str = "user.role";
+    type Command = RoleCommand;
+    type Event = RoleEvent;
+    type Error = RoleError;
+
+    fn decide(&self, command: RoleCommand) -> Result<Vec<RoleEvent>, RoleError> {
+        Ok(match command {
+            RoleCommand::Define(defined) => vec![defined.into()],
+            RoleCommand::Retire if self.retired => vec![],
+            RoleCommand::Change(_) if self.retired => return Err(RoleError::Retired { name: self.name.clone() }),
+            RoleCommand::Change(RoleChanged { title, permissions, includes })
+                if title == self.title
+                    && self.permissions.iter().eq(&permissions)
+                    && self.includes.iter().eq(&includes) =>
+            {
+                vec![]
+            }
+            RoleCommand::Change(changed) => vec![changed.into()],
+            RoleCommand::Retire => vec![RoleRetired {}.into()],
+        })
+    }
+
+    fn evolve(&mut self, event: RoleEvent) {
+        match event {
+            RoleEvent::RoleDefined(e) => {
+                (self.name, self.title) = (e.name, e.title);
+                self.permissions = e.permissions.into_iter().collect();
+                self.includes = e.includes.into_iter().collect();
+            }
+            RoleEvent::RoleChanged(e) => {
+                self.title = e.title;
+                self.permissions = e.permissions.into_iter().collect();
+                self.includes = e.includes.into_iter().collect();
+            }
+            RoleEvent::RoleRetired(_) => self.retired = true,
+        }
+    }
+}
+
+kernel::aggregate!(Role);
+
+#[cfg(test)]
+mod tests {
+    use cqrs_es::test::TestFramework;
+
+    use super::*;
+
+    fn changed(permissions: &[&str]) -> RoleChanged {
+        let permissions = permissions.iter().map(|permission| (*permission).to_owned()).collect();
+        RoleChanged { title: "Sales".to_owned(), permissions, includes: vec![] }
+    }
+
+    fn defined() -> RoleEvent {
+        let RoleChanged { title, permissions, includes } = changed(&["crm:lead:read", "crm:lead:write"]);
+        RoleDefined { name: "sales".to_owned(), title, permissions, includes }.into()
+    }
+
+    #[test]
+    fn a_role_changes_until_it_is_retired() {
+        let given = |events| TestFramework::<Role>::with(()).given(events);
+        let less = || changed(&["crm:lead:read"]);
+        given(vec![defined()]).when(RoleCommand::Change(less())).then_expect_events(vec![less().into()]);
+        given(vec![defined()])
+            .when(RoleCommand::Change(changed(&["crm:lead:read", "crm:lead:write"])))
+            .then_expect_events(vec![]);
+        given(vec![defined()]).when(RoleCommand::Retire).then_expect_events(vec![RoleRetired {}.into()]);
+        let retired = || vec![defined(), RoleRetired {}.into()];
+        given(retired()).when(RoleCommand::Retire).then_expect_events(vec![]);
+        given(retired())
+            .when(RoleCommand::Change(less()))
+            .then_expect_error(RoleError::Retired { name: "sales".to_owned() });
+    }
+}

@@ -1,0 +1,151 @@
+//! User: a person who uses the platform, in one tenant.
+
+use chrono::{DateTime, Utc};
+use kernel::Personal;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{GroupId, InvitationId, OrganizationId};
+
+mod life;
+
+pub use life::{User, UserCommand, UserError, UserStep};
+
+kernel::events! {
+    /// What can happen to a user.
+    pub enum UserEvent of "user.user" {
+        /// A person became a user.
+        UserRegistered = "user.user.registered" @ 1 {
+            /// What they sign in with: e-mail address and perhaps a name.
+            pub login: Login,
+            /// Whether the address is known to be theirs: they followed a link that was sent to it.
+            #[serde(default)]
+            pub email_verified: bool,
+            /// Who they are.
+            pub profile: Profile,
+            /// The roles that they begin with.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            pub roles: Vec<String>,
+            /// The groups that they begin in.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            pub groups: Vec<GroupId>,
+            /// The invitation that they accepted.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub invitation: Option<InvitationId>,
+        },
+        /// Their profile was changed; this is all of it.
+        UserProfileChanged = "user.user.profile_changed" @ 1 { pub profile: Profile },
+        /// They sign in with something else; this is all of it. A new address is not verified.
+        UserLoginChanged = "user.user.login_changed" @ 1 { pub login: Login },
+        /// A link was sent to their address, to show that it is theirs.
+        UserEmailVerificationRequested = "user.user.email_verification_requested" @ 1 {
+            /// Counts the links: only the last one is good.
+            pub turn: u32,
+            /// Until when it is good.
+            pub expires_at: DateTime<Utc>,
+        },
+        /// They followed the link: the address is theirs.
+        UserEmailVerified = "user.user.email_verified" @ 1 {},
+        /// A link was followed that is not good any more.
+        UserEmailVerificationFailed = "user.user.email_verification_failed" @ 1 { pub reason: LinkFault },
+        /// They got a role.
+        UserRoleGranted = "user.user.role_granted" @ 1 { pub role: String },
+        /// They lost a role.
+        UserRoleRevoked = "user.user.role_revoked" @ 1 { pub role: String },
+        /// They came into a group.
+        UserGroupJoined = "user.user.group_joined" @ 1 { pub group: GroupId },
+        /// They are not in a group any more.
+        UserGroupLeft = "user.user.group_left" @ 1 { pub group: GroupId },
+        /// They came into an organization.
+        UserOrganizationJoined = "user.user.organization_joined" @ 1 { pub organization: OrganizationId },
+        /// They are not in an organization any more.
+        UserOrganizationLeft = "user.user.organization_left" @ 1 { pub organization: OrganizationId },
+        /// They may not sign in for now, because something is wrong.
+        UserLocked = "user.user.locked" @ 1 { pub reason: String },
+        /// They may sign in again.
+        UserUnlocked = "user.user.unlocked" @ 1 {},
+        /// They do not work here for now: on leave, or gone and perhaps back.
+        UserDeactivated = "user.user.deactivated" @ 1 {
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub reason: Option<String>,
+        },
+        /// They work here again.
+        UserReactivated = "user.user.reactivated" @ 1 {},
+        /// They are no user any more. Their name stays in what they did.
+        UserRemoved = "user.user.removed" @ 1 {},
+        /// Nothing that tells who they were is kept any more.
+        UserErased = "user.user.erased" @ 1 {},
+    }
+}
+
+/// What a user signs in with. In a tenant, no two users share an address or a name, nor is one's name another's address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Login {
+    /// E-mail address, lower case.
+    pub email: Personal<String>,
+    /// A name of their own, lower case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<Personal<String>>,
+}
+
+impl Login {
+    /// All that they may type to sign in.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.email).chain(&self.user_name).map(|name| name.reveal().as_str())
+    }
+}
+
+/// Who a user is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Profile {
+    /// Full name, as it is shown.
+    pub name: Personal<String>,
+    /// Given name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_name: Option<Personal<String>>,
+    /// Family name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family_name: Option<Personal<String>>,
+    /// What they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// E.164.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<Personal<String>>,
+    /// Where a picture of them is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<Personal<String>>,
+    /// The language that they want, BCP 47.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// Where their day is: a name of the IANA time zone database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+}
+
+/// Why a mailed link is not good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkFault {
+    /// Its time is over.
+    Expired,
+    /// A later one was sent, or it was used.
+    Superseded,
+}
+
+/// Where a user stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UserStatus {
+    /// May sign in.
+    #[default]
+    Active,
+    /// May not, because something is wrong.
+    Locked,
+    /// May not, because they do not work here for now.
+    Deactivated,
+    /// Is no user any more.
+    Removed,
+    /// Nothing of them is kept. Final.
+    Erased,
+}

@@ -1,0 +1,344 @@
+//! The life of a user: which step may follow which.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use kernel::{Aggregate, Refusal};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    GroupId, LinkFault, Login, OrganizationId, Profile, UserDeactivated, UserEmailVerificationFailed,
+    UserEmailVerificationRequested, UserEmailVerified, UserErased, UserEvent, UserGroupJoined, UserGroupLeft,
+    UserLocked, UserLoginChanged, UserOrganizationJoined, UserOrganizationLeft, UserProfileChanged, UserReactivated,
+    UserRegistered, UserRemoved, UserRoleGranted, UserRoleRevoked, UserStatus, UserUnlocked,
+};
+
+/// The most roles, groups or organizations that a user may have of each.
+pub const MOST_MEMBERSHIPS: usize = 200;
+
+/// A user as their history has made them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct User {
+    /// Where they stand.
+    pub status: UserStatus,
+    /// What they sign in with.
+    pub login: Login,
+    /// Whether the address is known to be theirs.
+    pub email_verified: bool,
+    /// Who they are.
+    pub profile: Profile,
+    /// Their roles, those of their groups not included.
+    pub roles: BTreeSet<String>,
+    /// Their groups.
+    pub groups: BTreeSet<GroupId>,
+    /// Their organizations.
+    pub organizations: BTreeSet<OrganizationId>,
+    /// The last link that was sent to their address, until it was used.
+    pub verification: Option<SentLink>,
+    /// How many links were sent.
+    pub links: u32,
+}
+
+/// A link that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentLink {
+    pub turn: u32,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// What can be asked of a user. Values have been checked for form.
+#[derive(Clone, Debug, PartialEq)]
+pub enum UserCommand {
+    Register(UserRegistered),
+    ChangeProfile { profile: Profile },
+    ChangeLogin { login: Login },
+    RequestEmailVerification { expires_at: DateTime<Utc> },
+    VerifyEmail { turn: u32, at: DateTime<Utc> },
+    GrantRole { role: String },
+    RevokeRole { role: String },
+    JoinGroup { group: GroupId },
+    LeaveGroup { group: GroupId },
+    JoinOrganization { organization: OrganizationId },
+    LeaveOrganization { organization: OrganizationId },
+    Lock { reason: String },
+    Unlock,
+    Deactivate { reason: Option<String> },
+    Reactivate,
+    Remove,
+    Erase,
+}
+
+/// A step in a user's life, by the name that a refusal lists it under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserStep {
+    Change,
+    Verify,
+    Assign,
+    Lock,
+    Unlock,
+    Deactivate,
+    Reactivate,
+    Remove,
+    Erase,
+}
+
+impl UserStep {
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Change => "change",
+            Self::Verify => "verify_email",
+            Self::Assign => "assign",
+            Self::Lock => "lock",
+            Self::Unlock => "unlock",
+            Self::Deactivate => "deactivate",
+            Self::Reactivate => "reactivate",
+            Self::Remove => "remove",
+            Self::Erase => "erase",
+        }
+    }
+}
+
+impl UserStatus {
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Locked => "locked",
+            Self::Deactivated => "deactivated",
+            Self::Removed => "removed",
+            Self::Erased => "erased",
+        }
+    }
+
+    /// The steps that a user of this status may take: the whole life cycle.
+    pub const fn allowed(self) -> &'static [UserStep] {
+        use UserStep::{Assign, Change, Deactivate, Erase, Lock, Reactivate, Remove, Unlock, Verify};
+        match self {
+            Self::Active => &[Change, Verify, Assign, Lock, Deactivate, Remove, Erase],
+            Self::Locked => &[Change, Assign, Unlock, Deactivate, Remove, Erase],
+            Self::Deactivated => &[Change, Assign, Reactivate, Remove, Erase],
+            Self::Removed => &[Erase],
+            Self::Erased => &[],
+        }
+    }
+
+    /// Whether who stands here is a user: they hold their login, and can come to sign in again.
+    pub const fn is_present(self) -> bool {
+        matches!(self, Self::Active | Self::Locked | Self::Deactivated)
+    }
+}
+
+/// Why a user says no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UserError {
+    /// The step does not follow on where the user stands.
+    #[error("a user who is {} can't take the step {}; allowed: {}", .status.as_str(), .step.as_str(), list(*.status))]
+    StepNotAllowed { step: UserStep, status: UserStatus },
+    /// The address is known to be theirs already.
+    #[error("the address is verified already")]
+    AlreadyVerified,
+    /// The link is not good.
+    #[error("the link is not good any more: its time is over, a later one was sent, or it was used; ask for a new one")]
+    Link,
+    /// Too many.
+    #[error("a user has at most {MOST_MEMBERSHIPS} {what}")]
+    TooMany { what: &'static str },
+}
+
+fn list(status: UserStatus) -> String {
+    match status.allowed() {
+        [] => "none".to_owned(),
+        steps => steps.iter().map(|step| step.as_str()).collect::<Vec<_>>().join(", "),
+    }
+}
+
+impl From<UserError> for Refusal {
+    fn from(error: UserError) -> Self {
+        match error {
+            UserError::StepNotAllowed { step, status } => Self::conflict("user_step_not_allowed", error.to_string())
+                .with("step", step.as_str())
+                .with("status", status.as_str())
+                .with("allowed", status.allowed().iter().map(|step| step.as_str()).collect::<Vec<_>>()),
+            UserError::AlreadyVerified => Self::conflict("email_verified_already", error.to_string()),
+            UserError::Link => Self::conflict("link_not_good", error.to_string()),
+            UserError::TooMany { .. } => Self::conflict("too_many_memberships", error.to_string()),
+        }
+    }
+}
+
+impl User {
+    /// Whether they may sign in and act.
+    pub fn may_sign_in(&self) -> bool {
+        self.status == UserStatus::Active
+    }
+
+    /// Whether the tenant can rely on them: an administrator who may sign in.
+    pub fn is_owner(&self) -> bool {
+        self.may_sign_in() && self.roles.contains(kernel::Role::Admin.as_str())
+    }
+
+    /// Whether a link of this turn is good at this time.
+    pub fn link(&self, turn: u32, at: DateTime<Utc>) -> Result<(), LinkFault> {
+        match self.verification {
+            Some(sent) if sent.turn == turn && at < sent.expires_at => Ok(()),
+            Some(sent) if sent.turn == turn => Err(LinkFault::Expired),
+            _ => Err(LinkFault::Superseded),
+        }
+    }
+
+    fn may(&self, step: UserStep) -> Result<(), UserError> {
+        if self.status.allowed().contains(&step) {
+            return Ok(());
+        }
+        Err(UserError::StepNotAllowed { step, status: self.status })
+    }
+
+    /// A step that leads to a status in which they may be already.
+    fn reach(&self, step: UserStep, status: UserStatus, event: UserEvent) -> Result<Vec<UserEvent>, UserError> {
+        if self.status == status {
+            return Ok(vec![]);
+        }
+        self.may(step)?;
+        Ok(vec![event])
+    }
+}
+
+/// Something is added to a set, unless it is in there or the set is full.
+fn join<T: Ord>(
+    set: &BTreeSet<T>,
+    value: &T,
+    what: &'static str,
+    event: UserEvent,
+) -> Result<Vec<UserEvent>, UserError> {
+    match set.contains(value) {
+        true => Ok(vec![]),
+        false if set.len() >= MOST_MEMBERSHIPS => Err(UserError::TooMany { what }),
+        false => Ok(vec![event]),
+    }
+}
+
+fn leave<T: Ord>(set: &BTreeSet<T>, value: &T, event: UserEvent) -> Vec<UserEvent> {
+    if set.contains(value) { vec![event] } else { vec![] }
+}
+
+impl Aggregate for User {
+    const TYPE: &'static str = "user.user";
+    type Command = UserCommand;
+    type Event = UserEvent;
+    type Error = UserError;
+
+    fn decide(&self, command: UserCommand) -> Result<Vec<UserEvent>, UserError> {
+        use UserCommand as C;
+        match &command {
+            C::ChangeProfile { .. } | C::ChangeLogin { .. } => self.may(UserStep::Change)?,
+            C::RequestEmailVerification { .. } | C::VerifyEmail { .. } => self.may(UserStep::Verify)?,
+            C::GrantRole { .. }
+            | C::RevokeRole { .. }
+            | C::JoinGroup { .. }
+            | C::LeaveGroup { .. }
+            | C::JoinOrganization { .. }
+            | C::LeaveOrganization { .. } => self.may(UserStep::Assign)?,
+            // They lead from status to status, and say below from which.
+            C::Register(_)
+            | C::Lock { .. }
+            | C::Unlock
+            | C::Deactivate { .. }
+            | C::Reactivate
+            | C::Remove
+            | C::Erase => {}
+        }
+        Ok(match command {
+            C::Register(registered) => vec![registered.into()],
+            C::ChangeProfile { profile } if profile == self.profile => vec![],
+            C::ChangeProfile { profile } => vec![UserProfileChanged { profile }.into()],
+            C::ChangeLogin { login } if login == self.login => vec![],
+            C::ChangeLogin { login } => vec![UserLoginChanged { login }.into()],
+            C::RequestEmailVerification { .. } if self.email_verified => return Err(UserError::AlreadyVerified),
+            C::RequestEmailVerification { expires_at } => {
+                vec![UserEmailVerificationRequested { turn: self.links + 1, expires_at }.into()]
+            }
+            C::VerifyEmail { .. } if self.email_verified => vec![],
+            C::VerifyEmail { turn, at } => match self.link(turn, at) {
+                Ok(()) => vec![UserEmailVerified {}.into()],
+                // The refusal itself comes from the command; that somebody tried is on record.
+                Err(reason) => vec![UserEmailVerificationFailed { reason }.into()],
+            },
+            C::GrantRole { role } => join(&self.roles, &role, "roles", UserRoleGranted { role: role.clone() }.into())?,
+            C::RevokeRole { role } => leave(&self.roles, &role, UserRoleRevoked { role: role.clone() }.into()),
+            C::JoinGroup { group } => join(&self.groups, &group, "groups", UserGroupJoined { group }.into())?,
+            C::LeaveGroup { group } => leave(&self.groups, &group, UserGroupLeft { group }.into()),
+            C::JoinOrganization { organization } => join(
+                &self.organizations,
+                &organization,
+                "organizations",
+                UserOrganizationJoined { organization }.into(),
+            )?,
+            C::LeaveOrganization { organization } => {
+                leave(&self.organizations, &organization, UserOrganizationLeft { organization }.into())
+            }
+            C::Lock { reason } => self.reach(UserStep::Lock, UserStatus::Locked, UserLocked { reason }.into())?,
+            C::Unlock => match self.status {
+                UserStatus::Active => vec![],
+                _ => self.reach(UserStep::Unlock, UserStatus::Active, UserUnlocked {}.into())?,
+            },
+            C::Deactivate { reason } => {
+                self.reach(UserStep::Deactivate, UserStatus::Deactivated, UserDeactivated { reason }.into())?
+            }
+            C::Reactivate => self.reach(UserStep::Reactivate, UserStatus::Active, UserReactivated {}.into())?,
+            C::Remove => self.reach(UserStep::Remove, UserStatus::Removed, UserRemoved {}.into())?,
+            C::Erase => self.reach(UserStep::Erase, UserStatus::Erased, UserErased {}.into())?,
+        })
+    }
+
+    fn evolve(&mut self, event: UserEvent) {
+        match event {
+            UserEvent::UserRegistered(e) => {
+                self.status = UserStatus::Active;
+                self.login = e.login;
+                self.email_verified = e.email_verified;
+                self.profile = e.profile;
+                self.roles = e.roles.into_iter().collect();
+                self.groups = e.groups.into_iter().collect();
+            }
+            UserEvent::UserProfileChanged(e) => self.profile = e.profile,
+            UserEvent::UserLoginChanged(e) => {
+                if self.login.email != e.login.email {
+                    self.email_verified = false;
+                    self.verification = None;
+                }
+                self.login = e.login;
+            }
+            UserEvent::UserEmailVerificationRequested(e) => {
+                self.links = e.turn;
+                self.verification = Some(SentLink { turn: e.turn, expires_at: e.expires_at });
+            }
+            UserEvent::UserEmailVerified(_) => {
+                self.email_verified = true;
+                self.verification = None;
+            }
+            UserEvent::UserEmailVerificationFailed(_) => {}
+            UserEvent::UserRoleGranted(e) => _ = self.roles.insert(e.role),
+            UserEvent::UserRoleRevoked(e) => _ = self.roles.remove(&e.role),
+            UserEvent::UserGroupJoined(e) => _ = self.groups.insert(e.group),
+            UserEvent::UserGroupLeft(e) => _ = self.groups.remove(&e.group),
+            UserEvent::UserOrganizationJoined(e) => _ = self.organizations.insert(e.organization),
+            UserEvent::UserOrganizationLeft(e) => _ = self.organizations.remove(&e.organization),
+            UserEvent::UserLocked(_) => self.status = UserStatus::Locked,
+            UserEvent::UserUnlocked(_) | UserEvent::UserReactivated(_) => self.status = UserStatus::Active,
+            UserEvent::UserDeactivated(_) => self.status = UserStatus::Deactivated,
+            UserEvent::UserRemoved(_) => {
+                self.status = UserStatus::Removed;
+                self.verification = None;
+            }
+            UserEvent::UserErased(_) => {
+                *self = Self { status: UserStatus::Erased, links: self.links, ..Self::default() };
+            }
+        }
+    }
+}
+
+kernel::aggregate!(User);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+use cqrs_es::test::TestFramework;
+use uuid::Uuid;
+
+use super::*;
+
+fn login(email: &str) -> Login {
+    Login { email: email.to_owned().into(), user_name: None }
+}
+
+fn registered(roles: &[&str]) -> UserEvent {
+    UserRegistered {
+        login: login("ada@example.com"),
+        email_verified: false,
+        profile: Profile { name: "Ada Lovelace".to_owned().into(), ..Profile::default() },
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        groups: vec![],
+        invitation: None,
+    }
+    .into()
+}
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(second, 0).unwrap()
+}
+
+fn requested(turn: u32, expires_at: i64) -> UserEvent {
+    UserEmailVerificationRequested { turn, expires_at: at(expires_at) }.into()
+}
+
+fn given(mut events: Vec<UserEvent>) -> cqrs_es::test::AggregateTestExecutor<User> {
+    events.insert(0, registered(&["member"]));
+    TestFramework::<User>::with(()).given(events)
+}
+
+fn refused(events: Vec<UserEvent>, command: UserCommand, step: UserStep, status: UserStatus) {
+    given(events).when(command).then_expect_error(UserError::StepNotAllowed { step, status });
+}
+
+#[test]
+fn lock_deactivate_remove_and_erase_are_four_different_things() {
+    let locked = || UserLocked { reason: "phishing".to_owned() }.into();
+    let deactivated = || UserDeactivated { reason: None }.into();
+    given(vec![locked()]).when(UserCommand::Unlock).then_expect_events(vec![UserUnlocked {}.into()]);
+    refused(vec![locked()], UserCommand::Reactivate, UserStep::Reactivate, UserStatus::Locked);
+    given(vec![deactivated()]).when(UserCommand::Reactivate).then_expect_events(vec![UserReactivated {}.into()]);
+    refused(vec![deactivated()], UserCommand::Unlock, UserStep::Unlock, UserStatus::Deactivated);
+    let removed = || UserRemoved {}.into();
+    for (command, step) in [
+        (UserCommand::Unlock, UserStep::Unlock),
+        (UserCommand::Reactivate, UserStep::Reactivate),
+        (UserCommand::Lock { reason: String::new() }, UserStep::Lock),
+        (UserCommand::Deactivate { reason: None }, UserStep::Deactivate),
+    ] {
+        refused(vec![removed()], command, step, UserStatus::Removed);
+    }
+    given(vec![removed()]).when(UserCommand::Erase).then_expect_events(vec![UserErased {}.into()]);
+    refused(vec![removed(), UserErased {}.into()], UserCommand::Remove, UserStep::Remove, UserStatus::Erased);
+}
+
+#[test]
+fn what_changes_nothing_is_no_event() {
+    for (events, command) in [
+        (vec![], UserCommand::Unlock),
+        (vec![], UserCommand::Reactivate),
+        (vec![], UserCommand::GrantRole { role: "member".to_owned() }),
+        (vec![], UserCommand::RevokeRole { role: "admin".to_owned() }),
+        (vec![], UserCommand::LeaveGroup { group: GroupId::new(Uuid::nil()) }),
+        (vec![], UserCommand::ChangeLogin { login: login("ada@example.com") }),
+        (vec![UserRemoved {}.into()], UserCommand::Remove),
+        (vec![UserErased {}.into()], UserCommand::Erase),
+        (vec![UserEmailVerified {}.into()], UserCommand::VerifyEmail { turn: 1, at: at(0) }),
+    ] {
+        given(events).when(command).then_expect_events(vec![]);
+    }
+}
+
+#[test]
+fn only_the_last_link_verifies_an_address_and_only_in_its_time() {
+    let verify = |turn, second| UserCommand::VerifyEmail { turn, at: at(second) };
+    let failed = |reason| vec![UserEmailVerificationFailed { reason }.into()];
+    let sent = || vec![requested(1, 100), requested(2, 200)];
+    given(sent()).when(verify(2, 199)).then_expect_events(vec![UserEmailVerified {}.into()]);
+    given(sent()).when(verify(1, 50)).then_expect_events(failed(LinkFault::Superseded));
+    given(sent()).when(verify(2, 200)).then_expect_events(failed(LinkFault::Expired));
+    let moved = || UserLoginChanged { login: login("ada@other.example") }.into();
+    given(vec![requested(1, 100), moved()]).when(verify(1, 50)).then_expect_events(failed(LinkFault::Superseded));
+}
+
+#[test]
+fn a_new_address_is_not_verified_and_the_same_one_stays_so() {
+    let mut user = User::default();
+    for event in [registered(&[]), UserEmailVerified {}.into()] {
+        user.evolve(event);
+    }
+    let named = Login { user_name: Some("ada".to_owned().into()), ..login("ada@example.com") };
+    user.evolve(UserLoginChanged { login: named }.into());
+    assert!(user.email_verified);
+    user.evolve(UserLoginChanged { login: login("ada@other.example") }.into());
+    assert!(!user.email_verified);
+}
+
+#[test]
+fn an_owner_is_an_administrator_who_may_sign_in() {
+    let mut user = User::default();
+    user.evolve(registered(&["admin"]));
+    assert!(user.is_owner());
+    user.evolve(UserLocked { reason: String::new() }.into());
+    assert!(!user.is_owner());
+    user.evolve(UserUnlocked {}.into());
+    user.evolve(UserRoleRevoked { role: "admin".to_owned() }.into());
+    assert!(!user.is_owner());
+}
+
+#[test]
+fn an_erased_user_tells_nothing() {
+    let mut user = User::default();
+    for event in [registered(&["admin"]), requested(1, 100), UserErased {}.into()] {
+        user.evolve(event);
+    }
+    assert_eq!(user, User { status: UserStatus::Erased, links: 1, ..User::default() });
+}
+
+#[test]
+fn a_user_has_so_many_groups_and_no_more() {
+    let groups = (0..MOST_MEMBERSHIPS as u128).map(|n| UserGroupJoined { group: GroupId::new(Uuid::from_u128(n)) });
+    given(groups.map(Into::into).collect())
+        .when(UserCommand::JoinGroup { group: GroupId::new(Uuid::max()) })
+        .then_expect_error(UserError::TooMany { what: "groups" });
+}

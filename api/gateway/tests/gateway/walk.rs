@@ -1,0 +1,313 @@
+//! Every operation of the contract and every question of GraphQL, as anonymous, as each role, as another tenant: one table
+//! says by hand what each needs, and one that nobody listed fails.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kernel::{Grant, Role};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::authentication::walked;
+use crate::world::{Answer, World};
+
+/// What needs no permission, only a token.
+const ANY: &str = "";
+/// What needs no token.
+const PUBLIC: &str = "public";
+
+const ID: &str = "0197a8a0-0000-7000-8000-000000000001";
+
+/// Each operation, the permission that it needs, and a body with which it gets as far as being allowed.
+const OPERATIONS: &[(&str, &str, &str)] = &[
+    ("captureLead", "crm:lead:write", r#"{"name":"Ada"}"#),
+    ("getLead", "crm:lead:read", ""),
+    ("changeLeadDetails", "crm:lead:write", r#"{"name":"Ada"}"#),
+    ("assignLead", "crm:lead:write", r#"{"owner":"ada"}"#),
+    ("startLeadWork", "crm:lead:write", "{}"),
+    ("qualifyLead", "crm:lead:write", "{}"),
+    ("recycleLead", "crm:lead:write", r#"{"reason":"later"}"#),
+    ("disqualifyLead", "crm:lead:write", r#"{"reason":"spam"}"#),
+    ("convertLead", "crm:lead:write", "{}"),
+    ("getImport", "crm:import:read", ""),
+    ("revertImport", "crm:import:write", r#"{"reason":"wrong file"}"#),
+    ("importLeads", "crm:import:write", "csv"),
+    ("exportLeads", "crm:lead:export", "{}"),
+    ("createContact", "crm:contact:write", r#"{"name":"Ada"}"#),
+    ("getContact", "crm:contact:read", ""),
+    ("changeContactDetails", "crm:contact:write", r#"{"name":"Ada"}"#),
+    ("changeContactAccount", "crm:contact:write", r#"{"account":null}"#),
+    ("createAccount", "crm:account:write", r#"{"name":"Acme"}"#),
+    ("getAccount", "crm:account:read", ""),
+    ("changeAccountDetails", "crm:account:write", r#"{"name":"Acme"}"#),
+    (
+        "openOpportunity",
+        "crm:opportunity:write",
+        r#"{"name":"A deal","pipeline":"0197a8a0-0000-7000-8000-000000000001","amount":{"minor":1,"currency":"EUR"},"close_date":"2030-01-01"}"#,
+    ),
+    ("getOpportunity", "crm:opportunity:read", ""),
+    ("renameOpportunity", "crm:opportunity:write", r#"{"name":"A deal"}"#),
+    ("moveOpportunity", "crm:opportunity:write", r#"{"stage":"0197a8a0-0000-7000-8000-000000000001"}"#),
+    ("changeOpportunityAmount", "crm:opportunity:write", r#"{"amount":{"minor":1,"currency":"EUR"}}"#),
+    ("changeOpportunityCloseDate", "crm:opportunity:write", r#"{"close_date":"2030-01-01"}"#),
+    ("reassignOpportunity", "crm:opportunity:write", r#"{"owner":"ada"}"#),
+    ("winOpportunity", "crm:opportunity:write", "{}"),
+    ("loseOpportunity", "crm:opportunity:write", r#"{"reason":"too dear"}"#),
+    ("reopenOpportunity", "crm:opportunity:write", "{}"),
+    ("createPipeline", "crm:pipeline:write", r#"{"name":"Sales","stages":[{"name":"Open","probability":10}]}"#),
+    ("getPipeline", "crm:pipeline:read", ""),
+    ("renamePipeline", "crm:pipeline:write", r#"{"name":"Sales"}"#),
+    ("addStage", "crm:pipeline:write", r#"{"name":"Open","probability":10}"#),
+    ("reorderStages", "crm:pipeline:write", r#"{"order":[]}"#),
+    ("changeStage", "crm:pipeline:write", r#"{"name":"Open","probability":10}"#),
+    ("retireStage", "crm:pipeline:write", "{}"),
+    ("removeStage", "crm:pipeline:write", "{}"),
+    ("setBaseCurrency", "crm:currency:write", r#"{"base":"EUR"}"#),
+    ("setExchangeRate", "crm:currency:write", r#"{"from":"USD","to":"EUR","day":"2026-01-01","rate_nanos":1}"#),
+    (
+        "setFollowUp",
+        "crm:follow_up:write",
+        r#"{"escalate_after_days":1,"escalate_to":"ada","reassign_after_days":1,"reassign_to":"ada"}"#,
+    ),
+    ("stopFollowUp", "crm:follow_up:write", "{}"),
+    ("getFollowUp", "crm:follow_up:read", ""),
+    ("listEventTypes", ANY, ""),
+    ("getEventType", ANY, ""),
+    // Of each service that is followed; whoever may follow none is refused.
+    ("followEvents", "crm:history:read", ""),
+    ("listWebhooks", "events:webhook:read", ""),
+    ("createWebhook", "events:webhook:write", r#"{"service":"crm","url":"https://example.com/"}"#),
+    ("getWebhook", "events:webhook:read", ""),
+    ("changeWebhook", "events:webhook:write", r#"{"url":"https://example.com/"}"#),
+    ("enableWebhook", "events:webhook:write", "{}"),
+    ("disableWebhook", "events:webhook:write", "{}"),
+    ("rotateWebhookSecret", "events:webhook:write", "{}"),
+    ("replayWebhook", "events:webhook:write", r#"{"after":0}"#),
+    ("removeWebhook", "events:webhook:write", "{}"),
+    ("pingWebhook", "events:webhook:write", "{}"),
+    ("listWebhookDeliveries", "events:webhook:read", ""),
+    ("listWebhookChanges", "events:webhook:read", ""),
+    ("listSagas", "crm:saga:read", ""),
+    ("getSaga", "crm:saga:read", ""),
+    ("resumeSaga", "crm:saga:write", "{}"),
+    ("cancelSaga", "crm:saga:write", r#"{"reason":"wrong"}"#),
+    ("listJobs", "crm:job:read", ""),
+    ("getJob", "crm:job:read", ""),
+    ("getJobOutput", "crm:job:read", ""),
+    ("cancelJob", "crm:job:write", "{}"),
+    ("retryJob", "crm:job:write", "{}"),
+    ("registerUser", "user:user:write", r#"{"name":"Ada","email":"ada@example.com"}"#),
+    ("getUser", "user:user:read", ""),
+    ("changeUserProfile", "user:user:write", r#"{"name":"Ada"}"#),
+    ("changeUserLogin", "user:user:write", r#"{"email":"ada@example.com"}"#),
+    ("grantUserRole", "user:role:grant", r#"{"role":"member"}"#),
+    ("revokeUserRole", "user:role:grant", r#"{"role":"viewer"}"#),
+    ("lockUser", "user:user:write", r#"{"reason":"phishing"}"#),
+    ("unlockUser", "user:user:write", "{}"),
+    ("deactivateUser", "user:user:write", "{}"),
+    ("reactivateUser", "user:user:write", "{}"),
+    ("removeUser", "user:user:write", "{}"),
+    ("eraseUser", "user:user:erase", "{}"),
+    ("getMe", "user:self:write", ""),
+    ("changeMyProfile", "user:self:write", r#"{"name":"Ada"}"#),
+    ("requestEmailVerification", "user:self:write", "{}"),
+    ("inviteUser", "user:invitation:write", r#"{"email":"grace@example.com"}"#),
+    ("getInvitation", "user:invitation:read", ""),
+    ("resendInvitation", "user:invitation:write", "{}"),
+    ("revokeInvitation", "user:invitation:write", "{}"),
+    ("acceptInvitation", PUBLIC, r#"{"link":"x","name":"Eve"}"#),
+    ("verifyEmail", PUBLIC, r#"{"link":"x"}"#),
+    ("listPermissions", "user:role:read", ""),
+    ("defineRole", "user:role:write", r#"{"name":"sales","title":"Sales"}"#),
+    ("getRole", "user:role:read", ""),
+    ("changeRole", "user:role:write", r#"{"title":"Sales"}"#),
+    ("retireRole", "user:role:write", "{}"),
+    ("createGroup", "user:group:write", r#"{"name":"Sales"}"#),
+    ("getGroup", "user:group:read", ""),
+    ("renameGroup", "user:group:write", r#"{"name":"Sales"}"#),
+    ("grantGroupRole", "user:role:grant", r#"{"role":"viewer"}"#),
+    ("revokeGroupRole", "user:role:grant", r#"{"role":"viewer"}"#),
+    ("changeGroupMembers", "user:group:write", "{}"),
+    ("dissolveGroup", "user:group:write", "{}"),
+    ("createOrganization", "user:organization:write", r#"{"name":"North"}"#),
+    ("getOrganization", "user:organization:read", ""),
+    ("renameOrganization", "user:organization:write", r#"{"name":"North"}"#),
+    ("changeOrganizationMembers", "user:organization:write", "{}"),
+    ("closeOrganization", "user:organization:write", "{}"),
+];
+
+/// Each question of GraphQL and the permission that it needs.
+const QUESTIONS: &[(&str, &str)] = &[
+    ("events.webhook", "events:webhook:read"),
+    ("events.webhooks", "events:webhook:read"),
+    ("crm.lead", "crm:lead:read"),
+    ("crm.leads", "crm:lead:read"),
+    ("crm.leadHistory", "crm:history:read"),
+    ("crm.leadStanding", "crm:history:read"),
+    ("crm.funnel", "crm:lead:read"),
+    ("crm.contact", "crm:contact:read"),
+    ("crm.contacts", "crm:contact:read"),
+    ("crm.account", "crm:account:read"),
+    ("crm.accounts", "crm:account:read"),
+    ("crm.opportunity", "crm:opportunity:read"),
+    ("crm.opportunities", "crm:opportunity:read"),
+    ("crm.pipeline", "crm:pipeline:read"),
+    ("crm.pipelines", "crm:pipeline:read"),
+    ("crm.pipelineBoard", "crm:opportunity:read"),
+    ("crm.pipelineMovement", "crm:opportunity:read"),
+    ("user.me", ANY),
+    ("user.user", "user:user:read"),
+    ("user.users", "user:user:read"),
+    ("user.userHistory", "user:history:read"),
+    ("user.roles", "user:role:read"),
+    ("user.group", "user:group:read"),
+    ("user.groups", "user:group:read"),
+    ("user.organization", "user:organization:read"),
+    ("user.organizations", "user:organization:read"),
+    ("user.invitations", "user:invitation:read"),
+    ("user.access", "user:access:read"),
+    ("user.accessChanges", "user:access:read"),
+];
+
+fn grants() -> Vec<Grant> {
+    gateway::parts().iter().flat_map(|part| part.grants).chain(webhooks::GRANTS).copied().collect()
+}
+
+/// Whether a role has what is needed.
+fn may(grants: &[Grant], role: Role, permission: &str) -> bool {
+    if permission == ANY || permission == PUBLIC {
+        return true;
+    }
+    let found: Vec<_> = grants.iter().filter(|grant| grant.permission == permission).collect();
+    let [grant] = found[..] else { panic!("{permission:?} is in no permission table, or twice") };
+    grant.roles.contains(&role)
+}
+
+#[tokio::test]
+async fn every_operation_is_allowed_to_whom_the_table_says_and_to_nobody_else() {
+    let world = World::start_with(|config| {
+        config.rate_limits.tenant_per_second = 0;
+        config.rate_limits.token_per_second = 0;
+    })
+    .await;
+    let contract = world.get("/openapi.json").await.body;
+    let listed: BTreeMap<&str, (&str, &str)> =
+        OPERATIONS.iter().map(|(id, needs, body)| (*id, (*needs, *body))).collect();
+    let (grants, mut walked_ids) = (grants(), BTreeSet::new());
+    for (pattern, operations) in contract["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap().iter().filter(|(method, _)| *method != "parameters")
+        {
+            let id = operation["operationId"].as_str().unwrap();
+            let (needs, body) = listed.get(id).unwrap_or_else(|| {
+                panic!("{method} {pattern} ({id}) is not in OPERATIONS: say there which permission it needs")
+            });
+            walked_ids.insert(id.to_owned());
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let ask = async |token: Option<String>| {
+                let request = world.anonymous(method.clone(), &walked(pattern));
+                let request = match *body {
+                    "" => request,
+                    "csv" => request.header("content-type", "text/csv").body("name\nAda\n"),
+                    json => request.header("content-type", "application/json").body(json),
+                };
+                let request = token.into_iter().fold(request, reqwest::RequestBuilder::bearer_auth);
+                // A feed does not end: its body is not read when it begins.
+                let answer = request.send().await.unwrap();
+                let status = answer.status();
+                let code = if status.is_success() { Value::Null } else { answer.json::<Value>().await.unwrap() };
+                (status, code["code"].as_str().unwrap_or_default().to_owned())
+            };
+            let (anonymous, code) = ask(None).await;
+            if *needs == PUBLIC {
+                assert_ne!(anonymous, StatusCode::UNAUTHORIZED, "{id} is public");
+            } else {
+                assert_eq!((anonymous, code.as_str()), (StatusCode::UNAUTHORIZED, "token_missing"), "{id}");
+            }
+            for role in Role::ALL {
+                let (status, code) = ask(Some(world.token(&[role]))).await;
+                let refused = (status, code.as_str()) == (StatusCode::FORBIDDEN, "permission_missing");
+                assert_eq!(!refused, may(&grants, role, needs), "{id} as {role}: {status} {code}");
+                assert!(!status.is_server_error(), "{id} as {role}: {status} {code}");
+            }
+            let (status, _) = ask(Some(world.token(&[]))).await;
+            let open = *needs == PUBLIC || *needs == ANY;
+            assert_eq!(status == StatusCode::FORBIDDEN, !open, "{id} without any role: {status}");
+            // What the path names is nobody's: as unknown to a stranger as to its own tenant.
+            if pattern.contains('{') && *needs != ANY {
+                let (own, stranger) = (ask(Some(world.token(&[Role::Admin]))).await, ask(Some(world.stranger())).await);
+                assert_eq!(own, stranger, "{id}");
+            }
+        }
+    }
+    let gone: Vec<_> = listed.keys().filter(|id| !walked_ids.contains(**id)).collect();
+    assert!(gone.is_empty(), "OPERATIONS lists what is not in the contract: {gone:?}");
+}
+
+#[tokio::test]
+async fn every_question_is_answered_to_whom_the_table_says_and_to_nobody_else() {
+    let world = World::start_with(|config| {
+        config.rate_limits.tenant_per_second = 0;
+        config.rate_limits.token_per_second = 0;
+    })
+    .await;
+    let listed: BTreeMap<&str, &str> = QUESTIONS.iter().copied().collect();
+    let (grants, mut walked) = (grants(), BTreeSet::new());
+    for (question, asked) in questions(&world).await {
+        let needs = listed
+            .get(question.as_str())
+            .unwrap_or_else(|| panic!("{question} is not in QUESTIONS: say there which permission it needs"));
+        walked.insert(question.clone());
+        for role in Role::ALL {
+            let request = world.anonymous(Method::POST, "/graphql").bearer_auth(world.token(&[role]));
+            let answer = Answer::of(request.json(&json!({ "query": asked }))).await;
+            assert_eq!(answer.status, StatusCode::OK, "{asked}: {answer:?}");
+            let errors = answer.body["errors"].as_array().cloned().unwrap_or_default();
+            let refused = errors.iter().any(|error| error["extensions"]["code"] == "permission_missing");
+            assert_eq!(!refused, may(&grants, role, needs), "{question} as {role}: {errors:?}");
+            assert!(refused || errors.is_empty(), "{question} as {role}: {errors:?}");
+        }
+    }
+    let gone: Vec<_> = listed.keys().filter(|question| !walked.contains(**question)).collect();
+    assert!(gone.is_empty(), "QUESTIONS lists what GraphQL does not have: {gone:?}");
+}
+
+/// Every field of every namespace, with what it must be given, asked in the smallest way.
+async fn questions(world: &World) -> Vec<(String, String)> {
+    const SCHEMA: &str = "{ __schema { queryType { name } types { name kind fields {
+        name args { name defaultValue type { kind name ofType { kind name ofType { kind name } } } }
+        type { kind name ofType { kind name ofType { kind name ofType { kind name } } } } } } } }";
+    let answer = Answer::of(world.request(Method::POST, "/graphql").json(&json!({ "query": SCHEMA }))).await;
+    let schema = &answer.body["data"]["__schema"];
+    let fields = |of: &str| {
+        let types = schema["types"].as_array().unwrap();
+        types.iter().find(|ty| ty["name"] == of).unwrap()["fields"].as_array().unwrap().clone()
+    };
+    let mut questions = Vec::new();
+    for namespace in fields(schema["queryType"]["name"].as_str().unwrap()) {
+        for field in fields(named(&namespace["type"])) {
+            let required = field["args"].as_array().unwrap().iter().filter(|arg| arg["type"]["kind"] == "NON_NULL");
+            let args: Vec<_> = required
+                .filter(|arg| arg["defaultValue"].is_null())
+                .map(|arg| {
+                    let value = match named(&arg["type"]) {
+                        "UUID" => format!("\"{ID}\""),
+                        "DateTime" => "\"2026-01-01T00:00:00Z\"".to_owned(),
+                        "String" => "\"crm\"".to_owned(),
+                        other => panic!("no value is known for an argument of type {other}"),
+                    };
+                    format!("{}: {value}", arg["name"].as_str().unwrap())
+                })
+                .collect();
+            let args = if args.is_empty() { String::new() } else { format!("({})", args.join(", ")) };
+            let (space, name) = (namespace["name"].as_str().unwrap(), field["name"].as_str().unwrap());
+            let text = format!("{{ {space} {{ {name}{args} {{ __typename }} }} }}");
+            questions.push((format!("{space}.{name}"), text));
+        }
+    }
+    assert!(!questions.is_empty());
+    questions
+}
+
+/// The name of a type, without its wrappings.
+fn named(ty: &Value) -> &str {
+    ty["name"].as_str().unwrap_or_else(|| named(&ty["ofType"]))
+}

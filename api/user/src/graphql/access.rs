@@ -1,0 +1,119 @@
+//! What users may do, in GraphQL.
+
+use chrono::{DateTime, Utc};
+use face::graphql::{Context, Cursor, PageRequest, forward, unreadable};
+use juniper::{FieldResult, graphql_object};
+use kernel::UserId;
+use user_projections::AsOf;
+use user_projections::access::{self, AccessChanges};
+use uuid::Uuid;
+
+use super::user::User;
+use crate::SERVICE;
+
+/// What one needs to see what users may do.
+const READ: &str = "user:access:read";
+const ORDER: &str = "ACCESS_CHANGES";
+
+/// What a user may do at one time.
+#[derive(Clone, Debug)]
+pub struct Access(access::Access);
+
+#[graphql_object(name = "UserAccess", context = Context)]
+impl Access {
+    /// Their roles, those of their groups included.
+    fn roles(&self) -> Vec<String> {
+        self.0.roles.iter().cloned().collect()
+    }
+
+    /// What these allow.
+    fn permissions(&self) -> Vec<Permission> {
+        let permissions = self.0.permissions.iter();
+        permissions
+            .map(|(name, roles)| Permission { name: name.clone(), by: roles.iter().cloned().collect() })
+            .collect()
+    }
+}
+
+/// A permission, and why somebody has it.
+#[derive(Clone, Debug, juniper::GraphQLObject)]
+#[graphql(name = "UserPermission", context = Context)]
+pub struct Permission {
+    /// Its name: `service:resource:action`.
+    name: String,
+    /// The roles by which they have it.
+    by: Vec<String>,
+}
+
+/// What a user may do at one time and might not at another.
+#[derive(Clone, Debug)]
+pub struct AccessChange(access::AccessChange);
+
+#[graphql_object(context = Context)]
+impl AccessChange {
+    /// Whose.
+    fn user_id(&self) -> Uuid {
+        self.0.user.uuid()
+    }
+
+    /// Whose.
+    async fn user(&self, context: &Context) -> FieldResult<Option<User>> {
+        User::of(context, Some(self.0.user.uuid())).await
+    }
+
+    /// What they may do at the later time only.
+    fn gained(&self) -> Vec<String> {
+        self.0.gained.iter().cloned().collect()
+    }
+
+    /// What they might do at the earlier time only.
+    fn lost(&self) -> Vec<String> {
+        self.0.lost.iter().cloned().collect()
+    }
+}
+
+/// A page of changes of access.
+pub struct AccessChangePage(AccessChanges);
+
+#[graphql_object(context = Context)]
+impl AccessChangePage {
+    /// Whose access is another, in the order of their ids.
+    fn changes(&self) -> Vec<AccessChange> {
+        self.0.changes.iter().cloned().map(AccessChange).collect()
+    }
+
+    /// Give it as `after` to go on from here; `null`: all users were looked at. There may be a page without changes that has
+    /// one: so many users were looked at, and more are there.
+    fn end_cursor(&self) -> Option<String> {
+        self.0.more_after.map(|user| Cursor::new(ORDER, &user).into_string())
+    }
+}
+
+pub(crate) async fn of(context: &Context, user: UserId, as_of: AsOf) -> FieldResult<Option<Access>> {
+    // Everybody may see what they may do themselves.
+    if context.caller().subject() != user.to_string() {
+        context.require(READ)?;
+    }
+    let grants = context.grants();
+    let mut tables = context.reader(SERVICE).await?;
+    let access = access::access(&mut tables, context.caller().tenant(), user, grants, as_of).await;
+    Ok(access.map_err(unreadable)?.map(Access))
+}
+
+pub(crate) async fn changes(
+    context: &Context,
+    from: DateTime<Utc>,
+    to: Option<DateTime<Utc>>,
+    first: Option<i32>,
+    after: Option<String>,
+) -> FieldResult<AccessChangePage> {
+    context.require(READ)?;
+    forward(from, to)?;
+    let request = PageRequest::<UserId>::new(first, after.as_deref(), ORDER)?;
+    let times = (AsOf::at(from), AsOf { at: to, known: None });
+    let grants = context.grants();
+    let mut tables = context.reader(SERVICE).await?;
+    let tenant = context.caller().tenant();
+    let found = access::changes(&mut tables, tenant, grants, times, request.after, request.first as usize).await;
+    Ok(AccessChangePage(found.map_err(unreadable)?))
+}

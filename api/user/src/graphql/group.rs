@@ -1,0 +1,120 @@
+//! Groups in GraphQL.
+
+use chrono::{DateTime, Utc};
+use face::connection;
+use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, int, load, unlistable};
+use juniper::{FieldResult, graphql_object};
+use kernel::{Service, TenantId};
+use sqlx::PgConnection;
+use user_aggregates::GroupId;
+use user_projections::groups::{self, GroupRow};
+use user_projections::people::PersonFilter;
+use uuid::Uuid;
+
+use super::user::{self, UserConnection};
+use crate::SERVICE;
+
+/// What one needs to see groups.
+pub(crate) const READ: &str = "user:group:read";
+
+/// Users who get roles together.
+#[derive(Clone, Debug)]
+pub struct Group(GroupRow);
+
+#[graphql_object(name = "UserGroup", context = Context)]
+impl Group {
+    /// The group's id.
+    fn id(&self) -> Uuid {
+        self.0.group_id
+    }
+
+    /// The group's version, for `If-Match`.
+    fn version(&self) -> i32 {
+        int(self.0.version)
+    }
+
+    /// Its name.
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The roles that its members have besides their own.
+    fn roles(&self) -> Vec<String> {
+        self.0.roles.iter().cloned().collect()
+    }
+
+    /// Whether it is no more.
+    fn dissolved(&self) -> bool {
+        self.0.dissolved
+    }
+
+    /// When it was made.
+    fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// Who is in it, by name.
+    async fn members(
+        &self,
+        context: &Context,
+        #[graphql(default = 20)] first: Option<i32>,
+        after: Option<String>,
+    ) -> FieldResult<UserConnection> {
+        let filter = PersonFilter { group: Some(GroupId::new(self.0.group_id)), ..PersonFilter::default() };
+        user::list(context, filter, None, first, after).await
+    }
+}
+
+connection! {
+    /// A page of groups.
+    pub struct UserGroupConnection of Group by UserGroupEdge in SERVICE, counted by groups::count where groups::GroupFilter
+}
+
+pub(crate) async fn list(
+    context: &Context,
+    name: Option<String>,
+    first: Option<i32>,
+    after: Option<String>,
+) -> FieldResult<UserGroupConnection> {
+    const ORDER: &str = "GROUPS_NAME";
+    context.require(READ)?;
+    let mut request = PageRequest::new(first, after.as_deref(), ORDER)?;
+    let filter = groups::GroupFilter { name };
+    let mut tables = context.reader(SERVICE).await?;
+    let tenant = context.caller().tenant();
+    let rows = groups::list(&mut tables, tenant, &filter, request.after.take(), request.limit()).await;
+    let rows = rows.map_err(unlistable)?.into_iter().map(Group).collect();
+    Ok(UserGroupConnection::new(Page::new(&request, ORDER, rows, |row: &Group| groups::seek(&row.0)), filter))
+}
+
+/// Groups by their ids.
+struct GroupById;
+
+impl Fetch for GroupById {
+    const SERVICE: Service = SERVICE;
+    type Key = Uuid;
+    type Value = Group;
+
+    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Group> {
+        Box::pin(async move {
+            let rows = groups::find(tables, tenant, keys).await?;
+            Ok(rows.into_iter().map(|row| (row.group_id, Group(row))).collect())
+        })
+    }
+}
+
+impl Group {
+    /// The group of an id that another object names.
+    pub(crate) async fn of(context: &Context, id: Uuid) -> FieldResult<Option<Self>> {
+        context.require(READ)?;
+        load::<GroupById>(context, id).await
+    }
+
+    /// The groups of ids that another object names; dissolved ones are left out.
+    pub(crate) async fn all(context: &Context, ids: impl Iterator<Item = Uuid>) -> FieldResult<Vec<Self>> {
+        context.require(READ)?;
+        let loaded = ids.map(|id| load::<GroupById>(context, id));
+        let groups = futures::future::try_join_all(loaded).await?;
+        Ok(groups.into_iter().flatten().filter(|group| !group.0.dissolved).collect())
+    }
+}

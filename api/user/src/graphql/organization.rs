@@ -1,0 +1,123 @@
+//! Organizations in GraphQL.
+
+use chrono::{DateTime, Utc};
+use face::connection;
+use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, int, load, unlistable};
+use juniper::{FieldResult, graphql_object};
+use kernel::{Service, TenantId};
+use sqlx::PgConnection;
+use user_aggregates::OrganizationId;
+use user_projections::organizations::{self, OrganizationFilter, OrganizationRow};
+use user_projections::people::PersonFilter;
+use uuid::Uuid;
+
+use super::user::{self, UserConnection};
+use crate::SERVICE;
+
+/// What one needs to see organizations.
+pub(crate) const READ: &str = "user:organization:read";
+
+/// A part of a tenant.
+#[derive(Clone, Debug)]
+pub struct Organization(OrganizationRow);
+
+#[graphql_object(context = Context)]
+impl Organization {
+    /// The organization's id.
+    fn id(&self) -> Uuid {
+        self.0.organization_id
+    }
+
+    /// The organization's version, for `If-Match`.
+    fn version(&self) -> i32 {
+        int(self.0.version)
+    }
+
+    /// Its name.
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Whether it is no more.
+    fn closed(&self) -> bool {
+        self.0.closed
+    }
+
+    /// When it was made.
+    fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// The organization that it is a part of.
+    async fn parent(&self, context: &Context) -> FieldResult<Option<Self>> {
+        let Some(parent) = self.0.parent_id else { return Ok(None) };
+        Self::of(context, parent).await
+    }
+
+    /// Who belongs to it, by name.
+    async fn members(
+        &self,
+        context: &Context,
+        #[graphql(default = 20)] first: Option<i32>,
+        after: Option<String>,
+    ) -> FieldResult<UserConnection> {
+        let organization = Some(OrganizationId::new(self.0.organization_id));
+        user::list(context, PersonFilter { organization, ..PersonFilter::default() }, None, first, after).await
+    }
+}
+
+connection! {
+    /// A page of organizations.
+    pub struct OrganizationConnection of Organization by OrganizationEdge in SERVICE,
+        counted by organizations::count where OrganizationFilter
+}
+
+pub(crate) async fn list(
+    context: &Context,
+    parent: Option<Uuid>,
+    first: Option<i32>,
+    after: Option<String>,
+) -> FieldResult<OrganizationConnection> {
+    const ORDER: &str = "ORGANIZATIONS_NAME";
+    context.require(READ)?;
+    let mut request = PageRequest::new(first, after.as_deref(), ORDER)?;
+    let filter = OrganizationFilter { parent: parent.map(OrganizationId::new) };
+    let mut tables = context.reader(SERVICE).await?;
+    let tenant = context.caller().tenant();
+    let rows = organizations::list(&mut tables, tenant, filter, request.after.take(), request.limit()).await;
+    let rows = rows.map_err(unlistable)?.into_iter().map(Organization).collect();
+    let page = Page::new(&request, ORDER, rows, |row: &Organization| organizations::seek(&row.0));
+    Ok(OrganizationConnection::new(page, filter))
+}
+
+/// Organizations by their ids.
+struct OrganizationById;
+
+impl Fetch for OrganizationById {
+    const SERVICE: Service = SERVICE;
+    type Key = Uuid;
+    type Value = Organization;
+
+    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Organization> {
+        Box::pin(async move {
+            let rows = organizations::find(tables, tenant, keys).await?;
+            Ok(rows.into_iter().map(|row| (row.organization_id, Organization(row))).collect())
+        })
+    }
+}
+
+impl Organization {
+    /// The organization of an id that another object names.
+    pub(crate) async fn of(context: &Context, id: Uuid) -> FieldResult<Option<Self>> {
+        context.require(READ)?;
+        load::<OrganizationById>(context, id).await
+    }
+
+    /// The organizations of ids that another object names; closed ones are left out.
+    pub(crate) async fn all(context: &Context, ids: impl Iterator<Item = Uuid>) -> FieldResult<Vec<Self>> {
+        context.require(READ)?;
+        let loaded = ids.map(|id| load::<OrganizationById>(context, id));
+        let organizations = futures::future::try_join_all(loaded).await?;
+        Ok(organizations.into_iter().flatten().filter(|one| !one.0.closed).collect())
+    }
+}

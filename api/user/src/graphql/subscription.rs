@@ -1,0 +1,85 @@
+//! What happens to people, as it happens.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use face::graphql::{BigInt, Context, Session, int, missed};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use juniper::{FieldResult, graphql_object};
+use kernel::RecordedEvent;
+use uuid::Uuid;
+
+use super::user::{READ, User};
+use crate::SERVICE;
+
+/// What changed in the user service.
+#[derive(Clone, Debug)]
+pub struct UserSubscription {
+    event: Arc<RecordedEvent>,
+}
+
+#[graphql_object(context = Context)]
+impl UserSubscription {
+    /// Something happened to a user.
+    fn user_changed(&self) -> Option<UserEvent> {
+        is_user(&self.event).then(|| UserEvent { event: self.event.clone() })
+    }
+}
+
+/// Something that happened to a user.
+#[derive(Clone, Debug)]
+pub struct UserEvent {
+    event: Arc<RecordedEvent>,
+}
+
+#[graphql_object(name = "UserEvent", context = Context)]
+impl UserEvent {
+    /// The user's id.
+    fn user_id(&self) -> Option<Uuid> {
+        self.event.aggregate_id.parse().ok()
+    }
+
+    /// The user's version after it.
+    fn version(&self) -> i32 {
+        int(self.event.sequence.cast_signed())
+    }
+
+    /// What happened, such as `role_granted`.
+    fn change(&self) -> &str {
+        self.event.event_type.rsplit('.').next().unwrap_or_default()
+    }
+
+    /// Where it stands in the service's log.
+    fn position(&self) -> BigInt {
+        BigInt(self.event.position.0.into())
+    }
+
+    /// When it happened.
+    fn occurred_at(&self) -> DateTime<Utc> {
+        self.event.occurred_at
+    }
+
+    /// The user as they are now, this change included.
+    async fn user(&self, context: &Context) -> FieldResult<Option<User>> {
+        context.wait_for(SERVICE, self.event.position).await?;
+        User::of(context, self.event.aggregate_id.parse().ok()).await
+    }
+}
+
+fn is_user(event: &RecordedEvent) -> bool {
+    event.event_type.starts_with("user.user.")
+}
+
+/// Changes of the wanted things, as they happen, of the caller's tenant.
+pub fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'static, FieldResult<UserSubscription>> {
+    let users = wanted.iter().any(|field| field == "userChanged");
+    let events = async move {
+        if users {
+            session.require(READ)?;
+        }
+        let events = session.subscribe(SERVICE).await?;
+        FieldResult::Ok(events.map(|event| event.map_err(missed)))
+    };
+    let wanted = move |event: &Arc<RecordedEvent>| futures::future::ready(users && is_user(event));
+    stream::once(events).try_flatten().try_filter(wanted).map_ok(|event| UserSubscription { event }).boxed()
+}

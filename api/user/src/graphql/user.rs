@@ -1,0 +1,318 @@
+//! Users in GraphQL.
+
+use chrono::{DateTime, Utc};
+use face::connection;
+use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, Stretch, int, load, unlistable, unreadable};
+use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
+use kernel::{Service, TenantId, UserId};
+use sqlx::PgConnection;
+use user_aggregates as domain;
+use user_projections::people::{self, PersonHistoryRow, PersonRow};
+use uuid::Uuid;
+
+use super::access::{self, Access};
+use super::group::Group;
+use super::organization::Organization;
+use crate::SERVICE;
+
+/// What one needs to see users.
+pub(crate) const READ: &str = "user:user:read";
+/// What one needs, beside that, to see what happened to them.
+const HISTORY: &str = "user:history:read";
+
+/// Whether a user may sign in, and why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLEnum)]
+pub enum UserStatus {
+    /// May sign in.
+    Active,
+    /// May not, because something is wrong.
+    Locked,
+    /// May not, because they do not work here for now.
+    Deactivated,
+    /// Is no user any more.
+    Removed,
+    /// Nothing of them is kept.
+    Erased,
+}
+
+impl From<domain::UserStatus> for UserStatus {
+    fn from(status: domain::UserStatus) -> Self {
+        match status {
+            domain::UserStatus::Active => Self::Active,
+            domain::UserStatus::Locked => Self::Locked,
+            domain::UserStatus::Deactivated => Self::Deactivated,
+            domain::UserStatus::Removed => Self::Removed,
+            domain::UserStatus::Erased => Self::Erased,
+        }
+    }
+}
+
+impl From<UserStatus> for domain::UserStatus {
+    fn from(status: UserStatus) -> Self {
+        match status {
+            UserStatus::Active => Self::Active,
+            UserStatus::Locked => Self::Locked,
+            UserStatus::Deactivated => Self::Deactivated,
+            UserStatus::Removed => Self::Removed,
+            UserStatus::Erased => Self::Erased,
+        }
+    }
+}
+
+/// A person who uses the platform.
+#[derive(Clone, Debug)]
+pub struct User(PersonRow);
+
+#[graphql_object(context = Context)]
+impl User {
+    /// The user's id, the subject of their tokens.
+    fn id(&self) -> Uuid {
+        self.0.user_id
+    }
+
+    /// The user's version, for `If-Match`.
+    fn version(&self) -> i32 {
+        int(self.0.version)
+    }
+
+    /// Whether they may sign in, and why not.
+    fn status(&self) -> UserStatus {
+        self.0.status.0.into()
+    }
+
+    /// Full name; empty when they are erased.
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Given name.
+    fn given_name(&self) -> Option<&str> {
+        self.0.given_name.as_deref()
+    }
+
+    /// Family name.
+    fn family_name(&self) -> Option<&str> {
+        self.0.family_name.as_deref()
+    }
+
+    /// What they do.
+    fn title(&self) -> Option<&str> {
+        self.0.title.as_deref()
+    }
+
+    /// E-mail address, lower case.
+    fn email(&self) -> Option<&str> {
+        self.0.email.as_deref()
+    }
+
+    /// Whether they have shown that the address is theirs.
+    fn email_verified(&self) -> bool {
+        self.0.email_verified
+    }
+
+    /// The name that they sign in with.
+    fn user_name(&self) -> Option<&str> {
+        self.0.user_name.as_deref()
+    }
+
+    /// Telephone number, E.164.
+    fn phone(&self) -> Option<&str> {
+        self.0.phone.as_deref()
+    }
+
+    /// Where a picture of them is.
+    fn picture(&self) -> Option<&str> {
+        self.0.picture.as_deref()
+    }
+
+    /// The language that they want, BCP 47.
+    fn locale(&self) -> Option<&str> {
+        self.0.locale.as_deref()
+    }
+
+    /// Where their day is, by its name in the IANA time zone database.
+    fn time_zone(&self) -> Option<&str> {
+        self.0.time_zone.as_deref()
+    }
+
+    /// Their own roles; those of their groups come on top.
+    fn roles(&self) -> Vec<String> {
+        self.0.roles.iter().cloned().collect()
+    }
+
+    /// When they became a user.
+    fn registered_at(&self) -> DateTime<Utc> {
+        self.0.registered_at
+    }
+
+    /// When anything last happened to them.
+    fn changed_at(&self) -> DateTime<Utc> {
+        self.0.changed_at
+    }
+
+    /// Their groups.
+    async fn groups(&self, context: &Context) -> FieldResult<Vec<Group>> {
+        Group::all(context, self.0.groups.iter().copied()).await
+    }
+
+    /// Their organizations.
+    async fn organizations(&self, context: &Context) -> FieldResult<Vec<Organization>> {
+        Organization::all(context, self.0.organizations.iter().copied()).await
+    }
+
+    /// What they may do.
+    async fn access(&self, context: &Context) -> FieldResult<Option<Access>> {
+        access::of(context, UserId::new(self.0.user_id), user_projections::AsOf::TODAY).await
+    }
+}
+
+/// Something that happened to a user, and how they stood then.
+#[derive(Clone, Debug)]
+pub struct UserChange(PersonHistoryRow);
+
+#[graphql_object(context = Context)]
+impl UserChange {
+    /// The user's version after it.
+    fn version(&self) -> i32 {
+        int(self.0.version)
+    }
+
+    /// What happened, such as `role_granted`.
+    fn change(&self) -> &str {
+        &self.0.change
+    }
+
+    /// In whose name, by the subject of their token.
+    fn actor(&self) -> &str {
+        &self.0.actor
+    }
+
+    /// Whether they might sign in then.
+    fn status(&self) -> UserStatus {
+        self.0.status.0.into()
+    }
+
+    /// Their own roles then.
+    fn roles(&self) -> Vec<String> {
+        self.0.roles.iter().cloned().collect()
+    }
+
+    /// From when to when it was so.
+    fn valid(&self) -> Stretch {
+        Stretch { from: self.0.valid_from, to: self.0.valid_to.0 }
+    }
+
+    /// From when to when the log knew no more than that.
+    fn known(&self) -> Stretch {
+        Stretch { from: self.0.known_from, to: self.0.known_to.0 }
+    }
+}
+
+/// Which users; what is left out does not matter.
+#[derive(Clone, Debug, Default, GraphQLInputObject)]
+pub struct UserFilter {
+    /// Each of these words begins a word of name, e-mail address, user name or telephone number, in any case.
+    search: Option<String>,
+    /// The e-mail address, in any case.
+    email: Option<String>,
+    /// The name that they sign in with, in any case.
+    user_name: Option<String>,
+    /// In one of these states; left out: who is a user, be they locked or deactivated.
+    status: Option<Vec<UserStatus>>,
+    /// With this role of their own.
+    role: Option<String>,
+    /// In this group.
+    group_id: Option<Uuid>,
+    /// In this organization.
+    organization_id: Option<Uuid>,
+}
+
+impl From<UserFilter> for people::PersonFilter {
+    fn from(filter: UserFilter) -> Self {
+        Self {
+            search: filter.search,
+            email: filter.email,
+            user_name: filter.user_name,
+            status: filter.status.map(|status| status.into_iter().map(Into::into).collect()),
+            role: filter.role,
+            group: filter.group_id.map(domain::GroupId::new),
+            organization: filter.organization_id.map(domain::OrganizationId::new),
+        }
+    }
+}
+
+/// In which order users are listed.
+#[derive(Clone, Copy, Debug, GraphQLEnum)]
+pub enum UserOrder {
+    /// By name, in the order of code points.
+    Name,
+    /// Last registered first.
+    Newest,
+    /// First registered first.
+    Oldest,
+}
+
+impl UserOrder {
+    const fn key(self) -> (people::PersonOrder, &'static str) {
+        match self {
+            Self::Name => (people::PersonOrder::Name, "USERS_NAME"),
+            Self::Newest => (people::PersonOrder::Newest, "USERS_NEWEST"),
+            Self::Oldest => (people::PersonOrder::Oldest, "USERS_OLDEST"),
+        }
+    }
+}
+
+connection! {
+    /// A page of users.
+    pub struct UserConnection of User by UserEdge in SERVICE, counted by people::count where people::PersonFilter
+}
+
+pub(crate) async fn list(
+    context: &Context,
+    filter: people::PersonFilter,
+    order: Option<UserOrder>,
+    first: Option<i32>,
+    after: Option<String>,
+) -> FieldResult<UserConnection> {
+    context.require(READ)?;
+    let (order, name) = order.unwrap_or(UserOrder::Name).key();
+    let mut request = PageRequest::new(first, after.as_deref(), name)?;
+    let mut tables = context.reader(SERVICE).await?;
+    let tenant = context.caller().tenant();
+    let rows = people::list(&mut tables, tenant, &filter, order, request.after.take(), request.limit()).await;
+    let rows = rows.map_err(unlistable)?.into_iter().map(User).collect();
+    Ok(UserConnection::new(Page::new(&request, name, rows, |row: &User| order.seek(&row.0)), filter))
+}
+
+pub(crate) async fn history(context: &Context, user: UserId, after: i64, first: i64) -> FieldResult<Vec<UserChange>> {
+    context.require(READ)?;
+    context.require(HISTORY)?;
+    let mut tables = context.reader(SERVICE).await?;
+    let rows = people::history(&mut tables, context.caller().tenant(), user, after, first).await;
+    Ok(rows.map_err(unreadable)?.into_iter().map(UserChange).collect())
+}
+
+/// Users by their ids.
+struct UserById;
+
+impl Fetch for UserById {
+    const SERVICE: Service = SERVICE;
+    type Key = Uuid;
+    type Value = User;
+
+    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, User> {
+        Box::pin(async move {
+            let rows = people::find(tables, tenant, keys).await?;
+            Ok(rows.into_iter().map(|row| (row.user_id, User(row))).collect())
+        })
+    }
+}
+
+impl User {
+    /// The user of an id that another object names.
+    pub(crate) async fn of(context: &Context, id: Option<Uuid>) -> FieldResult<Option<Self>> {
+        let Some(id) = id else { return Ok(None) };
+        context.require(READ)?;
+        load::<UserById>(context, id).await
+    }
+}

@@ -1,0 +1,69 @@
+//! What another service may ask about people: the port `face::People` over the directory.
+
+use async_trait::async_trait;
+use face::{People, PeopleError, Person};
+use kernel::{TenantId, UserId};
+use projector::{ReadModels, Transaction};
+use user_aggregates::UserStatus;
+use user_projections::groups;
+use user_projections::people::{self, PersonRow};
+
+/// The directory, to be asked who somebody is. What was changed a moment ago may not be in it yet.
+#[derive(Clone)]
+pub struct Directory {
+    read_models: ReadModels,
+}
+
+impl Directory {
+    /// The directory of these read models.
+    pub const fn new(read_models: ReadModels) -> Self {
+        Self { read_models }
+    }
+
+    async fn begin(&self, tenant: TenantId) -> Result<Transaction, PeopleError> {
+        self.read_models.begin(tenant).await.map_err(|error| PeopleError(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl People for Directory {
+    async fn by_login(&self, tenant: TenantId, login: &str) -> Result<Option<Person>, PeopleError> {
+        let mut tables = self.begin(tenant).await?;
+        let found = people::by_login(&mut tables, tenant, login).await.map_err(|error| unreadable(&error))?;
+        person(&mut tables, tenant, found).await
+    }
+
+    async fn by_id(&self, tenant: TenantId, id: UserId) -> Result<Option<Person>, PeopleError> {
+        let mut tables = self.begin(tenant).await?;
+        let found = people::find(&mut tables, tenant, &[id.uuid()]).await.map_err(|error| unreadable(&error))?.pop();
+        person(&mut tables, tenant, found).await
+    }
+}
+
+fn unreadable(error: &sqlx::Error) -> PeopleError {
+    PeopleError(error.to_string())
+}
+
+async fn person(
+    tables: &mut Transaction,
+    tenant: TenantId,
+    row: Option<PersonRow>,
+) -> Result<Option<Person>, PeopleError> {
+    // Who is no user any more is nobody.
+    let Some(row) = row.filter(|row| row.status.0.is_present()) else { return Ok(None) };
+    let in_groups: Vec<_> = row.groups.iter().copied().collect();
+    let found = groups::find(tables, tenant, &in_groups).await.map_err(|error| unreadable(&error))?;
+    let mut roles = row.roles.0;
+    roles.extend(found.into_iter().filter(|group| !group.dissolved).flat_map(|group| group.roles.0));
+    Ok(Some(Person {
+        id: UserId::new(row.user_id),
+        login: row.email.clone().unwrap_or_default(),
+        name: row.name,
+        email: row.email,
+        email_verified: row.email_verified,
+        locale: row.locale,
+        zoneinfo: row.time_zone,
+        roles: roles.into_iter().collect(),
+        may_sign_in: row.status.0 == UserStatus::Active,
+    }))
+}

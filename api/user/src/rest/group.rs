@@ -1,0 +1,140 @@
+//! Groups: make, rename, give roles, say who is in them, dissolve.
+
+use face::operation::{Done, Found, Made, change, create, find, id};
+use face::{Authenticated, Command, Empty};
+use kernel::UserId;
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use user_aggregates::Group;
+use user_commands::{ChangeGroupMembers, CreateGroup, DissolveGroup, GrantGroupRole, RenameGroup, RevokeGroupRole};
+use uuid::Uuid;
+
+use super::user::RoleName;
+use super::{Service, Tag, form};
+
+/// The operations on groups.
+pub struct Groups {
+    service: Service,
+}
+
+impl Groups {
+    pub(super) fn new(service: Service) -> Self {
+        Self { service }
+    }
+}
+
+/// A new group.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewGroup {
+    /// Its name; no two groups of a tenant share one.
+    #[schemars(with = "form::Name")]
+    name: String,
+    /// The roles that its members have besides their own. Not more than the caller may.
+    #[serde(default)]
+    #[schemars(with = "Vec<form::RoleName>", length(max = 50))]
+    roles: Vec<String>,
+}
+
+/// A name.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewName {
+    /// The new name.
+    #[schemars(with = "form::Name")]
+    pub(super) name: String,
+}
+
+/// Who comes and who goes: all of them or none.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MemberChanges {
+    /// Who comes in.
+    #[serde(default)]
+    #[schemars(length(max = 200))]
+    pub(super) join: Vec<UserId>,
+    /// Who goes.
+    #[serde(default)]
+    #[schemars(length(max = 200))]
+    pub(super) leave: Vec<UserId>,
+}
+
+/// A group.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Group")]
+struct GroupResource {
+    /// Its id.
+    id: Uuid,
+    /// Its name.
+    name: String,
+    /// The roles that its members have besides their own.
+    roles: Vec<String>,
+    /// Whether it is no more.
+    dissolved: bool,
+}
+
+#[OpenApi(tag = "Tag::Groups")]
+impl Groups {
+    /// Make a group
+    #[oai(path = "/v1/user/groups", method = "post", operation_id = "createGroup")]
+    async fn create(&self, command: Command<NewGroup>) -> Made {
+        let NewGroup { name, roles } = command.body;
+        let group = CreateGroup { name, roles, catalogue: self.service.catalogue.clone() };
+        create(&self.service.runtime, &command.request, "groups", group, |id| id.uuid()).await
+    }
+
+    /// A group as it is now
+    #[oai(path = "/v1/user/groups/:group", method = "get", operation_id = "getGroup")]
+    async fn get(&self, Authenticated(caller): Authenticated, group: Path<Uuid>) -> Found<GroupResource> {
+        let show = |state: &Group| GroupResource {
+            id: group.0,
+            name: state.name.clone(),
+            roles: state.roles.iter().cloned().collect(),
+            dissolved: state.dissolved,
+        };
+        find(&self.service.runtime, &caller, "user:group:read", group.0, show).await
+    }
+
+    /// Rename a group
+    #[oai(path = "/v1/user/groups/:group/rename", method = "post", operation_id = "renameGroup")]
+    async fn rename(&self, command: Command<NewName>, group: Path<Uuid>) -> Done {
+        let rename = RenameGroup { group: id(&group), name: command.body.name };
+        change(&self.service.runtime, &command.request, group.0, rename).await
+    }
+
+    /// Give a group's members a role
+    #[oai(path = "/v1/user/groups/:group/grant-role", method = "post", operation_id = "grantGroupRole")]
+    async fn grant_role(&self, command: Command<RoleName>, group: Path<Uuid>) -> Done {
+        let catalogue = self.service.catalogue.clone();
+        let grant = GrantGroupRole { group: id(&group), role: command.body.role, catalogue };
+        change(&self.service.runtime, &command.request, group.0, grant).await
+    }
+
+    /// Take a role from a group's members
+    #[oai(path = "/v1/user/groups/:group/revoke-role", method = "post", operation_id = "revokeGroupRole")]
+    async fn revoke_role(&self, command: Command<RoleName>, group: Path<Uuid>) -> Done {
+        let catalogue = self.service.catalogue.clone();
+        let revoke = RevokeGroupRole { group: id(&group), role: command.body.role, catalogue };
+        change(&self.service.runtime, &command.request, group.0, revoke).await
+    }
+
+    /// Say who comes into a group and who leaves it
+    ///
+    /// At most 200 users each way; all of them or none.
+    #[oai(path = "/v1/user/groups/:group/change-members", method = "post", operation_id = "changeGroupMembers")]
+    async fn change_members(&self, command: Command<MemberChanges>, group: Path<Uuid>) -> Done {
+        let MemberChanges { join, leave } = command.body;
+        let catalogue = self.service.catalogue.clone();
+        let members = ChangeGroupMembers { group: id(&group), join, leave, catalogue };
+        change(&self.service.runtime, &command.request, group.0, members).await
+    }
+
+    /// Dissolve a group: it gives nobody a role any more
+    #[oai(path = "/v1/user/groups/:group/dissolve", method = "post", operation_id = "dissolveGroup")]
+    async fn dissolve(&self, command: Command<Empty>, group: Path<Uuid>) -> Done {
+        let dissolve = DissolveGroup { group: id(&group), catalogue: self.service.catalogue.clone() };
+        change(&self.service.runtime, &command.request, group.0, dissolve).await
+    }
+}

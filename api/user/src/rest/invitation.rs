@@ -1,0 +1,114 @@
+//! Invitations: invite, send again, take back.
+
+use chrono::{DateTime, Utc};
+use face::operation::{Done, Found, Made, change, create, find, id};
+use face::{Authenticated, Command, Empty};
+use kernel::UserId;
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use user_aggregates::{GroupId, Invitation, InvitationStatus};
+use user_commands::{InviteUser, ResendInvitation, RevokeInvitation};
+use uuid::Uuid;
+
+use super::{Service, Tag, form};
+
+/// The operations on invitations.
+pub struct Invitations {
+    service: Service,
+}
+
+impl Invitations {
+    pub(super) fn new(service: Service) -> Self {
+        Self { service }
+    }
+}
+
+/// A new invitation.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewInvitation {
+    /// Where the mail goes: nobody who is a user, or is invited, already.
+    #[schemars(with = "form::Email")]
+    email: String,
+    /// Who it is, as far as known.
+    #[serde(default)]
+    #[schemars(with = "Option<form::Name>")]
+    name: Option<String>,
+    /// The roles that they begin with: built-in ones, or the tenant's own. Not more than the caller may.
+    #[serde(default)]
+    #[schemars(with = "Vec<form::RoleName>", length(max = 50))]
+    roles: Vec<String>,
+    /// The groups that they begin in.
+    #[serde(default)]
+    #[schemars(length(max = 50))]
+    groups: Vec<GroupId>,
+}
+
+/// An invitation.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Invitation")]
+struct InvitationResource {
+    /// Its id.
+    id: Uuid,
+    /// Where it stands. A pending one is good until `expires_at`.
+    status: InvitationStatus,
+    /// Where the mail went.
+    email: String,
+    /// Who it is, as far as known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// The roles that they begin with.
+    roles: Vec<String>,
+    /// The groups that they begin in.
+    groups: Vec<GroupId>,
+    /// Until when its link is good.
+    expires_at: DateTime<Utc>,
+    /// Who they became.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<UserId>,
+}
+
+#[OpenApi(tag = "Tag::Invitations")]
+impl Invitations {
+    /// Invite somebody by mail
+    ///
+    /// The link is good once, for seven days.
+    #[oai(path = "/v1/user/invitations", method = "post", operation_id = "inviteUser")]
+    async fn invite(&self, command: Command<NewInvitation>) -> Made {
+        let NewInvitation { email, name, roles, groups } = command.body;
+        let invite = InviteUser { email, name, roles, groups, catalogue: self.service.catalogue.clone() };
+        create(&self.service.runtime, &command.request, "invitations", invite, |id| id.uuid()).await
+    }
+
+    /// An invitation as it is now
+    #[oai(path = "/v1/user/invitations/:invitation", method = "get", operation_id = "getInvitation")]
+    async fn get(&self, Authenticated(caller): Authenticated, invitation: Path<Uuid>) -> Found<InvitationResource> {
+        let show = |state: &Invitation| InvitationResource {
+            id: invitation.0,
+            status: state.status,
+            email: state.email.reveal().clone(),
+            name: state.name.as_ref().map(|name| name.reveal().clone()),
+            roles: state.roles.clone(),
+            groups: state.groups.clone(),
+            expires_at: state.expires_at,
+            user: state.user,
+        };
+        find(&self.service.runtime, &caller, "user:invitation:read", invitation.0, show).await
+    }
+
+    /// Send an invitation again: with a new link, the old one is worthless
+    #[oai(path = "/v1/user/invitations/:invitation/resend", method = "post", operation_id = "resendInvitation")]
+    async fn resend(&self, command: Command<Empty>, invitation: Path<Uuid>) -> Done {
+        let resend = ResendInvitation { invitation: id(&invitation) };
+        change(&self.service.runtime, &command.request, invitation.0, resend).await
+    }
+
+    /// Take an invitation back
+    #[oai(path = "/v1/user/invitations/:invitation/revoke", method = "post", operation_id = "revokeInvitation")]
+    async fn revoke(&self, command: Command<Empty>, invitation: Path<Uuid>) -> Done {
+        let revoke = RevokeInvitation { invitation: id(&invitation) };
+        change(&self.service.runtime, &command.request, invitation.0, revoke).await
+    }
+}

@@ -1,0 +1,73 @@
+//! People and tenants in REST, under `/v1/user/`: one file an aggregate. Every command is a POST to the thing (or collection) it is
+//! about.
+
+mod form;
+mod group;
+mod invitation;
+mod link;
+mod me;
+mod organization;
+mod profile;
+mod role;
+mod status;
+mod user;
+
+use face::Runtime;
+use poem_openapi::Tags;
+use user_commands::{Catalogue, LinkKey};
+
+/// All operations.
+pub type Rest = (
+    user::Users,
+    status::Statuses,
+    me::Me,
+    invitation::Invitations,
+    link::Links,
+    role::Roles,
+    group::Groups,
+    organization::Organizations,
+);
+
+/// All operations over a running service.
+pub fn rest(runtime: Runtime) -> Rest {
+    let service = Service {
+        catalogue: Catalogue::from(runtime.grants.to_vec()),
+        links: LinkKey::derive(runtime.secret.reveal()),
+        runtime,
+    };
+    (
+        user::Users::new(service.clone()),
+        status::Statuses::new(service.clone()),
+        me::Me::new(service.clone()),
+        invitation::Invitations::new(service.clone()),
+        link::Links::new(service.clone()),
+        role::Roles::new(service.clone()),
+        group::Groups::new(service.clone()),
+        organization::Organizations::new(service),
+    )
+}
+
+/// What the operations work with.
+#[derive(Clone)]
+struct Service {
+    runtime: Runtime,
+    catalogue: Catalogue,
+    links: LinkKey,
+}
+
+/// How the reference groups the operations.
+#[derive(Clone, Copy, Debug, Tags)]
+enum Tag {
+    /// People who use the platform.
+    Users,
+    /// Oneself.
+    Me,
+    /// People who are asked to become users.
+    Invitations,
+    /// What users may do.
+    Roles,
+    /// Users who get roles together.
+    Groups,
+    /// Parts of a tenant.
+    Organizations,
+}

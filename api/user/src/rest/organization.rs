@@ -1,0 +1,103 @@
+//! Organizations: make, rename, say who belongs to them, close.
+
+use face::operation::{Done, Found, Made, change, create, find, id};
+use face::{Authenticated, Command, Empty};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use user_aggregates::{Organization, OrganizationId};
+use user_commands::{ChangeOrganizationMembers, CloseOrganization, CreateOrganization, RenameOrganization};
+use uuid::Uuid;
+
+use super::group::{MemberChanges, NewName};
+use super::{Service, Tag, form};
+
+/// The operations on organizations.
+pub struct Organizations {
+    service: Service,
+}
+
+impl Organizations {
+    pub(super) fn new(service: Service) -> Self {
+        Self { service }
+    }
+}
+
+/// A new organization.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewOrganization {
+    /// Its name; no two organizations of a tenant share one.
+    #[schemars(with = "form::Name")]
+    name: String,
+    /// The organization that it is a part of.
+    #[serde(default)]
+    parent: Option<OrganizationId>,
+}
+
+/// An organization.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Organization")]
+struct OrganizationResource {
+    /// Its id.
+    id: Uuid,
+    /// Its name.
+    name: String,
+    /// The organization that it is a part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<OrganizationId>,
+    /// Whether it is no more.
+    closed: bool,
+}
+
+#[OpenApi(tag = "Tag::Organizations")]
+impl Organizations {
+    /// Make an organization
+    #[oai(path = "/v1/user/organizations", method = "post", operation_id = "createOrganization")]
+    async fn create(&self, command: Command<NewOrganization>) -> Made {
+        let NewOrganization { name, parent } = command.body;
+        let organization = CreateOrganization { name, parent };
+        create(&self.service.runtime, &command.request, "organizations", organization, |id| id.uuid()).await
+    }
+
+    /// An organization as it is now
+    #[oai(path = "/v1/user/organizations/:organization", method = "get", operation_id = "getOrganization")]
+    async fn get(&self, Authenticated(caller): Authenticated, organization: Path<Uuid>) -> Found<OrganizationResource> {
+        let show = |state: &Organization| OrganizationResource {
+            id: organization.0,
+            name: state.name.clone(),
+            parent: state.parent,
+            closed: state.closed,
+        };
+        find(&self.service.runtime, &caller, "user:organization:read", organization.0, show).await
+    }
+
+    /// Rename an organization
+    #[oai(path = "/v1/user/organizations/:organization/rename", method = "post", operation_id = "renameOrganization")]
+    async fn rename(&self, command: Command<NewName>, organization: Path<Uuid>) -> Done {
+        let rename = RenameOrganization { organization: id(&organization), name: command.body.name };
+        change(&self.service.runtime, &command.request, organization.0, rename).await
+    }
+
+    /// Say who comes into an organization and who leaves it
+    ///
+    /// At most 200 users each way; all of them or none.
+    #[oai(
+        path = "/v1/user/organizations/:organization/change-members",
+        method = "post",
+        operation_id = "changeOrganizationMembers"
+    )]
+    async fn change_members(&self, command: Command<MemberChanges>, organization: Path<Uuid>) -> Done {
+        let MemberChanges { join, leave } = command.body;
+        let members = ChangeOrganizationMembers { organization: id(&organization), join, leave };
+        change(&self.service.runtime, &command.request, organization.0, members).await
+    }
+
+    /// Close an organization
+    #[oai(path = "/v1/user/organizations/:organization/close", method = "post", operation_id = "closeOrganization")]
+    async fn close(&self, command: Command<Empty>, organization: Path<Uuid>) -> Done {
+        let close = CloseOrganization { organization: id(&organization) };
+        change(&self.service.runtime, &command.request, organization.0, close).await
+    }
+}

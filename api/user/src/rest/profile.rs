@@ -1,0 +1,98 @@
+//! Profiles as they are sent and shown.
+
+use kernel::Personal;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use user_aggregates::Profile;
+use user_commands::ProfileFields;
+
+use super::form;
+
+/// A profile: all of it, what is left out is gone.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewProfile {
+    /// Full name, as it is shown.
+    #[schemars(with = "form::Name")]
+    name: String,
+    /// Given name.
+    #[serde(default)]
+    #[schemars(with = "Option<form::Name>")]
+    given_name: Option<String>,
+    /// Family name.
+    #[serde(default)]
+    #[schemars(with = "Option<form::Name>")]
+    family_name: Option<String>,
+    /// What they do.
+    #[serde(default)]
+    #[schemars(with = "Option<form::Name>")]
+    title: Option<String>,
+    /// Telephone number in international form, such as +4930123456.
+    #[serde(default)]
+    #[schemars(with = "Option<form::Phone>")]
+    phone: Option<String>,
+    /// Where a picture of them is.
+    #[serde(default)]
+    #[schemars(with = "Option<form::Picture>")]
+    picture: Option<String>,
+    /// The language that they want, BCP 47, such as pt-BR.
+    #[serde(default)]
+    #[schemars(with = "Option<form::Locale>")]
+    locale: Option<String>,
+    /// Where their day is, such as Europe/Berlin.
+    #[serde(default)]
+    #[schemars(with = "Option<form::TimeZone>")]
+    time_zone: Option<String>,
+}
+
+impl From<NewProfile> for ProfileFields {
+    fn from(body: NewProfile) -> Self {
+        let NewProfile { name, given_name, family_name, title, phone, picture, locale, time_zone } = body;
+        Self { name, given_name, family_name, title, phone, picture, locale, time_zone }
+    }
+}
+
+/// A profile as it is shown.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Profile")]
+pub(super) struct ShownProfile {
+    /// Full name.
+    name: String,
+    /// Given name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given_name: Option<String>,
+    /// Family name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    family_name: Option<String>,
+    /// What they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    /// Telephone number, E.164.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone: Option<String>,
+    /// Where a picture of them is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    picture: Option<String>,
+    /// The language that they want.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locale: Option<String>,
+    /// Where their day is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zone: Option<String>,
+}
+
+impl From<&Profile> for ShownProfile {
+    fn from(profile: &Profile) -> Self {
+        let shown = |value: &Option<Personal<String>>| value.as_ref().map(|value| value.reveal().clone());
+        Self {
+            name: profile.name.reveal().clone(),
+            given_name: shown(&profile.given_name),
+            family_name: shown(&profile.family_name),
+            title: profile.title.clone(),
+            phone: shown(&profile.phone),
+            picture: shown(&profile.picture),
+            locale: profile.locale.clone(),
+            time_zone: profile.time_zone.clone(),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Roles: define, change, retire; and what there is to be allowed.
+
+use face::operation::{Done, Found, Made, Target, change, find};
+use face::{Authenticated, Changed, Command, Empty, Plain, Problem};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use user_aggregates::{Role, RoleId};
+use user_commands::{ChangeRole, DefineRole, RetireRole, RoleFields};
+
+use super::{Service, Tag, form};
+use crate::SERVICE;
+
+/// The operations on roles.
+pub struct Roles {
+    service: Service,
+}
+
+impl Roles {
+    pub(super) fn new(service: Service) -> Self {
+        Self { service }
+    }
+}
+
+/// A new role.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewRole {
+    /// Its name in tokens and events: it never changes.
+    #[schemars(with = "form::RoleName")]
+    name: String,
+    /// Its name for people.
+    #[schemars(with = "form::Name")]
+    title: String,
+    /// What it allows. Not more than the caller may.
+    #[serde(default)]
+    #[schemars(with = "Vec<form::Permission>", length(max = 500))]
+    permissions: Vec<String>,
+    /// The roles whose permissions it has besides.
+    #[serde(default)]
+    #[schemars(with = "Vec<form::RoleName>", length(max = 50))]
+    includes: Vec<String>,
+}
+
+/// What a role allows: all of it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewRoleFields {
+    /// Its name for people.
+    #[schemars(with = "form::Name")]
+    title: String,
+    /// What it allows. Not more than the caller may.
+    #[serde(default)]
+    #[schemars(with = "Vec<form::Permission>", length(max = 500))]
+    permissions: Vec<String>,
+    /// The roles whose permissions it has besides.
+    #[serde(default)]
+    #[schemars(with = "Vec<form::RoleName>", length(max = 50))]
+    includes: Vec<String>,
+}
+
+/// A role that the tenant defined.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Role")]
+struct RoleResource {
+    /// Its name in tokens and events.
+    name: String,
+    /// Its name for people.
+    title: String,
+    /// What it allows by itself.
+    permissions: Vec<String>,
+    /// The roles whose permissions it has besides.
+    includes: Vec<String>,
+    /// Whether it allows nothing any more.
+    retired: bool,
+}
+
+/// Something that can be allowed.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Permission")]
+struct PermissionResource {
+    /// Its name: `service:resource:action`.
+    permission: &'static str,
+    /// The built-in roles that have it.
+    roles: Vec<&'static str>,
+    /// What it allows, for people.
+    meaning: &'static str,
+}
+
+/// What there is to be allowed.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Permissions")]
+struct PermissionList {
+    /// By service.
+    permissions: Vec<PermissionResource>,
+}
+
+#[OpenApi(tag = "Tag::Roles")]
+impl Roles {
+    /// What there is to be allowed, and which built-in roles allow it
+    #[oai(path = "/v1/user/permissions", method = "get", operation_id = "listPermissions")]
+    async fn permissions(&self, Authenticated(caller): Authenticated) -> Result<Plain<PermissionList>, Problem> {
+        caller.require("user:role:read")?;
+        let grants = self.service.runtime.grants.iter().filter(|grant| !grant.roles.is_empty());
+        let permissions = grants.map(|grant| PermissionResource {
+            permission: grant.permission,
+            roles: grant.roles.iter().map(|role| role.as_str()).collect(),
+            meaning: grant.meaning,
+        });
+        Ok(Plain(PermissionList { permissions: permissions.collect() }))
+    }
+
+    /// Define a role
+    #[oai(path = "/v1/user/roles", method = "post", operation_id = "defineRole")]
+    async fn define(&self, command: Command<NewRole>) -> Made {
+        let NewRole { name, title, permissions, includes } = command.body;
+        let fields = RoleFields { title, permissions, includes };
+        let define = DefineRole { name, fields, catalogue: self.service.catalogue.clone() };
+        let tenant = command.request.caller.tenant();
+        let done = self.service.runtime.executor.execute(&command.request, &define).await?;
+        let path = format!("/v1/user/roles/{}", done.answer);
+        Ok(Changed::new(SERVICE, done, |name| Target { id: RoleId::of(tenant, &name).uuid() }).created(path))
+    }
+
+    /// A role that the tenant defined, as it is now
+    #[oai(path = "/v1/user/roles/:role", method = "get", operation_id = "getRole")]
+    async fn get(&self, Authenticated(caller): Authenticated, role: Path<String>) -> Found<RoleResource> {
+        let id = RoleId::of(caller.tenant(), &role.0);
+        let show = |state: &Role| RoleResource {
+            name: state.name.clone(),
+            title: state.title.clone(),
+            permissions: state.permissions.iter().cloned().collect(),
+            includes: state.includes.iter().cloned().collect(),
+            retired: state.retired,
+        };
+        find(&self.service.runtime, &caller, "user:role:read", id, show).await
+    }
+
+    /// Replace what a role allows
+    ///
+    /// It holds for everybody who has the role, within a second.
+    #[oai(path = "/v1/user/roles/:role/change", method = "post", operation_id = "changeRole")]
+    async fn change(&self, command: Command<NewRoleFields>, role: Path<String>) -> Done {
+        let NewRoleFields { title, permissions, includes } = command.body;
+        let id = RoleId::of(command.request.caller.tenant(), &role.0).uuid();
+        let fields = RoleFields { title, permissions, includes };
+        let changed = ChangeRole { name: role.0, fields, catalogue: self.service.catalogue.clone() };
+        change(&self.service.runtime, &command.request, id, changed).await
+    }
+
+    /// Retire a role: it allows nothing any more, and its name stays taken
+    #[oai(path = "/v1/user/roles/:role/retire", method = "post", operation_id = "retireRole")]
+    async fn retire(&self, command: Command<Empty>, role: Path<String>) -> Done {
+        let id = RoleId::of(command.request.caller.tenant(), &role.0).uuid();
+        change(&self.service.runtime, &command.request, id, RetireRole { name: role.0 }).await
+    }
+}

@@ -1,0 +1,93 @@
+//! Whether users may sign in: lock and unlock, deactivate and reactivate, remove, erase.
+
+use face::operation::{Done, change, id};
+use face::{Command, Empty};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use user_commands::{DeactivateUser, EraseUser, LockUser, ReactivateUser, RemoveUser, UnlockUser};
+use uuid::Uuid;
+
+use super::{Service, Tag, form};
+
+/// The operations on whether users may sign in.
+pub struct Statuses {
+    service: Service,
+}
+
+impl Statuses {
+    pub(super) fn new(service: Service) -> Self {
+        Self { service }
+    }
+}
+
+/// Why.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LockReason {
+    /// Why, for those who look into it.
+    #[schemars(with = "form::Reason")]
+    reason: String,
+}
+
+/// Why, if anybody needs to know.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DeactivateReason {
+    /// Why, for those who look into it.
+    #[serde(default)]
+    #[schemars(with = "Option<form::Reason>")]
+    reason: Option<String>,
+}
+
+#[OpenApi(tag = "Tag::Users")]
+impl Statuses {
+    /// Lock a user: something is wrong, and they may not sign in until it is cleared up
+    #[oai(path = "/v1/user/users/:user/lock", method = "post", operation_id = "lockUser")]
+    async fn lock(&self, command: Command<LockReason>, user: Path<Uuid>) -> Done {
+        let catalogue = self.service.catalogue.clone();
+        let lock = LockUser { user: id(&user), reason: command.body.reason, catalogue };
+        change(&self.service.runtime, &command.request, user.0, lock).await
+    }
+
+    /// Unlock a user
+    #[oai(path = "/v1/user/users/:user/unlock", method = "post", operation_id = "unlockUser")]
+    async fn unlock(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
+        let unlock = UnlockUser { user: id(&user), catalogue: self.service.catalogue.clone() };
+        change(&self.service.runtime, &command.request, user.0, unlock).await
+    }
+
+    /// Deactivate a user: they do not work here for now
+    #[oai(path = "/v1/user/users/:user/deactivate", method = "post", operation_id = "deactivateUser")]
+    async fn deactivate(&self, command: Command<DeactivateReason>, user: Path<Uuid>) -> Done {
+        let catalogue = self.service.catalogue.clone();
+        let deactivate = DeactivateUser { user: id(&user), reason: command.body.reason, catalogue };
+        change(&self.service.runtime, &command.request, user.0, deactivate).await
+    }
+
+    /// Reactivate a user
+    #[oai(path = "/v1/user/users/:user/reactivate", method = "post", operation_id = "reactivateUser")]
+    async fn reactivate(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
+        let reactivate = ReactivateUser { user: id(&user), catalogue: self.service.catalogue.clone() };
+        change(&self.service.runtime, &command.request, user.0, reactivate).await
+    }
+
+    /// Remove a user: they are none any more, and what they signed in with is free
+    ///
+    /// Their name stays in what they did. The tenant's last owner can't be removed.
+    #[oai(path = "/v1/user/users/:user/remove", method = "post", operation_id = "removeUser")]
+    async fn remove(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
+        let remove = RemoveUser { user: id(&user), catalogue: self.service.catalogue.clone() };
+        change(&self.service.runtime, &command.request, user.0, remove).await
+    }
+
+    /// Erase a user: the directory forgets who they were
+    ///
+    /// What they did stays, in the name of an id that tells nobody who it was. This can't be undone.
+    #[oai(path = "/v1/user/users/:user/erase", method = "post", operation_id = "eraseUser")]
+    async fn erase(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
+        let erase = EraseUser { user: id(&user), catalogue: self.service.catalogue.clone() };
+        change(&self.service.runtime, &command.request, user.0, erase).await
+    }
+}

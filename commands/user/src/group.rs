@@ -1,0 +1,130 @@
+//! Groups.
+
+use executor::{ClaimKind, Command, Work};
+use kernel::{Checks, Refusal};
+use user_aggregates::{Group, GroupCommand, GroupCreated, GroupId};
+
+use crate::access::{Catalogue, existing_role, within_own};
+use crate::{lengths, values};
+
+/// Groups of a tenant have different names, in whatever case.
+pub(crate) static NAME: ClaimKind = ClaimKind {
+    name: "user.group.name",
+    code: "group_name_taken",
+    detail: "another group (holder) has this name; choose another",
+};
+
+/// Makes a group.
+#[derive(Clone, Debug)]
+pub struct CreateGroup {
+    pub name: String,
+    /// The roles that its members have besides their own.
+    pub roles: Vec<String>,
+    pub catalogue: Catalogue,
+}
+
+/// Gives it another name.
+#[derive(Clone, Debug)]
+pub struct RenameGroup {
+    pub group: GroupId,
+    pub name: String,
+}
+
+/// Gives its members a role.
+#[derive(Clone, Debug)]
+pub struct GrantGroupRole {
+    pub group: GroupId,
+    pub role: String,
+    pub catalogue: Catalogue,
+}
+
+/// Takes a role from its members.
+#[derive(Clone, Debug)]
+pub struct RevokeGroupRole {
+    pub group: GroupId,
+    pub role: String,
+    pub catalogue: Catalogue,
+}
+
+/// It gives nobody a role any more.
+#[derive(Clone, Debug)]
+pub struct DissolveGroup {
+    pub group: GroupId,
+    pub catalogue: Catalogue,
+}
+
+impl Command for CreateGroup {
+    const PERMISSION: &'static str = "user:group:write";
+    type Answer = GroupId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<GroupId, Refusal> {
+        let mut checks = Checks::default();
+        let name = checks.line("/name", &self.name, lengths::NAME);
+        let roles = values::few(&mut checks, "/roles", &self.roles, user_aggregates::MOST_GROUP_ROLES);
+        checks.finish()?;
+        for (place, role) in roles.iter().enumerate() {
+            existing_role(work, role, &format!("/roles/{place}")).await?;
+        }
+        within_own(work, &self.catalogue, roles.iter().cloned()).await?;
+        let group: GroupId = work.new_id();
+        work.take(&NAME, &name.to_lowercase(), group);
+        work.create::<Group>(group, GroupCommand::Create(GroupCreated { name, roles }))?;
+        Ok(group)
+    }
+}
+
+impl Command for RenameGroup {
+    const PERMISSION: &'static str = "user:group:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let name = checks.line("/name", &self.name, lengths::NAME);
+        checks.finish()?;
+        let before = work.read::<Group>(self.group).await?.name.to_lowercase();
+        let after = name.to_lowercase();
+        work.update::<Group>(self.group, GroupCommand::Rename { name }).await?;
+        if before != after {
+            work.release(&NAME, &before, self.group);
+            work.take(&NAME, &after, self.group);
+        }
+        Ok(())
+    }
+}
+
+impl Command for GrantGroupRole {
+    const PERMISSION: &'static str = "user:role:grant";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.read::<Group>(self.group).await?;
+        existing_role(work, &self.role, "/role").await?;
+        within_own(work, &self.catalogue, [self.role.clone()]).await?;
+        work.update::<Group>(self.group, GroupCommand::GrantRole { role: self.role.clone() }).await
+    }
+}
+
+impl Command for RevokeGroupRole {
+    const PERMISSION: &'static str = "user:role:grant";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        within_own(work, &self.catalogue, [self.role.clone()]).await?;
+        work.update::<Group>(self.group, GroupCommand::RevokeRole { role: self.role.clone() }).await
+    }
+}
+
+impl Command for DissolveGroup {
+    const PERMISSION: &'static str = "user:group:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let group = work.read::<Group>(self.group).await?;
+        within_own(work, &self.catalogue, group.roles.clone()).await?;
+        work.update::<Group>(self.group, GroupCommand::Dissolve).await?;
+        if !group.dissolved {
+            work.release(&NAME, &group.name.to_lowercase(), self.group);
+        }
+        Ok(())
+    }
+}

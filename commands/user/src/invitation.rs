@@ -1,0 +1,149 @@
+//! Invitations: somebody is asked by mail to become a user, and accepts.
+
+use chrono::Duration;
+use executor::{ClaimKind, Command, Work};
+use kernel::{Checks, Refusal, UserId};
+use serde::{Deserialize, Serialize};
+use user_aggregates::{
+    GroupId, Invitation, InvitationCommand, InvitationFault, InvitationId, InvitationSent, Login, UserRegistered,
+};
+
+use crate::access::Catalogue;
+use crate::user::{LOGIN, begin, beginnings, named};
+use crate::values::{self, present};
+use crate::{lengths, references};
+
+/// An address has one invitation at a time.
+pub(crate) static EMAIL: ClaimKind = ClaimKind {
+    name: "user.invitation.email",
+    code: "invited_already",
+    detail: "this e-mail address is invited already (holder); send that invitation again, or revoke it first",
+};
+
+/// How long an invitation's link is good.
+const GOOD_FOR: Duration = Duration::days(7);
+
+/// Asks somebody by mail to become a user.
+#[derive(Clone, Debug)]
+pub struct InviteUser {
+    pub email: String,
+    /// Who it is, as far as known.
+    pub name: Option<String>,
+    /// The roles that they begin with.
+    pub roles: Vec<String>,
+    /// The groups that they begin in.
+    pub groups: Vec<GroupId>,
+    pub catalogue: Catalogue,
+}
+
+/// Sends a new link, and makes the old one worthless.
+#[derive(Clone, Copy, Debug)]
+pub struct ResendInvitation {
+    pub invitation: InvitationId,
+}
+
+/// Takes an invitation back.
+#[derive(Clone, Copy, Debug)]
+pub struct RevokeInvitation {
+    pub invitation: InvitationId,
+}
+
+/// An invitation's link was followed: who followed it becomes a user.
+#[derive(Clone, Debug)]
+pub struct AcceptInvitation {
+    pub invitation: InvitationId,
+    /// Which of the links that were sent.
+    pub turn: u32,
+    /// Their name, as they want it.
+    pub name: String,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Acceptance {
+    /// They are a user.
+    Accepted { user: UserId },
+    /// The link is not good, which is on record.
+    Refused { reason: InvitationFault },
+}
+
+impl Command for InviteUser {
+    const PERMISSION: &'static str = "user:invitation:write";
+    type Answer = InvitationId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<InvitationId, Refusal> {
+        let mut checks = Checks::default();
+        let email = checks.email("/email", &self.email);
+        let name = present(self.name.as_ref(), |text| checks.line("/name", text, lengths::NAME).into());
+        let roles = values::few(&mut checks, "/roles", &self.roles, lengths::ROLES);
+        let groups = values::few(&mut checks, "/groups", &self.groups, lengths::GROUPS);
+        checks.finish()?;
+        beginnings(work, &self.catalogue, &roles, &groups).await?;
+        let invitation: InvitationId = work.new_id();
+        work.absent(&LOGIN, &email, invitation);
+        work.take(&EMAIL, &email, invitation);
+        let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
+        let sent = InvitationSent { email: email.into(), name, roles, groups, expires_at };
+        work.create::<Invitation>(invitation, InvitationCommand::Send(sent))?;
+        Ok(invitation)
+    }
+}
+
+impl Command for ResendInvitation {
+    const PERMISSION: &'static str = "user:invitation:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
+        work.update::<Invitation>(self.invitation, InvitationCommand::Resend { expires_at }).await
+    }
+}
+
+impl Command for RevokeInvitation {
+    const PERMISSION: &'static str = "user:invitation:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let invitation = work.read::<Invitation>(self.invitation).await?;
+        work.update::<Invitation>(self.invitation, InvitationCommand::Revoke).await?;
+        work.release(&EMAIL, invitation.email.reveal(), self.invitation);
+        Ok(())
+    }
+}
+
+impl Command for AcceptInvitation {
+    const PERMISSION: &'static str = "user:invitation:accept";
+    type Answer = Acceptance;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<Acceptance, Refusal> {
+        let mut checks = Checks::default();
+        let name = checks.line("/name", &self.name, lengths::NAME);
+        checks.finish()?;
+        let (invitation, at) = (work.read::<Invitation>(self.invitation).await?, work.now());
+        if let Err(reason) = invitation.link(self.turn, at) {
+            work.update::<Invitation>(self.invitation, InvitationCommand::Refuse { reason }).await?;
+            return Ok(Acceptance::Refused { reason });
+        }
+        let user: UserId = work.new_id();
+        let accept = InvitationCommand::Accept { turn: self.turn, at, user };
+        work.update::<Invitation>(self.invitation, accept).await?;
+        work.release(&EMAIL, invitation.email.reveal(), self.invitation);
+        // What was dissolved since is left out: the invitation is still good for the rest.
+        let mut groups = Vec::with_capacity(invitation.groups.len());
+        for group in &invitation.groups {
+            if references::existing_group(work, *group, "").await.is_ok() {
+                groups.push(*group);
+            }
+        }
+        let registered = UserRegistered {
+            login: Login { email: invitation.email.clone(), user_name: None },
+            email_verified: true,
+            profile: named(name.into()),
+            roles: invitation.roles.clone(),
+            groups,
+            invitation: Some(self.invitation),
+        };
+        begin(work, user, registered).await?;
+        Ok(Acceptance::Accepted { user })
+    }
+}

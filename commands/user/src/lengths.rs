@@ -1,0 +1,22 @@
+//! How long texts may be, in characters, and lists in entries: what is checked, and what the contract says.
+
+use std::ops::RangeInclusive;
+
+/// Names of people, groups, organizations; titles.
+pub const NAME: RangeInclusive<usize> = 1..=200;
+/// The name that a user signs in with.
+pub const USER_NAME: RangeInclusive<usize> = 2..=64;
+/// The name of a role.
+pub const ROLE: RangeInclusive<usize> = 2..=50;
+/// A reason.
+pub const REASON: RangeInclusive<usize> = 1..=500;
+/// A web address.
+pub const PICTURE: usize = 2_000;
+/// The roles that somebody begins with, or that a role includes.
+pub const ROLES: usize = 50;
+/// The permissions of a role.
+pub const PERMISSIONS: usize = 500;
+/// The groups that somebody begins in.
+pub const GROUPS: usize = 50;
+/// Users who are changed at once.
+pub const BATCH: usize = 200;

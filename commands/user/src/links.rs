@@ -1,0 +1,147 @@
+//! What is mailed: links that only we can make, and that stand nowhere.
+//!
+//! A link is what it is for, the tenant, the thing's id and a turn, with a MAC over them under a key of the service. Whether it
+//! is still good is known to the thing itself, which counts turns and times. So no secret has to be stored, a mail that could
+//! not be sent is made again with the same link, and a stranger's guess costs one MAC and reads nothing.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac};
+use kernel::TenantId;
+use sha2::Sha256;
+use uuid::Uuid;
+
+const BODY: usize = 1 + 16 + 16 + 4;
+const MAC: usize = 32;
+
+/// What a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To accept an invitation.
+    Invitation,
+    /// To show that an e-mail address is one's own.
+    Email,
+}
+
+impl Purpose {
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Invitation => 1,
+            Self::Email => 2,
+        }
+    }
+}
+
+/// A link, read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub purpose: Purpose,
+    pub tenant: TenantId,
+    /// The invitation's or user's id.
+    pub id: Uuid,
+    /// Which of the links that were sent for it.
+    pub turn: u32,
+}
+
+/// The key under which links are made.
+#[derive(Clone)]
+pub struct LinkKey(Hmac<Sha256>);
+
+impl std::fmt::Debug for LinkKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LinkKey(…)")
+    }
+}
+
+impl LinkKey {
+    /// The key that belongs to a secret of the service.
+    pub fn derive(secret: &[u8; 32]) -> Self {
+        let mut derived = keyed(secret);
+        derived.update(b"inopsio user links 1");
+        let key: [u8; 32] = derived.finalize().into_bytes().into();
+        Self(keyed(&key))
+    }
+
+    /// The text of a link: letters, digits, `-` and `_`.
+    pub fn write(&self, link: &Link) -> String {
+        let mut bytes = Vec::with_capacity(BODY + MAC);
+        bytes.push(link.purpose.byte());
+        bytes.extend_from_slice(link.tenant.uuid().as_bytes());
+        bytes.extend_from_slice(link.id.as_bytes());
+        bytes.extend_from_slice(&link.turn.to_be_bytes());
+        let mac = self.0.clone().chain_update(&bytes).finalize().into_bytes();
+        bytes.extend_from_slice(&mac);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads a link for this purpose; none: it is not one of ours.
+    #[expect(clippy::disallowed_methods, reason = "a MAC of ours vouches for the tenant")]
+    pub fn read(&self, purpose: Purpose, text: &str) -> Option<Link> {
+        // Longer ones are not decoded first.
+        let bytes = (text.len() < 128).then(|| URL_SAFE_NO_PAD.decode(text).ok())??;
+        let (body, mac) = bytes.split_at_checked(BODY)?;
+        self.0.clone().chain_update(body).verify_slice(mac).ok()?;
+        let (kind, rest) = body.split_first()?;
+        let (tenant, rest) = rest.split_at_checked(16)?;
+        let (id, turn) = rest.split_at_checked(16)?;
+        if *kind != purpose.byte() {
+            return None;
+        }
+        Some(Link {
+            purpose,
+            tenant: TenantId::vouched(Uuid::from_slice(tenant).ok()?),
+            id: Uuid::from_slice(id).ok()?,
+            turn: u32::from_be_bytes(turn.try_into().ok()?),
+        })
+    }
+}
+
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    // A key as long as the block is taken as it is; padding a shorter one with zeros is what HMAC itself does.
+    let mut block = [0; 64];
+    block[..32].copy_from_slice(key);
+    Hmac::new(&block.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "a test's tenants")]
+    fn link(tenant: u128, id: u128, turn: u32) -> Link {
+        let tenant = TenantId::vouched(Uuid::from_u128(tenant));
+        Link { purpose: Purpose::Invitation, tenant, id: Uuid::from_u128(id), turn }
+    }
+
+    proptest! {
+        #[test]
+        fn a_link_comes_back_as_it_was_made(tenant: u128, id: u128, turn: u32) {
+            let key = LinkKey::derive(&[7; 32]);
+            let link = link(tenant, id, turn);
+            prop_assert_eq!(key.read(Purpose::Invitation, &key.write(&link)), Some(link));
+        }
+
+        #[test]
+        fn a_link_that_was_changed_anywhere_is_none(place in 0_usize..92, letter in "[A-Za-z0-9_-]") {
+            let key = LinkKey::derive(&[7; 32]);
+            let mut text = key.write(&link(1, 2, 3));
+            prop_assume!(text[place..=place] != letter);
+            text.replace_range(place..=place, &letter);
+            prop_assert_eq!(key.read(Purpose::Invitation, &text), None);
+        }
+    }
+
+    #[test]
+    fn a_link_is_good_under_its_key_and_for_its_purpose_only() {
+        let (key, other) = (LinkKey::derive(&[7; 32]), LinkKey::derive(&[8; 32]));
+        let text = key.write(&link(1, 2, 3));
+        assert_eq!(text.len(), 92);
+        assert_eq!(other.read(Purpose::Invitation, &text), None);
+        assert_eq!(key.read(Purpose::Email, &text), None);
+        for nonsense in ["", "x", &text[..91], &format!("{text}A"), &"A".repeat(92), &"A".repeat(100_000), "ä"] {
+            assert_eq!(key.read(Purpose::Invitation, nonsense), None);
+        }
+    }
+}

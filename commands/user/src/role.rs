@@ -1,0 +1,121 @@
+//! Roles that a tenant defines.
+
+use executor::{Command, Work};
+use kernel::{Checks, Refusal};
+use user_aggregates::{Role, RoleChanged, RoleCommand, RoleDefined, RoleId};
+
+use crate::access::{self, Catalogue, existing_role, unknown_permission};
+use crate::{lengths, values};
+
+/// What a role allows, as sent; checked when the command runs.
+#[derive(Clone, Debug, Default)]
+pub struct RoleFields {
+    /// Its name for people.
+    pub title: String,
+    pub permissions: Vec<String>,
+    /// The roles whose permissions it has besides.
+    pub includes: Vec<String>,
+}
+
+/// Defines a role.
+#[derive(Clone, Debug)]
+pub struct DefineRole {
+    /// Its name in tokens and events: it never changes.
+    pub name: String,
+    pub fields: RoleFields,
+    pub catalogue: Catalogue,
+}
+
+/// Changes what a role allows: this is all of it.
+#[derive(Clone, Debug)]
+pub struct ChangeRole {
+    pub name: String,
+    pub fields: RoleFields,
+    pub catalogue: Catalogue,
+}
+
+/// It allows nothing any more.
+#[derive(Clone, Debug)]
+pub struct RetireRole {
+    pub name: String,
+}
+
+impl RoleFields {
+    fn check(&self, checks: &mut Checks, catalogue: &Catalogue) -> RoleChanged {
+        let title = checks.line("/title", &self.title, lengths::NAME);
+        for (place, permission) in self.permissions.iter().enumerate().take(lengths::PERMISSIONS) {
+            if !catalogue.has(permission) {
+                let error = unknown_permission(format!("/permissions/{place}"), permission);
+                checks.refuse(error.pointer, error.code, error.detail);
+            }
+        }
+        let permissions = values::few(checks, "/permissions", &self.permissions, lengths::PERMISSIONS);
+        let includes = values::few(checks, "/includes", &self.includes, lengths::ROLES);
+        RoleChanged { title, permissions, includes }
+    }
+}
+
+/// Refuses a role that includes what there is not, itself, or more than the caller may.
+async fn sound(work: &mut Work<'_>, name: &str, role: &RoleChanged, catalogue: &Catalogue) -> Result<(), Refusal> {
+    for (place, included) in role.includes.iter().enumerate() {
+        existing_role(work, included, &format!("/includes/{place}")).await?;
+    }
+    let included = access::allowed(work, catalogue, role.includes.iter().cloned()).await?;
+    if included.roles.contains(name) {
+        let mut checks = Checks::default();
+        checks.refuse("/includes", "circular", format!("the role {name} would include itself"));
+        return checks.finish();
+    }
+    access::within_own(work, catalogue, role.includes.iter().cloned()).await?;
+    let exceeding: Vec<&str> =
+        role.permissions.iter().map(String::as_str).filter(|permission| !work.caller().may(permission)).collect();
+    if exceeding.is_empty() {
+        return Ok(());
+    }
+    let detail = "nobody can define a role that allows more than they may themselves (permissions)";
+    Err(Refusal::forbidden("exceeds_own_permissions", detail).with("permissions", exceeding))
+}
+
+impl Command for DefineRole {
+    const PERMISSION: &'static str = "user:role:write";
+    type Answer = String;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<String, Refusal> {
+        let mut checks = Checks::default();
+        let name = values::role_name(&mut checks, "/name", &self.name);
+        if name.parse::<kernel::Role>().is_ok() {
+            checks.refuse("/name", "built_in", format!("the role {name} is built in; choose another name"));
+        }
+        let fields = self.fields.check(&mut checks, &self.catalogue);
+        checks.finish()?;
+        sound(work, &name, &fields, &self.catalogue).await?;
+        let RoleChanged { title, permissions, includes } = fields;
+        let defined = RoleDefined { name: name.clone(), title, permissions, includes };
+        work.create::<Role>(RoleId::of(work.caller().tenant(), &name), RoleCommand::Define(defined))?;
+        Ok(name)
+    }
+}
+
+impl Command for ChangeRole {
+    const PERMISSION: &'static str = "user:role:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let fields = self.fields.check(&mut checks, &self.catalogue);
+        checks.finish()?;
+        let id = RoleId::of(work.caller().tenant(), &self.name);
+        work.read::<Role>(id).await?;
+        sound(work, &self.name, &fields, &self.catalogue).await?;
+        work.update::<Role>(id, RoleCommand::Change(fields)).await
+    }
+}
+
+impl Command for RetireRole {
+    const PERMISSION: &'static str = "user:role:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<Role>(RoleId::of(work.caller().tenant(), &self.name), RoleCommand::Retire).await
+    }
+}

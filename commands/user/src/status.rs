@@ -1,0 +1,128 @@
+//! Whether a user may sign in: lock and unlock, deactivate and reactivate, remove, erase.
+
+use executor::{Command, Work};
+use kernel::{Checks, Refusal, UserId};
+use user_aggregates::{User, UserCommand};
+
+use crate::access::{self, Catalogue};
+use crate::user::LOGIN;
+use crate::values::present;
+use crate::{lengths, owners};
+
+/// They may not sign in for now, because something is wrong.
+#[derive(Clone, Debug)]
+pub struct LockUser {
+    pub user: UserId,
+    pub reason: String,
+    pub catalogue: Catalogue,
+}
+
+/// They may sign in again.
+#[derive(Clone, Debug)]
+pub struct UnlockUser {
+    pub user: UserId,
+    pub catalogue: Catalogue,
+}
+
+/// They do not work here for now.
+#[derive(Clone, Debug)]
+pub struct DeactivateUser {
+    pub user: UserId,
+    pub reason: Option<String>,
+    pub catalogue: Catalogue,
+}
+
+/// They work here again.
+#[derive(Clone, Debug)]
+pub struct ReactivateUser {
+    pub user: UserId,
+    pub catalogue: Catalogue,
+}
+
+/// They are no user any more; what they signed in with is free again.
+#[derive(Clone, Debug)]
+pub struct RemoveUser {
+    pub user: UserId,
+    pub catalogue: Catalogue,
+}
+
+/// Nothing that tells who they were is kept any more.
+#[derive(Clone, Debug)]
+pub struct EraseUser {
+    pub user: UserId,
+    pub catalogue: Catalogue,
+}
+
+/// Changes whether a user may sign in, if the caller may act on them.
+async fn turn(work: &mut Work<'_>, user: UserId, catalogue: &Catalogue, command: UserCommand) -> Result<(), Refusal> {
+    let before = work.read::<User>(user).await?;
+    access::over(work, catalogue, &before).await?;
+    owners::change(work, user, command).await?;
+    let present = work.read::<User>(user).await?.status.is_present();
+    if before.status.is_present() && !present {
+        for name in before.login.names() {
+            work.release(&LOGIN, name, user);
+        }
+    }
+    Ok(())
+}
+
+impl Command for LockUser {
+    const PERMISSION: &'static str = "user:user:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let reason = checks.paragraph("/reason", &self.reason, lengths::REASON);
+        checks.finish()?;
+        turn(work, self.user, &self.catalogue, UserCommand::Lock { reason }).await
+    }
+}
+
+impl Command for UnlockUser {
+    const PERMISSION: &'static str = "user:user:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        turn(work, self.user, &self.catalogue, UserCommand::Unlock).await
+    }
+}
+
+impl Command for DeactivateUser {
+    const PERMISSION: &'static str = "user:user:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let reason = present(self.reason.as_ref(), |text| checks.paragraph("/reason", text, lengths::REASON));
+        checks.finish()?;
+        turn(work, self.user, &self.catalogue, UserCommand::Deactivate { reason }).await
+    }
+}
+
+impl Command for ReactivateUser {
+    const PERMISSION: &'static str = "user:user:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        turn(work, self.user, &self.catalogue, UserCommand::Reactivate).await
+    }
+}
+
+impl Command for RemoveUser {
+    const PERMISSION: &'static str = "user:user:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        turn(work, self.user, &self.catalogue, UserCommand::Remove).await
+    }
+}
+
+impl Command for EraseUser {
+    const PERMISSION: &'static str = "user:user:erase";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        turn(work, self.user, &self.catalogue, UserCommand::Erase).await
+    }
+}

@@ -1,0 +1,110 @@
+//! Nobody gives, takes or holds power over more than they have themselves.
+
+use executor::Command;
+use kernel::{Kind, Role};
+use user_commands::{
+    ChangeGroupMembers, ChangeLogin, ChangeProfile, ChangeRole, CreateGroup, DefineRole, DissolveGroup, GrantGroupRole,
+    GrantRole, InviteUser, LockUser, LoginFields, ProfileFields, RemoveUser, RevokeRole, RoleFields,
+};
+
+use super::support::*;
+
+fn role(name: &str, permissions: &[&str], includes: &[&str]) -> DefineRole {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let (permissions, includes) = (names(permissions), names(includes));
+    let fields = RoleFields { title: name.to_owned(), permissions, includes };
+    DefineRole { name: name.to_owned(), fields, catalogue: catalogue() }
+}
+
+async fn exceeds<C: Command<Answer: std::fmt::Debug>>(world: &World, request: &executor::Request, command: &C) {
+    let refusal = world.refused_as(request, command).await;
+    assert_eq!((refusal.kind(), refusal.code()), (Kind::Forbidden, "exceeds_own_permissions"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_manager_makes_no_administrator_in_any_way() {
+    let world = World::new().await;
+    let manager = world.as_roles(&[Role::Manager]);
+    let (member, admins) = (world.user("member", &["member"]).await, world.group("Admins", &["admin"]).await);
+    let staff = world.group("Staff", &[]).await;
+    let admin = || "admin".to_owned();
+    exceeds(&world, &manager, &GrantRole { user: member, role: admin(), catalogue: catalogue() }).await;
+    exceeds(&world, &manager, &GrantGroupRole { group: staff, role: admin(), catalogue: catalogue() }).await;
+    exceeds(&world, &manager, &user("eve", &["admin"])).await;
+    let group = CreateGroup { name: "Eves".to_owned(), roles: vec![admin()], catalogue: catalogue() };
+    exceeds(&world, &manager, &group).await;
+    let (join, leave) = (vec![member], vec![]);
+    exceeds(&world, &manager, &ChangeGroupMembers { group: admins, join, leave, catalogue: catalogue() }).await;
+    let (email, name, roles) = ("eve@example.com".to_owned(), None, vec![]);
+    exceeds(&world, &manager, &InviteUser { email, name, roles, groups: vec![admins], catalogue: catalogue() }).await;
+    world.done_as(&manager, &GrantRole { user: member, role: "auditor".to_owned(), catalogue: catalogue() }).await;
+}
+
+#[tokio::test]
+async fn a_manager_has_no_power_over_an_administrator() {
+    let world = World::new().await;
+    let manager = world.as_roles(&[Role::Manager]);
+    let ada = world.user("ada", &["admin"]).await;
+    let admins = world.group("Admins", &["admin"]).await;
+    // Also one who is it by a group only.
+    let grace = world.user("grace", &["viewer"]).await;
+    let join = ChangeGroupMembers { group: admins, join: vec![grace], leave: vec![], catalogue: catalogue() };
+    world.done(&join).await;
+    for user in [ada, grace] {
+        exceeds(&world, &manager, &LockUser { user, reason: "x".to_owned(), catalogue: catalogue() }).await;
+        exceeds(&world, &manager, &RemoveUser { user, catalogue: catalogue() }).await;
+        // Whoever changes the address gets the link that sets a password.
+        let login = LoginFields { email: "eve@example.com".to_owned(), user_name: None };
+        exceeds(&world, &manager, &ChangeLogin { user, login, catalogue: catalogue() }).await;
+        let profile = ProfileFields { name: "Eve".to_owned(), ..ProfileFields::default() };
+        exceeds(&world, &manager, &ChangeProfile { user, profile, catalogue: catalogue() }).await;
+    }
+    exceeds(&world, &manager, &RevokeRole { user: ada, role: "admin".to_owned(), catalogue: catalogue() }).await;
+    exceeds(&world, &manager, &DissolveGroup { group: admins, catalogue: catalogue() }).await;
+}
+
+#[tokio::test]
+async fn a_role_of_ones_own_allows_no_more_than_oneself_however_it_is_put_together() {
+    let world = World::new().await;
+    let few = world.with_permissions(&["user:role:write", "user:user:read", "user:role:grant"]);
+    exceeds(&world, &few, &role("more", &["user:user:erase"], &[])).await;
+    exceeds(&world, &few, &role("more", &[], &["admin"])).await;
+    world.done(&role("eraser", &["user:user:erase"], &[])).await;
+    exceeds(&world, &few, &role("more", &[], &["eraser"])).await;
+    world.done_as(&few, &role("reader", &["user:user:read"], &[])).await;
+    let change = |permissions: &[&str]| ChangeRole {
+        name: "reader".to_owned(),
+        fields: role("reader", permissions, &[]).fields,
+        catalogue: catalogue(),
+    };
+    exceeds(&world, &few, &change(&["user:user:read", "user:user:erase"])).await;
+    // What a role includes may come to allow more later: it is looked at when it is given.
+    world.done(&role("outer", &[], &["reader"])).await;
+    world.done(&change(&["user:user:erase"])).await;
+    let member = world.user("member", &[]).await;
+    exceeds(&world, &few, &GrantRole { user: member, role: "outer".to_owned(), catalogue: catalogue() }).await;
+}
+
+#[tokio::test]
+async fn roles_name_what_there_is_and_not_each_other_in_a_circle() {
+    let world = World::new().await;
+    let code = async |command: DefineRole| {
+        let refusal = world.refused(&command).await;
+        (refusal.code(), refusal.errors()[0].code, refusal.errors()[0].pointer.clone())
+    };
+    let pointer = |text: &str| text.to_owned();
+    assert_eq!(
+        code(role("x1", &["user:user:read", "user:user:fly"], &[])).await,
+        ("validation_failed", "permission_unknown", pointer("/permissions/1"))
+    );
+    // What whoever has a link may do is nobody's role.
+    assert_eq!(code(role("x1", &["user:invitation:accept"], &[])).await.1, "permission_unknown");
+    assert_eq!(code(role("x1", &[], &["nobody"])).await, ("reference_unknown", "not_found", pointer("/includes/0")));
+    assert_eq!(code(role("admin", &[], &[])).await, ("validation_failed", "built_in", pointer("/name")));
+    world.done(&role("inner", &["user:user:read"], &[])).await;
+    world.done(&role("outer", &[], &["inner"])).await;
+    assert_eq!(world.refused(&role("outer", &[], &[])).await.code(), "already_exists");
+    let circle =
+        ChangeRole { name: "inner".to_owned(), fields: role("inner", &[], &["outer"]).fields, catalogue: catalogue() };
+    assert_eq!(world.refused(&circle).await.errors()[0].code, "circular");
+}

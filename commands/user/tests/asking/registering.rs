@@ -1,0 +1,102 @@
+//! How somebody becomes a user, and what they sign in with.
+
+use chrono::Duration;
+use kernel::Kind;
+use user_aggregates::{LinkFault, UserStatus};
+use user_commands::{
+    ChangeLogin, ChangeOwnProfile, EraseUser, LoginFields, ProfileFields, RegisterUser, RemoveUser,
+    RequestEmailVerification, VerifyEmail,
+};
+
+use super::support::*;
+
+fn login(email: &str, user_name: Option<&str>) -> LoginFields {
+    LoginFields { email: email.to_owned(), user_name: user_name.map(str::to_owned) }
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_is_said_at_once() {
+    let world = World::new().await;
+    let wrong = RegisterUser {
+        login: login("nobody", Some("not a name")),
+        profile: ProfileFields { name: String::new(), locale: Some("?".to_owned()), ..ProfileFields::default() },
+        roles: vec!["member".to_owned(); 51],
+        ..user("ada", &[])
+    };
+    let refusal = world.refused(&wrong).await;
+    let pointers: Vec<_> = refusal.errors().iter().map(|error| error.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/email", "/user_name", "/name", "/locale", "/roles"]);
+    for (roles, groups, pointer) in [
+        (vec!["member".to_owned(), "nobody".to_owned()], vec![], "/roles/1"),
+        (vec![], vec![user_aggregates::GroupId::new(uuid::Uuid::nil())], "/groups/0"),
+    ] {
+        let refusal = world.refused(&RegisterUser { roles, groups, ..user("ada", &[]) }).await;
+        assert_eq!((refusal.code(), refusal.errors()[0].pointer.as_str()), ("reference_unknown", pointer));
+    }
+}
+
+#[tokio::test]
+async fn what_is_typed_to_sign_in_means_one_user() {
+    let world = World::new().await;
+    let ada = world.done(&RegisterUser { login: login("Ada@Example.com", Some("Ada")), ..user("ada", &[]) }).await;
+    for (email, user_name) in [("ada@example.com", None), ("other@example.com", Some("ADA"))] {
+        let refusal = world.refused(&RegisterUser { login: login(email, user_name), ..user("eve", &[]) }).await;
+        assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "login_taken"));
+        assert_eq!(refusal.extra()["holder"], ada.to_string());
+    }
+    // What is given up can be had by others; what is kept is kept.
+    let change =
+        |email: &str, user_name| ChangeLogin { user: ada, login: login(email, user_name), catalogue: catalogue() };
+    world.done(&change("countess@example.com", Some("ada"))).await;
+    let grace = world.done(&RegisterUser { login: login("ada@example.com", None), ..user("grace", &[]) }).await;
+    assert_eq!(world.refused(&change("ada@example.com", None)).await.extra()["holder"], grace.to_string());
+    world.done(&RemoveUser { user: ada, catalogue: catalogue() }).await;
+    world.done(&RegisterUser { login: login("countess@example.com", Some("ada")), ..user("hedy", &[]) }).await;
+    assert_eq!(world.refused(&change("x@example.com", None)).await.code(), "user_step_not_allowed");
+}
+
+#[tokio::test]
+async fn an_address_is_verified_by_the_link_that_was_sent_to_it() {
+    let world = World::new().await;
+    let ada = world.user("ada", &["member"]).await;
+    world.done_as(&world.as_user(ada), &RequestEmailVerification { user: ada }).await;
+    let follow = |turn| VerifyEmail { user: ada, turn };
+    let follower = world.with_permissions(&["user:email:verify"]);
+    assert_eq!(world.done_as(&follower, &follow(7)).await, Some(LinkFault::Superseded));
+    world.clock.advance(Duration::hours(49));
+    assert_eq!(world.done_as(&follower, &follow(1)).await, Some(LinkFault::Expired));
+    assert!(!world.state(ada).await.email_verified);
+    world.done_as(&world.as_user(ada), &RequestEmailVerification { user: ada }).await;
+    assert_eq!(world.done_as(&follower, &follow(1)).await, Some(LinkFault::Superseded));
+    assert_eq!(world.done_as(&follower, &follow(2)).await, None);
+    assert!(world.state(ada).await.email_verified);
+    // Followed twice, as mail programs do, it is no fault and no event.
+    let head = world.store.head().await.unwrap();
+    assert_eq!(world.done_as(&follower, &follow(2)).await, None);
+    assert_eq!(world.store.head().await.unwrap(), head);
+    let again = world.refused_as(&world.as_user(ada), &RequestEmailVerification { user: ada }).await;
+    assert_eq!(again.code(), "email_verified_already");
+}
+
+#[tokio::test]
+async fn oneself_changes_ones_own_profile_and_machines_have_none() {
+    let world = World::new().await;
+    let ada = world.user("ada", &["viewer"]).await;
+    let changed =
+        ChangeOwnProfile { profile: ProfileFields { name: "Ada King".to_owned(), ..ProfileFields::default() } };
+    assert_eq!(world.done_as(&world.as_user(ada), &changed).await, ada);
+    assert_eq!(world.state(ada).await.profile.name.reveal(), "Ada King");
+    let machine = world.as_roles(&[kernel::Role::Admin]);
+    assert_eq!(world.refused_as(&machine, &changed).await.code(), "not_a_user");
+}
+
+#[tokio::test]
+async fn an_erased_user_is_nobody_and_their_login_is_free() {
+    let world = World::new().await;
+    let ada = world.user("ada", &["member"]).await;
+    world.done(&EraseUser { user: ada, catalogue: catalogue() }).await;
+    let state = world.state(ada).await;
+    assert_eq!((state.status, state.profile.name.reveal().as_str()), (UserStatus::Erased, ""));
+    world.user("ada", &["member"]).await;
+    assert_eq!(world.refused(&RemoveUser { user: ada, catalogue: catalogue() }).await.code(), "user_step_not_allowed");
+}

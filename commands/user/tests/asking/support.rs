@@ -1,0 +1,114 @@
+//! A tenant, its log, and people who ask.
+
+use std::sync::Arc;
+
+use eventstore::EventStore;
+use executor::{Command, Executor, Request, Settings};
+use kernel::{Aggregate, Caller, Clock, Grant, IdSource, ManualClock, Refusal, Role, SystemClock, SystemIds, UserId};
+use user_aggregates::{GroupId, User};
+use user_commands::{Catalogue, GRANTS, LoginFields, ProfileFields, RegisterUser};
+
+pub struct World {
+    _database: testbed::Database,
+    pub store: EventStore,
+    pub executor: Executor,
+    pub clock: Arc<ManualClock>,
+    pub request: Request,
+}
+
+pub fn catalogue() -> Catalogue {
+    Catalogue::from(GRANTS.to_vec())
+}
+
+/// Somebody whose e-mail address begins like this.
+pub fn user(name: &str, roles: &[&str]) -> RegisterUser {
+    RegisterUser {
+        login: LoginFields { email: format!("{name}@example.com"), user_name: None },
+        profile: ProfileFields { name: name.to_owned(), ..ProfileFields::default() },
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        groups: vec![],
+        catalogue: catalogue(),
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let database = testbed::Database::fresh("user").await;
+        let clock = Arc::new(ManualClock::at(SystemClock.now()));
+        let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
+        let settings = Settings { cache_bytes: 1 << 20, claim_key: [7; 32], snapshot_events: 0 };
+        let executor = Executor::new(store.clone(), clock.clone(), Arc::new(SystemIds), settings);
+        let request = request(Caller::new(testbed::tenant(), "set-up", &[Role::Admin], GRANTS));
+        Self { _database: database, store, executor, clock, request }
+    }
+
+    /// A request of somebody with these roles.
+    pub fn as_roles(&self, roles: &[Role]) -> Request {
+        request(Caller::new(self.request.caller.tenant(), "grace", roles, GRANTS))
+    }
+
+    /// A request of somebody with just these permissions.
+    pub fn with_permissions(&self, permissions: &[&'static str]) -> Request {
+        let grants: Vec<Grant> =
+            permissions.iter().map(|permission| Grant { permission, roles: &[Role::Viewer], meaning: "" }).collect();
+        request(Caller::new(self.request.caller.tenant(), "hedy", &[Role::Viewer], &grants))
+    }
+
+    /// A request of a user on their own behalf.
+    pub fn as_user(&self, user: UserId) -> Request {
+        let caller = Caller::new(self.request.caller.tenant(), user.to_string(), &[Role::Member], GRANTS);
+        request(caller)
+    }
+
+    /// The administrator asks, and it is done.
+    pub async fn done<C: Command>(&self, command: &C) -> C::Answer {
+        self.done_as(&self.request, command).await
+    }
+
+    pub async fn done_as<C: Command>(&self, request: &Request, command: &C) -> C::Answer {
+        self.executor.execute(request, command).await.unwrap().answer
+    }
+
+    /// The administrator asks, and it is refused: nothing is written.
+    pub async fn refused<C: Command<Answer: std::fmt::Debug>>(&self, command: &C) -> Refusal {
+        self.refused_as(&self.request, command).await
+    }
+
+    pub async fn refused_as<C: Command<Answer: std::fmt::Debug>>(&self, request: &Request, command: &C) -> Refusal {
+        let before = self.store.head().await.unwrap();
+        let refusal = self.executor.execute(request, command).await.unwrap_err();
+        assert_eq!(self.store.head().await.unwrap(), before, "something was written");
+        refusal
+    }
+
+    pub async fn load<A: Aggregate>(&self, id: impl std::fmt::Display) -> A {
+        let found = self.executor.load::<A>(&self.request.caller, &id.to_string()).await.unwrap();
+        (*found.unwrap().0).clone()
+    }
+
+    pub async fn user(&self, name: &str, roles: &[&str]) -> UserId {
+        self.done(&user(name, roles)).await
+    }
+
+    pub async fn state(&self, user: UserId) -> User {
+        self.load(user).await
+    }
+
+    pub async fn group(&self, name: &str, roles: &[&str]) -> GroupId {
+        let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+        self.done(&user_commands::CreateGroup { name: name.to_owned(), roles, catalogue: catalogue() }).await
+    }
+}
+
+fn request(caller: Caller) -> Request {
+    Request {
+        caller,
+        command_id: None,
+        request_hash: [0; 32],
+        if_match: None,
+        occurred_at: None,
+        correlation_id: SystemIds.next(),
+        causation_id: SystemIds.next(),
+        traceparent: None,
+    }
+}

@@ -1,0 +1,13 @@
+//! Commands on people and tenants, over a real log.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod asking {
+    mod claiming;
+    mod escalating;
+    mod inviting;
+    mod owning;
+    mod permissions;
+    mod registering;
+    mod support;
+}

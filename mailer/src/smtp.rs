@@ -1,0 +1,83 @@
+//! Mail by SMTP.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use lettre::message::{Mailbox, header};
+use lettre::transport::smtp;
+use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+
+use crate::{Mail, MailError, Mailer};
+
+/// How long the server may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Hands mail to a mail server. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Smtp {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+}
+
+/// A mail server that can't be used like that.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SmtpError {
+    /// The URL.
+    #[error(
+        "mail.smtp_url (INOPSIO_SMTP_URL) can't be used: {0}; allowed are smtp://, smtps:// and smtp://…?tls=required"
+    )]
+    Url(String),
+    /// The sender.
+    #[error("mail.from (INOPSIO_MAIL_FROM) is {0:?}; allowed is an address like Inopsio <no-reply@example.com>")]
+    From(String),
+}
+
+impl Smtp {
+    /// The server at this URL: `smtps://user:password@host:465`, or `smtp://host:587?tls=required`.
+    ///
+    /// # Errors
+    /// When URL or sender are none. The server is not asked yet.
+    pub fn new(url: &str, from: &str) -> Result<Self, SmtpError> {
+        // What lettre says of a URL may show the password in it.
+        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
+            .map_err(|_| SmtpError::Url("it is not such a URL".to_owned()))?;
+        let from = from.parse().map_err(|_| SmtpError::From(from.to_owned()))?;
+        Ok(Self { transport: builder.timeout(Some(TIMEOUT)).build(), from })
+    }
+
+    fn message(&self, mail: &Mail) -> Result<Message, MailError> {
+        let refused = |what: &str| MailError::Refused(format!("{what} can't stand in a mail"));
+        let to = mail.to.reveal().parse().map_err(|_| refused("the address"))?;
+        Message::builder()
+            .message_id(Some(format!("<{}@{}>", mail.id, self.from.email.domain())))
+            .from(self.from.clone())
+            .to(Mailbox::new(None, to))
+            .subject(mail.subject.reveal().as_str())
+            // Nobody's out-of-office answers to it.
+            .header(header::ContentType::TEXT_PLAIN)
+            .body(mail.text.reveal().clone())
+            .map_err(|_| refused("the text"))
+    }
+}
+
+impl Mailer for Smtp {
+    fn send<'a>(&'a self, mail: &'a Mail) -> BoxFuture<'a, Result<(), MailError>> {
+        Box::pin(async move {
+            let message = self.message(mail)?;
+            self.transport.send(message).await.map(drop).map_err(|error| failed(&error))
+        })
+    }
+}
+
+/// What the server's answer means. Its words may quote the address, so only its code goes on.
+fn failed(error: &smtp::Error) -> MailError {
+    match error.status() {
+        Some(code) if error.is_permanent() => MailError::Refused(format!("the mail server answers {code}")),
+        Some(code) => MailError::Passing(format!("the mail server answers {code}")),
+        None if error.is_timeout() => MailError::Passing("the mail server takes too long".to_owned()),
+        None => {
+            tracing::warn!("the mail server can't be reached");
+            MailError::Passing("the mail server can't be reached".to_owned())
+        }
+    }
+}

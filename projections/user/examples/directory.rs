@@ -1,0 +1,121 @@
+//! How fast the directory of a large tenant answers:
+//! `scripts/with-postgres cargo run --release -p user-projections --example directory [users]`.
+//!
+//! Users are made in memory and applied in batches of 5,000, each in one transaction under row level security, as the projector
+//! does when it catches up. Then each question is asked many times, a read transaction each, as a request does.
+
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code, reason = "the tests count rows, too")]
+#[path = "../../crm/tests/crm/stage.rs"]
+mod stage;
+#[allow(dead_code, reason = "the tests tell things late, too")]
+#[path = "../../crm/tests/crm/story.rs"]
+mod story;
+
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection, Executor, PgConnection};
+use user_aggregates::{GroupId, Login, Profile, UserEvent, UserGroupJoined, UserRegistered};
+use user_projections::people::{self, PersonFilter, PersonOrder};
+
+use crate::stage::Stage;
+use crate::story::{Story, day, id};
+
+/// The projector's batch when it reads the log.
+const BATCH: usize = 5_000;
+/// How often each question is asked.
+const TIMES: usize = 300;
+
+const GIVEN: [&str; 20] = [
+    "Ada",
+    "Grace",
+    "Hedy",
+    "Katherine",
+    "Dorothy",
+    "Mary",
+    "Annie",
+    "Radia",
+    "Barbara",
+    "Frances",
+    "Jean",
+    "Joan",
+    "Kathleen",
+    "Margaret",
+    "Karen",
+    "Shafi",
+    "Lynn",
+    "Anita",
+    "Susan",
+    "Evelyn",
+];
+
+fn family(n: usize) -> String {
+    let syllables = ["ber", "lin", "tor", "mas", "ken", "dal", "ros", "win", "hal", "fer"];
+    format!("{}{}{}", syllables[n % 10], syllables[n / 10 % 10], syllables[n / 100 % 10])
+}
+
+fn story(users: usize) -> (Story, GroupId) {
+    let (mut story, group) = (Story::new(), GroupId::new(id()));
+    for n in 0..users {
+        let (given, family) = (GIVEN[n % GIVEN.len()], family(n / GIVEN.len()));
+        let user = id();
+        let registered = UserRegistered {
+            login: Login { email: format!("{given}.{family}.{n}@example.com").to_lowercase().into(), user_name: None },
+            email_verified: true,
+            profile: Profile { name: format!("{given} {family}").into(), ..Profile::default() },
+            roles: vec!["member".to_owned()],
+            groups: vec![],
+            invitation: None,
+        };
+        story.add::<UserEvent>(user, day(1), registered);
+        if n % 2 == 0 {
+            story.add::<UserEvent>(user, day(2), UserGroupJoined { group });
+        }
+    }
+    (story, group)
+}
+
+async fn asked(stage: &Stage, story: &Story, what: &str, filter: PersonFilter) {
+    let mut times = Vec::with_capacity(TIMES);
+    let mut found = 0;
+    for _ in 0..TIMES {
+        let begin = Instant::now();
+        let mut tables = stage.read(story.tenant).await;
+        let rows = people::list(&mut tables, story.tenant, &filter, PersonOrder::Name, None, 21).await.unwrap();
+        tables.rollback().await.unwrap();
+        times.push(begin.elapsed());
+        found = rows.len();
+    }
+    times.sort_unstable();
+    let at = |share: f64| times[((TIMES - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    println!("{what:<44} {found:>3} rows  p50 {:>7.2} ms  p99 {:>7.2} ms", at(0.5), at(0.99));
+}
+
+#[tokio::main]
+async fn main() {
+    let users = std::env::args().nth(1).map_or(100_000, |users| users.parse().unwrap());
+    let (story, group) = story(users);
+    let stage = Stage::of("user", user_projections::projections()).await;
+    let begin = Instant::now();
+    stage.apply(&story.events, BATCH).await.unwrap();
+    let rate = story.events.len() as f64 / begin.elapsed().max(Duration::from_nanos(1)).as_secs_f64();
+    println!("{users} users, {} events applied at {rate:.0} events/s", story.events.len());
+    let mut connection = PgConnection::connect_with(&stage.database.superuser()).await.unwrap();
+    connection.execute("ANALYZE").await.unwrap();
+
+    let search = |text: &str| PersonFilter { search: Some(text.to_owned()), ..PersonFilter::default() };
+    asked(&stage, &story, "all, first page", PersonFilter::default()).await;
+    for text in ["berlintor", "ada berlin", "ada", "a", "example", "nobody", "ada.berlinber.0@example.com"] {
+        asked(&stage, &story, &format!("search {text:?}"), search(text)).await;
+    }
+    asked(
+        &stage,
+        &story,
+        "members of a group of half the tenant",
+        PersonFilter { group: Some(group), ..PersonFilter::default() },
+    )
+    .await;
+    let email = Some("ada.berberber.0@example.com".to_owned());
+    asked(&stage, &story, "by e-mail address", PersonFilter { email, ..PersonFilter::default() }).await;
+}

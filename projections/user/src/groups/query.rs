@@ -1,0 +1,79 @@
+//! The groups of a tenant, now and at any time.
+
+use folding::as_of::AsOf;
+use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
+use folding::table::{self, select};
+use kernel::TenantId;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use super::row::{GroupHistoryRow, GroupRow};
+
+const BY_NAME: Keyset = Keyset { column: "name", ty: KeyType::Text, id: "group_id", descending: false };
+
+/// Which groups; what is `None` does not matter. Dissolved ones are left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupFilter {
+    /// With this very name.
+    pub name: Option<String>,
+}
+
+impl GroupFilter {
+    fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
+        query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid()).push(" AND NOT t.dissolved");
+        if let Some(name) = self.name.clone() {
+            query.push(" AND t.name = ").push_bind(name);
+        }
+    }
+}
+
+/// Where a page that ends with `row` ends.
+pub fn seek(row: &GroupRow) -> Seek {
+    Seek { key: SeekKey::Text(row.name.clone()), id: row.group_id }
+}
+
+/// At most `limit` groups after `after`, by name.
+pub async fn list(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    filter: &GroupFilter,
+    after: Option<Seek>,
+    limit: i64,
+) -> Result<Vec<GroupRow>, ListError> {
+    let mut query = QueryBuilder::new(select::<GroupRow>());
+    filter.push(&mut query, tenant);
+    BY_NAME.after(&mut query, after)?;
+    BY_NAME.limit(&mut query, limit);
+    Ok(query.build_query_as().fetch_all(tables).await?)
+}
+
+/// How many groups the filter lets through.
+pub async fn count(tables: &mut PgConnection, tenant: TenantId, filter: &GroupFilter) -> Result<i64, sqlx::Error> {
+    let mut query = QueryBuilder::new("SELECT count(*) FROM user_group t ");
+    filter.push(&mut query, tenant);
+    query.build_query_scalar().fetch_one(tables).await
+}
+
+/// These groups, in no order; unknown ids are left out.
+pub async fn find(tables: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<GroupRow>, sqlx::Error> {
+    let keys: Vec<_> = ids.iter().map(|id| (tenant.uuid(), *id)).collect();
+    table::load(&keys, tables).await
+}
+
+/// The roles that these groups gave as of a moment.
+pub async fn standings(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    groups: &[Uuid],
+    as_of: AsOf,
+) -> Result<Vec<GroupHistoryRow>, sqlx::Error> {
+    let sql = format!(
+        "SELECT s.* FROM UNNEST($4::uuid[]) AS g (id) CROSS JOIN LATERAL (
+             {} WHERE t.tenant_id = $1 AND t.group_id = g.id AND {} OFFSET 0
+         ) s",
+        select::<GroupHistoryRow>(),
+        as_of.condition()
+    );
+    let query = sqlx::query_as(&sql).bind(tenant.uuid()).bind(as_of.at).bind(as_of.known);
+    query.bind(groups).fetch_all(tables).await
+}

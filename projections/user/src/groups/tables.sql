@@ -1,0 +1,26 @@
+-- (`group` is a word of SQL.)
+CREATE TABLE user_group (
+    tenant_id  uuid        NOT NULL,
+    group_id   uuid        NOT NULL,
+    version    bigint      NOT NULL,
+    name       text        NOT NULL COLLATE "C",
+    roles      jsonb       NOT NULL,
+    dissolved  boolean     NOT NULL,
+    created_at timestamptz NOT NULL,
+    changed_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, group_id)
+);
+CREATE INDEX user_group_by_name ON user_group (tenant_id, name, group_id);
+
+CREATE TABLE user_group_history (
+    tenant_id  uuid        NOT NULL,
+    group_id   uuid        NOT NULL,
+    version    bigint      NOT NULL,
+    roles      jsonb       NOT NULL,
+    dissolved  boolean     NOT NULL,
+    valid_from timestamptz NOT NULL,
+    valid_to   timestamptz NOT NULL,
+    known_from timestamptz NOT NULL,
+    known_to   timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, group_id, version)
+);

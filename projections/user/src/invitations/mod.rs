@@ -1,0 +1,149 @@
+//! Invitations: who was asked, and who has not answered yet.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use folding::change::{Change, decode};
+use folding::fold::{Current, fold};
+use folding::named::Named;
+use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
+use folding::table::{Key, select, upsert};
+use folding::{projection, table};
+use kernel::{Personal, RecordedEvent, TenantId, UserId};
+use projector::ApplyError;
+use sqlx::types::Json;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
+use user_aggregates::{GroupId, InvitationEvent, InvitationStatus};
+use uuid::Uuid;
+
+projection! {
+    /// Projects invitations.
+    pub struct Invitations = "invitations" @ 1, tables ["invitation"], events "user.invitation." by apply
+}
+
+table! {
+    /// An invitation as it is.
+    pub struct InvitationRow in "invitation" key ("tenant_id", "invitation_id") {
+        pub tenant_id: Uuid = "uuid",
+        pub invitation_id: Uuid = "uuid",
+        /// The invitation's version that this row shows.
+        pub version: i64 = "bigint",
+        pub status: Named<InvitationStatus> = "text",
+        pub email: String = "text",
+        pub name: Option<String> = "text",
+        pub roles: Json<BTreeSet<String>> = "jsonb",
+        pub groups: Json<BTreeSet<Uuid>> = "jsonb",
+        /// In whose name it was sent.
+        pub invited_by: String = "text",
+        /// Until when its last link is good.
+        pub expires_at: DateTime<Utc> = "timestamptz",
+        /// Who they became.
+        pub user_id: Option<Uuid> = "uuid",
+        /// When it was sent last.
+        pub sent_at: DateTime<Utc> = "timestamptz",
+        pub changed_at: DateTime<Utc> = "timestamptz",
+    }
+}
+
+async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
+    let changes = decode::<InvitationEvent>(events)?;
+    // Who sent it is read when the row begins, which can't fail: here it is seen that it can be read.
+    let folded = fold::<InvitationRow>(&changes, tables, |change, _| change.actor().map(drop)).await?;
+    Ok(upsert(&folded.after, tables).await?)
+}
+
+impl Current for InvitationRow {
+    type Event = InvitationEvent;
+
+    fn key(&self) -> Key {
+        (self.tenant_id, self.invitation_id)
+    }
+
+    fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn begin(change: &Change<'_, InvitationEvent>) -> Option<Self> {
+        let InvitationEvent::InvitationSent(sent) = &change.event else { return None };
+        let (tenant_id, invitation_id) = change.key;
+        Some(Self {
+            tenant_id,
+            invitation_id,
+            version: change.version,
+            status: Named(InvitationStatus::Pending),
+            email: sent.email.reveal().clone(),
+            name: sent.name.as_ref().map(Personal::reveal).cloned(),
+            roles: Json(sent.roles.iter().cloned().collect()),
+            groups: Json(sent.groups.iter().copied().map(GroupId::uuid).collect()),
+            invited_by: change.actor().unwrap_or_default(),
+            expires_at: sent.expires_at,
+            user_id: None,
+            sent_at: change.occurred_at,
+            changed_at: change.occurred_at,
+        })
+    }
+
+    fn evolve(&mut self, change: &Change<'_, InvitationEvent>) {
+        self.version = change.version;
+        self.changed_at = change.occurred_at;
+        match &change.event {
+            // A stream begins with the one, and only there; the other changes nothing.
+            InvitationEvent::InvitationSent(_) | InvitationEvent::InvitationRefused(_) => {}
+            InvitationEvent::InvitationResent(e) => {
+                (self.expires_at, self.sent_at) = (e.expires_at, change.occurred_at);
+            }
+            InvitationEvent::InvitationAccepted(e) => {
+                self.status = Named(InvitationStatus::Accepted);
+                self.user_id = Some(UserId::uuid(e.user));
+            }
+            InvitationEvent::InvitationRevoked(_) => self.status = Named(InvitationStatus::Revoked),
+        }
+    }
+}
+
+const LAST_FIRST: Keyset = Keyset { column: "sent_at", ty: KeyType::Time, id: "invitation_id", descending: true };
+
+/// Which invitations; what is `None` does not matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InvitationFilter {
+    pub status: Option<InvitationStatus>,
+}
+
+impl InvitationFilter {
+    fn push(self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
+        query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
+        match self.status {
+            // As a literal, so that the index of pending ones is seen to fit.
+            Some(InvitationStatus::Pending) => _ = query.push(" AND t.status = 'pending'"),
+            Some(status) => _ = query.push(" AND t.status = ").push_bind(Named(status)),
+            None => {}
+        }
+    }
+}
+
+/// Where a page that ends with `row` ends.
+pub fn seek(row: &InvitationRow) -> Seek {
+    Seek { key: SeekKey::Time(row.sent_at), id: row.invitation_id }
+}
+
+/// At most `limit` invitations after `after`, last sent first.
+pub async fn list(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    filter: InvitationFilter,
+    after: Option<Seek>,
+    limit: i64,
+) -> Result<Vec<InvitationRow>, ListError> {
+    let mut query = QueryBuilder::new(select::<InvitationRow>());
+    filter.push(&mut query, tenant);
+    LAST_FIRST.after(&mut query, after)?;
+    LAST_FIRST.limit(&mut query, limit);
+    Ok(query.build_query_as().fetch_all(tables).await?)
+}
+
+/// How many invitations the filter lets through.
+pub async fn count(tables: &mut PgConnection, tenant: TenantId, filter: &InvitationFilter) -> Result<i64, sqlx::Error> {
+    let mut query = QueryBuilder::new("SELECT count(*) FROM invitation t ");
+    filter.push(&mut query, tenant);
+    query.build_query_scalar().fetch_one(tables).await
+}

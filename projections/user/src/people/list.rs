@@ -1,0 +1,154 @@
+//! Searching the directory of users.
+
+use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
+use folding::table::{self, select};
+use folding::words::{self, having};
+use kernel::{TenantId, UserId};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
+use user_aggregates::{GroupId, OrganizationId, UserStatus};
+use uuid::Uuid;
+
+use super::reducer::{group_word, organization_word, role_word};
+use super::row::PersonRow;
+use crate::Named;
+
+/// Which users; what is `None` does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PersonFilter {
+    /// Each of these words begins a word of name, e-mail address, user name or telephone number.
+    pub search: Option<String>,
+    /// The e-mail address, in any case.
+    pub email: Option<String>,
+    /// The user name, in any case.
+    pub user_name: Option<String>,
+    /// In one of these states; `None`: who is a user, be they locked or deactivated.
+    pub status: Option<Vec<UserStatus>>,
+    /// With this role of their own.
+    pub role: Option<String>,
+    /// In this group.
+    pub group: Option<GroupId>,
+    /// In this organization.
+    pub organization: Option<OrganizationId>,
+}
+
+/// In which order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PersonOrder {
+    /// By name, in the order of code points.
+    #[default]
+    Name,
+    /// Last registered first.
+    Newest,
+    /// First registered first.
+    Oldest,
+}
+
+impl PersonOrder {
+    /// Where a page that ends with `row` ends.
+    pub fn seek(self, row: &PersonRow) -> Seek {
+        let key = match self {
+            Self::Name => SeekKey::Text(row.name.clone()),
+            Self::Newest | Self::Oldest => SeekKey::Time(row.registered_at),
+        };
+        Seek { key, id: row.user_id }
+    }
+
+    fn keyset(self) -> Keyset {
+        let (column, ty, descending) = match self {
+            Self::Name => ("name", KeyType::Text, false),
+            Self::Newest => ("registered_at", KeyType::Time, true),
+            Self::Oldest => ("registered_at", KeyType::Time, false),
+        };
+        Keyset { column, ty, id: "user_id", descending }
+    }
+}
+
+/// At most `limit` users after `after`.
+pub async fn list(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    filter: &PersonFilter,
+    order: PersonOrder,
+    after: Option<Seek>,
+    limit: i64,
+) -> Result<Vec<PersonRow>, ListError> {
+    let mut query = QueryBuilder::new(select::<PersonRow>());
+    filter.push(&mut query, tenant);
+    order.keyset().after(&mut query, after)?;
+    order.keyset().limit(&mut query, limit);
+    Ok(query.build_query_as().fetch_all(tables).await?)
+}
+
+/// How many users the filter lets through.
+pub async fn count(tables: &mut PgConnection, tenant: TenantId, filter: &PersonFilter) -> Result<i64, sqlx::Error> {
+    let mut query = QueryBuilder::new("SELECT count(*) FROM person t ");
+    filter.push(&mut query, tenant);
+    query.build_query_scalar().fetch_one(tables).await
+}
+
+/// These users, in no order; unknown ids are left out.
+pub async fn find(tables: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<PersonRow>, sqlx::Error> {
+    let keys: Vec<_> = ids.iter().map(|id| (tenant.uuid(), *id)).collect();
+    table::load(&keys, tables).await
+}
+
+/// The user who signs in with this address or name; who is no user any more does not.
+pub async fn by_login(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    login: &str,
+) -> Result<Option<PersonRow>, sqlx::Error> {
+    // Two branches, so that each has its index.
+    let sql = format!(
+        "{select} WHERE t.tenant_id = $1 AND t.email = $2 AND t.status = ANY ($3)
+         UNION ALL
+         {select} WHERE t.tenant_id = $1 AND t.user_name = $2 AND t.status = ANY ($3)
+         LIMIT 1",
+        select = select::<PersonRow>()
+    );
+    let query = sqlx::query_as(&sql).bind(tenant.uuid()).bind(login.trim().to_lowercase());
+    query.bind(present()).fetch_optional(tables).await
+}
+
+/// The ids of all who are or were users, in their order, after `after`.
+pub async fn ids(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    after: Option<UserId>,
+    limit: i64,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar("SELECT user_id FROM person WHERE tenant_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3")
+        .bind(tenant.uuid())
+        .bind(after.map_or(Uuid::nil(), UserId::uuid))
+        .bind(limit)
+        .fetch_all(tables)
+        .await
+}
+
+/// The states of those who are users.
+fn present() -> Vec<Named<UserStatus>> {
+    use UserStatus::{Active, Deactivated, Erased, Locked, Removed};
+    [Active, Locked, Deactivated, Removed, Erased].into_iter().filter(|status| status.is_present()).map(Named).collect()
+}
+
+impl PersonFilter {
+    fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
+        let Self { search, email, user_name, status, role, group, organization } = self.clone();
+        query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
+        let status = status.map_or_else(present, |status| status.into_iter().map(Named).collect());
+        query.push(" AND t.status = ANY (").push_bind(status).push(")");
+        if let Some(search) = search {
+            words::matching::<PersonRow>(query, tenant.uuid(), &search);
+        }
+        if let Some(email) = email {
+            query.push(" AND t.email = ").push_bind(email.to_lowercase());
+        }
+        if let Some(user_name) = user_name {
+            query.push(" AND t.user_name = ").push_bind(user_name.to_lowercase());
+        }
+        let belongs = [role.map(|role| role_word(&role)), group.map(group_word), organization.map(organization_word)];
+        for word in belongs.into_iter().flatten() {
+            having::<PersonRow>(query, tenant.uuid(), word);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! From user events to rows, words and history.
+
+use std::collections::BTreeSet;
+
+use folding::as_of::End;
+use folding::change::{Change, decode};
+use folding::fold::{Current, fold};
+use folding::history::History;
+use folding::named::Named;
+use folding::table::{self, Key};
+use folding::words::{Found, WordChanges, words};
+use kernel::{Personal, RecordedEvent};
+use projector::ApplyError;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use user_aggregates::{GroupId, Login, OrganizationId, Profile, UserEvent, UserRegistered, UserStatus};
+
+use super::row::{PersonHistoryRow, PersonRow};
+
+/// Applies a batch of user events.
+pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
+    let changes = decode::<UserEvent>(events)?;
+    let mut history = History::with_capacity(changes.len());
+    let folded = fold::<PersonRow>(&changes, tables, |change, row| {
+        history.add(change, version(change, row, change.actor()?));
+        Ok(())
+    })
+    .await?;
+    WordChanges::of(&folded).write::<PersonRow>(tables).await?;
+    table::upsert(&folded.after, tables).await?;
+    Ok(history.write(tables).await?)
+}
+
+fn version(change: &Change<'_, UserEvent>, row: &PersonRow, actor: String) -> PersonHistoryRow {
+    PersonHistoryRow {
+        tenant_id: row.tenant_id,
+        user_id: row.user_id,
+        version: change.version,
+        change: change.name(),
+        actor,
+        status: row.status,
+        roles: row.roles.clone(),
+        groups: row.groups.clone(),
+        valid_from: change.occurred_at,
+        valid_to: End(None),
+        known_from: change.recorded_at,
+        known_to: End(None),
+    }
+}
+
+impl Current for PersonRow {
+    type Event = UserEvent;
+
+    fn key(&self) -> Key {
+        (self.tenant_id, self.user_id)
+    }
+
+    fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn begin(change: &Change<'_, UserEvent>) -> Option<Self> {
+        let UserEvent::UserRegistered(registered) = &change.event else { return None };
+        let (tenant_id, user_id) = change.key;
+        let mut row = Self {
+            tenant_id,
+            user_id,
+            version: change.version,
+            status: Named(UserStatus::Active),
+            email: None,
+            user_name: None,
+            email_verified: false,
+            name: String::new(),
+            given_name: None,
+            family_name: None,
+            title: None,
+            phone: None,
+            picture: None,
+            locale: None,
+            time_zone: None,
+            roles: Json::default(),
+            groups: Json::default(),
+            organizations: Json::default(),
+            registered_at: change.occurred_at,
+            changed_at: change.occurred_at,
+        };
+        row.register(registered);
+        Some(row)
+    }
+
+    fn evolve(&mut self, change: &Change<'_, UserEvent>) {
+        self.version = change.version;
+        self.changed_at = change.occurred_at;
+        match &change.event {
+            UserEvent::UserRegistered(e) => self.register(e),
+            UserEvent::UserProfileChanged(e) => self.describe(&e.profile),
+            UserEvent::UserLoginChanged(e) => {
+                self.email_verified &= self.email.as_ref() == Some(e.login.email.reveal());
+                self.sign_in_with(&e.login);
+            }
+            UserEvent::UserEmailVerified(_) => self.email_verified = true,
+            UserEvent::UserRoleGranted(e) => _ = self.roles.insert(e.role.clone()),
+            UserEvent::UserRoleRevoked(e) => _ = self.roles.remove(&e.role),
+            UserEvent::UserGroupJoined(e) => _ = self.groups.insert(e.group.uuid()),
+            UserEvent::UserGroupLeft(e) => _ = self.groups.remove(&e.group.uuid()),
+            UserEvent::UserOrganizationJoined(e) => _ = self.organizations.insert(e.organization.uuid()),
+            UserEvent::UserOrganizationLeft(e) => _ = self.organizations.remove(&e.organization.uuid()),
+            UserEvent::UserLocked(_) => self.status = Named(UserStatus::Locked),
+            UserEvent::UserUnlocked(_) | UserEvent::UserReactivated(_) => self.status = Named(UserStatus::Active),
+            UserEvent::UserDeactivated(_) => self.status = Named(UserStatus::Deactivated),
+            UserEvent::UserRemoved(_) => self.status = Named(UserStatus::Removed),
+            UserEvent::UserErased(_) => {
+                self.status = Named(UserStatus::Erased);
+                self.describe(&Profile::default());
+                (self.email, self.user_name, self.email_verified) = (None, None, false);
+                (self.roles, self.groups, self.organizations) = Default::default();
+            }
+            UserEvent::UserEmailVerificationRequested(_) | UserEvent::UserEmailVerificationFailed(_) => {}
+        }
+    }
+}
+
+impl PersonRow {
+    fn register(&mut self, registered: &UserRegistered) {
+        self.sign_in_with(&registered.login);
+        self.email_verified = registered.email_verified;
+        self.describe(&registered.profile);
+        self.roles = Json(registered.roles.iter().cloned().collect());
+        self.groups = Json(registered.groups.iter().copied().map(GroupId::uuid).collect());
+    }
+
+    fn sign_in_with(&mut self, login: &Login) {
+        self.email = Some(login.email.reveal().clone());
+        self.user_name = login.user_name.as_ref().map(Personal::reveal).cloned();
+    }
+
+    fn describe(&mut self, profile: &Profile) {
+        let shown = |value: &Option<Personal<String>>| value.as_ref().map(Personal::reveal).cloned();
+        self.name.clone_from(profile.name.reveal());
+        self.given_name = shown(&profile.given_name);
+        self.family_name = shown(&profile.family_name);
+        self.title.clone_from(&profile.title);
+        self.phone = shown(&profile.phone);
+        self.picture = shown(&profile.picture);
+        self.locale.clone_from(&profile.locale);
+        self.time_zone.clone_from(&profile.time_zone);
+    }
+}
+
+/// The word under which everybody with a role stands.
+pub(super) fn role_word(role: &str) -> String {
+    format!("role:{role}")
+}
+
+/// The word under which everybody in a group stands.
+pub(super) fn group_word(group: GroupId) -> String {
+    format!("group:{group}")
+}
+
+/// The word under which everybody in an organization stands.
+pub(super) fn organization_word(organization: OrganizationId) -> String {
+    format!("organization:{organization}")
+}
+
+/// By name, e-mail address, the name that they sign in with, telephone number; and by what they belong to.
+impl Found for PersonRow {
+    const WORDS: (&'static str, &'static str) = ("person_word", "user_id");
+
+    fn words(&self) -> BTreeSet<String> {
+        let texts = [Some(&self.name), self.email.as_ref(), self.user_name.as_ref(), self.phone.as_ref()];
+        let mut found = words(texts.into_iter().flatten().map(String::as_str));
+        // Who is no user any more belongs to nothing.
+        if self.status.0.is_present() {
+            found.extend(self.roles.iter().map(|role| role_word(role)));
+            found.extend(self.groups.iter().map(|group| group_word(GroupId::new(*group))));
+            found.extend(self.organizations.iter().map(|one| organization_word(OrganizationId::new(*one))));
+        }
+        found
+    }
+}

@@ -1,0 +1,55 @@
+CREATE TABLE person (
+    tenant_id      uuid        NOT NULL,
+    user_id        uuid        NOT NULL,
+    version        bigint      NOT NULL,
+    status         text        NOT NULL,
+    email          text        COLLATE "C",
+    user_name      text        COLLATE "C",
+    email_verified boolean     NOT NULL,
+    name           text        NOT NULL COLLATE "C",
+    given_name     text,
+    family_name    text,
+    title          text,
+    phone          text,
+    picture        text,
+    locale         text,
+    time_zone      text,
+    roles          jsonb       NOT NULL,
+    groups         jsonb       NOT NULL,
+    organizations  jsonb       NOT NULL,
+    registered_at  timestamptz NOT NULL,
+    changed_at     timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, user_id)
+) WITH (fillfactor = 85);
+
+-- Names are in byte order, which is the same on every machine: a cursor made here is good there.
+CREATE INDEX person_by_name ON person (tenant_id, name, user_id);
+CREATE INDEX person_by_registered_at ON person (tenant_id, registered_at, user_id);
+CREATE INDEX person_by_email ON person (tenant_id, email) WHERE email IS NOT NULL;
+CREATE INDEX person_by_user_name ON person (tenant_id, user_name) WHERE user_name IS NOT NULL;
+
+-- The words by which people are found, and what they belong to: `role:member`, `group:<id>`, `organization:<id>`. Words of
+-- people have no colon.
+CREATE TABLE person_word (
+    tenant_id uuid NOT NULL,
+    word      text NOT NULL COLLATE "C",
+    user_id   uuid NOT NULL,
+    PRIMARY KEY (tenant_id, word, user_id)
+);
+
+-- How each user stood from one version to the next: no word of who they were, so that this stays when they are erased.
+CREATE TABLE person_history (
+    tenant_id  uuid        NOT NULL,
+    user_id    uuid        NOT NULL,
+    version    bigint      NOT NULL,
+    change     text        NOT NULL,
+    actor      text        NOT NULL,
+    status     text        NOT NULL,
+    roles      jsonb       NOT NULL,
+    groups     jsonb       NOT NULL,
+    valid_from timestamptz NOT NULL,
+    valid_to   timestamptz NOT NULL,
+    known_from timestamptz NOT NULL,
+    known_to   timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, user_id, version)
+);

@@ -1,0 +1,25 @@
+//! The roles of a tenant, now and at any time.
+
+use folding::as_of::AsOf;
+use folding::table::select;
+use kernel::TenantId;
+use sqlx::PgConnection;
+
+use super::row::{RoleHistoryRow, RoleRow};
+
+/// A tenant's roles, by name; retired ones too.
+pub async fn list(tables: &mut PgConnection, tenant: TenantId) -> Result<Vec<RoleRow>, sqlx::Error> {
+    // A tenant has tens of roles: sorted when read.
+    let sql = format!("{} WHERE t.tenant_id = $1 ORDER BY t.name", select::<RoleRow>());
+    sqlx::query_as(&sql).bind(tenant.uuid()).fetch_all(tables).await
+}
+
+/// What a tenant's roles allowed as of a moment.
+pub async fn standings(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    as_of: AsOf,
+) -> Result<Vec<RoleHistoryRow>, sqlx::Error> {
+    let sql = format!("{} WHERE t.tenant_id = $1 AND {}", select::<RoleHistoryRow>(), as_of.condition());
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(as_of.at).bind(as_of.known).fetch_all(tables).await
+}

@@ -1,0 +1,177 @@
+//! The directory: searched, listed, forgotten.
+
+use kernel::UserId;
+use user_aggregates::{
+    GroupId, InvitationAccepted, InvitationEvent, InvitationResent, InvitationSent, InvitationStatus, Login, Profile,
+    UserEmailVerified, UserErased, UserEvent, UserGroupJoined, UserGroupLeft, UserLocked, UserLoginChanged,
+    UserProfileChanged, UserRegistered, UserRemoved, UserRoleGranted, UserStatus,
+};
+use user_projections::invitations::{self, InvitationFilter};
+use user_projections::people::{self, PersonFilter, PersonOrder};
+use uuid::Uuid;
+
+use crate::stage::Stage;
+use crate::story::{Story, day, id};
+
+pub fn registered(name: &str, email: &str, roles: &[&str]) -> UserRegistered {
+    UserRegistered {
+        login: Login { email: email.to_owned().into(), user_name: None },
+        email_verified: false,
+        profile: Profile { name: name.to_owned().into(), ..Profile::default() },
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        groups: vec![],
+        invitation: None,
+    }
+}
+
+pub fn user(story: &mut Story, name: &str, roles: &[&str]) -> Uuid {
+    let user = id();
+    let email = format!("{}@example.com", name.to_lowercase().replace(' ', "."));
+    story.add::<UserEvent>(user, day(1), registered(name, &email, roles));
+    user
+}
+
+async fn names(stage: &Stage, story: &Story, filter: PersonFilter) -> Vec<String> {
+    let mut tables = stage.read(story.tenant).await;
+    let rows = people::list(&mut tables, story.tenant, &filter, PersonOrder::Name, None, 100).await.unwrap();
+    assert_eq!(people::count(&mut tables, story.tenant, &filter).await.unwrap(), rows.len() as i64);
+    rows.into_iter().map(|row| row.name).collect()
+}
+
+#[tokio::test]
+async fn users_are_found_by_what_they_are_called_and_by_what_they_belong_to() {
+    let mut story = Story::new();
+    let ada = user(&mut story, "Ada Lovelace", &["admin"]);
+    let grace = user(&mut story, "Grace Hopper", &["member"]);
+    let (sales, staff) = (GroupId::new(id()), GroupId::new(id()));
+    story.add::<UserEvent>(ada, day(2), UserGroupJoined { group: sales });
+    story.add::<UserEvent>(grace, day(2), UserGroupJoined { group: sales });
+    story.add::<UserEvent>(grace, day(3), UserGroupJoined { group: staff });
+    story.add::<UserEvent>(ada, day(4), UserGroupLeft { group: sales });
+    story.add::<UserEvent>(grace, day(5), UserRoleGranted { role: "seller".to_owned() });
+    for batch in [1, 100] {
+        let stage = Stage::fresh().await;
+        stage.apply(&story.events, batch).await.unwrap();
+        let search = |text: &str| PersonFilter { search: Some(text.to_owned()), ..PersonFilter::default() };
+        let role = |role: &str| PersonFilter { role: Some(role.to_owned()), ..PersonFilter::default() };
+        let group = |group| PersonFilter { group: Some(group), ..PersonFilter::default() };
+        assert_eq!(names(&stage, &story, PersonFilter::default()).await, ["Ada Lovelace", "Grace Hopper"]);
+        assert_eq!(names(&stage, &story, search("hop gra")).await, ["Grace Hopper"]);
+        assert_eq!(names(&stage, &story, search("lace")).await, Vec::<String>::new(), "beginnings, not endings");
+        assert_eq!(names(&stage, &story, search("ada.lovelace@example")).await, ["Ada Lovelace"]);
+        assert_eq!(names(&stage, &story, search("seller")).await, Vec::<String>::new(), "a role is no word of theirs");
+        assert_eq!(names(&stage, &story, role("seller")).await, ["Grace Hopper"]);
+        assert_eq!(names(&stage, &story, role("admin")).await, ["Ada Lovelace"]);
+        assert_eq!(names(&stage, &story, group(sales)).await, ["Grace Hopper"]);
+        assert_eq!(names(&stage, &story, group(staff)).await, ["Grace Hopper"]);
+    }
+}
+
+#[tokio::test]
+async fn who_is_removed_is_listed_only_when_asked_for_and_can_not_sign_in() {
+    let mut story = Story::new();
+    let ada = user(&mut story, "Ada", &["member"]);
+    let grace = user(&mut story, "Grace", &["member"]);
+    story.add::<UserEvent>(ada, day(2), UserRemoved {});
+    story.add::<UserEvent>(grace, day(2), UserLocked { reason: "x".to_owned() });
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 100).await.unwrap();
+    assert_eq!(names(&stage, &story, PersonFilter::default()).await, ["Grace"]);
+    let removed = PersonFilter { status: Some(vec![UserStatus::Removed]), ..PersonFilter::default() };
+    assert_eq!(names(&stage, &story, removed).await, ["Ada"]);
+    let mut tables = stage.read(story.tenant).await;
+    let mut by_login =
+        async |login: &str| people::by_login(&mut tables, story.tenant, login).await.unwrap().map(|row| row.user_id);
+    assert_eq!(by_login("ada@example.com").await, None);
+    assert_eq!(by_login(" GRACE@example.com ").await, Some(grace));
+}
+
+#[tokio::test]
+async fn a_login_that_changed_is_found_by_the_new_one_only() {
+    let mut story = Story::new();
+    let ada = user(&mut story, "Ada", &[]);
+    story.add::<UserEvent>(ada, day(2), UserEmailVerified {});
+    let login = |email: &str, name: Option<&str>| Login {
+        email: email.to_owned().into(),
+        user_name: name.map(|name| name.to_owned().into()),
+    };
+    story.add::<UserEvent>(ada, day(3), UserLoginChanged { login: login("ada@example.com", Some("countess")) });
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 100).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    let found = people::by_login(&mut tables, story.tenant, "Countess").await.unwrap().unwrap();
+    assert!(found.email_verified, "the address is the same one");
+    drop(tables);
+    let before = story.events.len();
+    story.add::<UserEvent>(ada, day(4), UserLoginChanged { login: login("ada@other.example", None) });
+    stage.apply(&story.events[before..], 100).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    for (login, there) in [("countess", false), ("ada@example.com", false), ("ada@other.example", true)] {
+        let found = people::by_login(&mut tables, story.tenant, login).await.unwrap();
+        assert_eq!(found.is_some(), there, "{login}");
+        assert!(found.is_none_or(|row| !row.email_verified));
+    }
+}
+
+#[tokio::test]
+async fn an_erased_user_leaves_no_word_of_who_they_were() {
+    let mut story = Story::new();
+    let ada = user(&mut story, "Ada Lovelace", &["member"]);
+    let profile = Profile {
+        name: "Ada Lovelace".to_owned().into(),
+        phone: Some("+4930123456".to_owned().into()),
+        picture: Some("https://example.com/lovelace.png".to_owned().into()),
+        ..Profile::default()
+    };
+    story.add::<UserEvent>(ada, day(2), UserProfileChanged { profile });
+    story.add::<UserEvent>(ada, day(3), UserErased {});
+    for batch in [1, 100] {
+        let stage = Stage::fresh().await;
+        stage.apply(&story.events, batch).await.unwrap();
+        let mut tables = stage.read(story.tenant).await;
+        let row = people::find(&mut tables, story.tenant, &[ada]).await.unwrap().pop().unwrap();
+        assert_eq!(row.status.0, UserStatus::Erased);
+        for table in ["person", "person_word", "person_history"] {
+            let sql = format!("SELECT coalesce(string_agg(t::text, ' '), '') FROM {table} t");
+            let all: String = sqlx::query_scalar(&sql).fetch_one(&mut *tables).await.unwrap();
+            for told in ["Lovelace", "lovelace", "4930123456"] {
+                assert!(!all.contains(told), "{table} tells {told}: {all}");
+            }
+        }
+        let history = people::history(&mut tables, story.tenant, UserId::new(ada), 0, 10).await.unwrap();
+        let changes: Vec<_> = history.iter().map(|row| row.change.as_str()).collect();
+        assert_eq!(changes, ["registered", "profile_changed", "erased"], "what happened stays");
+    }
+}
+
+#[tokio::test]
+async fn pending_invitations_are_those_that_nobody_answered() {
+    let mut story = Story::new();
+    let sent = |email: &str, until| InvitationSent {
+        email: email.to_owned().into(),
+        name: None,
+        roles: vec!["member".to_owned()],
+        groups: vec![],
+        expires_at: until,
+    };
+    let (ada, grace) = (id(), id());
+    story.add::<InvitationEvent>(ada, day(1), sent("ada@example.com", day(8)));
+    story.add::<InvitationEvent>(grace, day(2), sent("grace@example.com", day(9)));
+    story.add::<InvitationEvent>(ada, day(3), InvitationResent { turn: 2, expires_at: day(10) });
+    story.add::<InvitationEvent>(grace, day(4), InvitationAccepted { user: UserId::new(id()) });
+    for batch in [1, 100] {
+        let stage = Stage::fresh().await;
+        stage.apply(&story.events, batch).await.unwrap();
+        let mut tables = stage.read(story.tenant).await;
+        let mut list = async |status| {
+            let filter = InvitationFilter { status };
+            let rows = invitations::list(&mut tables, story.tenant, filter, None, 10).await.unwrap();
+            assert_eq!(invitations::count(&mut tables, story.tenant, &filter).await.unwrap(), rows.len() as i64);
+            rows
+        };
+        let pending = list(Some(InvitationStatus::Pending)).await;
+        let [row] = &pending[..] else { panic!("{pending:?}") };
+        assert_eq!((row.email.as_str(), row.expires_at, row.invited_by.as_str()), ("ada@example.com", day(10), "ada"));
+        assert_eq!(list(None).await.len(), 2);
+    }
+}

@@ -1,0 +1,20 @@
+//! The read models of people and tenants on a real Postgres, under the roles and policies of production.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod access;
+mod directory;
+mod isolation;
+// The same stage and stories as for CRM's read models.
+#[allow(dead_code, reason = "nothing here counts rows")]
+#[path = "../../../crm/tests/crm/stage.rs"]
+mod stage;
+#[path = "../../../crm/tests/crm/story.rs"]
+mod story;
+
+impl stage::Stage {
+    /// All read models of the user service, empty.
+    pub async fn fresh() -> Self {
+        Self::of("user", user_projections::projections()).await
+    }
+}

@@ -1,0 +1,54 @@
+//! An invitation that was sent, or sent again, is mailed with its link.
+
+use coordinator::{Definition, Doing, Fault, Next, Occasion, Start, Step};
+use kernel::RecordedEvent;
+use serde::{Deserialize, Serialize};
+use user_aggregates::{Invitation, InvitationEvent, InvitationId};
+use user_commands::{Link, Purpose};
+
+use crate::Outside;
+use crate::mailing::{LIMITS, PATIENT, decoded, send};
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Parameters {
+    invitation: InvitationId,
+    turn: u32,
+}
+
+pub(crate) fn definition(outside: &Outside) -> Definition {
+    let outside = outside.clone();
+    let mail = move |doing: Doing, parameters: Parameters| mail(outside.clone(), doing, parameters);
+    let steps = vec![Step::new("mail", mail).retry(PATIENT).limits(LIMITS)];
+    let starts_on = &["user.invitation.sent", "user.invitation.resent"];
+    Definition::new("send_invitation", 1, &[], starts_on, start, steps)
+}
+
+async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+    let turn = decoded::<InvitationEvent>(&event)?.into_iter().find_map(|event| match event {
+        InvitationEvent::InvitationSent(_) => Some(1),
+        InvitationEvent::InvitationResent(resent) => Some(resent.turn),
+        _ => None,
+    });
+    let Some(turn) = turn else { return Ok(None) };
+    let invitation = event.aggregate_id.parse().map_err(|_| Fault::refused("invitation_id", "the id is no UUID"))?;
+    Ok(Some(Start { key: event.aggregate_id, parameters: Parameters { invitation, turn } }))
+}
+
+async fn mail(outside: Outside, doing: Doing, Parameters { invitation, turn }: Parameters) -> Result<Next, Fault> {
+    let Some((state, _)) = doing.load::<Invitation>(invitation).await? else {
+        return Ok(Next::End("the invitation is not there"));
+    };
+    if state.link(turn, doing.now()).is_err() {
+        return Ok(Next::End("the link is not good any more"));
+    }
+    let link = Link { purpose: Purpose::Invitation, tenant: doing.tenant(), id: invitation.uuid(), turn };
+    let text = format!(
+        "Hello{name},\n\nyou are invited to Inopsio. Follow this link to accept; it is good once, until {until} UTC:\n\n\
+         {url}/invitation?link={link}\n\nIf you do not know what this is about, do nothing.\n",
+        name = state.name.as_ref().map(|name| format!(" {}", name.reveal())).unwrap_or_default(),
+        until = state.expires_at.format("%Y-%m-%d %H:%M"),
+        url = outside.url,
+        link = outside.links.write(&link),
+    );
+    send(&outside, &doing, &state.email, "You are invited", text).await
+}

@@ -1,0 +1,49 @@
+//! A link that shows that an address is somebody's own is mailed to that address.
+
+use coordinator::{Definition, Doing, Fault, Next, Occasion, Start, Step};
+use kernel::{RecordedEvent, UserId};
+use serde::{Deserialize, Serialize};
+use user_aggregates::{User, UserEvent};
+use user_commands::{Link, Purpose};
+
+use crate::Outside;
+use crate::mailing::{LIMITS, PATIENT, decoded, send};
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Parameters {
+    user: UserId,
+    turn: u32,
+}
+
+pub(crate) fn definition(outside: &Outside) -> Definition {
+    let outside = outside.clone();
+    let mail = move |doing: Doing, parameters: Parameters| mail(outside.clone(), doing, parameters);
+    let steps = vec![Step::new("mail", mail).retry(PATIENT).limits(LIMITS)];
+    Definition::new("verify_email", 1, &[], &["user.user.email_verification_requested"], start, steps)
+}
+
+async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+    let turn = decoded::<UserEvent>(&event)?.into_iter().find_map(|event| match event {
+        UserEvent::UserEmailVerificationRequested(requested) => Some(requested.turn),
+        _ => None,
+    });
+    let Some(turn) = turn else { return Ok(None) };
+    let user = event.aggregate_id.parse().map_err(|_| Fault::refused("user_id", "the id is no UUID"))?;
+    Ok(Some(Start { key: event.aggregate_id, parameters: Parameters { user, turn } }))
+}
+
+async fn mail(outside: Outside, doing: Doing, Parameters { user, turn }: Parameters) -> Result<Next, Fault> {
+    let Some((state, _)) = doing.load::<User>(user).await? else { return Ok(Next::End("the user is not there")) };
+    if state.link(turn, doing.now()).is_err() {
+        return Ok(Next::End("the link is not good any more"));
+    }
+    let link = Link { purpose: Purpose::Email, tenant: doing.tenant(), id: user.uuid(), turn };
+    let text = format!(
+        "Hello {name},\n\nfollow this link to show that this address is yours; it is good for two days:\n\n\
+         {url}/verify-email?link={link}\n\nIf you did not ask for this, do nothing.\n",
+        name = state.profile.name.reveal(),
+        url = outside.url,
+        link = outside.links.write(&link),
+    );
+    send(&outside, &doing, &state.login.email, "Verify your address", text).await
+}

@@ -1,0 +1,115 @@
+//! What has to be mailed is mailed, once, whatever fails meanwhile.
+
+use std::sync::Arc;
+
+use coordinator::{Sagas, Status};
+use futures::future::BoxFuture;
+use mailer::Caught;
+use sagabed::{Bed, Case, Story};
+use user_commands::{Catalogue, GRANTS, InviteUser, LinkKey, Purpose, ResendInvitation, RevokeInvitation};
+use user_sagas::Outside;
+
+struct Invited {
+    caught: Caught,
+}
+
+impl Invited {
+    fn new() -> Self {
+        Self { caught: Caught::default() }
+    }
+
+    fn links() -> LinkKey {
+        LinkKey::derive(&[7; 32])
+    }
+}
+
+async fn invite(case: &Case<'_>) -> user_aggregates::InvitationId {
+    let catalogue = Catalogue::from(GRANTS.to_vec());
+    let (email, name) = (format!("ada@{}.example", case.tenant()), Some("Ada".to_owned()));
+    case.execute(&InviteUser { email, name, roles: vec!["member".to_owned()], groups: vec![], catalogue }).await
+}
+
+impl Story for Invited {
+    fn sagas(&self) -> Sagas {
+        let (mailer, url) = (Arc::new(self.caught.clone()), "https://inopsio.example".into());
+        user_sagas::sagas(&Outside { mailer, links: Self::links(), url })
+    }
+
+    fn saga(&self) -> &'static str {
+        "send_invitation"
+    }
+
+    fn begin<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move { _ = invite(case).await })
+    }
+
+    fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let address = format!("ada@{}.example", case.tenant());
+            let mails = self.caught.all();
+            let [mail] = mails.iter().filter(|mail| *mail.to.reveal() == address).collect::<Vec<_>>()[..] else {
+                panic!("not one mail to {address}");
+            };
+            let text = mail.text.reveal();
+            let link = text.split("link=").nth(1).and_then(|rest| rest.split('\n').next()).unwrap();
+            let link = Self::links().read(Purpose::Invitation, link).expect("a link of ours");
+            assert_eq!((link.tenant, link.turn), (case.tenant(), 1));
+            assert!(text.starts_with("Hello Ada,"), "{text}");
+        })
+    }
+
+    fn undone<'a>(&'a self, _: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        // A mail can't be taken back; nothing else was done.
+        Box::pin(async {})
+    }
+}
+
+#[tokio::test]
+async fn an_invitation_is_mailed_with_its_link() {
+    sagabed::completes(&Invited::new(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_crash_between_any_two_writes_loses_and_doubles_no_mail() {
+    sagabed::survives_each_crash(&Invited::new(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn events_delivered_again_mail_nothing_again() {
+    sagabed::bears_repetition(&Invited::new(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn what_was_revoked_before_it_could_be_mailed_is_not_mailed() {
+    let story = Invited::new();
+    let bed = Bed::new(story.sagas(), GRANTS).await;
+    let case = bed.case(story.saga());
+    let invitation = invite(&case).await;
+    case.execute(&RevokeInvitation { invitation }).await;
+    let running = bed.start();
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "revoked");
+    assert_eq!(story.caught.all(), []);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_invitation_sent_again_before_it_could_be_mailed_is_mailed_once_with_the_last_link() {
+    let story = Invited::new();
+    let bed = Bed::new(story.sagas(), GRANTS).await;
+    let case = bed.case(story.saga());
+    let invitation = invite(&case).await;
+    case.execute(&ResendInvitation { invitation }).await;
+    let running = bed.start();
+    bed.followed().await;
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
+    while case.listed().await.iter().any(|one| one.status.is_active()) {
+        assert!(tokio::time::Instant::now() < deadline, "the sagas do not end");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    running.stop().await;
+    let mails = story.caught.all();
+    let [mail] = &mails[..] else { panic!("{} mails", mails.len()) };
+    let link = mail.text.reveal().split("link=").nth(1).unwrap().split('\n').next().unwrap();
+    assert_eq!(Invited::links().read(Purpose::Invitation, link).unwrap().turn, 2);
+}
