@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use futures::future::try_join_all;
+use kernel::{IdSource, SystemIds};
 use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
 
 /// A payload as large as that of a captured lead.
 const PAYLOAD: &str = r#"{"event":"crm.lead.captured","details":{"name":"Ada Byron 12345","company":"Engines 12345 Ltd","title":"Head of Numbers","email":"ada.12345@example.com","country":"GB"},"source":"website"}"#;
@@ -20,6 +22,43 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS raw_events (
     payload  json NOT NULL
 )";
 
+/// Rows of one batched upsert.
+const UPSERTED: usize = 500;
+
+/// How often each row is written again before others have their turn: as often as a lead of the load changes.
+const TIMES: i64 = 4;
+
+/// Tenants that share the rows, as they share the load.
+const TENANTS: usize = 10;
+
+/// A read model with its checkpoint, for a role that row level security holds for.
+const VIEW: &str = "
+    DO $$ BEGIN
+        IF to_regrole('bench_raw_writer') IS NULL THEN CREATE ROLE bench_raw_writer; END IF;
+    END $$;
+    CREATE TABLE raw_view (
+        tenant_id uuid, id uuid, version bigint NOT NULL, name text NOT NULL, company text, email text, country text,
+        source text NOT NULL, status text NOT NULL, owner text, captured_at timestamptz NOT NULL,
+        changed_at timestamptz NOT NULL,
+        PRIMARY KEY (tenant_id, id)
+    ) WITH (fillfactor = 80);
+    ALTER TABLE raw_view ENABLE ROW LEVEL SECURITY;
+    ALTER TABLE raw_view FORCE ROW LEVEL SECURITY;
+    CREATE POLICY writer ON raw_view USING (
+        (tenant_id = ANY ((SELECT nullif(current_setting('app.tenant_ids', true), '')::uuid[])::uuid[])) IS TRUE);
+    CREATE TABLE raw_checkpoint (position bigint NOT NULL) WITH (fillfactor = 10);
+    INSERT INTO raw_checkpoint VALUES (0);
+    GRANT SELECT, INSERT, UPDATE ON raw_view, raw_checkpoint TO bench_raw_writer;
+    SET ROLE bench_raw_writer";
+
+const UPSERT: &str = "INSERT INTO raw_view
+    SELECT tenant_id, id, $3, 'Ada Byron', 'Engines Ltd', 'ada@example.com', 'GB', 'website', 'qualified', 'rep-7', now(), now()
+    FROM unnest($1::uuid[], $2::uuid[]) AS row (tenant_id, id)
+    ON CONFLICT (tenant_id, id) DO UPDATE SET
+        version = EXCLUDED.version, name = EXCLUDED.name, company = EXCLUDED.company, email = EXCLUDED.email,
+        country = EXCLUDED.country, source = EXCLUDED.source, status = EXCLUDED.status, owner = EXCLUDED.owner,
+        captured_at = EXCLUDED.captured_at, changed_at = EXCLUDED.changed_at";
+
 /// One round: what was reached per second.
 #[derive(Clone, Copy, Debug)]
 pub struct Round {
@@ -29,6 +68,8 @@ pub struct Round {
     pub insert_64: f64,
     /// Rows in batches of 100 on one connection.
     pub insert_batched: f64,
+    /// Rows of a read model, under row level security and with a checkpoint, in batches of 500 on one connection.
+    pub upsert_batched: f64,
     /// Publishes, each acknowledged before the next.
     pub publish_1: f64,
     /// Publishes with 256 under way.
@@ -44,11 +85,12 @@ pub async fn round(postgres: &str, nats: &str, measure: Duration) -> anyhow::Res
         insert_1: inserts(postgres, 1, measure).await?,
         insert_64: inserts(postgres, 64, measure).await?,
         insert_batched: batched(&mut connection, measure).await?,
+        upsert_batched: upserts(postgres, measure).await?,
         publish_1: publishes(&bus, 1, measure).await?,
         publish_pipelined: publishes(&bus, IN_FLIGHT, measure).await?,
     };
     bus.delete_stream("RAW").await?;
-    sqlx::raw_sql("DROP TABLE raw_events").execute(&mut connection).await?;
+    sqlx::raw_sql("DROP TABLE raw_events, raw_view, raw_checkpoint").execute(&mut connection).await?;
     Ok(round)
 }
 
@@ -86,6 +128,31 @@ async fn batched(connection: &mut PgConnection, measure: Duration) -> anyhow::Re
             .execute(&mut *connection)
             .await?;
         rows += BATCH as u64;
+    }
+    Ok(per_second(rows, start))
+}
+
+async fn upserts(postgres: &str, measure: Duration) -> anyhow::Result<f64> {
+    let mut connection = PgConnection::connect(postgres).await?;
+    sqlx::raw_sql(VIEW).execute(&mut connection).await?;
+    let tenants: Vec<Uuid> = (0..TENANTS).map(|_| SystemIds.next()).collect();
+    let scope = tenants.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let begin = format!("BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL app.tenant_ids = '{{{scope}}}'");
+    let row_tenants: Vec<Uuid> = tenants.iter().copied().cycle().take(UPSERTED).collect();
+    let start = Instant::now();
+    let mut rows = 0;
+    while start.elapsed() < measure {
+        let ids: Vec<Uuid> = (0..UPSERTED).map(|_| SystemIds.next()).collect();
+        for version in 1..=TIMES {
+            sqlx::raw_sql(&begin).execute(&mut connection).await?;
+            sqlx::query("UPDATE raw_checkpoint SET position = position + $1")
+                .bind(UPSERTED as i64)
+                .execute(&mut connection)
+                .await?;
+            sqlx::query(UPSERT).bind(&row_tenants).bind(&ids).bind(version).execute(&mut connection).await?;
+            sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
+            rows += UPSERTED as u64;
+        }
     }
     Ok(per_second(rows, start))
 }

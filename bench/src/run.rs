@@ -122,6 +122,7 @@ async fn measure_raw(options: &Options, ground: &Ground, results: &mut Results) 
         ("raw.insert_1", "single-row inserts, 1 connection", middle(|round| round.insert_1)),
         ("raw.insert_64", "single-row inserts, 64 connections", middle(|round| round.insert_64)),
         ("raw.insert_batched", "rows in batches of 100, 1 connection", middle(|round| round.insert_batched)),
+        ("raw.upsert_batched", "read model rows, RLS, batches of 500", middle(|round| round.upsert_batched)),
         ("raw.publish_1", "JetStream publishes, one at a time", middle(|round| round.publish_1)),
         ("raw.publish_pipelined", "JetStream publishes, 256 under way", middle(|round| round.publish_pipelined)),
     ];
@@ -272,6 +273,23 @@ async fn measure_bulk(
     for (name, _, figure) in figures {
         results.number(name, figure);
     }
+    if let Some(raw) = results.get("raw.upsert_batched").filter(|raw| *raw > 0.0) {
+        results.number("ratio.catch_up", bulk.catch_up_per_s / raw);
+    }
+    let event = bulk.event;
+    let each = [
+        ("event.append_us", "processor time to append: µs, Postgres", event.append_us),
+        ("event.stream_us", "processor time to store: µs, nats-server", event.stream_us),
+        ("event.view_us", "processor time to show while catching up: µs, Postgres", event.view_us),
+        ("event.log_bytes", "log and commands: bytes", event.log_bytes),
+        ("event.wal_bytes", "write-ahead log: bytes", event.wal_bytes),
+        ("event.stream_bytes", "stream: bytes", event.stream_bytes),
+        ("event.view_bytes", "read model of leads with history: bytes", event.view_bytes),
+    ];
+    for (name, _, figure) in each {
+        results.number(name, figure);
+    }
+    println!("{}", table(&["one event takes", ""], each.map(|(_, what, figure)| vec![what.to_owned(), show(figure)])));
     let header = format!("{} events of a tenant", show(bulk.events as f64));
     println!("{}", table(&[&header, "ours"], figures.map(|(_, what, figure)| vec![what.to_owned(), show(figure)])));
     Ok(())

@@ -12,16 +12,22 @@ use eventstore::{Database, EventStore};
 use kernel::{Position, Service, SystemClock, TenantId};
 use nats::{Bus, Credentials};
 use projector::{Projection, Projector};
+use sqlx::PgPool;
 use testbed::Nats;
 use tokio_util::sync::CancellationToken;
 
 pub use self::partitions::Partitions;
+use crate::cpu;
 use crate::ground::Ground;
 use crate::target::Inopsio;
 
 const CRM: Service = Service::new("crm");
 
 const DATABASE: &str = "bench_bulk";
+
+const LOG_BYTES: &str = "SELECT pg_total_relation_size('log.events') + pg_total_relation_size('log.commands')";
+
+const VIEW_BYTES: &str = "SELECT pg_total_relation_size('crm.lead') + pg_total_relation_size('crm.lead_history')";
 
 /// What takes longer than this is an error.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -43,6 +49,27 @@ pub struct Bulk {
     pub rebuild_s: f64,
     /// Events per second as NDJSON by `inopsio replay`, its start and end included.
     pub replay_per_s: f64,
+    /// What an event takes.
+    pub event: PerEvent,
+}
+
+/// What one event takes: processor time in µs, and bytes on disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PerEvent {
+    /// Postgres, to append it.
+    pub append_us: f64,
+    /// nats-server, to store it.
+    pub stream_us: f64,
+    /// Postgres, to show it in the read model of leads while that catches up.
+    pub view_us: f64,
+    /// In the log, with its indexes and its share of the commands.
+    pub log_bytes: f64,
+    /// In the write-ahead log, for its append.
+    pub wal_bytes: f64,
+    /// In the stream.
+    pub stream_bytes: f64,
+    /// In the read model of leads, with history and indexes.
+    pub view_bytes: f64,
 }
 
 /// Measures all, one after the other. `step` is told what comes next.
@@ -55,14 +82,29 @@ pub async fn measure(inopsio: &Inopsio, ground: &Ground, events: u64, step: impl
     let nats = Nats::start().await;
     let bus = Bus::connect(&nats::Settings::new(nats.url(), Credentials::None, "inopsio bench")).await?;
 
+    let look = ground.pool(DATABASE);
+    let mut spent = Spent { ground, events, before: ground.used()?.postgres };
+    let mut event = PerEvent::default();
+
     step("filling the log");
+    let wal: String = sqlx::query_scalar("SELECT pg_current_wal_lsn()::text").fetch_one(&look).await?;
     let append_per_s = per_second(events, history::fill(&store, vouched(tenant.id), events).await?);
+    event.append_us = spent.in_postgres()?;
+    event.wal_bytes = spent.share(&look, &format!("SELECT (pg_current_wal_lsn() - '{wal}'::pg_lsn)::bigint")).await?;
+    event.log_bytes = spent.share(&look, LOG_BYTES).await?;
     let head = store.head().await?;
     ensure!(head == Position(events), "the log holds {head} events instead of {events}");
     step("filling the stream");
+    let pid = nats.pid().context("the nats-server does not run")?;
+    let used = cpu::seconds(pid)?;
     let relay_per_s = per_second(events, relay(&store, &bus, head).await?);
+    event.stream_us = (cpu::seconds(pid)? - used) * 1e6 / events as f64;
+    event.stream_bytes = stream_bytes(&nats.url()).await? as f64 / events as f64;
     step("catching up");
+    spent.in_postgres()?;
     let catch_up_per_s = per_second(events, catch_up(&database, &store, &bus, &[vouched(tenant.id)], head).await?);
+    event.view_us = spent.in_postgres()?;
+    event.view_bytes = spent.share(&look, VIEW_BYTES).await?;
     step("rebuilding");
     let rebuilt =
         projector::rebuild(&ground.admin(), &database, &store, &crm_projections::leads::Leads, |_| {}).await?;
@@ -80,7 +122,37 @@ pub async fn measure(inopsio: &Inopsio, ground: &Ground, events: u64, step: impl
         partitions,
         rebuild_s: rebuilt.took.as_secs_f64(),
         replay_per_s: per_second(events, replay),
+        event,
     })
+}
+
+/// What was spent on so many events.
+struct Spent<'a> {
+    ground: &'a Ground,
+    events: u64,
+    before: f64,
+}
+
+impl Spent<'_> {
+    /// Processor time of Postgres for each event since this was asked last, in µs.
+    fn in_postgres(&mut self) -> anyhow::Result<f64> {
+        let used = self.ground.used()?.postgres;
+        let each = (used - self.before) * 1e6 / self.events as f64;
+        self.before = used;
+        Ok(each)
+    }
+
+    /// Each event's share of a number that Postgres knows.
+    async fn share(&self, look: &PgPool, query: &str) -> anyhow::Result<f64> {
+        let all: i64 = sqlx::query_scalar(query).fetch_one(look).await?;
+        Ok(all as f64 / self.events as f64)
+    }
+}
+
+async fn stream_bytes(url: &str) -> anyhow::Result<u64> {
+    let jetstream = async_nats::jetstream::new(async_nats::connect(url).await?);
+    let mut stream = jetstream.get_stream("EVENTS_CRM").await?;
+    Ok(stream.info().await?.state.bytes)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tenant was made for this benchmark a moment ago")]
