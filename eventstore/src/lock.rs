@@ -11,6 +11,21 @@ use crate::{Database, Role};
 /// How long the database may take to answer before the lock counts as lost.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How often a connection that holds a lock is used: what is not used loses its lock.
+const OFTEN: Duration = Duration::from_secs(1);
+
+/// How to connect where a session holds a lock. The server finds out by itself when our machine is gone, or when our process
+/// hangs (the connection was not used for 4 seconds), and gives the lock to another.
+pub fn lock_options(database: &Database, role: Role) -> PgConnectOptions {
+    database.options(role).options([
+        ("tcp_keepalives_idle", "5"),
+        ("tcp_keepalives_interval", "2"),
+        ("tcp_keepalives_count", "3"),
+        ("idle_session_timeout", "4s"),
+        ("idle_in_transaction_session_timeout", "4s"),
+    ])
+}
+
 /// A session advisory lock on a connection of its own: it is held as long as the connection lives.
 pub struct Lock {
     options: PgConnectOptions,
@@ -21,13 +36,7 @@ pub struct Lock {
 impl Lock {
     /// The lock with this key in a service's database, not taken yet; connects as `role`.
     pub fn new(database: &Database, role: Role, key: i64) -> Self {
-        // The server finds out by itself when our machine is gone, and gives the lock to another.
-        let options = database.options(role).options([
-            ("tcp_keepalives_idle", "5"),
-            ("tcp_keepalives_interval", "2"),
-            ("tcp_keepalives_count", "3"),
-        ]);
-        Self { options, key, connection: None }
+        Self { options: lock_options(database, role), key, connection: None }
     }
 
     /// Tries to get the lock; whether it is ours now.
@@ -51,6 +60,13 @@ impl Lock {
             self.connection = None;
         }
         held
+    }
+
+    /// Returns when the connection, and with it the lock, is lost.
+    pub async fn lost(&mut self) {
+        while self.held().await {
+            tokio::time::sleep(OFTEN).await;
+        }
     }
 
     /// Gives the lock back.

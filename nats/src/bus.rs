@@ -1,6 +1,7 @@
 //! The connection.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::ConnectOptions;
@@ -73,7 +74,12 @@ pub struct Bus {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: Context,
     pub(crate) timeout: Duration,
+    /// When it left a server by itself; none: there is no other to go to.
+    moved: Option<Arc<Mutex<Option<Instant>>>>,
 }
+
+/// A connection stays at a server for so long at least, before it leaves it by itself.
+const STAY: Duration = Duration::from_secs(3);
 
 impl Bus {
     /// Connects. Later losses of the connection are mended in the background, for as long as it takes.
@@ -105,12 +111,30 @@ impl Bus {
         })?;
         let jetstream =
             ContextBuilder::new().timeout(settings.timeout).ack_timeout(settings.timeout).build(client.clone());
-        Ok(Self { client, jetstream, timeout: settings.timeout })
+        let moved = (settings.servers().len() > 1).then(Arc::default);
+        Ok(Self { client, jetstream, timeout: settings.timeout, moved })
     }
 
     /// Whether the connection stands at this moment.
     pub fn connected(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    /// Leaves the server for another one of the cluster, if there are several: this one may be cut off from the others, and still
+    /// take what it can't keep. For who was not answered though the connection stands.
+    pub async fn move_on(&self) {
+        let Some(moved) = &self.moved else { return };
+        {
+            let mut moved = moved.lock().unwrap_or_else(PoisonError::into_inner);
+            if !self.connected() || moved.is_some_and(|moved| moved.elapsed() < STAY) {
+                return;
+            }
+            *moved = Some(Instant::now());
+        }
+        tracing::info!("the bus does not answer; the connection goes to another of its servers");
+        if let Err(error) = self.client.force_reconnect().await {
+            tracing::debug!(%error, "the connection could not be moved to another server");
+        }
     }
 
     /// Asks JetStream whether it is there; how long the answer took.

@@ -162,6 +162,9 @@ impl Feed {
             tracing::warn!(service = %self.service, position = %self.next, %error, "the feed waits for the bus");
         }
         self.failures = self.failures.saturating_add(1);
+        if self.failures > 2 && matches!(error, Error::Unavailable(_)) {
+            self.bus.move_on().await;
+        }
         let pause = Duration::from_millis(25) * 2_u32.pow(self.failures.min(4));
         tokio::time::sleep(pause).await;
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 use serde_json::json;
-use testbed::{Nats, eventually};
+use testbed::{Nats, Network, eventually};
 
 use crate::client::Client;
 use crate::ledger::{self, Answered, Verdict};
@@ -111,4 +111,28 @@ async fn fault_cluster_node_lost_then_a_process_everything_goes_on_and_nothing_i
     let answered = load.end().await;
     let besides = ["the leader was killed", "a follower was killed", "process 0 was killed", "process 1 was killed"];
     settle(world, &client, &answered, &besides).await;
+}
+
+/// What the server that leads the stream takes while it is cut off from the others is not kept, and the relay has to notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_network_partition_of_the_leader_everything_goes_on_and_nothing_is_lost_doubled_or_reordered() {
+    let network = match Network::of(3) {
+        Ok(network) => network,
+        Err(reason) => return println!("SKIPPED fault_network_partition: no networks can be made here: {reason}"),
+    };
+    let mut world = World::beside(Nats::cluster_in(&network).await);
+    let client = world.tenant("acme");
+    world.start(0).await;
+    world.start(1).await;
+    let leader = all_copies_are_current(&world).await;
+    let load = Load::start(&client, CLIENTS, rand::rng().random());
+    network.cut(leader);
+    goes_on(&world, &client, "the leader was cut off").await;
+    network.mend(leader);
+    all_copies_are_current(&world).await;
+    goes_on(&world, &client, "the cut was mended").await;
+
+    let answered = load.end().await;
+    settle(world, &client, &answered, &["the leader was cut off", "the cut was mended"]).await;
+    drop(network);
 }

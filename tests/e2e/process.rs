@@ -42,10 +42,15 @@ impl Serve {
         self.child.wait().unwrap();
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([format!("-{signal}"), self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Asks it to stop, and waits until it has.
     pub async fn stop(mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("TERM");
         eventually("inopsio stops", || ready(self.child.try_wait().unwrap())).await
     }
 }

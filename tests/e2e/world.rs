@@ -49,7 +49,11 @@ impl World {
 
     /// The same with a cluster of three nats-servers, each of which keeps the streams.
     pub async fn clustered() -> Self {
-        let mut nodes = Nats::cluster(3).await;
+        Self::beside(Nats::cluster(3).await)
+    }
+
+    /// The same with these nats-servers of one cluster.
+    pub fn beside(mut nodes: Vec<Nats>) -> Self {
         let first = nodes.remove(0);
         Self::made_of(Postgres::unsynced(), first, nodes)
     }
@@ -127,12 +131,40 @@ impl World {
 
     /// Starts the `inopsio serve` with this number; its URL is then at the door.
     pub async fn start(&mut self, number: usize) {
+        let command = self.inopsio(&["serve"]);
+        self.launch(number, command).await;
+        self.open(number);
+    }
+
+    /// Starts an instance of the service on this port, behind a gateway: clients don't see it.
+    pub async fn start_instance(&mut self, number: usize, port: u16) {
+        let command = self.inopsio(&["serve", "--service", CRM.name(), "--port", &port.to_string()]);
+        self.launch(number, command).await;
+    }
+
+    /// Starts a gateway to instances of the service on these ports.
+    pub async fn start_gateway(&mut self, number: usize, ports: &[u16]) {
+        let urls: Vec<_> = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
+        let mut command = self.inopsio(&["serve"]);
+        command.env("INOPSIO_REMOTE_CRM", urls.join(","));
+        self.launch(number, command).await;
+        self.open(number);
+    }
+
+    async fn launch(&mut self, number: usize, command: Command) {
         assert!(!self.servers.contains_key(&number), "inopsio {number} runs already");
         self.starts += 1;
         let log = self.folder.join(format!("serve-{number}-{}.log", self.starts));
-        let serve = Serve::start(self.inopsio(&["serve"]), &log).await;
-        self.door.lock().unwrap().insert(number, serve.url.clone());
-        self.servers.insert(number, serve);
+        self.servers.insert(number, Serve::start(command, &log).await);
+    }
+
+    fn open(&self, number: usize) {
+        self.door.lock().unwrap().insert(number, self.servers[&number].url.clone());
+    }
+
+    /// Sends a signal (`STOP`, `CONT`) to the `inopsio serve` with this number.
+    pub fn signal(&self, number: usize, signal: &str) {
+        self.servers[&number].signal(signal);
     }
 
     /// kill -9 of the `inopsio serve` with this number.

@@ -21,6 +21,11 @@ const FULL: u64 = 900;
 /// How long to wait before trying again what just failed.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// After so many rounds in a row that failed at once, another server may know better; one that went well for so long does not
+/// count.
+const FAILURES: u32 = 4;
+const SOUND: Duration = Duration::from_secs(10);
+
 /// How long the stream may take to show its last message.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -42,13 +47,18 @@ struct Ends {
 enum Trouble {
     /// It may be gone in a moment.
     Passing(String),
+    /// The bus did not answer; another of its servers may.
+    Unanswered(String),
     /// It stays until a person does something.
     Lasting(String),
 }
 
 impl From<nats::Error> for Trouble {
     fn from(error: nats::Error) -> Self {
-        Self::Passing(error.to_string())
+        match error {
+            nats::Error::Unavailable(_) => Self::Unanswered(error.to_string()),
+            _ => Self::Passing(error.to_string()),
+        }
     }
 }
 
@@ -63,12 +73,34 @@ impl<'a> Active<'a> {
         Self { store, bus, replicas, reporter }
     }
 
-    /// Returns when the lock is lost. Each round begins with what the stream says of itself.
+    /// Returns when the lock is lost.
     pub(super) async fn run(&self, lock: &mut Lock) {
-        while lock.held().await {
-            let (state, pause) = match self.round(lock).await {
+        tokio::select! {
+            () = lock.lost() => {}
+            () = self.rounds() => {}
+        }
+    }
+
+    /// Each round begins with what the stream says of itself.
+    async fn rounds(&self) {
+        let mut failures = 0;
+        loop {
+            let began = Instant::now();
+            let outcome = self.round().await;
+            failures = if began.elapsed() > SOUND { 0 } else { failures + 1 };
+            let (state, pause) = match outcome {
                 Ok(()) => continue,
-                Err(Trouble::Passing(reason)) => (State::Waiting { reason }, PAUSE),
+                Err(Trouble::Passing(reason)) => {
+                    // It does not pass: perhaps it is this server, cut off from those that go on without it.
+                    if failures >= FAILURES {
+                        self.bus.move_on().await;
+                    }
+                    (State::Waiting { reason }, PAUSE)
+                }
+                Err(Trouble::Unanswered(reason)) => {
+                    self.bus.move_on().await;
+                    (State::Waiting { reason }, PAUSE)
+                }
                 Err(Trouble::Lasting(reason)) => (State::Stuck { reason }, LOOK),
             };
             self.reporter.report(state);
@@ -76,8 +108,8 @@ impl<'a> Active<'a> {
         }
     }
 
-    /// Publishes until something is not as it should be: the stream refuses, or the lock is lost.
-    async fn round(&self, lock: &mut Lock) -> Result<(), Trouble> {
+    /// Publishes until something is not as it should be: the stream refuses, or is elsewhere than it was.
+    async fn round(&self) -> Result<(), Trouble> {
         self.copies().await?;
         let Ends { stream: mut published, log: mut head } = self.ends().await?;
         self.same_event(published).await?;
@@ -93,7 +125,7 @@ impl<'a> Active<'a> {
             self.reporter.report(State::Active);
             if looked.elapsed() >= LOOK {
                 let ends = self.ends().await?;
-                if ends.stream != published || !lock.held().await {
+                if ends.stream != published {
                     return Ok(());
                 }
                 head = ends.log;
@@ -204,7 +236,8 @@ impl<'a> Active<'a> {
             Err(error @ (PublishError::WrongSequence { .. } | PublishError::Unpublishable { .. })) => {
                 Err(Trouble::Lasting(error.to_string()))
             }
-            // The stream is elsewhere than we thought, or does not answer: ask it again.
+            Err(error @ PublishError::Timeout { .. }) => Err(Trouble::Unanswered(error.to_string())),
+            // The stream is elsewhere than we thought: ask it again.
             Err(error) => Err(Trouble::Passing(error.to_string())),
         }
     }

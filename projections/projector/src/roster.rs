@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{Database, Role};
+use eventstore::{Database, Role, lock_options};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection, Row};
 use tokio::sync::watch;
@@ -150,9 +150,9 @@ impl Roster {
     }
 }
 
-/// A connection that the server gives up soon when our machine is gone, so that its locks go to another.
+/// A connection that the server gives up soon when our machine is gone, or our process hangs, so that its locks go to another.
 pub(crate) fn options(database: &Database) -> PgConnectOptions {
-    database.options(Role::Project).disable_statement_logging().options([
+    lock_options(database, Role::Project).disable_statement_logging().options([
         ("tcp_keepalives_idle", "2"),
         ("tcp_keepalives_interval", "1"),
         ("tcp_keepalives_count", "2"),

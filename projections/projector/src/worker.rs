@@ -111,6 +111,7 @@ impl Worker {
         self.show(&lead);
         // The log first: what was appended before the feed began is only there.
         let mut behind = true;
+        let mut heard = Instant::now();
         while !shutdown.is_cancelled() {
             if lead.flush.is_some_and(|due| due <= Instant::now()) && !self.flush(&mut lead).await? {
                 return Ok(Stop::Overtaken);
@@ -121,6 +122,7 @@ impl Worker {
                 return Ok(Stop::Beyond);
             }
             if behind {
+                heard = Instant::now();
                 let (number, partitions) = (self.partition.number(), self.partition.of());
                 let Stretch { events, last, more } =
                     self.store.read_partition(lead.position, self.settings.log_batch, number, partitions).await?;
@@ -136,14 +138,15 @@ impl Worker {
                 }
                 continue;
             }
-            let look = Instant::now() + self.settings.look;
+            let look = heard + self.settings.look;
             let received = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
                 received = self.feed.recv() => received,
                 () = tokio::time::sleep_until(lead.flush.unwrap_or(look).min(look)) => {
-                    // Heard nothing for so long: the log knows whether there was nothing.
-                    behind = lead.flush.is_none();
+                    // Heard nothing new for so long (a relay that the bus refuses says the same again and again): the log knows
+                    // whether there was nothing.
+                    behind = look <= Instant::now();
                     continue;
                 }
             };
@@ -153,6 +156,9 @@ impl Worker {
                     match self.follow(&mut lead, batch).await? {
                         Some(contiguous) => behind = !contiguous,
                         None => return Ok(Stop::Overtaken),
+                    }
+                    if lead.position > before {
+                        heard = Instant::now();
                     }
                     if lead.position.0 - before.0 >= self.settings.busy as u64 {
                         shutdown.run_until_cancelled(tokio::time::sleep_until(began + self.settings.stride)).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eventstore::{Database, Role};
+use eventstore::{Database, Role, lock_options};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
@@ -21,12 +21,7 @@ pub(crate) struct Lock {
 
 impl Lock {
     pub(crate) fn new(database: &Database) -> Self {
-        // The server finds out by itself when our machine is gone, and gives the lock to another.
-        let options = database.options(Role::Project).disable_statement_logging().options([
-            ("tcp_keepalives_idle", "5"),
-            ("tcp_keepalives_interval", "2"),
-            ("tcp_keepalives_count", "3"),
-        ]);
+        let options = lock_options(database, Role::Project).disable_statement_logging();
         Self { options, connection: None }
     }
 

@@ -3,13 +3,14 @@
 //! - [`Database::fresh`]: a migrated database of the test's own, on a Postgres that the whole test run shares;
 //! - [`Postgres::private`] and [`Postgres::unsynced`]: a Postgres of the test's own, to be killed and restarted;
 //! - [`Nats::start`] and [`Nats::cluster`]: nats-servers of the test's own, with JetStream;
+//! - [`Network`]: hosts of the test's own for a cluster, that can be cut off from each other;
 //! - [`unconfigured`]: a program of ours that gets none of the test run's settings;
 //! - [`MailServer`]: a mail server that takes everything, or answers as the test wants;
 //! - [`receiver`]: an HTTP server that takes webhooks, and answers as the test wants;
 //! - [`lanterns`]: a history of an older program, with events that have retired forms;
 //! - [`eventually`]: waits for a condition, with a bound, where a test would else have to sleep.
 //!
-//! Everything listens on 127.0.0.1, keeps its data in a temporary directory, and ends with the test, however the test
+//! Everything listens on 127.0.0.1 (or within such a network), keeps its data in a temporary directory, and ends with the test, however the test
 //! ends: each server has a watchdog process that holds a pipe to the test (`watchdog.rs`).
 //!
 //! A test library: a server that does not start is a panic with what was tried.
@@ -21,7 +22,7 @@ mod database;
 pub mod lanterns;
 mod mail_server;
 mod nats;
-
+mod network;
 mod programs;
 pub mod receiver;
 mod shared;
@@ -32,7 +33,8 @@ pub use cluster::Postgres;
 pub use database::{Database, tenant};
 pub use mail_server::{MailServer, ReceivedMail};
 pub use nats::Nats;
-pub use programs::{nats_server, unconfigured};
+pub use network::Network;
+pub use programs::{free_port, nats_server, unconfigured};
 pub use shared::postgres;
 pub use wait::eventually;
 

@@ -5,13 +5,17 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::network::Network;
 use crate::programs;
 use crate::watchdog::Watchdog;
 
 /// A private nats-server with JetStream. Gone when dropped.
 pub struct Nats {
     dir: PathBuf,
+    host: String,
     port: u16,
+    /// The network namespace that it runs in, if it is not ours.
+    namespace: Option<String>,
     /// What its configuration says of its cluster, if it is in one.
     cluster: String,
     server: Option<(Child, Watchdog)>,
@@ -20,37 +24,50 @@ pub struct Nats {
 impl Nats {
     /// Starts a server on a free port.
     pub async fn start() -> Self {
-        let dir = programs::temporary_directory("nats");
-        let mut nats = Self { dir, port: programs::free_port(), cluster: String::new(), server: None };
+        let mut nats = Self::at("127.0.0.1".to_owned(), programs::free_port(), None, String::new());
         nats.restart().await;
         nats
     }
 
     /// Starts a cluster of so many servers, named `node-0` and so on. It needs a moment to choose who leads it.
     pub async fn cluster(size: usize) -> Vec<Self> {
-        let ports: Vec<_> = (0..size).map(|_| programs::free_port()).collect();
-        let routes: Vec<_> = ports.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+        let host = |_| ("127.0.0.1".to_owned(), programs::free_port(), programs::free_port(), None);
+        Self::members((0..size).map(host).collect()).await
+    }
+
+    /// The same with a host of this network for each.
+    pub async fn cluster_in(network: &Network) -> Vec<Self> {
+        let host = |number| (network.address(number), 4222, 6222, Some(network.namespace(number)));
+        Self::members((0..network.size()).map(host).collect()).await
+    }
+
+    /// Starts servers that know each other, given address, ports for clients and for each other, and namespace.
+    async fn members(hosts: Vec<(String, u16, u16, Option<String>)>) -> Vec<Self> {
+        let routes: Vec<_> = hosts.iter().map(|(host, _, port, _)| format!("\"nats://{host}:{port}\"")).collect();
         let routes = routes.join(", ");
         let mut nodes = Vec::new();
-        for (number, port) in ports.into_iter().enumerate() {
+        for (number, (host, port, route, namespace)) in hosts.into_iter().enumerate() {
             let cluster = format!(
                 "server_name: \"node-{number}\"\n\
-                 cluster {{ name: \"test\", listen: \"127.0.0.1:{port}\", routes: [{routes}] }}\n"
+                 cluster {{ name: \"test\", listen: \"{host}:{route}\", routes: [{routes}] }}\n"
             );
-            let dir = programs::temporary_directory("nats");
-            let mut node = Self { dir, port: programs::free_port(), cluster, server: None };
+            let mut node = Self::at(host, port, namespace, cluster);
             node.restart().await;
             nodes.push(node);
         }
         nodes
     }
 
-    /// For clients: `nats://127.0.0.1:…`, no user or password.
-    pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+    fn at(host: String, port: u16, namespace: Option<String>, cluster: String) -> Self {
+        Self { dir: programs::temporary_directory("nats"), host, port, namespace, cluster, server: None }
     }
 
-    /// Its port on 127.0.0.1.
+    /// For clients: `nats://127.0.0.1:…`, no user or password.
+    pub fn url(&self) -> String {
+        format!("nats://{}:{}", self.host, self.port)
+    }
+
+    /// Its port.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -81,7 +98,8 @@ impl Nats {
         std::fs::write(
             &config,
             format!(
-                "listen: \"127.0.0.1:{}\"\nmax_payload: 1MB\njetstream {{ store_dir: \"{}\" }}\n{}",
+                "listen: \"{}:{}\"\nmax_payload: 1MB\njetstream {{ store_dir: \"{}\" }}\n{}",
+                self.host,
                 self.port,
                 self.store().display(),
                 self.cluster
@@ -89,7 +107,15 @@ impl Nats {
         )
         .expect("the nats-server's configuration can be written");
         let log = std::fs::File::create(self.dir.join("log")).expect("the nats-server's log");
-        let mut server = Command::new(programs::nats_server())
+        let mut command = match &self.namespace {
+            None => Command::new(programs::nats_server()),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(programs::nats_server());
+                command
+            }
+        };
+        let mut server = command
             .arg("-c")
             .arg(&config)
             .stdin(Stdio::null())
@@ -99,7 +125,7 @@ impl Nats {
             .expect("the nats-server starts");
         let watchdog = Watchdog::new(server.id(), &self.dir);
         let begin = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while TcpStream::connect((self.host.as_str(), self.port)).is_err() {
             let log = || std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
             assert!(server.try_wait().expect("its state").is_none(), "the nats-server ended:\n{}", log());
             assert!(begin.elapsed() < Duration::from_secs(20), "the nats-server does not listen:\n{}", log());

@@ -110,7 +110,7 @@ pub(crate) fn run(command: &mut Command) {
 }
 
 /// A TCP port of 127.0.0.1 on which nobody listens now.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
 }
 
