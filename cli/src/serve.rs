@@ -1,4 +1,4 @@
-//! `inopsio serve`: all services, or one, against given servers.
+//! `inopsio serve`: all services, one, or none but a gateway to them, against given servers.
 
 use anyhow::Result;
 use gateway::{Server, Services};
@@ -11,6 +11,7 @@ use crate::signals;
 #[command(after_help = "Examples:
   inopsio serve
   inopsio serve --service crm --host 0.0.0.0 --port 9000
+  INOPSIO_REMOTE_CRM=http://10.0.0.7:9000,http://10.0.0.8:9000 inopsio serve --gateway
 
 Where Postgres and nats-server are, and all else, comes from inopsio.toml or INOPSIO_… (see .env.example).
 Prepare the databases first: inopsio migrate")]
@@ -18,6 +19,9 @@ pub struct Serve {
     /// Only this service
     #[arg(long)]
     service: Option<String>,
+    /// Run no service: forward requests to the instances that INOPSIO_REMOTE_… name, and answer GraphQL
+    #[arg(long, conflicts_with = "service")]
+    gateway: bool,
     /// Address to listen on
     #[arg(long)]
     host: Option<String>,
@@ -36,7 +40,7 @@ impl Serve {
 
     /// Serves until a signal.
     pub async fn run(self, context: Context) -> Result<()> {
-        let services = services(self.service.as_deref())?;
+        let services = if self.gateway { Services::Gateway } else { services(self.service.as_deref())? };
         let stop = signals::stop()?;
         let _telemetry = gateway::telemetry::init(&context.config)?;
         let server = Server::start(context.config, services).await?;

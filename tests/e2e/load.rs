@@ -23,9 +23,14 @@ pub struct Load {
 impl Load {
     /// Starts clients of one tenant.
     pub fn start(client: &Client, clients: usize, seed: u64) -> Self {
+        Self::numbered(client, 0..clients, seed)
+    }
+
+    /// The same with these numbers, which tell the clients of several tenants apart.
+    pub fn numbered(client: &Client, clients: std::ops::Range<usize>, seed: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let leads = Arc::new(Mutex::new(Vec::new()));
-        let clients = (0..clients).map(|number| {
+        let clients = clients.map(|number| {
             let random = StdRng::seed_from_u64(seed.wrapping_add(number as u64));
             run(number, client.another(number), random, leads.clone(), stop.clone())
         });

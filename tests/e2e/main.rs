@@ -15,6 +15,7 @@ mod checks;
 mod client;
 mod fault_cluster;
 mod fault_disk_full;
+mod fault_gateway;
 mod fault_kill;
 mod fault_nats_down;
 mod fault_partition;

@@ -8,8 +8,23 @@ use crate::world::World;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn road_a_lead_goes_from_rest_to_graphql_to_replay_and_no_other_tenant_sees_it() {
     let mut world = World::new().await;
-    let (acme, globex) = (world.tenant("acme"), world.tenant("globex"));
     world.start(0).await;
+    a_lead_goes_the_whole_road(world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn road_is_the_same_through_a_gateway_to_two_instances_of_the_service() {
+    let mut world = World::new().await;
+    let ports = [testbed::free_port(), testbed::free_port()];
+    for (number, port) in ports.into_iter().enumerate() {
+        world.start_instance(number + 1, port).await;
+    }
+    world.start_gateway(0, &ports).await;
+    a_lead_goes_the_whole_road(world).await;
+}
+
+async fn a_lead_goes_the_whole_road(world: World) {
+    let (acme, globex) = (world.tenant("acme"), world.tenant("globex"));
 
     let lead = acme.done("/v1/crm/leads", json!({ "name": "Ada Lovelace", "email": "ada@example.com" })).await;
     let path = format!("/v1/crm/leads/{}", lead.id());

@@ -212,7 +212,8 @@ impl World {
             let (_, ready) = client.ready().await?;
             let projections = ready["projections"].as_array()?;
             let current = |projection: &Value| projection["position"].as_i64().is_some_and(|position| position >= head);
-            (!projections.is_empty() && projections.iter().all(current)).then_some(ready)
+            let ours: Vec<_> = projections.iter().filter(|projection| projection["service"] == CRM.name()).collect();
+            (!ours.is_empty() && ours.into_iter().all(current)).then_some(ready)
         });
         let ready = ready.await;
         println!("the read models caught up with {head} events after {:?}", began.elapsed());

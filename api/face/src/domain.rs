@@ -59,6 +59,24 @@ impl std::fmt::Debug for ServiceSecret {
     }
 }
 
+impl Runtime {
+    /// What reading needs of it.
+    pub fn reading(&self) -> Reading {
+        Reading { service: self.service, read_models: self.read_models.clone(), live: self.live.clone() }
+    }
+}
+
+/// What resolvers read a service with, whether it runs in this process or elsewhere. Cheap to clone.
+#[derive(Clone)]
+pub struct Reading {
+    /// Whose it is.
+    pub service: Service,
+    /// Answers queries.
+    pub read_models: ReadModels,
+    /// Events as they happen.
+    pub live: Live,
+}
+
 /// A domain: a service with its permissions, events, read models, REST and GraphQL.
 pub trait Domain: 'static {
     /// Its service.

@@ -31,7 +31,7 @@ mod whole;
 pub use answer::{Accepted, Changed, Created, Plain, Resource};
 pub use body::{Empty, RawBody, decode_json};
 pub use command::{Command, HEADERS, PublicCommand, Purpose, Upload};
-pub use domain::{Domain, Runtime, ServiceSecret};
+pub use domain::{Domain, Reading, Runtime, ServiceSecret};
 pub use identity::Authenticated;
 pub use incoming::{Identity, Incoming, Limits};
 pub use job::job_request;

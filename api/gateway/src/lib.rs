@@ -20,6 +20,7 @@ mod operations;
 mod outside;
 mod parameters;
 mod reference;
+mod remote;
 mod routes;
 mod server;
 mod service;

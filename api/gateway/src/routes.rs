@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use face::{Incoming, Problem, Runtime};
+use face::{Incoming, Problem, Reading, Runtime};
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result, Route};
 use poem_openapi::__private::UrlQuery;
@@ -18,28 +18,47 @@ use crate::front::RateLimiter;
 use crate::methods::Methods;
 use crate::operations::{self, Pools, Readiness};
 use crate::parameters::Parameters;
+use crate::remote::{self, Remote};
 use crate::{graphql, reference, well_known};
 
-/// All routes of a process that serves these domains.
+/// What a process serves.
+pub struct Served {
+    /// Domains that run here.
+    pub here: Vec<(Part, Runtime)>,
+    /// Domains that run elsewhere, with their read models.
+    pub elsewhere: Vec<(Part, Arc<Remote>, Reading)>,
+    /// What belongs to no domain, over those that run here.
+    pub platform: RouteTable,
+}
+
+/// All routes of a process.
 pub fn routes(
     config: &Config,
-    served: Vec<(Part, Runtime)>,
-    platform: RouteTable,
+    Served { here, elsewhere, platform }: Served,
     readiness: Arc<Readiness>,
     verifier: Arc<Verifier>,
     rates: Arc<RateLimiter>,
     stop: CancellationToken,
 ) -> Route {
-    let runtimes: Vec<_> = served.iter().map(|(_, runtime)| runtime.clone()).collect();
-    let pools = Pools::new(&runtimes);
+    let remotes: Vec<_> = elsewhere.iter().map(|(_, remote, _)| remote.clone()).collect();
+    let readings: Vec<_> = here
+        .iter()
+        .map(|(_, runtime)| runtime.reading())
+        .chain(elsewhere.iter().map(|(_, _, reading)| reading.clone()))
+        .collect();
+    let pools = Pools::new(here.iter().map(|(_, runtime)| runtime.clone()), &readings);
+    let platform = remote::shared(platform, &remotes, !here.is_empty(), &stop);
     let mut route = rest(Route::new(), platform, domains::describe_platform);
-    for (part, runtime) in served {
+    for (part, runtime) in here {
         route = rest(route, (part.routes)(runtime), part.describe);
+    }
+    for (part, remote, _) in &elsewhere {
+        route = rest(route, remote::operations(part.describe, remote, &stop), part.describe);
     }
     let route = operations::routes(route, readiness, pools);
     let route = reference::routes(route);
     let route = well_known::routes(route, &verifier);
-    graphql::routes(route, config, runtimes, verifier, rates, stop)
+    graphql::routes(route, config, readings, verifier, rates, stop)
 }
 
 /// Adds REST operations, which the contract describes.
@@ -74,16 +93,22 @@ struct Documented {
     public: bool,
 }
 
-/// What the contract says of each route: poem-openapi calls the parameters of its routes `:param0`, `:param1` …
+/// The route of a path of the contract: poem-openapi calls the parameters of its routes `:param0`, `:param1` …
+pub fn numbered_route(path: &str) -> String {
+    let mut parts = path.split('{');
+    let mut route = parts.next().unwrap_or_default().to_owned();
+    for (index, part) in parts.enumerate() {
+        let _ = write!(route, ":param{index}{}", part.split_once('}').map_or("", |(_, rest)| rest));
+    }
+    route
+}
+
+/// What the contract says of each route.
 fn documented_paths(describe: fn(&mut Registry) -> Vec<MetaApi>) -> HashMap<String, Documented> {
     let paths = describe(&mut Registry::new()).into_iter().flat_map(|api| api.paths);
     paths
         .map(|path| {
-            let mut parts = path.path.split('{');
-            let mut route = parts.next().unwrap_or_default().to_owned();
-            for (index, part) in parts.enumerate() {
-                let _ = write!(route, ":param{index}{}", part.split_once('}').map_or("", |(_, rest)| rest));
-            }
+            let route = numbered_route(&path.path);
             // Paths are public as a whole: a path with an operation that needs a token asks for one.
             let public = path.operations.iter().all(|operation| operation.security.is_empty());
             let parameters: Vec<_> = path.operations.into_iter().flat_map(|operation| operation.params).collect();

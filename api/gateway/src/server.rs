@@ -13,9 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{KeyError, Verifier};
 use crate::config::Config;
+use crate::domains::Part;
 use crate::front::{Front, RateLimiter};
 use crate::operations::{Readiness, consumers};
 use crate::outside::Outside;
+use crate::remote::Remote;
+use crate::routes::Served;
 use crate::service::{self, Background};
 use crate::silence::Impatient;
 use crate::{dev_mail, domains, routes, telemetry};
@@ -27,13 +30,24 @@ pub enum Services {
     All,
     /// This one.
     One(Service),
+    /// None: all run elsewhere, and requests are forwarded.
+    Gateway,
 }
 
 impl Services {
     fn includes(self, service: Service) -> bool {
         match self {
-            Self::All => true,
+            Self::All | Self::Gateway => true,
             Self::One(one) => one == service,
+        }
+    }
+
+    /// Where a service's instances are; `None`: it runs in this process. A process that was told to run one runs it.
+    fn elsewhere(self, service: Service, config: &Config) -> Result<Option<Vec<http::Uri>>, StartError> {
+        match (self, config.remote(service)) {
+            (Self::One(_), _) => Ok(None),
+            (Self::Gateway, None) => Err(StartError::NoRemote(service)),
+            (_, remote) => Ok(remote),
         }
     }
 }
@@ -44,6 +58,13 @@ pub enum StartError {
     /// There is no such service.
     #[error("there is no service {0}")]
     UnknownService(Service),
+    /// A gateway that was not told where a service is.
+    #[error(
+        "remotes.{0} (INOPSIO_REMOTE_{upper}) is not set; a gateway needs the URLs of each service's instances, such as \
+         http://127.0.0.1:8081,http://127.0.0.1:8082",
+        upper = .0.name().to_uppercase()
+    )]
+    NoRemote(Service),
     /// The address can't be listened on.
     #[error("{address} can't be listened on: {error}; choose another port with --port or INOPSIO_PORT")]
     Listen {
@@ -122,21 +143,28 @@ impl Server {
         let verifier = Arc::new(Verifier::new(&config.auth, grants.to_vec(), clock.clone())?);
         let bus = Bus::connect(&bus_settings(&config)).await?;
         let background = Background::default();
+        let stop = CancellationToken::new();
         let mut running = Vec::new();
-        let mut served = Vec::new();
+        let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
         for part in parts {
+            if let Some(urls) = services.elsewhere(part.service, &config)? {
+                let remote = Remote::open(part.service, &urls, config.http.body_limit, &background);
+                let reading = service::reading(&part, &config, &bus);
+                elsewhere.push((part, remote, reading));
+                continue;
+            }
             let opened =
                 service::open(&part, &config, &bus, clock.clone(), ids.clone(), grants.clone(), &background).await?;
-            served.push((part, opened.runtime.clone()));
+            here.push((part, opened.runtime.clone()));
             running.push(opened);
         }
         let stores = running.iter().map(|running| running.runtime.store.clone()).collect();
         let seats = events_api::feed::Seats::default();
         consumers::observe(running.clone(), seats.clone(), &background);
-        let readiness = Arc::new(Readiness::new(bus.clone(), running.clone(), seats.clone()));
-        let stop = CancellationToken::new();
+        let remotes = elsewhere.iter().map(|(_, remote, reading)| (remote.clone(), reading.clone())).collect();
+        let readiness = Arc::new(Readiness::new(bus.clone(), running.clone(), remotes, seats.clone()));
         let platform = events_api::Platform {
-            services: served.iter().map(|(_, runtime)| runtime.clone()).collect(),
+            services: here.iter().map(|(_, runtime)| runtime.clone()).collect(),
             webhooks: running.iter().map(|running| running.webhooks.clone()).collect(),
             types: domains::catalogue().into(),
             feeds: config.events.feeds(),
@@ -148,8 +176,11 @@ impl Server {
         let platform = domains::platform_routes(&platform, desks, jobs);
         let rates = Arc::new(RateLimiter::new(&config.rate_limits));
         tidy(rates.clone(), &background);
-        let routes =
-            routes::routes(&config, served, platform, readiness, verifier.clone(), rates.clone(), stop.clone());
+        let names = |parts: Vec<&Part>| parts.iter().map(|part| part.service.name()).collect::<Vec<_>>().join(", ");
+        let (run, forwarded) = (here.iter().map(|(part, _)| part), elsewhere.iter().map(|(part, ..)| part));
+        let (run, forwarded) = (names(run.collect()), names(forwarded.collect()));
+        let served = Served { here, elsewhere, platform };
+        let routes = routes::routes(&config, served, readiness, verifier.clone(), rates.clone(), stop.clone());
         let routes = match outside.caught {
             Some(caught) => dev_mail::routes(routes, caught),
             None => routes,
@@ -163,7 +194,7 @@ impl Server {
                 .run_with_graceful_shutdown(front, stopped.cancelled_owned(), Some(drain))
                 .await
         });
-        tracing::info!(%address, services = ?domains::SERVICES, "serving");
+        tracing::info!(%address, services = run, forwarded, "serving");
         Ok(Self { address, serving, stop, background, stores, bus })
     }
 

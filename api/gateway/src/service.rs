@@ -6,7 +6,7 @@ use coordinator::{Coordinator, CoordinatorState, CoordinatorStatus, Desk};
 use eventstore::EventStore;
 use eventstore::relay::{self, Relay};
 use executor::Executor;
-use face::{Live, Runtime, ServiceSecret};
+use face::{Live, Reading, Runtime, ServiceSecret};
 use jobs::{Jobs, Runner};
 use kernel::{Clock, Grant, IdSource};
 use nats::Bus;
@@ -80,6 +80,12 @@ pub struct Running {
     pub webhooks: Webhooks,
     /// Its sagas, and how they are doing.
     pub sagas: Option<(Desk, SagasState)>,
+}
+
+/// What reading a service needs that runs elsewhere: connections of a role that may only read, and the bus.
+pub fn reading(part: &Part, config: &Config, bus: &Bus) -> Reading {
+    let read_models = ReadModels::new(&config.database(part.service), &part.projections, None);
+    Reading { service: part.service, read_models, live: Live::new(bus.clone(), part.service) }
 }
 
 /// Opens a service and starts its relay, its projections, its jobs, its sagas and the delivery of its webhooks.

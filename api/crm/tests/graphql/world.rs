@@ -112,7 +112,7 @@ impl World {
     pub fn session(&self, caller: Caller) -> Arc<Session> {
         let wanted =
             MinPositions::parse(&format!("crm={}", self.position.lock().unwrap()), &[crm_api::Crm::SERVICE]).unwrap();
-        Arc::new(Session::new(caller, [self.runtime.clone()], wanted, Duration::from_secs(20)))
+        Arc::new(Session::new(caller, [self.runtime.reading()], wanted, Duration::from_secs(20)))
     }
 
     /// Asks as the tenant's administrator for fields of `crm`; there must be no errors.

@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::refuse;
-use crate::{MinPositions, Runtime};
+use crate::{MinPositions, Reading};
 
 /// What a request may use.
 pub struct Session {
@@ -26,7 +26,7 @@ pub struct Session {
 }
 
 struct Opened {
-    runtime: Runtime,
+    reading: Reading,
     transaction: Mutex<Option<Transaction>>,
 }
 
@@ -34,16 +34,16 @@ struct Opened {
 pub struct Reader<'s>(MutexGuard<'s, Option<Transaction>>);
 
 impl Session {
-    /// A session of `caller` over the services that run here; `patience` bounds the wait for a wanted position.
+    /// A session of `caller` over these services; `patience` bounds the wait for a wanted position.
     pub fn new(
         caller: Caller,
-        runtimes: impl IntoIterator<Item = Runtime>,
+        readings: impl IntoIterator<Item = Reading>,
         min_positions: MinPositions,
         patience: Duration,
     ) -> Self {
-        let services = runtimes
+        let services = readings
             .into_iter()
-            .map(|runtime| (runtime.service, Opened { runtime, transaction: Mutex::default() }))
+            .map(|reading| (reading.service, Opened { reading, transaction: Mutex::default() }))
             .collect();
         Self { caller, services, min_positions, patience, turn: AtomicU64::new(0) }
     }
@@ -53,7 +53,7 @@ impl Session {
         &self.caller
     }
 
-    /// The services that run here, by name.
+    /// The services that can be read here, by name.
     pub fn services(&self) -> Vec<Service> {
         let mut services: Vec<Service> = self.services.keys().copied().collect();
         services.sort_unstable();
@@ -78,7 +78,7 @@ impl Session {
             if let Some(position) = self.min_positions.of(service) {
                 self.wait(opened, position).await?;
             }
-            let begun = opened.runtime.read_models.begin(self.caller.tenant()).await.map_err(|error| {
+            let begun = opened.reading.read_models.begin(self.caller.tenant()).await.map_err(|error| {
                 tracing::error!(%service, %error, "the read models can't be read");
                 refuse(Refusal::unavailable("read_models_unavailable", "the read models do not answer; try again"))
             })?;
@@ -113,7 +113,7 @@ impl Session {
         service: Service,
     ) -> FieldResult<impl Stream<Item = Result<std::sync::Arc<RecordedEvent>, crate::live::Missed>> + Send + use<>>
     {
-        let live = &self.opened(service)?.runtime.live;
+        let live = &self.opened(service)?.reading.live;
         live.subscribe(self.caller.tenant()).await.map_err(|error| {
             tracing::warn!(%service, %error, "a subscription could not begin");
             refuse(Refusal::unavailable("bus_unavailable", "live events are not available now; try again"))
@@ -135,7 +135,7 @@ impl Session {
     }
 
     async fn wait(&self, opened: &Opened, position: Position) -> FieldResult<()> {
-        opened.runtime.read_models.wait_for(self.caller.tenant(), position, self.patience).await.map_err(|behind| {
+        opened.reading.read_models.wait_for(self.caller.tenant(), position, self.patience).await.map_err(|behind| {
             refuse(
                 Refusal::timeout(
                     "read_model_behind",

@@ -183,6 +183,17 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if !config.postgres.claim_key.is_empty() && claim_key(config).is_none() {
         return refuse("postgres.claim_key", "(secret)", "64 hexadecimal digits");
     }
+    for (service, urls) in &config.remotes {
+        let key = format!("remotes.{service}");
+        if !domains::SERVICES.iter().any(|known| known.name() == service) {
+            let names: Vec<_> = domains::SERVICES.iter().map(|known| format!("remotes.{}", known.name())).collect();
+            return refuse(&key, &format!("{urls:?}"), &names.join(", "));
+        }
+        if remote_urls(urls).is_none() {
+            let allowed = "URLs such as http://10.0.0.7:8080, with commas between";
+            return refuse(&key, &format!("{urls:?}"), allowed);
+        }
+    }
     for origin in &config.http.cors_origins {
         if origin != "*" && origin.parse::<http::HeaderValue>().is_err() {
             return refuse(
@@ -193,6 +204,16 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// The URLs of a service's instances: host and port, nothing else; none when there is none, or one can't be used.
+pub(super) fn remote_urls(text: &str) -> Option<Vec<http::Uri>> {
+    let url = |text: &str| {
+        let uri: http::Uri = text.trim().parse().ok()?;
+        let plain = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/") && uri.query().is_none();
+        (plain && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))).then_some(uri)
+    };
+    text.split(',').map(url).collect()
 }
 
 /// The bytes of the key under which claims are hashed; none when it is not set.
@@ -218,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_named_with_its_key_and_what_is_allowed() {
-        let cases: [(&str, &str, &[&str]); 11] = [
+        let cases: [(&str, &str, &[&str]); 14] = [
             ("INOPSIO_UPLOADS", "0", &["http.uploads", "0", "from 1"]),
             ("INOPSIO_APPEND_TIMEOUT_SECONDS", "0", &["postgres.append_timeout_seconds", "0", "from 1"]),
             ("INOPSIO_APPEND_QUEUE_MIB", "4096", &["postgres.append_queue_mib", "4096", "1 to 2048"]),
@@ -226,6 +247,9 @@ mod tests {
             ("INOPSIO_PORT", "many", &["http.port", "many"]),
             ("INOPSIO_LOG_FORMAT", "xml", &["log.format", "xml", "auto", "text", "json"]),
             ("INOPSIO_NATS_REPLICAS", "2", &["nats.replicas", "2", "1, 3 or 5"]),
+            ("INOPSIO_REMOTE_CRM", "10.0.0.7:8080", &["remotes.crm", "INOPSIO_REMOTE_CRM", "http://10.0.0.7:8080"]),
+            ("INOPSIO_REMOTE_CRM", "http://10.0.0.7:8080,", &["remotes.crm", "with commas between"]),
+            ("INOPSIO_REMOTE_CRM", "http://10.0.0.7/v1", &["remotes.crm", "http://10.0.0.7/v1"]),
             ("INOPSIO_TRACE_SAMPLE", "7", &["telemetry.sample", "7", "0 to 1"]),
             ("INOPSIO_PROJECTION_PARTITIONS", "3", &["projections.partitions", "3", "1, 2, 4"]),
             ("INOPSIO_PROJECTION_PARTITIONS", "{nonsense=2}", &["projections.partitions", "nonsense", "leads"]),
@@ -268,6 +292,7 @@ mod tests {
                 "postgres.ssl_mode" => "prefer".to_owned(),
                 "postgres.claim_key" => "ab".repeat(32),
                 "log.format" => "json".to_owned(),
+                key if key.starts_with("remotes.") => "http://127.0.0.1:8081".to_owned(),
                 _ => "1".to_owned(),
             };
             // Text fields don't take a bare number.

@@ -50,6 +50,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// Names of the services' databases, where they are not `inopsio_<service>`.
     pub databases: BTreeMap<String, String>,
+    /// URLs of the instances of services that run elsewhere, with commas between.
+    pub remotes: BTreeMap<String, String>,
 }
 
 impl Config {
@@ -68,6 +70,13 @@ impl Config {
             queue_bytes: self.postgres.append_queue_mib << 20,
             ..eventstore::Settings::default()
         }
+    }
+
+    /// Where the instances of a service are that runs elsewhere; `None`: it runs here.
+    pub fn remote(&self, service: kernel::Service) -> Option<Vec<http::Uri>> {
+        let urls = self.remotes.get(service.name())?;
+        // Checked when it was read.
+        Some(load::remote_urls(urls).unwrap_or_default())
     }
 
     /// The database of a service.

@@ -160,5 +160,11 @@ pub const SETTINGS: &[Setting] = &[
         "Where traces go by OTLP over gRPC, as http://127.0.0.1:4317",
     ),
     plain("INOPSIO_TRACE_SAMPLE", "telemetry.sample", "The share of requests that are traced, 0 to 1"),
+    plain(
+        "INOPSIO_REMOTE_CRM",
+        "remotes.crm",
+        "URLs of the service crm's instances, with commas between, if it does not run in this process",
+    ),
+    plain("INOPSIO_REMOTE_USER", "remotes.user", "The same for the service user"),
     plain("INOPSIO_DATABASE_CRM", "databases.crm", "Name of the service crm's database, if not inopsio_crm"),
 ];

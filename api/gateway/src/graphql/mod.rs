@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use face::graphql::{Context, Session};
-use face::{MinPositions, Runtime};
+use face::{MinPositions, Reading};
 use juniper::meta::MetaType;
 use juniper::{DefaultScalarValue, EmptyMutation, OperationType, RootNode};
 use kernel::Caller;
@@ -51,7 +51,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// What answers GraphQL.
 pub struct Engine {
     schema: Schema,
-    runtimes: Vec<Runtime>,
+    readings: Vec<Reading>,
     limits: Limits,
     timeout: Duration,
     patience: Duration,
@@ -65,7 +65,7 @@ pub struct Engine {
 
 impl Engine {
     fn context(&self, caller: Caller, min_positions: MinPositions) -> Context {
-        let session = Session::new(caller, self.runtimes.iter().cloned(), min_positions, self.patience);
+        let session = Session::new(caller, self.readings.iter().cloned(), min_positions, self.patience);
         Context::new(Arc::new(session))
     }
 }
@@ -74,7 +74,7 @@ impl Engine {
 pub fn routes(
     route: Route,
     config: &Config,
-    runtimes: Vec<Runtime>,
+    readings: Vec<Reading>,
     verifier: Arc<Verifier>,
     rates: Arc<RateLimiter>,
     stop: CancellationToken,
@@ -82,7 +82,7 @@ pub fn routes(
     let settings = &config.graphql;
     let engine = Arc::new(Engine {
         schema: schema(),
-        runtimes,
+        readings,
         limits: Limits { depth: settings.depth, cost: settings.cost, aliases: settings.aliases },
         timeout: Duration::from_secs(settings.timeout_seconds),
         patience: Duration::from_secs(settings.wait_seconds),

@@ -1,31 +1,31 @@
 //! How busy the database pools are, counted when somebody asks.
 
 use eventstore::PoolUse;
-use face::Runtime;
+use face::{Reading, Runtime};
 use kernel::Service;
 
-/// The pools of the services of this process.
+/// The pools of the services of this process, and of the read models that it reads.
 #[derive(Clone)]
-pub struct Pools(Vec<Runtime>);
+pub struct Pools {
+    services: Vec<Runtime>,
+    readings: Vec<Reading>,
+}
 
 impl Pools {
     /// The pools of these services.
-    pub fn new<'a>(services: impl IntoIterator<Item = &'a Runtime>) -> Self {
+    pub fn new(services: impl IntoIterator<Item = Runtime>, readings: &[Reading]) -> Self {
         metrics::describe_gauge!("inopsio_pool_connections", "Open database connections by pool and state");
         metrics::describe_gauge!("inopsio_pool_connections_max", "The most database connections that a pool may open");
-        Self(services.into_iter().cloned().collect())
+        Self { services: services.into_iter().collect(), readings: readings.to_vec() }
     }
 
     /// Sets the gauges to what is now.
     pub fn observe(&self) {
-        for runtime in &self.0 {
-            runtime
-                .store
-                .pools()
-                .into_iter()
-                .chain([runtime.read_models.pool()])
-                .chain(runtime.jobs.pools())
-                .for_each(|pool| gauge(runtime.service, pool));
+        for reading in &self.readings {
+            gauge(reading.service, reading.read_models.pool());
+        }
+        for runtime in &self.services {
+            runtime.store.pools().into_iter().chain(runtime.jobs.pools()).for_each(|pool| gauge(runtime.service, pool));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use events_api::feed::Seats;
-use face::Runtime;
+use face::{Reading, Runtime};
 use kernel::Service;
 use nats::Bus;
 use poem::http::StatusCode;
@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 
 use super::consumers;
+use crate::remote::{Remote, Standing};
 use crate::service::{RelayState, Running, SagasState};
 
 /// How long a dependency may take to answer.
@@ -24,6 +25,7 @@ const FRESH: Duration = Duration::from_secs(1);
 pub struct Readiness {
     bus: Bus,
     services: Vec<Running>,
+    remotes: Vec<(Arc<Remote>, Reading)>,
     seats: Seats,
     /// The last report, and when it was asked for.
     last: Mutex<Option<(Instant, Arc<Report>)>>,
@@ -64,6 +66,9 @@ pub struct Report {
     webhooks: Vec<consumers::Webhooks>,
     /// The feeds of each service, in this process.
     feeds: Vec<consumers::Feeds>,
+    /// The instances of services that run elsewhere.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    instances: Vec<Standing>,
 }
 
 #[derive(Debug, Serialize)]
@@ -106,8 +111,8 @@ struct Projection {
 
 impl Readiness {
     /// Asks these.
-    pub fn new(bus: Bus, services: Vec<Running>, seats: Seats) -> Self {
-        Self { bus, services, seats, last: Mutex::default() }
+    pub fn new(bus: Bus, services: Vec<Running>, remotes: Vec<(Arc<Remote>, Reading)>, seats: Seats) -> Self {
+        Self { bus, services, remotes, seats, last: Mutex::default() }
     }
 
     /// How all are, asked not longer than a second ago. Anybody may ask, so however many do, the databases are asked once.
@@ -133,7 +138,9 @@ impl Readiness {
                 runtime.store.head().await.map(drop).map_err(|error| error.to_string())
             })
         }));
-        let read_models = futures::future::join_all(self.services.iter().map(|running| projections(&running.runtime)));
+        let here = self.services.iter().map(|running| running.runtime.reading());
+        let elsewhere = self.remotes.iter().map(|(_, reading)| reading.clone());
+        let read_models = futures::future::join_all(here.chain(elsewhere).map(projections));
         let consumers = futures::future::join_all(self.services.iter().map(|running| self.consumers(running)));
         let streams = futures::future::join_all(self.services.iter().map(|running| copies(&running.runtime)));
         let (bus, logs, read_models, consumers, streams) = tokio::join!(bus, logs, read_models, consumers, streams);
@@ -160,8 +167,11 @@ impl Readiness {
                 Err(unanswered) => dependencies.push(unanswered),
             }
         }
+        dependencies.extend(self.remotes.iter().map(|(remote, _)| remote_dependency(remote)));
+        let instances = self.remotes.iter().flat_map(|(remote, _)| remote.instances().iter());
+        let instances = instances.map(|instance| instance.standing()).collect();
         let worst = dependencies.iter().map(|dependency| dependency.status).fold(worst, Status::max);
-        Report { status: worst, dependencies, projections: all, webhooks, feeds }
+        Report { status: worst, dependencies, projections: all, webhooks, feeds, instances }
     }
 
     async fn consumers(&self, running: &Running) -> Result<(consumers::Webhooks, consumers::Feeds), Dependency> {
@@ -221,12 +231,26 @@ fn sagas_dependency(service: Service, sagas: &SagasState) -> Dependency {
     }
 }
 
-async fn projections(runtime: &Runtime) -> (Vec<Projection>, Status, Option<Dependency>) {
+/// A service that runs elsewhere: without any instance its requests can't be answered.
+fn remote_dependency(remote: &Remote) -> Dependency {
+    let name = format!("instances/{}", remote.service);
+    let all = remote.instances().len();
+    match remote.instances().iter().filter(|instance| instance.standing().state == "up").count() {
+        0 => Dependency::down(name, format!("none of {all} is ready"), Status::Unavailable),
+        up if up < all => {
+            let detail = format!("{up} of {all} are ready");
+            Dependency { state: "degraded", ..Dependency::down(name, detail, Status::Degraded) }
+        }
+        _ => Dependency::up(name),
+    }
+}
+
+async fn projections(reading: Reading) -> (Vec<Projection>, Status, Option<Dependency>) {
     let unanswered = |detail: String| {
-        let name = format!("read models/{}", runtime.service);
+        let name = format!("read models/{}", reading.service);
         (Vec::new(), Status::Unavailable, Some(Dependency::down(name, detail, Status::Unavailable)))
     };
-    let statuses = match tokio::time::timeout(PATIENCE, runtime.read_models.status()).await {
+    let statuses = match tokio::time::timeout(PATIENCE, reading.read_models.status()).await {
         Ok(Ok(statuses)) => statuses,
         Ok(Err(error)) => return unanswered(error.to_string()),
         Err(_) => return unanswered(no_answer()),
@@ -243,7 +267,7 @@ async fn projections(runtime: &Runtime) -> (Vec<Projection>, Status, Option<Depe
     let all = statuses
         .into_iter()
         .map(|status| Projection {
-            service: runtime.service.name(),
+            service: reading.service.name(),
             name: status.name,
             partition: status.partition.number(),
             partitions: status.partition.of(),

@@ -12,6 +12,7 @@ mod graphql;
 mod jobs;
 mod limits;
 mod operations;
+mod remote;
 mod sagas;
 mod states;
 mod tenants;

@@ -13,6 +13,8 @@ use testbed::{Database, Nats};
 /// All that a test needs.
 pub struct World {
     pub server: Option<Server>,
+    /// The server that runs the service, when the other one is a gateway before it.
+    pub behind: Option<Server>,
     pub config: Config,
     /// CRM's.
     pub database: Database,
@@ -30,8 +32,18 @@ impl World {
         Self::start_with(|_| {}).await
     }
 
-    /// A gateway whose configuration was changed by `change`.
+    /// A gateway whose configuration was changed by `change`. With `INOPSIO_TEST_APART` set CRM runs in another server behind it,
+    /// and tests find the same, but those of what is asked of all services at once, or of this process.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::made(std::env::var_os("INOPSIO_TEST_APART").is_some(), change).await
+    }
+
+    /// A gateway, and the service in another server behind it.
+    pub async fn apart() -> Self {
+        Self::made(true, |_| {}).await
+    }
+
+    async fn made(apart: bool, change: impl FnOnce(&mut Config)) -> Self {
         let nats = Nats::start().await;
         let mut databases = Vec::new();
         for part in gateway::parts() {
@@ -58,12 +70,18 @@ impl World {
         config.auth.public_key = SecretText::new(keys.public_key);
         config.auth.signing_key = SecretText::new(keys.signing_key);
         change(&mut config);
+        let mut behind = None;
+        if apart {
+            let service = Server::start(config.clone(), Services::One(database.service)).await.unwrap();
+            config.remotes.insert(database.service.name().to_owned(), format!("http://{}", service.addr()));
+            behind = Some(service);
+        }
         let server = Server::start(config.clone(), Services::All).await.unwrap();
         let url = format!("http://{}", server.addr());
         let tenant = testbed::tenant();
         let token = token(&config, tenant, &[Role::Admin]);
         let client = Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
-        Self { server: Some(server), config, database, others: databases, nats, client, tenant, url, token }
+        Self { server: Some(server), behind, config, database, others: databases, nats, client, tenant, url, token }
     }
 
     /// A token of this world's tenant.

@@ -1,0 +1,90 @@
+//! Bodies on their way to an instance, and what of them can be sent again.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Frame, SizeHint};
+
+/// The body of a request that may be sent more than once.
+pub(super) enum Outgoing {
+    /// In memory: as often as need be.
+    Whole(Bytes),
+    /// Passed on as it comes: again only while nothing of it was taken.
+    Streamed(Lent),
+}
+
+impl Outgoing {
+    /// Passed on as it comes.
+    pub(super) fn streamed(body: BoxBody<Bytes, io::Error>) -> Self {
+        Self::Streamed(Lent(Arc::new(Shared { body: Mutex::new(body), begun: AtomicBool::new(false) })))
+    }
+
+    /// To be sent.
+    pub(super) fn body(&self) -> BoxBody<Bytes, io::Error> {
+        match self {
+            Self::Whole(bytes) => whole(bytes.clone()),
+            Self::Streamed(lent) => lent.clone().boxed(),
+        }
+    }
+
+    /// Whether it can be sent once more.
+    pub(super) fn is_intact(&self) -> bool {
+        match self {
+            Self::Whole(_) => true,
+            Self::Streamed(Lent(shared)) => !shared.begun.load(Ordering::Acquire),
+        }
+    }
+}
+
+/// A body that is in memory.
+pub(super) fn whole(bytes: Bytes) -> BoxBody<Bytes, io::Error> {
+    Full::new(bytes).map_err(|never| match never {}).boxed()
+}
+
+/// A body that can be lent again until something of it is taken.
+#[derive(Clone)]
+pub(super) struct Lent(Arc<Shared>);
+
+struct Shared {
+    body: Mutex<BoxBody<Bytes, io::Error>>,
+    begun: AtomicBool,
+}
+
+impl Body for Lent {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.0.begun.store(true, Ordering::Release);
+        let mut body = self.0.body.lock().unwrap_or_else(PoisonError::into_inner);
+        Pin::new(&mut *body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.body.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.body.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_streamed_body_can_be_sent_again_until_something_of_it_was_taken() {
+        let outgoing = Outgoing::streamed(whole(Bytes::from_static(b"a file")));
+        drop(outgoing.body());
+        assert!(outgoing.is_intact());
+        assert_eq!(outgoing.body().collect().await.unwrap().to_bytes(), "a file");
+        assert!(!outgoing.is_intact());
+    }
+}

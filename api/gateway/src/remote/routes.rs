@@ -1,0 +1,116 @@
+//! Which operations lead to which service elsewhere.
+
+use std::sync::Arc;
+
+use face::Problem;
+use kernel::Refusal;
+use poem::endpoint::BoxEndpoint;
+use poem::{Endpoint, EndpointExt, Request, Response};
+use poem_openapi::registry::{MetaApi, Registry};
+use tokio_util::sync::CancellationToken;
+
+use super::Remote;
+use super::forward::Forward;
+use crate::domains::RouteTable;
+use crate::routes::numbered_route;
+
+/// The operations that a service's contract describes, forwarded.
+pub fn operations(
+    describe: fn(&mut Registry) -> Vec<MetaApi>,
+    remote: &Arc<Remote>,
+    stop: &CancellationToken,
+) -> RouteTable {
+    let mut table = RouteTable::new();
+    for path in describe(&mut Registry::new()).into_iter().flat_map(|api| api.paths) {
+        let methods = table.entry(numbered_route(&path.path)).or_default();
+        for operation in path.operations {
+            let forward = Forward { remote: remote.clone(), stop: stop.clone() };
+            methods.insert(operation.method, forward.boxed());
+        }
+    }
+    table
+}
+
+/// The operations that all services share (sagas, jobs, events), forwarded where they are about a service that runs elsewhere.
+/// `here`: whether other services run in this process.
+pub fn shared(table: RouteTable, remotes: &[Arc<Remote>], here: bool, stop: &CancellationToken) -> RouteTable {
+    if remotes.is_empty() {
+        return table;
+    }
+    let forwards: Arc<[Forward]> =
+        remotes.iter().map(|remote| Forward { remote: remote.clone(), stop: stop.clone() }).collect();
+    let wrap = |path: &str, local: BoxEndpoint<'static>| {
+        let whose = if ["/v1/sagas/:", "/v1/jobs/:"].iter().any(|prefix| path.starts_with(prefix)) {
+            Whose::Path
+        } else if path.starts_with("/v1/events") && !path.starts_with("/v1/events/types") {
+            Whose::Request
+        } else {
+            return local;
+        };
+        Shared { local, forwards: forwards.clone(), here, whose }.boxed()
+    };
+    table
+        .into_iter()
+        .map(|(path, methods)| {
+            let methods = methods.into_iter().map(|(method, local)| (method, wrap(&path, local))).collect();
+            (path, methods)
+        })
+        .collect()
+}
+
+/// An operation of which it hangs on the request where it leads.
+struct Shared {
+    local: BoxEndpoint<'static>,
+    forwards: Arc<[Forward]>,
+    /// Whether other services run in this process.
+    here: bool,
+    whose: Whose,
+}
+
+/// What names the service.
+#[derive(Clone, Copy)]
+enum Whose {
+    /// The first parameter of the path.
+    Path,
+    /// The parameter `service` of the query string or the header `X-Service`; needed where there are several places to go to.
+    Request,
+}
+
+impl Shared {
+    fn forward(&self, request: &Request) -> Result<Option<&Forward>, Refusal> {
+        let query: Vec<(String, String)> = request.params().unwrap_or_default();
+        let named = match self.whose {
+            Whose::Path => request.raw_path_param("param0"),
+            Whose::Request => {
+                let queried = query.iter().find(|(name, _)| name == "service").map(|(_, value)| value.as_str());
+                queried.or_else(|| request.header("x-service"))
+            }
+        };
+        let found = named.and_then(|name| self.forwards.iter().find(|one| one.remote.service.name() == name));
+        match (found, &*self.forwards) {
+            (Some(found), _) => Ok(Some(found)),
+            // There is no other place, also to be told that there is no such service.
+            (None, [only]) if !self.here => Ok(Some(only)),
+            (None, _) if named.is_some() => Ok(None),
+            (None, several) => {
+                let names: Vec<_> = several.iter().map(|forward| forward.remote.service.name()).collect();
+                let detail = format!(
+                    "services of this installation run apart ({}): name the one that is meant in the header X-Service",
+                    names.join(", ")
+                );
+                Err(Refusal::invalid("service_unnamed", detail).with("header", "x-service"))
+            }
+        }
+    }
+}
+
+impl Endpoint for Shared {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        match self.forward(&request).map_err(Problem::from)? {
+            Some(forward) => forward.call(request).await,
+            None => self.local.call(request).await,
+        }
+    }
+}
