@@ -51,6 +51,8 @@ pub fn partition_of(tenant: Uuid, partitions: u32) -> u32 {
     u32::from(last) & partitions.saturating_sub(1)
 }
 
+const AT: &str = concat!("SELECT ", columns!(), " FROM log.events WHERE position = ANY($1) ORDER BY position");
+
 /// How long a read goes on trying when its connection was lost.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -170,6 +172,17 @@ pub(crate) async fn partition(
     })
     .await?;
     Ok(Stretch { events, last, more: last < head })
+}
+
+/// The events at these positions.
+pub(crate) async fn at(pool: &PgPool, positions: &[Position]) -> Result<Vec<RecordedEvent>, Error> {
+    let positions: Vec<i64> = positions.iter().map(|position| position.as_i64()).collect();
+    let positions = &positions;
+    patiently(|| async move {
+        let rows = sqlx::query(AT).bind(positions).fetch_all(pool).await?;
+        rows.iter().map(event).collect()
+    })
+    .await
 }
 
 /// The position of the last event.

@@ -212,6 +212,11 @@ impl EventStore {
         read::partition(&self.shared.followers, after, limit, (number, partitions)).await
     }
 
+    /// The events of any tenant at these positions, in order; those that are not there are left out.
+    pub async fn events_at(&self, positions: &[Position]) -> Result<Vec<RecordedEvent>, Error> {
+        read::at(&self.shared.followers, positions).await
+    }
+
     /// How many events a replay with this filter gives. Set `filter.to` (to [`head`](Self::head)) so that both see the same.
     pub async fn count(&self, tenant: TenantId, filter: &ReplayFilter) -> Result<u64, Error> {
         replay::count(&self.shared.readers, tenant, filter).await

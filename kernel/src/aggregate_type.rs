@@ -2,6 +2,9 @@
 
 use crate::{Aggregate, DecodeError, Event, EventType, RecordedEvent};
 
+/// Current events as JSON.
+type Today = Vec<serde_json::Value>;
+
 /// An aggregate without its Rust type: a line of a domain's list of aggregates.
 #[derive(Clone, Copy, Debug)]
 pub struct AggregateType {
@@ -11,6 +14,8 @@ pub struct AggregateType {
     pub catalog: fn() -> Vec<EventType>,
     /// How many current events a stored one is, by its type, version and payload; an error says why it can't be read.
     pub decode: fn(&str, u32, &[u8]) -> Result<usize, DecodeError>,
+    /// The current events that a stored one is, as JSON, by its type, version and payload; an error says why it can't be read.
+    pub today: fn(&str, u32, &[u8]) -> Result<Today, DecodeError>,
     /// The state after a stream's events, from the first on, as JSON.
     pub state: fn(&[RecordedEvent]) -> Result<serde_json::Value, DecodeError>,
     /// The state after further events, from the state before them.
@@ -26,6 +31,7 @@ impl AggregateType {
             name: A::TYPE,
             catalog: A::Event::catalog,
             decode: decode::<A>,
+            today: today::<A>,
             state: state::<A>,
             resume: resume::<A>,
             form: A::FORM,
@@ -35,6 +41,11 @@ impl AggregateType {
 
 fn decode<A: Aggregate>(event_type: &str, version: u32, payload: &[u8]) -> Result<usize, DecodeError> {
     A::Event::decode(event_type, version, payload).map(|today| today.into_iter().count())
+}
+
+fn today<A: Aggregate>(event_type: &str, version: u32, payload: &[u8]) -> Result<Today, DecodeError> {
+    let today = A::Event::decode(event_type, version, payload)?.into_iter();
+    today.map(|event| serde_json::to_value(&event).map_err(|error| no_json::<A>(&error))).collect()
 }
 
 fn state<A: Aggregate>(events: &[RecordedEvent]) -> Result<serde_json::Value, DecodeError> {

@@ -13,6 +13,7 @@
 
 mod bus;
 pub mod cloudevent;
+mod dead_letters;
 mod error;
 mod feed;
 mod publish;
@@ -22,5 +23,6 @@ pub mod subject;
 mod wake;
 
 pub use bus::{Bus, Credentials, Settings};
+pub use dead_letters::{DEAD_LETTERS, DeadLetterNews};
 pub use error::{Error, PublishError};
 pub use stream::{StreamCopies, StreamSettings, StreamState};

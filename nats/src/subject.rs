@@ -32,6 +32,22 @@ pub fn wake_cancelled_jobs(service: Service) -> String {
     format!("wake.{service}.jobs.cancelled")
 }
 
+/// Where the consumers of a service are told that a dead letter may be due: `wake.crm.dead_letters`.
+pub fn wake_dead_letters(service: Service) -> String {
+    format!("wake.{service}.dead_letters")
+}
+
+/// All that is told of dead letters, of all services: `dlq.>`.
+pub fn dead_letters() -> String {
+    "dlq.>".to_owned()
+}
+
+/// Where it is told what became of a dead letter: `dlq.<service>.<tenant>.<kind>.<name>.<state>`, for example
+/// `dlq.crm.0197….projection.leads.parked`; `consumer` is kind and name with a dot between.
+pub fn dead_letter(service: Service, tenant: TenantId, consumer: &str, state: &str) -> String {
+    format!("dlq.{service}.{tenant}.{consumer}.{state}")
+}
+
 /// All events of a tenant of a service: `evt.crm.<tenant>.>`.
 pub fn tenant_events(service: Service, tenant: TenantId) -> String {
     format!("evt.{service}.{tenant}.>")

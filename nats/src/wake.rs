@@ -54,6 +54,19 @@ impl Bus {
         self.hear(subject::wake_cancelled_jobs(service)).await
     }
 
+    /// Tells the consumers of a service's events that somebody decided about a dead letter.
+    pub async fn wake_dead_letters(&self, service: Service) {
+        self.tell(subject::wake_dead_letters(service)).await;
+    }
+
+    /// The same, from when this returns.
+    pub async fn dead_letter_wakes(
+        &self,
+        service: Service,
+    ) -> Result<impl Stream<Item = ()> + Send + Unpin + use<>, Error> {
+        self.hear(subject::wake_dead_letters(service)).await
+    }
+
     /// Ends when the relay publishes the next event of a tenant after this returned: for who reads the log then. It may end
     /// without one, and is deaf while the connection is lost.
     pub async fn next_event(

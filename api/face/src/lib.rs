@@ -10,6 +10,7 @@
 //! derives `JsonSchema`; nothing here changes.
 
 mod answer;
+mod beside;
 mod body;
 mod command;
 mod domain;
@@ -29,6 +30,7 @@ mod uploads;
 mod whole;
 
 pub use answer::{Accepted, Changed, Created, Plain, Resource};
+pub use beside::beside_the_log;
 pub use body::{Empty, RawBody, decode_json};
 pub use command::{Command, HEADERS, PublicCommand, Purpose, Upload};
 pub use domain::{Domain, Reading, Runtime, ServiceSecret};

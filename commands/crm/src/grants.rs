@@ -35,6 +35,12 @@ pub const GRANTS: &[Grant] = &[
     grant("crm:job:read", &[Admin, Manager, Auditor], "See jobs, such as exports, and what became of them"),
     grant("crm:job:write", LEADERS, "Cancel and retry jobs"),
     grant(
+        "crm:dead_letter:read",
+        &[Admin, Auditor],
+        "See events that a read model, saga or webhook could not take, with their payloads",
+    ),
+    grant("crm:dead_letter:write", &[Admin], "Redrive, edit and discard such events"),
+    grant(
         "crm:history:read",
         &[Admin, Manager, Auditor],
         "See what happened to leads and opportunities, and who did it",

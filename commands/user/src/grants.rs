@@ -33,6 +33,12 @@ pub const GRANTS: &[Grant] = &[
     grant("user:saga:write", LEADERS, "Resume what is stuck, and cancel what runs by itself"),
     grant("user:job:read", OVERSEERS, "See jobs, such as imports, and what became of them"),
     grant("user:job:write", LEADERS, "Cancel and retry jobs"),
+    grant(
+        "user:dead_letter:read",
+        &[Admin, Auditor],
+        "See events that a read model, saga or webhook could not take, with their payloads",
+    ),
+    grant("user:dead_letter:write", &[Admin], "Redrive, edit and discard such events"),
     grant("user:history:read", OVERSEERS, "See what happened to users, and who did it"),
     grant("user:history:backdate", &[Admin], "Say that something happened earlier than now"),
 ];

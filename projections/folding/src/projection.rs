@@ -1,12 +1,20 @@
 //! What every read model says of itself to the projector.
 
+use kernel::RecordedEvent;
+use projector::ApplyError;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
 /// Declares a projection of one aggregate's events: its tables stand in `tables.sql` beside the declaration; what
-/// stands after `by` writes them. Raise the version with any change of tables or of what past events mean.
+/// stands after `by` writes them. `counts` names the id and the tables whose rows know the version of their aggregate: without it
+/// an event that follows on a discarded one looks as if it came too early. Raise the version with any change of tables or of
+/// what past events mean.
 #[macro_export]
 macro_rules! projection {
     (
         $(#[$meta:meta])*
         pub struct $projection:ident = $name:literal @ $version:literal, tables $tables:tt, events $events:literal by $apply:expr
+        $(, counts $id:literal in $counting:tt)?
     ) => {
         $(#[$meta])*
         pub struct $projection;
@@ -39,6 +47,40 @@ macro_rules! projection {
             ) -> futures::future::BoxFuture<'a, Result<(), projector::ApplyError>> {
                 Box::pin($apply(events, tables))
             }
+
+            $(fn skip<'a>(
+                &'a self,
+                event: &'a kernel::RecordedEvent,
+                tables: &'a mut sqlx::PgConnection,
+            ) -> futures::future::BoxFuture<'a, Result<(), projector::ApplyError>> {
+                Box::pin($crate::projection::pass_over(event, $id, &$counting, tables))
+            })?
         }
     };
+}
+
+/// An event that was discarded: the rows stay as they are, but for the version, on which the next event follows. Rows of history
+/// go on standing for what they stood for, under the version that was passed over.
+///
+/// # Errors
+/// What the database says.
+pub async fn pass_over(
+    event: &RecordedEvent,
+    id: &str,
+    counting: &[&str],
+    tables: &mut PgConnection,
+) -> Result<(), ApplyError> {
+    // Another id has no rows here.
+    let Ok(aggregate) = event.aggregate_id.parse::<Uuid>() else { return Ok(()) };
+    for table in counting {
+        sqlx::query(&format!(
+            "UPDATE {table} SET version = $3 WHERE tenant_id = $1 AND {id} = $2 AND version = $3 - 1"
+        ))
+        .bind(event.tenant.uuid())
+        .bind(aggregate)
+        .bind(event.sequence.cast_signed())
+        .execute(&mut *tables)
+        .await?;
+    }
+    Ok(())
 }

@@ -14,8 +14,8 @@ use crate::{ApplyError, Projection};
 pub(crate) enum Failure {
     /// Nothing is known to be wrong with the events; try again.
     Database(sqlx::Error),
-    /// An event is to blame; which one, if the projection could tell.
-    Events { position: Option<Position>, reason: String },
+    /// An event is to blame; which one, if the projection could tell; and why, the outermost reason first.
+    Events { position: Option<Position>, errors: Vec<String> },
 }
 
 /// Applies events together. After a failure the transaction is of no use any more, unless the caller made a savepoint.
@@ -24,19 +24,44 @@ pub(crate) async fn apply(
     events: &[&RecordedEvent],
     connection: &mut PgConnection,
 ) -> Result<(), Failure> {
-    // A projection that panics on an event fails on that event; it must not end the others.
-    let applied = AssertUnwindSafe(async { projection.apply(events, connection).await }).catch_unwind().await;
-    match applied {
+    guarded(async { projection.apply(events, connection).await }).await
+}
+
+/// Passes over an event that its projection is never to see, within a savepoint; if that fails, where and why.
+pub(crate) async fn skip_within(
+    projection: &dyn Projection,
+    event: &RecordedEvent,
+    connection: &mut PgConnection,
+) -> Result<Option<(Position, Vec<String>)>, sqlx::Error> {
+    let mut savepoint = connection.begin().await?;
+    match guarded(async { projection.skip(event, &mut savepoint).await }).await {
+        Ok(()) => {
+            savepoint.commit().await?;
+            Ok(None)
+        }
+        Err(Failure::Database(error)) => Err(error),
+        Err(Failure::Events { errors, .. }) => {
+            savepoint.rollback().await?;
+            Ok(Some((event.position, errors)))
+        }
+    }
+}
+
+/// What a projection's work came to. One that panics on an event fails on that event; it must not end the others.
+async fn guarded(work: impl Future<Output = Result<(), ApplyError>>) -> Result<(), Failure> {
+    match AssertUnwindSafe(work).catch_unwind().await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(ApplyError::Poison { position, reason })) => Err(Failure::Events { position: Some(position), reason }),
+        Ok(Err(ApplyError::Poison { position, reason })) => {
+            Err(Failure::Events { position: Some(position), errors: vec![reason] })
+        }
         Ok(Err(ApplyError::Storage(error))) if is_about_events(&error) => {
-            Err(Failure::Events { position: None, reason: error.to_string() })
+            Err(Failure::Events { position: None, errors: deadletters::chain(&error) })
         }
         Ok(Err(ApplyError::Storage(error))) => Err(Failure::Database(error)),
         Err(panic) => {
             let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            Err(Failure::Events { position: None, reason: format!("the projection panicked: {said}") })
+            Err(Failure::Events { position: None, errors: vec![format!("the projection panicked: {said}")] })
         }
     }
 }
@@ -62,7 +87,7 @@ pub(crate) async fn apply_or_park(
         match failure {
             Ok(()) => savepoint.commit().await?,
             Err(Failure::Database(error)) => return Err(error),
-            Err(Failure::Events { reason, .. }) if run.len() == 1 => {
+            Err(Failure::Events { errors, .. }) if run.len() == 1 => {
                 savepoint.rollback().await?;
                 // Not the reason: it may quote the event, and so a person. It stands in the table.
                 tracing::error!(
@@ -71,7 +96,7 @@ pub(crate) async fn apply_or_park(
                     event_type = first.event_type, event_version = first.event_version,
                     "an event can't be applied; it is parked with the later ones of its aggregate"
                 );
-                let event = ParkedEvent::new(first, Some(reason));
+                let event = ParkedEvent::new(first, Some(errors));
                 held.add(std::slice::from_ref(&event));
                 found.push(event);
             }

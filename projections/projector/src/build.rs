@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use deadletters::{Decisions, Part};
 use eventstore::{Database, EventStore};
 use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::{Connection, Executor, PgConnection};
@@ -25,6 +26,8 @@ pub(crate) const END: Position = Position(i64::MAX as u64);
 /// The new tables, and how far they are.
 pub(crate) struct Build<'p> {
     pub(crate) projection: &'p dyn Projection,
+    /// What people decided about events that once were parked: it holds here too.
+    decisions: Decisions,
     pub(crate) schema: String,
     pub(crate) parked: Parked,
     /// What is parked, to be written down with the swap.
@@ -58,6 +61,7 @@ impl<'p> Build<'p> {
         if Checkpoint::load(connection, projection.name()).await?.is_empty() {
             return Err(Error::NotMigrated { projection: projection.name().to_owned() });
         }
+        let decisions = Decisions::load(connection, &parking::consumer(projection.name())).await?;
         let mut transaction = connection.begin().await?;
         transaction.execute(format!("DROP SCHEMA IF EXISTS {schema} CASCADE").as_str()).await?;
         tables::create_schema(&mut transaction, database, &schema).await?;
@@ -65,6 +69,7 @@ impl<'p> Build<'p> {
         transaction.commit().await?;
         Ok(Self {
             projection,
+            decisions,
             schema,
             parked: Parked::default(),
             found: Vec::new(),
@@ -121,13 +126,26 @@ impl<'p> Build<'p> {
             let limit = limit(self.position, to);
             let batch = store.read_after(self.position, limit).await?;
             let Some(last) = batch.last().map(|event| event.position) else { break };
-            let mut wanted = self.wanted(&batch);
-            wanted.retain(|event| admitted(event));
-            transaction.execute(writing::scope(&self.schema, &wanted).as_str()).await?;
-            self.apply_or_park(transaction, &wanted).await?;
+            let count = batch.len();
+            for part in self.parts(batch) {
+                match part {
+                    Part::Events(batch) => {
+                        let mut wanted = self.wanted(&batch);
+                        wanted.retain(|event| admitted(event));
+                        transaction.execute(writing::scope(&self.schema, &wanted).as_str()).await?;
+                        self.apply_or_park(transaction, &wanted).await?;
+                    }
+                    Part::Discarded(event) => {
+                        if admitted(&event) {
+                            transaction.execute(writing::scope(&self.schema, &[&event]).as_str()).await?;
+                            self.skip(transaction, &event).await?;
+                        }
+                    }
+                }
+            }
             self.position = last;
-            self.events += batch.len() as u64;
-            if batch.len() < limit as usize {
+            self.events += count as u64;
+            if count < limit as usize {
                 break;
             }
         }
@@ -148,12 +166,12 @@ impl<'p> Build<'p> {
         while let Some(batch) = batches.recv().await {
             let batch: Vec<RecordedEvent> = batch?;
             let Some(last) = batch.last().map(|event| event.position) else { break };
-            let wanted = self.wanted(&batch);
-            if !wanted.is_empty() {
-                self.apply(connection, &wanted).await?;
+            let count = batch.len() as u64;
+            for part in self.parts(batch) {
+                self.apply_part(connection, &part).await?;
             }
             self.position = last;
-            self.events += batch.len() as u64;
+            self.events += count;
             on_progress(last);
             if self.events >= analyze_at {
                 // Until then the planner takes the tables for nearly empty, and reads them whole.
@@ -163,6 +181,48 @@ impl<'p> Build<'p> {
         }
         // It has ended: the channel is closed.
         drop(reader);
+        Ok(())
+    }
+
+    /// A batch as the projection is to see it.
+    fn parts(&self, batch: Vec<RecordedEvent>) -> Vec<Part> {
+        match (batch.first(), batch.last()) {
+            (Some(first), Some(last)) if !self.decisions.silent_on(first.position, last.position) => {
+                self.decisions.parts(batch)
+            }
+            _ => vec![Part::Events(batch)],
+        }
+    }
+
+    async fn apply_part(&mut self, connection: &mut PgConnection, part: &Part) -> Result<(), Error> {
+        match part {
+            Part::Events(batch) => {
+                let wanted = self.wanted(batch);
+                if wanted.is_empty() { Ok(()) } else { self.apply(connection, &wanted).await }
+            }
+            Part::Discarded(event) => {
+                let mut transaction = writing::begin(connection, &self.schema, &[event]).await?;
+                self.skip(&mut transaction, event).await?;
+                Ok(transaction.commit().await?)
+            }
+        }
+    }
+
+    /// Passes over an event that was discarded, in a transaction that is set for it.
+    async fn skip(&mut self, transaction: &mut PgConnection, event: &RecordedEvent) -> Result<(), Error> {
+        self.tenants.insert(event.tenant);
+        let found = if !self.projection.wants(&event.event_type) {
+            return Ok(());
+        } else if self.parked.holds(event) {
+            ParkedEvent::new(event, None)
+        } else {
+            match applying::skip_within(self.projection, event, transaction).await? {
+                None => return Ok(()),
+                Some((_, errors)) => ParkedEvent::new(event, Some(errors)),
+            }
+        };
+        self.parked.add(std::slice::from_ref(&found));
+        self.found.push(found);
         Ok(())
     }
 
@@ -204,7 +264,7 @@ impl<'p> Build<'p> {
     pub(crate) async fn store_parked(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let name = self.projection.name();
         parking::clear(connection, name).await?;
-        parking::store(connection, name, Partition::WHOLE, &self.found).await?;
+        parking::store(connection, name, Partition::WHOLE, &self.found, self.parked.backoff).await?;
         parking::recount(connection, name).await
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Crew {
     pub(crate) index: usize,
     pub(crate) board: Board,
     pub(crate) feed: broadcast::Sender<Batch>,
+    /// Changes when somebody decided about a dead letter.
+    pub(crate) decided: watch::Receiver<()>,
     pub(crate) entries: watch::Receiver<Entries>,
     pub(crate) settings: Settings,
 }
@@ -56,6 +58,7 @@ impl Crew {
             entries: self.entries.clone(),
             board: self.board.clone(),
             feed: self.feed.subscribe(),
+            decided: self.decided.clone(),
             settings: self.settings,
         }
     }

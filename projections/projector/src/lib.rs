@@ -4,7 +4,7 @@
 //! the service's feed from the bus once and hands each batch to every projection; each applies it in one transaction that also
 //! moves its checkpoint by compare-and-set. A projection that is behind what the feed gives reads the log until it meets the
 //! feed. An event that can't be applied is parked with all later events of its aggregate, and the rest flows on
-//! (`applying.rs`). [`rebuild()`] builds a projection anew beside the live one and swaps; [`drift()`] builds it to compare the
+//! (`applying.rs`); it is tried again by itself, later and later (`retrying.rs`). [`rebuild()`] builds a projection anew beside the live one and swaps; [`drift()`] builds it to compare the
 //! two row by row (`build.rs` is what both share). [`ReadModels`] is how queries read, as one tenant, and wait for a position.
 //!
 //! To add a projection, implement [`Projection`] in the domain's crate under `projections/` and add it to that crate's list;
@@ -30,6 +30,8 @@ mod projection;
 mod projector;
 mod read_models;
 mod rebuild;
+mod rehearsal;
+mod retrying;
 mod roster;
 mod settings;
 mod status;
@@ -49,5 +51,6 @@ pub use projection::{ApplyError, BoxFuture, Projection};
 pub use projector::Projector;
 pub use read_models::{Behind, ReadModels, Transaction};
 pub use rebuild::{Rebuilding, Rebuilt, rebuild};
+pub use rehearsal::Rehearsal;
 pub use settings::Settings;
 pub use status::{ProjectionState, ProjectionStatus};

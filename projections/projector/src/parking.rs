@@ -1,62 +1,55 @@
-//! Events that wait because they, or an earlier one of their aggregate, can't be applied.
+//! Events that wait because they, or an earlier one of their aggregate, can't be applied: what a worker knows of them, and how
+//! they are written down. They are dead letters of the projection ([`deadletters`]).
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use kernel::{Position, RecordedEvent, TenantId};
-use sqlx::{PgConnection, Row};
-use uuid::Uuid;
+use deadletters::{Backoff, Consumer, Held, Kind, Settled, Share};
+use kernel::RecordedEvent;
+use sqlx::PgConnection;
+use tokio::time::Instant;
 
 use crate::partition::Partition;
 
-/// One aggregate of one tenant.
-type Key = (Uuid, String, String);
+/// An event to be parked.
+pub(crate) use deadletters::Entry as ParkedEvent;
+
+/// The letters of a partition's tenants.
+pub(crate) fn share(partition: Partition) -> Share {
+    Share { number: partition.number(), of: partition.of() }
+}
 
 /// What is parked of one partition of a projection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parked {
-    aggregates: HashSet<Key>,
+    aggregates: HashSet<Held>,
     events: u64,
+    /// When the first of them may be due. Nothing is parked: never.
+    due: Option<Instant>,
+    pub(crate) backoff: Backoff,
 }
 
-/// An event to be parked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ParkedEvent {
-    tenant: TenantId,
-    aggregate_type: String,
-    aggregate_id: String,
-    event_type: String,
-    pub(crate) position: Position,
-    /// Why it could not be applied; `None`: because it follows one that could not.
-    pub(crate) reason: Option<String>,
-}
-
-impl ParkedEvent {
-    pub(crate) fn new(event: &RecordedEvent, reason: Option<String>) -> Self {
-        Self {
-            tenant: event.tenant,
-            aggregate_type: event.aggregate_type.clone(),
-            aggregate_id: event.aggregate_id.clone(),
-            event_type: event.event_type.clone(),
-            position: event.position,
-            // Postgres keeps no NUL in text, and a reason may quote the event.
-            reason: reason.map(|reason| reason.replace('\0', "\u{FFFD}")),
-        }
-    }
+/// How a projection is called among those who can't take events.
+pub(crate) fn consumer(projection: &str) -> Consumer {
+    Consumer::new(Kind::Projection, projection)
 }
 
 impl Parked {
-    /// What the database has of a projection's partition.
+    /// What the database has of a projection's partition that was just taken over. All of it is tried soon: this program may be able to apply
+    /// what another could not.
     pub(crate) async fn load(
         connection: &mut PgConnection,
         projection: &str,
         partition: Partition,
+        backoff: Backoff,
     ) -> Result<Self, sqlx::Error> {
-        let rows = sqlx::query(
-            "SELECT tenant_id, aggregate_type, aggregate_id FROM projector.parked_aggregates WHERE projection = $1",
-        )
-        .bind(projection)
-        .fetch_all(&mut *connection)
-        .await?;
+        adopt(connection, projection).await?;
+        let consumer = consumer(projection);
+        let share = share(partition);
+        let aggregates: HashSet<Held> = deadletters::held(connection, &consumer, share).await?.into_iter().collect();
+        if !aggregates.is_empty() {
+            deadletters::hasten(connection, &consumer, share, backoff.first).await?;
+        }
         let events: i64 = sqlx::query_scalar(
             "SELECT parked_events FROM projector.checkpoints WHERE projection = $1 AND partition = $2",
         )
@@ -64,10 +57,8 @@ impl Parked {
         .bind(partition.number().cast_signed())
         .fetch_one(connection)
         .await?;
-        let key = |row: &sqlx::postgres::PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
-        let aggregates = rows.iter().map(key).collect::<Result<HashSet<Key>, sqlx::Error>>()?;
-        let aggregates = aggregates.into_iter().filter(|(tenant, ..)| partition.holds(*tenant)).collect();
-        Ok(Self { aggregates, events: events.cast_unsigned() })
+        let due = (!aggregates.is_empty()).then(Instant::now);
+        Ok(Self { aggregates, events: events.cast_unsigned(), due, backoff })
     }
 
     /// Whether an event has to wait.
@@ -87,12 +78,57 @@ impl Parked {
         for event in events {
             self.aggregates.insert((event.tenant.uuid(), event.aggregate_type.clone(), event.aggregate_id.clone()));
         }
+        if !events.is_empty() && self.due.is_none() {
+            self.due = Some(Instant::now() + self.backoff.first);
+        }
+    }
+
+    /// Counts out events that wait no more.
+    pub(crate) fn settle(&mut self, aggregate: &Held, settled: Settled) {
+        self.events = self.events.saturating_sub(settled.events);
+        if settled.drained {
+            self.aggregates.remove(aggregate);
+        }
+    }
+
+    /// When to look for one that is due.
+    pub(crate) const fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Looks again after this time; `None`: nothing is parked, as the database has it.
+    pub(crate) fn look_in(&mut self, pause: Option<Duration>) {
+        self.due = pause.map(|pause| Instant::now() + pause);
     }
 
     /// How many events wait.
     pub(crate) const fn events(&self) -> u64 {
         self.events
     }
+
+    /// How many aggregates they belong to.
+    pub(crate) fn aggregates(&self) -> u64 {
+        self.aggregates.len() as u64
+    }
+}
+
+/// Takes over what a program of before 2026-12 parked in tables of the projector's own.
+async fn adopt(connection: &mut PgConnection, projection: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "WITH a AS (DELETE FROM projector.parked_aggregates WHERE projection = $1),
+              e AS (DELETE FROM projector.parked_events WHERE projection = $1 RETURNING *)
+         INSERT INTO dead.letters (tenant_id, consumer, position, aggregate_type, aggregate_id, event_type, state, attempts, errors,
+             next_attempt_at, parked_at)
+         SELECT tenant_id, $2, position, aggregate_type, aggregate_id, event_type,
+             CASE WHEN reason IS NULL THEN 'waiting' ELSE 'parked' END, CASE WHEN reason IS NULL THEN 0 ELSE 1 END,
+             CASE WHEN reason IS NULL THEN '{}' ELSE ARRAY[reason] END, CASE WHEN reason IS NOT NULL THEN now() END, parked_at
+         FROM e",
+    )
+    .bind(projection)
+    .bind(consumer(projection).as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Writes down what a partition has to park, in the transaction that applies the rest.
@@ -101,44 +137,24 @@ pub(crate) async fn store(
     projection: &str,
     partition: Partition,
     events: &[ParkedEvent],
+    backoff: Backoff,
 ) -> Result<(), sqlx::Error> {
     if events.is_empty() {
         return Ok(());
     }
-    let tenants: Vec<Uuid> = events.iter().map(|event| event.tenant.uuid()).collect();
-    let positions: Vec<i64> = events.iter().map(|event| event.position.as_i64()).collect();
-    let types: Vec<&str> = events.iter().map(|event| event.aggregate_type.as_str()).collect();
-    let ids: Vec<&str> = events.iter().map(|event| event.aggregate_id.as_str()).collect();
-    let names: Vec<&str> = events.iter().map(|event| event.event_type.as_str()).collect();
-    let reasons: Vec<Option<&str>> = events.iter().map(|event| event.reason.as_deref()).collect();
-    sqlx::query(
-        "INSERT INTO projector.parked_events
-             (projection, tenant_id, position, aggregate_type, aggregate_id, event_type, reason)
-         SELECT $1, * FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[])",
-    )
-    .bind(projection)
-    .bind(&tenants)
-    .bind(&positions)
-    .bind(&types)
-    .bind(&ids)
-    .bind(&names)
-    .bind(&reasons)
-    .execute(&mut *connection)
-    .await?;
-    let aggregates = sqlx::query(
-        "INSERT INTO projector.parked_aggregates (projection, tenant_id, position, aggregate_type, aggregate_id, reason)
-         SELECT $1, e.* FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[])
-             AS e (tenant_id, position, aggregate_type, aggregate_id, reason)
-         WHERE e.reason IS NOT NULL",
-    )
-    .bind(projection)
-    .bind(&tenants)
-    .bind(&positions)
-    .bind(&types)
-    .bind(&ids)
-    .bind(&reasons)
-    .execute(&mut *connection)
-    .await?;
+    deadletters::park(connection, &consumer(projection), events, backoff).await?;
+    let aggregates = events.iter().filter(|event| event.errors.is_some()).count();
+    count(connection, projection, partition, events.len() as i64, aggregates as i64).await
+}
+
+/// Counts what is parked in the checkpoint, where everybody may see how many there are.
+pub(crate) async fn count(
+    connection: &mut PgConnection,
+    projection: &str,
+    partition: Partition,
+    events: i64,
+    aggregates: i64,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE projector.checkpoints
          SET parked_events = parked_events + $3, parked_aggregates = parked_aggregates + $4
@@ -146,11 +162,11 @@ pub(crate) async fn store(
     )
     .bind(projection)
     .bind(partition.number().cast_signed())
-    .bind((events.len() as u64).cast_signed())
-    .bind(aggregates.rows_affected().cast_signed())
+    .bind(events)
+    .bind(aggregates)
     .execute(connection)
-    .await?;
-    Ok(())
+    .await
+    .map(drop)
 }
 
 /// Counts what is parked of a projection for each of its partitions, after these or the parked events were written anew. A
@@ -159,14 +175,15 @@ pub(crate) async fn recount(connection: &mut PgConnection, projection: &str) -> 
     sqlx::query(
         "UPDATE projector.checkpoints c SET
              parked_events = (
-                 SELECT count(*) FROM projector.parked_events e WHERE e.projection = c.projection
-                     AND get_byte(uuid_send(e.tenant_id), 15) & (c.partitions - 1) = c.partition),
+                 SELECT count(*) FROM dead.letters l WHERE l.consumer = $2 AND l.state IN ('parked', 'waiting')
+                     AND get_byte(uuid_send(l.tenant_id), 15) & (c.partitions - 1) = c.partition),
              parked_aggregates = (
-                 SELECT count(*) FROM projector.parked_aggregates a WHERE a.projection = c.projection
-                     AND get_byte(uuid_send(a.tenant_id), 15) & (c.partitions - 1) = c.partition)
+                 SELECT count(*) FROM dead.letters l WHERE l.consumer = $2 AND l.state = 'parked'
+                     AND get_byte(uuid_send(l.tenant_id), 15) & (c.partitions - 1) = c.partition)
          WHERE c.projection = $1",
     )
     .bind(projection)
+    .bind(consumer(projection).as_str())
     .execute(connection)
     .await?;
     Ok(())
@@ -180,5 +197,5 @@ pub(crate) async fn clear(connection: &mut PgConnection, projection: &str) -> Re
             .execute(&mut *connection)
             .await?;
     }
-    Ok(())
+    deadletters::clear(connection, &consumer(projection)).await
 }

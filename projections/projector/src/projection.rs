@@ -37,6 +37,17 @@ pub trait Projection: Send + Sync + 'static {
         events: &'a [&'a RecordedEvent],
         tables: &'a mut PgConnection,
     ) -> BoxFuture<'a, Result<(), ApplyError>>;
+
+    /// Passes over an event that somebody discarded: nothing of it is applied, now or in a rebuild. A projection that would miss it
+    /// when the next event of its aggregate comes (because it counts versions) takes note here. As for
+    /// [`apply`](Self::apply), it runs within a transaction, in the log's order.
+    fn skip<'a>(
+        &'a self,
+        _event: &'a RecordedEvent,
+        _tables: &'a mut PgConnection,
+    ) -> BoxFuture<'a, Result<(), ApplyError>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// Why events could not be applied.

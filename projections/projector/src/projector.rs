@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use eventstore::{Database, EventStore};
+use futures::StreamExt;
 use kernel::Service;
 use nats::Bus;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +50,7 @@ impl Projector {
     /// Neither bus nor database need to be there: what is missing is waited for, and without the bus the log is read.
     pub async fn run(self, shutdown: CancellationToken) {
         let (sender, _) = broadcast::channel(self.settings.buffered_batches.max(1));
+        let (decided, _) = watch::channel(());
         let mut tasks = JoinSet::new();
         let roster = Roster::new(&self.database, self.projections.clone(), self.settings.stand_by);
         for (index, projection) in self.projections.into_iter().enumerate() {
@@ -59,6 +61,7 @@ impl Projector {
                 index,
                 board: self.board.clone(),
                 feed: sender.clone(),
+                decided: decided.subscribe(),
                 entries: roster.entries(),
                 settings: self.settings,
             };
@@ -66,6 +69,7 @@ impl Projector {
         }
         tasks.spawn(roster.run(shutdown.clone()));
         tasks.spawn(measure(self.board, self.store.clone(), shutdown.clone()));
+        tasks.spawn(hear(self.bus.clone(), self.service, decided, shutdown.clone()));
         tasks.spawn(fan::run(self.bus, self.store, self.service, sender, shutdown));
         while tasks.join_next().await.is_some() {}
     }
@@ -88,4 +92,22 @@ async fn measure(board: Board, store: EventStore, shutdown: CancellationToken) {
         }
     };
     shutdown.run_until_cancelled(measuring).await;
+}
+
+/// Passes on that somebody decided about a dead letter. Workers that have any also look by themselves.
+async fn hear(bus: Bus, service: Service, decided: watch::Sender<()>, shutdown: CancellationToken) {
+    let hearing = async {
+        loop {
+            match bus.dead_letter_wakes(service).await {
+                Ok(mut wakes) => {
+                    while wakes.next().await.is_some() {
+                        decided.send_replace(());
+                    }
+                }
+                Err(error) => tracing::debug!(%service, %error, "decisions about dead letters are not heard of"),
+            }
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+    };
+    shutdown.run_until_cancelled(hearing).await;
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use deadletters::Backoff;
+
 /// How the projector works. The defaults are good for one machine and for many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -22,6 +24,8 @@ pub struct Settings {
     pub flush: Duration,
     /// The longest pause between attempts when the database does not do its part.
     pub max_backoff: Duration,
+    /// How long an event that can't be applied rests before it is tried again.
+    pub backoff: Backoff,
     /// How many spans one batch opens for events whose request is traced.
     pub traced_events: usize,
 }
@@ -37,6 +41,7 @@ impl Default for Settings {
             stand_by: Duration::from_secs(1),
             flush: Duration::from_millis(50),
             max_backoff: Duration::from_secs(5),
+            backoff: Backoff::default(),
             traced_events: 16,
         }
     }

@@ -19,7 +19,7 @@ pub struct ProjectionStatus {
     pub position: Position,
     /// Events of the log that are not applied yet.
     pub lag: u64,
-    /// Events that wait for a rebuild because they, or an earlier one of their aggregate, can't be applied.
+    /// Events that wait because they, or an earlier one of their aggregate, can't be applied.
     pub parked_events: u64,
     /// Aggregates with parked events.
     pub parked_aggregates: u64,

@@ -8,6 +8,9 @@ use crate::{Error, Projection};
 /// Where checkpoints and parked events are.
 const PROJECTOR: &str = include_str!("tables.sql");
 
+/// Forward from there.
+const DEAD_LETTERS: &str = include_str!("dead_letters.sql");
+
 /// The schema of a service's live tables. Quoted: a service may be called as a word of SQL is (`user`).
 pub(crate) fn live_schema(database: &Database) -> String {
     format!("\"{}\"", database.service)
@@ -18,9 +21,12 @@ pub(crate) fn shadow_schema(database: &Database, projection: &dyn Projection, pu
     format!("{}_{purpose}_{}", database.service, projection.name())
 }
 
-/// Makes the projector's own tables where they are missing. The connection acts as the owner.
+/// Makes the projector's own tables, and those of dead letters, where they are missing. The connection acts as the owner.
 pub(crate) async fn create_own(connection: &mut PgConnection, database: &Database) -> Result<(), Error> {
-    connection.execute(PROJECTOR.replace("{{service}}", database.service.name()).as_str()).await?;
+    deadletters::create(connection, database).await?;
+    for step in [PROJECTOR, DEAD_LETTERS] {
+        connection.execute(step.replace("{{service}}", database.service.name()).as_str()).await?;
+    }
     Ok(())
 }
 

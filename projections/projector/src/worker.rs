@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use crate::checkpoint::Checkpoint;
 use crate::crew::{Seat, Seats};
 use crate::fan::Batch;
-use crate::parking::Parked;
+use crate::parking::{self, Parked};
 use crate::partition::Partition;
 use crate::progress::{Board, Standing};
+use crate::retrying::{self, Retried};
 use crate::roster::{self, Entries, Entry, LOCK_NAME};
 use crate::writing::{self, Written};
 use crate::{Error, Projection, Settings};
@@ -41,6 +42,8 @@ pub(crate) struct Worker {
     pub(crate) entries: watch::Receiver<Entries>,
     pub(crate) board: Board,
     pub(crate) feed: broadcast::Receiver<Batch>,
+    /// Changes when somebody decided about a dead letter.
+    pub(crate) decided: watch::Receiver<()>,
     pub(crate) settings: Settings,
 }
 
@@ -121,6 +124,10 @@ impl Worker {
                 lead.connection.close().await?;
                 return Ok(Stop::Beyond);
             }
+            // One at a time, so that a letter with many events behind it does not hold up the others.
+            if lead.parked.due().is_some_and(|due| due <= Instant::now()) && !self.retry(&mut lead).await? {
+                return Ok(Stop::Overtaken);
+            }
             if behind {
                 heard = Instant::now();
                 let (number, partitions) = (self.partition.number(), self.partition.of());
@@ -143,7 +150,11 @@ impl Worker {
                 biased;
                 () = shutdown.cancelled() => break,
                 received = self.feed.recv() => received,
-                () = tokio::time::sleep_until(lead.flush.unwrap_or(look).min(look)) => {
+                Ok(()) = self.decided.changed(), if lead.parked.due().is_some() => {
+                    lead.parked.look_in(Some(Duration::ZERO));
+                    continue;
+                }
+                () = tokio::time::sleep_until(lead.flush.into_iter().chain(lead.parked.due()).fold(look, Instant::min)) => {
                     // Heard nothing new for so long (a relay that the bus refuses says the same again and again): the log knows
                     // whether there was nothing.
                     behind = look <= Instant::now();
@@ -250,7 +261,7 @@ impl Worker {
             connection.close().await?;
             return Ok(None);
         };
-        let parked = Parked::load(&mut connection, name, self.partition).await?;
+        let parked = Parked::load(&mut connection, name, self.partition, self.settings.backoff).await?;
         let position = checkpoint.position;
         let seat = self.seats.take(self.partition);
         Ok(Some(Lead { connection, checkpoint, parked, position, flush: None, _seat: seat }))
@@ -316,6 +327,40 @@ impl Worker {
         Ok(true)
     }
 
+    /// Tries the parked event that is due first, if one is. False: overtaken.
+    async fn retry(&self, lead: &mut Lead) -> Result<bool, Error> {
+        let (projection, connection) = (self.projection.as_ref(), &mut lead.connection);
+        let retried = retrying::retry(
+            &self.database,
+            &self.store,
+            connection,
+            projection,
+            &lead.checkpoint,
+            lead.position,
+            &lead.parked,
+        )
+        .await?;
+        match retried {
+            Retried::Overtaken => return Ok(false),
+            Retried::Nothing => {}
+            Retried::Tried { aggregate, settled } => {
+                let result = if settled.events > 0 { "applied" } else { "failed" };
+                lead.parked.settle(&aggregate, settled);
+                metrics::counter!("inopsio_dead_letter_attempts_total", "service" => self.database.service.name(),
+                    "consumer" => "projection", "name" => projection.name(), "result" => result)
+                .increment(1);
+            }
+        }
+        lead.checkpoint.position = lead.position;
+        lead.flush = None;
+        // What another process decides is heard of, or else found soon; while nothing is parked nothing is looked for.
+        let (consumer, share) = (parking::consumer(projection.name()), parking::share(self.partition));
+        let due = deadletters::due(&mut lead.connection, &consumer, share).await?;
+        lead.parked.look_in(due.map(|due| due.min(self.settings.look)));
+        self.show(lead);
+        Ok(true)
+    }
+
     /// Stores a checkpoint that moved without anything else to be written. False: overtaken.
     async fn flush(&self, lead: &mut Lead) -> Result<bool, Error> {
         lead.flush = None;
@@ -331,6 +376,9 @@ impl Worker {
     fn show(&self, lead: &Lead) {
         self.board.set(self.index, self.partition, Standing { position: lead.position, active: true, failing: false });
         metrics::gauge!("inopsio_projection_parked_events", self.labels()).set(lead.parked.events() as f64);
+        metrics::gauge!("inopsio_dead_letters", "service" => self.database.service.name(), "consumer" => "projection",
+            "name" => self.projection.name(), "partition" => self.partition.number().to_string())
+        .set(lead.parked.aggregates() as f64);
     }
 
     fn labels(&self) -> Vec<Label> {

@@ -53,7 +53,7 @@ pub(crate) async fn write(
         return Ok(Written::Overtaken);
     }
     let found = applying::apply_or_park(projection, wanted, parked, &mut transaction).await?;
-    parking::store(&mut transaction, name, checkpoint.partition, &found).await?;
+    parking::store(&mut transaction, name, checkpoint.partition, &found, parked.backoff).await?;
     transaction.commit().await?;
     Ok(Written::Done { parked: found })
 }

@@ -8,6 +8,7 @@
 //! aggregates/* ◀ projections/* ◀ api/*        aggregates/* + commands/* ◀ sagas ◀ api/gateway
 //! kernel ◀ mailer ◀ sagas, api/*
 //! projections/projector ◀ projections/folding ◀ projections/*, api/face
+//! eventstore ◀ deadletters ◀ projections/projector, sagas/coordinator, webhooks, api/*
 //! sagas/coordinator ◀ sagas, api/*        aggregates/* + projections/* + jobs/queue ◀ jobs/* ◀ api/*
 //! never: aggregates → I/O · projections → commands · one domain → another domain · anything → api
 //! ```

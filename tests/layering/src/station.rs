@@ -41,6 +41,8 @@ pub enum Station {
     Gateway,
     /// webhooks/: events on their way out
     Webhooks,
+    /// deadletters/: events that a consumer can't take
+    DeadLetters,
     /// edge-agent/
     EdgeAgent,
     /// cli/
@@ -70,6 +72,7 @@ impl Station {
             "api/face" => Self::Face,
             "api/gateway" => Self::Gateway,
             "webhooks" => Self::Webhooks,
+            "deadletters" => Self::DeadLetters,
             "edge-agent" => Self::EdgeAgent,
             "cli" => Self::Cli,
             "tests/testbed" | "tests/sagabed" => Self::Testbed,
@@ -94,7 +97,7 @@ impl Station {
         match (self, to) {
             // Nothing below and beside them uses the API, the binary or the harness.
             (S::Harness, _) => true,
-            (S::Testbed, S::Testbed | S::Executor | S::Coordinator) => true,
+            (S::Testbed, S::Testbed | S::Executor | S::Coordinator | S::DeadLetters) => true,
             (_, S::Harness | S::Testbed | S::Cli) => false,
             (S::Kernel, _) => false,
             (_, S::Kernel) => true,
@@ -103,7 +106,8 @@ impl Station {
             (_, S::Gateway) => false,
             (S::Gateway, _) => true,
             (S::EventStore | S::EdgeAgent, S::Nats) => true,
-            (S::Executor | S::Projector | S::Webhooks | S::JobQueue, S::Nats | S::EventStore) => true,
+            (S::Executor | S::Projector | S::Webhooks | S::JobQueue | S::DeadLetters, S::Nats | S::EventStore) => true,
+            (S::Projector | S::Coordinator | S::Webhooks, S::DeadLetters) => true,
             (S::Coordinator, S::Nats | S::EventStore | S::Executor) => true,
             (S::Commands(own), S::Aggregates(other)) => own == other,
             (S::Commands(_), S::EventStore | S::Executor) => true,
@@ -119,7 +123,7 @@ impl Station {
                 own == other
             }
             (S::Api(_), S::Face | S::Nats | S::EventStore | S::Executor | S::Projector) => true,
-            (S::Api(_), S::Coordinator | S::Webhooks | S::JobQueue) => true,
+            (S::Api(_), S::Coordinator | S::Webhooks | S::JobQueue | S::DeadLetters) => true,
             (S::Testbed, S::Nats | S::EventStore) => true,
             _ => false,
         }
@@ -133,6 +137,7 @@ impl Station {
             (S::Kernel | S::Aggregates(_), _) => false,
             (_, S::Testbed) => true,
             (S::Commands(_) | S::Projections(_) | S::Folding, S::Nats | S::EventStore) => true,
+            (S::Sagas, S::DeadLetters) => true,
             _ => false,
         }
     }

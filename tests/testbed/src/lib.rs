@@ -7,6 +7,7 @@
 //! - [`unconfigured`]: a program of ours that gets none of the test run's settings;
 //! - [`MailServer`]: a mail server that takes everything, or answers as the test wants;
 //! - [`receiver`]: an HTTP server that takes webhooks, and answers as the test wants;
+//! - [`smuggle`]: an event that no program of today would write;
 //! - [`lanterns`]: a history of an older program, with events that have retired forms;
 //! - [`eventually`]: waits for a condition, with a bound, where a test would else have to sleep.
 //!
@@ -26,6 +27,7 @@ mod network;
 mod programs;
 pub mod receiver;
 mod shared;
+mod smuggle;
 mod wait;
 mod watchdog;
 
@@ -36,6 +38,7 @@ pub use nats::Nats;
 pub use network::Network;
 pub use programs::{free_port, nats_server, unconfigured};
 pub use shared::postgres;
+pub use smuggle::smuggle;
 pub use wait::eventually;
 
 /// The password of every service's roles in tests.

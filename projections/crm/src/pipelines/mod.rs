@@ -11,5 +11,6 @@ pub use row::{PipelineRow, StageView};
 
 projection! {
     /// Projects pipelines.
-    pub struct Pipelines = "pipelines" @ 1, tables ["pipeline_history"], events "crm.pipeline." by reducer::apply
+    pub struct Pipelines = "pipelines" @ 1, tables ["pipeline_history"], events "crm.pipeline." by reducer::apply,
+    counts "pipeline_id" in ["pipeline_history"]
 }

@@ -15,6 +15,8 @@ pub(crate) struct Lamps {
     pub(crate) version: u32,
     /// Whether broken events are understood.
     pub(crate) lenient: bool,
+    /// Whether also those are not understood that are broken only once.
+    pub(crate) strict: bool,
     /// Each batch passes here after it has written its rows.
     pub(crate) gate: Arc<Semaphore>,
     /// How many batches stand before the gate.
@@ -24,7 +26,7 @@ pub(crate) struct Lamps {
 impl Lamps {
     /// A projection that stops before the end of each batch until it is let through.
     pub(crate) fn gated() -> Self {
-        Self { version: 1, lenient: false, gate: Arc::new(Semaphore::new(0)), waiting: Arc::default() }
+        Self { version: 1, lenient: false, strict: false, gate: Arc::new(Semaphore::new(0)), waiting: Arc::default() }
     }
 
     /// A projection that nothing stops.
@@ -104,6 +106,7 @@ impl Lamps {
         for event in events {
             let payload = std::str::from_utf8(&event.payload).unwrap();
             steps.push(match payload.split('"').nth(3) {
+                Some("once") if self.strict => return Err(ApplyError::poison(event, "it is odd")),
                 Some("poison") if !self.lenient => return Err(ApplyError::poison(event, "it is poison")),
                 Some("panic") if !self.lenient => panic!("what a lamp"),
                 // Against the table's check.

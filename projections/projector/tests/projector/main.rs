@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod deciding;
 mod dividing;
 mod drifting;
 mod feeding;
@@ -10,6 +11,8 @@ mod once;
 mod parking;
 mod reading;
 mod rebuilding;
+mod retrying;
 mod road;
+mod telling;
 mod tracing_spans;
 mod upcasting;

@@ -8,13 +8,15 @@ use crate::lamps::Lamps;
 use crate::road::Road;
 
 /// What is parked: position and whether it is itself to blame.
-async fn parked(road: &Road) -> Vec<(Position, bool)> {
-    let query = sqlx::query("SELECT position, reason IS NOT NULL FROM projector.parked_events ORDER BY position");
+pub(crate) async fn parked(road: &Road) -> Vec<(Position, bool)> {
+    let query = sqlx::query(
+        "SELECT position, state = 'parked' FROM dead.letters WHERE state IN ('parked', 'waiting') ORDER BY position",
+    );
     let rows = query.fetch_all(&mut road.superuser().await).await.unwrap();
     rows.iter().map(|row| (Position::from_i64(row.get(0)), row.get(1))).collect()
 }
 
-async fn state(models: &ReadModels) -> (ProjectionState, u64, u64) {
+pub(crate) async fn state(models: &ReadModels) -> (ProjectionState, u64, u64) {
     let status = models.status().await.unwrap();
     (status[0].state, status[0].parked_events, status[0].parked_aggregates)
 }

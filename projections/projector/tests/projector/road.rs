@@ -4,13 +4,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deadletters::{Backoff, Desk};
 use eventstore::{Append, CommandRecord, EventStore, NewEvent, StreamAppend};
-use kernel::{IdSource, Position, RecordedEvent, Service, SystemClock, SystemIds, TenantId};
+use kernel::{Caller, Grant, IdSource, Position, RecordedEvent, Role, Service, SystemClock, SystemIds, TenantId};
 use nats::{Bus, Credentials, StreamSettings};
 use projector::{Progress, Projection, Projector, ReadModels, Settings};
 use sqlx::{ConnectOptions, PgConnection, Row};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::lamps::Lamps;
+
+const GRANTS: &[Grant] = &[
+    Grant { permission: "demo:dead_letter:read", roles: &[Role::Admin, Role::Auditor], meaning: "" },
+    Grant { permission: "demo:dead_letter:write", roles: &[Role::Admin], meaning: "" },
+];
+
+/// A request of somebody of a tenant.
+pub(crate) fn request(tenant: TenantId, role: Role, key: Option<&str>) -> deadletters::Request {
+    deadletters::Request {
+        caller: Caller::new(tenant, "ada", &[role], GRANTS),
+        command_id: key.map(str::to_owned),
+        request_hash: [key.map_or(0, |key| key.len() as u8); 32],
+    }
+}
 
 pub(crate) const DEMO: Service = Service::new("demo");
 const LONG: Duration = Duration::from_secs(30);
@@ -72,6 +89,25 @@ impl Road {
             found.next().unwrap()
         });
         Self { database, nats, store, bus, tenants, projections }
+    }
+
+    /// Starts an instance that tries parked events again soon, and applies with `lamps`.
+    pub(crate) fn start_eager(&self, lamps: &Lamps) -> Running {
+        let backoff = Backoff { first: Duration::from_millis(20), longest: Duration::from_millis(100) };
+        let settings = Settings { stand_by: Duration::from_millis(100), backoff, ..Settings::default() };
+        self.start_with(vec![Arc::new(lamps.clone())], settings)
+    }
+
+    /// Who looks after dead letters of this road's projection.
+    pub(crate) fn desk(&self) -> Desk {
+        self.desk_over(self.projections.clone())
+    }
+
+    pub(crate) fn desk_over(&self, projections: Vec<Arc<dyn Projection>>) -> Desk {
+        let rehearsal: Arc<dyn deadletters::Rehearse> =
+            Arc::new(projector::Rehearsal::new(&self.database, projections));
+        let (store, bus) = (self.store.clone(), Some(self.bus.clone()));
+        Desk::open(&self.database, store, bus, Vec::new(), vec![rehearsal], GRANTS).unwrap()
     }
 
     /// Starts an instance of the projector.
@@ -142,6 +178,26 @@ impl Road {
             vec![StreamAppend { aggregate_type: "demo.lamp", aggregate_id: lamp.to_owned(), expected, events }];
         let command = CommandRecord { id: metadata.command_id, request_hash: [0; 32], answer: "{}".to_owned() };
         self.store.append(Append { tenant, command, streams, claims: Vec::new() }).await.unwrap().last
+    }
+
+    /// Appends a run of `count` events to one lamp, at once.
+    pub(crate) async fn append_run(&self, tenant: usize, lamp: &str, count: usize) {
+        let tenant = self.tenants[tenant];
+        let expected = self.store.load(tenant, "demo.lamp", lamp, 0).await.unwrap().len() as u64;
+        let event = |nth: usize| NewEvent {
+            event_id: SystemIds.next(),
+            event_type: if nth.is_multiple_of(3) { "demo.lamp.lit" } else { "demo.lamp.dimmed" },
+            event_version: 1,
+            payload: "{}".to_owned(),
+            metadata: r#"{"actor":"test"}"#.into(),
+            occurred_at: kernel::Clock::now(&SystemClock),
+        };
+        let events = (0..count).map(event).collect();
+        let streams =
+            vec![StreamAppend { aggregate_type: "demo.lamp", aggregate_id: lamp.to_owned(), expected, events }];
+        let command =
+            CommandRecord { id: SystemIds.next().to_string(), request_hash: [0; 32], answer: "{}".to_owned() };
+        self.store.append(Append { tenant, command, streams, claims: Vec::new() }).await.unwrap();
     }
 
     /// Appends `count` events of all tenants and many lamps, some of which nobody wants.

@@ -18,7 +18,8 @@ use uuid::Uuid;
 
 projection! {
     /// Projects invitations.
-    pub struct Invitations = "invitations" @ 1, tables ["invitation"], events "user.invitation." by apply
+    pub struct Invitations = "invitations" @ 1, tables ["invitation"], events "user.invitation." by apply,
+    counts "invitation_id" in ["invitation"]
 }
 
 table! {

@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 projection! {
     /// Projects organizations.
-    pub struct Organizations = "organizations" @ 1, tables ["organization"], events "user.organization." by apply
+    pub struct Organizations = "organizations" @ 1, tables ["organization"], events "user.organization." by apply,
+    counts "organization_id" in ["organization"]
 }
 
 table! {

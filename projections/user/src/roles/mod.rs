@@ -10,5 +10,6 @@ pub use row::{RoleHistoryRow, RoleRow};
 
 projection! {
     /// Projects roles.
-    pub struct Roles = "roles" @ 1, tables ["role", "role_history"], events "user.role." by reducer::apply
+    pub struct Roles = "roles" @ 1, tables ["role", "role_history"], events "user.role." by reducer::apply,
+    counts "role_id" in ["role", "role_history"]
 }

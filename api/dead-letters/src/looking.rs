@@ -1,0 +1,101 @@
+//! The operations that change nothing.
+
+use deadletters::{Listing, State};
+use face::{Authenticated, Command, Parameter, Plain, Problem};
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Path, Query};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::parameters::{Count, Id, Standing, Whose};
+use crate::shown::{Detail, Page, Preview, Summary};
+use crate::{Desks, Tag};
+
+/// To look at dead letters.
+pub struct Looking {
+    desks: Desks,
+}
+
+/// What is to be tried.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "DeadLetterTrial")]
+struct Trial {
+    /// The payload; the one that the consumer sees now unless given.
+    #[serde(default)]
+    payload: Option<Value>,
+}
+
+impl Looking {
+    pub(crate) fn new(desks: Desks) -> Self {
+        Self { desks }
+    }
+}
+
+#[OpenApi(tag = "Tag::DeadLetters")]
+impl Looking {
+    /// The tenant's dead letters, the last event first
+    ///
+    /// Needs the permission `<service>:dead_letter:read`.
+    #[oai(path = "/v1/dead-letters/:service", method = "get", operation_id = "listDeadLetters")]
+    async fn list(
+        &self,
+        Authenticated(caller): Authenticated,
+        service: Path<String>,
+        /// Only of this consumer, such as `projection.leads`.
+        consumer: Query<Option<Parameter<Whose>>>,
+        /// Those that stand so; those that are parked unless given.
+        state: Query<Option<Parameter<Standing>>>,
+        /// `next` of the page before.
+        after: Query<Option<Parameter<Id>>>,
+        /// How many: 1 to 200; 50 unless given.
+        limit: Query<Option<Parameter<Count>>>,
+    ) -> Result<Plain<Page>, Problem> {
+        let limit = limit.0.map_or(50, |Parameter(Count(limit))| limit);
+        let listing = Listing {
+            consumer: consumer.0.map(|Parameter(Whose(consumer))| consumer),
+            state: state.0.map_or(State::Parked, |Parameter(Standing(state))| state),
+            after: after.0.map(|Parameter(Id(id))| id),
+            limit: limit + 1,
+        };
+        let mut found = self.desks.of(&service.0)?.list(&caller, &listing).await?;
+        let more = found.len() > limit as usize;
+        found.truncate(limit as usize);
+        let next = found.last().filter(|_| more).map(|last| last.id.to_string());
+        Ok(Plain(Page { dead_letters: found.into_iter().map(Summary::from).collect(), next }))
+    }
+
+    /// A dead letter with its event, its errors, its attempts and what was decided
+    ///
+    /// Needs the permission `<service>:dead_letter:read`.
+    #[oai(path = "/v1/dead-letters/:service/:letter", method = "get", operation_id = "getDeadLetter")]
+    async fn get(
+        &self,
+        Authenticated(caller): Authenticated,
+        service: Path<String>,
+        /// Its id, such as `projection.leads.1234`.
+        letter: Path<Parameter<Id>>,
+    ) -> Result<Plain<Detail>, Problem> {
+        let Path(Parameter(Id(id))) = letter;
+        Ok(Plain(Detail::of(self.desks.of(&service.0)?.find(&caller, &id).await?)))
+    }
+
+    /// What would come of a parked dead letter
+    ///
+    /// With another payload, or with the one that its consumer sees now. It is tried on the live tables in a transaction that is taken
+    /// back: nothing changes. Needs the permission `<service>:dead_letter:write`.
+    #[oai(path = "/v1/dead-letters/:service/:letter/preview", method = "post", operation_id = "previewDeadLetter")]
+    async fn preview(
+        &self,
+        service: Path<String>,
+        /// Its id, such as `projection.leads.1234`.
+        letter: Path<Parameter<Id>>,
+        command: Command<Trial>,
+    ) -> Result<Plain<Preview>, Problem> {
+        let Path(Parameter(Id(id))) = letter;
+        face::beside_the_log(&command.request, "dead letters")?;
+        let desk = self.desks.of(&service.0)?;
+        Ok(Plain(desk.preview(&command.request.caller, &id, command.body.payload.as_ref()).await?.into()))
+    }
+}

@@ -1,0 +1,117 @@
+//! Tells on the bus what changed: the stream `DEAD_LETTERS`.
+
+use std::time::Duration;
+
+use eventstore::{Database, Lock, Role};
+use kernel::{Position, Service, TenantId};
+use nats::{Bus, DeadLetterNews};
+use sqlx::postgres::PgRow;
+use sqlx::{PgPool, Row};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Consumer, LetterId};
+
+/// The key of the lock that the active herald of a service holds.
+const HERALD: i64 = 7_164_702_841;
+/// How often it looks whether there is news. Nobody waits for it by the second.
+const LOOK: Duration = Duration::from_secs(2);
+/// So many are told in a row.
+const TOGETHER: i64 = 100;
+
+/// Tells of a service's dead letters. However many run, one at a time is active.
+pub struct Herald {
+    database: Database,
+    pool: PgPool,
+    bus: Bus,
+    replicas: usize,
+}
+
+impl Herald {
+    /// A herald; nothing happens before [`run`](Self::run). `replicas`: copies of the stream in a cluster.
+    pub fn new(database: &Database, bus: Bus, replicas: usize) -> Self {
+        Self { database: database.clone(), pool: database.pool(Role::Project, 1), bus, replicas }
+    }
+
+    /// Runs until `shutdown`. Database and bus may come and go meanwhile: what was not told is told later.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut lock = Lock::new(&self.database, Role::Project, HERALD);
+        let mut ready = false;
+        while !shutdown.is_cancelled() {
+            let active = lock.held().await || lock.acquire().await.unwrap_or(false);
+            if active && self.bus.connected() {
+                ready = match self.tell(ready).await {
+                    Ok(()) => true,
+                    Err(error) => {
+                        tracing::debug!(error, "dead letters are told of later");
+                        false
+                    }
+                };
+            }
+            shutdown.run_until_cancelled(tokio::time::sleep(LOOK)).await;
+        }
+        lock.release().await;
+        self.pool.close().await;
+    }
+
+    /// Tells all there is, in order. What the bus has and the table still does (we were killed in between) is told again under
+    /// the same id, which the bus knows.
+    async fn tell(&self, ready: bool) -> Result<(), String> {
+        let said = |error: &dyn std::fmt::Display| error.to_string();
+        loop {
+            let rows = sqlx::query(
+                "SELECT tenant_id, change, message_id, at, consumer, position, aggregate_type, aggregate_id, event_type, state,
+                        attempts
+                 FROM dead.changes ORDER BY change LIMIT $1",
+            )
+            .bind(TOGETHER)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| said(&error))?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            if !ready {
+                self.bus.ensure_dead_letters(self.replicas).await.map_err(|error| said(&error))?;
+            }
+            for row in &rows {
+                let (change, news) = news(row).map_err(|error| said(&error))?;
+                self.publish(&news).await?;
+                sqlx::query("DELETE FROM dead.changes WHERE tenant_id = $1 AND change = $2")
+                    .bind(news.tenant.uuid())
+                    .bind(change)
+                    .execute(&self.pool)
+                    .await
+                    .map_err(|error| said(&error))?;
+            }
+        }
+    }
+
+    async fn publish(&self, news: &DeadLetterNews) -> Result<(), String> {
+        let service: Service = self.database.service;
+        self.bus.publish_dead_letter(service, news).await.map_err(|error| error.to_string())
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tenant of an event of the log, where only authenticated callers wrote"
+)]
+fn news(row: &PgRow) -> Result<(i64, DeadLetterNews), sqlx::Error> {
+    let consumer: String = row.try_get("consumer")?;
+    let position = Position::from_i64(row.try_get("position")?);
+    let whose: Consumer = consumer.parse().map_err(|error: String| sqlx::Error::Decode(error.into()))?;
+    let news = DeadLetterNews {
+        message: row.try_get("message_id")?,
+        tenant: TenantId::vouched(row.try_get("tenant_id")?),
+        at: row.try_get("at")?,
+        id: LetterId { consumer: whose, position }.to_string(),
+        consumer,
+        position: position.0,
+        aggregate_type: row.try_get("aggregate_type")?,
+        aggregate_id: row.try_get("aggregate_id")?,
+        event_type: row.try_get("event_type")?,
+        state: row.try_get("state")?,
+        attempts: row.try_get::<i32, _>("attempts")?.cast_unsigned(),
+    };
+    Ok((row.try_get("change")?, news))
+}

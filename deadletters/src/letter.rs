@@ -1,0 +1,266 @@
+//! Letters as people see them.
+
+use chrono::{DateTime, Utc};
+use kernel::{Position, TenantId};
+use serde::Serialize;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+use crate::{Consumer, LetterId};
+
+/// Of what waits behind a letter no more are counted.
+const COUNTED: u32 = 10_000;
+
+/// How a letter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It can't be taken, and is tried again.
+    Parked,
+    /// Nothing is wrong with it but that it follows one that is parked.
+    Waiting,
+    /// It was parked, and taken at last.
+    Applied,
+    /// It was parked, and somebody decided that its consumer never sees it.
+    Discarded,
+}
+
+impl State {
+    /// Those that are listed; what waits is counted.
+    pub const LISTED: [Self; 3] = [Self::Parked, Self::Applied, Self::Discarded];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Parked => "parked",
+            Self::Waiting => "waiting",
+            Self::Applied => "applied",
+            Self::Discarded => "discarded",
+        }
+    }
+
+    fn read(text: &str) -> Result<Self, sqlx::Error> {
+        let all = [Self::Parked, Self::Waiting, Self::Applied, Self::Discarded];
+        let found = all.into_iter().find(|state| state.as_str() == text);
+        found.ok_or_else(|| sqlx::Error::Decode(format!("a letter is {text:?}").into()))
+    }
+}
+
+/// A letter of the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Letter {
+    /// Its id: consumer and position.
+    #[serde(serialize_with = "as_text")]
+    pub id: LetterId,
+    /// The aggregate's type.
+    pub aggregate_type: String,
+    /// The aggregate's id.
+    pub aggregate_id: String,
+    /// The event's wire name.
+    pub event_type: String,
+    /// How it stands.
+    pub state: State,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why the last attempt that failed did, the outermost reason first.
+    pub errors: Vec<String>,
+    /// When it is tried again.
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    /// When it was parked.
+    pub parked_at: DateTime<Utc>,
+    /// When that changed last.
+    pub changed_at: DateTime<Utc>,
+    /// How many later events of its aggregate wait behind it; at most 10,000 are counted.
+    pub waiting: u64,
+}
+
+/// An attempt to take a letter's event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    /// Which one, from 1.
+    pub attempt: u32,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why it failed; none: it did not.
+    pub errors: Vec<String>,
+}
+
+/// What somebody decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Decided {
+    /// `redrive`, `edit` or `discard`.
+    pub kind: String,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub decided_at: DateTime<Utc>,
+    /// Of an edit: the payload as the consumer saw it until then.
+    pub before: Option<String>,
+    /// Of an edit: the payload as it sees it since.
+    pub after: Option<String>,
+}
+
+/// Which letters are listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// Only of this consumer.
+    pub consumer: Option<Consumer>,
+    /// Those that stand so.
+    pub state: State,
+    /// Only those after this one: where the last list ended.
+    pub after: Option<LetterId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+fn as_text<S: serde::Serializer>(id: &LetterId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(id)
+}
+
+macro_rules! letters {
+    ($rest:literal) => {
+        concat!(
+            "SELECT l.consumer, l.position, l.aggregate_type, l.aggregate_id, l.event_type, l.state, l.attempts, l.errors,
+                    l.next_attempt_at, l.parked_at, l.changed_at, w.waiting
+             FROM dead.letters l CROSS JOIN LATERAL (
+                 SELECT count(*) AS waiting FROM (
+                     SELECT FROM dead.letters w
+                     WHERE l.state = 'parked' AND w.tenant_id = l.tenant_id AND w.consumer = l.consumer
+                       AND w.aggregate_type = l.aggregate_type AND w.aggregate_id = l.aggregate_id AND w.state = 'waiting'
+                     LIMIT $2) w) w
+             WHERE l.tenant_id = $1 AND ",
+            $rest
+        )
+    };
+}
+
+impl Letter {
+    /// A tenant's letters, the last event first; in a transaction in which `app.tenant_id` is set.
+    pub async fn list(
+        tables: &mut PgConnection,
+        tenant: TenantId,
+        listing: &Listing,
+    ) -> Result<Vec<Self>, sqlx::Error> {
+        let (consumer, position) =
+            listing.after.as_ref().map(|after| (after.consumer.as_str(), after.position.as_i64())).unzip();
+        let rows = sqlx::query(letters!(
+            "l.state <> 'waiting' AND l.state = $3 AND ($4::text IS NULL OR l.consumer = $4)
+               AND ($5::bigint IS NULL OR (l.position, l.consumer) < ($5, $6))
+             ORDER BY l.position DESC, l.consumer DESC LIMIT $7"
+        ))
+        .bind(tenant.uuid())
+        .bind(i64::from(COUNTED))
+        .bind(listing.state.as_str())
+        .bind(listing.consumer.as_ref().map(Consumer::as_str))
+        .bind(position)
+        .bind(consumer)
+        .bind(i64::from(listing.limit))
+        .fetch_all(tables)
+        .await?;
+        rows.iter().map(Self::read).collect()
+    }
+
+    /// A tenant's letter, also one that waits; in such a transaction.
+    pub async fn find(tables: &mut PgConnection, tenant: TenantId, id: &LetterId) -> Result<Option<Self>, sqlx::Error> {
+        let row = sqlx::query(letters!("l.consumer = $3 AND l.position = $4"))
+            .bind(tenant.uuid())
+            .bind(i64::from(COUNTED))
+            .bind(id.consumer.as_str())
+            .bind(id.position.as_i64())
+            .fetch_optional(tables)
+            .await?;
+        row.as_ref().map(Self::read).transpose()
+    }
+
+    /// The positions of what waits behind a letter, in order.
+    pub(crate) async fn behind(
+        &self,
+        tables: &mut PgConnection,
+        tenant: TenantId,
+        limit: u32,
+    ) -> Result<Vec<Position>, sqlx::Error> {
+        let found: Vec<i64> = sqlx::query_scalar(
+            "SELECT position FROM dead.letters
+             WHERE tenant_id = $1 AND consumer = $2 AND aggregate_type = $3 AND aggregate_id = $4 AND state = 'waiting'
+             ORDER BY position LIMIT $5",
+        )
+        .bind(tenant.uuid())
+        .bind(self.id.consumer.as_str())
+        .bind(&self.aggregate_type)
+        .bind(&self.aggregate_id)
+        .bind(i64::from(limit))
+        .fetch_all(tables)
+        .await?;
+        Ok(found.into_iter().map(Position::from_i64).collect())
+    }
+
+    fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let consumer: &str = row.try_get("consumer")?;
+        let consumer = consumer.parse().map_err(|error: String| sqlx::Error::Decode(error.into()))?;
+        Ok(Self {
+            id: LetterId { consumer, position: Position::from_i64(row.try_get("position")?) },
+            aggregate_type: row.try_get("aggregate_type")?,
+            aggregate_id: row.try_get("aggregate_id")?,
+            event_type: row.try_get("event_type")?,
+            state: State::read(row.try_get("state")?)?,
+            attempts: row.try_get::<i32, _>("attempts")?.cast_unsigned(),
+            errors: row.try_get("errors")?,
+            next_attempt_at: row.try_get("next_attempt_at")?,
+            parked_at: row.try_get("parked_at")?,
+            changed_at: row.try_get("changed_at")?,
+            waiting: row.try_get::<i64, _>("waiting")?.cast_unsigned(),
+        })
+    }
+}
+
+/// The attempts of a letter that are kept, the last one first.
+pub(crate) async fn attempts(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    id: &LetterId,
+) -> Result<Vec<Attempt>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT attempt, at, errors FROM dead.attempts
+         WHERE tenant_id = $1 AND consumer = $2 AND position = $3 ORDER BY attempt DESC",
+    )
+    .bind(tenant.uuid())
+    .bind(id.consumer.as_str())
+    .bind(id.position.as_i64())
+    .fetch_all(tables)
+    .await?;
+    let attempt = |row: &PgRow| {
+        let attempt = row.try_get::<i32, _>("attempt")?.cast_unsigned();
+        Ok(Attempt { attempt, at: row.try_get("at")?, errors: row.try_get("errors")? })
+    };
+    rows.iter().map(attempt).collect()
+}
+
+/// What was decided about an event for a consumer, the last decision first.
+pub(crate) async fn decided(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    id: &LetterId,
+) -> Result<Vec<Decided>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT kind, actor, reason, decided_at, before, after FROM dead.decisions
+         WHERE tenant_id = $1 AND consumer = $2 AND position = $3 ORDER BY nth DESC",
+    )
+    .bind(tenant.uuid())
+    .bind(id.consumer.as_str())
+    .bind(id.position.as_i64())
+    .fetch_all(tables)
+    .await?;
+    let decided = |row: &PgRow| {
+        Ok(Decided {
+            kind: row.try_get("kind")?,
+            actor: row.try_get("actor")?,
+            reason: row.try_get("reason")?,
+            decided_at: row.try_get("decided_at")?,
+            before: row.try_get("before")?,
+            after: row.try_get("after")?,
+        })
+    };
+    rows.iter().map(decided).collect()
+}

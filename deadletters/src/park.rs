@@ -1,0 +1,173 @@
+//! Parking: what a consumer writes down in the transaction in which it takes the rest.
+
+use std::time::Duration;
+
+use kernel::{Position, RecordedEvent, TenantId};
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use crate::backoff::SPREAD;
+use crate::{Backoff, Consumer, Share, errors};
+
+/// How long a letter that is over can still be looked at.
+const KEPT: Duration = Duration::from_hours(30 * 24);
+
+/// An event to be parked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its aggregate's type.
+    pub aggregate_type: String,
+    /// Its aggregate's id.
+    pub aggregate_id: String,
+    /// Its wire name.
+    pub event_type: String,
+    /// Its place in the log.
+    pub position: Position,
+    /// Why it could not be taken, the outermost reason first; `None`: because it follows one that could not.
+    pub errors: Option<Vec<String>>,
+}
+
+impl Entry {
+    /// An event with what was wrong with it, if anything was.
+    pub fn new(event: &RecordedEvent, errors: Option<Vec<String>>) -> Self {
+        Self {
+            tenant: event.tenant,
+            aggregate_type: event.aggregate_type.clone(),
+            aggregate_id: event.aggregate_id.clone(),
+            event_type: event.event_type.clone(),
+            position: event.position,
+            errors: errors.map(errors::tidy),
+        }
+    }
+}
+
+/// An aggregate of which events wait: tenant, type and id.
+pub type Held = (Uuid, String, String);
+
+/// Writes down what can't be taken now. Of each aggregate that is not held yet the first entry has to say why. What waits there
+/// already stays as it is (events may come twice); what was over begins anew.
+pub async fn park(
+    connection: &mut PgConnection,
+    consumer: &Consumer,
+    entries: &[Entry],
+    backoff: Backoff,
+) -> Result<(), sqlx::Error> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let tenants: Vec<Uuid> = entries.iter().map(|entry| entry.tenant.uuid()).collect();
+    let positions: Vec<i64> = entries.iter().map(|entry| entry.position.as_i64()).collect();
+    let types: Vec<&str> = entries.iter().map(|entry| entry.aggregate_type.as_str()).collect();
+    let ids: Vec<&str> = entries.iter().map(|entry| entry.aggregate_id.as_str()).collect();
+    let names: Vec<&str> = entries.iter().map(|entry| entry.event_type.as_str()).collect();
+    // An array of arrays has to be a rectangle in Postgres, so each list travels as JSON.
+    let reasons: Vec<Option<serde_json::Value>> =
+        entries.iter().map(|entry| entry.errors.as_ref().map(|errors| serde_json::json!(errors))).collect();
+    sqlx::query(&format!(
+        "WITH e AS (
+             SELECT e.*, CASE WHEN e.reasons IS NULL THEN '{{}}' ELSE ARRAY(SELECT jsonb_array_elements_text(e.reasons)) END AS errors
+             FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
+                 AS e (tenant_id, position, aggregate_type, aggregate_id, event_type, reasons)),
+         tried AS (
+             INSERT INTO dead.attempts (consumer, tenant_id, position, attempt, errors)
+             SELECT $1, tenant_id, position, 1, errors FROM e WHERE reasons IS NOT NULL
+             ON CONFLICT DO NOTHING)
+         INSERT INTO dead.letters (consumer, tenant_id, position, aggregate_type, aggregate_id, event_type, state, attempts, errors,
+             next_attempt_at)
+         SELECT $1, tenant_id, position, aggregate_type, aggregate_id, event_type,
+             CASE WHEN reasons IS NULL THEN 'waiting' ELSE 'parked' END, CASE WHEN reasons IS NULL THEN 0 ELSE 1 END, errors,
+             CASE WHEN reasons IS NOT NULL THEN now() + make_interval(secs => $8 * {SPREAD}) END
+         FROM e
+         ON CONFLICT (tenant_id, consumer, position) DO UPDATE
+         SET state = excluded.state, attempts = excluded.attempts, errors = excluded.errors, parked_at = now(),
+             changed_at = now(), next_attempt_at = excluded.next_attempt_at
+         WHERE letters.state IN ('applied', 'discarded')"
+    ))
+    .bind(consumer.as_str())
+    .bind(&tenants)
+    .bind(&positions)
+    .bind(&types)
+    .bind(&ids)
+    .bind(&names)
+    .bind(&reasons)
+    .bind(backoff.seconds(1))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The aggregates of which events wait.
+pub async fn held(connection: &mut PgConnection, consumer: &Consumer, share: Share) -> Result<Vec<Held>, sqlx::Error> {
+    // By letters_due, which has the parked ones of a consumer.
+    let rows = sqlx::query(
+        "SELECT tenant_id, aggregate_type, aggregate_id FROM dead.letters
+         WHERE consumer = $1 AND state = 'parked' AND get_byte(uuid_send(tenant_id), 15) & ($3 - 1) = $2",
+    )
+    .bind(consumer.as_str())
+    .bind(share.number.cast_signed())
+    .bind(share.of.cast_signed())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
+}
+
+/// Brings everything that rests nearer, spread over `within`: for a consumer that was just taken over, perhaps by a program that
+/// can take what another could not. Forgets what has been over for long.
+pub async fn hasten(
+    connection: &mut PgConnection,
+    consumer: &Consumer,
+    share: Share,
+    within: Duration,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE dead.letters SET next_attempt_at = least(next_attempt_at, now() + make_interval(secs => $2 * random()))
+         WHERE consumer = $1 AND state = 'parked' AND get_byte(uuid_send(tenant_id), 15) & ($4 - 1) = $3",
+    )
+    .bind(consumer.as_str())
+    .bind(within.as_secs_f64())
+    .bind(share.number.cast_signed())
+    .bind(share.of.cast_signed())
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "WITH gone AS (
+             DELETE FROM dead.letters
+             WHERE consumer = $1 AND state IN ('applied', 'discarded') AND changed_at < now() - make_interval(secs => $2)
+             RETURNING tenant_id, position)
+         DELETE FROM dead.attempts a USING gone
+         WHERE a.tenant_id = gone.tenant_id AND a.consumer = $1 AND a.position = gone.position",
+    )
+    .bind(consumer.as_str())
+    .bind(KEPT.as_secs_f64())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets all that one tenant has parked of a consumer that is set back or removed; what was decided stays.
+pub async fn forget(connection: &mut PgConnection, tenant: TenantId, consumer: &Consumer) -> Result<(), sqlx::Error> {
+    for table in ["letters", "attempts"] {
+        sqlx::query(&format!("DELETE FROM dead.{table} WHERE tenant_id = $1 AND consumer = $2"))
+            .bind(tenant.uuid())
+            .bind(consumer.as_str())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Forgets what is parked of a consumer that takes everything anew; what was decided stays.
+pub async fn clear(connection: &mut PgConnection, consumer: &Consumer) -> Result<(), sqlx::Error> {
+    // Over all tenants, which no index is for: after a rebuild, and there are few of them.
+    for statement in [
+        "DELETE FROM dead.letters WHERE consumer = $1 AND state <> 'discarded'",
+        "DELETE FROM dead.attempts a WHERE consumer = $1 AND NOT EXISTS (
+             SELECT FROM dead.letters l
+             WHERE l.tenant_id = a.tenant_id AND l.consumer = a.consumer AND l.position = a.position)",
+    ] {
+        sqlx::query(statement).bind(consumer.as_str()).execute(&mut *connection).await?;
+    }
+    Ok(())
+}

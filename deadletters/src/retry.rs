@@ -1,0 +1,259 @@
+//! Trying again: take what is due, settle it, in one transaction of the consumer's.
+
+use std::time::Duration;
+
+use kernel::{Position, TenantId};
+use sqlx::{PgConnection, Row};
+
+use crate::backoff::SPREAD;
+use crate::decisions::{self, Decisions};
+use crate::{Backoff, Consumer, Share, errors};
+
+/// So many attempts of a letter are kept.
+const ATTEMPTS: i32 = 20;
+
+/// A parked event that is due, with those that wait behind it. The letter is locked until the transaction ends.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The aggregate's type.
+    pub aggregate_type: String,
+    /// The aggregate's id.
+    pub aggregate_id: String,
+    /// The parked event and those behind it, in order; not all, if there are many.
+    pub positions: Vec<Position>,
+    /// What was decided about them.
+    pub decisions: Decisions,
+    /// How often it was tried.
+    attempts: u32,
+    /// Whether further ones wait behind these.
+    more: bool,
+}
+
+impl Taken {
+    /// Which attempt this is, from 1.
+    pub const fn nth(&self) -> u32 {
+        self.attempts + 1
+    }
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The first that could not be taken, and why; `None`: all were.
+    pub failed: Option<(Position, Vec<String>)>,
+}
+
+/// What an attempt changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Events that wait no more.
+    pub events: u64,
+    /// Nothing of the aggregate waits any more.
+    pub drained: bool,
+}
+
+/// The letter that is due first, if any is; with at most `limit` events.
+pub async fn take(
+    connection: &mut PgConnection,
+    consumer: &Consumer,
+    share: Share,
+    limit: u32,
+) -> Result<Option<Taken>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT tenant_id, aggregate_type, aggregate_id, position, attempts FROM dead.letters
+         WHERE consumer = $1 AND state = 'parked' AND next_attempt_at <= clock_timestamp()
+           AND get_byte(uuid_send(tenant_id), 15) & ($3 - 1) = $2
+         ORDER BY next_attempt_at LIMIT 1 FOR UPDATE",
+    )
+    .bind(consumer.as_str())
+    .bind(share.number.cast_signed())
+    .bind(share.of.cast_signed())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tenant of an event of the log, where only authenticated callers wrote"
+    )]
+    let tenant = TenantId::vouched(row.try_get("tenant_id")?);
+    let (aggregate_type, aggregate_id) = (row.try_get("aggregate_type")?, row.try_get("aggregate_id")?);
+    let behind: Vec<i64> = sqlx::query_scalar(
+        "SELECT position FROM dead.letters
+         WHERE tenant_id = $1 AND consumer = $2 AND aggregate_type = $3 AND aggregate_id = $4 AND state = 'waiting'
+         ORDER BY position LIMIT $5",
+    )
+    .bind(tenant.uuid())
+    .bind(consumer.as_str())
+    .bind::<&String>(&aggregate_type)
+    .bind::<&String>(&aggregate_id)
+    .bind(i64::from(limit))
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut positions: Vec<i64> = vec![row.try_get("position")?];
+    positions.extend(behind);
+    // One more was asked for than is taken.
+    let more = positions.len() > limit.max(1) as usize;
+    positions.truncate(limit.max(1) as usize);
+    let decisions = decisions::of(connection, tenant, consumer, &positions).await?;
+    Ok(Some(Taken {
+        tenant,
+        aggregate_type,
+        aggregate_id,
+        positions: positions.into_iter().map(Position::from_i64).collect(),
+        decisions,
+        attempts: row.try_get::<i32, _>("attempts")?.cast_unsigned(),
+        more,
+    }))
+}
+
+/// Writes down what came of it, in the transaction in which the events were taken.
+pub async fn settle(
+    connection: &mut PgConnection,
+    consumer: &Consumer,
+    taken: &Taken,
+    outcome: Outcome,
+    backoff: Backoff,
+) -> Result<Settled, sqlx::Error> {
+    let failed = outcome.failed.map(|(at, reasons)| (at, errors::tidy(reasons)));
+    let until = failed.as_ref().map(|(at, _)| *at);
+    let done: Vec<Position> =
+        taken.positions.iter().copied().filter(|at| until.is_none_or(|until| *at < until)).collect();
+    if let Some(head) = done.first() {
+        over(connection, consumer, taken, *head).await?;
+        let behind = |discarded: bool| -> Vec<i64> {
+            let found = done[1..].iter().filter(|at| taken.decisions.discards(**at) == discarded);
+            found.map(|at| at.as_i64()).collect()
+        };
+        sqlx::query(
+            "UPDATE dead.letters SET state = 'discarded', changed_at = now()
+             WHERE tenant_id = $1 AND consumer = $2 AND position = ANY($3) AND state = 'waiting'",
+        )
+        .bind(taken.tenant.uuid())
+        .bind(consumer.as_str())
+        .bind(behind(true))
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query(
+            "DELETE FROM dead.letters WHERE tenant_id = $1 AND consumer = $2 AND position = ANY($3) AND state = 'waiting'",
+        )
+        .bind(taken.tenant.uuid())
+        .bind(consumer.as_str())
+        .bind(behind(false))
+        .execute(&mut *connection)
+        .await?;
+    }
+    let drained = failed.is_none() && !taken.more;
+    if let Some((at, reasons)) = failed {
+        let attempt = if done.is_empty() { taken.attempts + 1 } else { 1 };
+        let pause = backoff.seconds(attempt);
+        sqlx::query(&format!(
+            "UPDATE dead.letters
+             SET state = 'parked', attempts = $4, errors = $5, changed_at = now(),
+                 next_attempt_at = clock_timestamp() + make_interval(secs => $6 * {SPREAD})
+             WHERE tenant_id = $1 AND consumer = $2 AND position = $3"
+        ))
+        .bind(taken.tenant.uuid())
+        .bind(consumer.as_str())
+        .bind(at.as_i64())
+        .bind(attempt.cast_signed())
+        .bind(&reasons)
+        .bind(pause)
+        .execute(&mut *connection)
+        .await?;
+        tried(connection, consumer, taken.tenant, at, attempt, &reasons).await?;
+    } else if taken.more {
+        // There are more than are taken at once: the next one stands for them, at once, with nothing held against it.
+        sqlx::query(
+            "UPDATE dead.letters SET state = 'parked', next_attempt_at = clock_timestamp(), changed_at = now()
+             WHERE tenant_id = $1 AND consumer = $2 AND position = (
+                 SELECT position FROM dead.letters
+                 WHERE tenant_id = $1 AND consumer = $2 AND aggregate_type = $3 AND aggregate_id = $4 AND state = 'waiting'
+                 ORDER BY position LIMIT 1)",
+        )
+        .bind(taken.tenant.uuid())
+        .bind(consumer.as_str())
+        .bind(&taken.aggregate_type)
+        .bind(&taken.aggregate_id)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(Settled { events: done.len() as u64, drained })
+}
+
+/// The parked event is parked no more.
+async fn over(
+    connection: &mut PgConnection,
+    consumer: &Consumer,
+    taken: &Taken,
+    head: Position,
+) -> Result<(), sqlx::Error> {
+    // One that only stood for others that waited was never dead.
+    let statement = if taken.attempts == 0 {
+        "DELETE FROM dead.letters WHERE tenant_id = $1 AND consumer = $2 AND position = $3 AND $4 <> ''"
+    } else {
+        "UPDATE dead.letters SET state = $4, attempts = attempts + 1, next_attempt_at = NULL, changed_at = now()
+         WHERE tenant_id = $1 AND consumer = $2 AND position = $3"
+    };
+    let discarded = taken.decisions.discards(head);
+    sqlx::query(statement)
+        .bind(taken.tenant.uuid())
+        .bind(consumer.as_str())
+        .bind(head.as_i64())
+        .bind(if discarded { "discarded" } else { "applied" })
+        .execute(&mut *connection)
+        .await?;
+    if taken.attempts > 0 {
+        tried(connection, consumer, taken.tenant, head, taken.attempts + 1, &[]).await?;
+    }
+    Ok(())
+}
+
+/// Notes an attempt; the oldest ones are forgotten.
+async fn tried(
+    connection: &mut PgConnection,
+    consumer: &Consumer,
+    tenant: TenantId,
+    at: Position,
+    attempt: u32,
+    reasons: &[String],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO dead.attempts (tenant_id, consumer, position, attempt, errors) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(tenant.uuid())
+    .bind(consumer.as_str())
+    .bind(at.as_i64())
+    .bind(attempt.cast_signed())
+    .bind(reasons)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("DELETE FROM dead.attempts WHERE tenant_id = $1 AND consumer = $2 AND position = $3 AND attempt <= $4")
+        .bind(tenant.uuid())
+        .bind(consumer.as_str())
+        .bind(at.as_i64())
+        .bind(attempt.cast_signed() - ATTEMPTS)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// How long until a letter is due; `None`: nothing is parked.
+pub async fn due(
+    connection: &mut PgConnection,
+    consumer: &Consumer,
+    share: Share,
+) -> Result<Option<Duration>, sqlx::Error> {
+    let seconds: Option<f64> = sqlx::query_scalar(
+        "SELECT extract(epoch FROM min(next_attempt_at) - clock_timestamp())::float8 FROM dead.letters
+         WHERE consumer = $1 AND state = 'parked' AND get_byte(uuid_send(tenant_id), 15) & ($3 - 1) = $2",
+    )
+    .bind(consumer.as_str())
+    .bind(share.number.cast_signed())
+    .bind(share.of.cast_signed())
+    .fetch_one(connection)
+    .await?;
+    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default()))
+}

@@ -1,0 +1,117 @@
+//! Trying parked events again, as people's decisions say, in the order of their aggregate.
+
+use deadletters::{Decisions, Held, Outcome, Part, Settled};
+use eventstore::{Database, EventStore};
+use kernel::{Position, RecordedEvent};
+use sqlx::{Connection, PgConnection};
+
+use crate::applying::{self, Failure};
+use crate::checkpoint::Checkpoint;
+use crate::parking::{self, Parked};
+use crate::{Error, Projection, tables, writing};
+
+/// So many events of an aggregate are applied in one transaction; what comes meanwhile is applied in between.
+const TOGETHER: u32 = 500;
+
+/// What came of an attempt.
+#[derive(Debug)]
+pub(crate) enum Retried {
+    /// Nothing was due.
+    Nothing,
+    /// The checkpoint was not where we thought: another instance, or a rebuild. Nothing is written.
+    Overtaken,
+    /// A letter was tried.
+    Tried { aggregate: Held, settled: Settled },
+}
+
+/// Tries the letter that is due first, with what waits behind it, in one transaction that also makes sure that the projection is
+/// still ours: the checkpoint moves to `at`, up to which everything else is applied.
+pub(crate) async fn retry(
+    database: &Database,
+    store: &EventStore,
+    connection: &mut PgConnection,
+    projection: &dyn Projection,
+    checkpoint: &Checkpoint,
+    at: Position,
+    parked: &Parked,
+) -> Result<Retried, Error> {
+    let (name, consumer) = (projection.name(), parking::consumer(projection.name()));
+    let mut transaction = connection.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
+    if !checkpoint.advance(&mut transaction, name, at).await? {
+        return Ok(Retried::Overtaken);
+    }
+    let Some(taken) =
+        deadletters::take(&mut transaction, &consumer, parking::share(checkpoint.partition), TOGETHER).await?
+    else {
+        transaction.commit().await?;
+        return Ok(Retried::Nothing);
+    };
+    let mut events = store.events_at(&taken.positions).await?;
+    let missing =
+        taken.positions.iter().zip(events.iter().map(|event| Some(event.position)).chain(std::iter::repeat(None)));
+    let missing = missing.into_iter().find(|(wanted, found)| Some(**wanted) != *found).map(|(wanted, _)| *wanted);
+    events.retain(|event| missing.is_none_or(|missing| event.position < missing));
+    let failed =
+        attempt(projection, &tables::live_schema(database), events, &taken.decisions, &mut transaction).await?;
+    let failed = failed.or_else(|| missing.map(|at| (at, vec!["the log has no event there".to_owned()])));
+    let settled = deadletters::settle(&mut transaction, &consumer, &taken, Outcome { failed }, parked.backoff).await?;
+    parking::count(&mut transaction, name, checkpoint.partition, -(settled.events as i64), -i64::from(settled.drained))
+        .await?;
+    transaction.commit().await?;
+    let aggregate = (taken.tenant.uuid(), taken.aggregate_type, taken.aggregate_id);
+    Ok(Retried::Tried { aggregate, settled })
+}
+
+/// Applies events of one aggregate, in order, up to the first that fails, which is answered with why. What was applied before it
+/// stays in the transaction.
+pub(crate) async fn attempt(
+    projection: &dyn Projection,
+    schema: &str,
+    mut events: Vec<RecordedEvent>,
+    decisions: &Decisions,
+    transaction: &mut PgConnection,
+) -> Result<Option<(Position, Vec<String>)>, sqlx::Error> {
+    events.retain(|event| projection.wants(&event.event_type));
+    if events.is_empty() {
+        return Ok(None);
+    }
+    let all: Vec<&RecordedEvent> = events.iter().collect();
+    sqlx::Executor::execute(&mut *transaction, writing::scope(schema, &all).as_str()).await?;
+    // The first one alone: most often it fails again, and then nothing else was done in vain.
+    let rest = events.split_off(1);
+    for part in decisions.parts(events).into_iter().chain(decisions.parts(rest)) {
+        let failed = match part {
+            Part::Events(run) => apply(projection, &run, transaction).await?,
+            Part::Discarded(event) => applying::skip_within(projection, &event, transaction).await?,
+        };
+        if failed.is_some() {
+            return Ok(failed);
+        }
+    }
+    Ok(None)
+}
+
+async fn apply(
+    projection: &dyn Projection,
+    run: &[RecordedEvent],
+    transaction: &mut PgConnection,
+) -> Result<Option<(Position, Vec<String>)>, sqlx::Error> {
+    let run: Vec<&RecordedEvent> = run.iter().collect();
+    let mut savepoint = transaction.begin().await?;
+    match applying::apply(projection, &run, &mut savepoint).await {
+        Ok(()) => {
+            savepoint.commit().await?;
+            Ok(None)
+        }
+        Err(Failure::Database(error)) => Err(error),
+        Err(Failure::Events { errors, .. }) => {
+            savepoint.rollback().await?;
+            if let [only] = run[..] {
+                return Ok(Some((only.position, errors)));
+            }
+            let found = applying::apply_or_park(projection, &run, &Parked::default(), transaction).await?;
+            // They are of one aggregate, so the first that failed holds all that follow it.
+            Ok(found.into_iter().next().map(|first| (first.position, first.errors.unwrap_or_default())))
+        }
+    }
+}

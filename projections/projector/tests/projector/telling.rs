@@ -1,0 +1,69 @@
+//! What changes is told on the bus, once, in order, whatever was away meanwhile.
+
+use std::collections::BTreeSet;
+
+use deadletters::Herald;
+use kernel::Role;
+use tokio_util::sync::CancellationToken;
+
+use crate::lamps::Lamps;
+use crate::parking::parked;
+use crate::road::{Road, request};
+
+/// All that the stream has: id, type and body's state of each message.
+async fn told(road: &Road) -> Vec<(String, String, serde_json::Value)> {
+    let client = async_nats::connect(road.nats.url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    let Ok(mut stream) = jetstream.get_stream(nats::DEAD_LETTERS).await else { return Vec::new() };
+    let state = stream.info().await.unwrap().state.clone();
+    let mut told = Vec::new();
+    for sequence in state.first_sequence..=state.last_sequence {
+        let message = stream.get_raw_message(sequence).await.unwrap();
+        let header = |name: &str| message.headers.get(name).unwrap().to_string();
+        assert!(message.subject.starts_with("dlq.demo."), "{}", message.subject);
+        told.push((header("ce-id"), header("ce-type"), serde_json::from_slice(&message.payload).unwrap()));
+    }
+    told
+}
+
+#[tokio::test]
+async fn each_letter_that_is_parked_and_each_change_of_one_is_told_once() {
+    let road = Road::new(Lamps::new()).await;
+    let first = road.append(0, "bad", "demo.lamp.lit", r#"{"broken":"poison"}"#).await;
+    road.append(0, "bad", "demo.lamp.dimmed", "{}").await;
+    let second = road.append(1, "bad", "demo.lamp.lit", r#"{"broken":"poison"}"#).await;
+    let running = road.start();
+    road.visible(&running.models).await;
+    // Nobody told of it yet. Two heralds: one tells.
+    assert_eq!(told(&road).await, []);
+    let stop = CancellationToken::new();
+    let heralds: Vec<_> =
+        (0..2).map(|_| tokio::spawn(Herald::new(&road.database, road.bus.clone(), 1).run(stop.clone()))).collect();
+    testbed::eventually("both are told", async || (told(&road).await.len() == 2).then_some(())).await;
+    let desk = road.desk();
+    let id = format!("projection.lamps.{first}").parse().unwrap();
+    desk.discard(&request(road.tenants[0], Role::Admin, None), &id, "why").await.unwrap();
+    testbed::eventually("nothing of it is parked", async || (parked(&road).await.len() == 1).then_some(())).await;
+    testbed::eventually("that is told too", async || (told(&road).await.len() == 3).then_some(())).await;
+    stop.cancel();
+    for herald in heralds {
+        herald.await.unwrap();
+    }
+    let told = told(&road).await;
+    let seen: Vec<_> = told.iter().map(|(_, kind, body)| (kind.as_str(), body["position"].as_u64().unwrap())).collect();
+    assert_eq!(
+        seen,
+        [
+            ("inopsio.dead_letter.parked", first.0),
+            ("inopsio.dead_letter.parked", second.0),
+            ("inopsio.dead_letter.discarded", first.0)
+        ]
+    );
+    let ids: BTreeSet<_> = told.iter().map(|(id, ..)| id).collect();
+    assert_eq!(ids.len(), 3, "each has an id of its own");
+    assert!(told.iter().all(|(_, _, body)| body["consumer"] == "projection.lamps" && body.get("errors").is_none()));
+    let left: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM dead.changes").fetch_one(&mut road.superuser().await).await.unwrap();
+    assert_eq!(left, 0);
+    running.stop().await;
+}
