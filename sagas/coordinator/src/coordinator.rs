@@ -143,7 +143,7 @@ impl Coordinator {
         let service = self.shared.sagas.service().name();
         loop {
             if let Ok(mut connection) = self.shared.pool.acquire().await
-                && let Ok((counts, parked)) = rows::counts(&mut connection).await
+                && let Ok(counts) = rows::counts(&mut connection).await
             {
                 for definition in self.shared.sagas.newest() {
                     for status in crate::Status::ALL.into_iter().take(3) {
@@ -156,12 +156,9 @@ impl Coordinator {
                         .set(count as f64);
                     }
                 }
-                metrics::gauge!("inopsio_saga_parked_events", "service" => service).set(parked as f64);
                 let stuck = counts.iter().filter(|(_, status, _)| *status == crate::Status::Stuck);
                 let stuck = stuck.map(|(_, _, count)| count.cast_unsigned()).sum();
-                self.shared.status.send_modify(|status| {
-                    (status.stuck, status.parked) = (stuck, parked.cast_unsigned());
-                });
+                self.shared.status.send_modify(|status| status.stuck = stuck);
             }
             tokio::time::sleep(COUNT).await;
         }

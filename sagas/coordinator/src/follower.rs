@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use deadletters::{Entry, Held, Outcome, Part, Share};
 use eventstore::Relayed;
 use futures::{FutureExt, StreamExt};
 use kernel::{Position, RecordedEvent};
@@ -16,6 +17,7 @@ use crate::definition::{Definition, Occasion};
 use crate::doing::{Fault, FaultKind, request};
 use crate::facts::Started;
 use crate::known::Known;
+use crate::letters::{self, Letters};
 use crate::rows::{self, Hearing, InstanceKey};
 use crate::state::State;
 use crate::status::CoordinatorState;
@@ -31,12 +33,18 @@ pub(crate) async fn run(shared: &Shared) -> Error {
 
 async fn follow(shared: &Shared) -> Result<std::convert::Infallible, Error> {
     let position = rows::checkpoint(&shared.pool).await?.ok_or(Error::NotMigrated)?;
-    let mut follower =
-        Follower { shared, stored: position, position, stored_at: Instant::now(), known: Known::default() };
-    follower.retry_parked().await?;
+    let mut follower = Follower {
+        shared,
+        stored: position,
+        position,
+        stored_at: Instant::now(),
+        known: Known::default(),
+        letters: Letters::load(shared).await?,
+    };
     follower.show();
     let mut relayed = shared.store.relayed();
     loop {
+        follower.ask_again().await?;
         // The log first: what was appended before the feed begins is only there for sure.
         while follower.catch_up().await? {}
         match &shared.bus {
@@ -54,6 +62,8 @@ struct Follower<'a> {
     /// What was taken over; the checkpoint follows when something is to be written, or after a while.
     position: Position,
     stored_at: Instant,
+    /// Events of which it could not be said whether they start a saga.
+    letters: Letters,
     /// What sagas looked at.
     known: Known,
 }
@@ -68,10 +78,19 @@ struct Findings {
     /// Who has to hear of something, and where the last of it is.
     pokes: HashMap<Hearing, Position>,
     /// Events of which a saga could not say whether they start it.
-    parked: Vec<(kernel::TenantId, &'static str, Position, Fault)>,
+    parked: Vec<(&'static str, Entry)>,
 }
 
 impl Findings {
+    /// Whether an earlier event of this one's aggregate was just parked.
+    fn holds(&self, saga: &str, event: &RecordedEvent) -> bool {
+        self.parked.iter().any(|(parked, entry)| {
+            *parked == saga
+                && (entry.tenant, &entry.aggregate_type, &entry.aggregate_id)
+                    == (event.tenant, &event.aggregate_type, &event.aggregate_id)
+        })
+    }
+
     fn is_empty(&self) -> bool {
         self.instances.is_empty() && self.begun.is_empty() && self.pokes.is_empty() && self.parked.is_empty()
     }
@@ -90,7 +109,10 @@ impl Follower<'_> {
         loop {
             let first = match tokio::time::timeout(self.shared.settings.look, relayed.next()).await {
                 Ok(Some(page)) => page,
-                Err(_) if self.is_at_end().await? => continue,
+                Err(_) if self.is_at_end().await? => {
+                    self.ask_again().await?;
+                    continue;
+                }
                 Ok(None) | Err(_) => return Ok(()),
             };
             // Nobody waits for a saga by the millisecond, and looking for who waits costs the database as much for one event as for many.
@@ -109,6 +131,7 @@ impl Follower<'_> {
                 return Ok(());
             }
             self.take(pages.iter().flat_map(|page| page.iter())).await?;
+            self.ask_again().await?;
         }
     }
 
@@ -122,12 +145,15 @@ impl Follower<'_> {
                 heard = tokio::time::timeout(self.shared.settings.look, feed.next()) => heard,
             };
             match heard {
-                Ok(Some(Ok(events))) => self.take(&events).await?,
+                Ok(Some(Ok(events))) => {
+                    self.take(&events).await?;
+                    self.ask_again().await?;
+                }
                 Ok(Some(Err(error))) => {
                     tracing::debug!(%error, "sagas read the log instead of the feed");
                     return Ok(());
                 }
-                Err(_) if self.is_at_end().await? => {}
+                Err(_) if self.is_at_end().await? => self.ask_again().await?,
                 Ok(None) | Err(_) => return Ok(()),
             }
         }
@@ -188,6 +214,10 @@ impl Follower<'_> {
             return Ok(());
         }
         for definition in sagas.newest().filter(|one| one.starts_on.contains(&event.event_type.as_str())) {
+            if self.letters.holds(definition.name, event) || found.holds(definition.name, event) {
+                found.parked.push((definition.name, Entry::new(event, None)));
+                continue;
+            }
             match self.start(definition, event).await? {
                 Ok(Some(begun)) => found.begun.push(begun),
                 Ok(None) => {}
@@ -196,7 +226,8 @@ impl Follower<'_> {
                         saga = definition.name, position = %event.position, tenant = %event.tenant, code = fault.code,
                         "it can't be said whether an event starts a saga; the event is parked"
                     );
-                    found.parked.push((event.tenant, definition.name, event.position, fault));
+                    let errors = letters::errors(definition.name, &fault);
+                    found.parked.push((definition.name, Entry::new(event, Some(errors))));
                 }
             }
         }
@@ -243,7 +274,8 @@ impl Follower<'_> {
             Ok(Some(start)) => start,
             Ok(None) => return Ok(Ok(None)),
             // The log does not answer: the same is asked again from the checkpoint on.
-            Err(Fault { kind: FaultKind::Passing, reason, .. }) => {
+            // (A history that can't be read does not pass: one tenant's must not hold up all others.)
+            Err(Fault { kind: FaultKind::Passing, reason, code }) if code != "history_unreadable" => {
                 return Err(Error::Log(eventstore::Error::Unavailable(reason)));
             }
             Err(fault) => return Ok(Err(fault)),
@@ -297,9 +329,7 @@ impl Follower<'_> {
         for (hearing, at) in &found.pokes {
             rows::poke(&mut transaction, hearing, *at, now).await?;
         }
-        for (tenant, saga, at, fault) in &found.parked {
-            rows::park(&mut transaction, *tenant, saga, *at, fault, now).await?;
-        }
+        letters::store(&mut transaction, &found.parked, self.letters.backoff).await?;
         if !rows::advance(&mut *transaction, self.stored, self.position).await? {
             return Err(Error::Overtaken);
         }
@@ -307,6 +337,7 @@ impl Follower<'_> {
         transaction.commit().await?;
         shared.probe.at(&Point::AfterCheckpoint).await;
         (self.stored, self.stored_at) = (self.position, Instant::now());
+        self.letters.add(&found.parked);
         shared.woken.notify_one();
         Ok(())
     }
@@ -320,22 +351,67 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Asks again about events that could not be judged: this program may know what an older one did not.
-    async fn retry_parked(&mut self) -> Result<(), Error> {
-        for (saga, at) in rows::parked(&self.shared.pool).await? {
-            let Some(definition) = self.shared.sagas.newest().find(|definition| definition.name == saga) else {
-                continue;
-            };
-            let events = self.shared.store.read_after(Position(at.0.saturating_sub(1)), 1).await?;
-            let Some(event) = events.first().filter(|event| event.position == at) else { continue };
-            let Ok(begun) = self.start(definition, event).await? else { continue };
-            if let Some((key, state)) = begun {
-                let now = self.shared.clock.now();
-                rows::write(&self.shared.pool, key, &state, state.wake_at(now), Position::START, now).await?;
-            }
-            rows::unpark(&self.shared.pool, &saga, at).await?;
+    /// Asks again about events of which it could not be said whether they start a saga, as far as they are due.
+    async fn ask_again(&mut self) -> Result<(), Error> {
+        if !self.letters.is_due() {
+            return Ok(());
         }
+        let names: Vec<_> = self.shared.sagas.newest().map(|definition| definition.name).collect();
+        let mut next = self.shared.settings.look;
+        for saga in names {
+            // Each that fails again rests, so this ends.
+            while self.ask_about_one(saga).await? {}
+            let mut connection = self.shared.pool.acquire().await?;
+            next = next
+                .min(deadletters::due(&mut connection, &letters::consumer(saga), Share::WHOLE).await?.unwrap_or(next));
+        }
+        self.letters.look_in(next);
+        self.show();
         Ok(())
+    }
+
+    /// Asks about the letter of a saga that is due first, with what waits behind it; whether there was one.
+    async fn ask_about_one(&mut self, saga: &'static str) -> Result<bool, Error> {
+        let shared = self.shared;
+        let Some(definition) = shared.sagas.newest().find(|definition| definition.name == saga) else {
+            return Ok(false);
+        };
+        let consumer = letters::consumer(saga);
+        let mut transaction = shared.pool.begin().await?;
+        let Some(taken) = deadletters::take(&mut transaction, &consumer, Share::WHOLE, shared.settings.batch).await?
+        else {
+            return Ok(false);
+        };
+        let (mut begun, mut failed) = (Vec::new(), None);
+        'parts: for part in taken.decisions.parts(shared.store.events_at(&taken.positions).await?) {
+            let Part::Events(run) = part else { continue };
+            for event in run {
+                match self.start(definition, &event).await? {
+                    Ok(found) => begun.extend(found),
+                    Err(fault) => {
+                        failed = Some((event.position, letters::errors(saga, &fault)));
+                        break 'parts;
+                    }
+                }
+            }
+        }
+        let now = shared.clock.now();
+        for (key, state) in &begun {
+            rows::write(&mut *transaction, *key, state, state.wake_at(now), Position::START, now).await?;
+        }
+        let outcome = Outcome { failed };
+        let settled = deadletters::settle(&mut transaction, &consumer, &taken, outcome, self.letters.backoff).await?;
+        transaction.commit().await?;
+        if settled.drained {
+            let key: Held = (taken.tenant.uuid(), taken.aggregate_type, taken.aggregate_id);
+            self.letters.drained(saga, &key);
+        }
+        let result = if settled.events > 0 { "applied" } else { "failed" };
+        metrics::counter!("inopsio_dead_letter_attempts_total", "service" => shared.sagas.service().name(),
+            "consumer" => "saga", "name" => saga, "result" => result)
+        .increment(1);
+        shared.woken.notify_one();
+        Ok(true)
     }
 
     fn show(&self) {
@@ -345,6 +421,13 @@ impl Follower<'_> {
             (status.state, status.position) = (CoordinatorState::Active, position);
             new
         });
+        let parked = self.letters.count() as u64;
+        self.shared.status.send_if_modified(|status| std::mem::replace(&mut status.parked, parked) != parked);
+        for (saga, count) in self.letters.counts() {
+            metrics::gauge!("inopsio_dead_letters", "service" => self.shared.sagas.service().name(), "consumer" => "saga",
+                "name" => saga)
+            .set(count as f64);
+        }
         metrics::gauge!("inopsio_saga_position", "service" => self.shared.sagas.service().name())
             .set(position.0 as f64);
     }

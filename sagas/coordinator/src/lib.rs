@@ -19,6 +19,9 @@
 //!   it came: an undo must bear that there is nothing to undo. What can't be undone parks the saga as `stuck`, until a person
 //!   resumes it. An instance finishes on the version of the definition with which it began.
 //!
+//! - **Dead letters** (`letters.rs`): an event of which a saga can't say whether it starts it is parked with the later ones of its
+//!   aggregate, and asked about again; the others go on.
+//!
 //! To add a saga, see `docs/src/sagas.md`; nothing here changes.
 
 #![deny(missing_docs)]
@@ -34,11 +37,13 @@ pub mod facts;
 pub mod follower;
 mod instance;
 mod known;
+mod letters;
 mod lock;
 mod migrate;
 mod names;
 mod plan;
 mod probe;
+mod rehearsal;
 mod rows;
 mod settings;
 mod state;
@@ -54,6 +59,7 @@ pub use instance::{Instance, InstanceCommand, InstanceError};
 pub use migrate::migrate;
 pub use names::Names;
 pub use probe::{NoProbe, Point, Probe};
+pub use rehearsal::Rehearsal;
 pub use settings::Settings;
 pub use state::{Current, DoneStep, Phase, State, Status};
 pub use status::{CoordinatorState, CoordinatorStatus};

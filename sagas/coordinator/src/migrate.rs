@@ -30,8 +30,11 @@ pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: boo
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATING).execute(&mut *transaction).await?;
     let known: bool =
         sqlx::query_scalar("SELECT to_regclass('saga.checkpoint') IS NOT NULL").fetch_one(&mut *transaction).await?;
-    if !known && !dry_run {
+    if !dry_run {
         transaction.execute(format!("SET LOCAL ROLE {}", database.owner()).as_str()).await?;
+        deadletters::create(&mut transaction, database).await?;
+    }
+    if !known && !dry_run {
         let tables = include_str!("tables.sql").replace("{{service}}", database.service.name());
         transaction.execute(tables.as_str()).await?;
     }

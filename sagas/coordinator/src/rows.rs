@@ -7,7 +7,6 @@ use kernel::{Position, TenantId};
 use sqlx::{PgConnection, PgExecutor, Row};
 use uuid::Uuid;
 
-use crate::Fault;
 use crate::state::{State, Status};
 
 /// Which instance.
@@ -189,20 +188,19 @@ pub(crate) async fn next_due(
         .await
 }
 
-/// How many instances are running, unwinding and stuck, by saga; and how many events are parked.
-pub(crate) async fn counts(connection: &mut PgConnection) -> Result<(Vec<(String, Status, i64)>, i64), sqlx::Error> {
+/// How many instances are running, unwinding and stuck, by saga.
+pub(crate) async fn counts(connection: &mut PgConnection) -> Result<Vec<(String, Status, i64)>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT saga, status, count(*) FROM saga.instances WHERE status IN ('running', 'unwinding', 'stuck')
          GROUP BY saga, status",
     )
     .fetch_all(&mut *connection)
     .await?;
-    let parked = sqlx::query_scalar("SELECT count(*) FROM saga.parked_events").fetch_one(connection).await?;
     let counts = rows.iter().map(|row| {
         let status = Status::named(row.try_get(1)?).unwrap_or_default();
         Ok((row.try_get(0)?, status, row.try_get(2)?))
     });
-    Ok((counts.collect::<Result<_, sqlx::Error>>()?, parked))
+    counts.collect()
 }
 
 /// Where following goes on; none: the tables were never made.
@@ -226,31 +224,7 @@ pub(crate) async fn advance(
     Ok(moved.rows_affected() == 1)
 }
 
-/// Parks an event of which a saga could not say whether it starts it.
-pub(crate) async fn park(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    saga: &str,
-    at: Position,
-    fault: &Fault,
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO saga.parked_events (tenant_id, saga, position, code, reason, parked_at)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-    )
-    .bind(tenant.uuid())
-    .bind(saga)
-    .bind(at.as_i64())
-    .bind(&fault.code)
-    .bind(&fault.reason)
-    .bind(now)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// The parked events: saga and position.
+/// What an earlier program parked: saga and position.
 pub(crate) async fn parked(connection: impl PgExecutor<'_>) -> Result<Vec<(String, Position)>, sqlx::Error> {
     let rows =
         sqlx::query("SELECT saga, position FROM saga.parked_events ORDER BY position").fetch_all(connection).await?;

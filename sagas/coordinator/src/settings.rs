@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use deadletters::Backoff;
+
 /// How a coordinator works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -21,6 +23,8 @@ pub struct Settings {
     pub flush: Duration,
     /// The longest sleep: a machine's clock may be set, and what counts is what it shows then.
     pub longest_sleep: Duration,
+    /// How long an event of which it can't be said whether it starts a saga rests before it is asked about again.
+    pub backoff: Backoff,
     /// How long the driver lets an instance alone whose state could not be read or written.
     pub pause: Duration,
 }
@@ -36,6 +40,7 @@ impl Default for Settings {
             stand_by: Duration::from_secs(1),
             flush: Duration::from_secs(1),
             longest_sleep: Duration::from_mins(1),
+            backoff: Backoff::default(),
             pause: Duration::from_millis(500),
         }
     }

@@ -30,6 +30,6 @@ pub struct CoordinatorStatus {
     pub position: Position,
     /// How many instances are stuck, as of some seconds ago.
     pub stuck: u64,
-    /// How many events are parked, as of some seconds ago.
+    /// How many aggregates have events of which it can't be said whether they start a saga.
     pub parked: u64,
 }

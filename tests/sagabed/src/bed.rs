@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use coordinator::{Coordinator, Desk, Listed, Listing, NoProbe, Probe, Sagas, Settings, State, Status};
+use deadletters::Backoff;
 use eventstore::EventStore;
 use executor::{Command, Executor, Request};
 use kernel::{
@@ -97,7 +98,8 @@ impl Bed {
         // What another process has: a cache of its own.
         let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
         let executor = Executor::new(self.store.clone(), self.clock.clone(), Arc::new(SystemIds), settings);
-        let settings = Settings { stand_by: Duration::from_millis(20), ..Settings::default() };
+        let backoff = Backoff { first: Duration::from_millis(20), longest: Duration::from_millis(200) };
+        let settings = Settings { stand_by: Duration::from_millis(20), backoff, ..Settings::default() };
         let coordinator = Coordinator::new(
             &self.database,
             self.store.clone(),
@@ -110,6 +112,14 @@ impl Bed {
         .with_probe(probe);
         let (waker, shutdown) = (coordinator.waker(), CancellationToken::new());
         Running { task: tokio::spawn(coordinator.run(shutdown.clone())), waker, shutdown }
+    }
+
+    /// Who looks after dead letters of the sagas.
+    pub fn dead_letters(&self) -> deadletters::Desk {
+        let rehearsal = coordinator::Rehearsal::new(self.sagas.clone(), self.sagas.book(self.executor.clone()));
+        let rehearsal: Arc<dyn deadletters::Rehearse> = Arc::new(rehearsal);
+        let store = self.store.clone();
+        deadletters::Desk::open(&self.database, store, None, Vec::new(), vec![rehearsal], self.grants).unwrap()
     }
 
     /// A new tenant.
@@ -137,7 +147,8 @@ impl Bed {
         sqlx::query(sql).execute(&mut self.superuser().await).await.unwrap();
     }
 
-    async fn superuser(&self) -> PgConnection {
+    /// A connection that may do everything.
+    pub async fn superuser(&self) -> PgConnection {
         self.database.superuser().connect().await.unwrap()
     }
 

@@ -1,0 +1,141 @@
+//! Events of which a saga could not say whether they start it: dead letters of the saga ([`deadletters`]), asked about again, in
+//! the order of their aggregate.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use deadletters::{Backoff, Consumer, Entry, Held, Kind, Share};
+use kernel::RecordedEvent;
+use sqlx::PgConnection;
+use tokio::time::Instant;
+
+use crate::coordinator::Shared;
+use crate::doing::Fault;
+use crate::{Error, rows};
+
+/// How a saga is called among those who can't take events.
+pub(crate) fn consumer(saga: &str) -> Consumer {
+    Consumer::new(Kind::Saga, saga)
+}
+
+/// Why it could not be said.
+pub(crate) fn errors(saga: &str, fault: &Fault) -> Vec<String> {
+    vec![format!("{saga} can't say whether the event starts it: {}", fault.code), fault.reason.clone()]
+}
+
+/// What is parked of a service's sagas.
+#[derive(Default)]
+pub(crate) struct Letters {
+    held: HashMap<&'static str, HashSet<Held>>,
+    /// When the first of them may be due. Nothing is parked: never.
+    due: Option<Instant>,
+    pub(crate) backoff: Backoff,
+}
+
+impl Letters {
+    /// What the database has, of a coordinator that just became active. All of it is asked about soon: this program may know what
+    /// another did not.
+    pub(crate) async fn load(shared: &Shared) -> Result<Self, Error> {
+        adopt(shared).await?;
+        let mut letters = Self { backoff: shared.settings.backoff, ..Self::default() };
+        let mut connection = shared.pool.acquire().await?;
+        for definition in shared.sagas.newest() {
+            let consumer = consumer(definition.name);
+            let held: HashSet<Held> =
+                deadletters::held(&mut connection, &consumer, Share::WHOLE).await?.into_iter().collect();
+            if !held.is_empty() {
+                deadletters::hasten(&mut connection, &consumer, Share::WHOLE, letters.backoff.first).await?;
+                letters.due = Some(Instant::now());
+            }
+            letters.held.insert(definition.name, held);
+        }
+        Ok(letters)
+    }
+
+    /// Whether an event has to wait for an earlier one of its aggregate.
+    pub(crate) fn holds(&self, saga: &str, event: &RecordedEvent) -> bool {
+        self.held.get(saga).is_some_and(|held| {
+            !held.is_empty()
+                && held.contains(&(event.tenant.uuid(), event.aggregate_type.clone(), event.aggregate_id.clone()))
+        })
+    }
+
+    /// Counts in what was parked.
+    pub(crate) fn add(&mut self, parked: &[(&'static str, Entry)]) {
+        for (saga, entry) in parked {
+            let key = (entry.tenant.uuid(), entry.aggregate_type.clone(), entry.aggregate_id.clone());
+            self.held.entry(saga).or_default().insert(key);
+        }
+        if !parked.is_empty() && self.due.is_none() {
+            self.due = Some(Instant::now() + self.backoff.first);
+        }
+    }
+
+    /// An aggregate of which nothing waits any more.
+    pub(crate) fn drained(&mut self, saga: &str, key: &Held) {
+        if let Some(held) = self.held.get_mut(saga) {
+            held.remove(key);
+        }
+    }
+
+    /// Whether it is time to look for one that is due.
+    pub(crate) fn is_due(&self) -> bool {
+        self.due.is_some_and(|due| due <= Instant::now())
+    }
+
+    /// Looks again after this time at the latest: what people decide in other processes is seen then.
+    pub(crate) fn look_in(&mut self, pause: Duration) {
+        let any = self.held.values().any(|held| !held.is_empty());
+        self.due = any.then(|| Instant::now() + pause);
+    }
+
+    /// How many are parked, over all sagas.
+    pub(crate) fn count(&self) -> usize {
+        self.held.values().map(HashSet::len).sum()
+    }
+
+    /// How many are parked of each saga.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        self.held.iter().map(|(saga, held)| (*saga, held.len()))
+    }
+}
+
+/// Writes down what was parked, in the transaction that takes the rest.
+pub(crate) async fn store(
+    connection: &mut PgConnection,
+    parked: &[(&'static str, Entry)],
+    backoff: Backoff,
+) -> Result<(), sqlx::Error> {
+    let mut by_saga: HashMap<&str, Vec<Entry>> = HashMap::new();
+    for (saga, entry) in parked {
+        by_saga.entry(saga).or_default().push(entry.clone());
+    }
+    for (saga, entries) in by_saga {
+        deadletters::park(connection, &consumer(saga), &entries, backoff).await?;
+    }
+    Ok(())
+}
+
+/// Takes over what a program of before 2026-12 parked in a table of the coordinator's own.
+async fn adopt(shared: &Shared) -> Result<(), Error> {
+    let old = rows::parked(&shared.pool).await?;
+    if old.is_empty() {
+        return Ok(());
+    }
+    let mut transaction = shared.pool.begin().await?;
+    for definition in shared.sagas.newest() {
+        let ours: Vec<_> = old.iter().filter(|(saga, _)| saga == definition.name).map(|(_, at)| *at).collect();
+        let mut known = HashSet::new();
+        let mut entries = Vec::new();
+        for event in shared.store.events_at(&ours).await? {
+            let first = known.insert((event.tenant, event.aggregate_type.clone(), event.aggregate_id.clone()));
+            entries.push(Entry::new(&event, first.then(|| vec!["parked by an earlier program".to_owned()])));
+        }
+        deadletters::park(&mut transaction, &consumer(definition.name), &entries, Backoff::default()).await?;
+        for at in ours {
+            rows::unpark(&mut *transaction, definition.name, at).await?;
+        }
+    }
+    transaction.commit().await?;
+    Ok(())
+}

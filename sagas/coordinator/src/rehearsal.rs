@@ -1,0 +1,74 @@
+//! What would come of a dead letter of a saga: whether it can be said that the event starts it. Nothing is begun.
+
+use std::sync::Arc;
+
+use deadletters::{Consumer, Decisions, Kind, Part, Rehearse};
+use futures::future::BoxFuture;
+use kernel::{RecordedEvent, TenantId};
+
+use crate::book::{Book, Sagas};
+use crate::definition::Occasion;
+use crate::known::Known;
+use crate::letters;
+
+/// Rehearses what events of a service would begin.
+pub struct Rehearsal {
+    sagas: Sagas,
+    book: Arc<dyn Book>,
+}
+
+impl Rehearsal {
+    /// Of these sagas.
+    pub fn new(sagas: Sagas, book: Arc<dyn Book>) -> Self {
+        Self { sagas, book }
+    }
+
+    async fn rehearse(
+        &self,
+        consumer: &Consumer,
+        tenant: TenantId,
+        events: Vec<RecordedEvent>,
+        decisions: &Decisions,
+    ) -> Result<deadletters::Rehearsal, String> {
+        let Some(definition) = self.sagas.newest().find(|definition| definition.name == consumer.name()) else {
+            return Err(format!("this program has no saga {}", consumer.name()));
+        };
+        let mut rehearsal = deadletters::Rehearsal::default();
+        for part in decisions.parts(events) {
+            let run = match part {
+                Part::Events(run) => run,
+                Part::Discarded(_) => {
+                    rehearsal.taken += 1;
+                    continue;
+                }
+            };
+            for event in run {
+                let caller = self.sagas.caller(tenant, definition.name, definition.permissions);
+                let occasion = Occasion { caller, executor: self.book.executor().clone(), known: Known::default() };
+                let at = event.position;
+                if let Err(fault) = (definition.start)(occasion, event).await {
+                    rehearsal.failed = Some((at, letters::errors(definition.name, &fault)));
+                    return Ok(rehearsal);
+                }
+                rehearsal.taken += 1;
+            }
+        }
+        Ok(rehearsal)
+    }
+}
+
+impl Rehearse for Rehearsal {
+    fn kind(&self) -> Kind {
+        Kind::Saga
+    }
+
+    fn rehearse<'a>(
+        &'a self,
+        consumer: &'a Consumer,
+        tenant: TenantId,
+        events: Vec<RecordedEvent>,
+        decisions: Decisions,
+    ) -> BoxFuture<'a, Result<deadletters::Rehearsal, String>> {
+        Box::pin(async move { self.rehearse(consumer, tenant, events, &decisions).await })
+    }
+}
