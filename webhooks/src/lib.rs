@@ -5,7 +5,8 @@
 //! cursor from the log, sends each ([`Sender`], which reaches no address that the [`Guard`] refuses), and moves the cursor in
 //! the same statement that notes the delivery. What fails is tried again, later and later; the events after it wait, so
 //! that the order is kept, and the other endpoints do not. A crash between a delivery and its note delivers it again under
-//! the same `webhook-id`, by which receivers know it.
+//! the same `webhook-id`, by which receivers know it. An event that the receiver refuses as such, again and again, is parked with the
+//! later ones of its aggregate (`letters.rs`), and the rest goes on.
 //!
 //! Configuration is tables, not events: see `docs/src/adr/`. To change the tables, write forward-only statements into
 //! `tables.sql` that can be run again.
@@ -18,6 +19,7 @@ mod deliverer;
 mod dice;
 mod endpoint;
 mod guard;
+mod letters;
 mod migrate;
 mod note;
 mod row;

@@ -28,6 +28,7 @@ pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: boo
         let mut transaction = connection.begin().await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATING).execute(&mut *transaction).await?;
         transaction.execute(format!("SET LOCAL ROLE {}", database.owner()).as_str()).await?;
+        deadletters::create(&mut transaction, database).await?;
         transaction.execute(TABLES.replace("{{service}}", database.service.name()).as_str()).await?;
         transaction.commit().await?;
     }

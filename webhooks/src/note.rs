@@ -1,10 +1,10 @@
 //! What a worker writes: each attempt, and where the endpoint is. One statement each, so that both are true or none.
 
 use chrono::{DateTime, Utc};
-use kernel::RecordedEvent;
+use kernel::{Position, RecordedEvent};
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{PgPool, Postgres};
+use sqlx::{PgConnection, PgPool, Postgres};
 use uuid::Uuid;
 
 use crate::Outcome;
@@ -100,6 +100,38 @@ fn bind<'q>(
         .bind(outcome.status.map(i32::from))
         .bind(outcome.error.as_deref())
         .bind(&outcome.response)
+}
+
+/// An event is parked: the cursor moves past it, in the transaction that parks it. False: it is not this worker's any more.
+pub(crate) async fn parked(
+    transaction: &mut PgConnection,
+    target: &Target,
+    position: Position,
+) -> Result<bool, sqlx::Error> {
+    let moved = sqlx::query(
+        "UPDATE webhooks.cursors
+         SET position = greatest(position, $4), attempts = 0, failing_since = NULL, next_attempt_at = NULL
+         WHERE tenant_id = $1 AND endpoint_id = $2 AND generation = $3",
+    )
+    .bind(target.tenant.uuid())
+    .bind(target.id)
+    .bind(target.generation)
+    .bind(position.as_i64())
+    .execute(transaction)
+    .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
+/// A parked event was sent again. The cursor is past it, and stays where it is. False: it is not this worker's any more.
+pub(crate) async fn again(
+    pool: &PgPool,
+    target: &Target,
+    delivery: Uuid,
+    attempt: Attempt<'_>,
+) -> Result<bool, sqlx::Error> {
+    let sql = noted!("delivered = delivered + CASE WHEN $12::text IS NULL THEN 1 ELSE 0 END");
+    let done = bind(sqlx::query(sql), target, delivery, attempt).execute(pool).await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Only unwanted events moved the cursor on. False: it is not this worker's any more.

@@ -62,6 +62,11 @@ impl Outcome {
         self.error.is_none()
     }
 
+    /// Whether the receiver refuses this very message, and not whoever sends it, or any at this time.
+    pub fn refuses_event(&self) -> bool {
+        matches!(self.status, Some(400 | 413 | 415 | 422))
+    }
+
     /// Whether the receiver says that it will never want more.
     pub fn gone(&self) -> bool {
         self.status == Some(StatusCode::GONE.as_u16())

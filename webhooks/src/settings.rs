@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use deadletters::Backoff;
+
 use crate::{Dice, Guard};
 
 /// How webhooks are delivered.
@@ -15,6 +17,8 @@ pub struct Settings {
     pub first_retry: Duration,
     /// The longest pause between two attempts.
     pub longest_retry: Duration,
+    /// After so many attempts in a row an event that the receiver refuses as such (400, 413, 415, 422) is parked.
+    pub park_after: u32,
     /// How long an endpoint may fail before it is disabled.
     pub disable_after: Duration,
     /// How many endpoints are sent to at the same time.
@@ -33,6 +37,7 @@ impl Default for Settings {
             timeout: Duration::from_secs(10),
             first_retry: Duration::from_secs(1),
             longest_retry: Duration::from_hours(1),
+            park_after: 5,
             disable_after: Duration::from_hours(5 * 24),
             sending: 64,
             kept: 1_000,
@@ -42,6 +47,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// How long a parked event rests between two attempts.
+    pub(crate) fn backoff(&self) -> Backoff {
+        Backoff { first: self.first_retry, longest: self.longest_retry }
+    }
+
     /// How long to wait after this many failed attempts in a row: twice as long each time, and up to a fifth more or less, so
     /// that those who failed together do not come back together.
     pub(crate) fn pause(&self, attempts: u32, dice: &dyn Dice) -> Duration {

@@ -19,6 +19,8 @@ pub struct Standing {
     pub lag: u64,
     /// The most that any is behind that is sent to.
     pub longest_lag: u64,
+    /// Aggregates of which an event was refused by a receiver, over all endpoints.
+    pub parked: u64,
 }
 
 pub(crate) async fn standing(pool: &PgPool, board: &Board) -> Result<Standing, sqlx::Error> {
@@ -29,7 +31,12 @@ pub(crate) async fn standing(pool: &PgPool, board: &Board) -> Result<Standing, s
     )
     .fetch_all(pool)
     .await?;
-    let mut standing = Standing::default();
+    // The parked letters of all consumers, by their partial index; there are few.
+    let parked: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM dead.letters WHERE state = 'parked' AND consumer LIKE 'webhook.%'")
+            .fetch_one(pool)
+            .await?;
+    let mut standing = Standing { parked: parked.cast_unsigned(), ..Standing::default() };
     for row in rows {
         if !row.try_get::<bool, _>("enabled")? {
             standing.disabled += 1;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use deadletters::Part;
 use eventstore::EventStore;
 use futures::FutureExt;
 use kernel::{Position, RecordedEvent, TenantId, TypePatterns};
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::letters::Letters;
 use crate::note::{self, Attempt};
 use crate::{Message, Outcome, Secret, Webhooks};
 
@@ -60,6 +62,8 @@ pub(crate) struct Worker {
     stored: (Position, Instant),
     /// How many deliveries it has noted.
     noted: u32,
+    /// What its receiver refused; unknown until it was looked up.
+    letters: Option<Letters>,
 }
 
 /// The worker's work is over: it was stopped, or the endpoint is not as it was. Whoever runs it looks again.
@@ -93,7 +97,7 @@ impl From<sqlx::Error> for Trouble {
 impl Worker {
     pub(crate) fn new(target: Target, shared: Arc<Shared>, stop: CancellationToken) -> Self {
         let stored = (target.position, Instant::now());
-        Self { target, shared, stop, stored, noted: 0 }
+        Self { target, shared, stop, stored, noted: 0, letters: None }
     }
 
     /// Delivers until it is stopped, or until the endpoint is not as it was.
@@ -126,7 +130,9 @@ impl Worker {
     async fn next_event(&self) -> impl Future<Output = ()> + Send + use<> {
         let parts = self.shared.webhooks.parts();
         let heard = parts.bus.next_event(self.shared.webhooks.service(), self.target.tenant).await.ok();
-        let look = parts.settings.look;
+        let due = self.letters.as_ref().and_then(Letters::due);
+        let look = due
+            .map_or(parts.settings.look, |due| due.saturating_duration_since(Instant::now()).min(parts.settings.look));
         async move {
             match heard {
                 Some(heard) => drop(tokio::time::timeout(look, heard).await),
@@ -135,9 +141,14 @@ impl Worker {
         }
     }
 
-    /// Delivers what the log has.
+    /// Delivers what the log has, and what was refused and is due.
     async fn round(&mut self) -> Result<(), Trouble> {
+        let parts = self.shared.webhooks.parts();
+        if self.letters.is_none() {
+            self.letters = Some(Letters::load(parts.deliver, self.target.id, parts.settings.backoff()).await?);
+        }
         loop {
+            self.send_again().await?;
             // Asked before the events, which then reach at least so far.
             let head = self.shared.store.head().await?;
             if head <= self.target.position {
@@ -154,7 +165,11 @@ impl Worker {
                     return Err(Trouble::Over);
                 }
                 if self.target.types.wants(&event.event_type) {
-                    self.deliver(&event).await?;
+                    if self.letters.as_ref().is_some_and(|letters| letters.holds(&event)) {
+                        self.park(&event, None).await?;
+                    } else {
+                        self.deliver(&event).await?;
+                    }
                 }
                 self.at(event.position);
             }
@@ -189,9 +204,9 @@ impl Worker {
         let body = match cloudevent::structured(service, event) {
             Ok(body) => body,
             Err(reason) => {
-                // The log takes only JSON, so this is another program's doing; waiting would not make it better.
+                // The log takes only JSON, so this is another program's doing.
                 tracing::error!(position = %event.position, reason, "an event that is no JSON is not delivered");
-                return Ok(());
+                return self.park(event, Some(vec![reason])).await;
             }
         };
         loop {
@@ -213,7 +228,63 @@ impl Worker {
                 return if theirs { Ok(()) } else { Err(Trouble::Over) };
             }
             self.fail(delivery, attempt).await?;
+            if outcome.refuses_event() && self.target.attempts >= self.shared.webhooks.parts().settings.park_after {
+                return self.park(event, Some(why(&outcome))).await;
+            }
         }
+    }
+
+    /// Parks an event and goes on behind it.
+    async fn park(&mut self, event: &RecordedEvent, errors: Option<Vec<String>>) -> Result<(), Trouble> {
+        let parts = self.shared.webhooks.parts();
+        let Some(letters) = &mut self.letters else { return Err(Trouble::Over) };
+        if !letters.park(parts.deliver, &self.target, event, errors).await? {
+            return Err(Trouble::Over);
+        }
+        (self.target.attempts, self.target.failing_since, self.target.next_attempt_at) = (0, None, None);
+        self.stored = (event.position, Instant::now());
+        Ok(())
+    }
+
+    /// Sends what was parked and is due, one after the other.
+    async fn send_again(&mut self) -> Result<(), Trouble> {
+        let webhooks = self.shared.webhooks.clone();
+        let parts = webhooks.parts();
+        let Some(mut letters) = self.letters.take() else { return Ok(()) };
+        // Taken out for the time being: if something goes wrong it is looked up anew.
+        while letters.due().is_some_and(|due| due <= Instant::now()) {
+            let Some(taken) = letters.take(parts.deliver).await? else {
+                letters.rest(parts.deliver, parts.settings.look).await?;
+                continue;
+            };
+            let mut failed = None;
+            for part in taken.decisions.parts(self.shared.store.events_at(&taken.positions).await?) {
+                let Part::Events(run) = part else { continue };
+                for event in run {
+                    failed = self.try_again(&event, taken.nth()).await?.map(|errors| (event.position, errors));
+                }
+            }
+            letters.settle(parts.deliver, &taken, deadletters::Outcome { failed }).await?;
+            letters.rest(parts.deliver, parts.settings.look).await?;
+        }
+        self.letters = Some(letters);
+        Ok(())
+    }
+
+    /// Sends a parked event once; why it did not arrive, if it did not.
+    async fn try_again(&self, event: &RecordedEvent, nth: u32) -> Result<Option<Vec<String>>, Trouble> {
+        let body = match cloudevent::structured(self.shared.webhooks.service(), event) {
+            Ok(body) => body,
+            Err(reason) => return Ok(Some(vec![reason])),
+        };
+        let (outcome, at) = self.send(event.event_id, &body).await?;
+        self.count(&outcome);
+        let parts = self.shared.webhooks.parts();
+        let attempt = Attempt { event, at, nth, outcome: &outcome };
+        if !note::again(parts.deliver, &self.target, parts.ids.next(), attempt).await? {
+            return Err(Trouble::Over);
+        }
+        Ok((!outcome.delivered()).then(|| why(&outcome)))
     }
 
     /// Notes a failure, and when it is tried again; or gives the endpoint up.
@@ -280,4 +351,10 @@ impl Worker {
         metrics::counter!("inopsio_webhook_deliveries_total", "service" => service, "result" => result).increment(1);
         metrics::histogram!("inopsio_webhook_delivery_seconds", "service" => service).record(outcome.duration);
     }
+}
+
+/// What is kept of a message that was not taken: the answer, too, for people.
+fn why(outcome: &Outcome) -> Vec<String> {
+    let response = Some(&outcome.response).filter(|response| !response.is_empty());
+    outcome.error.iter().chain(response).cloned().collect()
 }

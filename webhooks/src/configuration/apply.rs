@@ -211,6 +211,7 @@ impl Change<'_> {
         let update = update("enabled = enabled");
         self.bind(sqlx::query(&update), id).execute(&mut *tables).await.map_err(unavailable)?;
         self.set_cursor(tables, id, Some(position)).await?;
+        self.forget_letters(tables, id).await?;
         Ok(json!({ "after": position.0 }))
     }
 
@@ -245,8 +246,14 @@ impl Change<'_> {
                 .await
                 .map_err(unavailable)?;
         }
+        self.forget_letters(tables, id).await?;
         self.forget_secrets(tables, id).await?;
         Ok(json!({}))
+    }
+
+    /// What the endpoint's receiver refused is forgotten: it comes again, or nothing comes any more.
+    async fn forget_letters(&self, tables: &mut PgConnection, id: Uuid) -> Result<(), Refusal> {
+        deadletters::forget(tables, self.tenant, &crate::letters::consumer(id)).await.map_err(unavailable)
     }
 
     /// Takes the secrets of an endpoint out of stored answers: what was rotated or removed shall be nowhere.

@@ -5,4 +5,5 @@
 mod configuring;
 mod delivering;
 mod failing;
+mod parking;
 mod world;

@@ -84,6 +84,22 @@ impl World {
         open(&self.database, &self.bus, settings)
     }
 
+    /// Ends all that runs.
+    pub async fn halt(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// The same, as a process has it that begins now.
+    pub fn again(mut self) -> Self {
+        self.stop = CancellationToken::new();
+        self.tasks = TaskTracker::new();
+        self.tasks.spawn(Relay::new(self.store.clone(), self.bus.clone()).run(self.stop.clone()));
+        self.deliver();
+        self
+    }
+
     pub fn request(&self) -> Request {
         request(self.tenant, Role::Admin)
     }

@@ -1,0 +1,184 @@
+//! Events that a receiver refuses as such: parked in order while the others go on, sent again, decided by people.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use deadletters::{Desk, Letter, LetterId, Listing, State};
+use eventstore::{Append, CommandRecord, NewEvent, StreamAppend};
+use kernel::{AggregateType, Caller, Grant, IdSource, Position, Role, SystemClock, SystemIds};
+use serde_json::json;
+use testbed::eventually;
+use testbed::receiver::{Receiver, Reply};
+use uuid::Uuid;
+use webhooks::Act;
+
+use crate::world::World;
+
+const GRANTS: &[Grant] = &[
+    Grant { permission: "demo:dead_letter:read", roles: &[Role::Admin], meaning: "" },
+    Grant { permission: "demo:dead_letter:write", roles: &[Role::Admin], meaning: "" },
+];
+
+fn desk(world: &World) -> Desk {
+    let (store, bus) = (world.store.clone(), Some(world.bus.clone()));
+    Desk::open(&world.database, store, bus, vec![LAMP], Vec::new(), GRANTS).unwrap()
+}
+
+/// Lamps, as their payloads are.
+const LAMP: AggregateType = AggregateType {
+    name: "demo.lamp",
+    catalog: Vec::new,
+    decode: |_, _, _| Ok(1),
+    today: |_, _, payload| Ok(vec![serde_json::from_slice(payload).unwrap()]),
+    state: |_| Ok(serde_json::Value::Null),
+    resume: |state, _| Ok(state),
+    form: 1,
+};
+
+fn request(world: &World) -> deadletters::Request {
+    let caller = Caller::new(world.tenant, "ada", &[Role::Admin], GRANTS);
+    deadletters::Request { caller, command_id: None, request_hash: [0; 32] }
+}
+
+async fn parked(world: &World) -> Vec<Letter> {
+    let listing = Listing { consumer: None, state: State::Parked, after: None, limit: 10 };
+    desk(world).list(&request(world).caller, &listing).await.unwrap()
+}
+
+/// Appends events to one lamp: these `n`s.
+async fn append(world: &World, lamp: &str, numbers: &[u32]) -> u64 {
+    let expected = world.store.load(world.tenant, "demo.lamp", lamp, 0).await.unwrap().len() as u64;
+    let event = |n: &u32| NewEvent {
+        event_id: SystemIds.next(),
+        event_type: "demo.lamp.lit",
+        event_version: 1,
+        payload: format!(r#"{{"event":"demo.lamp.lit","n":{n}}}"#),
+        metadata: r#"{"actor":"ada"}"#.into(),
+        occurred_at: kernel::Clock::now(&SystemClock),
+    };
+    let events = numbers.iter().map(event).collect();
+    let streams = vec![StreamAppend { aggregate_type: "demo.lamp", aggregate_id: lamp.to_owned(), expected, events }];
+    let command = CommandRecord { id: SystemIds.next().to_string(), request_hash: [0; 32], answer: "{}".to_owned() };
+    world.store.append(Append { tenant: world.tenant, command, streams, claims: Vec::new() }).await.unwrap().last.0
+}
+
+/// One that refuses events whose `n` is 13 until it is told to take them.
+async fn superstitious() -> (Receiver, Arc<AtomicBool>) {
+    let mended = Arc::new(AtomicBool::new(false));
+    let takes = mended.clone();
+    let receiver = Receiver::answering(move |message, _| match message.json()["data"]["n"].as_u64() {
+        Some(13) if !takes.load(Ordering::SeqCst) => Reply::Status("422 Unprocessable Content"),
+        _ => Reply::Status("200 OK"),
+    })
+    .await;
+    (receiver, mended)
+}
+
+/// What was taken, in order: positions, each once.
+fn taken(receiver: &Receiver, refused: u64) -> Vec<u64> {
+    let mut taken = receiver.positions();
+    let last = taken.iter().rposition(|position| *position == refused);
+    let mut at = 0;
+    taken.retain(|position| {
+        at += 1;
+        *position != refused || Some(at - 1) == last
+    });
+    taken
+}
+
+fn id(endpoint: Uuid, position: u64) -> LetterId {
+    format!("webhook.{endpoint}.{position}").parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_refused_event_waits_with_the_later_ones_of_its_aggregate_and_the_others_go_on() {
+    let world = World::start().await;
+    let (receiver, mended) = superstitious().await;
+    let endpoint = world.endpoint(&receiver.url).await;
+    let before = append(&world, "bad", &[1]).await;
+    let refused = append(&world, "bad", &[13]).await;
+    append(&world, "bad", &[14, 15]).await;
+    let good = append(&world, "good", &[1, 2]).await;
+    eventually("the others arrive", async || receiver.positions().contains(&good).then_some(())).await;
+    let [letter] = &parked(&world).await[..] else { panic!("not one is parked") };
+    assert_eq!((&letter.id, letter.waiting), (&id(endpoint.id, refused), 2));
+    assert!(letter.errors[0].contains("422"), "{letter:?}");
+    assert!(!receiver.positions().contains(&(refused + 1)), "what waits behind it was sent");
+    assert_eq!(world.find(endpoint.id).await.position.0, good, "the endpoint goes on");
+    // Later ones wait, too.
+    append(&world, "bad", &[16]).await;
+    eventually("it waits", async || (parked(&world).await[0].waiting == 3).then_some(())).await;
+
+    mended.store(true, Ordering::SeqCst);
+    eventually("nothing is parked any more", async || parked(&world).await.is_empty().then_some(())).await;
+    let expected = [before, good - 1, good, refused, refused + 1, refused + 2, good + 1];
+    assert_eq!(taken(&receiver, refused), expected, "lost, doubled or out of order");
+    let letter = desk(&world).find(&request(&world).caller, &id(endpoint.id, refused)).await.unwrap().letter;
+    assert_eq!(letter.state, State::Applied);
+}
+
+#[tokio::test]
+async fn a_discarded_event_is_not_delivered_and_an_edited_one_with_its_new_payload() {
+    let world = World::start().await;
+    let (receiver, _) = superstitious().await;
+    let endpoint = world.endpoint(&receiver.url).await;
+    let first = append(&world, "one", &[13, 1]).await - 1;
+    let second = append(&world, "two", &[13, 2]).await - 1;
+    eventually("both are parked", async || (parked(&world).await.len() == 2).then_some(())).await;
+    let (desk, ours) = (desk(&world), request(&world));
+    desk.discard(&ours, &id(endpoint.id, first), "unlucky").await.unwrap();
+    let nameless = desk.edit(&ours, &id(endpoint.id, second), &json!({ "n": 12 }), "lucky").await;
+    assert_eq!(nameless.unwrap_err().code(), "validation_failed", "a payload names its event");
+    let payload = json!({ "event": "demo.lamp.lit", "n": 12 });
+    desk.edit(&ours, &id(endpoint.id, second), &payload, "lucky").await.unwrap();
+    eventually("what waited arrives", async || {
+        let got = receiver.positions();
+        (got.contains(&(first + 1)) && got.contains(&(second + 1))).then_some(())
+    })
+    .await;
+    eventually("nothing is parked any more", async || parked(&world).await.is_empty().then_some(())).await;
+    assert_eq!(desk.find(&ours.caller, &id(endpoint.id, first)).await.unwrap().letter.state, State::Discarded);
+    let got = receiver.got();
+    assert!(got.iter().filter(|one| one.position() == first).all(|one| one.json()["data"]["n"] == 13));
+    let tries: Vec<_> = got.iter().filter(|one| one.position() == second).collect();
+    assert_eq!(tries.last().unwrap().json()["data"], payload);
+    assert!(tries.iter().all(|one| one.id() == tries[0].id()), "under the id that it always had");
+}
+
+#[tokio::test]
+async fn who_is_set_back_or_removed_has_nothing_parked_any_more() {
+    let world = World::start().await;
+    let (receiver, mended) = superstitious().await;
+    let endpoint = world.endpoint(&receiver.url).await;
+    let refused = append(&world, "bad", &[13, 1]).await - 1;
+    eventually("it is parked", async || (parked(&world).await.len() == 1).then_some(())).await;
+    mended.store(true, Ordering::SeqCst);
+    world.act(Act::Replay { id: endpoint.id, after: Position::START }).await;
+    eventually("everything comes again, in order", async || {
+        receiver.positions().ends_with(&[refused, refused + 1]).then_some(())
+    })
+    .await;
+    assert_eq!(parked(&world).await, []);
+    mended.store(false, Ordering::SeqCst);
+    let refused = append(&world, "bad", &[13]).await;
+    eventually("it is parked", async || (parked(&world).await.len() == 1).then_some(())).await;
+    world.act(Act::Remove { id: endpoint.id }).await;
+    assert_eq!(parked(&world).await, []);
+    let gone = desk(&world).discard(&request(&world), &id(endpoint.id, refused), "no").await;
+    assert_eq!(gone.unwrap_err().code(), "not_found");
+}
+
+#[tokio::test]
+async fn fault_a_deliverer_that_ends_between_parking_and_sending_again_loses_nothing() {
+    let world = World::start().await;
+    let (receiver, mended) = superstitious().await;
+    let endpoint = world.endpoint(&receiver.url).await;
+    let refused = append(&world, "bad", &[13, 1, 2]).await - 2;
+    eventually("it is parked", async || (parked(&world).await.len() == 1).then_some(())).await;
+    world.halt().await;
+    mended.store(true, Ordering::SeqCst);
+    let world = world.again();
+    eventually("nothing is parked any more", async || parked(&world).await.is_empty().then_some(())).await;
+    assert_eq!(taken(&receiver, refused), [refused, refused + 1, refused + 2]);
+    assert_eq!(world.find(endpoint.id).await.position.0, refused + 2);
+}
