@@ -9,6 +9,7 @@ mod bench;
 mod context;
 mod demo;
 mod dev;
+mod dlq;
 mod events;
 mod job;
 mod migrate;
@@ -76,6 +77,8 @@ enum Command {
     #[command(subcommand)]
     Job(job::Command),
     #[command(subcommand)]
+    Dlq(dlq::Command),
+    #[command(subcommand)]
     Events(events::Command),
     #[command(subcommand)]
     Schema(schema::Command),
@@ -107,6 +110,7 @@ impl Cli {
             Command::Projection(projection) => projection.run(&context(Vec::new())?).await,
             Command::Saga(saga) => saga.run(&context(Vec::new())?).await,
             Command::Job(job) => job.run(&context(Vec::new())?).await,
+            Command::Dlq(dlq) => dlq.run(&context(Vec::new())?).await,
             Command::Events(events) => events.run(&context(Vec::new())?).await,
             Command::Schema(schema) => schema.run(&context(Vec::new())?).await,
             Command::Webhook(webhook) => webhook.run(&context(Vec::new())?).await,

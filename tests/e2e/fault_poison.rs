@@ -1,43 +1,16 @@
 //! An event that a projection can't apply.
 
-use kernel::{IdSource, SystemIds};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use sqlx::Connection;
-use testbed::eventually;
+use testbed::{eventually, smuggle};
 
 use crate::client::{Answer, Client};
+use crate::read_models;
 use crate::world::World;
 
-/// Appends an event to a lead's stream past all of our programs: as a newer version of them may do, or a mistake. The log
-/// stays dense.
+/// Appends an event to a lead's stream past all of our programs.
 async fn append(world: &World, lead: &str, event_type: &str, payload: Value) -> i64 {
-    let mut superuser = world.sql().await;
-    let mut transaction = superuser.begin().await.unwrap();
-    // The lock that `log.append` takes.
-    sqlx::query("SELECT pg_advisory_xact_lock(7164702801)").execute(&mut *transaction).await.unwrap();
-    let position = sqlx::query_scalar("UPDATE log.head SET position = position + 1 RETURNING position")
-        .fetch_one(&mut *transaction)
-        .await
-        .unwrap();
-    let appended = sqlx::query(
-        "INSERT INTO log.events (tenant_id, aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
-                                 metadata, event_id, position, occurred_at, recorded_at, leaf_hash)
-         SELECT e.tenant_id, e.aggregate_type, e.aggregate_id, e.sequence + 1, $2, '1', $3::json, e.metadata, $4, $5,
-                e.occurred_at, h.recorded_at, sha256('poison')
-         FROM log.events e, log.head h WHERE e.aggregate_id = $1 ORDER BY e.sequence DESC LIMIT 1",
-    )
-    .bind(lead)
-    .bind(event_type)
-    .bind(payload.to_string())
-    .bind(SystemIds.next())
-    .bind(position)
-    .execute(&mut *transaction)
-    .await
-    .unwrap();
-    assert_eq!(appended.rows_affected(), 1);
-    transaction.commit().await.unwrap();
-    position
+    smuggle(&mut world.sql().await, lead, event_type, &payload.to_string()).await
 }
 
 /// What `/ready` says of the projection `leads`.
@@ -50,7 +23,8 @@ async fn status_of(client: &Client, lead: &Answer, position: u64) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fault_poison_parks_its_aggregate_while_others_flow_until_a_rebuild_after_the_repair() {
+async fn fault_poison_parks_its_aggregate_while_others_flow_and_drains_by_itself_after_the_repair_whatever_was_killed()
+{
     let mut world = World::new().await;
     let client = world.tenant("acme");
     world.start(0).await;
@@ -94,14 +68,34 @@ async fn fault_poison_parks_its_aggregate_while_others_flow_until_a_rebuild_afte
     assert_eq!((refused.status, refused.code()), expected, "{refused:?}");
     assert_eq!(world.count().await, before);
 
-    // Repaired (in earnest: by a program that can read it), it is still parked until the rebuild.
+    // It is in the list, with why, and is tried again and again by itself.
+    let id = format!("projection.leads.{position}");
+    let shown: Value = serde_json::from_str(&world.ok(&["dlq", "show", "--tenant", "acme", &id])).unwrap();
+    let (letter, event) = (&shown["letter"], &shown["event"]);
+    assert_eq!((&letter["state"], &letter["waiting"]), (&json!("parked"), &json!(1)), "{shown}");
+    assert_eq!(event["payload"], json!({ "event": "crm.lead.disqualified", "reason": 42 }), "{shown}");
+    assert!(letter["errors"][0].as_str().is_some_and(|why| why.contains("can't be read")), "{shown}");
+    let metrics = client.get("/metrics").await.body;
+    assert!(
+        metrics
+            .as_str()
+            .unwrap()
+            .contains(r#"inopsio_dead_letters{service="crm",consumer="projection",name="leads",partition="0"} 1"#)
+    );
+    let still: Value =
+        serde_json::from_str(&world.ok(&["--format", "json", "dlq", "redrive", "--tenant", "acme", &id])).unwrap();
+    assert_eq!(still["state"], "parked", "{still}");
+    assert!(still["attempts"].as_u64() > letter["attempts"].as_u64(), "{still}");
+
+    // Killed between parking and the next attempt; repaired meanwhile (in earnest: by a program that can read it).
+    world.kill(0);
     sqlx::query("UPDATE log.events SET event_type = 'crm.lead.recycled', payload = $2::json WHERE position = $1")
         .bind(position)
         .bind(json!({ "event": "crm.lead.recycled", "reason": "later" }).to_string())
         .execute(&mut world.sql().await)
         .await
         .unwrap();
-    world.ok(&["projection", "rebuild", "leads"]);
+    world.start(0).await;
     let ready = eventually("/ready is content again", async || {
         client.ready().await.map(|(_, ready)| ready).filter(|ready| ready["status"] == "ready")
     })
@@ -110,4 +104,12 @@ async fn fault_poison_parks_its_aggregate_while_others_flow_until_a_rebuild_afte
     let started = client.done(&format!("/v1/crm/leads/{}/start-work", lead.id()), json!({})).await;
     assert_eq!(started.version(), 4);
     assert_eq!(status_of(&client, &lead, started.position()).await, "IN_PROCESS");
+    let listed: Value =
+        serde_json::from_str(&world.ok(&["--format", "json", "dlq", "list", "--tenant", "acme", "--state", "applied"]))
+            .unwrap();
+    assert_eq!(listed.as_array().unwrap().iter().map(|one| &one["id"]).collect::<Vec<_>>(), [&json!(id)], "{listed}");
+    // What was drained is what a rebuild makes.
+    let drained = read_models::content(&mut world.sql().await).await;
+    world.ok(&["projection", "rebuild", "leads"]);
+    assert_eq!(read_models::content(&mut world.sql().await).await, drained);
 }

@@ -88,15 +88,39 @@ pub fn describe_platform(registry: &mut Registry) -> Vec<MetaApi> {
     events_api::Rest::register(registry);
     sagas_api::Rest::register(registry);
     jobs_api::Rest::register(registry);
-    events_api::Rest::meta().into_iter().chain(sagas_api::Rest::meta()).chain(jobs_api::Rest::meta()).collect()
+    let dead_letters = dead_letters_api::describe(registry);
+    let platform = events_api::Rest::meta().into_iter().chain(sagas_api::Rest::meta()).chain(jobs_api::Rest::meta());
+    platform.chain(dead_letters).collect()
+}
+
+/// The dead letters of a service, for those who look after them; `None`: its grants have no permissions for them.
+pub fn dead_letters_of(
+    part: &Part,
+    database: &eventstore::Database,
+    store: eventstore::EventStore,
+    executor: executor::Executor,
+    bus: Option<nats::Bus>,
+) -> Option<deadletters::Desk> {
+    let rehearsal = projector::Rehearsal::new(database, part.projections.clone());
+    let mut rehearsers: Vec<Arc<dyn deadletters::Rehearse>> = vec![Arc::new(rehearsal)];
+    if let Some(sagas) = &part.sagas {
+        rehearsers.push(Arc::new(coordinator::Rehearsal::new(sagas.clone(), sagas.book(executor))));
+    }
+    deadletters::Desk::open(database, store, bus, part.aggregates.clone(), rehearsers, part.grants)
 }
 
 /// The same, over the services of this process.
-pub fn platform_routes(platform: &events_api::Platform, desks: Vec<Desk>, jobs: Vec<Jobs>) -> RouteTable {
+pub fn platform_routes(
+    platform: &events_api::Platform,
+    desks: Vec<Desk>,
+    jobs: Vec<Jobs>,
+    dead_letters: Vec<deadletters::Desk>,
+) -> RouteTable {
     let mut routes = RouteTable::new();
     events_api::rest(platform).add_routes(&mut routes);
     sagas_api::rest(desks).add_routes(&mut routes);
     jobs_api::rest(jobs).add_routes(&mut routes);
+    dead_letters_api::rest(dead_letters).add_routes(&mut routes);
     routes
 }
 
@@ -143,6 +167,11 @@ macro_rules! domains {
             /// The events of all services, as they are offered to others.
             fn events() -> events_api::webhooks::EventsQuery {
                 events_api::webhooks::EventsQuery
+            }
+
+            /// Events that a read model, a saga or a webhook could not take.
+            fn dead_letters() -> dead_letters_api::DeadLettersQuery {
+                dead_letters_api::DeadLettersQuery
             }
 
             $(

@@ -30,6 +30,6 @@ mod well_known;
 
 pub use config::Config;
 pub use contracts::contracts;
-pub use domains::{Part, SERVICES, jobs_of, parts};
+pub use domains::{Part, SERVICES, dead_letters_of, jobs_of, parts};
 pub use migrate::{Migrated, migrate};
 pub use server::{Server, Services, StartError, bus_settings};

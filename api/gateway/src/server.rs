@@ -173,7 +173,8 @@ impl Server {
         };
         let desks = running.iter().filter_map(|running| running.sagas.as_ref()).map(|(desk, _)| desk.clone()).collect();
         let jobs = running.iter().map(|running| running.runtime.jobs.clone()).collect();
-        let platform = domains::platform_routes(&platform, desks, jobs);
+        let dead_letters = running.iter().filter_map(|running| running.dead_letters.clone()).collect();
+        let platform = domains::platform_routes(&platform, desks, jobs, dead_letters);
         let rates = Arc::new(RateLimiter::new(&config.rate_limits));
         tidy(rates.clone(), &background);
         let names = |parts: Vec<&Part>| parts.iter().map(|part| part.service.name()).collect::<Vec<_>>().join(", ");

@@ -18,7 +18,7 @@ use webhooks::{Deliverer, SystemDice, Webhooks};
 
 use crate::Config;
 use crate::config::claim_key;
-use crate::domains::Part;
+use crate::domains::{Part, dead_letters_of};
 use crate::server::StartError;
 
 /// What runs beside the requests, and how it is told to stop.
@@ -61,9 +61,10 @@ impl SagasState {
         match &status.state {
             CoordinatorState::Waiting { reason } => Some(reason.clone()),
             CoordinatorState::Ended => Some("they have ended".to_owned()),
-            _ if status.stuck > 0 || status.parked > 0 => {
-                Some(format!("{} are stuck, {} events are parked: see inopsio saga list", status.stuck, status.parked))
-            }
+            _ if status.stuck > 0 || status.parked > 0 => Some(format!(
+                "{} are stuck, {} are dead letters: see inopsio saga list and inopsio dlq list",
+                status.stuck, status.parked
+            )),
             _ => None,
         }
     }
@@ -80,6 +81,8 @@ pub struct Running {
     pub webhooks: Webhooks,
     /// Its sagas, and how they are doing.
     pub sagas: Option<(Desk, SagasState)>,
+    /// Its dead letters.
+    pub dead_letters: Option<deadletters::Desk>,
 }
 
 /// What reading a service needs that runs elsewhere: connections of a role that may only read, and the bus.
@@ -148,8 +151,11 @@ pub async fn open(
         background.tasks.spawn(coordinator.run(background.shutdown.clone()));
         (desk, state)
     });
+    let dead_letters = dead_letters_of(part, &database, store.clone(), executor.clone(), Some(bus.clone()));
+    let herald = deadletters::Herald::new(&database, bus.clone(), config.nats.replicas);
+    background.tasks.spawn(herald.run(background.shutdown.clone()));
     let live = Live::new(bus.clone(), service);
     let secret = ServiceSecret::new(claim_key);
     let runtime = Runtime { service, executor, read_models, store, bus: bus.clone(), live, jobs, grants, secret };
-    Ok(Running { runtime, relay: relay_state, webhooks, sagas })
+    Ok(Running { runtime, relay: relay_state, webhooks, sagas, dead_letters })
 }

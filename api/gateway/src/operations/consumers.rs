@@ -24,6 +24,8 @@ pub struct Webhooks {
     lag_events: u64,
     /// The most that any is behind.
     longest_lag_events: u64,
+    /// Aggregates of which an event was refused by a receiver: their tenants' matter, too.
+    parked_aggregates: u64,
 }
 
 /// The feeds of a service in this process.
@@ -48,6 +50,7 @@ pub async fn ask(running: &Running, seats: &Seats) -> Result<(Webhooks, Feeds), 
         disabled: standing.disabled,
         lag_events: standing.lag,
         longest_lag_events: standing.longest_lag,
+        parked_aggregates: standing.parked,
     };
     let (open, last) = seats.of(service);
     let lag_events = last.map_or(0, |last| head.0.saturating_sub(last.0));
@@ -84,6 +87,8 @@ async fn set(running: &Running, seats: &Seats) -> Result<(), String> {
     for (state, lag) in [("healthy", webhooks.lag_events), ("any", webhooks.longest_lag_events)] {
         metrics::gauge!("inopsio_webhook_lag_events", "service" => service, "state" => state).set(lag as f64);
     }
+    metrics::gauge!("inopsio_dead_letters", "service" => service, "consumer" => "webhook", "name" => "all")
+        .set(webhooks.parked_aggregates as f64);
     metrics::gauge!("inopsio_feeds", "service" => service).set(feeds.open as f64);
     metrics::gauge!("inopsio_feed_lag_events", "service" => service).set(feeds.lag_events as f64);
     Ok(())

@@ -6,6 +6,7 @@ mod authentication;
 mod bad_input;
 mod commands;
 mod contracts;
+mod dead_letters;
 mod drain;
 mod feed;
 mod graphql;

@@ -1,0 +1,218 @@
+//! Dead letters over the whole road: seen, tried, edited, discarded.
+
+use kernel::Role;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+use testbed::{eventually, smuggle};
+
+use crate::world::{Answer, World};
+
+/// The leads as the read model has them, history included.
+async fn rows(superuser: &mut PgConnection) -> Vec<String> {
+    let query = "SELECT to_jsonb(l)::text FROM crm.lead l UNION ALL SELECT to_jsonb(h)::text FROM crm.lead_history h ORDER BY 1";
+    sqlx::query_scalar(query).fetch_all(superuser).await.unwrap()
+}
+
+/// A lead with an event that can't be read, and one behind it; the letter's id.
+async fn parked(world: &World, superuser: &mut PgConnection, name: &str) -> (String, String) {
+    let lead = world.lead(name).await;
+    let poison = r#"{"event":"crm.lead.disqualified","reason":42}"#;
+    let position = smuggle(superuser, &lead, "crm.lead.disqualified", poison).await;
+    smuggle(superuser, &lead, "crm.lead.assigned", r#"{"event":"crm.lead.assigned","owner":"ada"}"#).await;
+    let id = format!("projection.leads.{position}");
+    eventually("it is parked with what follows it", async || {
+        let found = world.get(&format!("/v1/dead-letters/crm/{id}")).await;
+        (found.status == StatusCode::OK && found.body["waiting"] == 1).then_some(())
+    })
+    .await;
+    (lead, id)
+}
+
+async fn until(world: &World, id: &str, state: &str) -> Value {
+    eventually(&format!("{id} is {state}"), async || {
+        let found = world.get(&format!("/v1/dead-letters/crm/{id}")).await;
+        Some(found.body).filter(|letter| letter["state"] == state)
+    })
+    .await
+}
+
+async fn lead(world: &World, id: &str) -> Value {
+    let query = format!("{{ crm {{ lead(id: \"{id}\") {{ version status owner }} }} }}");
+    let answer = world.post("/graphql", json!({ "query": query })).await;
+    assert_eq!(answer.body["errors"], Value::Null, "{answer:?}");
+    answer.body["data"]["crm"]["lead"].clone()
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_seen_tried_and_edited_with_a_preview_and_an_audit() {
+    let world = World::start().await;
+    let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let (sick, id) = parked(&world, &mut superuser, "Sick").await;
+    let path = format!("/v1/dead-letters/crm/{id}");
+
+    let list = world.get("/v1/dead-letters/crm?consumer=projection.leads&limit=1").await;
+    assert_eq!((&list.body["dead_letters"][0]["id"], &list.body["next"]), (&json!(id), &Value::Null), "{list:?}");
+    let shown = world.get(&path).await.body;
+    assert_eq!(shown["event"]["payload"], json!({ "event": "crm.lead.disqualified", "reason": 42 }), "{shown}");
+    let why = shown["errors"][0].as_str().unwrap();
+    assert!(why.contains("crm.lead.disqualified") && why.contains("can't be read"), "{shown}");
+    assert_eq!(shown["attempts_made"][0]["errors"][0], why, "{shown}");
+    let query = format!(
+        "{{ deadLetters {{ letters(consumer: \"projection.leads\") {{ id state errors waiting }} letter(id: \"{id}\") {{ position }} }} }}"
+    );
+    let asked = world.post("/graphql", json!({ "query": query })).await;
+    let letters = &asked.body["data"]["deadLetters"]["letters"];
+    assert_eq!((&letters[0]["id"], &letters[0]["waiting"]), (&json!(id), &json!(1)), "{asked:?}");
+    assert_eq!(letters[0]["errors"][0], why, "{asked:?}");
+    let by_manager = world.anonymous(Method::POST, "/graphql").bearer_auth(world.token(&[Role::Manager]));
+    let refused = Answer::of(by_manager.json(&json!({ "query": "{ deadLetters { letters { id } } }" }))).await;
+    assert_eq!(refused.body["errors"][0]["extensions"]["code"], "permission_missing", "{refused:?}");
+    let theirs = world.anonymous(Method::POST, "/graphql").bearer_auth(world.stranger());
+    let theirs = Answer::of(theirs.json(&json!({ "query": query }))).await;
+    assert_eq!(theirs.body["data"]["deadLetters"], json!({ "letters": [], "letter": null }), "{theirs:?}");
+    let redriven = world.post(&format!("{path}/redrive"), json!({ "reason": "a try" })).await;
+    assert_eq!((redriven.status, &redriven.body["id"]), (StatusCode::OK, &json!(id)), "{redriven:?}");
+
+    let before = rows(&mut superuser).await;
+    let mended = json!({ "event": "crm.lead.disqualified", "reason": "no_budget" });
+    let preview = world.post(&format!("{path}/preview"), json!({ "payload": mended })).await.body;
+    assert_eq!(
+        (&preview["applies"], &preview["taken"], &preview["today"]),
+        (&json!(true), &json!(2), &json!([mended]))
+    );
+    let preview = world.post(&format!("{path}/preview"), json!({})).await.body;
+    assert_eq!((&preview["applies"], &preview["taken"]), (&json!(false), &json!(0)), "{preview}");
+    assert!(preview["errors"][0].as_str().is_some_and(|error| error.contains("can't be read")), "{preview}");
+    assert_eq!(rows(&mut superuser).await, before, "a preview left something");
+
+    let edit = || {
+        let request = world.request(Method::POST, &format!("{path}/edit")).header("idempotency-key", "e");
+        request.json(&json!({ "payload": mended, "reason": "a reason is a word" }))
+    };
+    let edited = Answer::of(edit()).await;
+    assert_eq!(edited.status, StatusCode::OK, "{edited:?}");
+    let applied = until(&world, &id, "applied").await;
+    let audit = &applied["decisions"][0];
+    assert_eq!(
+        (&audit["kind"], &audit["actor"], &audit["reason"]),
+        (&json!("edit"), &json!("ada"), &json!("a reason is a word")),
+        "{applied}"
+    );
+    assert_eq!((&audit["before"]["reason"], &audit["after"]["reason"]), (&json!(42), &json!("no_budget")));
+    assert_eq!(applied["event"]["payload"]["reason"], 42, "the log never changes");
+    assert_eq!(applied["decisions"][1]["kind"], "redrive");
+    let again = Answer::of(edit()).await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (StatusCode::OK, "true"), "{again:?}");
+    let shown = lead(&world, &sick).await;
+    assert_eq!((&shown["version"], &shown["owner"]), (&json!(3), &json!("ada")), "{shown}");
+    let live = rows(&mut superuser).await;
+    rebuild(&world).await;
+    assert_eq!(rows(&mut superuser).await, live);
+}
+
+#[tokio::test]
+async fn what_is_discarded_is_lacking_in_the_read_model_and_the_next_event_follows_on_it() {
+    let world = World::start().await;
+    let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let (sick, id) = parked(&world, &mut superuser, "Sick").await;
+    let path = format!("/v1/dead-letters/crm/{id}/discard");
+    let done = world.post(&path, json!({ "reason": "nobody knows what it was" })).await;
+    assert_eq!(done.status, StatusCode::OK, "{done:?}");
+    assert!(done.body["consequence"].as_str().is_some_and(|said| said.contains("lacks the event")), "{done:?}");
+    until(&world, &id, "discarded").await;
+    let shown = lead(&world, &sick).await;
+    assert_eq!((&shown["version"], &shown["status"], &shown["owner"]), (&json!(3), &json!("ASSIGNED"), &json!("ada")));
+    // What it was before is closed by what it is now: one of the two is open.
+    let history: Vec<(i64, bool)> =
+        sqlx::query_as("SELECT version, known_to = 'infinity' FROM crm.lead_history ORDER BY version")
+            .fetch_all(&mut superuser)
+            .await
+            .unwrap();
+    assert_eq!(history, [(2, false), (3, true)]);
+    let live = rows(&mut superuser).await;
+    rebuild(&world).await;
+    assert_eq!(rows(&mut superuser).await, live);
+}
+
+/// Builds the leads anew.
+async fn rebuild(world: &World) {
+    let part = gateway::parts().remove(0);
+    let leads = part.projections.iter().find(|projection| projection.name() == "leads").unwrap();
+    let store = eventstore::EventStore::open(
+        &world.database,
+        eventstore::Settings::default(),
+        std::sync::Arc::new(kernel::SystemClock),
+    )
+    .await
+    .unwrap();
+    let rebuilt = projector::rebuild(&world.database.admin(), &world.database, &store, &**leads, |_| {}).await.unwrap();
+    assert_eq!(rebuilt.parked_events, 0);
+}
+
+#[tokio::test]
+async fn who_may_not_or_asks_for_what_is_not_there_is_refused_and_nothing_is_decided() {
+    let world = World::start().await;
+    let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let (_, id) = parked(&world, &mut superuser, "Sick").await;
+    let waiting: i64 = id.rsplit('.').next().unwrap().parse::<i64>().unwrap() + 1;
+    let path = format!("/v1/dead-letters/crm/{id}");
+    let as_role = |role, method, path: &str| world.anonymous(method, path).bearer_auth(world.token(&[role]));
+    let stranger = |method, path: &str| world.anonymous(method, path).bearer_auth(world.stranger());
+    let post = |what: &str, body: Value| world.request(Method::POST, &format!("{path}/{what}")).json(&body);
+    let (reason, bad) = (json!({ "reason": "no" }), StatusCode::BAD_REQUEST);
+    let forbidden = StatusCode::FORBIDDEN;
+    let edit = |payload: Value| post("edit", json!({ "payload": payload, "reason": "no" }));
+    world
+        .refuses(vec![
+            (as_role(Role::Manager, Method::GET, &path), forbidden, "permission_missing"),
+            (as_role(Role::Member, Method::GET, "/v1/dead-letters/crm"), forbidden, "permission_missing"),
+            (
+                as_role(Role::Auditor, Method::POST, &format!("{path}/discard")).json(&reason),
+                forbidden,
+                "permission_missing",
+            ),
+            (as_role(Role::Auditor, Method::POST, &format!("{path}/preview")), forbidden, "permission_missing"),
+            (as_role(Role::Auditor, Method::POST, "/v1/dead-letters/crm/redrive"), forbidden, "permission_missing"),
+            (stranger(Method::GET, &path), StatusCode::NOT_FOUND, "not_found"),
+            (stranger(Method::POST, &format!("{path}/redrive")), StatusCode::NOT_FOUND, "not_found"),
+            (stranger(Method::POST, &format!("{path}/discard")).json(&reason), StatusCode::NOT_FOUND, "not_found"),
+            (world.request(Method::GET, "/v1/dead-letters/erp"), StatusCode::NOT_FOUND, "not_found"),
+            (
+                world
+                    .request(Method::POST, &format!("/v1/dead-letters/crm/projection.leads.{waiting}/discard"))
+                    .json(&reason),
+                StatusCode::CONFLICT,
+                "dead_letter_waiting",
+            ),
+            (
+                world.request(Method::POST, "/v1/dead-letters/crm/projection.leads.1/discard").json(&reason),
+                StatusCode::NOT_FOUND,
+                "not_found",
+            ),
+            (world.request(Method::GET, "/v1/dead-letters/crm/leads"), bad, "parameter_invalid"),
+            (world.request(Method::GET, "/v1/dead-letters/crm?state=waiting"), bad, "parameter_invalid"),
+            (world.request(Method::GET, "/v1/dead-letters/crm?consumer=leads"), bad, "parameter_invalid"),
+            (post("discard", json!({})), bad, "validation_failed"),
+            (post("discard", json!({ "reason": " " })), bad, "validation_failed"),
+            (post("redrive", json!({ "why": "no" })), bad, "validation_failed"),
+            (post("redrive", json!({})).header("if-match", "\"1\""), bad, "header_invalid"),
+            (
+                world.request(Method::POST, "/v1/dead-letters/crm/redrive").json(&json!({ "consumer": "leads" })),
+                bad,
+                "validation_failed",
+            ),
+            (edit(json!([1])), bad, "validation_failed"),
+            (edit(json!({ "event": "crm.lead.assigned", "owner": "ada" })), bad, "validation_failed"),
+            (
+                edit(json!({ "event": "crm.lead.disqualified", "reason": "weather" })),
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "dead_letter_edit_fails",
+            ),
+        ])
+        .await;
+    let shown = world.get(&path).await.body;
+    assert_eq!((&shown["state"], &shown["decisions"]), (&json!("parked"), &json!([])), "{shown}");
+    let none = Answer::of(stranger(Method::GET, "/v1/dead-letters/crm")).await;
+    assert_eq!(none.body["dead_letters"], json!([]));
+}

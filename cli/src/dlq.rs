@@ -1,0 +1,303 @@
+//! `inopsio dlq`: events that a read model, a saga or a webhook could not take; to look at, to try again, to edit, to discard.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use deadletters::{Consumer, Desk, Letter, LetterId, Listing, Preview, Request, Shown, State};
+use executor::{Executor, Settings};
+use kernel::{Caller, Role, SystemClock, SystemIds};
+use nats::Bus;
+use serde_json::{Value, json};
+
+use crate::context::{self, Context};
+use crate::output::{self, Format};
+
+/// How long an attempt is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Looks after dead letters: events that a read model, a saga or a webhook could not take
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Lists a tenant's dead letters, the last event first
+    #[command(after_help = "Examples:
+  inopsio dlq list --tenant demo
+  inopsio dlq list --tenant demo --consumer projection.leads --state discarded --format json")]
+    List {
+        #[command(flatten)]
+        whose: Whose,
+        /// Only of this consumer, such as projection.leads
+        #[arg(long, value_parser = consumer)]
+        consumer: Option<Consumer>,
+        /// Those that are parked, applied or discarded
+        #[arg(long, value_parser = state, default_value = "parked")]
+        state: State,
+        /// At most so many
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Shows a dead letter with its event, its errors, its attempts and what was decided
+    #[command(after_help = "Example:\n  inopsio dlq show --tenant demo projection.leads.1234")]
+    Show {
+        #[command(flatten)]
+        whose: Whose,
+        /// Its id
+        #[arg(value_parser = letter)]
+        id: LetterId,
+    },
+    /// Tries one, or all, at once, with what waits behind it
+    #[command(after_help = "Examples:
+  inopsio dlq redrive --tenant demo projection.leads.1234
+  inopsio dlq redrive --tenant demo --all --consumer projection.leads")]
+    Redrive {
+        #[command(flatten)]
+        whose: Whose,
+        /// Its id
+        #[arg(value_parser = letter, required_unless_present = "all")]
+        id: Option<LetterId>,
+        /// All that are parked
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+        /// With --all: only those of this consumer
+        #[arg(long, value_parser = consumer, requires = "all")]
+        consumer: Option<Consumer>,
+        /// Why
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Decides that its consumer never sees the event, also when it is built anew
+    #[command(
+        after_help = "Example:\n  inopsio dlq discard --tenant demo projection.leads.1234 --reason 'a test of long ago'"
+    )]
+    Discard {
+        #[command(flatten)]
+        whose: Whose,
+        /// Its id
+        #[arg(value_parser = letter)]
+        id: LetterId,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Lets its consumer see another payload; the log stays as it is
+    #[command(after_help = "Examples:
+  inopsio dlq edit --tenant demo projection.leads.1234 --payload mended.json --preview
+  inopsio dlq edit --tenant demo projection.leads.1234 --payload mended.json --reason 'misspelt by the import'")]
+    Edit {
+        #[command(flatten)]
+        whose: Whose,
+        /// Its id
+        #[arg(value_parser = letter)]
+        id: LetterId,
+        /// A file with the payload, a JSON object; with --preview, the payload as it is unless given
+        #[arg(long, value_name = "FILE", required_unless_present = "preview")]
+        payload: Option<PathBuf>,
+        /// Only says what would come of it
+        #[arg(long)]
+        preview: bool,
+        /// Why
+        #[arg(long, required_unless_present = "preview")]
+        reason: Option<String>,
+    },
+}
+
+/// Whose dead letters.
+#[derive(Debug, clap::Args)]
+pub struct Whose {
+    /// The tenant: its name or id
+    #[arg(long)]
+    tenant: String,
+    /// The service whose they are
+    #[arg(long, default_value = "crm")]
+    service: String,
+}
+
+impl Command {
+    /// Does it.
+    pub async fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::List { whose, consumer, state, limit } => {
+                let open = Open::new(context, &whose).await?;
+                let listing = Listing { consumer, state, after: None, limit };
+                list(context, &open.desk.list(&open.request.caller, &listing).await?)
+            }
+            Self::Show { whose, id } => {
+                let open = Open::new(context, &whose).await?;
+                show(&open.desk.find(&open.request.caller, &id).await?)
+            }
+            Self::Redrive { whose, id: Some(id), reason, .. } => {
+                let open = Open::new(context, &whose).await?;
+                let before = open.letter(&id).await?;
+                open.desk.redrive(&open.request, &id, &reason).await?;
+                open.outcome(context, &id, &before).await
+            }
+            Self::Redrive { whose, id: None, consumer, reason, .. } => {
+                let open = Open::new(context, &whose).await?;
+                let done = open.desk.redrive_all(&open.request, consumer.as_ref(), &reason).await?;
+                open.close().await;
+                match context.format {
+                    Format::Json => output::print_json(&json!({ "letters": done.letters })),
+                    Format::Text => output::print(format!("{} dead letters are tried now", done.letters)),
+                }
+            }
+            Self::Discard { whose, id, reason } => {
+                let reason = given(&reason)?;
+                let open = Open::new(context, &whose).await?;
+                let before = open.letter(&id).await?;
+                open.desk.discard(&open.request, &id, reason).await?;
+                open.outcome(context, &id, &before).await
+            }
+            Self::Edit { whose, id, payload, preview, reason } => {
+                let payload = payload.map(read).transpose()?;
+                let open = Open::new(context, &whose).await?;
+                if preview {
+                    let found = open.desk.preview(&open.request.caller, &id, payload.as_ref()).await?;
+                    return previewed(&found);
+                }
+                let (Some(payload), Some(reason)) = (payload, reason) else {
+                    bail!("--payload and --reason are needed")
+                };
+                let before = open.letter(&id).await?;
+                open.desk.edit(&open.request, &id, &payload, given(&reason)?).await?;
+                open.outcome(context, &id, &before).await
+            }
+        }
+    }
+}
+
+/// What the commands work with.
+struct Open {
+    desk: Desk,
+    request: Request,
+    bus: Option<Bus>,
+}
+
+impl Open {
+    async fn new(context: &Context, whose: &Whose) -> Result<Self> {
+        let service = context::service(&whose.service)?;
+        let part = context::part(service)?;
+        let tenant = context.tenant(&whose.tenant).await?;
+        let store = context.store(service).await?;
+        // Consumers hear of it at once when the bus is there, and within a second when it is not.
+        let bus = context.bus().await.ok();
+        // No claim is taken here, so the key that hashes them is not needed.
+        let settings = Settings { cache_bytes: 1 << 20, claim_key: [0; 32], snapshot_events: 0 };
+        let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
+        let desk = gateway::dead_letters_of(&part, &context.config.database(service), store, executor, bus.clone())
+            .with_context(|| format!("the service {service} has no permissions for dead letters"))?;
+        let caller = Caller::new(tenant, "cli", &[Role::Admin], part.grants);
+        Ok(Self { desk, request: Request { caller, command_id: None, request_hash: [0; 32] }, bus })
+    }
+
+    async fn letter(&self, id: &LetterId) -> Result<Letter> {
+        Ok(self.desk.find(&self.request.caller, id).await?.letter)
+    }
+
+    /// Waits for the attempt that was asked for, and says what came of it.
+    async fn outcome(self, context: &Context, id: &LetterId, before: &Letter) -> Result<()> {
+        let began = Instant::now();
+        let mut letter = self.letter(id).await?;
+        while letter.attempts == before.attempts && began.elapsed() < PATIENCE {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            letter = self.letter(id).await?;
+        }
+        self.close().await;
+        if context.format == Format::Json {
+            return output::print_json(&letter);
+        }
+        output::print(match letter.state {
+            State::Parked if letter.attempts == before.attempts => {
+                format!("{id} is to be tried; nobody has yet: does `inopsio serve` run?")
+            }
+            State::Parked => format!("{id} still can't be taken: {}", letter.errors.join(": ")),
+            state => format!("{id} is {}", state.as_str()),
+        })
+    }
+
+    /// What was said on the bus is sent before the program ends.
+    async fn close(self) {
+        if let Some(bus) = self.bus
+            && let Err(error) = bus.ping().await
+        {
+            tracing::debug!(%error, "consumers may not have heard of it; they look by themselves");
+        }
+    }
+}
+
+fn consumer(text: &str) -> Result<Consumer, String> {
+    text.parse()
+}
+
+fn letter(text: &str) -> Result<LetterId, String> {
+    text.parse()
+}
+
+fn state(text: &str) -> Result<State, String> {
+    let found = State::LISTED.into_iter().find(|state| state.as_str() == text);
+    found.ok_or_else(|| format!("allowed: {}", State::LISTED.map(State::as_str).join(", ")))
+}
+
+fn given(reason: &str) -> Result<&str> {
+    if reason.trim().is_empty() {
+        bail!("--reason is empty; say why, so that whoever looks later knows");
+    }
+    Ok(reason)
+}
+
+fn read(file: PathBuf) -> Result<Value> {
+    let text = std::fs::read(&file).with_context(|| format!("can't read {}", file.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", file.display()))
+}
+
+fn list(context: &Context, found: &[Letter]) -> Result<()> {
+    if context.format == Format::Json {
+        return output::print_json(&found);
+    }
+    let mut table =
+        output::table(["id", "event", "aggregate", "state", "attempts", "waiting", "tried again at", "why"]);
+    for one in found {
+        table.add_row([
+            one.id.to_string(),
+            one.event_type.clone(),
+            format!("{} {}", one.aggregate_type, one.aggregate_id),
+            one.state.as_str().to_owned(),
+            one.attempts.to_string(),
+            one.waiting.to_string(),
+            one.next_attempt_at.map_or_else(String::new, |at| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
+            one.errors.first().cloned().unwrap_or_default(),
+        ]);
+    }
+    output::print(table)
+}
+
+fn show(shown: &Shown) -> Result<()> {
+    let event = &shown.event;
+    output::print_json(&json!({
+        "letter": shown.letter,
+        "event": {
+            "id": event.event_id, "sequence": event.sequence, "version": event.event_version,
+            "payload": value(&event.payload), "metadata": value(&event.metadata),
+            "occurred_at": event.occurred_at, "recorded_at": event.recorded_at,
+        },
+        "attempts": shown.attempts,
+        "decisions": shown.decisions,
+    }))
+}
+
+fn previewed(preview: &Preview) -> Result<()> {
+    let errors = preview.why_not();
+    output::print_json(&json!({
+        "applies": errors.is_none(),
+        "errors": errors.unwrap_or_default(),
+        "before": value(preview.before.as_bytes()),
+        "after": value(preview.after.as_bytes()),
+        "today": preview.today.clone().unwrap_or_default(),
+        "taken": preview.rehearsal.as_ref().map(|rehearsal| rehearsal.taken),
+        "stops_at": preview.rehearsal.as_ref().and_then(|rehearsal| rehearsal.failed.as_ref()).map(|(at, _)| at.0),
+    }))
+}
+
+fn value(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_default()
+}
