@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use eventstore::EventStore;
+use gateway::directory::{Directory, DirectoryError};
 use gateway::{Config, Part, SERVICES};
 use kernel::{Service, SystemClock, TenantId};
 use nats::Bus;
@@ -56,8 +57,10 @@ impl Context {
 
     /// The tenant with this name or id.
     pub async fn tenant(&self, slug_or_id: &str) -> Result<TenantId> {
-        let directory = gateway::directory::Directory::open(&self.config);
-        Ok(directory.find(slug_or_id).await.map_err(anyhow::Error::from).context(self.reachable())?.tenant_id)
+        match Directory::open(&self.config).find(slug_or_id).await {
+            Err(error @ DirectoryError::Storage(_)) => Err(error).context(self.reachable()),
+            found => Ok(found?.tenant_id),
+        }
     }
 
     /// The log of a service.

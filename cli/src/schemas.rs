@@ -33,29 +33,21 @@ impl Schemas {
             fs::read_to_string(self.folder.join(path)).map_or(true, |there| there != *content)
         });
         let left_over: Vec<_> = files(&self.folder)?.into_iter().filter(|path| !expected.contains(path)).collect();
+        let unreadable = self.unreadable()?;
         if self.check {
             let wrong: Vec<_> = stale
                 .map(|(path, _)| format!("  not current: {}", self.folder.join(path).display()))
                 .chain(left_over.iter().map(|path| format!("  not made any more: {}", path.display())))
                 .collect();
             if !wrong.is_empty() {
-                bail!(
-                    "the contracts changed:\n{}\nRun `make schemas`, review the difference as code, and commit it",
-                    wrong.join("\n")
-                );
+                let mend = unreadable
+                    .unwrap_or_else(|| "Run `make schemas`, review the difference as code, and commit it".to_owned());
+                bail!("the contracts changed:\n{}\n{mend}", wrong.join("\n"));
             }
             return Ok(());
         }
-        let unreadable = gateway::contracts::unreadable(&self.folder)
-            .with_context(|| format!("can't read the schemas of events in {}", self.folder.display()))?;
-        if !unreadable.is_empty() {
-            bail!(
-                "nothing is written, for stored events could not be read any more:\n  {}\n\
-                 Give the changed event the next version, and keep the old one as a `retired` form that becomes the new one \
-                 (see kernel::events!). Only if no event of this version was ever stored anywhere, delete its file and \
-                 run this again",
-                unreadable.join("\n  ")
-            );
+        if let Some(unreadable) = unreadable {
+            bail!("nothing is written. {unreadable}");
         }
         for (path, content) in stale {
             write(&self.folder.join(path), content)?;
@@ -65,6 +57,20 @@ impl Schemas {
             output::print(format!("removed {}", path.display()))?;
         }
         Ok(())
+    }
+
+    /// What to do about a change after which stored events could not be read; `None`: there is none.
+    fn unreadable(&self) -> Result<Option<String>> {
+        let unreadable = gateway::contracts::unreadable(&self.folder)
+            .with_context(|| format!("can't read the schemas of events in {}", self.folder.display()))?;
+        let mend = format!(
+            "Stored events could not be read any more:\n  {}\n\
+             Give the changed event the next version, and keep the old one as a `retired` form that becomes the new one \
+             (see kernel::events!). Only if no event of this version was ever stored anywhere, delete its file and run \
+             `make schemas`",
+            unreadable.join("\n  ")
+        );
+        Ok((!unreadable.is_empty()).then_some(mend))
     }
 }
 

@@ -62,7 +62,7 @@ pub enum DirectoryError {
     #[error("postgres.admin_url (INOPSIO_POSTGRES_ADMIN_URL) is needed for this: {0}")]
     Admin(String),
     /// Postgres refused.
-    #[error("the directory of tenants: {0}")]
+    #[error("the directory of tenants does not answer as it should")]
     Storage(#[from] sqlx::Error),
 }
 

@@ -2,6 +2,7 @@
 
 pub mod ndjson;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Utc};
 use eventstore::{EventStore, ReplayFilter};
 use futures::StreamExt;
-use kernel::{Position, TenantId};
+use kernel::{Position, Service, TenantId};
 
 use crate::context::{self, Context};
 use crate::{progress, time};
@@ -70,9 +71,11 @@ impl Replay {
     /// Replays.
     pub async fn run(self, context: &Context) -> Result<()> {
         let tenant = context.tenant(&self.tenant).await?;
+        let services = context::services(self.service.as_deref())?;
+        self.check_types(&services)?;
         let mut sink = Sink::open(self.output.as_deref())?;
         let (mut written, mut wanted) = (0, 0);
-        for service in context::services(self.service.as_deref())? {
+        for service in services {
             let store = context.store(service).await?;
             let mut filter = self.filter();
             // One end for the count and the events, though the log grows meanwhile.
@@ -96,6 +99,15 @@ impl Replay {
         Ok(())
     }
 
+    /// Refuses types that no event is of: a slip of the pen would look like a history in which nothing happened.
+    fn check_types(&self, services: &[Service]) -> Result<()> {
+        let parts = services.iter().map(|service| context::part(*service)).collect::<Result<Vec<_>>>()?;
+        let aggregates = parts.iter().flat_map(|part| &part.aggregates).map(|aggregate| aggregate.name).collect();
+        check_type("aggregate", self.aggregate_type.as_deref(), aggregates)?;
+        let events = parts.iter().flat_map(|part| (part.catalog)()).map(|event| event.name).collect();
+        check_type("event", self.event_type.as_deref(), events)
+    }
+
     fn filter(&self) -> ReplayFilter {
         ReplayFilter {
             aggregate_type: self.aggregate_type.clone(),
@@ -109,6 +121,15 @@ impl Replay {
             to: self.to,
         }
     }
+}
+
+fn check_type(of: &str, name: Option<&str>, known: BTreeSet<&str>) -> Result<()> {
+    if let Some(name) = name
+        && !known.contains(name)
+    {
+        bail!("there is no {of} type {name:?}; allowed: {}", known.into_iter().collect::<Vec<_>>().join(", "));
+    }
+    Ok(())
 }
 
 async fn copy(

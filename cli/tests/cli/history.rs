@@ -71,7 +71,14 @@ fn a_replay_is_complete_in_order_and_says_so() {
 
     let unknown = sandbox.run(&["replay", "--tenant", "nobody"]);
     assert_eq!((unknown.status.code(), unknown.stdout.as_str()), (Some(1), ""));
-    assert!(unknown.stderr.contains("there is no tenant nobody"), "{}", unknown.stderr);
+    assert!(unknown.stderr.starts_with("inopsio: there is no tenant nobody"), "{}", unknown.stderr);
+    for (option, slip, allowed) in
+        [("--event", "crm.lead.qualifed", "crm.lead.qualified"), ("--aggregate", "crm.leads", "crm.lead,")]
+    {
+        let refused = sandbox.run(&["replay", "--tenant", "demo", option, slip]);
+        assert_eq!((refused.status.code(), refused.stdout.as_str()), (Some(1), ""));
+        assert!(refused.stderr.contains(slip) && refused.stderr.contains(allowed), "{}", refused.stderr);
+    }
 }
 
 #[test]

@@ -124,10 +124,12 @@ fn a_change_after_which_stored_events_could_not_be_read_is_not_written() {
     std::fs::write(&gone, "{}").unwrap();
     std::fs::write(schemas.join("openapi.json"), "{}").unwrap();
 
-    let refused = sandbox.run(&["schemas"]);
-    assert_eq!(refused.status.code(), Some(1));
-    for part in ["captured.v1.json /shoe", "crm.lead.forgotten.v1.json", "next version", "`retired`"] {
-        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    for command in [&["schemas"][..], &["schemas", "--check"]] {
+        let refused = sandbox.run(command);
+        assert_eq!(refused.status.code(), Some(1));
+        for part in ["captured.v1.json /shoe", "crm.lead.forgotten.v1.json", "next version", "`retired`"] {
+            assert!(refused.stderr.contains(part), "{}", refused.stderr);
+        }
     }
     assert_eq!(std::fs::read_to_string(&captured).unwrap(), older, "nothing is written");
     assert_eq!(std::fs::read_to_string(schemas.join("openapi.json")).unwrap(), "{}");

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use crm_aggregates::{LeadSource, LeadStatus};
-use crm_projections::Seek;
 use crm_projections::leads::{self, LeadFilter, LeadOrder, LeadRow};
+use crm_projections::{Order, Seek};
 use jobs::{Fault, Kind, Step, Work};
 use kernel::without_formula;
 use projector::ReadModels;

@@ -19,6 +19,7 @@ pub mod pipelines;
 
 use std::sync::Arc;
 
+pub use folding::list::Order;
 pub use folding::{AsOf, End, ListError, Named, Seek, SeekKey};
 use projector::Projection;
 

@@ -4,7 +4,8 @@
 //! `search_path` is the schema to write. A reducer decodes its events ([`change`]), loads the rows that they touch once, folds
 //! in memory ([`fold`]) and writes whole tables' worth of rows in one statement each ([`table`]): no statement is sent per
 //! event. What was is kept as versions ([`history`]) on two axes of time ([`as_of`]). An event that can't be applied is
-//! answered as poison with its position; the projector parks that aggregate and goes on. Queries page by keyset ([`paging`]).
+//! answered as poison with its position; the projector parks that aggregate and goes on. Queries [`list`] rows page by page
+//! ([`paging`]).
 //!
 //! Row level security lets Postgres use an index only for operators that are marked leakproof: comparisons are, `@@` and
 //! `LIKE` are not, and a GIN index would be left unused. That is why the directories keep their words in a table of their
@@ -18,6 +19,7 @@ pub mod as_of;
 pub mod change;
 pub mod fold;
 pub mod history;
+pub mod list;
 pub mod named;
 pub mod paging;
 pub mod projection;

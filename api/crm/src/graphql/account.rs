@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use crm_projections::accounts::{self, AccountRow};
 use face::connection;
-use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, few, int, load, unlistable};
+use face::graphql::{Context, Fetching, Node, few, int, page};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
-use kernel::TenantId;
+use kernel::{Service, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -147,37 +147,19 @@ pub(crate) async fn list(
     after: Option<String>,
 ) -> FieldResult<AccountConnection> {
     context.require(READ)?;
-    let (order, name) = order.unwrap_or(AccountOrder::Name).key();
-    let mut request = PageRequest::new(first, after.as_deref(), name)?;
-    let filter = filter.unwrap_or_default().into();
-    let mut tables = context.reader(SERVICE).await?;
-    let tenant = context.caller().tenant();
-    let rows = accounts::list(&mut tables, tenant, &filter, order, request.after.take(), request.limit()).await;
-    let rows = rows.map_err(unlistable)?.into_iter().map(Account).collect();
-    Ok(AccountConnection::new(Page::new(&request, name, rows, |row: &Account| order.seek(&row.0)), filter))
+    let filter: accounts::AccountFilter = filter.unwrap_or_default().into();
+    let rows = page(context, SERVICE, &filter, order.unwrap_or(AccountOrder::Name).key(), first, after).await?;
+    Ok(AccountConnection::new(rows.map(Account), filter))
 }
 
-/// Accounts by their ids.
-struct AccountById;
+impl Node for Account {
+    const SERVICE: Service = SERVICE;
+    const READ: &'static str = READ;
 
-impl Fetch for AccountById {
-    const SERVICE: kernel::Service = SERVICE;
-    type Key = Uuid;
-    type Value = Account;
-
-    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Account> {
+    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self> {
         Box::pin(async move {
-            let rows = accounts::find(tables, tenant, keys).await?;
-            Ok(rows.into_iter().map(|row| (row.account_id, Account(row))).collect())
+            let rows = accounts::find::<AccountRow>(tables, tenant, ids).await?;
+            Ok(rows.into_iter().map(|row| (row.account_id, Self(row))).collect())
         })
-    }
-}
-
-impl Account {
-    /// The account of an id that another object names.
-    pub(crate) async fn of(context: &Context, id: Option<Uuid>) -> FieldResult<Option<Self>> {
-        let Some(id) = id else { return Ok(None) };
-        context.require(READ)?;
-        load::<AccountById>(context, id).await
     }
 }

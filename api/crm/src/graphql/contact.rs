@@ -1,13 +1,11 @@
 //! Contacts in GraphQL.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use crm_projections::contacts::{self, ContactRow};
 use face::connection;
-use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, int, load, unlistable};
+use face::graphql::{Context, Fetch, Fetching, Node, Share, deal, int, load, owners, page};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
-use kernel::TenantId;
+use kernel::{Service, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -130,28 +128,19 @@ pub(crate) async fn list(
     after: Option<String>,
 ) -> FieldResult<ContactConnection> {
     context.require(READ)?;
-    let (order, name) = order.unwrap_or(ContactOrder::Name).key();
-    let mut request = PageRequest::new(first, after.as_deref(), name)?;
-    let filter = filter.unwrap_or_default().into();
-    let mut tables = context.reader(SERVICE).await?;
-    let tenant = context.caller().tenant();
-    let rows = contacts::list(&mut tables, tenant, &filter, order, request.after.take(), request.limit()).await;
-    let rows = rows.map_err(unlistable)?.into_iter().map(Contact).collect();
-    Ok(ContactConnection::new(Page::new(&request, name, rows, |row: &Contact| order.seek(&row.0)), filter))
+    let filter: contacts::ContactFilter = filter.unwrap_or_default().into();
+    let rows = page(context, SERVICE, &filter, order.unwrap_or(ContactOrder::Name).key(), first, after).await?;
+    Ok(ContactConnection::new(rows.map(Contact), filter))
 }
 
-/// Contacts by their ids.
-struct ContactById;
+impl Node for Contact {
+    const SERVICE: Service = SERVICE;
+    const READ: &'static str = READ;
 
-impl Fetch for ContactById {
-    const SERVICE: kernel::Service = SERVICE;
-    type Key = Uuid;
-    type Value = Contact;
-
-    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Contact> {
+    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self> {
         Box::pin(async move {
-            let rows = contacts::find(tables, tenant, keys).await?;
-            Ok(rows.into_iter().map(|row| (row.contact_id, Contact(row))).collect())
+            let rows = contacts::find::<ContactRow>(tables, tenant, ids).await?;
+            Ok(rows.into_iter().map(|row| (row.contact_id, Self(row))).collect())
         })
     }
 }
@@ -160,8 +149,8 @@ impl Fetch for ContactById {
 struct ContactsOfAccount;
 
 impl Fetch for ContactsOfAccount {
-    const SERVICE: kernel::Service = SERVICE;
-    type Key = (Uuid, i32);
+    const SERVICE: Service = SERVICE;
+    type Key = Share;
     type Value = Vec<Contact>;
 
     fn fetch<'a>(
@@ -170,33 +159,14 @@ impl Fetch for ContactsOfAccount {
         keys: &'a [Self::Key],
     ) -> Fetching<'a, Self::Key, Self::Value> {
         Box::pin(async move {
-            let mut accounts: Vec<_> = keys.iter().map(|(account, _)| *account).collect();
-            accounts.sort_unstable();
-            accounts.dedup();
-            let most = keys.iter().map(|(_, first)| *first).max().unwrap_or_default();
-            let mut of: HashMap<Uuid, Vec<Contact>> = HashMap::new();
-            for row in contacts::of_accounts(tables, tenant, &accounts, most.into()).await? {
-                if let Some(account) = row.account_id {
-                    of.entry(account).or_default().push(Contact(row));
-                }
-            }
-            let of = |key: &Self::Key| {
-                let rows = of.get(&key.0).map(Vec::as_slice).unwrap_or_default();
-                (*key, rows.iter().take(usize::try_from(key.1).unwrap_or_default()).cloned().collect())
-            };
-            Ok(keys.iter().map(of).collect())
+            let (accounts, most) = owners(keys);
+            let rows = contacts::of_accounts(tables, tenant, &accounts, most).await?;
+            Ok(deal(keys, rows.into_iter().map(|row| (row.account_id, Contact(row)))))
         })
     }
 }
 
 impl Contact {
-    /// The contact of an id that another object names.
-    pub(crate) async fn of(context: &Context, id: Option<Uuid>) -> FieldResult<Option<Self>> {
-        let Some(id) = id else { return Ok(None) };
-        context.require(READ)?;
-        load::<ContactById>(context, id).await
-    }
-
     /// An account's first contacts.
     pub(crate) async fn at(context: &Context, account: Uuid, first: i32) -> FieldResult<Vec<Self>> {
         context.require(READ)?;

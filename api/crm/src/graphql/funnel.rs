@@ -42,7 +42,7 @@ pub(crate) async fn funnel(
     at: Option<DateTime<Utc>>,
 ) -> FieldResult<Vec<FunnelOfSource>> {
     context.require(READ)?;
-    forward(from, Some(to))?;
+    forward(("from", Some(from)), ("to", Some(to)))?;
     let mut tables = context.reader(SERVICE).await?;
     let sources = leads::funnel(&mut tables, context.caller().tenant(), from, to, at).await.map_err(unreadable)?;
     let shown = |funnel: leads::FunnelOfSource| FunnelOfSource {

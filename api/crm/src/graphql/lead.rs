@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use crm_projections::AsOf;
 use crm_projections::leads::{self, LeadHistoryRow, LeadRow};
 use face::connection;
-use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, Stretch, int, load, unlistable, unreadable};
+use face::graphql::{Context, Fetching, Node, Stretch, forward, int, page, unreadable};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
-use kernel::TenantId;
+use kernel::{Service, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -286,14 +286,10 @@ pub(crate) async fn list(
     after: Option<String>,
 ) -> FieldResult<LeadConnection> {
     context.require(READ)?;
-    let (order, name) = order.unwrap_or(LeadOrder::Newest).key();
-    let mut request = PageRequest::new(first, after.as_deref(), name)?;
-    let filter = filter.unwrap_or_default().into();
-    let mut tables = context.reader(SERVICE).await?;
-    let tenant = context.caller().tenant();
-    let rows = leads::list(&mut tables, tenant, &filter, order, request.after.take(), request.limit()).await;
-    let rows = rows.map_err(unlistable)?.into_iter().map(Lead).collect();
-    Ok(LeadConnection::new(Page::new(&request, name, rows, |row: &Lead| order.seek(&row.0)), filter))
+    let filter: leads::LeadFilter = filter.unwrap_or_default().into();
+    forward(("capturedFrom", filter.captured_from), ("capturedBefore", filter.captured_before))?;
+    let rows = page(context, SERVICE, &filter, order.unwrap_or(LeadOrder::Newest).key(), first, after).await?;
+    Ok(LeadConnection::new(rows.map(Lead), filter))
 }
 
 pub(crate) async fn history(context: &Context, lead: Uuid, after: i64, first: i64) -> FieldResult<Vec<LeadChange>> {
@@ -312,27 +308,14 @@ pub(crate) async fn standing(context: &Context, lead: Uuid, as_of: AsOf) -> Fiel
     Ok(row.map_err(unreadable)?.map(LeadChange))
 }
 
-/// Leads by their ids.
-struct LeadById;
+impl Node for Lead {
+    const SERVICE: Service = SERVICE;
+    const READ: &'static str = READ;
 
-impl Fetch for LeadById {
-    const SERVICE: kernel::Service = SERVICE;
-    type Key = Uuid;
-    type Value = Lead;
-
-    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Lead> {
+    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self> {
         Box::pin(async move {
-            let rows = leads::find(tables, tenant, keys).await?;
-            Ok(rows.into_iter().map(|row| (row.lead_id, Lead(row))).collect())
+            let rows = leads::find::<LeadRow>(tables, tenant, ids).await?;
+            Ok(rows.into_iter().map(|row| (row.lead_id, Self(row))).collect())
         })
-    }
-}
-
-impl Lead {
-    /// The lead of an id that another object names.
-    pub(crate) async fn of(context: &Context, id: Option<Uuid>) -> FieldResult<Option<Self>> {
-        let Some(id) = id else { return Ok(None) };
-        context.require(READ)?;
-        load::<LeadById>(context, id).await
     }
 }

@@ -5,7 +5,7 @@ use crm_projections::AsOf;
 use crm_projections::currencies::{Exchange, exchange};
 use crm_projections::opportunities::{self, Deal, DealMovement, Movement, MovementSum, Span};
 use face::connection;
-use face::graphql::{Context, Page, PageRequest, forward, int, unreadable};
+use face::graphql::{Context, Node, Page, PageRequest, forward, int, unreadable};
 use juniper::{FieldResult, GraphQLObject, graphql_object};
 use kernel::TenantId;
 use sqlx::PgConnection;
@@ -213,6 +213,6 @@ pub(crate) fn movement(
     to: Option<DateTime<Utc>>,
 ) -> FieldResult<PipelineMovement> {
     context.require(READ)?;
-    forward(from, to)?;
+    forward(("from", Some(from)), ("to", to))?;
     Ok(PipelineMovement(Span { pipeline, from, to }))
 }

@@ -1,13 +1,13 @@
 //! Opportunities in GraphQL.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, NaiveDate, Utc};
 use crm_projections::opportunities::{self, OpportunityHistoryRow, OpportunityRow};
 use face::connection;
-use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, Stretch, int, load, unlistable, unreadable, window};
+use face::graphql::{
+    Context, Fetch, Fetching, Node, Share, Stretch, deal, forward, int, load, owners, page, unreadable, window,
+};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, GraphQLObject, graphql_object};
-use kernel::TenantId;
+use kernel::{Service, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -281,28 +281,21 @@ pub(crate) async fn list(
     after: Option<String>,
 ) -> FieldResult<OpportunityConnection> {
     context.require(READ)?;
-    let (order, name) = order.unwrap_or(OpportunityOrder::CloseDate).key();
-    let mut request = PageRequest::new(first, after.as_deref(), name)?;
-    let filter = filter.unwrap_or_default().into();
-    let mut tables = context.reader(SERVICE).await?;
-    let tenant = context.caller().tenant();
-    let rows = opportunities::list(&mut tables, tenant, &filter, order, request.after.take(), request.limit()).await;
-    let rows = rows.map_err(unlistable)?.into_iter().map(Opportunity).collect();
-    Ok(OpportunityConnection::new(Page::new(&request, name, rows, |row: &Opportunity| order.seek(&row.0)), filter))
+    let filter: opportunities::OpportunityFilter = filter.unwrap_or_default().into();
+    forward(("closeFrom", filter.close_from), ("closeBefore", filter.close_before))?;
+    let rows =
+        page(context, SERVICE, &filter, order.unwrap_or(OpportunityOrder::CloseDate).key(), first, after).await?;
+    Ok(OpportunityConnection::new(rows.map(Opportunity), filter))
 }
 
-/// Opportunities by their ids.
-struct OpportunityById;
+impl Node for Opportunity {
+    const SERVICE: Service = SERVICE;
+    const READ: &'static str = READ;
 
-impl Fetch for OpportunityById {
-    const SERVICE: kernel::Service = SERVICE;
-    type Key = Uuid;
-    type Value = Opportunity;
-
-    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Opportunity> {
+    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self> {
         Box::pin(async move {
-            let rows = opportunities::find(tables, tenant, keys).await?;
-            Ok(rows.into_iter().map(|row| (row.opportunity_id, Opportunity(row))).collect())
+            let rows = opportunities::find::<OpportunityRow>(tables, tenant, ids).await?;
+            Ok(rows.into_iter().map(|row| (row.opportunity_id, Self(row))).collect())
         })
     }
 }
@@ -311,8 +304,8 @@ impl Fetch for OpportunityById {
 struct OpportunitiesOfAccount;
 
 impl Fetch for OpportunitiesOfAccount {
-    const SERVICE: kernel::Service = SERVICE;
-    type Key = (Uuid, i32);
+    const SERVICE: Service = SERVICE;
+    type Key = Share;
     type Value = Vec<Opportunity>;
 
     fn fetch<'a>(
@@ -321,33 +314,14 @@ impl Fetch for OpportunitiesOfAccount {
         keys: &'a [Self::Key],
     ) -> Fetching<'a, Self::Key, Self::Value> {
         Box::pin(async move {
-            let mut accounts: Vec<_> = keys.iter().map(|(account, _)| *account).collect();
-            accounts.sort_unstable();
-            accounts.dedup();
-            let most = keys.iter().map(|(_, first)| *first).max().unwrap_or_default();
-            let mut of: HashMap<Uuid, Vec<Opportunity>> = HashMap::new();
-            for row in opportunities::of_accounts(tables, tenant, &accounts, most.into()).await? {
-                if let Some(account) = row.account_id {
-                    of.entry(account).or_default().push(Opportunity(row));
-                }
-            }
-            let of = |key: &Self::Key| {
-                let rows = of.get(&key.0).map(Vec::as_slice).unwrap_or_default();
-                (*key, rows.iter().take(usize::try_from(key.1).unwrap_or_default()).cloned().collect())
-            };
-            Ok(keys.iter().map(of).collect())
+            let (accounts, most) = owners(keys);
+            let rows = opportunities::of_accounts(tables, tenant, &accounts, most).await?;
+            Ok(deal(keys, rows.into_iter().map(|row| (row.account_id, Opportunity(row)))))
         })
     }
 }
 
 impl Opportunity {
-    /// The opportunity of an id that another object names.
-    pub(crate) async fn of(context: &Context, id: Option<Uuid>) -> FieldResult<Option<Self>> {
-        let Some(id) = id else { return Ok(None) };
-        context.require(READ)?;
-        load::<OpportunityById>(context, id).await
-    }
-
     /// An account's first opportunities.
     pub(crate) async fn with(context: &Context, account: Uuid, first: i32) -> FieldResult<Vec<Self>> {
         context.require(READ)?;

@@ -1,9 +1,9 @@
 //! Pipelines in GraphQL.
 
 use crm_projections::pipelines::{self, PipelineRow, StageView};
-use face::graphql::{Context, Fetch, Fetching, int, load, unreadable};
+use face::graphql::{Context, Fetching, Node, int, unreadable};
 use juniper::{FieldResult, GraphQLObject, graphql_object};
-use kernel::TenantId;
+use kernel::{Service, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -73,30 +73,19 @@ pub(crate) async fn list(context: &Context) -> FieldResult<Vec<Pipeline>> {
     Ok(rows.map_err(unreadable)?.into_iter().map(Pipeline).collect())
 }
 
-/// Pipelines by their ids.
-struct PipelineById;
+impl Node for Pipeline {
+    const SERVICE: Service = SERVICE;
+    const READ: &'static str = READ;
 
-impl Fetch for PipelineById {
-    const SERVICE: kernel::Service = SERVICE;
-    type Key = Uuid;
-    type Value = Pipeline;
-
-    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Pipeline> {
+    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self> {
         Box::pin(async move {
-            let rows = pipelines::find(tables, tenant, keys).await?;
-            Ok(rows.into_iter().map(|row| (row.pipeline_id, Pipeline(row))).collect())
+            let rows = pipelines::find(tables, tenant, ids).await?;
+            Ok(rows.into_iter().map(|row| (row.pipeline_id, Self(row))).collect())
         })
     }
 }
 
 impl Pipeline {
-    /// The pipeline of an id that another object names.
-    pub(crate) async fn of(context: &Context, id: Option<Uuid>) -> FieldResult<Option<Self>> {
-        let Some(id) = id else { return Ok(None) };
-        context.require(READ)?;
-        load::<PipelineById>(context, id).await
-    }
-
     /// A stage of it.
     pub(crate) fn stage(&self, id: Uuid) -> Option<Stage> {
         self.0.stage(id).map(Stage::from)

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use crm_projections::AsOf;
-use face::graphql::{Context, window};
+use face::graphql::{Context, Node, window};
 use juniper::{FieldResult, graphql_object};
 use uuid::Uuid;
 

@@ -99,6 +99,8 @@ async fn a_time_that_ends_before_it_begins_is_refused() {
             "pipelineMovement(pipelineId: \"{pipeline}\", from: \"{from}\", to: \"{to}\") {{ totals {{ count }} }}"
         ),
         format!("funnel(from: \"{from}\", to: \"{to}\") {{ captured }}"),
+        format!("leads(filter: {{ capturedFrom: \"{from}\", capturedBefore: \"{to}\" }}) {{ totalCount }}"),
+        "opportunities(filter: { closeFrom: \"2026-02-02\", closeBefore: \"2026-02-01\" }) { totalCount }".to_owned(),
     ] {
         assert_eq!(world.refused(&asked).await, "time_backwards", "{asked}");
     }

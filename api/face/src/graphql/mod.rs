@@ -6,6 +6,7 @@ mod connection;
 mod error;
 mod history;
 mod loader;
+mod node;
 mod page;
 mod read;
 mod session;
@@ -20,7 +21,8 @@ pub use connection::{PageInfo, few};
 pub use error::{missed, refuse};
 pub use history::{Stretch, window};
 pub use loader::{Fetch, Fetching, load};
-pub use page::{Cursor, Page, PageRequest};
+pub use node::{Node, Share, deal, owners};
+pub use page::{Cursor, Page, PageRequest, page};
 pub use read::{forward, int, unlistable, unreadable};
 pub use session::{Reader, Session};
 

@@ -2,12 +2,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use folding::list::{Filter, Order};
 use juniper::FieldResult;
-use kernel::Refusal;
+use kernel::{Refusal, Service};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::refuse;
+use super::{Context, refuse, unlistable};
 
 /// Where a page ends or begins: the sort key of a row, in a form that clients can't build on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,10 +92,31 @@ impl<T> Page<T> {
         Self { rows: rows.into_iter().map(|row| (Cursor::new(order, &key(&row)), row)).collect(), has_next }
     }
 
+    /// The same page of what each row becomes.
+    pub fn map<U>(self, make: impl Fn(T) -> U) -> Page<U> {
+        Page { rows: self.rows.into_iter().map(|(cursor, row)| (cursor, make(row))).collect(), has_next: self.has_next }
+    }
+
     /// The last row's cursor.
     pub fn end_cursor(&self) -> Option<&str> {
         self.rows.last().map(|(cursor, _)| cursor.0.as_str())
     }
+}
+
+/// A page of a service's list; `name` is what cursors of this order are marked with.
+pub async fn page<F: Filter>(
+    context: &Context,
+    service: Service,
+    filter: &F,
+    (order, name): (F::Order, &str),
+    first: Option<i32>,
+    after: Option<String>,
+) -> FieldResult<Page<F::Row>> {
+    let mut request = PageRequest::new(first, after.as_deref(), name)?;
+    let mut tables = context.reader(service).await?;
+    let tenant = context.caller().tenant();
+    let rows = folding::list::list(&mut tables, tenant, filter, order, request.after.take(), request.limit()).await;
+    Ok(Page::new(&request, name, rows.map_err(unlistable)?, |row| order.seek(row)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What goes wrong when a read model is read, in GraphQL's form.
 
-use chrono::{DateTime, Utc};
+use std::fmt::Display;
+
 use folding::ListError;
 use juniper::{FieldError, FieldResult};
 use kernel::{Kind, Refusal};
@@ -46,11 +47,13 @@ pub fn unlistable(error: ListError) -> FieldError {
     }
 }
 
-/// Refuses a time that ends before it begins, which would look like a time in which nothing happened.
-pub fn forward(from: DateTime<Utc>, to: Option<DateTime<Utc>>) -> FieldResult<()> {
-    match to {
-        Some(to) if to < from => {
-            Err(refuse(Refusal::invalid("time_backwards", format!("from {from} to {to}: `to` is before `from`"))))
+/// Refuses a stretch of time that ends before it begins, which would look like one in which nothing happened. With the names of
+/// the two arguments; one that is not given is no end.
+pub fn forward<T: PartialOrd + Display>(from: (&str, Option<T>), to: (&str, Option<T>)) -> FieldResult<()> {
+    match (from, to) {
+        ((from_name, Some(from)), (to_name, Some(to))) if to < from => {
+            let detail = format!("{to_name}: {to} is before {from_name}: {from}; allowed is that time or a later one");
+            Err(refuse(Refusal::invalid("time_backwards", detail)))
         }
         _ => Ok(()),
     }

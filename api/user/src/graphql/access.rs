@@ -108,7 +108,7 @@ pub(crate) async fn changes(
     after: Option<String>,
 ) -> FieldResult<AccessChangePage> {
     context.require(READ)?;
-    forward(from, to)?;
+    forward(("from", Some(from)), ("to", to))?;
     let request = PageRequest::<UserId>::new(first, after.as_deref(), ORDER)?;
     let times = (AsOf::at(from), AsOf { at: to, known: None });
     let grants = context.grants();

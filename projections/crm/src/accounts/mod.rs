@@ -4,9 +4,10 @@ mod list;
 mod reducer;
 mod row;
 
+pub use folding::list::{count, find, list};
 use folding::projection;
 use folding::words;
-pub use list::{AccountFilter, AccountOrder, count, find, list};
+pub use list::{AccountFilter, AccountOrder};
 pub use row::AccountRow;
 
 projection! {

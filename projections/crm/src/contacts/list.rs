@@ -1,13 +1,13 @@
 //! Searching the directory of contacts.
 
+use folding::list::{Filter, Order, first_of_each};
+use folding::paging::{KeyType, Keyset, Seek, SeekKey};
+use folding::words;
 use kernel::TenantId;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::row::ContactRow;
-use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
-use folding::table::{self, select};
-use folding::words;
 
 /// Which contacts; what is `None` does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,16 +32,7 @@ pub enum ContactOrder {
     Newest,
 }
 
-impl ContactOrder {
-    /// Where a page that ends with `row` ends.
-    pub fn seek(self, row: &ContactRow) -> Seek {
-        let key = match self {
-            Self::Name => SeekKey::Text(row.name.clone()),
-            Self::Newest => SeekKey::Time(row.created_at),
-        };
-        Seek { key, id: row.contact_id }
-    }
-
+impl Order<ContactRow> for ContactOrder {
     fn keyset(self) -> Keyset {
         let (column, ty, descending) = match self {
             Self::Name => ("name", KeyType::Text, false),
@@ -49,35 +40,14 @@ impl ContactOrder {
         };
         Keyset { column, ty, id: "contact_id", descending }
     }
-}
 
-/// At most `limit` contacts after `after`.
-pub async fn list(
-    tables: &mut PgConnection,
-    tenant: TenantId,
-    filter: &ContactFilter,
-    order: ContactOrder,
-    after: Option<Seek>,
-    limit: i64,
-) -> Result<Vec<ContactRow>, ListError> {
-    let mut query = QueryBuilder::new(select::<ContactRow>());
-    filter.push(&mut query, tenant);
-    order.keyset().after(&mut query, after)?;
-    order.keyset().limit(&mut query, limit);
-    Ok(query.build_query_as().fetch_all(tables).await?)
-}
-
-/// How many contacts the filter lets through.
-pub async fn count(tables: &mut PgConnection, tenant: TenantId, filter: &ContactFilter) -> Result<i64, sqlx::Error> {
-    let mut query = QueryBuilder::new("SELECT count(*) FROM contact t ");
-    filter.push(&mut query, tenant);
-    query.build_query_scalar().fetch_one(tables).await
-}
-
-/// These contacts, in no order; unknown ids are left out.
-pub async fn find(tables: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<ContactRow>, sqlx::Error> {
-    let keys: Vec<_> = ids.iter().map(|id| (tenant.uuid(), *id)).collect();
-    table::load(&keys, tables).await
+    fn seek(self, row: &ContactRow) -> Seek {
+        let key = match self {
+            Self::Name => SeekKey::Text(row.name.clone()),
+            Self::Newest => SeekKey::Time(row.created_at),
+        };
+        Seek { key, id: row.contact_id }
+    }
 }
 
 /// The contacts of these accounts, at most `limit` of each, first created first.
@@ -87,17 +57,13 @@ pub async fn of_accounts(
     accounts: &[Uuid],
     limit: i64,
 ) -> Result<Vec<ContactRow>, sqlx::Error> {
-    let sql = format!(
-        "SELECT t.* FROM UNNEST($2::uuid[]) AS a (account_id) CROSS JOIN LATERAL (
-             {} WHERE t.tenant_id = $1 AND t.account_id = a.account_id
-             ORDER BY t.created_at, t.contact_id LIMIT $3
-         ) t",
-        select::<ContactRow>()
-    );
-    sqlx::query_as(&sql).bind(tenant.uuid()).bind(accounts).bind(limit).fetch_all(tables).await
+    first_of_each(tables, tenant, accounts, ("account_id", "created_at"), limit).await
 }
 
-impl ContactFilter {
+impl Filter for ContactFilter {
+    type Row = ContactRow;
+    type Order = ContactOrder;
+
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
         let Self { search, email, account, owner } = self.clone();
         query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());

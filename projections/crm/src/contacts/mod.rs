@@ -4,9 +4,10 @@ mod list;
 mod reducer;
 mod row;
 
+pub use folding::list::{count, find, list};
 use folding::projection;
 use folding::words;
-pub use list::{ContactFilter, ContactOrder, count, find, list, of_accounts};
+pub use list::{ContactFilter, ContactOrder, of_accounts};
 pub use row::ContactRow;
 
 projection! {

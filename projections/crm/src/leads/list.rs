@@ -2,14 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use crm_aggregates::{LeadSource, LeadStatus};
+use folding::list::{Filter, Order};
+use folding::named::name;
+use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use kernel::TenantId;
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::row::LeadRow;
-use folding::named::name;
-use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
-use folding::table::{self, select};
 
 /// Which leads; what is `None` does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,47 +44,20 @@ pub enum LeadOrder {
     Oldest,
 }
 
-impl LeadOrder {
-    /// Where a page that ends with `row` ends.
-    pub fn seek(self, row: &LeadRow) -> Seek {
-        Seek { key: SeekKey::Time(row.captured_at), id: row.lead_id }
-    }
-
+impl Order<LeadRow> for LeadOrder {
     fn keyset(self) -> Keyset {
         Keyset { column: "captured_at", ty: KeyType::Time, id: "lead_id", descending: self == Self::Newest }
     }
+
+    fn seek(self, row: &LeadRow) -> Seek {
+        Seek { key: SeekKey::Time(row.captured_at), id: row.lead_id }
+    }
 }
 
-/// At most `limit` leads after `after`.
-pub async fn list(
-    tables: &mut PgConnection,
-    tenant: TenantId,
-    filter: &LeadFilter,
-    order: LeadOrder,
-    after: Option<Seek>,
-    limit: i64,
-) -> Result<Vec<LeadRow>, ListError> {
-    let mut query = QueryBuilder::new(select::<LeadRow>());
-    filter.push(&mut query, tenant);
-    order.keyset().after(&mut query, after)?;
-    order.keyset().limit(&mut query, limit);
-    Ok(query.build_query_as().fetch_all(tables).await?)
-}
+impl Filter for LeadFilter {
+    type Row = LeadRow;
+    type Order = LeadOrder;
 
-/// How many leads the filter lets through.
-pub async fn count(tables: &mut PgConnection, tenant: TenantId, filter: &LeadFilter) -> Result<i64, sqlx::Error> {
-    let mut query = QueryBuilder::new("SELECT count(*) FROM lead t ");
-    filter.push(&mut query, tenant);
-    query.build_query_scalar().fetch_one(tables).await
-}
-
-/// These leads, in no order; unknown ids are left out.
-pub async fn find(tables: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<LeadRow>, sqlx::Error> {
-    let keys: Vec<_> = ids.iter().map(|id| (tenant.uuid(), *id)).collect();
-    table::load(&keys, tables).await
-}
-
-impl LeadFilter {
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
         let Self { status, source, owner, unowned, email, country, captured_from, captured_before, import } =
             self.clone();

@@ -6,10 +6,11 @@ mod list;
 mod reducer;
 mod row;
 
+pub use folding::list::{count, find, list};
 use folding::projection;
 pub use funnel::{FunnelOfSource, funnel};
 pub use history::{history, standing};
-pub use list::{LeadFilter, LeadOrder, count, find, list};
+pub use list::{LeadFilter, LeadOrder};
 pub use row::{LeadHistoryRow, LeadRow};
 
 projection! {

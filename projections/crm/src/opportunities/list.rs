@@ -2,14 +2,15 @@
 
 use chrono::NaiveDate;
 use crm_aggregates::OpportunityStatus;
+use folding::list::{Filter, Order, first_of_each};
+use folding::named::name;
+use folding::paging::{KeyType, Keyset, Seek, SeekKey};
+use folding::table::select;
 use kernel::TenantId;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::row::{OpportunityHistoryRow, OpportunityRow};
-use folding::named::name;
-use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
-use folding::table::{self, select};
 
 /// Which deals; what is `None` does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,16 +41,7 @@ pub enum OpportunityOrder {
     Newest,
 }
 
-impl OpportunityOrder {
-    /// Where a page that ends with `row` ends.
-    pub fn seek(self, row: &OpportunityRow) -> Seek {
-        let key = match self {
-            Self::CloseDate => SeekKey::Day(row.close_date),
-            Self::Newest => SeekKey::Time(row.opened_at),
-        };
-        Seek { key, id: row.opportunity_id }
-    }
-
+impl Order<OpportunityRow> for OpportunityOrder {
     fn keyset(self) -> Keyset {
         let (column, ty, descending) = match self {
             Self::CloseDate => ("close_date", KeyType::Day, false),
@@ -57,43 +49,14 @@ impl OpportunityOrder {
         };
         Keyset { column, ty, id: "opportunity_id", descending }
     }
-}
 
-/// At most `limit` deals after `after`.
-pub async fn list(
-    tables: &mut PgConnection,
-    tenant: TenantId,
-    filter: &OpportunityFilter,
-    order: OpportunityOrder,
-    after: Option<Seek>,
-    limit: i64,
-) -> Result<Vec<OpportunityRow>, ListError> {
-    let mut query = QueryBuilder::new(select::<OpportunityRow>());
-    filter.push(&mut query, tenant);
-    order.keyset().after(&mut query, after)?;
-    order.keyset().limit(&mut query, limit);
-    Ok(query.build_query_as().fetch_all(tables).await?)
-}
-
-/// How many deals the filter lets through.
-pub async fn count(
-    tables: &mut PgConnection,
-    tenant: TenantId,
-    filter: &OpportunityFilter,
-) -> Result<i64, sqlx::Error> {
-    let mut query = QueryBuilder::new("SELECT count(*) FROM opportunity t ");
-    filter.push(&mut query, tenant);
-    query.build_query_scalar().fetch_one(tables).await
-}
-
-/// These deals, in no order; unknown ids are left out.
-pub async fn find(
-    tables: &mut PgConnection,
-    tenant: TenantId,
-    ids: &[Uuid],
-) -> Result<Vec<OpportunityRow>, sqlx::Error> {
-    let keys: Vec<_> = ids.iter().map(|id| (tenant.uuid(), *id)).collect();
-    table::load(&keys, tables).await
+    fn seek(self, row: &OpportunityRow) -> Seek {
+        let key = match self {
+            Self::CloseDate => SeekKey::Day(row.close_date),
+            Self::Newest => SeekKey::Time(row.opened_at),
+        };
+        Seek { key, id: row.opportunity_id }
+    }
 }
 
 /// The deals with these accounts, at most `limit` with each, first opened first.
@@ -103,14 +66,7 @@ pub async fn of_accounts(
     accounts: &[Uuid],
     limit: i64,
 ) -> Result<Vec<OpportunityRow>, sqlx::Error> {
-    let sql = format!(
-        "SELECT t.* FROM UNNEST($2::uuid[]) AS a (account_id) CROSS JOIN LATERAL (
-             {} WHERE t.tenant_id = $1 AND t.account_id = a.account_id
-             ORDER BY t.opened_at, t.opportunity_id LIMIT $3
-         ) t",
-        select::<OpportunityRow>()
-    );
-    sqlx::query_as(&sql).bind(tenant.uuid()).bind(accounts).bind(limit).fetch_all(tables).await
+    first_of_each(tables, tenant, accounts, ("account_id", "opened_at"), limit).await
 }
 
 /// A deal's changes after version `after`, first to last, at most `limit`; an unknown deal has none.
@@ -128,7 +84,10 @@ pub async fn history(
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(opportunity).bind(after).bind(limit).fetch_all(tables).await
 }
 
-impl OpportunityFilter {
+impl Filter for OpportunityFilter {
+    type Row = OpportunityRow;
+    type Order = OpportunityOrder;
+
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
         let Self { status, pipeline, stage, account, owner, close_from, close_before } = self.clone();
         query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());

@@ -4,7 +4,8 @@ use crm_aggregates::{
     OpportunityRenamed, OpportunityReopened, OpportunityStageChanged, OpportunityStatus, PipelineCreated,
     PipelineEvent, PipelineId, Stage as PipelineStage, StageId,
 };
-use crm_projections::opportunities::{self, OpportunityFilter, OpportunityOrder};
+use crm_projections::Order;
+use crm_projections::opportunities::{self, OpportunityFilter, OpportunityOrder, OpportunityRow};
 use kernel::{Currency, Money};
 use uuid::Uuid;
 
@@ -85,7 +86,7 @@ async fn a_deal_is_listed_as_its_last_event_left_it() {
     more += 1;
     assert_eq!(more, story.events.len());
     let mut tables = stage.read(story.tenant).await;
-    let row = opportunities::find(&mut tables, story.tenant, &[deal]).await.unwrap().remove(0);
+    let row = opportunities::find::<OpportunityRow>(&mut tables, story.tenant, &[deal]).await.unwrap().remove(0);
     assert_eq!((row.status.0, row.stage_id, row.stage_since), (OpportunityStatus::Open, stages[0], day(6)));
     assert_eq!((row.lost_reason, row.closed_at), (None, None));
 }

@@ -2,6 +2,7 @@ use crm_aggregates::{
     AccountCreated, AccountDetails, AccountDetailsChanged, AccountEvent, AccountId, ContactAccountChanged,
     ContactCreated, ContactDetails, ContactDetailsChanged, ContactEvent,
 };
+use crm_projections::Order;
 use crm_projections::accounts::{self, AccountFilter, AccountOrder};
 use crm_projections::contacts::{self, ContactFilter, ContactOrder};
 use uuid::Uuid;

@@ -1,6 +1,7 @@
 //! Tenants do not see each other, whatever a query asks.
 
 use crm_aggregates::{LeadEvent, LeadSource, OpportunityEvent};
+use crm_projections::leads::LeadRow;
 use crm_projections::opportunities::board;
 use crm_projections::{AsOf, leads, projections};
 
@@ -26,7 +27,7 @@ async fn a_query_that_forgets_the_tenant_or_names_another_still_sees_its_own_row
             sqlx::query_scalar(&format!("SELECT count(*) FROM {table}")).fetch_one(&mut *tables).await.unwrap();
         assert_eq!(count, 0, "{table}");
     }
-    assert_eq!(leads::find(&mut tables, theirs.tenant, &[lead]).await.unwrap(), []);
-    assert_eq!(leads::find(&mut tables, ours, &[lead]).await.unwrap(), []);
+    assert_eq!(leads::find::<LeadRow>(&mut tables, theirs.tenant, &[lead]).await.unwrap(), []);
+    assert_eq!(leads::find::<LeadRow>(&mut tables, ours, &[lead]).await.unwrap(), []);
     assert_eq!(board(&mut tables, theirs.tenant, pipeline, AsOf::at(day(2))).await.unwrap(), None);
 }

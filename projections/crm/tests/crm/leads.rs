@@ -2,8 +2,8 @@ use crm_aggregates::{
     AccountId, ContactId, DisqualifyReason, LeadAssigned, LeadCaptured, LeadConverted, LeadDetails, LeadDetailsChanged,
     LeadDisqualified, LeadEvent, LeadQualified, LeadRecycled, LeadSource, LeadStatus, LeadWorkStarted,
 };
-use crm_projections::leads::{self, LeadFilter, LeadOrder};
-use crm_projections::{AsOf, ListError, Seek, SeekKey};
+use crm_projections::leads::{self, LeadFilter, LeadOrder, LeadRow};
+use crm_projections::{AsOf, ListError, Order, Seek, SeekKey};
 use uuid::Uuid;
 
 use crate::stage::Stage;
@@ -43,7 +43,7 @@ async fn the_list_shows_a_lead_as_its_last_event_left_it_however_the_events_were
         let lead = whole_life(&mut story);
         stage.apply(&story.events, batch).await.unwrap();
         let mut tables = stage.read(story.tenant).await;
-        let mut row = leads::find(&mut tables, story.tenant, &[lead]).await.unwrap().remove(0);
+        let mut row = leads::find::<LeadRow>(&mut tables, story.tenant, &[lead]).await.unwrap().remove(0);
         assert_eq!(row.status.0, LeadStatus::Converted);
         assert_eq!((row.version, row.owner.as_deref()), (5, Some("grace")));
         assert_eq!((row.captured_at, row.qualified_at, row.converted_at), (day(1), Some(day(4)), Some(day(5))));

@@ -1,0 +1,86 @@
+//! What one object names of another: found by its id through a dataloader.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+
+use juniper::FieldResult;
+use kernel::{Service, TenantId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Context, Fetch, Fetching, load};
+
+/// An object with an id.
+pub trait Node: Clone + Send + Sync + 'static {
+    /// Whose read models have it.
+    const SERVICE: Service;
+    /// What one needs to see it.
+    const READ: &'static str;
+
+    /// Those of these ids that there are.
+    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self>;
+
+    /// The one of an id that another object names.
+    fn of(context: &Context, id: Option<Uuid>) -> impl Future<Output = FieldResult<Option<Self>>> + Send {
+        async move {
+            let Some(id) = id else { return Ok(None) };
+            context.require(Self::READ)?;
+            load::<ById<Self>>(context, id).await
+        }
+    }
+}
+
+struct ById<N>(PhantomData<fn() -> N>);
+
+impl<N: Node> Fetch for ById<N> {
+    const SERVICE: Service = N::SERVICE;
+    type Key = Uuid;
+    type Value = N;
+
+    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, N> {
+        N::find(tables, tenant, keys)
+    }
+}
+
+/// What a dataloader is asked for that reads the first of what belongs to others: whose, and how many.
+pub type Share = (Uuid, i32);
+
+/// All whose shares are asked for, each once, and the largest share.
+pub fn owners(shares: &[Share]) -> (Vec<Uuid>, i64) {
+    let mut owners: Vec<_> = shares.iter().map(|(owner, _)| *owner).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    (owners, shares.iter().map(|(_, first)| i64::from(*first)).max().unwrap_or_default())
+}
+
+/// Deals out what was read, in its order, as it was asked for.
+pub fn deal<N: Clone>(shares: &[Share], rows: impl IntoIterator<Item = (Option<Uuid>, N)>) -> HashMap<Share, Vec<N>> {
+    let mut of: HashMap<Uuid, Vec<N>> = HashMap::new();
+    for (owner, row) in rows {
+        if let Some(owner) = owner {
+            of.entry(owner).or_default().push(row);
+        }
+    }
+    let share = |share: &Share| {
+        let rows = of.get(&share.0).map(Vec::as_slice).unwrap_or_default();
+        (*share, rows.iter().take(usize::try_from(share.1).unwrap_or_default()).cloned().collect())
+    };
+    shares.iter().map(share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_gets_the_first_of_its_own_and_no_more_than_it_asked_for() {
+        let [a, b, c] = [1, 2, 3].map(Uuid::from_u128);
+        let shares = [(b, 2), (a, 1), (b, 1), (c, 5)];
+        assert_eq!(owners(&shares), (vec![a, b, c], 5));
+        let dealt = deal(&shares, [(Some(a), 'x'), (Some(b), 'p'), (None, '-'), (Some(a), 'y'), (Some(b), 'q')]);
+        assert_eq!(dealt[&(a, 1)], ['x']);
+        assert_eq!(dealt[&(b, 2)], ['p', 'q']);
+        assert_eq!(dealt[&(b, 1)], ['p']);
+        assert!(dealt[&(c, 5)].is_empty());
+    }
+}
