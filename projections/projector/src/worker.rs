@@ -28,6 +28,8 @@ use crate::{Error, Projection, Settings};
 
 /// First half of the advisory lock's key; the second is the partition's [`LOCK_NAME`]. Locks are per database.
 pub(crate) const LOCK_CLASS: i32 = 71_647;
+/// A partition beyond our share that nobody else took is kept for so long before it is left to others again.
+const KEPT: Duration = Duration::from_secs(10);
 /// Batches that wait are applied together up to so many events, and no more, so that queries see something soon.
 const TOGETHER: usize = 1_000;
 
@@ -58,6 +60,8 @@ struct Lead {
     flush: Option<Instant>,
     /// Its place among what this instance applies.
     _seat: Seat,
+    /// Until when it is kept, be it beyond our share.
+    kept: Instant,
 }
 
 /// Why a worker stopped applying.
@@ -119,7 +123,7 @@ impl Worker {
             if lead.flush.is_some_and(|due| due <= Instant::now()) && !self.flush(&mut lead).await? {
                 return Ok(Stop::Overtaken);
             }
-            if self.is_beyond() {
+            if lead.kept <= Instant::now() && self.is_beyond() {
                 self.flush(&mut lead).await?;
                 lead.connection.close().await?;
                 return Ok(Stop::Beyond);
@@ -264,7 +268,8 @@ impl Worker {
         let parked = Parked::load(&mut connection, name, self.partition, self.settings.backoff).await?;
         let position = checkpoint.position;
         let seat = self.seats.take(self.partition);
-        Ok(Some(Lead { connection, checkpoint, parked, position, flush: None, _seat: seat }))
+        let kept = if shared.is_none() { Instant::now() + KEPT } else { Instant::now() };
+        Ok(Some(Lead { connection, checkpoint, parked, position, flush: None, _seat: seat, kept }))
     }
 
     /// Whether this instance applies more than its share, and this partition is what it has to leave.

@@ -168,6 +168,21 @@ async fn an_instance_that_cannot_apply_the_tables_gets_no_share() {
 }
 
 #[tokio::test]
+async fn a_share_that_nobody_takes_is_applied_by_who_is_there() {
+    let road = Road::new(Lamps::new()).await;
+    divide(&road, 2).await;
+    // Somebody shows that they are there, and never takes anything.
+    let mut idle = road.superuser().await;
+    let present = "SELECT pg_advisory_lock_shared(71649, hashtext('lamps'))";
+    sqlx::query(present).execute(&mut idle).await.unwrap();
+    let running = road.start();
+    road.append_many(100).await;
+    road.visible(&running.models).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_parked_is_counted_where_its_tenant_is() {
     let road = Road::new(Lamps::new()).await;
     divide(&road, 2).await;
