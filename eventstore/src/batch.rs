@@ -10,6 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use crate::Settings;
 use crate::append::{Append, Appended, ClaimAct, Error};
 
+/// An append of more events is bulk: it is not in one batch with small ones.
+const BULK: usize = 100;
+
 /// An append whose caller waits for the answer.
 pub(crate) struct Waiting {
     pub(crate) append: Append,
@@ -59,6 +62,11 @@ impl Waiting {
     /// Keeps its place among the bytes that may wait until it is answered.
     pub(crate) fn keep(&mut self, room: OwnedSemaphorePermit) {
         self.room = Some(room);
+    }
+
+    /// Whether it takes so long to write that others should not have to wait for it.
+    pub(crate) const fn is_bulk(&self) -> bool {
+        self.events > BULK
     }
 
     /// Whether its caller has gone.
@@ -136,10 +144,19 @@ impl Batch {
     /// Whether an append may join. An empty batch takes any.
     pub(crate) fn admits(&self, waiting: &Waiting, settings: &Settings) -> bool {
         self.appends.is_empty()
-            || (self.appends.len() < settings.batch_appends
+            || (self.appends[0].is_bulk() == waiting.is_bulk()
+                && self.appends.len() < settings.batch_appends
                 && self.events + waiting.events <= settings.batch_events
                 && self.bytes + waiting.bytes <= settings.batch_bytes
                 && !waiting.touched.iter().any(|(key, touch)| self.disturbs(*key, *touch)))
+    }
+
+    /// Whether a small append may join, unless others of the batch disturb it.
+    pub(crate) fn has_room(&self, settings: &Settings) -> bool {
+        !self.appends.first().is_some_and(Waiting::is_bulk)
+            && self.appends.len() < settings.batch_appends
+            && self.events < settings.batch_events
+            && self.bytes < settings.batch_bytes
     }
 
     fn disturbs(&self, key: Key, touch: Touch) -> bool {

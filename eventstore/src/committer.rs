@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use kernel::{Clock, Position};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -15,17 +15,25 @@ use crate::batch::{Batch, Waiting};
 use crate::lane::{Lane, Undone};
 use crate::meters::Meters;
 use crate::passing::Page;
+use crate::queue::Queue;
 use crate::statement::{NotWritten, Verdict};
 
-/// Takes appends from a queue and commits them in batches.
+/// Takes appends from the queue and commits them in batches.
 pub(crate) struct Committer {
-    pub(crate) queue: mpsc::Receiver<Waiting>,
+    pub(crate) queue: Arc<Queue>,
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) appended: watch::Sender<Position>,
     pub(crate) passing: broadcast::Sender<Page>,
     pub(crate) meters: Meters,
     pub(crate) closing: CancellationToken,
+}
+
+impl Drop for Committer {
+    /// Whatever ended it: nobody waits in vain.
+    fn drop(&mut self) {
+        self.queue.abandon();
+    }
 }
 
 /// What waits for the batch in flight to land.
@@ -55,7 +63,7 @@ impl Committer {
                 self.admit(&mut next, first);
             }
             while next.later.is_empty()
-                && let Ok(more) = self.queue.try_recv()
+                && let Some(more) = self.queue.try_take()
             {
                 self.admit(&mut next, more);
             }
@@ -68,8 +76,11 @@ impl Committer {
                 tokio::select! {
                     biased;
                     () = &mut flight => break,
-                    // What waits here counts against the queue's bound as little as one batch does.
-                    Some(more) = self.queue.recv(), if next.later.len() < self.settings.batch_appends => {
+                    // What does not fit stays in the queue, where it is its tenant's turn; and so does bulk, so that small
+                    // appends that come meanwhile get into the next batch.
+                    Some(more) = self.queue.take_small(),
+                        if next.batch.has_room(&self.settings) && next.later.len() < self.settings.batch_appends =>
+                    {
                         self.admit(&mut next, more);
                     }
                     () = self.closing.cancelled(), if !self.queue.is_closed() => self.queue.close(),
@@ -85,9 +96,9 @@ impl Committer {
             biased;
             () = self.closing.cancelled(), if !self.queue.is_closed() => {
                 self.queue.close();
-                self.queue.recv().await
+                self.queue.take().await
             }
-            waiting = self.queue.recv() => waiting,
+            waiting = self.queue.take() => waiting,
         }
     }
 

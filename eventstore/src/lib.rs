@@ -1,7 +1,7 @@
 //! The ordered log of a service in its Postgres database.
 //!
 //! An [`Append`] (events of one or several streams, a command id, claims) goes through the group committer (`committer`): what
-//! waits is coalesced into one batch, one round trip, one fsync. Inside the database `log.append` decides each append by
+//! waits (`queue`, in turns by tenant) is coalesced into one batch, one round trip, one fsync. Inside the database `log.append` decides each append by
 //! itself (command ids, expected versions, claims) and gives the accepted events dense positions in commit order. Readers
 //! [load](EventStore::load) one stream (or [resume](EventStore::resume) it from its snapshot), [follow](EventStore::read_after) the positions, or [replay](EventStore::replay) a
 //! tenant's history; the [`relay`] puts each event on the bus at the sequence that is its position; [`backup`] takes the whole
@@ -24,6 +24,7 @@ mod lane;
 mod lock;
 mod meters;
 mod passing;
+mod queue;
 mod read;
 pub mod relay;
 mod replay;

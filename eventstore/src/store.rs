@@ -7,7 +7,7 @@ use futures::Stream;
 use kernel::{Clock, Position, RecordedEvent, Service, TenantId};
 use sqlx::Row;
 use sqlx::postgres::PgPool;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,6 +20,7 @@ use crate::database::pool;
 use crate::lane::Lane;
 use crate::meters::Meters;
 use crate::passing::{Passing, Relayed};
+use crate::queue::Queue;
 use crate::read::Stretch;
 use crate::{Database, Error, PoolUse, ReplayFilter, Resumed, Role, Settings, Snapshot, read, replay, snapshot};
 
@@ -43,7 +44,7 @@ pub struct EventStore {
 struct Shared {
     database: Database,
     settings: Settings,
-    queue: mpsc::Sender<Waiting>,
+    queue: Arc<Queue>,
     /// As many permits as bytes may still wait.
     room: Arc<Semaphore>,
     appended: watch::Sender<Position>,
@@ -58,13 +59,13 @@ struct Shared {
 impl EventStore {
     /// Opens the log and starts its committer. The database must be migrated; it need not be reachable yet.
     pub async fn open(database: &Database, settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let (queue, waiting) = mpsc::channel(settings.queue);
+        let queue = Arc::new(Queue::new(&settings));
         let (appended, _) = watch::channel(Position::START);
         let passing = Passing::new();
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let committer = Committer {
-            queue: waiting,
+            queue: Arc::clone(&queue),
             settings: settings.clone(),
             clock,
             appended: appended.clone(),
@@ -115,12 +116,7 @@ impl EventStore {
         let (answer, answered) = oneshot::channel();
         let mut waiting = Waiting::new(append, answer);
         waiting.keep(self.room(waiting.bytes())?);
-        self.shared.queue.try_send(waiting).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                append::Error::Busy(format!("{} appends wait already", self.shared.settings.queue))
-            }
-            mpsc::error::TrySendError::Closed(_) => append::Error::Unavailable("it is closing".to_owned()),
-        })?;
+        self.shared.queue.push(waiting)?;
         match timeout(self.shared.settings.append_timeout, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(append::Error::Unavailable("it closed".to_owned())),

@@ -9,6 +9,7 @@ mod log {
     mod backing_up;
     mod claims;
     mod commands;
+    mod fairness;
     mod isolation;
     mod migrating;
     mod reading;

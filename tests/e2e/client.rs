@@ -102,6 +102,13 @@ impl Client {
         answer
     }
 
+    /// Sends a CSV file once.
+    pub async fn upload(&self, path: &str, csv: String) -> Answer {
+        let request = self.request(Method::POST, path).unwrap().header("idempotency-key", path);
+        let request = request.header("content-type", "text/csv").timeout(PATIENCE * 10).body(csv);
+        answer(request).await.unwrap()
+    }
+
     /// GETs.
     pub async fn get(&self, path: &str) -> Answer {
         answer(self.request(Method::GET, path).unwrap()).await.unwrap()

@@ -13,6 +13,7 @@
 mod backup;
 mod checks;
 mod client;
+mod fairness;
 mod fault_cluster;
 mod fault_disk_full;
 mod fault_gateway;

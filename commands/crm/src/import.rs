@@ -86,17 +86,45 @@ impl ImportReport {
     }
 }
 
+/// Whoever has to keep up with an import, such as read models: it goes no faster than they do, so that what other tenants write
+/// meanwhile is not behind a file of theirs.
+pub trait Pace: Send + Sync {
+    /// Returns when everything up to the position has been dealt with, or when there is no point in waiting any more.
+    fn reached(&self, position: Position) -> impl Future<Output = ()> + Send;
+}
+
+/// Nobody has to keep up.
+struct Unhindered;
+
+impl Pace for Unhindered {
+    async fn reached(&self, _: Position) {}
+}
+
+/// Imports leads as [`import_leads_in_step`] does, where nobody has to keep up.
+///
+/// # Errors
+/// As there.
+pub async fn import_leads(
+    executor: &Executor,
+    request: &Request,
+    csv: &[u8],
+    options: &ImportOptions,
+) -> Result<Done<ImportReport>, Refusal> {
+    import_leads_in_step(executor, request, csv, options, &Unhindered).await
+}
+
 /// Imports leads from a CSV file (UTF-8, RFC 4180, with a header; at most 100 columns and 100,000 rows).
 ///
 /// # Errors
 /// Codes that begin with `csv_`: the file as a whole can't be read, or none of its rows can be taken, and nothing was
 /// written. Some rows that can't be taken are no error; the report lists them. When the log fails midway, the chunks before that stay; the same request under the
 /// same command id goes on after them.
-pub async fn import_leads(
+pub async fn import_leads_in_step(
     executor: &Executor,
     request: &Request,
     csv: &[u8],
     options: &ImportOptions,
+    pace: &impl Pace,
 ) -> Result<Done<ImportReport>, Refusal> {
     request.caller.require(CompleteImport::PERMISSION)?;
     if options.dry_run {
@@ -117,16 +145,19 @@ pub async fn import_leads(
     let (sheet, mut report) = open(&request, csv, options)?;
     let mut records = sheet.records.clone();
     let mut number = 0;
+    let mut before = Position::START;
     while let Some(rows) = next_chunk(&mut records, &sheet, options, executor.now(), &mut report) {
         number += 1;
         if rows.is_empty() {
             continue;
         }
         let capture = CaptureRows { import: report.import_id, rows };
-        let captured = executor.execute_part(&request, number, &capture).await?.answer;
+        let Done { answer: captured, position, .. } = executor.execute_part(&request, number, &capture).await?;
         // A chunk that was written by an earlier attempt names the import of that attempt.
         report.import_id = Some(captured.import);
         report.taken += captured.taken;
+        // One chunk ahead: while it is dealt with, the next is read and written.
+        pace.reached(std::mem::replace(&mut before, position)).await;
     }
     if report.taken == 0 && report.rows > 0 {
         return Err(nothing_taken(&report.finished()));

@@ -1,10 +1,12 @@
 //! Import of leads from a CSV file.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crm_aggregates::{ImportBatch, ImportId, LeadSource, Revert};
-use crm_commands::{IMPORT, ImportOptions, ImportReport, RequestImportRevert, RowError, import_leads};
+use crm_commands::{IMPORT, ImportOptions, ImportReport, Pace, RequestImportRevert, RowError, import_leads_in_step};
 use face::{Authenticated, Changed, Command, Parameter, Purpose, Runtime, Upload, Word};
+use kernel::{Position, TenantId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::registry::MetaSchema;
@@ -25,6 +27,22 @@ pub struct Imports {
 impl Imports {
     pub fn new(runtime: Runtime) -> Self {
         Self { runtime }
+    }
+}
+
+/// How long an import waits for the read models, chunk by chunk. When they stand still it goes on by itself.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// An import goes as fast as the read models take it in, so that they are not a file behind for everybody else.
+struct ReadModels<'a> {
+    runtime: &'a Runtime,
+    tenant: TenantId,
+}
+
+impl Pace for ReadModels<'_> {
+    async fn reached(&self, position: Position) {
+        // Behind or not: it goes on.
+        let _ = self.runtime.read_models.wait_for(self.tenant, position, PATIENCE).await;
     }
 }
 
@@ -168,7 +186,9 @@ impl Imports {
             mapping: mapping.0.map(|Parameter(Mapping(mapping))| mapping).unwrap_or_default(),
             source: source.0.map(|Parameter(Source(source))| source).unwrap_or_default(),
         };
-        let done = import_leads(&self.runtime.executor, &upload.request, &upload.bytes, &options).await?;
+        let pace = ReadModels { runtime: &self.runtime, tenant: upload.request.caller.tenant() };
+        let executor = &self.runtime.executor;
+        let done = import_leads_in_step(executor, &upload.request, &upload.bytes, &options, &pace).await?;
         Ok(Changed::new(SERVICE, done, Report::from))
     }
 }

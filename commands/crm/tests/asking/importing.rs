@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crm_aggregates::{ImportBatch, Lead, LeadSource, LeadStatus};
-use crm_commands::{ImportOptions, ImportReport, RowError, import_leads};
+use crm_commands::{ImportOptions, ImportReport, Pace, RowError, import_leads, import_leads_in_step};
 use executor::{Done, Request};
 use futures::future::join_all;
 use kernel::{Kind, Position, Refusal, Role};
@@ -252,4 +252,27 @@ async fn any_key_will_do_and_takes_no_other() {
         assert!(!done.repeated, "{key}");
     }
     assert_eq!(world.log().await.into_iter().filter(|event| event == "crm.lead.captured").count(), 1_802);
+}
+
+/// Notes how far the log is ahead of what is asked for each time.
+struct Noting {
+    store: eventstore::EventStore,
+    ahead: std::sync::Mutex<Vec<u64>>,
+}
+
+impl Pace for Noting {
+    async fn reached(&self, position: Position) {
+        let head = self.store.head().await.unwrap();
+        self.ahead.lock().unwrap().push(head.0 - position.0);
+    }
+}
+
+#[tokio::test]
+async fn an_import_is_never_more_than_a_chunk_ahead_of_whom_it_waits_for() {
+    let world = World::new().await;
+    let pace = Noting { store: world.store.clone(), ahead: std::sync::Mutex::default() };
+    let csv = many(2_200);
+    import_leads_in_step(&world.executor, &world.request, csv.as_bytes(), &options(), &pace).await.unwrap();
+    // Asked for after each chunk, and each time what is behind is the last chunk only.
+    assert_eq!(*pace.ahead.lock().unwrap(), [500, 500, 500, 500, 200]);
 }

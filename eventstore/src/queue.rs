@@ -1,0 +1,245 @@
+//! Appends that wait for the committer: in turns by tenant, and small ones before bulk.
+//!
+//! Whoever has thousands waiting gets one turn like everybody else, so what is ahead of a tenant's append does not grow with
+//! what another tenant asks for. Bulk (a chunk of an import) waits until small appends are taken, but never for more than
+//! [`PATIENCE`] of them, and goes in batches of its own.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use kernel::TenantId;
+use tokio::sync::Notify;
+
+use crate::Settings;
+use crate::append::Error;
+use crate::batch::Waiting;
+
+/// After so many small appends a bulk one is taken.
+const PATIENCE: usize = 64;
+
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    arrived: Notify,
+    /// How many may wait, of all tenants and of each.
+    room: usize,
+    room_of_a_tenant: usize,
+}
+
+#[derive(Default)]
+struct State {
+    /// What waits of each tenant, in order of arrival. Tenants of whom nothing waits are not in it.
+    lines: HashMap<TenantId, VecDeque<Waiting>>,
+    /// Whose turn it is: tenants whose next append is small, and those whose next is bulk.
+    small: VecDeque<TenantId>,
+    bulk: VecDeque<TenantId>,
+    waiting: usize,
+    /// Small appends taken since a bulk one waits.
+    passed: usize,
+    closed: bool,
+}
+
+impl Queue {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            state: Mutex::default(),
+            arrived: Notify::new(),
+            room: settings.queue,
+            room_of_a_tenant: settings.queue_of_a_tenant,
+        }
+    }
+
+    /// Lets an append wait, unless too many wait already.
+    pub(crate) fn push(&self, waiting: Waiting) -> Result<(), Error> {
+        let tenant = waiting.append.tenant;
+        let is_bulk = waiting.is_bulk();
+        self.with(|state| {
+            if state.closed {
+                return Err(Error::Unavailable("it is closing".to_owned()));
+            }
+            if state.waiting >= self.room {
+                return Err(Error::Busy(format!("{} appends wait already", self.room)));
+            }
+            let line = state.lines.entry(tenant).or_default();
+            if line.len() >= self.room_of_a_tenant {
+                return Err(Error::Busy(format!("{} appends of this tenant wait already", self.room_of_a_tenant)));
+            }
+            line.push_back(waiting);
+            if line.len() == 1 {
+                if is_bulk { &mut state.bulk } else { &mut state.small }.push_back(tenant);
+            }
+            state.waiting += 1;
+            Ok(())
+        })?;
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// The next append, if one waits.
+    pub(crate) fn try_take(&self) -> Option<Waiting> {
+        self.with(|state| state.take(true))
+    }
+
+    /// The next append; none: the queue is closed and empty. Nothing is lost when it is given up waiting for.
+    pub(crate) async fn take(&self) -> Option<Waiting> {
+        self.wait(true).await
+    }
+
+    /// The same, but for bulk, which stays until there is time for it.
+    pub(crate) async fn take_small(&self) -> Option<Waiting> {
+        self.wait(false).await
+    }
+
+    async fn wait(&self, bulk: bool) -> Option<Waiting> {
+        loop {
+            let (taken, closed) = self.with(|state| (state.take(bulk), state.closed));
+            if taken.is_some() || closed {
+                return taken;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    /// Takes nothing more; what waits can still be taken.
+    pub(crate) fn close(&self) {
+        self.with(|state| state.closed = true);
+        self.arrived.notify_one();
+    }
+
+    /// Closes, and forgets what waits: its callers hear that it closed.
+    pub(crate) fn abandon(&self) {
+        let forgotten = self.with(|state| std::mem::replace(state, State { closed: true, ..State::default() }));
+        drop(forgotten);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.with(|state| state.closed)
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    fn take(&mut self, bulk: bool) -> Option<Waiting> {
+        let bulk_is_due = bulk && !self.bulk.is_empty() && (self.small.is_empty() || self.passed >= PATIENCE);
+        let tenant = if bulk_is_due { self.bulk.pop_front() } else { self.small.pop_front() }?;
+        self.passed = if bulk_is_due || self.bulk.is_empty() { 0 } else { self.passed + 1 };
+        let line = self.lines.get_mut(&tenant)?;
+        let taken = line.pop_front()?;
+        match line.front() {
+            None => drop(self.lines.remove(&tenant)),
+            Some(next) if next.is_bulk() => self.bulk.push_back(tenant),
+            Some(_) => self.small.push_back(tenant),
+        }
+        self.waiting -= 1;
+        Some(taken)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::sync::oneshot;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::append::{Append, CommandRecord, NewEvent, StreamAppend};
+
+    #[expect(clippy::disallowed_methods, reason = "a test's tenants")]
+    fn waiting(tenant: u128, events: usize) -> Waiting {
+        let event = NewEvent {
+            event_id: Uuid::nil(),
+            event_type: "demo.lamp.lit",
+            event_version: 1,
+            payload: "{}".to_owned(),
+            metadata: "{}".into(),
+            occurred_at: chrono::DateTime::UNIX_EPOCH,
+        };
+        let append = Append {
+            tenant: TenantId::vouched(Uuid::from_u128(tenant)),
+            command: CommandRecord { id: "one".to_owned(), request_hash: [0; 32], answer: "{}".to_owned() },
+            streams: vec![StreamAppend {
+                aggregate_type: "demo.lamp",
+                aggregate_id: "hall".to_owned(),
+                expected: 0,
+                events: vec![event; events],
+            }],
+            claims: Vec::new(),
+        };
+        Waiting::new(append, oneshot::channel().0)
+    }
+
+    fn queue(waiting_in: &[(u128, usize)]) -> Queue {
+        let queue = Queue::new(&Settings::default());
+        for (tenant, events) in waiting_in {
+            queue.push(waiting(*tenant, *events)).unwrap();
+        }
+        queue
+    }
+
+    /// Whose appends come out in which order, with their size.
+    fn taken(queue: &Queue) -> Vec<(u128, usize)> {
+        let all = std::iter::from_fn(|| queue.try_take());
+        all.map(|one| (one.append.tenant.uuid().as_u128(), one.events)).collect()
+    }
+
+    #[test]
+    fn tenants_take_turns_however_many_one_has() {
+        let mut all = vec![(1, 1); 1_000];
+        all.extend([(2, 1), (3, 1), (2, 1)]);
+        let order = taken(&queue(&all));
+        assert_eq!(order[..6], [(1, 1), (2, 1), (3, 1), (1, 1), (2, 1), (1, 1)]);
+        assert_eq!(order.len(), 1_003);
+    }
+
+    #[test]
+    fn small_appends_go_before_bulk_but_not_for_ever() {
+        assert_eq!(taken(&queue(&[(1, 400), (1, 400), (2, 1), (3, 100)])), [(2, 1), (3, 100), (1, 400), (1, 400)]);
+        let mut all = vec![(1, 400)];
+        all.extend(vec![(2, 1); 500]);
+        let at = taken(&queue(&all)).iter().position(|(tenant, _)| *tenant == 1).unwrap();
+        assert_eq!(at, PATIENCE);
+        // A tenant's own small ones wait behind its bulk: its appends stay in order.
+        assert_eq!(taken(&queue(&[(1, 400), (1, 1)])), [(1, 400), (1, 1)]);
+    }
+
+    #[test]
+    fn a_tenant_fills_only_its_part_of_the_queue() {
+        let settings = Settings { queue: 5, queue_of_a_tenant: 3, ..Settings::default() };
+        let queue = Queue::new(&settings);
+        for _ in 0..3 {
+            queue.push(waiting(1, 1)).unwrap();
+        }
+        let refused = queue.push(waiting(1, 1)).unwrap_err();
+        assert!(matches!(&refused, Error::Busy(why) if why.contains("3 appends of this tenant")), "{refused:?}");
+        queue.push(waiting(2, 1)).unwrap();
+        queue.push(waiting(3, 1)).unwrap();
+        let refused = queue.push(waiting(4, 1)).unwrap_err();
+        assert!(matches!(&refused, Error::Busy(why) if why.contains("5 appends")), "{refused:?}");
+        assert_eq!(taken(&queue), [(1, 1), (2, 1), (3, 1), (1, 1), (1, 1)]);
+    }
+
+    #[tokio::test]
+    async fn what_waits_when_it_closes_is_still_taken() {
+        let queue = queue(&[(1, 1), (2, 400)]);
+        queue.close();
+        assert!(matches!(queue.push(waiting(1, 1)), Err(Error::Unavailable(_))));
+        assert_eq!(queue.take().await.unwrap().events, 1);
+        assert!(queue.take_small().await.is_none());
+        assert_eq!(queue.take().await.unwrap().events, 400);
+        assert!(queue.take().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_woken_and_bulk_is_not_taken_for_small() {
+        let queue = queue(&[(1, 400)]);
+        let small = async { queue.take_small().await.unwrap().append.tenant.uuid().as_u128() };
+        let pushing = async {
+            tokio::task::yield_now().await;
+            queue.push(waiting(2, 1)).unwrap();
+        };
+        assert_eq!(tokio::join!(small, pushing).0, 2);
+        assert_eq!(taken(&queue), [(1, 400)]);
+    }
+}

@@ -1,0 +1,68 @@
+//! One tenant imports a large file, another goes on as if nothing was. Counted in events that are ahead of the other's, in the
+//! log and in the read model, since time would tell only about the machine; `make bench` measures the time.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+use sqlx::PgPool;
+
+use crate::world::World;
+
+/// Rows of a chunk of an import, which is one append.
+const CHUNK: u64 = 500;
+/// Rows of the file; `INOPSIO_FAIRNESS_ROWS` gives more, up to what an import takes, 100,000.
+const ROWS: u64 = 4_000;
+
+async fn number(superuser: &PgPool, query: &str) -> u64 {
+    sqlx::query_scalar::<_, i64>(query).fetch_one(superuser).await.unwrap().cast_unsigned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_ahead_of_a_tenant_does_not_grow_with_the_file_that_another_imports() {
+    let rows = std::env::var("INOPSIO_FAIRNESS_ROWS").map_or(ROWS, |text| text.parse().unwrap());
+    let mut world = World::new().await;
+    let (importing, other) = (world.tenant("importing"), world.tenant("other"));
+    world.start(0).await;
+    let superuser = PgPool::connect_with(world.superuser()).await.unwrap();
+    let mut csv = "name,email\n".to_owned();
+    for row in 0..rows {
+        let _ = writeln!(csv, "Lead {row},lead-{row}@example.com");
+    }
+
+    let imported = AtomicBool::new(false);
+    let import = async {
+        let report = importing.upload("/v1/crm/leads/import", csv).await;
+        assert_eq!((report.status.as_u16(), &report.body["taken"]), (201, &json!(rows)), "{report:?}");
+        imported.store(true, Ordering::Relaxed);
+    };
+    let asking = async {
+        let (mut in_log, mut in_view) = (Vec::new(), Vec::new());
+        while !imported.load(Ordering::Relaxed) {
+            let before = number(&superuser, "SELECT position FROM log.head").await;
+            let done = other.done("/v1/crm/leads", json!({ "name": format!("Theirs {}", in_log.len()) })).await;
+            let shown =
+                number(&superuser, "SELECT min(position) FROM projector.checkpoints WHERE projection = 'leads'").await;
+            in_log.push(done.position() - before - 1);
+            in_view.push(done.position().saturating_sub(shown));
+            // What was written is read before the next is asked for.
+            other.ask(&format!("lead(id: \"{}\") {{ version }}", done.id()), done.position()).await;
+        }
+        (in_log, in_view)
+    };
+    let ((), (in_log, in_view)) = tokio::join!(import, asking);
+    let most = |counts: &[u64]| counts.iter().copied().max().unwrap_or_default();
+    println!(
+        "{} commands beside {rows} rows: at most {} events ahead in the log, {} in the view",
+        in_log.len(),
+        most(&in_log),
+        most(&in_view)
+    );
+    assert!(in_log.len() > 10, "there was nothing beside it: {} commands", in_log.len());
+    // The chunk that is being written, and one that may have come between.
+    assert!(most(&in_log) <= 2 * CHUNK, "{in_log:?}");
+    // The import is one chunk ahead of the view, and the next may be written already when ours comes.
+    assert!(most(&in_view) <= 3 * CHUNK, "{in_view:?}");
+    world.verify(&other).await;
+    world.stop(0).await;
+}
