@@ -24,6 +24,7 @@ const GOALS: &[(&str, &str, Goal)] = &[
     ("lag_ms.p99", "command to visible at 1,000/s, p99 ms", AtMost(30.0)),
     ("catch_up_per_s", "one read model catching up, events/s", AtLeast(50_000.0)),
     ("ratio.catch_up", "the same, times the raw upserts", AtLeast(0.7)),
+    ("fairness.ratio", "command to visible beside a million rows imported, p99 times quiet", AtMost(2.0)),
     ("partitions.ratio", "catching up as two partitions, times one", AtLeast(1.4)),
     ("rebuild_s", "rebuild of a million events, s", AtMost(30.0)),
     ("replay_per_s", "replay as NDJSON, events/s", AtLeast(150_000.0)),

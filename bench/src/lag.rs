@@ -31,8 +31,9 @@ pub struct Lag {
 
 /// Measures one server at `rate` commands per second for `measure`.
 pub async fn measure(target: &Target, rate: u32, measure: Duration) -> anyhow::Result<Lag> {
+    let start = Instant::now();
     let load = load::open(target.aim.clone(), CLIENTS, rate, measure);
-    let (load, visible) = tokio::try_join!(load, probe(target.name, &target.aim, measure))?;
+    let (load, visible) = tokio::try_join!(load, probe(target.name, &target.aim, || start.elapsed() < measure))?;
     if let Some(failure) = &load.first_failure {
         anyhow::bail!("{} refused a command at {rate}/s: {failure}", target.name);
     }
@@ -40,12 +41,12 @@ pub async fn measure(target: &Target, rate: u32, measure: Duration) -> anyhow::R
     Ok(Lag { load, visible })
 }
 
-async fn probe(name: Name, aim: &Aim, measure: Duration) -> anyhow::Result<Latencies> {
+/// Probes one after the other, while there is reason to.
+pub async fn probe(name: Name, aim: &Aim, goes_on: impl Fn() -> bool) -> anyhow::Result<Latencies> {
     let mut connection = Connection::open(aim.addr).await?;
     let mut latencies = Latencies::default();
     let mut tick = tokio::time::interval(PROBE_EVERY);
-    let start = Instant::now();
-    while start.elapsed() < measure {
+    while goes_on() {
         tick.tick().await;
         // A journey of its own each time, so that each command of the probe captures a lead.
         let mut journey = aim.journey(0);

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::bulk;
 use crate::commands::{self, Measurements, Plan, median};
+use crate::fairness::{self, Fairness};
 use crate::goals;
 use crate::ground::Ground;
 use crate::lag::{self, Lag};
@@ -51,6 +52,8 @@ pub enum Part {
     Commands,
     /// From the command to the visible row
     Lag,
+    /// From the command to the visible row, while another tenant imports
+    Fairness,
     /// Filling, catching up, rebuilding, replaying
     Bulk,
 }
@@ -82,6 +85,9 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     }
     if options.wants(Part::Lag) {
         measure_lag(options, &targets, &mut results).await?;
+    }
+    if options.wants(Part::Fairness) {
+        measure_fairness(options, &targets, &mut results).await?;
     }
     drop(targets);
     if options.wants(Part::Bulk) {
@@ -244,6 +250,25 @@ async fn measure_lag(options: &Options, targets: &[Target], results: &mut Result
             rows
         )
     );
+    Ok(())
+}
+
+async fn measure_fairness(options: &Options, targets: &[Target], results: &mut Results) -> anyhow::Result<()> {
+    let Some(target) = targets.iter().find(|target| target.name == Name::Ours) else { return Ok(()) };
+    let rows = if options.quick { 5_000 } else { 1_000_000 };
+    let Fairness { mut quiet, mut importing, rows_per_s } =
+        fairness::measure(target, rows, options.seconds(10.0)).await?;
+    let mut shown = Vec::new();
+    for (key, what, latencies) in [("quiet", "quiet", &mut quiet), ("importing", "beside an import", &mut importing)] {
+        let (p50, p99) = (latencies.percentile_ms(0.50), latencies.percentile_ms(0.99));
+        results.number(&format!("fairness.{key}.p50"), p50);
+        results.number(&format!("fairness.{key}.p99"), p99);
+        shown.push(vec![what.to_owned(), latencies.count().to_string(), show(p50), show(p99)]);
+    }
+    results.number("fairness.ratio", importing.percentile_ms(0.99) / quiet.percentile_ms(0.99));
+    results.number("fairness.rows_per_s", rows_per_s);
+    println!("{}", table(&["a tenant's command to visible row", "probes", "visible p50 ms", "p99 ms"], shown));
+    println!("{} rows were imported by another tenant, {} a second", show(rows as f64), show(rows_per_s));
     Ok(())
 }
 

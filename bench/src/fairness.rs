@@ -1,0 +1,65 @@
+//! What a tenant notices when another one imports: the lag from a command to its row, quiet, and beside an import.
+
+use std::cell::Cell;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+
+use crate::lag;
+use crate::load::{Connection, Latencies};
+use crate::target::Target;
+
+/// Rows of a file. Many files are imported one after the other, by the same tenant.
+const FILE: u64 = 50_000;
+
+/// What was measured.
+#[derive(Clone, Debug)]
+pub struct Fairness {
+    /// From sending a command to seeing its row, when nothing else is done.
+    pub quiet: Latencies,
+    /// The same while another tenant imports.
+    pub importing: Latencies,
+    /// Rows per second that were imported meanwhile.
+    pub rows_per_s: f64,
+}
+
+/// Measures for `quiet` without, and then as long as `rows` are imported by another tenant.
+pub async fn measure(target: &Target, rows: u64, quiet: Duration) -> anyhow::Result<Fairness> {
+    let start = Instant::now();
+    let quiet = lag::probe(target.name, &target.aim, || start.elapsed() < quiet).await?;
+    let importing = Cell::new(true);
+    let import = async {
+        let started = Instant::now();
+        let mut left = rows;
+        while left > 0 {
+            let file = left.min(FILE);
+            import(target, left, file).await?;
+            left -= file;
+        }
+        importing.set(false);
+        Ok::<_, anyhow::Error>(rows as f64 / started.elapsed().as_secs_f64())
+    };
+    let (beside, rows_per_s) = tokio::try_join!(lag::probe(target.name, &target.aim, || importing.get()), import)?;
+    target.settle().await?;
+    Ok(Fairness { quiet, importing: beside, rows_per_s })
+}
+
+/// Imports one file as a tenant that is not the probe's.
+async fn import(target: &Target, number: u64, rows: u64) -> anyhow::Result<()> {
+    let mut csv = "name,company,email\n".to_owned();
+    for row in 0..rows {
+        let _ = writeln!(csv, "Ada Byron {row},Engines {row} Ltd,ada.{number}.{row}@example.com");
+    }
+    let request = format!(
+        "POST /v1/crm/leads/import HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {}\r\nidempotency-key: {}-import-{number}\r\n\
+         content-type: text/csv\r\ncontent-length: {}\r\n\r\n{csv}",
+        target.aim.tokens[1],
+        target.aim.run,
+        csv.len()
+    );
+    let mut connection = Connection::open(target.aim.addr).await?;
+    let answer = connection.send(request.as_bytes()).await?;
+    ensure!(answer.status == 201, "the import: {} {}", answer.status, String::from_utf8_lossy(answer.body));
+    Ok(())
+}
