@@ -17,6 +17,7 @@ mod invitation;
 mod organization;
 mod owners;
 mod role;
+mod tenant;
 mod user;
 
 pub use group::*;
@@ -24,6 +25,7 @@ pub use invitation::*;
 pub use organization::*;
 pub use owners::*;
 pub use role::*;
+pub use tenant::*;
 pub use user::*;
 
 kernel::ids! {
@@ -39,6 +41,7 @@ kernel::ids! {
 
 /// Every aggregate of the user service.
 pub const AGGREGATES: &[kernel::AggregateType] = &[
+    kernel::AggregateType::of::<Tenant>(),
     kernel::AggregateType::of::<User>(),
     kernel::AggregateType::of::<Owners>(),
     kernel::AggregateType::of::<Role>(),

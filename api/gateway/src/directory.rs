@@ -89,7 +89,7 @@ impl Directory {
         Self { pool: pool.connect_lazy_with(options) }
     }
 
-    /// Adds a tenant.
+    /// Adds a tenant without making its place: for tests, and what is made of a backup. (`provision` makes one.)
     pub async fn create(
         &self,
         slug: &str,
@@ -115,14 +115,91 @@ impl Directory {
         row.as_ref().map_or_else(|| Err(DirectoryError::Exists(slug.to_owned())), |row| Ok(tenant(row)?))
     }
 
+    /// The id of a tenant that is to be.
+    #[expect(clippy::disallowed_methods, reason = "the directory is where tenants come from")]
+    pub fn new_id(&self, ids: &dyn IdSource) -> TenantId {
+        TenantId::vouched(ids.next())
+    }
+
+    /// Reserves a slug for a tenant whose place is being made. Reserved again by the same tenant it stays.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Exists`] when another has it.
+    pub async fn reserve(
+        &self,
+        tenant: TenantId,
+        slug: &str,
+        name: &str,
+        at: DateTime<Utc>,
+    ) -> Result<(), DirectoryError> {
+        check_slug(slug)?;
+        sqlx::query(
+            "INSERT INTO tenants (tenant_id, slug, name, created_at, status) VALUES ($1, $2, $3, $4, 'reserved')
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(tenant.uuid())
+        .bind(slug)
+        .bind(name)
+        .bind(at)
+        .execute(&self.pool)
+        .await?;
+        let holder: Option<Uuid> = sqlx::query_scalar("SELECT tenant_id FROM tenants WHERE slug = $1")
+            .bind(slug)
+            .fetch_optional(&self.pool)
+            .await?;
+        if holder == Some(tenant.uuid()) { Ok(()) } else { Err(DirectoryError::Exists(slug.to_owned())) }
+    }
+
+    /// Gives back what a tenant that is not made after all had; nothing happens when there is none.
+    pub async fn release(&self, tenant: TenantId) -> Result<(), DirectoryError> {
+        sqlx::query("DELETE FROM tenants WHERE tenant_id = $1 AND status <> 'suspended'")
+            .bind(tenant.uuid())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// From now on a reserved slug leads to its tenant.
+    pub async fn open_place(&self, tenant: TenantId) -> Result<(), DirectoryError> {
+        sqlx::query("UPDATE tenants SET status = 'active' WHERE tenant_id = $1 AND status = 'reserved'")
+            .bind(tenant.uuid())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Notes that a tenant is suspended, or is not any more.
+    pub async fn note_suspended(&self, tenant: TenantId, suspended: bool) -> Result<(), DirectoryError> {
+        let (before, after) = if suspended { ("active", "suspended") } else { ("suspended", "active") };
+        sqlx::query("UPDATE tenants SET status = $3 WHERE tenant_id = $1 AND status = $2")
+            .bind(tenant.uuid())
+            .bind(before)
+            .bind(after)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The tenants that are suspended.
+    #[expect(clippy::disallowed_methods, reason = "the directory is where tenants come from")]
+    pub async fn suspended(&self) -> Result<Vec<TenantId>, DirectoryError> {
+        // Few tenants are, and this is asked once a process: no index.
+        let ids: Vec<Uuid> = sqlx::query_scalar("SELECT tenant_id FROM tenants WHERE status = 'suspended'")
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(ids.into_iter().map(TenantId::vouched).collect())
+    }
+
     /// The tenant with this slug or id.
     pub async fn find(&self, slug_or_id: &str) -> Result<Tenant, DirectoryError> {
-        let row =
-            sqlx::query("SELECT tenant_id, slug, name, created_at FROM tenants WHERE slug = $1 OR tenant_id = $2")
-                .bind(slug_or_id)
-                .bind(Uuid::from_str(slug_or_id).ok())
-                .fetch_optional(&self.pool)
-                .await?;
+        let row = sqlx::query(
+            "SELECT tenant_id, slug, name, created_at FROM tenants
+             WHERE (slug = $1 OR tenant_id = $2) AND status <> 'reserved'",
+        )
+        .bind(slug_or_id)
+        .bind(Uuid::from_str(slug_or_id).ok())
+        .fetch_optional(&self.pool)
+        .await?;
         row.as_ref().map_or_else(|| Err(DirectoryError::Unknown(slug_or_id.to_owned())), |row| Ok(tenant(row)?))
     }
 
@@ -172,9 +249,11 @@ impl Directory {
 
     /// All tenants, by slug.
     pub async fn list(&self) -> Result<Vec<Tenant>, DirectoryError> {
-        let rows = sqlx::query("SELECT tenant_id, slug, name, created_at FROM tenants ORDER BY slug")
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = sqlx::query(
+            "SELECT tenant_id, slug, name, created_at FROM tenants WHERE status <> 'reserved' ORDER BY slug",
+        )
+        .fetch_all(&self.pool)
+        .await?;
         Ok(rows.iter().map(tenant).collect::<Result<_, _>>()?)
     }
 }
@@ -246,9 +325,11 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryEr
                  name       text NOT NULL,
                  created_at timestamptz NOT NULL
              );
+             ALTER TABLE tenants ADD COLUMN IF NOT EXISTS status text NOT NULL DEFAULT 'active'
+                 CHECK (status IN ('reserved', 'active', 'suspended'));
              REVOKE ALL ON DATABASE {name} FROM PUBLIC;
              GRANT CONNECT ON DATABASE {name} TO {ROLE};
-             GRANT SELECT, INSERT ON tenants TO {ROLE};"
+             GRANT SELECT, INSERT, DELETE, UPDATE (status) ON tenants TO {ROLE};"
         ))
         .execute(&mut database)
         .await?;

@@ -205,6 +205,7 @@ domains! {
 
 /// The sagas of the domains that have any.
 fn sagas(outside: &Outside) -> Vec<Sagas> {
-    let people = user_sagas::Outside::new(outside.mailer.clone(), &outside.secret, outside.url.clone());
+    let people =
+        user_sagas::Outside::new(outside.mailer.clone(), &outside.secret, outside.url.clone(), outside.places.clone());
     vec![crm_sagas::sagas(), user_sagas::sagas(&people)]
 }

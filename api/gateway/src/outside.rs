@@ -1,10 +1,16 @@
-//! What the domains need of the world outside the logs: mail.
+//! What the domains need of the world outside the logs: mail, and the places of tenants.
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+use futures::future::{BoxFuture, FutureExt, ready};
+use kernel::TenantId;
 use mailer::{Caught, Mailer, Smtp, SmtpError, Unset};
+use nats::Bus;
+use user_sagas::{PlaceError, Places};
 
 use crate::config::{Config, claim_key};
+use crate::places::Installation;
 
 /// What is outside. Cheap to clone.
 #[derive(Clone)]
@@ -17,22 +23,28 @@ pub struct Outside {
     pub url: Arc<str>,
     /// The secret from which keys of links are derived.
     pub secret: [u8; 32],
+    /// Where tenants' places are made.
+    pub places: Arc<dyn Places>,
 }
+
+/// Nowhere: for whoever only looks at what the domains are.
+struct Nowhere;
 
 impl Outside {
     /// Nothing: for whoever only looks at what the domains are.
     pub fn absent() -> Self {
-        Self { mailer: Arc::new(Unset), caught: None, url: "".into(), secret: [0; 32] }
+        Self { mailer: Arc::new(Unset), caught: None, url: "".into(), secret: [0; 32], places: Arc::new(Nowhere) }
     }
 
     /// As configured.
     ///
     /// # Errors
     /// When the mail server's URL or the sender can't be used.
-    pub fn of(config: &Config) -> Result<Self, SmtpError> {
+    pub fn of(config: &Config, bus: &Bus) -> Result<Self, SmtpError> {
         let (mail, secret) = (&config.mail, claim_key(config).unwrap_or_default());
         let url: Arc<str> = config.http.url().trim_end_matches('/').into();
-        let outside = Self { url, secret, ..Self::absent() };
+        let places = Arc::new(Installation::new(config.clone(), bus.clone()));
+        let outside = Self { url, secret, places, ..Self::absent() };
         if mail.catch {
             let caught = Caught::default();
             return Ok(Self { mailer: Arc::new(caught.clone()), caught: Some(caught), ..outside });
@@ -41,5 +53,46 @@ impl Outside {
             return Ok(outside);
         }
         Ok(Self { mailer: Arc::new(Smtp::new(mail.smtp_url.reveal(), &mail.from)?), ..outside })
+    }
+
+    /// The same, from where nothing is mailed.
+    pub fn without_mail(self) -> Self {
+        Self { mailer: Arc::new(Unset), ..self }
+    }
+}
+
+fn nowhere<'a>() -> BoxFuture<'a, Result<(), PlaceError>> {
+    ready(Err(PlaceError::Passing("no place is made here".to_owned()))).boxed()
+}
+
+impl Places for Nowhere {
+    fn reserve<'a>(
+        &'a self,
+        _: TenantId,
+        _: &'a str,
+        _: &'a str,
+        _: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<(), PlaceError>> {
+        nowhere()
+    }
+
+    fn release(&self, _: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        nowhere()
+    }
+
+    fn open(&self, _: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        nowhere()
+    }
+
+    fn note_suspended(&self, _: TenantId, _: bool) -> BoxFuture<'_, Result<(), PlaceError>> {
+        nowhere()
+    }
+
+    fn check_databases(&self) -> BoxFuture<'_, Result<(), PlaceError>> {
+        nowhere()
+    }
+
+    fn check_streams(&self) -> BoxFuture<'_, Result<(), PlaceError>> {
+        nowhere()
     }
 }

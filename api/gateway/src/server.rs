@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use eventstore::EventStore;
+use face::Runtime;
 use kernel::{Clock, Grant, IdSource, Service, SystemClock, SystemIds};
 use nats::Bus;
 use poem::listener::TcpAcceptor;
@@ -13,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{KeyError, Verifier};
 use crate::config::Config;
+use crate::directory::Directory;
 use crate::domains::Part;
 use crate::front::{Front, RateLimiter};
 use crate::operations::{Readiness, consumers};
@@ -21,6 +24,7 @@ use crate::remote::Remote;
 use crate::routes::Served;
 use crate::service::{self, Background};
 use crate::silence::Impatient;
+use crate::suspension::Suspended;
 use crate::{dev_mail, domains, routes, telemetry};
 
 /// Which services a process runs.
@@ -135,13 +139,15 @@ impl Server {
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids: Arc<dyn IdSource> = Arc::new(SystemIds);
-        let outside = Outside::of(&config)?;
+        let bus = Bus::connect(&bus_settings(&config)).await?;
+        let outside = Outside::of(&config, &bus)?;
         let parts: Vec<_> =
             domains::parts_with(&outside).into_iter().filter(|part| services.includes(part.service)).collect();
         // Of all services, not only of those that run here: a token is the same everywhere.
         let grants: Arc<[Grant]> = domains::grants().into();
-        let verifier = Arc::new(Verifier::new(&config.auth, grants.to_vec(), clock.clone())?);
-        let bus = Bus::connect(&bus_settings(&config)).await?;
+        let suspended = Suspended::default();
+        let verifier = Verifier::new(&config.auth, grants.to_vec(), clock.clone(), suspended.clone())?;
+        let verifier = Arc::new(verifier);
         let background = Background::default();
         let stop = CancellationToken::new();
         let mut running = Vec::new();
@@ -158,7 +164,8 @@ impl Server {
             here.push((part, opened.runtime.clone()));
             running.push(opened);
         }
-        let stores = running.iter().map(|running| running.runtime.store.clone()).collect();
+        let mut stores: Vec<_> = running.iter().map(|running| running.runtime.store.clone()).collect();
+        stores.extend(follow_suspensions(&config, &here, suspended, clock.clone(), &background).await?);
         let seats = events_api::feed::Seats::default();
         consumers::observe(running.clone(), seats.clone(), &background);
         let remotes = elsewhere.iter().map(|(_, remote, reading)| (remote.clone(), reading.clone())).collect();
@@ -241,6 +248,31 @@ pub fn bus_settings(config: &Config) -> nats::Settings {
     };
     // Commands work without the bus, so its absence does not keep us from starting.
     nats::Settings { connect_later: true, ..nats::Settings::new(&settings.url, credentials, "inopsio") }
+}
+
+/// Follows which tenants are suspended. The log of the user service, if it is open for this alone.
+async fn follow_suspensions(
+    config: &Config,
+    served: &[(Part, Runtime)],
+    suspended: Suspended,
+    clock: Arc<dyn Clock>,
+    background: &Background,
+) -> Result<Option<EventStore>, StartError> {
+    let service = user_api::SERVICE;
+    let here = served.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == service);
+    let opened = match here {
+        Some(_) => None,
+        None => Some(
+            EventStore::open(&config.database(service), config.log_settings(), clock)
+                .await
+                .map_err(|error| StartError::Log { service, error })?,
+        ),
+    };
+    if let Some(store) = here.map(|runtime| &runtime.store).or(opened.as_ref()) {
+        let followed = suspended.follow(Directory::open(config), store.clone(), background.shutdown.clone());
+        background.tasks.spawn(followed);
+    }
+    Ok(opened)
 }
 
 fn tidy(rates: Arc<RateLimiter>, background: &Background) {

@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use chrono::NaiveDate;
-use gateway::directory::{Directory, DirectoryError};
-use kernel::{Clock, Role, SystemClock, SystemIds, TenantId};
+use gateway::ProvisionError;
+use gateway::directory::DirectoryError;
+use kernel::{Clock, Role, SystemClock, TenantId};
 
 use crate::context::{Context, Place};
 use crate::output::{self, Format};
@@ -92,9 +93,8 @@ impl Demo {
     }
 
     async fn tenant(&self, context: &Context) -> Result<TenantId> {
-        let directory = Directory::open(&context.config);
-        match directory.create(&self.tenant, &self.tenant, &SystemClock, &SystemIds).await {
-            Err(DirectoryError::Exists(_)) => context.tenant(&self.tenant).await,
+        match gateway::provision(&context.config, &self.tenant, &self.tenant, None).await {
+            Err(ProvisionError::Directory(DirectoryError::Exists(_))) => context.tenant(&self.tenant).await,
             made => Ok(made?.tenant_id),
         }
     }

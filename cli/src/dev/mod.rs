@@ -21,8 +21,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use gateway::directory::{Directory, DirectoryError, Tenant};
-use gateway::{Config, Server, Services};
-use kernel::{SystemClock, SystemIds};
+use gateway::{Config, ProvisionError, Server, Services};
 
 use crate::{serve, signals};
 use environment::Environment;
@@ -99,9 +98,8 @@ async fn start(config: &Config, services: Services) -> Result<Server> {
 
 /// The tenant `demo`, made the first time.
 async fn tenant(config: &Config) -> Result<Tenant> {
-    let directory = Directory::open(config);
-    match directory.create(TENANT, "Demo", &SystemClock, &SystemIds).await {
-        Err(DirectoryError::Exists(_)) => Ok(directory.find(TENANT).await?),
+    match gateway::provision(config, TENANT, "Demo", None).await {
+        Err(ProvisionError::Directory(DirectoryError::Exists(_))) => Ok(Directory::open(config).find(TENANT).await?),
         made => Ok(made?),
     }
 }

@@ -21,6 +21,7 @@ pub const GRANTS: &[Grant] = &[
     grant("user:invitation:write", LEADERS, "Invite, send invitations again, and take them back"),
     grant("user:invitation:accept", &[], "Accept an invitation: whoever has its link"),
     grant("user:email:verify", &[], "Verify an e-mail address: whoever has the link"),
+    grant("user:tenant:operate", &[], "Make, suspend and resume tenants: whoever operates the platform"),
     grant("user:role:read", EVERYBODY, "See roles and what they allow"),
     grant("user:role:write", &[Admin], "Define, change and retire roles"),
     grant("user:role:grant", LEADERS, "Grant and revoke roles that allow no more than one's own"),

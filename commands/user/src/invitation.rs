@@ -21,7 +21,7 @@ pub(crate) static EMAIL: ClaimKind = ClaimKind {
 };
 
 /// How long an invitation's link is good.
-const GOOD_FOR: Duration = Duration::days(7);
+pub(crate) const GOOD_FOR: Duration = Duration::days(7);
 
 /// Asks somebody by mail to become a user.
 #[derive(Clone, Debug)]

@@ -22,6 +22,7 @@ mod profile;
 mod references;
 mod role;
 mod status;
+mod tenant;
 mod user;
 mod values;
 
@@ -36,4 +37,5 @@ pub use organization::*;
 pub use profile::*;
 pub use role::*;
 pub use status::*;
+pub use tenant::*;
 pub use user::*;

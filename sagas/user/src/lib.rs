@@ -6,12 +6,17 @@
 //! it through everything that can go wrong (`sagabed`). See `docs/src/sagas.md`.
 
 mod mailing;
+mod note_tenant_status;
+mod provision_tenant;
 mod send_invitation;
 mod verify_email;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use coordinator::Sagas;
+use futures::future::BoxFuture;
+use kernel::TenantId;
 use mailer::Mailer;
 use user_commands::{GRANTS, LinkKey};
 
@@ -29,16 +34,64 @@ pub struct Outside {
     pub links: LinkKey,
     /// Where people reach us, without a slash at the end: the beginning of mailed links.
     pub url: Arc<str>,
+    /// Where tenants' places are made.
+    pub places: Arc<dyn Places>,
+}
+
+/// Why a tenant's place is not made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlaceError {
+    /// Another tenant has the short name.
+    #[error("the short name {0} is taken")]
+    Taken(String),
+    /// It may go better later.
+    #[error("{0}")]
+    Passing(String),
+}
+
+/// Where tenants' places are made: the directory of names, the databases, the streams. Each of these may be done again.
+pub trait Places: Send + Sync + 'static {
+    /// Reserves a short name for a tenant.
+    fn reserve<'a>(
+        &'a self,
+        tenant: TenantId,
+        slug: &'a str,
+        name: &'a str,
+        at: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<(), PlaceError>>;
+
+    /// Gives back what a tenant that is not made after all had; nothing happens when there is none.
+    fn release(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
+
+    /// From now on the name leads to the tenant.
+    fn open(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
+
+    /// Notes that a tenant is suspended, or is not any more.
+    fn note_suspended(&self, tenant: TenantId, suspended: bool) -> BoxFuture<'_, Result<(), PlaceError>>;
+
+    /// Whether every service has its tables, with row level security.
+    fn check_databases(&self) -> BoxFuture<'_, Result<(), PlaceError>>;
+
+    /// Whether every service has its stream.
+    fn check_streams(&self) -> BoxFuture<'_, Result<(), PlaceError>>;
 }
 
 impl Outside {
     /// `secret` is the service's own, the same as in its API: links that are mailed here are read there.
-    pub fn new(mailer: Arc<dyn Mailer>, secret: &[u8; 32], url: Arc<str>) -> Self {
-        Self { mailer, links: LinkKey::derive(secret), url }
+    pub fn new(mailer: Arc<dyn Mailer>, secret: &[u8; 32], url: Arc<str>, places: Arc<dyn Places>) -> Self {
+        Self { mailer, links: LinkKey::derive(secret), url, places }
     }
 }
 
 /// All sagas of the user service. An old version stays as long as instances of it run.
 pub fn sagas(outside: &Outside) -> Sagas {
-    Sagas::of::<UserSagas>(GRANTS, vec![send_invitation::definition(outside), verify_email::definition(outside)])
+    Sagas::of::<UserSagas>(
+        GRANTS,
+        vec![
+            provision_tenant::definition(outside),
+            note_tenant_status::definition(outside),
+            send_invitation::definition(outside),
+            verify_email::definition(outside),
+        ],
+    )
 }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{KeyError, TokenClaims, jwk};
 use crate::config::Auth;
+use crate::suspension::Suspended;
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 10_000;
@@ -28,6 +29,7 @@ pub struct Verifier {
     clock: Arc<dyn Clock>,
     leeway: chrono::Duration,
     verified: Cache<[u8; 32], Verified>,
+    suspended: Suspended,
     hashing: RandomState,
 }
 
@@ -43,7 +45,7 @@ pub struct Verified {
 
 impl Verifier {
     /// A verifier of this configuration; `grants` is the whole permission table.
-    pub fn new(auth: &Auth, grants: Vec<Grant>, clock: Arc<dyn Clock>) -> Result<Self, KeyError> {
+    pub fn new(auth: &Auth, grants: Vec<Grant>, clock: Arc<dyn Clock>, suspended: Suspended) -> Result<Self, KeyError> {
         const KEY: &str = "auth.public_key (INOPSIO_AUTH_PUBLIC_KEY)";
         if auth.public_key.is_empty() {
             return Err(KeyError::Missing(KEY));
@@ -63,6 +65,7 @@ impl Verifier {
             clock,
             leeway: chrono::Duration::seconds(auth.leeway_seconds.cast_signed()),
             verified: Cache::new(REMEMBERED),
+            suspended,
             hashing: RandomState::new(),
         })
     }
@@ -94,6 +97,7 @@ impl Verifier {
         let hash: [u8; 32] = Sha256::digest(token).into();
         if let Some(verified) = self.verified.get(&hash) {
             if verified.expires_at + self.leeway > self.clock.now() {
+                self.suspended.check(verified.caller.tenant())?;
                 return Ok(verified);
             }
             self.verified.remove(&hash);
@@ -101,6 +105,7 @@ impl Verifier {
         }
         let verified = self.check(token, self.hashing.hash_one(hash))?;
         self.verified.insert(hash, verified.clone());
+        self.suspended.check(verified.caller.tenant())?;
         Ok(verified)
     }
 

@@ -21,6 +21,8 @@ struct Operation<'o> {
     command: bool,
     /// It can be conditioned on a version.
     conditioned: bool,
+    /// It needs no token.
+    public: bool,
 }
 
 const RETRY_AFTER: (&str, &str) = ("Retry-After", "After so many seconds it is worth another try");
@@ -38,14 +40,14 @@ const REFUSED: [Refused; 11] = [
         name: "Unauthenticated",
         meaning: "No valid token",
         headers: &[("WWW-Authenticate", "Bearer")],
-        of: |_| true,
+        of: |operation| !operation.public,
     },
     Refused {
         status: "403",
         name: "Forbidden",
         meaning: "The token's roles do not give the permission that permission names",
         headers: &[],
-        of: |_| true,
+        of: |operation| !operation.public,
     },
     Refused {
         status: "404",
@@ -119,7 +121,8 @@ pub fn add(document: &mut Value) {
             let command = matches!(method.as_str(), "post" | "put" | "delete" | "patch");
             // A file makes new things, which have no version to match.
             let file = operation.pointer("/requestBody/content/text~1csv").is_some();
-            let described = Operation { path, command, conditioned: command && !file };
+            let public = operation["security"].as_array().is_none_or(Vec::is_empty);
+            let described = Operation { path, command, conditioned: command && !file, public };
             if command {
                 add_headers(operation, described.conditioned);
             } else {

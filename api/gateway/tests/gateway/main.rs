@@ -14,6 +14,7 @@ mod jobs;
 mod limits;
 mod operations;
 mod remote;
+mod provisioning;
 mod sagas;
 mod states;
 mod tenants;

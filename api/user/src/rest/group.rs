@@ -41,7 +41,7 @@ struct NewGroup {
 /// A name.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewName {
+pub(super) struct Renaming {
     /// The new name.
     #[schemars(with = "form::Name")]
     pub(super) name: String,
@@ -99,7 +99,7 @@ impl Groups {
 
     /// Rename a group
     #[oai(path = "/v1/user/groups/:group/rename", method = "post", operation_id = "renameGroup")]
-    async fn rename(&self, command: Command<NewName>, group: Path<Uuid>) -> Done {
+    async fn rename(&self, command: Command<Renaming>, group: Path<Uuid>) -> Done {
         let rename = RenameGroup { group: id(&group), name: command.body.name };
         change(&self.service.runtime, &command.request, group.0, rename).await
     }

@@ -10,7 +10,7 @@ use user_aggregates::{Organization, OrganizationId};
 use user_commands::{ChangeOrganizationMembers, CloseOrganization, CreateOrganization, RenameOrganization};
 use uuid::Uuid;
 
-use super::group::{MemberChanges, NewName};
+use super::group::{MemberChanges, Renaming};
 use super::{Service, Tag, form};
 
 /// The operations on organizations.
@@ -75,7 +75,7 @@ impl Organizations {
 
     /// Rename an organization
     #[oai(path = "/v1/user/organizations/:organization/rename", method = "post", operation_id = "renameOrganization")]
-    async fn rename(&self, command: Command<NewName>, organization: Path<Uuid>) -> Done {
+    async fn rename(&self, command: Command<Renaming>, organization: Path<Uuid>) -> Done {
         let rename = RenameOrganization { organization: id(&organization), name: command.body.name };
         change(&self.service.runtime, &command.request, organization.0, rename).await
     }

@@ -45,6 +45,12 @@ fn every_command_needs_the_permission_that_is_meant() {
         (of::<ResendInvitation>(), "user:invitation:write"),
         (of::<RevokeInvitation>(), "user:invitation:write"),
         (of::<AcceptInvitation>(), "user:invitation:accept"),
+        (of::<RequestTenant>(), "user:tenant:operate"),
+        (of::<ActivateTenant>(), "user:tenant:operate"),
+        (of::<AbandonTenant>(), "user:tenant:operate"),
+        (of::<InviteOwner>(), "user:tenant:operate"),
+        (of::<SuspendTenant>(), "user:tenant:operate"),
+        (of::<ResumeTenant>(), "user:tenant:operate"),
     ];
     for (asked, expected) in needed {
         assert_eq!(asked, expected);

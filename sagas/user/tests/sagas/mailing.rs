@@ -9,6 +9,8 @@ use sagabed::{Bed, Case, Story};
 use user_commands::{Catalogue, GRANTS, InviteUser, LinkKey, Purpose, ResendInvitation, RevokeInvitation};
 use user_sagas::Outside;
 
+use crate::provisioning::{Town, outside};
+
 struct Invited {
     caught: Caught,
 }
@@ -31,8 +33,8 @@ async fn invite(case: &Case<'_>) -> user_aggregates::InvitationId {
 
 impl Story for Invited {
     fn sagas(&self) -> Sagas {
-        let (mailer, url) = (Arc::new(self.caught.clone()), "https://inopsio.example".into());
-        user_sagas::sagas(&Outside { mailer, links: Self::links(), url })
+        let outside = outside(&Town::default());
+        user_sagas::sagas(&Outside { mailer: Arc::new(self.caught.clone()), ..outside })
     }
 
     fn saga(&self) -> &'static str {

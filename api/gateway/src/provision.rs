@@ -1,0 +1,175 @@
+//! Making tenants, and suspending them, for whoever operates the platform: the command line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator::Coordinator;
+use eventstore::EventStore;
+use executor::{Executor, Request};
+use kernel::{Caller, Grant, IdSource, Refusal, Role, SystemClock, SystemIds, TenantId};
+use nats::Bus;
+use tokio_util::sync::CancellationToken;
+use user_aggregates::{Tenant as State, TenantStatus};
+use user_commands::{RequestTenant, ResumeTenant, SuspendTenant};
+
+use crate::config::{Config, claim_key};
+use crate::directory::{Directory, DirectoryError, Tenant};
+use crate::domains;
+use crate::outside::Outside;
+use crate::server::{StartError, bus_settings};
+
+/// How long is waited until a tenant's place is made. The saga goes on after that, where a server runs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What whoever operates the platform may do with tenants. No role of a tenant has it.
+const OPERATE: &[Grant] = &[Grant { permission: "user:tenant:operate", roles: &[Role::Admin], meaning: "" }];
+
+/// A tenant that can't be made, or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionError {
+    /// The user service can't be used.
+    #[error(transparent)]
+    Start(#[from] Box<StartError>),
+    /// The directory of tenants.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// It was refused.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// Its place could not be made, and what was made of it is taken back.
+    #[error("the tenant {0} could not be made; `inopsio saga list` of its tenant says why")]
+    Abandoned(String),
+    /// It takes longer than is waited for.
+    #[error("the tenant {slug} is not ready yet; it is made as soon as what it needs answers: {reason}")]
+    NotYet {
+        /// Its short name.
+        slug: String,
+        /// What it waits for.
+        reason: String,
+    },
+}
+
+/// The user service's write side, for as long as an operator's command takes.
+struct Desk {
+    config: Config,
+    store: EventStore,
+    executor: Executor,
+}
+
+impl Desk {
+    async fn open(config: &Config) -> Result<Self, ProvisionError> {
+        let service = user_api::SERVICE;
+        let opened = EventStore::open(&config.database(service), config.log_settings(), Arc::new(SystemClock)).await;
+        let store = opened.map_err(|error| Box::new(StartError::Log { service, error }))?;
+        let claim_key = claim_key(config).ok_or_else(|| Box::new(StartError::ClaimKey))?;
+        let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key };
+        let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
+        Ok(Self { config: config.clone(), store, executor })
+    }
+
+    async fn execute<C: executor::Command>(&self, tenant: TenantId, command: &C) -> Result<C::Answer, ProvisionError> {
+        let id = SystemIds.next();
+        let request = Request {
+            caller: Caller::new(tenant, "operator", &[Role::Admin], OPERATE),
+            command_id: None,
+            request_hash: [0; 32],
+            if_match: None,
+            occurred_at: None,
+            correlation_id: id,
+            causation_id: id,
+            traceparent: None,
+        };
+        Ok(self.executor.execute(&request, command).await.map_err(ProvisionError::Refused)?.answer)
+    }
+
+    async fn status(&self, tenant: TenantId) -> Result<TenantStatus, ProvisionError> {
+        let caller = Caller::new(tenant, "operator", &[Role::Admin], OPERATE);
+        let found = self.executor.load::<State>(&caller, &tenant.to_string()).await.map_err(ProvisionError::Refused)?;
+        Ok(found.map(|(state, _)| state.status).unwrap_or_default())
+    }
+
+    /// Runs the sagas here, unless a server does, until the tenant's place is made or taken back.
+    async fn carry_through(&self, tenant: TenantId, slug: &str) -> Result<(), ProvisionError> {
+        let bus = Bus::connect(&bus_settings(&self.config)).await.map_err(|error| Box::new(StartError::from(error)))?;
+        let outside = Outside::of(&self.config, &bus).map_err(|error| Box::new(StartError::from(error)))?;
+        // Mail that is to be looked at belongs to the server: there it can be.
+        let outside = if outside.caught.is_some() { outside.without_mail() } else { outside };
+        let mut parts = domains::parts_with(&outside).into_iter();
+        let sagas = parts.find(|part| part.service == user_api::SERVICE).and_then(|part| part.sagas);
+        let Some(sagas) = sagas else { return Ok(()) };
+        let (database, clock) = (self.config.database(user_api::SERVICE), Arc::new(SystemClock));
+        let book = sagas.book(self.executor.clone());
+        let settings = coordinator::Settings::default();
+        let coordinator = Coordinator::new(&database, self.store.clone(), None, sagas, book, clock, settings);
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(coordinator.run(shutdown.clone()));
+        let ended = self.until_made(tenant, slug).await;
+        shutdown.cancel();
+        // It ends in any case; that it was cut off is no news.
+        let _ = running.await;
+        let _ = bus.close().await;
+        ended
+    }
+
+    async fn until_made(&self, tenant: TenantId, slug: &str) -> Result<(), ProvisionError> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            match self.status(tenant).await? {
+                TenantStatus::Active | TenantStatus::Suspended => return Ok(()),
+                TenantStatus::Abandoned => return Err(ProvisionError::Abandoned(slug.to_owned())),
+                TenantStatus::Requested if tokio::time::Instant::now() > deadline => {
+                    let reason = "see `inopsio saga list --service user`".to_owned();
+                    return Err(ProvisionError::NotYet { slug: slug.to_owned(), reason });
+                }
+                TenantStatus::Requested => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+}
+
+/// Makes a tenant: by the saga `provision_tenant`, which is run here unless a server runs it.
+///
+/// # Errors
+/// When its short name is taken, something is wrong with it, or what it needs does not answer.
+pub async fn provision(
+    config: &Config,
+    slug: &str,
+    name: &str,
+    owner: Option<String>,
+) -> Result<Tenant, ProvisionError> {
+    let directory = Directory::open(config);
+    // Said at once; the saga reserves it, and has the last word.
+    directory.check_free(slug).await?;
+    let desk = Desk::open(config).await?;
+    let tenant = directory.new_id(&SystemIds);
+    let made = async {
+        desk.execute(tenant, &RequestTenant { slug: slug.to_owned(), name: name.to_owned(), owner }).await?;
+        desk.carry_through(tenant, slug).await
+    };
+    let made = made.await;
+    desk.store.close().await;
+    made?;
+    Ok(directory.find(slug).await?)
+}
+
+/// Nobody of the tenant may do anything until it is resumed.
+///
+/// # Errors
+/// When there is no such tenant, or the log can't be written.
+pub async fn suspend(config: &Config, tenant: &Tenant, reason: &str) -> Result<(), ProvisionError> {
+    let desk = Desk::open(config).await?;
+    let done = desk.execute(tenant.tenant_id, &SuspendTenant { reason: reason.to_owned() }).await;
+    desk.store.close().await;
+    done
+}
+
+/// The tenant can be used again.
+///
+/// # Errors
+/// As [`suspend`].
+pub async fn resume(config: &Config, tenant: &Tenant) -> Result<(), ProvisionError> {
+    let desk = Desk::open(config).await?;
+    let done = desk.execute(tenant.tenant_id, &ResumeTenant).await;
+    desk.store.close().await;
+    done
+}

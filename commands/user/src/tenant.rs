@@ -1,0 +1,140 @@
+//! Tenants: asked for by whoever operates the platform, made by a saga, suspended and resumed.
+
+use executor::{Command, Work};
+use kernel::{Checks, Refusal, Role, TenantId};
+use user_aggregates::{
+    Invitation, InvitationCommand, InvitationId, InvitationSent, Tenant, TenantCommand, TenantRequested,
+};
+use uuid::Uuid;
+
+use crate::invitation::{EMAIL, GOOD_FOR};
+use crate::lengths;
+use crate::user::LOGIN;
+use crate::values::present;
+
+/// Asks for a tenant: the caller's own, which has no place yet. A saga makes it.
+#[derive(Clone, Debug)]
+pub struct RequestTenant {
+    /// Its short name, in addresses.
+    pub slug: String,
+    /// Its name for people.
+    pub name: String,
+    /// Where the invitation of its first owner goes.
+    pub owner: Option<String>,
+}
+
+/// Its place is made.
+#[derive(Clone, Copy, Debug)]
+pub struct ActivateTenant;
+
+/// Its place could not be made.
+#[derive(Clone, Copy, Debug)]
+pub struct AbandonTenant;
+
+/// Invites its first owner.
+#[derive(Clone, Copy, Debug)]
+pub struct InviteOwner;
+
+/// The invitation of a tenant's first owner: whoever has to take it back knows it, however far it came.
+pub fn owner_invitation(tenant: TenantId) -> InvitationId {
+    InvitationId::new(Uuid::new_v5(&tenant.uuid(), b"user.tenant owner"))
+}
+
+/// Nobody of it may do anything for now.
+#[derive(Clone, Debug)]
+pub struct SuspendTenant {
+    pub reason: String,
+}
+
+/// It can be used again.
+#[derive(Clone, Copy, Debug)]
+pub struct ResumeTenant;
+
+/// A short name: 2 to 40 lower-case letters, digits and hyphens, a letter first.
+fn slug(checks: &mut Checks, pointer: &str, text: &str) -> String {
+    let allowed = (2..=40).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !allowed {
+        checks.refuse(pointer, "slug", "allowed are 2 to 40 letters a-z, digits and hyphens, a letter first");
+    }
+    text.to_owned()
+}
+
+impl Command for RequestTenant {
+    const PERMISSION: &'static str = "user:tenant:operate";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let slug = slug(&mut checks, "/slug", &self.slug);
+        let name = checks.line("/name", &self.name, lengths::NAME);
+        let owner = present(self.owner.as_ref(), |text| checks.email("/owner", text).into());
+        checks.finish()?;
+        let tenant = work.caller().tenant();
+        work.create::<Tenant>(tenant, TenantCommand::Request(TenantRequested { slug, name, owner }))
+    }
+}
+
+/// Asks the caller's tenant for something.
+async fn ask(work: &mut Work<'_>, command: TenantCommand) -> Result<(), Refusal> {
+    let tenant = work.caller().tenant();
+    work.update::<Tenant>(tenant, command).await
+}
+
+impl Command for ActivateTenant {
+    const PERMISSION: &'static str = "user:tenant:operate";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        ask(work, TenantCommand::Activate).await
+    }
+}
+
+impl Command for AbandonTenant {
+    const PERMISSION: &'static str = "user:tenant:operate";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        ask(work, TenantCommand::Abandon).await
+    }
+}
+
+impl Command for InviteOwner {
+    const PERMISSION: &'static str = "user:tenant:operate";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let tenant = work.caller().tenant();
+        // Nobody was named: whoever operates the platform gives the first token.
+        let Some(email) = work.read::<Tenant>(tenant).await?.owner.clone() else { return Ok(()) };
+        let invitation = owner_invitation(tenant);
+        work.absent(&LOGIN, email.reveal(), invitation);
+        work.take(&EMAIL, email.reveal(), invitation);
+        let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
+        let roles = vec![Role::Admin.as_str().to_owned()];
+        let sent = InvitationSent { email, name: None, roles, groups: vec![], expires_at };
+        work.create::<Invitation>(invitation, InvitationCommand::Send(sent))
+    }
+}
+
+impl Command for SuspendTenant {
+    const PERMISSION: &'static str = "user:tenant:operate";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let reason = checks.paragraph("/reason", &self.reason, lengths::REASON);
+        checks.finish()?;
+        ask(work, TenantCommand::Suspend { reason }).await
+    }
+}
+
+impl Command for ResumeTenant {
+    const PERMISSION: &'static str = "user:tenant:operate";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        ask(work, TenantCommand::Resume).await
+    }
+}

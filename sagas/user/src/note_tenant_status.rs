@@ -1,0 +1,32 @@
+//! That a tenant is suspended, or resumed, is noted in the directory, where each process looks when it starts.
+
+use std::sync::Arc;
+
+use coordinator::{Definition, Doing, Fault, Next, Occasion, Start, Step};
+use kernel::RecordedEvent;
+use serde::{Deserialize, Serialize};
+use user_aggregates::{Tenant, TenantStatus};
+
+use crate::{Outside, Places};
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Parameters {}
+
+pub(crate) fn definition(outside: &Outside) -> Definition {
+    let places = outside.places.clone();
+    let note = move |doing: Doing, _: Parameters| note(places.clone(), doing);
+    let starts_on = &["user.tenant.suspended", "user.tenant.resumed"];
+    Definition::new("note_tenant_status", 1, &[], starts_on, start, vec![Step::new("note", note)])
+}
+
+async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+    Ok(Some(Start { key: event.aggregate_id, parameters: Parameters {} }))
+}
+
+/// What is true now, whichever event it was: the last one to come is told rightly.
+async fn note(places: Arc<dyn Places>, doing: Doing) -> Result<Next, Fault> {
+    let state = doing.load::<Tenant>(doing.tenant()).await?;
+    let suspended = state.is_some_and(|(tenant, _)| tenant.status == TenantStatus::Suspended);
+    places.note_suspended(doing.tenant(), suspended).await?;
+    Ok(Next::done())
+}

@@ -1,0 +1,110 @@
+//! A tenant that was asked for gets its place, step by step; what can't be carried through is taken back. The only way that a
+//! tenant comes to be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator::{Definition, Doing, Fault, Limits, Next, Occasion, Retry, Start, Step};
+use kernel::RecordedEvent;
+use serde::{Deserialize, Serialize};
+use user_aggregates::{Invitation, Tenant};
+use user_commands::{AbandonTenant, ActivateTenant, InviteOwner, RevokeInvitation, owner_invitation};
+
+use crate::{Outside, PlaceError, Places};
+
+/// Its short name and its name are no person's.
+#[derive(Clone, Serialize, Deserialize)]
+struct Parameters {
+    slug: String,
+    name: String,
+}
+
+pub(crate) fn definition(outside: &Outside) -> Definition {
+    let places = outside.places.clone();
+    // What is away comes back; a tenant that is not made within the hour is not waited for any more.
+    let retry =
+        Retry { attempts: 200, first: Duration::from_millis(500), longest: Duration::from_secs(30), park: false };
+    let limits = Limits { whole: Duration::from_hours(1), ..Limits::default() };
+    let place = |act: fn(Arc<dyn Places>, Doing, Parameters) -> Acting| {
+        let places = places.clone();
+        move |doing: Doing, parameters: Parameters| act(places.clone(), doing, parameters)
+    };
+    let steps = vec![
+        Step::new("accept", accept).undo(abandon),
+        Step::new("reserve_slug", place(|places, doing, parameters| Box::pin(reserve(places, doing, parameters))))
+            .undo(place(|places, doing, parameters| Box::pin(release(places, doing, parameters)))),
+        Step::new("check_databases", place(|places, _, _| Box::pin(databases(places)))),
+        Step::new("check_streams", place(|places, _, _| Box::pin(streams(places)))),
+        Step::new("invite_owner", invite).undo(revoke),
+        Step::new("activate", place(|places, doing, parameters| Box::pin(activate(places, doing, parameters)))),
+    ];
+    let steps = steps.into_iter().map(|step| step.retry(retry).limits(limits)).collect();
+    let permissions = &["user:tenant:operate", "user:invitation:write"];
+    Definition::new("provision_tenant", 1, permissions, &["user.tenant.requested"], start, steps)
+}
+
+type Acting = std::pin::Pin<Box<dyn Future<Output = Result<Next, Fault>> + Send>>;
+
+async fn start(occasion: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+    let Some((tenant, _)) = occasion.load::<Tenant>(&event.aggregate_id).await? else { return Ok(None) };
+    let parameters = Parameters { slug: tenant.slug.clone(), name: tenant.name.clone() };
+    Ok(Some(Start { key: event.aggregate_id, parameters }))
+}
+
+/// The request is on record since before the saga began; what is left is to know that it has to be taken back.
+async fn accept(_: Doing, _: Parameters) -> Result<Next, Fault> {
+    Ok(Next::done())
+}
+
+async fn abandon(doing: Doing, _: Parameters) -> Result<Next, Fault> {
+    doing.execute(&AbandonTenant).await?;
+    Ok(Next::done())
+}
+
+async fn reserve(places: Arc<dyn Places>, doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
+    places.reserve(doing.tenant(), &parameters.slug, &parameters.name, doing.now()).await?;
+    Ok(Next::done())
+}
+
+async fn release(places: Arc<dyn Places>, doing: Doing, _: Parameters) -> Result<Next, Fault> {
+    places.release(doing.tenant()).await?;
+    Ok(Next::done())
+}
+
+async fn databases(places: Arc<dyn Places>) -> Result<Next, Fault> {
+    places.check_databases().await?;
+    Ok(Next::done())
+}
+
+async fn streams(places: Arc<dyn Places>) -> Result<Next, Fault> {
+    places.check_streams().await?;
+    Ok(Next::done())
+}
+
+async fn invite(doing: Doing, _: Parameters) -> Result<Next, Fault> {
+    doing.execute(&InviteOwner).await?;
+    Ok(Next::done())
+}
+
+async fn revoke(doing: Doing, _: Parameters) -> Result<Next, Fault> {
+    let invitation = owner_invitation(doing.tenant());
+    if doing.load::<Invitation>(invitation).await?.is_some() {
+        doing.execute(&RevokeInvitation { invitation }).await?;
+    }
+    Ok(Next::done())
+}
+
+async fn activate(places: Arc<dyn Places>, doing: Doing, _: Parameters) -> Result<Next, Fault> {
+    places.open(doing.tenant()).await?;
+    doing.execute(&ActivateTenant).await?;
+    Ok(Next::done())
+}
+
+impl From<PlaceError> for Fault {
+    fn from(error: PlaceError) -> Self {
+        match error {
+            PlaceError::Taken(slug) => Self::refused("slug_taken", format!("the short name {slug} is taken")),
+            PlaceError::Passing(reason) => Self::passing("place_not_ready", reason),
+        }
+    }
+}

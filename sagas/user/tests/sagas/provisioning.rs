@@ -1,0 +1,193 @@
+//! A tenant's place is made, or taken back, whatever fails meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+use coordinator::{Sagas, Status};
+use futures::future::{BoxFuture, FutureExt, ready};
+use kernel::{Grant, Role, TenantId};
+use mailer::Caught;
+use sagabed::{Bed, Case, Story};
+use user_aggregates::{Tenant, TenantStatus};
+use user_commands::{GRANTS, LinkKey, RequestTenant, ResumeTenant, SuspendTenant};
+use user_sagas::{Outside, PlaceError, Places};
+
+/// A directory in memory.
+#[derive(Clone, Default)]
+pub struct Town(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    reserved: BTreeMap<String, TenantId>,
+    open: BTreeSet<TenantId>,
+    suspended: BTreeSet<TenantId>,
+}
+
+impl Town {
+    fn slug_of(&self, tenant: TenantId) -> Option<String> {
+        let inner = self.0.lock().unwrap();
+        inner.reserved.iter().find(|(_, holder)| **holder == tenant).map(|(slug, _)| slug.clone())
+    }
+
+    fn is_open(&self, tenant: TenantId) -> bool {
+        self.0.lock().unwrap().open.contains(&tenant)
+    }
+
+    fn is_suspended(&self, tenant: TenantId) -> bool {
+        self.0.lock().unwrap().suspended.contains(&tenant)
+    }
+}
+
+impl Places for Town {
+    fn reserve<'a>(
+        &'a self,
+        tenant: TenantId,
+        slug: &'a str,
+        _: &'a str,
+        _: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<(), PlaceError>> {
+        let holder = *self.0.lock().unwrap().reserved.entry(slug.to_owned()).or_insert(tenant);
+        let answer = if holder == tenant { Ok(()) } else { Err(PlaceError::Taken(slug.to_owned())) };
+        ready(answer).boxed()
+    }
+
+    fn release(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        let mut inner = self.0.lock().unwrap();
+        inner.open.remove(&tenant);
+        inner.reserved.retain(|_, holder| *holder != tenant);
+        ready(Ok(())).boxed()
+    }
+
+    fn open(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        self.0.lock().unwrap().open.insert(tenant);
+        ready(Ok(())).boxed()
+    }
+
+    fn note_suspended(&self, tenant: TenantId, suspended: bool) -> BoxFuture<'_, Result<(), PlaceError>> {
+        let noted = &mut self.0.lock().unwrap().suspended;
+        if suspended {
+            noted.insert(tenant)
+        } else {
+            noted.remove(&tenant)
+        };
+        ready(Ok(())).boxed()
+    }
+
+    fn check_databases(&self) -> BoxFuture<'_, Result<(), PlaceError>> {
+        ready(Ok(())).boxed()
+    }
+
+    fn check_streams(&self) -> BoxFuture<'_, Result<(), PlaceError>> {
+        ready(Ok(())).boxed()
+    }
+}
+
+/// The permission table with what whoever operates the platform has besides.
+fn operators_grants() -> &'static [Grant] {
+    let operate = Grant { permission: "user:tenant:operate", roles: &[Role::Admin], meaning: "" };
+    Vec::leak(GRANTS.iter().filter(|grant| grant.permission != operate.permission).copied().chain([operate]).collect())
+}
+
+pub fn outside(town: &Town) -> Outside {
+    let mailer = Arc::new(Caught::default());
+    let (links, url) = (LinkKey::derive(&[7; 32]), "https://inopsio.example".into());
+    Outside { mailer, links, url, places: Arc::new(town.clone()) }
+}
+
+#[derive(Default)]
+struct Provisioning {
+    town: Town,
+}
+
+fn slug(case: &Case<'_>) -> String {
+    format!("t{}", &case.tenant().uuid().simple().to_string()[12..])
+}
+
+async fn request(case: &Case<'_>, slug: String) {
+    let owner = Some(format!("ada@{}.example", case.tenant()));
+    case.execute(&RequestTenant { slug, name: "Acme Inc.".to_owned(), owner }).await;
+}
+
+impl Story for Provisioning {
+    fn sagas(&self) -> Sagas {
+        user_sagas::sagas(&outside(&self.town))
+    }
+
+    fn saga(&self) -> &'static str {
+        "provision_tenant"
+    }
+
+    fn begin<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move { request(case, slug(case)).await })
+    }
+
+    fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Active);
+            assert!(self.town.is_open(case.tenant()));
+            assert_eq!(self.town.slug_of(case.tenant()), Some(slug(case)));
+            assert_eq!(case.count("user.invitation.sent").await, 1, "the owner is invited once");
+        })
+    }
+
+    fn undone<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Abandoned);
+            assert_eq!(self.town.slug_of(case.tenant()), None, "the name is free again");
+            let (sent, revoked) =
+                (case.count("user.invitation.sent").await, case.count("user.invitation.revoked").await);
+            assert_eq!(sent, revoked, "no invitation is left that leads nowhere");
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_asked_for_gets_its_place_and_its_owner_is_invited() {
+    sagabed::completes(&Provisioning::default(), operators_grants()).await;
+}
+
+#[tokio::test]
+async fn a_failure_at_each_step_takes_back_all_that_was_made() {
+    sagabed::unwinds_from_each_step(&Provisioning::default(), operators_grants()).await;
+}
+
+#[tokio::test]
+async fn a_crash_between_any_two_writes_makes_no_half_tenant() {
+    sagabed::survives_each_crash(&Provisioning::default(), operators_grants()).await;
+}
+
+#[tokio::test]
+async fn events_delivered_again_make_nothing_again() {
+    sagabed::bears_repetition(&Provisioning::default(), operators_grants()).await;
+}
+
+#[tokio::test]
+async fn a_short_name_that_another_has_is_refused_and_nothing_is_left() {
+    let story = Provisioning::default();
+    let bed = Bed::new(story.sagas(), operators_grants()).await;
+    let (first, second) = (bed.case(story.saga()), bed.case(story.saga()));
+    let running = bed.start();
+    request(&first, "acme".to_owned()).await;
+    first.assert_status(&first.end(&running).await, Status::Completed, "the first");
+    request(&second, "acme".to_owned()).await;
+    second.assert_status(&second.end(&running).await, Status::Compensated, "the second");
+    story.undone(&second).await;
+    assert_eq!(story.town.slug_of(first.tenant()).as_deref(), Some("acme"));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_log_says_of_a_suspension_is_noted_in_the_directory() {
+    let story = Provisioning::default();
+    let bed = Bed::new(story.sagas(), operators_grants()).await;
+    let case = bed.case(story.saga());
+    let running = bed.start();
+    request(&case, "acme".to_owned()).await;
+    case.assert_status(&case.end(&running).await, Status::Completed, "made");
+    case.execute(&SuspendTenant { reason: "not paid".to_owned() }).await;
+    testbed::eventually("it is noted", || async { story.town.is_suspended(case.tenant()).then_some(()) }).await;
+    case.execute(&ResumeTenant).await;
+    testbed::eventually("it is noted", || async { (!story.town.is_suspended(case.tenant())).then_some(()) }).await;
+    running.stop().await;
+}
