@@ -62,7 +62,8 @@ impl std::fmt::Debug for ServiceSecret {
 impl Runtime {
     /// What reading needs of it.
     pub fn reading(&self) -> Reading {
-        Reading { service: self.service, read_models: self.read_models.clone(), live: self.live.clone() }
+        let Self { service, read_models, live, grants, .. } = self.clone();
+        Reading { service, read_models, live, grants }
     }
 }
 
@@ -75,6 +76,8 @@ pub struct Reading {
     pub read_models: ReadModels,
     /// Events as they happen.
     pub live: Live,
+    /// The permission tables of all services.
+    pub grants: Arc<[Grant]>,
 }
 
 /// A domain: a service with its permissions, events, read models, REST and GraphQL.

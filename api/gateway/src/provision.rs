@@ -19,7 +19,7 @@ use crate::outside::Outside;
 use crate::server::{StartError, bus_settings};
 
 /// How long is waited until a tenant's place is made. The saga goes on after that, where a server runs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What whoever operates the platform may do with tenants. No role of a tenant has it.
 const OPERATE: &[Grant] = &[Grant { permission: "user:tenant:operate", roles: &[Role::Admin], meaning: "" }];

@@ -155,7 +155,7 @@ impl Server {
         for part in parts {
             if let Some(urls) = services.elsewhere(part.service, &config)? {
                 let remote = Remote::open(part.service, &urls, config.http.body_limit, &background);
-                let reading = service::reading(&part, &config, &bus);
+                let reading = service::reading(&part, &config, &bus, grants.clone());
                 elsewhere.push((part, remote, reading));
                 continue;
             }

@@ -62,7 +62,7 @@ impl Session {
 
     /// The permission tables of all services.
     pub fn grants(&self) -> &[Grant] {
-        self.services.values().next().map_or(&[], |opened| &*opened.runtime.grants)
+        self.services.values().next().map_or(&[], |opened| &*opened.reading.grants)
     }
 
     /// Refuses, in GraphQL's form, unless the caller has `permission`.

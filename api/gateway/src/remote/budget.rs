@@ -71,6 +71,6 @@ mod tests {
         }
         assert_eq!(spend_all(&budget, now), 200);
         assert_eq!(spend_all(&budget, now + Duration::from_secs(3)), 30);
-        assert_eq!(spend_all(&budget, now + Duration::from_secs(3_600)), 100, "the reserve is no more than it was");
+        assert_eq!(spend_all(&budget, now + Duration::from_hours(1)), 100, "the reserve is no more than it was");
     }
 }

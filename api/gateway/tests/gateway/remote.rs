@@ -55,7 +55,8 @@ async fn a_request_gets_the_very_answer_through_a_gateway() {
     assert_eq!(captured.await.status, StatusCode::CREATED);
     let viewer = world.token(&[kernel::Role::Viewer]);
     let stranger = world.stranger();
-    let cases: Vec<(Method, String, &str, Vec<(&str, &str)>, &str)> = vec![
+    type Case<'a> = (Method, String, &'a str, Vec<(&'a str, &'a str)>, &'a str);
+    let cases: Vec<Case<'_>> = vec![
         (Method::GET, path.clone(), &admin, vec![], ""),
         (Method::GET, path.clone(), &stranger, vec![], ""),
         (Method::GET, path.clone(), "", vec![], ""),
