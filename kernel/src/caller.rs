@@ -93,6 +93,16 @@ impl Caller {
         Self { tenant, subject: subject.into(), permissions: Arc::new(permissions) }
     }
 
+    /// The same caller with less: only permissions that one of the `scopes` covers. None: all that they have.
+    #[must_use]
+    pub fn limited_to(mut self, scopes: &[String]) -> Self {
+        if !scopes.is_empty() {
+            let covered = |permission: &str| scopes.iter().any(|scope| covers(scope, permission));
+            self.permissions = Arc::new(self.permissions.iter().copied().filter(|one| covered(one)).collect());
+        }
+        self
+    }
+
     /// The tenant in whose name the caller acts.
     pub const fn tenant(&self) -> TenantId {
         self.tenant
@@ -118,5 +128,43 @@ impl Caller {
             format!("this needs the permission {permission}, which none of the caller's roles gives"),
         )
         .with("permission", permission))
+    }
+}
+
+/// Whether a scope covers a permission: it is the permission, or ends in `:*` and the permission begins like it.
+fn covers(scope: &str, permission: &str) -> bool {
+    match scope.strip_suffix('*') {
+        Some(beginning) => beginning.ends_with(':') && permission.starts_with(beginning),
+        None => scope == permission,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_takes_away_and_never_gives() {
+        let grant = |permission, roles| Grant { permission, roles, meaning: "" };
+        let grants = [
+            grant("crm:lead:read", &[Role::Viewer, Role::Admin]),
+            grant("crm:lead:write", &[Role::Admin]),
+            grant("crm:leader:read", &[Role::Viewer]),
+            grant("auth:key:read", &[Role::Viewer]),
+        ];
+        #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
+        let tenant = TenantId::vouched(uuid::Uuid::nil());
+        let may = |scopes: &[&str]| {
+            let scopes: Vec<_> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+            let caller = Caller::new(tenant, "ada", &[Role::Viewer], &grants).limited_to(&scopes);
+            grants.iter().map(|grant| grant.permission).filter(|one| caller.may(one)).collect::<Vec<_>>()
+        };
+        assert_eq!(may(&[]), ["crm:lead:read", "crm:leader:read", "auth:key:read"]);
+        assert_eq!(may(&["crm:lead:*"]), ["crm:lead:read"]);
+        assert_eq!(may(&["crm:*"]), ["crm:lead:read", "crm:leader:read"]);
+        assert_eq!(may(&["crm:lead:write", "auth:key:read"]), ["auth:key:read"]);
+        for nothing in ["*", "crm*", "crm", ":*", "crm:lead"] {
+            assert!(may(&[nothing]).is_empty(), "{nothing}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{Context, Error, Random, Sealed};
@@ -60,6 +62,28 @@ impl DataKey {
     /// [`Error::DoesNotOpen`].
     pub fn open(&self, context: Context<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Error> {
         self.decrypt(&context.bytes(), &sealed.bytes()?)
+    }
+
+    /// What shows that a value is of ours: HMAC-SHA-256 for a context.
+    pub fn mac(&self, context: Context<'_>, value: &[u8]) -> [u8; 32] {
+        self.hmac(context, value).finalize().into_bytes().into()
+    }
+
+    /// Whether `mac` is that of a value for a context; how long it takes tells nothing of the right one.
+    pub fn verifies(&self, context: Context<'_>, value: &[u8], mac: &[u8]) -> bool {
+        self.hmac(context, value).verify_slice(mac).is_ok()
+    }
+
+    fn hmac(&self, context: Context<'_>, value: &[u8]) -> Hmac<Sha256> {
+        // A key as long as the block is taken as it is; padding a shorter one with zeros is what HMAC itself does.
+        let mut block = Zeroizing::new([0; 64]);
+        block[..32].copy_from_slice(&self.0);
+        let mut mac = Hmac::<Sha256>::new(&(*block).into());
+        let context = context.bytes();
+        mac.update(&(context.len() as u64).to_be_bytes());
+        mac.update(&context);
+        mac.update(value);
+        mac
     }
 
     /// Nonce and ciphertext.

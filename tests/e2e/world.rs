@@ -70,6 +70,7 @@ impl World {
             ("INOPSIO_POSTGRES_PASSWORD", PASSWORD.to_owned()),
             ("INOPSIO_POSTGRES_ADMIN_URL", format!("postgres://postgres@127.0.0.1:{port}/postgres")),
             ("INOPSIO_CLAIM_KEY", "5e".repeat(32)),
+            ("INOPSIO_MASTER_KEY", "4a".repeat(32)),
             ("INOPSIO_NATS_URL", urls(&nats, &peers)),
             ("INOPSIO_NATS_REPLICAS", if peers.is_empty() { "1" } else { "3" }.to_owned()),
             ("INOPSIO_AUTH_PUBLIC_KEY", keys.public_key),

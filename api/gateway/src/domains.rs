@@ -201,6 +201,7 @@ macro_rules! domains {
 domains! {
     crm => crm_api::Crm,
     user => user_api::User,
+    auth => auth_api::Auth,
 }
 
 /// The sagas of the domains that have any.

@@ -14,6 +14,7 @@ pub mod directory;
 mod domains;
 mod front;
 mod graphql;
+mod issuing;
 mod methods;
 mod migrate;
 mod operations;
@@ -29,6 +30,7 @@ mod service;
 mod silence;
 mod suspension;
 pub mod telemetry;
+mod tenants;
 mod well_known;
 
 pub use config::Config;

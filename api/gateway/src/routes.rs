@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use auth_api::provider::Provider;
 use face::{Incoming, Problem, Reading, Runtime};
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result, Route};
@@ -59,6 +60,16 @@ pub fn routes(
     let route = reference::routes(route);
     let route = well_known::routes(route, &verifier);
     graphql::routes(route, config, readings, verifier, rates, stop)
+}
+
+/// Adds what the tenants' issuers offer, where they are. The protocols describe it, not the contract.
+pub fn issuers(route: Route, provider: Option<&Provider>) -> Route {
+    let mut paths: HashMap<&'static str, Methods> = HashMap::new();
+    for (path, method, endpoint) in provider.map_or_else(Vec::new, auth_api::provider::endpoints) {
+        let methods = paths.remove(path).unwrap_or_else(Methods::new).on(method, endpoint);
+        paths.insert(path, methods);
+    }
+    paths.into_iter().fold(route, |route, (path, methods)| route.at(path, methods))
 }
 
 /// Adds REST operations, which the contract describes.

@@ -25,7 +25,7 @@ use crate::routes::Served;
 use crate::service::{self, Background};
 use crate::silence::Impatient;
 use crate::suspension::Suspended;
-use crate::{dev_mail, domains, routes, telemetry};
+use crate::{dev_mail, domains, issuing, routes, telemetry};
 
 /// Which services a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +83,9 @@ pub enum StartError {
     /// `postgres.claim_key` is missing.
     #[error("postgres.claim_key (INOPSIO_CLAIM_KEY) is not set; allowed are 64 hexadecimal digits, the same for ever")]
     ClaimKey,
+    /// `auth.master_key` is missing.
+    #[error("auth.master_key (INOPSIO_MASTER_KEY) is not set; allowed are 64 hexadecimal digits, the same for ever")]
+    MasterKey,
     /// A service's log can't be opened.
     #[error("the service {service}: {error}")]
     Log {
@@ -145,9 +148,6 @@ impl Server {
             domains::parts_with(&outside).into_iter().filter(|part| services.includes(part.service)).collect();
         // Of all services, not only of those that run here: a token is the same everywhere.
         let grants: Arc<[Grant]> = domains::grants().into();
-        let suspended = Suspended::default();
-        let verifier = Verifier::new(&config.auth, grants.to_vec(), clock.clone(), suspended.clone())?;
-        let verifier = Arc::new(verifier);
         let background = Background::default();
         let stop = CancellationToken::new();
         let mut running = Vec::new();
@@ -164,7 +164,19 @@ impl Server {
             here.push((part, opened.runtime.clone()));
             running.push(opened);
         }
+        let issuing = issuing::open(&config, address, &here, clock.clone(), ids.clone(), &background).await?;
+        let suspended = Suspended::default();
+        let verifier = Verifier::new(
+            &config.auth,
+            issuing.trust,
+            issuing.touched,
+            grants.to_vec(),
+            clock.clone(),
+            suspended.clone(),
+        )?;
+        let verifier = Arc::new(verifier);
         let mut stores: Vec<_> = running.iter().map(|running| running.runtime.store.clone()).collect();
+        stores.extend(issuing.store);
         stores.extend(follow_suspensions(&config, &here, suspended, clock.clone(), &background).await?);
         let seats = events_api::feed::Seats::default();
         consumers::observe(running.clone(), seats.clone(), &background);
@@ -193,6 +205,7 @@ impl Server {
             Some(caught) => dev_mail::routes(routes, caught),
             None => routes,
         };
+        let routes = routes::issuers(routes, issuing.provider.as_ref());
         let front = Front::new(&config, verifier, rates, ids, routes);
 
         let drain = Duration::from_secs(config.http.drain_seconds);

@@ -57,6 +57,7 @@ impl Inopsio {
             ("INOPSIO_POSTGRES_ADMIN_URL", format!("postgres://postgres@127.0.0.1:{port}/postgres")),
             ("INOPSIO_DATABASE_CRM", database.to_owned()),
             ("INOPSIO_CLAIM_KEY", "be".repeat(32)),
+            ("INOPSIO_MASTER_KEY", "4a".repeat(32)),
             ("INOPSIO_NATS_URL", ground.nats_url()),
             ("INOPSIO_AUTH_PUBLIC_KEY", key.public_key().to_pem()),
             ("INOPSIO_AUTH_SIGNING_KEY", key.to_pem()),

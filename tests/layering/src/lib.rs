@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! kernel ◀ aggregates/* ◀ commands/* ◀ api/* ◀ api/gateway ◀ cli
-//! kernel ◀ keys ◀ eventstore, commands/executor, projections/projector, api/*
+//! kernel ◀ keys ◀ aggregates/*, commands/*, eventstore, commands/executor, projections/projector, api/*
 //! kernel ◀ nats ◀ eventstore ◀ commands/executor, projections/projector, sagas/coordinator, webhooks, jobs/queue ◀ api/*
 //! aggregates/* ◀ projections/* ◀ api/*        aggregates/* + commands/* ◀ sagas ◀ api/gateway
 //! kernel ◀ mailer ◀ sagas, api/*

@@ -102,7 +102,9 @@ impl Station {
             (S::Kernel, _) => false,
             (_, S::Kernel) => true,
             (S::Cli, _) => true,
-            (S::EventStore | S::Executor | S::Projector | S::Api(_), S::Keys) => true,
+            (S::Aggregates(_) | S::Commands(_) | S::EventStore | S::Executor | S::Projector | S::Api(_), S::Keys) => {
+                true
+            }
             (_, S::Gateway) => false,
             (S::Gateway, _) => true,
             (S::EventStore | S::EdgeAgent, S::Nats) => true,
@@ -144,6 +146,6 @@ impl Station {
 
     /// Whether the crate may do no I/O.
     pub fn is_pure(&self) -> bool {
-        matches!(self, Self::Kernel | Self::Aggregates(_))
+        matches!(self, Self::Kernel | Self::Keys | Self::Aggregates(_))
     }
 }

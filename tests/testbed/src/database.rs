@@ -23,6 +23,13 @@ impl Database {
         Self::on(postgres.admin(), service).await
     }
 
+    /// The name of a database on the shared Postgres that somebody else makes; dropped with this.
+    pub fn named(service: &'static str) -> Self {
+        let admin = crate::postgres();
+        let database = unmigrated(&admin, service);
+        Self { admin, database }
+    }
+
     async fn on(admin: PgConnectOptions, service: &'static str) -> Self {
         let database = unmigrated(&admin, service);
         eventstore::admin::migrate(&admin, &database, false).await.expect("the database can be migrated");

@@ -1,8 +1,10 @@
-//! Tokens: who a caller is, said by JSON Web Tokens signed with Ed25519.
+//! Tokens: who a caller is. Tenants' issuers sign them, machines have API keys ([`auth_api::trust`] says whether these hold); and
+//! `inopsio token` mints them with the key of the installation.
 
 mod claims;
 mod jwk;
 mod keys;
+mod set_up;
 mod verifier;
 
 pub use claims::TokenClaims;

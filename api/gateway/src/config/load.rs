@@ -194,6 +194,19 @@ fn check(config: &Config) -> Result<(), ConfigError> {
             return refuse(&key, &format!("{urls:?}"), allowed);
         }
     }
+    if !config.auth.master_key.is_empty()
+        && keys::LocalMasterKey::parse(config.auth.master_key.reveal(), keys::SystemRandom).is_err()
+    {
+        return refuse("auth.master_key", "(secret)", "64 hexadecimal digits");
+    }
+    if !(10..=86_400).contains(&config.auth.access_token_seconds) {
+        let found = config.auth.access_token_seconds.to_string();
+        return refuse("auth.access_token_seconds", &found, "a number from 10 to 86400");
+    }
+    if !is_origin(&config.http.public_url) {
+        let found = format!("{:?}", config.http.public_url);
+        return refuse("http.public_url", &found, "a URL such as https://api.example.com, without a path");
+    }
     for origin in &config.http.cors_origins {
         if origin != "*" && origin.parse::<http::HeaderValue>().is_err() {
             return refuse(
@@ -214,6 +227,12 @@ pub(super) fn remote_urls(text: &str) -> Option<Vec<http::Uri>> {
         (plain && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))).then_some(uri)
     };
     text.split(',').map(url).collect()
+}
+
+/// Whether a text is nothing, or scheme and authority of a URL and no more.
+fn is_origin(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    text.is_empty() || rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '?', '#', '@', ' ']))
 }
 
 /// The bytes of the key under which claims are hashed; none when it is not set.
@@ -239,7 +258,9 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_named_with_its_key_and_what_is_allowed() {
-        let cases: [(&str, &str, &[&str]); 14] = [
+        let cases: [(&str, &str, &[&str]); 16] = [
+            ("INOPSIO_PUBLIC_URL", "https://a.example/b", &["http.public_url", "a.example/b", "without a path"]),
+            ("INOPSIO_ACCESS_TOKEN_SECONDS", "1", &["auth.access_token_seconds", "1", "10 to 86400"]),
             ("INOPSIO_UPLOADS", "0", &["http.uploads", "0", "from 1"]),
             ("INOPSIO_APPEND_TIMEOUT_SECONDS", "0", &["postgres.append_timeout_seconds", "0", "from 1"]),
             ("INOPSIO_APPEND_QUEUE_MIB", "4096", &["postgres.append_queue_mib", "4096", "1 to 2048"]),
@@ -288,9 +309,11 @@ mod tests {
             let value = match setting.key {
                 "http.host" => "127.0.0.1".to_owned(),
                 "http.cors_origins" => "[]".to_owned(),
+                "http.public_url" => "https://api.example.com".to_owned(),
+                "auth.access_token_seconds" => "60".to_owned(),
                 "http.compression" | "webhooks.allow_private" | "mail.catch" => "true".to_owned(),
                 "postgres.ssl_mode" => "prefer".to_owned(),
-                "postgres.claim_key" => "ab".repeat(32),
+                "postgres.claim_key" | "auth.master_key" => "ab".repeat(32),
                 "log.format" => "json".to_owned(),
                 key if key.starts_with("remotes.") => "http://127.0.0.1:8081".to_owned(),
                 _ => "1".to_owned(),

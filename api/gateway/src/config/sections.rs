@@ -44,7 +44,8 @@ pub struct Http {
     pub host: IpAddr,
     /// Port to listen on; 0: any free one.
     pub port: u16,
-    /// Where people reach us: the beginning of mailed links. Empty: `http://`, host and port.
+    /// Where others reach us, such as `https://api.example.com`: the beginning of issuers and of mailed links. Empty: at the
+    /// address on which we listen.
     pub public_url: String,
     /// The most bytes of a JSON body.
     pub body_limit: usize,
@@ -210,11 +211,17 @@ impl Default for Nats {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// The Ed25519 public key that verifies tokens, as PEM.
+    /// The key under which tenants' keys are wrapped: 64 hexadecimal digits, the same for ever.
+    pub master_key: SecretText,
+    /// How many seconds an access token of a tenant's issuer is valid.
+    pub access_token_seconds: u32,
+    /// For how many seconds a new signing key is only shown, before it signs.
+    pub key_overlap_seconds: u32,
+    /// The Ed25519 public key that verifies tokens of `inopsio token`, as PEM; none: there are none.
     pub public_key: SecretText,
     /// The Ed25519 private key that mints tokens, as PEM; only `inopsio token` needs it.
     pub signing_key: SecretText,
-    /// Who must have issued a token.
+    /// Who must have issued a token of `inopsio token`.
     pub issuer: String,
     /// For whom a token must be.
     pub audience: String,
@@ -225,6 +232,9 @@ pub struct Auth {
 impl Default for Auth {
     fn default() -> Self {
         Self {
+            master_key: SecretText::default(),
+            access_token_seconds: 900,
+            key_overlap_seconds: 3_600,
             public_key: SecretText::default(),
             signing_key: SecretText::default(),
             issuer: "inopsio".to_owned(),

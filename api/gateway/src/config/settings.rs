@@ -28,7 +28,7 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "INOPSIO_PUBLIC_URL",
         "http.public_url",
-        "Where people reach us, as https://app.example.com: mailed links begin with it",
+        "Where others reach us, as https://api.example.com: issuers and mailed links begin with it; empty: where we listen",
     ),
     plain("INOPSIO_BODY_LIMIT", "http.body_limit", "The most bytes of a JSON body"),
     plain("INOPSIO_UPLOAD_LIMIT", "http.upload_limit", "The most bytes of an uploaded file"),
@@ -89,9 +89,28 @@ pub const SETTINGS: &[Setting] = &[
     secret("INOPSIO_NATS_TOKEN", "nats.token", "A token, instead of user and password"),
     secret("INOPSIO_NATS_CREDS", "nats.creds", "The text of a .creds file, instead of user and password"),
     plain("INOPSIO_NATS_REPLICAS", "nats.replicas", "How many servers keep each stream: 1, 3 or 5"),
-    secret("INOPSIO_AUTH_PUBLIC_KEY", "auth.public_key", "The Ed25519 public key that verifies tokens, as PEM"),
+    secret(
+        "INOPSIO_MASTER_KEY",
+        "auth.master_key",
+        "64 hexadecimal digits under which tenants' keys are wrapped; the same for ever",
+    ),
+    plain(
+        "INOPSIO_ACCESS_TOKEN_SECONDS",
+        "auth.access_token_seconds",
+        "How many seconds an access token of a tenant's issuer is valid",
+    ),
+    plain(
+        "INOPSIO_KEY_OVERLAP_SECONDS",
+        "auth.key_overlap_seconds",
+        "For how many seconds a new signing key is only shown, before it signs",
+    ),
+    secret(
+        "INOPSIO_AUTH_PUBLIC_KEY",
+        "auth.public_key",
+        "The Ed25519 public key that verifies tokens of inopsio token, as PEM",
+    ),
     secret("INOPSIO_AUTH_SIGNING_KEY", "auth.signing_key", "The Ed25519 private key that mints tokens, as PEM (token)"),
-    plain("INOPSIO_AUTH_ISSUER", "auth.issuer", "Who must have issued a token"),
+    plain("INOPSIO_AUTH_ISSUER", "auth.issuer", "Who must have issued a token of inopsio token"),
     plain("INOPSIO_AUTH_AUDIENCE", "auth.audience", "For whom a token must be"),
     plain("INOPSIO_AUTH_LEEWAY_SECONDS", "auth.leeway_seconds", "How many seconds clocks may differ"),
     plain(
@@ -165,6 +184,8 @@ pub const SETTINGS: &[Setting] = &[
         "remotes.crm",
         "URLs of the service crm's instances, with commas between, if it does not run in this process",
     ),
+    plain("INOPSIO_REMOTE_AUTH", "remotes.auth", "The same for the service auth"),
     plain("INOPSIO_REMOTE_USER", "remotes.user", "The same for the service user"),
+    plain("INOPSIO_DATABASE_AUTH", "databases.auth", "Name of the service auth's database, if not inopsio_auth"),
     plain("INOPSIO_DATABASE_CRM", "databases.crm", "Name of the service crm's database, if not inopsio_crm"),
 ];

@@ -78,9 +78,9 @@ impl<E: Endpoint<Output = Response>> Front<E> {
         }
     }
 
-    fn identify(&self, headers: &HeaderMap) -> (Identity, Option<Allowance>) {
+    async fn identify(&self, headers: &HeaderMap) -> (Identity, Option<Allowance>) {
         let Some(header) = headers.get(header::AUTHORIZATION) else { return (Identity::Anonymous, None) };
-        match self.verifier.verify_header(header.as_bytes()) {
+        match self.verifier.verify_header(header.as_bytes()).await {
             Ok(verified) => {
                 let allowance = self.rates.check(verified.caller.tenant(), verified.token);
                 let valid_for = self.verifier.valid_for(&verified);
@@ -107,7 +107,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         let id = request_id::of(request.headers(), &*self.ids);
         let known = conditional::wanted(&method, request.headers());
         let encoding = if self.compression { compression::wanted(request.headers()) } else { None };
-        let (identity, allowance) = self.identify(request.headers());
+        let (identity, allowance) = self.identify(request.headers()).await;
         let span = trace::span(&request, id, &identity);
         let traceparent = trace::traceparent(&span, request.headers());
         request.extensions_mut().insert(Incoming { id, identity, traceparent, limits: self.limits.clone() });

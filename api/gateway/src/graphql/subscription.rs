@@ -103,7 +103,7 @@ impl Connection {
         let ending = loop {
             let send = tokio::select! {
                 incoming = source.next() => match incoming {
-                    Some(Ok(Message::Text(text))) => match self.hear(&text) {
+                    Some(Ok(Message::Text(text))) => match self.hear(&text).await {
                         Ok(answer) => answer,
                         Err(ending) => break Some(ending),
                     },
@@ -136,10 +136,10 @@ impl Connection {
         }
     }
 
-    fn hear(&mut self, text: &str) -> Result<Option<Message>, Ending> {
+    async fn hear(&mut self, text: &str) -> Result<Option<Message>, Ending> {
         let message = serde_json::from_str(text).map_err(|_| Ending::BadMessage)?;
         match message {
-            ClientMessage::ConnectionInit { payload } => self.init(payload.as_ref()).map(Some),
+            ClientMessage::ConnectionInit { payload } => self.init(payload.as_ref()).await.map(Some),
             ClientMessage::Ping { payload } => Ok(Some(message::pong(payload))),
             ClientMessage::Pong { .. } => Ok(None),
             ClientMessage::Subscribe { id, payload: Asked(request) } => self.subscribe(id, request),
@@ -153,7 +153,7 @@ impl Connection {
     }
 
     /// The token stands in the payload, because a browser can't set the header of a websocket; or in the header.
-    fn init(&mut self, payload: Option<&serde_json::Map<String, Value>>) -> Result<Message, Ending> {
+    async fn init(&mut self, payload: Option<&serde_json::Map<String, Value>>) -> Result<Message, Ending> {
         if self.client.is_some() {
             return Err(Ending::TooManyInits);
         }
@@ -165,7 +165,8 @@ impl Connection {
         });
         let (client, valid_for) = match (given, &self.identity) {
             (Some(header), _) => {
-                let verified = self.engine.verifier.verify_header(header.as_bytes()).map_err(|_| Ending::Forbidden)?;
+                let verified = self.engine.verifier.verify_header(header.as_bytes()).await;
+                let verified = verified.map_err(|_| Ending::Forbidden)?;
                 let valid_for = self.engine.verifier.valid_for(&verified);
                 (Client { caller: verified.caller, token: verified.token }, valid_for)
             }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod attacks;
 mod authentication;
 mod bad_input;
 mod commands;
@@ -10,6 +11,7 @@ mod dead_letters;
 mod drain;
 mod feed;
 mod graphql;
+mod issuers;
 mod jobs;
 mod limits;
 mod operations;

@@ -41,7 +41,7 @@ async fn within_a_second(world: &World, token: &str, status: StatusCode) -> Answ
 
 #[tokio::test]
 async fn a_tenant_is_made_once_and_its_owner_is_mailed_a_link() {
-    let world = town().await;
+    let world = Box::pin(town()).await;
     let owner = Some("ada@acme.example".to_owned());
     let acme = gateway::provision(&world.config, "acme", "Acme Inc.", owner).await.unwrap();
     assert_eq!((acme.slug.as_str(), acme.name.as_str()), ("acme", "Acme Inc."));
@@ -68,7 +68,7 @@ async fn a_tenant_is_made_once_and_its_owner_is_mailed_a_link() {
 
 #[tokio::test]
 async fn attack_54_a_suspended_tenants_tokens_open_nothing_here_or_in_a_process_that_starts_later() {
-    let world = town().await;
+    let world = Box::pin(town()).await;
     let acme = gateway::provision(&world.config, "acme", "Acme", None).await.unwrap();
     let ours = token(&world.config, acme.tenant_id, &[Role::Admin]);
     within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use gateway::auth::{KeyPair, mint};
 use gateway::config::SecretText;
+use gateway::directory::Directory;
 use gateway::{Config, Server, Services};
-use kernel::{Role, TenantId};
+use kernel::{Role, SystemClock, SystemIds, TenantId};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
+use sqlx::ConnectOptions;
 use testbed::{Database, Nats};
 
 /// All that a test needs.
@@ -18,7 +20,10 @@ pub struct World {
     pub config: Config,
     /// CRM's.
     pub database: Database,
+    /// The auth service's.
+    pub auth: Database,
     others: Vec<Database>,
+    _directory: Database,
     pub nats: Nats,
     pub client: Client,
     pub tenant: TenantId,
@@ -45,31 +50,31 @@ impl World {
 
     async fn made(apart: bool, change: impl FnOnce(&mut Config)) -> Self {
         let nats = Nats::start().await;
-        let mut databases = Vec::new();
-        for part in gateway::parts() {
-            let database = Database::fresh(part.service.name()).await;
-            projector::migrate(&database.admin(), &database, &part.projections).await.unwrap();
-            webhooks::migrate(&database.admin(), &database, false).await.unwrap();
-            jobs::migrate(&database.admin(), &database, false).await.unwrap();
-            coordinator::migrate(&database.admin(), &database, false).await.unwrap();
-            databases.push(database);
-        }
-        let names = databases.iter().map(|database| (database.service.name().to_owned(), database.name.clone()));
-        let names = names.collect();
-        let database = databases.remove(0);
+        let mut databases: Vec<_> = gateway::SERVICES.iter().map(|service| Database::named(service.name())).collect();
+        let directory = Database::named("directory");
         let keys = KeyPair::generate();
         let mut config = Config::default();
         config.http.port = 0;
-        config.postgres.host.clone_from(&database.host);
-        config.postgres.port = database.port;
-        config.postgres.socket.clone_from(&database.socket);
-        config.postgres.password = SecretText::new(database.password.reveal());
+        config.postgres.host.clone_from(&directory.host);
+        config.postgres.port = directory.port;
+        config.postgres.socket.clone_from(&directory.socket);
+        config.postgres.password = SecretText::new(directory.password.reveal());
+        config.postgres.admin_url = SecretText::new(directory.admin().to_url_lossy().to_string());
+        config.postgres.directory.clone_from(&directory.name);
         config.postgres.claim_key = SecretText::new("5e".repeat(32));
-        config.databases = names;
+        for database in &databases {
+            config.databases.insert(database.service.to_string(), database.name.clone());
+        }
+        config.auth.master_key = SecretText::new("4a".repeat(32));
         config.nats.url = nats.url();
         config.auth.public_key = SecretText::new(keys.public_key);
         config.auth.signing_key = SecretText::new(keys.signing_key);
         change(&mut config);
+        gateway::migrate(&config, false).await.unwrap();
+        let tenant = Directory::open(&config).create("acme", "Acme", &SystemClock, &SystemIds).await.unwrap().tenant_id;
+        let mut of =
+            |name: &str| databases.swap_remove(databases.iter().position(|one| one.service.name() == name).unwrap());
+        let (database, auth) = (of("crm"), of("auth"));
         let mut behind = None;
         if apart {
             let service = Server::start(config.clone(), Services::One(database.service)).await.unwrap();
@@ -78,10 +83,22 @@ impl World {
         }
         let server = Server::start(config.clone(), Services::All).await.unwrap();
         let url = format!("http://{}", server.addr());
-        let tenant = testbed::tenant();
         let token = token(&config, tenant, &[Role::Admin]);
         let client = Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
-        Self { server: Some(server), behind, config, database, others: databases, nats, client, tenant, url, token }
+        Self {
+            server: Some(server),
+            behind,
+            config,
+            database,
+            auth,
+            others: databases,
+            _directory: directory,
+            nats,
+            client,
+            tenant,
+            url,
+            token,
+        }
     }
 
     /// A token of this world's tenant.
@@ -128,14 +145,19 @@ impl World {
 
     /// How many events the logs of all services have.
     pub async fn head(&self) -> i64 {
-        use sqlx::Connection;
         let mut head = 0;
-        for database in self.others.iter().chain([&self.database]) {
-            let mut connection = sqlx::PgConnection::connect_with(&database.superuser()).await.unwrap();
-            let count = sqlx::query_scalar("SELECT count(*) FROM log.events").fetch_one(&mut connection);
-            head += count.await.map(|count: i64| count).unwrap();
-            connection.close().await.unwrap();
+        for database in self.others.iter().chain([&self.database, &self.auth]) {
+            head += self.head_of(database).await;
         }
+        head
+    }
+
+    /// How many events the log of a service has.
+    pub async fn head_of(&self, database: &Database) -> i64 {
+        use sqlx::Connection;
+        let mut connection = sqlx::PgConnection::connect_with(&database.superuser()).await.unwrap();
+        let head = sqlx::query_scalar("SELECT count(*) FROM log.events").fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
         head
     }
 
@@ -149,6 +171,19 @@ impl World {
             answer.assert_problem();
         }
         assert_eq!(self.head().await, before, "something was written");
+    }
+}
+
+/// Forms, as the protocols of signing in want them.
+pub trait Form {
+    /// The request with these parameters as its body.
+    fn form(self, parameters: &[(&str, &str)]) -> Self;
+}
+
+impl Form for RequestBuilder {
+    fn form(self, parameters: &[(&str, &str)]) -> Self {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        self.header("content-type", "application/x-www-form-urlencoded").body(body)
     }
 }
 

@@ -1,0 +1,126 @@
+//! API keys: with one a machine calls the API without asking for tokens first.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use kernel::{Aggregate, MachineId};
+use serde::{Deserialize, Serialize};
+
+/// How long a use is not noted again: what is shown is "about when", and not a write for each request.
+const USE_NOTED_FOR: TimeDelta = TimeDelta::hours(1);
+
+kernel::events! {
+    /// What can happen to an API key.
+    pub enum ApiKeyEvent of "auth.api_key" {
+        /// A machine has a key.
+        ApiKeyIssued = "auth.api_key.issued" @ 1 {
+            pub machine: MachineId,
+            /// What it is for, for people.
+            pub name: String,
+            /// SHA-256 of its secret part, hexadecimal.
+            pub secret_hash: String,
+            /// The permissions to which it is limited, such as `crm:lead:read` or `crm:*`; none: all that the machine has.
+            pub scopes: Vec<String>,
+            /// When it ends; absent: it does not.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub expires_at: Option<DateTime<Utc>>,
+        },
+        /// It was used, for the first time in about an hour.
+        ApiKeyUsed = "auth.api_key.used" @ 1 { pub at: DateTime<Utc> },
+        /// It is refused from now on.
+        ApiKeyRevoked = "auth.api_key.revoked" @ 1 {},
+    }
+}
+
+/// An API key as its history has made it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// None: never issued.
+    pub issued: Option<ApiKeyIssued>,
+    /// About when it was last used.
+    pub last_used: Option<DateTime<Utc>>,
+    /// Whether it is refused.
+    pub revoked: bool,
+}
+
+/// What can be asked of an API key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ApiKeyCommand {
+    /// Begins.
+    Issue(ApiKeyIssued),
+    /// It was used.
+    NoteUse { at: DateTime<Utc> },
+    /// Ends it.
+    Revoke,
+}
+
+impl ApiKey {
+    /// Whether it is accepted at a time.
+    pub fn accepted(&self, at: DateTime<Utc>) -> bool {
+        !self.revoked && self.issued.as_ref().is_some_and(|key| key.expires_at.is_none_or(|end| at < end))
+    }
+
+    /// Whether its use at a time is to be noted.
+    pub fn notes_use(&self, at: DateTime<Utc>) -> bool {
+        !self.revoked && self.last_used.is_none_or(|last| at - last >= USE_NOTED_FOR)
+    }
+}
+
+impl Aggregate for ApiKey {
+    const TYPE: &'static str = "auth.api_key";
+    type Command = ApiKeyCommand;
+    type Event = ApiKeyEvent;
+    type Error = std::convert::Infallible;
+
+    fn decide(&self, command: ApiKeyCommand) -> Result<Vec<ApiKeyEvent>, Self::Error> {
+        Ok(match command {
+            ApiKeyCommand::Issue(issued) => vec![issued.into()],
+            ApiKeyCommand::NoteUse { at } if self.notes_use(at) => vec![ApiKeyUsed { at }.into()],
+            ApiKeyCommand::Revoke if !self.revoked => vec![ApiKeyRevoked {}.into()],
+            ApiKeyCommand::NoteUse { .. } | ApiKeyCommand::Revoke => vec![],
+        })
+    }
+
+    fn evolve(&mut self, event: ApiKeyEvent) {
+        match event {
+            ApiKeyEvent::ApiKeyIssued(e) => self.issued = Some(e),
+            ApiKeyEvent::ApiKeyUsed(e) => self.last_used = Some(e.at),
+            ApiKeyEvent::ApiKeyRevoked(_) => self.revoked = true,
+        }
+    }
+}
+
+kernel::aggregate!(ApiKey);
+
+#[cfg(test)]
+mod tests {
+    use cqrs_es::test::TestFramework;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(minute)
+    }
+
+    fn issued(expires_at: Option<DateTime<Utc>>) -> ApiKeyIssued {
+        let (machine, name) = (MachineId::new(Uuid::nil()), "nightly".to_owned());
+        ApiKeyIssued { machine, name, secret_hash: String::new(), scopes: vec![], expires_at }
+    }
+
+    #[test]
+    fn a_key_is_accepted_until_it_ends_or_is_revoked() {
+        let mut key = ApiKey::default();
+        assert!(!key.accepted(at(0)), "never issued");
+        key.evolve(issued(Some(at(10))).into());
+        assert!(key.accepted(at(9)) && !key.accepted(at(10)));
+        key.evolve(ApiKeyRevoked {}.into());
+        assert!(!key.accepted(at(9)));
+    }
+
+    #[test]
+    fn its_use_is_noted_once_an_hour() {
+        let given =
+            || TestFramework::<ApiKey>::with(()).given(vec![issued(None).into(), ApiKeyUsed { at: at(0) }.into()]);
+        given().when(ApiKeyCommand::NoteUse { at: at(59) }).then_expect_events(vec![]);
+        given().when(ApiKeyCommand::NoteUse { at: at(60) }).then_expect_events(vec![ApiKeyUsed { at: at(60) }.into()]);
+    }
+}

@@ -1,0 +1,304 @@
+//! Grants: what a client may do for somebody. Codes are redeemed and tokens refreshed within one, and end with it.
+
+use chrono::{DateTime, Utc};
+use kernel::{Aggregate, Refusal};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::SessionId;
+
+kernel::events! {
+    /// What can happen to a grant.
+    pub enum GrantEvent of "auth.grant" {
+        /// A client may act for somebody, within these terms.
+        GrantOpened = "auth.grant.opened" @ 1 { pub terms: GrantTerms },
+        /// The client showed who it is by an assertion, which shows nothing a second time.
+        ClientAsserted = "auth.grant.client_asserted" @ 1 {
+            /// The client and the assertion's own id.
+            pub assertion: String,
+        },
+        /// The authorization code was exchanged for tokens.
+        CodeRedeemed = "auth.grant.code_redeemed" @ 1 {},
+        /// Tokens were refreshed.
+        TokensRefreshed = "auth.grant.refreshed" @ 1 {
+            /// How often they were, this time included: refresh tokens of other generations are worth nothing.
+            pub generation: u32,
+        },
+        /// It has ended: its tokens are refused from now on.
+        GrantRevoked = "auth.grant.revoked" @ 1 { pub reason: RevokeReason },
+    }
+}
+
+/// What was granted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GrantTerms {
+    /// The client, or the machine that acts for itself.
+    pub client: Uuid,
+    /// For whom it acts: a user, or the machine itself.
+    pub subject: Uuid,
+    /// How it came to be.
+    pub kind: GrantKind,
+    /// What was granted, in the client's words.
+    pub scope: Vec<String>,
+    /// The session in which somebody consented.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// Of a grant by authorization code: what has to match when the code is redeemed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<CodeTerms>,
+    /// When it was opened: what ends all that was there before ends it.
+    pub opened_at: DateTime<Utc>,
+    /// When it ends, whatever happens.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// How a grant came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantKind {
+    /// A machine acts for itself.
+    ClientCredentials,
+    /// Somebody signed in and consented.
+    AuthorizationCode,
+    /// Somebody entered a code that a device showed.
+    DeviceCode,
+    /// One token was exchanged for another.
+    TokenExchange,
+}
+
+/// What has to match when a code is redeemed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CodeTerms {
+    /// Where the code was sent, exactly.
+    pub redirect_uri: String,
+    /// PKCE, S256: the hash of the verifier, base64url.
+    pub challenge: String,
+    /// For the ID token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
+    /// Codes are for at once.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Why a grant ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RevokeReason {
+    /// The client gave it back.
+    Client,
+    /// The person, or somebody who may, took it back.
+    Withdrawn,
+    /// The session ended.
+    SessionEnded,
+    /// The code came a second time: whoever had it first may not be who it was for.
+    CodeReplayed,
+    /// The code came with another verifier, address or client than it was made for.
+    CodeMismatch,
+    /// A refresh token came a second time: one of the two who have it stole it.
+    RefreshReused,
+    /// The account is closed.
+    AccountClosed,
+}
+
+/// A grant as its history has made it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Grant {
+    /// None: never opened.
+    pub terms: Option<GrantTerms>,
+    /// Whether its code was redeemed.
+    pub redeemed: bool,
+    /// How often tokens were refreshed.
+    pub generation: u32,
+    /// Why it ended; none: it has not.
+    pub revoked: Option<RevokeReason>,
+}
+
+/// What can be asked of a grant.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GrantCommand {
+    /// Begins.
+    Open(GrantTerms),
+    /// The client showed who it is by an assertion.
+    Assert { assertion: String },
+    /// A client brings the code.
+    Redeem { client: Uuid, redirect_uri: String, challenge: String, at: DateTime<Utc> },
+    /// A client brings a refresh token of a generation.
+    Refresh { client: Uuid, generation: u32, at: DateTime<Utc> },
+    /// Ends it.
+    Revoke(RevokeReason),
+}
+
+/// Why a grant says no without that being worth a record: what was asked is long past, or of another client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the grant does not exist, has ended, or is another client's")]
+pub struct GrantError;
+
+impl From<GrantError> for Refusal {
+    fn from(error: GrantError) -> Self {
+        Self::invalid("grant_invalid", error.to_string())
+    }
+}
+
+impl Grant {
+    /// Whether tokens of it are accepted at a time.
+    pub fn stands(&self, at: DateTime<Utc>) -> bool {
+        self.revoked.is_none() && self.terms.as_ref().is_some_and(|terms| at < terms.expires_at)
+    }
+
+    fn open_to(&self, client: Uuid, at: DateTime<Utc>) -> Result<&GrantTerms, GrantError> {
+        let terms = self.terms.as_ref().filter(|terms| terms.client == client);
+        terms.filter(|_| self.stands(at)).ok_or(GrantError)
+    }
+}
+
+impl Aggregate for Grant {
+    const TYPE: &'static str = "auth.grant";
+    type Command = GrantCommand;
+    type Event = GrantEvent;
+    type Error = GrantError;
+
+    fn decide(&self, command: GrantCommand) -> Result<Vec<GrantEvent>, GrantError> {
+        let revoked = |reason| Ok(vec![GrantRevoked { reason }.into()]);
+        match command {
+            GrantCommand::Open(terms) => Ok(vec![GrantOpened { terms }.into()]),
+            GrantCommand::Assert { assertion } => Ok(vec![ClientAsserted { assertion }.into()]),
+            GrantCommand::Redeem { client, redirect_uri, challenge, at } => {
+                let code = self.terms.as_ref().filter(|_| self.stands(at)).and_then(|terms| terms.code.as_ref());
+                let code = code.ok_or(GrantError)?;
+                if self.redeemed {
+                    return revoked(RevokeReason::CodeReplayed);
+                }
+                if at >= code.expires_at {
+                    return Err(GrantError);
+                }
+                let of_client = self.terms.as_ref().is_some_and(|terms| terms.client == client);
+                if !of_client || code.redirect_uri != redirect_uri || code.challenge != challenge {
+                    return revoked(RevokeReason::CodeMismatch);
+                }
+                Ok(vec![CodeRedeemed {}.into()])
+            }
+            GrantCommand::Refresh { client, generation, at } => {
+                self.open_to(client, at)?;
+                match generation.cmp(&self.generation) {
+                    std::cmp::Ordering::Less => revoked(RevokeReason::RefreshReused),
+                    std::cmp::Ordering::Equal => {
+                        Ok(vec![TokensRefreshed { generation: self.generation.saturating_add(1) }.into()])
+                    }
+                    std::cmp::Ordering::Greater => Err(GrantError),
+                }
+            }
+            GrantCommand::Revoke(_) if self.revoked.is_some() => Ok(vec![]),
+            GrantCommand::Revoke(reason) => revoked(reason),
+        }
+    }
+
+    fn evolve(&mut self, event: GrantEvent) {
+        match event {
+            GrantEvent::GrantOpened(e) => self.terms = Some(e.terms),
+            // Remembered by a claim, which holds across grants.
+            GrantEvent::ClientAsserted(_) => {}
+            GrantEvent::CodeRedeemed(_) => self.redeemed = true,
+            GrantEvent::TokensRefreshed(e) => self.generation = e.generation,
+            GrantEvent::GrantRevoked(e) => self.revoked = Some(e.reason),
+        }
+    }
+}
+
+kernel::aggregate!(Grant);
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use cqrs_es::test::{AggregateTestExecutor, TestFramework};
+
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
+    }
+
+    fn client() -> Uuid {
+        Uuid::from_u128(1)
+    }
+
+    fn opened() -> GrantEvent {
+        let code = CodeTerms {
+            redirect_uri: "https://app.example.com/back".to_owned(),
+            challenge: "hash".to_owned(),
+            nonce: None,
+            expires_at: at(60),
+        };
+        let terms = GrantTerms {
+            client: client(),
+            subject: Uuid::from_u128(2),
+            kind: GrantKind::AuthorizationCode,
+            scope: vec!["openid".to_owned()],
+            session: None,
+            code: Some(code),
+            opened_at: at(0),
+            expires_at: at(1_000),
+        };
+        GrantOpened { terms }.into()
+    }
+
+    fn after(events: Vec<GrantEvent>) -> AggregateTestExecutor<Grant> {
+        TestFramework::<Grant>::with(()).given([vec![opened()], events].concat())
+    }
+
+    fn redeem(second: i64) -> GrantCommand {
+        let (redirect_uri, challenge) = ("https://app.example.com/back".to_owned(), "hash".to_owned());
+        GrantCommand::Redeem { client: client(), redirect_uri, challenge, at: at(second) }
+    }
+
+    fn refresh(generation: u32) -> GrantCommand {
+        GrantCommand::Refresh { client: client(), generation, at: at(100) }
+    }
+
+    fn revoked(reason: RevokeReason) -> GrantEvent {
+        GrantRevoked { reason }.into()
+    }
+
+    #[test]
+    fn a_code_is_redeemed_once_and_its_replay_ends_the_grant() {
+        after(vec![]).when(redeem(59)).then_expect_events(vec![CodeRedeemed {}.into()]);
+        let replay = vec![revoked(RevokeReason::CodeReplayed)];
+        after(vec![CodeRedeemed {}.into()]).when(redeem(59)).then_expect_events(replay.clone());
+        after([vec![CodeRedeemed {}.into()], replay].concat()).when(redeem(59)).then_expect_error(GrantError);
+    }
+
+    #[test]
+    fn a_code_is_good_for_a_minute() {
+        after(vec![]).when(redeem(60)).then_expect_error(GrantError);
+    }
+
+    #[test]
+    fn a_code_with_another_verifier_address_or_client_ends_the_grant() {
+        let GrantCommand::Redeem { client, redirect_uri, challenge, at } = redeem(1) else { unreachable!() };
+        let others = [
+            (Uuid::from_u128(9), redirect_uri.clone(), challenge.clone()),
+            (client, format!("{redirect_uri}/"), challenge),
+            (client, redirect_uri, "other".to_owned()),
+        ];
+        for (client, redirect_uri, challenge) in others {
+            after(vec![])
+                .when(GrantCommand::Redeem { client, redirect_uri, challenge, at })
+                .then_expect_events(vec![revoked(RevokeReason::CodeMismatch)]);
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_works_once_and_its_reuse_ends_the_family() {
+        after(vec![]).when(refresh(0)).then_expect_events(vec![TokensRefreshed { generation: 1 }.into()]);
+        let first: GrantEvent = TokensRefreshed { generation: 1 }.into();
+        after(vec![first.clone()]).when(refresh(0)).then_expect_events(vec![revoked(RevokeReason::RefreshReused)]);
+        after(vec![first.clone()]).when(refresh(2)).then_expect_error(GrantError);
+        after(vec![first, revoked(RevokeReason::RefreshReused)]).when(refresh(1)).then_expect_error(GrantError);
+    }
+
+    #[test]
+    fn another_clients_refresh_token_is_nothing() {
+        let other = GrantCommand::Refresh { client: Uuid::from_u128(9), generation: 0, at: at(100) };
+        after(vec![]).when(other).then_expect_error(GrantError);
+    }
+}

@@ -1,0 +1,199 @@
+//! The keys of a tenant: the one under which its secrets are sealed, and those that sign its tokens. One aggregate a tenant;
+//! its id is the tenant's.
+
+use chrono::{DateTime, Utc};
+use kernel::{Aggregate, Refusal};
+use keys::{Sealed, Wrapped};
+use serde::{Deserialize, Serialize};
+
+use crate::{Algorithm, Jwk};
+
+kernel::events! {
+    /// What can happen to a tenant's keys.
+    pub enum KeyRingEvent of "auth.key_ring" {
+        /// The tenant has keys from now on.
+        KeyRingOpened = "auth.key_ring.opened" @ 1 {
+            /// The key under which the tenant's secrets are sealed, wrapped by the master key.
+            pub tenant_key: Wrapped,
+        },
+        /// A key is published, and signs from a time on.
+        SigningKeyAdded = "auth.key_ring.signing_key_added" @ 1 {
+            pub kid: String,
+            pub algorithm: Algorithm,
+            /// What everybody may see.
+            pub public: Jwk,
+            /// PKCS #8, PEM; sealed.
+            pub private: Sealed,
+            /// Until then only its public part is shown, so that all who verify know it when it first signs.
+            pub signs_from: DateTime<Utc>,
+        },
+        /// A key verifies nothing any more.
+        SigningKeyRetired = "auth.key_ring.signing_key_retired" @ 1 { pub kid: String },
+    }
+}
+
+/// A tenant's keys as their history has made them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KeyRing {
+    /// None: it was never opened.
+    pub tenant_key: Option<Wrapped>,
+    /// Those that verify, in the order in which they were added.
+    pub keys: Vec<SigningKeyAdded>,
+}
+
+/// What can be asked of a tenant's keys.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeyRingCommand {
+    /// Begins, once.
+    Open(KeyRingOpened),
+    /// Publishes a further key.
+    Add(SigningKeyAdded),
+    /// Takes a key out. `now`: the key that signs now has to stay.
+    Retire { kid: String, now: DateTime<Utc> },
+}
+
+/// Why keys say no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyRingError {
+    /// No keys yet.
+    #[error("the tenant has no keys yet")]
+    NotOpen,
+    /// The one that signs.
+    #[error("the key {kid} signs tokens now; add another one and wait until that signs")]
+    Signs { kid: String },
+    /// Unknown.
+    #[error("the tenant has no key {kid}; it has {}", .known.join(", "))]
+    Unknown { kid: String, known: Vec<String> },
+}
+
+impl From<KeyRingError> for Refusal {
+    fn from(error: KeyRingError) -> Self {
+        let detail = error.to_string();
+        match error {
+            KeyRingError::NotOpen => Self::conflict("keys_missing", detail),
+            KeyRingError::Signs { .. } => Self::conflict("key_signs", detail),
+            KeyRingError::Unknown { .. } => Self::not_found("not_found", detail),
+        }
+    }
+}
+
+impl KeyRing {
+    /// The key of an algorithm that signs at a time: the latest that may. (Before the first may, the first does: a tenant has
+    /// tokens from its beginning.)
+    pub fn signs(&self, algorithm: Algorithm, at: DateTime<Utc>) -> Option<&SigningKeyAdded> {
+        let mut of_it = self.keys.iter().filter(|key| key.algorithm == algorithm);
+        let first = of_it.clone().next();
+        of_it.rfind(|key| key.signs_from <= at).or(first)
+    }
+
+    /// A key that verifies.
+    pub fn find(&self, kid: &str) -> Option<&SigningKeyAdded> {
+        self.keys.iter().find(|key| key.kid == kid)
+    }
+}
+
+impl Aggregate for KeyRing {
+    const TYPE: &'static str = "auth.key_ring";
+    type Command = KeyRingCommand;
+    type Event = KeyRingEvent;
+    type Error = KeyRingError;
+
+    fn decide(&self, command: KeyRingCommand) -> Result<Vec<KeyRingEvent>, KeyRingError> {
+        Ok(match command {
+            KeyRingCommand::Open(_) if self.tenant_key.is_some() => vec![],
+            KeyRingCommand::Open(opened) => vec![opened.into()],
+            KeyRingCommand::Add(_) | KeyRingCommand::Retire { .. } if self.tenant_key.is_none() => {
+                return Err(KeyRingError::NotOpen);
+            }
+            KeyRingCommand::Add(added) if self.find(&added.kid).is_some() => vec![],
+            KeyRingCommand::Add(added) => vec![added.into()],
+            KeyRingCommand::Retire { kid, now } => {
+                let Some(key) = self.find(&kid) else {
+                    let known = self.keys.iter().map(|key| key.kid.clone()).collect();
+                    return Err(KeyRingError::Unknown { kid, known });
+                };
+                if self.signs(key.algorithm, now).is_some_and(|signs| signs.kid == kid) {
+                    return Err(KeyRingError::Signs { kid });
+                }
+                vec![SigningKeyRetired { kid }.into()]
+            }
+        })
+    }
+
+    fn evolve(&mut self, event: KeyRingEvent) {
+        match event {
+            KeyRingEvent::KeyRingOpened(e) => self.tenant_key = Some(e.tenant_key),
+            KeyRingEvent::SigningKeyAdded(e) => self.keys.push(e),
+            KeyRingEvent::SigningKeyRetired(e) => self.keys.retain(|key| key.kid != e.kid),
+        }
+    }
+}
+
+kernel::aggregate!(KeyRing);
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use cqrs_es::test::TestFramework;
+    use keys::{Context, DataKey, SystemRandom};
+
+    use super::*;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(minute)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
+    fn sealed() -> Sealed {
+        let context = Context { tenant: kernel::TenantId::vouched(uuid::Uuid::nil()), purpose: "", subject: "" };
+        DataKey::new([1; 32]).seal(context, b"", &SystemRandom).unwrap()
+    }
+
+    fn key(kid: &str, signs_from: i64) -> SigningKeyAdded {
+        let public = Jwk {
+            kty: "OKP".to_owned(),
+            kid: Some(kid.to_owned()),
+            crv: Some("Ed25519".to_owned()),
+            x: Some(String::new()),
+            y: None,
+            n: None,
+            e: None,
+        };
+        let (algorithm, private) = (Algorithm::EdDSA, sealed());
+        SigningKeyAdded { kid: kid.to_owned(), algorithm, public, private, signs_from: at(signs_from) }
+    }
+
+    fn opened() -> KeyRingEvent {
+        KeyRingOpened { tenant_key: Wrapped::new("local", "key") }.into()
+    }
+
+    #[test]
+    fn a_new_key_signs_from_its_time_on_and_the_old_one_verifies_on() {
+        let mut ring = KeyRing::default();
+        for event in [opened(), key("old", 0).into(), key("new", 60).into()] {
+            ring.evolve(event);
+        }
+        let signs = |minute| ring.signs(Algorithm::EdDSA, at(minute)).map(|key| key.kid.as_str());
+        assert_eq!((signs(-5), signs(59), signs(60)), (Some("old"), Some("old"), Some("new")));
+        assert!(ring.find("old").is_some() && ring.signs(Algorithm::ES256, at(60)).is_none());
+    }
+
+    #[test]
+    fn the_key_that_signs_is_not_retired() {
+        let ring =
+            || TestFramework::<KeyRing>::with(()).given(vec![opened(), key("old", 0).into(), key("new", 60).into()]);
+        let retire = |kid: &str, minute| KeyRingCommand::Retire { kid: kid.to_owned(), now: at(minute) };
+        ring().when(retire("old", 30)).then_expect_error(KeyRingError::Signs { kid: "old".to_owned() });
+        ring().when(retire("old", 60)).then_expect_events(vec![SigningKeyRetired { kid: "old".to_owned() }.into()]);
+    }
+
+    #[test]
+    fn a_ring_is_opened_once_and_before_all_else() {
+        let open = || KeyRingCommand::Open(KeyRingOpened { tenant_key: Wrapped::new("local", "other") });
+        TestFramework::<KeyRing>::with(()).given(vec![opened()]).when(open()).then_expect_events(vec![]);
+        TestFramework::<KeyRing>::with(())
+            .given_no_previous_events()
+            .when(KeyRingCommand::Add(key("k", 0)))
+            .then_expect_error(KeyRingError::NotOpen);
+    }
+}

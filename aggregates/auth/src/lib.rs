@@ -1,0 +1,47 @@
+//! The rules of signing in: which keys sign a tenant's tokens, which machines there are, what was granted to whom.
+//!
+//! One file an aggregate, each in the order: events, state, commands, errors, `decide`, `evolve`, tests (given / when / then).
+//! Secrets stand in events only sealed ([`keys::Sealed`]) or, where they are random and long, as a hash: events are offered
+//! to others. Nothing here does I/O, reads a clock or makes an identifier: those come in with the command.
+//!
+//! A decision that refuses somebody for a reason of security is an event too (a code that comes a second time revokes what it
+//! granted), so that it is written, once; whoever asked learns it from the state after it.
+//!
+//! To add an aggregate: its file here, its `mod` and `pub use` line below, its line in [`AGGREGATES`]; then the same stem in
+//! `commands/auth`, `projections/auth` and `api/auth`.
+
+mod api_key;
+mod grant;
+mod jwk;
+mod key_ring;
+mod machine;
+
+pub use api_key::*;
+pub use grant::*;
+pub use jwk::*;
+pub use key_ring::*;
+pub use machine::*;
+
+kernel::ids! {
+    /// A grant: what a client may do for somebody, and the tokens that come of it.
+    GrantId,
+    /// A session: somebody is signed in with one browser.
+    SessionId,
+    /// An application that signs people in.
+    ClientId,
+    /// A key with which a machine calls the API without asking for tokens.
+    ApiKeyId,
+}
+
+/// Every aggregate of signing in.
+pub const AGGREGATES: &[kernel::AggregateType] = &[
+    kernel::AggregateType::of::<KeyRing>(),
+    kernel::AggregateType::of::<Machine>(),
+    kernel::AggregateType::of::<ApiKey>(),
+    kernel::AggregateType::of::<Grant>(),
+];
+
+/// Every event type and version that the log of signing in may hold.
+pub fn catalog() -> Vec<kernel::EventType> {
+    AGGREGATES.iter().flat_map(|aggregate| (aggregate.catalog)()).collect()
+}

@@ -1,0 +1,164 @@
+//! Machines: sensors and integrations, which have tokens and keys of their own, apart from people.
+
+use chrono::{DateTime, Utc};
+use kernel::{Aggregate, Refusal};
+use serde::{Deserialize, Serialize};
+
+use crate::Jwk;
+
+kernel::events! {
+    /// What can happen to a machine.
+    pub enum MachineEvent of "auth.machine" {
+        /// It may have tokens from now on.
+        MachineRegistered = "auth.machine.registered" @ 1 {
+            /// Unique in the tenant.
+            pub name: String,
+            /// What it is in the tenant, by name.
+            pub roles: Vec<String>,
+        },
+        /// Its name or roles changed.
+        MachineChanged = "auth.machine.changed" @ 1 { pub name: String, pub roles: Vec<String> },
+        /// It has a new secret; the one before it is worth nothing any more.
+        MachineSecretSet = "auth.machine.secret_set" @ 1 {
+            /// SHA-256 of it, hexadecimal. (It is 256 bits of randomness: nobody guesses it.)
+            pub secret_hash: String,
+        },
+        /// It says who it is by signing with one of these keys.
+        MachineKeysSet = "auth.machine.keys_set" @ 1 { pub keys: Vec<Jwk> },
+        /// It gets no tokens any more, and those that it has are refused.
+        MachineDeactivated = "auth.machine.deactivated" @ 1 { pub at: DateTime<Utc> },
+        /// It may have tokens again; new ones.
+        MachineReactivated = "auth.machine.reactivated" @ 1 {},
+        /// Somebody said that they were it, and could not show it.
+        MachineRefused = "auth.machine.refused" @ 1 { pub reason: String },
+    }
+}
+
+/// A machine as its history has made it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Unique in the tenant.
+    pub name: String,
+    /// What it is in the tenant, by name.
+    pub roles: Vec<String>,
+    /// SHA-256 of its secret, hexadecimal.
+    pub secret_hash: Option<String>,
+    /// The keys with which it signs.
+    pub keys: Vec<Jwk>,
+    /// Whether it may have tokens.
+    pub active: bool,
+    /// When it was last deactivated: tokens of before are refused for ever.
+    pub deactivated_at: Option<DateTime<Utc>>,
+}
+
+/// What can be asked of a machine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MachineCommand {
+    /// Begins.
+    Register(MachineRegistered),
+    /// Renames it, gives it other roles.
+    Change(MachineChanged),
+    /// Gives it a secret.
+    SetSecret(MachineSecretSet),
+    /// Says which keys it has; none: it signs no more.
+    SetKeys(MachineKeysSet),
+    /// Ends its access.
+    Deactivate { at: DateTime<Utc> },
+    /// Lets it in again.
+    Reactivate,
+    /// Notes that somebody could not show that they were it.
+    Refuse { reason: String },
+}
+
+/// Why a machine says no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MachineError {
+    /// It has to be reactivated first.
+    #[error("the machine is deactivated; reactivate it first")]
+    Deactivated,
+}
+
+impl From<MachineError> for Refusal {
+    fn from(error: MachineError) -> Self {
+        Self::conflict("machine_deactivated", error.to_string())
+    }
+}
+
+impl Machine {
+    /// Whether tokens of it that were issued at a time are accepted now.
+    pub fn stands_by(&self, issued_at: DateTime<Utc>) -> bool {
+        self.active && self.deactivated_at.is_none_or(|ended| issued_at > ended)
+    }
+}
+
+impl Aggregate for Machine {
+    const TYPE: &'static str = "auth.machine";
+    type Command = MachineCommand;
+    type Event = MachineEvent;
+    type Error = MachineError;
+
+    fn decide(&self, command: MachineCommand) -> Result<Vec<MachineEvent>, MachineError> {
+        Ok(match command {
+            MachineCommand::Register(registered) => vec![registered.into()],
+            MachineCommand::Change(e) if e.name == self.name && e.roles == self.roles => vec![],
+            MachineCommand::Change(changed) => vec![changed.into()],
+            MachineCommand::SetSecret(_) | MachineCommand::SetKeys(_) if !self.active => {
+                return Err(MachineError::Deactivated);
+            }
+            MachineCommand::SetSecret(set) => vec![set.into()],
+            MachineCommand::SetKeys(set) if set.keys == self.keys => vec![],
+            MachineCommand::SetKeys(set) => vec![set.into()],
+            MachineCommand::Deactivate { .. } if !self.active => vec![],
+            MachineCommand::Deactivate { at } => vec![MachineDeactivated { at }.into()],
+            MachineCommand::Reactivate if self.active => vec![],
+            MachineCommand::Reactivate => vec![MachineReactivated {}.into()],
+            MachineCommand::Refuse { reason } => vec![MachineRefused { reason }.into()],
+        })
+    }
+
+    fn evolve(&mut self, event: MachineEvent) {
+        match event {
+            MachineEvent::MachineRegistered(e) => {
+                (self.name, self.roles, self.active) = (e.name, e.roles, true);
+            }
+            MachineEvent::MachineChanged(e) => (self.name, self.roles) = (e.name, e.roles),
+            MachineEvent::MachineSecretSet(e) => self.secret_hash = Some(e.secret_hash),
+            MachineEvent::MachineKeysSet(e) => self.keys = e.keys,
+            MachineEvent::MachineDeactivated(e) => (self.active, self.deactivated_at) = (false, Some(e.at)),
+            MachineEvent::MachineReactivated(_) => self.active = true,
+            MachineEvent::MachineRefused(_) => {}
+        }
+    }
+}
+
+kernel::aggregate!(Machine);
+
+#[cfg(test)]
+mod tests {
+    use cqrs_es::test::TestFramework;
+
+    use super::*;
+
+    fn registered() -> MachineEvent {
+        MachineRegistered { name: "sensor".to_owned(), roles: vec!["member".to_owned()] }.into()
+    }
+
+    #[test]
+    fn a_deactivated_machine_gets_no_secret_until_it_is_reactivated() {
+        let set = || MachineSecretSet { secret_hash: "ab".to_owned() };
+        let after = |events: Vec<MachineEvent>| TestFramework::<Machine>::with(()).given(events);
+        let deactivated = vec![registered(), MachineDeactivated { at: DateTime::UNIX_EPOCH }.into()];
+        after(deactivated.clone()).when(MachineCommand::SetSecret(set())).then_expect_error(MachineError::Deactivated);
+        after([deactivated, vec![MachineReactivated {}.into()]].concat())
+            .when(MachineCommand::SetSecret(set()))
+            .then_expect_events(vec![set().into()]);
+    }
+
+    #[test]
+    fn what_changes_nothing_is_no_event() {
+        let same = MachineChanged { name: "sensor".to_owned(), roles: vec!["member".to_owned()] };
+        for command in [MachineCommand::Change(same), MachineCommand::Reactivate] {
+            TestFramework::<Machine>::with(()).given(vec![registered()]).when(command).then_expect_events(vec![]);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The authority of a tenant: its issuer, its keys, the tokens that it signs.
+//!
+//! Everything that signs or opens something goes through an [`Authority`]. It loads a tenant's [`Ring`] from the log, once, and
+//! keeps it until an event says that it changed.
+
+mod api_key;
+mod opaque;
+mod ring;
+mod signature;
+mod token;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened};
+use auth_commands::{AddSigningKey, OpenKeyRing, protocol};
+use chrono::{DateTime, TimeDelta, Utc};
+use executor::{Command, Done, Executor, Request};
+use face::People;
+use kernel::{Caller, Clock, Refusal, TenantId};
+use keys::{Context, DataKey, MasterKey, Random};
+use quick_cache::sync::Cache;
+
+pub use api_key::ApiKeyText;
+pub use opaque::{Opaque, Use};
+pub use ring::{Ring, RingKey};
+pub use signature::{PublicKey, SecretKey};
+pub use token::{AccessClaims, AccessToken, Header, Origin, TYPE, claims_at, reaches_api, seconds};
+
+/// How many tenants' keys are kept opened.
+const RINGS: usize = 10_000;
+
+/// How long keys are trusted without looking whether there are others: the follower drops them sooner, where it hears of it.
+const FRESH: TimeDelta = TimeDelta::seconds(60);
+
+/// How often it is looked, at most, for a key that is not known: strangers may name any.
+const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
+
+/// Which tenants there are; the gateway knows.
+#[async_trait]
+pub trait Tenants: Send + Sync {
+    /// The tenant with this short name.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    async fn by_slug(&self, slug: &str) -> Result<Option<KnownTenant>, Refusal>;
+
+    /// The tenant with this id.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    async fn by_id(&self, tenant: TenantId) -> Result<Option<KnownTenant>, Refusal>;
+}
+
+/// A tenant that there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownTenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Its short name, in its issuer.
+    pub slug: String,
+    /// Its name, for people.
+    pub name: String,
+}
+
+/// How tokens are made.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where we are reached, without a slash at the end: `https://api.example.com`.
+    pub public_url: String,
+    /// For whom access tokens to the API are.
+    pub audience: String,
+    /// How much clocks may differ.
+    pub leeway: TimeDelta,
+    /// How long an access token is valid.
+    pub access: TimeDelta,
+    /// How long a new signing key is only shown, before it signs.
+    pub overlap: TimeDelta,
+}
+
+/// What an authority is made of.
+pub struct Parts {
+    /// Over the log of the auth service.
+    pub executor: Executor,
+    /// Which tenants there are.
+    pub tenants: Arc<dyn Tenants>,
+    /// Who people are; none: people do not sign in here.
+    pub people: Option<Arc<dyn People>>,
+    /// What tenants' keys are wrapped by; none: this process verifies, and does not sign.
+    pub master: Option<Arc<dyn MasterKey>>,
+    /// Where secrets come from.
+    pub random: Arc<dyn Random>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How tokens are made.
+    pub settings: Settings,
+}
+
+/// Signs and opens in the name of tenants. Cheap to clone.
+#[derive(Clone)]
+pub struct Authority {
+    parts: Arc<Parts>,
+    rings: Arc<Cache<TenantId, Arc<Ring>>>,
+}
+
+impl Authority {
+    /// An authority over these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts), rings: Arc::new(Cache::new(RINGS)) }
+    }
+
+    /// How tokens are made.
+    pub fn settings(&self) -> &Settings {
+        &self.parts.settings
+    }
+
+    /// Who people are.
+    pub fn people(&self) -> Option<&Arc<dyn People>> {
+        self.parts.people.as_ref()
+    }
+
+    /// The log of the auth service.
+    pub fn executor(&self) -> &Executor {
+        &self.parts.executor
+    }
+
+    /// Where secrets come from.
+    pub fn random(&self) -> &dyn Random {
+        &*self.parts.random
+    }
+
+    /// The time.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.parts.clock.now()
+    }
+
+    /// The tenant with this short name.
+    ///
+    /// # Errors
+    /// `tenant_unknown`, or that it can't be told.
+    pub async fn tenant(&self, slug: &str) -> Result<KnownTenant, Refusal> {
+        let found = self.parts.tenants.by_slug(slug).await?;
+        found.ok_or_else(|| Refusal::not_found("tenant_unknown", "there is no tenant with this name"))
+    }
+
+    /// The issuer of a tenant: who its tokens say that they are from.
+    pub fn issuer(&self, slug: &str) -> String {
+        format!("{}/t/{slug}", self.parts.settings.public_url)
+    }
+
+    /// The tenant whose issuer this is; none: it is not one of ours.
+    pub async fn tenant_of_issuer(&self, issuer: &str) -> Result<Option<KnownTenant>, Refusal> {
+        let slug = issuer.strip_prefix(&self.parts.settings.public_url).and_then(|rest| rest.strip_prefix("/t/"));
+        match slug {
+            Some(slug) if !slug.contains('/') => self.parts.tenants.by_slug(slug).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// The tenant with this id, which its own data names.
+    pub async fn tenant_by_id(&self, tenant: TenantId) -> Result<Option<KnownTenant>, Refusal> {
+        self.parts.tenants.by_id(tenant).await
+    }
+
+    /// The tenant's keys as they are known here, a minute old at most.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn ring(&self, tenant: TenantId) -> Result<Option<Arc<Ring>>, Refusal> {
+        match self.rings.get(&tenant) {
+            Some(ring) if self.now() - ring.loaded_at() < FRESH => Ok(Some(ring)),
+            _ => self.load(tenant).await,
+        }
+    }
+
+    /// The tenant's key of this id that verifies.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn verifying_key(&self, tenant: TenantId, kid: &str) -> Result<Option<Arc<Ring>>, Refusal> {
+        let Some(ring) = self.ring(tenant).await? else { return Ok(None) };
+        if ring.find(kid).is_some() {
+            return Ok(Some(ring));
+        }
+        if self.now() - ring.loaded_at() < LOOK_AGAIN {
+            return Ok(None);
+        }
+        Ok(self.load(tenant).await?.filter(|ring| ring.find(kid).is_some()))
+    }
+
+    /// The tenant's keys, made if it has none yet.
+    ///
+    /// # Errors
+    /// `signing_unavailable` where there is no master key, or when the log can't be written.
+    pub async fn ring_or_open(&self, tenant: TenantId) -> Result<Arc<Ring>, Refusal> {
+        if let Some(ring) = self.ring(tenant).await? {
+            return Ok(ring);
+        }
+        let now = self.now();
+        let key = DataKey::generate(self.random()).map_err(refused)?;
+        let tenant_key = self.master()?.wrap(tenant_context(tenant), &key).await.map_err(refused)?;
+        let signing = [Algorithm::EdDSA, Algorithm::ES256]
+            .map(|algorithm| ring::new_key(tenant, algorithm, now, &key, self.random()));
+        let signing = signing.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let open = OpenKeyRing { opened: KeyRingOpened { tenant_key }, signing };
+        self.run(&protocol(tenant, "auth"), &open).await?;
+        self.load(tenant).await?.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's keys were not written"))
+    }
+
+    /// Publishes a new key of an algorithm, which signs when all who verify know it.
+    ///
+    /// # Errors
+    /// As [`ring_or_open`](Self::ring_or_open), and without the permission `auth:key:write`.
+    pub async fn rotate(&self, caller: &Caller, algorithm: Algorithm) -> Result<String, Refusal> {
+        caller.require(AddSigningKey::PERMISSION)?;
+        let tenant = caller.tenant();
+        let ring = self.ring_or_open(tenant).await?;
+        let key = self.tenant_key(tenant, &ring).await?;
+        let from = self.now() + self.parts.settings.overlap;
+        let added = ring::new_key(tenant, algorithm, from, &key, self.random())?;
+        let kid = added.kid.clone();
+        self.run(caller, &AddSigningKey(added)).await?;
+        self.forget(tenant);
+        Ok(kid)
+    }
+
+    /// The key under which the tenant's secrets are sealed.
+    ///
+    /// # Errors
+    /// Where there is no master key, or another one.
+    pub async fn tenant_key(&self, tenant: TenantId, ring: &Ring) -> Result<DataKey, Refusal> {
+        if let Some(key) = ring.opened() {
+            return Ok(key);
+        }
+        let key = self.master()?.unwrap(tenant_context(tenant), ring.wrapped()).await.map_err(refused)?;
+        ring.keep(key.clone());
+        Ok(key)
+    }
+
+    /// Forgets a tenant's keys: they changed.
+    pub fn forget(&self, tenant: TenantId) {
+        self.rings.remove(&tenant);
+    }
+
+    /// Carries a command out in the tenant of `caller`.
+    ///
+    /// # Errors
+    /// Those of the command.
+    pub async fn run<C: Command>(&self, caller: &Caller, command: &C) -> Result<Done<C::Answer>, Refusal> {
+        let id = self.parts.executor.new_id();
+        let request = Request {
+            caller: caller.clone(),
+            command_id: None,
+            request_hash: [0; 32],
+            if_match: None,
+            occurred_at: None,
+            correlation_id: id,
+            causation_id: id,
+            traceparent: None,
+        };
+        self.parts.executor.execute(&request, command).await
+    }
+
+    async fn load(&self, tenant: TenantId) -> Result<Option<Arc<Ring>>, Refusal> {
+        let caller = protocol(tenant, "auth");
+        let Some((state, _)) = self.parts.executor.load::<KeyRing>(&caller, &tenant.to_string()).await? else {
+            return Ok(None);
+        };
+        let ring = Arc::new(Ring::new(&state, self.now())?);
+        self.rings.insert(tenant, ring.clone());
+        Ok(Some(ring))
+    }
+
+    fn master(&self) -> Result<&dyn MasterKey, Refusal> {
+        self.parts.master.as_deref().ok_or_else(|| {
+            Refusal::unavailable("signing_unavailable", "this process has no master key (INOPSIO_MASTER_KEY)")
+        })
+    }
+}
+
+fn tenant_context(tenant: TenantId) -> Context<'static> {
+    Context { tenant, purpose: "auth.tenant_key", subject: "" }
+}
+
+/// A key that does not do its work: our fault, or that of who keeps the master key.
+pub(crate) fn refused(error: keys::Error) -> Refusal {
+    tracing::error!(%error, "a key does not do its work");
+    match error {
+        keys::Error::Unavailable(_) => {
+            Refusal::unavailable("master_key_unavailable", "the master key can't be asked now; try again")
+        }
+        _ => Refusal::internal("key_unusable", "a key of this tenant can't be used; the server's log says why"),
+    }
+}

@@ -1,0 +1,124 @@
+//! A tenant's keys, read and ready for use.
+
+use std::sync::{Arc, OnceLock};
+
+use auth_aggregates::{Algorithm, KeyRing, SigningKeyAdded};
+use chrono::{DateTime, Utc};
+use kernel::{Refusal, TenantId};
+use keys::{Context, DataKey, Random, Wrapped};
+use serde_json::{Value, json};
+
+use super::refused;
+use super::signature::{NotAKey, PublicKey, SecretKey};
+
+/// A tenant's keys.
+pub struct Ring {
+    wrapped: Wrapped,
+    /// The tenant's key, once it was needed here.
+    opened: OnceLock<DataKey>,
+    state: KeyRing,
+    keys: Vec<RingKey>,
+    loaded_at: DateTime<Utc>,
+}
+
+/// A key that verifies, and may sign.
+pub struct RingKey {
+    /// Its id.
+    pub kid: String,
+    /// What verifies with it.
+    pub public: PublicKey,
+    /// What signs with it, once it was needed here.
+    secret: OnceLock<Arc<SecretKey>>,
+}
+
+impl Ring {
+    pub(super) fn new(state: &KeyRing, loaded_at: DateTime<Utc>) -> Result<Self, Refusal> {
+        let wrapped = state.tenant_key.clone().ok_or_else(|| unusable(NotAKey))?;
+        let key = |added: &SigningKeyAdded| {
+            let public = PublicKey::of(&added.public).map_err(unusable)?;
+            Ok(RingKey { kid: added.kid.clone(), public, secret: OnceLock::new() })
+        };
+        let keys = state.keys.iter().map(key).collect::<Result<_, Refusal>>()?;
+        Ok(Self { wrapped, opened: OnceLock::new(), state: state.clone(), keys, loaded_at })
+    }
+
+    pub(super) const fn loaded_at(&self) -> DateTime<Utc> {
+        self.loaded_at
+    }
+
+    pub(super) const fn wrapped(&self) -> &Wrapped {
+        &self.wrapped
+    }
+
+    pub(super) fn opened(&self) -> Option<DataKey> {
+        self.opened.get().cloned()
+    }
+
+    pub(super) fn keep(&self, key: DataKey) {
+        // Another request may have been faster; it is the same key.
+        drop(self.opened.set(key));
+    }
+
+    /// A key that verifies.
+    pub fn find(&self, kid: &str) -> Option<&RingKey> {
+        self.keys.iter().find(|key| key.kid == kid)
+    }
+
+    /// The key that signs now.
+    ///
+    /// # Errors
+    /// When it does not open.
+    pub fn signer(
+        &self,
+        tenant: TenantId,
+        algorithm: Algorithm,
+        now: DateTime<Utc>,
+        tenant_key: &DataKey,
+    ) -> Result<Arc<SecretKey>, Refusal> {
+        let added = self.state.signs(algorithm, now).ok_or_else(|| unusable(NotAKey))?;
+        let key = self.find(&added.kid).ok_or_else(|| unusable(NotAKey))?;
+        if let Some(secret) = key.secret.get() {
+            return Ok(secret.clone());
+        }
+        let pem = tenant_key.open(context(tenant, &added.kid), &added.private).map_err(refused)?;
+        let pem = std::str::from_utf8(&pem).map_err(|_| unusable(NotAKey))?;
+        let secret = Arc::new(SecretKey::from_pem(algorithm, pem, &key.kid).map_err(unusable)?);
+        Ok(key.secret.get_or_init(|| secret).clone())
+    }
+
+    /// The public keys as a set (RFC 7517): those that sign, that will, and that did and are not retired.
+    pub fn key_set(&self) -> Value {
+        let keys = self.state.keys.iter().map(|key| {
+            let mut jwk = json!(key.public);
+            jwk["use"] = "sig".into();
+            jwk["alg"] = key.algorithm.as_str().into();
+            jwk
+        });
+        json!({ "keys": keys.collect::<Vec<_>>() })
+    }
+}
+
+/// A fresh signing key of a tenant, sealed.
+pub(super) fn new_key(
+    tenant: TenantId,
+    algorithm: Algorithm,
+    signs_from: DateTime<Utc>,
+    tenant_key: &DataKey,
+    random: &dyn Random,
+) -> Result<SigningKeyAdded, Refusal> {
+    let secret = SecretKey::generate(algorithm).map_err(unusable)?;
+    let public = secret.public();
+    let kid = public.kid.clone().unwrap_or_default();
+    let pem = secret.to_pem().map_err(unusable)?;
+    let private = tenant_key.seal(context(tenant, &kid), pem.as_bytes(), random).map_err(refused)?;
+    Ok(SigningKeyAdded { kid, algorithm, public, private, signs_from })
+}
+
+fn context(tenant: TenantId, kid: &str) -> Context<'_> {
+    Context { tenant, purpose: "auth.signing_key", subject: kid }
+}
+
+fn unusable(error: NotAKey) -> Refusal {
+    tracing::error!(%error, "a tenant's signing key can't be used");
+    Refusal::internal("key_unusable", "a key of this tenant can't be used; the server's log says why")
+}

@@ -1,0 +1,157 @@
+//! Access tokens (RFC 9068): what they say, and how they are signed and read.
+
+use auth_aggregates::{Algorithm, GrantId, GrantTerms};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, TimeDelta, Utc};
+use jwt_simple::prelude::{Claims, Duration, JWTClaims};
+use kernel::Refusal;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Authority, KnownTenant};
+
+/// The type that an access token says it has.
+pub const TYPE: &str = "at+jwt";
+
+/// What our access tokens say besides the registered claims.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AccessClaims {
+    /// The tenant in whose name the caller acts.
+    pub tenant: Uuid,
+    /// What the caller is within it, by name.
+    pub roles: Vec<String>,
+    /// What was granted, with spaces between.
+    pub scope: String,
+    /// Who asked for the token.
+    pub client_id: String,
+    /// The grant of which it is: when that ends, it ends.
+    pub grant: GrantId,
+    /// The session in which somebody consented.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    /// How sure it is who signed in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// By what they showed it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
+    /// When, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+}
+
+/// A signed access token.
+pub struct AccessToken {
+    /// The token.
+    pub text: String,
+    /// How long it is valid, in seconds.
+    pub expires_in: i64,
+}
+
+/// A token's header, before anybody vouches for it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Header {
+    /// The key that is said to have signed it.
+    pub kid: Option<String>,
+    /// What it is said to be.
+    pub typ: Option<String>,
+}
+
+/// What a token says of where it is from, before anybody vouches for it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Origin {
+    /// Who is said to have issued it.
+    pub iss: Option<String>,
+    /// Whom it is said to be about.
+    pub sub: Option<String>,
+}
+
+impl Header {
+    /// The header and the origin of a token; none: it has not the form of one.
+    pub fn read(token: &str) -> Option<(Self, Origin)> {
+        let (header, rest) = token.split_once('.')?;
+        let (claims, _) = rest.split_once('.')?;
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
+        Some((serde_json::from_slice(&decode(header)?).ok()?, serde_json::from_slice(&decode(claims)?).ok()?))
+    }
+
+    /// Whether it says that it is an access token (RFC 9068 section 2.1).
+    pub fn is_access_token(&self) -> bool {
+        self.typ.as_deref().is_some_and(|typ| {
+            let typ = typ.to_ascii_lowercase();
+            typ.strip_prefix("application/").unwrap_or(&typ) == TYPE
+        })
+    }
+}
+
+impl Authority {
+    /// Signs an access token of a grant.
+    ///
+    /// # Errors
+    /// When this process can't sign.
+    pub async fn access_token(
+        &self,
+        tenant: &KnownTenant,
+        terms: &GrantTerms,
+        claims: AccessClaims,
+        lifetime: TimeDelta,
+    ) -> Result<AccessToken, Refusal> {
+        let now = self.now();
+        // Seconds, as tokens count them: a token does not outlive its grant.
+        let expires_in = lifetime.min(terms.expires_at - now).num_seconds().max(0);
+        let subject = terms.subject.to_string();
+        let reaches_api = terms.scope.iter().any(|scope| reaches_api(scope));
+        let issuer = self.issuer(&tenant.slug);
+        let audience = if reaches_api { self.settings().audience.clone() } else { issuer.clone() };
+        let mut claims = claims_at(claims, now, now + TimeDelta::seconds(expires_in))
+            .with_issuer(issuer)
+            .with_subject(subject)
+            .with_audience(audience);
+        claims.jwt_id = Some(self.executor().new_id::<Uuid>().to_string());
+        let text = self.sign(tenant, Algorithm::EdDSA, claims, TYPE).await?;
+        Ok(AccessToken { text, expires_in })
+    }
+
+    /// Signs a token.
+    ///
+    /// # Errors
+    /// When this process can't sign.
+    pub async fn sign<C: Serialize>(
+        &self,
+        tenant: &KnownTenant,
+        algorithm: Algorithm,
+        claims: JWTClaims<C>,
+        typ: &str,
+    ) -> Result<String, Refusal> {
+        let ring = self.ring_or_open(tenant.id).await?;
+        let key = self.tenant_key(tenant.id, &ring).await?;
+        let secret = ring.signer(tenant.id, algorithm, self.now(), &key)?;
+        secret.sign(claims, typ).map_err(|error| {
+            tracing::error!(%error, "a token could not be signed");
+            Refusal::internal("key_unusable", "a token could not be signed; the server's log says why")
+        })
+    }
+}
+
+/// Whether a scope lets a token reach the API: all that its subject may (`api`), or some permissions.
+pub fn reaches_api(scope: &str) -> bool {
+    scope == "api" || scope.contains(':')
+}
+
+/// Claims with our time, not the library's.
+pub fn claims_at<C: Serialize + serde::de::DeserializeOwned>(
+    custom: C,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> JWTClaims<C> {
+    let mut claims = Claims::with_custom_claims(custom, Duration::from_secs(0));
+    (claims.issued_at, claims.invalid_before) = (Some(seconds(from)), None);
+    claims.expires_at = Some(seconds(to));
+    claims
+}
+
+/// A time as tokens have it.
+pub fn seconds(time: DateTime<Utc>) -> Duration {
+    Duration::from_secs(time.timestamp().max(0).unsigned_abs())
+}

@@ -1,0 +1,161 @@
+//! Machines in GraphQL.
+
+use auth_projections::api_keys::{self, ApiKeyRow};
+use auth_projections::machines::{self, MachineRow};
+use chrono::{DateTime, Utc};
+use face::connection;
+use face::graphql::{Context, Page, PageRequest, few, int, unlistable, unreadable};
+use juniper::{FieldResult, GraphQLInputObject, graphql_object};
+use uuid::Uuid;
+
+use crate::SERVICE;
+
+/// What one needs to see machines and their keys.
+pub(crate) const READ: &str = "auth:machine:read";
+
+/// A sensor or an integration.
+#[derive(Clone, Debug)]
+pub struct Machine(MachineRow);
+
+#[graphql_object(context = Context)]
+impl Machine {
+    /// The machine's id.
+    fn id(&self) -> Uuid {
+        self.0.machine_id
+    }
+
+    /// The machine's version, for `If-Match`.
+    fn version(&self) -> i32 {
+        int(self.0.version)
+    }
+
+    /// Unique in the tenant.
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What it is in the tenant, by name.
+    fn roles(&self) -> &[String] {
+        &self.0.roles.0
+    }
+
+    /// Whether it has a secret.
+    fn has_secret(&self) -> bool {
+        self.0.has_secret
+    }
+
+    /// How many keys it signs with.
+    fn keys(&self) -> i32 {
+        int(self.0.keys)
+    }
+
+    /// Whether it may have tokens.
+    fn active(&self) -> bool {
+        self.0.active
+    }
+
+    /// When it was registered.
+    fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// When anything last happened to it.
+    fn changed_at(&self) -> DateTime<Utc> {
+        self.0.changed_at
+    }
+
+    /// Its newest API keys, at most 100.
+    async fn api_keys(
+        &self,
+        context: &Context,
+        #[graphql(default = 20)] first: Option<i32>,
+    ) -> FieldResult<Vec<ApiKey>> {
+        let first = few(first, 20, 100)?;
+        let mut tables = context.reader(SERVICE).await?;
+        let tenant = context.caller().tenant();
+        let rows = api_keys::of_machine(&mut tables, tenant, self.0.machine_id, first.into()).await;
+        Ok(rows.map_err(unreadable)?.into_iter().map(ApiKey).collect())
+    }
+}
+
+/// A key with which a machine calls the API. Nothing of its secret is kept.
+#[derive(Clone, Debug)]
+pub struct ApiKey(ApiKeyRow);
+
+#[graphql_object(context = Context)]
+impl ApiKey {
+    /// The key's id.
+    fn id(&self) -> Uuid {
+        self.0.api_key_id
+    }
+
+    /// What it is for.
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The permissions to which it is limited; none: it is not.
+    fn scopes(&self) -> &[String] {
+        &self.0.scopes.0
+    }
+
+    /// When it was issued.
+    fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// When it ends.
+    fn expires_at(&self) -> Option<DateTime<Utc>> {
+        self.0.expires_at
+    }
+
+    /// When it was last used, to about an hour.
+    fn last_used_at(&self) -> Option<DateTime<Utc>> {
+        self.0.last_used_at
+    }
+
+    /// When it was revoked.
+    fn revoked_at(&self) -> Option<DateTime<Utc>> {
+        self.0.revoked_at
+    }
+}
+
+/// Which machines; what is left out does not matter.
+#[derive(Clone, Copy, Debug, Default, GraphQLInputObject)]
+pub struct MachineFilter {
+    /// Whether they may have tokens.
+    active: Option<bool>,
+}
+
+connection! {
+    /// A page of machines.
+    pub struct MachineConnection of Machine by MachineEdge in SERVICE, counted by machines::count where machines::MachineFilter
+}
+
+/// The one order of machines.
+const ORDER: &str = "MACHINES_NAME";
+
+pub(crate) async fn list(
+    context: &Context,
+    filter: Option<MachineFilter>,
+    first: Option<i32>,
+    after: Option<String>,
+) -> FieldResult<MachineConnection> {
+    context.require(READ)?;
+    let mut request = PageRequest::new(first, after.as_deref(), ORDER)?;
+    let filter = machines::MachineFilter { active: filter.unwrap_or_default().active };
+    let mut tables = context.reader(SERVICE).await?;
+    let tenant = context.caller().tenant();
+    let rows = machines::list(&mut tables, tenant, &filter, request.after.take(), request.limit()).await;
+    let rows = rows.map_err(unlistable)?.into_iter().map(Machine).collect();
+    Ok(MachineConnection::new(Page::new(&request, ORDER, rows, |row: &Machine| machines::seek(&row.0)), filter))
+}
+
+impl Machine {
+    pub(crate) async fn of(context: &Context, id: Uuid) -> FieldResult<Option<Self>> {
+        context.require(READ)?;
+        let mut tables = context.reader(SERVICE).await?;
+        let rows = machines::find(&mut tables, context.caller().tenant(), &[id]).await;
+        Ok(rows.map_err(unreadable)?.pop().map(Machine))
+    }
+}

@@ -1,0 +1,72 @@
+//! What happens in signing in, as it happens.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use face::Missed;
+use face::graphql::{Context, Session, refuse};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use juniper::{FieldResult, graphql_object};
+use kernel::{RecordedEvent, Refusal};
+
+use crate::SERVICE;
+
+/// What one needs to see who does what.
+const READ: &str = "auth:history:read";
+
+/// What changed in signing in.
+#[derive(Clone, Debug)]
+pub struct AuthSubscription {
+    event: Arc<RecordedEvent>,
+}
+
+#[graphql_object(context = Context)]
+impl AuthSubscription {
+    /// Somebody was let in or refused, or access was given or taken.
+    fn access_changed(&self) -> AccessEvent {
+        AccessEvent { event: self.event.clone() }
+    }
+}
+
+/// Something that happened to access.
+#[derive(Clone, Debug)]
+pub struct AccessEvent {
+    event: Arc<RecordedEvent>,
+}
+
+#[graphql_object(name = "AccessEvent", context = Context)]
+impl AccessEvent {
+    /// What happened, such as `auth.machine.refused`.
+    fn event_type(&self) -> &str {
+        &self.event.event_type
+    }
+
+    /// The machine, grant, key or person that it happened to.
+    fn about(&self) -> &str {
+        &self.event.aggregate_id
+    }
+
+    /// When it happened.
+    fn occurred_at(&self) -> DateTime<Utc> {
+        self.event.occurred_at
+    }
+}
+
+/// Changes of access, as they happen, of the caller's tenant.
+pub fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'static, FieldResult<AuthSubscription>> {
+    let access = wanted.iter().any(|field| field == "accessChanged");
+    let events = async move {
+        if access {
+            session.require(READ)?;
+        }
+        let events = session.subscribe(SERVICE).await?;
+        FieldResult::Ok(events.map(|event| event.map_err(missed)))
+    };
+    let wanted = move |_: &Arc<RecordedEvent>| futures::future::ready(access);
+    stream::once(events).try_flatten().try_filter(wanted).map_ok(|event| AuthSubscription { event }).boxed()
+}
+
+fn missed(Missed(count): Missed) -> juniper::FieldError {
+    let detail = format!("this subscription missed {count} events; read anew what it shows");
+    refuse(Refusal::new(kernel::Kind::RateLimited, "events_missed", detail).with("missed", count))
+}

@@ -1,0 +1,75 @@
+//! The face of signing in.
+//!
+//! - [`provider`]: the OpenID Connect provider of each tenant, under `/t/{tenant}`, for clients and browsers;
+//! - [`trust`]: what the gateway asks about each bearer token;
+//! - [`rest`] and [`graphql`]: what administrators do with machines, keys and sessions.
+//!
+//! All of them work with an [`authority::Authority`], which has the tenants' keys. It needs ports that only the composition root can
+//! fill: which tenants there are, who people are, where the master key is.
+//!
+//! To add an aggregate's operations: a file of the aggregate's stem in `rest/`, its line in [`rest`] and, for its queries, one
+//! in [`graphql`]. To add an endpoint of the protocols: see [`provider`].
+
+pub mod authority;
+pub mod graphql;
+pub mod provider;
+pub mod rest;
+pub mod trust;
+
+use std::sync::Arc;
+
+use executor::ClaimHistory;
+use face::graphql::Session;
+use face::{Domain, Runtime};
+use futures::stream::BoxStream;
+use jobs::Kinds;
+use juniper::FieldResult;
+use kernel::{AggregateType, EventType, Grant, Service};
+use projector::{Projection, ReadModels};
+
+/// The domain of signing in: machines, API keys, grants, the keys that sign.
+#[derive(Clone, Copy, Debug)]
+pub struct Auth;
+
+/// The service of signing in.
+pub const SERVICE: Service = Service::new("auth");
+
+impl Domain for Auth {
+    const SERVICE: Service = SERVICE;
+
+    type Rest = rest::Rest;
+    type Query = graphql::AuthQuery;
+    type Subscription = graphql::AuthSubscription;
+
+    fn grants() -> &'static [Grant] {
+        auth_commands::GRANTS
+    }
+
+    fn catalog() -> Vec<EventType> {
+        auth_aggregates::catalog()
+    }
+
+    fn projections() -> Vec<Arc<dyn Projection>> {
+        auth_projections::projections()
+    }
+
+    fn jobs(_: &ReadModels) -> Kinds {
+        Kinds::new("auth:job:read", "auth:job:write", Vec::new())
+    }
+
+    fn aggregates() -> Vec<AggregateType> {
+        auth_aggregates::AGGREGATES.to_vec()
+    }
+
+    fn claims() -> Box<dyn ClaimHistory> {
+        Box::new(auth_commands::Claims::default())
+    }
+
+    fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'static, FieldResult<Self::Subscription>> {
+        graphql::subscribe(session, wanted)
+    }
+
+    fn rest(runtime: Runtime) -> Self::Rest {
+        rest::rest(runtime)
+    }
+}

@@ -1,0 +1,192 @@
+//! Who a client is: it shows a secret, or signs (RFC 6749 section 2.3, RFC 7523).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use auth_aggregates::{Jwk, Machine};
+use auth_commands::{NoteRefusedMachine, protocol};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::TimeDelta;
+use jwt_simple::prelude::{Duration, NoCustomClaims, VerificationOptions};
+use kernel::MachineId;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::form::Form;
+use super::{OAuthError, Provider, Visit};
+use crate::authority::{Header, PublicKey, seconds};
+
+/// The one type of assertion.
+const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// How long an assertion may be good for: it is made for one request.
+const LONGEST: TimeDelta = TimeDelta::minutes(10);
+
+/// A client that showed who it is.
+pub struct Known {
+    /// Its id.
+    pub id: Uuid,
+    /// The machine that it is.
+    pub machine: Arc<Machine>,
+    /// What makes its assertion one of a kind; none: it showed a secret.
+    pub assertion: Option<String>,
+}
+
+/// What a request shows.
+enum Shown {
+    Secret { client: String, secret: Zeroizing<String> },
+    Assertion { client: String, token: String },
+}
+
+impl Shown {
+    fn client(&self) -> &str {
+        match self {
+            Self::Secret { client, .. } | Self::Assertion { client, .. } => client,
+        }
+    }
+}
+
+/// The client that sends a request.
+///
+/// # Errors
+/// `invalid_client`, the same for an unknown client and a wrong secret; `invalid_request` when it shows two things.
+pub async fn authenticate(provider: &Provider, visit: &Visit, form: &Form) -> Result<Known, OAuthError> {
+    let header = visit.header("authorization");
+    let shown = shown(header, form)?;
+    let refused = || OAuthError::invalid_client(header.is_some());
+    let Ok(id) = shown.client().parse::<Uuid>() else {
+        provider.attempts.failed(visit.tenant.id, "", visit.address)?;
+        return Err(refused());
+    };
+    let caller = protocol(visit.tenant.id, &id.to_string());
+    let machine = provider.authority.executor().load::<Machine>(&caller, &id.to_string()).await?;
+    let Some((machine, _)) = machine else {
+        // Nothing to record it in; the same answer as for a wrong secret.
+        provider.attempts.failed(visit.tenant.id, "", visit.address)?;
+        return Err(refused());
+    };
+    let proven = match &shown {
+        Shown::Secret { secret, .. } => secret_matches(&machine, secret).map(|()| None),
+        Shown::Assertion { token, .. } => assertion(provider, visit, &id.to_string(), &machine.keys, token).map(Some),
+    };
+    let proven = proven.and_then(|jti| if machine.active { Ok(jti) } else { Err("deactivated") });
+    match proven {
+        Ok(jti) => Ok(Known { id, machine, assertion: jti.map(|jti| format!("{id}:{jti}")) }),
+        Err(reason) => {
+            provider.attempts.failed(visit.tenant.id, &id.to_string(), visit.address)?;
+            let note = NoteRefusedMachine { machine: MachineId::new(id), reason };
+            provider.authority.run(&caller, &note).await?;
+            Err(refused())
+        }
+    }
+}
+
+fn shown(header: Option<&str>, form: &Form) -> Result<Shown, OAuthError> {
+    let secret = form.get("client_secret");
+    let assertion = form.get("client_assertion");
+    match (header, secret, assertion) {
+        (Some(header), None, None) => basic(header).ok_or_else(|| OAuthError::invalid_client(true)),
+        (None, Some(secret), None) => {
+            Ok(Shown::Secret { client: form.need("client_id")?.to_owned(), secret: Zeroizing::new(secret.to_owned()) })
+        }
+        (None, None, Some(token)) => {
+            if form.need("client_assertion_type")? != ASSERTION {
+                return Err(OAuthError::invalid_request(format!("client_assertion_type has to be {ASSERTION}")));
+            }
+            let subject = Header::read(token).and_then(|(_, origin)| origin.sub);
+            let client = form.get("client_id").map(str::to_owned).or(subject).unwrap_or_default();
+            Ok(Shown::Assertion { client, token: token.to_owned() })
+        }
+        (None, None, None) => Err(OAuthError::invalid_client(false)),
+        _ => Err(OAuthError::invalid_request("show who the client is in one way, not in several")),
+    }
+}
+
+/// Both parts are form-encoded before they are put together (RFC 6749 section 2.3.1).
+fn basic(header: &str) -> Option<Shown> {
+    let (scheme, encoded) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = Zeroizing::new(String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?);
+    let (client, secret) = decoded.split_once(':')?;
+    let plain = |text: &str| {
+        let pair = format!("v={text}");
+        url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned())
+    };
+    Some(Shown::Secret { client: plain(client)?, secret: Zeroizing::new(plain(secret)?) })
+}
+
+fn secret_matches(machine: &Machine, secret: &str) -> Result<(), &'static str> {
+    // Hashes of 256 random bits: how long it takes to compare them tells nothing that helps to find one.
+    match &machine.secret_hash {
+        Some(hash) if *hash == hex::encode(Sha256::digest(secret)) => Ok(()),
+        Some(_) => Err("secret_wrong"),
+        None => Err("secret_missing"),
+    }
+}
+
+/// Checks an assertion; gives its jti.
+fn assertion(
+    provider: &Provider,
+    visit: &Visit,
+    client: &str,
+    keys: &[Jwk],
+    token: &str,
+) -> Result<String, &'static str> {
+    #[derive(Deserialize)]
+    struct Kid {
+        kid: Option<String>,
+    }
+    let head = token.split('.').next().unwrap_or_default();
+    let head = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(head).map_err(|_| "assertion_unreadable")?;
+    let head: Kid = serde_json::from_slice(&head).map_err(|_| "assertion_unreadable")?;
+    let now = provider.authority.now();
+    // RFC 7523 lets it be the token endpoint, too; the issuer is what cannot be meant for another server.
+    let audiences = ["token", "introspect", "revoke"].map(|path| format!("{}/{path}", visit.issuer));
+    let options = VerificationOptions {
+        required_subject: Some(client.to_owned()),
+        allowed_issuers: Some(HashSet::from([client.to_owned()])),
+        allowed_audiences: Some(audiences.into_iter().chain([visit.issuer.clone()]).collect()),
+        time_tolerance: Some(Duration::from_secs(provider.authority.settings().leeway.num_seconds().unsigned_abs())),
+        artificial_time: Some(seconds(now)),
+        ..VerificationOptions::default()
+    };
+    let candidates = keys.iter().filter(|key| head.kid.is_none() || key.kid.is_none() || key.kid == head.kid);
+    let claims = candidates
+        .filter_map(|key| PublicKey::of(key).ok())
+        .find_map(|key| key.verify::<NoCustomClaims>(token, options.clone()).ok())
+        .ok_or("assertion_invalid")?;
+    let ends = claims.expires_at.ok_or("assertion_endless")?;
+    if ends > seconds(now + LONGEST) {
+        return Err("assertion_too_long");
+    }
+    claims.jwt_id.filter(|jti| (1..=128).contains(&jti.len())).ok_or("assertion_without_jti")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn basic_credentials_are_form_decoded() {
+        let header = format!("Basic {}", STANDARD.encode("a%3Ab:c%2Bd+e"));
+        let Some(Shown::Secret { client, secret }) = basic(&header) else { panic!("not read") };
+        assert_eq!((client.as_str(), secret.as_str()), ("a:b", "c+d e"));
+        for bad in ["Basic", "Basic !", "Bearer abc", &format!("Basic {}", STANDARD.encode("no colon"))] {
+            assert!(basic(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_client_shows_one_thing() {
+        let both = Form::read("client_id=a&client_secret=b&client_assertion=c").unwrap();
+        assert!(matches!(shown(None, &both), Err(error) if error.answer().status() == 400));
+        let secret = Form::read("client_id=a&client_secret=b").unwrap();
+        assert!(matches!(shown(Some("Basic YTpi"), &secret), Err(error) if error.answer().status() == 400));
+        assert!(matches!(shown(None, &Form::default()), Err(error) if error.answer().status() == 401));
+    }
+}

@@ -1,0 +1,52 @@
+//! What clients find out by themselves: OpenID Connect Discovery, RFC 8414.
+
+use poem::Response;
+use poem::http::{StatusCode, header};
+use serde_json::json;
+
+use super::{Answer, Provider, Visit};
+
+/// How long others may keep what they found. A new signing key is shown for longer than this before it signs.
+const KEEP: &str = "public, max-age=300";
+
+/// The provider's metadata.
+pub async fn configuration(_: &Provider, visit: Visit) -> Answer {
+    let at = |path: &str| format!("{}/{path}", visit.issuer);
+    let authentication = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
+    let algorithms = ["EdDSA", "ES256", "RS256"];
+    let document = json!({
+        "issuer": visit.issuer,
+        "jwks_uri": at("jwks"),
+        "token_endpoint": at("token"),
+        "introspection_endpoint": at("introspect"),
+        "revocation_endpoint": at("revoke"),
+        "grant_types_supported": ["client_credentials"],
+        "response_types_supported": [],
+        "scopes_supported": ["api"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["EdDSA", "ES256"],
+        "token_endpoint_auth_methods_supported": authentication,
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_endpoint_auth_methods_supported": authentication,
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+        "revocation_endpoint_auth_methods_supported": authentication,
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+    });
+    Ok(public("application/json", document.to_string()))
+}
+
+/// The keys that verify the tenant's tokens.
+pub async fn keys(provider: &Provider, visit: Visit) -> Answer {
+    let ring = provider.authority.ring_or_open(visit.tenant.id).await?;
+    Ok(public("application/jwk-set+json", ring.key_set().to_string()))
+}
+
+fn public(content_type: &str, body: String) -> Response {
+    Response::builder()
+        .status(StatusCode::OK)
+        .content_type(content_type)
+        .header(header::CACHE_CONTROL, KEEP)
+        // There is nothing in it that not everybody may read; scripts in browsers are clients, too.
+        .header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")
+        .body(body)
+}

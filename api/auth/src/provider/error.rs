@@ -1,0 +1,107 @@
+//! Errors as RFC 6749 section 5.2 has them.
+
+use kernel::{Kind, Refusal};
+use poem::Response;
+use poem::http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::json;
+
+/// What an endpoint answers.
+pub type Answer = Result<Response, OAuthError>;
+
+/// A refusal in the words of OAuth.
+#[derive(Clone, Debug)]
+pub struct OAuthError {
+    status: StatusCode,
+    error: &'static str,
+    description: String,
+    /// Whether a client should be told to show who it is.
+    challenge: bool,
+    retry_after: Option<u64>,
+}
+
+macro_rules! errors {
+    ($($(#[$doc:meta])* $name:ident = $error:literal, $status:ident;)+) => {$(
+        $(#[$doc])*
+        pub fn $name(description: impl Into<String>) -> Self {
+            Self::new(StatusCode::$status, $error, description)
+        }
+    )+};
+}
+
+impl OAuthError {
+    fn new(status: StatusCode, error: &'static str, description: impl Into<String>) -> Self {
+        Self { status, error, description: description.into(), challenge: false, retry_after: None }
+    }
+
+    errors! {
+        /// A parameter is missing, double, or not allowed like that.
+        invalid_request = "invalid_request", BAD_REQUEST;
+        /// The code or refresh token is worth nothing.
+        invalid_grant = "invalid_grant", BAD_REQUEST;
+        /// The client may not use this grant.
+        unauthorized_client = "unauthorized_client", BAD_REQUEST;
+        /// There is no such grant type.
+        unsupported_grant_type = "unsupported_grant_type", BAD_REQUEST;
+        /// The scope is unknown, or more than was granted.
+        invalid_scope = "invalid_scope", BAD_REQUEST;
+        /// The bearer token is not accepted.
+        invalid_token = "invalid_token", UNAUTHORIZED;
+    }
+
+    /// It is not known who the client is. `basic`: it tried with the header Authorization.
+    pub fn invalid_client(basic: bool) -> Self {
+        let description = "the client is unknown, or did not show who it is";
+        Self { challenge: basic, ..Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description) }
+    }
+
+    /// There is no such tenant.
+    pub fn unknown_tenant() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "invalid_request", "there is no tenant with this name")
+    }
+
+    /// Too many attempts failed; another is worth it after so many seconds.
+    pub fn slow_down(seconds: u64) -> Self {
+        let description = "too many attempts failed; wait as Retry-After says";
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", description);
+        Self { retry_after: Some(seconds), ..error }
+    }
+
+    /// The answer.
+    pub fn answer(&self) -> Response {
+        let mut response = answer(self.status, &json!({ "error": self.error, "error_description": self.description }));
+        let headers = response.headers_mut();
+        if self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"inopsio\""));
+        } else if self.error == "invalid_token" {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+impl From<Refusal> for OAuthError {
+    fn from(refusal: Refusal) -> Self {
+        let (status, error) = match refusal.kind() {
+            Kind::Internal | Kind::Timeout => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
+            Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
+            Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, "invalid_token"),
+            Kind::NotFound => (StatusCode::NOT_FOUND, "invalid_request"),
+            _ if refusal.code() == "grant_invalid" => (StatusCode::BAD_REQUEST, "invalid_grant"),
+            _ => (StatusCode::BAD_REQUEST, "invalid_request"),
+        };
+        Self::new(status, error, refusal.detail())
+    }
+}
+
+/// An answer that nobody keeps (RFC 6749 section 5.1).
+pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
+    Response::builder()
+        .status(status)
+        .content_type("application/json")
+        .header(header::CACHE_CONTROL, "no-store")
+        .body(serde_json::to_vec(body).unwrap_or_default())
+}

@@ -1,0 +1,62 @@
+//! Parameters of a form or a query string.
+
+use std::collections::HashMap;
+
+use super::OAuthError;
+
+/// Parameters, each once. Unknown ones are ignored, as the protocols want it.
+#[derive(Debug, Default)]
+pub struct Form(HashMap<String, String>);
+
+impl Form {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// `invalid_request` when one is there twice: which one is meant would be anybody's guess (RFC 6749 section 3.1).
+    pub fn read(text: &str) -> Result<Self, OAuthError> {
+        let mut parameters = HashMap::new();
+        for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+            // A parameter without a value counts as not there.
+            if value.is_empty() {
+                continue;
+            }
+            if parameters.insert(name.clone().into_owned(), value.into_owned()).is_some() {
+                return Err(OAuthError::invalid_request(format!("the parameter {name} is there more than once")));
+            }
+        }
+        Ok(Self(parameters))
+    }
+
+    /// A parameter.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A parameter that has to be there.
+    ///
+    /// # Errors
+    /// `invalid_request`.
+    pub fn need(&self, name: &str) -> Result<&str, OAuthError> {
+        self.get(name).ok_or_else(|| OAuthError::invalid_request(format!("the parameter {name} is missing")))
+    }
+
+    /// A parameter of words with spaces between.
+    pub fn words(&self, name: &str) -> Vec<String> {
+        let words = self.get(name).unwrap_or_default().split(' ').filter(|word| !word.is_empty());
+        words.map(str::to_owned).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_that_is_there_twice_is_refused_and_an_empty_one_is_not_there() {
+        let form = Form::read("grant_type=client_credentials&scope=a%20b&code=").unwrap();
+        assert_eq!((form.get("grant_type"), form.get("code")), (Some("client_credentials"), None));
+        assert_eq!(form.words("scope"), ["a", "b"]);
+        assert!(Form::read("scope=a&scope=b").is_err());
+        assert!(form.need("code").is_err());
+    }
+}

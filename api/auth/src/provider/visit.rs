@@ -1,0 +1,70 @@
+//! A request to a tenant's provider.
+
+use poem::http::{HeaderMap, Method};
+use poem::{Body, Request};
+use std::net::IpAddr;
+
+use super::{OAuthError, Provider};
+use crate::authority::KnownTenant;
+
+/// The most bytes of a form.
+const LIMIT: usize = 64 << 10;
+
+/// A request to a tenant's provider, before its form is read.
+pub struct Visit {
+    /// Whose provider.
+    pub tenant: KnownTenant,
+    /// The issuer.
+    pub issuer: String,
+    /// GET or POST.
+    pub method: Method,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its query string.
+    pub query: String,
+    /// From which address it came, where that is known.
+    pub address: Option<IpAddr>,
+    body: Body,
+}
+
+impl Visit {
+    pub(super) async fn begin(provider: &Provider, mut request: Request) -> Result<Self, OAuthError> {
+        let slug = request.path_params::<String>().map_err(|_| OAuthError::unknown_tenant())?;
+        let tenant = provider.authority.tenant(&slug).await?;
+        let issuer = provider.authority.issuer(&tenant.slug);
+        let address = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
+        let body = request.take_body();
+        Ok(Self {
+            tenant,
+            issuer,
+            method: request.method().clone(),
+            query: request.uri().query().unwrap_or_default().to_owned(),
+            headers: std::mem::take(request.headers_mut()),
+            address,
+            body,
+        })
+    }
+
+    /// The body of a form.
+    ///
+    /// # Errors
+    /// `invalid_request` when it is none.
+    pub async fn form_text(&mut self) -> Result<String, OAuthError> {
+        let kind = self.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return Err(OAuthError::invalid_request("send the parameters as application/x-www-form-urlencoded"));
+        }
+        let body = std::mem::replace(&mut self.body, Body::empty());
+        let bytes = body
+            .into_bytes_limit(LIMIT)
+            .await
+            .map_err(|_| OAuthError::invalid_request("the body is too large or was cut short"))?;
+        String::from_utf8(bytes.into()).map_err(|_| OAuthError::invalid_request("the body is not UTF-8"))
+    }
+
+    /// A header's text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}

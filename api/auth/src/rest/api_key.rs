@@ -1,0 +1,113 @@
+//! API keys of machines: issue, revoke.
+
+use auth_aggregates::{ApiKey, ApiKeyId};
+use auth_commands::{IssueApiKey, RevokeApiKey};
+use chrono::{DateTime, Utc};
+use face::operation::{Done, Found, Made, change, find, id};
+use face::{Authenticated, Changed, Command, Empty, Runtime};
+use kernel::MachineId;
+use keys::SystemRandom;
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Tag;
+use super::secret::SecretMade;
+use crate::SERVICE;
+use crate::authority::ApiKeyText;
+
+/// The operations on API keys.
+pub struct ApiKeys {
+    runtime: Runtime,
+}
+
+impl ApiKeys {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+/// A new API key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewApiKey {
+    /// The machine that calls with it.
+    machine: MachineId,
+    /// What it is for, for people.
+    #[schemars(length(min = 1, max = 200))]
+    name: String,
+    /// The permissions to which it is limited, such as crm:lead:read, crm:lead:* or crm:*; none: all that the machine has.
+    #[serde(default)]
+    #[schemars(length(max = 50))]
+    scopes: Vec<String>,
+    /// When it ends; absent: it does not.
+    expires_at: Option<DateTime<Utc>>,
+}
+
+/// An API key, without its secret.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ApiKey")]
+struct ApiKeyResource {
+    /// Its id.
+    id: Uuid,
+    /// The machine that calls with it.
+    machine: Uuid,
+    /// What it is for.
+    name: String,
+    /// The permissions to which it is limited; none: it is not.
+    scopes: Vec<String>,
+    /// When it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<DateTime<Utc>>,
+    /// When it was last used, to about an hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_used_at: Option<DateTime<Utc>>,
+    /// Whether it is refused.
+    revoked: bool,
+}
+
+#[OpenApi(tag = "Tag::Machines")]
+impl ApiKeys {
+    /// Give a machine an API key
+    ///
+    /// It is used as a bearer token. The answer is the only place where it is shown.
+    #[oai(path = "/v1/auth/api-keys", method = "post", operation_id = "issueApiKey")]
+    async fn issue(&self, command: Command<NewApiKey>) -> Made<SecretMade> {
+        let key: ApiKeyId = self.runtime.executor.new_id();
+        let text = ApiKeyText::generate(command.request.caller.tenant(), key, &SystemRandom)?;
+        let NewApiKey { machine, name, scopes, expires_at } = command.body;
+        let issue = IssueApiKey { key, machine, name, secret_hash: text.secret_hash(), scopes, expires_at };
+        let done = self.runtime.executor.execute(&command.request, &issue).await?;
+        let secret = (!done.repeated).then(|| text.write().to_string());
+        let location = format!("/v1/auth/api-keys/{}", done.answer);
+        Ok(Changed::new(SERVICE, done, |key| SecretMade { id: key.uuid(), secret }).created(location))
+    }
+
+    /// An API key as it is now
+    #[oai(path = "/v1/auth/api-keys/:api_key", method = "get", operation_id = "getApiKey")]
+    async fn get(&self, Authenticated(caller): Authenticated, api_key: Path<Uuid>) -> Found<ApiKeyResource> {
+        find(&self.runtime, &caller, "auth:machine:read", api_key.0, |state: &ApiKey| {
+            let issued = state.issued.clone();
+            ApiKeyResource {
+                id: api_key.0,
+                machine: issued.as_ref().map_or_else(Uuid::nil, |issued| issued.machine.uuid()),
+                expires_at: issued.as_ref().and_then(|issued| issued.expires_at),
+                scopes: issued.as_ref().map(|issued| issued.scopes.clone()).unwrap_or_default(),
+                name: issued.map(|issued| issued.name).unwrap_or_default(),
+                last_used_at: state.last_used,
+                revoked: state.revoked,
+            }
+        })
+        .await
+    }
+
+    /// Revoke an API key
+    ///
+    /// It is refused everywhere within a second.
+    #[oai(path = "/v1/auth/api-keys/:api_key/revoke", method = "post", operation_id = "revokeApiKey")]
+    async fn revoke(&self, command: Command<Empty>, api_key: Path<Uuid>) -> Done {
+        change(&self.runtime, &command.request, api_key.0, RevokeApiKey { key: id(&api_key) }).await
+    }
+}

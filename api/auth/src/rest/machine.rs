@@ -1,0 +1,138 @@
+//! Machines: register, change, give secrets and keys, deactivate.
+
+use auth_aggregates::{Jwk, Machine};
+use auth_commands::{
+    ChangeMachine, DeactivateMachine, ReactivateMachine, RegisterMachine, SetMachineKeys, SetMachineSecret,
+};
+use face::operation::{Done, Found, Made, change, create, find, id};
+use face::{Authenticated, Changed, Command, Empty, Runtime};
+use kernel::MachineId;
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Tag;
+use super::secret::{self, SecretMade};
+use crate::SERVICE;
+
+/// The operations on machines.
+pub struct Machines {
+    runtime: Runtime,
+}
+
+impl Machines {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+/// What a machine is called and may do.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct MachineBody {
+    /// Unique in the tenant.
+    #[schemars(length(min = 1, max = 200))]
+    name: String,
+    /// What it is in the tenant: admin, manager, member, viewer, auditor, or a role of the tenant's own.
+    #[schemars(length(max = 50))]
+    roles: Vec<String>,
+}
+
+/// The keys with which a machine signs.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct MachineKeys {
+    /// Public keys (RFC 7517) of Ed25519, P-256 or RSA; none: it signs no more.
+    #[schemars(length(max = 8))]
+    keys: Vec<Jwk>,
+}
+
+/// A machine.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Machine")]
+struct MachineResource {
+    /// Its id; as a client of the token endpoint, its `client_id`.
+    id: Uuid,
+    /// Its name.
+    name: String,
+    /// What it is in the tenant.
+    roles: Vec<String>,
+    /// Whether it has a secret.
+    has_secret: bool,
+    /// The public keys with which it signs.
+    keys: Vec<Jwk>,
+    /// Whether it may have tokens.
+    active: bool,
+}
+
+#[OpenApi(tag = "Tag::Machines")]
+impl Machines {
+    /// Register a machine
+    #[oai(path = "/v1/auth/machines", method = "post", operation_id = "registerMachine")]
+    async fn register(&self, command: Command<MachineBody>) -> Made {
+        let MachineBody { name, roles } = command.body;
+        create(&self.runtime, &command.request, "machines", RegisterMachine { name, roles }, |id| id.uuid()).await
+    }
+
+    /// A machine as it is now
+    #[oai(path = "/v1/auth/machines/:machine", method = "get", operation_id = "getMachine")]
+    async fn get(&self, Authenticated(caller): Authenticated, machine: Path<Uuid>) -> Found<MachineResource> {
+        find(&self.runtime, &caller, "auth:machine:read", machine.0, |state: &Machine| MachineResource {
+            id: machine.0,
+            name: state.name.clone(),
+            roles: state.roles.clone(),
+            has_secret: state.secret_hash.is_some(),
+            keys: state.keys.clone(),
+            active: state.active,
+        })
+        .await
+    }
+
+    /// Change a machine's name and roles
+    ///
+    /// API keys have the new roles within a second; tokens, when they are renewed.
+    #[oai(path = "/v1/auth/machines/:machine/change", method = "post", operation_id = "changeMachine")]
+    async fn change(&self, command: Command<MachineBody>, machine: Path<Uuid>) -> Done {
+        let MachineBody { name, roles } = command.body;
+        let changed = ChangeMachine { machine: id(&machine), name, roles };
+        change(&self.runtime, &command.request, machine.0, changed).await
+    }
+
+    /// Give a machine a new secret
+    ///
+    /// The one before it is worth nothing any more. The answer is the only place where the secret is shown.
+    #[oai(path = "/v1/auth/machines/:machine/secret", method = "post", operation_id = "setMachineSecret")]
+    async fn set_secret(&self, command: Command<Empty>, machine: Path<Uuid>) -> Done<SecretMade> {
+        let (secret, secret_hash) = secret::fresh()?;
+        let set = SetMachineSecret { machine: id(&machine), secret_hash };
+        let done = self.runtime.executor.execute(&command.request, &set).await?;
+        let secret = (!done.repeated).then(|| secret.to_string());
+        Ok(Changed::new(SERVICE, done, |()| SecretMade { id: machine.0, secret }))
+    }
+
+    /// Say with which keys a machine signs
+    ///
+    /// With one of them it shows who it is at the token endpoint (`private_key_jwt`), and no secret leaves it.
+    #[oai(path = "/v1/auth/machines/:machine/keys", method = "post", operation_id = "setMachineKeys")]
+    async fn set_keys(&self, command: Command<MachineKeys>, machine: Path<Uuid>) -> Done {
+        let set = SetMachineKeys { machine: id(&machine), keys: command.body.keys };
+        change(&self.runtime, &command.request, machine.0, set).await
+    }
+
+    /// End a machine's access
+    ///
+    /// Its tokens and API keys are refused everywhere within a second, for ever.
+    #[oai(path = "/v1/auth/machines/:machine/deactivate", method = "post", operation_id = "deactivateMachine")]
+    async fn deactivate(&self, command: Command<Empty>, machine: Path<Uuid>) -> Done {
+        let machine_id: MachineId = id(&machine);
+        change(&self.runtime, &command.request, machine.0, DeactivateMachine { machine: machine_id }).await
+    }
+
+    /// Let a machine in again
+    #[oai(path = "/v1/auth/machines/:machine/reactivate", method = "post", operation_id = "reactivateMachine")]
+    async fn reactivate(&self, command: Command<Empty>, machine: Path<Uuid>) -> Done {
+        change(&self.runtime, &command.request, machine.0, ReactivateMachine { machine: id(&machine) }).await
+    }
+}

@@ -1,0 +1,30 @@
+//! Secrets that are shown once.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kernel::Refusal;
+use keys::{Random, SystemRandom};
+use schemars::JsonSchema;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// A secret that was made, in the one answer that shows it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SecretMade {
+    /// Whose it is.
+    pub id: Uuid,
+    /// The secret: it is shown this once. Absent in the answer to a repeated request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+/// A fresh secret of 256 bits, and the hash that is kept of it.
+pub fn fresh() -> Result<(Zeroizing<String>, String), Refusal> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    SystemRandom.fill(&mut *bytes).map_err(crate::authority::refused)?;
+    let secret = Zeroizing::new(format!("inm_{}", URL_SAFE_NO_PAD.encode(*bytes)));
+    let hash = hex::encode(Sha256::digest(&*secret));
+    Ok((secret, hash))
+}

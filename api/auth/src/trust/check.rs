@@ -1,0 +1,223 @@
+//! Checking a bearer token that is seen for the first time.
+
+use std::collections::HashSet;
+
+use auth_aggregates::{ApiKey, Grant, GrantKind, Machine};
+use auth_commands::{NoteApiKeyUse, protocol};
+use chrono::{DateTime, Utc};
+use jwt_simple::JWTError;
+use jwt_simple::prelude::{Duration, JWTClaims, VerificationOptions};
+use kernel::{Refusal, TenantId};
+use uuid::Uuid;
+
+use crate::authority::{AccessClaims, ApiKeyText, Authority, Header, KnownTenant, TYPE, seconds};
+
+/// Longer ones are not ours.
+const MAX_TOKEN_BYTES: usize = 4_096;
+
+/// Checks tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct Trust {
+    authority: Authority,
+}
+
+/// What a token says of its bearer, when it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trusted {
+    /// In whose name they act.
+    pub tenant: TenantId,
+    /// Who they are: a user or a machine.
+    pub subject: String,
+    /// What they are in the tenant, by name.
+    pub roles: Vec<String>,
+    /// The permissions to which the token is limited; none: it is not.
+    pub scopes: Vec<String>,
+    /// When it ends; none: when it is revoked.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// What it rests on.
+    pub rests_on: Vec<Uuid>,
+}
+
+impl Trust {
+    /// Checks against what `authority` knows.
+    pub const fn new(authority: Authority) -> Self {
+        Self { authority }
+    }
+
+    /// Whether a token is one that this looks after: an API key, or a token of a tenant's issuer.
+    pub fn concerns(&self, token: &str) -> bool {
+        ApiKeyText::is_one(token)
+            || Header::read(token)
+                .and_then(|(_, origin)| origin.iss)
+                .is_some_and(|issuer| issuer.starts_with(&format!("{}/t/", self.authority.settings().public_url)))
+    }
+
+    /// What a token says, if it holds now.
+    ///
+    /// # Errors
+    /// `token_…` when it does not; else that it can't be told now.
+    pub async fn check(&self, token: &str) -> Result<Trusted, Refusal> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(refused("token_malformed", "the token is too long to be one of ours"));
+        }
+        if ApiKeyText::is_one(token) {
+            return self.api_key(token).await;
+        }
+        let (tenant, claims) = self.signed(token, &self.authority.settings().audience).await?;
+        self.standing(tenant.id, &claims).await
+    }
+
+    /// The claims of an access token of one of our issuers for `audience`; whether its grant still stands is not looked at.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub async fn signed(&self, token: &str, audience: &str) -> Result<(KnownTenant, JWTClaims<AccessClaims>), Refusal> {
+        let (header, origin) = Header::read(token).ok_or_else(invalid)?;
+        if !header.is_access_token() {
+            return Err(refused("token_type", "this is not an access token: its header says another type than at+jwt"));
+        }
+        let issuer = origin.iss.unwrap_or_default();
+        let tenant = self.authority.tenant_of_issuer(&issuer).await?;
+        let tenant = tenant.ok_or_else(|| refused("token_issuer", "the token is from another issuer than we trust"))?;
+        let kid = header.kid.unwrap_or_default();
+        // The keys are those of the tenant that the issuer names: another tenant's key signs nothing here.
+        let ring = self.authority.verifying_key(tenant.id, &kid).await?.ok_or_else(invalid)?;
+        let key = ring.find(&kid).ok_or_else(invalid)?;
+        let settings = self.authority.settings();
+        let options = VerificationOptions {
+            allowed_issuers: Some(HashSet::from([issuer])),
+            allowed_audiences: Some(HashSet::from([audience.to_owned()])),
+            time_tolerance: Some(Duration::from_secs(settings.leeway.num_seconds().unsigned_abs())),
+            max_token_length: Some(MAX_TOKEN_BYTES),
+            required_signature_type: header.typ.clone().or_else(|| Some(TYPE.to_owned())),
+            artificial_time: Some(seconds(self.authority.now())),
+            ..VerificationOptions::default()
+        };
+        let claims = key.public.verify::<AccessClaims>(token, options).map_err(|error| explain(&error))?;
+        if claims.custom.tenant != tenant.id.uuid() {
+            return Err(refused("token_tenant", "the token names another tenant than its issuer's"));
+        }
+        Ok((tenant, claims))
+    }
+
+    /// Whether what a verified token rests on still stands.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub async fn standing(&self, tenant: TenantId, claims: &JWTClaims<AccessClaims>) -> Result<Trusted, Refusal> {
+        let expires_at = claims
+            .expires_at
+            .and_then(time)
+            .ok_or_else(|| refused("token_without_expiry", "the token has no expiry (exp)"))?;
+        let issued_at = claims.issued_at.and_then(time).ok_or_else(invalid)?;
+        let subject =
+            claims.subject.clone().ok_or_else(|| refused("token_without_subject", "the token has no subject (sub)"))?;
+        let caller = protocol(tenant, "auth");
+        let executor = self.authority.executor();
+        let grant = claims.custom.grant;
+        let found = executor.load::<Grant>(&caller, &grant.to_string()).await?;
+        let terms = found
+            .as_ref()
+            .filter(|(state, _)| state.stands(self.authority.now()))
+            .and_then(|(state, _)| state.terms.as_ref())
+            .filter(|terms| terms.subject.to_string() == subject);
+        let Some(terms) = terms else { return Err(revoked()) };
+        let mut rests_on = vec![tenant.uuid(), grant.uuid(), terms.subject];
+        rests_on.extend(terms.session.map(auth_aggregates::SessionId::uuid));
+        if terms.kind == GrantKind::ClientCredentials {
+            let machine = executor.load::<Machine>(&caller, &subject).await?;
+            if !machine.is_some_and(|(machine, _)| machine.stands_by(issued_at)) {
+                return Err(revoked());
+            }
+        }
+        let scopes: Vec<String> = claims.custom.scope.split(' ').map(str::to_owned).collect();
+        let scopes = if scopes.iter().any(|scope| scope == "api") {
+            Vec::new()
+        } else {
+            scopes.into_iter().filter(|scope| scope.contains(':')).collect()
+        };
+        let roles = claims.custom.roles.clone();
+        Ok(Trusted { tenant, subject, roles, scopes, expires_at: Some(expires_at), rests_on })
+    }
+
+    async fn api_key(&self, token: &str) -> Result<Trusted, Refusal> {
+        let text = ApiKeyText::read(token).ok_or_else(invalid)?;
+        #[expect(clippy::disallowed_methods, reason = "what is found under it is trusted only if the secret matches")]
+        let tenant = TenantId::vouched(text.tenant);
+        let caller = protocol(tenant, "auth");
+        let (executor, now) = (self.authority.executor(), self.authority.now());
+        let found = executor.load::<ApiKey>(&caller, &text.key.to_string()).await?;
+        let Some((state, issued)) = found.and_then(|(state, _)| state.issued.clone().map(|issued| (state, issued)))
+        else {
+            return Err(invalid());
+        };
+        // Hashes of 256 random bits: how long it takes to compare them tells nothing that helps to find one.
+        if issued.secret_hash != text.secret_hash() {
+            return Err(invalid());
+        }
+        if !state.accepted(now) {
+            return Err(if state.revoked { revoked() } else { expired() });
+        }
+        let machine = executor.load::<Machine>(&caller, &issued.machine.to_string()).await?;
+        let Some((machine, _)) = machine.filter(|(machine, _)| machine.active) else { return Err(revoked()) };
+        if state.notes_use(now) {
+            self.note_use(tenant, &text);
+        }
+        Ok(Trusted {
+            tenant,
+            subject: issued.machine.to_string(),
+            roles: machine.roles.clone(),
+            scopes: issued.scopes,
+            expires_at: issued.expires_at,
+            rests_on: vec![text.key.uuid(), issued.machine.uuid()],
+        })
+    }
+
+    /// Notes that a key was used; the request does not wait for it.
+    fn note_use(&self, tenant: TenantId, text: &ApiKeyText) {
+        let (authority, key) = (self.authority.clone(), text.key);
+        tokio::spawn(async move {
+            let note = NoteApiKeyUse { key };
+            if let Err(refusal) = authority.run(&protocol(tenant, "auth"), &note).await {
+                tracing::debug!(%refusal, "that an API key was used could not be noted");
+            }
+        });
+    }
+}
+
+fn time(at: Duration) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(at.as_secs().cast_signed(), 0)
+}
+
+fn refused(code: &'static str, detail: &str) -> Refusal {
+    Refusal::unauthenticated(code, detail)
+}
+
+fn invalid() -> Refusal {
+    // Which part of a token is wrong is nothing to tell a stranger.
+    refused("token_invalid", "the token is not one that we accept")
+}
+
+fn expired() -> Refusal {
+    refused("token_expired", "the token has expired; ask for a new one")
+}
+
+fn revoked() -> Refusal {
+    refused("token_revoked", "the token was valid, and what it rests on has ended; sign in again, or ask for a new one")
+}
+
+fn explain(error: &jwt_simple::Error) -> Refusal {
+    match error.downcast_ref::<JWTError>() {
+        Some(JWTError::TokenHasExpired | JWTError::OldTokenReused) => expired(),
+        Some(JWTError::TokenNotValidYet | JWTError::ClockDrift) => {
+            refused("token_not_yet_valid", "the token is not valid yet; check the clocks")
+        }
+        Some(JWTError::RequiredIssuerMismatch | JWTError::RequiredIssuerMissing) => {
+            refused("token_issuer", "the token is from another issuer than we trust")
+        }
+        Some(JWTError::RequiredAudienceMismatch | JWTError::RequiredAudienceMissing) => {
+            refused("token_audience", "the token is for another audience")
+        }
+        _ => invalid(),
+    }
+}

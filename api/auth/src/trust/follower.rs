@@ -1,0 +1,85 @@
+//! Following the log of the auth service: what happens to grants, machines and keys is known here at once.
+//!
+//! It reads the log itself, not the bus: to end somebody's access must not need that the bus is well. Appends of this process
+//! wake it; those of others it finds by looking twice a second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_aggregates::{ApiKey, Grant, KeyRing, Machine};
+use eventstore::EventStore;
+use kernel::{Aggregate, Clock, Position, RecordedEvent};
+use tokio_util::sync::CancellationToken;
+
+use super::Touched;
+use crate::authority::Authority;
+
+/// How often it looks, at least.
+const LOOK: Duration = Duration::from_millis(400);
+
+/// How many events it takes at once.
+const BATCH: u32 = 1_000;
+
+/// Follows the log from where it is now, until `shutdown`.
+pub async fn follow(
+    store: EventStore,
+    authority: Authority,
+    touched: Arc<Touched>,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+) {
+    let mut appended = store.appended();
+    let mut at: Option<Position> = None;
+    while !shutdown.is_cancelled() {
+        match turn(&store, &mut at, &authority, &touched, &*clock).await {
+            // There may be more.
+            Ok(true) => continue,
+            Ok(false) => {}
+            // Nothing can be changed meanwhile either; `/ready` says that the log is away.
+            Err(error) => tracing::debug!(%error, "the log of the auth service can't be followed now"),
+        }
+        touched.tidy(clock.now());
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(LOOK) => {}
+            changed = appended.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+async fn turn(
+    store: &EventStore,
+    at: &mut Option<Position>,
+    authority: &Authority,
+    touched: &Touched,
+    clock: &dyn Clock,
+) -> Result<bool, eventstore::Error> {
+    let from = match *at {
+        Some(from) => from,
+        // Nothing was checked before this.
+        None => *at.insert(store.head().await?),
+    };
+    let events = store.read_after(from, BATCH).await?;
+    for event in &events {
+        note(event, authority, touched, clock);
+        *at = Some(event.position);
+    }
+    Ok(events.len() == BATCH as usize)
+}
+
+/// What an event touches: tokens rest on the aggregate that it happened to.
+fn note(event: &RecordedEvent, authority: &Authority, touched: &Touched, clock: &dyn Clock) {
+    let matters = match event.aggregate_type.as_str() {
+        Machine::TYPE => event.event_type != "auth.machine.refused",
+        ApiKey::TYPE => event.event_type == "auth.api_key.revoked",
+        Grant::TYPE => event.event_type == "auth.grant.revoked",
+        KeyRing::TYPE => {
+            authority.forget(event.tenant);
+            event.event_type == "auth.key_ring.signing_key_retired"
+        }
+        _ => false,
+    };
+    if matters && let Ok(id) = event.aggregate_id.parse() {
+        touched.touch(id, clock.now());
+    }
+}

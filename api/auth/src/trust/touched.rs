@@ -1,0 +1,71 @@
+//! What was touched since when: what is remembered of tokens holds only as long as nothing on which it rests is among it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+/// How long what was checked may be remembered: then it is checked anew, whatever was heard. What was touched is kept a little
+/// longer than that.
+pub const REMEMBERED: TimeDelta = TimeDelta::minutes(10);
+
+/// Grants, machines, keys that changed. One for a process.
+#[derive(Debug, Default)]
+pub struct Touched {
+    /// How many there were: who checks something notes it first, and asks [`since`](Self::since) with it later.
+    count: AtomicU64,
+    ids: RwLock<HashMap<Uuid, (u64, DateTime<Utc>)>>,
+}
+
+impl Touched {
+    /// How many changes there were. To be noted before a check: what changes during it counts as later.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Notes that something changed.
+    pub fn touch(&self, id: Uuid, now: DateTime<Utc>) {
+        let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
+        let count = self.count.load(Ordering::Acquire) + 1;
+        ids.insert(id, (count, now));
+        // Last: who sees the count finds the id.
+        self.count.store(count, Ordering::Release);
+    }
+
+    /// Whether one of these changed after `count` changes.
+    pub fn since(&self, count: u64, ids: &[Uuid]) -> bool {
+        if self.count() == count {
+            return false;
+        }
+        let touched = self.ids.read().unwrap_or_else(PoisonError::into_inner);
+        ids.iter().any(|id| touched.get(id).is_some_and(|(at, _)| *at > count))
+    }
+
+    /// Forgets what nobody remembers any more.
+    pub fn tidy(&self, now: DateTime<Utc>) {
+        let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
+        ids.retain(|_, (_, at)| now - *at < REMEMBERED + TimeDelta::minutes(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_checked_before_a_change_does_not_hold_after_it() {
+        let (touched, now) = (Touched::default(), DateTime::UNIX_EPOCH);
+        let (grant, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let before = touched.count();
+        assert!(!touched.since(before, &[grant]));
+        touched.touch(grant, now);
+        assert!(touched.since(before, &[other, grant]) && !touched.since(before, &[other]));
+        assert!(!touched.since(touched.count(), &[grant]), "checked after it");
+        touched.tidy(now + REMEMBERED);
+        assert!(touched.since(before, &[grant]), "somebody may still remember what was before");
+        touched.tidy(now + REMEMBERED + TimeDelta::minutes(2));
+        assert!(!touched.since(before, &[grant]));
+    }
+}

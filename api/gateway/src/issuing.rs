@@ -1,0 +1,116 @@
+//! Tenants' issuers in this process: what signs, where the auth service runs; and what verifies, everywhere.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_api::authority::{Authority, Parts, Settings};
+use auth_api::provider::{Attempts, Provider};
+use auth_api::trust::{Touched, Trust, follow};
+use chrono::TimeDelta;
+use eventstore::EventStore;
+use executor::Executor;
+use face::Runtime;
+use kernel::{Clock, IdSource};
+use keys::{LocalMasterKey, MasterKey, SystemRandom};
+
+use crate::Config;
+use crate::config::claim_key;
+use crate::directory::Directory;
+use crate::domains::Part;
+use crate::server::StartError;
+use crate::service::Background;
+use crate::tenants::DirectoryOfTenants;
+
+/// How often attempts that are long past are forgotten.
+const TIDY: Duration = Duration::from_mins(1);
+
+/// What this process has of the tenants' issuers.
+pub struct Issuing {
+    /// Says whether a token holds.
+    pub trust: Trust,
+    /// What of that changed.
+    pub touched: Arc<Touched>,
+    /// The issuers themselves, where the auth service runs.
+    pub provider: Option<Provider>,
+    /// The log of the auth service, where it is open for this alone.
+    pub store: Option<EventStore>,
+}
+
+/// Opens what verifies tokens, and what issues them where the auth service is among those `served`.
+pub async fn open(
+    config: &Config,
+    address: SocketAddr,
+    served: &[(Part, Runtime)],
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    background: &Background,
+) -> Result<Issuing, StartError> {
+    let service = auth_api::SERVICE;
+    let here = served.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == service);
+    let (store, executor) = if let Some(runtime) = here {
+        (runtime.store.clone(), runtime.executor.clone())
+    } else {
+        let store = EventStore::open(&config.database(service), config.log_settings(), clock.clone())
+            .await
+            .map_err(|error| StartError::Log { service, error })?;
+        let claim_key = claim_key(config).ok_or(StartError::ClaimKey)?;
+        let settings = executor::Settings {
+            cache_bytes: config.postgres.cache_mib << 20,
+            snapshot_events: config.postgres.snapshot_events,
+            claim_key,
+        };
+        (store.clone(), Executor::new(store, clock.clone(), ids, settings))
+    };
+    let master = master_key(config);
+    if here.is_some() && master.is_none() {
+        return Err(StartError::MasterKey);
+    }
+    let authority = Authority::new(Parts {
+        executor,
+        tenants: Arc::new(DirectoryOfTenants::new(Directory::open(config))),
+        people: None,
+        master,
+        random: Arc::new(SystemRandom),
+        clock: clock.clone(),
+        settings: settings(config, address),
+    });
+    let touched = Arc::new(Touched::default());
+    let shutdown = background.shutdown.clone();
+    background.tasks.spawn(follow(store.clone(), authority.clone(), touched.clone(), clock, shutdown));
+    let trust = Trust::new(authority.clone());
+    let provider = here.map(|_| Provider { authority, trust: trust.clone(), attempts: Arc::new(Attempts::default()) });
+    if let Some(provider) = &provider {
+        tidy(provider.attempts.clone(), background);
+    }
+    let store = here.is_none().then_some(store);
+    Ok(Issuing { trust, touched, provider, store })
+}
+
+/// The master key of this configuration, which was checked when it was read.
+fn master_key(config: &Config) -> Option<Arc<dyn MasterKey>> {
+    let key = LocalMasterKey::parse(config.auth.master_key.reveal(), SystemRandom).ok()?;
+    Some(Arc::new(key))
+}
+
+fn settings(config: &Config, address: SocketAddr) -> Settings {
+    let public_url =
+        if config.http.public_url.is_empty() { format!("http://{address}") } else { config.http.public_url.clone() };
+    Settings {
+        public_url,
+        audience: config.auth.audience.clone(),
+        leeway: TimeDelta::seconds(config.auth.leeway_seconds.cast_signed()),
+        access: TimeDelta::seconds(config.auth.access_token_seconds.into()),
+        overlap: TimeDelta::seconds(config.auth.key_overlap_seconds.into()),
+    }
+}
+
+fn tidy(attempts: Arc<Attempts>, background: &Background) {
+    let shutdown = background.shutdown.clone();
+    background.tasks.spawn(async move {
+        let mut ticks = tokio::time::interval(TIDY);
+        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            attempts.tidy();
+        }
+    });
+}

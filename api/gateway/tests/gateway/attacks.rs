@@ -1,0 +1,236 @@
+//! Attacks on tokens and on those who issue them. The numbers are those of docs/src/threat-model.md.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gateway::directory::Directory;
+use jwt_simple::common::HeaderOptions;
+use jwt_simple::prelude::{Claims, Ed25519KeyPair, EdDSAKeyPairLike, HS256Key, MACLike};
+use kernel::{SystemClock, SystemIds};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::issuers::{Machine, claims, header, issuer, reads, token_endpoint};
+use crate::world::{Answer, Form, World};
+
+/// A token of these parts; the signature may be anything.
+fn assemble(header: &Value, claims: &Value, signature: &str) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.{signature}", part(header), part(claims))
+}
+
+/// That all of these are refused with a code, and nothing is written, in either log.
+async fn all_refused(world: &World, tokens: Vec<(&str, String)>, code: &str) {
+    let before = (world.head().await, world.head_of(&world.auth).await);
+    for (what, token) in tokens {
+        let answer = Answer::of(reads(world, &token)).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::UNAUTHORIZED, code), "{what}: {answer:?}");
+    }
+    assert_eq!((world.head().await, world.head_of(&world.auth).await), before, "something was written");
+}
+
+#[tokio::test]
+async fn attack_01_a_token_that_says_that_it_needs_no_signature() {
+    let world = World::start().await;
+    let token = Machine::register(&world, "m", &["viewer"]).await.token(&world).await;
+    let (said, signature) = (claims(&token), token.rsplit('.').next().unwrap());
+    let mut tokens = Vec::new();
+    for algorithm in ["none", "None", "NONE", "nOnE", "", "HS256", "RS256", "ES256", "EdDSA"] {
+        let mut head = header(&token);
+        head["alg"] = algorithm.into();
+        tokens.push((algorithm, assemble(&head, &said, "")));
+        if algorithm != "EdDSA" {
+            tokens.push((algorithm, assemble(&head, &said, signature)));
+        }
+    }
+    all_refused(&world, tokens, "token_invalid").await;
+}
+
+#[tokio::test]
+async fn attack_02_the_public_key_as_the_secret_of_a_mac() {
+    let world = World::start().await;
+    let token = Machine::register(&world, "m", &["viewer"]).await.token(&world).await;
+    let set = Answer::of(world.anonymous(Method::GET, "/t/acme/jwks")).await;
+    let key = set.body["keys"].as_array().unwrap().iter().find(|key| key["kid"] == header(&token)["kid"]).unwrap();
+    let x = key["x"].as_str().unwrap();
+    let raw = URL_SAFE_NO_PAD.decode(x).unwrap();
+    let kid = header(&token)["kid"].as_str().unwrap().to_owned();
+    let forge = |secret: &[u8]| {
+        let claims = Claims::with_custom_claims(claims(&token), Duration::from_hours(1).into());
+        let options = HeaderOptions { content_type: None, signature_type: Some("at+jwt".to_owned()) };
+        HS256Key::from_bytes(secret).with_key_id(&kid).authenticate_with_options(claims, &options).unwrap()
+    };
+    let tokens = vec![
+        ("raw", forge(&raw)),
+        ("base64", forge(x.as_bytes())),
+        ("jwk", forge(key.to_string().as_bytes())),
+        ("set", forge(set.body.to_string().as_bytes())),
+    ];
+    all_refused(&world, tokens, "token_invalid").await;
+}
+
+#[tokio::test]
+async fn attack_03_a_key_id_that_is_a_path_a_statement_or_an_address() {
+    let world = World::start().await;
+    let token = Machine::register(&world, "m", &["viewer"]).await.token(&world).await;
+    let signature = token.rsplit('.').next().unwrap();
+    let kids = [
+        "../../../../dev/null",
+        "/etc/passwd",
+        "x' OR '1'='1",
+        "'; DROP TABLE log.events; --",
+        "http://127.0.0.1:1/keys",
+        "",
+        "\u{0}",
+    ];
+    let tokens = kids.map(|kid| {
+        let mut head = header(&token);
+        head["kid"] = kid.into();
+        (kid, assemble(&head, &claims(&token), signature))
+    });
+    all_refused(&world, tokens.into(), "token_invalid").await;
+}
+
+#[tokio::test]
+async fn attack_04_a_token_that_brings_its_own_key_or_says_where_to_fetch_one() {
+    let world = World::start().await;
+    let canary = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/keys", canary.local_addr().unwrap());
+    let good = Machine::register(&world, "m", &["admin"]).await.token(&world).await;
+    let pair = Ed25519KeyPair::generate();
+    let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(pair.public_key().to_bytes()) });
+    let kid = header(&good)["kid"].as_str().unwrap().to_owned();
+    let options = HeaderOptions { content_type: None, signature_type: Some("at+jwt".to_owned()) };
+    let forged = Claims::with_custom_claims(claims(&good), Duration::from_hours(1).into());
+    let signed = pair.clone().with_key_id(&kid).sign_with_options(forged, &options).unwrap();
+    let signature = signed.rsplit('.').next().unwrap().to_owned();
+    let mut tokens = vec![("signed with another key under our key's id", signed)];
+    for (member, value) in [
+        ("jwk", json!(jwk.to_string())),
+        ("jwk", jwk),
+        ("jku", json!(url)),
+        ("x5u", json!(url)),
+        ("x5c", json!(["AAAA"])),
+    ] {
+        let mut head = header(&good);
+        head[member] = value;
+        tokens.push((member, assemble(&head, &claims(&good), &signature)));
+    }
+    all_refused(&world, tokens, "token_invalid").await;
+    let called = tokio::time::timeout(Duration::from_millis(300), canary.accept()).await;
+    assert!(called.is_err(), "somebody fetched the key that the token names");
+}
+
+#[tokio::test]
+async fn attack_05_one_tenants_key_under_anothers_issuer() {
+    let world = World::start().await;
+    let other = Directory::open(&world.config).create("other", "Other", &SystemClock, &SystemIds).await.unwrap();
+    // The other tenant's administrator has a machine of its own, whose token is good for the other tenant.
+    let admin = crate::world::token(&world.config, other.tenant_id, &[kernel::Role::Admin]);
+    let post =
+        |path: String, body: Value| Answer::of(world.anonymous(Method::POST, &path).bearer_auth(&admin).json(&body));
+    let made = post("/v1/auth/machines".to_owned(), json!({ "name": "m", "roles": ["admin"] })).await;
+    let id = made.body["id"].as_str().unwrap().to_owned();
+    let set = post(format!("/v1/auth/machines/{id}/secret"), json!({})).await;
+    let secret = set.body["secret"].as_str().unwrap().to_owned();
+    let ask = |tenant: &str| {
+        let request = world.anonymous(Method::POST, &format!("/t/{tenant}/token"));
+        request.basic_auth(&id, Some(&secret)).form(&[("grant_type", "client_credentials")])
+    };
+    let token = Answer::of(ask("other")).await.body["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(Answer::of(reads(&world, &token)).await.status, StatusCode::NOT_FOUND, "good for its own tenant");
+    // Not at our token endpoint, ...
+    let at_ours = Answer::of(ask("acme")).await;
+    assert_eq!((at_ours.status, at_ours.body["error"].as_str()), (StatusCode::UNAUTHORIZED, Some("invalid_client")));
+    // ... not by changing who issued it or whose it is: the signature does not cover that.
+    let signature = token.rsplit('.').next().unwrap();
+    let mut tokens = Vec::new();
+    for (claim, value) in [("iss", json!(issuer(&world))), ("tenant", json!(world.tenant.to_string()))] {
+        let mut said = claims(&token);
+        said[claim] = value;
+        tokens.push((claim, assemble(&header(&token), &said, signature)));
+    }
+    all_refused(&world, tokens, "token_invalid").await;
+    // Nor is another tenant told anything about it.
+    let machine = Machine::register(&world, "ours", &["admin"]).await;
+    let seen = world.anonymous(Method::POST, "/t/acme/introspect").basic_auth(&machine.id, Some(&machine.secret));
+    assert_eq!(Answer::of(seen.form(&[("token", &token)])).await.body, json!({ "active": false }));
+    let path = format!("/v1/auth/machines/{id}");
+    world.refuses(vec![(world.request(Method::GET, &path), StatusCode::NOT_FOUND, "not_found")]).await;
+}
+
+#[tokio::test]
+async fn attack_06_a_token_of_another_type_audience_or_issuer() {
+    let world = World::start().await;
+    let token = Machine::register(&world, "m", &["viewer"]).await.token(&world).await;
+    let signature = token.rsplit('.').next().unwrap();
+    let with = |member: &str, value: Value| {
+        let mut head = header(&token);
+        head[member] = value;
+        assemble(&head, &claims(&token), signature)
+    };
+    all_refused(
+        &world,
+        vec![("an ID token", with("typ", json!("JWT"))), ("no type", with("typ", Value::Null))],
+        "token_type",
+    )
+    .await;
+    let mut foreign = claims(&token);
+    foreign["iss"] = json!(format!("{}/t/nobody", world.url));
+    all_refused(&world, vec![("nobody's", assemble(&header(&token), &foreign, signature))], "token_issuer").await;
+}
+
+#[tokio::test]
+async fn attack_07_secrets_are_not_found_out_by_trying() {
+    let world = World::start().await;
+    let machine = Machine::register(&world, "m", &["viewer"]).await;
+    let attempt = |id: &str, secret: &str| {
+        token_endpoint(&world).basic_auth(id, Some(secret)).form(&[("grant_type", "client_credentials")])
+    };
+    // Unknown and known clients get the same answer.
+    let unknown = Answer::of(attempt("0197a8a0-0000-7000-8000-000000000001", "x")).await;
+    let before = world.head_of(&world.auth).await;
+    let wrong = Answer::of(attempt(&machine.id, "x")).await;
+    assert_eq!((unknown.status, &unknown.body), (wrong.status, &wrong.body));
+    assert_eq!(world.head_of(&world.auth).await, before + 1, "one record of it");
+    // After a few, no further one is looked at or recorded.
+    let mut refused = 0;
+    for _ in 0..30 {
+        let answer = Answer::of(attempt(&machine.id, "x")).await;
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            assert!(answer.header("retry-after").parse::<u64>().is_ok(), "{answer:?}");
+            refused += 1;
+        }
+    }
+    assert!(refused >= 20, "{refused} of 30 were slowed down");
+    assert!(world.head_of(&world.auth).await <= before + 11, "each attempt was recorded");
+    // Who knows the secret is let in all the same.
+    machine.token(&world).await;
+}
+
+#[tokio::test]
+async fn attack_08_parameters_that_are_there_twice_or_in_two_ways() {
+    let world = World::start().await;
+    let machine = Machine::register(&world, "m", &["viewer"]).await;
+    let before = world.head_of(&world.auth).await;
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let double = token_endpoint(&world)
+        .header(kind.0, kind.1)
+        .basic_auth(&machine.id, Some(&machine.secret))
+        .body("grant_type=client_credentials&scope=crm:lead:read&scope=api");
+    let both = machine.asks(&world, &[("client_id", machine.id.as_str()), ("client_secret", machine.secret.as_str())]);
+    let in_query = world.anonymous(
+        Method::POST,
+        &format!(
+            "/t/acme/token?grant_type=client_credentials&client_id={}&client_secret={}",
+            machine.id, machine.secret
+        ),
+    );
+    let json = token_endpoint(&world).json(&json!({ "grant_type": "client_credentials" }));
+    for request in [double, both, in_query, json] {
+        let answer = Answer::of(request).await;
+        assert_eq!((answer.status, answer.body["error"].as_str()), (StatusCode::BAD_REQUEST, Some("invalid_request")));
+    }
+    assert_eq!(world.head_of(&world.auth).await, before, "something was written");
+}

@@ -1,0 +1,293 @@
+//! Tenants' issuers: machines get tokens and keys, use them, and lose them.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jwt_simple::prelude::{Claims, Ed25519KeyPair, Ed25519PublicKey, EdDSAKeyPairLike, EdDSAPublicKeyLike};
+use kernel::Role;
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+
+use crate::world::{Answer, Form, World};
+
+/// A lead that nobody knows: asking for it needs `crm:lead:read`, and nothing else.
+pub const NO_LEAD: &str = "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001";
+
+/// A machine with a secret.
+pub struct Machine {
+    pub id: String,
+    pub secret: String,
+}
+
+impl Machine {
+    pub async fn register(world: &World, name: &str, roles: &[&str]) -> Self {
+        let made = world.post("/v1/auth/machines", json!({ "name": name, "roles": roles })).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        let id = made.body["id"].as_str().unwrap().to_owned();
+        let set = world.post(&format!("/v1/auth/machines/{id}/secret"), json!({})).await;
+        assert_eq!(set.status, StatusCode::OK, "{set:?}");
+        Self { id, secret: set.body["secret"].as_str().unwrap().to_owned() }
+    }
+
+    /// Asks for a token with its secret.
+    pub fn asks(&self, world: &World, more: &[(&str, &str)]) -> RequestBuilder {
+        let form: Vec<_> = [("grant_type", "client_credentials")].iter().chain(more).copied().collect();
+        token_endpoint(world).basic_auth(&self.id, Some(&self.secret)).form(&form)
+    }
+
+    pub async fn token(&self, world: &World) -> String {
+        let answer = Answer::of(self.asks(world, &[])).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert_eq!((answer.body["token_type"].as_str(), answer.header("cache-control")), (Some("Bearer"), "no-store"));
+        answer.body["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// An API key of it.
+    pub async fn api_key(&self, world: &World, more: Value) -> (String, String) {
+        let mut body = json!({ "machine": self.id, "name": "nightly" });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let made = world.post("/v1/auth/api-keys", body).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        (made.body["id"].as_str().unwrap().to_owned(), made.body["secret"].as_str().unwrap().to_owned())
+    }
+}
+
+pub fn issuer(world: &World) -> String {
+    format!("{}/t/acme", world.url)
+}
+
+pub fn token_endpoint(world: &World) -> RequestBuilder {
+    world.anonymous(Method::POST, "/t/acme/token")
+}
+
+/// A request with a token that needs `crm:lead:read`.
+pub fn reads(world: &World, token: &str) -> RequestBuilder {
+    world.anonymous(Method::GET, NO_LEAD).bearer_auth(token)
+}
+
+/// What a token says, whoever signed it.
+pub fn claims(token: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
+}
+
+pub fn header(token: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap()).unwrap()
+}
+
+/// Waits until a token is refused with this code; a second is what a revocation may take.
+pub async fn refused_within_a_second(world: &World, token: &str, code: &str) {
+    let refused = async {
+        loop {
+            let answer = Answer::of(reads(world, token)).await;
+            if answer.status == StatusCode::UNAUTHORIZED {
+                return answer.code().to_owned();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(
+        tokio::time::timeout(Duration::from_secs(1), refused).await.expect("still accepted after a second"),
+        code
+    );
+}
+
+#[tokio::test]
+async fn a_client_finds_all_that_it_needs_from_the_issuer_alone() {
+    let world = World::start().await;
+    let configuration = Answer::of(world.anonymous(Method::GET, "/t/acme/.well-known/openid-configuration")).await;
+    assert_eq!(configuration.status, StatusCode::OK, "{configuration:?}");
+    assert_eq!(configuration.body["issuer"], issuer(&world));
+    let other = Answer::of(world.anonymous(Method::GET, "/.well-known/oauth-authorization-server/t/acme")).await;
+    assert_eq!(other.body, configuration.body, "RFC 8414 puts it elsewhere");
+    for (member, url) in configuration.body.as_object().unwrap() {
+        if member.ends_with("_endpoint") || member == "jwks_uri" {
+            assert!(url.as_str().unwrap().starts_with(&issuer(&world)), "{member}: {url}");
+        }
+    }
+    let unknown = Answer::of(world.anonymous(Method::GET, "/t/nobody/.well-known/openid-configuration")).await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND, "{unknown:?}");
+}
+
+#[tokio::test]
+async fn a_machine_gets_a_token_with_its_secret_and_is_what_its_roles_say() {
+    let world = World::start().await;
+    let machine = Machine::register(&world, "reader", &["viewer"]).await;
+    let token = machine.token(&world).await;
+    assert_eq!(header(&token)["typ"], "at+jwt");
+    let said = claims(&token);
+    for (claim, value) in [
+        ("iss", json!(issuer(&world))),
+        ("aud", json!("inopsio")),
+        ("sub", json!(machine.id)),
+        ("client_id", json!(machine.id)),
+        ("tenant", json!(world.tenant.to_string())),
+        ("roles", json!(["viewer"])),
+        ("scope", json!("api")),
+    ] {
+        assert_eq!(said[claim], value, "{claim} of {said}");
+    }
+    assert!(said["jti"].is_string() && said["exp"].as_i64() > said["iat"].as_i64(), "{said}");
+
+    // As a stranger would: from the set alone.
+    let set = Answer::of(world.anonymous(Method::GET, "/t/acme/jwks")).await;
+    assert_eq!(set.header("content-type"), "application/jwk-set+json");
+    let kid = header(&token)["kid"].clone();
+    let key = set.body["keys"].as_array().unwrap().iter().find(|key| key["kid"] == kid).unwrap().clone();
+    assert!(set.body["keys"].as_array().unwrap().iter().all(|key| key.get("d").is_none()), "private parts are shown");
+    let x = URL_SAFE_NO_PAD.decode(key["x"].as_str().unwrap()).unwrap();
+    Ed25519PublicKey::from_bytes(&x).unwrap().verify_token::<Value>(&token, None).unwrap();
+
+    let found = Answer::of(reads(&world, &token)).await;
+    assert_eq!((found.status, found.code()), (StatusCode::NOT_FOUND, "not_found"), "a viewer may look");
+    let write = world.anonymous(Method::POST, "/v1/crm/leads").bearer_auth(&token).json(&json!({ "name": "Eve" }));
+    world.refuses(vec![(write, StatusCode::FORBIDDEN, "permission_missing")]).await;
+}
+
+#[tokio::test]
+async fn a_token_reaches_no_further_than_its_scope() {
+    let world = World::start().await;
+    let machine = Machine::register(&world, "writer", &["admin"]).await;
+    let answer = Answer::of(machine.asks(&world, &[("scope", "crm:lead:read crm:contact:*")])).await;
+    let token = answer.body["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(Answer::of(reads(&world, &token)).await.status, StatusCode::NOT_FOUND);
+    let write = world.anonymous(Method::POST, "/v1/crm/leads").bearer_auth(&token).json(&json!({ "name": "Eve" }));
+    world.refuses(vec![(write, StatusCode::FORBIDDEN, "permission_missing")]).await;
+    let contact = world.anonymous(Method::POST, "/v1/crm/contacts").bearer_auth(&token).json(&json!({ "name": "Ada" }));
+    assert_eq!(Answer::of(contact).await.status, StatusCode::CREATED);
+    let unknown = Answer::of(machine.asks(&world, &[("scope", "everything")])).await;
+    assert_eq!((unknown.status, unknown.body["error"].as_str()), (StatusCode::BAD_REQUEST, Some("invalid_scope")));
+}
+
+#[tokio::test]
+async fn a_machine_shows_who_it_is_by_signing_and_no_assertion_works_twice() {
+    let world = World::start().await;
+    let machine = Machine::register(&world, "signer", &["viewer"]).await;
+    let pair = Ed25519KeyPair::generate();
+    let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": URL_SAFE_NO_PAD.encode(pair.public_key().to_bytes()) });
+    let set = world.post(&format!("/v1/auth/machines/{}/keys", machine.id), json!({ "keys": [jwk] })).await;
+    assert_eq!(set.status, StatusCode::OK, "{set:?}");
+    let assertion = |audience: &str, jti: Option<&str>, minutes: u64| {
+        let mut claims = Claims::create(Duration::from_secs(60 * minutes).into())
+            .with_issuer(&machine.id)
+            .with_subject(&machine.id)
+            .with_audience(audience);
+        claims.jwt_id = jti.map(str::to_owned);
+        pair.clone().with_key_id("k1").sign(claims).unwrap()
+    };
+    let ask = |assertion: String| {
+        token_endpoint(&world).form(&[
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", assertion.as_str()),
+        ])
+    };
+    let good = assertion(&issuer(&world), Some("1"), 1);
+    assert_eq!(Answer::of(ask(good.clone())).await.status, StatusCode::OK);
+    let replayed = Answer::of(ask(good)).await;
+    assert_eq!((replayed.status, replayed.body["error"].as_str()), (StatusCode::BAD_REQUEST, Some("invalid_request")));
+    assert!(replayed.body["error_description"].as_str().unwrap().contains("used before"), "{replayed:?}");
+    let at_endpoint = assertion(&format!("{}/token", issuer(&world)), Some("2"), 1);
+    assert_eq!(Answer::of(ask(at_endpoint)).await.status, StatusCode::OK);
+    for bad in [
+        assertion("https://other.example.com", Some("3"), 1),
+        assertion(&issuer(&world), None, 1),
+        assertion(&issuer(&world), Some("4"), 60),
+    ] {
+        let answer = Answer::of(ask(bad)).await;
+        assert_eq!((answer.status, answer.body["error"].as_str()), (StatusCode::UNAUTHORIZED, Some("invalid_client")));
+    }
+}
+
+#[tokio::test]
+async fn an_api_key_is_a_bearer_token_until_it_is_revoked() {
+    let world = World::start().await;
+    let machine = Machine::register(&world, "integration", &["member"]).await;
+    let (id, key) = machine.api_key(&world, json!({ "scopes": ["crm:lead:read"] })).await;
+    assert_eq!(Answer::of(reads(&world, &key)).await.status, StatusCode::NOT_FOUND);
+    let write = world.anonymous(Method::POST, "/v1/crm/leads").bearer_auth(&key).json(&json!({ "name": "Eve" }));
+    world.refuses(vec![(write, StatusCode::FORBIDDEN, "permission_missing")]).await;
+    // That it was used is noted beside the request.
+    let used = async {
+        while world.get(&format!("/v1/auth/api-keys/{id}")).await.body["last_used_at"].is_null() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), used).await.expect("its use is not noted");
+    let revoked = world.post(&format!("/v1/auth/api-keys/{id}/revoke"), json!({})).await;
+    assert_eq!(revoked.status, StatusCode::OK, "{revoked:?}");
+    refused_within_a_second(&world, &key, "token_revoked").await;
+    let shown = world.get(&format!("/v1/auth/api-keys/{id}")).await;
+    assert_eq!(shown.body["revoked"], true, "{shown:?}");
+    assert!(!shown.body.to_string().contains(&key[4..]), "the secret is shown again");
+}
+
+#[tokio::test]
+async fn the_secret_of_a_key_is_shown_once_however_often_the_request_comes() {
+    let world = World::start().await;
+    let machine = Machine::register(&world, "once", &["viewer"]).await;
+    let body = json!({ "machine": machine.id, "name": "nightly" });
+    let ask = || world.request(Method::POST, "/v1/auth/api-keys").header("idempotency-key", "k").json(&body);
+    let (first, again) = (Answer::of(ask()).await, Answer::of(ask()).await);
+    assert!(first.body["secret"].is_string() && again.body["secret"].is_null(), "{first:?} {again:?}");
+    assert_eq!((&first.body["id"], again.header("idempotency-replayed")), (&again.body["id"], "true"));
+}
+
+#[tokio::test]
+async fn a_deactivated_machine_is_out_at_once_and_for_its_old_tokens_for_ever() {
+    let world = World::start().await;
+    let machine = Machine::register(&world, "sensor", &["viewer"]).await;
+    let (token, (_, key)) = (machine.token(&world).await, machine.api_key(&world, json!({})).await);
+    for bearer in [&token, &key] {
+        assert_eq!(Answer::of(reads(&world, bearer)).await.status, StatusCode::NOT_FOUND);
+    }
+    let path = format!("/v1/auth/machines/{}", machine.id);
+    assert_eq!(world.post(&format!("{path}/deactivate"), json!({})).await.status, StatusCode::OK);
+    refused_within_a_second(&world, &token, "token_revoked").await;
+    refused_within_a_second(&world, &key, "token_revoked").await;
+    let before = world.head_of(&world.auth).await;
+    let asked = Answer::of(machine.asks(&world, &[])).await;
+    assert_eq!((asked.status, asked.body["error"].as_str()), (StatusCode::UNAUTHORIZED, Some("invalid_client")));
+    assert_eq!(world.head_of(&world.auth).await, before + 1, "one record, and no grant");
+    assert_eq!(world.post(&format!("{path}/reactivate"), json!({})).await.status, StatusCode::OK);
+    refused_within_a_second(&world, &token, "token_revoked").await;
+    assert_eq!(Answer::of(reads(&world, &key)).await.status, StatusCode::NOT_FOUND, "keys are its own, and it is back");
+}
+
+#[tokio::test]
+async fn a_token_that_was_given_back_holds_no_more() {
+    let world = World::start().await;
+    let machine = Machine::register(&world, "careful", &["viewer"]).await;
+    let token = machine.token(&world).await;
+    let ask = |path: &str, token: &str| {
+        let request = world.anonymous(Method::POST, &format!("/t/acme/{path}"));
+        request.basic_auth(&machine.id, Some(&machine.secret)).form(&[("token", token)])
+    };
+    let before = Answer::of(ask("introspect", &token)).await;
+    assert_eq!((&before.body["active"], &before.body["sub"]), (&json!(true), &json!(machine.id)), "{before:?}");
+    assert_eq!(Answer::of(ask("revoke", &token)).await.status, StatusCode::OK);
+    refused_within_a_second(&world, &token, "token_revoked").await;
+    assert_eq!(Answer::of(ask("introspect", &token)).await.body, json!({ "active": false }));
+    assert_eq!(Answer::of(ask("revoke", "nonsense")).await.status, StatusCode::OK, "RFC 7009 wants it so");
+    let stranger = Answer::of(world.anonymous(Method::POST, "/t/acme/introspect").form(&[("token", &token)])).await;
+    assert_eq!(stranger.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn machines_are_listed_with_their_keys() {
+    let world = World::start().await;
+    let machine = Machine::register(&world, "listed", &["viewer"]).await;
+    let (_, _) = machine.api_key(&world, json!({ "scopes": ["crm:*"] })).await;
+    let position = world.post("/v1/auth/machines", json!({ "name": "another", "roles": [] })).await;
+    let query = "{ auth { machines { totalCount nodes { name roles hasSecret active apiKeys { name scopes } } } } }";
+    let ask = |token: String| {
+        let request = world.anonymous(Method::POST, "/graphql").bearer_auth(token);
+        request.header("x-min-position", position.header("x-position")).json(&json!({ "query": query }))
+    };
+    let answer = Answer::of(ask(world.token(&[Role::Admin]))).await;
+    let machines = &answer.body["data"]["auth"]["machines"];
+    assert_eq!(machines["totalCount"], 2, "{answer:?}");
+    assert_eq!(machines["nodes"][1]["apiKeys"], json!([{ "name": "nightly", "scopes": ["crm:*"] }]), "{answer:?}");
+    let refused = Answer::of(ask(world.token(&[Role::Member]))).await;
+    assert!(refused.body["errors"][0].to_string().contains("permission_missing"), "{refused:?}");
+}

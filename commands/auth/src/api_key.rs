@@ -1,0 +1,81 @@
+//! What can be asked of an API key.
+
+use auth_aggregates::{ApiKey, ApiKeyCommand, ApiKeyId, ApiKeyIssued, Machine};
+use chrono::{DateTime, Utc};
+use executor::{Command, Work};
+use kernel::{Checks, FieldError, MachineId, Refusal};
+
+use crate::grants::PROTOCOL;
+use crate::values;
+
+/// Gives a machine a key, of whose secret only the hash comes here.
+#[derive(Clone, Debug)]
+pub struct IssueApiKey {
+    /// Its id: it is part of the key, so who makes the key makes it.
+    pub key: ApiKeyId,
+    pub machine: MachineId,
+    /// What it is for.
+    pub name: String,
+    /// SHA-256, hexadecimal.
+    pub secret_hash: String,
+    pub scopes: Vec<String>,
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Ends a key.
+#[derive(Clone, Debug)]
+pub struct RevokeApiKey {
+    pub key: ApiKeyId,
+}
+
+/// A key was used.
+#[derive(Clone, Debug)]
+pub struct NoteApiKeyUse {
+    pub key: ApiKeyId,
+}
+
+impl Command for IssueApiKey {
+    const PERMISSION: &'static str = "auth:machine:write";
+    type Answer = ApiKeyId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<ApiKeyId, Refusal> {
+        let mut checks = Checks::default();
+        let name = checks.line("/name", &self.name, values::NAME);
+        let scopes = values::scopes(&mut checks, "/scopes", &self.scopes);
+        if self.expires_at.is_some_and(|end| end <= work.now()) {
+            checks.refuse("/expires_at", "past", format!("{} is past; allowed is a time to come", work.now()));
+        }
+        checks.finish()?;
+        if work.find::<Machine>(self.machine).await?.is_none() {
+            let detail = format!("there is no auth.machine {}", self.machine);
+            return Err(Refusal::references(vec![FieldError {
+                pointer: "/machine".into(),
+                code: "not_found",
+                detail,
+            }]));
+        }
+        let (machine, secret_hash) = (self.machine, self.secret_hash.clone());
+        let issued = ApiKeyIssued { machine, name, secret_hash, scopes, expires_at: self.expires_at };
+        work.create::<ApiKey>(self.key, ApiKeyCommand::Issue(issued))?;
+        Ok(self.key)
+    }
+}
+
+impl Command for RevokeApiKey {
+    const PERMISSION: &'static str = "auth:machine:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<ApiKey>(self.key, ApiKeyCommand::Revoke).await
+    }
+}
+
+impl Command for NoteApiKeyUse {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let at = work.now();
+        work.update::<ApiKey>(self.key, ApiKeyCommand::NoteUse { at }).await
+    }
+}

@@ -1,0 +1,140 @@
+//! What can be asked of a grant.
+
+use auth_aggregates::{Grant, GrantCommand, GrantId, GrantTerms, RevokeReason};
+use executor::{ClaimKind, Command, Work};
+use kernel::Refusal;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::grants::PROTOCOL;
+
+/// Client assertions that were seen: each works once.
+pub(crate) const ASSERTION: ClaimKind = ClaimKind {
+    name: "auth.client.assertion",
+    code: "assertion_replayed",
+    detail: "this client assertion was used before; make a new one, with its own jti, for each request",
+};
+
+/// Lets a client act for somebody.
+#[derive(Clone, Debug)]
+pub struct OpenGrant {
+    pub terms: GrantTerms,
+    /// Whose assertion showed who the client is, and its jti: taken in the same append, so that it shows nothing twice.
+    pub assertion: Option<String>,
+}
+
+/// A client brings a code.
+#[derive(Clone, Debug)]
+pub struct RedeemCode {
+    pub grant: GrantId,
+    pub client: Uuid,
+    pub redirect_uri: String,
+    /// The hash of the verifier that it brings, base64url.
+    pub challenge: String,
+    pub assertion: Option<String>,
+}
+
+/// A client brings a refresh token.
+#[derive(Clone, Debug)]
+pub struct RefreshTokens {
+    pub grant: GrantId,
+    pub client: Uuid,
+    /// The token's generation.
+    pub generation: u32,
+    pub assertion: Option<String>,
+}
+
+/// Ends a grant for a reason that the protocol knows.
+#[derive(Clone, Debug)]
+pub struct EndGrant {
+    pub grant: GrantId,
+    pub reason: RevokeReason,
+}
+
+/// Ends a grant, as an administrator.
+#[derive(Clone, Debug)]
+pub struct WithdrawGrant {
+    pub grant: GrantId,
+}
+
+/// What became of a code or a refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Redeemed {
+    /// Tokens may be issued; the next refresh token is of this generation.
+    Granted { generation: u32 },
+    /// The grant has ended for it.
+    Revoked { reason: RevokeReason },
+}
+
+impl Command for OpenGrant {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = GrantId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<GrantId, Refusal> {
+        let grant: GrantId = work.new_id();
+        work.create::<Grant>(grant, GrantCommand::Open(self.terms.clone()))?;
+        seen_once(work, self.assertion.as_ref(), grant).await?;
+        Ok(grant)
+    }
+}
+
+impl Command for RedeemCode {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = Redeemed;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<Redeemed, Refusal> {
+        let (redirect_uri, challenge) = (self.redirect_uri.clone(), self.challenge.clone());
+        let redeem = GrantCommand::Redeem { client: self.client, redirect_uri, challenge, at: work.now() };
+        work.update::<Grant>(self.grant, redeem).await?;
+        seen_once(work, self.assertion.as_ref(), self.grant).await?;
+        outcome(work, self.grant).await
+    }
+}
+
+impl Command for RefreshTokens {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = Redeemed;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<Redeemed, Refusal> {
+        let refresh = GrantCommand::Refresh { client: self.client, generation: self.generation, at: work.now() };
+        work.update::<Grant>(self.grant, refresh).await?;
+        seen_once(work, self.assertion.as_ref(), self.grant).await?;
+        outcome(work, self.grant).await
+    }
+}
+
+impl Command for EndGrant {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<Grant>(self.grant, GrantCommand::Revoke(self.reason)).await
+    }
+}
+
+impl Command for WithdrawGrant {
+    const PERMISSION: &'static str = "auth:grant:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<Grant>(self.grant, GrantCommand::Revoke(RevokeReason::Withdrawn)).await
+    }
+}
+
+/// An assertion that comes a second time fails the append with its claim.
+async fn seen_once(work: &mut Work<'_>, assertion: Option<&String>, grant: GrantId) -> Result<(), Refusal> {
+    let Some(assertion) = assertion else { return Ok(()) };
+    // Even the same holder may not take it twice: `absent` sees what is there before `take` adds it.
+    work.absent(&ASSERTION, assertion, grant);
+    work.take(&ASSERTION, assertion, grant);
+    work.update::<Grant>(grant, GrantCommand::Assert { assertion: assertion.clone() }).await
+}
+
+async fn outcome(work: &mut Work<'_>, grant: GrantId) -> Result<Redeemed, Refusal> {
+    let state = work.read::<Grant>(grant).await?;
+    Ok(match state.revoked {
+        Some(reason) => Redeemed::Revoked { reason },
+        None => Redeemed::Granted { generation: state.generation },
+    })
+}

@@ -1,0 +1,40 @@
+//! The permission table of signing in: the only place that says which role may do what.
+
+use kernel::Role::{Admin, Auditor, Manager};
+use kernel::{Caller, Grant, TenantId};
+
+const fn grant(permission: &'static str, roles: &'static [kernel::Role], meaning: &'static str) -> Grant {
+    Grant { permission, roles, meaning }
+}
+
+/// The permissions of signing in, the roles that have them, and what they allow.
+pub const GRANTS: &[Grant] = &[
+    grant("auth:machine:read", &[Admin, Manager, Auditor], "See machines and their API keys"),
+    // Who makes a machine says what it may do, so this gives all that there is.
+    grant("auth:machine:write", &[Admin], "Register, change and deactivate machines, their secrets and API keys"),
+    grant("auth:key:read", &[Admin, Auditor], "See which keys sign tokens"),
+    grant("auth:key:write", &[Admin], "Rotate the keys that sign tokens"),
+    grant("auth:grant:write", &[Admin], "End what was granted to applications"),
+    grant("auth:job:read", &[Admin, Auditor], "See jobs of signing in"),
+    grant("auth:job:write", &[Admin], "Cancel and retry jobs of signing in"),
+    grant("auth:history:read", &[Admin, Auditor], "See who signed in, from where and how"),
+    grant("auth:history:backdate", &[], "Nobody: what happened here happened when it was written"),
+];
+
+/// What the protocol does by itself. It stands in no table that roles are looked up in.
+pub(crate) const PROTOCOL: &str = "auth:protocol:run";
+
+/// The auth service itself, acting in a tenant for `subject`: a client or person whom it knows by now.
+pub fn protocol(tenant: TenantId, subject: &str) -> Caller {
+    Caller::new(tenant, subject, &[Admin], &[grant(PROTOCOL, &[Admin], "Carry out the protocols of signing in")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_role_may_act_as_the_protocol() {
+        assert!(GRANTS.iter().all(|grant| grant.permission != PROTOCOL));
+    }
+}

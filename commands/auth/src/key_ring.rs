@@ -1,0 +1,64 @@
+//! What can be asked of a tenant's keys.
+
+use auth_aggregates::{KeyRing, KeyRingCommand, KeyRingOpened, SigningKeyAdded};
+use executor::{Command, Work};
+use kernel::Refusal;
+
+use crate::grants::PROTOCOL;
+
+/// Gives a tenant its keys; one that has them keeps them.
+#[derive(Clone, Debug)]
+pub struct OpenKeyRing {
+    /// The tenant's key, and the first that signs.
+    pub opened: KeyRingOpened,
+    /// One of each algorithm.
+    pub signing: Vec<SigningKeyAdded>,
+}
+
+/// Publishes a further key, which signs from its time on.
+#[derive(Clone, Debug)]
+pub struct AddSigningKey(pub SigningKeyAdded);
+
+/// Takes a key out: what it signed is refused from now on.
+#[derive(Clone, Debug)]
+pub struct RetireSigningKey {
+    /// Its id.
+    pub kid: String,
+}
+
+impl Command for OpenKeyRing {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let tenant = work.caller().tenant();
+        if work.find::<KeyRing>(tenant).await?.is_some_and(|ring| ring.tenant_key.is_some()) {
+            return Ok(());
+        }
+        work.upsert::<KeyRing>(tenant, KeyRingCommand::Open(self.opened.clone())).await?;
+        for key in &self.signing {
+            work.upsert::<KeyRing>(tenant, KeyRingCommand::Add(key.clone())).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Command for AddSigningKey {
+    const PERMISSION: &'static str = "auth:key:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let tenant = work.caller().tenant();
+        work.upsert::<KeyRing>(tenant, KeyRingCommand::Add(self.0.clone())).await
+    }
+}
+
+impl Command for RetireSigningKey {
+    const PERMISSION: &'static str = "auth:key:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let (tenant, now) = (work.caller().tenant(), work.now());
+        work.upsert::<KeyRing>(tenant, KeyRingCommand::Retire { kid: self.kid.clone(), now }).await
+    }
+}

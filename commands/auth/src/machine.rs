@@ -1,0 +1,164 @@
+//! What can be asked of a machine.
+
+use auth_aggregates::{
+    Jwk, Machine, MachineChanged, MachineCommand, MachineKeysSet, MachineRegistered, MachineSecretSet,
+};
+use executor::{ClaimKind, Command, Work};
+use kernel::{Checks, MachineId, Refusal};
+
+use crate::grants::PROTOCOL;
+use crate::values;
+
+/// Names of machines, lower case.
+pub(crate) const NAME: ClaimKind = ClaimKind {
+    name: "auth.machine.name",
+    code: "machine_name_taken",
+    detail: "another machine has this name; names are unique in a tenant, whatever their case",
+};
+
+/// The most keys with which a machine signs: two, while it changes them, and some room.
+const MOST_KEYS: usize = 8;
+
+/// Lets a machine in.
+#[derive(Clone, Debug)]
+pub struct RegisterMachine {
+    /// Unique in the tenant.
+    pub name: String,
+    /// What it is in the tenant.
+    pub roles: Vec<String>,
+}
+
+/// Renames it and gives it these roles.
+#[derive(Clone, Debug)]
+pub struct ChangeMachine {
+    pub machine: MachineId,
+    pub name: String,
+    pub roles: Vec<String>,
+}
+
+/// Gives it a new secret, of which only the hash comes here.
+#[derive(Clone, Debug)]
+pub struct SetMachineSecret {
+    pub machine: MachineId,
+    /// SHA-256, hexadecimal.
+    pub secret_hash: String,
+}
+
+/// Says with which keys it signs.
+#[derive(Clone, Debug)]
+pub struct SetMachineKeys {
+    pub machine: MachineId,
+    pub keys: Vec<Jwk>,
+}
+
+/// Ends its access: its tokens and API keys are refused from now on.
+#[derive(Clone, Debug)]
+pub struct DeactivateMachine {
+    pub machine: MachineId,
+}
+
+/// Lets it in again.
+#[derive(Clone, Debug)]
+pub struct ReactivateMachine {
+    pub machine: MachineId,
+}
+
+/// Notes that somebody said that they were this machine, and could not show it.
+#[derive(Clone, Debug)]
+pub struct NoteRefusedMachine {
+    pub machine: MachineId,
+    /// Why, in a word of ours.
+    pub reason: &'static str,
+}
+
+impl Command for NoteRefusedMachine {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<Machine>(self.machine, MachineCommand::Refuse { reason: self.reason.to_owned() }).await
+    }
+}
+
+impl Command for RegisterMachine {
+    const PERMISSION: &'static str = "auth:machine:write";
+    type Answer = MachineId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<MachineId, Refusal> {
+        let mut checks = Checks::default();
+        let name = checks.line("/name", &self.name, values::NAME);
+        let roles = values::roles(&mut checks, "/roles", &self.roles);
+        checks.finish()?;
+        let machine: MachineId = work.new_id();
+        work.take(&NAME, &name.to_lowercase(), machine);
+        work.create::<Machine>(machine, MachineCommand::Register(MachineRegistered { name, roles }))?;
+        Ok(machine)
+    }
+}
+
+impl Command for ChangeMachine {
+    const PERMISSION: &'static str = "auth:machine:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let name = checks.line("/name", &self.name, values::NAME);
+        let roles = values::roles(&mut checks, "/roles", &self.roles);
+        checks.finish()?;
+        let before = work.read::<Machine>(self.machine).await?.name.to_lowercase();
+        if before != name.to_lowercase() {
+            work.release(&NAME, &before, self.machine);
+            work.take(&NAME, &name.to_lowercase(), self.machine);
+        }
+        work.update::<Machine>(self.machine, MachineCommand::Change(MachineChanged { name, roles })).await
+    }
+}
+
+impl Command for SetMachineSecret {
+    const PERMISSION: &'static str = "auth:machine:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let set = MachineSecretSet { secret_hash: self.secret_hash.clone() };
+        work.update::<Machine>(self.machine, MachineCommand::SetSecret(set)).await
+    }
+}
+
+impl Command for SetMachineKeys {
+    const PERMISSION: &'static str = "auth:machine:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        if self.keys.len() > MOST_KEYS {
+            checks.refuse("/keys", "too_many", format!("{} keys; allowed are at most {MOST_KEYS}", self.keys.len()));
+        }
+        for (index, key) in self.keys.iter().enumerate() {
+            if key.algorithm().is_none() {
+                let detail = "a public key is one of Ed25519 (OKP), P-256 (EC) or RSA, with all its members";
+                checks.refuse(format!("/keys/{index}"), "key", detail);
+            }
+        }
+        checks.finish()?;
+        work.update::<Machine>(self.machine, MachineCommand::SetKeys(MachineKeysSet { keys: self.keys.clone() })).await
+    }
+}
+
+impl Command for DeactivateMachine {
+    const PERMISSION: &'static str = "auth:machine:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let at = work.now();
+        work.update::<Machine>(self.machine, MachineCommand::Deactivate { at }).await
+    }
+}
+
+impl Command for ReactivateMachine {
+    const PERMISSION: &'static str = "auth:machine:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<Machine>(self.machine, MachineCommand::Reactivate).await
+    }
+}

@@ -1,0 +1,79 @@
+//! Forms of values that come from outside.
+
+use std::ops::RangeInclusive;
+
+use kernel::Checks;
+
+/// How long a name may be.
+pub(crate) const NAME: RangeInclusive<usize> = 1..=200;
+
+/// The most roles of a machine, and scopes of a key.
+const MOST: usize = 50;
+
+/// Roles by name: the built-in ones, and those that a tenant defines.
+pub(crate) fn roles(checks: &mut Checks, pointer: &str, roles: &[String]) -> Vec<String> {
+    few(checks, pointer, roles.len());
+    for (index, role) in roles.iter().enumerate() {
+        if !is_word(role) {
+            let detail = "a role's name is 1 to 40 lower-case letters, digits, hyphens and underscores, a letter first";
+            checks.refuse(format!("{pointer}/{index}"), "role_name", detail);
+        }
+    }
+    sorted(roles)
+}
+
+/// Scopes: permissions, or all that begin alike.
+pub(crate) fn scopes(checks: &mut Checks, pointer: &str, scopes: &[String]) -> Vec<String> {
+    few(checks, pointer, scopes.len());
+    for (index, scope) in scopes.iter().enumerate() {
+        if !is_scope(scope) {
+            let detail = "a scope is a permission such as crm:lead:read, or several: crm:lead:*, crm:*";
+            checks.refuse(format!("{pointer}/{index}"), "scope", detail);
+        }
+    }
+    sorted(scopes)
+}
+
+fn few(checks: &mut Checks, pointer: &str, count: usize) {
+    if count > MOST {
+        checks.refuse(pointer, "too_many", format!("{count} of them; allowed are at most {MOST}"));
+    }
+}
+
+fn sorted(texts: &[String]) -> Vec<String> {
+    let mut texts = texts.to_vec();
+    texts.sort_unstable();
+    texts.dedup();
+    texts
+}
+
+fn is_word(text: &str) -> bool {
+    (1..=40).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+}
+
+fn is_scope(text: &str) -> bool {
+    let mut parts: Vec<_> = text.split(':').collect();
+    let all = parts.last() == Some(&"*");
+    if all {
+        parts.pop();
+    }
+    parts.iter().all(|part| is_word(part)) && if all { (1..=2).contains(&parts.len()) } else { parts.len() == 3 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_a_permission_or_several() {
+        for good in ["crm:lead:read", "crm:lead:*", "crm:*", "auth:api_key:write"] {
+            assert!(is_scope(good), "{good}");
+        }
+        for bad in ["", "*", "crm", "crm:lead", "crm:lead:read:*", "crm::read", "CRM:lead:read", "crm:*:read", "a b:*"]
+        {
+            assert!(!is_scope(bad), "{bad}");
+        }
+    }
+}

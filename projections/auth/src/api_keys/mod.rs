@@ -1,0 +1,14 @@
+//! Which API keys machines have.
+
+mod list;
+mod reducer;
+mod row;
+
+use folding::projection;
+pub use list::of_machine;
+pub use row::ApiKeyRow;
+
+projection! {
+    /// Projects API keys.
+    pub struct ApiKeys = "api_keys" @ 1, tables ["api_key"], events "auth.api_key." by reducer::apply
+}

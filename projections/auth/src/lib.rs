@@ -1,0 +1,16 @@
+//! The read models of signing in, for lists. What decides whether somebody is let in asks the log itself, never these.
+//!
+//! A folder each: its `tables.sql`, its row, its reducer, its queries. To add one: see `crm-projections`; its `mod` line and its
+//! line in [`projections`].
+
+pub mod api_keys;
+pub mod machines;
+
+use std::sync::Arc;
+
+use projector::Projection;
+
+/// All read models of signing in.
+pub fn projections() -> Vec<Arc<dyn Projection>> {
+    vec![Arc::new(machines::Machines), Arc::new(api_keys::ApiKeys)]
+}
