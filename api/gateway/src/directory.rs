@@ -62,8 +62,15 @@ pub enum DirectoryError {
     #[error("postgres.admin_url (INOPSIO_POSTGRES_ADMIN_URL) is needed for this: {0}")]
     Admin(String),
     /// Postgres refused.
-    #[error("the directory of tenants does not answer as it should")]
-    Storage(#[from] sqlx::Error),
+    #[error("the directory of tenants: {0}")]
+    Storage(sqlx::Error),
+}
+
+// By hand, so that what Postgres said is part of the text, and not said a second time as its source.
+impl From<sqlx::Error> for DirectoryError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Storage(error)
+    }
 }
 
 const ROLE: &str = "inopsio_directory";
