@@ -31,7 +31,7 @@ pub fn operations(
     table
 }
 
-/// The operations that all services share (sagas, jobs, events), forwarded where they are about a service that runs elsewhere.
+/// The operations that all services share (sagas, jobs, dead letters, events), forwarded where they are about a service that runs elsewhere.
 /// `here`: whether other services run in this process.
 pub fn shared(table: RouteTable, remotes: &[Arc<Remote>], here: bool, stop: &CancellationToken) -> RouteTable {
     if remotes.is_empty() {
@@ -40,7 +40,8 @@ pub fn shared(table: RouteTable, remotes: &[Arc<Remote>], here: bool, stop: &Can
     let forwards: Arc<[Forward]> =
         remotes.iter().map(|remote| Forward { remote: remote.clone(), stop: stop.clone() }).collect();
     let wrap = |path: &str, local: BoxEndpoint<'static>| {
-        let whose = if ["/v1/sagas/:", "/v1/jobs/:"].iter().any(|prefix| path.starts_with(prefix)) {
+        let whose = if ["/v1/sagas/:", "/v1/jobs/:", "/v1/dead-letters/:"].iter().any(|prefix| path.starts_with(prefix))
+        {
             Whose::Path
         } else if path.starts_with("/v1/events") && !path.starts_with("/v1/events/types") {
             Whose::Request

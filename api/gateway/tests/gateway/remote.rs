@@ -88,6 +88,7 @@ async fn a_request_gets_the_very_answer_through_a_gateway() {
         ),
         (Method::GET, "/v1/jobs/crm".to_owned(), &admin, vec![], ""),
         (Method::GET, "/v1/sagas/crm".to_owned(), &admin, vec![], ""),
+        (Method::GET, "/v1/dead-letters/crm".to_owned(), &admin, vec![], ""),
         (Method::GET, "/v1/events/types".to_owned(), &admin, vec![], ""),
         (Method::GET, "/v1/events/webhooks".to_owned(), &admin, vec![("x-service", "crm")], ""),
         (Method::GET, "/v1/events?service=crm&after=crm=999999".to_owned(), &admin, vec![], ""),
