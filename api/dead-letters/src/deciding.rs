@@ -35,6 +35,7 @@ struct Redrive {
 struct RedriveAll {
     /// Only those of this consumer, such as `projection.leads`.
     #[serde(default)]
+    #[schemars(length(max = 111))]
     consumer: Option<String>,
     /// In the caller's words.
     #[serde(default)]
