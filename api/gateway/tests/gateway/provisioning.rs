@@ -43,16 +43,16 @@ async fn within_a_second(world: &World, token: &str, status: StatusCode) -> Answ
 async fn a_tenant_is_made_once_and_its_owner_is_mailed_a_link() {
     let world = Box::pin(town()).await;
     let owner = Some("ada@acme.example".to_owned());
-    let acme = gateway::provision(&world.config, "acme", "Acme Inc.", owner).await.unwrap();
-    assert_eq!((acme.slug.as_str(), acme.name.as_str()), ("acme", "Acme Inc."));
-    let again = gateway::provision(&world.config, "acme", "Another", None).await;
+    let acme = gateway::provision(&world.config, "globex", "Acme Inc.", owner).await.unwrap();
+    assert_eq!((acme.slug.as_str(), acme.name.as_str()), ("globex", "Acme Inc."));
+    let again = gateway::provision(&world.config, "globex", "Another", None).await;
     assert!(
-        matches!(&again, Err(ProvisionError::Directory(DirectoryError::Exists(slug))) if slug == "acme"),
+        matches!(&again, Err(ProvisionError::Directory(DirectoryError::Exists(slug))) if slug == "globex"),
         "{again:?}"
     );
     let wrong = gateway::provision(&world.config, "Not a slug", "Acme", None).await;
     assert!(matches!(&wrong, Err(ProvisionError::Directory(DirectoryError::Slug(_)))), "{wrong:?}");
-    assert_eq!(Directory::open(&world.config).list().await.unwrap(), [acme]);
+    assert!(Directory::open(&world.config).list().await.unwrap().contains(&acme));
     let mailed = testbed::eventually("the owner is mailed", || async {
         let answer = Answer::of(world.anonymous(Method::GET, "/dev/mail.json")).await;
         answer.body["mails"].as_array().unwrap().first().cloned()
@@ -69,7 +69,7 @@ async fn a_tenant_is_made_once_and_its_owner_is_mailed_a_link() {
 #[tokio::test]
 async fn attack_54_a_suspended_tenants_tokens_open_nothing_here_or_in_a_process_that_starts_later() {
     let world = Box::pin(town()).await;
-    let acme = gateway::provision(&world.config, "acme", "Acme", None).await.unwrap();
+    let acme = gateway::provision(&world.config, "globex", "Acme", None).await.unwrap();
     let ours = token(&world.config, acme.tenant_id, &[Role::Admin]);
     within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
     gateway::suspend(&world.config, &acme, "not paid").await.unwrap();

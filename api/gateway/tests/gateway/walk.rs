@@ -127,7 +127,7 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("acceptInvitation", PUBLIC, r#"{"link":"x","name":"Eve"}"#),
     ("verifyEmail", PUBLIC, r#"{"link":"x"}"#),
     ("listPermissions", "user:role:read", ""),
-    ("defineRole", "user:role:write", r#"{"name":"sales","title":"Sales"}"#),
+    ("defineRole", "user:role:write", r#"{"name":"support","title":"Support"}"#),
     ("getRole", "user:role:read", ""),
     ("changeRole", "user:role:write", r#"{"title":"Sales"}"#),
     ("retireRole", "user:role:write", "{}"),
@@ -149,6 +149,8 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
 const QUESTIONS: &[(&str, &str)] = &[
     ("events.webhook", "events:webhook:read"),
     ("events.webhooks", "events:webhook:read"),
+    ("deadLetters.letters", "crm:dead_letter:read"),
+    ("deadLetters.letter", "crm:dead_letter:read"),
     ("crm.lead", "crm:lead:read"),
     ("crm.leads", "crm:lead:read"),
     ("crm.leadHistory", "crm:history:read"),
@@ -303,6 +305,8 @@ async fn questions(world: &World) -> Vec<(String, String)> {
                     let value = match named(&arg["type"]) {
                         "UUID" => format!("\"{ID}\""),
                         "DateTime" => "\"2026-01-01T00:00:00Z\"".to_owned(),
+                        // A dead letter's.
+                        "String" if arg["name"] == "id" => "\"projection.leads.1\"".to_owned(),
                         "String" => "\"crm\"".to_owned(),
                         other => panic!("no value is known for an argument of type {other}"),
                     };

@@ -152,11 +152,14 @@ impl World {
         head
     }
 
-    /// How many events the log of a service has.
+    /// How many events the log of a service has, but for what its sagas note of themselves, in their own time.
     pub async fn head_of(&self, database: &Database) -> i64 {
         use sqlx::Connection;
         let mut connection = sqlx::PgConnection::connect_with(&database.superuser()).await.unwrap();
-        let head = sqlx::query_scalar("SELECT count(*) FROM log.events").fetch_one(&mut connection).await.unwrap();
+        let head = sqlx::query_scalar("SELECT count(*) FROM log.events WHERE aggregate_type NOT LIKE '%.saga'")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
         connection.close().await.unwrap();
         head
     }
