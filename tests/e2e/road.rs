@@ -40,7 +40,7 @@ async fn a_lead_goes_the_whole_road(world: World) {
 
     // Its history, as the auditor gets it.
     let replay = |tenant: &str, id: &[&str]| {
-        let replayed = world.run(&[&["replay", "--tenant", tenant], id].concat());
+        let replayed = world.run(&[&["replay", "--tenant", tenant, "--service", "crm"], id].concat());
         assert!(replayed.status.success(), "{replayed:?}");
         let events: Vec<Value> = replayed
             .stdout

@@ -60,7 +60,7 @@ fn a_replay_is_complete_in_order_and_says_so() {
     assert_eq!(counted(&["--occurred-from", "2200-01-01"]), 0);
 
     let file = sandbox.folder.join("history.ndjson");
-    assert_eq!(sandbox.ok(&["replay", "--tenant", "demo", "--output", file.to_str().unwrap()]), "");
+    assert_eq!(sandbox.ok(&["replay", "--tenant", "demo", "--service", "crm", "--output", file.to_str().unwrap()]), "");
     assert_eq!(std::fs::read_to_string(file).unwrap(), all.stdout);
 
     // A reader that goes away, a full disk: not complete, so not a success.
@@ -171,8 +171,9 @@ fn tenants_tokens_projections_and_the_bus_are_at_hand() {
     sandbox.ok(&["projection", "rebuild", "leads"]);
     sandbox.ok(&["projection", "drift", "leads"]);
 
-    let on_the_bus = sandbox.ok(&["events", "tail", "--tenant", "demo", "--after", "0", "--limit", "4"]);
-    assert_eq!(on_the_bus, sandbox.ok(&["replay", "--tenant", "demo"]));
+    let on_the_bus =
+        sandbox.ok(&["events", "tail", "--tenant", "demo", "--service", "crm", "--after", "0", "--limit", "4"]);
+    assert_eq!(on_the_bus, sandbox.ok(&["replay", "--tenant", "demo", "--service", "crm"]));
     let lag = sandbox.json(&["events", "lag"]);
     let consumers = lag.as_array().unwrap();
     assert!(consumers.iter().all(|consumer| consumer["lag_events"] == 0), "{lag}");
