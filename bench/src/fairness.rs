@@ -60,6 +60,6 @@ async fn import(target: &Target, number: u64, rows: u64) -> anyhow::Result<()> {
     );
     let mut connection = Connection::open(target.aim.addr).await?;
     let answer = connection.send(request.as_bytes()).await?;
-    ensure!(answer.status == 201, "the import: {} {}", answer.status, String::from_utf8_lossy(answer.body));
+    ensure!(answer.status == 200, "the import: {} {}", answer.status, String::from_utf8_lossy(answer.body));
     Ok(())
 }
