@@ -109,6 +109,7 @@ pub fn walked(path: &str) -> String {
         "{type}" => "crm.lead.captured".to_owned(),
         "{version}" => "1".to_owned(),
         "{role}" => "sales".to_owned(),
+        "{letter}" => "projection.leads.1".to_owned(),
         id if id.starts_with('{') => "0197a8a0-0000-7000-8000-000000000001".to_owned(),
         plain => plain.to_owned(),
     };
