@@ -37,7 +37,10 @@ async fn a_manager_makes_no_administrator_in_any_way() {
     exceeds(&world, &manager, &ChangeGroupMembers { group: admins, join, leave, catalogue: catalogue() }).await;
     let (email, name, roles) = ("eve@example.com".to_owned(), None, vec![]);
     exceeds(&world, &manager, &InviteUser { email, name, roles, groups: vec![admins], catalogue: catalogue() }).await;
-    world.done_as(&manager, &GrantRole { user: member, role: "auditor".to_owned(), catalogue: catalogue() }).await;
+    // An auditor sees dead letters, which a manager does not.
+    let auditor = GrantRole { user: member, role: "auditor".to_owned(), catalogue: catalogue() };
+    exceeds(&world, &manager, &auditor).await;
+    world.done_as(&manager, &GrantRole { user: member, role: "viewer".to_owned(), catalogue: catalogue() }).await;
 }
 
 #[tokio::test]
