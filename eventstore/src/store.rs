@@ -51,6 +51,8 @@ struct Shared {
     passing: Passing,
     commands: PgPool,
     readers: PgPool,
+    /// So many read stretches of a tenant's history at a time, so that commands find a connection of the same pool.
+    stretches: Semaphore,
     followers: PgPool,
     closing: CancellationToken,
     tasks: TaskTracker,
@@ -83,6 +85,7 @@ impl EventStore {
                 passing,
                 commands: database.pool(Role::Append, 2),
                 readers: database.pool(Role::Read, settings.read_connections),
+                stretches: Semaphore::new((settings.read_connections as usize / 2).max(1)),
                 followers: pool(follow_options(database), settings.follow_connections),
                 closing,
                 tasks,
@@ -227,7 +230,8 @@ impl EventStore {
         replay::replay(self.shared.readers.clone(), tenant, filter)
     }
 
-    /// A tenant's events after a position and up to another, inclusive, by position, at most `limit`.
+    /// A tenant's events after a position and up to another, inclusive, by position, at most `limit`. However many ask for such
+    /// stretches, they share half of the connections: commands load their streams by the others.
     pub async fn tenant_after(
         &self,
         tenant: TenantId,
@@ -235,12 +239,19 @@ impl EventStore {
         to: Position,
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, Error> {
+        // Never closed, so there is always one to come.
+        let _turn = self.shared.stretches.acquire().await;
         replay::stretch(&self.shared.readers, tenant, after, to, limit).await
     }
 
     /// The position of the last event; 0 when there is none.
     pub async fn head(&self) -> Result<Position, Error> {
         read::head(&self.shared.followers).await
+    }
+
+    /// Whether appends are taken: not while it closes, nor after its committer ended, which nothing but a mistake of ours does.
+    pub fn is_open(&self) -> bool {
+        !self.shared.queue.is_closed()
     }
 
     /// The last position that this process appended: wakes the relay.

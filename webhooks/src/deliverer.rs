@@ -21,8 +21,6 @@ use crate::{Secret, Webhooks};
 const DELIVERER: i64 = 7_164_702_803;
 /// How often one that stands by tries to take over, and the active one makes sure that it is.
 const LOOK: Duration = Duration::from_secs(1);
-/// How many workers read the log at the same time.
-const READING: usize = 2;
 
 /// Delivers a service's events to its tenants' webhooks. However many run, one at a time is active.
 pub struct Deliverer {
@@ -72,7 +70,6 @@ impl Deliverer {
             webhooks: self.webhooks.clone(),
             store: self.store.clone(),
             sending: Semaphore::new(settings.sending),
-            reading: Semaphore::new(READING),
         });
         let stop = shutdown.child_token();
         let mut workers = JoinSet::new();
