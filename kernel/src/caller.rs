@@ -70,7 +70,7 @@ pub struct Grant {
 }
 
 /// An authenticated caller: the only thing from which commands and queries learn their tenant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     tenant: TenantId,
     subject: Arc<str>,

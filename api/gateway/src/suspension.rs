@@ -4,11 +4,12 @@
 //! it; those of others it finds by looking twice a second.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use eventstore::EventStore;
 use kernel::{Position, RecordedEvent, Refusal, TenantId};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::directory::Directory;
@@ -20,16 +21,21 @@ const BATCH: u32 = 1_000;
 
 /// The tenants that are suspended. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Suspended(Arc<RwLock<HashSet<TenantId>>>);
+pub struct Suspended(Arc<watch::Sender<HashSet<TenantId>>>);
 
 impl Suspended {
     /// Refuses callers of a suspended tenant.
     pub fn check(&self, tenant: TenantId) -> Result<(), Refusal> {
-        if self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&tenant) {
+        if self.0.borrow().contains(&tenant) {
             let detail = "the tenant is suspended; whoever operates the platform can say why, and resume it";
             return Err(Refusal::forbidden("tenant_suspended", detail));
         }
         Ok(())
+    }
+
+    /// Changes whenever a tenant is suspended or resumed: for who keeps a connection open.
+    pub fn subscribe(&self) -> watch::Receiver<HashSet<TenantId>> {
+        self.0.subscribe()
     }
 
     /// Follows the log until `shutdown`.
@@ -59,7 +65,7 @@ impl Suspended {
             // First where the log is, then who is suspended: what happens in between is seen twice, not never.
             let head = store.head().await.map_err(|error| error.to_string())?;
             let suspended = directory.suspended().await.map_err(|error| error.to_string())?;
-            *self.0.write().unwrap_or_else(PoisonError::into_inner) = suspended.into_iter().collect();
+            self.0.send_replace(suspended.into_iter().collect());
             *at.insert(head)
         };
         let events = store.read_after(from, BATCH).await.map_err(|error| error.to_string())?;
@@ -71,11 +77,10 @@ impl Suspended {
     }
 
     fn note(&self, event: &RecordedEvent) {
-        let mut suspended = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match event.event_type.as_str() {
-            "user.tenant.suspended" => _ = suspended.insert(event.tenant),
-            "user.tenant.resumed" => _ = suspended.remove(&event.tenant),
-            _ => {}
-        }
+        self.0.send_if_modified(|suspended| match event.event_type.as_str() {
+            "user.tenant.suspended" => suspended.insert(event.tenant),
+            "user.tenant.resumed" => suspended.remove(&event.tenant),
+            _ => false,
+        });
     }
 }

@@ -31,12 +31,12 @@ pub struct Verifier {
     set_up: Option<SetUp>,
     /// Tokens of the tenants' issuers, and API keys.
     trust: Trust,
-    touched: Arc<Touched>,
+    pub(super) touched: Arc<Touched>,
     grants: Vec<Grant>,
     clock: Arc<dyn Clock>,
     leeway: TimeDelta,
     verified: Cache<[u8; 32], Verified>,
-    suspended: Suspended,
+    pub(super) suspended: Suspended,
     hashing: RandomState,
 }
 

@@ -18,6 +18,7 @@ mod operations;
 mod provisioning;
 mod remote;
 mod sagas;
+mod standing;
 mod states;
 mod tenants;
 mod traces;
