@@ -17,6 +17,7 @@ mod limits;
 mod operations;
 mod provisioning;
 mod remote;
+mod roles;
 mod sagas;
 mod states;
 mod tenants;

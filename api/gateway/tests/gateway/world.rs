@@ -111,6 +111,16 @@ impl World {
         mint(&self.config.auth, self.tenant, subject, roles, Duration::from_hours(1)).unwrap()
     }
 
+    /// A token of this world's tenant for a user, who is what they are.
+    pub fn token_of_user(&self, user: &str) -> String {
+        self.token_of(user, &[])
+    }
+
+    /// A token of this world's tenant with roles that it defines.
+    pub fn token_with(&self, roles: &[&str]) -> String {
+        mint(&self.config.auth, self.tenant, "ada", roles, Duration::from_hours(1)).unwrap()
+    }
+
     /// The token of another tenant's administrator.
     pub fn stranger(&self) -> String {
         token(&self.config, testbed::tenant(), &[Role::Admin])
