@@ -89,9 +89,10 @@ pub struct Login {
 }
 
 impl Login {
-    /// All that they may type to sign in.
+    /// All that they may type to sign in, as far as it is known.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(&self.email).chain(&self.user_name).map(|name| name.reveal().as_str())
+        let names = std::iter::once(&self.email).chain(&self.user_name);
+        names.filter(|name| name.is_known()).map(|name| name.reveal().as_str())
     }
 }
 

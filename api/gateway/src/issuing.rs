@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use eventstore::EventStore;
 use face::Runtime;
 use kernel::{Clock, IdSource};
-use keys::{LocalMasterKey, MasterKey, SystemRandom};
+use keys::SystemRandom;
 
 use crate::Config;
 use crate::directory::Directory;
@@ -47,7 +47,7 @@ pub async fn open(
     let service = auth_api::SERVICE;
     let here = served.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == service);
     let Written { store, executor, alone } = Written::open(config, service, served, clock.clone(), ids).await?;
-    let master = master_key(config);
+    let master = config.master_key();
     if here.is_some() && master.is_none() {
         return Err(StartError::MasterKey);
     }
@@ -70,12 +70,6 @@ pub async fn open(
     }
     let store = alone.then_some(store);
     Ok(Issuing { trust, touched, provider, store })
-}
-
-/// The master key of this configuration, which was checked when it was read.
-fn master_key(config: &Config) -> Option<Arc<dyn MasterKey>> {
-    let key = LocalMasterKey::parse(config.auth.master_key.reveal(), SystemRandom).ok()?;
-    Some(Arc::new(key))
 }
 
 fn settings(config: &Config, address: SocketAddr) -> Settings {

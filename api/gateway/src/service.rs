@@ -140,6 +140,9 @@ pub async fn open(
     background: &Background,
 ) -> Result<Running, StartError> {
     let service = part.service;
+    if part.is_sealed() && config.master_key().is_none() {
+        return Err(StartError::MasterKey);
+    }
     let database = config.database(service);
     let settings = executor_settings(config)?;
     let secret = ServiceSecret::new(settings.claim_key);

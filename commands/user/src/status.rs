@@ -2,9 +2,10 @@
 
 use executor::{Command, Work};
 use kernel::{Checks, Refusal, UserId};
-use user_aggregates::{User, UserCommand};
+use user_aggregates::{Invitation, InvitationCommand, Tenant, TenantCommand, User, UserCommand};
 
 use crate::access::{self, Catalogue};
+use crate::tenant::owner_invitation;
 use crate::user::LOGIN;
 use crate::values::present;
 use crate::{lengths, owners};
@@ -123,6 +124,15 @@ impl Command for EraseUser {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        turn(work, self.user, &self.catalogue, UserCommand::Erase).await
+        let invitation = work.read::<User>(self.user).await?.invitation;
+        turn(work, self.user, &self.catalogue, UserCommand::Erase).await?;
+        // Who they are stands in what was sent to them, too.
+        let Some(invitation) = invitation else { return Ok(()) };
+        work.update::<Invitation>(invitation, InvitationCommand::Erase).await?;
+        let tenant = work.caller().tenant();
+        if invitation == owner_invitation(tenant) && work.find::<Tenant>(tenant).await?.is_some() {
+            work.update::<Tenant>(tenant, TenantCommand::EraseOwner).await?;
+        }
+        Ok(())
     }
 }

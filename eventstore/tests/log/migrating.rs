@@ -30,7 +30,8 @@ async fn a_dry_run_lists_what_would_be_applied_and_changes_nothing() {
             "0002_append.sql",
             "0003_backup.sql",
             "0004_append.sql",
-            "0005_snapshots.sql"
+            "0005_snapshots.sql",
+            "0006_keys.sql"
         ]
     );
     let there: bool = sqlx::query_scalar(

@@ -7,7 +7,7 @@ use kernel::{Aggregate, Refusal};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    GroupId, LinkFault, Login, OrganizationId, Profile, UserDeactivated, UserEmailVerificationFailed,
+    GroupId, InvitationId, LinkFault, Login, OrganizationId, Profile, UserDeactivated, UserEmailVerificationFailed,
     UserEmailVerificationRequested, UserEmailVerified, UserErased, UserEvent, UserGroupJoined, UserGroupLeft,
     UserLocked, UserLoginChanged, UserOrganizationJoined, UserOrganizationLeft, UserProfileChanged, UserReactivated,
     UserRegistered, UserRemoved, UserRoleGranted, UserRoleRevoked, UserStatus, UserUnlocked,
@@ -33,6 +33,9 @@ pub struct User {
     pub groups: BTreeSet<GroupId>,
     /// Their organizations.
     pub organizations: BTreeSet<OrganizationId>,
+    /// The invitation that they accepted: it says who they are, too.
+    #[serde(default)]
+    pub invitation: Option<InvitationId>,
     /// The last link that was sent to their address, until it was used.
     pub verification: Option<SentLink>,
     /// How many links were sent.
@@ -224,6 +227,8 @@ fn leave<T: Ord>(set: &BTreeSet<T>, value: &T, event: UserEvent) -> Vec<UserEven
 
 impl Aggregate for User {
     const TYPE: &'static str = "user.user";
+    const FORM: u32 = 2;
+    const SEALED: bool = true;
     type Command = UserCommand;
     type Event = UserEvent;
     type Error = UserError;
@@ -300,6 +305,7 @@ impl Aggregate for User {
                 self.profile = e.profile;
                 self.roles = e.roles.into_iter().collect();
                 self.groups = e.groups.into_iter().collect();
+                self.invitation = e.invitation;
             }
             UserEvent::UserProfileChanged(e) => self.profile = e.profile,
             UserEvent::UserLoginChanged(e) => {

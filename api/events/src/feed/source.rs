@@ -88,7 +88,7 @@ impl Source {
                         self.reading = Some(Reading::Live(live));
                         if event.position > self.after {
                             self.after = event.position;
-                            return Ok(Step::Event(event));
+                            return Ok(Step::Event(self.opened(event).await?));
                         }
                     }
                     // Too slow for the bus, or the bus has lost some: the log has all of them.
@@ -106,6 +106,12 @@ impl Source {
                 }
             }
         }
+    }
+
+    /// The bus has personal data as it is stored: sealed.
+    async fn opened(&self, event: Arc<RecordedEvent>) -> Result<Arc<RecordedEvent>, eventstore::Error> {
+        let opened = self.runtime.store.opened_copies(&[&event]).await?.and_then(|mut opened| opened.pop());
+        Ok(opened.map_or(event, Arc::new))
     }
 
     fn rest(&self) -> Reading {

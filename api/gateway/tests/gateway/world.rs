@@ -162,6 +162,21 @@ impl World {
         head
     }
 
+    /// The database of a service.
+    pub fn of(&self, service: &str) -> &Database {
+        let mut databases = self.others.iter().chain([&self.database, &self.auth]);
+        databases.find(|database| database.service.name() == service).unwrap()
+    }
+
+    /// Where the log of a service ends.
+    pub async fn head_of_all(&self, database: &Database) -> u64 {
+        use sqlx::Connection;
+        let mut connection = sqlx::PgConnection::connect_with(&database.superuser()).await.unwrap();
+        let head: i64 = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        head.cast_unsigned()
+    }
+
     /// How many events the log of a service has, but for what its sagas note of themselves, in their own time.
     pub async fn head_of(&self, database: &Database) -> i64 {
         use sqlx::Connection;

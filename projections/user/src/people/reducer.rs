@@ -130,12 +130,15 @@ impl PersonRow {
     }
 
     fn sign_in_with(&mut self, login: &Login) {
-        self.email = Some(login.email.reveal().clone());
-        self.user_name = login.user_name.as_ref().map(Personal::reveal).cloned();
+        let shown = |value: &Personal<String>| value.is_known().then(|| value.reveal().clone());
+        self.email = shown(&login.email);
+        self.user_name = login.user_name.as_ref().and_then(shown);
     }
 
     fn describe(&mut self, profile: &Profile) {
-        let shown = |value: &Option<Personal<String>>| value.as_ref().map(Personal::reveal).cloned();
+        let known = |value: &&Personal<String>| value.is_known();
+        let shown =
+            |value: &Option<Personal<String>>| value.as_ref().filter(known).map(Personal::reveal).cloned();
         self.name.clone_from(profile.name.reveal());
         self.given_name = shown(&profile.given_name);
         self.family_name = shown(&profile.family_name);
