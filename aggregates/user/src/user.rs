@@ -37,6 +37,11 @@ kernel::events! {
         UserProfileChanged = "user.user.profile_changed" @ 1 { pub profile: Profile },
         /// They sign in with something else; this is all of it. A new address is not verified.
         UserLoginChanged = "user.user.login_changed" @ 1 { pub login: Login },
+        /// The identity provider that keeps them knows them by another id, or by none.
+        UserExternalIdChanged = "user.user.external_id_changed" @ 1 {
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub external_id: Option<Personal<String>>,
+        },
         /// A link was sent to their address, to show that it is theirs.
         UserEmailVerificationRequested = "user.user.email_verification_requested" @ 1 {
             /// Counts the links: only the last one is good.

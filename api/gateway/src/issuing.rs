@@ -72,11 +72,14 @@ pub async fn open(
     Ok(Issuing { trust, touched, provider, store })
 }
 
+/// Where this is to be found, for those who are told.
+pub fn public_url(config: &Config, address: SocketAddr) -> String {
+    if config.http.public_url.is_empty() { format!("http://{address}") } else { config.http.public_url.clone() }
+}
+
 fn settings(config: &Config, address: SocketAddr) -> Settings {
-    let public_url =
-        if config.http.public_url.is_empty() { format!("http://{address}") } else { config.http.public_url.clone() };
     Settings {
-        public_url,
+        public_url: public_url(config, address),
         audience: config.auth.audience.clone(),
         leeway: TimeDelta::seconds(config.auth.leeway_seconds.cast_signed()),
         access: TimeDelta::seconds(config.auth.access_token_seconds.into()),

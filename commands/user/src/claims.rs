@@ -47,6 +47,7 @@ impl Claims {
             UserEvent::UserLoginChanged(e) => self.login(id, Some(e.login)),
             UserEvent::UserRemoved(_) | UserEvent::UserErased(_) => self.login(id, None),
             UserEvent::UserProfileChanged(_)
+            | UserEvent::UserExternalIdChanged(_)
             | UserEvent::UserEmailVerificationRequested(_)
             | UserEvent::UserEmailVerified(_)
             | UserEvent::UserEmailVerificationFailed(_)

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use kernel::{Aggregate, Refusal};
+use kernel::{Aggregate, Personal, Refusal};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     GroupId, InvitationId, LinkFault, Login, OrganizationId, Profile, UserDeactivated, UserEmailVerificationFailed,
-    UserEmailVerificationRequested, UserEmailVerified, UserErased, UserEvent, UserGroupJoined, UserGroupLeft,
+    UserEmailVerificationRequested, UserEmailVerified, UserErased, UserEvent, UserExternalIdChanged, UserGroupJoined, UserGroupLeft,
     UserLocked, UserLoginChanged, UserOrganizationJoined, UserOrganizationLeft, UserProfileChanged, UserReactivated,
     UserRegistered, UserRemoved, UserRoleGranted, UserRoleRevoked, UserStatus, UserUnlocked,
 };
@@ -27,6 +27,9 @@ pub struct User {
     pub email_verified: bool,
     /// Who they are.
     pub profile: Profile,
+    /// By which an identity provider knows them.
+    #[serde(default)]
+    pub external_id: Option<Personal<String>>,
     /// Their roles, those of their groups not included.
     pub roles: BTreeSet<String>,
     /// Their groups.
@@ -55,6 +58,7 @@ pub enum UserCommand {
     Register(UserRegistered),
     ChangeProfile { profile: Profile },
     ChangeLogin { login: Login },
+    ChangeExternalId { external_id: Option<Personal<String>> },
     RequestEmailVerification { expires_at: DateTime<Utc> },
     VerifyEmail { turn: u32, at: DateTime<Utc> },
     GrantRole { role: String },
@@ -236,7 +240,9 @@ impl Aggregate for User {
     fn decide(&self, command: UserCommand) -> Result<Vec<UserEvent>, UserError> {
         use UserCommand as C;
         match &command {
-            C::ChangeProfile { .. } | C::ChangeLogin { .. } => self.may(UserStep::Change)?,
+            C::ChangeProfile { .. } | C::ChangeLogin { .. } | C::ChangeExternalId { .. } => {
+                self.may(UserStep::Change)?;
+            }
             C::RequestEmailVerification { .. } | C::VerifyEmail { .. } => self.may(UserStep::Verify)?,
             C::GrantRole { .. }
             | C::RevokeRole { .. }
@@ -259,6 +265,8 @@ impl Aggregate for User {
             C::ChangeProfile { profile } => vec![UserProfileChanged { profile }.into()],
             C::ChangeLogin { login } if login == self.login => vec![],
             C::ChangeLogin { login } => vec![UserLoginChanged { login }.into()],
+            C::ChangeExternalId { external_id } if external_id == self.external_id => vec![],
+            C::ChangeExternalId { external_id } => vec![UserExternalIdChanged { external_id }.into()],
             C::RequestEmailVerification { .. } if self.email_verified => return Err(UserError::AlreadyVerified),
             C::RequestEmailVerification { expires_at } => {
                 vec![UserEmailVerificationRequested { turn: self.links + 1, expires_at }.into()]
@@ -315,6 +323,7 @@ impl Aggregate for User {
                 }
                 self.login = e.login;
             }
+            UserEvent::UserExternalIdChanged(e) => self.external_id = e.external_id,
             UserEvent::UserEmailVerificationRequested(e) => {
                 self.links = e.turn;
                 self.verification = Some(SentLink { turn: e.turn, expires_at: e.expires_at });

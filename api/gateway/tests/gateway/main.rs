@@ -20,6 +20,7 @@ mod provisioning;
 mod remote;
 mod roles;
 mod sagas;
+mod scim;
 mod states;
 mod tenants;
 mod traces;

@@ -17,6 +17,8 @@ fn every_command_needs_the_permission_that_is_meant() {
         (of::<RegisterUser>(), "user:user:write"),
         (of::<ChangeLogin>(), "user:user:write"),
         (of::<ChangeProfile>(), "user:user:write"),
+        (of::<ProvisionUser>(), "user:user:write"),
+        (of::<ReplaceUser>(), "user:user:write"),
         (of::<ChangeOwnProfile>(), "user:self:write"),
         (of::<RequestEmailVerification>(), "user:self:write"),
         (of::<VerifyEmail>(), "user:email:verify"),
