@@ -72,7 +72,9 @@ pub enum TenantCommand {
     Request(TenantRequested),
     Activate,
     Abandon,
-    Suspend { reason: String },
+    Suspend {
+        reason: String,
+    },
     Resume,
     /// Forget where the invitation of its first owner went.
     EraseOwner,

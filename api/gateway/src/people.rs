@@ -59,7 +59,9 @@ pub async fn open(
     };
     // Before the first token is looked at: what changes from then on is seen.
     if !matches!(tokio::time::timeout(PATIENCE, follower.turn()).await, Ok(Ok(_))) {
-        tracing::warn!("the user service's log or the directory of tenants does not answer; who is suspended is not known yet");
+        tracing::warn!(
+            "the user service's log or the directory of tenants does not answer; who is suspended is not known yet"
+        );
     }
     background.tasks.spawn(follower.run(background.shutdown.clone()));
     Ok(People { bearers: Bearers::new(executor, grants), suspended, store: alone.then_some(store) })

@@ -53,7 +53,8 @@ impl Bearers {
         };
         let Some((id, user)) = user else { return self.with_roles(tenant, named).await };
         if user.status != UserStatus::Active {
-            let detail = "the user whom the token is for may not sign in now: they are locked, deactivated or no user any more";
+            let detail =
+                "the user whom the token is for may not sign in now: they are locked, deactivated or no user any more";
             return Err(Refusal::unauthenticated("user_inactive", detail));
         }
         let (mut roles, mut rests_on) = (user.roles.clone(), vec![id.uuid()]);

@@ -10,7 +10,8 @@ use testbed::Database;
 
 use super::support::*;
 
-const ADA: &str = r#"{"name":{"personal":"Ada Lovelace"},"title":"Countess","many":[{"phone":{"personal":"+4930123456"}}]}"#;
+const ADA: &str =
+    r#"{"name":{"personal":"Ada Lovelace"},"title":"Countess","many":[{"phone":{"personal":"+4930123456"}}]}"#;
 const OPENED: &str = r#"{"name":"Ada Lovelace","title":"Countess","many":[{"phone":"+4930123456"}]}"#;
 
 /// A store whose keys are wrapped by the master key of this digit.

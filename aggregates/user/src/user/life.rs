@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     GroupId, InvitationId, LinkFault, Login, OrganizationId, Profile, UserDeactivated, UserEmailVerificationFailed,
-    UserEmailVerificationRequested, UserEmailVerified, UserErased, UserEvent, UserExternalIdChanged, UserGroupJoined, UserGroupLeft,
-    UserLocked, UserLoginChanged, UserOrganizationJoined, UserOrganizationLeft, UserProfileChanged, UserReactivated,
-    UserRegistered, UserRemoved, UserRoleGranted, UserRoleRevoked, UserStatus, UserUnlocked,
+    UserEmailVerificationRequested, UserEmailVerified, UserErased, UserEvent, UserExternalIdChanged, UserGroupJoined,
+    UserGroupLeft, UserLocked, UserLoginChanged, UserOrganizationJoined, UserOrganizationLeft, UserProfileChanged,
+    UserReactivated, UserRegistered, UserRemoved, UserRoleGranted, UserRoleRevoked, UserStatus, UserUnlocked,
 };
 
 /// The most roles, groups or organizations that a user may have of each.

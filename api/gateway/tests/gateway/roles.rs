@@ -157,12 +157,7 @@ async fn attack_56_another_tenants_role_of_the_same_name_gives_nothing() {
     let world = World::start().await;
     define(&world, "reader", READS).await;
     assert_eq!(may(&world, &world.token_with(&["reader"])).await, reading());
-    let elsewhere = gateway::auth::mint(
-        &world.config.auth,
-        testbed::tenant(),
-        "eve",
-        &["reader"],
-        Duration::from_mins(1),
-    );
+    let elsewhere =
+        gateway::auth::mint(&world.config.auth, testbed::tenant(), "eve", &["reader"], Duration::from_mins(1));
     assert_eq!(may(&world, &elsewhere.unwrap()).await, nothing());
 }

@@ -120,7 +120,8 @@ async fn a_user_is_made_read_replaced_and_removed_as_the_rfc_says() {
     assert!(some["userName"] == "bjensen" && some["active"].is_null() && some["id"] == id, "{some}");
 
     // Replaced: what is not said any more is not there any more.
-    let mut changed = json!({ "schemas": [USER], "id": id, "userName": "Babs@Example.com", "displayName": "Babs", "active": true });
+    let mut changed =
+        json!({ "schemas": [USER], "id": id, "userName": "Babs@Example.com", "displayName": "Babs", "active": true });
     changed["meta"] = made.body["meta"].clone();
     let replaced = provider.ask(Method::PUT, &path, changed.clone()).await;
     assert_eq!(replaced.status, StatusCode::OK, "{replaced:?}");
@@ -155,7 +156,10 @@ async fn a_user_is_patched_and_deactivated_which_ends_what_their_tokens_may_with
     assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
     let shown = |member: &str| changed.body[member].clone();
     assert_eq!((shown("displayName"), shown("title")), (json!("Barbara Smith"), json!("Head Guide")));
-    assert_eq!((&changed.body["name"]["familyName"], &changed.body["name"]["givenName"]), (&json!("Smith"), &json!("Barbara")));
+    assert_eq!(
+        (&changed.body["name"]["familyName"], &changed.body["name"]["givenName"]),
+        (&json!("Smith"), &json!("Barbara"))
+    );
     assert_eq!(changed.body["emails"][0]["value"], "bsmith@example.com");
     assert_eq!(changed.body["externalId"], "701984", "what was not spoken of stays");
 
@@ -170,7 +174,10 @@ async fn a_user_is_patched_and_deactivated_which_ends_what_their_tokens_may_with
     assert_eq!(back.body["active"], true, "{back:?}");
 
     // Somebody here locked them: no provider opens that.
-    assert_eq!(world.post(&format!("/v1/user/users/{id}/lock"), json!({ "reason": "phished" })).await.status, StatusCode::OK);
+    assert_eq!(
+        world.post(&format!("/v1/user/users/{id}/lock"), json!({ "reason": "phished" })).await.status,
+        StatusCode::OK
+    );
     let locked = provider.patch(&path, json!([{ "op": "replace", "path": "active", "value": true }])).await;
     assert_eq!((locked.status, &locked.body["active"]), (StatusCode::OK, &json!(false)), "{locked:?}");
 }
@@ -202,7 +209,8 @@ async fn users_are_found_by_filters_and_listed_in_pages() {
     assert_eq!(page["Resources"][0]["userName"], "grace", "in the order in which they came");
     assert_eq!(page["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:ListResponse"]));
     assert_eq!(provider.get("/Users?count=0").await.body["totalResults"], 3);
-    let search = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "filter": "userName eq \"ada\"" });
+    let search =
+        json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "filter": "userName eq \"ada\"" });
     let searched = provider.ask(Method::POST, "/Users/.search", search).await;
     assert_eq!(searched.body["Resources"][0]["userName"], "ada", "{searched:?}");
     let bad = provider.request(Method::GET, "/Users", &Value::Null).query(&[("filter", "userName is \"ada\"")]);
@@ -219,13 +227,19 @@ async fn groups_have_who_the_provider_says_and_give_the_roles_that_are_given_her
         ids.push(provider.create(user).await["id"].as_str().unwrap().to_owned());
     }
     let member = |at: usize| json!({ "value": ids[at] });
-    let made = provider.ask(Method::POST, "/Groups", json!({ "schemas": [GROUP], "displayName": "Sales", "members": [member(0)] })).await;
+    let made = provider
+        .ask(Method::POST, "/Groups", json!({ "schemas": [GROUP], "displayName": "Sales", "members": [member(0)] }))
+        .await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
     let path = format!("/Groups/{}", made.body["id"].as_str().unwrap());
     let who = async || {
         let group = provider.get(&path).await.body;
-        let mut names: Vec<_> =
-            group["members"].as_array().unwrap().iter().map(|one| one["display"].as_str().unwrap().to_owned()).collect();
+        let mut names: Vec<_> = group["members"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["display"].as_str().unwrap().to_owned())
+            .collect();
         names.sort_unstable();
         names
     };
@@ -241,7 +255,8 @@ async fn groups_have_who_the_provider_says_and_give_the_roles_that_are_given_her
     assert_eq!(who().await, ["hedy"]);
     let user = provider.get(&format!("/Users/{}", ids[2])).await.body;
     assert_eq!(user["groups"][0]["display"], "Sellers", "{user}");
-    let replaced = provider.ask(Method::PUT, &path, json!({ "displayName": "Sellers", "members": [member(0), member(1)] })).await;
+    let replaced =
+        provider.ask(Method::PUT, &path, json!({ "displayName": "Sellers", "members": [member(0), member(1)] })).await;
     assert_eq!(replaced.status, StatusCode::OK, "{replaced:?}");
     assert_eq!(who().await, ["ada", "grace"]);
 
@@ -336,7 +351,9 @@ async fn what_is_supported_is_found_by_asking() {
     let user = provider.create(bjensen()).await;
     let schema = provider.get(&format!("/Schemas/{USER}")).await.body;
     let named: Vec<_> = schema["attributes"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
-    for member in user.as_object().unwrap().keys().filter(|member| !["schemas", "id", "meta"].contains(&member.as_str())) {
+    for member in
+        user.as_object().unwrap().keys().filter(|member| !["schemas", "id", "meta"].contains(&member.as_str()))
+    {
         assert!(named.contains(&json!(member)), "{member} is in no schema");
     }
     provider.refused(Method::GET, "/Schemas/urn:nobody", Value::Null, StatusCode::NOT_FOUND, None).await;

@@ -29,19 +29,21 @@ pub(super) async fn configuration(scim: &Scim, _: Visit) -> Answer {
 }
 
 fn types(base: &str) -> [Value; 2] {
-    [("User", "/Users", user::SCHEMA, "Somebody who uses the platform"), ("Group", "/Groups", group::SCHEMA, "Users who get roles together")].map(
-        |(name, endpoint, schema, description)| {
-            json!({
-                "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ResourceType"],
-                "id": name,
-                "name": name,
-                "endpoint": endpoint,
-                "description": description,
-                "schema": schema,
-                "meta": { "resourceType": "ResourceType", "location": format!("{base}/ResourceTypes/{name}") },
-            })
-        },
-    )
+    [
+        ("User", "/Users", user::SCHEMA, "Somebody who uses the platform"),
+        ("Group", "/Groups", group::SCHEMA, "Users who get roles together"),
+    ]
+    .map(|(name, endpoint, schema, description)| {
+        json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ResourceType"],
+            "id": name,
+            "name": name,
+            "endpoint": endpoint,
+            "description": description,
+            "schema": schema,
+            "meta": { "resourceType": "ResourceType", "location": format!("{base}/ResourceTypes/{name}") },
+        })
+    })
 }
 
 /// `GET /ResourceTypes`
@@ -113,7 +115,11 @@ fn described(base: &str) -> [Value; 2] {
     let reference = |what: &str| {
         vec![
             attribute("value", "Its id", &json!({ "mutability": "immutable" })),
-            attribute("$ref", "Where it is", &json!({ "type": "reference", "referenceTypes": [what], "mutability": "readOnly" })),
+            attribute(
+                "$ref",
+                "Where it is",
+                &json!({ "type": "reference", "referenceTypes": [what], "mutability": "readOnly" }),
+            ),
             attribute("display", "Its name", &read_only),
             attribute("type", "What it is", &read_only),
         ]

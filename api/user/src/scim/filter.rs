@@ -96,9 +96,7 @@ impl Filter {
             }
             Self::Within(path, filter) => values(object, path).iter().any(|value| match value {
                 Value::Object(value) => filter.passes(value),
-                Value::Array(list) => {
-                    list.iter().filter_map(Value::as_object).any(|value| filter.passes(value))
-                }
+                Value::Array(list) => list.iter().filter_map(Value::as_object).any(|value| filter.passes(value)),
                 _ => false,
             }),
         }
@@ -285,8 +283,7 @@ impl Parser {
                 Ok(filter)
             }
             Some(Word::Name(name)) => {
-                let path = Path::read(&name)
-                    .ok_or_else(|| ScimError::filter(format!("{name:?} is no attribute")))?;
+                let path = Path::read(&name).ok_or_else(|| ScimError::filter(format!("{name:?} is no attribute")))?;
                 self.about(path, depth)
             }
             other => Err(ScimError::filter(match other {
@@ -318,7 +315,8 @@ impl Parser {
             "lt" => Operator::Less,
             "le" => Operator::LessOrEqual,
             _ => {
-                let detail = format!("there is no operator {operator:?}; allowed: eq, ne, co, sw, ew, gt, ge, lt, le, pr");
+                let detail =
+                    format!("there is no operator {operator:?}; allowed: eq, ne, co, sw, ew, gt, ge, lt, le, pr");
                 return Err(ScimError::filter(detail));
             }
         };
@@ -390,8 +388,20 @@ mod tests {
     #[test]
     fn what_is_no_filter_is_refused() {
         for text in [
-            "", "userName", "userName eq", "eq \"x\"", "userName is \"x\"", "userName eq x", "(userName pr", "userName pr)",
-            "userName pr and", "emails[type eq \"work\"", "userName eq \"x", "userName eq [1]", "a.b.c pr", "1a pr",
+            "",
+            "userName",
+            "userName eq",
+            "eq \"x\"",
+            "userName is \"x\"",
+            "userName eq x",
+            "(userName pr",
+            "userName pr)",
+            "userName pr and",
+            "emails[type eq \"work\"",
+            "userName eq \"x",
+            "userName eq [1]",
+            "a.b.c pr",
+            "1a pr",
         ] {
             assert_eq!(Filter::read(text).unwrap_err().scim_type, Some("invalidFilter"), "{text}");
         }

@@ -251,9 +251,7 @@ async fn rows(tables: &mut Transaction, tenant: TenantId, group: Uuid) -> Result
 }
 
 async fn members(scim: &Scim, tables: &mut Transaction, tenant: TenantId, group: Uuid) -> Result<Value, ScimError> {
-    let member = |(id, name): (Uuid, String)| {
-        json!({ "value": id, "display": name, "type": "User", "$ref": format!("{}/Users/{id}", scim.base) })
-    };
+    let member = |(id, name): (Uuid, String)| json!({ "value": id, "display": name, "type": "User", "$ref": format!("{}/Users/{id}", scim.base) });
     Ok(rows(tables, tenant, group).await?.into_iter().map(member).collect())
 }
 

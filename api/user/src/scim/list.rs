@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn only_what_is_wanted_is_shown_and_always_who_it_is() {
-        let resource = json!({ "id": "1", "schemas": [], "userName": "a", "name": { "givenName": "A" }, "active": true });
+        let resource =
+            json!({ "id": "1", "schemas": [], "userName": "a", "name": { "givenName": "A" }, "active": true });
         let shown = |only: &[&str], without: &[&str]| {
             let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
             let shown = Shown { only: names(only), without: names(without) }.of_resource(resource.clone());

@@ -241,7 +241,8 @@ mod tests {
         let now = patched(user(), added).unwrap();
         assert_eq!(now["emails"].as_array().unwrap().len(), 2);
         assert_eq!(now["nickname"], "Babs");
-        let again = json!([{ "op": "add", "path": "emails", "value": [{ "value": "babs@jensen.org", "type": "home" }] }]);
+        let again =
+            json!([{ "op": "add", "path": "emails", "value": [{ "value": "babs@jensen.org", "type": "home" }] }]);
         assert_eq!(patched(now.clone(), again).unwrap(), now, "what is there already is not there twice");
         let removed = json!([{ "op": "remove", "path": "emails[type eq \"work\" and value ew \"example.com\"]" }]);
         assert_eq!(patched(now, removed).unwrap()["emails"].as_array().unwrap().len(), 1);

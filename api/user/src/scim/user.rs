@@ -253,9 +253,7 @@ impl Known<'_> {
             resource["roles"] = self.roles.iter().map(|role| json!({ "value": role })).collect();
         }
         if !self.groups.is_empty() {
-            let group = |(id, name): &(Uuid, &str)| {
-                json!({ "value": id, "display": name, "type": "direct", "$ref": format!("{base}/Groups/{id}") })
-            };
+            let group = |(id, name): &(Uuid, &str)| json!({ "value": id, "display": name, "type": "direct", "$ref": format!("{base}/Groups/{id}") });
             resource["groups"] = self.groups.iter().map(group).collect();
         }
         if let Some((created, changed)) = self.times {
@@ -305,7 +303,8 @@ async fn shown(
 ) -> Result<Vec<Value>, ScimError> {
     let ids: std::collections::BTreeSet<Uuid> = rows.iter().flat_map(|row| row.groups.iter().copied()).collect();
     let ids: Vec<Uuid> = ids.into_iter().collect();
-    let found = if ids.is_empty() { Vec::new() } else { groups::find(tables, tenant, &ids).await.map_err(unreadable)? };
+    let found =
+        if ids.is_empty() { Vec::new() } else { groups::find(tables, tenant, &ids).await.map_err(unreadable)? };
     let names: std::collections::HashMap<Uuid, &str> =
         found.iter().filter(|group| !group.dissolved).map(|group| (group.group_id, &*group.name)).collect();
     let resources = rows.iter().map(|row| {

@@ -27,7 +27,8 @@ impl Visit {
     pub(super) async fn begin(mut request: poem::Request) -> Result<Self, ScimError> {
         let incoming = Incoming::of(&request)?.clone();
         let caller = incoming.identity.caller()?.clone();
-        let name = request.raw_path_param("id").or_else(|| request.raw_path_param("name")).unwrap_or_default().to_owned();
+        let name =
+            request.raw_path_param("id").or_else(|| request.raw_path_param("name")).unwrap_or_default().to_owned();
         let query: Vec<(String, String)> =
             request.params().map_err(|_| ScimError::value("the query string can't be read"))?;
         let body = request.take_body().into_bytes_limit(incoming.limits.body).await.map_err(|_| ScimError {

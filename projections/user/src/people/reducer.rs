@@ -142,8 +142,7 @@ impl PersonRow {
 
     fn describe(&mut self, profile: &Profile) {
         let known = |value: &&Personal<String>| value.is_known();
-        let shown =
-            |value: &Option<Personal<String>>| value.as_ref().filter(known).map(Personal::reveal).cloned();
+        let shown = |value: &Option<Personal<String>>| value.as_ref().filter(known).map(Personal::reveal).cloned();
         self.name.clone_from(profile.name.reveal());
         self.given_name = shown(&profile.given_name);
         self.family_name = shown(&profile.family_name);
