@@ -258,6 +258,11 @@ impl EventStore {
         self.opened(read::at(&self.shared.followers, positions).await?).await
     }
 
+    /// As [`events_at`](Self::events_at), as they are stored.
+    pub async fn stored_at(&self, positions: &[Position]) -> Result<Vec<RecordedEvent>, Error> {
+        read::at(&self.shared.followers, positions).await
+    }
+
     /// How many events a replay with this filter gives. Set `filter.to` (to [`head`](Self::head)) so that both see the same.
     pub async fn count(&self, tenant: TenantId, filter: &ReplayFilter) -> Result<u64, Error> {
         replay::count(&self.shared.readers, tenant, filter).await

@@ -15,6 +15,7 @@ mod issuers;
 mod jobs;
 mod limits;
 mod operations;
+mod own_data;
 mod personal;
 mod provisioning;
 mod remote;
