@@ -34,7 +34,7 @@ pub const TENANT_KEY: &str = "log.tenant_key";
 const THE_ONE: [u8; 32] = [0; 32];
 /// How a payload shows that there is something to seal, and to open. (In a text a quotation mark would have a backslash.)
 const TO_SEAL: &str = "{\"personal\":";
-const TO_OPEN: &[u8] = b"{\"sealed\":\"v1.";
+const TO_OPEN: &str = "{\"sealed\":\"v1.";
 /// How many keys are remembered.
 const PERSONS: usize = 20_000;
 const TENANTS: usize = 2_000;
@@ -391,7 +391,7 @@ impl Keyring {
 
 fn is_sealed(json: &[u8]) -> bool {
     // Texts of the log are UTF-8; what is none has nothing that we sealed.
-    std::str::from_utf8(TO_OPEN).is_ok_and(|wanted| std::str::from_utf8(json).is_ok_and(|json| json.contains(wanted)))
+    std::str::from_utf8(json).is_ok_and(|json| json.contains(TO_OPEN))
 }
 
 fn open_json(json: &[u8], subject: &Subject, key: &DataKey) -> Result<Bytes, Error> {
@@ -446,7 +446,8 @@ async fn holders(
             .await?;
         let held = rows.iter().map(|row| {
             let key: &[u8] = row.try_get(0)?;
-            let key = key.try_into().map_err(|_| Error::Corrupt(format!("a claim's key of {} bytes", key.len())))?;
+            let key: [u8; 32] =
+                key.try_into().map_err(|_| Error::Corrupt(format!("a claim's key of {} bytes", key.len())))?;
             Ok((key, row.try_get(1)?))
         });
         held.collect()

@@ -124,12 +124,12 @@ pub(super) fn apply(
 }
 
 fn whole(object: &mut Map<String, Value>, act: Act, name: &str, value: Value) {
-    match (act, get(object, name), value) {
+    match (act, get(object, name).cloned(), value) {
         (Act::Remove, ..) => {
             remove(object, name);
         }
         (Act::Add, Some(Value::Array(before)), value) => {
-            let mut list = before.clone();
+            let mut list = before;
             let new = if let Value::Array(new) = value { new } else { vec![value] };
             for value in new {
                 if !list.contains(&value) {
@@ -139,7 +139,7 @@ fn whole(object: &mut Map<String, Value>, act: Act, name: &str, value: Value) {
             set(object, name, Value::Array(list));
         }
         (_, Some(Value::Object(before)), Value::Object(new)) => {
-            let mut merged = before.clone();
+            let mut merged = before;
             for (name, value) in new {
                 set(&mut merged, &name, value);
             }
