@@ -184,8 +184,8 @@ impl Server {
         let desks = running.iter().filter_map(|running| running.sagas.as_ref()).map(|(desk, _)| desk.clone()).collect();
         let jobs = running.iter().map(|running| running.runtime.jobs.clone()).collect();
         let dead_letters = running.iter().filter_map(|running| running.dead_letters.clone()).collect();
-        let directory = here.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == user_api::SERVICE);
-        let (directory, public_url) = (directory.cloned(), issuing::public_url(&config, address));
+        let of_people = here.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == user_api::SERVICE);
+        let (of_people, public_url) = (of_people.cloned(), issuing::public_url(&config, address));
         let platform = domains::platform_routes(&platform, desks, jobs, dead_letters);
         let rates = Arc::new(RateLimiter::new(&config.rate_limits));
         tidy(rates.clone(), &background);
@@ -198,7 +198,7 @@ impl Server {
             Some(caught) => dev_mail::routes(routes, caught),
             None => routes,
         };
-        let routes = routes::protocols(routes, issuing.provider.as_ref(), directory.as_ref(), &public_url);
+        let routes = routes::protocols(routes, issuing.provider.as_ref(), of_people.as_ref(), &public_url);
         let front = Front::new(&config, verifier, rates, ids, routes);
 
         let drain = Duration::from_secs(config.http.drain_seconds);
