@@ -176,7 +176,7 @@ impl Keyring {
     /// JSON with its marked values sealed; without a key, with the values themselves.
     fn sealed(&self, json: &str, subject: &Subject, key: Option<&DataKey>) -> Result<String, append::Error> {
         let mut value: Value = serde_json::from_str(json).map_err(|error| invalid(&error))?;
-        replace(&mut value, MARKED, &mut |marked| {
+        replace(&mut value, MARKED, &mut |marked: &mut Value| -> Result<Option<Value>, append::Error> {
             let (Some(key), Some(sealing)) = (key, &self.sealing) else { return Ok(Some(marked.take())) };
             let clear = serde_json::to_vec(marked).map_err(|error| invalid(&error))?;
             let sealed = key.seal(subject.context("personal"), &clear, &*sealing.random);
@@ -397,7 +397,7 @@ fn is_sealed(json: &[u8]) -> bool {
 fn open_json(json: &[u8], subject: &Subject, key: &DataKey) -> Result<Bytes, Error> {
     let unreadable = |error: serde_json::Error| Error::Corrupt(format!("a payload is no JSON: {error}"));
     let mut value: Value = serde_json::from_slice(json).map_err(unreadable)?;
-    replace(&mut value, SEALED, &mut |sealed| {
+    replace(&mut value, SEALED, &mut |sealed: &mut Value| -> serde_json::Result<Option<Value>> {
         // What was sealed under another key, or is no more than looks like it, stays.
         let opened = sealed.as_str().and_then(|text| key.open(subject.context("personal"), &Sealed::read(text)).ok());
         opened.map(|clear| serde_json::from_slice(&clear)).transpose()

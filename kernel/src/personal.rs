@@ -128,7 +128,7 @@ fn member<S: Serializer, T: Serialize + ?Sized>(serializer: S, name: &str, value
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Form<T> {
-    Sealed(SealedForm),
+    Sealed(#[expect(dead_code, reason = "that it has this form is all that matters")] SealedForm),
     Value(T),
 }
 

@@ -94,11 +94,13 @@ impl Filter {
             Self::Compare(path, operator, wanted) => {
                 values(object, path).iter().any(|value| compares(value, *operator, wanted))
             }
-            Self::Within(path, filter) => values(object, path).iter().any(|value| match value {
-                Value::Object(value) => filter.passes(value),
-                Value::Array(list) => list.iter().filter_map(Value::as_object).any(|value| filter.passes(value)),
-                _ => false,
-            }),
+            Self::Within(path, filter) => {
+                let passes = |value: &Value| value.as_object().is_some_and(|value| filter.passes(value));
+                match get(object, &path.attribute) {
+                    Some(Value::Array(list)) => list.iter().any(passes),
+                    value => value.is_some_and(passes),
+                }
+            }
         }
     }
 
