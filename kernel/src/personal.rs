@@ -148,22 +148,22 @@ impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Personal<T> {
     }
 }
 
-/// To whom may read it, it is the value itself.
+/// To whom may read it, it is the value itself; that it is personal, the contract says.
 impl<T: JsonSchema> JsonSchema for Personal<T> {
-    fn inline_schema() -> bool {
-        T::inline_schema()
-    }
-
     fn schema_name() -> Cow<'static, str> {
-        T::schema_name()
+        "Personal".into()
     }
 
     fn schema_id() -> Cow<'static, str> {
-        T::schema_id()
+        format!("kernel::Personal<{}>", T::schema_id()).into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
+        let mut schema = T::json_schema(generator);
+        let description = "What tells something about a person: a name, an address, a number. In the log it may stand sealed, as \
+                           an object with the one member `sealed`: under the key of that person, without which nobody opens it.";
+        schema.insert("description".to_owned(), description.into());
+        schema
     }
 }
 

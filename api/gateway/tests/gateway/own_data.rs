@@ -107,9 +107,8 @@ async fn one_gets_all_that_is_known_of_one_and_erases_it_which_can_be_checked() 
     assert_eq!((&after["erased"], &after["can_be_opened"]), (&json!(true), &json!(0)), "{after}");
     assert_eq!((&after["sealed_for_ever"], &after["events"]), (&json!(2), &json!(6)), "{after}");
     assert!(after["erased_at"].is_string());
-    let refused = async {
-        while own(&world, &token, Method::GET, "/export", Value::Null).await.code() != "user_inactive" {}
-    };
+    let refused =
+        async { while own(&world, &token, Method::GET, "/export", Value::Null).await.code() != "user_inactive" {} };
     tokio::time::timeout(std::time::Duration::from_secs(1), refused).await.expect("still accepted after a second");
 }
 
