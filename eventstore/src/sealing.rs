@@ -122,31 +122,23 @@ impl Keyring {
         for at in 0..append.streams.len() {
             let stream = &append.streams[at];
             let subject = Subject::new(tenant, stream.aggregate_type, &stream.aggregate_id);
-            if stream.events.iter().any(|event| event.payload.contains(TO_SEAL)) {
-                let key = match &self.sealing {
-                    None => None,
-                    Some(sealing) => {
-                        let known = match self.persons.get(&subject) {
-                            Some(key) => Some(key),
-                            // A stream that begins has none yet.
-                            None if stream.expected == 0 => None,
-                            None => self.persons(pool, [&subject]).await.map_err(unsealed)?.pop().map(|(_, key)| key),
-                        };
-                        match known {
-                            Some(key) => Some(key),
-                            None => {
-                                let of_tenant = self.tenant(sealing, tenant, pool, &make).await?;
-                                let key = DataKey::generate(&*sealing.random).map_err(|error| keyless(&error))?;
-                                append.claims.push(self.claim(sealing, &of_tenant, &subject, &key)?);
-                                turned.made.push((subject.clone(), key.clone()));
-                                Some(key)
-                            }
-                        }
+            let (begins, events) = (stream.expected == 0, &stream.events);
+            let seals = events.iter().any(|event| event.payload.contains(TO_SEAL));
+            let erased = events.iter().any(|event| erases(event.event_type));
+            if seals {
+                let key = match (self.known(&subject, begins, pool).await?, &self.sealing) {
+                    (None, Some(sealing)) => {
+                        let of_tenant = self.tenant(sealing, tenant, pool, &make).await?;
+                        let key = DataKey::generate(&*sealing.random).map_err(|error| keyless(&error))?;
+                        append.claims.push(claim(sealing, &of_tenant, &subject, &key)?);
+                        turned.made.push((subject.clone(), key.clone()));
+                        Some(key)
                     }
+                    (key, _) => key,
                 };
                 self.seal_stream(&mut append.streams[at], &subject, key.as_ref())?;
             }
-            if self.sealing.is_some() && append.streams[at].events.iter().any(|event| erases(event.event_type)) {
+            if erased && self.sealing.is_some() {
                 // As the log has it: whoever has it gives it back.
                 let held = holders(pool, tenant, PERSON_KEY, vec![subject.claim().to_vec()]).await.map_err(unsealed)?;
                 append.claims.extend(held.into_values().map(|holder| Claim {
@@ -186,17 +178,13 @@ impl Keyring {
         serde_json::to_string(&value).map_err(|error| invalid(&error))
     }
 
-    /// The claim that a person's key is.
-    fn claim(
-        &self,
-        sealing: &Sealing,
-        of_tenant: &DataKey,
-        subject: &Subject,
-        key: &DataKey,
-    ) -> Result<Claim, append::Error> {
-        let sealed = of_tenant.seal(subject.context(PERSON_KEY), key.reveal(), &*sealing.random);
-        let holder = sealed.map_err(|error| keyless(&error))?.as_str().to_owned();
-        Ok(Claim { kind: PERSON_KEY, key: subject.claim(), holder, act: ClaimAct::Take })
+    /// The key that a stream has. One that begins has none yet.
+    async fn known(&self, subject: &Subject, begins: bool, pool: &PgPool) -> Result<Option<DataKey>, append::Error> {
+        let key = self.persons.get(subject);
+        if key.is_some() || begins || self.sealing.is_none() {
+            return Ok(key);
+        }
+        Ok(self.persons(pool, [subject]).await.map_err(unsealed)?.pop().map(|(_, key)| key))
     }
 
     /// The append is done: its keys are those of the log.
@@ -453,6 +441,13 @@ async fn holders(
         held.collect()
     })
     .await
+}
+
+/// The claim that a person's key is.
+fn claim(sealing: &Sealing, of_tenant: &DataKey, subject: &Subject, key: &DataKey) -> Result<Claim, append::Error> {
+    let sealed = of_tenant.seal(subject.context(PERSON_KEY), key.reveal(), &*sealing.random);
+    let holder = sealed.map_err(|error| keyless(&error))?.as_str().to_owned();
+    Ok(Claim { kind: PERSON_KEY, key: subject.claim(), holder, act: ClaimAct::Take })
 }
 
 fn keyless(error: &keys::Error) -> append::Error {
