@@ -270,7 +270,9 @@ impl Follower<'_> {
         let caller = shared.sagas.caller(event.tenant, definition.name, definition.permissions);
         let executor = shared.book.executor().clone();
         let occasion = Occasion { caller, executor, known: self.known.clone() };
-        let start = match (definition.start)(occasion, event.clone()).await {
+        // The feed has personal data as it is stored: sealed.
+        let Some(opened) = shared.store.opened(vec![event.clone()]).await?.pop() else { return Ok(Ok(None)) };
+        let start = match (definition.start)(occasion, opened).await {
             Ok(Some(start)) => start,
             Ok(None) => return Ok(Ok(None)),
             // The log does not answer: the same is asked again from the checkpoint on.

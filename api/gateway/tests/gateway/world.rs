@@ -112,6 +112,16 @@ impl World {
         mint(&self.config.auth, self.tenant, subject, roles, Duration::from_hours(1)).unwrap()
     }
 
+    /// A token of this world's tenant for a user, who is what they are.
+    pub fn token_of_user(&self, user: &str) -> String {
+        self.token_of(user, &[])
+    }
+
+    /// A token of this world's tenant with roles that it defines.
+    pub fn token_with(&self, roles: &[&str]) -> String {
+        mint(&self.config.auth, self.tenant, "ada", roles, Duration::from_hours(1)).unwrap()
+    }
+
     /// The token of another tenant's administrator.
     pub fn stranger(&self) -> String {
         token(&self.config, testbed::tenant(), &[Role::Admin])
@@ -151,6 +161,21 @@ impl World {
             head += self.head_of(database).await;
         }
         head
+    }
+
+    /// The database of a service.
+    pub fn of(&self, service: &str) -> &Database {
+        let mut databases = self.others.iter().chain([&self.database, &self.auth]);
+        databases.find(|database| database.service.name() == service).unwrap()
+    }
+
+    /// Where the log of a service ends.
+    pub async fn head_of_all(&self, database: &Database) -> u64 {
+        use sqlx::Connection;
+        let mut connection = sqlx::PgConnection::connect_with(&database.superuser()).await.unwrap();
+        let head: i64 = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        head.cast_unsigned()
     }
 
     /// How many events the log of a service has, once its sagas are at rest, or nobody drives them: until then they note things in
