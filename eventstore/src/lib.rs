@@ -33,7 +33,7 @@ mod snapshot;
 mod statement;
 mod store;
 
-pub use append::{Append, Appended, Claim, ClaimAct, CommandRecord, NewEvent, StreamAppend};
+pub use append::{Append, Appended, AskedJob, Claim, ClaimAct, CommandRecord, NewEvent, StreamAppend};
 pub use database::{Database, PoolUse, Role, Secret};
 pub use error::Error;
 pub use lock::{Lock, lock_options};

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::append::check::check;
-use crate::append::{self, Append, Appended};
+use crate::append::{self, Append, Appended, AskedJob};
 use crate::batch::Waiting;
 use crate::committer::Committer;
 use crate::database::pool;
@@ -112,9 +112,18 @@ impl EventStore {
     /// # Errors
     /// See [`append::Error`]. Too many waiting appends, by number or by bytes, are `Busy` at once.
     pub async fn append(&self, append: Append) -> Result<Appended, append::Error> {
+        self.append_with(append, Vec::new()).await
+    }
+
+    /// The same, with jobs that are asked for in the same transaction: there when the append is, and not if it is not. Who runs jobs
+    /// is to be woken afterwards, or looks by itself within seconds.
+    ///
+    /// # Errors
+    /// As for [`append`](Self::append).
+    pub async fn append_with(&self, append: Append, jobs: Vec<AskedJob>) -> Result<Appended, append::Error> {
         check(&append, &self.shared.settings)?;
         let (answer, answered) = oneshot::channel();
-        let mut waiting = Waiting::new(append, answer);
+        let mut waiting = Waiting::new(append, jobs, answer);
         waiting.keep(self.room(waiting.bytes())?);
         self.shared.queue.push(waiting)?;
         match timeout(self.shared.settings.append_timeout, answered).await {

@@ -17,6 +17,7 @@ mod fairness;
 mod fault_cluster;
 mod fault_disk_full;
 mod fault_gateway;
+mod fault_jobs;
 mod fault_kill;
 mod fault_nats_down;
 mod fault_partition;

@@ -22,6 +22,7 @@ mod outside;
 mod parameters;
 mod places;
 mod provision;
+mod rebuilding;
 mod reference;
 mod remote;
 mod routes;
