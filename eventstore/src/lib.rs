@@ -37,7 +37,7 @@ mod snapshot;
 mod statement;
 mod store;
 
-pub use append::{Append, Appended, Claim, ClaimAct, CommandRecord, NewEvent, StreamAppend};
+pub use append::{Append, Appended, AskedJob, Claim, ClaimAct, CommandRecord, NewEvent, StreamAppend};
 pub use database::{Database, PoolUse, Role, Secret};
 pub use error::Error;
 pub use lock::{Lock, LockClass, LockKey, lock_options};

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::append::check::check;
-use crate::append::{self, Append, Appended};
+use crate::append::{self, Append, Appended, AskedJob};
 use crate::batch::Waiting;
 use crate::committer::Committer;
 use crate::database::pool;
@@ -117,14 +117,24 @@ impl EventStore {
     ///
     /// # Errors
     /// See [`append::Error`]. Too many waiting appends, by number or by bytes, are `Busy` at once.
-    pub async fn append(&self, mut append: Append) -> Result<Appended, append::Error> {
+    pub async fn append(&self, append: Append) -> Result<Appended, append::Error> {
+        self.append_with(append, Vec::new()).await
+    }
+
+    /// The same, with jobs that are asked for in the same transaction: there when the append is, and not if it is not. Who runs jobs
+    /// is to be woken afterwards, or looks by itself within seconds.
+    ///
+    /// # Errors
+    /// As for [`append`](Self::append).
+    pub async fn append_with(&self, mut append: Append, jobs: Vec<AskedJob>) -> Result<Appended, append::Error> {
         if !Keyring::concerns(&append) {
-            return self.commit(append).await;
+            return self.commit(append, jobs).await;
         }
         let Shared { keyring, commands, .. } = &*self.shared;
-        let turned: Turned =
-            keyring.seal(&mut append, commands, |keys| async move { self.commit(keys).await.map(drop) }).await?;
-        let appended = self.commit(append).await?;
+        let turned: Turned = keyring
+            .seal(&mut append, commands, |keys| async move { self.commit(keys, Vec::new()).await.map(drop) })
+            .await?;
+        let appended = self.commit(append, jobs).await?;
         // An append that was done before wrote nothing now.
         if appended.answer.is_none() {
             keyring.done(turned, commands).await;
@@ -132,10 +142,10 @@ impl EventStore {
         Ok(appended)
     }
 
-    async fn commit(&self, append: Append) -> Result<Appended, append::Error> {
+    async fn commit(&self, append: Append, jobs: Vec<AskedJob>) -> Result<Appended, append::Error> {
         check(&append, &self.shared.settings)?;
         let (answer, answered) = oneshot::channel();
-        let mut waiting = Waiting::new(append, answer);
+        let mut waiting = Waiting::new(append, jobs, answer);
         waiting.keep(self.room(waiting.bytes())?);
         self.shared.queue.push(waiting)?;
         match timeout(self.shared.settings.append_timeout, answered).await {

@@ -33,6 +33,7 @@ const LAMP: AggregateType = AggregateType {
     state: |_| Ok(serde_json::Value::Null),
     resume: |state, _| Ok(state),
     form: 1,
+    sealed: false,
 };
 
 fn request(world: &World) -> deadletters::Request {

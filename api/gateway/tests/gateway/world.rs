@@ -73,6 +73,7 @@ impl World {
         change(&mut config);
         gateway::migrate(&config, false).await.unwrap();
         let tenant = Directory::open(&config).create("acme", "Acme", &SystemClock, &SystemIds).await.unwrap().tenant_id;
+        config.operators.tenant = Some(tenant.uuid());
         let mut of =
             |name: &str| databases.swap_remove(databases.iter().position(|one| one.service.name() == name).unwrap());
         let (database, auth) = (of("crm"), of("auth"));

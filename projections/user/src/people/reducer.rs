@@ -135,9 +135,10 @@ impl PersonRow {
     }
 
     fn sign_in_with(&mut self, login: &Login) {
-        let shown = |value: &Personal<String>| value.is_known().then(|| value.reveal().clone());
-        self.email = shown(&login.email);
-        self.user_name = login.user_name.as_ref().and_then(shown);
+        let known = |value: &&Personal<String>| value.is_known();
+        let shown = |value: Option<&Personal<String>>| value.filter(known).map(Personal::reveal).cloned();
+        self.email = shown(Some(&login.email));
+        self.user_name = shown(login.user_name.as_ref());
     }
 
     fn describe(&mut self, profile: &Profile) {
