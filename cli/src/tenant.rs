@@ -1,7 +1,7 @@
 //! `inopsio tenant`: makes tenants, suspends and resumes them, lists them.
 
 use anyhow::Result;
-use gateway::directory::{Directory, Tenant};
+use gateway::directory::{Directory, Listed, Tenant};
 
 use crate::context::Context;
 use crate::output::{self, Format};
@@ -64,7 +64,7 @@ impl Command {
                 gateway::resume(&context.config, &tenant).await?;
                 told(context, &tenant, "can be used again")
             }
-            Self::List => list(context, &directory.list().await?),
+            Self::List => list(context, &directory.standing().await?),
         }
     }
 }
@@ -76,15 +76,16 @@ fn told(context: &Context, tenant: &Tenant, what: &str) -> Result<()> {
     }
 }
 
-fn list(context: &Context, tenants: &[Tenant]) -> Result<()> {
+fn list(context: &Context, tenants: &[Listed]) -> Result<()> {
     if context.format == Format::Json {
         return output::print_json(&tenants);
     }
-    let mut table = output::table(["tenant", "name", "id", "created at"]);
-    for tenant in tenants {
+    let mut table = output::table(["tenant", "name", "status", "id", "created at"]);
+    for Listed { tenant, status } in tenants {
         table.add_row([
             tenant.slug.clone(),
             tenant.name.clone(),
+            status.clone(),
             tenant.tenant_id.to_string(),
             tenant.created_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
         ]);

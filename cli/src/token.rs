@@ -27,8 +27,16 @@ pub struct Token {
     #[arg(long, default_value = "8h", value_parser = time::parse_duration)]
     ttl: Duration,
     /// Who the caller is
-    #[arg(long, default_value = "cli")]
+    #[arg(long, default_value = "cli", value_parser = subject)]
     subject: String,
+}
+
+fn subject(text: &str) -> Result<String, String> {
+    if gateway::auth::is_subject(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("allowed are 1 to 255 characters, none of them a control character".to_owned())
+    }
 }
 
 impl Token {

@@ -34,6 +34,16 @@ pub struct Tenant {
     pub created_at: DateTime<Utc>,
 }
 
+/// A tenant, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// Which.
+    #[serde(flatten)]
+    pub tenant: Tenant,
+    /// `active` or `suspended`.
+    pub status: String,
+}
+
 /// A directory that can't be used, or a tenant that can't be created.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
@@ -257,12 +267,18 @@ impl Directory {
 
     /// All tenants, by slug.
     pub async fn list(&self) -> Result<Vec<Tenant>, DirectoryError> {
+        Ok(self.standing().await?.into_iter().map(|listed| listed.tenant).collect())
+    }
+
+    /// The same, each with how it stands.
+    pub async fn standing(&self) -> Result<Vec<Listed>, DirectoryError> {
         let rows = sqlx::query(
-            "SELECT tenant_id, slug, name, created_at FROM tenants WHERE status <> 'reserved' ORDER BY slug",
+            "SELECT tenant_id, slug, name, created_at, status FROM tenants WHERE status <> 'reserved' ORDER BY slug",
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.iter().map(tenant).collect::<Result<_, _>>()?)
+        let listed = |row| Ok(Listed { tenant: tenant(row)?, status: row.try_get("status")? });
+        Ok(rows.iter().map(listed).collect::<Result<_, sqlx::Error>>()?)
     }
 }
 

@@ -25,7 +25,7 @@ const BUFFER: usize = 256 * 1024;
   inopsio replay --tenant demo > history.ndjson
   inopsio replay --tenant demo --aggregate crm.lead --id 0197a8a0-0000-7000-8000-000000000001
   inopsio replay --tenant demo --event crm.lead.qualified --occurred-from 2026-01-01 --occurred-until 2026-04-01
-  inopsio replay --tenant demo --after 1000 --to 2000 --output part.ndjson
+  inopsio replay --tenant demo --service crm --after 1000 --to 2000 --output part.ndjson
   inopsio replay --tenant demo --service user --open > people.ndjson
 
 Times are RFC 3339 or a date (midnight UTC). `from` includes, `until` excludes. The exit code is not 0 when a line is missing.")]
@@ -57,10 +57,10 @@ pub struct Replay {
     /// Happened before this time
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     occurred_until: Option<DateTime<Utc>>,
-    /// After this position
+    /// After this position of the service's log
     #[arg(long, value_name = "POSITION", default_value = "0")]
     after: Position,
-    /// Up to this position; the end of the log as it is now unless given
+    /// Up to this position of the service's log; the end of the log as it is now unless given
     #[arg(long, value_name = "POSITION")]
     to: Option<Position>,
     /// Writes to this file instead of standard output
@@ -77,13 +77,22 @@ impl Replay {
         let tenant = context.tenant(&self.tenant).await?;
         let services = context::services(self.service.as_deref())?;
         self.check_types(&services)?;
+        self.check_stretch(&services)?;
         let mut sink = Sink::open(self.output.as_deref())?;
         let (mut written, mut total) = (0, 0);
+        let mut known = self.aggregate_id.is_none();
         for service in services {
             let store = context.store(service).await?;
             let mut filter = self.filter();
             // One end for the count and the events, though the log grows meanwhile.
             let head = store.head().await?;
+            if let Some(ahead) = [Some(self.after), self.to].into_iter().flatten().find(|position| *position > head) {
+                bail!("the log of {service} ends at {head}, before {ahead}");
+            }
+            if let Some(id) = &self.aggregate_id {
+                let of_it = ReplayFilter { aggregate_id: Some(id.clone()), ..ReplayFilter::default() };
+                known |= store.count(tenant, &of_it).await? > 0;
+            }
             filter.to = Some(filter.to.map_or(head, |to| to.min(head)));
             let count = store.count(tenant, &filter).await?;
             total += count;
@@ -94,6 +103,9 @@ impl Replay {
                 eprintln!("{written} of {total}");
                 return Err(error);
             }
+        }
+        if let (false, Some(id)) = (known, &self.aggregate_id) {
+            bail!("the tenant {} has no aggregate with the id {id}", self.tenant);
         }
         let flushed = sink.finish();
         eprintln!("{written} of {total}");
@@ -111,6 +123,28 @@ impl Replay {
         check_type("aggregate", self.aggregate_type.as_deref(), aggregates)?;
         let events = parts.iter().flat_map(|part| (part.catalog)()).map(|event| event.name).collect();
         check_type("event", self.event_type.as_deref(), events)
+    }
+
+    /// Refuses a stretch in which nothing can lie, for the same reason; and positions where it is not said of which log.
+    fn check_stretch(&self, services: &[Service]) -> Result<()> {
+        for (name, from, until) in [
+            ("recorded", self.recorded_from, self.recorded_until),
+            ("occurred", self.occurred_from, self.occurred_until),
+        ] {
+            if let (Some(from), Some(until)) = (from, until)
+                && until <= from
+            {
+                bail!("--{name}-until is not after --{name}-from");
+            }
+        }
+        if self.to.is_some_and(|to| to <= self.after) {
+            bail!("--to is not beyond --after");
+        }
+        if services.len() > 1 && (self.after > Position::START || self.to.is_some()) {
+            let names = services.iter().map(|service| service.name()).collect::<Vec<_>>().join(", ");
+            bail!("--after and --to are positions of one service's log; say which with --service: {names}");
+        }
+        Ok(())
     }
 
     fn filter(&self) -> ReplayFilter {

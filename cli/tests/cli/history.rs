@@ -79,6 +79,21 @@ fn a_replay_is_complete_in_order_and_says_so() {
         assert_eq!((refused.status.code(), refused.stdout.as_str()), (Some(1), ""));
         assert!(refused.stderr.contains(slip) && refused.stderr.contains(allowed), "{}", refused.stderr);
     }
+    // Where nothing can lie, "0 of 0" would look like a history in which nothing happened.
+    let crm = ["--service", "crm"];
+    for (slip, why) in [
+        (&["--id", "nope"][..], "has no aggregate with the id nope"),
+        (&["--occurred-from", "2026-02-01", "--occurred-until", "2026-01-01"], "--occurred-until is not after"),
+        (&["--after", "3", "--to", "2"], "--to is not beyond --after"),
+        (&["--after", "999999"], "the log of crm ends at"),
+        (&["--to", "999999"], "the log of crm ends at"),
+    ] {
+        let refused = sandbox.run(&[&["replay", "--tenant", "demo"], &crm[..], slip].concat());
+        assert_eq!((refused.status.code(), refused.stdout.as_str()), (Some(1), ""), "{slip:?}");
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    }
+    let of_which = sandbox.run(&["replay", "--tenant", "demo", "--to", "2"]);
+    assert!(of_which.status.code() == Some(1) && of_which.stderr.contains("--service: "), "{of_which:?}");
 }
 
 #[test]

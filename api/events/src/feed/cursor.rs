@@ -10,7 +10,7 @@ pub struct Cursor(Vec<(Service, Position)>);
 
 impl Cursor {
     /// Reads what a client sent (`said`: in which place) for a feed of these services. A bare number will do where there is
-    /// one service. A service that is not named begins at `None`: from now on.
+    /// one service, and 0 for all: the beginning of each. A service that is not named begins at `None`: from now on.
     pub fn parse(said: &'static str, text: &str, services: &[Service]) -> Result<Vec<Option<Position>>, Refusal> {
         let refused = |what: &str| {
             let names: Vec<_> = services.iter().map(|service| format!("{service}=<position>")).collect();
@@ -18,8 +18,10 @@ impl Cursor {
             Refusal::invalid("cursor_invalid", format!("{said}: {what}; allowed is {allowed}, as the last event's id"))
                 .with("parameter", said)
         };
-        if let ([_], Ok(position)) = (services, text.trim().parse()) {
-            return Ok(vec![Some(position)]);
+        match (services, text.trim().parse()) {
+            ([_], Ok(position)) => return Ok(vec![Some(position)]),
+            (_, Ok(Position::START)) => return Ok(vec![Some(Position::START); services.len()]),
+            _ => {}
         }
         let mut positions = vec![None; services.len()];
         for part in text.split(',') {
@@ -75,6 +77,7 @@ mod tests {
         assert_eq!(read, [Some(Position(9)), Some(Position(1))]);
         assert_eq!(Cursor::parse("after", " erp = 4", &[CRM, ERP]).unwrap(), [None, Some(Position(4))]);
         assert_eq!(Cursor::parse("after", "12", &[CRM]).unwrap(), [Some(Position(12))]);
+        assert_eq!(Cursor::parse("after", "0", &[CRM, ERP]).unwrap(), [Some(Position::START); 2]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The feed in REST.
 
+use std::collections::BTreeSet;
+
 use face::{Authenticated, Identity, Incoming, Problem, Runtime};
 use futures::StreamExt;
 use kernel::{Caller, Refusal, Service, TypePatterns};
@@ -57,7 +59,8 @@ impl Feeds {
         last_event_id: Header<Option<String>>,
     ) -> Result<EventStream, Problem> {
         let services = self.services(&caller, service.0.as_deref())?;
-        let filter = Filter { types: self.patterns(types.0.as_deref())?, aggregate: aggregate.0, id: id.0 };
+        let aggregate = aggregate.0.map(|name| self.aggregate(name)).transpose()?;
+        let filter = Filter { types: self.patterns(types.0.as_deref())?, aggregate, id: id.0 };
         let names: Vec<Service> = services.iter().map(|runtime| runtime.service).collect();
         // An empty id is what a client has before the first event.
         let said = match (last_event_id.0.filter(|id| !id.is_empty()), after.0) {
@@ -124,6 +127,18 @@ impl Feeds {
             let detail = format!("types: {error}; GET /v1/events/types lists them");
             Refusal::invalid("event_type_unknown", detail).with("parameter", "types")
         })
+    }
+
+    /// An aggregate type that events are of.
+    fn aggregate(&self, name: String) -> Result<String, Refusal> {
+        let known: BTreeSet<_> =
+            self.platform.types.iter().filter_map(|event| event.name.rsplit_once('.')).map(|(of, _)| of).collect();
+        if known.contains(&*name) {
+            return Ok(name);
+        }
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        let detail = format!("aggregate: no event is of {name:?}; allowed: {known}");
+        Err(Refusal::invalid("parameter_invalid", detail).with("parameter", "aggregate"))
     }
 }
 

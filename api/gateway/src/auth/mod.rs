@@ -10,5 +10,6 @@ mod verifier;
 
 pub use claims::TokenClaims;
 pub use keys::{KeyError, KeyPair, mint};
+pub use set_up::is_subject;
 pub use standing::Bearer;
 pub use verifier::{Verified, Verifier};

@@ -54,12 +54,21 @@ impl SetUp {
         else {
             return Err(refused("token_without_expiry", "the token has no expiry (exp)"));
         };
-        let Some(subject) = claims.subject.filter(|subject| !subject.is_empty()) else {
-            return Err(refused("token_without_subject", "the token has no subject (sub)"));
+        let Some(subject) = claims.subject.filter(|subject| is_subject(subject)) else {
+            let detail = format!("the token has no subject (sub) of 1 to {SUBJECT} characters without control characters");
+            return Err(refused("token_without_subject", &detail));
         };
         let TokenClaims { tenant, roles } = claims.custom;
         Ok(Said { tenant: TenantId::vouched(tenant), subject, roles, expires_at })
     }
+}
+
+/// The longest subject, in characters: it stands in every event that its bearer makes.
+const SUBJECT: usize = 255;
+
+/// Whether somebody may be called so.
+pub fn is_subject(text: &str) -> bool {
+    (1..=SUBJECT).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
 fn explain(error: &jwt_simple::Error) -> Refusal {

@@ -81,7 +81,13 @@ impl<E: Endpoint<Output = Response>> Front<E> {
 
     /// Who asks, with which token; none: with none that holds.
     async fn identify(&self, headers: &HeaderMap) -> (Identity, Option<Bearer>) {
-        let Some(header) = headers.get(header::AUTHORIZATION) else { return (Identity::Anonymous, None) };
+        let mut given = headers.get_all(header::AUTHORIZATION).iter();
+        let Some(header) = given.next() else { return (Identity::Anonymous, None) };
+        if given.next().is_some() {
+            // Whoever stands between us and the client may have looked at the other one.
+            let refusal = Refusal::unauthenticated("token_malformed", "the header Authorization must be there once");
+            return (Identity::Refused(refusal), None);
+        }
         match self.verifier.verify_header(header.as_bytes()).await {
             Ok(verified) => {
                 let valid_for = self.verifier.valid_for(&verified);

@@ -70,6 +70,7 @@ async fn only_a_token_of_our_own_that_is_valid_now_is_accepted() {
             refused(bearer(&"x".repeat(5_000)), "token_malformed"),
             refused(with("Basic YWRhOmFkYQ==".to_owned()), "token_malformed"),
             refused(with("Bearer".to_owned()), "token_malformed"),
+            refused(bearer("one").header("authorization", "Bearer another"), "token_malformed"),
         ])
         .await;
     assert_eq!(Answer::of(bearer(&good)).await.status, StatusCode::CREATED);

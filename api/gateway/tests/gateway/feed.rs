@@ -217,6 +217,7 @@ async fn what_no_feed_can_be_made_of_is_refused() {
             (ask("").header("Last-Event-ID", "-1"), StatusCode::BAD_REQUEST, "cursor_invalid"),
             (ask("?service=crm&after=7"), StatusCode::BAD_REQUEST, "position_ahead"),
             (ask("?types=crm.leads.*"), StatusCode::BAD_REQUEST, "event_type_unknown"),
+            (ask("?aggregate=crm.leads"), StatusCode::BAD_REQUEST, "parameter_invalid"),
             (ask("?type=crm.lead.captured"), StatusCode::BAD_REQUEST, "parameter_unknown"),
         ])
         .await;
