@@ -26,6 +26,16 @@ impl Sealed {
         Self(format!("{VERSION}{}", URL_SAFE_NO_PAD.encode(bytes)))
     }
 
+    /// The text of it, to be kept by somebody else for a while.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A text that somebody kept, as it is: whether it is ours, opening it says.
+    pub fn read(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     pub(crate) fn bytes(&self) -> Result<Vec<u8>, Error> {
         let text = self.0.strip_prefix(VERSION).ok_or(Error::DoesNotOpen)?;
         URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::DoesNotOpen)

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_api::authority::{Authority, Parts, Settings};
-use auth_api::provider::{Attempts, Provider};
+use auth_api::password::Passwords;
+use auth_api::provider::{Attempts, Provider, SeenFrom};
 use auth_api::trust::{Touched, Trust, follow};
 use chrono::TimeDelta;
 use eventstore::EventStore;
 use executor::Executor;
-use face::Runtime;
-use kernel::{Clock, IdSource};
+use face::{Domain, MailedLinks, People, Runtime};
+use kernel::{Clock, IdSource, Service};
 use keys::{LocalMasterKey, MasterKey, SystemRandom};
+use projector::ReadModels;
 
 use crate::Config;
 use crate::config::claim_key;
@@ -31,10 +33,20 @@ pub struct Issuing {
     pub trust: Trust,
     /// What of that changed.
     pub touched: Arc<Touched>,
+    /// Over the log of the auth service.
+    pub executor: Executor,
     /// The issuers themselves, where the auth service runs.
     pub provider: Option<Provider>,
-    /// The log of the auth service, where it is open for this alone.
-    pub store: Option<EventStore>,
+    /// The logs of other services that are open for this alone.
+    pub opened: Vec<EventStore>,
+}
+
+/// A service's log in this process.
+struct Log {
+    store: EventStore,
+    executor: Executor,
+    /// Whether it is open for us alone: the service runs elsewhere.
+    alone: bool,
 }
 
 /// Opens what verifies tokens, and what issues them where the auth service is among those `served`.
@@ -46,30 +58,24 @@ pub async fn open(
     ids: Arc<dyn IdSource>,
     background: &Background,
 ) -> Result<Issuing, StartError> {
-    let service = auth_api::SERVICE;
-    let here = served.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == service);
-    let (store, executor) = if let Some(runtime) = here {
-        (runtime.store.clone(), runtime.executor.clone())
+    let here = served.iter().any(|(_, runtime)| runtime.service == auth_api::SERVICE);
+    let log = open_log(config, served, auth_api::SERVICE, &clock, &ids).await?;
+    // Who signs people in asks who they are; who only verifies tokens does not.
+    let (people, users) = if here {
+        let users = open_log(config, served, user_api::SERVICE, &clock, &ids).await?;
+        (Some(people(config, served, &users)?), Some(users))
     } else {
-        let store = EventStore::open(&config.database(service), config.log_settings(), clock.clone())
-            .await
-            .map_err(|error| StartError::Log { service, error })?;
-        let claim_key = claim_key(config).ok_or(StartError::ClaimKey)?;
-        let settings = executor::Settings {
-            cache_bytes: config.postgres.cache_mib << 20,
-            snapshot_events: config.postgres.snapshot_events,
-            claim_key,
-        };
-        (store.clone(), Executor::new(store, clock.clone(), ids, settings))
+        (None, None)
     };
     let master = master_key(config);
-    if here.is_some() && master.is_none() {
+    if here && master.is_none() {
         return Err(StartError::MasterKey);
     }
     let authority = Authority::new(Parts {
-        executor,
+        executor: log.executor.clone(),
         tenants: Arc::new(DirectoryOfTenants::new(Directory::open(config))),
-        people: None,
+        people: people.as_ref().map(|(directory, _)| directory.clone()),
+        links: people.map(|(_, letters)| letters),
         master,
         random: Arc::new(SystemRandom),
         clock: clock.clone(),
@@ -77,14 +83,68 @@ pub async fn open(
     });
     let touched = Arc::new(Touched::default());
     let shutdown = background.shutdown.clone();
-    background.tasks.spawn(follow(store.clone(), authority.clone(), touched.clone(), clock, shutdown));
+    background.tasks.spawn(follow(log.store.clone(), authority.clone(), touched.clone(), clock, shutdown));
     let trust = Trust::new(authority.clone());
-    let provider = here.map(|_| Provider { authority, trust: trust.clone(), attempts: Arc::new(Attempts::default()) });
+    let seen_from = claim_key(config).map(|secret| SeenFrom::derive(&secret));
+    let provider = here.then(|| Provider {
+        authority,
+        trust: trust.clone(),
+        attempts: Arc::new(Attempts::default()),
+        polls: Arc::default(),
+        passwords: Arc::new(Passwords::default()),
+        read_models: read_models_of(served, auth_api::SERVICE),
+        seen_from,
+    });
     if let Some(provider) = &provider {
         tidy(provider.attempts.clone(), background);
     }
-    let store = here.is_none().then_some(store);
-    Ok(Issuing { trust, touched, provider, store })
+    let alone = |(store, alone): (EventStore, bool)| alone.then_some(store);
+    let users = users.map(|users| (users.store, users.alone));
+    let opened = [Some((log.store, log.alone)), users].into_iter().flatten().filter_map(alone).collect();
+    Ok(Issuing { trust, touched, executor: log.executor, provider, opened })
+}
+
+/// The log of a service, where it runs in this process; else one that is open for us alone.
+async fn open_log(
+    config: &Config,
+    served: &[(Part, Runtime)],
+    service: Service,
+    clock: &Arc<dyn Clock>,
+    ids: &Arc<dyn IdSource>,
+) -> Result<Log, StartError> {
+    if let Some((_, runtime)) = served.iter().find(|(_, runtime)| runtime.service == service) {
+        return Ok(Log { store: runtime.store.clone(), executor: runtime.executor.clone(), alone: false });
+    }
+    let store = EventStore::open(&config.database(service), config.log_settings(), clock.clone())
+        .await
+        .map_err(|error| StartError::Log { service, error })?;
+    let settings = executor::Settings {
+        cache_bytes: config.postgres.cache_mib << 20,
+        snapshot_events: config.postgres.snapshot_events,
+        claim_key: claim_key(config).ok_or(StartError::ClaimKey)?,
+    };
+    let executor = Executor::new(store.clone(), clock.clone(), ids.clone(), settings);
+    Ok(Log { store, executor, alone: true })
+}
+
+/// The read models of a service that runs in this process.
+pub fn read_models_of(served: &[(Part, Runtime)], service: Service) -> Option<ReadModels> {
+    let found = served.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == service);
+    found.map(|runtime| runtime.read_models.clone())
+}
+
+/// Who people are, and what the links are good for that were mailed to them.
+fn people(
+    config: &Config,
+    served: &[(Part, Runtime)],
+    log: &Log,
+) -> Result<(Arc<dyn People>, Arc<dyn MailedLinks>), StartError> {
+    let service = user_api::SERVICE;
+    let elsewhere = || ReadModels::new(&config.database(service), &user_api::User::projections(), None);
+    let read_models = read_models_of(served, service).unwrap_or_else(elsewhere);
+    let secret = claim_key(config).ok_or(StartError::ClaimKey)?;
+    let letters = user_api::Letters::new(log.executor.clone(), read_models.clone(), &secret);
+    Ok((Arc::new(user_api::Directory::new(read_models)), Arc::new(letters)))
 }
 
 /// The master key of this configuration, which was checked when it was read.

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use auth_api::provider::Provider;
 use face::{Incoming, Problem, Reading, Runtime};
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result, Route};
@@ -62,10 +61,10 @@ pub fn routes(
     graphql::routes(route, config, readings, verifier, rates, stop)
 }
 
-/// Adds what the tenants' issuers offer, where they are. The protocols describe it, not the contract.
-pub fn issuers(route: Route, provider: Option<&Provider>) -> Route {
+/// Adds what the tenants' issuers offer. The protocols describe it, not the contract.
+pub fn issuers(route: Route, endpoints: Vec<auth_api::provider::Endpoint>) -> Route {
     let mut paths: HashMap<&'static str, Methods> = HashMap::new();
-    for (path, method, endpoint) in provider.map_or_else(Vec::new, auth_api::provider::endpoints) {
+    for (path, method, endpoint) in endpoints {
         let methods = paths.remove(path).unwrap_or_else(Methods::new).on(method, endpoint);
         paths.insert(path, methods);
     }
