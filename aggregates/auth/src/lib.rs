@@ -10,17 +10,27 @@
 //! To add an aggregate: its file here, its `mod` and `pub use` line below, its line in [`AGGREGATES`]; then the same stem in
 //! `commands/auth`, `projections/auth` and `api/auth`.
 
+mod account;
 mod api_key;
+mod client;
+mod device;
 mod grant;
 mod jwk;
 mod key_ring;
 mod machine;
+mod session;
+mod sign_in;
 
+pub use account::*;
 pub use api_key::*;
+pub use client::*;
+pub use device::*;
 pub use grant::*;
 pub use jwk::*;
 pub use key_ring::*;
 pub use machine::*;
+pub use session::*;
+pub use sign_in::*;
 
 kernel::ids! {
     /// A grant: what a client may do for somebody, and the tokens that come of it.
@@ -29,6 +39,8 @@ kernel::ids! {
     SessionId,
     /// An application that signs people in.
     ClientId,
+    /// A device that asks to be let in.
+    DeviceId,
     /// A key with which a machine calls the API without asking for tokens.
     ApiKeyId,
 }
@@ -39,6 +51,11 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<Machine>(),
     kernel::AggregateType::of::<ApiKey>(),
     kernel::AggregateType::of::<Grant>(),
+    kernel::AggregateType::of::<Client>(),
+    kernel::AggregateType::of::<Device>(),
+    kernel::AggregateType::of::<Account>(),
+    kernel::AggregateType::of::<Session>(),
+    kernel::AggregateType::of::<SignIn>(),
 ];
 
 /// Every event type and version that the log of signing in may hold.

@@ -12,8 +12,10 @@
 
 pub mod authority;
 pub mod graphql;
+pub mod password;
 pub mod provider;
 pub mod rest;
+pub mod totp;
 pub mod trust;
 
 use std::sync::Arc;

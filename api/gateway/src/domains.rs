@@ -218,7 +218,13 @@ domains! {
 
 /// The sagas of the domains that have any.
 fn sagas(outside: &Outside) -> Vec<Sagas> {
-    let people =
-        user_sagas::Outside::new(outside.mailer.clone(), &outside.secret, outside.url.clone(), outside.places.clone());
-    vec![crm_sagas::sagas(), user_sagas::sagas(&people)]
+    let people = user_sagas::Outside::new(
+        outside.mailer.clone(),
+        &outside.secret,
+        outside.url.clone(),
+        outside.places.clone(),
+        outside.access.clone(),
+    );
+    let signing_in = auth_sagas::Outside { mailer: outside.mailer.clone(), letters: outside.letters.clone() };
+    vec![crm_sagas::sagas(), user_sagas::sagas(&people), auth_sagas::sagas(&signing_in)]
 }

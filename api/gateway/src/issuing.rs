@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_api::authority::{Authority, Parts, Settings};
-use auth_api::provider::{Attempts, Provider};
+use auth_api::password::Passwords;
+use auth_api::provider::{Attempts, Provider, SeenFrom};
 use auth_api::trust::{Touched, Trust, follow};
 use chrono::TimeDelta;
 use eventstore::EventStore;
-use face::Runtime;
-use kernel::{Clock, IdSource};
+use executor::Executor;
+use face::{Domain, MailedLinks, People, Runtime};
+use kernel::{Clock, IdSource, Service};
 use keys::SystemRandom;
+use projector::ReadModels;
 
 use crate::Config;
+use crate::config::claim_key;
 use crate::directory::Directory;
 use crate::domains::Part;
 use crate::server::StartError;
@@ -29,10 +33,12 @@ pub struct Issuing {
     pub trust: Trust,
     /// What of that changed.
     pub touched: Arc<Touched>,
+    /// Over the log of the auth service.
+    pub executor: Executor,
     /// The issuers themselves, where the auth service runs.
     pub provider: Option<Provider>,
-    /// The log of the auth service, where it is open for this alone.
-    pub store: Option<EventStore>,
+    /// The logs of other services that are open for this alone.
+    pub opened: Vec<EventStore>,
 }
 
 /// Opens what verifies tokens, and what issues them where the auth service is among those `served`.
@@ -44,17 +50,24 @@ pub async fn open(
     ids: Arc<dyn IdSource>,
     background: &Background,
 ) -> Result<Issuing, StartError> {
-    let service = auth_api::SERVICE;
-    let here = served.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == service);
-    let Written { store, executor, alone } = Written::open(config, service, served, clock.clone(), ids).await?;
+    let here = served.iter().any(|(_, runtime)| runtime.service == auth_api::SERVICE);
+    let log = Written::open(config, auth_api::SERVICE, served, clock.clone(), ids.clone()).await?;
+    // Who signs people in asks who they are; who only verifies tokens does not.
+    let (people, users) = if here {
+        let users = Written::open(config, user_api::SERVICE, served, clock.clone(), ids).await?;
+        (Some(people(config, served, &users)?), Some(users))
+    } else {
+        (None, None)
+    };
     let master = config.master_key();
-    if here.is_some() && master.is_none() {
+    if here && master.is_none() {
         return Err(StartError::MasterKey);
     }
     let authority = Authority::new(Parts {
-        executor,
+        executor: log.executor.clone(),
         tenants: Arc::new(DirectoryOfTenants::new(Directory::open(config))),
-        people: None,
+        people: people.as_ref().map(|(directory, _)| directory.clone()),
+        links: people.map(|(_, letters)| letters),
         master,
         random: Arc::new(SystemRandom),
         clock: clock.clone(),
@@ -62,14 +75,44 @@ pub async fn open(
     });
     let touched = Arc::new(Touched::default());
     let shutdown = background.shutdown.clone();
-    background.tasks.spawn(follow(store.clone(), authority.clone(), touched.clone(), clock, shutdown));
+    background.tasks.spawn(follow(log.store.clone(), authority.clone(), touched.clone(), clock, shutdown));
     let trust = Trust::new(authority.clone());
-    let provider = here.map(|_| Provider { authority, trust: trust.clone(), attempts: Arc::new(Attempts::default()) });
+    let seen_from = claim_key(config).map(|secret| SeenFrom::derive(&secret));
+    let provider = here.then(|| Provider {
+        authority,
+        trust: trust.clone(),
+        attempts: Arc::new(Attempts::default()),
+        polls: Arc::default(),
+        passwords: Arc::new(Passwords::default()),
+        read_models: read_models_of(served, auth_api::SERVICE),
+        seen_from,
+    });
     if let Some(provider) = &provider {
         tidy(provider.attempts.clone(), background);
     }
-    let store = alone.then_some(store);
-    Ok(Issuing { trust, touched, provider, store })
+    let opened = std::iter::once((log.store, log.alone)).chain(users.map(|users| (users.store, users.alone)));
+    let opened = opened.filter_map(|(store, alone)| alone.then_some(store)).collect();
+    Ok(Issuing { trust, touched, executor: log.executor, provider, opened })
+}
+
+/// The read models of a service that runs in this process.
+pub fn read_models_of(served: &[(Part, Runtime)], service: Service) -> Option<ReadModels> {
+    let found = served.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == service);
+    found.map(|runtime| runtime.read_models.clone())
+}
+
+/// Who people are, and what the links are good for that were mailed to them.
+fn people(
+    config: &Config,
+    served: &[(Part, Runtime)],
+    log: &Written,
+) -> Result<(Arc<dyn People>, Arc<dyn MailedLinks>), StartError> {
+    let service = user_api::SERVICE;
+    let elsewhere = || ReadModels::new(&config.database(service), &user_api::User::projections(), None);
+    let read_models = read_models_of(served, service).unwrap_or_else(elsewhere);
+    let secret = claim_key(config).ok_or(StartError::ClaimKey)?;
+    let letters = user_api::Letters::new(log.executor.clone(), read_models.clone(), &secret);
+    Ok((Arc::new(user_api::Directory::new(read_models)), Arc::new(letters)))
 }
 
 /// Where this is to be found, for those who are told.

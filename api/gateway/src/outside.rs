@@ -10,6 +10,8 @@ use nats::Bus;
 use user_sagas::{PlaceError, Places};
 
 use crate::config::{Config, claim_key};
+use crate::doors::Doors;
+use crate::letters::Scribe;
 use crate::places::Installation;
 
 /// What is outside. Cheap to clone.
@@ -25,6 +27,10 @@ pub struct Outside {
     pub secret: [u8; 32],
     /// Where tenants' places are made.
     pub places: Arc<dyn Places>,
+    /// What is mailed to people in matters of signing in.
+    pub letters: Arc<Scribe>,
+    /// Where people are signed in.
+    pub access: Arc<Doors>,
 }
 
 /// Nowhere: for whoever only looks at what the domains are.
@@ -33,7 +39,15 @@ struct Nowhere;
 impl Outside {
     /// Nothing: for whoever only looks at what the domains are.
     pub fn absent() -> Self {
-        Self { mailer: Arc::new(Unset), caught: None, url: "".into(), secret: [0; 32], places: Arc::new(Nowhere) }
+        Self {
+            mailer: Arc::new(Unset),
+            caught: None,
+            url: "".into(),
+            secret: [0; 32],
+            places: Arc::new(Nowhere),
+            letters: Arc::default(),
+            access: Arc::default(),
+        }
     }
 
     /// As configured.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use coordinator::Coordinator;
 use eventstore::EventStore;
-use executor::{Executor, Request};
-use kernel::{Caller, Grant, IdSource, Refusal, Role, SystemClock, SystemIds, TenantId};
+use executor::Executor;
+use kernel::{Caller, Grant, Refusal, Role, SystemClock, SystemIds, TenantId};
 use nats::Bus;
 use tokio_util::sync::CancellationToken;
 use user_aggregates::{Tenant as State, TenantStatus};
@@ -72,18 +72,8 @@ impl Desk {
     }
 
     async fn execute<C: executor::Command>(&self, tenant: TenantId, command: &C) -> Result<C::Answer, ProvisionError> {
-        let id = SystemIds.next();
-        let request = Request {
-            caller: Caller::new(tenant, "operator", &[Role::Admin], OPERATE),
-            command_id: None,
-            request_hash: [0; 32],
-            if_match: None,
-            occurred_at: None,
-            correlation_id: id,
-            causation_id: id,
-            traceparent: None,
-        };
-        Ok(self.executor.execute(&request, command).await.map_err(ProvisionError::Refused)?.answer)
+        let caller = Caller::new(tenant, "operator", &[Role::Admin], OPERATE);
+        Ok(self.executor.run(&caller, command).await.map_err(ProvisionError::Refused)?.answer)
     }
 
     async fn status(&self, tenant: TenantId) -> Result<TenantStatus, ProvisionError> {

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use auth_api::provider::Provider;
 use face::{Incoming, Problem, Reading, Runtime};
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result, Route};
@@ -62,10 +61,14 @@ pub fn routes(
     graphql::routes(route, config, readings, verifier, rates, stop)
 }
 
-/// Adds what protocols describe, not the contract: the tenants' issuers and SCIM, where their services run.
-pub fn protocols(route: Route, provider: Option<&Provider>, people: Option<&Runtime>, public_url: &str) -> Route {
+/// Adds what protocols describe, not the contract: the tenants' issuers, wherever they run, and SCIM where people are kept here.
+pub fn protocols(
+    route: Route,
+    issuers: Vec<auth_api::provider::Endpoint>,
+    people: Option<&Runtime>,
+    public_url: &str,
+) -> Route {
     let mut paths: HashMap<&'static str, Methods> = HashMap::new();
-    let issuers = provider.map_or_else(Vec::new, auth_api::provider::endpoints);
     let scim = people.map_or_else(Vec::new, |runtime| user_api::scim::endpoints(runtime.clone(), public_url));
     for (path, method, endpoint) in issuers.into_iter().chain(scim) {
         let methods = paths.remove(path).unwrap_or_else(Methods::new).on(method, endpoint);

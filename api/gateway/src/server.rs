@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth_api::provider::SeenFrom;
 use kernel::{Clock, Grant, IdSource, Service, SystemClock, SystemIds};
 use nats::Bus;
 use poem::listener::TcpAcceptor;
@@ -12,12 +13,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{KeyError, Verifier};
-use crate::config::Config;
+use crate::config::{Config, claim_key};
 use crate::domains::Part;
 use crate::front::{Front, RateLimiter};
 use crate::operations::{Readiness, consumers};
 use crate::outside::Outside;
-use crate::remote::Remote;
+use crate::remote::{self, Remote};
 use crate::routes::Served;
 use crate::service::{self, Background};
 use crate::silence::Impatient;
@@ -161,13 +162,19 @@ impl Server {
             running.push(opened);
         }
         let issuing = issuing::open(&config, address, &here, clock.clone(), ids.clone(), &background).await?;
+        if let Some(provider) = &issuing.provider {
+            outside.letters.employ(provider.authority.clone());
+        }
+        if let Some(directory) = issuing::read_models_of(&here, user_api::SERVICE) {
+            outside.access.employ(issuing.executor.clone(), directory);
+        }
         let sources = (clock.clone(), ids.clone());
         let people = people::open(&config, &here, &grants, issuing.touched.clone(), sources, &background).await?;
         let (bearers, suspended) = (people.bearers, people.suspended);
         let verifier = Verifier::new(&config.auth, issuing.trust, issuing.touched, bearers, clock.clone(), suspended)?;
         let verifier = Arc::new(verifier);
         let mut stores: Vec<_> = running.iter().map(|running| running.runtime.store.clone()).collect();
-        stores.extend(issuing.store);
+        stores.extend(issuing.opened);
         stores.extend(people.store);
         let seats = events_api::feed::Seats::default();
         consumers::observe(running.clone(), seats.clone(), &background);
@@ -192,13 +199,20 @@ impl Server {
         let names = |parts: Vec<&Part>| parts.iter().map(|part| part.service.name()).collect::<Vec<_>>().join(", ");
         let (run, forwarded) = (here.iter().map(|(part, _)| part), elsewhere.iter().map(|(part, ..)| part));
         let (run, forwarded) = (names(run.collect()), names(forwarded.collect()));
+        let issuers = match (&issuing.provider, elsewhere.iter().find(|(part, ..)| part.service == auth_api::SERVICE)) {
+            (Some(provider), _) => auth_api::provider::endpoints(provider),
+            (None, Some((_, remote, _))) => {
+                remote::issuers(remote, &SeenFrom::derive(&claim_key(&config).unwrap_or_default()), &stop)
+            }
+            (None, None) => Vec::new(),
+        };
         let served = Served { here, elsewhere, platform };
         let routes = routes::routes(&config, served, readiness, verifier.clone(), rates.clone(), stop.clone());
         let routes = match outside.caught {
             Some(caught) => dev_mail::routes(routes, caught),
             None => routes,
         };
-        let routes = routes::protocols(routes, issuing.provider.as_ref(), of_people.as_ref(), &public_url);
+        let routes = routes::protocols(routes, issuers, of_people.as_ref(), &public_url);
         let front = Front::new(&config, verifier, rates, ids, routes);
 
         let drain = Duration::from_secs(config.http.drain_seconds);

@@ -123,7 +123,7 @@ impl Command for WithdrawGrant {
 }
 
 /// An assertion that comes a second time fails the append with its claim.
-async fn seen_once(work: &mut Work<'_>, assertion: Option<&String>, grant: GrantId) -> Result<(), Refusal> {
+pub(crate) async fn seen_once(work: &mut Work<'_>, assertion: Option<&String>, grant: GrantId) -> Result<(), Refusal> {
     let Some(assertion) = assertion else { return Ok(()) };
     // Even the same holder may not take it twice: `absent` sees what is there before `take` adds it.
     work.absent(&ASSERTION, assertion, grant);

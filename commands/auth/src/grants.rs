@@ -12,6 +12,10 @@ pub const GRANTS: &[Grant] = &[
     grant("auth:machine:read", &[Admin, Manager, Auditor], "See machines and their API keys"),
     // Who makes a machine says what it may do, so this gives all that there is.
     grant("auth:machine:write", &[Admin], "Register, change and deactivate machines, their secrets and API keys"),
+    grant("auth:client:read", &[Admin, Manager, Auditor], "See the applications that sign people in"),
+    grant("auth:client:write", &[Admin], "Register, change and deactivate applications, and their secrets"),
+    grant("auth:session:write", &[Admin], "End sessions of people"),
+    grant("auth:account:write", &[Admin], "Have links mailed to set passwords, reset second factors, close accounts"),
     grant("auth:key:read", &[Admin, Auditor], "See which keys sign tokens"),
     grant("auth:key:write", &[Admin], "Rotate the keys that sign tokens"),
     grant("auth:grant:write", &[Admin], "End what was granted to applications"),
@@ -19,6 +23,14 @@ pub const GRANTS: &[Grant] = &[
     grant("auth:job:write", &[Admin], "Cancel and retry jobs of signing in"),
     // For administrators of the operators' tenant only, whatever their role is called.
     grant("auth:projection:rebuild", &[Admin], "Build read models anew, as an operator of the installation"),
+    grant("auth:saga:read", &[Admin, Auditor], "See what runs by itself, and what became of it"),
+    grant("auth:saga:write", &[Admin], "Resume what is stuck, and cancel what runs by itself"),
+    grant(
+        "auth:dead_letter:read",
+        &[Admin, Auditor],
+        "See events that a read model, saga or webhook could not take, with their payloads",
+    ),
+    grant("auth:dead_letter:write", &[Admin], "Redrive, edit and discard such events"),
     grant("auth:history:read", &[Admin, Auditor], "See who signed in, from where and how"),
     grant("auth:history:backdate", &[], "Nobody: what happened here happened when it was written"),
 ];

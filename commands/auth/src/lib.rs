@@ -11,17 +11,27 @@
 //! To add a command: its struct and `impl Command` in the file of its aggregate, and a permission in `grants`, if it needs a
 //! new one. To add an aggregate's commands: a file with the aggregate's stem, and its lines here.
 
+mod account;
 mod api_key;
 mod claims;
+mod client;
+mod device;
 mod grant;
 mod grants;
 mod key_ring;
 mod machine;
+mod second_factor;
+mod session;
 mod values;
 
+pub use account::*;
 pub use api_key::*;
 pub use claims::Claims;
+pub use client::*;
+pub use device::*;
 pub use grant::*;
 pub use grants::{GRANTS, protocol};
 pub use key_ring::*;
 pub use machine::*;
+pub use second_factor::*;
+pub use session::*;

@@ -16,9 +16,6 @@ pub(crate) const NAME: ClaimKind = ClaimKind {
     detail: "another machine has this name; names are unique in a tenant, whatever their case",
 };
 
-/// The most keys with which a machine signs: two, while it changes them, and some room.
-const MOST_KEYS: usize = 8;
-
 /// Lets a machine in.
 #[derive(Clone, Debug)]
 pub struct RegisterMachine {
@@ -130,15 +127,7 @@ impl Command for SetMachineKeys {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let mut checks = Checks::default();
-        if self.keys.len() > MOST_KEYS {
-            checks.refuse("/keys", "too_many", format!("{} keys; allowed are at most {MOST_KEYS}", self.keys.len()));
-        }
-        for (index, key) in self.keys.iter().enumerate() {
-            if key.algorithm().is_none() {
-                let detail = "a public key is one of Ed25519 (OKP), P-256 (EC) or RSA, with all its members";
-                checks.refuse(format!("/keys/{index}"), "key", detail);
-            }
-        }
+        values::keys(&mut checks, "/keys", &self.keys);
         checks.finish()?;
         work.update::<Machine>(self.machine, MachineCommand::SetKeys(MachineKeysSet { keys: self.keys.clone() })).await
     }

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use auth_aggregates::Jwk;
 use kernel::Checks;
 
 /// How long a name may be.
@@ -9,6 +10,22 @@ pub(crate) const NAME: RangeInclusive<usize> = 1..=200;
 
 /// The most roles of a machine, and scopes of a key.
 const MOST: usize = 50;
+
+/// The most keys with which somebody signs: two, while they change them, and some room.
+const MOST_KEYS: usize = 8;
+
+/// Public keys.
+pub(crate) fn keys(checks: &mut Checks, pointer: &str, keys: &[Jwk]) {
+    if keys.len() > MOST_KEYS {
+        checks.refuse(pointer, "too_many", format!("{} keys; allowed are at most {MOST_KEYS}", keys.len()));
+    }
+    for (index, key) in keys.iter().enumerate() {
+        if key.algorithm().is_none() {
+            let detail = "a public key is one of Ed25519 (OKP), P-256 (EC) or RSA, with all its members";
+            checks.refuse(format!("{pointer}/{index}"), "key", detail);
+        }
+    }
+}
 
 /// Roles by name: the built-in ones, and those that a tenant defines.
 pub(crate) fn roles(checks: &mut Checks, pointer: &str, roles: &[String]) -> Vec<String> {

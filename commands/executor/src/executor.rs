@@ -70,6 +70,25 @@ impl Executor {
         self.authorized(request, None, command).instrument(span).await
     }
 
+    /// Carries out what no request asked for, so that nobody repeats it: what a protocol or an operator does.
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub async fn run<C: Command>(&self, caller: &Caller, command: &C) -> Result<Done<C::Answer>, Refusal> {
+        let id = self.new_id();
+        let request = Request {
+            caller: caller.clone(),
+            command_id: None,
+            request_hash: [0; 32],
+            if_match: None,
+            occurred_at: None,
+            correlation_id: id,
+            causation_id: id,
+            traceparent: None,
+        };
+        self.execute(&request, command).await
+    }
+
     /// As [`execute`](Self::execute), for a request that is carried out in several commands: each is done once by itself,
     /// under an id that is derived from the request's and that no caller can send.
     ///

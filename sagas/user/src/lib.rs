@@ -5,7 +5,7 @@
 //! To add one: its file here with a `definition()`, its `mod` line and its place in [`sagas`]; its story in `tests/`, which runs
 //! it through everything that can go wrong (`sagabed`). See `docs/src/sagas.md`.
 
-mod mailing;
+mod end_access;
 mod note_tenant_status;
 mod provision_tenant;
 mod send_invitation;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use coordinator::Sagas;
 use futures::future::BoxFuture;
-use kernel::TenantId;
+use kernel::{Position, TenantId, UserId};
 use mailer::Mailer;
 use user_commands::{GRANTS, LinkKey};
 
@@ -36,6 +36,32 @@ pub struct Outside {
     pub url: Arc<str>,
     /// Where tenants' places are made.
     pub places: Arc<dyn Places>,
+    /// Where people are signed in.
+    pub access: Arc<dyn Access>,
+}
+
+/// That somebody is to be signed out everywhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// In which tenant.
+    pub tenant: TenantId,
+    /// Who.
+    pub user: UserId,
+    /// Why, in a word.
+    pub reason: String,
+    /// Whether they never sign in again.
+    pub closes: bool,
+    /// What makes it the same when it is asked again: then nothing more happens.
+    pub once: String,
+}
+
+/// Where people are signed in: the auth service.
+pub trait Access: Send + Sync + 'static {
+    /// Whether whoever signs people in sees what the log of people says up to a position; waits for it for a moment.
+    fn is_known(&self, tenant: TenantId, position: Position) -> BoxFuture<'_, bool>;
+
+    /// Signs somebody out everywhere. An error says why it can't be done now.
+    fn end<'a>(&'a self, ending: &'a Ending) -> BoxFuture<'a, Result<(), String>>;
 }
 
 /// Why a tenant's place is not made.
@@ -78,8 +104,14 @@ pub trait Places: Send + Sync + 'static {
 
 impl Outside {
     /// `secret` is the service's own, the same as in its API: links that are mailed here are read there.
-    pub fn new(mailer: Arc<dyn Mailer>, secret: &[u8; 32], url: Arc<str>, places: Arc<dyn Places>) -> Self {
-        Self { mailer, links: LinkKey::derive(secret), url, places }
+    pub fn new(
+        mailer: Arc<dyn Mailer>,
+        secret: &[u8; 32],
+        url: Arc<str>,
+        places: Arc<dyn Places>,
+        access: Arc<dyn Access>,
+    ) -> Self {
+        Self { mailer, links: LinkKey::derive(secret), url, places, access }
     }
 }
 
@@ -92,6 +124,7 @@ pub fn sagas(outside: &Outside) -> Sagas {
             note_tenant_status::definition(outside),
             send_invitation::definition(outside),
             verify_email::definition(outside),
+            end_access::definition(outside),
         ],
     )
 }

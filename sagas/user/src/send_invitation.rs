@@ -2,12 +2,12 @@
 
 use coordinator::{Definition, Doing, Fault, Next, Occasion, Start, Step};
 use kernel::RecordedEvent;
+use mailing::{LIMITS, PATIENT, decoded, send};
 use serde::{Deserialize, Serialize};
 use user_aggregates::{Invitation, InvitationEvent, InvitationId};
 use user_commands::{Link, Purpose};
 
 use crate::Outside;
-use crate::mailing::{LIMITS, PATIENT, decoded, send};
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Parameters {
@@ -50,5 +50,5 @@ async fn mail(outside: Outside, doing: Doing, Parameters { invitation, turn }: P
         url = outside.url,
         link = outside.links.write(&link),
     );
-    send(&outside, &doing, &state.email, "You are invited", text).await
+    send(&*outside.mailer, &doing, &state.email, "You are invited", text).await
 }

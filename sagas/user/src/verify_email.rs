@@ -2,12 +2,12 @@
 
 use coordinator::{Definition, Doing, Fault, Next, Occasion, Start, Step};
 use kernel::{RecordedEvent, UserId};
+use mailing::{LIMITS, PATIENT, decoded, send};
 use serde::{Deserialize, Serialize};
 use user_aggregates::{User, UserEvent};
 use user_commands::{Link, Purpose};
 
 use crate::Outside;
-use crate::mailing::{LIMITS, PATIENT, decoded, send};
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Parameters {
@@ -45,5 +45,5 @@ async fn mail(outside: Outside, doing: Doing, Parameters { user, turn }: Paramet
         url = outside.url,
         link = outside.links.write(&link),
     );
-    send(&outside, &doing, &state.login.email, "Verify your address", text).await
+    send(&*outside.mailer, &doing, &state.login.email, "Verify your address", text).await
 }

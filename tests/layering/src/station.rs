@@ -31,6 +31,8 @@ pub enum Station {
     Jobs(String),
     /// sagas/coordinator
     Coordinator,
+    /// sagas/mailing: what sagas that mail have in common
+    Mailing,
     /// sagas/ and sagas/<domain>: processes of several steps, also across domains
     Sagas,
     /// api/face: what every domain's API is made of
@@ -68,6 +70,7 @@ impl Station {
             "projections/folding" => Self::Folding,
             "jobs/queue" => Self::JobQueue,
             "sagas/coordinator" => Self::Coordinator,
+            "sagas/mailing" => Self::Mailing,
             "sagas" => Self::Sagas,
             "api/face" => Self::Face,
             "api/gateway" => Self::Gateway,
@@ -118,7 +121,9 @@ impl Station {
             (S::Projections(_), S::Projector | S::Folding) => true,
             (S::Jobs(own), S::Aggregates(other) | S::Commands(other) | S::Projections(other)) => own == other,
             (S::Jobs(_), S::JobQueue | S::Executor | S::Projector) => true,
-            (S::Sagas | S::Api(_), S::Mailer) => true,
+            (S::Sagas | S::Mailing | S::Api(_), S::Mailer) => true,
+            (S::Mailing, S::Coordinator) => true,
+            (S::Sagas, S::Mailing) => true,
             (S::Sagas, S::Coordinator | S::Executor | S::Aggregates(_) | S::Commands(_)) => true,
             (S::Face, S::Nats | S::EventStore | S::Executor | S::Projector | S::Folding | S::JobQueue) => true,
             (S::Api(own), S::Aggregates(other) | S::Commands(other) | S::Projections(other) | S::Jobs(other)) => {

@@ -6,6 +6,7 @@
 //! - [`Network`]: hosts of the test's own for a cluster, that can be cut off from each other;
 //! - [`unconfigured`]: a program of ours that gets none of the test run's settings;
 //! - [`MailServer`]: a mail server that takes everything, or answers as the test wants;
+//! - [`Browser`]: a browser, for pages without scripts;
 //! - [`receiver`]: an HTTP server that takes webhooks, and answers as the test wants;
 //! - [`smuggle`]: an event that no program of today would write;
 //! - [`lanterns`]: a history of an older program, with events that have retired forms;
@@ -19,6 +20,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod browser;
 mod cluster;
 mod database;
 mod hold;
@@ -33,6 +35,7 @@ mod smuggle;
 mod wait;
 mod watchdog;
 
+pub use browser::{Browser, Shown, form};
 pub use cluster::Postgres;
 pub use database::{Database, tenant};
 pub use hold::Hold;

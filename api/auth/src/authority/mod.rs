@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened};
 use auth_commands::{AddSigningKey, OpenKeyRing, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
-use executor::{Command, Done, Executor, Request};
-use face::People;
+use executor::{Command, Done, Executor};
+use face::{MailedLinks, People};
 use kernel::{Caller, Clock, Refusal, TenantId};
 use keys::{Context, DataKey, MasterKey, Random};
 use quick_cache::sync::Cache;
@@ -86,6 +86,8 @@ pub struct Parts {
     pub tenants: Arc<dyn Tenants>,
     /// Who people are; none: people do not sign in here.
     pub people: Option<Arc<dyn People>>,
+    /// What mailed links are good for; none: nobody follows one here.
+    pub links: Option<Arc<dyn MailedLinks>>,
     /// What tenants' keys are wrapped by; none: this process verifies, and does not sign.
     pub master: Option<Arc<dyn MasterKey>>,
     /// Where secrets come from.
@@ -117,6 +119,11 @@ impl Authority {
     /// Who people are.
     pub fn people(&self) -> Option<&Arc<dyn People>> {
         self.parts.people.as_ref()
+    }
+
+    /// What mailed links are good for.
+    pub fn links(&self) -> Option<&Arc<dyn MailedLinks>> {
+        self.parts.links.as_ref()
     }
 
     /// The log of the auth service.
@@ -247,18 +254,7 @@ impl Authority {
     /// # Errors
     /// Those of the command.
     pub async fn run<C: Command>(&self, caller: &Caller, command: &C) -> Result<Done<C::Answer>, Refusal> {
-        let id = self.parts.executor.new_id();
-        let request = Request {
-            caller: caller.clone(),
-            command_id: None,
-            request_hash: [0; 32],
-            if_match: None,
-            occurred_at: None,
-            correlation_id: id,
-            causation_id: id,
-            traceparent: None,
-        };
-        self.parts.executor.execute(&request, command).await
+        self.parts.executor.run(caller, command).await
     }
 
     async fn load(&self, tenant: TenantId) -> Result<Option<Arc<Ring>>, Refusal> {

@@ -18,6 +18,10 @@ pub enum Use {
     Session,
     /// A code by which a device asks whether it was let in.
     Device,
+    /// A link to set a password.
+    Password,
+    /// The cookie of a browser in which somebody signed in before: by it only who tries how often is counted.
+    Browser,
 }
 
 /// What such a text says.
@@ -39,6 +43,8 @@ impl Use {
             Self::Refresh => "auth.refresh",
             Self::Session => "auth.session",
             Self::Device => "auth.device",
+            Self::Password => "auth.password_link",
+            Self::Browser => "auth.browser",
         }
     }
 
@@ -49,6 +55,8 @@ impl Use {
             Self::Refresh => "inr_",
             Self::Session => "ins_",
             Self::Device => "ind_",
+            Self::Password => "inp_",
+            Self::Browser => "inb_",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Access tokens (RFC 9068): what they say, and how they are signed and read.
 
+use std::collections::HashSet;
+
 use auth_aggregates::{Algorithm, GrantId, GrantTerms};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -101,13 +103,15 @@ impl Authority {
         // Seconds, as tokens count them: a token does not outlive its grant.
         let expires_in = lifetime.min(terms.expires_at - now).num_seconds().max(0);
         let subject = terms.subject.to_string();
-        let reaches_api = terms.scope.iter().any(|scope| reaches_api(scope));
         let issuer = self.issuer(&tenant.slug);
-        let audience = if reaches_api { self.settings().audience.clone() } else { issuer.clone() };
+        let mut audiences = HashSet::from([issuer.clone()]);
+        if claims.scope.split(' ').any(reaches_api) {
+            audiences.insert(self.settings().audience.clone());
+        }
         let mut claims = claims_at(claims, now, now + TimeDelta::seconds(expires_in))
             .with_issuer(issuer)
             .with_subject(subject)
-            .with_audience(audience);
+            .with_audiences(audiences);
         claims.jwt_id = Some(self.executor().new_id::<Uuid>().to_string());
         let text = self.sign(tenant, Algorithm::EdDSA, claims, TYPE).await?;
         Ok(AccessToken { text, expires_in })

@@ -5,8 +5,9 @@ use juniper::{FieldResult, graphql_object};
 use uuid::Uuid;
 
 use super::machine::{self, Machine, MachineConnection, MachineFilter};
+use super::session::{self, SignInSession};
 
-/// Machines and their keys.
+/// Machines and their keys, and where people are signed in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AuthQuery;
 
@@ -25,5 +26,14 @@ impl AuthQuery {
         after: Option<String>,
     ) -> FieldResult<MachineConnection> {
         machine::list(context, filter, first, after).await
+    }
+
+    /// The newest sessions of a person, ended ones included, at most 100: when, from where and by what they signed in.
+    async fn sessions(
+        context: &Context,
+        user_id: Uuid,
+        #[graphql(default = 20)] first: Option<i32>,
+    ) -> FieldResult<Vec<SignInSession>> {
+        session::of_user(context, user_id, first).await
     }
 }

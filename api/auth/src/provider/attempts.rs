@@ -1,60 +1,168 @@
-//! How often somebody may fail. Counted are only attempts that failed, by what they were aimed at and by where they came from:
-//! who knows the secret is not locked out by who does not, unless both come from the same place.
+//! How often somebody may try and fail. Who knows the secret must not be locked out by who does not:
+//!
+//! - tries at one thing from one network are counted before anything is compared, so that many at once are no way around it;
+//! - failures from one network (spraying), at one account from anywhere (guessing from many networks) and in one tenant are
+//!   counted after: when there were too many, what comes is held for a while, right or wrong;
+//! - a browser in which the person signed in before shows a [cookie](super::browser) of theirs: it is counted by itself, and the last two do not hold it.
+//!   So an attacker who fails on purpose slows down other attackers, and new browsers, and nobody else.
+//!
+//! What is counted is in this process's memory: several processes allow several times as much.
 
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use governor::clock::{Clock, DefaultClock};
+use governor::clock::{Clock, DefaultClock, Reference};
 use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use kernel::TenantId;
+use quick_cache::sync::Cache;
+use uuid::Uuid;
 
 use super::OAuthError;
 
+type Instant = <DefaultClock as Clock>::Instant;
+
 type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, NoOpMiddleware>;
 
-/// What an attempt was aimed at, from where.
-type Aim = (TenantId, String, Option<IpAddr>);
+/// How many are held at the same time, of each kind.
+const HELD: usize = 10_000;
 
-/// Counts attempts that failed.
+/// What an attempt is aimed at, and from where it comes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Aim {
+    /// In which tenant.
+    pub tenant: TenantId,
+    /// At what: a client, or an account by the name that was typed.
+    pub at: String,
+    /// From which network, where that is known.
+    pub network: Option<IpAddr>,
+    /// Whose browser it is, when it shows that they signed in with it before.
+    pub browser: Option<Uuid>,
+}
+
+/// Counts attempts.
 pub struct Attempts {
     clock: DefaultClock,
-    /// At one thing from one place.
-    aims: Limiter<Aim>,
-    /// From one place, at anything: spraying.
-    places: Limiter<IpAddr>,
+    tries: Limiter<Aim>,
+    networks: Failures<IpAddr>,
+    accounts: Failures<(TenantId, String)>,
+    tenants: Failures<TenantId>,
+}
+
+/// Counts failures, and holds what comes after too many.
+struct Failures<K: Hash + Eq + Clone> {
+    limiter: Limiter<K>,
+    /// Until when.
+    held: Cache<K, Instant>,
+}
+
+impl Aim {
+    /// At `at`, from an address.
+    pub fn new(tenant: TenantId, at: impl Into<String>, address: Option<IpAddr>) -> Self {
+        Self { tenant, at: at.into(), network: address.map(network), browser: None }
+    }
 }
 
 impl Default for Attempts {
     fn default() -> Self {
         Self {
             clock: DefaultClock::default(),
-            aims: RateLimiter::keyed(quota(10, Duration::from_secs(30))),
-            places: RateLimiter::keyed(quota(100, Duration::from_secs(3))),
+            tries: RateLimiter::keyed(quota(10, Duration::from_secs(30))),
+            networks: Failures::new(quota(100, Duration::from_secs(3))),
+            accounts: Failures::new(quota(50, Duration::from_mins(1))),
+            tenants: Failures::new(quota(1_000, Duration::from_millis(500))),
         }
     }
 }
 
 impl Attempts {
-    /// Counts an attempt that failed.
+    /// Begins an attempt, before anything is compared.
     ///
     /// # Errors
     /// `slow_down` when there were too many: this one is neither answered nor recorded.
-    pub fn failed(&self, tenant: TenantId, aim: &str, address: Option<IpAddr>) -> Result<(), OAuthError> {
+    pub fn begin(&self, aim: &Aim) -> Result<(), OAuthError> {
+        let now = self.clock.now();
+        if let Some(network) = aim.network {
+            self.networks.check(&network, now)?;
+        }
+        if aim.browser.is_none() {
+            self.accounts.check(&(aim.tenant, aim.at.clone()), now)?;
+            self.tenants.check(&aim.tenant, now)?;
+        }
+        // A browser's cookie counts as one thing wherever it is sent from: it could have been stolen.
+        let aim = Aim { network: aim.network.filter(|_| aim.browser.is_none()), ..aim.clone() };
+        self.tries.check_key(&aim).map_err(|until| OAuthError::slow_down(until.wait_time_from(now).as_secs() + 1))
+    }
+
+    /// Counts that somebody showed a secret of 256 random bits and it was wrong. Nobody guesses it, so nothing is held.
+    ///
+    /// # Errors
+    /// `slow_down` when there were too many: this one is neither answered nor recorded.
+    pub fn refused(&self, aim: &Aim) -> Result<(), OAuthError> {
         let now = self.clock.now();
         let wait = |until: governor::NotUntil<_>| OAuthError::slow_down(until.wait_time_from(now).as_secs() + 1);
-        if let Some(address) = address {
-            self.places.check_key(&address).map_err(wait)?;
+        if let Some(network) = aim.network {
+            self.networks.limiter.check_key(&network).map_err(wait)?;
         }
-        self.aims.check_key(&(tenant, aim.to_owned(), address)).map_err(wait)
+        self.tries.check_key(aim).map_err(wait)
+    }
+
+    /// Counts that an attempt failed.
+    pub fn failed(&self, aim: &Aim) {
+        let now = self.clock.now();
+        if let Some(network) = aim.network {
+            self.networks.count(&network, now);
+        }
+        if aim.browser.is_none() {
+            self.accounts.count(&(aim.tenant, aim.at.clone()), now);
+            self.tenants.count(&aim.tenant, now);
+        }
     }
 
     /// Forgets those who waited long enough.
     pub fn tidy(&self) {
-        self.aims.retain_recent();
-        self.places.retain_recent();
+        self.tries.retain_recent();
+        self.networks.limiter.retain_recent();
+        self.accounts.limiter.retain_recent();
+        self.tenants.limiter.retain_recent();
+    }
+}
+
+impl<K: Hash + Eq + Clone> Failures<K> {
+    fn new(quota: Quota) -> Self {
+        Self { limiter: RateLimiter::keyed(quota), held: Cache::new(HELD) }
+    }
+
+    fn check(&self, key: &K, now: Instant) -> Result<(), OAuthError> {
+        match self.held.get(key) {
+            Some(until) if now < until => {
+                let wait = Duration::from(until.duration_since(now));
+                Err(OAuthError::slow_down(wait.as_secs() + 1))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn count(&self, key: &K, now: Instant) {
+        if let Err(until) = self.limiter.check_key(key) {
+            self.held.insert(key.clone(), now + Nanos::from(until.wait_time_from(now)));
+        }
+    }
+}
+
+/// Whose an address is: of the newer kind somebody has 2^64 at home.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            let mut octets = address.octets();
+            octets[8..].fill(0);
+            IpAddr::from(octets)
+        }
     }
 }
 
@@ -62,4 +170,53 @@ impl Attempts {
 fn quota(burst: u32, pause: Duration) -> Quota {
     let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
     Quota::with_period(pause).unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN)).allow_burst(burst)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
+    fn aim(at: &str, host: u8) -> Aim {
+        let tenant = TenantId::vouched(Uuid::from_u128(1));
+        Aim::new(tenant, at, Some(IpAddr::from([192, 0, 2, host])))
+    }
+
+    #[test]
+    fn who_guesses_from_many_networks_is_held_and_the_persons_own_browser_is_not() {
+        let attempts = Attempts::default();
+        let guess = |host| {
+            let aim = aim("ada", host);
+            attempts.begin(&aim).map(|()| attempts.failed(&aim)).is_ok()
+        };
+        let guessed = (1..=200).filter(|host| guess(*host)).count();
+        assert!((50..=52).contains(&guessed), "{guessed} guesses from as many networks");
+        assert!(attempts.begin(&aim("ada", 201)).is_err(), "a new browser waits");
+        let own = Aim { browser: Some(Uuid::from_u128(7)), ..aim("ada", 202) };
+        assert!(attempts.begin(&own).is_ok(), "the person is locked out");
+        assert!(attempts.begin(&aim("bob", 203)).is_ok(), "somebody else is locked out");
+    }
+
+    #[test]
+    fn who_sprays_from_one_network_is_held_and_those_who_succeed_from_there_do_not_count() {
+        let attempts = Attempts::default();
+        for person in 0..500 {
+            attempts.begin(&aim(&format!("person {person}"), 1)).expect("a whole office signs in");
+        }
+        let tried = (0..500).filter(|person| {
+            let aim = aim(&format!("victim {person}"), 1);
+            attempts.begin(&aim).map(|()| attempts.failed(&aim)).is_ok()
+        });
+        let tried = tried.count();
+        assert!((100..=103).contains(&tried), "{tried} accounts were tried");
+        assert!(attempts.begin(&aim("victim 1", 2)).is_ok(), "another network is held");
+    }
+
+    #[test]
+    fn an_address_of_the_newer_kind_counts_with_its_network() {
+        let of = |text: &str| network(text.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+    }
 }

@@ -3,18 +3,19 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use auth_aggregates::{Jwk, Machine};
-use auth_commands::{NoteRefusedMachine, protocol};
+use auth_aggregates::{Client, ClientId, Jwk, Machine};
+use auth_commands::{NoteRefusedClient, NoteRefusedMachine, protocol};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
 use jwt_simple::prelude::{Duration, NoCustomClaims, VerificationOptions};
-use kernel::MachineId;
+use kernel::{Caller, MachineId};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::attempts::Aim;
 use super::form::Form;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::{Header, PublicKey, seconds};
@@ -29,14 +30,58 @@ const LONGEST: TimeDelta = TimeDelta::minutes(10);
 pub struct Known {
     /// Its id.
     pub id: Uuid,
-    /// The machine that it is.
-    pub machine: Arc<Machine>,
+    /// What it is.
+    pub state: State,
     /// What makes its assertion one of a kind; none: it showed a secret.
     pub assertion: Option<String>,
 }
 
+impl Known {
+    /// Whether anybody may say that they are it.
+    pub fn is_public(&self) -> bool {
+        self.state.is_public()
+    }
+}
+
+/// What a client is.
+pub enum State {
+    /// A machine, which acts for itself.
+    Machine(Arc<Machine>),
+    /// An application, which acts for people.
+    Application(Arc<Client>),
+}
+
+impl State {
+    fn active(&self) -> bool {
+        match self {
+            Self::Machine(machine) => machine.active,
+            Self::Application(client) => client.active,
+        }
+    }
+
+    fn secret_hash(&self) -> Option<&String> {
+        match self {
+            Self::Machine(machine) => machine.secret_hash.as_ref(),
+            Self::Application(client) => client.secret_hash.as_ref(),
+        }
+    }
+
+    fn keys(&self) -> &[Jwk] {
+        match self {
+            Self::Machine(machine) => &machine.keys,
+            Self::Application(client) => &client.details.keys,
+        }
+    }
+
+    /// Whether it can't keep a secret, and so shows none.
+    fn is_public(&self) -> bool {
+        matches!(self, Self::Application(client) if !client.details.confidential)
+    }
+}
+
 /// What a request shows.
 enum Shown {
+    Nothing { client: String },
     Secret { client: String, secret: Zeroizing<String> },
     Assertion { client: String, token: String },
 }
@@ -44,7 +89,7 @@ enum Shown {
 impl Shown {
     fn client(&self) -> &str {
         match self {
-            Self::Secret { client, .. } | Self::Assertion { client, .. } => client,
+            Self::Nothing { client } | Self::Secret { client, .. } | Self::Assertion { client, .. } => client,
         }
     }
 }
@@ -58,30 +103,47 @@ pub async fn authenticate(provider: &Provider, visit: &Visit, form: &Form) -> Re
     let shown = shown(header, form)?;
     let refused = || OAuthError::invalid_client(header.is_some());
     let Ok(id) = shown.client().parse::<Uuid>() else {
-        provider.attempts.failed(visit.tenant.id, "", visit.address)?;
+        provider.attempts.refused(&Aim::new(visit.tenant.id, "", visit.address))?;
         return Err(refused());
     };
     let caller = protocol(visit.tenant.id, &id.to_string());
-    let machine = provider.authority.executor().load::<Machine>(&caller, &id.to_string()).await?;
-    let Some((machine, _)) = machine else {
+    let Some(state) = find(provider, &caller, id).await? else {
         // Nothing to record it in; the same answer as for a wrong secret.
-        provider.attempts.failed(visit.tenant.id, "", visit.address)?;
+        provider.attempts.refused(&Aim::new(visit.tenant.id, "", visit.address))?;
         return Err(refused());
     };
     let proven = match &shown {
-        Shown::Secret { secret, .. } => secret_matches(&machine, secret).map(|()| None),
-        Shown::Assertion { token, .. } => assertion(provider, visit, &id.to_string(), &machine.keys, token).map(Some),
+        Shown::Nothing { .. } if state.is_public() => Ok(None),
+        Shown::Nothing { .. } => Err("nothing_shown"),
+        Shown::Secret { secret, .. } => secret_matches(state.secret_hash(), secret).map(|()| None),
+        Shown::Assertion { token, .. } => assertion(provider, visit, &id.to_string(), state.keys(), token).map(Some),
     };
-    let proven = proven.and_then(|jti| if machine.active { Ok(jti) } else { Err("deactivated") });
+    let proven = proven.and_then(|jti| if state.active() { Ok(jti) } else { Err("deactivated") });
     match proven {
-        Ok(jti) => Ok(Known { id, machine, assertion: jti.map(|jti| format!("{id}:{jti}")) }),
+        Ok(jti) => Ok(Known { id, state, assertion: jti.map(|jti| format!("{id}:{jti}")) }),
         Err(reason) => {
-            provider.attempts.failed(visit.tenant.id, &id.to_string(), visit.address)?;
-            let note = NoteRefusedMachine { machine: MachineId::new(id), reason };
-            provider.authority.run(&caller, &note).await?;
+            provider.attempts.refused(&Aim::new(visit.tenant.id, id.to_string(), visit.address))?;
+            match state {
+                State::Machine(_) => {
+                    let note = NoteRefusedMachine { machine: MachineId::new(id), reason };
+                    provider.authority.run(&caller, &note).await?;
+                }
+                State::Application(_) => {
+                    let note = NoteRefusedClient { client: ClientId::new(id), reason };
+                    provider.authority.run(&caller, &note).await?;
+                }
+            }
             Err(refused())
         }
     }
+}
+
+async fn find(provider: &Provider, caller: &Caller, id: Uuid) -> Result<Option<State>, OAuthError> {
+    let executor = provider.authority.executor();
+    if let Some((client, _)) = executor.load::<Client>(caller, &id.to_string()).await? {
+        return Ok(Some(State::Application(client)));
+    }
+    Ok(executor.load::<Machine>(caller, &id.to_string()).await?.map(|(machine, _)| State::Machine(machine)))
 }
 
 fn shown(header: Option<&str>, form: &Form) -> Result<Shown, OAuthError> {
@@ -100,7 +162,10 @@ fn shown(header: Option<&str>, form: &Form) -> Result<Shown, OAuthError> {
             let client = form.get("client_id").map(str::to_owned).or(subject).unwrap_or_default();
             Ok(Shown::Assertion { client, token: token.to_owned() })
         }
-        (None, None, None) => Err(OAuthError::invalid_client(false)),
+        (None, None, None) => match form.get("client_id") {
+            Some(client) => Ok(Shown::Nothing { client: client.to_owned() }),
+            None => Err(OAuthError::invalid_client(false)),
+        },
         _ => Err(OAuthError::invalid_request("show who the client is in one way, not in several")),
     }
 }
@@ -120,9 +185,9 @@ fn basic(header: &str) -> Option<Shown> {
     Some(Shown::Secret { client: plain(client)?, secret: Zeroizing::new(plain(secret)?) })
 }
 
-fn secret_matches(machine: &Machine, secret: &str) -> Result<(), &'static str> {
+fn secret_matches(hash: Option<&String>, secret: &str) -> Result<(), &'static str> {
     // Hashes of 256 random bits: how long it takes to compare them tells nothing that helps to find one.
-    match &machine.secret_hash {
+    match hash {
         Some(hash) if *hash == hex::encode(Sha256::digest(secret)) => Ok(()),
         Some(_) => Err("secret_wrong"),
         None => Err("secret_missing"),

@@ -9,6 +9,23 @@ use super::{Answer, Provider, Visit};
 /// How long others may keep what they found. A new signing key is shown for longer than this before it signs.
 const KEEP: &str = "public, max-age=300";
 
+const CLAIMS: [&str; 14] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "auth_time",
+    "nonce",
+    "acr",
+    "amr",
+    "sid",
+    "name",
+    "preferred_username",
+    "email",
+    "email_verified",
+];
+
 /// The provider's metadata.
 pub async fn configuration(_: &Provider, visit: Visit) -> Answer {
     let at = |path: &str| format!("{}/{path}", visit.issuer);
@@ -17,15 +34,28 @@ pub async fn configuration(_: &Provider, visit: Visit) -> Answer {
     let document = json!({
         "issuer": visit.issuer,
         "jwks_uri": at("jwks"),
+        "authorization_endpoint": at("authorize"),
+        "userinfo_endpoint": at("userinfo"),
+        "end_session_endpoint": at("logout"),
+        "pushed_authorization_request_endpoint": at("par"),
+        "require_pushed_authorization_requests": false,
+        "device_authorization_endpoint": at("device_authorization"),
         "token_endpoint": at("token"),
         "introspection_endpoint": at("introspect"),
         "revocation_endpoint": at("revoke"),
-        "grant_types_supported": ["client_credentials"],
-        "response_types_supported": [],
-        "scopes_supported": ["api"],
+        "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token", super::token::DEVICE],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+        "acr_values_supported": ["aal1", "aal2"],
+        "claims_supported": CLAIMS,
+        "scopes_supported": super::authorize::SCOPES,
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["EdDSA", "ES256"],
-        "token_endpoint_auth_methods_supported": authentication,
+        "id_token_signing_alg_values_supported": ["EdDSA"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "introspection_endpoint_auth_methods_supported": authentication,
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,

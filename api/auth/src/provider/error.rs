@@ -6,6 +6,8 @@ use poem::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::json;
 
+use super::pages;
+
 /// What an endpoint answers.
 pub type Answer = Result<Response, OAuthError>;
 
@@ -49,10 +51,20 @@ impl OAuthError {
         invalid_token = "invalid_token", UNAUTHORIZED;
     }
 
+    /// It can't be asked for like that; `error` is one of those of the authorization endpoint.
+    pub fn unaskable(error: &'static str, description: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error, description)
+    }
+
     /// It is not known who the client is. `basic`: it tried with the header Authorization.
     pub fn invalid_client(basic: bool) -> Self {
         let description = "the client is unknown, or did not show who it is";
         Self { challenge: basic, ..Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description) }
+    }
+
+    /// The bearer token is for less than that.
+    pub fn insufficient_scope(description: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "insufficient_scope", description)
     }
 
     /// There is no such tenant.
@@ -67,7 +79,45 @@ impl OAuthError {
         Self { retry_after: Some(seconds), ..error }
     }
 
-    /// The answer.
+    /// A device asks too often.
+    pub fn slow_polling() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "slow_down", "ask again after the interval that was told")
+    }
+
+    /// Nobody knows here what mailed links are good for.
+    pub fn no_links() -> Self {
+        let description = "mailed links can't be followed here";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", description)
+    }
+
+    /// The answer to a browser, or to a program.
+    pub fn tell(&self, browser: bool, tenant: &str) -> Response {
+        if browser { self.page(tenant) } else { self.answer() }
+    }
+
+    fn page(&self, tenant: &str) -> Response {
+        let title = match self.status {
+            StatusCode::TOO_MANY_REQUESTS => "Too many attempts",
+            StatusCode::NOT_FOUND => "There is nothing here",
+            status if status.is_server_error() => "This does not work now",
+            _ => "This does not work",
+        };
+        let text = match self.retry_after {
+            Some(seconds) => format!("Too many attempts failed. Try again in {}.", spoken(seconds)),
+            None => sentence(&self.description),
+        };
+        let mut response = pages::message(tenant, self.status, title, &text);
+        self.retry(&mut response);
+        response
+    }
+
+    fn retry(&self, response: &mut Response) {
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+    }
+
+    /// The answer to a program.
     pub fn answer(&self) -> Response {
         let mut response = answer(self.status, &json!({ "error": self.error, "error_description": self.description }));
         let headers = response.headers_mut();
@@ -76,10 +126,24 @@ impl OAuthError {
         } else if self.error == "invalid_token" {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
         }
-        if let Some(seconds) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, seconds.into());
-        }
+        self.retry(&mut response);
         response
+    }
+}
+
+/// A description as a sentence for people.
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).chain((!text.ends_with('.')).then_some('.')).collect()
+}
+
+/// How long somebody waits.
+fn spoken(seconds: u64) -> String {
+    match seconds {
+        0 | 1 => "a second".to_owned(),
+        2..=90 => format!("{seconds} seconds"),
+        _ => format!("{} minutes", seconds.div_ceil(60)),
     }
 }
 

@@ -32,6 +32,13 @@ impl Form {
         self.0.get(name).map(String::as_str)
     }
 
+    /// All parameters but these, as a query string.
+    pub fn without(&self, names: &[&str]) -> String {
+        let mut kept: Vec<_> = self.0.iter().filter(|(name, _)| !names.contains(&name.as_str())).collect();
+        kept.sort_unstable();
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish()
+    }
+
     /// A parameter that has to be there.
     ///
     /// # Errors

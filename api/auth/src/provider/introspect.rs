@@ -1,34 +1,49 @@
 //! Whether a token holds (RFC 7662), for those who are shown it and know who they are.
 
+use std::collections::BTreeSet;
+
+use auth_aggregates::{Grant, GrantId};
+use auth_commands::protocol;
 use poem::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::client;
+use super::client::{self, Known};
 use super::error::answer;
 use super::form::Form;
-use super::{Answer, Provider, Visit};
+use super::{Answer, OAuthError, Provider, Visit};
+use crate::authority::{Opaque, Use};
 
 /// What a token is now.
 pub async fn introspect(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
-    client::authenticate(provider, &visit, &form).await?;
+    let client = client::authenticate(provider, &visit, &form).await?;
+    if client.is_public() {
+        // Anybody can say that they are it.
+        return Err(OAuthError::unauthorized_client("a public client is not told about tokens"));
+    }
     let token = form.need("token")?;
-    Ok(answer(StatusCode::OK, &access(provider, &visit, token).await.unwrap_or_else(|| json!({ "active": false }))))
+    let found = match access(provider, &visit, token).await {
+        Some(found) => Some(found),
+        None => refresh(provider, &visit, &client, token).await?,
+    };
+    Ok(answer(StatusCode::OK, &found.unwrap_or_else(|| json!({ "active": false }))))
 }
 
 /// An access token of this tenant that holds; of another's, nothing is said.
 async fn access(provider: &Provider, visit: &Visit, token: &str) -> Option<Value> {
-    let audience = &provider.authority.settings().audience;
-    let (tenant, claims) = provider.trust.signed(token, audience).await.ok()?;
+    // All of ours are for the issuer itself, too.
+    let (tenant, claims) = provider.trust.signed(token, &visit.issuer).await.ok()?;
     if tenant.id != visit.tenant.id {
         return None;
     }
     let trusted = provider.trust.standing(tenant.id, &claims).await.ok()?;
+    let audiences = claims.audiences.map(|audiences| audiences.into_set()).unwrap_or_default();
+    let audiences: BTreeSet<_> = audiences.into_iter().collect();
     Some(json!({
         "active": true,
         "token_type": "Bearer",
         "iss": visit.issuer,
-        "aud": audience,
+        "aud": audiences,
         "sub": trusted.subject,
         "client_id": claims.custom.client_id,
         "scope": claims.custom.scope,
@@ -38,4 +53,29 @@ async fn access(provider: &Provider, visit: &Visit, token: &str) -> Option<Value
         "iat": claims.issued_at.map(|at| at.as_secs()),
         "exp": claims.expires_at.map(|at| at.as_secs()),
     }))
+}
+
+/// A refresh token of this client that is good still.
+async fn refresh(provider: &Provider, visit: &Visit, client: &Known, token: &str) -> Result<Option<Value>, OAuthError> {
+    let key = provider.tenant_key(visit).await?;
+    let Some(said) = Opaque::read(token, visit.tenant.id, Use::Refresh, &key) else { return Ok(None) };
+    let caller = protocol(visit.tenant.id, &client.id.to_string());
+    let grant = GrantId::new(said.id);
+    let found = provider.authority.executor().load::<Grant>(&caller, &grant.to_string()).await?;
+    let Some((state, _)) = found.filter(|(state, _)| state.stands(provider.authority.now())) else { return Ok(None) };
+    let terms = state.terms.as_ref().filter(|terms| terms.client == client.id && said.generation == state.generation);
+    let Some(terms) = terms else { return Ok(None) };
+    if !provider.trust.grant_stands(visit.tenant.id, terms).await? {
+        return Ok(None);
+    }
+    Ok(Some(json!({
+        "active": true,
+        "token_type": "refresh_token",
+        "iss": visit.issuer,
+        "sub": terms.subject,
+        "client_id": terms.client,
+        "scope": terms.scope.join(" "),
+        "tenant": visit.tenant.id.uuid(),
+        "exp": terms.expires_at.timestamp(),
+    })))
 }

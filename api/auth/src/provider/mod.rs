@@ -6,14 +6,31 @@
 //! To add an endpoint: a file with its function (a [`Visit`] in, an [`Answer`] out), its line in [`routes`] and, where clients look
 //! for it, in [`discovery`].
 
+mod account;
 mod attempts;
+mod authenticator;
+mod authorize;
+mod browser;
 mod client;
+mod device;
 mod discovery;
 mod error;
 mod form;
+mod id_token;
 mod introspect;
+mod logout;
+mod mailed;
+mod pages;
+mod par;
+mod passwords;
+mod pending;
+mod polls;
 mod revoke;
+mod second_factor;
+mod seen_from;
+mod sign_in;
 mod token;
+mod userinfo;
 mod visit;
 
 use std::sync::Arc;
@@ -21,12 +38,17 @@ use std::sync::Arc;
 use poem::endpoint::{BoxEndpoint, EndpointExt, make};
 use poem::http::Method;
 use poem::{PathPattern, Response};
+use projector::ReadModels;
 
-pub use attempts::Attempts;
+pub use attempts::{Aim, Attempts};
 pub use error::{Answer, OAuthError};
+pub use passwords::password_link;
+pub use polls::Polls;
+pub use seen_from::SeenFrom;
 pub use visit::Visit;
 
 use crate::authority::Authority;
+use crate::password::Passwords;
 use crate::trust::Trust;
 
 /// The provider of all tenants. Cheap to clone.
@@ -38,21 +60,36 @@ pub struct Provider {
     pub trust: Trust,
     /// Counts attempts that failed.
     pub attempts: Arc<Attempts>,
+    /// How often devices ask.
+    pub polls: Arc<Polls>,
+    /// Hashes and verifies passwords.
+    pub passwords: Arc<Passwords>,
+    /// Where somebody is signed in; none: it is not listed here.
+    pub read_models: Option<ReadModels>,
+    /// Believes gateways of ours where requests came from; none: they come to us directly.
+    pub seen_from: Option<SeenFrom>,
 }
 
 /// An endpoint of the provider: its path, its method, and what answers.
 pub type Endpoint = (&'static str, Method, BoxEndpoint<'static, Response>);
 
 macro_rules! endpoints {
-    ($provider:expr; $($method:ident $path:literal => $answer:path),+ $(,)?) => {
+    ($($method:ident $path:literal => $answer:path),+ $(,)?) => {
+        const OF_TENANTS: &[(&str, Method)] = &[$(($path, Method::$method)),+];
+
+        fn of_tenants(provider: &Provider) -> Vec<Endpoint> {
         vec![$({
-            let provider: Provider = $provider.clone();
+            let provider = provider.clone();
             let endpoint = make(move |request: poem::Request| {
                 let provider = provider.clone();
                 async move {
+                    let browser = is_browser(&request);
                     let mut response = match Visit::begin(&provider, request).await {
-                        Ok(visit) => $answer(&provider, visit).await.unwrap_or_else(|error| error.answer()),
-                        Err(error) => error.answer(),
+                        Ok(visit) => {
+                            let tenant = visit.tenant.name.clone();
+                            $answer(&provider, visit).await.unwrap_or_else(|error| error.tell(browser, &tenant))
+                        }
+                        Err(error) => error.tell(browser, ""),
                     };
                     response.set_data(PathPattern(Arc::from($path)));
                     Ok::<_, poem::Error>(response)
@@ -60,17 +97,80 @@ macro_rules! endpoints {
             });
             ($path, Method::$method, endpoint.boxed())
         }),+]
+        }
     };
 }
 
+endpoints! {
+    GET "/t/:tenant/.well-known/openid-configuration" => discovery::configuration,
+    GET "/.well-known/oauth-authorization-server/t/:tenant" => discovery::configuration,
+    GET "/t/:tenant/jwks" => discovery::keys,
+    GET "/t/:tenant/authorize" => authorize::authorize,
+    POST "/t/:tenant/authorize" => authorize::authorize,
+    GET "/t/:tenant/login" => authorize::login_page,
+    POST "/t/:tenant/login" => authorize::login,
+    POST "/t/:tenant/code" => second_factor::answer,
+    POST "/t/:tenant/consent" => authorize::consent,
+    GET "/t/:tenant/password" => passwords::link_page,
+    POST "/t/:tenant/password" => passwords::by_link,
+    GET "/t/:tenant/forgot" => passwords::forgot_page,
+    POST "/t/:tenant/forgot" => passwords::forgot,
+    GET "/t/:tenant/account" => account::account_page,
+    POST "/t/:tenant/account/sessions" => account::end,
+    POST "/t/:tenant/account/applications" => account::withdraw,
+    GET "/t/:tenant/account/password" => passwords::change_page,
+    POST "/t/:tenant/account/password" => passwords::change,
+    GET "/t/:tenant/account/authenticator" => authenticator::page,
+    POST "/t/:tenant/account/authenticator" => authenticator::enrol,
+    POST "/t/:tenant/account/authenticator/remove" => authenticator::remove,
+    POST "/t/:tenant/account/authenticator/codes" => authenticator::renew_codes,
+    GET "/t/:tenant/invitation" => mailed::invitation_page,
+    POST "/t/:tenant/invitation" => mailed::accept,
+    GET "/t/:tenant/verify-email" => mailed::verify_page,
+    POST "/t/:tenant/verify-email" => mailed::verify,
+    GET "/t/:tenant/logout" => logout::logout,
+    POST "/t/:tenant/logout" => logout::logout,
+    GET "/t/:tenant/userinfo" => userinfo::userinfo,
+    POST "/t/:tenant/userinfo" => userinfo::userinfo,
+    GET "/t/:tenant/device" => device::page,
+    POST "/t/:tenant/device" => device::decide,
+    POST "/t/:tenant/device_authorization" => device::ask,
+    POST "/t/:tenant/par" => par::push,
+    POST "/t/:tenant/token" => token::token,
+    POST "/t/:tenant/introspect" => introspect::introspect,
+    POST "/t/:tenant/revoke" => revoke::revoke,
+}
+
+/// Where mailed links lead, and to which page of the tenant's own from there.
+const MAILED: [(&str, &str); 2] = [("/invitation", "invitation"), ("/verify-email", "verify-email")];
+
 /// All endpoints.
 pub fn endpoints(provider: &Provider) -> Vec<Endpoint> {
-    endpoints![provider;
-        GET "/t/:tenant/.well-known/openid-configuration" => discovery::configuration,
-        GET "/.well-known/oauth-authorization-server/t/:tenant" => discovery::configuration,
-        GET "/t/:tenant/jwks" => discovery::keys,
-        POST "/t/:tenant/token" => token::token,
-        POST "/t/:tenant/introspect" => introspect::introspect,
-        POST "/t/:tenant/revoke" => revoke::revoke,
-    ]
+    let mailed = MAILED.map(|(path, page)| mailed_link(provider, path, page));
+    of_tenants(provider).into_iter().chain(mailed).collect()
+}
+
+/// Each path that a provider answers, with its method: for who forwards to one.
+pub fn paths() -> impl Iterator<Item = (&'static str, Method)> {
+    OF_TENANTS.iter().cloned().chain(MAILED.map(|(path, _)| (path, Method::GET)))
+}
+
+/// Where a link that was mailed leads, and from there to the tenant's own page.
+fn mailed_link(provider: &Provider, path: &'static str, page: &'static str) -> Endpoint {
+    let provider = provider.clone();
+    let endpoint = make(move |request: poem::Request| {
+        let provider = provider.clone();
+        async move {
+            let led = mailed::lead(&provider, &request, page).await;
+            let mut response = led.unwrap_or_else(|error| error.tell(is_browser(&request), ""));
+            response.set_data(PathPattern(Arc::from(path)));
+            Ok::<_, poem::Error>(response)
+        }
+    });
+    (path, Method::GET, endpoint.boxed())
+}
+
+/// Whether a person looks at the answer.
+fn is_browser(request: &poem::Request) -> bool {
+    request.header("accept").is_some_and(|accepted| accepted.contains("text/html"))
 }

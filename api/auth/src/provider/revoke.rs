@@ -1,26 +1,45 @@
 //! Giving a token back (RFC 7009): with it ends the grant, and all other tokens of that.
 
-use auth_aggregates::RevokeReason;
+use auth_aggregates::{Grant, GrantId, RevokeReason};
 use auth_commands::{EndGrant, protocol};
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::client;
+use super::client::{self, Known};
 use super::form::Form;
-use super::{Answer, Provider, Visit};
+use super::{Answer, OAuthError, Provider, Visit};
+use crate::authority::{Opaque, Use};
 
 /// Ends the grant of a token. What is no token of the client's is answered like one that is (section 2.2): it holds no more.
 pub async fn revoke(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let client = client::authenticate(provider, &visit, &form).await?;
-    let token = form.need("token")?;
-    let audience = &provider.authority.settings().audience;
-    if let Ok((tenant, claims)) = provider.trust.signed(token, audience).await
-        && tenant.id == visit.tenant.id
-        && claims.custom.client_id == client.id.to_string()
-    {
-        let end = EndGrant { grant: claims.custom.grant, reason: RevokeReason::Client };
-        provider.authority.run(&protocol(tenant.id, &client.id.to_string()), &end).await?;
+    if let Some(grant) = grant_of(provider, &visit, &client, form.need("token")?).await? {
+        let end = EndGrant { grant, reason: RevokeReason::Client };
+        provider.authority.run(&protocol(visit.tenant.id, &client.id.to_string()), &end).await?;
     }
     Ok(Response::builder().status(StatusCode::OK).finish())
+}
+
+/// The grant of a token of the client's, whichever kind it is.
+async fn grant_of(
+    provider: &Provider,
+    visit: &Visit,
+    client: &Known,
+    token: &str,
+) -> Result<Option<GrantId>, OAuthError> {
+    let key = provider.tenant_key(visit).await?;
+    if let Some(said) = Opaque::read(token, visit.tenant.id, Use::Refresh, &key) {
+        let grant = GrantId::new(said.id);
+        let caller = protocol(visit.tenant.id, &client.id.to_string());
+        let found = provider.authority.executor().load::<Grant>(&caller, &grant.to_string()).await?;
+        let theirs =
+            found.is_some_and(|(state, _)| state.terms.as_ref().is_some_and(|terms| terms.client == client.id));
+        return Ok(theirs.then_some(grant));
+    }
+    // All of ours are for the issuer itself, too.
+    let signed = provider.trust.signed(token, &visit.issuer).await.ok();
+    let ours = signed
+        .filter(|(tenant, claims)| tenant.id == visit.tenant.id && claims.custom.client_id == client.id.to_string());
+    Ok(ours.map(|(_, claims)| claims.custom.grant))
 }

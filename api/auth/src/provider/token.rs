@@ -1,31 +1,54 @@
 //! The token endpoint.
 
-use auth_aggregates::{GrantKind, GrantTerms};
-use auth_commands::{OpenGrant, protocol};
+use auth_aggregates::{Grant, GrantId, GrantKind, GrantTerms, Machine};
+use auth_commands::{OpenGrant, RedeemCode, Redeemed, RefreshTokens, protocol};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use poem::http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
-use super::client::{self, Known};
+use super::client::{self, Known, State};
 use super::error::answer;
 use super::form::Form;
-use super::{Answer, OAuthError, Provider, Visit};
-use crate::authority::{AccessClaims, reaches_api};
+use super::{Answer, OAuthError, Provider, Visit, device};
+use crate::authority::{AccessClaims, Opaque, Use, reaches_api};
+
+/// The grant type of devices (RFC 8628 section 3.4).
+pub(super) const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+/// What is said of every code and refresh token that is worth nothing, whatever the reason.
+const NOTHING: &str = "it is not ours, not this client's, has expired, or was used before";
 
 /// Tokens for a grant.
 pub async fn token(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let client = client::authenticate(provider, &visit, &form).await?;
-    match form.need("grant_type")? {
-        "client_credentials" => client_credentials(provider, &visit, &form, &client).await,
-        other => Err(OAuthError::unsupported_grant_type(format!(
-            "there is no grant type {other}; allowed is client_credentials"
+    match (form.need("grant_type")?, &client.state) {
+        ("client_credentials", State::Machine(machine)) => {
+            client_credentials(provider, &visit, &form, &client, machine).await
+        }
+        ("authorization_code", State::Application(_)) => authorization_code(provider, &visit, &form, &client).await,
+        ("refresh_token", State::Application(_)) => refresh(provider, &visit, &form, &client).await,
+        (DEVICE, State::Application(_)) => device::let_in(provider, &visit, &form, &client).await,
+        (known @ ("client_credentials" | "authorization_code" | "refresh_token" | DEVICE), _) => {
+            Err(OAuthError::unauthorized_client(format!("this client may not use the grant type {known}")))
+        }
+        (other, _) => Err(OAuthError::unsupported_grant_type(format!(
+            "there is no grant type {other}; allowed are authorization_code, client_credentials, refresh_token and {DEVICE}"
         ))),
     }
 }
 
 /// A machine acts for itself (RFC 6749 section 4.4).
-async fn client_credentials(provider: &Provider, visit: &Visit, form: &Form, client: &Known) -> Answer {
-    let scope = scope(form)?;
+async fn client_credentials(
+    provider: &Provider,
+    visit: &Visit,
+    form: &Form,
+    client: &Known,
+    machine: &Machine,
+) -> Answer {
+    let scope = scope_of_machine(form)?;
     let (lifetime, now) = (provider.authority.settings().access, provider.authority.now());
     let terms = GrantTerms {
         client: client.id,
@@ -42,7 +65,7 @@ async fn client_credentials(provider: &Provider, visit: &Visit, form: &Form, cli
     let done = provider.authority.run(&caller, &open).await?;
     let claims = AccessClaims {
         tenant: visit.tenant.id.uuid(),
-        roles: client.machine.roles.clone(),
+        roles: machine.roles.clone(),
         scope: scope.join(" "),
         client_id: client.id.to_string(),
         grant: done.answer,
@@ -63,8 +86,103 @@ async fn client_credentials(provider: &Provider, visit: &Visit, form: &Form, cli
     ))
 }
 
+/// A client brings the code that somebody was sent back with (RFC 6749 section 4.1.3, RFC 7636).
+async fn authorization_code(provider: &Provider, visit: &Visit, form: &Form, client: &Known) -> Answer {
+    let key = provider.tenant_key(visit).await?;
+    let code = Opaque::read(form.need("code")?, visit.tenant.id, Use::Code, &key);
+    let verifier = form.need("code_verifier")?;
+    let redirect_uri = form.need("redirect_uri")?.to_owned();
+    let code = code.ok_or_else(|| OAuthError::invalid_grant(NOTHING))?;
+    let redeem = RedeemCode {
+        grant: GrantId::new(code.id),
+        client: client.id,
+        redirect_uri,
+        challenge: URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)),
+        assertion: client.assertion.clone(),
+    };
+    let caller = protocol(visit.tenant.id, &client.id.to_string());
+    let done = provider.authority.run(&caller, &redeem).await?;
+    tokens(provider, visit, client, redeem.grant, done.answer, None).await
+}
+
+/// A client brings a refresh token (RFC 6749 section 6).
+async fn refresh(provider: &Provider, visit: &Visit, form: &Form, client: &Known) -> Answer {
+    let key = provider.tenant_key(visit).await?;
+    let token = Opaque::read(form.need("refresh_token")?, visit.tenant.id, Use::Refresh, &key);
+    let token = token.ok_or_else(|| OAuthError::invalid_grant(NOTHING))?;
+    let grant = GrantId::new(token.id);
+    let caller = protocol(visit.tenant.id, &client.id.to_string());
+    // Before the token is used up: a request for too much must not cost it.
+    let narrowed = form.words("scope");
+    let found = provider.authority.executor().load::<Grant>(&caller, &grant.to_string()).await?;
+    let terms = found.and_then(|(grant, _)| grant.terms.clone()).filter(|terms| terms.client == client.id);
+    let terms = terms.ok_or_else(|| OAuthError::invalid_grant(NOTHING))?;
+    if narrowed.iter().any(|word| !terms.scope.contains(word)) {
+        return Err(OAuthError::invalid_scope("the scope names more than was granted"));
+    }
+    if !provider.trust.grant_stands(visit.tenant.id, &terms).await? {
+        return Err(OAuthError::invalid_grant(NOTHING));
+    }
+    let refresh =
+        RefreshTokens { grant, client: client.id, generation: token.generation, assertion: client.assertion.clone() };
+    let done = provider.authority.run(&caller, &refresh).await?;
+    let narrowed = (!narrowed.is_empty()).then_some(narrowed);
+    tokens(provider, visit, client, grant, done.answer, narrowed).await
+}
+
+/// The tokens of a grant that a code or refresh token was good for.
+pub(super) async fn tokens(
+    provider: &Provider,
+    visit: &Visit,
+    client: &Known,
+    grant: GrantId,
+    redeemed: Redeemed,
+    narrowed: Option<Vec<String>>,
+) -> Answer {
+    let nothing = || OAuthError::invalid_grant(NOTHING);
+    let Redeemed::Granted { generation } = redeemed else { return Err(nothing()) };
+    let caller = protocol(visit.tenant.id, &client.id.to_string());
+    let found = provider.authority.executor().load::<Grant>(&caller, &grant.to_string()).await?;
+    let terms = found.and_then(|(grant, _)| grant.terms.clone()).ok_or_else(nothing)?;
+    if !provider.trust.grant_stands(visit.tenant.id, &terms).await? {
+        return Err(nothing());
+    }
+    let person = provider.person(visit, kernel::UserId::new(terms.subject)).await?;
+    let person = person.filter(|person| person.may_sign_in).ok_or_else(nothing)?;
+    let signed_in = provider.signed_in(visit, &terms).await?;
+    let lifetime = provider.authority.settings().access;
+    let scope = narrowed.unwrap_or_else(|| terms.scope.clone());
+    let claims = AccessClaims {
+        tenant: visit.tenant.id.uuid(),
+        roles: person.roles.clone(),
+        scope: scope.join(" "),
+        client_id: client.id.to_string(),
+        grant,
+        sid: terms.session.map(|session| session.to_string()),
+        acr: signed_in.as_ref().map(|signed_in| signed_in.acr.to_owned()),
+        amr: signed_in.as_ref().map(|signed_in| signed_in.methods.clone()).unwrap_or_default(),
+        auth_time: signed_in.map(|signed_in| signed_in.auth_time),
+    };
+    let token = provider.authority.access_token(&visit.tenant, &terms, claims, lifetime).await?;
+    let mut said = json!({
+        "access_token": token.text,
+        "token_type": "Bearer",
+        "expires_in": token.expires_in,
+        "scope": scope.join(" "),
+    });
+    if terms.scope.iter().any(|word| word == "openid") {
+        said["id_token"] = provider.id_token(visit, &terms, &person, &token.text).await?.into();
+    }
+    if terms.scope.iter().any(|word| word == "offline_access") {
+        let key = provider.tenant_key(visit).await?;
+        let next = Opaque { id: grant.uuid(), generation };
+        said["refresh_token"] = Value::from(next.write(visit.tenant.id, Use::Refresh, &key));
+    }
+    Ok(answer(StatusCode::OK, &said))
+}
+
 /// What a machine asks for: all that it may, unless it asks for less.
-fn scope(form: &Form) -> Result<Vec<String>, OAuthError> {
+fn scope_of_machine(form: &Form) -> Result<Vec<String>, OAuthError> {
     let mut scope = form.words("scope");
     if scope.is_empty() {
         scope.push("api".to_owned());

@@ -4,7 +4,7 @@ use poem::http::{HeaderMap, Method};
 use poem::{Body, Request};
 use std::net::IpAddr;
 
-use super::{OAuthError, Provider};
+use super::{OAuthError, Provider, SeenFrom};
 use crate::authority::KnownTenant;
 
 /// The most bytes of a form.
@@ -32,7 +32,9 @@ impl Visit {
         let slug = request.path_params::<String>().map_err(|_| OAuthError::unknown_tenant())?;
         let tenant = provider.authority.tenant(&slug).await?;
         let issuer = provider.authority.issuer(&tenant.slug);
-        let address = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
+        let seen = provider.seen_from.as_ref().zip(request.header(SeenFrom::HEADER));
+        let seen = seen.and_then(|(seen_from, text)| seen_from.read(text));
+        let address = seen.or_else(|| request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip));
         let body = request.take_body();
         Ok(Self {
             tenant,

@@ -1,18 +1,25 @@
 //! Signing in, in REST, under `/v1/auth/`: one file an aggregate.
 
 mod api_key;
+mod client;
 mod machine;
 mod secret;
+mod session;
 
 use face::Runtime;
 use poem_openapi::Tags;
 
 /// All operations.
-pub type Rest = (machine::Machines, api_key::ApiKeys);
+pub type Rest = (machine::Machines, api_key::ApiKeys, client::Clients, session::Sessions);
 
 /// All operations over a running service.
 pub fn rest(runtime: Runtime) -> Rest {
-    (machine::Machines::new(runtime.clone()), api_key::ApiKeys::new(runtime))
+    (
+        machine::Machines::new(runtime.clone()),
+        api_key::ApiKeys::new(runtime.clone()),
+        client::Clients::new(runtime.clone()),
+        session::Sessions::new(runtime),
+    )
 }
 
 /// How the reference groups the operations.
@@ -20,4 +27,8 @@ pub fn rest(runtime: Runtime) -> Rest {
 enum Tag {
     /// Sensors and integrations: what they are, their secrets and keys.
     Machines,
+    /// Applications that sign people in.
+    Clients,
+    /// People who are signed in: their sessions, links to set their passwords.
+    Sessions,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use auth_aggregates::{ApiKey, Grant, GrantKind, Machine};
+use auth_aggregates::{Account, ApiKey, Client, ClientId, Grant, GrantKind, GrantTerms, Machine, Session};
 use auth_commands::{NoteApiKeyUse, protocol};
 use chrono::{DateTime, Utc};
 use jwt_simple::JWTError;
@@ -124,11 +124,14 @@ impl Trust {
         let Some(terms) = terms else { return Err(revoked()) };
         let mut rests_on = vec![tenant.uuid(), grant.uuid(), terms.subject];
         rests_on.extend(terms.session.map(auth_aggregates::SessionId::uuid));
+        rests_on.push(terms.client);
         if terms.kind == GrantKind::ClientCredentials {
             let machine = executor.load::<Machine>(&caller, &subject).await?;
             if !machine.is_some_and(|(machine, _)| machine.stands_by(issued_at)) {
                 return Err(revoked());
             }
+        } else if !self.grant_stands(tenant, terms).await? {
+            return Err(revoked());
         }
         let scopes: Vec<String> = claims.custom.scope.split(' ').map(str::to_owned).collect();
         let scopes = if scopes.iter().any(|scope| scope == "api") {
@@ -138,6 +141,29 @@ impl Trust {
         };
         let roles = claims.custom.roles.clone();
         Ok(Trusted { tenant, subject, roles, scopes, expires_at: Some(expires_at), rests_on })
+    }
+
+    /// Whether what somebody granted still holds for them, for the client and in the session in which they did.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn grant_stands(&self, tenant: TenantId, terms: &GrantTerms) -> Result<bool, Refusal> {
+        let (caller, executor) = (protocol(tenant, "auth"), self.authority.executor());
+        let client = executor.load::<Client>(&caller, &terms.client.to_string()).await?;
+        if !client.is_some_and(|(client, _)| client.stands_by(terms.opened_at)) {
+            return Ok(false);
+        }
+        let account = executor.load::<Account>(&caller, &terms.subject.to_string()).await?;
+        let account = account.map(|(account, _)| account).unwrap_or_default();
+        if !account.stands_by(terms.opened_at) || !account.lets(ClientId::new(terms.client), terms.opened_at) {
+            return Ok(false);
+        }
+        // What goes on while the person is away goes on when they sign out.
+        let Some(session) = terms.session.filter(|_| terms.scope.iter().all(|word| word != "offline_access")) else {
+            return Ok(true);
+        };
+        let session = executor.load::<Session>(&caller, &session.to_string()).await?;
+        Ok(session.is_some_and(|(session, _)| !session.ended))
     }
 
     async fn api_key(&self, token: &str) -> Result<Trusted, Refusal> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_aggregates::{ApiKey, Grant, KeyRing, Machine};
+use auth_aggregates::{Account, ApiKey, Client, Grant, KeyRing, Machine, Session};
 use eventstore::EventStore;
 use kernel::{Aggregate, Clock, Position, RecordedEvent};
 use tokio_util::sync::CancellationToken;
@@ -72,6 +72,10 @@ fn note(event: &RecordedEvent, authority: &Authority, touched: &Touched, clock: 
     let matters = match event.aggregate_type.as_str() {
         Machine::TYPE => event.event_type != "auth.machine.refused",
         ApiKey::TYPE => event.event_type == "auth.api_key.revoked",
+        Client::TYPE => event.event_type != "auth.client.refused",
+        Account::TYPE => ["auth.account.sessions_ended", "auth.account.closed", "auth.account.consent_withdrawn"]
+            .contains(&event.event_type.as_str()),
+        Session::TYPE => event.event_type == "auth.session.ended",
         Grant::TYPE => event.event_type == "auth.grant.revoked",
         KeyRing::TYPE => {
             authority.forget(event.tenant);

@@ -39,6 +39,8 @@ pub(super) struct Forward {
     pub remote: Arc<Remote>,
     /// Cancelled when this process stops: what is streamed without end ends then.
     pub stop: CancellationToken,
+    /// Whether it is a page: then the service has to know from which site's page it was asked.
+    pub page: bool,
 }
 
 impl Endpoint for Forward {
@@ -75,7 +77,7 @@ impl Forward {
         let incoming = Incoming::of(&request)?.clone();
         // What is open to strangers is no tenant's: all of it prefers one instance.
         let whose = incoming.identity.caller().map_or(Uuid::nil(), |caller| caller.tenant().uuid());
-        let outbound = remote.outbound(request, &incoming).await?;
+        let outbound = remote.outbound(request, &incoming, self.page).await?;
         remote.budget.earn();
         let mut tried = Vec::new();
         let mut failure = None;
@@ -124,15 +126,16 @@ impl Forward {
 }
 
 impl Remote {
-    async fn outbound(&self, request: Request, incoming: &Incoming) -> Result<Outbound, Refusal> {
+    async fn outbound(&self, request: Request, incoming: &Incoming, page: bool) -> Result<Outbound, Refusal> {
         let path = request.original_uri().path_and_query().cloned();
         let path = path.ok_or_else(|| Refusal::invalid("request_refused", "the request names no path"))?;
         let method = request.method().clone();
         let mut headers = request.headers().clone();
         remove_ours(&mut headers);
         // What concerns the client's browser and its compression is answered here.
-        for name in [header::ORIGIN, header::ACCEPT_ENCODING] {
-            headers.remove(name);
+        headers.remove(header::ACCEPT_ENCODING);
+        if !page {
+            headers.remove(header::ORIGIN);
         }
         let (id, trace) = (incoming.id.to_string(), incoming.traceparent.clone());
         for (name, value) in [("x-request-id", Some(id)), ("traceparent", trace)] {

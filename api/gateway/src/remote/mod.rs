@@ -27,7 +27,7 @@ use kernel::Service;
 
 use self::budget::Budget;
 pub use self::instance::{Instance, Standing};
-pub use self::routes::{operations, shared};
+pub use self::routes::{issuers, operations, shared};
 use crate::service::Background;
 
 /// How long a connection may take to be made.

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use auth_api::provider::SeenFrom;
 use face::Problem;
 use kernel::Refusal;
 use poem::endpoint::BoxEndpoint;
+use poem::http::{HeaderValue, Method};
 use poem::{Endpoint, EndpointExt, Request, Response};
 use poem_openapi::registry::{MetaApi, Registry};
 use tokio_util::sync::CancellationToken;
@@ -24,11 +26,44 @@ pub fn operations(
     for path in describe(&mut Registry::new()).into_iter().flat_map(|api| api.paths) {
         let methods = table.entry(numbered_route(&path.path)).or_default();
         for operation in path.operations {
-            let forward = Forward { remote: remote.clone(), stop: stop.clone() };
+            let forward = Forward { remote: remote.clone(), stop: stop.clone(), page: false };
             methods.insert(operation.method, forward.boxed());
         }
     }
     table
+}
+
+/// What the tenants' issuers offer, forwarded.
+pub fn issuers(
+    remote: &Arc<Remote>,
+    seen_from: &SeenFrom,
+    stop: &CancellationToken,
+) -> Vec<(&'static str, Method, BoxEndpoint<'static, Response>)> {
+    let forward = Forward { remote: remote.clone(), stop: stop.clone(), page: true };
+    let page = Page { forward, seen_from: seen_from.clone() };
+    auth_api::provider::paths().map(|(path, method)| (path, method, page.clone().boxed())).collect()
+}
+
+/// A page, or another endpoint of an issuer: the service is told from where it was asked.
+#[derive(Clone)]
+struct Page {
+    forward: Forward,
+    seen_from: SeenFrom,
+}
+
+impl Endpoint for Page {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let address = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
+        let seen = address.and_then(|address| HeaderValue::try_from(self.seen_from.write(address)).ok());
+        let headers = request.headers_mut();
+        headers.remove(SeenFrom::HEADER);
+        if let Some(seen) = seen {
+            headers.insert(SeenFrom::HEADER, seen);
+        }
+        self.forward.call(request).await
+    }
 }
 
 /// The operations that all services share (sagas, jobs, dead letters, events), forwarded where they are about a service that runs elsewhere.
@@ -38,7 +73,7 @@ pub fn shared(table: RouteTable, remotes: &[Arc<Remote>], here: bool, stop: &Can
         return table;
     }
     let forwards: Arc<[Forward]> =
-        remotes.iter().map(|remote| Forward { remote: remote.clone(), stop: stop.clone() }).collect();
+        remotes.iter().map(|remote| Forward { remote: remote.clone(), stop: stop.clone(), page: false }).collect();
     let wrap = |path: &str, local: BoxEndpoint<'static>| {
         let whose = if ["/v1/sagas/:", "/v1/jobs/:", "/v1/dead-letters/:"].iter().any(|prefix| path.starts_with(prefix))
         {

@@ -118,7 +118,6 @@ async fn a_machine_gets_a_token_with_its_secret_and_is_what_its_roles_say() {
     let said = claims(&token);
     for (claim, value) in [
         ("iss", json!(issuer(&world))),
-        ("aud", json!("inopsio")),
         ("sub", json!(machine.id)),
         ("client_id", json!(machine.id)),
         ("tenant", json!(world.tenant.to_string())),
@@ -127,6 +126,11 @@ async fn a_machine_gets_a_token_with_its_secret_and_is_what_its_roles_say() {
     ] {
         assert_eq!(said[claim], value, "{claim} of {said}");
     }
+    let audiences = said["aud"].as_array().unwrap();
+    assert!(
+        audiences.len() == 2 && audiences.contains(&json!("inopsio")) && audiences.contains(&said["iss"]),
+        "{said}"
+    );
     assert!(said["jti"].is_string() && said["exp"].as_i64() > said["iat"].as_i64(), "{said}");
 
     // As a stranger would: from the set alone.

@@ -17,6 +17,9 @@ const PUBLIC: &str = "public";
 
 const ID: &str = "0197a8a0-0000-7000-8000-000000000001";
 
+/// A client that there may be.
+const CLIENT: &str = r#"{"name":"app","confidential":true,"redirect_uris":["https://app.example.com/back"]}"#;
+
 /// Each operation, the permission that it needs, and a body with which it gets as far as being allowed.
 const OPERATIONS: &[(&str, &str, &str)] = &[
     ("captureLead", "crm:lead:write", r#"{"name":"Ada"}"#),
@@ -142,6 +145,16 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("issueApiKey", "auth:machine:write", r#"{"machine":"0197a8a0-0000-7000-8000-000000000001","name":"nightly"}"#),
     ("getApiKey", "auth:machine:read", ""),
     ("revokeApiKey", "auth:machine:write", "{}"),
+    ("registerClient", "auth:client:write", CLIENT),
+    ("getClient", "auth:client:read", ""),
+    ("changeClient", "auth:client:write", CLIENT),
+    ("setClientSecret", "auth:client:write", "{}"),
+    ("deactivateClient", "auth:client:write", "{}"),
+    ("reactivateClient", "auth:client:write", "{}"),
+    ("revokeSession", "auth:session:write", "{}"),
+    ("endSessions", "auth:session:write", "{}"),
+    ("sendPasswordLink", "auth:account:write", "{}"),
+    ("resetSecondFactor", "auth:account:write", "{}"),
     ("getMe", "user:self:write", ""),
     ("changeMyProfile", "user:self:write", r#"{"name":"Ada"}"#),
     ("requestEmailVerification", "user:self:write", "{}"),
@@ -208,6 +221,7 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("crm.pipelineMovement", "crm:opportunity:read"),
     ("auth.machine", "auth:machine:read"),
     ("auth.machines", "auth:machine:read"),
+    ("auth.sessions", "auth:history:read"),
     ("user.me", ANY),
     ("user.user", "user:user:read"),
     ("user.users", "user:user:read"),

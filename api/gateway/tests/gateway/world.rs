@@ -229,8 +229,7 @@ pub trait Form {
 
 impl Form for RequestBuilder {
     fn form(self, parameters: &[(&str, &str)]) -> Self {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-        self.header("content-type", "application/x-www-form-urlencoded").body(body)
+        testbed::form(self, parameters)
     }
 }
 

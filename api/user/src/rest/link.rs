@@ -2,7 +2,7 @@
 
 use face::operation::{Done, Made, Target};
 use face::{Changed, PublicCommand};
-use kernel::{Caller, Grant, Refusal, Role};
+use kernel::Refusal;
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use user_commands::{AcceptInvitation, Acceptance, Link, Purpose, VerifyEmail};
 
 use super::{Service, Tag, form};
 use crate::SERVICE;
+use crate::letters::{acceptor, verifier};
 
 /// The operations on mailed links.
 pub struct Links {
@@ -55,16 +56,6 @@ fn not_good() -> Refusal {
     )
 }
 
-/// Whoever follows a link, with the one permission that it gives.
-fn follower(link: &Link, permission: &'static str) -> Caller {
-    let grant = Grant { permission, roles: &[Role::Viewer], meaning: "" };
-    let subject = match link.purpose {
-        Purpose::Invitation => format!("invitation:{}", link.id),
-        Purpose::Email => link.id.to_string(),
-    };
-    Caller::new(link.tenant, subject, &[Role::Viewer], &[grant])
-}
-
 #[OpenApi(tag = "Tag::Invitations")]
 impl Links {
     /// Accept an invitation
@@ -74,7 +65,7 @@ impl Links {
     async fn accept(&self, command: PublicCommand<InvitationAcceptance>) -> Made {
         let InvitationAcceptance { link, name } = &command.body;
         let link = self.read(Purpose::Invitation, link)?;
-        let request = command.request(follower(&link, "user:invitation:accept"));
+        let request = command.request(acceptor(&link));
         let accept = AcceptInvitation { invitation: link.id.into(), turn: link.turn, name: name.clone() };
         let done = self.service.runtime.executor.execute(&request, &accept).await?;
         let Acceptance::Accepted { user } = done.answer else { return Err(not_good().into()) };
@@ -88,7 +79,7 @@ impl Links {
     #[oai(path = "/v1/user/email/verify", method = "post", operation_id = "verifyEmail")]
     async fn verify_email(&self, command: PublicCommand<EmailVerification>) -> Done {
         let link = self.read(Purpose::Email, &command.body.link)?;
-        let request = command.request(follower(&link, "user:email:verify"));
+        let request = command.request(verifier(&link));
         let verify = VerifyEmail { user: link.id.into(), turn: link.turn };
         let done = self.service.runtime.executor.execute(&request, &verify).await?;
         if done.answer.is_some() {

@@ -13,6 +13,8 @@ use user_aggregates::{Tenant, TenantStatus};
 use user_commands::{GRANTS, LinkKey, RequestTenant, ResumeTenant, SuspendTenant};
 use user_sagas::{Outside, PlaceError, Places};
 
+use crate::end_access::Doors;
+
 /// A directory in memory.
 #[derive(Clone, Default)]
 pub struct Town(Arc<Mutex<Inner>>);
@@ -92,7 +94,7 @@ fn operators_grants() -> &'static [Grant] {
 pub fn outside(town: &Town) -> Outside {
     let mailer = Arc::new(Caught::default());
     let (links, url) = (LinkKey::derive(&[7; 32]), "https://inopsio.example".into());
-    Outside { mailer, links, url, places: Arc::new(town.clone()) }
+    Outside { mailer, links, url, places: Arc::new(town.clone()), access: Arc::new(Doors::default()) }
 }
 
 #[derive(Default)]

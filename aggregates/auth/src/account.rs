@@ -1,0 +1,386 @@
+//! Accounts: by what a person shows who they are. An account's id is the user's; all else about the user is the user service's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use kernel::{Aggregate, Refusal};
+use keys::Sealed;
+use serde::{Deserialize, Serialize};
+
+use crate::ClientId;
+
+kernel::events! {
+    /// What can happen to an account.
+    pub enum AccountEvent of "auth.account" {
+        /// The person has a new password.
+        PasswordSet = "auth.account.password_set" @ 1 {
+            /// Its Argon2id hash (PHC string), sealed.
+            pub password: Sealed,
+        },
+        /// A link to set a new password is to be mailed.
+        PasswordResetRequested = "auth.account.password_reset_requested" @ 1 {
+            /// Which of the links that were mailed.
+            pub turn: u32,
+            /// Until when it is good.
+            pub until: DateTime<Utc>,
+        },
+        /// From now on the person shows a code of their authenticator, too.
+        TotpEnrolled = "auth.account.totp_enrolled" @ 1 {
+            /// What the codes are made of, sealed.
+            pub secret: Sealed,
+            /// The step of the code with which they showed that they have it: that code is used up.
+            pub step: u64,
+        },
+        /// They showed a code.
+        TotpUsed = "auth.account.totp_used" @ 1 {
+            /// Its step (30 seconds each, since 1970): it and those before it are used up.
+            pub step: u64,
+        },
+        /// They show none any more.
+        TotpRemoved = "auth.account.totp_removed" @ 1 {},
+        /// They have new recovery codes; the ones before are worth nothing.
+        RecoveryCodesSet = "auth.account.recovery_codes_set" @ 1 {
+            /// SHA-256 of each, hexadecimal. (They are 80 bits of randomness: nobody guesses them.)
+            pub hashes: Vec<String>,
+        },
+        /// They used one instead of a code of their authenticator.
+        RecoveryCodeUsed = "auth.account.recovery_code_used" @ 1 { pub hash: String },
+        /// All sessions that were there have ended, and what was granted in them.
+        SessionsEnded = "auth.account.sessions_ended" @ 1 { pub at: DateTime<Utc>, pub reason: String },
+        /// Nobody signs in with it any more.
+        AccountClosed = "auth.account.closed" @ 1 { pub at: DateTime<Utc> },
+        /// The person lets a client act for them, within this scope.
+        ConsentGiven = "auth.account.consent_given" @ 1 { pub client: ClientId, pub scope: Vec<String> },
+        /// The person does not any more; what was granted to it has ended.
+        ConsentWithdrawn = "auth.account.consent_withdrawn" @ 1 { pub client: ClientId, pub at: DateTime<Utc> },
+    }
+}
+
+/// An account as its history has made it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Account {
+    /// The password's hash, sealed; none: there is no password.
+    pub password: Option<Sealed>,
+    /// How often a link to set a password was asked for.
+    pub resets: u32,
+    /// Until when the last one is good; none: it was used, or a password was set since.
+    pub reset_until: Option<DateTime<Utc>>,
+    /// The authenticator of which they show a code, too.
+    pub totp: Option<Totp>,
+    /// The hashes of the recovery codes that are left.
+    pub recovery: BTreeSet<String>,
+    /// Sessions and grants of before have ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Whether nobody may sign in with it.
+    pub closed: bool,
+    /// What clients may do for the person.
+    pub consents: BTreeMap<ClientId, BTreeSet<String>>,
+    /// Until when what was granted to a client has ended.
+    pub withdrawn: BTreeMap<ClientId, DateTime<Utc>>,
+}
+
+/// An authenticator (RFC 6238) of a person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Totp {
+    /// What its codes are made of, sealed.
+    pub secret: Sealed,
+    /// The step of the last code that was shown: it and those before it are used up.
+    pub used: u64,
+}
+
+/// By what somebody may set a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// They were invited, and have none yet.
+    Invitation,
+    /// They followed the link of this turn, at this time.
+    Link { turn: u32, at: DateTime<Utc> },
+    /// They showed the old one.
+    Password,
+}
+
+/// How long a link to set a password is good.
+pub const RESET_GOOD_FOR: TimeDelta = TimeDelta::hours(1);
+
+/// For so long no second link is mailed: whoever knows an address must not fill its mailbox.
+const RESET_PAUSE: TimeDelta = TimeDelta::minutes(2);
+
+/// What can be asked of an account.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AccountCommand {
+    /// Sets the password.
+    SetPassword { password: Sealed, by: By },
+    /// Has a link mailed, unless one was a moment ago.
+    RequestReset { at: DateTime<Utc> },
+    /// Has codes asked for from now on.
+    EnrolTotp { secret: Sealed, step: u64, recovery: Vec<String> },
+    /// Uses a code up.
+    UseTotp { step: u64 },
+    /// Asks for none any more.
+    RemoveTotp,
+    /// Makes recovery codes anew.
+    SetRecoveryCodes { hashes: Vec<String> },
+    /// Uses a recovery code up.
+    UseRecoveryCode { hash: String },
+    /// Ends all sessions.
+    EndSessions { at: DateTime<Utc>, reason: String },
+    /// Ends it all.
+    Close { at: DateTime<Utc> },
+    /// Lets a client act.
+    Consent { client: ClientId, scope: Vec<String> },
+    /// Lets it no more.
+    Withdraw { client: ClientId, at: DateTime<Utc> },
+}
+
+/// Why an account says no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AccountError {
+    /// For ever.
+    #[error("the account is closed")]
+    Closed,
+    /// A link works once.
+    #[error("this link to set a password was used, its time is over, or a later one was sent; ask for a new one")]
+    LinkUsed,
+    /// There is one, or none.
+    #[error("there is an authenticator already; remove it first")]
+    TotpThere,
+    /// A code works once.
+    #[error("this code was used before, or is none of these; wait for the next one")]
+    CodeUsed,
+}
+
+impl From<AccountError> for Refusal {
+    fn from(error: AccountError) -> Self {
+        let code = match error {
+            AccountError::Closed => "account_closed",
+            AccountError::LinkUsed => "link_used",
+            AccountError::TotpThere => "totp_there",
+            AccountError::CodeUsed => "code_used",
+        };
+        Self::conflict(code, error.to_string())
+    }
+}
+
+impl Account {
+    /// Whether the link of a turn is good at a time.
+    pub fn link(&self, turn: u32, at: DateTime<Utc>) -> bool {
+        !self.closed && turn == self.resets && self.reset_until.is_some_and(|until| at < until)
+    }
+
+    fn may_set_password(&self, by: By) -> bool {
+        match by {
+            By::Invitation => self.password.is_none(),
+            By::Link { turn, at } => self.link(turn, at),
+            By::Password => true,
+        }
+    }
+
+    /// Whether what began at a time still holds.
+    pub fn stands_by(&self, began: DateTime<Utc>) -> bool {
+        !self.closed && self.ended_at.is_none_or(|ended| began > ended)
+    }
+
+    /// Whether what was granted to a client at a time still holds.
+    pub fn lets(&self, client: ClientId, granted: DateTime<Utc>) -> bool {
+        self.withdrawn.get(&client).is_none_or(|ended| granted > *ended)
+    }
+
+    /// Whether the person consented to all of this already.
+    pub fn consented<'s>(&self, client: ClientId, scope: impl IntoIterator<Item = &'s String>) -> bool {
+        self.consents.get(&client).is_some_and(|consent| scope.into_iter().all(|word| consent.contains(word)))
+    }
+}
+
+impl Aggregate for Account {
+    const TYPE: &'static str = "auth.account";
+    type Command = AccountCommand;
+    type Event = AccountEvent;
+    type Error = AccountError;
+
+    fn decide(&self, command: AccountCommand) -> Result<Vec<AccountEvent>, AccountError> {
+        Ok(match command {
+            AccountCommand::Close { .. } if self.closed => vec![],
+            AccountCommand::Close { at } => vec![AccountClosed { at }.into()],
+            _ if self.closed => return Err(AccountError::Closed),
+            AccountCommand::SetPassword { by, .. } if !self.may_set_password(by) => return Err(AccountError::LinkUsed),
+            AccountCommand::SetPassword { password, .. } => vec![PasswordSet { password }.into()],
+            AccountCommand::RequestReset { at } => {
+                let mailed_at = self.reset_until.map(|until| until - RESET_GOOD_FOR);
+                if mailed_at.is_some_and(|mailed| at < mailed + RESET_PAUSE) {
+                    return Ok(vec![]);
+                }
+                let turn = self.resets.saturating_add(1);
+                vec![PasswordResetRequested { turn, until: at + RESET_GOOD_FOR }.into()]
+            }
+            AccountCommand::EnrolTotp { .. } if self.totp.is_some() => return Err(AccountError::TotpThere),
+            AccountCommand::EnrolTotp { secret, step, recovery } => {
+                vec![TotpEnrolled { secret, step }.into(), RecoveryCodesSet { hashes: recovery }.into()]
+            }
+            AccountCommand::UseTotp { step } if self.totp.as_ref().is_none_or(|totp| step <= totp.used) => {
+                return Err(AccountError::CodeUsed);
+            }
+            AccountCommand::UseTotp { step } => vec![TotpUsed { step }.into()],
+            AccountCommand::RemoveTotp if self.totp.is_none() => vec![],
+            AccountCommand::RemoveTotp => vec![TotpRemoved {}.into()],
+            AccountCommand::SetRecoveryCodes { hashes } => vec![RecoveryCodesSet { hashes }.into()],
+            AccountCommand::UseRecoveryCode { hash } if !self.recovery.contains(&hash) => {
+                return Err(AccountError::CodeUsed);
+            }
+            AccountCommand::UseRecoveryCode { hash } => vec![RecoveryCodeUsed { hash }.into()],
+            AccountCommand::EndSessions { at, reason } => vec![SessionsEnded { at, reason }.into()],
+            AccountCommand::Consent { client, scope } if self.consented(client, &scope) => vec![],
+            AccountCommand::Consent { client, scope } => vec![ConsentGiven { client, scope }.into()],
+            AccountCommand::Withdraw { client, .. } if !self.consents.contains_key(&client) => vec![],
+            AccountCommand::Withdraw { client, at } => vec![ConsentWithdrawn { client, at }.into()],
+        })
+    }
+
+    fn evolve(&mut self, event: AccountEvent) {
+        match event {
+            AccountEvent::PasswordSet(e) => {
+                self.password = Some(e.password);
+                self.reset_until = None;
+            }
+            AccountEvent::PasswordResetRequested(e) => (self.resets, self.reset_until) = (e.turn, Some(e.until)),
+            AccountEvent::TotpEnrolled(e) => self.totp = Some(Totp { secret: e.secret, used: e.step }),
+            AccountEvent::TotpUsed(e) => {
+                if let Some(totp) = &mut self.totp {
+                    totp.used = e.step;
+                }
+            }
+            AccountEvent::TotpRemoved(_) => {
+                self.totp = None;
+                self.recovery.clear();
+            }
+            AccountEvent::RecoveryCodesSet(e) => self.recovery = e.hashes.into_iter().collect(),
+            AccountEvent::RecoveryCodeUsed(e) => _ = self.recovery.remove(&e.hash),
+            AccountEvent::SessionsEnded(e) => self.ended_at = Some(e.at),
+            AccountEvent::AccountClosed(e) => {
+                (self.closed, self.ended_at) = (true, Some(e.at));
+                (self.password, self.totp) = (None, None);
+                self.recovery.clear();
+            }
+            AccountEvent::ConsentGiven(e) => self.consents.entry(e.client).or_default().extend(e.scope),
+            AccountEvent::ConsentWithdrawn(e) => {
+                self.consents.remove(&e.client);
+                self.withdrawn.insert(e.client, e.at);
+            }
+        }
+    }
+}
+
+kernel::aggregate!(Account);
+
+#[cfg(test)]
+mod tests {
+    use cqrs_es::test::TestFramework;
+    use keys::{Context, DataKey, SystemRandom};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
+    fn sealed() -> Sealed {
+        let context = Context { tenant: kernel::TenantId::vouched(Uuid::nil()), purpose: "", subject: "" };
+        DataKey::new([1; 32]).seal(context, b"", &SystemRandom).unwrap()
+    }
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(minute)
+    }
+
+    #[test]
+    fn a_link_sets_the_password_once_within_an_hour_and_only_the_last_one_does() {
+        let password = sealed();
+        let requested = |turn, minute| PasswordResetRequested { turn, until: at(minute) + RESET_GOOD_FOR }.into();
+        let set = |turn, minute| AccountCommand::SetPassword {
+            password: password.clone(),
+            by: By::Link { turn, at: at(minute) },
+        };
+        let given = || TestFramework::<Account>::with(()).given(vec![requested(1, 0), requested(2, 10)]);
+        given().when(set(1, 11)).then_expect_error(AccountError::LinkUsed);
+        given().when(set(2, 70)).then_expect_error(AccountError::LinkUsed);
+        given().when(set(2, 69)).then_expect_events(vec![PasswordSet { password: password.clone() }.into()]);
+        TestFramework::<Account>::with(())
+            .given(vec![requested(1, 0), PasswordSet { password: password.clone() }.into()])
+            .when(set(1, 1))
+            .then_expect_error(AccountError::LinkUsed);
+    }
+
+    #[test]
+    fn nobody_is_mailed_a_second_link_at_once() {
+        let given = || {
+            let requested = PasswordResetRequested { turn: 1, until: at(0) + RESET_GOOD_FOR };
+            TestFramework::<Account>::with(()).given(vec![requested.into()])
+        };
+        given().when(AccountCommand::RequestReset { at: at(1) }).then_expect_events(vec![]);
+        given()
+            .when(AccountCommand::RequestReset { at: at(3) })
+            .then_expect_events(vec![PasswordResetRequested { turn: 2, until: at(3) + RESET_GOOD_FOR }.into()]);
+    }
+
+    #[test]
+    fn an_invitation_sets_the_first_password_only() {
+        let password = sealed();
+        TestFramework::<Account>::with(())
+            .given(vec![PasswordSet { password: password.clone() }.into()])
+            .when(AccountCommand::SetPassword { password, by: By::Invitation })
+            .then_expect_error(AccountError::LinkUsed);
+    }
+
+    #[test]
+    fn a_code_works_once_and_so_does_a_recovery_code() {
+        let enrolled = || {
+            let secret = sealed();
+            let codes = RecoveryCodesSet { hashes: vec!["a".to_owned(), "b".to_owned()] };
+            vec![TotpEnrolled { secret, step: 7 }.into(), codes.into()]
+        };
+        let given = || TestFramework::<Account>::with(()).given(enrolled());
+        given().when(AccountCommand::UseTotp { step: 7 }).then_expect_error(AccountError::CodeUsed);
+        given().when(AccountCommand::UseTotp { step: 8 }).then_expect_events(vec![TotpUsed { step: 8 }.into()]);
+        given()
+            .when(AccountCommand::UseRecoveryCode { hash: "c".to_owned() })
+            .then_expect_error(AccountError::CodeUsed);
+        let used = RecoveryCodeUsed { hash: "a".to_owned() };
+        given()
+            .when(AccountCommand::UseRecoveryCode { hash: "a".to_owned() })
+            .then_expect_events(vec![used.clone().into()]);
+        TestFramework::<Account>::with(())
+            .given([enrolled(), vec![used.into()]].concat())
+            .when(AccountCommand::UseRecoveryCode { hash: "a".to_owned() })
+            .then_expect_error(AccountError::CodeUsed);
+        TestFramework::<Account>::with(())
+            .when(AccountCommand::UseTotp { step: 8 })
+            .then_expect_error(AccountError::CodeUsed);
+    }
+
+    #[test]
+    fn what_began_before_all_sessions_ended_has_ended() {
+        let mut account = Account::default();
+        assert!(account.stands_by(at(1)));
+        account.evolve(SessionsEnded { at: at(5), reason: "locked".to_owned() }.into());
+        assert!(!account.stands_by(at(5)) && account.stands_by(at(6)));
+        account.evolve(AccountClosed { at: at(7) }.into());
+        assert!(!account.stands_by(at(8)), "closed is for ever");
+    }
+
+    #[test]
+    fn a_closed_account_takes_no_password() {
+        TestFramework::<Account>::with(())
+            .given(vec![AccountClosed { at: at(1) }.into()])
+            .when(AccountCommand::SetPassword { password: sealed(), by: By::Password })
+            .then_expect_error(AccountError::Closed);
+    }
+
+    #[test]
+    fn consent_covers_what_was_consented_to_until_it_is_withdrawn() {
+        let client = ClientId::new(Uuid::from_u128(1));
+        let mut account = Account::default();
+        account.evolve(ConsentGiven { client, scope: vec!["openid".to_owned(), "email".to_owned()] }.into());
+        assert!(account.consented(client, &["email".to_owned()]));
+        assert!(!account.consented(client, &["email".to_owned(), "api".to_owned()]));
+        account.evolve(ConsentWithdrawn { client, at: at(3) }.into());
+        assert!(!account.consented(client, &["email".to_owned()]));
+        assert!(!account.lets(client, at(3)) && account.lets(client, at(4)));
+    }
+}

@@ -1,0 +1,184 @@
+//! Devices without a keyboard that ask to be let in (RFC 8628): somebody types their code elsewhere, and says yes or no.
+
+use chrono::{DateTime, Utc};
+use kernel::{Aggregate, Refusal, UserId};
+use serde::{Deserialize, Serialize};
+
+use crate::{ClientId, GrantId, SessionId};
+
+kernel::events! {
+    /// What can happen to a device that asks to be let in.
+    pub enum DeviceEvent of "auth.device" {
+        /// It asks, and shows a code.
+        DeviceAsked = "auth.device.asked" @ 1 {
+            pub client: ClientId,
+            pub scope: Vec<String>,
+            /// When nobody can say yes any more.
+            pub expires_at: DateTime<Utc>,
+        },
+        /// Somebody typed its code and said yes.
+        DeviceAllowed = "auth.device.allowed" @ 1 { pub user: UserId, pub session: SessionId },
+        /// Somebody typed its code and said no.
+        DeviceDenied = "auth.device.denied" @ 1 {},
+        /// It got its tokens.
+        DeviceLetIn = "auth.device.let_in" @ 1 { pub grant: GrantId },
+    }
+}
+
+/// A device as its history has made it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Device {
+    /// What it asks; none: it never did.
+    pub asked: Option<DeviceAsked>,
+    /// Who said yes, in which session.
+    pub allowed: Option<DeviceAllowed>,
+    /// Whether somebody said no.
+    pub denied: bool,
+    /// Whether it got its tokens.
+    pub let_in: bool,
+}
+
+/// What can be asked of a device.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DeviceCommand {
+    /// Begins.
+    Ask(DeviceAsked),
+    /// Somebody says yes.
+    Allow { user: UserId, session: SessionId, at: DateTime<Utc> },
+    /// Somebody says no.
+    Deny { at: DateTime<Utc> },
+    /// It gets its tokens.
+    LetIn { client: ClientId, grant: GrantId, at: DateTime<Utc> },
+}
+
+/// Why a device is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// Nobody said anything yet.
+    #[error("nobody has typed the code yet")]
+    Pending,
+    /// Somebody said no.
+    #[error("the person did not allow it")]
+    Denied,
+    /// Too late.
+    #[error("the code's time is over; begin again")]
+    Expired,
+    /// Not this client's, or used.
+    #[error("the code is not this client's, or was used before")]
+    Nothing,
+}
+
+impl From<DeviceError> for Refusal {
+    fn from(error: DeviceError) -> Self {
+        let code = match error {
+            DeviceError::Pending => "authorization_pending",
+            DeviceError::Denied => "access_denied",
+            DeviceError::Expired => "expired_token",
+            DeviceError::Nothing => "grant_invalid",
+        };
+        Self::conflict(code, error.to_string())
+    }
+}
+
+impl Device {
+    /// What it asks, if somebody may still say yes or no.
+    pub fn open(&self, at: DateTime<Utc>) -> Option<&DeviceAsked> {
+        self.asked.as_ref().filter(|asked| at < asked.expires_at && self.allowed.is_none() && !self.denied)
+    }
+
+    fn may_be_let_in(&self, client: ClientId, at: DateTime<Utc>) -> Result<(), DeviceError> {
+        let asked = self.asked.as_ref().filter(|asked| asked.client == client && !self.let_in);
+        let asked = asked.ok_or(DeviceError::Nothing)?;
+        match (self.denied, &self.allowed) {
+            (true, _) => Err(DeviceError::Denied),
+            _ if at >= asked.expires_at => Err(DeviceError::Expired),
+            (false, None) => Err(DeviceError::Pending),
+            (false, Some(_)) => Ok(()),
+        }
+    }
+}
+
+impl Aggregate for Device {
+    const TYPE: &'static str = "auth.device";
+    type Command = DeviceCommand;
+    type Event = DeviceEvent;
+    type Error = DeviceError;
+
+    fn decide(&self, command: DeviceCommand) -> Result<Vec<DeviceEvent>, DeviceError> {
+        Ok(match command {
+            DeviceCommand::Ask(asked) => vec![asked.into()],
+            DeviceCommand::Allow { at, .. } | DeviceCommand::Deny { at } if self.open(at).is_none() => {
+                return Err(DeviceError::Expired);
+            }
+            DeviceCommand::Allow { user, session, .. } => vec![DeviceAllowed { user, session }.into()],
+            DeviceCommand::Deny { .. } => vec![DeviceDenied {}.into()],
+            DeviceCommand::LetIn { client, grant, at } => {
+                self.may_be_let_in(client, at)?;
+                vec![DeviceLetIn { grant }.into()]
+            }
+        })
+    }
+
+    fn evolve(&mut self, event: DeviceEvent) {
+        match event {
+            DeviceEvent::DeviceAsked(e) => self.asked = Some(e),
+            DeviceEvent::DeviceAllowed(e) => self.allowed = Some(e),
+            DeviceEvent::DeviceDenied(_) => self.denied = true,
+            DeviceEvent::DeviceLetIn(_) => self.let_in = true,
+        }
+    }
+}
+
+kernel::aggregate!(Device);
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use cqrs_es::test::TestFramework;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(minute)
+    }
+
+    fn client(number: u128) -> ClientId {
+        ClientId::new(Uuid::from_u128(number))
+    }
+
+    fn asked() -> DeviceEvent {
+        DeviceAsked { client: client(1), scope: vec!["api".to_owned()], expires_at: at(10) }.into()
+    }
+
+    fn allowed() -> DeviceAllowed {
+        DeviceAllowed { user: UserId::new(Uuid::from_u128(2)), session: SessionId::new(Uuid::from_u128(3)) }
+    }
+
+    fn let_in(by: u128, minute: i64) -> DeviceCommand {
+        DeviceCommand::LetIn { client: client(by), grant: GrantId::new(Uuid::from_u128(4)), at: at(minute) }
+    }
+
+    #[test]
+    fn a_device_is_let_in_once_after_somebody_said_yes_in_time() {
+        let given = |more: Vec<DeviceEvent>| TestFramework::<Device>::with(()).given([vec![asked()], more].concat());
+        let done: DeviceEvent = DeviceLetIn { grant: GrantId::new(Uuid::from_u128(4)) }.into();
+        given(vec![]).when(let_in(1, 1)).then_expect_error(DeviceError::Pending);
+        given(vec![allowed().into()]).when(let_in(1, 9)).then_expect_events(vec![done.clone()]);
+        given(vec![allowed().into()]).when(let_in(1, 10)).then_expect_error(DeviceError::Expired);
+        given(vec![allowed().into()]).when(let_in(9, 1)).then_expect_error(DeviceError::Nothing);
+        given(vec![DeviceDenied {}.into()]).when(let_in(1, 1)).then_expect_error(DeviceError::Denied);
+        given(vec![allowed().into(), done]).when(let_in(1, 2)).then_expect_error(DeviceError::Nothing);
+    }
+
+    #[test]
+    fn nobody_says_yes_too_late_or_after_somebody_else_decided() {
+        let DeviceAllowed { user, session } = allowed();
+        let allow = |minute| DeviceCommand::Allow { user, session, at: at(minute) };
+        TestFramework::<Device>::with(()).given(vec![asked()]).when(allow(10)).then_expect_error(DeviceError::Expired);
+        TestFramework::<Device>::with(())
+            .given(vec![asked(), DeviceDenied {}.into()])
+            .when(allow(1))
+            .then_expect_error(DeviceError::Expired);
+    }
+}

@@ -1,0 +1,167 @@
+//! Passwords: hashed with Argon2id, a few at a time, so that signing in leaves the machine to those who are in.
+
+use std::sync::{Arc, OnceLock};
+
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
+use kernel::{FieldError, Refusal};
+use keys::Random;
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+/// OWASP's parameters for Argon2id: memory in KiB, passes, lanes.
+const PARAMETERS: (u32, u32, u32) = (19 * 1_024, 2, 1);
+
+/// How many may wait for their turn.
+const WAITING: usize = 200;
+
+/// How long a password may be: longer ones say nothing more, and take time to hash.
+pub const LONGEST: usize = 256;
+
+/// The least score of zxcvbn that is taken: 3, "safely unguessable: moderate protection from offline slow-hash scenario".
+const STRENGTH: zxcvbn::Score = zxcvbn::Score::Three;
+
+/// Hashes and verifies. One for a process.
+pub struct Passwords {
+    turns: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    /// What is verified where there is no password, so that it takes as long.
+    nobody: OnceLock<String>,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        Self {
+            turns: Arc::new(Semaphore::new((cores / 2).max(1))),
+            waiting: Arc::new(Semaphore::new(WAITING)),
+            nobody: OnceLock::new(),
+        }
+    }
+}
+
+impl Passwords {
+    /// The hash of a password, as a PHC string.
+    ///
+    /// # Errors
+    /// `busy` when too many wait.
+    pub async fn hash(&self, password: Zeroizing<String>, random: &dyn Random) -> Result<String, Refusal> {
+        let mut salt = [0; 16];
+        random.fill(&mut salt).map_err(crate::authority::refused)?;
+        self.turn(move || hash(&password, &salt)).await?
+    }
+
+    /// Whether a password is the one of this hash. Without a hash it is not, and takes as long.
+    ///
+    /// # Errors
+    /// `busy` when too many wait.
+    pub async fn verify(&self, password: Zeroizing<String>, phc: Option<String>) -> Result<bool, Refusal> {
+        let known = phc.is_some();
+        let phc = match phc {
+            Some(phc) => phc,
+            None => self.nobodys().await?,
+        };
+        let same = self
+            .turn(move || {
+                PasswordHash::new(&phc).is_ok_and(|hash| argon2().verify_password(password.as_bytes(), &hash).is_ok())
+            })
+            .await?;
+        Ok(same && known)
+    }
+
+    /// The hash that nobody's password has.
+    async fn nobodys(&self) -> Result<String, Refusal> {
+        if let Some(nobody) = self.nobody.get() {
+            return Ok(nobody.clone());
+        }
+        let nobody = self.turn(|| hash("nobody's password", &[0; 16])).await??;
+        Ok(self.nobody.get_or_init(|| nobody).clone())
+    }
+
+    async fn turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+        let busy = || Refusal::unavailable("sign_in_busy", "too many sign in at once; try again in a moment");
+        let _waits = self.waiting.clone().try_acquire_owned().map_err(|_| busy())?;
+        let turn = self.turns.clone().acquire_owned().await.map_err(|_| busy())?;
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work()
+        })
+        .await
+        .map_err(|_| Refusal::internal("sign_in_failed", "the password could not be checked; see the log"))
+    }
+}
+
+/// Refuses a password that is easily guessed. `about`: what an attacker would try first, such as the person's name.
+///
+/// # Errors
+/// With what would make it better.
+pub fn check_strength(password: &str, about: &[&str]) -> Result<(), Refusal> {
+    let refuse =
+        |code, detail: String| Err(Refusal::fields(vec![FieldError { pointer: "/password".to_owned(), code, detail }]));
+    if password.len() > LONGEST {
+        return refuse("too_long", format!("a password has at most {LONGEST} bytes"));
+    }
+    // A name is tried whole, and each part of it.
+    let parts = about.iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
+    let about: Vec<_> = about.iter().copied().chain(parts).filter(|text| !text.is_empty()).collect();
+    let entropy = zxcvbn::zxcvbn(password, &about);
+    if entropy.score() >= STRENGTH {
+        return Ok(());
+    }
+    let advice = entropy.feedback().map(|feedback| {
+        let warning = feedback.warning().map(|warning| format!("{warning} "));
+        let suggestions = feedback.suggestions().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        format!("{}{suggestions}", warning.unwrap_or_default())
+    });
+    let advice = advice.filter(|advice| !advice.is_empty());
+    let advice = advice.unwrap_or_else(|| "Add another word or two. Uncommon words are better.".to_owned());
+    refuse("weak", format!("this password is too easily guessed. {advice}"))
+}
+
+fn argon2() -> Argon2<'static> {
+    let (memory, passes, lanes) = PARAMETERS;
+    // These are constants within the bounds, so the defaults (which are the same) are never used.
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(memory, passes, lanes, None).unwrap_or_default())
+}
+
+fn hash(password: &str, salt: &[u8]) -> Result<String, Refusal> {
+    let failed = |error: argon2::password_hash::Error| {
+        tracing::error!(%error, "a password can't be hashed");
+        Refusal::internal("sign_in_failed", "the password could not be hashed; see the log")
+    };
+    let salt = SaltString::encode_b64(salt).map_err(failed)?;
+    Ok(argon2().hash_password(password.as_bytes(), &salt).map_err(failed)?.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use keys::SystemRandom;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_is_verified_against_its_own_hash_and_nobodys_is_never_right() {
+        let passwords = Passwords::default();
+        let text = |text: &str| Zeroizing::new(text.to_owned());
+        let phc = passwords.hash(text("correct horse"), &SystemRandom).await.unwrap();
+        assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
+        assert_ne!(phc, passwords.hash(text("correct horse"), &SystemRandom).await.unwrap(), "salted");
+        assert!(passwords.verify(text("correct horse"), Some(phc.clone())).await.unwrap());
+        assert!(!passwords.verify(text("correct house"), Some(phc)).await.unwrap());
+        assert!(!passwords.verify(text("nobody's password"), None).await.unwrap());
+    }
+
+    #[test]
+    fn a_password_that_is_easily_guessed_is_refused_with_advice() {
+        for weak in ["", "password1", "qwertyuiop", "lovelace1", "Acme2026"] {
+            let refusal = check_strength(weak, &["Ada Lovelace", "ada@example.com", "Acme"]).unwrap_err();
+            assert_eq!(
+                (refusal.errors()[0].pointer.as_str(), refusal.errors()[0].code),
+                ("/password", "weak"),
+                "{weak}"
+            );
+        }
+        assert_eq!(check_strength("tin-roof-ocelot-parable", &["ada"]), Ok(()));
+        assert_eq!(check_strength(&"x".repeat(300), &[]).unwrap_err().errors()[0].code, "too_long");
+    }
+}

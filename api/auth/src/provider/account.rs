@@ -1,0 +1,150 @@
+//! What somebody who is signed in sees without any application: where they are signed in, and how to end that.
+
+use std::time::Duration;
+
+use auth_aggregates::{Client, ClientId, EndReason, Session, SessionId};
+use auth_commands::{EndSession, EndSessions, WithdrawConsent, protocol};
+use auth_projections::sessions::{self, SessionRow};
+use chrono::{DateTime, SecondsFormat, Utc};
+use kernel::{Position, Refusal};
+use poem::Response;
+
+use super::authorize::see_other;
+use super::browser::Somebody;
+use super::form::Form;
+use super::pages::{self, AccountPage, ShownSession};
+use super::{Answer, OAuthError, Provider, Visit};
+
+/// The most sessions that are shown: the newest.
+const SHOWN: i64 = 50;
+
+/// The most applications that are shown.
+const APPLICATIONS: usize = 50;
+
+/// How long a page waits until the list shows what was just done.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The page.
+pub async fn account_page(provider: &Provider, visit: Visit) -> Answer {
+    let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
+    let sessions = open_sessions(provider, &visit, &somebody).await?;
+    let sessions: Vec<_> = sessions.iter().map(|row| shown(row, &somebody)).collect();
+    let applications = applications(provider, &visit, &somebody).await?;
+    Ok(pages::account(&AccountPage {
+        tenant: &visit.tenant.name,
+        slug: &visit.tenant.slug,
+        person: &somebody.person.name,
+        login: &somebody.person.login,
+        second_factor: somebody.account.totp.is_some(),
+        sessions: &sessions,
+        applications: &applications,
+    }))
+}
+
+/// Somebody ends one of their sessions, or all of them.
+pub async fn end(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
+    let caller = protocol(visit.tenant.id, &somebody.person.id.to_string());
+    let position = match form.get("session") {
+        None => {
+            let end = EndSessions { user: somebody.person.id, reason: "by_the_person".to_owned() };
+            provider.authority.run(&caller, &end).await?.position
+        }
+        Some(session) => {
+            let session = session.parse::<SessionId>().map_err(|_| no_session())?;
+            let found = provider.authority.executor().load::<Session>(&caller, &session.to_string()).await?;
+            let started = found.and_then(|(state, _)| state.started.clone());
+            // Somebody else's is as unknown as one that never was.
+            started.filter(|started| started.user == somebody.person.id).ok_or_else(no_session)?;
+            let end = EndSession { session, reason: EndReason::Revoked };
+            provider.authority.run(&caller, &end).await?.position
+        }
+    };
+    wait(provider, &visit, position).await;
+    Ok(to_account(&visit))
+}
+
+/// Somebody takes back what they let an application do.
+pub async fn withdraw(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
+    let unknown = || Refusal::not_found("not_found", "you let no such application do anything");
+    let client: ClientId = form.need("client")?.parse().map_err(|_| unknown())?;
+    let user = somebody.person.id;
+    // Whoever consented to nothing has no account that it could stand in.
+    if !somebody.account.consents.contains_key(&client) {
+        return Err(unknown().into());
+    }
+    let caller = protocol(visit.tenant.id, &user.to_string());
+    provider.authority.run(&caller, &WithdrawConsent { user, client }).await?;
+    Ok(to_account(&visit))
+}
+
+/// The applications that somebody let act for them, by name.
+async fn applications(
+    provider: &Provider,
+    visit: &Visit,
+    somebody: &Somebody,
+) -> Result<Vec<(ClientId, String)>, OAuthError> {
+    let caller = protocol(visit.tenant.id, "auth");
+    let mut named = Vec::new();
+    for client in somebody.account.consents.keys().take(APPLICATIONS) {
+        let found = provider.authority.executor().load::<Client>(&caller, &client.to_string()).await?;
+        named.extend(found.map(|(state, _)| (*client, state.details.name.clone())));
+    }
+    Ok(named)
+}
+
+/// Where somebody is signed in, the newest first.
+async fn open_sessions(provider: &Provider, visit: &Visit, somebody: &Somebody) -> Result<Vec<SessionRow>, OAuthError> {
+    let Some(read_models) = &provider.read_models else { return Ok(Vec::new()) };
+    let unreadable = |error: String| {
+        tracing::warn!(error, "sessions can't be listed");
+        Refusal::unavailable("sessions_unavailable", "your sessions can't be listed now; try again")
+    };
+    let mut tables = read_models.begin(visit.tenant.id).await.map_err(|error| unreadable(error.to_string()))?;
+    let now = provider.authority.now();
+    let user = somebody.person.id.uuid();
+    let rows = sessions::open_of(&mut tables, visit.tenant.id, user, now, SHOWN).await;
+    Ok(rows.map_err(|error| unreadable(error.to_string()))?)
+}
+
+fn shown<'r>(row: &'r SessionRow, somebody: &Somebody) -> ShownSession<'r> {
+    ShownSession {
+        id: row.session_id,
+        here: row.session_id == somebody.id.uuid(),
+        since: time(row.started_at),
+        agent: row.agent.as_deref().unwrap_or("an unknown browser"),
+        address: row.address.as_deref(),
+    }
+}
+
+async fn wait(provider: &Provider, visit: &Visit, position: Position) {
+    if let Some(read_models) = &provider.read_models
+        && read_models.wait_for(visit.tenant.id, position, PATIENCE).await.is_err()
+    {
+        tracing::debug!("the list of sessions is late");
+    }
+}
+
+fn no_session() -> OAuthError {
+    Refusal::not_found("not_found", "there is no such session of yours").into()
+}
+
+/// A time as a page shows it.
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// To where one signs in.
+pub(super) fn to_login(visit: &Visit) -> Response {
+    see_other(&format!("/t/{}/login", visit.tenant.slug))
+}
+
+/// To what is one's own.
+pub(super) fn to_account(visit: &Visit) -> Response {
+    see_other(&format!("/t/{}/account", visit.tenant.slug))
+}

@@ -1,0 +1,145 @@
+//! Enrolling an authenticator, doing without it, and recovery codes.
+
+use auth_aggregates::SessionId;
+use auth_commands::{ConfirmSession, EnrolTotp, RemoveTotp, SetRecoveryCodes, protocol};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use poem::Response;
+use serde::{Deserialize, Serialize};
+
+use super::account::{to_account, to_login};
+use super::authorize::expired;
+use super::browser::Somebody;
+use super::form::Form;
+use super::pages::{self, AuthenticatorPage, EnrolPage};
+use super::{Answer, OAuthError, Provider, Visit};
+use crate::totp::{Authenticator, recovery_codes, recovery_hash};
+
+const ON_ENROL: &str = "auth.page.enrol";
+
+/// What is kept on the page that shows a new authenticator's secret: nothing of it is stored before a code was shown.
+#[derive(Serialize, Deserialize)]
+struct Enrolling {
+    session: SessionId,
+    secret: String,
+}
+
+/// The page: enrol an authenticator, or do without it.
+pub async fn page(provider: &Provider, visit: Visit) -> Answer {
+    let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
+    if somebody.account.totp.is_some() {
+        return Ok(show(&visit, &somebody, None));
+    }
+    let authenticator = Authenticator::generate(provider.authority.random())?;
+    show_enrol(provider, &visit, &somebody, &authenticator, None).await
+}
+
+/// Somebody shows a code of the authenticator that they enrol.
+pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
+    let kept: Option<Enrolling> = provider.kept(&visit, ON_ENROL, form.need("pending")?).await?;
+    let kept = kept.filter(|kept| kept.session == somebody.id);
+    let authenticator = kept.and_then(|kept| Authenticator::of(&URL_SAFE_NO_PAD.decode(kept.secret).ok()?));
+    let Some(authenticator) = authenticator else { return Ok(expired(&visit)) };
+    let code = form.get("code").unwrap_or_default();
+    let Some(step) = authenticator.step_of(code, provider.authority.now()) else {
+        let error = "This is not the code of now. Look at the clock of your device, and try the next one.";
+        return show_enrol(provider, &visit, &somebody, &authenticator, Some(error)).await;
+    };
+    let codes = recovery_codes(provider.authority.random())?;
+    let user = somebody.person.id;
+    let enrol = EnrolTotp {
+        user,
+        secret: provider.seal_authenticator(&visit, user, &authenticator).await?,
+        step,
+        recovery: codes.iter().map(|code| recovery_hash(code)).collect(),
+    };
+    let caller = protocol(visit.tenant.id, &user.to_string());
+    provider.authority.run(&caller, &enrol).await?;
+    let confirm = ConfirmSession { session: somebody.id, methods: vec!["otp".to_owned()] };
+    provider.authority.run(&caller, &confirm).await?;
+    Ok(show_codes(&visit, &codes))
+}
+
+/// Somebody does without their authenticator, and shows a code of it once more.
+pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
+    match shows_code(provider, &visit, &form, &somebody).await? {
+        Some(wrong) => Ok(wrong),
+        None => {
+            let user = somebody.person.id;
+            let caller = protocol(visit.tenant.id, &user.to_string());
+            provider.authority.run(&caller, &RemoveTotp { user }).await?;
+            Ok(to_account(&visit))
+        }
+    }
+}
+
+/// Somebody wants new recovery codes, and shows a code.
+pub async fn renew_codes(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
+    if let Some(wrong) = shows_code(provider, &visit, &form, &somebody).await? {
+        return Ok(wrong);
+    }
+    let codes = recovery_codes(provider.authority.random())?;
+    let user = somebody.person.id;
+    let set = SetRecoveryCodes { user, hashes: codes.iter().map(|code| recovery_hash(code)).collect() };
+    provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &set).await?;
+    Ok(show_codes(&visit, &codes))
+}
+
+/// Whoever only sits at a browser that somebody left open changes nothing. The page that says that the code is wrong; none: it is right.
+async fn shows_code(
+    provider: &Provider,
+    visit: &Visit,
+    form: &Form,
+    somebody: &Somebody,
+) -> Result<Option<Response>, OAuthError> {
+    if somebody.account.totp.is_none() {
+        return Ok(Some(to_account(visit)));
+    }
+    let code = form.get("code").unwrap_or_default();
+    if provider.code_is_right(visit, somebody.person.id, &somebody.account, code).await? {
+        return Ok(None);
+    }
+    let error = "This is not the code of now, or it was used before. Wait for the next one.";
+    Ok(Some(show(visit, somebody, Some(error))))
+}
+
+fn show(visit: &Visit, somebody: &Somebody, error: Option<&str>) -> Response {
+    pages::authenticator(&AuthenticatorPage {
+        tenant: &visit.tenant.name,
+        slug: &visit.tenant.slug,
+        left: somebody.account.recovery.len(),
+        error,
+    })
+}
+
+async fn show_enrol(
+    provider: &Provider,
+    visit: &Visit,
+    somebody: &Somebody,
+    authenticator: &Authenticator,
+    error: Option<&str>,
+) -> Answer {
+    let enrolling = Enrolling { session: somebody.id, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
+    let pending = provider.keep(visit, ON_ENROL, enrolling).await?;
+    Ok(pages::enrol(&EnrolPage {
+        tenant: &visit.tenant.name,
+        action: &format!("/t/{}/account/authenticator", visit.tenant.slug),
+        pending: &pending,
+        picture: authenticator.picture(&visit.tenant.name, &somebody.person.login).as_deref(),
+        secret: &authenticator.text(),
+        error,
+    }))
+}
+
+fn show_codes(visit: &Visit, codes: &[String]) -> Response {
+    pages::recovery_codes(&visit.tenant.name, codes, &format!("/t/{}/account", visit.tenant.slug))
+}

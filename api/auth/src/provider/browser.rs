@@ -1,0 +1,195 @@
+//! Who sits at a browser: the session that its cookie names.
+
+use std::sync::Arc;
+
+use auth_aggregates::{Account, Place, Session, SessionId};
+use auth_commands::{StartSession, protocol};
+use chrono::{DateTime, TimeDelta, Utc};
+use face::Person;
+use kernel::{Refusal, UserId};
+use poem::Response;
+use poem::http::{HeaderValue, header};
+use uuid::Uuid;
+
+use super::{OAuthError, Provider, Visit};
+use crate::authority::{Opaque, Use};
+
+/// How long a session holds, whatever happens.
+const LIFETIME: TimeDelta = TimeDelta::days(14);
+
+/// How long it is remembered that somebody signed in with a browser.
+const REMEMBERED: TimeDelta = TimeDelta::days(365);
+
+/// What cookies are called.
+const SESSION: &str = "inopsio";
+const BROWSER: &str = "inopsio-browser";
+
+/// Cookies to be set.
+pub(super) struct Cookies(Vec<String>);
+
+impl Cookies {
+    /// Sets them in an answer.
+    pub(super) fn set(&self, response: &mut Response) {
+        for cookie in &self.0 {
+            if let Ok(value) = HeaderValue::from_str(cookie) {
+                response.headers_mut().append(header::SET_COOKIE, value);
+            }
+        }
+    }
+}
+
+/// The longest text of a browser about itself that is kept.
+const AGENT: usize = 200;
+
+/// Somebody who is signed in.
+pub struct Somebody {
+    /// The session.
+    pub id: SessionId,
+    /// Who it is.
+    pub person: Person,
+    /// Their account.
+    pub account: Arc<Account>,
+    /// By what they showed who they are.
+    pub methods: Vec<String>,
+    /// When they last did.
+    pub confirmed_at: DateTime<Utc>,
+}
+
+impl Provider {
+    /// Who sits at the browser that sends a request; none: nobody is signed in.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    pub(super) async fn somebody(&self, visit: &Visit) -> Result<Option<Somebody>, OAuthError> {
+        let Some(cookie) = visit.cookie(&self.cookie_name(visit, SESSION)) else { return Ok(None) };
+        let key = self.tenant_key(visit).await?;
+        let Some(said) = Opaque::read(cookie, visit.tenant.id, Use::Session, &key) else { return Ok(None) };
+        self.session(visit, SessionId::new(said.id)).await
+    }
+
+    /// The session of this id, if it holds.
+    pub(super) async fn session(&self, visit: &Visit, id: SessionId) -> Result<Option<Somebody>, OAuthError> {
+        let caller = protocol(visit.tenant.id, "auth");
+        let executor = self.authority.executor();
+        let Some((session, _)) = executor.load::<Session>(&caller, &id.to_string()).await? else { return Ok(None) };
+        let Some(started) = session.holds(self.authority.now()) else { return Ok(None) };
+        let account = self.account(visit, started.user).await?;
+        if !account.stands_by(started.at) {
+            return Ok(None);
+        }
+        let person = self.person(visit, started.user).await?.filter(|person| person.may_sign_in);
+        Ok(person.map(|person| Somebody {
+            id,
+            person,
+            account,
+            methods: session.methods.clone(),
+            confirmed_at: session.confirmed_at.unwrap_or(started.at),
+        }))
+    }
+
+    /// The account of a user; one to which nothing happened yet is there, too.
+    pub(super) async fn account(&self, visit: &Visit, user: UserId) -> Result<Arc<Account>, OAuthError> {
+        let caller = protocol(visit.tenant.id, "auth");
+        let found = self.authority.executor().load::<Account>(&caller, &user.to_string()).await?;
+        Ok(found.map(|(account, _)| account).unwrap_or_default())
+    }
+
+    /// Who a user is.
+    pub(super) async fn person(&self, visit: &Visit, user: UserId) -> Result<Option<Person>, OAuthError> {
+        let Some(people) = self.authority.people() else { return Ok(None) };
+        Ok(people.by_id(visit.tenant.id, user).await.map_err(unavailable)?)
+    }
+
+    /// Begins a session: always a new one, whatever the browser had. Answers the cookies that name it, and
+    /// whose browser this is.
+    pub(super) async fn begin(
+        &self,
+        visit: &Visit,
+        person: &Person,
+        methods: Vec<String>,
+    ) -> Result<(SessionId, Cookies), OAuthError> {
+        let start = StartSession { user: person.id, methods, lifetime: LIFETIME, place: visit.place() };
+        let done = self.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &start).await?;
+        let key = self.tenant_key(visit).await?;
+        let text = Opaque { id: done.answer.uuid(), generation: 0 }.write(visit.tenant.id, Use::Session, &key);
+        let known = Opaque { id: person.id.uuid(), generation: 0 }.write(visit.tenant.id, Use::Browser, &key);
+        let cookies = Cookies(vec![
+            self.cookie(visit, SESSION, &text, LIFETIME),
+            self.cookie(visit, BROWSER, &known, REMEMBERED),
+        ]);
+        Ok((done.answer, cookies))
+    }
+
+    /// The cookie that forgets who is signed in.
+    pub(super) fn no_session(&self, visit: &Visit) -> Cookies {
+        Cookies(vec![self.cookie(visit, SESSION, "", TimeDelta::zero())])
+    }
+
+    /// Who signed in with this browser before, and may be somebody else than who sits there now.
+    pub(super) async fn known_to(&self, visit: &Visit) -> Result<Option<Uuid>, OAuthError> {
+        let Some(cookie) = visit.cookie(&self.cookie_name(visit, BROWSER)) else { return Ok(None) };
+        let key = self.tenant_key(visit).await?;
+        Ok(Opaque::read(cookie, visit.tenant.id, Use::Browser, &key).map(|said| said.id))
+    }
+
+    fn cookie(&self, visit: &Visit, kind: &str, value: &str, lifetime: TimeDelta) -> String {
+        let secure = if self.is_secure() { "; Secure" } else { "" };
+        // Only this tenant's pages see it, no script does, and no other site's form sends it.
+        format!(
+            "{}={value}; Path=/t/{}; Max-Age={}; HttpOnly; SameSite=Lax{secure}",
+            self.cookie_name(visit, kind),
+            visit.tenant.slug,
+            lifetime.num_seconds(),
+        )
+    }
+
+    fn cookie_name(&self, visit: &Visit, kind: &str) -> String {
+        let prefix = if self.is_secure() { "__Secure-" } else { "" };
+        format!("{prefix}{kind}-{}", visit.tenant.slug)
+    }
+
+    fn is_secure(&self) -> bool {
+        self.authority.settings().public_url.starts_with("https://")
+    }
+}
+
+impl Visit {
+    /// The value of a cookie; none: it is not there, or twice.
+    pub(super) fn cookie(&self, name: &str) -> Option<&str> {
+        let cookies = self.headers.get_all("cookie").iter().filter_map(|value| value.to_str().ok());
+        let mut values = cookies
+            .flat_map(|text| text.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .filter(|(of, _)| *of == name)
+            .map(|(_, value)| value);
+        values.next().filter(|_| values.next().is_none())
+    }
+
+    /// From where the request comes.
+    pub(super) fn place(&self) -> Place {
+        let agent = self.header("user-agent").map(|agent| agent.chars().take(AGENT).collect::<String>());
+        Place { address: self.address.map(|address| address.to_string().into()), agent: agent.map(Into::into) }
+    }
+
+    /// Refuses a form that another site's page sent: it could sign somebody in as whom they are not.
+    pub(super) fn of_our_page(&self, provider: &Provider) -> Result<(), OAuthError> {
+        let ours = &provider.authority.settings().public_url;
+        let host = self.header("host").unwrap_or_default();
+        let origin = self.header("origin").is_none_or(|origin| {
+            origin == ours || origin.split_once("://").is_some_and(|(_, from)| !from.is_empty() && from == host)
+        });
+        let site = self.header("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none");
+        if origin && site {
+            return Ok(());
+        }
+        Err(OAuthError::invalid_request(
+            "this form was sent by a page of another site; open the page here and try again",
+        ))
+    }
+}
+
+/// The user service does not answer.
+pub(super) fn unavailable(error: face::PeopleError) -> Refusal {
+    tracing::warn!(%error, "people can't be asked about");
+    Refusal::unavailable("people_unavailable", "who you are can't be looked up now; try again")
+}

@@ -1,0 +1,221 @@
+//! The device authorization grant (RFC 8628): a device that has no keyboard shows a code, somebody types it in their browser and says
+//! yes, and the device, which asks all the while, gets its tokens.
+
+use auth_aggregates::{Client, ClientId, Device, DeviceAsked, DeviceId, GrantId, SessionId};
+use auth_commands::{AskForDevice, DecideDevice, LetDeviceIn, Redeemed, protocol};
+use chrono::TimeDelta;
+use kernel::Refusal;
+use poem::Response;
+use poem::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::attempts::Aim;
+use super::authorize::{Goal, expired, scope_of, show_login};
+use super::browser::Somebody;
+use super::client::{self, Known, State};
+use super::error::answer;
+use super::form::Form;
+use super::pages::{self, DeviceCode, DeviceQuestion};
+use super::token::tokens;
+use super::{Answer, OAuthError, Provider, Visit};
+use crate::authority::{Opaque, Use};
+
+/// How long somebody may take to type the code.
+const GOOD_FOR: TimeDelta = TimeDelta::minutes(10);
+
+/// How often a device may ask, in seconds.
+const INTERVAL: u32 = 5;
+
+/// How long what was granted holds, refreshed or not.
+const GRANT: TimeDelta = TimeDelta::days(30);
+
+/// Letters that are not taken for others, and make no words (RFC 8628 section 6.1).
+const LETTERS: [char; 20] =
+    ['B', 'C', 'D', 'F', 'G', 'H', 'J', 'K', 'L', 'M', 'N', 'P', 'Q', 'R', 'S', 'T', 'V', 'W', 'X', 'Z'];
+const LENGTH: usize = 8;
+
+const ON_DEVICE: &str = "auth.page.device";
+
+/// What is kept on the page that asks.
+#[derive(Serialize, Deserialize)]
+struct Deciding {
+    device: DeviceId,
+    session: SessionId,
+}
+
+/// A device asks for codes.
+pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
+    let form = Form::read(&visit.form_text().await?)?;
+    let client = client::authenticate(provider, &visit, &form).await?;
+    if !matches!(client.state, State::Application(_)) {
+        return Err(OAuthError::unauthorized_client("a machine acts for itself, not for people"));
+    }
+    let scope = scope_of(&form).map_err(OAuthError::invalid_scope)?;
+    let code = fresh_code(provider)?;
+    let device = id_of(&visit, &code);
+    let ask = AskForDevice {
+        device,
+        client: ClientId::new(client.id),
+        scope,
+        expires_at: provider.authority.now() + GOOD_FOR,
+    };
+    provider.authority.run(&protocol(visit.tenant.id, &client.id.to_string()), &ask).await?;
+    let key = provider.tenant_key(&visit).await?;
+    let at = format!("{}/device", visit.issuer);
+    Ok(answer(
+        StatusCode::OK,
+        &json!({
+            "device_code": Opaque { id: device.uuid(), generation: 0 }.write(visit.tenant.id, Use::Device, &key),
+            "user_code": code,
+            "verification_uri": at,
+            "verification_uri_complete": format!("{at}?user_code={code}"),
+            "expires_in": GOOD_FOR.num_seconds(),
+            "interval": INTERVAL,
+        }),
+    ))
+}
+
+/// Somebody comes to type a code, or followed a link that has it.
+pub async fn page(provider: &Provider, visit: Visit) -> Answer {
+    let form = Form::read(&visit.query)?;
+    let code = form.get("user_code").unwrap_or_default();
+    let Some(somebody) = provider.somebody(&visit).await? else {
+        return show_login(provider, &visit, &Goal::Device(code.to_owned()), "", None).await;
+    };
+    if code.is_empty() {
+        return Ok(show_field(&visit, None));
+    }
+    // Codes are short: who tries many is slowed down.
+    let aim = Aim::new(visit.tenant.id, "a device's code", visit.address);
+    provider.attempts.begin(&aim)?;
+    let device = id_of(&visit, code);
+    let caller = protocol(visit.tenant.id, "auth");
+    let found = provider.authority.executor().load::<Device>(&caller, &device.to_string()).await?;
+    let asked = found.and_then(|(state, _)| state.open(provider.authority.now()).cloned());
+    let Some(asked) = asked else {
+        provider.attempts.failed(&aim);
+        return Ok(show_field(&visit, Some("No device shows this code now. Look again, or begin anew on the device.")));
+    };
+    ask_person(provider, &visit, &somebody, device, &asked).await
+}
+
+/// Somebody says yes or no.
+pub async fn decide(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let kept: Option<Deciding> = provider.kept(&visit, ON_DEVICE, form.need("pending")?).await?;
+    let somebody = provider.somebody(&visit).await?;
+    let (Some(kept), Some(somebody)) = (kept, somebody) else { return Ok(expired(&visit)) };
+    if kept.session != somebody.id {
+        return Ok(expired(&visit));
+    }
+    let user = somebody.person.id;
+    let allow = form.need("decision")? == "allow";
+    let decide = DecideDevice { device: kept.device, user, session: somebody.id, allow };
+    match provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &decide).await {
+        Ok(_) => {
+            let text = if allow { "Go back to your device: it goes on by itself." } else { "The device was told." };
+            let title = if allow { "Your device is let in" } else { "Your device is not let in" };
+            Ok(pages::message(&visit.tenant.name, StatusCode::OK, title, text))
+        }
+        Err(refusal) if refusal.code() == "expired_token" => {
+            Ok(show_field(&visit, Some("The code's time is over, or it was used. Begin anew on the device.")))
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+/// A device asks whether it is let in.
+pub(super) async fn let_in(provider: &Provider, visit: &Visit, form: &Form, client: &Known) -> Answer {
+    let key = provider.tenant_key(visit).await?;
+    let nothing = || OAuthError::invalid_grant("the device code is not ours, not this client's, or was used before");
+    let said = Opaque::read(form.need("device_code")?, visit.tenant.id, Use::Device, &key).ok_or_else(nothing)?;
+    if !provider.polls.may(said.id, provider.authority.now(), TimeDelta::seconds(INTERVAL.into())) {
+        return Err(OAuthError::slow_polling());
+    }
+    let let_in = LetDeviceIn {
+        device: DeviceId::new(said.id),
+        client: ClientId::new(client.id),
+        lifetime: GRANT,
+        assertion: client.assertion.clone(),
+    };
+    let done = provider.authority.run(&protocol(visit.tenant.id, &client.id.to_string()), &let_in).await;
+    let grant: GrantId = match done {
+        Ok(done) => done.answer,
+        Err(refusal) => return Err(polled(refusal)),
+    };
+    tokens(provider, visit, client, grant, Redeemed::Granted { generation: 0 }, None).await
+}
+
+/// What a device is told that is not let in (section 3.5).
+fn polled(refusal: Refusal) -> OAuthError {
+    let detail = refusal.detail().to_owned();
+    match refusal.code() {
+        "authorization_pending" => OAuthError::unaskable("authorization_pending", detail),
+        "access_denied" => OAuthError::unaskable("access_denied", detail),
+        "expired_token" => OAuthError::unaskable("expired_token", detail),
+        "not_found" => OAuthError::invalid_grant("there is no such device code"),
+        _ => refusal.into(),
+    }
+}
+
+async fn ask_person(
+    provider: &Provider,
+    visit: &Visit,
+    somebody: &Somebody,
+    device: DeviceId,
+    asked: &DeviceAsked,
+) -> Answer {
+    let caller = protocol(visit.tenant.id, "auth");
+    let client = provider.authority.executor().load::<Client>(&caller, &asked.client.to_string()).await?;
+    let name = client.filter(|(client, _)| client.active).map(|(client, _)| client.details.name.clone());
+    let Some(name) = name else { return Ok(show_field(visit, Some("This application is not known any more."))) };
+    let pending = provider.keep(visit, ON_DEVICE, Deciding { device, session: somebody.id }).await?;
+    Ok(pages::device_question(&DeviceQuestion {
+        tenant: &visit.tenant.name,
+        client: &name,
+        person: &somebody.person.name,
+        action: &format!("/t/{}/device", visit.tenant.slug),
+        pending: &pending,
+        scope: &asked.scope,
+    }))
+}
+
+fn show_field(visit: &Visit, error: Option<&str>) -> Response {
+    let action = format!("/t/{}/device", visit.tenant.slug);
+    pages::device_code(&DeviceCode { tenant: &visit.tenant.name, action: &action, error })
+}
+
+/// The device of a code, however it was typed.
+fn id_of(visit: &Visit, code: &str) -> DeviceId {
+    let plain: String = code.chars().filter(char::is_ascii_alphabetic).collect();
+    let hash = Sha256::new()
+        .chain_update(b"inopsio device code 1")
+        .chain_update(visit.tenant.id.uuid().as_bytes())
+        .chain_update(plain.to_uppercase())
+        .finalize();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    DeviceId::new(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+}
+
+/// A code of our letters, in two parts.
+fn fresh_code(provider: &Provider) -> Result<String, Refusal> {
+    let mut code = String::with_capacity(LENGTH + 1);
+    let mut bytes = [0; 64];
+    while code.len() < LENGTH + 1 {
+        provider.authority.random().fill(&mut bytes).map_err(crate::authority::refused)?;
+        // Bytes beyond the last whole multiple would make the first letters likelier.
+        for letter in bytes.iter().filter(|byte| **byte < 240).map(|byte| LETTERS[usize::from(byte % 20)]) {
+            if code.len() == LENGTH / 2 {
+                code.push('-');
+            }
+            if code.len() < LENGTH + 1 {
+                code.push(letter);
+            }
+        }
+    }
+    Ok(code)
+}

@@ -1,0 +1,108 @@
+//! ID tokens: what a client learns about who signed in (OpenID Connect Core section 2).
+
+use auth_aggregates::{Algorithm, ClientId, GrantTerms, Session, SessionId};
+use auth_commands::protocol;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::TimeDelta;
+use face::Person;
+use jwt_simple::prelude::VerificationOptions;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha512};
+use std::collections::HashSet;
+
+use super::userinfo::claims_of;
+use super::{OAuthError, Provider, Visit};
+use crate::authority::{Header, claims_at};
+
+/// How long an ID token is good for.
+const LIFETIME: TimeDelta = TimeDelta::minutes(10);
+
+/// What an ID token that a client brings back says.
+pub(super) struct Hint {
+    pub(super) client: ClientId,
+    pub(super) session: Option<SessionId>,
+}
+
+/// How somebody signed in.
+pub(super) struct SignedIn {
+    pub(super) methods: Vec<String>,
+    pub(super) acr: &'static str,
+    pub(super) auth_time: i64,
+}
+
+impl Provider {
+    /// How somebody signed in, in the session of a grant.
+    pub(super) async fn signed_in(&self, visit: &Visit, terms: &GrantTerms) -> Result<Option<SignedIn>, OAuthError> {
+        let Some(session) = terms.session else { return Ok(None) };
+        let caller = protocol(visit.tenant.id, "auth");
+        let found = self.authority.executor().load::<Session>(&caller, &session.to_string()).await?;
+        Ok(found.map(|(session, _)| SignedIn {
+            methods: session.methods.clone(),
+            acr: acr(&session.methods),
+            auth_time: session.confirmed_at.map_or(0, |at| at.timestamp()),
+        }))
+    }
+
+    /// An ID token for the client of a grant.
+    pub(super) async fn id_token(
+        &self,
+        visit: &Visit,
+        terms: &GrantTerms,
+        person: &Person,
+        access_token: &str,
+    ) -> Result<String, OAuthError> {
+        let scope: Vec<&str> = terms.scope.iter().map(String::as_str).collect();
+        let mut said: Map<String, Value> = claims_of(person, &scope);
+        said.remove("sub");
+        // Half of a hash ties the two tokens together: SHA-512, which is the one of EdDSA.
+        let half = Sha512::digest(access_token).get(..32).map(|half| URL_SAFE_NO_PAD.encode(half));
+        said.insert("at_hash".to_owned(), half.unwrap_or_default().into());
+        if let Some(session) = terms.session {
+            said.insert("sid".to_owned(), session.to_string().into());
+        }
+        if let Some(signed_in) = self.signed_in(visit, terms).await? {
+            said.insert("auth_time".to_owned(), signed_in.auth_time.into());
+            said.insert("acr".to_owned(), signed_in.acr.into());
+            said.insert("amr".to_owned(), signed_in.methods.into());
+        }
+        if let Some(nonce) = terms.code.as_ref().and_then(|code| code.nonce.clone()) {
+            said.insert("nonce".to_owned(), nonce.into());
+        }
+        let now = self.authority.now();
+        let claims = claims_at(said, now, now + LIFETIME)
+            .with_issuer(&visit.issuer)
+            .with_subject(person.id)
+            .with_audience(terms.client);
+        Ok(self.authority.sign(&visit.tenant, Algorithm::EdDSA, claims, "JWT").await?)
+    }
+
+    /// What an ID token of ours says that a client brings back; it may have expired since.
+    pub(super) async fn id_token_hint(&self, visit: &Visit, token: &str) -> Result<Hint, OAuthError> {
+        #[derive(Serialize, Deserialize)]
+        struct Said {
+            sid: Option<SessionId>,
+        }
+        let refused = || OAuthError::invalid_request("id_token_hint is not an ID token of this issuer");
+        let (header, _) = Header::read(token).filter(|(header, _)| !header.is_access_token()).ok_or_else(refused)?;
+        let kid = header.kid.ok_or_else(refused)?;
+        let ring = self.authority.verifying_key(visit.tenant.id, &kid).await?.ok_or_else(refused)?;
+        let key = ring.find(&kid).ok_or_else(refused)?;
+        let options = VerificationOptions {
+            allowed_issuers: Some(HashSet::from([visit.issuer.clone()])),
+            time_tolerance: Some(jwt_simple::prelude::Duration::from_days(365)),
+            ..VerificationOptions::default()
+        };
+        let claims = key.public.verify::<Said>(token, options).map_err(|_| refused())?;
+        let client = claims.audiences.and_then(|audiences| audiences.into_string().ok());
+        let client = client.and_then(|client| client.parse().ok()).ok_or_else(refused)?;
+        Ok(Hint { client, session: claims.custom.sid })
+    }
+}
+
+/// How sure it is who signed in: by one factor, or by two (NIST SP 800-63B calls them AAL1 and AAL2).
+pub(super) fn acr(methods: &[String]) -> &'static str {
+    let second = methods.iter().any(|method| method == "otp" || method == "hwk");
+    if second { "aal2" } else { "aal1" }
+}

@@ -1,0 +1,93 @@
+//! Signing out, of one's own accord or sent by a client (OpenID Connect RP-Initiated Logout).
+
+use auth_aggregates::{Client, ClientId, EndReason, SessionId};
+use auth_commands::{EndSession, protocol};
+use poem::http::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::authorize::see_other;
+use super::browser::Somebody;
+use super::form::Form;
+use super::{Answer, OAuthError, Provider, Visit, pages};
+
+const ON_LOGOUT: &str = "auth.page.logout";
+
+/// What is kept on the page that asks.
+#[derive(Serialize, Deserialize)]
+struct Leaving {
+    session: SessionId,
+    then: Option<String>,
+}
+
+/// Somebody wants to leave, or their client says so.
+pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
+    let text = if visit.method == Method::POST { visit.form_text().await? } else { visit.query.clone() };
+    let form = Form::read(&text)?;
+    let somebody = provider.somebody(&visit).await?;
+    if let (&Method::POST, Some(pending)) = (&visit.method, form.get("pending")) {
+        visit.of_our_page(provider)?;
+        let leaving: Option<Leaving> = provider.kept(&visit, ON_LOGOUT, pending).await?;
+        return match (leaving, somebody) {
+            (Some(leaving), Some(somebody)) if leaving.session == somebody.id => {
+                leave(provider, &visit, Some(somebody.id), leaving.then).await
+            }
+            _ => leave(provider, &visit, None, None).await,
+        };
+    }
+    let hint = match form.get("id_token_hint") {
+        Some(token) => Some(provider.id_token_hint(&visit, token).await?),
+        None => None,
+    };
+    let client = hint.as_ref().map(|hint| hint.client).or_else(|| form.get("client_id").and_then(|id| id.parse().ok()));
+    let then = leads_to(provider, &visit, &form, client).await?;
+    match (somebody, hint) {
+        (None, _) => leave(provider, &visit, None, then).await,
+        // The client had this session's ID token: it is not a stranger's link.
+        (Some(Somebody { id, .. }), Some(hint)) if hint.session == Some(id) => {
+            leave(provider, &visit, Some(id), then).await
+        }
+        (Some(somebody), _) => {
+            let pending =
+                provider.keep(&visit, ON_LOGOUT, Leaving { session: somebody.id, then: then.clone() }).await?;
+            let action = format!("/t/{}/logout", visit.tenant.slug);
+            Ok(pages::confirm_sign_out(&visit.tenant.name, &action, &pending, then.as_deref()))
+        }
+    }
+}
+
+/// Where somebody is sent afterwards: nowhere, unless the client registered exactly that.
+async fn leads_to(
+    provider: &Provider,
+    visit: &Visit,
+    form: &Form,
+    client: Option<ClientId>,
+) -> Result<Option<String>, OAuthError> {
+    let Some(wanted) = form.get("post_logout_redirect_uri") else { return Ok(None) };
+    let unknown = || OAuthError::invalid_request("post_logout_redirect_uri is not one that this client registered");
+    let client = client.ok_or_else(unknown)?;
+    let caller = protocol(visit.tenant.id, "auth");
+    let found = provider.authority.executor().load::<Client>(&caller, &client.to_string()).await?;
+    let registered =
+        found.is_some_and(|(state, _)| state.details.post_logout_redirect_uris.iter().any(|uri| uri == wanted));
+    if !registered {
+        return Err(unknown());
+    }
+    let state = form.get("state").map(|state| {
+        let join = if wanted.contains('?') { '&' } else { '?' };
+        format!("{join}{}", url::form_urlencoded::Serializer::new(String::new()).append_pair("state", state).finish())
+    });
+    Ok(Some(format!("{wanted}{}", state.unwrap_or_default())))
+}
+
+async fn leave(provider: &Provider, visit: &Visit, session: Option<SessionId>, then: Option<String>) -> Answer {
+    if let Some(session) = session {
+        let end = EndSession { session, reason: EndReason::SignedOut };
+        provider.authority.run(&protocol(visit.tenant.id, "auth"), &end).await?;
+    }
+    let mut response = match then {
+        Some(then) => see_other(&then),
+        None => pages::message(&visit.tenant.name, StatusCode::OK, "You are signed out", "You can close this page."),
+    };
+    provider.no_session(visit).set(&mut response);
+    Ok(response)
+}

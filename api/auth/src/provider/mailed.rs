@@ -1,0 +1,127 @@
+//! Where mailed links lead: whoever was invited becomes a user, with a password, and is signed in; an address is verified. What a
+//! link is good for, its own service says ([`face::MailedLinks`]).
+
+use std::sync::Arc;
+
+use auth_aggregates::By;
+use auth_commands::{SetPassword, protocol};
+use face::{Invited, MailedLinks};
+use poem::http::StatusCode;
+use poem::{Request, Response};
+
+use super::authorize::see_other;
+use super::form::Form;
+use super::pages::{self, Invitation, Verification};
+use super::passwords::advice;
+use super::{Answer, OAuthError, Provider, Visit};
+
+/// A link as it was mailed names no tenant's pages: it leads to them.
+pub async fn lead(provider: &Provider, request: &Request, page: &str) -> Answer {
+    let form = Form::read(request.uri().query().unwrap_or_default())?;
+    let link = form.get("link").unwrap_or_default();
+    let tenant = match links(provider)?.tenant(link) {
+        Some(tenant) => provider.authority.tenant_by_id(tenant).await?,
+        None => None,
+    };
+    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("link", link).finish();
+    Ok(match tenant {
+        Some(tenant) => see_other(&format!("/t/{}/{page}?{query}", tenant.slug)),
+        None => not_good(""),
+    })
+}
+
+/// The page of an invitation.
+pub async fn invitation_page(provider: &Provider, visit: Visit) -> Answer {
+    let form = Form::read(&visit.query)?;
+    let link = form.get("link").unwrap_or_default();
+    match invited(provider, &visit, link).await? {
+        Some(invited) => Ok(show(&visit, link, &invited, invited.name.as_deref().unwrap_or_default(), None)),
+        None => Ok(not_good(&visit.tenant.name)),
+    }
+}
+
+/// Somebody accepts an invitation.
+pub async fn accept(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let link = form.get("link").unwrap_or_default();
+    let name = form.get("name").unwrap_or_default();
+    let Some(invited) = invited(provider, &visit, link).await? else { return Ok(not_good(&visit.tenant.name)) };
+    // Before the link is used up: with a password that is not taken it shall be good still.
+    let phc = match provider.new_password(&visit, &form, &[name, &invited.email]).await? {
+        Ok(phc) => phc,
+        Err(advice) => return Ok(show(&visit, link, &invited, name, Some(&advice))),
+    };
+    let person = match links(provider)?.accept(link, name).await {
+        Ok(Some(person)) => person,
+        Ok(None) => return Ok(not_good(&visit.tenant.name)),
+        Err(refusal) if !refusal.errors().is_empty() => {
+            return Ok(show(&visit, link, &invited, name, Some(&advice(&refusal))));
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let set = SetPassword {
+        user: person.id,
+        password: provider.seal_password(&visit, person.id, &phc).await?,
+        by: By::Invitation,
+        end_sessions: false,
+    };
+    provider.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &set).await?;
+    let (_, cookies) = provider.begin(&visit, &person, vec!["pwd".to_owned()]).await?;
+    let mut response = see_other(&format!("/t/{}/account", visit.tenant.slug));
+    cookies.set(&mut response);
+    Ok(response)
+}
+
+/// The page that verifies an address: a person has to press a button, so that a program that looks through mail does nothing.
+pub async fn verify_page(provider: &Provider, visit: Visit) -> Answer {
+    let form = Form::read(&visit.query)?;
+    let link = form.get("link").unwrap_or_default();
+    if links(provider)?.tenant(link) != Some(visit.tenant.id) {
+        return Ok(not_good(&visit.tenant.name));
+    }
+    Ok(pages::verification(&Verification {
+        tenant: &visit.tenant.name,
+        action: &format!("/t/{}/verify-email", visit.tenant.slug),
+        link,
+    }))
+}
+
+/// Somebody shows that an address is theirs.
+pub async fn verify(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let (links, link) = (links(provider)?, form.get("link").unwrap_or_default());
+    if links.tenant(link) != Some(visit.tenant.id) || !links.verify_email(link).await? {
+        return Ok(not_good(&visit.tenant.name));
+    }
+    let text = "You can close this page.";
+    Ok(pages::message(&visit.tenant.name, StatusCode::OK, "Your address is verified", text))
+}
+
+/// Whom a link of this tenant invites.
+async fn invited(provider: &Provider, visit: &Visit, link: &str) -> Result<Option<Invited>, OAuthError> {
+    let invited = links(provider)?.invited(link).await?;
+    Ok(invited.filter(|invited| invited.tenant == visit.tenant.id))
+}
+
+fn links(provider: &Provider) -> Result<&Arc<dyn MailedLinks>, OAuthError> {
+    provider.authority.links().ok_or_else(OAuthError::no_links)
+}
+
+fn show(visit: &Visit, link: &str, invited: &Invited, name: &str, error: Option<&str>) -> Response {
+    pages::invitation(&Invitation {
+        tenant: &visit.tenant.name,
+        action: &format!("/t/{}/invitation", visit.tenant.slug),
+        link,
+        email: &invited.email,
+        name,
+        error,
+    })
+}
+
+/// One page for whatever is wrong with a link: a stranger learns nothing from it.
+fn not_good(tenant: &str) -> Response {
+    let text = "Its time is over, a later one was sent, or it was used or taken back. Ask for a new one.";
+    pages::message(tenant, StatusCode::GONE, "This link does not work any more", text)
+}

@@ -1,0 +1,68 @@
+//! Letting a device in.
+
+use maud::html;
+use poem::Response;
+use poem::http::StatusCode;
+
+use super::consent::scope_list;
+use super::{Page, alert};
+
+/// What the page shows on which somebody types a device's code.
+pub struct DeviceCode<'p> {
+    /// The tenant's name.
+    pub tenant: &'p str,
+    /// Where the form goes.
+    pub action: &'p str,
+    /// What was wrong.
+    pub error: Option<&'p str>,
+}
+
+/// The page on which somebody types a device's code.
+pub fn device_code(page: &DeviceCode<'_>) -> Response {
+    let status = if page.error.is_some() { StatusCode::NOT_FOUND } else { StatusCode::OK };
+    let body = html! {
+        (alert(page.error))
+        form method="get" action=(page.action) {
+            label for="user_code" { "The code that your device shows" }
+            input #user_code name="user_code" type="text" autocomplete="off" autocapitalize="characters"
+                spellcheck="false" required maxlength="20" autofocus;
+            div.row { button type="submit" { "Go on" } }
+        }
+    };
+    Page { tenant: page.tenant, title: "Let a device in", leads_to: None }.answer(status, &body)
+}
+
+/// What the page shows that asks whether a device is let in.
+pub struct DeviceQuestion<'p> {
+    /// The tenant's name.
+    pub tenant: &'p str,
+    /// The application that runs on the device.
+    pub client: &'p str,
+    /// Who is signed in.
+    pub person: &'p str,
+    /// Where the form goes.
+    pub action: &'p str,
+    /// Which device, sealed.
+    pub pending: &'p str,
+    /// The scope.
+    pub scope: &'p [String],
+}
+
+/// The page that asks whether a device is let in.
+pub fn device_question(page: &DeviceQuestion<'_>) -> Response {
+    let body = html! {
+        p { "A device with " strong { (page.client) } " asks for your consent to" }
+        (scope_list(page.scope))
+        p { strong { "Say yes only if you have the device before you and began this yourself." }
+            " Nobody who calls or writes to you needs this code." }
+        p.quiet { "You are signed in as " (page.person) "." }
+        form method="post" action=(page.action) {
+            input type="hidden" name="pending" value=(page.pending);
+            div.row {
+                button type="submit" name="decision" value="allow" { "Let it in" }
+                button.second type="submit" name="decision" value="deny" { "Do not let it in" }
+            }
+        }
+    };
+    Page { tenant: page.tenant, title: "Let this device in?", leads_to: None }.answer(StatusCode::OK, &body)
+}

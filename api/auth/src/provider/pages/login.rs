@@ -1,0 +1,48 @@
+//! Signing in.
+
+use maud::html;
+use poem::Response;
+use poem::http::StatusCode;
+
+use super::{Page, alert};
+
+/// What the page shows.
+pub struct Login<'p> {
+    /// The tenant's name.
+    pub tenant: &'p str,
+    /// The client for which somebody signs in.
+    pub client: Option<&'p str>,
+    /// Where the form goes.
+    pub action: &'p str,
+    /// Where one goes who forgot their password.
+    pub forgot: &'p str,
+    /// What was asked for, sealed.
+    pub pending: &'p str,
+    /// The name that was tried, or that the client suggests.
+    pub login: &'p str,
+    /// What was wrong.
+    pub error: Option<&'p str>,
+    /// Where people are sent in the end.
+    pub leads_to: Option<&'p str>,
+}
+
+/// The page.
+pub fn login(page: &Login<'_>) -> Response {
+    let status = if page.error.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
+    let body = html! {
+        @if let Some(client) = page.client { p { "to go on to " strong { (client) } } }
+        (alert(page.error))
+        form method="post" action=(page.action) {
+            input type="hidden" name="pending" value=(page.pending);
+            label for="login" { "E-mail address or user name" }
+            input #login name="login" type="text" value=(page.login) autocomplete="username" autocapitalize="none"
+                spellcheck="false" required maxlength="254" autofocus[page.login.is_empty()];
+            label for="password" { "Password" }
+            input #password name="password" type="password" autocomplete="current-password" required maxlength="256"
+                autofocus[!page.login.is_empty()];
+            div.row { button type="submit" { "Sign in" } }
+        }
+        p.after { a href=(page.forgot) { "Forgot your password?" } }
+    };
+    Page { tenant: page.tenant, title: "Sign in", leads_to: page.leads_to }.answer(status, &body)
+}

@@ -1,0 +1,114 @@
+//! The pages that people see. Rendered here, whole, without scripts; every page says what it may load and where its forms may
+//! lead.
+
+mod account;
+mod consent;
+mod device;
+mod invitation;
+mod login;
+mod message;
+mod password;
+mod second_factor;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use poem::Response;
+use poem::http::{StatusCode, header};
+use sha2::{Digest, Sha256};
+
+pub use account::{AccountPage, ShownSession, account};
+pub use consent::{Consent, consent};
+pub use device::{DeviceCode, DeviceQuestion, device_code, device_question};
+pub use invitation::{Invitation, Verification, invitation, verification};
+pub use login::{Login, login};
+pub use message::{confirm_sign_out, message, message_with_link};
+pub use password::{ChangePassword, NewPassword, change_password, forgot, new_password};
+
+pub use second_factor::{AuthenticatorPage, CodePage, EnrolPage, authenticator, code, enrol, recovery_codes};
+
+const STYLE: &str = include_str!("style.css");
+
+/// A page of a tenant.
+pub struct Page<'p> {
+    /// The tenant's name; empty: it is not known whose page this is.
+    pub tenant: &'p str,
+    /// What the page is about.
+    pub title: &'p str,
+    /// Where its forms may lead besides us: a browser holds a redirect after a form against it, too.
+    pub leads_to: Option<&'p str>,
+}
+
+impl Page<'_> {
+    /// The page as an answer.
+    pub fn answer(&self, status: StatusCode, body: &Markup) -> Response {
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (self.title) @if !self.tenant.is_empty() { " · " (self.tenant) } }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    main {
+                        @if !self.tenant.is_empty() { p.tenant { (self.tenant) } }
+                        h1 { (self.title) }
+                        (body)
+                    }
+                }
+            }
+        };
+        let form_action = match self.leads_to.and_then(source) {
+            Some(source) => format!("'self' {source}"),
+            None => "'self'".to_owned(),
+        };
+        let style = STANDARD.encode(Sha256::digest(STYLE));
+        let policy = format!(
+            "default-src 'none'; style-src 'sha256-{style}'; img-src 'self' data:; form-action {form_action}; \
+             frame-ancestors 'none'; base-uri 'none'"
+        );
+        Response::builder()
+            .status(status)
+            .content_type("text/html; charset=utf-8")
+            .header(header::CACHE_CONTROL, "no-store")
+            .header("content-security-policy", policy)
+            .header("referrer-policy", "no-referrer")
+            .header("x-frame-options", "DENY")
+            .header("cross-origin-opener-policy", "same-origin")
+            .body(page.into_string())
+    }
+}
+
+/// The source expression of an address that was registered: its origin, or its scheme.
+fn source(uri: &str) -> Option<String> {
+    let (scheme, rest) = uri.split_once(':')?;
+    match rest.strip_prefix("//") {
+        Some(rest) if scheme.starts_with("http") => {
+            let authority = rest.split(['/', '?']).next().unwrap_or_default();
+            // What would end the directive or begin another one is in no address that can be registered; and not in this.
+            (!authority.contains([';', ',', '\'', ' '])).then(|| format!("{scheme}://{authority}"))
+        }
+        _ => Some(format!("{scheme}:")),
+    }
+}
+
+/// What was wrong, said where a screen reader reads it first.
+fn alert(text: Option<&str>) -> Markup {
+    html! { @if let Some(text) = text { p.alert role="alert" { (text) } } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_may_lead_to_the_application_and_nowhere_else() {
+        assert_eq!(source("https://app.example.com/back?x=1").as_deref(), Some("https://app.example.com"));
+        assert_eq!(source("http://127.0.0.1:5000/back").as_deref(), Some("http://127.0.0.1:5000"));
+        assert_eq!(source("com.example.app:/back").as_deref(), Some("com.example.app:"));
+        assert_eq!(source("https://a; script-src *"), None);
+    }
+}

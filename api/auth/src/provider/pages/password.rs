@@ -1,0 +1,95 @@
+//! Setting a password.
+
+use maud::{Markup, html};
+use poem::Response;
+use poem::http::StatusCode;
+
+use super::{Page, alert};
+
+/// What the page shows.
+pub struct NewPassword<'p> {
+    /// The tenant's name.
+    pub tenant: &'p str,
+    /// Whose password.
+    pub person: &'p str,
+    /// Where the form goes.
+    pub action: &'p str,
+    /// The link's token.
+    pub token: &'p str,
+    /// What was wrong.
+    pub error: Option<&'p str>,
+}
+
+/// The page.
+pub fn new_password(page: &NewPassword<'_>) -> Response {
+    let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let body = html! {
+        p { "for " strong { (page.person) } }
+        (alert(page.error))
+        form method="post" action=(page.action) {
+            input type="hidden" name="token" value=(page.token);
+            (new_password_field(true))
+            div.row { button type="submit" { "Set password" } }
+        }
+    };
+    Page { tenant: page.tenant, title: "Choose a password", leads_to: None }.answer(status, &body)
+}
+
+/// What the page shows on which somebody changes their password.
+pub struct ChangePassword<'p> {
+    /// The tenant's name.
+    pub tenant: &'p str,
+    /// Whose password.
+    pub person: &'p str,
+    /// What they sign in with.
+    pub login: &'p str,
+    /// Where the form goes.
+    pub action: &'p str,
+    /// What was wrong.
+    pub error: Option<&'p str>,
+}
+
+/// The page.
+pub fn change_password(page: &ChangePassword<'_>) -> Response {
+    let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let body = html! {
+        p { "for " strong { (page.person) } }
+        (alert(page.error))
+        form method="post" action=(page.action) {
+            input type="hidden" name="username" value=(page.login) autocomplete="username";
+            label for="old" { "Present password" }
+            input #old name="old" type="password" autocomplete="current-password" required maxlength="256" autofocus;
+            (new_password_field(false))
+            label.choice for="elsewhere" {
+                input #elsewhere name="elsewhere" type="checkbox" value="end" checked;
+                "Sign out everywhere else"
+            }
+            div.row { button type="submit" { "Change password" } }
+        }
+    };
+    Page { tenant: page.tenant, title: "Change your password", leads_to: None }.answer(status, &body)
+}
+
+/// The page of who forgot their password.
+pub fn forgot(tenant: &str, action: &str) -> Response {
+    let body = html! {
+        p { "We mail you a link with which you set a new one." }
+        form method="post" action=(action) {
+            label for="login" { "E-mail address or user name" }
+            input #login name="login" type="text" autocomplete="username" autocapitalize="none" spellcheck="false"
+                required maxlength="254" autofocus;
+            div.row { button type="submit" { "Send the link" } }
+        }
+    };
+    Page { tenant, title: "Forgot your password?", leads_to: None }.answer(StatusCode::OK, &body)
+}
+
+/// Where a new password is typed.
+pub(super) fn new_password_field(autofocus: bool) -> Markup {
+    html! {
+        label for="password" { "New password" }
+        input #password name="password" type="password" autocomplete="new-password" required maxlength="256"
+            aria-describedby="advice" autofocus[autofocus];
+        p #advice .quiet { "Three or four uncommon words are easy to remember and hard to guess." }
+    }
+}

@@ -1,0 +1,128 @@
+//! Authenticators and recovery codes.
+
+use maud::{Markup, PreEscaped, html};
+use poem::Response;
+use poem::http::StatusCode;
+
+use super::{Page, alert};
+
+/// What the page shows that asks for a code.
+pub struct CodePage<'p> {
+    /// The tenant's name.
+    pub tenant: &'p str,
+    /// Where the form goes.
+    pub action: &'p str,
+    /// What was asked for, sealed.
+    pub pending: &'p str,
+    /// What was wrong.
+    pub error: Option<&'p str>,
+    /// Where people are sent in the end.
+    pub leads_to: Option<&'p str>,
+}
+
+/// The page that asks for a code.
+pub fn code(page: &CodePage<'_>) -> Response {
+    let status = if page.error.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
+    let body = html! {
+        (alert(page.error))
+        form method="post" action=(page.action) {
+            input type="hidden" name="pending" value=(page.pending);
+            (code_field())
+            div.row { button type="submit" { "Go on" } }
+        }
+        p.after.quiet { "Without your device, type one of your recovery codes instead." }
+    };
+    Page { tenant: page.tenant, title: "Your code", leads_to: page.leads_to }.answer(status, &body)
+}
+
+/// What the page shows on which an authenticator is enrolled.
+pub struct EnrolPage<'p> {
+    /// The tenant's name.
+    pub tenant: &'p str,
+    /// Where the form goes.
+    pub action: &'p str,
+    /// The secret, sealed.
+    pub pending: &'p str,
+    /// For scanning: SVG.
+    pub picture: Option<&'p str>,
+    /// For typing.
+    pub secret: &'p str,
+    /// What was wrong.
+    pub error: Option<&'p str>,
+}
+
+/// The page on which an authenticator is enrolled.
+pub fn enrol(page: &EnrolPage<'_>) -> Response {
+    let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let groups: Vec<_> = page.secret.as_bytes().chunks(4).map(String::from_utf8_lossy).collect();
+    let body = html! {
+        (alert(page.error))
+        p { "Scan this with an authenticator, an app that shows codes, and type the code that it shows." }
+        @if let Some(picture) = page.picture {
+            div.picture role="img" aria-label="QR code of the key below" { (PreEscaped(picture)) }
+        }
+        p.quiet { "Or type this key: " span.code { (groups.join(" ")) } }
+        form method="post" action=(page.action) {
+            input type="hidden" name="pending" value=(page.pending);
+            (code_field())
+            div.row { button type="submit" { "Use it from now on" } }
+        }
+    };
+    Page { tenant: page.tenant, title: "Add an authenticator", leads_to: None }.answer(status, &body)
+}
+
+/// What the page shows of an authenticator that is there.
+pub struct AuthenticatorPage<'p> {
+    /// The tenant's name.
+    pub tenant: &'p str,
+    /// Its short name.
+    pub slug: &'p str,
+    /// How many recovery codes are left.
+    pub left: usize,
+    /// What was wrong.
+    pub error: Option<&'p str>,
+}
+
+/// The page of an authenticator that is there.
+pub fn authenticator(page: &AuthenticatorPage<'_>) -> Response {
+    let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let at = |path: &str| format!("/t/{}/account/authenticator/{path}", page.slug);
+    let body = html! {
+        (alert(page.error))
+        p { "You are asked for a code of your authenticator when you sign in. " (left(page.left)) }
+        form method="post" {
+            (code_field())
+            div.row {
+                button type="submit" formaction=(at("codes")) { "New recovery codes" }
+                button.second type="submit" formaction=(at("remove")) { "Remove the authenticator" }
+            }
+        }
+    };
+    Page { tenant: page.tenant, title: "Your authenticator", leads_to: None }.answer(status, &body)
+}
+
+/// Recovery codes, this once.
+pub fn recovery_codes(tenant: &str, codes: &[String], then: &str) -> Response {
+    let body = html! {
+        p { "Each of these codes lets you in once, without your device. Keep them where you find them; they are shown this once." }
+        ol.codes { @for code in codes { li { span.code { (code) } } } }
+        p { a href=(then) { "I have them" } }
+    };
+    Page { tenant, title: "Your recovery codes", leads_to: None }.answer(StatusCode::OK, &body)
+}
+
+fn left(count: usize) -> String {
+    match count {
+        0 => "You have no recovery codes left.".to_owned(),
+        1 => "You have one recovery code left.".to_owned(),
+        count => format!("You have {count} recovery codes left."),
+    }
+}
+
+fn code_field() -> Markup {
+    html! {
+        label for="code" { "Code" }
+        input #code name="code" type="text" inputmode="text" autocomplete="one-time-code" autocapitalize="none"
+            spellcheck="false" required maxlength="40" autofocus;
+    }
+}

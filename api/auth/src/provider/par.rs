@@ -1,0 +1,65 @@
+//! Pushed authorization requests (RFC 9126): a client says beforehand, and not through the browser, what it will ask for. Nothing of it
+//! is stored: the reference that it gets is the request itself, sealed.
+
+use auth_aggregates::ClientId;
+use chrono::{DateTime, TimeDelta, Utc};
+use poem::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::authorize::Asked;
+use super::client::{self, State};
+use super::error::answer;
+use super::form::Form;
+use super::{Answer, OAuthError, Provider, Visit};
+
+/// How long a reference is good.
+const GOOD_FOR: TimeDelta = TimeDelta::seconds(90);
+
+const PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
+const PURPOSE: &str = "auth.pushed_request";
+
+/// What shows who the client is, and is no part of what it asks for.
+const CREDENTIALS: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
+
+#[derive(Serialize, Deserialize)]
+struct Pushed {
+    client: ClientId,
+    query: String,
+    at: DateTime<Utc>,
+}
+
+/// Takes what a client will ask for.
+pub async fn push(provider: &Provider, mut visit: Visit) -> Answer {
+    let form = Form::read(&visit.form_text().await?)?;
+    let client = client::authenticate(provider, &visit, &form).await?;
+    if !matches!(client.state, State::Application(_)) {
+        return Err(OAuthError::unauthorized_client("a machine signs nobody in"));
+    }
+    if form.get("request_uri").is_some() {
+        return Err(OAuthError::invalid_request("a pushed request has no request_uri"));
+    }
+    let id = client.id.to_string();
+    if form.get("client_id").is_some_and(|named| named != id) {
+        return Err(OAuthError::invalid_request("client_id is not the client that shows who it is"));
+    }
+    let query = form.without(&[&CREDENTIALS[..], &["client_id"]].concat());
+    let query = format!("client_id={id}&{query}");
+    if let Err(unaskable) = Asked::read(provider, &visit, query.clone()).await? {
+        return Err(unaskable.error());
+    }
+    let pushed = Pushed { client: ClientId::new(client.id), query, at: provider.authority.now() };
+    let sealed = provider.keep(&visit, PURPOSE, pushed).await?;
+    let said = json!({ "request_uri": format!("{PREFIX}{sealed}"), "expires_in": GOOD_FOR.num_seconds() });
+    Ok(answer(StatusCode::CREATED, &said))
+}
+
+/// What was pushed, if a query refers to it; else the query itself. None: what it refers to is not good, or another client's.
+pub(super) async fn pushed(provider: &Provider, visit: &Visit, query: String) -> Result<Option<String>, OAuthError> {
+    let Ok(form) = Form::read(&query) else { return Ok(Some(query)) };
+    let Some(sealed) = form.get("request_uri").and_then(|uri| uri.strip_prefix(PREFIX)) else { return Ok(Some(query)) };
+    let kept: Option<Pushed> = provider.kept(visit, PURPOSE, sealed).await?;
+    let client = form.get("client_id").and_then(|id| id.parse().ok());
+    let good = kept.filter(|pushed| Some(pushed.client) == client && provider.authority.now() - pushed.at < GOOD_FOR);
+    Ok(good.map(|pushed| pushed.query))
+}

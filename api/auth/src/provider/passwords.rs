@@ -1,0 +1,213 @@
+//! Setting a password: a new one for who forgot theirs, by a mailed link, and another one for who is signed in.
+
+use auth_aggregates::By;
+use auth_commands::{RequestPasswordReset, SetPassword, protocol};
+use face::Person;
+use kernel::{Refusal, UserId};
+use poem::Response;
+use poem::http::StatusCode;
+
+use super::attempts::Aim;
+use super::browser::unavailable;
+use super::error::sentence;
+use super::form::Form;
+use super::pages::{self, ChangePassword, NewPassword};
+use super::{Answer, OAuthError, Provider, Visit};
+use crate::authority::{Authority, KnownTenant, Opaque, Use};
+
+/// The page of who forgot their password.
+pub async fn forgot_page(_: &Provider, visit: Visit) -> Answer {
+    Ok(pages::forgot(&visit.tenant.name, &format!("/t/{}/forgot", visit.tenant.slug)))
+}
+
+/// Somebody forgot their password: they are mailed a link, if there is somebody of that name.
+pub async fn forgot(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    // Whoever knows many addresses must not have us mail to all of them.
+    provider.attempts.begin(&Aim::new(visit.tenant.id, "a forgotten password", visit.address))?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let login = form.get("login").unwrap_or_default().trim().to_owned();
+    let answer = pages::message(
+        &visit.tenant.name,
+        StatusCode::OK,
+        "Look into your mail",
+        "If there is a user of that name, a link to set a new password is on its way. It is good for an hour.",
+    );
+    // Beside the answer: how long it takes would tell whether there is somebody of that name.
+    let provider = provider.clone();
+    tokio::spawn(async move {
+        if let Err(error) = request_reset(&provider, &visit, &login).await {
+            tracing::warn!(?error, "a link to set a password could not be asked for");
+        }
+    });
+    Ok(answer)
+}
+
+async fn request_reset(provider: &Provider, visit: &Visit, login: &str) -> Result<(), OAuthError> {
+    let Some(people) = provider.authority.people() else { return Ok(()) };
+    let person = people.by_login(visit.tenant.id, login).await.map_err(unavailable)?;
+    // To an address that nobody has shown to be theirs no link goes that opens an account.
+    let Some(person) = person.filter(|person| person.may_sign_in && person.email_verified) else { return Ok(()) };
+    let request = RequestPasswordReset { user: person.id };
+    provider.authority.run(&protocol(visit.tenant.id, "auth"), &request).await?;
+    Ok(())
+}
+
+/// The page of a link to set a password.
+pub async fn link_page(provider: &Provider, visit: Visit) -> Answer {
+    let query = Form::read(&visit.query)?;
+    let token = query.get("token").unwrap_or_default().to_owned();
+    match named_by(provider, &visit, &token).await? {
+        Some((person, _)) => Ok(show(&visit, &person, &token, None)),
+        None => Ok(used(&visit)),
+    }
+}
+
+/// Somebody who followed a link sets their password.
+pub async fn by_link(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let token = form.get("token").unwrap_or_default();
+    let Some((person, turn)) = named_by(provider, &visit, token).await? else { return Ok(used(&visit)) };
+    let phc = match provider.new_password(&visit, &form, &about(&person)).await? {
+        Ok(phc) => phc,
+        Err(advice) => return Ok(show(&visit, &person, token, Some(&advice))),
+    };
+    let by = By::Link { turn, at: provider.authority.now() };
+    match set(provider, &visit, &person, &phc, by, true).await {
+        Ok(()) => Ok(pages::message_with_link(
+            &visit.tenant.name,
+            "Your password is set",
+            "Where you were signed in before, you have to sign in again.",
+            (&format!("/t/{}/login", visit.tenant.slug), "Sign in"),
+        )),
+        Err(Told::Link) => Ok(used(&visit)),
+        Err(Told::Error(error)) => Err(error),
+    }
+}
+
+/// The page on which somebody who is signed in changes their password.
+pub async fn change_page(provider: &Provider, visit: Visit) -> Answer {
+    match provider.somebody(&visit).await? {
+        Some(somebody) => Ok(show_change(&visit, &somebody.person, None)),
+        None => Ok(super::account::to_login(&visit)),
+    }
+}
+
+/// Somebody who is signed in changes their password, and shows the old one.
+pub async fn change(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let Some(somebody) = provider.somebody(&visit).await? else { return Ok(super::account::to_login(&visit)) };
+    let person = somebody.person;
+    let old = form.get("old").unwrap_or_default();
+    if provider.by_password(&visit, &person.login, old).await?.is_err() {
+        return Ok(show_change(&visit, &person, Some("This is not your present password.")));
+    }
+    let phc = match provider.new_password(&visit, &form, &about(&person)).await? {
+        Ok(phc) => phc,
+        Err(advice) => return Ok(show_change(&visit, &person, Some(&advice))),
+    };
+    let elsewhere = form.get("elsewhere").is_some();
+    match set(provider, &visit, &person, &phc, By::Password, elsewhere).await {
+        Ok(()) if elsewhere => {
+            // This browser's session has ended with the others; whoever sits here has just shown who they are.
+            let (_, cookies) = provider.begin(&visit, &person, somebody.methods).await?;
+            let mut response = super::account::to_account(&visit);
+            cookies.set(&mut response);
+            Ok(response)
+        }
+        Ok(()) => Ok(super::account::to_account(&visit)),
+        Err(Told::Link) => Ok(used(&visit)),
+        Err(Told::Error(error)) => Err(error),
+    }
+}
+
+/// Why a password is not set.
+enum Told {
+    /// The link is not good any more.
+    Link,
+    /// Something else.
+    Error(OAuthError),
+}
+
+async fn set(
+    provider: &Provider,
+    visit: &Visit,
+    person: &Person,
+    phc: &str,
+    by: By,
+    end_sessions: bool,
+) -> Result<(), Told> {
+    let password = provider.seal_password(visit, person.id, phc).await.map_err(Told::Error)?;
+    let set = SetPassword { user: person.id, password, by, end_sessions };
+    match provider.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &set).await {
+        Ok(_) => Ok(()),
+        Err(refusal) if refusal.code() == "link_used" || refusal.code() == "account_closed" => Err(Told::Link),
+        Err(refusal) => Err(Told::Error(refusal.into())),
+    }
+}
+
+/// The link of a turn with which a person sets their password.
+///
+/// # Errors
+/// When the tenant's key can't be used.
+pub async fn password_link(
+    authority: &Authority,
+    tenant: &KnownTenant,
+    user: UserId,
+    turn: u32,
+) -> Result<String, Refusal> {
+    let ring = authority.ring_or_open(tenant.id).await?;
+    let key = authority.tenant_key(tenant.id, &ring).await?;
+    let token = Opaque { id: user.uuid(), generation: turn }.write(tenant.id, Use::Password, &key);
+    Ok(format!("{}/password?token={token}", authority.issuer(&tenant.slug)))
+}
+
+/// Whose link a token is, and of which turn; none: it is nobody's, or not good any more.
+async fn named_by(provider: &Provider, visit: &Visit, token: &str) -> Result<Option<(Person, u32)>, OAuthError> {
+    let key = provider.tenant_key(visit).await?;
+    let Some(said) = Opaque::read(token, visit.tenant.id, Use::Password, &key) else { return Ok(None) };
+    let user = UserId::new(said.id);
+    let account = provider.account(visit, user).await?;
+    if !account.link(said.generation, provider.authority.now()) {
+        return Ok(None);
+    }
+    let person = provider.person(visit, user).await?.filter(|person| person.may_sign_in);
+    Ok(person.map(|person| (person, said.generation)))
+}
+
+/// What would be tried first as somebody's password.
+fn about(person: &Person) -> [&str; 3] {
+    [&person.name, &person.login, person.email.as_deref().unwrap_or_default()]
+}
+
+fn show(visit: &Visit, person: &Person, token: &str, error: Option<&str>) -> Response {
+    pages::new_password(&NewPassword {
+        tenant: &visit.tenant.name,
+        person: &person.name,
+        action: &format!("/t/{}/password", visit.tenant.slug),
+        token,
+        error,
+    })
+}
+
+fn show_change(visit: &Visit, person: &Person, error: Option<&str>) -> Response {
+    pages::change_password(&ChangePassword {
+        tenant: &visit.tenant.name,
+        person: &person.name,
+        login: &person.login,
+        action: &format!("/t/{}/account/password", visit.tenant.slug),
+        error,
+    })
+}
+
+fn used(visit: &Visit) -> Response {
+    let text = "It was used, its time is over, or a later one was sent. Ask for a new link.";
+    pages::message(&visit.tenant.name, StatusCode::GONE, "This link does not work any more", text)
+}
+
+/// What a refusal says, as a sentence on a page.
+pub(super) fn advice(refusal: &Refusal) -> String {
+    sentence(refusal.errors().first().map_or(refusal.detail(), |error| error.detail.as_str()))
+}

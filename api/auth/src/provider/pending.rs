@@ -1,0 +1,60 @@
+//! What somebody was about to do, kept in the page itself: sealed, so that nobody but us says what it is.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use keys::{Context, Sealed};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{OAuthError, Provider, Visit};
+
+/// How long a page may be left open.
+const KEPT: TimeDelta = TimeDelta::minutes(30);
+
+#[derive(Serialize, Deserialize)]
+struct Kept<T> {
+    at: DateTime<Utc>,
+    what: T,
+}
+
+impl Provider {
+    /// Seals what somebody is about to do. `purpose`: on which page.
+    ///
+    /// # Errors
+    /// When the tenant's key can't be used.
+    pub(super) async fn keep<T: Serialize>(
+        &self,
+        visit: &Visit,
+        purpose: &'static str,
+        what: T,
+    ) -> Result<String, OAuthError> {
+        let key = self.tenant_key(visit).await?;
+        let kept = Kept { at: self.authority.now(), what };
+        let bytes = serde_json::to_vec(&kept).map_err(|_| OAuthError::invalid_request("this can't be kept"))?;
+        let context = Context { tenant: visit.tenant.id, purpose, subject: "" };
+        let sealed = key.seal(context, &bytes, self.authority.random()).map_err(crate::authority::refused)?;
+        Ok(sealed.as_str().to_owned())
+    }
+
+    /// What was kept; none: it was not us, or too long ago, or on another page.
+    ///
+    /// # Errors
+    /// When the tenant's key can't be used.
+    pub(super) async fn kept<T: DeserializeOwned>(
+        &self,
+        visit: &Visit,
+        purpose: &'static str,
+        text: &str,
+    ) -> Result<Option<T>, OAuthError> {
+        let key = self.tenant_key(visit).await?;
+        let context = Context { tenant: visit.tenant.id, purpose, subject: "" };
+        let Ok(bytes) = key.open(context, &Sealed::read(text)) else { return Ok(None) };
+        let kept: Option<Kept<T>> = serde_json::from_slice(&bytes).ok();
+        Ok(kept.filter(|kept| self.authority.now() - kept.at < KEPT).map(|kept| kept.what))
+    }
+
+    /// The key under which the tenant's secrets are sealed.
+    pub(super) async fn tenant_key(&self, visit: &Visit) -> Result<keys::DataKey, OAuthError> {
+        let ring = self.authority.ring_or_open(visit.tenant.id).await?;
+        Ok(self.authority.tenant_key(visit.tenant.id, &ring).await?)
+    }
+}

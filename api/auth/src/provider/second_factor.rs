@@ -1,0 +1,161 @@
+//! The second factor: a code of somebody's authenticator, or a recovery code, after the password, or when a client wants to be surer
+//! than the password makes it.
+
+use std::sync::Arc;
+
+use auth_aggregates::{Account, SessionId};
+use auth_commands::{ConfirmSession, NoteRefusedSignIn, UseRecoveryCode, UseTotp, protocol};
+use chrono::{DateTime, Utc};
+use kernel::UserId;
+use keys::{Context, Sealed};
+use serde::{Deserialize, Serialize};
+
+use super::attempts::Aim;
+use super::authorize::{Goal, Then, enter, expired, go_on};
+use super::form::Form;
+use super::pages::{self, CodePage};
+use super::{Answer, OAuthError, Provider, Visit};
+use crate::authority::refused;
+use crate::totp::{Authenticator, recovery_hash};
+
+const ON_CODE: &str = "auth.page.code";
+
+/// What is said of every code that does nothing.
+const WRONG: &str = "This is not the code of now, or it was used before. Wait for the next one.";
+
+/// What is kept on the page that asks for a code.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Pending {
+    /// Where they go on.
+    pub(super) then: Then,
+    /// Who showed their password, or is signed in.
+    pub(super) user: UserId,
+    /// The session that is to be surer; none: one is to begin.
+    pub(super) session: Option<SessionId>,
+    /// When they did.
+    pub(super) at: DateTime<Utc>,
+}
+
+/// Asks for a code.
+pub(super) async fn ask(
+    provider: &Provider,
+    visit: &Visit,
+    goal: &Goal,
+    pending: Pending,
+    error: Option<&str>,
+) -> Answer {
+    let pending = provider.keep(visit, ON_CODE, pending).await?;
+    Ok(pages::code(&CodePage {
+        tenant: &visit.tenant.name,
+        action: &format!("/t/{}/code", visit.tenant.slug),
+        pending: &pending,
+        error,
+        leads_to: goal.leads_to(),
+    }))
+}
+
+/// Somebody sends a code.
+pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let kept: Option<Pending> = provider.kept(&visit, ON_CODE, form.need("pending")?).await?;
+    let Some(pending) = kept else { return Ok(expired(&visit)) };
+    let goal = match Goal::read(provider, &visit, pending.then.clone()).await? {
+        Ok(goal) => goal,
+        Err(unaskable) => return Ok(unaskable.answer(&visit)),
+    };
+    let account = provider.account(&visit, pending.user).await?;
+    let person = provider.person(&visit, pending.user).await?.filter(|person| person.may_sign_in);
+    // Since then all may have ended: they were locked, or somebody else set a new password.
+    let Some(person) = person.filter(|_| account.stands_by(pending.at)) else { return Ok(expired(&visit)) };
+    let somebody = provider.somebody(&visit).await?;
+    if pending.session.is_some() && pending.session != somebody.as_ref().map(|somebody| somebody.id) {
+        return Ok(expired(&visit));
+    }
+    if !provider.code_is_right(&visit, pending.user, &account, form.get("code").unwrap_or_default()).await? {
+        return ask(provider, &visit, &goal, pending, Some(WRONG)).await;
+    }
+    let methods = vec!["pwd".to_owned(), "otp".to_owned()];
+    match pending.session {
+        None => enter(provider, &visit, &person, methods, goal).await,
+        Some(session) => {
+            let confirm = ConfirmSession { session, methods: vec!["otp".to_owned()] };
+            provider.authority.run(&protocol(visit.tenant.id, &pending.user.to_string()), &confirm).await?;
+            go_on(provider, &visit, session, goal).await
+        }
+    }
+}
+
+impl Provider {
+    /// Whether a code is one of somebody's, and uses it up. One that is not is recorded, once.
+    ///
+    /// # Errors
+    /// `slow_down` when there were too many.
+    pub(super) async fn code_is_right(
+        &self,
+        visit: &Visit,
+        user: UserId,
+        account: &Arc<Account>,
+        code: &str,
+    ) -> Result<bool, OAuthError> {
+        let browser = self.known_to(visit).await?.filter(|id| *id == user.uuid());
+        let aim = Aim { browser, ..Aim::new(visit.tenant.id, format!("code of {user}"), visit.address) };
+        self.attempts.begin(&aim)?;
+        let caller = protocol(visit.tenant.id, &user.to_string());
+        let used = match self.authenticator(visit, user, account).await? {
+            // The longer one is a recovery code.
+            _ if code.chars().filter(char::is_ascii_alphanumeric).count() > 6 => {
+                self.authority.run(&caller, &UseRecoveryCode { user, hash: recovery_hash(code) }).await.map(drop)
+            }
+            Some(authenticator) => match authenticator.step_of(code, self.authority.now()) {
+                Some(step) => self.authority.run(&caller, &UseTotp { user, step }).await.map(drop),
+                None => Err(wrong()),
+            },
+            None => Err(wrong()),
+        };
+        match used {
+            Ok(()) => Ok(true),
+            Err(refusal) if refusal.code() == "code_used" => {
+                self.attempts.failed(&aim);
+                let note = NoteRefusedSignIn { user: Some(user), reason: "code_wrong", place: visit.place() };
+                self.authority.run(&protocol(visit.tenant.id, "auth"), &note).await?;
+                Ok(false)
+            }
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// The authenticator that somebody enrolled.
+    async fn authenticator(
+        &self,
+        visit: &Visit,
+        user: UserId,
+        account: &Account,
+    ) -> Result<Option<Authenticator>, OAuthError> {
+        let Some(totp) = &account.totp else { return Ok(None) };
+        let key = self.tenant_key(visit).await?;
+        let bytes = key.open(context(visit, &user.to_string()), &totp.secret).map_err(refused)?;
+        Ok(Authenticator::of(&bytes))
+    }
+
+    /// An authenticator's secret as it is stored.
+    pub(super) async fn seal_authenticator(
+        &self,
+        visit: &Visit,
+        user: UserId,
+        authenticator: &Authenticator,
+    ) -> Result<Sealed, OAuthError> {
+        let key = self.tenant_key(visit).await?;
+        let sealed = key.seal(context(visit, &user.to_string()), authenticator.bytes(), self.authority.random());
+        Ok(sealed.map_err(refused)?)
+    }
+}
+
+/// As the account itself says it.
+fn wrong() -> kernel::Refusal {
+    auth_aggregates::AccountError::CodeUsed.into()
+}
+
+fn context<'c>(visit: &Visit, user: &'c str) -> Context<'c> {
+    Context { tenant: visit.tenant.id, purpose: "auth.totp", subject: user }
+}

@@ -1,0 +1,105 @@
+//! Who knows a person's password.
+
+use auth_aggregates::Account;
+use auth_commands::{NoteRefusedSignIn, protocol};
+use face::Person;
+use kernel::UserId;
+use keys::{Context, Sealed};
+use zeroize::Zeroizing;
+
+use super::attempts::Aim;
+use super::browser::unavailable;
+use super::form::Form;
+use super::passwords::advice;
+use super::{OAuthError, Provider, Visit};
+use crate::authority::refused;
+use crate::password::{LONGEST, check_strength};
+
+/// What is said of every name and password that do not belong together, whichever of the two is wrong.
+const WRONG: &str = "This name and password do not belong together, or you may not sign in now.";
+
+/// Longer ones are nobody's.
+const LONGEST_NAME: usize = 254;
+
+impl Provider {
+    /// The person with this name and password; else what to tell them. An attempt that fails is recorded, once.
+    pub(super) async fn by_password(
+        &self,
+        visit: &Visit,
+        name: &str,
+        password: &str,
+    ) -> Result<Result<Person, &'static str>, OAuthError> {
+        let name = Some(name.trim()).filter(|name| name.len() <= LONGEST_NAME).unwrap_or_default();
+        let Some(people) = self.authority.people() else { return Ok(Err(WRONG)) };
+        let person = if name.is_empty() || password.len() > LONGEST {
+            None
+        } else {
+            people.by_login(visit.tenant.id, name).await.map_err(unavailable)?
+        };
+        let known = self.known_to(visit).await?;
+        let browser = known.filter(|id| person.as_ref().is_some_and(|person| person.id.uuid() == *id));
+        let aim = Aim { browser, ..Aim::new(visit.tenant.id, name.to_lowercase(), visit.address) };
+        // A guess that comes too soon is not even compared.
+        self.attempts.begin(&aim)?;
+        let phc = match &person {
+            Some(person) => self.password_of(visit, person.id).await?,
+            None => None,
+        };
+        let has_password = phc.is_some();
+        let right = self.passwords.verify(Zeroizing::new(password.to_owned()), phc).await?;
+        let reason = match &person {
+            Some(person) if right => {
+                // Asked again: that took a while, and they may have been locked meanwhile.
+                let now = people.by_id(visit.tenant.id, person.id).await.map_err(unavailable)?;
+                match now.filter(|person| person.may_sign_in) {
+                    Some(person) => return Ok(Ok(person)),
+                    None => "may_not_sign_in",
+                }
+            }
+            Some(_) if has_password => "password_wrong",
+            Some(_) => "password_missing",
+            None => "unknown",
+        };
+        self.attempts.failed(&aim);
+        let user = person.map(|person| person.id);
+        let note = NoteRefusedSignIn { user, reason, place: visit.place() };
+        self.authority.run(&protocol(visit.tenant.id, "auth"), &note).await?;
+        Ok(Err(WRONG))
+    }
+
+    /// The hash of somebody's password; none: they have none, or may not use it any more.
+    async fn password_of(&self, visit: &Visit, user: UserId) -> Result<Option<String>, OAuthError> {
+        let account = self.account(visit, user).await?;
+        let Account { password: Some(sealed), closed: false, .. } = &*account else { return Ok(None) };
+        let key = self.tenant_key(visit).await?;
+        let phc = key.open(context(visit, &user.to_string()), sealed).map_err(refused)?;
+        Ok(Some(String::from_utf8_lossy(&phc).into_owned()))
+    }
+
+    /// The hash of the password that a form brings; else what would make it better. `about`: what would be tried first.
+    pub(super) async fn new_password(
+        &self,
+        visit: &Visit,
+        form: &Form,
+        about: &[&str],
+    ) -> Result<Result<String, String>, OAuthError> {
+        let password = form.get("password").unwrap_or_default();
+        let about: Vec<_> = about.iter().copied().chain([visit.tenant.name.as_str()]).collect();
+        if let Err(refusal) = check_strength(password, &about) {
+            return Ok(Err(advice(&refusal)));
+        }
+        Ok(Ok(self.passwords.hash(Zeroizing::new(password.to_owned()), self.authority.random()).await?))
+    }
+
+    /// A hash as it is stored.
+    pub(super) async fn seal_password(&self, visit: &Visit, user: UserId, phc: &str) -> Result<Sealed, OAuthError> {
+        let key = self.tenant_key(visit).await?;
+        let sealed = key.seal(context(visit, &user.to_string()), phc.as_bytes(), self.authority.random());
+        Ok(sealed.map_err(refused)?)
+    }
+}
+
+/// What a sealed password is.
+fn context<'c>(visit: &Visit, user: &'c str) -> Context<'c> {
+    Context { tenant: visit.tenant.id, purpose: "auth.password", subject: user }
+}

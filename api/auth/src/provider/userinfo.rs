@@ -1,0 +1,51 @@
+//! Who somebody is (OpenID Connect Core section 5.3), for a client that they let know it.
+
+use poem::http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::error::answer;
+use super::{Answer, OAuthError, Provider, Visit};
+use face::Person;
+
+/// What a client may know of the subject of its access token.
+pub async fn userinfo(provider: &Provider, visit: Visit) -> Answer {
+    let header = visit.header("authorization").and_then(|header| header.split_once(' '));
+    let token = header.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+    let token = token.ok_or_else(|| OAuthError::invalid_token("send the access token as Authorization: Bearer"))?;
+    // Any of ours: it says by its scope what it is good for.
+    let (tenant, claims) = provider.trust.signed(token, &visit.issuer).await?;
+    if tenant.id != visit.tenant.id {
+        return Err(OAuthError::invalid_token("the token is another tenant's"));
+    }
+    provider.trust.standing(tenant.id, &claims).await?;
+    let scope: Vec<&str> = claims.custom.scope.split(' ').collect();
+    let user = claims.subject.as_deref().and_then(|subject| subject.parse().ok());
+    let Some(user) = user.filter(|_| scope.contains(&"openid")) else {
+        return Err(OAuthError::insufficient_scope("this needs the scope openid"));
+    };
+    let person = provider.person(&visit, user).await?;
+    let person = person.ok_or_else(|| OAuthError::invalid_token("the person is not there any more"))?;
+    Ok(answer(StatusCode::OK, &Value::Object(claims_of(&person, &scope))))
+}
+
+/// What a scope lets a client know of a person, as claims (section 5.1).
+pub(super) fn claims_of(person: &Person, scope: &[&str]) -> Map<String, Value> {
+    let mut claims = Map::new();
+    claims.insert("sub".to_owned(), person.id.to_string().into());
+    let mut say = |name: &str, value: Value| {
+        if !value.is_null() {
+            claims.insert(name.to_owned(), value);
+        }
+    };
+    if scope.contains(&"profile") {
+        say("name", person.name.clone().into());
+        say("preferred_username", person.login.clone().into());
+        say("locale", person.locale.clone().into());
+        say("zoneinfo", person.zoneinfo.clone().into());
+    }
+    if scope.contains(&"email") && person.email.is_some() {
+        say("email", person.email.clone().into());
+        say("email_verified", person.email_verified.into());
+    }
+    claims
+}

@@ -1,0 +1,145 @@
+//! Clients: applications that sign people in.
+
+use auth_aggregates::{Client, Jwk};
+use auth_commands::{ChangeClient, ClientFields, DeactivateClient, ReactivateClient, RegisterClient, SetClientSecret};
+use face::operation::{Done, Found, Made, change, create, find, id};
+use face::{Authenticated, Changed, Command, Empty, Runtime};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Tag;
+use super::secret::{self, SecretMade};
+use crate::SERVICE;
+
+/// The operations on clients.
+pub struct Clients {
+    runtime: Runtime,
+}
+
+impl Clients {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+/// What a client is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ClientBody {
+    /// What people are shown.
+    #[schemars(length(min = 1, max = 200))]
+    name: String,
+    /// Whether it can keep a secret: one in a browser or on a phone can't.
+    confidential: bool,
+    /// Where people are sent back to; compared letter by letter.
+    #[schemars(length(min = 1, max = 20))]
+    redirect_uris: Vec<String>,
+    /// Where they are sent after they signed out.
+    #[serde(default)]
+    #[schemars(length(max = 20))]
+    post_logout_redirect_uris: Vec<String>,
+    /// The tenant's own: people are not asked whether they consent.
+    #[serde(default)]
+    trusted: bool,
+    /// The public keys with which it signs, instead of showing a secret.
+    #[serde(default)]
+    #[schemars(length(max = 8))]
+    keys: Vec<Jwk>,
+}
+
+impl From<ClientBody> for ClientFields {
+    fn from(body: ClientBody) -> Self {
+        let ClientBody { name, confidential, redirect_uris, post_logout_redirect_uris, trusted, keys } = body;
+        Self { name, confidential, redirect_uris, post_logout_redirect_uris, trusted, keys }
+    }
+}
+
+/// A client.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Client")]
+struct ClientResource {
+    /// Its `client_id`.
+    id: Uuid,
+    /// What people are shown.
+    name: String,
+    /// Whether it can keep a secret.
+    confidential: bool,
+    /// Where people are sent back to.
+    redirect_uris: Vec<String>,
+    /// Where they are sent after they signed out.
+    post_logout_redirect_uris: Vec<String>,
+    /// Whether people are not asked.
+    trusted: bool,
+    /// The public keys with which it signs.
+    keys: Vec<Jwk>,
+    /// Whether it has a secret.
+    has_secret: bool,
+    /// Whether it may sign people in.
+    active: bool,
+}
+
+#[OpenApi(tag = "Tag::Clients")]
+impl Clients {
+    /// Register a client
+    #[oai(path = "/v1/auth/clients", method = "post", operation_id = "registerClient")]
+    async fn register(&self, command: Command<ClientBody>) -> Made {
+        let register = RegisterClient(command.body.into());
+        create(&self.runtime, &command.request, "clients", register, |id| id.uuid()).await
+    }
+
+    /// A client as it is now
+    #[oai(path = "/v1/auth/clients/:client", method = "get", operation_id = "getClient")]
+    async fn get(&self, Authenticated(caller): Authenticated, client: Path<Uuid>) -> Found<ClientResource> {
+        find(&self.runtime, &caller, "auth:client:read", client.0, |state: &Client| {
+            let details = state.details.clone();
+            ClientResource {
+                id: client.0,
+                name: details.name,
+                confidential: details.confidential,
+                redirect_uris: details.redirect_uris,
+                post_logout_redirect_uris: details.post_logout_redirect_uris,
+                trusted: details.trusted,
+                keys: details.keys,
+                has_secret: state.secret_hash.is_some(),
+                active: state.active,
+            }
+        })
+        .await
+    }
+
+    /// Change a client: these are all its details
+    #[oai(path = "/v1/auth/clients/:client/change", method = "post", operation_id = "changeClient")]
+    async fn change(&self, command: Command<ClientBody>, client: Path<Uuid>) -> Done {
+        let changed = ChangeClient { client: id(&client), fields: command.body.into() };
+        change(&self.runtime, &command.request, client.0, changed).await
+    }
+
+    /// Give a confidential client a new secret
+    ///
+    /// The one before it is worth nothing any more. The answer is the only place where the secret is shown.
+    #[oai(path = "/v1/auth/clients/:client/secret", method = "post", operation_id = "setClientSecret")]
+    async fn set_secret(&self, command: Command<Empty>, client: Path<Uuid>) -> Done<SecretMade> {
+        let (secret, secret_hash) = secret::fresh()?;
+        let set = SetClientSecret { client: id(&client), secret_hash };
+        let done = self.runtime.executor.execute(&command.request, &set).await?;
+        let secret = (!done.repeated).then(|| secret.to_string());
+        Ok(Changed::new(SERVICE, done, |()| SecretMade { id: client.0, secret }))
+    }
+
+    /// End a client's access
+    ///
+    /// It signs nobody in any more, and what was granted to it has ended, everywhere within a second.
+    #[oai(path = "/v1/auth/clients/:client/deactivate", method = "post", operation_id = "deactivateClient")]
+    async fn deactivate(&self, command: Command<Empty>, client: Path<Uuid>) -> Done {
+        change(&self.runtime, &command.request, client.0, DeactivateClient { client: id(&client) }).await
+    }
+
+    /// Let a client sign people in again
+    #[oai(path = "/v1/auth/clients/:client/reactivate", method = "post", operation_id = "reactivateClient")]
+    async fn reactivate(&self, command: Command<Empty>, client: Path<Uuid>) -> Done {
+        change(&self.runtime, &command.request, client.0, ReactivateClient { client: id(&client) }).await
+    }
+}

@@ -1,0 +1,110 @@
+//! Devices that show a code.
+
+use chrono::TimeDelta;
+use reqwest::{RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use testbed::{Browser, Shown};
+
+use crate::world::{App, PASSWORD, Visits, World, claims, json};
+
+async fn asks(world: &World, app: &App) -> Value {
+    let asked = world.post("device_authorization", &[("scope", "openid email api offline_access")]);
+    json(asked.basic_auth(app.id, Some(&app.secret)), StatusCode::OK).await
+}
+
+fn polls(world: &World, app: &App, asked: &Value) -> RequestBuilder {
+    world.clock.advance(TimeDelta::seconds(5));
+    let fields = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
+        ("device_code", asked["device_code"].as_str().unwrap()),
+    ];
+    world.post("token", &fields).basic_auth(app.id, Some(&app.secret))
+}
+
+async fn told(world: &World, app: &App, asked: &Value) -> String {
+    let answer = json(polls(world, app, asked), StatusCode::BAD_REQUEST).await;
+    answer["error"].as_str().unwrap().to_owned()
+}
+
+/// Opens the link that a device shows.
+async fn opens(world: &World, browser: &mut Browser, asked: &Value) -> Shown {
+    let link = asked["verification_uri_complete"].as_str().unwrap();
+    browser.visit(world, link.strip_prefix(&format!("{}/", world.issuer())).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_device_is_let_in_after_somebody_typed_its_code_and_said_yes() {
+    let world = World::start().await;
+    let ada = world.person("ada@example.com").await;
+    let app = world.client(false).await;
+    let asked = asks(&world, &app).await;
+    assert_eq!((&asked["interval"], &asked["expires_in"]), (&json!(5), &json!(600)), "{asked}");
+    assert_eq!(told(&world, &app, &asked).await, "authorization_pending");
+    let mut browser = Browser::default();
+    let login = opens(&world, &mut browser, &asked).await;
+    let pending = login.hidden("pending");
+    let fields = [("pending", pending.as_str()), ("login", "ada@example.com"), ("password", PASSWORD)];
+    let led = browser.fill_in(&world, "login", &fields).await.leads_to().0;
+    let code = asked["user_code"].as_str().unwrap();
+    assert_eq!(led, format!("/t/acme/device?user_code={code}"));
+    let typed = code.replace('-', " ").to_lowercase();
+    let page = browser.visit(&world, &format!("device?user_code={}", typed.replace(' ', "+"))).await;
+    assert!(page.body.contains("The App") && page.body.contains("see your e-mail address"), "{page:?}");
+    let pending = page.hidden("pending");
+    browser.fill_in(&world, "device", &[("pending", &pending), ("decision", "allow")]).await;
+    let tokens = json(polls(&world, &app, &asked), StatusCode::OK).await;
+    assert_eq!(claims(tokens["id_token"].as_str().unwrap())["sub"], json!(ada));
+    assert!(world.provider.trust.check(tokens["access_token"].as_str().unwrap()).await.is_ok());
+    json(app.refreshes(&world, tokens["refresh_token"].as_str().unwrap()), StatusCode::OK).await;
+    assert_eq!(told(&world, &app, &asked).await, "invalid_grant", "a code lets in once");
+    let again = opens(&world, &mut browser, &asked).await;
+    assert_eq!(again.status, StatusCode::NOT_FOUND, "{again:?}");
+}
+
+#[tokio::test]
+async fn a_device_is_told_of_a_no_of_too_much_asking_and_of_the_end_of_its_time() {
+    let world = World::start().await;
+    world.person("ada@example.com").await;
+    let (app, other) = (world.client(false).await, world.client(false).await);
+    let asked = asks(&world, &app).await;
+    assert_eq!(told(&world, &app, &asked).await, "authorization_pending");
+    world.clock.advance(TimeDelta::seconds(-1));
+    assert_eq!(told(&world, &app, &asked).await, "slow_down");
+    let mut browser = Browser::default();
+    browser.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
+    let page = opens(&world, &mut browser, &asked).await;
+    let pending = page.hidden("pending");
+    browser.fill_in(&world, "device", &[("pending", &pending), ("decision", "deny")]).await;
+    assert_eq!(told(&world, &other, &asked).await, "invalid_grant", "another client's code");
+    assert_eq!(told(&world, &app, &asked).await, "access_denied");
+    let late = asks(&world, &app).await;
+    let page = opens(&world, &mut browser, &late).await;
+    world.clock.advance(TimeDelta::minutes(10));
+    assert_eq!(told(&world, &app, &late).await, "expired_token");
+    let before = world.head().await;
+    let pending = page.hidden("pending");
+    let shown = browser.fill_in(&world, "device", &[("pending", &pending), ("decision", "allow")]).await;
+    assert_eq!(shown.status, StatusCode::NOT_FOUND, "{shown:?}");
+    assert_eq!(world.head().await, before, "something was written");
+}
+
+#[tokio::test]
+async fn attack_22_guessing_the_codes_of_devices() {
+    let world = World::start().await;
+    world.person("ada@example.com").await;
+    let app = world.client(false).await;
+    let asked = asks(&world, &app).await;
+    let mut browser = Browser::default();
+    browser.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
+    let before = world.head().await;
+    let mut slowed = 0;
+    for guess in ["BBBB-BBBB", "CCCC-CCCC", "DDDD-DDDD", "FFFF-FFFF"].iter().cycle().take(16) {
+        let shown = browser.visit(&world, &format!("device?user_code={guess}")).await;
+        assert!([StatusCode::NOT_FOUND, StatusCode::TOO_MANY_REQUESTS].contains(&shown.status), "{shown:?}");
+        slowed += usize::from(shown.status == StatusCode::TOO_MANY_REQUESTS);
+    }
+    assert!(slowed >= 4, "{slowed} of 16 guesses were slowed down");
+    let right = opens(&world, &mut browser, &asked).await;
+    assert_eq!(right.status, StatusCode::TOO_MANY_REQUESTS, "a guess that comes too soon is not even looked up");
+    assert_eq!(world.head().await, before, "something was written");
+}

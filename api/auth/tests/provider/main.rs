@@ -1,0 +1,10 @@
+//! The provider of a tenant as its clients and browsers meet it: over HTTP, on a real log. People are a double.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod attacks;
+mod device;
+mod flow;
+mod pages;
+mod second_factor;
+mod world;

@@ -1,0 +1,323 @@
+//! A provider that listens, its log, people, a client, a browser.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use auth_aggregates::{Account, ClientId};
+use auth_api::authority::{Authority, KnownTenant, Parts, Settings, Tenants};
+use auth_api::password::Passwords;
+use auth_api::provider::{Attempts, Provider, endpoints, password_link};
+use auth_api::trust::Trust;
+use auth_commands::{ClientFields, GRANTS, RegisterClient, RequestPasswordReset, SetClientSecret, protocol};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, TimeDelta, Utc};
+use eventstore::EventStore;
+use executor::Executor;
+use face::{People, PeopleError, Person};
+use kernel::{Caller, Clock, IdSource, ManualClock, Refusal, Role, SystemClock, SystemIds, TenantId, UserId};
+use keys::{LocalMasterKey, SystemRandom};
+use poem::listener::TcpAcceptor;
+use poem::{Route, RouteMethod, Server};
+use reqwest::{Client, RequestBuilder, StatusCode};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use testbed::{Browser, Database, Shown, form};
+
+pub const BACK: &str = "https://app.example.com/back?x=1";
+pub const OUT: &str = "https://app.example.com/out";
+pub const PASSWORD: &str = "tin-roof-ocelot-parable";
+pub const VERIFIER: &str = "dBjftJeZ4CVP-mBVQwJDwJrJ8T2xSx9Q0Gm1o3JcBzU";
+
+/// People, until the user service has them.
+#[derive(Default)]
+pub struct PeopleDouble(Mutex<HashMap<(TenantId, UserId), Person>>);
+
+impl PeopleDouble {
+    pub fn put(&self, tenant: TenantId, person: Person) {
+        self.0.lock().unwrap().insert((tenant, person.id), person);
+    }
+}
+
+#[async_trait]
+impl People for PeopleDouble {
+    async fn by_login(&self, tenant: TenantId, login: &str) -> Result<Option<Person>, PeopleError> {
+        let people = self.0.lock().unwrap();
+        let found = people.iter().find(|((of, _), person)| *of == tenant && person.login.eq_ignore_ascii_case(login));
+        Ok(found.map(|(_, person)| person.clone()))
+    }
+
+    async fn by_id(&self, tenant: TenantId, id: UserId) -> Result<Option<Person>, PeopleError> {
+        Ok(self.0.lock().unwrap().get(&(tenant, id)).cloned())
+    }
+}
+
+/// Two tenants, `acme` and `other`.
+struct TwoTenants([KnownTenant; 2]);
+
+#[async_trait]
+impl Tenants for TwoTenants {
+    async fn by_slug(&self, slug: &str) -> Result<Option<KnownTenant>, Refusal> {
+        Ok(self.0.iter().find(|tenant| tenant.slug == slug).cloned())
+    }
+
+    async fn by_id(&self, tenant: TenantId) -> Result<Option<KnownTenant>, Refusal> {
+        Ok(self.0.iter().find(|known| known.id == tenant).cloned())
+    }
+}
+
+pub struct World {
+    pub provider: Provider,
+    pub people: Arc<PeopleDouble>,
+    pub clock: Arc<ManualClock>,
+    pub tenant: KnownTenant,
+    pub url: String,
+    pub database: Database,
+    /// Follows no redirects and keeps no cookies: tests see each step.
+    pub http: Client,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let database = Database::fresh("auth").await;
+        let clock = Arc::new(ManualClock::at(SystemClock.now()));
+        let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
+        let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
+        let executor = Executor::new(store, clock.clone(), Arc::new(SystemIds), settings);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let tenant = |slug: &str, name: &str| KnownTenant {
+            id: testbed::tenant(),
+            slug: slug.to_owned(),
+            name: name.to_owned(),
+        };
+        let (tenant, other) = (tenant("acme", "Acme"), tenant("other", "Other"));
+        let people = Arc::new(PeopleDouble::default());
+        let authority = Authority::new(Parts {
+            executor,
+            tenants: Arc::new(TwoTenants([tenant.clone(), other.clone()])),
+            people: Some(people.clone()),
+            links: None,
+            master: Some(Arc::new(LocalMasterKey::parse(&"4a".repeat(32), SystemRandom).unwrap())),
+            random: Arc::new(SystemRandom),
+            clock: clock.clone(),
+            settings: Settings {
+                public_url: url.clone(),
+                audience: "inopsio".to_owned(),
+                leeway: TimeDelta::seconds(5),
+                access: TimeDelta::minutes(15),
+                overlap: TimeDelta::hours(1),
+            },
+        });
+        let trust = Trust::new(authority.clone());
+        let provider = Provider {
+            authority,
+            trust,
+            attempts: Arc::new(Attempts::default()),
+            polls: Arc::default(),
+            passwords: Arc::new(Passwords::default()),
+            read_models: None,
+            seen_from: None,
+        };
+        let mut paths: HashMap<&str, RouteMethod> = HashMap::new();
+        for (path, method, endpoint) in endpoints(&provider) {
+            let methods = paths.remove(path).unwrap_or_default().method(method, endpoint);
+            paths.insert(path, methods);
+        }
+        let route = paths.into_iter().fold(Route::new(), |route, (path, methods)| route.at(path, methods));
+        tokio::spawn(Server::new_with_acceptor(TcpAcceptor::from_tokio(listener).unwrap()).run(route));
+        let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Self { provider, people, clock, tenant, url, database, http }
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    pub fn issuer(&self) -> String {
+        format!("{}/t/acme", self.url)
+    }
+
+    fn admin(&self) -> Caller {
+        Caller::new(self.tenant.id, "admin", &[Role::Admin], GRANTS)
+    }
+
+    /// Somebody who may sign in, and has the password.
+    pub async fn person(&self, login: &str) -> UserId {
+        let id = UserId::new(SystemIds.next());
+        let person = Person {
+            id,
+            login: login.to_owned(),
+            name: "Ada Lovelace".to_owned(),
+            email: Some(login.to_owned()),
+            email_verified: true,
+            locale: Some("en".to_owned()),
+            zoneinfo: Some("Europe/London".to_owned()),
+            roles: vec!["member".to_owned()],
+            may_sign_in: true,
+        };
+        self.people.put(self.tenant.id, person);
+        let token = self.password_token(id).await;
+        let set = self.post("password", &[("token", &token), ("password", PASSWORD)]).send().await.unwrap();
+        assert_eq!(set.status(), StatusCode::OK, "{}", set.text().await.unwrap());
+        // What begins at the very moment at which all sessions ended has ended with them.
+        self.clock.advance(TimeDelta::seconds(1));
+        id
+    }
+
+    /// Who has this name.
+    pub async fn person_id(&self, login: &str) -> UserId {
+        self.people.by_login(self.tenant.id, login).await.unwrap().unwrap().id
+    }
+
+    /// What stands in the link that is mailed to somebody who forgot their password.
+    pub async fn password_token(&self, user: UserId) -> String {
+        let request = RequestPasswordReset { user };
+        self.provider.authority.run(&protocol(self.tenant.id, "auth"), &request).await.unwrap();
+        let found = self.provider.authority.executor().load::<Account>(&self.admin(), &user.to_string()).await;
+        let (account, _) = found.unwrap().unwrap();
+        let link = password_link(&self.provider.authority, &self.tenant, user, account.resets).await.unwrap();
+        link.split_once("token=").unwrap().1.to_owned()
+    }
+
+    /// A client with a secret.
+    pub async fn client(&self, trusted: bool) -> App {
+        let fields = ClientFields {
+            name: "The App".to_owned(),
+            confidential: true,
+            redirect_uris: vec![BACK.to_owned()],
+            post_logout_redirect_uris: vec![OUT.to_owned()],
+            trusted,
+            keys: Vec::new(),
+        };
+        let authority = &self.provider.authority;
+        let id: ClientId = authority.run(&self.admin(), &RegisterClient(fields)).await.unwrap().answer;
+        let secret = "a secret of the application".to_owned();
+        let secret_hash = Sha256::digest(&secret).iter().map(|byte| format!("{byte:02x}")).collect();
+        authority.run(&self.admin(), &SetClientSecret { client: id, secret_hash }).await.unwrap();
+        App { id, secret }
+    }
+
+    /// Carries a command out as the tenant's administrator.
+    pub async fn administers<C: executor::Command>(&self, command: &C) -> C::Answer {
+        self.provider.authority.run(&self.admin(), command).await.unwrap().answer
+    }
+
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(format!("{}/{path}", self.issuer()))
+    }
+
+    pub fn post(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
+        form(self.http.post(format!("{}/{path}", self.issuer())), fields)
+    }
+
+    /// How many events the log has.
+    pub async fn head(&self) -> i64 {
+        use sqlx::Connection;
+        let mut connection = sqlx::PgConnection::connect_with(&self.database.superuser()).await.unwrap();
+        let head = sqlx::query_scalar("SELECT count(*) FROM log.events").fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        head
+    }
+
+    /// The last event of the log: its type and payload.
+    pub async fn last_event(&self) -> (String, Value) {
+        use sqlx::Connection;
+        let mut connection = sqlx::PgConnection::connect_with(&self.database.superuser()).await.unwrap();
+        let last = "SELECT event_type, payload FROM log.events ORDER BY position DESC LIMIT 1";
+        let event = sqlx::query_as(last).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        event
+    }
+}
+
+/// A client that signs people in.
+pub struct App {
+    pub id: ClientId,
+    pub secret: String,
+}
+
+impl App {
+    /// Where it sends people, with more or other parameters.
+    pub fn asks(&self, more: &[(&str, &str)]) -> String {
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
+        let id = self.id.to_string();
+        let mut parameters = vec![
+            ("response_type", "code"),
+            ("client_id", id.as_str()),
+            ("redirect_uri", BACK),
+            ("scope", "openid profile email api offline_access"),
+            ("state", "s&t=1"),
+            ("nonce", "n-1"),
+            ("code_challenge", challenge.as_str()),
+            ("code_challenge_method", "S256"),
+        ];
+        for (name, value) in more {
+            parameters.retain(|(known, _)| known != name);
+            parameters.push((name, value));
+        }
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        format!("authorize?{query}")
+    }
+
+    /// Exchanges a code.
+    pub fn redeems(&self, world: &World, code: &str, more: &[(&str, &str)]) -> RequestBuilder {
+        let mut form = vec![
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", BACK),
+            ("code_verifier", VERIFIER),
+        ];
+        for (name, value) in more {
+            form.retain(|(known, _)| known != name);
+            form.push((name, value));
+        }
+        world.post("token", &form).basic_auth(self.id, Some(&self.secret))
+    }
+
+    pub fn refreshes(&self, world: &World, token: &str) -> RequestBuilder {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
+        world.post("token", &form).basic_auth(self.id, Some(&self.secret))
+    }
+}
+
+/// What a person does with a browser at the provider of `acme`.
+pub trait Visits {
+    async fn visit(&mut self, world: &World, path: &str) -> Shown;
+
+    async fn fill_in(&mut self, world: &World, path: &str, fields: &[(&str, &str)]) -> Shown;
+
+    /// Signs in at the page that is asked for.
+    async fn signs_in(&mut self, world: &World, path: &str, login: &str, password: &str) -> Shown;
+}
+
+impl Visits for Browser {
+    async fn visit(&mut self, world: &World, path: &str) -> Shown {
+        self.open(&format!("{}/{path}", world.issuer())).await
+    }
+
+    async fn fill_in(&mut self, world: &World, path: &str, fields: &[(&str, &str)]) -> Shown {
+        self.submit(&format!("{}/{path}", world.issuer()), fields).await
+    }
+
+    async fn signs_in(&mut self, world: &World, path: &str, login: &str, password: &str) -> Shown {
+        let page = self.visit(world, path).await;
+        assert_eq!(page.status, StatusCode::OK, "{page:?}");
+        let pending = page.hidden("pending");
+        self.fill_in(world, "login", &[("pending", &pending), ("login", login), ("password", password)]).await
+    }
+}
+
+/// The JSON of an answer with this status.
+pub async fn json(request: RequestBuilder, status: StatusCode) -> Value {
+    let response = request.send().await.unwrap();
+    let (got, body) = (response.status(), response.text().await.unwrap());
+    assert_eq!(got, status, "{body}");
+    serde_json::from_str(&body).unwrap_or(Value::Null)
+}
+
+/// What a token says, whoever signed it.
+pub fn claims(token: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
+}

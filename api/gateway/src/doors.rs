@@ -1,0 +1,83 @@
+//! Shutting people out: what the user service says of somebody is carried out in the auth service's log, in which every process of
+//! ours may write.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use auth_commands::{CloseAccount, EndSessions};
+use executor::{Executor, Request};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use kernel::{Caller, Position, Role, TenantId};
+use projector::ReadModels;
+use user_sagas::{Access, Ending};
+
+/// How long it is waited for the directory before anything is ended: what ends access is not to take a second.
+const MOMENT: Duration = Duration::from_millis(300);
+
+/// Signs people out, once it has been handed the logs: sagas are defined before anything is opened.
+#[derive(Default)]
+pub struct Doors(OnceLock<Keeper>);
+
+struct Keeper {
+    /// Over the log of the auth service.
+    executor: Executor,
+    /// The directory of people.
+    directory: ReadModels,
+}
+
+impl Doors {
+    /// Hands it the log of the auth service and the directory of people.
+    pub fn employ(&self, executor: Executor, directory: ReadModels) {
+        // A second time it would be the same.
+        _ = self.0.set(Keeper { executor, directory });
+    }
+
+    fn keeper(&self) -> Result<&Keeper, String> {
+        self.0.get().ok_or_else(|| "nobody is signed out here".to_owned())
+    }
+}
+
+impl Keeper {
+    async fn end(&self, ending: &Ending) -> Result<(), String> {
+        let id = self.executor.new_id();
+        let request = Request {
+            caller: Caller::new(ending.tenant, "user", &[Role::Admin], auth_commands::GRANTS),
+            command_id: Some(ending.once.clone()),
+            request_hash: [0; 32],
+            if_match: None,
+            occurred_at: None,
+            correlation_id: id,
+            causation_id: id,
+            traceparent: None,
+        };
+        let done = if ending.closes {
+            self.executor.execute(&request, &CloseAccount { user: ending.user }).await.map(drop)
+        } else {
+            let end = EndSessions { user: ending.user, reason: ending.reason.clone() };
+            self.executor.execute(&request, &end).await.map(drop)
+        };
+        match done {
+            Ok(()) => Ok(()),
+            // Whose account is closed has no sessions any more, and who never had one has none.
+            Err(refusal) if ["account_closed", "not_found"].contains(&refusal.code()) => Ok(()),
+            Err(refusal) => Err(refusal.to_string()),
+        }
+    }
+}
+
+impl Access for Doors {
+    fn is_known(&self, tenant: TenantId, position: Position) -> BoxFuture<'_, bool> {
+        async move {
+            match self.keeper() {
+                Ok(keeper) => keeper.directory.wait_for(tenant, position, MOMENT).await.is_ok(),
+                Err(_) => false,
+            }
+        }
+        .boxed()
+    }
+
+    fn end<'a>(&'a self, ending: &'a Ending) -> BoxFuture<'a, Result<(), String>> {
+        async move { self.keeper()?.end(ending).await }.boxed()
+    }
+}

@@ -1,0 +1,92 @@
+//! Stock clients of other makers (`tests/outside/`, set up by `scripts/setup test`) against a running gateway.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jwt_simple::prelude::{ECDSAP256KeyPairLike, ES256KeyPair};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::issuers::{Machine, issuer};
+use crate::sign_in::{self, PASSWORD, invited};
+use crate::world::World;
+
+const BACK: &str = "https://app.example.com/back";
+const OUT: &str = "https://app.example.com/out";
+const LOGIN: &str = "ada@example.com";
+
+/// Where they are.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/outside")
+}
+
+/// A key pair of P-256: its private and public part as JWKs.
+fn key() -> (Value, Value) {
+    let pair = ES256KeyPair::generate();
+    let point = pair.key_pair().public_key().to_bytes_uncompressed();
+    let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let public = json!({ "kty": "EC", "crv": "P-256", "kid": "k1", "x": text(&point[1..33]), "y": text(&point[33..]) });
+    let mut private = public.clone();
+    private["d"] = text(&pair.to_bytes()).into();
+    (private, public)
+}
+
+/// A client with these members; gives its id.
+async fn client(world: &World, more: Value) -> String {
+    let mut body = json!({
+        "name": "Stock client", "confidential": true, "redirect_uris": [BACK], "post_logout_redirect_uris": [OUT],
+    });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let made = world.post("/v1/auth/clients", body).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    made.body["id"].as_str().unwrap().to_owned()
+}
+
+/// Runs a program of other makers' clients against a tenant in which somebody may sign in. Where it is not set up (there is no Node
+/// ≥ 20, say) it is left out.
+async fn passes(program: &Path, installed: &str, script: &str) {
+    if !folder().join(installed).exists() {
+        eprintln!("left out: {installed} is not in tests/outside; `scripts/setup test` says why, or puts it there");
+        return;
+    }
+    let world = sign_in::world().await;
+    invited(&world, LOGIN, &["viewer"]).await;
+    let (private, public) = key();
+    let stock = client(&world, json!({})).await;
+    let secret = world.post(&format!("/v1/auth/clients/{stock}/secret"), json!({})).await;
+    let signer = client(&world, json!({ "keys": [public], "trusted": true })).await;
+    let machine = Machine::register(&world, "stock", &["viewer"]).await;
+    let Output { status, stdout, stderr } = Command::new(program)
+        .arg(folder().join(script))
+        .env("ISSUER", issuer(&world))
+        .env("CLIENT", stock)
+        .env("SECRET", secret.body["secret"].as_str().unwrap())
+        .env("SIGNER", signer)
+        .env("SIGNER_KEY", private.to_string())
+        .env("MACHINE", &machine.id)
+        .env("MACHINE_SECRET", &machine.secret)
+        .env("BACK", BACK)
+        .env("OUT", OUT)
+        .env("LOGIN", LOGIN)
+        .env("PASSWORD", PASSWORD)
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&stdout);
+    let ok = status.success() && said.trim_end() == "ok";
+    assert!(ok, "{script}: {said}{}", String::from_utf8_lossy(&stderr));
+}
+
+#[tokio::test]
+async fn openid_client_and_oauth4webapi_sign_somebody_in_refresh_revoke_introspect_and_sign_out() {
+    passes(Path::new("node"), "node_modules", "oidc.mjs").await;
+}
+
+#[tokio::test]
+async fn authlib_signs_somebody_in_refreshes_revokes_and_introspects() {
+    passes(&folder().join(".venv/bin/python"), ".venv", "oidc.py").await;
+}

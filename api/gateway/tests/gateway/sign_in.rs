@@ -1,0 +1,309 @@
+//! People over the whole road: invited by mail, signed in on our pages, and an application acts for them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gateway::{Server, Services};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use testbed::{Browser, Shown, form};
+
+use crate::issuers::{claims, issuer, reads, refused_within_a_second, token_endpoint};
+use crate::world::{Answer, Form, World};
+
+pub const PASSWORD: &str = "tin-roof-ocelot-parable";
+const BACK: &str = "https://app.example.com/back";
+const VERIFIER: &str = "dBjftJeZ4CVP-mBVQwJDwJrJ8T2xSx9Q0Gm1o3JcBzU";
+
+/// What the mails are about.
+const INVITED: &str = "You are invited";
+const RESET: &str = "Set a new password";
+
+/// A gateway that catches mail, and knows beforehand where it will listen: mailed links lead there.
+pub async fn world() -> World {
+    let port = testbed::free_port();
+    Box::pin(World::start_with(|config| {
+        config.mail.catch = true;
+        config.http.port = port;
+        config.http.public_url = format!("http://127.0.0.1:{port}");
+    }))
+    .await
+}
+
+/// The link of the last mail about this to somebody, once it is there.
+pub async fn mailed_link(world: &World, to: &str, subject: &str) -> String {
+    testbed::eventually("a mail with a link", || async {
+        let answer = Answer::of(world.anonymous(Method::GET, "/dev/mail.json")).await;
+        let mails = answer.body["mails"].as_array().unwrap().clone();
+        let mail = mails.into_iter().find(|mail| mail["to"] == to && mail["subject"] == subject)?;
+        let text = mail["text"].as_str().unwrap().to_owned();
+        text.lines().find(|line| line.contains("://")).map(str::to_owned)
+    })
+    .await
+}
+
+/// Somebody is invited with these roles, follows the mailed link, and is signed in. Their browser, and who they are.
+pub async fn invited(world: &World, email: &str, roles: &[&str]) -> Browser {
+    let made = world.post("/v1/user/invitations", json!({ "email": email, "roles": roles })).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let mut browser = Browser::default();
+    let (location, _) = browser.open(&mailed_link(world, email, INVITED).await).await.leads_to();
+    let page = browser.open(&format!("{}{location}", world.url)).await;
+    assert!(page.status == StatusCode::OK && page.body.contains(email) && page.body.contains("Acme"), "{page:?}");
+    let link = page.hidden("link");
+    let fields = [("link", link.as_str()), ("name", "Ada Lovelace"), ("password", PASSWORD)];
+    let accepted = browser.submit(&format!("{}/invitation", issuer(world)), &fields).await;
+    assert_eq!(accepted.leads_to().0, "/t/acme/account");
+    browser
+}
+
+/// Somebody signs in for an application.
+pub async fn signs_in(world: &World, browser: &mut Browser, app: &App, login: &str, password: &str) -> Shown {
+    let page = browser.open(&app.asks(world)).await;
+    let pending = page.hidden("pending");
+    let fields = [("pending", pending.as_str()), ("login", login), ("password", password)];
+    browser.submit(&format!("{}/login", issuer(world)), &fields).await
+}
+
+/// An application of the tenant's own.
+pub struct App {
+    pub id: String,
+    pub secret: String,
+}
+
+impl App {
+    pub async fn register(world: &World) -> Self {
+        let body = json!({ "name": "The App", "confidential": true, "redirect_uris": [BACK], "trusted": true });
+        let made = world.post("/v1/auth/clients", body).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        let id = made.body["id"].as_str().unwrap().to_owned();
+        let set = world.post(&format!("/v1/auth/clients/{id}/secret"), json!({})).await;
+        assert_eq!(set.status, StatusCode::OK, "{set:?}");
+        Self { id, secret: set.body["secret"].as_str().unwrap().to_owned() }
+    }
+
+    /// Where it sends people.
+    pub fn asks(&self, world: &World) -> String {
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
+        let parameters = [
+            ("response_type", "code"),
+            ("client_id", &self.id),
+            ("redirect_uri", BACK),
+            ("scope", "openid email api offline_access"),
+            ("code_challenge", &challenge),
+            ("code_challenge_method", "S256"),
+        ];
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        format!("{}/authorize?{query}", issuer(world))
+    }
+
+    /// The tokens of somebody who is signed in.
+    pub async fn tokens(&self, world: &World, browser: &mut Browser) -> Value {
+        let code = browser.open(&self.asks(world)).await.code();
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", &code),
+            ("redirect_uri", BACK),
+            ("code_verifier", VERIFIER),
+        ];
+        let answer = Answer::of(token_endpoint(world).basic_auth(&self.id, Some(&self.secret)).form(&fields)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.body
+    }
+
+    /// Refreshes tokens.
+    pub async fn refreshes(&self, world: &World, tokens: &Value) -> Answer {
+        let refresh = tokens["refresh_token"].as_str().unwrap();
+        let fields = [("grant_type", "refresh_token"), ("refresh_token", refresh)];
+        Answer::of(token_endpoint(world).basic_auth(&self.id, Some(&self.secret)).form(&fields)).await
+    }
+}
+
+#[tokio::test]
+async fn who_is_invited_sets_a_password_is_signed_in_and_may_through_an_application_what_their_roles_say() {
+    let world = world().await;
+    let mut browser = invited(&world, "ada@example.com", &["viewer"]).await;
+    let account = browser.open(&format!("{}/account", issuer(&world))).await;
+    assert!(account.body.contains("Ada Lovelace"), "not signed in: {account:?}");
+    let app = App::register(&world).await;
+    let tokens = app.tokens(&world, &mut browser).await;
+    let access = tokens["access_token"].as_str().unwrap();
+    let said = claims(access);
+    assert_eq!((&said["roles"], &said["iss"]), (&json!(["viewer"]), &json!(issuer(&world))), "{said}");
+    assert_eq!(claims(tokens["id_token"].as_str().unwrap())["email"], "ada@example.com");
+    assert_eq!(Answer::of(reads(&world, access)).await.status, StatusCode::NOT_FOUND, "a viewer may look");
+    let write = world.anonymous(Method::POST, "/v1/crm/leads").bearer_auth(access).json(&json!({ "name": "Eve" }));
+    world.refuses(vec![(write, StatusCode::FORBIDDEN, "permission_missing")]).await;
+    let me = Answer::of(world.anonymous(Method::GET, "/v1/user/me").bearer_auth(access)).await;
+    assert_eq!(
+        (me.body["profile"]["name"].as_str(), me.body["email_verified"].as_bool()),
+        (Some("Ada Lovelace"), Some(true)),
+        "{me:?}"
+    );
+    assert_eq!(app.refreshes(&world, &tokens).await.status, StatusCode::OK);
+
+    // Another browser, with the password; the name in any case.
+    let signed_in = signs_in(&world, &mut Browser::default(), &app, "ADA@example.com", PASSWORD).await;
+    assert!(signed_in.leads_to().0.starts_with(BACK), "{signed_in:?}");
+}
+
+#[tokio::test]
+async fn an_invitations_link_works_once_and_a_weak_password_does_not_use_it_up() {
+    let world = world().await;
+    let made = world.post("/v1/user/invitations", json!({ "email": "ada@example.com", "roles": ["viewer"] })).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let mut browser = Browser::default();
+    let mailed = mailed_link(&world, "ada@example.com", INVITED).await;
+    let link = mailed.split_once("link=").unwrap().1.to_owned();
+    let action = format!("{}/invitation", issuer(&world));
+    let before = world.head().await;
+    let weak = browser.submit(&action, &[("link", &link), ("name", "Ada"), ("password", "ada@example.com")]).await;
+    assert_eq!((weak.status, weak.hidden("link")), (StatusCode::BAD_REQUEST, link.clone()), "{weak:?}");
+    assert!(weak.alert().contains("easily guessed"), "{}", weak.alert());
+    let nameless = browser.submit(&action, &[("link", &link), ("name", ""), ("password", PASSWORD)]).await;
+    assert_eq!(nameless.status, StatusCode::BAD_REQUEST, "{nameless:?}");
+    assert_eq!(world.head().await, before, "something was written");
+    let fields = [("link", link.as_str()), ("name", "Ada"), ("password", PASSWORD)];
+    assert_eq!(browser.submit(&action, &fields).await.leads_to().0, "/t/acme/account");
+    for spent in [browser.open(&mailed).await.leads_to().0, format!("/t/acme/invitation?link={link}A")] {
+        let page = browser.open(&format!("{}{spent}", world.url)).await;
+        assert_eq!(page.status, StatusCode::GONE, "{page:?}");
+    }
+    assert_eq!(browser.submit(&action, &fields).await.status, StatusCode::GONE);
+    let nobodys = browser.open(&format!("{}/invitation?link=x", world.url)).await;
+    assert_eq!(nobodys.status, StatusCode::GONE, "{nobodys:?}");
+}
+
+#[tokio::test]
+async fn who_is_locked_is_out_within_a_second_and_unlocked_signs_in_anew() {
+    let world = world().await;
+    let mut browser = invited(&world, "ada@example.com", &["viewer"]).await;
+    let app = App::register(&world).await;
+    let tokens = app.tokens(&world, &mut browser).await;
+    let access = tokens["access_token"].as_str().unwrap();
+    assert_eq!(Answer::of(reads(&world, access)).await.status, StatusCode::NOT_FOUND, "not accepted before");
+    let user = claims(access)["sub"].as_str().unwrap().to_owned();
+    let locked = world.post(&format!("/v1/user/users/{user}/lock"), json!({ "reason": "lost a laptop" })).await;
+    assert_eq!(locked.status, StatusCode::OK, "{locked:?}");
+    refused_within_a_second(&world, access, "token_revoked").await;
+    let query = format!("{{ auth {{ sessions(userId: \"{user}\") {{ methods endReason endedAt agent }} }} }}");
+    let listed = testbed::eventually("the history says why", || async {
+        let answer = Answer::of(world.request(Method::POST, "/graphql").json(&json!({ "query": query }))).await;
+        let session = answer.body["data"]["auth"]["sessions"][0].clone();
+        (session["endReason"] == "locked").then_some(session)
+    });
+    assert_eq!(listed.await["methods"], json!(["pwd"]));
+    let refreshed = app.refreshes(&world, &tokens).await;
+    assert_eq!((refreshed.status, refreshed.body["error"].as_str()), (StatusCode::BAD_REQUEST, Some("invalid_grant")));
+    let page = browser.open(&format!("{}/account", issuer(&world))).await;
+    assert_eq!(page.leads_to().0, "/t/acme/login", "the browser is signed in still");
+    let refused = signs_in(&world, &mut browser, &app, "ada@example.com", PASSWORD).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{refused:?}");
+
+    let unlocked = world.post(&format!("/v1/user/users/{user}/unlock"), json!({})).await;
+    assert_eq!(unlocked.status, StatusCode::OK, "{unlocked:?}");
+    let back = testbed::eventually("they sign in again", || async {
+        let shown = signs_in(&world, &mut Browser::default(), &app, "ada@example.com", PASSWORD).await;
+        (shown.status == StatusCode::SEE_OTHER).then_some(shown)
+    });
+    back.await.code();
+    refused_within_a_second(&world, access, "token_revoked").await;
+}
+
+#[tokio::test]
+async fn who_forgot_their_password_is_mailed_a_link_that_sets_another_one_once() {
+    let world = world().await;
+    let mut browser = invited(&world, "ada@example.com", &["viewer"]).await;
+    let app = App::register(&world).await;
+    let forgot = format!("{}/forgot", issuer(&world));
+    let asked = browser.submit(&forgot, &[("login", "Ada@Example.com")]).await;
+    let nobody = browser.submit(&forgot, &[("login", "nobody@example.com")]).await;
+    assert_eq!((asked.status, &asked.body), (StatusCode::OK, &nobody.body), "who there is can be told from the answer");
+    let link = mailed_link(&world, "ada@example.com", RESET).await;
+    let page = Browser::default().open(&link).await;
+    assert!(page.status == StatusCode::OK && page.body.contains("Ada Lovelace"), "{page:?}");
+    let (token, action) = (page.hidden("token"), format!("{}/password", issuer(&world)));
+    let other = "umbrella-cactus-violin";
+    let set = Browser::default().submit(&action, &[("token", &token), ("password", other)]).await;
+    assert!(set.body.contains("Your password is set"), "{set:?}");
+    assert_eq!(browser.open(&format!("{}/account", issuer(&world))).await.leads_to().0, "/t/acme/login");
+    let old = signs_in(&world, &mut Browser::default(), &app, "ada@example.com", PASSWORD).await;
+    assert_eq!(old.status, StatusCode::UNAUTHORIZED, "{old:?}");
+    signs_in(&world, &mut Browser::default(), &app, "ada@example.com", other).await.code();
+    let again =
+        Browser::default().submit(&action, &[("token", &token), ("password", "another-good-violin-walk")]).await;
+    assert_eq!(again.status, StatusCode::GONE, "{again:?}");
+}
+
+#[tokio::test]
+async fn somebody_sees_where_they_are_signed_in_and_ends_it() {
+    let world = world().await;
+    let mut here = invited(&world, "ada@example.com", &["viewer"]).await;
+    let app = App::register(&world).await;
+    let mut there = Browser::default();
+    signs_in(&world, &mut there, &app, "ada@example.com", PASSWORD).await.code();
+    let account = format!("{}/account", issuer(&world));
+    let page = testbed::eventually("both are listed", || async {
+        let page = here.window().open(&account).await;
+        page.body.contains("name=\"session\"").then_some(page)
+    });
+    let page = page.await;
+    assert!(page.body.contains("This browser"), "{page:?}");
+    let session = page.hidden("session");
+    let end = format!("{account}/sessions");
+    let mut stranger = invited(&world, "eve@example.com", &["viewer"]).await;
+    let before = world.head_of(&world.auth).await;
+    let refused = stranger.submit(&end, &[("session", &session)]).await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND, "somebody else's session: {refused:?}");
+    assert_eq!(world.head_of(&world.auth).await, before, "something was written");
+    assert_eq!(here.submit(&end, &[("session", &session)]).await.leads_to().0, "/t/acme/account");
+    assert_eq!(there.open(&account).await.leads_to().0, "/t/acme/login");
+    let page = here.open(&account).await;
+    assert!(!page.body.contains("name=\"session\""), "it is still listed: {page:?}");
+    // A new password, and with it everything elsewhere ends; this browser stays.
+    signs_in(&world, &mut there, &app, "ada@example.com", PASSWORD).await.code();
+    let change = format!("{account}/password");
+    let new = "umbrella-cactus-violin";
+    let wrong = here.submit(&change, &[("old", "wrong"), ("password", new), ("elsewhere", "end")]).await;
+    assert!(wrong.status == StatusCode::BAD_REQUEST && wrong.alert().contains("present password"), "{wrong:?}");
+    let changed = here.submit(&change, &[("old", PASSWORD), ("password", new), ("elsewhere", "end")]).await;
+    assert_eq!(changed.leads_to().0, "/t/acme/account");
+    assert_eq!(there.open(&account).await.leads_to().0, "/t/acme/login");
+    assert_eq!(here.open(&account).await.status, StatusCode::OK, "this browser was signed out, too");
+}
+
+#[tokio::test]
+async fn people_sign_in_through_a_gateway_when_the_auth_service_runs_elsewhere() {
+    let (front, behind) = (testbed::free_port(), testbed::free_port());
+    let world = Box::pin(World::start_with(|config| {
+        config.mail.catch = true;
+        config.http.port = front;
+        config.http.public_url = format!("http://127.0.0.1:{front}");
+        config.remotes.insert("auth".to_owned(), format!("http://127.0.0.1:{behind}"));
+    }))
+    .await;
+    let mut config = world.config.clone();
+    config.http.port = behind;
+    config.remotes.clear();
+    let service = Server::start(config, Services::One(auth_api::SERVICE)).await.unwrap();
+    testbed::eventually("the issuer is reached", || async {
+        let found = Answer::of(world.anonymous(Method::GET, "/t/acme/.well-known/openid-configuration")).await;
+        (found.status == StatusCode::OK).then_some(())
+    })
+    .await;
+    let mut browser = invited(&world, "ada@example.com", &["viewer"]).await;
+    let app = App::register(&world).await;
+    let tokens = app.tokens(&world, &mut browser).await;
+    let access = tokens["access_token"].as_str().unwrap();
+    assert_eq!(Answer::of(reads(&world, access)).await.status, StatusCode::NOT_FOUND, "a viewer may look");
+    // Which site's page sends a form is known behind the gateway, too.
+    let account = format!("{}/account/sessions", issuer(&world));
+    let foreign = form(world.client.post(&account), &[]).header("origin", "https://evil.example.com");
+    let refused = browser.send(foreign).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{refused:?}");
+    let user = claims(access)["sub"].as_str().unwrap().to_owned();
+    let locked = world.post(&format!("/v1/user/users/{user}/lock"), json!({ "reason": "lost a laptop" })).await;
+    assert_eq!(locked.status, StatusCode::OK, "{locked:?}");
+    refused_within_a_second(&world, access, "token_revoked").await;
+    service.shutdown().await;
+}

@@ -1,0 +1,83 @@
+//! What our mailed links are good for, whoever asks: an operation of REST, or a page through the port `face::MailedLinks`. Who
+//! follows one has no token: the link, which only we can make, says who it is.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use executor::Executor;
+use face::{Invited, MailedLinks, People, Person};
+use kernel::{Caller, Grant, Refusal, Role, TenantId};
+use projector::ReadModels;
+use user_aggregates::Invitation;
+use user_commands::{AcceptInvitation, Acceptance, Link, LinkKey, Purpose, VerifyEmail};
+
+use crate::Directory;
+
+/// How long a page waits until the directory knows a user who is new.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The links of our letters.
+pub struct Letters {
+    executor: Executor,
+    read_models: ReadModels,
+    links: LinkKey,
+}
+
+impl Letters {
+    /// Over the log of people, and the directory. `secret`: the service's own.
+    pub fn new(executor: Executor, read_models: ReadModels, secret: &[u8; 32]) -> Self {
+        Self { executor, read_models, links: LinkKey::derive(secret) }
+    }
+}
+
+/// Whoever accepts an invitation, with the one permission that its link gives.
+pub(crate) fn acceptor(link: &Link) -> Caller {
+    follower(link, format!("invitation:{}", link.id), "user:invitation:accept")
+}
+
+/// Whoever shows that an address is theirs, with the one permission that the link gives.
+pub(crate) fn verifier(link: &Link) -> Caller {
+    follower(link, link.id.to_string(), "user:email:verify")
+}
+
+fn follower(link: &Link, subject: String, permission: &'static str) -> Caller {
+    let grant = Grant { permission, roles: &[Role::Viewer], meaning: "" };
+    Caller::new(link.tenant, subject, &[Role::Viewer], &[grant])
+}
+
+#[async_trait]
+impl MailedLinks for Letters {
+    fn tenant(&self, link: &str) -> Option<TenantId> {
+        let of = |purpose| self.links.read(purpose, link);
+        of(Purpose::Invitation).or_else(|| of(Purpose::Email)).map(|link| link.tenant)
+    }
+
+    async fn invited(&self, link: &str) -> Result<Option<Invited>, Refusal> {
+        let Some(link) = self.links.read(Purpose::Invitation, link) else { return Ok(None) };
+        let found = self.executor.load::<Invitation>(&acceptor(&link), &link.id.to_string()).await?;
+        let good = found.filter(|(state, _)| state.link(link.turn, self.executor.now()).is_ok());
+        Ok(good.map(|(state, _)| Invited {
+            tenant: link.tenant,
+            email: state.email.reveal().clone(),
+            name: state.name.as_ref().map(|name| name.reveal().clone()),
+        }))
+    }
+
+    async fn accept(&self, link: &str, name: &str) -> Result<Option<Person>, Refusal> {
+        let Some(link) = self.links.read(Purpose::Invitation, link) else { return Ok(None) };
+        let accept = AcceptInvitation { invitation: link.id.into(), turn: link.turn, name: name.to_owned() };
+        let done = self.executor.run(&acceptor(&link), &accept).await?;
+        let Acceptance::Accepted { user } = done.answer else { return Ok(None) };
+        let late =
+            || Refusal::unavailable("directory_behind", "you are a user now; the directory does not know it yet");
+        self.read_models.wait_for(link.tenant, done.position, PATIENCE).await.map_err(|_| late())?;
+        let person = Directory::new(self.read_models.clone()).by_id(link.tenant, user).await;
+        person.map_err(|_| late())?.ok_or_else(late).map(Some)
+    }
+
+    async fn verify_email(&self, link: &str) -> Result<bool, Refusal> {
+        let Some(link) = self.links.read(Purpose::Email, link) else { return Ok(false) };
+        let verify = VerifyEmail { user: link.id.into(), turn: link.turn };
+        Ok(self.executor.run(&verifier(&link), &verify).await?.answer.is_none())
+    }
+}

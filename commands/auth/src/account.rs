@@ -1,0 +1,135 @@
+//! What can be asked of an account.
+
+use auth_aggregates::{Account, AccountCommand, By, ClientId};
+use executor::{Command, Work};
+use kernel::{Refusal, UserId};
+use keys::Sealed;
+
+use crate::grants::PROTOCOL;
+
+/// Sets a person's password, of which only the sealed hash comes here.
+#[derive(Clone, Debug)]
+pub struct SetPassword {
+    pub user: UserId,
+    pub password: Sealed,
+    /// By what they may.
+    pub by: By,
+    /// Whether all sessions end.
+    pub end_sessions: bool,
+}
+
+/// Has a link mailed to a person with which they set a new password.
+#[derive(Clone, Debug)]
+pub struct RequestPasswordReset {
+    pub user: UserId,
+}
+
+/// As [`RequestPasswordReset`], by who may ask for it in another's name.
+#[derive(Clone, Debug)]
+pub struct SendPasswordLink {
+    pub user: UserId,
+}
+
+/// Ends all sessions of a person, and what was granted in them.
+#[derive(Clone, Debug)]
+pub struct EndSessions {
+    pub user: UserId,
+    /// Why, in a word: `locked`, `deactivated`, `roles_changed` …
+    pub reason: String,
+}
+
+/// Ends an account for ever: its sessions, what was granted in them, its password.
+#[derive(Clone, Debug)]
+pub struct CloseAccount {
+    pub user: UserId,
+}
+
+/// A person lets a client act for them.
+#[derive(Clone, Debug)]
+pub struct GiveConsent {
+    pub user: UserId,
+    pub client: ClientId,
+    pub scope: Vec<String>,
+}
+
+/// A person does not let it any more.
+#[derive(Clone, Debug)]
+pub struct WithdrawConsent {
+    pub user: UserId,
+    pub client: ClientId,
+}
+
+impl Command for SetPassword {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let set = AccountCommand::SetPassword { password: self.password.clone(), by: self.by };
+        work.upsert::<Account>(self.user, set).await?;
+        if self.end_sessions {
+            let end = AccountCommand::EndSessions { at: work.now(), reason: "password_set".to_owned() };
+            work.upsert::<Account>(self.user, end).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Command for RequestPasswordReset {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let at = kernel::to_micros(work.now());
+        work.upsert::<Account>(self.user, AccountCommand::RequestReset { at }).await
+    }
+}
+
+impl Command for SendPasswordLink {
+    const PERMISSION: &'static str = "auth:account:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let at = kernel::to_micros(work.now());
+        work.update::<Account>(self.user, AccountCommand::RequestReset { at }).await
+    }
+}
+
+impl Command for EndSessions {
+    const PERMISSION: &'static str = "auth:session:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let end = AccountCommand::EndSessions { at: work.now(), reason: self.reason.clone() };
+        work.update::<Account>(self.user, end).await
+    }
+}
+
+impl Command for CloseAccount {
+    const PERMISSION: &'static str = "auth:account:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let at = work.now();
+        work.upsert::<Account>(self.user, AccountCommand::Close { at }).await
+    }
+}
+
+impl Command for GiveConsent {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let consent = AccountCommand::Consent { client: self.client, scope: self.scope.clone() };
+        work.upsert::<Account>(self.user, consent).await
+    }
+}
+
+impl Command for WithdrawConsent {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let at = work.now();
+        work.upsert::<Account>(self.user, AccountCommand::Withdraw { client: self.client, at }).await
+    }
+}

@@ -1,0 +1,226 @@
+//! What can be asked of a client.
+
+use auth_aggregates::{Client, ClientCommand, ClientDetails, ClientId, ClientSecretSet, Jwk};
+use executor::{Command, Work};
+use kernel::{Checks, Refusal};
+
+use crate::grants::PROTOCOL;
+use crate::values;
+
+/// The most addresses of each kind.
+const MOST: usize = 20;
+
+/// What a client is, as sent; checked when the command runs.
+#[derive(Clone, Debug, Default)]
+pub struct ClientFields {
+    pub name: String,
+    pub confidential: bool,
+    pub redirect_uris: Vec<String>,
+    pub post_logout_redirect_uris: Vec<String>,
+    pub trusted: bool,
+    pub keys: Vec<Jwk>,
+}
+
+/// Lets an application sign people in.
+#[derive(Clone, Debug)]
+pub struct RegisterClient(pub ClientFields);
+
+/// Says what it is now: these are all its details.
+#[derive(Clone, Debug)]
+pub struct ChangeClient {
+    pub client: ClientId,
+    pub fields: ClientFields,
+}
+
+/// Gives it a new secret, of which only the hash comes here.
+#[derive(Clone, Debug)]
+pub struct SetClientSecret {
+    pub client: ClientId,
+    /// SHA-256, hexadecimal.
+    pub secret_hash: String,
+}
+
+/// Ends its access: it signs nobody in, and what was granted to it has ended.
+#[derive(Clone, Debug)]
+pub struct DeactivateClient {
+    pub client: ClientId,
+}
+
+/// Lets it sign people in again.
+#[derive(Clone, Debug)]
+pub struct ReactivateClient {
+    pub client: ClientId,
+}
+
+/// Notes that somebody said that they were this client, and could not show it.
+#[derive(Clone, Debug)]
+pub struct NoteRefusedClient {
+    pub client: ClientId,
+    /// Why, in a word of ours.
+    pub reason: &'static str,
+}
+
+impl ClientFields {
+    fn check(&self) -> Result<ClientDetails, Refusal> {
+        let mut checks = Checks::default();
+        let name = checks.line("/name", &self.name, values::NAME);
+        if self.redirect_uris.is_empty() {
+            checks.refuse(
+                "/redirect_uris",
+                "empty",
+                "a client needs at least one address to which people are sent back",
+            );
+        }
+        let uris =
+            [("/redirect_uris", &self.redirect_uris), ("/post_logout_redirect_uris", &self.post_logout_redirect_uris)];
+        for (pointer, uris) in uris {
+            if uris.len() > MOST {
+                checks.refuse(pointer, "too_many", format!("{} addresses; allowed are {MOST}", uris.len()));
+            }
+            for (index, uri) in uris.iter().enumerate() {
+                if let Err(detail) = redirect(uri, self.confidential) {
+                    checks.refuse(format!("{pointer}/{index}"), "redirect_uri", detail);
+                }
+            }
+        }
+        if !self.confidential && !self.keys.is_empty() {
+            checks.refuse("/keys", "client_public", "a public client keeps no private key");
+        }
+        values::keys(&mut checks, "/keys", &self.keys);
+        checks.finish()?;
+        Ok(ClientDetails {
+            name,
+            confidential: self.confidential,
+            redirect_uris: self.redirect_uris.clone(),
+            post_logout_redirect_uris: self.post_logout_redirect_uris.clone(),
+            trusted: self.trusted,
+            keys: self.keys.clone(),
+        })
+    }
+}
+
+/// What an address may be to which codes are sent: over TLS, on the person's own machine, or an application's own scheme.
+fn redirect(uri: &str, confidential: bool) -> Result<(), &'static str> {
+    let Some((scheme, rest)) = uri.split_once(':') else { return Err("not a URI") };
+    let printable = uri.len() <= 500 && uri.bytes().all(|byte| (0x21..0x7f).contains(&byte));
+    // A fragment would be sent to nobody, a wildcard to anybody.
+    if !printable || uri.contains(['#', '*', '\\', '"', '<', '>']) {
+        return Err("allowed are up to 500 printable characters of ASCII, without # and *");
+    }
+    let authority = rest.strip_prefix("//").map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
+    match (scheme, authority) {
+        (_, Some(authority)) if authority.contains('@') => Err("an address has no user name in it"),
+        ("https", Some(authority)) if !authority.is_empty() => Ok(()),
+        ("http", Some(authority)) => {
+            let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+            let loopback = ["127.0.0.1", "[::1]", "localhost"].contains(&host) || authority == "[::1]";
+            if loopback {
+                Ok(())
+            } else {
+                Err("http only leads to the person's own machine: 127.0.0.1, [::1], localhost")
+            }
+        }
+        // RFC 8252 section 7.1: a domain of the application's maker, backwards.
+        (scheme, _) if !confidential && scheme.contains('.') && scheme.bytes().all(is_of_scheme) => Ok(()),
+        _ => {
+            Err("allowed are https://…, http://127.0.0.1…, and for public clients a scheme such as com.example.app:/…")
+        }
+    }
+}
+
+const fn is_of_scheme(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+')
+}
+
+impl Command for RegisterClient {
+    const PERMISSION: &'static str = "auth:client:write";
+    type Answer = ClientId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<ClientId, Refusal> {
+        let details = self.0.check()?;
+        let client: ClientId = work.new_id();
+        work.create::<Client>(client, ClientCommand::Register(details))?;
+        Ok(client)
+    }
+}
+
+impl Command for ChangeClient {
+    const PERMISSION: &'static str = "auth:client:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let details = self.fields.check()?;
+        work.update::<Client>(self.client, ClientCommand::Change(details)).await
+    }
+}
+
+impl Command for SetClientSecret {
+    const PERMISSION: &'static str = "auth:client:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let set = ClientSecretSet { secret_hash: self.secret_hash.clone() };
+        work.update::<Client>(self.client, ClientCommand::SetSecret(set)).await
+    }
+}
+
+impl Command for DeactivateClient {
+    const PERMISSION: &'static str = "auth:client:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let at = work.now();
+        work.update::<Client>(self.client, ClientCommand::Deactivate { at }).await
+    }
+}
+
+impl Command for ReactivateClient {
+    const PERMISSION: &'static str = "auth:client:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<Client>(self.client, ClientCommand::Reactivate).await
+    }
+}
+
+impl Command for NoteRefusedClient {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<Client>(self.client, ClientCommand::Refuse { reason: self.reason.to_owned() }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_sent_over_tls_to_the_own_machine_or_to_an_application_of_its_own_scheme() {
+        for good in
+            ["https://app.example.com/back?x=1", "http://127.0.0.1:5000/back", "http://[::1]/back", "http://localhost/"]
+        {
+            assert_eq!(redirect(good, true), Ok(()), "{good}");
+        }
+        assert_eq!(redirect("com.example.app:/back", false), Ok(()));
+        for bad in [
+            "",
+            "back",
+            "http://app.example.com/back",
+            "http://localhost.example.com/back",
+            "https://app.example.com/#part",
+            "https://*.example.com/back",
+            "https://user@app.example.com/back",
+            "https:///back",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "com.example.app:/back",
+            "https://app.example.com/ü",
+            "https://app.example.com/ a",
+        ] {
+            assert!(redirect(bad, true).is_err(), "{bad}");
+        }
+        assert!(redirect("javascript:alert(1)", false).is_err());
+    }
+}

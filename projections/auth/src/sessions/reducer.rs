@@ -1,0 +1,94 @@
+//! From events of sessions and accounts to rows.
+
+use auth_aggregates::{Account, AccountEvent, EndReason, SessionEvent};
+use folding::change::{Change, decode};
+use folding::fold::{Current, fold};
+use folding::table::{self, Key};
+use kernel::{Aggregate, RecordedEvent};
+use projector::ApplyError;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use super::row::{SessionRow, SessionsEndedRow};
+
+/// Applies a batch of events of sessions and accounts.
+pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
+    let (of_accounts, of_sessions): (Vec<_>, Vec<_>) =
+        events.iter().copied().partition(|event| event.aggregate_type == Account::TYPE);
+    let changes = decode::<SessionEvent>(&of_sessions)?;
+    let folded = fold::<SessionRow>(&changes, tables, |_, _| Ok(())).await?;
+    table::upsert(&folded.after, tables).await?;
+    Ok(table::upsert(&ended(&decode::<AccountEvent>(&of_accounts)?), tables).await?)
+}
+
+/// The last of what ended all sessions of each person. (Of an account's events only these come here, so its versions have gaps.)
+fn ended(changes: &[Change<'_, AccountEvent>]) -> Vec<SessionsEndedRow> {
+    let mut rows: Vec<SessionsEndedRow> = Vec::new();
+    for change in changes {
+        let (at, reason) = match &change.event {
+            AccountEvent::SessionsEnded(e) => (e.at, e.reason.clone()),
+            AccountEvent::AccountClosed(e) => (e.at, "account_closed".to_owned()),
+            // Not among what comes here.
+            _ => continue,
+        };
+        let (tenant_id, user_id) = change.key;
+        rows.retain(|row| (row.tenant_id, row.user_id) != change.key);
+        rows.push(SessionsEndedRow { tenant_id, user_id, version: change.version, ended_at: at, reason });
+    }
+    rows
+}
+
+impl Current for SessionRow {
+    type Event = SessionEvent;
+
+    fn key(&self) -> Key {
+        (self.tenant_id, self.session_id)
+    }
+
+    fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn begin(change: &Change<'_, SessionEvent>) -> Option<Self> {
+        let SessionEvent::SessionStarted(started) = &change.event else { return None };
+        let (tenant_id, session_id) = change.key;
+        Some(Self {
+            tenant_id,
+            session_id,
+            version: change.version,
+            user_id: started.user.uuid(),
+            methods: Json(started.methods.clone()),
+            started_at: started.at,
+            confirmed_at: started.at,
+            expires_at: started.expires_at,
+            address: started.place.address.as_ref().map(|address| address.reveal().clone()),
+            agent: started.place.agent.as_ref().map(|agent| agent.reveal().clone()),
+            ended_at: None,
+            end_reason: None,
+        })
+    }
+
+    fn evolve(&mut self, change: &Change<'_, SessionEvent>) {
+        self.version = change.version;
+        match &change.event {
+            // Only ever first; what begins a history is taken by `begin`.
+            SessionEvent::SessionStarted(_) => {}
+            SessionEvent::SessionConfirmed(e) => {
+                self.confirmed_at = e.at;
+                for method in &e.methods {
+                    if !self.methods.0.contains(method) {
+                        self.methods.0.push(method.clone());
+                    }
+                }
+            }
+            SessionEvent::SessionEnded(e) => {
+                self.ended_at = Some(change.occurred_at);
+                let reason = match e.reason {
+                    EndReason::SignedOut => "signed_out",
+                    EndReason::Revoked => "revoked",
+                };
+                self.end_reason = Some(reason.to_owned());
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The rows of sessions.
+
+use chrono::{DateTime, Utc};
+use folding::table;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+table! {
+    /// A session as it is, but for what ended all of a person's sessions at once.
+    pub struct SessionRow in "session" key ("tenant_id", "session_id") {
+        pub tenant_id: Uuid = "uuid",
+        pub session_id: Uuid = "uuid",
+        /// The session's version that this row shows.
+        pub version: i64 = "bigint",
+        pub user_id: Uuid = "uuid",
+        /// By what the person showed who they are.
+        pub methods: Json<Vec<String>> = "jsonb",
+        pub started_at: DateTime<Utc> = "timestamptz",
+        /// When they last showed it.
+        pub confirmed_at: DateTime<Utc> = "timestamptz",
+        /// When it ends, whatever happens.
+        pub expires_at: DateTime<Utc> = "timestamptz",
+        /// From where they came.
+        pub address: Option<String> = "text",
+        /// What the browser said that it is.
+        pub agent: Option<String> = "text",
+        /// When it was ended by itself.
+        pub ended_at: Option<DateTime<Utc>> = "timestamptz",
+        pub end_reason: Option<String> = "text",
+    }
+}
+
+table! {
+    /// When all sessions of a person ended.
+    pub struct SessionsEndedRow in "sessions_ended" key ("tenant_id", "user_id") {
+        pub tenant_id: Uuid = "uuid",
+        pub user_id: Uuid = "uuid",
+        /// The account's version that this row shows.
+        pub version: i64 = "bigint",
+        pub ended_at: DateTime<Utc> = "timestamptz",
+        pub reason: String = "text",
+    }
+}

@@ -1,0 +1,60 @@
+//! The sagas of signing in: one file each, with its parameters, what starts it, and its steps.
+//!
+//! What they need of the world outside the log comes in as [`Outside`].
+//!
+//! To add one: its file here with a `definition()`, its `mod` line and its place in [`sagas`]; its story in `tests/`, which runs
+//! it through everything that can go wrong (`sagabed`). See `docs/src/sagas.md`.
+
+mod send_password_link;
+
+use std::sync::Arc;
+
+use auth_commands::GRANTS;
+use coordinator::Sagas;
+use futures::future::BoxFuture;
+use kernel::{Personal, TenantId, UserId};
+use mailer::Mailer;
+
+coordinator::sagas_of!(
+    /// The names of the auth service's sagas on the wire.
+    pub struct AuthSagas of "auth"
+);
+
+/// What is outside the log.
+#[derive(Clone)]
+pub struct Outside {
+    /// How mail goes out.
+    pub mailer: Arc<dyn Mailer>,
+    /// To whom, and with which link.
+    pub letters: Arc<dyn Letters>,
+}
+
+/// To whom a mail goes, and what it is about. Nothing of it stands in the log of signing in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// The address.
+    pub to: Personal<String>,
+    /// The person's name.
+    pub name: Personal<String>,
+    /// The tenant's name.
+    pub tenant: String,
+    /// The link: whoever has it sets the password.
+    pub link: Personal<String>,
+}
+
+/// Knows people's addresses, and makes the links that are mailed to them.
+pub trait Letters: Send + Sync + 'static {
+    /// The letter with the link of a turn with which somebody sets their password; none: there is nobody to whom it could go.
+    /// An error says why it can't be told now.
+    fn password_link<'a>(
+        &'a self,
+        tenant: TenantId,
+        user: UserId,
+        turn: u32,
+    ) -> BoxFuture<'a, Result<Option<Letter>, String>>;
+}
+
+/// All sagas of the auth service. An old version stays as long as instances of it run.
+pub fn sagas(outside: &Outside) -> Sagas {
+    Sagas::of::<AuthSagas>(GRANTS, vec![send_password_link::definition(outside)])
+}

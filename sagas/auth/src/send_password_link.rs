@@ -1,0 +1,51 @@
+//! A link with which somebody sets a new password is mailed to them.
+
+use auth_aggregates::{Account, AccountEvent};
+use coordinator::{Definition, Doing, Fault, Next, Occasion, Start, Step};
+use kernel::{RecordedEvent, UserId};
+use mailing::{LIMITS, PATIENT, decoded, send};
+use serde::{Deserialize, Serialize};
+
+use crate::Outside;
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Parameters {
+    user: UserId,
+    turn: u32,
+}
+
+pub(crate) fn definition(outside: &Outside) -> Definition {
+    let outside = outside.clone();
+    let mail = move |doing: Doing, parameters: Parameters| mail(outside.clone(), doing, parameters);
+    let steps = vec![Step::new("mail", mail).retry(PATIENT).limits(LIMITS)];
+    let starts_on = &["auth.account.password_reset_requested"];
+    Definition::new("send_password_link", 1, &[], starts_on, start, steps)
+}
+
+async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+    let turn = decoded::<AccountEvent>(&event)?.into_iter().find_map(|event| match event {
+        AccountEvent::PasswordResetRequested(requested) => Some(requested.turn),
+        _ => None,
+    });
+    let Some(turn) = turn else { return Ok(None) };
+    let user = event.aggregate_id.parse().map_err(|_| Fault::refused("user_id", "the id is no UUID"))?;
+    Ok(Some(Start { key: event.aggregate_id, parameters: Parameters { user, turn } }))
+}
+
+async fn mail(outside: Outside, doing: Doing, Parameters { user, turn }: Parameters) -> Result<Next, Fault> {
+    let found = doing.load::<Account>(user).await?;
+    if !found.is_some_and(|(account, _)| account.link(turn, doing.now())) {
+        return Ok(Next::End("the link is not good any more"));
+    }
+    let letter = outside.letters.password_link(doing.tenant(), user, turn).await;
+    let letter = letter.map_err(|reason| Fault::passing("letter_not_made", reason))?;
+    let Some(letter) = letter else { return Ok(Next::End("there is nobody to whom it could be mailed")) };
+    let text = format!(
+        "Hello {name},\n\nsomebody, hopefully you, asked for a new password for {tenant}. Follow this link to set one; it is \
+         good once, for an hour:\n\n{link}\n\nIf it was not you, do nothing: your password stays as it is.\n",
+        name = letter.name.reveal(),
+        tenant = letter.tenant,
+        link = letter.link.reveal(),
+    );
+    send(&*outside.mailer, &doing, &letter.to, "Set a new password", text).await
+}

@@ -1,0 +1,5 @@
+//! The auth service's sagas through everything that can go wrong: a story each, and a test a rule.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod password_link;

@@ -1,0 +1,67 @@
+//! Who may not sign in any more, or may do less than before, is signed out everywhere: their sessions end, and what they granted
+//! to applications in them.
+
+use std::sync::Arc;
+
+use coordinator::{Definition, Doing, Fault, Next, Occasion, Retry, Start, Step};
+use kernel::{Position, RecordedEvent, UserId};
+use serde::{Deserialize, Serialize};
+
+use crate::{Access, Ending, Outside};
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Parameters {
+    user: UserId,
+    reason: String,
+    /// Whether the account is closed for ever.
+    closes: bool,
+    /// Where the log said so.
+    position: Position,
+}
+
+/// What ends access: the event, the reason in a word, whether for ever.
+const ENDS: [(&str, &str, bool); 6] = [
+    ("user.user.locked", "locked", false),
+    ("user.user.deactivated", "deactivated", false),
+    ("user.user.removed", "removed", true),
+    ("user.user.erased", "erased", true),
+    // Tokens say which roles somebody has: those of before would say so for as long as they hold.
+    ("user.user.role_revoked", "role_revoked", false),
+    ("user.user.group_left", "group_left", false),
+];
+
+/// What starts it.
+const STARTS_ON: [&str; ENDS.len()] = {
+    let mut names = [""; ENDS.len()];
+    let mut at = 0;
+    while at < ENDS.len() {
+        names[at] = ENDS[at].0;
+        at += 1;
+    }
+    names
+};
+
+pub(crate) fn definition(outside: &Outside) -> Definition {
+    let access = outside.access.clone();
+    let end = move |doing: Doing, parameters: Parameters| end(access.clone(), doing, parameters);
+    let steps = vec![Step::new("end", end).retry(Retry { park: true, ..Retry::default() })];
+    Definition::new("end_access", 1, &[], &STARTS_ON, start, steps)
+}
+
+async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+    let Some((_, reason, closes)) = ENDS.iter().find(|(name, ..)| *name == event.event_type) else { return Ok(None) };
+    let user = event.aggregate_id.parse().map_err(|_| Fault::refused("user_id", "the id is no UUID"))?;
+    let (reason, position) = ((*reason).to_owned(), event.position);
+    let parameters = Parameters { user, reason, closes: *closes, position };
+    Ok(Some(Start { key: event.aggregate_id, parameters }))
+}
+
+async fn end(access: Arc<dyn Access>, doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
+    let Parameters { user, reason, closes, position } = parameters;
+    // Whoever signs in is looked up in the directory: as long as that lags behind, somebody may still slip in.
+    let known = access.is_known(doing.tenant(), position).await;
+    let once = format!("{}-{}", doing.saga_id(), if known { "last" } else { "first" });
+    let ending = Ending { tenant: doing.tenant(), user, reason, closes, once };
+    access.end(&ending).await.map_err(|reason| Fault::passing("auth_unavailable", reason))?;
+    if known { Ok(Next::done()) } else { Err(Fault::passing("directory_behind", "the directory does not show it yet")) }
+}

@@ -1,0 +1,156 @@
+//! Who may not sign in any more is signed out everywhere, whatever fails meanwhile.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use coordinator::{Sagas, Status};
+use futures::future::{BoxFuture, FutureExt, ready};
+use kernel::{Position, TenantId, UserId};
+use sagabed::{Bed, Case, Story};
+use user_commands::{
+    Catalogue, GRANTS, GrantRole, LockUser, LoginFields, ProfileFields, RegisterUser, RemoveUser, RevokeRole,
+};
+use user_sagas::{Access, Ending, Outside};
+
+use crate::provisioning::{Town, outside};
+
+/// Where people are signed in, in memory.
+#[derive(Default)]
+pub struct Doors {
+    /// How often the directory is still behind.
+    behind: AtomicU32,
+    /// By what makes each the same.
+    endings: Mutex<BTreeMap<String, Ending>>,
+}
+
+impl Doors {
+    fn of(&self, tenant: TenantId) -> Vec<Ending> {
+        self.endings.lock().unwrap().values().filter(|ending| ending.tenant == tenant).cloned().collect()
+    }
+}
+
+impl Access for Doors {
+    fn is_known(&self, _: TenantId, _: Position) -> BoxFuture<'_, bool> {
+        let behind = self.behind.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        ready(!behind).boxed()
+    }
+
+    fn end<'a>(&'a self, ending: &'a Ending) -> BoxFuture<'a, Result<(), String>> {
+        self.endings.lock().unwrap().entry(ending.once.clone()).or_insert_with(|| ending.clone());
+        ready(Ok(())).boxed()
+    }
+}
+
+#[derive(Default)]
+struct Locked {
+    doors: Arc<Doors>,
+}
+
+async fn register(case: &Case<'_>) -> UserId {
+    let register = RegisterUser {
+        login: LoginFields { email: format!("ada@{}.example", case.tenant()), user_name: None },
+        profile: ProfileFields { name: "Ada".to_owned(), ..ProfileFields::default() },
+        roles: vec!["member".to_owned()],
+        groups: vec![],
+        catalogue: Catalogue::from(GRANTS.to_vec()),
+    };
+    case.execute(&register).await
+}
+
+async fn lock(case: &Case<'_>) -> UserId {
+    let user = register(case).await;
+    let lock = LockUser { user, reason: "lost a laptop".to_owned(), catalogue: Catalogue::from(GRANTS.to_vec()) };
+    case.execute(&lock).await;
+    user
+}
+
+impl Story for Locked {
+    fn sagas(&self) -> Sagas {
+        user_sagas::sagas(&Outside { access: self.doors.clone(), ..outside(&Town::default()) })
+    }
+
+    fn saga(&self) -> &'static str {
+        "end_access"
+    }
+
+    fn begin<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move { _ = lock(case).await })
+    }
+
+    fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let [ending] = &self.doors.of(case.tenant())[..] else { panic!("not one ending") };
+            assert_eq!((ending.reason.as_str(), ending.closes), ("locked", false));
+        })
+    }
+
+    fn undone<'a>(&'a self, _: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        // Who was signed out signs in again, if they may.
+        Box::pin(async {})
+    }
+}
+
+#[tokio::test]
+async fn who_is_locked_is_signed_out_everywhere() {
+    sagabed::completes(&Locked::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_crash_between_any_two_writes_leaves_nobody_signed_in_who_is_locked() {
+    sagabed::survives_each_crash(&Locked::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn events_delivered_again_sign_nobody_out_again() {
+    sagabed::bears_repetition(&Locked::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn whoever_slips_in_while_the_directory_is_behind_is_signed_out_after_it() {
+    let story = Locked::default();
+    story.doors.behind.store(1, Ordering::SeqCst);
+    let bed = Bed::new(story.sagas(), GRANTS).await;
+    let case = bed.case(story.saga());
+    let user = lock(&case).await;
+    let running = bed.start();
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "at last");
+    let endings = story.doors.of(case.tenant());
+    assert_eq!(endings.iter().map(|ending| ending.user).collect::<Vec<_>>(), [user, user], "at once, and afterwards");
+    assert!(endings[0].once.ends_with("-first") && endings[1].once.ends_with("-last"), "{endings:?}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn who_loses_a_role_is_signed_out_and_who_gets_one_is_not() {
+    let story = Locked::default();
+    let bed = Bed::new(story.sagas(), GRANTS).await;
+    let case = bed.case(story.saga());
+    let user = register(&case).await;
+    let catalogue = Catalogue::from(GRANTS.to_vec());
+    case.execute(&GrantRole { user, role: "viewer".to_owned(), catalogue: catalogue.clone() }).await;
+    let running = bed.start();
+    bed.followed().await;
+    assert!(case.listed().await.is_empty(), "a role more signs nobody out");
+    case.execute(&RevokeRole { user, role: "member".to_owned(), catalogue }).await;
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "revoked");
+    assert_eq!(story.doors.of(case.tenant())[0].reason, "role_revoked");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_account_of_who_is_removed_is_closed() {
+    let story = Locked::default();
+    let bed = Bed::new(story.sagas(), GRANTS).await;
+    let case = bed.case(story.saga());
+    let user = register(&case).await;
+    case.execute(&RemoveUser { user, catalogue: Catalogue::from(GRANTS.to_vec()) }).await;
+    let running = bed.start();
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "removed");
+    let endings = story.doors.of(case.tenant());
+    assert!(endings.len() == 1 && endings[0].closes, "{endings:?}");
+    running.stop().await;
+}

@@ -1,0 +1,110 @@
+//! A browser, as far as pages without scripts need one: it keeps cookies, follows nothing by itself, and finds the fields of forms.
+
+use std::collections::HashMap;
+
+use reqwest::header::HeaderMap;
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder, StatusCode};
+
+/// A browser of one person.
+pub struct Browser {
+    client: Client,
+    /// By name. (Their paths are not looked at: a test's browser visits one tenant.)
+    pub cookies: HashMap<String, String>,
+}
+
+/// What a browser got.
+#[derive(Debug)]
+pub struct Shown {
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: String,
+}
+
+impl Default for Browser {
+    fn default() -> Self {
+        let client = Client::builder().redirect(Policy::none()).build().unwrap();
+        Self { client, cookies: HashMap::new() }
+    }
+}
+
+impl Browser {
+    /// Another window of it: with the same cookies from here on, each for itself.
+    #[must_use]
+    pub fn window(&self) -> Self {
+        Self { client: self.client.clone(), cookies: self.cookies.clone() }
+    }
+
+    /// Opens a page.
+    pub async fn open(&mut self, url: &str) -> Shown {
+        let request = self.client.get(url);
+        self.send(request).await
+    }
+
+    /// Submits a form.
+    pub async fn submit(&mut self, url: &str, fields: &[(&str, &str)]) -> Shown {
+        let request = form(self.client.post(url), fields);
+        self.send(request).await
+    }
+
+    /// Sends a request with the cookies that it has, and keeps those that it gets.
+    pub async fn send(&mut self, request: RequestBuilder) -> Shown {
+        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = request.header("accept", "text/html");
+        let request = if cookies.is_empty() { request } else { request.header("cookie", cookies.join("; ")) };
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        for set in headers.get_all("set-cookie") {
+            let pair = set.to_str().unwrap().split(';').next().unwrap();
+            match pair.split_once('=').unwrap() {
+                (name, "") => _ = self.cookies.remove(name),
+                (name, value) => _ = self.cookies.insert(name.to_owned(), value.to_owned()),
+            }
+        }
+        Shown { status, headers, body: response.text().await.unwrap() }
+    }
+}
+
+impl Shown {
+    /// A header; empty: it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The value of a hidden field.
+    pub fn hidden(&self, name: &str) -> String {
+        let field = format!("name=\"{name}\" value=\"");
+        let after = self.body.split_once(&field).unwrap_or_else(|| panic!("no field {name} in {self:?}")).1;
+        after.split_once('"').unwrap().0.to_owned()
+    }
+
+    /// What the page says that went wrong.
+    pub fn alert(&self) -> &str {
+        let after = self.body.split_once("role=\"alert\">").unwrap_or_else(|| panic!("no alert in {self:?}")).1;
+        after.split_once('<').unwrap().0
+    }
+
+    /// Where it leads, and with which parameters.
+    pub fn leads_to(&self) -> (String, HashMap<String, String>) {
+        assert_eq!(self.status, StatusCode::SEE_OTHER, "{self:?}");
+        let location = self.header("location");
+        let query = location.split_once('?').map_or("", |(_, query)| query);
+        let parameters = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        (location.to_owned(), parameters)
+    }
+
+    /// The authorization code with which it leads to a client.
+    pub fn code(&self) -> String {
+        let (location, parameters) = self.leads_to();
+        parameters.get("code").unwrap_or_else(|| panic!("no code in {location}")).clone()
+    }
+}
+
+/// A request with these fields as its body, as a form has them.
+pub fn form(request: RequestBuilder, fields: &[(&str, &str)]) -> RequestBuilder {
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    request.header("content-type", "application/x-www-form-urlencoded").body(body)
+}
