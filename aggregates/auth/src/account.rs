@@ -350,6 +350,7 @@ mod tests {
             .when(AccountCommand::UseRecoveryCode { hash: "a".to_owned() })
             .then_expect_error(AccountError::CodeUsed);
         TestFramework::<Account>::with(())
+            .given_no_previous_events()
             .when(AccountCommand::UseTotp { step: 8 })
             .then_expect_error(AccountError::CodeUsed);
     }

@@ -102,11 +102,10 @@ pub fn read_models_of(served: &[(Part, Runtime)], service: Service) -> Option<Re
 }
 
 /// Who people are, and what the links are good for that were mailed to them.
-fn people(
-    config: &Config,
-    served: &[(Part, Runtime)],
-    log: &Written,
-) -> Result<(Arc<dyn People>, Arc<dyn MailedLinks>), StartError> {
+type Known = (Arc<dyn People>, Arc<dyn MailedLinks>);
+
+/// That, of the user service.
+fn people(config: &Config, served: &[(Part, Runtime)], log: &Written) -> Result<Known, StartError> {
     let service = user_api::SERVICE;
     let elsewhere = || ReadModels::new(&config.database(service), &user_api::User::projections(), None);
     let read_models = read_models_of(served, service).unwrap_or_else(elsewhere);

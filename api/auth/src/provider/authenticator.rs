@@ -68,15 +68,13 @@ pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
-    match shows_code(provider, &visit, &form, &somebody).await? {
-        Some(wrong) => Ok(wrong),
-        None => {
-            let user = somebody.person.id;
-            let caller = protocol(visit.tenant.id, &user.to_string());
-            provider.authority.run(&caller, &RemoveTotp { user }).await?;
-            Ok(to_account(&visit))
-        }
+    if let Some(wrong) = shows_code(provider, &visit, &form, &somebody).await? {
+        return Ok(wrong);
     }
+    let user = somebody.person.id;
+    let caller = protocol(visit.tenant.id, &user.to_string());
+    provider.authority.run(&caller, &RemoveTotp { user }).await?;
+    Ok(to_account(&visit))
 }
 
 /// Somebody wants new recovery codes, and shows a code.

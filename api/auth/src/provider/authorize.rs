@@ -267,7 +267,7 @@ pub(super) async fn show_login(
         action: &format!("/t/{}/login", visit.tenant.slug),
         forgot: &format!("/t/{}/forgot", visit.tenant.slug),
         pending: &pending,
-        login,
+        name: login,
         error,
         leads_to: goal.leads_to(),
     }))

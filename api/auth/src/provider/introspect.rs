@@ -37,7 +37,7 @@ async fn access(provider: &Provider, visit: &Visit, token: &str) -> Option<Value
         return None;
     }
     let trusted = provider.trust.standing(tenant.id, &claims).await.ok()?;
-    let audiences = claims.audiences.map(|audiences| audiences.into_set()).unwrap_or_default();
+    let audiences = claims.audiences.map(jwt_simple::claims::Audiences::into_set).unwrap_or_default();
     let audiences: BTreeSet<_> = audiences.into_iter().collect();
     Some(json!({
         "active": true,

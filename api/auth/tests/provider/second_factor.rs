@@ -52,12 +52,16 @@ fn spans(page: &Shown) -> Vec<String> {
 }
 
 fn base32(text: &str) -> Vec<u8> {
-    let mut bits = String::new();
-    for letter in text.bytes() {
+    let bits = text.bytes().map(|letter| {
         let value = if letter.is_ascii_digit() { letter - b'2' + 26 } else { letter - b'A' };
-        bits.push_str(&format!("{value:05b}"));
-    }
-    bits.as_bytes().chunks_exact(8).map(|byte| u8::from_str_radix(str::from_utf8(byte).unwrap(), 2).unwrap()).collect()
+        format!("{value:05b}")
+    });
+    bits.collect::<Vec<_>>()
+        .concat()
+        .as_bytes()
+        .chunks_exact(8)
+        .map(|byte| u8::from_str_radix(str::from_utf8(byte).unwrap(), 2).unwrap())
+        .collect()
 }
 
 async fn sends_code(world: &World, browser: &mut Browser, page: &Shown, code: &str) -> Shown {

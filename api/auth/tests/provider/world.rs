@@ -194,7 +194,7 @@ impl World {
         let authority = &self.provider.authority;
         let id: ClientId = authority.run(&self.admin(), &RegisterClient(fields)).await.unwrap().answer;
         let secret = "a secret of the application".to_owned();
-        let secret_hash = Sha256::digest(&secret).iter().map(|byte| format!("{byte:02x}")).collect();
+        let secret_hash = hex::encode(Sha256::digest(&secret));
         authority.run(&self.admin(), &SetClientSecret { client: id, secret_hash }).await.unwrap();
         App { id, secret }
     }

@@ -55,7 +55,8 @@ impl SetUp {
             return Err(refused("token_without_expiry", "the token has no expiry (exp)"));
         };
         let Some(subject) = claims.subject.filter(|subject| is_subject(subject)) else {
-            let detail = format!("the token has no subject (sub) of 1 to {SUBJECT} characters without control characters");
+            let detail =
+                format!("the token has no subject (sub) of 1 to {SUBJECT} characters without control characters");
             return Err(refused("token_without_subject", &detail));
         };
         let TokenClaims { tenant, roles } = claims.custom;

@@ -19,7 +19,7 @@ pub struct Login<'p> {
     /// What was asked for, sealed.
     pub pending: &'p str,
     /// The name that was tried, or that the client suggests.
-    pub login: &'p str,
+    pub name: &'p str,
     /// What was wrong.
     pub error: Option<&'p str>,
     /// Where people are sent in the end.
@@ -35,11 +35,11 @@ pub fn login(page: &Login<'_>) -> Response {
         form method="post" action=(page.action) {
             input type="hidden" name="pending" value=(page.pending);
             label for="login" { "E-mail address or user name" }
-            input #login name="login" type="text" value=(page.login) autocomplete="username" autocapitalize="none"
-                spellcheck="false" required maxlength="254" autofocus[page.login.is_empty()];
+            input #login name="login" type="text" value=(page.name) autocomplete="username" autocapitalize="none"
+                spellcheck="false" required maxlength="254" autofocus[page.name.is_empty()];
             label for="password" { "Password" }
             input #password name="password" type="password" autocomplete="current-password" required maxlength="256"
-                autofocus[!page.login.is_empty()];
+                autofocus[!page.name.is_empty()];
             div.row { button type="submit" { "Sign in" } }
         }
         p.after { a href=(page.forgot) { "Forgot your password?" } }
