@@ -36,12 +36,12 @@ impl Scribe {
 }
 
 impl Letters for Scribe {
-    fn password_link<'a>(
-        &'a self,
+    fn password_link(
+        &self,
         tenant: TenantId,
         user: UserId,
         turn: u32,
-    ) -> BoxFuture<'a, Result<Option<Letter>, String>> {
+    ) -> BoxFuture<'_, Result<Option<Letter>, String>> {
         self.write(tenant, user, turn).boxed()
     }
 }

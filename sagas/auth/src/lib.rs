@@ -46,12 +46,8 @@ pub struct Letter {
 pub trait Letters: Send + Sync + 'static {
     /// The letter with the link of a turn with which somebody sets their password; none: there is nobody to whom it could go.
     /// An error says why it can't be told now.
-    fn password_link<'a>(
-        &'a self,
-        tenant: TenantId,
-        user: UserId,
-        turn: u32,
-    ) -> BoxFuture<'a, Result<Option<Letter>, String>>;
+    fn password_link(&self, tenant: TenantId, user: UserId, turn: u32)
+    -> BoxFuture<'_, Result<Option<Letter>, String>>;
 }
 
 /// All sagas of the auth service. An old version stays as long as instances of it run.

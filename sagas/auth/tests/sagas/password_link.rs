@@ -20,12 +20,12 @@ struct Forgot {
 struct Scribe;
 
 impl Letters for Scribe {
-    fn password_link<'a>(
-        &'a self,
+    fn password_link(
+        &self,
         tenant: TenantId,
         user: UserId,
         turn: u32,
-    ) -> BoxFuture<'a, Result<Option<Letter>, String>> {
+    ) -> BoxFuture<'_, Result<Option<Letter>, String>> {
         let letter = Letter {
             to: format!("{user}@example.com").into(),
             name: "Ada".to_owned().into(),
