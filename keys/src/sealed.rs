@@ -48,6 +48,16 @@ impl Wrapped {
         Self(format!("{name}.{text}"))
     }
 
+    /// The text of it, to be kept elsewhere.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A text that was kept, as it is: whether it is ours, unwrapping it says.
+    pub fn read(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// What the master key `ours` made of the key.
     ///
     /// # Errors

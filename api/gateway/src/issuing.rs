@@ -13,7 +13,7 @@ use eventstore::EventStore;
 use executor::Executor;
 use face::{Domain, MailedLinks, People, Runtime};
 use kernel::{Clock, IdSource, Service};
-use keys::{LocalMasterKey, MasterKey, SystemRandom};
+use keys::SystemRandom;
 use projector::ReadModels;
 
 use crate::Config;
@@ -21,7 +21,7 @@ use crate::config::claim_key;
 use crate::directory::Directory;
 use crate::domains::Part;
 use crate::server::StartError;
-use crate::service::Background;
+use crate::service::{Background, Written};
 use crate::tenants::DirectoryOfTenants;
 
 /// How often attempts that are long past are forgotten.
@@ -41,14 +41,6 @@ pub struct Issuing {
     pub opened: Vec<EventStore>,
 }
 
-/// A service's log in this process.
-struct Log {
-    store: EventStore,
-    executor: Executor,
-    /// Whether it is open for us alone: the service runs elsewhere.
-    alone: bool,
-}
-
 /// Opens what verifies tokens, and what issues them where the auth service is among those `served`.
 pub async fn open(
     config: &Config,
@@ -59,15 +51,15 @@ pub async fn open(
     background: &Background,
 ) -> Result<Issuing, StartError> {
     let here = served.iter().any(|(_, runtime)| runtime.service == auth_api::SERVICE);
-    let log = open_log(config, served, auth_api::SERVICE, &clock, &ids).await?;
+    let log = Written::open(config, auth_api::SERVICE, served, clock.clone(), ids.clone()).await?;
     // Who signs people in asks who they are; who only verifies tokens does not.
     let (people, users) = if here {
-        let users = open_log(config, served, user_api::SERVICE, &clock, &ids).await?;
+        let users = Written::open(config, user_api::SERVICE, served, clock.clone(), ids).await?;
         (Some(people(config, served, &users)?), Some(users))
     } else {
         (None, None)
     };
-    let master = master_key(config);
+    let master = config.master_key();
     if here && master.is_none() {
         return Err(StartError::MasterKey);
     }
@@ -104,29 +96,6 @@ pub async fn open(
     Ok(Issuing { trust, touched, executor: log.executor, provider, opened })
 }
 
-/// The log of a service, where it runs in this process; else one that is open for us alone.
-async fn open_log(
-    config: &Config,
-    served: &[(Part, Runtime)],
-    service: Service,
-    clock: &Arc<dyn Clock>,
-    ids: &Arc<dyn IdSource>,
-) -> Result<Log, StartError> {
-    if let Some((_, runtime)) = served.iter().find(|(_, runtime)| runtime.service == service) {
-        return Ok(Log { store: runtime.store.clone(), executor: runtime.executor.clone(), alone: false });
-    }
-    let store = EventStore::open(&config.database(service), config.log_settings(), clock.clone())
-        .await
-        .map_err(|error| StartError::Log { service, error })?;
-    let settings = executor::Settings {
-        cache_bytes: config.postgres.cache_mib << 20,
-        snapshot_events: config.postgres.snapshot_events,
-        claim_key: claim_key(config).ok_or(StartError::ClaimKey)?,
-    };
-    let executor = Executor::new(store.clone(), clock.clone(), ids.clone(), settings);
-    Ok(Log { store, executor, alone: true })
-}
-
 /// The read models of a service that runs in this process.
 pub fn read_models_of(served: &[(Part, Runtime)], service: Service) -> Option<ReadModels> {
     let found = served.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == service);
@@ -137,7 +106,7 @@ pub fn read_models_of(served: &[(Part, Runtime)], service: Service) -> Option<Re
 fn people(
     config: &Config,
     served: &[(Part, Runtime)],
-    log: &Log,
+    log: &Written,
 ) -> Result<(Arc<dyn People>, Arc<dyn MailedLinks>), StartError> {
     let service = user_api::SERVICE;
     let elsewhere = || ReadModels::new(&config.database(service), &user_api::User::projections(), None);
@@ -147,17 +116,14 @@ fn people(
     Ok((Arc::new(user_api::Directory::new(read_models)), Arc::new(letters)))
 }
 
-/// The master key of this configuration, which was checked when it was read.
-fn master_key(config: &Config) -> Option<Arc<dyn MasterKey>> {
-    let key = LocalMasterKey::parse(config.auth.master_key.reveal(), SystemRandom).ok()?;
-    Some(Arc::new(key))
+/// Where this is to be found, for those who are told.
+pub fn public_url(config: &Config, address: SocketAddr) -> String {
+    if config.http.public_url.is_empty() { format!("http://{address}") } else { config.http.public_url.clone() }
 }
 
 fn settings(config: &Config, address: SocketAddr) -> Settings {
-    let public_url =
-        if config.http.public_url.is_empty() { format!("http://{address}") } else { config.http.public_url.clone() };
     Settings {
-        public_url,
+        public_url: public_url(config, address),
         audience: config.auth.audience.clone(),
         leeway: TimeDelta::seconds(config.auth.leeway_seconds.cast_signed()),
         access: TimeDelta::seconds(config.auth.access_token_seconds.into()),

@@ -61,10 +61,16 @@ pub fn routes(
     graphql::routes(route, config, readings, verifier, rates, stop)
 }
 
-/// Adds what the tenants' issuers offer. The protocols describe it, not the contract.
-pub fn issuers(route: Route, endpoints: Vec<auth_api::provider::Endpoint>) -> Route {
+/// Adds what protocols describe, not the contract: the tenants' issuers and SCIM, where their services run.
+pub fn protocols(
+    route: Route,
+    issuers: Vec<auth_api::provider::Endpoint>,
+    people: Option<&Runtime>,
+    public_url: &str,
+) -> Route {
     let mut paths: HashMap<&'static str, Methods> = HashMap::new();
-    for (path, method, endpoint) in endpoints {
+    let scim = people.map_or_else(Vec::new, |runtime| user_api::scim::endpoints(runtime.clone(), public_url));
+    for (path, method, endpoint) in issuers.into_iter().chain(scim) {
         let methods = paths.remove(path).unwrap_or_else(Methods::new).on(method, endpoint);
         paths.insert(path, methods);
     }
