@@ -10,6 +10,7 @@ mod signature;
 mod token;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened};
@@ -103,12 +104,14 @@ pub struct Parts {
 pub struct Authority {
     parts: Arc<Parts>,
     rings: Arc<Cache<TenantId, Arc<Ring>>>,
+    /// How often keys were forgotten: what was read before that is not kept after it.
+    forgotten: Arc<AtomicU64>,
 }
 
 impl Authority {
     /// An authority over these parts.
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), rings: Arc::new(Cache::new(RINGS)) }
+        Self { parts: Arc::new(parts), rings: Arc::new(Cache::new(RINGS)), forgotten: Arc::default() }
     }
 
     /// How tokens are made.
@@ -246,6 +249,7 @@ impl Authority {
 
     /// Forgets a tenant's keys: they changed.
     pub fn forget(&self, tenant: TenantId) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.rings.remove(&tenant);
     }
 
@@ -258,12 +262,17 @@ impl Authority {
     }
 
     async fn load(&self, tenant: TenantId) -> Result<Option<Arc<Ring>>, Refusal> {
+        let forgotten = self.forgotten.load(Ordering::SeqCst);
         let caller = protocol(tenant, "auth");
         let Some((state, _)) = self.parts.executor.load::<KeyRing>(&caller, &tenant.to_string()).await? else {
             return Ok(None);
         };
         let ring = Arc::new(Ring::new(&state, self.now())?);
         self.rings.insert(tenant, ring.clone());
+        // They changed while they were read: whoever comes next reads them again.
+        if self.forgotten.load(Ordering::SeqCst) != forgotten {
+            self.rings.remove(&tenant);
+        }
         Ok(Some(ring))
     }
 

@@ -56,8 +56,12 @@ async fn turn(
 ) -> Result<bool, eventstore::Error> {
     let from = match *at {
         Some(from) => from,
-        // Nothing was checked before this.
-        None => *at.insert(store.head().await?),
+        // What was checked before this is checked anew.
+        None => {
+            let head = *at.insert(store.head().await?);
+            touched.listen();
+            head
+        }
     };
     let events = store.read_after(from, BATCH).await?;
     for event in &events {

@@ -13,15 +13,32 @@ use uuid::Uuid;
 pub const REMEMBERED: TimeDelta = TimeDelta::minutes(10);
 
 /// Grants, machines, keys that changed. One for a process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Touched {
+    /// What was checked before so many changes holds no more: nobody was listening yet.
+    listening_since: AtomicU64,
     /// How many there were: who checks something notes it first, and asks [`since`](Self::since) with it later.
     count: AtomicU64,
     ids: RwLock<HashMap<Uuid, (u64, DateTime<Utc>)>>,
     told: watch::Sender<()>,
 }
 
+impl Default for Touched {
+    fn default() -> Self {
+        // Nothing holds before somebody listens.
+        Self { listening_since: AtomicU64::new(u64::MAX), count: AtomicU64::new(0), ids: RwLock::default() }
+    }
+}
+
 impl Touched {
+    /// From now on changes are heard of. What was checked before may have changed unheard, and is checked anew.
+    pub fn listen(&self) {
+        let _ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
+        let count = self.count.load(Ordering::Acquire) + 1;
+        self.count.store(count, Ordering::Release);
+        self.listening_since.store(count, Ordering::Release);
+    }
+
     /// How many changes there were. To be noted before a check: what changes during it counts as later.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Acquire)
@@ -45,6 +62,9 @@ impl Touched {
 
     /// Whether one of these changed after `count` changes.
     pub fn since(&self, count: u64, ids: &[Uuid]) -> bool {
+        if count < self.listening_since.load(Ordering::Acquire) {
+            return true;
+        }
         if self.count() == count {
             return false;
         }
@@ -67,6 +87,7 @@ mod tests {
     fn what_was_checked_before_a_change_does_not_hold_after_it() {
         let (touched, now) = (Touched::default(), DateTime::UNIX_EPOCH);
         let (grant, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        touched.listen();
         let before = touched.count();
         assert!(!touched.since(before, &[grant]));
         touched.touch(grant, now);
@@ -76,5 +97,15 @@ mod tests {
         assert!(touched.since(before, &[grant]), "somebody may still remember what was before");
         touched.tidy(now + REMEMBERED + TimeDelta::minutes(2));
         assert!(!touched.since(before, &[grant]));
+    }
+
+    #[test]
+    fn what_was_checked_before_anybody_listened_does_not_hold() {
+        let (touched, grant) = (Touched::default(), Uuid::from_u128(1));
+        let before = touched.count();
+        assert!(touched.since(before, &[grant]), "it may be revoked, and nobody would hear of it");
+        touched.listen();
+        assert!(touched.since(before, &[grant]), "it may have been revoked before anybody listened");
+        assert!(!touched.since(touched.count(), &[grant]), "checked anew");
     }
 }
