@@ -17,6 +17,12 @@ pub const GRANTS: &[Grant] = &[
     grant("auth:grant:write", &[Admin], "End what was granted to applications"),
     grant("auth:job:read", &[Admin, Auditor], "See jobs of signing in"),
     grant("auth:job:write", &[Admin], "Cancel and retry jobs of signing in"),
+    grant(
+        "auth:dead_letter:read",
+        &[Admin, Auditor],
+        "See events that a read model or webhook could not take, with their payloads",
+    ),
+    grant("auth:dead_letter:write", &[Admin], "Redrive, edit and discard such events"),
     grant("auth:history:read", &[Admin, Auditor], "See who signed in, from where and how"),
     grant("auth:history:backdate", &[], "Nobody: what happened here happened when it was written"),
 ];
