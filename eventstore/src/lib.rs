@@ -37,10 +37,10 @@ mod snapshot;
 mod statement;
 mod store;
 
-pub use append::{Append, Appended, Claim, ClaimAct, CommandRecord, NewEvent, StreamAppend};
+pub use append::{Append, Appended, AskedJob, Claim, ClaimAct, CommandRecord, NewEvent, StreamAppend};
 pub use database::{Database, PoolUse, Role, Secret};
 pub use error::Error;
-pub use lock::{Lock, lock_options};
+pub use lock::{Lock, LockClass, LockKey, lock_options};
 pub use passing::{Page, Relayed};
 pub use read::{Stretch, partition_of};
 pub use relay::Relay;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::append::check::check;
-use crate::append::{self, Append, Appended};
+use crate::append::{self, Append, Appended, AskedJob};
 use crate::batch::Waiting;
 use crate::committer::Committer;
 use crate::database::pool;
@@ -53,6 +53,8 @@ struct Shared {
     keyring: Keyring,
     commands: PgPool,
     readers: PgPool,
+    /// So many read stretches of a tenant's history at a time, so that commands find a connection of the same pool.
+    stretches: Semaphore,
     followers: PgPool,
     closing: CancellationToken,
     tasks: TaskTracker,
@@ -86,6 +88,7 @@ impl EventStore {
                 keyring: Keyring::new(database.service, settings.sealing.clone()),
                 commands: database.pool(Role::Append, 2),
                 readers: database.pool(Role::Read, settings.read_connections),
+                stretches: Semaphore::new((settings.read_connections as usize / 2).max(1)),
                 followers: pool(follow_options(database), settings.follow_connections),
                 closing,
                 tasks,
@@ -114,14 +117,24 @@ impl EventStore {
     ///
     /// # Errors
     /// See [`append::Error`]. Too many waiting appends, by number or by bytes, are `Busy` at once.
-    pub async fn append(&self, mut append: Append) -> Result<Appended, append::Error> {
+    pub async fn append(&self, append: Append) -> Result<Appended, append::Error> {
+        self.append_with(append, Vec::new()).await
+    }
+
+    /// The same, with jobs that are asked for in the same transaction: there when the append is, and not if it is not. Who runs jobs
+    /// is to be woken afterwards, or looks by itself within seconds.
+    ///
+    /// # Errors
+    /// As for [`append`](Self::append).
+    pub async fn append_with(&self, mut append: Append, jobs: Vec<AskedJob>) -> Result<Appended, append::Error> {
         if !Keyring::concerns(&append) {
-            return self.commit(append).await;
+            return self.commit(append, jobs).await;
         }
         let Shared { keyring, commands, .. } = &*self.shared;
-        let turned: Turned =
-            keyring.seal(&mut append, commands, |keys| async move { self.commit(keys).await.map(drop) }).await?;
-        let appended = self.commit(append).await?;
+        let turned: Turned = keyring
+            .seal(&mut append, commands, |keys| async move { self.commit(keys, Vec::new()).await.map(drop) })
+            .await?;
+        let appended = self.commit(append, jobs).await?;
         // An append that was done before wrote nothing now.
         if appended.answer.is_none() {
             keyring.done(turned, commands).await;
@@ -129,10 +142,10 @@ impl EventStore {
         Ok(appended)
     }
 
-    async fn commit(&self, append: Append) -> Result<Appended, append::Error> {
+    async fn commit(&self, append: Append, jobs: Vec<AskedJob>) -> Result<Appended, append::Error> {
         check(&append, &self.shared.settings)?;
         let (answer, answered) = oneshot::channel();
-        let mut waiting = Waiting::new(append, answer);
+        let mut waiting = Waiting::new(append, jobs, answer);
         waiting.keep(self.room(waiting.bytes())?);
         self.shared.queue.push(waiting)?;
         match timeout(self.shared.settings.append_timeout, answered).await {
@@ -277,7 +290,8 @@ impl EventStore {
         replay::replay(self.shared.readers.clone(), tenant, filter)
     }
 
-    /// A tenant's events after a position and up to another, inclusive, opened, by position, at most `limit`.
+    /// A tenant's events after a position and up to another, inclusive, opened, by position, at most `limit`. However many ask for
+    /// such stretches, they share half of the connections: commands load their streams by the others.
     pub async fn tenant_after(
         &self,
         tenant: TenantId,
@@ -285,12 +299,19 @@ impl EventStore {
         to: Position,
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, Error> {
+        // Never closed, so there is always one to come.
+        let _turn = self.shared.stretches.acquire().await;
         self.opened(replay::stretch(&self.shared.readers, tenant, after, to, limit).await?).await
     }
 
     /// The position of the last event; 0 when there is none.
     pub async fn head(&self) -> Result<Position, Error> {
         read::head(&self.shared.followers).await
+    }
+
+    /// Whether appends are taken: not while it closes, nor after its committer ended, which nothing but a mistake of ours does.
+    pub fn is_open(&self) -> bool {
+        !self.shared.queue.is_closed()
     }
 
     /// The last position that this process appended: wakes the relay.

@@ -88,7 +88,7 @@ impl Grant {
 }
 
 /// An authenticated caller: the only thing from which commands and queries learn their tenant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     tenant: TenantId,
     subject: Arc<str>,

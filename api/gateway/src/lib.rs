@@ -23,6 +23,7 @@ mod parameters;
 mod people;
 mod places;
 mod provision;
+mod rebuilding;
 mod reference;
 mod remote;
 mod routes;

@@ -19,6 +19,7 @@ use webhooks::{Deliverer, SystemDice, Webhooks};
 use crate::Config;
 use crate::config::claim_key;
 use crate::domains::{Part, dead_letters_of};
+use crate::rebuilding;
 use crate::server::StartError;
 
 /// What runs beside the requests, and how it is told to stop.
@@ -172,12 +173,17 @@ pub async fn open(
     let deliverer = Deliverer::new(webhooks.clone(), store.clone());
     background.tasks.spawn(deliverer.run(background.shutdown.clone()));
 
-    let sources = jobs::Sources { clock: clock.clone(), ids: ids.clone() };
-    let kinds = (part.jobs)(&read_models);
+    let executor = Executor::new(store.clone(), clock.clone(), ids.clone(), settings);
+
+    let sources = jobs::Sources { clock: clock.clone(), ids };
+    let kinds = (part.jobs)(&read_models, Some(&executor));
+    let kinds = match rebuilding::kind(config, part, &store) {
+        Some(rebuild) => kinds.with(rebuild),
+        None => kinds,
+    };
     let jobs = Jobs::open(&database, Some(bus.clone()), kinds, jobs::Settings::default(), sources);
     background.tasks.spawn(Runner::new(jobs.clone()).run(background.shutdown.clone()));
 
-    let executor = Executor::new(store.clone(), clock.clone(), ids, settings);
     let sagas = part.sagas.clone().map(|sagas| {
         let book = sagas.book(executor.clone());
         let desk = Desk::new(&database, sagas.clone(), book.clone());

@@ -16,7 +16,7 @@ pub use people::Directory;
 
 use std::sync::Arc;
 
-use executor::ClaimHistory;
+use executor::{ClaimHistory, Executor};
 use face::graphql::Session;
 use face::{Domain, Runtime};
 use futures::stream::BoxStream;
@@ -51,7 +51,7 @@ impl Domain for User {
         user_projections::projections()
     }
 
-    fn jobs(_: &ReadModels) -> Kinds {
+    fn jobs(_: &ReadModels, _: Option<&Executor>) -> Kinds {
         Kinds::new("user:job:read", "user:job:write", Vec::new())
     }
 

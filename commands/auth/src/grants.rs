@@ -23,6 +23,8 @@ pub const GRANTS: &[Grant] = &[
         "See events that a read model or webhook could not take, with their payloads",
     ),
     grant("auth:dead_letter:write", &[Admin], "Redrive, edit and discard such events"),
+    // For administrators of the operators' tenant only, whatever their role is called.
+    grant("auth:projection:rebuild", &[Admin], "Build read models anew, as an operator of the installation"),
     grant("auth:history:read", &[Admin, Auditor], "See who signed in, from where and how"),
     grant("auth:history:backdate", &[], "Nobody: what happened here happened when it was written"),
 ];

@@ -42,6 +42,8 @@ pub const GRANTS: &[Grant] = &[
         "See events that a read model, saga or webhook could not take, with their payloads",
     ),
     grant("user:dead_letter:write", &[Admin], "Redrive, edit and discard such events"),
+    // For administrators of the operators' tenant only, whatever their role is called.
+    grant("user:projection:rebuild", &[Admin], "Build read models anew, as an operator of the installation"),
     grant("user:history:read", OVERSEERS, "See what happened to users, and who did it"),
     grant("user:history:backdate", &[Admin], "Say that something happened earlier than now"),
 ];

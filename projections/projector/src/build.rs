@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use deadletters::{Decisions, Part};
-use eventstore::{Database, EventStore};
+use eventstore::{Database, EventStore, LockClass};
 use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::mpsc;
@@ -16,8 +16,6 @@ use crate::{Error, Projection, tables, writing};
 
 /// Events read from the log, and applied in one transaction, at once. Larger ones gain nothing (the time goes into the rows).
 const BATCH: u32 = 10_000;
-/// First half of the advisory lock's key; the second is the projection's name.
-const LOCK_CLASS: i32 = 71_648;
 /// The tables are analyzed when they have seen so many events, and again at each fourfold.
 const FIRST_ANALYZE: u64 = 20_000;
 /// As far as the log goes.
@@ -50,7 +48,7 @@ impl<'p> Build<'p> {
         schema: String,
     ) -> Result<Self, Error> {
         let alone: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))")
-            .bind(LOCK_CLASS)
+            .bind(LockClass::ProjectionBuild.number())
             .bind(projection.name())
             .fetch_one(&mut *connection)
             .await?;

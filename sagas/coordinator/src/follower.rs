@@ -301,7 +301,14 @@ impl Follower<'_> {
         shared.probe.at(&Point::BeforeStart).await;
         // Under an id of its own: what an earlier delivery began, stays.
         let request = request(&writer, &state, Some(format!("saga {} start", key.id)));
-        shared.book.start(&request, key.id, started).await?;
+        if let Err(refusal) = shared.book.start(&request, key.id, started).await {
+            let fault = Fault::from(refusal);
+            // What does not pass must not hold up all others: it is parked.
+            if fault.kind == FaultKind::Passing {
+                return Err(Error::Log(eventstore::Error::Unavailable(fault.reason)));
+            }
+            return Ok(Err(fault));
+        }
         shared.probe.at(&Point::AfterStart).await;
         metrics::counter!("inopsio_saga_started_total", "service" => shared.sagas.service().name(),
             "saga" => definition.name)

@@ -5,8 +5,10 @@ mod claims;
 mod jwk;
 mod keys;
 mod set_up;
+mod standing;
 mod verifier;
 
 pub use claims::TokenClaims;
 pub use keys::{KeyError, KeyPair, mint};
+pub use standing::Bearer;
 pub use verifier::{Verified, Verifier};

@@ -32,13 +32,13 @@ pub struct Verifier {
     set_up: Option<SetUp>,
     /// Tokens of the tenants' issuers, and API keys.
     trust: Trust,
-    touched: Arc<Touched>,
+    pub(super) touched: Arc<Touched>,
     /// What their bearers may do.
     bearers: Bearers,
     clock: Arc<dyn Clock>,
     leeway: TimeDelta,
     verified: Cache<[u8; 32], Verified>,
-    suspended: Suspended,
+    pub(super) suspended: Suspended,
     hashing: RandomState,
 }
 
@@ -133,14 +133,8 @@ impl Verifier {
     }
 
     /// Whether nothing on which a verified token rests was touched since.
-    fn holds(&self, verified: &Verified) -> bool {
+    pub(super) fn holds(&self, verified: &Verified) -> bool {
         !self.touched.since(verified.checked_at, &verified.rests_on)
-    }
-
-    /// Whether a connection may stay open with a verified token: nothing on which it rests was touched since, and its tenant is
-    /// not suspended. (When it ends, [`valid_for`](Self::valid_for) says.)
-    pub fn keeps(&self, verified: &Verified) -> bool {
-        self.holds(verified) && self.suspended.check(verified.caller.tenant()).is_ok()
     }
 
     /// How long a verified token stays valid.

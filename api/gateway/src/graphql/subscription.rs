@@ -5,33 +5,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use face::graphql::Context;
-use face::{Identity, Incoming, MinPositions, Problem};
-use futures::{SinkExt, StreamExt};
+use face::{Incoming, MinPositions, Problem};
+use futures::future::BoxFuture;
+use futures::{FutureExt, SinkExt, StreamExt};
 use juniper::http::GraphQLRequest;
 use juniper::{OperationType, ValidatedOperation, Value as GraphQlValue};
-use kernel::Refusal;
+use kernel::{Caller, Refusal};
 use poem::endpoint::make;
-use poem::http::header;
+use poem::http::{HeaderValue, header};
 use poem::web::websocket::{Message, WebSocket, WebSocketConfig, WebSocketStream};
 use poem::{Endpoint, FromRequest, IntoResponse, Request, Response};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::MissedTickBehavior;
 
 use super::failure::{not_taken, refused};
 use super::message::{self, ClientMessage, Ending};
 use super::request::Asked;
 use super::{Engine, explorer};
-use crate::auth::Verified;
+use crate::auth::Bearer;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
 /// How long a client may take to say who it is.
 const INIT_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How often it is looked whether the token of an open connection still holds.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// Answers GET: a websocket if asked for one, the explorer otherwise.
 pub fn endpoint(engine: Arc<Engine>) -> impl Endpoint<Output = Response> {
@@ -49,12 +46,7 @@ pub fn endpoint(engine: Arc<Engine>) -> impl Endpoint<Output = Response> {
 
 async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response> {
     let incoming = Incoming::of(&request).map_err(Problem::from)?;
-    let most = incoming.limits.body;
-    let known = match (&incoming.identity, request.header(header::AUTHORIZATION)) {
-        // It was verified a moment ago, so this looks it up.
-        (Identity::Known { .. }, Some(header)) => engine.verifier.verify_header(header.as_bytes()).await.ok(),
-        _ => None,
-    };
+    let (bearer, most) = (request.extensions().get::<Bearer>().cloned(), incoming.limits.body);
     let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
     if !offered.is_some_and(|offered| offered.split(',').any(|protocol| protocol.trim() == PROTOCOL)) {
         let refusal = Refusal::invalid("websocket_protocol", format!("offer the websocket protocol {PROTOCOL}"))
@@ -65,7 +57,7 @@ async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response
     let config = WebSocketConfig::default().max_message_size(Some(most)).max_frame_size(Some(most));
     let websocket = WebSocket::from_request_without_body(&request).await?.config(config);
     let upgraded = websocket.protocols([PROTOCOL]).on_upgrade(move |stream| async move {
-        Connection::new(engine, known).run(stream).await;
+        Connection::new(engine, bearer).run(stream).await;
     });
     Ok(upgraded.into_response())
 }
@@ -73,15 +65,22 @@ async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response
 /// One client's connection.
 struct Connection {
     engine: Arc<Engine>,
-    /// Whoever asked for the connection, if their token held.
-    known: Option<Verified>,
-    /// Who is at the other end, since they said so.
-    client: Option<Verified>,
-    /// When the token ends, and with it the connection.
-    ends: tokio::time::Instant,
+    /// The token in the header of the request, if there was one.
+    bearer: Option<Bearer>,
+    client: Option<Client>,
+    /// Returns when the connection has to end: before the client said who it is, after a while; then, with its token.
+    ended: BoxFuture<'static, ()>,
     operations: HashMap<String, AbortHandle>,
     outbox: mpsc::Sender<Outgoing>,
     outgoing: Option<mpsc::Receiver<Outgoing>>,
+}
+
+/// Who is at the other end, since they said so.
+#[derive(Clone)]
+struct Client {
+    caller: Caller,
+    /// Which token they came with: each operation counts against its limit.
+    token: u64,
 }
 
 /// What an operation has to say.
@@ -92,10 +91,10 @@ enum Outgoing {
 }
 
 impl Connection {
-    fn new(engine: Arc<Engine>, known: Option<Verified>) -> Self {
+    fn new(engine: Arc<Engine>, bearer: Option<Bearer>) -> Self {
         let (outbox, outgoing) = mpsc::channel(64);
-        let ends = tokio::time::Instant::now() + INIT_PATIENCE;
-        Self { engine, known, client: None, ends, operations: HashMap::new(), outbox, outgoing: Some(outgoing) }
+        let ended = tokio::time::sleep(INIT_PATIENCE).boxed();
+        Self { engine, bearer, client: None, ended, operations: HashMap::new(), outbox, outgoing: Some(outgoing) }
     }
 
     async fn run(mut self, stream: WebSocketStream) {
@@ -104,8 +103,6 @@ impl Connection {
         let stop = self.engine.stop.clone();
         let every = self.engine.keep_alive;
         let mut keep_alive = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
-        let mut looks = tokio::time::interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let ending = loop {
             let send = tokio::select! {
                 incoming = source.next() => match incoming {
@@ -125,12 +122,7 @@ impl Connection {
                     }
                 }),
                 _ = keep_alive.tick() => Some(message::ping()),
-                // What the caller may do may be something else now: whoever may connect again finds out.
-                _ = looks.tick() => match &self.client {
-                    Some(client) if !self.engine.verifier.keeps(client) => break Some(Ending::Forbidden),
-                    _ => None,
-                },
-                () = tokio::time::sleep_until(self.ends) => {
+                () = &mut self.ended => {
                     break Some(if self.client.is_some() { Ending::Forbidden } else { Ending::InitTimeout });
                 }
                 () = stop.cancelled() => break Some(Ending::GoingAway),
@@ -174,20 +166,23 @@ impl Connection {
                 .find(|(name, _)| name.eq_ignore_ascii_case("authorization"))
                 .and_then(|(_, value)| value.as_str())
         });
-        let client = match given {
-            Some(header) => self.engine.verifier.verify_header(header.as_bytes()).await.ok(),
-            None => self.known.clone(),
+        let verifier = self.engine.verifier.clone();
+        let bearer = match given {
+            Some(header) => {
+                let header = HeaderValue::from_str(header).map_err(|_| Ending::Forbidden)?;
+                let verified = verifier.verify_header(header.as_bytes()).await.map_err(|_| Ending::Forbidden)?;
+                Bearer::new(header, verified)
+            }
+            None => self.bearer.take().ok_or(Ending::Forbidden)?,
         };
-        let client = client.ok_or(Ending::Forbidden)?;
-        let valid_for = self.engine.verifier.valid_for(&client);
-        self.client = Some(client);
-        self.ends = tokio::time::Instant::now() + valid_for;
+        self.client = Some(Client { caller: bearer.verified.caller.clone(), token: bearer.verified.token });
+        self.ended = async move { verifier.ended(bearer).await }.boxed();
         Ok(message::ack())
     }
 
     /// Begins an operation. One that comes too soon after others is refused by itself, as a request would be.
     fn subscribe(&mut self, id: String, request: GraphQLRequest) -> Result<Option<Message>, Ending> {
-        let Verified { caller, token, .. } = self.client.clone().ok_or(Ending::Unauthorized)?;
+        let Client { caller, token } = self.client.clone().ok_or(Ending::Unauthorized)?;
         if self.operations.contains_key(&id) {
             return Err(Ending::AlreadyExists);
         }

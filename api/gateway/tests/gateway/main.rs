@@ -22,6 +22,7 @@ mod remote;
 mod roles;
 mod sagas;
 mod scim;
+mod standing;
 mod states;
 mod tenants;
 mod traces;

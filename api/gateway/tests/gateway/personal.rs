@@ -73,15 +73,15 @@ async fn rows(database: &Database, schemas: &str) -> String {
 
 /// The payloads that the service's stream has up to a position.
 async fn streamed(world: &World, to: u64) -> String {
-    let bus = Bus::connect(&Settings::new(&world.nats.url(), Credentials::None, "canary")).await.unwrap();
+    let bus = Bus::connect(&Settings::new(world.nats.url(), Credentials::None, "canary")).await.unwrap();
     let mut feed = std::pin::pin!(bus.feed(Service::new("user"), Position::START));
-    let mut all = String::new();
+    let mut all = Vec::new();
     loop {
         let batch = tokio::time::timeout(Duration::from_secs(20), feed.next()).await.expect("the stream is behind");
         for event in batch.unwrap().unwrap() {
-            all += &format!("{} {}\n", event.event_type, String::from_utf8_lossy(&event.payload));
+            all.push(format!("{} {}\n", event.event_type, String::from_utf8_lossy(&event.payload)));
             if event.position.0 == to {
-                return all;
+                return all.concat();
             }
         }
     }

@@ -10,7 +10,8 @@ use kernel::{Role, SystemClock, SystemIds, TenantId};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use sqlx::ConnectOptions;
-use testbed::{Database, Nats};
+use sqlx::postgres::PgPoolOptions;
+use testbed::{Database, Nats, eventually};
 
 /// All that a test needs.
 pub struct World {
@@ -72,6 +73,7 @@ impl World {
         change(&mut config);
         gateway::migrate(&config, false).await.unwrap();
         let tenant = Directory::open(&config).create("acme", "Acme", &SystemClock, &SystemIds).await.unwrap().tenant_id;
+        config.operators.tenant = Some(tenant.uuid());
         let mut of =
             |name: &str| databases.swap_remove(databases.iter().position(|one| one.service.name() == name).unwrap());
         let (database, auth) = (of("crm"), of("auth"));
@@ -177,15 +179,32 @@ impl World {
         head.cast_unsigned()
     }
 
-    /// How many events the log of a service has, but for what its sagas note of themselves, in their own time.
+    /// How many events the log of a service has, once its sagas are at rest, or nobody drives them: until then they note things in
+    /// their own time.
     pub async fn head_of(&self, database: &Database) -> i64 {
-        use sqlx::Connection;
-        let mut connection = sqlx::PgConnection::connect_with(&database.superuser()).await.unwrap();
-        let head = sqlx::query_scalar("SELECT count(*) FROM log.events WHERE aggregate_type NOT LIKE '%.saga'")
-            .fetch_one(&mut connection)
+        let one = PgPoolOptions::new().max_connections(1);
+        let pool = one.connect_with(database.superuser()).await.unwrap();
+        let sagas = "SELECT to_regclass('saga.checkpoint') IS NOT NULL";
+        let head = if sqlx::query_scalar(sagas).fetch_one(&pool).await.unwrap() {
+            eventually("the sagas are at rest", async || {
+                sqlx::query_scalar(
+                    "SELECT position FROM log.head
+                     WHERE position <= (SELECT position FROM saga.checkpoint)
+                       AND NOT EXISTS (SELECT FROM saga.instances WHERE wake_at <= now())
+                        OR NOT EXISTS (SELECT FROM pg_locks
+                            WHERE locktype = 'advisory' AND (classid::bigint << 32) + objid::bigint = $1 AND granted
+                              AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+                )
+                .bind(eventstore::LockKey::Coordinator.number())
+                .fetch_optional(&pool)
+                .await
+                .unwrap()
+            })
             .await
-            .unwrap();
-        connection.close().await.unwrap();
+        } else {
+            sqlx::query_scalar("SELECT position FROM log.head").fetch_one(&pool).await.unwrap()
+        };
+        pool.close().await;
         head
     }
 

@@ -83,10 +83,8 @@ impl ScimError {
 impl From<Refusal> for ScimError {
     fn from(refusal: Refusal) -> Self {
         let mut status = face::status(refusal.kind());
-        let mut detail = refusal.detail().to_owned();
-        for error in refusal.errors() {
-            detail += &format!("; {}: {}", error.pointer, error.detail);
-        }
+        let errors = refusal.errors().iter().map(|error| format!("; {}: {}", error.pointer, error.detail));
+        let detail = std::iter::once(refusal.detail().to_owned()).chain(errors).collect::<String>();
         let scim_type = match refusal.code() {
             "login_taken" | "group_name_taken" | "invited_already" => Some("uniqueness"),
             "reference_unknown" => {

@@ -172,7 +172,7 @@ fn listed(
             }
         },
         (Act::Replace | Act::Add, true) => {
-            for value_there in list.iter_mut() {
+            for value_there in &mut *list {
                 if is_it(value_there)
                     && let Value::Object(there) = value_there
                 {

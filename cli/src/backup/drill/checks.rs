@@ -53,6 +53,11 @@ pub async fn compare(context: &Context, archive: &Archive) -> Result<((), String
             ledger.claim(&claim);
         }
         drop(claims);
+        let mut decisions = deadletters::backup::decisions(&mut snapshot);
+        while let Some(decision) = decisions.try_next().await? {
+            ledger.decision(&decision)?;
+        }
+        drop(decisions);
         ledger.check(log)?;
         roots += log.tenants.len();
     }
