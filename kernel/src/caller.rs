@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -28,6 +29,16 @@ pub enum Role {
 impl Role {
     /// All roles, in the order in which tables show them.
     pub const ALL: [Self; 5] = [Self::Admin, Self::Manager, Self::Member, Self::Viewer, Self::Auditor];
+
+    /// How long the name of a role may be, built-in or a tenant's own, in characters.
+    pub const NAME_LENGTH: RangeInclusive<usize> = 2..=50;
+
+    /// Whether a text may be the name of a role, built-in or a tenant's own: lower-case letters, digits and `_`, a letter first.
+    pub fn is_name(text: &str) -> bool {
+        Self::NAME_LENGTH.contains(&text.len())
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    }
 
     /// The role's name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -67,6 +78,13 @@ pub struct Grant {
     pub roles: &'static [Role],
     /// What it allows, for people.
     pub meaning: &'static str,
+}
+
+impl Grant {
+    /// Whether a scope, such as `crm:lead:read`, `crm:lead:*` or `crm:*`, covers its permission.
+    pub fn is_covered_by(&self, scope: &str) -> bool {
+        covers(scope, self.permission)
+    }
 }
 
 /// An authenticated caller: the only thing from which commands and queries learn their tenant.

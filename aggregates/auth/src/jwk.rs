@@ -51,13 +51,54 @@ pub struct Jwk {
 }
 
 impl Jwk {
-    /// The one algorithm with which this key is used: the key decides, never the token.
+    /// The one algorithm with which this key is used: the key decides, never the token. None: it is of no use, or too short.
     pub fn algorithm(&self) -> Option<Algorithm> {
+        let (x, y) = (bytes(self.x.as_deref()), bytes(self.y.as_deref()));
         match (self.kty.as_str(), self.crv.as_deref()) {
-            ("OKP", Some("Ed25519")) if self.x.is_some() => Some(Algorithm::EdDSA),
-            ("EC", Some("P-256")) if self.x.is_some() && self.y.is_some() => Some(Algorithm::ES256),
-            ("RSA", None) if self.n.is_some() && self.e.is_some() => Some(Algorithm::RS256),
+            ("OKP", Some("Ed25519")) if x == Some(32) => Some(Algorithm::EdDSA),
+            ("EC", Some("P-256")) if x == Some(32) && y == Some(32) => Some(Algorithm::ES256),
+            ("RSA", None)
+                if bytes(self.n.as_deref()).is_some_and(|bytes| (256..=1024).contains(&bytes))
+                    && bytes(self.e.as_deref()).is_some_and(|bytes| (1..=8).contains(&bytes)) =>
+            {
+                Some(Algorithm::RS256)
+            }
             _ => None,
         }
+    }
+}
+
+/// How many bytes a text in base64url (without padding) stands for; none: it is no such text.
+fn bytes(text: Option<&str>) -> Option<usize> {
+    let text = text?;
+    let is_one = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    (is_one && text.len() % 4 != 1).then(|| text.len() * 3 / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(kty: &str, crv: Option<&str>) -> Jwk {
+        let crv = crv.map(str::to_owned);
+        Jwk { kty: kty.to_owned(), kid: None, crv, x: None, y: None, n: None, e: None }
+    }
+
+    #[test]
+    fn a_key_that_can_verify_nothing_is_of_no_algorithm() {
+        let of = |length: usize| Some("A".repeat(length));
+        let ed25519 = |x| Jwk { x, ..key("OKP", Some("Ed25519")) }.algorithm();
+        assert_eq!(ed25519(of(43)), Some(Algorithm::EdDSA));
+        for wrong in [None, of(0), of(42), of(44), Some("=".repeat(43)), Some("x".to_owned())] {
+            assert_eq!(ed25519(wrong.clone()), None, "{wrong:?}");
+        }
+        let p256 = |x, y| Jwk { x, y, ..key("EC", Some("P-256")) }.algorithm();
+        assert_eq!(p256(of(43), of(43)), Some(Algorithm::ES256));
+        assert_eq!((p256(of(43), None), p256(of(43), of(22))), (None, None));
+        let rsa = |n, e| Jwk { n, e, ..key("RSA", None) }.algorithm();
+        assert_eq!(rsa(of(342), Some("AQAB".to_owned())), Some(Algorithm::RS256));
+        assert_eq!(rsa(of(171), Some("AQAB".to_owned())), None, "1,024 bits");
+        assert_eq!((rsa(of(342), None), rsa(None, Some("AQAB".to_owned()))), (None, None));
+        assert_eq!(key("oct", None).algorithm(), None);
     }
 }

@@ -1,7 +1,7 @@
 //! What can be asked of an API key.
 
-use auth_aggregates::{ApiKey, ApiKeyCommand, ApiKeyId, ApiKeyIssued, Machine};
-use chrono::{DateTime, Utc};
+use auth_aggregates::{ApiKey, ApiKeyCommand, ApiKeyId, ApiKeyIssued, Machine, MachineError};
+use chrono::{DateTime, SecondsFormat, Utc};
 use executor::{Command, Work};
 use kernel::{Checks, FieldError, MachineId, Refusal};
 
@@ -42,17 +42,23 @@ impl Command for IssueApiKey {
         let mut checks = Checks::default();
         let name = checks.line("/name", &self.name, values::NAME);
         let scopes = values::scopes(&mut checks, "/scopes", &self.scopes);
-        if self.expires_at.is_some_and(|end| end <= work.now()) {
-            checks.refuse("/expires_at", "past", format!("{} is past; allowed is a time to come", work.now()));
+        if let Some(end) = self.expires_at.filter(|end| *end <= work.now()) {
+            let end = end.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+            checks.refuse("/expires_at", "past", format!("{end} is past; allowed is a time to come"));
         }
         checks.finish()?;
-        if work.find::<Machine>(self.machine).await?.is_none() {
-            let detail = format!("there is no auth.machine {}", self.machine);
-            return Err(Refusal::references(vec![FieldError {
-                pointer: "/machine".into(),
-                code: "not_found",
-                detail,
-            }]));
+        match work.find::<Machine>(self.machine).await? {
+            Some(machine) if machine.active => {}
+            // Its keys work again when it is reactivated: none is added meanwhile.
+            Some(_) => return Err(MachineError::Deactivated.into()),
+            None => {
+                let detail = format!("there is no auth.machine {}", self.machine);
+                return Err(Refusal::references(vec![FieldError {
+                    pointer: "/machine".into(),
+                    code: "not_found",
+                    detail,
+                }]));
+            }
         }
         let (machine, secret_hash) = (self.machine, self.secret_hash.clone());
         let issued = ApiKeyIssued { machine, name, secret_hash, scopes, expires_at: self.expires_at };

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use auth_aggregates::Jwk;
-use kernel::Checks;
+use kernel::{Checks, Role};
 
 /// How long a name may be.
 pub(crate) const NAME: RangeInclusive<usize> = 1..=200;
@@ -31,8 +31,9 @@ pub(crate) fn keys(checks: &mut Checks, pointer: &str, keys: &[Jwk]) {
 pub(crate) fn roles(checks: &mut Checks, pointer: &str, roles: &[String]) -> Vec<String> {
     few(checks, pointer, roles.len());
     for (index, role) in roles.iter().enumerate() {
-        if !is_word(role) {
-            let detail = "a role's name is 1 to 40 lower-case letters, digits, hyphens and underscores, a letter first";
+        if !Role::is_name(role) {
+            let (least, most) = (Role::NAME_LENGTH.start(), Role::NAME_LENGTH.end());
+            let detail = format!("a role's name is {least} to {most} letters a-z, digits and _, a letter first");
             checks.refuse(format!("{pointer}/{index}"), "role_name", detail);
         }
     }

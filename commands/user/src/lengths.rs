@@ -9,7 +9,7 @@ pub const EXTERNAL_ID: RangeInclusive<usize> = 1..=200;
 /// The name that a user signs in with.
 pub const USER_NAME: RangeInclusive<usize> = 2..=64;
 /// The name of a role.
-pub const ROLE: RangeInclusive<usize> = 2..=50;
+pub const ROLE: RangeInclusive<usize> = kernel::Role::NAME_LENGTH;
 /// A reason.
 pub const REASON: RangeInclusive<usize> = 1..=500;
 /// A web address.

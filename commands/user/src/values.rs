@@ -27,18 +27,12 @@ pub(crate) fn user_name(checks: &mut Checks, pointer: &str, text: &str) -> Strin
 
 /// A role's name: lower-case letters, digits and `_`, a letter first.
 pub(crate) fn role_name(checks: &mut Checks, pointer: &str, text: &str) -> String {
-    if !is_role_name(text) {
+    if !kernel::Role::is_name(text) {
         let (least, most) = (lengths::ROLE.start(), lengths::ROLE.end());
         let detail = format!("allowed are {least} to {most} letters a-z, digits and _, a letter first");
         checks.refuse(pointer, "role_name", detail);
     }
     text.to_owned()
-}
-
-pub(crate) fn is_role_name(text: &str) -> bool {
-    lengths::ROLE.contains(&text.len())
-        && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// A language tag, as in BCP 47: subtags of letters and digits.

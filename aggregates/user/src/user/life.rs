@@ -21,6 +21,9 @@ pub const MOST_MEMBERSHIPS: usize = 200;
 pub struct User {
     /// Where they stand.
     pub status: UserStatus,
+    /// Whether they are locked, also while they are deactivated: coming back does not unlock them.
+    #[serde(default)]
+    pub locked: bool,
     /// What they sign in with.
     pub login: Login,
     /// Whether the address is known to be theirs.
@@ -339,8 +342,10 @@ impl Aggregate for User {
             UserEvent::UserGroupLeft(e) => _ = self.groups.remove(&e.group),
             UserEvent::UserOrganizationJoined(e) => _ = self.organizations.insert(e.organization),
             UserEvent::UserOrganizationLeft(e) => _ = self.organizations.remove(&e.organization),
-            UserEvent::UserLocked(_) => self.status = UserStatus::Locked,
-            UserEvent::UserUnlocked(_) | UserEvent::UserReactivated(_) => self.status = UserStatus::Active,
+            UserEvent::UserLocked(_) => (self.status, self.locked) = (UserStatus::Locked, true),
+            UserEvent::UserUnlocked(_) => (self.status, self.locked) = (UserStatus::Active, false),
+            UserEvent::UserReactivated(_) if self.locked => self.status = UserStatus::Locked,
+            UserEvent::UserReactivated(_) => self.status = UserStatus::Active,
             UserEvent::UserDeactivated(_) => self.status = UserStatus::Deactivated,
             UserEvent::UserRemoved(_) => {
                 self.status = UserStatus::Removed;

@@ -3,9 +3,10 @@
 use auth_aggregates::{ApiKey, ApiKeyId};
 use auth_commands::{IssueApiKey, RevokeApiKey};
 use chrono::{DateTime, Utc};
+use executor::Command as _;
 use face::operation::{Done, Found, Made, change, find, id};
 use face::{Authenticated, Changed, Command, Empty, Runtime};
-use kernel::MachineId;
+use kernel::{Checks, MachineId, Refusal};
 use keys::SystemRandom;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -18,6 +19,9 @@ use super::secret::SecretMade;
 use crate::SERVICE;
 use crate::authority::ApiKeyText;
 
+/// So many scopes are looked at; more are refused by the command.
+const MOST_SCOPES: usize = 50;
+
 /// The operations on API keys.
 pub struct ApiKeys {
     runtime: Runtime,
@@ -26,6 +30,19 @@ pub struct ApiKeys {
 impl ApiKeys {
     pub fn new(runtime: Runtime) -> Self {
         Self { runtime }
+    }
+
+    /// Refuses scopes that cover no permission: a slip of the pen would look like a key that may nothing.
+    fn known(&self, scopes: &[String]) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        for (place, scope) in scopes.iter().enumerate().take(MOST_SCOPES) {
+            if !self.runtime.grants.iter().any(|grant| grant.is_covered_by(scope)) {
+                let detail =
+                    "no permission is covered by this scope; `GET /v1/user/permissions` lists those that there are";
+                checks.refuse(format!("/scopes/{place}"), "permission_unknown", detail);
+            }
+        }
+        checks.finish()
     }
 }
 
@@ -43,6 +60,7 @@ struct NewApiKey {
     #[schemars(length(max = 50))]
     scopes: Vec<String>,
     /// When it ends; absent: it does not.
+    #[serde(default, deserialize_with = "kernel::deserialize_optional_time")]
     expires_at: Option<DateTime<Utc>>,
 }
 
@@ -75,6 +93,8 @@ impl ApiKeys {
     /// It is used as a bearer token. The answer is the only place where it is shown.
     #[oai(path = "/v1/auth/api-keys", method = "post", operation_id = "issueApiKey")]
     async fn issue(&self, command: Command<NewApiKey>) -> Made<SecretMade> {
+        command.request.caller.require(IssueApiKey::PERMISSION)?;
+        self.known(&command.body.scopes)?;
         let key: ApiKeyId = self.runtime.executor.new_id();
         let text = ApiKeyText::generate(command.request.caller.tenant(), key, &SystemRandom)?;
         let NewApiKey { machine, name, scopes, expires_at } = command.body;

@@ -295,3 +295,31 @@ async fn machines_are_listed_with_their_keys() {
     let refused = Answer::of(ask(world.token(&[Role::Member]))).await;
     assert!(refused.body["errors"][0].to_string().contains("permission_missing"), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_key_is_refused_for_a_machine_that_is_out_for_scopes_that_there_are_not_and_for_the_past() {
+    let world = World::start().await;
+    let machine = Machine::register(&world, "sensor", &["member"]).await;
+    let issue = |more: Value| {
+        let mut body = json!({ "machine": machine.id, "name": "nightly" });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        world.request(Method::POST, "/v1/auth/api-keys").json(&body)
+    };
+    let keys = |key: Value| {
+        world.request(Method::POST, &format!("/v1/auth/machines/{}/keys", machine.id)).json(&json!({ "keys": [key] }))
+    };
+    let invalid = |request| (request, StatusCode::BAD_REQUEST, "validation_failed");
+    world
+        .refuses(vec![
+            invalid(issue(json!({ "scopes": ["crm:lead:read", "crm:nothing:read"] }))),
+            invalid(issue(json!({ "scopes": ["ledger:*"] }))),
+            invalid(issue(json!({ "expires_at": "2020-01-01T00:00:00Z" }))),
+            invalid(issue(json!({ "expires_at": "2099-01-01" }))),
+            invalid(keys(json!({ "kty": "OKP", "crv": "Ed25519", "x": "AAAA" }))),
+            invalid(keys(json!({ "kty": "RSA", "n": "A".repeat(171), "e": "AQAB" }))),
+        ])
+        .await;
+    let out = world.post(&format!("/v1/auth/machines/{}/deactivate", machine.id), json!({})).await;
+    assert_eq!(out.status, StatusCode::OK, "{out:?}");
+    world.refuses(vec![(issue(json!({})), StatusCode::CONFLICT, "machine_deactivated")]).await;
+}

@@ -67,6 +67,7 @@ impl Current for PersonRow {
             user_id,
             version: change.version,
             status: Named(UserStatus::Active),
+            locked: false,
             email: None,
             user_name: None,
             external_id: None,
@@ -99,10 +100,7 @@ impl Current for PersonRow {
                 self.email_verified &= self.email.as_ref() == Some(e.login.email.reveal());
                 self.sign_in_with(&e.login);
             }
-            UserEvent::UserExternalIdChanged(e) => {
-                let known = e.external_id.as_ref().filter(|id| id.is_known());
-                self.external_id = known.map(|id| id.reveal().clone());
-            }
+            UserEvent::UserExternalIdChanged(e) => self.external_id = e.external_id.as_ref().and_then(known),
             UserEvent::UserEmailVerified(_) => self.email_verified = true,
             UserEvent::UserRoleGranted(e) => _ = self.roles.insert(e.role.clone()),
             UserEvent::UserRoleRevoked(e) => _ = self.roles.remove(&e.role),
@@ -110,8 +108,10 @@ impl Current for PersonRow {
             UserEvent::UserGroupLeft(e) => _ = self.groups.remove(&e.group.uuid()),
             UserEvent::UserOrganizationJoined(e) => _ = self.organizations.insert(e.organization.uuid()),
             UserEvent::UserOrganizationLeft(e) => _ = self.organizations.remove(&e.organization.uuid()),
-            UserEvent::UserLocked(_) => self.status = Named(UserStatus::Locked),
-            UserEvent::UserUnlocked(_) | UserEvent::UserReactivated(_) => self.status = Named(UserStatus::Active),
+            UserEvent::UserLocked(_) => (self.status, self.locked) = (Named(UserStatus::Locked), true),
+            UserEvent::UserUnlocked(_) => (self.status, self.locked) = (Named(UserStatus::Active), false),
+            UserEvent::UserReactivated(_) if self.locked => self.status = Named(UserStatus::Locked),
+            UserEvent::UserReactivated(_) => self.status = Named(UserStatus::Active),
             UserEvent::UserDeactivated(_) => self.status = Named(UserStatus::Deactivated),
             UserEvent::UserRemoved(_) => self.status = Named(UserStatus::Removed),
             UserEvent::UserErased(_) => {
@@ -135,24 +135,25 @@ impl PersonRow {
     }
 
     fn sign_in_with(&mut self, login: &Login) {
-        let known = |value: &&Personal<String>| value.is_known();
-        let shown = |value: Option<&Personal<String>>| value.filter(known).map(Personal::reveal).cloned();
-        self.email = shown(Some(&login.email));
-        self.user_name = shown(login.user_name.as_ref());
+        self.email = known(&login.email);
+        self.user_name = login.user_name.as_ref().and_then(known);
     }
 
     fn describe(&mut self, profile: &Profile) {
-        let known = |value: &&Personal<String>| value.is_known();
-        let shown = |value: &Option<Personal<String>>| value.as_ref().filter(known).map(Personal::reveal).cloned();
         self.name.clone_from(profile.name.reveal());
-        self.given_name = shown(&profile.given_name);
-        self.family_name = shown(&profile.family_name);
+        self.given_name = profile.given_name.as_ref().and_then(known);
+        self.family_name = profile.family_name.as_ref().and_then(known);
         self.title.clone_from(&profile.title);
-        self.phone = shown(&profile.phone);
-        self.picture = shown(&profile.picture);
+        self.phone = profile.phone.as_ref().and_then(known);
+        self.picture = profile.picture.as_ref().and_then(known);
         self.locale.clone_from(&profile.locale);
         self.time_zone.clone_from(&profile.time_zone);
     }
+}
+
+/// A value, unless it is not known any more.
+fn known(value: &Personal<String>) -> Option<String> {
+    value.is_known().then(|| value.reveal().clone())
 }
 
 /// The word under which everybody with a role stands.

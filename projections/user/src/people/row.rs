@@ -19,6 +19,8 @@ table! {
         /// The user's version that this row shows.
         pub version: i64 = "bigint",
         pub status: Named<UserStatus> = "text",
+        /// Whether they are locked, also while they are deactivated.
+        pub locked: bool = "boolean",
         pub email: Option<String> = "text",
         pub user_name: Option<String> = "text",
         /// By which an identity provider knows them.

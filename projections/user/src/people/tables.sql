@@ -3,6 +3,7 @@ CREATE TABLE person (
     user_id        uuid        NOT NULL,
     version        bigint      NOT NULL,
     status         text        NOT NULL,
+    locked         boolean     NOT NULL,
     email          text        COLLATE "C",
     user_name      text        COLLATE "C",
     external_id    text        COLLATE "C",

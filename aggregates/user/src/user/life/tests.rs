@@ -44,6 +44,11 @@ fn lock_deactivate_remove_and_erase_are_four_different_things() {
     refused(vec![locked()], UserCommand::Reactivate, UserStep::Reactivate, UserStatus::Locked);
     given(vec![deactivated()]).when(UserCommand::Reactivate).then_expect_events(vec![UserReactivated {}.into()]);
     refused(vec![deactivated()], UserCommand::Unlock, UserStep::Unlock, UserStatus::Deactivated);
+    // Who comes back while they are locked is locked.
+    let back: Vec<UserEvent> =
+        vec![UserLocked { reason: String::new() }.into(), deactivated(), UserReactivated {}.into()];
+    given(back.clone()).when(UserCommand::Unlock).then_expect_events(vec![UserUnlocked {}.into()]);
+    refused(back, UserCommand::RequestEmailVerification { expires_at: at(0) }, UserStep::Verify, UserStatus::Locked);
     let removed = || UserRemoved {}.into();
     for (command, step) in [
         (UserCommand::Unlock, UserStep::Unlock),
