@@ -43,7 +43,7 @@ pub struct Measured {
 /// One round of so many jobs.
 pub async fn round(ground: &Ground, apalis: Option<&Path>, count: usize, nth: usize) -> anyhow::Result<Measured> {
     // Whoever begins has the warmer caches, or the colder ones.
-    if nth % 2 == 0 {
+    if nth.is_multiple_of(2) {
         let ours = ours(ground, count, nth).await?;
         Ok(Measured { ours, apalis: theirs(ground, apalis, count, nth).await? })
     } else {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eventstore::{Database, Lock, Role};
+use eventstore::{Database, Lock, LockKey, Role};
 use kernel::{Position, Service, TenantId};
 use nats::{Bus, DeadLetterNews};
 use sqlx::postgres::PgRow;
@@ -11,8 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Consumer, LetterId};
 
-/// The key of the lock that the active herald of a service holds.
-const HERALD: i64 = 7_164_702_841;
 /// How often it looks whether there is news. Nobody waits for it by the second.
 const LOOK: Duration = Duration::from_secs(2);
 /// So many are told in a row.
@@ -34,7 +32,7 @@ impl Herald {
 
     /// Runs until `shutdown`. Database and bus may come and go meanwhile: what was not told is told later.
     pub async fn run(self, shutdown: CancellationToken) {
-        let mut lock = Lock::new(&self.database, Role::Project, HERALD);
+        let mut lock = Lock::new(&self.database, Role::Project, LockKey::Herald);
         let mut ready = false;
         while !shutdown.is_cancelled() {
             let active = lock.held().await || lock.acquire().await.unwrap_or(false);

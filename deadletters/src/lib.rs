@@ -15,6 +15,7 @@
 #![deny(missing_docs)]
 
 mod backoff;
+pub mod backup;
 mod consumer;
 mod decisions;
 mod desk;

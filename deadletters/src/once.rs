@@ -1,5 +1,6 @@
 //! Each request once: what was done under an id is answered the same when it is asked for again.
 
+use eventstore::LockClass;
 use kernel::Refusal;
 use sqlx::{PgConnection, Row};
 
@@ -9,7 +10,8 @@ use crate::desk::{Request, unavailable};
 pub(crate) async fn before(tables: &mut PgConnection, request: &Request) -> Result<Option<u64>, Refusal> {
     let Some(id) = &request.command_id else { return Ok(None) };
     // Whoever comes with the same id at the same time waits here until we have answered.
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('dead letters'), hashtext($1))")
+    sqlx::query("SELECT pg_advisory_xact_lock($1, hashtext($2))")
+        .bind(LockClass::DeadLetterRequest.number())
         .bind(format!("{} {id}", request.caller.tenant()))
         .execute(&mut *tables)
         .await

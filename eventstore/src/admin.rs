@@ -11,10 +11,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
 
-use crate::{Database, Error};
-
-/// Held in the admin's database while a service is migrated.
-const MIGRATING: i64 = 7_164_702_800;
+use crate::{Database, Error, LockKey};
 
 /// One step that was applied, or in a dry run would be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +29,7 @@ pub struct Applied {
 /// [`Error::MigrationChanged`] and [`Error::MigrationUnknown`] when database and program do not fit together.
 pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: bool) -> Result<Vec<Applied>, Error> {
     let mut cluster = connect(admin).await?;
-    sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATING).execute(&mut cluster).await?;
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(LockKey::Migrating.number()).execute(&mut cluster).await?;
     let mut applied = roles::create(&mut cluster, database, dry_run).await?;
     let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
         .bind(&database.name)

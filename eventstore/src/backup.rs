@@ -17,9 +17,6 @@ pub use graft::{Graft, grafted_id};
 pub use restore::{Restore, is_empty};
 pub use snapshot::{Snapshot, freeze};
 
-/// Advisory transaction lock of whoever writes to a log, in its database; `log.append` takes it too.
-const WRITING: i64 = 7_164_702_801;
-
 /// An event with the hash that its writer computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEvent {

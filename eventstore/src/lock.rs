@@ -1,5 +1,7 @@
 //! The lock that makes one instance of something the active one: relay, webhooks.
 
+mod keys;
+
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -7,6 +9,7 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 
 use crate::{Database, Role};
+pub use keys::{LockClass, LockKey};
 
 /// How long the database may take to answer before the lock counts as lost.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -29,13 +32,13 @@ pub fn lock_options(database: &Database, role: Role) -> PgConnectOptions {
 /// A session advisory lock on a connection of its own: it is held as long as the connection lives.
 pub struct Lock {
     options: PgConnectOptions,
-    key: i64,
+    key: LockKey,
     connection: Option<PgConnection>,
 }
 
 impl Lock {
     /// The lock with this key in a service's database, not taken yet; connects as `role`.
-    pub fn new(database: &Database, role: Role, key: i64) -> Self {
+    pub fn new(database: &Database, role: Role, key: LockKey) -> Self {
         Self { options: lock_options(database, role), key, connection: None }
     }
 
@@ -45,9 +48,10 @@ impl Lock {
             Some(connection) => connection,
             None => bounded(self.options.connect()).await?,
         };
-        let ours =
-            bounded(sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(self.key).fetch_one(&mut connection))
-                .await?;
+        let ours = bounded(
+            sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(self.key.number()).fetch_one(&mut connection),
+        )
+        .await?;
         self.connection = Some(connection);
         Ok(ours)
     }

@@ -18,16 +18,13 @@ use nats::Bus;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{EventStore, Lock, Role};
+use crate::{EventStore, Lock, LockKey, Role};
 use active::Active;
 use status::Reporter;
 pub use status::{State, Status};
 
 /// How often an idle relay looks after lock, log and stream by itself, and one that stands by tries to take over.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// The key of the lock that the active relay holds.
-const RELAY: i64 = 7_164_702_802;
 
 /// The relay of one service.
 pub struct Relay {
@@ -58,7 +55,7 @@ impl Relay {
 
     /// Runs until `shutdown`. Database and bus may come and go meanwhile.
     pub async fn run(self, shutdown: CancellationToken) {
-        let mut lock = Lock::new(self.store.database(), Role::Follow, RELAY);
+        let mut lock = Lock::new(self.store.database(), Role::Follow, LockKey::Relay);
         loop {
             tokio::select! {
                 biased;

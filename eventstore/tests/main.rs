@@ -14,5 +14,6 @@ mod log {
     mod migrating;
     mod reading;
     mod relaying;
+    mod sealing;
     mod surviving;
 }

@@ -70,7 +70,7 @@ pub struct Grant {
 }
 
 /// An authenticated caller: the only thing from which commands and queries learn their tenant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     tenant: TenantId,
     subject: Arc<str>,
@@ -90,6 +90,11 @@ impl Caller {
             .filter(|grant| grant.roles.iter().any(|role| roles.contains(role)))
             .map(|grant| grant.permission)
             .collect();
+        Self { tenant, subject: subject.into(), permissions: Arc::new(permissions) }
+    }
+
+    /// A caller who has just these permissions: what they rest on was looked up elsewhere.
+    pub fn holding(tenant: TenantId, subject: impl Into<Arc<str>>, permissions: BTreeSet<&'static str>) -> Self {
         Self { tenant, subject: subject.into(), permissions: Arc::new(permissions) }
     }
 

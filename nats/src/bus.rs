@@ -1,6 +1,7 @@
 //! The connection.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -74,12 +75,45 @@ pub struct Bus {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: Context,
     pub(crate) timeout: Duration,
-    /// When it left a server by itself; none: there is no other to go to.
-    moved: Option<Arc<Mutex<Option<Instant>>>>,
+    /// The servers that it left by itself; none: there is no other to go to.
+    left: Option<Arc<Mutex<Left>>>,
 }
 
 /// A connection stays at a server for so long at least, before it leaves it by itself.
 const STAY: Duration = Duration::from_secs(3);
+
+/// So long it does not come back to a server that it left, unless it has left them all.
+const AVOID: Duration = Duration::from_mins(1);
+
+/// So often it tries to come to a server that it did not leave: the library takes any, also the one that was left.
+const TRIES: usize = 24;
+
+/// Servers that were left, by their ids, and when; the last one last.
+#[derive(Debug, Default)]
+struct Left(Vec<(String, Instant)>);
+
+impl Left {
+    /// Leaves a server, unless another one was left a moment ago.
+    fn leave(&mut self, server: &str, now: Instant) -> bool {
+        if self.0.last().is_some_and(|(_, left)| now.duration_since(*left) < STAY) {
+            return false;
+        }
+        self.0.retain(|(other, left)| other != server && now.duration_since(*left) < AVOID);
+        self.0.push((server.to_owned(), now));
+        true
+    }
+
+    fn has(&self, server: &str) -> bool {
+        self.0.iter().any(|(left, _)| left == server)
+    }
+
+    /// All were left: the one that was left first may be well again.
+    fn forgive(&mut self) {
+        if self.0.len() > 1 {
+            self.0.remove(0);
+        }
+    }
+}
 
 impl Bus {
     /// Connects. Later losses of the connection are mended in the background, for as long as it takes.
@@ -111,8 +145,8 @@ impl Bus {
         })?;
         let jetstream =
             ContextBuilder::new().timeout(settings.timeout).ack_timeout(settings.timeout).build(client.clone());
-        let moved = (settings.servers().len() > 1).then(Arc::default);
-        Ok(Self { client, jetstream, timeout: settings.timeout, moved })
+        let left = (settings.servers().len() > 1).then(Arc::default);
+        Ok(Self { client, jetstream, timeout: settings.timeout, left })
     }
 
     /// Whether the connection stands at this moment.
@@ -121,19 +155,47 @@ impl Bus {
     }
 
     /// Leaves the server for another one of the cluster, if there are several: this one may be cut off from the others, and still
-    /// take what it can't keep. For who was not answered though the connection stands.
+    /// take what it can't keep. For who was not answered though the connection stands. Returns when it stands elsewhere.
     pub async fn move_on(&self) {
-        let Some(moved) = &self.moved else { return };
-        {
-            let mut moved = moved.lock().unwrap_or_else(PoisonError::into_inner);
-            if !self.connected() || moved.is_some_and(|moved| moved.elapsed() < STAY) {
-                return;
-            }
-            *moved = Some(Instant::now());
+        let Some(left) = &self.left else { return };
+        let left = || left.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.connected() || !left().leave(&self.server_id(), Instant::now()) {
+            return;
         }
         tracing::info!("the bus does not answer; the connection goes to another of its servers");
+        // Nobody waits longer than for an answer: where no other server can be reached it is of no use.
+        let moving = tokio::time::timeout(self.timeout, async {
+            for attempt in 1..=TRIES {
+                self.reconnect().await;
+                if !left().has(&self.server_id()) {
+                    return;
+                }
+                if attempt % (TRIES / 2) == 0 {
+                    left().forgive();
+                }
+            }
+        });
+        if moving.await.is_err() {
+            tracing::debug!("no other server could be reached in time");
+        }
+    }
+
+    /// The id of the server at which the connection stands, or stood last; empty before the first one.
+    pub fn server_id(&self) -> String {
+        self.client.server_info().server_id
+    }
+
+    /// Returns when there is a new connection, to whichever server.
+    async fn reconnect(&self) {
+        let statistics = self.client.statistics();
+        let connects = || statistics.connects.load(Ordering::Relaxed);
+        let before = connects();
         if let Err(error) = self.client.force_reconnect().await {
             tracing::debug!(%error, "the connection could not be moved to another server");
+            return;
+        }
+        while connects() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
@@ -147,5 +209,24 @@ impl Bus {
     /// Sends what is still waiting to be sent and ends the connection, for all clones.
     pub async fn close(&self) -> Result<(), Error> {
         self.client.drain().await.map_err(|error| Error::Unavailable(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_was_left_is_avoided_for_a_while_and_the_first_one_comes_again_when_all_were() {
+        let (mut left, begin) = (Left::default(), Instant::now());
+        assert!(left.leave("a", begin) && left.has("a") && !left.has("b"));
+        assert!(!left.leave("b", begin + STAY / 2), "it stays for a while");
+        assert!(!left.has("b"));
+        assert!(left.leave("b", begin + STAY) && left.has("a") && left.has("b"));
+        left.forgive();
+        assert!(!left.has("a") && left.has("b"));
+        left.forgive();
+        assert!(left.has("b"), "not back to the one that was left a moment ago");
+        assert!(left.leave("c", begin + STAY + AVOID) && left.has("c") && !left.has("b"));
     }
 }

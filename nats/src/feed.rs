@@ -19,6 +19,9 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const EXPIRES: Duration = Duration::from_secs(30);
 /// When the server forgets a reader that went away.
 const FORGOTTEN: Duration = Duration::from_secs(30);
+/// A stream that is not there yet is about to be made by the relay; after so many looks in vain (some seconds) nobody seems to
+/// make it.
+const LOOKS: u32 = 12;
 
 impl Bus {
     /// The events of a service from `start` (inclusive), in batches of what is ready, at most 500.
@@ -62,10 +65,14 @@ impl Feed {
             let mut messages = match self.messages.take() {
                 Some(messages) => messages,
                 None => match self.consume().await {
-                    Ok(messages) => messages,
+                    Ok(Some(messages)) => messages,
+                    Ok(None) => {
+                        self.pause(&Error::Unavailable("the stream does not exist yet".to_owned()), LOOKS).await;
+                        continue;
+                    }
                     Err(error @ Error::Gap { .. }) => return Err(error),
                     Err(error) => {
-                        self.pause(&error).await;
+                        self.pause(&error, 0).await;
                         continue;
                     }
                 },
@@ -123,10 +130,10 @@ impl Feed {
         }
     }
 
-    /// A consumer that delivers from the next position on. The server keeps nothing of it on disk.
-    async fn consume(&self) -> Result<pull::Stream, Error> {
-        let state = self.bus.stream_state(self.service).await?;
-        let state = state.ok_or_else(|| Error::Unavailable("the stream does not exist yet".to_owned()))?;
+    /// A consumer that delivers from the next position on; none while there is no stream. The server keeps nothing of it on
+    /// disk.
+    async fn consume(&self) -> Result<Option<pull::Stream>, Error> {
+        let Some(state) = self.bus.stream_state(self.service).await? else { return Ok(None) };
         let first = Position(state.first);
         if first > self.next {
             return Err(Error::Gap { service: self.service, wanted: self.next, first });
@@ -153,16 +160,18 @@ impl Feed {
             .expires(EXPIRES)
             .messages()
             .await
+            .map(Some)
             .map_err(|error| unavailable(&error))
     }
 
-    async fn pause(&mut self, error: &Error) {
+    /// Rests after a failure; `quiet`: how many are nothing to speak of.
+    async fn pause(&mut self, error: &Error, quiet: u32) {
         // Once is enough to know; a bus that is away for an hour shows in `/ready`, not in an hour of log lines.
-        if self.failures == 0 {
+        if self.failures == quiet {
             tracing::warn!(service = %self.service, position = %self.next, %error, "the feed waits for the bus");
         }
         self.failures = self.failures.saturating_add(1);
-        if self.failures > 2 && matches!(error, Error::Unavailable(_)) {
+        if self.failures > quiet.max(2) && matches!(error, Error::Unavailable(_)) {
             self.bus.move_on().await;
         }
         let pause = Duration::from_millis(25) * 2_u32.pow(self.failures.min(4));

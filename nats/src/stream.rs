@@ -2,11 +2,11 @@
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind};
-use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
-use kernel::Service;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RawMessageErrorKind, RetentionPolicy, StorageType};
+use kernel::{Position, RecordedEvent, Service};
 use tokio::time::timeout;
 
-use crate::{Bus, Error, subject};
+use crate::{Bus, Error, cloudevent, subject};
 
 /// In a cluster that has lost the stream's leader nobody answers, and whoever becomes the new one does not answer what was
 /// asked before: so it is asked again this often.
@@ -123,16 +123,42 @@ impl Bus {
         }
     }
 
-    async fn stream_info(&self, service: Service) -> Result<Option<Info>, Error> {
+    /// The event that a service's stream has at a position; `None`: it has none there. The server that leads the stream answers
+    /// it: a feed would need a consumer, which the cluster may well place at a server that is cut off from the others.
+    pub async fn event_at(&self, service: Service, position: Position) -> Result<Option<RecordedEvent>, Error> {
+        let answered = self.ask("it does not show what the stream has", || async {
+            let stream = self.jetstream.get_stream_no_info(subject::stream(service)).await;
+            let stream = stream.map_err(|error| from_get(&error))?;
+            match stream.get_raw_message(position.0).await {
+                Ok(message) => Ok(Some(message)),
+                Err(error) => match error.kind() {
+                    RawMessageErrorKind::NoMessageFound => Ok(None),
+                    RawMessageErrorKind::JetStream(_) => Err(Error::Refused(error.to_string())),
+                    _ => Err(Error::Unavailable(error.to_string())),
+                },
+            }
+        });
+        let Some(message) = answered.await?? else { return Ok(None) };
+        cloudevent::decode(service, position, Some(&message.headers), message.payload)
+            .map(Some)
+            .map_err(|reason| Error::Unreadable { position, reason })
+    }
+
+    /// Asks until there is an answer, for as long as one may take.
+    async fn ask<T, F: Future<Output = T>>(&self, silence: &str, question: impl Fn() -> F) -> Result<T, Error> {
         let asking = async {
             loop {
-                if let Ok(answered) = timeout(ASK_AGAIN, self.jetstream.get_stream(subject::stream(service))).await {
+                if let Ok(answered) = timeout(ASK_AGAIN, question()).await {
                     return answered;
                 }
             }
         };
-        let asked = timeout(self.timeout, asking).await;
-        match asked.map_err(|_| Error::Unavailable("it does not say what the stream has".to_owned()))? {
+        timeout(self.timeout, asking).await.map_err(|_| Error::Unavailable(silence.to_owned()))
+    }
+
+    async fn stream_info(&self, service: Service) -> Result<Option<Info>, Error> {
+        let question = || self.jetstream.get_stream(subject::stream(service));
+        match self.ask("it does not say what the stream has", question).await? {
             Ok(stream) => Ok(Some(stream.cached_info().clone())),
             Err(error) => match error.kind() {
                 GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),

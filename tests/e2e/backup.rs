@@ -6,11 +6,12 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::Digest;
 use sqlx::PgConnection;
+use testbed::eventually;
 
 use crate::client::Client;
 use crate::load::Load;
-use crate::read_models;
 use crate::world::World;
+use crate::{log, read_models};
 
 /// A pipeline, contacts with addresses, a deal; gives the pipeline's name.
 async fn business(client: &Client) {
@@ -173,8 +174,8 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
     // Another form, another cluster, no backup at all.
     let manifest = backup.join("manifest.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
-    std::fs::write(&manifest, text.replace("\"version\": 1", "\"version\": 2")).unwrap();
-    is_refused(&backup, "a later version", &["format version 2"]);
+    std::fs::write(&manifest, text.replace("\"version\": 2", "\"version\": 3")).unwrap();
+    is_refused(&backup, "a later version", &["format version 3"]);
     std::fs::write(&manifest, &text).unwrap();
     let ended = fresh.configured(&["restore", shown(&backup)], "INOPSIO_CLAIM_KEY", &"7a".repeat(32));
     let said = String::from_utf8(ended.stderr).unwrap();
@@ -199,6 +200,102 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
     assert_eq!(json_of(&fresh, &["tenant", "list"]), json!([]));
     fresh.ok(&["restore", shown(&backup)]);
     assert_eq!(log_rows(&mut fresh.sql().await, &LOG).await, log_rows(&mut world.sql().await, &LOG).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_people_decided_about_dead_letters_holds_after_a_restore_too() {
+    let mut world = World::new().await;
+    let client = world.tenant("acme");
+    world.start(0).await;
+    let mut letters = Vec::new();
+    for name in ["Edited", "Discarded"] {
+        let lead = client.done("/v1/crm/leads", json!({ "name": name, "owner": "grace" })).await;
+        // A reason is a word.
+        let poison = json!({ "event": "crm.lead.disqualified", "reason": 42 }).to_string();
+        let at = testbed::smuggle(&mut world.sql().await, lead.id(), "crm.lead.disqualified", &poison).await;
+        seal(&mut world.sql().await, at).await;
+        letters.push((lead, format!("projection.leads.{at}")));
+    }
+    let parked = async |world: &World| {
+        let count = "SELECT count(*) FROM dead.letters WHERE state IN ('parked', 'waiting')";
+        sqlx::query_scalar::<_, i64>(count).fetch_one(&mut world.sql().await).await.unwrap()
+    };
+    eventually("both are parked", async || (parked(&world).await == 2).then_some(())).await;
+    let decide = async |act: &str, body: Value| {
+        let (_, id) = &letters[usize::from(act == "discard")];
+        client.done(&format!("/v1/dead-letters/crm/{id}/{act}"), body).await;
+    };
+    let payload = json!({ "event": "crm.lead.disqualified", "reason": "no_budget" });
+    decide("edit", json!({ "payload": payload, "reason": "a typing error" })).await;
+    decide("discard", json!({ "reason": "never happened" })).await;
+    eventually("nothing is parked", async || (parked(&world).await == 0).then_some(())).await;
+    world.caught_up(&client).await;
+
+    let backup = world.folder().join("backup");
+    let taken = json_of(&world, &["backup", "--to", shown(&backup)]);
+    assert_eq!(taken["services"][0]["decisions"], 2, "{taken}");
+    let drilled = json_of(&world, &["backup", "drill", shown(&backup)]);
+    assert_eq!(drilled["verdict"], "proven", "{drilled}");
+    let other = World::new().await;
+    let restored = json_of(&other, &["restore", shown(&backup)]);
+    assert!(restored["read_models"].as_array().unwrap().iter().all(|built| built["parked_events"] == 0), "{restored}");
+    let decisions = async |world: &World| {
+        let rows = "SELECT d::text FROM dead.decisions d ORDER BY 1";
+        sqlx::query_scalar::<_, String>(rows).fetch_all(&mut world.sql().await).await.unwrap()
+    };
+    let before = decisions(&world).await;
+    assert_eq!((before.len(), decisions(&other).await), (2, before));
+    let content = read_models::content(&mut world.sql().await).await;
+    read_models::assert_equal(&content, &read_models::content(&mut other.sql().await).await);
+
+    // A backup of before there were decisions is read, too; then their events are parked anew.
+    let former = world.folder().join("former");
+    without_decisions(&backup, &former);
+    let third = World::new().await;
+    let restored = json_of(&third, &["restore", shown(&former)]);
+    let built = restored["read_models"].as_array().unwrap();
+    assert_eq!(built.iter().filter_map(|built| built["parked_events"].as_u64()).sum::<u64>(), 2, "{restored}");
+    assert_eq!(decisions(&third).await, [""; 0]);
+}
+
+/// Gives an event the leaf hash that its writer would have noted.
+async fn seal(superuser: &mut PgConnection, position: i64) {
+    let row =
+        sqlx::query("SELECT *, payload::text AS body, metadata::text AS data FROM log.events WHERE position = $1")
+            .bind(position)
+            .fetch_one(&mut *superuser)
+            .await
+            .unwrap();
+    let hash = kernel::Leaf::from(&log::event(&row)).hash();
+    sqlx::query("UPDATE log.events SET leaf_hash = $2 WHERE position = $1")
+        .bind(position)
+        .bind(hash.as_slice())
+        .execute(superuser)
+        .await
+        .unwrap();
+}
+
+/// A copy of a backup as version 1 had it.
+fn without_decisions(backup: &Path, former: &Path) {
+    std::fs::create_dir(former).unwrap();
+    let kept = |file: &&PathBuf| !file.to_string_lossy().contains(".decisions.");
+    for file in files(backup).iter().filter(kept) {
+        std::fs::copy(file, former.join(file.file_name().unwrap())).unwrap();
+    }
+    let text = std::fs::read(former.join("manifest.json")).unwrap();
+    let mut manifest: Value = serde_json::from_slice(&text).unwrap();
+    manifest["version"] = json!(1);
+    for service in manifest["services"].as_array_mut().unwrap() {
+        service.as_object_mut().unwrap().remove("decisions");
+        for tenant in service["tenants"].as_array_mut().unwrap() {
+            tenant.as_object_mut().unwrap().remove("decisions");
+        }
+    }
+    let fitted = serde_json::to_vec_pretty(&manifest).unwrap();
+    let sums = std::fs::read_to_string(former.join("SHA256SUMS")).unwrap();
+    let kept = sums.lines().filter(|line| !line.contains(".decisions.")).collect::<Vec<_>>().join("\n") + "\n";
+    std::fs::write(former.join("SHA256SUMS"), kept.replace(&digest(&text), &digest(&fitted))).unwrap();
+    std::fs::write(former.join("manifest.json"), fitted).unwrap();
 }
 
 /// A copy of a backup in which an event says something else, with all files' hashes made to fit.

@@ -103,8 +103,8 @@ impl Client {
     }
 
     /// Sends a CSV file once.
-    pub async fn upload(&self, path: &str, csv: String) -> Answer {
-        let request = self.request(Method::POST, path).unwrap().header("idempotency-key", path);
+    pub async fn upload(&self, key: &str, path: &str, csv: String) -> Answer {
+        let request = self.request(Method::POST, path).unwrap().header("idempotency-key", key);
         let request = request.header("content-type", "text/csv").timeout(PATIENCE * 10).body(csv);
         answer(request).await.unwrap()
     }

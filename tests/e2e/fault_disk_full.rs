@@ -1,11 +1,11 @@
-//! Postgres has no space left.
+//! Postgres, or JetStream, has no space left.
 
 use reqwest::StatusCode;
 use serde_json::json;
-use sqlx::{ConnectOptions, Connection};
-use testbed::{Postgres, eventually};
+use testbed::{Nats, Postgres, eventually};
 
 use crate::client::Answer;
+use crate::stream;
 use crate::tmpfs::Tmpfs;
 use crate::world::World;
 
@@ -54,17 +54,7 @@ async fn fault_disk_full_refuses_with_503_keeps_what_was_acknowledged_and_recove
 
     disk.empty();
     // A server that found no space for its write-ahead log has ended; then somebody starts it again.
-    let admin = world.postgres.admin();
-    let listens = eventually("Postgres answers or has ended", async || match admin.connect().await {
-        Ok(connection) => connection.close().await.ok().map(|()| true),
-        // It starts.
-        Err(sqlx::Error::Database(_)) => None,
-        Err(_) => Some(false),
-    });
-    if !listens.await {
-        println!("Postgres has ended and is started again");
-        tokio::task::block_in_place(|| world.postgres.restart());
-    }
+    world.postgres_comes_back().await;
     // What was refused is repeated under the same key and done, once.
     for (key, number) in refused {
         let answer = client.post(&key, "/v1/crm/leads", &body(number)).await;
@@ -78,6 +68,48 @@ async fn fault_disk_full_refuses_with_503_keeps_what_was_acknowledged_and_recove
         assert_eq!(event.aggregate_id, answer.id());
         assert_eq!(event.decode_metadata().unwrap().command_id, *key);
     }
+    drop(world);
+    drop(disk);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_disk_full_of_jetstream_commands_and_views_go_on_and_the_stream_is_filled_when_there_is_room() {
+    let disk = match Tmpfs::mount(64) {
+        Ok(disk) => disk,
+        Err(reason) => {
+            return println!("SKIPPED fault_disk_full_of_jetstream: a tmpfs can't be mounted here: {reason}");
+        }
+    };
+    let mut world = World::with(Nats::start_in(&disk.folder().join("nats")).await);
+    let client = world.tenant("acme");
+    world.start(0).await;
+    let first = client.done("/v1/crm/leads", json!({ "name": "Before" })).await;
+    let bus = world.bus().await;
+    stream::ends_at(&bus, first.position()).await;
+
+    disk.fill();
+    // Each is done at once, and read; of the stream nobody needs to know.
+    let mut last = first;
+    for number in 0..200 {
+        let body = json!({ "name": format!("{number:0200}"), "company": "x".repeat(200) });
+        last = client.post_once(&format!("full-{number}"), "/v1/crm/leads", &body).await.unwrap();
+        assert_eq!(last.status, StatusCode::CREATED, "{last:?}");
+    }
+    let found = client.ask("leads { totalCount }", last.position()).await;
+    assert_eq!(found["leads"]["totalCount"], 201);
+    let behind = eventually("the relay is behind", async || {
+        let state = bus.stream_state(crate::world::CRM).await;
+        // It may not answer at all any more.
+        Some(state.ok().flatten().is_none_or(|state| state.last < last.position()))
+    });
+    assert!(behind.await, "the stream has all: the disk was not full");
+
+    disk.empty();
+    // A server that could not store a message refuses the next ones, for it counts it all the same: somebody starts it again.
+    world.nats.restart().await;
+    stream::ends_at(&world.bus().await, last.position()).await;
+    assert_eq!(world.verify(&client).await.len(), 201);
+    world.stop(0).await;
     drop(world);
     drop(disk);
 }

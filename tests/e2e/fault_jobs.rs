@@ -54,7 +54,7 @@ async fn fault_kill_9_between_claim_and_completion_loses_doubles_and_reorders_no
     world.start(1).await;
     let mut ids = Vec::new();
     for (tenant, client) in tenants.iter().zip(&clients) {
-        let asked = client.upload("/v1/crm/imports", file(tenant)).await;
+        let asked = client.upload(tenant, "/v1/crm/imports", file(tenant)).await;
         assert_eq!(asked.status.as_u16(), 201, "{asked:?}");
         ids.push(asked.id().to_owned());
     }

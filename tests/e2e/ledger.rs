@@ -6,7 +6,8 @@ use kernel::RecordedEvent;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use crate::client::Answer;
+use crate::client::{Answer, Client};
+use crate::world::World;
 
 /// A command of the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +117,28 @@ pub fn audit(answered: &[Answered], events: &[RecordedEvent], mut commands: Comm
     }
     verdict.unasked += commands.len() + by_command.len();
     verdict
+}
+
+/// Holds what a load was told against the log, the log against the stream and against the read models.
+pub async fn nothing_is_amiss(world: &World, client: &Client, answered: &[Answered]) {
+    nothing_is_amiss_besides(world, client, answered, &[]).await;
+}
+
+/// The same, when besides the load these commands were done, each with an event.
+pub async fn nothing_is_amiss_besides(world: &World, client: &Client, answered: &[Answered], besides: &[&str]) {
+    let events = world.verify(client).await;
+    let mut commands = commands(&mut world.sql().await).await;
+    for key in besides {
+        assert!(commands.remove(*key).is_some(), "{key}: acknowledged, but not in the log");
+    }
+    let by_load = |event: &RecordedEvent| !besides.contains(&event.decode_metadata().unwrap().command_id.as_str());
+    let (of_load, extra): (Vec<_>, Vec<_>) = events.into_iter().partition(by_load);
+    assert_eq!(extra.len(), besides.len());
+    let verdict = audit(answered, &of_load, commands);
+    println!("{verdict:?}");
+    let Verdict { acknowledged, refused, .. } = verdict;
+    assert!(acknowledged > 100, "that was no load: {verdict:?}");
+    assert_eq!(verdict, Verdict { acknowledged, refused, ..Verdict::default() });
 }
 
 /// A check that can't fail shows nothing.

@@ -33,8 +33,9 @@ pub async fn verified(superuser: &mut PgConnection) -> Vec<RecordedEvent> {
     events
 }
 
+/// An event as a row of [`verified`]'s query has it.
 #[expect(clippy::disallowed_methods, reason = "a test reads whose events these are")]
-fn event(row: &PgRow) -> RecordedEvent {
+pub fn event(row: &PgRow) -> RecordedEvent {
     RecordedEvent {
         tenant: TenantId::vouched(row.get("tenant_id")),
         position: Position::from_i64(row.get("position")),

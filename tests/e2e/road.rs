@@ -3,6 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use crate::stream;
 use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -21,6 +22,23 @@ async fn road_is_the_same_through_a_gateway_to_two_instances_of_the_service() {
     }
     world.start_gateway(0, &ports).await;
     a_lead_goes_the_whole_road(world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_start_has_nothing_to_warn_of() {
+    let mut world = World::new().await;
+    let client = world.tenant("acme");
+    world.start(0).await;
+    let lead = client.done("/v1/crm/leads", json!({ "name": "Ada Lovelace" })).await;
+    client.ask(&format!("lead(id: \"{}\") {{ name }}", lead.id()), lead.position()).await;
+    stream::ends_at(&world.bus().await, lead.position()).await;
+    let log = world.log(0);
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    // That a statement took long is about the machine.
+    let about_us = |line: &Value| line["target"].as_str().is_none_or(|target| !target.starts_with("sqlx"));
+    let warnings: Vec<_> = lines.filter(|line| line["level"] != "INFO" && about_us(line)).collect();
+    assert_eq!(warnings, [] as [Value; 0]);
+    world.stop(0).await;
 }
 
 async fn a_lead_goes_the_whole_road(world: World) {

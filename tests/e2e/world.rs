@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use gateway::auth::KeyPair;
 use kernel::{RecordedEvent, Service};
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 use testbed::{Nats, PASSWORD, Postgres, eventually};
 
 use crate::client::Client;
@@ -45,6 +45,11 @@ impl World {
     /// The same on this Postgres.
     pub async fn on(postgres: Postgres) -> Self {
         Self::made_of(postgres, Nats::start().await, Vec::new())
+    }
+
+    /// The same with this nats-server.
+    pub fn with(nats: Nats) -> Self {
+        Self::made_of(Postgres::unsynced(), nats, Vec::new())
     }
 
     /// The same with a cluster of three nats-servers, each of which keeps the streams.
@@ -104,6 +109,11 @@ impl World {
     /// Runs a command to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
         self.inopsio(arguments).output().unwrap()
+    }
+
+    /// Starts a command that is to be killed.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.inopsio(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// The same with one setting that is not this world's.
@@ -184,6 +194,11 @@ impl World {
         self.servers.remove(&number).unwrap()
     }
 
+    /// What the `inopsio serve` with this number logged.
+    pub fn log(&self, number: usize) -> String {
+        self.servers[&number].log()
+    }
+
     /// How a superuser connects to the service's database.
     pub fn superuser(&self) -> PgConnectOptions {
         self.postgres.admin().database("inopsio_crm").disable_statement_logging()
@@ -197,6 +212,34 @@ impl World {
     /// How many events the log has.
     pub async fn count(&self) -> i64 {
         sqlx::query_scalar("SELECT count(*) FROM log.events").fetch_one(&mut self.sql().await).await.unwrap()
+    }
+
+    /// Waits until so many more events are in the log.
+    pub async fn grows(&self, by: i64) {
+        let before = self.count().await;
+        eventually(&format!("{by} more events"), async || (self.count().await >= before + by).then_some(())).await;
+    }
+
+    /// Ends all connections of the service to its database, whatever they are in the middle of; how many there were.
+    pub async fn cut_connections(&self) -> i64 {
+        let cut =
+            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE usename LIKE 'inopsio_crm_%'";
+        sqlx::query_scalar(cut).fetch_one(&mut self.sql().await).await.unwrap()
+    }
+
+    /// Returns when Postgres answers after what befell it; if it has ended, it is started again, as somebody would.
+    pub async fn postgres_comes_back(&mut self) {
+        let admin = self.postgres.admin();
+        let answers = eventually("Postgres answers or has ended", async || match admin.connect().await {
+            Ok(connection) => connection.close().await.ok().map(|()| true),
+            // It starts.
+            Err(sqlx::Error::Database(_)) => None,
+            Err(_) => Some(false),
+        });
+        if !answers.await {
+            println!("Postgres has ended and is started again");
+            tokio::task::block_in_place(|| self.postgres.restart());
+        }
     }
 
     /// The bus as anybody may see it.

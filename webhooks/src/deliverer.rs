@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{EventStore, Lock, Role};
+use eventstore::{EventStore, Lock, LockKey, Role};
 use futures::stream::{BoxStream, StreamExt};
 use kernel::{Position, TenantId, TypePatterns};
 use sqlx::Row;
@@ -17,12 +17,8 @@ use uuid::Uuid;
 use crate::worker::{Shared, Target, Worker};
 use crate::{Secret, Webhooks};
 
-/// The key of the lock that the active deliverer holds.
-const DELIVERER: i64 = 7_164_702_803;
 /// How often one that stands by tries to take over, and the active one makes sure that it is.
 const LOOK: Duration = Duration::from_secs(1);
-/// How many workers read the log at the same time.
-const READING: usize = 2;
 
 /// Delivers a service's events to its tenants' webhooks. However many run, one at a time is active.
 pub struct Deliverer {
@@ -50,7 +46,7 @@ impl Deliverer {
 
     /// Runs until `shutdown`. Database and bus may come and go meanwhile.
     pub async fn run(self, shutdown: CancellationToken) {
-        let mut lock = Lock::new(self.store.database(), Role::Deliver, DELIVERER);
+        let mut lock = Lock::new(self.store.database(), Role::Deliver, LockKey::Deliverer);
         while !shutdown.is_cancelled() {
             match lock.acquire().await {
                 Ok(true) => {
@@ -72,7 +68,6 @@ impl Deliverer {
             webhooks: self.webhooks.clone(),
             store: self.store.clone(),
             sending: Semaphore::new(settings.sending),
-            reading: Semaphore::new(READING),
         });
         let stop = shutdown.child_token();
         let mut workers = JoinSet::new();

@@ -1,11 +1,8 @@
 //! Making the tables.
 
-use eventstore::Database;
+use eventstore::{Database, LockKey};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor};
-
-/// Held while tables are made, so that several instances may start at once.
-const MIGRATING: i64 = 7_164_702_840;
 
 const TABLES: &str = include_str!("tables.sql");
 
@@ -26,7 +23,10 @@ pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: boo
         // "… already exists, skipping" is what this is for, not news.
         connection.execute("SET client_min_messages = warning").await?;
         let mut transaction = connection.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATING).execute(&mut *transaction).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(LockKey::MigratingWebhooks.number())
+            .execute(&mut *transaction)
+            .await?;
         transaction.execute(format!("SET LOCAL ROLE {}", database.owner()).as_str()).await?;
         deadletters::create(&mut transaction, database).await?;
         transaction.execute(TABLES.replace("{{service}}", database.service.name()).as_str()).await?;

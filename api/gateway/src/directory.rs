@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use eventstore::LockKey;
 use kernel::{Clock, IdSource, TenantId};
 use serde::Serialize;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -301,7 +302,7 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryEr
         return Ok(true);
     }
     // Two programs that start together make the role and the database once.
-    sqlx::query("SELECT pg_advisory_lock(hashtext('inopsio directory'))").execute(&mut server).await?;
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(LockKey::MigratingDirectory.number()).execute(&mut server).await?;
     if !dry_run {
         let password = config.postgres.password.reveal().replace('\'', "''");
         let role_exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")

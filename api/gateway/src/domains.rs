@@ -40,6 +40,13 @@ pub struct Part {
     pub routes: fn(Runtime) -> RouteTable,
 }
 
+impl Part {
+    /// Whether its log has personal data that is sealed: it needs the master key.
+    pub fn is_sealed(&self) -> bool {
+        self.aggregates.iter().any(|aggregate| aggregate.sealed)
+    }
+}
+
 /// REST operations by path and method, as poem-openapi collects them.
 pub type RouteTable = std::collections::HashMap<
     String,

@@ -20,6 +20,7 @@ mod migrate;
 mod operations;
 mod outside;
 mod parameters;
+mod people;
 mod places;
 mod provision;
 mod rebuilding;

@@ -55,6 +55,7 @@ impl Rest {
     /// The tenant's jobs, the last one first
     ///
     /// Needs the permission `<service>:job:read`.
+    #[expect(clippy::too_many_arguments, reason = "an argument is a parameter of the query string")]
     #[oai(path = "/v1/jobs/:service", method = "get", operation_id = "listJobs")]
     async fn list(
         &self,

@@ -4,7 +4,7 @@ use anyhow::Result;
 use eventstore::backup::Restore;
 use indicatif::ProgressBar;
 
-use super::archive::rows::{ClaimRow, CommandRow, EventRow};
+use super::archive::rows::{ClaimRow, CommandRow, DecisionRow, EventRow};
 use super::archive::{Archive, Ledger, ServicePart};
 
 /// Reads a log, checks all that must be true of it, and writes it where it is to go, if anywhere.
@@ -43,6 +43,17 @@ pub async fn pour(
             log.claims(&batch).await?;
         }
         bar.inc(batch.len() as u64);
+    }
+    if let Some(part) = &log.decisions {
+        let mut decisions = archive.rows::<DecisionRow>(part);
+        while let Some(batch) = decisions.recv().await {
+            let batch = batch?;
+            batch.iter().try_for_each(|decision| ledger.decision(decision))?;
+            if let Some(log) = &mut into {
+                deadletters::backup::restore(log, &batch).await?;
+            }
+            bar.inc(batch.len() as u64);
+        }
     }
     ledger.check(log)
 }

@@ -14,7 +14,7 @@ use kernel::{Clock, SystemClock};
 use serde_json::json;
 
 use super::archive::manifest::{VERSION, claim_key_mark};
-use super::archive::rows::{ClaimRow, CommandRow, EventRow, TenantRow};
+use super::archive::rows::{ClaimRow, CommandRow, DecisionRow, EventRow, TenantRow};
 use super::archive::{Draft, Ledger, Manifest, ServicePart};
 use crate::context::Context;
 use crate::output::{self, Format};
@@ -67,10 +67,12 @@ async fn directory(config: &Config, draft: &Draft) -> Result<super::archive::Par
 async fn service(mut snapshot: Snapshot, draft: &Draft) -> Result<ServicePart> {
     let (service, head) = (snapshot.service(), snapshot.head());
     let (commands, claims) = snapshot.counts().await?;
-    let bar = progress::bar(head.position.0 + commands + claims, "rows");
+    let decisions = deadletters::backup::count(&mut snapshot).await?;
+    let bar = progress::bar(head.position.0 + commands + claims + decisions, "rows");
     let written = rows(&mut snapshot, draft, &bar).await.with_context(|| format!("the log of {service}"));
     bar.finish_and_clear();
-    let (events, commands, claims, ledger) = written?;
+    let (parts, ledger) = written?;
+    let [events, commands, claims, decisions] = parts;
     let tenants = ledger.tenants();
     let part = ServicePart {
         service: service.name().to_owned(),
@@ -79,15 +81,19 @@ async fn service(mut snapshot: Snapshot, draft: &Draft) -> Result<ServicePart> {
         events,
         commands,
         claims,
+        decisions: Some(decisions),
         tenants,
     };
     ledger.check(&part)?;
     Ok(part)
 }
 
-type Written = (super::archive::Part, super::archive::Part, super::archive::Part, Ledger);
-
-async fn rows(snapshot: &mut Snapshot, draft: &Draft, bar: &ProgressBar) -> Result<Written> {
+/// Writes events, commands, claims and decisions.
+async fn rows(
+    snapshot: &mut Snapshot,
+    draft: &Draft,
+    bar: &ProgressBar,
+) -> Result<([super::archive::Part; 4], Ledger)> {
     let service = snapshot.service();
     let mut ledger = Ledger::default();
     let mut events = draft.part::<EventRow>(&format!("{service}.events"))?;
@@ -114,7 +120,15 @@ async fn rows(snapshot: &mut Snapshot, draft: &Draft, bar: &ProgressBar) -> Resu
         bar.inc(1);
     }
     drop(rows);
-    Ok((events.finish()?, commands.finish()?, claims.finish()?, ledger))
+    let mut decisions = draft.part::<DecisionRow>(&format!("{service}.decisions"))?;
+    let mut rows = deadletters::backup::decisions(snapshot);
+    while let Some(decision) = rows.try_next().await? {
+        ledger.decision(&decision)?;
+        decisions.push(&decision)?;
+        bar.inc(1);
+    }
+    drop(rows);
+    Ok(([events.finish()?, commands.finish()?, claims.finish()?, decisions.finish()?], ledger))
 }
 
 fn say(format: Format, to: &Path, manifest: &Manifest, digest: &str, pause: Duration, took: Duration) -> Result<()> {
@@ -127,6 +141,7 @@ fn say(format: Format, to: &Path, manifest: &Manifest, digest: &str, pause: Dura
                 "events": log.events.rows,
                 "commands": log.commands.rows,
                 "claims": log.claims.rows,
+                "decisions": log.decisions.as_ref().map_or(0, |decisions| decisions.rows),
                 "tenants": log.tenants.len(),
             })
         });

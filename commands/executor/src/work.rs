@@ -260,7 +260,7 @@ impl<'a> Work<'a> {
         let stream = &mut self.streams[place];
         let mut next = A::clone(&state);
         for event in events {
-            let payload = serde_json::to_string(&event).map_err(|error| refused::by_json(&error))?;
+            let payload = written::<A, _>(&event).map_err(|error| refused::by_json(&error))?;
             stream.baseline.version += 1;
             stream.baseline.bytes += payload.len() as u64;
             stream.events.push(Pending { event_type: event.name(), event_version: event.version(), payload });
@@ -302,6 +302,12 @@ impl<'a> Work<'a> {
             Refusal::internal("aggregate_type_twice", format!("two aggregates call themselves {}", A::TYPE))
         })
     }
+}
+
+/// As the log takes it: with what it has to seal marked.
+pub(crate) fn written<A: Aggregate, T: serde::Serialize>(value: &T) -> serde_json::Result<String> {
+    let write = || serde_json::to_string(value);
+    if A::SEALED { kernel::personal::marked(write) } else { write() }
 }
 
 fn empty<A: Aggregate>(now: DateTime<Utc>) -> Baseline {

@@ -29,6 +29,8 @@ pub const GRANTS: &[Grant] = &[
     grant("user:group:write", LEADERS, "Make groups and say who is in them"),
     grant("user:organization:read", EVERYBODY, "See organizations and who belongs to them"),
     grant("user:organization:write", LEADERS, "Make organizations and say who belongs to them"),
+    grant("user:preference:read", EVERYBODY, "See what users get who prefer nothing"),
+    grant("user:preference:write", &[Admin], "Say what users get who prefer nothing"),
     grant("user:access:read", OVERSEERS, "See what users may do now, might do at any time, and what changed between"),
     grant("user:saga:read", OVERSEERS, "See what runs by itself, and what became of it"),
     grant("user:saga:write", LEADERS, "Resume what is stuck, and cancel what runs by itself"),

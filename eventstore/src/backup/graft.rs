@@ -7,8 +7,8 @@ use sqlx::{Connection, Executor};
 use uuid::{Builder, Uuid};
 
 use super::snapshot::head;
-use super::{StoredClaim, StoredEvent, WRITING, write};
-use crate::{Database, Error, admin};
+use super::{StoredClaim, StoredEvent, write};
+use crate::{Database, Error, LockKey, admin};
 
 /// Appends events for a tenant that nobody else writes for.
 pub struct Graft {
@@ -42,7 +42,10 @@ impl Graft {
     /// which other appends wait; so rather a thousand events than a million. Gives where the log ends now.
     pub async fn append(&mut self, events: Vec<RecordedEvent>, clock: &dyn Clock) -> Result<Position, Error> {
         let mut transaction = self.connection.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITING).execute(&mut *transaction).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(LockKey::Writing.number())
+            .execute(&mut *transaction)
+            .await?;
         transaction.execute(format!("SET LOCAL ROLE {}", self.owner).as_str()).await?;
         let head = head(&mut transaction).await?;
         // The log's times do not go back.
@@ -70,7 +73,10 @@ impl Graft {
     /// Takes the claims that the history comes down to, and ends.
     pub async fn finish(mut self, claims: &[StoredClaim]) -> Result<(), Error> {
         let mut transaction = self.connection.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITING).execute(&mut *transaction).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(LockKey::Writing.number())
+            .execute(&mut *transaction)
+            .await?;
         transaction.execute(format!("SET LOCAL ROLE {}", self.owner).as_str()).await?;
         for rows in claims.chunks(5_000) {
             write::claims(&mut transaction, rows).await?;

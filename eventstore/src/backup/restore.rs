@@ -5,8 +5,8 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor};
 
 use super::snapshot::head;
-use super::{Head, StoredAnswer, StoredClaim, StoredEvent, WRITING, write};
-use crate::{Database, Error, admin};
+use super::{Head, StoredAnswer, StoredClaim, StoredEvent, write};
+use crate::{Database, Error, LockKey, admin};
 
 /// A log that is being filled: one transaction, of which nothing stays unless it is [finished](Self::finish). Appends wait
 /// meanwhile.
@@ -55,7 +55,10 @@ impl Restore {
     pub async fn begin(admin: &PgConnectOptions, database: &Database) -> Result<Self, Error> {
         let mut connection = admin::connect(&admin.clone().database(&database.name)).await?;
         connection.execute("BEGIN").await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITING).execute(&mut connection).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(LockKey::Writing.number())
+            .execute(&mut connection)
+            .await?;
         connection.execute(format!("SET LOCAL ROLE {}", database.owner()).as_str()).await?;
         check_empty(&mut connection, database.service).await?;
         Ok(Self { service: database.service, connection })
@@ -64,6 +67,11 @@ impl Restore {
     /// Whose log it is.
     pub fn service(&self) -> Service {
         self.service
+    }
+
+    /// The transaction, which acts as the service's owner: for who keeps something beside the log.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection
     }
 
     /// Writes events.

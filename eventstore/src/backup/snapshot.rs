@@ -5,9 +5,9 @@ use kernel::{Position, Service, TenantId};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 
-use super::{Head, StoredAnswer, StoredClaim, StoredEvent, WRITING};
+use super::{Head, StoredAnswer, StoredClaim, StoredEvent};
 use crate::read::{columns, event};
-use crate::{Database, Error, Role};
+use crate::{Database, Error, LockKey, Role};
 
 const EVENTS: &str =
     concat!("SELECT ", columns!(), ", leaf_hash FROM log.events WHERE position <= $1 ORDER BY position");
@@ -38,7 +38,7 @@ pub async fn freeze(databases: &[Database]) -> Result<Vec<Snapshot>, Error> {
     // In the order of the services, as everybody who takes several of them.
     for lock in &mut locks {
         lock.execute("BEGIN").await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITING).execute(lock).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LockKey::Writing.number()).execute(lock).await?;
     }
     let mut snapshots = Vec::with_capacity(databases.len());
     for (database, mut connection) in databases.iter().zip(readers) {
@@ -76,6 +76,11 @@ impl Snapshot {
     /// Where it ends.
     pub fn head(&self) -> Head {
         self.head
+    }
+
+    /// The transaction, for who keeps something beside the log that belongs to the same moment.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection
     }
 
     /// How many commands it has, and how many claims.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::stream::{BoxStream, StreamExt};
 use kernel::{Position, RecordedEvent};
 use nats::{Bus, PublishError, StreamSettings};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::LOOK;
 use super::source::Source;
@@ -25,9 +25,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// count.
 const FAILURES: u32 = 4;
 const SOUND: Duration = Duration::from_secs(10);
-
-/// How long the stream may take to show its last message.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The relay that holds the lock.
 pub(super) struct Active<'a> {
@@ -178,7 +175,10 @@ impl<'a> Active<'a> {
         let stream = if let Some(stream) = self.bus.stream_state(service).await? {
             stream
         } else {
-            tracing::warn!(%service, "there is no stream; making it and filling it from the log");
+            // A new installation has none, and nothing is missing.
+            if self.store.head().await? > Position::START {
+                tracing::warn!(%service, "there is no stream; making it and filling it from the log");
+            }
             self.bus.ensure_stream(service, self.settings()).await?
         };
         // Asked after the stream, so that the log can only be further by now.
@@ -203,19 +203,15 @@ impl<'a> Active<'a> {
         if at == Position::START || state.first > at.0 {
             return Ok(());
         }
-        let mut feed = Box::pin(self.bus.feed(service, at));
-        let published = match timeout(PATIENCE, feed.next()).await {
-            Ok(Some(Ok(events))) => events.into_iter().next(),
-            Ok(Some(Err(nats::Error::Unreadable { reason, .. }))) => {
+        let published = match self.bus.event_at(service, at).await {
+            Ok(Some(event)) => event,
+            Ok(None) => return Err(Trouble::Passing(format!("the stream does not have its message {at} any more"))),
+            Err(nats::Error::Unreadable { reason, .. }) => {
                 return Err(Trouble::Lasting(format!(
                     "the stream's message {at} is not an event of ours ({reason}); delete the stream so that it is filled anew"
                 )));
             }
-            Ok(Some(Err(error))) => return Err(error.into()),
-            Ok(None) | Err(_) => None,
-        };
-        let Some(published) = published else {
-            return Err(Trouble::Passing(format!("the stream does not show its message {at}")));
+            Err(error) => return Err(error.into()),
         };
         let logged = self.store.read_after(Position(at.0 - 1), 1).await?.into_iter().next();
         if logged.as_ref().is_some_and(|event| event.event_id == published.event_id) {

@@ -1,12 +1,12 @@
 //! The log outlives its connections and its server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use eventstore::append::Error;
 use eventstore::{Appended, EventStore, Settings};
-use kernel::{Position, TenantId};
+use kernel::{Clock, Position, TenantId};
 use sqlx::ConnectOptions;
 use testbed::{Database, Postgres, eventually};
 use tokio::task::JoinHandle;
@@ -146,6 +146,36 @@ async fn an_append_that_waits_behind_a_stuck_writer_times_out_unwritten() {
     .await;
     assert!(store.load(tenant, "crm.lead", "during", 0).await.unwrap().is_empty());
     whole_log(&database, &store).await;
+}
+
+/// A clock that is set to another time every sixteen looks, by up to a day, forwards and backwards.
+#[derive(Default)]
+struct Jumping(AtomicU64);
+
+impl Clock for Jumping {
+    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        const DAY: u64 = 86_400;
+        let looks = self.0.fetch_add(1, Ordering::Relaxed);
+        let somewhere = (looks / 16).wrapping_mul(2_654_435_761) % (2 * DAY);
+        kernel::SystemClock.now() + chrono::TimeDelta::seconds(somewhere.cast_signed() - DAY.cast_signed())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_clock_jumps_under_load_lose_double_and_reorder_nothing_and_the_logs_time_does_not_go_back() {
+    let database = Database::fresh("crm").await;
+    let store = EventStore::open(&database, Settings::default(), Arc::new(Jumping::default())).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients = load(&store, testbed::tenant(), 16, &stop);
+    for _ in 0..3 {
+        grows(&store).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let clients = join(clients).await;
+    for client in &clients {
+        assert!(client.iter().all(|(_, told)| told.is_ok()), "what time it is decides about no append");
+    }
+    verify(&database, &store, clients).await;
 }
 
 async fn join(clients: Vec<JoinHandle<Seen>>) -> Vec<Seen> {

@@ -36,7 +36,7 @@ pub struct ImportLeads {
 
 /// A line of the job's own file: one thing that is wrong with one row.
 #[derive(Serialize)]
-struct Line<'a> {
+struct BadRow<'a> {
     line: u64,
     column: Option<Cow<'a, str>>,
     code: &'a str,
@@ -134,8 +134,12 @@ fn csv(errors: &[RowError], header: bool) -> Result<Vec<u8>, Fault> {
     }
     for RowError { line, column, code, detail } in errors {
         // What people wrote in their file is in it as text that no spreadsheet runs.
-        let line =
-            Line { line: *line, column: column.as_deref().map(without_formula), code, detail: without_formula(detail) };
+        let line = BadRow {
+            line: *line,
+            column: column.as_deref().map(without_formula),
+            code,
+            detail: without_formula(detail),
+        };
         writer.serialize(line).map_err(|error| unwritable(&error))?;
     }
     writer.into_inner().map_err(|error| unwritable(&error))

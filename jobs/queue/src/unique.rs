@@ -126,7 +126,7 @@ fn sorted(value: &Value) -> String {
 }
 
 fn hash(bytes: &[u8]) -> String {
-    format!("{:x}", Sha256::digest(bytes))
+    hex::encode(Sha256::digest(bytes))
 }
 
 #[cfg(test)]
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn periods_follow_each_other() {
-        let at = |at| once(Unique::by_key("k").within(Duration::from_secs(60)), "note", json!(null), at);
+        let at = |at| once(Unique::by_key("k").within(Duration::from_mins(1)), "note", json!(null), at);
         assert_eq!(at(120), at(179));
         assert_ne!(at(179), at(180));
         assert_eq!(at(-1), at(-60));

@@ -4,6 +4,7 @@
 
 mod events;
 mod feed;
+mod moving;
 mod publish;
 mod server;
 mod stream;

@@ -95,3 +95,12 @@ async fn a_stream_has_as_many_copies_as_are_wanted_and_outlives_the_loss_of_a_se
     assert_eq!((copies.wanted, copies.current), (3, 2), "{copies:?}");
     assert_eq!(take(&mut pin!(bus.feed(CRM, Position(1))), all.len()).await, all);
 }
+
+#[tokio::test]
+async fn the_event_at_a_position_is_the_one_that_was_published_and_none_beyond_the_end() {
+    let (_server, bus) = bus_with_stream().await;
+    let events = log(1..=3);
+    bus.publish(CRM, &events, Position::START).await.unwrap();
+    assert_eq!(bus.event_at(CRM, Position(2)).await.unwrap().as_ref(), Some(&events[1]));
+    assert_eq!(bus.event_at(CRM, Position(4)).await.unwrap(), None);
+}

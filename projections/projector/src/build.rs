@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use deadletters::{Decisions, Part};
-use eventstore::{Database, EventStore};
+use eventstore::{Database, EventStore, LockClass};
 use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::mpsc;
@@ -16,8 +16,6 @@ use crate::{Error, Projection, tables, writing};
 
 /// Events read from the log, and applied in one transaction, at once. Larger ones gain nothing (the time goes into the rows).
 const BATCH: u32 = 10_000;
-/// First half of the advisory lock's key; the second is the projection's name.
-const LOCK_CLASS: i32 = 71_648;
 /// The tables are analyzed when they have seen so many events, and again at each fourfold.
 const FIRST_ANALYZE: u64 = 20_000;
 /// As far as the log goes.
@@ -50,7 +48,7 @@ impl<'p> Build<'p> {
         schema: String,
     ) -> Result<Self, Error> {
         let alone: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))")
-            .bind(LOCK_CLASS)
+            .bind(LockClass::ProjectionBuild.number())
             .bind(projection.name())
             .fetch_one(&mut *connection)
             .await?;
@@ -124,7 +122,7 @@ impl<'p> Build<'p> {
     ) -> Result<(), Error> {
         while self.position < to {
             let limit = limit(self.position, to);
-            let batch = store.read_after(self.position, limit).await?;
+            let batch = store.opened(store.read_after(self.position, limit).await?).await?;
             let Some(last) = batch.last().map(|event| event.position) else { break };
             let count = batch.len();
             for part in self.parts(batch) {
@@ -283,7 +281,10 @@ async fn read(
 ) {
     while after < to {
         let limit = limit(after, to);
-        let batch = store.read_after(after, limit).await;
+        let batch = match store.read_after(after, limit).await {
+            Ok(batch) => store.opened(batch).await,
+            Err(error) => Err(error),
+        };
         let end = batch.as_ref().map_or(true, |events| events.len() < limit as usize);
         after = batch.as_ref().ok().and_then(|events| events.last()).map_or(after, |event| event.position);
         if batches.send(batch).await.is_err() || end {

@@ -3,15 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use eventstore::Database;
+use eventstore::{Database, LockKey};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 
 use crate::checkpoint::Checkpoint;
 use crate::{Error, Projection, tables};
-
-/// Held while tables are made, so that several instances may start at once.
-const MIGRATING: i64 = 7_164_702_810;
 
 /// SQLSTATE `invalid_catalog_name`.
 const NO_SUCH_DATABASE: &str = "3D000";
@@ -36,7 +33,10 @@ pub async fn migrate(
 ) -> Result<Migrated, Error> {
     let mut connection = connect(admin, database).await?;
     let mut transaction = connection.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATING).execute(&mut *transaction).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(LockKey::MigratingProjections.number())
+        .execute(&mut *transaction)
+        .await?;
     transaction.execute(format!("SET LOCAL ROLE {}", database.owner()).as_str()).await?;
     tables::create_own(&mut transaction, database).await?;
     let schema = tables::live_schema(database);

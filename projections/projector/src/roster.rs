@@ -4,17 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{Database, Role, lock_options};
+use eventstore::{Database, LockClass, Role, lock_options};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection, Row};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::Projection;
-use crate::worker::LOCK_CLASS;
-
-/// First half of the key of the lock that instances share while they can apply a projection; the second is its name.
-const PRESENT_CLASS: i32 = 71_649;
 
 /// What the database says of a projection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,8 +107,8 @@ impl Roster {
         );
         let rows = sqlx::query(&query)
             .bind(&names)
-            .bind(i64::from(LOCK_CLASS))
-            .bind(i64::from(PRESENT_CLASS))
+            .bind(i64::from(LockClass::Projection.number()))
+            .bind(i64::from(LockClass::ProjectionPresent.number()))
             .fetch_all(connection)
             .await?;
         let mut entries = vec![Entry::default(); names.len()];
@@ -138,7 +134,7 @@ impl Roster {
                 (false, true) => "SELECT pg_advisory_unlock_shared($1, hashtext($2))",
                 _ => continue,
             };
-            sqlx::query(act).bind(PRESENT_CLASS).bind(name).execute(&mut *connection).await?;
+            sqlx::query(act).bind(LockClass::ProjectionPresent.number()).bind(name).execute(&mut *connection).await?;
             if able {
                 self.present.insert(name);
             } else {

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{Database, EventStore, Stretch};
+use eventstore::{Database, EventStore, LockClass, Stretch};
 use futures::FutureExt;
 use kernel::{Position, RecordedEvent};
 use metrics::Label;
@@ -26,8 +26,6 @@ use crate::roster::{self, Entries, Entry, LOCK_NAME};
 use crate::writing::{self, Written};
 use crate::{Error, Projection, Settings};
 
-/// First half of the advisory lock's key; the second is the partition's [`LOCK_NAME`]. Locks are per database.
-pub(crate) const LOCK_CLASS: i32 = 71_647;
 /// A partition beyond our share that nobody else took is kept for so long before it is left to others again.
 const KEPT: Duration = Duration::from_secs(10);
 /// Batches that wait are applied together up to so many events, and no more, so that queries see something soon.
@@ -251,7 +249,7 @@ impl Worker {
              FROM (SELECT $2::text, $3::integer, $4::integer) AS p (projection, partition, partitions)"
         );
         let locked: bool = sqlx::query_scalar(&lock)
-            .bind(LOCK_CLASS)
+            .bind(LockClass::Projection.number())
             .bind(name)
             .bind(self.partition.number().cast_signed())
             .bind(self.partition.of().cast_signed())
@@ -316,6 +314,9 @@ impl Worker {
         }
         let began = Instant::now();
         let spans = crate::tracing_context::spans(projection.name(), &wanted, self.settings.traced_events);
+        // The feed has personal data as it is stored: sealed.
+        let opened = self.store.opened_copies(&wanted).await?;
+        let wanted = opened.as_ref().map_or(wanted, |opened| opened.iter().collect());
         let connection = &mut lead.connection;
         let written =
             writing::write(&self.database, connection, projection, &wanted, &lead.checkpoint, &lead.parked, last)

@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use eventstore::{Database, Role, lock_options};
+use eventstore::{Database, LockKey, Role, lock_options};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
-
-/// The advisory lock's key, in the service's database.
-const COORDINATOR: i64 = 7_164_702_820;
 
 /// How long the database may take to answer before the lock counts as lost.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -31,7 +28,7 @@ impl Lock {
             Some(connection) => connection,
             None => bounded(self.options.connect()).await?,
         };
-        let query = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(COORDINATOR);
+        let query = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LockKey::Coordinator.number());
         let ours = bounded(query.fetch_one(&mut connection)).await?;
         self.connection = Some(connection);
         Ok(ours)

@@ -1,13 +1,10 @@
 //! Making the coordinator's tables.
 
-use eventstore::Database;
+use eventstore::{Database, LockKey};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor};
 
 use crate::Error;
-
-/// Held while tables are made, so that several instances may start at once.
-const MIGRATING: i64 = 7_164_702_821;
 
 /// SQLSTATE `invalid_catalog_name`.
 const NO_SUCH_DATABASE: &str = "3D000";
@@ -27,7 +24,10 @@ pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: boo
     // "… already exists, skipping" is what this is for, not news.
     connection.execute("SET client_min_messages = warning").await?;
     let mut transaction = connection.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATING).execute(&mut *transaction).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(LockKey::MigratingSagas.number())
+        .execute(&mut *transaction)
+        .await?;
     let known: bool =
         sqlx::query_scalar("SELECT to_regclass('saga.checkpoint') IS NOT NULL").fetch_one(&mut *transaction).await?;
     if !dry_run {

@@ -57,6 +57,12 @@ impl Postgres {
         server_pid(&self.dir)
     }
 
+    /// The server's process and its backends.
+    pub fn processes(&self) -> Vec<u32> {
+        let server = self.pid();
+        std::iter::once(server).chain(programs::children(server)).collect()
+    }
+
     /// Kills the server and its backends at once (SIGKILL), as a crash would.
     pub fn kill(&mut self) {
         let server = server_pid(&self.dir);

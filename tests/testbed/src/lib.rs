@@ -9,6 +9,7 @@
 //! - [`receiver`]: an HTTP server that takes webhooks, and answers as the test wants;
 //! - [`smuggle`]: an event that no program of today would write;
 //! - [`lanterns`]: a history of an older program, with events that have retired forms;
+//! - [`Hold`]: whoever changes a row is held there, to be killed or cut off;
 //! - [`eventually`]: waits for a condition, with a bound, where a test would else have to sleep.
 //!
 //! Everything listens on 127.0.0.1 (or within such a network), keeps its data in a temporary directory, and ends with the test, however the test
@@ -20,6 +21,7 @@
 
 mod cluster;
 mod database;
+mod hold;
 pub mod lanterns;
 mod mail_server;
 mod nats;
@@ -33,6 +35,7 @@ mod watchdog;
 
 pub use cluster::Postgres;
 pub use database::{Database, tenant};
+pub use hold::Hold;
 pub use mail_server::{MailServer, ReceivedMail};
 pub use nats::Nats;
 pub use network::Network;

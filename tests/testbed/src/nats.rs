@@ -1,7 +1,7 @@
 //! A nats-server of one's own.
 
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,16 @@ impl Nats {
     /// Starts a server on a free port.
     pub async fn start() -> Self {
         let mut nats = Self::at("127.0.0.1".to_owned(), programs::free_port(), None, String::new());
+        nats.restart().await;
+        nats
+    }
+
+    /// Starts a server with its files in a new folder of a certain disk.
+    pub async fn start_in(folder: &Path) -> Self {
+        std::fs::create_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let mut nats = Self::at("127.0.0.1".to_owned(), programs::free_port(), None, String::new());
+        std::fs::remove_dir(&nats.dir).expect("the folder that is not needed");
+        folder.clone_into(&mut nats.dir);
         nats.restart().await;
         nats
     }
@@ -80,6 +90,11 @@ impl Nats {
     /// Where JetStream keeps its files; theirs only while the server does not run.
     pub fn store(&self) -> PathBuf {
         self.dir.join("store")
+    }
+
+    /// Sends the server a signal (`STOP`, `CONT`).
+    pub fn signal(&self, signal: &str) {
+        programs::signal(self.pid().expect("the nats-server runs"), signal);
     }
 
     /// Kills the server at once (SIGKILL), as a crash would.

@@ -1,6 +1,7 @@
 //! What each act changes in the tables.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use eventstore::LockClass;
 use kernel::{Checks, EventType, IdSource, Position, Refusal, TenantId, TypePatterns};
 use serde_json::{Value, json};
 use sqlx::postgres::PgArguments;
@@ -118,7 +119,8 @@ impl Change<'_> {
         }
         let (url, types, description) = self.check(fields)?;
         // Two that come at the same time are counted one after the other.
-        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 7164702821))")
+        sqlx::query("SELECT pg_advisory_xact_lock($1, hashtext($2))")
+            .bind(LockClass::WebhooksOfTenant.number())
             .bind(self.tenant.to_string())
             .execute(&mut *tables)
             .await

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 /// How long what was checked may be remembered: then it is checked anew, whatever was heard. What was touched is kept a little
@@ -17,6 +18,7 @@ pub struct Touched {
     /// How many there were: who checks something notes it first, and asks [`since`](Self::since) with it later.
     count: AtomicU64,
     ids: RwLock<HashMap<Uuid, (u64, DateTime<Utc>)>>,
+    told: watch::Sender<()>,
 }
 
 impl Touched {
@@ -30,8 +32,15 @@ impl Touched {
         let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
         let count = self.count.load(Ordering::Acquire) + 1;
         ids.insert(id, (count, now));
-        // Last: who sees the count finds the id.
+        // After it: who sees the count finds the id.
         self.count.store(count, Ordering::Release);
+        drop(ids);
+        self.told.send_replace(());
+    }
+
+    /// Changes whenever something is touched: for who keeps a connection open.
+    pub fn subscribe(&self) -> watch::Receiver<()> {
+        self.told.subscribe()
     }
 
     /// Whether one of these changed after `count` changes.

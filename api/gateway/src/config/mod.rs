@@ -9,7 +9,10 @@ mod settings;
 mod vault;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use eventstore::Sealing;
+use keys::{LocalMasterKey, MasterKey, SystemRandom};
 pub use load::{ConfigError, claim_key};
 pub use sections::{
     Auth, Events, Format, GraphQl, Http, Log, Mail, Nats, Operators, Partitions, Postgres, Projections, RateLimits,
@@ -70,8 +73,15 @@ impl Config {
         eventstore::Settings {
             append_timeout: std::time::Duration::from_secs(self.postgres.append_timeout_seconds),
             queue_bytes: self.postgres.append_queue_mib << 20,
+            sealing: self.master_key().map(|master| Sealing { master, random: Arc::new(SystemRandom) }),
             ..eventstore::Settings::default()
         }
+    }
+
+    /// The master key, if there is one: it was checked when it was read.
+    pub fn master_key(&self) -> Option<Arc<dyn MasterKey>> {
+        let key = LocalMasterKey::parse(self.auth.master_key.reveal(), SystemRandom).ok()?;
+        Some(Arc::new(key))
     }
 
     /// Where the instances of a service are that runs elsewhere; `None`: it runs here.

@@ -6,6 +6,7 @@
 mod compression;
 mod conditional;
 mod cors;
+mod endless;
 mod failure;
 mod rate;
 mod request_id;
@@ -25,7 +26,7 @@ use tracing::Instrument;
 use self::cors::Cors;
 use self::rate::Allowance;
 pub use self::rate::RateLimiter;
-use crate::auth::Verifier;
+use crate::auth::{Bearer, Verifier};
 use crate::config::Config;
 
 /// The outermost endpoint.
@@ -78,13 +79,14 @@ impl<E: Endpoint<Output = Response>> Front<E> {
         }
     }
 
-    async fn identify(&self, headers: &HeaderMap) -> (Identity, Option<Allowance>) {
+    /// Who asks, with which token; none: with none that holds.
+    async fn identify(&self, headers: &HeaderMap) -> (Identity, Option<Bearer>) {
         let Some(header) = headers.get(header::AUTHORIZATION) else { return (Identity::Anonymous, None) };
         match self.verifier.verify_header(header.as_bytes()).await {
             Ok(verified) => {
-                let allowance = self.rates.check(verified.caller.tenant(), verified.token);
                 let valid_for = self.verifier.valid_for(&verified);
-                (Identity::Known { caller: verified.caller, token: verified.token, valid_for }, allowance)
+                let known = Identity::Known { caller: verified.caller.clone(), token: verified.token, valid_for };
+                (known, Some(Bearer::new(header.clone(), verified)))
             }
             Err(refusal) => (Identity::Refused(refusal), None),
         }
@@ -107,10 +109,15 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         let id = request_id::of(request.headers(), &*self.ids);
         let known = conditional::wanted(&method, request.headers());
         let encoding = if self.compression { compression::wanted(request.headers()) } else { None };
-        let (identity, allowance) = self.identify(request.headers()).await;
+        let (identity, bearer) = self.identify(request.headers()).await;
+        let allowance =
+            bearer.as_ref().and_then(|bearer| self.rates.check(bearer.verified.caller.tenant(), bearer.verified.token));
         let span = trace::span(&request, id, &identity);
         let traceparent = trace::traceparent(&span, request.headers());
         request.extensions_mut().insert(Incoming { id, identity, traceparent, limits: self.limits.clone() });
+        if let Some(bearer) = bearer.clone().filter(|_| request.headers().contains_key(header::UPGRADE)) {
+            request.extensions_mut().insert(bearer);
+        }
 
         let refused = allowance.as_ref().and_then(Allowance::refusal);
         let answered = match refused {
@@ -119,6 +126,9 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         };
         let (response, route) = failure::settle(answered, id);
         let mut response = conditional::answer(response, &known);
+        if let Some(bearer) = bearer {
+            endless::end_with(&mut response, &self.verifier, bearer);
+        }
 
         let headers = response.headers_mut();
         if let Ok(value) = HeaderValue::from_str(id.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())) {

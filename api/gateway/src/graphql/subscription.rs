@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use face::graphql::Context;
-use face::{Identity, Incoming, MinPositions, Problem};
-use futures::{SinkExt, StreamExt};
+use face::{Incoming, MinPositions, Problem};
+use futures::future::BoxFuture;
+use futures::{FutureExt, SinkExt, StreamExt};
 use juniper::http::GraphQLRequest;
 use juniper::{OperationType, ValidatedOperation, Value as GraphQlValue};
 use kernel::{Caller, Refusal};
 use poem::endpoint::make;
-use poem::http::header;
+use poem::http::{HeaderValue, header};
 use poem::web::websocket::{Message, WebSocket, WebSocketConfig, WebSocketStream};
 use poem::{Endpoint, FromRequest, IntoResponse, Request, Response};
 use serde_json::{Value, json};
@@ -22,6 +23,7 @@ use super::failure::{not_taken, refused};
 use super::message::{self, ClientMessage, Ending};
 use super::request::Asked;
 use super::{Engine, explorer};
+use crate::auth::Bearer;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
@@ -44,7 +46,7 @@ pub fn endpoint(engine: Arc<Engine>) -> impl Endpoint<Output = Response> {
 
 async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response> {
     let incoming = Incoming::of(&request).map_err(Problem::from)?;
-    let (identity, most) = (incoming.identity.clone(), incoming.limits.body);
+    let (bearer, most) = (request.extensions().get::<Bearer>().cloned(), incoming.limits.body);
     let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
     if !offered.is_some_and(|offered| offered.split(',').any(|protocol| protocol.trim() == PROTOCOL)) {
         let refusal = Refusal::invalid("websocket_protocol", format!("offer the websocket protocol {PROTOCOL}"))
@@ -55,7 +57,7 @@ async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response
     let config = WebSocketConfig::default().max_message_size(Some(most)).max_frame_size(Some(most));
     let websocket = WebSocket::from_request_without_body(&request).await?.config(config);
     let upgraded = websocket.protocols([PROTOCOL]).on_upgrade(move |stream| async move {
-        Connection::new(engine, identity).run(stream).await;
+        Connection::new(engine, bearer).run(stream).await;
     });
     Ok(upgraded.into_response())
 }
@@ -63,10 +65,11 @@ async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response
 /// One client's connection.
 struct Connection {
     engine: Arc<Engine>,
-    identity: Identity,
+    /// The token in the header of the request, if there was one.
+    bearer: Option<Bearer>,
     client: Option<Client>,
-    /// When the token ends, and with it the connection.
-    ends: tokio::time::Instant,
+    /// Returns when the connection has to end: before the client said who it is, after a while; then, with its token.
+    ended: BoxFuture<'static, ()>,
     operations: HashMap<String, AbortHandle>,
     outbox: mpsc::Sender<Outgoing>,
     outgoing: Option<mpsc::Receiver<Outgoing>>,
@@ -88,10 +91,10 @@ enum Outgoing {
 }
 
 impl Connection {
-    fn new(engine: Arc<Engine>, identity: Identity) -> Self {
+    fn new(engine: Arc<Engine>, bearer: Option<Bearer>) -> Self {
         let (outbox, outgoing) = mpsc::channel(64);
-        let ends = tokio::time::Instant::now() + INIT_PATIENCE;
-        Self { engine, identity, client: None, ends, operations: HashMap::new(), outbox, outgoing: Some(outgoing) }
+        let ended = tokio::time::sleep(INIT_PATIENCE).boxed();
+        Self { engine, bearer, client: None, ended, operations: HashMap::new(), outbox, outgoing: Some(outgoing) }
     }
 
     async fn run(mut self, stream: WebSocketStream) {
@@ -119,7 +122,7 @@ impl Connection {
                     }
                 }),
                 _ = keep_alive.tick() => Some(message::ping()),
-                () = tokio::time::sleep_until(self.ends) => {
+                () = &mut self.ended => {
                     break Some(if self.client.is_some() { Ending::Forbidden } else { Ending::InitTimeout });
                 }
                 () = stop.cancelled() => break Some(Ending::GoingAway),
@@ -163,20 +166,17 @@ impl Connection {
                 .find(|(name, _)| name.eq_ignore_ascii_case("authorization"))
                 .and_then(|(_, value)| value.as_str())
         });
-        let (client, valid_for) = match (given, &self.identity) {
-            (Some(header), _) => {
-                let verified = self.engine.verifier.verify_header(header.as_bytes()).await;
-                let verified = verified.map_err(|_| Ending::Forbidden)?;
-                let valid_for = self.engine.verifier.valid_for(&verified);
-                (Client { caller: verified.caller, token: verified.token }, valid_for)
+        let verifier = self.engine.verifier.clone();
+        let bearer = match given {
+            Some(header) => {
+                let header = HeaderValue::from_str(header).map_err(|_| Ending::Forbidden)?;
+                let verified = verifier.verify_header(header.as_bytes()).await.map_err(|_| Ending::Forbidden)?;
+                Bearer::new(header, verified)
             }
-            (None, Identity::Known { caller, token, valid_for }) => {
-                (Client { caller: caller.clone(), token: *token }, *valid_for)
-            }
-            (None, _) => return Err(Ending::Forbidden),
+            None => self.bearer.take().ok_or(Ending::Forbidden)?,
         };
-        self.client = Some(client);
-        self.ends = tokio::time::Instant::now() + valid_for;
+        self.client = Some(Client { caller: bearer.verified.caller.clone(), token: bearer.verified.token });
+        self.ended = async move { verifier.ended(bearer).await }.boxed();
         Ok(message::ack())
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use kernel::Role;
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use testbed::eventually;
 
@@ -14,14 +14,14 @@ use crate::world::{Answer, World};
 
 /// A block of a feed.
 #[derive(Debug, Default)]
-struct Block {
+pub struct Block {
     id: String,
     event: String,
-    data: Option<Value>,
+    pub data: Option<Value>,
     comment: bool,
 }
 
-struct Client {
+pub struct Client {
     bytes: BoxStream<'static, reqwest::Result<bytes::Bytes>>,
     text: String,
     blocks: VecDeque<Block>,
@@ -35,10 +35,25 @@ impl Client {
         if let Some(last) = last {
             request = request.header("Last-Event-ID", last);
         }
+        Self::of(request).await
+    }
+
+    /// The feed of CRM that this token may see.
+    pub async fn bearing(world: &World, token: &str) -> Self {
+        Self::of(world.anonymous(Method::GET, "/v1/events?service=crm").bearer_auth(token)).await
+    }
+
+    async fn of(request: RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{:?}", response.text().await);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self { bytes: response.bytes_stream().boxed(), text: String::new(), blocks: VecDeque::new() }
+    }
+
+    /// Reads until the feed ends; a second is what that may take.
+    pub async fn ends_within_a_second(&mut self) {
+        let ended = async { while self.block().await.is_some() {} };
+        tokio::time::timeout(Duration::from_secs(1), ended).await.expect("the feed goes on after a second");
     }
 
     /// The next block; `None` when the feed ended.
@@ -70,7 +85,7 @@ impl Client {
     }
 
     /// The next event, past heartbeats.
-    async fn event(&mut self) -> Block {
+    pub async fn event(&mut self) -> Block {
         loop {
             let block = self.block().await.expect("the feed goes on");
             if block.data.is_some() {

@@ -8,6 +8,7 @@ use kernel::{IdSource, Role, SystemIds};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
+use crate::standing::Open;
 use crate::world::{Answer, World, token};
 
 /// A gateway with a directory of its own.
@@ -72,7 +73,11 @@ async fn attack_54_a_suspended_tenants_tokens_open_nothing_here_or_in_a_process_
     let acme = gateway::provision(&world.config, "globex", "Acme", None).await.unwrap();
     let ours = token(&world.config, acme.tenant_id, &[Role::Admin]);
     within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
+    let (open, mut others) =
+        (Open::bearing(&world, &ours).await, Open::bearing(&world, &world.token(&[Role::Admin])).await);
     gateway::suspend(&world.config, &acme, "not paid").await.unwrap();
+    open.end_within_a_second().await;
+    others.go_on(&world).await;
     let refused = within_a_second(&world, &ours, StatusCode::FORBIDDEN).await;
     assert_eq!(refused.code(), "tenant_suspended");
     refused.assert_problem();

@@ -42,6 +42,23 @@ impl Socket {
         }
     }
 
+    /// Waits until the connection is closed with this code; a second is what that may take.
+    pub async fn closes_within_a_second(&mut self, code: u16) {
+        let closed = async { while self.hear().await != json!({ "closed": code }) {} };
+        tokio::time::timeout(Duration::from_secs(1), closed).await.expect("the connection is open after a second");
+    }
+
+    /// A connection of who said in the request itself who they are, as programs may.
+    pub async fn bearing(world: &World, token: &str) -> Self {
+        let mut request = format!("{}/graphql", world.url.replace("http", "ws")).into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let mut socket = Self(tokio_tungstenite::connect_async(request).await.unwrap().0);
+        socket.say(json!({ "type": "connection_init" })).await;
+        assert_eq!(socket.hear().await, json!({ "type": "connection_ack" }));
+        socket
+    }
+
     pub async fn init(&mut self, token: &str) {
         self.say(json!({ "type": "connection_init", "payload": { "Authorization": format!("Bearer {token}") } })).await;
         assert_eq!(self.hear().await, json!({ "type": "connection_ack" }));

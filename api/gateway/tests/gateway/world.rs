@@ -10,7 +10,8 @@ use kernel::{Role, SystemClock, SystemIds, TenantId};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use sqlx::ConnectOptions;
-use testbed::{Database, Nats};
+use sqlx::postgres::PgPoolOptions;
+use testbed::{Database, Nats, eventually};
 
 /// All that a test needs.
 pub struct World {
@@ -112,6 +113,16 @@ impl World {
         mint(&self.config.auth, self.tenant, subject, roles, Duration::from_hours(1)).unwrap()
     }
 
+    /// A token of this world's tenant for a user, who is what they are.
+    pub fn token_of_user(&self, user: &str) -> String {
+        self.token_of(user, &[])
+    }
+
+    /// A token of this world's tenant with roles that it defines.
+    pub fn token_with(&self, roles: &[&str]) -> String {
+        mint(&self.config.auth, self.tenant, "ada", roles, Duration::from_hours(1)).unwrap()
+    }
+
     /// The token of another tenant's administrator.
     pub fn stranger(&self) -> String {
         token(&self.config, testbed::tenant(), &[Role::Admin])
@@ -153,15 +164,47 @@ impl World {
         head
     }
 
-    /// How many events the log of a service has, but for what its sagas note of themselves, in their own time.
-    pub async fn head_of(&self, database: &Database) -> i64 {
+    /// The database of a service.
+    pub fn of(&self, service: &str) -> &Database {
+        let mut databases = self.others.iter().chain([&self.database, &self.auth]);
+        databases.find(|database| database.service.name() == service).unwrap()
+    }
+
+    /// Where the log of a service ends.
+    pub async fn head_of_all(&self, database: &Database) -> u64 {
         use sqlx::Connection;
         let mut connection = sqlx::PgConnection::connect_with(&database.superuser()).await.unwrap();
-        let head = sqlx::query_scalar("SELECT count(*) FROM log.events WHERE aggregate_type NOT LIKE '%.saga'")
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
+        let head: i64 = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(&mut connection).await.unwrap();
         connection.close().await.unwrap();
+        head.cast_unsigned()
+    }
+
+    /// How many events the log of a service has, once its sagas are at rest, or nobody drives them: until then they note things in
+    /// their own time.
+    pub async fn head_of(&self, database: &Database) -> i64 {
+        let one = PgPoolOptions::new().max_connections(1);
+        let pool = one.connect_with(database.superuser()).await.unwrap();
+        let sagas = "SELECT to_regclass('saga.checkpoint') IS NOT NULL";
+        let head = if sqlx::query_scalar(sagas).fetch_one(&pool).await.unwrap() {
+            eventually("the sagas are at rest", async || {
+                sqlx::query_scalar(
+                    "SELECT position FROM log.head
+                     WHERE position <= (SELECT position FROM saga.checkpoint)
+                       AND NOT EXISTS (SELECT FROM saga.instances WHERE wake_at <= now())
+                        OR NOT EXISTS (SELECT FROM pg_locks
+                            WHERE locktype = 'advisory' AND (classid::bigint << 32) + objid::bigint = $1 AND granted
+                              AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+                )
+                .bind(eventstore::LockKey::Coordinator.number())
+                .fetch_optional(&pool)
+                .await
+                .unwrap()
+            })
+            .await
+        } else {
+            sqlx::query_scalar("SELECT position FROM log.head").fetch_one(&pool).await.unwrap()
+        };
+        pool.close().await;
         head
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use chrono::{DateTime, Utc};
+use deadletters::backup::StoredDecision;
 use eventstore::backup::{StoredAnswer, StoredClaim, StoredEvent};
 use kernel::{Leaf, Position, TenantId, Tree};
 use uuid::Uuid;
@@ -24,6 +25,7 @@ struct Holding {
     tree: Tree,
     commands: u64,
     claims: u64,
+    decisions: u64,
 }
 
 impl Ledger {
@@ -64,6 +66,18 @@ impl Ledger {
         self.of(claim.tenant).claims += 1;
     }
 
+    /// A decision about a dead letter.
+    pub fn decision(&mut self, decision: &StoredDecision) -> Result<()> {
+        let StoredDecision { tenant, consumer, position, .. } = decision;
+        ensure!(
+            *position <= self.last,
+            "{consumer} has a decision about the event at {position}, the log ends at {}",
+            self.last
+        );
+        self.of(*tenant).decisions += 1;
+        Ok(())
+    }
+
     fn of(&mut self, tenant: TenantId) -> &mut Holding {
         self.tenants.entry(tenant.uuid()).or_default()
     }
@@ -76,6 +90,7 @@ impl Ledger {
             root: hex::encode(holding.tree.root()),
             commands: holding.commands,
             claims: holding.claims,
+            decisions: holding.decisions,
         };
         self.tenants.iter().map(part).collect()
     }

@@ -8,8 +8,11 @@ use uuid::Uuid;
 
 use super::MANIFEST;
 
-/// The form that this program writes and reads. Another number: another form of the folder or of its rows.
-pub const VERSION: u32 = 1;
+/// The form that this program writes. Another number: another form of the folder or of its rows.
+pub const VERSION: u32 = 2;
+
+/// The oldest form that it reads: without decisions about dead letters.
+pub const OLDEST: u32 = 1;
 
 /// All of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +48,9 @@ pub struct ServicePart {
     pub commands: Part,
     /// Its claims, by tenant, kind and key.
     pub claims: Part,
+    /// What people decided about dead letters, by tenant, consumer, position and number; none: version 1 had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decisions: Option<Part>,
     /// What each tenant has in it, by id.
     pub tenants: Vec<TenantPart>,
 }
@@ -62,6 +68,9 @@ pub struct TenantPart {
     pub commands: u64,
     /// How many claims.
     pub claims: u64,
+    /// How many decisions about dead letters.
+    #[serde(default)]
+    pub decisions: u64,
 }
 
 /// One file.
@@ -80,7 +89,10 @@ pub struct Part {
 impl Manifest {
     /// All files that it names.
     pub fn parts(&self) -> impl Iterator<Item = &Part> {
-        let services = self.services.iter().flat_map(|log| [&log.events, &log.commands, &log.claims]);
+        let services = self
+            .services
+            .iter()
+            .flat_map(|log| [&log.events, &log.commands, &log.claims].into_iter().chain(&log.decisions));
         std::iter::once(&self.directory).chain(services)
     }
 

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use zstd::Decoder;
 
-use super::manifest::{Manifest, Part, VERSION};
+use super::manifest::{Manifest, OLDEST, Part, VERSION};
 use super::rows::Row;
 use super::{MANIFEST, SUMS};
 
@@ -41,9 +41,9 @@ impl Archive {
         let digest = hex::encode(Sha256::digest(&text));
         // Before the hashes: another version may have another form of them.
         let version = serde_json::from_slice::<serde_json::Value>(&text).ok().and_then(|m| m.get("version")?.as_u64());
-        if let Some(version) = version.filter(|version| *version != u64::from(VERSION)) {
+        if let Some(version) = version.filter(|version| !(u64::from(OLDEST)..=u64::from(VERSION)).contains(version)) {
             bail!(
-                "{shown} is a backup of format version {version}; this program reads version {VERSION}: use the program that wrote it"
+                "{shown} is a backup of format version {version}; this program reads versions {OLDEST} to {VERSION}: use the program that wrote it"
             );
         }
         ensure!(

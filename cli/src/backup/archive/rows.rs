@@ -3,6 +3,7 @@
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
+use deadletters::backup::StoredDecision;
 use eventstore::backup::{StoredAnswer, StoredClaim, StoredEvent};
 use gateway::directory::Tenant;
 use kernel::{Position, RecordedEvent, TenantId};
@@ -58,6 +59,23 @@ pub struct ClaimRow {
     kind: String,
     key: String,
     holder: String,
+}
+
+/// A line of `….decisions`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DecisionRow {
+    tenant_id: Uuid,
+    consumer: String,
+    position: u64,
+    nth: u32,
+    kind: String,
+    actor: String,
+    reason: String,
+    decided_at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<String>,
 }
 
 /// A line of `directory`.
@@ -152,6 +170,40 @@ impl Row for ClaimRow {
 
     fn read(self) -> Result<StoredClaim> {
         Ok(StoredClaim { tenant: tenant(self.tenant_id), kind: self.kind, key: hash(&self.key)?, holder: self.holder })
+    }
+}
+
+impl Row for DecisionRow {
+    type Of = StoredDecision;
+
+    fn of(decision: &StoredDecision) -> Result<Self> {
+        Ok(Self {
+            tenant_id: decision.tenant.uuid(),
+            consumer: decision.consumer.clone(),
+            position: decision.position.0,
+            nth: decision.nth,
+            kind: decision.kind.clone(),
+            actor: decision.actor.clone(),
+            reason: decision.reason.clone(),
+            decided_at: decision.decided_at.timestamp_micros(),
+            before: decision.before.clone(),
+            after: decision.after.clone(),
+        })
+    }
+
+    fn read(self) -> Result<StoredDecision> {
+        Ok(StoredDecision {
+            tenant: tenant(self.tenant_id),
+            consumer: self.consumer,
+            position: Position(self.position),
+            nth: self.nth,
+            kind: self.kind,
+            actor: self.actor,
+            reason: self.reason,
+            decided_at: time(self.decided_at)?,
+            before: self.before,
+            after: self.after,
+        })
     }
 }
 

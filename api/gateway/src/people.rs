@@ -1,0 +1,117 @@
+//! What the user service says of whoever comes with a token: what they may do, and whether their tenant is suspended.
+//!
+//! It is told by the log itself, not by the bus: to take somebody's rights away must not need that the bus is well. Appends of
+//! this process wake it; those of others it finds by looking twice a second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_api::trust::Touched;
+use eventstore::EventStore;
+use face::Runtime;
+use kernel::{Clock, Grant, IdSource, Position};
+use tokio_util::sync::CancellationToken;
+use user_api::bearers::{self, Bearers};
+
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::domains::Part;
+use crate::server::StartError;
+use crate::service::{Background, Written};
+use crate::suspension::Suspended;
+
+/// How often it looks, at least.
+const LOOK: Duration = Duration::from_millis(400);
+/// How many events it takes at once.
+const BATCH: u32 = 1_000;
+/// How long a start waits for the log and the directory. Where they are away, tokens can't be checked either.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What this process has of the user service.
+pub struct People {
+    /// What bearers of tokens may do.
+    pub bearers: Bearers,
+    /// Which tenants are suspended.
+    pub suspended: Suspended,
+    /// The log of the user service, where it is open for this alone.
+    pub store: Option<EventStore>,
+}
+
+/// Opens it, and follows the log: what changes of what tokens rest on is noted in `touched`.
+pub async fn open(
+    config: &Config,
+    served: &[(Part, Runtime)],
+    grants: &[Grant],
+    touched: Arc<Touched>,
+    (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
+    background: &Background,
+) -> Result<People, StartError> {
+    let Written { store, executor, alone } =
+        Written::open(config, user_api::SERVICE, served, clock.clone(), ids).await?;
+    let suspended = Suspended::default();
+    let mut follower = Follower {
+        store: store.clone(),
+        directory: Directory::open(config),
+        suspended: suspended.clone(),
+        touched,
+        clock,
+        at: None,
+    };
+    // Before the first token is looked at: what changes from then on is seen.
+    if !matches!(tokio::time::timeout(PATIENCE, follower.turn()).await, Ok(Ok(_))) {
+        tracing::warn!(
+            "the user service's log or the directory of tenants does not answer; who is suspended is not known yet"
+        );
+    }
+    background.tasks.spawn(follower.run(background.shutdown.clone()));
+    Ok(People { bearers: Bearers::new(executor, grants), suspended, store: alone.then_some(store) })
+}
+
+struct Follower {
+    store: EventStore,
+    directory: Directory,
+    suspended: Suspended,
+    touched: Arc<Touched>,
+    clock: Arc<dyn Clock>,
+    at: Option<Position>,
+}
+
+impl Follower {
+    async fn run(mut self, shutdown: CancellationToken) {
+        let mut appended = self.store.appended();
+        while !shutdown.is_cancelled() {
+            match self.turn().await {
+                // There may be more.
+                Ok(true) => continue,
+                Ok(false) => {}
+                // Nothing can be changed meanwhile either; `/ready` says that the log is away.
+                Err(reason) => tracing::debug!(%reason, "the user service's log can't be followed now"),
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(LOOK) => {}
+                changed = appended.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    async fn turn(&mut self) -> Result<bool, String> {
+        let from = if let Some(from) = self.at {
+            from
+        } else {
+            // First where the log is, then who is suspended: what happens in between is seen twice, not never.
+            let head = self.store.head().await.map_err(|error| error.to_string())?;
+            self.suspended.read(&self.directory).await.map_err(|error| error.to_string())?;
+            *self.at.insert(head)
+        };
+        let events = self.store.read_after(from, BATCH).await.map_err(|error| error.to_string())?;
+        for event in &events {
+            self.suspended.note(event);
+            if let Some(id) = bearers::touches(event) {
+                self.touched.touch(id, self.clock.now());
+            }
+            self.at = Some(event.position);
+        }
+        Ok(events.len() == BATCH as usize)
+    }
+}

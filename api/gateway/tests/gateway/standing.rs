@@ -1,0 +1,61 @@
+//! Feeds and websockets end with the token for which they were opened, also before its time.
+
+use serde_json::json;
+
+use crate::feed::Client;
+use crate::issuers::Machine;
+use crate::websocket::Socket;
+use crate::world::World;
+
+/// A feed, and a websocket of each way to say who one is.
+pub struct Open {
+    feed: Client,
+    sockets: [Socket; 2],
+}
+
+impl Open {
+    pub async fn bearing(world: &World, token: &str) -> Self {
+        let mut socket = Socket::open(world).await;
+        socket.init(token).await;
+        Self { feed: Client::bearing(world, token).await, sockets: [socket, Socket::bearing(world, token).await] }
+    }
+
+    pub async fn end_within_a_second(mut self) {
+        self.feed.ends_within_a_second().await;
+        for socket in &mut self.sockets {
+            socket.closes_within_a_second(4403).await;
+        }
+    }
+
+    /// They say what there is to say.
+    pub async fn go_on(&mut self, world: &World) {
+        let lead = world.lead("Ada").await;
+        let event = self.feed.event().await.data.unwrap();
+        assert_eq!(event["subject"], lead, "{event}");
+        for socket in &mut self.sockets {
+            socket.say(json!({ "type": "ping" })).await;
+            assert_eq!(socket.hear().await, json!({ "type": "pong" }));
+        }
+    }
+}
+
+#[tokio::test]
+async fn attack_59_open_feeds_and_websockets_of_a_revoked_key_end_and_those_of_others_go_on() {
+    let world = World::start().await;
+    let machine = Machine::register(&world, "edge", &["admin"]).await;
+    let ((revoked, key), (_, other)) =
+        (machine.api_key(&world, json!({})).await, machine.api_key(&world, json!({})).await);
+    let (open, mut others) = (Open::bearing(&world, &key).await, Open::bearing(&world, &other).await);
+    let done = world.post(&format!("/v1/auth/api-keys/{revoked}/revoke"), json!({})).await;
+    assert_eq!(done.status.as_u16(), 200, "{done:?}");
+    open.end_within_a_second().await;
+    others.go_on(&world).await;
+    // What is noted of the machine does not end what it may go on with; that it is shut out does.
+    let path = format!("/v1/auth/machines/{}", machine.id);
+    let renamed = world.post(&format!("{path}/secret"), json!({})).await;
+    assert_eq!(renamed.status.as_u16(), 200, "{renamed:?}");
+    others.go_on(&world).await;
+    let done = world.post(&format!("{path}/deactivate"), json!({})).await;
+    assert_eq!(done.status.as_u16(), 200, "{done:?}");
+    others.end_within_a_second().await;
+}

@@ -1,0 +1,92 @@
+//! What people decided, taken out with a service's log and brought in again with it.
+//!
+//! Letters themselves are not taken along: they follow from the log and the decisions, when read models are built.
+
+use chrono::{DateTime, Utc};
+use eventstore::backup::{Restore, Snapshot};
+use futures::stream::{BoxStream, StreamExt};
+use kernel::{Position, TenantId};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+/// A decision about an event for a consumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredDecision {
+    /// Whose event it is.
+    pub tenant: TenantId,
+    /// For which consumer: `projection.leads`.
+    pub consumer: String,
+    /// The event.
+    pub position: Position,
+    /// Which decision about it, from 1.
+    pub nth: u32,
+    /// `redrive`, `edit` or `discard`.
+    pub kind: String,
+    /// Who decided.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub decided_at: DateTime<Utc>,
+    /// Of an edit: the payload as the consumer saw it until then.
+    pub before: Option<String>,
+    /// Of an edit: the payload as it sees it since.
+    pub after: Option<String>,
+}
+
+/// How many decisions a snapshot has.
+pub async fn count(snapshot: &mut Snapshot) -> Result<u64, sqlx::Error> {
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM dead.decisions").fetch_one(snapshot.connection()).await?;
+    Ok(count.cast_unsigned())
+}
+
+/// All decisions of a snapshot, by tenant, consumer, position and number. Rows come as they are taken.
+pub fn decisions(snapshot: &mut Snapshot) -> BoxStream<'_, Result<StoredDecision, sqlx::Error>> {
+    sqlx::query(
+        "SELECT tenant_id, consumer, position, nth, kind, actor, reason, decided_at, before, after
+         FROM dead.decisions ORDER BY tenant_id, consumer, position, nth",
+    )
+    .fetch(snapshot.connection())
+    .map(|row| read(&row?))
+    .boxed()
+}
+
+/// Writes decisions, in the transaction in which the log is restored.
+pub async fn restore(into: &mut Restore, rows: &[StoredDecision]) -> Result<(), sqlx::Error> {
+    let texts = |of: fn(&StoredDecision) -> &str| rows.iter().map(of).collect::<Vec<_>>();
+    let payloads = |of: fn(&StoredDecision) -> Option<&str>| rows.iter().map(of).collect::<Vec<_>>();
+    sqlx::query(
+        "INSERT INTO dead.decisions (tenant_id, consumer, position, nth, kind, actor, reason, decided_at, before, after)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[],
+                              $8::timestamptz[], $9::text[], $10::text[])",
+    )
+    .bind(rows.iter().map(|row| row.tenant.uuid()).collect::<Vec<_>>())
+    .bind(texts(|row| &row.consumer))
+    .bind(rows.iter().map(|row| row.position.as_i64()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.nth.cast_signed()).collect::<Vec<_>>())
+    .bind(texts(|row| &row.kind))
+    .bind(texts(|row| &row.actor))
+    .bind(texts(|row| &row.reason))
+    .bind(rows.iter().map(|row| row.decided_at).collect::<Vec<_>>())
+    .bind(payloads(|row| row.before.as_deref()))
+    .bind(payloads(|row| row.after.as_deref()))
+    .execute(into.connection())
+    .await?;
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the tenant of a decision, which only an authenticated caller wrote")]
+fn read(row: &PgRow) -> Result<StoredDecision, sqlx::Error> {
+    Ok(StoredDecision {
+        tenant: TenantId::vouched(row.try_get("tenant_id")?),
+        consumer: row.try_get("consumer")?,
+        position: Position::from_i64(row.try_get("position")?),
+        nth: row.try_get::<i32, _>("nth")?.cast_unsigned(),
+        kind: row.try_get("kind")?,
+        actor: row.try_get("actor")?,
+        reason: row.try_get("reason")?,
+        decided_at: row.try_get("decided_at")?,
+        before: row.try_get("before")?,
+        after: row.try_get("after")?,
+    })
+}

@@ -1,0 +1,5 @@
+-- Forward from tables.sql: backups hold what people decided.
+GRANT USAGE ON SCHEMA dead TO inopsio_{{service}}_backup;
+DROP POLICY IF EXISTS backup ON dead.decisions;
+CREATE POLICY backup ON dead.decisions FOR SELECT TO inopsio_{{service}}_backup USING (true);
+GRANT SELECT ON dead.decisions TO inopsio_{{service}}_backup;
