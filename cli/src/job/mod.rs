@@ -142,7 +142,7 @@ impl Command {
                     found.extend(jobs.list(&request.caller, &listing).await?.into_iter().map(|job| (service, job)));
                 }
                 // Ids sort by the time at which they were made.
-                found.sort_by(|(_, one), (_, other)| other.id.cmp(&one.id));
+                found.sort_by_key(|(_, job)| std::cmp::Reverse(job.id));
                 found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
                 list(context, &found)
             }
