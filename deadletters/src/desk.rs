@@ -342,15 +342,7 @@ impl Desk {
     }
 
     async fn begin(&self, tenant: TenantId) -> Result<Transaction<'static, Postgres>, Refusal> {
-        let begin = format!("BEGIN; SET LOCAL app.tenant_id = '{tenant}'; SET LOCAL statement_timeout = '10s'");
-        // After the database was away every connection that waits is broken once.
-        for _ in 0..CONNECTIONS {
-            match self.inner.pool.begin_with(begin.clone()).await {
-                Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => {}
-                begun => return begun.map_err(unavailable),
-            }
-        }
-        self.inner.pool.begin_with(begin).await.map_err(unavailable)
+        eventstore::database::begin_as(&self.inner.pool, tenant).await.map_err(unavailable)
     }
 }
 

@@ -4,8 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kernel::Service;
+use kernel::{Service, TenantId};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::{Postgres, Transaction};
 
 /// A password: never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -157,6 +158,32 @@ pub(crate) fn pool(options: PgConnectOptions, max: u32) -> PgPool {
         .acquire_timeout(Duration::from_secs(3))
         .test_before_acquire(false)
         .connect_lazy_with(options)
+}
+
+/// Begins a transaction on a [pool](Database::pool) with this statement. Its connections are not tried out before each use: after the
+/// server was away all those that wait are broken, and each is thrown away when it shows.
+pub async fn begin(pool: &PgPool, begin: &str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let mut broken = 0;
+    loop {
+        match pool.begin_with(begin.to_owned()).await {
+            Err(error) if broken <= pool.options().get_max_connections() && is_broken(&error) => broken += 1,
+            begun => return begun,
+        }
+    }
+}
+
+/// The same as one tenant, for at most 10 s a statement.
+pub async fn begin_as(pool: &PgPool, tenant: TenantId) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    begin(pool, &format!("BEGIN; SET LOCAL app.tenant_id = '{tenant}'; SET LOCAL statement_timeout = '10s'")).await
+}
+
+/// Whether an error is about a connection that is of no use any more.
+fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
+        _ => false,
+    }
 }
 
 /// How much of a pool is in use.

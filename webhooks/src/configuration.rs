@@ -199,15 +199,7 @@ impl Webhooks {
 
     /// A transaction as one tenant.
     async fn begin(&self, tenant: TenantId) -> Result<Transaction<'static, Postgres>, Refusal> {
-        let begin = format!("BEGIN; SET LOCAL app.tenant_id = '{tenant}'; SET LOCAL statement_timeout = '10s'");
-        // After the database was away every connection that waits is broken once.
-        for _ in 0..4 {
-            match self.inner.configure.begin_with(begin.clone()).await {
-                Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => {}
-                begun => return begun.map_err(unavailable),
-            }
-        }
-        self.inner.configure.begin_with(begin).await.map_err(unavailable)
+        eventstore::database::begin_as(&self.inner.configure, tenant).await.map_err(unavailable)
     }
 }
 

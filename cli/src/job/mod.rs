@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use gateway::jobs_of;
 use jobs::{Job, Jobs, Listing, Request, Settings, Sources, State};
-use kernel::{Caller, Role, SystemClock, SystemIds};
+use kernel::{Caller, Role, Service, SystemClock, SystemIds};
 use nats::Bus;
 use serde_json::json;
 use uuid::Uuid;
@@ -23,13 +23,17 @@ use crate::output::{self, Format};
 /// Looks after jobs: what is done while nobody waits for the answer
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Lists a tenant's jobs, the last one first
+    /// Lists a tenant's jobs of all services, the last one first
     #[command(after_help = "Examples:
   inopsio job list --tenant demo
   inopsio job list --tenant demo --state discarded --format json")]
     List {
-        #[command(flatten)]
-        whose: Whose,
+        /// The tenant: its name or id
+        #[arg(long)]
+        tenant: String,
+        /// Only of this service
+        #[arg(long)]
+        service: Option<String>,
         /// Only of this kind
         #[arg(long)]
         kind: Option<String>,
@@ -128,11 +132,19 @@ impl Command {
     /// Does it.
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
-            Self::List { whose, kind, state, queue, batch, schedule, before, limit } => {
+            Self::List { tenant, service, kind, state, queue, batch, schedule, before, limit } => {
                 let state = state.as_deref().map(named).transpose()?;
-                let Open { jobs, request, .. } = Open::new(context, &whose).await?;
                 let listing = Listing { kind, state, queue, batch, schedule, before, limit };
-                list(context, &jobs.list(&request.caller, &listing).await?)
+                let mut found = Vec::new();
+                for service in context::services(service.as_deref())? {
+                    let whose = Whose { tenant: tenant.clone(), service: service.name().to_owned() };
+                    let Open { jobs, request, .. } = Open::new(context, &whose).await?;
+                    found.extend(jobs.list(&request.caller, &listing).await?.into_iter().map(|job| (service, job)));
+                }
+                // Ids sort by the time at which they were made.
+                found.sort_by_key(|(_, job)| std::cmp::Reverse(job.id));
+                found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+                list(context, &found)
             }
             Self::Show { whose, id } => {
                 let Open { jobs, request, .. } = Open::new(context, &whose).await?;
@@ -255,13 +267,24 @@ async fn write(open: &Open, id: Uuid, out: Option<PathBuf>) -> Result<()> {
     Ok(file.flush()?)
 }
 
-fn list(context: &Context, found: &[Job]) -> Result<()> {
+/// A job and whose it is.
+#[derive(serde::Serialize)]
+struct Listed<'a> {
+    service: &'a str,
+    #[serde(flatten)]
+    job: &'a Job,
+}
+
+fn list(context: &Context, found: &[(Service, Job)]) -> Result<()> {
     if context.format == Format::Json {
-        return output::print_json(&found);
+        let listed = found.iter().map(|(service, job)| Listed { service: service.name(), job });
+        return output::print_json(&listed.collect::<Vec<_>>());
     }
-    let mut table = output::table(["id", "kind", "queue", "state", "attempt", "done", "due at", "asked for by", "why"]);
-    for one in found {
+    let mut table =
+        output::table(["service", "id", "kind", "queue", "state", "attempt", "done", "due at", "asked for by", "why"]);
+    for (service, one) in found {
         table.add_row([
+            service.to_string(),
             one.id.to_string(),
             one.kind.clone(),
             one.queue.clone(),

@@ -334,15 +334,7 @@ impl Jobs {
     /// # Errors
     /// `jobs_unavailable`: the database does not answer.
     pub async fn begin(&self, tenant: TenantId) -> Result<Transaction<'static, Postgres>, Refusal> {
-        let begin = format!("BEGIN; SET LOCAL app.tenant_id = '{tenant}'; SET LOCAL statement_timeout = '10s'");
-        // After the database was away every connection that waits is broken once.
-        for _ in 0..CONNECTIONS {
-            match self.inner.queue.begin_with(begin.clone()).await {
-                Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => {}
-                begun => return begun.map_err(unavailable),
-            }
-        }
-        self.inner.queue.begin_with(begin).await.map_err(unavailable)
+        eventstore::database::begin_as(&self.inner.queue, tenant).await.map_err(unavailable)
     }
 }
 

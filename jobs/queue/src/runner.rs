@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::{Claim, claim, is_left, next, rescue};
-use crate::{Jobs, firing, running, sweep, wakes};
+use crate::wakes::{Ears, Word};
+use crate::{Jobs, firing, running, sweep};
 
 /// How long to wait when another process was faster at claiming.
 const YIELD: Duration = Duration::from_millis(20);
@@ -35,10 +35,11 @@ impl Runner {
     pub async fn run(self, shutdown: CancellationToken) {
         let inner = &*self.jobs.inner;
         let mut running = JoinSet::new();
-        let [mut due, mut stop] = wakes::heard(inner.bus.as_ref(), inner.service).await;
+        let mut ears = Ears::new(inner.bus.clone(), inner.service);
         let mut swept: Option<Instant> = None;
         while !shutdown.is_cancelled() {
-            // Registered before looking: what is asked for meanwhile is not missed.
+            // Both before looking: what is asked for meanwhile is not missed.
+            ears.listen().await;
             let told = inner.wakes.due.notified();
             let wait = match self.look(&mut running, &mut swept, &shutdown).await {
                 Ok(wait) => wait.min(inner.settings.look),
@@ -50,8 +51,7 @@ impl Runner {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = told => {}
-                Some(()) = due.next() => {}
-                Some(()) = stop.next() => inner.wakes.stop.notify_waiters(),
+                word = ears.hear() => if let Word::Stop = word { inner.wakes.stop.notify_waiters(); },
                 Some(_) = running.join_next(), if !running.is_empty() => {}
                 () = tokio::time::sleep(wait) => {}
             }

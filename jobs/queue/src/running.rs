@@ -43,6 +43,10 @@ async fn attempt(jobs: &Jobs, kind: &Kind, claimed: &Claimed, shutdown: &Cancell
     tokio::pin!(limit);
     let mut renewed = Instant::now();
     let mut stop_by: Option<Instant> = None;
+    // One that hears from now on, also while a lease is being renewed: who is told then looks again at once.
+    let stop = inner.wakes.stop.notified();
+    tokio::pin!(stop);
+    stop.as_mut().enable();
     loop {
         let renew = renewed + settings.lease / 3;
         let patience = stop_by.map_or(renew, |stop_by| stop_by.min(renew));
@@ -56,7 +60,11 @@ async fn attempt(jobs: &Jobs, kind: &Kind, claimed: &Claimed, shutdown: &Cancell
                 let reason = format!("it was not done within {} s", kind.time_limit.as_secs());
                 return Ending::Answered(Err(Fault::failed("timed_out", reason)));
             }
-            () = inner.wakes.stop.notified() => true,
+            () = &mut stop => {
+                stop.set(inner.wakes.stop.notified());
+                stop.as_mut().enable();
+                true
+            }
             () = tokio::time::sleep_until(patience) => false,
         };
         if stop_by.is_some_and(|stop_by| stop_by <= Instant::now()) {

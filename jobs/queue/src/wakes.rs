@@ -30,16 +30,58 @@ impl Wakes {
     }
 }
 
-/// Word from other processes. None when the bus does not answer: then runners look by themselves.
-pub(crate) async fn heard(bus: Option<&Bus>, service: Service) -> [BoxStream<'static, ()>; 2] {
-    let Some(bus) = bus else { return [futures::stream::pending().boxed(), futures::stream::pending().boxed()] };
-    let due = match bus.job_wakes(service).await {
-        Ok(wakes) => wakes.chain(futures::stream::pending()).boxed(),
-        Err(_) => futures::stream::pending().boxed(),
-    };
-    let stop = match bus.cancelled_job_wakes(service).await {
-        Ok(wakes) => wakes.chain(futures::stream::pending()).boxed(),
-        Err(_) => futures::stream::pending().boxed(),
-    };
-    [due, stop]
+/// What one hears.
+pub(crate) enum Word {
+    /// Something may be due.
+    Due,
+    /// Something that runs may be to stop.
+    Stop,
+}
+
+/// Hears word from other processes, as long as the bus carries it. Runners look by themselves meanwhile.
+pub(crate) struct Ears {
+    bus: Option<Bus>,
+    service: Service,
+    due: Option<BoxStream<'static, ()>>,
+    stop: Option<BoxStream<'static, ()>>,
+}
+
+impl Ears {
+    pub(crate) fn new(bus: Option<Bus>, service: Service) -> Self {
+        Self { bus, service, due: None, stop: None }
+    }
+
+    /// Listens to what it does not hear: at first, and again when the bus was away.
+    pub(crate) async fn listen(&mut self) {
+        let Some(bus) = &self.bus else { return };
+        if self.due.is_none() {
+            self.due = bus.job_wakes(self.service).await.ok().map(StreamExt::boxed);
+        }
+        if self.stop.is_none() {
+            self.stop = bus.cancelled_job_wakes(self.service).await.ok().map(StreamExt::boxed);
+        }
+    }
+
+    /// The next word. Nothing is lost when it is given up waiting for.
+    pub(crate) async fn hear(&mut self) -> Word {
+        loop {
+            tokio::select! {
+                word = next(&mut self.due) => match word {
+                    Some(()) => return Word::Due,
+                    None => self.due = None,
+                },
+                word = next(&mut self.stop) => match word {
+                    Some(()) => return Word::Stop,
+                    None => self.stop = None,
+                },
+            }
+        }
+    }
+}
+
+async fn next(stream: &mut Option<BoxStream<'static, ()>>) -> Option<()> {
+    match stream {
+        Some(stream) => stream.next().await,
+        None => std::future::pending().await,
+    }
 }

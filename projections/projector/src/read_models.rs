@@ -68,15 +68,7 @@ impl ReadModels {
              LOCK TABLE projector.swaps IN ACCESS SHARE MODE",
             self.schema
         );
-        // Connections are not tried out before each use. After the database was away all those that wait are broken, and each
-        // is thrown away when it shows.
-        let mut broken = 0;
-        loop {
-            match self.pool.begin_with(begin.clone()).await {
-                Err(error) if broken <= CONNECTIONS && is_broken(&error) => broken += 1,
-                begun => return Ok(begun?),
-            }
-        }
+        Ok(eventstore::database::begin(&self.pool, &begin).await?)
     }
 
     /// Waits until every projection has applied everything of a tenant up to `position`.
@@ -119,14 +111,5 @@ impl ReadModels {
     /// How the projections are doing, each partition by itself, in the order of the program's list.
     pub async fn status(&self) -> Result<Vec<ProjectionStatus>, Error> {
         Ok(status::status(&self.pool, &self.projections, self.progress.as_ref()).await?)
-    }
-}
-
-/// Whether an error is about a connection that is of no use any more.
-fn is_broken(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
-        _ => false,
     }
 }

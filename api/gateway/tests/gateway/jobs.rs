@@ -99,6 +99,18 @@ async fn leads_are_exported_by_a_job_whose_file_only_those_get_who_may() {
             (world.request(Method::GET, "/v1/jobs/crm?state=asleep"), bad, "parameter_invalid"),
             (world.request(Method::GET, "/v1/jobs/crm?limit=201"), bad, "parameter_invalid"),
             (
+                world.request(Method::POST, "/v1/crm/leads/export").json(&json!({ "owner": "" })),
+                bad,
+                "validation_failed",
+            ),
+            (
+                world.request(Method::POST, "/v1/crm/leads/export").json(
+                    &json!({ "captured_from": "2026-02-01T00:00:00Z", "captured_before": "2026-01-01T00:00:00Z" }),
+                ),
+                bad,
+                "validation_failed",
+            ),
+            (
                 world.request(Method::POST, "/v1/crm/leads/export").json(&json!({ "colour": "red" })),
                 bad,
                 "validation_failed",
