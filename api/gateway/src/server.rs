@@ -123,6 +123,9 @@ pub struct Server {
 /// How often what has not been used for long is forgotten, and metrics are tidied.
 const TIDY: Duration = Duration::from_secs(10);
 
+/// How long the start waits until it is known who is suspended.
+const SUSPENSIONS: Duration = Duration::from_secs(3);
+
 impl Server {
     /// Opens the chosen services and serves them. Ready when this returns; migrated databases are presupposed.
     pub async fn start(config: Config, services: Services) -> Result<Self, StartError> {
@@ -177,11 +180,15 @@ impl Server {
         let verifier = Arc::new(verifier);
         let mut stores: Vec<_> = running.iter().map(|running| running.runtime.store.clone()).collect();
         stores.extend(issuing.store);
-        stores.extend(follow_suspensions(&config, &here, suspended, clock.clone(), &background).await?);
+        stores.extend(follow_suspensions(&config, &here, suspended.clone(), clock.clone(), &background).await?);
+        // Nobody who is shut out gets in first. Without a database nobody gets anything either, and `/ready` says so.
+        if tokio::time::timeout(SUSPENSIONS, suspended.known()).await.is_err() {
+            tracing::warn!("which tenants are suspended is not known yet");
+        }
         let seats = events_api::feed::Seats::default();
         consumers::observe(running.clone(), seats.clone(), &background);
         let remotes = elsewhere.iter().map(|(_, remote, reading)| (remote.clone(), reading.clone())).collect();
-        let readiness = Arc::new(Readiness::new(bus.clone(), running.clone(), remotes, seats.clone()));
+        let readiness = Arc::new(Readiness::new(bus.clone(), running.clone(), remotes, seats.clone(), suspended));
         let platform = events_api::Platform {
             services: here.iter().map(|(_, runtime)| runtime.clone()).collect(),
             webhooks: running.iter().map(|running| running.webhooks.clone()).collect(),
