@@ -2,7 +2,7 @@
 //!
 //! [`run`] starts the ground (a private Postgres, a private nats-server) and the three servers under test on it ([`target`]):
 //! ours (`inopsio serve`), the stock peer ([`peer`]) and the prototype ([`prototype`]), each a process of its own. Then it
-//! measures commands ([`commands`]), the lag from a command to the visible row ([`lag`], and beside an import [`fairness`]), what ours does in bulk ([`bulk`])
+//! measures commands ([`commands`]), the lag from a command to the visible row ([`lag`], and beside an import [`fairness`]), what ours does in bulk ([`bulk`]), jobs ([`jobs`], beside apalis)
 //! and what the machine does by itself ([`raw`]), prints tables and writes the results ([`report`]).
 //!
 //! Absolute figures depend on the machine and on what else it does; the ratios within one run are what counts. To measure
@@ -14,6 +14,7 @@ mod cpu;
 mod fairness;
 mod goals;
 mod ground;
+mod jobs;
 mod lag;
 mod load;
 mod machine;

@@ -10,6 +10,7 @@ use crate::commands::{self, Measurements, Plan, median};
 use crate::fairness::{self, Fairness};
 use crate::goals;
 use crate::ground::Ground;
+use crate::jobs;
 use crate::lag::{self, Lag};
 use crate::machine;
 use crate::memory;
@@ -38,6 +39,9 @@ pub struct Options {
     /// Numbers of clients
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
     pub clients: Vec<usize>,
+    /// The program that does jobs as apalis does; the one that bench/apalis builds unless given
+    #[arg(long, value_name = "PROGRAM")]
+    pub apalis: Option<PathBuf>,
     /// The `inopsio` to measure; the one beside this program unless given
     #[arg(long, value_name = "PROGRAM")]
     pub inopsio: Option<PathBuf>,
@@ -56,6 +60,8 @@ pub enum Part {
     Fairness,
     /// Filling, catching up, rebuilding, replaying
     Bulk,
+    /// Jobs per second, beside apalis
+    Jobs,
 }
 
 /// Tenants that share the load.
@@ -90,6 +96,9 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
         measure_fairness(options, &targets, &mut results).await?;
     }
     drop(targets);
+    if options.wants(Part::Jobs) {
+        measure_jobs(options, &ground, &mut results).await?;
+    }
     if options.wants(Part::Bulk) {
         measure_bulk(options, &inopsio, &ground, &mut results).await?;
     }
@@ -269,6 +278,43 @@ async fn measure_fairness(options: &Options, targets: &[Target], results: &mut R
     results.number("fairness.rows_per_s", rows_per_s);
     println!("{}", table(&["a tenant's command to visible row", "probes", "visible p50 ms", "p99 ms"], shown));
     println!("{} rows were imported by another tenant, {} a second", show(rows as f64), show(rows_per_s));
+    Ok(())
+}
+
+async fn measure_jobs(options: &Options, ground: &Ground, results: &mut Results) -> anyhow::Result<()> {
+    let apalis = options.apalis.clone().or_else(jobs::apalis);
+    let count = if options.quick { 200 } else { 5_000 };
+    let mut rounds = Vec::new();
+    for nth in 0..options.rounds() {
+        rounds.push(jobs::round(ground, apalis.as_deref(), count, nth).await?);
+    }
+    let middle = |of: &dyn Fn(&jobs::Measured) -> Option<f64>| {
+        let figures: Vec<_> = rounds.iter().filter_map(of).collect();
+        (!figures.is_empty()).then(|| median(&figures))
+    };
+    let figures = [
+        ("jobs.done_per_s", "jobs done", middle(&|round| Some(round.ours.done_per_s))),
+        ("jobs.apalis_done_per_s", "apalis: jobs done", middle(&|round| Some(round.apalis?.done_per_s))),
+        ("jobs.ratio", "times apalis", middle(&|round| Some(round.ours.done_per_s / round.apalis?.done_per_s))),
+        (
+            "jobs.asked_per_s",
+            "jobs asked for, each in a transaction of its own",
+            middle(&|round| Some(round.ours.asked_per_s)),
+        ),
+        (
+            "jobs.apalis_asked_per_s",
+            "apalis: jobs pushed as a stream",
+            middle(&|round| Some(round.apalis?.asked_per_s)),
+        ),
+    ];
+    for (name, _, figure) in figures {
+        if let Some(figure) = figure {
+            results.number(name, figure);
+        }
+    }
+    let rows =
+        figures.map(|(_, what, figure)| vec![what.to_owned(), figure.map_or_else(|| "not measured".to_owned(), show)]);
+    println!("{}", table(&["jobs", "per second"], rows));
     Ok(())
 }
 

@@ -65,8 +65,7 @@ impl Context {
 
     /// The log of a service.
     pub async fn store(&self, service: Service) -> Result<EventStore> {
-        let settings = eventstore::Settings::default();
-        EventStore::open(&self.config.database(service), settings, Arc::new(SystemClock))
+        EventStore::open(&self.config.database(service), self.config.log_settings(), Arc::new(SystemClock))
             .await
             .context(self.reachable())
     }

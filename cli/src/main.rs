@@ -126,7 +126,8 @@ impl Cli {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Cli::parse().run().await {
+    // On the heap: each command has its own, and the largest would be everybody's.
+    match Box::pin(Cli::parse().run()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("inopsio: {error:#}");

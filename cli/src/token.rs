@@ -19,8 +19,9 @@ pub struct Token {
     /// The tenant: its name or id
     #[arg(long)]
     tenant: String,
-    /// What the caller is: admin, manager, member, viewer or auditor; may be given several times
-    #[arg(long = "role", required = true)]
+    /// What the caller is: admin, manager, member, viewer or auditor; may be given several times. Without it a subject that is
+    /// the id of a user may do what that user may
+    #[arg(long = "role", required_unless_present = "subject")]
     roles: Vec<Role>,
     /// For how long: 90s, 15m, 8h, 30d
     #[arg(long, default_value = "8h", value_parser = time::parse_duration)]

@@ -115,6 +115,30 @@ pub enum ClaimAct {
     Absent,
 }
 
+/// A job that is asked for with an append: there when that is, and not if it is not. Its form is that of the crate `jobs`, which makes
+/// it, and the tables (schema `jobs`, same database) are that crate's.
+#[derive(Clone, Debug)]
+pub struct AskedJob {
+    /// UUIDv7.
+    pub id: Uuid,
+    /// What is to be done, for example `export_leads`.
+    pub kind: String,
+    /// Its queue.
+    pub queue: String,
+    /// Of those that are open a tenant has one of this key.
+    pub unique_key: Option<String>,
+    /// Of those that were not given up a tenant has one of this key.
+    pub period_key: Option<String>,
+    /// JSON.
+    pub arguments: String,
+    /// In whose name.
+    pub actor: String,
+    /// Not before then; none: at once.
+    pub run_at: Option<DateTime<Utc>>,
+    /// How often it is begun at most.
+    pub max_attempts: u32,
+}
+
 /// A done append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {

@@ -8,7 +8,7 @@ use kernel::{Leaf, LeafHash};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::Settings;
-use crate::append::{Append, Appended, ClaimAct, Error};
+use crate::append::{Append, Appended, AskedJob, ClaimAct, Error};
 
 /// An append of more events is bulk: it is not in one batch with small ones.
 const BULK: usize = 100;
@@ -16,6 +16,8 @@ const BULK: usize = 100;
 /// An append whose caller waits for the answer.
 pub(crate) struct Waiting {
     pub(crate) append: Append,
+    /// Asked for in the same transaction.
+    pub(crate) jobs: Vec<AskedJob>,
     answer: oneshot::Sender<Result<Appended, Error>>,
     pub(crate) since: Instant,
     pub(crate) events: usize,
@@ -41,7 +43,7 @@ enum Touch {
 
 impl Waiting {
     /// An append that passed its checks.
-    pub(crate) fn new(append: Append, answer: oneshot::Sender<Result<Appended, Error>>) -> Self {
+    pub(crate) fn new(append: Append, jobs: Vec<AskedJob>, answer: oneshot::Sender<Result<Appended, Error>>) -> Self {
         let events = append.streams.iter().map(|stream| stream.events.len()).sum();
         let bytes = append.command.answer.len()
             + append
@@ -49,9 +51,10 @@ impl Waiting {
                 .iter()
                 .flat_map(|stream| &stream.events)
                 .map(|event| event.payload.len() + event.metadata.len())
-                .sum::<usize>();
+                .sum::<usize>()
+            + jobs.iter().map(|job| job.arguments.len()).sum::<usize>();
         let touched = touched(&append);
-        Self { append, answer, since: Instant::now(), events, bytes, touched, room: None }
+        Self { append, jobs, answer, since: Instant::now(), events, bytes, touched, room: None }
     }
 
     /// How many bytes of payload, metadata and answer it has.

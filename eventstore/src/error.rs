@@ -36,6 +36,12 @@ pub enum Error {
         /// Where it ends.
         head: kernel::Position,
     },
+    /// Personal data is sealed, and there is no master key.
+    #[error("personal data in the log is sealed: auth.master_key (INOPSIO_MASTER_KEY) is needed to open it")]
+    NoMasterKey,
+    /// A key does not open what it should.
+    #[error("personal data in the log can't be opened: {0}")]
+    Key(keys::Error),
     /// What stands in the log is not what this program can hold.
     #[error("a row of the log can't be read: {0}")]
     Corrupt(String),

@@ -7,6 +7,9 @@
 //! tenant's history; the [`relay`] puts each event on the bus at the sequence that is its position; [`backup`] takes the whole
 //! log out at one moment and brings it in again.
 //!
+//! Personal data is [sealed](sealing) on its way in, under keys that an erasure destroys, and opened for who reads one stream or one
+//! tenant's events; who follows all of them gets them as they are stored, and [opens](EventStore::opened) what it decodes.
+//!
 //! To add to the schema, add a file to `migrations/` (forward only, never edit one that was released) and a line to
 //! `admin/migrations.rs`. To read in a new way, add a function beside those in `read.rs`.
 
@@ -28,12 +31,13 @@ mod queue;
 mod read;
 pub mod relay;
 mod replay;
+pub mod sealing;
 mod settings;
 mod snapshot;
 mod statement;
 mod store;
 
-pub use append::{Append, Appended, Claim, ClaimAct, CommandRecord, NewEvent, StreamAppend};
+pub use append::{Append, Appended, AskedJob, Claim, ClaimAct, CommandRecord, NewEvent, StreamAppend};
 pub use database::{Database, PoolUse, Role, Secret};
 pub use error::Error;
 pub use lock::{Lock, LockClass, LockKey, lock_options};
@@ -41,6 +45,7 @@ pub use passing::{Page, Relayed};
 pub use read::{Stretch, partition_of};
 pub use relay::Relay;
 pub use replay::ReplayFilter;
+pub use sealing::Sealing;
 pub use settings::Settings;
 pub use snapshot::{Resumed, Snapshot};
 pub use store::{EventStore, StoredCommand};

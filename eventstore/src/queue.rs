@@ -167,7 +167,7 @@ mod tests {
             }],
             claims: Vec::new(),
         };
-        Waiting::new(append, oneshot::channel().0)
+        Waiting::new(append, Vec::new(), oneshot::channel().0)
     }
 
     fn queue(waiting_in: &[(u128, usize)]) -> Queue {

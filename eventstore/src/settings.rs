@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Sealing;
+
 /// Limits and sizes of an [`EventStore`](crate::EventStore).
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -24,6 +26,8 @@ pub struct Settings {
     pub append_events: usize,
     /// The most bytes of one event: payload and metadata. Larger content goes to the object store.
     pub event_bytes: usize,
+    /// How personal data is sealed. None: it is not, and what is sealed can't be opened.
+    pub sealing: Option<Sealing>,
     /// Connections for loading streams and replaying.
     pub read_connections: u32,
     /// Connections that read all tenants' events by position.
@@ -42,6 +46,7 @@ impl Default for Settings {
             batch_bytes: 4 << 20,
             append_events: 10_000,
             event_bytes: 256 << 10,
+            sealing: None,
             read_connections: 4,
             follow_connections: 4,
         }

@@ -12,6 +12,12 @@ use crate::batch::Batch;
 const APPEND: &str = "SELECT append, verdict, a, b, x, y, t FROM log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
      $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)";
 
+/// The same with jobs that are asked for: a function of theirs, which calls `log.append` and then puts into their tables what belongs to
+/// appends that were written. Only batches that have any pay for it.
+const APPEND_WITH_JOBS: &str = "SELECT append, verdict, a, b, x, y, t FROM jobs.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+     $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, \
+     $36, $37, $38)";
+
 /// What an event or an append takes on the wire besides its texts, about: ids, hashes, names, and a length for each.
 const CIRCUMSTANCES: usize = 400;
 
@@ -68,6 +74,16 @@ struct Columns<'a> {
     e_metadata: Vec<&'a str>,
     e_occurred_at: Vec<DateTime<Utc>>,
     e_leaf_hash: Vec<&'a [u8]>,
+    j_append: Vec<i32>,
+    j_id: Vec<Uuid>,
+    j_kind: Vec<&'a str>,
+    j_queue: Vec<&'a str>,
+    j_unique_key: Vec<Option<&'a str>>,
+    j_period_key: Vec<Option<&'a str>>,
+    j_arguments: Vec<&'a str>,
+    j_actor: Vec<&'a str>,
+    j_run_at: Vec<Option<DateTime<Utc>>>,
+    j_max_attempts: Vec<i32>,
 }
 
 impl<'a> Columns<'a> {
@@ -102,6 +118,18 @@ impl<'a> Columns<'a> {
                 ClaimAct::Absent => "absent",
             });
         }
+        for job in &waiting.jobs {
+            self.j_append.push(number);
+            self.j_id.push(job.id);
+            self.j_kind.push(&job.kind);
+            self.j_queue.push(&job.queue);
+            self.j_unique_key.push(job.unique_key.as_deref());
+            self.j_period_key.push(job.period_key.as_deref());
+            self.j_arguments.push(&job.arguments);
+            self.j_actor.push(&job.actor);
+            self.j_run_at.push(job.run_at);
+            self.j_max_attempts.push(job.max_attempts.cast_signed());
+        }
         let mut nth = 0;
         for stream in &append.streams {
             self.s_append.push(number);
@@ -131,8 +159,9 @@ pub(crate) async fn append(connection: &mut PgConnection, batch: &Batch) -> Resu
     let columns = Columns::of(batch);
     // Room for all of it at once: growing step by step copies a batch again and again.
     let mut arguments = PgArguments::default();
-    arguments.reserve(28, batch.bytes() + (batch.appends.len() + batch.events()) * CIRCUMSTANCES);
-    let rows = sqlx::query_with(APPEND, arguments)
+    arguments.reserve(38, batch.bytes() + (batch.appends.len() + batch.events()) * CIRCUMSTANCES);
+    let with_jobs = !columns.j_append.is_empty();
+    let query = sqlx::query_with(if with_jobs { APPEND_WITH_JOBS } else { APPEND }, arguments)
         .bind(&columns.tenants)
         .bind(batch.recorded_at)
         .bind(&columns.a_tenant)
@@ -160,9 +189,23 @@ pub(crate) async fn append(connection: &mut PgConnection, batch: &Batch) -> Resu
         .bind(&columns.e_payload)
         .bind(&columns.e_metadata)
         .bind(&columns.e_occurred_at)
-        .bind(&columns.e_leaf_hash)
-        .fetch_all(connection)
-        .await?;
+        .bind(&columns.e_leaf_hash);
+    let query = if with_jobs {
+        query
+            .bind(&columns.j_append)
+            .bind(&columns.j_id)
+            .bind(&columns.j_kind)
+            .bind(&columns.j_queue)
+            .bind(&columns.j_unique_key)
+            .bind(&columns.j_period_key)
+            .bind(&columns.j_arguments)
+            .bind(&columns.j_actor)
+            .bind(&columns.j_run_at)
+            .bind(&columns.j_max_attempts)
+    } else {
+        query
+    };
+    let rows = query.fetch_all(connection).await?;
     read(batch, &rows)
 }
 

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::append::check::check;
-use crate::append::{self, Append, Appended};
+use crate::append::{self, Append, Appended, AskedJob};
 use crate::backup::Copied;
 use crate::batch::Waiting;
 use crate::committer::Committer;
@@ -24,6 +24,7 @@ use crate::meters::Meters;
 use crate::passing::{Passing, Relayed};
 use crate::queue::Queue;
 use crate::read::Stretch;
+use crate::sealing::{Keyring, Turned};
 use crate::{Database, Error, PoolUse, ReplayFilter, Resumed, Role, Settings, Snapshot, read, replay, snapshot};
 
 /// A command that was done.
@@ -51,8 +52,11 @@ struct Shared {
     room: Arc<Semaphore>,
     appended: watch::Sender<Position>,
     passing: Passing,
+    keyring: Keyring,
     commands: PgPool,
     readers: PgPool,
+    /// So many read stretches of a tenant's history at a time, so that commands find a connection of the same pool.
+    stretches: Semaphore,
     followers: PgPool,
     closing: CancellationToken,
     tasks: TaskTracker,
@@ -83,8 +87,10 @@ impl EventStore {
                 room: Arc::new(Semaphore::new(settings.queue_bytes as usize)),
                 appended,
                 passing,
+                keyring: Keyring::new(database.service, settings.sealing.clone()),
                 commands: database.pool(Role::Append, 2),
                 readers: database.pool(Role::Read, settings.read_connections),
+                stretches: Semaphore::new((settings.read_connections as usize / 2).max(1)),
                 followers: pool(follow_options(database), settings.follow_connections),
                 closing,
                 tasks,
@@ -109,14 +115,39 @@ impl EventStore {
         [PoolUse::of("commands", commands), PoolUse::of("load", readers), PoolUse::of("follow", followers)]
     }
 
-    /// Appends, through the group committer.
+    /// Appends, through the group committer. Personal data that is marked is sealed on the way.
     ///
     /// # Errors
     /// See [`append::Error`]. Too many waiting appends, by number or by bytes, are `Busy` at once.
     pub async fn append(&self, append: Append) -> Result<Appended, append::Error> {
+        self.append_with(append, Vec::new()).await
+    }
+
+    /// The same, with jobs that are asked for in the same transaction: there when the append is, and not if it is not. Who runs jobs
+    /// is to be woken afterwards, or looks by itself within seconds.
+    ///
+    /// # Errors
+    /// As for [`append`](Self::append).
+    pub async fn append_with(&self, mut append: Append, jobs: Vec<AskedJob>) -> Result<Appended, append::Error> {
+        if !Keyring::concerns(&append) {
+            return self.commit(append, jobs).await;
+        }
+        let Shared { keyring, commands, .. } = &*self.shared;
+        let turned: Turned = keyring
+            .seal(&mut append, commands, |keys| async move { self.commit(keys, Vec::new()).await.map(drop) })
+            .await?;
+        let appended = self.commit(append, jobs).await?;
+        // An append that was done before wrote nothing now.
+        if appended.answer.is_none() {
+            keyring.done(turned, commands).await;
+        }
+        Ok(appended)
+    }
+
+    async fn commit(&self, append: Append, jobs: Vec<AskedJob>) -> Result<Appended, append::Error> {
         check(&append, &self.shared.settings)?;
         let (answer, answered) = oneshot::channel();
-        let mut waiting = Waiting::new(append, answer);
+        let mut waiting = Waiting::new(append, jobs, answer);
         waiting.keep(self.room(waiting.bytes())?);
         self.shared.queue.push(waiting)?;
         match timeout(self.shared.settings.append_timeout, answered).await {
@@ -158,7 +189,24 @@ impl EventStore {
         .await
     }
 
-    /// The events of one stream after a version, in order; one round trip. Empty when there is no such stream.
+    /// Events as they are stored, with their personal data opened: what was sealed under a key that is destroyed stays sealed.
+    ///
+    /// # Errors
+    /// [`Error::NoMasterKey`] when something is sealed and this store has none, or when keys can't be read.
+    pub async fn opened(&self, mut events: Vec<RecordedEvent>) -> Result<Vec<RecordedEvent>, Error> {
+        self.shared.keyring.open(&mut events, &self.shared.commands).await?;
+        Ok(events)
+    }
+
+    /// As [`opened`](Self::opened), of events that others want as they are stored. None: nothing of them is sealed.
+    pub async fn opened_copies(&self, events: &[&RecordedEvent]) -> Result<Option<Vec<RecordedEvent>>, Error> {
+        if !Keyring::is_needed(events) {
+            return Ok(None);
+        }
+        self.opened(events.iter().map(|event| (*event).clone()).collect()).await.map(Some)
+    }
+
+    /// The events of one stream after a version, in order, opened; one round trip. Empty when there is no such stream.
     pub async fn load(
         &self,
         tenant: TenantId,
@@ -166,10 +214,10 @@ impl EventStore {
         aggregate_id: &str,
         after: u64,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        read::load(&self.shared.readers, tenant, aggregate_type, aggregate_id, after).await
+        self.opened(read::load(&self.shared.readers, tenant, aggregate_type, aggregate_id, after).await?).await
     }
 
-    /// A stream's snapshot of this form, if there is one, and the events after it, in order; one round trip.
+    /// A stream's snapshot of this form, if there is one, and the events after it, in order, opened; one round trip.
     pub async fn resume(
         &self,
         tenant: TenantId,
@@ -177,7 +225,13 @@ impl EventStore {
         aggregate_id: &str,
         form: &str,
     ) -> Result<Resumed, Error> {
-        snapshot::resume(&self.shared.readers, tenant, aggregate_type, aggregate_id, form).await
+        let Shared { keyring, readers, commands, .. } = &*self.shared;
+        let mut resumed = snapshot::resume(readers, tenant, aggregate_type, aggregate_id, form).await?;
+        if let Some(snapshot) = &mut resumed.snapshot {
+            keyring.open_state((tenant, aggregate_type, aggregate_id), snapshot, commands).await?;
+        }
+        keyring.open(&mut resumed.events, commands).await?;
+        Ok(resumed)
     }
 
     /// Keeps a stream's state, unless a later one of the same form is kept. Whoever loads the stream trusts it, so it has to be
@@ -190,10 +244,14 @@ impl EventStore {
         form: &str,
         kept: &Snapshot,
     ) -> Result<(), Error> {
-        snapshot::keep(&self.shared.commands, tenant, aggregate_type, aggregate_id, form, kept).await
+        let Shared { keyring, commands, .. } = &*self.shared;
+        let Some(kept) = keyring.seal_state((tenant, aggregate_type, aggregate_id), kept, commands).await? else {
+            return Ok(());
+        };
+        snapshot::keep(commands, tenant, aggregate_type, aggregate_id, form, &kept).await
     }
 
-    /// The events of all tenants after a position, in order, at most `limit`.
+    /// The events of all tenants after a position, as they are stored, in order, at most `limit`.
     pub async fn read_after(&self, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, Error> {
         read::after(&self.shared.followers, after, limit).await
     }
@@ -215,8 +273,13 @@ impl EventStore {
         read::partition(&self.shared.followers, after, limit, (number, partitions)).await
     }
 
-    /// The events of any tenant at these positions, in order; those that are not there are left out.
+    /// The events of any tenant at these positions, opened, in order; those that are not there are left out.
     pub async fn events_at(&self, positions: &[Position]) -> Result<Vec<RecordedEvent>, Error> {
+        self.opened(read::at(&self.shared.followers, positions).await?).await
+    }
+
+    /// As [`events_at`](Self::events_at), as they are stored.
+    pub async fn stored_at(&self, positions: &[Position]) -> Result<Vec<RecordedEvent>, Error> {
         read::at(&self.shared.followers, positions).await
     }
 
@@ -225,7 +288,7 @@ impl EventStore {
         replay::count(&self.shared.readers, tenant, filter).await
     }
 
-    /// A tenant's events that pass the filter, by position: one consistent snapshot.
+    /// A tenant's events that pass the filter, as they are stored, by position: one consistent snapshot.
     pub fn replay(
         &self,
         tenant: TenantId,
@@ -234,7 +297,8 @@ impl EventStore {
         replay::replay(self.shared.readers.clone(), tenant, filter)
     }
 
-    /// A tenant's events after a position and up to another, inclusive, by position, at most `limit`.
+    /// A tenant's events after a position and up to another, inclusive, opened, by position, at most `limit`. However many ask for
+    /// such stretches, they share half of the connections: commands load their streams by the others.
     pub async fn tenant_after(
         &self,
         tenant: TenantId,
@@ -242,12 +306,19 @@ impl EventStore {
         to: Position,
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        replay::stretch(&self.shared.readers, tenant, after, to, limit).await
+        // Never closed, so there is always one to come.
+        let _turn = self.shared.stretches.acquire().await;
+        self.opened(replay::stretch(&self.shared.readers, tenant, after, to, limit).await?).await
     }
 
     /// The position of the last event; 0 when there is none.
     pub async fn head(&self) -> Result<Position, Error> {
         read::head(&self.shared.followers).await
+    }
+
+    /// Whether appends are taken: not while it closes, nor after its committer ended, which nothing but a mistake of ours does.
+    pub fn is_open(&self) -> bool {
+        !self.shared.queue.is_closed()
     }
 
     /// The last position that this process appended: wakes the relay.

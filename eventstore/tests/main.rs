@@ -15,5 +15,6 @@ mod log {
     mod migrating;
     mod reading;
     mod relaying;
+    mod sealing;
     mod surviving;
 }

@@ -14,6 +14,10 @@ pub trait Aggregate: Default + Clone + serde::Serialize + serde::de::Deserialize
     /// another form are ignored. A test of the gateway says when it has to be raised.
     const FORM: u32 = 1;
 
+    /// Whether what is [`Personal`](crate::Personal) in its events is sealed in the log, under a key of each instance's own. Then an
+    /// event that [erases](crate::personal::erases) destroys that key, in the same append.
+    const SEALED: bool = false;
+
     /// What can be asked of it.
     type Command: Send;
 

@@ -22,6 +22,8 @@ pub struct AggregateType {
     pub resume: fn(serde_json::Value, &[RecordedEvent]) -> Result<serde_json::Value, DecodeError>,
     /// The form of the state: see [`Aggregate::FORM`].
     pub form: u32,
+    /// Whether its personal data is sealed: see [`Aggregate::SEALED`].
+    pub sealed: bool,
 }
 
 impl AggregateType {
@@ -35,6 +37,7 @@ impl AggregateType {
             state: state::<A>,
             resume: resume::<A>,
             form: A::FORM,
+            sealed: A::SEALED,
         }
     }
 }

@@ -93,6 +93,11 @@ impl Caller {
         Self { tenant, subject: subject.into(), permissions: Arc::new(permissions) }
     }
 
+    /// A caller who has just these permissions: what they rest on was looked up elsewhere.
+    pub fn holding(tenant: TenantId, subject: impl Into<Arc<str>>, permissions: BTreeSet<&'static str>) -> Self {
+        Self { tenant, subject: subject.into(), permissions: Arc::new(permissions) }
+    }
+
     /// The same caller with less: only permissions that one of the `scopes` covers. None: all that they have.
     #[must_use]
     pub fn limited_to(mut self, scopes: &[String]) -> Self {

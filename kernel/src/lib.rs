@@ -25,7 +25,7 @@ mod leaf;
 mod metadata;
 mod money;
 mod patterns;
-mod personal;
+pub mod personal;
 mod recorded;
 mod refusal;
 mod service;

@@ -26,6 +26,16 @@ impl Sealed {
         Self(format!("{VERSION}{}", URL_SAFE_NO_PAD.encode(bytes)))
     }
 
+    /// The text of it, to be kept by somebody else for a while.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A text that somebody kept, as it is: whether it is ours, opening it says.
+    pub fn read(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     pub(crate) fn bytes(&self) -> Result<Vec<u8>, Error> {
         let text = self.0.strip_prefix(VERSION).ok_or(Error::DoesNotOpen)?;
         URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::DoesNotOpen)
@@ -36,6 +46,16 @@ impl Wrapped {
     /// What the master key `name` made of a key. (A name has no dot.)
     pub fn new(name: &str, text: &str) -> Self {
         Self(format!("{name}.{text}"))
+    }
+
+    /// The text of it, to be kept elsewhere.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A text that was kept, as it is: whether it is ours, unwrapping it says.
+    pub fn read(text: &str) -> Self {
+        Self(text.to_owned())
     }
 
     /// What the master key `ours` made of the key.

@@ -20,6 +20,7 @@ mod fault_cut;
 mod fault_disk_full;
 mod fault_fsync;
 mod fault_gateway;
+mod fault_jobs;
 mod fault_kill;
 mod fault_nats_down;
 mod fault_partition;

@@ -19,8 +19,6 @@ use crate::{Secret, Webhooks};
 
 /// How often one that stands by tries to take over, and the active one makes sure that it is.
 const LOOK: Duration = Duration::from_secs(1);
-/// How many workers read the log at the same time.
-const READING: usize = 2;
 
 /// Delivers a service's events to its tenants' webhooks. However many run, one at a time is active.
 pub struct Deliverer {
@@ -70,7 +68,6 @@ impl Deliverer {
             webhooks: self.webhooks.clone(),
             store: self.store.clone(),
             sending: Semaphore::new(settings.sending),
-            reading: Semaphore::new(READING),
         });
         let stop = shutdown.child_token();
         let mut workers = JoinSet::new();

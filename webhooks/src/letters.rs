@@ -43,6 +43,11 @@ impl Letters {
         !self.held.is_empty() && self.held.contains(&key(event))
     }
 
+    /// How many aggregates' events are parked.
+    pub(crate) fn aggregates(&self) -> usize {
+        self.held.len()
+    }
+
     /// When to look for one that is due.
     pub(crate) const fn due(&self) -> Option<Instant> {
         self.due

@@ -21,6 +21,8 @@ pub struct Settings {
     pub park_after: u32,
     /// How long an endpoint may fail before it is disabled.
     pub disable_after: Duration,
+    /// An endpoint that refused the events of so many aggregates is disabled: it takes something else than it was told to.
+    pub most_parked: usize,
     /// How many endpoints are sent to at the same time.
     pub sending: usize,
     /// How many deliveries of an endpoint are kept for people to look at.
@@ -39,6 +41,7 @@ impl Default for Settings {
             longest_retry: Duration::from_hours(1),
             park_after: 5,
             disable_after: Duration::from_hours(5 * 24),
+            most_parked: 1_000,
             sending: 64,
             kept: 1_000,
             look: Duration::from_secs(5),

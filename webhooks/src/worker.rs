@@ -22,8 +22,10 @@ use crate::{Message, Outcome, Secret, Webhooks};
 const PAGE: u32 = 200;
 /// How long a message that is on its way when the process stops may take; then it is sent again by the next one.
 const GRACE: Duration = Duration::from_secs(2);
-/// After so many deliveries the oldest are forgotten.
+/// After so many attempts the oldest are forgotten.
 const TRIM: u32 = 64;
+/// So many parked events are sent again before new ones have their turn.
+const AGAIN: usize = 16;
 /// How long to wait when the database does not do its part.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -50,8 +52,6 @@ pub(crate) struct Shared {
     pub(crate) store: EventStore,
     /// So many send at a time.
     pub(crate) sending: Semaphore,
-    /// So many read the log at a time: commands read through the same pool.
-    pub(crate) reading: Semaphore,
 }
 
 pub(crate) struct Worker {
@@ -60,7 +60,7 @@ pub(crate) struct Worker {
     stop: CancellationToken,
     /// The position that is stored, and when it was.
     stored: (Position, Instant),
-    /// How many deliveries it has noted.
+    /// How many attempts it has noted.
     noted: u32,
     /// What its receiver refused; unknown until it was looked up.
     letters: Option<Letters>,
@@ -146,6 +146,8 @@ impl Worker {
         let parts = self.shared.webhooks.parts();
         if self.letters.is_none() {
             self.letters = Some(Letters::load(parts.deliver, self.target.id, parts.settings.backoff()).await?);
+            // Workers before this one may have left some.
+            note::trim(parts.deliver, &self.target, parts.settings.kept).await?;
         }
         loop {
             self.send_again().await?;
@@ -154,11 +156,8 @@ impl Worker {
             if head <= self.target.position {
                 return self.store_position().await;
             }
-            let page = {
-                let shared = self.shared.clone();
-                let _permit = shared.reading.acquire().await;
-                shared.store.tenant_after(self.target.tenant, self.target.position, head, PAGE).await?
-            };
+            let (tenant, after) = (self.target.tenant, self.target.position);
+            let page = self.shared.store.tenant_after(tenant, after, head, PAGE).await?;
             let last = page.len() < PAGE as usize;
             for event in page {
                 if self.stop.is_cancelled() {
@@ -221,10 +220,7 @@ impl Worker {
                 (self.target.attempts, self.target.failing_since, self.target.next_attempt_at) = (0, None, None);
                 let theirs = note::delivered(parts.deliver, &self.target, delivery, attempt).await?;
                 self.stored = (event.position, Instant::now());
-                self.noted += 1;
-                if self.noted.is_multiple_of(TRIM) {
-                    note::trim(parts.deliver, &self.target, parts.settings.kept).await?;
-                }
+                self.noted().await?;
                 return if theirs { Ok(()) } else { Err(Trouble::Over) };
             }
             self.fail(delivery, attempt).await?;
@@ -243,16 +239,24 @@ impl Worker {
         }
         (self.target.attempts, self.target.failing_since, self.target.next_attempt_at) = (0, None, None);
         self.stored = (event.position, Instant::now());
+        let most = parts.settings.most_parked;
+        if letters.aggregates() >= most {
+            let reason = format!("it refused events of {most} aggregates, which are parked");
+            return self.give_up(parts.clock.now(), &reason).await;
+        }
         Ok(())
     }
 
-    /// Sends what was parked and is due, one after the other.
+    /// Sends what was parked and is due, one after the other; the rest when new events have had their turn.
     async fn send_again(&mut self) -> Result<(), Trouble> {
         let webhooks = self.shared.webhooks.clone();
         let parts = webhooks.parts();
         let Some(mut letters) = self.letters.take() else { return Ok(()) };
         // Taken out for the time being: if something goes wrong it is looked up anew.
-        while letters.due().is_some_and(|due| due <= Instant::now()) {
+        for _ in 0..AGAIN {
+            if letters.due().is_none_or(|due| due > Instant::now()) {
+                break;
+            }
             let Some(taken) = letters.take(parts.deliver).await? else {
                 letters.rest(parts.deliver, parts.settings.look).await?;
                 continue;
@@ -272,7 +276,7 @@ impl Worker {
     }
 
     /// Sends a parked event once; why it did not arrive, if it did not.
-    async fn try_again(&self, event: &RecordedEvent, nth: u32) -> Result<Option<Vec<String>>, Trouble> {
+    async fn try_again(&mut self, event: &RecordedEvent, nth: u32) -> Result<Option<Vec<String>>, Trouble> {
         let body = match cloudevent::structured(self.shared.webhooks.service(), event) {
             Ok(body) => body,
             Err(reason) => return Ok(Some(vec![reason])),
@@ -284,12 +288,14 @@ impl Worker {
         if !note::again(parts.deliver, &self.target, parts.ids.next(), attempt).await? {
             return Err(Trouble::Over);
         }
+        self.noted().await?;
         Ok((!outcome.delivered()).then(|| why(&outcome)))
     }
 
     /// Notes a failure, and when it is tried again; or gives the endpoint up.
     async fn fail(&mut self, delivery: Uuid, attempt: Attempt<'_>) -> Result<(), Trouble> {
-        let parts = self.shared.webhooks.parts();
+        let webhooks = self.shared.webhooks.clone();
+        let parts = webhooks.parts();
         let (at, outcome) = (attempt.at, attempt.outcome);
         let since = *self.target.failing_since.get_or_insert(at);
         let pause = parts.settings.pause(self.target.attempts, &**parts.dice);
@@ -299,6 +305,7 @@ impl Worker {
         if !theirs {
             return Err(Trouble::Over);
         }
+        self.noted().await?;
         let failing = (at - since).to_std().unwrap_or_default();
         let reason = if outcome.gone() {
             Some("the receiver answered 410 Gone: it wants no more".to_owned())
@@ -310,12 +317,25 @@ impl Worker {
         };
         match reason {
             None => Ok(()),
-            Some(reason) => {
-                tracing::warn!(webhook = %self.target.id, tenant = %self.target.tenant, reason, "a webhook is disabled");
-                note::disable(parts.deliver, &self.target, at, &reason).await?;
-                Err(Trouble::Over)
-            }
+            Some(reason) => self.give_up(at, &reason).await,
         }
+    }
+
+    /// Disables the endpoint.
+    async fn give_up(&self, at: DateTime<Utc>, reason: &str) -> Result<(), Trouble> {
+        tracing::warn!(webhook = %self.target.id, tenant = %self.target.tenant, reason, "a webhook is disabled");
+        note::disable(self.shared.webhooks.parts().deliver, &self.target, at, reason).await?;
+        Err(Trouble::Over)
+    }
+
+    /// Counts an attempt that was noted; now and then the oldest are forgotten.
+    async fn noted(&mut self) -> Result<(), Trouble> {
+        self.noted += 1;
+        if self.noted.is_multiple_of(TRIM) {
+            let parts = self.shared.webhooks.parts();
+            note::trim(parts.deliver, &self.target, parts.settings.kept).await?;
+        }
+        Ok(())
     }
 
     /// Waits until the next attempt is due.

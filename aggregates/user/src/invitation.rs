@@ -39,6 +39,8 @@ kernel::events! {
         InvitationRevoked = "user.invitation.revoked" @ 1 {},
         /// A link was followed that is not good.
         InvitationRefused = "user.invitation.refused" @ 1 { pub reason: InvitationFault },
+        /// Nothing that tells who was invited is kept any more.
+        InvitationErased = "user.invitation.erased" @ 1 {},
     }
 }
 
@@ -89,6 +91,9 @@ pub struct Invitation {
     pub turn: u32,
     pub expires_at: DateTime<Utc>,
     pub user: Option<UserId>,
+    /// Nobody knows any more who was invited.
+    #[serde(default)]
+    pub erased: bool,
 }
 
 /// What can be asked of an invitation. Values have been checked for form.
@@ -108,6 +113,8 @@ pub enum InvitationCommand {
     Refuse {
         reason: InvitationFault,
     },
+    /// Forget who was invited.
+    Erase,
 }
 
 /// Why an invitation says no.
@@ -151,6 +158,8 @@ impl Invitation {
 
 impl Aggregate for Invitation {
     const TYPE: &'static str = "user.invitation";
+    const FORM: u32 = 2;
+    const SEALED: bool = true;
     type Command = InvitationCommand;
     type Event = InvitationEvent;
     type Error = InvitationError;
@@ -172,6 +181,11 @@ impl Aggregate for Invitation {
                 vec![InvitationRevoked {}.into()]
             }
             InvitationCommand::Refuse { reason } => vec![InvitationRefused { reason }.into()],
+            InvitationCommand::Erase if self.erased => vec![],
+            InvitationCommand::Erase if self.status == InvitationStatus::Pending => {
+                vec![InvitationRevoked {}.into(), InvitationErased {}.into()]
+            }
+            InvitationCommand::Erase => vec![InvitationErased {}.into()],
         })
     }
 
@@ -187,6 +201,9 @@ impl Aggregate for Invitation {
             }
             InvitationEvent::InvitationRevoked(_) => self.status = InvitationStatus::Revoked,
             InvitationEvent::InvitationRefused(_) => {}
+            InvitationEvent::InvitationErased(_) => {
+                (self.email, self.name, self.erased) = (Personal::forgotten(), None, true);
+            }
         }
     }
 }

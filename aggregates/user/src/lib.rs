@@ -16,6 +16,7 @@ mod group;
 mod invitation;
 mod organization;
 mod owners;
+mod preferences;
 mod role;
 mod tenant;
 mod user;
@@ -24,6 +25,7 @@ pub use group::*;
 pub use invitation::*;
 pub use organization::*;
 pub use owners::*;
+pub use preferences::*;
 pub use role::*;
 pub use tenant::*;
 pub use user::*;
@@ -48,6 +50,7 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<Group>(),
     kernel::AggregateType::of::<Organization>(),
     kernel::AggregateType::of::<Invitation>(),
+    kernel::AggregateType::of::<Preferences>(),
 ];
 
 /// Every event type and version that the user service's log may hold.

@@ -25,6 +25,8 @@ kernel::events! {
         TenantSuspended = "user.tenant.suspended" @ 1 { pub reason: String },
         /// It can be used again.
         TenantResumed = "user.tenant.resumed" @ 1 {},
+        /// Where the invitation of its first owner went is not kept any more.
+        TenantOwnerErased = "user.tenant.owner_erased" @ 1 {},
     }
 }
 
@@ -70,8 +72,12 @@ pub enum TenantCommand {
     Request(TenantRequested),
     Activate,
     Abandon,
-    Suspend { reason: String },
+    Suspend {
+        reason: String,
+    },
     Resume,
+    /// Forget where the invitation of its first owner went.
+    EraseOwner,
 }
 
 /// Why a tenant says no.
@@ -107,6 +113,8 @@ impl Tenant {
 
 impl Aggregate for Tenant {
     const TYPE: &'static str = "user.tenant";
+    const FORM: u32 = 2;
+    const SEALED: bool = true;
     type Command = TenantCommand;
     type Event = TenantEvent;
     type Error = TenantError;
@@ -124,6 +132,8 @@ impl Aggregate for Tenant {
                 self.turn(&[Active], Suspended, "suspended", TenantSuspended { reason }.into())
             }
             TenantCommand::Resume => self.turn(&[Suspended], Active, "resumed", TenantResumed {}.into()),
+            TenantCommand::EraseOwner if self.owner.is_none() => Ok(vec![]),
+            TenantCommand::EraseOwner => Ok(vec![TenantOwnerErased {}.into()]),
         }
     }
 
@@ -133,6 +143,7 @@ impl Aggregate for Tenant {
             TenantEvent::TenantActivated(_) | TenantEvent::TenantResumed(_) => self.status = TenantStatus::Active,
             TenantEvent::TenantAbandoned(_) => self.status = TenantStatus::Abandoned,
             TenantEvent::TenantSuspended(_) => self.status = TenantStatus::Suspended,
+            TenantEvent::TenantOwnerErased(_) => self.owner = None,
         }
     }
 }

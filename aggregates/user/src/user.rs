@@ -37,6 +37,11 @@ kernel::events! {
         UserProfileChanged = "user.user.profile_changed" @ 1 { pub profile: Profile },
         /// They sign in with something else; this is all of it. A new address is not verified.
         UserLoginChanged = "user.user.login_changed" @ 1 { pub login: Login },
+        /// The identity provider that keeps them knows them by another id, or by none.
+        UserExternalIdChanged = "user.user.external_id_changed" @ 1 {
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub external_id: Option<Personal<String>>,
+        },
         /// A link was sent to their address, to show that it is theirs.
         UserEmailVerificationRequested = "user.user.email_verification_requested" @ 1 {
             /// Counts the links: only the last one is good.
@@ -89,9 +94,10 @@ pub struct Login {
 }
 
 impl Login {
-    /// All that they may type to sign in.
+    /// All that they may type to sign in, as far as it is known.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(&self.email).chain(&self.user_name).map(|name| name.reveal().as_str())
+        let names = std::iter::once(&self.email).chain(&self.user_name);
+        names.filter(|name| name.is_known()).map(|name| name.reveal().as_str())
     }
 }
 

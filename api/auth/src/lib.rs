@@ -18,7 +18,7 @@ pub mod trust;
 
 use std::sync::Arc;
 
-use executor::ClaimHistory;
+use executor::{ClaimHistory, Executor};
 use face::graphql::Session;
 use face::{Domain, Runtime};
 use futures::stream::BoxStream;
@@ -53,7 +53,7 @@ impl Domain for Auth {
         auth_projections::projections()
     }
 
-    fn jobs(_: &ReadModels) -> Kinds {
+    fn jobs(_: &ReadModels, _: Option<&Executor>) -> Kinds {
         Kinds::new("auth:job:read", "auth:job:write", Vec::new())
     }
 

@@ -9,7 +9,7 @@ pub mod rest;
 
 use std::sync::Arc;
 
-use executor::ClaimHistory;
+use executor::{ClaimHistory, Executor};
 use face::graphql::Session;
 use face::{Domain, Runtime};
 use futures::stream::BoxStream;
@@ -44,8 +44,8 @@ impl Domain for Crm {
         crm_projections::projections()
     }
 
-    fn jobs(read_models: &ReadModels) -> Kinds {
-        crm_jobs::kinds(read_models)
+    fn jobs(read_models: &ReadModels, executor: Option<&Executor>) -> Kinds {
+        crm_jobs::kinds(read_models, executor)
     }
 
     fn aggregates() -> Vec<AggregateType> {

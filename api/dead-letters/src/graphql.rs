@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use deadletters::{Letter, LetterId, Listing, State};
 use face::graphql::{Context, refuse};
 use juniper::{FieldError, FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
-use kernel::{Refusal, Service};
+use kernel::Refusal;
 
 /// Events that a consumer could not take.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,7 +34,7 @@ impl DeadLettersQuery {
         after: Option<String>,
         #[graphql(default = 20)] first: i32,
     ) -> FieldResult<Vec<DeadLetter>> {
-        let service = permitted(context, &service)?;
+        let service = context.permitted(&service, "dead_letter:read")?;
         let Some(limit) = u32::try_from(first).ok().filter(|first| (1..=200).contains(first)) else {
             return Err(refuse(Refusal::invalid("page_size", format!("first: {first}; allowed are 1 to 200"))));
         };
@@ -60,7 +60,7 @@ impl DeadLettersQuery {
         #[graphql(default = "crm".to_owned())] service: String,
         id: String,
     ) -> FieldResult<Option<DeadLetter>> {
-        let service = permitted(context, &service)?;
+        let service = context.permitted(&service, "dead_letter:read")?;
         let id: LetterId = id.parse().map_err(|detail: String| refuse(Refusal::invalid("argument_invalid", detail)))?;
         let mut tables = context.reader(service).await?;
         let found = Letter::find(&mut tables, context.caller().tenant(), &id).await.map_err(unreadable)?;
@@ -119,22 +119,6 @@ impl From<Letter> for DeadLetter {
             waiting: int(one.waiting),
         }
     }
-}
-
-/// The service, if it is here and the caller may see its dead letters.
-fn permitted(context: &Context, name: &str) -> FieldResult<Service> {
-    let services = context.services();
-    let Some(service) = services.iter().find(|service| service.name() == name) else {
-        let names: Vec<_> = services.iter().map(|service| service.name()).collect();
-        let detail = format!("there is no service {name:?} here; allowed: {}", names.join(", "));
-        return Err(refuse(Refusal::not_found("not_found", detail)));
-    };
-    let permission = format!("{name}:dead_letter:read");
-    if !context.caller().may(&permission) {
-        let detail = format!("this needs the permission {permission}, which none of the caller's roles gives");
-        return Err(refuse(Refusal::forbidden("permission_missing", detail).with("permission", permission)));
-    }
-    Ok(*service)
 }
 
 fn unreadable(error: sqlx::Error) -> FieldError {

@@ -103,8 +103,9 @@ pub trait Domain: 'static {
     /// Its read models.
     fn projections() -> Vec<Arc<dyn Projection>>;
 
-    /// What can be done for a tenant while nobody waits for the answer, over its read models.
-    fn jobs(read_models: &ReadModels) -> Kinds;
+    /// What can be done for a tenant while nobody waits for the answer, over its read models and its write side; none: jobs are looked
+    /// after, not run.
+    fn jobs(read_models: &ReadModels, executor: Option<&Executor>) -> Kinds;
 
     /// Its aggregates, for tools that show any of them.
     fn aggregates() -> Vec<AggregateType>;

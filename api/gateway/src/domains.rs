@@ -28,8 +28,8 @@ pub struct Part {
     pub aggregates: Vec<AggregateType>,
     /// Its sagas; those that span domains belong to the one that starts them.
     pub sagas: Option<Sagas>,
-    /// Its jobs, over its read models.
-    pub jobs: fn(&ReadModels) -> Kinds,
+    /// Its jobs, over its read models and its write side; none: they are looked after, not run.
+    pub jobs: fn(&ReadModels, Option<&executor::Executor>) -> Kinds,
     /// Its read models.
     pub projections: Vec<Arc<dyn Projection>>,
     /// What its events did to claims, begun before the first one.
@@ -38,6 +38,13 @@ pub struct Part {
     pub describe: fn(&mut Registry) -> Vec<MetaApi>,
     /// Its REST operations over a running service.
     pub routes: fn(Runtime) -> RouteTable,
+}
+
+impl Part {
+    /// Whether its log has personal data that is sealed: it needs the master key.
+    pub fn is_sealed(&self) -> bool {
+        self.aggregates.iter().any(|aggregate| aggregate.sealed)
+    }
 }
 
 /// REST operations by path and method, as poem-openapi collects them.
@@ -70,7 +77,7 @@ fn part<D: Domain>(outside: &Outside) -> Part {
 
 /// The kinds of jobs of a service, to look after them: nothing is run with these.
 pub fn jobs_of(part: &Part, database: &eventstore::Database) -> Kinds {
-    (part.jobs)(&ReadModels::new(database, &part.projections, None))
+    (part.jobs)(&ReadModels::new(database, &part.projections, None), None)
 }
 
 /// The sagas of a domain.
@@ -87,10 +94,10 @@ fn saga_aggregate<D: Domain>() -> impl Iterator<Item = AggregateType> {
 pub fn describe_platform(registry: &mut Registry) -> Vec<MetaApi> {
     events_api::Rest::register(registry);
     sagas_api::Rest::register(registry);
-    jobs_api::Rest::register(registry);
+    let jobs = jobs_api::describe(registry);
     let dead_letters = dead_letters_api::describe(registry);
-    let platform = events_api::Rest::meta().into_iter().chain(sagas_api::Rest::meta()).chain(jobs_api::Rest::meta());
-    platform.chain(dead_letters).collect()
+    let platform = events_api::Rest::meta().into_iter().chain(sagas_api::Rest::meta());
+    platform.chain(jobs).chain(dead_letters).collect()
 }
 
 /// The dead letters of a service, for those who look after them; `None`: its grants have no permissions for them.
@@ -172,6 +179,11 @@ macro_rules! domains {
             /// Events that a read model, a saga or a webhook could not take.
             fn dead_letters() -> dead_letters_api::DeadLettersQuery {
                 dead_letters_api::DeadLettersQuery
+            }
+
+            /// What is done while nobody waits for the answer.
+            fn jobs() -> jobs_api::JobsQuery {
+                jobs_api::JobsQuery
             }
 
             $(

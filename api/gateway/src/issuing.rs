@@ -9,17 +9,15 @@ use auth_api::provider::{Attempts, Provider};
 use auth_api::trust::{Touched, Trust, follow};
 use chrono::TimeDelta;
 use eventstore::EventStore;
-use executor::Executor;
 use face::Runtime;
 use kernel::{Clock, IdSource};
-use keys::{LocalMasterKey, MasterKey, SystemRandom};
+use keys::SystemRandom;
 
 use crate::Config;
-use crate::config::claim_key;
 use crate::directory::Directory;
 use crate::domains::Part;
 use crate::server::StartError;
-use crate::service::Background;
+use crate::service::{Background, Written};
 use crate::tenants::DirectoryOfTenants;
 
 /// How often attempts that are long past are forgotten.
@@ -48,21 +46,8 @@ pub async fn open(
 ) -> Result<Issuing, StartError> {
     let service = auth_api::SERVICE;
     let here = served.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == service);
-    let (store, executor) = if let Some(runtime) = here {
-        (runtime.store.clone(), runtime.executor.clone())
-    } else {
-        let store = EventStore::open(&config.database(service), config.log_settings(), clock.clone())
-            .await
-            .map_err(|error| StartError::Log { service, error })?;
-        let claim_key = claim_key(config).ok_or(StartError::ClaimKey)?;
-        let settings = executor::Settings {
-            cache_bytes: config.postgres.cache_mib << 20,
-            snapshot_events: config.postgres.snapshot_events,
-            claim_key,
-        };
-        (store.clone(), Executor::new(store, clock.clone(), ids, settings))
-    };
-    let master = master_key(config);
+    let Written { store, executor, alone } = Written::open(config, service, served, clock.clone(), ids).await?;
+    let master = config.master_key();
     if here.is_some() && master.is_none() {
         return Err(StartError::MasterKey);
     }
@@ -83,21 +68,18 @@ pub async fn open(
     if let Some(provider) = &provider {
         tidy(provider.attempts.clone(), background);
     }
-    let store = here.is_none().then_some(store);
+    let store = alone.then_some(store);
     Ok(Issuing { trust, touched, provider, store })
 }
 
-/// The master key of this configuration, which was checked when it was read.
-fn master_key(config: &Config) -> Option<Arc<dyn MasterKey>> {
-    let key = LocalMasterKey::parse(config.auth.master_key.reveal(), SystemRandom).ok()?;
-    Some(Arc::new(key))
+/// Where this is to be found, for those who are told.
+pub fn public_url(config: &Config, address: SocketAddr) -> String {
+    if config.http.public_url.is_empty() { format!("http://{address}") } else { config.http.public_url.clone() }
 }
 
 fn settings(config: &Config, address: SocketAddr) -> Settings {
-    let public_url =
-        if config.http.public_url.is_empty() { format!("http://{address}") } else { config.http.public_url.clone() };
     Settings {
-        public_url,
+        public_url: public_url(config, address),
         audience: config.auth.audience.clone(),
         leeway: TimeDelta::seconds(config.auth.leeway_seconds.cast_signed()),
         access: TimeDelta::seconds(config.auth.access_token_seconds.into()),

@@ -59,6 +59,10 @@ struct Desk {
 impl Desk {
     async fn open(config: &Config) -> Result<Self, ProvisionError> {
         let service = user_api::SERVICE;
+        // Its owner's address is sealed in the log.
+        if config.master_key().is_none() {
+            return Err(Box::new(StartError::MasterKey).into());
+        }
         let opened = EventStore::open(&config.database(service), config.log_settings(), Arc::new(SystemClock)).await;
         let store = opened.map_err(|error| Box::new(StartError::Log { service, error }))?;
         let claim_key = claim_key(config).ok_or_else(|| Box::new(StartError::ClaimKey))?;

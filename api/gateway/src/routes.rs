@@ -62,10 +62,12 @@ pub fn routes(
     graphql::routes(route, config, readings, verifier, rates, stop)
 }
 
-/// Adds what the tenants' issuers offer, where they are. The protocols describe it, not the contract.
-pub fn issuers(route: Route, provider: Option<&Provider>) -> Route {
+/// Adds what protocols describe, not the contract: the tenants' issuers and SCIM, where their services run.
+pub fn protocols(route: Route, provider: Option<&Provider>, people: Option<&Runtime>, public_url: &str) -> Route {
     let mut paths: HashMap<&'static str, Methods> = HashMap::new();
-    for (path, method, endpoint) in provider.map_or_else(Vec::new, auth_api::provider::endpoints) {
+    let issuers = provider.map_or_else(Vec::new, auth_api::provider::endpoints);
+    let scim = people.map_or_else(Vec::new, |runtime| user_api::scim::endpoints(runtime.clone(), public_url));
+    for (path, method, endpoint) in issuers.into_iter().chain(scim) {
         let methods = paths.remove(path).unwrap_or_else(Methods::new).on(method, endpoint);
         paths.insert(path, methods);
     }

@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::EventStore;
-use face::Runtime;
 use kernel::{Clock, Grant, IdSource, Service, SystemClock, SystemIds};
 use nats::Bus;
 use poem::listener::TcpAcceptor;
@@ -15,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{KeyError, Verifier};
 use crate::config::Config;
-use crate::directory::Directory;
 use crate::domains::Part;
 use crate::front::{Front, RateLimiter};
 use crate::operations::{Readiness, consumers};
@@ -24,8 +21,7 @@ use crate::remote::Remote;
 use crate::routes::Served;
 use crate::service::{self, Background};
 use crate::silence::Impatient;
-use crate::suspension::Suspended;
-use crate::{dev_mail, domains, issuing, routes, telemetry};
+use crate::{dev_mail, domains, issuing, people, routes, telemetry};
 
 /// Which services a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,9 +119,6 @@ pub struct Server {
 /// How often what has not been used for long is forgotten, and metrics are tidied.
 const TIDY: Duration = Duration::from_secs(10);
 
-/// How long the start waits until it is known who is suspended.
-const SUSPENSIONS: Duration = Duration::from_secs(3);
-
 impl Server {
     /// Opens the chosen services and serves them. Ready when this returns; migrated databases are presupposed.
     pub async fn start(config: Config, services: Services) -> Result<Self, StartError> {
@@ -168,23 +161,15 @@ impl Server {
             running.push(opened);
         }
         let issuing = issuing::open(&config, address, &here, clock.clone(), ids.clone(), &background).await?;
-        let suspended = Suspended::default();
-        let verifier = Verifier::new(
-            &config.auth,
-            issuing.trust,
-            issuing.touched,
-            grants.to_vec(),
-            clock.clone(),
-            suspended.clone(),
-        )?;
+        let sources = (clock.clone(), ids.clone());
+        let people = people::open(&config, &here, &grants, issuing.touched.clone(), sources, &background).await?;
+        let (bearers, suspended) = (people.bearers, people.suspended);
+        let verifier =
+            Verifier::new(&config.auth, issuing.trust, issuing.touched, bearers, clock.clone(), suspended.clone())?;
         let verifier = Arc::new(verifier);
         let mut stores: Vec<_> = running.iter().map(|running| running.runtime.store.clone()).collect();
         stores.extend(issuing.store);
-        stores.extend(follow_suspensions(&config, &here, suspended.clone(), clock.clone(), &background).await?);
-        // Nobody who is shut out gets in first. Without a database nobody gets anything either, and `/ready` says so.
-        if tokio::time::timeout(SUSPENSIONS, suspended.known()).await.is_err() {
-            tracing::warn!("which tenants are suspended is not known yet");
-        }
+        stores.extend(people.store);
         let seats = events_api::feed::Seats::default();
         consumers::observe(running.clone(), seats.clone(), &background);
         let remotes = elsewhere.iter().map(|(_, remote, reading)| (remote.clone(), reading.clone())).collect();
@@ -200,6 +185,8 @@ impl Server {
         let desks = running.iter().filter_map(|running| running.sagas.as_ref()).map(|(desk, _)| desk.clone()).collect();
         let jobs = running.iter().map(|running| running.runtime.jobs.clone()).collect();
         let dead_letters = running.iter().filter_map(|running| running.dead_letters.clone()).collect();
+        let of_people = here.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == user_api::SERVICE);
+        let (of_people, public_url) = (of_people.cloned(), issuing::public_url(&config, address));
         let platform = domains::platform_routes(&platform, desks, jobs, dead_letters);
         let rates = Arc::new(RateLimiter::new(&config.rate_limits));
         tidy(rates.clone(), &background);
@@ -212,7 +199,7 @@ impl Server {
             Some(caught) => dev_mail::routes(routes, caught),
             None => routes,
         };
-        let routes = routes::issuers(routes, issuing.provider.as_ref());
+        let routes = routes::protocols(routes, issuing.provider.as_ref(), of_people.as_ref(), &public_url);
         let front = Front::new(&config, verifier, rates, ids, routes);
 
         let drain = Duration::from_secs(config.http.drain_seconds);
@@ -268,31 +255,6 @@ pub fn bus_settings(config: &Config) -> nats::Settings {
     };
     // Commands work without the bus, so its absence does not keep us from starting.
     nats::Settings { connect_later: true, ..nats::Settings::new(&settings.url, credentials, "inopsio") }
-}
-
-/// Follows which tenants are suspended. The log of the user service, if it is open for this alone.
-async fn follow_suspensions(
-    config: &Config,
-    served: &[(Part, Runtime)],
-    suspended: Suspended,
-    clock: Arc<dyn Clock>,
-    background: &Background,
-) -> Result<Option<EventStore>, StartError> {
-    let service = user_api::SERVICE;
-    let here = served.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == service);
-    let opened = match here {
-        Some(_) => None,
-        None => Some(
-            EventStore::open(&config.database(service), config.log_settings(), clock)
-                .await
-                .map_err(|error| StartError::Log { service, error })?,
-        ),
-    };
-    if let Some(store) = here.map(|runtime| &runtime.store).or(opened.as_ref()) {
-        let followed = suspended.follow(Directory::open(config), store.clone(), background.shutdown.clone());
-        background.tasks.spawn(followed);
-    }
-    Ok(opened)
 }
 
 fn tidy(rates: Arc<RateLimiter>, background: &Background) {

@@ -8,7 +8,7 @@ use eventstore::relay::{self, Relay};
 use executor::Executor;
 use face::{Live, Reading, Runtime, ServiceSecret};
 use jobs::{Jobs, Runner};
-use kernel::{Clock, Grant, IdSource};
+use kernel::{Clock, Grant, IdSource, Service};
 use nats::Bus;
 use projector::{Projector, ReadModels};
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use webhooks::{Deliverer, SystemDice, Webhooks};
 use crate::Config;
 use crate::config::claim_key;
 use crate::domains::{Part, dead_letters_of};
+use crate::rebuilding;
 use crate::server::StartError;
 
 /// What runs beside the requests, and how it is told to stop.
@@ -85,6 +86,44 @@ pub struct Running {
     pub dead_letters: Option<deadletters::Desk>,
 }
 
+/// A service's log, and what writes to it: of this process where the service runs, else opened for this alone.
+pub struct Written {
+    /// The log.
+    pub store: EventStore,
+    /// What carries commands out.
+    pub executor: Executor,
+    /// Whether it is open for this alone, and to be closed with it.
+    pub alone: bool,
+}
+
+impl Written {
+    /// That of one of the services `served` here, or one that runs elsewhere.
+    pub async fn open(
+        config: &Config,
+        service: Service,
+        served: &[(Part, Runtime)],
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> Result<Self, StartError> {
+        if let Some((_, runtime)) = served.iter().find(|(_, runtime)| runtime.service == service) {
+            return Ok(Self { store: runtime.store.clone(), executor: runtime.executor.clone(), alone: false });
+        }
+        let store = EventStore::open(&config.database(service), config.log_settings(), clock.clone())
+            .await
+            .map_err(|error| StartError::Log { service, error })?;
+        let executor = Executor::new(store.clone(), clock, ids, executor_settings(config)?);
+        Ok(Self { store, executor, alone: true })
+    }
+}
+
+fn executor_settings(config: &Config) -> Result<executor::Settings, StartError> {
+    Ok(executor::Settings {
+        cache_bytes: config.postgres.cache_mib << 20,
+        snapshot_events: config.postgres.snapshot_events,
+        claim_key: claim_key(config).ok_or(StartError::ClaimKey)?,
+    })
+}
+
 /// What reading a service needs that runs elsewhere: connections of a role that may only read, and the bus.
 pub fn reading(part: &Part, config: &Config, bus: &Bus, grants: Arc<[Grant]>) -> Reading {
     let read_models = ReadModels::new(&config.database(part.service), &part.projections, None);
@@ -102,8 +141,12 @@ pub async fn open(
     background: &Background,
 ) -> Result<Running, StartError> {
     let service = part.service;
+    if part.is_sealed() && config.master_key().is_none() {
+        return Err(StartError::MasterKey);
+    }
     let database = config.database(service);
-    let claim_key = claim_key(config).ok_or(StartError::ClaimKey)?;
+    let settings = executor_settings(config)?;
+    let secret = ServiceSecret::new(settings.claim_key);
     let store = EventStore::open(&database, config.log_settings(), clock.clone())
         .await
         .map_err(|error| StartError::Log { service, error })?;
@@ -130,17 +173,17 @@ pub async fn open(
     let deliverer = Deliverer::new(webhooks.clone(), store.clone());
     background.tasks.spawn(deliverer.run(background.shutdown.clone()));
 
-    let sources = jobs::Sources { clock: clock.clone(), ids: ids.clone() };
-    let kinds = (part.jobs)(&read_models);
+    let executor = Executor::new(store.clone(), clock.clone(), ids.clone(), settings);
+
+    let sources = jobs::Sources { clock: clock.clone(), ids };
+    let kinds = (part.jobs)(&read_models, Some(&executor));
+    let kinds = match rebuilding::kind(config, part, &store) {
+        Some(rebuild) => kinds.with(rebuild),
+        None => kinds,
+    };
     let jobs = Jobs::open(&database, Some(bus.clone()), kinds, jobs::Settings::default(), sources);
     background.tasks.spawn(Runner::new(jobs.clone()).run(background.shutdown.clone()));
 
-    let settings = executor::Settings {
-        cache_bytes: config.postgres.cache_mib << 20,
-        snapshot_events: config.postgres.snapshot_events,
-        claim_key,
-    };
-    let executor = Executor::new(store.clone(), clock.clone(), ids, settings);
     let sagas = part.sagas.clone().map(|sagas| {
         let book = sagas.book(executor.clone());
         let desk = Desk::new(&database, sagas.clone(), book.clone());
@@ -155,7 +198,6 @@ pub async fn open(
     let herald = deadletters::Herald::new(&database, bus.clone(), config.nats.replicas);
     background.tasks.spawn(herald.run(background.shutdown.clone()));
     let live = Live::new(bus.clone(), service);
-    let secret = ServiceSecret::new(claim_key);
     let runtime = Runtime { service, executor, read_models, store, bus: bus.clone(), live, jobs, grants, secret };
     Ok(Running { runtime, relay: relay_state, webhooks, sagas, dead_letters })
 }

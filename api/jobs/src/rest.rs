@@ -1,55 +1,52 @@
 //! The operations.
 
-use face::{Authenticated, Changed, Command, Empty, Parameter, Plain, Problem, Word};
-use jobs::{Jobs, Listing, State, Submitted};
-use kernel::{Refusal, Service};
+use chrono::{DateTime, Utc};
+use face::{Authenticated, Changed, Command, Created, Empty, Parameter, Plain, Problem};
+use jobs::{Listing, Submitted, Wanted};
+use kernel::Service;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
-use poem_openapi::registry::MetaSchema;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
-use crate::Tag;
 use crate::file::File;
-use crate::shown::{Detail, Page, Summary};
-
-/// The most of a page.
-const MOST: u32 = 200;
+use crate::parameters::{Count, Standing};
+use crate::shown::{Detail, Log, Page, Summary};
+use crate::{Services, Tag};
 
 /// The operations on jobs.
 pub struct Rest {
-    services: Vec<Jobs>,
+    services: Services,
 }
 
-/// Which job was changed.
+/// A job that is asked for by name.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "JobAsked")]
+struct New {
+    /// Its kind, such as `export_leads`.
+    kind: String,
+    /// What it is to work with: what the kind takes; `{}` unless given.
+    #[serde(default = "nothing")]
+    arguments: Value,
+    /// Not before then (RFC 3339); at once unless given.
+    #[serde(default, deserialize_with = "kernel::deserialize_optional_time")]
+    run_at: Option<DateTime<Utc>>,
+}
+
+/// What was made or changed.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "JobTarget")]
-struct Target {
+pub struct Target {
     /// Its id.
-    id: Uuid,
+    pub id: Uuid,
 }
 
-/// How a job stands.
-struct Standing(State);
-
-/// How many.
-struct Count(u32);
-
 impl Rest {
-    pub(crate) fn new(services: Vec<Jobs>) -> Self {
+    pub(crate) fn new(services: Services) -> Self {
         Self { services }
-    }
-
-    fn jobs(&self, service: &str) -> Result<&Jobs, Refusal> {
-        let found = self.services.iter().find(|jobs| jobs.service().name() == service);
-        found.ok_or_else(|| {
-            let names: Vec<_> = self.services.iter().map(|jobs| jobs.service().name()).collect();
-            Refusal::not_found(
-                "not_found",
-                format!("there is no service {service:?} with jobs here; allowed: {}", names.join(", ")),
-            )
-        })
     }
 }
 
@@ -58,6 +55,7 @@ impl Rest {
     /// The tenant's jobs, the last one first
     ///
     /// Needs the permission `<service>:job:read`.
+    #[expect(clippy::too_many_arguments, reason = "an argument is a parameter of the query string")]
     #[oai(path = "/v1/jobs/:service", method = "get", operation_id = "listJobs")]
     async fn list(
         &self,
@@ -67,6 +65,12 @@ impl Rest {
         kind: Query<Option<String>>,
         /// Only those that stand so.
         state: Query<Option<Parameter<Standing>>>,
+        /// Only those of this queue.
+        queue: Query<Option<String>>,
+        /// Only those of this batch.
+        batch: Query<Option<Uuid>>,
+        /// Only those that this schedule asked for.
+        schedule: Query<Option<Uuid>>,
         /// `next` of the page before.
         after: Query<Option<Uuid>>,
         /// How many: 1 to 200; 50 unless given.
@@ -74,12 +78,33 @@ impl Rest {
     ) -> Result<Plain<Page>, Problem> {
         let limit = limit.0.map_or(50, |Parameter(Count(limit))| limit);
         let state = state.0.map(|Parameter(Standing(state))| state);
-        let listing = Listing { kind: kind.0, state, before: after.0, limit: limit + 1 };
-        let mut found = self.jobs(&service.0)?.list(&caller, &listing).await?;
+        let listing = Listing {
+            kind: kind.0,
+            state,
+            queue: queue.0,
+            batch: batch.0,
+            schedule: schedule.0,
+            before: after.0,
+            limit: limit + 1,
+        };
+        let mut found = self.services.of(&service.0)?.list(&caller, &listing).await?;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let next = found.last().filter(|_| more).map(|last| last.id);
         Ok(Plain(Page { jobs: found.into_iter().map(Summary::from).collect(), next }))
+    }
+
+    /// Ask for a job by name
+    ///
+    /// Of a kind that is offered so, such as `export_leads`; `rebuild_read_model` is for operators. Needs the permission
+    /// `<service>:job:write`, and the one that asking for such a job needs.
+    #[oai(path = "/v1/jobs/:service", method = "post", operation_id = "createJob")]
+    async fn create(&self, service: Path<String>, command: Command<New>) -> Result<Created<Target>, Problem> {
+        let jobs = self.services.of(&service.0)?;
+        let New { kind, arguments, run_at } = command.body;
+        let done = jobs.ask(&face::job_request(&command.request)?, &Wanted { kind, arguments }, run_at).await?;
+        let location = format!("/v1/jobs/{}/{}", jobs.service(), done.id);
+        Ok(changed(jobs.service(), done).created(location))
     }
 
     /// A job with its log
@@ -92,8 +117,28 @@ impl Rest {
         service: Path<String>,
         job: Path<Uuid>,
     ) -> Result<Plain<Detail>, Problem> {
-        let (job, lines) = self.jobs(&service.0)?.find(&caller, job.0).await?;
+        let (job, lines) = self.services.of(&service.0)?.find(&caller, job.0).await?;
         Ok(Plain(Detail::of(job, lines)))
+    }
+
+    /// A job's log
+    ///
+    /// The first line first. Whoever follows it asks again with the `next` of the page before, which is there while more may come.
+    /// Needs the permission `<service>:job:read`.
+    #[oai(path = "/v1/jobs/:service/:job/log", method = "get", operation_id = "getJobLog")]
+    async fn log(
+        &self,
+        Authenticated(caller): Authenticated,
+        service: Path<String>,
+        job: Path<Uuid>,
+        /// `next` of the page before: so many lines are known.
+        after: Query<Option<u32>>,
+        /// How many: 1 to 200; 50 unless given.
+        limit: Query<Option<Parameter<Count>>>,
+    ) -> Result<Plain<Log>, Problem> {
+        let (after, limit) = (after.0.unwrap_or_default(), limit.0.map_or(50, |Parameter(Count(limit))| limit));
+        let (job, lines) = self.services.of(&service.0)?.log(&caller, job.0, after, limit).await?;
+        Ok(Plain(Log::of(&job, lines, after, limit)))
     }
 
     /// The file that a completed job made
@@ -106,7 +151,7 @@ impl Rest {
         service: Path<String>,
         job: Path<Uuid>,
     ) -> Result<File, Problem> {
-        let jobs = self.jobs(&service.0)?;
+        let jobs = self.services.of(&service.0)?;
         let (media_type, parts) = jobs.output(&caller, job.0).await?;
         Ok(File { jobs: jobs.clone(), tenant: caller.tenant(), id: job.0, media_type, parts })
     }
@@ -122,7 +167,7 @@ impl Rest {
         job: Path<Uuid>,
         command: Command<Empty>,
     ) -> Result<Changed<Target>, Problem> {
-        let jobs = self.jobs(&service.0)?;
+        let jobs = self.services.of(&service.0)?;
         Ok(changed(jobs.service(), jobs.cancel(&face::job_request(&command.request)?, job.0).await?))
     }
 
@@ -136,37 +181,17 @@ impl Rest {
         job: Path<Uuid>,
         command: Command<Empty>,
     ) -> Result<Changed<Target>, Problem> {
-        let jobs = self.jobs(&service.0)?;
+        let jobs = self.services.of(&service.0)?;
         Ok(changed(jobs.service(), jobs.retry(&face::job_request(&command.request)?, job.0).await?))
     }
 }
 
-fn changed(service: Service, done: Submitted) -> Changed<Target> {
+/// The answer to what was carried out.
+pub fn changed(service: Service, done: Submitted) -> Changed<Target> {
     Changed::beside_the_log(service, done.repeated, Target { id: done.id })
 }
 
-impl Word for Standing {
-    const NAME: &'static str = "state";
-
-    fn schema() -> MetaSchema {
-        let names = State::ALL.map(|state| state.as_str().into()).to_vec();
-        MetaSchema { enum_items: names, ..MetaSchema::new("string") }
-    }
-
-    fn read(text: &str) -> Result<Self, String> {
-        State::named(text).map(Self).ok_or_else(|| format!("{text:?} is no state of a job"))
-    }
-}
-
-impl Word for Count {
-    const NAME: &'static str = "limit";
-
-    fn schema() -> MetaSchema {
-        MetaSchema { minimum: Some(1.0), maximum: Some(f64::from(MOST)), ..MetaSchema::new("integer") }
-    }
-
-    fn read(text: &str) -> Result<Self, String> {
-        let read = text.parse().ok().filter(|count| (1..=MOST).contains(count));
-        read.map(Self).ok_or_else(|| format!("{text:?} is not allowed; allowed is 1 to {MOST}"))
-    }
+/// The arguments of a job that is asked for without any.
+pub fn nothing() -> Value {
+    Value::Object(serde_json::Map::new())
 }

@@ -25,6 +25,17 @@ pub struct Summary {
     pub id: Uuid,
     /// Its kind, such as `export_leads`.
     kind: String,
+    /// Its queue: what pauses and limits are of.
+    queue: String,
+    /// The batch that it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<Uuid>,
+    /// The schedule that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<Uuid>,
+    /// For which of the schedule's times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slot: Option<DateTime<Utc>>,
     /// scheduled, available, retryable, running, completed, cancelled or discarded.
     state: &'static str,
     /// In whose name: the subject of their token.
@@ -75,6 +86,17 @@ pub struct Detail {
     log: Vec<LogLine>,
 }
 
+/// Lines of a job's log, the first first.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "JobLog")]
+pub struct Log {
+    /// These.
+    log: Vec<LogLine>,
+    /// Where it goes on: send it as `after`. Absent: the job is over, and this was the last of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u32>,
+}
+
 /// A line of a job's log.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "JobLogLine")]
@@ -92,6 +114,10 @@ impl From<Job> for Summary {
         Self {
             id: job.id,
             kind: job.kind,
+            queue: job.queue,
+            batch: job.batch,
+            schedule: job.schedule,
+            slot: job.slot,
             state: job.state.as_str(),
             actor: job.actor,
             run_at: job.run_at,
@@ -114,7 +140,22 @@ impl Detail {
     pub fn of(mut job: Job, lines: Vec<Line>) -> Self {
         let arguments = job.arguments.take();
         let result = job.result.take();
-        let log = lines.into_iter().map(|Line { at, attempt, message }| LogLine { at, attempt, message }).collect();
+        let log = lines.into_iter().map(LogLine::from).collect();
         Self { summary: job.into(), arguments, result, log }
+    }
+}
+
+impl Log {
+    /// Some lines of a job's log, after so many, and at most so many.
+    pub fn of(job: &Job, lines: Vec<Line>, after: u32, limit: u32) -> Self {
+        let read = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+        let more = read == limit || job.finished_at.is_none();
+        Self { log: lines.into_iter().map(LogLine::from).collect(), next: more.then(|| after.saturating_add(read)) }
+    }
+}
+
+impl From<Line> for LogLine {
+    fn from(Line { at, attempt, message }: Line) -> Self {
+        Self { at, attempt, message }
     }
 }

@@ -2,18 +2,21 @@
 //!
 //! A REST operation decodes its body, hands a command of `user-commands` to the executor and answers what was made or changed.
 //! Whoever follows a mailed link has no token: for them the link itself says who they are ([`rest`], `link.rs`). Bodies are types
-//! of their own: what is public here must stay, what is inside may change. To add an aggregate's operations: a file of the
+//! of their own: what is public here must stay, what is inside may change. What whoever comes with a token may do, the gateway asks
+//! here ([`bearers`]). Identity providers keep users and groups by [`scim`]. To add an aggregate's operations: a file of the
 //! aggregate's stem in `rest/`, its line in [`rest`] and, for its queries, one in [`graphql`].
 
+pub mod bearers;
 pub mod graphql;
 mod people;
 pub mod rest;
+pub mod scim;
 
 pub use people::Directory;
 
 use std::sync::Arc;
 
-use executor::ClaimHistory;
+use executor::{ClaimHistory, Executor};
 use face::graphql::Session;
 use face::{Domain, Runtime};
 use futures::stream::BoxStream;
@@ -48,7 +51,7 @@ impl Domain for User {
         user_projections::projections()
     }
 
-    fn jobs(_: &ReadModels) -> Kinds {
+    fn jobs(_: &ReadModels, _: Option<&Executor>) -> Kinds {
         Kinds::new("user:job:read", "user:job:write", Vec::new())
     }
 

@@ -26,6 +26,7 @@ const BUFFER: usize = 256 * 1024;
   inopsio replay --tenant demo --aggregate crm.lead --id 0197a8a0-0000-7000-8000-000000000001
   inopsio replay --tenant demo --event crm.lead.qualified --occurred-from 2026-01-01 --occurred-until 2026-04-01
   inopsio replay --tenant demo --after 1000 --to 2000 --output part.ndjson
+  inopsio replay --tenant demo --service user --open > people.ndjson
 
 Times are RFC 3339 or a date (midnight UTC). `from` includes, `until` excludes. The exit code is not 0 when a line is missing.")]
 pub struct Replay {
@@ -65,6 +66,9 @@ pub struct Replay {
     /// Writes to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// With personal data opened, which needs the master key; unless given, as it is stored and hashed: sealed
+    #[arg(long)]
+    open: bool,
 }
 
 impl Replay {
@@ -74,7 +78,7 @@ impl Replay {
         let services = context::services(self.service.as_deref())?;
         self.check_types(&services)?;
         let mut sink = Sink::open(self.output.as_deref())?;
-        let (mut written, mut wanted) = (0, 0);
+        let (mut written, mut total) = (0, 0);
         for service in services {
             let store = context.store(service).await?;
             let mut filter = self.filter();
@@ -82,19 +86,20 @@ impl Replay {
             let head = store.head().await?;
             filter.to = Some(filter.to.map_or(head, |to| to.min(head)));
             let count = store.count(tenant, &filter).await?;
-            wanted += count;
-            let outcome = copy(&store, tenant, filter, count, &mut sink, &mut written).await;
+            total += count;
+            let wanted = Wanted { tenant, filter, count, open: self.open };
+            let outcome = copy(&store, wanted, &mut sink, &mut written).await;
             store.close().await;
             if let Err(error) = outcome {
-                eprintln!("{written} of {wanted}");
+                eprintln!("{written} of {total}");
                 return Err(error);
             }
         }
         let flushed = sink.finish();
-        eprintln!("{written} of {wanted}");
+        eprintln!("{written} of {total}");
         flushed?;
-        if written != wanted {
-            bail!("the replay is not complete: {written} events of {wanted}");
+        if written != total {
+            bail!("the replay is not complete: {written} events of {total}");
         }
         Ok(())
     }
@@ -132,23 +137,28 @@ fn check_type(of: &str, name: Option<&str>, known: BTreeSet<&str>) -> Result<()>
     Ok(())
 }
 
-async fn copy(
-    store: &EventStore,
+/// Which events, and how.
+struct Wanted {
     tenant: TenantId,
     filter: ReplayFilter,
     count: u64,
-    sink: &mut Sink,
-    written: &mut u64,
-) -> Result<()> {
+    open: bool,
+}
+
+async fn copy(store: &EventStore, wanted: Wanted, sink: &mut Sink, written: &mut u64) -> Result<()> {
+    let Wanted { tenant, filter, count, open } = wanted;
     let bar = progress::bar(count, "events");
     let events = store.replay(tenant, filter);
     let mut events = std::pin::pin!(events.ready_chunks(1_024));
     while let Some(batch) = events.next().await {
-        let mut lines = 0;
-        for event in batch {
-            ndjson::write_line(&mut sink.buffer, &event?);
-            lines += 1;
+        let mut batch = batch.into_iter().collect::<Result<Vec<_>, _>>()?;
+        if open {
+            batch = store.opened(batch).await?;
         }
+        for event in &batch {
+            ndjson::write_line(&mut sink.buffer, event);
+        }
+        let lines = batch.len() as u64;
         sink.write_if_full()?;
         *written += lines;
         bar.inc(lines);

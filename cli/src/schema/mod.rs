@@ -123,6 +123,7 @@ async fn read(work: Arc<Work>) -> Result<Tally> {
         }
         let limit = PAGE.min(work.to - after);
         let events = work.store.read_after(Position(after), u32::try_from(limit)?).await?;
+        let events = work.store.opened(events).await?;
         for event in &events {
             tally.count(event, work.checker.check(event), work.shown);
         }

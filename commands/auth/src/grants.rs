@@ -17,6 +17,8 @@ pub const GRANTS: &[Grant] = &[
     grant("auth:grant:write", &[Admin], "End what was granted to applications"),
     grant("auth:job:read", &[Admin, Auditor], "See jobs of signing in"),
     grant("auth:job:write", &[Admin], "Cancel and retry jobs of signing in"),
+    // For administrators of the operators' tenant only, whatever their role is called.
+    grant("auth:projection:rebuild", &[Admin], "Build read models anew, as an operator of the installation"),
     grant("auth:history:read", &[Admin, Auditor], "See who signed in, from where and how"),
     grant("auth:history:backdate", &[], "Nobody: what happened here happened when it was written"),
 ];

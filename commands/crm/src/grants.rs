@@ -40,6 +40,8 @@ pub const GRANTS: &[Grant] = &[
         "See events that a read model, saga or webhook could not take, with their payloads",
     ),
     grant("crm:dead_letter:write", &[Admin], "Redrive, edit and discard such events"),
+    // For administrators of the operators' tenant only, whatever their role is called.
+    grant("crm:projection:rebuild", &[Admin], "Build read models anew, as an operator of the installation"),
     grant(
         "crm:history:read",
         &[Admin, Manager, Auditor],

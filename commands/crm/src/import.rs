@@ -2,26 +2,25 @@
 //!
 //! The file is read twice. First as a whole (`sheet`): encoding, header, quotes, number of rows; what is wrong there refuses
 //! the file, and nothing is written. Then row by row (`row`), in chunks of [`CHUNK`] rows that are one append each
-//! (`chunk`), each a part of the request that is done once by itself: an import that was cut off goes on where it was when the same
+//! (`chunk`), each a part of the request that is done once by itself ([`Importing`]): an import that was cut off goes on where it was when the same
 //! file comes again under the same key, and one that is done answers its first report.
 
 mod chunk;
+mod importing;
 mod records;
 mod row;
 mod sheet;
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use crm_aggregates::{ImportId, LeadSource};
 use executor::{Command, Done, Executor, Request};
-use kernel::{Position, Refusal};
+use kernel::{Caller, Position, Refusal, Role, TenantId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use chunk::{CaptureRows, CompleteImport};
-use records::Records;
-use row::Row;
+use chunk::CompleteImport;
+pub use importing::{ImportPlace, ImportedChunk, Importing};
 use sheet::{Field, Sheet};
 
 /// Rows of the file in one append.
@@ -31,10 +30,14 @@ const LISTED_ERRORS: usize = 1_000;
 /// The permission for importing at all.
 pub const IMPORT: &str = CompleteImport::PERMISSION;
 /// The permission for the column `occurred_at`.
-const BACKDATE: &str = "crm:history:backdate";
+pub const BACKDATE: &str = "crm:history:backdate";
+/// The most rows of a file that is imported while its caller waits.
+const MOST_ROWS: u64 = 100_000;
+/// The most rows of a file that is imported while nobody waits.
+pub const MOST_ROWS_OF_A_JOB: u64 = 1_000_000;
 
 /// How a file is to be read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ImportOptions {
     /// Only check: nothing is written.
     pub dry_run: bool,
@@ -42,6 +45,14 @@ pub struct ImportOptions {
     pub mapping: BTreeMap<String, String>,
     /// Where rows without a source came from.
     pub source: LeadSource,
+    /// The most rows that it may have.
+    pub most_rows: u64,
+}
+
+impl Default for ImportOptions {
+    fn default() -> Self {
+        Self { dry_run: false, mapping: BTreeMap::new(), source: LeadSource::default(), most_rows: MOST_ROWS }
+    }
 }
 
 /// What became of a file.
@@ -128,10 +139,11 @@ pub async fn import_leads_in_step(
 ) -> Result<Done<ImportReport>, Refusal> {
     request.caller.require(CompleteImport::PERMISSION)?;
     if options.dry_run {
-        let (sheet, mut report) = open(request, csv, options)?;
+        let (sheet, mut report) = open(&request.caller, csv, options)?;
         let mut records = sheet.records.clone();
-        while let Some(rows) = next_chunk(&mut records, &sheet, options, executor.now(), &mut report) {
-            report.taken += rows.len() as u64;
+        while let Some(read) = importing::read(&mut records, &sheet, options, executor.now()) {
+            report.taken += read.rows.len() as u64;
+            report.refuse(read.errors);
         }
         let answer = report.finished();
         return Ok(Done { answer, version: 0, position: Position::START, repeated: false });
@@ -142,27 +154,37 @@ pub async fn import_leads_in_step(
     if let Some(done) = executor.repeated::<CompleteImport>(&request).await? {
         return Ok(done);
     }
-    let (sheet, mut report) = open(&request, csv, options)?;
-    let mut records = sheet.records.clone();
-    let mut number = 0;
+    let mut importing = Importing::open(executor, &request, csv, options, ImportPlace::default())?;
     let mut before = Position::START;
-    while let Some(rows) = next_chunk(&mut records, &sheet, options, executor.now(), &mut report) {
-        number += 1;
-        if rows.is_empty() {
-            continue;
-        }
-        let capture = CaptureRows { import: report.import_id, rows };
-        let Done { answer: captured, position, .. } = executor.execute_part(&request, number, &capture).await?;
-        // A chunk that was written by an earlier attempt names the import of that attempt.
-        report.import_id = Some(captured.import);
-        report.taken += captured.taken;
+    while let Some(chunk) = importing.step().await? {
         // One chunk ahead: while it is dealt with, the next is read and written.
-        pace.reached(std::mem::replace(&mut before, position)).await;
+        if let Some(position) = chunk.position {
+            pace.reached(std::mem::replace(&mut before, position)).await;
+        }
     }
+    let report = importing.report();
     if report.taken == 0 && report.rows > 0 {
-        return Err(nothing_taken(&report.finished()));
+        return Err(nothing_taken(&report));
     }
-    executor.execute(&request, &CompleteImport { report: report.finished() }).await
+    importing.complete().await
+}
+
+/// Whether a file can be imported by this caller; how many rows it has. Nothing is written.
+///
+/// # Errors
+/// Without the permission for importing, or for a column `occurred_at`; codes that begin with `csv_`: the file as a whole can't be
+/// read.
+pub fn check_import(caller: &Caller, csv: &[u8], options: &ImportOptions) -> Result<u64, Refusal> {
+    caller.require(CompleteImport::PERMISSION)?;
+    Ok(open(caller, csv, options)?.1.rows)
+}
+
+/// Whoever asked for an import that is done later, as far as importing needs them: `backdate` if they had the permission for that when
+/// they asked.
+pub fn importer(tenant: TenantId, subject: &str, backdate: bool) -> Caller {
+    let needed = |permission: &str| permission == IMPORT || (backdate && permission == BACKDATE);
+    let grants = crate::GRANTS.iter().filter(|grant| needed(grant.permission));
+    Caller::new(tenant, subject, &[Role::Admin], grants)
 }
 
 /// A file of which nothing could be taken leaves nothing behind.
@@ -173,33 +195,12 @@ fn nothing_taken(report: &ImportReport) -> Refusal {
 }
 
 /// The file as a whole, and a report to fill in.
-fn open<'a>(request: &Request, csv: &'a [u8], options: &ImportOptions) -> Result<(Sheet<'a>, ImportReport), Refusal> {
-    let sheet = Sheet::read(csv, &options.mapping)?;
+fn open<'a>(caller: &Caller, csv: &'a [u8], options: &ImportOptions) -> Result<(Sheet<'a>, ImportReport), Refusal> {
+    let sheet = Sheet::read(csv, &options.mapping, options.most_rows)?;
     if sheet.has(Field::OccurredAt) {
-        request.caller.require(BACKDATE)?;
+        caller.require(BACKDATE)?;
     }
     let report =
         ImportReport { import_id: None, rows: sheet.rows, taken: 0, refused: 0, errors: Vec::new(), error_count: 0 };
     Ok((sheet, report))
-}
-
-/// The leads among the next rows of the file; none: there are no more rows. Chunks are counted in rows of the file, good
-/// or bad, so that the same file always falls into the same chunks.
-fn next_chunk(
-    records: &mut Records<'_>,
-    sheet: &Sheet<'_>,
-    options: &ImportOptions,
-    now: DateTime<Utc>,
-    report: &mut ImportReport,
-) -> Option<Vec<Row>> {
-    let mut records = records.flatten().take(CHUNK).peekable();
-    records.peek()?;
-    let mut rows = Vec::with_capacity(CHUNK);
-    for record in records {
-        match row::read(&record, sheet, options.source, now) {
-            Ok(row) => rows.push(row),
-            Err(errors) => report.refuse(errors),
-        }
-    }
-    Some(rows)
 }

@@ -184,7 +184,8 @@ impl Executor {
         let json = serde_json::to_string(&stored).map_err(|error| refused::by_json(&error))?;
         prepare::settle_times(&mut work)?;
         let append = prepare::append(&mut work, id, json, &*inner.ids, &inner.claims)?;
-        match inner.store.append(append).instrument(tracing::info_span!("append")).await {
+        let jobs = std::mem::take(&mut work.jobs);
+        match inner.store.append_with(append, jobs).instrument(tracing::info_span!("append")).await {
             Ok(append::Appended { answer: Some(first), last, .. }) => {
                 repetition::first_answer(&first, last).map(Attempt::Done)
             }

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use crate::cache::{Baseline, StreamKey};
+use crate::work::written;
 
 /// How many may wait to be written. What does not fit is left out: the stream's next one comes soon.
 const WAITING: usize = 256;
@@ -37,7 +38,7 @@ fn name<A: Aggregate>() -> String {
 }
 
 fn write<A: Aggregate>(state: &(dyn Any + Send + Sync)) -> Option<serde_json::Result<Vec<u8>>> {
-    state.downcast_ref::<A>().map(serde_json::to_vec)
+    state.downcast_ref::<A>().map(|state| written::<A, A>(state).map(String::into_bytes))
 }
 
 /// A stream's state that is to be kept.

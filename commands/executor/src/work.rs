@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use eventstore::ClaimAct;
+use eventstore::{AskedJob, ClaimAct};
 use kernel::{Aggregate, Caller, Event, IdSource, Refusal};
 use uuid::Uuid;
 
@@ -30,6 +30,7 @@ pub struct Work<'a> {
     pub(crate) streams: Vec<Stream>,
     places: HashMap<(&'static str, String), usize>,
     pub(crate) claims: Vec<Wanted>,
+    pub(crate) jobs: Vec<AskedJob>,
 }
 
 /// A stream that the attempt read or changed.
@@ -79,6 +80,7 @@ impl<'a> Work<'a> {
             streams: Vec::new(),
             places: HashMap::new(),
             claims: Vec::new(),
+            jobs: Vec::new(),
         }
     }
 
@@ -175,6 +177,12 @@ impl<'a> Work<'a> {
         self.claim(kind, value, &holder, ClaimAct::Absent);
     }
 
+    /// Asks for a job in the append's transaction: it is there when what the command says is, and not if it is not. Jobs are made by
+    /// the crate `jobs` (`Kind::asked`); whoever runs them hears of it from `Jobs::wake`, or looks by itself within seconds.
+    pub fn enqueue(&mut self, job: AskedJob) {
+        self.jobs.push(job);
+    }
+
     fn claim(&mut self, kind: &'static ClaimKind, value: &str, holder: &dyn Display, act: ClaimAct) {
         self.claims.push(Wanted { kind, value: value.to_owned(), holder: holder.to_string(), act });
     }
@@ -207,7 +215,7 @@ impl<'a> Work<'a> {
 
     /// Whether there is nothing to write.
     pub(crate) fn changes_nothing(&self) -> bool {
-        self.claims.is_empty() && self.streams.iter().all(|stream| stream.events.is_empty())
+        self.claims.is_empty() && self.jobs.is_empty() && self.streams.iter().all(|stream| stream.events.is_empty())
     }
 
     /// The stream that the answer's version is about: the first that was asked for something, else the first read.
@@ -252,7 +260,7 @@ impl<'a> Work<'a> {
         let stream = &mut self.streams[place];
         let mut next = A::clone(&state);
         for event in events {
-            let payload = serde_json::to_string(&event).map_err(|error| refused::by_json(&error))?;
+            let payload = written::<A, _>(&event).map_err(|error| refused::by_json(&error))?;
             stream.baseline.version += 1;
             stream.baseline.bytes += payload.len() as u64;
             stream.events.push(Pending { event_type: event.name(), event_version: event.version(), payload });
@@ -294,6 +302,12 @@ impl<'a> Work<'a> {
             Refusal::internal("aggregate_type_twice", format!("two aggregates call themselves {}", A::TYPE))
         })
     }
+}
+
+/// As the log takes it: with what it has to seal marked.
+pub(crate) fn written<A: Aggregate, T: serde::Serialize>(value: &T) -> serde_json::Result<String> {
+    let write = || serde_json::to_string(value);
+    if A::SEALED { kernel::personal::marked(write) } else { write() }
 }
 
 fn empty<A: Aggregate>(now: DateTime<Utc>) -> Baseline {

@@ -47,6 +47,7 @@ impl Claims {
             UserEvent::UserLoginChanged(e) => self.login(id, Some(e.login)),
             UserEvent::UserRemoved(_) | UserEvent::UserErased(_) => self.login(id, None),
             UserEvent::UserProfileChanged(_)
+            | UserEvent::UserExternalIdChanged(_)
             | UserEvent::UserEmailVerificationRequested(_)
             | UserEvent::UserEmailVerified(_)
             | UserEvent::UserEmailVerificationFailed(_)
@@ -86,11 +87,15 @@ impl Claims {
 
     fn invitation(&mut self, id: &str, event: InvitationEvent) {
         match event {
+            // Whoever was erased has no invitation any more.
+            InvitationEvent::InvitationSent(e) if !e.email.is_known() => {}
             InvitationEvent::InvitationSent(e) => self.value(&invitation::EMAIL, id, Some(e.email.into_inner())),
             InvitationEvent::InvitationAccepted(_) | InvitationEvent::InvitationRevoked(_) => {
                 self.value(&invitation::EMAIL, id, None);
             }
-            InvitationEvent::InvitationResent(_) | InvitationEvent::InvitationRefused(_) => {}
+            InvitationEvent::InvitationResent(_)
+            | InvitationEvent::InvitationRefused(_)
+            | InvitationEvent::InvitationErased(_) => {}
         }
     }
 

@@ -29,6 +29,8 @@ pub const GRANTS: &[Grant] = &[
     grant("user:group:write", LEADERS, "Make groups and say who is in them"),
     grant("user:organization:read", EVERYBODY, "See organizations and who belongs to them"),
     grant("user:organization:write", LEADERS, "Make organizations and say who belongs to them"),
+    grant("user:preference:read", EVERYBODY, "See what users get who prefer nothing"),
+    grant("user:preference:write", &[Admin], "Say what users get who prefer nothing"),
     grant("user:access:read", OVERSEERS, "See what users may do now, might do at any time, and what changed between"),
     grant("user:saga:read", OVERSEERS, "See what runs by itself, and what became of it"),
     grant("user:saga:write", LEADERS, "Resume what is stuck, and cancel what runs by itself"),
@@ -40,6 +42,8 @@ pub const GRANTS: &[Grant] = &[
         "See events that a read model, saga or webhook could not take, with their payloads",
     ),
     grant("user:dead_letter:write", &[Admin], "Redrive, edit and discard such events"),
+    // For administrators of the operators' tenant only, whatever their role is called.
+    grant("user:projection:rebuild", &[Admin], "Build read models anew, as an operator of the installation"),
     grant("user:history:read", OVERSEERS, "See what happened to users, and who did it"),
     grant("user:history:backdate", &[Admin], "Say that something happened earlier than now"),
 ];

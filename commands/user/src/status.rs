@@ -2,9 +2,11 @@
 
 use executor::{Command, Work};
 use kernel::{Checks, Refusal, UserId};
-use user_aggregates::{User, UserCommand};
+use user_aggregates::{Invitation, InvitationCommand, Tenant, TenantCommand, User, UserCommand};
 
 use crate::access::{self, Catalogue};
+use crate::profile::oneself;
+use crate::tenant::owner_invitation;
 use crate::user::LOGIN;
 use crate::values::present;
 use crate::{lengths, owners};
@@ -53,10 +55,23 @@ pub struct EraseUser {
     pub catalogue: Catalogue,
 }
 
-/// Changes whether a user may sign in, if the caller may act on them.
+/// The same for oneself.
+#[derive(Clone, Debug)]
+pub struct EraseOneself {
+    /// One's own e-mail address: that it is meant.
+    pub email: String,
+}
+
+/// Does that if the caller may act on them.
 async fn turn(work: &mut Work<'_>, user: UserId, catalogue: &Catalogue, command: UserCommand) -> Result<(), Refusal> {
     let before = work.read::<User>(user).await?;
     access::over(work, catalogue, &before).await?;
+    change(work, user, command).await
+}
+
+/// Changes whether a user may sign in. Who is no user any more gives back what they signed in with.
+async fn change(work: &mut Work<'_>, user: UserId, command: UserCommand) -> Result<(), Refusal> {
+    let before = work.read::<User>(user).await?;
     owners::change(work, user, command).await?;
     let present = work.read::<User>(user).await?.status.is_present();
     if before.status.is_present() && !present {
@@ -123,6 +138,39 @@ impl Command for EraseUser {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        turn(work, self.user, &self.catalogue, UserCommand::Erase).await
+        let before = work.read::<User>(self.user).await?;
+        access::over(work, &self.catalogue, &before).await?;
+        erase(work, self.user).await
     }
+}
+
+impl Command for EraseOneself {
+    const PERMISSION: &'static str = "user:self:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let email = checks.email("/email", &self.email);
+        checks.finish()?;
+        let user = oneself(work)?;
+        if *work.read::<User>(user).await?.login.email.reveal() != email {
+            let detail = "to erase oneself one gives one's own e-mail address; this is another";
+            return Err(Refusal::conflict("not_confirmed", detail));
+        }
+        erase(work, user).await
+    }
+}
+
+/// Erases a user, with all that says who they are.
+async fn erase(work: &mut Work<'_>, user: UserId) -> Result<(), Refusal> {
+    let invitation = work.read::<User>(user).await?.invitation;
+    change(work, user, UserCommand::Erase).await?;
+    // Who they are stands in what was sent to them, too.
+    let Some(invitation) = invitation else { return Ok(()) };
+    work.update::<Invitation>(invitation, InvitationCommand::Erase).await?;
+    let tenant = work.caller().tenant();
+    if invitation == owner_invitation(tenant) && work.find::<Tenant>(tenant).await?.is_some() {
+        work.update::<Tenant>(tenant, TenantCommand::EraseOwner).await?;
+    }
+    Ok(())
 }

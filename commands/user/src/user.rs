@@ -79,6 +79,23 @@ pub(crate) async fn begin(work: &mut Work<'_>, user: UserId, registered: UserReg
     owners::settle(work, user, false).await
 }
 
+/// Lets a user sign in with something else, and keeps the claims on it true.
+pub(crate) async fn change_login(
+    work: &mut Work<'_>,
+    user: UserId,
+    before: &User,
+    login: Login,
+) -> Result<(), Refusal> {
+    work.update::<User>(user, UserCommand::ChangeLogin { login: login.clone() }).await?;
+    for name in before.login.names().filter(|name| !login.names().any(|kept| kept == *name)) {
+        work.release(&LOGIN, name, user);
+    }
+    for name in login.names().filter(|name| !before.login.names().any(|had| had == *name)) {
+        work.take(&LOGIN, name, user);
+    }
+    Ok(())
+}
+
 /// Refuses roles and groups that there are not, or that give more than the caller has.
 pub(crate) async fn beginnings(
     work: &mut Work<'_>,
@@ -126,14 +143,7 @@ impl Command for ChangeLogin {
         checks.finish()?;
         let before = work.read::<User>(self.user).await?;
         access::over(work, &self.catalogue, &before).await?;
-        work.update::<User>(self.user, UserCommand::ChangeLogin { login: login.clone() }).await?;
-        for name in before.login.names().filter(|name| !login.names().any(|kept| kept == *name)) {
-            work.release(&LOGIN, name, self.user);
-        }
-        for name in login.names().filter(|name| !before.login.names().any(|had| had == *name)) {
-            work.take(&LOGIN, name, self.user);
-        }
-        Ok(())
+        change_login(work, self.user, &before, login).await
     }
 }
 

@@ -14,6 +14,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0003_backup.sql", include_str!("../../migrations/0003_backup.sql")),
     ("0004_append.sql", include_str!("../../migrations/0004_append.sql")),
     ("0005_snapshots.sql", include_str!("../../migrations/0005_snapshots.sql")),
+    ("0006_keys.sql", include_str!("../../migrations/0006_keys.sql")),
     ("0007_copied.sql", include_str!("../../migrations/0007_copied.sql")),
 ];
 

@@ -22,6 +22,7 @@ const STEP: i64 = 1000;
 
 /// Which leads; what is `None` does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ExportLeads {
     /// In one of these states.
     pub status: Option<Vec<LeadStatus>>,
@@ -60,7 +61,10 @@ struct Line<'a> {
 }
 
 pub(crate) fn kind(read_models: ReadModels) -> Kind {
-    Kind::new(EXPORT_LEADS, move |work| export(read_models.clone(), work)).output("text/csv; charset=utf-8", EXPORT)
+    Kind::new(EXPORT_LEADS, move |work| export(read_models.clone(), work))
+        .output("text/csv; charset=utf-8", EXPORT)
+        .queue("exports")
+        .offered::<ExportLeads>(EXPORT)
 }
 
 async fn export(read_models: ReadModels, work: Work) -> Result<Value, Fault> {

@@ -4,13 +4,17 @@
 //! `api/crm`. See `docs/src/jobs.md`.
 
 mod export_leads;
+mod import_leads;
 
+use executor::Executor;
 use jobs::Kinds;
 use projector::ReadModels;
 
 pub use export_leads::{EXPORT, EXPORT_LEADS, ExportLeads};
+pub use import_leads::{IMPORT_LEADS, ImportLeads};
 
-/// All kinds of jobs of CRM, over its read models.
-pub fn kinds(read_models: &ReadModels) -> Kinds {
-    Kinds::new("crm:job:read", "crm:job:write", vec![export_leads::kind(read_models.clone())])
+/// All kinds of jobs of CRM, over its read models and its write side; none: they are looked after here, not run.
+pub fn kinds(read_models: &ReadModels, executor: Option<&Executor>) -> Kinds {
+    let all = vec![export_leads::kind(read_models.clone()), import_leads::kind(read_models.clone(), executor.cloned())];
+    Kinds::new("crm:job:read", "crm:job:write", all)
 }

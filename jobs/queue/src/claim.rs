@@ -1,13 +1,16 @@
-//! Whose turn it is: one job of the tenant that was served longest ago, and what nobody works at any more.
+//! Whose turn it is: one job of each of the tenants that were served longest ago, and what nobody works at any more.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use kernel::TenantId;
+use kernel::{IdSource, TenantId};
 use serde_json::Value;
 use sqlx::postgres::PgRow;
-use sqlx::{PgPool, Row};
+use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
+
+use crate::row::from_row;
 
 /// A job that is ours for as long as its lease is.
 #[derive(Clone, Debug)]
@@ -21,85 +24,202 @@ pub(crate) struct Claimed {
     pub(crate) attempt: u32,
     pub(crate) max_attempts: u32,
     pub(crate) checkpoint: Option<Value>,
+    /// How many parts of a file it works on.
+    pub(crate) inputs: i32,
     pub(crate) created_at: DateTime<Utc>,
-    /// When it was due.
-    pub(crate) run_at: DateTime<Utc>,
+    /// How long after it was due it was claimed.
+    pub(crate) late: Duration,
 }
 
 /// What a claim goes by.
 pub(crate) struct Claim<'a> {
     pub(crate) kinds: &'a [&'static str],
     pub(crate) per_tenant: u32,
-    pub(crate) lease: Uuid,
     pub(crate) length: Duration,
-    pub(crate) now: DateTime<Utc>,
 }
 
-/// The tenants that wait, by skipping from one to the next in the index (10,000 jobs of one are one step); of those that have
-/// something due and room, the one with the lowest turn.
-const TURN: &str = "
-    WITH RECURSIVE waiting (tenant_id) AS (
-        (SELECT tenant_id FROM jobs.jobs WHERE state = 'waiting' ORDER BY tenant_id LIMIT 1)
-        UNION ALL
-        SELECT (SELECT j.tenant_id FROM jobs.jobs j
-                WHERE j.state = 'waiting' AND j.tenant_id > w.tenant_id ORDER BY j.tenant_id LIMIT 1)
-        FROM waiting w WHERE w.tenant_id IS NOT NULL
+/// What has room: what a tenant may begin in a queue, by its own limits (`o`) and by those of all tenants together (`g`), where
+/// there are any.
+const ROOM: &str = "
+          (o.queue IS NULL OR o.paused_at IS NULL
+            AND (o.ready_at IS NULL OR o.ready_at <= clock_timestamp())
+            AND (o.concurrency IS NULL
+                 OR (SELECT count(*) FROM jobs.jobs r
+                     WHERE r.tenant_id = w.tenant_id AND r.queue = w.queue AND r.state = 'running') < o.concurrency))
+      AND (g.queue IS NULL OR g.paused_at IS NULL
+            AND (g.ready_at IS NULL OR g.ready_at <= clock_timestamp())
+            AND (g.concurrency IS NULL
+                 OR (SELECT count(*) FROM jobs.jobs r WHERE r.queue = w.queue AND r.state = 'running') < g.concurrency))";
+
+/// Limits of a tenant's queue, and of all tenants together.
+const LIMITS: &str = "
+    LEFT JOIN jobs.queues o ON o.tenant_id = w.tenant_id AND o.queue = w.queue
+    LEFT JOIN jobs.queues g ON g.tenant_id = '00000000-0000-0000-0000-000000000000' AND g.queue = w.queue";
+
+/// The queues in which tenants wait, by skipping from one to the next in the index (10,000 jobs in one are one step); of those that
+/// have something due and room, those of the tenants with the lowest turns.
+fn turn() -> String {
+    format!(
+        "WITH RECURSIVE waiting (tenant_id, queue) AS (
+             (SELECT tenant_id, queue FROM jobs.jobs WHERE state = 'waiting' ORDER BY tenant_id, queue LIMIT 1)
+             UNION ALL
+             SELECT n.tenant_id, n.queue
+             FROM waiting w
+             CROSS JOIN LATERAL (
+                 SELECT j.tenant_id, j.queue FROM jobs.jobs j
+                 WHERE j.state = 'waiting' AND (j.tenant_id, j.queue) > (w.tenant_id, w.queue)
+                 ORDER BY j.tenant_id, j.queue LIMIT 1) n
+         )
+         SELECT t.tenant_id, w.queue, o.queue IS NOT NULL OR g.queue IS NOT NULL AS limited
+         FROM waiting w
+         JOIN jobs.turns t USING (tenant_id)
+         CROSS JOIN LATERAL (
+             SELECT j.run_at FROM jobs.jobs j
+             WHERE j.tenant_id = w.tenant_id AND j.queue = w.queue AND j.state = 'waiting' AND j.run_at <= statement_timestamp()
+               AND j.kind = ANY($1)
+             ORDER BY j.run_at LIMIT 1) d
+         {LIMITS}
+         WHERE (SELECT count(*) FROM jobs.jobs r WHERE r.tenant_id = w.tenant_id AND r.state = 'running') < $2
+           AND {ROOM}
+         ORDER BY t.turn, d.run_at LIMIT $3"
     )
-    SELECT t.tenant_id FROM waiting w JOIN jobs.turns t USING (tenant_id)
-    WHERE EXISTS (SELECT 1 FROM jobs.jobs j
-                  WHERE j.tenant_id = w.tenant_id AND j.state = 'waiting' AND j.run_at <= $1 AND j.kind = ANY($2))
-      AND (SELECT count(*) FROM jobs.jobs r WHERE r.tenant_id = w.tenant_id AND r.state = 'running') < $3
-    ORDER BY t.turn LIMIT 1";
+}
 
-/// Only now, under the lock, what runs is counted for sure.
+/// The first job of each of these queues, one a tenant. Only now, under the lock, what runs is counted for sure.
 const TAKE: &str = "
-    UPDATE jobs.jobs
-    SET state = 'running', lease = $4, leased_until = clock_timestamp() + $5, attempt = attempt + 1, started_at = $2
-    WHERE (tenant_id, job_id) = (
-        SELECT tenant_id, job_id FROM jobs.jobs
-        WHERE tenant_id = $1 AND state = 'waiting' AND run_at <= $2 AND kind = ANY($3)
-        ORDER BY run_at, job_id LIMIT 1 FOR UPDATE SKIP LOCKED)
-      AND (SELECT count(*) FROM jobs.jobs WHERE tenant_id = $1 AND state = 'running') < $6
-    RETURNING tenant_id, job_id, lease, kind, arguments, actor, attempt, max_attempts, checkpoint, created_at, run_at";
+    WITH first AS (
+        SELECT f.tenant_id, f.job_id, w.lease
+        FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS w (tenant_id, queue, lease)
+        CROSS JOIN LATERAL (
+            SELECT j.tenant_id, j.job_id FROM jobs.jobs j
+            WHERE j.tenant_id = w.tenant_id AND j.queue = w.queue AND j.state = 'waiting'
+              AND j.run_at <= statement_timestamp() AND j.kind = ANY($4)
+            ORDER BY j.run_at, j.job_id LIMIT 1 FOR UPDATE SKIP LOCKED) f
+        WHERE (SELECT count(*) FROM jobs.jobs r WHERE r.tenant_id = w.tenant_id AND r.state = 'running') < $5
+    )
+    UPDATE jobs.jobs j
+    SET state = 'running', lease = first.lease, leased_until = clock_timestamp() + $6, attempt = attempt + 1,
+        started_at = statement_timestamp()
+    FROM first
+    WHERE j.tenant_id = first.tenant_id AND j.job_id = first.job_id
+    RETURNING j.tenant_id, j.job_id, j.lease, j.kind, j.arguments, j.actor, j.attempt, j.max_attempts, j.checkpoint, j.inputs,
+        j.created_at, extract(epoch FROM statement_timestamp() - j.run_at)::float8 AS late";
 
-/// Takes one job, if there is one to take.
-pub(crate) async fn claim(pool: &PgPool, claim: &Claim<'_>) -> Result<Option<Claimed>, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
-    // Its row is the lock: two claims never look at the same tenant.
-    let turn: Option<Uuid> = sqlx::query_scalar(&format!("{TURN} FOR UPDATE OF t SKIP LOCKED"))
-        .bind(claim.now)
+/// A tenant whose turn it is, and in which queue.
+struct Turn {
+    tenant_id: Uuid,
+    queue: String,
+    limited: bool,
+}
+
+from_row!(Turn { tenant_id, queue, limited });
+
+/// Takes jobs, at most `most` and one of a tenant, if there are any to take.
+pub(crate) async fn claim(
+    pool: &PgPool,
+    ids: &dyn IdSource,
+    claim: &Claim<'_>,
+    most: usize,
+) -> Result<Vec<Claimed>, sqlx::Error> {
+    // A claim that a crash of the server undoes was never made: whoever works by it has no lease any more.
+    let mut transaction = pool.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
+    // The turns' rows are the lock: two claims never look at the same tenant.
+    let mut turns: Vec<Turn> = sqlx::query_as(&format!("{} FOR UPDATE OF t SKIP LOCKED", turn()))
         .bind(claim.kinds)
         .bind(i64::from(claim.per_tenant))
-        .fetch_optional(&mut *transaction)
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .fetch_all(&mut *transaction)
         .await?;
-    let Some(tenant) = turn else { return Ok(None) };
-    sqlx::query("UPDATE jobs.turns SET turn = nextval('jobs.turn') WHERE tenant_id = $1")
-        .bind(tenant)
-        .execute(&mut *transaction)
-        .await?;
-    let row = sqlx::query(TAKE)
-        .bind(tenant)
-        .bind(claim.now)
-        .bind(claim.kinds)
-        .bind(claim.lease)
-        .bind(claim.length)
-        .bind(i64::from(claim.per_tenant))
-        .fetch_optional(&mut *transaction)
-        .await?;
-    let claimed = row.as_ref().map(read).transpose()?;
+    let mut seen = HashSet::new();
+    turns.retain(|turn| seen.insert(turn.tenant_id));
+    let (limited, free): (Vec<_>, Vec<_>) = turns.into_iter().partition(|turn| turn.limited);
+    let mut claimed = take(&mut transaction, ids, claim, &free).await?;
+    for turn in limited {
+        if !still_has_room(&mut transaction, turn.tenant_id, &turn.queue).await? {
+            continue;
+        }
+        let taken = take(&mut transaction, ids, claim, std::slice::from_ref(&turn)).await?;
+        if !taken.is_empty() {
+            count_in_rate(&mut transaction, turn.tenant_id, &turn.queue).await?;
+        }
+        claimed.extend(taken);
+    }
     transaction.commit().await?;
     Ok(claimed)
 }
 
-/// Whether there is one to take: a claim that found none may have been in another one's way.
-pub(crate) async fn is_left(pool: &PgPool, claim: &Claim<'_>) -> Result<bool, sqlx::Error> {
-    let turn: Option<Uuid> = sqlx::query_scalar(TURN)
-        .bind(claim.now)
+/// Takes the first job of each of these queues, whose tenants have had their turn with that.
+async fn take(
+    transaction: &mut PgConnection,
+    ids: &dyn IdSource,
+    claim: &Claim<'_>,
+    turns: &[Turn],
+) -> Result<Vec<Claimed>, sqlx::Error> {
+    if turns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tenants: Vec<Uuid> = turns.iter().map(|turn| turn.tenant_id).collect();
+    let queues: Vec<&str> = turns.iter().map(|turn| turn.queue.as_str()).collect();
+    let leases: Vec<Uuid> = turns.iter().map(|_| ids.next()).collect();
+    sqlx::query(
+        "UPDATE jobs.turns t SET turn = o.turn
+         FROM (SELECT w.tenant_id, nextval('jobs.turn') AS turn FROM unnest($1::uuid[]) AS w (tenant_id)) o
+         WHERE t.tenant_id = o.tenant_id",
+    )
+    .bind(&tenants)
+    .execute(&mut *transaction)
+    .await?;
+    let rows = sqlx::query(TAKE)
+        .bind(&tenants)
+        .bind(&queues)
+        .bind(&leases)
         .bind(claim.kinds)
         .bind(i64::from(claim.per_tenant))
+        .bind(claim.length)
+        .fetch_all(transaction)
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// The next of a limited queue begins when its rate allows.
+async fn count_in_rate(transaction: &mut PgConnection, tenant: Uuid, queue: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE jobs.queues SET ready_at = clock_timestamp() + make_interval(secs => rate_seconds::float8 / rate_count)
+         WHERE queue = $2 AND tenant_id IN ($1, '00000000-0000-0000-0000-000000000000') AND rate_count IS NOT NULL",
+    )
+    .bind(tenant)
+    .bind(queue)
+    .execute(transaction)
+    .await
+    .map(drop)
+}
+
+/// Limits of all tenants together are counted by one claim at a time; the second statement sees what the one before has taken.
+async fn still_has_room(transaction: &mut PgConnection, tenant: Uuid, queue: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query(
+        "SELECT FROM jobs.queues WHERE queue = $2 AND tenant_id IN ($1, '00000000-0000-0000-0000-000000000000')
+         ORDER BY tenant_id FOR UPDATE",
+    )
+    .bind(tenant)
+    .bind(queue)
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query_scalar(&format!("SELECT {ROOM} FROM (VALUES ($1, $2)) AS w (tenant_id, queue) {LIMITS}"))
+        .bind(tenant)
+        .bind(queue)
+        .fetch_one(transaction)
+        .await
+}
+
+/// Whether there is one to take: a claim that found none may have been in another one's way.
+pub(crate) async fn is_left(pool: &PgPool, claim: &Claim<'_>) -> Result<bool, sqlx::Error> {
+    let left = sqlx::query(&turn())
+        .bind(claim.kinds)
+        .bind(i64::from(claim.per_tenant))
+        .bind(1_i64)
         .fetch_optional(pool)
         .await?;
-    Ok(turn.is_some())
+    Ok(left.is_some())
 }
 
 /// Gives back what is left of workers that show no sign of life: to be done again at once, unless its attempts are used up or
@@ -113,8 +233,8 @@ pub(crate) async fn rescue(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sql
              UPDATE jobs.jobs
              SET state = CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled'
                               WHEN attempt >= max_attempts THEN 'discarded' ELSE 'waiting' END,
-                 finished_at = CASE WHEN cancel_requested_at IS NOT NULL OR attempt >= max_attempts THEN $1 END,
-                 run_at = $1, lease = NULL, leased_until = NULL, log_lines = log_lines + 1,
+                 finished_at = CASE WHEN cancel_requested_at IS NOT NULL OR attempt >= max_attempts THEN clock_timestamp() END,
+                 run_at = clock_timestamp(), lease = NULL, leased_until = NULL, log_lines = log_lines + 1,
                  code = 'worker_lost', reason = $2
              FROM lost WHERE jobs.tenant_id = lost.tenant_id AND jobs.job_id = lost.job_id
              RETURNING jobs.tenant_id, jobs.job_id, log_lines, attempt)
@@ -128,17 +248,23 @@ pub(crate) async fn rescue(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sql
     Ok(done.rows_affected())
 }
 
-/// In how long something will be due, or a lease will have ended; none: nothing is on its way. What is due already and waits for
-/// room is woken by whoever makes room.
-pub(crate) async fn next(pool: &PgPool, now: DateTime<Utc>) -> Result<Option<Duration>, sqlx::Error> {
-    let (due, lease): (Option<DateTime<Utc>>, Option<f64>) = sqlx::query_as(
-        "SELECT (SELECT min(run_at) FROM jobs.jobs WHERE state = 'waiting' AND run_at > $1),
+/// In how long something will be due (a job, a schedule, a queue's rate), or a lease will have ended; none: nothing is on its way. What
+/// fell due in the last `since` was not seen yet; what was due before and waits for room is woken by whoever makes room.
+pub(crate) async fn next(pool: &PgPool, since: Duration) -> Result<Option<Duration>, sqlx::Error> {
+    let (due, lease): (Option<f64>, Option<f64>) = sqlx::query_as(
+        "SELECT extract(epoch FROM least(
+                    (SELECT min(run_at) FROM jobs.jobs
+                     WHERE state = 'waiting' AND run_at > statement_timestamp() - make_interval(secs => $1)),
+                    (SELECT min(next_at) FROM jobs.schedules WHERE next_at > statement_timestamp() - make_interval(secs => $1)),
+                    -- Few rows: those of queues that are limited.
+                    (SELECT min(ready_at) FROM jobs.queues WHERE ready_at > statement_timestamp() - make_interval(secs => $1))
+                ) - clock_timestamp())::float8,
                 (SELECT extract(epoch FROM min(leased_until) - clock_timestamp())::float8 FROM jobs.jobs WHERE state = 'running')",
     )
-    .bind(now)
+    .bind(since.as_secs_f64())
     .fetch_one(pool)
     .await?;
-    let due = due.map(|due| (due - now).to_std().unwrap_or_default());
+    let due = due.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 3600.0)));
     // A lease that has ended and is still there is being settled by somebody: soon, not at once.
     let lease = lease.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.05, 3600.0)));
     Ok(due.into_iter().chain(lease).min())
@@ -156,7 +282,8 @@ fn read(row: &PgRow) -> Result<Claimed, sqlx::Error> {
         attempt: row.try_get::<i32, _>("attempt")?.cast_unsigned(),
         max_attempts: row.try_get::<i32, _>("max_attempts")?.cast_unsigned(),
         checkpoint: row.try_get("checkpoint")?,
+        inputs: row.try_get("inputs")?,
         created_at: row.try_get("created_at")?,
-        run_at: row.try_get("run_at")?,
+        late: Duration::from_secs_f64(row.try_get::<f64, _>("late")?.max(0.0)),
     })
 }

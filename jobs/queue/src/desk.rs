@@ -9,9 +9,9 @@ use nats::Bus;
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::job::COLUMNS;
+use crate::enqueue::{Entry, enter};
 use crate::wakes::Wakes;
-use crate::{Job, Kinds, Line, NewJob, Settings, State, enqueue, once};
+use crate::{Job, Kinds, Line, NewJob, Settings, State, Wanted, input, once};
 
 /// Connections of those who ask and look.
 const CONNECTIONS: u32 = 4;
@@ -63,6 +63,14 @@ pub struct Submitted {
     pub repeated: bool,
 }
 
+/// What becomes of a request.
+pub(crate) enum Opened {
+    /// It was not carried out before: in here it is.
+    New(Transaction<'static, Postgres>),
+    /// It was.
+    Repeated(Submitted),
+}
+
 /// Which jobs are listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
@@ -70,6 +78,12 @@ pub struct Listing {
     pub kind: Option<String>,
     /// Only those that stand so.
     pub state: Option<State>,
+    /// Only those of this queue.
+    pub queue: Option<String>,
+    /// Only those of this batch.
+    pub batch: Option<Uuid>,
+    /// Only those of this schedule.
+    pub schedule: Option<Uuid>,
     /// Only those that were asked for before this one: where the last list ended.
     pub before: Option<Uuid>,
     /// At most so many.
@@ -115,29 +129,76 @@ impl Jobs {
         self.inner.wakes.due(self.inner.bus.as_ref(), self.inner.service).await;
     }
 
-    /// Asks for a job, once a request; who may is the caller's to check. While a job of the same kind and key is open, that one is
-    /// the answer.
+    /// Asks for a job, once a request; who may is the caller's to check. When it is the same as one that is there
+    /// ([`Unique`](crate::Unique)), that one is the answer.
     ///
     /// # Errors
     /// `job_kind_unknown`, `idempotency_key_reused`, `jobs_unavailable`; nothing was written then.
     pub async fn submit(&self, request: &Request, kind: &str, job: &NewJob) -> Result<Submitted, Refusal> {
+        self.submit_with(request, kind, job, &[]).await
+    }
+
+    /// Asks for a job by name, not before `run_at`: see [`Kind::offered`](crate::Kind::offered).
+    ///
+    /// # Errors
+    /// Without the permission to change jobs, or to ask for this kind; `job_kind_unknown`; when arguments are refused; as for
+    /// [`submit`](Self::submit). Nothing was written then.
+    pub async fn ask(
+        &self,
+        request: &Request,
+        wanted: &Wanted,
+        run_at: Option<DateTime<Utc>>,
+    ) -> Result<Submitted, Refusal> {
+        let caller = &request.caller;
+        caller.require(self.inner.kinds.write)?;
+        let offered = self.inner.kinds.ask(caller, &wanted.kind, &wanted.arguments, "/arguments")?;
+        let unique = offered.unique();
+        let job = NewJob { arguments: offered.arguments, actor: caller.subject().to_owned(), run_at, unique };
+        self.submit(request, &wanted.kind, &job).await
+    }
+
+    /// As [`submit`](Self::submit), for a job that works on a file, which is kept until the job is completed, or removed.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn submit_with(
+        &self,
+        request: &Request,
+        kind: &str,
+        job: &NewJob,
+        file: &[u8],
+    ) -> Result<Submitted, Refusal> {
         let inner = &*self.inner;
         let Some(found) = inner.kinds.find(kind) else {
             let names = inner.kinds.names().join(", ");
             return Err(Refusal::invalid("job_kind_unknown", format!("there are no {kind:?} jobs; allowed: {names}")));
         };
         let (tenant, id, now) = (request.caller.tenant(), inner.ids.next(), inner.clock.now());
-        let mut transaction = self.begin(tenant).await?;
-        if let Some(id) = once::take(&mut transaction, tenant, request, id, now).await? {
-            return Ok(Submitted { id, repeated: true });
-        }
-        let enqueued = enqueue(&mut transaction, tenant, found, job, id, now).await.map_err(unavailable)?;
-        if enqueued.id != id {
+        let mut transaction = match self.open_request(request, id).await? {
+            Opened::New(transaction) => transaction,
+            Opened::Repeated(first) => return Ok(first),
+        };
+        let inputs = i32::try_from(file.len().div_ceil(input::PART)).unwrap_or(i32::MAX);
+        let entry = Entry { inputs, ..Entry::new(id, found, job, now) };
+        let enqueued = enter(&mut transaction, tenant, &entry, now).await.map_err(unavailable)?;
+        if enqueued.made {
+            input::keep(&mut transaction, tenant, id, file).await.map_err(unavailable)?;
+        } else {
             once::correct(&mut transaction, tenant, request, enqueued.id).await?;
         }
         transaction.commit().await.map_err(unavailable)?;
         self.wake().await;
         Ok(Submitted { id: enqueued.id, repeated: false })
+    }
+
+    /// A transaction for a request that is carried out once; `target` is what it makes or changes.
+    pub(crate) async fn open_request(&self, request: &Request, target: Uuid) -> Result<Opened, Refusal> {
+        let tenant = request.caller.tenant();
+        let mut transaction = self.begin(tenant).await?;
+        Ok(match once::take(&mut transaction, tenant, request, target).await? {
+            Some(id) => Opened::Repeated(Submitted { id, repeated: true }),
+            None => Opened::New(transaction),
+        })
     }
 
     /// The jobs of the caller's tenant, the last one first.
@@ -147,23 +208,7 @@ impl Jobs {
     pub async fn list(&self, caller: &Caller, listing: &Listing) -> Result<Vec<Job>, Refusal> {
         caller.require(self.inner.kinds.read)?;
         let mut transaction = self.begin(caller.tenant()).await?;
-        // By the primary key, backwards. A filter reads on until the page is full: no index of its own, as what is over is kept
-        // for days only, and each index is paid by every attempt.
-        let rows = sqlx::query(&format!(
-            "SELECT * FROM (SELECT {COLUMNS} FROM jobs.jobs WHERE tenant_id = $1 AND ($3::uuid IS NULL OR job_id < $3)) j
-             WHERE ($4::text IS NULL OR kind = $4) AND ($5::text IS NULL OR state = $5)
-             ORDER BY job_id DESC LIMIT $6"
-        ))
-        .bind(caller.tenant().uuid())
-        .bind(self.inner.clock.now())
-        .bind(listing.before)
-        .bind(&listing.kind)
-        .bind(listing.state.map(State::as_str))
-        .bind(i64::from(listing.limit))
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(unavailable)?;
-        rows.iter().map(Job::read).collect::<Result<_, _>>().map_err(unavailable)
+        Job::list(&mut transaction, caller.tenant(), listing).await.map_err(unavailable)
     }
 
     /// A job with its log, the first line first.
@@ -171,17 +216,18 @@ impl Jobs {
     /// # Errors
     /// Without the permission to see jobs; `not_found`; when the database does not answer.
     pub async fn find(&self, caller: &Caller, id: Uuid) -> Result<(Job, Vec<Line>), Refusal> {
+        self.log(caller, id, 0, u32::MAX).await
+    }
+
+    /// A job with some lines of its log: after so many, and at most so many.
+    ///
+    /// # Errors
+    /// As for [`find`](Self::find).
+    pub async fn log(&self, caller: &Caller, id: Uuid, after: u32, limit: u32) -> Result<(Job, Vec<Line>), Refusal> {
         caller.require(self.inner.kinds.read)?;
         let mut transaction = self.begin(caller.tenant()).await?;
         let job = self.row(&mut transaction, caller.tenant(), id).await?;
-        let lines = sqlx::query_as(
-            "SELECT at, attempt, message FROM jobs.lines WHERE tenant_id = $1 AND job_id = $2 ORDER BY line",
-        )
-        .bind(caller.tenant().uuid())
-        .bind(id)
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(unavailable)?;
+        let lines = Line::list(&mut transaction, caller.tenant(), id, after, limit).await.map_err(unavailable)?;
         Ok((job, lines))
     }
 
@@ -224,7 +270,7 @@ impl Jobs {
     /// Without the permission; `not_found`; `job_over`: there is nothing to cancel. Nothing was written then.
     pub async fn cancel(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
         let changed = self.act(request, id, Act::Cancel).await?;
-        self.inner.wakes.stop(self.inner.bus.as_ref(), self.inner.service).await;
+        self.wake_cancelled().await;
         Ok(changed)
     }
 
@@ -239,13 +285,19 @@ impl Jobs {
         Ok(changed)
     }
 
+    /// Tells all runners that something that runs may be to stop, and that something may be due: what a batch waited for.
+    pub(crate) async fn wake_cancelled(&self) {
+        self.inner.wakes.stop(self.inner.bus.as_ref(), self.inner.service).await;
+        self.wake().await;
+    }
+
     async fn act(&self, request: &Request, id: Uuid, act: Act) -> Result<Submitted, Refusal> {
         request.caller.require(self.inner.kinds.write)?;
         let (tenant, now) = (request.caller.tenant(), self.inner.clock.now());
-        let mut transaction = self.begin(tenant).await?;
-        if let Some(id) = once::take(&mut transaction, tenant, request, id, now).await? {
-            return Ok(Submitted { id, repeated: true });
-        }
+        let mut transaction = match self.open_request(request, id).await? {
+            Opened::New(transaction) => transaction,
+            Opened::Repeated(first) => return Ok(first),
+        };
         let done = sqlx::query(act.statement())
             .bind(tenant.uuid())
             .bind(id)
@@ -255,10 +307,7 @@ impl Jobs {
             .await;
         let done = match done {
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                return Err(Refusal::conflict(
-                    "job_open",
-                    "another job of this kind and key is open; cancel that first",
-                ));
+                return Err(Refusal::conflict("job_open", "another job like it is there; cancel that first"));
             }
             done => done.map_err(unavailable)?,
         };
@@ -276,18 +325,11 @@ impl Jobs {
         tenant: TenantId,
         id: Uuid,
     ) -> Result<Job, Refusal> {
-        let now: DateTime<Utc> = self.inner.clock.now();
-        let row = sqlx::query(&format!("SELECT {COLUMNS} FROM jobs.jobs WHERE tenant_id = $1 AND job_id = $3"))
-            .bind(tenant.uuid())
-            .bind(now)
-            .bind(id)
-            .fetch_optional(&mut **transaction)
-            .await
-            .map_err(unavailable)?;
-        row.as_ref().map(Job::read).transpose().map_err(unavailable)?.ok_or_else(|| unknown(id))
+        let found = Job::find(transaction, tenant, id).await.map_err(unavailable)?;
+        found.ok_or_else(|| unknown(id))
     }
 
-    /// A transaction as one tenant, in which [`enqueue`] may be called.
+    /// A transaction as one tenant, in which [`enqueue`](crate::enqueue) may be called.
     ///
     /// # Errors
     /// `jobs_unavailable`: the database does not answer.
@@ -320,7 +362,7 @@ impl Act {
                      UPDATE jobs.jobs
                      SET cancel_requested_at = $3, log_lines = log_lines + 1,
                          state = CASE state WHEN 'waiting' THEN 'cancelled' ELSE state END,
-                         finished_at = CASE state WHEN 'waiting' THEN $3 END
+                         finished_at = CASE state WHEN 'waiting' THEN clock_timestamp() END
                      WHERE tenant_id = $1 AND job_id = $2 AND cancel_requested_at IS NULL AND state IN ('waiting', 'running')
                      RETURNING log_lines, attempt)
                  INSERT INTO jobs.lines (tenant_id, job_id, line, at, attempt, message)
@@ -330,7 +372,7 @@ impl Act {
                 "WITH j AS (
                      UPDATE jobs.jobs
                      SET cancel_requested_at = NULL, log_lines = log_lines + 1, state = 'waiting', finished_at = NULL,
-                         run_at = $3, attempt = 0, code = NULL, reason = NULL
+                         run_at = clock_timestamp(), attempt = 0, code = NULL, reason = NULL
                      WHERE tenant_id = $1 AND job_id = $2 AND state IN ('discarded', 'cancelled')
                      RETURNING log_lines, attempt)
                  INSERT INTO jobs.lines (tenant_id, job_id, line, at, attempt, message)

@@ -1,13 +1,14 @@
 //! A job as its row shows it.
 
 use chrono::{DateTime, Utc};
+use kernel::TenantId;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, Row};
+use sqlx::{FromRow, PgConnection, Row};
 use uuid::Uuid;
 
-use crate::State;
+use crate::{Listing, State};
 
 /// A job.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -16,8 +17,14 @@ pub struct Job {
     pub id: Uuid,
     /// Its kind, such as `export_leads`.
     pub kind: String,
-    /// Of those that are open a tenant has one of a kind and key.
-    pub unique_key: Option<String>,
+    /// Its queue: what limits and pauses are of.
+    pub queue: String,
+    /// The batch that it belongs to.
+    pub batch: Option<Uuid>,
+    /// The schedule that asked for it.
+    pub schedule: Option<Uuid>,
+    /// For which of the schedule's times.
+    pub slot: Option<DateTime<Utc>>,
     /// What it was asked for.
     pub arguments: Value,
     /// In whose name.
@@ -63,6 +70,28 @@ pub struct Line {
     pub message: String,
 }
 
+impl Line {
+    /// A job's log, the first line first; for whoever may see it. `after`: only the lines after this many.
+    pub async fn list(
+        tables: &mut PgConnection,
+        tenant: TenantId,
+        job: Uuid,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<Self>, sqlx::Error> {
+        sqlx::query_as(
+            "SELECT at, attempt, message FROM jobs.lines
+             WHERE tenant_id = $1 AND job_id = $2 AND line > $3 ORDER BY line LIMIT $4",
+        )
+        .bind(tenant.uuid())
+        .bind(job)
+        .bind(i64::from(after))
+        .bind(i64::from(limit))
+        .fetch_all(tables)
+        .await
+    }
+}
+
 impl FromRow<'_, PgRow> for Line {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let attempt: i32 = row.try_get("attempt")?;
@@ -70,20 +99,60 @@ impl FromRow<'_, PgRow> for Line {
     }
 }
 
-/// What [`Job::read`] reads; `$1` is the tenant, `$2` the time.
+/// What [`Job::read`] reads.
 pub(crate) const COLUMNS: &str =
-    "job_id, kind, unique_key, arguments, actor, run_at, attempt, max_attempts, cancel_requested_at, progress_done,
+    "job_id, kind, queue, batch_id, schedule_id, slot, arguments, actor, run_at, attempt, max_attempts, cancel_requested_at, progress_done,
      progress_total, parts, result, code, reason, created_at, started_at, finished_at,
-     CASE WHEN state <> 'waiting' THEN state WHEN run_at <= $2 THEN 'available'
+     CASE WHEN state <> 'waiting' THEN state WHEN run_at <= statement_timestamp() THEN 'available'
           WHEN attempt > 0 THEN 'retryable' ELSE 'scheduled' END AS state";
 
 impl Job {
+    /// The jobs of a tenant, the last one first; for whoever may see them. `tables`: a transaction in which the tenant is set.
+    pub async fn list(
+        tables: &mut PgConnection,
+        tenant: TenantId,
+        listing: &Listing,
+    ) -> Result<Vec<Self>, sqlx::Error> {
+        // By the primary key, backwards. A filter reads on until the page is full: no index of its own, as what is over is kept
+        // for days only, and each index is paid by every attempt.
+        let rows = sqlx::query(&format!(
+            "SELECT * FROM (SELECT {COLUMNS} FROM jobs.jobs WHERE tenant_id = $1 AND ($2::uuid IS NULL OR job_id < $2)) j
+             WHERE ($3::text IS NULL OR kind = $3) AND ($4::text IS NULL OR state = $4) AND ($5::text IS NULL OR queue = $5)
+               AND ($6::uuid IS NULL OR batch_id = $6) AND ($7::uuid IS NULL OR schedule_id = $7)
+             ORDER BY job_id DESC LIMIT $8"
+        ))
+        .bind(tenant.uuid())
+        .bind(listing.before)
+        .bind(&listing.kind)
+        .bind(listing.state.map(State::as_str))
+        .bind(&listing.queue)
+        .bind(listing.batch)
+        .bind(listing.schedule)
+        .bind(i64::from(listing.limit))
+        .fetch_all(tables)
+        .await?;
+        rows.iter().map(Self::read).collect()
+    }
+
+    /// One of them; none: there is none with this id.
+    pub async fn find(tables: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<Option<Self>, sqlx::Error> {
+        let row = sqlx::query(&format!("SELECT {COLUMNS} FROM jobs.jobs WHERE tenant_id = $1 AND job_id = $2"))
+            .bind(tenant.uuid())
+            .bind(id)
+            .fetch_optional(tables)
+            .await?;
+        row.as_ref().map(Self::read).transpose()
+    }
+
     pub(crate) fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
         let state: &str = row.try_get("state")?;
         Ok(Self {
             id: row.try_get("job_id")?,
             kind: row.try_get("kind")?,
-            unique_key: row.try_get("unique_key")?,
+            queue: row.try_get("queue")?,
+            batch: row.try_get("batch_id")?,
+            schedule: row.try_get("schedule_id")?,
+            slot: row.try_get("slot")?,
             arguments: row.try_get("arguments")?,
             actor: row.try_get("actor")?,
             state: State::named(state).ok_or_else(|| sqlx::Error::Decode(format!("no state: {state}").into()))?,

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
+use kernel::{Caller, FieldError, Refusal, TenantId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::Work;
+use crate::{Unique, Work};
 
 /// Why an attempt ended without being done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +50,9 @@ impl Fault {
     }
 }
 
+/// Reads arguments that people sent; what they are kept as.
+type Check = Arc<dyn Fn(&Value) -> Result<Value, String> + Send + Sync>;
+
 type Handler = Arc<dyn Fn(Work) -> BoxFuture<'static, Result<Value, Fault>> + Send + Sync>;
 
 /// A kind of job.
@@ -56,8 +62,44 @@ pub struct Kind {
     pub(crate) attempts: u32,
     pub(crate) time_limit: Duration,
     pub(crate) output: Option<(&'static str, &'static str)>,
+    pub(crate) queue: &'static str,
+    offer: Option<Offer>,
+    once: bool,
+    tenant: Whose,
     pub(crate) handler: Handler,
 }
+
+/// Whose jobs they may be.
+#[derive(Clone, Copy)]
+enum Whose {
+    /// Any tenant's.
+    Anybodys,
+    /// The operators'; none: nobody's.
+    Operators(Option<TenantId>),
+}
+
+/// Who may ask for it by name, and with what.
+#[derive(Clone)]
+struct Offer {
+    permission: &'static str,
+    check: Check,
+}
+
+/// A kind that a caller may ask for by name, with arguments that it takes.
+pub struct Offered<'a> {
+    pub(crate) kind: &'a Kind,
+    pub(crate) arguments: Value,
+}
+
+impl Offered<'_> {
+    /// Whether a second one with the same arguments is the first.
+    pub(crate) fn unique(&self) -> Option<Unique> {
+        self.kind.once.then(Unique::by_arguments)
+    }
+}
+
+/// The most bytes of arguments that people send.
+const LARGEST_ARGUMENTS: usize = 16 << 10;
 
 impl Kind {
     /// A kind that is done by `handler`, which answers the job's result. A handler runs again after a crash, from its last
@@ -68,7 +110,9 @@ impl Kind {
         R: Future<Output = Result<Value, Fault>> + Send + 'static,
     {
         let handler: Handler = Arc::new(move |work| handler(work).boxed());
-        Self { name, attempts: 8, time_limit: Duration::from_hours(1), output: None, handler }
+        let time_limit = Duration::from_hours(1);
+        let (queue, tenant) = ("default", Whose::Anybodys);
+        Self { name, attempts: 8, time_limit, output: None, queue, offer: None, once: false, tenant, handler }
     }
 
     /// How often it is begun at most; 8 unless said.
@@ -87,6 +131,35 @@ impl Kind {
     #[must_use]
     pub fn output(self, media_type: &'static str, permission: &'static str) -> Self {
         Self { output: Some((media_type, permission)), ..self }
+    }
+
+    /// Its queue, which can be paused and limited by itself: `default` unless said.
+    #[must_use]
+    pub fn queue(self, queue: &'static str) -> Self {
+        Self { queue, ..self }
+    }
+
+    /// Whoever has this permission may ask for it by name, in schedules and batches, with arguments that are a `T`: which has to refuse
+    /// what it does not know (`deny_unknown_fields`).
+    #[must_use]
+    pub fn offered<T: Serialize + DeserializeOwned>(self, permission: &'static str) -> Self {
+        let check: Check = Arc::new(|arguments| {
+            let read = T::deserialize(arguments).map_err(|error| error.to_string())?;
+            serde_json::to_value(&read).map_err(|error| error.to_string())
+        });
+        Self { offer: Some(Offer { permission, check }), ..self }
+    }
+
+    /// Who asks for it by name while one with the same arguments is open gets that one.
+    #[must_use]
+    pub fn once_at_a_time(self) -> Self {
+        Self { once: true, ..self }
+    }
+
+    /// Only this tenant may ask for it by name: it touches what is all tenants'. None: nobody may.
+    #[must_use]
+    pub fn of_operators(self, tenant: Option<TenantId>) -> Self {
+        Self { tenant: Whose::Operators(tenant), ..self }
     }
 
     /// Its name.
@@ -112,6 +185,54 @@ impl Kinds {
     /// The kind with this name.
     pub fn find(&self, name: &str) -> Option<&Kind> {
         self.all.iter().find(|kind| kind.name == name)
+    }
+
+    /// The kind that a caller asks for by name; `pointer` is where the request has its arguments.
+    ///
+    /// # Errors
+    /// `job_kind_unknown`; without the permission that it needs; when these are no arguments of it.
+    pub fn ask(&self, caller: &Caller, name: &str, arguments: &Value, pointer: &str) -> Result<Offered<'_>, Refusal> {
+        let offered = self.all.iter().filter_map(|kind| Some((kind, kind.offer.as_ref()?)));
+        let Some((kind, offer)) = offered.clone().find(|(kind, _)| kind.name == name) else {
+            let names: Vec<_> = offered.map(|(kind, _)| kind.name).collect();
+            let detail = if names.is_empty() {
+                format!("{name:?} jobs can't be asked for by name; none can here")
+            } else {
+                format!("{name:?} jobs can't be asked for by name; allowed: {}", names.join(", "))
+            };
+            return Err(Refusal::invalid("job_kind_unknown", detail));
+        };
+        caller.require(offer.permission)?;
+        if let Whose::Operators(tenant) = kind.tenant
+            && tenant != Some(caller.tenant())
+        {
+            let detail =
+                format!("{name} jobs touch what is all tenants': only operators ask for them (operators.tenant)");
+            return Err(Refusal::forbidden("operators_only", detail));
+        }
+        let refused = |code, detail| Refusal::fields(vec![FieldError { pointer: pointer.to_owned(), code, detail }]);
+        let bytes = arguments.to_string().len();
+        if bytes > LARGEST_ARGUMENTS {
+            let detail = format!("it has {bytes} bytes; allowed are {LARGEST_ARGUMENTS}");
+            return Err(refused("arguments_too_large", detail));
+        }
+        let arguments = (offer.check)(arguments).map_err(|detail| refused("arguments_invalid", detail))?;
+        Ok(Offered { kind, arguments })
+    }
+
+    /// The same kinds and one more.
+    #[must_use]
+    pub fn with(self, kind: Kind) -> Self {
+        let all = self.all.iter().cloned().chain([kind]).collect();
+        Self { all, ..self }
+    }
+
+    /// Their queues, each once.
+    pub fn queues(&self) -> Vec<&'static str> {
+        let mut queues: Vec<_> = self.all.iter().map(|kind| kind.queue).collect();
+        queues.sort_unstable();
+        queues.dedup();
+        queues
     }
 
     /// Their names.

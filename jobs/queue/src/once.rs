@@ -1,6 +1,5 @@
 //! Each request once: what was asked for under an id is answered the same when it is asked again.
 
-use chrono::{DateTime, Utc};
 use kernel::{Refusal, TenantId};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -14,18 +13,16 @@ pub(crate) async fn take(
     tenant: TenantId,
     request: &Request,
     job: Uuid,
-    now: DateTime<Utc>,
 ) -> Result<Option<Uuid>, Refusal> {
     let Some(id) = &request.command_id else { return Ok(None) };
     let taken = sqlx::query(
         "INSERT INTO jobs.commands (tenant_id, command_id, request_hash, job_id, recorded_at)
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+         VALUES ($1, $2, $3, $4, clock_timestamp()) ON CONFLICT DO NOTHING",
     )
     .bind(tenant.uuid())
     .bind(id)
     .bind(&request.request_hash[..])
     .bind(job)
-    .bind(now)
     .execute(&mut *tables)
     .await
     .map_err(unavailable)?;

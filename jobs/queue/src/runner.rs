@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::{Claim, claim, is_left, next, rescue};
-use crate::{Jobs, running, sweep, wakes};
+use crate::{Jobs, firing, running, sweep, wakes};
 
 /// How long to wait when another process was faster at claiming.
 const YIELD: Duration = Duration::from_millis(20);
@@ -59,7 +59,7 @@ impl Runner {
         while running.join_next().await.is_some() {}
     }
 
-    /// Begins what may be begun; how long nothing will change by itself.
+    /// Asks for what schedules want, and begins what may be begun; how long nothing will change by itself.
     async fn look(
         &self,
         running: &mut JoinSet<()>,
@@ -72,25 +72,25 @@ impl Runner {
         if running.len() < inner.settings.concurrency {
             rescue(&inner.work, inner.clock.now()).await?;
         }
-        let mut looked = inner.clock.now();
+        // Since then, not since what follows is done: what falls due in between is not seen.
+        let looked = Instant::now();
+        firing::fire(&self.jobs, &names).await?;
+        let wanted = Claim { kinds: &names, per_tenant: inner.settings.per_tenant, length: inner.settings.lease };
         while running.len() < inner.settings.concurrency && !shutdown.is_cancelled() {
-            looked = inner.clock.now();
-            let wanted = Claim {
-                kinds: &names,
-                per_tenant: inner.settings.per_tenant,
-                lease: inner.ids.next(),
-                length: inner.settings.lease,
-                now: looked,
-            };
-            let Some(claimed) = claim(&inner.work, &wanted).await? else {
+            let room = inner.settings.concurrency - running.len();
+            let claimed = claim(&inner.work, &*inner.ids, &wanted, room).await?;
+            if claimed.is_empty() {
                 if is_left(&inner.work, &wanted).await? {
                     return Ok(YIELD);
                 }
                 break;
-            };
-            // Claimed by these very names.
-            let Some(kind) = inner.kinds.find(&claimed.kind).cloned() else { continue };
-            running.spawn(running::run(self.jobs.clone(), kind, claimed, shutdown.clone()));
+            }
+            for claimed in claimed {
+                // Claimed by these very names.
+                let Some(kind) = inner.kinds.find(&claimed.kind).cloned() else { continue };
+                running.spawn(running::run(self.jobs.clone(), kind, claimed, shutdown.clone()));
+            }
+            while running.try_join_next().is_some() {}
         }
         if swept.is_none_or(|at| at.elapsed() >= inner.settings.sweep) {
             *swept = Some(Instant::now());
@@ -101,7 +101,6 @@ impl Runner {
             // One of them has to end first.
             return Ok(inner.settings.look);
         }
-        // Since the last claim looked, not since now: what fell due in between has not been seen.
-        Ok(next(&inner.work, looked).await?.unwrap_or(inner.settings.look))
+        Ok(next(&inner.work, looked.elapsed()).await?.unwrap_or(inner.settings.look))
     }
 }

@@ -18,9 +18,8 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub(crate) async fn run(jobs: Jobs, kind: Kind, claimed: Claimed, shutdown: CancellationToken) {
     let inner = &*jobs.inner;
     let begun = Instant::now();
-    let late = (inner.clock.now() - claimed.run_at).to_std().unwrap_or_default();
     metrics::histogram!("inopsio_job_lateness_seconds", "service" => inner.service.name(), "kind" => kind.name)
-        .record(late.as_secs_f64());
+        .record(claimed.late.as_secs_f64());
     let ending = attempt(&jobs, &kind, &claimed, &shutdown).await;
     let outcome = write(&jobs, &claimed, ending).await;
     metrics::counter!(

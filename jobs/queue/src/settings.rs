@@ -26,6 +26,8 @@ pub struct Settings {
     pub sweep: Duration,
     /// How long what is over is kept, with its log and what it made; and under which id it was asked for.
     pub keep: Duration,
+    /// How long what failed for good is kept, with what it was asked for and its log: a person may mend the cause and retry it.
+    pub keep_discarded: Duration,
 }
 
 impl Default for Settings {
@@ -40,6 +42,7 @@ impl Default for Settings {
             look: Duration::from_secs(5),
             sweep: Duration::from_secs(15),
             keep: Duration::from_hours(7 * 24),
+            keep_discarded: Duration::from_hours(30 * 24),
         }
     }
 }

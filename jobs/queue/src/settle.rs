@@ -1,5 +1,7 @@
 //! What becomes of a job after an attempt.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgPool;
@@ -19,7 +21,8 @@ pub(crate) enum Ending {
 /// What is written.
 struct Verdict {
     state: &'static str,
-    run_at: DateTime<Utc>,
+    /// Until it is tried again; none: it is due when it was.
+    wait: Option<Duration>,
     /// How many attempts it is charged with less.
     back: i32,
     result: Option<Value>,
@@ -35,28 +38,35 @@ pub(crate) async fn settle(
     ending: Ending,
     now: DateTime<Utc>,
 ) -> Result<Option<String>, sqlx::Error> {
-    let Some(verdict) = verdict(settings, claimed, ending, now) else { return Ok(None) };
+    let Some(verdict) = verdict(settings, claimed, ending) else { return Ok(None) };
     let (code, reason) = verdict.why.unzip();
-    sqlx::query_scalar(
+    // What was worked on may be personal data: it is not kept when nobody needs it any more.
+    let inputs = if claimed.inputs > 0 {
+        "i AS (DELETE FROM jobs.inputs x USING j WHERE x.tenant_id = $1 AND x.job_id = $2 AND j.state = 'completed'),"
+    } else {
+        ""
+    };
+    sqlx::query_scalar(&format!(
         "WITH j AS (
              UPDATE jobs.jobs
              SET state = CASE WHEN cancel_requested_at IS NOT NULL AND $4 <> 'completed' THEN 'cancelled' ELSE $4 END,
-                 finished_at = CASE WHEN cancel_requested_at IS NOT NULL OR $4 <> 'waiting' THEN $5::timestamptz END,
-                 run_at = $6, attempt = attempt - $7, result = $8, code = coalesce($9, code), reason = coalesce($10, reason),
+                 finished_at = CASE WHEN cancel_requested_at IS NOT NULL OR $4 <> 'waiting' THEN clock_timestamp() END,
+                 run_at = coalesce(clock_timestamp() + make_interval(secs => $6), run_at), attempt = attempt - $7, result = $8, code = coalesce($9, code), reason = coalesce($10, reason),
                  lease = NULL, leased_until = NULL, log_lines = log_lines + 1
              WHERE tenant_id = $1 AND job_id = $2 AND lease = $3
              RETURNING state, log_lines),
+         {inputs}
          l AS (
              INSERT INTO jobs.lines (tenant_id, job_id, line, at, attempt, message)
              SELECT $1, $2, log_lines, $5, $11, $12 FROM j)
-         SELECT state FROM j",
-    )
+         SELECT state FROM j"
+    ))
     .bind(claimed.tenant.uuid())
     .bind(claimed.id)
     .bind(claimed.lease)
     .bind(verdict.state)
     .bind(now)
-    .bind(verdict.run_at)
+    .bind(verdict.wait.map(|wait| wait.as_secs_f64()))
     .bind(verdict.back)
     .bind(verdict.result)
     .bind(code)
@@ -67,8 +77,8 @@ pub(crate) async fn settle(
     .await
 }
 
-fn verdict(settings: &Settings, claimed: &Claimed, ending: Ending, now: DateTime<Utc>) -> Option<Verdict> {
-    let over = |state, line: String| Verdict { state, run_at: claimed.run_at, back: 0, result: None, why: None, line };
+fn verdict(settings: &Settings, claimed: &Claimed, ending: Ending) -> Option<Verdict> {
+    let over = |state, line: String| Verdict { state, wait: None, back: 0, result: None, why: None, line };
     Some(match ending {
         Ending::Answered(Ok(result)) => Verdict { result: Some(result), ..over("completed", "completed".to_owned()) },
         Ending::Answered(Err(Fault::Lost)) => return None,
@@ -82,9 +92,9 @@ fn verdict(settings: &Settings, claimed: &Claimed, ending: Ending, now: DateTime
             Verdict { why: Some((code, reason)), ..over("discarded", line) }
         }
         Ending::Answered(Err(Fault::Failed { code, reason })) => {
-            let run_at = now + settings.backoff(claimed.id, claimed.attempt);
+            let wait = Some(settings.backoff(claimed.id, claimed.attempt));
             let line = format!("failed, to be tried again: {code}: {reason}");
-            Verdict { run_at, why: Some((code, reason)), ..over("waiting", line) }
+            Verdict { wait, why: Some((code, reason)), ..over("waiting", line) }
         }
         Ending::Released => Verdict { back: 1, ..over("waiting", "given back: the process stops".to_owned()) },
     })

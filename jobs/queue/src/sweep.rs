@@ -1,6 +1,7 @@
 //! What is over for long is removed; the rest is counted.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use sqlx::PgPool;
 
@@ -12,25 +13,38 @@ const BATCH: i64 = 500;
 /// Removes what is older than it is kept.
 pub(crate) async fn remove(jobs: &Jobs) -> Result<(), sqlx::Error> {
     let inner = &*jobs.inner;
-    let before = inner.clock.now() - inner.settings.keep;
+    let keep = inner.settings.keep;
+    remove_of(&inner.work, "state IN ('completed', 'cancelled')", keep).await?;
+    remove_of(&inner.work, "state = 'discarded'", inner.settings.keep_discarded).await?;
+    let (batches, commands) = (
+        "DELETE FROM jobs.batches WHERE finished_at < statement_timestamp() - $1",
+        "DELETE FROM jobs.commands WHERE recorded_at < statement_timestamp() - $1",
+    );
+    sqlx::query(batches).bind(keep).execute(&inner.work).await?;
+    sqlx::query(commands).bind(keep).execute(&inner.work).await.map(drop)
+}
+
+/// `which` is the condition of an index.
+async fn remove_of(pool: &PgPool, which: &str, keep: Duration) -> Result<(), sqlx::Error> {
     loop {
-        let removed: i64 = sqlx::query_scalar(
+        let removed: i64 = sqlx::query_scalar(&format!(
             "WITH old AS (
-                 SELECT tenant_id, job_id FROM jobs.jobs WHERE finished_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED),
+                 SELECT tenant_id, job_id FROM jobs.jobs WHERE {which} AND finished_at < statement_timestamp() - $1
+                 LIMIT $2 FOR UPDATE SKIP LOCKED),
              l AS (DELETE FROM jobs.lines x USING old WHERE x.tenant_id = old.tenant_id AND x.job_id = old.job_id),
              p AS (DELETE FROM jobs.parts x USING old WHERE x.tenant_id = old.tenant_id AND x.job_id = old.job_id),
+             i AS (DELETE FROM jobs.inputs x USING old WHERE x.tenant_id = old.tenant_id AND x.job_id = old.job_id),
              j AS (DELETE FROM jobs.jobs x USING old WHERE x.tenant_id = old.tenant_id AND x.job_id = old.job_id RETURNING 1)
-             SELECT count(*) FROM j",
-        )
-        .bind(before)
+             SELECT count(*) FROM j"
+        ))
+        .bind(keep)
         .bind(BATCH)
-        .fetch_one(&inner.work)
+        .fetch_one(pool)
         .await?;
         if removed < BATCH {
-            break;
+            return Ok(());
         }
     }
-    sqlx::query("DELETE FROM jobs.commands WHERE recorded_at < $1").bind(before).execute(&inner.work).await.map(drop)
 }
 
 /// How many are open, by state.

@@ -69,6 +69,26 @@ impl Work {
         T::deserialize(&self.claimed.arguments).map_err(|error| Fault::hopeless("arguments_unreadable", error))
     }
 
+    /// The file that it works on; empty: it works on none.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn input(&self) -> Result<Vec<u8>, Fault> {
+        let mut file = Vec::new();
+        for part in 1..=self.claimed.inputs {
+            let bytes: Vec<u8> =
+                sqlx::query_scalar("SELECT bytes FROM jobs.inputs WHERE tenant_id = $1 AND job_id = $2 AND part = $3")
+                    .bind(self.tenant().uuid())
+                    .bind(self.id())
+                    .bind(part)
+                    .fetch_one(&self.jobs.inner.work)
+                    .await
+                    .map_err(unavailable)?;
+            file.extend(bytes);
+        }
+        Ok(file)
+    }
+
     /// Where the last attempt was; none: it was nowhere.
     ///
     /// # Errors

@@ -122,7 +122,7 @@ impl<'p> Build<'p> {
     ) -> Result<(), Error> {
         while self.position < to {
             let limit = limit(self.position, to);
-            let batch = store.read_after(self.position, limit).await?;
+            let batch = store.opened(store.read_after(self.position, limit).await?).await?;
             let Some(last) = batch.last().map(|event| event.position) else { break };
             let count = batch.len();
             for part in self.parts(batch) {
@@ -281,7 +281,10 @@ async fn read(
 ) {
     while after < to {
         let limit = limit(after, to);
-        let batch = store.read_after(after, limit).await;
+        let batch = match store.read_after(after, limit).await {
+            Ok(batch) => store.opened(batch).await,
+            Err(error) => Err(error),
+        };
         let end = batch.as_ref().map_or(true, |events| events.len() < limit as usize);
         after = batch.as_ref().ok().and_then(|events| events.last()).map_or(after, |event| event.position);
         if batches.send(batch).await.is_err() || end {

@@ -317,6 +317,9 @@ impl Worker {
         }
         let began = Instant::now();
         let spans = crate::tracing_context::spans(projection.name(), &wanted, self.settings.traced_events);
+        // The feed has personal data as it is stored: sealed.
+        let opened = self.store.opened_copies(&wanted).await?;
+        let wanted = opened.as_ref().map_or(wanted, |opened| opened.iter().collect());
         let connection = &mut lead.connection;
         let written =
             writing::write(&self.database, connection, projection, &wanted, &lead.checkpoint, &lead.parked, last)

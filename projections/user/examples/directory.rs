@@ -76,6 +76,27 @@ fn story(users: usize) -> (Story, GroupId) {
     (story, group)
 }
 
+/// A page as SCIM asks for it: by number, with how many there are in all.
+async fn page(stage: &Stage, story: &Story, skipped: i64) {
+    let mut times = Vec::with_capacity(TIMES);
+    let (mut found, mut total) = (0, 0);
+    for _ in 0..TIMES {
+        let begin = Instant::now();
+        let mut tables = stage.read(story.tenant).await;
+        total = people::count_present(&mut tables, story.tenant).await.unwrap();
+        found = people::page_present(&mut tables, story.tenant, skipped, 100).await.unwrap().len();
+        tables.rollback().await.unwrap();
+        times.push(begin.elapsed());
+    }
+    say(&format!("SCIM page after {skipped} of {total}"), found, times);
+}
+
+fn say(what: &str, found: usize, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let at = |share: f64| times[((TIMES - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    println!("{what:<44} {found:>3} rows  p50 {:>7.2} ms  p99 {:>7.2} ms", at(0.5), at(0.99));
+}
+
 async fn asked(stage: &Stage, story: &Story, what: &str, filter: PersonFilter) {
     let mut times = Vec::with_capacity(TIMES);
     let mut found = 0;
@@ -87,9 +108,7 @@ async fn asked(stage: &Stage, story: &Story, what: &str, filter: PersonFilter) {
         times.push(begin.elapsed());
         found = rows.len();
     }
-    times.sort_unstable();
-    let at = |share: f64| times[((TIMES - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-    println!("{what:<44} {found:>3} rows  p50 {:>7.2} ms  p99 {:>7.2} ms", at(0.5), at(0.99));
+    say(what, found, times);
 }
 
 #[tokio::main]
@@ -102,7 +121,7 @@ async fn main() {
     let rate = story.events.len() as f64 / begin.elapsed().max(Duration::from_nanos(1)).as_secs_f64();
     println!("{users} users, {} events applied at {rate:.0} events/s", story.events.len());
     let mut connection = PgConnection::connect_with(&stage.database.superuser()).await.unwrap();
-    connection.execute("ANALYZE").await.unwrap();
+    connection.execute("VACUUM ANALYZE").await.unwrap();
 
     let search = |text: &str| PersonFilter { search: Some(text.to_owned()), ..PersonFilter::default() };
     asked(&stage, &story, "all, first page", PersonFilter::default()).await;
@@ -118,4 +137,7 @@ async fn main() {
     .await;
     let email = Some("ada.berberber.0@example.com".to_owned());
     asked(&stage, &story, "by e-mail address", PersonFilter { email, ..PersonFilter::default() }).await;
+    for skipped in [0, users / 2, users.saturating_sub(100)] {
+        page(&stage, &story, skipped as i64).await;
+    }
 }

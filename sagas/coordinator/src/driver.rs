@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use kernel::{Caller, Position};
+use tokio::time::Instant;
 
 use crate::book::Sagas;
 use crate::coordinator::Shared;
@@ -16,6 +17,7 @@ use crate::definition::{Definition, Step};
 use crate::doing::{Doing, Fault, FaultKind, Inner, Next, request};
 use crate::facts::{Fact, StepBegun};
 use crate::plan::{self, Plan};
+use crate::rested::Rested;
 use crate::rows::{self, InstanceKey};
 use crate::state::{Current, State};
 use crate::{Error, Point};
@@ -24,9 +26,9 @@ use crate::{Error, Point};
 pub(crate) async fn run(shared: &Shared) {
     let mut running = FuturesUnordered::new();
     let mut busy: HashSet<InstanceKey> = HashSet::new();
+    let mut rested = Rested::new(shared.settings.pause, shared.settings.longest_sleep);
     loop {
-        let room = shared.settings.together.saturating_sub(busy.len());
-        let until = match take(shared, &busy, room).await {
+        let until = match take(shared, &busy, &rested).await {
             Ok((due, until)) => {
                 for (key, at) in due {
                     busy.insert(key);
@@ -34,12 +36,11 @@ pub(crate) async fn run(shared: &Shared) {
                         let now = shared.clock.now();
                         metrics::histogram!("inopsio_saga_lateness_seconds", "service" => shared.sagas.service().name())
                             .record((now - at).as_seconds_f64().max(0.0));
-                        if let Err(error) = drive(shared, key).await {
+                        let driven = drive(shared, key).await;
+                        if let Err(error) = &driven {
                             tracing::warn!(saga = %key.id, tenant = %key.tenant, %error, "a saga waits and is tried again");
-                            // It is still due; this is all that keeps it from being tried at once.
-                            tokio::time::sleep(shared.settings.pause).await;
                         }
-                        key
+                        (key, driven.is_ok())
                     });
                 }
                 until
@@ -50,8 +51,9 @@ pub(crate) async fn run(shared: &Shared) {
             }
         };
         tokio::select! {
-            Some(key) = running.next(), if !running.is_empty() => {
+            Some((key, went_well)) = running.next(), if !running.is_empty() => {
                 busy.remove(&key);
+                if went_well { rested.went_well(&key) } else { rested.failed(key, Instant::now()) }
             }
             () = shared.woken.notified() => {}
             () = tokio::time::sleep(until) => {}
@@ -61,23 +63,24 @@ pub(crate) async fn run(shared: &Shared) {
 
 type Due = Vec<(InstanceKey, DateTime<Utc>)>;
 
-/// What is due and not under way, as far as there is room; and how long it is until the next.
+/// What is due and neither under way nor let alone, as far as there is room; and how long it is until the next.
 async fn take(
     shared: &Shared,
     busy: &HashSet<InstanceKey>,
-    room: usize,
+    rested: &Rested,
 ) -> Result<(Due, std::time::Duration), sqlx::Error> {
     let longest = shared.settings.longest_sleep;
+    let room = shared.settings.together.saturating_sub(busy.len());
     if room == 0 {
         // Whoever gets done first wakes us.
         return Ok((Vec::new(), longest));
     }
-    let now = shared.clock.now();
-    let mut due = rows::due(&shared.pool, now, room + busy.len()).await?;
-    due.retain(|(key, _)| !busy.contains(key));
+    let (now, instant) = (shared.clock.now(), Instant::now());
+    let mut due = rows::due(&shared.pool, now, room + busy.len() + rested.count(instant)).await?;
+    due.retain(|(key, _)| !busy.contains(key) && !rested.rests(key, instant));
     due.truncate(room);
-    let next = rows::next_due(&shared.pool, now).await?;
-    let until = next.and_then(|next| (next - now).to_std().ok()).unwrap_or(longest).min(longest);
+    let next = rows::next_due(&shared.pool, now).await?.and_then(|next| (next - now).to_std().ok());
+    let until = next.into_iter().chain(rested.next(instant)).fold(longest, std::time::Duration::min);
     Ok((due, until))
 }
 

@@ -294,7 +294,9 @@ impl Follower<'_> {
         let caller = shared.sagas.caller(event.tenant, definition.name, definition.permissions);
         let executor = shared.book.executor().clone();
         let occasion = Occasion { caller, executor, known: self.known.clone() };
-        let start = match (definition.start)(occasion, event.clone()).await {
+        // The feed has personal data as it is stored: sealed.
+        let Some(opened) = shared.store.opened(vec![event.clone()]).await?.pop() else { return Ok(Ok(None)) };
+        let start = match (definition.start)(occasion, opened).await {
             Ok(Some(start)) => start,
             Ok(None) => return Ok(Ok(None)),
             // The log does not answer: the same is asked again from the checkpoint on.
@@ -323,7 +325,14 @@ impl Follower<'_> {
         shared.probe.at(&Point::BeforeStart).await;
         // Under an id of its own: what an earlier delivery began, stays.
         let request = request(&writer, &state, Some(format!("saga {} start", key.id)));
-        shared.book.start(&request, key.id, started).await?;
+        if let Err(refusal) = shared.book.start(&request, key.id, started).await {
+            let fault = Fault::from(refusal);
+            // What does not pass must not hold up all others: it is parked.
+            if fault.kind == FaultKind::Passing {
+                return Err(Error::Log(eventstore::Error::Unavailable(fault.reason)));
+            }
+            return Ok(Err(fault));
+        }
         shared.probe.at(&Point::AfterStart).await;
         metrics::counter!("inopsio_saga_started_total", "service" => shared.sagas.service().name(),
             "saga" => definition.name)

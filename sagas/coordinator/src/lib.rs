@@ -43,6 +43,7 @@ mod names;
 mod plan;
 mod probe;
 mod rehearsal;
+mod rested;
 mod rows;
 mod settings;
 mod state;

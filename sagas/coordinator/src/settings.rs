@@ -25,7 +25,8 @@ pub struct Settings {
     pub longest_sleep: Duration,
     /// How long an event of which it can't be said whether it starts a saga rests before it is asked about again.
     pub backoff: Backoff,
-    /// How long the driver lets an instance alone whose state could not be read or written.
+    /// How long the driver lets an instance alone whose state could not be read or written; twice as long after each further
+    /// failure, up to `longest_sleep`.
     pub pause: Duration,
 }
 

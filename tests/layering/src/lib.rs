@@ -9,7 +9,7 @@
 //! kernel ◀ mailer ◀ sagas, api/*
 //! projections/projector ◀ projections/folding ◀ projections/*, api/face
 //! eventstore ◀ deadletters ◀ projections/projector, sagas/coordinator, webhooks, api/*
-//! sagas/coordinator ◀ sagas, api/*        aggregates/* + projections/* + jobs/queue ◀ jobs/* ◀ api/*
+//! sagas/coordinator ◀ sagas, api/*        aggregates/* + commands/* + projections/* + jobs/queue ◀ jobs/* ◀ api/*
 //! never: aggregates → I/O · projections → commands · one domain → another domain · anything → api
 //! ```
 //!

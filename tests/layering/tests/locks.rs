@@ -1,5 +1,7 @@
 //! Keys of advisory locks come from one list, where the compiler refuses two that are equal.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

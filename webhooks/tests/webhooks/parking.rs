@@ -33,6 +33,7 @@ const LAMP: AggregateType = AggregateType {
     state: |_| Ok(serde_json::Value::Null),
     resume: |state, _| Ok(state),
     form: 1,
+    sealed: false,
 };
 
 fn request(world: &World) -> deadletters::Request {
@@ -143,6 +144,38 @@ async fn a_discarded_event_is_not_delivered_and_an_edited_one_with_its_new_paylo
     let tries: Vec<_> = got.iter().filter(|one| one.position() == second).collect();
     assert_eq!(tries.last().unwrap().json()["data"], payload);
     assert!(tries.iter().all(|one| one.id() == tries[0].id()), "under the id that it always had");
+}
+
+#[tokio::test]
+async fn who_refuses_everything_is_disabled_and_keeps_no_more_attempts_than_it_should() {
+    let settings = webhooks::Settings { most_parked: 3, kept: 2, ..crate::world::quick() };
+    let world = World::with(settings).await;
+    let mended = Arc::new(AtomicBool::new(false));
+    let takes = mended.clone();
+    let receiver = Receiver::answering(move |_, _| {
+        Reply::Status(if takes.load(Ordering::SeqCst) { "200 OK" } else { "415 Unsupported Media Type" })
+    })
+    .await;
+    let endpoint = world.endpoint(&receiver.url).await;
+    let attempts = async || world.webhooks.deliveries(world.tenant, endpoint.id, None, 100).await.unwrap().len();
+    for lamp in ["one", "two", "three", "four"] {
+        append(&world, lamp, &[1]).await;
+    }
+    let disabled = eventually("it is disabled", async || {
+        let endpoint = world.find(endpoint.id).await;
+        matches!(endpoint.state, webhooks::State::Disabled { .. }).then_some(endpoint)
+    })
+    .await;
+    let reason = "it refused events of 3 aggregates, which are parked";
+    assert!(matches!(&disabled.state, webhooks::State::Disabled { reason: said } if said == reason), "{disabled:?}");
+    assert_eq!(parked(&world).await.len(), 3);
+    assert_eq!(disabled.position, Position(3), "the fourth waits until somebody enables it");
+    assert!(attempts().await >= 15, "five for each that was parked");
+    // Whoever takes over forgets what its predecessor left.
+    mended.store(true, Ordering::SeqCst);
+    world.act(Act::Enable { id: endpoint.id }).await;
+    eventually("all of them arrive", async || (world.find(endpoint.id).await.delivered == 4).then_some(())).await;
+    assert!(attempts().await <= 6, "two of those before, four since");
 }
 
 #[tokio::test]

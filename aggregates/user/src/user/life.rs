@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use kernel::{Aggregate, Refusal};
+use kernel::{Aggregate, Personal, Refusal};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    GroupId, LinkFault, Login, OrganizationId, Profile, UserDeactivated, UserEmailVerificationFailed,
-    UserEmailVerificationRequested, UserEmailVerified, UserErased, UserEvent, UserGroupJoined, UserGroupLeft,
-    UserLocked, UserLoginChanged, UserOrganizationJoined, UserOrganizationLeft, UserProfileChanged, UserReactivated,
-    UserRegistered, UserRemoved, UserRoleGranted, UserRoleRevoked, UserStatus, UserUnlocked,
+    GroupId, InvitationId, LinkFault, Login, OrganizationId, Profile, UserDeactivated, UserEmailVerificationFailed,
+    UserEmailVerificationRequested, UserEmailVerified, UserErased, UserEvent, UserExternalIdChanged, UserGroupJoined,
+    UserGroupLeft, UserLocked, UserLoginChanged, UserOrganizationJoined, UserOrganizationLeft, UserProfileChanged,
+    UserReactivated, UserRegistered, UserRemoved, UserRoleGranted, UserRoleRevoked, UserStatus, UserUnlocked,
 };
 
 /// The most roles, groups or organizations that a user may have of each.
@@ -27,12 +27,18 @@ pub struct User {
     pub email_verified: bool,
     /// Who they are.
     pub profile: Profile,
+    /// By which an identity provider knows them.
+    #[serde(default)]
+    pub external_id: Option<Personal<String>>,
     /// Their roles, those of their groups not included.
     pub roles: BTreeSet<String>,
     /// Their groups.
     pub groups: BTreeSet<GroupId>,
     /// Their organizations.
     pub organizations: BTreeSet<OrganizationId>,
+    /// The invitation that they accepted: it says who they are, too.
+    #[serde(default)]
+    pub invitation: Option<InvitationId>,
     /// The last link that was sent to their address, until it was used.
     pub verification: Option<SentLink>,
     /// How many links were sent.
@@ -52,6 +58,7 @@ pub enum UserCommand {
     Register(UserRegistered),
     ChangeProfile { profile: Profile },
     ChangeLogin { login: Login },
+    ChangeExternalId { external_id: Option<Personal<String>> },
     RequestEmailVerification { expires_at: DateTime<Utc> },
     VerifyEmail { turn: u32, at: DateTime<Utc> },
     GrantRole { role: String },
@@ -224,6 +231,8 @@ fn leave<T: Ord>(set: &BTreeSet<T>, value: &T, event: UserEvent) -> Vec<UserEven
 
 impl Aggregate for User {
     const TYPE: &'static str = "user.user";
+    const FORM: u32 = 2;
+    const SEALED: bool = true;
     type Command = UserCommand;
     type Event = UserEvent;
     type Error = UserError;
@@ -231,7 +240,9 @@ impl Aggregate for User {
     fn decide(&self, command: UserCommand) -> Result<Vec<UserEvent>, UserError> {
         use UserCommand as C;
         match &command {
-            C::ChangeProfile { .. } | C::ChangeLogin { .. } => self.may(UserStep::Change)?,
+            C::ChangeProfile { .. } | C::ChangeLogin { .. } | C::ChangeExternalId { .. } => {
+                self.may(UserStep::Change)?;
+            }
             C::RequestEmailVerification { .. } | C::VerifyEmail { .. } => self.may(UserStep::Verify)?,
             C::GrantRole { .. }
             | C::RevokeRole { .. }
@@ -254,6 +265,8 @@ impl Aggregate for User {
             C::ChangeProfile { profile } => vec![UserProfileChanged { profile }.into()],
             C::ChangeLogin { login } if login == self.login => vec![],
             C::ChangeLogin { login } => vec![UserLoginChanged { login }.into()],
+            C::ChangeExternalId { external_id } if external_id == self.external_id => vec![],
+            C::ChangeExternalId { external_id } => vec![UserExternalIdChanged { external_id }.into()],
             C::RequestEmailVerification { .. } if self.email_verified => return Err(UserError::AlreadyVerified),
             C::RequestEmailVerification { expires_at } => {
                 vec![UserEmailVerificationRequested { turn: self.links + 1, expires_at }.into()]
@@ -300,6 +313,7 @@ impl Aggregate for User {
                 self.profile = e.profile;
                 self.roles = e.roles.into_iter().collect();
                 self.groups = e.groups.into_iter().collect();
+                self.invitation = e.invitation;
             }
             UserEvent::UserProfileChanged(e) => self.profile = e.profile,
             UserEvent::UserLoginChanged(e) => {
@@ -309,6 +323,7 @@ impl Aggregate for User {
                 }
                 self.login = e.login;
             }
+            UserEvent::UserExternalIdChanged(e) => self.external_id = e.external_id,
             UserEvent::UserEmailVerificationRequested(e) => {
                 self.links = e.turn;
                 self.verification = Some(SentLink { turn: e.turn, expires_at: e.expires_at });

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use crm_aggregates::{LeadSource, LeadStatus};
 use crm_jobs::{EXPORT, EXPORT_LEADS, ExportLeads};
 use face::{Changed, Command, Runtime};
-use jobs::NewJob;
+use jobs::{NewJob, Unique};
 use kernel::Refusal;
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
@@ -68,7 +68,8 @@ impl Exports {
         let unwritable = |error: serde_json::Error| Refusal::internal("job_unwritable", error.to_string());
         let arguments: Value = serde_json::to_value(&asked).map_err(unwritable)?;
         let actor = request.caller.subject().to_owned();
-        let job = NewJob { unique_key: Some(format!("{actor} {arguments}")), arguments, actor, run_at: None };
+        let job =
+            NewJob { unique: Some(Unique::by_key(format!("{actor} {arguments}"))), arguments, actor, run_at: None };
         let done = self.runtime.jobs.submit(&request, EXPORT_LEADS, &job).await?;
         let changed = Changed::beside_the_log(SERVICE, done.repeated, Target { id: done.id });
         Ok(changed.created(format!("/v1/jobs/{SERVICE}/{}", done.id)))

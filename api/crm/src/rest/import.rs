@@ -4,9 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crm_aggregates::{ImportBatch, ImportId, LeadSource, Revert};
-use crm_commands::{IMPORT, ImportOptions, ImportReport, Pace, RequestImportRevert, RowError, import_leads_in_step};
+use crm_commands::{
+    BACKDATE, IMPORT, ImportOptions, ImportReport, MOST_ROWS_OF_A_JOB, Pace, RequestImportRevert, RowError,
+    check_import, import_leads_in_step,
+};
+use crm_jobs::{IMPORT_LEADS, ImportLeads};
 use face::{Authenticated, Changed, Command, Parameter, Purpose, Runtime, Upload, Word};
-use kernel::{Position, TenantId};
+use jobs::NewJob;
+use kernel::{Position, Refusal, TenantId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::registry::MetaSchema;
@@ -17,7 +22,7 @@ use uuid::Uuid;
 use super::Tag;
 use super::form;
 use crate::SERVICE;
-use face::operation::{Done, Found, Target, change, find, id};
+use face::operation::{Done, Found, Made, Target, change, find, id};
 
 /// The import of leads.
 pub struct Imports {
@@ -161,6 +166,41 @@ impl Imports {
         change(&self.runtime, &command.request, import_id.0, request).await
     }
 
+    /// Import leads from a large CSV file, as a job
+    ///
+    /// The file is as for `POST /v1/crm/leads/import`, with up to 1,000,000 rows; what is wrong with it as a whole is refused at once.
+    /// `GET /v1/jobs/crm/{id}` tells how far it is, and what became of the rows; what is wrong with rows stands, line by line, in
+    /// `GET /v1/jobs/crm/{id}/output` (CSV: line, column, code, detail) when it is completed. It goes on where it was when a process is
+    /// killed, and may be cancelled and retried. Needs the permission `crm:import:write`.
+    #[oai(path = "/v1/crm/imports", method = "post", operation_id = "startImport")]
+    async fn start(
+        &self,
+        /// Headers of the file that are not named like the field: `E-Mail:email,Firma:company`.
+        mapping: Query<Option<Parameter<Mapping>>>,
+        /// Where rows without a source came from, such as `campaign`.
+        source: Query<Option<Parameter<Source>>>,
+        // Last: a file is not read for nothing.
+        upload: Upload<LeadFile>,
+    ) -> Made {
+        let request = face::job_request(&upload.request)?;
+        let caller = &request.caller;
+        let options = ImportOptions {
+            dry_run: false,
+            mapping: mapping.0.map(|Parameter(Mapping(mapping))| mapping).unwrap_or_default(),
+            source: source.0.map(|Parameter(Source(source))| source).unwrap_or_default(),
+            most_rows: MOST_ROWS_OF_A_JOB,
+        };
+        check_import(caller, &upload.bytes, &options)?;
+        let ImportOptions { mapping, source, .. } = options;
+        let asked = ImportLeads { mapping, source, backdate: caller.may(BACKDATE) };
+        let unwritable = |error: serde_json::Error| Refusal::internal("job_unwritable", error.to_string());
+        let arguments = serde_json::to_value(&asked).map_err(unwritable)?;
+        let job = NewJob { arguments, actor: caller.subject().to_owned(), run_at: None, unique: None };
+        let done = self.runtime.jobs.submit_with(&request, IMPORT_LEADS, &job, &upload.bytes).await?;
+        let changed = Changed::beside_the_log(SERVICE, done.repeated, Target { id: done.id });
+        Ok(changed.created(format!("/v1/jobs/{SERVICE}/{}", done.id)))
+    }
+
     /// Import leads from a CSV file
     ///
     /// UTF-8 with a header row. Columns: name, company, title, email, phone, country, source, owner, occurred_at (needs the
@@ -185,6 +225,7 @@ impl Imports {
             dry_run: dry_run.0.unwrap_or_default(),
             mapping: mapping.0.map(|Parameter(Mapping(mapping))| mapping).unwrap_or_default(),
             source: source.0.map(|Parameter(Source(source))| source).unwrap_or_default(),
+            ..ImportOptions::default()
         };
         let pace = ReadModels { runtime: &self.runtime, tenant: upload.request.caller.tenant() };
         let executor = &self.runtime.executor;

@@ -62,7 +62,7 @@ impl World {
         let live = Live::new(bus.clone(), SERVICE);
         let sources = jobs::Sources { clock, ids };
         let settings = jobs::Settings::default();
-        let jobs = jobs::Jobs::open(&database, Some(bus.clone()), Crm::jobs(&read_models), settings, sources);
+        let jobs = jobs::Jobs::open(&database, Some(bus.clone()), Crm::jobs(&read_models, None), settings, sources);
         let (grants, secret) = (Crm::grants().into(), face::ServiceSecret::new([7; 32]));
         let runtime = Runtime { service: SERVICE, executor, read_models, store, bus, live, jobs, grants, secret };
         let position = Mutex::new(Position::START);

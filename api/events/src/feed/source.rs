@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use eventstore::EventStore;
 use face::{Missed, Runtime};
 use futures::stream::{BoxStream, StreamExt};
 use kernel::{Position, RecordedEvent, Service, TenantId};
@@ -88,7 +89,7 @@ impl Source {
                         self.reading = Some(Reading::Live(live));
                         if event.position > self.after {
                             self.after = event.position;
-                            return Ok(Step::Event(event));
+                            return Ok(Step::Event(opened(&self.runtime.store, event).await?));
                         }
                     }
                     // Too slow for the bus, or the bus has lost some: the log has all of them.
@@ -111,6 +112,12 @@ impl Source {
     fn rest(&self) -> Reading {
         Reading::Resting(Instant::now() + self.look)
     }
+}
+
+/// An event of the bus, which has personal data as it is stored: sealed.
+async fn opened(store: &EventStore, event: Arc<RecordedEvent>) -> Result<Arc<RecordedEvent>, eventstore::Error> {
+    let opened = store.opened_copies(&[&event]).await?.and_then(|mut opened| opened.pop());
+    Ok(opened.map_or(event, Arc::new))
 }
 
 /// Subscribes, then looks where the log ends: what the subscription does not bring is before that.

@@ -70,6 +70,23 @@ impl Session {
         self.caller.require(permission).map_err(refuse)
     }
 
+    /// The service with this name, if it is here and the caller may do this in it: `job:read`, for the permission
+    /// `<service>:job:read`. For questions about what every service has.
+    pub fn permitted(&self, name: &str, what: &str) -> FieldResult<Service> {
+        let services = self.services();
+        let Some(service) = services.iter().find(|service| service.name() == name) else {
+            let names: Vec<_> = services.iter().map(|service| service.name()).collect();
+            let detail = format!("there is no service {name:?} here; allowed: {}", names.join(", "));
+            return Err(refuse(Refusal::not_found("not_found", detail)));
+        };
+        let permission = format!("{name}:{what}");
+        if !self.caller.may(&permission) {
+            let detail = format!("this needs the permission {permission}, which none of the caller's roles gives");
+            return Err(refuse(Refusal::forbidden("permission_missing", detail).with("permission", permission)));
+        }
+        Ok(*service)
+    }
+
     /// The request's transaction on a service's read models, with the caller's tenant set.
     pub async fn reader(&self, service: Service) -> FieldResult<Reader<'_>> {
         let opened = self.opened(service)?;

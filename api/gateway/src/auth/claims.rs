@@ -1,6 +1,5 @@
 //! What our tokens say besides the registered claims.
 
-use kernel::Role;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -9,6 +8,6 @@ use uuid::Uuid;
 pub struct TokenClaims {
     /// The tenant in whose name the caller acts.
     pub tenant: Uuid,
-    /// What the caller is within it.
-    pub roles: Vec<Role>,
+    /// What the caller is within it, by name: built-in roles and the tenant's own. None: a user of the tenant is what they are.
+    pub roles: Vec<String>,
 }

@@ -1,9 +1,10 @@
 //! Keys, and minting tokens with them.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use jwt_simple::prelude::{Claims, Ed25519KeyPair, EdDSAKeyPairLike};
-use kernel::{Role, TenantId};
+use kernel::TenantId;
 
 use super::{TokenClaims, jwk};
 use crate::config::Auth;
@@ -38,8 +39,14 @@ pub enum KeyError {
     Signing(String),
 }
 
-/// Mints a token for `subject` of `tenant` that is valid for `ttl` from now.
-pub fn mint(auth: &Auth, tenant: TenantId, subject: &str, roles: &[Role], ttl: Duration) -> Result<String, KeyError> {
+/// Mints a token for `subject` of `tenant` that is valid for `ttl` from now, with these roles: built-in ones, or the tenant's own.
+pub fn mint<R: Display>(
+    auth: &Auth,
+    tenant: TenantId,
+    subject: &str,
+    roles: &[R],
+    ttl: Duration,
+) -> Result<String, KeyError> {
     const KEY: &str = "auth.signing_key (INOPSIO_AUTH_SIGNING_KEY)";
     if auth.signing_key.is_empty() {
         return Err(KeyError::Missing(KEY));
@@ -47,7 +54,7 @@ pub fn mint(auth: &Auth, tenant: TenantId, subject: &str, roles: &[Role], ttl: D
     let pair = Ed25519KeyPair::from_pem(auth.signing_key.reveal()).map_err(|_| KeyError::Unreadable(KEY))?;
     // Whoever verifies it with our key set finds the key by this.
     let pair = pair.clone().with_key_id(&jwk::key_id(&pair.public_key()));
-    let claims = TokenClaims { tenant: tenant.uuid(), roles: roles.to_vec() };
+    let claims = TokenClaims { tenant: tenant.uuid(), roles: roles.iter().map(R::to_string).collect() };
     let claims = Claims::with_custom_claims(claims, ttl.into())
         .with_issuer(&auth.issuer)
         .with_audience(&auth.audience)

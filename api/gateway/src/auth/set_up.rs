@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use jwt_simple::JWTError;
 use jwt_simple::prelude::{Duration, Ed25519PublicKey, EdDSAPublicKeyLike, VerificationOptions};
-use kernel::{Caller, Grant, Refusal, TenantId};
+use kernel::{Refusal, TenantId};
 
 use super::verifier::{MAX_TOKEN_BYTES, expired, refused};
 use super::{KeyError, TokenClaims, jwk};
@@ -15,6 +15,14 @@ use crate::config::Auth;
 pub(super) struct SetUp {
     key: Ed25519PublicKey,
     options: VerificationOptions,
+}
+
+/// What such a token says.
+pub(super) struct Said {
+    pub(super) tenant: TenantId,
+    pub(super) subject: String,
+    pub(super) roles: Vec<String>,
+    pub(super) expires_at: DateTime<Utc>,
 }
 
 impl SetUp {
@@ -36,9 +44,9 @@ impl SetUp {
         jwk::key_set(&self.key)
     }
 
-    /// The caller that a token names, and when it ends.
+    /// What a token says, if it holds.
     #[expect(clippy::disallowed_methods, reason = "a signed token is what vouches for a tenant")]
-    pub(super) fn verify(&self, token: &str, grants: &[Grant]) -> Result<(Caller, DateTime<Utc>), Refusal> {
+    pub(super) fn verify(&self, token: &str) -> Result<Said, Refusal> {
         // The key says the algorithm; whatever else the token's header names ("none", HS256 …) is refused.
         let claims =
             self.key.verify_token::<TokenClaims>(token, Some(self.options.clone())).map_err(|error| explain(&error))?;
@@ -49,8 +57,8 @@ impl SetUp {
         let Some(subject) = claims.subject.filter(|subject| !subject.is_empty()) else {
             return Err(refused("token_without_subject", "the token has no subject (sub)"));
         };
-        let caller = Caller::new(TenantId::vouched(claims.custom.tenant), subject, &claims.custom.roles, grants);
-        Ok((caller, expires_at))
+        let TokenClaims { tenant, roles } = claims.custom;
+        Ok(Said { tenant: TenantId::vouched(tenant), subject, roles, expires_at })
     }
 }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use auth_api::trust::{REMEMBERED as TRUSTED_FOR, Touched, Trust, Trusted};
 use chrono::{DateTime, TimeDelta, Utc};
-use kernel::{Caller, Clock, Grant, Refusal, Role};
+use kernel::{Caller, Clock, Refusal};
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
+use user_api::bearers::Bearers;
 use uuid::Uuid;
 
 use super::KeyError;
-use super::set_up::SetUp;
+use super::set_up::{Said, SetUp};
 use crate::config::Auth;
 use crate::suspension::Suspended;
 
@@ -32,7 +33,8 @@ pub struct Verifier {
     /// Tokens of the tenants' issuers, and API keys.
     trust: Trust,
     pub(super) touched: Arc<Touched>,
-    grants: Vec<Grant>,
+    /// What their bearers may do.
+    bearers: Bearers,
     clock: Arc<dyn Clock>,
     leeway: TimeDelta,
     verified: Cache<[u8; 32], Verified>,
@@ -58,12 +60,12 @@ pub struct Verified {
 }
 
 impl Verifier {
-    /// A verifier of this configuration; `grants` is the whole permission table.
+    /// A verifier of this configuration.
     pub fn new(
         auth: &Auth,
         trust: Trust,
         touched: Arc<Touched>,
-        grants: Vec<Grant>,
+        bearers: Bearers,
         clock: Arc<dyn Clock>,
         suspended: Suspended,
     ) -> Result<Self, KeyError> {
@@ -72,7 +74,7 @@ impl Verifier {
             set_up,
             trust,
             touched,
-            grants,
+            bearers,
             clock,
             leeway: TimeDelta::seconds(auth.leeway_seconds.cast_signed()),
             verified: Cache::new(REMEMBERED),
@@ -130,8 +132,8 @@ impl Verifier {
         }
     }
 
-    /// Whether nothing on which a verified token rests was touched since: for who keeps a connection open with it.
-    pub fn holds(&self, verified: &Verified) -> bool {
+    /// Whether nothing on which a verified token rests was touched since.
+    pub(super) fn holds(&self, verified: &Verified) -> bool {
         !self.touched.since(verified.checked_at, &verified.rests_on)
     }
 
@@ -145,20 +147,28 @@ impl Verifier {
         let checked_at = self.touched.count();
         let now = self.clock.now();
         if let Some(set_up) = self.set_up.as_ref().filter(|_| !self.trust.concerns(token)) {
-            let (caller, expires_at) = set_up.verify(token, &self.grants)?;
-            let expires_at = Some(expires_at);
+            let Said { tenant, subject, roles, expires_at } = set_up.verify(token)?;
+            // The installation's key says what its bearer is; where it says nothing, a user is what they are.
+            let standing = match roles.as_slice() {
+                [] => self.bearers.of(tenant, &subject, &[]).await?,
+                roles => self.bearers.with_roles(tenant, roles).await?,
+            };
+            let rests_on: Arc<[Uuid]> = standing.rests_on.into();
+            // What rests on nothing needs no second look.
+            let checked_until = if rests_on.is_empty() { DateTime::<Utc>::MAX_UTC } else { now + TRUSTED_FOR };
             return Ok(Verified {
-                caller,
+                caller: Caller::holding(tenant, subject, standing.permissions),
                 token: id,
-                expires_at,
-                checked_until: DateTime::<Utc>::MAX_UTC,
+                expires_at: Some(expires_at),
+                checked_until,
                 checked_at,
-                rests_on: [].into(),
+                rests_on,
             });
         }
-        let Trusted { tenant, subject, roles, scopes, expires_at, rests_on } = self.trust.check(token).await?;
-        let roles: Vec<Role> = roles.iter().filter_map(|role| role.parse().ok()).collect();
-        let caller = Caller::new(tenant, subject, &roles, &self.grants).limited_to(&scopes);
+        let Trusted { tenant, subject, roles, scopes, expires_at, mut rests_on } = self.trust.check(token).await?;
+        let standing = self.bearers.of(tenant, &subject, &roles).await?;
+        rests_on.extend(standing.rests_on);
+        let caller = Caller::holding(tenant, subject, standing.permissions).limited_to(&scopes);
         Ok(Verified {
             caller,
             token: id,

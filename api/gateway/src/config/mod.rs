@@ -9,11 +9,14 @@ mod settings;
 mod vault;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use eventstore::Sealing;
+use keys::{LocalMasterKey, MasterKey, SystemRandom};
 pub use load::{ConfigError, claim_key};
 pub use sections::{
-    Auth, Events, Format, GraphQl, Http, Log, Mail, Nats, Partitions, Postgres, Projections, RateLimits, SecretText,
-    Telemetry, Vault, Webhooks,
+    Auth, Events, Format, GraphQl, Http, Log, Mail, Nats, Operators, Partitions, Postgres, Projections, RateLimits,
+    SecretText, Telemetry, Vault, Webhooks,
 };
 use serde::Deserialize;
 pub use settings::{SETTINGS, Setting};
@@ -44,6 +47,8 @@ pub struct Config {
     pub projections: Projections,
     /// Mail.
     pub mail: Mail,
+    /// Who operates the installation over its own API.
+    pub operators: Operators,
     /// Logs.
     pub log: Log,
     /// Traces.
@@ -68,8 +73,15 @@ impl Config {
         eventstore::Settings {
             append_timeout: std::time::Duration::from_secs(self.postgres.append_timeout_seconds),
             queue_bytes: self.postgres.append_queue_mib << 20,
+            sealing: self.master_key().map(|master| Sealing { master, random: Arc::new(SystemRandom) }),
             ..eventstore::Settings::default()
         }
+    }
+
+    /// The master key, if there is one: it was checked when it was read.
+    pub fn master_key(&self) -> Option<Arc<dyn MasterKey>> {
+        let key = LocalMasterKey::parse(self.auth.master_key.reveal(), SystemRandom).ok()?;
+        Some(Arc::new(key))
     }
 
     /// Where the instances of a service are that runs elsewhere; `None`: it runs here.

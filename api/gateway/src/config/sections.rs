@@ -438,6 +438,22 @@ impl Default for Log {
     }
 }
 
+/// Who operates the installation over its own API.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Operators {
+    /// The tenant whose administrators may ask for what touches all tenants; none: nobody may.
+    pub tenant: Option<uuid::Uuid>,
+}
+
+impl Operators {
+    /// The tenant.
+    #[expect(clippy::disallowed_methods, reason = "who runs the installation vouches for its own tenant")]
+    pub fn tenant(&self) -> Option<kernel::TenantId> {
+        self.tenant.map(kernel::TenantId::vouched)
+    }
+}
+
 /// Traces.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -171,6 +171,11 @@ pub const SETTINGS: &[Setting] = &[
         "mail.catch",
         "Whether mail is kept to be looked at (/dev/mail) instead of being sent: for development only",
     ),
+    plain(
+        "INOPSIO_OPERATORS_TENANT",
+        "operators.tenant",
+        "Id of the tenant whose administrators may ask for what touches all tenants, such as rebuilds; none: nobody may",
+    ),
     plain("INOPSIO_LOG", "log.filter", "What is logged, for example info or info,gateway=debug"),
     plain("INOPSIO_LOG_FORMAT", "log.format", "auto (readable on a terminal, JSON otherwise), text or json"),
     plain(

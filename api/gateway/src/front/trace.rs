@@ -14,6 +14,8 @@ use crate::telemetry;
 
 /// The span of a request. It continues the caller's trace, if there is one.
 pub fn span(request: &Request, id: Uuid, identity: &Identity) -> Span {
+    let caller = if let Identity::Known { caller, .. } = identity { Some(caller) } else { None };
+    // What is known is said at once: whatever is recorded later makes a JSON log write all of the span's fields anew.
     let span = tracing::info_span!(
         "request",
         otel.kind = "server",
@@ -23,13 +25,9 @@ pub fn span(request: &Request, id: Uuid, identity: &Identity) -> Span {
         http.route = tracing::field::Empty,
         http.response.status_code = tracing::field::Empty,
         request = %id,
-        tenant = tracing::field::Empty,
-        subject = tracing::field::Empty,
+        tenant = caller.map(|caller| tracing::field::display(caller.tenant())),
+        subject = caller.map(kernel::Caller::subject),
     );
-    if let Identity::Known { caller, .. } = identity {
-        span.record("tenant", tracing::field::display(caller.tenant()));
-        span.record("subject", caller.subject());
-    }
     if telemetry::traces()
         && let Some(parent) = request.headers().get("traceparent").and_then(|value| parse(value.to_str().ok()?))
     {
@@ -85,11 +83,9 @@ fn parse(text: &str) -> Option<SpanContext> {
 pub fn finish(span: &Span, method: &Method, route: Option<&str>, status: StatusCode, took: Duration) {
     // Unknown paths share one label: a stranger must not be able to make series.
     let route = route.unwrap_or("unknown");
-    if !span.is_disabled() {
-        if telemetry::traces() {
-            // The name can't be recorded any more once the span has begun.
-            span.context().span().update_name(format!("{method} {route}"));
-        }
+    if telemetry::traces() && !span.is_disabled() {
+        // The name can't be recorded any more once the span has begun.
+        span.context().span().update_name(format!("{method} {route}"));
         span.record("http.route", route);
         span.record("http.response.status_code", status.as_u16());
         if status.is_server_error() {
@@ -104,9 +100,9 @@ pub fn finish(span: &Span, method: &Method, route: Option<&str>, status: StatusC
     metrics::histogram!("inopsio_http_request_seconds", &labels).record(took.as_secs_f64());
     let _entered = span.enter();
     if status.is_server_error() {
-        tracing::warn!(status = status.as_u16(), took_ms = took.as_secs_f64() * 1e3, "answered");
+        tracing::warn!(route, status = status.as_u16(), took_ms = took.as_secs_f64() * 1e3, "answered");
     } else {
-        tracing::debug!(status = status.as_u16(), took_ms = took.as_secs_f64() * 1e3, "answered");
+        tracing::debug!(route, status = status.as_u16(), took_ms = took.as_secs_f64() * 1e3, "answered");
     }
 }
 

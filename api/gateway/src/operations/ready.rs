@@ -143,6 +143,9 @@ impl Readiness {
         });
         let logs = futures::future::join_all(self.services.iter().map(|Running { runtime, .. }| {
             ask(format!("postgres/{}", runtime.service), Status::Unavailable, async {
+                if !runtime.store.is_open() {
+                    return Err("the log takes no appends: it closes, or its committer ended".to_owned());
+                }
                 runtime.store.head().await.map(drop).map_err(|error| error.to_string())
             })
         }));

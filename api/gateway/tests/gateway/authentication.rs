@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::world::{Answer, World};
 
 fn claims(world: &World, ttl: Duration) -> JWTClaims<TokenClaims> {
-    let claims = TokenClaims { tenant: world.tenant.uuid(), roles: vec![Role::Admin] };
+    let claims = TokenClaims { tenant: world.tenant.uuid(), roles: vec![Role::Admin.to_string()] };
     Claims::with_custom_claims(claims, ttl.into()).with_issuer("inopsio").with_audience("inopsio").with_subject("eve")
 }
 

@@ -159,3 +159,282 @@ async fn no_cell_of_an_exported_file_is_a_formula() {
     let cells = ",\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",'@properties,'-1+1,,+4930123456,";
     assert!(file.contains(cells), "{file}");
 }
+
+fn upload(world: &World, file: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
+    world.request(Method::POST, "/v1/crm/imports?source=campaign").header("content-type", "text/csv").body(file)
+}
+
+#[tokio::test]
+async fn a_large_file_is_imported_by_a_job_and_each_row_that_is_wrong_is_named() {
+    let world = World::start().await;
+    let names: Vec<_> = (0..1_200).map(|n| format!("Lead {n},\n")).collect();
+    let file = format!("name,email\n{}=1,\nAda,nobody\n", names.concat());
+    let keyed = || upload(&world, file.clone()).header("idempotency-key", "i1");
+    let asked = Answer::of(keyed()).await;
+    assert_eq!(asked.status, StatusCode::CREATED, "{asked:?}");
+    let id = asked.body["id"].as_str().unwrap().to_owned();
+    assert_eq!(asked.header("location"), format!("/v1/jobs/crm/{id}"));
+    let job = until(&world, &id, "completed").await;
+    assert_eq!(
+        (&job["kind"], &job["queue"], &job["done"], &job["total"]),
+        (&json!("import_leads"), &json!("imports"), &json!(1202), &json!(1202))
+    );
+    let result = &job["result"];
+    assert_eq!(
+        (&result["rows"], &result["taken"], &result["refused"]),
+        (&json!(1202), &json!(1200), &json!(2)),
+        "{job}"
+    );
+    let errors = world.request(Method::GET, &format!("/v1/jobs/crm/{id}/output")).send().await.unwrap();
+    let errors = errors.text().await.unwrap();
+    let lines: Vec<_> = errors.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, "line,column,code,detail"), "{errors}");
+    assert!(lines[1].starts_with("1202,name,formula,") && lines[2].starts_with("1203,email,email,"), "{errors}");
+    // It is an import like any other.
+    let import = world.get(&format!("/v1/crm/imports/{}", result["import_id"].as_str().unwrap())).await;
+    assert_eq!((&import.body["taken"], &import.body["revert"]), (&json!(1200), &json!("none")), "{import:?}");
+    let again = Answer::of(keyed()).await;
+    assert_eq!((&again.body["id"], again.header("idempotency-replayed")), (&json!(id), "true"));
+
+    let head = world.head().await;
+    let member = world.anonymous(Method::POST, "/v1/crm/imports").bearer_auth(world.token(&[Role::Member]));
+    let dated = world.anonymous(Method::POST, "/v1/crm/imports").bearer_auth(world.token(&[Role::Manager]));
+    let csv =
+        |request: reqwest::RequestBuilder, file: &'static str| request.header("content-type", "text/csv").body(file);
+    let bad = StatusCode::BAD_REQUEST;
+    world
+        .refuses(vec![
+            (csv(member, "name\nAda\n"), StatusCode::FORBIDDEN, "permission_missing"),
+            (csv(dated, "name,occurred_at\nAda,2026-01-01T00:00:00Z\n"), StatusCode::FORBIDDEN, "permission_missing"),
+            (upload(&world, ""), bad, "csv_empty"),
+            (upload(&world, "name\n\"Ada\n"), bad, "csv_unterminated_quote"),
+            (
+                upload(&world, "name\nAda\n").header("idempotency-key", "i1"),
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+            ),
+        ])
+        .await;
+    let all = world.get("/v1/jobs/crm").await;
+    assert_eq!(all.body["jobs"].as_array().unwrap().len(), 1, "a refusal made a job: {all:?}");
+    assert_eq!(world.head().await, head);
+}
+
+#[tokio::test]
+async fn of_a_file_without_a_good_row_nothing_is_written_and_all_is_said() {
+    let world = World::start().await;
+    let head = world.head().await;
+    let asked = Answer::of(upload(&world, "name\n=1\n=2\n")).await;
+    let id = asked.body["id"].as_str().unwrap();
+    let job = until(&world, id, "completed").await;
+    assert_eq!((&job["result"]["import_id"], &job["result"]["refused"]), (&Value::Null, &json!(2)), "{job}");
+    let errors = world.request(Method::GET, &format!("/v1/jobs/crm/{id}/output")).send().await.unwrap();
+    assert_eq!(errors.text().await.unwrap().lines().count(), 3);
+    assert_eq!(world.head().await, head);
+}
+
+#[tokio::test]
+async fn a_schedule_is_made_shown_changed_paused_and_removed() {
+    let world = World::start().await;
+    let new = json!({ "kind": "export_leads", "arguments": { "status": ["qualified"] }, "cron": "0 6 * * *", "time_zone": "Europe/Berlin" });
+    let made = world.post("/v1/jobs/crm/schedules", new.clone()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let id = made.body["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/jobs/crm/schedules/{id}");
+    assert_eq!(made.header("location"), path);
+    let shown = world.get(&path).await.body;
+    let next: Vec<_> = shown["next"].as_array().unwrap().iter().map(|time| time.as_str().unwrap()).collect();
+    assert_eq!((next.len(), &shown["paused"], &shown["actor"]), (5, &json!(false), &json!("ada")), "{shown}");
+    assert!(next.iter().all(|time| time.contains("T04:00:00") || time.contains("T05:00:00")), "{next:?}");
+    let query = format!(
+        "{{ jobs {{ schedules {{ id cron paused next(first: 2) }} schedule(id: \"{id}\") {{ kind timeZone }} }} }}"
+    );
+    let asked = world.post("/graphql", json!({ "query": query })).await;
+    let found = &asked.body["data"]["jobs"];
+    assert_eq!(
+        (&found["schedules"][0]["id"], &found["schedule"]["timeZone"]),
+        (&json!(id), &json!("Europe/Berlin")),
+        "{asked:?}"
+    );
+    assert_eq!(found["schedules"][0]["next"].as_array().unwrap().len(), 2);
+
+    let changed = world.post(&format!("{path}/change"), json!({ "cron": "0 7 * * *" })).await;
+    assert_eq!((changed.status, &changed.body["id"]), (StatusCode::OK, &json!(id)), "{changed:?}");
+    world.post(&format!("{path}/pause"), json!({})).await;
+    let paused = world.get(&path).await.body;
+    assert_eq!((&paused["paused"], &paused["next"], &paused["cron"]), (&json!(true), &json!([]), &json!("0 7 * * *")));
+    world.post(&format!("{path}/resume"), json!({})).await;
+    assert_eq!(world.get(&path).await.body["paused"], false);
+    let before = world.get("/v1/jobs/crm/schedules").await.body;
+
+    let post =
+        |what: &str, body: Value| world.request(Method::POST, &format!("/v1/jobs/crm/schedules{what}")).json(&body);
+    let with = |name: &str, value: Value| {
+        let mut body = new.clone();
+        body[name] = value;
+        post("", body)
+    };
+    let stranger = |what: &str| {
+        world.anonymous(Method::POST, &format!("{path}/{what}")).bearer_auth(world.stranger()).json(&json!({}))
+    };
+    let bad = StatusCode::BAD_REQUEST;
+    world
+        .refuses(vec![
+            (with("cron", json!("at six")), bad, "validation_failed"),
+            (with("cron", json!("0 0 31 2 *")), bad, "validation_failed"),
+            (with("time_zone", json!("Mars/Olympus")), bad, "validation_failed"),
+            (with("kind", json!("import_leads")), bad, "job_kind_unknown"),
+            (with("arguments", json!({ "colour": "red" })), bad, "validation_failed"),
+            (with("colour", json!("red")), bad, "validation_failed"),
+            (post(&format!("/{id}/change"), json!({ "cron": "x" })), bad, "validation_failed"),
+            (stranger("change"), StatusCode::NOT_FOUND, "not_found"),
+            (stranger("pause"), StatusCode::NOT_FOUND, "not_found"),
+            (stranger("resume"), StatusCode::NOT_FOUND, "not_found"),
+            (stranger("remove"), StatusCode::NOT_FOUND, "not_found"),
+        ])
+        .await;
+    assert_eq!(world.get("/v1/jobs/crm/schedules").await.body, before);
+    world.post(&format!("{path}/remove"), json!({})).await;
+    assert_eq!(world.get(&path).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(world.get("/v1/jobs/crm/schedules").await.body, json!({ "schedules": [] }));
+}
+
+#[tokio::test]
+async fn a_queue_is_paused_and_limited_and_jobs_wait_there() {
+    let world = World::start().await;
+    let paused = world.post("/v1/jobs/crm/queues/exports/pause", json!({})).await;
+    assert_eq!((paused.status, &paused.body["queue"]), (StatusCode::OK, &json!("exports")), "{paused:?}");
+    let limit = json!({ "concurrency": 1, "rate": { "count": 60, "seconds": 60 } });
+    world.post("/v1/jobs/crm/queues/exports/limit", limit.clone()).await;
+    let asked = world.post("/v1/crm/leads/export", json!({})).await;
+    let id = asked.body["id"].as_str().unwrap().to_owned();
+    let queues = world.get("/v1/jobs/crm/queues").await.body;
+    let exports = queues["queues"].as_array().unwrap().iter().find(|queue| queue["name"] == "exports").unwrap().clone();
+    assert_eq!(
+        (&exports["waiting"], &exports["rate"], &exports["concurrency"]),
+        (&json!(1), &limit["rate"], &json!(1)),
+        "{queues}"
+    );
+    assert!(exports["paused_at"].is_string() && exports["changed_by"] == "ada", "{exports}");
+    let query = "{ jobs { queues { name pausedAt concurrency rateCount waiting } jobs(queue: \"exports\", state: AVAILABLE) { id state } } }";
+    let shown = world.post("/graphql", json!({ "query": query })).await;
+    let shown = &shown.body["data"]["jobs"];
+    assert_eq!(
+        (&shown["queues"][0]["name"], &shown["queues"][0]["waiting"]),
+        (&json!("exports"), &json!("1")),
+        "{shown}"
+    );
+    assert_eq!(shown["jobs"], json!([{ "id": id, "state": "AVAILABLE" }]), "{shown}");
+    let post =
+        |what: &str, body: Value| world.request(Method::POST, &format!("/v1/jobs/crm/queues/{what}")).json(&body);
+    let bad = StatusCode::BAD_REQUEST;
+    world
+        .refuses(vec![
+            (post("exports/limit", json!({ "concurrency": 0 })), bad, "validation_failed"),
+            (post("exports/limit", json!({ "rate": { "count": 1 } })), bad, "validation_failed"),
+            (post("nothing/pause", json!({})), StatusCode::NOT_FOUND, "not_found"),
+        ])
+        .await;
+    assert_eq!(world.get("/v1/jobs/crm/queues").await.body, queues);
+    world.post("/v1/jobs/crm/queues/exports/resume", json!({})).await;
+    until(&world, &id, "completed").await;
+}
+
+#[tokio::test]
+async fn a_batch_is_counted_and_what_follows_it_is_asked_for() {
+    let world = World::start().await;
+    let one = |status: &str| json!({ "kind": "export_leads", "arguments": { "status": [status] } });
+    let asked = world
+        .post("/v1/jobs/crm/batches", json!({ "jobs": [one("new"), one("qualified")], "then": one("recycled") }))
+        .await;
+    assert_eq!(asked.status, StatusCode::CREATED, "{asked:?}");
+    let path = asked.header("location").to_owned();
+    let id = asked.body["id"].as_str().unwrap().to_owned();
+    let batch = eventually("the batch is over", async || {
+        let batch = world.get(&path).await.body;
+        batch["finished_at"].is_string().then_some(batch)
+    })
+    .await;
+    assert_eq!((&batch["total"], &batch["open"], &batch["completed"]), (&json!(2), &json!(0), &json!(2)), "{batch}");
+    until(&world, batch["then"].as_str().unwrap(), "completed").await;
+    let jobs = world.get(&format!("/v1/jobs/crm?batch={id}")).await.body;
+    assert_eq!(jobs["jobs"].as_array().unwrap().len(), 2, "{jobs}");
+    let job = jobs["jobs"][0]["id"].as_str().unwrap();
+    let log = world.get(&format!("/v1/jobs/crm/{job}/log?limit=1")).await.body;
+    assert_eq!(
+        (&log["log"][0]["message"], &log["next"]),
+        (&json!("0 leads, 0 of them done before"), &json!(1)),
+        "{log}"
+    );
+    let rest = world.get(&format!("/v1/jobs/crm/{job}/log?after=1")).await.body;
+    assert_eq!((&rest["log"][0]["message"], &rest["next"]), (&json!("completed"), &Value::Null), "{rest}");
+    let query = format!(
+        "{{ jobs {{ batch(id: \"{id}\") {{ completed then }} job(id: \"{job}\") {{ batch log {{ message }} }} }} }}"
+    );
+    let shown = world.post("/graphql", json!({ "query": query })).await;
+    let shown = &shown.body["data"]["jobs"];
+    assert_eq!((&shown["batch"]["completed"], &shown["job"]["batch"]), (&json!(2), &json!(id)), "{shown}");
+    assert_eq!(shown["job"]["log"].as_array().unwrap().len(), 2, "{shown}");
+    let post =
+        |what: &str, body: Value| world.request(Method::POST, &format!("/v1/jobs/crm/batches{what}")).json(&body);
+    let bad = StatusCode::BAD_REQUEST;
+    world
+        .refuses(vec![
+            (post("", json!({ "jobs": [] })), bad, "batch_size"),
+            (post("", json!({ "jobs": [one("new"), { "kind": "dance" }] })), bad, "job_kind_unknown"),
+            (post("", json!({ "jobs": [one("lukewarm")] })), bad, "validation_failed"),
+            (post(&format!("/{id}/cancel"), json!({})), StatusCode::CONFLICT, "batch_over"),
+        ])
+        .await;
+    assert_eq!(world.get("/v1/jobs/crm").await.body["jobs"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_read_model_is_built_anew_by_a_job_that_only_operators_ask_for() {
+    let world = World::start().await;
+    leads(&world, "name\nAda\nGrace\n").await;
+    let ask = |token: String, projection: &str| {
+        let body = json!({ "kind": "rebuild_read_model", "arguments": { "projection": projection } });
+        world.anonymous(Method::POST, "/v1/jobs/crm").bearer_auth(token).json(&body)
+    };
+    let asked = Answer::of(ask(world.token(&[Role::Admin]), "leads")).await;
+    assert_eq!(asked.status, StatusCode::CREATED, "{asked:?}");
+    let id = asked.body["id"].as_str().unwrap().to_owned();
+    let job = until(&world, &id, "completed").await;
+    assert_eq!((&job["queue"], &job["result"]["projection"]), (&json!("rebuilds"), &json!("leads")), "{job}");
+    assert_eq!((&job["result"]["events"], &job["done"]), (&json!(3), &job["total"]), "{job}");
+    let listed = world.post("/graphql", json!({ "query": "{ crm { leads(first: 10) { totalCount } } }" })).await;
+    assert_eq!(listed.body["data"]["crm"]["leads"]["totalCount"], 2, "{listed:?}");
+
+    let unknown = Answer::of(ask(world.token(&[Role::Admin]), "lads")).await;
+    let unknown = until(&world, unknown.body["id"].as_str().unwrap(), "discarded").await;
+    assert_eq!(unknown["code"], "projection_unknown", "{unknown}");
+    assert!(unknown["reason"].as_str().unwrap().contains("leads"), "{unknown}");
+    world
+        .refuses(vec![
+            (ask(world.stranger(), "leads"), StatusCode::FORBIDDEN, "operators_only"),
+            (ask(world.token(&[Role::Manager]), "leads"), StatusCode::FORBIDDEN, "permission_missing"),
+            (ask(world.token(&[Role::Admin]), "drop table"), StatusCode::BAD_REQUEST, "validation_failed"),
+        ])
+        .await;
+    assert_eq!(world.get("/v1/jobs/crm").await.body["jobs"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_job_is_asked_for_by_name_for_a_later_time() {
+    let world = World::start().await;
+    let body = json!({ "kind": "export_leads", "run_at": "2100-01-01T00:00:00Z" });
+    let asked = world.post("/v1/jobs/crm", body).await;
+    let job = world.get(asked.header("location")).await.body;
+    assert_eq!((&job["state"], &job["run_at"]), (&json!("scheduled"), &json!("2100-01-01T00:00:00Z")), "{job}");
+    let post = |body: Value| world.request(Method::POST, "/v1/jobs/crm").json(&body);
+    let bad = StatusCode::BAD_REQUEST;
+    world
+        .refuses(vec![
+            (post(json!({ "kind": "import_leads" })), bad, "job_kind_unknown"),
+            (post(json!({ "kind": "export_leads", "arguments": { "colour": 1 } })), bad, "validation_failed"),
+            (post(json!({ "kind": "export_leads", "run_at": "tomorrow" })), bad, "validation_failed"),
+        ])
+        .await;
+    assert_eq!(world.get("/v1/jobs/crm").await.body["jobs"].as_array().unwrap().len(), 1);
+}

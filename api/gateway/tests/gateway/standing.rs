@@ -40,7 +40,7 @@ impl Open {
 }
 
 #[tokio::test]
-async fn attack_55_open_feeds_and_websockets_of_a_revoked_key_end_and_those_of_others_go_on() {
+async fn attack_59_open_feeds_and_websockets_of_a_revoked_key_end_and_those_of_others_go_on() {
     let world = World::start().await;
     let machine = Machine::register(&world, "edge", &["admin"]).await;
     let ((revoked, key), (_, other)) =

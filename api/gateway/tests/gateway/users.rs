@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::world::{Answer, World};
 
 /// Asks GraphQL as the tenant's administrator, after all that was done.
-async fn ask(world: &World, done: &Answer, fields: &str) -> Value {
+pub async fn ask(world: &World, done: &Answer, fields: &str) -> Value {
     let request = world
         .request(Method::POST, "/graphql")
         .header("x-min-position", done.header("x-position"))
@@ -27,7 +27,7 @@ async fn register(world: &World, name: &str, roles: &[&str]) -> Answer {
 }
 
 /// The link that a mail would have.
-fn link(world: &World, purpose: Purpose, id: &str, turn: u32) -> String {
+pub fn link(world: &World, purpose: Purpose, id: &str, turn: u32) -> String {
     let id = id.parse::<Uuid>().unwrap();
     LinkKey::derive(&[0x5e; 32]).write(&Link { purpose, tenant: world.tenant, id, turn })
 }

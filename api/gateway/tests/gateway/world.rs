@@ -73,6 +73,7 @@ impl World {
         change(&mut config);
         gateway::migrate(&config, false).await.unwrap();
         let tenant = Directory::open(&config).create("acme", "Acme", &SystemClock, &SystemIds).await.unwrap().tenant_id;
+        config.operators.tenant = Some(tenant.uuid());
         let mut of =
             |name: &str| databases.swap_remove(databases.iter().position(|one| one.service.name() == name).unwrap());
         let (database, auth) = (of("crm"), of("auth"));
@@ -110,6 +111,16 @@ impl World {
     /// A token of this world's tenant for this subject.
     pub fn token_of(&self, subject: &str, roles: &[Role]) -> String {
         mint(&self.config.auth, self.tenant, subject, roles, Duration::from_hours(1)).unwrap()
+    }
+
+    /// A token of this world's tenant for a user, who is what they are.
+    pub fn token_of_user(&self, user: &str) -> String {
+        self.token_of(user, &[])
+    }
+
+    /// A token of this world's tenant with roles that it defines.
+    pub fn token_with(&self, roles: &[&str]) -> String {
+        mint(&self.config.auth, self.tenant, "ada", roles, Duration::from_hours(1)).unwrap()
     }
 
     /// The token of another tenant's administrator.
@@ -151,6 +162,21 @@ impl World {
             head += self.head_of(database).await;
         }
         head
+    }
+
+    /// The database of a service.
+    pub fn of(&self, service: &str) -> &Database {
+        let mut databases = self.others.iter().chain([&self.database, &self.auth]);
+        databases.find(|database| database.service.name() == service).unwrap()
+    }
+
+    /// Where the log of a service ends.
+    pub async fn head_of_all(&self, database: &Database) -> u64 {
+        use sqlx::Connection;
+        let mut connection = sqlx::PgConnection::connect_with(&database.superuser()).await.unwrap();
+        let head: i64 = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        head.cast_unsigned()
     }
 
     /// How many events the log of a service has, once its sagas are at rest, or nobody drives them: until then they note things in

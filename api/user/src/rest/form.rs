@@ -21,6 +21,10 @@ forms! {
     TimeZone = { "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z][A-Za-z0-9_+-]*){0,2}$", "maxLength": 64 };
     /// Where a picture is.
     Picture = { "type": "string", "pattern": "^https://", "maxLength": PICTURE };
+    /// The key of a preference.
+    PreferenceKey = { "type": "string", "minLength": 1, "maxLength": 50, "pattern": "^[a-z][a-z_]*$" };
+    /// What a preference is.
+    PreferenceValue = { "anyOf": [{ "type": "boolean" }, { "type": "integer" }, { "type": "string", "maxLength": 50 }] };
     /// What stands in a mailed link.
     Link = { "type": "string", "minLength": 1, "maxLength": 128 };
 }

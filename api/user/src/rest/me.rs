@@ -27,7 +27,7 @@ impl Me {
 const SELF: &str = "user:self:write";
 
 /// The user that the caller is.
-fn oneself(caller: &Caller) -> Result<UserId, Refusal> {
+pub(super) fn oneself(caller: &Caller) -> Result<UserId, Refusal> {
     caller.require(SELF)?;
     let detail = "the caller is no user of this tenant, but a machine or a set-up token";
     caller.subject().parse().map_err(|_| Refusal::not_found("not_a_user", detail))

@@ -7,6 +7,8 @@ mod invitation;
 mod link;
 mod me;
 mod organization;
+mod own_data;
+mod preferences;
 mod profile;
 mod role;
 mod status;
@@ -21,6 +23,8 @@ pub type Rest = (
     user::Users,
     status::Statuses,
     me::Me,
+    own_data::OwnData,
+    preferences::Preferences,
     invitation::Invitations,
     link::Links,
     role::Roles,
@@ -39,6 +43,8 @@ pub fn rest(runtime: Runtime) -> Rest {
         user::Users::new(service.clone()),
         status::Statuses::new(service.clone()),
         me::Me::new(service.clone()),
+        own_data::OwnData::new(service.clone()),
+        preferences::Preferences::new(service.clone()),
         invitation::Invitations::new(service.clone()),
         link::Links::new(service.clone()),
         role::Roles::new(service.clone()),
@@ -62,6 +68,8 @@ enum Tag {
     Users,
     /// Oneself.
     Me,
+    /// How things are to be.
+    Preferences,
     /// People who are asked to become users.
     Invitations,
     /// What users may do.

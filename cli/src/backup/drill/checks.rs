@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use eventstore::ReplayFilter;
 use eventstore::backup::{Snapshot, StoredClaim, freeze};
+use eventstore::sealing::{PERSON_KEY, TENANT_KEY};
 use futures::{StreamExt, TryStreamExt};
 use gateway::directory::Directory;
 use kernel::{Service, TenantId};
@@ -13,6 +14,9 @@ use crate::backup::archive::{Archive, Ledger, ServicePart};
 use crate::backup::load;
 use crate::context::{self, Context};
 use crate::progress;
+
+/// So many events have their personal data opened at once.
+const OPENED: usize = 1_000;
 
 /// Loads it, as a restore does.
 pub async fn load(context: &Context, archive: &Archive) -> Result<((), String)> {
@@ -69,15 +73,22 @@ pub async fn claims(context: &Context, archive: &Archive, key: Option<[u8; 32]>)
         let mut stored: BTreeMap<TenantId, Vec<StoredClaim>> = BTreeMap::new();
         let mut claims = snapshot.claims();
         while let Some(claim) = claims.try_next().await? {
-            stored.entry(claim.tenant).or_default().push(claim);
+            // Keys are no claim of a history.
+            if ![PERSON_KEY, TENANT_KEY].contains(&claim.kind.as_str()) {
+                stored.entry(claim.tenant).or_default().push(claim);
+            }
         }
         drop(claims);
         let store = context.store(part.service).await?;
         for tenant in tenants(log) {
             let mut history = (part.claims)();
-            let mut events = std::pin::pin!(store.replay(tenant, ReplayFilter::default()));
-            while let Some(event) = events.next().await {
-                history.observe(&event?)?;
+            let events = store.replay(tenant, ReplayFilter::default());
+            let mut events = std::pin::pin!(events.ready_chunks(OPENED));
+            while let Some(events) = events.next().await {
+                let events = events.into_iter().collect::<Result<Vec<_>, _>>()?;
+                for event in store.opened(events).await? {
+                    history.observe(&event)?;
+                }
             }
             let mut told = history.held().stored(&key.unwrap_or_default(), tenant);
             let mut found = stored.remove(&tenant).unwrap_or_default();

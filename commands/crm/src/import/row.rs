@@ -145,7 +145,7 @@ mod tests {
 
     fn row(cells: &str) -> Result<Row, Vec<(Option<String>, String)>> {
         let csv = format!("{HEADER}\n{cells}\n");
-        let sheet = Sheet::read(csv.as_bytes(), &BTreeMap::new()).unwrap();
+        let sheet = Sheet::read(csv.as_bytes(), &BTreeMap::new(), 100_000).unwrap();
         let record = sheet.records.clone().next().unwrap().unwrap();
         assert_eq!(record.line, 2);
         read(&record, &sheet, LeadSource::Partner, SystemClock.now())

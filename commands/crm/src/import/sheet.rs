@@ -6,9 +6,6 @@ use kernel::Refusal;
 
 use super::records::{MAX_COLUMNS, Records, Unterminated};
 
-/// The most rows of one file.
-const MAX_ROWS: u64 = 100_000;
-
 /// What a column can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Field {
@@ -80,7 +77,7 @@ pub(super) struct Sheet<'a> {
 }
 
 impl<'a> Sheet<'a> {
-    pub(super) fn read(csv: &'a [u8], mapping: &BTreeMap<String, String>) -> Result<Self, Refusal> {
+    pub(super) fn read(csv: &'a [u8], mapping: &BTreeMap<String, String>, most_rows: u64) -> Result<Self, Refusal> {
         let mut records = Records::of(text(csv)?);
         let Some(header) = records.next() else {
             return Err(Refusal::invalid("csv_empty", "the file is empty; its first line has to name the columns"));
@@ -94,7 +91,7 @@ impl<'a> Sheet<'a> {
             return Err(Refusal::invalid("csv_too_many_columns", detail));
         }
         let columns = columns(header.cells.iter().map(|cell| cell.trim()).collect(), mapping)?;
-        let rows = count(records.clone())?;
+        let rows = count(records.clone(), most_rows)?;
         Ok(Self { columns, records, rows })
     }
 
@@ -173,13 +170,13 @@ fn columns(headers: Vec<&str>, mapping: &BTreeMap<String, String>) -> Result<Vec
     Ok(columns)
 }
 
-fn count(records: Records<'_>) -> Result<u64, Refusal> {
+fn count(records: Records<'_>, most: u64) -> Result<u64, Refusal> {
     let mut rows = 0;
     for record in records {
         record.map_err(|error| unterminated(&error))?;
         rows += 1;
-        if rows > MAX_ROWS {
-            let detail = format!("more than {MAX_ROWS} rows; split the file");
+        if rows > most {
+            let detail = format!("more than {most} rows; split the file");
             return Err(Refusal::invalid("csv_too_many_rows", detail));
         }
     }
@@ -204,7 +201,7 @@ mod tests {
     use super::*;
 
     fn code(csv: &[u8]) -> &'static str {
-        Sheet::read(csv, &BTreeMap::new()).unwrap_err().code()
+        Sheet::read(csv, &BTreeMap::new(), 100_000).unwrap_err().code()
     }
 
     fn utf16(text: &str, bom: bool) -> Vec<u8> {
@@ -240,13 +237,13 @@ mod tests {
 
     #[test]
     fn a_wrong_encoding_is_said_with_its_line() {
-        let refusal = Sheet::read(b"name\nAda\nJos\xE9\n", &BTreeMap::new()).unwrap_err();
+        let refusal = Sheet::read(b"name\nAda\nJos\xE9\n", &BTreeMap::new(), 100_000).unwrap_err();
         assert_eq!(refusal.extra()["line"], 3);
     }
 
     #[test]
     fn headers_are_found_whatever_their_case_behind_a_byte_order_mark() {
-        let sheet = Sheet::read(b"\xEF\xBB\xBFName, EMAIL\nAda,a@b.c\n", &BTreeMap::new()).unwrap();
+        let sheet = Sheet::read(b"\xEF\xBB\xBFName, EMAIL\nAda,a@b.c\n", &BTreeMap::new(), 100_000).unwrap();
         assert_eq!(sheet.columns.iter().map(|c| c.field).collect::<Vec<_>>(), [Some(Field::Name), Some(Field::Email)]);
         assert_eq!(sheet.rows, 1);
     }
@@ -257,9 +254,9 @@ mod tests {
             pairs.iter().map(|(header, field)| ((*header).to_owned(), (*field).to_owned())).collect::<BTreeMap<_, _>>()
         };
         let csv = b"Full name,Shoe size\nAda,37\n";
-        let sheet = Sheet::read(csv, &mapping(&[("Full name", "name"), ("Shoe size", "ignore")])).unwrap();
+        let sheet = Sheet::read(csv, &mapping(&[("Full name", "name"), ("Shoe size", "ignore")]), 100_000).unwrap();
         assert_eq!(sheet.columns.iter().map(|c| c.field).collect::<Vec<_>>(), [Some(Field::Name), None]);
-        let refused = |pairs| Sheet::read(csv, &mapping(pairs)).unwrap_err().code();
+        let refused = |pairs| Sheet::read(csv, &mapping(pairs), 100_000).unwrap_err().code();
         assert_eq!(refused(&[("Surname", "name")]), "csv_mapping_column");
         assert_eq!(refused(&[("Full name", "surname")]), "csv_mapping_field");
     }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use crm_aggregates::{ImportBatch, Lead, LeadSource, LeadStatus};
-use crm_commands::{ImportOptions, ImportReport, Pace, RowError, import_leads, import_leads_in_step};
+use crm_commands::{
+    BACKDATE, IMPORT, ImportOptions, ImportPlace, ImportReport, Importing, Pace, RowError, check_import, import_leads,
+    import_leads_in_step, importer,
+};
 use executor::{Done, Request};
 use futures::future::join_all;
 use kernel::{Kind, Position, Refusal, Role};
@@ -275,4 +278,53 @@ async fn an_import_is_never_more_than_a_chunk_ahead_of_whom_it_waits_for() {
     import_leads_in_step(&world.executor, &world.request, csv.as_bytes(), &options(), &pace).await.unwrap();
     // Asked for after each chunk, and each time what is behind is the last chunk only.
     assert_eq!(*pace.ahead.lock().unwrap(), [500, 500, 500, 500, 200]);
+}
+
+#[tokio::test]
+async fn an_import_that_stops_after_any_chunk_goes_on_elsewhere_and_takes_each_row_once() {
+    let world = World::new().await;
+    let csv = many(1_700) + "=1,\n";
+    let (request, options) = (world.keyed("job"), options());
+    let mut place = ImportPlace::default();
+    let mut rows = Vec::new();
+    // Another process for each chunk; every other one dies before it could say how far it was.
+    for nth in 0.. {
+        let executor = world.elsewhere();
+        let mut importing = Importing::open(&executor, &request, csv.as_bytes(), &options, place).unwrap();
+        let Some(chunk) = importing.step().await.unwrap() else { break };
+        rows.push(chunk.rows);
+        if nth % 2 == 1 {
+            let told = serde_json::to_value(importing.place()).unwrap();
+            place = serde_json::from_value(told).unwrap();
+        }
+    }
+    assert_eq!(rows, [500, 500, 1000, 1000, 1500, 1500, 1701, 1701]);
+    let executor = world.elsewhere();
+    let importing = Importing::open(&executor, &request, csv.as_bytes(), &options, place).unwrap();
+    let report = importing.complete().await.unwrap().answer;
+    assert_eq!((report.rows, report.taken, report.refused, report.error_count), (1_701, 1_700, 1, 1));
+    assert_eq!(said(&report.errors), [error(1_702, Some("name"), "formula")]);
+    let events = world.store.read_after(Position::START, 10_000).await.unwrap();
+    let captured: Vec<_> = events.iter().filter(|event| event.event_type == "crm.lead.captured").collect();
+    assert_eq!(captured.len(), 1_700);
+    for event in captured {
+        let payload: serde_json::Value = serde_json::from_slice(&event.payload).unwrap();
+        assert_eq!(payload["import"], report.import_id.unwrap().to_string());
+    }
+}
+
+#[tokio::test]
+async fn whoever_imports_for_somebody_may_do_what_they_could_and_nothing_else() {
+    let world = World::new().await;
+    let tenant = world.request.caller.tenant();
+    let (plain, backdating) = (importer(tenant, "ada", false), importer(tenant, "ada", true));
+    assert!(plain.may(IMPORT) && !plain.may(BACKDATE) && backdating.may(BACKDATE));
+    assert!(!backdating.may("crm:lead:read") && !backdating.may("crm:lead:export"));
+    let dated = "name,occurred_at\nAda,2026-01-01T00:00:00Z\n".as_bytes();
+    assert_eq!(check_import(&plain, dated, &options()).unwrap_err().code(), "permission_missing");
+    assert_eq!(check_import(&backdating, dated, &options()), Ok(1));
+    let small = ImportOptions { most_rows: 1, ..options() };
+    assert_eq!(check_import(&plain, b"name\nAda\n", &small), Ok(1));
+    assert_eq!(check_import(&plain, b"name\nAda\nGrace\n", &small).unwrap_err().code(), "csv_too_many_rows");
+    assert_eq!(world.head().await, Position::START);
 }

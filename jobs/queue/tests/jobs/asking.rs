@@ -1,6 +1,8 @@
 //! Asking for jobs: once, one of a key, within a transaction, by whom.
 
-use jobs::{Listing, NewJob, State, enqueue};
+use std::time::Duration;
+
+use jobs::{Listing, NewJob, State, Unique, enqueue};
 use kernel::{IdSource, Role, SystemIds};
 use serde_json::json;
 
@@ -20,14 +22,14 @@ async fn the_same_request_asks_once_and_another_one_under_its_id_is_refused() {
     assert_eq!(refused.code(), "idempotency_key_reused");
     let unknown = world.jobs.submit(&world.request(), "dance", &new_job(json!(2))).await.unwrap_err();
     assert_eq!(unknown.code(), "job_kind_unknown");
-    assert!(unknown.detail().contains("note, fail"), "{unknown:?}");
+    assert!(unknown.detail().contains("note, read, keep, fail"), "{unknown:?}");
     assert_eq!(world.dump().await, before);
 }
 
 #[tokio::test]
 async fn of_many_who_ask_at_the_same_time_under_one_key_one_makes_the_job() {
     let world = World::idle(quick()).await;
-    let keyed = NewJob { unique_key: Some("daily".to_owned()), ..new_job(json!(null)) };
+    let keyed = NewJob { unique: Some(Unique::by_key("daily")), ..new_job(json!(null)) };
     let request = world.request();
     let asking = (0..20).map(|_| world.jobs.submit(&request, "note", &keyed));
     let ids: std::collections::BTreeSet<_> =
@@ -94,4 +96,56 @@ async fn a_tenant_sees_its_own_jobs_page_by_page_and_who_may_not_sees_none() {
     let member = request(world.tenant, Role::Member).caller;
     assert_eq!(world.jobs.list(&member, &all).await.unwrap_err().code(), "permission_missing");
     assert_eq!(world.jobs.find(&member, ids[0]).await.unwrap_err().code(), "permission_missing");
+}
+
+#[tokio::test]
+async fn the_same_arguments_are_the_same_job_while_it_is_open() {
+    let world = World::idle(quick()).await;
+    let with = |arguments| NewJob { unique: Some(Unique::by_arguments()), ..new_job(arguments) };
+    let ask = async |kind: &str, job: NewJob| world.jobs.submit(&world.request(), kind, &job).await.unwrap().id;
+    let first = ask("note", with(json!({ "a": 1, "b": 2 }))).await;
+    assert_eq!(ask("note", with(json!({ "b": 2, "a": 1 }))).await, first);
+    assert_ne!(ask("note", with(json!({ "a": 2, "b": 2 }))).await, first);
+    assert_ne!(ask("hold", with(json!({ "a": 1, "b": 2 }))).await, first);
+    let across = |arguments| NewJob { unique: Some(Unique::by_arguments().across_the_queue()), ..new_job(arguments) };
+    let one = ask("note", across(json!(7))).await;
+    assert_eq!(ask("hold", across(json!(7))).await, one);
+    assert_ne!(ask("keep", across(json!(7))).await, one, "that is another queue");
+}
+
+#[tokio::test]
+async fn of_a_period_there_is_one_job_also_when_it_is_done_but_not_when_it_was_given_up() {
+    let world = World::idle(quick()).await;
+    let day = Duration::from_hours(24);
+    let at = now();
+    let daily = NewJob { run_at: Some(at), unique: Some(Unique::by_key("report").within(day)), ..new_job(json!(1)) };
+    let ask = async |job: &NewJob| world.jobs.submit(&world.request(), "note", job).await.unwrap().id;
+    let first = ask(&daily).await;
+    world.jobs.cancel(&world.request(), first).await.unwrap();
+    let second = ask(&daily).await;
+    assert_ne!(second, first);
+    world.runner(&world.jobs);
+    world.until(second, State::Completed).await;
+    assert_eq!(ask(&daily).await, second);
+    let tomorrow = NewJob { run_at: Some(at + day), ..daily };
+    assert_ne!(ask(&tomorrow).await, second);
+    // The first can't come back beside the second.
+    assert_eq!(world.jobs.retry(&world.request(), first).await.unwrap_err().code(), "job_open");
+}
+
+#[tokio::test]
+async fn a_file_is_there_while_its_job_needs_it_and_not_longer() {
+    let world = World::idle(quick()).await;
+    let file = vec![7_u8; (5 << 20) / 2];
+    let mut asked = world.request();
+    asked.command_id = Some("f1".to_owned());
+    let first = world.jobs.submit_with(&asked, "read", &new_job(json!(null)), &file).await.unwrap();
+    let again = world.jobs.submit_with(&asked, "read", &new_job(json!(null)), &file).await.unwrap();
+    assert_eq!((first.id, again.repeated), (again.id, true));
+    let lengths = world.strings("SELECT octet_length(bytes)::text FROM jobs.inputs ORDER BY part").await;
+    assert_eq!(lengths, ["1048576", "1048576", "524288"]);
+    world.runner(&world.jobs);
+    let job = world.until(first.id, State::Completed).await;
+    assert_eq!(job.result, Some(json!(file.len())));
+    assert_eq!(world.strings("SELECT part::text FROM jobs.inputs").await, Vec::<String>::new());
 }

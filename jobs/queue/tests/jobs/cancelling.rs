@@ -90,7 +90,7 @@ async fn what_is_refused_writes_nothing() {
 #[tokio::test]
 async fn one_whose_key_was_taken_meanwhile_is_not_retried() {
     let world = World::idle(quick()).await;
-    let keyed = jobs::NewJob { unique_key: Some("k".to_owned()), ..crate::world::new_job(json!(1)) };
+    let keyed = jobs::NewJob { unique: Some(jobs::Unique::by_key("k")), ..crate::world::new_job(json!(1)) };
     let first = world.jobs.submit(&world.request(), "note", &keyed).await.unwrap().id;
     world.jobs.cancel(&world.request(), first).await.unwrap();
     world.jobs.submit(&world.request(), "note", &keyed).await.unwrap();

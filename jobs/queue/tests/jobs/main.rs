@@ -2,9 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod appending;
 mod asking;
+mod batches;
 mod cancelling;
 mod crashing;
 mod fairness;
+mod faults;
+mod queues;
 mod running;
+mod schedules;
 mod world;

@@ -116,3 +116,28 @@ async fn what_is_over_for_long_is_removed_and_what_is_open_stays() {
     assert_eq!(world.strings("SELECT message FROM jobs.lines").await, Vec::<String>::new());
     world.until(held, State::Running).await;
 }
+
+#[tokio::test]
+async fn what_failed_for_good_is_kept_longer_with_what_it_was_asked_for() {
+    let settings = Settings { sweep: Duration::ZERO, keep: Duration::from_hours(1), ..quick() };
+    let world = World::idle(settings).await;
+    world.runner(&world.jobs);
+    let done = world.submit("note", json!(1)).await;
+    world.until(done, State::Completed).await;
+    let failed = world.submit("hopeless", json!({ "order": 7 })).await;
+    world.until(failed, State::Discarded).await;
+    world.execute("UPDATE jobs.jobs SET finished_at = finished_at - interval '29 days'").await;
+    let gone = async |id| {
+        eventually("it is gone", async || {
+            world.jobs.wake().await;
+            world.jobs.find(&world.request().caller, id).await.err()
+        })
+        .await
+    };
+    gone(done).await;
+    let job = world.find(failed).await;
+    assert_eq!((job.arguments, job.code.as_deref()), (json!({ "order": 7 }), Some("no_such_thing")));
+    assert_eq!(world.lines(failed).await.len(), 1);
+    world.execute("UPDATE jobs.jobs SET finished_at = finished_at - interval '2 days'").await;
+    gone(failed).await;
+}

@@ -15,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-const GRANTS: [Grant; 3] = [
+const GRANTS: [Grant; 4] = [
     Grant { permission: "demo:job:read", roles: &[Role::Admin, Role::Auditor], meaning: "" },
-    Grant { permission: "demo:job:write", roles: &[Role::Admin], meaning: "" },
+    Grant { permission: "demo:job:write", roles: &[Role::Admin, Role::Member], meaning: "" },
     Grant { permission: "demo:file:read", roles: &[Role::Admin], meaning: "" },
+    Grant { permission: "demo:note:ask", roles: &[Role::Admin, Role::Manager], meaning: "" },
 ];
 
 pub struct World {
@@ -40,6 +41,7 @@ pub struct Stage {
     /// Those that run now, and the most that ever did of one job and of one tenant.
     pub now: Arc<Mutex<Vec<(TenantId, Uuid)>>>,
     pub most_of_tenant: Arc<Mutex<usize>>,
+    pub most: Arc<Mutex<usize>>,
     pub doubled: Arc<Mutex<usize>>,
     /// `hold` jobs wait here.
     pub gate: Arc<Semaphore>,
@@ -65,7 +67,7 @@ pub fn quick() -> Settings {
 }
 
 pub fn new_job(arguments: Value) -> NewJob {
-    NewJob { arguments, actor: "ada".to_owned(), run_at: None, unique_key: None }
+    NewJob { arguments, actor: "ada".to_owned(), run_at: None, unique: None }
 }
 
 impl World {
@@ -77,7 +79,11 @@ impl World {
 
     /// Nothing runs yet.
     pub async fn idle(settings: Settings) -> Self {
-        let database = testbed::Database::fresh("demo").await;
+        Self::over(testbed::Database::fresh("demo").await, settings).await
+    }
+
+    /// The same over this database.
+    pub async fn over(database: testbed::Database, settings: Settings) -> Self {
         assert!(jobs::migrate(&database.admin(), &database, true).await.unwrap());
         assert!(jobs::migrate(&database.admin(), &database, false).await.unwrap());
         assert!(!jobs::migrate(&database.admin(), &database, false).await.unwrap());
@@ -87,6 +93,7 @@ impl World {
             begun: Arc::default(),
             now: Arc::default(),
             most_of_tenant: Arc::default(),
+            most: Arc::default(),
             doubled: Arc::default(),
             gate: Arc::new(Semaphore::new(0)),
         };
@@ -98,6 +105,19 @@ impl World {
     /// The jobs as another process has them.
     pub fn elsewhere(&self, settings: Settings) -> Jobs {
         open(&self.database, &self.bus, settings, &self.stage)
+    }
+
+    /// The jobs as another process has them whose clock is wrong by so much.
+    pub fn with_clock(&self, wrong_by: chrono::Duration) -> Jobs {
+        let clock = kernel::ManualClock::at(now() + wrong_by);
+        let sources = Sources { clock: Arc::new(clock), ids: Arc::new(SystemIds) };
+        Jobs::open(
+            &self.database,
+            Some(self.bus.clone()),
+            kinds(&self.stage),
+            Settings { sweep: Duration::ZERO, ..quick() },
+            sources,
+        )
     }
 
     /// A runner, as each process has one; cancelling what it answers stops it in good order, aborting kills it.
@@ -130,7 +150,7 @@ impl World {
     /// The whole of a table, as text, to see that nothing was written.
     pub async fn dump(&self) -> Vec<String> {
         let mut all = Vec::new();
-        for table in ["jobs", "turns", "lines", "parts", "commands"] {
+        for table in ["jobs", "turns", "lines", "parts", "inputs", "commands", "queues", "schedules", "batches"] {
             all.extend(self.strings(&format!("SELECT t::text FROM jobs.{table} t ORDER BY 1")).await);
         }
         all
@@ -164,7 +184,9 @@ pub fn kinds(stage: &Stage) -> Kinds {
         "demo:job:read",
         "demo:job:write",
         vec![
-            play("note", Act::Note),
+            play("note", Act::Note).offered::<Note>("demo:note:ask"),
+            play("read", Act::Read),
+            play("keep", Act::Hold).queue("slow").offered::<Value>("demo:note:ask"),
             play("fail", Act::Fail).attempts(3),
             play("hopeless", Act::Hopeless),
             play("panic", Act::Panic).attempts(1),
@@ -176,8 +198,17 @@ pub fn kinds(stage: &Stage) -> Kinds {
     )
 }
 
+/// What notes are asked for.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Note {
+    n: u32,
+}
+
 #[derive(Clone, Copy)]
 enum Act {
+    /// Answers how many bytes its file has.
+    Read,
     /// Answers its arguments.
     Note,
     Fail,
@@ -212,8 +243,10 @@ async fn played(stage: Stage, act: Act, work: Work) -> Result<Value, Fault> {
         }
         now.push(me);
         let of_tenant = now.iter().filter(|(tenant, _)| *tenant == me.0).count();
-        let mut most = stage.most_of_tenant.lock().unwrap();
-        *most = (*most).max(of_tenant);
+        let mut most_of_tenant = stage.most_of_tenant.lock().unwrap();
+        *most_of_tenant = (*most_of_tenant).max(of_tenant);
+        let mut most = stage.most.lock().unwrap();
+        *most = (*most).max(now.len());
     }
     let _playing = Playing(stage.clone(), me);
     match act {
@@ -221,6 +254,7 @@ async fn played(stage: Stage, act: Act, work: Work) -> Result<Value, Fault> {
             work.log("noted").await?;
             work.arguments()
         }
+        Act::Read => Ok(json!(work.input().await?.len())),
         Act::Fail => Err(Fault::failed("out_of_luck", format!("attempt {}", work.attempt()))),
         Act::Hopeless => Err(Fault::hopeless("no_such_thing", "it will never be")),
         Act::Panic => panic!("as the test wants it"),

@@ -98,6 +98,7 @@ impl Current for InvitationRow {
                 self.user_id = Some(UserId::uuid(e.user));
             }
             InvitationEvent::InvitationRevoked(_) => self.status = Named(InvitationStatus::Revoked),
+            InvitationEvent::InvitationErased(_) => (self.email, self.name) = (String::new(), None),
         }
     }
 }

@@ -110,6 +110,55 @@ pub async fn by_login(
     query.bind(present()).fetch_optional(tables).await
 }
 
+/// The condition of the index of those who are users, word by word.
+const PRESENT: &str = "t.status IN ('active', 'locked', 'deactivated')";
+
+/// How many users there are.
+pub async fn count_present(tables: &mut PgConnection, tenant: TenantId) -> Result<i64, sqlx::Error> {
+    let sql = format!("SELECT count(*) FROM person t WHERE t.tenant_id = $1 AND {PRESENT}");
+    sqlx::query_scalar(&sql).bind(tenant.uuid()).fetch_one(tables).await
+}
+
+/// At most `limit` users after the first `skipped`, in the order of their ids. Those that are skipped are counted along an index.
+pub async fn page_present(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    skipped: i64,
+    limit: i64,
+) -> Result<Vec<PersonRow>, sqlx::Error> {
+    let sql = format!(
+        "{} JOIN (SELECT t.user_id FROM person t WHERE t.tenant_id = $1 AND {PRESENT} ORDER BY t.user_id OFFSET $2 LIMIT $3) page
+           ON t.tenant_id = $1 AND t.user_id = page.user_id
+         ORDER BY t.user_id",
+        select::<PersonRow>()
+    );
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(skipped).bind(limit).fetch_all(tables).await
+}
+
+/// At most `limit` users whom an identity provider knows by this id; it should be one.
+pub async fn by_external_id(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    external_id: &str,
+    limit: i64,
+) -> Result<Vec<PersonRow>, sqlx::Error> {
+    let sql = format!("{} WHERE t.tenant_id = $1 AND t.external_id = $2 LIMIT $3", select::<PersonRow>());
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(external_id).bind(limit).fetch_all(tables).await
+}
+
+/// At most `limit` users whom the filter lets through, in no order.
+pub async fn first(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    filter: &PersonFilter,
+    limit: i64,
+) -> Result<Vec<PersonRow>, sqlx::Error> {
+    let mut query = QueryBuilder::new(select::<PersonRow>());
+    filter.push(&mut query, tenant);
+    query.push(" LIMIT ").push_bind(limit);
+    query.build_query_as().fetch_all(tables).await
+}
+
 /// The ids of all who are or were users, in their order, after `after`.
 pub async fn ids(
     tables: &mut PgConnection,

@@ -7,11 +7,13 @@ mod row;
 
 use folding::projection;
 pub use history::{history, standing, standings};
-pub use list::{PersonFilter, PersonOrder, by_login, count, find, ids, list};
+pub use list::{
+    PersonFilter, PersonOrder, by_external_id, by_login, count, count_present, find, first, ids, list, page_present,
+};
 pub use row::{PersonHistoryRow, PersonRow};
 
 projection! {
     /// Projects users.
-    pub struct People = "people" @ 1, tables ["person", "person_word", "person_history"], events "user.user." by reducer::apply,
+    pub struct People = "people" @ 2, tables ["person", "person_word", "person_history"], events "user.user." by reducer::apply,
     counts "user_id" in ["person", "person_history"]
 }

@@ -69,6 +69,7 @@ impl Current for PersonRow {
             status: Named(UserStatus::Active),
             email: None,
             user_name: None,
+            external_id: None,
             email_verified: false,
             name: String::new(),
             given_name: None,
@@ -98,6 +99,10 @@ impl Current for PersonRow {
                 self.email_verified &= self.email.as_ref() == Some(e.login.email.reveal());
                 self.sign_in_with(&e.login);
             }
+            UserEvent::UserExternalIdChanged(e) => {
+                let known = e.external_id.as_ref().filter(|id| id.is_known());
+                self.external_id = known.map(|id| id.reveal().clone());
+            }
             UserEvent::UserEmailVerified(_) => self.email_verified = true,
             UserEvent::UserRoleGranted(e) => _ = self.roles.insert(e.role.clone()),
             UserEvent::UserRoleRevoked(e) => _ = self.roles.remove(&e.role),
@@ -112,7 +117,7 @@ impl Current for PersonRow {
             UserEvent::UserErased(_) => {
                 self.status = Named(UserStatus::Erased);
                 self.describe(&Profile::default());
-                (self.email, self.user_name, self.email_verified) = (None, None, false);
+                (self.email, self.user_name, self.external_id, self.email_verified) = (None, None, None, false);
                 (self.roles, self.groups, self.organizations) = Default::default();
             }
             UserEvent::UserEmailVerificationRequested(_) | UserEvent::UserEmailVerificationFailed(_) => {}
@@ -130,12 +135,15 @@ impl PersonRow {
     }
 
     fn sign_in_with(&mut self, login: &Login) {
-        self.email = Some(login.email.reveal().clone());
-        self.user_name = login.user_name.as_ref().map(Personal::reveal).cloned();
+        let known = |value: &&Personal<String>| value.is_known();
+        let shown = |value: Option<&Personal<String>>| value.filter(known).map(Personal::reveal).cloned();
+        self.email = shown(Some(&login.email));
+        self.user_name = shown(login.user_name.as_ref());
     }
 
     fn describe(&mut self, profile: &Profile) {
-        let shown = |value: &Option<Personal<String>>| value.as_ref().map(Personal::reveal).cloned();
+        let known = |value: &&Personal<String>| value.is_known();
+        let shown = |value: &Option<Personal<String>>| value.as_ref().filter(known).map(Personal::reveal).cloned();
         self.name.clone_from(profile.name.reveal());
         self.given_name = shown(&profile.given_name);
         self.family_name = shown(&profile.family_name);

@@ -21,6 +21,8 @@ table! {
         pub status: Named<UserStatus> = "text",
         pub email: Option<String> = "text",
         pub user_name: Option<String> = "text",
+        /// By which an identity provider knows them.
+        pub external_id: Option<String> = "text",
         pub email_verified: bool = "boolean",
         pub name: String = "text",
         pub given_name: Option<String> = "text",

@@ -5,6 +5,7 @@ CREATE TABLE person (
     status         text        NOT NULL,
     email          text        COLLATE "C",
     user_name      text        COLLATE "C",
+    external_id    text        COLLATE "C",
     email_verified boolean     NOT NULL,
     name           text        NOT NULL COLLATE "C",
     given_name     text,
@@ -26,6 +27,9 @@ CREATE TABLE person (
 CREATE INDEX person_by_name ON person (tenant_id, name, user_id);
 CREATE INDEX person_by_registered_at ON person (tenant_id, registered_at, user_id);
 CREATE INDEX person_by_email ON person (tenant_id, email) WHERE email IS NOT NULL;
+CREATE INDEX person_by_external_id ON person (tenant_id, external_id) WHERE external_id IS NOT NULL;
+-- Who is a user, by id: pages that begin in the middle are counted along it.
+CREATE INDEX person_present ON person (tenant_id, user_id) WHERE status IN ('active', 'locked', 'deactivated');
 CREATE INDEX person_by_user_name ON person (tenant_id, user_name) WHERE user_name IS NOT NULL;
 
 -- The words by which people are found, and what they belong to: `role:member`, `group:<id>`, `organization:<id>`. Words of

@@ -1,8 +1,15 @@
 //! `inopsio job`: what is done while nobody waits for the answer; to look at, to cancel, to run again.
 
-use std::sync::Arc;
+mod batch;
+mod queue;
+mod schedule;
 
-use anyhow::{Result, bail};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
 use gateway::jobs_of;
 use jobs::{Job, Jobs, Listing, Request, Settings, Sources, State};
 use kernel::{Caller, Role, SystemClock, SystemIds};
@@ -29,6 +36,15 @@ pub enum Command {
         /// Only those that are scheduled, available, retryable, running, completed, cancelled or discarded
         #[arg(long)]
         state: Option<String>,
+        /// Only those of this queue
+        #[arg(long)]
+        queue: Option<String>,
+        /// Only those of this batch
+        #[arg(long)]
+        batch: Option<Uuid>,
+        /// Only those that this schedule asked for
+        #[arg(long)]
+        schedule: Option<Uuid>,
         /// Only those that were asked for before this one
         #[arg(long)]
         before: Option<Uuid>,
@@ -44,6 +60,41 @@ pub enum Command {
         /// Its id
         id: Uuid,
     },
+    /// Shows a job's log
+    #[command(after_help = "Examples:
+  inopsio job log --tenant demo 0192f0c4-0000-7000-8000-000000000000
+  inopsio job log --tenant demo --follow 0192f0c4-0000-7000-8000-000000000000")]
+    Log {
+        #[command(flatten)]
+        whose: Whose,
+        /// Goes on until the job is over
+        #[arg(long)]
+        follow: bool,
+        /// Its id
+        id: Uuid,
+    },
+    /// Writes the file that a completed job made
+    #[command(
+        after_help = "Example:\n  inopsio job output --tenant demo --out leads.csv 0192f0c4-0000-7000-8000-000000000000"
+    )]
+    Output {
+        #[command(flatten)]
+        whose: Whose,
+        /// Where to; standard output unless given
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Its id
+        id: Uuid,
+    },
+    /// Looks after schedules: jobs that are asked for again and again
+    #[command(subcommand)]
+    Schedule(schedule::Command),
+    /// Looks after queues: pauses and limits
+    #[command(subcommand)]
+    Queue(queue::Command),
+    /// Looks after batches: jobs that belong together
+    #[command(subcommand)]
+    Batch(batch::Command),
     /// Cancels a job: one that waits at once, one that runs as soon as it notices
     #[command(after_help = "Example:\n  inopsio job cancel --tenant demo 0192f0c4-0000-7000-8000-000000000000")]
     Cancel {
@@ -77,16 +128,22 @@ impl Command {
     /// Does it.
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
-            Self::List { whose, kind, state, before, limit } => {
+            Self::List { whose, kind, state, queue, batch, schedule, before, limit } => {
                 let state = state.as_deref().map(named).transpose()?;
                 let Open { jobs, request, .. } = Open::new(context, &whose).await?;
-                list(context, &jobs.list(&request.caller, &Listing { kind, state, before, limit }).await?)
+                let listing = Listing { kind, state, queue, batch, schedule, before, limit };
+                list(context, &jobs.list(&request.caller, &listing).await?)
             }
             Self::Show { whose, id } => {
                 let Open { jobs, request, .. } = Open::new(context, &whose).await?;
                 let (job, log) = jobs.find(&request.caller, id).await?;
                 output::print_json(&json!({ "job": job, "log": log }))
             }
+            Self::Log { whose, follow, id } => log(context, &Open::new(context, &whose).await?, id, follow).await,
+            Self::Output { whose, out, id } => write(&Open::new(context, &whose).await?, id, out).await,
+            Self::Schedule(schedule) => schedule.run(context).await,
+            Self::Queue(queue) => queue.run(context).await,
+            Self::Batch(batch) => batch.run(context).await,
             Self::Cancel { whose, id } => {
                 let open = Open::new(context, &whose).await?;
                 open.jobs.cancel(&open.request, id).await?;
@@ -112,14 +169,9 @@ struct Open {
 
 impl Open {
     async fn new(context: &Context, whose: &Whose) -> Result<Self> {
-        let service = context::service(&whose.service)?;
-        let part = context::part(service)?;
+        let part = context::part(context::service(&whose.service)?)?;
         let tenant = context.tenant(&whose.tenant).await?;
-        // Runners hear of it at once when the bus is there, and within seconds when it is not.
-        let bus = context.bus().await.ok();
-        let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds) };
-        let database = context.config.database(service);
-        let jobs = Jobs::open(&database, bus.clone(), jobs_of(&part, &database), Settings::default(), sources);
+        let (jobs, bus) = Self::jobs(context, &whose.service).await?;
         let request = Request {
             caller: Caller::new(tenant, "cli", &[Role::Admin], part.grants),
             command_id: None,
@@ -128,9 +180,24 @@ impl Open {
         Ok(Self { jobs, request, bus })
     }
 
-    /// What was said on the bus is sent before the program ends.
+    /// A service's jobs, and the bus over which runners hear of changes at once; without it they do within seconds.
+    async fn jobs(context: &Context, service: &str) -> Result<(Jobs, Option<Bus>)> {
+        let service = context::service(service)?;
+        let part = context::part(service)?;
+        let bus = context.bus().await.ok();
+        let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds) };
+        let database = context.config.database(service);
+        let kinds = jobs_of(&part, &database);
+        Ok((Jobs::open(&database, bus.clone(), kinds, Settings::default(), sources), bus))
+    }
+
     async fn close(self) {
-        if let Some(bus) = self.bus
+        Self::said(self.bus).await;
+    }
+
+    /// What was said on the bus is sent before the program ends.
+    async fn said(bus: Option<Bus>) {
+        if let Some(bus) = bus
             && let Err(error) = bus.ping().await
         {
             tracing::debug!(%error, "runners may not have heard of it; they look by themselves");
@@ -146,15 +213,58 @@ fn named(state: &str) -> Result<State> {
     Ok(found)
 }
 
+/// How often a log that is followed is read.
+const FOLLOWED: Duration = Duration::from_millis(500);
+
+/// Lines of a log that are read at once.
+const LINES: u32 = 200;
+
+async fn log(context: &Context, open: &Open, id: Uuid, follow: bool) -> Result<()> {
+    let mut read = 0;
+    loop {
+        let (job, lines) = open.jobs.log(&open.request.caller, id, read, LINES).await?;
+        let some = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+        for line in &lines {
+            match context.format {
+                Format::Json => output::print_json(line)?,
+                Format::Text => {
+                    let at = line.at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+                    output::print(format!("{at} [{}] {}", line.attempt, line.message))?;
+                }
+            }
+        }
+        read += some;
+        if some < LINES && (!follow || job.finished_at.is_some()) {
+            return Ok(());
+        }
+        if some < LINES {
+            tokio::time::sleep(FOLLOWED).await;
+        }
+    }
+}
+
+async fn write(open: &Open, id: Uuid, out: Option<PathBuf>) -> Result<()> {
+    let (_, parts) = open.jobs.output(&open.request.caller, id).await?;
+    let mut file: Box<dyn std::io::Write + Send> = match &out {
+        Some(path) => Box::new(std::fs::File::create(path).with_context(|| format!("can't write {}", path.display()))?),
+        None => Box::new(std::io::stdout()),
+    };
+    for part in 1..=parts {
+        file.write_all(&open.jobs.part(open.request.caller.tenant(), id, part).await?)?;
+    }
+    Ok(file.flush()?)
+}
+
 fn list(context: &Context, found: &[Job]) -> Result<()> {
     if context.format == Format::Json {
         return output::print_json(&found);
     }
-    let mut table = output::table(["id", "kind", "state", "attempt", "done", "due at", "asked for by", "why"]);
+    let mut table = output::table(["id", "kind", "queue", "state", "attempt", "done", "due at", "asked for by", "why"]);
     for one in found {
         table.add_row([
             one.id.to_string(),
             one.kind.clone(),
+            one.queue.clone(),
             one.state.as_str().to_owned(),
             format!("{}/{}", one.attempt, one.max_attempts),
             one.total.map_or_else(|| one.done.to_string(), |total| format!("{}/{total}", one.done)),

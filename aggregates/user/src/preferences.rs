@@ -1,0 +1,213 @@
+//! Preferences: how things are to be for a user, or for all users of a tenant who do not say otherwise. What nobody says is as the
+//! platform has it. Which keys there are, of which type and with which value to begin with, stands in [`PREFERENCES`].
+
+use std::collections::BTreeMap;
+
+use kernel::Aggregate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+kernel::events! {
+    /// What can happen to preferences.
+    pub enum PreferencesEvent of "user.preferences" {
+        /// Something is to be so.
+        PreferenceChosen = "user.preferences.chosen" @ 1 {
+            /// What: one of the keys that there were then.
+            pub key: String,
+            pub value: PreferenceValue,
+        },
+        /// Something is to be as it is for all again.
+        PreferenceReset = "user.preferences.reset" @ 1 { pub key: String },
+    }
+}
+
+/// What a preference may be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum PreferenceValue {
+    Flag(bool),
+    Number(i64),
+    Word(String),
+}
+
+/// A key that can be preferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preference {
+    pub key: &'static str,
+    pub kind: PreferenceKind,
+    /// What it is about, for people.
+    pub meaning: &'static str,
+}
+
+/// Of which type a preference is, and what it is when nobody says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PreferenceKind {
+    Flag {
+        otherwise: bool,
+    },
+    Number {
+        least: i64,
+        most: i64,
+        otherwise: i64,
+    },
+    /// One of these; the first when nobody says.
+    Word {
+        allowed: &'static [&'static str],
+    },
+}
+
+/// All that can be preferred. A key that is taken away stays in history, and is passed over.
+pub const PREFERENCES: &[Preference] = &[
+    Preference {
+        key: "theme",
+        kind: PreferenceKind::Word { allowed: &["system", "light", "dark"] },
+        meaning: "In which colours applications show themselves",
+    },
+    Preference {
+        key: "first_day_of_week",
+        kind: PreferenceKind::Word { allowed: &["monday", "sunday", "saturday"] },
+        meaning: "With which day calendars begin a week",
+    },
+    Preference {
+        key: "date_format",
+        kind: PreferenceKind::Word { allowed: &["locale", "iso"] },
+        meaning: "How dates are written: as the language has it, or 2026-12-31",
+    },
+    Preference {
+        key: "rows_per_page",
+        kind: PreferenceKind::Number { least: 10, most: 200, otherwise: 50 },
+        meaning: "How many rows lists show at once",
+    },
+    Preference {
+        key: "mail_notifications",
+        kind: PreferenceKind::Flag { otherwise: true },
+        meaning: "Whether applications write mail about what happens",
+    },
+];
+
+impl Preference {
+    /// The preference of this key.
+    pub fn of(key: &str) -> Option<&'static Self> {
+        PREFERENCES.iter().find(|preference| preference.key == key)
+    }
+
+    /// What it is when nobody says.
+    pub fn otherwise(&self) -> PreferenceValue {
+        match self.kind {
+            PreferenceKind::Flag { otherwise } => PreferenceValue::Flag(otherwise),
+            PreferenceKind::Number { otherwise, .. } => PreferenceValue::Number(otherwise),
+            PreferenceKind::Word { allowed } => {
+                PreferenceValue::Word(allowed.first().copied().unwrap_or_default().to_owned())
+            }
+        }
+    }
+
+    /// Whether it may be this.
+    pub fn allows(&self, value: &PreferenceValue) -> bool {
+        match (self.kind, value) {
+            (PreferenceKind::Flag { .. }, PreferenceValue::Flag(_)) => true,
+            (PreferenceKind::Number { least, most, .. }, PreferenceValue::Number(number)) => {
+                (least..=most).contains(number)
+            }
+            (PreferenceKind::Word { allowed }, PreferenceValue::Word(word)) => allowed.contains(&word.as_str()),
+            _ => false,
+        }
+    }
+
+    /// What it may be, for people.
+    pub fn allowed(&self) -> String {
+        match self.kind {
+            PreferenceKind::Flag { .. } => "true or false".to_owned(),
+            PreferenceKind::Number { least, most, .. } => format!("a whole number from {least} to {most}"),
+            PreferenceKind::Word { allowed } => format!("one of {}", allowed.join(", ")),
+        }
+    }
+}
+
+/// Preferences as their history has made them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Preferences {
+    pub chosen: BTreeMap<String, PreferenceValue>,
+}
+
+/// What can be asked of preferences. Keys and values have been checked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PreferencesCommand {
+    Choose { key: String, value: PreferenceValue },
+    Reset { key: String },
+}
+
+impl Preferences {
+    /// What was chosen for a key, if it may still be that.
+    pub fn get(&self, preference: &Preference) -> Option<&PreferenceValue> {
+        self.chosen.get(preference.key).filter(|value| preference.allows(value))
+    }
+}
+
+impl Aggregate for Preferences {
+    const TYPE: &'static str = "user.preferences";
+    type Command = PreferencesCommand;
+    type Event = PreferencesEvent;
+    type Error = std::convert::Infallible;
+
+    fn decide(&self, command: PreferencesCommand) -> Result<Vec<PreferencesEvent>, Self::Error> {
+        Ok(match command {
+            PreferencesCommand::Choose { key, value } if self.chosen.get(&key) == Some(&value) => vec![],
+            PreferencesCommand::Choose { key, value } => vec![PreferenceChosen { key, value }.into()],
+            PreferencesCommand::Reset { key } if !self.chosen.contains_key(&key) => vec![],
+            PreferencesCommand::Reset { key } => vec![PreferenceReset { key }.into()],
+        })
+    }
+
+    fn evolve(&mut self, event: PreferencesEvent) {
+        match event {
+            PreferencesEvent::PreferenceChosen(e) => _ = self.chosen.insert(e.key, e.value),
+            PreferencesEvent::PreferenceReset(e) => _ = self.chosen.remove(&e.key),
+        }
+    }
+}
+
+kernel::aggregate!(Preferences);
+
+#[cfg(test)]
+mod tests {
+    use cqrs_es::test::TestFramework;
+
+    use super::*;
+
+    fn dark() -> PreferenceChosen {
+        PreferenceChosen { key: "theme".to_owned(), value: PreferenceValue::Word("dark".to_owned()) }
+    }
+
+    #[test]
+    fn a_preference_is_chosen_once_and_reset_once() {
+        let given = |events| TestFramework::<Preferences>::with(()).given(events);
+        let choose = || PreferencesCommand::Choose { key: dark().key, value: dark().value };
+        let reset = || PreferencesCommand::Reset { key: dark().key };
+        given(vec![]).when(choose()).then_expect_events(vec![dark().into()]);
+        given(vec![dark().into()]).when(choose()).then_expect_events(vec![]);
+        given(vec![dark().into()]).when(reset()).then_expect_events(vec![PreferenceReset { key: dark().key }.into()]);
+        given(vec![]).when(reset()).then_expect_events(vec![]);
+    }
+
+    #[test]
+    fn a_key_is_there_once_and_what_it_is_otherwise_is_allowed() {
+        for (place, preference) in PREFERENCES.iter().enumerate() {
+            assert!(preference.allows(&preference.otherwise()), "{}", preference.key);
+            assert!(PREFERENCES[..place].iter().all(|other| other.key != preference.key), "{}", preference.key);
+            assert!(!preference.allowed().is_empty() && !preference.meaning.is_empty());
+        }
+        let rows = Preference::of("rows_per_page").unwrap();
+        assert!(rows.allows(&PreferenceValue::Number(200)) && !rows.allows(&PreferenceValue::Number(201)));
+        assert!(!rows.allows(&PreferenceValue::Word("50".to_owned())) && !rows.allows(&PreferenceValue::Flag(true)));
+        assert_eq!(Preference::of("nothing"), None);
+    }
+
+    #[test]
+    fn what_is_not_allowed_any_more_is_passed_over() {
+        let mut preferences = Preferences::default();
+        let gone = PreferenceChosen { key: "theme".to_owned(), value: PreferenceValue::Word("sepia".to_owned()) };
+        preferences.evolve(gone.into());
+        assert_eq!(preferences.get(Preference::of("theme").unwrap()), None);
+    }
+}

@@ -1,0 +1,139 @@
+//! What the user service says of whoever comes with a token: what they may do, and whether their tenant is suspended.
+//!
+//! It is told by the log itself, not by the bus: to take somebody's rights away must not need that the bus is well. Appends of
+//! this process wake it; those of others it finds by looking twice a second.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use auth_api::trust::Touched;
+use eventstore::EventStore;
+use face::Runtime;
+use kernel::{Clock, Grant, IdSource, Position};
+use tokio_util::sync::CancellationToken;
+use user_api::bearers::{self, Bearers};
+
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::domains::Part;
+use crate::server::StartError;
+use crate::service::{Background, Written};
+use crate::suspension::Suspended;
+
+/// How often it looks, at least.
+const LOOK: Duration = Duration::from_millis(400);
+/// How many events it takes at once.
+const BATCH: u32 = 1_000;
+/// So far before the log's end it begins: the directory is told of what happens a moment after the log.
+const BACK: u64 = 5_000;
+/// How often the directory is asked again, for what it is told later than that.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How long a start waits for the log and the directory. Where they are away, tokens can't be checked either.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What this process has of the user service.
+pub struct People {
+    /// What bearers of tokens may do.
+    pub bearers: Bearers,
+    /// Which tenants are suspended.
+    pub suspended: Suspended,
+    /// The log of the user service, where it is open for this alone.
+    pub store: Option<EventStore>,
+}
+
+/// Opens it, and follows the log: what changes of what tokens rest on is noted in `touched`.
+pub async fn open(
+    config: &Config,
+    served: &[(Part, Runtime)],
+    grants: &[Grant],
+    touched: Arc<Touched>,
+    (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
+    background: &Background,
+) -> Result<People, StartError> {
+    let Written { store, executor, alone } =
+        Written::open(config, user_api::SERVICE, served, clock.clone(), ids).await?;
+    let suspended = Suspended::default();
+    let mut follower = Follower {
+        store: store.clone(),
+        directory: Directory::open(config),
+        suspended: suspended.clone(),
+        touched,
+        clock,
+        at: None,
+        asked: None,
+    };
+    // Before the first token is looked at: what changes from then on is seen.
+    let begun = async {
+        while follower.turn().await? {}
+        Ok::<_, String>(())
+    };
+    if !matches!(tokio::time::timeout(PATIENCE, begun).await, Ok(Ok(()))) {
+        tracing::warn!(
+            "the user service's log or the directory of tenants does not answer; who is suspended is not known yet"
+        );
+    }
+    background.tasks.spawn(follower.run(background.shutdown.clone()));
+    Ok(People { bearers: Bearers::new(executor, grants), suspended, store: alone.then_some(store) })
+}
+
+struct Follower {
+    store: EventStore,
+    directory: Directory,
+    suspended: Suspended,
+    touched: Arc<Touched>,
+    clock: Arc<dyn Clock>,
+    at: Option<Position>,
+    /// When the directory was asked.
+    asked: Option<Instant>,
+}
+
+impl Follower {
+    async fn run(mut self, shutdown: CancellationToken) {
+        let mut appended = self.store.appended();
+        let mut complained = false;
+        while !shutdown.is_cancelled() {
+            match self.turn().await {
+                // There may be more.
+                Ok(true) => continue,
+                Ok(false) => complained = false,
+                Err(reason) => {
+                    if !complained {
+                        tracing::warn!(%reason, "who may do what, and who is suspended, can't be followed now");
+                    }
+                    complained = true;
+                }
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(LOOK) => {}
+                changed = appended.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    async fn turn(&mut self) -> Result<bool, String> {
+        let from = if let Some(from) = self.at {
+            from
+        } else {
+            let head = self.store.head().await.map_err(|error| error.to_string())?;
+            *self.at.insert(Position(head.0.saturating_sub(BACK)))
+        };
+        let events = self.store.read_after(from, BATCH).await.map_err(|error| error.to_string())?;
+        for event in &events {
+            self.suspended.note(event);
+            if let Some(id) = bearers::touches(event) {
+                self.touched.touch(id, self.clock.now());
+            }
+            self.at = Some(event.position);
+        }
+        if events.len() == BATCH as usize {
+            return Ok(true);
+        }
+        // After the log: what the log says is later than what the directory does.
+        if self.asked.is_none_or(|asked| asked.elapsed() >= AGAIN) {
+            self.suspended.read(&self.directory).await.map_err(|error| error.to_string())?;
+            self.asked = Some(Instant::now());
+        }
+        Ok(false)
+    }
+}

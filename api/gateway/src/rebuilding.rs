@@ -1,0 +1,128 @@
+//! Read models are built anew by a job: for operators who have no shell there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eventstore::{Database, EventStore};
+use jobs::{Fault, Kind, Step, Work};
+use projector::{Projection, Rebuilding};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::directory;
+use crate::domains::Part;
+
+/// The kind's name.
+pub const REBUILD_READ_MODEL: &str = "rebuild_read_model";
+
+/// What asking for it needs, after the service's name.
+const PERMISSION: &str = ":projection:rebuild";
+
+/// How often it says how far it is.
+const TOLD: Duration = Duration::from_secs(1);
+
+/// Which read model.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rebuild {
+    /// Its name, such as `leads`.
+    projection: Name,
+}
+
+/// A read model's name: of any service, as far as is known when it is asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct Name(String);
+
+/// What rebuilding takes.
+struct Means {
+    /// None: nobody said how to connect as somebody who may.
+    admin: Option<PgConnectOptions>,
+    database: Database,
+    store: EventStore,
+    projections: Vec<Arc<dyn Projection>>,
+}
+
+/// Jobs that build a service's read models anew; none: it has no permission for that, or no read models.
+pub fn kind(config: &Config, part: &Part, store: &EventStore) -> Option<Kind> {
+    let permission = part.grants.iter().map(|grant| grant.permission).find(|name| name.ends_with(PERMISSION))?;
+    if part.projections.is_empty() {
+        return None;
+    }
+    let means = Arc::new(Means {
+        admin: directory::admin_options(config).ok(),
+        database: config.database(part.service),
+        store: store.clone(),
+        projections: part.projections.clone(),
+    });
+    let kind = Kind::new(REBUILD_READ_MODEL, move |work| rebuild(means.clone(), work))
+        .queue("rebuilds")
+        // What failed begins from the start: somebody should look before it does so again and again.
+        .attempts(2)
+        .time_limit(Duration::from_hours(24))
+        .offered::<Rebuild>(permission)
+        .once_at_a_time()
+        .of_operators(config.operators.tenant());
+    Some(kind)
+}
+
+async fn rebuild(means: Arc<Means>, work: Work) -> Result<Value, Fault> {
+    let Rebuild { projection: Name(name) } = work.arguments()?;
+    let Some(projection) = means.projections.iter().find(|projection| projection.name() == name) else {
+        let names: Vec<_> = means.projections.iter().map(|projection| projection.name()).collect();
+        let reason = format!("there is no read model {name:?}; allowed: {}", names.join(", "));
+        return Err(Fault::hopeless("projection_unknown", reason));
+    };
+    let Some(admin) = &means.admin else {
+        let reason = "the process that ran it may not: postgres.admin_url is not set there";
+        return Err(Fault::hopeless("rebuild_not_possible", reason));
+    };
+    work.log(&format!("{name}: from the first event, beside the live one")).await?;
+    let (tell, told) = watch::channel(None::<Rebuilding>);
+    let rebuilding = projector::rebuild(admin, &means.database, &means.store, projection.as_ref(), move |so_far| {
+        tell.send_replace(Some(so_far));
+    });
+    tokio::pin!(rebuilding);
+    let mut ticks = tokio::time::interval(TOLD);
+    let rebuilt = loop {
+        tokio::select! {
+            rebuilt = &mut rebuilding => break rebuilt.map_err(|error| Fault::failed("rebuild_failed", error))?,
+            // What was built so far is dropped by the next rebuild; the live tables are as they were.
+            () = work.cancelled() => return Err(Fault::Cancelled),
+            _ = ticks.tick() => {}
+        }
+        let so_far = *told.borrow();
+        if let Some(Rebuilding { position, head }) = so_far {
+            let step =
+                Step { checkpoint: Value::Null, done: position.0, total: Some(head.0.max(position.0)), part: None };
+            work.step(step).await?;
+        }
+    };
+    let position = rebuilt.position.0;
+    work.step(Step { checkpoint: Value::Null, done: position, total: Some(position), part: None }).await?;
+    Ok(json!({
+        "projection": name,
+        "position": position,
+        "events": rebuilt.events,
+        "parked_events": rebuilt.parked_events,
+        "seconds": rebuilt.took.as_secs_f64(),
+    }))
+}
+
+impl TryFrom<String> for Name {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let plain = (1..=63).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        if plain { Ok(Self(name)) } else { Err(format!("{name:?} is no read model's name, such as leads")) }
+    }
+}
+
+impl From<Name> for String {
+    fn from(Name(name): Name) -> Self {
+        name
+    }
+}

@@ -1,0 +1,124 @@
+//! What is one's own: how things are to be, all that is known of one, and the end of it.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use user_commands::Purpose;
+
+use crate::users::link;
+use crate::world::{Answer, World};
+
+/// A user who came by an invitation, and a token of theirs.
+async fn ada(world: &World) -> (String, String) {
+    let invited = json!({ "email": "ada@example.com", "name": "Ada", "roles": ["member"] });
+    let invited = world.post("/v1/user/invitations", invited).await;
+    let link = link(world, Purpose::Invitation, invited.body["id"].as_str().unwrap(), 1);
+    let body = json!({ "link": link, "name": "Ada Lovelace" });
+    let accepted = Answer::of(world.anonymous(Method::POST, "/v1/user/invitations/accept").json(&body)).await;
+    assert_eq!(accepted.status, StatusCode::CREATED, "{accepted:?}");
+    let id = accepted.body["id"].as_str().unwrap().to_owned();
+    (world.token_of_user(&id), id)
+}
+
+async fn own(world: &World, token: &str, method: Method, path: &str, body: Value) -> Answer {
+    let request = world.anonymous(method, &format!("/v1/user/me{path}")).bearer_auth(token);
+    Answer::of(if body.is_null() { request } else { request.json(&body) }).await
+}
+
+#[tokio::test]
+async fn a_preference_is_the_users_else_the_tenants_else_the_platforms() {
+    let world = World::start().await;
+    let (token, _) = ada(&world).await;
+    let theme = async || {
+        let list = own(&world, &token, Method::GET, "/preferences", Value::Null).await;
+        assert_eq!(list.status, StatusCode::OK, "{list:?}");
+        let list = list.body["preferences"].as_array().unwrap().clone();
+        let theme = list.into_iter().find(|one| one["key"] == "theme").unwrap();
+        (theme["value"].as_str().unwrap().to_owned(), theme["chosen_by"].as_str().unwrap().to_owned())
+    };
+    let says = |value: &str, by: &str| (value.to_owned(), by.to_owned());
+    let choose = |value: &str| json!({ "key": "theme", "value": value });
+    assert_eq!(theme().await, says("system", "platform"));
+    assert_eq!(world.post("/v1/user/preferences/choose", choose("light")).await.status, StatusCode::OK);
+    assert_eq!(theme().await, says("light", "tenant"));
+    let chosen = own(&world, &token, Method::POST, "/preferences/choose", choose("dark")).await;
+    assert_eq!(chosen.status, StatusCode::OK, "{chosen:?}");
+    assert_eq!(theme().await, says("dark", "user"));
+    let of_tenant = world.get("/v1/user/preferences").await;
+    assert_eq!(of_tenant.body["preferences"][0]["value"], "light", "{of_tenant:?}");
+    own(&world, &token, Method::POST, "/preferences/reset", json!({ "key": "theme" })).await;
+    assert_eq!(theme().await, says("light", "tenant"));
+    assert_eq!(world.post("/v1/user/preferences/reset", json!({ "key": "theme" })).await.status, StatusCode::OK);
+    assert_eq!(theme().await, says("system", "platform"));
+
+    let request = |path: &str, body: Value| world.request(Method::POST, path).json(&body);
+    let mut cases = Vec::new();
+    for (key, value) in [
+        ("theme", json!("sepia")),
+        ("theme", json!(true)),
+        ("rows_per_page", json!(9)),
+        ("rows_per_page", json!("50")),
+        ("mail_notifications", json!("yes")),
+        ("nothing", json!(true)),
+        ("theme", json!(null)),
+        ("theme", json!([])),
+    ] {
+        let body = json!({ "key": key, "value": value });
+        cases.push((request("/v1/user/preferences/choose", body), StatusCode::BAD_REQUEST, "validation_failed"));
+    }
+    let machine = request("/v1/user/me/preferences/choose", choose("dark"));
+    cases.push((machine, StatusCode::CONFLICT, "not_a_user"));
+    world.refuses(cases).await;
+}
+
+#[tokio::test]
+async fn one_gets_all_that_is_known_of_one_and_erases_it_which_can_be_checked() {
+    let world = World::start().await;
+    let (token, id) = ada(&world).await;
+    own(&world, &token, Method::POST, "/preferences/choose", json!({ "key": "theme", "value": "dark" })).await;
+    let group = world.post("/v1/user/groups", json!({ "name": "Sales", "roles": ["viewer"] })).await;
+    let members = format!("/v1/user/groups/{}/change-members", group.body["id"].as_str().unwrap());
+    assert_eq!(world.post(&members, json!({ "join": [id] })).await.status, StatusCode::OK);
+    let export = own(&world, &token, Method::GET, "/export", Value::Null).await;
+    assert_eq!(export.status, StatusCode::OK, "{export:?}");
+    let known = export.body;
+    assert_eq!((&known["user"]["email"], &known["groups"][0]["name"]), (&json!("ada@example.com"), &json!("Sales")));
+    assert_eq!(known["preferences"], json!({ "theme": "dark" }));
+    assert!(known["permissions"].as_array().unwrap().contains(&json!("crm:lead:write")), "{known}");
+    let events: Vec<_> =
+        known["history"].as_array().unwrap().iter().map(|told| told["event"].as_str().unwrap()).collect();
+    let expected = [
+        "user.invitation.sent",
+        "user.invitation.accepted",
+        "user.user.registered",
+        "user.preferences.chosen",
+        "user.user.group_joined",
+    ];
+    assert_eq!(events, expected);
+    assert_eq!(known["history"][0]["data"]["email"], "ada@example.com", "opened: {known}");
+
+    let erasure = format!("/v1/user/users/{id}/erasure");
+    let before = world.get(&erasure).await.body;
+    assert_eq!(before, json!({ "erased": false, "events": 4, "sealed_for_ever": 0, "can_be_opened": 2 }));
+    let other = own(&world, &token, Method::POST, "/erase", json!({ "email": "eve@example.com" })).await;
+    assert_eq!((other.status, other.code()), (StatusCode::CONFLICT, "not_confirmed"));
+    let erased = own(&world, &token, Method::POST, "/erase", json!({ "email": "Ada@example.com" })).await;
+    assert_eq!(erased.status, StatusCode::OK, "{erased:?}");
+    let after = world.get(&erasure).await.body;
+    assert_eq!((&after["erased"], &after["can_be_opened"]), (&json!(true), &json!(0)), "{after}");
+    assert_eq!((&after["sealed_for_ever"], &after["events"]), (&json!(2), &json!(6)), "{after}");
+    assert!(after["erased_at"].is_string());
+    let refused =
+        async { while own(&world, &token, Method::GET, "/export", Value::Null).await.code() != "user_inactive" {} };
+    tokio::time::timeout(std::time::Duration::from_secs(1), refused).await.expect("still accepted after a second");
+}
+
+#[tokio::test]
+async fn the_last_owner_does_not_erase_themselves() {
+    let world = World::start().await;
+    let owner = json!({ "name": "Root", "email": "root@example.com", "roles": ["admin"] });
+    let owner = world.post("/v1/user/users", owner).await;
+    let token = world.token_of_user(owner.body["id"].as_str().unwrap());
+    let erase = world.anonymous(Method::POST, "/v1/user/me/erase").bearer_auth(token);
+    let erase = erase.json(&json!({ "email": "root@example.com" }));
+    world.refuses(vec![(erase, StatusCode::CONFLICT, "last_owner")]).await;
+}

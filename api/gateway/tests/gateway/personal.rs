@@ -1,0 +1,164 @@
+//! Personal data: where it must not be while somebody is a user, and that it is nowhere once they are erased.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use kernel::{Position, Service};
+use nats::{Bus, Credentials, Settings};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+use testbed::Database;
+use tracing_subscriber::fmt::MakeWriter;
+use user_commands::Purpose;
+
+use crate::users::{ask, link};
+use crate::world::{Answer, World};
+
+/// Words that stand nowhere else.
+const CANARIES: [&str; 5] = ["Kanaria", "Zaunkönig", "kanaria.example", "zaunkoenig7", "4930998877"];
+
+/// All that is logged.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Logged {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Logged {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+/// The lines that hold what they must not.
+fn leaks(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| CANARIES.iter().any(|canary| line.contains(canary))).collect()
+}
+
+/// The rows of the tables of these schemas (`LIKE`), as text.
+async fn rows(database: &Database, schemas: &str) -> String {
+    let mut connection = PgConnection::connect_with(&database.superuser()).await.unwrap();
+    let tables = "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables
+                  WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND schemaname LIKE $1";
+    let tables: Vec<String> = sqlx::query_scalar(tables).bind(schemas).fetch_all(&mut connection).await.unwrap();
+    assert!(!tables.is_empty(), "there is no schema {schemas}");
+    let mut all = String::new();
+    for table in tables {
+        let rows = format!("SELECT '{table} ' || t::text FROM {table} t");
+        let rows: Vec<String> = sqlx::query_scalar(&rows).fetch_all(&mut connection).await.unwrap();
+        all.extend(rows.into_iter().flat_map(|row| [row, "\n".to_owned()]));
+    }
+    connection.close().await.unwrap();
+    all
+}
+
+/// The payloads that the service's stream has up to a position.
+async fn streamed(world: &World, to: u64) -> String {
+    let bus = Bus::connect(&Settings::new(world.nats.url(), Credentials::None, "canary")).await.unwrap();
+    let mut feed = std::pin::pin!(bus.feed(Service::new("user"), Position::START));
+    let mut all = Vec::new();
+    loop {
+        let batch = tokio::time::timeout(Duration::from_secs(20), feed.next()).await.expect("the stream is behind");
+        for event in batch.unwrap().unwrap() {
+            all.push(format!("{} {}\n", event.event_type, String::from_utf8_lossy(&event.payload)));
+            if event.position.0 == to {
+                return all.concat();
+            }
+        }
+    }
+}
+
+async fn done(world: &World, path: &str, body: Value) -> Answer {
+    let done = world.post(path, body).await;
+    assert!(done.status.is_success(), "{path}: {done:?}");
+    done
+}
+
+#[tokio::test]
+async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and_nowhere_once_it_is_erased() {
+    let logged = Logged::default();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
+    tracing::subscriber::set_global_default(subscriber.with_writer(logged.clone()).finish()).unwrap();
+    let world = World::start().await;
+    let database = world.of("user");
+
+    // Invited, accepted, changed: all that there may be of a person.
+    let invited = json!({ "email": "kanaria@kanaria.example", "name": "Kanaria Zaunkönig", "roles": ["member"] });
+    let invited = done(&world, "/v1/user/invitations", invited).await;
+    let invitation = invited.body["id"].as_str().unwrap();
+    let body = json!({ "link": link(&world, Purpose::Invitation, invitation, 1), "name": "Kanaria Zaunkönig" });
+    let accepted = Answer::of(world.anonymous(Method::POST, "/v1/user/invitations/accept").json(&body)).await;
+    assert_eq!(accepted.status, StatusCode::CREATED, "{accepted:?}");
+    let user = accepted.body["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/user/users/{user}");
+    let profile = json!({ "name": "Kanaria Zaunkönig", "given_name": "Kanaria", "family_name": "Zaunkönig",
+        "phone": "+49 30 998877", "picture": "https://kanaria.example/me.png", "title": "Singer" });
+    done(&world, &format!("{path}/change-profile"), profile).await;
+    let login = json!({ "email": "kanaria2@kanaria.example", "user_name": "zaunkoenig7" });
+    let changed = done(&world, &format!("{path}/change-login"), login).await;
+
+    // What is refused says nothing of it either.
+    let mut refused = Vec::new();
+    for (path, body) in [
+        ("/v1/user/users", json!({ "name": "Kanaria\u{7}", "email": "kanaria@@kanaria.example" })),
+        ("/v1/user/users", json!({ "name": "Eve", "email": "kanaria2@kanaria.example" })),
+        ("/v1/user/invitations", json!({ "email": "zaunkoenig7", "name": "Zaunkönig" })),
+    ] {
+        let answer = world.post(path, body).await;
+        assert!(answer.status.is_client_error(), "{answer:?}");
+        refused.push(answer.body.to_string());
+    }
+    assert_eq!(leaks(&refused.join("\n")), [""; 0]);
+
+    // Who may sees it, in REST and GraphQL.
+    let shown = world.get(&path).await;
+    assert_eq!(shown.body["profile"]["phone"], "+4930998877", "{shown:?}");
+    let fields = "users(first: 5, filter: { search: \"zaunkönig\" }) { nodes { id name email userName } }";
+    let found = ask(&world, &changed, fields).await;
+    let expected = json!({ "id": user, "name": "Kanaria Zaunkönig", "email": "kanaria2@kanaria.example", "userName": "zaunkoenig7" });
+    assert_eq!(found["users"]["nodes"], json!([expected]));
+
+    // The log and the stream have it sealed; a metric has nothing of it.
+    let head = world.head_of_all(database).await;
+    let (log, stream) = (rows(database, "log").await, streamed(&world, head).await);
+    assert!(log.contains("Singer") && stream.contains("Singer"), "what is not personal is there: {stream}");
+    assert_eq!(leaks(&log), [""; 0]);
+    assert_eq!(leaks(&stream), [""; 0]);
+    assert_eq!(leaks(world.get("/metrics").await.body.as_str().unwrap()), [""; 0]);
+    assert!(!leaks(&rows(database, "%").await).is_empty(), "the read models have it");
+
+    // Erased, it is nowhere, and the history still tells what happened.
+    let erased = done(&world, &format!("{path}/erase"), json!({})).await;
+    let fields = format!("user(id: \"{user}\") {{ name email status }} userHistory(id: \"{user}\") {{ change }}");
+    let seen = ask(&world, &erased, &fields).await;
+    assert_eq!(seen["user"], json!({ "name": "", "email": null, "status": "ERASED" }));
+    assert_eq!(seen["userHistory"].as_array().unwrap().len(), 4, "{seen}");
+    let fields = "invitations(first: 5) { nodes { status email name } }";
+    let invitations = ask(&world, &erased, fields).await;
+    assert_eq!(invitations["invitations"]["nodes"], json!([{ "status": "ACCEPTED", "email": "", "name": null }]));
+    assert_eq!(leaks(&rows(database, "%").await), [""; 0]);
+    let shown = world.get(&path).await;
+    assert_eq!((&shown.body["status"], leaks(&shown.body.to_string())), (&json!("erased"), vec![]));
+    let text = logged.text();
+    assert!(text.contains("serving"), "something is logged");
+    assert_eq!(leaks(&text), [""; 0]);
+}

@@ -1,0 +1,363 @@
+//! SCIM 2.0, as an identity provider meets it: the examples of RFC 7644 over HTTP, with what widely used providers send.
+
+use kernel::Role;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::issuers::Machine;
+use crate::world::{Answer, World};
+
+const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
+
+/// A provider with an API key of a machine that may just that.
+struct Provider<'a> {
+    world: &'a World,
+    key: String,
+}
+
+impl<'a> Provider<'a> {
+    async fn of(world: &'a World) -> Self {
+        let permissions = ["user:user:read", "user:user:write", "user:group:read", "user:group:write"];
+        let role = json!({ "name": "provisioning", "title": "Provisioning", "permissions": permissions });
+        assert_eq!(world.post("/v1/user/roles", role).await.status, StatusCode::CREATED);
+        let machine = Machine::register(world, "provider", &["provisioning"]).await;
+        let (_, key) = machine.api_key(world, json!({})).await;
+        Self { world, key }
+    }
+
+    fn request(&self, method: Method, path: &str, body: &Value) -> reqwest::RequestBuilder {
+        let request = self.world.anonymous(method, &format!("/scim/v2{path}")).bearer_auth(&self.key);
+        if body.is_null() {
+            return request;
+        }
+        request.header("content-type", "application/scim+json").body(body.to_string())
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Value) -> Answer {
+        let answer = Answer::of(self.request(method, path, &body)).await;
+        if answer.status != StatusCode::NO_CONTENT {
+            assert_eq!(answer.header("content-type"), "application/scim+json", "{answer:?}");
+        }
+        answer
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        let answer = self.ask(Method::GET, path, Value::Null).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+        answer
+    }
+
+    /// Makes a user and gives them back.
+    async fn create(&self, user: Value) -> Value {
+        let made = self.ask(Method::POST, "/Users", user).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        made.body
+    }
+
+    async fn patch(&self, path: &str, operations: Value) -> Answer {
+        let schemas = json!(["urn:ietf:params:scim:api:messages:2.0:PatchOp"]);
+        self.ask(Method::PATCH, path, json!({ "schemas": schemas, "Operations": operations })).await
+    }
+
+    async fn filtered(&self, filter: &str) -> Answer {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("filter", filter).finish();
+        self.ask(Method::GET, &format!("/Users?{query}"), Value::Null).await
+    }
+
+    /// The names of those whom a filter finds, by `userName`.
+    async fn found(&self, filter: &str) -> Vec<String> {
+        let answer = self.filtered(filter).await;
+        assert_eq!(answer.status, StatusCode::OK, "{filter}: {answer:?}");
+        let resources = answer.body["Resources"].as_array().unwrap();
+        assert_eq!(answer.body["totalResults"], resources.len(), "{answer:?}");
+        resources.iter().map(|user| user["userName"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// A request that is refused, with nothing written; the error is as RFC 7644 has it.
+    async fn refused(&self, method: Method, path: &str, body: Value, status: StatusCode, scim_type: Option<&str>) {
+        let before = self.world.head().await;
+        let answer = self.ask(method, path, body).await;
+        assert_eq!((answer.status, answer.body["scimType"].as_str()), (status, scim_type), "{path}: {answer:?}");
+        assert_eq!(answer.body["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:Error"]));
+        assert_eq!(answer.body["status"], status.as_u16().to_string(), "a text, as the specification says");
+        assert!(!answer.body["detail"].as_str().unwrap().is_empty());
+        assert_eq!(self.world.head().await, before, "something was written");
+    }
+}
+
+fn bjensen() -> Value {
+    json!({
+        "schemas": [USER], "userName": "bjensen", "externalId": "701984",
+        "name": { "formatted": "Ms. Barbara J Jensen, III", "familyName": "Jensen", "givenName": "Barbara" },
+        "title": "Tour Guide", "locale": "en-US", "timezone": "America/Los_Angeles",
+        "emails": [{ "value": "babs@jensen.org", "type": "home" }, { "value": "bjensen@example.com", "primary": true }],
+        "phoneNumbers": [{ "value": "+1-555-555-8377", "type": "work" }],
+    })
+}
+
+#[tokio::test]
+async fn a_user_is_made_read_replaced_and_removed_as_the_rfc_says() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let made = provider.ask(Method::POST, "/Users", bjensen()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let id = made.body["id"].as_str().unwrap();
+    let path = format!("/Users/{id}");
+    let location = format!("{}/scim/v2{path}", world.url);
+    assert_eq!((made.header("location"), made.body["meta"]["location"].as_str()), (&*location, Some(&*location)));
+    assert_eq!((made.header("etag"), &made.body["meta"]["resourceType"]), ("W/\"2\"", &json!("User")));
+    for (member, value) in [
+        ("userName", json!("bjensen")),
+        ("externalId", json!("701984")),
+        ("active", json!(true)),
+        ("displayName", json!("Ms. Barbara J Jensen, III")),
+        ("emails", json!([{ "value": "bjensen@example.com", "type": "work", "primary": true }])),
+        ("phoneNumbers", json!([{ "value": "+15555558377", "type": "work", "primary": true }])),
+        ("timezone", json!("America/Los_Angeles")),
+    ] {
+        assert_eq!(made.body[member], value, "{member} of {made:?}");
+    }
+    assert!(made.body["meta"]["created"].is_string(), "the directory has them already: {made:?}");
+    assert_eq!(provider.get(&path).await.body, made.body);
+    let some = provider.get(&format!("{path}?attributes=userName,name.givenName")).await.body;
+    assert!(some["userName"] == "bjensen" && some["active"].is_null() && some["id"] == id, "{some}");
+
+    // Replaced: what is not said any more is not there any more.
+    let mut changed =
+        json!({ "schemas": [USER], "id": id, "userName": "Babs@Example.com", "displayName": "Babs", "active": true });
+    changed["meta"] = made.body["meta"].clone();
+    let replaced = provider.ask(Method::PUT, &path, changed.clone()).await;
+    assert_eq!(replaced.status, StatusCode::OK, "{replaced:?}");
+    assert_eq!(replaced.body["userName"], "babs@example.com");
+    assert!(replaced.body["title"].is_null() && replaced.body["externalId"].is_null(), "{replaced:?}");
+    let etag = replaced.header("etag").to_owned();
+    let again = provider.ask(Method::PUT, &path, changed).await;
+    assert_eq!(again.header("etag"), etag, "the same again changes nothing");
+    let stale = provider.request(Method::PUT, &path, &bjensen()).header("if-match", "W/\"1\"");
+    assert_eq!(Answer::of(stale).await.status, StatusCode::PRECONDITION_FAILED);
+
+    let removed = provider.ask(Method::DELETE, &path, Value::Null).await;
+    assert_eq!(removed.status, StatusCode::NO_CONTENT, "{removed:?}");
+    provider.refused(Method::GET, &path, Value::Null, StatusCode::NOT_FOUND, None).await;
+    provider.refused(Method::DELETE, &path, Value::Null, StatusCode::NOT_FOUND, None).await;
+    assert_eq!(provider.get("/Users").await.body["totalResults"], 0);
+    provider.create(bjensen()).await;
+}
+
+#[tokio::test]
+async fn a_user_is_patched_and_deactivated_which_ends_what_their_tokens_may_within_a_second() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let user = provider.create(bjensen()).await;
+    let (id, path) = (user["id"].as_str().unwrap(), format!("/Users/{}", user["id"].as_str().unwrap()));
+    let changed = json!([
+        { "op": "Replace", "path": "name.familyName", "value": "Smith" },
+        { "op": "add", "path": "emails[type eq \"work\"].value", "value": "bsmith@example.com" },
+        { "op": "replace", "value": { "displayName": "Barbara Smith", "urn:ietf:params:scim:schemas:core:2.0:User:title": "Head Guide" } },
+    ]);
+    let changed = provider.patch(&path, changed).await;
+    assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
+    let shown = |member: &str| changed.body[member].clone();
+    assert_eq!((shown("displayName"), shown("title")), (json!("Barbara Smith"), json!("Head Guide")));
+    assert_eq!(
+        (&changed.body["name"]["familyName"], &changed.body["name"]["givenName"]),
+        (&json!("Smith"), &json!("Barbara"))
+    );
+    assert_eq!(changed.body["emails"][0]["value"], "bsmith@example.com");
+    assert_eq!(changed.body["externalId"], "701984", "what was not spoken of stays");
+
+    let token = world.token_of_user(id);
+    let me = || world.anonymous(Method::GET, "/v1/user/permissions").bearer_auth(&token);
+    assert_eq!(Answer::of(me()).await.code(), "permission_missing", "a user without a role, who may sign in");
+    let out = provider.patch(&path, json!([{ "op": "Replace", "path": "active", "value": "False" }])).await;
+    assert_eq!((out.status, &out.body["active"]), (StatusCode::OK, &json!(false)), "{out:?}");
+    let refused = async { while Answer::of(me()).await.code() != "user_inactive" {} };
+    tokio::time::timeout(std::time::Duration::from_secs(1), refused).await.expect("still accepted after a second");
+    let back = provider.patch(&path, json!([{ "op": "replace", "value": { "active": true } }])).await;
+    assert_eq!(back.body["active"], true, "{back:?}");
+
+    // Somebody here locked them: no provider opens that.
+    assert_eq!(
+        world.post(&format!("/v1/user/users/{id}/lock"), json!({ "reason": "phished" })).await.status,
+        StatusCode::OK
+    );
+    let locked = provider.patch(&path, json!([{ "op": "replace", "path": "active", "value": true }])).await;
+    assert_eq!((locked.status, &locked.body["active"]), (StatusCode::OK, &json!(false)), "{locked:?}");
+}
+
+#[tokio::test]
+async fn users_are_found_by_filters_and_listed_in_pages() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    for name in ["ada", "grace", "hedy"] {
+        let user = json!({ "schemas": [USER], "userName": name, "externalId": format!("ext-{name}"), "title": "Engineer",
+            "displayName": name.to_uppercase(), "emails": [{ "value": format!("{name}@example.com") }], "active": name != "hedy" });
+        provider.create(user).await;
+    }
+    for (filter, expected) in [
+        ("userName eq \"ADA\"", &["ada"][..]),
+        ("userName eq \"grace@example.com\"", &[][..]),
+        ("emails.value eq \"grace@example.com\"", &["grace"]),
+        ("emails[type eq \"work\" and value eq \"grace@example.com\"]", &["grace"]),
+        ("externalId eq \"ext-hedy\"", &["hedy"]),
+        ("externalId eq \"ext-hedy\" and active eq true", &[]),
+        ("title pr and active eq true", &["ada", "grace"]),
+        ("userName sw \"g\" or displayName co \"ED\"", &["grace", "hedy"]),
+        ("userName eq \"nobody\"", &[]),
+    ] {
+        assert_eq!(provider.found(filter).await, expected, "{filter}");
+    }
+    let page = provider.get("/Users?startIndex=2&count=1&attributes=userName").await.body;
+    assert_eq!((&page["totalResults"], &page["startIndex"], &page["itemsPerPage"]), (&json!(3), &json!(2), &json!(1)));
+    assert_eq!(page["Resources"][0]["userName"], "grace", "in the order in which they came");
+    assert_eq!(page["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:ListResponse"]));
+    assert_eq!(provider.get("/Users?count=0").await.body["totalResults"], 3);
+    let search =
+        json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "filter": "userName eq \"ada\"" });
+    let searched = provider.ask(Method::POST, "/Users/.search", search).await;
+    assert_eq!(searched.body["Resources"][0]["userName"], "ada", "{searched:?}");
+    assert_eq!(provider.filtered("userName is \"ada\"").await.body["scimType"], "invalidFilter");
+}
+
+#[tokio::test]
+async fn groups_have_who_the_provider_says_and_give_the_roles_that_are_given_here() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let mut ids = Vec::new();
+    for name in ["ada", "grace", "hedy"] {
+        let user = json!({ "userName": format!("{name}@example.com"), "displayName": name });
+        ids.push(provider.create(user).await["id"].as_str().unwrap().to_owned());
+    }
+    let member = |at: usize| json!({ "value": ids[at] });
+    let made = provider
+        .ask(Method::POST, "/Groups", json!({ "schemas": [GROUP], "displayName": "Sales", "members": [member(0)] }))
+        .await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let path = format!("/Groups/{}", made.body["id"].as_str().unwrap());
+    let who = async || {
+        let group = provider.get(&path).await.body;
+        let mut names: Vec<_> = group["members"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["display"].as_str().unwrap().to_owned())
+            .collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(who().await, ["ada"]);
+    let patched = async |operations: Value| {
+        let patched = provider.patch(&path, operations).await;
+        assert_eq!(patched.status, StatusCode::OK, "{patched:?}");
+    };
+    patched(json!([{ "op": "Add", "path": "members", "value": [member(1), member(2)] }])).await;
+    assert_eq!(who().await, ["ada", "grace", "hedy"]);
+    patched(json!([{ "op": "remove", "path": format!("members[value eq \"{}\"]", ids[0]) }])).await;
+    patched(json!([{ "op": "Remove", "path": "members", "value": [member(1)] }, { "op": "replace", "value": { "displayName": "Sellers" } }])).await;
+    assert_eq!(who().await, ["hedy"]);
+    let user = provider.get(&format!("/Users/{}", ids[2])).await.body;
+    assert_eq!(user["groups"][0]["display"], "Sellers", "{user}");
+    let replaced =
+        provider.ask(Method::PUT, &path, json!({ "displayName": "Sellers", "members": [member(0), member(1)] })).await;
+    assert_eq!(replaced.status, StatusCode::OK, "{replaced:?}");
+    assert_eq!(who().await, ["ada", "grace"]);
+
+    // The tenant's administrator says what the group may; its members may it then.
+    let id = made.body["id"].as_str().unwrap();
+    let granted = world.post(&format!("/v1/user/groups/{id}/grant-role"), json!({ "role": "viewer" })).await;
+    assert_eq!(granted.status, StatusCode::OK, "{granted:?}");
+    let reads = world.anonymous(Method::GET, "/v1/user/permissions").bearer_auth(world.token_of_user(&ids[0]));
+    assert_eq!(Answer::of(reads).await.status, StatusCode::OK);
+
+    let list = provider.get("/Groups?filter=displayName%20eq%20%22sellers%22&excludedAttributes=members").await.body;
+    assert_eq!(list["totalResults"], 0, "names of groups are looked up as they are");
+    let list = provider.get("/Groups?filter=displayName%20eq%20%22Sellers%22&excludedAttributes=members").await.body;
+    assert!(list["totalResults"] == 1 && list["Resources"][0]["members"].is_null(), "{list}");
+    // It gives a role now that the provider has not: it may do no more than it may itself.
+    provider.refused(Method::DELETE, &path, Value::Null, StatusCode::FORBIDDEN, None).await;
+    let revoked = world.post(&format!("/v1/user/groups/{id}/revoke-role"), json!({ "role": "viewer" })).await;
+    assert_eq!(revoked.status, StatusCode::OK, "{revoked:?}");
+    assert_eq!(provider.ask(Method::DELETE, &path, Value::Null).await.status, StatusCode::NO_CONTENT);
+    provider.refused(Method::GET, &path, Value::Null, StatusCode::NOT_FOUND, None).await;
+}
+
+#[tokio::test]
+async fn attack_58_a_provider_does_no_more_than_it_may_and_what_is_wrong_is_said_in_scims_words() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    provider.create(bjensen()).await;
+    let (bad, conflict) = (StatusCode::BAD_REQUEST, StatusCode::CONFLICT);
+    let post = async |body: Value, status, scim_type| {
+        provider.refused(Method::POST, "/Users", body, status, Some(scim_type)).await;
+    };
+    post(bjensen(), conflict, "uniqueness").await;
+    post(json!({ "userName": "eve" }), bad, "invalidValue").await;
+    post(json!({ "displayName": "Eve" }), bad, "invalidValue").await;
+    post(json!({ "userName": "eve@example.com", "active": "perhaps" }), bad, "invalidValue").await;
+    post(json!({ "userName": "eve@@example" }), bad, "invalidValue").await;
+    post(json!([1]), bad, "invalidSyntax").await;
+    let unknown = "/Users/0197a8a0-0000-7000-8000-000000000001";
+    provider.refused(Method::GET, unknown, Value::Null, StatusCode::NOT_FOUND, None).await;
+    provider.refused(Method::GET, "/Users/2819c223", Value::Null, StatusCode::NOT_FOUND, None).await;
+
+    // An administrator is out of a provider's reach, and so is being one: roles are not written this way.
+    let admin = json!({ "name": "Root", "email": "root@example.com", "roles": ["admin"] });
+    let admin = world.post("/v1/user/users", admin).await;
+    let admin = format!("/Users/{}", admin.body["id"].as_str().unwrap());
+    let forbidden = StatusCode::FORBIDDEN;
+    let off = json!({ "Operations": [{ "op": "replace", "path": "active", "value": false }] });
+    provider.refused(Method::PATCH, &admin, off, forbidden, None).await;
+    provider.refused(Method::DELETE, &admin, Value::Null, forbidden, None).await;
+    let user = provider.create(json!({ "userName": "eve@example.com", "roles": [{ "value": "admin" }] })).await;
+    assert!(user["roles"].is_null(), "{user}");
+    let eve = format!("/Users/{}", user["id"].as_str().unwrap());
+    let roles = json!({ "Operations": [{ "op": "add", "path": "roles", "value": [{ "value": "admin" }] }] });
+    provider.refused(Method::PATCH, &eve, roles, bad, Some("mutability")).await;
+
+    // Who may less, or comes from elsewhere, or with nothing.
+    let with = |token: String| Provider { world: &world, key: token };
+    let viewer = with(world.token(&[Role::Viewer]));
+    viewer.get(&eve).await;
+    viewer.refused(Method::POST, "/Users", bjensen(), forbidden, None).await;
+    viewer.refused(Method::DELETE, &eve, Value::Null, forbidden, None).await;
+    viewer.refused(Method::POST, "/Groups", json!({ "displayName": "Eves" }), forbidden, None).await;
+    let nobody = with(world.token(&[]));
+    for path in ["/Users", "/Groups", &eve] {
+        nobody.refused(Method::GET, path, Value::Null, forbidden, None).await;
+        with("x".to_owned()).refused(Method::GET, path, Value::Null, StatusCode::UNAUTHORIZED, None).await;
+    }
+    let stranger = with(world.stranger());
+    stranger.refused(Method::GET, &eve, Value::Null, StatusCode::NOT_FOUND, None).await;
+    stranger.refused(Method::DELETE, &eve, Value::Null, StatusCode::NOT_FOUND, None).await;
+    assert_eq!(stranger.get("/Users").await.body["totalResults"], 0);
+}
+
+#[tokio::test]
+async fn what_is_supported_is_found_by_asking() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let configuration = provider.get("/ServiceProviderConfig").await.body;
+    for (feature, supported) in [("patch", true), ("filter", true), ("etag", true), ("bulk", false), ("sort", false)] {
+        assert_eq!(configuration[feature]["supported"], supported, "{feature}");
+    }
+    let types = provider.get("/ResourceTypes").await.body;
+    assert_eq!(types["totalResults"], 2);
+    for resource_type in types["Resources"].as_array().unwrap() {
+        let id = resource_type["id"].as_str().unwrap();
+        assert_eq!(&provider.get(&format!("/ResourceTypes/{id}")).await.body, resource_type);
+        let schema = provider.get(&format!("/Schemas/{}", resource_type["schema"].as_str().unwrap())).await.body;
+        assert_eq!(schema["name"], resource_type["name"]);
+        provider.get(resource_type["endpoint"].as_str().unwrap()).await;
+    }
+    // What is shown of a user is what the schema speaks of.
+    let user = provider.create(bjensen()).await;
+    let schema = provider.get(&format!("/Schemas/{USER}")).await.body;
+    let named: Vec<_> = schema["attributes"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
+    for member in
+        user.as_object().unwrap().keys().filter(|member| !["schemas", "id", "meta"].contains(&member.as_str()))
+    {
+        assert!(named.contains(&json!(member)), "{member} is in no schema");
+    }
+    provider.refused(Method::GET, "/Schemas/urn:nobody", Value::Null, StatusCode::NOT_FOUND, None).await;
+}

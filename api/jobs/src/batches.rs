@@ -1,0 +1,150 @@
+//! The operations on batches.
+
+use chrono::{DateTime, Utc};
+use face::{Authenticated, Changed, Command, Created, Empty, Plain, Problem};
+use jobs::{Batch, NewBatch, Wanted};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::rest::{Target, changed, nothing};
+use crate::{Services, Tag};
+
+/// Jobs that belong together.
+pub struct Batches {
+    services: Services,
+}
+
+/// A job that is asked for by name.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "JobRequest")]
+struct One {
+    /// Its kind, such as `export_leads`.
+    kind: String,
+    /// What it is to work with: what the kind takes; `{}` unless given.
+    #[serde(default = "nothing")]
+    arguments: Value,
+}
+
+/// A batch that is asked for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "JobBatchRequest")]
+struct New {
+    /// Its jobs.
+    #[schemars(length(min = 1, max = 1000))]
+    jobs: Vec<One>,
+    /// What is asked for once when all of them are over, whatever became of them.
+    #[serde(default)]
+    then: Option<One>,
+}
+
+/// A batch.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "JobBatch")]
+struct Shown {
+    /// Its id.
+    id: Uuid,
+    /// In whose name: the subject of their token.
+    actor: String,
+    /// How many jobs it has.
+    total: u32,
+    /// How many of them wait or run.
+    open: u32,
+    /// How many are done.
+    completed: u32,
+    /// How many were cancelled.
+    cancelled: u32,
+    /// How many failed for good.
+    discarded: u32,
+    /// The job that is asked for when all of them are over; it is there from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    then: Option<Uuid>,
+    /// When it was asked for.
+    created_at: DateTime<Utc>,
+    /// When the last of its jobs was over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<DateTime<Utc>>,
+}
+
+impl From<Batch> for Shown {
+    fn from(one: Batch) -> Self {
+        let open = one.total - one.completed - one.cancelled - one.discarded;
+        Self {
+            id: one.id,
+            actor: one.actor,
+            total: one.total.cast_unsigned(),
+            open: open.cast_unsigned(),
+            completed: one.completed.cast_unsigned(),
+            cancelled: one.cancelled.cast_unsigned(),
+            discarded: one.discarded.cast_unsigned(),
+            then: one.then,
+            created_at: one.created_at,
+            finished_at: one.finished_at,
+        }
+    }
+}
+
+impl From<One> for Wanted {
+    fn from(One { kind, arguments }: One) -> Self {
+        Self { kind, arguments }
+    }
+}
+
+impl Batches {
+    pub(crate) fn new(services: Services) -> Self {
+        Self { services }
+    }
+}
+
+#[OpenApi(tag = "Tag::Jobs")]
+impl Batches {
+    /// Ask for jobs that belong together
+    ///
+    /// All of them, or none. `GET /v1/jobs/{service}?batch=…` lists them. Needs the permission `<service>:job:write`, and those that
+    /// asking for each needs.
+    #[oai(path = "/v1/jobs/:service/batches", method = "post", operation_id = "createJobBatch")]
+    async fn create(&self, service: Path<String>, command: Command<New>) -> Result<Created<Target>, Problem> {
+        let jobs = self.services.of(&service.0)?;
+        let new = NewBatch {
+            jobs: command.body.jobs.into_iter().map(Wanted::from).collect(),
+            then: command.body.then.map(Wanted::from),
+        };
+        let done = jobs.submit_batch(&face::job_request(&command.request)?, &new).await?;
+        let location = format!("/v1/jobs/{}/batches/{}", jobs.service(), done.id);
+        Ok(changed(jobs.service(), done).created(location))
+    }
+
+    /// How far a batch is
+    ///
+    /// Needs the permission `<service>:job:read`.
+    #[oai(path = "/v1/jobs/:service/batches/:batch", method = "get", operation_id = "getJobBatch")]
+    async fn get(
+        &self,
+        Authenticated(caller): Authenticated,
+        service: Path<String>,
+        batch: Path<Uuid>,
+    ) -> Result<Plain<Shown>, Problem> {
+        Ok(Plain(self.services.of(&service.0)?.find_batch(&caller, batch.0).await?.into()))
+    }
+
+    /// Cancel all jobs of a batch that are not over
+    ///
+    /// Those that wait at once, those that run as soon as they notice. What follows the batch is done all the same. Needs the
+    /// permission `<service>:job:write`.
+    #[oai(path = "/v1/jobs/:service/batches/:batch/cancel", method = "post", operation_id = "cancelJobBatch")]
+    async fn cancel(
+        &self,
+        service: Path<String>,
+        batch: Path<Uuid>,
+        command: Command<Empty>,
+    ) -> Result<Changed<Target>, Problem> {
+        let jobs = self.services.of(&service.0)?;
+        let request = face::job_request(&command.request)?;
+        Ok(changed(jobs.service(), jobs.cancel_batch(&request, batch.0).await?))
+    }
+}

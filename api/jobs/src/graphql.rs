@@ -1,0 +1,443 @@
+//! Jobs in GraphQL: to look at. They are asked for and changed over REST, like everything.
+
+use chrono::{DateTime, Utc};
+use face::graphql::{BigInt, Context, int, refuse, unreadable};
+use jobs::{Batch, Job, Line, Listing, Queue, Schedule, State};
+use juniper::{FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
+use kernel::{Refusal, Service};
+use uuid::Uuid;
+
+use crate::parameters::MOST;
+
+/// What is done while nobody waits for the answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JobsQuery;
+
+/// How a job stands.
+#[derive(Clone, Copy, Debug, GraphQLEnum)]
+#[graphql(name = "JobState")]
+pub enum JobState {
+    /// Its time has not come.
+    Scheduled,
+    /// It waits for its tenant's turn.
+    Available,
+    /// It failed, and is tried again later.
+    Retryable,
+    /// Somebody works at it.
+    Running,
+    /// Done.
+    Completed,
+    /// Somebody did not want it any more.
+    Cancelled,
+    /// It failed for good; a person may retry it.
+    Discarded,
+}
+
+#[graphql_object(context = Context)]
+impl JobsQuery {
+    /// A service's jobs, the last one first: at most 200, of those that were asked for before the one with the id `after`. Needs the
+    /// permission `<service>:job:read`, as all questions here do.
+    #[expect(clippy::too_many_arguments, reason = "each is a filter")]
+    async fn jobs(
+        context: &Context,
+        #[graphql(default = "crm".to_owned())] service: String,
+        kind: Option<String>,
+        state: Option<JobState>,
+        queue: Option<String>,
+        batch: Option<Uuid>,
+        schedule: Option<Uuid>,
+        after: Option<Uuid>,
+        #[graphql(default = 20)] first: i32,
+    ) -> FieldResult<Vec<JobRow>> {
+        let service = context.permitted(&service, "job:read")?;
+        let limit = few(first)?;
+        let state = state.map(State::from);
+        let listing = Listing { kind, state, queue, batch, schedule, before: after, limit };
+        let mut tables = context.reader(service).await?;
+        let found = Job::list(&mut tables, context.caller().tenant(), &listing).await.map_err(unreadable)?;
+        Ok(found.into_iter().map(|job| JobRow { service, job }).collect())
+    }
+
+    /// The job with this id.
+    async fn job(
+        context: &Context,
+        #[graphql(default = "crm".to_owned())] service: String,
+        id: Uuid,
+    ) -> FieldResult<Option<JobRow>> {
+        let service = context.permitted(&service, "job:read")?;
+        let mut tables = context.reader(service).await?;
+        let found = Job::find(&mut tables, context.caller().tenant(), id).await.map_err(unreadable)?;
+        Ok(found.map(|job| JobRow { service, job }))
+    }
+
+    /// The tenant's schedules, the first made first.
+    async fn schedules(
+        context: &Context,
+        #[graphql(default = "crm".to_owned())] service: String,
+    ) -> FieldResult<Vec<ScheduleRow>> {
+        let service = context.permitted(&service, "job:read")?;
+        let mut tables = context.reader(service).await?;
+        let found = Schedule::list(&mut tables, context.caller().tenant()).await.map_err(unreadable)?;
+        Ok(found.into_iter().map(ScheduleRow).collect())
+    }
+
+    /// The schedule with this id.
+    async fn schedule(
+        context: &Context,
+        #[graphql(default = "crm".to_owned())] service: String,
+        id: Uuid,
+    ) -> FieldResult<Option<ScheduleRow>> {
+        let service = context.permitted(&service, "job:read")?;
+        let mut tables = context.reader(service).await?;
+        let found = Schedule::find(&mut tables, context.caller().tenant(), id).await.map_err(unreadable)?;
+        Ok(found.map(ScheduleRow))
+    }
+
+    /// The queues in which the tenant has open jobs, or which it has paused or limited.
+    async fn queues(
+        context: &Context,
+        #[graphql(default = "crm".to_owned())] service: String,
+    ) -> FieldResult<Vec<JobQueue>> {
+        let service = context.permitted(&service, "job:read")?;
+        let mut tables = context.reader(service).await?;
+        let found = Queue::list(&mut tables, context.caller().tenant(), &[]).await.map_err(unreadable)?;
+        Ok(found.into_iter().map(JobQueue::from).collect())
+    }
+
+    /// The batch with this id.
+    async fn batch(
+        context: &Context,
+        #[graphql(default = "crm".to_owned())] service: String,
+        id: Uuid,
+    ) -> FieldResult<Option<JobBatch>> {
+        let service = context.permitted(&service, "job:read")?;
+        let mut tables = context.reader(service).await?;
+        let found = Batch::find(&mut tables, context.caller().tenant(), id).await.map_err(unreadable)?;
+        Ok(found.map(JobBatch::from))
+    }
+}
+
+/// A job.
+pub struct JobRow {
+    service: Service,
+    job: Job,
+}
+
+#[graphql_object(context = Context, name = "Job")]
+impl JobRow {
+    /// Its id.
+    fn id(&self) -> Uuid {
+        self.job.id
+    }
+
+    /// Its kind, such as `export_leads`.
+    fn kind(&self) -> &str {
+        &self.job.kind
+    }
+
+    /// Its queue.
+    fn queue(&self) -> &str {
+        &self.job.queue
+    }
+
+    /// How it stands.
+    fn state(&self) -> JobState {
+        self.job.state.into()
+    }
+
+    /// What it was asked for, as JSON.
+    fn arguments(&self) -> String {
+        self.job.arguments.to_string()
+    }
+
+    /// In whose name: the subject of their token.
+    fn actor(&self) -> &str {
+        &self.job.actor
+    }
+
+    /// When it is, or was, due.
+    fn run_at(&self) -> DateTime<Utc> {
+        self.job.run_at
+    }
+
+    /// How often it was begun.
+    fn attempt(&self) -> i32 {
+        int(self.job.attempt.into())
+    }
+
+    /// How often it is begun at most.
+    fn max_attempts(&self) -> i32 {
+        int(self.job.max_attempts.into())
+    }
+
+    /// How much of it is done.
+    fn done(&self) -> BigInt {
+        BigInt(self.job.done.into())
+    }
+
+    /// Of how much, where that is known.
+    fn total(&self) -> Option<BigInt> {
+        self.job.total.map(|total| BigInt(total.into()))
+    }
+
+    /// What it answered, as JSON.
+    fn result(&self) -> Option<String> {
+        self.job.result.as_ref().map(ToString::to_string)
+    }
+
+    /// Why the last attempt that failed did so; for programs.
+    fn code(&self) -> Option<&str> {
+        self.job.code.as_deref()
+    }
+
+    /// The same, for people.
+    fn reason(&self) -> Option<&str> {
+        self.job.reason.as_deref()
+    }
+
+    /// The batch that it belongs to.
+    fn batch(&self) -> Option<Uuid> {
+        self.job.batch
+    }
+
+    /// The schedule that asked for it.
+    fn schedule(&self) -> Option<Uuid> {
+        self.job.schedule
+    }
+
+    /// For which of the schedule's times.
+    fn slot(&self) -> Option<DateTime<Utc>> {
+        self.job.slot
+    }
+
+    /// Since when it is to stop.
+    fn cancel_requested_at(&self) -> Option<DateTime<Utc>> {
+        self.job.cancel_requested_at
+    }
+
+    /// When it was asked for.
+    fn created_at(&self) -> DateTime<Utc> {
+        self.job.created_at
+    }
+
+    /// When it was last begun.
+    fn started_at(&self) -> Option<DateTime<Utc>> {
+        self.job.started_at
+    }
+
+    /// When it was over.
+    fn finished_at(&self) -> Option<DateTime<Utc>> {
+        self.job.finished_at
+    }
+
+    /// What happened, the first first: at most 200 lines, after so many.
+    async fn log(
+        &self,
+        context: &Context,
+        #[graphql(default = 50)] first: i32,
+        #[graphql(default = 0)] after: i32,
+    ) -> FieldResult<Vec<JobLogLine>> {
+        let limit = few(first)?;
+        let after = u32::try_from(after).map_err(|_| {
+            refuse(Refusal::invalid("argument_invalid", format!("after: {after}; allowed is 0 or more")))
+        })?;
+        let mut tables = context.reader(self.service).await?;
+        let tenant = context.caller().tenant();
+        let lines = Line::list(&mut tables, tenant, self.job.id, after, limit).await.map_err(unreadable)?;
+        let line = |Line { at, attempt, message }| JobLogLine { at, attempt: int(u32::into(attempt)), message };
+        Ok(lines.into_iter().map(line).collect())
+    }
+}
+
+/// A line of a job's log.
+#[derive(Clone, Debug, GraphQLObject)]
+#[graphql(context = Context)]
+pub struct JobLogLine {
+    /// When.
+    at: DateTime<Utc>,
+    /// In which attempt; 0: before the first.
+    attempt: i32,
+    /// What.
+    message: String,
+}
+
+/// What asks for jobs again and again.
+pub struct ScheduleRow(Schedule);
+
+#[graphql_object(context = Context, name = "JobSchedule")]
+impl ScheduleRow {
+    /// Its id.
+    fn id(&self) -> Uuid {
+        self.0.id
+    }
+
+    /// The jobs' kind.
+    fn kind(&self) -> &str {
+        &self.0.kind
+    }
+
+    /// What they are to work with, as JSON.
+    fn arguments(&self) -> String {
+        self.0.arguments.to_string()
+    }
+
+    /// In whose name they are.
+    fn actor(&self) -> &str {
+        &self.0.actor
+    }
+
+    /// When: a cron expression.
+    fn cron(&self) -> &str {
+        &self.0.cron
+    }
+
+    /// In which time zone.
+    fn time_zone(&self) -> &str {
+        &self.0.time_zone
+    }
+
+    /// Whether a time counts that comes while the job of an earlier one is still open.
+    fn overlap(&self) -> bool {
+        self.0.overlap
+    }
+
+    /// Whether its times pass.
+    fn paused(&self) -> bool {
+        self.0.next_at.is_none()
+    }
+
+    /// The times that come next, at most 200.
+    fn next(&self, #[graphql(default = 5)] first: i32) -> FieldResult<Vec<DateTime<Utc>>> {
+        let count = usize::try_from(few(first)?).unwrap_or(usize::MAX);
+        let Some(at) = self.0.next_at else { return Ok(Vec::new()) };
+        let mut times = vec![at];
+        times.extend(self.0.next_times(at, count - 1));
+        Ok(times)
+    }
+
+    /// The last time for which a job was made.
+    fn last_at(&self) -> Option<DateTime<Utc>> {
+        self.0.last_at
+    }
+
+    /// That job.
+    fn last_job(&self) -> Option<Uuid> {
+        self.0.last_job
+    }
+
+    /// How many times passed without a job of their own.
+    fn skipped(&self) -> BigInt {
+        BigInt(self.0.skipped.into())
+    }
+}
+
+/// A queue as the tenant has it.
+#[derive(Clone, Debug, GraphQLObject)]
+#[graphql(context = Context)]
+pub struct JobQueue {
+    /// Its name.
+    name: String,
+    /// Since when nothing begins there.
+    paused_at: Option<DateTime<Utc>>,
+    /// At most so many run at the same time; null: as many as there is room for.
+    concurrency: Option<i32>,
+    /// At most so many begin …
+    rate_count: Option<i32>,
+    /// … in so many seconds; null: as many as there is room for.
+    rate_seconds: Option<i32>,
+    /// How many jobs wait.
+    waiting: BigInt,
+    /// How many run.
+    running: i32,
+}
+
+/// Jobs that belong together.
+#[derive(Clone, Debug, GraphQLObject)]
+#[graphql(context = Context)]
+pub struct JobBatch {
+    /// Its id.
+    id: Uuid,
+    /// In whose name.
+    actor: String,
+    /// How many jobs it has.
+    total: i32,
+    /// How many of them are done.
+    completed: i32,
+    /// How many were cancelled.
+    cancelled: i32,
+    /// How many failed for good.
+    discarded: i32,
+    /// The job that is asked for when all of them are over.
+    then: Option<Uuid>,
+    /// When it was asked for.
+    created_at: DateTime<Utc>,
+    /// When the last of its jobs was over.
+    finished_at: Option<DateTime<Utc>>,
+}
+
+impl From<Queue> for JobQueue {
+    fn from(one: Queue) -> Self {
+        let rate = one.limits.rate;
+        Self {
+            name: one.name,
+            paused_at: one.paused_at,
+            concurrency: one.limits.concurrency.map(|count| int(count.into())),
+            rate_count: rate.map(|rate| int(rate.count.into())),
+            rate_seconds: rate.map(|rate| int(rate.seconds.into())),
+            waiting: BigInt(one.waiting.into()),
+            running: int(i64::try_from(one.running).unwrap_or(i64::MAX)),
+        }
+    }
+}
+
+impl From<Batch> for JobBatch {
+    fn from(one: Batch) -> Self {
+        Self {
+            id: one.id,
+            actor: one.actor,
+            total: one.total,
+            completed: one.completed,
+            cancelled: one.cancelled,
+            discarded: one.discarded,
+            then: one.then,
+            created_at: one.created_at,
+            finished_at: one.finished_at,
+        }
+    }
+}
+
+impl From<JobState> for State {
+    fn from(state: JobState) -> Self {
+        match state {
+            JobState::Scheduled => Self::Scheduled,
+            JobState::Available => Self::Available,
+            JobState::Retryable => Self::Retryable,
+            JobState::Running => Self::Running,
+            JobState::Completed => Self::Completed,
+            JobState::Cancelled => Self::Cancelled,
+            JobState::Discarded => Self::Discarded,
+        }
+    }
+}
+
+impl From<State> for JobState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Scheduled => Self::Scheduled,
+            State::Available => Self::Available,
+            State::Retryable => Self::Retryable,
+            State::Running => Self::Running,
+            State::Completed => Self::Completed,
+            State::Cancelled => Self::Cancelled,
+            State::Discarded => Self::Discarded,
+        }
+    }
+}
+
+/// How many are asked for.
+fn few(first: i32) -> FieldResult<u32> {
+    u32::try_from(first)
+        .ok()
+        .filter(|first| (1..=MOST).contains(first))
+        .ok_or_else(|| refuse(Refusal::invalid("page_size", format!("first: {first}; allowed are 1 to {MOST}"))))
+}

@@ -1,0 +1,226 @@
+//! All that is known of oneself, and the end of it; and what the log can still tell of who was erased.
+
+use std::collections::BTreeMap;
+
+use face::operation::{Done, change};
+use face::{Authenticated, Command, Plain, Problem};
+use kernel::{Aggregate, Caller, Position, RecordedEvent, Refusal};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use user_aggregates::{Group, Invitation, Organization, Preferences, User, UserStatus};
+use user_commands::EraseOneself;
+use uuid::Uuid;
+
+use super::me::oneself;
+use super::user::UserResource;
+use super::{Service, Tag, form};
+use crate::bearers::Bearers;
+
+/// The operations on one's own data.
+pub struct OwnData {
+    service: Service,
+    bearers: Bearers,
+}
+
+/// An event that is about somebody.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Told {
+    /// Where it stands in the log.
+    position: u64,
+    /// What happened, such as `user.user.registered`.
+    event: String,
+    /// When it happened.
+    occurred_at: chrono::DateTime<chrono::Utc>,
+    /// When the log took it.
+    recorded_at: chrono::DateTime<chrono::Utc>,
+    /// In whose name.
+    by: String,
+    /// What it says.
+    data: Value,
+}
+
+/// Something one belongs to.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Belonging {
+    /// Its id.
+    id: Uuid,
+    /// Its name.
+    name: String,
+}
+
+/// All that the user service knows of somebody.
+#[derive(Debug, Serialize, JsonSchema)]
+struct OwnDataExport {
+    /// When this was written.
+    exported_at: chrono::DateTime<chrono::Utc>,
+    /// Who they are.
+    user: UserResource,
+    /// By which an identity provider knows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_id: Option<String>,
+    /// The names of their groups.
+    groups: Vec<Belonging>,
+    /// The names of their organizations.
+    organizations: Vec<Belonging>,
+    /// What they may do.
+    permissions: Vec<&'static str>,
+    /// What they prefer.
+    preferences: BTreeMap<String, Value>,
+    /// Every event about them, from the first: of the invitation that they accepted, of themselves, of what they prefer.
+    history: Vec<Told>,
+}
+
+/// That it is meant.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Confirmation {
+    /// One's own e-mail address.
+    #[schemars(with = "form::Email")]
+    email: String,
+}
+
+/// What the log can still tell of somebody.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Erasure {
+    /// Whether they are erased.
+    erased: bool,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased_at: Option<chrono::DateTime<chrono::Utc>>,
+    /// How many events there are about them, their invitation's included.
+    events: usize,
+    /// In how many of these something is sealed that nobody can open any more.
+    sealed_for_ever: usize,
+    /// In how many something is sealed that can still be opened: none when they are erased.
+    can_be_opened: usize,
+}
+
+impl OwnData {
+    pub(super) fn new(service: Service) -> Self {
+        let bearers = Bearers::new(service.runtime.executor.clone(), &service.runtime.grants);
+        Self { service, bearers }
+    }
+
+    async fn load<A: Aggregate>(&self, caller: &Caller, id: Uuid) -> Result<Option<std::sync::Arc<A>>, Refusal> {
+        Ok(self.service.runtime.executor.load::<A>(caller, &id.to_string()).await?.map(|(state, _)| state))
+    }
+
+    async fn history(&self, caller: &Caller, of: &[(&str, Uuid)]) -> Result<Vec<RecordedEvent>, Refusal> {
+        let mut events = Vec::new();
+        for (aggregate_type, id) in of {
+            let found = self.service.runtime.store.load(caller.tenant(), aggregate_type, &id.to_string(), 0).await;
+            events.extend(found.map_err(|error| unreadable(&error))?);
+        }
+        events.sort_by_key(|event| event.position);
+        Ok(events)
+    }
+}
+
+/// The streams that are about a user.
+fn streams(user: Uuid, state: &User) -> Vec<(&'static str, Uuid)> {
+    let invitation = state.invitation.map(|invitation| (Invitation::TYPE, invitation.uuid()));
+    invitation.into_iter().chain([(User::TYPE, user), (Preferences::TYPE, user)]).collect()
+}
+
+fn unreadable(error: &eventstore::Error) -> Refusal {
+    tracing::warn!(%error, "the log can't be read");
+    Refusal::unavailable("log_unavailable", "the log does not answer; try again")
+}
+
+fn told(event: &RecordedEvent) -> Told {
+    let Position(position) = event.position;
+    Told {
+        position,
+        event: event.event_type.clone(),
+        occurred_at: event.occurred_at,
+        recorded_at: event.recorded_at,
+        by: event.decode_metadata().map(|metadata| metadata.actor).unwrap_or_default(),
+        data: serde_json::from_slice(&event.payload).unwrap_or_default(),
+    }
+}
+
+#[OpenApi(tag = "Tag::Me")]
+impl OwnData {
+    /// All that is known of oneself
+    ///
+    /// By the user service; what other services have of somebody is theirs to tell.
+    #[oai(path = "/v1/user/me/export", method = "get", operation_id = "exportMe")]
+    async fn export(&self, Authenticated(caller): Authenticated) -> Result<Plain<OwnDataExport>, Problem> {
+        let user = oneself(&caller)?.uuid();
+        let Some(state) = self.load::<User>(&caller, user).await? else {
+            return Err(Refusal::not_found("not_a_user", "the caller is no user of this tenant").into());
+        };
+        let mut groups = Vec::new();
+        for group in &state.groups {
+            if let Some(found) = self.load::<Group>(&caller, group.uuid()).await? {
+                groups.push(Belonging { id: group.uuid(), name: found.name.clone() });
+            }
+        }
+        let mut organizations = Vec::new();
+        for organization in &state.organizations {
+            if let Some(found) = self.load::<Organization>(&caller, organization.uuid()).await? {
+                organizations.push(Belonging { id: organization.uuid(), name: found.name.clone() });
+            }
+        }
+        let preferences = self.load::<Preferences>(&caller, user).await?;
+        let chosen = preferences.iter().flat_map(|preferences| &preferences.chosen);
+        let standing = self.bearers.of(caller.tenant(), caller.subject(), &[]).await?;
+        let history = self.history(&caller, &streams(user, &state)).await?;
+        Ok(Plain(OwnDataExport {
+            exported_at: self.service.runtime.executor.now(),
+            user: UserResource::new(user, &state),
+            external_id: state.external_id.as_ref().map(|id| id.reveal().clone()),
+            groups,
+            organizations,
+            permissions: standing.permissions.into_iter().collect(),
+            preferences: chosen.map(|(key, value)| (key.clone(), serde_json::json!(value))).collect(),
+            history: history.iter().map(told).collect(),
+        }))
+    }
+
+    /// Erase oneself
+    ///
+    /// As an administrator erases a user: nobody can tell any more who it was. This can't be undone, so the e-mail address has to be
+    /// given again. The tenant's last owner stays.
+    #[oai(path = "/v1/user/me/erase", method = "post", operation_id = "eraseMe")]
+    async fn erase(&self, command: Command<Confirmation>) -> Done {
+        let user = oneself(&command.request.caller)?;
+        let erase = EraseOneself { email: command.body.email };
+        change(&self.service.runtime, &command.request, user.uuid(), erase).await
+    }
+
+    /// What the log can still tell of a user
+    ///
+    /// Who was erased is in it by an id, and by what cannot be opened: this looks at every event anew.
+    #[oai(path = "/v1/user/users/:user/erasure", method = "get", operation_id = "getUserErasure")]
+    async fn erasure(&self, Authenticated(caller): Authenticated, user: Path<Uuid>) -> Result<Plain<Erasure>, Problem> {
+        caller.require("user:user:erase")?;
+        let Some(state) = self.load::<User>(&caller, user.0).await? else {
+            return Err(Refusal::not_found("not_found", format!("there is no user {}", user.0)).into());
+        };
+        let mut of = vec![(User::TYPE, user.0)];
+        // The state of who is erased has forgotten it; the first event still says by which invitation they came.
+        let first = self.history(&caller, &of).await?.into_iter().next();
+        let invitation = first.and_then(|event| serde_json::from_slice::<Value>(&event.payload).ok());
+        let invitation = invitation.and_then(|data| data["invitation"].as_str().and_then(|id| id.parse().ok()));
+        of.extend(invitation.map(|invitation| (Invitation::TYPE, invitation)));
+        let opened = self.history(&caller, &of).await?;
+        // As it is stored: what was sealed and is not any more can be opened.
+        let mut positions: Vec<_> = opened.iter().map(|event| event.position).collect();
+        positions.sort_unstable();
+        let stored = self.service.runtime.store.stored_at(&positions).await.map_err(|error| unreadable(&error))?;
+        let is_sealed = |event: &&RecordedEvent| event.payload.windows(11).any(|part| part == b"{\"sealed\":\"");
+        let sealed_for_ever = opened.iter().filter(is_sealed).count();
+        let erased = |event: &&RecordedEvent| event.event_type == "user.user.erased";
+        Ok(Plain(Erasure {
+            erased: state.status == UserStatus::Erased,
+            erased_at: opened.iter().find(erased).map(|event| event.recorded_at),
+            events: opened.len(),
+            sealed_for_ever,
+            can_be_opened: stored.iter().filter(is_sealed).count() - sealed_for_ever,
+        }))
+    }
+}

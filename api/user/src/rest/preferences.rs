@@ -1,0 +1,159 @@
+//! Preferences: of the platform, of the tenant, of oneself.
+
+use face::operation::{Done, Target};
+use face::{Authenticated, Changed, Command, Plain, Problem};
+use kernel::Caller;
+use poem_openapi::OpenApi;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use user_aggregates::{PREFERENCES, PreferenceValue, Preferences as State};
+use user_commands::{ChooseOwnPreference, ChooseTenantPreference, ResetOwnPreference, ResetTenantPreference};
+use uuid::Uuid;
+
+use super::me::oneself;
+use super::{Service, Tag, form};
+use crate::SERVICE;
+
+/// The operations on preferences.
+pub struct Preferences {
+    service: Service,
+}
+
+/// A preference that is chosen.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Choice {
+    /// What: one of the keys that are listed.
+    #[schemars(with = "form::PreferenceKey")]
+    key: String,
+    /// What it is to be: of the key's type.
+    #[schemars(with = "form::PreferenceValue")]
+    value: PreferenceValue,
+}
+
+/// A preference that is given up.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PreferenceKey {
+    /// What: one of the keys that are listed.
+    #[schemars(with = "form::PreferenceKey")]
+    key: String,
+}
+
+/// Who says what a preference is.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum ChosenBy {
+    /// Nobody: it is as the platform has it.
+    Platform,
+    /// The tenant, for those who do not say otherwise.
+    Tenant,
+    /// The user.
+    User,
+}
+
+/// How something is.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Preference")]
+struct Shown {
+    /// Its key.
+    key: &'static str,
+    /// What it is.
+    #[schemars(with = "form::PreferenceValue")]
+    value: PreferenceValue,
+    /// Who says so.
+    chosen_by: ChosenBy,
+    /// What it may be, for people.
+    allowed: String,
+    /// What it is about, for people.
+    meaning: &'static str,
+}
+
+/// All preferences.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Preferences")]
+struct List {
+    /// In the order in which they are to be shown.
+    preferences: Vec<Shown>,
+}
+
+impl Preferences {
+    pub(super) fn new(service: Service) -> Self {
+        Self { service }
+    }
+
+    async fn state(&self, caller: &Caller, of: Uuid) -> Result<State, Problem> {
+        let found = self.service.runtime.executor.load::<State>(caller, &of.to_string()).await?;
+        Ok(found.map(|(state, _)| (*state).clone()).unwrap_or_default())
+    }
+
+    /// How everything is for a user, or for all of the tenant who do not say otherwise.
+    async fn list(&self, caller: &Caller, user: Option<Uuid>) -> Result<Plain<List>, Problem> {
+        let of_tenant = self.state(caller, caller.tenant().uuid()).await?;
+        let of_user = match user {
+            Some(user) => self.state(caller, user).await?,
+            None => State::default(),
+        };
+        let shown = PREFERENCES.iter().map(|preference| {
+            let (value, chosen_by) = match (of_user.get(preference), of_tenant.get(preference)) {
+                (Some(value), _) => (value.clone(), ChosenBy::User),
+                (None, Some(value)) => (value.clone(), ChosenBy::Tenant),
+                (None, None) => (preference.otherwise(), ChosenBy::Platform),
+            };
+            let (key, meaning) = (preference.key, preference.meaning);
+            Shown { key, value, chosen_by, allowed: preference.allowed(), meaning }
+        });
+        Ok(Plain(List { preferences: shown.collect() }))
+    }
+}
+
+#[OpenApi(tag = "Tag::Preferences")]
+impl Preferences {
+    /// How things are for the caller, and who says so
+    #[oai(path = "/v1/user/me/preferences", method = "get", operation_id = "getMyPreferences")]
+    async fn own(&self, Authenticated(caller): Authenticated) -> Result<Plain<List>, Problem> {
+        let user = oneself(&caller)?;
+        self.list(&caller, Some(user.uuid())).await
+    }
+
+    /// Say how something is to be for oneself
+    #[oai(path = "/v1/user/me/preferences/choose", method = "post", operation_id = "chooseMyPreference")]
+    async fn choose_own(&self, command: Command<Choice>) -> Done {
+        let Choice { key, value } = command.body;
+        let choose = ChooseOwnPreference { key, value };
+        let done = self.service.runtime.executor.execute(&command.request, &choose).await?;
+        Ok(Changed::new(SERVICE, done, |user| Target { id: user.uuid() }))
+    }
+
+    /// Let something be for oneself as it is for all of the tenant
+    #[oai(path = "/v1/user/me/preferences/reset", method = "post", operation_id = "resetMyPreference")]
+    async fn reset_own(&self, command: Command<PreferenceKey>) -> Done {
+        let reset = ResetOwnPreference { key: command.body.key };
+        let done = self.service.runtime.executor.execute(&command.request, &reset).await?;
+        Ok(Changed::new(SERVICE, done, |user| Target { id: user.uuid() }))
+    }
+
+    /// How things are for users who do not say otherwise
+    #[oai(path = "/v1/user/preferences", method = "get", operation_id = "getTenantPreferences")]
+    async fn of_tenant(&self, Authenticated(caller): Authenticated) -> Result<Plain<List>, Problem> {
+        caller.require("user:preference:read")?;
+        self.list(&caller, None).await
+    }
+
+    /// Say how something is to be for users who do not say otherwise
+    #[oai(path = "/v1/user/preferences/choose", method = "post", operation_id = "chooseTenantPreference")]
+    async fn choose_of_tenant(&self, command: Command<Choice>) -> Done {
+        let Choice { key, value } = command.body;
+        let tenant = command.request.caller.tenant().uuid();
+        let choose = ChooseTenantPreference { key, value };
+        face::operation::change(&self.service.runtime, &command.request, tenant, choose).await
+    }
+
+    /// Let something be as the platform has it
+    #[oai(path = "/v1/user/preferences/reset", method = "post", operation_id = "resetTenantPreference")]
+    async fn reset_of_tenant(&self, command: Command<PreferenceKey>) -> Done {
+        let tenant = command.request.caller.tenant().uuid();
+        let reset = ResetTenantPreference { key: command.body.key };
+        face::operation::change(&self.service.runtime, &command.request, tenant, reset).await
+    }
+}

@@ -1,0 +1,168 @@
+//! What we do of SCIM, for those who ask first (RFC 7644 section 4; RFC 7643 sections 5 to 7).
+
+use serde_json::{Value, json};
+
+use super::error::ScimError;
+use super::list::MOST;
+use super::visit::Visit;
+use super::{Answer, Reply, Scim, group, user};
+
+/// `GET /ServiceProviderConfig`
+pub(super) async fn configuration(scim: &Scim, _: Visit) -> Answer {
+    Ok(Reply::ok(json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"],
+        "patch": { "supported": true },
+        "bulk": { "supported": false, "maxOperations": 0, "maxPayloadSize": 0 },
+        "filter": { "supported": true, "maxResults": MOST },
+        "changePassword": { "supported": false },
+        "sort": { "supported": false },
+        "etag": { "supported": true },
+        "authenticationSchemes": [{
+            "type": "oauthbearertoken",
+            "name": "Bearer token",
+            "description": "An API key of a machine, or an access token that the tenant's issuer gave it",
+            "specUri": "https://www.rfc-editor.org/info/rfc6750",
+            "primary": true,
+        }],
+        "meta": { "resourceType": "ServiceProviderConfig", "location": format!("{}/ServiceProviderConfig", scim.base) },
+    })))
+}
+
+fn types(base: &str) -> [Value; 2] {
+    [
+        ("User", "/Users", user::SCHEMA, "Somebody who uses the platform"),
+        ("Group", "/Groups", group::SCHEMA, "Users who get roles together"),
+    ]
+    .map(|(name, endpoint, schema, description)| {
+        json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ResourceType"],
+            "id": name,
+            "name": name,
+            "endpoint": endpoint,
+            "description": description,
+            "schema": schema,
+            "meta": { "resourceType": "ResourceType", "location": format!("{base}/ResourceTypes/{name}") },
+        })
+    })
+}
+
+/// `GET /ResourceTypes`
+pub(super) async fn resource_types(scim: &Scim, _: Visit) -> Answer {
+    Ok(Reply::ok(all(&types(&scim.base))))
+}
+
+/// `GET /ResourceTypes/{name}`
+pub(super) async fn resource_type(scim: &Scim, visit: Visit) -> Answer {
+    one(&types(&scim.base), "resource type", visit.name())
+}
+
+/// `GET /Schemas`
+pub(super) async fn schemas(scim: &Scim, _: Visit) -> Answer {
+    Ok(Reply::ok(all(&described(&scim.base))))
+}
+
+/// `GET /Schemas/{urn}`
+pub(super) async fn schema(scim: &Scim, visit: Visit) -> Answer {
+    one(&described(&scim.base), "schema", visit.name())
+}
+
+/// These have neither filter nor pages.
+fn all(resources: &[Value]) -> Value {
+    json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
+        "totalResults": resources.len(),
+        "startIndex": 1,
+        "itemsPerPage": resources.len(),
+        "Resources": resources,
+    })
+}
+
+fn one(resources: &[Value], what: &str, id: &str) -> Answer {
+    let found = resources.iter().find(|resource| resource["id"] == id).cloned();
+    found.map(Reply::ok).ok_or_else(|| ScimError::not_found(what, id))
+}
+
+/// An attribute: a text that may be written and is there when it has a value, unless `more` says something else.
+fn attribute(name: &str, description: &str, more: &Value) -> Value {
+    let mut attribute = json!({
+        "name": name, "type": "string", "multiValued": false, "description": description, "required": false,
+        "caseExact": false, "mutability": "readWrite", "returned": "default", "uniqueness": "none",
+    });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        attribute[name] = value.clone();
+    }
+    attribute
+}
+
+/// A list of values with a kind, one of them the primary one.
+fn several(name: &str, description: &str, mutability: &str, parts: Vec<Value>) -> Value {
+    let more = json!({ "type": "complex", "multiValued": true, "mutability": mutability, "subAttributes": parts });
+    attribute(name, description, &more)
+}
+
+fn described(base: &str) -> [Value; 2] {
+    let none = json!({});
+    let read_only = json!({ "mutability": "readOnly" });
+    let value = |description: &str| attribute("value", description, &none);
+    let contact = |description: &str| {
+        let primary = json!({ "type": "boolean" });
+        vec![
+            value(description),
+            attribute("type", "What it is for; one is kept, as work", &none),
+            attribute("primary", "Whether it is the one that is kept", &primary),
+        ]
+    };
+    let reference = |what: &str| {
+        vec![
+            attribute("value", "Its id", &json!({ "mutability": "immutable" })),
+            attribute(
+                "$ref",
+                "Where it is",
+                &json!({ "type": "reference", "referenceTypes": [what], "mutability": "readOnly" }),
+            ),
+            attribute("display", "Its name", &read_only),
+            attribute("type", "What it is", &read_only),
+        ]
+    };
+    let name = vec![
+        attribute("formatted", "The full name, as it is shown", &none),
+        attribute("givenName", "Given name", &none),
+        attribute("familyName", "Family name", &none),
+    ];
+    let user = [
+        attribute(
+            "userName",
+            "What they sign in with: an e-mail address, which then is theirs, or a name of 2 to 64 letters a-z, digits and . _ -",
+            &json!({ "required": true, "uniqueness": "server" }),
+        ),
+        attribute("externalId", "By which the provider knows them", &json!({ "caseExact": true })),
+        attribute("name", "Their name", &json!({ "type": "complex", "subAttributes": name })),
+        attribute("displayName", "The full name, as it is shown; it goes before name.formatted", &none),
+        attribute("title", "What they do", &none),
+        attribute("locale", "The language that they want, BCP 47", &none),
+        attribute("timezone", "Where their day is: a name of the IANA time zone database", &none),
+        attribute("active", "Whether they may sign in", &json!({ "type": "boolean" })),
+        several("emails", "Their e-mail address; needed where userName is none", "readWrite", contact("The address")),
+        several("phoneNumbers", "Their telephone number", "readWrite", contact("E.164, such as +4930123456")),
+        several("groups", "The groups that they are in", "readOnly", reference("Group")),
+        several("roles", "The roles that they have besides those of their groups", "readOnly", vec![value("Its name")]),
+    ];
+    let group = [
+        attribute("displayName", "Its name", &json!({ "required": true, "uniqueness": "server" })),
+        several("members", "Who is in it", "readWrite", reference("User")),
+    ];
+    let schema = |id: &str, name: &str, description: &str, attributes: &[Value]| {
+        json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Schema"],
+            "id": id,
+            "name": name,
+            "description": description,
+            "attributes": attributes,
+            "meta": { "resourceType": "Schema", "location": format!("{base}/Schemas/{id}") },
+        })
+    };
+    [
+        schema(user::SCHEMA, "User", "Somebody who uses the platform", &user),
+        schema(group::SCHEMA, "Group", "Users who get roles together", &group),
+    ]
+}

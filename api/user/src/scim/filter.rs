@@ -1,0 +1,431 @@
+//! Filters (RFC 7644 section 3.4.2.2): read into a tree, and held against resources.
+
+use serde_json::{Map, Value};
+
+use super::error::ScimError;
+use super::json::{get, without_schema};
+
+/// Longer ones are not read.
+const LONGEST: usize = 1_000;
+/// How deep parentheses may be.
+const DEEPEST: usize = 20;
+
+/// A filter.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Filter {
+    And(Box<Filter>, Box<Filter>),
+    Or(Box<Filter>, Box<Filter>),
+    Not(Box<Filter>),
+    /// The attribute has a value.
+    Present(Path),
+    Compare(Path, Operator, Value),
+    /// One value of the attribute passes the filter.
+    Within(Path, Box<Filter>),
+}
+
+/// An attribute, and perhaps one within it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Path {
+    pub(super) attribute: String,
+    pub(super) sub: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operator {
+    Equal,
+    NotEqual,
+    Contains,
+    StartsWith,
+    EndsWith,
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+}
+
+impl Path {
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let text = without_schema(text);
+        let (attribute, sub) = match text.split_once('.') {
+            Some((attribute, sub)) => (attribute, Some(sub)),
+            None => (text, None),
+        };
+        let is_name = |name: &str| {
+            name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '$')
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$'))
+        };
+        (is_name(attribute) && sub.is_none_or(is_name))
+            .then(|| Self { attribute: attribute.to_owned(), sub: sub.map(str::to_owned) })
+    }
+
+    fn is(&self, attribute: &str, sub: &str) -> bool {
+        self.attribute.eq_ignore_ascii_case(attribute)
+            && self.sub.as_deref().unwrap_or(if sub == "value" { "value" } else { "" }).eq_ignore_ascii_case(sub)
+    }
+}
+
+impl Filter {
+    /// Reads a filter.
+    ///
+    /// # Errors
+    /// `invalidFilter`.
+    pub(super) fn read(text: &str) -> Result<Self, ScimError> {
+        if text.len() > LONGEST {
+            return Err(ScimError::filter(format!("a filter has at most {LONGEST} bytes")));
+        }
+        let mut parser = Parser { words: words(text)?, at: 0 };
+        let filter = parser.either(0)?;
+        match parser.words.get(parser.at) {
+            None => Ok(filter),
+            Some(word) => Err(ScimError::filter(format!("{word:?} was not expected there"))),
+        }
+    }
+
+    /// Whether a resource, or a value of an attribute, passes.
+    pub(super) fn passes(&self, object: &Map<String, Value>) -> bool {
+        match self {
+            Self::And(a, b) => a.passes(object) && b.passes(object),
+            Self::Or(a, b) => a.passes(object) || b.passes(object),
+            Self::Not(filter) => !filter.passes(object),
+            Self::Present(path) => values(object, path).iter().any(|value| is_something(value)),
+            Self::Compare(path, Operator::NotEqual, wanted) => {
+                !values(object, path).iter().any(|value| compares(value, Operator::Equal, wanted))
+            }
+            Self::Compare(path, operator, wanted) => {
+                values(object, path).iter().any(|value| compares(value, *operator, wanted))
+            }
+            Self::Within(path, filter) => {
+                let passes = |value: &Value| value.as_object().is_some_and(|value| filter.passes(value));
+                match get(object, &path.attribute) {
+                    Some(Value::Array(list)) => list.iter().any(passes),
+                    value => value.is_some_and(passes),
+                }
+            }
+        }
+    }
+
+    /// What an attribute has to be equal to, if the filter can pass only then: who has that is found by an index.
+    pub(super) fn equal_to(&self, attribute: &str, sub: &str) -> Option<&str> {
+        match self {
+            Self::And(a, b) => a.equal_to(attribute, sub).or_else(|| b.equal_to(attribute, sub)),
+            Self::Compare(path, Operator::Equal, Value::String(text)) if path.is(attribute, sub) => Some(text),
+            Self::Within(path, within) if path.sub.is_none() && path.attribute.eq_ignore_ascii_case(attribute) => {
+                within.equal_to(sub, "")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The values that a path leads to: of a list all of them, and of an object without a further name its `value`.
+fn values<'a>(object: &'a Map<String, Value>, path: &Path) -> Vec<&'a Value> {
+    let Some(found) = get(object, &path.attribute) else { return Vec::new() };
+    let within = |value: &'a Value| -> Option<&'a Value> {
+        match (value, &path.sub) {
+            (Value::Object(object), Some(sub)) => get(object, sub),
+            (Value::Object(object), None) => get(object, "value").or(Some(value)),
+            (value, None) => Some(value),
+            (_, Some(_)) => None,
+        }
+    };
+    match found {
+        Value::Array(list) => list.iter().filter_map(within).collect(),
+        value => within(value).into_iter().collect(),
+    }
+}
+
+fn is_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(object) => !object.is_empty(),
+        _ => true,
+    }
+}
+
+/// Texts are compared in any case: none of our attributes is another in another case, but ids, which have one case.
+fn compares(value: &Value, operator: Operator, wanted: &Value) -> bool {
+    use Operator::{Contains, EndsWith, Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual, StartsWith};
+    let order = match (value, wanted) {
+        (Value::String(value), Value::String(wanted)) => {
+            let (value, wanted) = (value.to_lowercase(), wanted.to_lowercase());
+            match operator {
+                Contains => return value.contains(&wanted),
+                StartsWith => return value.starts_with(&wanted),
+                EndsWith => return value.ends_with(&wanted),
+                _ => value.cmp(&wanted),
+            }
+        }
+        (Value::Number(value), Value::Number(wanted)) => match value.as_f64().partial_cmp(&wanted.as_f64()) {
+            Some(order) => order,
+            None => return false,
+        },
+        (value, wanted) => return operator == Equal && value == wanted,
+    };
+    match operator {
+        Equal => order.is_eq(),
+        NotEqual => order.is_ne(),
+        Greater => order.is_gt(),
+        GreaterOrEqual => order.is_ge(),
+        Less => order.is_lt(),
+        LessOrEqual => order.is_le(),
+        Contains | StartsWith | EndsWith => false,
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Word {
+    Open,
+    Close,
+    OpenList,
+    CloseList,
+    Name(String),
+    Value(Value),
+}
+
+fn words(text: &str) -> Result<Vec<Word>, ScimError> {
+    let mut words = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let single = match first {
+            ' ' | '\t' => {
+                rest = &rest[1..];
+                continue;
+            }
+            '(' => Some(Word::Open),
+            ')' => Some(Word::Close),
+            '[' => Some(Word::OpenList),
+            ']' => Some(Word::CloseList),
+            _ => None,
+        };
+        if let Some(word) = single {
+            words.push(word);
+            rest = &rest[1..];
+            continue;
+        }
+        if first == '"' {
+            let end = end_of_text(rest).ok_or_else(|| ScimError::filter("a text has no end"))?;
+            let value = serde_json::from_str(&rest[..end]).map_err(|_| ScimError::filter("a text can't be read"))?;
+            words.push(Word::Value(value));
+            rest = &rest[end..];
+            continue;
+        }
+        let end = rest.find([' ', '\t', '(', ')', '[', ']', '"']).unwrap_or(rest.len());
+        let word = &rest[..end];
+        words.push(match serde_json::from_str::<Value>(word) {
+            Ok(value) => Word::Value(value),
+            Err(_) => Word::Name(word.to_owned()),
+        });
+        rest = &rest[end..];
+    }
+    Ok(words)
+}
+
+/// Where a text ends that begins with a quotation mark.
+fn end_of_text(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+struct Parser {
+    words: Vec<Word>,
+    at: usize,
+}
+
+impl Parser {
+    fn next(&mut self) -> Option<Word> {
+        let word = self.words.get(self.at).cloned();
+        self.at += 1;
+        word
+    }
+
+    /// Takes the next word if it is this one; `and` binds closer than `or`.
+    fn takes(&mut self, name: &str) -> bool {
+        let found = matches!(self.words.get(self.at), Some(Word::Name(word)) if word.eq_ignore_ascii_case(name));
+        self.at += usize::from(found);
+        found
+    }
+
+    fn either(&mut self, depth: usize) -> Result<Filter, ScimError> {
+        let mut filter = self.both(depth)?;
+        while self.takes("or") {
+            filter = Filter::Or(Box::new(filter), Box::new(self.both(depth)?));
+        }
+        Ok(filter)
+    }
+
+    fn both(&mut self, depth: usize) -> Result<Filter, ScimError> {
+        let mut filter = self.one(depth)?;
+        while self.takes("and") {
+            filter = Filter::And(Box::new(filter), Box::new(self.one(depth)?));
+        }
+        Ok(filter)
+    }
+
+    fn one(&mut self, depth: usize) -> Result<Filter, ScimError> {
+        if depth > DEEPEST {
+            return Err(ScimError::filter(format!("parentheses are at most {DEEPEST} deep")));
+        }
+        if self.takes("not") {
+            return Ok(Filter::Not(Box::new(self.one(depth + 1)?)));
+        }
+        match self.next() {
+            Some(Word::Open) => {
+                let filter = self.either(depth + 1)?;
+                self.expect(&Word::Close)?;
+                Ok(filter)
+            }
+            Some(Word::Name(name)) => {
+                let path = Path::read(&name).ok_or_else(|| ScimError::filter(format!("{name:?} is no attribute")))?;
+                self.about(path, depth)
+            }
+            other => Err(ScimError::filter(match other {
+                Some(word) => format!("{word:?} was not expected there"),
+                None => "the filter ends too early".to_owned(),
+            })),
+        }
+    }
+
+    fn about(&mut self, path: Path, depth: usize) -> Result<Filter, ScimError> {
+        if self.words.get(self.at) == Some(&Word::OpenList) {
+            self.at += 1;
+            let within = self.either(depth + 1)?;
+            self.expect(&Word::CloseList)?;
+            return Ok(Filter::Within(path, Box::new(within)));
+        }
+        let Some(Word::Name(operator)) = self.next() else {
+            return Err(ScimError::filter(format!("{} has no operator", path.attribute)));
+        };
+        let operator = match operator.to_ascii_lowercase().as_str() {
+            "pr" => return Ok(Filter::Present(path)),
+            "eq" => Operator::Equal,
+            "ne" => Operator::NotEqual,
+            "co" => Operator::Contains,
+            "sw" => Operator::StartsWith,
+            "ew" => Operator::EndsWith,
+            "gt" => Operator::Greater,
+            "ge" => Operator::GreaterOrEqual,
+            "lt" => Operator::Less,
+            "le" => Operator::LessOrEqual,
+            _ => {
+                let detail =
+                    format!("there is no operator {operator:?}; allowed: eq, ne, co, sw, ew, gt, ge, lt, le, pr");
+                return Err(ScimError::filter(detail));
+            }
+        };
+        match self.next() {
+            Some(Word::Value(value)) if !value.is_array() && !value.is_object() => {
+                Ok(Filter::Compare(path, operator, value))
+            }
+            _ => Err(ScimError::filter(format!("{} is compared with no value", path.attribute))),
+        }
+    }
+
+    fn expect(&mut self, wanted: &Word) -> Result<(), ScimError> {
+        if self.next().as_ref() == Some(wanted) {
+            return Ok(());
+        }
+        Err(ScimError::filter(format!("{wanted:?} is missing")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn passes(filter: &str) -> bool {
+        let user = json!({
+            "userName": "bjensen", "active": true, "title": "Tour Guide", "name": { "familyName": "O'Malley" },
+            "emails": [{ "type": "work", "value": "bjensen@example.com" }, { "type": "home", "value": "babs@jensen.org" }],
+            "meta": { "lastModified": "2011-05-13T04:42:34Z" }, "phoneNumbers": [],
+        });
+        Filter::read(filter).unwrap().passes(user.as_object().unwrap())
+    }
+
+    #[test]
+    fn the_examples_of_rfc_7644_mean_what_it_says() {
+        for filter in [
+            "userName eq \"bjensen\"",
+            "userName Eq \"BJensen\"",
+            "name.familyName co \"O'Malley\"",
+            "userName sw \"J\" or userName sw \"B\"",
+            "urn:ietf:params:scim:schemas:core:2.0:User:userName sw \"b\"",
+            "title pr",
+            "meta.lastModified gt \"2011-05-13T04:42:33Z\"",
+            "meta.lastModified le \"2011-05-13T04:42:34Z\"",
+            "title pr and userName ne \"x\"",
+            "userName eq \"x\" or emails co \"example.com\"",
+            "not (userName eq \"x\") and (emails co \"example.com\" or emails.value co \"example.org\")",
+            "emails[type eq \"work\" and value co \"@example.com\"]",
+            "emails.type eq \"home\"",
+            "active eq true",
+        ] {
+            assert!(passes(filter), "{filter}");
+        }
+        for filter in [
+            "userName eq \"jensen\"",
+            "phoneNumbers pr",
+            "nickName pr",
+            "emails[type eq \"work\" and value co \"jensen.org\"]",
+            "active eq false",
+            "active eq \"true\"",
+            "title eq \"Tour Guide\" and userName ne \"bjensen\"",
+        ] {
+            assert!(!passes(filter), "{filter}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_filter_is_refused() {
+        for text in [
+            "",
+            "userName",
+            "userName eq",
+            "eq \"x\"",
+            "userName is \"x\"",
+            "userName eq x",
+            "(userName pr",
+            "userName pr)",
+            "userName pr and",
+            "emails[type eq \"work\"",
+            "userName eq \"x",
+            "userName eq [1]",
+            "a.b.c pr",
+            "1a pr",
+        ] {
+            assert_eq!(Filter::read(text).unwrap_err().scim_type, Some("invalidFilter"), "{text}");
+        }
+        assert!(Filter::read(&"(".repeat(900)).is_err() && Filter::read(&"x".repeat(1_001)).is_err());
+    }
+
+    #[test]
+    fn an_index_is_found_where_the_filter_passes_for_nothing_else() {
+        let read = |text: &str| Filter::read(text).unwrap();
+        assert_eq!(read("active eq true and userName eq \"a\"").equal_to("userName", ""), Some("a"));
+        assert_eq!(read("userName eq \"a\" or active eq true").equal_to("userName", ""), None);
+        assert_eq!(read("not (userName eq \"a\")").equal_to("userName", ""), None);
+        for by_email in ["emails eq \"a\"", "emails.value eq \"a\"", "emails[value eq \"a\" and type eq \"work\"]"] {
+            assert_eq!(read(by_email).equal_to("emails", "value"), Some("a"), "{by_email}");
+        }
+        assert_eq!(read("emails.type eq \"a\"").equal_to("emails", "value"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_sent_makes_it_panic(text in "[a-z. \"()\\[\\]:\\\\é0-9]{0,80}") {
+            let _ = Filter::read(&text);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Attributes in JSON: SCIM's names are the same in any case (RFC 7643 section 2.1).
+
+use serde_json::{Map, Value};
+
+/// A member by its name, in any case.
+pub(super) fn get<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    object.iter().find(|(member, _)| member.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// The name under which a member stands, in any case; else the one that is asked for.
+pub(super) fn key(object: &Map<String, Value>, name: &str) -> String {
+    object.keys().find(|member| member.eq_ignore_ascii_case(name)).cloned().unwrap_or_else(|| name.to_owned())
+}
+
+/// Sets a member, under the name that it has.
+pub(super) fn set(object: &mut Map<String, Value>, name: &str, value: Value) {
+    let key = key(object, name);
+    object.insert(key, value);
+}
+
+/// Takes a member away. Its place is nobody's, so the order of the others stays.
+pub(super) fn remove(object: &mut Map<String, Value>, name: &str) -> Option<Value> {
+    let key = key(object, name);
+    object.shift_remove(&key)
+}
+
+/// The attribute of a path, without the schema that may stand before it: `urn:…:User:userName`.
+pub(super) fn without_schema(path: &str) -> &str {
+    if path.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("urn:")) {
+        // The schema's version has a dot; the attribute comes after the last colon before a bracket.
+        let end = path.find('[').unwrap_or(path.len());
+        return path[..end].rfind(':').map_or(path, |colon| &path[colon + 1..]);
+    }
+    path
+}
+
+/// A text that is there and not empty.
+pub(super) fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
+    get(object, name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+}

@@ -1,0 +1,287 @@
+//! PATCH (RFC 7644 section 3.5.2): what is said of a resource in JSON, changed operation by operation.
+
+use serde_json::{Map, Value, json};
+
+use super::error::ScimError;
+use super::filter::{Filter, Operator, Path};
+use super::json::{get, remove, set, without_schema};
+
+/// The most operations of a request.
+const MOST: usize = 1_000;
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Operation {
+    pub(super) act: Act,
+    pub(super) target: Option<Target>,
+    pub(super) value: Value,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    Add,
+    Replace,
+    Remove,
+}
+
+/// What an operation is about: an attribute, of a list only the values that pass, of these perhaps a part.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Target {
+    pub(super) attribute: String,
+    pub(super) filter: Option<Filter>,
+    pub(super) sub: Option<String>,
+}
+
+impl Target {
+    pub(super) fn read(text: &str) -> Result<Self, ScimError> {
+        let invalid = || ScimError::path(format!("{text:?} is no path"));
+        let text = without_schema(text.trim());
+        let Some((attribute, rest)) = text.split_once('[') else {
+            let Path { attribute, sub } = Path::read(text).ok_or_else(invalid)?;
+            return Ok(Self { attribute, filter: None, sub });
+        };
+        let (filter, rest) = rest.rsplit_once(']').ok_or_else(invalid)?;
+        let sub = match rest {
+            "" => None,
+            rest => Some(rest.strip_prefix('.').ok_or_else(invalid)?.to_owned()),
+        };
+        let path = Path::read(attribute).filter(|path| path.sub.is_none()).ok_or_else(invalid)?;
+        let filter = Filter::read(filter).map_err(|error| ScimError::path(error.detail))?;
+        Ok(Self { attribute: path.attribute, filter: Some(filter), sub })
+    }
+}
+
+/// The operations of a request. One without a path is several: one for each attribute of its value.
+pub(super) fn operations(body: &Map<String, Value>) -> Result<Vec<Operation>, ScimError> {
+    let list = get(body, "Operations").and_then(Value::as_array);
+    let list = list.ok_or_else(|| ScimError::syntax("Operations is missing: a list of operations"))?;
+    let mut operations = Vec::new();
+    for (place, operation) in list.iter().enumerate() {
+        let operation =
+            operation.as_object().ok_or_else(|| ScimError::syntax(format!("operation {place} is no object")))?;
+        // In any case: widely used providers send `Add` and `Replace`.
+        let act = get(operation, "op").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+        let act = match act.as_str() {
+            "add" => Act::Add,
+            "replace" => Act::Replace,
+            "remove" => Act::Remove,
+            _ => return Err(ScimError::syntax(format!("operation {place}: op is add, replace or remove"))),
+        };
+        let value = get(operation, "value").cloned().unwrap_or(Value::Null);
+        match get(operation, "path").and_then(Value::as_str) {
+            Some(path) => operations.push(Operation { act, target: Some(Target::read(path)?), value }),
+            None if act == Act::Remove => return Err(ScimError::no_target("remove needs a path")),
+            None => {
+                let Value::Object(attributes) = value else {
+                    return Err(ScimError::syntax(format!("operation {place} has no path, so its value is an object")));
+                };
+                for (path, value) in attributes {
+                    // A schema's own object holds its attributes.
+                    if path.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("urn:"))
+                        && let Value::Object(within) = value
+                    {
+                        for (path, value) in within {
+                            operations.push(Operation { act, target: Some(Target::read(&path)?), value });
+                        }
+                        continue;
+                    }
+                    operations.push(Operation { act, target: Some(Target::read(&path)?), value });
+                }
+            }
+        }
+    }
+    if operations.len() > MOST {
+        return Err(ScimError::too_many(format!("{} operations; allowed are {MOST}", operations.len())));
+    }
+    Ok(operations)
+}
+
+/// Carries an operation out on a resource. `read_only`: the attributes that nobody writes.
+pub(super) fn apply(
+    resource: &mut Map<String, Value>,
+    operation: Operation,
+    read_only: &[&str],
+) -> Result<(), ScimError> {
+    let Operation { act, target, value } = operation;
+    let Some(Target { attribute, filter, sub }) = target else { return Ok(()) };
+    if read_only.iter().any(|name| name.eq_ignore_ascii_case(&attribute)) {
+        // Said as it is, it changes nothing: providers send back what they were given.
+        if sub.is_none() && filter.is_none() && get(resource, &attribute) == Some(&value) {
+            return Ok(());
+        }
+        return Err(ScimError::mutability(format!("{attribute} can't be written")));
+    }
+    match (filter, sub) {
+        (None, None) => whole(resource, act, &attribute, value),
+        (None, Some(sub)) => {
+            let mut inner = get(resource, &attribute).and_then(Value::as_object).cloned().unwrap_or_default();
+            whole(&mut inner, act, &sub, value);
+            set(resource, &attribute, Value::Object(inner));
+        }
+        (Some(filter), sub) => listed(resource, act, &attribute, &filter, sub.as_deref(), value)?,
+    }
+    Ok(())
+}
+
+fn whole(object: &mut Map<String, Value>, act: Act, name: &str, value: Value) {
+    match (act, get(object, name).cloned(), value) {
+        (Act::Remove, ..) => {
+            remove(object, name);
+        }
+        (Act::Add, Some(Value::Array(before)), value) => {
+            let mut list = before;
+            let new = if let Value::Array(new) = value { new } else { vec![value] };
+            for value in new {
+                if !list.contains(&value) {
+                    list.push(value);
+                }
+            }
+            set(object, name, Value::Array(list));
+        }
+        (_, Some(Value::Object(before)), Value::Object(new)) => {
+            let mut merged = before;
+            for (name, value) in new {
+                set(&mut merged, &name, value);
+            }
+            set(object, name, Value::Object(merged));
+        }
+        (_, _, value) => set(object, name, value),
+    }
+}
+
+fn listed(
+    resource: &mut Map<String, Value>,
+    act: Act,
+    attribute: &str,
+    filter: &Filter,
+    sub: Option<&str>,
+    value: Value,
+) -> Result<(), ScimError> {
+    let mut list = get(resource, attribute).and_then(Value::as_array).cloned().unwrap_or_default();
+    let is_it = |value: &Value| value.as_object().is_some_and(|value| filter.passes(value));
+    let found = list.iter().any(is_it);
+    match (act, found) {
+        (Act::Remove, _) => match sub {
+            None => list.retain(|value| !is_it(value)),
+            Some(sub) => {
+                for value in list.iter_mut().filter(|value| is_it(value)) {
+                    if let Value::Object(value) = value {
+                        remove(value, sub);
+                    }
+                }
+            }
+        },
+        (Act::Replace | Act::Add, true) => {
+            for value_there in &mut *list {
+                if is_it(value_there)
+                    && let Value::Object(there) = value_there
+                {
+                    match (sub, &value) {
+                        (Some(sub), value) => set(there, sub, value.clone()),
+                        (None, Value::Object(new)) => {
+                            for (name, value) in new {
+                                set(there, name, value.clone());
+                            }
+                        }
+                        (None, _) => return Err(ScimError::value(format!("{attribute}: a value is an object"))),
+                    }
+                }
+            }
+        }
+        // What is added and is not there yet begins as the path describes it: `emails[type eq "work"].value`.
+        (Act::Add, false) => {
+            let mut new = described(filter);
+            match (sub, value) {
+                (Some(sub), value) => set(&mut new, sub, value),
+                (None, Value::Object(value)) => value.into_iter().for_each(|(name, value)| set(&mut new, &name, value)),
+                (None, _) => return Err(ScimError::value(format!("{attribute}: a value is an object"))),
+            }
+            list.push(Value::Object(new));
+        }
+        (Act::Replace, false) => {
+            return Err(ScimError::no_target(format!("no value of {attribute} is as the path describes it")));
+        }
+    }
+    set(resource, attribute, json!(list));
+    Ok(())
+}
+
+/// What has to be so for a filter to pass.
+fn described(filter: &Filter) -> Map<String, Value> {
+    match filter {
+        Filter::And(a, b) => described(a).into_iter().chain(described(b)).collect(),
+        Filter::Compare(path, Operator::Equal, value) if path.sub.is_none() => {
+            Map::from_iter([(path.attribute.clone(), value.clone())])
+        }
+        _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patched(resource: Value, operations_of: Value) -> Result<Value, ScimError> {
+        let Value::Object(mut resource) = resource else { panic!("an object") };
+        let body = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations_of });
+        for operation in operations(body.as_object().unwrap())? {
+            apply(&mut resource, operation, &["id", "meta"])?;
+        }
+        Ok(resource.into())
+    }
+
+    fn user() -> Value {
+        json!({ "id": "1", "userName": "babs", "name": { "givenName": "Barbara" }, "active": true,
+                "emails": [{ "value": "babs@example.com", "type": "work" }] })
+    }
+
+    #[test]
+    fn the_examples_of_rfc_7644_do_what_it_says() {
+        let added = json!([{ "op": "add", "value": { "emails": [{ "value": "babs@jensen.org", "type": "home" }], "nickname": "Babs" } }]);
+        let now = patched(user(), added).unwrap();
+        assert_eq!(now["emails"].as_array().unwrap().len(), 2);
+        assert_eq!(now["nickname"], "Babs");
+        let again =
+            json!([{ "op": "add", "path": "emails", "value": [{ "value": "babs@jensen.org", "type": "home" }] }]);
+        assert_eq!(patched(now.clone(), again).unwrap(), now, "what is there already is not there twice");
+        let removed = json!([{ "op": "remove", "path": "emails[type eq \"work\" and value ew \"example.com\"]" }]);
+        assert_eq!(patched(now, removed).unwrap()["emails"].as_array().unwrap().len(), 1);
+        let replaced = json!([
+            { "op": "replace", "path": "emails[type eq \"work\"].value", "value": "b@example.com" },
+            { "op": "replace", "path": "name.familyName", "value": "Jensen" },
+            { "op": "replace", "value": { "active": false, "name": { "givenName": "B" } } },
+        ]);
+        let now = patched(user(), replaced).unwrap();
+        assert_eq!(now["emails"], json!([{ "value": "b@example.com", "type": "work" }]));
+        assert_eq!(now["name"], json!({ "givenName": "B", "familyName": "Jensen" }));
+        assert_eq!(now["active"], false);
+    }
+
+    #[test]
+    fn what_widely_used_providers_send_is_taken() {
+        let sent = json!([
+            { "op": "Replace", "path": "active", "value": "False" },
+            { "op": "Add", "path": "phoneNumbers[type eq \"work\"].value", "value": "+1" },
+            { "op": "Add", "path": "urn:ietf:params:scim:schemas:core:2.0:User:title", "value": "Guide" },
+            { "op": "replace", "value": { "name.givenName": "Babs", "USERNAME": "b" } },
+        ]);
+        let now = patched(user(), sent).unwrap();
+        assert_eq!(now["phoneNumbers"], json!([{ "type": "work", "value": "+1" }]));
+        assert_eq!((&now["title"], &now["userName"]), (&json!("Guide"), &json!("b")));
+        assert_eq!((&now["name"]["givenName"], &now["active"]), (&json!("Babs"), &json!("False")));
+    }
+
+    #[test]
+    fn what_can_not_be_done_is_refused_with_its_reason() {
+        let refused = |operation: Value| patched(user(), json!([operation])).unwrap_err().scim_type;
+        assert_eq!(refused(json!({ "op": "remove" })), Some("noTarget"));
+        assert_eq!(refused(json!({ "op": "move", "path": "title" })), Some("invalidSyntax"));
+        assert_eq!(refused(json!({ "op": "add", "value": 3 })), Some("invalidSyntax"));
+        assert_eq!(refused(json!({ "op": "add", "path": "a b", "value": 3 })), Some("invalidPath"));
+        assert_eq!(refused(json!({ "op": "add", "path": "emails[type eq", "value": 3 })), Some("invalidPath"));
+        assert_eq!(refused(json!({ "op": "replace", "path": "id", "value": "2" })), Some("mutability"));
+        let nobody = json!({ "op": "replace", "path": "emails[type eq \"other\"].value", "value": "x" });
+        assert_eq!(refused(nobody), Some("noTarget"));
+        assert_eq!(patched(user(), json!([{ "op": "replace", "path": "id", "value": "1" }])).unwrap(), user());
+    }
+}

@@ -1,0 +1,345 @@
+//! Users as SCIM has them, and what is asked of them.
+//!
+//! `userName` is what they sign in with: an e-mail address, or a name of their own and then the address is that of `emails`. Roles
+//! are not given this way, but by groups and by whoever looks after users here.
+
+use executor::Request;
+use kernel::UserId;
+use poem::http::StatusCode;
+use serde_json::{Map, Value, json};
+use user_aggregates::User;
+use user_commands::{LoginFields, ProfileFields, ProvisionUser, Provisioned, RemoveUser, ReplaceUser};
+use user_projections::groups;
+use user_projections::people::{self, PersonFilter, PersonRow};
+use uuid::Uuid;
+
+use super::error::ScimError;
+use super::json::{get, text};
+use super::list::{Asked, LOOKED_THROUGH, Shown};
+use super::visit::Visit;
+use super::{Answer, Reply, Scim, patch};
+
+pub(super) const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+pub(super) const PERMISSION: &str = "user:user:read";
+const WHAT: &str = "user";
+
+/// What nobody writes.
+const READ_ONLY: [&str; 4] = ["id", "meta", "groups", "roles"];
+
+/// `GET /Users`
+pub(super) async fn list(scim: &Scim, visit: Visit) -> Answer {
+    let asked = Asked::of(&visit)?;
+    found(scim, &visit, &asked).await
+}
+
+/// `POST /Users/.search`
+pub(super) async fn search(scim: &Scim, visit: Visit) -> Answer {
+    let asked = Asked::read(&visit.object()?)?;
+    found(scim, &visit, &asked).await
+}
+
+async fn found(scim: &Scim, visit: &Visit, asked: &Asked) -> Answer {
+    visit.caller.require(PERMISSION)?;
+    let tenant = visit.tenant();
+    let mut tables = scim.current(tenant).await?;
+    let Some(filter) = &asked.filter else {
+        let total = people::count_present(&mut tables, tenant).await.map_err(unreadable)?;
+        let page = people::page_present(&mut tables, tenant, asked.start - 1, asked.count).await.map_err(unreadable)?;
+        return Ok(Reply::ok(asked.answer(total, shown(scim, &mut tables, tenant, page).await?)));
+    };
+    let rows = if let Some(id) = filter.equal_to("id", "") {
+        let id: Vec<Uuid> = kernel::read_uuid(id).into_iter().collect();
+        people::find(&mut tables, tenant, &id).await.map_err(unreadable)?
+    } else if let Some(login) = filter.equal_to("userName", "") {
+        people::by_login(&mut tables, tenant, login).await.map_err(unreadable)?.into_iter().collect()
+    } else if let Some(email) = filter.equal_to("emails", "value") {
+        let email = PersonFilter { email: Some(email.to_owned()), ..PersonFilter::default() };
+        people::first(&mut tables, tenant, &email, LOOKED_THROUGH).await.map_err(unreadable)?
+    } else if let Some(external) = filter.equal_to("externalId", "") {
+        people::by_external_id(&mut tables, tenant, external, LOOKED_THROUGH).await.map_err(unreadable)?
+    } else {
+        let rows = people::page_present(&mut tables, tenant, 0, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
+        if rows.len() as i64 > LOOKED_THROUGH {
+            let detail = format!(
+                "the tenant has more than {LOOKED_THROUGH} users, so a filter must say that userName, emails, externalId or id \
+                 is equal to something (and what else it likes)"
+            );
+            return Err(ScimError::too_many(detail));
+        }
+        rows
+    };
+    let rows = rows.into_iter().filter(|row| row.status.0.is_present()).collect();
+    Ok(Reply::ok(asked.answer_of_all(shown(scim, &mut tables, tenant, rows).await?)))
+}
+
+/// `GET /Users/{id}`
+pub(super) async fn read(scim: &Scim, visit: Visit) -> Answer {
+    visit.caller.require(PERMISSION)?;
+    let (id, shown) = (visit.resource(WHAT)?, Shown::of(&visit));
+    let (user, version) = load(scim, &visit, id).await?;
+    let resource = of_state(scim, &visit, id, &user, version).await?;
+    Ok(Reply::resource(StatusCode::OK, shown.of_resource(resource), version))
+}
+
+/// `POST /Users`
+pub(super) async fn create(scim: &Scim, visit: Visit) -> Answer {
+    let user = wanted(&visit.object()?, None)?;
+    let provision = ProvisionUser { user, catalogue: scim.catalogue.clone() };
+    let done = scim.runtime.executor.execute(&visit.request()?, &provision).await?;
+    let id = done.answer.uuid();
+    let (user, version) = load(scim, &visit, id).await?;
+    Ok(Reply::resource(StatusCode::CREATED, of_state(scim, &visit, id, &user, version).await?, version))
+}
+
+/// `PUT /Users/{id}`
+pub(super) async fn replace(scim: &Scim, visit: Visit) -> Answer {
+    let (id, body) = (visit.resource(WHAT)?, visit.object()?);
+    change(scim, &visit, id, |_| Ok(body)).await
+}
+
+/// `PATCH /Users/{id}`
+pub(super) async fn patch(scim: &Scim, visit: Visit) -> Answer {
+    let (id, operations) = (visit.resource(WHAT)?, patch::operations(&visit.object()?)?);
+    change(scim, &visit, id, |mut resource| {
+        for operation in operations {
+            patch::apply(&mut resource, operation, &READ_ONLY)?;
+        }
+        Ok(resource)
+    })
+    .await
+}
+
+/// `DELETE /Users/{id}`
+pub(super) async fn remove(scim: &Scim, visit: Visit) -> Answer {
+    let id = visit.resource(WHAT)?;
+    visit.caller.require("user:user:write")?;
+    load(scim, &visit, id).await?;
+    let remove = RemoveUser { user: UserId::new(id), catalogue: scim.catalogue.clone() };
+    scim.runtime.executor.execute(&visit.request()?, &remove).await?;
+    Ok(Reply::nothing())
+}
+
+/// Makes a user what `to` makes of how they are. It counts only for the version that was looked at.
+async fn change(
+    scim: &Scim,
+    visit: &Visit,
+    id: Uuid,
+    to: impl FnOnce(Map<String, Value>) -> Result<Map<String, Value>, ScimError>,
+) -> Answer {
+    visit.caller.require("user:user:write")?;
+    let (before, version) = load(scim, visit, id).await?;
+    let Value::Object(resource) = of_state(scim, visit, id, &before, version).await? else {
+        return Err(ScimError::syntax("the body is not a JSON object"));
+    };
+    let user = wanted(&to(resource)?, Some(&before))?;
+    let request = visit.request()?;
+    let request = Request { if_match: request.if_match.or(Some(version)), ..request };
+    let replace = ReplaceUser { id: UserId::new(id), user, catalogue: scim.catalogue.clone() };
+    scim.runtime.executor.execute(&request, &replace).await?;
+    let (after, version) = load(scim, visit, id).await?;
+    Ok(Reply::resource(StatusCode::OK, of_state(scim, visit, id, &after, version).await?, version))
+}
+
+/// A user of the tenant; who is none any more is as unknown as who never was.
+async fn load(scim: &Scim, visit: &Visit, id: Uuid) -> Result<(std::sync::Arc<User>, u64), ScimError> {
+    let found = scim.runtime.executor.load::<User>(&visit.caller, &id.to_string()).await?;
+    found.filter(|(user, _)| user.status.is_present()).ok_or_else(|| ScimError::not_found(WHAT, visit.name()))
+}
+
+/// What a resource says of a user. `before`: what it does not speak of stays as it is.
+fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provisioned, ScimError> {
+    let user_name = text(resource, "userName").ok_or_else(|| ScimError::value("userName is missing"))?;
+    let email = primary(resource, "emails");
+    let login = if user_name.contains('@') {
+        LoginFields { email: user_name.clone(), user_name: None }
+    } else {
+        let email =
+            email.ok_or_else(|| ScimError::value("emails is missing: a user has an address, userName is none"))?;
+        LoginFields { email, user_name: Some(user_name.clone()) }
+    };
+    let name = get(resource, "name").and_then(Value::as_object).cloned().unwrap_or_default();
+    let (given_name, family_name) = (text(&name, "givenName"), text(&name, "familyName"));
+    let whole = [given_name.as_deref(), family_name.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let shown = text(resource, "displayName").or_else(|| text(&name, "formatted"));
+    let active = match get(resource, "active") {
+        None | Some(Value::Null) => true,
+        Some(Value::Bool(active)) => *active,
+        // As widely used providers send it.
+        Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => true,
+        Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => false,
+        Some(_) => return Err(ScimError::value("active is true or false")),
+    };
+    Ok(Provisioned {
+        login,
+        profile: ProfileFields {
+            name: shown.or(Some(whole).filter(|name| !name.is_empty())).unwrap_or(user_name),
+            given_name,
+            family_name,
+            title: text(resource, "title"),
+            phone: primary(resource, "phoneNumbers"),
+            // No provider keeps it.
+            picture: before.and_then(|user| user.profile.picture.as_ref()).map(|picture| picture.reveal().clone()),
+            locale: text(resource, "locale").or_else(|| text(resource, "preferredLanguage")),
+            time_zone: text(resource, "timezone"),
+        },
+        external_id: text(resource, "externalId"),
+        active,
+    })
+}
+
+/// The primary value of a list, else the first.
+fn primary(resource: &Map<String, Value>, name: &str) -> Option<String> {
+    let list = get(resource, name).and_then(Value::as_array)?;
+    let values: Vec<_> = list.iter().filter_map(Value::as_object).collect();
+    let is_primary = |value: &&&Map<String, Value>| get(value, "primary") == Some(&Value::Bool(true));
+    values.iter().find(is_primary).or_else(|| values.first()).and_then(|value| text(value, "value"))
+}
+
+/// What is shown of a user, from whatever is known of them.
+struct Known<'a> {
+    id: Uuid,
+    version: u64,
+    user_name: Option<&'a str>,
+    email: &'a str,
+    external_id: Option<&'a str>,
+    active: bool,
+    name: &'a str,
+    given_name: Option<&'a str>,
+    family_name: Option<&'a str>,
+    title: Option<&'a str>,
+    phone: Option<&'a str>,
+    locale: Option<&'a str>,
+    time_zone: Option<&'a str>,
+    roles: Vec<&'a str>,
+    groups: Vec<(Uuid, &'a str)>,
+    times: Option<(String, String)>,
+}
+
+impl Known<'_> {
+    fn resource(self, base: &str) -> Value {
+        let mut resource = json!({
+            "schemas": [SCHEMA],
+            "id": self.id,
+            "userName": self.user_name.unwrap_or(self.email),
+            "name": { "formatted": self.name },
+            "displayName": self.name,
+            "active": self.active,
+            "emails": [{ "value": self.email, "type": "work", "primary": true }],
+            "meta": {
+                "resourceType": "User",
+                "location": format!("{base}/Users/{}", self.id),
+                "version": format!("W/\"{}\"", self.version),
+            },
+        });
+        for (name, value) in [
+            ("externalId", self.external_id),
+            ("title", self.title),
+            ("locale", self.locale),
+            ("timezone", self.time_zone),
+        ] {
+            if let Some(value) = value {
+                resource[name] = value.into();
+            }
+        }
+        for (name, value) in [("givenName", self.given_name), ("familyName", self.family_name)] {
+            if let Some(value) = value {
+                resource["name"][name] = value.into();
+            }
+        }
+        if let Some(phone) = self.phone {
+            resource["phoneNumbers"] = json!([{ "value": phone, "type": "work", "primary": true }]);
+        }
+        if !self.roles.is_empty() {
+            resource["roles"] = self.roles.iter().map(|role| json!({ "value": role })).collect();
+        }
+        if !self.groups.is_empty() {
+            let group = |(id, name): &(Uuid, &str)| json!({ "value": id, "display": name, "type": "direct", "$ref": format!("{base}/Groups/{id}") });
+            resource["groups"] = self.groups.iter().map(group).collect();
+        }
+        if let Some((created, changed)) = self.times {
+            resource["meta"]["created"] = created.into();
+            resource["meta"]["lastModified"] = changed.into();
+        }
+        resource
+    }
+}
+
+/// A user as the log has them, with their groups' names as the read model does.
+async fn of_state(scim: &Scim, visit: &Visit, id: Uuid, user: &User, version: u64) -> Result<Value, ScimError> {
+    let tenant = visit.tenant();
+    let mut tables = scim.current(tenant).await?;
+    let times = people::find(&mut tables, tenant, &[id]).await.map_err(unreadable)?.pop();
+    let times = times.map(|row| (time(row.registered_at), time(row.changed_at)));
+    let ids: Vec<Uuid> = user.groups.iter().map(|group| group.uuid()).collect();
+    let groups = groups::find(&mut tables, tenant, &ids).await.map_err(unreadable)?;
+    let (login, profile) = (&user.login, &user.profile);
+    Ok(Known {
+        id,
+        version,
+        user_name: login.user_name.as_ref().map(|name| name.reveal().as_str()),
+        email: login.email.reveal(),
+        external_id: user.external_id.as_ref().map(|id| id.reveal().as_str()),
+        active: user.may_sign_in(),
+        name: profile.name.reveal(),
+        given_name: profile.given_name.as_ref().map(|name| name.reveal().as_str()),
+        family_name: profile.family_name.as_ref().map(|name| name.reveal().as_str()),
+        title: profile.title.as_deref(),
+        phone: profile.phone.as_ref().map(|phone| phone.reveal().as_str()),
+        locale: profile.locale.as_deref(),
+        time_zone: profile.time_zone.as_deref(),
+        roles: user.roles.iter().map(String::as_str).collect(),
+        groups: groups.iter().filter(|group| !group.dissolved).map(|group| (group.group_id, &*group.name)).collect(),
+        times,
+    }
+    .resource(&scim.base))
+}
+
+/// Users as the read model has them.
+async fn shown(
+    scim: &Scim,
+    tables: &mut projector::Transaction,
+    tenant: kernel::TenantId,
+    rows: Vec<PersonRow>,
+) -> Result<Vec<Value>, ScimError> {
+    let ids: std::collections::BTreeSet<Uuid> = rows.iter().flat_map(|row| row.groups.iter().copied()).collect();
+    let ids: Vec<Uuid> = ids.into_iter().collect();
+    let found =
+        if ids.is_empty() { Vec::new() } else { groups::find(tables, tenant, &ids).await.map_err(unreadable)? };
+    let names: std::collections::HashMap<Uuid, &str> =
+        found.iter().filter(|group| !group.dissolved).map(|group| (group.group_id, &*group.name)).collect();
+    let resources = rows.iter().map(|row| {
+        Known {
+            id: row.user_id,
+            version: row.version.cast_unsigned(),
+            user_name: row.user_name.as_deref(),
+            email: row.email.as_deref().unwrap_or_default(),
+            external_id: row.external_id.as_deref(),
+            active: row.status.0 == user_aggregates::UserStatus::Active,
+            name: &row.name,
+            given_name: row.given_name.as_deref(),
+            family_name: row.family_name.as_deref(),
+            title: row.title.as_deref(),
+            phone: row.phone.as_deref(),
+            locale: row.locale.as_deref(),
+            time_zone: row.time_zone.as_deref(),
+            roles: row.roles.iter().map(String::as_str).collect(),
+            groups: row.groups.iter().filter_map(|id| names.get(id).map(|name| (*id, *name))).collect(),
+            times: Some((time(row.registered_at), time(row.changed_at))),
+        }
+        .resource(&scim.base)
+    });
+    Ok(resources.collect())
+}
+
+fn time(at: chrono::DateTime<chrono::Utc>) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+pub(super) fn unreadable(error: impl std::fmt::Display) -> ScimError {
+    tracing::warn!(%error, "the read models can't be read for SCIM");
+    ScimError {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        scim_type: None,
+        detail: "the directory does not answer; try again".to_owned(),
+    }
+}

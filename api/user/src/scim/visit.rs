@@ -1,0 +1,109 @@
+//! A request to the SCIM endpoints.
+
+use std::collections::HashMap;
+
+use executor::Request;
+use face::Incoming;
+use kernel::{Caller, TenantId};
+use poem::http::{HeaderMap, StatusCode, header};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::error::ScimError;
+
+/// A request whose bearer is known.
+pub(super) struct Visit {
+    pub(super) caller: Caller,
+    /// The last part of the path, where that is a name.
+    name: String,
+    query: HashMap<String, String>,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    id: Uuid,
+    traceparent: Option<String>,
+}
+
+impl Visit {
+    pub(super) async fn begin(mut request: poem::Request) -> Result<Self, ScimError> {
+        let incoming = Incoming::of(&request)?.clone();
+        let caller = incoming.identity.caller()?.clone();
+        let name =
+            request.raw_path_param("id").or_else(|| request.raw_path_param("name")).unwrap_or_default().to_owned();
+        let query: Vec<(String, String)> =
+            request.params().map_err(|_| ScimError::value("the query string can't be read"))?;
+        let body = request.take_body().into_bytes_limit(incoming.limits.body).await.map_err(|_| ScimError {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            scim_type: None,
+            detail: format!("the body is cut short, or longer than {} bytes", incoming.limits.body),
+        })?;
+        Ok(Self {
+            caller,
+            name,
+            query: query.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
+            headers: std::mem::take(request.headers_mut()),
+            body: body.to_vec(),
+            id: incoming.id,
+            traceparent: incoming.traceparent,
+        })
+    }
+
+    pub(super) fn tenant(&self) -> TenantId {
+        self.caller.tenant()
+    }
+
+    /// The name or id that the path ends with.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The id of the resource `what` that the path ends with. What is no id of ours names nothing.
+    pub(super) fn resource(&self, what: &str) -> Result<Uuid, ScimError> {
+        kernel::read_uuid(&self.name).map_err(|_| ScimError::not_found(what, &self.name))
+    }
+
+    /// A parameter of the query string, its name in any case.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.get(&name.to_ascii_lowercase()).map(String::as_str)
+    }
+
+    /// The body: a JSON object.
+    pub(super) fn object(&self) -> Result<Map<String, Value>, ScimError> {
+        let kind = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        if ![super::MEDIA_TYPE, "application/json"].iter().any(|taken| essence.eq_ignore_ascii_case(taken)) {
+            return Err(ScimError {
+                status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                scim_type: None,
+                detail: format!("send {} or application/json", super::MEDIA_TYPE),
+            });
+        }
+        // Not what serde says: it quotes values, and so perhaps a person.
+        serde_json::from_slice(&self.body).map_err(|_| ScimError::syntax("the body is not a JSON object"))
+    }
+
+    /// What a command is asked with. A change counts only for the version that `If-Match` names, if it names one.
+    pub(super) fn request(&self) -> Result<Request, ScimError> {
+        let if_match = match self.headers.get(header::IF_MATCH).map(|value| value.to_str().unwrap_or("?").trim()) {
+            None | Some("*") => None,
+            Some(tag) => Some(version(tag).ok_or_else(|| ScimError {
+                status: StatusCode::PRECONDITION_FAILED,
+                scim_type: None,
+                detail: "If-Match is none of the versions that a resource may have, such as W/\"3\"".to_owned(),
+            })?),
+        };
+        Ok(Request {
+            caller: self.caller.clone(),
+            command_id: None,
+            request_hash: [0; 32],
+            if_match,
+            occurred_at: None,
+            correlation_id: self.id,
+            causation_id: self.id,
+            traceparent: self.traceparent.clone(),
+        })
+    }
+}
+
+fn version(tag: &str) -> Option<u64> {
+    tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"')?.strip_suffix('"')?.parse().ok()
+}

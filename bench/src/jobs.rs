@@ -1,0 +1,121 @@
+//! Jobs a second: ours beside apalis with Postgres, as its guide has it. What they do is nothing.
+//!
+//! Ours are of ten tenants in turns, under row level security and leases, each attempt with its line in a log. Apalis runs in a process of
+//! its own (`bench/apalis`, a workspace of its own); without that program only ours are measured.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use futures::future::try_join_all;
+use jobs::{Jobs, Kind, Kinds, NewJob, Request, Runner, Settings, Sources};
+use kernel::{Caller, IdSource, Service, SystemClock, SystemIds, TenantId};
+use serde::Deserialize;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::ground::Ground;
+
+/// How many are done at the same time.
+const CONCURRENCY: usize = 16;
+/// Tenants whose they are.
+const TENANTS: usize = 10;
+
+/// What was reached.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Rates {
+    /// Asked for per second.
+    pub asked_per_s: f64,
+    /// Done per second.
+    pub done_per_s: f64,
+}
+
+/// Ours; apalis's, if its program is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured {
+    /// Ours.
+    pub ours: Rates,
+    /// Apalis's.
+    pub apalis: Option<Rates>,
+}
+
+/// One round of so many jobs.
+pub async fn round(ground: &Ground, apalis: Option<&Path>, count: usize, nth: usize) -> anyhow::Result<Measured> {
+    // Whoever begins has the warmer caches, or the colder ones.
+    if nth.is_multiple_of(2) {
+        let ours = ours(ground, count, nth).await?;
+        Ok(Measured { ours, apalis: theirs(ground, apalis, count, nth).await? })
+    } else {
+        let apalis = theirs(ground, apalis, count, nth).await?;
+        Ok(Measured { ours: ours(ground, count, nth).await?, apalis })
+    }
+}
+
+/// The program that does jobs as apalis does, where it is built by its own workspace.
+pub fn apalis() -> Option<PathBuf> {
+    let built = Path::new("bench/apalis/target/release/apalis-peer");
+    built.is_file().then(|| built.to_owned())
+}
+
+async fn theirs(ground: &Ground, program: Option<&Path>, count: usize, nth: usize) -> anyhow::Result<Option<Rates>> {
+    let Some(program) = program else { return Ok(None) };
+    let database = ground.create_database(&format!("bench_apalis_{nth}")).await?;
+    let output = tokio::process::Command::new(program)
+        .args(["--postgres", &database, "--jobs", &count.to_string(), "--concurrency", &CONCURRENCY.to_string()])
+        .kill_on_drop(true)
+        .output()
+        .await
+        .with_context(|| format!("{} can't be started", program.display()))?;
+    if !output.status.success() {
+        anyhow::bail!("{}: {}", program.display(), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(Some(serde_json::from_slice(&output.stdout)?))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the benchmark's own tenants")]
+async fn ours(ground: &Ground, count: usize, nth: usize) -> anyhow::Result<Rates> {
+    let database = ground.database(Service::new("bench"), &format!("bench_jobs_{nth}"));
+    eventstore::admin::migrate(&ground.admin(), &database, false).await?;
+    jobs::migrate(&ground.admin(), &database, false).await?;
+    let bus = nats::Bus::connect(&nats::Settings::new(ground.nats_url(), nats::Credentials::None, "bench")).await?;
+    let nothing = Kind::new("nothing", |_| async { Ok(json!(null)) });
+    let kinds = Kinds::new("bench:job:read", "bench:job:write", vec![nothing]);
+    let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds) };
+    let settings = Settings { concurrency: CONCURRENCY, per_tenant: 4, ..Settings::default() };
+    let jobs = Jobs::open(&database, Some(bus), kinds, settings, sources);
+    let tenants: Vec<TenantId> = (0..TENANTS).map(|_| TenantId::vouched(SystemIds.next())).collect();
+
+    let begun = Instant::now();
+    let askers = (0..CONCURRENCY).map(|asker| {
+        let (jobs, tenants) = (jobs.clone(), tenants.clone());
+        async move {
+            for number in (asker..count).step_by(CONCURRENCY) {
+                let caller = Caller::new(tenants[number % TENANTS], "bench", &[], &[]);
+                let request = Request { caller, command_id: None, request_hash: [0; 32] };
+                let job = NewJob { arguments: json!(number), actor: "bench".to_owned(), run_at: None, unique: None };
+                jobs.submit(&request, "nothing", &job).await.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+            }
+            anyhow::Ok(())
+        }
+    });
+    try_join_all(askers).await?;
+    let asked = begun.elapsed();
+
+    let pool = ground.pool(&database.name);
+    let stop = CancellationToken::new();
+    let begun = Instant::now();
+    let running = tokio::spawn(Runner::new(jobs).run(stop.clone()));
+    let took = loop {
+        let open: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM jobs.jobs WHERE state <> 'completed'").fetch_one(&pool).await?;
+        if open == 0 {
+            break begun.elapsed();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    stop.cancel();
+    running.await?;
+    let per_second = |took: Duration| count as f64 / took.as_secs_f64();
+    Ok(Rates { asked_per_s: per_second(asked), done_per_s: per_second(took) })
+}

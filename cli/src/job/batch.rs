@@ -1,0 +1,96 @@
+//! `inopsio job batch`: jobs that belong together.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use jobs::{NewBatch, Wanted};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Open, Whose, changed};
+use crate::context::Context;
+use crate::output;
+
+/// What is done.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Asks for jobs that belong together: all of them, or none
+    #[command(after_help = "Example:
+  echo '{\"jobs\": [{\"kind\": \"export_leads\", \"arguments\": {\"status\": [\"new\"]}}]}' > batch.json
+  inopsio job batch create --tenant demo batch.json")]
+    Create {
+        #[command(flatten)]
+        whose: Whose,
+        /// A JSON file: jobs, each with kind and arguments; and, if wanted, what follows when all of them are over
+        file: PathBuf,
+    },
+    /// Shows how far a batch is
+    #[command(after_help = "Example:\n  inopsio job batch show --tenant demo 0192f0c4-0000-7000-8000-000000000000")]
+    Show {
+        #[command(flatten)]
+        whose: Whose,
+        /// Its id
+        id: Uuid,
+    },
+    /// Cancels all jobs of a batch that are not over
+    #[command(after_help = "Example:\n  inopsio job batch cancel --tenant demo 0192f0c4-0000-7000-8000-000000000000")]
+    Cancel {
+        #[command(flatten)]
+        whose: Whose,
+        /// Its id
+        id: Uuid,
+    },
+}
+
+/// The file's form.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    jobs: Vec<One>,
+    then: Option<One>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct One {
+    kind: String,
+    #[serde(default)]
+    arguments: Option<Value>,
+}
+
+impl From<One> for Wanted {
+    fn from(One { kind, arguments }: One) -> Self {
+        Self { kind, arguments: arguments.unwrap_or_else(|| json!({})) }
+    }
+}
+
+impl Command {
+    pub async fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::Create { whose, file } => {
+                let text = std::fs::read(&file).with_context(|| format!("can't read {}", file.display()))?;
+                let read: File =
+                    serde_json::from_slice(&text).with_context(|| format!("{} is no batch", file.display()))?;
+                let new = NewBatch {
+                    jobs: read.jobs.into_iter().map(Wanted::from).collect(),
+                    then: read.then.map(Wanted::from),
+                };
+                let open = Open::new(context, &whose).await?;
+                let done = open.jobs.submit_batch(&open.request, &new).await?;
+                open.close().await;
+                changed(context, done.id, "is asked for")
+            }
+            Self::Show { whose, id } => {
+                let Open { jobs, request, .. } = Open::new(context, &whose).await?;
+                output::print_json(&jobs.find_batch(&request.caller, id).await?)
+            }
+            Self::Cancel { whose, id } => {
+                let open = Open::new(context, &whose).await?;
+                open.jobs.cancel_batch(&open.request, id).await?;
+                open.close().await;
+                changed(context, id, "is cancelled; what runs stops as soon as it notices")
+            }
+        }
+    }
+}

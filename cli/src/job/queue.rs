@@ -1,0 +1,146 @@
+//! `inopsio job queue`: how much of a queue runs, for one tenant or for all.
+
+use anyhow::{Context as _, Result};
+use jobs::{Jobs, Limits, Queue, Rate, Request};
+use serde_json::json;
+
+use super::{Open, Whose};
+use crate::context::Context;
+use crate::output::{self, Format};
+
+/// What is done.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Lists the queues as a tenant has them
+    #[command(after_help = "Example:\n  inopsio job queue list --tenant demo")]
+    List {
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Lets no job begin in a queue; what runs goes on
+    #[command(after_help = "Examples:
+  inopsio job queue pause --tenant demo exports
+  inopsio job queue pause --all-tenants imports")]
+    Pause {
+        #[command(flatten)]
+        of: Of,
+    },
+    /// Lets a paused queue go on
+    #[command(after_help = "Example:\n  inopsio job queue resume --tenant demo exports")]
+    Resume {
+        #[command(flatten)]
+        of: Of,
+    },
+    /// Limits how much of a queue runs; what is not given is not limited
+    #[command(after_help = "Examples:
+  inopsio job queue limit --tenant demo --concurrency 1 imports
+  inopsio job queue limit --all-tenants --rate 60/60 exports")]
+    Limit {
+        #[command(flatten)]
+        of: Of,
+        /// At most so many at the same time
+        #[arg(long)]
+        concurrency: Option<u32>,
+        /// At most so many in so many seconds, evenly
+        #[arg(long, value_name = "COUNT/SECONDS", value_parser = rate)]
+        rate: Option<Rate>,
+    },
+}
+
+/// Which queue, and whose.
+#[derive(Debug, clap::Args)]
+pub struct Of {
+    /// The tenant: its name or id
+    #[arg(long, required_unless_present = "all_tenants", conflicts_with = "all_tenants")]
+    tenant: Option<String>,
+    /// All tenants together
+    #[arg(long)]
+    all_tenants: bool,
+    /// The service whose it is
+    #[arg(long, default_value = "crm")]
+    service: String,
+    /// Its name
+    queue: String,
+}
+
+/// What is to be done to it.
+enum Act {
+    Pause,
+    Resume,
+    Limit(Limits),
+}
+
+impl Command {
+    pub async fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::List { whose } => {
+                let Open { jobs, request, .. } = Open::new(context, &whose).await?;
+                list(context, &jobs.queues(&request.caller).await?)
+            }
+            Self::Pause { of } => change(context, of, Act::Pause, "is paused").await,
+            Self::Resume { of } => change(context, of, Act::Resume, "goes on").await,
+            Self::Limit { of, concurrency, rate } => {
+                change(context, of, Act::Limit(Limits { concurrency, rate }), "is limited as asked").await
+            }
+        }
+    }
+}
+
+async fn change(context: &Context, of: Of, act: Act, what: &str) -> Result<()> {
+    let Of { tenant, service, queue, .. } = of;
+    if let Some(tenant) = tenant {
+        let open = Open::new(context, &Whose { tenant, service }).await?;
+        of_a_tenant(&open.jobs, &open.request, &queue, act).await?;
+        open.close().await;
+    } else {
+        let (jobs, bus) = Open::jobs(context, &service).await?;
+        of_all(&jobs, &queue, act).await?;
+        Open::said(bus).await;
+    }
+    match context.format {
+        Format::Json => output::print_json(&json!({ "queue": queue })),
+        Format::Text => output::print(format!("{queue} {what}")),
+    }
+}
+
+async fn of_a_tenant(jobs: &Jobs, request: &Request, queue: &str, act: Act) -> Result<()> {
+    match act {
+        Act::Pause => jobs.pause_queue(request, queue).await?,
+        Act::Resume => jobs.resume_queue(request, queue).await?,
+        Act::Limit(limits) => jobs.limit_queue(request, queue, limits).await?,
+    };
+    Ok(())
+}
+
+async fn of_all(jobs: &Jobs, queue: &str, act: Act) -> Result<()> {
+    match act {
+        Act::Pause => jobs.pause_queue_of_all(queue, "cli").await?,
+        Act::Resume => jobs.resume_queue_of_all(queue, "cli").await?,
+        Act::Limit(limits) => jobs.limit_queue_of_all(queue, limits, "cli").await?,
+    }
+    Ok(())
+}
+
+fn rate(text: &str) -> Result<Rate> {
+    let (count, seconds) = text.split_once('/').context("allowed is <count>/<seconds>, such as 60/60")?;
+    Ok(Rate { count: count.parse()?, seconds: seconds.parse()? })
+}
+
+fn list(context: &Context, found: &[Queue]) -> Result<()> {
+    if context.format == Format::Json {
+        return output::print_json(&found);
+    }
+    let mut table = output::table(["queue", "state", "waiting", "running", "at the same time", "rate", "changed by"]);
+    for one in found {
+        table.add_row([
+            one.name.clone(),
+            if one.paused_at.is_some() { "paused" } else { "open" }.to_owned(),
+            one.waiting.to_string(),
+            one.running.to_string(),
+            one.limits.concurrency.map_or_else(String::new, |count| count.to_string()),
+            one.limits.rate.map_or_else(String::new, |rate| format!("{} in {} s", rate.count, rate.seconds)),
+            one.changed_by.clone().unwrap_or_default(),
+        ]);
+    }
+    output::print(table)
+}

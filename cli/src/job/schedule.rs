@@ -1,0 +1,179 @@
+//! `inopsio job schedule`: jobs that are asked for again and again.
+
+use anyhow::{Context as _, Result};
+use jobs::{Changes, NewSchedule, Schedule};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Open, Whose, changed};
+use crate::context::Context;
+use crate::output::{self, Format};
+
+/// What is done.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Lists a tenant's schedules, the first made first
+    #[command(after_help = "Example:\n  inopsio job schedule list --tenant demo")]
+    List {
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Shows a schedule with the times that come next
+    #[command(after_help = "Example:\n  inopsio job schedule show --tenant demo 0192f0c4-0000-7000-8000-000000000000")]
+    Show {
+        #[command(flatten)]
+        whose: Whose,
+        /// Its id
+        id: Uuid,
+    },
+    /// Makes a schedule
+    #[command(after_help = "Example:
+  inopsio job schedule create --tenant demo --cron '0 6 * * MON' --time-zone Europe/Berlin export_leads '{\"status\": [\"qualified\"]}'")]
+    Create {
+        #[command(flatten)]
+        whose: Whose,
+        /// When: minute, hour, day of month, month, day of week
+        #[arg(long)]
+        cron: String,
+        /// In which time zone
+        #[arg(long, default_value = "UTC")]
+        time_zone: String,
+        /// A time counts also while the job of an earlier one is still open
+        #[arg(long)]
+        overlap: bool,
+        /// The jobs' kind
+        kind: String,
+        /// What they are to work with, as JSON
+        #[arg(default_value = "{}")]
+        arguments: String,
+    },
+    /// Changes a schedule; what is not given stays
+    #[command(after_help = "Example:
+  inopsio job schedule change --tenant demo --cron '30 6 * * MON' 0192f0c4-0000-7000-8000-000000000000")]
+    Change {
+        #[command(flatten)]
+        whose: Whose,
+        /// When
+        #[arg(long)]
+        cron: Option<String>,
+        /// In which time zone
+        #[arg(long)]
+        time_zone: Option<String>,
+        /// Whether a time counts also while the job of an earlier one is still open
+        #[arg(long)]
+        overlap: Option<bool>,
+        /// What its jobs are to work with, as JSON
+        #[arg(long)]
+        arguments: Option<String>,
+        /// Its id
+        id: Uuid,
+    },
+    /// Pauses a schedule: its times pass
+    #[command(after_help = "Example:\n  inopsio job schedule pause --tenant demo 0192f0c4-0000-7000-8000-000000000000")]
+    Pause {
+        #[command(flatten)]
+        whose: Whose,
+        /// Its id
+        id: Uuid,
+    },
+    /// Lets a paused schedule go on with the next time that comes
+    #[command(
+        after_help = "Example:\n  inopsio job schedule resume --tenant demo 0192f0c4-0000-7000-8000-000000000000"
+    )]
+    Resume {
+        #[command(flatten)]
+        whose: Whose,
+        /// Its id
+        id: Uuid,
+    },
+    /// Removes a schedule; jobs that it asked for already stay
+    #[command(
+        after_help = "Example:\n  inopsio job schedule remove --tenant demo 0192f0c4-0000-7000-8000-000000000000"
+    )]
+    Remove {
+        #[command(flatten)]
+        whose: Whose,
+        /// Its id
+        id: Uuid,
+    },
+}
+
+impl Command {
+    pub async fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::List { whose } => {
+                let Open { jobs, request, .. } = Open::new(context, &whose).await?;
+                list(context, &jobs.schedules(&request.caller).await?)
+            }
+            Self::Show { whose, id } => {
+                let Open { jobs, request, .. } = Open::new(context, &whose).await?;
+                let found = jobs.find_schedule(&request.caller, id).await?;
+                let next = found.next_at.map(|at| found.next_times(at, 4)).unwrap_or_default();
+                output::print_json(&json!({ "schedule": found, "after_that": next }))
+            }
+            Self::Create { whose, cron, time_zone, overlap, kind, arguments } => {
+                let arguments = json(&arguments)?;
+                let open = Open::new(context, &whose).await?;
+                let new = NewSchedule { kind, arguments, cron, time_zone, overlap };
+                let done = open.jobs.schedule(&open.request, &new).await?;
+                open.close().await;
+                changed(context, done.id, "asks from now on")
+            }
+            Self::Change { whose, cron, time_zone, overlap, arguments, id } => {
+                let arguments = arguments.as_deref().map(json).transpose()?;
+                let open = Open::new(context, &whose).await?;
+                let changes = Changes { arguments, cron, time_zone, overlap };
+                open.jobs.change_schedule(&open.request, id, &changes).await?;
+                open.close().await;
+                changed(context, id, "is changed")
+            }
+            Self::Pause { whose, id } => {
+                let open = Open::new(context, &whose).await?;
+                open.jobs.pause_schedule(&open.request, id).await?;
+                open.close().await;
+                changed(context, id, "is paused")
+            }
+            Self::Resume { whose, id } => {
+                let open = Open::new(context, &whose).await?;
+                open.jobs.resume_schedule(&open.request, id).await?;
+                open.close().await;
+                changed(context, id, "goes on")
+            }
+            Self::Remove { whose, id } => {
+                let open = Open::new(context, &whose).await?;
+                open.jobs.remove_schedule(&open.request, id).await?;
+                open.close().await;
+                changed(context, id, "is removed")
+            }
+        }
+    }
+}
+
+/// Arguments as they are typed.
+pub fn json(text: &str) -> Result<Value> {
+    serde_json::from_str(text).with_context(|| format!("{text:?} is no JSON"))
+}
+
+fn list(context: &Context, found: &[Schedule]) -> Result<()> {
+    if context.format == Format::Json {
+        return output::print_json(&found);
+    }
+    let mut table =
+        output::table(["id", "kind", "cron", "time zone", "next at", "last at", "skipped", "in the name of"]);
+    let shown = |time: Option<chrono::DateTime<chrono::Utc>>, none: &str| {
+        time.map_or_else(|| none.to_owned(), |time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+    };
+    for one in found {
+        table.add_row([
+            one.id.to_string(),
+            one.kind.clone(),
+            one.cron.clone(),
+            one.time_zone.clone(),
+            shown(one.next_at, "paused"),
+            shown(one.last_at, ""),
+            one.skipped.to_string(),
+            one.actor.clone(),
+        ]);
+    }
+    output::print(table)
+}

@@ -1,0 +1,97 @@
+//! Users as an identity provider keeps them: all that it says of somebody, at once.
+
+use executor::{Command, Work};
+use kernel::{Checks, Personal, Refusal, UserId};
+use user_aggregates::{User, UserCommand, UserRegistered, UserStatus};
+
+use crate::access::{self, Catalogue};
+use crate::profile::ProfileFields;
+use crate::user::{LoginFields, begin, change_login};
+use crate::values::present;
+use crate::{lengths, owners};
+
+/// All that a provider says of a user, as sent; checked when the command runs.
+#[derive(Clone, Debug, Default)]
+pub struct Provisioned {
+    pub login: LoginFields,
+    pub profile: ProfileFields,
+    /// By which the provider knows them.
+    pub external_id: Option<String>,
+    /// Whether they may sign in.
+    pub active: bool,
+}
+
+/// Makes somebody a user whom a provider keeps. Roles they have none; their groups give them some.
+#[derive(Clone, Debug)]
+pub struct ProvisionUser {
+    pub user: Provisioned,
+    pub catalogue: Catalogue,
+}
+
+/// Makes a user what a provider says: this is all of it, but for roles, groups and organizations.
+#[derive(Clone, Debug)]
+pub struct ReplaceUser {
+    pub id: UserId,
+    pub user: Provisioned,
+    pub catalogue: Catalogue,
+}
+
+impl Provisioned {
+    fn external_id(&self, checks: &mut Checks) -> Option<Personal<String>> {
+        present(self.external_id.as_ref(), |text| checks.line("/externalId", text, lengths::EXTERNAL_ID).into())
+    }
+}
+
+impl Command for ProvisionUser {
+    const PERMISSION: &'static str = "user:user:write";
+    type Answer = UserId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
+        let mut checks = Checks::default();
+        let login = self.user.login.check(&mut checks);
+        let profile = self.user.profile.check(&mut checks);
+        let external_id = self.user.external_id(&mut checks);
+        checks.finish()?;
+        let user = work.new_id();
+        let registered = UserRegistered {
+            login,
+            email_verified: false,
+            profile,
+            roles: Vec::new(),
+            groups: Vec::new(),
+            invitation: None,
+        };
+        begin(work, user, registered).await?;
+        work.update::<User>(user, UserCommand::ChangeExternalId { external_id }).await?;
+        if !self.user.active {
+            work.update::<User>(user, UserCommand::Deactivate { reason: None }).await?;
+        }
+        Ok(user)
+    }
+}
+
+impl Command for ReplaceUser {
+    const PERMISSION: &'static str = "user:user:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let login = self.user.login.check(&mut checks);
+        let profile = self.user.profile.check(&mut checks);
+        let external_id = self.user.external_id(&mut checks);
+        checks.finish()?;
+        let before = work.read::<User>(self.id).await?;
+        access::over(work, &self.catalogue, &before).await?;
+        work.update::<User>(self.id, UserCommand::ChangeProfile { profile }).await?;
+        change_login(work, self.id, &before, login).await?;
+        work.update::<User>(self.id, UserCommand::ChangeExternalId { external_id }).await?;
+        match (self.user.active, before.status) {
+            (false, UserStatus::Active | UserStatus::Locked) => {
+                owners::change(work, self.id, UserCommand::Deactivate { reason: None }).await
+            }
+            // A lock is somebody's here: no provider opens it.
+            (true, UserStatus::Deactivated) => owners::change(work, self.id, UserCommand::Reactivate).await,
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,466 @@
+//! Personal data in the log: sealed when it is appended, opened when it is read by who may.
+//!
+//! Each stream whose events have personal values has a key of its own (a person's), which is sealed under the tenant's key, which
+//! is wrapped by the master key. Both stand among the claims, because a claim is taken and given back in the very append that
+//! needs it: no event is ever without its key, and an event that [erases](kernel::personal::erases) takes the key with it. Claims
+//! are in backups, and what stands there is worth nothing without the master key.
+//!
+//! A payload comes with its personal values [marked](kernel::personal::marked) and is stored with them sealed
+//! (`{"sealed":"v1.…"}`); hash, relay, feed and backup know it in that form only. What is opened has the values themselves in
+//! their places. A value whose key is gone stays as it is.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kernel::personal::{MARKED, SEALED, erases};
+use kernel::{RecordedEvent, Service, TenantId};
+use keys::{Context, DataKey, MasterKey, Random, Sealed, Wrapped};
+use quick_cache::sync::Cache;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use sqlx::Row;
+use sqlx::postgres::PgPool;
+
+use crate::append::{self, Append, Claim, ClaimAct, CommandRecord};
+use crate::{Error, Snapshot, StreamAppend, read};
+
+/// The claims that are persons' keys.
+pub const PERSON_KEY: &str = "log.person_key";
+/// The claim that is a tenant's key.
+pub const TENANT_KEY: &str = "log.tenant_key";
+/// The claim's key of a tenant's key: there is one.
+const THE_ONE: [u8; 32] = [0; 32];
+/// How a payload shows that there is something to seal, and to open. (In a text a quotation mark would have a backslash.)
+const TO_SEAL: &str = "{\"personal\":";
+const TO_OPEN: &str = "{\"sealed\":\"v1.";
+/// How many keys are remembered.
+const PERSONS: usize = 20_000;
+const TENANTS: usize = 2_000;
+
+/// By what keys are wrapped, and where randomness comes from.
+#[derive(Clone)]
+pub struct Sealing {
+    /// The master key.
+    pub master: Arc<dyn MasterKey>,
+    /// Where randomness comes from.
+    pub random: Arc<dyn Random>,
+}
+
+impl fmt::Debug for Sealing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealing(…)")
+    }
+}
+
+/// A stream, as far as its key is concerned.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Subject {
+    tenant: TenantId,
+    /// `type/id`.
+    name: String,
+}
+
+impl Subject {
+    fn new(tenant: TenantId, aggregate_type: &str, aggregate_id: &str) -> Self {
+        Self { tenant, name: format!("{aggregate_type}/{aggregate_id}") }
+    }
+
+    fn of(event: &RecordedEvent) -> Self {
+        Self::new(event.tenant, &event.aggregate_type, &event.aggregate_id)
+    }
+
+    /// The key of the claim that its key is.
+    fn claim(&self) -> [u8; 32] {
+        Sha256::digest(self.name.as_bytes()).into()
+    }
+
+    fn context<'a>(&'a self, purpose: &'a str) -> Context<'a> {
+        Context { tenant: self.tenant, purpose, subject: &self.name }
+    }
+}
+
+/// What the append has to remember or forget once it is done.
+#[derive(Default)]
+pub(crate) struct Turned {
+    made: Vec<(Subject, DataKey)>,
+    erased: Vec<Subject>,
+}
+
+/// The keys of a log.
+pub(crate) struct Keyring {
+    service: Service,
+    sealing: Option<Sealing>,
+    tenants: Cache<TenantId, DataKey>,
+    persons: Cache<Subject, DataKey>,
+}
+
+impl Keyring {
+    pub(crate) fn new(service: Service, sealing: Option<Sealing>) -> Self {
+        Self { service, sealing, tenants: Cache::new(TENANTS), persons: Cache::new(PERSONS) }
+    }
+
+    /// Whether an append has anything to seal or to erase.
+    pub(crate) fn concerns(append: &Append) -> bool {
+        let mut events = append.streams.iter().flat_map(|stream| &stream.events);
+        events.any(|event| event.payload.contains(TO_SEAL) || erases(event.event_type))
+    }
+
+    /// Seals what is marked in an append, and adds what becomes of keys. `make` appends what makes a tenant's key.
+    pub(crate) async fn seal<F>(
+        &self,
+        append: &mut Append,
+        pool: &PgPool,
+        make: impl Fn(Append) -> F,
+    ) -> Result<Turned, append::Error>
+    where
+        F: Future<Output = Result<(), append::Error>>,
+    {
+        let mut turned = Turned::default();
+        let tenant = append.tenant;
+        for at in 0..append.streams.len() {
+            let stream = &append.streams[at];
+            let subject = Subject::new(tenant, stream.aggregate_type, &stream.aggregate_id);
+            let (begins, events) = (stream.expected == 0, &stream.events);
+            let seals = events.iter().any(|event| event.payload.contains(TO_SEAL));
+            let erased = events.iter().any(|event| erases(event.event_type));
+            if seals {
+                let key = match (self.known(&subject, begins, pool).await?, &self.sealing) {
+                    (None, Some(sealing)) => {
+                        let of_tenant = self.tenant(sealing, tenant, pool, &make).await?;
+                        let key = DataKey::generate(&*sealing.random).map_err(|error| keyless(&error))?;
+                        append.claims.push(claim(sealing, &of_tenant, &subject, &key)?);
+                        turned.made.push((subject.clone(), key.clone()));
+                        Some(key)
+                    }
+                    (key, _) => key,
+                };
+                self.seal_stream(&mut append.streams[at], &subject, key.as_ref())?;
+            }
+            if erased && self.sealing.is_some() {
+                // As the log has it: whoever has it gives it back.
+                let held = holders(pool, tenant, PERSON_KEY, vec![subject.claim().to_vec()]).await.map_err(unsealed)?;
+                append.claims.extend(held.into_values().map(|holder| Claim {
+                    kind: PERSON_KEY,
+                    key: subject.claim(),
+                    holder,
+                    act: ClaimAct::Release,
+                }));
+                turned.erased.push(subject);
+            }
+        }
+        Ok(turned)
+    }
+
+    fn seal_stream(
+        &self,
+        stream: &mut StreamAppend,
+        subject: &Subject,
+        key: Option<&DataKey>,
+    ) -> Result<(), append::Error> {
+        for event in stream.events.iter_mut().filter(|event| event.payload.contains(TO_SEAL)) {
+            event.payload = self.sealed(&event.payload, subject, key)?;
+        }
+        Ok(())
+    }
+
+    /// JSON with its marked values sealed; without a key, with the values themselves.
+    fn sealed(&self, json: &str, subject: &Subject, key: Option<&DataKey>) -> Result<String, append::Error> {
+        let mut value: Value = serde_json::from_str(json).map_err(|error| invalid(&error))?;
+        replace(&mut value, MARKED, &mut |marked: &mut Value| -> Result<Option<Value>, append::Error> {
+            let (Some(key), Some(sealing)) = (key, &self.sealing) else { return Ok(Some(marked.take())) };
+            let clear = serde_json::to_vec(marked).map_err(|error| invalid(&error))?;
+            let sealed = key.seal(subject.context("personal"), &clear, &*sealing.random);
+            let sealed = sealed.map_err(|error| keyless(&error))?;
+            Ok(Some(serde_json::json!({ SEALED: sealed.as_str() })))
+        })?;
+        serde_json::to_string(&value).map_err(|error| invalid(&error))
+    }
+
+    /// The key that a stream has. One that begins has none yet.
+    async fn known(&self, subject: &Subject, begins: bool, pool: &PgPool) -> Result<Option<DataKey>, append::Error> {
+        let key = self.persons.get(subject);
+        if key.is_some() || begins || self.sealing.is_none() {
+            return Ok(key);
+        }
+        Ok(self.persons(pool, [subject]).await.map_err(unsealed)?.pop().map(|(_, key)| key))
+    }
+
+    /// The append is done: its keys are those of the log.
+    pub(crate) async fn done(&self, turned: Turned, pool: &PgPool) {
+        for (subject, key) in turned.made {
+            self.persons.insert(subject, key);
+        }
+        for subject in turned.erased {
+            self.persons.remove(&subject);
+            let Some((aggregate_type, aggregate_id)) = subject.name.split_once('/') else { continue };
+            let dropped = sqlx::query("SELECT log.drop_snapshot($1, $2, $3)")
+                .bind(subject.tenant.uuid())
+                .bind(aggregate_type)
+                .bind(aggregate_id)
+                .execute(pool)
+                .await;
+            if let Err(error) = dropped {
+                tracing::debug!(%error, "a snapshot that can't be opened any more is still there");
+            }
+        }
+    }
+
+    /// A tenant's key; it is made when it is first needed.
+    async fn tenant<F>(
+        &self,
+        sealing: &Sealing,
+        tenant: TenantId,
+        pool: &PgPool,
+        make: impl Fn(Append) -> F,
+    ) -> Result<DataKey, append::Error>
+    where
+        F: Future<Output = Result<(), append::Error>>,
+    {
+        if let Some(key) = self.stored_tenant(sealing, tenant, pool).await.map_err(unsealed)? {
+            return Ok(key);
+        }
+        let key = DataKey::generate(&*sealing.random).map_err(|error| keyless(&error))?;
+        let wrapped = sealing.master.wrap(self.of_tenant(tenant), &key).await.map_err(|error| keyless(&error))?;
+        let mark = Claim {
+            kind: TENANT_KEY,
+            key: THE_ONE,
+            holder: wrapped.as_str().to_owned(),
+            // Whoever is first has it; the others take theirs.
+            act: ClaimAct::Mark,
+        };
+        // No caller can send such an id.
+        let command =
+            CommandRecord { id: "\u{1}tenant key".to_owned(), request_hash: [0; 32], answer: "null".to_owned() };
+        make(Append { tenant, command, streams: Vec::new(), claims: vec![mark] }).await?;
+        self.stored_tenant(sealing, tenant, pool)
+            .await
+            .map_err(unsealed)?
+            .ok_or_else(|| append::Error::Unavailable("the tenant's key was made, and is not there".to_owned()))
+    }
+
+    async fn stored_tenant(
+        &self,
+        sealing: &Sealing,
+        tenant: TenantId,
+        pool: &PgPool,
+    ) -> Result<Option<DataKey>, Error> {
+        if let Some(key) = self.tenants.get(&tenant) {
+            return Ok(Some(key));
+        }
+        let found = holders(pool, tenant, TENANT_KEY, vec![THE_ONE.to_vec()]).await?;
+        let Some(wrapped) = found.into_values().next() else { return Ok(None) };
+        let key = sealing.master.unwrap(self.of_tenant(tenant), &Wrapped::read(&wrapped)).await.map_err(Error::Key)?;
+        self.tenants.insert(tenant, key.clone());
+        Ok(Some(key))
+    }
+
+    /// What a tenant's key is wrapped for.
+    fn of_tenant(&self, tenant: TenantId) -> Context<'_> {
+        Context { tenant, purpose: TENANT_KEY, subject: self.service.name() }
+    }
+
+    /// The keys of these streams of one tenant, as the log has them; those that are erased, or were never there, are left out.
+    async fn persons<'a>(
+        &self,
+        pool: &PgPool,
+        subjects: impl IntoIterator<Item = &'a Subject>,
+    ) -> Result<Vec<(Subject, DataKey)>, Error> {
+        let Some(sealing) = &self.sealing else { return Err(Error::NoMasterKey) };
+        let wanted: HashMap<[u8; 32], &Subject> =
+            subjects.into_iter().map(|subject| (subject.claim(), subject)).collect();
+        let Some(tenant) = wanted.values().next().map(|subject| subject.tenant) else { return Ok(Vec::new()) };
+        let found = holders(pool, tenant, PERSON_KEY, wanted.keys().map(|key| key.to_vec()).collect()).await?;
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(of_tenant) = self.stored_tenant(sealing, tenant, pool).await? else {
+            return Err(Error::Corrupt(format!("the key of the tenant {tenant} is not there")));
+        };
+        let mut opened = Vec::with_capacity(found.len());
+        for (claim, holder) in found {
+            let Some(subject) = wanted.get(&claim) else { continue };
+            let key = of_tenant.open(subject.context(PERSON_KEY), &Sealed::read(&holder)).map_err(Error::Key)?;
+            let key: [u8; 32] =
+                key.as_slice().try_into().map_err(|_| Error::Corrupt("a person's key of another length".to_owned()))?;
+            let key = DataKey::new(key);
+            self.persons.insert((*subject).clone(), key.clone());
+            opened.push(((*subject).clone(), key));
+        }
+        Ok(opened)
+    }
+
+    /// Whether something of these is sealed, or keys are gone.
+    pub(crate) fn is_needed(events: &[&RecordedEvent]) -> bool {
+        events.iter().any(|event| is_sealed(&event.payload) || erases(&event.event_type))
+    }
+
+    /// Opens what is sealed in events; what can't be opened any more stays.
+    ///
+    /// # Errors
+    /// Without a master key, or when the keys can't be read now.
+    pub(crate) async fn open(&self, events: &mut [RecordedEvent], pool: &PgPool) -> Result<(), Error> {
+        let sealed: Vec<usize> =
+            events.iter().enumerate().filter(|(_, event)| is_sealed(&event.payload)).map(|(at, _)| at).collect();
+        if !sealed.is_empty() {
+            let subjects: BTreeSet<Subject> = sealed.iter().map(|at| Subject::of(&events[*at])).collect();
+            let keys = self.keys(subjects, pool).await?;
+            for at in sealed {
+                let event = &mut events[at];
+                let subject = Subject::of(event);
+                if let Some(key) = keys.get(&subject) {
+                    event.payload = open_json(&event.payload, &subject, key)?;
+                }
+            }
+        }
+        for event in events.iter().filter(|event| erases(&event.event_type)) {
+            self.persons.remove(&Subject::of(event));
+        }
+        Ok(())
+    }
+
+    async fn keys(&self, subjects: BTreeSet<Subject>, pool: &PgPool) -> Result<HashMap<Subject, DataKey>, Error> {
+        if self.sealing.is_none() {
+            return Err(Error::NoMasterKey);
+        }
+        let (mut keys, mut missing) = (HashMap::new(), BTreeMap::<TenantId, Vec<Subject>>::new());
+        for subject in subjects {
+            match self.persons.get(&subject) {
+                Some(key) => _ = keys.insert(subject, key),
+                None => missing.entry(subject.tenant).or_default().push(subject),
+            }
+        }
+        for subjects in missing.values() {
+            keys.extend(self.persons(pool, subjects).await?);
+        }
+        Ok(keys)
+    }
+
+    /// As events: the state of a stream, to be kept. `None`: its key is not there, so it is not to be kept.
+    pub(crate) async fn seal_state(
+        &self,
+        (tenant, aggregate_type, aggregate_id): (TenantId, &str, &str),
+        snapshot: &Snapshot,
+        pool: &PgPool,
+    ) -> Result<Option<Snapshot>, Error> {
+        let text = std::str::from_utf8(&snapshot.state).map_err(|error| Error::Corrupt(error.to_string()))?;
+        if !text.contains(TO_SEAL) {
+            return Ok(Some(snapshot.clone()));
+        }
+        let subject = Subject::new(tenant, aggregate_type, aggregate_id);
+        let key = match &self.sealing {
+            None => None,
+            Some(_) => match self.keys(BTreeSet::from([subject.clone()]), pool).await?.remove(&subject) {
+                None => return Ok(None),
+                key => key,
+            },
+        };
+        let state = self.sealed(text, &subject, key.as_ref())?.into();
+        Ok(Some(Snapshot { state, ..snapshot.clone() }))
+    }
+
+    /// Opens the state of a stream.
+    pub(crate) async fn open_state(
+        &self,
+        (tenant, aggregate_type, aggregate_id): (TenantId, &str, &str),
+        snapshot: &mut Snapshot,
+        pool: &PgPool,
+    ) -> Result<(), Error> {
+        if is_sealed(&snapshot.state) {
+            let subject = Subject::new(tenant, aggregate_type, aggregate_id);
+            if let Some(key) = self.keys(BTreeSet::from([subject.clone()]), pool).await?.get(&subject) {
+                snapshot.state = open_json(&snapshot.state, &subject, key)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_sealed(json: &[u8]) -> bool {
+    // Texts of the log are UTF-8; what is none has nothing that we sealed.
+    std::str::from_utf8(json).is_ok_and(|json| json.contains(TO_OPEN))
+}
+
+fn open_json(json: &[u8], subject: &Subject, key: &DataKey) -> Result<Bytes, Error> {
+    let unreadable = |error: serde_json::Error| Error::Corrupt(format!("a payload is no JSON: {error}"));
+    let mut value: Value = serde_json::from_slice(json).map_err(unreadable)?;
+    replace(&mut value, SEALED, &mut |sealed: &mut Value| -> serde_json::Result<Option<Value>> {
+        // What was sealed under another key, or is no more than looks like it, stays.
+        let opened = sealed.as_str().and_then(|text| key.open(subject.context("personal"), &Sealed::read(text)).ok());
+        opened.map(|clear| serde_json::from_slice(&clear)).transpose()
+    })
+    .map_err(unreadable)?;
+    serde_json::to_vec(&value).map(Bytes::from).map_err(unreadable)
+}
+
+/// Puts in the place of each object with the one member `name` what `with` makes of that; nothing: it stays.
+fn replace<E>(
+    value: &mut Value,
+    name: &str,
+    with: &mut impl FnMut(&mut Value) -> Result<Option<Value>, E>,
+) -> Result<(), E> {
+    match value {
+        Value::Object(members) => {
+            if members.len() == 1
+                && let Some(member) = members.get_mut(name)
+            {
+                if let Some(new) = with(member)? {
+                    *value = new;
+                }
+                return Ok(());
+            }
+            members.values_mut().try_for_each(|member| replace(member, name, with))
+        }
+        Value::Array(items) => items.iter_mut().try_for_each(|item| replace(item, name, with)),
+        _ => Ok(()),
+    }
+}
+
+/// Who has these claims.
+async fn holders(
+    pool: &PgPool,
+    tenant: TenantId,
+    kind: &str,
+    keys: Vec<Vec<u8>>,
+) -> Result<HashMap<[u8; 32], String>, Error> {
+    let keys = &keys;
+    read::patiently(|| async move {
+        let rows = sqlx::query("SELECT key, holder FROM log.holders($1, $2, $3)")
+            .bind(tenant.uuid())
+            .bind(kind)
+            .bind(keys)
+            .fetch_all(pool)
+            .await?;
+        let held = rows.iter().map(|row| {
+            let key: &[u8] = row.try_get(0)?;
+            let key: [u8; 32] =
+                key.try_into().map_err(|_| Error::Corrupt(format!("a claim's key of {} bytes", key.len())))?;
+            Ok((key, row.try_get(1)?))
+        });
+        held.collect()
+    })
+    .await
+}
+
+/// The claim that a person's key is.
+fn claim(sealing: &Sealing, of_tenant: &DataKey, subject: &Subject, key: &DataKey) -> Result<Claim, append::Error> {
+    let sealed = of_tenant.seal(subject.context(PERSON_KEY), key.reveal(), &*sealing.random);
+    let holder = sealed.map_err(|error| keyless(&error))?.as_str().to_owned();
+    Ok(Claim { kind: PERSON_KEY, key: subject.claim(), holder, act: ClaimAct::Take })
+}
+
+fn keyless(error: &keys::Error) -> append::Error {
+    append::Error::Unavailable(format!("personal data can't be sealed: {error}"))
+}
+
+fn unsealed(error: Error) -> append::Error {
+    match error {
+        Error::Storage(error) => append::Error::Storage(error),
+        other => append::Error::Unavailable(format!("personal data can't be sealed: {other}")),
+    }
+}
+
+fn invalid(error: &serde_json::Error) -> append::Error {
+    append::Error::Invalid(format!("a payload is no JSON: {error}"))
+}

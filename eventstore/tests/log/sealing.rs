@@ -1,0 +1,194 @@
+//! Personal data: sealed in the log, opened for who reads, gone with its key.
+
+use std::sync::Arc;
+
+use eventstore::sealing::{PERSON_KEY, TENANT_KEY};
+use eventstore::{Error, EventStore, Sealing, Settings, Snapshot, append};
+use kernel::{Position, RecordedEvent, TenantId};
+use keys::{LocalMasterKey, SystemRandom};
+use testbed::Database;
+
+use super::support::*;
+
+const ADA: &str =
+    r#"{"name":{"personal":"Ada Lovelace"},"title":"Countess","many":[{"phone":{"personal":"+4930123456"}}]}"#;
+const OPENED: &str = r#"{"name":"Ada Lovelace","title":"Countess","many":[{"phone":"+4930123456"}]}"#;
+
+/// A store whose keys are wrapped by the master key of this digit.
+async fn sealing(database: &Database, digit: &str) -> EventStore {
+    let master = LocalMasterKey::parse(&digit.repeat(64), SystemRandom).unwrap();
+    let sealing = Some(Sealing { master: Arc::new(master), random: Arc::new(SystemRandom) });
+    open(database, Settings { sealing, ..Settings::default() }).await
+}
+
+async fn fresh() -> (Database, EventStore, TenantId) {
+    let database = Database::fresh("crm").await;
+    let store = sealing(&database, "a").await;
+    (database, store, testbed::tenant())
+}
+
+fn saying(id: &str, expected: u64, event_type: &'static str, payload: &str) -> eventstore::StreamAppend {
+    let mut stream = stream(id, expected, 0);
+    stream.events = vec![eventstore::NewEvent { event_type, ..event(payload) }];
+    stream
+}
+
+async fn add(store: &EventStore, tenant: TenantId, id: &str, expected: u64, payload: &str) {
+    store.append(append(tenant, vec![saying(id, expected, "crm.lead.captured", payload)])).await.unwrap();
+}
+
+async fn erase(store: &EventStore, tenant: TenantId, id: &str, expected: u64) {
+    store.append(append(tenant, vec![saying(id, expected, "crm.lead.erased", "{}")])).await.unwrap();
+}
+
+async fn loaded(store: &EventStore, tenant: TenantId, id: &str) -> Vec<String> {
+    texts(&store.load(tenant, "crm.lead", id, 0).await.unwrap())
+}
+
+fn texts(events: &[RecordedEvent]) -> Vec<String> {
+    events.iter().map(|event| String::from_utf8(event.payload.to_vec()).unwrap()).collect()
+}
+
+/// How many claims of a kind there are.
+async fn claims(database: &Database, kind: &str) -> i64 {
+    let count = "SELECT count(*) FROM log.claims WHERE kind = $1";
+    sqlx::query_scalar(count).bind(kind).fetch_one(&mut superuser(database).await).await.unwrap()
+}
+
+/// All that stands in the log's tables, as text.
+async fn raw(database: &Database) -> String {
+    let mut connection = superuser(database).await;
+    let mut all = String::new();
+    for table in ["events", "commands", "claims", "snapshots"] {
+        let rows: Vec<String> =
+            sqlx::query_scalar(&format!("SELECT t::text FROM log.{table} t")).fetch_all(&mut connection).await.unwrap();
+        all.extend(rows);
+    }
+    all
+}
+
+#[tokio::test]
+async fn what_is_marked_is_sealed_in_the_log_and_opened_for_who_reads_the_stream() {
+    let (database, store, tenant) = fresh().await;
+    add(&store, tenant, "ada", 0, ADA).await;
+    let raw = raw(&database).await;
+    assert!(!raw.contains("Lovelace") && !raw.contains("30123456"), "{raw}");
+    assert!(raw.contains("Countess"), "what is not personal stands as it was: {raw}");
+    assert_eq!(loaded(&store, tenant, "ada").await, [OPENED]);
+    // The hash is that of the bytes that are stored; who follows the log gets these.
+    let [stored] = &whole_log(&database, &store).await[..] else { panic!("one event") };
+    let stored_text = String::from_utf8(stored.payload.to_vec()).unwrap();
+    assert!(stored_text.starts_with(r#"{"name":{"sealed":"v1."#), "{stored_text}");
+    assert_eq!(texts(&store.opened(vec![stored.clone()]).await.unwrap()), [OPENED]);
+    let copies = store.opened_copies(&[stored]).await.unwrap().unwrap();
+    assert_eq!(texts(&copies), [OPENED]);
+    assert_eq!(texts(&store.tenant_after(tenant, Position::START, Position(9), 9).await.unwrap()), [OPENED]);
+    assert_eq!(texts(&store.events_at(&[Position(1)]).await.unwrap()), [OPENED]);
+    assert_eq!([claims(&database, PERSON_KEY).await, claims(&database, TENANT_KEY).await], [1, 1]);
+}
+
+#[tokio::test]
+async fn each_stream_has_one_key_and_each_tenant_one() {
+    let (database, store, tenant) = fresh().await;
+    for id in ["ada", "grace"] {
+        add(&store, tenant, id, 0, ADA).await;
+        add(&store, tenant, id, 1, ADA).await;
+    }
+    // Another process, which has nothing in memory.
+    let other = sealing(&database, "a").await;
+    add(&other, tenant, "ada", 2, ADA).await;
+    add(&other, testbed::tenant(), "ada", 0, ADA).await;
+    assert_eq!([claims(&database, PERSON_KEY).await, claims(&database, TENANT_KEY).await], [3, 2]);
+    assert_eq!(loaded(&store, tenant, "ada").await, [OPENED; 3]);
+}
+
+#[tokio::test]
+async fn an_event_that_erases_takes_the_key_with_it_for_every_process() {
+    let (database, store, tenant) = fresh().await;
+    add(&store, tenant, "ada", 0, ADA).await;
+    add(&store, tenant, "grace", 0, ADA).await;
+    let other = sealing(&database, "a").await;
+    assert_eq!(loaded(&other, tenant, "ada").await, [OPENED]);
+    erase(&store, tenant, "ada", 1).await;
+    assert_eq!(claims(&database, PERSON_KEY).await, 1, "grace's");
+    for process in [&store, &other, &sealing(&database, "a").await] {
+        let events = process.read_after(Position::START, 10).await.unwrap();
+        process.opened(events).await.unwrap();
+        let [captured, erased] = &loaded(process, tenant, "ada").await[..] else { panic!("both events stay") };
+        assert!(captured.starts_with(r#"{"name":{"sealed":"#) && captured.contains("Countess"), "{captured}");
+        assert_eq!(erased, "{}");
+        assert_eq!(loaded(process, tenant, "grace").await, [OPENED]);
+    }
+    whole_log(&database, &store).await;
+}
+
+#[tokio::test]
+async fn what_was_stored_in_the_clear_is_read_as_it_is_and_what_follows_is_sealed() {
+    let (database, store, tenant) = fresh().await;
+    let before = open(&database, Settings::default()).await;
+    add(&before, tenant, "ada", 0, OPENED).await;
+    add(&store, tenant, "ada", 1, ADA).await;
+    assert_eq!(loaded(&store, tenant, "ada").await, [OPENED, OPENED]);
+    let stored: Vec<String> = sqlx::query_scalar("SELECT payload::text FROM log.events ORDER BY position")
+        .fetch_all(&mut superuser(&database).await)
+        .await
+        .unwrap();
+    assert!(stored[0].contains("Lovelace") && !stored[1].contains("Lovelace"), "{stored:?}");
+}
+
+#[tokio::test]
+async fn nobody_opens_it_without_the_master_key_and_nothing_is_marked_in_a_log_that_is_not_sealed() {
+    let (database, store, tenant) = fresh().await;
+    add(&store, tenant, "ada", 0, ADA).await;
+    let without = open(&database, Settings::default()).await;
+    let error = without.load(tenant, "crm.lead", "ada", 0).await.unwrap_err();
+    assert!(matches!(error, Error::NoMasterKey), "{error}");
+    let other = sealing(&database, "b").await;
+    let error = other.load(tenant, "crm.lead", "ada", 0).await.unwrap_err();
+    assert!(matches!(error, Error::Key(keys::Error::OtherMaster { .. })), "{error}");
+    let refused = other.append(append(tenant, vec![saying("eve", 0, "crm.lead.captured", ADA)])).await.unwrap_err();
+    assert!(matches!(refused, append::Error::Unavailable(_)), "{refused}");
+    assert_eq!(count(&database, "log.events").await, 1, "and nothing was written");
+    add(&without, tenant, "grace", 0, ADA).await;
+    assert_eq!(loaded(&without, tenant, "grace").await, [OPENED]);
+}
+
+#[tokio::test]
+async fn an_append_that_is_refused_leaves_no_key_and_none_is_remembered() {
+    let (database, store, tenant) = fresh().await;
+    let before = open(&database, Settings::default()).await;
+    add(&before, tenant, "ada", 0, OPENED).await;
+    let refused = store.append(append(tenant, vec![saying("ada", 0, "crm.lead.captured", ADA)])).await.unwrap_err();
+    assert!(matches!(refused, append::Error::VersionConflict { .. }), "{refused}");
+    assert_eq!(claims(&database, PERSON_KEY).await, 0);
+    add(&store, tenant, "ada", 1, ADA).await;
+    assert_eq!(loaded(&sealing(&database, "a").await, tenant, "ada").await, [OPENED, OPENED]);
+}
+
+#[tokio::test]
+async fn processes_that_make_a_tenants_key_at_once_have_the_same() {
+    let (database, _, tenant) = fresh().await;
+    let stores = futures::future::join_all((0..6).map(|_| sealing(&database, "a"))).await;
+    let ids: Vec<String> = (0..6).map(|n| format!("lead-{n}")).collect();
+    futures::future::join_all(stores.iter().zip(&ids).map(|(store, id)| add(store, tenant, id, 0, ADA))).await;
+    assert_eq!([claims(&database, PERSON_KEY).await, claims(&database, TENANT_KEY).await], [6, 1]);
+    for id in &ids {
+        assert_eq!(loaded(&stores[0], tenant, id).await, [OPENED]);
+    }
+}
+
+#[tokio::test]
+async fn the_state_of_a_stream_is_sealed_too_and_goes_with_the_key() {
+    let (database, store, tenant) = fresh().await;
+    add(&store, tenant, "ada", 0, ADA).await;
+    let occurred_at = store.load(tenant, "crm.lead", "ada", 0).await.unwrap()[0].occurred_at;
+    let kept = Snapshot { sequence: 1, occurred_at, state: ADA.into() };
+    store.keep_snapshot(tenant, "crm.lead", "ada", "1-x", &kept).await.unwrap();
+    assert!(!raw(&database).await.contains("Lovelace"));
+    let resumed = store.resume(tenant, "crm.lead", "ada", "1-x").await.unwrap();
+    assert_eq!(resumed.snapshot.unwrap().state, OPENED);
+    erase(&store, tenant, "ada", 1).await;
+    assert_eq!(count(&database, "log.snapshots").await, 0);
+    store.keep_snapshot(tenant, "crm.lead", "ada", "1-x", &kept).await.unwrap();
+    assert_eq!(count(&database, "log.snapshots").await, 0, "of whom nobody knows who they were");
+}

@@ -1,0 +1,124 @@
+//! Asking for what schedules want, when its time has come: once a time, however many processes look.
+//!
+//! A schedule's row says which time comes next. Whoever locks it when that has come makes the job and sets the next time in one
+//! transaction, so a process that is killed has done both or neither; another one passes by the locked row. The database's clock
+//! counts, so a process whose own is wrong does nothing early or twice.
+
+use chrono::{DateTime, Utc};
+use kernel::TenantId;
+use serde_json::Value;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::enqueue::{Entry, enter};
+use crate::row::from_row;
+use crate::unique::Once;
+use crate::{Jobs, Kind, NewJob, Timetable};
+
+/// A schedule whose time has come.
+struct Due {
+    tenant_id: Uuid,
+    schedule_id: Uuid,
+    kind: String,
+    arguments: Value,
+    actor: String,
+    cron: String,
+    time_zone: String,
+    overlap: bool,
+    next_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+}
+
+from_row!(Due { tenant_id, schedule_id, kind, arguments, actor, cron, time_zone, overlap, next_at, now });
+
+/// Makes the jobs of all times that have come.
+pub(crate) async fn fire(jobs: &Jobs, kinds: &[&'static str]) -> Result<(), sqlx::Error> {
+    let inner = &*jobs.inner;
+    // Most looks find none: then there is no transaction.
+    while is_due(&inner.work, kinds).await? {
+        let mut tables = inner.work.begin().await?;
+        let due: Option<Due> = sqlx::query_as(
+            "SELECT tenant_id, schedule_id, kind, arguments, actor, cron, time_zone, overlap, next_at, clock_timestamp() AS now
+             FROM jobs.schedules
+             WHERE next_at <= clock_timestamp() AND kind = ANY($1)
+             ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED",
+        )
+        .bind(kinds)
+        .fetch_optional(&mut *tables)
+        .await?;
+        let Some(due) = due else { return Ok(()) };
+        // Chosen by these very names.
+        let Some(kind) = inner.kinds.find(&due.kind) else { return Ok(()) };
+        let times = Times::of(&due);
+        let job = if !due.overlap && is_open(&mut tables, &due).await? {
+            None
+        } else {
+            ask(&mut tables, kind, &due, inner.ids.next()).await?
+        };
+        sqlx::query(
+            "UPDATE jobs.schedules
+             SET next_at = $3, last_at = CASE WHEN $4::uuid IS NULL THEN last_at ELSE next_at END,
+                 last_job = coalesce($4, last_job), skipped = skipped + $5
+             WHERE tenant_id = $1 AND schedule_id = $2",
+        )
+        .bind(due.tenant_id)
+        .bind(due.schedule_id)
+        .bind(times.next)
+        .bind(job)
+        .bind(times.passed + i64::from(job.is_none()))
+        .execute(&mut *tables)
+        .await?;
+        tables.commit().await?;
+    }
+    Ok(())
+}
+
+async fn is_due(pool: &PgPool, kinds: &[&'static str]) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM jobs.schedules WHERE next_at <= clock_timestamp() AND kind = ANY($1))",
+    )
+    .bind(kinds)
+    .fetch_one(pool)
+    .await
+}
+
+/// What comes after a time that is due.
+struct Times {
+    next: Option<DateTime<Utc>>,
+    /// How many more passed while nobody was there: one job stands for all of them.
+    passed: i64,
+}
+
+impl Times {
+    /// So many that passed are counted; more are not worth the time.
+    const COUNTED: usize = 1000;
+
+    fn of(due: &Due) -> Self {
+        // It was read when it was made; should it not be readable any more, it ends.
+        let Ok(table) = Timetable::new(&due.cron, &due.time_zone) else { return Self { next: None, passed: 0 } };
+        let passed = table.next(due.next_at, Self::COUNTED).into_iter().take_while(|time| *time <= due.now).count();
+        Self { next: table.after(due.now), passed: i64::try_from(passed).unwrap_or(i64::MAX) }
+    }
+}
+
+/// Whether the job of an earlier time is still open.
+async fn is_open(tables: &mut PgConnection, due: &Due) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM jobs.jobs
+                        WHERE tenant_id = $1 AND schedule_id = $2 AND state IN ('waiting', 'running'))",
+    )
+    .bind(due.tenant_id)
+    .bind(due.schedule_id)
+    .fetch_one(tables)
+    .await
+}
+
+/// Makes the job; none: there is one for this time already.
+#[expect(clippy::disallowed_methods, reason = "the tenant of a schedule that an authenticated caller made")]
+async fn ask(tables: &mut PgConnection, kind: &Kind, due: &Due, id: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
+    let job = NewJob { arguments: due.arguments.clone(), actor: due.actor.clone(), run_at: None, unique: None };
+    let once = Once::Slot(due.schedule_id, due.next_at);
+    let entry = Entry { once, ..Entry::new(id, kind, &job, due.now) };
+    let made = enter(tables, TenantId::vouched(due.tenant_id), &entry, due.now).await?;
+    Ok(made.made.then_some(made.id))
+}

@@ -1,0 +1,271 @@
+//! Queues: pausing them, and how much of them runs.
+
+use chrono::{DateTime, Utc};
+use kernel::{Caller, Checks, Refusal, TenantId};
+use serde::Serialize;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::desk::{Opened, unavailable};
+use crate::row::from_row;
+use crate::{Jobs, Kinds, Request};
+
+/// Limits of all tenants together stand under this id, which is nobody's.
+const ALL_TENANTS: Uuid = Uuid::nil();
+
+/// How many jobs begin in which time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Rate {
+    /// So many, 1 to 100,000.
+    pub count: u32,
+    /// In so many seconds, 1 to 86,400; evenly: one each `seconds / count`.
+    pub seconds: u32,
+}
+
+/// How much of a queue runs; none: as much as there is room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// At most so many at the same time, 1 to 1,000.
+    pub concurrency: Option<u32>,
+    /// At most so many in a time.
+    pub rate: Option<Rate>,
+}
+
+/// A queue as one tenant has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// Since when nothing begins there.
+    pub paused_at: Option<DateTime<Utc>>,
+    /// The tenant's own limits.
+    pub limits: Limits,
+    /// Who changed these last.
+    pub changed_by: Option<String>,
+    /// When.
+    pub changed_at: Option<DateTime<Utc>>,
+    /// How many jobs wait.
+    pub waiting: u64,
+    /// How many run.
+    pub running: u64,
+}
+
+struct Row {
+    queue: String,
+    paused_at: Option<DateTime<Utc>>,
+    concurrency: Option<i32>,
+    rate_count: Option<i32>,
+    rate_seconds: Option<i32>,
+    changed_by: String,
+    changed_at: DateTime<Utc>,
+}
+
+from_row!(Row { queue, paused_at, concurrency, rate_count, rate_seconds, changed_by, changed_at });
+
+impl Queue {
+    /// A tenant's queues, by name, also those of which nothing was said; for whoever may see jobs. `tables`: a transaction in which the
+    /// tenant is set.
+    pub async fn list(tables: &mut PgConnection, tenant: TenantId, kinds: &[&str]) -> Result<Vec<Self>, sqlx::Error> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT queue, paused_at, concurrency, rate_count, rate_seconds, changed_by, changed_at
+             FROM jobs.queues WHERE tenant_id = $1",
+        )
+        .bind(tenant.uuid())
+        .fetch_all(&mut *tables)
+        .await?;
+        // Open ones only, from their indexes.
+        let counted: Vec<(String, i64, i64)> = sqlx::query_as(
+            "SELECT queue, sum(waiting)::bigint, sum(running)::bigint FROM (
+                 SELECT queue, count(*) AS waiting, 0 AS running FROM jobs.jobs
+                 WHERE tenant_id = $1 AND state = 'waiting' GROUP BY queue
+                 UNION ALL
+                 SELECT queue, 0, count(*) FROM jobs.jobs WHERE tenant_id = $1 AND state = 'running' GROUP BY queue
+             ) c GROUP BY queue",
+        )
+        .bind(tenant.uuid())
+        .fetch_all(tables)
+        .await?;
+        let mut names: Vec<&str> = kinds.to_vec();
+        names.extend(rows.iter().map(|row| row.queue.as_str()).chain(counted.iter().map(|(queue, ..)| queue.as_str())));
+        names.sort_unstable();
+        names.dedup();
+        let queue = |name: &str| {
+            let row = rows.iter().find(|row| row.queue == name);
+            let (_, waiting, running) = counted.iter().find(|(queue, ..)| queue == name).cloned().unwrap_or_default();
+            let rate = row.and_then(|row| Some((row.rate_count?, row.rate_seconds?)));
+            Self {
+                name: name.to_owned(),
+                paused_at: row.and_then(|row| row.paused_at),
+                limits: Limits {
+                    concurrency: row.and_then(|row| row.concurrency).map(i32::cast_unsigned),
+                    rate: rate.map(|(count, seconds)| Rate {
+                        count: count.cast_unsigned(),
+                        seconds: seconds.cast_unsigned(),
+                    }),
+                },
+                changed_by: row.map(|row| row.changed_by.clone()),
+                changed_at: row.map(|row| row.changed_at),
+                waiting: waiting.cast_unsigned(),
+                running: running.cast_unsigned(),
+            }
+        };
+        Ok(names.into_iter().map(queue).collect())
+    }
+}
+
+/// What is done to a queue.
+#[derive(Clone, Copy)]
+enum Act {
+    Pause,
+    Resume,
+    Limit(Limits),
+}
+
+impl Jobs {
+    /// The queues of the caller's tenant.
+    ///
+    /// # Errors
+    /// Without the permission to see jobs; when the database does not answer.
+    pub async fn queues(&self, caller: &Caller) -> Result<Vec<Queue>, Refusal> {
+        caller.require(self.inner.kinds.read)?;
+        let mut tables = self.begin(caller.tenant()).await?;
+        Queue::list(&mut tables, caller.tenant(), &self.inner.kinds.queues()).await.map_err(unavailable)
+    }
+
+    /// Lets no job of the caller's tenant begin in a queue; what runs goes on, what is asked for waits. True: the same request was
+    /// carried out before.
+    ///
+    /// # Errors
+    /// Without the permission; `not_found`: there is no such queue. Nothing was written then.
+    pub async fn pause_queue(&self, request: &Request, queue: &str) -> Result<bool, Refusal> {
+        self.change_queue(request, queue, Act::Pause).await
+    }
+
+    /// Lets a paused queue go on.
+    ///
+    /// # Errors
+    /// As for [`pause_queue`](Self::pause_queue).
+    pub async fn resume_queue(&self, request: &Request, queue: &str) -> Result<bool, Refusal> {
+        self.change_queue(request, queue, Act::Resume).await
+    }
+
+    /// Sets how much of a queue runs for the caller's tenant: never more than all tenants may.
+    ///
+    /// # Errors
+    /// As for [`pause_queue`](Self::pause_queue); `validation_failed`.
+    pub async fn limit_queue(&self, request: &Request, queue: &str, limits: Limits) -> Result<bool, Refusal> {
+        check(limits)?;
+        self.change_queue(request, queue, Act::Limit(limits)).await
+    }
+
+    /// Pauses a queue for all tenants together; for operators. `by` is written down.
+    ///
+    /// # Errors
+    /// `not_found`; when the database does not answer. Nothing was written then.
+    pub async fn pause_queue_of_all(&self, queue: &str, by: &str) -> Result<(), Refusal> {
+        self.change_queue_of_all(queue, Act::Pause, by).await
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn resume_queue_of_all(&self, queue: &str, by: &str) -> Result<(), Refusal> {
+        self.change_queue_of_all(queue, Act::Resume, by).await
+    }
+
+    /// Sets how much of a queue runs for all tenants together.
+    ///
+    /// # Errors
+    /// As there; `validation_failed`.
+    pub async fn limit_queue_of_all(&self, queue: &str, limits: Limits, by: &str) -> Result<(), Refusal> {
+        check(limits)?;
+        self.change_queue_of_all(queue, Act::Limit(limits), by).await
+    }
+
+    async fn change_queue(&self, request: &Request, queue: &str, act: Act) -> Result<bool, Refusal> {
+        let inner = &*self.inner;
+        request.caller.require(inner.kinds.write)?;
+        known(&inner.kinds, queue)?;
+        // A queue has no id of its own.
+        let mut tables = match self.open_request(request, Uuid::nil()).await? {
+            Opened::New(transaction) => transaction,
+            Opened::Repeated(_) => return Ok(true),
+        };
+        let (tenant, by) = (request.caller.tenant().uuid(), request.caller.subject());
+        write(&mut tables, tenant, queue, act, by, inner.clock.now()).await.map_err(unavailable)?;
+        tables.commit().await.map_err(unavailable)?;
+        self.wake().await;
+        Ok(false)
+    }
+
+    async fn change_queue_of_all(&self, queue: &str, act: Act, by: &str) -> Result<(), Refusal> {
+        let inner = &*self.inner;
+        known(&inner.kinds, queue)?;
+        let mut tables = inner.work.acquire().await.map_err(unavailable)?;
+        write(&mut tables, ALL_TENANTS, queue, act, by, inner.clock.now()).await.map_err(unavailable)?;
+        self.wake().await;
+        Ok(())
+    }
+}
+
+async fn write(
+    tables: &mut PgConnection,
+    tenant: Uuid,
+    queue: &str,
+    act: Act,
+    by: &str,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let set = match act {
+        Act::Pause => "paused_at = coalesce(queues.paused_at, EXCLUDED.paused_at)",
+        Act::Resume => "paused_at = NULL",
+        Act::Limit(_) => {
+            "concurrency = EXCLUDED.concurrency, rate_count = EXCLUDED.rate_count, rate_seconds = EXCLUDED.rate_seconds,
+             ready_at = NULL"
+        }
+    };
+    let limits = if let Act::Limit(limits) = act { limits } else { Limits::default() };
+    sqlx::query(&format!(
+        "INSERT INTO jobs.queues (tenant_id, queue, paused_at, concurrency, rate_count, rate_seconds, changed_by, changed_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (tenant_id, queue) DO UPDATE SET {set}, changed_by = EXCLUDED.changed_by, changed_at = EXCLUDED.changed_at"
+    ))
+    .bind(tenant)
+    .bind(queue)
+    .bind(matches!(act, Act::Pause).then_some(now))
+    .bind(limits.concurrency.map(u32::cast_signed))
+    .bind(limits.rate.map(|rate| rate.count.cast_signed()))
+    .bind(limits.rate.map(|rate| rate.seconds.cast_signed()))
+    .bind(by)
+    .bind(now)
+    .execute(tables)
+    .await
+    .map(drop)
+}
+
+fn known(kinds: &Kinds, queue: &str) -> Result<(), Refusal> {
+    let queues = kinds.queues();
+    if queues.contains(&queue) {
+        return Ok(());
+    }
+    let detail = format!("there is no queue {queue:?} here; allowed: {}", queues.join(", "));
+    Err(Refusal::not_found("not_found", detail))
+}
+
+fn check(limits: Limits) -> Result<(), Refusal> {
+    let mut checks = Checks::default();
+    let mut within = |pointer: &str, number: u32, most: u32| {
+        if !(1..=most).contains(&number) {
+            checks.refuse(pointer, "out_of_range", format!("{number} is not allowed; allowed is 1 to {most}"));
+        }
+    };
+    if let Some(concurrency) = limits.concurrency {
+        within("/concurrency", concurrency, 1000);
+    }
+    if let Some(Rate { count, seconds }) = limits.rate {
+        within("/rate/count", count, 100_000);
+        within("/rate/seconds", seconds, 86_400);
+    }
+    checks.finish()
+}

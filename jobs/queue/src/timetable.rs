@@ -1,0 +1,114 @@
+//! When a schedule's times are: a cron expression in a time zone.
+
+use chrono::{DateTime, TimeZone, Utc};
+use chrono_tz::Tz;
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
+use kernel::FieldError;
+
+/// The times at which something is to be done. Five fields (minute, hour, day of month, month, day of week), read as the clocks of
+/// the time zone show them: when they are put forward over a time, that falls on the first moment after the gap; when they are put
+/// back over it, it comes once.
+#[derive(Clone, Debug)]
+pub struct Timetable {
+    cron: Cron,
+    zone: Tz,
+}
+
+impl Timetable {
+    /// Reads both.
+    ///
+    /// # Errors
+    /// What is wrong with `/cron` or `/time_zone`; also an expression that never comes.
+    pub fn new(cron: &str, time_zone: &str) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let mut refuse = |pointer: &str, code, detail| {
+            errors.push(FieldError { pointer: pointer.to_owned(), code, detail });
+        };
+        let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
+        let read = parser.parse(cron).map_err(|error| {
+            refuse(
+                "/cron",
+                "cron_invalid",
+                format!("{cron:?}: {error}; allowed are five fields, such as \"0 6 * * MON\""),
+            );
+        });
+        let zone = time_zone.parse::<Tz>().map_err(|_| {
+            let detail = format!("{time_zone:?} is no time zone; allowed are those of IANA, such as \"Europe/Berlin\"");
+            refuse("/time_zone", "time_zone_unknown", detail);
+        });
+        match (read, zone) {
+            (Ok(cron), Ok(zone)) => {
+                let table = Self { cron, zone };
+                if table.after(DateTime::UNIX_EPOCH).is_none() {
+                    let detail = "there is no day on which it comes".to_owned();
+                    return Err(vec![FieldError { pointer: "/cron".to_owned(), code: "cron_never", detail }]);
+                }
+                Ok(table)
+            }
+            _ => Err(errors),
+        }
+    }
+
+    /// The first time after this one; none: there is none any more.
+    pub fn after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let local = self.zone.from_utc_datetime(&time.naive_utc());
+        let next = self.cron.find_next_occurrence(&local, false).ok()?.with_timezone(&Utc);
+        // Whatever the library makes of clocks that are changed: time goes on.
+        (next > time).then_some(next)
+    }
+
+    /// The next times after this one.
+    pub fn next(&self, time: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
+        std::iter::successors(self.after(time), |time| self.after(*time)).take(count).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(cron: &str, zone: &str, after: &str, count: usize) -> Vec<String> {
+        let after: DateTime<Utc> = after.parse().unwrap_or_default();
+        let table = Timetable::new(cron, zone).unwrap_or_else(|errors| panic!("{errors:?}"));
+        table.next(after, count).iter().map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)).collect()
+    }
+
+    fn codes(cron: &str, zone: &str) -> Vec<(String, &'static str)> {
+        let refused = Timetable::new(cron, zone).err().unwrap_or_default();
+        refused.into_iter().map(|error| (error.pointer, error.code)).collect()
+    }
+
+    #[test]
+    fn times_are_those_that_the_clocks_of_the_zone_show() {
+        // Winter is an hour ahead of UTC there, summer two.
+        let at_six = times("0 6 * * *", "Europe/Berlin", "2026-03-27T12:00:00Z", 3);
+        assert_eq!(at_six, ["2026-03-28T05:00:00Z", "2026-03-29T04:00:00Z", "2026-03-30T04:00:00Z"]);
+        let on_workdays = times("30 9 * * MON-FRI", "America/New_York", "2026-01-02T20:00:00Z", 2);
+        assert_eq!(on_workdays, ["2026-01-05T14:30:00Z", "2026-01-06T14:30:00Z"]);
+        assert_eq!(times("0 0 L * *", "UTC", "2028-02-01T00:00:00Z", 1), ["2028-02-29T00:00:00Z"]);
+        assert_eq!(times("*/15 * * * *", "Asia/Kathmandu", "2026-01-01T00:00:01Z", 1), ["2026-01-01T00:15:00Z"]);
+    }
+
+    #[test]
+    fn a_time_that_the_clocks_leap_over_falls_on_the_first_moment_after_the_gap() {
+        let daily = times("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", 2);
+        assert_eq!(daily, ["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]);
+    }
+
+    #[test]
+    fn a_time_that_the_clocks_show_twice_comes_once() {
+        let daily = times("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", 2);
+        assert_eq!(daily, ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]);
+    }
+
+    #[test]
+    fn what_never_comes_or_is_no_expression_or_zone_is_refused() {
+        assert_eq!(codes("0 6 * *", "UTC"), [("/cron".to_owned(), "cron_invalid")]);
+        assert_eq!(codes("0 0 6 * * *", "UTC"), [("/cron".to_owned(), "cron_invalid")]);
+        assert_eq!(codes("61 6 * * *", "UTC"), [("/cron".to_owned(), "cron_invalid")]);
+        assert_eq!(codes("0 0 31 2 *", "UTC"), [("/cron".to_owned(), "cron_never")]);
+        assert_eq!(codes("0 6 * * *", "Mars/Olympus"), [("/time_zone".to_owned(), "time_zone_unknown")]);
+        assert_eq!(codes("", "").len(), 2);
+    }
+}

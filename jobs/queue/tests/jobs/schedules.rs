@@ -1,0 +1,226 @@
+//! Jobs that are asked for again and again.
+
+use jobs::{Changes, Listing, NewSchedule, Settings, State};
+use kernel::Role;
+use serde_json::{Value, json};
+use testbed::eventually;
+use uuid::Uuid;
+
+use crate::world::{World, now, quick, request};
+
+fn minutely(kind: &str, arguments: Value) -> NewSchedule {
+    NewSchedule {
+        kind: kind.to_owned(),
+        arguments,
+        cron: "* * * * *".to_owned(),
+        time_zone: "Europe/Berlin".to_owned(),
+        overlap: false,
+    }
+}
+
+async fn schedule(world: &World, new: &NewSchedule) -> Uuid {
+    world.jobs.schedule(&world.request(), new).await.unwrap().id
+}
+
+/// Its next time is `ago` seconds before now: in the past when it is positive.
+async fn due(world: &World, schedule: Uuid, ago: f64) {
+    world
+        .execute(&format!(
+            "UPDATE jobs.schedules SET next_at = clock_timestamp() - make_interval(secs => {ago}) WHERE schedule_id = '{schedule}'"
+        ))
+        .await;
+    world.jobs.wake().await;
+}
+
+async fn jobs_of(world: &World, schedule: Uuid) -> Vec<jobs::Job> {
+    let listing = Listing { schedule: Some(schedule), limit: 200, ..Listing::default() };
+    world.jobs.list(&world.request().caller, &listing).await.unwrap()
+}
+
+async fn find(world: &World, schedule: Uuid) -> jobs::Schedule {
+    world.jobs.find_schedule(&world.request().caller, schedule).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_schedule_asks_when_its_time_comes_and_knows_the_next() {
+    let world = World::start().await;
+    let id = schedule(&world, &minutely("note", json!({ "n": 7 }))).await;
+    let made = find(&world, id).await;
+    let next = made.next_at.unwrap();
+    assert!(next > now() && next <= now() + chrono::Duration::seconds(61), "{made:?}");
+    // Nothing else will wake the runner.
+    due(&world, id, -0.3).await;
+    let at = find(&world, id).await.next_at.unwrap();
+    let job = eventually("there is a job", async || jobs_of(&world, id).await.pop()).await;
+    let job = world.until(job.id, State::Completed).await;
+    assert_eq!((job.result, job.actor.as_str(), job.slot), (Some(json!({ "n": 7 })), "ada", Some(at)));
+    assert!(job.started_at.unwrap() >= at, "it was begun before its time");
+    let fired = find(&world, id).await;
+    assert_eq!((fired.last_at, fired.last_job, fired.skipped), (Some(at), Some(job.id), 0));
+    assert!(fired.next_at.unwrap() > at);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_of_many_schedulers_at_one_time_one_asks() {
+    let world = World::idle(Settings { concurrency: 8, ..quick() }).await;
+    for _ in 0..4 {
+        world.runner(&world.elsewhere(Settings { concurrency: 8, ..quick() }));
+    }
+    let new = NewSchedule { overlap: true, ..minutely("note", json!({ "n": 1 })) };
+    let mut schedules = Vec::new();
+    for _ in 0..5 {
+        schedules.push(schedule(&world, &new).await);
+    }
+    let rounds = 6;
+    for round in 1..=rounds {
+        // In the past of the last one, so that no minute is the same.
+        world
+            .execute(&format!(
+                "UPDATE jobs.schedules SET next_at = date_trunc('minute', clock_timestamp()) - interval '1 day' * {round}"
+            ))
+            .await;
+        world.jobs.wake().await;
+        eventually("all have asked", async || {
+            let ahead = world.strings("SELECT '' FROM jobs.schedules WHERE next_at > clock_timestamp()").await;
+            (ahead.len() == schedules.len()).then_some(())
+        })
+        .await;
+    }
+    let (mut lost, mut doubled) = (0_i64, 0_i64);
+    for id in schedules {
+        let jobs = jobs_of(&world, id).await;
+        let slots: std::collections::BTreeSet<_> = jobs.iter().map(|job| job.slot.unwrap()).collect();
+        lost += rounds - i64::try_from(slots.len()).unwrap();
+        doubled += i64::try_from(jobs.len() - slots.len()).unwrap();
+    }
+    assert_eq!((lost, doubled), (0, 0));
+}
+
+#[tokio::test]
+async fn one_job_stands_for_the_times_that_passed_while_nobody_was_there() {
+    let world = World::idle(quick()).await;
+    let id = schedule(&world, &minutely("note", json!({ "n": 1 }))).await;
+    world
+        .execute("UPDATE jobs.schedules SET next_at = date_trunc('minute', clock_timestamp()) - interval '10 minutes'")
+        .await;
+    world.runner(&world.jobs);
+    eventually("it has asked", async || find(&world, id).await.last_at).await;
+    assert_eq!(jobs_of(&world, id).await.len(), 1);
+    let skipped = find(&world, id).await.skipped;
+    // A minute may have begun since.
+    assert!((10..=11).contains(&skipped), "{skipped}");
+}
+
+#[tokio::test]
+async fn a_time_that_comes_while_the_last_job_is_open_passes_unless_they_may_overlap() {
+    let world = World::start().await;
+    let id = schedule(&world, &minutely("keep", json!(null))).await;
+    due(&world, id, 120.0).await;
+    let first = eventually("the first", async || jobs_of(&world, id).await.pop()).await;
+    world.until(first.id, State::Running).await;
+    due(&world, id, 0.0).await;
+    eventually("it has passed", async || (find(&world, id).await.next_at? > now()).then_some(())).await;
+    assert_eq!(jobs_of(&world, id).await.len(), 1);
+    let overlap = Changes { overlap: Some(true), ..Changes::default() };
+    world.jobs.change_schedule(&world.request(), id, &overlap).await.unwrap();
+    due(&world, id, 0.0).await;
+    eventually("the second", async || (jobs_of(&world, id).await.len() == 2).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_schedule_is_changed_paused_resumed_and_removed() {
+    let world = World::start().await;
+    let id = schedule(&world, &minutely("note", json!({ "n": 1 }))).await;
+    let yearly = Changes {
+        arguments: Some(json!({ "n": 2 })),
+        cron: Some("0 6 1 1 *".to_owned()),
+        time_zone: Some("UTC".to_owned()),
+        overlap: None,
+    };
+    world.jobs.change_schedule(&world.request(), id, &yearly).await.unwrap();
+    let changed = find(&world, id).await;
+    assert_eq!(
+        (changed.arguments.clone(), changed.cron.as_str(), changed.overlap),
+        (json!({ "n": 2 }), "0 6 1 1 *", false)
+    );
+    assert_eq!(changed.next_times(now(), 3).len(), 3);
+    let at = changed.next_at.unwrap().to_rfc3339();
+    assert!(at.contains("-01-01T06:00:00"), "{at}");
+    world.jobs.pause_schedule(&world.request(), id).await.unwrap();
+    let paused = find(&world, id).await;
+    assert_eq!((paused.next_at, paused.next_times(now(), 3)), (None, vec![]));
+    // A change does not let it go on.
+    let minutely = Changes { cron: Some("* * * * *".to_owned()), ..Changes::default() };
+    world.jobs.change_schedule(&world.request(), id, &minutely).await.unwrap();
+    assert_eq!(find(&world, id).await.next_at, None);
+    world.jobs.resume_schedule(&world.request(), id).await.unwrap();
+    assert!(find(&world, id).await.next_at.unwrap() > now());
+    world.jobs.remove_schedule(&world.request(), id).await.unwrap();
+    let caller = world.request().caller;
+    assert_eq!(world.jobs.find_schedule(&caller, id).await.unwrap_err().code(), "not_found");
+    assert_eq!(world.jobs.schedules(&caller).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_is_refused_of_a_schedule_writes_nothing() {
+    let world = World::idle(quick()).await;
+    let good = minutely("note", json!({ "n": 1 }));
+    let mut asked = world.request();
+    asked.command_id = Some("s1".to_owned());
+    let id = world.jobs.schedule(&asked, &good).await.unwrap().id;
+    assert_eq!(world.jobs.schedule(&asked, &good).await.unwrap().id, id);
+    let before = world.dump().await;
+    let mut keyed = world.request();
+    keyed.command_id = Some("s2".to_owned());
+    let auditor = request(world.tenant, Role::Auditor);
+    let member = request(world.tenant, Role::Member);
+    let stranger = request(testbed::tenant(), Role::Admin);
+    let refused = async |new: NewSchedule| world.jobs.schedule(&keyed, &new).await.unwrap_err();
+    let field = |refusal: &kernel::Refusal| refusal.errors()[0].pointer.clone() + " " + refusal.errors()[0].code;
+    assert_eq!(
+        field(&refused(NewSchedule { cron: "every day".to_owned(), ..good.clone() }).await),
+        "/cron cron_invalid"
+    );
+    assert_eq!(
+        field(&refused(NewSchedule { time_zone: "Berlin".to_owned(), ..good.clone() }).await),
+        "/time_zone time_zone_unknown"
+    );
+    for arguments in [json!({}), json!({ "n": 1, "m": 2 }), json!("x".repeat(20_000))] {
+        let refusal = refused(NewSchedule { arguments, ..good.clone() }).await;
+        assert_eq!(refusal.errors()[0].pointer, "/arguments", "{refusal:?}");
+    }
+    assert_eq!(refused(NewSchedule { kind: "fail".to_owned(), ..good.clone() }).await.code(), "job_kind_unknown");
+    assert_eq!(world.jobs.schedule(&auditor, &good).await.unwrap_err().code(), "permission_missing");
+    // May change jobs, but not ask for notes.
+    assert_eq!(world.jobs.schedule(&member, &good).await.unwrap_err().code(), "permission_missing");
+    for refused in [
+        world.jobs.pause_schedule(&stranger, id).await,
+        world.jobs.resume_schedule(&stranger, id).await,
+        world.jobs.remove_schedule(&stranger, id).await,
+        world.jobs.change_schedule(&stranger, id, &Changes::default()).await,
+    ] {
+        assert_eq!(refused.unwrap_err().code(), "not_found");
+    }
+    assert_eq!(world.jobs.pause_schedule(&auditor, id).await.unwrap_err().code(), "permission_missing");
+    assert_eq!(world.jobs.find_schedule(&stranger.caller, id).await.unwrap_err().code(), "not_found");
+    assert_eq!(world.dump().await, before);
+}
+
+#[tokio::test]
+async fn a_tenant_has_so_many_schedules_and_not_more() {
+    let world = World::idle(quick()).await;
+    let id = schedule(&world, &minutely("note", json!({ "n": 1 }))).await;
+    world
+        .execute(&format!(
+            "INSERT INTO jobs.schedules (tenant_id, schedule_id, kind, queue, arguments, actor, cron, time_zone, overlap, created_at,
+                 changed_by, changed_at)
+             SELECT tenant_id, gen_random_uuid(), kind, queue, arguments, actor, cron, time_zone, overlap, created_at, changed_by,
+                 changed_at
+             FROM jobs.schedules, generate_series(2, 200) WHERE schedule_id = '{id}'"
+        ))
+        .await;
+    let before = world.dump().await;
+    let one_more = world.jobs.schedule(&world.request(), &minutely("note", json!({ "n": 1 }))).await;
+    assert_eq!(one_more.unwrap_err().code(), "schedules_full");
+    assert_eq!(world.dump().await, before);
+}

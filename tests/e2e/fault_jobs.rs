@@ -1,0 +1,98 @@
+//! kill -9 of the processes that run jobs, and of Postgres, while two tenants' files are imported by jobs.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::Value;
+use testbed::eventually;
+
+use crate::client::Client;
+use crate::world::World;
+
+/// Rows of each file.
+const ROWS: usize = 6_000;
+
+fn file(tenant: &str) -> String {
+    let mut csv = "name\n".to_owned();
+    for row in 0..ROWS {
+        let _ = writeln!(csv, "{tenant} {row:06}");
+    }
+    csv
+}
+
+/// The job as anybody who serves shows it; none: nobody does now.
+async fn job(client: &Client, id: &str) -> Option<Value> {
+    let (status, _) = client.ready().await?;
+    (status.as_u16() != 503).then_some(())?;
+    let answer = client.get(&format!("/v1/jobs/crm/{id}")).await;
+    answer.status.is_success().then_some(answer.body)
+}
+
+/// Waits until so many rows are done, for longer than a lease lasts.
+async fn until_done(client: &Client, id: &str, rows: u64) -> Value {
+    let mut last = Value::Null;
+    for _ in 0..3 {
+        let so_far = async || {
+            let job = job(client, id).await?;
+            (job["done"].as_u64()? >= rows || job["finished_at"].is_string()).then_some(job)
+        };
+        match tokio::time::timeout(Duration::from_secs(25), eventually("the import goes on", so_far)).await {
+            Ok(job) => return job,
+            Err(_) => last = job(client, id).await.unwrap_or_default(),
+        }
+    }
+    panic!("the import stands still: {last}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_kill_9_between_claim_and_completion_loses_doubles_and_reorders_nothing() {
+    let mut world = World::new().await;
+    let tenants = ["acme", "globex"];
+    let clients = tenants.map(|tenant| world.tenant(tenant));
+    world.start(0).await;
+    world.start(1).await;
+    let mut ids = Vec::new();
+    for (tenant, client) in tenants.iter().zip(&clients) {
+        let asked = client.upload(tenant, "/v1/crm/imports", file(tenant)).await;
+        assert_eq!(asked.status.as_u16(), 201, "{asked:?}");
+        ids.push(asked.id().to_owned());
+    }
+    // Postgres first: whoever works goes on when it is back. Then all who work, one of whom comes back.
+    until_done(&clients[0], &ids[0], 1_000).await;
+    tokio::task::block_in_place(|| {
+        world.postgres.kill();
+        world.postgres.restart();
+    });
+    until_done(&clients[0], &ids[0], 2_000).await;
+    world.kill(0);
+    world.kill(1);
+    world.start(0).await;
+    let mut attempts = 0;
+    for (client, id) in clients.iter().zip(&ids) {
+        let job = until_done(client, id, ROWS as u64 + 1).await;
+        assert_eq!(job["state"], "completed", "{job}");
+        assert_eq!((&job["result"]["taken"], &job["result"]["refused"]), (&ROWS.into(), &0.into()), "{job}");
+        attempts += job["attempt"].as_u64().unwrap();
+    }
+    assert!(attempts > 2, "nothing was killed while it worked: {attempts} attempts at two jobs");
+
+    let events = world.verify(&clients[0]).await;
+    for (tenant, client) in tenants.iter().zip(&clients) {
+        let names: Vec<String> = events
+            .iter()
+            .filter(|event| event.event_type == "crm.lead.captured")
+            .filter_map(|event| {
+                serde_json::from_slice::<Value>(&event.payload).ok()?["details"]["name"].as_str().map(str::to_owned)
+            })
+            .filter(|name| name.starts_with(tenant))
+            .collect();
+        let distinct: BTreeSet<_> = names.iter().collect();
+        let (lost, doubled) = (ROWS - distinct.len(), names.len() - distinct.len());
+        let out_of_order = names.windows(2).filter(|two| two[1] < two[0]).count();
+        println!("{tenant}: {} leads, {lost} lost, {doubled} doubled, {out_of_order} out of order", names.len());
+        assert_eq!((lost, doubled, out_of_order), (0, 0, 0));
+        drop(client.get("/v1/jobs/crm").await);
+    }
+    world.stop(0).await;
+}
