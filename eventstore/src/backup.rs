@@ -5,6 +5,7 @@
 //! tenant's history at the end of a log that is in use, under another tenant's id. What is stored where, and in which form,
 //! is not decided here.
 
+mod copied;
 mod graft;
 mod restore;
 mod snapshot;
@@ -13,6 +14,7 @@ mod write;
 use chrono::{DateTime, Utc};
 use kernel::{LeafHash, Position, RecordedEvent, TenantId};
 
+pub use copied::Copied;
 pub use graft::{Graft, grafted_id};
 pub use restore::{Restore, is_empty};
 pub use snapshot::{Snapshot, freeze};

@@ -1,4 +1,4 @@
-//! The lock that makes one instance of something the active one: relay, webhooks.
+//! The lock that makes one instance of something the active one: relay, sagas, webhooks, dead letters.
 
 mod keys;
 
@@ -34,16 +34,22 @@ pub struct Lock {
     options: PgConnectOptions,
     key: LockKey,
     connection: Option<PgConnection>,
+    /// Whether the lock was got on this connection.
+    ours: bool,
 }
 
 impl Lock {
     /// The lock with this key in a service's database, not taken yet; connects as `role`.
     pub fn new(database: &Database, role: Role, key: LockKey) -> Self {
-        Self { options: lock_options(database, role), key, connection: None }
+        let options = lock_options(database, role).disable_statement_logging();
+        Self { options, key, connection: None, ours: false }
     }
 
     /// Tries to get the lock; whether it is ours now.
     pub async fn acquire(&mut self) -> Result<bool, sqlx::Error> {
+        if self.held().await {
+            return Ok(true);
+        }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => bounded(self.options.connect()).await?,
@@ -53,17 +59,23 @@ impl Lock {
         )
         .await?;
         self.connection = Some(connection);
+        self.ours = ours;
         Ok(ours)
     }
 
-    /// Whether the connection, and with it the lock, is still there.
+    /// Whether the lock was got, and its connection is still there.
     pub async fn held(&mut self) -> bool {
-        let Some(connection) = &mut self.connection else { return false };
-        let held = bounded(connection.ping()).await.is_ok();
-        if !held {
+        if !self.ours {
+            return false;
+        }
+        self.ours = match &mut self.connection {
+            Some(connection) => bounded(connection.ping()).await.is_ok(),
+            None => false,
+        };
+        if !self.ours {
             self.connection = None;
         }
-        held
+        self.ours
     }
 
     /// Returns when the connection, and with it the lock, is lost.
@@ -73,9 +85,10 @@ impl Lock {
         }
     }
 
-    /// Gives the lock back.
-    pub async fn release(self) {
-        if let Some(connection) = self.connection
+    /// Gives the lock back, if it was got.
+    pub async fn release(&mut self) {
+        self.ours = false;
+        if let Some(connection) = self.connection.take()
             && let Err(error) = bounded(connection.close()).await
         {
             tracing::debug!(%error, "a lock's connection did not close in good order");

@@ -11,9 +11,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::append::check::check;
 use crate::append::{self, Append, Appended, AskedJob};
+use crate::backup::Copied;
 use crate::batch::Waiting;
 use crate::committer::Committer;
 use crate::database::pool;
@@ -252,6 +254,11 @@ impl EventStore {
     /// The events of all tenants after a position, as they are stored, in order, at most `limit`.
     pub async fn read_after(&self, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, Error> {
         read::after(&self.shared.followers, after, limit).await
+    }
+
+    /// What was brought in of these tenants' history from elsewhere.
+    pub async fn copied(&self, tenants: &[Uuid]) -> Result<Copied, Error> {
+        Copied::of(&self.shared.followers, tenants).await
     }
 
     /// The events of a partition's tenants (see [`partition_of`](crate::partition_of)) after a position, in order: those of the

@@ -11,6 +11,7 @@ mod log {
     mod commands;
     mod fairness;
     mod isolation;
+    mod locking;
     mod migrating;
     mod reading;
     mod relaying;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::Digest;
-use sqlx::PgConnection;
+use sqlx::{ConnectOptions, PgConnection};
 use testbed::eventually;
 
 use crate::client::Client;
@@ -180,6 +180,9 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
     let ended = fresh.configured(&["restore", shown(&backup)], "INOPSIO_CLAIM_KEY", &"7a".repeat(32));
     let said = String::from_utf8(ended.stderr).unwrap();
     assert!(ended.status.code() == Some(1) && said.contains("INOPSIO_CLAIM_KEY"), "{said}");
+    let ended = fresh.configured(&["restore", shown(&backup)], "INOPSIO_MASTER_KEY", &"7a".repeat(32));
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.code() == Some(1) && said.contains("INOPSIO_MASTER_KEY"), "{said}");
     is_refused(fresh.folder(), "a folder with something else", &["no whole backup"]);
 
     // A backup never overwrites.
@@ -200,6 +203,44 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
     assert_eq!(json_of(&fresh, &["tenant", "list"]), json!([]));
     fresh.ok(&["restore", shown(&backup)]);
     assert_eq!(log_rows(&mut fresh.sql().await, &LOG).await, log_rows(&mut world.sql().await, &LOG).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_a_tenant_stays_begins_no_saga_and_lets_nobody_in_whom_the_first_one_did() {
+    let mut world = World::new().await;
+    let client = world.tenant("acme");
+    world.start(0).await;
+    business(&client).await;
+    world.caught_up(&client).await;
+    let made = json_of(&world, &["restore", "--tenant", "acme", "--into", "acme-copy"]);
+    let id: uuid::Uuid = serde_json::from_value(made["tenant"]["tenant_id"].clone()).unwrap();
+    // Whoever follows the log has seen all of it.
+    let user = world.postgres.admin().database("inopsio_user").disable_statement_logging();
+    eventually("the sagas have seen the copy", async || {
+        let seen = "SELECT (SELECT position FROM saga.checkpoint) >= (SELECT position FROM log.head)";
+        let seen: bool = sqlx::query_scalar(seen).fetch_one(&mut user.connect().await.unwrap()).await.unwrap();
+        seen.then_some(())
+    })
+    .await;
+    let mut user = user.connect().await.unwrap();
+    let count = async |connection: &mut PgConnection, query: &str| -> i64 {
+        sqlx::query_scalar(query).bind(id).fetch_one(connection).await.unwrap()
+    };
+    let tenants = "SELECT count(*) FROM log.events WHERE tenant_id = $1 AND event_type = 'user.tenant.requested'
+                   AND aggregate_id = $1::text";
+    assert_eq!(count(&mut user, tenants).await, 1, "the tenant's own history is under its own id");
+    assert_eq!(count(&mut user, "SELECT count(*) FROM saga.instances WHERE tenant_id = $1").await, 0);
+    let mut auth = world.postgres.admin().database("inopsio_auth").connect().await.unwrap();
+    assert_eq!(count(&mut auth, "SELECT count(*) FROM log.events WHERE tenant_id = $1").await, 0);
+    // It is there, with all that the first one has, and goes on.
+    let names = json_of(&world, &["tenant", "list"]);
+    let names: Vec<_> = names.as_array().unwrap().iter().map(|tenant| tenant["slug"].clone()).collect();
+    assert_eq!(names, ["acme", "acme-copy"]);
+    let copy = world.client("acme-copy");
+    let next = copy.done("/v1/crm/leads", json!({ "name": "Grace Hopper" })).await;
+    let found = copy.ask("contacts { totalCount } leads { totalCount }", next.position()).await;
+    assert_eq!(found, json!({ "contacts": { "totalCount": 1 }, "leads": { "totalCount": 1 } }));
+    world.stop(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@
 //! this process wake it; those of others it finds by looking twice a second.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use auth_api::trust::Touched;
 use eventstore::EventStore;
@@ -24,6 +24,10 @@ use crate::suspension::Suspended;
 const LOOK: Duration = Duration::from_millis(400);
 /// How many events it takes at once.
 const BATCH: u32 = 1_000;
+/// So far before the log's end it begins: the directory is told of what happens a moment after the log.
+const BACK: u64 = 5_000;
+/// How often the directory is asked again, for what it is told later than that.
+const AGAIN: Duration = Duration::from_secs(5);
 /// How long a start waits for the log and the directory. Where they are away, tokens can't be checked either.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -56,9 +60,14 @@ pub async fn open(
         touched,
         clock,
         at: None,
+        asked: None,
     };
     // Before the first token is looked at: what changes from then on is seen.
-    if !matches!(tokio::time::timeout(PATIENCE, follower.turn()).await, Ok(Ok(_))) {
+    let begun = async {
+        while follower.turn().await? {}
+        Ok::<_, String>(())
+    };
+    if !matches!(tokio::time::timeout(PATIENCE, begun).await, Ok(Ok(()))) {
         tracing::warn!(
             "the user service's log or the directory of tenants does not answer; who is suspended is not known yet"
         );
@@ -74,18 +83,25 @@ struct Follower {
     touched: Arc<Touched>,
     clock: Arc<dyn Clock>,
     at: Option<Position>,
+    /// When the directory was asked.
+    asked: Option<Instant>,
 }
 
 impl Follower {
     async fn run(mut self, shutdown: CancellationToken) {
         let mut appended = self.store.appended();
+        let mut complained = false;
         while !shutdown.is_cancelled() {
             match self.turn().await {
                 // There may be more.
                 Ok(true) => continue,
-                Ok(false) => {}
-                // Nothing can be changed meanwhile either; `/ready` says that the log is away.
-                Err(reason) => tracing::debug!(%reason, "the user service's log can't be followed now"),
+                Ok(false) => complained = false,
+                Err(reason) => {
+                    if !complained {
+                        tracing::warn!(%reason, "who may do what, and who is suspended, can't be followed now");
+                    }
+                    complained = true;
+                }
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -99,10 +115,8 @@ impl Follower {
         let from = if let Some(from) = self.at {
             from
         } else {
-            // First where the log is, then who is suspended: what happens in between is seen twice, not never.
             let head = self.store.head().await.map_err(|error| error.to_string())?;
-            self.suspended.read(&self.directory).await.map_err(|error| error.to_string())?;
-            *self.at.insert(head)
+            *self.at.insert(Position(head.0.saturating_sub(BACK)))
         };
         let events = self.store.read_after(from, BATCH).await.map_err(|error| error.to_string())?;
         for event in &events {
@@ -112,6 +126,14 @@ impl Follower {
             }
             self.at = Some(event.position);
         }
-        Ok(events.len() == BATCH as usize)
+        if events.len() == BATCH as usize {
+            return Ok(true);
+        }
+        // After the log: what the log says is later than what the directory does.
+        if self.asked.is_none_or(|asked| asked.elapsed() >= AGAIN) {
+            self.suspended.read(&self.directory).await.map_err(|error| error.to_string())?;
+            self.asked = Some(Instant::now());
+        }
+        Ok(false)
     }
 }

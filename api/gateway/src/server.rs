@@ -171,7 +171,8 @@ impl Server {
         let sources = (clock.clone(), ids.clone());
         let people = people::open(&config, &here, &grants, issuing.touched.clone(), sources, &background).await?;
         let (bearers, suspended) = (people.bearers, people.suspended);
-        let verifier = Verifier::new(&config.auth, issuing.trust, issuing.touched, bearers, clock.clone(), suspended)?;
+        let verifier =
+            Verifier::new(&config.auth, issuing.trust, issuing.touched, bearers, clock.clone(), suspended.clone())?;
         let verifier = Arc::new(verifier);
         let mut stores: Vec<_> = running.iter().map(|running| running.runtime.store.clone()).collect();
         stores.extend(issuing.opened);
@@ -179,7 +180,7 @@ impl Server {
         let seats = events_api::feed::Seats::default();
         consumers::observe(running.clone(), seats.clone(), &background);
         let remotes = elsewhere.iter().map(|(_, remote, reading)| (remote.clone(), reading.clone())).collect();
-        let readiness = Arc::new(Readiness::new(bus.clone(), running.clone(), remotes, seats.clone()));
+        let readiness = Arc::new(Readiness::new(bus.clone(), running.clone(), remotes, seats.clone(), suspended));
         let platform = events_api::Platform {
             services: here.iter().map(|(_, runtime)| runtime.clone()).collect(),
             webhooks: running.iter().map(|running| running.webhooks.clone()).collect(),

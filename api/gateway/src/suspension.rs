@@ -1,7 +1,9 @@
-//! Which tenants are suspended: told by the directory at the start, and by the user service's log from then on (`people.rs`).
+//! Which tenants are suspended: told by the directory, and by the user service's log, which knows it first (`people.rs`).
+//!
+//! The directory is told by a saga, so later than the log: what the log said is not taken back by what the directory still says.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kernel::{RecordedEvent, Refusal, TenantId};
 use tokio::sync::watch;
@@ -10,12 +12,20 @@ use crate::directory::{Directory, DirectoryError};
 
 /// The tenants that are suspended. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Suspended(Arc<watch::Sender<HashSet<TenantId>>>);
+pub struct Suspended(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// None while that is not known yet.
+    all: watch::Sender<Option<HashSet<TenantId>>>,
+    /// What the log said of tenants.
+    told: Mutex<HashMap<TenantId, bool>>,
+}
 
 impl Suspended {
     /// Refuses callers of a suspended tenant.
     pub fn check(&self, tenant: TenantId) -> Result<(), Refusal> {
-        if self.0.borrow().contains(&tenant) {
+        if self.0.all.borrow().as_ref().is_some_and(|suspended| suspended.contains(&tenant)) {
             let detail = "the tenant is suspended; whoever operates the platform can say why, and resume it";
             return Err(Refusal::forbidden("tenant_suspended", detail));
         }
@@ -23,22 +33,45 @@ impl Suspended {
     }
 
     /// Changes whenever a tenant is suspended or resumed: for who keeps a connection open.
-    pub fn subscribe(&self) -> watch::Receiver<HashSet<TenantId>> {
-        self.0.subscribe()
+    pub fn subscribe(&self) -> watch::Receiver<Option<HashSet<TenantId>>> {
+        self.0.all.subscribe()
     }
 
-    /// Takes over what the directory says.
+    /// Whether it is known who is suspended.
+    pub fn is_known(&self) -> bool {
+        self.0.all.borrow().is_some()
+    }
+
+    /// Takes over what the directory says, but where the log knows better.
     pub async fn read(&self, directory: &Directory) -> Result<(), DirectoryError> {
-        self.0.send_replace(directory.suspended().await?.into_iter().collect());
+        let mut listed: HashSet<TenantId> = directory.suspended().await?.into_iter().collect();
+        for (tenant, suspended) in self.0.told.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            if *suspended {
+                listed.insert(*tenant);
+            } else {
+                listed.remove(tenant);
+            }
+        }
+        self.0.all.send_if_modified(|all| {
+            let news = all.as_ref() != Some(&listed);
+            *all = Some(listed);
+            news
+        });
         Ok(())
     }
 
     /// Takes over what an event says.
     pub fn note(&self, event: &RecordedEvent) {
-        self.0.send_if_modified(|suspended| match event.event_type.as_str() {
-            "user.tenant.suspended" => suspended.insert(event.tenant),
-            "user.tenant.resumed" => suspended.remove(&event.tenant),
-            _ => false,
+        let suspended = match event.event_type.as_str() {
+            "user.tenant.suspended" => true,
+            "user.tenant.resumed" => false,
+            _ => return,
+        };
+        self.0.told.lock().unwrap_or_else(PoisonError::into_inner).insert(event.tenant, suspended);
+        self.0.all.send_if_modified(|all| match all {
+            Some(all) if suspended => all.insert(event.tenant),
+            Some(all) => all.remove(&event.tenant),
+            None => false,
         });
     }
 }

@@ -9,7 +9,7 @@ use kernel::Service;
 use serde::Serialize;
 
 use super::archive::Archive;
-use super::archive::manifest::claim_key_mark;
+use super::archive::manifest::{claim_key_mark, master_key_mark};
 use super::archive::rows::TenantRow;
 use super::pour::pour;
 use crate::context;
@@ -47,7 +47,7 @@ fn services(archive: &Archive) -> Result<Vec<Service>> {
     names.collect::<Result<_>>().context("the backup is of another program")
 }
 
-/// That the claims of a backup mean here what they meant there.
+/// That the claims of a backup mean here what they meant there, and that tenants' keys can be opened.
 pub fn fits(config: &Config, archive: &Archive) -> Result<()> {
     let here = gateway::config::claim_key(config).map(|key| claim_key_mark(&key));
     ensure!(
@@ -55,6 +55,12 @@ pub fn fits(config: &Config, archive: &Archive) -> Result<()> {
         "the backup is of another cluster: its claims were hashed under another key than postgres.claim_key \
          (INOPSIO_CLAIM_KEY) here, so what is unique there would not be unique here; set the key of the cluster that it was \
          taken from"
+    );
+    let master = master_key_mark(config.auth.master_key.reveal());
+    ensure!(
+        archive.manifest.master_key_mark.as_ref().is_none_or(|there| master.as_ref() == Some(there)),
+        "the backup is of another cluster: its tenants' keys are wrapped under another key than auth.master_key \
+         (INOPSIO_MASTER_KEY) here, so nobody could sign in; set the key of the cluster that it was taken from"
     );
     Ok(())
 }

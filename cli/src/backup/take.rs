@@ -13,7 +13,7 @@ use indicatif::ProgressBar;
 use kernel::{Clock, SystemClock};
 use serde_json::json;
 
-use super::archive::manifest::{VERSION, claim_key_mark};
+use super::archive::manifest::{VERSION, claim_key_mark, master_key_mark};
 use super::archive::rows::{ClaimRow, CommandRow, DecisionRow, EventRow, TenantRow};
 use super::archive::{Draft, Ledger, Manifest, ServicePart};
 use crate::context::Context;
@@ -50,6 +50,7 @@ async fn write(config: &Config, draft: &Draft) -> Result<(Manifest, Duration)> {
         program: env!("CARGO_PKG_VERSION").to_owned(),
         taken_at,
         claim_key_mark: gateway::config::claim_key(config).map(|key| claim_key_mark(&key)),
+        master_key_mark: master_key_mark(config.auth.master_key.reveal()),
         directory,
         services,
     };

@@ -15,6 +15,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0004_append.sql", include_str!("../../migrations/0004_append.sql")),
     ("0005_snapshots.sql", include_str!("../../migrations/0005_snapshots.sql")),
     ("0006_keys.sql", include_str!("../../migrations/0006_keys.sql")),
+    ("0007_copied.sql", include_str!("../../migrations/0007_copied.sql")),
 ];
 
 /// The migrations' file names.

@@ -7,7 +7,7 @@ use sqlx::{Connection, Executor};
 use uuid::{Builder, Uuid};
 
 use super::snapshot::head;
-use super::{StoredClaim, StoredEvent, write};
+use super::{StoredClaim, StoredEvent, copied, write};
 use crate::{Database, Error, LockKey, admin};
 
 /// Appends events for a tenant that nobody else writes for.
@@ -66,6 +66,7 @@ impl Graft {
             .bind(recorded_at)
             .execute(&mut *transaction)
             .await?;
+        copied::note(&mut transaction, Some(self.tenant), position).await?;
         transaction.commit().await?;
         Ok(position)
     }

@@ -5,7 +5,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor};
 
 use super::snapshot::head;
-use super::{Head, StoredAnswer, StoredClaim, StoredEvent, write};
+use super::{Head, StoredAnswer, StoredClaim, StoredEvent, copied, write};
 use crate::{Database, Error, LockKey, admin};
 
 /// A log that is being filled: one transaction, of which nothing stays unless it is [finished](Self::finish). Appends wait
@@ -96,6 +96,8 @@ impl Restore {
             .bind(head.recorded_at)
             .execute(&mut self.connection)
             .await?;
+        // What it had begun is in the log, too.
+        copied::note(&mut self.connection, None, head.position).await?;
         self.connection.execute("COMMIT").await?;
         // The planner takes new tables for empty ones until somebody has counted.
         self.connection.execute("ANALYZE log.events, log.commands, log.claims").await?;

@@ -74,13 +74,13 @@ enum Stop {
 impl Worker {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut pause = Duration::from_millis(50);
-        // What was ours a moment ago is most likely nobody's.
+        // What was ours a moment ago, and was not left to others, is most likely nobody's.
         let mut was_ours = false;
         while !shutdown.is_cancelled() {
             let began = Instant::now();
             // A panic here would be a mistake of ours; it must not stop the projection for good.
-            let ended = AssertUnwindSafe(self.lead(&shutdown, was_ours)).catch_unwind().await;
-            was_ours = !matches!(ended, Ok(Ok(Stop::Beyond)));
+            let ended = AssertUnwindSafe(self.lead(&shutdown, &mut was_ours)).catch_unwind().await;
+            was_ours &= !matches!(ended, Ok(Ok(Stop::Beyond)));
             self.board.stop(self.index, self.partition, !matches!(ended, Ok(Ok(_))));
             match ended {
                 Ok(Ok(Stop::Shutdown)) => return,
@@ -107,12 +107,15 @@ impl Worker {
         }
     }
 
-    /// Takes the projection over as soon as nobody else has it, and applies until something ends that.
-    async fn lead(&mut self, shutdown: &CancellationToken, at_once: bool) -> Result<Stop, Error> {
+    /// Takes the projection over as soon as nobody else has it, and applies until something ends that. `ours`: whether it was
+    /// ours until a moment ago, and then whether it became so.
+    async fn lead(&mut self, shutdown: &CancellationToken, ours: &mut bool) -> Result<Stop, Error> {
+        let at_once = std::mem::take(ours);
         let Some(taken) = shutdown.run_until_cancelled(self.take_over(at_once)).await else {
             return Ok(Stop::Shutdown);
         };
         let mut lead = taken?;
+        *ours = true;
         self.show(&lead);
         // The log first: what was appended before the feed began is only there.
         let mut behind = true;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{Database, EventStore, Role};
+use eventstore::{Database, EventStore, Lock, LockKey, Role};
 use kernel::Clock;
 use nats::Bus;
 use sqlx::PgPool;
@@ -11,7 +11,6 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::book::{Book, Sagas};
-use crate::lock::Lock;
 use crate::status::{CoordinatorState, CoordinatorStatus};
 use crate::{Error, NoProbe, Probe, Settings, driver, follower, rows};
 
@@ -90,7 +89,7 @@ impl Coordinator {
     /// coordinator takes up; it need not end in order.
     pub async fn run(self, shutdown: CancellationToken) {
         let service = self.shared.sagas.service();
-        let mut lock = Lock::new(&self.database);
+        let mut lock = Lock::new(&self.database, Role::Project, LockKey::Coordinator);
         while !shutdown.is_cancelled() {
             let acquired = tokio::select! {
                 biased;
@@ -110,7 +109,7 @@ impl Coordinator {
             let ended = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                () = lock.lost(self.shared.settings.stand_by) => Ok(()),
+                () = lock.lost() => Ok(()),
                 error = follower::run(&self.shared) => Err(error),
                 () = driver::run(&self.shared) => Ok(()),
                 () = self.count() => Ok(()),

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use deadletters::{Entry, Held, Outcome, Part, Share};
 use eventstore::Relayed;
+use eventstore::backup::Copied;
 use futures::{FutureExt, StreamExt};
 use kernel::{Position, RecordedEvent};
 use nats::Bus;
@@ -186,8 +187,9 @@ impl Follower<'_> {
         let events: Vec<_> = events.into_iter().filter(|event| event.position > self.position).collect();
         let Some(last) = events.last().map(|event| event.position) else { return Ok(()) };
         let mut found = Findings::default();
+        let copied = self.copied(&events).await?;
         for event in &events {
-            self.look_at(event, &mut found).await?;
+            self.look_at(event, &copied, &mut found).await?;
         }
         found.pokes = self.heard(&events, !found.begun.is_empty() || !found.instances.is_empty()).await?;
         self.position = last;
@@ -202,8 +204,26 @@ impl Follower<'_> {
         Ok(())
     }
 
-    async fn look_at(&self, event: &RecordedEvent, found: &mut Findings) -> Result<(), Error> {
+    /// What of these events happened elsewhere before. Asked for only where an event would begin something or is a saga's.
+    async fn copied(&self, events: &[&RecordedEvent]) -> Result<Copied, Error> {
+        let shared = self.shared;
+        let matters = |event: &&&RecordedEvent| {
+            event.aggregate_type == shared.book.aggregate_type()
+                || shared.sagas.newest().any(|one| one.starts_on.contains(&event.event_type.as_str()))
+        };
+        let tenants: HashSet<_> = events.iter().filter(matters).map(|event| event.tenant.uuid()).collect();
+        if tenants.is_empty() {
+            return Ok(Copied::default());
+        }
+        Ok(shared.store.copied(&tenants.into_iter().collect::<Vec<_>>()).await?)
+    }
+
+    async fn look_at(&self, event: &RecordedEvent, copied: &Copied, found: &mut Findings) -> Result<(), Error> {
         self.known.forget(event);
+        // Another tenant's sagas did what was to be done.
+        if copied.is_of_another(event) {
+            return Ok(());
+        }
         let sagas = &self.shared.sagas;
         if event.aggregate_type == self.shared.book.aggregate_type() {
             if let Ok(id) = event.aggregate_id.parse() {
@@ -211,6 +231,10 @@ impl Follower<'_> {
                 found.instances.retain(|(known, _)| *known != key);
                 found.instances.push((key, event.sequence));
             }
+            return Ok(());
+        }
+        // What it begins is in the log, if it began anything.
+        if copied.is_restored(event) {
             return Ok(());
         }
         for definition in sagas.newest().filter(|one| one.starts_on.contains(&event.event_type.as_str())) {

@@ -38,7 +38,6 @@ pub mod follower;
 mod instance;
 mod known;
 mod letters;
-mod lock;
 mod migrate;
 mod names;
 mod plan;

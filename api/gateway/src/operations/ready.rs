@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use super::consumers;
 use crate::remote::{Remote, Standing};
 use crate::service::{RelayState, Running, SagasState};
+use crate::suspension::Suspended;
 
 /// How long a dependency may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -27,6 +28,7 @@ pub struct Readiness {
     services: Vec<Running>,
     remotes: Vec<(Arc<Remote>, Reading)>,
     seats: Seats,
+    suspended: Suspended,
     /// The last report, and when it was asked for.
     last: Mutex<Option<(Instant, Arc<Report>)>>,
 }
@@ -111,8 +113,14 @@ struct Projection {
 
 impl Readiness {
     /// Asks these.
-    pub fn new(bus: Bus, services: Vec<Running>, remotes: Vec<(Arc<Remote>, Reading)>, seats: Seats) -> Self {
-        Self { bus, services, remotes, seats, last: Mutex::default() }
+    pub fn new(
+        bus: Bus,
+        services: Vec<Running>,
+        remotes: Vec<(Arc<Remote>, Reading)>,
+        seats: Seats,
+        suspended: Suspended,
+    ) -> Self {
+        Self { bus, services, remotes, seats, suspended, last: Mutex::default() }
     }
 
     /// How all are, asked not longer than a second ago. Anybody may ask, so however many do, the databases are asked once.
@@ -171,6 +179,10 @@ impl Readiness {
             }
         }
         dependencies.extend(self.remotes.iter().map(|(remote, _)| remote_dependency(remote)));
+        if !self.suspended.is_known() {
+            let detail = "which tenants are suspended is not known yet".to_owned();
+            dependencies.push(Dependency::down("suspensions".to_owned(), detail, Status::Unavailable));
+        }
         let instances = self.remotes.iter().flat_map(|(remote, _)| remote.instances().iter());
         let instances = instances.map(|instance| instance.standing()).collect();
         let worst = dependencies.iter().map(|dependency| dependency.status).fold(worst, Status::max);

@@ -109,3 +109,32 @@ async fn attack_54_a_suspended_tenants_tokens_open_nothing_here_or_in_a_process_
     gateway::resume(&world.config, &acme).await.unwrap();
     within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
 }
+
+#[tokio::test]
+async fn a_suspension_that_the_directory_is_told_of_late_holds_in_each_process_too() {
+    let world = Box::pin(town()).await;
+    let acme = gateway::provision(&world.config, "globex", "Acme", None).await.unwrap();
+    let ours = token(&world.config, acme.tenant_id, &[Role::Admin]);
+    let directory = Directory::open(&world.config);
+    gateway::suspend(&world.config, &acme, "not paid").await.unwrap();
+    testbed::eventually("the directory is told", || async {
+        (directory.suspended().await.unwrap() == [acme.tenant_id]).then_some(())
+    })
+    .await;
+    // As if it was not told yet: the log is enough for who starts now.
+    directory.note_suspended(acme.tenant_id, false).await.unwrap();
+    let later = Server::start(world.config.clone(), Services::All).await.unwrap();
+    let url = format!("http://{}/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001", later.addr());
+    assert_eq!(Answer::of(world.client.get(&url).bearer_auth(&ours)).await.code(), "tenant_suspended");
+    later.shutdown().await;
+    // What the directory is told of something that was long before the log's end, who runs hears of in a while.
+    let others = world.token(&[Role::Admin]);
+    within_a_second(&world, &others, StatusCode::NOT_FOUND).await;
+    directory.note_suspended(world.tenant, true).await.unwrap();
+    testbed::eventually("it is heard of", || async {
+        let lead = "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001";
+        let answer = Answer::of(world.anonymous(Method::GET, lead).bearer_auth(&others)).await;
+        (answer.code() == "tenant_suspended").then_some(())
+    })
+    .await;
+}

@@ -27,6 +27,9 @@ pub struct Manifest {
     pub taken_at: DateTime<Utc>,
     /// Tells whether claims were hashed under another key ([`claim_key_mark`]); none: no key was configured.
     pub claim_key_mark: Option<String>,
+    /// The same of the key under which tenants' keys are wrapped ([`master_key_mark`]); none: version 1 had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master_key_mark: Option<String>,
     /// The tenants.
     pub directory: Part,
     /// Each service's log.
@@ -120,8 +123,19 @@ impl Manifest {
 
 /// Tells claim keys apart without telling anything of them: they are 256 random bits.
 pub fn claim_key_mark(key: &[u8; 32]) -> String {
+    mark(b"inopsio.claim-key.1", key)
+}
+
+/// The same of the master key, 64 hexadecimal digits.
+pub fn master_key_mark(key: &str) -> Option<String> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(key.trim(), &mut bytes).ok()?;
+    Some(mark(b"inopsio.master-key.1", &bytes))
+}
+
+fn mark(purpose: &[u8], key: &[u8; 32]) -> String {
     let mut hasher = Sha256::new();
-    hasher.update(b"inopsio.claim-key.1");
+    hasher.update(purpose);
     hasher.update(key);
     hex::encode(&hasher.finalize()[..8])
 }

@@ -1,0 +1,26 @@
+//! One has a lock, and knows it; the others know that they have not.
+
+use eventstore::{Lock, LockKey, Role};
+use testbed::eventually;
+
+use super::support::*;
+
+#[tokio::test]
+async fn who_did_not_get_the_lock_does_not_believe_to_have_it_later() {
+    let (database, _store) = store().await;
+    let lock = || Lock::new(&database, Role::Project, LockKey::Herald);
+    let (mut first, mut second) = (lock(), lock());
+    assert!(first.acquire().await.unwrap());
+    for _ in 0..3 {
+        assert!(!second.acquire().await.unwrap());
+        assert!(first.held().await && !second.held().await);
+    }
+    // Asked for again it is got once, and so given back at once.
+    assert!(first.acquire().await.unwrap());
+    first.release().await;
+    assert!(!first.held().await);
+    let second = tokio::sync::Mutex::new(second);
+    eventually("the other one gets it", async || second.lock().await.acquire().await.unwrap().then_some(())).await;
+    assert!(second.into_inner().held().await);
+    assert!(!first.acquire().await.unwrap() && !first.held().await);
+}
