@@ -54,14 +54,13 @@ async fn turn(
     touched: &Touched,
     clock: &dyn Clock,
 ) -> Result<bool, eventstore::Error> {
-    let from = match *at {
-        Some(from) => from,
+    let from = if let Some(from) = *at {
+        from
+    } else {
         // What was checked before this is checked anew.
-        None => {
-            let head = *at.insert(store.head().await?);
-            touched.listen();
-            head
-        }
+        let head = *at.insert(store.head().await?);
+        touched.listen();
+        head
     };
     let events = store.read_after(from, BATCH).await?;
     for event in &events {

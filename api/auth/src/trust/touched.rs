@@ -26,17 +26,24 @@ pub struct Touched {
 impl Default for Touched {
     fn default() -> Self {
         // Nothing holds before somebody listens.
-        Self { listening_since: AtomicU64::new(u64::MAX), count: AtomicU64::new(0), ids: RwLock::default() }
+        Self {
+            listening_since: AtomicU64::new(u64::MAX),
+            count: AtomicU64::new(0),
+            ids: RwLock::default(),
+            told: watch::Sender::default(),
+        }
     }
 }
 
 impl Touched {
     /// From now on changes are heard of. What was checked before may have changed unheard, and is checked anew.
     pub fn listen(&self) {
-        let _ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
+        let ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
         let count = self.count.load(Ordering::Acquire) + 1;
         self.count.store(count, Ordering::Release);
         self.listening_since.store(count, Ordering::Release);
+        drop(ids);
+        self.told.send_replace(());
     }
 
     /// How many changes there were. To be noted before a check: what changes during it counts as later.
