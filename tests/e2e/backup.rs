@@ -135,8 +135,8 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
     let backup = world.folder().join("backup");
     let taken = json_of(&world, &["backup", "--to", shown(&backup)]);
     let fresh = World::new().await;
-    let is_refused = |folder: &Path, what: &str, words: &[&str]| {
-        for command in [["backup", "verify"].as_slice(), &["backup", "drill"], &["restore"]] {
+    let by = |commands: &[&[&str]], folder: &Path, what: &str, words: &[&str]| {
+        for command in commands {
             let arguments = [command, &[shown(folder)]].concat();
             let ended = fresh.run(&arguments);
             // A drill tells in its table, the others in their one line.
@@ -146,18 +146,22 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
             assert!(words.iter().any(|word| said.contains(word)), "{what}, {command:?}: {said}");
         }
     };
+    let is_refused = |folder: &Path, what: &str, words: &[&str]| {
+        by(&[&["backup", "verify"], &["backup", "drill"], &["restore"]], folder, what, words);
+    };
 
-    // One flipped bit anywhere.
+    // One flipped bit anywhere. (All three read a backup by the same reader; that they do is seen once a file.)
     for file in files(&backup) {
         let whole = std::fs::read(&file).unwrap();
         for at in [0, whole.len() / 2, whole.len() - 1] {
             let mut altered = whole.clone();
             altered[at] ^= 1;
             std::fs::write(&file, altered).unwrap();
-            is_refused(&backup, &format!("{} with byte {at} flipped", file.display()), &["altered", "version"]);
+            let what = format!("{} with byte {at} flipped", file.display());
+            by(&[&["backup", "verify"]], &backup, &what, &["altered", "version"]);
         }
         std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
-        is_refused(&backup, &format!("{} cut short", file.display()), &["truncated", "altered"]);
+        by(&[&["backup", "verify"]], &backup, &format!("{} cut short", file.display()), &["truncated", "altered"]);
         std::fs::remove_file(&file).unwrap();
         is_refused(&backup, &format!("{} taken away", file.display()), &["missing", "no whole backup"]);
         std::fs::write(&file, whole).unwrap();
