@@ -88,7 +88,12 @@ async fn a_lead_goes_the_whole_road(world: World) {
     let found = globex.ask(&format!("{question} leadHistory(id: \"{}\") {{ version }}", lead.id()), 4).await;
     assert_eq!(found, json!({ "lead": null, "leads": { "totalCount": 0 }, "leadHistory": [] }));
     assert_eq!(replay("globex", &[]), [] as [Value; 0]);
-    assert_eq!(replay("globex", &["--id", lead.id()]), [] as [Value; 0]);
+    for id in [lead.id(), never] {
+        let replayed = world.run(&["replay", "--tenant", "globex", "--service", "crm", "--id", id]);
+        let said = String::from_utf8(replayed.stderr).unwrap();
+        assert_eq!((replayed.status.code(), &*replayed.stdout), (Some(1), &b""[..]), "{said}");
+        assert_eq!(said, format!("inopsio: the tenant globex has no aggregate with the id {id}\n"));
+    }
     assert_eq!(names(&replay("acme", &[])), steps, "the other tenant wrote something");
     assert_eq!(world.verify(&acme).await.len(), 4);
 }
