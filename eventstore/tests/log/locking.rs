@@ -21,6 +21,8 @@ async fn who_did_not_get_the_lock_does_not_believe_to_have_it_later() {
     assert!(!first.held().await);
     let second = tokio::sync::Mutex::new(second);
     eventually("the other one gets it", async || second.lock().await.acquire().await.unwrap().then_some(())).await;
-    assert!(second.into_inner().held().await);
+    let mut second = second.into_inner();
+    assert!(second.held().await);
     assert!(!first.acquire().await.unwrap() && !first.held().await);
+    second.release().await;
 }

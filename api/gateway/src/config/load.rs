@@ -315,6 +315,7 @@ mod tests {
                 "postgres.ssl_mode" => "prefer".to_owned(),
                 "postgres.claim_key" | "auth.master_key" => "ab".repeat(32),
                 "log.format" => "json".to_owned(),
+                "operators.tenant" => uuid::Uuid::nil().to_string(),
                 key if key.starts_with("remotes.") => "http://127.0.0.1:8081".to_owned(),
                 _ => "1".to_owned(),
             };
