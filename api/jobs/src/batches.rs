@@ -24,6 +24,7 @@ pub struct Batches {
 #[schemars(rename = "JobRequest")]
 struct One {
     /// Its kind, such as `export_leads`.
+    #[schemars(length(min = 1, max = 64))]
     kind: String,
     /// What it is to work with: what the kind takes; `{}` unless given.
     #[serde(default = "nothing")]

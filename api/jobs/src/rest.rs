@@ -27,6 +27,7 @@ pub struct Rest {
 #[schemars(rename = "JobAsked")]
 struct New {
     /// Its kind, such as `export_leads`.
+    #[schemars(length(min = 1, max = 64))]
     kind: String,
     /// What it is to work with: what the kind takes; `{}` unless given.
     #[serde(default = "nothing")]

@@ -27,6 +27,7 @@ pub struct Schedules {
 #[schemars(rename = "JobScheduleRequest")]
 struct New {
     /// The jobs' kind, such as `export_leads`.
+    #[schemars(length(min = 1, max = 64))]
     kind: String,
     /// What they are to work with: what the kind takes; `{}` unless given.
     #[serde(default = "nothing")]

@@ -75,8 +75,8 @@ pub fn header(token: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap()).unwrap()
 }
 
-/// Waits until a token is refused with this code; a second is what a revocation may take.
-pub async fn refused_within_a_second(world: &World, token: &str, code: &str) {
+/// Waits until a token is refused with one of these codes; a second is what a revocation may take.
+pub async fn refused_within_a_second(world: &World, token: &str, codes: &[&str]) {
     let refused = async {
         loop {
             let answer = Answer::of(reads(world, token)).await;
@@ -86,10 +86,8 @@ pub async fn refused_within_a_second(world: &World, token: &str, code: &str) {
             tokio::task::yield_now().await;
         }
     };
-    assert_eq!(
-        tokio::time::timeout(Duration::from_secs(1), refused).await.expect("still accepted after a second"),
-        code
-    );
+    let code = tokio::time::timeout(Duration::from_secs(1), refused).await.expect("still accepted after a second");
+    assert!(codes.contains(&&*code), "{code}");
 }
 
 #[tokio::test]
@@ -220,7 +218,7 @@ async fn an_api_key_is_a_bearer_token_until_it_is_revoked() {
     tokio::time::timeout(Duration::from_secs(10), used).await.expect("its use is not noted");
     let revoked = world.post(&format!("/v1/auth/api-keys/{id}/revoke"), json!({})).await;
     assert_eq!(revoked.status, StatusCode::OK, "{revoked:?}");
-    refused_within_a_second(&world, &key, "token_revoked").await;
+    refused_within_a_second(&world, &key, &["token_revoked"]).await;
     let shown = world.get(&format!("/v1/auth/api-keys/{id}")).await;
     assert_eq!(shown.body["revoked"], true, "{shown:?}");
     assert!(!shown.body.to_string().contains(&key[4..]), "the secret is shown again");
@@ -247,14 +245,14 @@ async fn a_deactivated_machine_is_out_at_once_and_for_its_old_tokens_for_ever() 
     }
     let path = format!("/v1/auth/machines/{}", machine.id);
     assert_eq!(world.post(&format!("{path}/deactivate"), json!({})).await.status, StatusCode::OK);
-    refused_within_a_second(&world, &token, "token_revoked").await;
-    refused_within_a_second(&world, &key, "token_revoked").await;
+    refused_within_a_second(&world, &token, &["token_revoked"]).await;
+    refused_within_a_second(&world, &key, &["token_revoked"]).await;
     let before = world.head_of(&world.auth).await;
     let asked = Answer::of(machine.asks(&world, &[])).await;
     assert_eq!((asked.status, asked.body["error"].as_str()), (StatusCode::UNAUTHORIZED, Some("invalid_client")));
     assert_eq!(world.head_of(&world.auth).await, before + 1, "one record, and no grant");
     assert_eq!(world.post(&format!("{path}/reactivate"), json!({})).await.status, StatusCode::OK);
-    refused_within_a_second(&world, &token, "token_revoked").await;
+    refused_within_a_second(&world, &token, &["token_revoked"]).await;
     assert_eq!(Answer::of(reads(&world, &key)).await.status, StatusCode::NOT_FOUND, "keys are its own, and it is back");
 }
 
@@ -270,7 +268,7 @@ async fn a_token_that_was_given_back_holds_no_more() {
     let before = Answer::of(ask("introspect", &token)).await;
     assert_eq!((&before.body["active"], &before.body["sub"]), (&json!(true), &json!(machine.id)), "{before:?}");
     assert_eq!(Answer::of(ask("revoke", &token)).await.status, StatusCode::OK);
-    refused_within_a_second(&world, &token, "token_revoked").await;
+    refused_within_a_second(&world, &token, &["token_revoked"]).await;
     assert_eq!(Answer::of(ask("introspect", &token)).await.body, json!({ "active": false }));
     assert_eq!(Answer::of(ask("revoke", "nonsense")).await.status, StatusCode::OK, "RFC 7009 wants it so");
     let stranger = Answer::of(world.anonymous(Method::POST, "/t/acme/introspect").form(&[("token", &token)])).await;
