@@ -16,7 +16,7 @@ async fn a_page_loads_nothing_runs_nothing_and_leads_to_its_client_only() {
     assert!(policy.contains("form-action 'self' https://app.example.com;") && !policy.contains("unsafe"), "{policy}");
     assert!(!page.body.contains("<script") && !page.body.contains(" style="), "{}", page.body);
     for (name, value) in
-        [("cache-control", "no-store"), ("referrer-policy", "no-referrer"), ("x-frame-options", "DENY")]
+        [("cache-control", "no-store"), ("referrer-policy", "same-origin"), ("x-frame-options", "DENY")]
     {
         assert_eq!(page.header(name), value, "{name}");
     }
