@@ -137,7 +137,7 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
     let fresh = World::new().await;
     let by = |commands: &[&[&str]], folder: &Path, what: &str, words: &[&str]| {
         for command in commands {
-            let arguments = [command, &[shown(folder)]].concat();
+            let arguments = [*command, &[shown(folder)]].concat();
             let ended = fresh.run(&arguments);
             // A drill tells in its table, the others in their one line.
             let said = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
