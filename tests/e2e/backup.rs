@@ -64,6 +64,9 @@ async fn a_backup_under_load_is_restored_elsewhere_row_by_row_and_goes_on() {
     world.tenant("globex");
     world.start(0).await;
     business(&client).await;
+    // Somebody whose name and address are sealed in the log, and whose claim is of what is sealed.
+    let invited = json!({ "email": "grace@example.com", "name": "Grace Hopper", "roles": ["member"] });
+    client.done("/v1/user/invitations", invited).await;
 
     let load = Load::start(&client, 8, 7);
     let first = world.folder().join("first");

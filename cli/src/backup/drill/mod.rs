@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Given;
 use super::archive::Archive;
-use super::archive::manifest::claim_key_mark;
+use super::archive::manifest::{claim_key_mark, master_key_mark};
 use crate::context::{Context, Place};
 use crate::output::{self, Format};
 use crate::signals;
@@ -54,7 +54,7 @@ async fn prove(given: &Given, place: &Place, format: Format, checks: &mut Vec<Ch
     else {
         return;
     };
-    let Some(private) = check(checks, "a private Postgres starts", async {
+    let Some(mut private) = check(checks, "a private Postgres starts", async {
         let private = Private::start().await?;
         let found = format!("on port {}", private.config.postgres.port);
         Ok((private, found))
@@ -64,7 +64,15 @@ async fn prove(given: &Given, place: &Place, format: Format, checks: &mut Vec<Ch
         return;
     };
     // The key decides what claims mean; without the right one everything else can still be proven.
-    let key = Context::load(place, Vec::new(), format).ok().and_then(|here| gateway::config::claim_key(&here.config));
+    let here = Context::load(place, Vec::new(), format).ok().map(|here| here.config);
+    let key = here.as_ref().and_then(gateway::config::claim_key);
+    // The other one opens what is sealed, of which claims and read models are made.
+    if let Some(here) = here
+        && let Some(mark) = master_key_mark(here.auth.master_key.reveal())
+        && archive.manifest.master_key_mark.as_ref() == Some(&mark)
+    {
+        private.config.auth.master_key = here.auth.master_key;
+    }
     restored(&archive, &private, key, format, checks).await;
     check(checks, "the private Postgres stops and is removed", async { Ok((private.stop().await?, String::new())) })
         .await;
