@@ -1,14 +1,14 @@
 //! The operations that change nothing.
 
 use deadletters::{Listing, State};
-use face::{Authenticated, Command, Parameter, Plain, Problem};
+use face::{Authenticated, Command, Count, Parameter, Plain, Problem};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::parameters::{Count, Id, Standing, Whose};
+use crate::parameters::{Id, Standing, Whose};
 use crate::shown::{Detail, Page, Preview, Summary};
 use crate::{Desks, Tag};
 

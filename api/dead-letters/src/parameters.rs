@@ -4,9 +4,6 @@ use deadletters::{Consumer, LetterId, State};
 use face::Word;
 use poem_openapi::registry::MetaSchema;
 
-/// The most of a page.
-const MOST: u32 = 200;
-
 /// A letter's id.
 pub struct Id(pub LetterId);
 
@@ -15,9 +12,6 @@ pub struct Whose(pub Consumer);
 
 /// How a letter stands.
 pub struct Standing(pub State);
-
-/// How many.
-pub struct Count(pub u32);
 
 impl Word for Id {
     const NAME: &'static str = "letter";
@@ -46,18 +40,5 @@ impl Word for Standing {
     fn read(text: &str) -> Result<Self, String> {
         let found = State::LISTED.into_iter().find(|state| state.as_str() == text);
         found.map(Self).ok_or_else(|| format!("{text:?} is no state of a dead letter"))
-    }
-}
-
-impl Word for Count {
-    const NAME: &'static str = "limit";
-
-    fn schema() -> MetaSchema {
-        MetaSchema { minimum: Some(1.0), maximum: Some(f64::from(MOST)), ..MetaSchema::new("integer") }
-    }
-
-    fn read(text: &str) -> Result<Self, String> {
-        let read = text.parse().ok().filter(|count| (1..=MOST).contains(count));
-        read.map(Self).ok_or_else(|| format!("{text:?} is not allowed; allowed is 1 to {MOST}"))
     }
 }

@@ -40,7 +40,7 @@ pub use incoming::{Identity, Incoming, Limits};
 pub use job::job_request;
 pub use live::{Live, Missed};
 pub use mailed_links::{Invited, MailedLinks};
-pub use parameter::{Parameter, Word};
+pub use parameter::{Count, MOST_OF_A_PAGE, Parameter, Word};
 pub use people::{People, PeopleError, Person};
 pub use position::MinPositions;
 pub use problem::{Problem, status};

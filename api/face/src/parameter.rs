@@ -22,6 +22,26 @@ pub trait Word: Sized + Send + Sync {
     fn read(text: &str) -> Result<Self, String>;
 }
 
+/// The most of a page.
+pub const MOST_OF_A_PAGE: u32 = 200;
+
+/// How many of a page: 1 to [`MOST_OF_A_PAGE`].
+#[derive(Clone, Copy, Debug)]
+pub struct Count(pub u32);
+
+impl Word for Count {
+    const NAME: &'static str = "limit";
+
+    fn schema() -> MetaSchema {
+        MetaSchema { minimum: Some(1.0), maximum: Some(f64::from(MOST_OF_A_PAGE)), ..MetaSchema::new("integer") }
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        let read = text.parse().ok().filter(|count| (1..=MOST_OF_A_PAGE).contains(count));
+        read.map(Self).ok_or_else(|| format!("allowed is a whole number from 1 to {MOST_OF_A_PAGE}"))
+    }
+}
+
 /// A parameter, read: `Query<Option<Parameter<Source>>>`.
 #[derive(Clone, Debug)]
 pub struct Parameter<T>(pub T);

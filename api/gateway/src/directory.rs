@@ -283,10 +283,7 @@ impl Directory {
 }
 
 fn check_slug(slug: &str) -> Result<(), DirectoryError> {
-    let allowed = (2..=40).contains(&slug.len())
-        && slug.starts_with(|c: char| c.is_ascii_lowercase())
-        && slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if allowed { Ok(()) } else { Err(DirectoryError::Slug(slug.to_owned())) }
+    if user_commands::is_slug(slug) { Ok(()) } else { Err(DirectoryError::Slug(slug.to_owned())) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the directory is where tenants come from")]

@@ -138,6 +138,7 @@ fn allowed(schema: &MetaSchema) -> Option<String> {
                 Some("uint32") => (0.0, f64::from(u32::MAX)),
                 Some("int32") => (f64::from(i32::MIN), f64::from(i32::MAX)),
                 Some("uint64") => return Some("allowed is a whole number from 0".to_owned()),
+                _ if schema.minimum.is_some() && schema.maximum.is_some() => (0.0, 0.0),
                 _ => return Some("allowed is a whole number".to_owned()),
             };
             let (least, most) = (schema.minimum.unwrap_or(least), schema.maximum.unwrap_or(most));
@@ -166,6 +167,8 @@ mod tests {
         assert_eq!(allowed(&schema("boolean", None)).as_deref(), Some("allowed are true and false"));
         let percent = MetaSchema { maximum: Some(100.0), ..schema("integer", Some("uint8")) };
         assert_eq!(allowed(&percent).as_deref(), Some("allowed is a whole number from 0 to 100"));
+        let page = MetaSchema { minimum: Some(1.0), maximum: Some(200.0), ..schema("integer", None) };
+        assert_eq!(allowed(&page).as_deref(), Some("allowed is a whole number from 1 to 200"));
         let words_of = MetaSchema { enum_items: vec!["a".into(), "b".into()], ..schema("string", None) };
         assert_eq!(allowed(&words_of).as_deref(), Some("allowed are a, b"));
         assert_eq!(allowed(&schema("string", None)), None);

@@ -32,6 +32,8 @@ struct Rebuild {
     projection: Name,
 }
 
+impl jobs::Arguments for Rebuild {}
+
 /// A read model's name: of any service, as far as is known when it is asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -1,5 +1,6 @@
 //! Which tenants there are, as requests ask it: the directory, remembered for a while.
 
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -18,24 +19,31 @@ const KNOWN: Duration = Duration::from_secs(30);
 /// How long it is remembered that there is none: strangers may ask for any name.
 const UNKNOWN: Duration = Duration::from_secs(2);
 
-/// The tenants of the directory.
+/// What the directory said, and when.
+type Remembered<K> = Cache<K, (Option<KnownTenant>, Instant)>;
+
+/// The tenants of the directory. What is remembered of short names, which strangers choose, and of ids are two things: the directory
+/// takes either where it is asked, and a name that looks like an id must not hide the tenant that has it.
 pub struct DirectoryOfTenants {
     directory: Directory,
-    remembered: Cache<String, (Option<KnownTenant>, Instant)>,
+    by_slug: Remembered<String>,
+    by_id: Remembered<TenantId>,
 }
 
 impl DirectoryOfTenants {
     /// Those of `directory`.
     pub fn new(directory: Directory) -> Self {
-        Self { directory, remembered: Cache::new(REMEMBERED) }
+        Self { directory, by_slug: Cache::new(REMEMBERED), by_id: Cache::new(REMEMBERED) }
     }
 
-    async fn find(&self, name: &str, is_it: impl Fn(&Tenant) -> bool) -> Result<Option<KnownTenant>, Refusal> {
-        // Longer than any slug or id: nothing to ask the directory about.
-        if name.len() > 40 {
-            return Ok(None);
-        }
-        if let Some((known, since)) = self.remembered.get(name)
+    async fn find<K: Clone + Eq + Hash>(
+        &self,
+        remembered: &Remembered<K>,
+        key: K,
+        name: &str,
+        is_it: impl Fn(&Tenant) -> bool,
+    ) -> Result<Option<KnownTenant>, Refusal> {
+        if let Some((known, since)) = remembered.get(&key)
             && since.elapsed() < if known.is_some() { KNOWN } else { UNKNOWN }
         {
             return Ok(known);
@@ -50,7 +58,7 @@ impl DirectoryOfTenants {
             }
         };
         let known = found.map(|tenant| KnownTenant { id: tenant.tenant_id, slug: tenant.slug, name: tenant.name });
-        self.remembered.insert(name.to_owned(), (known.clone(), Instant::now()));
+        remembered.insert(key, (known.clone(), Instant::now()));
         Ok(known)
     }
 }
@@ -58,10 +66,14 @@ impl DirectoryOfTenants {
 #[async_trait]
 impl Tenants for DirectoryOfTenants {
     async fn by_slug(&self, slug: &str) -> Result<Option<KnownTenant>, Refusal> {
-        self.find(slug, |tenant| tenant.slug == slug).await
+        // Nothing to ask the directory about.
+        if !user_commands::is_slug(slug) {
+            return Ok(None);
+        }
+        self.find(&self.by_slug, slug.to_owned(), slug, |tenant| tenant.slug == slug).await
     }
 
     async fn by_id(&self, tenant: TenantId) -> Result<Option<KnownTenant>, Refusal> {
-        self.find(&tenant.to_string(), |found| found.tenant_id == tenant).await
+        self.find(&self.by_id, tenant, &tenant.to_string(), |found| found.tenant_id == tenant).await
     }
 }

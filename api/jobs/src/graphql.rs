@@ -7,8 +7,6 @@ use juniper::{FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
 use kernel::{Refusal, Service};
 use uuid::Uuid;
 
-use crate::parameters::MOST;
-
 /// What is done while nobody waits for the answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct JobsQuery;
@@ -436,8 +434,7 @@ impl From<State> for JobState {
 
 /// How many are asked for.
 fn few(first: i32) -> FieldResult<u32> {
-    u32::try_from(first)
-        .ok()
-        .filter(|first| (1..=MOST).contains(first))
-        .ok_or_else(|| refuse(Refusal::invalid("page_size", format!("first: {first}; allowed are 1 to {MOST}"))))
+    u32::try_from(first).ok().filter(|first| (1..=face::MOST_OF_A_PAGE).contains(first)).ok_or_else(|| {
+        refuse(Refusal::invalid("page_size", format!("first: {first}; allowed are 1 to {}", face::MOST_OF_A_PAGE)))
+    })
 }

@@ -1,7 +1,7 @@
 //! The operations.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Changed, Command, Created, Empty, Parameter, Plain, Problem};
+use face::{Authenticated, Changed, Command, Count, Created, Empty, Parameter, Plain, Problem};
 use jobs::{Listing, Submitted, Wanted};
 use kernel::Service;
 use poem_openapi::OpenApi;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::file::File;
-use crate::parameters::{Count, Standing};
+use crate::parameters::Standing;
 use crate::shown::{Detail, Log, Page, Summary};
 use crate::{Services, Tag};
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use coordinator::{Desk, Listing, Status};
-use face::{Authenticated, Changed, Command, Empty, Parameter, Plain, Problem, Resource, Word};
+use face::{Authenticated, Changed, Command, Count, Empty, Parameter, Plain, Problem, Resource, Word};
 use kernel::Refusal;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -13,9 +13,6 @@ use uuid::Uuid;
 
 use crate::Tag;
 use crate::shown::{Detail, Page};
-
-/// The most of a page.
-const MOST: u32 = 200;
 
 /// The operations on sagas.
 pub struct Rest {
@@ -44,9 +41,6 @@ struct Standing(Status);
 
 /// Where a page begins.
 struct After(DateTime<Utc>, Uuid);
-
-/// How many.
-struct Count(u32);
 
 impl Rest {
     pub(crate) fn new(desks: Vec<Desk>) -> Self {
@@ -173,18 +167,5 @@ impl Word for After {
             Some(Self(DateTime::from_timestamp_micros(at.parse().ok()?)?, id.parse().ok()?))
         };
         read().ok_or_else(|| format!("{text:?} is not what a page gave as next"))
-    }
-}
-
-impl Word for Count {
-    const NAME: &'static str = "limit";
-
-    fn schema() -> MetaSchema {
-        MetaSchema { minimum: Some(1.0), maximum: Some(f64::from(MOST)), ..MetaSchema::new("integer") }
-    }
-
-    fn read(text: &str) -> Result<Self, String> {
-        let read = text.parse().ok().filter(|count| (1..=MOST).contains(count));
-        read.map(Self).ok_or_else(|| format!("{text:?} is not allowed; allowed is 1 to {MOST}"))
     }
 }

@@ -50,12 +50,15 @@ pub struct SuspendTenant {
 #[derive(Clone, Copy, Debug)]
 pub struct ResumeTenant;
 
-/// A short name: 2 to 40 lower-case letters, digits and hyphens, a letter first.
-fn slug(checks: &mut Checks, pointer: &str, text: &str) -> String {
-    let allowed = (2..=40).contains(&text.len())
+/// Whether a tenant's short name may be this: 2 to 40 lower-case letters, digits and hyphens, a letter first.
+pub fn is_slug(text: &str) -> bool {
+    (2..=40).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if !allowed {
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn slug(checks: &mut Checks, pointer: &str, text: &str) -> String {
+    if !is_slug(text) {
         checks.refuse(pointer, "slug", "allowed are 2 to 40 letters a-z, digits and hyphens, a letter first");
     }
     text.to_owned()

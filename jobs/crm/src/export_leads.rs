@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use crm_aggregates::{LeadSource, LeadStatus};
 use crm_projections::leads::{self, LeadFilter, LeadOrder, LeadRow};
 use crm_projections::{Order, Seek};
-use jobs::{Fault, Kind, Step, Work};
-use kernel::without_formula;
+use jobs::{Arguments, Fault, Kind, Step, Work};
+use kernel::{Checks, without_formula};
 use projector::ReadModels;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -34,6 +34,21 @@ pub struct ExportLeads {
     pub captured_from: Option<DateTime<Utc>>,
     /// Captured before this time.
     pub captured_before: Option<DateTime<Utc>>,
+}
+
+impl Arguments for ExportLeads {
+    fn check(&mut self, checks: &mut Checks, at: &str) {
+        if let Some(owner) = &mut self.owner {
+            *owner = checks.line(&format!("{at}/owner"), owner, crm_commands::lengths::SUBJECT);
+        }
+        if let (Some(from), Some(before)) = (self.captured_from, self.captured_before)
+            && before < from
+        {
+            let [from, before] = [from, before].map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+            let detail = format!("{before} is before captured_from, {from}; allowed is that time or a later one");
+            checks.refuse(format!("{at}/captured_before"), "time_backwards", detail);
+        }
+    }
 }
 
 /// Where an attempt is.

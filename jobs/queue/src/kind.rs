@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
-use kernel::{Caller, FieldError, Refusal, TenantId};
+use kernel::{Caller, Checks, FieldError, Refusal, TenantId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -50,8 +50,17 @@ impl Fault {
     }
 }
 
-/// Reads arguments that people sent; what they are kept as.
-type Check = Arc<dyn Fn(&Value) -> Result<Value, String> + Send + Sync>;
+/// What people ask for a job with: an object. It refuses members that it does not know (`deny_unknown_fields`).
+pub trait Arguments: Serialize + DeserializeOwned {
+    /// Refuses values that are not allowed, and writes the others as they are kept. `at` is the JSON pointer to the arguments in the
+    /// request, the same for whoever asks: an operation of their own, by name, in a schedule, in a batch.
+    fn check(&mut self, checks: &mut Checks, at: &str) {
+        let _ = (checks, at);
+    }
+}
+
+/// Reads arguments that people sent, at this JSON pointer; what they are kept as.
+type Check = Arc<dyn Fn(&Value, &str) -> Result<Value, Vec<FieldError>> + Send + Sync>;
 
 type Handler = Arc<dyn Fn(Work) -> BoxFuture<'static, Result<Value, Fault>> + Send + Sync>;
 
@@ -139,13 +148,22 @@ impl Kind {
         Self { queue, ..self }
     }
 
-    /// Whoever has this permission may ask for it by name, in schedules and batches, with arguments that are a `T`: which has to refuse
-    /// what it does not know (`deny_unknown_fields`).
+    /// Whoever has this permission may ask for it by name, in schedules and batches, with arguments that are a `T`.
     #[must_use]
-    pub fn offered<T: Serialize + DeserializeOwned>(self, permission: &'static str) -> Self {
-        let check: Check = Arc::new(|arguments| {
-            let read = T::deserialize(arguments).map_err(|error| error.to_string())?;
-            serde_json::to_value(&read).map_err(|error| error.to_string())
+    pub fn offered<T: Arguments>(self, permission: &'static str) -> Self {
+        let check: Check = Arc::new(|arguments, at| {
+            let refused =
+                |detail: String| vec![FieldError { pointer: at.to_owned(), code: "arguments_invalid", detail }];
+            if !arguments.is_object() {
+                return Err(refused("allowed is an object, such as {}".to_owned()));
+            }
+            let mut read = T::deserialize(arguments).map_err(|error| refused(error.to_string()))?;
+            let mut checks = Checks::default();
+            read.check(&mut checks, at);
+            if !checks.ok() {
+                return Err(checks.into_errors());
+            }
+            serde_json::to_value(&read).map_err(|error| refused(error.to_string()))
         });
         Self { offer: Some(Offer { permission, check }), ..self }
     }
@@ -210,13 +228,13 @@ impl Kinds {
                 format!("{name} jobs touch what is all tenants': only operators ask for them (operators.tenant)");
             return Err(Refusal::forbidden("operators_only", detail));
         }
-        let refused = |code, detail| Refusal::fields(vec![FieldError { pointer: pointer.to_owned(), code, detail }]);
         let bytes = arguments.to_string().len();
         if bytes > LARGEST_ARGUMENTS {
             let detail = format!("it has {bytes} bytes; allowed are {LARGEST_ARGUMENTS}");
-            return Err(refused("arguments_too_large", detail));
+            let pointer = pointer.to_owned();
+            return Err(Refusal::fields(vec![FieldError { pointer, code: "arguments_too_large", detail }]));
         }
-        let arguments = (offer.check)(arguments).map_err(|detail| refused("arguments_invalid", detail))?;
+        let arguments = (offer.check)(arguments, pointer).map_err(Refusal::fields)?;
         Ok(Offered { kind, arguments })
     }
 

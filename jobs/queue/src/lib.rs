@@ -41,7 +41,7 @@ pub use batch::{Batch, NewBatch, Wanted};
 pub use desk::{Jobs, Listing, Request, Sources, Submitted};
 pub use enqueue::{Enqueued, NewJob, enqueue};
 pub use job::{Job, Line};
-pub use kind::{Fault, Kind, Kinds, Offered};
+pub use kind::{Arguments, Fault, Kind, Kinds, Offered};
 pub use migrate::migrate;
 pub use queues::{Limits, Queue, Rate};
 pub use runner::Runner;

@@ -5,15 +5,12 @@ use std::collections::HashSet;
 use auth_aggregates::{Account, ApiKey, Client, ClientId, Grant, GrantKind, GrantTerms, Machine, Session};
 use auth_commands::{NoteApiKeyUse, protocol};
 use chrono::{DateTime, Utc};
-use jwt_simple::JWTError;
 use jwt_simple::prelude::{Duration, JWTClaims, VerificationOptions};
 use kernel::{Refusal, TenantId};
 use uuid::Uuid;
 
+use super::refusals::{MAX_TOKEN_BYTES, expired, explain, invalid, refused, too_long};
 use crate::authority::{AccessClaims, ApiKeyText, Authority, Header, KnownTenant, TYPE, seconds};
-
-/// Longer ones are not ours.
-const MAX_TOKEN_BYTES: usize = 4_096;
 
 /// Checks tokens. Cheap to clone.
 #[derive(Clone)]
@@ -58,7 +55,7 @@ impl Trust {
     /// `token_…` when it does not; else that it can't be told now.
     pub async fn check(&self, token: &str) -> Result<Trusted, Refusal> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(refused("token_malformed", "the token is too long to be one of ours"));
+            return Err(too_long());
         }
         if ApiKeyText::is_one(token) {
             return self.api_key(token).await;
@@ -215,35 +212,6 @@ fn time(at: Duration) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(at.as_secs().cast_signed(), 0)
 }
 
-fn refused(code: &'static str, detail: &str) -> Refusal {
-    Refusal::unauthenticated(code, detail)
-}
-
-fn invalid() -> Refusal {
-    // Which part of a token is wrong is nothing to tell a stranger.
-    refused("token_invalid", "the token is not one that we accept")
-}
-
-fn expired() -> Refusal {
-    refused("token_expired", "the token has expired; ask for a new one")
-}
-
 fn revoked() -> Refusal {
     refused("token_revoked", "the token was valid, and what it rests on has ended; sign in again, or ask for a new one")
-}
-
-fn explain(error: &jwt_simple::Error) -> Refusal {
-    match error.downcast_ref::<JWTError>() {
-        Some(JWTError::TokenHasExpired | JWTError::OldTokenReused) => expired(),
-        Some(JWTError::TokenNotValidYet | JWTError::ClockDrift) => {
-            refused("token_not_yet_valid", "the token is not valid yet; check the clocks")
-        }
-        Some(JWTError::RequiredIssuerMismatch | JWTError::RequiredIssuerMissing) => {
-            refused("token_issuer", "the token is from another issuer than we trust")
-        }
-        Some(JWTError::RequiredAudienceMismatch | JWTError::RequiredAudienceMissing) => {
-            refused("token_audience", "the token is for another audience")
-        }
-        _ => invalid(),
-    }
 }

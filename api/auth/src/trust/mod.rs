@@ -7,6 +7,7 @@
 
 mod check;
 mod follower;
+pub mod refusals;
 mod touched;
 
 pub use check::{Trust, Trusted};

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use crm_aggregates::{LeadSource, LeadStatus};
 use crm_jobs::{EXPORT, EXPORT_LEADS, ExportLeads};
 use face::{Changed, Command, Runtime};
-use jobs::{NewJob, Unique};
+use jobs::{Arguments, NewJob, Unique};
 use kernel::{Checks, Refusal};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
@@ -64,16 +64,10 @@ impl Exports {
         let request = face::job_request(&command.request)?;
         request.caller.require(EXPORT)?;
         let LeadExport { status, source, owner, captured_from, captured_before } = command.body;
+        let mut asked = ExportLeads { status, source, owner, captured_from, captured_before };
         let mut checks = Checks::default();
-        let owner = owner.map(|owner| checks.line("/owner", &owner, crm_commands::lengths::SUBJECT));
-        if let (Some(from), Some(before)) = (captured_from, captured_before)
-            && before < from
-        {
-            let detail = format!("{before} is before captured_from, {from}; allowed is that time or a later one");
-            checks.refuse("/captured_before", "time_backwards", detail);
-        }
+        asked.check(&mut checks, "");
         checks.finish()?;
-        let asked = ExportLeads { status, source, owner, captured_from, captured_before };
         let unwritable = |error: serde_json::Error| Refusal::internal("job_unwritable", error.to_string());
         let arguments: Value = serde_json::to_value(&asked).map_err(unwritable)?;
         let actor = request.caller.subject().to_owned();

@@ -2,12 +2,11 @@
 
 use std::collections::HashSet;
 
+use auth_api::trust::refusals::{MAX_TOKEN_BYTES, explain, refused};
 use chrono::{DateTime, Utc};
-use jwt_simple::JWTError;
 use jwt_simple::prelude::{Duration, Ed25519PublicKey, EdDSAPublicKeyLike, VerificationOptions};
 use kernel::{Refusal, TenantId};
 
-use super::verifier::{MAX_TOKEN_BYTES, expired, refused};
 use super::{KeyError, TokenClaims, jwk};
 use crate::config::Auth;
 
@@ -70,21 +69,4 @@ const SUBJECT: usize = 255;
 /// Whether somebody may be called so.
 pub fn is_subject(text: &str) -> bool {
     (1..=SUBJECT).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-}
-
-fn explain(error: &jwt_simple::Error) -> Refusal {
-    match error.downcast_ref::<JWTError>() {
-        Some(JWTError::TokenHasExpired | JWTError::OldTokenReused) => expired(),
-        Some(JWTError::TokenNotValidYet | JWTError::ClockDrift) => {
-            refused("token_not_yet_valid", "the token is not valid yet; check the clocks")
-        }
-        Some(JWTError::RequiredIssuerMismatch | JWTError::RequiredIssuerMissing) => {
-            refused("token_issuer", "the token is from another issuer than we trust")
-        }
-        Some(JWTError::RequiredAudienceMismatch | JWTError::RequiredAudienceMissing) => {
-            refused("token_audience", "the token is for another audience")
-        }
-        // Which part of a signature is wrong is nothing to tell a stranger.
-        _ => refused("token_invalid", "the token is not one that we accept"),
-    }
 }

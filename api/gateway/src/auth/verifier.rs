@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth_api::trust::refusals::{MAX_TOKEN_BYTES, expired, refused, too_long};
 use auth_api::trust::{REMEMBERED as TRUSTED_FOR, Touched, Trust, Trusted};
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Caller, Clock, Refusal};
@@ -19,9 +20,6 @@ use crate::suspension::Suspended;
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 10_000;
-
-/// Longer tokens are not ours.
-pub(super) const MAX_TOKEN_BYTES: usize = 4_096;
 
 /// How long a connection may stay open with a token that does not end.
 const ENDLESS: Duration = Duration::from_hours(24);
@@ -104,7 +102,7 @@ impl Verifier {
     /// The caller that a token names.
     pub async fn verify(&self, token: &str) -> Result<Verified, Refusal> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(refused("token_malformed", "the token is too long to be one of ours"));
+            return Err(too_long());
         }
         // A cryptographic hash: what is found under it must be the very token that was verified.
         let hash: [u8; 32] = Sha256::digest(token).into();
@@ -178,12 +176,4 @@ impl Verifier {
             rests_on: rests_on.into(),
         })
     }
-}
-
-pub(super) fn refused(code: &'static str, detail: &str) -> Refusal {
-    Refusal::unauthenticated(code, detail)
-}
-
-pub(super) fn expired() -> Refusal {
-    refused("token_expired", "the token has expired; ask for a new one")
 }

@@ -105,6 +105,11 @@ async fn a_client_finds_all_that_it_needs_from_the_issuer_alone() {
     }
     let unknown = Answer::of(world.anonymous(Method::GET, "/t/nobody/.well-known/openid-configuration")).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND, "{unknown:?}");
+    // An id is no name, and neither is what no name looks like.
+    for name in [&*world.tenant.to_string(), "ACME", "a", "acme%20"] {
+        let unknown = Answer::of(world.anonymous(Method::GET, &format!("/t/{name}/jwks"))).await;
+        assert_eq!(unknown.status, StatusCode::NOT_FOUND, "{name}: {unknown:?}");
+    }
 }
 
 #[tokio::test]

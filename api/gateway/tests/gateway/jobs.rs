@@ -290,6 +290,9 @@ async fn a_schedule_is_made_shown_changed_paused_and_removed() {
         world.anonymous(Method::POST, &format!("{path}/{what}")).bearer_auth(world.stranger()).json(&json!({}))
     };
     let bad = StatusCode::BAD_REQUEST;
+    let backwards = json!({ "captured_from": "2026-02-01T00:00:00Z", "captured_before": "2026-01-01T00:00:00Z" });
+    let named = Answer::of(with("arguments", backwards.clone())).await;
+    assert_eq!(named.body["errors"][0]["pointer"], "/arguments/captured_before", "as an export by itself is refused");
     world
         .refuses(vec![
             (with("cron", json!("at six")), bad, "validation_failed"),
@@ -297,6 +300,9 @@ async fn a_schedule_is_made_shown_changed_paused_and_removed() {
             (with("time_zone", json!("Mars/Olympus")), bad, "validation_failed"),
             (with("kind", json!("import_leads")), bad, "job_kind_unknown"),
             (with("arguments", json!({ "colour": "red" })), bad, "validation_failed"),
+            (with("arguments", json!([])), bad, "validation_failed"),
+            (with("arguments", json!({ "owner": "" })), bad, "validation_failed"),
+            (with("arguments", backwards.clone()), bad, "validation_failed"),
             (with("colour", json!("red")), bad, "validation_failed"),
             (post(&format!("/{id}/change"), json!({ "cron": "x" })), bad, "validation_failed"),
             (stranger("change"), StatusCode::NOT_FOUND, "not_found"),

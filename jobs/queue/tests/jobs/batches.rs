@@ -13,7 +13,7 @@ fn note(n: u32) -> Wanted {
 }
 
 fn keep() -> Wanted {
-    Wanted { kind: "keep".to_owned(), arguments: json!(null) }
+    Wanted { kind: "keep".to_owned(), arguments: json!({}) }
 }
 
 async fn find(world: &World, id: Uuid) -> Batch {

@@ -114,7 +114,7 @@ async fn one_job_stands_for_the_times_that_passed_while_nobody_was_there() {
 #[tokio::test]
 async fn a_time_that_comes_while_the_last_job_is_open_passes_unless_they_may_overlap() {
     let world = World::start().await;
-    let id = schedule(&world, &minutely("keep", json!(null))).await;
+    let id = schedule(&world, &minutely("keep", json!({}))).await;
     due(&world, id, 120.0).await;
     let first = eventually("the first", async || jobs_of(&world, id).await.pop()).await;
     world.until(first.id, State::Running).await;

@@ -186,7 +186,7 @@ pub fn kinds(stage: &Stage) -> Kinds {
         vec![
             play("note", Act::Note).offered::<Note>("demo:note:ask"),
             play("read", Act::Read),
-            play("keep", Act::Hold).queue("slow").offered::<Value>("demo:note:ask"),
+            play("keep", Act::Hold).queue("slow").offered::<Anything>("demo:note:ask"),
             play("fail", Act::Fail).attempts(3),
             play("hopeless", Act::Hopeless),
             play("panic", Act::Panic).attempts(1),
@@ -204,6 +204,14 @@ pub fn kinds(stage: &Stage) -> Kinds {
 struct Note {
     n: u32,
 }
+
+impl jobs::Arguments for Note {}
+
+/// Whatever somebody sends.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Anything(Value);
+
+impl jobs::Arguments for Anything {}
 
 #[derive(Clone, Copy)]
 enum Act {
