@@ -54,9 +54,7 @@ impl Fault {
 pub trait Arguments: Serialize + DeserializeOwned {
     /// Refuses values that are not allowed, and writes the others as they are kept. `at` is the JSON pointer to the arguments in the
     /// request, the same for whoever asks: an operation of their own, by name, in a schedule, in a batch.
-    fn check(&mut self, checks: &mut Checks, at: &str) {
-        let _ = (checks, at);
-    }
+    fn check(&mut self, _checks: &mut Checks, _at: &str) {}
 }
 
 /// Reads arguments that people sent, at this JSON pointer; what they are kept as.
