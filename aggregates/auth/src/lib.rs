@@ -18,6 +18,7 @@ mod grant;
 mod jwk;
 mod key_ring;
 mod machine;
+mod passkey;
 mod session;
 mod sign_in;
 
@@ -29,6 +30,7 @@ pub use grant::*;
 pub use jwk::*;
 pub use key_ring::*;
 pub use machine::*;
+pub use passkey::*;
 pub use session::*;
 pub use sign_in::*;
 

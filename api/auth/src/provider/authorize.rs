@@ -15,7 +15,7 @@ use super::form::Form;
 use super::id_token::acr;
 use super::pages::{self, Consent, Login};
 use super::second_factor::{self, Pending};
-use super::{Answer, OAuthError, Provider, Visit, par};
+use super::{Answer, OAuthError, Provider, Visit, par, passkey};
 use crate::authority::{Opaque, Use, reaches_api};
 
 /// How long a code is good for.
@@ -54,6 +54,10 @@ pub struct Asked {
 pub(super) enum Then {
     /// To what is their own.
     Account,
+    /// To their passkeys.
+    Passkeys,
+    /// To their authenticator.
+    Authenticator,
     /// To what a client asked for with this query.
     Client(String),
     /// To the device that shows this code.
@@ -64,6 +68,10 @@ pub(super) enum Then {
 pub(super) enum Goal {
     /// To what is their own.
     Account,
+    /// To their passkeys.
+    Passkeys,
+    /// To their authenticator.
+    Authenticator,
     /// To what a client asked for.
     Client(Box<Asked>),
     /// To the device that shows this code.
@@ -127,9 +135,9 @@ pub async fn login(provider: &Provider, mut visit: Visit) -> Answer {
         Err(wrong) => return show_login(provider, &visit, &goal, name, Some(wrong)).await,
     };
     let account = provider.account(&visit, person.id).await?;
-    if account.totp.is_some() {
+    if account.has_second_factor() {
         let pending = Pending { then: goal.then(), user: person.id, session: None, at: provider.authority.now() };
-        return second_factor::ask(provider, &visit, &goal, pending, None).await;
+        return second_factor::ask(provider, &visit, &goal, pending, &account, None).await;
     }
     enter(provider, &visit, &person, vec!["pwd".to_owned()], goal).await
 }
@@ -160,6 +168,8 @@ pub(super) async fn go_on(provider: &Provider, visit: &Visit, session: SessionId
             Ok(see_other(&format!("/t/{}/device?{query}", visit.tenant.slug)))
         }
         Goal::Account => Ok(to_account(visit)),
+        Goal::Passkeys => Ok(see_other(&format!("/t/{}/account/passkeys", visit.tenant.slug))),
+        Goal::Authenticator => Ok(see_other(&format!("/t/{}/account/authenticator", visit.tenant.slug))),
     }
 }
 
@@ -198,13 +208,14 @@ async fn proceed(provider: &Provider, visit: &Visit, asked: Asked, somebody: Opt
         return show_login(provider, visit, &Goal::Client(Box::new(asked)), &hint, None).await;
     };
     // `acr_values` is a wish (OpenID Connect Core section 5.5.1.1): who has no second factor is as sure as they can be.
-    if asked.surer && acr(&somebody.methods) != "aal2" && somebody.account.totp.is_some() {
+    if asked.surer && acr(&somebody.methods) != "aal2" && somebody.account.has_second_factor() {
         if wants("none") {
             return Ok(asked.fails(visit, "interaction_required", "the person has to show a second factor"));
         }
         let (then, at) = (Then::Client(asked.query.clone()), provider.authority.now());
         let pending = Pending { then, user: somebody.person.id, session: Some(somebody.id), at };
-        return second_factor::ask(provider, visit, &Goal::Client(Box::new(asked)), pending, None).await;
+        let goal = Goal::Client(Box::new(asked));
+        return second_factor::ask(provider, visit, &goal, pending, &somebody.account, None).await;
     }
     let details = &asked.state.details;
     let consented = details.trusted || somebody.account.consented(asked.client, &asked.scope);
@@ -261,6 +272,7 @@ pub(super) async fn show_login(
     error: Option<&str>,
 ) -> Answer {
     let pending = provider.keep(visit, ON_LOGIN, goal.then()).await?;
+    let passkey = passkey::form(provider, visit, passkey::Asked::Anybody(goal.then()), None).await?;
     Ok(pages::login(&Login {
         tenant: &visit.tenant.name,
         client: goal.client(),
@@ -269,6 +281,7 @@ pub(super) async fn show_login(
         pending: &pending,
         name: login,
         error,
+        passkey: passkey.as_ref(),
         leads_to: goal.leads_to(),
     }))
 }
@@ -282,6 +295,8 @@ impl Goal {
     ) -> Result<Result<Self, Unaskable>, OAuthError> {
         Ok(match then {
             Then::Account => Ok(Self::Account),
+            Then::Passkeys => Ok(Self::Passkeys),
+            Then::Authenticator => Ok(Self::Authenticator),
             Then::Device(code) => Ok(Self::Device(code)),
             Then::Client(query) => {
                 Asked::read(provider, visit, query).await?.map(|asked| Self::Client(Box::new(asked)))
@@ -293,6 +308,8 @@ impl Goal {
     pub(super) fn then(&self) -> Then {
         match self {
             Self::Account => Then::Account,
+            Self::Passkeys => Then::Passkeys,
+            Self::Authenticator => Then::Authenticator,
             Self::Device(code) => Then::Device(code.clone()),
             Self::Client(asked) => Then::Client(asked.query.clone()),
         }
@@ -302,7 +319,7 @@ impl Goal {
     pub(super) fn leads_to(&self) -> Option<&str> {
         match self {
             Self::Client(asked) => Some(&asked.redirect_uri),
-            Self::Account | Self::Device(_) => None,
+            _ => None,
         }
     }
 
@@ -310,7 +327,7 @@ impl Goal {
     fn client(&self) -> Option<&str> {
         match self {
             Self::Client(asked) => Some(&asked.state.details.name),
-            Self::Account | Self::Device(_) => None,
+            _ => None,
         }
     }
 }

@@ -6,5 +6,8 @@ mod attacks;
 mod device;
 mod flow;
 mod pages;
+mod passkey_attacks;
+mod passkeys;
 mod second_factor;
+mod soft_key;
 mod world;

@@ -25,11 +25,16 @@ const RESET: &str = "Set a new password";
 
 /// A gateway that catches mail, and knows beforehand where it will listen: mailed links lead there.
 pub async fn world() -> World {
+    world_at("127.0.0.1").await
+}
+
+/// The same under a name: passkeys want one.
+pub async fn world_at(host: &str) -> World {
     let port = testbed::free_port();
     Box::pin(World::start_with(|config| {
         config.mail.catch = true;
         config.http.port = port;
-        config.http.public_url = format!("http://127.0.0.1:{port}");
+        config.http.public_url = format!("http://{host}:{port}");
     }))
     .await
 }
