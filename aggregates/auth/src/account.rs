@@ -150,7 +150,7 @@ pub enum AccountCommand {
     /// Asks for none any more.
     RemoveTotp,
     /// Lets a passkey be shown from now on. Without recovery codes those that are there stay.
-    EnrolPasskey { enrolled: PasskeyEnrolled, recovery: Vec<String> },
+    EnrolPasskey { enrolled: Box<PasskeyEnrolled>, recovery: Vec<String> },
     /// Uses a challenge up that a passkey signed.
     ShowPasskey(PasskeyUsed),
     /// Calls a passkey otherwise.
@@ -296,7 +296,7 @@ impl Aggregate for Account {
             AccountCommand::UseTotp { step } => vec![TotpUsed { step }.into()],
             AccountCommand::RemoveTotp if self.totp.is_none() => vec![],
             AccountCommand::RemoveTotp => vec![TotpRemoved {}.into()],
-            AccountCommand::EnrolPasskey { enrolled, recovery } => self.passkeys.enrol(enrolled, recovery)?,
+            AccountCommand::EnrolPasskey { enrolled, recovery } => self.passkeys.enrol(*enrolled, recovery)?,
             AccountCommand::ShowPasskey(shown) => self.passkeys.show(shown)?,
             AccountCommand::RenamePasskey(renamed) => self.passkeys.rename(renamed)?,
             AccountCommand::RemovePasskey(removed) => self.passkeys.remove(removed),

@@ -183,7 +183,8 @@ mod tests {
 
     #[test]
     fn a_passkey_is_enrolled_once_and_no_more_than_there_is_room_for() {
-        let enrol = |passkey: &str| AccountCommand::EnrolPasskey { enrolled: enrolled(passkey, 0), recovery: vec![] };
+        let enrol =
+            |passkey: &str| AccountCommand::EnrolPasskey { enrolled: Box::new(enrolled(passkey, 0)), recovery: vec![] };
         let many: Vec<AccountEvent> =
             (0..MOST_PASSKEYS).map(|number| enrolled(&number.to_string(), 0).into()).collect();
         let given = || TestFramework::<Account>::with(()).given(many.clone());

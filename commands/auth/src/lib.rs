@@ -23,6 +23,7 @@ mod machine;
 mod passkey;
 mod second_factor;
 mod session;
+mod sign_in_policy;
 mod values;
 
 pub use account::*;
@@ -37,3 +38,4 @@ pub use machine::*;
 pub use passkey::*;
 pub use second_factor::*;
 pub use session::*;
+pub use sign_in_policy::*;

@@ -77,7 +77,7 @@ impl Command for EnrolPasskey {
             at: work.now(),
         };
         work.take(&PASSKEY, &self.passkey, self.user);
-        let enrol = AccountCommand::EnrolPasskey { enrolled, recovery: self.recovery.clone() };
+        let enrol = AccountCommand::EnrolPasskey { enrolled: Box::new(enrolled), recovery: self.recovery.clone() };
         work.upsert::<Account>(self.user, enrol).await
     }
 }

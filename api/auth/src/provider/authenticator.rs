@@ -13,6 +13,7 @@ use super::authorize::{Goal, expired};
 use super::browser::Somebody;
 use super::form::Form;
 use super::pages::{self, AuthenticatorPage, EnrolPage};
+use super::passkeys::LAST;
 use super::sure::somebody_sure;
 use super::{Answer, OAuthError, Provider, Visit};
 use crate::totp::{Authenticator, recovery_codes, recovery_hash};
@@ -88,6 +89,10 @@ pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
+    let last = somebody.account.passkeys.is_empty();
+    if last && provider.requires_second_factor(&visit, &somebody.person).await? {
+        return Ok(show(&visit, &somebody, Some(LAST)));
+    }
     if let Some(wrong) = shows_code(provider, &visit, &form, &somebody).await? {
         return Ok(wrong);
     }

@@ -15,7 +15,7 @@ use super::form::Form;
 use super::id_token::acr;
 use super::pages::{self, Consent, Login};
 use super::second_factor::{self, Pending};
-use super::{Answer, OAuthError, Provider, Visit, par, passkey};
+use super::{Answer, OAuthError, Provider, Visit, par, passkey, required};
 use crate::authority::{Opaque, Use, reaches_api};
 
 /// How long a code is good for.
@@ -134,15 +134,11 @@ pub async fn login(provider: &Provider, mut visit: Visit) -> Answer {
         Ok(person) => person,
         Err(wrong) => return show_login(provider, &visit, &goal, name, Some(wrong)).await,
     };
-    let account = provider.account(&visit, person.id).await?;
-    if account.has_second_factor() {
-        let pending = Pending { then: goal.then(), user: person.id, session: None, at: provider.authority.now() };
-        return second_factor::ask(provider, &visit, &goal, pending, &account, None).await;
-    }
     enter(provider, &visit, &person, vec!["pwd".to_owned()], goal).await
 }
 
-/// Somebody who showed who they are is signed in, and goes on.
+/// Somebody who showed who they are is signed in, and goes on; but for who has a second factor, or must have one, and did not show it: they are
+/// asked for that first. `methods`: by what they showed it.
 pub(super) async fn enter(
     provider: &Provider,
     visit: &Visit,
@@ -150,6 +146,18 @@ pub(super) async fn enter(
     methods: Vec<String>,
     goal: Goal,
 ) -> Answer {
+    if acr(&methods) != "aal2" {
+        let account = provider.account(visit, person.id).await?;
+        let (has, must) = (account.has_second_factor(), provider.requires_second_factor(visit, person).await?);
+        let at = provider.authority.now();
+        let pending = Pending { then: goal.then(), user: person.id, session: None, at, methods: methods.clone() };
+        if has {
+            return second_factor::ask(provider, visit, &goal, pending, &account, None).await;
+        }
+        if must {
+            return required::ask(provider, visit, &goal, pending, person).await;
+        }
+    }
     let (session, cookies) = provider.begin(visit, person, methods).await?;
     let mut response = go_on(provider, visit, session, goal).await?;
     cookies.set(&mut response);
@@ -163,13 +171,7 @@ pub(super) async fn go_on(provider: &Provider, visit: &Visit, session: SessionId
             let somebody = provider.session(visit, session).await?;
             proceed(provider, visit, *asked, somebody, true).await
         }
-        Goal::Device(code) => {
-            let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("user_code", &code).finish();
-            Ok(see_other(&format!("/t/{}/device?{query}", visit.tenant.slug)))
-        }
-        Goal::Account => Ok(to_account(visit)),
-        Goal::Passkeys => Ok(see_other(&format!("/t/{}/account/passkeys", visit.tenant.slug))),
-        Goal::Authenticator => Ok(see_other(&format!("/t/{}/account/authenticator", visit.tenant.slug))),
+        goal => Ok(see_other(&goal.address(visit))),
     }
 }
 
@@ -213,7 +215,7 @@ async fn proceed(provider: &Provider, visit: &Visit, asked: Asked, somebody: Opt
             return Ok(asked.fails(visit, "interaction_required", "the person has to show a second factor"));
         }
         let (then, at) = (Then::Client(asked.query.clone()), provider.authority.now());
-        let pending = Pending { then, user: somebody.person.id, session: Some(somebody.id), at };
+        let pending = Pending { then, user: somebody.person.id, session: Some(somebody.id), at, methods: Vec::new() };
         let goal = Goal::Client(Box::new(asked));
         return second_factor::ask(provider, visit, &goal, pending, &somebody.account, None).await;
     }
@@ -315,6 +317,20 @@ impl Goal {
         }
     }
 
+    /// Where that is, for who is signed in.
+    pub(super) fn address(&self, visit: &Visit) -> String {
+        let query =
+            |pairs: &[(&str, &str)]| url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let path = match self {
+            Self::Account => "account".to_owned(),
+            Self::Passkeys => "account/passkeys".to_owned(),
+            Self::Authenticator => "account/authenticator".to_owned(),
+            Self::Client(asked) => format!("authorize?{}", asked.after_signing_in()),
+            Self::Device(code) => format!("device?{}", query(&[("user_code", code)])),
+        };
+        format!("/t/{}/{path}", visit.tenant.slug)
+    }
+
     /// Where people are sent in the end, if that is not here.
     pub(super) fn leads_to(&self) -> Option<&str> {
         match self {
@@ -407,6 +423,17 @@ impl Asked {
             state,
             query,
         }))
+    }
+
+    /// The same as a query, for who has just signed in: that is not asked of them once more.
+    fn after_signing_in(&self) -> String {
+        let asked = url::form_urlencoded::parse(self.query.as_bytes()).filter(|(name, _)| name != "prompt");
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(asked);
+        if self.prompt.iter().any(|one| one == "consent") {
+            query.append_pair("prompt", "consent");
+        }
+        query.finish()
     }
 
     /// Sends somebody back with an error.

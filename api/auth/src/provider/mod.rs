@@ -27,6 +27,7 @@ mod passkeys;
 mod passwords;
 mod pending;
 mod polls;
+mod required;
 mod revoke;
 mod second_factor;
 mod seen_from;
@@ -115,6 +116,8 @@ endpoints! {
     POST "/t/:tenant/code" => second_factor::answer,
     POST "/t/:tenant/passkey" => passkey::answer,
     GET "/t/:tenant/passkey.js" => passkey::script,
+    POST "/t/:tenant/required" => required::by_code,
+    POST "/t/:tenant/required/passkey" => required::by_passkey,
     POST "/t/:tenant/consent" => authorize::consent,
     GET "/t/:tenant/password" => passwords::link_page,
     POST "/t/:tenant/password" => passwords::by_link,

@@ -24,7 +24,10 @@ use crate::totp::{recovery_codes, recovery_hash};
 const ON_PASSKEYS: &str = "auth.page.passkeys";
 
 /// What is said of every answer that makes no passkey.
-const WRONG: &str = "This made no passkey, or one that is there already. Try again, or with another device.";
+pub(super) const WRONG: &str = "This made no passkey, or one that is there already. Try again, or with another device.";
+
+/// What is said to who must have a second factor, and would have none.
+pub(super) const LAST: &str = "You need a second factor to sign in. Add another one before you remove this one.";
 
 /// What is kept on a page that asks for a new passkey. `W`: for whom it is.
 #[derive(Serialize, Deserialize)]
@@ -129,6 +132,10 @@ pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
         Ok(somebody) => somebody,
         Err(page) => return Ok(page),
     };
+    let last = somebody.account.totp.is_none() && somebody.account.passkeys.by_id.len() == 1;
+    if last && provider.requires_second_factor(&visit, &somebody.person).await? {
+        return show(provider, &visit, &somebody, Some(LAST)).await;
+    }
     let user = somebody.person.id;
     let remove = RemovePasskey { user, passkey: known(&form, &somebody)? };
     provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &remove).await?;
@@ -163,11 +170,17 @@ fn known(form: &Form, somebody: &Somebody) -> Result<String, OAuthError> {
 
 /// A refusal that the person can do something about stands on the page.
 async fn told(provider: &Provider, visit: &Visit, somebody: &Somebody, refusal: Refusal) -> Answer {
-    let theirs = ["passkey_there", "passkey_taken", "passkeys_many", "challenge_used"];
-    if refusal.errors().is_empty() && !theirs.contains(&refusal.code()) {
-        return Err(refusal.into());
+    if is_theirs(&refusal) {
+        show(provider, visit, somebody, Some(&advice(&refusal))).await
+    } else {
+        Err(refusal.into())
     }
-    show(provider, visit, somebody, Some(&advice(&refusal))).await
+}
+
+/// Whether somebody can do something about a refusal of what they make or call a passkey.
+pub(super) fn is_theirs(refusal: &Refusal) -> bool {
+    let theirs = ["passkey_there", "passkey_taken", "passkeys_many", "challenge_used"];
+    !refusal.errors().is_empty() || theirs.contains(&refusal.code())
 }
 
 async fn show(provider: &Provider, visit: &Visit, somebody: &Somebody, error: Option<&str>) -> Answer {

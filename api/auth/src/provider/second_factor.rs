@@ -36,6 +36,8 @@ pub(super) struct Pending {
     pub(super) session: Option<SessionId>,
     /// When they did.
     pub(super) at: DateTime<Utc>,
+    /// By what, where no session says it yet.
+    pub(super) methods: Vec<String>,
 }
 
 /// Asks for it. `account`: of who is asked.
@@ -101,7 +103,10 @@ pub(super) async fn shown(
     goal: Goal,
 ) -> Answer {
     match pending.session {
-        None => enter(provider, visit, person, vec!["pwd".to_owned(), method.to_owned()], goal).await,
+        None => {
+            let methods = pending.methods.into_iter().chain([method.to_owned()]).collect();
+            enter(provider, visit, person, methods, goal).await
+        }
         Some(session) => {
             let confirm = ConfirmSession { session, methods: vec![method.to_owned()] };
             provider.authority.run(&protocol(visit.tenant.id, &pending.user.to_string()), &confirm).await?;

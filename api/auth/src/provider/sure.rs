@@ -28,7 +28,13 @@ pub(super) async fn somebody_sure(
         return Ok(Ok(somebody));
     }
     let page = if more {
-        let pending = Pending { then: goal.then(), user: somebody.person.id, session: Some(somebody.id), at: now };
+        let pending = Pending {
+            then: goal.then(),
+            user: somebody.person.id,
+            session: Some(somebody.id),
+            at: now,
+            methods: Vec::new(),
+        };
         second_factor::ask(provider, visit, &goal, pending, &somebody.account, None).await?
     } else {
         show_login(provider, visit, &goal, &somebody.person.login, None).await?

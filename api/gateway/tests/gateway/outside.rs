@@ -103,22 +103,32 @@ fn chromium() -> Option<PathBuf> {
     named.into_iter().chain(here).find(|program| program.is_file())
 }
 
-#[tokio::test]
-async fn a_person_with_a_browser_makes_passkeys_and_signs_in_with_one_alone_and_after_the_password() {
+/// A person who is invited and has Chromium does what a script says. `policy`: of whom a second factor is required by then.
+async fn browses(script: &str, policy: &str) {
     let Some(chromium) = chromium().filter(|_| folder().join("node_modules/playwright-core").exists()) else {
-        eprintln!(
-            "left out: there is no Chromium, or no playwright-core in tests/outside; `scripts/setup test` says why"
-        );
+        eprintln!("left out: there is no Chromium, or no playwright-core in tests/outside; `scripts/setup test` says why");
         return;
     };
     let world = sign_in::world_at("localhost").await;
     invited(&world, LOGIN, &["viewer"]).await;
+    let set = world.post("/v1/auth/sign-in-policy/set", json!({ "second_factor": policy })).await;
+    assert_eq!(set.status, StatusCode::OK, "{set:?}");
     let mut command = Command::new("node");
     command
-        .arg(folder().join("passkeys.mjs"))
+        .arg(folder().join(script))
         .env("ISSUER", format!("{}/t/acme", world.config.http.public_url))
         .env("LOGIN", LOGIN)
         .env("PASSWORD", PASSWORD)
         .env("CHROMIUM", chromium);
     says_ok(&mut command).await;
+}
+
+#[tokio::test]
+async fn a_person_with_a_browser_makes_passkeys_and_signs_in_with_one_alone_and_after_the_password() {
+    browses("passkeys.mjs", "off").await;
+}
+
+#[tokio::test]
+async fn a_person_with_a_browser_who_must_have_a_second_factor_makes_a_passkey_before_they_are_in() {
+    browses("required.mjs", "everyone").await;
 }

@@ -9,6 +9,7 @@ mod login;
 mod message;
 mod passkey;
 mod password;
+mod required;
 mod second_factor;
 
 use base64::Engine as _;
@@ -27,6 +28,7 @@ pub use message::{confirm_sign_out, message, message_with_link};
 pub use passkey::{PasskeyForm, PasskeysPage, SCRIPT, ShownPasskey, passkeys};
 pub use password::{ChangePassword, NewPassword, change_password, forgot, new_password};
 
+pub use required::{RequiredPage, required};
 pub use second_factor::{AuthenticatorPage, CodePage, EnrolPage, authenticator, code, enrol, recovery_codes};
 
 const STYLE: &str = include_str!("style.css");

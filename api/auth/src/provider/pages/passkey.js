@@ -9,7 +9,8 @@
     const failed = form.querySelector('[data-failed]');
     const button = form.querySelector('button');
     form.hidden = false;
-    for (const without of document.querySelectorAll('[data-without-passkeys]')) without.hidden = true;
+    for (const part of document.querySelectorAll('[data-without-passkeys]')) part.hidden = true;
+    for (const part of document.querySelectorAll('[data-with-passkeys]')) part.hidden = false;
 
     const bytes = (text) =>
         Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (letter) => letter.charCodeAt(0));

@@ -34,6 +34,22 @@ impl PasskeyForm {
             }
         }
     }
+
+    /// As a page has it on which somebody makes a passkey. `name`: what is suggested as its name.
+    pub(super) fn make(&self, name: &str) -> Markup {
+        html! {
+            form method="post" action=(self.action) data-passkey="make" data-options=(self.options)
+                data-failed="Your browser has made no passkey. Try again, or with another device."
+                data-there="This device has a passkey of yours already." hidden {
+                p.alert role="alert" data-failed hidden {}
+                input type="hidden" name="pending" value=(self.pending);
+                input type="hidden" name="answer";
+                label for="name" { "What you call it" }
+                input #name name="name" type="text" value=(name) required maxlength="100" autocomplete="off";
+                div.row { button type="submit" { "Add a passkey" } }
+            }
+        }
+    }
 }
 
 /// What the page shows of somebody's passkeys.
@@ -90,7 +106,7 @@ pub fn passkeys(page: &PasskeysPage<'_>) -> Response {
                 p.quiet data-without-passkeys {
                     "Your browser has to know passkeys, and to run the script of this page."
                 }
-                (self::make(make, page.name))
+                (make.make(page.name))
             }
             None => p.quiet {
                 @if page.passkeys.is_empty() { "Passkeys can't be used at this address." }
@@ -127,21 +143,6 @@ fn shown(passkey: &ShownPasskey<'_>, rename: &str, remove: &str) -> Markup {
                     button.second type="submit" aria-label=(format!("Remove {}", passkey.name)) { "Remove" }
                 }
             }
-        }
-    }
-}
-
-fn make(form: &PasskeyForm, name: &str) -> Markup {
-    html! {
-        form method="post" action=(form.action) data-passkey="make" data-options=(form.options)
-            data-failed="Your browser has made no passkey. Try again, or with another device."
-            data-there="This device has a passkey of yours already." hidden {
-            p.alert role="alert" data-failed hidden {}
-            input type="hidden" name="pending" value=(form.pending);
-            input type="hidden" name="answer";
-            label for="name" { "What you call it" }
-            input #name name="name" type="text" value=(name) required maxlength="100" autocomplete="off";
-            div.row { button type="submit" { "Add a passkey" } }
         }
     }
 }

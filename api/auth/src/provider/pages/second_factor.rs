@@ -64,14 +64,10 @@ pub struct EnrolPage<'p> {
 /// The page on which an authenticator is enrolled.
 pub fn enrol(page: &EnrolPage<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    let groups: Vec<_> = page.secret.as_bytes().chunks(4).map(String::from_utf8_lossy).collect();
     let body = html! {
         (alert(page.error))
         p { "Scan this with an authenticator, an app that shows codes, and type the code that it shows." }
-        @if let Some(picture) = page.picture {
-            div.picture role="img" aria-label="QR code of the key below" { (PreEscaped(picture)) }
-        }
-        p.quiet { "Or type this key: " span.code { (groups.join(" ")) } }
+        (key(page.picture, page.secret))
         form method="post" action=(page.action) {
             input type="hidden" name="pending" value=(page.pending);
             (code_field("Code", true))
@@ -130,7 +126,19 @@ pub(super) fn left(count: usize) -> String {
     }
 }
 
-fn code_field(label: &str, autofocus: bool) -> Markup {
+/// An authenticator's key, for scanning and for typing.
+pub(super) fn key(picture: Option<&str>, secret: &str) -> Markup {
+    let groups: Vec<_> = secret.as_bytes().chunks(4).map(String::from_utf8_lossy).collect();
+    html! {
+        @if let Some(picture) = picture {
+            div.picture role="img" aria-label="QR code of the key below" { (PreEscaped(picture)) }
+        }
+        p.quiet { "Or type this key: " span.code { (groups.join(" ")) } }
+    }
+}
+
+/// Where a code is typed.
+pub(super) fn code_field(label: &str, autofocus: bool) -> Markup {
     html! {
         label for="code" { (label) }
         input #code name="code" type="text" inputmode="text" autocomplete="one-time-code" autocapitalize="none"
