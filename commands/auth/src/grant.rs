@@ -138,7 +138,7 @@ pub(crate) async fn seen_once(work: &mut Work<'_>, assertion: Option<&String>, g
 pub(crate) async fn joins(work: &mut Work<'_>, terms: &GrantTerms) -> Result<(), Refusal> {
     let Some(session) = terms.session else { return Ok(()) };
     let client = work.find::<Client>(terms.client).await?;
-    if !client.is_some_and(|client| client.details.backchannel_logout_uri.is_some()) {
+    if client.is_none_or(|client| client.details.backchannel_logout_uri.is_none()) {
         return Ok(());
     }
     let join = AccountCommand::Join { client: ClientId::new(terms.client), session, at: work.now() };
