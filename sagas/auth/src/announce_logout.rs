@@ -47,7 +47,6 @@ async fn start(occasion: Occasion, event: RecordedEvent) -> Result<Option<Start<
     };
     let Some((account, _)) = occasion.load::<Account>(&user.to_string()).await? else { return Ok(None) };
     let clients: Vec<_> = match session {
-        Some(session) => account.listeners.to(session).collect(),
         None => {
             let ended = decoded::<AccountEvent>(&event)?.into_iter().find_map(|event| match event {
                 AccountEvent::SessionsEnded(e) => Some(e.at),
@@ -56,6 +55,7 @@ async fn start(occasion: Occasion, event: RecordedEvent) -> Result<Option<Start<
             });
             ended.map(|at| account.listeners.until(at).collect()).unwrap_or_default()
         }
+        Some(session) => account.listeners.to(session).collect(),
     };
     let parameters = Parameters { user, session, clients };
     Ok((!parameters.clients.is_empty()).then_some(Start { key: event.aggregate_id, parameters }))
