@@ -102,22 +102,30 @@ impl Sender {
         secrets: impl IntoIterator<Item = &'a Secret>,
         message: Message<'_>,
     ) -> Outcome {
+        let id = message.id.to_string();
+        let signature = sign(secrets, &id, message.at, message.body);
+        let headers = [
+            ("webhook-id", id),
+            ("webhook-timestamp", message.at.timestamp().to_string()),
+            ("webhook-signature", signature),
+        ];
+        self.post(url, "application/json", &headers, message.body).await
+    }
+
+    /// Posts a body of this type with these headers, and waits for the answer. Whatever goes wrong is in the outcome.
+    pub async fn post(&self, url: &str, content_type: &str, headers: &[(&str, String)], body: &[u8]) -> Outcome {
         let began = Instant::now();
         // Again each time: the settings may be other ones than when the URL was taken.
         let url = match self.guard.url(url) {
             Ok(url) => url,
             Err(error) => return failed(began, error.to_string()),
         };
-        let id = message.id.to_string();
-        let signature = sign(secrets, &id, message.at, message.body);
         let request = url.as_str().parse::<Uri>().map_err(http::Error::from).and_then(|uri| {
-            Request::post(uri)
-                .header(CONTENT_TYPE, "application/json")
-                .header(USER_AGENT, concat!("Inopsio-Webhooks/", env!("CARGO_PKG_VERSION")))
-                .header("webhook-id", id)
-                .header("webhook-timestamp", message.at.timestamp().to_string())
-                .header("webhook-signature", signature)
-                .body(Full::new(Bytes::copy_from_slice(message.body)))
+            let request = Request::post(uri)
+                .header(CONTENT_TYPE, content_type)
+                .header(USER_AGENT, concat!("Inopsio-Webhooks/", env!("CARGO_PKG_VERSION")));
+            let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
+            request.body(Full::new(Bytes::copy_from_slice(body)))
         });
         let request = match request {
             Ok(request) => request,

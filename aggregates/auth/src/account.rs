@@ -7,7 +7,7 @@ use kernel::{Aggregate, Personal, Refusal};
 use keys::Sealed;
 use serde::{Deserialize, Serialize};
 
-use crate::{ClientId, Jwk, Passkeys};
+use crate::{ClientId, Jwk, Listeners, Passkeys, SessionId};
 
 kernel::events! {
     /// What can happen to an account.
@@ -74,6 +74,12 @@ kernel::events! {
         PasskeyRemoved = "auth.account.passkey_removed" @ 1 { pub passkey: String },
         /// They used one instead of their authenticator or passkey.
         RecoveryCodeUsed = "auth.account.recovery_code_used" @ 1 { pub hash: String },
+        /// A client was given something in a session, and is told when that ends.
+        ClientJoined = "auth.account.client_joined" @ 1 {
+            pub client: ClientId,
+            pub session: SessionId,
+            pub at: DateTime<Utc>,
+        },
         /// All sessions that were there have ended, and what was granted in them.
         SessionsEnded = "auth.account.sessions_ended" @ 1 { pub at: DateTime<Utc>, pub reason: String },
         /// Nobody signs in with it any more.
@@ -100,6 +106,8 @@ pub struct Account {
     pub passkeys: Passkeys,
     /// The hashes of the recovery codes that are left.
     pub recovery: BTreeSet<String>,
+    /// Who is told when sessions end.
+    pub listeners: Listeners,
     /// Sessions and grants of before have ended.
     pub ended_at: Option<DateTime<Utc>>,
     /// Whether nobody may sign in with it.
@@ -163,6 +171,8 @@ pub enum AccountCommand {
     SetRecoveryCodes { hashes: Vec<String> },
     /// Uses a recovery code up.
     UseRecoveryCode { hash: String },
+    /// Has a client told when a session ends.
+    Join { client: ClientId, session: SessionId, at: DateTime<Utc> },
     /// Ends all sessions.
     EndSessions { at: DateTime<Utc>, reason: String },
     /// Ends it all.
@@ -266,7 +276,7 @@ impl Account {
 
 impl Aggregate for Account {
     const TYPE: &'static str = "auth.account";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
     type Command = AccountCommand;
     type Event = AccountEvent;
     type Error = AccountError;
@@ -309,6 +319,8 @@ impl Aggregate for Account {
                 return Err(AccountError::CodeUsed);
             }
             AccountCommand::UseRecoveryCode { hash } => vec![RecoveryCodeUsed { hash }.into()],
+            AccountCommand::Join { client, session, .. } if self.listeners.has(client, session) => vec![],
+            AccountCommand::Join { client, session, at } => vec![ClientJoined { client, session, at }.into()],
             AccountCommand::EndSessions { at, reason } => vec![SessionsEnded { at, reason }.into()],
             AccountCommand::Consent { client, scope } if self.consented(client, &scope) => vec![],
             AccountCommand::Consent { client, scope } => vec![ConsentGiven { client, scope }.into()],
@@ -347,6 +359,7 @@ impl Aggregate for Account {
             }
             AccountEvent::RecoveryCodesSet(e) => self.recovery = e.hashes.into_iter().collect(),
             AccountEvent::RecoveryCodeUsed(e) => _ = self.recovery.remove(&e.hash),
+            AccountEvent::ClientJoined(e) => self.listeners.add(e.client, e.session, e.at),
             AccountEvent::SessionsEnded(e) => self.ended_at = Some(e.at),
             AccountEvent::AccountClosed(e) => {
                 (self.closed, self.ended_at) = (true, Some(e.at));

@@ -225,6 +225,10 @@ fn sagas(outside: &Outside) -> Vec<Sagas> {
         outside.places.clone(),
         outside.access.clone(),
     );
-    let signing_in = auth_sagas::Outside { mailer: outside.mailer.clone(), letters: outside.letters.clone() };
+    let signing_in = auth_sagas::Outside {
+        mailer: outside.mailer.clone(),
+        letters: outside.letters.clone(),
+        notices: outside.notices.clone(),
+    };
     vec![crm_sagas::sagas(), user_sagas::sagas(&people), auth_sagas::sagas(&signing_in)]
 }

@@ -19,6 +19,7 @@ mod issuing;
 mod letters;
 mod methods;
 mod migrate;
+mod notices;
 mod operations;
 mod outside;
 mod parameters;

@@ -12,6 +12,7 @@ use user_sagas::{PlaceError, Places};
 use crate::config::{Config, claim_key};
 use crate::doors::Doors;
 use crate::letters::Scribe;
+use crate::notices::Herald;
 use crate::places::Installation;
 
 /// What is outside. Cheap to clone.
@@ -29,6 +30,8 @@ pub struct Outside {
     pub places: Arc<dyn Places>,
     /// What is mailed to people in matters of signing in.
     pub letters: Arc<Scribe>,
+    /// What applications are told in matters of signing in.
+    pub notices: Arc<Herald>,
     /// Where people are signed in.
     pub access: Arc<Doors>,
 }
@@ -46,6 +49,7 @@ impl Outside {
             secret: [0; 32],
             places: Arc::new(Nowhere),
             letters: Arc::default(),
+            notices: Arc::default(),
             access: Arc::default(),
         }
     }
@@ -58,7 +62,8 @@ impl Outside {
         let (mail, secret) = (&config.mail, claim_key(config).unwrap_or_default());
         let url: Arc<str> = config.http.url().trim_end_matches('/').into();
         let places = Arc::new(Installation::new(config.clone(), bus.clone()));
-        let outside = Self { url, secret, places, ..Self::absent() };
+        let notices = Arc::new(Herald::new(&config.webhooks.settings()));
+        let outside = Self { url, secret, places, notices, ..Self::absent() };
         if mail.catch {
             let caught = Caught::default();
             return Ok(Self { mailer: Arc::new(caught.clone()), caught: Some(caught), ..outside });

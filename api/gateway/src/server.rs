@@ -164,6 +164,7 @@ impl Server {
         let issuing = issuing::open(&config, address, &here, clock.clone(), ids.clone(), &background).await?;
         if let Some(provider) = &issuing.provider {
             outside.letters.employ(provider.authority.clone());
+            outside.notices.employ(provider.authority.clone());
         }
         if let Some(directory) = issuing::read_models_of(&here, user_api::SERVICE) {
             outside.access.employ(issuing.executor.clone(), directory);

@@ -86,6 +86,7 @@ impl Claims {
             | AccountEvent::PasskeyRenamed(_)
             | AccountEvent::RecoveryCodesSet(_)
             | AccountEvent::RecoveryCodeUsed(_)
+            | AccountEvent::ClientJoined(_)
             | AccountEvent::SessionsEnded(_)
             | AccountEvent::ConsentGiven(_)
             | AccountEvent::ConsentWithdrawn(_) => {}

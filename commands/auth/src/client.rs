@@ -19,6 +19,8 @@ pub struct ClientFields {
     pub post_logout_redirect_uris: Vec<String>,
     pub trusted: bool,
     pub keys: Vec<Jwk>,
+    /// Where it is told that somebody's session has ended; none: it is not.
+    pub backchannel_logout_uri: Option<String>,
 }
 
 /// Lets an application sign people in.
@@ -83,6 +85,11 @@ impl ClientFields {
                 }
             }
         }
+        if let Some(uri) = &self.backchannel_logout_uri
+            && let Err(detail) = redirect(uri, true)
+        {
+            checks.refuse("/backchannel_logout_uri", "backchannel_logout_uri", detail);
+        }
         if !self.confidential && !self.keys.is_empty() {
             checks.refuse("/keys", "client_public", "a public client keeps no private key");
         }
@@ -95,6 +102,7 @@ impl ClientFields {
             post_logout_redirect_uris: self.post_logout_redirect_uris.clone(),
             trusted: self.trusted,
             keys: self.keys.clone(),
+            backchannel_logout_uri: self.backchannel_logout_uri.clone(),
         })
     }
 }
@@ -122,6 +130,7 @@ fn redirect(uri: &str, confidential: bool) -> Result<(), &'static str> {
         }
         // RFC 8252 section 7.1: a domain of the application's maker, backwards.
         (scheme, _) if !confidential && scheme.contains('.') && scheme.bytes().all(is_of_scheme) => Ok(()),
+        _ if confidential => Err("allowed are https://… and http://127.0.0.1…"),
         _ => {
             Err("allowed are https://…, http://127.0.0.1…, and for public clients a scheme such as com.example.app:/…")
         }

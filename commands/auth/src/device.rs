@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use executor::{Command, Work};
 use kernel::{Refusal, UserId};
 
-use crate::grant::seen_once;
+use crate::grant::{joins, seen_once};
 use crate::grants::PROTOCOL;
 
 /// A device asks to be let in.
@@ -91,7 +91,8 @@ impl Command for LetDeviceIn {
             opened_at: at,
             expires_at: at + self.lifetime,
         };
-        work.create::<Grant>(grant, GrantCommand::Open(terms))?;
+        work.create::<Grant>(grant, GrantCommand::Open(terms.clone()))?;
+        joins(work, &terms).await?;
         seen_once(work, self.assertion.as_ref(), grant).await?;
         Ok(grant)
     }

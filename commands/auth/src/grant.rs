@@ -1,6 +1,8 @@
 //! What can be asked of a grant.
 
-use auth_aggregates::{Grant, GrantCommand, GrantId, GrantTerms, RevokeReason};
+use auth_aggregates::{
+    Account, AccountCommand, Client, ClientId, Grant, GrantCommand, GrantId, GrantTerms, RevokeReason,
+};
 use executor::{ClaimKind, Command, Work};
 use kernel::Refusal;
 use serde::{Deserialize, Serialize};
@@ -74,6 +76,7 @@ impl Command for OpenGrant {
     async fn run(&self, work: &mut Work<'_>) -> Result<GrantId, Refusal> {
         let grant: GrantId = work.new_id();
         work.create::<Grant>(grant, GrantCommand::Open(self.terms.clone()))?;
+        joins(work, &self.terms).await?;
         seen_once(work, self.assertion.as_ref(), grant).await?;
         Ok(grant)
     }
@@ -129,6 +132,17 @@ pub(crate) async fn seen_once(work: &mut Work<'_>, assertion: Option<&String>, g
     work.absent(&ASSERTION, assertion, grant);
     work.take(&ASSERTION, assertion, grant);
     work.update::<Grant>(grant, GrantCommand::Assert { assertion: assertion.clone() }).await
+}
+
+/// A client that was given something in a session is told when that ends, if it wants to be.
+pub(crate) async fn joins(work: &mut Work<'_>, terms: &GrantTerms) -> Result<(), Refusal> {
+    let Some(session) = terms.session else { return Ok(()) };
+    let client = work.find::<Client>(terms.client).await?;
+    if client.is_none_or(|client| client.details.backchannel_logout_uri.is_none()) {
+        return Ok(());
+    }
+    let join = AccountCommand::Join { client: ClientId::new(terms.client), session, at: work.now() };
+    work.upsert::<Account>(terms.subject, join).await
 }
 
 async fn outcome(work: &mut Work<'_>, grant: GrantId) -> Result<Redeemed, Refusal> {

@@ -5,15 +5,18 @@
 //! To add one: its file here with a `definition()`, its `mod` line and its place in [`sagas`]; its story in `tests/`, which runs
 //! it through everything that can go wrong (`sagabed`). See `docs/src/sagas.md`.
 
+mod announce_logout;
 mod send_password_link;
 
 use std::sync::Arc;
 
+use auth_aggregates::{ClientId, SessionId};
 use auth_commands::GRANTS;
 use coordinator::Sagas;
 use futures::future::BoxFuture;
 use kernel::{Personal, TenantId, UserId};
 use mailer::Mailer;
+use uuid::Uuid;
 
 coordinator::sagas_of!(
     /// The names of the auth service's sagas on the wire.
@@ -27,6 +30,8 @@ pub struct Outside {
     pub mailer: Arc<dyn Mailer>,
     /// To whom, and with which link.
     pub letters: Arc<dyn Letters>,
+    /// How applications are told of the end of sessions.
+    pub notices: Arc<dyn Notices>,
 }
 
 /// To whom a mail goes, and what it is about. Nothing of it stands in the log of signing in.
@@ -50,7 +55,26 @@ pub trait Letters: Send + Sync + 'static {
     -> BoxFuture<'_, Result<Option<Letter>, String>>;
 }
 
+/// That a client is to be told that somebody's session has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoggedOut {
+    /// Which notice: said again, it is the same.
+    pub id: Uuid,
+    /// Who is told.
+    pub client: ClientId,
+    /// Whose session it was.
+    pub user: UserId,
+    /// Which; none: all of theirs.
+    pub session: Option<SessionId>,
+}
+
+/// Tells applications.
+pub trait Notices: Send + Sync + 'static {
+    /// Tells a client, if it wants to know. An error says why it could not be told now.
+    fn logged_out(&self, tenant: TenantId, notice: LoggedOut) -> BoxFuture<'_, Result<(), String>>;
+}
+
 /// All sagas of the auth service. An old version stays as long as instances of it run.
 pub fn sagas(outside: &Outside) -> Sagas {
-    Sagas::of::<AuthSagas>(GRANTS, vec![send_password_link::definition(outside)])
+    Sagas::of::<AuthSagas>(GRANTS, vec![send_password_link::definition(outside), announce_logout::definition(outside)])
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auth_aggregates::{Account, Place, Session, SessionId};
+use auth_aggregates::{Account, LONGEST_SESSION, Place, Session, SessionId};
 use auth_commands::{StartSession, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use face::Person;
@@ -14,9 +14,6 @@ use uuid::Uuid;
 use super::id_token::acr;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::{Opaque, Use};
-
-/// How long a session holds, whatever happens.
-const LIFETIME: TimeDelta = TimeDelta::days(14);
 
 /// How long it is remembered that somebody signed in with a browser.
 const REMEMBERED: TimeDelta = TimeDelta::days(365);
@@ -119,13 +116,13 @@ impl Provider {
         person: &Person,
         methods: Vec<String>,
     ) -> Result<(SessionId, Cookies), OAuthError> {
-        let start = StartSession { user: person.id, methods, lifetime: LIFETIME, place: visit.place() };
+        let start = StartSession { user: person.id, methods, lifetime: LONGEST_SESSION, place: visit.place() };
         let done = self.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &start).await?;
         let key = self.tenant_key(visit).await?;
         let text = Opaque { id: done.answer.uuid(), generation: 0 }.write(visit.tenant.id, Use::Session, &key);
         let known = Opaque { id: person.id.uuid(), generation: 0 }.write(visit.tenant.id, Use::Browser, &key);
         let cookies = Cookies(vec![
-            self.cookie(visit, SESSION, &text, LIFETIME),
+            self.cookie(visit, SESSION, &text, LONGEST_SESSION),
             self.cookie(visit, BROWSER, &known, REMEMBERED),
         ]);
         Ok((done.answer, cookies))

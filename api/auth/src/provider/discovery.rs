@@ -37,6 +37,8 @@ pub async fn configuration(_: &Provider, visit: Visit) -> Answer {
         "authorization_endpoint": at("authorize"),
         "userinfo_endpoint": at("userinfo"),
         "end_session_endpoint": at("logout"),
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
         "pushed_authorization_request_endpoint": at("par"),
         "require_pushed_authorization_requests": false,
         "device_authorization_endpoint": at("device_authorization"),

@@ -19,6 +19,9 @@ use crate::authority::{Header, claims_at};
 /// How long an ID token is good for.
 const LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
+/// The type that an ID token says it has.
+const TYPE: &str = "JWT";
+
 /// What an ID token that a client brings back says.
 pub(super) struct Hint {
     pub(super) client: ClientId,
@@ -75,7 +78,7 @@ impl Provider {
             .with_issuer(&visit.issuer)
             .with_subject(person.id)
             .with_audience(terms.client);
-        Ok(self.authority.sign(&visit.tenant, Algorithm::EdDSA, claims, "JWT").await?)
+        Ok(self.authority.sign(&visit.tenant, Algorithm::EdDSA, claims, TYPE).await?)
     }
 
     /// What an ID token of ours says that a client brings back; it may have expired since.
@@ -85,7 +88,8 @@ impl Provider {
             sid: Option<SessionId>,
         }
         let refused = || OAuthError::invalid_request("id_token_hint is not an ID token of this issuer");
-        let (header, _) = Header::read(token).filter(|(header, _)| !header.is_access_token()).ok_or_else(refused)?;
+        let (header, _) =
+            Header::read(token).filter(|(header, _)| header.typ.as_deref() == Some(TYPE)).ok_or_else(refused)?;
         let kid = header.kid.ok_or_else(refused)?;
         let ring = self.authority.verifying_key(visit.tenant.id, &kid).await?.ok_or_else(refused)?;
         let key = ring.find(&kid).ok_or_else(refused)?;

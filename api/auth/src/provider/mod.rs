@@ -19,6 +19,7 @@ mod form;
 mod id_token;
 mod introspect;
 mod logout;
+mod logout_token;
 mod mailed;
 mod pages;
 mod par;
@@ -46,6 +47,7 @@ use projector::ReadModels;
 
 pub use attempts::{Aim, Attempts};
 pub use error::{Answer, OAuthError};
+pub use logout_token::{LogoutNotice, logout_notice};
 pub use passwords::password_link;
 pub use polls::Polls;
 pub use seen_from::SeenFrom;

@@ -48,12 +48,23 @@ struct ClientBody {
     #[serde(default)]
     #[schemars(length(max = 8))]
     keys: Vec<Jwk>,
+    /// Where it is told that somebody's session has ended (OpenID Connect Back-Channel Logout).
+    #[serde(default)]
+    #[schemars(length(max = 500))]
+    backchannel_logout_uri: Option<String>,
 }
 
 impl From<ClientBody> for ClientFields {
     fn from(body: ClientBody) -> Self {
-        let ClientBody { name, confidential, redirect_uris, post_logout_redirect_uris, trusted, keys } = body;
-        Self { name, confidential, redirect_uris, post_logout_redirect_uris, trusted, keys }
+        Self {
+            name: body.name,
+            confidential: body.confidential,
+            redirect_uris: body.redirect_uris,
+            post_logout_redirect_uris: body.post_logout_redirect_uris,
+            trusted: body.trusted,
+            keys: body.keys,
+            backchannel_logout_uri: body.backchannel_logout_uri,
+        }
     }
 }
 
@@ -75,6 +86,9 @@ struct ClientResource {
     trusted: bool,
     /// The public keys with which it signs.
     keys: Vec<Jwk>,
+    /// Where it is told that somebody's session has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backchannel_logout_uri: Option<String>,
     /// Whether it has a secret.
     has_secret: bool,
     /// Whether it may sign people in.
@@ -103,6 +117,7 @@ impl Clients {
                 post_logout_redirect_uris: details.post_logout_redirect_uris,
                 trusted: details.trusted,
                 keys: details.keys,
+                backchannel_logout_uri: details.backchannel_logout_uri,
                 has_secret: state.secret_hash.is_some(),
                 active: state.active,
             }

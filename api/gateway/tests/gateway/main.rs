@@ -14,6 +14,7 @@ mod graphql;
 mod issuers;
 mod jobs;
 mod limits;
+mod logout;
 mod operations;
 mod outside;
 mod own_data;

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gateway::{Server, Services};
+use gateway::{Config, Server, Services};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -30,11 +30,17 @@ pub async fn world() -> World {
 
 /// The same under a name: passkeys want one.
 pub async fn world_at(host: &str) -> World {
+    world_with(host, |_| {}).await
+}
+
+/// The same, with a configuration that was changed.
+pub async fn world_with(host: &str, change: impl FnOnce(&mut Config)) -> World {
     let port = testbed::free_port();
     Box::pin(World::start_with(|config| {
         config.mail.catch = true;
         config.http.port = port;
         config.http.public_url = format!("http://{host}:{port}");
+        change(config);
     }))
     .await
 }
@@ -88,7 +94,13 @@ pub struct App {
 
 impl App {
     pub async fn register(world: &World) -> Self {
-        let body = json!({ "name": "The App", "confidential": true, "redirect_uris": [BACK], "trusted": true });
+        Self::with(world, json!({})).await
+    }
+
+    /// One with more members.
+    pub async fn with(world: &World, more: Value) -> Self {
+        let mut body = json!({ "name": "The App", "confidential": true, "redirect_uris": [BACK], "trusted": true });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let made = world.post("/v1/auth/clients", body).await;
         assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
         let id = made.body["id"].as_str().unwrap().to_owned();

@@ -11,13 +11,15 @@ use kernel::{TenantId, UserId};
 use mailer::Caught;
 use sagabed::{Bed, Case, Story};
 
+use crate::logout::Told;
+
 #[derive(Default)]
 struct Forgot {
     caught: Caught,
 }
 
 /// Makes letters that say whose they are.
-struct Scribe;
+pub struct Scribe;
 
 impl Letters for Scribe {
     fn password_link(
@@ -48,7 +50,11 @@ async fn forget(case: &Case<'_>) {
 
 impl Story for Forgot {
     fn sagas(&self) -> Sagas {
-        auth_sagas::sagas(&Outside { mailer: Arc::new(self.caught.clone()), letters: Arc::new(Scribe) })
+        auth_sagas::sagas(&Outside {
+            mailer: Arc::new(self.caught.clone()),
+            letters: Arc::new(Scribe),
+            notices: Arc::new(Told::default()),
+        })
     }
 
     fn saga(&self) -> &'static str {

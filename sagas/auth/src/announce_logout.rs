@@ -1,0 +1,81 @@
+//! Clients that want it are told that somebody's session has ended, or all of them (OpenID Connect Back-Channel Logout 1.0).
+
+use std::time::Duration;
+
+use auth_aggregates::{Account, AccountEvent, ClientId, Session, SessionId};
+use coordinator::{Definition, Doing, Fault, Limits, Next, Occasion, Retry, Start, Step};
+use futures::future::join_all;
+use kernel::{Aggregate, RecordedEvent, UserId};
+use mailing::decoded;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{LoggedOut, Outside};
+
+/// A client may be away for a while. What it keeps of a session for longer than that ends by itself.
+const RETRY: Retry =
+    Retry { attempts: 16, first: Duration::from_secs(2), longest: Duration::from_mins(10), park: false };
+
+const LIMITS: Limits = Limits { attempt: Duration::from_secs(40), whole: Duration::from_hours(24) };
+
+/// Who is told, and of what.
+#[derive(Clone, Serialize, Deserialize)]
+struct Parameters {
+    user: UserId,
+    /// None: all of them.
+    session: Option<SessionId>,
+    clients: Vec<ClientId>,
+}
+
+pub(crate) fn definition(outside: &Outside) -> Definition {
+    let outside = outside.clone();
+    let tell = move |doing: Doing, parameters: Parameters| tell(outside.clone(), doing, parameters);
+    let steps = vec![Step::new("tell", tell).retry(RETRY).limits(LIMITS)];
+    let starts_on = &["auth.session.ended", "auth.account.sessions_ended", "auth.account.closed"];
+    Definition::new("announce_logout", 1, &[], starts_on, start, steps)
+}
+
+async fn start(occasion: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+    let unreadable = || Fault::refused("id", "the id is no UUID");
+    let (user, session) = if event.aggregate_type == Session::TYPE {
+        let session: SessionId = event.aggregate_id.parse().map_err(|_| unreadable())?;
+        let found = occasion.load::<Session>(&event.aggregate_id).await?;
+        let Some(started) = found.and_then(|(session, _)| session.started.clone()) else { return Ok(None) };
+        (started.user, Some(session))
+    } else {
+        (event.aggregate_id.parse().map_err(|_| unreadable())?, None)
+    };
+    let Some((account, _)) = occasion.load::<Account>(&user.to_string()).await? else { return Ok(None) };
+    let clients: Vec<_> = match session {
+        None => {
+            let ended = decoded::<AccountEvent>(&event)?.into_iter().find_map(|event| match event {
+                AccountEvent::SessionsEnded(e) => Some(e.at),
+                AccountEvent::AccountClosed(e) => Some(e.at),
+                _ => None,
+            });
+            ended.map(|at| account.listeners.until(at).collect()).unwrap_or_default()
+        }
+        Some(session) => account.listeners.to(session).collect(),
+    };
+    let parameters = Parameters { user, session, clients };
+    Ok((!parameters.clients.is_empty()).then_some(Start { key: event.aggregate_id, parameters }))
+}
+
+/// Tells all that have not been told: one that is away holds nobody up.
+async fn tell(outside: Outside, doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
+    let Parameters { user, session, clients } = parameters;
+    let left: Vec<ClientId> = doing.progress()?.unwrap_or(clients);
+    let told = join_all(left.iter().map(|client| {
+        // The same each time: a client knows by it what it has been told already.
+        let id = Uuid::new_v5(&doing.saga_id(), client.uuid().as_bytes());
+        outside.notices.logged_out(doing.tenant(), LoggedOut { id, client: *client, user, session })
+    }));
+    let outcomes = told.await;
+    let failed: Vec<_> =
+        left.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_err()).map(|(client, _)| *client).collect();
+    match outcomes.into_iter().find_map(Result::err) {
+        None => Ok(Next::done()),
+        Some(_) if failed.len() < left.len() => Next::continue_from(&failed),
+        Some(reason) => Err(Fault::passing("client_not_told", reason)),
+    }
+}
