@@ -18,6 +18,7 @@ mod grant;
 mod jwk;
 mod key_ring;
 mod machine;
+mod saml_connection;
 mod session;
 mod sign_in;
 
@@ -29,6 +30,7 @@ pub use grant::*;
 pub use jwk::*;
 pub use key_ring::*;
 pub use machine::*;
+pub use saml_connection::*;
 pub use session::*;
 pub use sign_in::*;
 
@@ -39,6 +41,8 @@ kernel::ids! {
     SessionId,
     /// An application that signs people in.
     ClientId,
+    /// An identity provider that signs people in.
+    SamlConnectionId,
     /// A device that asks to be let in.
     DeviceId,
     /// A key with which a machine calls the API without asking for tokens.
@@ -54,6 +58,7 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<Client>(),
     kernel::AggregateType::of::<Device>(),
     kernel::AggregateType::of::<Account>(),
+    kernel::AggregateType::of::<SamlConnection>(),
     kernel::AggregateType::of::<Session>(),
     kernel::AggregateType::of::<SignIn>(),
 ];

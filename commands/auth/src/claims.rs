@@ -2,12 +2,17 @@
 
 use std::collections::HashMap;
 
-use auth_aggregates::{Grant, GrantEvent, Machine, MachineEvent};
+use auth_aggregates::{
+    Grant, GrantEvent, Machine, MachineEvent, SamlConnection, SamlConnectionDetails, SamlConnectionEvent, Session,
+    SessionEvent,
+};
 use executor::{ClaimHistory, Held};
 use kernel::{Aggregate, DecodeError, RecordedEvent};
 
 use crate::grant::ASSERTION;
 use crate::machine::NAME;
+use crate::saml_connection::{self, claims};
+use crate::session::SAML_ASSERTION;
 
 /// The claims of a tenant's history.
 #[derive(Debug, Default)]
@@ -15,6 +20,8 @@ pub struct Claims {
     held: Held,
     /// The name of each machine, lower case.
     names: HashMap<String, String>,
+    /// What each connection to an identity provider holds.
+    connections: HashMap<String, Vec<saml_connection::Claim>>,
 }
 
 impl ClaimHistory for Claims {
@@ -22,6 +29,8 @@ impl ClaimHistory for Claims {
         let id = &event.aggregate_id;
         match event.aggregate_type.as_str() {
             Machine::TYPE => event.decode()?.into_iter().for_each(|event| self.machine(id, event)),
+            SamlConnection::TYPE => event.decode()?.into_iter().for_each(|event| self.connection(id, event)),
+            Session::TYPE => event.decode()?.into_iter().for_each(|event| self.session(id, event)),
             Grant::TYPE => event.decode()?.into_iter().for_each(|event| self.grant(id, event)),
             _ => {}
         }
@@ -53,6 +62,35 @@ impl Claims {
             | GrantEvent::CodeRedeemed(_)
             | GrantEvent::TokensRefreshed(_)
             | GrantEvent::GrantRevoked(_) => {}
+        }
+    }
+
+    fn connection(&mut self, id: &str, event: SamlConnectionEvent) {
+        match event {
+            SamlConnectionEvent::SamlConnectionCreated(e) => self.connected(id, &e.details),
+            SamlConnectionEvent::SamlConnectionChanged(e) => self.connected(id, &e.details),
+            SamlConnectionEvent::SamlConnectionDeactivated(_) | SamlConnectionEvent::SamlConnectionReactivated(_) => {}
+        }
+    }
+
+    fn connected(&mut self, id: &str, details: &SamlConnectionDetails) {
+        let after = claims(details);
+        for (kind, value) in self.connections.insert(id.to_owned(), after.clone()).unwrap_or_default() {
+            self.held.release(kind, value, id);
+        }
+        for (kind, value) in after {
+            self.held.claim(kind, value, id);
+        }
+    }
+
+    fn session(&mut self, id: &str, event: SessionEvent) {
+        match event {
+            SessionEvent::SessionStarted(e) => {
+                if let Some(saml) = &e.saml {
+                    self.held.claim(&SAML_ASSERTION, saml.key(), id);
+                }
+            }
+            SessionEvent::SessionConfirmed(_) | SessionEvent::SessionEnded(_) => {}
         }
     }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use super::account::to_account;
-use super::browser::Somebody;
+use super::browser::{ShownBy, Somebody};
 use super::form::Form;
 use super::id_token::acr;
 use super::pages::{self, Consent, Login};
@@ -28,7 +28,7 @@ const GRANT: TimeDelta = TimeDelta::days(30);
 pub const SCOPES: [&str; 5] = ["openid", "profile", "email", "offline_access", "api"];
 
 /// On which pages something is kept.
-const ON_LOGIN: &str = "auth.page.login";
+pub(super) const ON_LOGIN: &str = "auth.page.login";
 const ON_CONSENT: &str = "auth.page.consent";
 
 /// What a client asks for.
@@ -128,21 +128,16 @@ pub async fn login(provider: &Provider, mut visit: Visit) -> Answer {
     };
     let account = provider.account(&visit, person.id).await?;
     if account.totp.is_some() {
-        let pending = Pending { then: goal.then(), user: person.id, session: None, at: provider.authority.now() };
+        let (then, at, by) = (goal.then(), provider.authority.now(), ShownBy::password());
+        let pending = Pending { then, user: person.id, session: None, at, methods: by.methods, saml: by.saml };
         return second_factor::ask(provider, &visit, &goal, pending, None).await;
     }
-    enter(provider, &visit, &person, vec!["pwd".to_owned()], goal).await
+    enter(provider, &visit, &person, ShownBy::password(), goal).await
 }
 
 /// Somebody who showed who they are is signed in, and goes on.
-pub(super) async fn enter(
-    provider: &Provider,
-    visit: &Visit,
-    person: &Person,
-    methods: Vec<String>,
-    goal: Goal,
-) -> Answer {
-    let (session, cookies) = provider.begin(visit, person, methods).await?;
+pub(super) async fn enter(provider: &Provider, visit: &Visit, person: &Person, by: ShownBy, goal: Goal) -> Answer {
+    let (session, cookies) = provider.begin(visit, person, by).await?;
     let mut response = go_on(provider, visit, session, goal).await?;
     cookies.set(&mut response);
     Ok(response)
@@ -203,7 +198,8 @@ async fn proceed(provider: &Provider, visit: &Visit, asked: Asked, somebody: Opt
             return Ok(asked.fails(visit, "interaction_required", "the person has to show a second factor"));
         }
         let (then, at) = (Then::Client(asked.query.clone()), provider.authority.now());
-        let pending = Pending { then, user: somebody.person.id, session: Some(somebody.id), at };
+        let (user, session) = (somebody.person.id, Some(somebody.id));
+        let pending = Pending { then, user, session, at, methods: Vec::new(), saml: None };
         return second_factor::ask(provider, visit, &Goal::Client(Box::new(asked)), pending, None).await;
     }
     let details = &asked.state.details;
@@ -261,11 +257,14 @@ pub(super) async fn show_login(
     error: Option<&str>,
 ) -> Answer {
     let pending = provider.keep(visit, ON_LOGIN, goal.then()).await?;
+    let organization = format!("/t/{}/saml", visit.tenant.slug);
+    let connected = provider.is_connected(visit).await?;
     Ok(pages::login(&Login {
         tenant: &visit.tenant.name,
         client: goal.client(),
         action: &format!("/t/{}/login", visit.tenant.slug),
         forgot: &format!("/t/{}/forgot", visit.tenant.slug),
+        organization: connected.then_some(organization.as_str()),
         pending: &pending,
         name: login,
         error,
@@ -303,6 +302,14 @@ impl Goal {
         match self {
             Self::Client(asked) => Some(&asked.redirect_uri),
             Self::Account | Self::Device(_) => None,
+        }
+    }
+
+    /// Whether they have to show anew who they are.
+    pub(super) fn wants_fresh(&self) -> bool {
+        match self {
+            Self::Client(asked) => asked.max_age.is_some() || asked.prompt.iter().any(|prompt| prompt == "login"),
+            Self::Account | Self::Device(_) => false,
         }
     }
 

@@ -10,6 +10,7 @@ use poem::http::StatusCode;
 use poem::{Request, Response};
 
 use super::authorize::see_other;
+use super::browser::ShownBy;
 use super::form::Form;
 use super::pages::{self, Invitation, Verification};
 use super::passwords::advice;
@@ -67,7 +68,7 @@ pub async fn accept(provider: &Provider, mut visit: Visit) -> Answer {
         end_sessions: false,
     };
     provider.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &set).await?;
-    let (_, cookies) = provider.begin(&visit, &person, vec!["pwd".to_owned()]).await?;
+    let (_, cookies) = provider.begin(&visit, &person, ShownBy::password()).await?;
     let mut response = see_other(&format!("/t/{}/account", visit.tenant.slug));
     cookies.set(&mut response);
     Ok(response)

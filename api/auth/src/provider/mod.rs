@@ -26,6 +26,7 @@ mod passwords;
 mod pending;
 mod polls;
 mod revoke;
+mod saml;
 mod second_factor;
 mod seen_from;
 mod sign_in;
@@ -35,6 +36,7 @@ mod visit;
 
 use std::sync::Arc;
 
+use ::saml::ServiceProvider;
 use poem::endpoint::{BoxEndpoint, EndpointExt, make};
 use poem::http::Method;
 use poem::{PathPattern, Response};
@@ -66,6 +68,8 @@ pub struct Provider {
     pub passwords: Arc<Passwords>,
     /// Where somebody is signed in; none: it is not listed here.
     pub read_models: Option<ReadModels>,
+    /// Speaks with identity providers.
+    pub saml: Arc<dyn ServiceProvider>,
     /// Believes gateways of ours where requests came from; none: they come to us directly.
     pub seen_from: Option<SeenFrom>,
 }
@@ -128,6 +132,11 @@ endpoints! {
     POST "/t/:tenant/invitation" => mailed::accept,
     GET "/t/:tenant/verify-email" => mailed::verify_page,
     POST "/t/:tenant/verify-email" => mailed::verify,
+    POST "/t/:tenant/saml" => saml::discover,
+    GET "/t/:tenant/saml/:connection/metadata" => saml::metadata,
+    GET "/t/:tenant/saml/:connection/login" => saml::login,
+    POST "/t/:tenant/saml/:connection/acs" => saml::consume,
+    GET "/t/:tenant/saml/:connection/finish" => saml::finish,
     GET "/t/:tenant/logout" => logout::logout,
     POST "/t/:tenant/logout" => logout::logout,
     GET "/t/:tenant/userinfo" => userinfo::userinfo,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use auth_aggregates::{Account, SessionId};
+use auth_aggregates::{Account, SamlSignIn, SessionId};
 use auth_commands::{ConfirmSession, NoteRefusedSignIn, UseRecoveryCode, UseTotp, protocol};
 use chrono::{DateTime, Utc};
 use kernel::UserId;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempts::Aim;
 use super::authorize::{Goal, Then, enter, expired, go_on};
+use super::browser::ShownBy;
 use super::form::Form;
 use super::pages::{self, CodePage};
 use super::{Answer, OAuthError, Provider, Visit};
@@ -34,6 +35,10 @@ pub(super) struct Pending {
     pub(super) session: Option<SessionId>,
     /// When they did.
     pub(super) at: DateTime<Utc>,
+    /// By what they showed it, where a session is to begin.
+    pub(super) methods: Vec<String>,
+    /// What an identity provider said.
+    pub(super) saml: Option<SamlSignIn>,
 }
 
 /// Asks for a code.
@@ -75,9 +80,11 @@ pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
     if !provider.code_is_right(&visit, pending.user, &account, form.get("code").unwrap_or_default()).await? {
         return ask(provider, &visit, &goal, pending, Some(WRONG)).await;
     }
-    let methods = vec!["pwd".to_owned(), "otp".to_owned()];
     match pending.session {
-        None => enter(provider, &visit, &person, methods, goal).await,
+        None => {
+            let methods = pending.methods.into_iter().chain(["otp".to_owned()]).collect();
+            enter(provider, &visit, &person, ShownBy { methods, saml: pending.saml }, goal).await
+        }
         Some(session) => {
             let confirm = ConfirmSession { session, methods: vec!["otp".to_owned()] };
             provider.authority.run(&protocol(visit.tenant.id, &pending.user.to_string()), &confirm).await?;

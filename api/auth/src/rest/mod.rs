@@ -3,6 +3,7 @@
 mod api_key;
 mod client;
 mod machine;
+mod saml_connection;
 mod secret;
 mod session;
 
@@ -10,7 +11,8 @@ use face::Runtime;
 use poem_openapi::Tags;
 
 /// All operations.
-pub type Rest = (machine::Machines, api_key::ApiKeys, client::Clients, session::Sessions);
+pub type Rest =
+    (machine::Machines, api_key::ApiKeys, client::Clients, saml_connection::SamlConnections, session::Sessions);
 
 /// All operations over a running service.
 pub fn rest(runtime: Runtime) -> Rest {
@@ -18,6 +20,7 @@ pub fn rest(runtime: Runtime) -> Rest {
         machine::Machines::new(runtime.clone()),
         api_key::ApiKeys::new(runtime.clone()),
         client::Clients::new(runtime.clone()),
+        saml_connection::SamlConnections::new(runtime.clone()),
         session::Sessions::new(runtime),
     )
 }
@@ -29,6 +32,9 @@ enum Tag {
     Machines,
     /// Applications that sign people in.
     Clients,
+    /// Identity providers that sign people in (SAML 2.0).
+    #[oai(rename = "SAML connections")]
+    SamlConnections,
     /// People who are signed in: their sessions, links to set their passwords.
     Sessions,
 }

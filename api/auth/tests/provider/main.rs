@@ -5,6 +5,9 @@
 mod attacks;
 mod device;
 mod flow;
+mod idp;
 mod pages;
+mod saml;
+mod saml_attacks;
 mod second_factor;
 mod world;
