@@ -18,9 +18,11 @@ mod grant;
 mod jwk;
 mod key_ring;
 mod machine;
+mod passkey;
 mod saml_connection;
 mod session;
 mod sign_in;
+mod sign_in_policy;
 
 pub use account::*;
 pub use api_key::*;
@@ -30,9 +32,11 @@ pub use grant::*;
 pub use jwk::*;
 pub use key_ring::*;
 pub use machine::*;
+pub use passkey::*;
 pub use saml_connection::*;
 pub use session::*;
 pub use sign_in::*;
+pub use sign_in_policy::*;
 
 kernel::ids! {
     /// A grant: what a client may do for somebody, and the tokens that come of it.
@@ -61,6 +65,7 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<SamlConnection>(),
     kernel::AggregateType::of::<Session>(),
     kernel::AggregateType::of::<SignIn>(),
+    kernel::AggregateType::of::<SignInPolicy>(),
 ];
 
 /// Every event type and version that the log of signing in may hold.

@@ -13,7 +13,7 @@ kernel::events! {
         /// Somebody signed in.
         SessionStarted = "auth.session.started" @ 1 {
             pub user: UserId,
-            /// By what they showed who they are (RFC 8176): `pwd`, `otp`, `hwk`; `fed`: to an identity provider.
+            /// By what they showed who they are (RFC 8176): `pwd`, `otp`, `hwk`, `swk`; `fed`: to an identity provider.
             pub methods: Vec<String>,
             pub at: DateTime<Utc>,
             /// When it ends, whatever happens.

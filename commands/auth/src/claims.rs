@@ -1,16 +1,17 @@
 //! What the events of signing in did to claims, told from the events alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use auth_aggregates::{
-    Grant, GrantEvent, Machine, MachineEvent, SamlConnection, SamlConnectionDetails, SamlConnectionEvent, Session,
-    SessionEvent,
+    Account, AccountEvent, Grant, GrantEvent, Machine, MachineEvent, SamlConnection, SamlConnectionDetails,
+    SamlConnectionEvent, Session, SessionEvent,
 };
 use executor::{ClaimHistory, Held};
 use kernel::{Aggregate, DecodeError, RecordedEvent};
 
 use crate::grant::ASSERTION;
 use crate::machine::NAME;
+use crate::passkey::PASSKEY;
 use crate::saml_connection::{self, claims};
 use crate::session::SAML_ASSERTION;
 
@@ -20,6 +21,8 @@ pub struct Claims {
     held: Held,
     /// The name of each machine, lower case.
     names: HashMap<String, String>,
+    /// The passkeys of each account.
+    passkeys: HashMap<String, HashSet<String>>,
     /// What each connection to an identity provider holds.
     connections: HashMap<String, Vec<saml_connection::Claim>>,
 }
@@ -29,6 +32,7 @@ impl ClaimHistory for Claims {
         let id = &event.aggregate_id;
         match event.aggregate_type.as_str() {
             Machine::TYPE => event.decode()?.into_iter().for_each(|event| self.machine(id, event)),
+            Account::TYPE => event.decode()?.into_iter().for_each(|event| self.account(id, event)),
             SamlConnection::TYPE => event.decode()?.into_iter().for_each(|event| self.connection(id, event)),
             Session::TYPE => event.decode()?.into_iter().for_each(|event| self.session(id, event)),
             Grant::TYPE => event.decode()?.into_iter().for_each(|event| self.grant(id, event)),
@@ -91,6 +95,38 @@ impl Claims {
                 }
             }
             SessionEvent::SessionConfirmed(_) | SessionEvent::SessionEnded(_) => {}
+        }
+    }
+
+    fn account(&mut self, id: &str, event: AccountEvent) {
+        match event {
+            AccountEvent::PasskeyEnrolled(e) => {
+                self.held.claim(&PASSKEY, e.passkey.clone(), id);
+                self.passkeys.entry(id.to_owned()).or_default().insert(e.passkey);
+            }
+            AccountEvent::PasskeyRemoved(e) => {
+                if let Some(passkeys) = self.passkeys.get_mut(id) {
+                    passkeys.remove(&e.passkey);
+                }
+                self.held.release(&PASSKEY, e.passkey, id);
+            }
+            AccountEvent::AccountClosed(_) => {
+                for passkey in self.passkeys.remove(id).unwrap_or_default() {
+                    self.held.release(&PASSKEY, passkey, id);
+                }
+            }
+            AccountEvent::PasswordSet(_)
+            | AccountEvent::PasswordResetRequested(_)
+            | AccountEvent::TotpEnrolled(_)
+            | AccountEvent::TotpUsed(_)
+            | AccountEvent::TotpRemoved(_)
+            | AccountEvent::PasskeyUsed(_)
+            | AccountEvent::PasskeyRenamed(_)
+            | AccountEvent::RecoveryCodesSet(_)
+            | AccountEvent::RecoveryCodeUsed(_)
+            | AccountEvent::SessionsEnded(_)
+            | AccountEvent::ConsentGiven(_)
+            | AccountEvent::ConsentWithdrawn(_) => {}
         }
     }
 

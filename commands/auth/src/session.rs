@@ -22,7 +22,7 @@ pub(crate) const SAML_ASSERTION: ClaimKind = ClaimKind {
 #[derive(Clone, Debug)]
 pub struct StartSession {
     pub user: UserId,
-    /// By what: `pwd`, `otp`, `hwk`, `fed`.
+    /// By what: `pwd`, `otp`, `hwk`, `swk`, `fed`.
     pub methods: Vec<String>,
     /// What an identity provider said, if it was one. It is used up in the same append.
     pub saml: Option<SamlSignIn>,
@@ -35,7 +35,7 @@ pub struct StartSession {
 #[derive(Clone, Debug)]
 pub struct ConfirmSession {
     pub session: SessionId,
-    /// By what: `pwd`, `otp`, `hwk`.
+    /// By what: `pwd`, `otp`, `hwk`, `swk`.
     pub methods: Vec<String>,
 }
 

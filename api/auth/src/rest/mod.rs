@@ -6,13 +6,20 @@ mod machine;
 mod saml_connection;
 mod secret;
 mod session;
+mod sign_in_policy;
 
 use face::Runtime;
 use poem_openapi::Tags;
 
 /// All operations.
-pub type Rest =
-    (machine::Machines, api_key::ApiKeys, client::Clients, saml_connection::SamlConnections, session::Sessions);
+pub type Rest = (
+    machine::Machines,
+    api_key::ApiKeys,
+    client::Clients,
+    saml_connection::SamlConnections,
+    session::Sessions,
+    sign_in_policy::SignInPolicies,
+);
 
 /// All operations over a running service.
 pub fn rest(runtime: Runtime) -> Rest {
@@ -21,7 +28,8 @@ pub fn rest(runtime: Runtime) -> Rest {
         api_key::ApiKeys::new(runtime.clone()),
         client::Clients::new(runtime.clone()),
         saml_connection::SamlConnections::new(runtime.clone()),
-        session::Sessions::new(runtime),
+        session::Sessions::new(runtime.clone()),
+        sign_in_policy::SignInPolicies::new(runtime),
     )
 }
 
@@ -35,6 +43,6 @@ enum Tag {
     /// Identity providers that sign people in (SAML 2.0).
     #[oai(rename = "SAML connections")]
     SamlConnections,
-    /// People who are signed in: their sessions, links to set their passwords.
+    /// People who sign in: what is asked of them, their sessions, links to set their passwords.
     Sessions,
 }

@@ -4,7 +4,7 @@ use maud::html;
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::{Page, alert};
+use super::{Page, PasskeyForm, alert};
 
 /// What the page shows.
 pub struct Login<'p> {
@@ -24,6 +24,8 @@ pub struct Login<'p> {
     pub name: &'p str,
     /// What was wrong.
     pub error: Option<&'p str>,
+    /// How they sign in with a passkey instead.
+    pub passkey: Option<&'p PasskeyForm>,
     /// Where people are sent in the end.
     pub leads_to: Option<&'p str>,
 }
@@ -44,6 +46,7 @@ pub fn login(page: &Login<'_>) -> Response {
                 autofocus[!page.name.is_empty()];
             div.row { button type="submit" { "Sign in" } }
         }
+        @if let Some(passkey) = page.passkey { (passkey.show("Sign in with a passkey", false)) }
         @if let Some(action) = page.organization {
             form method="post" action=(action) {
                 input type="hidden" name="pending" value=(page.pending);
@@ -55,5 +58,6 @@ pub fn login(page: &Login<'_>) -> Response {
         }
         p.after { a href=(page.forgot) { "Forgot your password?" } }
     };
-    Page { tenant: page.tenant, title: "Sign in", leads_to: page.leads_to }.answer(status, &body)
+    let script = page.passkey.map(|passkey| &passkey.script);
+    Page { tenant: page.tenant, title: "Sign in", leads_to: page.leads_to }.answer_with(status, &body, script)
 }

@@ -14,7 +14,6 @@ use crate::provider::attempts::Aim;
 use crate::provider::authorize::{Goal, Then, enter, expired, see_other};
 use crate::provider::browser::{Cookies, ShownBy};
 use crate::provider::form::Form;
-use crate::provider::second_factor::{self, Pending};
 use crate::provider::{Answer, OAuthError, Provider, Visit, pages};
 
 /// The most bytes of the form that a provider has a browser send.
@@ -88,15 +87,14 @@ pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
     let form = Form::read(&visit.query)?;
     let said: Option<Said> = provider.kept(&visit, ON_ANSWER, form.need("said")?).await?;
     let Some(said) = said.filter(|said| said.connection == connection.id) else { return Ok(expired(&visit)) };
-    let asked = match &said.request {
-        Some(request) => match provider.asked(&visit, &connection, request).await? {
-            Some(asked) => Some(asked),
-            None => {
-                let text = "You were not sent to your organization by this browser, or too long ago. Begin again.";
-                return refuse(provider, &visit, None, "saml_browser", text).await;
-            }
-        },
-        None => None,
+    let asked = if let Some(request) = &said.request {
+        let Some(asked) = provider.asked(&visit, &connection, request).await? else {
+            let text = "You were not sent to your organization by this browser, or too long ago. Begin again.";
+            return refuse(provider, &visit, None, "saml_browser", text).await;
+        };
+        Some(asked)
+    } else {
+        None
     };
     let leeway = provider.authority.settings().leeway;
     if asked.as_ref().is_some_and(|asked| asked.fresh && said.sign_in.authenticated_at < asked.at - leeway) {
@@ -133,15 +131,8 @@ pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
         return refuse(provider, &visit, Some(person.id), "may_not_sign_in", "You may not sign in now.").await;
     }
     let by = ShownBy { methods: vec!["fed".to_owned()], saml: Some(said.sign_in) };
-    // Who has an authenticator here is asked for its code, whoever vouches.
-    let account = provider.account(&visit, person.id).await?;
-    let mut response = if account.totp.is_some() {
-        let (then, at) = (goal.then(), provider.authority.now());
-        let pending = Pending { then, user: person.id, session: None, at, methods: by.methods, saml: by.saml };
-        second_factor::ask(provider, &visit, &goal, pending, None).await?
-    } else {
-        enter(provider, &visit, &person, by, goal).await?
-    };
+    // Who has a second factor here, or must have one, is asked for it there, whoever vouches.
+    let mut response = enter(provider, &visit, &person, by, goal).await?;
     Cookies::of(provider.cookie(&visit, REQUEST, "", chrono::TimeDelta::zero())).set(&mut response);
     Ok(response)
 }
