@@ -44,6 +44,9 @@ pub struct ClientDetails {
     /// The public keys with which it signs, instead of showing a secret.
     #[serde(default)]
     pub keys: Vec<Jwk>,
+    /// Whether it may exchange tokens that it was given for such that may less.
+    #[serde(default)]
+    pub exchanges: bool,
 }
 
 /// A client as its history has made it.
@@ -99,6 +102,7 @@ impl Client {
 
 impl Aggregate for Client {
     const TYPE: &'static str = "auth.client";
+    const FORM: u32 = 2;
     type Command = ClientCommand;
     type Event = ClientEvent;
     type Error = ClientError;

@@ -19,6 +19,7 @@ pub struct ClientFields {
     pub post_logout_redirect_uris: Vec<String>,
     pub trusted: bool,
     pub keys: Vec<Jwk>,
+    pub exchanges: bool,
 }
 
 /// Lets an application sign people in.
@@ -86,6 +87,9 @@ impl ClientFields {
         if !self.confidential && !self.keys.is_empty() {
             checks.refuse("/keys", "client_public", "a public client keeps no private key");
         }
+        if !self.confidential && self.exchanges {
+            checks.refuse("/exchanges", "client_public", "a public client can't show that it is the one that may");
+        }
         values::keys(&mut checks, "/keys", &self.keys);
         checks.finish()?;
         Ok(ClientDetails {
@@ -95,6 +99,7 @@ impl ClientFields {
             post_logout_redirect_uris: self.post_logout_redirect_uris.clone(),
             trusted: self.trusted,
             keys: self.keys.clone(),
+            exchanges: self.exchanges,
         })
     }
 }

@@ -27,7 +27,7 @@ pub use api_key::ApiKeyText;
 pub use opaque::{Opaque, Use};
 pub use ring::{Ring, RingKey};
 pub use signature::{PublicKey, SecretKey};
-pub use token::{AccessClaims, AccessToken, Header, Origin, TYPE, claims_at, reaches_api, seconds};
+pub use token::{AccessClaims, AccessToken, Actor, Header, Origin, TYPE, claims_at, reaches_api, seconds};
 
 /// How many tenants' keys are kept opened.
 const RINGS: usize = 10_000;

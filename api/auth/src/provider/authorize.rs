@@ -258,6 +258,8 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, somebody: &Som
             nonce: asked.nonce.clone(),
             expires_at: now + CODE,
         }),
+        parent: None,
+        actor: None,
         opened_at: now,
         expires_at: now + GRANT,
     };
@@ -349,6 +351,8 @@ impl Goal {
     pub(super) fn wants_fresh(&self) -> bool {
         match self {
             Self::Client(asked) => asked.max_age.is_some() || asked.prompt.iter().any(|prompt| prompt == "login"),
+            // Who changes by what they sign in shows it first.
+            Self::Passkeys | Self::Authenticator => true,
             Self::Account | Self::Device(_) => false,
         }
     }

@@ -15,6 +15,7 @@ mod client;
 mod device;
 mod discovery;
 mod error;
+mod exchange;
 mod form;
 mod id_token;
 mod introspect;

@@ -48,12 +48,16 @@ struct ClientBody {
     #[serde(default)]
     #[schemars(length(max = 8))]
     keys: Vec<Jwk>,
+    /// Whether it may exchange access tokens that it was given for such that may less (RFC 8693).
+    #[serde(default)]
+    exchanges: bool,
 }
 
 impl From<ClientBody> for ClientFields {
     fn from(body: ClientBody) -> Self {
-        let ClientBody { name, confidential, redirect_uris, post_logout_redirect_uris, trusted, keys } = body;
-        Self { name, confidential, redirect_uris, post_logout_redirect_uris, trusted, keys }
+        let ClientBody { name, confidential, redirect_uris, post_logout_redirect_uris, trusted, keys, exchanges } =
+            body;
+        Self { name, confidential, redirect_uris, post_logout_redirect_uris, trusted, keys, exchanges }
     }
 }
 
@@ -75,6 +79,8 @@ struct ClientResource {
     trusted: bool,
     /// The public keys with which it signs.
     keys: Vec<Jwk>,
+    /// Whether it may exchange tokens.
+    exchanges: bool,
     /// Whether it has a secret.
     has_secret: bool,
     /// Whether it may sign people in.
@@ -103,6 +109,7 @@ impl Clients {
                 post_logout_redirect_uris: details.post_logout_redirect_uris,
                 trusted: details.trusted,
                 keys: details.keys,
+                exchanges: details.exchanges,
                 has_secret: state.secret_hash.is_some(),
                 active: state.active,
             }

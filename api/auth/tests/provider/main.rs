@@ -4,6 +4,7 @@
 
 mod attacks;
 mod device;
+mod exchange;
 mod flow;
 mod idp;
 mod pages;

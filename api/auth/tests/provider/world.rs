@@ -225,6 +225,7 @@ impl World {
             post_logout_redirect_uris: vec![OUT.to_owned()],
             trusted,
             keys: Vec::new(),
+            exchanges: false,
         };
         let authority = &self.provider.authority;
         let id: ClientId = authority.run(&self.admin(), &RegisterClient(fields)).await.unwrap().answer;
