@@ -47,6 +47,9 @@ pub struct ClientDetails {
     /// Where it is told that somebody's session has ended; absent: it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backchannel_logout_uri: Option<String>,
+    /// Whether it may exchange tokens that it was given for such that may less.
+    #[serde(default)]
+    pub exchanges: bool,
 }
 
 /// A client as its history has made it.

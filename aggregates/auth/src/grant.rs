@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::SessionId;
+use crate::{GrantId, SessionId};
 
 kernel::events! {
     /// What can happen to a grant.
@@ -47,6 +47,12 @@ pub struct GrantTerms {
     /// Of a grant by authorization code: what has to match when the code is redeemed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<CodeTerms>,
+    /// Of a token that was exchanged: the grant of the one that it was made of. It ends with that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<GrantId>,
+    /// Who acts in the subject's name, if that is not only the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
     /// When it was opened: what ends all that was there before ends it.
     pub opened_at: DateTime<Utc>,
     /// When it ends, whatever happens.
@@ -154,6 +160,7 @@ impl Grant {
 
 impl Aggregate for Grant {
     const TYPE: &'static str = "auth.grant";
+    const FORM: u32 = 2;
     type Command = GrantCommand;
     type Event = GrantEvent;
     type Error = GrantError;
@@ -236,6 +243,8 @@ mod tests {
             scope: vec!["openid".to_owned()],
             session: None,
             code: Some(code),
+            parent: None,
+            actor: None,
             opened_at: at(0),
             expires_at: at(1_000),
         };

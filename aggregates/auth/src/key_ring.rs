@@ -27,6 +27,13 @@ kernel::events! {
             /// Until then only its public part is shown, so that all who verify know it when it first signs.
             pub signs_from: DateTime<Utc>,
         },
+        /// The tenant has a key with which its requests to identity providers are signed.
+        SamlKeyAdded = "auth.key_ring.saml_key_added" @ 1 {
+            /// What everybody may see: X.509, DER, base64.
+            pub certificate: String,
+            /// PKCS #8, DER; sealed.
+            pub private: Sealed,
+        },
         /// A key verifies nothing any more.
         SigningKeyRetired = "auth.key_ring.signing_key_retired" @ 1 { pub kid: String },
     }
@@ -39,6 +46,9 @@ pub struct KeyRing {
     pub tenant_key: Option<Wrapped>,
     /// Those that verify, in the order in which they were added.
     pub keys: Vec<SigningKeyAdded>,
+    /// What signs requests to identity providers; none: nobody needed it yet.
+    #[serde(default)]
+    pub saml: Option<SamlKeyAdded>,
 }
 
 /// What can be asked of a tenant's keys.
@@ -48,6 +58,8 @@ pub enum KeyRingCommand {
     Open(KeyRingOpened),
     /// Publishes a further key.
     Add(SigningKeyAdded),
+    /// Gives the tenant a key that signs requests to identity providers; one that has one keeps it.
+    AddSaml(SamlKeyAdded),
     /// Takes a key out. `now`: the key that signs now has to stay.
     Retire { kid: String, now: DateTime<Utc> },
 }
@@ -94,6 +106,7 @@ impl KeyRing {
 
 impl Aggregate for KeyRing {
     const TYPE: &'static str = "auth.key_ring";
+    const FORM: u32 = 2;
     type Command = KeyRingCommand;
     type Event = KeyRingEvent;
     type Error = KeyRingError;
@@ -102,11 +115,15 @@ impl Aggregate for KeyRing {
         Ok(match command {
             KeyRingCommand::Open(_) if self.tenant_key.is_some() => vec![],
             KeyRingCommand::Open(opened) => vec![opened.into()],
-            KeyRingCommand::Add(_) | KeyRingCommand::Retire { .. } if self.tenant_key.is_none() => {
+            KeyRingCommand::Add(_) | KeyRingCommand::AddSaml(_) | KeyRingCommand::Retire { .. }
+                if self.tenant_key.is_none() =>
+            {
                 return Err(KeyRingError::NotOpen);
             }
             KeyRingCommand::Add(added) if self.find(&added.kid).is_some() => vec![],
             KeyRingCommand::Add(added) => vec![added.into()],
+            KeyRingCommand::AddSaml(_) if self.saml.is_some() => vec![],
+            KeyRingCommand::AddSaml(added) => vec![added.into()],
             KeyRingCommand::Retire { kid, now } => {
                 let Some(key) = self.find(&kid) else {
                     let known = self.keys.iter().map(|key| key.kid.clone()).collect();
@@ -124,6 +141,7 @@ impl Aggregate for KeyRing {
         match event {
             KeyRingEvent::KeyRingOpened(e) => self.tenant_key = Some(e.tenant_key),
             KeyRingEvent::SigningKeyAdded(e) => self.keys.push(e),
+            KeyRingEvent::SamlKeyAdded(e) => self.saml = Some(e),
             KeyRingEvent::SigningKeyRetired(e) => self.keys.retain(|key| key.kid != e.kid),
         }
     }
@@ -185,6 +203,16 @@ mod tests {
         let retire = |kid: &str, minute| KeyRingCommand::Retire { kid: kid.to_owned(), now: at(minute) };
         ring().when(retire("old", 30)).then_expect_error(KeyRingError::Signs { kid: "old".to_owned() });
         ring().when(retire("old", 60)).then_expect_events(vec![SigningKeyRetired { kid: "old".to_owned() }.into()]);
+    }
+
+    #[test]
+    fn the_key_for_requests_to_identity_providers_stays_the_one_that_they_know() {
+        let added = |certificate: &str| SamlKeyAdded { certificate: certificate.to_owned(), private: sealed() };
+        let first = added("first");
+        TestFramework::<KeyRing>::with(())
+            .given(vec![opened(), first.into()])
+            .when(KeyRingCommand::AddSaml(added("second")))
+            .then_expect_events(vec![]);
     }
 
     #[test]

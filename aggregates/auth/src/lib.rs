@@ -20,6 +20,7 @@ mod key_ring;
 mod listener;
 mod machine;
 mod passkey;
+mod saml_connection;
 mod session;
 mod sign_in;
 mod sign_in_policy;
@@ -34,6 +35,7 @@ pub use key_ring::*;
 pub use listener::*;
 pub use machine::*;
 pub use passkey::*;
+pub use saml_connection::*;
 pub use session::*;
 pub use sign_in::*;
 pub use sign_in_policy::*;
@@ -45,6 +47,8 @@ kernel::ids! {
     SessionId,
     /// An application that signs people in.
     ClientId,
+    /// An identity provider that signs people in.
+    SamlConnectionId,
     /// A device that asks to be let in.
     DeviceId,
     /// A key with which a machine calls the API without asking for tokens.
@@ -60,6 +64,7 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<Client>(),
     kernel::AggregateType::of::<Device>(),
     kernel::AggregateType::of::<Account>(),
+    kernel::AggregateType::of::<SamlConnection>(),
     kernel::AggregateType::of::<Session>(),
     kernel::AggregateType::of::<SignIn>(),
     kernel::AggregateType::of::<SignInPolicy>(),

@@ -5,23 +5,53 @@ use kernel::{Aggregate, Personal, Refusal, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::SamlConnectionId;
+
 kernel::events! {
     /// What can happen to a session.
     pub enum SessionEvent of "auth.session" {
         /// Somebody signed in.
         SessionStarted = "auth.session.started" @ 1 {
             pub user: UserId,
-            /// By what they showed who they are (RFC 8176): `pwd`, `otp`, `hwk`, `swk`.
+            /// By what they showed who they are (RFC 8176): `pwd`, `otp`, `hwk`, `swk`; `fed`: to an identity provider.
             pub methods: Vec<String>,
             pub at: DateTime<Utc>,
             /// When it ends, whatever happens.
             pub expires_at: DateTime<Utc>,
             pub place: Place,
+            /// What an identity provider said; absent: they showed it to us.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub saml: Option<SamlSignIn>,
         },
         /// They showed it again, or by more.
         SessionConfirmed = "auth.session.confirmed" @ 1 { pub methods: Vec<String>, pub at: DateTime<Utc> },
         /// It is over.
         SessionEnded = "auth.session.ended" @ 1 { pub reason: EndReason },
+    }
+}
+
+/// That an identity provider signed somebody in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SamlSignIn {
+    /// Whose word it was.
+    pub connection: SamlConnectionId,
+    /// The id of the assertion in which it said so. It works once.
+    pub assertion: String,
+    /// When they showed the provider who they are, which may be long ago.
+    pub authenticated_at: DateTime<Utc>,
+}
+
+impl SamlSignIn {
+    /// What tells this assertion from all others of the tenant.
+    pub fn key(&self) -> String {
+        format!("{} {}", self.connection, self.assertion)
+    }
+}
+
+impl SessionStarted {
+    /// When they showed who they are.
+    pub fn shown_at(&self) -> DateTime<Utc> {
+        self.saml.as_ref().map_or(self.at, |saml| saml.authenticated_at)
     }
 }
 
@@ -90,6 +120,7 @@ impl Session {
 
 impl Aggregate for Session {
     const TYPE: &'static str = "auth.session";
+    const FORM: u32 = 2;
     type Command = SessionCommand;
     type Event = SessionEvent;
     type Error = SessionError;
@@ -107,7 +138,7 @@ impl Aggregate for Session {
     fn evolve(&mut self, event: SessionEvent) {
         match event {
             SessionEvent::SessionStarted(e) => {
-                (self.methods, self.confirmed_at) = (e.methods.clone(), Some(e.at));
+                (self.methods, self.confirmed_at) = (e.methods.clone(), Some(e.shown_at()));
                 self.started = Some(e);
             }
             SessionEvent::SessionConfirmed(e) => {
@@ -139,7 +170,7 @@ mod tests {
 
     fn started() -> SessionStarted {
         let (user, methods) = (UserId::new(Uuid::nil()), vec!["pwd".to_owned()]);
-        SessionStarted { user, methods, at: at(0), expires_at: at(60), place: Place::default() }
+        SessionStarted { user, methods, at: at(0), expires_at: at(60), place: Place::default(), saml: None }
     }
 
     #[test]
@@ -150,6 +181,16 @@ mod tests {
         assert!(session.holds(at(59)).is_some() && session.holds(at(60)).is_none());
         session.evolve(SessionEnded { reason: EndReason::SignedOut }.into());
         assert!(session.holds(at(1)).is_none());
+    }
+
+    #[test]
+    fn whom_a_provider_signed_in_showed_it_then_and_not_now() {
+        let connection = SamlConnectionId::new(Uuid::nil());
+        let saml = SamlSignIn { connection, assertion: "_1".to_owned(), authenticated_at: at(-30) };
+        let mut session = Session::default();
+        session.evolve(SessionStarted { saml: Some(saml), ..started() }.into());
+        assert_eq!(session.confirmed_at, Some(at(-30)));
+        assert!(session.holds(at(59)).is_some());
     }
 
     #[test]

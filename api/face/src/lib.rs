@@ -9,6 +9,7 @@
 //! one. To add an endpoint: a file in the domain's API crate, with its body as a serde type (`deny_unknown_fields`) that
 //! derives `JsonSchema`; nothing here changes.
 
+mod admission;
 mod answer;
 mod beside;
 mod body;
@@ -31,6 +32,7 @@ pub mod schema;
 mod uploads;
 mod whole;
 
+pub use admission::{Admission, Vouched};
 pub use answer::{Accepted, Changed, Created, Plain, Resource};
 pub use beside::beside_the_log;
 pub use body::{Empty, RawBody, decode_json};

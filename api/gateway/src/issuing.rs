@@ -11,7 +11,7 @@ use auth_api::trust::{Touched, Trust, follow};
 use chrono::TimeDelta;
 use eventstore::EventStore;
 use executor::Executor;
-use face::{Domain, MailedLinks, People, Runtime};
+use face::{Admission, Domain, MailedLinks, People, Runtime};
 use kernel::{Clock, IdSource, Service};
 use keys::SystemRandom;
 use projector::ReadModels;
@@ -66,8 +66,9 @@ pub async fn open(
     let authority = Authority::new(Parts {
         executor: log.executor.clone(),
         tenants: Arc::new(DirectoryOfTenants::new(Directory::open(config))),
-        people: people.as_ref().map(|(directory, _)| directory.clone()),
-        links: people.map(|(_, letters)| letters),
+        people: people.as_ref().map(|known| known.directory.clone()),
+        links: people.as_ref().map(|known| known.letters.clone()),
+        admission: people.map(|known| known.doorkeeper),
         master,
         random: Arc::new(SystemRandom),
         clock: clock.clone(),
@@ -84,6 +85,7 @@ pub async fn open(
         attempts: Arc::new(Attempts::default()),
         polls: Arc::default(),
         passwords: Arc::new(Passwords::default()),
+        saml: Arc::new(saml::WebSso),
         read_models: read_models_of(served, auth_api::SERVICE),
         seen_from,
     });
@@ -101,8 +103,15 @@ pub fn read_models_of(served: &[(Part, Runtime)], service: Service) -> Option<Re
     found.map(|runtime| runtime.read_models.clone())
 }
 
-/// Who people are, and what the links are good for that were mailed to them.
-type Known = (Arc<dyn People>, Arc<dyn MailedLinks>);
+/// What the user service has for who signs people in.
+struct Known {
+    /// Who people are.
+    directory: Arc<dyn People>,
+    /// What the links are good for that were mailed to them.
+    letters: Arc<dyn MailedLinks>,
+    /// Who lets in whom an identity provider vouches for.
+    doorkeeper: Arc<dyn Admission>,
+}
 
 /// That, of the user service.
 fn people(config: &Config, served: &[(Part, Runtime)], log: &Written) -> Result<Known, StartError> {
@@ -111,7 +120,11 @@ fn people(config: &Config, served: &[(Part, Runtime)], log: &Written) -> Result<
     let read_models = read_models_of(served, service).unwrap_or_else(elsewhere);
     let secret = claim_key(config).ok_or(StartError::ClaimKey)?;
     let letters = user_api::Letters::new(log.executor.clone(), read_models.clone(), &secret);
-    Ok((Arc::new(user_api::Directory::new(read_models)), Arc::new(letters)))
+    Ok(Known {
+        doorkeeper: Arc::new(user_api::Doorkeeper::new(log.executor.clone(), read_models.clone())),
+        directory: Arc::new(user_api::Directory::new(read_models)),
+        letters: Arc::new(letters),
+    })
 }
 
 /// Where this is to be found, for those who are told.

@@ -2,13 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use auth_aggregates::{Account, AccountEvent, Grant, GrantEvent, Machine, MachineEvent};
+use auth_aggregates::{
+    Account, AccountEvent, Grant, GrantEvent, Machine, MachineEvent, SamlConnection, SamlConnectionDetails,
+    SamlConnectionEvent, Session, SessionEvent,
+};
 use executor::{ClaimHistory, Held};
 use kernel::{Aggregate, DecodeError, RecordedEvent};
 
 use crate::grant::ASSERTION;
 use crate::machine::NAME;
 use crate::passkey::PASSKEY;
+use crate::saml_connection::{self, claims};
+use crate::session::SAML_ASSERTION;
 
 /// The claims of a tenant's history.
 #[derive(Debug, Default)]
@@ -18,6 +23,8 @@ pub struct Claims {
     names: HashMap<String, String>,
     /// The passkeys of each account.
     passkeys: HashMap<String, HashSet<String>>,
+    /// What each connection to an identity provider holds.
+    connections: HashMap<String, Vec<saml_connection::Claim>>,
 }
 
 impl ClaimHistory for Claims {
@@ -26,6 +33,8 @@ impl ClaimHistory for Claims {
         match event.aggregate_type.as_str() {
             Machine::TYPE => event.decode()?.into_iter().for_each(|event| self.machine(id, event)),
             Account::TYPE => event.decode()?.into_iter().for_each(|event| self.account(id, event)),
+            SamlConnection::TYPE => event.decode()?.into_iter().for_each(|event| self.connection(id, event)),
+            Session::TYPE => event.decode()?.into_iter().for_each(|event| self.session(id, event)),
             Grant::TYPE => event.decode()?.into_iter().for_each(|event| self.grant(id, event)),
             _ => {}
         }
@@ -57,6 +66,35 @@ impl Claims {
             | GrantEvent::CodeRedeemed(_)
             | GrantEvent::TokensRefreshed(_)
             | GrantEvent::GrantRevoked(_) => {}
+        }
+    }
+
+    fn connection(&mut self, id: &str, event: SamlConnectionEvent) {
+        match event {
+            SamlConnectionEvent::SamlConnectionCreated(e) => self.connected(id, &e.details),
+            SamlConnectionEvent::SamlConnectionChanged(e) => self.connected(id, &e.details),
+            SamlConnectionEvent::SamlConnectionDeactivated(_) | SamlConnectionEvent::SamlConnectionReactivated(_) => {}
+        }
+    }
+
+    fn connected(&mut self, id: &str, details: &SamlConnectionDetails) {
+        let after = claims(details);
+        for (kind, value) in self.connections.insert(id.to_owned(), after.clone()).unwrap_or_default() {
+            self.held.release(kind, value, id);
+        }
+        for (kind, value) in after {
+            self.held.claim(kind, value, id);
+        }
+    }
+
+    fn session(&mut self, id: &str, event: SessionEvent) {
+        match event {
+            SessionEvent::SessionStarted(e) => {
+                if let Some(saml) = &e.saml {
+                    self.held.claim(&SAML_ASSERTION, saml.key(), id);
+                }
+            }
+            SessionEvent::SessionConfirmed(_) | SessionEvent::SessionEnded(_) => {}
         }
     }
 

@@ -21,6 +21,7 @@ pub struct ClientFields {
     pub keys: Vec<Jwk>,
     /// Where it is told that somebody's session has ended; none: it is not.
     pub backchannel_logout_uri: Option<String>,
+    pub exchanges: bool,
 }
 
 /// Lets an application sign people in.
@@ -93,6 +94,9 @@ impl ClientFields {
         if !self.confidential && !self.keys.is_empty() {
             checks.refuse("/keys", "client_public", "a public client keeps no private key");
         }
+        if !self.confidential && self.exchanges {
+            checks.refuse("/exchanges", "client_public", "a public client can't show that it is the one that may");
+        }
         values::keys(&mut checks, "/keys", &self.keys);
         checks.finish()?;
         Ok(ClientDetails {
@@ -103,6 +107,7 @@ impl ClientFields {
             trusted: self.trusted,
             keys: self.keys.clone(),
             backchannel_logout_uri: self.backchannel_logout_uri.clone(),
+            exchanges: self.exchanges,
         })
     }
 }

@@ -88,6 +88,8 @@ impl Command for LetDeviceIn {
             scope: asked.scope.clone(),
             session: Some(allowed.session),
             code: None,
+            parent: None,
+            actor: None,
             opened_at: at,
             expires_at: at + self.lifetime,
         };

@@ -14,6 +14,13 @@ pub const GRANTS: &[Grant] = &[
     grant("auth:machine:write", &[Admin], "Register, change and deactivate machines, their secrets and API keys"),
     grant("auth:client:read", &[Admin, Manager, Auditor], "See the applications that sign people in"),
     grant("auth:client:write", &[Admin], "Register, change and deactivate applications, and their secrets"),
+    grant("auth:saml_connection:read", &[Admin, Manager, Auditor], "See the identity providers that sign people in"),
+    // Who says which identity provider is believed, and which roles it gives, can make anybody an administrator.
+    grant(
+        "auth:saml_connection:write",
+        &[Admin],
+        "Connect identity providers, change and deactivate what connects them",
+    ),
     grant("auth:session:write", &[Admin], "End sessions of people"),
     grant("auth:account:write", &[Admin], "Have links mailed to set passwords, reset second factors, close accounts"),
     grant("auth:policy:read", &[Admin, Manager, Auditor], "See what is asked of those who sign in"),

@@ -1,6 +1,6 @@
 //! What can be asked of a tenant's keys.
 
-use auth_aggregates::{KeyRing, KeyRingCommand, KeyRingOpened, SigningKeyAdded};
+use auth_aggregates::{KeyRing, KeyRingCommand, KeyRingOpened, SamlKeyAdded, SigningKeyAdded};
 use executor::{Command, Work};
 use kernel::Refusal;
 
@@ -18,6 +18,10 @@ pub struct OpenKeyRing {
 /// Publishes a further key, which signs from its time on.
 #[derive(Clone, Debug)]
 pub struct AddSigningKey(pub SigningKeyAdded);
+
+/// Gives a tenant a key that signs its requests to identity providers; one that has one keeps it.
+#[derive(Clone, Debug)]
+pub struct AddSamlKey(pub SamlKeyAdded);
 
 /// Takes a key out: what it signed is refused from now on.
 #[derive(Clone, Debug)]
@@ -50,6 +54,16 @@ impl Command for AddSigningKey {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let tenant = work.caller().tenant();
         work.upsert::<KeyRing>(tenant, KeyRingCommand::Add(self.0.clone())).await
+    }
+}
+
+impl Command for AddSamlKey {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let tenant = work.caller().tenant();
+        work.upsert::<KeyRing>(tenant, KeyRingCommand::AddSaml(self.0.clone())).await
     }
 }
 

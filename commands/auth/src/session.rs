@@ -1,21 +1,31 @@
 //! What can be asked of a session, and of attempts to begin one.
 
 use auth_aggregates::{
-    EndReason, Place, Session, SessionCommand, SessionConfirmed, SessionId, SessionStarted, SignIn, SignInRefused,
+    EndReason, Place, SamlSignIn, Session, SessionCommand, SessionConfirmed, SessionId, SessionStarted, SignIn,
+    SignInRefused,
 };
 use chrono::TimeDelta;
-use executor::{Command, Work};
+use executor::{ClaimKind, Command, Work};
 use kernel::{Refusal, UserId};
 use uuid::Uuid;
 
 use crate::grants::PROTOCOL;
 
+/// Assertions of identity providers that were believed: each works once.
+pub(crate) const SAML_ASSERTION: ClaimKind = ClaimKind {
+    name: "auth.saml_connection.assertion",
+    code: "saml_replayed",
+    detail: "somebody was signed in with this assertion already; sign in again at the identity provider",
+};
+
 /// Somebody showed who they are.
 #[derive(Clone, Debug)]
 pub struct StartSession {
     pub user: UserId,
-    /// By what: `pwd`, `otp`, `hwk`, `swk`.
+    /// By what: `pwd`, `otp`, `hwk`, `swk`, `fed`.
     pub methods: Vec<String>,
+    /// What an identity provider said, if it was one. It is used up in the same append.
+    pub saml: Option<SamlSignIn>,
     /// How long it holds.
     pub lifetime: TimeDelta,
     pub place: Place,
@@ -64,7 +74,13 @@ impl Command for StartSession {
             at,
             expires_at: at + self.lifetime,
             place: self.place.clone(),
+            saml: self.saml.clone(),
         };
+        if let Some(saml) = &self.saml {
+            // Nobody has it, and then this session does: of two at once, one is refused.
+            work.absent(&SAML_ASSERTION, &saml.key(), session);
+            work.take(&SAML_ASSERTION, &saml.key(), session);
+        }
         work.create::<Session>(session, SessionCommand::Start(started))?;
         Ok(session)
     }

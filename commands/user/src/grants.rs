@@ -20,6 +20,7 @@ pub const GRANTS: &[Grant] = &[
     grant("user:invitation:read", OVERSEERS, "See invitations"),
     grant("user:invitation:write", LEADERS, "Invite, send invitations again, and take them back"),
     grant("user:invitation:accept", &[], "Accept an invitation: whoever has its link"),
+    grant("user:user:admit", &[], "Let somebody in for whom a connected identity provider vouches"),
     grant("user:email:verify", &[], "Verify an e-mail address: whoever has the link"),
     grant("user:tenant:operate", &[], "Make, suspend and resume tenants: whoever operates the platform"),
     grant("user:role:read", EVERYBODY, "See roles and what they allow"),

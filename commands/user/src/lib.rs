@@ -9,6 +9,7 @@
 //! new one. To add an aggregate's commands: a file with the aggregate's stem, and its lines here.
 
 mod access;
+mod admit;
 mod claims;
 mod grants;
 mod group;
@@ -29,6 +30,7 @@ mod user;
 mod values;
 
 pub use access::Catalogue;
+pub use admit::*;
 pub use claims::Claims;
 pub use grants::GRANTS;
 pub use group::*;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod asking {
+    mod admitting;
     mod claiming;
     mod escalating;
     mod inviting;

@@ -5,6 +5,7 @@
 
 pub mod api_keys;
 pub mod machines;
+pub mod saml_connections;
 pub mod sessions;
 
 use std::sync::Arc;
@@ -13,5 +14,10 @@ use projector::Projection;
 
 /// All read models of signing in.
 pub fn projections() -> Vec<Arc<dyn Projection>> {
-    vec![Arc::new(machines::Machines), Arc::new(api_keys::ApiKeys), Arc::new(sessions::Sessions)]
+    vec![
+        Arc::new(machines::Machines),
+        Arc::new(api_keys::ApiKeys),
+        Arc::new(saml_connections::SamlConnections),
+        Arc::new(sessions::Sessions),
+    ]
 }

@@ -11,6 +11,8 @@ pub enum Station {
     Keys,
     /// mailer/: mail on its way out
     Mailer,
+    /// saml/: the protocol of a SAML service provider
+    Saml,
     /// nats/
     Nats,
     /// eventstore/
@@ -63,6 +65,7 @@ impl Station {
             "kernel" => Self::Kernel,
             "keys" => Self::Keys,
             "mailer" => Self::Mailer,
+            "saml" => Self::Saml,
             "nats" => Self::Nats,
             "eventstore" => Self::EventStore,
             "commands/executor" => Self::Executor,
@@ -108,6 +111,7 @@ impl Station {
             (S::Aggregates(_) | S::Commands(_) | S::EventStore | S::Executor | S::Projector | S::Api(_), S::Keys) => {
                 true
             }
+            (S::Commands(_) | S::Api(_), S::Saml) => true,
             (_, S::Gateway) => false,
             (S::Gateway, _) => true,
             (S::EventStore | S::EdgeAgent, S::Nats) => true,
@@ -151,6 +155,6 @@ impl Station {
 
     /// Whether the crate may do no I/O.
     pub fn is_pure(&self) -> bool {
-        matches!(self, Self::Kernel | Self::Keys | Self::Aggregates(_))
+        matches!(self, Self::Kernel | Self::Keys | Self::Saml | Self::Aggregates(_))
     }
 }

@@ -14,19 +14,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened};
-use auth_commands::{AddSigningKey, OpenKeyRing, protocol};
+use auth_commands::{AddSamlKey, AddSigningKey, OpenKeyRing, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use executor::{Command, Done, Executor};
-use face::{MailedLinks, People};
+use face::{Admission, MailedLinks, People};
 use kernel::{Caller, Clock, Refusal, TenantId};
 use keys::{Context, DataKey, MasterKey, Random};
 use quick_cache::sync::Cache;
+use saml::{Certificate, SigningKey};
 
 pub use api_key::ApiKeyText;
 pub use opaque::{Opaque, Use};
 pub use ring::{Ring, RingKey};
 pub use signature::{PublicKey, SecretKey};
-pub use token::{AccessClaims, AccessToken, Header, Origin, TYPE, claims_at, reaches_api, seconds};
+pub use token::{AccessClaims, AccessToken, Actor, Header, Origin, TYPE, claims_at, reaches_api, seconds};
 
 /// How many tenants' keys are kept opened.
 const RINGS: usize = 10_000;
@@ -89,6 +90,8 @@ pub struct Parts {
     pub people: Option<Arc<dyn People>>,
     /// What mailed links are good for; none: nobody follows one here.
     pub links: Option<Arc<dyn MailedLinks>>,
+    /// Who lets people in for whom an identity provider vouches; none: nobody is signed in by one here.
+    pub admission: Option<Arc<dyn Admission>>,
     /// What tenants' keys are wrapped by; none: this process verifies, and does not sign.
     pub master: Option<Arc<dyn MasterKey>>,
     /// Where secrets come from.
@@ -127,6 +130,11 @@ impl Authority {
     /// What mailed links are good for.
     pub fn links(&self) -> Option<&Arc<dyn MailedLinks>> {
         self.parts.links.as_ref()
+    }
+
+    /// Who lets people in for whom an identity provider vouches.
+    pub fn admission(&self) -> Option<&Arc<dyn Admission>> {
+        self.parts.admission.as_ref()
     }
 
     /// The log of the auth service.
@@ -215,6 +223,30 @@ impl Authority {
         let open = OpenKeyRing { opened: KeyRingOpened { tenant_key }, signing };
         self.run(&protocol(tenant, "auth"), &open).await?;
         self.load(tenant).await?.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's keys were not written"))
+    }
+
+    /// What signs a tenant's requests to identity providers, and what shows that to them; made if it has none yet.
+    ///
+    /// # Errors
+    /// As [`ring_or_open`](Self::ring_or_open).
+    pub async fn saml_key(&self, tenant: &KnownTenant) -> Result<(Arc<SigningKey>, Certificate), Refusal> {
+        let ring = self.ring_or_open(tenant.id).await?;
+        let key = self.tenant_key(tenant.id, &ring).await?;
+        if let Some(found) = ring.saml(tenant.id, &key)? {
+            return Ok(found);
+        }
+        let (parts, known, now, sealing) = (self.parts.clone(), tenant.clone(), self.now(), key.clone());
+        // It takes a good part of a second of a processor's time, once in the life of a tenant.
+        let making = move || ring::new_saml_key(known.id, &known.slug, now, &sealing, &*parts.random);
+        let added = tokio::task::spawn_blocking(making).await.map_err(|error| {
+            tracing::error!(%error, "a key can't be made");
+            Refusal::internal("key_unusable", "a key can't be made; the server's log says why")
+        })??;
+        self.run(&protocol(tenant.id, "auth"), &AddSamlKey(added)).await?;
+        // Another request may have been faster: then it is that one's.
+        let ring = self.load(tenant.id).await?;
+        let found = ring.map(|ring| ring.saml(tenant.id, &key)).transpose()?.flatten();
+        found.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's key was not written"))
     }
 
     /// Publishes a new key of an algorithm, which signs when all who verify know it.

@@ -20,6 +20,8 @@ pub enum Use {
     Device,
     /// A link to set a password.
     Password,
+    /// The id of a request to an identity provider.
+    SamlRequest,
     /// The cookie of a browser in which somebody signed in before: by it only who tries how often is counted.
     Browser,
 }
@@ -44,6 +46,7 @@ impl Use {
             Self::Session => "auth.session",
             Self::Device => "auth.device",
             Self::Password => "auth.password_link",
+            Self::SamlRequest => "auth.saml_request",
             Self::Browser => "auth.browser",
         }
     }
@@ -56,6 +59,7 @@ impl Use {
             Self::Session => "ins_",
             Self::Device => "ind_",
             Self::Password => "inp_",
+            Self::SamlRequest => "inq_",
             Self::Browser => "inb_",
         }
     }

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, OnceLock};
 
-use auth_aggregates::{Algorithm, KeyRing, SigningKeyAdded};
+use auth_aggregates::{Algorithm, KeyRing, SamlKeyAdded, SigningKeyAdded};
 use chrono::{DateTime, Utc};
 use kernel::{Refusal, TenantId};
 use keys::{Context, DataKey, Random, Wrapped};
+use saml::{Certificate, SigningKey};
 use serde_json::{Value, json};
 
 use super::refused;
@@ -19,6 +20,8 @@ pub struct Ring {
     state: KeyRing,
     keys: Vec<RingKey>,
     loaded_at: DateTime<Utc>,
+    /// What signs requests to identity providers, once it was needed here.
+    saml: OnceLock<Arc<SigningKey>>,
 }
 
 /// A key that verifies, and may sign.
@@ -39,7 +42,7 @@ impl Ring {
             Ok(RingKey { kid: added.kid.clone(), public, secret: OnceLock::new() })
         };
         let keys = state.keys.iter().map(key).collect::<Result<_, Refusal>>()?;
-        Ok(Self { wrapped, opened: OnceLock::new(), state: state.clone(), keys, loaded_at })
+        Ok(Self { wrapped, opened: OnceLock::new(), state: state.clone(), keys, loaded_at, saml: OnceLock::new() })
     }
 
     pub(super) const fn loaded_at(&self) -> DateTime<Utc> {
@@ -86,6 +89,25 @@ impl Ring {
         Ok(key.secret.get_or_init(|| secret).clone())
     }
 
+    /// What signs the tenant's requests to identity providers, and what shows that to them; none: it was never made.
+    ///
+    /// # Errors
+    /// When it does not open.
+    pub fn saml(
+        &self,
+        tenant: TenantId,
+        tenant_key: &DataKey,
+    ) -> Result<Option<(Arc<SigningKey>, Certificate)>, Refusal> {
+        let Some(added) = &self.state.saml else { return Ok(None) };
+        let certificate = Certificate::from_base64(&added.certificate).map_err(|_| unusable(NotAKey))?;
+        if let Some(key) = self.saml.get() {
+            return Ok(Some((key.clone(), certificate)));
+        }
+        let pkcs8 = tenant_key.open(saml_context(tenant), &added.private).map_err(refused)?;
+        let key = Arc::new(SigningKey::from_pkcs8(&pkcs8).map_err(|_| unusable(NotAKey))?);
+        Ok(Some((self.saml.get_or_init(|| key).clone(), certificate)))
+    }
+
     /// The public keys as a set (RFC 7517): those that sign, that will, and that did and are not retired.
     pub fn key_set(&self) -> Value {
         let keys = self.state.keys.iter().map(|key| {
@@ -112,6 +134,23 @@ pub(super) fn new_key(
     let pem = secret.to_pem().map_err(unusable)?;
     let private = tenant_key.seal(context(tenant, &kid), pem.as_bytes(), random).map_err(refused)?;
     Ok(SigningKeyAdded { kid, algorithm, public, private, signs_from })
+}
+
+/// A fresh key of a tenant that signs requests to identity providers, sealed.
+pub(super) fn new_saml_key(
+    tenant: TenantId,
+    name: &str,
+    now: DateTime<Utc>,
+    tenant_key: &DataKey,
+    random: &dyn Random,
+) -> Result<SamlKeyAdded, Refusal> {
+    let made = SigningKey::generate(name, now).map_err(|_| unusable(NotAKey))?;
+    let private = tenant_key.seal(saml_context(tenant), &made.private, random).map_err(refused)?;
+    Ok(SamlKeyAdded { certificate: made.certificate.to_base64(), private })
+}
+
+const fn saml_context(tenant: TenantId) -> Context<'static> {
+    Context { tenant, purpose: "auth.saml_key", subject: "" }
 }
 
 fn context(tenant: TenantId, kid: &str) -> Context<'_> {

@@ -41,6 +41,26 @@ pub struct AccessClaims {
     /// When, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<i64>,
+    /// Who acts in the subject's name (RFC 8693 section 4.1); absent: they themselves, by the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Actor>,
+}
+
+/// Who acts in somebody's name, and for whom else before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// A client, user or machine.
+    pub sub: String,
+    /// Who acted before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Box<Actor>>,
+}
+
+impl Actor {
+    /// How many there are, one for another.
+    pub fn chain(&self) -> usize {
+        1 + self.act.as_ref().map_or(0, |before| before.chain())
+    }
 }
 
 /// A signed access token.
@@ -99,15 +119,30 @@ impl Authority {
         claims: AccessClaims,
         lifetime: TimeDelta,
     ) -> Result<AccessToken, Refusal> {
+        self.access_token_for(tenant, terms, claims, lifetime, None).await
+    }
+
+    /// The same, for others than those whom its scope is for.
+    ///
+    /// # Errors
+    /// When this process can't sign.
+    pub async fn access_token_for(
+        &self,
+        tenant: &KnownTenant,
+        terms: &GrantTerms,
+        claims: AccessClaims,
+        lifetime: TimeDelta,
+        audiences: Option<HashSet<String>>,
+    ) -> Result<AccessToken, Refusal> {
         let now = self.now();
         // Seconds, as tokens count them: a token does not outlive its grant.
         let expires_in = lifetime.min(terms.expires_at - now).num_seconds().max(0);
         let subject = terms.subject.to_string();
         let issuer = self.issuer(&tenant.slug);
-        let mut audiences = HashSet::from([issuer.clone()]);
-        if claims.scope.split(' ').any(reaches_api) {
-            audiences.insert(self.settings().audience.clone());
-        }
+        let audiences = audiences.unwrap_or_else(|| {
+            let api = claims.scope.split(' ').any(reaches_api).then(|| self.settings().audience.clone());
+            std::iter::once(issuer.clone()).chain(api).collect()
+        });
         let mut claims = claims_at(claims, now, now + TimeDelta::seconds(expires_in))
             .with_issuer(issuer)
             .with_subject(subject)

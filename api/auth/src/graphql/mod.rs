@@ -1,7 +1,8 @@
-//! Signing in, in GraphQL: lists of machines, their keys, and sessions over the read models, and what happens to them as it happens.
+//! Signing in, in GraphQL: lists of machines, their keys, identity providers, and sessions over the read models, and what happens to them as it happens.
 
 mod machine;
 mod query;
+mod saml_connection;
 mod session;
 mod subscription;
 

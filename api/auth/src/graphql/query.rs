@@ -5,6 +5,7 @@ use juniper::{FieldResult, graphql_object};
 use uuid::Uuid;
 
 use super::machine::{self, Machine, MachineConnection, MachineFilter};
+use super::saml_connection::{self, SamlConnection};
 use super::session::{self, SignInSession};
 
 /// Machines and their keys, and where people are signed in.
@@ -26,6 +27,14 @@ impl AuthQuery {
         after: Option<String>,
     ) -> FieldResult<MachineConnection> {
         machine::list(context, filter, first, after).await
+    }
+
+    /// The identity providers that sign people in, at most 100, oldest first.
+    async fn saml_connections(
+        context: &Context,
+        #[graphql(default = 20)] first: Option<i32>,
+    ) -> FieldResult<Vec<SamlConnection>> {
+        saml_connection::list(context, first).await
     }
 
     /// The newest sessions of a person, ended ones included, at most 100: when, from where and by what they signed in.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use super::account::to_account;
-use super::browser::Somebody;
+use super::browser::{ShownBy, Somebody};
 use super::form::Form;
 use super::id_token::acr;
 use super::pages::{self, Consent, Login};
@@ -28,7 +28,7 @@ const GRANT: TimeDelta = TimeDelta::days(30);
 pub const SCOPES: [&str; 5] = ["openid", "profile", "email", "offline_access", "api"];
 
 /// On which pages something is kept.
-const ON_LOGIN: &str = "auth.page.login";
+pub(super) const ON_LOGIN: &str = "auth.page.login";
 const ON_CONSENT: &str = "auth.page.consent";
 
 /// What a client asks for.
@@ -138,19 +138,21 @@ pub async fn login(provider: &Provider, mut visit: Visit) -> Answer {
 }
 
 /// Somebody who showed who they are is signed in, and goes on; but for who has a second factor, or must have one, and did not show it: they are
-/// asked for that first. `methods`: by what they showed it.
+/// asked for that first. `by`: by what they showed it.
 pub(super) async fn enter(
     provider: &Provider,
     visit: &Visit,
     person: &Person,
-    methods: Vec<String>,
+    by: impl Into<ShownBy>,
     goal: Goal,
 ) -> Answer {
-    if acr(&methods) != "aal2" {
+    let by = by.into();
+    if acr(&by.methods) != "aal2" {
         let account = provider.account(visit, person.id).await?;
         let (has, must) = (account.has_second_factor(), provider.requires_second_factor(visit, person).await?);
         let at = provider.authority.now();
-        let pending = Pending { then: goal.then(), user: person.id, session: None, at, methods: methods.clone() };
+        let ShownBy { methods, saml } = by.clone();
+        let pending = Pending { then: goal.then(), user: person.id, session: None, at, methods, saml };
         if has {
             return second_factor::ask(provider, visit, &goal, pending, &account, None).await;
         }
@@ -158,7 +160,7 @@ pub(super) async fn enter(
             return required::ask(provider, visit, &goal, pending, person).await;
         }
     }
-    let (session, cookies) = provider.begin(visit, person, methods).await?;
+    let (session, cookies) = provider.begin(visit, person, by).await?;
     let mut response = go_on(provider, visit, session, goal).await?;
     cookies.set(&mut response);
     Ok(response)
@@ -215,7 +217,8 @@ async fn proceed(provider: &Provider, visit: &Visit, asked: Asked, somebody: Opt
             return Ok(asked.fails(visit, "interaction_required", "the person has to show a second factor"));
         }
         let (then, at) = (Then::Client(asked.query.clone()), provider.authority.now());
-        let pending = Pending { then, user: somebody.person.id, session: Some(somebody.id), at, methods: Vec::new() };
+        let (user, session) = (somebody.person.id, Some(somebody.id));
+        let pending = Pending { then, user, session, at, methods: Vec::new(), saml: None };
         let goal = Goal::Client(Box::new(asked));
         return second_factor::ask(provider, visit, &goal, pending, &somebody.account, None).await;
     }
@@ -255,6 +258,8 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, somebody: &Som
             nonce: asked.nonce.clone(),
             expires_at: now + CODE,
         }),
+        parent: None,
+        actor: None,
         opened_at: now,
         expires_at: now + GRANT,
     };
@@ -274,12 +279,15 @@ pub(super) async fn show_login(
     error: Option<&str>,
 ) -> Answer {
     let pending = provider.keep(visit, ON_LOGIN, goal.then()).await?;
+    let organization = format!("/t/{}/saml", visit.tenant.slug);
+    let connected = provider.is_connected(visit).await?;
     let passkey = passkey::form(provider, visit, passkey::Asked::Anybody(goal.then()), None).await?;
     Ok(pages::login(&Login {
         tenant: &visit.tenant.name,
         client: goal.client(),
         action: &format!("/t/{}/login", visit.tenant.slug),
         forgot: &format!("/t/{}/forgot", visit.tenant.slug),
+        organization: connected.then_some(organization.as_str()),
         pending: &pending,
         name: login,
         error,
@@ -336,6 +344,16 @@ impl Goal {
         match self {
             Self::Client(asked) => Some(&asked.redirect_uri),
             _ => None,
+        }
+    }
+
+    /// Whether they have to show anew who they are.
+    pub(super) fn wants_fresh(&self) -> bool {
+        match self {
+            Self::Client(asked) => asked.max_age.is_some() || asked.prompt.iter().any(|prompt| prompt == "login"),
+            // Who changes by what they sign in shows it first.
+            Self::Passkeys | Self::Authenticator => true,
+            Self::Account | Self::Device(_) => false,
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use auth_aggregates::{Account, LONGEST_SESSION, Place, Session, SessionId};
-use auth_commands::{StartSession, protocol};
+use auth_aggregates::{Account, LONGEST_SESSION, Place, SamlSignIn, Session, SessionId};
+use auth_commands::{NoteRefusedSignIn, StartSession, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use face::Person;
 use kernel::{Refusal, UserId};
@@ -11,6 +11,7 @@ use poem::Response;
 use poem::http::{HeaderValue, header};
 use uuid::Uuid;
 
+use super::attempts::Aim;
 use super::id_token::acr;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::{Opaque, Use};
@@ -33,6 +34,35 @@ impl Cookies {
                 response.headers_mut().append(header::SET_COOKIE, value);
             }
         }
+    }
+}
+
+impl Cookies {
+    /// One.
+    pub(super) fn of(cookie: String) -> Self {
+        Self(vec![cookie])
+    }
+}
+
+/// By what somebody showed who they are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ShownBy {
+    /// In words (RFC 8176): `pwd`, `otp`, `hwk`, `swk`; `fed`: an identity provider says so.
+    pub(super) methods: Vec<String>,
+    /// What it said.
+    pub(super) saml: Option<SamlSignIn>,
+}
+
+impl ShownBy {
+    /// To us.
+    pub(super) const fn methods(methods: Vec<String>) -> Self {
+        Self { methods, saml: None }
+    }
+}
+
+impl From<Vec<String>> for ShownBy {
+    fn from(methods: Vec<String>) -> Self {
+        Self::methods(methods)
     }
 }
 
@@ -114,10 +144,19 @@ impl Provider {
         &self,
         visit: &Visit,
         person: &Person,
-        methods: Vec<String>,
+        by: ShownBy,
     ) -> Result<(SessionId, Cookies), OAuthError> {
-        let start = StartSession { user: person.id, methods, lifetime: LONGEST_SESSION, place: visit.place() };
-        let done = self.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &start).await?;
+        let ShownBy { methods, saml } = by;
+        let start = StartSession { user: person.id, methods, saml, lifetime: LONGEST_SESSION, place: visit.place() };
+        let started = self.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &start).await;
+        if let Err(refusal) = &started
+            && refusal.code() == "saml_replayed"
+        {
+            self.attempts.refused(&Aim::new(visit.tenant.id, "saml", visit.address))?;
+            let note = NoteRefusedSignIn { user: Some(person.id), reason: "saml_replayed", place: visit.place() };
+            self.authority.run(&protocol(visit.tenant.id, "auth"), &note).await?;
+        }
+        let done = started?;
         let key = self.tenant_key(visit).await?;
         let text = Opaque { id: done.answer.uuid(), generation: 0 }.write(visit.tenant.id, Use::Session, &key);
         let known = Opaque { id: person.id.uuid(), generation: 0 }.write(visit.tenant.id, Use::Browser, &key);
@@ -140,7 +179,7 @@ impl Provider {
         Ok(Opaque::read(cookie, visit.tenant.id, Use::Browser, &key).map(|said| said.id))
     }
 
-    fn cookie(&self, visit: &Visit, kind: &str, value: &str, lifetime: TimeDelta) -> String {
+    pub(super) fn cookie(&self, visit: &Visit, kind: &str, value: &str, lifetime: TimeDelta) -> String {
         let secure = if self.is_secure() { "; Secure" } else { "" };
         // Only this tenant's pages see it, no script does, and no other site's form sends it.
         format!(
@@ -151,7 +190,7 @@ impl Provider {
         )
     }
 
-    fn cookie_name(&self, visit: &Visit, kind: &str) -> String {
+    pub(super) fn cookie_name(&self, visit: &Visit, kind: &str) -> String {
         let prefix = if self.is_secure() { "__Secure-" } else { "" };
         format!("{prefix}{kind}-{}", visit.tenant.slug)
     }

@@ -39,7 +39,7 @@ async fn access(provider: &Provider, visit: &Visit, token: &str) -> Option<Value
     let trusted = provider.trust.standing(tenant.id, &claims).await.ok()?;
     let audiences = claims.audiences.map(jwt_simple::claims::Audiences::into_set).unwrap_or_default();
     let audiences: BTreeSet<_> = audiences.into_iter().collect();
-    Some(json!({
+    let mut said = json!({
         "active": true,
         "token_type": "Bearer",
         "iss": visit.issuer,
@@ -52,7 +52,11 @@ async fn access(provider: &Provider, visit: &Visit, token: &str) -> Option<Value
         "jti": claims.jwt_id,
         "iat": claims.issued_at.map(|at| at.as_secs()),
         "exp": claims.expires_at.map(|at| at.as_secs()),
-    }))
+    });
+    if let Some(act) = claims.custom.act {
+        said["act"] = json!(act);
+    }
+    Some(said)
 }
 
 /// A refresh token of this client that is good still.

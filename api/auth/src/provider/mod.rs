@@ -15,6 +15,7 @@ mod client;
 mod device;
 mod discovery;
 mod error;
+mod exchange;
 mod form;
 mod id_token;
 mod introspect;
@@ -30,6 +31,7 @@ mod pending;
 mod polls;
 mod required;
 mod revoke;
+mod saml;
 mod second_factor;
 mod seen_from;
 mod sign_in;
@@ -40,6 +42,7 @@ mod visit;
 
 use std::sync::Arc;
 
+use ::saml::ServiceProvider;
 use poem::endpoint::{BoxEndpoint, EndpointExt, make};
 use poem::http::Method;
 use poem::{PathPattern, Response};
@@ -72,6 +75,8 @@ pub struct Provider {
     pub passwords: Arc<Passwords>,
     /// Where somebody is signed in; none: it is not listed here.
     pub read_models: Option<ReadModels>,
+    /// Speaks with identity providers.
+    pub saml: Arc<dyn ServiceProvider>,
     /// Believes gateways of ours where requests came from; none: they come to us directly.
     pub seen_from: Option<SeenFrom>,
 }
@@ -143,6 +148,11 @@ endpoints! {
     POST "/t/:tenant/invitation" => mailed::accept,
     GET "/t/:tenant/verify-email" => mailed::verify_page,
     POST "/t/:tenant/verify-email" => mailed::verify,
+    POST "/t/:tenant/saml" => saml::discover,
+    GET "/t/:tenant/saml/:connection/metadata" => saml::metadata,
+    GET "/t/:tenant/saml/:connection/login" => saml::login,
+    POST "/t/:tenant/saml/:connection/acs" => saml::consume,
+    GET "/t/:tenant/saml/:connection/finish" => saml::finish,
     GET "/t/:tenant/logout" => logout::logout,
     POST "/t/:tenant/logout" => logout::logout,
     GET "/t/:tenant/userinfo" => userinfo::userinfo,

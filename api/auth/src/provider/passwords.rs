@@ -8,7 +8,7 @@ use poem::Response;
 use poem::http::StatusCode;
 
 use super::attempts::Aim;
-use super::browser::unavailable;
+use super::browser::{ShownBy, unavailable};
 use super::error::sentence;
 use super::form::Form;
 use super::pages::{self, ChangePassword, NewPassword};
@@ -112,7 +112,7 @@ pub async fn change(provider: &Provider, mut visit: Visit) -> Answer {
     match set(provider, &visit, &person, &phc, By::Password, elsewhere).await {
         Ok(()) if elsewhere => {
             // This browser's session has ended with the others; whoever sits here has just shown who they are.
-            let (_, cookies) = provider.begin(&visit, &person, somebody.methods).await?;
+            let (_, cookies) = provider.begin(&visit, &person, ShownBy::methods(somebody.methods)).await?;
             let mut response = super::account::to_account(&visit);
             cookies.set(&mut response);
             Ok(response)

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::authenticator::{enrol_shown, show_codes};
 use super::authorize::{Goal, expired};
+use super::browser::ShownBy;
 use super::form::Form;
 use super::pages::{self, RequiredPage};
 use super::passkeys::{self, Making, enrol_made, made, make};
@@ -126,7 +127,7 @@ async fn enter(
     goal: &Goal,
 ) -> Answer {
     let methods = pending.methods.into_iter().chain([method.to_owned()]).collect();
-    let (_, cookies) = provider.begin(visit, person, methods).await?;
+    let (_, cookies) = provider.begin(visit, person, ShownBy { methods, saml: pending.saml }).await?;
     let mut response = show_codes(visit, codes, &goal.address(visit));
     cookies.set(&mut response);
     Ok(response)

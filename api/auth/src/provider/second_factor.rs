@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use auth_aggregates::{Account, SessionId};
+use auth_aggregates::{Account, SamlSignIn, SessionId};
 use auth_commands::{ConfirmSession, NoteRefusedSignIn, UseRecoveryCode, UseTotp, protocol};
 use chrono::{DateTime, Utc};
 use face::Person;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempts::Aim;
 use super::authorize::{Goal, Then, enter, expired, go_on};
+use super::browser::ShownBy;
 use super::form::Form;
 use super::pages::{self, CodePage};
 use super::passkey::{self, Asked};
@@ -38,6 +39,9 @@ pub(super) struct Pending {
     pub(super) at: DateTime<Utc>,
     /// By what, where no session says it yet.
     pub(super) methods: Vec<String>,
+    /// What an identity provider said.
+    #[serde(default)]
+    pub(super) saml: Option<SamlSignIn>,
 }
 
 /// Asks for it. `account`: of who is asked.
@@ -105,7 +109,7 @@ pub(super) async fn shown(
     match pending.session {
         None => {
             let methods = pending.methods.into_iter().chain([method.to_owned()]).collect();
-            enter(provider, visit, person, methods, goal).await
+            enter(provider, visit, person, ShownBy { methods, saml: pending.saml }, goal).await
         }
         Some(session) => {
             let confirm = ConfirmSession { session, methods: vec![method.to_owned()] };

@@ -34,6 +34,7 @@ pub(super) async fn somebody_sure(
             session: Some(somebody.id),
             at: now,
             methods: Vec::new(),
+            saml: None,
         };
         second_factor::ask(provider, visit, &goal, pending, &somebody.account, None).await?
     } else {

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::client::{self, Known, State};
 use super::error::answer;
+use super::exchange::{EXCHANGE, exchange};
 use super::form::Form;
 use super::id_token::SignedIn;
 use super::{Answer, OAuthError, Provider, Visit, device};
@@ -34,11 +35,12 @@ pub async fn token(provider: &Provider, mut visit: Visit) -> Answer {
         ("authorization_code", State::Application(_)) => authorization_code(provider, &visit, &form, &client).await,
         ("refresh_token", State::Application(_)) => refresh(provider, &visit, &form, &client).await,
         (DEVICE, State::Application(_)) => device::let_in(provider, &visit, &form, &client).await,
-        (known @ ("client_credentials" | "authorization_code" | "refresh_token" | DEVICE), _) => {
+        (EXCHANGE, State::Application(application)) => exchange(provider, &visit, &form, &client, application).await,
+        (known @ ("client_credentials" | "authorization_code" | "refresh_token" | DEVICE | EXCHANGE), _) => {
             Err(OAuthError::unauthorized_client(format!("this client may not use the grant type {known}")))
         }
         (other, _) => Err(OAuthError::unsupported_grant_type(format!(
-            "there is no grant type {other}; allowed are authorization_code, client_credentials, refresh_token and {DEVICE}"
+            "there is no grant type {other}; allowed are authorization_code, client_credentials, refresh_token, {DEVICE} and {EXCHANGE}"
         ))),
     }
 }
@@ -60,6 +62,8 @@ async fn client_credentials(
         scope: scope.clone(),
         session: None,
         code: None,
+        parent: None,
+        actor: None,
         opened_at: now,
         expires_at: now + lifetime,
     };
@@ -76,6 +80,7 @@ async fn client_credentials(
         acr: None,
         amr: Vec::new(),
         auth_time: None,
+        act: None,
     };
     let token = provider.authority.access_token(&visit.tenant, &terms, claims, lifetime).await?;
     Ok(answer(
@@ -158,6 +163,7 @@ pub(super) async fn tokens(
         acr: signed_in.as_ref().map(|signed_in| signed_in.acr.to_owned()),
         amr: signed_in.as_ref().map(|signed_in| signed_in.methods.clone()).unwrap_or_default(),
         auth_time: signed_in.map(|signed_in| signed_in.auth_time),
+        act: None,
     };
     let token = provider.authority.access_token(&visit.tenant, &terms, claims, lifetime).await?;
     let mut said = json!({

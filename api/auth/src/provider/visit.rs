@@ -24,13 +24,16 @@ pub struct Visit {
     pub query: String,
     /// From which address it came, where that is known.
     pub address: Option<IpAddr>,
+    /// The connection to an identity provider that the path names.
+    pub connection: Option<String>,
     body: Body,
 }
 
 impl Visit {
     pub(super) async fn begin(provider: &Provider, mut request: Request) -> Result<Self, OAuthError> {
-        let slug = request.path_params::<String>().map_err(|_| OAuthError::unknown_tenant())?;
-        let tenant = provider.authority.tenant(&slug).await?;
+        let slug = request.raw_path_param("tenant").ok_or_else(OAuthError::unknown_tenant)?;
+        let tenant = provider.authority.tenant(slug).await?;
+        let connection = request.raw_path_param("connection").map(str::to_owned);
         let issuer = provider.authority.issuer(&tenant.slug);
         let seen = provider.seen_from.as_ref().zip(request.header(SeenFrom::HEADER));
         let seen = seen.and_then(|(seen_from, text)| seen_from.read(text));
@@ -43,6 +46,7 @@ impl Visit {
             query: request.uri().query().unwrap_or_default().to_owned(),
             headers: std::mem::take(request.headers_mut()),
             address,
+            connection,
             body,
         })
     }
@@ -52,6 +56,14 @@ impl Visit {
     /// # Errors
     /// `invalid_request` when it is none.
     pub async fn form_text(&mut self) -> Result<String, OAuthError> {
+        self.form_text_within(LIMIT).await
+    }
+
+    /// The body of a form that may be longer, or has to be shorter.
+    ///
+    /// # Errors
+    /// `invalid_request` when it is none.
+    pub async fn form_text_within(&mut self, limit: usize) -> Result<String, OAuthError> {
         let kind = self.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
@@ -59,7 +71,7 @@ impl Visit {
         }
         let body = std::mem::replace(&mut self.body, Body::empty());
         let bytes = body
-            .into_bytes_limit(LIMIT)
+            .into_bytes_limit(limit)
             .await
             .map_err(|_| OAuthError::invalid_request("the body is too large or was cut short"))?;
         String::from_utf8(bytes.into()).map_err(|_| OAuthError::invalid_request("the body is not UTF-8"))

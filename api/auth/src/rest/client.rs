@@ -52,6 +52,9 @@ struct ClientBody {
     #[serde(default)]
     #[schemars(length(max = 500))]
     backchannel_logout_uri: Option<String>,
+    /// Whether it may exchange access tokens that it was given for such that may less (RFC 8693).
+    #[serde(default)]
+    exchanges: bool,
 }
 
 impl From<ClientBody> for ClientFields {
@@ -64,6 +67,7 @@ impl From<ClientBody> for ClientFields {
             trusted: body.trusted,
             keys: body.keys,
             backchannel_logout_uri: body.backchannel_logout_uri,
+            exchanges: body.exchanges,
         }
     }
 }
@@ -89,6 +93,8 @@ struct ClientResource {
     /// Where it is told that somebody's session has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     backchannel_logout_uri: Option<String>,
+    /// Whether it may exchange tokens.
+    exchanges: bool,
     /// Whether it has a secret.
     has_secret: bool,
     /// Whether it may sign people in.
@@ -118,6 +124,7 @@ impl Clients {
                 trusted: details.trusted,
                 keys: details.keys,
                 backchannel_logout_uri: details.backchannel_logout_uri,
+                exchanges: details.exchanges,
                 has_secret: state.secret_hash.is_some(),
                 active: state.active,
             }

@@ -3,6 +3,7 @@
 mod api_key;
 mod client;
 mod machine;
+mod saml_connection;
 mod secret;
 mod session;
 mod sign_in_policy;
@@ -11,8 +12,14 @@ use face::Runtime;
 use poem_openapi::Tags;
 
 /// All operations.
-pub type Rest =
-    (machine::Machines, api_key::ApiKeys, client::Clients, session::Sessions, sign_in_policy::SignInPolicies);
+pub type Rest = (
+    machine::Machines,
+    api_key::ApiKeys,
+    client::Clients,
+    saml_connection::SamlConnections,
+    session::Sessions,
+    sign_in_policy::SignInPolicies,
+);
 
 /// All operations over a running service.
 pub fn rest(runtime: Runtime) -> Rest {
@@ -20,6 +27,7 @@ pub fn rest(runtime: Runtime) -> Rest {
         machine::Machines::new(runtime.clone()),
         api_key::ApiKeys::new(runtime.clone()),
         client::Clients::new(runtime.clone()),
+        saml_connection::SamlConnections::new(runtime.clone()),
         session::Sessions::new(runtime.clone()),
         sign_in_policy::SignInPolicies::new(runtime),
     )
@@ -32,6 +40,9 @@ enum Tag {
     Machines,
     /// Applications that sign people in.
     Clients,
+    /// Identity providers that sign people in (SAML 2.0).
+    #[oai(rename = "SAML connections")]
+    SamlConnections,
     /// People who sign in: what is asked of them, their sessions, links to set their passwords.
     Sessions,
 }

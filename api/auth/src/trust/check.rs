@@ -120,15 +120,25 @@ impl Trust {
             .filter(|terms| terms.subject.to_string() == subject);
         let Some(terms) = terms else { return Err(revoked()) };
         let mut rests_on = vec![tenant.uuid(), grant.uuid(), terms.subject];
-        rests_on.extend(terms.session.map(auth_aggregates::SessionId::uuid));
-        rests_on.push(terms.client);
-        if terms.kind == GrantKind::ClientCredentials {
-            let machine = executor.load::<Machine>(&caller, &subject).await?;
-            if !machine.is_some_and(|(machine, _)| machine.stands_by(issued_at)) {
+        // What was exchanged rests on what it was made of, too.
+        let (mut terms, mut since) = (terms.clone(), issued_at);
+        loop {
+            rests_on.extend(terms.session.map(auth_aggregates::SessionId::uuid));
+            rests_on.push(terms.client);
+            if terms.kind == GrantKind::ClientCredentials {
+                let machine = executor.load::<Machine>(&caller, &subject).await?;
+                if !machine.is_some_and(|(machine, _)| machine.stands_by(since)) {
+                    return Err(revoked());
+                }
+            } else if !self.grant_stands(tenant, &terms).await? {
                 return Err(revoked());
             }
-        } else if !self.grant_stands(tenant, terms).await? {
-            return Err(revoked());
+            let Some(parent) = terms.parent else { break };
+            rests_on.push(parent.uuid());
+            let found = executor.load::<Grant>(&caller, &parent.to_string()).await?;
+            let found = found.filter(|(state, _)| state.stands(self.authority.now()));
+            terms = found.and_then(|(state, _)| state.terms.clone()).ok_or_else(revoked)?;
+            since = terms.opened_at;
         }
         let scopes: Vec<String> = claims.custom.scope.split(' ').map(str::to_owned).collect();
         let scopes = if scopes.iter().any(|scope| scope == "api") {

@@ -4,11 +4,15 @@
 
 mod attacks;
 mod device;
+mod exchange;
 mod flow;
+mod idp;
 mod pages;
 mod passkey_attacks;
 mod passkeys;
 mod required;
+mod saml;
+mod saml_attacks;
 mod second_factor;
 mod soft_key;
 mod world;

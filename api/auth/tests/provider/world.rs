@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::EventStore;
 use executor::Executor;
-use face::{People, PeopleError, Person};
+use face::{Admission, People, PeopleError, Person, Vouched};
 use kernel::{Caller, Clock, IdSource, ManualClock, Refusal, Role, SystemClock, SystemIds, TenantId, UserId};
 use keys::{LocalMasterKey, SystemRandom};
 use poem::listener::TcpAcceptor;
@@ -50,6 +50,30 @@ impl People for PeopleDouble {
 
     async fn by_id(&self, tenant: TenantId, id: UserId) -> Result<Option<Person>, PeopleError> {
         Ok(self.0.lock().unwrap().get(&(tenant, id)).cloned())
+    }
+}
+
+#[async_trait]
+impl Admission for PeopleDouble {
+    async fn admit(&self, tenant: TenantId, vouched: &Vouched) -> Result<Option<Person>, Refusal> {
+        let known = self.by_login(tenant, &vouched.email).await.unwrap();
+        let person = match known {
+            None if !vouched.admits => return Ok(None),
+            None => Person {
+                id: UserId::new(SystemIds.next()),
+                login: vouched.email.clone(),
+                name: vouched.name.clone().unwrap_or_else(|| vouched.email.clone()),
+                email: Some(vouched.email.clone()),
+                email_verified: true,
+                locale: None,
+                zoneinfo: None,
+                roles: vouched.roles.clone(),
+                may_sign_in: true,
+            },
+            Some(person) => Person { roles: vouched.roles.clone(), ..person },
+        };
+        self.put(tenant, person.clone());
+        Ok(Some(person))
     }
 }
 
@@ -108,6 +132,7 @@ impl World {
             tenants: Arc::new(TwoTenants([tenant.clone(), other.clone()])),
             people: Some(people.clone()),
             links: None,
+            admission: Some(people.clone()),
             master: Some(Arc::new(LocalMasterKey::parse(&"4a".repeat(32), SystemRandom).unwrap())),
             random: Arc::new(SystemRandom),
             clock: clock.clone(),
@@ -126,6 +151,7 @@ impl World {
             attempts: Arc::new(Attempts::default()),
             polls: Arc::default(),
             passwords: Arc::new(Passwords::default()),
+            saml: Arc::new(saml::WebSso),
             read_models: None,
             seen_from: None,
         };
@@ -200,6 +226,7 @@ impl World {
             trusted,
             keys: Vec::new(),
             backchannel_logout_uri: None,
+            exchanges: false,
         };
         let authority = &self.provider.authority;
         let id: ClientId = authority.run(&self.admin(), &RegisterClient(fields)).await.unwrap().answer;
@@ -207,6 +234,21 @@ impl World {
         let secret_hash = hex::encode(Sha256::digest(&secret));
         authority.run(&self.admin(), &SetClientSecret { client: id, secret_hash }).await.unwrap();
         App { id, secret }
+    }
+
+    /// Who has this name, whole.
+    pub async fn person_of(&self, login: &str) -> Person {
+        self.people.by_login(self.tenant.id, login).await.unwrap().unwrap()
+    }
+
+    /// Whether somebody has this name.
+    pub async fn people_named(&self, login: &str) -> bool {
+        self.people.by_login(self.tenant.id, login).await.unwrap().is_some()
+    }
+
+    /// Tries to carry a command out as the tenant's administrator.
+    pub async fn tries<C: executor::Command>(&self, command: &C) -> Result<C::Answer, Refusal> {
+        self.provider.authority.run(&self.admin(), command).await.map(|done| done.answer)
     }
 
     /// Carries a command out as the tenant's administrator.
@@ -229,6 +271,16 @@ impl World {
         let head = sqlx::query_scalar("SELECT count(*) FROM log.events").fetch_one(&mut connection).await.unwrap();
         connection.close().await.unwrap();
         head
+    }
+
+    /// All events of the log: their types and payloads.
+    pub async fn events(&self) -> Vec<(String, Value)> {
+        use sqlx::Connection;
+        let mut connection = sqlx::PgConnection::connect_with(&self.database.superuser()).await.unwrap();
+        let all = "SELECT event_type, payload FROM log.events ORDER BY position";
+        let events = sqlx::query_as(all).fetch_all(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        events
     }
 
     /// The last event of the log: its type and payload.

@@ -23,6 +23,7 @@ mod provisioning;
 mod remote;
 mod roles;
 mod sagas;
+mod saml;
 mod scim;
 mod sign_in;
 mod standing;

@@ -20,6 +20,9 @@ const ID: &str = "0197a8a0-0000-7000-8000-000000000001";
 /// A client that there may be.
 const CLIENT: &str = r#"{"name":"app","confidential":true,"redirect_uris":["https://app.example.com/back"]}"#;
 
+/// A connection to an identity provider, as far as the form goes.
+const SAML: &str = r#"{"name":"idp","metadata":"<x/>","domains":["example.com"]}"#;
+
 /// Each operation, the permission that it needs, and a body with which it gets as far as being allowed.
 const OPERATIONS: &[(&str, &str, &str)] = &[
     ("captureLead", "crm:lead:write", r#"{"name":"Ada"}"#),
@@ -155,6 +158,11 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("setClientSecret", "auth:client:write", "{}"),
     ("deactivateClient", "auth:client:write", "{}"),
     ("reactivateClient", "auth:client:write", "{}"),
+    ("createSamlConnection", "auth:saml_connection:write", SAML),
+    ("getSamlConnection", "auth:saml_connection:read", ""),
+    ("changeSamlConnection", "auth:saml_connection:write", SAML),
+    ("deactivateSamlConnection", "auth:saml_connection:write", "{}"),
+    ("reactivateSamlConnection", "auth:saml_connection:write", "{}"),
     ("revokeSession", "auth:session:write", "{}"),
     ("endSessions", "auth:session:write", "{}"),
     ("sendPasswordLink", "auth:account:write", "{}"),
@@ -227,6 +235,7 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("crm.pipelineMovement", "crm:opportunity:read"),
     ("auth.machine", "auth:machine:read"),
     ("auth.machines", "auth:machine:read"),
+    ("auth.samlConnections", "auth:saml_connection:read"),
     ("auth.sessions", "auth:history:read"),
     ("user.me", ANY),
     ("user.user", "user:user:read"),

@@ -19,6 +19,7 @@ fn every_command_needs_the_permission_that_is_meant() {
         (of::<ChangeProfile>(), "user:user:write"),
         (of::<ProvisionUser>(), "user:user:write"),
         (of::<ReplaceUser>(), "user:user:write"),
+        (of::<AdmitUser>(), "user:user:admit"),
         (of::<ChangeOwnProfile>(), "user:self:write"),
         (of::<RequestEmailVerification>(), "user:self:write"),
         (of::<VerifyEmail>(), "user:email:verify"),

@@ -59,7 +59,7 @@ impl Current for SessionRow {
             user_id: started.user.uuid(),
             methods: Json(started.methods.clone()),
             started_at: started.at,
-            confirmed_at: started.at,
+            confirmed_at: started.shown_at(),
             expires_at: started.expires_at,
             address: started.place.address.as_ref().map(|address| address.reveal().clone()),
             agent: started.place.agent.as_ref().map(|agent| agent.reveal().clone()),

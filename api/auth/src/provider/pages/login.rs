@@ -16,6 +16,8 @@ pub struct Login<'p> {
     pub action: &'p str,
     /// Where one goes who forgot their password.
     pub forgot: &'p str,
+    /// Where one goes whom an identity provider signs in; none: no provider is connected.
+    pub organization: Option<&'p str>,
     /// What was asked for, sealed.
     pub pending: &'p str,
     /// The name that was tried, or that the client suggests.
@@ -45,6 +47,15 @@ pub fn login(page: &Login<'_>) -> Response {
             div.row { button type="submit" { "Sign in" } }
         }
         @if let Some(passkey) = page.passkey { (passkey.show("Sign in with a passkey", false)) }
+        @if let Some(action) = page.organization {
+            form method="post" action=(action) {
+                input type="hidden" name="pending" value=(page.pending);
+                label for="organization" { "Your e-mail address at your organization" }
+                input #organization name="email" type="email" value=(page.name) autocomplete="email" required
+                    maxlength="254";
+                div.row { button type="submit" { "Sign in through your organization" } }
+            }
+        }
         p.after { a href=(page.forgot) { "Forgot your password?" } }
     };
     let script = page.passkey.map(|passkey| &passkey.script);

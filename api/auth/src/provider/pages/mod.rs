@@ -7,6 +7,7 @@ mod device;
 mod invitation;
 mod login;
 mod message;
+mod organization;
 mod passkey;
 mod password;
 mod required;
@@ -25,6 +26,7 @@ pub use device::{DeviceCode, DeviceQuestion, device_code, device_question};
 pub use invitation::{Invitation, Verification, invitation, verification};
 pub use login::{Login, login};
 pub use message::{confirm_sign_out, message, message_with_link};
+pub use organization::leaving;
 pub use passkey::{PasskeyForm, PasskeysPage, SCRIPT, ShownPasskey, passkeys};
 pub use password::{ChangePassword, NewPassword, change_password, forgot, new_password};
 

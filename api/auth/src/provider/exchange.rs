@@ -1,0 +1,203 @@
+//! Token exchange (RFC 8693): a client that may brings a token that it was given, and gets another for less: to pass on to a service
+//! that shall do no more, or for another application. The new token says in whose name it is, and who acts (`act`); it ends with the
+//! one that it was made of.
+
+use std::collections::HashSet;
+
+use auth_aggregates::{Client, GrantKind, GrantTerms};
+use auth_commands::{OpenGrant, protocol};
+use jwt_simple::prelude::JWTClaims;
+use poem::http::StatusCode;
+use serde_json::json;
+
+use super::client::Known;
+use super::error::answer;
+use super::form::Form;
+use super::{Answer, OAuthError, Provider, Visit};
+use crate::authority::{AccessClaims, Actor, reaches_api};
+use crate::trust::Trusted;
+
+/// The grant type.
+pub(super) const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+/// The types of tokens that are taken; the first one is given.
+const TYPES: [&str; 2] = ["urn:ietf:params:oauth:token-type:access_token", "urn:ietf:params:oauth:token-type:jwt"];
+
+/// How many may act for one another, one after the other.
+const MOST_ACTORS: usize = 4;
+
+/// A token that the client brings, verified.
+struct Brought {
+    claims: JWTClaims<AccessClaims>,
+    trusted: Trusted,
+}
+
+/// Exchanges a token.
+pub(super) async fn exchange(
+    provider: &Provider,
+    visit: &Visit,
+    form: &Form,
+    client: &Known,
+    application: &Client,
+) -> Answer {
+    if !application.details.exchanges {
+        return Err(OAuthError::unauthorized_client("this client may not exchange tokens"));
+    }
+    if form.get("requested_token_type").is_some_and(|wanted| !TYPES.contains(&wanted)) {
+        return Err(OAuthError::invalid_request(format!("requested_token_type has to be {}", TYPES[0])));
+    }
+    let subject = provider.brought(visit, form, "subject_token").await?;
+    let actor = match form.get("actor_token") {
+        Some(_) => Some(provider.brought(visit, form, "actor_token").await?),
+        None if form.get("actor_token_type").is_some() => {
+            return Err(OAuthError::invalid_request("actor_token_type is there, and actor_token is not"));
+        }
+        None => None,
+    };
+    let scope = narrowed(form, &subject.claims.custom.scope)?;
+    let audiences = provider.audiences(visit, form).await?;
+    let acts = Actor {
+        sub: actor.map_or_else(|| client.id.to_string(), |actor| actor.trusted.subject),
+        act: subject.claims.custom.act.clone().map(Box::new),
+    };
+    if acts.chain() > MOST_ACTORS {
+        return Err(OAuthError::invalid_request(format!("at most {MOST_ACTORS} may act for one another")));
+    }
+    let now = provider.authority.now();
+    let lifetime = provider.authority.settings().access;
+    let expires_at = subject.trusted.expires_at.unwrap_or(now).min(now + lifetime);
+    let person = subject.trusted.subject.parse().map_err(|_| unacceptable("subject_token"))?;
+    let terms = GrantTerms {
+        client: client.id,
+        subject: person,
+        kind: GrantKind::TokenExchange,
+        scope: scope.clone(),
+        session: subject.claims.custom.sid.as_ref().and_then(|sid| sid.parse().ok()),
+        code: None,
+        parent: Some(subject.claims.custom.grant),
+        actor: Some(acts.sub.clone()),
+        opened_at: now,
+        expires_at,
+    };
+    let open = OpenGrant { terms: terms.clone(), assertion: client.assertion.clone() };
+    let done = provider.authority.run(&protocol(visit.tenant.id, &client.id.to_string()), &open).await?;
+    let claims = AccessClaims {
+        roles: subject.trusted.roles,
+        scope: scope.join(" "),
+        client_id: client.id.to_string(),
+        grant: done.answer,
+        act: Some(acts),
+        ..subject.claims.custom
+    };
+    let token = provider.authority.access_token_for(&visit.tenant, &terms, claims, lifetime, audiences).await?;
+    Ok(answer(
+        StatusCode::OK,
+        &json!({
+            "access_token": token.text,
+            "issued_token_type": TYPES[0],
+            "token_type": "Bearer",
+            "expires_in": token.expires_in,
+            "scope": scope.join(" "),
+        }),
+    ))
+}
+
+impl Provider {
+    /// The access token of this tenant that a parameter brings, if it holds now. A client that is asked for somebody else's word is
+    /// told no more than that it is not good.
+    async fn brought(&self, visit: &Visit, form: &Form, parameter: &'static str) -> Result<Brought, OAuthError> {
+        let token = form.need(parameter)?;
+        if !TYPES.contains(&form.need(&format!("{parameter}_type"))?) {
+            return Err(OAuthError::invalid_request(format!("{parameter}_type has to be {}", TYPES[0])));
+        }
+        // All of ours are for the issuer itself, too.
+        let signed = self.trust.signed(token, &visit.issuer).await;
+        let (tenant, claims) = signed.map_err(|refusal| not_good(refusal, parameter))?;
+        if tenant.id != visit.tenant.id {
+            return Err(unacceptable(parameter));
+        }
+        let trusted = self.trust.standing(tenant.id, &claims).await.map_err(|refusal| not_good(refusal, parameter))?;
+        Ok(Brought { claims, trusted })
+    }
+
+    /// For whom the new token is: the API, or another application of the tenant. None: as always.
+    async fn audiences(&self, visit: &Visit, form: &Form) -> Result<Option<HashSet<String>>, OAuthError> {
+        let target = || {
+            OAuthError::unaskable("invalid_target", "audience has to be that of the API, or the id of an application")
+        };
+        if form.get("resource").is_some() {
+            return Err(target());
+        }
+        let Some(audience) = form.get("audience").filter(|audience| *audience != self.authority.settings().audience)
+        else {
+            return Ok(None);
+        };
+        let id: auth_aggregates::ClientId = audience.parse().map_err(|_| target())?;
+        let caller = protocol(visit.tenant.id, "auth");
+        let found = self.authority.executor().load::<Client>(&caller, &id.to_string()).await?;
+        if !found.is_some_and(|(client, _)| client.active) {
+            return Err(target());
+        }
+        Ok(Some(HashSet::from([visit.issuer.clone(), id.to_string()])))
+    }
+}
+
+/// What is asked for, of what the token has: all of it, unless less is asked for. What goes on while somebody is away, and who they
+/// are, is not exchanged.
+fn narrowed(form: &Form, had: &str) -> Result<Vec<String>, OAuthError> {
+    let had: Vec<&str> = had.split(' ').filter(|word| reaches_api(word)).collect();
+    let mut asked = form.words("scope");
+    if asked.is_empty() {
+        asked = had.iter().map(|word| (*word).to_owned()).collect();
+    }
+    asked.sort_unstable();
+    asked.dedup();
+    if asked.is_empty() || asked.len() > 50 {
+        return Err(OAuthError::invalid_scope("there is nothing that the new token could be for, or too much"));
+    }
+    match asked.iter().find(|word| !had.iter().any(|had| covers(had, word))) {
+        Some(_) => Err(OAuthError::invalid_scope("the scope names more than the token has")),
+        None => Ok(asked),
+    }
+}
+
+/// Whether a scope has all that another one has.
+fn covers(had: &str, asked: &str) -> bool {
+    had == asked
+        || (had == "api" && reaches_api(asked))
+        || had.strip_suffix('*').is_some_and(|begin| begin.ends_with(':') && asked.starts_with(begin))
+}
+
+/// Tokens that are not good are a fault of the request (RFC 8693 section 2.2.2); that it can't be told now is not.
+fn not_good(refusal: kernel::Refusal, parameter: &'static str) -> OAuthError {
+    if refusal.kind() == kernel::Kind::Unauthenticated { unacceptable(parameter) } else { refusal.into() }
+}
+
+fn unacceptable(parameter: &'static str) -> OAuthError {
+    OAuthError::invalid_request(format!("{parameter} is no access token of this issuer that holds now"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_has_what_it_names_and_nothing_that_begins_alike() {
+        for (had, asked) in
+            [("api", "crm:lead:read"), ("api", "crm:*"), ("crm:*", "crm:lead:read"), ("crm:lead:*", "crm:lead:read")]
+        {
+            assert!(covers(had, asked), "{had} {asked}");
+        }
+        for (had, asked) in [
+            ("crm:lead:read", "crm:lead:write"),
+            ("crm:lead:*", "crm:*"),
+            ("crm:*", "crmx:lead:read"),
+            ("crm:lead:read", "api"),
+            ("crm:*", "api"),
+            ("*", "crm:lead:read"),
+            ("api", "offline_access"),
+        ] {
+            assert!(!covers(had, asked), "{had} {asked}");
+        }
+    }
+}

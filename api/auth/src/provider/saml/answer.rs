@@ -1,0 +1,163 @@
+//! What an identity provider answers: verified where it arrives, and used where the browser shows that it asked.
+
+use auth_aggregates::{SamlConnectionDetails, SamlConnectionId, SamlSignIn};
+use auth_commands::{NoteRefusedSignIn, protocol};
+use face::Vouched;
+use kernel::{Kind, Refusal, UserId};
+use poem::http::StatusCode;
+use saml::{Asserted, Expected, Fault};
+use serde::{Deserialize, Serialize};
+
+use super::{Asked, Connection, ON_ANSWER, ON_REQUEST, PATIENCE, REQUEST};
+use crate::authority::{Opaque, Use};
+use crate::provider::attempts::Aim;
+use crate::provider::authorize::{Goal, Then, enter, expired, see_other};
+use crate::provider::browser::{Cookies, ShownBy};
+use crate::provider::form::Form;
+use crate::provider::{Answer, OAuthError, Provider, Visit, pages};
+
+/// The most bytes of the form that a provider has a browser send.
+const LONGEST_FORM: usize = 512 << 10;
+
+/// What was believed, sealed into the address that the browser is sent on to.
+#[derive(Serialize, Deserialize)]
+struct Said {
+    connection: SamlConnectionId,
+    email: String,
+    name: Option<String>,
+    roles: Vec<String>,
+    sign_in: SamlSignIn,
+    /// The request that it answers.
+    request: Option<String>,
+}
+
+/// Takes what a provider says. It comes from the provider's page, so that none of our cookies is with it.
+pub async fn consume(provider: &Provider, mut visit: Visit) -> Answer {
+    let connection = provider.named_connection(&visit).await?;
+    let form = Form::read(&visit.form_text_within(LONGEST_FORM).await?)?;
+    let response = form.need("SAMLResponse")?;
+    let key = provider.tenant_key(&visit).await?;
+    let now = provider.authority.now();
+    let asked = |id: &str| {
+        let made = Opaque::read(id, visit.tenant.id, Use::SamlRequest, &key).and_then(|said| said.id.get_timestamp());
+        made.is_some_and(|made| now.timestamp() - made.to_unix().0.cast_signed() < PATIENCE.num_seconds())
+    };
+    let expected = Expected {
+        own: &connection.own,
+        provider: &connection.provider,
+        asked: &asked,
+        unsolicited: connection.state.details.provider_initiated,
+        now,
+        skew: provider.authority.settings().leeway,
+    };
+    let accepted = provider.saml.accept(response, &expected);
+    let said = match accepted.and_then(|asserted| said(&connection, asserted)) {
+        Ok(said) => said,
+        Err(fault) => return refuse(provider, &visit, None, fault.code(), &fault.to_string()).await,
+    };
+    let sealed = provider.keep(&visit, ON_ANSWER, said).await?;
+    // On to our own site, by a GET: with that the browser sends the cookie of its request.
+    Ok(see_other(&format!("/t/{}/saml/{}/finish?said={sealed}", visit.tenant.slug, connection.id)))
+}
+
+/// What an assertion says of whom, as far as the connection may.
+fn said(connection: &Connection, asserted: Asserted) -> Result<Said, Fault> {
+    let details = &connection.state.details;
+    let SamlConnectionDetails { attributes, .. } = details;
+    let first = |name: &String| asserted.attribute(name).next().map(str::to_owned);
+    let email = match &attributes.email {
+        Some(name) => first(name),
+        None => Some(asserted.name_id.value.clone()),
+    };
+    let email = email.filter(|email| details.speaks_of(email)).ok_or(Fault::Subject)?;
+    let roles = attributes.roles.as_ref().map(|name| details.roles_of(asserted.attribute(name))).unwrap_or_default();
+    let name = attributes.name.as_ref().and_then(first);
+    let request = asserted.in_response_to;
+    let sign_in = SamlSignIn {
+        connection: connection.id,
+        assertion: asserted.id,
+        authenticated_at: kernel::to_micros(asserted.authenticated_at),
+    };
+    Ok(Said { connection: connection.id, email: email.to_lowercase(), name, roles, sign_in, request })
+}
+
+/// Signs in whom a provider vouches for, in the browser that asked.
+pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
+    let connection = provider.named_connection(&visit).await?;
+    let form = Form::read(&visit.query)?;
+    let said: Option<Said> = provider.kept(&visit, ON_ANSWER, form.need("said")?).await?;
+    let Some(said) = said.filter(|said| said.connection == connection.id) else { return Ok(expired(&visit)) };
+    let asked = if let Some(request) = &said.request {
+        let Some(asked) = provider.asked(&visit, &connection, request).await? else {
+            let text = "You were not sent to your organization by this browser, or too long ago. Begin again.";
+            return refuse(provider, &visit, None, "saml_browser", text).await;
+        };
+        Some(asked)
+    } else {
+        None
+    };
+    let leeway = provider.authority.settings().leeway;
+    if asked.as_ref().is_some_and(|asked| asked.fresh && said.sign_in.authenticated_at < asked.at - leeway) {
+        let text = "The application wants you to show anew who you are, and your organization did not ask you.";
+        return refuse(provider, &visit, None, "saml_not_fresh", text).await;
+    }
+    let goal = match Goal::read(provider, &visit, asked.map_or(Then::Account, |asked| asked.then)).await? {
+        Ok(goal) => goal,
+        Err(unaskable) => return Ok(unaskable.answer(&visit)),
+    };
+    let details = &connection.state.details;
+    let vouched = Vouched {
+        connection: connection.id.uuid(),
+        email: said.email,
+        name: said.name,
+        roles: said.roles,
+        managed: details.managed_roles(),
+        admits: details.admits,
+    };
+    let admission = provider.authority.admission().ok_or_else(nobody_admits)?;
+    let person = match admission.admit(visit.tenant.id, &vouched).await {
+        Ok(Some(person)) => person,
+        Ok(None) => {
+            let text = "You are no user here yet. Ask somebody who may to invite you.";
+            return refuse(provider, &visit, None, "unknown", text).await;
+        }
+        // The last administrator, say, of whom the provider says that they are none.
+        Err(refusal) if refusal.kind() == Kind::Conflict => {
+            return refuse(provider, &visit, None, "not_admitted", refusal.detail()).await;
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
+    if !person.may_sign_in {
+        return refuse(provider, &visit, Some(person.id), "may_not_sign_in", "You may not sign in now.").await;
+    }
+    let by = ShownBy { methods: vec!["fed".to_owned()], saml: Some(said.sign_in) };
+    // Who has a second factor here, or must have one, is asked for it there, whoever vouches.
+    let mut response = enter(provider, &visit, &person, by, goal).await?;
+    Cookies::of(provider.cookie(&visit, REQUEST, "", chrono::TimeDelta::zero())).set(&mut response);
+    Ok(response)
+}
+
+impl Provider {
+    /// What this browser asked for with a request of this id; none: it was another browser's.
+    async fn asked(&self, visit: &Visit, connection: &Connection, request: &str) -> Result<Option<Asked>, OAuthError> {
+        let Some(cookie) = visit.cookie(&self.cookie_name(visit, REQUEST)) else { return Ok(None) };
+        let asked: Option<Asked> = self.kept(visit, ON_REQUEST, cookie).await?;
+        let key = self.tenant_key(visit).await?;
+        let said = Opaque::read(request, visit.tenant.id, Use::SamlRequest, &key);
+        Ok(asked.filter(|asked| asked.connection == connection.id && Some(asked.request) == said.map(|said| said.id)))
+    }
+}
+
+/// Tells somebody that they are not signed in, and why; there is one record of it.
+async fn refuse(provider: &Provider, visit: &Visit, user: Option<UserId>, reason: &'static str, text: &str) -> Answer {
+    // Nobody guesses a signature. But who sends nonsense all day shall not fill the log with it.
+    provider.attempts.refused(&Aim::new(visit.tenant.id, "saml", visit.address))?;
+    let note = NoteRefusedSignIn { user, reason, place: visit.place() };
+    provider.authority.run(&protocol(visit.tenant.id, "auth"), &note).await?;
+    let text = format!("{} ({reason})", crate::provider::error::sentence(text));
+    Ok(pages::message(&visit.tenant.name, StatusCode::FORBIDDEN, "You are not signed in", &text))
+}
+
+fn nobody_admits() -> Refusal {
+    Refusal::unavailable("admission_unavailable", "nobody is signed in by an identity provider here")
+}

@@ -1,0 +1,195 @@
+//! Signing in through an identity provider (SAML 2.0, Web Browser SSO).
+//!
+//! ```text
+//! discover / login ─▶ the provider, with a signed request; a cookie says what was asked for, and for whom
+//! consume (its POST, without any cookie of ours) ─▶ what it says is verified, and sealed into the address of
+//! finish (our own site again, with the cookie) ─▶ it is the answer to this browser's request ─▶ a session
+//! ```
+//!
+//! What is believed is the crate `saml`'s to say; that an assertion works once, the log's (a claim, in the append that begins the
+//! session); who may come in, the user service's ([`face::Admission`]).
+
+mod answer;
+
+use auth_aggregates::{SamlConnection, SamlConnectionId};
+use auth_commands::protocol;
+use auth_projections::saml_connections;
+use chrono::{DateTime, TimeDelta, Utc};
+use kernel::Refusal;
+use poem::Response;
+use poem::http::{StatusCode, header};
+use saml::{Asking, Certificate, IdentityProvider, Own};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use uuid::Uuid;
+
+pub use answer::{consume, finish};
+
+use super::authorize::{Goal, ON_LOGIN, Then, expired, see_other, show_login};
+use super::browser::Cookies;
+use super::form::Form;
+use super::{Answer, OAuthError, Provider, Visit, pages};
+use crate::authority::{Opaque, Use, refused};
+
+/// For what something is sealed.
+const ON_REQUEST: &str = "auth.saml.request";
+const ON_ANSWER: &str = "auth.saml.answer";
+
+/// The cookie that says what was asked for.
+const REQUEST: &str = "inopsio-saml";
+
+/// How long somebody may take at their provider.
+const PATIENCE: TimeDelta = TimeDelta::minutes(30);
+
+/// The longest cookie that browsers keep, less its name and attributes.
+const LONGEST_COOKIE: usize = 3_800;
+
+/// What is kept of a request, in a cookie of the browser that was sent away.
+#[derive(Serialize, Deserialize)]
+struct Asked {
+    request: Uuid,
+    connection: SamlConnectionId,
+    then: Then,
+    /// Whether they had to show anew who they are.
+    fresh: bool,
+    at: DateTime<Utc>,
+}
+
+/// A connection of the tenant, as the path names it, that signs people in.
+struct Connection {
+    id: SamlConnectionId,
+    state: Arc<SamlConnection>,
+    provider: IdentityProvider,
+    own: Own,
+}
+
+/// Somebody says where they belong, and is sent to their provider.
+pub async fn discover(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let kept: Option<Then> = provider.kept(&visit, ON_LOGIN, form.need("pending")?).await?;
+    let Some(then) = kept else { return Ok(expired(&visit)) };
+    let goal = match Goal::read(provider, &visit, then).await? {
+        Ok(goal) => goal,
+        Err(unaskable) => return Ok(unaskable.answer(&visit)),
+    };
+    let email = form.get("email").unwrap_or_default().trim();
+    let domain = email.rsplit_once('@').map(|(_, domain)| domain.to_lowercase()).unwrap_or_default();
+    let Some(id) = provider.connection_of(&visit, &domain).await? else {
+        let unknown = "No organization signs people with this address in here.";
+        return show_login(provider, &visit, &goal, email, Some(unknown)).await;
+    };
+    let connection = provider.connection(&visit, id).await?;
+    let (url, cookies) = provider.send_away(&visit, &connection, goal.then(), goal.wants_fresh()).await?;
+    let mut response = pages::leaving(&visit.tenant.name, &connection.state.details.name, &url);
+    cookies.set(&mut response);
+    Ok(response)
+}
+
+/// Somebody signs in at a provider for nothing but what is their own.
+pub async fn login(provider: &Provider, visit: Visit) -> Answer {
+    let connection = provider.named_connection(&visit).await?;
+    let (url, cookies) = provider.send_away(&visit, &connection, Then::Account, false).await?;
+    let mut response = see_other(&url);
+    cookies.set(&mut response);
+    Ok(response)
+}
+
+/// What a provider is told about us.
+pub async fn metadata(provider: &Provider, visit: Visit) -> Answer {
+    let connection = provider.named_connection(&visit).await?;
+    let (_, certificate) = provider.authority.saml_key(&visit.tenant).await?;
+    let document = provider.saml.metadata(&connection.own, &certificate).map_err(|fault| unusable(&fault))?;
+    Ok(Response::builder()
+        .status(StatusCode::OK)
+        .content_type("application/samlmetadata+xml")
+        .header(header::CACHE_CONTROL, "public, max-age=300")
+        .header(header::CONTENT_DISPOSITION, "inline; filename=\"metadata.xml\"")
+        .body(document))
+}
+
+impl Provider {
+    /// Whether any identity provider signs people of the tenant in.
+    pub(super) async fn is_connected(&self, visit: &Visit) -> Result<bool, OAuthError> {
+        let Some(read_models) = &self.read_models else { return Ok(false) };
+        let mut tables = read_models.begin(visit.tenant.id).await.map_err(unreadable)?;
+        Ok(saml_connections::any_active(&mut tables, visit.tenant.id).await.map_err(unreadable)?)
+    }
+
+    /// The connection of an e-mail domain. (It only says where to go: what is believed there, the connection itself says.)
+    async fn connection_of(&self, visit: &Visit, domain: &str) -> Result<Option<SamlConnectionId>, OAuthError> {
+        let Some(read_models) = &self.read_models else { return Ok(None) };
+        let mut tables = read_models.begin(visit.tenant.id).await.map_err(unreadable)?;
+        let found = saml_connections::of_domain(&mut tables, visit.tenant.id, domain).await.map_err(unreadable)?;
+        Ok(found.map(SamlConnectionId::new))
+    }
+
+    /// The connection that the path names.
+    async fn named_connection(&self, visit: &Visit) -> Result<Connection, OAuthError> {
+        let id = visit.connection.as_deref().and_then(|id| id.parse().ok()).ok_or_else(unknown)?;
+        self.connection(visit, id).await
+    }
+
+    async fn connection(&self, visit: &Visit, id: SamlConnectionId) -> Result<Connection, OAuthError> {
+        let caller = protocol(visit.tenant.id, "auth");
+        let found = self.authority.executor().load::<SamlConnection>(&caller, &id.to_string()).await?;
+        let (state, _) = found.filter(|(state, _)| state.active).ok_or_else(unknown)?;
+        let told = &state.details.provider;
+        let certificates = told.certificates.iter().map(|text| Certificate::from_base64(text));
+        let provider = IdentityProvider {
+            entity_id: told.entity_id.clone(),
+            sign_in_url: told.sign_in_url.clone(),
+            certificates: certificates.collect::<Result<_, _>>().map_err(|fault| unusable(&fault))?,
+        };
+        let at = |endpoint: &str| format!("{}/saml/{id}/{endpoint}", visit.issuer);
+        let own = Own { entity_id: at("metadata"), acs: at("acs") };
+        Ok(Connection { id, state, provider, own })
+    }
+
+    /// Where somebody is sent, and the cookie by which they are known when they are back.
+    async fn send_away(
+        &self,
+        visit: &Visit,
+        connection: &Connection,
+        then: Then,
+        fresh: bool,
+    ) -> Result<(String, Cookies), OAuthError> {
+        let at = self.authority.now();
+        let request = self.request_id(at)?;
+        let asked = Asked { request, connection: connection.id, then, fresh, at };
+        let cookie = self.keep(visit, ON_REQUEST, asked).await?;
+        if cookie.len() > LONGEST_COOKIE {
+            return Err(OAuthError::invalid_request("what the application asks for is too long to be kept meanwhile"));
+        }
+        let key = self.tenant_key(visit).await?;
+        let id = Opaque { id: request, generation: 0 }.write(visit.tenant.id, Use::SamlRequest, &key);
+        let (signing, _) = self.authority.saml_key(&visit.tenant).await?;
+        let asking = Asking { id: &id, at, fresh };
+        let url = self.saml.request(&connection.own, &connection.provider, &asking, &signing);
+        let cookie = self.cookie(visit, REQUEST, &cookie, PATIENCE);
+        Ok((url.map_err(|fault| unusable(&fault))?, Cookies::of(cookie)))
+    }
+
+    /// An id that says when it was made.
+    fn request_id(&self, at: DateTime<Utc>) -> Result<Uuid, OAuthError> {
+        let mut random = [0; 10];
+        self.authority.random().fill(&mut random).map_err(refused)?;
+        let millis = at.timestamp_millis().cast_unsigned();
+        Ok(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+}
+
+/// One answer for connections that never were, another tenant's, and deactivated ones.
+fn unknown() -> OAuthError {
+    Refusal::not_found("not_found", "no identity provider is connected under this address").into()
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Refusal {
+    tracing::warn!(%error, "the read models can't be asked for identity providers");
+    Refusal::unavailable("read_model_unavailable", "identity providers can't be looked up now; try again")
+}
+
+fn unusable(fault: &saml::Fault) -> Refusal {
+    tracing::error!(%fault, "a SAML connection or key can't be used");
+    Refusal::internal("saml_unusable", "this connection can't be used; the server's log says why")
+}

@@ -1,0 +1,153 @@
+//! SAML connections: identity providers that sign people of the tenant in.
+
+use auth_aggregates::{SamlAttributes, SamlConnection, SamlProvider, SamlRole};
+use auth_commands::{
+    ChangeSamlConnection, CreateSamlConnection, DeactivateSamlConnection, ReactivateSamlConnection,
+    SamlConnectionFields,
+};
+use face::operation::{Done, Found, Made, change, create, find, id};
+use face::{Authenticated, Command, Empty, Runtime};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Tag;
+
+/// The operations on SAML connections.
+pub struct SamlConnections {
+    runtime: Runtime,
+}
+
+impl SamlConnections {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+/// What a SAML connection is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SamlConnectionBody {
+    /// What people are shown: the name of the organization or its provider.
+    #[schemars(length(min = 1, max = 200))]
+    name: String,
+    /// The identity provider's metadata: the XML document that it offers. What is needed of it is kept: its entity id, where it
+    /// signs in by redirect, its signing certificates.
+    #[schemars(length(min = 1, max = 196_608))]
+    metadata: String,
+    /// The e-mail domains of the people whom it signs in. It says nothing about anybody else.
+    #[schemars(length(min = 1, max = 50))]
+    domains: Vec<String>,
+    /// Whether its provider may sign somebody in whom nobody sent there.
+    #[serde(default)]
+    provider_initiated: bool,
+    /// Whether people who are no users yet become users as they sign in.
+    #[serde(default)]
+    admits: bool,
+    /// The names of the attributes that say something.
+    #[serde(default)]
+    attributes: SamlAttributes,
+    /// Which values of the attribute for roles give which roles. Its people have those roles by it alone: they lose them when it says
+    /// so.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    roles: Vec<SamlRole>,
+}
+
+impl From<SamlConnectionBody> for SamlConnectionFields {
+    fn from(body: SamlConnectionBody) -> Self {
+        let SamlConnectionBody { name, metadata, domains, provider_initiated, admits, attributes, roles } = body;
+        Self { name, metadata, domains, provider_initiated, admits, attributes, roles }
+    }
+}
+
+/// A SAML connection. What its provider has to know of us is at `/t/{tenant}/saml/{id}/metadata`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SamlConnection")]
+struct SamlConnectionResource {
+    /// Its id, which is part of our addresses for its provider.
+    id: Uuid,
+    /// What people are shown.
+    name: String,
+    /// Whom the tenant believes.
+    provider: SamlProvider,
+    /// The e-mail domains of the people whom it signs in.
+    domains: Vec<String>,
+    /// Whether its provider may sign somebody in whom nobody sent there.
+    provider_initiated: bool,
+    /// Whether people who are no users yet become users.
+    admits: bool,
+    /// The names of the attributes that say something.
+    attributes: SamlAttributes,
+    /// Which values give which roles.
+    roles: Vec<SamlRole>,
+    /// Whether it signs people in.
+    active: bool,
+}
+
+#[OpenApi(tag = "Tag::SamlConnections")]
+impl SamlConnections {
+    /// Connect an identity provider
+    #[oai(path = "/v1/auth/saml-connections", method = "post", operation_id = "createSamlConnection")]
+    async fn create(&self, command: Command<SamlConnectionBody>) -> Made {
+        let made = CreateSamlConnection(command.body.into());
+        create(&self.runtime, &command.request, "saml-connections", made, |id| id.uuid()).await
+    }
+
+    /// A SAML connection as it is now
+    #[oai(path = "/v1/auth/saml-connections/:connection", method = "get", operation_id = "getSamlConnection")]
+    async fn get(&self, Authenticated(caller): Authenticated, connection: Path<Uuid>) -> Found<SamlConnectionResource> {
+        find(&self.runtime, &caller, "auth:saml_connection:read", connection.0, |state: &SamlConnection| {
+            let details = state.details.clone();
+            SamlConnectionResource {
+                id: connection.0,
+                name: details.name,
+                provider: details.provider,
+                domains: details.domains,
+                provider_initiated: details.provider_initiated,
+                admits: details.admits,
+                attributes: details.attributes,
+                roles: details.roles,
+                active: state.active,
+            }
+        })
+        .await
+    }
+
+    /// Change a SAML connection: these are all its details
+    #[oai(
+        path = "/v1/auth/saml-connections/:connection/change",
+        method = "post",
+        operation_id = "changeSamlConnection"
+    )]
+    async fn change(&self, command: Command<SamlConnectionBody>, connection: Path<Uuid>) -> Done {
+        let changed = ChangeSamlConnection { connection: id(&connection), fields: command.body.into() };
+        change(&self.runtime, &command.request, connection.0, changed).await
+    }
+
+    /// Let an identity provider sign nobody in any more
+    ///
+    /// Sessions that it began go on: end those of people by themselves.
+    #[oai(
+        path = "/v1/auth/saml-connections/:connection/deactivate",
+        method = "post",
+        operation_id = "deactivateSamlConnection"
+    )]
+    async fn deactivate(&self, command: Command<Empty>, connection: Path<Uuid>) -> Done {
+        let deactivate = DeactivateSamlConnection { connection: id(&connection) };
+        change(&self.runtime, &command.request, connection.0, deactivate).await
+    }
+
+    /// Let an identity provider sign people in again
+    #[oai(
+        path = "/v1/auth/saml-connections/:connection/reactivate",
+        method = "post",
+        operation_id = "reactivateSamlConnection"
+    )]
+    async fn reactivate(&self, command: Command<Empty>, connection: Path<Uuid>) -> Done {
+        let reactivate = ReactivateSamlConnection { connection: id(&connection) };
+        change(&self.runtime, &command.request, connection.0, reactivate).await
+    }
+}

@@ -1,0 +1,163 @@
+//! Signing in through an identity provider.
+
+use auth_api::totp::Authenticator;
+use auth_commands::{ChangeSamlConnection, DeactivateSamlConnection, SamlConnectionFields};
+use chrono::TimeDelta;
+use reqwest::StatusCode;
+use serde_json::json;
+use testbed::Browser;
+
+use crate::idp::{ADA, Idp, Words, comes_back, refused, sent, sent_away};
+use crate::world::{PASSWORD, Visits, World, claims, json as answered};
+
+#[tokio::test]
+async fn whom_the_provider_signs_in_is_signed_in_and_tokens_say_that_it_was_the_provider() {
+    let world = World::start().await;
+    let idp = Idp::new(&world);
+    let sp = idp.connect(&world, false).await;
+    let mut browser = Browser::default();
+    let request = sent_away(&world, &mut browser, &sp).await;
+    let signed_in = world.now() - TimeDelta::hours(3);
+    let words = Words { authenticated_at: signed_in, ..Words::new(&world, &sp, Some(&request)) };
+    let shown = comes_back(&world, &mut browser, &sp, &idp.says(&words)).await;
+    assert_eq!(shown.leads_to().0, "/t/acme/account");
+    assert!(browser.visit(&world, "account").await.body.contains(ADA));
+    let (event, said) = world.last_event().await;
+    assert_eq!(event, "auth.session.started");
+    assert_eq!((&said["methods"], &said["saml"]["assertion"]), (&json!(["fed"]), &json!(words.id)));
+
+    let app = world.client(true).await;
+    let code = browser.visit(&world, &app.asks(&[])).await.code();
+    let tokens = answered(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+    let said = claims(tokens["id_token"].as_str().unwrap());
+    assert_eq!((&said["amr"], &said["acr"]), (&json!(["fed"]), &json!("aal1")), "{said}");
+    assert_eq!(
+        said["auth_time"],
+        signed_in.timestamp(),
+        "when they showed the provider who they are, not when they came"
+    );
+    assert_eq!(claims(tokens["access_token"].as_str().unwrap())["roles"], json!(["member"]));
+    // Long ago at the provider is long ago.
+    let page = browser.visit(&world, &app.asks(&[("max_age", "60")])).await;
+    assert!(page.status == StatusCode::OK && page.body.contains("name=\"password\""), "{page:?}");
+}
+
+#[tokio::test]
+async fn a_response_may_be_signed_as_a_whole() {
+    let world = World::start().await;
+    let idp = Idp::new(&world);
+    let sp = idp.connect(&world, true).await;
+    let words = Words::new(&world, &sp, None);
+    let inside = words.assertion("");
+    let signature = idp.signature("_response", &words.response(&inside), &words.algorithms);
+    let signed = words.response_with("_response", &format!("{signature}{}", words.status("")), &inside);
+    let shown = comes_back(&world, &mut Browser::default(), &sp, &signed).await;
+    assert_eq!(shown.leads_to().0, "/t/acme/account");
+    // Then it says where it goes.
+    let nowhere = Words { destination: None, ..Words::new(&world, &sp, None) };
+    let signature = idp.signature("_response", &nowhere.response(&nowhere.assertion("")), &nowhere.algorithms);
+    let before = format!("{signature}{}", nowhere.status(""));
+    refused(&world, &sp, &nowhere.response_with("_response", &before, &nowhere.assertion("")), "saml_destination")
+        .await;
+}
+
+#[tokio::test]
+async fn who_has_an_authenticator_here_is_asked_for_its_code_whoever_vouches() {
+    let world = World::start().await;
+    world.person(ADA).await;
+    let mut own = Browser::default();
+    own.signs_in(&world, "login", ADA, PASSWORD).await;
+    let page = own.visit(&world, "account/authenticator").await;
+    let key = page.body.split_once("<span class=\"code\">").unwrap().1.split_once('<').unwrap().0.replace(' ', "");
+    let authenticator = Authenticator::of(&crate::second_factor::base32(&key)).unwrap();
+    let (pending, code) = (page.hidden("pending"), authenticator.code(world.now()).unwrap());
+    let enrolled = own.fill_in(&world, "account/authenticator", &[("pending", &pending), ("code", &code)]).await;
+    assert_eq!(enrolled.status, StatusCode::OK, "{enrolled:?}");
+    world.clock.advance(TimeDelta::seconds(30));
+
+    let idp = Idp::new(&world);
+    let sp = idp.connect(&world, true).await;
+    let said = idp.says(&Words::new(&world, &sp, None));
+    let mut browser = Browser::default();
+    let page = comes_back(&world, &mut browser, &sp, &said).await;
+    assert!(page.status == StatusCode::OK && browser.cookies.is_empty(), "{page:?}");
+    let code = authenticator.code(world.now()).unwrap();
+    let fields = [("pending", page.hidden("pending")), ("code", code)];
+    let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+    assert_eq!(browser.fill_in(&world, "code", &fields).await.leads_to().0, "/t/acme/account");
+    assert_eq!(world.last_event().await.1["methods"], json!(["fed", "otp"]));
+}
+
+#[tokio::test]
+async fn who_is_no_user_and_is_not_to_become_one_or_may_not_sign_in_is_refused() {
+    let world = World::start().await;
+    let idp = Idp::new(&world);
+    let sp = idp.connect(&world, true).await;
+    let fields = || SamlConnectionFields { admits: false, provider_initiated: true, ..idp.fields() };
+    world.administers(&ChangeSamlConnection { connection: sp.id, fields: fields() }).await;
+    let before = world.head().await;
+    let shown = comes_back(&world, &mut Browser::default(), &sp, &idp.says(&Words::new(&world, &sp, None))).await;
+    assert_eq!((shown.status, world.last_event().await.1["reason"].as_str()), (StatusCode::FORBIDDEN, Some("unknown")));
+
+    world.person(ADA).await;
+    let mut person = world.person_of(ADA).await;
+    person.may_sign_in = false;
+    world.people.put(world.tenant.id, person);
+    let before_locked = world.head().await;
+    assert!(before_locked > before);
+    let shown = comes_back(&world, &mut Browser::default(), &sp, &idp.says(&Words::new(&world, &sp, None))).await;
+    let reason = world.last_event().await.1["reason"].clone();
+    assert_eq!((shown.status, reason.as_str()), (StatusCode::FORBIDDEN, Some("may_not_sign_in")));
+    assert_eq!(world.head().await, before_locked + 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_deactivated_signs_nobody_in_and_is_as_unknown_as_one_that_never_was() {
+    let world = World::start().await;
+    let idp = Idp::new(&world);
+    let sp = idp.connect(&world, true).await;
+    let said = idp.says(&Words::new(&world, &sp, None));
+    let under_way = sent(&world, &sp, &said).await.leads_to().0;
+    world.administers(&DeactivateSamlConnection { connection: sp.id }).await;
+    let before = world.head().await;
+    let mut browser = Browser::default();
+    for shown in [
+        sent(&world, &sp, &said).await,
+        browser.open(&format!("{}{under_way}", world.url)).await,
+        browser.visit(&world, &format!("saml/{}/login", sp.id)).await,
+        browser.visit(&world, "saml/0197a8a0-0000-7000-8000-000000000001/login").await,
+        browser.visit(&world, "saml/nonsense/metadata").await,
+    ] {
+        assert_eq!(shown.status, StatusCode::NOT_FOUND, "{shown:?}");
+    }
+    assert_eq!(world.head().await, before, "something was written");
+}
+
+#[tokio::test]
+async fn metadata_says_our_addresses_and_our_key_which_stays() {
+    let world = World::start().await;
+    let sp = Idp::new(&world).connect(&world, false).await;
+    let path = format!("saml/{}/metadata", sp.id);
+    let (one, other) = tokio::join!(world.get(&path).send(), world.get(&path).send());
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_eq!(one.headers()["content-type"], "application/samlmetadata+xml");
+    let (one, other) = (one.text().await.unwrap(), other.text().await.unwrap());
+    assert_eq!(one, other, "two that ask at once are told of two keys");
+    let certificate = one.split_once("X509Certificate>").unwrap().1.split_once('<').unwrap().0;
+    assert!(saml::Certificate::from_base64(certificate).is_ok(), "{one}");
+    for part in [&sp.entity_id, &sp.acs] {
+        assert!(one.contains(&format!("\"{part}\"")), "{one}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_names_the_person_to_nobody() {
+    let world = World::start().await;
+    let idp = Idp::new(&world);
+    let sp = idp.connect(&world, true).await;
+    let shown = comes_back(&world, &mut Browser::default(), &sp, &idp.says(&Words::new(&world, &sp, None))).await;
+    assert_eq!(shown.leads_to().0, "/t/acme/account");
+    for (event, payload) in world.events().await {
+        assert!(!payload.to_string().contains(ADA), "{event}: {payload}");
+    }
+}

@@ -1,0 +1,454 @@
+//! Attacks on signing in through an identity provider. The numbers are those of docs/src/threat-model.md.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use auth_commands::{ChangeSamlConnection, CreateSamlConnection, SamlConnectionFields};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::TimeDelta;
+use futures::future::join_all;
+use kernel::Refusal;
+use reqwest::StatusCode;
+use testbed::Browser;
+
+use crate::idp::{ADA, Idp, Sp, Words, comes_back, refused, sent, sent_as_it_is, sent_away};
+use crate::world::{Visits, World};
+
+/// A provider that may sign in whom nobody sent there, so that each test has one step less.
+async fn connected() -> (World, Idp, Sp) {
+    let world = World::start().await;
+    let idp = Idp::new(&world);
+    let sp = idp.connect(&world, true).await;
+    (world, idp, sp)
+}
+
+/// That the same provider is believed when nothing is wrong: the test can fail.
+async fn believed(world: &World, idp: &Idp, sp: &Sp) {
+    let said = idp.says(&Words::new(world, sp, None));
+    let shown = comes_back(world, &mut Browser::default(), sp, &said).await;
+    assert_eq!(shown.leads_to().0, "/t/acme/account");
+}
+
+#[tokio::test]
+async fn attack_70_an_assertion_that_is_wrapped_around_or_put_beside_the_signed_one() {
+    let (world, idp, sp) = connected().await;
+    believed(&world, &idp, &sp).await;
+    let words = Words::new(&world, &sp, None);
+    let (signature, bare) = (idp.signs(&words), words.assertion(""));
+    let signed = words.assertion(&signature);
+    let evil = Words { id: "_evil".to_owned(), name_id: "root@example.com".to_owned(), ..words.clone() };
+    let twin = Words { id: words.id.clone(), ..evil.clone() };
+    let status = words.status("");
+    // A response that is signed as a whole.
+    let whole = words.response(&bare);
+    let of_whole = idp.signature("_response", &whole, &words.algorithms);
+    let around = |inner: &str| of_whole.replace("</ds:Signature>", &format!("{inner}</ds:Signature>"));
+    let object =
+        |inner: &str| signature.replace("</ds:Signature>", &format!("<ds:Object>{inner}</ds:Object></ds:Signature>"));
+    let extensions = |inner: &str| format!("<samlp:Extensions>{inner}</samlp:Extensions>");
+    let detail = words.status(&format!("<samlp:StatusDetail>{signed}</samlp:StatusDetail>"));
+    let inside = |outer: &Words, inner: &str| {
+        outer.assertion("").replace("</saml:Assertion>", &format!("{inner}</saml:Assertion>"))
+    };
+    let shapes = [
+        (1, words.response_with("_outer", &format!("{}{status}", around(&whole)), &evil.assertion(""))),
+        (2, words.response_with("_outer", &format!("{whole}{of_whole}{status}"), &evil.assertion(""))),
+        (3, words.response(&format!("{}{signed}", evil.assertion("")))),
+        (4, words.response(&inside(&evil, &signed))),
+        (5, words.response(&format!("{}{bare}", evil.assertion(&signature)))),
+        (6, words.response(&evil.assertion(&signature.replace("</ds:Signature>", &format!("{bare}</ds:Signature>"))))),
+        (7, words.response_with("_response", &format!("{}{status}", extensions(&evil.assertion(""))), &signed)),
+        (8, words.response(&evil.assertion(&object(&bare)))),
+        (9, words.response_with("_response", &detail, &evil.assertion(""))),
+    ];
+    for (number, document) in shapes {
+        let before = world.head().await;
+        let shown = sent(&world, &sp, &document).await;
+        assert_eq!(shown.status, StatusCode::FORBIDDEN, "wrapping {number} was believed: {shown:?}");
+        assert_eq!((world.head().await, world.last_event().await.0.as_str()), (before + 1, "auth.sign_in.refused"));
+    }
+    // The same again where both have one id, in a world whose limits are fresh.
+    let (world, idp, sp) = connected().await;
+    let words = Words::new(&world, &sp, None);
+    let (signed, twin) = (words.assertion(&idp.signs(&words)), Words { id: words.id.clone(), ..twin });
+    for document in [
+        words.response(&format!("{}{signed}", twin.assertion(""))),
+        words.response(&format!("{signed}{}", twin.assertion(""))),
+        words.response(&inside(&twin, &signed)),
+    ] {
+        refused(&world, &sp, &document, "saml_duplicate_id").await;
+    }
+}
+
+#[tokio::test]
+async fn attack_71_a_comment_in_the_name_of_whom_it_is_about() {
+    let (world, idp, sp) = connected().await;
+    // The signature covers the text around the comment, whole; so that is whom it is about: nobody of this provider's domains.
+    let words = Words { name_id: "root@example.com.evil.example".to_owned(), ..Words::new(&world, &sp, None) };
+    let signed = idp.says(&words);
+    let cut = signed.replace("root@example.com.evil.example", "root@example.com<!-- -->.evil.example");
+    assert_ne!(cut, signed);
+    refused(&world, &sp, &cut, "saml_subject").await;
+    // And a name of the provider's own is read whole around one.
+    let signed = idp.says(&Words::new(&world, &sp, None));
+    let cut = signed.replace(ADA, "ada@exam<!-- -->ple.com");
+    let shown = comes_back(&world, &mut Browser::default(), &sp, &cut).await;
+    assert_eq!(shown.leads_to().0, "/t/acme/account");
+    assert!(world.people_named(ADA).await, "somebody else is signed in");
+}
+
+#[tokio::test]
+async fn attack_72_two_elements_of_one_id_whatever_it_is_called() {
+    let (world, idp, sp) = connected().await;
+    let words = Words::new(&world, &sp, None);
+    let signed = words.assertion(&idp.signs(&words));
+    for name in ["ID", "Id", "id", "xml:id", "AssertionID"] {
+        let other = format!("<samlp:Extensions><x xmlns=\"urn:x\" {name}=\"{}\"></x></samlp:Extensions>", words.id);
+        let before = format!("{other}{}", words.status(""));
+        refused(&world, &sp, &words.response_with("_response", &before, &signed), "saml_duplicate_id").await;
+    }
+    believed(&world, &idp, &sp).await;
+}
+
+#[tokio::test]
+async fn attack_73_an_assertion_that_comes_a_second_time_or_many_times_at_once() {
+    let (world, idp, sp) = connected().await;
+    let said = idp.says(&Words::new(&world, &sp, None));
+    // Who has it has it accepted as often as they like before the first one is signed in by it.
+    let ways = join_all((0..8).map(|_| async { sent(&world, &sp, &said).await.leads_to().0 })).await;
+    let (world, before) = (&world, world.head().await);
+    let shown =
+        join_all(ways.iter().map(|way| async move { Browser::default().open(&format!("{}{way}", world.url)).await }))
+            .await;
+    let signed_in = shown.iter().filter(|shown| shown.status == StatusCode::SEE_OTHER).count();
+    assert_eq!(signed_in, 1, "{:?}", shown.iter().map(|shown| shown.status).collect::<Vec<_>>());
+    let events = world.events().await.split_off(usize::try_from(before).unwrap());
+    let count = |kind: &str| events.iter().filter(|(event, _)| event == kind).count();
+    assert_eq!((count("auth.session.started"), count("auth.sign_in.refused")), (1, 7), "{events:?}");
+    // Later, too, also under another provider's process: the log knows it.
+    let again = comes_back(world, &mut Browser::default(), &sp, &said).await;
+    assert_eq!((again.status, again.headers.get("set-cookie")), (StatusCode::BAD_REQUEST, None), "{again:?}");
+    assert_eq!(world.last_event().await.1["reason"], "saml_replayed");
+}
+
+#[tokio::test]
+async fn attack_74_an_assertion_for_another_audience() {
+    let (world, idp, sp) = connected().await;
+    for audience in ["https://other.example.com/metadata", &format!("{}x", sp.entity_id), "", &world.issuer()] {
+        let words = Words { audience: audience.to_owned(), ..Words::new(&world, &sp, None) };
+        refused(&world, &sp, &idp.says(&words), "saml_audience").await;
+    }
+    // Without any restriction it is for everybody, and so not for us.
+    let words = Words::new(&world, &sp, None);
+    let open = words.assertion("").replace(
+        &format!(
+            "<saml:AudienceRestriction><saml:Audience>{}</saml:Audience></saml:AudienceRestriction>",
+            words.audience
+        ),
+        "",
+    );
+    let signature = idp.signature(&words.id, &open, &words.algorithms);
+    let signed = open.replace("</saml:Issuer>", &format!("</saml:Issuer>{signature}"));
+    refused(&world, &sp, &words.response(&signed), "saml_audience").await;
+    believed(&world, &idp, &sp).await;
+}
+
+#[tokio::test]
+async fn attack_75_an_assertion_that_was_sent_to_somebody_else() {
+    let (world, idp, sp) = connected().await;
+    let elsewhere = "https://other.example.com/acs".to_owned();
+    let words = Words { recipient: elsewhere.clone(), ..Words::new(&world, &sp, None) };
+    refused(&world, &sp, &idp.says(&words), "saml_recipient").await;
+    let words = Words { destination: Some(elsewhere), ..Words::new(&world, &sp, None) };
+    refused(&world, &sp, &idp.says(&words), "saml_destination").await;
+    // Shown by another method than by whoever has it.
+    let words = Words::new(&world, &sp, None);
+    let held = words.assertion("").replace("cm:bearer", "cm:holder-of-key");
+    let signature = idp.signature(&words.id, &held, &words.algorithms);
+    let signed = held.replace("</saml:Issuer>", &format!("</saml:Issuer>{signature}"));
+    refused(&world, &sp, &words.response(&signed), "saml_recipient").await;
+    believed(&world, &idp, &sp).await;
+}
+
+#[tokio::test]
+async fn attack_76_an_assertion_of_yesterday_or_tomorrow() {
+    let (world, idp, sp) = connected().await;
+    let now = world.now();
+    let second = TimeDelta::seconds(1);
+    // Clocks may differ by five seconds here.
+    for (from, until) in [
+        (now - TimeDelta::days(2), now - TimeDelta::days(1)),
+        (now - TimeDelta::minutes(9), now - second * 6),
+        (now + second * 7, now + TimeDelta::minutes(9)),
+    ] {
+        let words = Words { from, until, ..Words::new(&world, &sp, None) };
+        refused(&world, &sp, &idp.says(&words), "saml_time").await;
+    }
+    let words = Words { authenticated_at: now + TimeDelta::hours(1), ..Words::new(&world, &sp, None) };
+    refused(&world, &sp, &idp.says(&words), "saml_time").await;
+    let late = Words { until: now - second * 3, ..Words::new(&world, &sp, None) };
+    let shown = comes_back(&world, &mut Browser::default(), &sp, &idp.says(&late)).await;
+    assert_eq!(shown.leads_to().0, "/t/acme/account", "clocks may differ a little");
+}
+
+#[tokio::test]
+async fn attack_77_an_assertion_that_nobody_or_somebody_else_signed_and_a_provider_without_a_certificate() {
+    let (world, idp, sp) = connected().await;
+    let words = Words::new(&world, &sp, None);
+    refused(&world, &sp, &words.response(&words.assertion("")), "saml_not_signed").await;
+    // Somebody else's key, whose certificate the document brings with it.
+    let stranger = Idp::new(&world);
+    refused(&world, &sp, &stranger.says(&words), "saml_signature").await;
+    // What was changed after it was signed.
+    let signed = idp.says(&words);
+    refused(&world, &sp, &signed.replace(ADA, "eve@example.com"), "saml_signature").await;
+    refused(&world, &sp, &signed.replace("Value>staff<", "Value>boss<"), "saml_signature").await;
+    // The signature of another element.
+    let elsewhere = idp.signature("_response", &words.assertion(""), &words.algorithms);
+    refused(&world, &sp, &words.response(&words.assertion(&elsewhere)), "saml_not_signed").await;
+    // A provider whose metadata has no certificate is not connected, and so believed nothing.
+    let before = world.head().await;
+    let metadata = idp.metadata();
+    let (start, rest) = metadata.split_once("<KeyDescriptor").unwrap();
+    let bare = format!("{start}{}", rest.split_once("</KeyDescriptor>").unwrap().1);
+    let fields = SamlConnectionFields { metadata: bare, ..idp.fields() };
+    let refusal = world.tries(&ChangeSamlConnection { connection: sp.id, fields }).await.unwrap_err();
+    assert_eq!(errors(&refusal), [("/metadata", "saml_metadata")]);
+    assert_eq!(world.head().await, before, "something was written");
+    believed(&world, &idp, &sp).await;
+}
+
+#[tokio::test]
+async fn attack_78_a_document_that_reads_files_or_addresses() {
+    let (world, idp, sp) = connected().await;
+    let canary = Canary::listen().await;
+    let words = Words { name_id: "&e;".to_owned(), ..Words::new(&world, &sp, None) };
+    let signed = idp.says(&words);
+    for declared in [
+        "<!DOCTYPE r [<!ENTITY e SYSTEM \"file:///etc/passwd\">]>".to_owned(),
+        format!("<!DOCTYPE r [<!ENTITY e SYSTEM \"{}/e\">]>", canary.url),
+        format!("<!DOCTYPE r SYSTEM \"{}/dtd\">", canary.url),
+        format!("<!DOCTYPE r [<!ENTITY % p SYSTEM \"{}/p\"> %p;]>", canary.url),
+        "<!DOCTYPE r>".to_owned(),
+    ] {
+        refused(&world, &sp, &format!("{declared}{signed}"), "saml_not_xml").await;
+        let before = world.head().await;
+        let metadata = format!("{declared}{}", idp.metadata());
+        let fields = SamlConnectionFields { metadata, ..idp.fields() };
+        let refusal = world.tries(&CreateSamlConnection(fields)).await.unwrap_err();
+        assert_eq!(errors(&refusal), [("/metadata", "saml_not_xml")]);
+        assert_eq!(world.head().await, before, "something was written");
+    }
+    // A reference of a signature to somewhere else is not followed either.
+    let words = Words::new(&world, &sp, None);
+    let signed = idp.says(&words).replace(&format!("URI=\"#{}\"", words.id), &format!("URI=\"{}/r\"", canary.url));
+    refused(&world, &sp, &signed, "saml_not_signed").await;
+    canary.heard_nothing().await;
+}
+
+#[tokio::test]
+async fn attack_79_a_document_that_grows_when_it_is_read() {
+    let (world, idp, sp) = connected().await;
+    let mut entities = "<!ENTITY e0 \"ha\">".to_owned();
+    for level in 1..12 {
+        let before = format!("&e{};", level - 1).repeat(10);
+        entities = format!("{entities}<!ENTITY e{level} \"{before}\">");
+    }
+    let words = Words { name_id: "&e11;".to_owned(), ..Words::new(&world, &sp, None) };
+    let bomb = format!("<!DOCTYPE r [{entities}]>{}", idp.says(&words));
+    let began = Instant::now();
+    refused(&world, &sp, &bomb, "saml_not_xml").await;
+    // Elements in elements, as deep as fits.
+    let deep = format!("{}{}", "<a>".repeat(10_000), "</a>".repeat(10_000));
+    refused(&world, &sp, &words.response(&deep), "saml_not_xml").await;
+    // Names, attributes and namespaces, as many as fit.
+    let wide = (0..3_000).map(|n| format!("<a xmlns:n{n}=\"urn:{n}\"/>")).collect::<Vec<_>>().concat();
+    refused(&world, &sp, &words.response(&wide), "saml_structure").await;
+    let many = (0..4_000).map(|n| format!(" xmlns:n{n}=\"urn:{n}\"")).collect::<Vec<_>>().concat();
+    refused(&world, &sp, &words.response(&format!("<a{many}/>")), "saml_structure").await;
+    // A bound with much room: what grows takes minutes and all memory.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn attack_80_a_document_that_is_long_or_compressed() {
+    let (world, idp, sp) = connected().await;
+    let mut deflater = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    for _ in 0..64 {
+        deflater.write_all(&vec![b' '; 1 << 20]).unwrap();
+    }
+    let bomb = STANDARD.encode(deflater.finish().unwrap());
+    let before = world.head().await;
+    let shown = sent_as_it_is(&world, &sp, &bomb).await;
+    assert_eq!(shown.status, StatusCode::FORBIDDEN, "{shown:?}");
+    // What a form brings is never inflated: it is looked at as it is, and is no text.
+    assert_eq!(world.last_event().await.1["reason"], "saml_not_xml");
+    assert_eq!(world.head().await, before + 1);
+    let long = words_of_length(&world, &idp, &sp, 200 << 10);
+    refused(&world, &sp, &long, "saml_too_long").await;
+    let before = world.head().await;
+    let huge = sent_as_it_is(&world, &sp, &"A".repeat(1 << 20)).await;
+    assert_eq!(huge.status, StatusCode::BAD_REQUEST, "{huge:?}");
+    assert_eq!(world.head().await, before, "something was written");
+    // There is no other way in, by which something compressed would come.
+    let start = bomb.get(..4_000).unwrap();
+    let by_redirect = Browser::default().visit(&world, &format!("saml/{}/acs?SAMLResponse={start}", sp.id)).await;
+    assert!(by_redirect.status.is_client_error(), "{by_redirect:?}");
+    believed(&world, &idp, &sp).await;
+}
+
+#[tokio::test]
+async fn attack_81_a_signature_that_is_weak_or_that_anybody_can_make() {
+    let (world, idp, sp) = connected().await;
+    let words = Words::new(&world, &sp, None);
+    let (sha256, rsa) = (words.algorithms.1.clone(), words.algorithms.0.clone());
+    for (method, digest) in [
+        ("http://www.w3.org/2000/09/xmldsig#rsa-sha1", sha256.as_str()),
+        ("http://www.w3.org/2000/09/xmldsig#dsa-sha1", &sha256),
+        ("http://www.w3.org/2000/09/xmldsig#hmac-sha1", &sha256),
+        ("http://www.w3.org/2001/04/xmldsig-more#hmac-sha256", &sha256),
+        ("http://www.w3.org/2001/04/xmldsig-more#rsa-md5", &sha256),
+        ("none", &sha256),
+        (&rsa, "http://www.w3.org/2000/09/xmldsig#sha1"),
+        (&rsa, "http://www.w3.org/2001/04/xmldsig-more#md5"),
+    ] {
+        let algorithms = (method.to_owned(), digest.to_owned());
+        refused(&world, &sp, &idp.says(&Words { algorithms, ..words.clone() }), "saml_algorithm").await;
+    }
+    // Of another kind of key than the provider's.
+    let (world, idp, sp) = connected().await;
+    let algorithms = ("http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256".to_owned(), sha256);
+    let words = Words { algorithms, ..Words::new(&world, &sp, None) };
+    refused(&world, &sp, &idp.says(&words), "saml_signature").await;
+    // Transforms that sign less than all.
+    let words = Words::new(&world, &sp, None);
+    let transform = "http://www.w3.org/TR/1999/REC-xpath-19991116";
+    let signed = idp.says(&words).replacen("http://www.w3.org/2000/09/xmldsig#enveloped-signature", transform, 1);
+    refused(&world, &sp, &signed, "saml_algorithm").await;
+    believed(&world, &idp, &sp).await;
+}
+
+#[tokio::test]
+async fn attack_82_an_answer_that_is_brought_to_somebody_elses_browser() {
+    let world = World::start().await;
+    let idp = Idp::new(&world);
+    let sp = idp.connect(&world, false).await;
+    let mut eve = Browser::default();
+    let request = sent_away(&world, &mut eve, &sp).await;
+    let said = idp.says(&Words::new(&world, &sp, Some(&request)));
+    let way = format!("{}{}", world.url, sent(&world, &sp, &said).await.leads_to().0);
+    // Ada follows Eve's link: without a request of hers, and with one.
+    let mut ada = Browser::default();
+    for _ in 0..2 {
+        let before = world.head().await;
+        let shown = ada.open(&way).await;
+        assert_eq!(shown.status, StatusCode::FORBIDDEN, "{shown:?}");
+        assert!(!ada.cookies.contains_key("inopsio-acme"), "{:?}", ada.cookies);
+        assert_eq!(world.last_event().await.1["reason"], "saml_browser");
+        assert_eq!(world.head().await, before + 1, "more was written than the record");
+        sent_away(&world, &mut ada, &sp).await;
+    }
+    // What answers no request, or one that is not ours, is not even taken.
+    refused(&world, &sp, &idp.says(&Words::new(&world, &sp, None)), "saml_unsolicited").await;
+    refused(&world, &sp, &idp.says(&Words::new(&world, &sp, Some("_made-up"))), "saml_request").await;
+    // Around an assertion for one request stands another.
+    let other = sent_away(&world, &mut eve, &sp).await;
+    let words = Words::new(&world, &sp, Some(&request));
+    let signed = words.assertion(&idp.signs(&words));
+    let around = Words { in_response_to: Some(other), ..words };
+    refused(&world, &sp, &around.response(&signed), "saml_request").await;
+    // A request of an hour ago.
+    world.clock.advance(TimeDelta::hours(1));
+    refused(&world, &sp, &idp.says(&Words::new(&world, &sp, Some(&request))), "saml_request").await;
+}
+
+#[tokio::test]
+async fn attack_83_a_provider_that_speaks_of_whom_it_may_not_or_in_anothers_name() {
+    let (world, idp, sp) = connected().await;
+    world.person("root@other.example").await;
+    let names = ["root@other.example", "root", "", "root@sub.example.com", "root@example.com@other.example"];
+    for name_id in names {
+        let words = Words { name_id: name_id.to_owned(), ..Words::new(&world, &sp, None) };
+        refused(&world, &sp, &idp.says(&words), "saml_subject").await;
+    }
+    let words = Words { issuer: "https://other.example/metadata".to_owned(), ..Words::new(&world, &sp, None) };
+    refused(&world, &sp, &idp.says(&words), "saml_issuer").await;
+    let words =
+        Words { status: "urn:oasis:names:tc:SAML:2.0:status:Responder".to_owned(), ..Words::new(&world, &sp, None) };
+    refused(&world, &sp, &idp.says(&words), "saml_status").await;
+    // Roles that nobody mapped it gives nobody.
+    let words = Words { groups: vec!["admin".to_owned(), "Staff".to_owned()], ..Words::new(&world, &sp, None) };
+    comes_back(&world, &mut Browser::default(), &sp, &idp.says(&words)).await;
+    assert_eq!(world.person_of(ADA).await.roles, Vec::<String>::new());
+    // Another tenant's connection is none, also to whoever has this one's assertions.
+    let before = world.head().await;
+    let acs = sp.acs.replace("/t/acme/", "/t/other/");
+    let shown = sent(&world, &Sp { acs, ..sp.clone() }, &idp.says(&Words::new(&world, &sp, None))).await;
+    assert_eq!((shown.status, world.head().await), (StatusCode::NOT_FOUND, before), "{shown:?}");
+}
+
+#[tokio::test]
+async fn attack_84_metadata_that_leads_us_or_people_somewhere() {
+    let (world, idp, _) = connected().await;
+    let canary = Canary::listen().await;
+    let before = world.head().await;
+    for sign_in in [
+        "http://169.254.169.254/latest/meta-data",
+        "http://idp.example.com/sso",
+        "javascript:alert(1)",
+        "https://user@idp.example.com/sso",
+        "https://idp.example.com/sso#x",
+        "file:///etc/passwd",
+        "/sso",
+    ] {
+        let metadata =
+            idp.metadata().replace(crate::idp::SSO, sign_in).replace(crate::idp::ENTITY, "https://new.example");
+        let fields = SamlConnectionFields { metadata, domains: vec!["new.example".to_owned()], ..idp.fields() };
+        let refusal = world.tries(&CreateSamlConnection(fields)).await.unwrap_err();
+        assert_eq!(errors(&refusal), [("/metadata", "saml_metadata")], "{sign_in}");
+    }
+    assert_eq!(world.head().await, before, "something was written");
+    // What else metadata names is not opened: it is a text, and stays one.
+    let metadata = idp.metadata().replace(crate::idp::ENTITY, &format!("{}/entity", canary.url)).replace(
+        "<IDPSSODescriptor",
+        &format!(
+            "<Extensions><x xmlns=\"urn:x\" href=\"{0}/x\"/></Extensions><AdditionalMetadataLocation namespace=\"urn:x\">\
+             {0}/more</AdditionalMetadataLocation><IDPSSODescriptor errorURL=\"{0}/error\"",
+            canary.url
+        ),
+    );
+    let fields = SamlConnectionFields { metadata, domains: vec!["new.example".to_owned()], ..idp.fields() };
+    world.administers(&CreateSamlConnection(fields)).await;
+    canary.heard_nothing().await;
+}
+
+/// A response whose assertion is this long.
+fn words_of_length(world: &World, idp: &Idp, sp: &Sp, length: usize) -> String {
+    idp.says(&Words { groups: vec!["x".repeat(length)], ..Words::new(world, sp, None) })
+}
+
+/// What is wrong, where, in a word.
+fn errors(refusal: &Refusal) -> Vec<(&str, &str)> {
+    refusal.errors().iter().map(|error| (error.pointer.as_str(), error.code)).collect()
+}
+
+/// A server that should hear nothing.
+struct Canary {
+    listener: tokio::net::TcpListener,
+    url: String,
+}
+
+impl Canary {
+    async fn listen() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        Self { listener, url }
+    }
+
+    /// Whoever called it waits in its queue: nobody does.
+    async fn heard_nothing(self) {
+        let heard = tokio::time::timeout(Duration::from_millis(200), self.listener.accept()).await;
+        assert!(heard.is_err(), "somebody called the canary");
+    }
+}

@@ -1,0 +1,241 @@
+//! What can be asked of a SAML connection.
+
+use auth_aggregates::{
+    SamlAttributes, SamlConnection, SamlConnectionCommand, SamlConnectionDetails, SamlConnectionId, SamlProvider,
+    SamlRole,
+};
+use executor::{ClaimKind, Command, Work};
+use kernel::{Checks, Refusal, Role};
+use saml::IdentityProvider;
+
+use crate::values;
+
+/// Identity providers, by their entity ids: whom an assertion is by says which connection it is for.
+static PROVIDER: ClaimKind = ClaimKind {
+    name: "auth.saml_connection.provider",
+    code: "saml_provider_connected",
+    detail: "another connection of this tenant (holder) has this identity provider",
+};
+
+/// E-mail domains: an address leads to one identity provider, and only that one may speak of it.
+static DOMAIN: ClaimKind = ClaimKind {
+    name: "auth.saml_connection.domain",
+    code: "saml_domain_taken",
+    detail: "another connection of this tenant (holder) has one of these domains",
+};
+
+/// The most domains of a connection, and roles that it gives.
+const MOST_DOMAINS: usize = 50;
+const MOST_ROLES: usize = 100;
+
+/// How long a value and the name of an attribute may be.
+const VALUE: std::ops::RangeInclusive<usize> = 1..=256;
+
+/// What a connection claims.
+pub(crate) type Claim = (&'static ClaimKind, String);
+
+/// What a connection is, as sent; checked when the command runs.
+#[derive(Clone, Debug, Default)]
+pub struct SamlConnectionFields {
+    pub name: String,
+    /// The provider's metadata, XML.
+    pub metadata: String,
+    pub domains: Vec<String>,
+    pub provider_initiated: bool,
+    pub admits: bool,
+    pub attributes: SamlAttributes,
+    pub roles: Vec<SamlRole>,
+}
+
+/// Connects an identity provider.
+#[derive(Clone, Debug)]
+pub struct CreateSamlConnection(pub SamlConnectionFields);
+
+/// Says what a connection is now: these are all its details.
+#[derive(Clone, Debug)]
+pub struct ChangeSamlConnection {
+    pub connection: SamlConnectionId,
+    pub fields: SamlConnectionFields,
+}
+
+/// Lets it sign nobody in any more.
+#[derive(Clone, Debug)]
+pub struct DeactivateSamlConnection {
+    pub connection: SamlConnectionId,
+}
+
+/// Lets it sign people in again.
+#[derive(Clone, Debug)]
+pub struct ReactivateSamlConnection {
+    pub connection: SamlConnectionId,
+}
+
+/// What a connection holds while it is there.
+pub(crate) fn claims(details: &SamlConnectionDetails) -> Vec<Claim> {
+    let domains = details.domains.iter().map(|domain| (&DOMAIN, domain.clone()));
+    std::iter::once((&PROVIDER, details.provider.entity_id.clone())).chain(domains).collect()
+}
+
+impl SamlConnectionFields {
+    fn check(&self) -> Result<SamlConnectionDetails, Refusal> {
+        let mut checks = Checks::default();
+        let name = checks.line("/name", &self.name, values::NAME);
+        let provider = match IdentityProvider::read(&self.metadata) {
+            Ok(provider) => SamlProvider {
+                entity_id: provider.entity_id,
+                sign_in_url: provider.sign_in_url,
+                certificates: provider.certificates.iter().map(saml::Certificate::to_base64).collect(),
+            },
+            Err(fault) => {
+                checks.refuse("/metadata", fault.code(), fault.to_string());
+                SamlProvider::default()
+            }
+        };
+        let domains = domains(&mut checks, &self.domains);
+        let attribute = |checks: &mut Checks, pointer: &str, name: &Option<String>| {
+            name.as_ref().map(|name| checks.line(pointer, name, VALUE))
+        };
+        let attributes = SamlAttributes {
+            email: attribute(&mut checks, "/attributes/email", &self.attributes.email),
+            name: attribute(&mut checks, "/attributes/name", &self.attributes.name),
+            roles: attribute(&mut checks, "/attributes/roles", &self.attributes.roles),
+        };
+        if attributes.roles.is_none() && !self.roles.is_empty() {
+            checks.refuse("/attributes/roles", "missing", "roles need an attribute that they are made of");
+        }
+        let roles = roles(&mut checks, &self.roles);
+        checks.finish()?;
+        Ok(SamlConnectionDetails {
+            name,
+            provider,
+            domains,
+            provider_initiated: self.provider_initiated,
+            admits: self.admits,
+            attributes,
+            roles,
+        })
+    }
+}
+
+/// The domains, lower case, each once.
+fn domains(checks: &mut Checks, domains: &[String]) -> Vec<String> {
+    if domains.is_empty() || domains.len() > MOST_DOMAINS {
+        let detail = format!("a connection has 1 to {MOST_DOMAINS} e-mail domains: it speaks of those people only");
+        checks.refuse("/domains", "count", detail);
+    }
+    let mut taken = Vec::new();
+    for (index, domain) in domains.iter().enumerate() {
+        let domain = domain.trim().to_lowercase();
+        // As it stands behind the @ of an address.
+        let mut of_address = Checks::default();
+        let address = of_address.email("", &format!("somebody@{domain}"));
+        if !of_address.ok() || address.strip_prefix("somebody@") != Some(&domain) {
+            checks.refuse(
+                format!("/domains/{index}"),
+                "domain",
+                "not the domain of an e-mail address, such as example.com",
+            );
+        }
+        if !taken.contains(&domain) {
+            taken.push(domain);
+        }
+    }
+    taken
+}
+
+fn roles(checks: &mut Checks, roles: &[SamlRole]) -> Vec<SamlRole> {
+    if roles.len() > MOST_ROLES {
+        checks.refuse("/roles", "too_many", format!("{} of them; allowed are at most {MOST_ROLES}", roles.len()));
+    }
+    let checked = roles.iter().enumerate().map(|(index, given)| {
+        let value = checks.line(&format!("/roles/{index}/value"), &given.value, VALUE);
+        if !Role::is_name(&given.role) {
+            let (least, most) = (Role::NAME_LENGTH.start(), Role::NAME_LENGTH.end());
+            let detail = format!("a role's name is {least} to {most} letters a-z, digits and _, a letter first");
+            checks.refuse(format!("/roles/{index}/role"), "role_name", detail);
+        }
+        SamlRole { value, role: given.role.clone() }
+    });
+    checked.collect()
+}
+
+impl Command for CreateSamlConnection {
+    const PERMISSION: &'static str = "auth:saml_connection:write";
+    type Answer = SamlConnectionId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<SamlConnectionId, Refusal> {
+        let details = self.0.check()?;
+        let connection: SamlConnectionId = work.new_id();
+        for (kind, value) in claims(&details) {
+            work.take(kind, &value, connection);
+        }
+        work.create::<SamlConnection>(connection, SamlConnectionCommand::Create(details))?;
+        Ok(connection)
+    }
+}
+
+impl Command for ChangeSamlConnection {
+    const PERMISSION: &'static str = "auth:saml_connection:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let details = self.fields.check()?;
+        let before = claims(&work.read::<SamlConnection>(self.connection).await?.details);
+        let after = claims(&details);
+        let of = |claim: &Claim, all: &[Claim]| {
+            all.iter().any(|(kind, value)| kind.name == claim.0.name && *value == claim.1)
+        };
+        for claim in before.iter().filter(|claim| !of(claim, &after)) {
+            work.release(claim.0, &claim.1, self.connection);
+        }
+        for claim in after.iter().filter(|claim| !of(claim, &before)) {
+            work.take(claim.0, &claim.1, self.connection);
+        }
+        work.update::<SamlConnection>(self.connection, SamlConnectionCommand::Change(details)).await
+    }
+}
+
+impl Command for DeactivateSamlConnection {
+    const PERMISSION: &'static str = "auth:saml_connection:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<SamlConnection>(self.connection, SamlConnectionCommand::Deactivate).await
+    }
+}
+
+impl Command for ReactivateSamlConnection {
+    const PERMISSION: &'static str = "auth:saml_connection:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<SamlConnection>(self.connection, SamlConnectionCommand::Reactivate).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_wrong_with_a_connection_is_said_at_once() {
+        let fields = SamlConnectionFields {
+            name: String::new(),
+            metadata: "<!DOCTYPE a><a/>".to_owned(),
+            domains: vec!["Example.com".to_owned(), "a b".to_owned(), "x@example.com".to_owned()],
+            roles: vec![SamlRole { value: "staff".to_owned(), role: "No Role".to_owned() }],
+            ..SamlConnectionFields::default()
+        };
+        let refusal = fields.check().unwrap_err();
+        let found: Vec<_> = refusal.errors().iter().map(|error| (error.pointer.as_str(), error.code)).collect();
+        let expected = [
+            ("/name", "empty"),
+            ("/metadata", "saml_not_xml"),
+            ("/domains/1", "domain"),
+            ("/domains/2", "domain"),
+            ("/attributes/roles", "missing"),
+            ("/roles/0/role", "role_name"),
+        ];
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,84 @@
+//! Users for whom an identity provider of the tenant vouches as they sign in.
+
+use executor::{Command, Work};
+use kernel::{Checks, Refusal, UserId};
+use user_aggregates::{Login, User, UserCommand, UserRegistered};
+
+use crate::access::existing_role;
+use crate::user::{begin, named};
+use crate::{lengths, owners};
+
+/// Lets somebody in: makes them a user, or gives a user the roles that the provider gives, and takes those that it does not give
+/// any more. Which roles it may give, the tenant's administrators said.
+#[derive(Clone, Debug)]
+pub struct AdmitUser {
+    /// Who it is; none: somebody who is no user yet.
+    pub user: Option<UserId>,
+    /// Their address, for which the provider vouches.
+    pub email: String,
+    /// Their name; none, or none that can be shown: they are called by their address.
+    pub name: Option<String>,
+    /// The roles that it gives them.
+    pub roles: Vec<String>,
+    /// All roles that it gives and takes.
+    pub managed: Vec<String>,
+}
+
+impl AdmitUser {
+    /// The roles that it gives, of those that there still are.
+    async fn given(&self, work: &mut Work<'_>) -> Result<Vec<String>, Refusal> {
+        let mut given = Vec::with_capacity(self.roles.len());
+        for role in &self.roles {
+            match existing_role(work, role, "").await {
+                Ok(()) => given.push(role.clone()),
+                // It was retired since it was mapped.
+                Err(refusal) if !refusal.errors().is_empty() => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Ok(given)
+    }
+
+    async fn register(&self, work: &mut Work<'_>, roles: Vec<String>) -> Result<UserId, Refusal> {
+        let mut checks = Checks::default();
+        let email = checks.email("/email", &self.email);
+        checks.finish()?;
+        let mut of_name = Checks::default();
+        let name = of_name.line("/name", self.name.as_deref().unwrap_or_default(), lengths::NAME);
+        let name = if of_name.ok() { name } else { email.clone() };
+        let user: UserId = work.new_id();
+        let registered = UserRegistered {
+            login: Login { email: email.into(), user_name: None },
+            email_verified: true,
+            profile: named(name.into()),
+            roles,
+            groups: Vec::new(),
+            invitation: None,
+        };
+        begin(work, user, registered).await?;
+        Ok(user)
+    }
+}
+
+impl Command for AdmitUser {
+    const PERMISSION: &'static str = "user:user:admit";
+    type Answer = UserId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
+        let given = self.given(work).await?;
+        let Some(user) = self.user else { return self.register(work, given).await };
+        let before = work.read::<User>(user).await?;
+        // Who was locked meanwhile is not signed in, and so not changed either.
+        if before.may_sign_in() {
+            for role in &self.managed {
+                let role = role.clone();
+                match (given.contains(&role), before.roles.contains(&role)) {
+                    (true, false) => owners::change(work, user, UserCommand::GrantRole { role }).await?,
+                    (false, true) => owners::change(work, user, UserCommand::RevokeRole { role }).await?,
+                    _ => {}
+                }
+            }
+        }
+        Ok(user)
+    }
+}

@@ -1,0 +1,70 @@
+//! Users for whom an identity provider vouches.
+
+use kernel::{Kind, UserId};
+use user_commands::{AdmitUser, LockUser, RetireRole, RoleFields};
+
+use super::support::*;
+
+fn admit(user: Option<UserId>, roles: &[&str], managed: &[&str]) -> AdmitUser {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    let (email, name) = ("ada@example.com".to_owned(), Some("Ada Lovelace".to_owned()));
+    AdmitUser { user, email, name, roles: texts(roles), managed: texts(managed) }
+}
+
+#[tokio::test]
+async fn who_is_new_is_a_user_whose_address_is_verified_and_is_so_once() {
+    let world = World::new().await;
+    let provider = world.with_permissions(&["user:user:admit"]);
+    let ada = world.done_as(&provider, &admit(None, &["member"], &["member"])).await;
+    let state = world.state(ada).await;
+    assert_eq!((state.profile.name.reveal().as_str(), state.email_verified), ("Ada Lovelace", true));
+    assert!(state.may_sign_in() && state.roles.iter().eq(["member"]));
+    let again = world.refused_as(&provider, &admit(None, &[], &[])).await;
+    assert_eq!((again.kind(), again.code()), (Kind::Conflict, "login_taken"));
+    // A name that can't be shown is no reason to shut somebody out.
+    for name in [None, Some("\u{202e}ada".to_owned()), Some(" ".to_owned()), Some("x".repeat(5_000))] {
+        let world = World::new().await;
+        let ada = world.done_as(&provider_of(&world), &AdmitUser { name, ..admit(None, &[], &[]) }).await;
+        assert_eq!(world.state(ada).await.profile.name.reveal(), "ada@example.com");
+    }
+    let nameless = AdmitUser { email: "ada".to_owned(), ..admit(None, &[], &[]) };
+    assert_eq!(world.refused_as(&provider, &nameless).await.errors()[0].pointer, "/email");
+}
+
+fn provider_of(world: &World) -> executor::Request {
+    world.with_permissions(&["user:user:admit"])
+}
+
+#[tokio::test]
+async fn roles_of_the_provider_come_and_go_as_it_says_and_others_stay() {
+    let world = World::new().await;
+    let provider = provider_of(&world);
+    let ada = world.user("ada", &["auditor", "viewer"]).await;
+    let managed = ["viewer", "manager"];
+    world.done_as(&provider, &admit(Some(ada), &["manager"], &managed)).await;
+    assert!(world.state(ada).await.roles.iter().eq(["auditor", "manager"]));
+    let head = world.store.head().await.unwrap();
+    world.done_as(&provider, &admit(Some(ada), &["manager"], &managed)).await;
+    assert_eq!(world.store.head().await.unwrap(), head, "what they have already is no event");
+    // One that was retired since it was mapped gives nothing, and is in nobody's way.
+    let fields = RoleFields { title: "Support".to_owned(), permissions: vec![], includes: vec![] };
+    let define = user_commands::DefineRole { name: "support".to_owned(), fields, catalogue: catalogue() };
+    world.done(&define).await;
+    world.done(&RetireRole { name: "support".to_owned() }).await;
+    world.done_as(&provider, &admit(Some(ada), &["support", "viewer"], &["support", "viewer", "manager"])).await;
+    assert!(world.state(ada).await.roles.iter().eq(["auditor", "viewer"]));
+}
+
+#[tokio::test]
+async fn who_was_locked_meanwhile_is_left_as_they_are_and_the_last_owner_stays_one() {
+    let world = World::new().await;
+    let provider = provider_of(&world);
+    let ada = world.user("ada", &["admin"]).await;
+    let refusal = world.refused_as(&provider, &admit(Some(ada), &[], &["admin"])).await;
+    assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "last_owner"));
+    world.user("grace", &["admin"]).await;
+    world.done(&LockUser { user: ada, reason: "lost phone".to_owned(), catalogue: catalogue() }).await;
+    let head = world.store.head().await.unwrap();
+    world.done_as(&provider, &admit(Some(ada), &["manager"], &["admin", "manager"])).await;
+    assert_eq!(world.store.head().await.unwrap(), head, "something was written");
+}

@@ -1,0 +1,33 @@
+//! Lists of SAML connections.
+
+use folding::table::select;
+use kernel::TenantId;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::row::SamlConnectionRow;
+
+/// The connections of a tenant, at most `limit`, oldest first.
+pub async fn list(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    limit: i64,
+) -> Result<Vec<SamlConnectionRow>, sqlx::Error> {
+    let sql = format!("{} WHERE t.tenant_id = $1 ORDER BY t.connection_id LIMIT $2", select::<SamlConnectionRow>());
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(limit).fetch_all(tables).await
+}
+
+/// Whether a tenant has any that signs people in.
+pub async fn any_active(tables: &mut PgConnection, tenant: TenantId) -> Result<bool, sqlx::Error> {
+    let sql = "SELECT EXISTS (SELECT FROM saml_connection WHERE tenant_id = $1 AND active)";
+    sqlx::query_scalar(sql).bind(tenant.uuid()).fetch_one(tables).await
+}
+
+/// The one that signs people of an e-mail domain in. `domain`: lower case.
+pub async fn of_domain(tables: &mut PgConnection, tenant: TenantId, domain: &str) -> Result<Option<Uuid>, sqlx::Error> {
+    // A tenant has a few: its own rows are gone through.
+    let sql = "SELECT connection_id FROM saml_connection
+               WHERE tenant_id = $1 AND active AND domains ? $2
+               ORDER BY connection_id LIMIT 1";
+    sqlx::query_scalar(sql).bind(tenant.uuid()).bind(domain).fetch_optional(tables).await
+}

@@ -1,0 +1,117 @@
+//! The key with which our requests are signed. RSA, because identity providers in use verify requests in redirects with nothing else
+//! (ADR 27). Signing is `ring`'s, whose time tells nothing of the key; only the making of it is the crate `rsa`'s.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use ring::rand::SystemRandom;
+use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use rsa::pkcs8::EncodePrivateKey;
+use rsa::rand_core::OsRng;
+use x509_cert::der::asn1::{Any, BitString, Null, ObjectIdentifier, UtcTime};
+use x509_cert::der::{Encode, Error};
+use x509_cert::name::Name;
+use x509_cert::serial_number::SerialNumber;
+use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
+use x509_cert::time::{Time, Validity};
+use x509_cert::{TbsCertificate, Version};
+use zeroize::Zeroizing;
+
+use crate::{Certificate, Fault};
+
+const BITS: usize = 2048;
+
+const SIGNED_WITH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
+/// How long our certificates say that they are good. (It carries the key; a provider that is told of another one takes that.)
+const GOOD_FOR: Duration = Duration::from_hours(24 * 3_652);
+
+/// A key that signs.
+pub struct SigningKey(RsaKeyPair);
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SigningKey(…)")
+    }
+}
+
+/// A key that was made.
+pub struct GeneratedKey {
+    /// PKCS #8, DER: to be sealed.
+    pub private: Zeroizing<Vec<u8>>,
+    /// What everybody may see.
+    pub certificate: Certificate,
+}
+
+impl SigningKey {
+    /// Makes a key, and a certificate that it signs itself. Takes a good part of a second.
+    ///
+    /// # Errors
+    /// [`Fault::Key`], if the system gives no randomness.
+    pub fn generate(name: &str, at: DateTime<Utc>) -> Result<GeneratedKey, Fault> {
+        let made = rsa::RsaPrivateKey::new(&mut OsRng, BITS).map_err(|_| Fault::Key)?;
+        let private = Zeroizing::new(made.to_pkcs8_der().map_err(|_| Fault::Key)?.as_bytes().to_vec());
+        let key = Self::from_pkcs8(&private)?;
+        let certificate = key.certificate(name, at)?;
+        Ok(GeneratedKey { private, certificate })
+    }
+
+    /// The key of PKCS #8, DER.
+    ///
+    /// # Errors
+    /// [`Fault::Key`].
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, Fault> {
+        RsaKeyPair::from_pkcs8(der).map(Self).map_err(|_| Fault::Key)
+    }
+
+    /// Signs with RSA (PKCS #1 v1.5) and SHA-256.
+    ///
+    /// # Errors
+    /// [`Fault::Key`], if the system gives no randomness.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Fault> {
+        let mut signature = vec![0; self.0.public().modulus_len()];
+        self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).map_err(|_| Fault::Key)?;
+        Ok(signature)
+    }
+
+    fn certificate(&self, name: &str, at: DateTime<Utc>) -> Result<Certificate, Fault> {
+        let tbs = self.unsigned(name, at).map_err(|_| Fault::Key)?;
+        let signature = self.sign(&tbs.to_der().map_err(|_| Fault::Key)?)?;
+        let certificate = x509_cert::Certificate {
+            signature_algorithm: tbs.signature.clone(),
+            tbs_certificate: tbs,
+            signature: BitString::from_bytes(&signature).map_err(|_| Fault::Key)?,
+        };
+        Certificate::from_der(&certificate.to_der().map_err(|_| Fault::Key)?)
+    }
+
+    fn unsigned(&self, name: &str, at: DateTime<Utc>) -> Result<TbsCertificate, Error> {
+        let algorithm = |oid| -> Result<_, Error> {
+            Ok(AlgorithmIdentifierOwned { oid, parameters: Some(Any::encode_from(&Null)?) })
+        };
+        let name = Name::from_str(&format!("CN={name}"))?;
+        // Positive, and not another key's: the beginning of the modulus.
+        let public = self.0.public();
+        let serial: Vec<u8> = public.as_ref().iter().skip(16).take(15).copied().collect();
+        let serial = SerialNumber::new(&[&[1], serial.as_slice()].concat())?;
+        let begins = Duration::from_secs(at.timestamp().max(0).cast_unsigned());
+        let time = |since| UtcTime::from_unix_duration(since).map(Time::from);
+        Ok(TbsCertificate {
+            version: Version::V3,
+            serial_number: serial,
+            signature: algorithm(SIGNED_WITH)?,
+            issuer: name.clone(),
+            validity: Validity { not_before: time(begins)?, not_after: time(begins + GOOD_FOR)? },
+            subject: name,
+            subject_public_key_info: SubjectPublicKeyInfoOwned {
+                algorithm: algorithm(RSA)?,
+                subject_public_key: BitString::from_bytes(public.as_ref())?,
+            },
+            issuer_unique_id: None,
+            subject_unique_id: None,
+            extensions: None,
+        })
+    }
+}

@@ -1,0 +1,123 @@
+//! SAML 2.0, as far as a service provider needs it (Web Browser SSO): what it says of itself and asks, and whether it believes
+//! what it is told.
+//!
+//! ```text
+//! IdP's metadata ─▶ IdentityProvider (whom we believe, and with which certificates)
+//! AuthnRequest   ◀─ request (deflated, signed, in a redirect)
+//! Response       ─▶ xml (bounds, no DTD, ids once) ─▶ signature (of the very element that is read) ─▶ response (for us, now, by them)
+//! ```
+//!
+//! A caller works with a [`ServiceProvider`]; [`WebSso`] is ours. Nothing here does I/O, reads a clock or remembers: the time
+//! comes in, and that an assertion works once is for the caller to keep ([`Asserted::id`]).
+//!
+//! What is read is small on purpose: one assertion, signed (or in a signed response), by an algorithm of [`signature`]'s table,
+//! with a certificate of the provider's own metadata. Whatever else XML signatures can do is refused, not ignored. To take
+//! something more (encrypted assertions, say): a step in [`response`], before the signature is looked at, and its attack in
+//! `api/auth/tests/provider/saml_attacks.rs`.
+
+#![deny(missing_docs)]
+
+mod certificate;
+mod fault;
+mod key;
+mod metadata;
+mod names;
+mod request;
+mod response;
+mod signature;
+mod xml;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+pub use certificate::Certificate;
+pub use fault::Fault;
+pub use key::{GeneratedKey, SigningKey};
+pub use metadata::IdentityProvider;
+pub use response::{Asserted, NameId};
+
+/// Who we are towards an identity provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// Our entity id: for whom assertions are.
+    pub entity_id: String,
+    /// Where assertions are sent (the assertion consumer service).
+    pub acs: String,
+}
+
+/// What an assertion has to fit.
+pub struct Expected<'e> {
+    /// For whom it is.
+    pub own: &'e Own,
+    /// Who says it.
+    pub provider: &'e IdentityProvider,
+    /// Whether a request with this id is ours, and recent.
+    pub asked: &'e (dyn Fn(&str) -> bool + Sync),
+    /// Whether one is taken for which nobody asked.
+    pub unsolicited: bool,
+    /// The time.
+    pub now: DateTime<Utc>,
+    /// How much clocks may differ.
+    pub skew: TimeDelta,
+}
+
+/// A request to sign somebody in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asking<'a> {
+    /// Its id: what the answer refers to. It begins with a letter or `_`.
+    pub id: &'a str,
+    /// When it is made.
+    pub at: DateTime<Utc>,
+    /// Whether they shall show anew who they are.
+    pub fresh: bool,
+}
+
+/// A service provider of SAML 2.0.
+pub trait ServiceProvider: Send + Sync {
+    /// What an identity provider is told about us: our metadata.
+    ///
+    /// # Errors
+    /// [`Fault::Key`].
+    fn metadata(&self, own: &Own, certificate: &Certificate) -> Result<String, Fault>;
+
+    /// Where a browser is sent so that the provider signs somebody in.
+    ///
+    /// # Errors
+    /// [`Fault::Key`] when it can't be signed.
+    fn request(
+        &self,
+        own: &Own,
+        provider: &IdentityProvider,
+        asking: &Asking<'_>,
+        key: &SigningKey,
+    ) -> Result<String, Fault>;
+
+    /// What the provider says of whom it signed in: the content of the form field `SAMLResponse`.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    fn accept(&self, response: &str, expected: &Expected<'_>) -> Result<Asserted, Fault>;
+}
+
+/// The Web Browser SSO profile with our own strict rules over the canonical form of `bergshamra-c14n` and the signatures of `ring`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WebSso;
+
+impl ServiceProvider for WebSso {
+    fn metadata(&self, own: &Own, certificate: &Certificate) -> Result<String, Fault> {
+        Ok(metadata::of_ours(own, certificate))
+    }
+
+    fn request(
+        &self,
+        own: &Own,
+        provider: &IdentityProvider,
+        asking: &Asking<'_>,
+        key: &SigningKey,
+    ) -> Result<String, Fault> {
+        request::redirect(own, provider, asking, key)
+    }
+
+    fn accept(&self, response: &str, expected: &Expected<'_>) -> Result<Asserted, Fault> {
+        response::accept(response, expected)
+    }
+}

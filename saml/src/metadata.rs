@@ -1,0 +1,118 @@
+//! Metadata: what a provider says of itself, and what it is told about us.
+
+use uppsala::XmlWriter;
+use url::Url;
+
+use crate::names::{EMAIL, METADATA, POST, PROTOCOL, REDIRECT, SIGNATURE};
+use crate::xml::{self, Node};
+use crate::{Certificate, Fault, Own};
+
+/// The most bytes of a provider's metadata.
+const MOST: usize = 192 << 10;
+
+/// The most certificates: two, while they change them, and some room.
+const MOST_CERTIFICATES: usize = 8;
+
+/// The longest entity id (core, section 8.3.6) and address.
+const LONGEST: usize = 1_024;
+
+/// An identity provider: whom a tenant believes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityProvider {
+    /// Its entity id: by whom assertions are.
+    pub entity_id: String,
+    /// Where browsers are sent to sign in, by redirect.
+    pub sign_in_url: String,
+    /// The certificates with which it signs. None of them: nothing is believed.
+    pub certificates: Vec<Certificate>,
+}
+
+impl IdentityProvider {
+    /// Reads a provider's metadata: a document with the one entity, as the provider offers it. Its own signature, if it has one, is
+    /// not looked at: who configures it vouches for it.
+    ///
+    /// # Errors
+    /// [`Fault::Metadata`], [`Fault::Certificate`], or why it is no document that is read here.
+    pub fn read(text: &str) -> Result<Self, Fault> {
+        let document = xml::parse(text, MOST)?;
+        let entity = Node::root(&document, METADATA, "EntityDescriptor")
+            .map_err(|_| Fault::Metadata("it has to be the EntityDescriptor of one identity provider"))?;
+        let entity_id = entity.attribute("entityID").filter(|id| !id.is_empty() && id.len() <= LONGEST);
+        let entity_id = entity_id.ok_or(Fault::Metadata("its entityID is missing or too long"))?;
+        let descriptor = entity
+            .only(METADATA, "IDPSSODescriptor")
+            .map_err(|_| Fault::Metadata("it has to have one IDPSSODescriptor"))?;
+        let protocols = descriptor.attribute("protocolSupportEnumeration").unwrap_or_default();
+        if !protocols.split_ascii_whitespace().any(|protocol| protocol == PROTOCOL) {
+            return Err(Fault::Metadata("the provider does not speak SAML 2.0"));
+        }
+        let mut services = descriptor.each(METADATA, "SingleSignOnService");
+        let by_redirect = services.find(|service| service.attribute("Binding") == Some(REDIRECT));
+        let sign_in_url = by_redirect
+            .and_then(|service| service.attribute("Location"))
+            .filter(|location| is_address(location))
+            .ok_or(Fault::Metadata("it has no SingleSignOnService by HTTP-Redirect at an https address"))?;
+        Ok(Self {
+            entity_id: entity_id.to_owned(),
+            sign_in_url: sign_in_url.to_owned(),
+            certificates: certificates(descriptor)?,
+        })
+    }
+}
+
+/// Over TLS, or on the person's own machine. It is where a browser is sent: nobody here opens it.
+fn is_address(location: &str) -> bool {
+    let Ok(url) = Url::parse(location) else { return false };
+    let loopback = ["127.0.0.1", "[::1]", "localhost"].contains(&url.host_str().unwrap_or_default());
+    let scheme = url.scheme() == "https" || (url.scheme() == "http" && loopback);
+    scheme && location.len() <= LONGEST && url.username().is_empty() && url.fragment().is_none()
+}
+
+/// The certificates for signing.
+fn certificates(descriptor: Node<'_>) -> Result<Vec<Certificate>, Fault> {
+    let mut found: Vec<Certificate> = Vec::new();
+    for key in descriptor.each(METADATA, "KeyDescriptor") {
+        if key.attribute("use").is_some_and(|used| used != "signing") {
+            continue;
+        }
+        let info = key.only(SIGNATURE, "KeyInfo")?;
+        for certificate in info.each(SIGNATURE, "X509Data").flat_map(|data| data.each(SIGNATURE, "X509Certificate")) {
+            let certificate = Certificate::from_base64(&certificate.text()?)?;
+            if !found.contains(&certificate) {
+                found.push(certificate);
+            }
+        }
+    }
+    match found.len() {
+        0 => Err(Fault::Metadata("it has no certificate for signing")),
+        1..=MOST_CERTIFICATES => Ok(found),
+        _ => Err(Fault::Metadata("it has more than eight certificates for signing")),
+    }
+}
+
+/// Our metadata.
+pub(crate) fn of_ours(own: &Own, certificate: &Certificate) -> String {
+    let mut xml = XmlWriter::new();
+    xml.write_declaration();
+    xml.start_element("md:EntityDescriptor", &[("xmlns:md", METADATA), ("entityID", &own.entity_id)]);
+    xml.start_element(
+        "md:SPSSODescriptor",
+        &[("AuthnRequestsSigned", "true"), ("WantAssertionsSigned", "true"), ("protocolSupportEnumeration", PROTOCOL)],
+    );
+    xml.start_element("md:KeyDescriptor", &[("use", "signing")]);
+    xml.start_element("ds:KeyInfo", &[("xmlns:ds", SIGNATURE)]);
+    xml.start_element("ds:X509Data", &[]);
+    xml.start_element("ds:X509Certificate", &[]);
+    xml.text(&certificate.to_base64());
+    for name in ["ds:X509Certificate", "ds:X509Data", "ds:KeyInfo", "md:KeyDescriptor"] {
+        xml.end_element(name);
+    }
+    xml.start_element("md:NameIDFormat", &[]);
+    xml.text(EMAIL);
+    xml.end_element("md:NameIDFormat");
+    let consumer = [("Binding", POST), ("Location", own.acs.as_str()), ("index", "0"), ("isDefault", "true")];
+    xml.empty_element("md:AssertionConsumerService", &consumer);
+    xml.end_element("md:SPSSODescriptor");
+    xml.end_element("md:EntityDescriptor");
+    xml.into_string()
+}

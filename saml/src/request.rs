@@ -1,0 +1,62 @@
+//! Requests to sign somebody in, as addresses that a browser is sent to (bindings, section 3.4).
+
+use std::io::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::SecondsFormat;
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use uppsala::XmlWriter;
+use url::form_urlencoded::Serializer;
+
+use crate::names::{ASSERTION, POST, PROTOCOL, RSA_SHA256};
+use crate::{Asking, Fault, IdentityProvider, Own, SigningKey};
+
+/// The address of the provider with the request in it, signed.
+pub(crate) fn redirect(
+    own: &Own,
+    provider: &IdentityProvider,
+    asking: &Asking<'_>,
+    key: &SigningKey,
+) -> Result<String, Fault> {
+    let request = STANDARD.encode(deflated(&document(own, provider, asking))?);
+    // What is signed is the query as it is sent, in this order.
+    let query = [("SAMLRequest", request.as_str()), ("SigAlg", RSA_SHA256)];
+    let signed = Serializer::new(String::new()).extend_pairs(query).finish();
+    let signature = STANDARD.encode(key.sign(signed.as_bytes())?);
+    let signature = Serializer::new(String::new()).append_pair("Signature", &signature).finish();
+    let url = &provider.sign_in_url;
+    let join = if url.contains('?') { '&' } else { '?' };
+    Ok(format!("{url}{join}{signed}&{signature}"))
+}
+
+fn document(own: &Own, provider: &IdentityProvider, asking: &Asking<'_>) -> String {
+    let at = asking.at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let mut attributes = vec![
+        ("xmlns:samlp", PROTOCOL),
+        ("xmlns:saml", ASSERTION),
+        ("ID", asking.id),
+        ("Version", "2.0"),
+        ("IssueInstant", &at),
+        ("Destination", &provider.sign_in_url),
+        ("ProtocolBinding", POST),
+        ("AssertionConsumerServiceURL", &own.acs),
+    ];
+    if asking.fresh {
+        attributes.push(("ForceAuthn", "true"));
+    }
+    let mut xml = XmlWriter::new();
+    xml.start_element("samlp:AuthnRequest", &attributes);
+    xml.start_element("saml:Issuer", &[]);
+    xml.text(&own.entity_id);
+    xml.end_element("saml:Issuer");
+    xml.empty_element("samlp:NameIDPolicy", &[("AllowCreate", "true")]);
+    xml.end_element("samlp:AuthnRequest");
+    xml.into_string()
+}
+
+fn deflated(text: &str) -> Result<Vec<u8>, Fault> {
+    let mut deflater = DeflateEncoder::new(Vec::new(), Compression::default());
+    deflater.write_all(text.as_bytes()).and_then(|()| deflater.finish()).map_err(|_| Fault::Key)
+}

@@ -1,0 +1,132 @@
+//! XML signatures, as SAML allows them (core, section 5.4), and not a step further: one enveloped signature in the element that is
+//! read, with one reference, to that element by its id, through the transforms that SAML names. So what was verified and what is
+//! read are the same node, whatever else is in the document.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bergshamra_c14n::{C14nMode, canonicalize_doc};
+use bergshamra_xml::nodeset::NodeSet;
+use ring::digest::{SHA256, SHA384, SHA512, digest};
+use uppsala::{Document, NodeId};
+
+use crate::certificate::is_taken;
+use crate::names::{ENVELOPED, EXCLUSIVE, SIGNATURE};
+use crate::xml::Node;
+use crate::{Certificate, Fault};
+
+/// How digests may be made.
+const DIGESTS: [(&str, &ring::digest::Algorithm); 3] = [
+    ("http://www.w3.org/2001/04/xmlenc#sha256", &SHA256),
+    ("http://www.w3.org/2001/04/xmldsig-more#sha384", &SHA384),
+    ("http://www.w3.org/2001/04/xmlenc#sha512", &SHA512),
+];
+
+/// The signature that stands in an element itself, if there is one.
+pub(crate) fn of(element: Node<'_>) -> Result<Option<Node<'_>>, Fault> {
+    element.perhaps(SIGNATURE, "Signature")
+}
+
+/// Verifies that an element was signed, whole, by one of these certificates, with the signature that stands in it.
+///
+/// # Errors
+/// Why it is not believed. Nothing of the element may be used then.
+pub(crate) fn verify(element: Node<'_>, signature: Node<'_>, certificates: &[Certificate]) -> Result<(), Fault> {
+    if certificates.is_empty() {
+        return Err(Fault::NoCertificate);
+    }
+    let known = ["SignedInfo", "SignatureValue", "KeyInfo"];
+    if !signature.elements().all(|child| known.iter().any(|name| child.is(SIGNATURE, name))) {
+        return Err(Fault::Algorithm("it holds more than SignedInfo, SignatureValue and KeyInfo"));
+    }
+    let signed = signature.only(SIGNATURE, "SignedInfo")?;
+    let parts = ["CanonicalizationMethod", "SignatureMethod", "Reference"];
+    if !signed.elements().all(|child| parts.iter().any(|name| child.is(SIGNATURE, name))) {
+        return Err(Fault::Algorithm("SignedInfo holds what it should not"));
+    }
+    // The digest first: it says what was signed. Then that it was signed.
+    reference(element, signature, signed.only(SIGNATURE, "Reference")?)?;
+    let method = algorithm(signed.only(SIGNATURE, "SignatureMethod")?)?;
+    if !is_taken(method) {
+        return Err(Fault::Algorithm("SignatureMethod has to be RSA or ECDSA with SHA-256 or longer"));
+    }
+    let prefixes = exclusive(signed.only(SIGNATURE, "CanonicalizationMethod")?)?;
+    let message = canonical(signed, None, &prefixes)?;
+    let value = base64(signature.only(SIGNATURE, "SignatureValue")?)?;
+    // What KeyInfo says is not looked at: a document does not say by whom it is to be believed.
+    if certificates.iter().any(|certificate| certificate.verifies(method, &message, &value)) {
+        return Ok(());
+    }
+    Err(Fault::Signature)
+}
+
+/// Verifies that the reference is to this very element, and that nothing of it was changed.
+fn reference(element: Node<'_>, signature: Node<'_>, reference: Node<'_>) -> Result<(), Fault> {
+    let id = element.attribute("ID").filter(|id| !id.is_empty()).ok_or(Fault::Structure("an ID is missing"))?;
+    if reference.attribute("URI").and_then(|uri| uri.strip_prefix('#')) != Some(id) {
+        return Err(Fault::NotSigned);
+    }
+    let transforms = reference.only(SIGNATURE, "Transforms")?;
+    let mut steps = transforms.elements();
+    let (Some(enveloped), Some(canonicalization), None) = (steps.next(), steps.next(), steps.next()) else {
+        return Err(Fault::Algorithm("the transforms have to be enveloped-signature and exclusive canonicalization"));
+    };
+    if algorithm(enveloped)? != ENVELOPED {
+        return Err(Fault::Algorithm("the first transform has to be enveloped-signature"));
+    }
+    let prefixes = exclusive(canonicalization)?;
+    let method = algorithm(reference.only(SIGNATURE, "DigestMethod")?)?;
+    let Some((_, algorithm)) = DIGESTS.iter().find(|(name, _)| *name == method) else {
+        return Err(Fault::Algorithm("DigestMethod has to be SHA-256 or longer"));
+    };
+    let found = digest(algorithm, &canonical(element, Some(signature.id), &prefixes)?);
+    if found.as_ref() != base64(reference.only(SIGNATURE, "DigestValue")?)?.as_slice() {
+        return Err(Fault::Signature);
+    }
+    Ok(())
+}
+
+/// The algorithm that an element names. It has no parameters, but for those of the canonical form.
+fn algorithm(element: Node<'_>) -> Result<&str, Fault> {
+    let named = element.attribute("Algorithm").ok_or(Fault::Structure("an Algorithm is missing"))?;
+    if named != EXCLUSIVE && element.elements().next().is_some() {
+        return Err(Fault::Algorithm("an algorithm has parameters that it should not have"));
+    }
+    Ok(named)
+}
+
+/// The prefixes that exclusive canonicalization is told to keep; it has to be that one, without comments.
+fn exclusive(element: Node<'_>) -> Result<Vec<String>, Fault> {
+    if algorithm(element)? != EXCLUSIVE {
+        return Err(Fault::Algorithm("the canonical form has to be the exclusive one, without comments"));
+    }
+    let mut parameters = element.elements();
+    let Some(inclusive) = parameters.next() else { return Ok(Vec::new()) };
+    if !inclusive.is(EXCLUSIVE, "InclusiveNamespaces") || parameters.next().is_some() {
+        return Err(Fault::Algorithm("the canonical form has parameters that it should not have"));
+    }
+    let list = inclusive.attribute("PrefixList").unwrap_or_default();
+    Ok(list.split_ascii_whitespace().map(str::to_owned).collect())
+}
+
+/// The canonical form of an element, without comments and without the signature in it.
+fn canonical(element: Node<'_>, without: Option<NodeId>, prefixes: &[String]) -> Result<Vec<u8>, Fault> {
+    let document = element.document;
+    let mut nodes = NodeSet::tree_without_comments(element.id, document);
+    if let Some(signature) = without {
+        remove(&mut nodes, document, signature);
+    }
+    canonicalize_doc(document, C14nMode::Exclusive, Some(&nodes), prefixes)
+        .map_err(|_| Fault::Structure("it has no canonical form"))
+}
+
+fn remove(nodes: &mut NodeSet, document: &Document<'_>, id: NodeId) {
+    nodes.remove_id(id);
+    for id in document.descendants(id) {
+        nodes.remove_id(id);
+    }
+}
+
+fn base64(element: Node<'_>) -> Result<Vec<u8>, Fault> {
+    let text: String = element.text()?.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    STANDARD.decode(text).map_err(|_| Fault::Signature)
+}

@@ -1,0 +1,167 @@
+//! XML of strangers: what is parsed at all, and a view of its elements that a reader can't misread.
+
+use std::collections::HashSet;
+
+use uppsala::{Document, Element, NodeId, NodeKind, Parser};
+
+use crate::Fault;
+
+/// How deep elements may stand in each other. A response has about ten levels.
+const DEEPEST: u32 = 32;
+
+/// Parses a document. There is no document type, so there are no entities but the five of XML; nothing is fetched; each id is
+/// there once.
+pub(crate) fn parse(text: &str, most: usize) -> Result<Document<'_>, Fault> {
+    if text.len() > most {
+        return Err(Fault::TooLong { most });
+    }
+    let parser = Parser::new().with_forbid_dtd(true).with_max_depth(DEEPEST);
+    let document = parser.parse(text.trim_start_matches('\u{feff}')).map_err(|_| Fault::NotXml)?;
+    let encoding = document.xml_declaration.as_ref().and_then(|declaration| declaration.encoding.as_deref());
+    if document.doctype.is_some() || encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case("UTF-8")) {
+        return Err(Fault::NotXml);
+    }
+    each_id_once(&document)?;
+    Ok(document)
+}
+
+/// Refuses ids that are there twice, under whatever name other readers take for an id.
+fn each_id_once(document: &Document<'_>) -> Result<(), Fault> {
+    let mut seen = HashSet::new();
+    for id in document.descendants(document.root()) {
+        let Some(element) = document.element(id) else { continue };
+        let ids = element.attributes.iter().filter(|attribute| is_id(&attribute.name.local_name));
+        // One element may say its id under two names.
+        let own: HashSet<&str> = ids.map(|attribute| &*attribute.value).collect();
+        if !own.into_iter().all(|id| seen.insert(id.to_owned())) {
+            return Err(Fault::DuplicateId);
+        }
+    }
+    Ok(())
+}
+
+fn is_id(name: &str) -> bool {
+    ["id", "assertionid", "responseid", "requestid"].iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// An element of a document.
+#[derive(Clone, Copy)]
+pub(crate) struct Node<'d> {
+    pub(crate) document: &'d Document<'d>,
+    pub(crate) id: NodeId,
+}
+
+impl<'d> Node<'d> {
+    /// The document's own element, which has to be this one.
+    pub(crate) fn root(document: &'d Document<'d>, space: &str, name: &str) -> Result<Self, Fault> {
+        let root = document.document_element().map(|id| Self { document, id });
+        root.filter(|root| root.is(space, name)).ok_or(Fault::Structure("it is another document than the one expected"))
+    }
+
+    fn element(self) -> Option<&'d Element<'d>> {
+        self.document.element(self.id)
+    }
+
+    pub(crate) fn is(self, space: &str, name: &str) -> bool {
+        self.element().is_some_and(|element| element.matches_name_ns(space, name))
+    }
+
+    /// The value of an attribute that is in no namespace.
+    pub(crate) fn attribute(self, name: &str) -> Option<&'d str> {
+        let mut attributes = self.element()?.attributes.iter();
+        let found = attributes.find(|one| one.name.namespace_uri.is_none() && one.name.local_name == name);
+        found.map(|attribute| &*attribute.value)
+    }
+
+    /// Its own child elements.
+    pub(crate) fn elements(self) -> impl Iterator<Item = Self> {
+        let nodes = self.document.children_iter(self.id).map(move |id| Self { id, ..self });
+        nodes.filter(|node| node.element().is_some())
+    }
+
+    /// Its own child elements of a name.
+    pub(crate) fn each<'n>(self, space: &'n str, name: &'n str) -> impl Iterator<Item = Self> + use<'d, 'n> {
+        self.elements().filter(move |node| node.is(space, name))
+    }
+
+    /// The only child element of a name.
+    pub(crate) fn only(self, space: &str, name: &str) -> Result<Self, Fault> {
+        self.perhaps(space, name)?.ok_or(Fault::Structure("an element is missing"))
+    }
+
+    /// The child element of a name, if it is there; twice is once too often.
+    pub(crate) fn perhaps(self, space: &str, name: &str) -> Result<Option<Self>, Fault> {
+        let mut found = self.each(space, name);
+        match (found.next(), found.next()) {
+            (found, None) => Ok(found),
+            _ => Err(Fault::Structure("an element is there twice")),
+        }
+    }
+
+    /// All elements of a name within the document, wherever they are.
+    pub(crate) fn anywhere(document: &'d Document<'d>, space: &str, name: &str) -> Vec<Self> {
+        let nodes = document.descendants(document.root()).into_iter().map(|id| Self { document, id });
+        nodes.filter(|node| node.is(space, name)).collect()
+    }
+
+    /// Its text, whole: what stands before a comment and what stands behind it. (A signature does not cover comments: whoever
+    /// reads up to one reads something else than what was signed.)
+    pub(crate) fn text(self) -> Result<String, Fault> {
+        let mut text = String::new();
+        for child in self.document.children_iter(self.id) {
+            match self.document.node_kind(child) {
+                Some(NodeKind::Text(part) | NodeKind::CData(part)) => text.push_str(part),
+                Some(NodeKind::Comment(_)) => {}
+                _ => return Err(Fault::Structure("something else than text is where a text has to be")),
+            }
+        }
+        Ok(text.trim().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(text: &str) -> Option<Fault> {
+        parse(text, 10_000).err()
+    }
+
+    #[test]
+    fn a_document_type_another_encoding_depth_and_length_are_refused() {
+        assert_eq!(fault("<a>x &amp; &#x41;</a>"), None);
+        assert_eq!(fault("<?xml version=\"1.0\" encoding=\"utf-8\"?><a/>"), None);
+        for bad in [
+            "",
+            "text",
+            "<a>",
+            "<a/><b/>",
+            "<!DOCTYPE a><a/>",
+            "<!DOCTYPE a [<!ENTITY e SYSTEM \"file:///etc/passwd\">]><a>&e;</a>",
+            "<a>&e;</a>",
+            "<?xml version=\"1.0\" encoding=\"UTF-7\"?><a/>",
+        ] {
+            assert_eq!(fault(bad), Some(Fault::NotXml), "{bad}");
+        }
+        assert_eq!(fault(&"<a>".repeat(40)), Some(Fault::NotXml));
+        assert_eq!(parse(&"x".repeat(11), 10).err(), Some(Fault::TooLong { most: 10 }));
+    }
+
+    #[test]
+    fn an_id_is_there_once_whatever_it_is_called() {
+        assert_eq!(fault("<a ID='1'><b Id='2'/></a>"), None);
+        for bad in ["<a ID='1'><b ID='1'/></a>", "<a ID='1'><b id='1'/></a>", "<a ID='1'><b xml:id='1'/></a>"] {
+            assert_eq!(fault(bad), Some(Fault::DuplicateId), "{bad}");
+        }
+    }
+
+    #[test]
+    fn text_is_read_whole_around_a_comment() {
+        let document = parse("<a>ada@example.com<!-- x -->.evil.example</a>", 1_000).unwrap();
+        let node = Node { document: &document, id: document.document_element().unwrap() };
+        assert_eq!(node.text().unwrap(), "ada@example.com.evil.example");
+        let document = parse("<a>ada<b/></a>", 1_000).unwrap();
+        let node = Node { document: &document, id: document.document_element().unwrap() };
+        assert!(node.text().is_err());
+    }
+}

@@ -1,0 +1,112 @@
+"""pysaml2 as an identity provider, as its documentation has it, with people at their browsers.
+
+    saml.py metadata FOLDER          makes the provider's keys, and prints its metadata
+    saml.py requested FOLDER         somebody goes to an application, is sent to the provider, and comes back
+    saml.py unrequested FOLDER       somebody begins at the provider
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.parse
+from html import unescape
+from pathlib import Path
+
+import requests
+from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
+from saml2.authn_context import PASSWORDPROTECTEDTRANSPORT
+from saml2.config import IdPConfig
+from saml2.metadata import entity_descriptor
+from saml2.saml import NAMEID_FORMAT_EMAILADDRESS, NameID
+from saml2.server import Server
+from saml2.xmldsig import DIGEST_SHA256, SIG_RSA_SHA256
+
+env = os.environ
+mode, folder = sys.argv[1], Path(sys.argv[2])
+key, certificate = str(folder / "idp.key"), str(folder / "idp.crt")
+
+
+def configuration(**more):
+    return IdPConfig().load({
+        "entityid": "https://idp.example.com/metadata",
+        "xmlsec_binary": shutil.which("xmlsec1"),
+        "key_file": key,
+        "cert_file": certificate,
+        "service": {"idp": {
+            "want_authn_requests_signed": True,
+            "endpoints": {"single_sign_on_service": [("https://idp.example.com/sso", BINDING_HTTP_REDIRECT)]},
+            "policy": {"default": {"lifetime": {"minutes": 5}, "attribute_restrictions": None}},
+        }},
+    } | more)
+
+
+if mode == "metadata":
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=idp.example.com"]
+    subprocess.run(make + ["-keyout", key, "-out", certificate], check=True, capture_output=True)
+    print(entity_descriptor(configuration()))
+    sys.exit()
+
+# What the provider knows of us is what we say of ourselves.
+connection = env["CONNECTION"]
+(folder / "sp.xml").write_text(requests.get(f"{connection}/metadata").text)
+idp = Server(config=configuration(metadata={"local": [str(folder / "sp.xml")]}))
+[sp] = idp.metadata.service_providers()
+assert sp == f"{connection}/metadata", sp
+
+browser = requests.Session()
+browser.headers["accept"] = "text/html"
+
+
+def goes(url):
+    """Follows where our own pages lead, as far as that is; gives the answer, or the foreign address."""
+    while url.startswith(env["URL"]):
+        answer = browser.get(url, allow_redirects=False)
+        if "location" not in answer.headers:
+            return answer
+        url = urllib.parse.urljoin(url, answer.headers["location"])
+    return url
+
+
+def says(in_response_to, destination):
+    """What the provider has the browser send, and what comes of it."""
+    who = NameID(format=NAMEID_FORMAT_EMAILADDRESS, text=env["LOGIN"])
+    response = idp.create_authn_response(
+        {"displayName": [env["NAME"]], "eduPersonAffiliation": ["staff", "unheard-of"]},
+        in_response_to, destination, sp, name_id=who,
+        authn={"class_ref": PASSWORDPROTECTEDTRANSPORT, "authn_auth": "https://idp.example.com"},
+        sign_response=env["SIGNS"] in ("response", "both"), sign_assertion=env["SIGNS"] in ("assertion", "both"),
+        sign_alg=SIG_RSA_SHA256, digest_alg=DIGEST_SHA256,
+    )
+    form = idp.apply_binding(BINDING_HTTP_POST, str(response), destination, "", response=True)["data"]
+    fields = {name: unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
+    # As a browser does: what another site's page sends brings none of our cookies.
+    answer = requests.post(destination, data=fields, headers={"accept": "text/html"}, allow_redirects=False)
+    assert answer.status_code == 303, answer.text
+    return goes(urllib.parse.urljoin(destination, answer.headers["location"]))
+
+
+if mode == "unrequested":
+    [acs] = idp.metadata.assertion_consumer_service(sp, binding=BINDING_HTTP_POST)
+    page = says(None, acs["location"])
+    assert env["NAME"] in page.text, page.text
+else:
+    # The sign-in page of an application asks where somebody belongs, and sends them there.
+    page = goes(env["APPLICATION"])
+    pending = re.search(r'name="pending" value="([^"]*)"', page.text)[1]
+    sent = browser.post(f"{env['ISSUER']}/saml", data={"pending": pending, "email": env["LOGIN"]})
+    assert sent.status_code == 200, sent.text
+    url = sent.headers["refresh"].removeprefix("0; url=")
+    assert url.startswith("https://idp.example.com/sso?"), url
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+    # Raises unless the signature is that of the key in our metadata.
+    request = idp.parse_authn_request(
+        query["SAMLRequest"], BINDING_HTTP_REDIRECT,
+        sigalg=query["SigAlg"], signature=query["Signature"],
+    )
+    assert request.message.issuer.text == sp, request.message
+    answer = idp.response_args(request.message)
+    back = says(answer["in_response_to"], answer["destination"])
+    assert isinstance(back, str) and back.startswith(env["BACK"]) and "code=" in back, back
+print("ok")
