@@ -20,6 +20,7 @@ mod letters;
 mod methods;
 mod migrate;
 mod operations;
+pub mod operator;
 mod outside;
 mod parameters;
 mod people;

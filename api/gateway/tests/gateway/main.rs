@@ -15,6 +15,7 @@ mod issuers;
 mod jobs;
 mod limits;
 mod operations;
+mod operator_tokens;
 mod outside;
 mod own_data;
 mod personal;
