@@ -159,6 +159,8 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("endSessions", "auth:session:write", "{}"),
     ("sendPasswordLink", "auth:account:write", "{}"),
     ("resetSecondFactor", "auth:account:write", "{}"),
+    ("setSignInPolicy", "auth:policy:write", r#"{"second_factor":"off"}"#),
+    ("getSignInPolicy", "auth:policy:read", ""),
     ("getMe", "user:self:write", ""),
     ("changeMyProfile", "user:self:write", r#"{"name":"Ada"}"#),
     ("requestEmailVerification", "user:self:write", "{}"),

@@ -46,6 +46,13 @@ impl World {
         Request { command_id: Some(key.to_owned()), ..self.request.clone() }
     }
 
+    /// Something small of somebody else.
+    pub async fn another_tenant_writes(&self) {
+        let other = request(Caller::new(testbed::tenant(), "eve", &[Role::Admin], GRANTS));
+        let command = CaptureLead { details: lead_fields(), ..CaptureLead::default() };
+        self.executor.execute(&other, &command).await.unwrap();
+    }
+
     pub async fn head(&self) -> Position {
         self.store.head().await.unwrap()
     }
