@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use gateway::directory::Directory;
+use gateway::operator;
 use kernel::Role;
 use serde_json::json;
 
@@ -10,25 +12,31 @@ use crate::context::Context;
 use crate::output::{self, Format};
 use crate::time;
 
-/// Mints a token (an Ed25519 JWT) for a caller of the API
+/// A token for a caller of the API: of the tenant's issuer, for the command line as a machine of the tenant
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio token --tenant demo --role admin --ttl 8h
-  TOKEN=$(inopsio token --tenant demo --role member --role viewer --subject ada)")]
+  TOKEN=$(inopsio token --tenant demo --role member --role viewer)
+  inopsio token --tenant demo --subject <id of a user>
+
+With --role, the command line is a machine of the tenant, registered the first time: it stands among the tenant's machines,
+what it does is in its name, and whoever deactivates it ends its tokens. The issuer is where the server is (http.public_url,
+else http.host and http.port). With --subject, the token is signed with the installation's own key: nobody signs in as
+somebody else at the tenant's issuer.")]
 pub struct Token {
     /// The tenant: its name or id
     #[arg(long)]
     tenant: String,
-    /// What the caller is: admin, manager, member, viewer or auditor; may be given several times. Without it a subject that is
-    /// the id of a user may do what that user may
+    /// What the caller is: admin, manager, member, viewer or auditor; may be given several times
     #[arg(long = "role", required_unless_present = "subject")]
     roles: Vec<Role>,
     /// For how long: 90s, 15m, 8h, 30d
     #[arg(long, default_value = "8h", value_parser = time::parse_duration)]
     ttl: Duration,
-    /// Who the caller is
-    #[arg(long, default_value = "cli", value_parser = subject)]
-    subject: String,
+    /// In whose name, instead: the id of a user, who may then do what they may, or with --role anybody. Signed with the
+    /// installation's key
+    #[arg(long, value_parser = subject)]
+    subject: Option<String>,
 }
 
 fn subject(text: &str) -> Result<String, String> {
@@ -42,8 +50,15 @@ fn subject(text: &str) -> Result<String, String> {
 impl Token {
     /// Prints a token.
     pub async fn run(self, context: &Context) -> Result<()> {
+        let config = &context.config;
         let tenant = context.tenant(&self.tenant).await?;
-        let token = gateway::auth::mint(&context.config.auth, tenant, &self.subject, &self.roles, self.ttl)?;
+        let token = match &self.subject {
+            Some(subject) => gateway::auth::mint(&config.auth, tenant, subject, &self.roles, self.ttl)?,
+            None => {
+                let found = Directory::open(config).find(&self.tenant).await?;
+                operator::issue(config, operator::address(config)?, &found, &self.roles, self.ttl).await?
+            }
+        };
         match context.format {
             Format::Json => {
                 output::print_json(&json!({ "token": token, "tenant_id": tenant, "expires_in": self.ttl.as_secs() }))

@@ -132,7 +132,7 @@ pub fn public_url(config: &Config, address: SocketAddr) -> String {
     if config.http.public_url.is_empty() { format!("http://{address}") } else { config.http.public_url.clone() }
 }
 
-fn settings(config: &Config, address: SocketAddr) -> Settings {
+pub fn settings(config: &Config, address: SocketAddr) -> Settings {
     Settings {
         public_url: public_url(config, address),
         audience: config.auth.audience.clone(),

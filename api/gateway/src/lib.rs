@@ -21,6 +21,7 @@ mod methods;
 mod migrate;
 mod notices;
 mod operations;
+pub mod operator;
 mod outside;
 mod parameters;
 mod people;

@@ -117,7 +117,10 @@ impl Inopsio {
 
     /// A token for a tenant's administrator.
     pub async fn token(&self, tenant: &Tenant) -> anyhow::Result<Arc<str>> {
-        Ok(self.run(&["token", "--tenant", &tenant.slug, "--role", "admin", "--ttl", "8h"]).await?.into())
+        Ok(self
+            .run(&["token", "--tenant", &tenant.slug, "--role", "admin", "--subject", "bench", "--ttl", "8h"])
+            .await?
+            .into())
     }
 
     /// So many new tenants with a token each.

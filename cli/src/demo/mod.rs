@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use chrono::NaiveDate;
-use gateway::ProvisionError;
-use gateway::directory::DirectoryError;
+use gateway::directory::{Directory, DirectoryError};
+use gateway::{ProvisionError, operator};
 use kernel::{Clock, Role, SystemClock, TenantId};
 
 use crate::context::{Context, Place};
@@ -82,8 +82,10 @@ impl Demo {
         let until = self.until.unwrap_or(today);
         ensure!(until <= today, "--until {until} is in the future");
         let tenant = self.tenant(context).await?;
-        let token = gateway::auth::mint(&context.config.auth, tenant, "demo", &[Role::Admin], Duration::from_hours(2))?;
-        let http = &context.config.http;
+        let config = &context.config;
+        let (found, lifetime) = (Directory::open(config).find(&self.tenant).await?, Duration::from_hours(2));
+        let token = operator::issue(config, operator::address(config)?, &found, &[Role::Admin], lifetime).await?;
+        let http = &config.http;
         let api = Api::new(&format!("http://{}:{}", http.host, http.port), &token)?;
 
         let set = DataSet::generate(self.leads as usize, until);

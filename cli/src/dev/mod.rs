@@ -92,7 +92,7 @@ async fn start(config: &Config, services: Services) -> Result<Server> {
     gateway::migrate(config, false).await?;
     let tenant = tenant(config).await?;
     let server = Server::start(config.clone(), services).await?;
-    welcome::print(config, server.addr(), &tenant)?;
+    welcome::print(config, server.addr(), &tenant).await?;
     Ok(server)
 }
 

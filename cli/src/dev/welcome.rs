@@ -14,8 +14,10 @@ use crate::output;
 const TOKEN_TTL: Duration = Duration::from_hours(8);
 
 /// Prints it to standard output; the log goes to standard error.
-pub fn print(config: &Config, address: SocketAddr, tenant: &Tenant) -> Result<()> {
-    let token = gateway::auth::mint(&config.auth, tenant.tenant_id, "dev", &[Role::Admin], TOKEN_TTL)?;
+pub async fn print(config: &Config, address: SocketAddr, tenant: &Tenant) -> Result<()> {
+    let token = gateway::operator::issue(config, address, tenant, &[Role::Admin], TOKEN_TTL).await;
+    // Somebody may have ended that machine, which is no reason not to run.
+    let token = token.unwrap_or_else(|error| format!("… # none: {error}"));
     output::print(text(&format!("http://{address}"), &tenant.slug, &token))
 }
 
@@ -29,7 +31,7 @@ Inopsio is ready.
   State        {url}/ready      {url}/health   {url}/metrics
   Mail         {url}/dev/mail   caught, not sent
 
-A token for the tenant {tenant} (role admin, 8 hours; another: inopsio token --tenant {tenant} --role viewer):
+A token for the tenant {tenant}, of its issuer (role admin, 8 hours; another: inopsio token --tenant {tenant} --role viewer):
 
 export TOKEN={token}
 

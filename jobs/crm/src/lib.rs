@@ -4,6 +4,7 @@
 //! `api/crm`. See `docs/src/jobs.md`.
 
 mod export_leads;
+mod forget_exports;
 mod import_leads;
 
 use executor::Executor;
@@ -11,10 +12,15 @@ use jobs::Kinds;
 use projector::ReadModels;
 
 pub use export_leads::{EXPORT, EXPORT_LEADS, ExportLeads};
+pub use forget_exports::{FORGET_EXPORTS, ForgetExports};
 pub use import_leads::{IMPORT_LEADS, ImportLeads};
 
 /// All kinds of jobs of CRM, over its read models and its write side; none: they are looked after here, not run.
 pub fn kinds(read_models: &ReadModels, executor: Option<&Executor>) -> Kinds {
-    let all = vec![export_leads::kind(read_models.clone()), import_leads::kind(read_models.clone(), executor.cloned())];
+    let all = vec![
+        export_leads::kind(read_models.clone()),
+        import_leads::kind(read_models.clone(), executor.cloned()),
+        forget_exports::kind(read_models.clone()),
+    ];
     Kinds::new("crm:job:read", "crm:job:write", all)
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::enqueue::{Entry, enter};
 use crate::wakes::Wakes;
+use crate::work::{FORGOTTEN, FORGOTTEN_REASON};
 use crate::{Job, Kinds, Line, NewJob, Settings, State, Wanted, input, once};
 
 /// Connections of those who ask and look.
@@ -234,7 +235,7 @@ impl Jobs {
     /// What kind of file a job has made, and in how many parts.
     ///
     /// # Errors
-    /// `not_found`; without the permission that its kind asks for; `job_not_completed`; `job_without_output`.
+    /// `not_found`; without the permission that its kind asks for; `job_not_completed`; `job_without_output`; `job_output_forgotten`.
     pub async fn output(&self, caller: &Caller, id: Uuid) -> Result<(&'static str, u32), Refusal> {
         caller.require(self.inner.kinds.read)?;
         let mut transaction = self.begin(caller.tenant()).await?;
@@ -246,6 +247,9 @@ impl Jobs {
         if job.state != State::Completed {
             let detail = format!("the job is {}; its file is there when it is completed", job.state.as_str());
             return Err(Refusal::conflict("job_not_completed", detail).with("state", job.state.as_str()));
+        }
+        if job.code.as_deref() == Some(FORGOTTEN) {
+            return Err(Refusal::not_found(FORGOTTEN, FORGOTTEN_REASON));
         }
         Ok((media_type, job.parts))
     }

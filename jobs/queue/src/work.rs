@@ -14,6 +14,11 @@ use crate::{Fault, Jobs};
 /// The most lines that a handler writes into a job's log; what comes after them is not kept.
 const MOST_LINES: i32 = 1000;
 
+/// Why a completed job has no file any more.
+pub(crate) const FORGOTTEN: &str = "job_output_forgotten";
+pub(crate) const FORGOTTEN_REASON: &str =
+    "somebody who may be in the file was erased since it was made, so it was removed; ask for a new one";
+
 /// An attempt at a job: what it is about, and the way to say how far it is. Cheap to clone.
 #[derive(Clone)]
 pub struct Work {
@@ -146,6 +151,47 @@ impl Work {
             }
             Some(_) => Ok(()),
         }
+    }
+
+    /// Removes what the tenant's jobs of this kind have made, of those that were asked for until now: files that may hold what nobody
+    /// is to see any more. Those that wait for another attempt begin anew. How many files that were.
+    ///
+    /// # Errors
+    /// When one of them runs, whose file can't be taken from under it: the others are removed all the same.
+    pub async fn forget_outputs(&self, kind: &str) -> Result<u64, Fault> {
+        let inner = &*self.jobs.inner;
+        let row = sqlx::query(
+            "WITH asked AS (
+                 SELECT job_id, state FROM jobs.jobs
+                 WHERE tenant_id = $1 AND kind = $2 AND parts > 0 AND created_at <= $3
+                 FOR UPDATE),
+             old AS (SELECT job_id, state FROM asked WHERE state <> 'running'),
+             p AS (DELETE FROM jobs.parts x USING old WHERE x.tenant_id = $1 AND x.job_id = old.job_id),
+             j AS (
+                 UPDATE jobs.jobs x
+                 SET parts = 0, progress_done = 0, checkpoint = NULL,
+                     code = CASE WHEN x.state = 'waiting' THEN x.code ELSE $4 END,
+                     reason = CASE WHEN x.state = 'waiting' THEN x.reason ELSE $5 END
+                 FROM old WHERE x.tenant_id = $1 AND x.job_id = old.job_id
+                 RETURNING 1)
+             SELECT (SELECT count(*) FROM j) AS removed, (SELECT count(*) FROM asked WHERE state = 'running') AS running",
+        )
+        .bind(self.tenant().uuid())
+        .bind(kind)
+        .bind(inner.clock.now())
+        .bind(FORGOTTEN)
+        .bind(FORGOTTEN_REASON)
+        .fetch_one(&inner.work)
+        .await
+        .map_err(unavailable)?;
+        let running: i64 = row.try_get("running").map_err(unavailable)?;
+        if running > 0 {
+            return Err(Fault::failed(
+                "job_running",
+                format!("{running} {kind} jobs run; their files are removed then"),
+            ));
+        }
+        row.try_get::<i64, _>("removed").map(i64::cast_unsigned).map_err(unavailable)
     }
 
     /// Writes a line into the job's log: no personal data, as it is kept and shown. The first 1,000 are kept.

@@ -2,10 +2,12 @@
 
 use crm_aggregates::{Contact, ContactId, ErasureReason, Lead, LeadId};
 use crm_commands::{EraseContact, EraseLead};
-use executor::Command as _;
-use face::operation::{Done, change, id};
-use face::{Authenticated, Command, Erasure, Plain, Problem, Runtime};
-use kernel::{Aggregate, Caller, Refusal};
+use crm_jobs::{FORGET_EXPORTS, ForgetExports};
+use executor::{Command as _, Request};
+use face::operation::{Done, Target, id};
+use face::{Authenticated, Changed, Command, Erasure, Plain, Problem, Runtime};
+use jobs::NewJob;
+use kernel::{Aggregate, Caller, Position, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -13,6 +15,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::Tag;
+use crate::SERVICE;
 
 /// The operations that erase people.
 pub struct Erasures {
@@ -22,6 +25,19 @@ pub struct Erasures {
 impl Erasures {
     pub fn new(runtime: Runtime) -> Self {
         Self { runtime }
+    }
+
+    /// Erases, and has the files removed that were exported before. Repeated, it does what is left to do.
+    async fn erase<C: executor::Command<Answer = ()>>(&self, request: &Request, id: Uuid, erase: C) -> Done {
+        let done = self.runtime.executor.execute(request, &erase).await?;
+        let Position(erased_at) = done.position;
+        let unwritable = |error: serde_json::Error| Refusal::internal("job_unwritable", error.to_string());
+        let arguments = serde_json::to_value(ForgetExports { erased_at }).map_err(unwritable)?;
+        let (caller, request_hash) = (request.caller.clone(), request.request_hash);
+        let job = NewJob { arguments, actor: caller.subject().to_owned(), run_at: None, unique: None };
+        let asked = jobs::Request { caller, command_id: None, request_hash };
+        self.runtime.jobs.submit(&asked, FORGET_EXPORTS, &job).await?;
+        Ok(Changed::new(SERVICE, done, |()| Target { id }))
     }
 
     async fn load<A: Aggregate>(&self, caller: &Caller, id: Uuid) -> Result<Option<std::sync::Arc<A>>, Refusal> {
@@ -56,11 +72,12 @@ impl Erasures {
     /// Erase a lead: nobody can tell any more who it was
     ///
     /// With it goes the contact that it was converted into, and every lead that was converted into that one: they are the same
-    /// person. What happened stays, to an id that tells nobody who it was. This can't be undone.
+    /// person. What happened stays, to an id that tells nobody who it was; files of leads that were exported before are removed. This
+    /// can't be undone.
     #[oai(path = "/v1/crm/leads/:lead/erase", method = "post", operation_id = "eraseLead", tag = "Tag::Leads")]
     async fn erase_lead(&self, command: Command<ErasureBody>, lead: Path<Uuid>) -> Done {
         let erase = EraseLead { lead: id(&lead), reason: command.body.reason };
-        change(&self.runtime, &command.request, lead.0, erase).await
+        self.erase(&command.request, lead.0, erase).await
     }
 
     /// Erase a contact: nobody can tell any more who they were
@@ -75,7 +92,7 @@ impl Erasures {
     )]
     async fn erase_contact(&self, command: Command<ErasureBody>, contact: Path<Uuid>) -> Done {
         let erase = EraseContact { contact: id(&contact), reason: command.body.reason };
-        change(&self.runtime, &command.request, contact.0, erase).await
+        self.erase(&command.request, contact.0, erase).await
     }
 
     /// What the log can still tell of a lead

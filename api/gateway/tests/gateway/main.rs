@@ -16,6 +16,7 @@ mod jobs;
 mod limits;
 mod logout;
 mod operations;
+mod operator_tokens;
 mod outside;
 mod own_data;
 mod personal;

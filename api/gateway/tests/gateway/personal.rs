@@ -213,6 +213,19 @@ async fn attack_60_whoever_was_a_lead_or_a_contact_is_nowhere_once_they_are_eras
     assert_eq!((&told["erased"], &told["sealed_for_ever"]), (&json!(false), &json!(0)), "{told}");
     assert_eq!(told["can_be_opened"], 7, "the contact's first event and three of each lead: {told}");
 
+    // A file of leads, as somebody may have asked for it.
+    let export = async || {
+        let asked = done(&world, "/v1/crm/leads/export", json!({})).await;
+        let path = format!("/v1/jobs/crm/{}", asked.body["id"].as_str().unwrap());
+        testbed::eventually("the export is completed", async || {
+            (world.get(&path).await.body["state"] == "completed").then_some(())
+        })
+        .await;
+        (format!("{path}/output"), world.get(&format!("{path}/output")).await)
+    };
+    let (file, exported) = export().await;
+    assert!(exported.body.as_str().unwrap().contains("Zaunkönig"), "{exported:?}");
+
     // What is refused erases nobody.
     let request = |path: &str, body: Value| world.request(Method::POST, path).json(&body);
     let manager = world.token(&[kernel::Role::Manager]);
@@ -244,6 +257,20 @@ async fn attack_60_whoever_was_a_lead_or_a_contact_is_nowhere_once_they_are_eras
     assert_eq!((&known["contact"]["name"], &known["contact"]["email"]), (&json!(""), &Value::Null));
     assert!(known["contact"]["erasedAt"].is_string());
     assert_eq!(leaks(&rows(database, "%").await), [""; 0]);
+    let gone = testbed::eventually("the file is removed", async || {
+        let asked = world.get(&file).await;
+        (asked.status != StatusCode::OK).then_some(asked)
+    })
+    .await;
+    assert_eq!((gone.status, gone.code()), (StatusCode::NOT_FOUND, "job_output_forgotten"));
+    let parts = "SELECT coalesce(string_agg(encode(bytes, 'escape'), ''), '') FROM jobs.parts";
+    let mut connection = PgConnection::connect_with(&database.superuser()).await.unwrap();
+    let parts: String = sqlx::query_scalar(parts).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(leaks(&parts), [""; 0]);
+    connection.close().await.unwrap();
+    let (_, exported) = export().await;
+    let exported = exported.body.as_str().unwrap();
+    assert!(exported.lines().count() == 3 && leaks(exported).is_empty(), "{exported}");
     for path in [&first, &second, &path] {
         let told = world.get(&format!("{path}/erasure")).await.body;
         assert_eq!((&told["erased"], &told["sealed_for_ever"]), (&json!(true), &json!(7)), "{told}");

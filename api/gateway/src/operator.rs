@@ -1,0 +1,179 @@
+//! Tokens for whoever operates the platform: the command line is a machine of the tenant, and its issuer signs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_aggregates::{GrantKind, GrantTerms, Machine};
+use auth_api::authority::{AccessClaims, Authority, Parts};
+use auth_commands::{GRANTS, OpenGrant, RegisterMachine, protocol};
+use chrono::TimeDelta;
+use eventstore::EventStore;
+use executor::Executor;
+use kernel::{Caller, MachineId, Refusal, Role, SystemClock, SystemIds, TenantId};
+use keys::SystemRandom;
+
+use crate::config::{Config, claim_key};
+use crate::directory::{Directory, DirectoryError, Tenant};
+use crate::issuing;
+use crate::server::StartError;
+use crate::tenants::DirectoryOfTenants;
+
+/// A token that can't be issued.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// The auth service's log can't be used.
+    #[error(transparent)]
+    Start(#[from] Box<StartError>),
+    /// The directory of tenants.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// It was refused.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// Where the issuer is to be found is known to the server alone.
+    #[error(
+        "the server listens on a port of its own choice, so its tenants' issuers are not known here: set http.public_url"
+    )]
+    NoAddress,
+    /// Somebody changed what it is.
+    #[error("the machine {name:?} ({id}) has other roles by now ({roles}): give it its roles back, or another name")]
+    Changed {
+        /// Its name.
+        name: String,
+        /// Its id.
+        id: MachineId,
+        /// What it is now.
+        roles: String,
+    },
+    /// Somebody ended it.
+    #[error(
+        "the machine {name:?} ({id}) is deactivated: reactivate it, or give it another name and a new one is registered"
+    )]
+    Deactivated {
+        /// Its name.
+        name: String,
+        /// Its id.
+        id: MachineId,
+    },
+}
+
+impl From<Refusal> for IssueError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Where the server of this configuration listens, if that is said beforehand.
+///
+/// # Errors
+/// When it is not, and nobody says either where others reach it.
+pub fn address(config: &Config) -> Result<SocketAddr, IssueError> {
+    if config.http.port == 0 && config.http.public_url.is_empty() {
+        return Err(IssueError::NoAddress);
+    }
+    Ok(SocketAddr::new(config.http.host, config.http.port))
+}
+
+/// A token of the tenant's issuer (at this address, unless the configuration says where) for the command line, as a machine with
+/// these roles: registered the first time, seen by the tenant's administrators, and ended by them like any other.
+///
+/// # Errors
+/// When the log can't be written, or that machine is not any more what it was.
+pub async fn issue(
+    config: &Config,
+    address: SocketAddr,
+    tenant: &Tenant,
+    roles: &[Role],
+    lifetime: Duration,
+) -> Result<String, IssueError> {
+    let master = Some(config.master_key().ok_or_else(|| Box::new(StartError::MasterKey))?);
+    let service = auth_api::SERVICE;
+    let clock = Arc::new(SystemClock);
+    let opened = EventStore::open(&config.database(service), config.log_settings(), clock.clone()).await;
+    let store = opened.map_err(|error| Box::new(StartError::Log { service, error }))?;
+    let claim_key = claim_key(config).ok_or_else(|| Box::new(StartError::ClaimKey))?;
+    let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key };
+    let authority = Authority::new(Parts {
+        executor: Executor::new(store.clone(), clock.clone(), Arc::new(SystemIds), settings),
+        tenants: Arc::new(DirectoryOfTenants::new(Directory::open(config))),
+        people: None,
+        links: None,
+        master,
+        random: Arc::new(SystemRandom),
+        clock,
+        settings: issuing::settings(config, address),
+    });
+    let issued = token(&authority, tenant, roles, lifetime).await;
+    store.close().await;
+    issued
+}
+
+async fn token(
+    authority: &Authority,
+    tenant: &Tenant,
+    roles: &[Role],
+    lifetime: Duration,
+) -> Result<String, IssueError> {
+    let mut roles: Vec<String> = roles.iter().map(|role| role.as_str().to_owned()).collect();
+    roles.sort_unstable();
+    roles.dedup();
+    let machine = machine(authority, tenant.tenant_id, &roles).await?;
+    let lifetime = TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::MAX);
+    let now = authority.now();
+    let expires_at = now.checked_add_signed(lifetime).unwrap_or(now);
+    let scope = vec!["api".to_owned()];
+    let terms = GrantTerms {
+        client: machine.uuid(),
+        subject: machine.uuid(),
+        kind: GrantKind::ClientCredentials,
+        scope: scope.clone(),
+        session: None,
+        code: None,
+        opened_at: now,
+        expires_at,
+    };
+    let caller = protocol(tenant.tenant_id, &machine.to_string());
+    let grant = authority.run(&caller, &OpenGrant { terms: terms.clone(), assertion: None }).await?.answer;
+    let claims = AccessClaims {
+        tenant: tenant.tenant_id.uuid(),
+        roles,
+        scope: scope.join(" "),
+        client_id: machine.to_string(),
+        grant,
+        sid: None,
+        acr: None,
+        amr: Vec::new(),
+        auth_time: None,
+    };
+    let known = authority.tenant(&tenant.slug).await?;
+    Ok(authority.access_token(&known, &terms, claims, lifetime).await?.text)
+}
+
+/// The machine that the command line is with these roles.
+async fn machine(authority: &Authority, tenant: TenantId, roles: &[String]) -> Result<MachineId, IssueError> {
+    let operator = Caller::new(tenant, "operator", &[Role::Admin], GRANTS);
+    let name = format!("inopsio command line ({})", roles.join(", "));
+    let register = RegisterMachine { name: name.clone(), roles: roles.to_vec() };
+    let refusal = match authority.run(&operator, &register).await {
+        Ok(done) => return Ok(done.answer),
+        Err(refusal) => refusal,
+    };
+    let holder = refusal.extra().get("holder").and_then(|holder| holder.as_str()).and_then(|id| id.parse().ok());
+    let id: MachineId = match holder {
+        Some(id) if refusal.code() == "machine_name_taken" => id,
+        _ => return Err(refusal.into()),
+    };
+    let Some((state, _)) = authority.executor().load::<Machine>(&operator, &id.to_string()).await? else {
+        return Err(refusal.into());
+    };
+    if !state.active {
+        return Err(IssueError::Deactivated { name, id });
+    }
+    let mut has = state.roles.clone();
+    has.sort_unstable();
+    if has != roles {
+        return Err(IssueError::Changed { name, id, roles: has.join(", ") });
+    }
+    Ok(id)
+}
