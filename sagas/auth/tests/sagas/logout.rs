@@ -72,7 +72,8 @@ async fn run<C: executor::Command>(case: &Case<'_>, command: &C) -> C::Answer {
 
 async fn session(case: &Case<'_>) -> SessionId {
     let methods = vec!["pwd".to_owned()];
-    let start = StartSession { user: user(case), methods, lifetime: TimeDelta::days(1), place: Place::default() };
+    let (lifetime, place) = (TimeDelta::days(1), Place::default());
+    let start = StartSession { user: user(case), methods, saml: None, lifetime, place };
     run(case, &start).await
 }
 
@@ -86,6 +87,8 @@ async fn grant(case: &Case<'_>, client: ClientId, session: SessionId) {
         scope: vec!["openid".to_owned()],
         session: Some(session),
         code: None,
+        parent: None,
+        actor: None,
         opened_at: now,
         expires_at: now + TimeDelta::days(1),
     };
