@@ -52,12 +52,11 @@ impl Token {
     pub async fn run(self, context: &Context) -> Result<()> {
         let config = &context.config;
         let tenant = context.tenant(&self.tenant).await?;
-        let token = match &self.subject {
-            Some(subject) => gateway::auth::mint(&config.auth, tenant, subject, &self.roles, self.ttl)?,
-            None => {
-                let found = Directory::open(config).find(&self.tenant).await?;
-                operator::issue(config, operator::address(config)?, &found, &self.roles, self.ttl).await?
-            }
+        let token = if let Some(subject) = &self.subject {
+            gateway::auth::mint(&config.auth, tenant, subject, &self.roles, self.ttl)?
+        } else {
+            let found = Directory::open(config).find(&self.tenant).await?;
+            operator::issue(config, operator::address(config)?, &found, &self.roles, self.ttl).await?
         };
         match context.format {
             Format::Json => {

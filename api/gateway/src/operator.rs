@@ -99,6 +99,7 @@ pub async fn issue(
         tenants: Arc::new(DirectoryOfTenants::new(Directory::open(config))),
         people: None,
         links: None,
+        admission: None,
         master,
         random: Arc::new(SystemRandom),
         clock,
@@ -130,6 +131,8 @@ async fn token(
         scope: scope.clone(),
         session: None,
         code: None,
+        parent: None,
+        actor: None,
         opened_at: now,
         expires_at,
     };
@@ -145,6 +148,7 @@ async fn token(
         acr: None,
         amr: Vec::new(),
         auth_time: None,
+        act: None,
     };
     let known = authority.tenant(&tenant.slug).await?;
     Ok(authority.access_token(&known, &terms, claims, lifetime).await?.text)
