@@ -13,6 +13,7 @@ mod log {
     mod isolation;
     mod locking;
     mod migrating;
+    mod moving;
     mod reading;
     mod relaying;
     mod sealing;

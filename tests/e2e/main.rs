@@ -22,6 +22,7 @@ mod fault_fsync;
 mod fault_gateway;
 mod fault_jobs;
 mod fault_kill;
+mod fault_move;
 mod fault_nats_down;
 mod fault_partition;
 mod fault_poison;

@@ -155,6 +155,13 @@ pub(crate) async fn poke(
     Ok(())
 }
 
+/// For tenants that are on their way to another cell, or live there, nothing is done here.
+macro_rules! open {
+    () => {
+        "(tenant_id = ANY ((SELECT log.closed_now())::uuid[])) IS NOT TRUE"
+    };
+}
+
 /// What is due, the longest overdue first; with the position of the last event that each had to hear of.
 #[expect(clippy::disallowed_methods, reason = "the tenant stands in a row that the coordinator wrote from the log")]
 pub(crate) async fn due(
@@ -162,9 +169,11 @@ pub(crate) async fn due(
     now: DateTime<Utc>,
     limit: usize,
 ) -> Result<Vec<(InstanceKey, DateTime<Utc>)>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT tenant_id, instance_id, wake_at FROM saga.instances WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2",
-    )
+    let rows = sqlx::query(concat!(
+        "SELECT tenant_id, instance_id, wake_at FROM saga.instances WHERE wake_at <= $1 AND ",
+        open!(),
+        " ORDER BY wake_at LIMIT $2"
+    ))
     .bind(now)
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(connection)
@@ -182,7 +191,7 @@ pub(crate) async fn next_due(
     connection: impl PgExecutor<'_>,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-    sqlx::query_scalar("SELECT min(wake_at) FROM saga.instances WHERE wake_at > $1")
+    sqlx::query_scalar(concat!("SELECT min(wake_at) FROM saga.instances WHERE wake_at > $1 AND ", open!()))
         .bind(now)
         .fetch_one(connection)
         .await
