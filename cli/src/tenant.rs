@@ -120,7 +120,8 @@ async fn relocate(context: &Context, tenant: &str, to: &str) -> Result<()> {
         table.add_row([(*service).to_owned(), events.to_string(), streams.to_string(), root.clone()]);
     }
     output::print(table)?;
-    let paused = moved.paused_seconds.map_or_else(String::new, |paused| format!("; its writes paused for {paused:.2} s"));
+    let paused =
+        moved.paused_seconds.map_or_else(String::new, |paused| format!("; its writes paused for {paused:.2} s"));
     let Moved { from, to, seconds, .. } = &moved;
     output::print(format!("{tenant} moved from {from} to {to} in {seconds:.1} s{paused}"))
 }

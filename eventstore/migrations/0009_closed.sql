@@ -8,7 +8,9 @@ CREATE TABLE log.closed (
     cell      text        NOT NULL,
     -- A pause ends by itself, should whoever made it be lost.
     until     timestamptz NOT NULL DEFAULT 'infinity',
-    since     timestamptz NOT NULL DEFAULT now()
+    since     timestamptz NOT NULL DEFAULT now(),
+    -- Up to here it was looked whether events begin sagas; what came later was passed over, and is looked at where the tenant lives then.
+    looked    bigint
 );
 ALTER TABLE log.closed ENABLE ROW LEVEL SECURITY;
 ALTER TABLE log.closed FORCE  ROW LEVEL SECURITY;
@@ -16,6 +18,8 @@ CREATE POLICY owner ON log.closed TO inopsio_{{service}}_owner USING (true);
 CREATE POLICY known ON log.closed FOR SELECT TO
     inopsio_{{service}}_append, inopsio_{{service}}_read, inopsio_{{service}}_follow, inopsio_{{service}}_project,
     inopsio_{{service}}_configure, inopsio_{{service}}_deliver, inopsio_{{service}}_queue, inopsio_{{service}}_work USING (true);
+CREATE POLICY looking ON log.closed FOR UPDATE TO inopsio_{{service}}_project USING (true);
+GRANT UPDATE (looked) ON log.closed TO inopsio_{{service}}_project;
 GRANT USAGE ON SCHEMA log TO
     inopsio_{{service}}_configure, inopsio_{{service}}_deliver, inopsio_{{service}}_queue, inopsio_{{service}}_work;
 GRANT SELECT ON log.closed TO

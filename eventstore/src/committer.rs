@@ -10,7 +10,6 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Settings, closed};
 use crate::append::{Appended, Error};
 use crate::batch::{Batch, Waiting};
 use crate::lane::{Lane, Undone};
@@ -18,6 +17,7 @@ use crate::meters::Meters;
 use crate::passing::Page;
 use crate::queue::Queue;
 use crate::statement::{NotWritten, Verdict};
+use crate::{Settings, closed};
 
 /// For so long a tenant that was found closed is refused without being asked about again.
 const CLOSED: Duration = Duration::from_millis(100);

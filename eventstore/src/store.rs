@@ -25,7 +25,9 @@ use crate::passing::{Passing, Relayed};
 use crate::queue::Queue;
 use crate::read::Stretch;
 use crate::sealing::{Keyring, Turned};
-use crate::{Closure, Database, Error, PoolUse, ReplayFilter, Resumed, Role, Settings, Snapshot, closed, read, replay, snapshot};
+use crate::{
+    Closure, Database, Error, PoolUse, ReplayFilter, Resumed, Role, Settings, Snapshot, closed, read, replay, snapshot,
+};
 
 /// A command that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use self::side::Side;
 pub use self::table::Opening;
 use crate::backup::copied::Whose;
 use crate::backup::graft::{extend, lock};
-use crate::backup::snapshot::{claim, command};
+use crate::backup::snapshot::{claim, command, head};
 use crate::backup::{StoredAnswer, StoredClaim, StoredEvent, write};
 use crate::{Closure, Error};
 
@@ -40,7 +40,9 @@ pub enum TransferError {
     #[error(transparent)]
     Log(#[from] Error),
     /// Whoever connects is bound by row level security.
-    #[error("the role {0} is no superuser and does not bypass row level security: it can't see all that is to be moved")]
+    #[error(
+        "the role {0} is no superuser and does not bypass row level security: it can't see all that is to be moved"
+    )]
     Role(String),
     /// The database was not migrated by this program.
     #[error("the database of {0} was not prepared for moves; run inopsio migrate in its cell")]
@@ -85,6 +87,8 @@ pub struct Transfer {
     tenant: TenantId,
     from: Side,
     to: Side,
+    /// All events up to here were copied.
+    events: Position,
     /// Commands up to here were copied.
     commands: Position,
 }
@@ -101,7 +105,8 @@ impl Transfer {
         to: &PgConnectOptions,
     ) -> Result<Self> {
         let (from, to) = (Side::connect(service, from).await?, Side::connect(service, to).await?);
-        let mut transfer = Self { service, tenant, from, to, commands: Position::START };
+        let (events, commands) = (Position::START, Position::START);
+        let mut transfer = Self { service, tenant, from, to, events, commands };
         loop {
             let there = transfer.to.read(tenant, CHUNK).await?;
             let Some(count) = i64::try_from(there.len()).ok().filter(|count| *count > 0) else { break };
@@ -147,11 +152,6 @@ impl Transfer {
         if held.rows_affected() == 1 { Ok(()) } else { Err(TransferError::PauseOver(self.service)) }
     }
 
-    /// The tenant writes again in the old cell, if it was paused there.
-    pub async fn resume(&mut self) -> Result<()> {
-        resume(&mut self.from.connection, self.tenant).await
-    }
-
     /// Where the last event that was copied stands in the new cell.
     pub fn last(&self) -> Position {
         self.to.last()
@@ -165,9 +165,12 @@ impl Transfer {
     /// Copies the events that the new cell has not; how many there were.
     pub async fn events(&mut self) -> Result<u64> {
         let mut copied = 0;
+        // Asked first: what is committed later may be seen or not.
+        let end = head(&mut self.from.connection).await?.position;
         loop {
             let rows = self.from.read(self.tenant, CHUNK).await?;
             if rows.is_empty() {
+                self.events = end;
                 return Ok(copied);
             }
             copied += rows.len() as u64;
@@ -192,23 +195,23 @@ impl Transfer {
         Ok(())
     }
 
-    /// Copies the commands that the new cell has not; how many were looked at.
+    /// Copies the commands that the new cell has not, of those whose events were copied; how many were looked at.
     ///
     /// There is no index by position: the tenant's commands are gone through, which takes some 10 ms for 10,000.
     pub async fn commands(&mut self) -> Result<u64> {
         // A command without events stands where the log ended, whose event that ever was; so the last position is looked at again.
-        let (tenant, from) = (self.tenant, self.commands);
-        let end = crate::backup::snapshot::head(&mut self.from.connection).await?.position;
+        let (tenant, from, end) = (self.tenant, self.commands, self.events);
         let mut copied = 0;
         let mut chunk: Vec<StoredAnswer> = Vec::new();
         let (places, here, there) = (&self.from.places, &self.to.places, &mut self.to.connection);
         let place = |old: Position| side::place(places, here, old);
         let mut rows = sqlx::query(
             "SELECT tenant_id, command_id, request_hash, answer, first_position, last_position, recorded_at
-             FROM log.commands WHERE tenant_id = $1 AND last_position >= $2",
+             FROM log.commands WHERE tenant_id = $1 AND last_position BETWEEN $2 AND $3",
         )
         .bind(tenant.uuid())
         .bind(from.as_i64())
+        .bind(end.as_i64())
         .fetch(&mut self.from.connection);
         while let Some(row) = rows.try_next().await? {
             let row = command(&row)?;
@@ -273,7 +276,8 @@ impl Transfer {
         let count = |side: &'static str| format!("SELECT count(*) FROM log.{side} WHERE tenant_id = $1");
         for table in ["commands", "claims"] {
             let counted = count(table);
-            let ask = |connection| sqlx::query_scalar::<_, i64>(&counted).bind(self.tenant.uuid()).fetch_one(connection);
+            let ask =
+                |connection| sqlx::query_scalar::<_, i64>(&counted).bind(self.tenant.uuid()).fetch_one(connection);
             let (here, there) = (ask(&mut self.from.connection).await?, ask(&mut self.to.connection).await?);
             if here != there {
                 return differs(format!("{here} {table} are {there}"));
@@ -329,8 +333,8 @@ async fn close(
     Ok(())
 }
 
-/// A tenant writes again where it was paused.
-pub async fn resume(connection: &mut PgConnection, tenant: TenantId) -> Result<()> {
+/// A tenant writes again where it was paused, if it was.
+pub async fn resume(connection: &mut PgConnection, tenant: TenantId) -> std::result::Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM log.closed WHERE tenant_id = $1 AND state = 'paused'")
         .bind(tenant.uuid())
         .execute(connection)

@@ -6,6 +6,7 @@ mod log {
     pub mod support;
 
     mod appending;
+    mod archiving;
     mod backing_up;
     mod claims;
     mod commands;

@@ -74,14 +74,16 @@ impl Cells {
 
 /// A tenant's commands, with their positions.
 async fn commands_of(superuser: &mut PgConnection, tenant: Uuid) -> Commands {
-    sqlx::query("SELECT command_id, last_position FROM log.commands WHERE tenant_id = $1 AND command_id LIKE 'client-%'")
-        .bind(tenant)
-        .map(|row: PgRow| (row.get(0), row.get::<i64, _>(1).cast_unsigned()))
-        .fetch_all(superuser)
-        .await
-        .unwrap()
-        .into_iter()
-        .collect()
+    sqlx::query(
+        "SELECT command_id, last_position FROM log.commands WHERE tenant_id = $1 AND command_id LIKE 'client-%'",
+    )
+    .bind(tenant)
+    .map(|row: PgRow| (row.get(0), row.get::<i64, _>(1).cast_unsigned()))
+    .fetch_all(superuser)
+    .await
+    .unwrap()
+    .into_iter()
+    .collect()
 }
 
 /// A tenant's events of a log, those of its load and the others.
@@ -129,7 +131,8 @@ async fn grows(world: &World, tenant: Uuid, by: i64) {
 
 /// Qualified leads are followed up from then on: by sagas that run for days.
 async fn follows_up(client: &Client) {
-    let policy = json!({ "escalate_after_days": 3, "escalate_to": "boss", "reassign_after_days": 2, "reassign_to": "other" });
+    let policy =
+        json!({ "escalate_after_days": 3, "escalate_to": "boss", "reassign_after_days": 2, "reassign_to": "other" });
     client.done("/v1/crm/follow-up/set", policy).await;
 }
 
@@ -232,7 +235,10 @@ async fn fault_move_killed_in_each_phase_leaves_the_tenant_in_one_cell_and_goes_
     let before = [
         ("history is copied", Hold::on(&east, "INSERT", "log.events", "true")),
         ("the pause begins", Hold::on(&west, "INSERT", "log.closed", "NEW.state = 'paused'")),
-        ("the pause is held", Hold::on(&west, "UPDATE", "log.closed", "NEW.state = 'paused' AND NEW.until = 'infinity'")),
+        (
+            "the pause is held",
+            Hold::on(&west, "UPDATE", "log.closed", "NEW.state = 'paused' AND NEW.until = 'infinity'"),
+        ),
         ("the map turns", Hold::on(&directory, "INSERT", "placements", "NEW.cell IS NOT NULL")),
     ];
     for (phase, hold) in before {
@@ -256,7 +262,9 @@ async fn fault_move_killed_in_each_phase_leaves_the_tenant_in_one_cell_and_goes_
         let (here, there) = (count(&cells.west, id).await, count(&cells.east, id).await);
         assert_eq!(here, there, "killed when {phase}");
         let too_late = tokio::task::block_in_place(|| cells.west.run(&["tenant", "move", "acme", "--undo"]));
-        assert!(!too_late.status.success() && String::from_utf8_lossy(&too_late.stderr).contains("lives in the cell east"));
+        assert!(
+            !too_late.status.success() && String::from_utf8_lossy(&too_late.stderr).contains("lives in the cell east")
+        );
         println!("killed when {phase}: nobody writes, in neither cell");
     }
     let here = count(&cells.west, id).await;

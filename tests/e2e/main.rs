@@ -14,6 +14,7 @@ mod backup;
 mod checks;
 mod client;
 mod fairness;
+mod fault_archive;
 mod fault_cluster;
 mod fault_crash_points;
 mod fault_cut;

@@ -32,7 +32,8 @@ impl Suspended {
             return Err(Refusal::forbidden("tenant_suspended", detail));
         }
         if self.0.elsewhere.borrow().contains(&tenant) {
-            let detail = "the tenant lives in another cell, or is on its way here; nothing was done: send it again in a moment";
+            let detail =
+                "the tenant lives in another cell, or is on its way here; nothing was done: send it again in a moment";
             return Err(Refusal::unavailable("tenant_elsewhere", detail));
         }
         Ok(())

@@ -29,8 +29,7 @@ impl Copied {
 
     /// Whether an event was restored, or came with its tenant from another cell: what it had begun is there already.
     pub fn is_restored(&self, event: &RecordedEvent) -> bool {
-        event.position <= self.restored
-            || self.moved.get(&event.tenant.uuid()).is_some_and(|to| event.position <= *to)
+        event.position <= self.restored || self.moved.get(&event.tenant.uuid()).is_some_and(|to| event.position <= *to)
     }
 
     /// Whether the event's tenant is on its way to another cell or lives there: what it begins, it begins there.

@@ -77,10 +77,7 @@ impl Graft {
 
 /// Keeps others from writing until the transaction ends, and acts as `owner`, unless as whoever is connected; where the log ends.
 pub(crate) async fn lock(transaction: &mut PgConnection, owner: Option<&str>) -> Result<Head, Error> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(LockKey::Writing.number())
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LockKey::Writing.number()).execute(&mut *transaction).await?;
     if let Some(owner) = owner {
         transaction.execute(format!("SET LOCAL ROLE {owner}").as_str()).await?;
     }

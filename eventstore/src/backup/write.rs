@@ -72,15 +72,15 @@ pub(crate) async fn missing_commands(connection: &mut PgConnection, rows: &[Stor
 async fn store_commands(connection: &mut PgConnection, rows: &[StoredAnswer], statement: &str) -> Result<(), Error> {
     scope(connection, rows.iter().map(|row| row.tenant)).await?;
     sqlx::query(statement)
-    .bind(rows.iter().map(|row| row.tenant.uuid()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.command_id.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.request_hash.as_slice()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.answer.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.first.as_i64()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.last.as_i64()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.recorded_at).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
+        .bind(rows.iter().map(|row| row.tenant.uuid()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.command_id.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.request_hash.as_slice()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.answer.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.first.as_i64()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.last.as_i64()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.recorded_at).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -15,6 +15,8 @@ pub enum LockKey {
     Relay = 7_164_702_802,
     /// The active deliverer of webhooks.
     Deliverer = 7_164_702_803,
+    /// Cold streams are moved to the archive.
+    Archiving = 7_164_702_804,
     /// The projector's tables are being made.
     MigratingProjections = 7_164_702_810,
     /// The active coordinator of sagas.

@@ -35,7 +35,8 @@ async fn rows(database: &Database, tenant: TenantId) -> Vec<(String, String, Str
     let events = "SELECT (to_jsonb(e) - 'position')::text, payload::text, metadata::text
                   FROM log.events e WHERE tenant_id = $1 ORDER BY position";
     let mut all = sqlx::query(events).bind(tenant.uuid()).map(row).fetch_all(&mut superuser).await.unwrap();
-    let commands = "SELECT command_id, answer, encode(request_hash, 'hex') FROM log.commands WHERE tenant_id = $1 ORDER BY 1";
+    let commands =
+        "SELECT command_id, answer, encode(request_hash, 'hex') FROM log.commands WHERE tenant_id = $1 ORDER BY 1";
     all.extend(sqlx::query(commands).bind(tenant.uuid()).map(row).fetch_all(&mut superuser).await.unwrap());
     let claims = "SELECT kind, encode(key, 'hex'), holder FROM log.claims WHERE tenant_id = $1 ORDER BY 1, 2";
     all.extend(sqlx::query(claims).bind(tenant.uuid()).map(row).fetch_all(&mut superuser).await.unwrap());
@@ -48,7 +49,7 @@ async fn a_closed_tenant_is_refused_with_nothing_written_while_its_neighbours_of
     let elsewhere = Database::fresh("crm").await;
     let (closed, other) = (testbed::tenant(), testbed::tenant());
     let mut transfer = between(closed, &database, &elsewhere).await;
-    transfer.pause("east", Duration::from_secs(60)).await.unwrap();
+    transfer.pause("east", Duration::from_mins(1)).await.unwrap();
     assert_eq!(store.closed().await.unwrap(), [(closed, Closure::Paused)]);
     let mixed = (0..40).map(|nth| {
         let (store, tenant) = (store.clone(), if nth % 4 == 0 { closed } else { other });
@@ -59,7 +60,7 @@ async fn a_closed_tenant_is_refused_with_nothing_written_while_its_neighbours_of
     }
     assert_eq!(rows(&database, closed).await, []);
     assert_eq!(store.head().await.unwrap(), Position(30));
-    transfer.resume().await.unwrap();
+    transfer::resume(transfer.old(), closed).await.unwrap();
     tokio::time::timeout(Duration::from_secs(10), async { while refused(&store, closed).await {} }).await.unwrap();
 }
 
@@ -73,7 +74,7 @@ async fn a_pause_ends_by_itself_and_then_can_not_be_held() {
     tokio::time::timeout(Duration::from_secs(10), async { while refused(&store, tenant).await {} }).await.unwrap();
     assert!(matches!(transfer.hold().await, Err(TransferError::PauseOver(CRM))));
     assert_eq!(store.closed().await.unwrap(), []);
-    transfer.pause("east", Duration::from_secs(60)).await.unwrap();
+    transfer.pause("east", Duration::from_mins(1)).await.unwrap();
     transfer.hold().await.unwrap();
     assert!(refused(&store, tenant).await);
 }
@@ -105,7 +106,7 @@ async fn a_history_moves_as_it_is_in_rounds_and_goes_on_in_the_other_cell() {
     here.append(second).await.unwrap();
     here.append(append(tenant, Vec::new())).await.unwrap();
     let mut transfer = between(tenant, &from, &to).await;
-    transfer.pause("east", Duration::from_secs(60)).await.unwrap();
+    transfer.pause("east", Duration::from_mins(1)).await.unwrap();
     assert_eq!(transfer.events().await.unwrap(), 2);
     transfer.commands().await.unwrap();
     transfer.claims().await.unwrap();
@@ -143,6 +144,25 @@ async fn a_history_moves_as_it_is_in_rounds_and_goes_on_in_the_other_cell() {
 }
 
 #[tokio::test]
+async fn a_command_goes_along_after_its_events_and_stands_where_they_do() {
+    let (from, here) = store().await;
+    let to = Database::fresh("crm").await;
+    let tenant = testbed::tenant();
+    here.append(append(tenant, vec![stream("a", 0, 1)])).await.unwrap();
+    let mut transfer = between(tenant, &from, &to).await;
+    transfer.events().await.unwrap();
+    // Done between the two halves of a round.
+    here.append(append(tenant, vec![stream("a", 1, 2)])).await.unwrap();
+    transfer.commands().await.unwrap();
+    assert_eq!(count(&to, "log.commands").await, 1);
+    transfer.events().await.unwrap();
+    transfer.commands().await.unwrap();
+    let positions = "SELECT first_position, last_position FROM log.commands ORDER BY last_position";
+    let positions: Vec<(i64, i64)> = sqlx::query_as(positions).fetch_all(&mut superuser(&to).await).await.unwrap();
+    assert_eq!(positions, [(1, 1), (2, 3)]);
+}
+
+#[tokio::test]
 async fn another_history_in_the_new_cell_is_refused_and_nothing_is_written() {
     let (from, here) = store().await;
     let (to, there) = store().await;
@@ -172,7 +192,7 @@ async fn a_closed_tenant_is_listed_only_as_long_as_it_is_closed() {
     transfer.leave("east").await.unwrap();
     assert_eq!(store.closed().await.unwrap(), [(tenant, Closure::Left)]);
     // Only a pause is taken back so.
-    transfer.resume().await.unwrap();
+    transfer::resume(transfer.old(), tenant).await.unwrap();
     assert_eq!(store.closed().await.unwrap(), [(tenant, Closure::Left)]);
     assert!(open(&elsewhere, Settings::default()).await.closed().await.unwrap().is_empty());
 }

@@ -219,6 +219,39 @@ pub(crate) async fn checkpoint(connection: impl PgExecutor<'_>) -> Result<Option
     Ok(found.map(Position::from_i64))
 }
 
+/// Notes that a closed tenant's events from this one on were not looked at; whether it is closed still.
+pub(crate) async fn pass_over(
+    connection: impl PgExecutor<'_>,
+    tenant: TenantId,
+    first: Position,
+) -> Result<bool, sqlx::Error> {
+    let noted = sqlx::query("UPDATE log.closed SET looked = least(looked, $2 - 1) WHERE tenant_id = $1")
+        .bind(tenant.uuid())
+        .bind(first.as_i64())
+        .execute(connection)
+        .await?;
+    Ok(noted.rows_affected() == 1)
+}
+
+/// Sets the checkpoint back to where the events of tenants were passed over whose pause came to its end by itself.
+pub(crate) async fn look_again(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let back: Option<i64> = sqlx::query_scalar(
+        "WITH over AS (
+             SELECT tenant_id, looked FROM log.closed
+             WHERE state = 'paused' AND until <= clock_timestamp() AND looked IS NOT NULL FOR UPDATE
+         ), noted AS (
+             UPDATE log.closed c SET looked = NULL FROM over WHERE c.tenant_id = over.tenant_id
+         )
+         SELECT min(looked) FROM over",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if let Some(back) = back {
+        sqlx::query("UPDATE saga.checkpoint SET position = least(position, $1)").bind(back).execute(connection).await?;
+    }
+    Ok(())
+}
+
 /// Moves the checkpoint, unless it is not where this says.
 pub(crate) async fn advance(
     connection: impl PgExecutor<'_>,

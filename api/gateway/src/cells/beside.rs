@@ -3,10 +3,10 @@
 //! Sagas themselves are events; their rows and timers follow from these in the new cell. Snapshots, parked events and attempts are
 //! not taken along: they are made again.
 
-use eventstore::transfer::{Opening, TransferError};
+use eventstore::transfer::{self, Opening, TransferError};
 use kernel::{Position, TenantId};
 use serde_json::{Map, Value};
-use sqlx::{PgConnection, Row};
+use sqlx::{Connection, PgConnection, Row};
 
 /// A table, and which of its columns are positions.
 const TABLES: &[(&str, &[&str])] = &[
@@ -30,12 +30,11 @@ const TABLES: &[(&str, &[&str])] = &[
 
 /// Why a tenant can't be moved now; none: it can.
 pub(super) async fn unsettled(connection: &mut PgConnection, tenant: TenantId) -> Result<Option<String>, sqlx::Error> {
-    let letters: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM dead.letters WHERE tenant_id = $1 AND state IN ('parked', 'waiting')",
-    )
-    .bind(tenant.uuid())
-    .fetch_one(connection)
-    .await?;
+    let letters: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM dead.letters WHERE tenant_id = $1 AND state IN ('parked', 'waiting')")
+            .bind(tenant.uuid())
+            .fetch_one(connection)
+            .await?;
     Ok((letters > 0).then(|| {
         format!("{letters} events of the tenant are dead letters; redrive or discard them first (inopsio dlq)")
     }))
@@ -47,13 +46,38 @@ pub(super) async fn decisions(opening: &mut Opening<'_>) -> Result<(), TransferE
     Ok(())
 }
 
-/// How far the log was looked at for sagas; none: the service has none.
-pub(super) async fn sagas_looked_up_to(connection: &mut PgConnection) -> Result<Option<Position>, sqlx::Error> {
+/// How far a closed tenant's events were looked at for sagas; none: the service has none. What the coordinator passes over it notes
+/// with its checkpoint, so this is right whenever it is asked.
+pub(super) async fn sagas_looked_up_to(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<Option<Position>, sqlx::Error> {
     if !has_sagas(connection).await? {
         return Ok(None);
     }
-    let position: i64 = sqlx::query_scalar("SELECT position FROM saga.checkpoint").fetch_one(connection).await?;
+    let position: i64 = sqlx::query_scalar(
+        "SELECT least(position, (SELECT looked FROM log.closed WHERE tenant_id = $1)) FROM saga.checkpoint",
+    )
+    .bind(tenant.uuid())
+    .fetch_one(connection)
+    .await?;
     Ok(Some(Position::from_i64(position)))
+}
+
+/// Lets a paused tenant write again where it is; what was passed over meanwhile is looked at again.
+pub(super) async fn resume(connection: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    if has_sagas(&mut transaction).await? {
+        sqlx::query(
+            "UPDATE saga.checkpoint SET position = least(position, c.looked)
+             FROM log.closed c WHERE c.tenant_id = $1 AND c.state = 'paused' AND c.looked IS NOT NULL",
+        )
+        .bind(tenant.uuid())
+        .execute(&mut *transaction)
+        .await?;
+    }
+    transfer::resume(&mut transaction, tenant).await?;
+    transaction.commit().await
 }
 
 async fn has_sagas(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
@@ -63,7 +87,13 @@ async fn has_sagas(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 /// Takes everything along. `looked`: how far the old cell had looked for what begins sagas; the new one looks at the rest.
 pub(super) async fn carry(opening: &mut Opening<'_>, looked: Option<Position>) -> Result<(), TransferError> {
     for (table, positions) in TABLES {
-        opening.table(table, positions, |row| if *table == "jobs.jobs" { at_rest(row) }).await?;
+        opening
+            .table(table, positions, |row| {
+                if *table == "jobs.jobs" {
+                    at_rest(row);
+                }
+            })
+            .await?;
     }
     let Some(looked) = looked.map(|old| opening.position(old)) else { return Ok(()) };
     opening.acted_upon(looked).await?;

@@ -26,7 +26,8 @@ use crate::service::Background;
 
 /// The front before the cells.
 pub(crate) struct Cells {
-    cells: BTreeMap<String, Arc<Remote>>,
+    /// Each with its processes.
+    remotes: BTreeMap<String, Arc<Remote>>,
     /// The cell of tenants of whom none was noted, and of what is no tenant's.
     home: String,
     map: Arc<Map>,
@@ -68,7 +69,7 @@ pub(crate) async fn serve(
         uploads: Arc::new(Uploads::new(http.uploads, http.uploads_of_a_tenant)),
     };
     Ok(Cells {
-        cells: cells.collect(),
+        remotes: cells.collect(),
         home: home.to_owned(),
         map,
         ids,
@@ -89,7 +90,7 @@ impl Cells {
         let leads = self.leads(&request).await?;
         let (cell, tenant) = leads.map_or((None, uuid::Uuid::nil()), |leads| (leads.cell, leads.tenant));
         let cell = cell.as_deref().unwrap_or(&self.home);
-        let Some(remote) = self.cells.get(cell) else {
+        let Some(remote) = self.remotes.get(cell) else {
             tracing::error!(cell, %tenant, "a tenant lives in a cell that is not configured here");
             let detail = format!("the cell {cell} is not known to this gateway");
             return Err(Refusal::unavailable("cell_unknown", detail).into());
@@ -129,7 +130,7 @@ impl Cells {
     fn ready(&self) -> Response {
         let mut standings = BTreeMap::new();
         let (mut some, mut all) = (true, self.map.is_known());
-        for (name, remote) in &self.cells {
+        for (name, remote) in &self.remotes {
             let of_cell: Vec<_> = remote.instances().iter().map(|instance| instance.standing()).collect();
             some &= of_cell.iter().any(|standing| standing.state != "down");
             all &= of_cell.iter().all(|standing| standing.state == "up");
@@ -160,8 +161,7 @@ impl Endpoint for Cells {
         let id = request_id::of(request.headers(), &*self.ids);
         let traceparent = request.header("traceparent").map(str::to_owned);
         // The cell says who asks.
-        let incoming =
-            Incoming { id, identity: Identity::Anonymous, traceparent, limits: self.limits.clone() };
+        let incoming = Incoming { id, identity: Identity::Anonymous, traceparent, limits: self.limits.clone() };
         request.extensions_mut().insert(incoming);
         let answered = self.answer(request).await.map_err(poem::Error::from);
         let problem = answered.is_err();

@@ -197,13 +197,13 @@ impl<'a> Mover<'a> {
                     // It goes on where it was, unless it is past the turning point.
                     if self.atlas.place(tenant.tenant_id).await.is_ok_and(|place| !past(&place)) {
                         for leg in &mut legs {
-                            self.in_old(&moving, leg.transfer.resume().await, leg.part.service.name())?;
+                            beside::resume(leg.transfer.old(), tenant.tenant_id).await?;
                         }
                     }
                     return Err(error);
                 }
             }
-            self.open(&moving, &mut legs).await?;
+            self.open(tenant.tenant_id, &moving, &mut legs).await?;
             moved.paused_seconds = Some(paused.elapsed().as_secs_f64());
         }
         self.atlas.note(tenant.tenant_id, place, Placed::MoveEnded, self.clock).await?;
@@ -223,8 +223,7 @@ impl<'a> Mover<'a> {
         if let Some(moving) = &place.moving {
             for part in domains::parts() {
                 let mut old = connect(self.admin(&part, &moving.from)?).await?;
-                let resumed = transfer::resume(&mut old, tenant.tenant_id).await;
-                self.in_old(moving, resumed, part.service.name())?;
+                beside::resume(&mut old, tenant.tenant_id).await?;
                 close(old).await;
             }
         }
@@ -302,8 +301,8 @@ impl<'a> Mover<'a> {
             let service = part.service.name();
             let (from, to) = (self.admin(&part, &moving.from)?, self.admin(&part, &moving.to)?);
             let begun = Transfer::begin(part.service, tenant, &from, &to).await;
-            let mut transfer = self.in_new(moving, begun, service)?;
-            self.in_new(moving, transfer.expect(&moving.from).await, service)?;
+            let mut transfer = at(&moving.to, begun, service)?;
+            at(&moving.to, transfer.expect(&moving.from).await, service)?;
             let mut database = self.config.database(part.service);
             (database.host, database.port) = (to.get_host().to_owned(), to.get_port());
             database.socket = to.get_socket().cloned();
@@ -343,10 +342,10 @@ impl<'a> Mover<'a> {
         }
         // What people decided about dead letters holds there too, before anything rests on it.
         for leg in legs.iter_mut() {
-            let mut opening = self.in_new(moving, leg.transfer.open().await, leg.part.service.name())?;
+            let mut opening = at(&moving.to, leg.transfer.open().await, leg.part.service.name())?;
             let carried = beside::decisions(&mut opening).await;
-            self.in_new(moving, carried, leg.part.service.name())?;
-            self.in_new(moving, opening.keep().await, leg.part.service.name())?;
+            at(&moving.to, carried, leg.part.service.name())?;
+            at(&moving.to, opening.keep().await, leg.part.service.name())?;
         }
         try_join_all(legs.iter().map(|leg| self.follow(tenant.tenant_id, moving, leg, FOLLOW))).await?;
         for leg in legs.iter_mut() {
@@ -357,12 +356,12 @@ impl<'a> Mover<'a> {
 
     async fn round(&self, moving: &Moving, leg: &mut Leg, bus: Option<&Bus>) -> Result<u64> {
         let service = leg.part.service;
-        let copied = self.in_new(moving, leg.transfer.events().await, service.name())?;
+        let copied = at(&moving.to, leg.transfer.events().await, service.name())?;
         if let Some(bus) = bus.filter(|_| copied > 0) {
             bus.wake(service).await;
         }
-        self.in_new(moving, leg.transfer.commands().await, service.name())?;
-        self.in_new(moving, leg.transfer.claims().await, service.name())?;
+        at(&moving.to, leg.transfer.commands().await, service.name())?;
+        at(&moving.to, leg.transfer.claims().await, service.name())?;
         Ok(copied)
     }
 
@@ -376,11 +375,11 @@ impl<'a> Mover<'a> {
     ) -> Result<(Place, Vec<MovedService>)> {
         let bus = self.bus(moving).await;
         for leg in legs.iter_mut() {
-            self.in_old(moving, leg.transfer.pause(&moving.to, PAUSE).await, leg.part.service.name())?;
+            at(&moving.from, leg.transfer.pause(&moving.to, PAUSE).await, leg.part.service.name())?;
         }
         let compared = try_join_all(legs.iter_mut().map(async |leg| {
             self.round(moving, leg, bus.as_ref()).await?;
-            let compared = self.in_new(moving, leg.transfer.compare().await, leg.part.service.name())?;
+            let compared = at(&moving.to, leg.transfer.compare().await, leg.part.service.name())?;
             self.follow(tenant, moving, leg, FOLLOW_IN_PAUSE).await?;
             Ok::<_, MoveError>((leg.part.service.name(), compared))
         }))
@@ -393,7 +392,7 @@ impl<'a> Mover<'a> {
             self.nothing_parked(tenant, moving, leg, Duration::ZERO).await?;
         }
         for leg in legs.iter_mut() {
-            self.in_old(moving, leg.transfer.hold().await, leg.part.service.name())?;
+            at(&moving.from, leg.transfer.hold().await, leg.part.service.name())?;
         }
         let place = self.atlas.note(tenant, place, Placed::Moved, self.clock).await?;
         let services = compared.into_iter().map(|(service, Compared { events, streams, root, .. })| MovedService {
@@ -406,16 +405,15 @@ impl<'a> Mover<'a> {
     }
 
     /// Closes the old copy for good, and lets the tenant in.
-    async fn open(&self, moving: &Moving, legs: &mut [Leg]) -> Result<()> {
+    async fn open(&self, tenant: TenantId, moving: &Moving, legs: &mut [Leg]) -> Result<()> {
         let all = legs.iter_mut().map(async |leg| {
             let name = leg.part.service.name();
-            self.in_old(moving, leg.transfer.leave(&moving.to).await, name)?;
-            // After the pause: what was looked at for sagas by then was looked at whole.
-            let looked = beside::sagas_looked_up_to(leg.transfer.old()).await?;
-            let mut opening = self.in_new(moving, leg.transfer.open().await, name)?;
+            at(&moving.from, leg.transfer.leave(&moving.to).await, name)?;
+            let looked = beside::sagas_looked_up_to(leg.transfer.old(), tenant).await?;
+            let mut opening = at(&moving.to, leg.transfer.open().await, name)?;
             let carried = beside::carry(&mut opening, looked).await;
-            self.in_new(moving, carried, name)?;
-            self.in_new(moving, opening.finish().await, name)
+            at(&moving.to, carried, name)?;
+            at(&moving.to, opening.finish().await, name)
         });
         try_join_all(all).await?;
         Ok(())
@@ -428,15 +426,15 @@ impl<'a> Mover<'a> {
             let name = part.service.name();
             let (from, to) = (self.admin(&part, &moving.from)?, self.admin(&part, &moving.to)?);
             let mut there = connect(to.clone()).await?;
-            let standing = self.in_new(moving, transfer::standing(&mut there, tenant).await, name)?;
+            let standing = at(&moving.to, transfer::standing(&mut there, tenant).await, name)?;
             close(there).await;
             if standing == Some(Closure::Arriving) {
-                let transfer = self.in_new(moving, Transfer::begin(part.service, tenant, &from, &to).await, name)?;
+                let transfer = at(&moving.to, Transfer::begin(part.service, tenant, &from, &to).await, name)?;
                 let read_models = ReadModels::new(&self.config.database(part.service), &part.projections, None);
                 legs.push(Leg { part, transfer, read_models });
             }
         }
-        self.open(moving, &mut legs).await
+        self.open(tenant, moving, &mut legs).await
     }
 
     /// Waits until the new cell's read models have what was copied.
@@ -451,13 +449,7 @@ impl<'a> Mover<'a> {
     }
 
     /// Waits until nothing of the tenant is parked in the new cell.
-    async fn nothing_parked(
-        &self,
-        tenant: TenantId,
-        moving: &Moving,
-        leg: &mut Leg,
-        patience: Duration,
-    ) -> Result<()> {
+    async fn nothing_parked(&self, tenant: TenantId, moving: &Moving, leg: &mut Leg, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;
         while let Some(reason) = beside::unsettled(leg.transfer.new_cell(), tenant).await? {
             if Instant::now() >= deadline {
@@ -484,24 +476,11 @@ impl<'a> Mover<'a> {
             }
         }
     }
+}
 
-    fn in_old<T>(
-        &self,
-        moving: &Moving,
-        done: std::result::Result<T, TransferError>,
-        service: &'static str,
-    ) -> Result<T> {
-        done.map_err(|error| MoveError::Transfer { service, cell: moving.from.clone(), error })
-    }
-
-    fn in_new<T>(
-        &self,
-        moving: &Moving,
-        done: std::result::Result<T, TransferError>,
-        service: &'static str,
-    ) -> Result<T> {
-        done.map_err(|error| MoveError::Transfer { service, cell: moving.to.clone(), error })
-    }
+/// Says in which cell it was.
+fn at<T>(cell: &str, done: std::result::Result<T, TransferError>, service: &'static str) -> Result<T> {
+    done.map_err(|error| MoveError::Transfer { service, cell: cell.to_owned(), error })
 }
 
 /// Whether the tenant lives in its new cell.

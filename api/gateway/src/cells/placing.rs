@@ -132,7 +132,9 @@ mod tests {
 
     fn given(events: &[Placed]) -> Place {
         let mut place = Place::default();
-        events.iter().for_each(|event| place.apply(event));
+        for event in events {
+            place.apply(event);
+        }
         place
     }
 

@@ -62,8 +62,7 @@ mod tests {
     fn the_path_of_an_issuer_or_the_token_says_whose_a_request_is() {
         let tenant = Uuid::from_u128(7);
         // {"alg":"none"} . {"tenant":"00000000-0000-0000-0000-000000000007"} . nothing
-        let token =
-            "Bearer eyJhbGciOiJub25lIn0.eyJ0ZW5hbnQiOiIwMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwMDcifQ.";
+        let token = "Bearer eyJhbGciOiJub25lIn0.eyJ0ZW5hbnQiOiIwMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwMDcifQ.";
         assert_eq!(asked("/v1/crm/leads", Some(token)), Whose::Id(tenant));
         assert_eq!(asked("/t/acme/login", Some(token)), Whose::Slug("acme".to_owned()));
         assert_eq!(asked("/.well-known/oauth-authorization-server/t/acme", None), Whose::Slug("acme".to_owned()));

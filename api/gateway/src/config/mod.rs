@@ -15,8 +15,8 @@ use eventstore::Sealing;
 use keys::{LocalMasterKey, MasterKey, SystemRandom};
 pub use load::{ConfigError, claim_key};
 pub use sections::{
-    Auth, Cell, DirectoryPlace, Events, Format, GraphQl, Http, Log, Mail, Nats, Operators, Partitions, Postgres, Projections, RateLimits,
-    SecretText, Telemetry, Vault, Webhooks,
+    Auth, Cell, DirectoryPlace, Events, Format, GraphQl, Http, Log, Mail, Nats, Operators, Partitions, Postgres,
+    Projections, RateLimits, SecretText, Telemetry, Vault, Webhooks,
 };
 use serde::Deserialize;
 pub use settings::{SETTINGS, Setting};

@@ -238,8 +238,13 @@ impl Remote {
         };
         let mut headers = request.headers().clone();
         headers.remove(header::HOST);
-        let outbound =
-            Outbound { method: request.method().clone(), path, headers, body: Outgoing::Whole(Bytes::new()), repeatable: false };
+        let outbound = Outbound {
+            method: request.method().clone(),
+            path,
+            headers,
+            body: Outgoing::Whole(Bytes::new()),
+            repeatable: false,
+        };
         self.send(&instance, &outbound).await.map_err(|failure| self.problem(Some(&failure)))
     }
 

@@ -72,8 +72,10 @@ pub fn shared(table: RouteTable, remotes: &[Arc<Remote>], here: bool, stop: &Can
     if remotes.is_empty() {
         return table;
     }
-    let forwards: Arc<[Forward]> =
-        remotes.iter().map(|remote| Forward { remote: remote.clone(), stop: stop.clone(), kept: Kept::Plain }).collect();
+    let forwards: Arc<[Forward]> = remotes
+        .iter()
+        .map(|remote| Forward { remote: remote.clone(), stop: stop.clone(), kept: Kept::Plain })
+        .collect();
     let wrap = |path: &str, local: BoxEndpoint<'static>| {
         let whose = if ["/v1/sagas/:", "/v1/jobs/:", "/v1/dead-letters/:"].iter().any(|prefix| path.starts_with(prefix))
         {
