@@ -41,8 +41,8 @@ demo: setup ## Fills tenant `demo` through the REST API with 18 months of histor
 	@exec cargo run --release --bin inopsio -- demo $(ARGS)
 
 bench: setup ## Measures us and the stock peer in one run; writes bench/results/latest.json
-	@cargo build --release --bin inopsio --bin inopsio-bench
-	@exec $(CARGO_TARGET_DIR)/release/inopsio bench $(ARGS)
+	@cargo build --profile dist --bin inopsio --bin inopsio-bench
+	@exec $(CARGO_TARGET_DIR)/dist/inopsio bench $(ARGS)
 
 db-setup: setup ## Prepares the databases of the configured Postgres, or of the private one
 	@exec cargo run --bin inopsio -- migrate $(ARGS)

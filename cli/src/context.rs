@@ -84,6 +84,30 @@ impl Context {
     }
 }
 
+/// Whose, and of which services.
+#[derive(Debug, clap::Args)]
+pub struct Whose {
+    /// The tenant: its name or id
+    #[arg(long)]
+    pub tenant: String,
+    /// The service; all of them unless given
+    #[arg(long)]
+    pub service: Option<String>,
+}
+
+impl Whose {
+    /// The services that are asked, of those that have what is asked for.
+    pub fn services(&self, has: impl Fn(&Part) -> bool, what: &str) -> Result<Vec<Part>> {
+        let named = self.service.as_deref().map(service).transpose()?;
+        let asked = gateway::parts().into_iter().filter(|part| named.is_none_or(|named| part.service == named));
+        let found: Vec<_> = asked.filter(has).collect();
+        match named {
+            Some(named) if found.is_empty() => bail!("the service {named} has no {what}"),
+            _ => Ok(found),
+        }
+    }
+}
+
 /// The service with this name.
 pub fn service(name: &str) -> Result<Service> {
     let Some(service) = SERVICES.iter().find(|service| service.name() == name) else {

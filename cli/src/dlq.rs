@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use deadletters::{Consumer, Desk, Letter, LetterId, Listing, Preview, Request, Shown, State};
 use executor::{Executor, Settings};
-use kernel::{Caller, Role, SystemClock, SystemIds};
+use gateway::Part;
+use kernel::{Caller, Kind, Role, Service, SystemClock, SystemIds};
 use nats::Bus;
 use serde_json::{Value, json};
 
-use crate::context::{self, Context};
+use crate::context::{Context, Whose};
 use crate::output::{self, Format};
 
 /// How long an attempt is waited for.
@@ -102,55 +103,52 @@ pub enum Command {
     },
 }
 
-/// Whose dead letters.
-#[derive(Debug, clap::Args)]
-pub struct Whose {
-    /// The tenant: its name or id
-    #[arg(long)]
-    tenant: String,
-    /// The service whose they are
-    #[arg(long, default_value = "crm")]
-    service: String,
-}
-
 impl Command {
     /// Does it.
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::List { whose, consumer, state, limit } => {
-                let open = Open::new(context, &whose).await?;
                 let listing = Listing { consumer, state, after: None, limit };
-                list(context, &open.desk.list(&open.request.caller, &listing).await?)
+                let mut found = Vec::new();
+                for part in services(&whose)? {
+                    let open = Open::new(context, &whose.tenant, &part).await?;
+                    let listed = open.desk.list(&open.request.caller, &listing).await?;
+                    found.extend(listed.into_iter().map(|one| (part.service, one)));
+                }
+                list(context, &found)
             }
             Self::Show { whose, id } => {
-                let open = Open::new(context, &whose).await?;
+                let open = Open::with(context, &whose, &id).await?;
                 show(&open.desk.find(&open.request.caller, &id).await?)
             }
             Self::Redrive { whose, id: Some(id), reason, .. } => {
-                let open = Open::new(context, &whose).await?;
+                let open = Open::with(context, &whose, &id).await?;
                 let before = open.letter(&id).await?;
                 open.desk.redrive(&open.request, &id, &reason).await?;
                 open.outcome(context, &id, &before).await
             }
             Self::Redrive { whose, id: None, consumer, reason, .. } => {
-                let open = Open::new(context, &whose).await?;
-                let done = open.desk.redrive_all(&open.request, consumer.as_ref(), &reason).await?;
-                open.close().await;
+                let mut letters = 0;
+                for part in services(&whose)? {
+                    let open = Open::new(context, &whose.tenant, &part).await?;
+                    letters += open.desk.redrive_all(&open.request, consumer.as_ref(), &reason).await?.letters;
+                    open.close().await;
+                }
                 match context.format {
-                    Format::Json => output::print_json(&json!({ "letters": done.letters })),
-                    Format::Text => output::print(format!("{} dead letters are tried now", done.letters)),
+                    Format::Json => output::print_json(&json!({ "letters": letters })),
+                    Format::Text => output::print(format!("{letters} dead letters are tried now")),
                 }
             }
             Self::Discard { whose, id, reason } => {
                 let reason = given(&reason)?;
-                let open = Open::new(context, &whose).await?;
+                let open = Open::with(context, &whose, &id).await?;
                 let before = open.letter(&id).await?;
                 open.desk.discard(&open.request, &id, reason).await?;
                 open.outcome(context, &id, &before).await
             }
             Self::Edit { whose, id, payload, preview, reason } => {
                 let payload = payload.map(read).transpose()?;
-                let open = Open::new(context, &whose).await?;
+                let open = Open::with(context, &whose, &id).await?;
                 if preview {
                     let found = open.desk.preview(&open.request.caller, &id, payload.as_ref()).await?;
                     return previewed(&found);
@@ -166,6 +164,10 @@ impl Command {
     }
 }
 
+fn services(whose: &Whose) -> Result<Vec<Part>> {
+    whose.services(|_| true, "dead letters")
+}
+
 /// What the commands work with.
 struct Open {
     desk: Desk,
@@ -174,17 +176,29 @@ struct Open {
 }
 
 impl Open {
-    async fn new(context: &Context, whose: &Whose) -> Result<Self> {
-        let service = context::service(&whose.service)?;
-        let part = context::part(service)?;
-        let tenant = context.tenant(&whose.tenant).await?;
+    /// The service that has this dead letter.
+    async fn with(context: &Context, whose: &Whose, id: &LetterId) -> Result<Self> {
+        for part in services(whose)? {
+            let open = Self::new(context, &whose.tenant, &part).await?;
+            match open.desk.find(&open.request.caller, id).await {
+                Ok(_) => return Ok(open),
+                Err(refusal) if refusal.kind() == Kind::NotFound => {}
+                Err(refusal) => return Err(refusal.into()),
+            }
+        }
+        bail!("there is no dead letter {id}")
+    }
+
+    async fn new(context: &Context, tenant: &str, part: &Part) -> Result<Self> {
+        let service = part.service;
+        let tenant = context.tenant(tenant).await?;
         let store = context.store(service).await?;
         // Consumers hear of it at once when the bus is there, and within a second when it is not.
         let bus = context.bus().await.ok();
         // No claim is taken here, so the key that hashes them is not needed.
         let settings = Settings { cache_bytes: 1 << 20, claim_key: [0; 32], snapshot_events: 0 };
         let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
-        let desk = gateway::dead_letters_of(&part, &context.config.database(service), store, executor, bus.clone())
+        let desk = gateway::dead_letters_of(part, &context.config.database(service), store, executor, bus.clone())
             .with_context(|| format!("the service {service} has no permissions for dead letters"))?;
         let caller = Caller::new(tenant, "cli", &[Role::Admin], part.grants);
         Ok(Self { desk, request: Request { caller, command_id: None, request_hash: [0; 32] }, bus })
@@ -250,14 +264,15 @@ fn read(file: PathBuf) -> Result<Value> {
     serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", file.display()))
 }
 
-fn list(context: &Context, found: &[Letter]) -> Result<()> {
+fn list(context: &Context, found: &[(Service, Letter)]) -> Result<()> {
     if context.format == Format::Json {
-        return output::print_json(&found);
+        return output::print_json(&output::of_services(found)?);
     }
     let mut table =
-        output::table(["id", "event", "aggregate", "state", "attempts", "waiting", "tried again at", "why"]);
-    for one in found {
+        output::table(["service", "id", "event", "aggregate", "state", "attempts", "waiting", "tried again at", "why"]);
+    for (service, one) in found {
         table.add_row([
+            service.to_string(),
             one.id.to_string(),
             one.event_type.clone(),
             format!("{} {}", one.aggregate_type, one.aggregate_id),

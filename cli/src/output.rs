@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use anyhow::{Context, Result};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
+use kernel::Service;
 use serde::Serialize;
+use serde_json::Value;
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -32,4 +34,17 @@ pub fn print(text: impl std::fmt::Display) -> Result<()> {
 /// Prints a value as one JSON document.
 pub fn print_json(value: &impl Serialize) -> Result<()> {
     print(serde_json::to_string_pretty(value)?)
+}
+
+/// What was found in several services, each with the one it is of.
+pub fn of_services<T: Serialize>(found: &[(Service, T)]) -> Result<Vec<Value>> {
+    let mut documents = Vec::with_capacity(found.len());
+    for (service, one) in found {
+        let mut document = serde_json::to_value(one)?;
+        if let Some(members) = document.as_object_mut() {
+            members.insert("service".to_owned(), service.name().into());
+        }
+        documents.push(document);
+    }
+    Ok(documents)
 }

@@ -32,9 +32,9 @@ pub enum Command {
         /// All of them
         #[arg(long, conflicts_with = "names")]
         all: bool,
-        /// The service whose they are
-        #[arg(long, default_value = "crm")]
-        service: String,
+        /// Only this service's
+        #[arg(long)]
+        service: Option<String>,
     },
     /// Compares each row with what the log says, as of one position, while everything goes on
     #[command(after_help = "Examples:
@@ -46,9 +46,9 @@ row differs; `inopsio projection rebuild` mends what does.")]
     Drift {
         /// The projections' names; all of them unless given
         names: Vec<String>,
-        /// The service whose they are
-        #[arg(long, default_value = "crm")]
-        service: String,
+        /// Only this service's
+        #[arg(long)]
+        service: Option<String>,
         /// How many rows that differ are shown of each projection
         #[arg(long, value_name = "NUMBER", default_value_t = 20)]
         limit: usize,
@@ -64,14 +64,11 @@ impl Command {
         match self {
             Self::Status { service } => status(context, context::services(service.as_deref())?).await,
             Self::Rebuild { names, all, service } => {
-                let service = context::service(&service)?;
-                let chosen = choose(context::part(service)?.projections, &names, all)?;
-                rebuild(context, service, chosen).await
+                rebuild(context, choose(&context::services(service.as_deref())?, &names, all)?).await
             }
             Self::Drift { names, service, limit, values } => {
-                let service = context::service(&service)?;
-                let chosen = choose(context::part(service)?.projections, &names, names.is_empty())?;
-                drift::drift(context, service, chosen, limit, values).await
+                let chosen = choose(&context::services(service.as_deref())?, &names, names.is_empty())?;
+                drift::drift(context, chosen, limit, values).await
             }
         }
     }
@@ -131,46 +128,59 @@ fn as_json(service: Service, status: &ProjectionStatus) -> serde_json::Value {
     })
 }
 
-fn choose(projections: Vec<Arc<dyn Projection>>, names: &[String], all: bool) -> Result<Vec<Arc<dyn Projection>>> {
-    let known: Vec<_> = projections.iter().map(|projection| projection.name()).collect();
+/// What is chosen of each service.
+type Chosen = Vec<(Service, Vec<Arc<dyn Projection>>)>;
+
+fn choose(services: &[Service], names: &[String], all: bool) -> Result<Chosen> {
+    let mut parts = Vec::new();
+    for service in services {
+        parts.push((*service, context::part(*service)?.projections));
+    }
+    let known: Vec<_> = parts.iter().flat_map(|(_, projections)| projections.iter().map(|one| one.name())).collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("there is no projection {unknown:?}; allowed: {}", known.join(", "));
     }
-    Ok(projections.into_iter().filter(|projection| all || names.iter().any(|name| name == projection.name())).collect())
+    for (_, projections) in &mut parts {
+        projections.retain(|projection| all || names.iter().any(|name| name == projection.name()));
+    }
+    parts.retain(|(_, projections)| !projections.is_empty());
+    Ok(parts)
 }
 
-async fn rebuild(context: &Context, service: Service, projections: Vec<Arc<dyn Projection>>) -> Result<()> {
+async fn rebuild(context: &Context, chosen: Chosen) -> Result<()> {
     let admin = gateway::directory::admin_options(&context.config)?;
-    let database = context.config.database(service);
-    let store = context.store(service).await?;
     let mut done = Vec::new();
-    for projection in projections {
-        let bar = progress::bar(0, "positions");
-        let rebuilt = projector::rebuild(&admin, &database, &store, projection.as_ref(), |so_far| {
-            bar.set_length(so_far.head.0);
-            bar.set_position(so_far.position.0);
-        })
-        .await?;
-        bar.finish_and_clear();
-        if context.format == Format::Text {
-            output::print(format!(
-                "{}: {} events in {:.1} s, now at position {}, {} parked",
-                projection.name(),
-                rebuilt.events,
-                rebuilt.took.as_secs_f64(),
-                rebuilt.position,
-                rebuilt.parked_events,
-            ))?;
+    for (service, projections) in chosen {
+        let database = context.config.database(service);
+        let store = context.store(service).await?;
+        for projection in projections {
+            let bar = progress::bar(0, "positions");
+            let rebuilt = projector::rebuild(&admin, &database, &store, projection.as_ref(), |so_far| {
+                bar.set_length(so_far.head.0);
+                bar.set_position(so_far.position.0);
+            })
+            .await?;
+            bar.finish_and_clear();
+            if context.format == Format::Text {
+                output::print(format!(
+                    "{}: {} events in {:.1} s, now at position {}, {} parked",
+                    projection.name(),
+                    rebuilt.events,
+                    rebuilt.took.as_secs_f64(),
+                    rebuilt.position,
+                    rebuilt.parked_events,
+                ))?;
+            }
+            done.push(json!({
+                "service": service.name(),
+                "projection": projection.name(),
+                "position": rebuilt.position,
+                "events": rebuilt.events,
+                "parked_events": rebuilt.parked_events,
+                "seconds": rebuilt.took.as_secs_f64(),
+            }));
         }
-        done.push(json!({
-            "service": service.name(),
-            "projection": projection.name(),
-            "position": rebuilt.position,
-            "events": rebuilt.events,
-            "parked_events": rebuilt.parked_events,
-            "seconds": rebuilt.took.as_secs_f64(),
-        }));
+        store.close().await;
     }
-    store.close().await;
     if context.format == Format::Json { output::print_json(&done) } else { Ok(()) }
 }

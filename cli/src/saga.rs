@@ -5,11 +5,12 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use coordinator::{Desk, Listed, Listing, Status};
 use executor::{Executor, Request, Settings};
-use kernel::{Caller, IdSource, Role, SystemClock, SystemIds};
+use gateway::Part;
+use kernel::{Caller, IdSource, Kind, Role, Service, SystemClock, SystemIds};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::context::{self, Context};
+use crate::context::{Context, Whose};
 use crate::output::{self, Format};
 
 /// Looks after sagas: what runs by itself in several steps, and can be taken back
@@ -69,33 +70,30 @@ pub enum Command {
     Definitions,
 }
 
-/// Whose sagas.
-#[derive(Debug, clap::Args)]
-pub struct Whose {
-    /// The tenant: its name or id
-    #[arg(long)]
-    tenant: String,
-    /// The service whose they are
-    #[arg(long, default_value = "crm")]
-    service: String,
-}
-
 impl Command {
     /// Does it.
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::List { whose, saga, status, key, limit } => {
                 let status = status.as_deref().map(named).transpose()?;
-                let open = Open::new(context, &whose).await?;
                 let listing = Listing { saga, status, key, after: None, limit };
-                list(context, &open.desk.list(&open.request.caller, &listing).await?)
+                let mut found = Vec::new();
+                for part in services(&whose)? {
+                    let open = Open::new(context, &whose.tenant, &part).await?;
+                    let listed = open.desk.list(&open.request.caller, &listing).await;
+                    open.close().await;
+                    found.extend(listed?.into_iter().map(|one| (part.service, one)));
+                }
+                list(context, &found)
             }
             Self::Show { whose, id } => {
-                let open = Open::new(context, &whose).await?;
-                output::print_json(&open.desk.find(&open.request.caller, id).await?)
+                let open = Open::with(context, &whose, id).await?;
+                let found = open.desk.find(&open.request.caller, id).await;
+                open.close().await;
+                output::print_json(&found?)
             }
             Self::Resume { whose, id } => {
-                let open = Open::new(context, &whose).await?;
+                let open = Open::with(context, &whose, id).await?;
                 let done = open.desk.resume(&open.request, id).await?;
                 open.close().await;
                 changed(context, id, "goes on", done.position.0)
@@ -104,7 +102,7 @@ impl Command {
                 if reason.trim().is_empty() {
                     bail!("--reason is empty; say why, so that whoever looks later knows");
                 }
-                let open = Open::new(context, &whose).await?;
+                let open = Open::with(context, &whose, id).await?;
                 let done = open.desk.cancel(&open.request, id, reason).await?;
                 open.close().await;
                 changed(context, id, "is taken back", done.position.0)
@@ -112,6 +110,10 @@ impl Command {
             Self::Definitions => definitions(context),
         }
     }
+}
+
+fn services(whose: &Whose) -> Result<Vec<Part>> {
+    whose.services(|part| part.sagas.is_some(), "sagas")
 }
 
 /// What the commands work with.
@@ -122,11 +124,27 @@ struct Open {
 }
 
 impl Open {
-    async fn new(context: &Context, whose: &Whose) -> Result<Self> {
-        let service = context::service(&whose.service)?;
-        let part = context::part(service)?;
-        let sagas = part.sagas.with_context(|| format!("the service {service} has no sagas"))?;
-        let tenant = context.tenant(&whose.tenant).await?;
+    /// The service that has this saga.
+    async fn with(context: &Context, whose: &Whose, id: Uuid) -> Result<Self> {
+        for part in services(whose)? {
+            let open = Self::new(context, &whose.tenant, &part).await?;
+            match open.desk.find(&open.request.caller, id).await {
+                Ok(_) => return Ok(open),
+                Err(refusal) => {
+                    open.close().await;
+                    if refusal.kind() != Kind::NotFound {
+                        return Err(refusal.into());
+                    }
+                }
+            }
+        }
+        bail!("there is no saga {id}")
+    }
+
+    async fn new(context: &Context, tenant: &str, part: &Part) -> Result<Self> {
+        let service = part.service;
+        let sagas = part.sagas.as_ref().with_context(|| format!("the service {service} has no sagas"))?;
+        let tenant = context.tenant(tenant).await?;
         let store = context.store(service).await?;
         // No claim is taken here, so the key that hashes them is not needed.
         let settings = Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [0; 32] };
@@ -159,17 +177,18 @@ fn named(status: &str) -> Result<Status> {
     Ok(found)
 }
 
-fn list(context: &Context, found: &[Listed]) -> Result<()> {
+fn list(context: &Context, found: &[(Service, Listed)]) -> Result<()> {
     if context.format == Format::Json {
-        return output::print_json(&found);
+        return output::print_json(&output::of_services(found)?);
     }
-    let mut table = output::table(["id", "saga", "about", "status", "step", "attempt", "goes on at", "why"]);
-    for one in found {
+    let mut table = output::table(["service", "id", "saga", "about", "status", "step", "attempt", "goes on at", "why"]);
+    for (service, one) in found {
         let step = one
             .step
             .as_deref()
             .map_or_else(String::new, |step| if one.undo { format!("undo {step}") } else { step.to_owned() });
         table.add_row([
+            service.to_string(),
             one.id.to_string(),
             format!("{} v{}", one.saga, one.definition),
             one.key.clone(),

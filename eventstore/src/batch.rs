@@ -11,7 +11,7 @@ use crate::Settings;
 use crate::append::{Append, Appended, AskedJob, ClaimAct, Error};
 
 /// An append of more events is bulk: it is not in one batch with small ones.
-const BULK: usize = 100;
+const BULK: usize = 50;
 
 /// An append whose caller waits for the answer.
 pub(crate) struct Waiting {

@@ -6,9 +6,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use kernel::TenantId;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::Settings;
 use crate::append::Error;
@@ -35,6 +37,8 @@ struct State {
     waiting: usize,
     /// Small appends taken since a bulk one waits.
     passed: usize,
+    /// The two tenants who last asked for small appends, and when.
+    lately: [Option<(TenantId, Instant)>; 2],
     closed: bool,
 }
 
@@ -68,6 +72,9 @@ impl Queue {
                 if is_bulk { &mut state.bulk } else { &mut state.small }.push_back(tenant);
             }
             state.waiting += 1;
+            if !is_bulk {
+                state.note(tenant);
+            }
             Ok(())
         })?;
         self.arrived.notify_one();
@@ -111,6 +118,12 @@ impl Queue {
         drop(forgotten);
     }
 
+    /// Whether a tenant other than this one asked for a small append so lately.
+    pub(crate) fn others_within(&self, tenant: TenantId, lately: Duration) -> bool {
+        let is_other = |(asked, at): &(TenantId, Instant)| *asked != tenant && at.elapsed() < lately;
+        self.with(|state| state.lately.iter().flatten().any(is_other))
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.with(|state| state.closed)
     }
@@ -121,6 +134,13 @@ impl Queue {
 }
 
 impl State {
+    fn note(&mut self, tenant: TenantId) {
+        if self.lately[0].is_none_or(|(last, _)| last != tenant) {
+            self.lately[1] = self.lately[0];
+        }
+        self.lately[0] = Some((tenant, Instant::now()));
+    }
+
     fn take(&mut self, bulk: bool) -> Option<Waiting> {
         let bulk_is_due = bulk && !self.bulk.is_empty() && (self.small.is_empty() || self.passed >= PATIENCE);
         let tenant = if bulk_is_due { self.bulk.pop_front() } else { self.small.pop_front() }?;
@@ -195,7 +215,7 @@ mod tests {
 
     #[test]
     fn small_appends_go_before_bulk_but_not_for_ever() {
-        assert_eq!(taken(&queue(&[(1, 400), (1, 400), (2, 1), (3, 100)])), [(2, 1), (3, 100), (1, 400), (1, 400)]);
+        assert_eq!(taken(&queue(&[(1, 400), (1, 400), (2, 1), (3, 50)])), [(2, 1), (3, 50), (1, 400), (1, 400)]);
         let mut all = vec![(1, 400)];
         all.extend(vec![(2, 1); 500]);
         let at = taken(&queue(&all)).iter().position(|(tenant, _)| *tenant == 1).unwrap();
@@ -218,6 +238,22 @@ mod tests {
         let refused = queue.push(waiting(4, 1)).unwrap_err();
         assert!(matches!(&refused, Error::Busy(why) if why.contains("5 appends")), "{refused:?}");
         assert_eq!(taken(&queue), [(1, 1), (2, 1), (3, 1), (1, 1), (1, 1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    #[expect(clippy::disallowed_methods, reason = "a test's tenants")]
+    async fn who_asked_lately_for_what_is_small_is_known() {
+        let tenant = |number| TenantId::vouched(Uuid::from_u128(number));
+        let lately = Duration::from_secs(1);
+        let queue = queue(&[(1, 1), (2, 400)]);
+        // Bulk is nothing that anybody waits for.
+        assert!(!queue.others_within(tenant(1), lately));
+        assert!(queue.others_within(tenant(2), lately));
+        queue.push(waiting(2, 1)).unwrap();
+        queue.push(waiting(2, 1)).unwrap();
+        assert!(queue.others_within(tenant(1), lately) && queue.others_within(tenant(2), lately));
+        tokio::time::advance(lately).await;
+        assert!(!queue.others_within(tenant(1), lately) && !queue.others_within(tenant(3), lately));
     }
 
     #[tokio::test]

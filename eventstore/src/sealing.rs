@@ -14,14 +14,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kernel::personal::{MARKED, SEALED, erases};
+use kernel::personal::erases;
 use kernel::{RecordedEvent, Service, TenantId};
 use keys::{Context, DataKey, MasterKey, Random, Sealed, Wrapped};
 use quick_cache::sync::Cache;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 use sqlx::Row;
 use sqlx::postgres::PgPool;
+use uuid::Uuid;
 
 use crate::append::{self, Append, Claim, ClaimAct, CommandRecord};
 use crate::{Error, Snapshot, StreamAppend, read};
@@ -35,6 +36,9 @@ const THE_ONE: [u8; 32] = [0; 32];
 /// How a payload shows that there is something to seal, and to open. (In a text a quotation mark would have a backslash.)
 const TO_SEAL: &str = "{\"personal\":";
 const TO_OPEN: &str = "{\"sealed\":\"v1.";
+/// What comes before a sealed value, and after it.
+const OPENING: &str = "{\"sealed\":\"";
+const CLOSING: &str = "\"}";
 /// How many keys are remembered.
 const PERSONS: usize = 20_000;
 const TENANTS: usize = 2_000;
@@ -71,8 +75,18 @@ impl Subject {
         Self::new(event.tenant, &event.aggregate_type, &event.aggregate_id)
     }
 
-    /// The key of the claim that its key is.
+    /// The key of the claim that its key is. Ids sort by time: so do their claims, and new ones stand side by side in their index.
     fn claim(&self) -> [u8; 32] {
+        let Some((aggregate_type, id)) = self.name.split_once('/').and_then(|(of, id)| Some((of, uuid(id)?))) else {
+            return self.former_claim();
+        };
+        let mut claim: [u8; 32] = Sha256::digest(aggregate_type.as_bytes()).into();
+        claim[16..].copy_from_slice(id.as_bytes());
+        claim
+    }
+
+    /// Where keys stood at first, and those of that time still do.
+    fn former_claim(&self) -> [u8; 32] {
         Sha256::digest(self.name.as_bytes()).into()
     }
 
@@ -130,7 +144,7 @@ impl Keyring {
                     (None, Some(sealing)) => {
                         let of_tenant = self.tenant(sealing, tenant, pool, &make).await?;
                         let key = DataKey::generate(&*sealing.random).map_err(|error| keyless(&error))?;
-                        append.claims.push(claim(sealing, &of_tenant, &subject, &key)?);
+                        append.claims.push(claim(sealing, &of_tenant, &subject, &key, begins)?);
                         turned.made.push((subject.clone(), key.clone()));
                         Some(key)
                     }
@@ -140,10 +154,11 @@ impl Keyring {
             }
             if erased && self.sealing.is_some() {
                 // As the log has it: whoever has it gives it back.
-                let held = holders(pool, tenant, PERSON_KEY, vec![subject.claim().to_vec()]).await.map_err(unsealed)?;
-                append.claims.extend(held.into_values().map(|holder| Claim {
+                let keys = [subject.claim(), subject.former_claim()].map(|key| key.to_vec()).to_vec();
+                let held = holders(pool, tenant, PERSON_KEY, keys).await.map_err(unsealed)?;
+                append.claims.extend(held.into_iter().map(|(key, holder)| Claim {
                     kind: PERSON_KEY,
-                    key: subject.claim(),
+                    key,
                     holder,
                     act: ClaimAct::Release,
                 }));
@@ -167,15 +182,28 @@ impl Keyring {
 
     /// JSON with its marked values sealed; without a key, with the values themselves.
     fn sealed(&self, json: &str, subject: &Subject, key: Option<&DataKey>) -> Result<String, append::Error> {
-        let mut value: Value = serde_json::from_str(json).map_err(|error| invalid(&error))?;
-        replace(&mut value, MARKED, &mut |marked: &mut Value| -> Result<Option<Value>, append::Error> {
-            let (Some(key), Some(sealing)) = (key, &self.sealing) else { return Ok(Some(marked.take())) };
-            let clear = serde_json::to_vec(marked).map_err(|error| invalid(&error))?;
-            let sealed = key.seal(subject.context("personal"), &clear, &*sealing.random);
-            let sealed = sealed.map_err(|error| keyless(&error))?;
-            Ok(Some(serde_json::json!({ SEALED: sealed.as_str() })))
-        })?;
-        serde_json::to_string(&value).map_err(|error| invalid(&error))
+        let (mut sealed, mut rest) = (String::with_capacity(json.len() * 2), json);
+        while let Some(at) = rest.find(TO_SEAL) {
+            let value = &rest[at + TO_SEAL.len()..];
+            let (value, after) = value.split_at(length(value).map_err(|error| invalid(&error))?);
+            // An object with more members is none of ours: it only begins like one.
+            let Some(after) = after.strip_prefix('}') else {
+                sealed.push_str(&rest[..at + TO_SEAL.len()]);
+                rest = &rest[at + TO_SEAL.len()..];
+                continue;
+            };
+            sealed.push_str(&rest[..at]);
+            match (key, &self.sealing) {
+                (Some(key), Some(sealing)) => {
+                    let value = key.seal(subject.context("personal"), value.as_bytes(), &*sealing.random);
+                    sealed.extend([OPENING, value.map_err(|error| keyless(&error))?.as_str(), CLOSING]);
+                }
+                _ => sealed.push_str(value),
+            }
+            rest = after;
+        }
+        sealed.push_str(rest);
+        Ok(sealed)
     }
 
     /// The key that a stream has. One that begins has none yet.
@@ -268,25 +296,33 @@ impl Keyring {
         subjects: impl IntoIterator<Item = &'a Subject>,
     ) -> Result<Vec<(Subject, DataKey)>, Error> {
         let Some(sealing) = &self.sealing else { return Err(Error::NoMasterKey) };
-        let wanted: HashMap<[u8; 32], &Subject> =
-            subjects.into_iter().map(|subject| (subject.claim(), subject)).collect();
-        let Some(tenant) = wanted.values().next().map(|subject| subject.tenant) else { return Ok(Vec::new()) };
-        let found = holders(pool, tenant, PERSON_KEY, wanted.keys().map(|key| key.to_vec()).collect()).await?;
-        if found.is_empty() {
-            return Ok(Vec::new());
-        }
-        let Some(of_tenant) = self.stored_tenant(sealing, tenant, pool).await? else {
-            return Err(Error::Corrupt(format!("the key of the tenant {tenant} is not there")));
-        };
-        let mut opened = Vec::with_capacity(found.len());
-        for (claim, holder) in found {
-            let Some(subject) = wanted.get(&claim) else { continue };
-            let key = of_tenant.open(subject.context(PERSON_KEY), &Sealed::read(&holder)).map_err(Error::Key)?;
-            let key: [u8; 32] =
-                key.as_slice().try_into().map_err(|_| Error::Corrupt("a person's key of another length".to_owned()))?;
-            let key = DataKey::new(key);
-            self.persons.insert((*subject).clone(), key.clone());
-            opened.push(((*subject).clone(), key));
+        let mut wanted: Vec<&Subject> = subjects.into_iter().collect();
+        let Some(tenant) = wanted.first().map(|subject| subject.tenant) else { return Ok(Vec::new()) };
+        let mut opened = Vec::with_capacity(wanted.len());
+        for claim in [Subject::claim, Subject::former_claim] {
+            let keys: HashMap<[u8; 32], &Subject> = wanted.iter().map(|subject| (claim(subject), *subject)).collect();
+            let found = holders(pool, tenant, PERSON_KEY, keys.keys().map(|key| key.to_vec()).collect()).await?;
+            if found.is_empty() {
+                continue;
+            }
+            let Some(of_tenant) = self.stored_tenant(sealing, tenant, pool).await? else {
+                return Err(Error::Corrupt(format!("the key of the tenant {tenant} is not there")));
+            };
+            for (claim, holder) in &found {
+                let Some(subject) = keys.get(claim) else { continue };
+                let key = of_tenant.open(subject.context(PERSON_KEY), &Sealed::read(holder)).map_err(Error::Key)?;
+                let key: [u8; 32] = key
+                    .as_slice()
+                    .try_into()
+                    .map_err(|_| Error::Corrupt("a person's key of another length".to_owned()))?;
+                let key = DataKey::new(key);
+                self.persons.insert((*subject).clone(), key.clone());
+                opened.push(((*subject).clone(), key));
+            }
+            wanted.retain(|subject| !found.contains_key(&claim(subject)));
+            if wanted.is_empty() {
+                break;
+            }
         }
         Ok(opened)
     }
@@ -383,38 +419,40 @@ fn is_sealed(json: &[u8]) -> bool {
 }
 
 fn open_json(json: &[u8], subject: &Subject, key: &DataKey) -> Result<Bytes, Error> {
-    let unreadable = |error: serde_json::Error| Error::Corrupt(format!("a payload is no JSON: {error}"));
-    let mut value: Value = serde_json::from_slice(json).map_err(unreadable)?;
-    replace(&mut value, SEALED, &mut |sealed: &mut Value| -> serde_json::Result<Option<Value>> {
+    let unreadable = |error: std::str::Utf8Error| Error::Corrupt(format!("a payload is no text: {error}"));
+    let mut rest = std::str::from_utf8(json).map_err(unreadable)?;
+    let mut opened = String::with_capacity(json.len());
+    while let Some(at) = rest.find(TO_OPEN) {
+        let (before, text) = (&rest[..at], &rest[at + OPENING.len()..]);
+        opened.push_str(before);
+        let value = text.split_once(CLOSING).and_then(|(text, after)| {
+            let clear = key.open(subject.context("personal"), &Sealed::read(text)).ok()?;
+            Some((clear, after))
+        });
         // What was sealed under another key, or is no more than looks like it, stays.
-        let opened = sealed.as_str().and_then(|text| key.open(subject.context("personal"), &Sealed::read(text)).ok());
-        opened.map(|clear| serde_json::from_slice(&clear)).transpose()
-    })
-    .map_err(unreadable)?;
-    serde_json::to_vec(&value).map(Bytes::from).map_err(unreadable)
+        let Some((clear, after)) = value else {
+            opened.push_str(OPENING);
+            rest = text;
+            continue;
+        };
+        opened.push_str(std::str::from_utf8(&clear).map_err(unreadable)?);
+        rest = after;
+    }
+    opened.push_str(rest);
+    Ok(opened.into())
 }
 
-/// Puts in the place of each object with the one member `name` what `with` makes of that; nothing: it stays.
-fn replace<E>(
-    value: &mut Value,
-    name: &str,
-    with: &mut impl FnMut(&mut Value) -> Result<Option<Value>, E>,
-) -> Result<(), E> {
-    match value {
-        Value::Object(members) => {
-            if members.len() == 1
-                && let Some(member) = members.get_mut(name)
-            {
-                if let Some(new) = with(member)? {
-                    *value = new;
-                }
-                return Ok(());
-            }
-            members.values_mut().try_for_each(|member| replace(member, name, with))
-        }
-        Value::Array(items) => items.iter_mut().try_for_each(|item| replace(item, name, with)),
-        _ => Ok(()),
-    }
+/// How long the JSON value is that a text begins with.
+fn length(json: &str) -> serde_json::Result<usize> {
+    let mut values = serde_json::Deserializer::from_str(json).into_iter::<IgnoredAny>();
+    values.next().transpose()?;
+    Ok(values.byte_offset())
+}
+
+/// The id, if this is how ids are written: each in one way.
+fn uuid(text: &str) -> Option<Uuid> {
+    let plain = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    Uuid::try_parse(text).ok().filter(|_| plain)
 }
 
 /// Who has these claims.
@@ -444,10 +482,18 @@ async fn holders(
 }
 
 /// The claim that a person's key is.
-fn claim(sealing: &Sealing, of_tenant: &DataKey, subject: &Subject, key: &DataKey) -> Result<Claim, append::Error> {
+fn claim(
+    sealing: &Sealing,
+    of_tenant: &DataKey,
+    subject: &Subject,
+    key: &DataKey,
+    begins: bool,
+) -> Result<Claim, append::Error> {
     let sealed = of_tenant.seal(subject.context(PERSON_KEY), key.reveal(), &*sealing.random);
     let holder = sealed.map_err(|error| keyless(&error))?.as_str().to_owned();
-    Ok(Claim { kind: PERSON_KEY, key: subject.claim(), holder, act: ClaimAct::Take })
+    // A stream begins once, which its version sees to: nobody else can have made its key, and nobody has to look.
+    let act = if begins { ClaimAct::Mark } else { ClaimAct::Take };
+    Ok(Claim { kind: PERSON_KEY, key: subject.claim(), holder, act })
 }
 
 fn keyless(error: &keys::Error) -> append::Error {

@@ -318,6 +318,11 @@ impl EventStore {
         self.opened(replay::stretch(&self.shared.readers, tenant, after, to, limit).await?).await
     }
 
+    /// Whether a tenant other than this one asked this process for a small append so lately: whoever writes in bulk may give way.
+    pub fn others_write(&self, tenant: TenantId, lately: Duration) -> bool {
+        self.shared.queue.others_within(tenant, lately)
+    }
+
     /// The position of the last event; 0 when there is none.
     pub async fn head(&self) -> Result<Position, Error> {
         read::head(&self.shared.followers).await

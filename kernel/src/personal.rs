@@ -71,6 +71,11 @@ impl<T> Personal<T> {
         self.value
     }
 
+    /// The value itself, if it is known.
+    pub fn known(&self) -> Option<&T> {
+        self.known.then_some(&self.value)
+    }
+
     /// Whether the value is known. It is not when it was sealed and its key is destroyed.
     pub const fn is_known(&self) -> bool {
         self.known

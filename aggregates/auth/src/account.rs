@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kernel::{Aggregate, Refusal};
+use kernel::{Aggregate, Personal, Refusal};
 use keys::Sealed;
 use serde::{Deserialize, Serialize};
 
-use crate::ClientId;
+use crate::{ClientId, Jwk, Passkeys};
 
 kernel::events! {
     /// What can happen to an account.
@@ -43,7 +43,36 @@ kernel::events! {
             /// SHA-256 of each, hexadecimal. (They are 80 bits of randomness: nobody guesses them.)
             pub hashes: Vec<String>,
         },
-        /// They used one instead of a code of their authenticator.
+        /// From now on the person may show a passkey, instead of their password or after it.
+        PasskeyEnrolled = "auth.account.passkey_enrolled" @ 1 {
+            /// The id of its credential, base64url.
+            pub passkey: String,
+            /// What they call it.
+            pub name: Personal<String>,
+            /// What verifies that it signed.
+            pub key: Jwk,
+            /// How often it says that it was used; 0: it does not count.
+            pub counter: u32,
+            /// Whether it may be copied from device to device.
+            pub synced: bool,
+            /// The challenge that it signed, base64url: that is used up.
+            pub challenge: String,
+            pub at: DateTime<Utc>,
+        },
+        /// They showed a passkey.
+        PasskeyUsed = "auth.account.passkey_used" @ 1 {
+            pub passkey: String,
+            /// How often it says that it was used.
+            pub counter: u32,
+            /// The challenge that it signed, base64url: that is used up.
+            pub challenge: String,
+            pub at: DateTime<Utc>,
+        },
+        /// They call it otherwise.
+        PasskeyRenamed = "auth.account.passkey_renamed" @ 1 { pub passkey: String, pub name: Personal<String> },
+        /// It is worth nothing any more.
+        PasskeyRemoved = "auth.account.passkey_removed" @ 1 { pub passkey: String },
+        /// They used one instead of their authenticator or passkey.
         RecoveryCodeUsed = "auth.account.recovery_code_used" @ 1 { pub hash: String },
         /// All sessions that were there have ended, and what was granted in them.
         SessionsEnded = "auth.account.sessions_ended" @ 1 { pub at: DateTime<Utc>, pub reason: String },
@@ -67,6 +96,8 @@ pub struct Account {
     pub reset_until: Option<DateTime<Utc>>,
     /// The authenticator of which they show a code, too.
     pub totp: Option<Totp>,
+    /// The passkeys that they may show.
+    pub passkeys: Passkeys,
     /// The hashes of the recovery codes that are left.
     pub recovery: BTreeSet<String>,
     /// Sessions and grants of before have ended.
@@ -118,6 +149,16 @@ pub enum AccountCommand {
     UseTotp { step: u64 },
     /// Asks for none any more.
     RemoveTotp,
+    /// Lets a passkey be shown from now on. Without recovery codes those that are there stay.
+    EnrolPasskey { enrolled: Box<PasskeyEnrolled>, recovery: Vec<String> },
+    /// Uses a challenge up that a passkey signed.
+    ShowPasskey(PasskeyUsed),
+    /// Calls a passkey otherwise.
+    RenamePasskey(PasskeyRenamed),
+    /// Makes a passkey worthless.
+    RemovePasskey(PasskeyRemoved),
+    /// Asks for nothing but the password any more.
+    RemoveSecondFactors,
     /// Makes recovery codes anew.
     SetRecoveryCodes { hashes: Vec<String> },
     /// Uses a recovery code up.
@@ -147,6 +188,21 @@ pub enum AccountError {
     /// A code works once.
     #[error("this code was used before, or is none of these; wait for the next one")]
     CodeUsed,
+    /// One authenticator holds one passkey for a person.
+    #[error("this passkey is there already")]
+    PasskeyThere,
+    /// There is room for so many.
+    #[error("there are {} passkeys already; remove one first", crate::MOST_PASSKEYS)]
+    PasskeysMany,
+    /// It is somebody else's, or nobody's.
+    #[error("there is no such passkey")]
+    PasskeyUnknown,
+    /// It counts backwards: there is a copy of it that nobody should have.
+    #[error("this passkey was used elsewhere since; there may be a copy of it")]
+    PasskeyCloned,
+    /// A challenge works once.
+    #[error("this challenge was answered before")]
+    ChallengeUsed,
 }
 
 impl From<AccountError> for Refusal {
@@ -156,6 +212,11 @@ impl From<AccountError> for Refusal {
             AccountError::LinkUsed => "link_used",
             AccountError::TotpThere => "totp_there",
             AccountError::CodeUsed => "code_used",
+            AccountError::PasskeyThere => "passkey_there",
+            AccountError::PasskeysMany => "passkeys_many",
+            AccountError::PasskeyUnknown => "passkey_unknown",
+            AccountError::PasskeyCloned => "passkey_cloned",
+            AccountError::ChallengeUsed => "challenge_used",
         };
         Self::conflict(code, error.to_string())
     }
@@ -172,6 +233,18 @@ impl Account {
             By::Invitation => self.password.is_none(),
             By::Link { turn, at } => self.link(turn, at),
             By::Password => true,
+        }
+    }
+
+    /// Whether they can show more than their password.
+    pub fn has_second_factor(&self) -> bool {
+        self.totp.is_some() || !self.passkeys.is_empty()
+    }
+
+    /// Recovery codes stand in for a second factor: without one they are worth nothing.
+    fn drop_useless_codes(&mut self) {
+        if !self.has_second_factor() {
+            self.recovery.clear();
         }
     }
 
@@ -193,6 +266,7 @@ impl Account {
 
 impl Aggregate for Account {
     const TYPE: &'static str = "auth.account";
+    const FORM: u32 = 2;
     type Command = AccountCommand;
     type Event = AccountEvent;
     type Error = AccountError;
@@ -222,6 +296,14 @@ impl Aggregate for Account {
             AccountCommand::UseTotp { step } => vec![TotpUsed { step }.into()],
             AccountCommand::RemoveTotp if self.totp.is_none() => vec![],
             AccountCommand::RemoveTotp => vec![TotpRemoved {}.into()],
+            AccountCommand::EnrolPasskey { enrolled, recovery } => self.passkeys.enrol(*enrolled, recovery)?,
+            AccountCommand::ShowPasskey(shown) => self.passkeys.show(shown)?,
+            AccountCommand::RenamePasskey(renamed) => self.passkeys.rename(renamed)?,
+            AccountCommand::RemovePasskey(removed) => self.passkeys.remove(removed),
+            AccountCommand::RemoveSecondFactors => {
+                let totp = self.totp.as_ref().map(|_| TotpRemoved {}.into());
+                totp.into_iter().chain(self.passkeys.remove_all()).collect()
+            }
             AccountCommand::SetRecoveryCodes { hashes } => vec![RecoveryCodesSet { hashes }.into()],
             AccountCommand::UseRecoveryCode { hash } if !self.recovery.contains(&hash) => {
                 return Err(AccountError::CodeUsed);
@@ -250,14 +332,25 @@ impl Aggregate for Account {
             }
             AccountEvent::TotpRemoved(_) => {
                 self.totp = None;
-                self.recovery.clear();
+                self.drop_useless_codes();
+            }
+            AccountEvent::PasskeyEnrolled(e) => self.passkeys.enrolled(e),
+            AccountEvent::PasskeyUsed(e) => self.passkeys.shown(e),
+            AccountEvent::PasskeyRenamed(e) => {
+                if let Some(passkey) = self.passkeys.by_id.get_mut(&e.passkey) {
+                    passkey.name = e.name;
+                }
+            }
+            AccountEvent::PasskeyRemoved(e) => {
+                self.passkeys.by_id.remove(&e.passkey);
+                self.drop_useless_codes();
             }
             AccountEvent::RecoveryCodesSet(e) => self.recovery = e.hashes.into_iter().collect(),
             AccountEvent::RecoveryCodeUsed(e) => _ = self.recovery.remove(&e.hash),
             AccountEvent::SessionsEnded(e) => self.ended_at = Some(e.at),
             AccountEvent::AccountClosed(e) => {
                 (self.closed, self.ended_at) = (true, Some(e.at));
-                (self.password, self.totp) = (None, None);
+                (self.password, self.totp, self.passkeys) = (None, None, Passkeys::default());
                 self.recovery.clear();
             }
             AccountEvent::ConsentGiven(e) => self.consents.entry(e.client).or_default().extend(e.scope),

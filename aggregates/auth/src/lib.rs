@@ -18,8 +18,10 @@ mod grant;
 mod jwk;
 mod key_ring;
 mod machine;
+mod passkey;
 mod session;
 mod sign_in;
+mod sign_in_policy;
 
 pub use account::*;
 pub use api_key::*;
@@ -29,8 +31,10 @@ pub use grant::*;
 pub use jwk::*;
 pub use key_ring::*;
 pub use machine::*;
+pub use passkey::*;
 pub use session::*;
 pub use sign_in::*;
+pub use sign_in_policy::*;
 
 kernel::ids! {
     /// A grant: what a client may do for somebody, and the tokens that come of it.
@@ -56,6 +60,7 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<Account>(),
     kernel::AggregateType::of::<Session>(),
     kernel::AggregateType::of::<SignIn>(),
+    kernel::AggregateType::of::<SignInPolicy>(),
 ];
 
 /// Every event type and version that the log of signing in may hold.

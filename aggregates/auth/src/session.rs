@@ -11,7 +11,7 @@ kernel::events! {
         /// Somebody signed in.
         SessionStarted = "auth.session.started" @ 1 {
             pub user: UserId,
-            /// By what they showed who they are (RFC 8176): `pwd`, `otp`, `hwk`.
+            /// By what they showed who they are (RFC 8176): `pwd`, `otp`, `hwk`, `swk`.
             pub methods: Vec<String>,
             pub at: DateTime<Utc>,
             /// When it ends, whatever happens.

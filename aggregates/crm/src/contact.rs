@@ -1,12 +1,15 @@
 //! Contact: a person we deal with.
 
-use std::convert::Infallible;
+use std::collections::BTreeSet;
 
-use kernel::{Aggregate, Personal};
+use kernel::{Aggregate, Personal, Refusal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, LeadId};
+use crate::{AccountId, ErasureReason, LeadId};
+
+/// The most leads that may turn out to be one contact.
+pub const MOST_LEADS: usize = 200;
 
 kernel::events! {
     /// What can happen to a contact.
@@ -31,6 +34,10 @@ kernel::events! {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub account: Option<AccountId>,
         },
+        /// A lead turned out to be them: it was converted into this contact.
+        ContactLeadJoined = "crm.contact.lead_joined" @ 1 { pub lead: LeadId },
+        /// Nothing that tells who they were is kept any more.
+        ContactErased = "crm.contact.erased" @ 1 { pub reason: ErasureReason },
     }
 }
 
@@ -60,6 +67,12 @@ pub struct Contact {
     pub owner: Option<String>,
     /// The lead that it was converted from.
     pub lead: Option<LeadId>,
+    /// The leads that turned out to be them later.
+    #[serde(default)]
+    pub leads: BTreeSet<LeadId>,
+    /// Whether nothing is kept of who they were.
+    #[serde(default)]
+    pub erased: bool,
 }
 
 /// What can be asked of a contact. Values have been checked for form.
@@ -68,21 +81,61 @@ pub enum ContactCommand {
     Create(ContactCreated),
     ChangeDetails { details: ContactDetails },
     ChangeAccount { account: Option<AccountId> },
+    JoinLead { lead: LeadId },
+    Erase { reason: ErasureReason },
+}
+
+/// Why a contact says no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ContactError {
+    /// Of whom nothing is kept, nothing can be changed.
+    #[error("the contact is erased: who they were is not kept, and can't be changed any more")]
+    Erased,
+    /// Too many.
+    #[error("a contact is at most {MOST_LEADS} leads")]
+    TooManyLeads,
+}
+
+impl From<ContactError> for Refusal {
+    fn from(error: ContactError) -> Self {
+        let code = match error {
+            ContactError::Erased => "contact_erased",
+            ContactError::TooManyLeads => "too_many_leads",
+        };
+        Self::conflict(code, error.to_string())
+    }
+}
+
+impl Contact {
+    /// The leads that are the same person.
+    pub fn same(&self) -> impl Iterator<Item = LeadId> {
+        self.lead.iter().chain(&self.leads).copied()
+    }
 }
 
 impl Aggregate for Contact {
     const TYPE: &'static str = "crm.contact";
+    const FORM: u32 = 2;
+    const SEALED: bool = true;
     type Command = ContactCommand;
     type Event = ContactEvent;
-    type Error = Infallible;
+    type Error = ContactError;
 
-    fn decide(&self, command: ContactCommand) -> Result<Vec<ContactEvent>, Infallible> {
+    fn decide(&self, command: ContactCommand) -> Result<Vec<ContactEvent>, ContactError> {
         Ok(match command {
             ContactCommand::Create(created) => vec![created.into()],
+            ContactCommand::Erase { .. } if self.erased => vec![],
+            ContactCommand::Erase { reason } => vec![ContactErased { reason }.into()],
+            _ if self.erased => return Err(ContactError::Erased),
             ContactCommand::ChangeDetails { details } if details == self.details => vec![],
             ContactCommand::ChangeDetails { details } => vec![ContactDetailsChanged { details }.into()],
             ContactCommand::ChangeAccount { account } if account == self.account => vec![],
             ContactCommand::ChangeAccount { account } => vec![ContactAccountChanged { account }.into()],
+            ContactCommand::JoinLead { lead } if self.same().any(|same| same == lead) => vec![],
+            ContactCommand::JoinLead { .. } if self.leads.len() >= MOST_LEADS => {
+                return Err(ContactError::TooManyLeads);
+            }
+            ContactCommand::JoinLead { lead } => vec![ContactLeadJoined { lead }.into()],
         })
     }
 
@@ -96,6 +149,8 @@ impl Aggregate for Contact {
             }
             ContactEvent::ContactDetailsChanged(changed) => self.details = changed.details,
             ContactEvent::ContactAccountChanged(changed) => self.account = changed.account,
+            ContactEvent::ContactLeadJoined(joined) => _ = self.leads.insert(joined.lead),
+            ContactEvent::ContactErased(_) => (self.details, self.erased) = (ContactDetails::default(), true),
         }
     }
 }
@@ -140,6 +195,47 @@ mod tests {
         given()
             .when(ContactCommand::ChangeAccount { account: None })
             .then_expect_events(vec![ContactAccountChanged { account: None }.into()]);
+    }
+
+    fn lead(number: u128) -> LeadId {
+        LeadId::new(uuid::Uuid::from_u128(number))
+    }
+
+    #[test]
+    fn a_contact_knows_the_leads_that_are_the_same_person() {
+        let from_lead = ContactCreated { lead: Some(lead(1)), ..created() };
+        let given = |events: Vec<ContactEvent>| TestFramework::<Contact>::with(()).given(events);
+        let join = |number| ContactCommand::JoinLead { lead: lead(number) };
+        let joined = |number| ContactEvent::from(ContactLeadJoined { lead: lead(number) });
+        given(vec![from_lead.clone().into()]).when(join(1)).then_expect_events(vec![]);
+        given(vec![from_lead.clone().into()]).when(join(2)).then_expect_events(vec![joined(2)]);
+        given(vec![from_lead.clone().into(), joined(2)]).when(join(2)).then_expect_events(vec![]);
+        let full = (2..).take(MOST_LEADS).map(joined);
+        let history = std::iter::once(from_lead.into()).chain(full).collect();
+        given(history).when(join(1_000)).then_expect_error(ContactError::TooManyLeads);
+    }
+
+    #[test]
+    fn who_is_erased_is_nobody_and_stays_so() {
+        let erased = || ContactEvent::from(ContactErased { reason: ErasureReason::Objected });
+        let given = || TestFramework::<Contact>::with(()).given(vec![created().into(), erased()]);
+        TestFramework::<Contact>::with(())
+            .given(vec![created().into()])
+            .when(ContactCommand::Erase { reason: ErasureReason::Objected })
+            .then_expect_events(vec![erased()]);
+        given().when(ContactCommand::Erase { reason: ErasureReason::Requested }).then_expect_events(vec![]);
+        for command in [
+            ContactCommand::ChangeDetails { details: details("Ada King") },
+            ContactCommand::ChangeAccount { account: None },
+            ContactCommand::JoinLead { lead: lead(1) },
+        ] {
+            given().when(command).then_expect_error(ContactError::Erased);
+        }
+        let mut contact = Contact::default();
+        contact.evolve(ContactCreated { lead: Some(lead(1)), ..created() }.into());
+        contact.evolve(erased());
+        assert_eq!(contact.details, ContactDetails::default());
+        assert_eq!(contact.same().collect::<Vec<_>>(), [lead(1)], "by which the rest of them is found");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use kernel::Personal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, ContactId, ImportId, OpportunityId};
+use crate::{AccountId, ContactId, ErasureReason, ImportId, OpportunityId};
 
 mod life;
 
@@ -40,7 +40,7 @@ kernel::events! {
         LeadQualified = "crm.lead.qualified" @ 1 {
             /// Why, in the owner's words.
             #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub note: Option<String>,
+            pub note: Option<Personal<String>>,
         },
         /// It became an account, a contact and an opportunity.
         LeadConverted = "crm.lead.converted" @ 1 {
@@ -50,12 +50,12 @@ kernel::events! {
             pub opportunity: Option<OpportunityId>,
         },
         /// It goes back: perhaps later.
-        LeadRecycled = "crm.lead.recycled" @ 1 { pub reason: String },
+        LeadRecycled = "crm.lead.recycled" @ 1 { pub reason: Personal<String> },
         /// It will not buy.
         LeadDisqualified = "crm.lead.disqualified" @ 1 {
             pub reason: DisqualifyReason,
             #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub note: Option<String>,
+            pub note: Option<Personal<String>>,
         },
         /// Nobody touched it for too long; somebody else was told.
         LeadEscalated = "crm.lead.escalated" @ 1 {
@@ -70,6 +70,8 @@ kernel::events! {
         LeadWithdrawn = "crm.lead.withdrawn" @ 1 { pub import: ImportId },
         /// It is there again: its import was not reverted after all.
         LeadRestored = "crm.lead.restored" @ 1 {},
+        /// Nothing that tells who it was is kept any more.
+        LeadErased = "crm.lead.erased" @ 1 { pub reason: ErasureReason },
     }
 }
 
@@ -159,4 +161,6 @@ pub enum LeadStatus {
     Disqualified,
     /// Taken back together with the import that brought it.
     Withdrawn,
+    /// Nothing that tells who it was is kept. Final.
+    Erased,
 }

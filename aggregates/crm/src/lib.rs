@@ -11,6 +11,7 @@
 mod account;
 mod contact;
 mod currencies;
+mod erasure;
 mod follow_up;
 mod import_batch;
 mod lead;
@@ -20,6 +21,7 @@ mod pipeline;
 pub use account::*;
 pub use contact::*;
 pub use currencies::*;
+pub use erasure::*;
 pub use follow_up::*;
 pub use import_batch::*;
 pub use lead::*;

@@ -12,6 +12,7 @@
 
 pub mod authority;
 pub mod graphql;
+pub mod passkey;
 pub mod password;
 pub mod provider;
 pub mod rest;

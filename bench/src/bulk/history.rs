@@ -86,6 +86,6 @@ fn life(lead: u64) -> [LeadEvent; STEPS as usize] {
         LeadCaptured { details, source: LeadSource::Website, owner: None, import: None }.into(),
         LeadAssigned { owner: format!("rep-{}", lead % 12) }.into(),
         LeadWorkStarted {}.into(),
-        LeadQualified { note: Some("asked for an offer".to_owned()) }.into(),
+        LeadQualified { note: Some("asked for an offer".to_owned().into()) }.into(),
     ]
 }

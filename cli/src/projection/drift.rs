@@ -1,44 +1,39 @@
 //! `inopsio projection drift`: each row of the read models against what the log says.
 
-use std::sync::Arc;
-
 use anyhow::{Result, bail};
 use kernel::Service;
-use projector::{Difference, Drift, Projection};
+use projector::{Difference, Drift};
 use serde_json::{Value, json};
 
+use super::Chosen;
 use crate::context::Context;
 use crate::output::{self, Format};
 use crate::progress;
 
 /// Compares each of these projections, and fails when a row differs.
-pub(super) async fn drift(
-    context: &Context,
-    service: Service,
-    projections: Vec<Arc<dyn Projection>>,
-    limit: usize,
-    values: bool,
-) -> Result<()> {
+pub(super) async fn drift(context: &Context, chosen: Chosen, limit: usize, values: bool) -> Result<()> {
     let admin = gateway::directory::admin_options(&context.config)?;
-    let database = context.config.database(service);
-    let store = context.store(service).await?;
     let mut documents = Vec::new();
     let mut differing = 0;
-    for projection in projections {
-        let bar = progress::bar(0, "positions");
-        let found = projector::drift(&admin, &database, &store, projection.as_ref(), limit, |so_far| {
-            bar.set_length(so_far.head.0);
-            bar.set_position(so_far.position.0);
-        })
-        .await?;
-        bar.finish_and_clear();
-        differing += found.differing;
-        match context.format {
-            Format::Json => documents.push(as_json(service, projection.name(), &found, values)),
-            Format::Text => print(projection.name(), &found, values)?,
+    for (service, projections) in chosen {
+        let database = context.config.database(service);
+        let store = context.store(service).await?;
+        for projection in projections {
+            let bar = progress::bar(0, "positions");
+            let found = projector::drift(&admin, &database, &store, projection.as_ref(), limit, |so_far| {
+                bar.set_length(so_far.head.0);
+                bar.set_position(so_far.position.0);
+            })
+            .await?;
+            bar.finish_and_clear();
+            differing += found.differing;
+            match context.format {
+                Format::Json => documents.push(as_json(service, projection.name(), &found, values)),
+                Format::Text => print(projection.name(), &found, values)?,
+            }
         }
+        store.close().await;
     }
-    store.close().await;
     if context.format == Format::Json {
         output::print_json(&documents)?;
     }

@@ -6,6 +6,7 @@ use kernel::{Refusal, UserId};
 use keys::Sealed;
 
 use crate::grants::PROTOCOL;
+use crate::passkey::release_all;
 
 /// Sets a person's password, of which only the sealed hash comes here.
 #[derive(Clone, Debug)]
@@ -110,6 +111,7 @@ impl Command for CloseAccount {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let at = work.now();
+        release_all(work, self.user).await?;
         work.upsert::<Account>(self.user, AccountCommand::Close { at }).await
     }
 }

@@ -1,13 +1,14 @@
 //! What the events of signing in did to claims, told from the events alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use auth_aggregates::{Grant, GrantEvent, Machine, MachineEvent};
+use auth_aggregates::{Account, AccountEvent, Grant, GrantEvent, Machine, MachineEvent};
 use executor::{ClaimHistory, Held};
 use kernel::{Aggregate, DecodeError, RecordedEvent};
 
 use crate::grant::ASSERTION;
 use crate::machine::NAME;
+use crate::passkey::PASSKEY;
 
 /// The claims of a tenant's history.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub struct Claims {
     held: Held,
     /// The name of each machine, lower case.
     names: HashMap<String, String>,
+    /// The passkeys of each account.
+    passkeys: HashMap<String, HashSet<String>>,
 }
 
 impl ClaimHistory for Claims {
@@ -22,6 +25,7 @@ impl ClaimHistory for Claims {
         let id = &event.aggregate_id;
         match event.aggregate_type.as_str() {
             Machine::TYPE => event.decode()?.into_iter().for_each(|event| self.machine(id, event)),
+            Account::TYPE => event.decode()?.into_iter().for_each(|event| self.account(id, event)),
             Grant::TYPE => event.decode()?.into_iter().for_each(|event| self.grant(id, event)),
             _ => {}
         }
@@ -53,6 +57,38 @@ impl Claims {
             | GrantEvent::CodeRedeemed(_)
             | GrantEvent::TokensRefreshed(_)
             | GrantEvent::GrantRevoked(_) => {}
+        }
+    }
+
+    fn account(&mut self, id: &str, event: AccountEvent) {
+        match event {
+            AccountEvent::PasskeyEnrolled(e) => {
+                self.held.claim(&PASSKEY, e.passkey.clone(), id);
+                self.passkeys.entry(id.to_owned()).or_default().insert(e.passkey);
+            }
+            AccountEvent::PasskeyRemoved(e) => {
+                if let Some(passkeys) = self.passkeys.get_mut(id) {
+                    passkeys.remove(&e.passkey);
+                }
+                self.held.release(&PASSKEY, e.passkey, id);
+            }
+            AccountEvent::AccountClosed(_) => {
+                for passkey in self.passkeys.remove(id).unwrap_or_default() {
+                    self.held.release(&PASSKEY, passkey, id);
+                }
+            }
+            AccountEvent::PasswordSet(_)
+            | AccountEvent::PasswordResetRequested(_)
+            | AccountEvent::TotpEnrolled(_)
+            | AccountEvent::TotpUsed(_)
+            | AccountEvent::TotpRemoved(_)
+            | AccountEvent::PasskeyUsed(_)
+            | AccountEvent::PasskeyRenamed(_)
+            | AccountEvent::RecoveryCodesSet(_)
+            | AccountEvent::RecoveryCodeUsed(_)
+            | AccountEvent::SessionsEnded(_)
+            | AccountEvent::ConsentGiven(_)
+            | AccountEvent::ConsentWithdrawn(_) => {}
         }
     }
 

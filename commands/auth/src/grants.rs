@@ -16,6 +16,8 @@ pub const GRANTS: &[Grant] = &[
     grant("auth:client:write", &[Admin], "Register, change and deactivate applications, and their secrets"),
     grant("auth:session:write", &[Admin], "End sessions of people"),
     grant("auth:account:write", &[Admin], "Have links mailed to set passwords, reset second factors, close accounts"),
+    grant("auth:policy:read", &[Admin, Manager, Auditor], "See what is asked of those who sign in"),
+    grant("auth:policy:write", &[Admin], "Say what is asked of those who sign in"),
     grant("auth:key:read", &[Admin, Auditor], "See which keys sign tokens"),
     grant("auth:key:write", &[Admin], "Rotate the keys that sign tokens"),
     grant("auth:grant:write", &[Admin], "End what was granted to applications"),

@@ -20,8 +20,10 @@ mod grant;
 mod grants;
 mod key_ring;
 mod machine;
+mod passkey;
 mod second_factor;
 mod session;
+mod sign_in_policy;
 mod values;
 
 pub use account::*;
@@ -33,5 +35,7 @@ pub use grant::*;
 pub use grants::{GRANTS, protocol};
 pub use key_ring::*;
 pub use machine::*;
+pub use passkey::*;
 pub use second_factor::*;
 pub use session::*;
+pub use sign_in_policy::*;

@@ -1,4 +1,4 @@
-//! What can be asked of an account's authenticator and recovery codes.
+//! What can be asked of an account's authenticator and recovery codes, and of all its second factors.
 
 use auth_aggregates::{Account, AccountCommand};
 use executor::{Command, Work};
@@ -6,6 +6,7 @@ use kernel::{Refusal, UserId};
 use keys::Sealed;
 
 use crate::grants::PROTOCOL;
+use crate::passkey::release_all;
 
 /// A person has an authenticator from now on, and showed a code of it.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ pub struct RemoveTotp {
     pub user: UserId,
 }
 
-/// As [`RemoveTotp`], by who may: the person has lost it.
+/// A person does without any second factor, by who may: they have lost it.
 #[derive(Clone, Copy, Debug)]
 pub struct ResetSecondFactor {
     pub user: UserId,
@@ -95,7 +96,8 @@ impl Command for ResetSecondFactor {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        work.update::<Account>(self.user, AccountCommand::RemoveTotp).await
+        release_all(work, self.user).await?;
+        work.update::<Account>(self.user, AccountCommand::RemoveSecondFactors).await
     }
 }
 

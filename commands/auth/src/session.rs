@@ -14,7 +14,7 @@ use crate::grants::PROTOCOL;
 #[derive(Clone, Debug)]
 pub struct StartSession {
     pub user: UserId,
-    /// By what: `pwd`, `otp`, `hwk`.
+    /// By what: `pwd`, `otp`, `hwk`, `swk`.
     pub methods: Vec<String>,
     /// How long it holds.
     pub lifetime: TimeDelta,
@@ -25,7 +25,7 @@ pub struct StartSession {
 #[derive(Clone, Debug)]
 pub struct ConfirmSession {
     pub session: SessionId,
-    /// By what: `pwd`, `otp`, `hwk`.
+    /// By what: `pwd`, `otp`, `hwk`, `swk`.
     pub methods: Vec<String>,
 }
 

@@ -7,7 +7,7 @@ use crm_aggregates::{
     Contact, ContactDetails, ContactEvent, Opportunity, OpportunityEvent, Pipeline, PipelineEvent, StageId,
 };
 use executor::{ClaimHistory, Held};
-use kernel::{Aggregate, DecodeError, RecordedEvent};
+use kernel::{Aggregate, DecodeError, Personal, RecordedEvent};
 
 use crate::contact::EMAIL;
 use crate::pipeline::NAME;
@@ -45,7 +45,8 @@ impl Claims {
         match event {
             ContactEvent::ContactCreated(e) => self.reach(id, &e.details),
             ContactEvent::ContactDetailsChanged(e) => self.reach(id, &e.details),
-            ContactEvent::ContactAccountChanged(_) => {}
+            ContactEvent::ContactErased(_) => self.reach(id, &ContactDetails::default()),
+            ContactEvent::ContactAccountChanged(_) | ContactEvent::ContactLeadJoined(_) => {}
         }
     }
 
@@ -76,7 +77,10 @@ impl Claims {
     }
 
     fn reach(&mut self, contact: &str, details: &ContactDetails) {
-        let email = details.email.as_ref().map(|email| email.reveal().clone());
+        let email = details.email.as_ref().and_then(Personal::known).cloned();
+        if details.email.is_some() && email.is_none() {
+            self.held.forget(&EMAIL);
+        }
         let before = match &email {
             Some(email) => self.emails.insert(contact.to_owned(), email.clone()),
             None => self.emails.remove(contact),

@@ -108,8 +108,8 @@ impl Command for ChangeContactDetails {
         let after = details.email.clone();
         work.update::<Contact>(self.contact, ContactCommand::ChangeDetails { details }).await?;
         if before != after {
-            if let Some(email) = before {
-                work.release(&EMAIL, email.reveal(), self.contact);
+            if let Some(email) = before.as_ref().and_then(Personal::known) {
+                work.release(&EMAIL, email, self.contact);
             }
             if let Some(email) = after {
                 claim_email(work, &email, self.contact, self.allow_duplicate);

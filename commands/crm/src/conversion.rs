@@ -104,7 +104,9 @@ impl ConvertLead {
 
     async fn contact(&self, work: &mut Work<'_>, lead: &Lead, to: Conversion) -> Result<(), Refusal> {
         if let Some(contact) = self.contact {
-            return existing::<Contact>(work, contact, "/contact").await;
+            existing::<Contact>(work, contact, "/contact").await?;
+            // They are the same person from now on, also when one of them is erased.
+            return work.update::<Contact>(contact, ContactCommand::JoinLead { lead: self.lead }).await;
         }
         if let Some(email) = &lead.details.email {
             claim_email(work, email, to.contact, self.allow_duplicate);

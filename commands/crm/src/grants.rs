@@ -17,6 +17,7 @@ pub const GRANTS: &[Grant] = &[
     grant("crm:lead:write", WORKERS, "Capture, work on, qualify and convert leads"),
     grant("crm:contact:read", EVERYBODY, "See contacts"),
     grant("crm:contact:write", WORKERS, "Add and change contacts"),
+    grant("crm:contact:erase", &[Admin], "Erase all that tells who a lead or a contact was"),
     grant("crm:account:read", EVERYBODY, "See accounts"),
     grant("crm:account:write", WORKERS, "Add and change accounts"),
     grant("crm:opportunity:read", EVERYBODY, "See opportunities and the pipeline board"),

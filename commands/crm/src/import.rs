@@ -23,8 +23,8 @@ use chunk::CompleteImport;
 pub use importing::{ImportPlace, ImportedChunk, Importing};
 use sheet::{Field, Sheet};
 
-/// Rows of the file in one append.
-const CHUNK: usize = 500;
+/// Rows of the file in one append: what another tenant's command may have to wait for.
+const CHUNK: usize = 100;
 /// How many errors a report lists.
 const LISTED_ERRORS: usize = 1_000;
 /// The permission for importing at all.
@@ -97,8 +97,8 @@ impl ImportReport {
     }
 }
 
-/// Whoever has to keep up with an import, such as read models: it goes no faster than they do, so that what other tenants write
-/// meanwhile is not behind a file of theirs.
+/// Whoever has to keep up with an import, such as read models: it goes no faster than they do ([`Importing::keep_pace`]), so that
+/// what other tenants write meanwhile is not behind a file of theirs.
 pub trait Pace: Send + Sync {
     /// Returns when everything up to the position has been dealt with, or when there is no point in waiting any more.
     fn reached(&self, position: Position) -> impl Future<Output = ()> + Send;
@@ -141,7 +141,7 @@ pub async fn import_leads_in_step(
     if options.dry_run {
         let (sheet, mut report) = open(&request.caller, csv, options)?;
         let mut records = sheet.records.clone();
-        while let Some(read) = importing::read(&mut records, &sheet, options, executor.now()) {
+        while let Some(read) = importing::read(&mut records, &sheet, options, executor.now(), CHUNK) {
             report.taken += read.rows.len() as u64;
             report.refuse(read.errors);
         }
@@ -155,12 +155,8 @@ pub async fn import_leads_in_step(
         return Ok(done);
     }
     let mut importing = Importing::open(executor, &request, csv, options, ImportPlace::default())?;
-    let mut before = Position::START;
-    while let Some(chunk) = importing.step().await? {
-        // One chunk ahead: while it is dealt with, the next is read and written.
-        if let Some(position) = chunk.position {
-            pace.reached(std::mem::replace(&mut before, position)).await;
-        }
+    while importing.step().await?.is_some() {
+        importing.keep_pace(pace).await;
     }
     let report = importing.report();
     if report.taken == 0 && report.rows > 0 {

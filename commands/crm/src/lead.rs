@@ -144,7 +144,7 @@ impl Command for QualifyLead {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let mut checks = Checks::default();
-        let note = present(self.note.as_ref(), |text| checks.paragraph("/note", text, values::NOTE));
+        let note = present(self.note.as_ref(), |text| checks.paragraph("/note", text, values::NOTE).into());
         checks.finish()?;
         work.update::<Lead>(self.lead, LeadCommand::Qualify { note }).await
     }
@@ -156,7 +156,7 @@ impl Command for RecycleLead {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let mut checks = Checks::default();
-        let reason = checks.paragraph("/reason", &self.reason, values::REASON);
+        let reason = checks.paragraph("/reason", &self.reason, values::REASON).into();
         checks.finish()?;
         work.update::<Lead>(self.lead, LeadCommand::Recycle { reason }).await
     }
@@ -168,7 +168,7 @@ impl Command for DisqualifyLead {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let mut checks = Checks::default();
-        let note = present(self.note.as_ref(), |text| checks.paragraph("/note", text, values::NOTE));
+        let note = present(self.note.as_ref(), |text| checks.paragraph("/note", text, values::NOTE).into());
         checks.finish()?;
         work.update::<Lead>(self.lead, LeadCommand::Disqualify { reason: self.reason, note }).await
     }

@@ -2,7 +2,7 @@
 //!
 //! Each file holds the commands of one aggregate: structs with what was sent, and for each its `executor::Command`: check
 //! the form of the values (all errors at once, with JSON pointers of the REST body), look up what is referred to, ask the
-//! aggregate, take claims. `conversion` asks four aggregates at once; `import` takes leads from a CSV file; `stage` keeps
+//! aggregate, take claims. `conversion` asks four aggregates at once, `erasure` all that is one person; `import` takes leads from a CSV file; `stage` keeps
 //! pipelines and the deals in them consistent; `claims` tells from events what was claimed; `grants` says which role may do
 //! what.
 //!
@@ -14,6 +14,7 @@ mod claims;
 mod contact;
 mod conversion;
 mod currencies;
+mod erasure;
 mod follow_up;
 mod grants;
 mod import;
@@ -32,6 +33,7 @@ pub use claims::Claims;
 pub use contact::*;
 pub use conversion::*;
 pub use currencies::*;
+pub use erasure::*;
 pub use follow_up::*;
 pub use grants::GRANTS;
 pub use import::*;

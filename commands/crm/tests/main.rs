@@ -10,6 +10,7 @@ mod asking {
     mod contacts;
     mod converting;
     mod currencies;
+    mod erasing;
     mod importing;
     mod leads;
     mod opportunities;

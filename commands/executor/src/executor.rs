@@ -1,10 +1,11 @@
 //! The executor: authorize, run, append; again when somebody was faster; once, however often it is asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use eventstore::{EventStore, append};
-use kernel::{Aggregate, Caller, Clock, IdSource, Refusal};
+use kernel::{Aggregate, Caller, Clock, IdSource, Refusal, TenantId};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -148,6 +149,11 @@ impl Executor {
     pub async fn load<A: Aggregate>(&self, caller: &Caller, id: &str) -> Result<Option<(Arc<A>, u64)>, Refusal> {
         let found = self.inner.histories.find::<A>(caller.tenant(), id, Freshness::Log).await?;
         Ok(found.and_then(|found| Some((found.baseline.state.downcast().ok()?, found.baseline.version))))
+    }
+
+    /// Whether people of another tenant write to this log lately: whoever writes in bulk may give way to them.
+    pub fn others_write(&self, tenant: TenantId, lately: Duration) -> bool {
+        self.inner.store.others_write(tenant, lately)
     }
 
     /// The time, from the executor's clock: for what is checked before a command runs.

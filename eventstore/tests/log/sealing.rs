@@ -192,3 +192,35 @@ async fn the_state_of_a_stream_is_sealed_too_and_goes_with_the_key() {
     store.keep_snapshot(tenant, "crm.lead", "ada", "1-x", &kept).await.unwrap();
     assert_eq!(count(&database, "log.snapshots").await, 0, "of whom nobody knows who they were");
 }
+
+#[tokio::test]
+async fn only_what_is_marked_is_sealed_whatever_it_looks_like() {
+    let (database, store, tenant) = fresh().await;
+    let marked = r#"{"a":{"personal":"}\"}"},"b":{"personal":{"x":[1,{"y":"{\"personal\":"}]}},"c":{"personal":1,"d":2},"t":"{\"personal\":\"Ada\"}","n":{"personal":7},"s":{"sealed":"v1.no"},"e":{"personal":""}}"#;
+    let opened = r#"{"a":"}\"}","b":{"x":[1,{"y":"{\"personal\":"}]},"c":{"personal":1,"d":2},"t":"{\"personal\":\"Ada\"}","n":7,"s":{"sealed":"v1.no"},"e":""}"#;
+    add(&store, tenant, "ada", 0, marked).await;
+    assert_eq!(loaded(&sealing(&database, "a").await, tenant, "ada").await, [opened]);
+    let [stored] = &whole_log(&database, &store).await[..] else { panic!("one event") };
+    let stored: serde_json::Value = serde_json::from_slice(&stored.payload).unwrap();
+    for sealed in ["a", "b", "n", "e"] {
+        assert!(stored[sealed]["sealed"].as_str().unwrap().starts_with("v1."), "{stored}");
+    }
+    assert_eq!(stored["c"], serde_json::json!({ "personal": 1, "d": 2 }), "with more members it is no mark");
+}
+
+#[tokio::test]
+async fn a_key_that_stands_where_keys_stood_at_first_is_found_and_goes_like_any_other() {
+    let (database, store, tenant) = fresh().await;
+    let id = "0197a8a0-0000-7000-8000-00000000ada1";
+    add(&store, tenant, id, 0, ADA).await;
+    let moved = "UPDATE log.claims SET key = sha256(convert_to('crm.lead/' || $1, 'UTF8')) WHERE kind = $2";
+    let moved = sqlx::query(moved).bind(id).bind(PERSON_KEY).execute(&mut superuser(&database).await).await.unwrap();
+    assert_eq!(moved.rows_affected(), 1);
+    let other = sealing(&database, "a").await;
+    assert_eq!(loaded(&other, tenant, id).await, [OPENED]);
+    add(&sealing(&database, "a").await, tenant, id, 1, ADA).await;
+    assert_eq!(claims(&database, PERSON_KEY).await, 1, "the same key");
+    erase(&other, tenant, id, 2).await;
+    assert_eq!(claims(&database, PERSON_KEY).await, 0);
+    assert!(loaded(&sealing(&database, "a").await, tenant, id).await[0].starts_with(r#"{"name":{"sealed":"#));
+}

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crm_aggregates::LeadSource;
 use crm_commands::{
-    IMPORT, ImportOptions, ImportPlace, ImportedChunk, Importing, MOST_ROWS_OF_A_JOB, RowError, importer,
+    IMPORT, ImportOptions, ImportPlace, ImportedChunk, Importing, MOST_ROWS_OF_A_JOB, Pace, RowError, importer,
 };
 use executor::{Executor, Request};
 use jobs::{Fault, Kind, Step, Work};
-use kernel::{Position, Refusal, without_formula};
+use kernel::{Position, Refusal, TenantId, without_formula};
 use projector::ReadModels;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -43,6 +43,19 @@ struct BadRow<'a> {
     detail: Cow<'a, str>,
 }
 
+/// An import goes as fast as the read models take it in, so that they are not a file behind for everybody else.
+struct Keeping<'a> {
+    read_models: &'a ReadModels,
+    tenant: TenantId,
+}
+
+impl Pace for Keeping<'_> {
+    async fn reached(&self, position: Position) {
+        // Behind or not: it goes on.
+        let _ = self.read_models.wait_for(self.tenant, position, PATIENCE).await;
+    }
+}
+
 pub(crate) fn kind(read_models: ReadModels, executor: Option<Executor>) -> Kind {
     Kind::new(IMPORT_LEADS, move |work| import(read_models.clone(), executor.clone(), work))
         .output("text/csv; charset=utf-8", IMPORT)
@@ -64,23 +77,19 @@ async fn import(read_models: ReadModels, executor: Option<Executor>, work: Work)
         Importing::open(&executor, &request, &file, &options, place.unwrap_or_default()).map_err(refused)?;
     let total = importing.rows();
     let mut header = !begun;
-    let mut before = Position::START;
+    let pace = Keeping { read_models: &read_models, tenant: work.tenant() };
     work.log(&format!("{total} rows, {} leads of them taken before", importing.report().taken)).await?;
     loop {
         if work.is_cancelled() {
             return Err(Fault::Cancelled);
         }
-        let Some(ImportedChunk { rows, errors, position }) = importing.step().await.map_err(refused)? else { break };
+        let Some(ImportedChunk { rows, errors, .. }) = importing.step().await.map_err(refused)? else { break };
         let part = if header || !errors.is_empty() { Some(csv(&errors, header)?) } else { None };
         header = false;
         let checkpoint =
             serde_json::to_value(importing.place()).map_err(|error| Fault::hopeless("checkpoint_unwritable", error))?;
         work.step(Step { checkpoint, done: rows, total: Some(total), part }).await?;
-        // As fast as the read models take it in, one chunk ahead, so that they are not a file behind for everybody else.
-        if let Some(position) = position {
-            let reached = std::mem::replace(&mut before, position);
-            let _ = read_models.wait_for(work.tenant(), reached, PATIENCE).await;
-        }
+        importing.keep_pace(&pace).await;
     }
     let report = importing.report();
     let answer = |import: Option<_>| {

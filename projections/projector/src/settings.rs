@@ -12,10 +12,13 @@ pub struct Settings {
     /// How many events are read from the log at once, and so applied in one transaction.
     pub log_batch: u32,
     /// A projection that is kept busy begins its batches so far apart, so that they are large: a batch costs much, one more
-    /// event in it little. What comes slower than `busy` in this time is applied at once.
+    /// event in it little. What comes slower than `busy` in this time is applied at once; and so is what comes while another
+    /// tenant's bulk keeps the projection busy.
     pub stride: Duration,
     /// How many events make a batch that is worth waiting for more.
     pub busy: usize,
+    /// So many events that wait are a large batch already.
+    pub enough: usize,
     /// How often a projection that hears nothing from the feed looks into the log, so that it goes on while the bus is away.
     pub look: Duration,
     /// How often an instance looks for what nobody applies, so that it takes that over.
@@ -37,6 +40,7 @@ impl Default for Settings {
             log_batch: 5_000,
             stride: Duration::from_millis(40),
             busy: 64,
+            enough: 500,
             look: Duration::from_secs(1),
             stand_by: Duration::from_secs(1),
             flush: Duration::from_millis(50),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use eventstore::{Database, EventStore, LockClass, Stretch};
 use futures::FutureExt;
-use kernel::{Position, RecordedEvent};
+use kernel::{Position, RecordedEvent, TenantId};
 use metrics::Label;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
@@ -71,6 +71,14 @@ enum Stop {
     Beyond,
 }
 
+/// What became of what the feed gave.
+struct Followed {
+    /// Whether that was all, or there is a gap, which the log fills.
+    contiguous: bool,
+    /// Whose it was for the most part.
+    bulk: Option<TenantId>,
+}
+
 impl Worker {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut pause = Duration::from_millis(50);
@@ -120,6 +128,7 @@ impl Worker {
         // The log first: what was appended before the feed began is only there.
         let mut behind = true;
         let mut heard = Instant::now();
+        let mut waiting: Vec<Batch> = Vec::new();
         while !shutdown.is_cancelled() {
             if lead.flush.is_some_and(|due| due <= Instant::now()) && !self.flush(&mut lead).await? {
                 return Ok(Stop::Overtaken);
@@ -135,6 +144,8 @@ impl Worker {
             }
             if behind {
                 heard = Instant::now();
+                // What came from the feed meanwhile is in the log too.
+                waiting.clear();
                 let (number, partitions) = (self.partition.number(), self.partition.of());
                 let Stretch { events, last, more } =
                     self.store.read_partition(lead.position, self.settings.log_batch, number, partitions).await?;
@@ -154,7 +165,8 @@ impl Worker {
             let received = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                received = self.feed.recv() => received,
+                received = self.feed.recv(), if waiting.is_empty() => received.map(|batch| vec![batch]),
+                () = std::future::ready(()), if !waiting.is_empty() => Ok(std::mem::take(&mut waiting)),
                 Ok(()) = self.decided.changed(), if lead.parked.due().is_some() => {
                     lead.parked.look_in(Some(Duration::ZERO));
                     continue;
@@ -167,17 +179,22 @@ impl Worker {
                 }
             };
             match received {
-                Ok(batch) => {
+                Ok(batches) => {
                     let (began, before) = (Instant::now(), lead.position);
-                    match self.follow(&mut lead, batch).await? {
-                        Some(contiguous) => behind = !contiguous,
-                        None => return Ok(Stop::Overtaken),
-                    }
+                    let Some(Followed { contiguous, bulk }) = self.follow(&mut lead, batches).await? else {
+                        return Ok(Stop::Overtaken);
+                    };
+                    behind = !contiguous;
                     if lead.position > before {
                         heard = Instant::now();
                     }
                     if lead.position.0 - before.0 >= self.settings.busy as u64 {
-                        shutdown.run_until_cancelled(tokio::time::sleep_until(began + self.settings.stride)).await;
+                        let rested = self.rest(began + self.settings.stride, bulk, &mut waiting);
+                        match shutdown.run_until_cancelled(rested).await {
+                            None | Some(Ok(())) => {}
+                            Some(Err(RecvError::Lagged(_))) => behind = true,
+                            Some(Err(RecvError::Closed)) => break,
+                        }
                     }
                 }
                 Err(RecvError::Lagged(_)) => behind = true,
@@ -281,23 +298,47 @@ impl Worker {
         })
     }
 
-    /// Takes over what the feed gave, with what else is ready. `Some(false)`: there is a gap before it, which the log fills.
-    /// `None`: overtaken.
-    async fn follow(&mut self, lead: &mut Lead, batch: Batch) -> Result<Option<bool>, Error> {
-        let mut batches = vec![batch];
-        let mut count = batches[0].len();
+    /// Lets more come, so that the next batch is large: until a time, until enough waits, or until something waits that is not of
+    /// the tenant whose bulk keeps us busy; nobody waits for another tenant's bulk.
+    async fn rest(
+        &mut self,
+        until: Instant,
+        bulk: Option<TenantId>,
+        waiting: &mut Vec<Batch>,
+    ) -> Result<(), RecvError> {
+        let mut count = 0;
+        while count < self.settings.enough {
+            let batch = tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(until) => break,
+                received = self.feed.recv() => received?,
+            };
+            count += batch.len();
+            let others = bulk.is_some_and(|bulk| batch.iter().any(|event| event.tenant != bulk));
+            waiting.push(batch);
+            if others {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over what the feed gave, with what else is ready. `None`: overtaken.
+    async fn follow(&mut self, lead: &mut Lead, mut batches: Vec<Batch>) -> Result<Option<Followed>, Error> {
+        let mut count: usize = batches.iter().map(|batch| batch.len()).sum();
         while count < TOGETHER {
             let Ok(more) = self.feed.try_recv() else { break };
             count += more.len();
             batches.push(more);
         }
         let (events, contiguous) = following(lead.position, &batches);
+        let bulk = majority(&events);
         if let Some(last) = events.last().map(|event| event.position)
             && !self.apply(lead, &events, last).await?
         {
             return Ok(None);
         }
-        Ok(Some(contiguous))
+        Ok(Some(Followed { contiguous, bulk }))
     }
 
     /// Makes everything up to `last` visible. False: overtaken.
@@ -429,6 +470,21 @@ fn following(position: Position, batches: &[Batch]) -> (Vec<&RecordedEvent>, boo
         }
     }
     (events, true)
+}
+
+/// The tenant that has more than half of the events, if one has.
+fn majority(events: &[&RecordedEvent]) -> Option<TenantId> {
+    // Boyer and Moore: whoever has more than half is left when the events of different tenants cancel each other.
+    let mut left = (None, 0_usize);
+    for event in events {
+        left = match left {
+            (Some(tenant), ahead) if tenant == event.tenant => (Some(tenant), ahead + 1),
+            (_, 0) => (Some(event.tenant), 1),
+            (tenant, ahead) => (tenant, ahead - 1),
+        };
+    }
+    let share = events.iter().filter(|event| Some(event.tenant) == left.0).count();
+    left.0.filter(|_| share * 2 > events.len())
 }
 
 #[cfg(test)]

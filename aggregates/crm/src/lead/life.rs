@@ -1,13 +1,13 @@
 //! The life of a lead: which step may follow which.
 
 use chrono::{DateTime, Utc};
-use kernel::{Aggregate, Refusal};
+use kernel::{Aggregate, Personal, Refusal};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DisqualifyReason, ImportId, LeadAssigned, LeadCaptured, LeadConverted, LeadDetails, LeadDetailsChanged,
-    LeadDisqualified, LeadEscalated, LeadEscalationWithdrawn, LeadEvent, LeadQualified, LeadRecycled, LeadRestored,
-    LeadSource, LeadStatus, LeadWithdrawn, LeadWorkStarted,
+    DisqualifyReason, ErasureReason, ImportId, LeadAssigned, LeadCaptured, LeadConverted, LeadDetails,
+    LeadDetailsChanged, LeadDisqualified, LeadErased, LeadEscalated, LeadEscalationWithdrawn, LeadEvent, LeadQualified,
+    LeadRecycled, LeadRestored, LeadSource, LeadStatus, LeadWithdrawn, LeadWorkStarted,
 };
 
 /// A lead as its history has made it.
@@ -41,14 +41,15 @@ pub enum LeadCommand {
     ChangeDetails { details: LeadDetails },
     Assign { owner: String },
     StartWork,
-    Qualify { note: Option<String> },
+    Qualify { note: Option<Personal<String>> },
     Convert(LeadConverted),
-    Recycle { reason: String },
-    Disqualify { reason: DisqualifyReason, note: Option<String> },
+    Recycle { reason: Personal<String> },
+    Disqualify { reason: DisqualifyReason, note: Option<Personal<String>> },
     Escalate { to: String, untouched_since: DateTime<Utc> },
     WithdrawEscalation,
     Withdraw { import: ImportId },
     Restore,
+    Erase { reason: ErasureReason },
 }
 
 /// A step in a lead's life, by the name that a refusal lists it under.
@@ -90,6 +91,7 @@ impl LeadStatus {
             Self::Recycled => "recycled",
             Self::Disqualified => "disqualified",
             Self::Withdrawn => "withdrawn",
+            Self::Erased => "erased",
         }
     }
 
@@ -101,7 +103,7 @@ impl LeadStatus {
             Self::Assigned => &[ChangeDetails, Assign, StartWork, Recycle, Disqualify],
             Self::InProcess => &[ChangeDetails, Assign, Qualify, Recycle, Disqualify],
             Self::Qualified => &[ChangeDetails, Assign, Convert, Recycle, Disqualify],
-            Self::Converted | Self::Disqualified | Self::Withdrawn => &[],
+            Self::Converted | Self::Disqualified | Self::Withdrawn | Self::Erased => &[],
         }
     }
 
@@ -167,6 +169,8 @@ impl Lead {
 
 impl Aggregate for Lead {
     const TYPE: &'static str = "crm.lead";
+    const FORM: u32 = 2;
+    const SEALED: bool = true;
     type Command = LeadCommand;
     type Event = LeadEvent;
     type Error = LeadError;
@@ -217,6 +221,9 @@ impl Aggregate for Lead {
             LeadCommand::Withdraw { import } => vec![LeadWithdrawn { import }.into()],
             LeadCommand::Restore if self.status == LeadStatus::Withdrawn => vec![LeadRestored {}.into()],
             LeadCommand::Restore => vec![],
+            // Whoever they were has a right to it wherever the lead stands: it is no step of its life.
+            LeadCommand::Erase { .. } if self.status == LeadStatus::Erased => vec![],
+            LeadCommand::Erase { reason } => vec![LeadErased { reason }.into()],
         })
     }
 
@@ -248,6 +255,11 @@ impl Aggregate for Lead {
             LeadEvent::LeadEscalationWithdrawn(_) => self.escalated_to = None,
             LeadEvent::LeadWithdrawn(_) => self.status = LeadStatus::Withdrawn,
             LeadEvent::LeadRestored(_) => self.status = LeadStatus::untouched(self.owner.is_some()),
+            LeadEvent::LeadErased(_) => {
+                self.status = LeadStatus::Erased;
+                self.details = LeadDetails::default();
+                self.escalated_to = None;
+            }
         }
     }
 }
@@ -278,6 +290,10 @@ mod tests {
         LeadCaptured { import: Some(import()), ..captured(owner) }
     }
 
+    fn erased() -> LeadErased {
+        LeadErased { reason: ErasureReason::Requested }
+    }
+
     fn converted() -> LeadConverted {
         LeadConverted {
             account: AccountId::new(uuid::Uuid::from_u128(1)),
@@ -299,17 +315,18 @@ mod tests {
             LeadStatus::InProcess => and(assigned, LeadWorkStarted {}.into()),
             LeadStatus::Qualified => and(lead_that_is(LeadStatus::InProcess), LeadQualified { note: None }.into()),
             LeadStatus::Converted => and(lead_that_is(LeadStatus::Qualified), converted().into()),
-            LeadStatus::Recycled => and(assigned, LeadRecycled { reason: "not now".to_owned() }.into()),
+            LeadStatus::Recycled => and(assigned, LeadRecycled { reason: "not now".to_owned().into() }.into()),
             LeadStatus::Disqualified => {
                 and(assigned, LeadDisqualified { reason: DisqualifyReason::NoNeed, note: None }.into())
             }
             LeadStatus::Withdrawn => vec![imported(None).into(), LeadWithdrawn { import: import() }.into()],
+            LeadStatus::Erased => and(lead_that_is(LeadStatus::Converted), erased().into()),
         }
     }
 
     fn every_step() -> Vec<(LeadStep, LeadCommand, LeadEvent)> {
         let details = LeadDetails { name: "Grace Hopper".to_owned().into(), ..LeadDetails::default() };
-        let reason = "no budget this year".to_owned();
+        let reason = Personal::from("no budget this year".to_owned());
         vec![
             (
                 LeadStep::ChangeDetails,
@@ -333,7 +350,7 @@ mod tests {
         ]
     }
 
-    const EVERY_STATUS: [LeadStatus; 8] = [
+    const EVERY_STATUS: [LeadStatus; 9] = [
         LeadStatus::New,
         LeadStatus::Assigned,
         LeadStatus::InProcess,
@@ -342,6 +359,7 @@ mod tests {
         LeadStatus::Recycled,
         LeadStatus::Disqualified,
         LeadStatus::Withdrawn,
+        LeadStatus::Erased,
     ];
 
     #[test]
@@ -352,7 +370,7 @@ mod tests {
             LeadStatus::Assigned => vec![ChangeDetails, Assign, StartWork, Recycle, Disqualify],
             LeadStatus::InProcess => vec![ChangeDetails, Assign, Qualify, Recycle, Disqualify],
             LeadStatus::Qualified => vec![ChangeDetails, Assign, Convert, Recycle, Disqualify],
-            LeadStatus::Converted | LeadStatus::Disqualified | LeadStatus::Withdrawn => vec![],
+            LeadStatus::Converted | LeadStatus::Disqualified | LeadStatus::Withdrawn | LeadStatus::Erased => vec![],
         };
         for status in EVERY_STATUS {
             for (step, command, event) in every_step() {
@@ -454,6 +472,33 @@ mod tests {
             lead.evolve(LeadRestored {}.into());
             assert_eq!(lead, before);
         }
+    }
+
+    #[test]
+    fn a_lead_is_erased_wherever_it_stands_and_that_once() {
+        let erase = || LeadCommand::Erase { reason: ErasureReason::Requested };
+        for status in EVERY_STATUS {
+            let events = if status == LeadStatus::Erased { vec![] } else { vec![erased().into()] };
+            TestFramework::<Lead>::with(()).given(lead_that_is(status)).when(erase()).then_expect_events(events);
+        }
+    }
+
+    #[test]
+    fn who_is_erased_is_known_by_what_became_of_them_only() {
+        let mut lead = Lead::default();
+        for event in lead_that_is(LeadStatus::Erased) {
+            lead.evolve(event);
+        }
+        assert_eq!((&lead.details, lead.status), (&LeadDetails::default(), LeadStatus::Erased));
+        assert_eq!(lead.conversion, Some(converted()), "the contact that is the same person");
+        assert_eq!(lead.owner.as_deref(), Some("ada"));
+    }
+
+    #[test]
+    fn a_lead_that_is_erased_goes_neither_with_its_import_nor_comes_back_with_it() {
+        let given = || TestFramework::<Lead>::with(()).given(vec![imported(None).into(), erased().into()]);
+        given().when(LeadCommand::Withdraw { import: import() }).then_expect_error(LeadError::NotWithdrawn);
+        given().when(LeadCommand::Restore).then_expect_events(vec![]);
     }
 
     #[test]

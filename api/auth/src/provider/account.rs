@@ -35,7 +35,8 @@ pub async fn account_page(provider: &Provider, visit: Visit) -> Answer {
         slug: &visit.tenant.slug,
         person: &somebody.person.name,
         login: &somebody.person.login,
-        second_factor: somebody.account.totp.is_some(),
+        authenticator: somebody.account.totp.is_some(),
+        passkeys: provider.relying_party(&visit).map(|_| somebody.account.passkeys.by_id.len()),
         sessions: &sessions,
         applications: &applications,
     }))
@@ -135,7 +136,7 @@ fn no_session() -> OAuthError {
 }
 
 /// A time as a page shows it.
-fn time(at: DateTime<Utc>) -> String {
+pub(super) fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 

@@ -4,14 +4,17 @@ use auth_aggregates::SessionId;
 use auth_commands::{ConfirmSession, EnrolTotp, RemoveTotp, SetRecoveryCodes, protocol};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kernel::UserId;
 use poem::Response;
 use serde::{Deserialize, Serialize};
 
 use super::account::{to_account, to_login};
-use super::authorize::expired;
+use super::authorize::{Goal, expired};
 use super::browser::Somebody;
 use super::form::Form;
 use super::pages::{self, AuthenticatorPage, EnrolPage};
+use super::passkeys::LAST;
+use super::sure::somebody_sure;
 use super::{Answer, OAuthError, Provider, Visit};
 use crate::totp::{Authenticator, recovery_codes, recovery_hash};
 
@@ -30,6 +33,10 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
     if somebody.account.totp.is_some() {
         return Ok(show(&visit, &somebody, None));
     }
+    let somebody = match somebody_sure(provider, &visit, Goal::Authenticator).await? {
+        Ok(somebody) => somebody,
+        Err(page) => return Ok(page),
+    };
     let authenticator = Authenticator::generate(provider.authority.random())?;
     show_enrol(provider, &visit, &somebody, &authenticator, None).await
 }
@@ -38,7 +45,10 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
 pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
+    let somebody = match somebody_sure(provider, &visit, Goal::Authenticator).await? {
+        Ok(somebody) => somebody,
+        Err(page) => return Ok(page),
+    };
     let kept: Option<Enrolling> = provider.kept(&visit, ON_ENROL, form.need("pending")?).await?;
     let kept = kept.filter(|kept| kept.session == somebody.id);
     let authenticator = kept.and_then(|kept| Authenticator::of(&URL_SAFE_NO_PAD.decode(kept.secret).ok()?));
@@ -48,19 +58,30 @@ pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
         let error = "This is not the code of now. Look at the clock of your device, and try the next one.";
         return show_enrol(provider, &visit, &somebody, &authenticator, Some(error)).await;
     };
-    let codes = recovery_codes(provider.authority.random())?;
     let user = somebody.person.id;
+    let codes = enrol_shown(provider, &visit, user, &authenticator, step).await?;
+    let confirm = ConfirmSession { session: somebody.id, methods: vec!["otp".to_owned()] };
+    provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &confirm).await?;
+    Ok(show_codes(&visit, &codes, &own(&visit)))
+}
+
+/// Enrols an authenticator of which somebody showed the code of a step, and gives recovery codes with it.
+pub(super) async fn enrol_shown(
+    provider: &Provider,
+    visit: &Visit,
+    user: UserId,
+    authenticator: &Authenticator,
+    step: u64,
+) -> Result<Vec<String>, OAuthError> {
+    let codes = recovery_codes(provider.authority.random())?;
     let enrol = EnrolTotp {
         user,
-        secret: provider.seal_authenticator(&visit, user, &authenticator).await?,
+        secret: provider.seal_authenticator(visit, user, authenticator).await?,
         step,
         recovery: codes.iter().map(|code| recovery_hash(code)).collect(),
     };
-    let caller = protocol(visit.tenant.id, &user.to_string());
-    provider.authority.run(&caller, &enrol).await?;
-    let confirm = ConfirmSession { session: somebody.id, methods: vec!["otp".to_owned()] };
-    provider.authority.run(&caller, &confirm).await?;
-    Ok(show_codes(&visit, &codes))
+    provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &enrol).await?;
+    Ok(codes)
 }
 
 /// Somebody does without their authenticator, and shows a code of it once more.
@@ -68,6 +89,10 @@ pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
+    let last = somebody.account.passkeys.is_empty();
+    if last && provider.requires_second_factor(&visit, &somebody.person).await? {
+        return Ok(show(&visit, &somebody, Some(LAST)));
+    }
     if let Some(wrong) = shows_code(provider, &visit, &form, &somebody).await? {
         return Ok(wrong);
     }
@@ -89,7 +114,7 @@ pub async fn renew_codes(provider: &Provider, mut visit: Visit) -> Answer {
     let user = somebody.person.id;
     let set = SetRecoveryCodes { user, hashes: codes.iter().map(|code| recovery_hash(code)).collect() };
     provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &set).await?;
-    Ok(show_codes(&visit, &codes))
+    Ok(show_codes(&visit, &codes, &own(&visit)))
 }
 
 /// Whoever only sits at a browser that somebody left open changes nothing. The page that says that the code is wrong; none: it is right.
@@ -138,6 +163,11 @@ async fn show_enrol(
     }))
 }
 
-fn show_codes(visit: &Visit, codes: &[String]) -> Response {
-    pages::recovery_codes(&visit.tenant.name, codes, &format!("/t/{}/account", visit.tenant.slug))
+/// Recovery codes, this once; and where somebody goes on from there.
+pub(super) fn show_codes(visit: &Visit, codes: &[String], then: &str) -> Response {
+    pages::recovery_codes(&visit.tenant.name, codes, then)
+}
+
+fn own(visit: &Visit) -> String {
+    format!("/t/{}/account", visit.tenant.slug)
 }

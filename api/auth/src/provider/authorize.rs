@@ -15,7 +15,7 @@ use super::form::Form;
 use super::id_token::acr;
 use super::pages::{self, Consent, Login};
 use super::second_factor::{self, Pending};
-use super::{Answer, OAuthError, Provider, Visit, par};
+use super::{Answer, OAuthError, Provider, Visit, par, passkey, required};
 use crate::authority::{Opaque, Use, reaches_api};
 
 /// How long a code is good for.
@@ -54,6 +54,10 @@ pub struct Asked {
 pub(super) enum Then {
     /// To what is their own.
     Account,
+    /// To their passkeys.
+    Passkeys,
+    /// To their authenticator.
+    Authenticator,
     /// To what a client asked for with this query.
     Client(String),
     /// To the device that shows this code.
@@ -64,6 +68,10 @@ pub(super) enum Then {
 pub(super) enum Goal {
     /// To what is their own.
     Account,
+    /// To their passkeys.
+    Passkeys,
+    /// To their authenticator.
+    Authenticator,
     /// To what a client asked for.
     Client(Box<Asked>),
     /// To the device that shows this code.
@@ -126,15 +134,11 @@ pub async fn login(provider: &Provider, mut visit: Visit) -> Answer {
         Ok(person) => person,
         Err(wrong) => return show_login(provider, &visit, &goal, name, Some(wrong)).await,
     };
-    let account = provider.account(&visit, person.id).await?;
-    if account.totp.is_some() {
-        let pending = Pending { then: goal.then(), user: person.id, session: None, at: provider.authority.now() };
-        return second_factor::ask(provider, &visit, &goal, pending, None).await;
-    }
     enter(provider, &visit, &person, vec!["pwd".to_owned()], goal).await
 }
 
-/// Somebody who showed who they are is signed in, and goes on.
+/// Somebody who showed who they are is signed in, and goes on; but for who has a second factor, or must have one, and did not show it: they are
+/// asked for that first. `methods`: by what they showed it.
 pub(super) async fn enter(
     provider: &Provider,
     visit: &Visit,
@@ -142,6 +146,18 @@ pub(super) async fn enter(
     methods: Vec<String>,
     goal: Goal,
 ) -> Answer {
+    if acr(&methods) != "aal2" {
+        let account = provider.account(visit, person.id).await?;
+        let (has, must) = (account.has_second_factor(), provider.requires_second_factor(visit, person).await?);
+        let at = provider.authority.now();
+        let pending = Pending { then: goal.then(), user: person.id, session: None, at, methods: methods.clone() };
+        if has {
+            return second_factor::ask(provider, visit, &goal, pending, &account, None).await;
+        }
+        if must {
+            return required::ask(provider, visit, &goal, pending, person).await;
+        }
+    }
     let (session, cookies) = provider.begin(visit, person, methods).await?;
     let mut response = go_on(provider, visit, session, goal).await?;
     cookies.set(&mut response);
@@ -155,11 +171,7 @@ pub(super) async fn go_on(provider: &Provider, visit: &Visit, session: SessionId
             let somebody = provider.session(visit, session).await?;
             proceed(provider, visit, *asked, somebody, true).await
         }
-        Goal::Device(code) => {
-            let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("user_code", &code).finish();
-            Ok(see_other(&format!("/t/{}/device?{query}", visit.tenant.slug)))
-        }
-        Goal::Account => Ok(to_account(visit)),
+        goal => Ok(see_other(&goal.address(visit))),
     }
 }
 
@@ -198,13 +210,14 @@ async fn proceed(provider: &Provider, visit: &Visit, asked: Asked, somebody: Opt
         return show_login(provider, visit, &Goal::Client(Box::new(asked)), &hint, None).await;
     };
     // `acr_values` is a wish (OpenID Connect Core section 5.5.1.1): who has no second factor is as sure as they can be.
-    if asked.surer && acr(&somebody.methods) != "aal2" && somebody.account.totp.is_some() {
+    if asked.surer && acr(&somebody.methods) != "aal2" && somebody.account.has_second_factor() {
         if wants("none") {
             return Ok(asked.fails(visit, "interaction_required", "the person has to show a second factor"));
         }
         let (then, at) = (Then::Client(asked.query.clone()), provider.authority.now());
-        let pending = Pending { then, user: somebody.person.id, session: Some(somebody.id), at };
-        return second_factor::ask(provider, visit, &Goal::Client(Box::new(asked)), pending, None).await;
+        let pending = Pending { then, user: somebody.person.id, session: Some(somebody.id), at, methods: Vec::new() };
+        let goal = Goal::Client(Box::new(asked));
+        return second_factor::ask(provider, visit, &goal, pending, &somebody.account, None).await;
     }
     let details = &asked.state.details;
     let consented = details.trusted || somebody.account.consented(asked.client, &asked.scope);
@@ -261,6 +274,7 @@ pub(super) async fn show_login(
     error: Option<&str>,
 ) -> Answer {
     let pending = provider.keep(visit, ON_LOGIN, goal.then()).await?;
+    let passkey = passkey::form(provider, visit, passkey::Asked::Anybody(goal.then()), None).await?;
     Ok(pages::login(&Login {
         tenant: &visit.tenant.name,
         client: goal.client(),
@@ -269,6 +283,7 @@ pub(super) async fn show_login(
         pending: &pending,
         name: login,
         error,
+        passkey: passkey.as_ref(),
         leads_to: goal.leads_to(),
     }))
 }
@@ -282,6 +297,8 @@ impl Goal {
     ) -> Result<Result<Self, Unaskable>, OAuthError> {
         Ok(match then {
             Then::Account => Ok(Self::Account),
+            Then::Passkeys => Ok(Self::Passkeys),
+            Then::Authenticator => Ok(Self::Authenticator),
             Then::Device(code) => Ok(Self::Device(code)),
             Then::Client(query) => {
                 Asked::read(provider, visit, query).await?.map(|asked| Self::Client(Box::new(asked)))
@@ -293,16 +310,32 @@ impl Goal {
     pub(super) fn then(&self) -> Then {
         match self {
             Self::Account => Then::Account,
+            Self::Passkeys => Then::Passkeys,
+            Self::Authenticator => Then::Authenticator,
             Self::Device(code) => Then::Device(code.clone()),
             Self::Client(asked) => Then::Client(asked.query.clone()),
         }
+    }
+
+    /// Where that is, for who is signed in.
+    pub(super) fn address(&self, visit: &Visit) -> String {
+        let query =
+            |pairs: &[(&str, &str)]| url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let path = match self {
+            Self::Account => "account".to_owned(),
+            Self::Passkeys => "account/passkeys".to_owned(),
+            Self::Authenticator => "account/authenticator".to_owned(),
+            Self::Client(asked) => format!("authorize?{}", asked.after_signing_in()),
+            Self::Device(code) => format!("device?{}", query(&[("user_code", code)])),
+        };
+        format!("/t/{}/{path}", visit.tenant.slug)
     }
 
     /// Where people are sent in the end, if that is not here.
     pub(super) fn leads_to(&self) -> Option<&str> {
         match self {
             Self::Client(asked) => Some(&asked.redirect_uri),
-            Self::Account | Self::Device(_) => None,
+            _ => None,
         }
     }
 
@@ -310,7 +343,7 @@ impl Goal {
     fn client(&self) -> Option<&str> {
         match self {
             Self::Client(asked) => Some(&asked.state.details.name),
-            Self::Account | Self::Device(_) => None,
+            _ => None,
         }
     }
 }
@@ -390,6 +423,17 @@ impl Asked {
             state,
             query,
         }))
+    }
+
+    /// The same as a query, for who has just signed in: that is not asked of them once more.
+    fn after_signing_in(&self) -> String {
+        let asked = url::form_urlencoded::parse(self.query.as_bytes()).filter(|(name, _)| name != "prompt");
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(asked);
+        if self.prompt.iter().any(|one| one == "consent") {
+            query.append_pair("prompt", "consent");
+        }
+        query.finish()
     }
 
     /// Sends somebody back with an error.

@@ -11,6 +11,7 @@ use poem::Response;
 use poem::http::{HeaderValue, header};
 use uuid::Uuid;
 
+use super::id_token::acr;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::{Opaque, Use};
 
@@ -56,11 +57,21 @@ pub struct Somebody {
 }
 
 impl Provider {
-    /// Who sits at the browser that sends a request; none: nobody is signed in.
+    /// Who sits at the browser that sends a request; none: nobody is signed in, or by less than the tenant requires of them by now.
     ///
     /// # Errors
     /// When it can't be told now.
     pub(super) async fn somebody(&self, visit: &Visit) -> Result<Option<Somebody>, OAuthError> {
+        let Some(somebody) = self.somebody_at_all(visit).await? else { return Ok(None) };
+        let sure = acr(&somebody.methods) == "aal2" || !self.requires_second_factor(visit, &somebody.person).await?;
+        Ok(sure.then_some(somebody))
+    }
+
+    /// Who sits at the browser that sends a request, however sure that is: they may sign out.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    pub(super) async fn somebody_at_all(&self, visit: &Visit) -> Result<Option<Somebody>, OAuthError> {
         let Some(cookie) = visit.cookie(&self.cookie_name(visit, SESSION)) else { return Ok(None) };
         let key = self.tenant_key(visit).await?;
         let Some(said) = Opaque::read(cookie, visit.tenant.id, Use::Session, &key) else { return Ok(None) };

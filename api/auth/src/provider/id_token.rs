@@ -101,8 +101,9 @@ impl Provider {
     }
 }
 
-/// How sure it is who signed in: by one factor, or by two (NIST SP 800-63B calls them AAL1 and AAL2).
+/// How sure it is who signed in: by one factor, or by two (NIST SP 800-63B calls them AAL1 and AAL2). A passkey is two by itself: the
+/// device, and the finger, face or PIN for which it asks each time.
 pub(super) fn acr(methods: &[String]) -> &'static str {
-    let second = methods.iter().any(|method| method == "otp" || method == "hwk");
+    let second = methods.iter().any(|method| ["otp", "hwk", "swk"].contains(&method.as_str()));
     if second { "aal2" } else { "aal1" }
 }

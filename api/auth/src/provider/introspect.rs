@@ -65,7 +65,7 @@ async fn refresh(provider: &Provider, visit: &Visit, client: &Known, token: &str
     let Some((state, _)) = found.filter(|(state, _)| state.stands(provider.authority.now())) else { return Ok(None) };
     let terms = state.terms.as_ref().filter(|terms| terms.client == client.id && said.generation == state.generation);
     let Some(terms) = terms else { return Ok(None) };
-    if !provider.trust.grant_stands(visit.tenant.id, terms).await? {
+    if provider.may_go_on(visit, terms).await?.is_none() {
         return Ok(None);
     }
     Ok(Some(json!({

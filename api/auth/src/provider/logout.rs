@@ -23,7 +23,7 @@ struct Leaving {
 pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
     let text = if visit.method == Method::POST { visit.form_text().await? } else { visit.query.clone() };
     let form = Form::read(&text)?;
-    let somebody = provider.somebody(&visit).await?;
+    let somebody = provider.somebody_at_all(&visit).await?;
     if let (&Method::POST, Some(pending)) = (&visit.method, form.get("pending")) {
         visit.of_our_page(provider)?;
         let leaving: Option<Leaving> = provider.kept(&visit, ON_LOGOUT, pending).await?;

@@ -9,7 +9,7 @@ use face::{Invited, MailedLinks};
 use poem::http::StatusCode;
 use poem::{Request, Response};
 
-use super::authorize::see_other;
+use super::authorize::{Goal, enter, see_other};
 use super::form::Form;
 use super::pages::{self, Invitation, Verification};
 use super::passwords::advice;
@@ -67,10 +67,7 @@ pub async fn accept(provider: &Provider, mut visit: Visit) -> Answer {
         end_sessions: false,
     };
     provider.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &set).await?;
-    let (_, cookies) = provider.begin(&visit, &person, vec!["pwd".to_owned()]).await?;
-    let mut response = see_other(&format!("/t/{}/account", visit.tenant.slug));
-    cookies.set(&mut response);
-    Ok(response)
+    enter(provider, &visit, &person, vec!["pwd".to_owned()], Goal::Account).await
 }
 
 /// The page that verifies an address: a person has to press a button, so that a program that looks through mail does nothing.

@@ -22,13 +22,17 @@ mod logout;
 mod mailed;
 mod pages;
 mod par;
+mod passkey;
+mod passkeys;
 mod passwords;
 mod pending;
 mod polls;
+mod required;
 mod revoke;
 mod second_factor;
 mod seen_from;
 mod sign_in;
+mod sure;
 mod token;
 mod userinfo;
 mod visit;
@@ -110,6 +114,10 @@ endpoints! {
     GET "/t/:tenant/login" => authorize::login_page,
     POST "/t/:tenant/login" => authorize::login,
     POST "/t/:tenant/code" => second_factor::answer,
+    POST "/t/:tenant/passkey" => passkey::answer,
+    GET "/t/:tenant/passkey.js" => passkey::script,
+    POST "/t/:tenant/required" => required::by_code,
+    POST "/t/:tenant/required/passkey" => required::by_passkey,
     POST "/t/:tenant/consent" => authorize::consent,
     GET "/t/:tenant/password" => passwords::link_page,
     POST "/t/:tenant/password" => passwords::by_link,
@@ -124,6 +132,11 @@ endpoints! {
     POST "/t/:tenant/account/authenticator" => authenticator::enrol,
     POST "/t/:tenant/account/authenticator/remove" => authenticator::remove,
     POST "/t/:tenant/account/authenticator/codes" => authenticator::renew_codes,
+    GET "/t/:tenant/account/passkeys" => passkeys::page,
+    POST "/t/:tenant/account/passkeys" => passkeys::enrol,
+    POST "/t/:tenant/account/passkeys/rename" => passkeys::rename,
+    POST "/t/:tenant/account/passkeys/remove" => passkeys::remove,
+    POST "/t/:tenant/account/passkeys/codes" => passkeys::renew_codes,
     GET "/t/:tenant/invitation" => mailed::invitation_page,
     POST "/t/:tenant/invitation" => mailed::accept,
     GET "/t/:tenant/verify-email" => mailed::verify_page,

@@ -1,11 +1,12 @@
-//! The second factor: a code of somebody's authenticator, or a recovery code, after the password, or when a client wants to be surer
-//! than the password makes it.
+//! The second factor: a code of somebody's authenticator, a recovery code or a [passkey](super::passkey), after the password, or when a
+//! client wants to be surer than the password makes it.
 
 use std::sync::Arc;
 
 use auth_aggregates::{Account, SessionId};
 use auth_commands::{ConfirmSession, NoteRefusedSignIn, UseRecoveryCode, UseTotp, protocol};
 use chrono::{DateTime, Utc};
+use face::Person;
 use kernel::UserId;
 use keys::{Context, Sealed};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use super::attempts::Aim;
 use super::authorize::{Goal, Then, enter, expired, go_on};
 use super::form::Form;
 use super::pages::{self, CodePage};
+use super::passkey::{self, Asked};
 use super::{Answer, OAuthError, Provider, Visit};
 use crate::authority::refused;
 use crate::totp::{Authenticator, recovery_hash};
@@ -23,8 +25,8 @@ const ON_CODE: &str = "auth.page.code";
 /// What is said of every code that does nothing.
 const WRONG: &str = "This is not the code of now, or it was used before. Wait for the next one.";
 
-/// What is kept on the page that asks for a code.
-#[derive(Serialize, Deserialize)]
+/// What is kept on the page that asks for a second factor.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Pending {
     /// Where they go on.
     pub(super) then: Then,
@@ -34,21 +36,27 @@ pub(super) struct Pending {
     pub(super) session: Option<SessionId>,
     /// When they did.
     pub(super) at: DateTime<Utc>,
+    /// By what, where no session says it yet.
+    pub(super) methods: Vec<String>,
 }
 
-/// Asks for a code.
+/// Asks for it. `account`: of who is asked.
 pub(super) async fn ask(
     provider: &Provider,
     visit: &Visit,
     goal: &Goal,
     pending: Pending,
+    account: &Account,
     error: Option<&str>,
 ) -> Answer {
+    let passkey = passkey::form(provider, visit, Asked::Known(pending.clone()), Some(account)).await?;
     let pending = provider.keep(visit, ON_CODE, pending).await?;
     Ok(pages::code(&CodePage {
         tenant: &visit.tenant.name,
         action: &format!("/t/{}/code", visit.tenant.slug),
         pending: &pending,
+        authenticator: account.totp.is_some(),
+        passkey: passkey.as_ref(),
         error,
         leads_to: goal.leads_to(),
     }))
@@ -64,24 +72,45 @@ pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
         Ok(goal) => goal,
         Err(unaskable) => return Ok(unaskable.answer(&visit)),
     };
-    let account = provider.account(&visit, pending.user).await?;
-    let person = provider.person(&visit, pending.user).await?.filter(|person| person.may_sign_in);
-    // Since then all may have ended: they were locked, or somebody else set a new password.
-    let Some(person) = person.filter(|_| account.stands_by(pending.at)) else { return Ok(expired(&visit)) };
-    let somebody = provider.somebody(&visit).await?;
-    if pending.session.is_some() && pending.session != somebody.as_ref().map(|somebody| somebody.id) {
-        return Ok(expired(&visit));
-    }
+    let Some((person, account)) = still(provider, &visit, &pending).await? else { return Ok(expired(&visit)) };
     if !provider.code_is_right(&visit, pending.user, &account, form.get("code").unwrap_or_default()).await? {
-        return ask(provider, &visit, &goal, pending, Some(WRONG)).await;
+        return ask(provider, &visit, &goal, pending, &account, Some(WRONG)).await;
     }
-    let methods = vec!["pwd".to_owned(), "otp".to_owned()];
+    shown(provider, &visit, pending, &person, "otp", goal).await
+}
+
+/// Who was asked, if what was before still holds: since then they may have been locked, or somebody else have set a new password.
+pub(super) async fn still(
+    provider: &Provider,
+    visit: &Visit,
+    pending: &Pending,
+) -> Result<Option<(Person, Arc<Account>)>, OAuthError> {
+    let account = provider.account(visit, pending.user).await?;
+    let person = provider.person(visit, pending.user).await?.filter(|person| person.may_sign_in);
+    let Some(person) = person.filter(|_| account.stands_by(pending.at)) else { return Ok(None) };
+    let somebody = provider.somebody(visit).await?;
+    let here = pending.session.is_none() || pending.session == somebody.map(|somebody| somebody.id);
+    Ok(here.then_some((person, account)))
+}
+
+/// Goes on with who showed a second factor. `method`: by what.
+pub(super) async fn shown(
+    provider: &Provider,
+    visit: &Visit,
+    pending: Pending,
+    person: &Person,
+    method: &str,
+    goal: Goal,
+) -> Answer {
     match pending.session {
-        None => enter(provider, &visit, &person, methods, goal).await,
+        None => {
+            let methods = pending.methods.into_iter().chain([method.to_owned()]).collect();
+            enter(provider, visit, person, methods, goal).await
+        }
         Some(session) => {
-            let confirm = ConfirmSession { session, methods: vec!["otp".to_owned()] };
+            let confirm = ConfirmSession { session, methods: vec![method.to_owned()] };
             provider.authority.run(&protocol(visit.tenant.id, &pending.user.to_string()), &confirm).await?;
-            go_on(provider, &visit, session, goal).await
+            go_on(provider, visit, session, goal).await
         }
     }
 }

@@ -4,6 +4,8 @@ use auth_aggregates::{Grant, GrantId, GrantKind, GrantTerms, Machine};
 use auth_commands::{OpenGrant, RedeemCode, Redeemed, RefreshTokens, protocol};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use face::Person;
+use kernel::UserId;
 use poem::http::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -11,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::client::{self, Known, State};
 use super::error::answer;
 use super::form::Form;
+use super::id_token::SignedIn;
 use super::{Answer, OAuthError, Provider, Visit, device};
 use crate::authority::{AccessClaims, Opaque, Use, reaches_api};
 
@@ -120,9 +123,7 @@ async fn refresh(provider: &Provider, visit: &Visit, form: &Form, client: &Known
     if narrowed.iter().any(|word| !terms.scope.contains(word)) {
         return Err(OAuthError::invalid_scope("the scope names more than was granted"));
     }
-    if !provider.trust.grant_stands(visit.tenant.id, &terms).await? {
-        return Err(OAuthError::invalid_grant(NOTHING));
-    }
+    provider.may_go_on(visit, &terms).await?.ok_or_else(|| OAuthError::invalid_grant(NOTHING))?;
     let refresh =
         RefreshTokens { grant, client: client.id, generation: token.generation, assertion: client.assertion.clone() };
     let done = provider.authority.run(&caller, &refresh).await?;
@@ -144,12 +145,7 @@ pub(super) async fn tokens(
     let caller = protocol(visit.tenant.id, &client.id.to_string());
     let found = provider.authority.executor().load::<Grant>(&caller, &grant.to_string()).await?;
     let terms = found.and_then(|(grant, _)| grant.terms.clone()).ok_or_else(nothing)?;
-    if !provider.trust.grant_stands(visit.tenant.id, &terms).await? {
-        return Err(nothing());
-    }
-    let person = provider.person(visit, kernel::UserId::new(terms.subject)).await?;
-    let person = person.filter(|person| person.may_sign_in).ok_or_else(nothing)?;
-    let signed_in = provider.signed_in(visit, &terms).await?;
+    let (person, signed_in) = provider.may_go_on(visit, &terms).await?.ok_or_else(nothing)?;
     let lifetime = provider.authority.settings().access;
     let scope = narrowed.unwrap_or_else(|| terms.scope.clone());
     let claims = AccessClaims {
@@ -179,6 +175,29 @@ pub(super) async fn tokens(
         said["refresh_token"] = Value::from(next.write(visit.tenant.id, Use::Refresh, &key));
     }
     Ok(answer(StatusCode::OK, &said))
+}
+
+impl Provider {
+    /// For whom a client acts, and how they signed in, if it may go on: what was granted stands, they may sign in, and the tenant does not
+    /// require more of them by now than they showed.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    pub(super) async fn may_go_on(
+        &self,
+        visit: &Visit,
+        terms: &GrantTerms,
+    ) -> Result<Option<(Person, Option<SignedIn>)>, OAuthError> {
+        if !self.trust.grant_stands(visit.tenant.id, terms).await? {
+            return Ok(None);
+        }
+        let person = self.person(visit, UserId::new(terms.subject)).await?;
+        let Some(person) = person.filter(|person| person.may_sign_in) else { return Ok(None) };
+        let signed_in = self.signed_in(visit, terms).await?;
+        let sure = signed_in.as_ref().is_some_and(|signed_in| signed_in.acr == "aal2");
+        let enough = sure || !self.requires_second_factor(visit, &person).await?;
+        Ok(enough.then_some((person, signed_in)))
+    }
 }
 
 /// What a machine asks for: all that it may, unless it asks for less.

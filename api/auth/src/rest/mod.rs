@@ -5,12 +5,14 @@ mod client;
 mod machine;
 mod secret;
 mod session;
+mod sign_in_policy;
 
 use face::Runtime;
 use poem_openapi::Tags;
 
 /// All operations.
-pub type Rest = (machine::Machines, api_key::ApiKeys, client::Clients, session::Sessions);
+pub type Rest =
+    (machine::Machines, api_key::ApiKeys, client::Clients, session::Sessions, sign_in_policy::SignInPolicies);
 
 /// All operations over a running service.
 pub fn rest(runtime: Runtime) -> Rest {
@@ -18,7 +20,8 @@ pub fn rest(runtime: Runtime) -> Rest {
         machine::Machines::new(runtime.clone()),
         api_key::ApiKeys::new(runtime.clone()),
         client::Clients::new(runtime.clone()),
-        session::Sessions::new(runtime),
+        session::Sessions::new(runtime.clone()),
+        sign_in_policy::SignInPolicies::new(runtime),
     )
 }
 
@@ -29,6 +32,6 @@ enum Tag {
     Machines,
     /// Applications that sign people in.
     Clients,
-    /// People who are signed in: their sessions, links to set their passwords.
+    /// People who sign in: what is asked of them, their sessions, links to set their passwords.
     Sessions,
 }

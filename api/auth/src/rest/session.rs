@@ -48,9 +48,10 @@ impl Sessions {
         change(&self.runtime, &command.request, user.0, SendPasswordLink { user: id(&user) }).await
     }
 
-    /// Let somebody sign in without their authenticator
+    /// Let somebody sign in without their second factor
     ///
-    /// They have lost it: its codes are asked for no more, and their recovery codes are worth nothing.
+    /// They have lost it: codes of their authenticator are asked for no more, and their passkeys and recovery codes are worth
+    /// nothing.
     #[oai(path = "/v1/auth/users/:user/reset-second-factor", method = "post", operation_id = "resetSecondFactor")]
     async fn reset_second_factor(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
         change(&self.runtime, &command.request, user.0, ResetSecondFactor { user: id(&user) }).await

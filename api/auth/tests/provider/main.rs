@@ -1,10 +1,14 @@
 //! The provider of a tenant as its clients and browsers meet it: over HTTP, on a real log. People are a double.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod attacks;
 mod device;
 mod flow;
 mod pages;
+mod passkey_attacks;
+mod passkeys;
+mod required;
 mod second_factor;
+mod soft_key;
 mod world;

@@ -51,7 +51,8 @@ fn spans(page: &Shown) -> Vec<String> {
     parts.map(|part| part.split('<').next().unwrap().to_owned()).collect()
 }
 
-fn base32(text: &str) -> Vec<u8> {
+/// What a key that is shown for typing stands for.
+pub fn base32(text: &str) -> Vec<u8> {
     let bits = text.bytes().map(|letter| {
         let value = if letter.is_ascii_digit() { letter - b'2' + 26 } else { letter - b'A' };
         format!("{value:05b}")

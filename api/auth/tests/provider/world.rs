@@ -80,13 +80,22 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
+        Self::at("127.0.0.1").await
+    }
+
+    /// One whose address has a name, as passkeys want it.
+    pub async fn named() -> Self {
+        Self::at("localhost").await
+    }
+
+    async fn at(host: &str) -> Self {
         let database = Database::fresh("auth").await;
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
         let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
         let executor = Executor::new(store, clock.clone(), Arc::new(SystemIds), settings);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("http://{host}:{}", listener.local_addr().unwrap().port());
         let tenant = |slug: &str, name: &str| KnownTenant {
             id: testbed::tenant(),
             slug: slug.to_owned(),

@@ -67,6 +67,11 @@ impl Contact {
         self.0.changed_at
     }
 
+    /// Since when nothing is kept of who they were; null: it is.
+    fn erased_at(&self) -> Option<DateTime<Utc>> {
+        self.0.erased_at
+    }
+
     /// The organization they belong to.
     async fn account(&self, context: &Context) -> FieldResult<Option<Account>> {
         Account::of(context, self.0.account_id).await
@@ -89,11 +94,19 @@ pub struct ContactFilter {
     account_id: Option<Uuid>,
     /// The user responsible.
     owner: Option<String>,
+    /// Also those of whom nothing is kept; left out: without them.
+    include_erased: Option<bool>,
 }
 
 impl From<ContactFilter> for contacts::ContactFilter {
     fn from(filter: ContactFilter) -> Self {
-        Self { search: filter.search, email: filter.email, account: filter.account_id, owner: filter.owner }
+        Self {
+            search: filter.search,
+            email: filter.email,
+            account: filter.account_id,
+            owner: filter.owner,
+            erased: filter.include_erased.unwrap_or_default(),
+        }
     }
 }
 

@@ -43,6 +43,8 @@ mirror! {
         Disqualified,
         /// It was taken back together with the import that brought it.
         Withdrawn,
+        /// Nothing that tells who it was is kept. Final.
+        Erased,
     }
 }
 

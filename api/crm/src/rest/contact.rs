@@ -105,6 +105,11 @@ struct ContactResource {
     /// The lead that it was converted from.
     #[serde(skip_serializing_if = "Option::is_none")]
     lead: Option<Uuid>,
+    /// The leads that turned out to be them later.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    leads: Vec<Uuid>,
+    /// Whether nothing is kept of who they were.
+    erased: bool,
 }
 
 #[OpenApi(tag = "Tag::Contacts")]
@@ -127,6 +132,8 @@ impl Contacts {
             account: state.account.map(AccountId::uuid),
             owner: state.owner.clone(),
             lead: state.lead.map(LeadId::uuid),
+            leads: state.leads.iter().copied().map(LeadId::uuid).collect(),
+            erased: state.erased,
         })
         .await
     }

@@ -4,6 +4,7 @@ mod account;
 mod contact;
 mod conversion;
 mod currencies;
+mod erasure;
 mod export;
 mod follow_up;
 mod form;
@@ -30,6 +31,7 @@ pub type Rest = (
     stage::Stages,
     currencies::CurrencySettings,
     follow_up::FollowUps,
+    erasure::Erasures,
 );
 
 /// All operations over a running service.
@@ -45,7 +47,8 @@ pub fn rest(runtime: Runtime) -> Rest {
         pipeline::Pipelines::new(runtime.clone()),
         stage::Stages::new(runtime.clone()),
         currencies::CurrencySettings::new(runtime.clone()),
-        follow_up::FollowUps::new(runtime),
+        follow_up::FollowUps::new(runtime.clone()),
+        erasure::Erasures::new(runtime),
     )
 }
 

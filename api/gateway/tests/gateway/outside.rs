@@ -1,4 +1,4 @@
-//! Stock clients of other makers (`tests/outside/`, set up by `scripts/setup test`) against a running gateway.
+//! Stock clients and browsers of other makers (`tests/outside/`, set up by `scripts/setup test`) against a running gateway.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -59,7 +59,8 @@ async fn passes(program: &Path, installed: &str, script: &str) {
     let secret = world.post(&format!("/v1/auth/clients/{stock}/secret"), json!({})).await;
     let signer = client(&world, json!({ "keys": [public], "trusted": true })).await;
     let machine = Machine::register(&world, "stock", &["viewer"]).await;
-    let Output { status, stdout, stderr } = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .arg(folder().join(script))
         .env("ISSUER", issuer(&world))
         .env("CLIENT", stock)
@@ -71,14 +72,16 @@ async fn passes(program: &Path, installed: &str, script: &str) {
         .env("BACK", BACK)
         .env("OUT", OUT)
         .env("LOGIN", LOGIN)
-        .env("PASSWORD", PASSWORD)
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
+        .env("PASSWORD", PASSWORD);
+    says_ok(&mut command).await;
+}
+
+/// Runs a program that says `ok` when all was as it should be.
+async fn says_ok(command: &mut Command) {
+    let Output { status, stdout, stderr } = command.kill_on_drop(true).output().await.unwrap();
     let said = String::from_utf8_lossy(&stdout);
     let ok = status.success() && said.trim_end() == "ok";
-    assert!(ok, "{script}: {said}{}", String::from_utf8_lossy(&stderr));
+    assert!(ok, "{command:?}: {said}{}", String::from_utf8_lossy(&stderr));
 }
 
 #[tokio::test]
@@ -89,4 +92,43 @@ async fn openid_client_and_oauth4webapi_sign_somebody_in_refresh_revoke_introspe
 #[tokio::test]
 async fn authlib_signs_somebody_in_refreshes_revokes_and_introspects() {
     passes(&folder().join(".venv/bin/python"), ".venv", "oidc.py").await;
+}
+
+/// A Chromium: the one that `INOPSIO_CHROMIUM` names, or one on the path.
+fn chromium() -> Option<PathBuf> {
+    let named = std::env::var_os("INOPSIO_CHROMIUM").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let programs = ["chromium", "chromium-browser", "google-chrome"];
+    let here = std::env::split_paths(&path).flat_map(|folder| programs.map(|program| folder.join(program)));
+    named.into_iter().chain(here).find(|program| program.is_file())
+}
+
+/// A person who is invited and has Chromium does what a script says. `policy`: of whom a second factor is required by then.
+async fn browses(script: &str, policy: &str) {
+    let Some(chromium) = chromium().filter(|_| folder().join("node_modules/playwright-core").exists()) else {
+        eprintln!("left out: there is no Chromium, or no playwright-core in tests/outside; `scripts/setup test` says why");
+        return;
+    };
+    let world = sign_in::world_at("localhost").await;
+    invited(&world, LOGIN, &["viewer"]).await;
+    let set = world.post("/v1/auth/sign-in-policy/set", json!({ "second_factor": policy })).await;
+    assert_eq!(set.status, StatusCode::OK, "{set:?}");
+    let mut command = Command::new("node");
+    command
+        .arg(folder().join(script))
+        .env("ISSUER", format!("{}/t/acme", world.config.http.public_url))
+        .env("LOGIN", LOGIN)
+        .env("PASSWORD", PASSWORD)
+        .env("CHROMIUM", chromium);
+    says_ok(&mut command).await;
+}
+
+#[tokio::test]
+async fn a_person_with_a_browser_makes_passkeys_and_signs_in_with_one_alone_and_after_the_password() {
+    browses("passkeys.mjs", "off").await;
+}
+
+#[tokio::test]
+async fn a_person_with_a_browser_who_must_have_a_second_factor_makes_a_passkey_before_they_are_in() {
+    browses("required.mjs", "everyone").await;
 }

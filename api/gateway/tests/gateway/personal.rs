@@ -71,10 +71,10 @@ async fn rows(database: &Database, schemas: &str) -> String {
     all
 }
 
-/// The payloads that the service's stream has up to a position.
-async fn streamed(world: &World, to: u64) -> String {
+/// The payloads that a service's stream has up to a position.
+async fn streamed(world: &World, service: &'static str, to: u64) -> String {
     let bus = Bus::connect(&Settings::new(world.nats.url(), Credentials::None, "canary")).await.unwrap();
-    let mut feed = std::pin::pin!(bus.feed(Service::new("user"), Position::START));
+    let mut feed = std::pin::pin!(bus.feed(Service::new(service), Position::START));
     let mut all = Vec::new();
     loop {
         let batch = tokio::time::timeout(Duration::from_secs(20), feed.next()).await.expect("the stream is behind");
@@ -139,7 +139,7 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
 
     // The log and the stream have it sealed; a metric has nothing of it.
     let head = world.head_of_all(database).await;
-    let (log, stream) = (rows(database, "log").await, streamed(&world, head).await);
+    let (log, stream) = (rows(database, "log").await, streamed(&world, "user", head).await);
     assert!(log.contains("Singer") && stream.contains("Singer"), "what is not personal is there: {stream}");
     assert_eq!(leaks(&log), [""; 0]);
     assert_eq!(leaks(&stream), [""; 0]);
@@ -161,4 +161,94 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
     let text = logged.text();
     assert!(text.contains("serving"), "something is logged");
     assert_eq!(leaks(&text), [""; 0]);
+}
+
+/// Asks CRM in GraphQL, once the read models are where `done` was.
+async fn seen(world: &World, done: &Answer, fields: &str) -> Value {
+    let request = world.request(Method::POST, "/graphql").header("x-min-position", done.header("x-position"));
+    let mut answer = Answer::of(request.json(&json!({ "query": format!("{{ crm {{ {fields} }} }}") }))).await;
+    assert_eq!(answer.body["errors"], Value::Null, "{answer:?}");
+    answer.body["data"]["crm"].take()
+}
+
+/// A lead that is worth selling to, with all that there may be of a person.
+async fn qualified(world: &World) -> String {
+    let lead = json!({ "name": "Kanaria Zaunkönig", "email": "kanaria@kanaria.example", "phone": "+49 30 998877",
+        "title": "Singer", "company": "Birds Ltd", "owner": "ada" });
+    let made = done(world, "/v1/crm/leads", lead).await;
+    let path = format!("/v1/crm/leads/{}", made.body["id"].as_str().unwrap());
+    done(world, &format!("{path}/recycle"), json!({ "reason": "Zaunkönig is on leave" })).await;
+    done(world, &format!("{path}/assign"), json!({ "owner": "ada" })).await;
+    done(world, &format!("{path}/start-work"), json!({})).await;
+    done(world, &format!("{path}/qualify"), json!({ "note": "Kanaria asked for an offer" })).await;
+    path
+}
+
+#[tokio::test]
+async fn attack_60_whoever_was_a_lead_or_a_contact_is_nowhere_once_they_are_erased() {
+    let world = World::start().await;
+    let database = world.of("crm");
+    let (first, second) = (qualified(&world).await, qualified(&world).await);
+    let converted = done(&world, &format!("{first}/convert"), json!({})).await;
+    let contact = converted.body["contact"].as_str().unwrap().to_owned();
+    let account = converted.body["account"].as_str().unwrap();
+    let body = json!({ "account": account, "contact": contact, "allow_duplicate": true });
+    let converted = done(&world, &format!("{second}/convert"), body).await;
+    let path = format!("/v1/crm/contacts/{contact}");
+
+    // Who may sees them; the log and the stream have them sealed.
+    let lead = first.strip_prefix("/v1/crm/leads/").unwrap();
+    let fields = format!(
+        "contacts(first: 5, filter: {{ search: \"zaunkönig\" }}) {{ nodes {{ id email }} }}
+         lead(id: \"{lead}\") {{ name status }} leadHistory(id: \"{lead}\") {{ change note }}"
+    );
+    let before = seen(&world, &converted, &fields).await;
+    assert_eq!(before["contacts"]["nodes"], json!([{ "id": contact, "email": "kanaria@kanaria.example" }]));
+    assert_eq!(before["leadHistory"][4]["note"], "Kanaria asked for an offer", "{before}");
+    let (log, stream) = (rows(database, "log").await, streamed(&world, "crm", world.head_of_all(database).await).await);
+    assert!(log.contains("Birds Ltd") && stream.contains("Birds Ltd"), "what is not personal is there: {stream}");
+    assert_eq!((leaks(&log), leaks(&stream)), (vec![], vec![]));
+    assert!(!leaks(&rows(database, "%").await).is_empty(), "the read models have it");
+    let told = world.get(&format!("{path}/erasure")).await.body;
+    assert_eq!((&told["erased"], &told["sealed_for_ever"]), (&json!(false), &json!(0)), "{told}");
+    assert_eq!(told["can_be_opened"], 7, "the contact's first event and three of each lead: {told}");
+
+    // What is refused erases nobody.
+    let request = |path: &str, body: Value| world.request(Method::POST, path).json(&body);
+    let manager = world.token(&[kernel::Role::Manager]);
+    let as_manager = world.anonymous(Method::POST, &format!("{path}/erase")).bearer_auth(manager);
+    world
+        .refuses(vec![
+            (request(&format!("{path}/erase"), json!({})), StatusCode::BAD_REQUEST, "validation_failed"),
+            (
+                request(&format!("{path}/erase"), json!({ "reason": "Kanaria asked" })),
+                StatusCode::BAD_REQUEST,
+                "validation_failed",
+            ),
+            (as_manager.json(&json!({ "reason": "requested" })), StatusCode::FORBIDDEN, "permission_missing"),
+            (
+                request(&format!("{path}/erase"), json!({ "reason": "requested" })).header("if-match", "\"1\""),
+                StatusCode::PRECONDITION_FAILED,
+                "version_differs",
+            ),
+        ])
+        .await;
+
+    let erased = done(&world, &format!("{second}/erase"), json!({ "reason": "requested" })).await;
+    let after = seen(&world, &erased, &fields).await;
+    assert_eq!(after["contacts"]["nodes"], json!([]));
+    assert_eq!(after["lead"], json!({ "name": "", "status": "ERASED" }));
+    assert_eq!(after["leadHistory"].as_array().unwrap().len(), 7, "what happened stays: {after}");
+    let asked = format!("contact(id: \"{contact}\") {{ name email erasedAt }}");
+    let known = seen(&world, &erased, &asked).await;
+    assert_eq!((&known["contact"]["name"], &known["contact"]["email"]), (&json!(""), &Value::Null));
+    assert!(known["contact"]["erasedAt"].is_string());
+    assert_eq!(leaks(&rows(database, "%").await), [""; 0]);
+    for path in [&first, &second, &path] {
+        let told = world.get(&format!("{path}/erasure")).await.body;
+        assert_eq!((&told["erased"], &told["sealed_for_ever"]), (&json!(true), &json!(7)), "{told}");
+        assert_eq!((&told["can_be_opened"], &told["events"]), (&json!(0), &json!(17)), "{told}");
+        let shown = world.get(path).await;
+        assert_eq!((shown.status, leaks(&shown.body.to_string())), (StatusCode::OK, vec![]));
+    }
 }

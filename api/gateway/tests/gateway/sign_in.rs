@@ -25,11 +25,16 @@ const RESET: &str = "Set a new password";
 
 /// A gateway that catches mail, and knows beforehand where it will listen: mailed links lead there.
 pub async fn world() -> World {
+    world_at("127.0.0.1").await
+}
+
+/// The same under a name: passkeys want one.
+pub async fn world_at(host: &str) -> World {
     let port = testbed::free_port();
     Box::pin(World::start_with(|config| {
         config.mail.catch = true;
         config.http.port = port;
-        config.http.public_url = format!("http://127.0.0.1:{port}");
+        config.http.public_url = format!("http://{host}:{port}");
     }))
     .await
 }
@@ -48,6 +53,13 @@ pub async fn mailed_link(world: &World, to: &str, subject: &str) -> String {
 
 /// Somebody is invited with these roles, follows the mailed link, and is signed in. Their browser, and who they are.
 pub async fn invited(world: &World, email: &str, roles: &[&str]) -> Browser {
+    let (browser, accepted) = accepts(world, email, roles).await;
+    assert_eq!(accepted.leads_to().0, "/t/acme/account");
+    browser
+}
+
+/// Somebody is invited with these roles, follows the mailed link and sets a password. Their browser, and what it shows then.
+async fn accepts(world: &World, email: &str, roles: &[&str]) -> (Browser, Shown) {
     let made = world.post("/v1/user/invitations", json!({ "email": email, "roles": roles })).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
     let mut browser = Browser::default();
@@ -57,8 +69,7 @@ pub async fn invited(world: &World, email: &str, roles: &[&str]) -> Browser {
     let link = page.hidden("link");
     let fields = [("link", link.as_str()), ("name", "Ada Lovelace"), ("password", PASSWORD)];
     let accepted = browser.submit(&format!("{}/invitation", issuer(world)), &fields).await;
-    assert_eq!(accepted.leads_to().0, "/t/acme/account");
-    browser
+    (browser, accepted)
 }
 
 /// Somebody signs in for an application.
@@ -149,6 +160,28 @@ async fn who_is_invited_sets_a_password_is_signed_in_and_may_through_an_applicat
     // Another browser, with the password; the name in any case.
     let signed_in = signs_in(&world, &mut Browser::default(), &app, "ADA@example.com", PASSWORD).await;
     assert!(signed_in.leads_to().0.starts_with(BACK), "{signed_in:?}");
+}
+
+#[tokio::test]
+async fn who_is_invited_where_a_second_factor_is_required_adds_one_before_they_are_in() {
+    let world = world().await;
+    let policy = "/v1/auth/sign-in-policy";
+    let shown = || async { Answer::of(world.request(Method::GET, policy)).await.body };
+    assert_eq!(shown().await, json!({ "second_factor": "off" }));
+    let before = world.head_of(&world.auth).await;
+    for wrong in [json!({ "second_factor": "some" }), json!({}), json!({ "second_factor": "off", "of": "all" })] {
+        let refused = world.post(&format!("{policy}/set"), wrong).await;
+        assert!(refused.status.is_client_error(), "{refused:?}");
+    }
+    assert_eq!(world.head_of(&world.auth).await, before, "something was written");
+    let set = world.post(&format!("{policy}/set"), json!({ "second_factor": "admins" })).await;
+    assert_eq!(set.status, StatusCode::OK, "{set:?}");
+    assert_eq!(shown().await, json!({ "second_factor": "admins" }));
+    invited(&world, "ada@example.com", &["viewer"]).await;
+    let (mut browser, accepted) = accepts(&world, "eve@example.com", &["admin"]).await;
+    assert!(accepted.status == StatusCode::OK && accepted.body.contains("more than a password"), "{accepted:?}");
+    let account = browser.open(&format!("{}/account", issuer(&world))).await;
+    assert_eq!(account.leads_to().0, "/t/acme/login", "in with a password alone");
 }
 
 #[tokio::test]

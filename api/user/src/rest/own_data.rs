@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use face::operation::{Done, change};
-use face::{Authenticated, Command, Plain, Problem};
+use face::{Authenticated, Command, Erasure, Plain, Problem};
 use kernel::{Aggregate, Caller, Position, RecordedEvent, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use user_aggregates::{Group, Invitation, Organization, Preferences, User, UserStatus};
+use user_aggregates::{Group, Invitation, Organization, Preferences, User};
 use user_commands::EraseOneself;
 use uuid::Uuid;
 
@@ -80,22 +80,6 @@ struct Confirmation {
     /// One's own e-mail address.
     #[schemars(with = "form::Email")]
     email: String,
-}
-
-/// What the log can still tell of somebody.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Erasure {
-    /// Whether they are erased.
-    erased: bool,
-    /// When.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    erased_at: Option<chrono::DateTime<chrono::Utc>>,
-    /// How many events there are about them, their invitation's included.
-    events: usize,
-    /// In how many of these something is sealed that nobody can open any more.
-    sealed_for_ever: usize,
-    /// In how many something is sealed that can still be opened: none when they are erased.
-    can_be_opened: usize,
 }
 
 impl OwnData {
@@ -198,29 +182,15 @@ impl OwnData {
     #[oai(path = "/v1/user/users/:user/erasure", method = "get", operation_id = "getUserErasure")]
     async fn erasure(&self, Authenticated(caller): Authenticated, user: Path<Uuid>) -> Result<Plain<Erasure>, Problem> {
         caller.require("user:user:erase")?;
-        let Some(state) = self.load::<User>(&caller, user.0).await? else {
+        if self.load::<User>(&caller, user.0).await?.is_none() {
             return Err(Refusal::not_found("not_found", format!("there is no user {}", user.0)).into());
-        };
+        }
         let mut of = vec![(User::TYPE, user.0)];
         // The state of who is erased has forgotten it; the first event still says by which invitation they came.
         let first = self.history(&caller, &of).await?.into_iter().next();
         let invitation = first.and_then(|event| serde_json::from_slice::<Value>(&event.payload).ok());
         let invitation = invitation.and_then(|data| data["invitation"].as_str().and_then(|id| id.parse().ok()));
         of.extend(invitation.map(|invitation| (Invitation::TYPE, invitation)));
-        let opened = self.history(&caller, &of).await?;
-        // As it is stored: what was sealed and is not any more can be opened.
-        let mut positions: Vec<_> = opened.iter().map(|event| event.position).collect();
-        positions.sort_unstable();
-        let stored = self.service.runtime.store.stored_at(&positions).await.map_err(|error| unreadable(&error))?;
-        let is_sealed = |event: &&RecordedEvent| event.payload.windows(11).any(|part| part == b"{\"sealed\":\"");
-        let sealed_for_ever = opened.iter().filter(is_sealed).count();
-        let erased = |event: &&RecordedEvent| event.event_type == "user.user.erased";
-        Ok(Plain(Erasure {
-            erased: state.status == UserStatus::Erased,
-            erased_at: opened.iter().find(erased).map(|event| event.recorded_at),
-            events: opened.len(),
-            sealed_for_ever,
-            can_be_opened: stored.iter().filter(is_sealed).count() - sealed_for_ever,
-        }))
+        Ok(Plain(Erasure::of(&self.service.runtime, caller.tenant(), &of).await?))
     }
 }

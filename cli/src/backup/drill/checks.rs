@@ -1,6 +1,6 @@
 //! What a drill proves of a restored backup.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
 use eventstore::ReplayFilter;
@@ -101,6 +101,10 @@ pub async fn claims(context: &Context, archive: &Archive, key: Option<[u8; 32]>)
             }
             told.sort_unstable();
             found.sort_unstable();
+            let stored: BTreeSet<_> = found.iter().collect();
+            // What somebody who is erased had, nobody knows: it may have been in the way of what others seem to have got.
+            let doubtful = |claim: &StoredClaim| history.held().has_forgotten(&claim.kind) && !stored.contains(claim);
+            let told: Vec<_> = told.into_iter().filter(|claim| !doubtful(claim)).collect();
             ensure!(
                 told == found,
                 "the events of tenant {tenant} in {} come down to {} claims, stored are {}; they are not the same",

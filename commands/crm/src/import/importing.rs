@@ -1,5 +1,8 @@
 //! An import that is under way, chunk by chunk.
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use crm_aggregates::ImportId;
 use executor::{Done, Executor, Request};
@@ -10,7 +13,16 @@ use super::chunk::{CaptureRows, CompleteImport};
 use super::records::Records;
 use super::row::{self, Row};
 use super::sheet::Sheet;
-use super::{CHUNK, ImportOptions, ImportReport, RowError, open};
+use super::{CHUNK, ImportOptions, ImportReport, Pace, RowError, open};
+
+/// How many chunks an import is ahead of whom it has to wait for: so many that they always have enough to do.
+const AHEAD: usize = 5;
+/// The same while other tenants write: while one is dealt with, the next is read and written.
+const AHEAD_BESIDE_OTHERS: usize = 1;
+/// Who wrote so lately writes.
+const LATELY: Duration = Duration::from_secs(1);
+/// The rows of a chunk before places told them.
+const FORMER_CHUNK: usize = 500;
 
 /// An import that is under way: whoever does it may stop between any two chunks, and go on later, or elsewhere, where it was.
 pub struct Importing<'a> {
@@ -23,17 +35,33 @@ pub struct Importing<'a> {
     /// How many rows were read.
     read: u64,
     place: ImportPlace,
+    /// The positions after the chunks that others may still be busy with, the oldest first.
+    ahead: VecDeque<Position>,
 }
 
 /// How far an import is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportPlace {
     /// Chunks that are done.
     chunks: u64,
+    /// Rows of a chunk: an import keeps to what it began with.
+    #[serde(default = "former_chunk")]
+    chunk: usize,
     /// Its id, once a row was taken.
     import: Option<ImportId>,
     /// Rows that became leads.
     taken: u64,
+}
+
+fn former_chunk() -> usize {
+    FORMER_CHUNK
+}
+
+impl Default for ImportPlace {
+    /// Where an import begins.
+    fn default() -> Self {
+        Self { chunks: 0, chunk: CHUNK, import: None, taken: 0 }
+    }
 }
 
 /// A chunk that is done.
@@ -72,13 +100,13 @@ impl<'a> Importing<'a> {
         let mut read = 0;
         // What is done is read once more for what is wrong with it: the report speaks of the whole file.
         for _ in 0..place.chunks {
-            let Some(done) = self::read(&mut records, &sheet, options, executor.now()) else { break };
+            let Some(done) = self::read(&mut records, &sheet, options, executor.now(), place.chunk) else { break };
             read += done.count;
             report.refuse(done.errors);
         }
         report.import_id = place.import;
         report.taken = place.taken;
-        Ok(Self { executor, request, options, sheet, records, report, read, place })
+        Ok(Self { executor, request, options, sheet, records, report, read, place, ahead: VecDeque::new() })
     }
 
     /// Rows of the file.
@@ -101,7 +129,8 @@ impl<'a> Importing<'a> {
     /// # Errors
     /// When the log fails, or refuses: nothing of this chunk was written then, unless the log does not know.
     pub async fn step(&mut self) -> Result<Option<ImportedChunk>, Refusal> {
-        let Some(chunk) = read(&mut self.records, &self.sheet, self.options, self.executor.now()) else {
+        let Some(chunk) = read(&mut self.records, &self.sheet, self.options, self.executor.now(), self.place.chunk)
+        else {
             return Ok(None);
         };
         let number = self.place.chunks + 1;
@@ -117,8 +146,22 @@ impl<'a> Importing<'a> {
         }
         self.read += chunk.count;
         self.report.refuse(chunk.errors.clone());
-        self.place = ImportPlace { chunks: number, import: self.report.import_id, taken: self.report.taken };
+        self.ahead.extend(reached);
+        self.place =
+            ImportPlace { chunks: number, import: self.report.import_id, taken: self.report.taken, ..self.place };
         Ok(Some(ImportedChunk { rows: self.read, errors: chunk.errors, position: reached }))
+    }
+
+    /// Waits until whoever has to keep up is near enough: nearer while other tenants write, so that what they wait for is not
+    /// behind many rows of this file.
+    pub async fn keep_pace(&mut self, pace: &impl Pace) {
+        let others = self.executor.others_write(self.request.caller.tenant(), LATELY);
+        let allowed = if others { AHEAD_BESIDE_OTHERS } else { AHEAD };
+        while self.ahead.len() > allowed
+            && let Some(position) = self.ahead.pop_front()
+        {
+            pace.reached(position).await;
+        }
     }
 
     /// Records that the import is complete: from then on it can be reverted.
@@ -137,10 +180,11 @@ pub(super) fn read(
     sheet: &Sheet<'_>,
     options: &ImportOptions,
     now: DateTime<Utc>,
+    rows: usize,
 ) -> Option<Read> {
-    let mut records = records.flatten().take(CHUNK).peekable();
+    let mut records = records.flatten().take(rows).peekable();
     records.peek()?;
-    let mut chunk = Read { rows: Vec::with_capacity(CHUNK), errors: Vec::new(), count: 0 };
+    let mut chunk = Read { rows: Vec::new(), errors: Vec::new(), count: 0 };
     for record in records {
         chunk.count += 1;
         match row::read(&record, sheet, options.source, now) {

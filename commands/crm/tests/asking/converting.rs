@@ -124,7 +124,13 @@ async fn a_lead_can_join_an_account_that_exists_or_name_the_new_one() {
     };
     let before = world.head().await;
     let second = world.done(&command).await;
-    assert_eq!((second.answer.account, second.position.0), (first.answer.account, before.0 + 1));
+    assert_eq!(
+        (second.answer.account, second.position.0),
+        (first.answer.account, before.0 + 2),
+        "each hears of the other"
+    );
+    let contact = world.state::<Contact>(first.answer.contact).await;
+    assert_eq!((contact.lead.is_some(), contact.leads.len()), (true, 1));
 }
 
 #[tokio::test]

@@ -6,11 +6,11 @@ use crm_aggregates::LeadId;
 use crm_commands::{
     AddStage, AssignLead, CaptureLead, ChangeAccountDetails, ChangeContactAccount, ChangeContactDetails,
     ChangeLeadDetails, ChangeOpportunityAmount, ChangeOpportunityCloseDate, ChangeStage, ChooseBaseCurrency,
-    CompleteImportRevert, ConvertLead, CreateAccount, CreateContact, CreatePipeline, DisqualifyLead, EscalateLead,
-    GRANTS, HandLeadOver, LoseOpportunity, MoveOpportunity, OpenOpportunity, QualifyLead, ReassignOpportunity,
-    RecycleLead, RemoveStage, RenameOpportunity, RenamePipeline, ReopenOpportunity, ReorderStages, RequestImportRevert,
-    RestoreLeads, RetireStage, SetExchangeRate, SetFollowUp, StartLeadWork, StopFollowUp, WinOpportunity,
-    WithdrawImportRevert, WithdrawLeadEscalation, WithdrawLeads,
+    CompleteImportRevert, ConvertLead, CreateAccount, CreateContact, CreatePipeline, DisqualifyLead, EraseContact,
+    EraseLead, EscalateLead, GRANTS, HandLeadOver, LoseOpportunity, MoveOpportunity, OpenOpportunity, QualifyLead,
+    ReassignOpportunity, RecycleLead, RemoveStage, RenameOpportunity, RenamePipeline, ReopenOpportunity, ReorderStages,
+    RequestImportRevert, RestoreLeads, RetireStage, SetExchangeRate, SetFollowUp, StartLeadWork, StopFollowUp,
+    WinOpportunity, WithdrawImportRevert, WithdrawLeadEscalation, WithdrawLeads,
 };
 use executor::Command;
 use kernel::{Kind, Role};
@@ -48,6 +48,8 @@ fn each_command_needs_a_permission_of_the_table() {
         (of::<CreateContact>(), "crm:contact:write"),
         (of::<ChangeContactDetails>(), "crm:contact:write"),
         (of::<ChangeContactAccount>(), "crm:contact:write"),
+        (of::<EraseLead>(), "crm:contact:erase"),
+        (of::<EraseContact>(), "crm:contact:erase"),
         (of::<CreateAccount>(), "crm:account:write"),
         (of::<ChangeAccountDetails>(), "crm:account:write"),
         (of::<OpenOpportunity>(), "crm:opportunity:write"),

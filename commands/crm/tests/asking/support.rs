@@ -8,9 +8,10 @@ use crm_commands::{
     AssignLead, CaptureLead, ContactFields, CreateContact, CreatePipeline, GRANTS, LeadFields, MoneyFields,
     OpenOpportunity, PipelineIds, QualifyLead, StageFields, StartLeadWork,
 };
-use eventstore::EventStore;
+use eventstore::{EventStore, Sealing};
 use executor::{Command, Done, Executor, Request, Settings};
 use kernel::{Aggregate, Caller, IdSource, Kind, Position, Refusal, Role, SystemClock, SystemIds};
+use keys::{LocalMasterKey, SystemRandom};
 
 pub struct World {
     pub store: EventStore,
@@ -23,7 +24,10 @@ impl World {
     pub async fn new() -> Self {
         let database = testbed::Database::fresh("crm").await;
         let clock = Arc::new(SystemClock);
-        let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
+        let master = LocalMasterKey::parse(&"a".repeat(64), SystemRandom).unwrap();
+        let sealing = Some(Sealing { master: Arc::new(master), random: Arc::new(SystemRandom) });
+        let settings = eventstore::Settings { sealing, ..eventstore::Settings::default() };
+        let store = EventStore::open(&database, settings, clock.clone()).await.unwrap();
         let request = request(Caller::new(testbed::tenant(), "ada", &[Role::Admin], GRANTS));
         let executor = executor(&store);
         Self { store, executor, request, _database: database }
@@ -40,6 +44,13 @@ impl World {
 
     pub fn keyed(&self, key: &str) -> Request {
         Request { command_id: Some(key.to_owned()), ..self.request.clone() }
+    }
+
+    /// Something small of somebody else.
+    pub async fn another_tenant_writes(&self) {
+        let other = request(Caller::new(testbed::tenant(), "eve", &[Role::Admin], GRANTS));
+        let command = CaptureLead { details: lead_fields(), ..CaptureLead::default() };
+        self.executor.execute(&other, &command).await.unwrap();
     }
 
     pub async fn head(&self) -> Position {

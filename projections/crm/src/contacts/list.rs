@@ -20,6 +20,8 @@ pub struct ContactFilter {
     pub account: Option<Uuid>,
     /// The user responsible.
     pub owner: Option<String>,
+    /// Also those of whom nothing is kept.
+    pub erased: bool,
 }
 
 /// In which order.
@@ -65,7 +67,7 @@ impl Filter for ContactFilter {
     type Order = ContactOrder;
 
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
-        let Self { search, email, account, owner } = self.clone();
+        let Self { search, email, account, owner, erased } = self.clone();
         query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
         if let Some(search) = search {
             words::matching::<ContactRow>(query, tenant.uuid(), &search);
@@ -78,6 +80,9 @@ impl Filter for ContactFilter {
         }
         if let Some(owner) = owner {
             query.push(" AND t.owner = ").push_bind(owner);
+        }
+        if !erased {
+            query.push(" AND t.erased_at IS NULL");
         }
     }
 }

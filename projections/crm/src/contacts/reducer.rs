@@ -38,6 +38,7 @@ impl Current for ContactRow {
             lead_id: created.lead.map(LeadId::uuid),
             created_at: change.occurred_at,
             changed_at: change.occurred_at,
+            erased_at: None,
         };
         row.describe(&created.details);
         Some(row)
@@ -50,6 +51,12 @@ impl Current for ContactRow {
             ContactEvent::ContactCreated(e) => self.describe(&e.details),
             ContactEvent::ContactDetailsChanged(e) => self.describe(&e.details),
             ContactEvent::ContactAccountChanged(e) => self.account_id = e.account.map(AccountId::uuid),
+            // Which leads are the same person, the leads say.
+            ContactEvent::ContactLeadJoined(_) => {}
+            ContactEvent::ContactErased(_) => {
+                self.describe(&ContactDetails::default());
+                self.erased_at = Some(change.occurred_at);
+            }
         }
     }
 }
@@ -59,8 +66,8 @@ impl ContactRow {
         let ContactDetails { name, title, email, phone } = details;
         self.name.clone_from(name.reveal());
         self.title.clone_from(title);
-        self.email = email.as_ref().map(Personal::reveal).cloned();
-        self.phone = phone.as_ref().map(Personal::reveal).cloned();
+        self.email = email.as_ref().and_then(Personal::known).cloned();
+        self.phone = phone.as_ref().and_then(Personal::known).cloned();
     }
 }
 

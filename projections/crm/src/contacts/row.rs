@@ -23,5 +23,7 @@ table! {
         pub lead_id: Option<Uuid> = "uuid",
         pub created_at: DateTime<Utc> = "timestamptz",
         pub changed_at: DateTime<Utc> = "timestamptz",
+        /// Since when nothing is kept of who they were.
+        pub erased_at: Option<DateTime<Utc>> = "timestamptz",
     }
 }

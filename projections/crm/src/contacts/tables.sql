@@ -11,6 +11,7 @@ CREATE TABLE contact (
     lead_id    uuid,
     created_at timestamptz NOT NULL,
     changed_at timestamptz NOT NULL,
+    erased_at  timestamptz,
     PRIMARY KEY (tenant_id, contact_id)
 ) WITH (fillfactor = 85);
 

@@ -45,7 +45,7 @@ const FUNNEL: &str = "
     FROM lead, (SELECT coalesce($4, 'infinity'::timestamptz) AS at) moment
     WHERE tenant_id = $1 AND captured_at >= $2 AND captured_at < $3 AND captured_at <= at
       -- Taken back with their import: as if they had never come in.
-      AND status <> 'withdrawn'
+      AND withdrawn_at IS NULL
     GROUP BY source
     ORDER BY captured DESC, source";
 

@@ -23,7 +23,24 @@ pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) 
     })
     .await?;
     table::upsert(&folded.after, tables).await?;
-    Ok(history.write(tables).await?)
+    history.write(tables).await?;
+    forget(&changes, tables).await
+}
+
+/// What was noted about somebody goes with them; to whom their lead was escalated is not about them.
+const FORGET: &str = "
+    UPDATE lead_history h SET note = NULL
+    FROM UNNEST($1::uuid[], $2::uuid[]) AS erased (tenant_id, lead_id)
+    WHERE h.tenant_id = erased.tenant_id AND h.lead_id = erased.lead_id
+      AND h.note IS NOT NULL AND h.change <> 'escalated'";
+
+async fn forget(changes: &[Change<'_, LeadEvent>], tables: &mut PgConnection) -> Result<(), ApplyError> {
+    let erased = changes.iter().filter(|change| matches!(change.event, LeadEvent::LeadErased(_)));
+    let (tenants, leads): (Vec<_>, Vec<_>) = erased.map(|change| change.key).unzip();
+    if !leads.is_empty() {
+        sqlx::query(FORGET).bind(tenants).bind(leads).execute(tables).await?;
+    }
+    Ok(())
 }
 
 fn version(change: &Change<'_, LeadEvent>, row: &LeadRow, actor: String) -> LeadHistoryRow {
@@ -45,9 +62,9 @@ fn version(change: &Change<'_, LeadEvent>, row: &LeadRow, actor: String) -> Lead
 
 fn note(event: &LeadEvent) -> Option<String> {
     match event {
-        LeadEvent::LeadQualified(e) => e.note.clone(),
-        LeadEvent::LeadRecycled(e) => Some(e.reason.clone()),
-        LeadEvent::LeadDisqualified(e) => Some(match &e.note {
+        LeadEvent::LeadQualified(e) => e.note.as_ref().and_then(Personal::known).cloned(),
+        LeadEvent::LeadRecycled(e) => e.reason.known().cloned(),
+        LeadEvent::LeadDisqualified(e) => Some(match e.note.as_ref().and_then(Personal::known) {
             Some(note) => format!("{}: {note}", name(&e.reason)),
             None => name(&e.reason),
         }),
@@ -59,7 +76,8 @@ fn note(event: &LeadEvent) -> Option<String> {
         | LeadEvent::LeadConverted(_)
         | LeadEvent::LeadEscalationWithdrawn(_)
         | LeadEvent::LeadWithdrawn(_)
-        | LeadEvent::LeadRestored(_) => None,
+        | LeadEvent::LeadRestored(_)
+        | LeadEvent::LeadErased(_) => None,
     }
 }
 
@@ -101,6 +119,7 @@ impl Current for LeadRow {
             qualified_at: None,
             converted_at: None,
             disqualified_at: None,
+            withdrawn_at: None,
             changed_at: change.occurred_at,
         };
         row.describe(&captured.details);
@@ -133,14 +152,24 @@ impl Current for LeadRow {
             }
             LeadEvent::LeadRecycled(e) => {
                 self.reach(LeadStatus::Recycled, change);
-                self.reason = Some(e.reason.clone());
+                self.reason = e.reason.known().cloned();
             }
             LeadEvent::LeadDisqualified(e) => {
                 self.reach(LeadStatus::Disqualified, change);
                 self.reason = Some(name(&e.reason));
             }
-            LeadEvent::LeadWithdrawn(_) => self.reach(LeadStatus::Withdrawn, change),
-            LeadEvent::LeadRestored(_) => self.reach(LeadStatus::untouched(self.owner.is_some()), change),
+            LeadEvent::LeadWithdrawn(_) => {
+                self.reach(LeadStatus::Withdrawn, change);
+                self.withdrawn_at = Some(change.occurred_at);
+            }
+            LeadEvent::LeadRestored(_) => {
+                self.reach(LeadStatus::untouched(self.owner.is_some()), change);
+                self.withdrawn_at = None;
+            }
+            LeadEvent::LeadErased(_) => {
+                self.reach(LeadStatus::Erased, change);
+                self.describe(&LeadDetails::default());
+            }
             // That it waits for somebody is in its history; how it stands did not change.
             LeadEvent::LeadEscalated(_) | LeadEvent::LeadEscalationWithdrawn(_) => {}
         }
@@ -153,8 +182,8 @@ impl LeadRow {
         self.name.clone_from(name.reveal());
         self.company.clone_from(company);
         self.title.clone_from(title);
-        self.email = email.as_ref().map(Personal::reveal).cloned();
-        self.phone = phone.as_ref().map(Personal::reveal).cloned();
+        self.email = email.as_ref().and_then(Personal::known).cloned();
+        self.phone = phone.as_ref().and_then(Personal::known).cloned();
         self.country.clone_from(country);
     }
 
@@ -164,7 +193,7 @@ impl LeadRow {
         self.status = Named(status);
         self.reason = None;
         let reached = match status {
-            LeadStatus::New | LeadStatus::Recycled | LeadStatus::Withdrawn => 0,
+            LeadStatus::New | LeadStatus::Recycled | LeadStatus::Withdrawn | LeadStatus::Erased => 0,
             LeadStatus::Assigned => 1,
             LeadStatus::InProcess => 2,
             LeadStatus::Qualified => 3,

@@ -10,7 +10,7 @@ use folding::named::Named;
 use folding::table;
 
 table! {
-    /// A lead as the list shows it.
+    /// A lead as the list shows it. What told who it was is empty when it is erased.
     pub struct LeadRow in "lead" key ("tenant_id", "lead_id") {
         pub tenant_id: Uuid = "uuid",
         pub lead_id: Uuid = "uuid",
@@ -43,6 +43,8 @@ table! {
         pub qualified_at: Option<DateTime<Utc>> = "timestamptz",
         pub converted_at: Option<DateTime<Utc>> = "timestamptz",
         pub disqualified_at: Option<DateTime<Utc>> = "timestamptz",
+        /// When it was taken back with its import, if it was: erased, it still counts as if it had never come in.
+        pub withdrawn_at: Option<DateTime<Utc>> = "timestamptz",
         pub changed_at: DateTime<Utc> = "timestamptz",
     }
 }

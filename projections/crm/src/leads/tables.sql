@@ -24,6 +24,7 @@ CREATE TABLE lead (
     qualified_at    timestamptz,
     converted_at    timestamptz,
     disqualified_at timestamptz,
+    withdrawn_at    timestamptz,
     changed_at      timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, lead_id)
 ) WITH (fillfactor = 80);

@@ -28,7 +28,7 @@ fn whole_life(story: &mut Story) -> Uuid {
     story.add::<LeadEvent>(lead, day(1), captured("Ada", LeadSource::Website, None));
     story.add::<LeadEvent>(lead, day(2), LeadAssigned { owner: "grace".to_owned() });
     story.add::<LeadEvent>(lead, day(3), LeadWorkStarted {});
-    story.add::<LeadEvent>(lead, day(4), LeadQualified { note: Some("has a budget".to_owned()) });
+    story.add::<LeadEvent>(lead, day(4), LeadQualified { note: Some("has a budget".to_owned().into()) });
     let (account, contact) = (AccountId::new(id()), ContactId::new(id()));
     story.add::<LeadEvent>(lead, day(5), LeadConverted { account, contact, opportunity: None });
     lead
@@ -67,7 +67,7 @@ async fn the_read_model_takes_each_step_as_the_aggregate_does() {
         LeadAssigned { owner: "grace".to_owned() }.into(),
         LeadWorkStarted {}.into(),
         LeadAssigned { owner: "joan".to_owned() }.into(),
-        LeadRecycled { reason: "next year".to_owned() }.into(),
+        LeadRecycled { reason: "next year".to_owned().into() }.into(),
         LeadAssigned { owner: "grace".to_owned() }.into(),
         LeadDetailsChanged { details: LeadDetails { name: "Ada L.".to_owned().into(), ..LeadDetails::default() } }
             .into(),

@@ -5,6 +5,7 @@
 mod board;
 mod deals;
 mod directories;
+mod erasing;
 mod indexes;
 mod isolation;
 mod leads;

@@ -50,6 +50,39 @@ async fn a_projection_that_falls_behind_the_feed_meets_it_again() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_another_tenants_bulk() {
+    let lamps = Lamps::new();
+    let road = Road::new(lamps.clone()).await;
+    // What is kept busy rests for ever, but for what ends that.
+    let settings = Settings { busy: 1, stride: Duration::from_hours(1), ..Settings::default() };
+    let running = road.start_with(vec![Arc::new(lamps)], settings);
+    for _ in 0..3 {
+        road.append_run(0, "hall", 70).await;
+        road.relay().await;
+        let position = road.append(1, "attic", "demo.lamp.lit", "{}").await;
+        road.relay().await;
+        running.models.wait_for(road.tenants[1], position, Duration::from_secs(30)).await.unwrap();
+    }
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_projection_rests_no_longer_than_until_enough_waits() {
+    let lamps = Lamps::new();
+    let road = Road::new(lamps.clone()).await;
+    let settings = Settings { busy: 1, enough: 20, stride: Duration::from_hours(1), ..Settings::default() };
+    let running = road.start_with(vec![Arc::new(lamps)], settings);
+    road.append_run(0, "hall", 5).await;
+    road.relay().await;
+    road.append_run(0, "hall", 25).await;
+    road.relay().await;
+    // Whatever came together: of thirty, fewer than twenty are left waiting.
+    running.models.wait_for(road.tenants[0], Position(11), Duration::from_secs(30)).await.unwrap();
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_stream_that_is_deleted_and_filled_again_changes_nothing() {
     let road = Road::new(Lamps::new()).await;
     let running = road.start();

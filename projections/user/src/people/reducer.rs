@@ -100,7 +100,9 @@ impl Current for PersonRow {
                 self.email_verified &= self.email.as_ref() == Some(e.login.email.reveal());
                 self.sign_in_with(&e.login);
             }
-            UserEvent::UserExternalIdChanged(e) => self.external_id = e.external_id.as_ref().and_then(known),
+            UserEvent::UserExternalIdChanged(e) => {
+                self.external_id = e.external_id.as_ref().and_then(Personal::known).cloned();
+            }
             UserEvent::UserEmailVerified(_) => self.email_verified = true,
             UserEvent::UserRoleGranted(e) => _ = self.roles.insert(e.role.clone()),
             UserEvent::UserRoleRevoked(e) => _ = self.roles.remove(&e.role),
@@ -135,25 +137,20 @@ impl PersonRow {
     }
 
     fn sign_in_with(&mut self, login: &Login) {
-        self.email = known(&login.email);
-        self.user_name = login.user_name.as_ref().and_then(known);
+        self.email = login.email.known().cloned();
+        self.user_name = login.user_name.as_ref().and_then(Personal::known).cloned();
     }
 
     fn describe(&mut self, profile: &Profile) {
         self.name.clone_from(profile.name.reveal());
-        self.given_name = profile.given_name.as_ref().and_then(known);
-        self.family_name = profile.family_name.as_ref().and_then(known);
+        self.given_name = profile.given_name.as_ref().and_then(Personal::known).cloned();
+        self.family_name = profile.family_name.as_ref().and_then(Personal::known).cloned();
         self.title.clone_from(&profile.title);
-        self.phone = profile.phone.as_ref().and_then(known);
-        self.picture = profile.picture.as_ref().and_then(known);
+        self.phone = profile.phone.as_ref().and_then(Personal::known).cloned();
+        self.picture = profile.picture.as_ref().and_then(Personal::known).cloned();
         self.locale.clone_from(&profile.locale);
         self.time_zone.clone_from(&profile.time_zone);
     }
-}
-
-/// A value, unless it is not known any more.
-fn known(value: &Personal<String>) -> Option<String> {
-    value.is_known().then(|| value.reveal().clone())
 }
 
 /// The word under which everybody with a role stands.

@@ -19,7 +19,9 @@ pub struct AccountPage<'p> {
     /// What they sign in with.
     pub login: &'p str,
     /// Whether they have an authenticator.
-    pub second_factor: bool,
+    pub authenticator: bool,
+    /// How many passkeys they have; none: there can be none here.
+    pub passkeys: Option<usize>,
     /// Where they are signed in.
     pub sessions: &'p [ShownSession<'p>],
     /// What they let act for them.
@@ -49,7 +51,12 @@ pub fn account(page: &AccountPage<'_>) -> Response {
             form method="get" action=(format!("/t/{}/logout", page.slug)) { button type="submit" { "Sign out" } }
             a.button href=(format!("/t/{}/account/password", page.slug)) { "Change your password" }
             a.button href=(format!("/t/{}/account/authenticator", page.slug)) {
-                @if page.second_factor { "Your authenticator" } @else { "Add an authenticator" }
+                @if page.authenticator { "Your authenticator" } @else { "Add an authenticator" }
+            }
+            @if let Some(count) = page.passkeys {
+                a.button href=(format!("/t/{}/account/passkeys", page.slug)) {
+                    @if count > 0 { "Your passkeys" } @else { "Add a passkey" }
+                }
             }
         }
         @if !page.sessions.is_empty() {

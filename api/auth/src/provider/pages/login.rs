@@ -4,7 +4,7 @@ use maud::html;
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::{Page, alert};
+use super::{Page, PasskeyForm, alert};
 
 /// What the page shows.
 pub struct Login<'p> {
@@ -22,6 +22,8 @@ pub struct Login<'p> {
     pub name: &'p str,
     /// What was wrong.
     pub error: Option<&'p str>,
+    /// How they sign in with a passkey instead.
+    pub passkey: Option<&'p PasskeyForm>,
     /// Where people are sent in the end.
     pub leads_to: Option<&'p str>,
 }
@@ -42,7 +44,9 @@ pub fn login(page: &Login<'_>) -> Response {
                 autofocus[!page.name.is_empty()];
             div.row { button type="submit" { "Sign in" } }
         }
+        @if let Some(passkey) = page.passkey { (passkey.show("Sign in with a passkey", false)) }
         p.after { a href=(page.forgot) { "Forgot your password?" } }
     };
-    Page { tenant: page.tenant, title: "Sign in", leads_to: page.leads_to }.answer(status, &body)
+    let script = page.passkey.map(|passkey| &passkey.script);
+    Page { tenant: page.tenant, title: "Sign in", leads_to: page.leads_to }.answer_with(status, &body, script)
 }

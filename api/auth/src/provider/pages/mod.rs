@@ -1,5 +1,5 @@
-//! The pages that people see. Rendered here, whole, without scripts; every page says what it may load and where its forms may
-//! lead.
+//! The pages that people see. Rendered here, whole; every page says what it may load and where its forms may lead. The only script is
+//! that of passkeys, on the pages that ask for one, which work without it, too.
 
 mod account;
 mod consent;
@@ -7,7 +7,9 @@ mod device;
 mod invitation;
 mod login;
 mod message;
+mod passkey;
 mod password;
+mod required;
 mod second_factor;
 
 use base64::Engine as _;
@@ -23,8 +25,10 @@ pub use device::{DeviceCode, DeviceQuestion, device_code, device_question};
 pub use invitation::{Invitation, Verification, invitation, verification};
 pub use login::{Login, login};
 pub use message::{confirm_sign_out, message, message_with_link};
+pub use passkey::{PasskeyForm, PasskeysPage, SCRIPT, ShownPasskey, passkeys};
 pub use password::{ChangePassword, NewPassword, change_password, forgot, new_password};
 
+pub use required::{RequiredPage, required};
 pub use second_factor::{AuthenticatorPage, CodePage, EnrolPage, authenticator, code, enrol, recovery_codes};
 
 const STYLE: &str = include_str!("style.css");
@@ -39,9 +43,22 @@ pub struct Page<'p> {
     pub leads_to: Option<&'p str>,
 }
 
+/// A script of ours.
+pub struct Script {
+    /// Where it is, seen from the page.
+    pub path: String,
+    /// What a page may run that has it: this and nothing else of ours.
+    pub source: String,
+}
+
 impl Page<'_> {
     /// The page as an answer.
     pub fn answer(&self, status: StatusCode, body: &Markup) -> Response {
+        self.answer_with(status, body, None)
+    }
+
+    /// The same with a script.
+    pub fn answer_with(&self, status: StatusCode, body: &Markup, script: Option<&Script>) -> Response {
         let page = html! {
             (DOCTYPE)
             html lang="en" {
@@ -51,6 +68,7 @@ impl Page<'_> {
                     meta name="color-scheme" content="light dark";
                     title { (self.title) @if !self.tenant.is_empty() { " · " (self.tenant) } }
                     style { (PreEscaped(STYLE)) }
+                    @if let Some(script) = script { script src=(script.path) defer {} }
                 }
                 body {
                     main {
@@ -66,8 +84,9 @@ impl Page<'_> {
             None => "'self'".to_owned(),
         };
         let style = STANDARD.encode(Sha256::digest(STYLE));
+        let script = script.map(|script| format!("script-src {}; ", script.source)).unwrap_or_default();
         let policy = format!(
-            "default-src 'none'; style-src 'sha256-{style}'; img-src 'self' data:; form-action {form_action}; \
+            "default-src 'none'; style-src 'sha256-{style}'; {script}img-src 'self' data:; form-action {form_action}; \
              frame-ancestors 'none'; base-uri 'none'"
         );
         Response::builder()

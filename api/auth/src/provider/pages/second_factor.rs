@@ -1,12 +1,12 @@
-//! Authenticators and recovery codes.
+//! The second factor, authenticators and recovery codes.
 
 use maud::{Markup, PreEscaped, html};
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::{Page, alert};
+use super::{Page, PasskeyForm, alert};
 
-/// What the page shows that asks for a code.
+/// What the page shows that asks for a second factor.
 pub struct CodePage<'p> {
     /// The tenant's name.
     pub tenant: &'p str,
@@ -14,25 +14,35 @@ pub struct CodePage<'p> {
     pub action: &'p str,
     /// What was asked for, sealed.
     pub pending: &'p str,
+    /// Whether they have an authenticator.
+    pub authenticator: bool,
+    /// How they show a passkey instead; none: they have none.
+    pub passkey: Option<&'p PasskeyForm>,
     /// What was wrong.
     pub error: Option<&'p str>,
     /// Where people are sent in the end.
     pub leads_to: Option<&'p str>,
 }
 
-/// The page that asks for a code.
+/// The page that asks for a second factor.
 pub fn code(page: &CodePage<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
+    let label = if page.authenticator { "Code" } else { "Recovery code" };
     let body = html! {
         (alert(page.error))
-        form method="post" action=(page.action) {
+        @if let Some(passkey) = page.passkey { (passkey.show("Use a passkey", true)) }
+        form.after[page.passkey.is_some()] method="post" action=(page.action) {
             input type="hidden" name="pending" value=(page.pending);
-            (code_field())
-            div.row { button type="submit" { "Go on" } }
+            (code_field(label, page.passkey.is_none()))
+            div.row { button.second[page.passkey.is_some()] type="submit" { "Go on" } }
         }
-        p.after.quiet { "Without your device, type one of your recovery codes instead." }
+        @if page.authenticator {
+            p.after.quiet { "Without your device, type one of your recovery codes instead." }
+        }
     };
-    Page { tenant: page.tenant, title: "Your code", leads_to: page.leads_to }.answer(status, &body)
+    let title = if page.passkey.is_some() { "Show that it is you" } else { "Your code" };
+    let script = page.passkey.map(|passkey| &passkey.script);
+    Page { tenant: page.tenant, title, leads_to: page.leads_to }.answer_with(status, &body, script)
 }
 
 /// What the page shows on which an authenticator is enrolled.
@@ -54,17 +64,13 @@ pub struct EnrolPage<'p> {
 /// The page on which an authenticator is enrolled.
 pub fn enrol(page: &EnrolPage<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    let groups: Vec<_> = page.secret.as_bytes().chunks(4).map(String::from_utf8_lossy).collect();
     let body = html! {
         (alert(page.error))
         p { "Scan this with an authenticator, an app that shows codes, and type the code that it shows." }
-        @if let Some(picture) = page.picture {
-            div.picture role="img" aria-label="QR code of the key below" { (PreEscaped(picture)) }
-        }
-        p.quiet { "Or type this key: " span.code { (groups.join(" ")) } }
+        (key(page.picture, page.secret))
         form method="post" action=(page.action) {
             input type="hidden" name="pending" value=(page.pending);
-            (code_field())
+            (code_field("Code", true))
             div.row { button type="submit" { "Use it from now on" } }
         }
     };
@@ -91,7 +97,7 @@ pub fn authenticator(page: &AuthenticatorPage<'_>) -> Response {
         (alert(page.error))
         p { "You are asked for a code of your authenticator when you sign in. " (left(page.left)) }
         form method="post" {
-            (code_field())
+            (code_field("Code", true))
             div.row {
                 button type="submit" formaction=(at("codes")) { "New recovery codes" }
                 button.second type="submit" formaction=(at("remove")) { "Remove the authenticator" }
@@ -111,7 +117,8 @@ pub fn recovery_codes(tenant: &str, codes: &[String], then: &str) -> Response {
     Page { tenant, title: "Your recovery codes", leads_to: None }.answer(StatusCode::OK, &body)
 }
 
-fn left(count: usize) -> String {
+/// How many recovery codes are left.
+pub(super) fn left(count: usize) -> String {
     match count {
         0 => "You have no recovery codes left.".to_owned(),
         1 => "You have one recovery code left.".to_owned(),
@@ -119,10 +126,22 @@ fn left(count: usize) -> String {
     }
 }
 
-fn code_field() -> Markup {
+/// An authenticator's key, for scanning and for typing.
+pub(super) fn key(picture: Option<&str>, secret: &str) -> Markup {
+    let groups: Vec<_> = secret.as_bytes().chunks(4).map(String::from_utf8_lossy).collect();
     html! {
-        label for="code" { "Code" }
+        @if let Some(picture) = picture {
+            div.picture role="img" aria-label="QR code of the key below" { (PreEscaped(picture)) }
+        }
+        p.quiet { "Or type this key: " span.code { (groups.join(" ")) } }
+    }
+}
+
+/// Where a code is typed.
+pub(super) fn code_field(label: &str, autofocus: bool) -> Markup {
+    html! {
+        label for="code" { (label) }
         input #code name="code" type="text" inputmode="text" autocomplete="one-time-code" autocapitalize="none"
-            spellcheck="false" required maxlength="40" autofocus;
+            spellcheck="false" required maxlength="40" autofocus[autofocus];
     }
 }

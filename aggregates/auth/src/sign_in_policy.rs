@@ -1,0 +1,102 @@
+//! What a tenant asks of those who sign in. A tenant has one such policy.
+
+use std::convert::Infallible;
+
+use kernel::{Aggregate, Role};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+kernel::events! {
+    /// What can happen to a tenant's policy of signing in.
+    pub enum SignInPolicyEvent of "auth.sign_in_policy" {
+        /// These people show a second factor from now on.
+        SecondFactorRequired = "auth.sign_in_policy.second_factor_required" @ 1 { pub of: RequiredOf },
+    }
+}
+
+/// Of whom something is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RequiredOf {
+    /// Of nobody: who has a second factor shows it all the same.
+    #[default]
+    Off,
+    /// Of those who have the role `admin`, by themselves or by a group.
+    Admins,
+    /// Of everyone.
+    Everyone,
+}
+
+/// A tenant's policy of signing in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SignInPolicy {
+    /// Who must have a second factor.
+    pub second_factor: RequiredOf,
+}
+
+/// What can be asked of a tenant's policy of signing in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SignInPolicyCommand {
+    /// Says who must have a second factor.
+    RequireSecondFactor(RequiredOf),
+}
+
+impl RequiredOf {
+    /// Whether somebody with these roles is among them.
+    pub fn includes(self, roles: &[String]) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Admins => roles.iter().any(|role| role == Role::Admin.as_str()),
+            Self::Everyone => true,
+        }
+    }
+}
+
+impl Aggregate for SignInPolicy {
+    const TYPE: &'static str = "auth.sign_in_policy";
+    type Command = SignInPolicyCommand;
+    type Event = SignInPolicyEvent;
+    type Error = Infallible;
+
+    fn decide(&self, command: SignInPolicyCommand) -> Result<Vec<SignInPolicyEvent>, Infallible> {
+        Ok(match command {
+            SignInPolicyCommand::RequireSecondFactor(of) if of == self.second_factor => vec![],
+            SignInPolicyCommand::RequireSecondFactor(of) => vec![SecondFactorRequired { of }.into()],
+        })
+    }
+
+    fn evolve(&mut self, event: SignInPolicyEvent) {
+        match event {
+            SignInPolicyEvent::SecondFactorRequired(e) => self.second_factor = e.of,
+        }
+    }
+}
+
+kernel::aggregate!(SignInPolicy);
+
+#[cfg(test)]
+mod tests {
+    use cqrs_es::test::TestFramework;
+
+    use super::*;
+
+    #[test]
+    fn a_policy_is_set_and_the_same_again_is_no_event() {
+        let set = |of| SignInPolicyCommand::RequireSecondFactor(of);
+        let required = |of| SignInPolicyEvent::from(SecondFactorRequired { of });
+        let given = || TestFramework::<SignInPolicy>::with(()).given(vec![required(RequiredOf::Admins)]);
+        given().when(set(RequiredOf::Admins)).then_expect_events(vec![]);
+        given().when(set(RequiredOf::Off)).then_expect_events(vec![required(RequiredOf::Off)]);
+        let none = TestFramework::<SignInPolicy>::with(()).given_no_previous_events();
+        none.when(set(RequiredOf::Off)).then_expect_events(vec![]);
+    }
+
+    #[test]
+    fn it_asks_those_whom_it_means() {
+        let (admin, other) = (["viewer".to_owned(), "admin".to_owned()], ["administrator".to_owned()]);
+        let asked = |of: RequiredOf| (of.includes(&admin), of.includes(&other), of.includes(&[]));
+        assert_eq!(asked(RequiredOf::Off), (false, false, false));
+        assert_eq!(asked(RequiredOf::Admins), (true, false, false));
+        assert_eq!(asked(RequiredOf::Everyone), (true, true, true));
+    }
+}

@@ -1,0 +1,148 @@
+//! Passkeys: the form that asks for one, and the page of those that somebody has.
+
+use maud::{Markup, html};
+use poem::Response;
+use poem::http::StatusCode;
+
+use super::{Page, Script, alert};
+
+/// Asks the browser for passkeys.
+pub const SCRIPT: &str = include_str!("passkey.js");
+
+/// What a form has that asks for a passkey.
+pub struct PasskeyForm {
+    /// Where it goes.
+    pub action: String,
+    /// What was asked for, sealed.
+    pub pending: String,
+    /// What the browser is asked, as JSON.
+    pub options: String,
+    /// What asks it.
+    pub script: Script,
+}
+
+impl PasskeyForm {
+    /// As a page has it on which somebody shows a passkey. Without the script it is not seen.
+    pub(super) fn show(&self, button: &str, first: bool) -> Markup {
+        html! {
+            form method="post" action=(self.action) data-passkey="show" data-options=(self.options)
+                data-failed="Your browser has shown no passkey. Try again, or sign in the other way." hidden {
+                p.alert role="alert" data-failed hidden {}
+                input type="hidden" name="pending" value=(self.pending);
+                input type="hidden" name="answer";
+                div.row { button.second[!first] type="submit" { (button) } }
+            }
+        }
+    }
+
+    /// As a page has it on which somebody makes a passkey. `name`: what is suggested as its name.
+    pub(super) fn make(&self, name: &str) -> Markup {
+        html! {
+            form method="post" action=(self.action) data-passkey="make" data-options=(self.options)
+                data-failed="Your browser has made no passkey. Try again, or with another device."
+                data-there="This device has a passkey of yours already." hidden {
+                p.alert role="alert" data-failed hidden {}
+                input type="hidden" name="pending" value=(self.pending);
+                input type="hidden" name="answer";
+                label for="name" { "What you call it" }
+                input #name name="name" type="text" value=(name) required maxlength="100" autocomplete="off";
+                div.row { button type="submit" { "Add a passkey" } }
+            }
+        }
+    }
+}
+
+/// What the page shows of somebody's passkeys.
+pub struct PasskeysPage<'p> {
+    /// The tenant's name.
+    pub tenant: &'p str,
+    /// Its short name.
+    pub slug: &'p str,
+    /// Those that they have.
+    pub passkeys: &'p [ShownPasskey<'p>],
+    /// How many recovery codes are left.
+    pub left: usize,
+    /// How another one is made; none: there is no room for it, or can be none here.
+    pub make: Option<&'p PasskeyForm>,
+    /// What is suggested as its name.
+    pub name: &'p str,
+    /// What was wrong.
+    pub error: Option<&'p str>,
+}
+
+/// A passkey.
+pub struct ShownPasskey<'p> {
+    /// The id of its credential.
+    pub id: &'p str,
+    /// What it is called.
+    pub name: &'p str,
+    /// Since when it is there.
+    pub enrolled: String,
+    /// When it was last used.
+    pub used: Option<String>,
+    /// Whether it may be on other devices, too.
+    pub synced: bool,
+}
+
+/// The page.
+pub fn passkeys(page: &PasskeysPage<'_>) -> Response {
+    let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let at = |path: &str| format!("/t/{}/account/passkeys/{path}", page.slug);
+    let body = html! {
+        (alert(page.error))
+        p { "With a passkey you sign in by your finger, face or PIN, without a password. Who has one is asked for it after the password, too." }
+        @if !page.passkeys.is_empty() {
+            ul.list aria-label="Your passkeys" {
+                @for passkey in page.passkeys { (shown(passkey, &at("rename"), &at("remove"))) }
+            }
+            form method="post" action=(at("codes")) {
+                p.quiet { (super::second_factor::left(page.left)) }
+                button.second type="submit" { "New recovery codes" }
+            }
+        }
+        h2 { "Add a passkey" }
+        @match page.make {
+            Some(make) => {
+                p.quiet data-without-passkeys {
+                    "Your browser has to know passkeys, and to run the script of this page."
+                }
+                (make.make(page.name))
+            }
+            None => p.quiet {
+                @if page.passkeys.is_empty() { "Passkeys can't be used at this address." }
+                @else { "You have as many as there can be. Remove one first." }
+            }
+        }
+        p.after { a href=(format!("/t/{}/account", page.slug)) { "Your account" } }
+    };
+    let title = "Your passkeys";
+    let script = page.make.map(|make| &make.script);
+    Page { tenant: page.tenant, title, leads_to: None }.answer_with(status, &body, script)
+}
+
+fn shown(passkey: &ShownPasskey<'_>, rename: &str, remove: &str) -> Markup {
+    html! {
+        li.tall {
+            form.inline method="post" action=(rename) {
+                input type="hidden" name="passkey" value=(passkey.id);
+                input name="name" type="text" value=(passkey.name) aria-label=(format!("Name of {}", passkey.name))
+                    required maxlength="100" autocomplete="off";
+                button.second type="submit" aria-label=(format!("Rename {}", passkey.name)) { "Rename" }
+            }
+            div.split {
+                p.quiet {
+                    @match &passkey.used {
+                        Some(used) => { "last used " time datetime=(used) { (used) } }
+                        None => "not used yet",
+                    }
+                    ", since " time datetime=(passkey.enrolled) { (passkey.enrolled) }
+                    @if passkey.synced { ", may be on several of your devices" }
+                }
+                form method="post" action=(remove) {
+                    input type="hidden" name="passkey" value=(passkey.id);
+                    button.second type="submit" aria-label=(format!("Remove {}", passkey.name)) { "Remove" }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The passkeys of somebody who is signed in: making another one, calling one otherwise, doing without it.
+
+use auth_aggregates::{Account, CHALLENGE_GOOD_FOR, MOST_PASSKEYS, SessionId};
+use auth_commands::{ConfirmSession, EnrolPasskey, RemovePasskey, RenamePasskey, SetRecoveryCodes, protocol};
+use chrono::{DateTime, Utc};
+use face::Person;
+use kernel::{Refusal, UserId};
+use poem::Response;
+use serde::{Deserialize, Serialize};
+use webauthn_rs::prelude::PasskeyRegistration;
+
+use super::account::{time, to_account};
+use super::authenticator::show_codes;
+use super::authorize::{Goal, expired, see_other};
+use super::browser::Somebody;
+use super::form::Form;
+use super::pages::{self, PasskeyForm, PasskeysPage, ShownPasskey};
+use super::passwords::advice;
+use super::sure::somebody_sure;
+use super::{Answer, OAuthError, Provider, Visit};
+use crate::passkey::{Challenge, Made, method};
+use crate::totp::{recovery_codes, recovery_hash};
+
+const ON_PASSKEYS: &str = "auth.page.passkeys";
+
+/// What is said of every answer that makes no passkey.
+pub(super) const WRONG: &str = "This made no passkey, or one that is there already. Try again, or with another device.";
+
+/// What is said to who must have a second factor, and would have none.
+pub(super) const LAST: &str = "You need a second factor to sign in. Add another one before you remove this one.";
+
+/// What is kept on a page that asks for a new passkey. `W`: for whom it is.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Making<W> {
+    pub(super) whom: W,
+    at: DateTime<Utc>,
+    challenge: Challenge<PasskeyRegistration>,
+}
+
+/// The page.
+pub async fn page(provider: &Provider, visit: Visit) -> Answer {
+    match somebody_sure(provider, &visit, Goal::Passkeys).await? {
+        Ok(somebody) => show(provider, &visit, &somebody, None).await,
+        Err(page) => Ok(page),
+    }
+}
+
+/// Somebody made a passkey.
+pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let somebody = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
+        Ok(somebody) => somebody,
+        Err(page) => return Ok(page),
+    };
+    let kept: Option<Making<SessionId>> = provider.kept(&visit, ON_PASSKEYS, form.need("pending")?).await?;
+    let Some(kept) = kept.filter(|kept| kept.whom == somebody.id) else { return Ok(expired(&visit)) };
+    let Some(made) = made(provider, &visit, &kept, &form) else {
+        return show(provider, &visit, &somebody, Some(WRONG)).await;
+    };
+    let method = method(made.synced).to_owned();
+    // Who has none is given recovery codes.
+    let codes = somebody.account.recovery.is_empty();
+    let codes = match enrol_made(provider, &visit, somebody.person.id, made, kept, &form, codes).await {
+        Ok(codes) => codes,
+        Err(refusal) => return told(provider, &visit, &somebody, refusal).await,
+    };
+    let confirm = ConfirmSession { session: somebody.id, methods: vec![method] };
+    provider.authority.run(&protocol(visit.tenant.id, &somebody.person.id.to_string()), &confirm).await?;
+    Ok(if codes.is_empty() { to_passkeys(&visit) } else { show_codes(&visit, &codes, &to(&visit)) })
+}
+
+/// The passkey that a form brings, if it is one that was asked for a moment ago.
+pub(super) fn made<W>(provider: &Provider, visit: &Visit, making: &Making<W>, form: &Form) -> Option<Made> {
+    if provider.authority.now() - making.at >= CHALLENGE_GOOD_FOR {
+        return None;
+    }
+    let party = provider.relying_party(visit)?;
+    party.made(&making.challenge, form.get("answer").unwrap_or_default()).ok()
+}
+
+/// Enrols it, under the name that the form says, and gives recovery codes with it if that is wanted.
+pub(super) async fn enrol_made<W>(
+    provider: &Provider,
+    visit: &Visit,
+    user: UserId,
+    made: Made,
+    making: Making<W>,
+    form: &Form,
+    with_codes: bool,
+) -> Result<Vec<String>, Refusal> {
+    let codes = if with_codes { recovery_codes(provider.authority.random())? } else { Vec::new() };
+    let enrol = EnrolPasskey {
+        user,
+        passkey: made.id,
+        name: form.get("name").unwrap_or_default().to_owned(),
+        key: made.key,
+        counter: made.counter,
+        synced: made.synced,
+        challenge: making.challenge.challenge,
+        recovery: codes.iter().map(|code| recovery_hash(code)).collect(),
+    };
+    provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &enrol).await?;
+    Ok(codes)
+}
+
+/// Somebody calls a passkey otherwise.
+pub async fn rename(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let somebody = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
+        Ok(somebody) => somebody,
+        Err(page) => return Ok(page),
+    };
+    let user = somebody.person.id;
+    let rename = RenamePasskey {
+        user,
+        passkey: known(&form, &somebody)?,
+        name: form.get("name").unwrap_or_default().to_owned(),
+    };
+    match provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &rename).await {
+        Ok(_) => Ok(to_passkeys(&visit)),
+        Err(refusal) => told(provider, &visit, &somebody, refusal).await,
+    }
+}
+
+/// Somebody does without a passkey.
+pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let somebody = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
+        Ok(somebody) => somebody,
+        Err(page) => return Ok(page),
+    };
+    let last = somebody.account.totp.is_none() && somebody.account.passkeys.by_id.len() == 1;
+    if last && provider.requires_second_factor(&visit, &somebody.person).await? {
+        return show(provider, &visit, &somebody, Some(LAST)).await;
+    }
+    let user = somebody.person.id;
+    let remove = RemovePasskey { user, passkey: known(&form, &somebody)? };
+    provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &remove).await?;
+    Ok(to_passkeys(&visit))
+}
+
+/// Somebody wants new recovery codes.
+pub async fn renew_codes(provider: &Provider, visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let somebody = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
+        Ok(somebody) => somebody,
+        Err(page) => return Ok(page),
+    };
+    if !somebody.account.has_second_factor() {
+        return Ok(to_account(&visit));
+    }
+    let codes = recovery_codes(provider.authority.random())?;
+    let user = somebody.person.id;
+    let set = SetRecoveryCodes { user, hashes: codes.iter().map(|code| recovery_hash(code)).collect() };
+    provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &set).await?;
+    Ok(show_codes(&visit, &codes, &to(&visit)))
+}
+
+/// The passkey that a form names. Somebody else's is as unknown as one that never was.
+fn known(form: &Form, somebody: &Somebody) -> Result<String, OAuthError> {
+    let passkey = form.need("passkey")?;
+    if somebody.account.passkeys.by_id.contains_key(passkey) {
+        return Ok(passkey.to_owned());
+    }
+    Err(Refusal::not_found("not_found", "there is no such passkey of yours").into())
+}
+
+/// A refusal that the person can do something about stands on the page.
+async fn told(provider: &Provider, visit: &Visit, somebody: &Somebody, refusal: Refusal) -> Answer {
+    if is_theirs(&refusal) {
+        show(provider, visit, somebody, Some(&advice(&refusal))).await
+    } else {
+        Err(refusal.into())
+    }
+}
+
+/// Whether somebody can do something about a refusal of what they make or call a passkey.
+pub(super) fn is_theirs(refusal: &Refusal) -> bool {
+    let theirs = ["passkey_there", "passkey_taken", "passkeys_many", "challenge_used"];
+    !refusal.errors().is_empty() || theirs.contains(&refusal.code())
+}
+
+async fn show(provider: &Provider, visit: &Visit, somebody: &Somebody, error: Option<&str>) -> Answer {
+    let passkeys = &somebody.account.passkeys.by_id;
+    let shown: Vec<_> = passkeys
+        .iter()
+        .map(|(id, passkey)| ShownPasskey {
+            id,
+            name: passkey.name.reveal(),
+            enrolled: time(passkey.enrolled_at),
+            used: passkey.used_at.map(time),
+            synced: passkey.synced,
+        })
+        .collect();
+    let (person, account, page) = (&somebody.person, &somebody.account, (ON_PASSKEYS, "account/passkeys"));
+    let make = match passkeys.len() {
+        ..MOST_PASSKEYS => make(provider, visit, person, account, page, somebody.id).await?,
+        _ => None,
+    };
+    Ok(pages::passkeys(&PasskeysPage {
+        tenant: &visit.tenant.name,
+        slug: &visit.tenant.slug,
+        passkeys: &shown,
+        left: somebody.account.recovery.len(),
+        make: make.as_ref(),
+        name: &format!("Passkey {}", passkeys.len() + 1),
+        error,
+    }))
+}
+
+/// The form that asks for a new one; none: there can be none here. `page`: on which it is, and where it goes. `whom`: for whom it is.
+pub(super) async fn make<W: Serialize>(
+    provider: &Provider,
+    visit: &Visit,
+    person: &Person,
+    account: &Account,
+    (page, path): (&'static str, &str),
+    whom: W,
+) -> Result<Option<PasskeyForm>, OAuthError> {
+    let Some(party) = provider.relying_party(visit) else { return Ok(None) };
+    let there = account.passkeys.by_id.keys();
+    let (options, challenge) = party.ask_to_make(person.id, &person.login, &person.name, there)?;
+    let making = Making { whom, at: provider.authority.now(), challenge };
+    let pending = provider.keep(visit, page, making).await?;
+    let action = format!("/t/{}/{path}", visit.tenant.slug);
+    Ok(Some(PasskeyForm { action, pending, options, script: provider.script(visit) }))
+}
+
+fn to(visit: &Visit) -> String {
+    format!("/t/{}/account/passkeys", visit.tenant.slug)
+}
+
+fn to_passkeys(visit: &Visit) -> Response {
+    see_other(&to(visit))
+}

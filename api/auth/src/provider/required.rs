@@ -1,0 +1,157 @@
+//! Who must have a second factor, as the tenant says, and has none, adds one before they are in.
+//!
+//! Nobody is signed in meanwhile: what they showed so far is sealed in the page. Nothing goes around it, because all that lets somebody
+//! in asks: [`enter`](super::authorize::enter), whoever calls it; the session of a browser, each time that it is looked at; and tokens,
+//! each time that they are issued.
+
+use auth_aggregates::{Account, SignInPolicy};
+use auth_commands::protocol;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use face::Person;
+use poem::Response;
+use serde::{Deserialize, Serialize};
+
+use super::authenticator::{enrol_shown, show_codes};
+use super::authorize::{Goal, expired};
+use super::form::Form;
+use super::pages::{self, RequiredPage};
+use super::passkeys::{self, Making, enrol_made, made, make};
+use super::passwords::advice;
+use super::second_factor::{self, Pending, still};
+use super::{Answer, OAuthError, Provider, Visit};
+use crate::passkey::method;
+use crate::totp::Authenticator;
+
+/// On which pages something is kept.
+const ON_REQUIRED: &str = "auth.page.required";
+const ON_REQUIRED_PASSKEY: &str = "auth.page.required_passkey";
+
+/// What is kept on the page: what they showed so far, and the secret of the authenticator that they may add.
+#[derive(Serialize, Deserialize)]
+struct Offering {
+    pending: Pending,
+    secret: String,
+}
+
+impl Provider {
+    /// Whether the tenant requires a second factor of somebody.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    pub(super) async fn requires_second_factor(&self, visit: &Visit, person: &Person) -> Result<bool, OAuthError> {
+        let (caller, tenant) = (protocol(visit.tenant.id, "auth"), visit.tenant.id.to_string());
+        let found = self.authority.executor().load::<SignInPolicy>(&caller, &tenant).await?;
+        Ok(found.is_some_and(|(policy, _)| policy.second_factor.includes(&person.roles)))
+    }
+}
+
+/// Asks for one to be added.
+pub(super) async fn ask(provider: &Provider, visit: &Visit, goal: &Goal, pending: Pending, person: &Person) -> Answer {
+    let authenticator = Authenticator::generate(provider.authority.random())?;
+    show(provider, visit, goal, pending, person, (&authenticator, None)).await
+}
+
+/// Somebody shows a code of the authenticator that they add.
+pub async fn by_code(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let kept: Option<Offering> = provider.kept(&visit, ON_REQUIRED, form.need("pending")?).await?;
+    let Some(Offering { pending, secret }) = kept else { return Ok(expired(&visit)) };
+    let authenticator = URL_SAFE_NO_PAD.decode(secret).ok().and_then(|bytes| Authenticator::of(&bytes));
+    let Some(authenticator) = authenticator else { return Ok(expired(&visit)) };
+    let (goal, person) = match begun(provider, &visit, &pending).await? {
+        Ok(begun) => begun,
+        Err(page) => return Ok(page),
+    };
+    let code = form.get("code").unwrap_or_default();
+    let Some(step) = authenticator.step_of(code, provider.authority.now()) else {
+        let error = "This is not the code of now. Look at the clock of your device, and try the next one.";
+        return show(provider, &visit, &goal, pending, &person, (&authenticator, Some(error))).await;
+    };
+    let codes = enrol_shown(provider, &visit, person.id, &authenticator, step).await?;
+    enter(provider, &visit, pending, &person, "otp", &codes, &goal).await
+}
+
+/// Somebody made the passkey that they add.
+pub async fn by_passkey(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let kept: Option<Making<Pending>> = provider.kept(&visit, ON_REQUIRED_PASSKEY, form.need("pending")?).await?;
+    let Some(kept) = kept else { return Ok(expired(&visit)) };
+    let pending = kept.whom.clone();
+    let (goal, person) = match begun(provider, &visit, &pending).await? {
+        Ok(begun) => begun,
+        Err(page) => return Ok(page),
+    };
+    let again = async |error: &str| {
+        let authenticator = Authenticator::generate(provider.authority.random())?;
+        show(provider, &visit, &goal, pending.clone(), &person, (&authenticator, Some(error))).await
+    };
+    let Some(made) = made(provider, &visit, &kept, &form) else { return again(passkeys::WRONG).await };
+    let method = method(made.synced);
+    match enrol_made(provider, &visit, person.id, made, kept, &form, true).await {
+        Ok(codes) => enter(provider, &visit, pending, &person, method, &codes, &goal).await,
+        Err(refusal) if passkeys::is_theirs(&refusal) => again(&advice(&refusal)).await,
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+/// Where they go and who they are, if what they showed before still holds and they have no second factor yet; else what they see.
+async fn begun(
+    provider: &Provider,
+    visit: &Visit,
+    pending: &Pending,
+) -> Result<Result<(Goal, Person), Response>, OAuthError> {
+    let goal = match Goal::read(provider, visit, pending.then.clone()).await? {
+        Ok(goal) => goal,
+        Err(unaskable) => return Ok(Err(unaskable.answer(visit))),
+    };
+    let Some((person, account)) = still(provider, visit, pending).await? else { return Ok(Err(expired(visit))) };
+    if account.has_second_factor() {
+        // In another window, or by whoever else knows the password: it is shown, not replaced.
+        return second_factor::ask(provider, visit, &goal, pending.clone(), &account, None).await.map(Err);
+    }
+    Ok(Ok((goal, person)))
+}
+
+/// They are in, and see their recovery codes before they go on.
+async fn enter(
+    provider: &Provider,
+    visit: &Visit,
+    pending: Pending,
+    person: &Person,
+    method: &str,
+    codes: &[String],
+    goal: &Goal,
+) -> Answer {
+    let methods = pending.methods.into_iter().chain([method.to_owned()]).collect();
+    let (_, cookies) = provider.begin(visit, person, methods).await?;
+    let mut response = show_codes(visit, codes, &goal.address(visit));
+    cookies.set(&mut response);
+    Ok(response)
+}
+
+async fn show(
+    provider: &Provider,
+    visit: &Visit,
+    goal: &Goal,
+    pending: Pending,
+    person: &Person,
+    (authenticator, error): (&Authenticator, Option<&str>),
+) -> Answer {
+    let page = (ON_REQUIRED_PASSKEY, "required/passkey");
+    let passkey = make(provider, visit, person, &Account::default(), page, pending.clone()).await?;
+    let offering = Offering { pending, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
+    let pending = provider.keep(visit, ON_REQUIRED, offering).await?;
+    Ok(pages::required(&RequiredPage {
+        tenant: &visit.tenant.name,
+        action: &format!("/t/{}/required", visit.tenant.slug),
+        pending: &pending,
+        picture: authenticator.picture(&visit.tenant.name, &person.login).as_deref(),
+        secret: &authenticator.text(),
+        passkey: passkey.as_ref(),
+        error,
+        leads_to: goal.leads_to(),
+    }))
+}

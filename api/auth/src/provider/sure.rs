@@ -1,0 +1,43 @@
+//! Changing by what somebody shows who they are: only who has just shown it may. Whoever found a browser that somebody left open does not
+//! get in once more tomorrow.
+
+use chrono::TimeDelta;
+use poem::Response;
+
+use super::account::to_login;
+use super::authorize::{Goal, show_login};
+use super::browser::Somebody;
+use super::id_token::acr;
+use super::second_factor::{self, Pending};
+use super::{OAuthError, Provider, Visit};
+
+/// How long after they showed it.
+const SURE_FOR: TimeDelta = TimeDelta::minutes(10);
+
+/// Who sits at the browser, and showed who they are a moment ago, by all that they have; else the page on which they show it, from which
+/// they go on to `goal`.
+pub(super) async fn somebody_sure(
+    provider: &Provider,
+    visit: &Visit,
+    goal: Goal,
+) -> Result<Result<Somebody, Response>, OAuthError> {
+    let Some(somebody) = provider.somebody(visit).await? else { return Ok(Err(to_login(visit))) };
+    let now = provider.authority.now();
+    let more = somebody.account.has_second_factor();
+    if now - somebody.confirmed_at < SURE_FOR && (!more || acr(&somebody.methods) == "aal2") {
+        return Ok(Ok(somebody));
+    }
+    let page = if more {
+        let pending = Pending {
+            then: goal.then(),
+            user: somebody.person.id,
+            session: Some(somebody.id),
+            at: now,
+            methods: Vec::new(),
+        };
+        second_factor::ask(provider, visit, &goal, pending, &somebody.account, None).await?
+    } else {
+        show_login(provider, visit, &goal, &somebody.person.login, None).await?
+    };
+    Ok(Err(page))
+}

@@ -1,0 +1,162 @@
+//! Erasure: the lead, its contact and whoever else is the same person, all at once.
+
+use crm_aggregates::{Contact, ContactDetails, ContactId, ErasureReason, Lead, LeadDetails, LeadId, LeadStatus};
+use crm_commands::{
+    CaptureLead, ChangeContactDetails, ChangeLeadDetails, ContactFields, ConvertLead, EraseContact, EraseLead,
+    OpenOpportunity, RecycleLead, StartLeadWork,
+};
+use executor::Request;
+use kernel::{Aggregate, Kind, Position, Role};
+use uuid::Uuid;
+
+use super::support::{World, contact, lead_fields, opportunity, stranger};
+
+const REASON: ErasureReason = ErasureReason::Requested;
+
+fn convert(lead: LeadId, contact: Option<ContactId>) -> ConvertLead {
+    ConvertLead { lead, account: None, account_name: None, contact, opportunity: None, allow_duplicate: true }
+}
+
+/// A lead that became a contact, a later lead that turned out to be the same person, and somebody else.
+async fn people(world: &World) -> (LeadId, LeadId, ContactId) {
+    let (first, second) = (world.qualified_lead().await, world.qualified_lead().await);
+    let contact = world.done(&convert(first, None)).await.answer.contact;
+    assert_eq!(world.done(&convert(second, Some(contact))).await.answer.contact, contact);
+    (first, second, contact)
+}
+
+/// What a stream says to who may read it, and nothing in it tells who somebody was.
+async fn tells<A: Aggregate>(world: &World, id: impl std::fmt::Display) -> bool {
+    let events = world.store.load(world.request.caller.tenant(), A::TYPE, &id.to_string(), 0).await.unwrap();
+    assert!(!events.is_empty());
+    let text: String = events.iter().map(|event| String::from_utf8_lossy(&event.payload).into_owned()).collect();
+    text.contains("Lovelace") || text.contains("ada@example.com") || text.contains("+442079460958")
+}
+
+#[tokio::test]
+async fn whoever_is_erased_is_erased_wherever_they_are() {
+    for begin in 0..3 {
+        let world = World::new().await;
+        let (first, second, contact) = people(&world).await;
+        let other = world.lead().await;
+        assert!(tells::<Lead>(&world, first).await && tells::<Lead>(&world, second).await);
+        assert!(tells::<Contact>(&world, contact).await);
+        let before = world.head().await;
+        match begin {
+            0 => world.done(&EraseLead { lead: first, reason: REASON }).await,
+            1 => world.done(&EraseLead { lead: second, reason: REASON }).await,
+            _ => world.done(&EraseContact { contact, reason: REASON }).await,
+        };
+        assert_eq!(world.head().await.0, before.0 + 3, "each once, in one append");
+        for lead in [first, second] {
+            assert!(!tells::<Lead>(&world, lead).await, "{begin}");
+            for state in [world.state::<Lead>(lead).await, fresh(&world, lead).await] {
+                assert_eq!((state.status, &state.details), (LeadStatus::Erased, &LeadDetails::default()));
+            }
+        }
+        assert!(!tells::<Contact>(&world, contact).await);
+        for state in [world.state::<Contact>(contact).await, fresh(&world, contact).await] {
+            assert_eq!((state.erased, &state.details), (true, &ContactDetails::default()));
+        }
+        assert!(tells::<Lead>(&world, other).await, "who only has the same name is somebody else");
+        // The address is free, and the same again is nothing new.
+        world.contact("ada@example.com").await;
+        let head = world.head().await;
+        world.done(&EraseLead { lead: first, reason: REASON }).await;
+        world.done(&EraseContact { contact, reason: ErasureReason::Objected }).await;
+        assert_eq!(world.head().await, head);
+    }
+}
+
+/// The state as another process makes it of the log.
+async fn fresh<A: Aggregate>(world: &World, id: impl std::fmt::Display) -> std::sync::Arc<A> {
+    world.elsewhere().load::<A>(&world.request.caller, &id.to_string()).await.unwrap().unwrap().0
+}
+
+#[tokio::test]
+async fn what_is_said_of_somebody_in_passing_goes_with_them() {
+    let world = World::new().await;
+    let lead = world.qualified_lead().await;
+    world.done(&RecycleLead { lead, reason: "Mrs Lovelace is on leave".to_owned() }).await;
+    assert!(tells::<Lead>(&world, lead).await);
+    let stored = world.store.read_after(Position::START, 100).await.unwrap();
+    let stored: String = stored.iter().map(|event| String::from_utf8_lossy(&event.payload).into_owned()).collect();
+    assert!(!stored.contains("Lovelace") && stored.contains("Analytical Engines"), "{stored}");
+    world.done(&EraseLead { lead, reason: ErasureReason::NoLongerNeeded }).await;
+    assert!(!tells::<Lead>(&world, lead).await);
+    let text = format!("{:?}", world.store.load(world.request.caller.tenant(), Lead::TYPE, &lead.to_string(), 0).await);
+    assert!(text.contains("no_longer_needed"), "why, is kept: {text}");
+}
+
+#[tokio::test]
+async fn of_whom_nothing_is_kept_nothing_can_be_changed() {
+    let world = World::new().await;
+    let (first, _, erased) = people(&world).await;
+    let third = world.qualified_lead().await;
+    world.done(&EraseContact { contact: erased, reason: REASON }).await;
+    let details = ContactFields { name: "Ada".to_owned(), ..ContactFields::default() };
+    let change = ChangeContactDetails { contact: erased, details, allow_duplicate: false };
+    let refusal = world.refused(&change).await;
+    assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "contact_erased"));
+    assert_eq!(world.refused(&convert(third, Some(erased))).await.code(), "contact_erased");
+    for refusal in [
+        world.refused(&ChangeLeadDetails { lead: first, details: lead_fields() }).await,
+        world.refused(&StartLeadWork { lead: first }).await,
+    ] {
+        assert_eq!((refusal.code(), &refusal.extra()["status"]), ("lead_step_not_allowed", &"erased".into()));
+    }
+}
+
+#[tokio::test]
+async fn only_who_may_erase_erases_and_nobody_anothers() {
+    let world = World::new().await;
+    let lead = world.lead().await;
+    let contact = world.done(&contact("grace@example.com")).await.answer;
+    for role in [Role::Manager, Role::Member, Role::Viewer, Role::Auditor] {
+        let request = world.role(role);
+        for refusal in [
+            world.refused_as(&request, &EraseLead { lead, reason: REASON }).await,
+            world.refused_as(&request, &EraseContact { contact, reason: REASON }).await,
+        ] {
+            assert_eq!(refusal.extra()["permission"], "crm:contact:erase");
+        }
+    }
+    let request = stranger();
+    let known = world.refused_as(&request, &EraseLead { lead, reason: REASON }).await;
+    let unknown = EraseLead { lead: LeadId::new(Uuid::nil()), reason: REASON };
+    assert_eq!((known.code(), world.refused_as(&request, &unknown).await.code()), ("not_found", "not_found"));
+    assert!(tells::<Lead>(&world, lead).await);
+}
+
+#[tokio::test]
+async fn a_version_that_is_not_the_one_that_was_seen_erases_nobody() {
+    let world = World::new().await;
+    let (first, _, contact) = people(&world).await;
+    let seen = |version| Request { if_match: Some(version), ..world.request.clone() };
+    let refusal = world.refused_as(&seen(1), &EraseLead { lead: first, reason: REASON }).await;
+    assert_eq!(refusal.code(), "version_differs");
+    let refusal = world.refused_as(&seen(1), &EraseContact { contact, reason: REASON }).await;
+    assert_eq!((refusal.code(), &refusal.extra()["version"]), ("version_differs", &2.into()));
+    let done = world.executor.execute(&seen(2), &EraseContact { contact, reason: REASON }).await.unwrap();
+    assert_eq!(done.version, 3, "the contact's");
+}
+
+#[tokio::test]
+async fn who_comes_again_after_an_erasure_is_somebody_new() {
+    let world = World::new().await;
+    let lead = world.lead().await;
+    world.done(&EraseLead { lead, reason: REASON }).await;
+    let again = world.done(&CaptureLead { details: lead_fields(), ..CaptureLead::default() }).await.answer;
+    assert!(tells::<Lead>(&world, again).await && !tells::<Lead>(&world, lead).await);
+}
+
+#[tokio::test]
+async fn a_deal_stays_with_a_contact_whom_nobody_knows() {
+    let world = World::new().await;
+    let ids = world.pipeline().await;
+    let erased = world.contact("grace@example.com").await;
+    let open = OpenOpportunity { contact: Some(erased), ..opportunity(ids.pipeline, None) };
+    let deal = world.done(&open).await.answer;
+    world.done(&EraseContact { contact: erased, reason: REASON }).await;
+    assert_eq!(world.state::<crm_aggregates::Opportunity>(deal).await.contact, Some(erased));
+}

@@ -1,0 +1,40 @@
+// A person with Chromium who must have a second factor, and has none: makes a passkey before they are in.
+
+import assert from 'node:assert/strict';
+import { done, fits, person, picture } from './chromium.mjs';
+
+const { ISSUER, LOGIN, PASSWORD } = process.env;
+const at = (path) => `${ISSUER}/${path}`;
+
+async function signsIn(page) {
+    await page.goto(at('login'));
+    await page.getByLabel('E-mail address or user name').fill(LOGIN);
+    await page.getByLabel('Password').fill(PASSWORD);
+    await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await page.getByText('asks you for more than a password').waitFor();
+}
+
+// Without scripts there is the authenticator alone.
+const plain = await person({ javaScriptEnabled: false });
+await signsIn(plain.page);
+assert.equal(await plain.page.getByRole('button').count(), 1);
+assert.ok(await plain.page.getByRole('img', { name: 'QR code' }).isVisible());
+
+const ada = await person();
+const { page } = ada;
+await ada.authenticator();
+await signsIn(page);
+await picture(page, 'required');
+await fits(page);
+// Nobody is in before it.
+const tab = await ada.context.newPage();
+await tab.goto(at('account'));
+assert.equal(tab.url(), at('login'));
+await tab.close();
+await page.bringToFront();
+await page.getByRole('button', { name: 'Add a passkey' }).click();
+await page.getByText('Your recovery codes').first().waitFor();
+await picture(page, 'recovery-codes');
+await page.getByRole('link', { name: 'I have them' }).click();
+await page.waitForURL(at('account'));
+await done();
