@@ -1,7 +1,7 @@
 //! One tenant's history out of one cell's log and into another's, as it is: ids, times, bytes and leaf hashes stay, positions are new.
 //!
-//! A [`Transfer`] is between the two databases of a service. It copies in rounds while the tenant writes: [events](Transfer::events),
-//! then [commands](Transfer::commands) with their answers and [claims](Transfer::claims). What is there already, from a round before or
+//! A [`Transfer`] is between the two databases of a service. It copies in [rounds](Transfer::round) while the tenant writes: claims,
+//! events, and commands with their answers. What is there already, from a round before or
 //! from a move that broke off, is compared and not copied again. Then the tenant is [paused](Transfer::pause) in the old cell, a last
 //! round brings the rest, and [`compare`](Transfer::compare) holds the two histories against each other. [`open`](Transfer::open) takes
 //! what stands [beside](Opening::table) the log along and lets the tenant write in the new cell, in one transaction.
@@ -29,6 +29,9 @@ use crate::{Closure, Error};
 
 /// Events of one transaction in the new cell, in which others' appends wait.
 const CHUNK: i64 = 1_000;
+
+/// As far as the log goes.
+const ALL: Position = Position(i64::MAX.cast_unsigned());
 
 /// Commands or claims of one statement.
 const ROWS: usize = 5_000;
@@ -87,8 +90,6 @@ pub struct Transfer {
     tenant: TenantId,
     from: Side,
     to: Side,
-    /// All events up to here were copied.
-    events: Position,
     /// Commands up to here were copied.
     commands: Position,
 }
@@ -105,12 +106,11 @@ impl Transfer {
         to: &PgConnectOptions,
     ) -> Result<Self> {
         let (from, to) = (Side::connect(service, from).await?, Side::connect(service, to).await?);
-        let (events, commands) = (Position::START, Position::START);
-        let mut transfer = Self { service, tenant, from, to, events, commands };
+        let mut transfer = Self { service, tenant, from, to, commands: Position::START };
         loop {
-            let there = transfer.to.read(tenant, CHUNK).await?;
+            let there = transfer.to.read(tenant, ALL, CHUNK).await?;
             let Some(count) = i64::try_from(there.len()).ok().filter(|count| *count > 0) else { break };
-            let here = transfer.from.read(tenant, count).await?;
+            let here = transfer.from.read(tenant, ALL, count).await?;
             if here.iter().map(|row| row.leaf_hash).ne(there.iter().map(|row| row.leaf_hash)) {
                 let what = format!("of {} events it has, not all are the tenant's", transfer.to.count());
                 return Err(TransferError::Differs { service, what });
@@ -162,21 +162,26 @@ impl Transfer {
         close(&mut self.from.connection, self.tenant, Closure::Left, cell, None).await
     }
 
-    /// Copies the events that the new cell has not; how many there were.
-    pub async fn events(&mut self) -> Result<u64> {
-        let mut copied = 0;
-        // Asked first: what is committed later may be seen or not.
+    /// Copies what the new cell has not, as of now; how many events that were.
+    ///
+    /// Claims first: the keys are among them without which whoever reads the events there can't tell who they are about. Commands last,
+    /// for they stand where their events do.
+    pub async fn round(&mut self) -> Result<u64> {
+        // Asked before anything is read: what is committed later may be seen or not.
         let end = head(&mut self.from.connection).await?.position;
+        self.claims().await?;
+        let mut copied = 0;
         loop {
-            let rows = self.from.read(self.tenant, CHUNK).await?;
+            let rows = self.from.read(self.tenant, end, CHUNK).await?;
             if rows.is_empty() {
-                self.events = end;
-                return Ok(copied);
+                break;
             }
             copied += rows.len() as u64;
             self.append(rows).await?;
-            self.to.read(self.tenant, CHUNK).await?;
+            self.to.read(self.tenant, ALL, CHUNK).await?;
         }
+        self.commands(end).await?;
+        Ok(copied)
     }
 
     async fn append(&mut self, mut rows: Vec<StoredEvent>) -> Result<()> {
@@ -195,13 +200,12 @@ impl Transfer {
         Ok(())
     }
 
-    /// Copies the commands that the new cell has not, of those whose events were copied; how many were looked at.
+    /// Copies the commands up to a position that the new cell has not.
     ///
-    /// There is no index by position: the tenant's commands are gone through, which takes some 10 ms for 10,000.
-    pub async fn commands(&mut self) -> Result<u64> {
+    /// There is no index by position: the tenant's commands are gone through.
+    async fn commands(&mut self, end: Position) -> Result<()> {
         // A command without events stands where the log ended, whose event that ever was; so the last position is looked at again.
-        let (tenant, from, end) = (self.tenant, self.commands, self.events);
-        let mut copied = 0;
+        let (tenant, from) = (self.tenant, self.commands);
         let mut chunk: Vec<StoredAnswer> = Vec::new();
         let (places, here, there) = (&self.from.places, &self.to.places, &mut self.to.connection);
         let place = |old: Position| side::place(places, here, old);
@@ -216,7 +220,6 @@ impl Transfer {
         while let Some(row) = rows.try_next().await? {
             let row = command(&row)?;
             chunk.push(StoredAnswer { first: place(row.first), last: place(row.last), ..row });
-            copied += 1;
             if chunk.len() == ROWS {
                 write::missing_commands(&mut *there, &std::mem::take(&mut chunk)).await?;
             }
@@ -224,11 +227,11 @@ impl Transfer {
         drop(rows);
         write::missing_commands(there, &chunk).await?;
         self.commands = end;
-        Ok(copied)
+        Ok(())
     }
 
     /// Makes the claims in the new cell those of the old one: the keys of persons among them.
-    pub async fn claims(&mut self) -> Result<()> {
+    async fn claims(&mut self) -> Result<()> {
         let (here, there) = (
             claims(&mut self.from.connection, self.tenant).await?,
             claims(&mut self.to.connection, self.tenant).await?,
@@ -257,7 +260,7 @@ impl Transfer {
     pub async fn compare(&mut self) -> Result<Compared> {
         let service = self.service;
         let differs = |what: String| Err(TransferError::Differs { service, what });
-        if !self.from.read(self.tenant, 1).await?.is_empty() {
+        if !self.from.read(self.tenant, ALL, 1).await?.is_empty() {
             return differs("the old cell has events that were not copied".to_owned());
         }
         let (here, there) = (&self.from, &self.to);

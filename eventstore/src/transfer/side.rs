@@ -17,7 +17,7 @@ use crate::read::{columns, event};
 const EVENTS: &str = concat!(
     "SELECT ",
     columns!(),
-    ", leaf_hash FROM log.events WHERE tenant_id = $1 AND position > $2 ORDER BY position LIMIT $3"
+    ", leaf_hash FROM log.events WHERE tenant_id = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT $4"
 );
 
 /// A side, and what was read of it.
@@ -50,11 +50,12 @@ impl Side {
         Ok(Self { connection, tree: Tree::new(), places: Vec::new(), streams: HashMap::new() })
     }
 
-    /// The next events, at most so many. Each must be what its writer wrote, and the next of its stream.
-    pub(super) async fn read(&mut self, tenant: TenantId, limit: i64) -> Result<Vec<StoredEvent>> {
+    /// The next events up to a position, at most so many. Each must be what its writer wrote, and the next of its stream.
+    pub(super) async fn read(&mut self, tenant: TenantId, to: Position, limit: i64) -> Result<Vec<StoredEvent>> {
         let rows = sqlx::query(EVENTS)
             .bind(tenant.uuid())
             .bind(self.last().as_i64())
+            .bind(to.as_i64())
             .bind(limit)
             .fetch_all(&mut self.connection)
             .await?;

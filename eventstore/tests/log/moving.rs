@@ -1,5 +1,7 @@
 //! A tenant is closed for a while, or for good, and its history goes to another cell.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use eventstore::append::Error;
@@ -93,9 +95,7 @@ async fn a_history_moves_as_it_is_in_rounds_and_goes_on_in_the_other_cell() {
     let mut transfer = between(tenant, &from, &to).await;
     transfer.expect("west").await.unwrap();
     assert!(refused(&there, tenant).await, "it is not whole there");
-    assert_eq!(transfer.events().await.unwrap(), 4);
-    transfer.commands().await.unwrap();
-    transfer.claims().await.unwrap();
+    assert_eq!(transfer.round().await.unwrap(), 4);
     drop(transfer);
 
     // It writes on, gives a claim back, and does something that changes nothing; whoever moves it begins anew.
@@ -107,9 +107,7 @@ async fn a_history_moves_as_it_is_in_rounds_and_goes_on_in_the_other_cell() {
     here.append(append(tenant, Vec::new())).await.unwrap();
     let mut transfer = between(tenant, &from, &to).await;
     transfer.pause("east", Duration::from_mins(1)).await.unwrap();
-    assert_eq!(transfer.events().await.unwrap(), 2);
-    transfer.commands().await.unwrap();
-    transfer.claims().await.unwrap();
+    assert_eq!(transfer.round().await.unwrap(), 2);
     let compared = transfer.compare().await.unwrap();
     assert_eq!((compared.events, compared.streams, compared.last), (6, 2, Position(9)));
     assert_eq!(rows(&from, tenant).await, rows(&to, tenant).await);
@@ -143,23 +141,42 @@ async fn a_history_moves_as_it_is_in_rounds_and_goes_on_in_the_other_cell() {
     there.close().await;
 }
 
-#[tokio::test]
-async fn a_command_goes_along_after_its_events_and_stands_where_they_do() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_concurrent_writing_commands_stand_where_their_events_do_and_claims_come_before_them() {
     let (from, here) = store().await;
     let to = Database::fresh("crm").await;
     let tenant = testbed::tenant();
-    here.append(append(tenant, vec![stream("a", 0, 1)])).await.unwrap();
+    let (stop, store) = (Arc::new(AtomicBool::new(false)), here.clone());
+    let stopping = Arc::clone(&stop);
+    let writing = tokio::spawn(async move {
+        let mut written = 0_u8;
+        while !stopping.load(Ordering::Relaxed) && written < 250 {
+            written += 1;
+            let mut new = append(tenant, vec![stream(&format!("s{written}"), 0, 2)]);
+            new.claims = vec![claim(ClaimAct::Take, written, &format!("s{written}"))];
+            store.append(new).await.unwrap();
+        }
+        i64::from(written)
+    });
     let mut transfer = between(tenant, &from, &to).await;
-    transfer.events().await.unwrap();
-    // Done between the two halves of a round.
-    here.append(append(tenant, vec![stream("a", 1, 2)])).await.unwrap();
-    transfer.commands().await.unwrap();
-    assert_eq!(count(&to, "log.commands").await, 1);
-    transfer.events().await.unwrap();
-    transfer.commands().await.unwrap();
-    let positions = "SELECT first_position, last_position FROM log.commands ORDER BY last_position";
-    let positions: Vec<(i64, i64)> = sqlx::query_as(positions).fetch_all(&mut superuser(&to).await).await.unwrap();
-    assert_eq!(positions, [(1, 1), (2, 3)]);
+    let unclaimed = "SELECT count(*) FROM log.events e
+                     WHERE NOT EXISTS (SELECT FROM log.claims c WHERE c.holder = e.aggregate_id)";
+    while count(&to, "log.events").await < 60 {
+        transfer.round().await.unwrap();
+        let unclaimed: i64 = sqlx::query_scalar(unclaimed).fetch_one(&mut superuser(&to).await).await.unwrap();
+        assert_eq!(unclaimed, 0, "an event is there, its claim is not");
+    }
+    stop.store(true, Ordering::Relaxed);
+    let written = writing.await.unwrap();
+    transfer.round().await.unwrap();
+    transfer.compare().await.unwrap();
+    let misplaced = "SELECT count(*) FROM log.commands c
+                     WHERE (SELECT count(*) FROM log.events e
+                            WHERE e.position IN (c.first_position, c.last_position) AND c.last_position = c.first_position + 1
+                              AND e.sequence = e.position - c.first_position + 1) <> 2";
+    let misplaced: i64 = sqlx::query_scalar(misplaced).fetch_one(&mut superuser(&to).await).await.unwrap();
+    assert_eq!((misplaced, count(&to, "log.commands").await), (0, written));
+    here.close().await;
 }
 
 #[tokio::test]

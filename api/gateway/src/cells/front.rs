@@ -23,6 +23,7 @@ use crate::front::{failure, request_id};
 use crate::remote::{Forward, Kept, Remote};
 use crate::server::StartError;
 use crate::service::Background;
+use crate::telemetry;
 
 /// The front before the cells.
 pub(crate) struct Cells {
@@ -85,6 +86,7 @@ impl Cells {
         match request.original_uri().path() {
             "/health" => return Ok(said(StatusCode::OK, &json!({ "status": "alive" }))),
             "/ready" => return Ok(self.ready()),
+            "/metrics" => return Ok(exposition()),
             _ => {}
         }
         let leads = self.leads(&request).await?;
@@ -144,6 +146,11 @@ impl Cells {
         let directory = if self.map.is_known() { "up" } else { "down" };
         said(code, &json!({ "status": status, "directory": directory, "cells": standings }))
     }
+}
+
+fn exposition() -> Response {
+    let text = telemetry::metrics().map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
+    Response::builder().content_type("text/plain; version=0.0.4; charset=utf-8").body(text)
 }
 
 fn said(status: StatusCode, body: &serde_json::Value) -> Response {

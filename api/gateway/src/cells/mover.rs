@@ -356,12 +356,10 @@ impl<'a> Mover<'a> {
 
     async fn round(&self, moving: &Moving, leg: &mut Leg, bus: Option<&Bus>) -> Result<u64> {
         let service = leg.part.service;
-        let copied = at(&moving.to, leg.transfer.events().await, service.name())?;
+        let copied = at(&moving.to, leg.transfer.round().await, service.name())?;
         if let Some(bus) = bus.filter(|_| copied > 0) {
             bus.wake(service).await;
         }
-        at(&moving.to, leg.transfer.commands().await, service.name())?;
-        at(&moving.to, leg.transfer.claims().await, service.name())?;
         Ok(copied)
     }
 

@@ -19,7 +19,7 @@ pub(super) enum Whose {
 impl Whose {
     /// Of a request.
     pub(super) fn of(request: &Request) -> Self {
-        let path = request.original_uri().path();
+        let path = request.uri().path();
         let issuer = path
             .strip_prefix("/t/")
             .or_else(|| path.strip_prefix("/.well-known/oauth-authorization-server/t/"))

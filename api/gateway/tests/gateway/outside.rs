@@ -106,7 +106,9 @@ fn chromium() -> Option<PathBuf> {
 /// A person who is invited and has Chromium does what a script says. `policy`: of whom a second factor is required by then.
 async fn browses(script: &str, policy: &str) {
     let Some(chromium) = chromium().filter(|_| folder().join("node_modules/playwright-core").exists()) else {
-        eprintln!("left out: there is no Chromium, or no playwright-core in tests/outside; `scripts/setup test` says why");
+        eprintln!(
+            "left out: there is no Chromium, or no playwright-core in tests/outside; `scripts/setup test` says why"
+        );
         return;
     };
     let world = sign_in::world_at("localhost").await;
