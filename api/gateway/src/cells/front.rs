@@ -131,10 +131,10 @@ impl Cells {
 
     fn ready(&self) -> Response {
         let mut standings = BTreeMap::new();
-        let (mut some, mut all) = (true, self.map.is_known());
+        let (mut some, mut all) = (false, self.map.is_known());
         for (name, remote) in &self.remotes {
             let of_cell: Vec<_> = remote.instances().iter().map(|instance| instance.standing()).collect();
-            some &= of_cell.iter().any(|standing| standing.state != "down");
+            some |= of_cell.iter().any(|standing| standing.state != "down");
             all &= of_cell.iter().all(|standing| standing.state == "up");
             standings.insert(name, of_cell);
         }
