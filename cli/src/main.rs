@@ -4,6 +4,7 @@
 //! [`Command`] and in [`Cli::run`]. Commands that need the configured servers take a [`Context`]; `dev` has servers of its
 //! own. Results go to standard output (`--format json` for programs), everything else to standard error.
 
+mod archive;
 mod backup;
 mod bench;
 mod context;
@@ -83,6 +84,7 @@ enum Command {
     #[command(subcommand)]
     Schema(schema::Command),
     Webhook(webhook::Webhook),
+    Archive(archive::Archive),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Schemas(schemas::Schemas),
@@ -114,6 +116,7 @@ impl Cli {
             Command::Events(events) => events.run(&context(Vec::new())?).await,
             Command::Schema(schema) => schema.run(&context(Vec::new())?).await,
             Command::Webhook(webhook) => webhook.run(&context(Vec::new())?).await,
+            Command::Archive(archive) => archive.run(&context(Vec::new())?).await,
             Command::Backup(backup) => backup.run(&place, self.format).await,
             Command::Restore(restore) => restore.run(&context(Vec::new())?).await,
             Command::Schemas(schemas) => schemas.run(),

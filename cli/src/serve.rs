@@ -22,6 +22,9 @@ pub struct Serve {
     /// Run no service: forward requests to the instances that INOPSIO_REMOTE_… name, and answer GraphQL
     #[arg(long, conflicts_with = "service")]
     gateway: bool,
+    /// Run no service: send each tenant's requests to its cell, of those that the configuration file names
+    #[arg(long, conflicts_with_all = ["service", "gateway"])]
+    cells: bool,
     /// Address to listen on
     #[arg(long)]
     host: Option<String>,
@@ -40,7 +43,11 @@ impl Serve {
 
     /// Serves until a signal.
     pub async fn run(self, context: Context) -> Result<()> {
-        let services = if self.gateway { Services::Gateway } else { services(self.service.as_deref())? };
+        let services = match (self.gateway, self.cells) {
+            (true, _) => Services::Gateway,
+            (_, true) => Services::Cells,
+            _ => services(self.service.as_deref())?,
+        };
         let stop = signals::stop()?;
         let _telemetry = gateway::telemetry::init(&context.config)?;
         let server = Server::start(context.config, services).await?;

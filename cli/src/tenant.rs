@@ -1,7 +1,9 @@
-//! `inopsio tenant`: makes tenants, suspends and resumes them, lists them.
+//! `inopsio tenant`: makes tenants, suspends, resumes and moves them, lists them.
 
 use anyhow::Result;
+use gateway::cells::mover::{Moved, MovedService, Mover};
 use gateway::directory::{Directory, Listed, Tenant};
+use kernel::SystemClock;
 
 use crate::context::Context;
 use crate::output::{self, Format};
@@ -36,6 +38,29 @@ pub enum Command {
         /// Its short name or id
         tenant: String,
     },
+    /// Moves a tenant to another cell while it works; its writes pause for a moment at the end
+    #[command(after_help = "Examples:
+  inopsio tenant move acme --to east
+  inopsio tenant move acme --undo
+  inopsio tenant move acme --purge
+
+The cells are named in the configuration file, each in a section [cells.<name>] with its urls, admin_url and nats_url. History, answers,
+claims, keys, sagas, jobs and webhooks go along; ids, times, bytes and hashes stay, positions are new. A move that broke off is taken up
+by the same command, or taken back with --undo as long as the tenant lives where it was. What stays behind is an old copy that nobody is
+served from; --purge deletes of it what can be deleted: all but the events, whose positions have to stay dense.")]
+    Move {
+        /// Its short name or id
+        tenant: String,
+        /// The cell to which it moves
+        #[arg(long, value_name = "CELL", required_unless_present_any = ["undo", "purge"])]
+        to: Option<String>,
+        /// Take back a move that has not come to its turning point
+        #[arg(long, conflicts_with_all = ["to", "purge"])]
+        undo: bool,
+        /// Delete the old copy that an earlier move left
+        #[arg(long, conflicts_with = "to")]
+        purge: bool,
+    },
     /// Lists the tenants
     #[command(after_help = "Example:\n  inopsio tenant list --format json")]
     List,
@@ -64,9 +89,41 @@ impl Command {
                 gateway::resume(&context.config, &tenant).await?;
                 told(context, &tenant, "can be used again")
             }
+            Self::Move { tenant, to: Some(to), .. } => relocate(context, &tenant, &to).await,
+            Self::Move { tenant, undo: true, .. } => {
+                let tenant = Mover::new(&context.config, &SystemClock).undo(&tenant).await?;
+                told(context, &tenant, "stays where it is")
+            }
+            Self::Move { tenant, .. } => {
+                let cell = Mover::new(&context.config, &SystemClock).purge(&tenant).await?;
+                let tenant = directory.find(&tenant).await?;
+                told(context, &tenant, &format!("has nothing in the cell {cell} any more but its sealed history"))
+            }
             Self::List => list(context, &directory.standing().await?),
         }
     }
+}
+
+async fn relocate(context: &Context, tenant: &str, to: &str) -> Result<()> {
+    let json = context.format == Format::Json;
+    let news = |line: &str| {
+        if !json {
+            eprintln!("{line}");
+        }
+    };
+    let moved = Mover::new(&context.config, &SystemClock).go(tenant, to, &news).await?;
+    if json {
+        return output::print_json(&moved);
+    }
+    let mut table = output::table(["service", "events", "streams", "root in both cells"]);
+    for MovedService { service, events, streams, root } in &moved.services {
+        table.add_row([(*service).to_owned(), events.to_string(), streams.to_string(), root.clone()]);
+    }
+    output::print(table)?;
+    let paused =
+        moved.paused_seconds.map_or_else(String::new, |paused| format!("; its writes paused for {paused:.2} s"));
+    let Moved { from, to, seconds, .. } = &moved;
+    output::print(format!("{tenant} moved from {from} to {to} in {seconds:.1} s{paused}"))
 }
 
 fn told(context: &Context, tenant: &Tenant, what: &str) -> Result<()> {
@@ -80,12 +137,13 @@ fn list(context: &Context, tenants: &[Listed]) -> Result<()> {
     if context.format == Format::Json {
         return output::print_json(&tenants);
     }
-    let mut table = output::table(["tenant", "name", "status", "id", "created at"]);
-    for Listed { tenant, status } in tenants {
+    let mut table = output::table(["tenant", "name", "status", "cell", "id", "created at"]);
+    for Listed { tenant, status, cell } in tenants {
         table.add_row([
             tenant.slug.clone(),
             tenant.name.clone(),
             status.clone(),
+            cell.clone().unwrap_or_default(),
             tenant.tenant_id.to_string(),
             tenant.created_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
         ]);

@@ -193,6 +193,12 @@ pub enum Error {
     /// Something in it can't be stored.
     #[error("the append can't be stored: {0}")]
     Invalid(String),
+    /// The tenant is on its way to another cell, or lives there: nothing was written, and nothing will be here.
+    #[error("the tenant {tenant} is closed here: it is being moved, or was")]
+    Closed {
+        /// Whose append it was.
+        tenant: TenantId,
+    },
     /// Too many appends wait already. It may be sent again in a while.
     #[error("the log is busy: {0}")]
     Busy(String),

@@ -5,11 +5,11 @@
 //! tenant's history at the end of a log that is in use, under another tenant's id. What is stored where, and in which form,
 //! is not decided here.
 
-mod copied;
-mod graft;
+pub(crate) mod copied;
+pub(crate) mod graft;
 mod restore;
-mod snapshot;
-mod write;
+pub(crate) mod snapshot;
+pub(crate) mod write;
 
 use chrono::{DateTime, Utc};
 use kernel::{LeafHash, Position, RecordedEvent, TenantId};

@@ -197,6 +197,15 @@ impl Batch {
         Self::of(self.appends, recorded_at)
     }
 
+    /// Those appends that are to be taken out, and a batch of the rest.
+    pub(crate) fn divide(self, taken: impl Fn(&Waiting) -> bool) -> (Vec<Waiting>, Self) {
+        if !self.appends.iter().any(&taken) {
+            return (Vec::new(), self);
+        }
+        let (taken, rest) = self.appends.into_iter().partition(taken);
+        (taken, Self::of(rest, self.recorded_at))
+    }
+
     /// Two halves of a batch that has more than one append.
     pub(crate) fn halves(mut self) -> (Self, Self) {
         let rest = self.appends.split_off(self.appends.len() / 2);

@@ -1,15 +1,15 @@
 //! The group committer: one task, one batch in flight, the next one being made meanwhile.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use kernel::{Clock, Position};
+use kernel::{Clock, Position, TenantId};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::Settings;
 use crate::append::{Appended, Error};
 use crate::batch::{Batch, Waiting};
 use crate::lane::{Lane, Undone};
@@ -17,6 +17,10 @@ use crate::meters::Meters;
 use crate::passing::Page;
 use crate::queue::Queue;
 use crate::statement::{NotWritten, Verdict};
+use crate::{Settings, closed};
+
+/// For so long a tenant that was found closed is refused without being asked about again.
+const CLOSED: Duration = Duration::from_millis(100);
 
 /// Takes appends from the queue and commits them in batches.
 pub(crate) struct Committer {
@@ -54,6 +58,7 @@ impl Committer {
             appended: self.appended.clone(),
             passing: self.passing.clone(),
             meters: self.meters.clone(),
+            closed: HashMap::new(),
         };
         let mut next = self.empty(&flights);
         loop {
@@ -138,6 +143,8 @@ struct Flights {
     appended: watch::Sender<Position>,
     passing: broadcast::Sender<Page>,
     meters: Meters,
+    /// Tenants that were found closed, and until when that counts.
+    closed: HashMap<TenantId, Instant>,
 }
 
 impl Flights {
@@ -153,6 +160,12 @@ impl Flights {
             if batch.recorded_at < self.floor {
                 batch = batch.at(self.floor);
             }
+            if !self.closed.is_empty() {
+                batch = self.without_closed(batch);
+                if batch.is_empty() {
+                    continue;
+                }
+            }
             match self.lane.append(&batch, deadline).await {
                 Ok(Verdict::Decided { before, after, refusals }) => {
                     self.floor = batch.recorded_at;
@@ -163,6 +176,13 @@ impl Flights {
                     batches.push(batch);
                 }
                 Err(Undone::Unknown(reason)) => fail(batch, &reason),
+                Err(Undone::Refused(error)) if closed::refuses(&error) && batch.appends.len() == 1 => {
+                    if let Some(waiting) = batch.appends.pop() {
+                        let tenant = waiting.append.tenant;
+                        self.closed.insert(tenant, Instant::now() + CLOSED);
+                        waiting.answer(Err(Error::Closed { tenant }));
+                    }
+                }
                 Err(Undone::Refused(error)) if batch.appends.len() > 1 => {
                     tracing::warn!(%error, appends = batch.appends.len(), "a batch can't be stored; narrowing it down");
                     let (first, second) = batch.halves();
@@ -176,6 +196,18 @@ impl Flights {
                 }
             }
         }
+    }
+
+    /// Answers those whose tenants were found closed just now, so that their neighbours are not sent twice for each of them.
+    fn without_closed(&mut self, batch: Batch) -> Batch {
+        let now = Instant::now();
+        self.closed.retain(|_, until| *until > now);
+        let (closed, batch) = batch.divide(|waiting| self.closed.contains_key(&waiting.append.tenant));
+        for waiting in closed {
+            let tenant = waiting.append.tenant;
+            waiting.answer(Err(Error::Closed { tenant }));
+        }
+        batch
     }
 
     fn answer(&self, batch: Batch, before: Position, after: Position, refusals: Vec<(usize, NotWritten)>) {

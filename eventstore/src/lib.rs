@@ -5,7 +5,8 @@
 //! itself (command ids, expected versions, claims) and gives the accepted events dense positions in commit order. Readers
 //! [load](EventStore::load) one stream (or [resume](EventStore::resume) it from its snapshot), [follow](EventStore::read_after) the positions, or [replay](EventStore::replay) a
 //! tenant's history; the [`relay`] puts each event on the bus at the sequence that is its position; [`backup`] takes the whole
-//! log out at one moment and brings it in again.
+//! log out at one moment and brings it in again; [`transfer`] takes one tenant's to another cell; [`archive`] moves cold streams out of the hot
+//! table, where all of these still find them.
 //!
 //! Personal data is [sealed](sealing) on its way in, under keys that an erasure destroys, and opened for who reads one stream or one
 //! tenant's events; who follows all of them gets them as they are stored, and [opens](EventStore::opened) what it decodes.
@@ -17,8 +18,10 @@
 
 pub mod admin;
 pub mod append;
+pub mod archive;
 pub mod backup;
 mod batch;
+mod closed;
 mod committer;
 pub mod database;
 mod error;
@@ -36,8 +39,10 @@ mod settings;
 mod snapshot;
 mod statement;
 mod store;
+pub mod transfer;
 
 pub use append::{Append, Appended, AskedJob, Claim, ClaimAct, CommandRecord, NewEvent, StreamAppend};
+pub use closed::Closure;
 pub use database::{Database, PoolUse, Role, Secret};
 pub use error::Error;
 pub use lock::{Lock, LockClass, LockKey, lock_options};

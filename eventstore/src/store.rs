@@ -25,7 +25,9 @@ use crate::passing::{Passing, Relayed};
 use crate::queue::Queue;
 use crate::read::Stretch;
 use crate::sealing::{Keyring, Turned};
-use crate::{Database, Error, PoolUse, ReplayFilter, Resumed, Role, Settings, Snapshot, read, replay, snapshot};
+use crate::{
+    Closure, Database, Error, PoolUse, ReplayFilter, Resumed, Role, Settings, Snapshot, closed, read, replay, snapshot,
+};
 
 /// A command that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,6 +261,11 @@ impl EventStore {
     /// What was brought in of these tenants' history from elsewhere.
     pub async fn copied(&self, tenants: &[Uuid]) -> Result<Copied, Error> {
         Copied::of(&self.shared.followers, tenants).await
+    }
+
+    /// The tenants for whom nothing may be written here, and why.
+    pub async fn closed(&self) -> Result<Vec<(TenantId, Closure)>, Error> {
+        closed::all(&self.shared.followers).await
     }
 
     /// The events of a partition's tenants (see [`partition_of`](crate::partition_of)) after a position, in order: those of the

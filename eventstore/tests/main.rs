@@ -6,6 +6,7 @@ mod log {
     pub mod support;
 
     mod appending;
+    mod archiving;
     mod backing_up;
     mod claims;
     mod commands;
@@ -13,6 +14,7 @@ mod log {
     mod isolation;
     mod locking;
     mod migrating;
+    mod moving;
     mod reading;
     mod relaying;
     mod sealing;

@@ -63,12 +63,35 @@ impl World {
         Self::made_of(Postgres::unsynced(), first, nodes)
     }
 
+    /// Another cell of the same installation: servers of its own, the same keys, one directory of tenants. (What it shares has to be
+    /// there already.)
+    pub async fn another_cell(first: &Self, name: &str) -> Self {
+        let directory = format!(
+            "postgres://inopsio_directory:{}@127.0.0.1:{}/inopsio_directory",
+            PASSWORD.replace(' ', "%20"),
+            first.postgres.port()
+        );
+        let mut shared = first.environment.clone();
+        shared.retain(|(name, _)| name.ends_with("_KEY"));
+        shared.extend([("INOPSIO_CELL", name.to_owned()), ("INOPSIO_DIRECTORY_URL", directory)]);
+        Self::configured_with(Postgres::unsynced(), Nats::start().await, Vec::new(), shared)
+    }
+
     fn made_of(postgres: Postgres, nats: Nats, peers: Vec<Nats>) -> Self {
+        Self::configured_with(postgres, nats, peers, Vec::new())
+    }
+
+    fn configured_with(
+        postgres: Postgres,
+        nats: Nats,
+        peers: Vec<Nats>,
+        settings: Vec<(&'static str, String)>,
+    ) -> Self {
         let folder = std::env::temp_dir().join(format!("inopsio-e2e-{}-{}", std::process::id(), nats.port()));
         std::fs::create_dir(&folder).unwrap();
         let keys = KeyPair::generate();
         let port = postgres.port();
-        let environment = vec![
+        let mut environment = vec![
             ("INOPSIO_HOME", folder.join("home").display().to_string()),
             ("INOPSIO_PORT", "0".to_owned()),
             ("INOPSIO_POSTGRES_PORT", port.to_string()),
@@ -88,6 +111,10 @@ impl World {
             ("INOPSIO_LOG", "warn,gateway::server=info".to_owned()),
             ("INOPSIO_LOG_FORMAT", "json".to_owned()),
         ];
+        for (name, value) in settings {
+            environment.retain(|(known, _)| *known != name);
+            environment.push((name, value));
+        }
         let servers = BTreeMap::new();
         let world = Self { servers, starts: 0, door: Door::default(), nats, peers, postgres, folder, environment };
         world.ok(&["migrate"]);
@@ -146,6 +173,31 @@ impl World {
         let command = self.inopsio(&["serve"]);
         self.launch(number, command).await;
         self.open(number);
+    }
+
+    /// Sets something for all that is started from now on.
+    pub fn set(&mut self, name: &'static str, value: String) {
+        self.environment.retain(|(known, _)| *known != name);
+        self.environment.push((name, value));
+    }
+
+    /// Starts all services on this port, behind a front before cells: clients don't see it.
+    pub async fn start_cell(&mut self, number: usize, port: u16) {
+        let command = self.inopsio(&["serve", "--port", &port.to_string()]);
+        self.launch(number, command).await;
+    }
+
+    /// Starts a front before the cells that the configuration file in this world's folder names.
+    pub async fn start_front(&mut self, number: usize) {
+        let command = self.inopsio(&["serve", "--cells"]);
+        self.launch(number, command).await;
+        self.open(number);
+    }
+
+    /// A client that calls the `inopsio serve` with this number itself, as the administrator of a tenant.
+    pub fn direct(&self, number: usize, slug: &str) -> Client {
+        let token = self.ok(&["token", "--tenant", slug, "--role", "admin"]);
+        Client::new(Arc::new(Mutex::new(BTreeMap::from([(0, self.servers[&number].url.clone())]))), token.trim())
     }
 
     /// Starts an instance of the service on this port, behind a gateway: clients don't see it.

@@ -100,6 +100,16 @@ BEGIN
         EXECUTE format('CREATE POLICY tenant ON webhooks.%I TO inopsio_{{service}}_read, inopsio_{{service}}_configure
             USING (tenant_id = (SELECT nullif(current_setting(''app.tenant_id'', true), '''')::uuid))', t);
         EXECUTE format('CREATE POLICY deliver ON webhooks.%I TO inopsio_{{service}}_deliver USING (true)', t);
+        -- Tenants that are on their way to another cell, or live there: nothing is delivered from here, and nothing is changed.
+        EXECUTE format('DROP POLICY IF EXISTS closed ON webhooks.%I', t);
+        EXECUTE format('DROP POLICY IF EXISTS closed_to_new ON webhooks.%I', t);
+        EXECUTE format('DROP POLICY IF EXISTS closed_to_change ON webhooks.%I', t);
+        EXECUTE format('CREATE POLICY closed ON webhooks.%I AS RESTRICTIVE TO inopsio_{{service}}_deliver
+            USING ((tenant_id = ANY ((SELECT log.closed_now())::uuid[])) IS NOT TRUE)', t);
+        EXECUTE format('CREATE POLICY closed_to_new ON webhooks.%I AS RESTRICTIVE FOR INSERT TO inopsio_{{service}}_configure
+            WITH CHECK ((tenant_id = ANY ((SELECT log.closed_now())::uuid[])) IS NOT TRUE)', t);
+        EXECUTE format('CREATE POLICY closed_to_change ON webhooks.%I AS RESTRICTIVE FOR UPDATE TO inopsio_{{service}}_configure
+            USING (true) WITH CHECK ((tenant_id = ANY ((SELECT log.closed_now())::uuid[])) IS NOT TRUE)', t);
     END LOOP;
 END $$;
 

@@ -19,6 +19,8 @@ use crate::Config;
 #[derive(Clone)]
 pub struct Directory {
     pool: PgPool,
+    /// In which cell tenants are made.
+    cell: Option<String>,
 }
 
 /// A tenant, as the directory has it.
@@ -42,6 +44,9 @@ pub struct Listed {
     pub tenant: Tenant,
     /// `active` or `suspended`.
     pub status: String,
+    /// In which cell it lives, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cell: Option<String>,
 }
 
 /// A directory that can't be used, or a tenant that can't be created.
@@ -102,9 +107,16 @@ impl Directory {
             Some(socket) => options.socket(socket),
             None => options,
         };
+        // One that several cells share; the URL was checked when it was read.
+        let shared = config.directory.url.reveal();
+        let options = if shared.is_empty() { options } else { PgConnectOptions::from_str(shared).unwrap_or(options) };
         // An unreachable server is soon said to be one.
         let pool = PgPoolOptions::new().max_connections(2).min_connections(0).acquire_timeout(Duration::from_secs(3));
-        Self { pool: pool.connect_lazy_with(options) }
+        Self { pool: pool.connect_lazy_with(options), cell: config.directory.cell.clone() }
+    }
+
+    pub(crate) const fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     /// Adds a tenant without making its place: for tests, and what is made of a backup. (`provision` makes one.)
@@ -121,13 +133,14 @@ impl Directory {
             return Err(DirectoryError::Name);
         }
         let row = sqlx::query(
-            "INSERT INTO tenants (tenant_id, slug, name, created_at) VALUES ($1, $2, $3, $4)
+            "INSERT INTO tenants (tenant_id, slug, name, created_at, cell) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (slug) DO NOTHING RETURNING tenant_id, slug, name, created_at",
         )
         .bind(ids.next())
         .bind(slug)
         .bind(name)
         .bind(clock.now())
+        .bind(&self.cell)
         .fetch_optional(&self.pool)
         .await?;
         row.as_ref().map_or_else(|| Err(DirectoryError::Exists(slug.to_owned())), |row| Ok(tenant(row)?))
@@ -152,13 +165,14 @@ impl Directory {
     ) -> Result<(), DirectoryError> {
         check_slug(slug)?;
         sqlx::query(
-            "INSERT INTO tenants (tenant_id, slug, name, created_at, status) VALUES ($1, $2, $3, $4, 'reserved')
+            "INSERT INTO tenants (tenant_id, slug, name, created_at, status, cell) VALUES ($1, $2, $3, $4, 'reserved', $5)
              ON CONFLICT DO NOTHING",
         )
         .bind(tenant.uuid())
         .bind(slug)
         .bind(name)
         .bind(at)
+        .bind(&self.cell)
         .execute(&self.pool)
         .await?;
         let holder: Option<Uuid> = sqlx::query_scalar("SELECT tenant_id FROM tenants WHERE slug = $1")
@@ -242,12 +256,14 @@ impl Directory {
         let mut transaction = self.pool.begin().await?;
         for tenant in tenants {
             sqlx::query(
-                "INSERT INTO tenants (tenant_id, slug, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+                "INSERT INTO tenants (tenant_id, slug, name, created_at, cell) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT DO NOTHING",
             )
             .bind(tenant.tenant_id.uuid())
             .bind(&tenant.slug)
             .bind(&tenant.name)
             .bind(tenant.created_at)
+            .bind(&self.cell)
             .execute(&mut *transaction)
             .await?;
         }
@@ -273,11 +289,12 @@ impl Directory {
     /// The same, each with how it stands.
     pub async fn standing(&self) -> Result<Vec<Listed>, DirectoryError> {
         let rows = sqlx::query(
-            "SELECT tenant_id, slug, name, created_at, status FROM tenants WHERE status <> 'reserved' ORDER BY slug",
+            "SELECT tenant_id, slug, name, created_at, status, cell FROM tenants WHERE status <> 'reserved' ORDER BY slug",
         )
         .fetch_all(&self.pool)
         .await?;
-        let listed = |row| Ok(Listed { tenant: tenant(row)?, status: row.try_get("status")? });
+        let listed =
+            |row| Ok(Listed { tenant: tenant(row)?, status: row.try_get("status")?, cell: row.try_get("cell")? });
         Ok(rows.iter().map(listed).collect::<Result<_, sqlx::Error>>()?)
     }
 }
@@ -298,6 +315,10 @@ fn tenant(row: &sqlx::postgres::PgRow) -> Result<Tenant, sqlx::Error> {
 
 /// Makes the directory's database, role and table where they are missing. Safe to run again. True: there was no table yet.
 pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryError> {
+    // Another cell's, which makes it.
+    if !config.directory.url.is_empty() {
+        return Ok(false);
+    }
     let admin = admin_options(config)?;
     let name = &config.postgres.directory;
     if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') || name.is_empty() {
@@ -348,6 +369,20 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryEr
              );
              ALTER TABLE tenants ADD COLUMN IF NOT EXISTS status text NOT NULL DEFAULT 'active'
                  CHECK (status IN ('reserved', 'active', 'suspended'));
+             -- In which cell it lives; null: there was only one.
+             ALTER TABLE tenants ADD COLUMN IF NOT EXISTS cell text;
+             -- What happened to tenants' places, in order; `cell`: where it lives from then on, if that changed.
+             CREATE TABLE IF NOT EXISTS placements (
+                 position    bigint PRIMARY KEY,
+                 tenant_id   uuid NOT NULL,
+                 sequence    bigint NOT NULL,
+                 event       jsonb NOT NULL,
+                 cell        text,
+                 recorded_at timestamptz NOT NULL,
+                 UNIQUE (tenant_id, sequence)
+             );
+             GRANT SELECT, INSERT ON placements TO {ROLE};
+             GRANT UPDATE (cell) ON tenants TO {ROLE};
              REVOKE ALL ON DATABASE {name} FROM PUBLIC;
              GRANT CONNECT ON DATABASE {name} TO {ROLE};
              GRANT SELECT, INSERT, DELETE, UPDATE (status) ON tenants TO {ROLE};"

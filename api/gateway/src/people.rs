@@ -61,6 +61,7 @@ pub async fn open(
         clock,
         at: None,
         asked: None,
+        looked: None,
     };
     // Before the first token is looked at: what changes from then on is seen.
     let begun = async {
@@ -85,6 +86,8 @@ struct Follower {
     at: Option<Position>,
     /// When the directory was asked.
     asked: Option<Instant>,
+    /// When it was looked who lives elsewhere.
+    looked: Option<Instant>,
 }
 
 impl Follower {
@@ -118,6 +121,12 @@ impl Follower {
             let head = self.store.head().await.map_err(|error| error.to_string())?;
             *self.at.insert(Position(head.0.saturating_sub(BACK)))
         };
+        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
+            let closed = self.store.closed().await.map_err(|error| error.to_string())?;
+            let away = closed.into_iter().filter(|(_, closure)| !closure.reads()).map(|(tenant, _)| tenant);
+            self.suspended.note_elsewhere(away.collect());
+            self.looked = Some(Instant::now());
+        }
         let events = self.store.read_after(from, BATCH).await.map_err(|error| error.to_string())?;
         for event in &events {
             self.suspended.note(event);

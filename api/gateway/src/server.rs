@@ -7,6 +7,7 @@ use std::time::Duration;
 use auth_api::provider::SeenFrom;
 use kernel::{Clock, Grant, IdSource, Service, SystemClock, SystemIds};
 use nats::Bus;
+use poem::Endpoint;
 use poem::listener::TcpAcceptor;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -22,7 +23,7 @@ use crate::remote::{self, Remote};
 use crate::routes::Served;
 use crate::service::{self, Background};
 use crate::silence::Impatient;
-use crate::{dev_mail, domains, issuing, people, routes, telemetry};
+use crate::{cells, dev_mail, domains, issuing, people, routes, telemetry};
 
 /// Which services a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,12 +34,14 @@ pub enum Services {
     One(Service),
     /// None: all run elsewhere, and requests are forwarded.
     Gateway,
+    /// None: each tenant's requests go to its cell.
+    Cells,
 }
 
 impl Services {
     fn includes(self, service: Service) -> bool {
         match self {
-            Self::All | Self::Gateway => true,
+            Self::All | Self::Gateway | Self::Cells => true,
             Self::One(one) => one == service,
         }
     }
@@ -74,6 +77,12 @@ pub enum StartError {
         /// Why not.
         error: std::io::Error,
     },
+    /// A front before cells that was not told of any.
+    #[error(
+        "no cells are configured, or the one of INOPSIO_CELL is not among them; a front before cells needs a section \
+         [cells.<name>] with the urls of each in its configuration file"
+    )]
+    NoCells,
     /// The key that verifies tokens.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -114,7 +123,7 @@ pub struct Server {
     stop: CancellationToken,
     background: Background,
     stores: Vec<eventstore::EventStore>,
-    bus: Bus,
+    bus: Option<Bus>,
 }
 
 /// How often what has not been used for long is forgotten, and metrics are tidied.
@@ -139,6 +148,9 @@ impl Server {
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids: Arc<dyn IdSource> = Arc::new(SystemIds);
+        if services == Services::Cells {
+            return Self::before_cells(&config, ids, acceptor, address).await;
+        }
         let bus = Bus::connect(&bus_settings(&config)).await?;
         let outside = Outside::of(&config, &bus)?;
         let parts: Vec<_> =
@@ -217,15 +229,24 @@ impl Server {
         let routes = routes::protocols(routes, issuers, of_people.as_ref(), &public_url);
         let front = Front::new(&config, verifier, rates, ids, routes);
 
-        let drain = Duration::from_secs(config.http.drain_seconds);
-        let stopped = stop.clone();
-        let serving = tokio::spawn(async move {
-            poem::Server::new_with_acceptor(acceptor)
-                .run_with_graceful_shutdown(front, stopped.cancelled_owned(), Some(drain))
-                .await
-        });
+        let serving = run_front(&config, acceptor, front, &stop);
         tracing::info!(%address, services = run, forwarded, "serving");
-        Ok(Self { address, serving, stop, background, stores, bus })
+        Ok(Self { address, serving, stop, background, stores, bus: Some(bus) })
+    }
+
+    /// Serves what each tenant's cell answers.
+    async fn before_cells(
+        config: &Config,
+        ids: Arc<dyn IdSource>,
+        acceptor: Impatient<TcpAcceptor>,
+        address: SocketAddr,
+    ) -> Result<Self, StartError> {
+        let (background, stop) = (Background::default(), CancellationToken::new());
+        let front = cells::serve(config, ids, &background, stop.clone()).await?;
+        let serving = run_front(config, acceptor, front, &stop);
+        let names = config.cells.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        tracing::info!(%address, cells = names, "serving");
+        Ok(Self { address, serving, stop, background, stores: Vec::new(), bus: None })
     }
 
     /// Where it listens.
@@ -250,11 +271,28 @@ impl Server {
         for store in &self.stores {
             store.close().await;
         }
-        if let Err(error) = self.bus.close().await {
+        if let Some(bus) = self.bus
+            && let Err(error) = bus.close().await
+        {
             tracing::debug!(%error, "the bus could not be left in order");
         }
         tracing::info!("stopped");
     }
+}
+
+/// Serves until `stop`, and lets running requests finish.
+fn run_front(
+    config: &Config,
+    acceptor: Impatient<TcpAcceptor>,
+    front: impl Endpoint + 'static,
+    stop: &CancellationToken,
+) -> JoinHandle<std::io::Result<()>> {
+    let (drain, stopped) = (Duration::from_secs(config.http.drain_seconds), stop.clone());
+    tokio::spawn(async move {
+        poem::Server::new_with_acceptor(acceptor)
+            .run_with_graceful_shutdown(front, stopped.cancelled_owned(), Some(drain))
+            .await
+    })
 }
 
 pub fn bus_settings(config: &Config) -> nats::Settings {

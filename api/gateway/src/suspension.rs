@@ -1,4 +1,4 @@
-//! Which tenants are suspended: told by the directory, and by the user service's log, which knows it first (`people.rs`).
+//! Which tenants may not come in: those that live in another cell (told by the log's own list), and those that are suspended: told by the directory, and by the user service's log, which knows it first (`people.rs`).
 //!
 //! The directory is told by a saga, so later than the log: what the log said is not taken back by what the directory still says.
 
@@ -20,6 +20,8 @@ struct Inner {
     all: watch::Sender<Option<HashSet<TenantId>>>,
     /// What the log said of tenants.
     told: Mutex<HashMap<TenantId, bool>>,
+    /// Tenants that live in another cell, or are not whole here yet.
+    elsewhere: watch::Sender<HashSet<TenantId>>,
 }
 
 impl Suspended {
@@ -29,7 +31,25 @@ impl Suspended {
             let detail = "the tenant is suspended; whoever operates the platform can say why, and resume it";
             return Err(Refusal::forbidden("tenant_suspended", detail));
         }
+        if self.0.elsewhere.borrow().contains(&tenant) {
+            let detail =
+                "the tenant lives in another cell, or is on its way here; nothing was done: send it again in a moment";
+            return Err(Refusal::unavailable("tenant_elsewhere", detail));
+        }
         Ok(())
+    }
+
+    /// Takes over who does not live here.
+    pub fn note_elsewhere(&self, tenants: HashSet<TenantId>) {
+        let news = self.0.elsewhere.send_if_modified(|known| {
+            let news = *known != tenants;
+            *known = tenants;
+            news
+        });
+        if news {
+            // Connections that are kept open look again.
+            self.0.all.send_modify(|_| {});
+        }
     }
 
     /// Changes whenever a tenant is suspended or resumed: for who keeps a connection open.

@@ -60,6 +60,10 @@ pub(crate) fn by_the_append<'a>(error: &append::Error, kinds: impl IntoIterator<
                 "too much waits to be written already; nothing was written: try again in a while",
             )
         }
+        append::Error::Closed { .. } => Refusal::unavailable(
+            "tenant_moving",
+            "the tenant is being moved to another place; nothing was written: send it again in a moment",
+        ),
         append::Error::Unavailable(reason) => {
             tracing::warn!(%reason, "the log is not available");
             unavailable()

@@ -17,6 +17,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0006_keys.sql", include_str!("../../migrations/0006_keys.sql")),
     ("0007_copied.sql", include_str!("../../migrations/0007_copied.sql")),
     ("0008_append.sql", include_str!("../../migrations/0008_append.sql")),
+    ("0009_closed.sql", include_str!("../../migrations/0009_closed.sql")),
 ];
 
 /// The migrations' file names.

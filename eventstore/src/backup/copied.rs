@@ -1,6 +1,6 @@
 //! What was brought in from elsewhere, and is not to be acted on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::{PgConnection, PgPool, Row};
@@ -8,13 +8,17 @@ use uuid::Uuid;
 
 use crate::Error;
 
-/// Up to where history was brought in.
+/// Up to where history was brought in, and who is closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
     /// Of these tenants, from others.
     tenants: HashMap<Uuid, Position>,
+    /// Of these tenants, their own, from another cell.
+    moved: HashMap<Uuid, Position>,
     /// Of all, from a backup.
     restored: Position,
+    /// For these nothing may be written here.
+    closed: HashSet<Uuid>,
 }
 
 impl Copied {
@@ -23,41 +27,69 @@ impl Copied {
         self.tenants.get(&event.tenant.uuid()).is_some_and(|to| event.position <= *to)
     }
 
-    /// Whether an event was restored: what it had begun is there already.
+    /// Whether an event was restored, or came with its tenant from another cell: what it had begun is there already.
     pub fn is_restored(&self, event: &RecordedEvent) -> bool {
-        event.position <= self.restored
+        event.position <= self.restored || self.moved.get(&event.tenant.uuid()).is_some_and(|to| event.position <= *to)
+    }
+
+    /// Whether the event's tenant is on its way to another cell or lives there: what it begins, it begins there.
+    pub fn is_closed(&self, event: &RecordedEvent) -> bool {
+        self.closed.contains(&event.tenant.uuid())
     }
 
     /// What there is of these tenants.
     pub(crate) async fn of(pool: &PgPool, tenants: &[Uuid]) -> Result<Self, Error> {
-        let rows = sqlx::query("SELECT tenant_id, position FROM log.copied WHERE tenant_id = ANY($1)")
-            .bind([tenants, &[Uuid::nil()]].concat())
-            .fetch_all(pool)
-            .await?;
+        let rows = sqlx::query(
+            "SELECT tenant_id, position, moved FROM log.copied WHERE tenant_id = ANY($1)
+             UNION ALL
+             SELECT tenant_id, NULL, false FROM log.closed WHERE tenant_id = ANY($1) AND until > clock_timestamp()",
+        )
+        .bind([tenants, &[Uuid::nil()]].concat())
+        .fetch_all(pool)
+        .await?;
         let mut copied = Self::default();
         for row in &rows {
-            let position = Position::from_i64(row.try_get("position")?);
-            match row.try_get::<Uuid, _>("tenant_id")? {
-                id if id.is_nil() => copied.restored = position,
-                id => _ = copied.tenants.insert(id, position),
+            let id: Uuid = row.try_get("tenant_id")?;
+            let Some(position) = row.try_get::<Option<i64>, _>("position")? else {
+                copied.closed.insert(id);
+                continue;
+            };
+            let position = Position::from_i64(position);
+            match row.try_get("moved")? {
+                _ if id.is_nil() => copied.restored = position,
+                true => _ = copied.moved.insert(id, position),
+                false => _ = copied.tenants.insert(id, position),
             }
         }
         Ok(copied)
     }
 }
 
-/// Notes it, in the transaction that brings it in; none: of all.
-pub(super) async fn note(
-    connection: &mut PgConnection,
-    tenant: Option<TenantId>,
-    to: Position,
-) -> Result<(), sqlx::Error> {
+/// Whose history is brought in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whose {
+    /// All of a backup.
+    Everybodys,
+    /// Another tenant's, for this one.
+    CopyFor(TenantId),
+    /// This one's own, from another cell.
+    Own(TenantId),
+}
+
+/// Notes it, in the transaction that brings it in.
+pub(crate) async fn note(connection: &mut PgConnection, whose: Whose, to: Position) -> Result<(), sqlx::Error> {
+    let (tenant, moved) = match whose {
+        Whose::Everybodys => (Uuid::nil(), false),
+        Whose::CopyFor(tenant) => (tenant.uuid(), false),
+        Whose::Own(tenant) => (tenant.uuid(), true),
+    };
     sqlx::query(
-        "INSERT INTO log.copied (tenant_id, position) VALUES ($1, $2)
-         ON CONFLICT (tenant_id) DO UPDATE SET position = excluded.position",
+        "INSERT INTO log.copied (tenant_id, position, moved) VALUES ($1, $2, $3)
+         ON CONFLICT (tenant_id) DO UPDATE SET position = excluded.position, moved = excluded.moved",
     )
-    .bind(tenant.map_or(Uuid::nil(), TenantId::uuid))
+    .bind(tenant)
     .bind(to.as_i64())
+    .bind(moved)
     .execute(connection)
     .await?;
     Ok(())

@@ -1,13 +1,15 @@
 //! One tenant's history under another tenant's id, at the end of a log that is in use.
 
+use chrono::{DateTime, Utc};
 use kernel::{Clock, Leaf, Position, RecordedEvent, TenantId};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor};
 use uuid::{Builder, Uuid};
 
+use super::copied::Whose;
 use super::snapshot::head;
-use super::{StoredClaim, StoredEvent, copied, write};
+use super::{Head, StoredClaim, StoredEvent, copied, write};
 use crate::{Database, Error, LockKey, admin};
 
 /// Appends events for a tenant that nobody else writes for.
@@ -42,12 +44,7 @@ impl Graft {
     /// which other appends wait; so rather a thousand events than a million. Gives where the log ends now.
     pub async fn append(&mut self, events: Vec<RecordedEvent>, clock: &dyn Clock) -> Result<Position, Error> {
         let mut transaction = self.connection.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)")
-            .bind(LockKey::Writing.number())
-            .execute(&mut *transaction)
-            .await?;
-        transaction.execute(format!("SET LOCAL ROLE {}", self.owner).as_str()).await?;
-        let head = head(&mut transaction).await?;
+        let head = lock(&mut transaction, Some(&self.owner)).await?;
         // The log's times do not go back.
         let recorded_at = head.recorded_at.map_or(clock.now(), |last| last.max(clock.now()));
         let mut position = head.position;
@@ -60,13 +57,7 @@ impl Graft {
                 StoredEvent { leaf_hash: Leaf::from(&event).hash(), event }
             })
             .collect();
-        write::events(&mut transaction, &rows).await?;
-        sqlx::query("UPDATE log.head SET position = $1, recorded_at = $2")
-            .bind(position.as_i64())
-            .bind(recorded_at)
-            .execute(&mut *transaction)
-            .await?;
-        copied::note(&mut transaction, Some(self.tenant), position).await?;
+        extend(&mut transaction, &rows, recorded_at, Whose::CopyFor(self.tenant)).await?;
         transaction.commit().await?;
         Ok(position)
     }
@@ -74,11 +65,7 @@ impl Graft {
     /// Takes the claims that the history comes down to, and ends.
     pub async fn finish(mut self, claims: &[StoredClaim]) -> Result<(), Error> {
         let mut transaction = self.connection.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)")
-            .bind(LockKey::Writing.number())
-            .execute(&mut *transaction)
-            .await?;
-        transaction.execute(format!("SET LOCAL ROLE {}", self.owner).as_str()).await?;
+        lock(&mut transaction, Some(&self.owner)).await?;
         for rows in claims.chunks(5_000) {
             write::claims(&mut transaction, rows).await?;
         }
@@ -86,6 +73,33 @@ impl Graft {
         self.connection.close().await?;
         Ok(())
     }
+}
+
+/// Keeps others from writing until the transaction ends, and acts as `owner`, unless as whoever is connected; where the log ends.
+pub(crate) async fn lock(transaction: &mut PgConnection, owner: Option<&str>) -> Result<Head, Error> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LockKey::Writing.number()).execute(&mut *transaction).await?;
+    if let Some(owner) = owner {
+        transaction.execute(format!("SET LOCAL ROLE {owner}").as_str()).await?;
+    }
+    head(transaction).await
+}
+
+/// Writes events at the end of the log, which is locked, as it was last written at `recorded_at`.
+pub(crate) async fn extend(
+    transaction: &mut PgConnection,
+    rows: &[StoredEvent],
+    recorded_at: DateTime<Utc>,
+    whose: Whose,
+) -> Result<(), Error> {
+    let Some(last) = rows.last().map(|row| row.event.position) else { return Ok(()) };
+    write::events(&mut *transaction, rows).await?;
+    sqlx::query("UPDATE log.head SET position = $1, recorded_at = $2")
+        .bind(last.as_i64())
+        .bind(recorded_at)
+        .execute(&mut *transaction)
+        .await?;
+    copied::note(transaction, whose, last).await?;
+    Ok(())
 }
 
 #[cfg(test)]

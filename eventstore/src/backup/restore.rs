@@ -4,6 +4,7 @@ use kernel::{Position, Service};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor};
 
+use super::copied::Whose;
 use super::snapshot::head;
 use super::{Head, StoredAnswer, StoredClaim, StoredEvent, copied, write};
 use crate::{Database, Error, LockKey, admin};
@@ -97,7 +98,7 @@ impl Restore {
             .execute(&mut self.connection)
             .await?;
         // What it had begun is in the log, too.
-        copied::note(&mut self.connection, None, head.position).await?;
+        copied::note(&mut self.connection, Whose::Everybodys, head.position).await?;
         self.connection.execute("COMMIT").await?;
         // The planner takes new tables for empty ones until somebody has counted.
         self.connection.execute("ANALYZE log.events, log.commands, log.claims").await?;

@@ -60,7 +60,7 @@ async fn connect(database: &Database) -> Result<PgConnection, Error> {
 }
 
 /// Where the log ends, in the transaction's eyes.
-pub(super) async fn head(connection: &mut PgConnection) -> Result<Head, Error> {
+pub(crate) async fn head(connection: &mut PgConnection) -> Result<Head, Error> {
     let row = sqlx::query("SELECT position, CASE WHEN isfinite(recorded_at) THEN recorded_at END FROM log.head")
         .fetch_one(connection)
         .await?;
@@ -112,7 +112,7 @@ impl Snapshot {
     }
 }
 
-fn command(row: &PgRow) -> Result<StoredAnswer, Error> {
+pub(crate) fn command(row: &PgRow) -> Result<StoredAnswer, Error> {
     Ok(StoredAnswer {
         tenant: tenant(row)?,
         command_id: row.try_get(1)?,
@@ -124,7 +124,7 @@ fn command(row: &PgRow) -> Result<StoredAnswer, Error> {
     })
 }
 
-fn claim(row: &PgRow) -> Result<StoredClaim, Error> {
+pub(crate) fn claim(row: &PgRow) -> Result<StoredClaim, Error> {
     Ok(StoredClaim { tenant: tenant(row)?, kind: row.try_get(1)?, key: hash(row, 2)?, holder: row.try_get(3)? })
 }
 
@@ -136,7 +136,7 @@ fn tenant(row: &PgRow) -> Result<TenantId, Error> {
     Ok(TenantId::vouched(row.try_get(0)?))
 }
 
-fn hash(row: &PgRow, column: usize) -> Result<[u8; 32], Error> {
+pub(crate) fn hash(row: &PgRow, column: usize) -> Result<[u8; 32], Error> {
     let bytes: &[u8] = row.try_get(column)?;
     bytes.try_into().map_err(|_| Error::Corrupt(format!("a hash of {} bytes", bytes.len())))
 }

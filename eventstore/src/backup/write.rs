@@ -20,7 +20,7 @@ async fn scope(connection: &mut PgConnection, tenants: impl Iterator<Item = Tena
 }
 
 /// Writes events.
-pub(super) async fn events(connection: &mut PgConnection, rows: &[StoredEvent]) -> Result<(), Error> {
+pub(crate) async fn events(connection: &mut PgConnection, rows: &[StoredEvent]) -> Result<(), Error> {
     scope(connection, rows.iter().map(|row| row.event.tenant)).await?;
     let column = |of: fn(&StoredEvent) -> &str| rows.iter().map(of).collect::<Vec<_>>();
     let json = |of: fn(&StoredEvent) -> &[u8]| {
@@ -55,28 +55,37 @@ pub(super) async fn events(connection: &mut PgConnection, rows: &[StoredEvent]) 
     Ok(())
 }
 
+const COMMANDS: &str =
+    "INSERT INTO log.commands (tenant_id, command_id, request_hash, answer, first_position, last_position, recorded_at)
+     SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::bigint[], $7::timestamptz[])";
+
 /// Writes commands with their answers.
-pub(super) async fn commands(connection: &mut PgConnection, rows: &[StoredAnswer]) -> Result<(), Error> {
+pub(crate) async fn commands(connection: &mut PgConnection, rows: &[StoredAnswer]) -> Result<(), Error> {
+    store_commands(connection, rows, COMMANDS).await
+}
+
+/// The same; those that are there already stay.
+pub(crate) async fn missing_commands(connection: &mut PgConnection, rows: &[StoredAnswer]) -> Result<(), Error> {
+    store_commands(connection, rows, &format!("{COMMANDS} ON CONFLICT DO NOTHING")).await
+}
+
+async fn store_commands(connection: &mut PgConnection, rows: &[StoredAnswer], statement: &str) -> Result<(), Error> {
     scope(connection, rows.iter().map(|row| row.tenant)).await?;
-    sqlx::query(
-        "INSERT INTO log.commands (tenant_id, command_id, request_hash, answer, first_position, last_position, recorded_at)
-         SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::bigint[],
-                              $7::timestamptz[])",
-    )
-    .bind(rows.iter().map(|row| row.tenant.uuid()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.command_id.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.request_hash.as_slice()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.answer.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.first.as_i64()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.last.as_i64()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.recorded_at).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
+    sqlx::query(statement)
+        .bind(rows.iter().map(|row| row.tenant.uuid()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.command_id.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.request_hash.as_slice()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.answer.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.first.as_i64()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.last.as_i64()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.recorded_at).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
 /// Writes claims.
-pub(super) async fn claims(connection: &mut PgConnection, rows: &[StoredClaim]) -> Result<(), Error> {
+pub(crate) async fn claims(connection: &mut PgConnection, rows: &[StoredClaim]) -> Result<(), Error> {
     scope(connection, rows.iter().map(|row| row.tenant)).await?;
     sqlx::query(
         "INSERT INTO log.claims (tenant_id, kind, key, holder)

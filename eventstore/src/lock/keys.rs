@@ -15,6 +15,8 @@ pub enum LockKey {
     Relay = 7_164_702_802,
     /// The active deliverer of webhooks.
     Deliverer = 7_164_702_803,
+    /// Cold streams are moved to the archive.
+    Archiving = 7_164_702_804,
     /// The projector's tables are being made.
     MigratingProjections = 7_164_702_810,
     /// The active coordinator of sagas.
@@ -31,6 +33,8 @@ pub enum LockKey {
     MigratingWebhooks = 7_164_702_850,
     /// The directory of tenants is being made: in the database that the admin connects to.
     MigratingDirectory = 7_164_702_860,
+    /// Where a tenant lives is being changed: in the directory's database.
+    Placing = 7_164_702_861,
 }
 
 impl LockKey {
@@ -54,6 +58,8 @@ pub enum LockClass {
     DeadLetterRequest = 71_650,
     /// A tenant's webhooks are counted.
     WebhooksOfTenant = 71_651,
+    /// A tenant is moved to another cell: in the directory's database.
+    MoveOfTenant = 71_652,
 }
 
 impl LockClass {

@@ -16,6 +16,8 @@ pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
 
 /// Connections that queries share.
 const CONNECTIONS: u32 = 16;
+/// What is there so soon needs no question whether it is to be waited for.
+const SOON: Duration = Duration::from_millis(100);
 /// How long one statement of a query may take.
 const STATEMENT_TIMEOUT: &str = "10s";
 /// How long a transaction may do nothing before the server ends it: if a request is ever forgotten with its transaction open,
@@ -78,8 +80,30 @@ impl ReadModels {
         }
         let deadline = Instant::now() + timeout;
         let mut reached = Position::START;
-        let waited = tokio::time::timeout_at(deadline, self.wait(tenant, position, &mut reached)).await;
+        let soon = deadline.min(Instant::now() + SOON);
+        if tokio::time::timeout_at(soon, self.wait(tenant, position, &mut reached)).await.is_ok() {
+            return Ok(());
+        }
+        // A position of another cell, in which the tenant lived before: all that it stands for is within what there is here.
+        let wanted = match self.end_for_who_came(tenant).await {
+            Ok(Some(end)) => position.min(end),
+            Ok(None) | Err(_) => position,
+        };
+        let waited = tokio::time::timeout_at(deadline, self.wait(tenant, wanted, &mut reached)).await;
         waited.map_err(|_| Behind { wanted: position, reached })
+    }
+
+    /// Where the log ends, if the tenant came here from another cell.
+    async fn end_for_who_came(&self, tenant: TenantId) -> Result<Option<Position>, sqlx::Error> {
+        let mut transaction = eventstore::database::begin_as(&self.pool, tenant).await?;
+        let end: Option<i64> = sqlx::query_scalar(
+            "SELECT position FROM log.head WHERE EXISTS (SELECT FROM log.copied WHERE tenant_id = $1 AND moved)",
+        )
+        .bind(tenant.uuid())
+        .fetch_optional(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(end.map(Position::from_i64))
     }
 
     async fn wait(&self, tenant: TenantId, position: Position, reached: &mut Position) {

@@ -6,7 +6,7 @@ use deadletters::{Entry, Held, Outcome, Part, Share};
 use eventstore::Relayed;
 use eventstore::backup::Copied;
 use futures::{FutureExt, StreamExt};
-use kernel::{Position, RecordedEvent};
+use kernel::{Position, RecordedEvent, TenantId};
 use nats::Bus;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -39,6 +39,7 @@ async fn follow(shared: &Shared) -> Result<std::convert::Infallible, Error> {
         stored: position,
         position,
         stored_at: Instant::now(),
+        looked_back: Instant::now(),
         known: Known::default(),
         letters: Letters::load(shared).await?,
     };
@@ -63,6 +64,8 @@ struct Follower<'a> {
     /// What was taken over; the checkpoint follows when something is to be written, or after a while.
     position: Position,
     stored_at: Instant,
+    /// When it was last asked whether something has yet to be looked at.
+    looked_back: Instant,
     /// Events of which it could not be said whether they start a saga.
     letters: Letters,
     /// What sagas looked at.
@@ -80,6 +83,8 @@ struct Findings {
     pokes: HashMap<Hearing, Position>,
     /// Events of which a saga could not say whether they start it.
     parked: Vec<(&'static str, Entry)>,
+    /// Of tenants that are closed, the first event that was passed over.
+    passed: HashMap<TenantId, Position>,
 }
 
 impl Findings {
@@ -93,7 +98,11 @@ impl Findings {
     }
 
     fn is_empty(&self) -> bool {
-        self.instances.is_empty() && self.begun.is_empty() && self.pokes.is_empty() && self.parked.is_empty()
+        self.instances.is_empty()
+            && self.begun.is_empty()
+            && self.pokes.is_empty()
+            && self.parked.is_empty()
+            && self.passed.is_empty()
     }
 }
 
@@ -164,9 +173,24 @@ impl Follower<'_> {
     async fn is_at_end(&mut self) -> Result<bool, Error> {
         let at_end = self.shared.store.head().await? <= self.position;
         if at_end {
+            self.look_back().await?;
             self.flush().await?;
         }
         Ok(at_end)
+    }
+
+    /// A tenant that came to live here, or whose pause came to its end, may have something that has yet to be looked at: then the
+    /// checkpoint is set back, and following begins there. Asked for now and then.
+    async fn look_back(&mut self) -> Result<(), Error> {
+        if self.looked_back.elapsed() < self.shared.settings.look {
+            return Ok(());
+        }
+        self.looked_back = Instant::now();
+        let mut transaction = self.shared.pool.begin().await?;
+        rows::look_again(&mut transaction).await?;
+        let position = rows::checkpoint(&mut *transaction).await?;
+        transaction.commit().await?;
+        if position == Some(self.stored) { Ok(()) } else { Err(Error::Overtaken) }
     }
 
     /// Waits for something that this process appends, or for a while.
@@ -186,6 +210,7 @@ impl Follower<'_> {
     async fn take(&mut self, events: impl IntoIterator<Item = &RecordedEvent>) -> Result<(), Error> {
         let events: Vec<_> = events.into_iter().filter(|event| event.position > self.position).collect();
         let Some(last) = events.last().map(|event| event.position) else { return Ok(()) };
+        self.look_back().await?;
         let mut found = Findings::default();
         let copied = self.copied(&events).await?;
         for event in &events {
@@ -235,6 +260,13 @@ impl Follower<'_> {
         }
         // What it begins is in the log, if it began anything.
         if copied.is_restored(event) {
+            return Ok(());
+        }
+        // What it begins, it begins where the tenant lives when that is settled.
+        if copied.is_closed(event) {
+            if sagas.newest().any(|one| one.starts_on.contains(&event.event_type.as_str())) {
+                found.passed.entry(event.tenant).or_insert(event.position);
+            }
             return Ok(());
         }
         for definition in sagas.newest().filter(|one| one.starts_on.contains(&event.event_type.as_str())) {
@@ -363,6 +395,12 @@ impl Follower<'_> {
             rows::poke(&mut transaction, hearing, *at, now).await?;
         }
         letters::store(&mut transaction, &found.parked, self.letters.backoff).await?;
+        for (tenant, first) in &found.passed {
+            // Let in again meanwhile: then it is looked at now.
+            if !rows::pass_over(&mut *transaction, *tenant, *first).await? {
+                return Err(Error::Overtaken);
+            }
+        }
         if !rows::advance(&mut *transaction, self.stored, self.position).await? {
             return Err(Error::Overtaken);
         }

@@ -155,6 +155,13 @@ pub(crate) async fn poke(
     Ok(())
 }
 
+/// For tenants that are on their way to another cell, or live there, nothing is done here.
+macro_rules! open {
+    () => {
+        "(tenant_id = ANY ((SELECT log.closed_now())::uuid[])) IS NOT TRUE"
+    };
+}
+
 /// What is due, the longest overdue first; with the position of the last event that each had to hear of.
 #[expect(clippy::disallowed_methods, reason = "the tenant stands in a row that the coordinator wrote from the log")]
 pub(crate) async fn due(
@@ -162,9 +169,11 @@ pub(crate) async fn due(
     now: DateTime<Utc>,
     limit: usize,
 ) -> Result<Vec<(InstanceKey, DateTime<Utc>)>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT tenant_id, instance_id, wake_at FROM saga.instances WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2",
-    )
+    let rows = sqlx::query(concat!(
+        "SELECT tenant_id, instance_id, wake_at FROM saga.instances WHERE wake_at <= $1 AND ",
+        open!(),
+        " ORDER BY wake_at LIMIT $2"
+    ))
     .bind(now)
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(connection)
@@ -182,7 +191,7 @@ pub(crate) async fn next_due(
     connection: impl PgExecutor<'_>,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-    sqlx::query_scalar("SELECT min(wake_at) FROM saga.instances WHERE wake_at > $1")
+    sqlx::query_scalar(concat!("SELECT min(wake_at) FROM saga.instances WHERE wake_at > $1 AND ", open!()))
         .bind(now)
         .fetch_one(connection)
         .await
@@ -208,6 +217,39 @@ pub(crate) async fn checkpoint(connection: impl PgExecutor<'_>) -> Result<Option
     let found: Option<i64> =
         sqlx::query_scalar("SELECT position FROM saga.checkpoint").fetch_optional(connection).await?;
     Ok(found.map(Position::from_i64))
+}
+
+/// Notes that a closed tenant's events from this one on were not looked at; whether it is closed still.
+pub(crate) async fn pass_over(
+    connection: impl PgExecutor<'_>,
+    tenant: TenantId,
+    first: Position,
+) -> Result<bool, sqlx::Error> {
+    let noted = sqlx::query("UPDATE log.closed SET looked = least(looked, $2 - 1) WHERE tenant_id = $1")
+        .bind(tenant.uuid())
+        .bind(first.as_i64())
+        .execute(connection)
+        .await?;
+    Ok(noted.rows_affected() == 1)
+}
+
+/// Sets the checkpoint back to where the events of tenants were passed over whose pause came to its end by itself.
+pub(crate) async fn look_again(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let back: Option<i64> = sqlx::query_scalar(
+        "WITH over AS (
+             SELECT tenant_id, looked FROM log.closed
+             WHERE state = 'paused' AND until <= clock_timestamp() AND looked IS NOT NULL FOR UPDATE
+         ), noted AS (
+             UPDATE log.closed c SET looked = NULL FROM over WHERE c.tenant_id = over.tenant_id
+         )
+         SELECT min(looked) FROM over",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if let Some(back) = back {
+        sqlx::query("UPDATE saga.checkpoint SET position = least(position, $1)").bind(back).execute(connection).await?;
+    }
+    Ok(())
 }
 
 /// Moves the checkpoint, unless it is not where this says.

@@ -85,6 +85,9 @@ pub struct Header {
 pub struct Origin {
     /// Who is said to have issued it.
     pub iss: Option<String>,
+    /// The tenant in whose name its bearer is said to act.
+    #[serde(default)]
+    pub tenant: Option<Uuid>,
     /// Whom it is said to be about.
     pub sub: Option<String>,
 }

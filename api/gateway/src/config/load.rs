@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::str::FromStr as _;
 
 use figment::error::Kind;
 use figment::providers::{Format as _, Toml};
@@ -194,6 +195,25 @@ fn check(config: &Config) -> Result<(), ConfigError> {
             return refuse(&key, &format!("{urls:?}"), allowed);
         }
     }
+    let is_name = |name: &str| user_commands::is_slug(name);
+    if let Some(cell) = config.directory.cell.as_deref().filter(|cell| !is_name(cell)) {
+        return refuse("directory.cell", &format!("{cell:?}"), "2 to 40 lower-case letters, digits and hyphens");
+    }
+    if !config.directory.url.is_empty()
+        && sqlx::postgres::PgConnectOptions::from_str(config.directory.url.reveal()).is_err()
+    {
+        let allowed = "a URL such as postgres://inopsio_directory:password@10.0.0.7/inopsio_directory";
+        return refuse("directory.url", "(secret)", allowed);
+    }
+    for (name, cell) in &config.cells {
+        if !is_name(name) {
+            return refuse(&format!("cells.{name}"), "its name", "2 to 40 lower-case letters, digits and hyphens");
+        }
+        if remote_urls(&cell.urls).is_none() {
+            let allowed = "URLs such as http://10.0.0.7:8080, with commas between";
+            return refuse(&format!("cells.{name}.urls"), &format!("{:?}", cell.urls), allowed);
+        }
+    }
     if !config.auth.master_key.is_empty()
         && keys::LocalMasterKey::parse(config.auth.master_key.reveal(), keys::SystemRandom).is_err()
     {
@@ -258,7 +278,9 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_named_with_its_key_and_what_is_allowed() {
-        let cases: [(&str, &str, &[&str]); 16] = [
+        let cases: [(&str, &str, &[&str]); 18] = [
+            ("INOPSIO_CELL", "East!", &["directory.cell", "East!", "lower-case letters"]),
+            ("INOPSIO_DIRECTORY_URL", "nowhere", &["directory.url", "(secret)", "postgres://"]),
             ("INOPSIO_PUBLIC_URL", "https://a.example/b", &["http.public_url", "a.example/b", "without a path"]),
             ("INOPSIO_ACCESS_TOKEN_SECONDS", "1", &["auth.access_token_seconds", "1", "10 to 86400"]),
             ("INOPSIO_UPLOADS", "0", &["http.uploads", "0", "from 1"]),
@@ -315,6 +337,8 @@ mod tests {
                 "postgres.ssl_mode" => "prefer".to_owned(),
                 "postgres.claim_key" | "auth.master_key" => "ab".repeat(32),
                 "log.format" => "json".to_owned(),
+                "directory.url" => "postgres://127.0.0.1/inopsio_directory".to_owned(),
+                "directory.cell" => "east".to_owned(),
                 "operators.tenant" => uuid::Uuid::nil().to_string(),
                 key if key.starts_with("remotes.") => "http://127.0.0.1:8081".to_owned(),
                 _ => "1".to_owned(),

@@ -15,8 +15,8 @@ use eventstore::Sealing;
 use keys::{LocalMasterKey, MasterKey, SystemRandom};
 pub use load::{ConfigError, claim_key};
 pub use sections::{
-    Auth, Events, Format, GraphQl, Http, Log, Mail, Nats, Operators, Partitions, Postgres, Projections, RateLimits,
-    SecretText, Telemetry, Vault, Webhooks,
+    Auth, Cell, DirectoryPlace, Events, Format, GraphQl, Http, Log, Mail, Nats, Operators, Partitions, Postgres,
+    Projections, RateLimits, SecretText, Telemetry, Vault, Webhooks,
 };
 use serde::Deserialize;
 pub use settings::{SETTINGS, Setting};
@@ -57,6 +57,10 @@ pub struct Config {
     pub databases: BTreeMap<String, String>,
     /// URLs of the instances of services that run elsewhere, with commas between.
     pub remotes: BTreeMap<String, String>,
+    /// Where the directory of tenants is, when several cells share one.
+    pub directory: DirectoryPlace,
+    /// The cells, by name: in the file only.
+    pub cells: BTreeMap<String, Cell>,
 }
 
 impl Config {
@@ -89,6 +93,17 @@ impl Config {
         let urls = self.remotes.get(service.name())?;
         // Checked when it was read.
         Some(load::remote_urls(urls).unwrap_or_default())
+    }
+
+    /// Where the processes of a cell are.
+    pub fn cell_urls(&self, cell: &Cell) -> Vec<http::Uri> {
+        // Checked when it was read.
+        load::remote_urls(&cell.urls).unwrap_or_default()
+    }
+
+    /// The cell of tenants of whom none was ever noted: this process's own, else the first.
+    pub fn home_cell(&self) -> Option<&str> {
+        self.directory.cell.as_deref().or_else(|| self.cells.keys().next().map(String::as_str))
     }
 
     /// The database of a service.

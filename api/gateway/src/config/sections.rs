@@ -438,6 +438,30 @@ impl Default for Log {
     }
 }
 
+/// Where the directory of tenants is, when several cells share one.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DirectoryPlace {
+    /// The cell that this process belongs to: tenants that are made here live in it.
+    pub cell: Option<String>,
+    /// URL of the directory's database, as its role `inopsio_directory`; empty: in the Postgres of this configuration.
+    pub url: SecretText,
+}
+
+/// A cell: one Postgres, one nats-server or cluster, and the processes that work with these.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cell {
+    /// URLs of its `inopsio serve`, with commas between.
+    pub urls: String,
+    /// URL of its Postgres, as a superuser: for moving tenants.
+    #[serde(default)]
+    pub admin_url: SecretText,
+    /// URL of its nats-server, with user and password: so that its relay need not look by itself when a tenant arrives.
+    #[serde(default)]
+    pub nats_url: SecretText,
+}
+
 /// Who operates the installation over its own API.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

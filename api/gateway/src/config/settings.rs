@@ -191,6 +191,16 @@ pub const SETTINGS: &[Setting] = &[
     ),
     plain("INOPSIO_REMOTE_AUTH", "remotes.auth", "The same for the service auth"),
     plain("INOPSIO_REMOTE_USER", "remotes.user", "The same for the service user"),
+    plain(
+        "INOPSIO_CELL",
+        "directory.cell",
+        "The cell that this process belongs to, where tenants are spread over several: those that are made here live in it",
+    ),
+    secret(
+        "INOPSIO_DIRECTORY_URL",
+        "directory.url",
+        "URL of the directory of tenants' database, where several cells share one; empty: in this Postgres",
+    ),
     plain("INOPSIO_DATABASE_AUTH", "databases.auth", "Name of the service auth's database, if not inopsio_auth"),
     plain("INOPSIO_DATABASE_CRM", "databases.crm", "Name of the service crm's database, if not inopsio_crm"),
 ];

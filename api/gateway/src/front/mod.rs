@@ -7,9 +7,9 @@ mod compression;
 mod conditional;
 mod cors;
 mod endless;
-mod failure;
+pub(crate) mod failure;
 mod rate;
-mod request_id;
+pub(crate) mod request_id;
 mod trace;
 
 use std::panic::AssertUnwindSafe;

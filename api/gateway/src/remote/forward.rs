@@ -35,19 +35,33 @@ static OURS: [HeaderName; 9] = [
 
 /// An operation of a service that runs elsewhere.
 #[derive(Clone)]
-pub(super) struct Forward {
+pub(crate) struct Forward {
     pub remote: Arc<Remote>,
     /// Cancelled when this process stops: what is streamed without end ends then.
     pub stop: CancellationToken,
-    /// Whether it is a page: then the service has to know from which site's page it was asked.
-    pub page: bool,
+    /// What of the request's headers is passed on.
+    pub kept: Kept,
+}
+
+/// What of a request's headers is passed on, of those that the front looks after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// What concerns the client's browser and its compression is answered here.
+    Plain,
+    /// It is a page: the service has to know from which site's page it was asked.
+    Page,
+    /// All: there is another front at the other end.
+    All,
 }
 
 impl Endpoint for Forward {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        Ok(self.forward(request).await?)
+        // What is open to strangers is no tenant's: all of it prefers one instance.
+        let whose = Incoming::of(&request).map_err(Problem::from)?;
+        let whose = whose.identity.caller().map_or(Uuid::nil(), |caller| caller.tenant().uuid());
+        Ok(self.forward(request, whose).await?)
     }
 }
 
@@ -72,12 +86,11 @@ struct Outbound {
 }
 
 impl Forward {
-    async fn forward(&self, request: Request) -> Result<Response, Problem> {
+    /// To the instance that a tenant prefers.
+    pub(crate) async fn forward(&self, request: Request, whose: Uuid) -> Result<Response, Problem> {
         let remote = &*self.remote;
         let incoming = Incoming::of(&request)?.clone();
-        // What is open to strangers is no tenant's: all of it prefers one instance.
-        let whose = incoming.identity.caller().map_or(Uuid::nil(), |caller| caller.tenant().uuid());
-        let outbound = remote.outbound(request, &incoming, self.page).await?;
+        let outbound = remote.outbound(request, &incoming, self.kept).await?;
         remote.budget.earn();
         let mut tried = Vec::new();
         let mut failure = None;
@@ -126,15 +139,16 @@ impl Forward {
 }
 
 impl Remote {
-    async fn outbound(&self, request: Request, incoming: &Incoming, page: bool) -> Result<Outbound, Refusal> {
+    async fn outbound(&self, request: Request, incoming: &Incoming, kept: Kept) -> Result<Outbound, Refusal> {
         let path = request.original_uri().path_and_query().cloned();
         let path = path.ok_or_else(|| Refusal::invalid("request_refused", "the request names no path"))?;
         let method = request.method().clone();
         let mut headers = request.headers().clone();
         remove_ours(&mut headers);
-        // What concerns the client's browser and its compression is answered here.
-        headers.remove(header::ACCEPT_ENCODING);
-        if !page {
+        if kept != Kept::All {
+            headers.remove(header::ACCEPT_ENCODING);
+        }
+        if kept == Kept::Plain {
             headers.remove(header::ORIGIN);
         }
         let (id, trace) = (incoming.id.to_string(), incoming.traceparent.clone());
@@ -206,6 +220,32 @@ impl Remote {
             }),
             () = instance.lost() => Err(Failure::Silent),
         }
+    }
+
+    /// Sends a request to change the protocol, once, to the instance that a tenant prefers.
+    ///
+    /// # Errors
+    /// When none can be reached, or it does not answer.
+    pub(crate) async fn open_socket(
+        &self,
+        request: Request,
+        whose: Uuid,
+    ) -> Result<http::Response<hyper::body::Incoming>, Problem> {
+        let path = request.original_uri().path_and_query().cloned();
+        let path = path.ok_or_else(|| Refusal::invalid("request_refused", "the request names no path"))?;
+        let Some(instance) = choose(&self.instances, whose, &[], Instant::now()) else {
+            return Err(self.problem(None));
+        };
+        let mut headers = request.headers().clone();
+        headers.remove(header::HOST);
+        let outbound = Outbound {
+            method: request.method().clone(),
+            path,
+            headers,
+            body: Outgoing::Whole(Bytes::new()),
+            repeatable: false,
+        };
+        self.send(&instance, &outbound).await.map_err(|failure| self.problem(Some(&failure)))
     }
 
     /// What is told of a request that no instance answered.

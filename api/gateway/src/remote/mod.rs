@@ -26,6 +26,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kernel::Service;
 
 use self::budget::Budget;
+pub(crate) use self::forward::{Forward, Kept};
 pub use self::instance::{Instance, Standing};
 pub use self::routes::{issuers, operations, shared};
 use crate::service::Background;

@@ -12,7 +12,7 @@ use poem_openapi::registry::{MetaApi, Registry};
 use tokio_util::sync::CancellationToken;
 
 use super::Remote;
-use super::forward::Forward;
+use super::forward::{Forward, Kept};
 use crate::domains::RouteTable;
 use crate::routes::numbered_route;
 
@@ -26,7 +26,7 @@ pub fn operations(
     for path in describe(&mut Registry::new()).into_iter().flat_map(|api| api.paths) {
         let methods = table.entry(numbered_route(&path.path)).or_default();
         for operation in path.operations {
-            let forward = Forward { remote: remote.clone(), stop: stop.clone(), page: false };
+            let forward = Forward { remote: remote.clone(), stop: stop.clone(), kept: Kept::Plain };
             methods.insert(operation.method, forward.boxed());
         }
     }
@@ -39,7 +39,7 @@ pub fn issuers(
     seen_from: &SeenFrom,
     stop: &CancellationToken,
 ) -> Vec<(&'static str, Method, BoxEndpoint<'static, Response>)> {
-    let forward = Forward { remote: remote.clone(), stop: stop.clone(), page: true };
+    let forward = Forward { remote: remote.clone(), stop: stop.clone(), kept: Kept::Page };
     let page = Page { forward, seen_from: seen_from.clone() };
     auth_api::provider::paths().map(|(path, method)| (path, method, page.clone().boxed())).collect()
 }
@@ -72,8 +72,10 @@ pub fn shared(table: RouteTable, remotes: &[Arc<Remote>], here: bool, stop: &Can
     if remotes.is_empty() {
         return table;
     }
-    let forwards: Arc<[Forward]> =
-        remotes.iter().map(|remote| Forward { remote: remote.clone(), stop: stop.clone(), page: false }).collect();
+    let forwards: Arc<[Forward]> = remotes
+        .iter()
+        .map(|remote| Forward { remote: remote.clone(), stop: stop.clone(), kept: Kept::Plain })
+        .collect();
     let wrap = |path: &str, local: BoxEndpoint<'static>| {
         let whose = if ["/v1/sagas/:", "/v1/jobs/:", "/v1/dead-letters/:"].iter().any(|prefix| path.starts_with(prefix))
         {

@@ -5,6 +5,7 @@
 mod attacks;
 mod authentication;
 mod bad_input;
+mod cells;
 mod commands;
 mod contracts;
 mod dead_letters;

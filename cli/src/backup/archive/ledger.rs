@@ -11,18 +11,18 @@ use uuid::Uuid;
 
 use super::manifest::{ServicePart, TenantPart};
 
-/// Follows the rows of one log: positions are dense, times do not go back, each event's bytes give the hash that its writer
+/// Follows the rows of one log: positions are dense, a tenant's times do not go back, each event's bytes give the hash that its writer
 /// noted; and counts what each tenant has.
 #[derive(Debug, Default)]
 pub struct Ledger {
     last: Position,
-    recorded_at: Option<DateTime<Utc>>,
     tenants: BTreeMap<Uuid, Holding>,
 }
 
 #[derive(Debug, Default)]
 struct Holding {
     tree: Tree,
+    recorded_at: Option<DateTime<Utc>>,
     commands: u64,
     claims: u64,
     decisions: u64,
@@ -34,17 +34,19 @@ impl Ledger {
         let position = event.position;
         ensure!(position == self.last.next(), "after the event at {} comes the one at {position}", self.last);
         ensure!(
-            self.recorded_at.is_none_or(|last| last <= event.recorded_at),
-            "at {position} the log's time goes back"
-        );
-        ensure!(
             Leaf::from(event).hash() == *leaf_hash,
             "the event at position {position} is not the one that was written: its bytes do not give its leaf hash {}",
             hex::encode(leaf_hash)
         );
         self.last = position;
-        self.recorded_at = Some(event.recorded_at);
-        self.of(event.tenant).tree.push(*leaf_hash);
+        // A tenant that came from another cell brought its times along.
+        let holding = self.of(event.tenant);
+        ensure!(
+            holding.recorded_at.is_none_or(|last| last <= event.recorded_at),
+            "at {position} the tenant's time goes back"
+        );
+        holding.recorded_at = Some(event.recorded_at);
+        holding.tree.push(*leaf_hash);
         Ok(())
     }
 

@@ -1,0 +1,151 @@
+//! The map of cells in the directory of tenants: what happened to each tenant's place, in order, and in which cell it lives.
+
+use chrono::{DateTime, Utc};
+use eventstore::LockKey;
+use kernel::{Clock, TenantId};
+use sqlx::{PgPool, Row};
+use uuid::Uuid;
+
+use super::placing::{Place, Placed, PlacingError};
+use crate::directory::{Directory, DirectoryError};
+
+/// A place that can't be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AtlasError {
+    /// The directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The wish.
+    #[error(transparent)]
+    Placing(#[from] PlacingError),
+    /// Somebody else changed it.
+    #[error("the tenant's place was changed by somebody else meanwhile; look at it again")]
+    Meanwhile,
+    /// What stands in the directory is of another program.
+    #[error("the directory has an event about a tenant's place that this program does not know: {0}")]
+    Unknown(String),
+}
+
+impl From<sqlx::Error> for AtlasError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Directory(error.into())
+    }
+}
+
+/// The map. Cheap to clone.
+#[derive(Clone)]
+pub struct Atlas(PgPool);
+
+/// A tenant that came to live in a cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Which.
+    pub tenant: Uuid,
+    /// In which cell.
+    pub cell: String,
+}
+
+impl Atlas {
+    /// That of the directory.
+    pub fn of(directory: &Directory) -> Self {
+        Self(directory.pool().clone())
+    }
+
+    /// The cell in which a tenant lives, by id or short name, and its id; none: there is no such tenant. The inner none: no cell was
+    /// ever noted for it.
+    pub async fn find(&self, tenant: &str) -> Result<Option<(Uuid, Option<String>)>, sqlx::Error> {
+        let row = sqlx::query(
+            "SELECT tenant_id, cell FROM tenants WHERE (slug = $1 OR tenant_id = $2) AND status <> 'reserved'",
+        )
+        .bind(tenant)
+        .bind(tenant.parse::<Uuid>().ok())
+        .fetch_optional(&self.0)
+        .await?;
+        row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+    }
+
+    /// What is so of a tenant's place.
+    pub async fn place(&self, tenant: TenantId) -> Result<Place, AtlasError> {
+        let rows = sqlx::query("SELECT event FROM placements WHERE tenant_id = $1 ORDER BY sequence")
+            .bind(tenant.uuid())
+            .fetch_all(&self.0)
+            .await?;
+        let mut place = Place::default();
+        for row in &rows {
+            let text: serde_json::Value = row.try_get(0)?;
+            let event = serde_json::from_value(text.clone()).map_err(|_| AtlasError::Unknown(text.to_string()))?;
+            place.apply(&event);
+        }
+        Ok(place)
+    }
+
+    /// Notes what happened, if nothing else did meanwhile, and where the tenant lives by it. Gives what is so then.
+    ///
+    /// # Errors
+    /// [`AtlasError::Meanwhile`].
+    pub async fn note(
+        &self,
+        tenant: TenantId,
+        mut place: Place,
+        event: Placed,
+        clock: &dyn Clock,
+    ) -> Result<Place, AtlasError> {
+        let mut transaction = self.0.begin().await?;
+        // One after the other, so that who follows the positions misses none.
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(LockKey::Placing.number())
+            .execute(&mut *transaction)
+            .await?;
+        let expected = place.version;
+        place.apply(&event);
+        let at: DateTime<Utc> = clock.now();
+        let text = serde_json::to_value(&event).map_err(|error| AtlasError::Unknown(error.to_string()))?;
+        let noted = sqlx::query(
+            "INSERT INTO placements (position, tenant_id, sequence, event, cell, recorded_at)
+             SELECT coalesce((SELECT max(position) FROM placements), 0) + 1, $1, $2 + 1, $3, $4, $5
+             WHERE $2 = (SELECT count(*) FROM placements WHERE tenant_id = $1)",
+        )
+        .bind(tenant.uuid())
+        .bind(i64::from(expected))
+        .bind(text)
+        .bind(place.moving.as_ref().filter(|_| event == Placed::Moved).map(|moving| &moving.to))
+        .bind(at)
+        .execute(&mut *transaction)
+        .await?;
+        if noted.rows_affected() != 1 {
+            return Err(AtlasError::Meanwhile);
+        }
+        if let (Placed::Moved, Some(moving)) = (&event, &place.moving) {
+            sqlx::query("UPDATE tenants SET cell = $2 WHERE tenant_id = $1")
+                .bind(tenant.uuid())
+                .bind(&moving.to)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(place)
+    }
+
+    /// How many things happened to places so far.
+    pub async fn head(&self) -> Result<i64, sqlx::Error> {
+        sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM placements").fetch_one(&self.0).await
+    }
+
+    /// Who came to live where after so many things had happened, and how many they are now.
+    pub async fn arrivals(&self, after: i64) -> Result<(Vec<Arrival>, i64), sqlx::Error> {
+        let rows =
+            sqlx::query("SELECT position, tenant_id, cell FROM placements WHERE position > $1 ORDER BY position")
+                .bind(after)
+                .fetch_all(&self.0)
+                .await?;
+        let mut head = after;
+        let mut arrivals = Vec::new();
+        for row in &rows {
+            head = row.try_get(0)?;
+            if let Some(cell) = row.try_get(2)? {
+                arrivals.push(Arrival { tenant: row.try_get(1)?, cell });
+            }
+        }
+        Ok((arrivals, head))
+    }
+}

@@ -1,0 +1,181 @@
+//! `inopsio serve --cells`: sends each request to the cell of its tenant, and keeps nothing of it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_api::provider::SeenFrom;
+use face::{Identity, Incoming, Limits, Problem, Uploads};
+use kernel::{IdSource, Refusal, Service};
+use poem::http::{HeaderValue, StatusCode, header};
+use poem::{Endpoint, Request, Response};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::atlas::Atlas;
+use super::map::{Leads, Map};
+use super::upgrade;
+use super::whose::Whose;
+use crate::config::{Config, claim_key};
+use crate::directory::Directory;
+use crate::front::{failure, request_id};
+use crate::remote::{Forward, Kept, Remote};
+use crate::server::StartError;
+use crate::service::Background;
+use crate::telemetry;
+
+/// The front before the cells.
+pub(crate) struct Cells {
+    /// Each with its processes.
+    remotes: BTreeMap<String, Arc<Remote>>,
+    /// The cell of tenants of whom none was noted, and of what is no tenant's.
+    home: String,
+    map: Arc<Map>,
+    ids: Arc<dyn IdSource>,
+    limits: Arc<Limits>,
+    /// With whose key cells are told from where pages were asked.
+    seen_from: Option<SeenFrom>,
+    stop: CancellationToken,
+    timeout: Duration,
+}
+
+/// The front of this configuration, which follows the directory from now on.
+///
+/// # Errors
+/// When no cells are configured.
+pub(crate) async fn serve(
+    config: &Config,
+    ids: Arc<dyn IdSource>,
+    background: &Background,
+    stop: CancellationToken,
+) -> Result<Cells, StartError> {
+    let home = config.home_cell().filter(|home| config.cells.contains_key(*home)).ok_or(StartError::NoCells)?;
+    let http = &config.http;
+    let cells = config.cells.iter().map(|(name, cell)| {
+        // A cell is to its front what a service is to a gateway: something with instances. Named once, for as long as we live.
+        let named = Service::new(Box::leak(format!("cell_{}", name.replace('-', "_")).into_boxed_str()));
+        (name.clone(), Remote::open(named, &config.cell_urls(cell), http.body_limit, background))
+    });
+    let map = Arc::new(Map::new(Atlas::of(&Directory::open(config))));
+    if let Err(error) = map.turn().await {
+        tracing::warn!(%error, "the directory of tenants does not answer yet");
+    }
+    let following = map.clone();
+    let shutdown = background.shutdown.clone();
+    background.tasks.spawn(async move { following.follow(shutdown).await });
+    let limits = Limits {
+        body: http.body_limit,
+        upload: http.upload_limit,
+        uploads: Arc::new(Uploads::new(http.uploads, http.uploads_of_a_tenant)),
+    };
+    Ok(Cells {
+        remotes: cells.collect(),
+        home: home.to_owned(),
+        map,
+        ids,
+        limits: Arc::new(limits),
+        seen_from: claim_key(config).as_ref().map(SeenFrom::derive),
+        stop,
+        timeout: Duration::from_secs(http.timeout_seconds),
+    })
+}
+
+impl Cells {
+    async fn answer(&self, mut request: Request) -> Result<Response, Problem> {
+        match request.original_uri().path() {
+            "/health" => return Ok(said(StatusCode::OK, &json!({ "status": "alive" }))),
+            "/ready" => return Ok(self.ready()),
+            "/metrics" => return Ok(exposition()),
+            _ => {}
+        }
+        let leads = self.leads(&request).await?;
+        let (cell, tenant) = leads.map_or((None, uuid::Uuid::nil()), |leads| (leads.cell, leads.tenant));
+        let cell = cell.as_deref().unwrap_or(&self.home);
+        let Some(remote) = self.remotes.get(cell) else {
+            tracing::error!(cell, %tenant, "a tenant lives in a cell that is not configured here");
+            let detail = format!("the cell {cell} is not known to this gateway");
+            return Err(Refusal::unavailable("cell_unknown", detail).into());
+        };
+        self.seen(&mut request);
+        if request.headers().contains_key(header::UPGRADE) {
+            return upgrade::forward(remote, request, tenant).await;
+        }
+        let forward = Forward { remote: remote.clone(), stop: self.stop.clone(), kept: Kept::All };
+        match tokio::time::timeout(self.timeout + Duration::from_secs(1), forward.forward(request, tenant)).await {
+            Ok(answered) => answered,
+            Err(_) => Err(failure::too_slow(self.timeout).into()),
+        }
+    }
+
+    async fn leads(&self, request: &Request) -> Result<Option<Leads>, Refusal> {
+        let whose = Whose::of(request);
+        self.map.find(&whose).await.map_err(|error| {
+            tracing::warn!(%error, "the directory of tenants can't be asked");
+            let detail = "the directory of tenants does not answer; nothing was done, try again";
+            Refusal::unavailable("directory_unavailable", detail)
+        })
+    }
+
+    /// Tells the cell from where it was asked.
+    fn seen(&self, request: &mut Request) {
+        let address = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
+        let seen = self.seen_from.as_ref().zip(address);
+        let seen = seen.and_then(|(seen, address)| HeaderValue::try_from(seen.write(address)).ok());
+        let headers = request.headers_mut();
+        headers.remove(SeenFrom::HEADER);
+        if let Some(seen) = seen {
+            headers.insert(SeenFrom::HEADER, seen);
+        }
+    }
+
+    fn ready(&self) -> Response {
+        let mut standings = BTreeMap::new();
+        let (mut some, mut all) = (false, self.map.is_known());
+        for (name, remote) in &self.remotes {
+            let of_cell: Vec<_> = remote.instances().iter().map(|instance| instance.standing()).collect();
+            some |= of_cell.iter().any(|standing| standing.state != "down");
+            all &= of_cell.iter().all(|standing| standing.state == "up");
+            standings.insert(name, of_cell);
+        }
+        let (status, code) = match (some && self.map.is_known(), all) {
+            (false, _) => ("unready", StatusCode::SERVICE_UNAVAILABLE),
+            (true, false) => ("degraded", StatusCode::OK),
+            (true, true) => ("ready", StatusCode::OK),
+        };
+        let directory = if self.map.is_known() { "up" } else { "down" };
+        said(code, &json!({ "status": status, "directory": directory, "cells": standings }))
+    }
+}
+
+fn exposition() -> Response {
+    let text = telemetry::metrics().map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
+    Response::builder().content_type("text/plain; version=0.0.4; charset=utf-8").body(text)
+}
+
+fn said(status: StatusCode, body: &serde_json::Value) -> Response {
+    Response::builder()
+        .status(status)
+        .content_type("application/json")
+        .header(header::CACHE_CONTROL, "no-store")
+        .body(body.to_string())
+}
+
+impl Endpoint for Cells {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let id = request_id::of(request.headers(), &*self.ids);
+        let traceparent = request.header("traceparent").map(str::to_owned);
+        // The cell says who asks.
+        let incoming = Incoming { id, identity: Identity::Anonymous, traceparent, limits: self.limits.clone() };
+        request.extensions_mut().insert(incoming);
+        let answered = self.answer(request).await.map_err(poem::Error::from);
+        let problem = answered.is_err();
+        let (mut response, _) = failure::settle(answered, id);
+        if problem && let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+            response.headers_mut().insert("x-request-id", value);
+        }
+        Ok(response)
+    }
+}

@@ -1,0 +1,497 @@
+//! Moves a tenant from one cell to another, while it works.
+//!
+//! 1. The map notes that a move has begun; the new cell lets nobody in.
+//! 2. History is copied in rounds while the tenant writes, until a round is short; the new cell's read models follow.
+//! 3. The tenant's writes, and nobody else's, are paused in the old cell, for a time that ends by itself. The rest is copied, both
+//!    sides are read back and compared, the read models have all of it.
+//! 4. The pause is made one that does not end by itself, and the map says that the tenant lives in the new cell: the turning point.
+//! 5. What is in the old cell is closed for good; what stands beside the log goes along, and the tenant is let in, in one transaction a
+//!    service.
+//!
+//! Killed before the turning point, the tenant goes on where it was (during a pause: as soon as that ends); after it, it is let in by
+//! whoever runs the move again. Either way the same command goes on where it stopped.
+
+use std::time::{Duration, Instant};
+
+use eventstore::transfer::{self, Compared, Transfer, TransferError};
+use eventstore::{Closure, LockClass};
+use futures::future::try_join_all;
+use kernel::{Clock, TenantId};
+use nats::Bus;
+use projector::ReadModels;
+use serde::Serialize;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, Postgres};
+
+use super::atlas::{Atlas, AtlasError};
+use super::beside;
+use super::placing::{Moving, Place, Placed};
+use crate::config::{Cell, Config};
+use crate::directory::{Directory, DirectoryError, Tenant};
+use crate::domains::{self, Part};
+
+/// The longest that a tenant's writes are paused by somebody who is not heard of any more.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// A round that took no longer is short enough to be the last one, or nearly.
+const SHORT: Duration = Duration::from_millis(250);
+
+/// So many rounds at most: a tenant that writes faster than it is copied is paused all the same, for as long as the rest takes.
+const ROUNDS: usize = 20;
+
+/// How long the read models of the new cell may take for a round, and for the rest.
+const FOLLOW: Duration = Duration::from_mins(10);
+const FOLLOW_IN_PAUSE: Duration = Duration::from_secs(6);
+
+/// A tenant that can't be moved.
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    /// The map.
+    #[error(transparent)]
+    Atlas(#[from] AtlasError),
+    /// The directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// A cell that is not configured.
+    #[error("the cell {name} is not in the configuration file; known are {known}")]
+    UnknownCell {
+        /// Its name.
+        name: String,
+        /// Those that are.
+        known: String,
+    },
+    /// How a cell's Postgres is reached is not configured, or can't be read.
+    #[error("cells.{0}.admin_url is needed to move a tenant from or to it: the URL of its Postgres, as a superuser")]
+    AdminUrl(String),
+    /// Somebody else is at it.
+    #[error("the tenant {0} is being moved by another process")]
+    Busy(String),
+    /// A database.
+    #[error("the log of {service} in the cell {cell}: {error}")]
+    Transfer {
+        /// Whose.
+        service: &'static str,
+        /// Where.
+        cell: String,
+        /// What.
+        error: TransferError,
+    },
+    /// Something about the tenant has to be settled first.
+    #[error("{0}")]
+    Unsettled(String),
+    /// The new cell's read models do not follow.
+    #[error(
+        "the read models of {service} in the cell {cell} are at position {reached}, not at {wanted}: does `inopsio serve` run there?"
+    )]
+    Behind {
+        /// Whose.
+        service: &'static str,
+        /// Where.
+        cell: String,
+        /// Where they are.
+        reached: u64,
+        /// Where they should be.
+        wanted: u64,
+    },
+}
+
+impl From<sqlx::Error> for MoveError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Directory(error.into())
+    }
+}
+
+type Result<T> = std::result::Result<T, MoveError>;
+
+/// What was moved of a service.
+#[derive(Clone, Debug, Serialize)]
+pub struct MovedService {
+    /// Its name.
+    pub service: &'static str,
+    /// Events.
+    pub events: u64,
+    /// Streams.
+    pub streams: usize,
+    /// Root of the tenant's tree, the same in both cells; hexadecimal.
+    pub root: String,
+}
+
+/// A move that ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct Moved {
+    /// From where.
+    pub from: String,
+    /// To where.
+    pub to: String,
+    /// What, where it was compared by this run.
+    pub services: Vec<MovedService>,
+    /// How many rounds it took while the tenant wrote.
+    pub rounds: usize,
+    /// How long the tenant's writes were paused, in seconds; none: the pause was another run's.
+    pub paused_seconds: Option<f64>,
+    /// How long all of it took, in seconds.
+    pub seconds: f64,
+}
+
+/// Moves tenants.
+pub struct Mover<'a> {
+    config: &'a Config,
+    directory: Directory,
+    atlas: Atlas,
+    clock: &'a dyn Clock,
+}
+
+/// A service on its way.
+struct Leg {
+    part: Part,
+    transfer: Transfer,
+    read_models: ReadModels,
+}
+
+impl<'a> Mover<'a> {
+    /// By this configuration, which names the cells.
+    pub fn new(config: &'a Config, clock: &'a dyn Clock) -> Self {
+        let directory = Directory::open(config);
+        Self { config, atlas: Atlas::of(&directory), directory, clock }
+    }
+
+    /// Moves a tenant, or goes on with its move. `news` is told what is done.
+    ///
+    /// # Errors
+    /// When it can't be moved; then it goes on where it is, unless the error came after the turning point.
+    pub async fn go(&self, tenant: &str, to: &str, news: &dyn Fn(&str)) -> Result<Moved> {
+        let began = Instant::now();
+        self.cell(to)?;
+        let tenant = self.directory.find(tenant).await?;
+        let _turn = self.turn(&tenant).await?;
+        let mut place = self.atlas.place(tenant.tenant_id).await?;
+        let lives = self.lives(&tenant).await?;
+        if let Some(event) = place.begin(&lives, to).map_err(AtlasError::from)? {
+            self.cell(&lives)?;
+            place = self.atlas.note(tenant.tenant_id, place, event, self.clock).await?;
+        }
+        let Some(moving) = place.moving.clone() else { return Err(AtlasError::Meanwhile.into()) };
+        let mut moved = Moved {
+            from: moving.from.clone(),
+            to: moving.to.clone(),
+            services: Vec::new(),
+            rounds: 0,
+            paused_seconds: None,
+            seconds: 0.0,
+        };
+        if moving.moved {
+            news("the tenant lives in the new cell already and is let in");
+            self.let_in(tenant.tenant_id, &moving).await?;
+        } else {
+            let mut legs = self.legs(tenant.tenant_id, &moving).await?;
+            self.copy(&tenant, &moving, &mut legs, news, &mut moved.rounds).await?;
+            news("the tenant's writes are paused");
+            let paused = Instant::now();
+            match self.turn_over(tenant.tenant_id, &moving, &mut legs, place).await {
+                Ok((after, compared)) => {
+                    place = after;
+                    moved.services = compared;
+                }
+                Err(error) => {
+                    // It goes on where it was, unless it is past the turning point.
+                    if self.atlas.place(tenant.tenant_id).await.is_ok_and(|place| !past(&place)) {
+                        for leg in &mut legs {
+                            beside::resume(leg.transfer.old(), tenant.tenant_id).await?;
+                        }
+                    }
+                    return Err(error);
+                }
+            }
+            self.open(tenant.tenant_id, &moving, &mut legs).await?;
+            moved.paused_seconds = Some(paused.elapsed().as_secs_f64());
+        }
+        self.atlas.note(tenant.tenant_id, place, Placed::MoveEnded, self.clock).await?;
+        moved.seconds = began.elapsed().as_secs_f64();
+        Ok(moved)
+    }
+
+    /// The tenant stays where it is.
+    ///
+    /// # Errors
+    /// When it is not on its way, or past the turning point.
+    pub async fn undo(&self, tenant: &str) -> Result<Tenant> {
+        let tenant = self.directory.find(tenant).await?;
+        let _turn = self.turn(&tenant).await?;
+        let place = self.atlas.place(tenant.tenant_id).await?;
+        let event = place.undo().map_err(AtlasError::from)?;
+        if let Some(moving) = &place.moving {
+            for part in domains::parts() {
+                let mut old = connect(self.admin(&part, &moving.from)?).await?;
+                beside::resume(&mut old, tenant.tenant_id).await?;
+                close(old).await;
+            }
+        }
+        self.atlas.note(tenant.tenant_id, place, event, self.clock).await?;
+        Ok(tenant)
+    }
+
+    /// Deletes what can be deleted of an old copy; in which cell that was.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn purge(&self, tenant: &str) -> Result<String> {
+        let tenant = self.directory.find(tenant).await?;
+        let _turn = self.turn(&tenant).await?;
+        let place = self.atlas.place(tenant.tenant_id).await?;
+        let (cell, event) = place.purge().map_err(AtlasError::from)?;
+        let cell = cell.to_owned();
+        for part in domains::parts() {
+            let mut old = connect(self.admin(&part, &cell)?).await?;
+            let purged = transfer::purge(&mut old, part.service, tenant.tenant_id).await;
+            purged.map_err(|error| MoveError::Transfer { service: part.service.name(), cell: cell.clone(), error })?;
+            beside::purge(&mut old, tenant.tenant_id).await?;
+            close(old).await;
+        }
+        self.atlas.note(tenant.tenant_id, place, event, self.clock).await?;
+        Ok(cell)
+    }
+
+    /// The cell in which a tenant lives.
+    async fn lives(&self, tenant: &Tenant) -> Result<String> {
+        let found = self.atlas.find(&tenant.tenant_id.to_string()).await?;
+        let noted = found.and_then(|(_, cell)| cell);
+        let home = || self.config.home_cell().map(str::to_owned);
+        noted.or_else(home).ok_or_else(|| self.unknown("(none)"))
+    }
+
+    fn cell(&self, name: &str) -> Result<&Cell> {
+        self.config.cells.get(name).ok_or_else(|| self.unknown(name))
+    }
+
+    fn unknown(&self, name: &str) -> MoveError {
+        let known: Vec<_> = self.config.cells.keys().map(String::as_str).collect();
+        MoveError::UnknownCell { name: name.to_owned(), known: known.join(", ") }
+    }
+
+    /// How a service's database of a cell is reached, as a superuser.
+    fn admin(&self, part: &Part, name: &str) -> Result<PgConnectOptions> {
+        let url = self.cell(name)?.admin_url.reveal();
+        let options: PgConnectOptions = url.parse().map_err(|_| MoveError::AdminUrl(name.to_owned()))?;
+        if url.is_empty() {
+            return Err(MoveError::AdminUrl(name.to_owned()));
+        }
+        Ok(options.database(&self.config.database(part.service).name))
+    }
+
+    /// That nobody else moves the tenant meanwhile: held as long as the connection is.
+    async fn turn(&self, tenant: &Tenant) -> Result<PoolConnection<Postgres>> {
+        let mut connection = self.directory.pool().acquire().await?;
+        let ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))")
+            .bind(LockClass::MoveOfTenant.number())
+            .bind(tenant.tenant_id.to_string())
+            .fetch_one(&mut *connection)
+            .await?;
+        if !ours {
+            return Err(MoveError::Busy(tenant.slug.clone()));
+        }
+        // Not back into the pool: closed, it gives the lock back.
+        connection.close_on_drop();
+        Ok(connection)
+    }
+
+    async fn legs(&self, tenant: TenantId, moving: &Moving) -> Result<Vec<Leg>> {
+        let mut legs = Vec::new();
+        for part in domains::parts() {
+            let service = part.service.name();
+            let (from, to) = (self.admin(&part, &moving.from)?, self.admin(&part, &moving.to)?);
+            let begun = Transfer::begin(part.service, tenant, &from, &to).await;
+            let mut transfer = at(&moving.to, begun, service)?;
+            at(&moving.to, transfer.expect(&moving.from).await, service)?;
+            let mut database = self.config.database(part.service);
+            (database.host, database.port) = (to.get_host().to_owned(), to.get_port());
+            database.socket = to.get_socket().cloned();
+            let read_models = ReadModels::new(&database, &part.projections, None);
+            legs.push(Leg { part, transfer, read_models });
+        }
+        Ok(legs)
+    }
+
+    /// Copies while the tenant writes.
+    async fn copy(
+        &self,
+        tenant: &Tenant,
+        moving: &Moving,
+        legs: &mut [Leg],
+        news: &dyn Fn(&str),
+        rounds: &mut usize,
+    ) -> Result<()> {
+        let bus = self.bus(moving).await;
+        loop {
+            *rounds += 1;
+            let began = Instant::now();
+            let mut copied = 0;
+            for leg in legs.iter_mut() {
+                if let Some(reason) = beside::unsettled(leg.transfer.old(), tenant.tenant_id).await? {
+                    let name = leg.part.service.name();
+                    return Err(MoveError::Unsettled(format!("{name}: {reason} in the cell {}", moving.from)));
+                }
+            }
+            let all = legs.iter_mut().map(|leg| self.round(moving, leg, bus.as_ref()));
+            copied += try_join_all(all).await?.into_iter().sum::<u64>();
+            let took = began.elapsed();
+            news(&format!("round {rounds}: {copied} events in {:.2} s", took.as_secs_f64()));
+            if took <= SHORT || *rounds == ROUNDS {
+                break;
+            }
+        }
+        // What people decided about dead letters holds there too, before anything rests on it.
+        for leg in legs.iter_mut() {
+            let mut opening = at(&moving.to, leg.transfer.open().await, leg.part.service.name())?;
+            let carried = beside::decisions(&mut opening).await;
+            at(&moving.to, carried, leg.part.service.name())?;
+            at(&moving.to, opening.keep().await, leg.part.service.name())?;
+        }
+        try_join_all(legs.iter().map(|leg| self.follow(tenant.tenant_id, moving, leg, FOLLOW))).await?;
+        for leg in legs.iter_mut() {
+            self.nothing_parked(tenant.tenant_id, moving, leg, FOLLOW_IN_PAUSE).await?;
+        }
+        Ok(())
+    }
+
+    async fn round(&self, moving: &Moving, leg: &mut Leg, bus: Option<&Bus>) -> Result<u64> {
+        let service = leg.part.service;
+        let copied = at(&moving.to, leg.transfer.round().await, service.name())?;
+        if let Some(bus) = bus.filter(|_| copied > 0) {
+            bus.wake(service).await;
+        }
+        Ok(copied)
+    }
+
+    /// The pause, up to the turning point.
+    async fn turn_over(
+        &self,
+        tenant: TenantId,
+        moving: &Moving,
+        legs: &mut [Leg],
+        place: Place,
+    ) -> Result<(Place, Vec<MovedService>)> {
+        let bus = self.bus(moving).await;
+        for leg in legs.iter_mut() {
+            at(&moving.from, leg.transfer.pause(&moving.to, PAUSE).await, leg.part.service.name())?;
+        }
+        let compared = try_join_all(legs.iter_mut().map(async |leg| {
+            self.round(moving, leg, bus.as_ref()).await?;
+            let compared = at(&moving.to, leg.transfer.compare().await, leg.part.service.name())?;
+            self.follow(tenant, moving, leg, FOLLOW_IN_PAUSE).await?;
+            Ok::<_, MoveError>((leg.part.service.name(), compared))
+        }))
+        .await?;
+        for leg in legs.iter_mut() {
+            let name = leg.part.service.name();
+            if let Some(reason) = beside::unsettled(leg.transfer.old(), tenant).await? {
+                return Err(MoveError::Unsettled(format!("{name}: {reason} in the cell {}", moving.from)));
+            }
+            self.nothing_parked(tenant, moving, leg, Duration::ZERO).await?;
+        }
+        for leg in legs.iter_mut() {
+            at(&moving.from, leg.transfer.hold().await, leg.part.service.name())?;
+        }
+        let place = self.atlas.note(tenant, place, Placed::Moved, self.clock).await?;
+        let services = compared.into_iter().map(|(service, Compared { events, streams, root, .. })| MovedService {
+            service,
+            events,
+            streams,
+            root: hex::encode(root),
+        });
+        Ok((place, services.collect()))
+    }
+
+    /// Closes the old copy for good, and lets the tenant in.
+    async fn open(&self, tenant: TenantId, moving: &Moving, legs: &mut [Leg]) -> Result<()> {
+        let all = legs.iter_mut().map(async |leg| {
+            let name = leg.part.service.name();
+            at(&moving.from, leg.transfer.leave(&moving.to).await, name)?;
+            let looked = beside::sagas_looked_up_to(leg.transfer.old(), tenant).await?;
+            let mut opening = at(&moving.to, leg.transfer.open().await, name)?;
+            let carried = beside::carry(&mut opening, looked).await;
+            at(&moving.to, carried, name)?;
+            at(&moving.to, opening.finish().await, name)
+        });
+        try_join_all(all).await?;
+        Ok(())
+    }
+
+    /// The same for a move that broke off after the turning point: where the tenant was let in already, it writes.
+    async fn let_in(&self, tenant: TenantId, moving: &Moving) -> Result<()> {
+        let mut legs = Vec::new();
+        for part in domains::parts() {
+            let name = part.service.name();
+            let (from, to) = (self.admin(&part, &moving.from)?, self.admin(&part, &moving.to)?);
+            let mut there = connect(to.clone()).await?;
+            let standing = at(&moving.to, transfer::standing(&mut there, tenant).await, name)?;
+            close(there).await;
+            if standing == Some(Closure::Arriving) {
+                let transfer = at(&moving.to, Transfer::begin(part.service, tenant, &from, &to).await, name)?;
+                let read_models = ReadModels::new(&self.config.database(part.service), &part.projections, None);
+                legs.push(Leg { part, transfer, read_models });
+            }
+        }
+        self.open(tenant, moving, &mut legs).await
+    }
+
+    /// Waits until the new cell's read models have what was copied.
+    async fn follow(&self, tenant: TenantId, moving: &Moving, leg: &Leg, patience: Duration) -> Result<()> {
+        let wanted = leg.transfer.last();
+        leg.read_models.wait_for(tenant, wanted, patience).await.map_err(|behind| MoveError::Behind {
+            service: leg.part.service.name(),
+            cell: moving.to.clone(),
+            reached: behind.reached.0,
+            wanted: wanted.0,
+        })
+    }
+
+    /// Waits until nothing of the tenant is parked in the new cell.
+    async fn nothing_parked(&self, tenant: TenantId, moving: &Moving, leg: &mut Leg, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        while let Some(reason) = beside::unsettled(leg.transfer.new_cell(), tenant).await? {
+            if Instant::now() >= deadline {
+                let name = leg.part.service.name();
+                return Err(MoveError::Unsettled(format!("{name}: {reason} in the cell {}", moving.to)));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// The new cell's bus, to wake its relays; none: they look by themselves, a second later.
+    async fn bus(&self, moving: &Moving) -> Option<Bus> {
+        let url = self.config.cells.get(&moving.to)?.nats_url.reveal();
+        if url.is_empty() {
+            return None;
+        }
+        let settings = nats::Settings::new(url, nats::Credentials::None, "inopsio tenant move");
+        match Bus::connect(&settings).await {
+            Ok(bus) => Some(bus),
+            Err(error) => {
+                tracing::warn!(%error, "the new cell's nats-server can't be reached; its relay looks by itself");
+                None
+            }
+        }
+    }
+}
+
+/// Says in which cell it was.
+fn at<T>(cell: &str, done: std::result::Result<T, TransferError>, service: &'static str) -> Result<T> {
+    done.map_err(|error| MoveError::Transfer { service, cell: cell.to_owned(), error })
+}
+
+/// Whether the tenant lives in its new cell.
+fn past(place: &Place) -> bool {
+    place.moving.as_ref().is_none_or(|moving| moving.moved)
+}
+
+async fn connect(options: PgConnectOptions) -> Result<sqlx::PgConnection> {
+    Ok(options.disable_statement_logging().connect().await?)
+}
+
+async fn close(connection: sqlx::PgConnection) {
+    if let Err(error) = connection.close().await {
+        tracing::debug!(%error, "a connection did not close in good order");
+    }
+}

@@ -1,0 +1,170 @@
+//! Where a tenant lives, as what happened to it says: the domain of the map of cells, without any I/O.
+
+use serde::{Deserialize, Serialize};
+
+/// Something that happened to a tenant's place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Placed {
+    /// Its history is being copied to a cell.
+    MoveBegun {
+        /// From where.
+        from: String,
+        /// To where.
+        to: String,
+    },
+    /// It stays where it is after all.
+    MoveUndone,
+    /// It lives in the other cell: from here on there is no way back but another move.
+    Moved,
+    /// It is whole there, and writes there.
+    MoveEnded,
+    /// What could be deleted of the old copy is.
+    OldCopyPurged,
+}
+
+/// A move that is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moving {
+    /// From where.
+    pub from: String,
+    /// To where.
+    pub to: String,
+    /// Whether the tenant lives in the new cell already, and only has to be let in there.
+    pub moved: bool,
+}
+
+/// Where a tenant lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// How many things happened.
+    pub version: u32,
+    /// The move that is under way.
+    pub moving: Option<Moving>,
+    /// The cell that has an old copy.
+    pub old_copy: Option<String>,
+}
+
+/// A wish that can't be fulfilled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlacingError {
+    /// It lives there.
+    #[error("the tenant lives in the cell {0} already")]
+    There(String),
+    /// It is on its way to another cell.
+    #[error("the tenant is on its way to the cell {0}; go on with `--to {0}`, or take that back with `--undo`")]
+    OnItsWay(String),
+    /// It is not on its way.
+    #[error("the tenant is not being moved")]
+    NotMoving,
+    /// It lives in the new cell already.
+    #[error("the tenant lives in the cell {0} already; go on with `--to {0}`, then move it back")]
+    TooLate(String),
+    /// There is no old copy.
+    #[error("there is no old copy of the tenant")]
+    NoOldCopy,
+}
+
+impl Place {
+    /// What is so after something happened.
+    pub fn apply(&mut self, event: &Placed) {
+        self.version += 1;
+        match event {
+            Placed::MoveBegun { from, to } => {
+                self.moving = Some(Moving { from: from.clone(), to: to.clone(), moved: false });
+            }
+            Placed::MoveUndone => self.moving = None,
+            Placed::Moved => {
+                if let Some(moving) = &mut self.moving {
+                    moving.moved = true;
+                }
+            }
+            Placed::MoveEnded => self.old_copy = self.moving.take().map(|moving| moving.from),
+            Placed::OldCopyPurged => self.old_copy = None,
+        }
+    }
+
+    /// Begins a move, or goes on with the one to the same cell: then nothing happens. `lives`: the cell in which the tenant is.
+    ///
+    /// # Errors
+    /// When it is there, or on its way elsewhere.
+    pub fn begin(&self, lives: &str, to: &str) -> Result<Option<Placed>, PlacingError> {
+        match &self.moving {
+            Some(moving) if moving.to == to => Ok(None),
+            Some(moving) => Err(PlacingError::OnItsWay(moving.to.clone())),
+            None if lives == to => Err(PlacingError::There(to.to_owned())),
+            None => Ok(Some(Placed::MoveBegun { from: lives.to_owned(), to: to.to_owned() })),
+        }
+    }
+
+    /// Takes a move back.
+    ///
+    /// # Errors
+    /// When there is none, or it is too late.
+    pub fn undo(&self) -> Result<Placed, PlacingError> {
+        match &self.moving {
+            None => Err(PlacingError::NotMoving),
+            Some(moving) if moving.moved => Err(PlacingError::TooLate(moving.to.clone())),
+            Some(_) => Ok(Placed::MoveUndone),
+        }
+    }
+
+    /// Purges the old copy.
+    ///
+    /// # Errors
+    /// When there is none, or the tenant is on its way.
+    pub fn purge(&self) -> Result<(&str, Placed), PlacingError> {
+        if let Some(moving) = &self.moving {
+            return Err(PlacingError::OnItsWay(moving.to.clone()));
+        }
+        let old = self.old_copy.as_deref().ok_or(PlacingError::NoOldCopy)?;
+        Ok((old, Placed::OldCopyPurged))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun() -> Placed {
+        Placed::MoveBegun { from: "a".to_owned(), to: "b".to_owned() }
+    }
+
+    fn given(events: &[Placed]) -> Place {
+        let mut place = Place::default();
+        for event in events {
+            place.apply(event);
+        }
+        place
+    }
+
+    #[test]
+    fn a_move_begins_once_and_goes_on_only_to_the_same_cell() {
+        assert_eq!(given(&[]).begin("a", "b"), Ok(Some(begun())));
+        assert_eq!(given(&[begun()]).begin("a", "b"), Ok(None));
+        assert_eq!(given(&[begun()]).begin("a", "c"), Err(PlacingError::OnItsWay("b".to_owned())));
+        assert_eq!(given(&[]).begin("a", "a"), Err(PlacingError::There("a".to_owned())));
+        let ended = given(&[begun(), Placed::Moved, Placed::MoveEnded]);
+        assert_eq!(ended.begin("b", "b"), Err(PlacingError::There("b".to_owned())));
+        let back = Placed::MoveBegun { from: "b".to_owned(), to: "a".to_owned() };
+        assert_eq!(ended.begin("b", "a"), Ok(Some(back)));
+    }
+
+    #[test]
+    fn a_move_is_undone_until_the_tenant_lives_in_the_new_cell() {
+        assert_eq!(given(&[]).undo(), Err(PlacingError::NotMoving));
+        assert_eq!(given(&[begun()]).undo(), Ok(Placed::MoveUndone));
+        assert_eq!(given(&[begun(), Placed::Moved]).undo(), Err(PlacingError::TooLate("b".to_owned())));
+        assert_eq!(given(&[begun(), Placed::MoveUndone]).begin("a", "c").map(|event| event.is_some()), Ok(true));
+    }
+
+    #[test]
+    fn an_old_copy_is_purged_once_after_the_move_has_ended() {
+        assert_eq!(given(&[]).purge(), Err(PlacingError::NoOldCopy));
+        let moved = [begun(), Placed::Moved];
+        assert_eq!(given(&moved).purge(), Err(PlacingError::OnItsWay("b".to_owned())));
+        let ended = [&moved[..], &[Placed::MoveEnded]].concat();
+        assert_eq!(given(&ended).purge(), Ok(("a", Placed::OldCopyPurged)));
+        assert_eq!(given(&[&ended[..], &[Placed::OldCopyPurged]].concat()).purge(), Err(PlacingError::NoOldCopy));
+    }
+}

@@ -1,0 +1,73 @@
+//! Whose a request says it is. Nobody vouches for it here: it only says which cell is to be asked, and the cell checks.
+
+use auth_api::authority::{ApiKeyText, Header};
+use poem::Request;
+use poem::http::header;
+use uuid::Uuid;
+
+/// What tells the tenant of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Its token says an id.
+    Id(Uuid),
+    /// Its path says a short name.
+    Slug(String),
+    /// Nothing does: any cell will answer the same.
+    Anybodys,
+}
+
+impl Whose {
+    /// Of a request.
+    pub(super) fn of(request: &Request) -> Self {
+        let path = request.uri().path();
+        let issuer = path
+            .strip_prefix("/t/")
+            .or_else(|| path.strip_prefix("/.well-known/oauth-authorization-server/t/"))
+            .and_then(|rest| rest.split('/').next());
+        if let Some(slug) = issuer {
+            return Self::Slug(slug.to_owned());
+        }
+        let token = request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| text.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        token.and_then(tenant_of).map_or(Self::Anybodys, Self::Id)
+    }
+}
+
+fn tenant_of(token: &str) -> Option<Uuid> {
+    if ApiKeyText::is_one(token) {
+        return ApiKeyText::read(token).map(|key| key.tenant);
+    }
+    Header::read(token)?.1.tenant
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(path: &str, token: Option<&str>) -> Whose {
+        let request = Request::builder().uri(path.parse().unwrap());
+        let request = match token {
+            Some(token) => request.header("authorization", token),
+            None => request,
+        };
+        Whose::of(&request.finish())
+    }
+
+    #[test]
+    fn the_path_of_an_issuer_or_the_token_says_whose_a_request_is() {
+        let tenant = Uuid::from_u128(7);
+        // {"alg":"none"} . {"tenant":"00000000-0000-0000-0000-000000000007"} . nothing
+        let token = "Bearer eyJhbGciOiJub25lIn0.eyJ0ZW5hbnQiOiIwMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwMDcifQ.";
+        assert_eq!(asked("/v1/crm/leads", Some(token)), Whose::Id(tenant));
+        assert_eq!(asked("/t/acme/login", Some(token)), Whose::Slug("acme".to_owned()));
+        assert_eq!(asked("/.well-known/oauth-authorization-server/t/acme", None), Whose::Slug("acme".to_owned()));
+        for token in [None, Some("Bearer nonsense"), Some("Bearer ink_nonsense"), Some("Basic YTpi")] {
+            assert_eq!(asked("/v1/crm/leads", token), Whose::Anybodys, "{token:?}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! A front before cells: what a tenant asks reaches its cell, and where it lives is learnt at once.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use gateway::cells::atlas::Atlas;
+use gateway::cells::placing::Placed;
+use gateway::config::{Cell, SecretText};
+use gateway::directory::Directory;
+use gateway::{Server, Services};
+use kernel::{Role, SystemClock};
+use reqwest::{Method, StatusCode};
+use sqlx::{ConnectOptions, Executor};
+use testbed::eventually;
+
+use crate::websocket::Socket;
+use crate::world::{Answer, World};
+
+/// Within this a front, or a cell, knows where a tenant lives: a second, and some for a machine on which other tests run.
+const LEARNT: Duration = Duration::from_secs(5);
+
+fn cell(urls: String) -> Cell {
+    Cell { urls, admin_url: SecretText::default(), nats_url: SecretText::default() }
+}
+
+/// A cell, and a front before it and another one that is away; the world's requests go to the front.
+async fn before_cells() -> (World, Server, String) {
+    let mut world = World::start().await;
+    let direct = world.url.clone();
+    let mut config = world.config.clone();
+    config.directory.cell = Some("west".to_owned());
+    config.cells.insert("west".to_owned(), cell(direct.clone()));
+    config.cells.insert("east".to_owned(), cell(format!("http://127.0.0.1:{}", testbed::free_port())));
+    let front = Server::start(config, Services::Cells).await.unwrap();
+    world.url = format!("http://{}", front.addr());
+    (world, front, direct)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_tenant_asks_reaches_its_cell_through_the_front() {
+    let (world, front, _) = before_cells().await;
+    let lead = world.lead("Ada").await;
+    assert_eq!(world.get(&format!("/v1/crm/leads/{lead}")).await.body["name"], "Ada");
+    let strange =
+        Answer::of(world.anonymous(Method::GET, &format!("/v1/crm/leads/{lead}")).bearer_auth("nonsense")).await;
+    assert_eq!(strange.status, StatusCode::UNAUTHORIZED);
+    let nobody =
+        Answer::of(world.anonymous(Method::GET, &format!("/v1/crm/leads/{lead}")).bearer_auth(world.stranger()));
+    assert_eq!(nobody.await.status, StatusCode::NOT_FOUND);
+    for path in ["/openapi.json", "/t/acme/jwks", "/health", "/ready"] {
+        let status = Answer::of(world.anonymous(Method::GET, path)).await.status;
+        assert_eq!(status, StatusCode::OK, "{path}");
+    }
+    let ready = world.get("/ready").await.body;
+    assert_eq!(ready["cells"]["west"][0]["state"], "up", "{ready}");
+
+    let _socket = Socket::bearing(&world, &world.token(&[Role::Admin])).await;
+    let upgrade = world
+        .anonymous(Method::GET, "/graphql")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("sec-websocket-protocol", "graphql-transport-ws");
+    let unnamed = Answer::of(upgrade).await;
+    assert_eq!((unnamed.status, unnamed.code()), (StatusCode::BAD_REQUEST, "tenant_unnamed"));
+
+    let feed = world.request(Method::GET, "/v1/events?after=0&types=crm.lead.*").send().await.unwrap();
+    assert_eq!(feed.headers()["content-type"], "text/event-stream");
+    let mut bytes = feed.bytes_stream();
+    let mut text = String::new();
+    while !text.contains("crm.lead.captured") {
+        let more = tokio::time::timeout(Duration::from_secs(20), bytes.next()).await.expect("the feed goes on");
+        text += &String::from_utf8_lossy(&more.unwrap().unwrap());
+    }
+    front.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_learns_at_once_that_a_tenant_lives_elsewhere_and_a_cell_that_it_has_left() {
+    let (world, front, direct) = before_cells().await;
+    let lead = world.lead("Ada").await;
+    let path = format!("/v1/crm/leads/{lead}");
+
+    // Its cell has it as an old copy: whoever asks there is told, and an open connection ends.
+    let mut socket = Socket::bearing(&world, &world.token(&[Role::Admin])).await;
+    let leave = format!("INSERT INTO log.closed (tenant_id, state, cell) VALUES ('{}', 'left', 'east')", world.tenant);
+    world.of("user").superuser().connect().await.unwrap().execute(leave.as_str()).await.unwrap();
+    let refused = eventually("the cell knows that the tenant has left", async || {
+        let asked = world.client.get(format!("{direct}{path}")).bearer_auth(world.token(&[Role::Admin]));
+        let answer = Answer::of(asked).await;
+        (answer.status == StatusCode::SERVICE_UNAVAILABLE).then_some(answer)
+    });
+    let refused = tokio::time::timeout(LEARNT, refused).await.unwrap();
+    assert_eq!((refused.code(), refused.header("retry-after")), ("tenant_elsewhere", "1"));
+    let closed = async { while socket.hear().await.get("closed").is_none() {} };
+    tokio::time::timeout(LEARNT, closed).await.expect("the connection ends");
+
+    // The map turns: the front asks the other cell, which is away.
+    let atlas = Atlas::of(&Directory::open(&world.config));
+    let mut place = atlas.place(world.tenant).await.unwrap();
+    let begun = place.begin("west", "east").unwrap().unwrap();
+    let stale = place.clone();
+    place = atlas.note(world.tenant, place, begun.clone(), &SystemClock).await.unwrap();
+    assert!(atlas.note(world.tenant, stale, begun, &SystemClock).await.is_err(), "something happened meanwhile");
+    atlas.note(world.tenant, place, Placed::Moved, &SystemClock).await.unwrap();
+    let away = eventually("the front knows where the tenant lives", async || {
+        let answer = world.get(&path).await;
+        (answer.code() == "service_unreachable").then_some(answer)
+    });
+    let away = tokio::time::timeout(LEARNT, away).await.unwrap();
+    assert_eq!((away.status, away.body["service"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("cell_east")));
+    front.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_without_cells_does_not_start() {
+    let world = World::start().await;
+    let refused = Server::start(world.config.clone(), Services::Cells).await.err().unwrap();
+    assert!(refused.to_string().contains("[cells.<name>]"), "{refused}");
+}

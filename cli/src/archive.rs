@@ -1,0 +1,127 @@
+//! `inopsio archive`: moves cold streams out of the hot tables.
+
+use anyhow::{Context as _, Result, ensure};
+use chrono::TimeDelta;
+use eventstore::archive::{Archiver, ColdStream, Sizes};
+use gateway::directory::admin_options;
+use kernel::{Clock, Service, SystemClock};
+use serde::Serialize;
+
+use crate::context::{self, Context};
+use crate::output::{self, Format};
+use crate::progress;
+
+/// Moves streams that nothing was appended to for long out of the hot tables; everything still reads them
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  inopsio archive --older-than-days 365 --dry-run
+  inopsio archive --older-than-days 365 --service crm
+
+A stream is cold when its last event was recorded so many days ago. Its events go to log.archived, which queries of log.events read too:
+commands, replays, rebuilds, backups and proofs go on as before. It may be run while everything else goes on, and broken off at any time;
+run it from a timer.")]
+pub struct Archive {
+    /// How many days nothing was appended to a stream
+    #[arg(long, value_name = "DAYS")]
+    older_than_days: u32,
+    /// Only of this service
+    #[arg(long)]
+    service: Option<String>,
+    /// Only says what would be moved
+    #[arg(long)]
+    dry_run: bool,
+    /// How many events are moved in one transaction, about
+    #[arg(long, value_name = "EVENTS", default_value_t = 5_000)]
+    batch: u64,
+    /// Writes the hot tables anew afterwards, so that the file shrinks; all who use the service wait meanwhile
+    #[arg(long, conflicts_with = "dry_run")]
+    compact: bool,
+}
+
+/// What was done for a service.
+#[derive(Debug, Serialize)]
+struct Done {
+    service: &'static str,
+    streams: usize,
+    events: u64,
+    row_bytes: u64,
+    hot_bytes_before: u64,
+    hot_bytes: u64,
+    archived_bytes_before: u64,
+    archived_bytes: u64,
+}
+
+impl Archive {
+    /// Archives.
+    pub async fn run(self, context: &Context) -> Result<()> {
+        ensure!(self.batch > 0, "--batch 0 is not allowed; allowed is a number from 1");
+        let mut done = Vec::new();
+        for service in context::services(self.service.as_deref())? {
+            done.push(self.service(context, service).await.with_context(|| format!("the log of {service}"))?);
+        }
+        if context.format == Format::Json {
+            return output::print_json(&done);
+        }
+        let mib = |bytes: u64| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
+        let mut table = output::table(["service", "streams", "events", "hot MiB before", "hot MiB", "archive MiB"]);
+        for one in &done {
+            table.add_row([
+                one.service.to_owned(),
+                one.streams.to_string(),
+                one.events.to_string(),
+                mib(one.hot_bytes_before),
+                mib(one.hot_bytes),
+                mib(one.archived_bytes),
+            ]);
+        }
+        output::print(table)?;
+        output::print(if self.dry_run { "nothing was moved: a dry run" } else { "moved; everything still reads them" })
+    }
+
+    async fn service(&self, context: &Context, service: Service) -> Result<Done> {
+        let (admin, database) = (admin_options(&context.config)?, context.config.database(service));
+        let mut archiver = Archiver::begin(&admin, &database, self.dry_run).await?;
+        let before = archiver.sizes().await?;
+        let since = SystemClock.now() - TimeDelta::days(i64::from(self.older_than_days));
+        let cold = archiver.cold(since).await?;
+        let events: u64 = cold.iter().map(|stream| stream.events).sum();
+        let (mut moved, mut after) = (events, before);
+        if !self.dry_run {
+            let bar = progress::bar(events, "events");
+            moved = 0;
+            for batch in batches(&cold, self.batch) {
+                moved += archiver.run(batch).await?;
+                bar.set_position(moved);
+            }
+            bar.finish_and_clear();
+            archiver.finish(self.compact).await?;
+            after = Archiver::begin(&admin, &database, true).await?.sizes().await?;
+        }
+        let (Sizes { hot, archived }, Sizes { hot: hot_before, archived: archived_before }) = (after, before);
+        Ok(Done {
+            service: service.name(),
+            streams: cold.len(),
+            events: moved,
+            row_bytes: cold.iter().map(|stream| stream.bytes).sum(),
+            hot_bytes_before: hot_before,
+            hot_bytes: hot,
+            archived_bytes_before: archived_before,
+            archived_bytes: archived,
+        })
+    }
+}
+
+/// Whole streams, about so many events at a time.
+fn batches(mut streams: &[ColdStream], events: u64) -> impl Iterator<Item = &[ColdStream]> {
+    std::iter::from_fn(move || {
+        let mut sum = 0;
+        let full = |stream: &ColdStream| {
+            sum += stream.events;
+            sum >= events
+        };
+        let end = streams.iter().position(full).map_or(streams.len(), |last| last + 1);
+        let (batch, rest) = streams.split_at(end);
+        streams = rest;
+        (!batch.is_empty()).then_some(batch)
+    })
+}

@@ -1,0 +1,201 @@
+//! Cold streams moved out of the hot table, where everything that reads the log still finds them.
+//!
+//! `log.archived` inherits from `log.events`: a query of the one reads both, under the same policies, so loading, replaying, following,
+//! backing up and the check of an append's expected version need not know of it. [`Archiver::run`] moves whole streams, some at a time,
+//! each time in one transaction: at any moment an event is in exactly one of the two. A stream that is written to again begins anew in the
+//! hot table, behind its archived part, and is archived again when it is cold.
+
+use chrono::{DateTime, Utc};
+use kernel::{Leaf, TenantId};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection, Executor, Row};
+use uuid::Uuid;
+
+use crate::backup::snapshot::hash;
+use crate::read::{columns, event};
+use crate::{Database, Error, LockKey, Role, admin};
+
+/// Streams of all tenants whose last event in the hot table was recorded before a time. There is no index for it: all of the hot table is
+/// read, once a run.
+const COLD: &str = "
+    SELECT tenant_id, aggregate_type, aggregate_id, count(*), sum(pg_column_size(e)), max(sequence)
+    FROM ONLY log.events e
+    GROUP BY tenant_id, aggregate_type, aggregate_id
+    HAVING max(recorded_at) < $1
+    ORDER BY tenant_id, aggregate_type, aggregate_id";
+
+/// Up to the version at which they were found: what was appended since stays hot.
+const MOVE: &str = "
+    WITH cold AS (
+        DELETE FROM ONLY log.events e
+        USING unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[]) AS s (tenant_id, aggregate_type, aggregate_id, sequence)
+        WHERE e.tenant_id = s.tenant_id AND e.aggregate_type = s.aggregate_type AND e.aggregate_id = s.aggregate_id
+          AND e.sequence <= s.sequence
+        RETURNING e.*
+    )
+    INSERT INTO log.archived SELECT * FROM cold";
+
+const MOVED: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", leaf_hash FROM ONLY log.archived
+     JOIN unnest($1::uuid[], $2::text[], $3::text[]) AS s (t, y, i) ON tenant_id = t AND aggregate_type = y AND aggregate_id = i"
+);
+
+/// A stream that nothing was appended to for long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColdStream {
+    tenant: Uuid,
+    aggregate_type: String,
+    aggregate_id: String,
+    /// The version at which it was found.
+    version: i64,
+    /// How many events it has in the hot table.
+    pub events: u64,
+    /// How many bytes these take as rows, without indexes.
+    pub bytes: u64,
+}
+
+/// How much room the two tables take, indexes included, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// The hot table. What was moved out of it is free for new events; the file shrinks only by `VACUUM FULL`.
+    pub hot: u64,
+    /// The archive.
+    pub archived: u64,
+}
+
+/// Archives the cold streams of a service.
+pub struct Archiver {
+    database: Database,
+    admin: PgConnectOptions,
+    connection: PgConnection,
+}
+
+impl Archiver {
+    /// Makes the archive if there is none yet. `admin` may act as the service's owner. In a dry run nothing is made.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when another process archives.
+    pub async fn begin(admin: &PgConnectOptions, database: &Database, dry_run: bool) -> Result<Self, Error> {
+        let mut connection = admin::connect(&admin.clone().database(&database.name)).await?;
+        let ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+            .bind(LockKey::Archiving.number())
+            .fetch_one(&mut connection)
+            .await?;
+        if !ours {
+            return Err(Error::Unavailable("another process archives at this time".to_owned()));
+        }
+        if !dry_run {
+            // "… already exists, skipping" is what this is for, not news.
+            connection.execute("SET client_min_messages = warning").await?;
+            let mut transaction = connection.begin().await?;
+            transaction.execute(format!("SET LOCAL ROLE {}", database.owner()).as_str()).await?;
+            let tables = include_str!("archive.sql").replace("{{service}}", database.service.name());
+            transaction.execute(tables.as_str()).await?;
+            transaction.commit().await?;
+        }
+        Ok(Self { database: database.clone(), admin: admin.clone(), connection })
+    }
+
+    /// The streams to which nothing was appended since.
+    pub async fn cold(&self, since: DateTime<Utc>) -> Result<Vec<ColdStream>, Error> {
+        let options = self.database.options(Role::Follow).disable_statement_logging();
+        let mut reader = options.connect().await?;
+        let rows = sqlx::query(COLD).bind(since).fetch_all(&mut reader).await?;
+        reader.close().await?;
+        let stream = |row: &sqlx::postgres::PgRow| -> Result<_, sqlx::Error> {
+            Ok(ColdStream {
+                tenant: row.try_get(0)?,
+                aggregate_type: row.try_get(1)?,
+                aggregate_id: row.try_get(2)?,
+                events: row.try_get::<i64, _>(3)?.cast_unsigned(),
+                bytes: row.try_get::<i64, _>(4)?.cast_unsigned(),
+                version: row.try_get(5)?,
+            })
+        };
+        Ok(rows.iter().map(stream).collect::<Result<_, _>>()?)
+    }
+
+    /// Moves these streams into the archive, in one transaction; nobody waits for it. How many events that were.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when an event is not what its writer wrote; then none is moved.
+    pub async fn run(&mut self, streams: &[ColdStream]) -> Result<u64, Error> {
+        let tenants: Vec<_> = streams.iter().map(|stream| stream.tenant).collect();
+        let types: Vec<_> = streams.iter().map(|stream| stream.aggregate_type.as_str()).collect();
+        let ids: Vec<_> = streams.iter().map(|stream| stream.aggregate_id.as_str()).collect();
+        let versions: Vec<_> = streams.iter().map(|stream| stream.version).collect();
+        let mut transaction = self.connection.begin().await?;
+        transaction.execute(format!("SET LOCAL ROLE {}", self.database.owner()).as_str()).await?;
+        sqlx::query("SELECT set_config('app.tenant_ids', ($1::uuid[])::text, true)")
+            .bind(&tenants)
+            .execute(&mut *transaction)
+            .await?;
+        let moved = sqlx::query(MOVE)
+            .bind(&tenants)
+            .bind(&types)
+            .bind(&ids)
+            .bind(&versions)
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+        // As they stand there now: what can't be proven any more is not moved.
+        let rows = sqlx::query(MOVED).bind(&tenants).bind(&types).bind(&ids).fetch_all(&mut *transaction).await?;
+        for row in &rows {
+            let (event, leaf) = (event(row)?, hash(row, 12)?);
+            if Leaf::from(&event).hash() != leaf {
+                return Err(Error::Corrupt(format!(
+                    "the event at position {} is not the one that was written: its bytes do not give its leaf hash",
+                    event.position
+                )));
+            }
+        }
+        if (rows.len() as u64) < moved {
+            return Err(Error::Corrupt(format!("of {moved} events {} arrived in the archive", rows.len())));
+        }
+        transaction.commit().await?;
+        Ok(moved)
+    }
+
+    /// How much room the tables take.
+    pub async fn sizes(&mut self) -> Result<Sizes, Error> {
+        let row = sqlx::query(
+            "SELECT pg_total_relation_size('log.events'), coalesce(pg_total_relation_size(to_regclass('log.archived')), 0)",
+        )
+        .fetch_one(&mut self.connection)
+        .await?;
+        Ok(Sizes {
+            hot: row.try_get::<i64, _>(0)?.cast_unsigned(),
+            archived: row.try_get::<i64, _>(1)?.cast_unsigned(),
+        })
+    }
+
+    /// Ends, and lets Postgres count anew what is where; with `compact` the hot table is written anew, while all who read or write wait.
+    pub async fn finish(self, compact: bool) -> Result<(), Error> {
+        let vacuum = if compact { "VACUUM (FULL, ANALYZE) log.events" } else { "VACUUM (ANALYZE) log.events" };
+        let mut connection = admin::connect(&self.admin.clone().database(&self.database.name)).await?;
+        connection.execute(format!("SET ROLE {}", self.database.owner()).as_str()).await?;
+        connection.execute(vacuum).await?;
+        connection.execute("VACUUM (ANALYZE) log.archived").await?;
+        connection.close().await?;
+        self.connection.close().await?;
+        Ok(())
+    }
+}
+
+impl ColdStream {
+    /// Whose it is, as its row says.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tenant is read from the log, where only authenticated callers wrote"
+    )]
+    pub const fn tenant(&self) -> TenantId {
+        TenantId::vouched(self.tenant)
+    }
+
+    /// Of which aggregate.
+    pub fn aggregate_type(&self) -> &str {
+        &self.aggregate_type
+    }
+}

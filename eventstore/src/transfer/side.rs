@@ -1,0 +1,106 @@
+//! One side of a move: a tenant's history in one database, as far as it was read.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use kernel::{Leaf, LeafHash, Position, Service, TenantId, Tree};
+use sqlx::Row;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+
+use super::{Result, TransferError};
+use crate::Error;
+use crate::admin::connect;
+use crate::backup::StoredEvent;
+use crate::backup::snapshot::hash;
+use crate::read::{columns, event};
+
+const EVENTS: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", leaf_hash FROM log.events WHERE tenant_id = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT $4"
+);
+
+/// A side, and what was read of it.
+pub(super) struct Side {
+    pub(super) connection: PgConnection,
+    tree: Tree,
+    /// Of each event its position: 8 bytes an event.
+    pub(super) places: Vec<Position>,
+    /// Of each stream, by its hash, the version that it comes to.
+    pub(super) streams: HashMap<u64, u64>,
+}
+
+impl Side {
+    pub(super) async fn connect(service: Service, options: &PgConnectOptions) -> Result<Self> {
+        // Along the index of the tenant's positions: see replay.
+        let options = options.clone().options([("enable_bitmapscan", "off"), ("enable_sort", "off"), ("jit", "off")]);
+        let mut connection = connect(&options).await?;
+        let row = sqlx::query(
+            "SELECT current_user::text, rolsuper OR rolbypassrls, to_regclass('log.closed') IS NOT NULL
+             FROM pg_roles WHERE rolname = current_user",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        if !row.try_get::<bool, _>(1)? {
+            return Err(TransferError::Role(row.try_get(0)?));
+        }
+        if !row.try_get::<bool, _>(2)? {
+            return Err(TransferError::NotMigrated(service));
+        }
+        Ok(Self { connection, tree: Tree::new(), places: Vec::new(), streams: HashMap::new() })
+    }
+
+    /// The next events up to a position, at most so many. Each must be what its writer wrote, and the next of its stream.
+    pub(super) async fn read(&mut self, tenant: TenantId, to: Position, limit: i64) -> Result<Vec<StoredEvent>> {
+        let rows = sqlx::query(EVENTS)
+            .bind(tenant.uuid())
+            .bind(self.last().as_i64())
+            .bind(to.as_i64())
+            .bind(limit)
+            .fetch_all(&mut self.connection)
+            .await?;
+        let read = |row| -> std::result::Result<_, Error> {
+            Ok(StoredEvent { leaf_hash: hash(row, 12)?, event: event(row)? })
+        };
+        let rows = rows.iter().map(read).collect::<std::result::Result<Vec<_>, _>>()?;
+        for row in &rows {
+            self.take(row)?;
+        }
+        Ok(rows)
+    }
+
+    fn take(&mut self, StoredEvent { event, leaf_hash }: &StoredEvent) -> Result<()> {
+        let corrupt = |what: &str| Error::Corrupt(format!("the event at position {} {what}", event.position));
+        if Leaf::from(event).hash() != *leaf_hash {
+            return Err(corrupt("is not the one that was written: its bytes do not give its leaf hash").into());
+        }
+        let mut hasher = DefaultHasher::new();
+        (&event.aggregate_type, &event.aggregate_id).hash(&mut hasher);
+        let version = self.streams.entry(hasher.finish()).or_default();
+        *version += 1;
+        if *version != event.sequence {
+            return Err(corrupt("is not the next one of its stream").into());
+        }
+        self.tree.push(*leaf_hash);
+        self.places.push(event.position);
+        Ok(())
+    }
+
+    pub(super) fn last(&self) -> Position {
+        self.places.last().copied().unwrap_or_default()
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.tree.size()
+    }
+
+    pub(super) fn root(&self) -> LeafHash {
+        self.tree.root()
+    }
+}
+
+/// The place there of what stands here at a position, or is the last before it.
+pub(super) fn place(here: &[Position], there: &[Position], old: Position) -> Position {
+    let index = here.partition_point(|place| *place <= old).checked_sub(1);
+    index.and_then(|index| there.get(index)).copied().unwrap_or_default()
+}

@@ -1,0 +1,121 @@
+//! What stands beside the log, row by row, and the moment at which the tenant lives in its new cell.
+
+use futures::TryStreamExt;
+use kernel::{Position, TenantId};
+use serde_json::{Map, Value};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Postgres, Row, Transaction};
+
+use super::{Result, Transfer, side};
+use crate::Error;
+
+/// Bytes of one statement.
+const BYTES: usize = 4 << 20;
+
+/// The transaction in which a tenant comes to live in its new cell.
+pub struct Opening<'a> {
+    tenant: TenantId,
+    old: &'a mut PgConnection,
+    transaction: Transaction<'a, Postgres>,
+    here: &'a [Position],
+    there: &'a [Position],
+}
+
+impl<'a> Opening<'a> {
+    pub(super) async fn begin(transfer: &'a mut Transfer) -> Result<Self> {
+        let Transfer { tenant, from, to, .. } = transfer;
+        let transaction = to.connection.begin().await?;
+        Ok(Self { tenant: *tenant, old: &mut from.connection, transaction, here: &from.places, there: &to.places })
+    }
+
+    /// The transaction, which is in the new cell.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+
+    /// The position in the new cell of an event of the old one, or of the last one before it.
+    pub fn position(&self, old: Position) -> Position {
+        side::place(self.here, self.there, old)
+    }
+
+    /// Makes the tenant's rows of a table those that the old cell has. `positions` are columns with positions of the old log; `change`
+    /// may alter a row on its way. How many rows there are.
+    pub async fn table(
+        &mut self,
+        table: &str,
+        positions: &[&str],
+        change: impl Fn(&mut Map<String, Value>),
+    ) -> Result<u64> {
+        sqlx::query(&format!("DELETE FROM {table} WHERE tenant_id = $1"))
+            .bind(self.tenant.uuid())
+            .execute(&mut *self.transaction)
+            .await?;
+        let select = format!("SELECT to_jsonb(t)::text FROM {table} t WHERE tenant_id = $1");
+        let mut rows = sqlx::query(&select).bind(self.tenant.uuid()).fetch(&mut *self.old);
+        let (mut chunk, mut bytes, mut count) = (Vec::new(), 0, 0);
+        while let Some(row) = rows.try_next().await? {
+            let text: &str = row.try_get(0)?;
+            let mut row: Map<String, Value> =
+                serde_json::from_str(text).map_err(|error| Error::Corrupt(format!("a row of {table}: {error}")))?;
+            for column in positions {
+                if let Some(value) = row.get_mut(*column)
+                    && let Some(old) = value.as_u64()
+                {
+                    *value = side::place(self.here, self.there, Position(old)).0.into();
+                }
+            }
+            change(&mut row);
+            let text = Value::Object(row).to_string();
+            bytes += text.len();
+            chunk.push(text);
+            count += 1;
+            if bytes >= BYTES {
+                insert(&mut self.transaction, table, &std::mem::take(&mut chunk)).await?;
+                bytes = 0;
+            }
+        }
+        drop(rows);
+        insert(&mut self.transaction, table, &chunk).await?;
+        Ok(count)
+    }
+
+    /// What happened up to here, nobody is to act on any more; what came later may still begin something.
+    pub async fn acted_upon(&mut self, to: Position) -> Result<()> {
+        sqlx::query("UPDATE log.copied SET position = least(position, $2) WHERE tenant_id = $1 AND moved")
+            .bind(self.tenant.uuid())
+            .bind(to.as_i64())
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(())
+    }
+
+    /// Keeps what was taken along so far; the tenant is not let in yet.
+    pub async fn keep(self) -> Result<()> {
+        self.transaction.commit().await?;
+        Ok(())
+    }
+
+    /// From now on the tenant writes here.
+    pub async fn finish(mut self) -> Result<()> {
+        sqlx::query("DELETE FROM log.closed WHERE tenant_id = $1")
+            .bind(self.tenant.uuid())
+            .execute(&mut *self.transaction)
+            .await?;
+        self.transaction.commit().await?;
+        Ok(())
+    }
+}
+
+async fn insert(connection: &mut PgConnection, table: &str, rows: &[String]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(&format!(
+        "INSERT INTO {table}
+         SELECT r.* FROM unnest($1::text[]) AS x (row) CROSS JOIN LATERAL jsonb_populate_record(NULL::{table}, x.row::jsonb) r"
+    ))
+    .bind(rows)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

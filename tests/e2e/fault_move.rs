@@ -1,0 +1,290 @@
+//! Tenants move from one cell to another under load: two Postgres clusters, two nats-servers, a front before them.
+
+use std::time::{Duration, Instant};
+
+use kernel::RecordedEvent;
+use rand::Rng;
+use serde_json::{Value, json};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+use testbed::{Hold, eventually};
+use uuid::Uuid;
+
+use crate::client::Client;
+use crate::ledger::{self, Answered, Commands, Verdict};
+use crate::load::Load;
+use crate::world::World;
+use crate::{log, stream};
+
+const CLIENTS: usize = 4;
+const CELL: usize = 1;
+const FRONT: usize = 0;
+
+/// Far more than a pause may take, on a machine on which other tests run beside this one: 2 seconds are what we want.
+const PAUSED: Duration = Duration::from_secs(20);
+
+/// Two cells, and a front before them, which is the first one's world.
+struct Cells {
+    west: World,
+    east: World,
+}
+
+impl Cells {
+    async fn new() -> Self {
+        let mut west = World::new().await;
+        west.set("INOPSIO_CELL", "west".to_owned());
+        let mut east = World::another_cell(&west, "east").await;
+        let ports = [testbed::free_port(), testbed::free_port()];
+        let section = |name: &str, world: &World, port: u16| {
+            format!(
+                "[cells.{name}]\nurls = \"http://127.0.0.1:{port}\"\nadmin_url = \"{}\"\nnats_url = \"{}\"\n",
+                format_args!("postgres://postgres@127.0.0.1:{}/postgres", world.postgres.port()),
+                world.nats.url(),
+            )
+        };
+        let file = section("west", &west, ports[0]) + &section("east", &east, ports[1]);
+        std::fs::write(west.folder().join("inopsio.toml"), file).unwrap();
+        west.start_cell(CELL, ports[0]).await;
+        east.start_cell(CELL, ports[1]).await;
+        west.start_front(FRONT).await;
+        Self { west, east }
+    }
+
+    /// A tenant that is made in a cell, and asks the front.
+    fn tenant(&self, cell: &World, slug: &str) -> (Client, Uuid) {
+        let made = cell.ok(&["--format", "json", "tenant", "create", slug]);
+        let made: Value = serde_json::from_str(&made).unwrap();
+        (self.west.client(slug), made["tenant_id"].as_str().unwrap().parse().unwrap())
+    }
+
+    /// Moves a tenant; gives what was said of it.
+    fn relocate(&self, slug: &str, to: &str) -> Value {
+        serde_json::from_str(&self.west.ok(&["--format", "json", "tenant", "move", slug, "--to", to])).unwrap()
+    }
+
+    /// Moves a tenant, and kills who does it at a certain moment of a transaction.
+    async fn killed(&self, slug: &str, hold: Hold) {
+        let mut mover = self.west.spawn(&["tenant", "move", slug, "--to", "east"]);
+        hold.reached().await;
+        mover.kill().unwrap();
+        mover.wait().unwrap();
+        hold.end().await;
+    }
+}
+
+/// A tenant's commands, with their positions.
+async fn commands_of(superuser: &mut PgConnection, tenant: Uuid) -> Commands {
+    sqlx::query(
+        "SELECT command_id, last_position FROM log.commands WHERE tenant_id = $1 AND command_id LIKE 'client-%'",
+    )
+    .bind(tenant)
+    .map(|row: PgRow| (row.get(0), row.get::<i64, _>(1).cast_unsigned()))
+    .fetch_all(superuser)
+    .await
+    .unwrap()
+    .into_iter()
+    .collect()
+}
+
+/// A tenant's events of a log, those of its load and the others.
+fn events_of(events: &[RecordedEvent], tenant: Uuid) -> (Vec<RecordedEvent>, Vec<RecordedEvent>) {
+    let by_load = |event: &RecordedEvent| event.decode_metadata().unwrap().command_id.starts_with("client-");
+    events.iter().filter(|event| event.tenant.uuid() == tenant).cloned().partition(by_load)
+}
+
+/// What a load was told, held against the log of the cell in which its tenant lives now. What was told before it came has the positions
+/// of the other cell: they must be those that it has for them.
+async fn audit(answered: &[Answered], tenant: Uuid, before: &mut PgConnection, now: &mut PgConnection) -> Verdict {
+    let (there, here) = (commands_of(before, tenant).await, commands_of(now, tenant).await);
+    let events = log::verified(now).await;
+    let (by_load, _) = events_of(&events, tenant);
+    let mut answered = answered.to_vec();
+    for one in &mut answered {
+        let (Some(old), Some(new)) = (there.get(&one.key), here.get(&one.key)) else { continue };
+        let told = one.answer.body["position"].as_u64();
+        assert!(told == Some(*old) || told == Some(*new), "{}: told {told:?}, it is at {old} and {new}", one.key);
+        one.answer.body["position"] = (*new).into();
+    }
+    ledger::audit(&answered, &by_load, here)
+}
+
+fn assert_good(verdict: &Verdict) {
+    println!("{verdict:?}");
+    let Verdict { acknowledged, refused, .. } = *verdict;
+    assert!(acknowledged > 50, "that was no load: {verdict:?}");
+    assert_eq!(*verdict, Verdict { acknowledged, refused, ..Verdict::default() });
+}
+
+async fn count(world: &World, tenant: Uuid) -> i64 {
+    let count = "SELECT count(*) FROM log.events WHERE tenant_id = $1";
+    sqlx::query_scalar(count).bind(tenant).fetch_one(&mut world.sql().await).await.unwrap()
+}
+
+/// Waits until a tenant has so many more events in a cell.
+async fn grows(world: &World, tenant: Uuid, by: i64) {
+    let before = count(world, tenant).await;
+    eventually(&format!("the tenant has {by} more events"), async || {
+        (count(world, tenant).await >= before + by).then_some(())
+    })
+    .await;
+}
+
+/// Qualified leads are followed up from then on: by sagas that run for days.
+async fn follows_up(client: &Client) {
+    let policy =
+        json!({ "escalate_after_days": 3, "escalate_to": "boss", "reassign_after_days": 2, "reassign_to": "other" });
+    client.done("/v1/crm/follow-up/set", policy).await;
+}
+
+/// Every lead that was qualified while there was a policy has its one saga, and a row with a timer here.
+async fn every_saga_goes_on(world: &World, tenant: Uuid) {
+    let asked = "SELECT (SELECT count(*) FROM log.events WHERE tenant_id = $1 AND event_type = 'crm.lead.qualified'),
+                        (SELECT count(*) FROM log.events
+                         WHERE tenant_id = $1 AND aggregate_type = 'crm.saga' AND sequence = 1),
+                        (SELECT count(*) FROM saga.instances WHERE tenant_id = $1 AND wake_at IS NOT NULL)";
+    let found = eventually("each qualified lead has its saga", async || {
+        let row = sqlx::query(asked).bind(tenant).fetch_one(&mut world.sql().await).await.unwrap();
+        let counts: [i64; 3] = [row.get(0), row.get(1), row.get(2)];
+        (counts[0] == counts[1] && counts[1] == counts[2]).then_some(counts)
+    });
+    println!("qualified, sagas, timers: {:?}", found.await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_move_of_a_tenant_under_load_loses_doubles_and_reorders_nothing_and_disturbs_nobody() {
+    let mut cells = Cells::new().await;
+    let (acme, id) = cells.tenant(&cells.west, "acme");
+    let (beside, beside_id) = cells.tenant(&cells.west, "beside");
+    let (there, there_id) = cells.tenant(&cells.east, "there");
+    follows_up(&acme).await;
+    let hook = json!({ "url": "http://127.0.0.1:9/nobody", "types": ["crm.account.*"], "service": "crm" });
+    let hook = acme.done("/v1/events/webhooks", hook).await;
+    let first = acme.done("/v1/crm/leads", json!({ "name": "the first" })).await;
+    let seed = rand::rng().random();
+    let loads = [(&acme, 0), (&beside, 1), (&there, 2)]
+        .map(|(client, nth)| Load::numbered(client, nth * CLIENTS..(nth + 1) * CLIENTS, seed));
+    grows(&cells.west, id, 300).await;
+    grows(&cells.east, there_id, 20).await;
+
+    let moved = tokio::task::block_in_place(|| cells.relocate("acme", "east"));
+    println!("moved: {moved}");
+    let paused = Duration::from_secs_f64(moved["paused_seconds"].as_f64().unwrap());
+    assert!(paused < PAUSED, "paused for {paused:?}");
+    grows(&cells.east, id, 100).await;
+    grows(&cells.west, beside_id, 20).await;
+    let [of_acme, of_beside, of_there] = futures::future::join_all(loads.map(Load::end)).await.try_into().unwrap();
+
+    // Sagas of the last leads may still begin; the log is looked at when they have.
+    every_saga_goes_on(&cells.east, id).await;
+    let (mut west, mut east) = (cells.west.sql().await, cells.east.sql().await);
+    let verdicts = [
+        audit(&of_acme, id, &mut west, &mut east).await,
+        audit(&of_beside, beside_id, &mut east, &mut west).await,
+        audit(&of_there, there_id, &mut west, &mut east).await,
+    ];
+    verdicts.iter().for_each(assert_good);
+
+    // What was done before is known: the same key, the same answer; and its position of the other cell keeps nobody waiting.
+    let again = acme.done("/v1/crm/leads", json!({ "name": "the first" })).await;
+    assert_eq!(again.id(), first.id());
+    let found = acme.ask(&format!("lead(id: \"{}\") {{ name }}", first.id()), 1_000_000).await;
+    assert_eq!(found["lead"]["name"], "the first");
+    let hooks = acme.get("/v1/events/webhooks").await;
+    assert!(hooks.body.to_string().contains(hook.id()), "{hooks:?}");
+
+    // The old copy serves nobody, and nothing is written there.
+    let before = count(&cells.west, id).await;
+    let old = cells.west.direct(CELL, "acme");
+    let refused = old.post_once("a key", "/v1/crm/leads", &json!({ "name": "stray" })).await.unwrap();
+    assert_eq!((refused.status.as_u16(), refused.code()), (503, "tenant_elsewhere"));
+    assert_eq!(count(&cells.west, id).await, before);
+
+    // The streams are the logs, and the read models what a rebuild makes of them.
+    let beside = cells.west.direct(CELL, "beside");
+    cells.west.verify(&beside).await;
+    let direct = cells.east.direct(CELL, "acme");
+    cells.east.verify(&direct).await;
+
+    purged(&cells, id).await;
+    cells.west.stop(FRONT).await;
+    cells.west.stop(CELL).await;
+    cells.east.stop(CELL).await;
+}
+
+/// What can be deleted of an old copy is, once; its events stay.
+async fn purged(cells: &Cells, id: Uuid) {
+    let before = count(&cells.west, id).await;
+    tokio::task::block_in_place(|| cells.west.ok(&["tenant", "move", "acme", "--purge"]));
+    let left = "SELECT (SELECT count(*) FROM log.commands WHERE tenant_id = $1) + (SELECT count(*) FROM log.claims WHERE tenant_id = $1)
+                     + (SELECT count(*) FROM crm.lead WHERE tenant_id = $1)";
+    let left: i64 = sqlx::query_scalar(left).bind(id).fetch_one(&mut cells.west.sql().await).await.unwrap();
+    assert_eq!((left, count(&cells.west, id).await), (0, before));
+    let again = tokio::task::block_in_place(|| cells.west.run(&["tenant", "move", "acme", "--purge"]));
+    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("no old copy"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_move_killed_in_each_phase_leaves_the_tenant_in_one_cell_and_goes_on_or_is_undone() {
+    let mut cells = Cells::new().await;
+    let (acme, id) = cells.tenant(&cells.west, "acme");
+    follows_up(&acme).await;
+    let load = Load::start(&acme, CLIENTS, rand::rng().random());
+    grows(&cells.west, id, 100).await;
+    let (west, east) = (cells.west.superuser(), cells.east.superuser());
+    let directory = cells.west.postgres.admin().database("inopsio_directory");
+
+    let before = [
+        ("history is copied", Hold::on(&east, "INSERT", "log.events", "true")),
+        ("the pause begins", Hold::on(&west, "INSERT", "log.closed", "NEW.state = 'paused'")),
+        (
+            "the pause is held",
+            Hold::on(&west, "UPDATE", "log.closed", "NEW.state = 'paused' AND NEW.until = 'infinity'"),
+        ),
+        ("the map turns", Hold::on(&directory, "INSERT", "placements", "NEW.cell IS NOT NULL")),
+    ];
+    for (phase, hold) in before {
+        cells.killed("acme", hold.await).await;
+        // A pause ends by itself, until it is held for the turning point.
+        if phase == "the map turns" {
+            tokio::task::block_in_place(|| cells.west.ok(&["tenant", "move", "acme", "--undo"]));
+            let again = tokio::task::block_in_place(|| cells.west.run(&["tenant", "move", "acme", "--undo"]));
+            assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("not being moved"));
+        }
+        let began = Instant::now();
+        grows(&cells.west, id, 20).await;
+        println!("killed when {phase}: the tenant writes where it was, after {:?}", began.elapsed());
+    }
+    let after = [
+        ("the old copy is closed", Hold::on(&west, "UPDATE", "log.closed", "NEW.state = 'left'")),
+        ("the tenant is let in", Hold::on(&east, "UPDATE", "saga.checkpoint", "NEW.position <= OLD.position")),
+    ];
+    for (phase, hold) in after {
+        cells.killed("acme", hold.await).await;
+        let (here, there) = (count(&cells.west, id).await, count(&cells.east, id).await);
+        assert_eq!(here, there, "killed when {phase}");
+        let too_late = tokio::task::block_in_place(|| cells.west.run(&["tenant", "move", "acme", "--undo"]));
+        assert!(
+            !too_late.status.success() && String::from_utf8_lossy(&too_late.stderr).contains("lives in the cell east")
+        );
+        println!("killed when {phase}: nobody writes, in neither cell");
+    }
+    let here = count(&cells.west, id).await;
+    tokio::task::block_in_place(|| cells.relocate("acme", "east"));
+    grows(&cells.east, id, 50).await;
+    let answered = load.end().await;
+
+    assert_eq!(count(&cells.west, id).await, here, "something was written where the tenant does not live any more");
+    // Sagas of the last leads may still begin; the log is looked at when they have.
+    every_saga_goes_on(&cells.east, id).await;
+    let verdict = audit(&answered, id, &mut cells.west.sql().await, &mut cells.east.sql().await).await;
+    assert_good(&verdict);
+    let events = log::verified(&mut cells.east.sql().await).await;
+    stream::assert_is(&cells.east.bus().await, &events).await;
+
+    // There and back again.
+    println!("moved back: {}", tokio::task::block_in_place(|| cells.relocate("acme", "west")));
+    cells.west.direct(CELL, "acme").done("/v1/crm/leads", json!({ "name": "home again" })).await;
+    cells.west.stop(FRONT).await;
+    cells.west.stop(CELL).await;
+    cells.east.stop(CELL).await;
+}
