@@ -38,7 +38,7 @@ async fn before_cells() -> (World, Server, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_tenant_asks_reaches_its_cell_through_the_front() {
-    let (world, front, _) = before_cells().await;
+    let (world, front, _) = Box::pin(before_cells()).await;
     let lead = world.lead("Ada").await;
     assert_eq!(world.get(&format!("/v1/crm/leads/{lead}")).await.body["name"], "Ada");
     let strange =
@@ -78,7 +78,7 @@ async fn what_a_tenant_asks_reaches_its_cell_through_the_front() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_front_learns_at_once_that_a_tenant_lives_elsewhere_and_a_cell_that_it_has_left() {
-    let (world, front, direct) = before_cells().await;
+    let (world, front, direct) = Box::pin(before_cells()).await;
     let lead = world.lead("Ada").await;
     let path = format!("/v1/crm/leads/{lead}");
 
