@@ -196,7 +196,7 @@ impl World {
 
     /// A client that calls the `inopsio serve` with this number itself, as the administrator of a tenant.
     pub fn direct(&self, number: usize, slug: &str) -> Client {
-        let token = self.ok(&["token", "--tenant", slug, "--role", "admin"]);
+        let token = self.ok(&["token", "--tenant", slug, "--role", "admin", "--subject", "e2e"]);
         Client::new(Arc::new(Mutex::new(BTreeMap::from([(0, self.servers[&number].url.clone())]))), token.trim())
     }
 
