@@ -54,12 +54,15 @@ pub struct SamlProvider {
 pub struct SamlAttributes {
     /// The e-mail address; absent: it is the subject's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
     pub email: Option<String>,
     /// The name for people; absent: a new user is called by their address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
     pub name: Option<String>,
     /// What roles are made of; absent: it gives none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
     pub roles: Option<String>,
 }
 
@@ -68,8 +71,10 @@ pub struct SamlAttributes {
 #[serde(deny_unknown_fields)]
 pub struct SamlRole {
     /// The attribute's value, letter by letter.
+    #[schemars(length(min = 1, max = 256))]
     pub value: String,
     /// The role, by name.
+    #[schemars(length(min = 2, max = 50))]
     pub role: String,
 }
 

@@ -139,13 +139,8 @@ async fn what_is_discarded_is_lacking_in_the_read_model_and_the_next_event_follo
 async fn rebuild(world: &World) {
     let part = gateway::parts().remove(0);
     let leads = part.projections.iter().find(|projection| projection.name() == "leads").unwrap();
-    let store = eventstore::EventStore::open(
-        &world.database,
-        eventstore::Settings::default(),
-        std::sync::Arc::new(kernel::SystemClock),
-    )
-    .await
-    .unwrap();
+    let (settings, clock) = (world.config.log_settings(), std::sync::Arc::new(kernel::SystemClock));
+    let store = eventstore::EventStore::open(&world.database, settings, clock).await.unwrap();
     let rebuilt = projector::rebuild(&world.database.admin(), &world.database, &store, &**leads, |_| {}).await.unwrap();
     assert_eq!(rebuilt.parked_events, 0);
 }
