@@ -64,11 +64,7 @@ async fn audit(world: &World, tenant: Uuid, answered: &[Answered], events: &[Rec
     // But for the log's own: the keys of a tenant are made under such a one.
     let commands = "SELECT command_id, last_position FROM log.commands
                     WHERE tenant_id = $1 AND left(command_id, 1) <> chr(1)";
-    let commands = sqlx::query(commands)
-        .bind(tenant)
-        .fetch_all(&mut world.sql().await)
-        .await
-        .unwrap();
+    let commands = sqlx::query(commands).bind(tenant).fetch_all(&mut world.sql().await).await.unwrap();
     let commands = commands.iter().map(|row| (row.get(0), row.get::<i64, _>(1).cast_unsigned())).collect();
     let own: Vec<_> = events.iter().filter(|event| event.tenant.uuid() == tenant).cloned().collect();
     ledger::audit(answered, &own, commands)

@@ -10,6 +10,8 @@ use sqlx::{PgConnection, Row};
 /// The whole log, read past everything that our own programs read it with. Checked on the way: positions and each stream's
 /// sequences are dense, times never go back, each leaf hash is that of the stored bytes, and the head is at the end.
 pub async fn verified(superuser: &mut PgConnection) -> Vec<RecordedEvent> {
+    // All of one moment: a log that is read may go on.
+    sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ").execute(&mut *superuser).await.unwrap();
     let head: i64 = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(&mut *superuser).await.unwrap();
     // Who came from another cell brought their times along.
     let moved: Vec<uuid::Uuid> =
@@ -17,7 +19,7 @@ pub async fn verified(superuser: &mut PgConnection) -> Vec<RecordedEvent> {
     let mut recorded = HashMap::new();
     let mut rows =
         sqlx::query("SELECT *, payload::text AS body, metadata::text AS data FROM log.events ORDER BY position")
-            .fetch(superuser);
+            .fetch(&mut *superuser);
     let mut events: Vec<RecordedEvent> = Vec::new();
     let mut versions = HashMap::new();
     while let Some(row) = rows.try_next().await.unwrap() {
@@ -33,6 +35,8 @@ pub async fn verified(superuser: &mut PgConnection) -> Vec<RecordedEvent> {
         assert_eq!(Leaf::from(&event).hash().as_slice(), row.get::<&[u8], _>("leaf_hash"), "altered: {event:?}");
         events.push(event);
     }
+    drop(rows);
+    sqlx::query("COMMIT").execute(superuser).await.unwrap();
     assert_eq!(head, events.len() as i64, "the head is not at the log's end");
     events
 }
