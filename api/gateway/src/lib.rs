@@ -39,6 +39,7 @@ mod suspension;
 pub mod telemetry;
 mod tenants;
 mod well_known;
+mod write_side;
 
 pub use config::Config;
 pub use contracts::contracts;

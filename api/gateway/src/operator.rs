@@ -8,16 +8,15 @@ use auth_aggregates::{GrantKind, GrantTerms, Machine};
 use auth_api::authority::{AccessClaims, Authority, Parts};
 use auth_commands::{GRANTS, OpenGrant, RegisterMachine, protocol};
 use chrono::TimeDelta;
-use eventstore::EventStore;
-use executor::Executor;
-use kernel::{Caller, MachineId, Refusal, Role, SystemClock, SystemIds, TenantId};
+use kernel::{Caller, MachineId, Refusal, Role, SystemClock, TenantId};
 use keys::SystemRandom;
 
-use crate::config::{Config, claim_key};
+use crate::config::Config;
 use crate::directory::{Directory, DirectoryError, Tenant};
 use crate::issuing;
 use crate::server::StartError;
 use crate::tenants::DirectoryOfTenants;
+use crate::write_side::write_side;
 
 /// A token that can't be issued.
 #[derive(Debug, thiserror::Error)]
@@ -87,22 +86,16 @@ pub async fn issue(
     roles: &[Role],
     lifetime: Duration,
 ) -> Result<String, IssueError> {
-    let master = Some(config.master_key().ok_or_else(|| Box::new(StartError::MasterKey))?);
-    let service = auth_api::SERVICE;
-    let clock = Arc::new(SystemClock);
-    let opened = EventStore::open(&config.database(service), config.log_settings(), clock.clone()).await;
-    let store = opened.map_err(|error| Box::new(StartError::Log { service, error }))?;
-    let claim_key = claim_key(config).ok_or_else(|| Box::new(StartError::ClaimKey))?;
-    let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key };
+    let (store, executor) = write_side(config, auth_api::SERVICE).await?;
     let authority = Authority::new(Parts {
-        executor: Executor::new(store.clone(), clock.clone(), Arc::new(SystemIds), settings),
+        executor,
         tenants: Arc::new(DirectoryOfTenants::new(Directory::open(config))),
         people: None,
         links: None,
         admission: None,
-        master,
+        master: config.master_key(),
         random: Arc::new(SystemRandom),
-        clock,
+        clock: Arc::new(SystemClock),
         settings: issuing::settings(config, address),
     });
     let issued = token(&authority, tenant, roles, lifetime).await;

@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 use user_aggregates::{Tenant as State, TenantStatus};
 use user_commands::{RequestTenant, ResumeTenant, SuspendTenant};
 
-use crate::config::{Config, claim_key};
+use crate::config::Config;
 use crate::directory::{Directory, DirectoryError, Tenant};
 use crate::domains;
 use crate::outside::Outside;
 use crate::server::{StartError, bus_settings};
+use crate::write_side::write_side;
 
 /// How long is waited until a tenant's place is made. The saga goes on after that, where a server runs.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -58,16 +59,7 @@ struct Desk {
 
 impl Desk {
     async fn open(config: &Config) -> Result<Self, ProvisionError> {
-        let service = user_api::SERVICE;
-        // Its owner's address is sealed in the log.
-        if config.master_key().is_none() {
-            return Err(Box::new(StartError::MasterKey).into());
-        }
-        let opened = EventStore::open(&config.database(service), config.log_settings(), Arc::new(SystemClock)).await;
-        let store = opened.map_err(|error| Box::new(StartError::Log { service, error }))?;
-        let claim_key = claim_key(config).ok_or_else(|| Box::new(StartError::ClaimKey))?;
-        let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key };
-        let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
+        let (store, executor) = write_side(config, user_api::SERVICE).await?;
         Ok(Self { config: config.clone(), store, executor })
     }
 

@@ -22,6 +22,7 @@ mod divide;
 mod drift;
 mod error;
 mod fan;
+mod following;
 mod migrate;
 mod parking;
 mod partition;

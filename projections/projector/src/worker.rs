@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::checkpoint::Checkpoint;
 use crate::crew::{Seat, Seats};
 use crate::fan::Batch;
+use crate::following::{following, majority};
 use crate::parking::{self, Parked};
 use crate::partition::Partition;
 use crate::progress::{Board, Standing};
@@ -454,74 +455,4 @@ fn apply_options(database: &Database) -> PgConnectOptions {
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
     ])
-}
-
-/// The events that follow on a position, without those that came before; and whether they are all, or a gap cuts them off.
-fn following(position: Position, batches: &[Batch]) -> (Vec<&RecordedEvent>, bool) {
-    let mut events = Vec::with_capacity(batches.iter().map(|batch| batch.len()).sum());
-    let mut next = position.next();
-    for event in batches.iter().flat_map(|batch| batch.iter()) {
-        if event.position > next {
-            return (events, false);
-        }
-        if event.position == next {
-            next = next.next();
-            events.push(event);
-        }
-    }
-    (events, true)
-}
-
-/// The tenant that has more than half of the events, if one has.
-fn majority(events: &[&RecordedEvent]) -> Option<TenantId> {
-    // Boyer and Moore: whoever has more than half is left when the events of different tenants cancel each other.
-    let mut left = (None, 0_usize);
-    for event in events {
-        left = match left {
-            (Some(tenant), ahead) if tenant == event.tenant => (Some(tenant), ahead + 1),
-            (_, 0) => (Some(event.tenant), 1),
-            (tenant, ahead) => (tenant, ahead - 1),
-        };
-    }
-    let share = events.iter().filter(|event| Some(event.tenant) == left.0).count();
-    left.0.filter(|_| share * 2 > events.len())
-}
-
-#[cfg(test)]
-mod tests {
-    use chrono::DateTime;
-
-    use super::*;
-
-    fn batch(positions: std::ops::RangeInclusive<u64>) -> Batch {
-        let event = |position| RecordedEvent {
-            tenant: testbed::tenant(),
-            position: Position(position),
-            event_id: uuid::Uuid::nil(),
-            aggregate_type: "demo.lamp".to_owned(),
-            aggregate_id: "hall".to_owned(),
-            sequence: position,
-            event_type: "demo.lamp.lit".to_owned(),
-            event_version: 1,
-            payload: "{}".into(),
-            metadata: "{}".into(),
-            occurred_at: DateTime::UNIX_EPOCH,
-            recorded_at: DateTime::UNIX_EPOCH,
-        };
-        Arc::new(positions.map(event).collect())
-    }
-
-    fn after(position: u64, batches: &[Batch]) -> (Vec<u64>, bool) {
-        let (events, contiguous) = following(Position(position), batches);
-        (events.iter().map(|event| event.position.0).collect(), contiguous)
-    }
-
-    #[test]
-    fn what_was_applied_is_passed_over_and_a_gap_is_seen() {
-        assert_eq!(after(0, &[batch(1..=2), batch(3..=3)]), (vec![1, 2, 3], true));
-        assert_eq!(after(2, &[batch(1..=4), batch(3..=5)]), (vec![3, 4, 5], true));
-        assert_eq!(after(9, &[batch(1..=4)]), (vec![], true));
-        assert_eq!(after(1, &[batch(3..=4)]), (vec![], false));
-        assert_eq!(after(1, &[batch(2..=3), batch(5..=6)]), (vec![2, 3], false));
-    }
 }
