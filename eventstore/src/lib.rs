@@ -50,7 +50,7 @@ pub use passing::{Page, Relayed};
 pub use read::{Stretch, partition_of};
 pub use relay::Relay;
 pub use replay::ReplayFilter;
-pub use sealing::Sealing;
+pub use sealing::{Sealing, is_sealed};
 pub use settings::Settings;
 pub use snapshot::{Resumed, Snapshot};
 pub use store::{EventStore, StoredCommand};

@@ -413,7 +413,8 @@ impl Keyring {
     }
 }
 
-fn is_sealed(json: &[u8]) -> bool {
+/// Whether something in a payload is sealed.
+pub fn is_sealed(json: &[u8]) -> bool {
     // Texts of the log are UTF-8; what is none has nothing that we sealed.
     std::str::from_utf8(json).is_ok_and(|json| json.contains(TO_OPEN))
 }

@@ -8,9 +8,6 @@ use uuid::Uuid;
 
 use crate::Runtime;
 
-/// How a payload shows that something in it is sealed. (In a text a quotation mark would have a backslash.)
-const IS_SEALED: &[u8] = b"{\"sealed\":\"";
-
 /// What the log can still tell of somebody.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Erasure {
@@ -59,7 +56,7 @@ impl Erasure {
 }
 
 fn is_sealed(event: &&RecordedEvent) -> bool {
-    event.payload.windows(IS_SEALED.len()).any(|part| part == IS_SEALED)
+    eventstore::is_sealed(&event.payload)
 }
 
 fn unreadable(error: &eventstore::Error) -> Refusal {

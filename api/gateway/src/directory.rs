@@ -55,6 +55,9 @@ pub enum DirectoryError {
     /// A slug that is not one.
     #[error("{0:?} is not a slug: allowed are 2 to 40 lower-case letters, digits and hyphens, a letter first")]
     Slug(String),
+    /// A tenant of another cell.
+    #[error("the tenant lives in the cell {0}")]
+    Elsewhere(String),
     /// A name that is empty or too long.
     #[error("a tenant's name has 1 to 200 characters and no control characters")]
     Name,
@@ -224,15 +227,32 @@ impl Directory {
 
     /// The tenant with this slug or id.
     pub async fn find(&self, slug_or_id: &str) -> Result<Tenant, DirectoryError> {
+        Ok(tenant(&self.row(slug_or_id).await?)?)
+    }
+
+    /// The same, of those who live in this cell, where there are several.
+    ///
+    /// # Errors
+    /// As for [`find`](Self::find); [`DirectoryError::Elsewhere`].
+    pub async fn find_here(&self, slug_or_id: &str) -> Result<Tenant, DirectoryError> {
+        let row = self.row(slug_or_id).await?;
+        let lives: Option<String> = row.try_get("cell")?;
+        match (lives, &self.cell) {
+            (Some(lives), Some(here)) if lives != *here => Err(DirectoryError::Elsewhere(lives)),
+            _ => Ok(tenant(&row)?),
+        }
+    }
+
+    async fn row(&self, slug_or_id: &str) -> Result<sqlx::postgres::PgRow, DirectoryError> {
         let row = sqlx::query(
-            "SELECT tenant_id, slug, name, created_at FROM tenants
+            "SELECT tenant_id, slug, name, created_at, cell FROM tenants
              WHERE (slug = $1 OR tenant_id = $2) AND status <> 'reserved'",
         )
         .bind(slug_or_id)
         .bind(Uuid::from_str(slug_or_id).ok())
         .fetch_optional(&self.pool)
         .await?;
-        row.as_ref().map_or_else(|| Err(DirectoryError::Unknown(slug_or_id.to_owned())), |row| Ok(tenant(row)?))
+        row.ok_or_else(|| DirectoryError::Unknown(slug_or_id.to_owned()))
     }
 
     /// Checks a slug that somebody wants.

@@ -24,6 +24,12 @@ struct Inner {
     elsewhere: watch::Sender<HashSet<TenantId>>,
 }
 
+/// What is answered here for a tenant of another cell.
+pub fn elsewhere() -> Refusal {
+    let detail = "the tenant lives in another cell, or is on its way here; nothing was done: send it again in a moment";
+    Refusal::unavailable("tenant_elsewhere", detail)
+}
+
 impl Suspended {
     /// Refuses callers of a suspended tenant.
     pub fn check(&self, tenant: TenantId) -> Result<(), Refusal> {
@@ -32,9 +38,7 @@ impl Suspended {
             return Err(Refusal::forbidden("tenant_suspended", detail));
         }
         if self.0.elsewhere.borrow().contains(&tenant) {
-            let detail =
-                "the tenant lives in another cell, or is on its way here; nothing was done: send it again in a moment";
-            return Err(Refusal::unavailable("tenant_elsewhere", detail));
+            return Err(elsewhere());
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use kernel::{Refusal, TenantId};
 use quick_cache::sync::Cache;
 
 use crate::directory::{Directory, DirectoryError, Tenant};
+use crate::suspension;
 
 /// How many are remembered.
 const REMEMBERED: usize = 10_000;
@@ -48,9 +49,11 @@ impl DirectoryOfTenants {
         {
             return Ok(known);
         }
-        let found = match self.directory.find(name).await {
+        let found = match self.directory.find_here(name).await {
             Ok(tenant) => Some(tenant).filter(is_it),
             Err(DirectoryError::Unknown(_)) => None,
+            // Not remembered: it may be on its way here.
+            Err(DirectoryError::Elsewhere(_)) => return Err(suspension::elsewhere()),
             Err(error) => {
                 tracing::warn!(%error, "the directory of tenants can't be asked");
                 let detail = "the directory of tenants does not answer; try again";

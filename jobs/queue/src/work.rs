@@ -170,8 +170,9 @@ impl Work {
              j AS (
                  UPDATE jobs.jobs x
                  SET parts = 0, progress_done = 0, checkpoint = NULL,
-                     code = CASE WHEN x.state = 'waiting' THEN x.code ELSE $4 END,
-                     reason = CASE WHEN x.state = 'waiting' THEN x.reason ELSE $5 END
+                     -- Why one failed or was cancelled is still why.
+                     code = CASE WHEN x.state = 'completed' THEN $4 ELSE x.code END,
+                     reason = CASE WHEN x.state = 'completed' THEN $5 ELSE x.reason END
                  FROM old WHERE x.tenant_id = $1 AND x.job_id = old.job_id
                  RETURNING 1)
              SELECT (SELECT count(*) FROM j) AS removed, (SELECT count(*) FROM asked WHERE state = 'running') AS running",

@@ -28,7 +28,7 @@ const GRANT: TimeDelta = TimeDelta::days(30);
 pub const SCOPES: [&str; 5] = ["openid", "profile", "email", "offline_access", "api"];
 
 /// On which pages something is kept.
-pub(super) const ON_LOGIN: &str = "auth.page.login";
+const ON_LOGIN: &str = "auth.page.login";
 const ON_CONSENT: &str = "auth.page.consent";
 
 /// What a client asks for.
@@ -118,15 +118,24 @@ pub async fn login_page(provider: &Provider, visit: Visit) -> Answer {
     show_login(provider, &visit, &Goal::Account, "", None).await
 }
 
-/// Somebody sends their name and password.
-pub async fn login(provider: &Provider, mut visit: Visit) -> Answer {
+/// What somebody sends from the page on which they sign in, and what they came to it for; else the answer why that is not known.
+pub(super) async fn from_login(
+    provider: &Provider,
+    visit: &mut Visit,
+) -> Result<Result<(Form, Goal), Response>, OAuthError> {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<Then> = provider.kept(&visit, ON_LOGIN, form.need("pending")?).await?;
-    let Some(then) = kept else { return Ok(expired(&visit)) };
-    let goal = match Goal::read(provider, &visit, then).await? {
-        Ok(goal) => goal,
-        Err(unaskable) => return Ok(unaskable.answer(&visit)),
+    let kept: Option<Then> = provider.kept(visit, ON_LOGIN, form.need("pending")?).await?;
+    let Some(then) = kept else { return Ok(Err(expired(visit))) };
+    let goal = Goal::read(provider, visit, then).await?;
+    Ok(goal.map(|goal| (form, goal)).map_err(|unaskable| unaskable.answer(visit)))
+}
+
+/// Somebody sends their name and password.
+pub async fn login(provider: &Provider, mut visit: Visit) -> Answer {
+    let (form, goal) = match from_login(provider, &mut visit).await? {
+        Ok(sent) => sent,
+        Err(answer) => return Ok(answer),
     };
     let name = form.get("login").unwrap_or_default();
     let password = form.get("password").unwrap_or_default();

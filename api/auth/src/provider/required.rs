@@ -2,7 +2,7 @@
 //!
 //! Nobody is signed in meanwhile: what they showed so far is sealed in the page. Nothing goes around it, because all that lets somebody
 //! in asks: [`enter`](super::authorize::enter), whoever calls it; the session of a browser, each time that it is looked at; and tokens,
-//! each time that they are issued.
+//! each time that they are issued. One that is exchanged for another is the exception: what it was exchanged for ends with it.
 
 use auth_aggregates::{Account, SignInPolicy};
 use auth_commands::protocol;

@@ -12,6 +12,7 @@ use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Endpoint, Request, Response};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::atlas::Atlas;
 use super::map::{Leads, Map};
@@ -36,6 +37,8 @@ pub(crate) struct Cells {
     limits: Arc<Limits>,
     /// With whose key cells are told from where pages were asked.
     seen_from: Option<SeenFrom>,
+    /// Whom it waits for when it ends.
+    tasks: TaskTracker,
     stop: CancellationToken,
     timeout: Duration,
 }
@@ -76,6 +79,7 @@ pub(crate) async fn serve(
         ids,
         limits: Arc::new(limits),
         seen_from: claim_key(config).as_ref().map(SeenFrom::derive),
+        tasks: background.tasks.clone(),
         stop,
         timeout: Duration::from_secs(http.timeout_seconds),
     })
@@ -98,8 +102,10 @@ impl Cells {
             return Err(Refusal::unavailable("cell_unknown", detail).into());
         };
         self.seen(&mut request);
-        if request.headers().contains_key(header::UPGRADE) {
-            return upgrade::forward(remote, request, tenant).await;
+        if upgrade::is_wanted(&request) {
+            return upgrade::Joining { remote, tasks: &self.tasks, stop: &self.stop, timeout: self.timeout }
+                .forward(request, tenant)
+                .await;
         }
         let forward = Forward { remote: remote.clone(), stop: self.stop.clone(), kept: Kept::All };
         match tokio::time::timeout(self.timeout + Duration::from_secs(1), forward.forward(request, tenant)).await {

@@ -197,7 +197,11 @@ impl<'a> Mover<'a> {
                     // It goes on where it was, unless it is past the turning point.
                     if self.atlas.place(tenant.tenant_id).await.is_ok_and(|place| !past(&place)) {
                         for leg in &mut legs {
-                            beside::resume(leg.transfer.old(), tenant.tenant_id).await?;
+                            // Each, whatever becomes of the others; what was wrong first is what is told.
+                            if let Err(error) = beside::resume(leg.transfer.old(), tenant.tenant_id).await {
+                                let service = leg.part.service;
+                                tracing::error!(%service, %error, "the tenant is still paused: undo the move");
+                            }
                         }
                     }
                     return Err(error);
@@ -325,7 +329,6 @@ impl<'a> Mover<'a> {
         loop {
             *rounds += 1;
             let began = Instant::now();
-            let mut copied = 0;
             for leg in legs.iter_mut() {
                 if let Some(reason) = beside::unsettled(leg.transfer.old(), tenant.tenant_id).await? {
                     let name = leg.part.service.name();
@@ -333,7 +336,7 @@ impl<'a> Mover<'a> {
                 }
             }
             let all = legs.iter_mut().map(|leg| self.round(moving, leg, bus.as_ref()));
-            copied += try_join_all(all).await?.into_iter().sum::<u64>();
+            let copied: u64 = try_join_all(all).await?.into_iter().sum();
             let took = began.elapsed();
             news(&format!("round {rounds}: {copied} events in {:.2} s", took.as_secs_f64()));
             if took <= SHORT || *rounds == ROUNDS {

@@ -60,6 +60,11 @@ pub enum PlacingError {
     /// It lives in the new cell already.
     #[error("the tenant lives in the cell {0} already; go on with `--to {0}`, then move it back")]
     TooLate(String),
+    /// There would be two old copies.
+    #[error(
+        "there is an old copy of the tenant in the cell {0}; purge it first: `inopsio tenant move <tenant> --purge`"
+    )]
+    OldCopy(String),
     /// There is no old copy.
     #[error("there is no old copy of the tenant")]
     NoOldCopy,
@@ -87,13 +92,16 @@ impl Place {
     /// Begins a move, or goes on with the one to the same cell: then nothing happens. `lives`: the cell in which the tenant is.
     ///
     /// # Errors
-    /// When it is there, or on its way elsewhere.
+    /// When it is there, or on its way elsewhere, or a third cell still has an old copy.
     pub fn begin(&self, lives: &str, to: &str) -> Result<Option<Placed>, PlacingError> {
         match &self.moving {
             Some(moving) if moving.to == to => Ok(None),
             Some(moving) => Err(PlacingError::OnItsWay(moving.to.clone())),
             None if lives == to => Err(PlacingError::There(to.to_owned())),
-            None => Ok(Some(Placed::MoveBegun { from: lives.to_owned(), to: to.to_owned() })),
+            None => match &self.old_copy {
+                Some(old) if old != to => Err(PlacingError::OldCopy(old.clone())),
+                _ => Ok(Some(Placed::MoveBegun { from: lives.to_owned(), to: to.to_owned() })),
+            },
         }
     }
 
@@ -148,6 +156,10 @@ mod tests {
         assert_eq!(ended.begin("b", "b"), Err(PlacingError::There("b".to_owned())));
         let back = Placed::MoveBegun { from: "b".to_owned(), to: "a".to_owned() };
         assert_eq!(ended.begin("b", "a"), Ok(Some(back)));
+        // One old copy is kept in mind, so there is one.
+        assert_eq!(ended.begin("b", "c"), Err(PlacingError::OldCopy("a".to_owned())));
+        let purged = given(&[begun(), Placed::Moved, Placed::MoveEnded, Placed::OldCopyPurged]);
+        assert!(purged.begin("b", "c").is_ok());
     }
 
     #[test]

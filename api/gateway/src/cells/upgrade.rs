@@ -1,43 +1,64 @@
 //! Websockets through the front: the two connections are joined as soon as the cell agrees.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use face::Problem;
-use http_body_util::BodyExt;
-use http_body_util::combinators::BoxBody;
 use hyper_util::rt::TokioIo;
 use kernel::Refusal;
-use poem::http::StatusCode;
-use poem::{Body, Request, Response};
+use poem::http::{Method, StatusCode, header};
+use poem::{Request, Response};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::remote::Remote;
+use crate::front::failure;
+use crate::remote::{Forward, Kept, Remote};
 
-/// Passes a request to change the protocol on to a cell.
-pub(super) async fn forward(remote: &Arc<Remote>, request: Request, tenant: Uuid) -> Result<Response, Problem> {
-    if tenant.is_nil() {
-        let detail = "through the cells' gateway a websocket has to name its tenant at once: send the header Authorization \
-                      with the request that opens it";
-        return Err(Refusal::invalid("tenant_unnamed", detail).with("header", "authorization").into());
+/// Whether a request wants to become a websocket. Whatever else a client would rather speak (`h2c`), it is answered as it asked.
+pub(super) fn is_wanted(request: &Request) -> bool {
+    let upgrade = request.header(header::UPGRADE);
+    request.method() == Method::GET && upgrade.is_some_and(|wanted| wanted.trim().eq_ignore_ascii_case("websocket"))
+}
+
+/// What joins two connections.
+pub(super) struct Joining<'a> {
+    /// The cell.
+    pub(super) remote: &'a Arc<Remote>,
+    /// Whom the front waits for when it ends.
+    pub(super) tasks: &'a TaskTracker,
+    /// When that is.
+    pub(super) stop: &'a CancellationToken,
+    /// How long a cell may take to answer.
+    pub(super) timeout: Duration,
+}
+
+impl Joining<'_> {
+    /// Passes a request to change the protocol on to the cell.
+    pub(super) async fn forward(self, request: Request, tenant: Uuid) -> Result<Response, Problem> {
+        if tenant.is_nil() {
+            let detail = "through the cells' gateway a websocket has to name its tenant at once: send the header \
+                          Authorization with the request that opens it";
+            return Err(Refusal::invalid("tenant_unnamed", detail).with("header", "authorization").into());
+        }
+        let ours = request
+            .take_upgrade()
+            .map_err(|_| Refusal::invalid("upgrade_refused", "this connection can't change its protocol"))?;
+        let asked = tokio::time::timeout(self.timeout, self.remote.open_socket(request, tenant)).await;
+        let mut answer = asked.map_err(|_| failure::too_slow(self.timeout))??;
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let forward = Forward { remote: self.remote.clone(), stop: self.stop.clone(), kept: Kept::All };
+            return Ok(forward.answer(answer));
+        }
+        let theirs = hyper::upgrade::on(&mut answer);
+        let joined = async {
+            let (Ok(mut ours), Ok(theirs)) = (ours.await, theirs.await) else { return };
+            // Either side may end it, in order or not.
+            let _ = tokio::io::copy_bidirectional(&mut ours, &mut TokioIo::new(theirs)).await;
+        };
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(joined));
+        let mut response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS).body(());
+        *response.headers_mut() = answer.headers().clone();
+        Ok(response)
     }
-    let ours = request
-        .take_upgrade()
-        .map_err(|_| Refusal::invalid("upgrade_refused", "this connection can't change its protocol"))?;
-    let mut answer = remote.open_socket(request, tenant).await?;
-    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        let (parts, body) = answer.into_parts();
-        let body = Body::from(BoxBody::new(body.map_err(std::io::Error::other)));
-        let mut response = Response::builder().status(parts.status).body(body);
-        *response.headers_mut() = parts.headers;
-        return Ok(response);
-    }
-    let theirs = hyper::upgrade::on(&mut answer);
-    tokio::spawn(async move {
-        let (Ok(mut ours), Ok(theirs)) = (ours.await, theirs.await) else { return };
-        // Either side may end it, in order or not.
-        let _ = tokio::io::copy_bidirectional(&mut ours, &mut TokioIo::new(theirs)).await;
-    });
-    let mut response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS).body(());
-    *response.headers_mut() = answer.headers().clone();
-    Ok(response)
 }

@@ -121,7 +121,7 @@ impl Forward {
         Err(remote.problem(failure.as_ref()))
     }
 
-    fn answer(&self, response: http::Response<hyper::body::Incoming>) -> Response {
+    pub(crate) fn answer(&self, response: http::Response<hyper::body::Incoming>) -> Response {
         let (parts, body) = response.into_parts();
         let endless = parts.headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "text/event-stream");
         let body = body.map_err(std::io::Error::other);

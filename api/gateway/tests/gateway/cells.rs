@@ -54,6 +54,11 @@ async fn what_a_tenant_asks_reaches_its_cell_through_the_front() {
     let ready = world.get("/ready").await.body;
     assert_eq!(ready["cells"]["west"][0]["state"], "up", "{ready}");
 
+    // What clients offer to speak instead is no websocket.
+    let offered = world.request(Method::GET, &format!("/v1/crm/leads/{lead}"));
+    let offered = Answer::of(offered.header("connection", "upgrade, http2-settings").header("upgrade", "h2c")).await;
+    assert_eq!((offered.status, offered.body["name"].as_str()), (StatusCode::OK, Some("Ada")));
+
     let _socket = Socket::bearing(&world, &world.token(&[Role::Admin])).await;
     let upgrade = world
         .anonymous(Method::GET, "/graphql")
@@ -111,6 +116,25 @@ async fn a_front_learns_at_once_that_a_tenant_lives_elsewhere_and_a_cell_that_it
     let away = tokio::time::timeout(LEARNT, away).await.unwrap();
     assert_eq!((away.status, away.body["service"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("cell_east")));
     front.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cell_issues_nothing_for_a_tenant_of_another_whatever_strangers_ask() {
+    let world = World::start_with(|config| config.directory.cell = Some("west".to_owned())).await;
+    let atlas = Atlas::of(&Directory::open(&world.config));
+    let place = atlas.place(world.tenant).await.unwrap();
+    let begun = place.begin("west", "east").unwrap().unwrap();
+    let place = atlas.note(world.tenant, place, begun, &SystemClock).await.unwrap();
+    atlas.note(world.tenant, place, Placed::Moved, &SystemClock).await.unwrap();
+    let mut auth = world.auth.superuser().connect().await.unwrap();
+    let keys = "SELECT count(*) FROM log.events WHERE aggregate_type = 'auth.key_ring'";
+    let before: i64 = sqlx::query_scalar(keys).fetch_one(&mut auth).await.unwrap();
+    for path in ["/t/acme/jwks", "/t/%61cme/jwks", "/t/acme/.well-known/openid-configuration"] {
+        let answer = Answer::of(world.anonymous(Method::GET, path)).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}: {answer:?}");
+    }
+    let after: i64 = sqlx::query_scalar(keys).fetch_one(&mut auth).await.unwrap();
+    assert_eq!(after, before, "a key that could not be taken along, nor taken back");
 }
 
 #[tokio::test(flavor = "multi_thread")]

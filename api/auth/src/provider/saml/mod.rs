@@ -25,9 +25,8 @@ use uuid::Uuid;
 
 pub use answer::{consume, finish};
 
-use super::authorize::{Goal, ON_LOGIN, Then, expired, see_other, show_login};
+use super::authorize::{Then, from_login, see_other, show_login};
 use super::browser::Cookies;
-use super::form::Form;
 use super::{Answer, OAuthError, Provider, Visit, pages};
 use crate::authority::{Opaque, Use, refused};
 
@@ -65,13 +64,9 @@ struct Connection {
 
 /// Somebody says where they belong, and is sent to their provider.
 pub async fn discover(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
-    let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<Then> = provider.kept(&visit, ON_LOGIN, form.need("pending")?).await?;
-    let Some(then) = kept else { return Ok(expired(&visit)) };
-    let goal = match Goal::read(provider, &visit, then).await? {
-        Ok(goal) => goal,
-        Err(unaskable) => return Ok(unaskable.answer(&visit)),
+    let (form, goal) = match from_login(provider, &mut visit).await? {
+        Ok(sent) => sent,
+        Err(answer) => return Ok(answer),
     };
     let email = form.get("email").unwrap_or_default().trim();
     let domain = email.rsplit_once('@').map(|(_, domain)| domain.to_lowercase()).unwrap_or_default();
