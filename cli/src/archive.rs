@@ -11,6 +11,9 @@ use crate::context::{self, Context};
 use crate::output::{self, Format};
 use crate::progress;
 
+/// No log is older: a hundred years.
+const MOST_DAYS: i64 = 36_500;
+
 /// Moves streams that nothing was appended to for long out of the hot tables; everything still reads them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -22,7 +25,7 @@ commands, replays, rebuilds, backups and proofs go on as before. It may be run w
 run it from a timer.")]
 pub struct Archive {
     /// How many days nothing was appended to a stream
-    #[arg(long, value_name = "DAYS")]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(..=MOST_DAYS), allow_negative_numbers = true)]
     older_than_days: u32,
     /// Only of this service
     #[arg(long)]

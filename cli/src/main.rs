@@ -134,6 +134,10 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("inopsio: {error:#}");
+            let refusal = error.chain().find_map(|cause| cause.downcast_ref::<kernel::Refusal>());
+            for field in refusal.iter().flat_map(|refusal| refusal.errors()) {
+                eprintln!("  {}: {} ({})", field.pointer, field.detail, field.code);
+            }
             ExitCode::FAILURE
         }
     }

@@ -69,10 +69,14 @@ fn decode_with_path<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
         },
         Err(error) => error,
     };
-    if !error.inner().is_data() {
+    let message = if error.inner().is_data() {
+        without_place(&error.inner().to_string())
+    } else if serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
+        // serde_json takes what is no text for no JSON where one of several words is expected.
+        "invalid type: expected one of the words that the contract lists, as a text".to_owned()
+    } else {
         return Err(malformed(error.inner()));
-    }
-    let message = without_place(&error.inner().to_string());
+    };
     let mut pointer = String::new();
     for segment in error.path() {
         match segment {
@@ -122,7 +126,8 @@ fn code_of(message: &str) -> &'static str {
 
 /// Says it without Rust's names of types.
 fn plain(message: &str) -> String {
-    const WORDS: [(&str, &str); 9] = [
+    const WORDS: [(&str, &str); 10] = [
+        ("expected unit", "expected the word alone, as a text"),
         ("expected u8", "expected a whole number from 0 to 255"),
         ("expected u16", "expected a whole number from 0 to 65535"),
         ("expected u32", "expected a whole number from 0 to 4294967295"),
@@ -224,6 +229,17 @@ mod tests {
         ] {
             assert!(said(body).contains(allowed), "{body}: {}", said(body));
         }
+    }
+
+    #[test]
+    fn what_is_json_is_not_said_to_be_none_where_a_word_is_expected() {
+        for size in [json!(5), json!(true), json!(["small"]), json!(1.5)] {
+            let body = json!({ "name": "a", "lines": [{ "quantity": 1, "size": size }] }).to_string();
+            let (code, pointer, of_field) = refused(body.as_bytes());
+            assert_eq!((&*code, &*of_field), ("validation_failed", "wrong_type"), "{body}");
+            assert_eq!(pointer, "/lines/0/size", "{body}");
+        }
+        assert_eq!(refused(br#"{"name":"a","lines":[{"quantity":1,"size":}]}"#).0, "json_malformed");
     }
 
     #[test]

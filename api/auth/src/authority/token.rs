@@ -176,9 +176,19 @@ impl Authority {
     }
 }
 
-/// Whether a scope lets a token reach the API: all that its subject may (`api`), or some permissions.
+/// The most letters of a permission.
+const PERMISSION: usize = 100;
+
+/// Whether a scope lets a token reach the API: all that its subject may (`api`), or some permissions (`crm:lead:read`, `crm:lead:*`,
+/// `crm:*`).
 pub fn reaches_api(scope: &str) -> bool {
-    scope == "api" || scope.contains(':')
+    let is_word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    let mut words: Vec<_> = scope.split(':').collect();
+    let last = words.pop().unwrap_or_default();
+    let permission = (1..=2).contains(&words.len()) && words.iter().all(|word| is_word(word));
+    scope == "api" || (scope.len() <= PERMISSION && permission && (last == "*" || is_word(last)))
 }
 
 /// Claims with our time, not the library's.

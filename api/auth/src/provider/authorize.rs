@@ -495,7 +495,7 @@ impl Unaskable {
 /// What a client asks for, of what there is (OpenID Connect Core section 3.1.2.1 has unknown scopes ignored).
 pub(super) fn scope_of(form: &Form) -> Result<Vec<String>, &'static str> {
     let mut scope = form.words("scope");
-    scope.retain(|word| SCOPES.contains(&word.as_str()) || (reaches_api(word) && word.len() <= 100));
+    scope.retain(|word| SCOPES.contains(&word.as_str()) || reaches_api(word));
     scope.sort_unstable();
     scope.dedup();
     if scope.is_empty() || scope.len() > 50 {

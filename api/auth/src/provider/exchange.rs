@@ -32,6 +32,16 @@ struct Brought {
     trusted: Trusted,
 }
 
+impl Brought {
+    /// Whether a token for these (none: the API) is for nobody for whom this one is not. Who may ask everything may ask for anybody.
+    fn is_for(&self, asked: Option<&HashSet<String>>, api: &str) -> bool {
+        let has = |one: &str| {
+            self.claims.audiences.as_ref().is_some_and(|had| had.contains(&HashSet::from([one.to_owned()])))
+        };
+        has(api) || asked.is_some_and(|asked| asked.iter().all(|one| has(one)))
+    }
+}
+
 /// Exchanges a token.
 pub(super) async fn exchange(
     provider: &Provider,
@@ -56,6 +66,10 @@ pub(super) async fn exchange(
     };
     let scope = narrowed(form, &subject.claims.custom.scope)?;
     let audiences = provider.audiences(visit, form).await?;
+    if !subject.is_for(audiences.as_ref(), &provider.authority.settings().audience) {
+        let text = "the new token may be for those only for whom the old one is, unless that is for the API";
+        return Err(OAuthError::unaskable("invalid_target", text));
+    }
     let acts = Actor {
         sub: actor.map_or_else(|| client.id.to_string(), |actor| actor.trusted.subject),
         act: subject.claims.custom.act.clone().map(Box::new),

@@ -212,7 +212,7 @@ fn scope_of_machine(form: &Form) -> Result<Vec<String>, OAuthError> {
     if scope.is_empty() {
         scope.push("api".to_owned());
     }
-    match scope.iter().find(|word| !reaches_api(word) || word.len() > 100) {
+    match scope.iter().find(|word| !reaches_api(word)) {
         Some(word) => Err(OAuthError::invalid_scope(format!(
             "{word} is no scope of a machine; allowed are api and permissions such as crm:lead:read or crm:*"
         ))),

@@ -109,6 +109,12 @@ async fn a_token_for_another_application_is_none_for_the_api() {
     let mut expected = [audience.as_str(), &world.issuer()];
     expected.sort_unstable();
     assert_eq!(audiences, expected, "not for the API");
+    // Nor does it become one again.
+    let narrow = said["access_token"].as_str().unwrap();
+    for back in [&[][..], &[("audience", "inopsio")]] {
+        refused(&world, exchanges(&world, &service, narrow, back), "invalid_target").await;
+    }
+    exchanged(&world, &service, narrow, &[("audience", &audience)]).await;
     let api = exchanged(&world, &service, &token, &[("audience", "inopsio")]).await;
     assert!(claims(api["access_token"].as_str().unwrap())["aud"].to_string().contains("\"inopsio\""));
     for nobody in ["https://evil.example.com", "0197a8a0-0000-7000-8000-000000000001"] {
@@ -181,4 +187,15 @@ async fn an_exchanged_token_ends_with_the_session_the_clients_right_and_the_firs
     let public = ClientFields { confidential: false, ..fields(true) };
     let refusal = world.tries(&ChangeClient { client, fields: public }).await.unwrap_err();
     assert_eq!(refusal.errors()[0].pointer, "/exchanges");
+}
+
+#[tokio::test]
+async fn a_scope_that_is_no_permission_is_given_to_nobody() {
+    let world = World::start().await;
+    let (token, _) = token(&world, "openid api").await;
+    let service = service(&world, true).await;
+    let long = format!("crm:{}", "a".repeat(100));
+    for scope in ["A:b", "a::b", "a:b:c:d", ":b", "a:", "*:b", "crm:lead:r\u{202e}ead", &long] {
+        refused(&world, exchanges(&world, &service, &token, &[("scope", scope)]), "invalid_scope").await;
+    }
 }

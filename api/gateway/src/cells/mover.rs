@@ -54,7 +54,9 @@ pub enum MoveError {
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     /// A cell that is not configured.
-    #[error("the cell {name} is not in the configuration file; known are {known}")]
+    #[error(
+        "the cell {name} is not in the configuration file; a section [cells.<name>] says how it is reached, and {known}"
+    )]
     UnknownCell {
         /// Its name.
         name: String,
@@ -64,6 +66,9 @@ pub enum MoveError {
     /// How a cell's Postgres is reached is not configured, or can't be read.
     #[error("cells.{0}.admin_url is needed to move a tenant from or to it: the URL of its Postgres, as a superuser")]
     AdminUrl(String),
+    /// Two names of one cell.
+    #[error("the cells {0} and {1} are the same Postgres: see admin_url of each")]
+    Same(String, String),
     /// Somebody else is at it.
     #[error("the tenant {0} is being moved by another process")]
     Busy(String),
@@ -168,7 +173,7 @@ impl<'a> Mover<'a> {
         let mut place = self.atlas.place(tenant.tenant_id).await?;
         let lives = self.lives(&tenant).await?;
         if let Some(event) = place.begin(&lives, to).map_err(AtlasError::from)? {
-            self.cell(&lives)?;
+            self.look_at(&lives, to).await?;
             place = self.atlas.note(tenant.tenant_id, place, event, self.clock).await?;
         }
         let Some(moving) = place.moving.clone() else { return Err(AtlasError::Meanwhile.into()) };
@@ -226,7 +231,7 @@ impl<'a> Mover<'a> {
         let event = place.undo().map_err(AtlasError::from)?;
         if let Some(moving) = &place.moving {
             for part in domains::parts() {
-                let mut old = connect(self.admin(&part, &moving.from)?).await?;
+                let mut old = self.connect(&part, &moving.from).await?;
                 beside::resume(&mut old, tenant.tenant_id).await?;
                 close(old).await;
             }
@@ -246,7 +251,7 @@ impl<'a> Mover<'a> {
         let (cell, event) = place.purge().map_err(AtlasError::from)?;
         let cell = cell.to_owned();
         for part in domains::parts() {
-            let mut old = connect(self.admin(&part, &cell)?).await?;
+            let mut old = self.connect(&part, &cell).await?;
             let purged = transfer::purge(&mut old, part.service, tenant.tenant_id).await;
             purged.map_err(|error| MoveError::Transfer { service: part.service.name(), cell: cell.clone(), error })?;
             beside::purge(&mut old, tenant.tenant_id).await?;
@@ -254,6 +259,30 @@ impl<'a> Mover<'a> {
         }
         self.atlas.note(tenant.tenant_id, place, event, self.clock).await?;
         Ok(cell)
+    }
+
+    /// Whether both cells answer, and are two: before anything is noted that would have to be taken back.
+    async fn look_at(&self, from: &str, to: &str) -> Result<()> {
+        for part in domains::parts() {
+            let mut clusters = Vec::new();
+            for cell in [from, to] {
+                let mut there = self.connect(&part, cell).await?;
+                let asked = sqlx::query_scalar("SELECT system_identifier FROM pg_control_system()");
+                let cluster: std::result::Result<i64, _> = asked.fetch_one(&mut there).await;
+                clusters.push(at(cell, cluster.map_err(storage), part.service.name())?);
+                close(there).await;
+            }
+            if clusters[0] == clusters[1] {
+                return Err(MoveError::Same(from.to_owned(), to.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// A service's database of a cell, as a superuser.
+    async fn connect(&self, part: &Part, cell: &str) -> Result<sqlx::PgConnection> {
+        let connected = self.admin(part, cell)?.disable_statement_logging().connect().await;
+        at(cell, connected.map_err(storage), part.service.name())
     }
 
     /// The cell in which a tenant lives.
@@ -270,7 +299,9 @@ impl<'a> Mover<'a> {
 
     fn unknown(&self, name: &str) -> MoveError {
         let known: Vec<_> = self.config.cells.keys().map(String::as_str).collect();
-        MoveError::UnknownCell { name: name.to_owned(), known: known.join(", ") }
+        let known =
+            if known.is_empty() { "there is none".to_owned() } else { format!("those are {}", known.join(", ")) };
+        MoveError::UnknownCell { name: name.to_owned(), known }
     }
 
     /// How a service's database of a cell is reached, as a superuser.
@@ -302,18 +333,22 @@ impl<'a> Mover<'a> {
     async fn legs(&self, tenant: TenantId, moving: &Moving) -> Result<Vec<Leg>> {
         let mut legs = Vec::new();
         for part in domains::parts() {
-            let service = part.service.name();
-            let (from, to) = (self.admin(&part, &moving.from)?, self.admin(&part, &moving.to)?);
-            let begun = Transfer::begin(part.service, tenant, &from, &to).await;
-            let mut transfer = at(&moving.to, begun, service)?;
-            at(&moving.to, transfer.expect(&moving.from).await, service)?;
-            let mut database = self.config.database(part.service);
-            (database.host, database.port) = (to.get_host().to_owned(), to.get_port());
-            database.socket = to.get_socket().cloned();
-            let read_models = ReadModels::new(&database, &part.projections, None);
-            legs.push(Leg { part, transfer, read_models });
+            let mut leg = self.leg(part, tenant, moving).await?;
+            at(&moving.to, leg.transfer.expect(&moving.from).await, leg.part.service.name())?;
+            legs.push(leg);
         }
         Ok(legs)
+    }
+
+    async fn leg(&self, part: Part, tenant: TenantId, moving: &Moving) -> Result<Leg> {
+        let (from, to) = (self.admin(&part, &moving.from)?, self.admin(&part, &moving.to)?);
+        let begun = Transfer::begin(part.service, tenant, &from, &to).await;
+        let transfer = at(&moving.to, begun, part.service.name())?;
+        let mut database = self.config.database(part.service);
+        (database.host, database.port) = (to.get_host().to_owned(), to.get_port());
+        database.socket = to.get_socket().cloned();
+        let read_models = ReadModels::new(&database, &part.projections, None);
+        Ok(Leg { part, transfer, read_models })
     }
 
     /// Copies while the tenant writes.
@@ -425,14 +460,11 @@ impl<'a> Mover<'a> {
         let mut legs = Vec::new();
         for part in domains::parts() {
             let name = part.service.name();
-            let (from, to) = (self.admin(&part, &moving.from)?, self.admin(&part, &moving.to)?);
-            let mut there = connect(to.clone()).await?;
+            let mut there = self.connect(&part, &moving.to).await?;
             let standing = at(&moving.to, transfer::standing(&mut there, tenant).await, name)?;
             close(there).await;
             if standing == Some(Closure::Arriving) {
-                let transfer = at(&moving.to, Transfer::begin(part.service, tenant, &from, &to).await, name)?;
-                let read_models = ReadModels::new(&self.config.database(part.service), &part.projections, None);
-                legs.push(Leg { part, transfer, read_models });
+                legs.push(self.leg(part, tenant, moving).await?);
             }
         }
         self.open(tenant, moving, &mut legs).await
@@ -489,8 +521,8 @@ fn past(place: &Place) -> bool {
     place.moving.as_ref().is_none_or(|moving| moving.moved)
 }
 
-async fn connect(options: PgConnectOptions) -> Result<sqlx::PgConnection> {
-    Ok(options.disable_statement_logging().connect().await?)
+fn storage(error: sqlx::Error) -> TransferError {
+    TransferError::Log(error.into())
 }
 
 async fn close(connection: sqlx::PgConnection) {

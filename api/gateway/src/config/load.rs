@@ -205,6 +205,12 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         let allowed = "a URL such as postgres://inopsio_directory:password@10.0.0.7/inopsio_directory";
         return refuse("directory.url", "(secret)", allowed);
     }
+    if config.cells.len() > 1 && config.directory.cell.as_ref().is_none_or(|home| !config.cells.contains_key(home)) {
+        let names: Vec<_> = config.cells.keys().map(String::as_str).collect();
+        let found = config.directory.cell.as_deref().unwrap_or("(none)");
+        let allowed = format!("where tenants live of whom no cell was noted: {}", names.join(", "));
+        return refuse("directory.cell", found, &allowed);
+    }
     for (name, cell) in &config.cells {
         if !is_name(name) {
             return refuse(&format!("cells.{name}"), "its name", "2 to 40 lower-case letters, digits and hyphens");
@@ -304,6 +310,22 @@ mod tests {
                 assert!(error.contains(part), "{error:?} does not say {part:?}");
             }
         }
+    }
+
+    #[test]
+    fn of_several_cells_one_is_where_tenants_live_of_whom_none_was_noted() {
+        let file = std::env::temp_dir().join(format!("inopsio-cells-{}.toml", std::process::id()));
+        let cells = "[cells.west]\nurls = \"http://127.0.0.1:1\"\n[cells.east]\nurls = \"http://127.0.0.1:2\"\n";
+        let of = |home: &str| {
+            std::fs::write(&file, format!("{home}{cells}")).unwrap();
+            load(Some(&file), [], [])
+        };
+        assert_eq!(of("[directory]\ncell = \"west\"\n").unwrap().home_cell(), Some("west"));
+        for home in ["", "[directory]\ncell = \"north\"\n"] {
+            let error = of(home).unwrap_err().to_string();
+            assert!(error.contains("directory.cell") && error.contains("east, west"), "{error}");
+        }
+        std::fs::remove_file(&file).unwrap();
     }
 
     #[test]

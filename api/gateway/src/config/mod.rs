@@ -101,7 +101,7 @@ impl Config {
         load::remote_urls(&cell.urls).unwrap_or_default()
     }
 
-    /// The cell of tenants of whom none was ever noted: this process's own, else the first.
+    /// The cell of tenants of whom none was ever noted: this process's own, else the only one.
     pub fn home_cell(&self) -> Option<&str> {
         self.directory.cell.as_deref().or_else(|| self.cells.keys().next().map(String::as_str))
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use gateway::cells::atlas::Atlas;
+use gateway::cells::mover::Mover;
 use gateway::cells::placing::Placed;
 use gateway::config::{Cell, SecretText};
 use gateway::directory::Directory;
@@ -135,6 +136,29 @@ async fn a_cell_issues_nothing_for_a_tenant_of_another_whatever_strangers_ask() 
     }
     let after: i64 = sqlx::query_scalar(keys).fetch_one(&mut auth).await.unwrap();
     assert_eq!(after, before, "a key that could not be taken along, nor taken back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_to_what_is_away_or_is_the_same_cell_is_not_even_begun() {
+    let world = World::start().await;
+    let mut config = world.config.clone();
+    let here = world.database.superuser().to_url_lossy().to_string();
+    let away = format!("postgres://postgres@127.0.0.1:{}/postgres", testbed::free_port());
+    config.directory.cell = Some("west".to_owned());
+    for (name, url) in [("west", &here), ("east", &away), ("again", &here)] {
+        let cell = Cell {
+            admin_url: serde_json::from_value(url.as_str().into()).unwrap(),
+            ..cell("http://127.0.0.1:9".to_owned())
+        };
+        config.cells.insert(name.to_owned(), cell);
+    }
+    let mover = Mover::new(&config, &SystemClock);
+    for (to, why) in [("east", "in the cell east"), ("again", "are the same Postgres"), ("north", "those are again")] {
+        let refused = mover.go("acme", to, &|_| {}).await.unwrap_err().to_string();
+        assert!(refused.contains(why), "{to}: {refused}");
+    }
+    let place = Atlas::of(&Directory::open(&config)).place(world.tenant).await.unwrap();
+    assert!(place.moving.is_none(), "{place:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
