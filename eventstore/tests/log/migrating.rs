@@ -34,7 +34,8 @@ async fn a_dry_run_lists_what_would_be_applied_and_changes_nothing() {
             "0006_keys.sql",
             "0007_copied.sql",
             "0008_append.sql",
-            "0009_closed.sql"
+            "0009_closed.sql",
+            "0010_closed.sql"
         ]
     );
     let there: bool = sqlx::query_scalar(

@@ -8,6 +8,7 @@ use crm_aggregates::ImportId;
 use executor::{Done, Executor, Request};
 use kernel::{Position, Refusal};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::chunk::{CaptureRows, CompleteImport};
 use super::records::Records;
@@ -19,6 +20,8 @@ use super::{CHUNK, ImportOptions, ImportReport, Pace, RowError, open};
 const AHEAD: usize = 5;
 /// The same while other tenants write: while one is dealt with, the next is read and written.
 const AHEAD_BESIDE_OTHERS: usize = 1;
+/// The longest that an import rests between two chunks for those who write.
+const REST: Duration = Duration::from_millis(50);
 /// Who wrote so lately writes.
 const LATELY: Duration = Duration::from_secs(1);
 /// The rows of a chunk before places told them.
@@ -37,6 +40,8 @@ pub struct Importing<'a> {
     place: ImportPlace,
     /// The positions after the chunks that others may still be busy with, the oldest first.
     ahead: VecDeque<Position>,
+    /// When the chunk began that was done last.
+    began: Instant,
 }
 
 /// How far an import is.
@@ -106,7 +111,8 @@ impl<'a> Importing<'a> {
         }
         report.import_id = place.import;
         report.taken = place.taken;
-        Ok(Self { executor, request, options, sheet, records, report, read, place, ahead: VecDeque::new() })
+        let (ahead, began) = (VecDeque::new(), Instant::now());
+        Ok(Self { executor, request, options, sheet, records, report, read, place, ahead, began })
     }
 
     /// Rows of the file.
@@ -129,6 +135,7 @@ impl<'a> Importing<'a> {
     /// # Errors
     /// When the log fails, or refuses: nothing of this chunk was written then, unless the log does not know.
     pub async fn step(&mut self) -> Result<Option<ImportedChunk>, Refusal> {
+        self.began = Instant::now();
         let Some(chunk) = read(&mut self.records, &self.sheet, self.options, self.executor.now(), self.place.chunk)
         else {
             return Ok(None);
@@ -153,7 +160,7 @@ impl<'a> Importing<'a> {
     }
 
     /// Waits until whoever has to keep up is near enough: nearer while other tenants write, so that what they wait for is not
-    /// behind many rows of this file.
+    /// behind many rows of this file. And then as long again as the chunk has taken, so that half of the time is theirs.
     pub async fn keep_pace(&mut self, pace: &impl Pace) {
         let others = self.executor.others_write(self.request.caller.tenant(), LATELY);
         let allowed = if others { AHEAD_BESIDE_OTHERS } else { AHEAD };
@@ -161,6 +168,9 @@ impl<'a> Importing<'a> {
             && let Some(position) = self.ahead.pop_front()
         {
             pace.reached(position).await;
+        }
+        if others {
+            tokio::time::sleep(self.began.elapsed().min(REST)).await;
         }
     }
 
