@@ -26,6 +26,7 @@ const GOALS: &[(&str, &str, Goal)] = &[
     ("ratio.catch_up", "the same, times the raw upserts", AtLeast(0.7)),
     ("fairness.ratio", "command to visible beside a million rows imported, p99 times quiet", AtMost(2.0)),
     ("partitions.ratio", "catching up as two partitions, times one", AtLeast(1.4)),
+    ("growth.ratio", "an append behind 100 times as many events, times the cost", AtMost(1.2)),
     ("rebuild_s", "rebuild of a million events, s", AtMost(30.0)),
     ("replay_per_s", "replay as NDJSON, events/s", AtLeast(150_000.0)),
     ("rss_mib.idle", "memory idle, MiB", AtMost(120.0)),

@@ -14,6 +14,7 @@ mod cpu;
 mod fairness;
 mod goals;
 mod ground;
+mod growth;
 mod jobs;
 mod lag;
 mod load;

@@ -10,6 +10,7 @@ use crate::commands::{self, Measurements, Plan, median};
 use crate::fairness::{self, Fairness};
 use crate::goals;
 use crate::ground::Ground;
+use crate::growth;
 use crate::jobs;
 use crate::lag::{self, Lag};
 use crate::machine;
@@ -42,6 +43,9 @@ pub struct Options {
     /// The program that does jobs as apalis does; the one that bench/apalis builds unless given
     #[arg(long, value_name = "PROGRAM")]
     pub apalis: Option<PathBuf>,
+    /// How long the log is in the end, for the part `growth`
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(100_000..=100_000_000))]
+    pub growth_events: u64,
     /// The `inopsio` to measure; the one beside this program unless given
     #[arg(long, value_name = "PROGRAM")]
     pub inopsio: Option<PathBuf>,
@@ -62,6 +66,8 @@ pub enum Part {
     Bulk,
     /// Jobs per second, beside apalis
     Jobs,
+    /// What an append costs behind a long log; only when it is named: it takes minutes and gigabytes
+    Growth,
 }
 
 /// Tenants that share the load.
@@ -101,6 +107,9 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     }
     if options.wants(Part::Bulk) {
         measure_bulk(options, &inopsio, &ground, &mut results).await?;
+    }
+    if options.only.contains(&Part::Growth) {
+        measure_growth(options, &inopsio, &ground, &mut results).await?;
     }
 
     if !options.quick {
@@ -315,6 +324,31 @@ async fn measure_jobs(options: &Options, ground: &Ground, results: &mut Results)
     let rows =
         figures.map(|(_, what, figure)| vec![what.to_owned(), figure.map_or_else(|| "not measured".to_owned(), show)]);
     println!("{}", table(&["jobs", "per second"], rows));
+    Ok(())
+}
+
+async fn measure_growth(
+    options: &Options,
+    inopsio: &Inopsio,
+    ground: &Ground,
+    results: &mut Results,
+) -> anyhow::Result<()> {
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let lengths = [options.growth_events / 100, options.growth_events];
+    let points = growth::measure(inopsio, ground, &lengths, |step| bar.set_message(step.to_owned())).await?;
+    bar.finish_and_clear();
+    let mut rows = Vec::new();
+    for (key, point) in ["short", "long"].iter().zip(&points) {
+        results.number(&format!("growth.{key}.events"), point.events as f64);
+        results.number(&format!("growth.{key}.append_us"), point.postgres_us);
+        results.number(&format!("growth.{key}.append_per_s"), point.per_s);
+        rows.push(vec![show(point.events as f64), show(point.postgres_us), show(point.per_s)]);
+    }
+    if let [short, long] = points.as_slice() {
+        results.number("growth.ratio", long.postgres_us / short.postgres_us);
+    }
+    println!("{}", table(&["events in the log", "an append: µs CPU of Postgres", "appends/s"], rows));
     Ok(())
 }
 

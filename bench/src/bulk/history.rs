@@ -18,10 +18,20 @@ const LEADS: u64 = 100;
 /// Appends under way at once: enough that a batch is always waiting.
 const AT_ONCE: usize = 8;
 
+/// Events of one append.
+pub const APPEND: u64 = STEPS * LEADS;
+
 /// Appends `events` events (a multiple of 400); how long that took.
 pub async fn fill(store: &EventStore, tenant: TenantId, events: u64) -> anyhow::Result<Duration> {
     let started = Instant::now();
-    stream::iter((0..events / (STEPS * LEADS)).map(|number| {
+    fill_from(store, tenant, 0, events).await?;
+    Ok(started.elapsed())
+}
+
+/// Appends `events` events behind so many appends of before; how many appends there are then.
+pub async fn fill_from(store: &EventStore, tenant: TenantId, first: u64, events: u64) -> anyhow::Result<u64> {
+    let end = first + events / APPEND;
+    stream::iter((first..end).map(|number| {
         // Made as they are needed, on this task: the writing is what is measured, and it waits for us only at the start.
         let append = append(tenant, number);
         async move { store.append(append?).await.map_err(anyhow::Error::from) }
@@ -29,7 +39,7 @@ pub async fn fill(store: &EventStore, tenant: TenantId, events: u64) -> anyhow::
     .buffer_unordered(AT_ONCE)
     .try_for_each(|_| async { Ok(()) })
     .await?;
-    Ok(started.elapsed())
+    Ok(end)
 }
 
 fn append(tenant: TenantId, number: u64) -> anyhow::Result<Append> {

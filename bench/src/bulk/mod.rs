@@ -1,7 +1,7 @@
 //! What ours does in bulk, with one tenant that has a million events: filling the log and the stream, catching up, rebuilding,
 //! replaying. In a database and on a nats-server of its own, so that nothing else is in them.
 
-mod history;
+pub mod history;
 mod partitions;
 
 use std::sync::Arc;
