@@ -152,6 +152,14 @@ fn tenants_tokens_projections_and_the_bus_are_at_hand() {
     assert_eq!(sandbox.run(&["tenant", "create", "Not A Slug"]).status.code(), Some(1));
     assert_eq!(sandbox.json(&["tenant", "list"]), tenants);
 
+    let limit = sandbox.run(&["job", "queue", "limit", "--tenant", "demo", "--rate", "0/0", "exports"]);
+    assert_eq!(limit.status.code(), Some(1));
+    assert!(
+        limit.stderr.lines().count() > 2 && limit.stderr.contains("\n  /"),
+        "each field is named: {}",
+        limit.stderr
+    );
+
     let unknown_role = sandbox.run(&["token", "--tenant", "demo", "--role", "king"]);
     assert_eq!(unknown_role.status.code(), Some(2));
     assert!(unknown_role.stderr.contains("auditor"), "{}", unknown_role.stderr);
@@ -159,8 +167,9 @@ fn tenants_tokens_projections_and_the_bus_are_at_hand() {
     assert_eq!(token["expires_in"], 900, "{token}");
 
     let caught_up = |status: &Value| {
-        let mut projections = status.as_array().unwrap().iter().filter(|p| p["service"] == "crm").peekable();
-        projections.peek().is_some() && projections.all(|p| p["state"] == "live" && p["lag"] == 0 && p["position"] == 4)
+        let projections = status.as_array().unwrap();
+        projections.iter().any(|p| p["service"] == "crm" && p["position"] == 4)
+            && projections.iter().all(|p| p["state"] == "live" && p["lag"] == 0)
     };
     let status =
         eventually("the projections catch up", || Some(sandbox.json(&["projection", "status"])).filter(caught_up));

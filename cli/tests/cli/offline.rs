@@ -78,6 +78,16 @@ fn what_can_not_be_reached_is_said_with_what_to_do() {
 }
 
 #[test]
+fn days_that_no_log_has_are_refused_with_what_is_allowed() {
+    let sandbox = Sandbox::new();
+    for days in ["36501", "4294967295", "-1"] {
+        let ended = sandbox.run(&["archive", "--older-than-days", days, "--dry-run"]);
+        assert_eq!(ended.status.code(), Some(2), "{days}: {}", ended.stderr);
+        assert!(ended.stderr.contains("36500"), "{days}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_bad_setting_stops_the_start_with_key_value_and_what_is_allowed() {
     let sandbox = Sandbox::new();
     let ended = sandbox.inopsio(&["serve"]).env("INOPSIO_NATS_REPLICAS", "2").output().unwrap();

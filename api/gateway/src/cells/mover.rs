@@ -267,8 +267,11 @@ impl<'a> Mover<'a> {
             let mut clusters = Vec::new();
             for cell in [from, to] {
                 let mut there = self.connect(&part, cell).await?;
-                let asked = sqlx::query_scalar("SELECT system_identifier FROM pg_control_system()");
-                let cluster: std::result::Result<i64, _> = asked.fetch_one(&mut there).await;
+                // A cluster made of a copy of another's files has its identifier, too, but its server began by itself.
+                let asked = sqlx::query_as(
+                    "SELECT system_identifier, pg_postmaster_start_time()::text FROM pg_control_system()",
+                );
+                let cluster: std::result::Result<(i64, String), _> = asked.fetch_one(&mut there).await;
                 clusters.push(at(cell, cluster.map_err(storage), part.service.name())?);
                 close(there).await;
             }
