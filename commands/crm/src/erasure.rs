@@ -3,25 +3,40 @@
 //! A person may be in CRM several times: as a lead, as the contact that it was converted into, as leads that came later and were
 //! converted into the same contact. Each has a key of its own, and all of them are erased by one command, whichever it begins
 //! with. Who is only alike (the same address, say) is somebody else until somebody says otherwise.
+//!
+//! A contact names the leads that are the same person, but for those that were converted into it before it did: only they name it.
+//! Whoever asks looks for them ([`Erasing::perhaps`]), and the command takes those that say so themselves.
 
-use crm_aggregates::{Contact, ContactCommand, ContactId, ErasureReason, Lead, LeadCommand, LeadId};
-use executor::{Command, Work};
+use crm_aggregates::{
+    Contact, ContactCommand, ContactId, ErasureReason, Lead, LeadCommand, LeadConverted, LeadId, LeadStatus,
+};
+use executor::{AskedJob, Command, Work};
 use kernel::{Personal, Refusal};
 
 use crate::contact::EMAIL;
 
 /// Erases a lead, and the contact that is the same person.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EraseLead {
     pub lead: LeadId,
-    pub reason: ErasureReason,
+    pub erasing: Erasing,
 }
 
 /// Erases a contact, and the leads that are the same person.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EraseContact {
     pub contact: ContactId,
+    pub erasing: Erasing,
+}
+
+/// How somebody is erased.
+#[derive(Clone, Debug)]
+pub struct Erasing {
     pub reason: ErasureReason,
+    /// Leads of which the contact may not know that they are the same person. Those that were not converted into it stay.
+    pub perhaps: Vec<LeadId>,
+    /// What removes the files in which they still are. Asked for in the append, once: when nobody is left to erase, it was before.
+    pub forget: AskedJob,
 }
 
 impl Command for EraseLead {
@@ -29,11 +44,12 @@ impl Command for EraseLead {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        work.update::<Lead>(self.lead, LeadCommand::Erase { reason: self.reason }).await?;
-        match &work.read::<Lead>(self.lead).await?.conversion {
-            Some(conversion) => contact(work, conversion.contact, self.reason).await,
-            None => Ok(()),
+        let mut found = lead(work, self.lead, &self.erasing).await?;
+        if let Some(LeadConverted { contact: same, .. }) = work.read::<Lead>(self.lead).await?.conversion {
+            found |= contact(work, same, &self.erasing).await?;
         }
+        forget(work, found, &self.erasing);
+        Ok(())
     }
 }
 
@@ -42,19 +58,43 @@ impl Command for EraseContact {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        contact(work, self.contact, self.reason).await
+        let found = contact(work, self.contact, &self.erasing).await?;
+        forget(work, found, &self.erasing);
+        Ok(())
     }
 }
 
-/// Erases a contact with its leads, and gives its address back.
-async fn contact(work: &mut Work<'_>, id: ContactId, reason: ErasureReason) -> Result<(), Refusal> {
+/// Erases a lead. Whether there was somebody to erase.
+async fn lead(work: &mut Work<'_>, id: LeadId, erasing: &Erasing) -> Result<bool, Refusal> {
+    let known = work.read::<Lead>(id).await?.status != LeadStatus::Erased;
+    work.update::<Lead>(id, LeadCommand::Erase { reason: erasing.reason }).await?;
+    Ok(known)
+}
+
+/// Erases a contact with its leads, and gives its address back. Whether there was somebody to erase.
+async fn contact(work: &mut Work<'_>, id: ContactId, erasing: &Erasing) -> Result<bool, Refusal> {
     let before = work.read::<Contact>(id).await?;
-    work.update::<Contact>(id, ContactCommand::Erase { reason }).await?;
+    work.update::<Contact>(id, ContactCommand::Erase { reason: erasing.reason }).await?;
     if let Some(email) = before.details.email.as_ref().and_then(Personal::known) {
         work.release(&EMAIL, email, id);
     }
-    for lead in before.same() {
-        work.update::<Lead>(lead, LeadCommand::Erase { reason }).await?;
+    let mut known = !before.erased;
+    for same in before.same() {
+        known |= lead(work, same, erasing).await?;
     }
-    Ok(())
+    for perhaps in &erasing.perhaps {
+        let Some(converted) = work.find::<Lead>(*perhaps).await?.and_then(|lead| lead.conversion.clone()) else {
+            continue;
+        };
+        if converted.contact == id {
+            known |= lead(work, *perhaps, erasing).await?;
+        }
+    }
+    Ok(known)
+}
+
+fn forget(work: &mut Work<'_>, found: bool, erasing: &Erasing) {
+    if found {
+        work.enqueue(erasing.forget.clone());
+    }
 }

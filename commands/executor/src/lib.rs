@@ -33,6 +33,7 @@ mod work;
 
 pub use claim::ClaimKind;
 pub use command::{Command, Done, Request};
+pub use eventstore::AskedJob;
 pub use executor::{Executor, Settings};
 pub use held::{ClaimHistory, Held};
 pub use work::Work;

@@ -103,6 +103,8 @@ async fn import(read_models: ReadModels, executor: Option<Executor>, work: Work)
     };
     // What leaves nothing behind is no import; what is wrong with it stands in the job's file.
     if report.taken == 0 {
+        work.log(&format!("none of {total} rows became a lead: what is wrong with each stands in the job's file"))
+            .await?;
         return Ok(answer(None));
     }
     let done = importing.complete().await.map_err(refused)?;

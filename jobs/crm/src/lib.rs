@@ -12,7 +12,7 @@ use jobs::Kinds;
 use projector::ReadModels;
 
 pub use export_leads::{EXPORT, EXPORT_LEADS, ExportLeads};
-pub use forget_exports::{FORGET_EXPORTS, ForgetExports};
+pub use forget_exports::FORGET_EXPORTS;
 pub use import_leads::{IMPORT_LEADS, ImportLeads};
 
 /// All kinds of jobs of CRM, over its read models and its write side; none: they are looked after here, not run.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use eventstore::{Database, PoolUse, Role};
+use eventstore::{AskedJob, Database, PoolUse, Role};
 use kernel::{Caller, Clock, IdSource, Refusal, Service, TenantId};
 use nats::Bus;
 use sqlx::{PgPool, Postgres, Transaction};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::enqueue::{Entry, enter};
 use crate::wakes::Wakes;
 use crate::work::{FORGOTTEN, FORGOTTEN_REASON};
-use crate::{Job, Kinds, Line, NewJob, Settings, State, Wanted, input, once};
+use crate::{Job, Kind, Kinds, Line, NewJob, Settings, State, Wanted, input, once};
 
 /// Connections of those who ask and look.
 const CONNECTIONS: u32 = 4;
@@ -170,10 +170,7 @@ impl Jobs {
         file: &[u8],
     ) -> Result<Submitted, Refusal> {
         let inner = &*self.inner;
-        let Some(found) = inner.kinds.find(kind) else {
-            let names = inner.kinds.names().join(", ");
-            return Err(Refusal::invalid("job_kind_unknown", format!("there are no {kind:?} jobs; allowed: {names}")));
-        };
+        let found = self.kind(kind)?;
         let (tenant, id, now) = (request.caller.tenant(), inner.ids.next(), inner.clock.now());
         let mut transaction = match self.open_request(request, id).await? {
             Opened::New(transaction) => transaction,
@@ -190,6 +187,22 @@ impl Jobs {
         transaction.commit().await.map_err(unavailable)?;
         self.wake().await;
         Ok(Submitted { id: enqueued.id, repeated: false })
+    }
+
+    /// A job for an append to ask for, in its transaction (`executor::Work::enqueue`); who may is the caller's to check. Afterwards
+    /// [`wake`](Self::wake) tells the runners.
+    ///
+    /// # Errors
+    /// `job_kind_unknown`.
+    pub fn asked(&self, kind: &str, job: &NewJob) -> Result<AskedJob, Refusal> {
+        Ok(self.kind(kind)?.asked(job, self.inner.ids.next(), self.inner.clock.now()))
+    }
+
+    fn kind(&self, name: &str) -> Result<&Kind, Refusal> {
+        self.inner.kinds.find(name).ok_or_else(|| {
+            let names = self.inner.kinds.names().join(", ");
+            Refusal::invalid("job_kind_unknown", format!("there are no {name:?} jobs; allowed: {names}"))
+        })
     }
 
     /// A transaction for a request that is carried out once; `target` is what it makes or changes.
@@ -281,7 +294,7 @@ impl Jobs {
     /// Runs a discarded or cancelled job again, at once, with all its attempts, from where it was.
     ///
     /// # Errors
-    /// Without the permission; `not_found`; `job_not_retryable`; `job_open`: another one with its key is open. Nothing was written
+    /// Without the permission; `not_found`; `job_not_retryable`; `job_input_forgotten`; `job_open`: another one with its key is open. Nothing was written
     /// then.
     pub async fn retry(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
         let changed = self.act(request, id, Act::Retry).await?;
@@ -369,7 +382,7 @@ impl Act {
                      UPDATE jobs.jobs
                      SET cancel_requested_at = NULL, log_lines = log_lines + 1, state = 'waiting', finished_at = NULL,
                          run_at = clock_timestamp(), attempt = 0, code = NULL, reason = NULL
-                     WHERE tenant_id = $1 AND job_id = $2 AND state IN ('discarded', 'cancelled')
+                     WHERE tenant_id = $1 AND job_id = $2 AND state IN ('discarded', 'cancelled') AND NOT input_forgotten
                      RETURNING log_lines, attempt)
                  INSERT INTO jobs.lines (tenant_id, job_id, line, at, attempt, message)
                  SELECT $1, $2, log_lines, $3, attempt, $4 FROM j"
@@ -391,6 +404,10 @@ impl Act {
             (Self::Cancel, _) => {
                 Refusal::conflict("job_over", format!("the job is {found}; there is nothing to cancel"))
             }
+            (Self::Retry, State::Discarded | State::Cancelled) => Refusal::conflict(
+                "job_input_forgotten",
+                "somebody who may be in the file that the job works on was erased, so it was removed; send it again",
+            ),
             (Self::Retry, _) => Refusal::conflict(
                 "job_not_retryable",
                 format!("the job is {found}; only discarded and cancelled ones are retried"),

@@ -55,7 +55,9 @@ ALTER TABLE jobs.jobs
     ADD COLUMN IF NOT EXISTS schedule_id uuid,
     ADD COLUMN IF NOT EXISTS slot        timestamptz,
     -- What it works on, where that is a file: so many parts came with it.
-    ADD COLUMN IF NOT EXISTS inputs      integer NOT NULL DEFAULT 0;
+    ADD COLUMN IF NOT EXISTS inputs      integer NOT NULL DEFAULT 0,
+    -- That file was removed before the job was done: it can't be retried.
+    ADD COLUMN IF NOT EXISTS input_forgotten boolean NOT NULL DEFAULT false;
 -- Keys say themselves whether they are a kind's or a queue's.
 DROP INDEX IF EXISTS jobs.jobs_unique;
 CREATE UNIQUE INDEX IF NOT EXISTS jobs_unique_key ON jobs.jobs (tenant_id, unique_key)
@@ -260,7 +262,7 @@ GRANT UPDATE (completed, cancelled, discarded, followed, finished_at) ON jobs.ba
 GRANT SELECT ON jobs.jobs, jobs.lines, jobs.queues, jobs.schedules, jobs.batches TO inopsio_{{service}}_read;
 
 GRANT SELECT, INSERT, DELETE, UPDATE (state, run_at, attempt, lease, leased_until, checkpoint, progress_done, progress_total, parts,
-    log_lines, result, code, reason, started_at, finished_at) ON jobs.jobs TO inopsio_{{service}}_work;
+    inputs, input_forgotten, log_lines, result, code, reason, started_at, finished_at) ON jobs.jobs TO inopsio_{{service}}_work;
 GRANT SELECT, INSERT, UPDATE (turn) ON jobs.turns TO inopsio_{{service}}_work;
 GRANT USAGE ON SEQUENCE jobs.turn TO inopsio_{{service}}_work;
 GRANT SELECT, INSERT, DELETE ON jobs.lines, jobs.parts TO inopsio_{{service}}_work;

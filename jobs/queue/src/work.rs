@@ -153,44 +153,51 @@ impl Work {
         }
     }
 
-    /// Removes what the tenant's jobs of this kind have made, of those that were asked for until now: files that may hold what nobody
-    /// is to see any more. Those that wait for another attempt begin anew. How many files that were.
+    /// The time, by the clock of whoever runs it.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.jobs.inner.clock.now()
+    }
+
+    /// Removes the files of the tenant's jobs of these kinds, of those that were asked for until then: what they made and what they
+    /// work on, which may hold what nobody is to see any more. Those that wait for another attempt, and need no file for it, begin
+    /// anew; those that failed for good or were cancelled, and need one, are not retried any more. How many jobs that were.
     ///
     /// # Errors
-    /// When one of them runs, whose file can't be taken from under it: the others are removed all the same.
-    pub async fn forget_outputs(&self, kind: &str) -> Result<u64, Fault> {
+    /// When one of them runs, or waits to work on its file: it can't be taken from under it. The others' are removed all the same.
+    pub async fn forget_files(&self, kinds: &[&str], until: DateTime<Utc>) -> Result<u64, Fault> {
         let inner = &*self.jobs.inner;
         let row = sqlx::query(
             "WITH asked AS (
-                 SELECT job_id, state FROM jobs.jobs
-                 WHERE tenant_id = $1 AND kind = $2 AND parts > 0 AND created_at <= $3
+                 -- One that runs may have read what it has not written yet.
+                 SELECT job_id, state = 'running' OR state = 'waiting' AND inputs > 0 AS busy FROM jobs.jobs
+                 WHERE tenant_id = $1 AND kind = ANY ($2) AND created_at <= $3
+                   AND (parts > 0 OR state = 'running' OR inputs > 0 AND state <> 'completed')
                  FOR UPDATE),
-             old AS (SELECT job_id, state FROM asked WHERE state <> 'running'),
+             old AS (SELECT job_id FROM asked WHERE NOT busy),
              p AS (DELETE FROM jobs.parts x USING old WHERE x.tenant_id = $1 AND x.job_id = old.job_id),
+             i AS (DELETE FROM jobs.inputs x USING old WHERE x.tenant_id = $1 AND x.job_id = old.job_id),
              j AS (
                  UPDATE jobs.jobs x
-                 SET parts = 0, progress_done = 0, checkpoint = NULL,
+                 SET parts = 0, inputs = 0, progress_done = 0, checkpoint = NULL,
+                     input_forgotten = input_forgotten OR (x.inputs > 0 AND x.state <> 'completed'),
                      -- Why one failed or was cancelled is still why.
-                     code = CASE WHEN x.state = 'completed' THEN $4 ELSE x.code END,
-                     reason = CASE WHEN x.state = 'completed' THEN $5 ELSE x.reason END
+                     code = CASE WHEN x.state = 'completed' AND x.parts > 0 THEN $4 ELSE x.code END,
+                     reason = CASE WHEN x.state = 'completed' AND x.parts > 0 THEN $5 ELSE x.reason END
                  FROM old WHERE x.tenant_id = $1 AND x.job_id = old.job_id
                  RETURNING 1)
-             SELECT (SELECT count(*) FROM j) AS removed, (SELECT count(*) FROM asked WHERE state = 'running') AS running",
+             SELECT (SELECT count(*) FROM j) AS removed, (SELECT count(*) FROM asked WHERE busy) AS busy",
         )
         .bind(self.tenant().uuid())
-        .bind(kind)
-        .bind(inner.clock.now())
+        .bind(kinds)
+        .bind(until)
         .bind(FORGOTTEN)
         .bind(FORGOTTEN_REASON)
         .fetch_one(&inner.work)
         .await
         .map_err(unavailable)?;
-        let running: i64 = row.try_get("running").map_err(unavailable)?;
-        if running > 0 {
-            return Err(Fault::failed(
-                "job_running",
-                format!("{running} {kind} jobs run; their files are removed then"),
-            ));
+        let busy: i64 = row.try_get("busy").map_err(unavailable)?;
+        if busy > 0 {
+            return Err(Fault::failed("jobs_open", format!("{busy} jobs work on their files; these are removed then")));
         }
         row.try_get::<i64, _>("removed").map(i64::cast_unsigned).map_err(unavailable)
     }

@@ -73,6 +73,14 @@ impl ReadModels {
         Ok(eventstore::database::begin(&self.pool, &begin).await?)
     }
 
+    /// Where the log ends now, for [`wait_for`](Self::wait_for): what is there by then is in the read models afterwards.
+    pub async fn head(&self, tenant: TenantId) -> Result<Position, Error> {
+        let mut transaction = eventstore::database::begin_as(&self.pool, tenant).await?;
+        let head: i64 = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(Position::from_i64(head))
+    }
+
     /// Waits until every projection has applied everything of a tenant up to `position`.
     pub async fn wait_for(&self, tenant: TenantId, position: Position, timeout: Duration) -> Result<(), Behind> {
         if position == Position::START {

@@ -148,6 +148,8 @@ impl Station {
             (S::Kernel | S::Aggregates(_), _) => false,
             (_, S::Testbed) => true,
             (S::Commands(_) | S::Projections(_) | S::Folding, S::Nats | S::EventStore) => true,
+            // Commands ask for jobs in their append, which needs the tables.
+            (S::Commands(_), S::JobQueue) => true,
             (S::Sagas, S::DeadLetters) => true,
             _ => false,
         }

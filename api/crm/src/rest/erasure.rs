@@ -1,21 +1,29 @@
 //! Erasure: nobody can tell any more who a lead or a contact was; and what the log can still tell of them.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use crm_aggregates::{Contact, ContactId, ErasureReason, Lead, LeadId};
-use crm_commands::{EraseContact, EraseLead};
-use crm_jobs::{FORGET_EXPORTS, ForgetExports};
-use executor::{Command as _, Request};
+use crm_commands::{EraseContact, EraseLead, Erasing};
+use crm_jobs::FORGET_EXPORTS;
+use crm_projections::leads;
+use executor::{AskedJob, Command as _, Request};
 use face::operation::{Done, Target, id};
 use face::{Authenticated, Changed, Command, Erasure, Plain, Problem, Runtime};
 use jobs::NewJob;
-use kernel::{Aggregate, Caller, Position, Refusal};
+use kernel::{Aggregate, Caller, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::Tag;
 use crate::SERVICE;
+
+/// How long an erasure waits for the read models.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The operations that erase people.
 pub struct Erasures {
@@ -27,17 +35,49 @@ impl Erasures {
         Self { runtime }
     }
 
-    /// Erases, and has the files removed that were exported before. Repeated, it does what is left to do.
-    async fn erase<C: executor::Command<Answer = ()>>(&self, request: &Request, id: Uuid, erase: C) -> Done {
-        let done = self.runtime.executor.execute(request, &erase).await?;
-        let Position(erased_at) = done.position;
-        let unwritable = |error: serde_json::Error| Refusal::internal("job_unwritable", error.to_string());
-        let arguments = serde_json::to_value(ForgetExports { erased_at }).map_err(unwritable)?;
-        let (caller, request_hash) = (request.caller.clone(), request.request_hash);
-        let job = NewJob { arguments, actor: caller.subject().to_owned(), run_at: None, unique: None };
-        let asked = jobs::Request { caller, command_id: None, request_hash };
-        self.runtime.jobs.submit(&asked, FORGET_EXPORTS, &job).await?;
+    /// Erases a contact or a lead, everything that is the same person, and the files in which they are.
+    async fn erase<C: executor::Command<Answer = ()>>(
+        &self,
+        request: &Request,
+        id: Uuid,
+        contact: Option<ContactId>,
+        erase: impl FnOnce(Vec<LeadId>, AskedJob) -> C,
+    ) -> Done {
+        let caller = &request.caller;
+        let perhaps = match contact {
+            Some(contact) => self.converted_into(caller, contact).await?,
+            None => Vec::new(),
+        };
+        let (arguments, actor) = (json!({}), caller.subject().to_owned());
+        let forget = NewJob { arguments, actor, run_at: None, unique: None };
+        let forget = self.runtime.jobs.asked(FORGET_EXPORTS, &forget)?;
+        let done = self.runtime.executor.execute(request, &erase(perhaps, forget)).await?;
+        self.runtime.jobs.wake().await;
         Ok(Changed::new(SERVICE, done, |()| Target { id }))
+    }
+
+    /// The leads that say that they were converted into a contact, also when it does not know. The read models find them: they have to
+    /// be where the log is, as nobody looks a second time.
+    async fn converted_into(&self, caller: &Caller, contact: ContactId) -> Result<Vec<LeadId>, Refusal> {
+        let (runtime, tenant) = (&self.runtime, caller.tenant());
+        let head = runtime.store.head().await.map_err(|error| unreadable("the log", &error))?;
+        runtime.read_models.wait_for(tenant, head, PATIENCE).await.map_err(|behind| {
+            let detail = format!(
+                "who else is the same person can't be told yet, so nobody was erased: the read models are at position {}, the log is at {}; try again",
+                behind.reached, behind.wanted
+            );
+            Refusal::timeout("read_model_behind", detail)
+        })?;
+        let mut tables =
+            runtime.read_models.begin(tenant).await.map_err(|error| unreadable("the read models", &error))?;
+        let found = leads::converted_into(&mut tables, tenant, contact.uuid()).await;
+        let found = found.map_err(|error| unreadable("the read models", &error))?;
+        drop(tables);
+        // As the log has them: what this process remembers of them, and the command would rest on, may be from before.
+        for lead in &found {
+            self.load::<Lead>(caller, *lead).await?;
+        }
+        Ok(found.into_iter().map(LeadId::new).collect())
     }
 
     async fn load<A: Aggregate>(&self, caller: &Caller, id: Uuid) -> Result<Option<std::sync::Arc<A>>, Refusal> {
@@ -46,7 +86,8 @@ impl Erasures {
 
     async fn contact(&self, caller: &Caller, id: Uuid) -> Result<Option<Vec<(&'static str, Uuid)>>, Refusal> {
         let Some(contact) = self.load::<Contact>(caller, id).await? else { return Ok(None) };
-        let leads = contact.same().map(|lead| (Lead::TYPE, LeadId::uuid(lead)));
+        let leads: BTreeSet<_> = contact.same().chain(self.converted_into(caller, ContactId::new(id)).await?).collect();
+        let leads = leads.into_iter().map(|lead| (Lead::TYPE, LeadId::uuid(lead)));
         Ok(Some(std::iter::once((Contact::TYPE, id)).chain(leads).collect()))
     }
 
@@ -63,6 +104,11 @@ struct ErasureBody {
     reason: ErasureReason,
 }
 
+fn unreadable(what: &str, error: &dyn std::fmt::Display) -> Refusal {
+    tracing::warn!(%error, "who is the same person can't be looked for");
+    Refusal::unavailable("erasure_unavailable", format!("{what} does not answer, so nobody was erased; try again"))
+}
+
 fn unknown(aggregate_type: &'static str, id: Uuid) -> Refusal {
     Refusal::not_found("not_found", format!("there is no {aggregate_type} {id}")).with("resource", aggregate_type)
 }
@@ -72,18 +118,23 @@ impl Erasures {
     /// Erase a lead: nobody can tell any more who it was
     ///
     /// With it goes the contact that it was converted into, and every lead that was converted into that one: they are the same
-    /// person. What happened stays, to an id that tells nobody who it was; files of leads that were exported before are removed. This
+    /// person. What happened stays, to an id that tells nobody who it was; files of leads that were exported, or sent to be imported, before are
+    /// removed. This
     /// can't be undone.
     #[oai(path = "/v1/crm/leads/:lead/erase", method = "post", operation_id = "eraseLead", tag = "Tag::Leads")]
     async fn erase_lead(&self, command: Command<ErasureBody>, lead: Path<Uuid>) -> Done {
-        let erase = EraseLead { lead: id(&lead), reason: command.body.reason };
-        self.erase(&command.request, lead.0, erase).await
+        let Command { request, body: ErasureBody { reason } } = command;
+        request.caller.require(EraseLead::PERMISSION)?;
+        let state = self.load::<Lead>(&request.caller, lead.0).await?;
+        let contact = state.and_then(|lead| Some(lead.conversion.as_ref()?.contact));
+        let erase = |perhaps, forget| EraseLead { lead: id(&lead), erasing: Erasing { reason, perhaps, forget } };
+        self.erase(&request, lead.0, contact, erase).await
     }
 
     /// Erase a contact: nobody can tell any more who they were
     ///
     /// With them go the leads that were converted into them: they are the same person. What happened stays, to an id that tells
-    /// nobody who it was. This can't be undone.
+    /// nobody who it was; files of leads that were exported, or sent to be imported, before are removed. This can't be undone.
     #[oai(
         path = "/v1/crm/contacts/:contact/erase",
         method = "post",
@@ -91,8 +142,11 @@ impl Erasures {
         tag = "Tag::Contacts"
     )]
     async fn erase_contact(&self, command: Command<ErasureBody>, contact: Path<Uuid>) -> Done {
-        let erase = EraseContact { contact: id(&contact), reason: command.body.reason };
-        self.erase(&command.request, contact.0, erase).await
+        let Command { request, body: ErasureBody { reason } } = command;
+        request.caller.require(EraseContact::PERMISSION)?;
+        let erase =
+            |perhaps, forget| EraseContact { contact: id(&contact), erasing: Erasing { reason, perhaps, forget } };
+        self.erase(&request, contact.0, Some(id(&contact)), erase).await
     }
 
     /// What the log can still tell of a lead

@@ -4,8 +4,9 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use eventstore::{Append, CommandRecord, EventStore, NewEvent, StreamAppend};
 use futures::StreamExt;
-use kernel::{Position, Service};
+use kernel::{Clock, IdSource, Position, Service, SystemClock, SystemIds};
 use nats::{Bus, Credentials, Settings};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -163,6 +164,28 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
     assert_eq!(leaks(&text), [""; 0]);
 }
 
+/// Converts a lead into a contact as it was before contacts were told of it.
+async fn converted_as_before(world: &World, lead: &str, account: &str, contact: &str) {
+    let (settings, clock) = (world.config.log_settings(), Arc::new(SystemClock));
+    let store = EventStore::open(&world.database, settings, clock).await.unwrap();
+    let expected = store.load(world.tenant, "crm.lead", lead, 0).await.unwrap().len() as u64;
+    let (id, occurred_at) = (SystemIds.next(), SystemClock.now());
+    let metadata = json!({ "actor": "ada", "command_id": id, "correlation_id": id, "causation_id": id, "occurred_at": occurred_at });
+    let event = NewEvent {
+        event_id: id,
+        event_type: "crm.lead.converted",
+        event_version: 1,
+        payload: json!({ "account": account, "contact": contact }).to_string(),
+        metadata: metadata.to_string().into(),
+        occurred_at,
+    };
+    let (aggregate_type, aggregate_id) = ("crm.lead", lead.to_owned());
+    let streams = vec![StreamAppend { aggregate_type, aggregate_id, expected, events: vec![event] }];
+    let command = CommandRecord { id: id.to_string(), request_hash: [0; 32], answer: "{}".to_owned() };
+    store.append(Append { tenant: world.tenant, command, streams, claims: vec![] }).await.unwrap();
+    store.close().await;
+}
+
 /// Asks CRM in GraphQL, once the read models are where `done` was.
 async fn seen(world: &World, done: &Answer, fields: &str) -> Value {
     let request = world.request(Method::POST, "/graphql").header("x-min-position", done.header("x-position"));
@@ -278,4 +301,45 @@ async fn attack_60_whoever_was_a_lead_or_a_contact_is_nowhere_once_they_are_eras
         let shown = world.get(path).await;
         assert_eq!((shown.status, leaks(&shown.body.to_string())), (StatusCode::OK, vec![]));
     }
+}
+
+#[tokio::test]
+async fn leads_of_whom_only_they_know_that_they_are_the_same_person_are_erased_with_the_contact() {
+    let world = World::start().await;
+    let (first, old) = (qualified(&world).await, qualified(&world).await);
+    let converted = done(&world, &format!("{first}/convert"), json!({})).await;
+    let [contact, account] = ["contact", "account"].map(|name| converted.body[name].as_str().unwrap().to_owned());
+    let id = old.strip_prefix("/v1/crm/leads/").unwrap();
+    converted_as_before(&world, id, &account, &contact).await;
+    let failed = Answer::of(
+        world
+            .request(Method::POST, "/v1/crm/imports")
+            .header("content-type", "text/csv")
+            .body("name,email\nKanaria Zaunkönig,kanaria\n"),
+    )
+    .await;
+    assert_eq!(failed.status, StatusCode::CREATED, "{failed:?}");
+    let job = format!("/v1/jobs/crm/{}", failed.body["id"].as_str().unwrap());
+    testbed::eventually("the import is over", async || {
+        (world.get(&job).await.body["state"] == "completed").then_some(())
+    })
+    .await;
+    let errors = world.request(Method::GET, &format!("{job}/output")).send().await.unwrap().text().await.unwrap();
+    assert!(errors.contains("email"), "{errors}");
+
+    done(&world, &format!("/v1/crm/contacts/{contact}/erase"), json!({ "reason": "requested" })).await;
+    for path in [&first, &old, &format!("/v1/crm/contacts/{contact}")] {
+        let told = world.get(&format!("{path}/erasure")).await.body;
+        assert_eq!((&told["erased"], &told["can_be_opened"]), (&json!(true), &json!(0)), "{path}: {told}");
+        assert_eq!(told["sealed_for_ever"], 7, "all three are one person: {told}");
+    }
+    testbed::eventually("what the import says of rows is removed", async || {
+        (world.get(&format!("{job}/output")).await.code() == "job_output_forgotten").then_some(())
+    })
+    .await;
+    let jobs = world.get("/v1/jobs/crm?kind=forget_exports").await.body;
+    assert_eq!(jobs["jobs"].as_array().unwrap().len(), 1, "{jobs}");
+    done(&world, &format!("/v1/crm/contacts/{contact}/erase"), json!({ "reason": "requested" })).await;
+    let jobs = world.get("/v1/jobs/crm?kind=forget_exports").await.body;
+    assert_eq!(jobs["jobs"].as_array().unwrap().len(), 1, "a repetition has nothing left to do: {jobs}");
 }

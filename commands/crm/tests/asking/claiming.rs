@@ -3,10 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use crm_aggregates::ErasureReason;
 use crm_commands::{
-    ChangeContactDetails, Claims, ContactFields, ConvertLead, CreateContact, EraseContact, MoveOpportunity,
-    NewOpportunity, OpenOpportunity, RemoveStage, RenamePipeline, RetireStage,
+    ChangeContactDetails, Claims, ContactFields, ConvertLead, CreateContact, MoveOpportunity, NewOpportunity,
+    OpenOpportunity, RemoveStage, RenamePipeline, RetireStage,
 };
 use eventstore::ReplayFilter;
 use eventstore::backup::{StoredClaim, freeze};
@@ -14,6 +13,7 @@ use eventstore::sealing::{PERSON_KEY, TENANT_KEY};
 use executor::ClaimHistory;
 use futures::TryStreamExt;
 
+use super::erasing::the_contact;
 use super::support::*;
 
 /// What the log has, and what its events come down to.
@@ -37,7 +37,7 @@ async fn both(world: &World) -> (Vec<StoredClaim>, Vec<StoredClaim>) {
 
 #[tokio::test]
 async fn every_claim_that_commands_take_is_told_by_the_events() {
-    let world = World::new().await;
+    let world = World::with_jobs().await;
     let pipeline = world.pipeline().await;
     let (id, stages) = (pipeline.pipeline, &pipeline.stages);
     assert!(stages.len() >= 3, "else there is nothing to retire, remove and move to");
@@ -65,7 +65,7 @@ async fn every_claim_that_commands_take_is_told_by_the_events() {
 
     // Who is erased has no address any more.
     let joan = world.contact("joan@example.com").await;
-    world.done(&EraseContact { contact: joan, reason: ErasureReason::Requested }).await;
+    world.done(&the_contact(joan)).await;
     world.contact("joan@example.com").await;
 
     // A lead that becomes a contact, with and without a deal.

@@ -1,17 +1,56 @@
 //! Erasure: the lead, its contact and whoever else is the same person, all at once.
 
-use crm_aggregates::{Contact, ContactDetails, ContactId, ErasureReason, Lead, LeadDetails, LeadId, LeadStatus};
+use crm_aggregates::{
+    Contact, ContactDetails, ContactId, ErasureReason, Lead, LeadCommand, LeadConverted, LeadDetails, LeadId,
+    LeadStatus,
+};
 use crm_commands::{
-    CaptureLead, ChangeContactDetails, ChangeLeadDetails, ContactFields, ConvertLead, EraseContact, EraseLead,
+    CaptureLead, ChangeContactDetails, ChangeLeadDetails, ContactFields, ConvertLead, EraseContact, EraseLead, Erasing,
     OpenOpportunity, RecycleLead, StartLeadWork,
 };
-use executor::Request;
-use kernel::{Aggregate, Kind, Position, Role};
+use executor::{AskedJob, Command, Request, Work};
+use kernel::{Aggregate, IdSource, Kind, Position, Refusal, Role, SystemIds};
 use uuid::Uuid;
 
 use super::support::{World, contact, lead_fields, opportunity, stranger};
 
 const REASON: ErasureReason = ErasureReason::Requested;
+
+fn erasing(reason: ErasureReason) -> Erasing {
+    let forget = AskedJob {
+        id: SystemIds.next(),
+        kind: "forget_exports".to_owned(),
+        queue: "default".to_owned(),
+        unique_key: None,
+        period_key: None,
+        arguments: "{}".to_owned(),
+        actor: "ada".to_owned(),
+        run_at: None,
+        max_attempts: 1,
+    };
+    Erasing { reason, perhaps: vec![], forget }
+}
+
+fn the_lead(lead: LeadId) -> EraseLead {
+    EraseLead { lead, erasing: erasing(REASON) }
+}
+
+pub fn the_contact(contact: ContactId) -> EraseContact {
+    EraseContact { contact, erasing: erasing(REASON) }
+}
+
+/// A conversion into a contact as it was before contacts were told of it.
+struct ConvertAsBefore(LeadId, ContactId);
+
+impl Command for ConvertAsBefore {
+    const PERMISSION: &'static str = "crm:lead:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let converted = LeadConverted { account: work.new_id(), contact: self.1, opportunity: None };
+        work.update::<Lead>(self.0, LeadCommand::Convert(converted)).await
+    }
+}
 
 fn convert(lead: LeadId, contact: Option<ContactId>) -> ConvertLead {
     ConvertLead { lead, account: None, account_name: None, contact, opportunity: None, allow_duplicate: true }
@@ -36,16 +75,16 @@ async fn tells<A: Aggregate>(world: &World, id: impl std::fmt::Display) -> bool 
 #[tokio::test]
 async fn whoever_is_erased_is_erased_wherever_they_are() {
     for begin in 0..3 {
-        let world = World::new().await;
+        let world = World::with_jobs().await;
         let (first, second, contact) = people(&world).await;
         let other = world.lead().await;
         assert!(tells::<Lead>(&world, first).await && tells::<Lead>(&world, second).await);
         assert!(tells::<Contact>(&world, contact).await);
         let before = world.head().await;
         match begin {
-            0 => world.done(&EraseLead { lead: first, reason: REASON }).await,
-            1 => world.done(&EraseLead { lead: second, reason: REASON }).await,
-            _ => world.done(&EraseContact { contact, reason: REASON }).await,
+            0 => world.done(&the_lead(first)).await,
+            1 => world.done(&the_lead(second)).await,
+            _ => world.done(&the_contact(contact)).await,
         };
         assert_eq!(world.head().await.0, before.0 + 3, "each once, in one append");
         for lead in [first, second] {
@@ -62,10 +101,55 @@ async fn whoever_is_erased_is_erased_wherever_they_are() {
         // The address is free, and the same again is nothing new.
         world.contact("ada@example.com").await;
         let head = world.head().await;
-        world.done(&EraseLead { lead: first, reason: REASON }).await;
-        world.done(&EraseContact { contact, reason: ErasureReason::Objected }).await;
+        world.done(&the_lead(first)).await;
+        world.done(&EraseContact { contact, erasing: erasing(ErasureReason::Objected) }).await;
         assert_eq!(world.head().await, head);
     }
+}
+
+#[tokio::test]
+async fn a_lead_that_was_converted_before_contacts_knew_of_it_is_found_by_whoever_asks_and_says_so_itself() {
+    for begin in 0..3 {
+        let world = World::with_jobs().await;
+        let (first, second, contact) = people(&world).await;
+        let (old, other) = (world.qualified_lead().await, world.qualified_lead().await);
+        world.done(&ConvertAsBefore(old, contact)).await;
+        let elsewhere = world.contact("grace@example.com").await;
+        world.done(&ConvertAsBefore(other, elsewhere)).await;
+        // Whom the contact knows may be named, too; who is somebody else stays, whatever is said of them.
+        let erasing = Erasing { perhaps: vec![first, old, other], ..erasing(REASON) };
+        let before = world.head().await;
+        match begin {
+            0 => world.done(&EraseLead { lead: old, erasing }).await,
+            1 => world.done(&EraseLead { lead: second, erasing }).await,
+            _ => world.done(&EraseContact { contact, erasing }).await,
+        };
+        assert_eq!(world.head().await.0, before.0 + 4, "each once, in one append");
+        for lead in [first, second, old] {
+            assert!(!tells::<Lead>(&world, lead).await, "{begin}");
+        }
+        assert!(!tells::<Contact>(&world, contact).await);
+        assert!(tells::<Lead>(&world, other).await && !world.state::<Contact>(elsewhere).await.erased);
+    }
+}
+
+#[tokio::test]
+async fn files_are_forgotten_by_a_job_of_the_append_that_erases_and_of_no_other() {
+    let world = World::with_jobs().await;
+    let (first, _, contact) = people(&world).await;
+    assert_eq!(world.jobs().await, [""; 0]);
+    // Refused: nothing was written, no job either.
+    let seen = Request { if_match: Some(1), ..world.request.clone() };
+    world.refused_as(&seen, &the_lead(first)).await;
+    assert_eq!(world.jobs().await, [""; 0]);
+    world.done(&the_lead(first)).await;
+    assert_eq!(world.jobs().await, ["forget_exports"]);
+    // The same person again, under whichever name: nobody is left to erase.
+    world.done(&the_contact(contact)).await;
+    world.done(&the_lead(first)).await;
+    assert_eq!(world.jobs().await, ["forget_exports"]);
+    world.done(&the_lead(world.lead().await)).await;
+    assert_eq!(world.jobs().await, ["forget_exports", "forget_exports"]);
 }
 
 /// The state as another process makes it of the log.
@@ -75,14 +159,14 @@ async fn fresh<A: Aggregate>(world: &World, id: impl std::fmt::Display) -> std::
 
 #[tokio::test]
 async fn what_is_said_of_somebody_in_passing_goes_with_them() {
-    let world = World::new().await;
+    let world = World::with_jobs().await;
     let lead = world.qualified_lead().await;
     world.done(&RecycleLead { lead, reason: "Mrs Lovelace is on leave".to_owned() }).await;
     assert!(tells::<Lead>(&world, lead).await);
     let stored = world.store.read_after(Position::START, 100).await.unwrap();
     let stored: String = stored.iter().map(|event| String::from_utf8_lossy(&event.payload).into_owned()).collect();
     assert!(!stored.contains("Lovelace") && stored.contains("Analytical Engines"), "{stored}");
-    world.done(&EraseLead { lead, reason: ErasureReason::NoLongerNeeded }).await;
+    world.done(&EraseLead { lead, erasing: erasing(ErasureReason::NoLongerNeeded) }).await;
     assert!(!tells::<Lead>(&world, lead).await);
     let text = format!("{:?}", world.store.load(world.request.caller.tenant(), Lead::TYPE, &lead.to_string(), 0).await);
     assert!(text.contains("no_longer_needed"), "why, is kept: {text}");
@@ -90,10 +174,10 @@ async fn what_is_said_of_somebody_in_passing_goes_with_them() {
 
 #[tokio::test]
 async fn of_whom_nothing_is_kept_nothing_can_be_changed() {
-    let world = World::new().await;
+    let world = World::with_jobs().await;
     let (first, _, erased) = people(&world).await;
     let third = world.qualified_lead().await;
-    world.done(&EraseContact { contact: erased, reason: REASON }).await;
+    world.done(&the_contact(erased)).await;
     let details = ContactFields { name: "Ada".to_owned(), ..ContactFields::default() };
     let change = ChangeContactDetails { contact: erased, details, allow_duplicate: false };
     let refusal = world.refused(&change).await;
@@ -109,54 +193,53 @@ async fn of_whom_nothing_is_kept_nothing_can_be_changed() {
 
 #[tokio::test]
 async fn only_who_may_erase_erases_and_nobody_anothers() {
-    let world = World::new().await;
+    let world = World::with_jobs().await;
     let lead = world.lead().await;
     let contact = world.done(&contact("grace@example.com")).await.answer;
     for role in [Role::Manager, Role::Member, Role::Viewer, Role::Auditor] {
         let request = world.role(role);
-        for refusal in [
-            world.refused_as(&request, &EraseLead { lead, reason: REASON }).await,
-            world.refused_as(&request, &EraseContact { contact, reason: REASON }).await,
-        ] {
+        for refusal in
+            [world.refused_as(&request, &the_lead(lead)).await, world.refused_as(&request, &the_contact(contact)).await]
+        {
             assert_eq!(refusal.extra()["permission"], "crm:contact:erase");
         }
     }
     let request = stranger();
-    let known = world.refused_as(&request, &EraseLead { lead, reason: REASON }).await;
-    let unknown = EraseLead { lead: LeadId::new(Uuid::nil()), reason: REASON };
+    let known = world.refused_as(&request, &the_lead(lead)).await;
+    let unknown = the_lead(LeadId::new(Uuid::nil()));
     assert_eq!((known.code(), world.refused_as(&request, &unknown).await.code()), ("not_found", "not_found"));
     assert!(tells::<Lead>(&world, lead).await);
 }
 
 #[tokio::test]
 async fn a_version_that_is_not_the_one_that_was_seen_erases_nobody() {
-    let world = World::new().await;
+    let world = World::with_jobs().await;
     let (first, _, contact) = people(&world).await;
     let seen = |version| Request { if_match: Some(version), ..world.request.clone() };
-    let refusal = world.refused_as(&seen(1), &EraseLead { lead: first, reason: REASON }).await;
+    let refusal = world.refused_as(&seen(1), &the_lead(first)).await;
     assert_eq!(refusal.code(), "version_differs");
-    let refusal = world.refused_as(&seen(1), &EraseContact { contact, reason: REASON }).await;
+    let refusal = world.refused_as(&seen(1), &the_contact(contact)).await;
     assert_eq!((refusal.code(), &refusal.extra()["version"]), ("version_differs", &2.into()));
-    let done = world.executor.execute(&seen(2), &EraseContact { contact, reason: REASON }).await.unwrap();
+    let done = world.executor.execute(&seen(2), &the_contact(contact)).await.unwrap();
     assert_eq!(done.version, 3, "the contact's");
 }
 
 #[tokio::test]
 async fn who_comes_again_after_an_erasure_is_somebody_new() {
-    let world = World::new().await;
+    let world = World::with_jobs().await;
     let lead = world.lead().await;
-    world.done(&EraseLead { lead, reason: REASON }).await;
+    world.done(&the_lead(lead)).await;
     let again = world.done(&CaptureLead { details: lead_fields(), ..CaptureLead::default() }).await.answer;
     assert!(tells::<Lead>(&world, again).await && !tells::<Lead>(&world, lead).await);
 }
 
 #[tokio::test]
 async fn a_deal_stays_with_a_contact_whom_nobody_knows() {
-    let world = World::new().await;
+    let world = World::with_jobs().await;
     let ids = world.pipeline().await;
     let erased = world.contact("grace@example.com").await;
     let open = OpenOpportunity { contact: Some(erased), ..opportunity(ids.pipeline, None) };
     let deal = world.done(&open).await.answer;
-    world.done(&EraseContact { contact: erased, reason: REASON }).await;
+    world.done(&the_contact(erased)).await;
     assert_eq!(world.state::<crm_aggregates::Opportunity>(deal).await.contact, Some(erased));
 }

@@ -12,12 +12,13 @@ use eventstore::{EventStore, Sealing};
 use executor::{Command, Done, Executor, Request, Settings};
 use kernel::{Aggregate, Caller, IdSource, Kind, Position, Refusal, Role, SystemClock, SystemIds};
 use keys::{LocalMasterKey, SystemRandom};
+use sqlx::{Connection, PgConnection};
 
 pub struct World {
     pub store: EventStore,
     pub executor: Executor,
     pub request: Request,
-    _database: testbed::Database,
+    database: testbed::Database,
 }
 
 impl World {
@@ -30,7 +31,20 @@ impl World {
         let store = EventStore::open(&database, settings, clock.clone()).await.unwrap();
         let request = request(Caller::new(testbed::tenant(), "ada", &[Role::Admin], GRANTS));
         let executor = executor(&store);
-        Self { store, executor, request, _database: database }
+        Self { store, executor, request, database }
+    }
+
+    /// With the tables of jobs, for commands that ask for some.
+    pub async fn with_jobs() -> Self {
+        let world = Self::new().await;
+        jobs::migrate(&world.database.admin(), &world.database, false).await.unwrap();
+        world
+    }
+
+    /// The kinds of all jobs that were asked for.
+    pub async fn jobs(&self) -> Vec<String> {
+        let mut connection = PgConnection::connect_with(&self.database.superuser()).await.unwrap();
+        sqlx::query_scalar("SELECT kind FROM jobs.jobs ORDER BY created_at").fetch_all(&mut connection).await.unwrap()
     }
 
     /// As another process would be: the same log, a cache of its own.

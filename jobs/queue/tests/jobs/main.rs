@@ -9,6 +9,7 @@ mod cancelling;
 mod crashing;
 mod fairness;
 mod faults;
+mod forgetting;
 mod queues;
 mod running;
 mod schedules;

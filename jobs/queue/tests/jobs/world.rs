@@ -194,6 +194,7 @@ pub fn kinds(stage: &Stage) -> Kinds {
             play("hold", Act::Hold),
             play("deaf", Act::Deaf),
             play("write", Act::Write).output("text/plain", "demo:file:read"),
+            play("forget", Act::Forget).attempts(10_000),
         ],
     )
 }
@@ -228,6 +229,8 @@ enum Act {
     Deaf,
     /// Writes so many parts, passing the gate before each.
     Write,
+    /// Removes the files of all other kinds that were asked for before it.
+    Forget,
 }
 
 /// Takes itself off the list, also when it is dropped.
@@ -274,6 +277,7 @@ async fn played(stage: Stage, act: Act, work: Work) -> Result<Value, Fault> {
             Ok(json!("held"))
         }
         Act::Deaf => std::future::pending().await,
+        Act::Forget => Ok(json!(work.forget_files(&["hold", "hopeless", "write"], work.created_at()).await?)),
         Act::Write => {
             let parts: u64 = work.arguments()?;
             let mut done: u64 = work.checkpoint()?.unwrap_or_default();

@@ -1,11 +1,13 @@
 //! The lead list, the history of each lead, and the funnel.
 
+mod conversion;
 mod funnel;
 mod history;
 mod list;
 mod reducer;
 mod row;
 
+pub use conversion::converted_into;
 pub use folding::list::{count, find, list};
 use folding::projection;
 pub use funnel::{FunnelOfSource, funnel};

@@ -1,0 +1,68 @@
+//! Files that hold what nobody is to see any more.
+
+use chrono::TimeDelta;
+use jobs::{NewJob, State};
+use serde_json::{Value, json};
+use testbed::eventually;
+use uuid::Uuid;
+
+use crate::world::{World, new_job, now};
+
+async fn with_file(world: &World, kind: &str, job: NewJob) -> Uuid {
+    world.jobs.submit_with(&world.request(), kind, &job, b"name\nAda Lovelace\n").await.unwrap().id
+}
+
+/// The jobs that have a file to work on.
+async fn inputs(world: &World) -> Vec<String> {
+    world.strings("SELECT DISTINCT job_id::text FROM jobs.inputs ORDER BY 1").await
+}
+
+#[tokio::test]
+async fn files_that_jobs_made_or_work_on_are_forgotten_as_soon_as_nobody_works_on_them() {
+    let world = World::start().await;
+    let null = || new_job(Value::Null);
+    let written = world.submit("write", json!(1)).await;
+    world.stage.gate.add_permits(1);
+    world.until(written, State::Completed).await;
+    let failed = with_file(&world, "hopeless", null()).await;
+    world.until(failed, State::Discarded).await;
+    let later = || NewJob { run_at: Some(now() + TimeDelta::hours(1)), ..null() };
+    let cancelled = with_file(&world, "hold", later()).await;
+    world.jobs.cancel(&world.request(), cancelled).await.unwrap();
+    let waiting = with_file(&world, "hold", later()).await;
+    let running = with_file(&world, "hold", null()).await;
+    world.until(running, State::Running).await;
+
+    let forget = world.submit("forget", Value::Null).await;
+    // Asked for after it: what it may not touch.
+    let after = with_file(&world, "hopeless", null()).await;
+    world.until(after, State::Discarded).await;
+    let mut left = [waiting, running, after].map(|id| id.to_string());
+    left.sort();
+    eventually("what nobody works on is removed", async || (inputs(&world).await == left).then_some(())).await;
+    assert_eq!(world.strings("SELECT part::text FROM jobs.parts").await, [""; 0]);
+    eventually("it comes again", async || {
+        Some(world.find(forget).await).filter(|job| job.code.as_deref() == Some("jobs_open"))
+    })
+    .await;
+
+    world.stage.gate.add_permits(1);
+    world.until(running, State::Completed).await;
+    world.jobs.cancel(&world.request(), waiting).await.unwrap();
+    let done = world.until(forget, State::Completed).await;
+    assert_eq!(done.result, Some(json!(1)), "the last one");
+    assert_eq!(inputs(&world).await, [after.to_string()]);
+
+    // Why it failed is still why; that it had a file is told when somebody wants it to go on.
+    let code = world.find(failed).await.code;
+    assert_eq!(code.as_deref(), Some("no_such_thing"));
+    let before = world.dump().await;
+    for forgotten in [failed, cancelled, waiting] {
+        let refusal = world.jobs.retry(&world.request(), forgotten).await.unwrap_err();
+        assert_eq!((refusal.kind(), refusal.code()), (kernel::Kind::Conflict, "job_input_forgotten"));
+    }
+    assert_eq!(world.dump().await, before, "a refusal writes nothing");
+    let caller = world.request().caller;
+    assert_eq!(world.jobs.output(&caller, written).await.unwrap_err().code(), "job_output_forgotten");
+    world.jobs.retry(&world.request(), after).await.unwrap();
+}

@@ -1,0 +1,19 @@
+//! Which leads became a contact.
+
+use kernel::TenantId;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// The leads that were converted into this contact, whoever of them is erased by now; in the order of their ids.
+pub async fn converted_into(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    contact: Uuid,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    // No index: it would cost each conversion, and only erasures ask. The tenant's leads are read once.
+    sqlx::query_scalar("SELECT lead_id FROM lead WHERE tenant_id = $1 AND contact_id = $2 ORDER BY lead_id")
+        .bind(tenant.uuid())
+        .bind(contact)
+        .fetch_all(tables)
+        .await
+}
