@@ -24,6 +24,7 @@ mod batch;
 mod closed;
 mod committer;
 pub mod database;
+pub mod decisions;
 mod error;
 mod failure;
 mod lane;

@@ -10,6 +10,7 @@ mod log {
     mod backing_up;
     mod claims;
     mod commands;
+    mod deciding;
     mod fairness;
     mod isolation;
     mod locking;

@@ -18,6 +18,10 @@ pub struct EventMetadata {
     pub causation_id: Uuid,
     /// When it happened in the caller's world; differs from the log's `recorded_at` only with the `backdate` permission.
     pub occurred_at: DateTime<Utc>,
+    /// What the command needed and its caller had, separated by spaces: the command's permission, and `<service>:history:backdate`
+    /// where it says when it happened. None: it was written before this was kept, or not by a command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<String>,
     /// W3C trace context of the request, so that one trace goes from HTTP to the projection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,

@@ -23,12 +23,15 @@ use std::sync::Arc;
 
 use executor::{ClaimHistory, Executor};
 use face::graphql::Session;
-use face::{Domain, Runtime};
+use face::{Domain, Runtime, Stint, Stints};
+use futures::future::{BoxFuture, FutureExt};
 use futures::stream::BoxStream;
 use jobs::Kinds;
 use juniper::FieldResult;
-use kernel::{AggregateType, EventType, Grant, Service};
+use kernel::{AggregateType, EventType, Grant, Service, TenantId};
 use projector::{Projection, ReadModels};
+use sqlx::PgConnection;
+use uuid::Uuid;
 
 /// The domain of signing in: machines, API keys, grants, the keys that sign.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +53,10 @@ impl Domain for Auth {
 
     fn catalog() -> Vec<EventType> {
         auth_aggregates::catalog()
+    }
+
+    fn stints() -> Option<Stints> {
+        Some(stints_of_machines)
     }
 
     fn projections() -> Vec<Arc<dyn Projection>> {
@@ -75,4 +82,13 @@ impl Domain for Auth {
     fn rest(runtime: Runtime) -> Self::Rest {
         rest::rest(runtime)
     }
+}
+
+/// Which roles machines had.
+fn stints_of_machines<'t>(
+    tables: &'t mut PgConnection,
+    tenant: TenantId,
+    machines: &'t [Uuid],
+) -> BoxFuture<'t, Result<Vec<Stint>, sqlx::Error>> {
+    auth_projections::machines::stints(tables, tenant, machines).boxed()
 }

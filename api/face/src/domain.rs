@@ -4,15 +4,24 @@ use std::sync::Arc;
 
 use eventstore::EventStore;
 use executor::{ClaimHistory, Executor};
+use folding::Stint;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use jobs::{Jobs, Kinds};
-use kernel::{AggregateType, EventType, Grant, Service};
+use kernel::{AggregateType, EventType, Grant, Service, TenantId};
 use nats::Bus;
 use poem_openapi::OpenApi;
 use projector::{Projection, ReadModels};
+use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::Live;
 use crate::graphql::Session;
+
+/// Tells from when to when subjects that a service knows had which roles: machines, for example. It reads in the request's transaction on
+/// that service's read models; ids that it does not know are left out.
+pub type Stints =
+    for<'t> fn(&'t mut PgConnection, TenantId, &'t [Uuid]) -> BoxFuture<'t, Result<Vec<Stint>, sqlx::Error>>;
 
 /// What a domain's handlers and resolvers work with. Cheap to clone.
 #[derive(Clone)]
@@ -63,7 +72,7 @@ impl Runtime {
     /// What reading needs of it.
     pub fn reading(&self) -> Reading {
         let Self { service, read_models, live, grants, .. } = self.clone();
-        Reading { service, read_models, live, grants }
+        Reading { service, read_models, live, grants, stints: None }
     }
 }
 
@@ -78,6 +87,8 @@ pub struct Reading {
     pub live: Live,
     /// The permission tables of all services.
     pub grants: Arc<[Grant]>,
+    /// Tells which roles those had whom this service knows and the user service does not.
+    pub stints: Option<Stints>,
 }
 
 /// A domain: a service with its permissions, events, read models, REST and GraphQL.
@@ -102,6 +113,11 @@ pub trait Domain: 'static {
 
     /// Its read models.
     fn projections() -> Vec<Arc<dyn Projection>>;
+
+    /// Tells which roles its subjects had; none: it has no subjects of its own.
+    fn stints() -> Option<Stints> {
+        None
+    }
 
     /// What can be done for a tenant while nobody waits for the answer, over its read models and its write side; none: jobs are looked
     /// after, not run.

@@ -30,6 +30,8 @@ pub struct Part {
     pub sagas: Option<Sagas>,
     /// Its jobs, over its read models and its write side; none: they are looked after, not run.
     pub jobs: fn(&ReadModels, Option<&executor::Executor>) -> Kinds,
+    /// Which roles its subjects had, if it has any.
+    pub stints: Option<face::Stints>,
     /// Its read models.
     pub projections: Vec<Arc<dyn Projection>>,
     /// What its events did to claims, begun before the first one.
@@ -61,6 +63,7 @@ fn part<D: Domain>(outside: &Outside) -> Part {
         aggregates: D::aggregates().into_iter().chain(saga_aggregate::<D>()).collect(),
         sagas: sagas_of::<D>(outside),
         jobs: D::jobs,
+        stints: D::stints(),
         projections: D::projections(),
         claims: D::claims,
         describe: |registry| {

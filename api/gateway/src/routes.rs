@@ -43,7 +43,7 @@ pub fn routes(
     let remotes: Vec<_> = elsewhere.iter().map(|(_, remote, _)| remote.clone()).collect();
     let readings: Vec<_> = here
         .iter()
-        .map(|(_, runtime)| runtime.reading())
+        .map(|(part, runtime)| Reading { stints: part.stints, ..runtime.reading() })
         .chain(elsewhere.iter().map(|(_, _, reading)| reading.clone()))
         .collect();
     let pools = Pools::new(here.iter().map(|(_, runtime)| runtime.clone()), &readings);
@@ -61,15 +61,13 @@ pub fn routes(
     graphql::routes(route, config, readings, verifier, rates, stop)
 }
 
-/// Adds what protocols describe, not the contract: the tenants' issuers, wherever they run, and SCIM where people are kept here.
+/// Adds what protocols describe, not the contract: the tenants' issuers and SCIM, wherever they run.
 pub fn protocols(
     route: Route,
     issuers: Vec<auth_api::provider::Endpoint>,
-    people: Option<&Runtime>,
-    public_url: &str,
+    scim: Vec<user_api::scim::Endpoint>,
 ) -> Route {
     let mut paths: HashMap<&'static str, Methods> = HashMap::new();
-    let scim = people.map_or_else(Vec::new, |runtime| user_api::scim::endpoints(runtime.clone(), public_url));
     for (path, method, endpoint) in issuers.into_iter().chain(scim) {
         let methods = paths.remove(path).unwrap_or_else(Methods::new).on(method, endpoint);
         paths.insert(path, methods);

@@ -206,7 +206,11 @@ impl Server {
         let jobs = running.iter().map(|running| running.runtime.jobs.clone()).collect();
         let dead_letters = running.iter().filter_map(|running| running.dead_letters.clone()).collect();
         let of_people = here.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == user_api::SERVICE);
-        let (of_people, public_url) = (of_people.cloned(), issuing::public_url(&config, address));
+        let scim = match (of_people, elsewhere.iter().find(|(part, ..)| part.service == user_api::SERVICE)) {
+            (Some(runtime), _) => user_api::scim::endpoints(runtime.clone(), &issuing::public_url(&config, address)),
+            (None, Some((_, remote, _))) => remote::scim(remote, &stop),
+            (None, None) => Vec::new(),
+        };
         let platform = domains::platform_routes(&platform, desks, jobs, dead_letters);
         let rates = Arc::new(RateLimiter::new(&config.rate_limits));
         tidy(rates.clone(), &background);
@@ -226,7 +230,7 @@ impl Server {
             Some(caught) => dev_mail::routes(routes, caught),
             None => routes,
         };
-        let routes = routes::protocols(routes, issuers, of_people.as_ref(), &public_url);
+        let routes = routes::protocols(routes, issuers, scim);
         let front = Front::new(&config, verifier, rates, ids, routes);
 
         let serving = run_front(&config, acceptor, front, &stop);

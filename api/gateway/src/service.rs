@@ -127,7 +127,13 @@ fn executor_settings(config: &Config) -> Result<executor::Settings, StartError> 
 /// What reading a service needs that runs elsewhere: connections of a role that may only read, and the bus.
 pub fn reading(part: &Part, config: &Config, bus: &Bus, grants: Arc<[Grant]>) -> Reading {
     let read_models = ReadModels::new(&config.database(part.service), &part.projections, None);
-    Reading { service: part.service, read_models, live: Live::new(bus.clone(), part.service), grants }
+    Reading {
+        service: part.service,
+        read_models,
+        live: Live::new(bus.clone(), part.service),
+        grants,
+        stints: part.stints,
+    }
 }
 
 /// Opens a service and starts its relay, its projections, its jobs, its sagas and the delivery of its webhooks.

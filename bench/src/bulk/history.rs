@@ -52,6 +52,7 @@ fn append(tenant: TenantId, number: u64) -> anyhow::Result<Append> {
         correlation_id: request,
         causation_id: request,
         occurred_at: now,
+        permissions: None,
         traceparent: None,
     };
     let metadata: Arc<str> = serde_json::to_string(&metadata)?.into();

@@ -208,7 +208,7 @@ impl Executor {
         let stored = Answer { version, answer };
         let json = serde_json::to_string(&stored).map_err(|error| refused::by_json(&error))?;
         prepare::settle_times(&mut work)?;
-        let append = prepare::append(&mut work, id, json, &*inner.ids, &inner.claims)?;
+        let append = prepare::append(&mut work, C::PERMISSION, id, json, &*inner.ids, &inner.claims)?;
         let jobs = std::mem::take(&mut work.jobs);
         match inner.store.append_with(append, jobs).instrument(tracing::info_span!("append")).await {
             Ok(append::Appended { answer: Some(first), last, .. }) => {

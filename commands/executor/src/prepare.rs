@@ -29,19 +29,21 @@ pub(crate) fn settle_times(work: &mut Work<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The append that makes an attempt true. `answer` is JSON.
+/// The append that makes an attempt true: of a command that needed `permission`. `answer` is JSON.
 ///
 /// Streams that were asked in vain are part of it without events: "nothing to do" is true of that version only. The payloads
 /// move into the append.
 pub(crate) fn append(
     work: &mut Work<'_>,
+    permission: &str,
     command_id: &str,
     answer: String,
     ids: &dyn IdSource,
     hasher: &ClaimHasher,
 ) -> Result<Append, Refusal> {
     let tenant = work.caller().tenant();
-    let mut metadata = Metadata { request: work.request, command_id, last: None };
+    let permissions = permissions(work, permission);
+    let mut metadata = Metadata { request: work.request, permissions, command_id, last: None };
     let mut streams = Vec::with_capacity(work.streams.len());
     for stream in work.streams.iter_mut().filter(|stream| stream.asked) {
         let mut events = Vec::with_capacity(stream.events.len());
@@ -72,6 +74,13 @@ pub(crate) fn append(
     Ok(Append { tenant, command, streams, claims: claims.collect() })
 }
 
+/// All that the caller needed for what the attempt does.
+fn permissions(work: &Work<'_>, permission: &str) -> String {
+    let backdated =
+        work.request.occurred_at.is_some() || work.streams.iter().any(|stream| stream.occurred_at.is_some());
+    if backdated { format!("{permission} {}", time::backdate(work.service)) } else { permission.to_owned() }
+}
+
 fn changed(streams: &[Stream]) -> impl Iterator<Item = &Stream> {
     streams.iter().filter(|stream| !stream.events.is_empty())
 }
@@ -79,6 +88,7 @@ fn changed(streams: &[Stream]) -> impl Iterator<Item = &Stream> {
 /// Metadata as JSON, written once for all events of one time that follow on each other.
 struct Metadata<'a> {
     request: &'a Request,
+    permissions: String,
     command_id: &'a str,
     last: Option<(DateTime<Utc>, Arc<str>)>,
 }
@@ -97,6 +107,7 @@ impl Metadata<'_> {
             correlation_id: request.correlation_id,
             causation_id: request.causation_id,
             occurred_at,
+            permissions: Some(self.permissions.clone()),
             traceparent: request.traceparent.clone(),
         };
         let written: Arc<str> = serde_json::to_string(&metadata).map_err(|error| refused::by_json(&error))?.into();

@@ -3,6 +3,11 @@
 use chrono::{DateTime, Utc};
 use kernel::{Caller, Refusal};
 
+/// What one needs to say when something happened.
+pub(crate) fn backdate(service: &str) -> String {
+    format!("{service}:history:backdate")
+}
+
 /// Refuses a time that the caller may not name: without the permission, before 1970 or in the future. `service` owns the permission
 /// `<service>:history:backdate`.
 pub(crate) fn may_backdate(
@@ -11,7 +16,7 @@ pub(crate) fn may_backdate(
     occurred_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<(), Refusal> {
-    let permission = format!("{service}:history:backdate");
+    let permission = backdate(service);
     if !caller.may(&permission) {
         let detail = format!("to say when something happened needs the permission {permission}");
         return Err(Refusal::forbidden("permission_missing", detail).with("permission", permission));

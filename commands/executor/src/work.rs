@@ -24,7 +24,7 @@ pub struct Work<'a> {
     pub(crate) request: &'a Request,
     histories: &'a Histories,
     ids: &'a dyn IdSource,
-    service: &'static str,
+    pub(crate) service: &'static str,
     now: DateTime<Utc>,
     freshness: Freshness,
     pub(crate) streams: Vec<Stream>,

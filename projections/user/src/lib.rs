@@ -2,7 +2,7 @@
 //!
 //! [`people`] is the directory: searched by words, listed by role, group and organization, and how each user stood at any time.
 //! [`roles`] and [`groups`] keep what they allowed at any time; [`access`] puts the three together: what somebody may do, might
-//! have done at a time, and what changed between two. How a reducer goes from events to rows, and a query from rows to a page,
+//! have done at a time, and what changed between two; [`dry_run`] what they would have been refused under other rules. How a reducer goes from events to rows, and a query from rows to a page,
 //! is in the crate `folding`.
 //!
 //! Queries stand beside the reducers whose tables they ask. They take the request's one transaction, in which row level
@@ -13,6 +13,7 @@
 //! rebuild` makes it anew from the log.
 
 pub mod access;
+pub mod dry_run;
 pub mod groups;
 pub mod invitations;
 pub mod organizations;
@@ -21,7 +22,7 @@ pub mod roles;
 
 use std::sync::Arc;
 
-pub use folding::{AsOf, ListError, Named, Seek, SeekKey};
+pub use folding::{AsOf, ListError, Named, Seek, SeekKey, Stint};
 use projector::Projection;
 
 /// All read models of the user service.

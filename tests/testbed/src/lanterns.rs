@@ -108,6 +108,7 @@ pub async fn append(store: &EventStore, tenant: TenantId) {
             correlation_id: SystemIds.next(),
             causation_id: SystemIds.next(),
             occurred_at,
+            permissions: None,
             traceparent: None,
         };
         let event = NewEvent {

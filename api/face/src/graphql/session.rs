@@ -5,12 +5,14 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use folding::Stint;
 use futures::Stream;
 use juniper::FieldResult;
 use kernel::{Caller, Grant, Position, RecordedEvent, Refusal, Service};
 use projector::Transaction;
 use sqlx::PgConnection;
 use tokio::sync::{Mutex, MutexGuard};
+use uuid::Uuid;
 
 use super::refuse;
 use crate::{MinPositions, Reading};
@@ -102,6 +104,19 @@ impl Session {
             *transaction = Some(begun);
         }
         Ok(Reader(transaction))
+    }
+
+    /// From when to when these subjects had which roles, of those whom other services than the user service know: machines.
+    pub async fn stints(&self, subjects: &[Uuid]) -> FieldResult<Vec<Stint>> {
+        let mut found = Vec::new();
+        for (service, opened) in &self.services {
+            if let Some(stints) = opened.reading.stints {
+                let mut tables = self.reader(*service).await?;
+                let told = stints(&mut tables, self.caller.tenant(), subjects).await;
+                found.extend(told.map_err(super::unreadable)?);
+            }
+        }
+        Ok(found)
     }
 
     /// Ends the transactions that were begun, so that what is read next is what is there then; the dataloaders forget, too.

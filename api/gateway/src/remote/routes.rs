@@ -6,8 +6,9 @@ use auth_api::provider::SeenFrom;
 use face::Problem;
 use kernel::Refusal;
 use poem::endpoint::BoxEndpoint;
+use poem::error::ResponseError;
 use poem::http::{HeaderValue, Method};
-use poem::{Endpoint, EndpointExt, Request, Response};
+use poem::{Endpoint, EndpointExt, PathPattern, Request, Response};
 use poem_openapi::registry::{MetaApi, Registry};
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +43,38 @@ pub fn issuers(
     let forward = Forward { remote: remote.clone(), stop: stop.clone(), kept: Kept::Page };
     let page = Page { forward, seen_from: seen_from.clone() };
     auth_api::provider::paths().map(|(path, method)| (path, method, page.clone().boxed())).collect()
+}
+
+/// What identity providers keep people by, forwarded.
+pub fn scim(
+    remote: &Arc<Remote>,
+    stop: &CancellationToken,
+) -> Vec<(&'static str, Method, BoxEndpoint<'static, Response>)> {
+    let forward = Forward { remote: remote.clone(), stop: stop.clone(), kept: Kept::Plain };
+    let endpoint = |path| Scim { forward: forward.clone(), pattern: PathPattern(Arc::from(path)) }.boxed();
+    user_api::scim::paths().map(|(path, method)| (path, method, endpoint(path))).collect()
+}
+
+/// An endpoint of SCIM. Where the service can't be asked that is said in SCIM's form, too.
+struct Scim {
+    forward: Forward,
+    pattern: PathPattern,
+}
+
+impl Endpoint for Scim {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let mut response = match self.forward.call(request).await {
+            Ok(response) => response,
+            Err(error) => match error.downcast::<Problem>() {
+                Ok(problem) => user_api::scim::refused(problem.refusal(), problem.status()),
+                Err(error) => return Err(error),
+            },
+        };
+        response.set_data(self.pattern.clone());
+        Ok(response)
+    }
 }
 
 /// A page, or another endpoint of an issuer: the service is told from where it was asked.

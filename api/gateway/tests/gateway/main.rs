@@ -21,6 +21,7 @@ mod operator_tokens;
 mod outside;
 mod own_data;
 mod personal;
+mod policy;
 mod provisioning;
 mod remote;
 mod roles;

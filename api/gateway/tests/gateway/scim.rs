@@ -361,3 +361,73 @@ async fn what_is_supported_is_found_by_asking() {
     }
     provider.refused(Method::GET, "/Schemas/urn:nobody", Value::Null, StatusCode::NOT_FOUND, None).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn through_a_gateway_a_provider_gets_the_very_answers_of_the_service() {
+    let mut world = World::apart_from(user_api::SERVICE).await;
+    let provider = Provider::of(&world).await;
+    let user = provider.create(bjensen()).await;
+    let (id, path) = (user["id"].as_str().unwrap(), format!("/Users/{}", user["id"].as_str().unwrap()));
+    let there = user["meta"]["location"].as_str().unwrap();
+    assert_eq!(
+        there,
+        format!("https://inopsio.example/scim/v2{path}"),
+        "where people reach us, not where the service runs"
+    );
+    let group = json!({ "schemas": [GROUP], "displayName": "Guides", "members": [{ "value": id }] });
+    assert_eq!(provider.ask(Method::POST, "/Groups", group).await.status, StatusCode::CREATED);
+    let renamed = provider.patch(&path, json!([{ "op": "replace", "path": "title", "value": "Head Guide" }])).await;
+    assert_eq!((renamed.status, &renamed.body["title"]), (StatusCode::OK, &json!("Head Guide")), "{renamed:?}");
+
+    let direct = format!("http://{}", world.behind.as_ref().unwrap().addr());
+    let ask = async |base: &str, method: &Method, path: &str, token: &str, body: &str| {
+        let request = world.client.request(method.clone(), format!("{base}/scim/v2{path}"));
+        let request = if token.is_empty() { request } else { request.bearer_auth(token) };
+        let answer = Answer::of(request.header("content-type", "application/scim+json").body(body.to_owned())).await;
+        let headers = ["content-type", "etag", "location", "www-authenticate", "allow"];
+        let headers = headers.map(|name| answer.header(name).to_owned());
+        let mut body = answer.body;
+        if body.get("instance").is_some() {
+            body["instance"] = Value::Null;
+        }
+        (answer.status, headers, body)
+    };
+    let (key, stranger, unable) = (provider.key.as_str(), world.stranger(), world.token(&[Role::Viewer]));
+    let before = world.head().await;
+    for (method, path, token, body, status) in [
+        (Method::GET, path.as_str(), key, "", 200),
+        (Method::GET, "/Users?filter=userName%20eq%20%22bjensen%22&count=1", key, "", 200),
+        (Method::GET, "/Groups?filter=displayName%20eq%20%22Guides%22", key, "", 200),
+        (Method::GET, "/ServiceProviderConfig", key, "", 200),
+        (Method::GET, "/Schemas/urn:ietf:params:scim:schemas:core:2.0:User", key, "", 200),
+        (Method::GET, path.as_str(), "", "", 401),
+        (Method::GET, path.as_str(), "nonsense", "", 401),
+        (Method::GET, path.as_str(), &stranger, "", 404),
+        (Method::POST, "/Users", &unable, r#"{"userName":"eve@example.com"}"#, 403),
+        (Method::POST, "/Users", key, r#"{"userName":"bjensen@example.com"}"#, 409),
+        (Method::POST, "/Users", key, "{", 400),
+        (Method::GET, "/Users?filter=nonsense", key, "", 400),
+        (Method::PUT, "/Users/1", key, r#"{"userName":"eve@example.com"}"#, 404),
+        (Method::PUT, "/Users", key, "{}", 405),
+    ] {
+        let through = ask(&world.url, &method, path, token, body).await;
+        assert_eq!(through, ask(&direct, &method, path, token, body).await, "{method} {path} {body}");
+        assert_eq!(through.0.as_u16(), status, "{method} {path} {body}: {through:?}");
+    }
+    assert_eq!(world.head().await, before, "something was written");
+
+    let provider = Provider { world: &world, key: provider.key };
+    provider.ask(Method::DELETE, &path, Value::Null).await;
+    provider.refused(Method::GET, &path, Value::Null, StatusCode::NOT_FOUND, None).await;
+    let (key, behind) = (provider.key, world.behind.take().unwrap());
+    behind.shutdown().await;
+    let provider = Provider { world: &world, key };
+    let gone = provider.ask(Method::GET, &path, Value::Null).await;
+    assert_eq!((gone.status, gone.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"), "{gone:?}");
+    assert_eq!(
+        gone.body["schemas"],
+        json!(["urn:ietf:params:scim:api:messages:2.0:Error"]),
+        "in SCIM's words: {gone:?}"
+    );
+    provider.refused(Method::POST, "/Users", bjensen(), StatusCode::SERVICE_UNAVAILABLE, None).await;
+}

@@ -249,6 +249,7 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("user.invitations", "user:invitation:read"),
     ("user.access", "user:access:read"),
     ("user.accessChanges", "user:access:read"),
+    ("user.policyDryRun", "user:access:read"),
 ];
 
 fn grants() -> Vec<Grant> {
@@ -377,6 +378,7 @@ async fn questions(world: &World) -> Vec<(String, String)> {
                         // A dead letter's.
                         "String" if arg["name"] == "id" => "\"projection.leads.1\"".to_owned(),
                         "String" => "\"crm\"".to_owned(),
+                        "PolicyChange" => "{}".to_owned(),
                         other => panic!("no value is known for an argument of type {other}"),
                     };
                     format!("{}: {value}", arg["name"].as_str().unwrap())

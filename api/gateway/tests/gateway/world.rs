@@ -6,7 +6,7 @@ use gateway::auth::{KeyPair, mint};
 use gateway::config::SecretText;
 use gateway::directory::Directory;
 use gateway::{Config, Server, Services};
-use kernel::{Role, SystemClock, SystemIds, TenantId};
+use kernel::{Role, Service, SystemClock, SystemIds, TenantId};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use sqlx::ConnectOptions;
@@ -38,18 +38,25 @@ impl World {
         Self::start_with(|_| {}).await
     }
 
-    /// A gateway whose configuration was changed by `change`. With `INOPSIO_TEST_APART` set CRM runs in another server behind it,
-    /// and tests find the same, but those of what is asked of all services at once, or of this process.
+    /// A gateway whose configuration was changed by `change`. With `INOPSIO_TEST_APART` set CRM (or the service that it names) runs in
+    /// another server behind it, and tests find the same, but those of what is asked of all services at once, or of this process.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        Self::made(std::env::var_os("INOPSIO_TEST_APART").is_some(), change).await
+        let apart = std::env::var("INOPSIO_TEST_APART").ok();
+        let named = |name: &str| gateway::SERVICES.iter().find(|service| service.name() == name).copied();
+        Self::made(apart.map(|name| named(&name).unwrap_or(crm_api::SERVICE)), change).await
     }
 
-    /// A gateway, and the service in another server behind it.
+    /// A gateway, and CRM in another server behind it.
     pub async fn apart() -> Self {
-        Self::made(true, |_| {}).await
+        Self::apart_from(crm_api::SERVICE).await
     }
 
-    async fn made(apart: bool, change: impl FnOnce(&mut Config)) -> Self {
+    /// A gateway, and a service in another server behind it. Both are to be found under the same address, as they have to be.
+    pub async fn apart_from(service: Service) -> Self {
+        Self::made(Some(service), |config| "https://inopsio.example".clone_into(&mut config.http.public_url)).await
+    }
+
+    async fn made(apart: Option<Service>, change: impl FnOnce(&mut Config)) -> Self {
         let nats = Nats::start().await;
         let mut databases: Vec<_> = gateway::SERVICES.iter().map(|service| Database::named(service.name())).collect();
         let directory = Database::named("directory");
@@ -78,9 +85,9 @@ impl World {
             |name: &str| databases.swap_remove(databases.iter().position(|one| one.service.name() == name).unwrap());
         let (database, auth) = (of("crm"), of("auth"));
         let mut behind = None;
-        if apart {
-            let service = Server::start(config.clone(), Services::One(database.service)).await.unwrap();
-            config.remotes.insert(database.service.name().to_owned(), format!("http://{}", service.addr()));
+        if let Some(apart) = apart {
+            let service = Server::start(config.clone(), Services::One(apart)).await.unwrap();
+            config.remotes.insert(apart.name().to_owned(), format!("http://{}", service.addr()));
             behind = Some(service);
         }
         let server = Server::start(config.clone(), Services::All).await.unwrap();

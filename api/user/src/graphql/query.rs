@@ -8,13 +8,15 @@ use user_projections::AsOf;
 use uuid::Uuid;
 
 use super::access::{self, Access, AccessChangePage};
+use super::dry_run::{self, PolicyChange, PolicyDryRun};
 use super::group::{self, Group, UserGroupConnection};
 use super::invitation::{self, InvitationConnection, InvitationStatus};
 use super::organization::{self, Organization, OrganizationConnection};
 use super::role::{self, Role};
 use super::user::{self, User, UserChange, UserConnection, UserFilter, UserOrder};
 
-/// Users, roles, groups, organizations and invitations; what users may do now, and might do at any time.
+/// Users, roles, groups, organizations and invitations; what users may do now, might do at any time, and would be refused under
+/// another policy.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UserQuery;
 
@@ -117,5 +119,19 @@ impl UserQuery {
         after: Option<String>,
     ) -> FieldResult<AccessChangePage> {
         access::changes(context, from, to, first, after).await
+    }
+
+    /// What would have been refused between `from` (30 days ago, if left out) and `to` (now, if left out) if a policy had been another all
+    /// that time: of the commands that the logs of all services hold, each judged by the roles and groups of its time. Nothing is
+    /// changed. Only what was done is on record: nobody knows what was refused, or read.
+    async fn policy_dry_run(
+        context: &Context,
+        change: PolicyChange,
+        from: Option<DateTime<Utc>>,
+        to: Option<DateTime<Utc>>,
+        #[graphql(default = 100)] first: Option<i32>,
+        after: Option<String>,
+    ) -> FieldResult<PolicyDryRun> {
+        dry_run::run(context, change, (from, to), first, after).await
     }
 }

@@ -72,6 +72,9 @@ impl ScimError {
         }
         let builder = Response::builder().status(self.status).header(header::CONTENT_TYPE, MEDIA_TYPE);
         let mut response = builder.body(body.to_string());
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Bearer realm=\"inopsio\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

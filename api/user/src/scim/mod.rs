@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use face::Runtime;
-use kernel::TenantId;
+use kernel::{Refusal, TenantId};
 use poem::endpoint::{BoxEndpoint, EndpointExt, make};
 use poem::http::{Method, StatusCode, header};
 use poem::{PathPattern, Response};
@@ -106,9 +106,13 @@ impl Reply {
 pub type Endpoint = (&'static str, Method, BoxEndpoint<'static, Response>);
 
 macro_rules! endpoints {
-    ($scim:expr; $($method:ident $path:literal => $answer:path),+ $(,)?) => {
-        vec![$({
-            let scim: Scim = $scim.clone();
+    ($($method:ident $path:literal => $answer:path),+ $(,)?) => {
+        /// Which endpoints there are.
+        const PATHS: &[(&str, Method)] = &[$(($path, Method::$method)),+];
+
+        fn endpoints_of(scim: &Scim) -> Vec<Endpoint> {
+            vec![$({
+            let scim = scim.clone();
             let endpoint = make(move |request: poem::Request| {
                 let scim = scim.clone();
                 async move {
@@ -122,32 +126,45 @@ macro_rules! endpoints {
                 }
             });
             ($path, Method::$method, endpoint.boxed())
-        }),+]
+            }),+]
+        }
     };
+}
+
+endpoints! {
+    GET "/scim/v2/ServiceProviderConfig" => discovery::configuration,
+    GET "/scim/v2/ResourceTypes" => discovery::resource_types,
+    GET "/scim/v2/ResourceTypes/:name" => discovery::resource_type,
+    GET "/scim/v2/Schemas" => discovery::schemas,
+    GET "/scim/v2/Schemas/:name" => discovery::schema,
+    GET "/scim/v2/Users" => user::list,
+    POST "/scim/v2/Users" => user::create,
+    POST "/scim/v2/Users/.search" => user::search,
+    GET "/scim/v2/Users/:id" => user::read,
+    PUT "/scim/v2/Users/:id" => user::replace,
+    PATCH "/scim/v2/Users/:id" => user::patch,
+    DELETE "/scim/v2/Users/:id" => user::remove,
+    GET "/scim/v2/Groups" => group::list,
+    POST "/scim/v2/Groups" => group::create,
+    GET "/scim/v2/Groups/:id" => group::read,
+    PUT "/scim/v2/Groups/:id" => group::replace,
+    PATCH "/scim/v2/Groups/:id" => group::patch,
+    DELETE "/scim/v2/Groups/:id" => group::remove,
 }
 
 /// All endpoints over a running service, which is to be found under `public_url`.
 pub fn endpoints(runtime: Runtime, public_url: &str) -> Vec<Endpoint> {
     let catalogue = Catalogue::from(runtime.grants.to_vec());
     let scim = Scim { runtime, catalogue, base: format!("{public_url}/scim/v2").into() };
-    endpoints![scim;
-        GET "/scim/v2/ServiceProviderConfig" => discovery::configuration,
-        GET "/scim/v2/ResourceTypes" => discovery::resource_types,
-        GET "/scim/v2/ResourceTypes/:name" => discovery::resource_type,
-        GET "/scim/v2/Schemas" => discovery::schemas,
-        GET "/scim/v2/Schemas/:name" => discovery::schema,
-        GET "/scim/v2/Users" => user::list,
-        POST "/scim/v2/Users" => user::create,
-        POST "/scim/v2/Users/.search" => user::search,
-        GET "/scim/v2/Users/:id" => user::read,
-        PUT "/scim/v2/Users/:id" => user::replace,
-        PATCH "/scim/v2/Users/:id" => user::patch,
-        DELETE "/scim/v2/Users/:id" => user::remove,
-        GET "/scim/v2/Groups" => group::list,
-        POST "/scim/v2/Groups" => group::create,
-        GET "/scim/v2/Groups/:id" => group::read,
-        PUT "/scim/v2/Groups/:id" => group::replace,
-        PATCH "/scim/v2/Groups/:id" => group::patch,
-        DELETE "/scim/v2/Groups/:id" => group::remove,
-    ]
+    endpoints_of(&scim)
+}
+
+/// The paths and methods of all of them, for who forwards requests to where the service runs.
+pub fn paths() -> impl Iterator<Item = (&'static str, Method)> {
+    PATHS.iter().cloned()
+}
+
+/// A refusal in SCIM's form: for who could not forward a request.
+pub fn refused(refusal: &Refusal, status: StatusCode) -> Response {
+    ScimError { status, ..ScimError::from(refusal.clone()) }.into_response()
 }

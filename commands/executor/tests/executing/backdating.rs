@@ -25,7 +25,9 @@ async fn an_admin_may_say_when_it_happened() {
     let events = world.events(lamp).await;
     for event in &events {
         assert_eq!((event.occurred_at, event.recorded_at), (long_ago, start()));
-        assert_eq!(event.decode_metadata().unwrap().occurred_at, long_ago);
+        let metadata = event.decode_metadata().unwrap();
+        let permissions = "demo:lamp:write demo:history:backdate";
+        assert_eq!((metadata.occurred_at, metadata.permissions.as_deref()), (long_ago, Some(permissions)));
     }
     assert_eq!(events.len(), 2);
 }
@@ -103,7 +105,9 @@ async fn one_append_may_tell_of_several_times() {
     let lamps = world.done(&world.request(), &BuyOld(times.clone())).await.answer;
     for (lamp, time) in lamps.into_iter().zip(times.clone()) {
         let event = &world.events(lamp).await[0];
-        assert_eq!((event.occurred_at, event.decode_metadata().unwrap().occurred_at), (time, time));
+        let metadata = event.decode_metadata().unwrap();
+        assert_eq!((event.occurred_at, metadata.occurred_at), (time, time));
+        assert_eq!(metadata.permissions.as_deref(), Some("demo:lamp:write demo:history:backdate"));
     }
     let refusal = world.refused(&request(world.caller(Role::Member)), &BuyOld(times)).await;
     assert_eq!(refusal.code(), "permission_missing");

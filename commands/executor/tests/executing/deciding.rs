@@ -32,6 +32,7 @@ async fn an_event_carries_who_why_and_when() {
     let metadata = event.decode_metadata().unwrap();
     assert_eq!((metadata.actor.as_str(), metadata.command_id.as_str()), ("ada", "key"));
     assert_eq!((metadata.correlation_id, metadata.causation_id), (request.correlation_id, request.causation_id));
+    assert_eq!(metadata.permissions.as_deref(), Some("demo:lamp:write"), "what it needed");
     assert_eq!((metadata.occurred_at, metadata.traceparent), (start(), request.traceparent));
 }
 

@@ -3,10 +3,12 @@
 mod list;
 mod reducer;
 mod row;
+mod stints;
 
 use folding::projection;
 pub use list::{MachineFilter, count, find, list, seek};
 pub use row::MachineRow;
+pub use stints::stints;
 
 projection! {
     /// Projects machines.

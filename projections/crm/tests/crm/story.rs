@@ -49,6 +49,7 @@ impl Story {
             correlation_id: Uuid::nil(),
             causation_id: Uuid::nil(),
             occurred_at,
+            permissions: None,
             traceparent: None,
         };
         self.events.push(RecordedEvent {

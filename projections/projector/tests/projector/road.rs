@@ -164,6 +164,7 @@ impl Road {
             correlation_id: SystemIds.next(),
             causation_id: SystemIds.next(),
             occurred_at,
+            permissions: None,
             traceparent: traceparent.map(str::to_owned),
         };
         let events = vec![NewEvent {

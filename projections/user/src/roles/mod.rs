@@ -5,7 +5,7 @@ mod reducer;
 mod row;
 
 use folding::projection;
-pub use query::{list, standings};
+pub use query::{during, list, standings};
 pub use row::{RoleHistoryRow, RoleRow};
 
 projection! {

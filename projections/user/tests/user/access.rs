@@ -14,7 +14,7 @@ use crate::directory::user;
 use crate::stage::Stage;
 use crate::story::{Story, day, id};
 
-const GRANTS: &[Grant] = &[
+pub const GRANTS: &[Grant] = &[
     Grant { permission: "a:lead:read", roles: &[Role::Admin, Role::Viewer], meaning: "" },
     Grant { permission: "a:lead:write", roles: &[Role::Admin], meaning: "" },
     Grant { permission: "a:lead:erase", roles: &[Role::Admin], meaning: "" },
@@ -24,7 +24,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
-fn set(list: &[&str]) -> BTreeSet<String> {
+pub fn set(list: &[&str]) -> BTreeSet<String> {
     texts(list).into_iter().collect()
 }
 
@@ -34,7 +34,7 @@ fn permissions(access: Option<Access>) -> Vec<String> {
 
 /// Grace: a viewer; from day 3 a seller, who may write from day 5 on; from day 7 in a group that gives eraser, which is retired
 /// on day 9; locked on day 11, unlocked on day 13; no viewer any more from day 15.
-fn graces_story() -> (Story, UserId) {
+pub fn graces_story() -> (Story, UserId) {
     let mut story = Story::new();
     let grace = user(&mut story, "Grace", &["viewer"]);
     let (seller, eraser, group) = (id(), id(), id());

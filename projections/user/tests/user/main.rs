@@ -4,6 +4,7 @@
 
 mod access;
 mod directory;
+mod dry_run;
 mod isolation;
 // The same stage and stories as for CRM's read models.
 #[allow(dead_code, reason = "nothing here counts rows")]

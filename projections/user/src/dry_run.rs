@@ -1,0 +1,217 @@
+//! What a change of policy would have meant: which of the things that were done would have been refused under it.
+//!
+//! Each was decided by what the log had just before it: the roles and groups of whoever did it, and what these allowed. All of that
+//! is looked up as it was then, once as it was and once with the change, as if that had held all the time. What the first does not
+//! explain was not let in by roles of these (a saga, an operator, the protocols of signing in), and a change of them is nothing to
+//! it. What the built-in roles allow is what this program says.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use folding::Stint;
+use folding::history::during;
+use folding::stint::held_before;
+use kernel::{Grant, TenantId};
+use sqlx::PgConnection;
+use user_aggregates::UserStatus;
+use uuid::Uuid;
+
+use crate::access::Policy;
+use crate::groups::GroupHistoryRow;
+use crate::people::PersonHistoryRow;
+use crate::roles::{self, RoleHistoryRow};
+
+/// From when, until when; without an end: until now.
+pub type Period = (DateTime<Utc>, Option<DateTime<Utc>>);
+
+/// A change of policy. What it does not name stays as it was at each time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyChange {
+    /// What roles of these names allow; none: nothing.
+    pub roles: BTreeMap<String, Option<Definition>>,
+    /// The roles that groups give.
+    pub groups: BTreeMap<Uuid, BTreeSet<String>>,
+    /// Own roles of users and machines.
+    pub subjects: BTreeMap<Uuid, BTreeSet<String>>,
+}
+
+/// What a role allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Definition {
+    /// By itself.
+    pub permissions: BTreeSet<String>,
+    /// The roles whose permissions it has besides.
+    pub includes: BTreeSet<String>,
+}
+
+/// What would have become of something that was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It would have been done.
+    Allowed,
+    /// It would have been refused for want of this permission.
+    Refused(String),
+    /// It did not rest on roles that are on record here.
+    Otherwise,
+    /// What it needed is not on record.
+    Unrecorded,
+}
+
+/// How somebody stood for a while.
+struct Standing {
+    stint: Stint,
+    groups: BTreeSet<Uuid>,
+}
+
+/// What roles with these names allowed in an era, under the change or as it was.
+type Allowed = HashMap<(usize, bool, BTreeSet<String>), Arc<BTreeSet<String>>>;
+
+/// A change of policy, held against what was done in a period.
+pub struct DryRun<'g> {
+    grants: &'g [Grant],
+    change: PolicyChange,
+    period: Period,
+    roles: Vec<RoleHistoryRow>,
+    /// When the log took a change of what roles allow, in order: between two of them they all stay the same.
+    eras: Vec<DateTime<Utc>>,
+    groups: HashMap<Uuid, Vec<GroupHistoryRow>>,
+    subjects: HashMap<Uuid, Vec<Standing>>,
+    looked_up: HashSet<Uuid>,
+    allowed: Allowed,
+}
+
+impl<'g> DryRun<'g> {
+    /// Of a change; `grants` is the whole permission table.
+    ///
+    /// # Errors
+    /// When the read models can't be read.
+    pub async fn open(
+        tables: &mut PgConnection,
+        tenant: TenantId,
+        grants: &'g [Grant],
+        change: PolicyChange,
+        period: Period,
+    ) -> Result<Self, sqlx::Error> {
+        let roles = roles::during(tables, tenant, period).await?;
+        let mut eras: Vec<_> = roles.iter().map(|role| role.known_from).collect();
+        eras.sort_unstable();
+        eras.dedup();
+        Ok(Self {
+            grants,
+            change,
+            period,
+            roles,
+            eras,
+            groups: HashMap::new(),
+            subjects: HashMap::new(),
+            looked_up: HashSet::new(),
+            allowed: HashMap::new(),
+        })
+    }
+
+    /// Looks up how these users stood, those who are new to it. Answers whom of them nobody knows here: what
+    /// [`note`](Self::note) is for.
+    ///
+    /// # Errors
+    /// When the read models can't be read.
+    pub async fn look_up(
+        &mut self,
+        tables: &mut PgConnection,
+        tenant: TenantId,
+        subjects: impl IntoIterator<Item = Uuid>,
+    ) -> Result<Vec<Uuid>, sqlx::Error> {
+        let new: BTreeSet<Uuid> = subjects.into_iter().filter(|subject| self.looked_up.insert(*subject)).collect();
+        let new: Vec<Uuid> = new.into_iter().collect();
+        let people: Vec<PersonHistoryRow> = during(tables, tenant, &new, self.period).await?;
+        let groups: BTreeSet<Uuid> = people.iter().flat_map(|row| row.groups.iter().copied()).collect();
+        let groups: Vec<Uuid> = groups.into_iter().filter(|group| !self.groups.contains_key(group)).collect();
+        for group in &groups {
+            self.groups.insert(*group, Vec::new());
+        }
+        for row in during::<GroupHistoryRow>(tables, tenant, &groups, self.period).await? {
+            self.groups.entry(row.group_id).or_default().push(row);
+        }
+        for row in people {
+            self.subjects.entry(row.user_id).or_default().push(standing(row));
+        }
+        Ok(new.into_iter().filter(|subject| !self.subjects.contains_key(subject)).collect())
+    }
+
+    /// Notes how subjects stood who are no users: machines.
+    pub fn note(&mut self, stints: impl IntoIterator<Item = Stint>) {
+        for stint in stints {
+            let standing = Standing { stint, groups: BTreeSet::new() };
+            self.subjects.entry(standing.stint.subject).or_default().push(standing);
+        }
+    }
+
+    /// What would have become of something that a subject did, for which they needed `permissions` (separated by spaces).
+    pub fn judge(&mut self, subject: &str, permissions: Option<&str>, at: DateTime<Utc>) -> Verdict {
+        let Some(permissions) = permissions else { return Verdict::Unrecorded };
+        let Ok(subject) = kernel::read_uuid(subject) else { return Verdict::Otherwise };
+        let standings = self.subjects.get(&subject);
+        let Some(standing) = standings.and_then(|all| all.iter().find(|one| one.stint.held_before(at))) else {
+            return Verdict::Otherwise;
+        };
+        let (was, would_be) = (self.roles_of(standing, at, false), self.roles_of(standing, at, true));
+        let before = self.allow(was, at, false);
+        if !permissions.split(' ').all(|permission| before.contains(permission)) {
+            return Verdict::Otherwise;
+        }
+        let after = self.allow(would_be, at, true);
+        match permissions.split(' ').find(|permission| !after.contains(*permission)) {
+            Some(permission) => Verdict::Refused(permission.to_owned()),
+            None => Verdict::Allowed,
+        }
+    }
+
+    /// Somebody's roles, those of their groups included.
+    fn roles_of(&self, standing: &Standing, at: DateTime<Utc>, changed: bool) -> BTreeSet<String> {
+        let own = self.change.subjects.get(&standing.stint.subject).filter(|_| changed);
+        let mut roles = own.unwrap_or(&standing.stint.roles).clone();
+        for group in &standing.groups {
+            let versions = self.groups.get(group).into_iter().flatten();
+            let then =
+                versions.filter(|row| held_before(row.known_from, row.known_to.0, at)).find(|row| !row.dissolved);
+            if let Some(row) = then {
+                let given = self.change.groups.get(group).filter(|_| changed);
+                roles.extend(given.unwrap_or(&row.roles.0).iter().cloned());
+            }
+        }
+        roles
+    }
+
+    /// What roles allowed at a time, together.
+    fn allow(&mut self, roles: BTreeSet<String>, at: DateTime<Utc>, changed: bool) -> Arc<BTreeSet<String>> {
+        let era = self.eras.partition_point(|change| *change < at);
+        let key = (era, changed, roles);
+        if let Some(known) = self.allowed.get(&key) {
+            return known.clone();
+        }
+        let policy = self.policy(at, changed);
+        let allowed = policy.allows(key.2.iter().map(String::as_str)).into_iter().map(str::to_owned).collect();
+        self.allowed.entry(key).or_insert(Arc::new(allowed)).clone()
+    }
+
+    fn policy(&self, at: DateTime<Utc>, changed: bool) -> Policy {
+        let then = self.roles.iter().filter(|row| held_before(row.known_from, row.known_to.0, at) && !row.retired);
+        let then = then.map(|row| (row.name.clone(), row.permissions.0.clone(), row.includes.0.clone()));
+        if !changed {
+            return Policy::of(self.grants, then);
+        }
+        let kept = then.filter(|(name, ..)| !self.change.roles.contains_key(name));
+        let new = self.change.roles.iter().filter_map(|(name, definition)| {
+            let Definition { permissions, includes } = definition.clone()?;
+            Some((name.clone(), permissions, includes))
+        });
+        Policy::of(self.grants, kept.chain(new))
+    }
+}
+
+/// How a user stood. Who may not sign in has nothing.
+fn standing(row: PersonHistoryRow) -> Standing {
+    let active = row.status.0 == UserStatus::Active;
+    let (roles, groups) = if active { (row.roles.0, row.groups.0) } else { Default::default() };
+    Standing { stint: Stint { subject: row.user_id, from: row.known_from, to: row.known_to.0, roles }, groups }
+}
