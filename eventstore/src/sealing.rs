@@ -457,7 +457,7 @@ fn uuid(text: &str) -> Option<Uuid> {
 }
 
 /// Who has these claims.
-async fn holders(
+pub(crate) async fn holders(
     pool: &PgPool,
     tenant: TenantId,
     kind: &str,

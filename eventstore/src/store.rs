@@ -1,5 +1,6 @@
 //! The event store of one service.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::meters::Meters;
 use crate::passing::{Passing, Relayed};
 use crate::queue::Queue;
 use crate::read::Stretch;
-use crate::sealing::{Keyring, Turned};
+use crate::sealing::{Keyring, Turned, holders};
 use crate::{
     Closure, Database, Error, PoolUse, ReplayFilter, Resumed, Role, Settings, Snapshot, closed, read, replay, snapshot,
 };
@@ -189,6 +190,17 @@ impl EventStore {
             }))
         })
         .await
+    }
+
+    /// Who has these claims of a kind now, by key; those that nobody has are left out. One round trip.
+    pub async fn holders(
+        &self,
+        tenant: TenantId,
+        kind: &str,
+        keys: impl IntoIterator<Item = [u8; 32]>,
+    ) -> Result<HashMap<[u8; 32], String>, Error> {
+        let keys = keys.into_iter().map(|key| key.to_vec()).collect();
+        holders(&self.shared.commands, tenant, kind, keys).await
     }
 
     /// Events as they are stored, with their personal data opened: what was sealed under a key that is destroyed stays sealed.

@@ -13,6 +13,7 @@
 //! `commands/user`, `projections/user` and `api/user`.
 
 mod group;
+mod import_batch;
 mod invitation;
 mod organization;
 mod owners;
@@ -22,6 +23,7 @@ mod tenant;
 mod user;
 
 pub use group::*;
+pub use import_batch::*;
 pub use invitation::*;
 pub use organization::*;
 pub use owners::*;
@@ -35,6 +37,8 @@ kernel::ids! {
     GroupId,
     /// An organization within a tenant.
     OrganizationId,
+    /// A file that was imported.
+    ImportId,
     /// An invitation.
     InvitationId,
     /// A role that a tenant defined.
@@ -50,6 +54,7 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<Group>(),
     kernel::AggregateType::of::<Organization>(),
     kernel::AggregateType::of::<Invitation>(),
+    kernel::AggregateType::of::<ImportBatch>(),
     kernel::AggregateType::of::<Preferences>(),
 ];
 

@@ -21,9 +21,9 @@ pub mod trust;
 
 use std::sync::Arc;
 
-use executor::{ClaimHistory, Executor};
+use executor::ClaimHistory;
 use face::graphql::Session;
-use face::{Domain, Runtime, Stint, Stints};
+use face::{Domain, Runtime, Stint, Stints, Writing};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::BoxStream;
 use jobs::Kinds;
@@ -63,7 +63,7 @@ impl Domain for Auth {
         auth_projections::projections()
     }
 
-    fn jobs(_: &ReadModels, _: Option<&Executor>) -> Kinds {
+    fn jobs(_: &ReadModels, _: Option<&Writing>) -> Kinds {
         Kinds::new("auth:job:read", "auth:job:write", Vec::new())
     }
 

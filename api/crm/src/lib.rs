@@ -9,9 +9,9 @@ pub mod rest;
 
 use std::sync::Arc;
 
-use executor::{ClaimHistory, Executor};
+use executor::ClaimHistory;
 use face::graphql::Session;
-use face::{Domain, Runtime};
+use face::{Domain, Runtime, Writing};
 use futures::stream::BoxStream;
 use jobs::Kinds;
 use juniper::FieldResult;
@@ -44,8 +44,8 @@ impl Domain for Crm {
         crm_projections::projections()
     }
 
-    fn jobs(read_models: &ReadModels, executor: Option<&Executor>) -> Kinds {
-        crm_jobs::kinds(read_models, executor)
+    fn jobs(read_models: &ReadModels, writing: Option<&Writing>) -> Kinds {
+        crm_jobs::kinds(read_models, writing.map(|writing| &writing.executor))
     }
 
     fn aggregates() -> Vec<AggregateType> {

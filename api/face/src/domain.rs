@@ -76,6 +76,15 @@ impl Runtime {
     }
 }
 
+/// What jobs write with. Cheap to clone.
+#[derive(Clone)]
+pub struct Writing {
+    /// Carries commands out.
+    pub executor: Executor,
+    /// The permission tables of all services.
+    pub grants: Arc<[Grant]>,
+}
+
 /// What resolvers read a service with, whether it runs in this process or elsewhere. Cheap to clone.
 #[derive(Clone)]
 pub struct Reading {
@@ -121,7 +130,7 @@ pub trait Domain: 'static {
 
     /// What can be done for a tenant while nobody waits for the answer, over its read models and its write side; none: jobs are looked
     /// after, not run.
-    fn jobs(read_models: &ReadModels, executor: Option<&Executor>) -> Kinds;
+    fn jobs(read_models: &ReadModels, writing: Option<&Writing>) -> Kinds;
 
     /// Its aggregates, for tools that show any of them.
     fn aggregates() -> Vec<AggregateType>;

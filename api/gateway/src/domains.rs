@@ -5,7 +5,7 @@ use std::sync::Arc;
 use coordinator::{Desk, Sagas};
 use executor::ClaimHistory;
 use face::graphql::{Context, Session};
-use face::{Domain, Runtime};
+use face::{Domain, Runtime, Writing};
 use futures::stream::BoxStream;
 use jobs::{Jobs, Kinds};
 use juniper::{DefaultScalarValue, Executor, FieldResult, graphql_object, graphql_subscription};
@@ -29,7 +29,7 @@ pub struct Part {
     /// Its sagas; those that span domains belong to the one that starts them.
     pub sagas: Option<Sagas>,
     /// Its jobs, over its read models and its write side; none: they are looked after, not run.
-    pub jobs: fn(&ReadModels, Option<&executor::Executor>) -> Kinds,
+    pub jobs: fn(&ReadModels, Option<&Writing>) -> Kinds,
     /// Which roles its subjects had, if it has any.
     pub stints: Option<face::Stints>,
     /// Its read models.

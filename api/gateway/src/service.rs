@@ -6,7 +6,7 @@ use coordinator::{Coordinator, CoordinatorState, CoordinatorStatus, Desk};
 use eventstore::EventStore;
 use eventstore::relay::{self, Relay};
 use executor::Executor;
-use face::{Live, Reading, Runtime, ServiceSecret};
+use face::{Live, Reading, Runtime, ServiceSecret, Writing};
 use jobs::{Jobs, Runner};
 use kernel::{Clock, Grant, IdSource, Service};
 use nats::Bus;
@@ -182,7 +182,8 @@ pub async fn open(
     let executor = Executor::new(store.clone(), clock.clone(), ids.clone(), settings);
 
     let sources = jobs::Sources { clock: clock.clone(), ids };
-    let kinds = (part.jobs)(&read_models, Some(&executor));
+    let writing = Writing { executor: executor.clone(), grants: grants.clone() };
+    let kinds = (part.jobs)(&read_models, Some(&writing));
     let kinds = match rebuilding::kind(config, part, &store) {
         Some(rebuild) => kinds.with(rebuild),
         None => kinds,

@@ -21,14 +21,15 @@ pub use people::Directory;
 
 use std::sync::Arc;
 
-use executor::{ClaimHistory, Executor};
+use executor::ClaimHistory;
 use face::graphql::Session;
-use face::{Domain, Runtime};
+use face::{Domain, Runtime, Writing};
 use futures::stream::BoxStream;
 use jobs::Kinds;
 use juniper::FieldResult;
 use kernel::{AggregateType, EventType, Grant, Service};
 use projector::{Projection, ReadModels};
+use user_commands::Catalogue;
 
 /// The domain of people and tenants: users, roles, groups, organizations, invitations.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +57,9 @@ impl Domain for User {
         user_projections::projections()
     }
 
-    fn jobs(_: &ReadModels, _: Option<&Executor>) -> Kinds {
-        Kinds::new("user:job:read", "user:job:write", Vec::new())
+    fn jobs(read_models: &ReadModels, writing: Option<&Writing>) -> Kinds {
+        let importers = writing.map(|Writing { executor, grants }| (executor, Catalogue::from(grants.to_vec())));
+        user_jobs::kinds(read_models, importers)
     }
 
     fn aggregates() -> Vec<AggregateType> {

@@ -105,6 +105,20 @@ impl Executor {
         self.authorized(request, Some(part), command).instrument(span).await
     }
 
+    /// What a command would answer now, with nothing written. The append is not asked, so what it would refuse (claims that are
+    /// taken) is not seen, but for what the command [looks up](Work::holders) by itself.
+    ///
+    /// # Errors
+    /// What the command would be refused with.
+    pub async fn rehearse<C: Command>(&self, request: &Request, command: &C) -> Result<C::Answer, Refusal> {
+        request.caller.require(C::PERMISSION)?;
+        let inner = &*self.inner;
+        let (ids, claims) = (&*inner.ids, &inner.claims);
+        let now = inner.clock.now();
+        let mut work = Work::new(request, &inner.histories, ids, claims, service::<C>(), now, Freshness::Log);
+        command.run(&mut work).await
+    }
+
     async fn authorized<C: Command>(
         &self,
         request: &Request,
@@ -189,7 +203,8 @@ impl Executor {
     ) -> Result<Attempt<C::Answer>, Refusal> {
         let inner = &*self.inner;
         let now = inner.clock.now();
-        let mut work = Work::new(request, &inner.histories, &*inner.ids, service::<C>(), now, freshness);
+        let (ids, claims) = (&*inner.ids, &inner.claims);
+        let mut work = Work::new(request, &inner.histories, ids, claims, service::<C>(), now, freshness);
         let answer = match command.run(&mut work).await {
             Ok(answer) => answer,
             // Nothing is appended that could tell whether the state was current, so the log is asked.
@@ -255,6 +270,8 @@ fn failed<T>(work: &Work<'_>, error: append::Error) -> Result<Attempt<T>, Refusa
         }
         // With the current state the aggregates may have a better answer.
         append::Error::ClaimTaken { .. } if work.rests_on_cache() => Ok(Attempt::Stale),
+        // It was looked at who has what, and somebody was faster.
+        append::Error::ClaimTaken { .. } if work.looked => Ok(Attempt::Conflict(error)),
         _ => Err(refused::by_the_append(&error, work.claims.iter().map(|wanted| wanted.kind))),
     }
 }

@@ -38,6 +38,11 @@ impl Histories {
         Self { store, baselines: Baselines::new(cache_bytes), snapshots }
     }
 
+    /// The log that they are read from.
+    pub(crate) fn store(&self) -> &EventStore {
+        &self.store
+    }
+
     /// What a command made of a stream that was at the version `before`.
     pub(crate) fn grown(&self, key: StreamKey, form: Form, before: u64, baseline: &Baseline) {
         self.snapshots.grown(&key, form, before, baseline);

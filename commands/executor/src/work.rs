@@ -11,7 +11,7 @@ use kernel::{Aggregate, Caller, Event, IdSource, Refusal};
 use uuid::Uuid;
 
 use crate::cache::Baseline;
-use crate::claim::Wanted;
+use crate::claim::{ClaimHasher, Wanted};
 use crate::history::{Freshness, Histories};
 use crate::snapshots::Form;
 use crate::{ClaimKind, Request, refused, time};
@@ -24,9 +24,12 @@ pub struct Work<'a> {
     pub(crate) request: &'a Request,
     histories: &'a Histories,
     ids: &'a dyn IdSource,
+    hasher: &'a ClaimHasher,
     pub(crate) service: &'static str,
     now: DateTime<Utc>,
     freshness: Freshness,
+    /// It was asked who has claims: somebody may take one of them before the append.
+    pub(crate) looked: bool,
     pub(crate) streams: Vec<Stream>,
     places: HashMap<(&'static str, String), usize>,
     pub(crate) claims: Vec<Wanted>,
@@ -66,6 +69,7 @@ impl<'a> Work<'a> {
         request: &'a Request,
         histories: &'a Histories,
         ids: &'a dyn IdSource,
+        hasher: &'a ClaimHasher,
         service: &'static str,
         now: DateTime<Utc>,
         freshness: Freshness,
@@ -74,9 +78,11 @@ impl<'a> Work<'a> {
             request,
             histories,
             ids,
+            hasher,
             service,
             now,
             freshness,
+            looked: false,
             streams: Vec::new(),
             places: HashMap::new(),
             claims: Vec::new(),
@@ -175,6 +181,28 @@ impl<'a> Work<'a> {
     /// Requires that nobody has a claim: refused when somebody does. `holder` is who asks.
     pub fn absent(&mut self, kind: &'static ClaimKind, value: &str, holder: impl Display) {
         self.claim(kind, value, &holder, ClaimAct::Absent);
+    }
+
+    /// Who has claims of a kind now, by value; values that nobody has claimed are left out. For a command that goes on without what is
+    /// taken: should somebody take one of them before the append, the command runs again.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn holders<'v>(
+        &mut self,
+        kind: &'static ClaimKind,
+        values: impl IntoIterator<Item = &'v str>,
+    ) -> Result<HashMap<&'v str, String>, Refusal> {
+        let tenant = self.request.caller.tenant();
+        let keys: HashMap<[u8; 32], &str> =
+            values.into_iter().map(|value| (self.hasher.hash(tenant, kind.name, value), value)).collect();
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
+        self.looked = true;
+        let held = self.histories.store().holders(tenant, kind.name, keys.keys().copied()).await;
+        let held = held.map_err(|error| refused::by_the_log(&error))?;
+        Ok(held.into_iter().filter_map(|(key, holder)| Some((*keys.get(&key)?, holder))).collect())
     }
 
     /// Asks for a job in the append's transaction: it is there when what the command says is, and not if it is not. Jobs are made by

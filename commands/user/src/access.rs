@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use executor::Work;
-use kernel::{FieldError, Grant, Refusal};
+use kernel::{Caller, FieldError, Grant, Refusal, TenantId};
 use user_aggregates::{Group, GroupId, Role, RoleId, User};
 
 use crate::references::unknown;
@@ -33,6 +33,17 @@ impl Catalogue {
     /// Whether there is such a permission, and roles can have it.
     pub(crate) fn has(&self, permission: &str) -> bool {
         self.0.iter().any(|grant| grant.permission == permission && !grant.roles.is_empty())
+    }
+
+    /// The permissions that a caller has.
+    pub fn held_by(&self, caller: &Caller) -> Vec<String> {
+        self.0.iter().filter(|grant| caller.may(grant.permission)).map(|grant| grant.permission.to_owned()).collect()
+    }
+
+    /// Somebody who has these permissions, as far as there still are such: what they rest on was looked up before.
+    pub fn holder(&self, tenant: TenantId, subject: &str, permissions: &[String]) -> Caller {
+        let held = self.0.iter().map(|grant| grant.permission).filter(|one| permissions.iter().any(|held| held == one));
+        Caller::holding(tenant, subject, held.collect())
     }
 
     fn of_built_in(&self, role: kernel::Role) -> impl Iterator<Item = &'static str> {
@@ -113,7 +124,7 @@ pub(crate) async fn over(work: &mut Work<'_>, catalogue: &Catalogue, user: &User
 }
 
 /// A user's roles: their own, and those of their groups.
-async fn roles_of(work: &mut Work<'_>, user: &User) -> Result<BTreeSet<String>, Refusal> {
+pub(crate) async fn roles_of(work: &mut Work<'_>, user: &User) -> Result<BTreeSet<String>, Refusal> {
     let mut roles = user.roles.clone();
     for group in user.groups.clone() {
         roles.extend(group_roles(work, group).await?);

@@ -22,6 +22,8 @@ pub const GRANTS: &[Grant] = &[
     grant("user:invitation:accept", &[], "Accept an invitation: whoever has its link"),
     grant("user:user:admit", &[], "Let somebody in for whom a connected identity provider vouches"),
     grant("user:email:verify", &[], "Verify an e-mail address: whoever has the link"),
+    grant("user:import:read", OVERSEERS, "See imports of users"),
+    grant("user:import:write", LEADERS, "Import users from a file, as far as one may add or invite them one by one"),
     grant("user:tenant:operate", &[], "Make, suspend and resume tenants: whoever operates the platform"),
     grant("user:role:read", EVERYBODY, "See roles and what they allow"),
     grant("user:role:write", &[Admin], "Define, change and retire roles"),

@@ -2,7 +2,7 @@
 
 use chrono::Duration;
 use executor::{ClaimKind, Command, Work};
-use kernel::{Checks, Refusal, UserId};
+use kernel::{Checks, Personal, Refusal, UserId};
 use serde::{Deserialize, Serialize};
 use user_aggregates::{
     GroupId, Invitation, InvitationCommand, InvitationFault, InvitationId, InvitationSent, Login, UserRegistered,
@@ -79,14 +79,25 @@ impl Command for InviteUser {
         let groups = values::few(&mut checks, "/groups", &self.groups, lengths::GROUPS);
         checks.finish()?;
         beginnings(work, &self.catalogue, &roles, &groups).await?;
-        let invitation: InvitationId = work.new_id();
-        work.absent(&LOGIN, &email, invitation);
-        work.take(&EMAIL, &email, invitation);
-        let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
-        let sent = InvitationSent { email: email.into(), name, roles, groups, expires_at };
-        work.create::<Invitation>(invitation, InvitationCommand::Send(sent))?;
-        Ok(invitation)
+        send(work, email, name, roles, groups)
     }
+}
+
+/// Sends an invitation to somebody who is neither a user nor invited.
+pub(crate) fn send(
+    work: &mut Work<'_>,
+    email: String,
+    name: Option<Personal<String>>,
+    roles: Vec<String>,
+    groups: Vec<GroupId>,
+) -> Result<InvitationId, Refusal> {
+    let invitation: InvitationId = work.new_id();
+    work.absent(&LOGIN, &email, invitation);
+    work.take(&EMAIL, &email, invitation);
+    let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
+    let sent = InvitationSent { email: email.into(), name, roles, groups, expires_at };
+    work.create::<Invitation>(invitation, InvitationCommand::Send(sent))?;
+    Ok(invitation)
 }
 
 impl Command for ResendInvitation {

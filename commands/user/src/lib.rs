@@ -3,7 +3,7 @@
 //! Each file holds the commands of one aggregate: structs with what was sent, and for each its `executor::Command`: check
 //! the form of the values (all errors at once, with JSON pointers of the REST body), look up what is referred to, ask the
 //! aggregate, take claims. `access` says what roles allow and who may give them; `owners` keeps the tenant's owners true;
-//! `links` makes and reads what is mailed; `claims` tells from events what was claimed; `grants` says which role may do what.
+//! `import` takes users from a CSV file; `links` makes and reads what is mailed; `claims` tells from events what was claimed; `grants` says which role may do what.
 //!
 //! To add a command: its struct and `impl Command` in the file of its aggregate, and a permission in `grants`, if it needs a
 //! new one. To add an aggregate's commands: a file with the aggregate's stem, and its lines here.
@@ -13,6 +13,7 @@ mod admit;
 mod claims;
 mod grants;
 mod group;
+mod import;
 mod invitation;
 pub mod lengths;
 mod links;
@@ -34,6 +35,7 @@ pub use admit::*;
 pub use claims::Claims;
 pub use grants::GRANTS;
 pub use group::*;
+pub use import::*;
 pub use invitation::*;
 pub use links::{Link, LinkKey, Purpose};
 pub use membership::*;

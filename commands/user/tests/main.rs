@@ -6,6 +6,7 @@ mod asking {
     mod admitting;
     mod claiming;
     mod escalating;
+    mod importing;
     mod inviting;
     mod owning;
     mod permissions;

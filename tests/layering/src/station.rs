@@ -19,6 +19,8 @@ pub enum Station {
     EventStore,
     /// commands/executor
     Executor,
+    /// commands/importing: what the imports of all domains have in common
+    Importing,
     /// commands/<domain>
     Commands(String),
     /// projections/projector
@@ -29,6 +31,8 @@ pub enum Station {
     Projections(String),
     /// jobs/queue
     JobQueue,
+    /// jobs/importing: what jobs that import files have in common
+    ImportJobs,
     /// jobs/<domain>: what is done while nobody waits for the answer
     Jobs(String),
     /// sagas/coordinator
@@ -69,9 +73,11 @@ impl Station {
             "nats" => Self::Nats,
             "eventstore" => Self::EventStore,
             "commands/executor" => Self::Executor,
+            "commands/importing" => Self::Importing,
             "projections/projector" => Self::Projector,
             "projections/folding" => Self::Folding,
             "jobs/queue" => Self::JobQueue,
+            "jobs/importing" => Self::ImportJobs,
             "sagas/coordinator" => Self::Coordinator,
             "sagas/mailing" => Self::Mailing,
             "sagas" => Self::Sagas,
@@ -119,17 +125,20 @@ impl Station {
             (S::Projector | S::Coordinator | S::Webhooks, S::DeadLetters) => true,
             (S::Coordinator, S::Nats | S::EventStore | S::Executor) => true,
             (S::Commands(own), S::Aggregates(other)) => own == other,
-            (S::Commands(_), S::EventStore | S::Executor) => true,
+            (S::Commands(_), S::EventStore | S::Executor | S::Importing) => true,
+            (S::Importing, S::Executor) => true,
             (S::Projections(own), S::Aggregates(other)) => own == other,
             (S::Folding, S::Projector) => true,
             (S::Projections(_), S::Projector | S::Folding) => true,
             (S::Jobs(own), S::Aggregates(other) | S::Commands(other) | S::Projections(other)) => own == other,
-            (S::Jobs(_), S::JobQueue | S::Executor | S::Projector) => true,
+            (S::Jobs(_), S::JobQueue | S::Executor | S::Projector | S::ImportJobs) => true,
+            (S::ImportJobs, S::JobQueue | S::Executor | S::Projector | S::Importing) => true,
             (S::Sagas | S::Mailing | S::Api(_), S::Mailer) => true,
             (S::Mailing, S::Coordinator) => true,
             (S::Sagas, S::Mailing) => true,
             (S::Sagas, S::Coordinator | S::Executor | S::Aggregates(_) | S::Commands(_)) => true,
             (S::Face, S::Nats | S::EventStore | S::Executor | S::Projector | S::Folding | S::JobQueue) => true,
+            (S::Face, S::Importing | S::ImportJobs) => true,
             (S::Api(own), S::Aggregates(other) | S::Commands(other) | S::Projections(other) | S::Jobs(other)) => {
                 own == other
             }

@@ -1,17 +1,11 @@
 //! Import of leads from a CSV file.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use crm_aggregates::{ImportBatch, ImportId, LeadSource, Revert};
-use crm_commands::{
-    BACKDATE, IMPORT, ImportOptions, ImportReport, MOST_ROWS_OF_A_JOB, Pace, RequestImportRevert, RowError,
-    check_import, import_leads_in_step,
-};
+use crm_aggregates::{ImportBatch, LeadSource, Revert};
+use crm_commands::{BACKDATE, IMPORT, LeadImport, RequestImportRevert};
 use crm_jobs::{IMPORT_LEADS, ImportLeads};
-use face::{Authenticated, Changed, Command, Parameter, Purpose, Runtime, Upload, Word};
-use jobs::NewJob;
-use kernel::{Position, Refusal, TenantId};
+use face::import::{Mapping, Report, begin, take};
+use face::operation::{Done, Found, Made, Target, change, find, id};
+use face::{Authenticated, Command, Parameter, Purpose, Runtime, Upload, Word};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::registry::MetaSchema;
@@ -21,8 +15,6 @@ use uuid::Uuid;
 
 use super::Tag;
 use super::form;
-use crate::SERVICE;
-use face::operation::{Done, Found, Made, Target, change, find, id};
 
 /// The import of leads.
 pub struct Imports {
@@ -35,22 +27,6 @@ impl Imports {
     }
 }
 
-/// How long an import waits for the read models, chunk by chunk. When they stand still it goes on by itself.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// An import goes as fast as the read models take it in, so that they are not a file behind for everybody else.
-struct ReadModels<'a> {
-    runtime: &'a Runtime,
-    tenant: TenantId,
-}
-
-impl Pace for ReadModels<'_> {
-    async fn reached(&self, position: Position) {
-        // Behind or not: it goes on.
-        let _ = self.runtime.read_models.wait_for(self.tenant, position, PATIENCE).await;
-    }
-}
-
 /// A file of leads.
 struct LeadFile;
 
@@ -58,58 +34,8 @@ impl Purpose for LeadFile {
     const PERMISSION: &'static str = IMPORT;
 }
 
-/// Header in the file → field of the lead.
-struct Mapping(BTreeMap<String, String>);
-
 /// Where leads came from.
 struct Source(LeadSource);
-
-/// What became of a file.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "ImportReport")]
-struct Report {
-    /// The import's id; absent: a dry run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    import_id: Option<Uuid>,
-    /// Rows in the file, without its header.
-    rows: u64,
-    /// Rows that became leads (dry run: that would have).
-    taken: u64,
-    /// Rows that were refused.
-    refused: u64,
-    /// Why; the first 1,000.
-    errors: Vec<RowProblem>,
-    /// How many errors there are in all.
-    error_count: u64,
-}
-
-/// One thing that is wrong with one row.
-#[derive(Debug, Serialize, JsonSchema)]
-struct RowProblem {
-    /// Line of the file on which the row begins, from 1.
-    line: u64,
-    /// The column's header; absent: the row as a whole.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    column: Option<String>,
-    /// Stable, for programs.
-    code: String,
-    /// What was wrong and what is allowed, for people.
-    detail: String,
-}
-
-impl From<ImportReport> for Report {
-    fn from(report: ImportReport) -> Self {
-        let problem = |RowError { line, column, code, detail }| RowProblem { line, column, code, detail };
-        Self {
-            import_id: report.import_id.map(ImportId::uuid),
-            rows: report.rows,
-            taken: report.taken,
-            refused: report.refused,
-            errors: report.errors.into_iter().map(problem).collect(),
-            error_count: report.error_count,
-        }
-    }
-}
 
 /// Why an import is taken back.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -182,23 +108,10 @@ impl Imports {
         // Last: a file is not read for nothing.
         upload: Upload<LeadFile>,
     ) -> Made {
-        let request = face::job_request(&upload.request)?;
-        let caller = &request.caller;
-        let options = ImportOptions {
-            dry_run: false,
-            mapping: mapping.0.map(|Parameter(Mapping(mapping))| mapping).unwrap_or_default(),
-            source: source.0.map(|Parameter(Source(source))| source).unwrap_or_default(),
-            most_rows: MOST_ROWS_OF_A_JOB,
-        };
-        check_import(caller, &upload.bytes, &options)?;
-        let ImportOptions { mapping, source, .. } = options;
-        let asked = ImportLeads { mapping, source, backdate: caller.may(BACKDATE) };
-        let unwritable = |error: serde_json::Error| Refusal::internal("job_unwritable", error.to_string());
-        let arguments = serde_json::to_value(&asked).map_err(unwritable)?;
-        let job = NewJob { arguments, actor: caller.subject().to_owned(), run_at: None, unique: None };
-        let done = self.runtime.jobs.submit_with(&request, IMPORT_LEADS, &job, &upload.bytes).await?;
-        let changed = Changed::beside_the_log(SERVICE, done.repeated, Target { id: done.id });
-        Ok(changed.created(format!("/v1/jobs/{SERVICE}/{}", done.id)))
+        let import = options(mapping, source);
+        let LeadImport { mapping, source } = import.clone();
+        let asked = ImportLeads { mapping, source, backdate: upload.request.caller.may(BACKDATE) };
+        begin(&self.runtime, &upload, &import, IMPORT_LEADS, &asked).await
     }
 
     /// Import leads from a CSV file
@@ -221,28 +134,15 @@ impl Imports {
         // Last: a file is not read for nothing.
         upload: Upload<LeadFile>,
     ) -> Done<Report> {
-        let options = ImportOptions {
-            dry_run: dry_run.0.unwrap_or_default(),
-            mapping: mapping.0.map(|Parameter(Mapping(mapping))| mapping).unwrap_or_default(),
-            source: source.0.map(|Parameter(Source(source))| source).unwrap_or_default(),
-            ..ImportOptions::default()
-        };
-        let pace = ReadModels { runtime: &self.runtime, tenant: upload.request.caller.tenant() };
-        let executor = &self.runtime.executor;
-        let done = import_leads_in_step(executor, &upload.request, &upload.bytes, &options, &pace).await?;
-        Ok(Changed::new(SERVICE, done, Report::from))
+        take(&self.runtime, &upload, &options(mapping, source), dry_run.0.unwrap_or_default()).await
     }
 }
 
-impl Word for Mapping {
-    const NAME: &'static str = "mapping";
-
-    fn read(text: &str) -> Result<Self, String> {
-        let pair = |pair: &str| match pair.rsplit_once(':') {
-            Some((header, field)) => Ok((header.trim().to_owned(), field.trim().to_owned())),
-            None => Err(format!("{pair:?} is not of the form <header>:<field>")),
-        };
-        text.split(',').map(pair).collect::<Result<_, _>>().map(Self)
+/// How a file is to be read, as it was said.
+fn options(mapping: Query<Option<Parameter<Mapping>>>, source: Query<Option<Parameter<Source>>>) -> LeadImport {
+    LeadImport {
+        mapping: mapping.0.map(|Parameter(Mapping(mapping))| mapping).unwrap_or_default(),
+        source: source.0.map(|Parameter(Source(source))| source).unwrap_or_default(),
     }
 }
 

@@ -23,8 +23,12 @@ async fn shown(world: &World, position: &str) {
 }
 
 async fn until(world: &World, id: &str, state: &str) -> Value {
+    until_at(world, &format!("/v1/jobs/crm/{id}"), state).await
+}
+
+async fn until_at(world: &World, path: &str, state: &str) -> Value {
     eventually(&format!("the job is {state}"), async || {
-        let job = world.get(&format!("/v1/jobs/crm/{id}")).await;
+        let job = world.get(path).await;
         assert_eq!(job.status, StatusCode::OK, "{job:?}");
         Some(job.body).filter(|job| job["state"] == state)
     })
@@ -233,6 +237,56 @@ async fn a_large_file_is_imported_by_a_job_and_each_row_that_is_wrong_is_named()
 }
 
 #[tokio::test]
+async fn a_large_file_of_users_is_imported_by_a_job_and_each_row_that_is_wrong_is_named() {
+    let world = World::start().await;
+    let names: Vec<_> = (0..250).map(|n| format!("user{n}@example.com,User {n},viewer\n")).collect();
+    let file = format!("email,name,roles\n{}user7@example.com,Again,\nx@example.com,X,emperor\n", names.concat());
+    let start = |query: &str, file: &str| {
+        let request = world.request(Method::POST, &format!("/v1/user/imports{query}"));
+        request.header("content-type", "text/csv").body(file.to_owned())
+    };
+    let asked = Answer::of(start("", &file).header("idempotency-key", "u1")).await;
+    assert_eq!(asked.status, StatusCode::CREATED, "{asked:?}");
+    let path = asked.header("location").to_owned();
+    assert_eq!(path, format!("/v1/jobs/user/{}", asked.body["id"].as_str().unwrap()));
+    let job = until_at(&world, &path, "completed").await;
+    let result = &job["result"];
+    let counts = ["rows", "taken", "refused", "error_count"].map(|name| result[name].as_u64().unwrap());
+    assert_eq!((&job["kind"], counts), (&json!("import_users"), [252, 250, 2, 2]), "{job}");
+    let errors = world.request(Method::GET, &format!("{path}/output")).send().await.unwrap().text().await.unwrap();
+    let lines: Vec<_> = errors.lines().collect();
+    assert_eq!(lines.len(), 3, "{errors}");
+    assert!(
+        lines[1].starts_with("252,email,duplicate_in_file,") && lines[2].starts_with("253,roles,not_found,"),
+        "{errors}"
+    );
+    let import = world.get(&format!("/v1/user/imports/{}", result["import_id"].as_str().unwrap())).await;
+    assert_eq!((&import.body["kind"], &import.body["taken"]), (&json!("users"), &json!(250)), "{import:?}");
+
+    // In somebody's name who may not make administrators, it makes none, however long after.
+    let manager = world.anonymous(Method::POST, "/v1/user/imports").bearer_auth(world.token(&[Role::Manager]));
+    let manager = manager.header("content-type", "text/csv").body("email,name,roles\nroot@example.com,Root,admin\n");
+    let asked = Answer::of(manager).await;
+    let path = asked.header("location").to_owned();
+    let job = until_at(&world, &path, "completed").await;
+    assert_eq!((&job["result"]["taken"], &job["result"]["import_id"]), (&json!(0), &Value::Null), "{job}");
+    let errors = world.request(Method::GET, &format!("{path}/output")).send().await.unwrap().text().await.unwrap();
+    assert!(errors.lines().nth(1).unwrap().starts_with("2,roles,exceeds_own_permissions,"), "{errors}");
+
+    let member = world.anonymous(Method::POST, "/v1/user/imports").bearer_auth(world.token(&[Role::Member]));
+    let member = member.header("content-type", "text/csv").body("email,name\na@example.com,A\n");
+    let bad = StatusCode::BAD_REQUEST;
+    world
+        .refuses(vec![
+            (member, StatusCode::FORBIDDEN, "permission_missing"),
+            (start("", "email\na@example.com\n"), bad, "csv_missing_column"),
+            (start("?into=invitations", "email,locale\na@example.com,de\n"), bad, "csv_column_not_of_invitations"),
+            (start("?into=robots", "email,name\na@example.com,A\n"), bad, "parameter_invalid"),
+        ])
+        .await;
+}
+
+#[tokio::test]
 async fn of_a_file_without_a_good_row_nothing_is_written_and_all_is_said() {
     let world = World::start().await;
     let head = world.head().await;
@@ -240,7 +294,7 @@ async fn of_a_file_without_a_good_row_nothing_is_written_and_all_is_said() {
     let id = asked.body["id"].as_str().unwrap();
     let job = until(&world, id, "completed").await;
     assert_eq!((&job["result"]["import_id"], &job["result"]["refused"]), (&Value::Null, &json!(2)), "{job}");
-    assert!(job["log"].to_string().contains("none of 2 rows became a lead"), "{job}");
+    assert!(job["log"].to_string().contains("none of 2 rows was taken"), "{job}");
     let errors = world.request(Method::GET, &format!("/v1/jobs/crm/{id}/output")).send().await.unwrap();
     assert_eq!(errors.text().await.unwrap().lines().count(), 3);
     assert_eq!(world.head().await, head);

@@ -92,6 +92,57 @@ async fn whoever_has_an_invitations_link_becomes_a_user_without_a_token_once() {
 }
 
 #[tokio::test]
+async fn users_and_invitations_come_from_a_file_as_a_dry_run_said() {
+    let world = World::start().await;
+    register(&world, "taken", &[]).await;
+    let csv = "E-Mail,name,roles\nada@example.com,Ada,member\ntaken@example.com,Taken,\nADA@example.com,Again,\n";
+    let import = |query: &str| {
+        let path = format!("/v1/user/users/import?mapping=E-Mail:email{query}");
+        world.request(Method::POST, &path).header("content-type", "text/csv").body(csv)
+    };
+    let before = world.head().await;
+    let dry = Answer::of(import("&dry_run=true")).await;
+    assert_eq!(
+        (dry.status, &dry.body["taken"], &dry.body["refused"]),
+        (StatusCode::OK, &json!(1), &json!(2)),
+        "{dry:?}"
+    );
+    assert_eq!((world.head().await, dry.header("x-position")), (before, ""), "a dry run wrote");
+    let codes: Vec<_> = dry.body["errors"].as_array().unwrap().iter().map(|error| &error["code"]).collect();
+    assert_eq!(codes, ["login_taken", "duplicate_in_file"]);
+    let keyed = || import("").header("idempotency-key", "people");
+    let done = Answer::of(keyed()).await;
+    assert_eq!((done.status, &done.body["errors"]), (StatusCode::OK, &dry.body["errors"]), "{done:?}");
+    let seen = ask(&world, &done, "users(first: 3, filter: { search: \"ada@\" }) { nodes { name roles } }").await;
+    assert_eq!(seen["users"]["nodes"], json!([{ "name": "Ada", "roles": ["member"] }]));
+    let import_path = format!("/v1/user/imports/{}", done.body["import_id"].as_str().unwrap());
+    let record = world.get(&import_path).await;
+    assert_eq!((&record.body["kind"], &record.body["taken"]), (&json!("users"), &json!(1)), "{record:?}");
+    let head = world.head().await;
+    let again = Answer::of(keyed()).await;
+    assert_eq!((&again.body, again.header("idempotency-replayed")), (&done.body, "true"));
+    assert_eq!(world.head().await, head);
+
+    let invite =
+        world.request(Method::POST, "/v1/user/users/import?into=invitations").header("content-type", "text/csv");
+    let invited = Answer::of(invite.body("email,roles\ngrace@example.com,viewer\n")).await;
+    assert_eq!((invited.status, &invited.body["taken"]), (StatusCode::OK, &json!(1)), "{invited:?}");
+    let seen = ask(&world, &invited, "invitations { nodes { email status } }").await;
+    assert_eq!(seen["invitations"]["nodes"], json!([{ "email": "grace@example.com", "status": "PENDING" }]));
+    let other = world.anonymous(Method::GET, &import_path).bearer_auth(world.stranger());
+    let member = world.anonymous(Method::POST, "/v1/user/users/import").bearer_auth(world.token(&[Role::Member]));
+    let member = member.header("content-type", "text/csv").body(csv);
+    let wide = world.request(Method::POST, "/v1/user/users/import").header("content-type", "text/csv");
+    world
+        .refuses(vec![
+            (other, StatusCode::NOT_FOUND, "not_found"),
+            (member, StatusCode::FORBIDDEN, "permission_missing"),
+            (wide.body(vec![b','; 1_000_000]), StatusCode::BAD_REQUEST, "csv_too_many_columns"),
+        ])
+        .await;
+}
+
+#[tokio::test]
 async fn a_user_verifies_their_own_address_and_sees_themselves() {
     let world = World::start().await;
     let ada = register(&world, "ada", &["member"]).await;

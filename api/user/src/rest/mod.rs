@@ -3,6 +3,7 @@
 
 mod form;
 mod group;
+mod import;
 mod invitation;
 mod link;
 mod me;
@@ -21,6 +22,7 @@ use user_commands::{Catalogue, LinkKey};
 /// All operations.
 pub type Rest = (
     user::Users,
+    import::Imports,
     status::Statuses,
     me::Me,
     own_data::OwnData,
@@ -41,6 +43,7 @@ pub fn rest(runtime: Runtime) -> Rest {
     };
     (
         user::Users::new(service.clone()),
+        import::Imports::new(service.clone()),
         status::Statuses::new(service.clone()),
         me::Me::new(service.clone()),
         own_data::OwnData::new(service.clone()),

@@ -1,34 +1,28 @@
-//! The commands that an import is made of: a chunk of rows, and the record that the import is complete.
+//! The commands that an import of leads is made of: a chunk of rows, and the record that the import is complete.
 
 use crm_aggregates::{
     ImportBatch, ImportBatchCommand, ImportCompleted, ImportId, Lead, LeadCaptured, LeadCommand, LeadId,
 };
 use executor::{Command, Work};
+use importing::{ImportReport, Taken};
 use kernel::Refusal;
-use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use super::ImportReport;
-use super::row::Row;
+use super::row::LeadRow;
 
 /// Captures the leads of a chunk, all in one append.
-pub(super) struct CaptureRows {
+#[derive(Clone, Debug)]
+pub struct CaptureRows {
     /// None: this is the import's first chunk.
-    pub(super) import: Option<ImportId>,
-    pub(super) rows: Vec<Row>,
-}
-
-/// What became of a chunk.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Captured {
-    pub(super) import: ImportId,
-    pub(super) taken: u64,
+    pub(super) import: Option<Uuid>,
+    pub(super) rows: Vec<LeadRow>,
 }
 
 impl Command for CaptureRows {
     const PERMISSION: &'static str = "crm:import:write";
-    type Answer = Captured;
+    type Answer = Taken;
 
-    async fn run(&self, work: &mut Work<'_>) -> Result<Captured, Refusal> {
+    async fn run(&self, work: &mut Work<'_>) -> Result<Taken, Refusal> {
         let import = self.import.unwrap_or_else(|| work.new_id());
         for row in &self.rows {
             let lead: LeadId = work.new_id();
@@ -36,19 +30,20 @@ impl Command for CaptureRows {
                 details: row.details.clone(),
                 source: row.source,
                 owner: row.owner.clone(),
-                import: Some(import),
+                import: Some(ImportId::new(import)),
             });
             match row.occurred_at {
                 Some(occurred_at) => work.create_at::<Lead>(lead, occurred_at, captured)?,
                 None => work.create::<Lead>(lead, captured)?,
             }
         }
-        Ok(Captured { import, taken: self.rows.len() as u64 })
+        Ok(Taken { import, taken: self.rows.len() as u64, errors: Vec::new() })
     }
 }
 
-/// Records that an import is complete, and its report as the answer to the request.
-pub(super) struct CompleteImport {
+/// Records that an import is complete, and its report as the answer to the request: from then on it can be reverted.
+#[derive(Clone, Debug)]
+pub struct CompleteImport {
     pub(super) report: ImportReport,
 }
 

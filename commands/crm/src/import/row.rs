@@ -1,21 +1,64 @@
-//! One row of a file: a lead, or what is wrong with it.
+//! One row of a file of leads.
 
 use chrono::{DateTime, NaiveTime, Utc};
 use crm_aggregates::{LeadDetails, LeadSource};
-use kernel::{Checks, FieldError};
+use importing::Field;
+use kernel::Checks;
 
-use super::RowError;
-use super::records::Record;
-use super::sheet::{Field, Sheet};
 use crate::LeadFields;
 use crate::values::{self, present};
 
-/// The most bytes of one cell; fields have their own, smaller limits in characters.
-const MAX_CELL: usize = 10_000;
+/// What a column can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeadField {
+    Name,
+    Company,
+    Title,
+    Email,
+    Phone,
+    Country,
+    Source,
+    Owner,
+    OccurredAt,
+}
+
+impl Field for LeadField {
+    const ALL: &'static [Self] = &[
+        Self::Name,
+        Self::Company,
+        Self::Title,
+        Self::Email,
+        Self::Phone,
+        Self::Country,
+        Self::Source,
+        Self::Owner,
+        Self::OccurredAt,
+    ];
+    const REQUIRED: &'static [Self] = &[Self::Name];
+    const OF: &'static str = "a lead";
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Company => "company",
+            Self::Title => "title",
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::Country => "country",
+            Self::Source => "source",
+            Self::Owner => "owner",
+            Self::OccurredAt => "occurred_at",
+        }
+    }
+
+    fn is_telephone_number(self) -> bool {
+        self == Self::Phone
+    }
+}
 
 /// A row that can become a lead.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Row {
+pub struct LeadRow {
     pub(super) details: LeadDetails,
     pub(super) source: LeadSource,
     pub(super) owner: Option<String>,
@@ -24,69 +67,29 @@ pub(super) struct Row {
 
 /// The lead that a row stands for. `source`: where it came from if the row does not say; `now`: nothing occurred later.
 pub(super) fn read(
-    record: &Record<'_>,
-    sheet: &Sheet<'_>,
+    cells: Vec<(LeadField, String)>,
     source: LeadSource,
+    checks: &mut Checks,
     now: DateTime<Utc>,
-) -> Result<Row, Vec<RowError>> {
-    let whole = |code: &str, detail: String| {
-        Err(vec![RowError { line: record.line, column: None, code: code.to_owned(), detail }])
-    };
-    if record.broken {
-        return whole(
-            "broken_quotes",
-            "a quote stands where none may stand; quote whole cells, double quotes inside".to_owned(),
-        );
-    }
-    if record.width != sheet.columns.len() {
-        return whole("ragged_row", format!("{} cells; the header has {}", record.width, sheet.columns.len()));
-    }
-    let mut checks = Checks::default();
+) -> LeadRow {
     let mut fields = LeadFields::default();
     let (mut said_source, mut owner, mut occurred_at) = (source, None, None);
-    for (column, cell) in sheet.columns.iter().zip(&record.cells) {
-        let Some(field) = column.field else { continue };
-        let Some(text) = cell_text(&mut checks, field, cell) else { continue };
+    for (field, text) in cells {
         match field {
-            Field::Name => fields.name = text,
-            Field::Company => fields.company = Some(text),
-            Field::Title => fields.title = Some(text),
-            Field::Email => fields.email = Some(text),
-            Field::Phone => fields.phone = Some(text),
-            Field::Country => fields.country = Some(text),
-            Field::Source => said_source = lead_source(&mut checks, &text).unwrap_or(source),
-            Field::Owner => owner = Some(text),
-            Field::OccurredAt => occurred_at = moment(&mut checks, &text, now),
+            LeadField::Name => fields.name = text,
+            LeadField::Company => fields.company = Some(text),
+            LeadField::Title => fields.title = Some(text),
+            LeadField::Email => fields.email = Some(text),
+            LeadField::Phone => fields.phone = Some(text),
+            LeadField::Country => fields.country = Some(text),
+            LeadField::Source => said_source = lead_source(checks, &text).unwrap_or(source),
+            LeadField::Owner => owner = Some(text),
+            LeadField::OccurredAt => occurred_at = moment(checks, &text, now),
         }
     }
-    let details = fields.check(&mut checks);
+    let details = fields.check(checks);
     let owner = present(owner.as_ref(), |text| checks.line("/owner", text, values::SUBJECT));
-    let errors = checks.into_errors();
-    if errors.is_empty() {
-        return Ok(Row { details, source: said_source, owner, occurred_at });
-    }
-    Err(placed(errors, record.line, sheet))
-}
-
-/// A cell's text; none: it is empty, or refused.
-fn cell_text(checks: &mut Checks, field: Field, cell: &str) -> Option<String> {
-    let pointer = || format!("/{}", field.name());
-    if cell.len() > MAX_CELL {
-        checks.refuse(pointer(), "cell_too_long", format!("{} bytes; allowed are {MAX_CELL}", cell.len()));
-        return None;
-    }
-    // Nobody who fills in a sheet means a formula to be a name. A telephone number begins with + by right.
-    let text = cell.trim();
-    let number = field == Field::Phone && text.starts_with('+');
-    if !number && kernel::is_formula(cell) {
-        checks.refuse(
-            pointer(),
-            "formula",
-            "a text can't begin with = + - @, a tab or a line break: spreadsheets take it for a formula",
-        );
-        return None;
-    }
-    (!text.is_empty()).then(|| text.to_owned())
+    LeadRow { details, source: said_source, owner, occurred_at }
 }
 
 fn lead_source(checks: &mut Checks, text: &str) -> Option<LeadSource> {
@@ -119,47 +122,33 @@ fn moment(checks: &mut Checks, text: &str, now: DateTime<Utc>) -> Option<DateTim
     Some(moment)
 }
 
-/// Errors of fields as errors of the columns that they came from.
-fn placed(errors: Vec<FieldError>, line: u64, sheet: &Sheet<'_>) -> Vec<RowError> {
-    let mut placed: Vec<RowError> = Vec::with_capacity(errors.len());
-    for error in errors {
-        let column = sheet.header(error.pointer.trim_start_matches('/'));
-        // A refused cell counts as absent; that the name is then "empty" is no second error.
-        let said = placed.iter().any(|earlier| earlier.column == column);
-        if !(said && error.code == "empty") {
-            placed.push(RowError { line, column, code: error.code.to_owned(), detail: error.detail });
-        }
-    }
-    placed
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use kernel::{Clock, SystemClock};
 
     use super::*;
 
-    const HEADER: &str = "Name,company,title,email,phone,country,source,owner,occurred_at";
-
-    fn row(cells: &str) -> Result<Row, Vec<(Option<String>, String)>> {
-        let csv = format!("{HEADER}\n{cells}\n");
-        let sheet = Sheet::read(csv.as_bytes(), &BTreeMap::new(), 100_000).unwrap();
-        let record = sheet.records.clone().next().unwrap().unwrap();
-        assert_eq!(record.line, 2);
-        read(&record, &sheet, LeadSource::Partner, SystemClock.now())
-            .map_err(|errors| errors.into_iter().map(|error| (error.column, error.code)).collect())
-    }
-
-    fn error(column: &str, code: &str) -> Result<Row, Vec<(Option<String>, String)>> {
-        Err(vec![(Some(column.to_owned()), code.to_owned())])
+    fn row(cells: &[(LeadField, &str)]) -> Result<LeadRow, Vec<(String, &'static str)>> {
+        let mut checks = Checks::default();
+        let cells = cells.iter().map(|(field, text)| (*field, (*text).to_owned())).collect();
+        let row = read(cells, LeadSource::Partner, &mut checks, SystemClock.now());
+        let errors: Vec<_> = checks.into_errors().into_iter().map(|error| (error.pointer, error.code)).collect();
+        if errors.is_empty() { Ok(row) } else { Err(errors) }
     }
 
     #[test]
     fn a_full_row_becomes_a_lead() {
-        let row = row("Ada Lovelace,Engines Ltd,Countess,Ada@Example.com,+44 20 7946 0958,gb,Cold call,ada,2026-01-31")
-            .unwrap();
+        let row = row(&[
+            (LeadField::Name, "Ada Lovelace"),
+            (LeadField::Company, "Engines Ltd"),
+            (LeadField::Email, "Ada@Example.com"),
+            (LeadField::Phone, "+44 20 7946 0958"),
+            (LeadField::Country, "gb"),
+            (LeadField::Source, "Cold call"),
+            (LeadField::Owner, "ada"),
+            (LeadField::OccurredAt, "2026-01-31"),
+        ])
+        .unwrap();
         assert_eq!(row.details.email.unwrap().reveal(), "ada@example.com");
         assert_eq!(row.details.phone.unwrap().reveal(), "+442079460958");
         assert_eq!(row.details.country.as_deref(), Some("GB"));
@@ -168,55 +157,31 @@ mod tests {
     }
 
     #[test]
-    fn empty_cells_are_absent() {
-        let row = row("Ada,,,,,,,,").unwrap();
+    fn what_is_not_there_is_absent() {
+        let row = row(&[(LeadField::Name, "Ada")]).unwrap();
         assert_eq!(row.details, LeadDetails { name: "Ada".to_owned().into(), ..LeadDetails::default() });
         assert_eq!((row.source, row.owner, row.occurred_at), (LeadSource::Partner, None, None));
     }
 
     #[test]
-    fn each_wrong_cell_is_named_by_its_column() {
-        let long = "x".repeat(10_001);
-        for (cells, column, code) in [
-            (",,,,,,,,", "Name", "empty"),
-            ("Ada,,,nobody,,,,,", "email", "email"),
-            ("Ada,,,,12345,,,,", "phone", "phone"),
-            ("Ada,,,,,Atlantis,,,", "country", "country"),
-            ("Ada,,,,,,rumour,,", "source", "source"),
-            ("Ada,,,,,,,,yesterday", "occurred_at", "time"),
-            ("Ada,,,,,,,,9999-01-01", "occurred_at", "occurred_in_future"),
-            ("Ada,,,,,,,,0001-01-01", "occurred_at", "day_out_of_range"),
-            ("Ada\u{0}x,,,,,,,,", "Name", "control_character"),
-            ("Ada,\"two\nlines\",,,,,,,", "company", "control_character"),
-            (&format!("{long},,,,,,,,"), "Name", "cell_too_long"),
-            (&format!("Ada,{},,,,,,,", "x".repeat(201)), "company", "length"),
+    fn each_wrong_cell_is_named_by_its_field() {
+        let long = "x".repeat(201);
+        for (field, text, code) in [
+            (LeadField::Name, "Ada\u{0}x", "control_character"),
+            (LeadField::Company, "two\nlines", "control_character"),
+            (LeadField::Company, &long, "length"),
+            (LeadField::Email, "nobody", "email"),
+            (LeadField::Phone, "12345", "phone"),
+            (LeadField::Country, "Atlantis", "country"),
+            (LeadField::Source, "rumour", "source"),
+            (LeadField::OccurredAt, "yesterday", "time"),
+            (LeadField::OccurredAt, "9999-01-01", "occurred_in_future"),
+            (LeadField::OccurredAt, "0001-01-01", "day_out_of_range"),
         ] {
-            assert_eq!(row(cells), error(column, code), "{}", &cells[..cells.len().min(40)]);
+            let name = if field == LeadField::Name { text } else { "Ada" };
+            let error = Err(vec![(format!("/{}", field.name()), code)]);
+            assert_eq!(row(&[(LeadField::Name, name), (field, text)]), error, "{code}");
         }
-    }
-
-    #[test]
-    fn formulas_are_refused_but_telephone_numbers_are_not() {
-        for cell in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\"=HYPERLINK(\"\"x\"\")\""] {
-            assert_eq!(row(&format!("{cell},,,,,,,,")), error("Name", "formula"), "{cell:?}");
-            assert_eq!(row(&format!("Ada,{cell},,,,,,,")), error("company", "formula"), "{cell:?}");
-        }
-        assert!(row("Ada,,,,+4930123456,,,,").is_ok());
-        assert_eq!(row("Ada,,,,=4930123456,,,,"), error("phone", "formula"));
-    }
-
-    #[test]
-    fn a_row_of_another_width_or_with_broken_quotes_is_refused_as_a_whole() {
-        let whole = |code: &str| Err(vec![(None, code.to_owned())]);
-        assert_eq!(row("Ada"), whole("ragged_row"));
-        assert_eq!(row("Ada,,,,,,,,,"), whole("ragged_row"));
-        assert_eq!(row("\"Ada\"x,,,,,,,,"), whole("broken_quotes"));
-    }
-
-    #[test]
-    fn all_that_is_wrong_is_said_at_once() {
-        let errors = row(",=1,,nobody,,,,,").unwrap_err();
-        let columns: Vec<_> = errors.into_iter().filter_map(|(column, _)| column).collect();
-        assert_eq!(columns, ["company", "Name", "email"]);
+        assert_eq!(row(&[]), Err(vec![("/name".to_owned(), "empty")]));
     }
 }

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 
 use crm_aggregates::{ImportBatch, Lead, LeadSource, LeadStatus};
-use crm_commands::{
-    BACKDATE, IMPORT, ImportOptions, ImportPlace, ImportReport, Importing, Pace, RowError, check_import, import_leads,
-    import_leads_in_step, importer,
-};
+use crm_commands::{BACKDATE, IMPORT, LeadImport, import_leads, importer};
 use executor::{Done, Request};
 use futures::future::join_all;
+use importing::{ImportPlace, ImportReport, Importing, MOST_ROWS, MOST_ROWS_OF_A_JOB, Pace, RowError, check, rehearse};
 use kernel::{Kind, Position, Refusal, Role};
 
 use super::support::World;
@@ -17,8 +15,8 @@ const GOOD: &str = "name,company,email,source,owner\n\
                     Ada Lovelace,Engines Ltd,ada@example.com,referral,\n\
                     \"Hopper, Grace\",Navy,grace@example.com,,grace\n";
 
-fn options() -> ImportOptions {
-    ImportOptions { source: LeadSource::Campaign, ..ImportOptions::default() }
+fn options() -> LeadImport {
+    LeadImport { source: LeadSource::Campaign, ..LeadImport::default() }
 }
 
 impl World {
@@ -26,7 +24,7 @@ impl World {
         import_leads(&self.executor, &self.request, csv.as_bytes(), &options()).await.unwrap()
     }
 
-    async fn import_refused(&self, request: &Request, csv: &[u8], options: &ImportOptions) -> Refusal {
+    async fn import_refused(&self, request: &Request, csv: &[u8], options: &LeadImport) -> Refusal {
         let before = self.head().await;
         let refusal = import_leads(&self.executor, request, csv, options).await.unwrap_err();
         assert_eq!(self.head().await, before, "a refusal writes nothing");
@@ -105,8 +103,7 @@ async fn bad_rows_are_reported_and_the_rest_is_taken() {
 async fn a_dry_run_reports_the_same_and_writes_nothing() {
     let world = World::new().await;
     let csv = "name,email\nAda,ada@example.com\n,x\n";
-    let dry = ImportOptions { dry_run: true, ..options() };
-    let done = import_leads(&world.executor, &world.keyed("dry"), csv.as_bytes(), &dry).await.unwrap();
+    let done = rehearse(&world.executor, &world.keyed("dry"), csv.as_bytes(), &options()).await.unwrap();
     assert_eq!(world.head().await, Position::START);
     assert_eq!((done.answer.import_id, done.answer.taken, done.answer.refused), (None, 1, 1));
     // Nor is its key used up.
@@ -149,11 +146,11 @@ async fn what_is_wrong_with_the_whole_file_writes_nothing() {
     ] {
         let refusal = world.import_refused(&world.keyed("key"), csv, &options()).await;
         assert_eq!((refusal.kind(), refusal.code()), (Kind::Invalid, code));
-        let dry = ImportOptions { dry_run: true, ..options() };
-        assert_eq!(world.import_refused(&world.request, csv, &dry).await.code(), code);
+        let dry = rehearse(&world.executor, &world.request, csv, &options()).await.unwrap_err();
+        assert_eq!(dry.code(), code);
     }
     let mapping = BTreeMap::from([("Nobody".to_owned(), "name".to_owned())]);
-    let mapped = ImportOptions { mapping, ..options() };
+    let mapped = LeadImport { mapping, ..options() };
     let refusal = world.import_refused(&world.request, GOOD.as_bytes(), &mapped).await;
     assert_eq!(refusal.code(), "csv_mapping_column");
 }
@@ -275,12 +272,12 @@ async fn an_import_is_five_chunks_ahead_of_whom_it_waits_for_and_one_while_other
     let world = World::new().await;
     let pace = Noting { store: world.store.clone(), ahead: std::sync::Mutex::default() };
     let csv = many(750);
-    import_leads_in_step(&world.executor, &world.request, csv.as_bytes(), &options(), &pace).await.unwrap();
+    importing::import(&world.executor, &world.request, csv.as_bytes(), &options(), &pace).await.unwrap();
     // Asked for after each chunk that is one too many.
     assert_eq!(std::mem::take(&mut *pace.ahead.lock().unwrap()), [500, 500, 450]);
     world.another_tenant_writes().await;
     let csv = many(350);
-    import_leads_in_step(&world.executor, &world.keyed("beside"), csv.as_bytes(), &options(), &pace).await.unwrap();
+    importing::import(&world.executor, &world.keyed("beside"), csv.as_bytes(), &options(), &pace).await.unwrap();
     assert_eq!(*pace.ahead.lock().unwrap(), [100, 100, 50]);
 }
 
@@ -294,7 +291,7 @@ async fn an_import_that_stops_after_any_chunk_goes_on_elsewhere_and_takes_each_r
     // Another process for each chunk; every other one dies before it could say how far it was.
     for nth in 0.. {
         let executor = world.elsewhere();
-        let mut importing = Importing::open(&executor, &request, csv.as_bytes(), &options, place).unwrap();
+        let mut importing = Importing::open(&executor, &request, csv.as_bytes(), &options, MOST_ROWS, place).unwrap();
         let Some(chunk) = importing.step().await.unwrap() else { break };
         rows.push(chunk.rows);
         if nth % 2 == 1 {
@@ -304,7 +301,7 @@ async fn an_import_that_stops_after_any_chunk_goes_on_elsewhere_and_takes_each_r
     }
     assert_eq!(rows, [100, 100, 200, 200, 300, 300, 341, 341]);
     let executor = world.elsewhere();
-    let importing = Importing::open(&executor, &request, csv.as_bytes(), &options, place).unwrap();
+    let importing = Importing::open(&executor, &request, csv.as_bytes(), &options, MOST_ROWS, place).unwrap();
     let report = importing.complete().await.unwrap().answer;
     assert_eq!((report.rows, report.taken, report.refused, report.error_count), (341, 340, 1, 1));
     assert_eq!(said(&report.errors), [error(342, Some("name"), "formula")]);
@@ -325,10 +322,10 @@ async fn whoever_imports_for_somebody_may_do_what_they_could_and_nothing_else() 
     assert!(plain.may(IMPORT) && !plain.may(BACKDATE) && backdating.may(BACKDATE));
     assert!(!backdating.may("crm:lead:read") && !backdating.may("crm:lead:export"));
     let dated = "name,occurred_at\nAda,2026-01-01T00:00:00Z\n".as_bytes();
-    assert_eq!(check_import(&plain, dated, &options()).unwrap_err().code(), "permission_missing");
-    assert_eq!(check_import(&backdating, dated, &options()), Ok(1));
-    let small = ImportOptions { most_rows: 1, ..options() };
-    assert_eq!(check_import(&plain, b"name\nAda\n", &small), Ok(1));
-    assert_eq!(check_import(&plain, b"name\nAda\nGrace\n", &small).unwrap_err().code(), "csv_too_many_rows");
+    let rows = |caller, csv, most| check(caller, csv, &options(), most);
+    assert_eq!(rows(&plain, dated, MOST_ROWS_OF_A_JOB).unwrap_err().code(), "permission_missing");
+    assert_eq!(rows(&backdating, dated, MOST_ROWS_OF_A_JOB), Ok(1));
+    assert_eq!(rows(&plain, b"name\nAda\n", 1), Ok(1));
+    assert_eq!(rows(&plain, b"name\nAda\nGrace\n", 1).unwrap_err().code(), "csv_too_many_rows");
     assert_eq!(world.head().await, Position::START);
 }

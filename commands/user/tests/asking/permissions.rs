@@ -53,6 +53,8 @@ fn every_command_needs_the_permission_that_is_meant() {
         (of::<ResendInvitation>(), "user:invitation:write"),
         (of::<RevokeInvitation>(), "user:invitation:write"),
         (of::<AcceptInvitation>(), "user:invitation:accept"),
+        (of::<TakeUsers>(), "user:import:write"),
+        (of::<CompleteUserImport>(), "user:import:write"),
         (of::<RequestTenant>(), "user:tenant:operate"),
         (of::<ActivateTenant>(), "user:tenant:operate"),
         (of::<AbandonTenant>(), "user:tenant:operate"),

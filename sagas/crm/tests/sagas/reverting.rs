@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use coordinator::{Point, Sagas, Status};
 use crm_aggregates::{ImportBatch, ImportId, Lead, LeadStatus, Revert};
-use crm_commands::{AssignLead, GRANTS, ImportOptions, RequestImportRevert, import_leads};
+use crm_commands::{AssignLead, GRANTS, LeadImport, RequestImportRevert, import_leads};
 use futures::future::BoxFuture;
 use sagabed::{Bed, Case, Crash, Story};
 
@@ -47,9 +47,9 @@ impl Story for Reverting {
 /// Imports so many leads.
 pub async fn import(case: &Case<'_>, rows: usize) -> ImportId {
     let csv = (0..rows).fold("name\n".to_owned(), |csv, row| csv + &format!("Lead {row}\n"));
-    let options = ImportOptions::default();
+    let options = LeadImport::default();
     let done = import_leads(&case.bed.executor, &case.request(), csv.as_bytes(), &options).await.unwrap();
-    done.answer.import_id.unwrap()
+    ImportId::new(done.answer.import_id.unwrap())
 }
 
 pub async fn revert(case: &Case<'_>, import: ImportId) {

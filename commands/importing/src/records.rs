@@ -3,37 +3,37 @@
 use std::borrow::Cow;
 
 /// More cells of a row than this are counted, not kept.
-pub(super) const MAX_COLUMNS: usize = 100;
+pub(crate) const MAX_COLUMNS: usize = 100;
 
 /// One row of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Record<'a> {
+pub(crate) struct Record<'a> {
     /// The line on which it begins, from 1.
-    pub(super) line: u64,
+    pub(crate) line: u64,
     /// Its cells, without their quotes; at most [`MAX_COLUMNS`].
-    pub(super) cells: Vec<Cow<'a, str>>,
+    pub(crate) cells: Vec<Cow<'a, str>>,
     /// How many cells there are.
-    pub(super) width: usize,
+    pub(crate) width: usize,
     /// A quote stands where none may stand.
-    pub(super) broken: bool,
+    pub(crate) broken: bool,
 }
 
 /// A quote that is never closed: where the rows are from there on, nobody can say.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unterminated {
+pub(crate) struct Unterminated {
     /// The line on which the quote was opened.
-    pub(super) line: u64,
+    pub(crate) line: u64,
 }
 
 /// The rows of a text, without empty lines.
 #[derive(Clone, Debug)]
-pub(super) struct Records<'a> {
+pub(crate) struct Records<'a> {
     rest: &'a str,
     line: u64,
 }
 
 impl<'a> Records<'a> {
-    pub(super) fn of(text: &'a str) -> Self {
+    pub(crate) fn of(text: &'a str) -> Self {
         Self { rest: text, line: 1 }
     }
 

@@ -4,80 +4,58 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::Refusal;
 
-use super::records::{MAX_COLUMNS, Records, Unterminated};
+use crate::records::{MAX_COLUMNS, Records, Unterminated};
 
-/// What a column can be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Field {
-    Name,
-    Company,
-    Title,
-    Email,
-    Phone,
-    Country,
-    Source,
-    Owner,
-    OccurredAt,
-}
-
-impl Field {
-    const ALL: [Self; 9] = [
-        Self::Name,
-        Self::Company,
-        Self::Title,
-        Self::Email,
-        Self::Phone,
-        Self::Country,
-        Self::Source,
-        Self::Owner,
-        Self::OccurredAt,
-    ];
+/// What a column of a file can be: an enum with a variant for each field that its rows have.
+pub trait Field: Copy + Ord + Send + Sync + std::fmt::Debug + 'static {
+    /// All of them, in the order in which messages list them.
+    const ALL: &'static [Self];
+    /// Those without which a row is nothing.
+    const REQUIRED: &'static [Self];
+    /// What the rows are, for messages: `a lead`.
+    const OF: &'static str;
 
     /// The header that a column has without a mapping.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Name => "name",
-            Self::Company => "company",
-            Self::Title => "title",
-            Self::Email => "email",
-            Self::Phone => "phone",
-            Self::Country => "country",
-            Self::Source => "source",
-            Self::Owner => "owner",
-            Self::OccurredAt => "occurred_at",
-        }
-    }
+    fn name(self) -> &'static str;
 
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|field| field.name() == name)
+    /// Whether its cells begin with `+` by right.
+    fn is_telephone_number(self) -> bool {
+        false
     }
+}
 
-    fn names() -> Vec<&'static str> {
-        Self::ALL.map(Self::name).to_vec()
-    }
+fn named<F: Field>(name: &str) -> Option<F> {
+    F::ALL.iter().copied().find(|field| field.name() == name)
+}
+
+fn names<F: Field>(fields: &[F]) -> Vec<&'static str> {
+    fields.iter().map(|field| field.name()).collect()
 }
 
 /// A column of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Column {
+pub struct Column<F> {
     /// As it stands in the file.
-    pub(super) header: String,
+    pub header: String,
     /// What it is; none: nobody wants to know.
-    pub(super) field: Option<Field>,
+    pub field: Option<F>,
 }
 
 /// A file that can be read row by row.
 #[derive(Debug)]
-pub(super) struct Sheet<'a> {
-    pub(super) columns: Vec<Column>,
+pub struct Sheet<'a, F> {
+    columns: Vec<Column<F>>,
     /// The rows, each of which is well-ended.
-    pub(super) records: Records<'a>,
-    /// How many.
-    pub(super) rows: u64,
+    pub(crate) records: Records<'a>,
+    rows: u64,
 }
 
-impl<'a> Sheet<'a> {
-    pub(super) fn read(csv: &'a [u8], mapping: &BTreeMap<String, String>, most_rows: u64) -> Result<Self, Refusal> {
+impl<'a, F: Field> Sheet<'a, F> {
+    /// Looks at a file as a whole.
+    ///
+    /// # Errors
+    /// Codes that begin with `csv_`: it can't be read.
+    pub fn read(csv: &'a [u8], mapping: &BTreeMap<String, String>, most_rows: u64) -> Result<Self, Refusal> {
         let mut records = Records::of(text(csv)?);
         let Some(header) = records.next() else {
             return Err(Refusal::invalid("csv_empty", "the file is empty; its first line has to name the columns"));
@@ -95,12 +73,23 @@ impl<'a> Sheet<'a> {
         Ok(Self { columns, records, rows })
     }
 
-    pub(super) fn has(&self, field: Field) -> bool {
+    /// Its columns, from left to right.
+    pub fn columns(&self) -> &[Column<F>] {
+        &self.columns
+    }
+
+    /// How many rows it has, without its header and empty lines.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Whether it has a column for this field.
+    pub fn has(&self, field: F) -> bool {
         self.columns.iter().any(|column| column.field == Some(field))
     }
 
     /// The header of the column that is `name`, as it stands in the file.
-    pub(super) fn header(&self, name: &str) -> Option<String> {
+    pub fn header(&self, name: &str) -> Option<String> {
         let column = self.columns.iter().find(|column| column.field.is_some_and(|field| field.name() == name));
         column.map(|column| column.header.clone())
     }
@@ -122,15 +111,15 @@ fn text(csv: &[u8]) -> Result<&str, Refusal> {
     })
 }
 
-fn columns(headers: Vec<&str>, mapping: &BTreeMap<String, String>) -> Result<Vec<Column>, Refusal> {
+fn columns<F: Field>(headers: Vec<&str>, mapping: &BTreeMap<String, String>) -> Result<Vec<Column<F>>, Refusal> {
     for (header, field) in mapping {
         if !headers.contains(&header.as_str()) {
             let detail = format!("the mapping names a column {:?} that the file does not have", shown(header));
             return Err(Refusal::invalid("csv_mapping_column", detail));
         }
-        if field != "ignore" && Field::named(field).is_none() {
-            let detail = format!("the mapping names a field {:?} that leads do not have", shown(field));
-            return Err(Refusal::invalid("csv_mapping_field", detail).with("allowed", Field::names()));
+        if field != "ignore" && named::<F>(field).is_none() {
+            let detail = format!("the mapping names a field {:?}, which is none of {}", shown(field), F::OF);
+            return Err(Refusal::invalid("csv_mapping_field", detail).with("allowed", names(F::ALL)));
         }
     }
     if let [only] = headers.as_slice()
@@ -143,8 +132,8 @@ fn columns(headers: Vec<&str>, mapping: &BTreeMap<String, String>) -> Result<Vec
     for header in headers {
         let field = match mapping.get(header).map(String::as_str) {
             Some("ignore") => None,
-            Some(field) => Field::named(field),
-            None => Field::named(&header.to_lowercase()).or_else(|| {
+            Some(field) => named(field),
+            None => named(&header.to_lowercase()).or_else(|| {
                 unknown.push(shown(header));
                 None
             }),
@@ -152,20 +141,26 @@ fn columns(headers: Vec<&str>, mapping: &BTreeMap<String, String>) -> Result<Vec
         columns.push(Column { header: shown(header), field });
     }
     if !unknown.is_empty() {
-        let detail = "some columns are not fields of a lead; rename them, map them, or map them to \"ignore\"";
+        let detail =
+            format!("some columns are not fields of {}; rename them, map them, or map them to \"ignore\"", F::OF);
         let refusal = Refusal::invalid("csv_unknown_column", detail);
-        return Err(refusal.with("columns", unknown).with("allowed", Field::names()));
+        return Err(refusal.with("columns", unknown).with("allowed", names(F::ALL)));
     }
     let mut seen = BTreeSet::new();
     let twice: Vec<_> = columns.iter().filter_map(|column| column.field).filter(|field| !seen.insert(*field)).collect();
     if !twice.is_empty() {
-        let names: Vec<_> = twice.into_iter().map(Field::name).collect();
-        return Err(Refusal::invalid("csv_duplicate_column", "some fields have two columns").with("columns", names));
+        let twice = names(&twice);
+        return Err(Refusal::invalid("csv_duplicate_column", "some fields have two columns").with("columns", twice));
     }
-    if !seen.contains(&Field::Name) {
-        return Err(
-            Refusal::invalid("csv_missing_column", "the column \"name\" is missing").with("columns", ["name"].to_vec())
-        );
+    let missing: Vec<F> = F::REQUIRED.iter().copied().filter(|field| !seen.contains(field)).collect();
+    if !missing.is_empty() {
+        let missing = names(&missing);
+        let listed: Vec<_> = missing.iter().map(|name| format!("{name:?}")).collect();
+        let detail = match &listed[..] {
+            [one] => format!("the column {one} is missing"),
+            several => format!("the columns {} are missing", several.join(", ")),
+        };
+        return Err(Refusal::invalid("csv_missing_column", detail).with("columns", missing));
     }
     Ok(columns)
 }
@@ -199,6 +194,29 @@ fn shown(header: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    enum Part {
+        Name,
+        Email,
+        Company,
+    }
+
+    impl Field for Part {
+        const ALL: &'static [Self] = &[Self::Name, Self::Email, Self::Company];
+        const REQUIRED: &'static [Self] = &[Self::Name];
+        const OF: &'static str = "a lead";
+
+        fn name(self) -> &'static str {
+            match self {
+                Self::Name => "name",
+                Self::Email => "email",
+                Self::Company => "company",
+            }
+        }
+    }
+
+    type Sheet<'a> = super::Sheet<'a, Part>;
 
     fn code(csv: &[u8]) -> &'static str {
         Sheet::read(csv, &BTreeMap::new(), 100_000).unwrap_err().code()
@@ -244,7 +262,7 @@ mod tests {
     #[test]
     fn headers_are_found_whatever_their_case_behind_a_byte_order_mark() {
         let sheet = Sheet::read(b"\xEF\xBB\xBFName, EMAIL\nAda,a@b.c\n", &BTreeMap::new(), 100_000).unwrap();
-        assert_eq!(sheet.columns.iter().map(|c| c.field).collect::<Vec<_>>(), [Some(Field::Name), Some(Field::Email)]);
+        assert_eq!(sheet.columns.iter().map(|c| c.field).collect::<Vec<_>>(), [Some(Part::Name), Some(Part::Email)]);
         assert_eq!(sheet.rows, 1);
     }
 
@@ -255,7 +273,7 @@ mod tests {
         };
         let csv = b"Full name,Shoe size\nAda,37\n";
         let sheet = Sheet::read(csv, &mapping(&[("Full name", "name"), ("Shoe size", "ignore")]), 100_000).unwrap();
-        assert_eq!(sheet.columns.iter().map(|c| c.field).collect::<Vec<_>>(), [Some(Field::Name), None]);
+        assert_eq!(sheet.columns.iter().map(|c| c.field).collect::<Vec<_>>(), [Some(Part::Name), None]);
         let refused = |pairs| Sheet::read(csv, &mapping(pairs), 100_000).unwrap_err().code();
         assert_eq!(refused(&[("Surname", "name")]), "csv_mapping_column");
         assert_eq!(refused(&[("Full name", "surname")]), "csv_mapping_field");

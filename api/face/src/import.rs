@@ -1,0 +1,101 @@
+//! Files that are imported: how a file is read, while its caller waits or as a job, and what became of it.
+
+use std::collections::BTreeMap;
+
+use import_jobs::Keeping;
+use importing::{Import, ImportReport, MOST_ROWS_OF_A_JOB, RowError};
+use jobs::NewJob;
+use kernel::Refusal;
+use schemars::JsonSchema;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::operation::{Done, Made, Target};
+use crate::{Changed, Runtime, Upload, Word, job_request};
+
+/// Header in the file → field of what the rows become.
+#[derive(Clone, Debug, Default)]
+pub struct Mapping(pub BTreeMap<String, String>);
+
+/// What became of a file.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ImportReport")]
+pub struct Report {
+    /// The import's id; absent: a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    import_id: Option<Uuid>,
+    /// Rows in the file, without its header.
+    rows: u64,
+    /// Rows that were taken (dry run: that would have been).
+    taken: u64,
+    /// Rows that were refused.
+    refused: u64,
+    /// Why; the first 1,000.
+    errors: Vec<RowProblem>,
+    /// How many errors there are in all.
+    error_count: u64,
+}
+
+/// One thing that is wrong with one row.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RowProblem {
+    /// Line of the file on which the row begins, from 1.
+    line: u64,
+    /// The column's header; absent: the row as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<String>,
+    /// Stable, for programs.
+    code: String,
+    /// What was wrong and what is allowed, for people.
+    detail: String,
+}
+
+impl From<ImportReport> for Report {
+    fn from(report: ImportReport) -> Self {
+        let problem = |RowError { line, column, code, detail }| RowProblem { line, column, code, detail };
+        let ImportReport { import_id, rows, taken, refused, errors, error_count } = report;
+        Self { import_id, rows, taken, refused, errors: errors.into_iter().map(problem).collect(), error_count }
+    }
+}
+
+impl Word for Mapping {
+    const NAME: &'static str = "mapping";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let pair = |pair: &str| match pair.rsplit_once(':') {
+            Some((header, field)) => Ok((header.trim().to_owned(), field.trim().to_owned())),
+            None => Err(format!("{pair:?} is not of the form <header>:<field>")),
+        };
+        text.split(',').map(pair).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Imports a file while its caller waits, as fast as the read models take it in; `dry_run`: only says what would be done.
+pub async fn take<I: Import, P>(runtime: &Runtime, upload: &Upload<P>, import: &I, dry_run: bool) -> Done<Report> {
+    let (executor, request) = (&runtime.executor, &upload.request);
+    let done = if dry_run {
+        importing::rehearse(executor, request, &upload.bytes, import).await?
+    } else {
+        let pace = Keeping::with(&runtime.read_models, request.caller.tenant());
+        importing::import(executor, request, &upload.bytes, import, &pace).await?
+    };
+    Ok(Changed::new(runtime.service, done, Report::from))
+}
+
+/// Asks for a job of this kind that imports a file; what is wrong with the file as a whole is refused at once.
+pub async fn begin<I: Import, P>(
+    runtime: &Runtime,
+    upload: &Upload<P>,
+    import: &I,
+    kind: &str,
+    arguments: &impl Serialize,
+) -> Made {
+    let request = job_request(&upload.request)?;
+    importing::check(&request.caller, &upload.bytes, import, MOST_ROWS_OF_A_JOB)?;
+    let unwritable = |error: serde_json::Error| Refusal::internal("job_unwritable", error.to_string());
+    let arguments = serde_json::to_value(arguments).map_err(unwritable)?;
+    let job = NewJob { arguments, actor: request.caller.subject().to_owned(), run_at: None, unique: None };
+    let done = runtime.jobs.submit_with(&request, kind, &job, &upload.bytes).await?;
+    let changed = Changed::beside_the_log(runtime.service, done.repeated, Target { id: done.id });
+    Ok(changed.created(format!("/v1/jobs/{}/{}", runtime.service, done.id)))
+}

@@ -1,0 +1,233 @@
+//! The commands that an import of users is made of: a chunk of rows, and the record that the import is complete.
+
+use std::collections::{BTreeSet, HashMap};
+
+use executor::{ClaimKind, Command, Work};
+use importing::{Field, ImportReport, RowError, Taken, none_taken};
+use kernel::{Refusal, UserId};
+use user_aggregates::{
+    GroupId, ImportBatch, ImportBatchCommand, ImportCompleted, ImportId, ImportKind, User, UserRegistered,
+};
+use uuid::Uuid;
+
+use super::{UserField, UserImport, UserRow};
+use crate::access::{self, allowed, existing_role, group_roles};
+use crate::references::existing_group;
+use crate::user::{LOGIN, begin};
+use crate::{group, invitation};
+
+/// Makes users of the rows of a chunk, or invites them, all in one append; rows that can't be taken are left out.
+#[derive(Clone, Debug)]
+pub struct TakeUsers {
+    /// None: this is the import's first chunk.
+    pub(super) import: Option<Uuid>,
+    pub(super) rows: Vec<UserRow>,
+    pub(super) asked: UserImport,
+}
+
+/// Records that an import is complete, and its report as the answer to the request.
+#[derive(Clone, Debug)]
+pub struct CompleteUserImport {
+    pub(super) report: ImportReport,
+    pub(super) kind: ImportKind,
+}
+
+/// What is wrong with a row: in which field, and what.
+#[derive(Clone, Debug)]
+struct Wrong {
+    field: UserField,
+    code: &'static str,
+    detail: String,
+}
+
+/// The groups that a row names, or why it is not given its roles and groups.
+type Verdict = Result<Vec<GroupId>, Wrong>;
+
+/// What rows name, looked up for all of them at once.
+struct Found {
+    /// Who signs in with what they sign in with.
+    logins: HashMap<String, String>,
+    /// Which invitations went to their addresses.
+    invited: HashMap<String, String>,
+    /// Groups by name, lower case.
+    groups: HashMap<String, GroupId>,
+}
+
+impl Command for TakeUsers {
+    const PERMISSION: &'static str = "user:import:write";
+    type Answer = Taken;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<Taken, Refusal> {
+        let standing = self.standing(work).await?;
+        let found = Found::of(work, &self.rows).await?;
+        let import = self.import.unwrap_or_else(|| work.new_id());
+        let (mut taken, mut errors) = (0, Vec::new());
+        // Many rows ask for the same.
+        let mut judged: HashMap<(&[String], &[String]), Verdict> = HashMap::new();
+        for row in &self.rows {
+            let asked = (row.roles.as_slice(), row.groups.as_slice());
+            let verdict = if let Some(verdict) = judged.get(&asked) {
+                verdict.clone()
+            } else {
+                let verdict = self.judge(work, row, &found, standing.as_ref()).await?;
+                judged.insert(asked, verdict.clone());
+                verdict
+            };
+            let mut wrong = found.in_the_way(row, self.asked.kind);
+            match verdict {
+                Ok(groups) if wrong.is_empty() => {
+                    self.take(work, row, groups).await?;
+                    taken += 1;
+                }
+                Ok(_) => {}
+                Err(fault) => wrong.push(fault),
+            }
+            errors.extend(wrong.into_iter().map(|Wrong { field, code, detail }| RowError {
+                line: row.line,
+                column: Some(field.name().to_owned()),
+                code: code.to_owned(),
+                detail,
+            }));
+        }
+        if taken == 0 { Err(none_taken(&errors)) } else { Ok(Taken { import, taken, errors }) }
+    }
+}
+
+impl TakeUsers {
+    /// What whoever asked may do now, where that may be less than when they asked; none: they are no user, but a machine.
+    async fn standing(&self, work: &mut Work<'_>) -> Result<Option<BTreeSet<String>>, Refusal> {
+        if !self.asked.later {
+            return Ok(None);
+        }
+        let Ok(user) = work.caller().subject().parse::<UserId>() else { return Ok(None) };
+        let Some(user) = work.find::<User>(user).await? else { return Ok(None) };
+        if !user.may_sign_in() {
+            let detail = "whoever asked for this import may not sign in any more, so it does not go on";
+            return Err(Refusal::forbidden("importer_inactive", detail));
+        }
+        let roles = access::roles_of(work, &user).await?;
+        let may = allowed(work, &self.asked.catalogue, roles).await?.permissions;
+        for needed in [Self::PERMISSION, self.asked.permission()] {
+            if !may.contains(needed) {
+                let detail = "whoever asked for this import may not do so any more (permission), so it does not go on";
+                return Err(Refusal::forbidden("importer_not_allowed", detail).with("permission", needed));
+            }
+        }
+        Ok(Some(may))
+    }
+
+    /// The groups that a row names; or what is wrong with its roles and groups: there are no such, or they give more than whoever
+    /// imports has.
+    async fn judge(
+        &self,
+        work: &mut Work<'_>,
+        row: &UserRow,
+        found: &Found,
+        standing: Option<&BTreeSet<String>>,
+    ) -> Result<Verdict, Refusal> {
+        for role in &row.roles {
+            if let Some(wrong) = unknown(UserField::Roles, existing_role(work, role, "/roles").await)? {
+                return Ok(Err(wrong));
+            }
+        }
+        let mut groups = Vec::with_capacity(row.groups.len());
+        let mut roles = row.roles.clone();
+        for name in &row.groups {
+            let Some(group) = name.parse().ok().or_else(|| found.groups.get(&name.to_lowercase()).copied()) else {
+                let detail = format!("there is no group {name:?}");
+                return Ok(Err(Wrong { field: UserField::Groups, code: "not_found", detail }));
+            };
+            if let Some(wrong) = unknown(UserField::Groups, existing_group(work, group, "/groups").await)? {
+                return Ok(Err(wrong));
+            }
+            roles.extend(group_roles(work, group).await?);
+            groups.push(group);
+        }
+        groups.sort_unstable();
+        groups.dedup();
+        let gives = allowed(work, &self.asked.catalogue, roles).await?.permissions;
+        let caller = work.caller();
+        let may = |one: &str| caller.may(one) && standing.is_none_or(|standing| standing.contains(one));
+        let exceeding: Vec<&str> = gives.iter().map(String::as_str).filter(|one| !may(one)).take(20).collect();
+        if exceeding.is_empty() {
+            return Ok(Ok(groups));
+        }
+        let field = if row.roles.is_empty() { UserField::Groups } else { UserField::Roles };
+        let detail = format!("they could do what whoever imports may not: {}", exceeding.join(", "));
+        Ok(Err(Wrong { field, code: "exceeds_own_permissions", detail }))
+    }
+
+    async fn take(&self, work: &mut Work<'_>, row: &UserRow, groups: Vec<GroupId>) -> Result<(), Refusal> {
+        let UserRow { login, profile, roles, .. } = row.clone();
+        match self.asked.kind {
+            ImportKind::Users => {
+                let invitation = None;
+                let registered = UserRegistered { login, email_verified: false, profile, roles, groups, invitation };
+                let user = work.new_id();
+                begin(work, user, registered).await
+            }
+            ImportKind::Invitations => {
+                let name = Some(profile.name).filter(|name| !name.reveal().is_empty());
+                invitation::send(work, login.email.into_inner(), name, roles, groups).map(drop)
+            }
+        }
+    }
+}
+
+/// A reference that leads nowhere is the row's fault; anything else the import's.
+fn unknown(field: UserField, looked: Result<(), Refusal>) -> Result<Option<Wrong>, Refusal> {
+    let Err(refusal) = looked else { return Ok(None) };
+    match refusal.errors() {
+        [error, ..] => Ok(Some(Wrong { field, code: error.code, detail: error.detail.clone() })),
+        [] => Err(refusal),
+    }
+}
+
+impl Found {
+    async fn of(work: &mut Work<'_>, rows: &[UserRow]) -> Result<Self, Refusal> {
+        let logins = rows.iter().flat_map(|row| row.login.names());
+        let logins = owned(work.holders(&LOGIN, logins).await?);
+        let addresses = rows.iter().filter_map(|row| row.login.names().next());
+        let invited = owned(work.holders(&invitation::EMAIL, addresses).await?);
+        let names: BTreeSet<String> = rows.iter().flat_map(|row| &row.groups).map(|name| name.to_lowercase()).collect();
+        let groups = work.holders(&group::NAME, names.iter().map(String::as_str)).await?;
+        let groups = groups.into_iter().filter_map(|(name, id)| Some((name.to_owned(), id.parse().ok()?))).collect();
+        Ok(Self { logins, invited, groups })
+    }
+
+    /// Who has what a row signs in with.
+    fn in_the_way(&self, row: &UserRow, kind: ImportKind) -> Vec<Wrong> {
+        let mut wrong = Vec::new();
+        for (place, name) in row.login.names().enumerate() {
+            let field = if place == 0 { UserField::Email } else { UserField::UserName };
+            if let Some(holder) = self.logins.get(name) {
+                wrong.push(taken(field, &LOGIN, holder));
+            }
+            if let (ImportKind::Invitations, Some(holder)) = (kind, self.invited.get(name)) {
+                wrong.push(taken(field, &invitation::EMAIL, holder));
+            }
+        }
+        wrong
+    }
+}
+
+fn taken(field: UserField, kind: &ClaimKind, holder: &str) -> Wrong {
+    Wrong { field, code: kind.code, detail: format!("{} (holder: {holder})", kind.detail) }
+}
+
+fn owned(held: HashMap<&str, String>) -> HashMap<String, String> {
+    held.into_iter().map(|(value, holder)| (value.to_owned(), holder)).collect()
+}
+
+impl Command for CompleteUserImport {
+    const PERMISSION: &'static str = "user:import:write";
+    type Answer = ImportReport;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<ImportReport, Refusal> {
+        let ImportReport { rows, taken, refused, .. } = self.report;
+        let import = self.report.import_id.map_or_else(|| work.new_id(), ImportId::new);
+        let completed = ImportCompleted { kind: self.kind, rows, taken, refused };
+        work.create::<ImportBatch>(import, ImportBatchCommand::Complete(completed))?;
+        Ok(ImportReport { import_id: Some(import.uuid()), ..self.report.clone() })
+    }
+}

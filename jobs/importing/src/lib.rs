@@ -1,0 +1,165 @@
+//! What jobs that import large CSV files have in common, whatever the rows become.
+//!
+//! A handler makes the [`Import`] and the caller from its arguments and hands them to [`run`], which goes through the file chunk by
+//! chunk, as fast as the read models follow ([`Keeping`]), and writes what is wrong into the job's own file (CSV: line, column, code,
+//! detail). It goes on where it was, and each chunk is done once.
+//!
+//! To add one: a file in `jobs/<domain>/src/` with the kind and a handler that ends in [`run`]; see `jobs/crm/src/import_leads.rs`.
+
+#![deny(missing_docs)]
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use executor::{Executor, Request};
+use importing::{Import, ImportPlace, ImportReport, ImportedChunk, Importing, MOST_ROWS_OF_A_JOB, Pace, RowError};
+use jobs::{Fault, Kind, Step, Work};
+use kernel::{Caller, Position, Refusal, TenantId, without_formula};
+use projector::ReadModels;
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// The content type of a job's own file.
+const CSV: &str = "text/csv; charset=utf-8";
+
+/// How long a chunk waits for the read models; when they stand still it goes on by itself.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long an attempt at a file may take.
+const LONGEST: Duration = Duration::from_hours(12);
+
+/// An import goes as fast as the read models take it in, so that they are not a file behind for everybody else.
+pub struct Keeping<'a> {
+    read_models: &'a ReadModels,
+    tenant: TenantId,
+}
+
+impl<'a> Keeping<'a> {
+    /// With these read models.
+    pub fn with(read_models: &'a ReadModels, tenant: TenantId) -> Self {
+        Self { read_models, tenant }
+    }
+}
+
+impl Pace for Keeping<'_> {
+    async fn reached(&self, position: Position) {
+        // Behind or not: it goes on.
+        let _ = self.read_models.wait_for(self.tenant, position, PATIENCE).await;
+    }
+}
+
+/// A kind of job that imports files: in the queue of imports, with a file of what is wrong that whoever has `permission` may get.
+#[must_use]
+pub fn described(kind: Kind, permission: &'static str) -> Kind {
+    kind.output(CSV, permission).queue("imports").time_limit(LONGEST)
+}
+
+/// Imports the job's file for `caller`; its result counts the rows.
+///
+/// # Errors
+/// As for handlers: what is wrong with the file, or refused to the caller, stays so; a log that does not answer may answer later.
+pub async fn run<I: Import>(
+    executor: &Executor,
+    read_models: &ReadModels,
+    work: &Work,
+    caller: Caller,
+    import: &I,
+) -> Result<Value, Fault> {
+    let file = work.input().await?;
+    let request = request(work, caller);
+    let place: Option<ImportPlace> = work.checkpoint()?;
+    let begun = place.is_some();
+    let mut importing =
+        Importing::open(executor, &request, &file, import, MOST_ROWS_OF_A_JOB, place.unwrap_or_default())
+            .map_err(refused)?;
+    let total = importing.rows();
+    let mut header = !begun;
+    let pace = Keeping::with(read_models, work.tenant());
+    work.log(&format!("{total} rows, {} of them taken before", importing.report().taken)).await?;
+    loop {
+        if work.is_cancelled() {
+            return Err(Fault::Cancelled);
+        }
+        let Some(ImportedChunk { rows, errors, .. }) = importing.step().await.map_err(refused)? else { break };
+        let part = if header || !errors.is_empty() { Some(csv(&errors, header)?) } else { None };
+        header = false;
+        let checkpoint =
+            serde_json::to_value(importing.place()).map_err(|error| Fault::hopeless("checkpoint_unwritable", error))?;
+        work.step(Step { checkpoint, done: rows, total: Some(total), part }).await?;
+        importing.keep_pace(&pace).await;
+    }
+    let report = importing.report();
+    // What leaves nothing behind is no import; what is wrong with it stands in the job's file.
+    if report.taken == 0 {
+        work.log(&format!("none of {total} rows was taken: what is wrong with each stands in the job's file")).await?;
+        return Ok(answer(&report, None));
+    }
+    let done = importing.complete().await.map_err(refused)?;
+    Ok(answer(&report, done.answer.import_id))
+}
+
+fn answer(report: &ImportReport, import: Option<Uuid>) -> Value {
+    json!({
+        "import_id": import,
+        "rows": report.rows,
+        "taken": report.taken,
+        "refused": report.refused,
+        "error_count": report.error_count,
+    })
+}
+
+/// The same for each attempt, so that what was done by an earlier one is not done again.
+fn request(work: &Work, caller: Caller) -> Request {
+    let id = work.id();
+    Request {
+        caller,
+        command_id: Some(format!("job {id}")),
+        request_hash: Sha256::digest(id.as_bytes()).into(),
+        if_match: None,
+        occurred_at: None,
+        correlation_id: id,
+        causation_id: id,
+        traceparent: None,
+    }
+}
+
+/// What is wrong with the file will still be wrong; a log that does not answer may answer later.
+fn refused(refusal: Refusal) -> Fault {
+    use kernel::Kind as Sort;
+    match refusal.kind() {
+        Sort::Unavailable | Sort::Timeout | Sort::RateLimited | Sort::Internal | Sort::Conflict => {
+            Fault::failed(refusal.code(), refusal.detail())
+        }
+        _ => Fault::hopeless(refusal.code(), refusal.detail()),
+    }
+}
+
+/// A line of the job's own file: one thing that is wrong with one row.
+#[derive(Serialize)]
+struct BadRow<'a> {
+    line: u64,
+    column: Option<Cow<'a, str>>,
+    code: &'a str,
+    detail: Cow<'a, str>,
+}
+
+fn csv(errors: &[RowError], header: bool) -> Result<Vec<u8>, Fault> {
+    let unwritable = |error: &dyn std::fmt::Display| Fault::hopeless("csv_unwritable", error);
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    if header {
+        writer.write_record(["line", "column", "code", "detail"]).map_err(|error| unwritable(&error))?;
+    }
+    for RowError { line, column, code, detail } in errors {
+        // What people wrote in their file is in it as text that no spreadsheet runs.
+        let line = BadRow {
+            line: *line,
+            column: column.as_deref().map(without_formula),
+            code,
+            detail: without_formula(detail),
+        };
+        writer.serialize(line).map_err(|error| unwritable(&error))?;
+    }
+    writer.into_inner().map_err(|error| unwritable(&error))
+}

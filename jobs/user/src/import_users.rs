@@ -1,0 +1,50 @@
+//! Users from a CSV file that is too large to wait for.
+
+use std::collections::BTreeMap;
+
+use executor::Executor;
+use jobs::{Fault, Kind, Work};
+use kernel::Caller;
+use projector::ReadModels;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use user_aggregates::ImportKind;
+use user_commands::{Catalogue, IMPORT, UserImport};
+
+/// The kind's name.
+pub const IMPORT_USERS: &str = "import_users";
+
+/// How the job's file is to be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportUsers {
+    /// What the rows become.
+    pub kind: ImportKind,
+    /// Header in the file → field of the user, for headers that are not named like the field.
+    pub mapping: BTreeMap<String, String>,
+    /// What whoever asked could do then: they give nobody more, and later no more than they still can.
+    pub permissions: Vec<String>,
+}
+
+impl ImportUsers {
+    /// As `caller` asks for it.
+    pub fn asked(import: &UserImport, caller: &Caller) -> Self {
+        let UserImport { kind, mapping, catalogue, .. } = import;
+        Self { kind: *kind, mapping: mapping.clone(), permissions: catalogue.held_by(caller) }
+    }
+}
+
+pub(crate) fn kind(read_models: ReadModels, writing: Option<(Executor, Catalogue)>) -> Kind {
+    let kind = Kind::new(IMPORT_USERS, move |work| import(read_models.clone(), writing.clone(), work));
+    import_jobs::described(kind, IMPORT)
+}
+
+async fn import(read_models: ReadModels, writing: Option<(Executor, Catalogue)>, work: Work) -> Result<Value, Fault> {
+    let Some((executor, catalogue)) = writing else {
+        return Err(Fault::failed("not_run_here", "this process does not write users"));
+    };
+    let ImportUsers { kind, mapping, permissions } = work.arguments()?;
+    let caller = catalogue.holder(work.tenant(), work.actor(), &permissions);
+    let import = UserImport { kind, mapping, later: true, catalogue };
+    import_jobs::run(&executor, &read_models, &work, caller, &import).await
+}
