@@ -131,6 +131,7 @@ fn append(tenant: TenantId, command_id: &str, lead: &str, expected: u64) -> anyh
         causation_id: request,
         occurred_at: now,
         traceparent: None,
+        permissions: None,
     };
     let event: LeadEvent = LeadAssigned { owner: "rep-7".to_owned() }.into();
     let event = NewEvent {

@@ -224,3 +224,45 @@ async fn a_key_that_stands_where_keys_stood_at_first_is_found_and_goes_like_any_
     assert_eq!(claims(&database, PERSON_KEY).await, 0);
     assert!(loaded(&sealing(&database, "a").await, tenant, id).await[0].starts_with(r#"{"name":{"sealed":"#));
 }
+
+#[tokio::test]
+async fn a_key_is_looked_for_by_itself_however_many_there_are_and_before_anybody_counted_them() {
+    let (database, _store, tenant) = fresh().await;
+    let mut connection = superuser(&database).await;
+    // As those who append plan, and without statistics, as in a log that grows faster than it is analyzed.
+    for (setting, value) in
+        [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("enable_bitmapscan", "off")]
+    {
+        sqlx::query("SELECT set_config($1, $2, false)")
+            .bind(setting)
+            .bind(value)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    sqlx::query("ALTER TABLE log.claims SET (autovacuum_enabled = off)").execute(&mut connection).await.unwrap();
+    sqlx::query(
+        "INSERT INTO log.claims SELECT $1, $2, sha256(n::text::bytea), 'v1.' || n FROM generate_series(1, 5000) n",
+    )
+    .bind(tenant.uuid())
+    .bind(PERSON_KEY)
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let mut asking = sqlx::Connection::begin(&mut connection).await.unwrap();
+    let found: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM log.holders($1, $2, ARRAY[sha256('7'), sha256('4999'), sha256('nobody')])",
+    )
+    .bind(tenant.uuid())
+    .bind(PERSON_KEY)
+    .fetch_one(&mut *asking)
+    .await
+    .unwrap();
+    let read: i64 = sqlx::query_scalar(
+        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'log.claims'::regclass",
+    )
+    .fetch_one(&mut *asking)
+    .await
+    .unwrap();
+    assert_eq!((found, read), (2, 2));
+}
