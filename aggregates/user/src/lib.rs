@@ -12,6 +12,7 @@
 //! To add an aggregate: its file here, its `mod` and `pub use` line below, its line in [`AGGREGATES`]; then the same stem in
 //! `commands/user`, `projections/user` and `api/user`.
 
+mod domain;
 mod group;
 mod invitation;
 mod organization;
@@ -21,6 +22,7 @@ mod role;
 mod tenant;
 mod user;
 
+pub use domain::*;
 pub use group::*;
 pub use invitation::*;
 pub use organization::*;
@@ -39,6 +41,8 @@ kernel::ids! {
     InvitationId,
     /// A role that a tenant defined.
     RoleId,
+    /// A domain that a tenant claims.
+    DomainId,
 }
 
 /// Every aggregate of the user service.
@@ -49,6 +53,7 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<Role>(),
     kernel::AggregateType::of::<Group>(),
     kernel::AggregateType::of::<Organization>(),
+    kernel::AggregateType::of::<ClaimedDomain>(),
     kernel::AggregateType::of::<Invitation>(),
     kernel::AggregateType::of::<Preferences>(),
 ];
