@@ -12,6 +12,7 @@
 //! To add an aggregate: its file here, its `mod` and `pub use` line below, its line in [`AGGREGATES`]; then the same stem in
 //! `commands/user`, `projections/user` and `api/user`.
 
+mod domain;
 mod group;
 mod import_batch;
 mod invitation;
@@ -22,6 +23,7 @@ mod role;
 mod tenant;
 mod user;
 
+pub use domain::*;
 pub use group::*;
 pub use import_batch::*;
 pub use invitation::*;
@@ -43,6 +45,8 @@ kernel::ids! {
     InvitationId,
     /// A role that a tenant defined.
     RoleId,
+    /// A domain that a tenant claims.
+    DomainId,
 }
 
 /// Every aggregate of the user service.
@@ -53,6 +57,7 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<Role>(),
     kernel::AggregateType::of::<Group>(),
     kernel::AggregateType::of::<Organization>(),
+    kernel::AggregateType::of::<ClaimedDomain>(),
     kernel::AggregateType::of::<Invitation>(),
     kernel::AggregateType::of::<ImportBatch>(),
     kernel::AggregateType::of::<Preferences>(),

@@ -15,8 +15,8 @@ use projector::{Projection, ReadModels};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::Live;
 use crate::graphql::Session;
+use crate::{Live, Names};
 
 /// Tells from when to when subjects that a service knows had which roles: machines, for example. It reads in the request's transaction on
 /// that service's read models; ids that it does not know are left out.
@@ -42,6 +42,8 @@ pub struct Runtime {
     pub jobs: Jobs,
     /// The permission tables of all services.
     pub grants: Arc<[Grant]>,
+    /// The domain name system, and who has which domain.
+    pub names: Arc<dyn Names>,
     /// The service's own secret, the same for ever: keys are derived from it.
     pub secret: ServiceSecret,
 }

@@ -1,4 +1,4 @@
-//! The directory of tenants: which there are, under which names.
+//! The directory of tenants: which there are, under which names, and which domains they have shown to be their own.
 //!
 //! It is a database of its own, because it belongs to no service; nothing on a request's way asks it.
 
@@ -301,6 +301,53 @@ impl Directory {
         Ok(())
     }
 
+    /// Notes that a tenant has shown, by its claim of this id, that a domain is its own. False: another tenant has, whose claim is among
+    /// those that are `shown`.
+    pub async fn hold(
+        &self,
+        domain: &str,
+        (tenant, claim): (TenantId, Uuid),
+        shown: &[Uuid],
+        at: DateTime<Utc>,
+    ) -> Result<bool, DirectoryError> {
+        let held: Option<bool> = sqlx::query_scalar(
+            "INSERT INTO domains AS d (domain, tenant_id, claim_id, verified_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (domain) DO UPDATE
+             SET tenant_id = excluded.tenant_id, claim_id = excluded.claim_id, verified_at = excluded.verified_at
+             WHERE d.tenant_id = excluded.tenant_id OR NOT d.claim_id = ANY ($5)
+             RETURNING true",
+        )
+        .bind(domain)
+        .bind(tenant.uuid())
+        .bind(claim)
+        .bind(at)
+        .bind(shown)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(held.is_some())
+    }
+
+    /// Notes that a tenant does not have a domain any more, which it has by this claim.
+    pub async fn give_back(&self, domain: &str, tenant: TenantId, claim: Uuid) -> Result<(), DirectoryError> {
+        sqlx::query("DELETE FROM domains WHERE domain = $1 AND tenant_id = $2 AND claim_id = $3")
+            .bind(domain)
+            .bind(tenant.uuid())
+            .bind(claim)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Whether a tenant has a domain.
+    pub async fn holds(&self, domain: &str, tenant: TenantId) -> Result<bool, DirectoryError> {
+        let holds = sqlx::query_scalar("SELECT EXISTS (SELECT FROM domains WHERE domain = $1 AND tenant_id = $2)")
+            .bind(domain)
+            .bind(tenant.uuid())
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(holds)
+    }
+
     /// All tenants, by slug.
     pub async fn list(&self) -> Result<Vec<Tenant>, DirectoryError> {
         Ok(self.standing().await?.into_iter().map(|listed| listed.tenant).collect())
@@ -402,6 +449,14 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryEr
                  UNIQUE (tenant_id, sequence)
              );
              GRANT SELECT, INSERT ON placements TO {ROLE};
+             -- Domains that tenants have shown to be their own, by which claim: one tenant each in all of the installation.
+             CREATE TABLE IF NOT EXISTS domains (
+                 domain      text PRIMARY KEY,
+                 tenant_id   uuid NOT NULL,
+                 claim_id    uuid NOT NULL,
+                 verified_at timestamptz NOT NULL
+             );
+             GRANT SELECT, INSERT, UPDATE, DELETE ON domains TO {ROLE};
              GRANT UPDATE (cell) ON tenants TO {ROLE};
              REVOKE ALL ON DATABASE {name} FROM PUBLIC;
              GRANT CONNECT ON DATABASE {name} TO {ROLE};

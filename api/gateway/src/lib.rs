@@ -20,6 +20,7 @@ mod issuing;
 mod letters;
 mod methods;
 mod migrate;
+mod names;
 mod notices;
 mod operations;
 pub mod operator;

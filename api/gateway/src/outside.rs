@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use face::Names;
 use futures::future::{BoxFuture, FutureExt, ready};
 use kernel::TenantId;
 use mailer::{Caught, Mailer, Smtp, SmtpError, Unset};
@@ -12,6 +13,7 @@ use user_sagas::{PlaceError, Places};
 use crate::config::{Config, claim_key};
 use crate::doors::Doors;
 use crate::letters::Scribe;
+use crate::names::Register;
 use crate::notices::Herald;
 use crate::places::Installation;
 
@@ -28,6 +30,8 @@ pub struct Outside {
     pub secret: [u8; 32],
     /// Where tenants' places are made.
     pub places: Arc<dyn Places>,
+    /// The domain name system, and who has which domain.
+    pub names: Arc<dyn Names>,
     /// What is mailed to people in matters of signing in.
     pub letters: Arc<Scribe>,
     /// What applications are told in matters of signing in.
@@ -48,6 +52,7 @@ impl Outside {
             url: "".into(),
             secret: [0; 32],
             places: Arc::new(Nowhere),
+            names: face::no_names(),
             letters: Arc::default(),
             notices: Arc::default(),
             access: Arc::default(),
@@ -63,7 +68,8 @@ impl Outside {
         let url: Arc<str> = config.http.url().trim_end_matches('/').into();
         let places = Arc::new(Installation::new(config.clone(), bus.clone()));
         let notices = Arc::new(Herald::new(&config.webhooks.settings()));
-        let outside = Self { url, secret, places, notices, ..Self::absent() };
+        let names = Arc::new(Register::new(config));
+        let outside = Self { url, secret, places, names, notices, ..Self::absent() };
         if mail.catch {
             let caught = Caught::default();
             return Ok(Self { mailer: Arc::new(caught.clone()), caught: Some(caught), ..outside });

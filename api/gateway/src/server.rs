@@ -168,8 +168,9 @@ impl Server {
                 elsewhere.push((part, remote, reading));
                 continue;
             }
-            let opened =
+            let mut opened =
                 service::open(&part, &config, &bus, clock.clone(), ids.clone(), grants.clone(), &background).await?;
+            opened.runtime.names = outside.names.clone();
             here.push((part, opened.runtime.clone()));
             running.push(opened);
         }

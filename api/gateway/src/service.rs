@@ -205,6 +205,17 @@ pub async fn open(
     let herald = deadletters::Herald::new(&database, bus.clone(), config.nats.replicas);
     background.tasks.spawn(herald.run(background.shutdown.clone()));
     let live = Live::new(bus.clone(), service);
-    let runtime = Runtime { service, executor, read_models, store, bus: bus.clone(), live, jobs, grants, secret };
+    let runtime = Runtime {
+        service,
+        executor,
+        read_models,
+        store,
+        bus: bus.clone(),
+        live,
+        jobs,
+        grants,
+        names: face::no_names(),
+        secret,
+    };
     Ok(Running { runtime, relay: relay_state, webhooks, sagas, dead_letters })
 }

@@ -24,8 +24,9 @@ static DOMAIN: ClaimKind = ClaimKind {
     detail: "another connection of this tenant (holder) has one of these domains",
 };
 
-/// The most domains of a connection, and roles that it gives.
-const MOST_DOMAINS: usize = 50;
+/// The most domains of a connection.
+pub const MOST_DOMAINS: usize = 50;
+/// The most roles that it gives.
 const MOST_ROLES: usize = 100;
 
 /// How long a value and the name of an attribute may be.

@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use executor::{ClaimHistory, ClaimKind, Held};
 use kernel::{Aggregate, DecodeError, RecordedEvent};
 use user_aggregates::{
-    Group, GroupEvent, Invitation, InvitationEvent, Login, Organization, OrganizationEvent, User, UserEvent,
+    ClaimedDomain, DomainEvent, Group, GroupEvent, Invitation, InvitationEvent, Login, Organization, OrganizationEvent,
+    User, UserEvent,
 };
 
 use crate::user::LOGIN;
-use crate::{group, invitation, organization};
+use crate::{domain, group, invitation, organization};
 
 /// The claims of a tenant's history.
 #[derive(Debug, Default)]
@@ -18,7 +19,7 @@ pub struct Claims {
     held: Held,
     /// What each user signs in with.
     logins: HashMap<String, Login>,
-    /// The name of each group and organization, lower case, and the address of each invitation.
+    /// The name of each group and organization, lower case, the address of each invitation, and each domain.
     values: HashMap<String, String>,
 }
 
@@ -29,6 +30,7 @@ impl ClaimHistory for Claims {
             User::TYPE => event.decode()?.into_iter().for_each(|event| self.user(id, event)),
             Group::TYPE => event.decode()?.into_iter().for_each(|event| self.group(id, event)),
             Organization::TYPE => event.decode()?.into_iter().for_each(|event| self.organization(id, event)),
+            ClaimedDomain::TYPE => event.decode()?.into_iter().for_each(|event| self.domain(id, event)),
             Invitation::TYPE => event.decode()?.into_iter().for_each(|event| self.invitation(id, event)),
             _ => {}
         }
@@ -82,6 +84,14 @@ impl Claims {
                 self.value(&organization::NAME, id, Some(e.name.to_lowercase()));
             }
             OrganizationEvent::OrganizationClosed(_) => self.value(&organization::NAME, id, None),
+        }
+    }
+
+    fn domain(&mut self, id: &str, event: DomainEvent) {
+        match event {
+            DomainEvent::DomainClaimed(e) => self.value(&domain::DOMAIN, id, Some(e.domain)),
+            DomainEvent::DomainReleased(_) => self.value(&domain::DOMAIN, id, None),
+            DomainEvent::DomainVerified(_) | DomainEvent::DomainRecordMissing(_) => {}
         }
     }
 

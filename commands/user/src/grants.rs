@@ -32,6 +32,8 @@ pub const GRANTS: &[Grant] = &[
     grant("user:group:write", LEADERS, "Make groups and say who is in them"),
     grant("user:organization:read", EVERYBODY, "See organizations and who belongs to them"),
     grant("user:organization:write", LEADERS, "Make organizations and say who belongs to them"),
+    grant("user:domain:read", OVERSEERS, "See which domains are claimed, and which are shown to be the tenant's"),
+    grant("user:domain:write", &[Admin], "Claim domains, have their records looked for, and release them"),
     grant("user:preference:read", EVERYBODY, "See what users get who prefer nothing"),
     grant("user:preference:write", &[Admin], "Say what users get who prefer nothing"),
     grant("user:access:read", OVERSEERS, "See what users may do now, might do at any time, and what changed between"),

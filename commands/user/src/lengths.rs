@@ -10,6 +10,8 @@ pub const EXTERNAL_ID: RangeInclusive<usize> = 1..=200;
 pub const USER_NAME: RangeInclusive<usize> = 2..=64;
 /// The name of a role.
 pub const ROLE: RangeInclusive<usize> = kernel::Role::NAME_LENGTH;
+/// The name of a domain: with `_inopsio.` before it the domain name system takes it.
+pub const DOMAIN: RangeInclusive<usize> = 1..=240;
 /// A reason.
 pub const REASON: RangeInclusive<usize> = 1..=500;
 /// A web address.

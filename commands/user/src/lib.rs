@@ -11,6 +11,7 @@
 mod access;
 mod admit;
 mod claims;
+mod domain;
 mod grants;
 mod group;
 mod import;
@@ -33,6 +34,7 @@ mod values;
 pub use access::Catalogue;
 pub use admit::*;
 pub use claims::Claims;
+pub use domain::*;
 pub use grants::GRANTS;
 pub use group::*;
 pub use import::*;

@@ -13,6 +13,7 @@
 //! rebuild` makes it anew from the log.
 
 pub mod access;
+pub mod domains;
 pub mod dry_run;
 pub mod groups;
 pub mod invitations;
@@ -32,6 +33,7 @@ pub fn projections() -> Vec<Arc<dyn Projection>> {
         Arc::new(roles::Roles),
         Arc::new(groups::Groups),
         Arc::new(organizations::Organizations),
+        Arc::new(domains::Domains),
         Arc::new(invitations::Invitations),
     ]
 }

@@ -2,11 +2,12 @@
 
 use auth_aggregates::{SamlAttributes, SamlConnection, SamlProvider, SamlRole};
 use auth_commands::{
-    ChangeSamlConnection, CreateSamlConnection, DeactivateSamlConnection, ReactivateSamlConnection,
+    ChangeSamlConnection, CreateSamlConnection, DeactivateSamlConnection, MOST_DOMAINS, ReactivateSamlConnection,
     SamlConnectionFields,
 };
 use face::operation::{Done, Found, Made, change, create, find, id};
 use face::{Authenticated, Command, Empty, Runtime};
+use kernel::{Caller, FieldError, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -38,6 +39,7 @@ struct SamlConnectionBody {
     #[schemars(length(min = 1, max = 196_608))]
     metadata: String,
     /// The e-mail domains of the people whom it signs in. It says nothing about anybody else.
+    /// An installation may ask that the tenant has verified each of them (`/v1/user/domains`).
     #[schemars(length(min = 1, max = 50))]
     domains: Vec<String>,
     /// Whether its provider may sign somebody in whom nobody sent there.
@@ -92,6 +94,7 @@ impl SamlConnections {
     /// Connect an identity provider
     #[oai(path = "/v1/auth/saml-connections", method = "post", operation_id = "createSamlConnection")]
     async fn create(&self, command: Command<SamlConnectionBody>) -> Made {
+        self.may_be_spoken_for(&command.request.caller, &command.body.domains, &[]).await?;
         let made = CreateSamlConnection(command.body.into());
         create(&self.runtime, &command.request, "saml-connections", made, |id| id.uuid()).await
     }
@@ -123,6 +126,10 @@ impl SamlConnections {
         operation_id = "changeSamlConnection"
     )]
     async fn change(&self, command: Command<SamlConnectionBody>, connection: Path<Uuid>) -> Done {
+        let caller = &command.request.caller;
+        let before = self.runtime.executor.load::<SamlConnection>(caller, &connection.0.to_string()).await?;
+        let before = before.map_or_else(Vec::new, |(state, _)| state.details.domains.clone());
+        self.may_be_spoken_for(caller, &command.body.domains, &before).await?;
         let changed = ChangeSamlConnection { connection: id(&connection), fields: command.body.into() };
         change(&self.runtime, &command.request, connection.0, changed).await
     }
@@ -149,5 +156,28 @@ impl SamlConnections {
     async fn reactivate(&self, command: Command<Empty>, connection: Path<Uuid>) -> Done {
         let reactivate = ReactivateSamlConnection { connection: id(&connection) };
         change(&self.runtime, &command.request, connection.0, reactivate).await
+    }
+}
+
+impl SamlConnections {
+    /// Refuses domains of which the tenant would have to show first that they are its own, but for those that the connection has.
+    async fn may_be_spoken_for(&self, caller: &Caller, domains: &[String], before: &[String]) -> Result<(), Refusal> {
+        caller.require("auth:saml_connection:write")?;
+        let mut errors = Vec::new();
+        for (place, domain) in domains.iter().enumerate().take(MOST_DOMAINS) {
+            let domain = domain.trim().to_lowercase();
+            if before.contains(&domain) {
+                continue;
+            }
+            let may = self.runtime.names.may_be_spoken_for(&domain, caller.tenant()).await.map_err(|error| {
+                tracing::warn!(%error, "who has a domain can't be told");
+                Refusal::unavailable("names_unavailable", "who has which domain can't be told now; try again")
+            })?;
+            if !may {
+                let detail = "verify first that this domain is yours (POST /v1/user/domains)".to_owned();
+                errors.push(FieldError { pointer: format!("/domains/{place}"), code: "domain_not_verified", detail });
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(Refusal::fields(errors)) }
     }
 }

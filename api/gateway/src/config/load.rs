@@ -10,7 +10,7 @@ use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::{Config, Partitions, SETTINGS, vault};
+use super::{Config, NameSettings, Partitions, SETTINGS, vault};
 use crate::domains;
 
 /// A configuration that can't be used; its text says key, value, where it is from, and what is allowed.
@@ -233,6 +233,13 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         let found = format!("{:?}", config.http.public_url);
         return refuse("http.public_url", &found, "a URL such as https://api.example.com, without a path");
     }
+    for server in &config.names.servers {
+        if let Err(text) = NameSettings::server(server) {
+            let allowed =
+                "addresses of name servers, with a port or without, such as [\"192.0.2.53\", \"192.0.2.54:5353\"]";
+            return refuse("names.servers", &format!("{text:?}"), allowed);
+        }
+    }
     for origin in &config.http.cors_origins {
         if origin != "*" && origin.parse::<http::HeaderValue>().is_err() {
             return refuse(
@@ -284,10 +291,11 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_named_with_its_key_and_what_is_allowed() {
-        let cases: [(&str, &str, &[&str]); 18] = [
+        let cases: [(&str, &str, &[&str]); 19] = [
             ("INOPSIO_CELL", "East!", &["directory.cell", "East!", "lower-case letters"]),
             ("INOPSIO_DIRECTORY_URL", "nowhere", &["directory.url", "(secret)", "postgres://"]),
             ("INOPSIO_PUBLIC_URL", "https://a.example/b", &["http.public_url", "a.example/b", "without a path"]),
+            ("INOPSIO_NAME_SERVERS", "[\"ns.example\"]", &["names.servers", "ns.example", "addresses"]),
             ("INOPSIO_ACCESS_TOKEN_SECONDS", "1", &["auth.access_token_seconds", "1", "10 to 86400"]),
             ("INOPSIO_UPLOADS", "0", &["http.uploads", "0", "from 1"]),
             ("INOPSIO_APPEND_TIMEOUT_SECONDS", "0", &["postgres.append_timeout_seconds", "0", "from 1"]),
@@ -355,7 +363,10 @@ mod tests {
                 "http.cors_origins" => "[]".to_owned(),
                 "http.public_url" => "https://api.example.com".to_owned(),
                 "auth.access_token_seconds" => "60".to_owned(),
-                "http.compression" | "webhooks.allow_private" | "mail.catch" => "true".to_owned(),
+                "http.compression" | "webhooks.allow_private" | "mail.catch" | "names.verified_domains_only" => {
+                    "true".to_owned()
+                }
+                "names.servers" => "[\"127.0.0.1\"]".to_owned(),
                 "postgres.ssl_mode" => "prefer".to_owned(),
                 "postgres.claim_key" | "auth.master_key" => "ab".repeat(32),
                 "log.format" => "json".to_owned(),

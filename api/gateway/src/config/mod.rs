@@ -15,8 +15,8 @@ use eventstore::Sealing;
 use keys::{LocalMasterKey, MasterKey, SystemRandom};
 pub use load::{ConfigError, claim_key};
 pub use sections::{
-    Auth, Cell, DirectoryPlace, Events, Format, GraphQl, Http, Log, Mail, Nats, Operators, Partitions, Postgres,
-    Projections, RateLimits, SecretText, Telemetry, Vault, Webhooks,
+    Auth, Cell, DirectoryPlace, Events, Format, GraphQl, Http, Log, Mail, NameSettings, Nats, Operators, Partitions,
+    Postgres, Projections, RateLimits, SecretText, Telemetry, Vault, Webhooks,
 };
 use serde::Deserialize;
 pub use settings::{SETTINGS, Setting};
@@ -47,6 +47,8 @@ pub struct Config {
     pub projections: Projections,
     /// Mail.
     pub mail: Mail,
+    /// The domain name system, and what is asked of domains.
+    pub names: NameSettings,
     /// Who operates the installation over its own API.
     pub operators: Operators,
     /// Logs.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -241,6 +241,27 @@ impl Default for Auth {
             audience: "inopsio".to_owned(),
             leeway_seconds: 5,
         }
+    }
+}
+
+/// The domain name system, and what is asked of domains.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NameSettings {
+    /// Which servers are asked, each an address or an address with a port; none: the system's.
+    pub servers: Vec<String>,
+    /// Whether identity providers are connected for domains only that the tenant has verified. Those that are connected stay.
+    pub verified_domains_only: bool,
+}
+
+impl NameSettings {
+    /// The address of a server.
+    ///
+    /// # Errors
+    /// The text, when it is none.
+    pub fn server(text: &str) -> Result<SocketAddr, &str> {
+        let address = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
+        address.map_err(|_| text)
     }
 }
 

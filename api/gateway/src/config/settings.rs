@@ -172,6 +172,16 @@ pub const SETTINGS: &[Setting] = &[
         "Whether mail is kept to be looked at (/dev/mail) instead of being sent: for development only",
     ),
     plain(
+        "INOPSIO_NAME_SERVERS",
+        "names.servers",
+        "Name servers that are asked for the records of claimed domains, as [\"192.0.2.53\", \"192.0.2.54:5353\"]; none: the system's",
+    ),
+    plain(
+        "INOPSIO_VERIFIED_DOMAINS_ONLY",
+        "names.verified_domains_only",
+        "Whether identity providers are connected for domains only that the tenant has verified",
+    ),
+    plain(
         "INOPSIO_OPERATORS_TENANT",
         "operators.tenant",
         "Id of the tenant whose administrators may ask for what touches all tenants, such as rebuilds; none: nobody may",

@@ -207,6 +207,10 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("renameOrganization", "user:organization:write", r#"{"name":"North"}"#),
     ("changeOrganizationMembers", "user:organization:write", "{}"),
     ("closeOrganization", "user:organization:write", "{}"),
+    ("claimDomain", "user:domain:write", r#"{"domain":"example.com"}"#),
+    ("getDomain", "user:domain:read", ""),
+    ("verifyDomain", "user:domain:write", "{}"),
+    ("releaseDomain", "user:domain:write", "{}"),
 ];
 
 /// Each question of GraphQL and the permission that it needs.
@@ -249,6 +253,7 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("user.groups", "user:group:read"),
     ("user.organization", "user:organization:read"),
     ("user.organizations", "user:organization:read"),
+    ("user.domains", "user:domain:read"),
     ("user.invitations", "user:invitation:read"),
     ("user.access", "user:access:read"),
     ("user.accessChanges", "user:access:read"),

@@ -110,6 +110,17 @@ impl World {
         }
     }
 
+    /// The gateway again, with its configuration changed: what it was stays, but for its address.
+    pub async fn restart(&mut self, change: impl FnOnce(&mut Config)) {
+        if let Some(server) = self.server.take() {
+            server.shutdown().await;
+        }
+        change(&mut self.config);
+        let server = Server::start(self.config.clone(), Services::All).await.unwrap();
+        self.url = format!("http://{}", server.addr());
+        self.server = Some(server);
+    }
+
     /// A token of this world's tenant.
     pub fn token(&self, roles: &[Role]) -> String {
         token(&self.config, self.tenant, roles)

@@ -7,6 +7,7 @@
 //! To add an object: a file of its stem here, its fields in [`query`].
 
 mod access;
+mod domain;
 mod dry_run;
 mod group;
 mod invitation;

@@ -8,6 +8,7 @@ use user_projections::AsOf;
 use uuid::Uuid;
 
 use super::access::{self, Access, AccessChangePage};
+use super::domain::{self, DomainConnection};
 use super::dry_run::{self, PolicyChange, PolicyDryRun};
 use super::group::{self, Group, UserGroupConnection};
 use super::invitation::{self, InvitationConnection, InvitationStatus};
@@ -87,6 +88,15 @@ impl UserQuery {
         after: Option<String>,
     ) -> FieldResult<OrganizationConnection> {
         organization::list(context, parent_id, first, after).await
+    }
+
+    /// Domains that the tenant says are its own, by name; released ones are left out.
+    async fn domains(
+        context: &Context,
+        #[graphql(default = 20)] first: Option<i32>,
+        after: Option<String>,
+    ) -> FieldResult<DomainConnection> {
+        domain::list(context, first, after).await
     }
 
     /// Invitations, last sent first.

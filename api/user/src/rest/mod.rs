@@ -1,6 +1,7 @@
 //! People and tenants in REST, under `/v1/user/`: one file an aggregate. Every command is a POST to the thing (or collection) it is
 //! about.
 
+pub(crate) mod domain;
 mod form;
 mod group;
 mod import;
@@ -32,6 +33,7 @@ pub type Rest = (
     role::Roles,
     group::Groups,
     organization::Organizations,
+    domain::Domains,
 );
 
 /// All operations over a running service.
@@ -52,7 +54,8 @@ pub fn rest(runtime: Runtime) -> Rest {
         link::Links::new(service.clone()),
         role::Roles::new(service.clone()),
         group::Groups::new(service.clone()),
-        organization::Organizations::new(service),
+        organization::Organizations::new(service.clone()),
+        domain::Domains::new(service),
     )
 }
 
@@ -81,4 +84,6 @@ enum Tag {
     Groups,
     /// Parts of a tenant.
     Organizations,
+    /// Names of the domain name system that are a tenant's own.
+    Domains,
 }

@@ -8,8 +8,9 @@ use eventstore::backup::{StoredClaim, freeze};
 use executor::ClaimHistory;
 use futures::{StreamExt, TryStreamExt};
 use user_commands::{
-    AcceptInvitation, ChangeLogin, Claims, CloseOrganization, CreateOrganization, DissolveGroup, EraseUser, InviteUser,
-    LoginFields, RegisterUser, RemoveUser, RenameGroup, RenameOrganization, RevokeInvitation,
+    AcceptInvitation, ChangeLogin, ClaimDomain, Claims, CloseOrganization, CreateOrganization, DissolveGroup,
+    EraseUser, InviteUser, LoginFields, RegisterUser, ReleaseDomain, RemoveUser, RenameGroup, RenameOrganization,
+    RevokeInvitation,
 };
 
 use super::support::*;
@@ -71,12 +72,17 @@ async fn every_claim_that_commands_take_is_told_by_the_events() {
     let east = world.done(&organization("East")).await;
     world.done(&CloseOrganization { organization: east }).await;
 
+    let domain = |name: &str| ClaimDomain { domain: name.to_owned() };
+    world.done(&domain("example.com")).await;
+    let released = world.done(&domain("example.org")).await;
+    world.done(&ReleaseDomain { domain: released }).await;
+
     let (stored, told) = both(&world).await;
     assert_eq!(told, stored);
     let kinds: BTreeSet<_> = stored.iter().map(|claim| claim.kind.as_str()).collect();
     assert_eq!(
         kinds.into_iter().collect::<Vec<_>>(),
-        ["user.group.name", "user.invitation.email", "user.login", "user.organization.name"],
+        ["user.domain.name", "user.group.name", "user.invitation.email", "user.login", "user.organization.name"],
         "a kind of claim that nothing here takes: add it, and what its events say in claims.rs"
     );
 }

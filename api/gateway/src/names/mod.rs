@@ -1,0 +1,61 @@
+//! The domain name system, and who has which domain: what services ask of names outside them.
+
+mod lookup;
+
+use async_trait::async_trait;
+use face::{Hold, Names, NamesError};
+use kernel::TenantId;
+use uuid::Uuid;
+
+use self::lookup::Lookup;
+use crate::config::Config;
+use crate::directory::{Directory, DirectoryError};
+
+/// Asks name servers, and keeps who has which domain in the directory of tenants.
+pub struct Register {
+    lookup: Lookup,
+    directory: Directory,
+    verified_domains_only: bool,
+}
+
+impl Register {
+    /// As configured.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            lookup: Lookup::of(&config.names),
+            directory: Directory::open(config),
+            verified_domains_only: config.names.verified_domains_only,
+        }
+    }
+}
+
+fn by_the_directory(error: DirectoryError) -> NamesError {
+    NamesError(error.to_string())
+}
+
+#[async_trait]
+impl Names for Register {
+    async fn texts(&self, name: &str) -> Result<Vec<String>, NamesError> {
+        self.lookup.texts(name).await.map_err(NamesError)
+    }
+
+    async fn hold(&self, held: &Hold<'_>, shown: &[Uuid]) -> Result<bool, NamesError> {
+        let Hold { domain, tenant, claim, at } = *held;
+        self.directory.hold(domain, (tenant, claim), shown, at).await.map_err(by_the_directory)
+    }
+
+    async fn give_back(&self, domain: &str, tenant: TenantId, claim: Uuid) -> Result<(), NamesError> {
+        self.directory.give_back(domain, tenant, claim).await.map_err(by_the_directory)
+    }
+
+    async fn may_be_spoken_for(&self, domain: &str, tenant: TenantId) -> Result<bool, NamesError> {
+        if !self.verified_domains_only {
+            return Ok(true);
+        }
+        match user_commands::domain_name(domain) {
+            Ok(name) => self.directory.holds(&name, tenant).await.map_err(by_the_directory),
+            // Nobody can have it.
+            Err(_) => Ok(false),
+        }
+    }
+}

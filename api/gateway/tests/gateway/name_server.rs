@@ -1,0 +1,160 @@
+//! A name server on loopback, which answers as the test says: by UDP, as is asked first, and by TCP where the answer is long.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use simple_dns::rdata::{CNAME, RData, TXT};
+use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
+
+/// What a name has.
+#[derive(Clone)]
+enum Has {
+    /// Text records, each of several strings perhaps.
+    Texts(Vec<Vec<String>>),
+    /// Another name.
+    Alias(String),
+    /// An answer that tells nothing.
+    Nothing(RCODE),
+}
+
+#[derive(Default)]
+struct Zone {
+    names: HashMap<String, Has>,
+    asked: Vec<String>,
+}
+
+/// A name server.
+pub struct NameServer {
+    pub address: SocketAddr,
+    zone: Arc<Mutex<Zone>>,
+}
+
+impl NameServer {
+    /// One that knows no name.
+    pub async fn start() -> Self {
+        // Both on one port.
+        let (udp, tcp) = loop {
+            let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
+                break (udp, tcp);
+            }
+        };
+        let server = Self { address: udp.local_addr().unwrap(), zone: Arc::default() };
+        tokio::spawn(datagrams(udp, server.zone.clone()));
+        tokio::spawn(streams(tcp, server.zone.clone()));
+        server
+    }
+
+    /// From now on a name has these text records.
+    pub fn has(&self, name: &str, texts: &[&[&str]]) {
+        let texts = texts.iter().map(|strings| strings.iter().map(|string| (*string).to_owned()).collect());
+        self.set(name, Has::Texts(texts.collect()));
+    }
+
+    /// From now on a name is another name of one.
+    pub fn leads(&self, name: &str, to: &str) {
+        self.set(name, Has::Alias(to.to_owned()));
+    }
+
+    /// From now on it does not tell what a name has.
+    pub fn fails(&self, name: &str, code: RCODE) {
+        self.set(name, Has::Nothing(code));
+    }
+
+    /// From now on there is no such name.
+    pub fn forgets(&self, name: &str) {
+        self.zone.lock().unwrap().names.remove(name);
+    }
+
+    fn set(&self, name: &str, has: Has) {
+        self.zone.lock().unwrap().names.insert(name.to_owned(), has);
+    }
+
+    /// The names that were asked for.
+    pub fn asked(&self) -> Vec<String> {
+        self.zone.lock().unwrap().asked.clone()
+    }
+}
+
+async fn datagrams(socket: UdpSocket, zone: Arc<Mutex<Zone>>) {
+    let mut buffer = vec![0; 512];
+    while let Ok((read, from)) = socket.recv_from(&mut buffer).await {
+        let Ok(query) = Packet::parse(&buffer[..read]) else { continue };
+        let answer = answer(&query, &zone);
+        // Somebody who guesses: another number, another question.
+        let forged = forged(&query);
+        let _ = socket.send_to(&forged, from).await;
+        let answer = if answer.len() > 512 { truncated(&query) } else { answer };
+        let _ = socket.send_to(&answer, from).await;
+    }
+}
+
+async fn streams(listener: TcpListener, zone: Arc<Mutex<Zone>>) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let Ok(length) = stream.read_u16().await else { continue };
+        let mut message = vec![0; usize::from(length)];
+        if stream.read_exact(&mut message).await.is_err() {
+            continue;
+        }
+        let Ok(query) = Packet::parse(&message) else { continue };
+        let answer = answer(&query, &zone);
+        let length = u16::try_from(answer.len()).unwrap().to_be_bytes();
+        let _ = stream.write_all(&[&length[..], &answer].concat()).await;
+    }
+}
+
+fn reply<'a>(query: &Packet<'a>) -> Packet<'a> {
+    let mut reply = Packet::new_reply(query.id());
+    reply.set_flags(PacketFlag::RESPONSE | PacketFlag::RECURSION_DESIRED | PacketFlag::RECURSION_AVAILABLE);
+    reply.questions.clone_from(&query.questions);
+    reply
+}
+
+fn truncated(query: &Packet<'_>) -> Vec<u8> {
+    let mut reply = reply(query);
+    reply.set_flags(PacketFlag::TRUNCATION);
+    reply.build_bytes_vec().unwrap()
+}
+
+fn forged(query: &Packet<'_>) -> Vec<u8> {
+    let mut reply = reply(query);
+    reply.set_id(query.id().wrapping_add(1));
+    *reply.rcode_mut() = RCODE::NameError;
+    reply.build_bytes_vec().unwrap()
+}
+
+fn answer(query: &Packet<'_>, zone: &Mutex<Zone>) -> Vec<u8> {
+    let question = &query.questions[0];
+    assert_eq!(question.qtype, QTYPE::TYPE(TYPE::TXT));
+    let mut zone = zone.lock().unwrap();
+    let mut name = question.qname.to_string();
+    zone.asked.push(name.clone());
+    let mut reply = reply(query);
+    loop {
+        let owner = Name::new(&name).unwrap().into_owned();
+        match zone.names.get(&name).cloned() {
+            Some(Has::Alias(to)) => {
+                let other = Name::new(&to).unwrap().into_owned();
+                reply.answers.push(ResourceRecord::new(owner, CLASS::IN, 300, RData::CNAME(CNAME(other))));
+                name = to;
+                continue;
+            }
+            Some(Has::Texts(texts)) => {
+                for strings in texts {
+                    let mut text = TXT::new();
+                    for string in &strings {
+                        text.add_string(string).unwrap();
+                    }
+                    let text = RData::TXT(text.into_owned());
+                    reply.answers.push(ResourceRecord::new(owner.clone(), CLASS::IN, 300, text));
+                }
+            }
+            Some(Has::Nothing(code)) => *reply.rcode_mut() = code,
+            None => *reply.rcode_mut() = RCODE::NameError,
+        }
+        return reply.build_bytes_vec().unwrap();
+    }
+}

@@ -1,0 +1,194 @@
+//! Domains of a tenant: claim, and what a look at the domain name system showed.
+
+use executor::{ClaimKind, Command, Work};
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use kernel::{Checks, Refusal};
+use user_aggregates::{ClaimedDomain, DomainClaimed, DomainCommand, DomainId};
+
+use crate::lengths;
+
+/// A tenant claims a domain once.
+pub(crate) static DOMAIN: ClaimKind = ClaimKind {
+    name: "user.domain.name",
+    code: "domain_claimed",
+    detail: "this tenant has claimed this domain already (holder)",
+};
+
+/// Says that a domain is the tenant's own.
+#[derive(Clone, Debug)]
+pub struct ClaimDomain {
+    pub domain: String,
+}
+
+/// Its record was seen.
+#[derive(Clone, Copy, Debug)]
+pub struct VerifyDomain {
+    pub domain: DomainId,
+}
+
+/// Its record was looked for, and not seen.
+#[derive(Clone, Copy, Debug)]
+pub struct NoteDomainRecordMissing {
+    pub domain: DomainId,
+}
+
+/// It is the tenant's no more.
+#[derive(Clone, Copy, Debug)]
+pub struct ReleaseDomain {
+    pub domain: DomainId,
+}
+
+/// Why a text is not the name of a domain that somebody can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotADomain {
+    /// Not a name at all.
+    #[error(
+        "not the name of a domain, such as example.com: parts of 1 to 63 letters, digits and hyphens (no hyphen at either end), \
+         separated by dots, 240 characters at most in all"
+    )]
+    Form,
+    /// An address.
+    #[error("an IP address; allowed are names of domains, such as example.com")]
+    Address,
+    /// A name of one part.
+    #[error("a name of one part is nobody's own; allowed are names under it, such as example.com")]
+    OnePart,
+}
+
+impl NotADomain {
+    /// Its stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Form => "domain",
+            Self::Address => "ip_address",
+            Self::OnePart => "top_level",
+        }
+    }
+}
+
+/// The name of a domain in the form of the domain name system: lower case, `xn--` where it is another script, without a dot at its
+/// end.
+///
+/// # Errors
+/// What it is instead.
+pub fn domain_name(text: &str) -> Result<String, NotADomain> {
+    let text = text.trim();
+    if text.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok() {
+        return Err(NotADomain::Address);
+    }
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let name = Uts46::new().to_ascii(text.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify);
+    let name = name.map_err(|_| NotADomain::Form)?.into_owned();
+    let last = name.rsplit('.').next().unwrap_or_default();
+    if last.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Other programs read such names as addresses.
+        return Err(NotADomain::Address);
+    }
+    if last.len() == name.len() {
+        return Err(NotADomain::OnePart);
+    }
+    if name.len() > *lengths::DOMAIN.end() { Err(NotADomain::Form) } else { Ok(name) }
+}
+
+impl Command for ClaimDomain {
+    const PERMISSION: &'static str = "user:domain:write";
+    type Answer = DomainId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<DomainId, Refusal> {
+        let mut checks = Checks::default();
+        let domain = match domain_name(&self.domain) {
+            Ok(domain) => domain,
+            Err(wrong) => {
+                checks.refuse("/domain", wrong.code(), wrong.to_string());
+                String::new()
+            }
+        };
+        checks.finish()?;
+        let id: DomainId = work.new_id();
+        work.take(&DOMAIN, &domain, id);
+        work.create::<ClaimedDomain>(id, DomainCommand::Claim(DomainClaimed { domain }))?;
+        Ok(id)
+    }
+}
+
+impl Command for VerifyDomain {
+    const PERMISSION: &'static str = "user:domain:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<ClaimedDomain>(self.domain, DomainCommand::Verify).await
+    }
+}
+
+impl Command for NoteDomainRecordMissing {
+    const PERMISSION: &'static str = "user:domain:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<ClaimedDomain>(self.domain, DomainCommand::NoteMissing).await
+    }
+}
+
+impl Command for ReleaseDomain {
+    const PERMISSION: &'static str = "user:domain:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let domain = work.read::<ClaimedDomain>(self.domain).await?;
+        work.update::<ClaimedDomain>(self.domain, DomainCommand::Release).await?;
+        if !domain.released {
+            work.release(&DOMAIN, &domain.domain, self.domain);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_domain_has_one_form_however_it_is_written() {
+        for (text, expected) in [
+            ("example.com", "example.com"),
+            (" Example.COM. ", "example.com"),
+            ("Bücher.example", "xn--bcher-kva.example"),
+            ("xn--bcher-kva.EXAMPLE", "xn--bcher-kva.example"),
+            ("a.b.c-d.co.uk", "a.b.c-d.co.uk"),
+            ("１２３.example", "123.example"),
+            ("例え。テスト", "xn--r8jz45g.xn--zckzah"),
+        ] {
+            assert_eq!(domain_name(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_can_have_is_refused() {
+        let (label, long) = ("a".repeat(64), format!("{}com", "a.".repeat(120)));
+        for (text, expected) in [
+            ("", NotADomain::Form),
+            (".", NotADomain::Form),
+            ("com", NotADomain::OnePart),
+            ("localhost", NotADomain::OnePart),
+            ("127.0.0.1", NotADomain::Address),
+            ("127.1.", NotADomain::Address),
+            ("[::1]", NotADomain::Address),
+            ("fe80::1", NotADomain::Address),
+            ("a..com", NotADomain::Form),
+            ("-a.com", NotADomain::Form),
+            ("a-.com", NotADomain::Form),
+            ("a_b.com", NotADomain::Form),
+            ("*.example.com", NotADomain::Form),
+            ("a b.com", NotADomain::Form),
+            ("a.com/x", NotADomain::Form),
+            ("ada@example.com", NotADomain::Form),
+            ("https://example.com", NotADomain::Form),
+            ("exa\0mple.com", NotADomain::Form),
+            ("xn--a.com", NotADomain::Form),
+            (&format!("{label}.com"), NotADomain::Form),
+            (&long, NotADomain::Form),
+        ] {
+            assert_eq!(domain_name(text), Err(expected), "{text}");
+        }
+    }
+}

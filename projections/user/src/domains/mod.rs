@@ -1,0 +1,116 @@
+//! The domains of a tenant.
+
+use chrono::{DateTime, Utc};
+use folding::change::{Change, decode};
+use folding::fold::{Current, fold};
+use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
+use folding::table::{Key, select, upsert};
+use folding::{projection, table};
+use kernel::{RecordedEvent, TenantId};
+use projector::ApplyError;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
+use user_aggregates::DomainEvent;
+use uuid::Uuid;
+
+projection! {
+    /// Projects domains.
+    pub struct Domains = "domains" @ 1, tables ["domain"], events "user.domain." by apply,
+    counts "domain_id" in ["domain"]
+}
+
+table! {
+    /// A domain as it is.
+    pub struct DomainRow in "domain" key ("tenant_id", "domain_id") {
+        pub tenant_id: Uuid = "uuid",
+        pub domain_id: Uuid = "uuid",
+        /// The domain's version that this row shows.
+        pub version: i64 = "bigint",
+        pub domain: String = "text",
+        /// When its record was first seen, or seen again after it was missing.
+        pub verified_at: Option<DateTime<Utc>> = "timestamptz",
+        /// When its record was not there any more.
+        pub missing_since: Option<DateTime<Utc>> = "timestamptz",
+        pub released: bool = "boolean",
+        pub claimed_at: DateTime<Utc> = "timestamptz",
+        pub changed_at: DateTime<Utc> = "timestamptz",
+    }
+}
+
+async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
+    let changes = decode::<DomainEvent>(events)?;
+    let folded = fold::<DomainRow>(&changes, tables, |_, _| Ok(())).await?;
+    Ok(upsert(&folded.after, tables).await?)
+}
+
+impl Current for DomainRow {
+    type Event = DomainEvent;
+
+    fn key(&self) -> Key {
+        (self.tenant_id, self.domain_id)
+    }
+
+    fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn begin(change: &Change<'_, DomainEvent>) -> Option<Self> {
+        let DomainEvent::DomainClaimed(claimed) = &change.event else { return None };
+        let (tenant_id, domain_id) = change.key;
+        Some(Self {
+            tenant_id,
+            domain_id,
+            version: change.version,
+            domain: claimed.domain.clone(),
+            verified_at: None,
+            missing_since: None,
+            released: false,
+            claimed_at: change.occurred_at,
+            changed_at: change.occurred_at,
+        })
+    }
+
+    fn evolve(&mut self, change: &Change<'_, DomainEvent>) {
+        self.version = change.version;
+        self.changed_at = change.occurred_at;
+        match &change.event {
+            // A stream begins with it, and only there.
+            DomainEvent::DomainClaimed(_) => {}
+            DomainEvent::DomainVerified(_) => {
+                (self.verified_at, self.missing_since) = (Some(change.occurred_at), None);
+            }
+            DomainEvent::DomainRecordMissing(_) => self.missing_since = Some(change.occurred_at),
+            DomainEvent::DomainReleased(_) => self.released = true,
+        }
+    }
+}
+
+const BY_NAME: Keyset = Keyset { column: "domain", ty: KeyType::Text, id: "domain_id", descending: false };
+
+/// Which domains: those that were not released.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DomainFilter;
+
+/// Where a page that ends with `row` ends.
+pub fn seek(row: &DomainRow) -> Seek {
+    Seek { key: SeekKey::Text(row.domain.clone()), id: row.domain_id }
+}
+
+/// At most `limit` domains after `after`, by name.
+pub async fn list(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    after: Option<Seek>,
+    limit: i64,
+) -> Result<Vec<DomainRow>, ListError> {
+    let mut query: QueryBuilder<'_, Postgres> = QueryBuilder::new(select::<DomainRow>());
+    query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid()).push(" AND NOT t.released");
+    BY_NAME.after(&mut query, after)?;
+    BY_NAME.limit(&mut query, limit);
+    Ok(query.build_query_as().fetch_all(tables).await?)
+}
+
+/// How many there are.
+pub async fn count(tables: &mut PgConnection, tenant: TenantId, _: &DomainFilter) -> Result<i64, sqlx::Error> {
+    let sql = "SELECT count(*) FROM domain WHERE tenant_id = $1 AND NOT released";
+    sqlx::query_scalar(sql).bind(tenant.uuid()).fetch_one(tables).await
+}
