@@ -10,6 +10,7 @@ mod log {
     mod backing_up;
     mod claims;
     mod commands;
+    mod destroying;
     mod fairness;
     mod isolation;
     mod locking;

@@ -9,6 +9,7 @@ mod cells;
 mod commands;
 mod contracts;
 mod dead_letters;
+mod deletion;
 mod drain;
 mod feed;
 mod graphql;
