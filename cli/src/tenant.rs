@@ -1,9 +1,13 @@
-//! `inopsio tenant`: makes tenants, suspends, resumes and moves them, lists them.
+//! `inopsio tenant`: makes tenants, suspends, resumes, moves, deletes and restores them, lists them.
 
 use anyhow::Result;
+use chrono::SecondsFormat;
+use gateway::cells::atlas::{Atlas, Gone};
 use gateway::cells::mover::{Moved, MovedService, Mover};
+use gateway::cells::placing::DeletedHistory;
 use gateway::directory::{Directory, Listed, Tenant};
 use kernel::SystemClock;
+use serde::Serialize;
 
 use crate::context::Context;
 use crate::output::{self, Format};
@@ -61,9 +65,37 @@ served from; --purge deletes of it what can be deleted: all but the events, whos
         #[arg(long, conflicts_with = "to")]
         purge: bool,
     },
+    /// Deletes a tenant: shut out within a second, and destroyed when its grace is over, unless it is restored before
+    #[command(after_help = "Examples:
+  inopsio tenant delete acme --reason 'contract ended'
+  inopsio tenant delete acme --reason 'asked for it' --grace-days 0
+
+When the time has come, the server's saga delete_tenant destroys the tenant's keys and with them all that is sealed; its claims, read
+models, jobs, webhooks, dead letters and place in the directory. The bytes of its history stay, for the proof of the others'; what of them
+is not personal can still be read by whoever has the database. `inopsio tenant list --deleted` tells of it ever after.")]
+    Delete {
+        /// Its short name or id
+        tenant: String,
+        /// Why, for those who look into it
+        #[arg(long)]
+        reason: String,
+        /// For so many days it can be restored
+        #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=3650))]
+        grace_days: u32,
+    },
+    /// Takes a deletion back, until its time has come
+    #[command(after_help = "Example:\n  inopsio tenant restore acme")]
+    Restore {
+        /// Its short name or id
+        tenant: String,
+    },
     /// Lists the tenants
-    #[command(after_help = "Example:\n  inopsio tenant list --format json")]
-    List,
+    #[command(after_help = "Examples:\n  inopsio tenant list --format json\n  inopsio tenant list --deleted")]
+    List {
+        /// Those that were deleted: when, and what their history was
+        #[arg(long)]
+        deleted: bool,
+    },
 }
 
 impl Command {
@@ -99,7 +131,19 @@ impl Command {
                 let tenant = directory.find(&tenant).await?;
                 told(context, &tenant, &format!("has nothing in the cell {cell} any more but its sealed history"))
             }
-            Self::List => list(context, &directory.standing().await?),
+            Self::Delete { tenant, reason, grace_days } => {
+                let (tenant, due_at) = gateway::delete(&context.config, &tenant, &reason, grace_days).await?;
+                let at = due_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+                let until = format!("is shut out, and is deleted at {at} unless it is restored before");
+                told_with(context, &tenant, &until, "due_at", due_at)
+            }
+            Self::Restore { tenant } => {
+                let (tenant, suspended) = gateway::restore(&context.config, &tenant).await?;
+                let now = if suspended { "is restored, and suspended as it was" } else { "can be used again" };
+                told(context, &tenant, now)
+            }
+            Self::List { deleted: true } => gone(context, &Atlas::of(&directory).deleted().await?),
+            Self::List { .. } => list(context, &directory.standing().await?),
         }
     }
 }
@@ -133,6 +177,35 @@ fn told(context: &Context, tenant: &Tenant, what: &str) -> Result<()> {
     }
 }
 
+fn told_with(context: &Context, tenant: &Tenant, what: &str, name: &str, value: impl Serialize) -> Result<()> {
+    if context.format == Format::Text {
+        return told(context, tenant, what);
+    }
+    let mut told = serde_json::to_value(tenant)?;
+    told[name] = serde_json::to_value(value)?;
+    output::print_json(&told)
+}
+
+fn gone(context: &Context, tenants: &[Gone]) -> Result<()> {
+    if context.format == Format::Json {
+        return output::print_json(&tenants);
+    }
+    let mut table = output::table(["tenant", "id", "deleted at", "service", "events", "root"]);
+    for Gone { tenant_id, slug, deleted_at, services } in tenants {
+        for DeletedHistory { service, events, root } in services {
+            table.add_row([
+                slug.clone(),
+                tenant_id.to_string(),
+                deleted_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+                service.clone(),
+                events.to_string(),
+                root.clone(),
+            ]);
+        }
+    }
+    output::print(table)
+}
+
 fn list(context: &Context, tenants: &[Listed]) -> Result<()> {
     if context.format == Format::Json {
         return output::print_json(&tenants);
@@ -145,7 +218,7 @@ fn list(context: &Context, tenants: &[Listed]) -> Result<()> {
             status.clone(),
             cell.clone().unwrap_or_default(),
             tenant.tenant_id.to_string(),
-            tenant.created_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            tenant.created_at.to_rfc3339_opts(SecondsFormat::Secs, true),
         ]);
     }
     output::print(table)

@@ -1,4 +1,4 @@
-//! Tenants for whom nothing may be written here: they are on their way to another cell, or live there (`log.closed`).
+//! Tenants for whom nothing may be written here: they are on their way to another cell, live there, or are deleted (`log.closed`).
 
 use kernel::TenantId;
 use sqlx::{PgPool, Row};
@@ -14,6 +14,8 @@ pub enum Closure {
     Left,
     /// It is on its way here, and not whole yet.
     Arriving,
+    /// It is no more.
+    Deleted,
 }
 
 impl Closure {
@@ -23,12 +25,13 @@ impl Closure {
             Self::Paused => "paused",
             Self::Left => "left",
             Self::Arriving => "arriving",
+            Self::Deleted => "deleted",
         }
     }
 
     /// The one of this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        [Self::Paused, Self::Left, Self::Arriving].into_iter().find(|one| one.as_str() == name)
+        [Self::Paused, Self::Left, Self::Arriving, Self::Deleted].into_iter().find(|one| one.as_str() == name)
     }
 
     /// Whether what is here may still be read.

@@ -17,7 +17,6 @@ use futures::TryStreamExt;
 use kernel::{LeafHash, Position, Service, TenantId};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Row};
-use uuid::Uuid;
 
 use self::side::Side;
 pub use self::table::Opening;
@@ -364,8 +363,8 @@ pub async fn standing(connection: &mut PgConnection, tenant: TenantId) -> Result
     Ok(Some(Closure::named(state).ok_or_else(|| Error::Corrupt(format!("a tenant is {state:?}")))?))
 }
 
-/// Deletes what an old copy has that can be deleted: answers, claims with the keys of persons, snapshots. Its events stay, for a log's
-/// positions are dense; what of them is sealed, nobody can open any more.
+/// Deletes what an old copy has that can be deleted, with what stands beside the log. Its events stay, for a log's positions are dense; what
+/// of them is sealed, nobody can open any more.
 ///
 /// # Errors
 /// When the tenant does not live elsewhere.
@@ -374,11 +373,6 @@ pub async fn purge(connection: &mut PgConnection, service: Service, tenant: Tena
         let what = "what is here is no old copy".to_owned();
         return Err(TransferError::Differs { service, what });
     }
-    for table in ["commands", "claims", "snapshots"] {
-        sqlx::query(&format!("DELETE FROM log.{table} WHERE tenant_id = $1"))
-            .bind::<Uuid>(tenant.uuid())
-            .execute(&mut *connection)
-            .await?;
-    }
+    sqlx::query("SELECT log.purge($1)").bind(tenant.uuid()).execute(connection).await?;
     Ok(())
 }

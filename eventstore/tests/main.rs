@@ -11,6 +11,7 @@ mod log {
     mod claims;
     mod commands;
     mod deciding;
+    mod destroying;
     mod fairness;
     mod isolation;
     mod locking;

@@ -100,6 +100,10 @@ BEGIN
         EXECUTE format('CREATE POLICY tenant ON webhooks.%I TO inopsio_{{service}}_read, inopsio_{{service}}_configure
             USING (tenant_id = (SELECT nullif(current_setting(''app.tenant_id'', true), '''')::uuid))', t);
         EXECUTE format('CREATE POLICY deliver ON webhooks.%I TO inopsio_{{service}}_deliver USING (true)', t);
+        -- What is deleted with its tenant, or purged of one that lives elsewhere.
+        EXECUTE format('DROP POLICY IF EXISTS owner ON webhooks.%I', t);
+        EXECUTE format('CREATE POLICY owner ON webhooks.%I TO inopsio_{{service}}_owner
+            USING ((tenant_id = ANY ((SELECT nullif(current_setting(''app.tenant_ids'', true), '''')::uuid[])::uuid[])) IS TRUE)', t);
         -- Tenants that are on their way to another cell, or live there: nothing is delivered from here, and nothing is changed.
         EXECUTE format('DROP POLICY IF EXISTS closed ON webhooks.%I', t);
         EXECUTE format('DROP POLICY IF EXISTS closed_to_new ON webhooks.%I', t);

@@ -1,5 +1,6 @@
 //! Tenant: an organization that has a place of its own on the platform. A tenant has one stream, named by its own id.
 
+use chrono::{DateTime, Utc};
 use kernel::{Aggregate, Personal, Refusal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,20 @@ kernel::events! {
         TenantSuspended = "user.tenant.suspended" @ 1 { pub reason: String },
         /// It can be used again.
         TenantResumed = "user.tenant.resumed" @ 1 {},
+        /// It is to be deleted: nobody of it may do anything from now on, and until its time it can be restored.
+        TenantDeletionRequested = "user.tenant.deletion_requested" @ 1 {
+            pub reason: String,
+            /// When it is deleted, unless it is restored before.
+            pub due_at: DateTime<Utc>,
+        },
+        /// It is not deleted after all.
+        TenantRestored = "user.tenant.restored" @ 1 {
+            /// Whether it is suspended, as it was before.
+            #[serde(default)]
+            pub suspended: bool,
+        },
+        /// It is deleted: what it has is being destroyed. Final, and the last thing that is told of it.
+        TenantDeleted = "user.tenant.deleted" @ 1 {},
         /// Where the invitation of its first owner went is not kept any more.
         TenantOwnerErased = "user.tenant.owner_erased" @ 1 {},
     }
@@ -43,6 +58,10 @@ pub enum TenantStatus {
     Suspended,
     /// Its place could not be made. Final.
     Abandoned,
+    /// Nobody of it may do anything, and it is deleted at its time unless it is restored.
+    Deleting,
+    /// It is no more. Final.
+    Deleted,
 }
 
 impl TenantStatus {
@@ -53,6 +72,8 @@ impl TenantStatus {
             Self::Active => "active",
             Self::Suspended => "suspended",
             Self::Abandoned => "abandoned",
+            Self::Deleting => "deleting",
+            Self::Deleted => "deleted",
         }
     }
 }
@@ -64,6 +85,18 @@ pub struct Tenant {
     pub slug: String,
     pub name: String,
     pub owner: Option<Personal<String>>,
+    /// While it is to be deleted: when, and what it was before.
+    #[serde(default)]
+    pub deletion: Option<Deletion>,
+}
+
+/// That a tenant is to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletion {
+    /// When it is, unless it is restored before.
+    pub due_at: DateTime<Utc>,
+    /// Whether it was suspended, and is again when it is restored.
+    pub suspended: bool,
 }
 
 /// What can be asked of a tenant. Values have been checked for form.
@@ -76,6 +109,17 @@ pub enum TenantCommand {
         reason: String,
     },
     Resume,
+    /// Delete it at a time; asked for again, the time is as it was.
+    RequestDeletion {
+        reason: String,
+        due_at: DateTime<Utc>,
+    },
+    /// Do not delete it after all.
+    Restore,
+    /// Delete it, if its time has come.
+    Delete {
+        now: DateTime<Utc>,
+    },
     /// Forget where the invitation of its first owner went.
     EraseOwner,
 }
@@ -86,12 +130,21 @@ pub enum TenantError {
     /// It does not follow on where the tenant stands.
     #[error("a tenant that is {} can't be {step}", .status.as_str())]
     StepNotAllowed { step: &'static str, status: TenantStatus },
+    /// Its time has not come.
+    #[error("the tenant is deleted at {due_at}, not before: until then it can be restored")]
+    NotYet { due_at: DateTime<Utc> },
 }
 
 impl From<TenantError> for Refusal {
     fn from(error: TenantError) -> Self {
-        let TenantError::StepNotAllowed { status, .. } = error;
-        Self::conflict("tenant_step_not_allowed", error.to_string()).with("status", status.as_str())
+        match error {
+            TenantError::StepNotAllowed { status, .. } => {
+                Self::conflict("tenant_step_not_allowed", error.to_string()).with("status", status.as_str())
+            }
+            TenantError::NotYet { due_at } => {
+                Self::conflict("tenant_deletion_not_due", error.to_string()).with("due_at", due_at.to_rfc3339())
+            }
+        }
     }
 }
 
@@ -113,14 +166,14 @@ impl Tenant {
 
 impl Aggregate for Tenant {
     const TYPE: &'static str = "user.tenant";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
     const SEALED: bool = true;
     type Command = TenantCommand;
     type Event = TenantEvent;
     type Error = TenantError;
 
     fn decide(&self, command: TenantCommand) -> Result<Vec<TenantEvent>, TenantError> {
-        use TenantStatus::{Abandoned, Active, Requested, Suspended};
+        use TenantStatus::{Abandoned, Active, Deleted, Deleting, Requested, Suspended};
         match command {
             TenantCommand::Request(requested) => Ok(vec![requested.into()]),
             TenantCommand::Activate => self.turn(&[Requested], Active, "activated", TenantActivated {}.into()),
@@ -132,6 +185,20 @@ impl Aggregate for Tenant {
                 self.turn(&[Active], Suspended, "suspended", TenantSuspended { reason }.into())
             }
             TenantCommand::Resume => self.turn(&[Suspended], Active, "resumed", TenantResumed {}.into()),
+            TenantCommand::RequestDeletion { reason, due_at } => {
+                let event = TenantDeletionRequested { reason, due_at }.into();
+                self.turn(&[Active, Suspended], Deleting, "deleted", event)
+            }
+            // Nothing is to be taken back of one that is not being deleted; but one that is deleted does not come back.
+            TenantCommand::Restore if matches!(self.status, Active | Suspended) => Ok(vec![]),
+            TenantCommand::Restore => {
+                let suspended = self.deletion.is_some_and(|deletion| deletion.suspended);
+                self.turn(&[Deleting], Active, "restored", TenantRestored { suspended }.into())
+            }
+            TenantCommand::Delete { now } => match self.deletion {
+                Some(Deletion { due_at, .. }) if now < due_at => Err(TenantError::NotYet { due_at }),
+                _ => self.turn(&[Deleting], Deleted, "deleted for good", TenantDeleted {}.into()),
+            },
             TenantCommand::EraseOwner if self.owner.is_none() => Ok(vec![]),
             TenantCommand::EraseOwner => Ok(vec![TenantOwnerErased {}.into()]),
         }
@@ -143,6 +210,15 @@ impl Aggregate for Tenant {
             TenantEvent::TenantActivated(_) | TenantEvent::TenantResumed(_) => self.status = TenantStatus::Active,
             TenantEvent::TenantAbandoned(_) => self.status = TenantStatus::Abandoned,
             TenantEvent::TenantSuspended(_) => self.status = TenantStatus::Suspended,
+            TenantEvent::TenantDeletionRequested(TenantDeletionRequested { due_at, .. }) => {
+                let suspended = self.status == TenantStatus::Suspended;
+                (self.status, self.deletion) = (TenantStatus::Deleting, Some(Deletion { due_at, suspended }));
+            }
+            TenantEvent::TenantRestored(TenantRestored { suspended }) => {
+                self.status = if suspended { TenantStatus::Suspended } else { TenantStatus::Active };
+                self.deletion = None;
+            }
+            TenantEvent::TenantDeleted(_) => self.status = TenantStatus::Deleted,
             TenantEvent::TenantOwnerErased(_) => self.owner = None,
         }
     }
@@ -191,5 +267,62 @@ mod tests {
             .when(TenantCommand::Resume)
             .then_expect_events(vec![TenantResumed {}.into()]);
         given(vec![active()]).when(TenantCommand::Resume).then_expect_events(vec![]);
+    }
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    fn delete(due: i64) -> TenantCommand {
+        TenantCommand::RequestDeletion { reason: "left".to_owned(), due_at: at(due) }
+    }
+
+    fn requested(due: i64) -> TenantEvent {
+        TenantDeletionRequested { reason: "left".to_owned(), due_at: at(due) }.into()
+    }
+
+    #[test]
+    fn a_tenant_is_deleted_at_its_time_and_not_before_and_that_is_final() {
+        let active = || TenantActivated {}.into();
+        let due = |now| TenantCommand::Delete { now: at(now) };
+        given(vec![active()]).when(delete(100)).then_expect_events(vec![requested(100)]);
+        // Asked for again, its time stays.
+        given(vec![active(), requested(100)]).when(delete(50)).then_expect_events(vec![]);
+        given(vec![active(), requested(100)]).when(due(99)).then_expect_error(TenantError::NotYet { due_at: at(100) });
+        given(vec![active(), requested(100)]).when(due(100)).then_expect_events(vec![TenantDeleted {}.into()]);
+        let deleted = || vec![active(), requested(100), TenantDeleted {}.into()];
+        given(deleted()).when(due(101)).then_expect_events(vec![]);
+        let status = TenantStatus::Deleted;
+        for (command, step) in [
+            (TenantCommand::Restore, "restored"),
+            (TenantCommand::Resume, "resumed"),
+            (suspend(), "suspended"),
+            (delete(200), "deleted"),
+        ] {
+            given(deleted()).when(command).then_expect_error(TenantError::StepNotAllowed { step, status });
+        }
+    }
+
+    #[test]
+    fn a_tenant_that_is_restored_is_what_it_was() {
+        let active = || TenantActivated {}.into();
+        let suspended = || TenantSuspended { reason: "unpaid".to_owned() }.into();
+        let restored = |suspended| TenantRestored { suspended }.into();
+        given(vec![active(), requested(100)]).when(TenantCommand::Restore).then_expect_events(vec![restored(false)]);
+        given(vec![active(), suspended(), requested(100)])
+            .when(TenantCommand::Restore)
+            .then_expect_events(vec![restored(true)]);
+        let again = vec![active(), suspended(), requested(100), restored(true)];
+        given(again.clone()).when(TenantCommand::Restore).then_expect_events(vec![]);
+        given(again.clone()).when(TenantCommand::Resume).then_expect_events(vec![TenantResumed {}.into()]);
+        given(again).when(delete(300)).then_expect_events(vec![requested(300)]);
+        // Who may not do anything is neither suspended nor resumed meanwhile.
+        let status = TenantStatus::Deleting;
+        given(vec![active(), requested(100)])
+            .when(TenantCommand::Resume)
+            .then_expect_error(TenantError::StepNotAllowed { step: "resumed", status });
+        given(vec![active()])
+            .when(TenantCommand::Delete { now: at(0) })
+            .then_expect_error(TenantError::StepNotAllowed { step: "deleted for good", status: TenantStatus::Active });
     }
 }

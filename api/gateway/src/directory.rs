@@ -6,11 +6,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use eventstore::LockKey;
+use eventstore::{LockClass, LockKey};
 use kernel::{Clock, IdSource, TenantId};
 use serde::Serialize;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, Row};
+use sqlx::{ConnectOptions, Connection, Postgres, Row};
+use user_sagas::Standing;
 use uuid::Uuid;
 
 use crate::Config;
@@ -42,7 +44,7 @@ pub struct Listed {
     /// Which.
     #[serde(flatten)]
     pub tenant: Tenant,
-    /// `active` or `suspended`.
+    /// `active`, `suspended` or `deleting`.
     pub status: String,
     /// In which cell it lives, where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,6 +120,19 @@ impl Directory {
         Self { pool: pool.connect_lazy_with(options), cell: config.directory.cell.clone() }
     }
 
+    /// That nobody else changes where a tenant is, or whether it is, meanwhile: held as long as the connection is. None: somebody does.
+    pub(crate) async fn turn(&self, tenant: TenantId) -> Result<Option<PoolConnection<Postgres>>, DirectoryError> {
+        let mut connection = self.pool.acquire().await?;
+        let ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))")
+            .bind(LockClass::MoveOfTenant.number())
+            .bind(tenant.to_string())
+            .fetch_one(&mut *connection)
+            .await?;
+        // Not back into the pool: closed, it gives the lock back.
+        connection.close_on_drop();
+        Ok(ours.then_some(connection))
+    }
+
     pub(crate) const fn pool(&self) -> &PgPool {
         &self.pool
     }
@@ -187,7 +202,7 @@ impl Directory {
 
     /// Gives back what a tenant that is not made after all had; nothing happens when there is none.
     pub async fn release(&self, tenant: TenantId) -> Result<(), DirectoryError> {
-        sqlx::query("DELETE FROM tenants WHERE tenant_id = $1 AND status <> 'suspended'")
+        sqlx::query("DELETE FROM tenants WHERE tenant_id = $1 AND status NOT IN ('suspended', 'deleting')")
             .bind(tenant.uuid())
             .execute(&self.pool)
             .await?;
@@ -203,25 +218,35 @@ impl Directory {
         Ok(())
     }
 
-    /// Notes that a tenant is suspended, or is not any more.
-    pub async fn note_suspended(&self, tenant: TenantId, suspended: bool) -> Result<(), DirectoryError> {
-        let (before, after) = if suspended { ("active", "suspended") } else { ("suspended", "active") };
-        sqlx::query("UPDATE tenants SET status = $3 WHERE tenant_id = $1 AND status = $2")
+    /// Notes how a tenant stands.
+    pub async fn note_standing(&self, tenant: TenantId, standing: Standing) -> Result<(), DirectoryError> {
+        let status = match standing {
+            Standing::Active => "active",
+            Standing::Suspended => "suspended",
+            Standing::Deleting => "deleting",
+        };
+        sqlx::query("UPDATE tenants SET status = $2 WHERE tenant_id = $1 AND status NOT IN ('reserved', $2)")
             .bind(tenant.uuid())
-            .bind(before)
-            .bind(after)
+            .bind(status)
             .execute(&self.pool)
             .await?;
         Ok(())
     }
 
-    /// The tenants that are suspended.
+    /// Whether a tenant is to be deleted.
+    pub async fn is_being_deleted(&self, tenant: TenantId) -> Result<bool, DirectoryError> {
+        let asked = "SELECT EXISTS (SELECT FROM tenants WHERE tenant_id = $1 AND status = 'deleting')";
+        Ok(sqlx::query_scalar(asked).bind(tenant.uuid()).fetch_one(&self.pool).await?)
+    }
+
+    /// The tenants that are suspended, or are to be deleted: nobody of them may do anything.
     #[expect(clippy::disallowed_methods, reason = "the directory is where tenants come from")]
     pub async fn suspended(&self) -> Result<Vec<TenantId>, DirectoryError> {
         // Few tenants are, and this is asked once a process: no index.
-        let ids: Vec<Uuid> = sqlx::query_scalar("SELECT tenant_id FROM tenants WHERE status = 'suspended'")
-            .fetch_all(&self.pool)
-            .await?;
+        let ids: Vec<Uuid> =
+            sqlx::query_scalar("SELECT tenant_id FROM tenants WHERE status IN ('suspended', 'deleting')")
+                .fetch_all(&self.pool)
+                .await?;
         Ok(ids.into_iter().map(TenantId::vouched).collect())
     }
 
@@ -436,6 +461,9 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryEr
              );
              ALTER TABLE tenants ADD COLUMN IF NOT EXISTS status text NOT NULL DEFAULT 'active'
                  CHECK (status IN ('reserved', 'active', 'suspended'));
+             ALTER TABLE tenants DROP CONSTRAINT IF EXISTS tenants_status_check;
+             ALTER TABLE tenants ADD CONSTRAINT tenants_status_check
+                 CHECK (status IN ('reserved', 'active', 'suspended', 'deleting'));
              -- In which cell it lives; null: there was only one.
              ALTER TABLE tenants ADD COLUMN IF NOT EXISTS cell text;
              -- What happened to tenants' places, in order; `cell`: where it lives from then on, if that changed.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use face::Names;
 use futures::future::{BoxFuture, FutureExt, ready};
-use kernel::TenantId;
+use kernel::{Service, TenantId};
 use mailer::{Caught, Mailer, Smtp, SmtpError, Unset};
 use nats::Bus;
-use user_sagas::{PlaceError, Places};
+use user_sagas::{PlaceError, Places, Standing};
 
 use crate::config::{Config, claim_key};
 use crate::doors::Doors;
@@ -109,7 +109,19 @@ impl Places for Nowhere {
         nowhere()
     }
 
-    fn note_suspended(&self, _: TenantId, _: bool) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn note_standing(&self, _: TenantId, _: Standing) -> BoxFuture<'_, Result<(), PlaceError>> {
+        nowhere()
+    }
+
+    fn services(&self) -> Vec<Service> {
+        Vec::new()
+    }
+
+    fn record_deletion(&self, _: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        nowhere()
+    }
+
+    fn destroy(&self, _: TenantId, _: Service) -> BoxFuture<'_, Result<(), PlaceError>> {
         nowhere()
     }
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auth_api::trust::Touched;
-use eventstore::EventStore;
+use eventstore::{Closure, EventStore};
 use face::Runtime;
-use kernel::{Clock, Grant, IdSource, Position};
+use kernel::{Clock, Grant, IdSource, Position, TenantId};
 use tokio_util::sync::CancellationToken;
 use user_api::bearers::{self, Bearers};
 
@@ -123,8 +123,10 @@ impl Follower {
         };
         if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
             let closed = self.store.closed().await.map_err(|error| error.to_string())?;
-            let away = closed.into_iter().filter(|(_, closure)| !closure.reads()).map(|(tenant, _)| tenant);
-            self.suspended.note_elsewhere(away.collect());
+            let shut = closed.into_iter().filter(|(_, closure)| !closure.reads());
+            let (gone, away): (Vec<_>, Vec<_>) = shut.partition(|(_, closure)| *closure == Closure::Deleted);
+            let ids = |closed: Vec<(TenantId, Closure)>| closed.into_iter().map(|(tenant, _)| tenant).collect();
+            self.suspended.note_closed(ids(away), ids(gone));
             self.looked = Some(Instant::now());
         }
         let events = self.store.read_after(from, BATCH).await.map_err(|error| error.to_string())?;

@@ -1,13 +1,15 @@
-//! Where a tenant's place is made: the directory, the databases, the streams.
+//! Where a tenant's place is made, and where it ends: the directory, the databases, the streams.
 
 use chrono::{DateTime, Utc};
-use eventstore::Role;
+use eventstore::{History, Role};
 use futures::future::BoxFuture;
-use kernel::TenantId;
+use kernel::{Service, SystemClock, TenantId};
 use nats::{Bus, StreamSettings};
 use sqlx::{ConnectOptions, Connection};
-use user_sagas::{PlaceError, Places};
+use user_sagas::{PlaceError, Places, Standing};
 
+use crate::cells::atlas::{Atlas, AtlasError};
+use crate::cells::placing::{DeletedHistory, Placed};
 use crate::config::Config;
 use crate::directory::{Directory, DirectoryError};
 use crate::domains::SERVICES;
@@ -67,6 +69,33 @@ impl Installation {
     }
 }
 
+impl Installation {
+    /// What is left of a tenant: that it was deleted, when, under which name, and what its history was. Its name is free again.
+    async fn record(&self, tenant: TenantId) -> Result<(), PlaceError> {
+        let passing = |error: AtlasError| PlaceError::Passing(error.to_string());
+        let atlas = Atlas::of(&self.directory);
+        let place = atlas.place(tenant).await.map_err(passing)?;
+        if place.deleted {
+            return Ok(());
+        }
+        let slug = match self.directory.find(&tenant.to_string()).await {
+            Ok(found) => found.slug,
+            // It never had a place.
+            Err(DirectoryError::Unknown(_)) => String::new(),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut services = Vec::with_capacity(SERVICES.len());
+        for service in SERVICES {
+            let history = eventstore::history(&self.config.database(*service), tenant).await;
+            let History { events, root } =
+                history.map_err(|error| PlaceError::Passing(format!("the log of {service}: {error}")))?;
+            services.push(DeletedHistory { service: service.name().to_owned(), events, root: hex::encode(root) });
+        }
+        atlas.note(tenant, place, Placed::Deleted { slug, services }, &SystemClock).await.map_err(passing)?;
+        Ok(())
+    }
+}
+
 fn failed(error: DirectoryError) -> PlaceError {
     match error {
         DirectoryError::Exists(slug) => PlaceError::Taken(slug),
@@ -93,8 +122,24 @@ impl Places for Installation {
         Box::pin(async move { self.directory.open_place(tenant).await.map_err(failed) })
     }
 
-    fn note_suspended(&self, tenant: TenantId, suspended: bool) -> BoxFuture<'_, Result<(), PlaceError>> {
-        Box::pin(async move { self.directory.note_suspended(tenant, suspended).await.map_err(failed) })
+    fn note_standing(&self, tenant: TenantId, standing: Standing) -> BoxFuture<'_, Result<(), PlaceError>> {
+        Box::pin(async move { self.directory.note_standing(tenant, standing).await.map_err(failed) })
+    }
+
+    fn services(&self) -> Vec<Service> {
+        let others = SERVICES.iter().copied().filter(|service| *service != user_api::SERVICE);
+        others.chain([user_api::SERVICE]).collect()
+    }
+
+    fn record_deletion(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        Box::pin(self.record(tenant))
+    }
+
+    fn destroy(&self, tenant: TenantId, service: Service) -> BoxFuture<'_, Result<(), PlaceError>> {
+        Box::pin(async move {
+            let destroyed = eventstore::destroy(&self.config.database(service), tenant).await;
+            destroyed.map_err(|error| PlaceError::Passing(format!("the database of {service}: {error}")))
+        })
     }
 
     fn check_databases(&self) -> BoxFuture<'_, Result<(), PlaceError>> {

@@ -1,8 +1,9 @@
-//! Making tenants, and suspending them, for whoever operates the platform: the command line.
+//! Making tenants, suspending and deleting them, for whoever operates the platform: the command line.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use coordinator::Coordinator;
 use eventstore::EventStore;
 use executor::Executor;
@@ -10,8 +11,10 @@ use kernel::{Caller, Grant, Refusal, Role, SystemClock, SystemIds, TenantId};
 use nats::Bus;
 use tokio_util::sync::CancellationToken;
 use user_aggregates::{Tenant as State, TenantStatus};
-use user_commands::{RequestTenant, ResumeTenant, SuspendTenant};
+use user_commands::{RequestTenant, RequestTenantDeletion, RestoreTenant, ResumeTenant, SuspendTenant};
+use user_sagas::Standing;
 
+use crate::cells::atlas::{Atlas, AtlasError};
 use crate::config::Config;
 use crate::directory::{Directory, DirectoryError, Tenant};
 use crate::domains;
@@ -37,6 +40,12 @@ pub enum ProvisionError {
     /// It was refused.
     #[error("{0}")]
     Refused(Refusal),
+    /// Where it is.
+    #[error(transparent)]
+    Atlas(#[from] AtlasError),
+    /// It is being moved.
+    #[error("the tenant {0} is being moved, or deleted, by another process at this moment; look again")]
+    Busy(String),
     /// Its place could not be made, and what was made of it is taken back.
     #[error("the tenant {0} could not be made; `inopsio saga list` of its tenant says why")]
     Abandoned(String),
@@ -101,7 +110,9 @@ impl Desk {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             match self.status(tenant).await? {
-                TenantStatus::Active | TenantStatus::Suspended => return Ok(()),
+                TenantStatus::Active | TenantStatus::Suspended | TenantStatus::Deleting | TenantStatus::Deleted => {
+                    return Ok(());
+                }
                 TenantStatus::Abandoned => return Err(ProvisionError::Abandoned(slug.to_owned())),
                 TenantStatus::Requested if tokio::time::Instant::now() > deadline => {
                     let reason = "see `inopsio saga list --service user`".to_owned();
@@ -158,4 +169,51 @@ pub async fn resume(config: &Config, tenant: &Tenant) -> Result<(), ProvisionErr
     let done = desk.execute(tenant.tenant_id, &ResumeTenant).await;
     desk.store.close().await;
     done
+}
+
+/// The tenant is shut out at once, and deleted in so many days, by the saga `delete_tenant` of the server; until then it can be
+/// [restored](restore). When that is. Asked for again, its time stays as it was.
+///
+/// # Errors
+/// When it is not here, is on its way to another cell, or there is an old copy of it in one; as [`suspend`].
+pub async fn delete(
+    config: &Config,
+    slug: &str,
+    reason: &str,
+    grace_days: u32,
+) -> Result<(Tenant, DateTime<Utc>), ProvisionError> {
+    let directory = Directory::open(config);
+    let tenant = directory.find_here(slug).await?;
+    // Whoever moves it takes the same turn, so it is not on its way when its deletion is asked for, nor sets out afterwards.
+    let turn = directory.turn(tenant.tenant_id).await?;
+    let _turn = turn.ok_or_else(|| ProvisionError::Busy(tenant.slug.clone()))?;
+    Atlas::of(&directory).place(tenant.tenant_id).await?.delete().map_err(AtlasError::from)?;
+    let desk = Desk::open(config).await?;
+    let asked = RequestTenantDeletion { reason: reason.to_owned(), grace_days };
+    let done = desk.execute(tenant.tenant_id, &asked).await;
+    desk.store.close().await;
+    let due_at = done?;
+    // A saga notes it too; whoever starts in between knows it already.
+    directory.note_standing(tenant.tenant_id, Standing::Deleting).await?;
+    Ok((tenant, due_at))
+}
+
+/// The tenant is not deleted after all, and is what it was before; whether it is suspended.
+///
+/// # Errors
+/// When it is deleted already; as [`suspend`].
+pub async fn restore(config: &Config, slug: &str) -> Result<(Tenant, bool), ProvisionError> {
+    let directory = Directory::open(config);
+    let tenant = directory.find_here(slug).await?;
+    let desk = Desk::open(config).await?;
+    let restored = async {
+        desk.execute(tenant.tenant_id, &RestoreTenant).await?;
+        desk.status(tenant.tenant_id).await
+    };
+    let restored = restored.await;
+    desk.store.close().await;
+    let suspended = restored? == TenantStatus::Suspended;
+    let standing = if suspended { Standing::Suspended } else { Standing::Active };
+    directory.note_standing(tenant.tenant_id, standing).await?;
+    Ok((tenant, suspended))
 }

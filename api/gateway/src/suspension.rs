@@ -1,4 +1,4 @@
-//! Which tenants may not come in: those that live in another cell (told by the log's own list), and those that are suspended: told by the directory, and by the user service's log, which knows it first (`people.rs`).
+//! Which tenants may not come in: those that live in another cell or are no more (told by the log's own list), and those that are suspended or to be deleted: told by the directory, and by the user service's log, which knows it first (`people.rs`).
 //!
 //! The directory is told by a saga, so later than the log: what the log said is not taken back by what the directory still says.
 
@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kernel::{RecordedEvent, Refusal, TenantId};
 use tokio::sync::watch;
+use user_aggregates::TenantRestored;
 
 use crate::directory::{Directory, DirectoryError};
 
@@ -22,6 +23,8 @@ struct Inner {
     told: Mutex<HashMap<TenantId, bool>>,
     /// Tenants that live in another cell, or are not whole here yet.
     elsewhere: watch::Sender<HashSet<TenantId>>,
+    /// Tenants that are no more.
+    deleted: watch::Sender<HashSet<TenantId>>,
 }
 
 /// What is answered here for a tenant of another cell.
@@ -31,10 +34,13 @@ pub fn elsewhere() -> Refusal {
 }
 
 impl Suspended {
-    /// Refuses callers of a suspended tenant.
+    /// Refuses callers of a tenant that is suspended, deleted, or not here.
     pub fn check(&self, tenant: TenantId) -> Result<(), Refusal> {
+        if self.0.deleted.borrow().contains(&tenant) {
+            return Err(Refusal::forbidden("tenant_deleted", "the tenant is deleted"));
+        }
         if self.0.all.borrow().as_ref().is_some_and(|suspended| suspended.contains(&tenant)) {
-            let detail = "the tenant is suspended; whoever operates the platform can say why, and resume it";
+            let detail = "the tenant is suspended, or is to be deleted; whoever operates the platform can say why, and take that back";
             return Err(Refusal::forbidden("tenant_suspended", detail));
         }
         if self.0.elsewhere.borrow().contains(&tenant) {
@@ -43,14 +49,17 @@ impl Suspended {
         Ok(())
     }
 
-    /// Takes over who does not live here.
-    pub fn note_elsewhere(&self, tenants: HashSet<TenantId>) {
-        let news = self.0.elsewhere.send_if_modified(|known| {
-            let news = *known != tenants;
-            *known = tenants;
-            news
-        });
-        if news {
+    /// Takes over who does not live here, and who is no more.
+    pub fn note_closed(&self, elsewhere: HashSet<TenantId>, deleted: HashSet<TenantId>) {
+        let note = |known: &watch::Sender<HashSet<TenantId>>, tenants: HashSet<TenantId>| {
+            known.send_if_modified(|known| {
+                let news = *known != tenants;
+                *known = tenants;
+                news
+            })
+        };
+        let news = [note(&self.0.elsewhere, elsewhere), note(&self.0.deleted, deleted)];
+        if news.contains(&true) {
             // Connections that are kept open look again.
             self.0.all.send_modify(|_| {});
         }
@@ -87,8 +96,10 @@ impl Suspended {
     /// Takes over what an event says.
     pub fn note(&self, event: &RecordedEvent) {
         let suspended = match event.event_type.as_str() {
-            "user.tenant.suspended" => true,
+            "user.tenant.suspended" | "user.tenant.deletion_requested" | "user.tenant.deleted" => true,
             "user.tenant.resumed" => false,
+            // One that was suspended before is again.
+            "user.tenant.restored" => is_suspended(event),
             _ => return,
         };
         self.0.told.lock().unwrap_or_else(PoisonError::into_inner).insert(event.tenant, suspended);
@@ -98,4 +109,9 @@ impl Suspended {
             None => false,
         });
     }
+}
+
+/// Whether a tenant that is restored is suspended; what can't be read is.
+fn is_suspended(event: &RecordedEvent) -> bool {
+    !matches!(serde_json::from_slice(&event.payload), Ok(TenantRestored { suspended: false }))
 }

@@ -1,7 +1,7 @@
 //! From a backup into the databases of a configuration: all of it, or nothing.
 
 use anyhow::{Context as _, Result, ensure};
-use eventstore::backup::{self, Head};
+use eventstore::backup::{self, Head, Restore};
 use gateway::Config;
 use gateway::directory::{Directory, admin_options};
 use indicatif::ProgressBar;
@@ -14,6 +14,10 @@ use super::archive::rows::TenantRow;
 use super::pour::pour;
 use crate::context;
 use crate::progress;
+
+/// The last event of a tenant, and whose event it is.
+const DELETED: &str = "user.tenant.deleted";
+const OF_TENANTS: &str = "user";
 
 /// Fills empty databases. Hashes are checked on the way, and nothing is committed before all of them are.
 ///
@@ -34,9 +38,28 @@ pub async fn load(config: &Config, archive: &Archive, bar: &ProgressBar) -> Resu
         pour(archive, log, Some(&mut restore), bar).await.with_context(|| format!("the log of {service}"))?;
         poured.push((restore, Head { position: log.position, recorded_at: log.recorded_at }));
     }
+    close_deleted(archive, &mut poured).await?;
     Directory::open(config).restore(&tenants).await?;
     for (restore, head) in poured {
         restore.finish(head).await?;
+    }
+    Ok(())
+}
+
+/// Tenants that were deleted stay so: nothing is written for them, and no read model shows them.
+async fn close_deleted(archive: &Archive, poured: &mut [(Restore, Head)]) -> Result<()> {
+    let mut deleted = Vec::new();
+    for ((restore, _), log) in poured.iter_mut().zip(&archive.manifest.services) {
+        if restore.service().name() == OF_TENANTS {
+            let tenants: Vec<_> = log.tenants.iter().map(|tenant| tenant.tenant_id).collect();
+            deleted = restore.told_by(DELETED, &tenants).await?;
+        }
+    }
+    if deleted.is_empty() {
+        return Ok(());
+    }
+    for (restore, _) in poured {
+        restore.close_deleted(&deleted).await?;
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ pub const GRANTS: &[Grant] = &[
     grant("user:email:verify", &[], "Verify an e-mail address: whoever has the link"),
     grant("user:import:read", OVERSEERS, "See imports of users"),
     grant("user:import:write", LEADERS, "Import users from a file, as far as one may add or invite them one by one"),
-    grant("user:tenant:operate", &[], "Make, suspend and resume tenants: whoever operates the platform"),
+    grant("user:tenant:operate", &[], "Make, suspend, resume and delete tenants: whoever operates the platform"),
     grant("user:role:read", EVERYBODY, "See roles and what they allow"),
     grant("user:role:write", &[Admin], "Define, change and retire roles"),
     grant("user:role:grant", LEADERS, "Grant and revoke roles that allow no more than one's own"),

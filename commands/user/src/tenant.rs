@@ -1,5 +1,6 @@
-//! Tenants: asked for by whoever operates the platform, made by a saga, suspended and resumed.
+//! Tenants: asked for by whoever operates the platform, made by a saga, suspended and resumed, deleted by another saga.
 
+use chrono::{DateTime, Duration, Utc};
 use executor::{Command, Work};
 use kernel::{Checks, Refusal, Role, TenantId};
 use user_aggregates::{
@@ -49,6 +50,25 @@ pub struct SuspendTenant {
 /// It can be used again.
 #[derive(Clone, Copy, Debug)]
 pub struct ResumeTenant;
+
+/// The longest that a tenant can be restored, in days.
+pub const LONGEST_GRACE: u32 = 3_650;
+
+/// It is to be deleted, and nobody of it may do anything from now on.
+#[derive(Clone, Debug)]
+pub struct RequestTenantDeletion {
+    pub reason: String,
+    /// For so many days it can be restored.
+    pub grace_days: u32,
+}
+
+/// It is not deleted after all.
+#[derive(Clone, Copy, Debug)]
+pub struct RestoreTenant;
+
+/// It is deleted, if its time has come.
+#[derive(Clone, Copy, Debug)]
+pub struct DeleteTenant;
 
 /// Whether a tenant's short name may be this: 2 to 40 lower-case letters, digits and hyphens, a letter first.
 pub fn is_slug(text: &str) -> bool {
@@ -139,5 +159,44 @@ impl Command for ResumeTenant {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         ask(work, TenantCommand::Resume).await
+    }
+}
+
+impl Command for RequestTenantDeletion {
+    const PERMISSION: &'static str = "user:tenant:operate";
+    /// When it is deleted.
+    type Answer = DateTime<Utc>;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<DateTime<Utc>, Refusal> {
+        let mut checks = Checks::default();
+        let reason = checks.paragraph("/reason", &self.reason, lengths::REASON);
+        if self.grace_days > LONGEST_GRACE {
+            let detail = format!("{} days; allowed are 0 to {LONGEST_GRACE}", self.grace_days);
+            checks.refuse("/grace_days", "grace_days", detail);
+        }
+        checks.finish()?;
+        let due_at = kernel::to_micros(work.now() + Duration::days(self.grace_days.into()));
+        ask(work, TenantCommand::RequestDeletion { reason, due_at }).await?;
+        let tenant = work.read::<Tenant>(work.caller().tenant()).await?;
+        Ok(tenant.deletion.map_or(due_at, |deletion| deletion.due_at))
+    }
+}
+
+impl Command for RestoreTenant {
+    const PERMISSION: &'static str = "user:tenant:operate";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        ask(work, TenantCommand::Restore).await
+    }
+}
+
+impl Command for DeleteTenant {
+    const PERMISSION: &'static str = "user:tenant:operate";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let now = work.now();
+        ask(work, TenantCommand::Delete { now }).await
     }
 }

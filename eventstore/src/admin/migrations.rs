@@ -19,6 +19,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0008_append.sql", include_str!("../../migrations/0008_append.sql")),
     ("0009_closed.sql", include_str!("../../migrations/0009_closed.sql")),
     ("0010_plans.sql", include_str!("../../migrations/0010_plans.sql")),
+    ("0011_deleted.sql", include_str!("../../migrations/0011_deleted.sql")),
 ];
 
 /// The migrations' file names.

@@ -3,6 +3,7 @@
 use kernel::{Position, Service};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor};
+use uuid::Uuid;
 
 use super::copied::Whose;
 use super::snapshot::head;
@@ -88,6 +89,46 @@ impl Restore {
     /// Writes claims.
     pub async fn claims(&mut self, rows: &[StoredClaim]) -> Result<(), Error> {
         write::claims(&mut self.connection, rows).await
+    }
+
+    /// Of these tenants, those of whom the log says, by an event of this type, that they are deleted.
+    pub async fn told_by(&mut self, event_type: &str, tenants: &[Uuid]) -> Result<Vec<Uuid>, Error> {
+        self.concern(tenants).await?;
+        // Once a restore, and most tenants have few events or none of the type: no index.
+        let told = sqlx::query_scalar(
+            "SELECT DISTINCT tenant_id FROM log.events WHERE tenant_id = ANY ($1) AND event_type = $2",
+        )
+        .bind(tenants)
+        .bind(event_type)
+        .fetch_all(&mut self.connection)
+        .await?;
+        Ok(told)
+    }
+
+    /// Closes these tenants as deleted, of whom there is nothing but history. One who still has something is being destroyed: that goes
+    /// on where it was.
+    pub async fn close_deleted(&mut self, tenants: &[Uuid]) -> Result<(), Error> {
+        self.concern(tenants).await?;
+        sqlx::query(
+            "INSERT INTO log.closed (tenant_id, state, cell)
+             SELECT t.tenant_id, 'deleted', '' FROM unnest($1::uuid[]) AS t (tenant_id)
+             WHERE NOT EXISTS (SELECT FROM log.claims c WHERE c.tenant_id = t.tenant_id)
+               AND NOT EXISTS (SELECT FROM log.commands c WHERE c.tenant_id = t.tenant_id)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(tenants)
+        .execute(&mut self.connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Row level security shows the rows of these.
+    async fn concern(&mut self, tenants: &[Uuid]) -> Result<(), Error> {
+        sqlx::query("SELECT set_config('app.tenant_ids', $1::uuid[]::text, true)")
+            .bind(tenants)
+            .execute(&mut self.connection)
+            .await?;
+        Ok(())
     }
 
     /// Says where the log ends, and lets all of it become true.

@@ -7,6 +7,7 @@ use eventstore::{Database, EventStore, LockClass};
 use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use crate::applying::{self, Failure};
 use crate::checkpoint::Checkpoint;
@@ -34,6 +35,8 @@ pub(crate) struct Build<'p> {
     pub(crate) events: u64,
     /// Whose events there were.
     pub(crate) tenants: BTreeSet<TenantId>,
+    /// Tenants that are deleted: what their history says of them is shown to nobody any more.
+    deleted: BTreeSet<Uuid>,
     /// What makes the plain indexes, once the tables are filled.
     indexes: Vec<String>,
 }
@@ -59,6 +62,10 @@ impl<'p> Build<'p> {
         if Checkpoint::load(connection, projection.name()).await?.is_empty() {
             return Err(Error::NotMigrated { projection: projection.name().to_owned() });
         }
+        // Nobody is deleted while a read model is built: that waits for the lock.
+        let deleted: Vec<Uuid> = sqlx::query_scalar("SELECT tenant_id FROM log.closed WHERE state = 'deleted'")
+            .fetch_all(&mut *connection)
+            .await?;
         let decisions = Decisions::load(connection, &parking::consumer(projection.name())).await?;
         let mut transaction = connection.begin().await?;
         transaction.execute(format!("DROP SCHEMA IF EXISTS {schema} CASCADE").as_str()).await?;
@@ -74,6 +81,7 @@ impl<'p> Build<'p> {
             position: Position::START,
             events: 0,
             tenants: BTreeSet::new(),
+            deleted: deleted.into_iter().collect(),
             indexes,
         })
     }
@@ -226,7 +234,8 @@ impl<'p> Build<'p> {
 
     fn wanted<'e>(&mut self, batch: &'e [RecordedEvent]) -> Vec<&'e RecordedEvent> {
         self.tenants.extend(batch.iter().map(|event| event.tenant));
-        batch.iter().filter(|event| self.projection.wants(&event.event_type)).collect()
+        let shown = |event: &&RecordedEvent| !self.deleted.contains(&event.tenant.uuid());
+        batch.iter().filter(shown).filter(|event| self.projection.wants(&event.event_type)).collect()
     }
 
     async fn apply(&mut self, connection: &mut PgConnection, wanted: &[&RecordedEvent]) -> Result<(), Error> {

@@ -5,6 +5,7 @@
 //! To add one: its file here with a `definition()`, its `mod` line and its place in [`sagas`]; its story in `tests/`, which runs
 //! it through everything that can go wrong (`sagabed`). See `docs/src/sagas.md`.
 
+mod delete_tenant;
 mod end_access;
 mod note_tenant_status;
 mod provision_tenant;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use coordinator::Sagas;
 use futures::future::BoxFuture;
-use kernel::{Position, TenantId, UserId};
+use kernel::{Position, Service, TenantId, UserId};
 use mailer::Mailer;
 use user_commands::{GRANTS, LinkKey};
 
@@ -75,6 +76,17 @@ pub enum PlaceError {
     Passing(String),
 }
 
+/// How a tenant stands in the directory, where each process looks when it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It can be used.
+    Active,
+    /// Nobody of it may do anything for now.
+    Suspended,
+    /// Nobody of it may do anything, and it is deleted at its time.
+    Deleting,
+}
+
 /// Where tenants' places are made: the directory of names, the databases, the streams. Each of these may be done again.
 pub trait Places: Send + Sync + 'static {
     /// Reserves a short name for a tenant.
@@ -92,8 +104,18 @@ pub trait Places: Send + Sync + 'static {
     /// From now on the name leads to the tenant.
     fn open(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
 
-    /// Notes that a tenant is suspended, or is not any more.
-    fn note_suspended(&self, tenant: TenantId, suspended: bool) -> BoxFuture<'_, Result<(), PlaceError>>;
+    /// Notes how a tenant stands.
+    fn note_standing(&self, tenant: TenantId, standing: Standing) -> BoxFuture<'_, Result<(), PlaceError>>;
+
+    /// The services in which tenants have something, that of tenants themselves last.
+    fn services(&self) -> Vec<Service>;
+
+    /// Notes that a tenant is deleted, with what the log of each service then is, and frees its short name.
+    fn record_deletion(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
+
+    /// Destroys what a service has of a tenant but the sealed bytes of its log: keys, claims, answers, read models, jobs, webhooks, dead
+    /// letters, sagas. Nothing is written for it there any more.
+    fn destroy(&self, tenant: TenantId, service: Service) -> BoxFuture<'_, Result<(), PlaceError>>;
 
     /// Whether every service has its tables, with row level security.
     fn check_databases(&self) -> BoxFuture<'_, Result<(), PlaceError>>;
@@ -122,6 +144,7 @@ pub fn sagas(outside: &Outside) -> Sagas {
         vec![
             provision_tenant::definition(outside),
             note_tenant_status::definition(outside),
+            delete_tenant::definition(outside),
             send_invitation::definition(outside),
             verify_email::definition(outside),
             end_access::definition(outside),

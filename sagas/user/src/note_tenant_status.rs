@@ -1,4 +1,5 @@
-//! That a tenant is suspended, or resumed, is noted in the directory, where each process looks when it starts.
+//! That a tenant is suspended, resumed, about to be deleted or restored is noted in the directory, where each process looks when it
+//! starts.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use kernel::RecordedEvent;
 use serde::{Deserialize, Serialize};
 use user_aggregates::{Tenant, TenantStatus};
 
-use crate::{Outside, Places};
+use crate::{Outside, Places, Standing};
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Parameters {}
@@ -15,7 +16,8 @@ struct Parameters {}
 pub(crate) fn definition(outside: &Outside) -> Definition {
     let places = outside.places.clone();
     let note = move |doing: Doing, _: Parameters| note(places.clone(), doing);
-    let starts_on = &["user.tenant.suspended", "user.tenant.resumed"];
+    let starts_on =
+        &["user.tenant.suspended", "user.tenant.resumed", "user.tenant.deletion_requested", "user.tenant.restored"];
     Definition::new("note_tenant_status", 1, &[], starts_on, start, vec![Step::new("note", note)])
 }
 
@@ -25,8 +27,14 @@ async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Paramet
 
 /// What is true now, whichever event it was: the last one to come is told rightly.
 async fn note(places: Arc<dyn Places>, doing: Doing) -> Result<Next, Fault> {
-    let state = doing.load::<Tenant>(doing.tenant()).await?;
-    let suspended = state.is_some_and(|(tenant, _)| tenant.status == TenantStatus::Suspended);
-    places.note_suspended(doing.tenant(), suspended).await?;
+    let Some((tenant, _)) = doing.load::<Tenant>(doing.tenant()).await? else { return Ok(Next::done()) };
+    let standing = match tenant.status {
+        TenantStatus::Active => Standing::Active,
+        TenantStatus::Suspended => Standing::Suspended,
+        TenantStatus::Deleting => Standing::Deleting,
+        // It has no place yet, or no more.
+        TenantStatus::Requested | TenantStatus::Abandoned | TenantStatus::Deleted => return Ok(Next::done()),
+    };
+    places.note_standing(doing.tenant(), standing).await?;
     Ok(Next::done())
 }

@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use eventstore::LockKey;
 use kernel::{Clock, TenantId};
+use serde::Serialize;
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
-use super::placing::{Place, Placed, PlacingError};
+use super::placing::{DeletedHistory, Place, Placed, PlacingError};
 use crate::directory::{Directory, DirectoryError};
 
 /// A place that can't be changed.
@@ -43,6 +44,19 @@ pub struct Arrival {
     pub tenant: Uuid,
     /// In which cell.
     pub cell: String,
+}
+
+/// A tenant that is no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Gone {
+    /// Its id.
+    pub tenant_id: Uuid,
+    /// The short name that it had.
+    pub slug: String,
+    /// When what it had was destroyed.
+    pub deleted_at: DateTime<Utc>,
+    /// What its history was in each service.
+    pub services: Vec<DeletedHistory>,
 }
 
 impl Atlas {
@@ -122,8 +136,38 @@ impl Atlas {
                 .execute(&mut *transaction)
                 .await?;
         }
+        if matches!(event, Placed::Deleted { .. }) {
+            sqlx::query("DELETE FROM tenants WHERE tenant_id = $1")
+                .bind(tenant.uuid())
+                .execute(&mut *transaction)
+                .await?;
+        }
         transaction.commit().await?;
         Ok(place)
+    }
+
+    /// The tenants that were deleted, the first one first.
+    pub async fn deleted(&self) -> Result<Vec<Gone>, AtlasError> {
+        // Deletions are few, and whoever asks is a person: no index.
+        let rows = sqlx::query(
+            "SELECT tenant_id, event, recorded_at FROM placements WHERE event->>'event' = 'deleted' ORDER BY position",
+        )
+        .fetch_all(&self.0)
+        .await?;
+        let mut gone = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let text: serde_json::Value = row.try_get("event")?;
+            let event = serde_json::from_value(text.clone()).map_err(|_| AtlasError::Unknown(text.to_string()))?;
+            if let Placed::Deleted { slug, services } = event {
+                gone.push(Gone {
+                    tenant_id: row.try_get("tenant_id")?,
+                    slug,
+                    deleted_at: row.try_get("recorded_at")?,
+                    services,
+                });
+            }
+        }
+        Ok(gone)
     }
 
     /// How many things happened to places so far.

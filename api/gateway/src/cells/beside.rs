@@ -6,7 +6,7 @@
 use eventstore::transfer::{self, Opening, TransferError};
 use kernel::{Position, TenantId};
 use serde_json::{Map, Value};
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{Connection, PgConnection};
 
 /// A table, and which of its columns are positions.
 const TABLES: &[(&str, &[&str])] = &[
@@ -115,25 +115,4 @@ fn at_rest(job: &mut Map<String, Value>) {
             job.insert(lost.to_owned(), Value::Null);
         }
     }
-}
-
-/// Deletes a tenant's rows of every table that is not the log's: read models too.
-pub(super) async fn purge(connection: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
-    let tables = sqlx::query(
-        "SELECT format('%I.%I', n.nspname, c.relname)
-         FROM pg_class c
-         JOIN pg_namespace n ON n.oid = c.relnamespace
-         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
-         WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'log' AND n.nspname !~ '^(pg_|information_schema)'",
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    for row in &tables {
-        let table: &str = row.try_get(0)?;
-        sqlx::query(&format!("DELETE FROM {table} WHERE tenant_id = $1"))
-            .bind(tenant.uuid())
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(())
 }

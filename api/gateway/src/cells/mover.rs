@@ -13,8 +13,8 @@
 
 use std::time::{Duration, Instant};
 
+use eventstore::Closure;
 use eventstore::transfer::{self, Compared, Transfer, TransferError};
-use eventstore::{Closure, LockClass};
 use futures::future::try_join_all;
 use kernel::{Clock, TenantId};
 use nats::Bus;
@@ -170,6 +170,10 @@ impl<'a> Mover<'a> {
         self.cell(to)?;
         let tenant = self.directory.find(tenant).await?;
         let _turn = self.turn(&tenant).await?;
+        if self.directory.is_being_deleted(tenant.tenant_id).await? {
+            let what = "the tenant is to be deleted; restore it first (inopsio tenant restore)";
+            return Err(MoveError::Unsettled(what.to_owned()));
+        }
         let mut place = self.atlas.place(tenant.tenant_id).await?;
         let lives = self.lives(&tenant).await?;
         if let Some(event) = place.begin(&lives, to).map_err(AtlasError::from)? {
@@ -254,7 +258,6 @@ impl<'a> Mover<'a> {
             let mut old = self.connect(&part, &cell).await?;
             let purged = transfer::purge(&mut old, part.service, tenant.tenant_id).await;
             purged.map_err(|error| MoveError::Transfer { service: part.service.name(), cell: cell.clone(), error })?;
-            beside::purge(&mut old, tenant.tenant_id).await?;
             close(old).await;
         }
         self.atlas.note(tenant.tenant_id, place, event, self.clock).await?;
@@ -319,18 +322,8 @@ impl<'a> Mover<'a> {
 
     /// That nobody else moves the tenant meanwhile: held as long as the connection is.
     async fn turn(&self, tenant: &Tenant) -> Result<PoolConnection<Postgres>> {
-        let mut connection = self.directory.pool().acquire().await?;
-        let ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))")
-            .bind(LockClass::MoveOfTenant.number())
-            .bind(tenant.tenant_id.to_string())
-            .fetch_one(&mut *connection)
-            .await?;
-        if !ours {
-            return Err(MoveError::Busy(tenant.slug.clone()));
-        }
-        // Not back into the pool: closed, it gives the lock back.
-        connection.close_on_drop();
-        Ok(connection)
+        let turn = self.directory.turn(tenant.tenant_id).await?;
+        turn.ok_or_else(|| MoveError::Busy(tenant.slug.clone()))
     }
 
     async fn legs(&self, tenant: TenantId, moving: &Moving) -> Result<Vec<Leg>> {

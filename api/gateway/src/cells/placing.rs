@@ -21,6 +21,24 @@ pub enum Placed {
     MoveEnded,
     /// What could be deleted of the old copy is.
     OldCopyPurged,
+    /// It is no more. Final.
+    Deleted {
+        /// The short name that it had, which is free since.
+        slug: String,
+        /// What its history was in each service.
+        services: Vec<DeletedHistory>,
+    },
+}
+
+/// What a deleted tenant's history was in a service: what was signed of it, exported or backed up can be held against this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletedHistory {
+    /// Whose.
+    pub service: String,
+    /// How many events it had.
+    pub events: u64,
+    /// Root of the tenant's tree over these; hexadecimal.
+    pub root: String,
 }
 
 /// A move that is under way.
@@ -43,6 +61,8 @@ pub struct Place {
     pub moving: Option<Moving>,
     /// The cell that has an old copy.
     pub old_copy: Option<String>,
+    /// Whether it is no more.
+    pub deleted: bool,
 }
 
 /// A wish that can't be fulfilled.
@@ -65,6 +85,9 @@ pub enum PlacingError {
         "there is an old copy of the tenant in the cell {0}; purge it first: `inopsio tenant move <tenant> --purge`"
     )]
     OldCopy(String),
+    /// It is no more.
+    #[error("the tenant is deleted")]
+    Deleted,
     /// There is no old copy.
     #[error("there is no old copy of the tenant")]
     NoOldCopy,
@@ -86,6 +109,7 @@ impl Place {
             }
             Placed::MoveEnded => self.old_copy = self.moving.take().map(|moving| moving.from),
             Placed::OldCopyPurged => self.old_copy = None,
+            Placed::Deleted { .. } => self.deleted = true,
         }
     }
 
@@ -95,6 +119,7 @@ impl Place {
     /// When it is there, or on its way elsewhere, or a third cell still has an old copy.
     pub fn begin(&self, lives: &str, to: &str) -> Result<Option<Placed>, PlacingError> {
         match &self.moving {
+            _ if self.deleted => Err(PlacingError::Deleted),
             Some(moving) if moving.to == to => Ok(None),
             Some(moving) => Err(PlacingError::OnItsWay(moving.to.clone())),
             None if lives == to => Err(PlacingError::There(to.to_owned())),
@@ -114,6 +139,18 @@ impl Place {
             None => Err(PlacingError::NotMoving),
             Some(moving) if moving.moved => Err(PlacingError::TooLate(moving.to.clone())),
             Some(_) => Ok(Placed::MoveUndone),
+        }
+    }
+
+    /// Whether the tenant may be deleted: it is nowhere but where it lives.
+    ///
+    /// # Errors
+    /// When it is on its way, or another cell has an old copy: nobody else would think of that later.
+    pub fn delete(&self) -> Result<(), PlacingError> {
+        match (&self.moving, &self.old_copy) {
+            (Some(moving), _) => Err(PlacingError::OnItsWay(moving.to.clone())),
+            (None, Some(old)) => Err(PlacingError::OldCopy(old.clone())),
+            (None, None) => Ok(()),
         }
     }
 
@@ -178,5 +215,18 @@ mod tests {
         let ended = [&moved[..], &[Placed::MoveEnded]].concat();
         assert_eq!(given(&ended).purge(), Ok(("a", Placed::OldCopyPurged)));
         assert_eq!(given(&[&ended[..], &[Placed::OldCopyPurged]].concat()).purge(), Err(PlacingError::NoOldCopy));
+    }
+
+    #[test]
+    fn a_tenant_is_deleted_where_it_lives_and_nowhere_else_and_does_not_move_after_that() {
+        assert_eq!(given(&[]).delete(), Ok(()));
+        assert_eq!(given(&[begun()]).delete(), Err(PlacingError::OnItsWay("b".to_owned())));
+        assert_eq!(given(&[begun(), Placed::MoveUndone]).delete(), Ok(()));
+        let ended = [begun(), Placed::Moved, Placed::MoveEnded];
+        assert_eq!(given(&ended[..2]).delete(), Err(PlacingError::OnItsWay("b".to_owned())));
+        assert_eq!(given(&ended).delete(), Err(PlacingError::OldCopy("a".to_owned())));
+        assert_eq!(given(&[&ended[..], &[Placed::OldCopyPurged]].concat()).delete(), Ok(()));
+        let deleted = Placed::Deleted { slug: "acme".to_owned(), services: Vec::new() };
+        assert_eq!(given(&[deleted]).begin("a", "b"), Err(PlacingError::Deleted));
     }
 }

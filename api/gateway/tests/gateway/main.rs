@@ -9,6 +9,7 @@ mod cells;
 mod commands;
 mod contracts;
 mod dead_letters;
+mod deletion;
 mod domains;
 mod drain;
 mod feed;

@@ -7,12 +7,13 @@ use gateway::{ProvisionError, Server, Services};
 use kernel::{IdSource, Role, SystemIds};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use user_sagas::Standing;
 
 use crate::standing::Open;
 use crate::world::{Answer, World, token};
 
 /// A gateway with a directory of its own.
-async fn town() -> World {
+pub async fn town() -> World {
     let world = World::start_with(|config| {
         config.postgres.directory = format!("test_directory_{}", SystemIds.next().simple());
         let (host, port) = (&config.postgres.host, config.postgres.port);
@@ -26,7 +27,7 @@ async fn town() -> World {
 }
 
 /// Asks until the answer has this status; a second is what it may take.
-async fn within_a_second(world: &World, token: &str, status: StatusCode) -> Answer {
+pub async fn within_a_second(world: &World, token: &str, status: StatusCode) -> Answer {
     let asked = async {
         loop {
             let lead = "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001";
@@ -122,7 +123,7 @@ async fn a_suspension_that_the_directory_is_told_of_late_holds_in_each_process_t
     })
     .await;
     // As if it was not told yet: the log is enough for who starts now.
-    directory.note_suspended(acme.tenant_id, false).await.unwrap();
+    directory.note_standing(acme.tenant_id, Standing::Active).await.unwrap();
     let later = Server::start(world.config.clone(), Services::All).await.unwrap();
     let url = format!("http://{}/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001", later.addr());
     assert_eq!(Answer::of(world.client.get(&url).bearer_auth(&ours)).await.code(), "tenant_suspended");
@@ -130,7 +131,7 @@ async fn a_suspension_that_the_directory_is_told_of_late_holds_in_each_process_t
     // What the directory is told of something that was long before the log's end, who runs hears of in a while.
     let others = world.token(&[Role::Admin]);
     within_a_second(&world, &others, StatusCode::NOT_FOUND).await;
-    directory.note_suspended(world.tenant, true).await.unwrap();
+    directory.note_standing(world.tenant, Standing::Suspended).await.unwrap();
     testbed::eventually("it is heard of", || async {
         let lead = "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001";
         let answer = Answer::of(world.anonymous(Method::GET, lead).bearer_auth(&others)).await;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
-use eventstore::ReplayFilter;
 use eventstore::backup::{Snapshot, StoredClaim, freeze};
 use eventstore::sealing::{PERSON_KEY, TENANT_KEY};
+use eventstore::{Closure, ReplayFilter};
 use futures::{StreamExt, TryStreamExt};
 use gateway::directory::Directory;
 use kernel::{Service, TenantId};
@@ -80,7 +80,10 @@ pub async fn claims(context: &Context, archive: &Archive, key: Option<[u8; 32]>)
         }
         drop(claims);
         let store = context.store(part.service).await?;
-        for tenant in tenants(log) {
+        // A deleted tenant has its history and nothing else: there is nobody any more for whom something would have to be free.
+        let closed = store.closed().await?;
+        let deleted = |tenant: &TenantId| closed.contains(&(*tenant, Closure::Deleted));
+        for tenant in tenants(log).filter(|tenant| !deleted(tenant)) {
             let mut history = (part.claims)();
             let events = store.replay(tenant, ReplayFilter::default());
             let mut events = std::pin::pin!(events.ready_chunks(OPENED));

@@ -65,6 +65,9 @@ fn every_command_needs_the_permission_that_is_meant() {
         (of::<InviteOwner>(), "user:tenant:operate"),
         (of::<SuspendTenant>(), "user:tenant:operate"),
         (of::<ResumeTenant>(), "user:tenant:operate"),
+        (of::<RequestTenantDeletion>(), "user:tenant:operate"),
+        (of::<RestoreTenant>(), "user:tenant:operate"),
+        (of::<DeleteTenant>(), "user:tenant:operate"),
     ];
     for (asked, expected) in needed {
         assert_eq!(asked, expected);

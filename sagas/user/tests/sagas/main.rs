@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod deleting;
 mod end_access;
 mod mailing;
 mod provisioning;

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, Utc};
 use coordinator::{Sagas, Status};
 use futures::future::{BoxFuture, FutureExt, ready};
-use kernel::{Grant, Role, TenantId};
+use kernel::{Grant, Role, Service, TenantId};
 use mailer::Caught;
 use sagabed::{Bed, Case, Story};
 use user_aggregates::{Tenant, TenantStatus};
 use user_commands::{GRANTS, LinkKey, RequestTenant, ResumeTenant, SuspendTenant};
-use user_sagas::{Outside, PlaceError, Places};
+use user_sagas::{Outside, PlaceError, Places, Standing};
 
 use crate::end_access::Doors;
 
@@ -23,11 +23,13 @@ pub struct Town(Arc<Mutex<Inner>>);
 struct Inner {
     reserved: BTreeMap<String, TenantId>,
     open: BTreeSet<TenantId>,
-    suspended: BTreeSet<TenantId>,
+    standing: BTreeMap<TenantId, Standing>,
+    /// What was destroyed and recorded of tenants, in order.
+    ends: Vec<(TenantId, &'static str)>,
 }
 
 impl Town {
-    fn slug_of(&self, tenant: TenantId) -> Option<String> {
+    pub fn slug_of(&self, tenant: TenantId) -> Option<String> {
         let inner = self.0.lock().unwrap();
         inner.reserved.iter().find(|(_, holder)| **holder == tenant).map(|(slug, _)| slug.clone())
     }
@@ -36,8 +38,14 @@ impl Town {
         self.0.lock().unwrap().open.contains(&tenant)
     }
 
-    fn is_suspended(&self, tenant: TenantId) -> bool {
-        self.0.lock().unwrap().suspended.contains(&tenant)
+    pub fn standing(&self, tenant: TenantId) -> Option<Standing> {
+        self.0.lock().unwrap().standing.get(&tenant).copied()
+    }
+
+    /// What was destroyed and recorded of a tenant, each time that it was.
+    pub fn ends(&self, tenant: TenantId) -> Vec<&'static str> {
+        let inner = self.0.lock().unwrap();
+        inner.ends.iter().filter(|(ended, _)| *ended == tenant).map(|(_, end)| *end).collect()
     }
 }
 
@@ -66,13 +74,24 @@ impl Places for Town {
         ready(Ok(())).boxed()
     }
 
-    fn note_suspended(&self, tenant: TenantId, suspended: bool) -> BoxFuture<'_, Result<(), PlaceError>> {
-        let noted = &mut self.0.lock().unwrap().suspended;
-        if suspended {
-            noted.insert(tenant)
-        } else {
-            noted.remove(&tenant)
-        };
+    fn note_standing(&self, tenant: TenantId, standing: Standing) -> BoxFuture<'_, Result<(), PlaceError>> {
+        self.0.lock().unwrap().standing.insert(tenant, standing);
+        ready(Ok(())).boxed()
+    }
+
+    fn services(&self) -> Vec<Service> {
+        ["crm", "auth", "user"].map(Service::new).to_vec()
+    }
+
+    fn record_deletion(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        let mut inner = self.0.lock().unwrap();
+        inner.ends.push((tenant, "recorded"));
+        inner.reserved.retain(|_, holder| *holder != tenant);
+        ready(Ok(())).boxed()
+    }
+
+    fn destroy(&self, tenant: TenantId, service: Service) -> BoxFuture<'_, Result<(), PlaceError>> {
+        self.0.lock().unwrap().ends.push((tenant, service.name()));
         ready(Ok(())).boxed()
     }
 
@@ -86,7 +105,7 @@ impl Places for Town {
 }
 
 /// The permission table with what whoever operates the platform has besides.
-fn operators_grants() -> &'static [Grant] {
+pub fn operators_grants() -> &'static [Grant] {
     let operate = Grant { permission: "user:tenant:operate", roles: &[Role::Admin], meaning: "" };
     Vec::leak(GRANTS.iter().filter(|grant| grant.permission != operate.permission).copied().chain([operate]).collect())
 }
@@ -106,7 +125,7 @@ fn slug(case: &Case<'_>) -> String {
     format!("t{}", &case.tenant().uuid().simple().to_string()[12..])
 }
 
-async fn request(case: &Case<'_>, slug: String) {
+pub async fn request(case: &Case<'_>, slug: String) {
     let owner = Some(format!("ada@{}.example", case.tenant()));
     case.execute(&RequestTenant { slug, name: "Acme Inc.".to_owned(), owner }).await;
 }
@@ -188,8 +207,14 @@ async fn what_the_log_says_of_a_suspension_is_noted_in_the_directory() {
     request(&case, "acme".to_owned()).await;
     case.assert_status(&case.end(&running).await, Status::Completed, "made");
     case.execute(&SuspendTenant { reason: "not paid".to_owned() }).await;
-    testbed::eventually("it is noted", || async { story.town.is_suspended(case.tenant()).then_some(()) }).await;
+    testbed::eventually("it is noted", || async {
+        (story.town.standing(case.tenant()) == Some(Standing::Suspended)).then_some(())
+    })
+    .await;
     case.execute(&ResumeTenant).await;
-    testbed::eventually("it is noted", || async { (!story.town.is_suspended(case.tenant())).then_some(()) }).await;
+    testbed::eventually("it is noted", || async {
+        (story.town.standing(case.tenant()) == Some(Standing::Active)).then_some(())
+    })
+    .await;
     running.stop().await;
 }

@@ -1,0 +1,298 @@
+//! A tenant is deleted: shut out within a second, destroyed in every service when its grace is over, and told of ever after.
+
+use std::sync::Arc;
+
+use eventstore::EventStore;
+use gateway::cells::atlas::{Atlas, AtlasError};
+use gateway::cells::mover::{MoveError, Mover};
+use gateway::cells::placing::{Placed, PlacingError};
+use gateway::directory::{Directory, DirectoryError, Tenant};
+use gateway::{ProvisionError, Server, Services};
+use kernel::{Role, SystemClock, TenantId};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use sqlx::{ConnectOptions, Row};
+
+use crate::provisioning::{town, within_a_second};
+use crate::standing::Open;
+use crate::world::{Answer, World, token};
+
+/// What the services have of a tenant, besides the bytes of its history: tables and how many rows, of those that have any.
+async fn belongings(world: &World, tenant: TenantId) -> Vec<(String, i64)> {
+    let mut found = Vec::new();
+    for service in gateway::SERVICES {
+        let mut superuser = world.of(service.name()).superuser().connect().await.unwrap();
+        let tables = sqlx::query(
+            "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c
+             JOIN pg_namespace n ON n.oid = c.relnamespace
+             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
+             WHERE c.relkind IN ('r', 'p')
+               AND format('%I.%I', n.nspname, c.relname) NOT IN ('log.events', 'log.archived', 'log.closed', 'log.copied')
+             ORDER BY 1",
+        )
+        .fetch_all(&mut superuser)
+        .await
+        .unwrap();
+        for table in tables {
+            let table: String = table.get(0);
+            let count: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM {table} WHERE tenant_id = $1"))
+                .bind(tenant.uuid())
+                .fetch_one(&mut superuser)
+                .await
+                .unwrap();
+            if count > 0 {
+                found.push((format!("{service}/{table}"), count));
+            }
+        }
+    }
+    found
+}
+
+/// A tenant that has something of everything.
+async fn busy_tenant(world: &World) -> (Tenant, String) {
+    let tenant = gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
+    let ours = token(&world.config, tenant.tenant_id, &[Role::Admin]);
+    within_a_second(world, &ours, StatusCode::NOT_FOUND).await;
+    for (path, body) in [
+        ("/v1/crm/leads", json!({ "name": "Ada Lovelace", "email": "ada@example.com" })),
+        ("/v1/crm/contacts", json!({ "name": "Grace Hopper", "email": "grace@example.com" })),
+        ("/v1/crm/leads/export", json!({})),
+        (
+            "/v1/crm/follow-up/set",
+            json!({ "escalate_after_days": 1, "escalate_to": "ada", "reassign_after_days": 1, "reassign_to": "eve" }),
+        ),
+        ("/v1/user/users", json!({ "name": "Mary", "email": "mary@example.com", "roles": ["admin"] })),
+        ("/v1/user/invitations", json!({ "email": "joan@example.com" })),
+        ("/v1/auth/machines", json!({ "name": "press", "roles": ["viewer"] })),
+        ("/v1/events/webhooks", json!({ "service": "crm", "url": "https://globex.example.com/hook" })),
+    ] {
+        let answer = Answer::of(world.anonymous(Method::POST, path).bearer_auth(&ours).json(&body)).await;
+        assert!(answer.status.is_success(), "{path}: {answer:?}");
+    }
+    (tenant, ours)
+}
+
+/// Waits until nothing is left of a tenant; if that is in vain, says where its deletion is.
+async fn gone(world: &World, tenant: TenantId) {
+    let destroyed = testbed::eventually("it is destroyed everywhere", || async {
+        belongings(world, tenant).await.is_empty().then_some(())
+    });
+    let told = async {
+        tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+        let mut user = world.of("user").superuser().connect().await.unwrap();
+        let where_it_is: Option<String> = sqlx::query_scalar(
+            "SELECT to_jsonb(i)::text FROM saga.instances i WHERE tenant_id = $1 AND saga = 'delete_tenant'",
+        )
+        .bind(tenant.uuid())
+        .fetch_optional(&mut user)
+        .await
+        .unwrap();
+        panic!("not destroyed: {:?}, {where_it_is:?}", belongings(world, tenant).await);
+    };
+    tokio::select! {
+        () = destroyed => {}
+        () = told => {}
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_is_shut_out_and_destroyed_in_every_service_and_its_neighbour_notices_nothing() {
+    let world = Box::pin(town()).await;
+    let (globex, ours) = busy_tenant(&world).await;
+    let lead = world.lead("a neighbour's").await;
+    testbed::eventually("it has something everywhere", || async {
+        let has = belongings(&world, globex.tenant_id).await;
+        let tables = [
+            "crm/log.claims",
+            "crm/log.commands",
+            "crm/crm.lead",
+            "crm/jobs.jobs",
+            "crm/webhooks.endpoints",
+            "user/log.claims",
+            "user/\"user\".person",
+            "user/saga.instances",
+            "auth/auth.machine",
+            "auth/log.commands",
+        ];
+        tables.iter().all(|table| has.iter().any(|(name, _)| name == table)).then_some(())
+    })
+    .await;
+    let neighbours = belongings(&world, world.tenant).await;
+    let (open, mut others) =
+        (Open::bearing(&world, &ours).await, Open::bearing(&world, &world.token(&[Role::Admin])).await);
+    let (deleted, _) = gateway::delete(&world.config, "globex", "contract ended", 0).await.unwrap();
+    assert_eq!(deleted, globex);
+    open.end_within_a_second().await;
+    others.go_on(&world).await;
+    within_a_second(&world, &ours, StatusCode::FORBIDDEN).await;
+    gone(&world, globex.tenant_id).await;
+    testbed::eventually("it is said to be deleted", || async {
+        let lead = world.anonymous(Method::GET, "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001");
+        let answer = Answer::of(lead.bearer_auth(&ours)).await;
+        (answer.code() == "tenant_deleted").then(|| answer.assert_problem())
+    })
+    .await;
+    world
+        .refuses(vec![(
+            world.anonymous(Method::POST, "/v1/crm/leads").bearer_auth(&ours).json(&json!({ "name": "Eve" })),
+            StatusCode::FORBIDDEN,
+            "tenant_deleted",
+        )])
+        .await;
+
+    // Its neighbour has all that it had, and works on.
+    for (table, before) in neighbours {
+        let now = belongings(&world, world.tenant).await;
+        assert!(now.iter().any(|(name, count)| *name == table && *count >= before), "{table}: {before}, {now:?}");
+    }
+    assert_eq!(world.get(&format!("/v1/crm/leads/{lead}")).await.status, StatusCode::OK);
+
+    // What is left: the bytes of its history, sealed, and the record that it was deleted, with their root.
+    let directory = Directory::open(&world.config);
+    let unknown = directory.find("globex").await;
+    assert!(matches!(&unknown, Err(DirectoryError::Unknown(_))), "{unknown:?}");
+    let [told] = &Atlas::of(&directory).deleted().await.unwrap()[..] else { panic!("one") };
+    assert_eq!((told.tenant_id, told.slug.as_str()), (globex.tenant_id.uuid(), "globex"));
+    for service in ["crm", "auth"] {
+        let history = eventstore::history(world.of(service), globex.tenant_id).await.unwrap();
+        let kept = told.services.iter().find(|kept| kept.service == service).unwrap();
+        assert_eq!((kept.events, &kept.root), (history.events, &hex::encode(history.root)), "{service}");
+        assert!(history.events > 0);
+    }
+    let mut crm = world.of("crm").superuser().connect().await.unwrap();
+    let sealed: Vec<String> = sqlx::query_scalar(
+        "SELECT payload::text FROM log.events WHERE tenant_id = $1 AND event_type = 'crm.lead.captured'",
+    )
+    .bind(globex.tenant_id.uuid())
+    .fetch_all(&mut crm)
+    .await
+    .unwrap();
+    assert!(sealed.len() == 1 && sealed[0].contains("sealed") && !sealed[0].contains("Ada"), "{sealed:?}");
+
+    // Read models that are built anew do not show it again.
+    let admin = world.config.postgres.admin_url.reveal().parse().unwrap();
+    for part in gateway::parts() {
+        let database = world.of(part.service.name());
+        let store = EventStore::open(database, world.config.log_settings(), Arc::new(SystemClock)).await.unwrap();
+        for projection in &part.projections {
+            projector::rebuild(&admin, database, &store, projection.as_ref(), |_| {}).await.unwrap();
+        }
+        store.close().await;
+    }
+    assert_eq!(belongings(&world, globex.tenant_id).await, []);
+    assert_eq!(world.get(&format!("/v1/crm/leads/{lead}")).await.status, StatusCode::OK);
+
+    // A process that starts later knows it, and the name is free.
+    let later = Server::start(world.config.clone(), Services::All).await.unwrap();
+    let url = format!("http://{}/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001", later.addr());
+    testbed::eventually("the later one knows", || async {
+        (Answer::of(world.client.get(&url).bearer_auth(&ours)).await.code() == "tenant_deleted").then_some(())
+    })
+    .await;
+    later.shutdown().await;
+    let again = gateway::provision(&world.config, "globex", "Another", None).await.unwrap();
+    assert_ne!(again.tenant_id, globex.tenant_id);
+    let ready = world.get("/ready").await;
+    assert_eq!(ready.body["status"], "ready", "{ready:?}");
+}
+
+#[tokio::test]
+async fn a_deletion_can_be_taken_back_until_its_time_and_is_asked_for_once() {
+    let world = Box::pin(town()).await;
+    let (globex, ours) = busy_tenant(&world).await;
+    let directory = Directory::open(&world.config);
+    let (_, due_at) = gateway::delete(&world.config, "globex", "by mistake", 30).await.unwrap();
+    let refused = within_a_second(&world, &ours, StatusCode::FORBIDDEN).await;
+    assert_eq!(refused.code(), "tenant_suspended");
+    assert!(directory.is_being_deleted(globex.tenant_id).await.unwrap());
+    assert_eq!(gateway::delete(&world.config, "globex", "again", 1).await.unwrap().1, due_at, "its time stays");
+    let listed = directory.standing().await.unwrap();
+    assert_eq!(listed.iter().find(|one| one.tenant == globex).unwrap().status, "deleting");
+    // Whoever starts now shuts it out too.
+    let later = Server::start(world.config.clone(), Services::All).await.unwrap();
+    let url = format!("http://{}/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001", later.addr());
+    testbed::eventually("the later one knows", || async {
+        (Answer::of(world.client.get(&url).bearer_auth(&ours)).await.code() == "tenant_suspended").then_some(())
+    })
+    .await;
+    later.shutdown().await;
+    let (restored, suspended) = gateway::restore(&world.config, "globex").await.unwrap();
+    assert_eq!((restored, suspended), (globex.clone(), false));
+    within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
+    // One that was suspended is not let in by the way.
+    gateway::suspend(&world.config, &globex, "not paid").await.unwrap();
+    gateway::delete(&world.config, "globex", "still not paid", 30).await.unwrap();
+    assert!(gateway::restore(&world.config, "globex").await.unwrap().1);
+    assert_eq!(within_a_second(&world, &ours, StatusCode::FORBIDDEN).await.code(), "tenant_suspended");
+    assert!(!belongings(&world, globex.tenant_id).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_not_to_be_deleted_is_refused_and_nothing_is_written() {
+    let world = Box::pin(town()).await;
+    let globex = gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
+    let directory = Directory::open(&world.config);
+    let atlas = Atlas::of(&directory);
+    let user = world.of("user");
+    let before = world.head_of_all(user).await;
+    let refused = async |slug: &str, reason: &str, days| {
+        let refused = gateway::delete(&world.config, slug, reason, days).await.unwrap_err();
+        assert_eq!(world.head_of_all(user).await, before, "something was written");
+        assert!(!directory.is_being_deleted(globex.tenant_id).await.unwrap());
+        refused
+    };
+    let unknown = refused("nobody", "x", 30).await;
+    assert!(matches!(&unknown, ProvisionError::Directory(DirectoryError::Unknown(_))), "{unknown}");
+    for (reason, days) in [("", 30), ("x", 3_651)] {
+        let wrong = refused("globex", reason, days).await;
+        assert!(matches!(&wrong, ProvisionError::Refused(refusal) if refusal.code() == "validation_failed"), "{wrong}");
+    }
+    let unknown = gateway::restore(&world.config, "nobody").await.unwrap_err();
+    assert!(matches!(&unknown, ProvisionError::Directory(DirectoryError::Unknown(_))), "{unknown}");
+
+    // On its way to another cell, or with an old copy in one: that one would be forgotten.
+    let place = atlas.place(globex.tenant_id).await.unwrap();
+    let begun = Placed::MoveBegun { from: "west".to_owned(), to: "east".to_owned() };
+    let mut place = atlas.note(globex.tenant_id, place, begun, &SystemClock).await.unwrap();
+    let moving = refused("globex", "x", 30).await;
+    let on_its_way = |error: &ProvisionError| matches!(error, ProvisionError::Atlas(AtlasError::Placing(PlacingError::OnItsWay(cell))) if cell == "east");
+    assert!(on_its_way(&moving), "{moving}");
+    for event in [Placed::Moved, Placed::MoveEnded] {
+        place = atlas.note(globex.tenant_id, place, event, &SystemClock).await.unwrap();
+    }
+    let elsewhere = gateway::delete(&world.config, "globex", "x", 30).await.unwrap_err();
+    let old_copy = |error: &ProvisionError| matches!(error, ProvisionError::Atlas(AtlasError::Placing(PlacingError::OldCopy(cell))) if cell == "west");
+    assert!(old_copy(&elsewhere), "{elsewhere}");
+    atlas.note(globex.tenant_id, place, Placed::OldCopyPurged, &SystemClock).await.unwrap();
+
+    // While somebody moves it, however short; and once it is to be deleted, nobody moves it.
+    let options = world.config.postgres.admin_url.reveal().parse::<sqlx::postgres::PgConnectOptions>().unwrap();
+    let mut mover = options.database(&world.config.postgres.directory).connect().await.unwrap();
+    sqlx::query("SELECT pg_advisory_lock($1, hashtext($2))")
+        .bind(eventstore::LockClass::MoveOfTenant.number())
+        .bind(globex.tenant_id.to_string())
+        .execute(&mut mover)
+        .await
+        .unwrap();
+    let busy = refused("globex", "x", 30).await;
+    assert!(matches!(&busy, ProvisionError::Busy(slug) if slug == "globex"), "{busy}");
+    drop(mover);
+    testbed::eventually("the turn is free", || async { gateway::delete(&world.config, "globex", "x", 30).await.ok() })
+        .await;
+    let mut config = world.config.clone();
+    let cell = json!({ "urls": "http://127.0.0.1:1" });
+    config.cells.insert("west".to_owned(), serde_json::from_value(cell).unwrap());
+    let moved = Mover::new(&config, &SystemClock).go("globex", "west", &|_| {}).await.unwrap_err();
+    assert!(matches!(&moved, MoveError::Unsettled(what) if what.contains("deleted")), "{moved}");
+}
+
+#[tokio::test]
+async fn a_tenant_whose_time_came_while_no_server_ran_is_destroyed_by_the_next_one() {
+    let mut world = Box::pin(town()).await;
+    let (globex, _) = busy_tenant(&world).await;
+    world.server.take().unwrap().shutdown().await;
+    gateway::delete(&world.config, "globex", "contract ended", 0).await.unwrap();
+    assert!(!belongings(&world, globex.tenant_id).await.is_empty(), "nobody was there to destroy it");
+    world.server = Some(Server::start(world.config.clone(), Services::All).await.unwrap());
+    gone(&world, globex.tenant_id).await;
+}

@@ -1,0 +1,51 @@
+//! The end of a tenant in a service: what it had is destroyed, and what its history was is told.
+
+use futures::TryStreamExt;
+use kernel::{LeafHash, TenantId, Tree};
+use sqlx::{ConnectOptions, Connection};
+
+use crate::backup::snapshot::hash;
+use crate::{Database, Error, Role};
+
+/// A tenant's history in a log, as far as it can be proven: what was signed of it, or exported, can be held against this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// How many events it has.
+    pub events: u64,
+    /// Root of the tree over their leaf hashes (RFC 6962), in the order of their positions.
+    pub root: LeafHash,
+}
+
+/// What a tenant's history comes to.
+///
+/// # Errors
+/// When the log can't be read.
+pub async fn history(database: &Database, tenant: TenantId) -> Result<History, Error> {
+    let mut connection = database.options(Role::Follow).disable_statement_logging().connect().await?;
+    let mut tree = Tree::new();
+    {
+        let mut leaves = sqlx::query("SELECT leaf_hash FROM log.events WHERE tenant_id = $1 ORDER BY position")
+            .bind(tenant.uuid())
+            .fetch(&mut connection);
+        while let Some(row) = leaves.try_next().await? {
+            tree.push(hash(&row, 0)?);
+        }
+    }
+    connection.close().await?;
+    Ok(History { events: tree.size(), root: tree.root() })
+}
+
+/// Closes a tenant for good and destroys what the service has of it but the bytes of its history: keys, claims, answers, snapshots, read
+/// models, jobs, webhooks, dead letters, sagas. The bulk of it goes first, while others write; then, in one transaction for which they
+/// wait a moment, the rest, and the tenant is closed. Cut off in between it is to be done again; done again it changes nothing.
+///
+/// # Errors
+/// When the database does not answer, or a read model has not taken in all of the tenant's history yet: it would write it down again.
+pub async fn destroy(database: &Database, tenant: TenantId) -> Result<(), Error> {
+    let mut connection = database.options(Role::Append).disable_statement_logging().connect().await?;
+    for act in ["SELECT log.empty($1)", "SELECT log.destroy($1)"] {
+        sqlx::query(act).bind(tenant.uuid()).execute(&mut connection).await?;
+    }
+    connection.close().await?;
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! A tenant that is to be deleted is, when its time has come and nobody has restored it: what it has is destroyed, service by service.
+//!
+//! Until `delete` it can be restored; from then on there is no way back, so the steps have no undo and are tried until they succeed.
+//! The service of tenants is the last one, and its log is where this saga stands: when it is destroyed there, nothing more can be written
+//! for the tenant, the saga's own end included. What is left of it is the record in the directory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use coordinator::{Definition, Doing, Fault, Limits, Next, Occasion, Retry, Start, Step};
+use kernel::RecordedEvent;
+use serde::{Deserialize, Serialize};
+use user_aggregates::{Tenant, TenantDeletionRequested, TenantEvent, TenantStatus};
+use user_commands::DeleteTenant;
+
+use crate::{Outside, Places};
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Parameters {
+    due_at: DateTime<Utc>,
+}
+
+pub(crate) fn definition(outside: &Outside) -> Definition {
+    let places = outside.places.clone();
+    // What is away comes back. What does not within a day or so is for a person to look at.
+    let retry = Retry { attempts: 300, first: Duration::from_secs(1), longest: Duration::from_mins(5), park: true };
+    let place = |act: fn(Arc<dyn Places>, Doing) -> Acting| {
+        let places = places.clone();
+        move |doing: Doing, _: Parameters| act(places.clone(), doing)
+    };
+    let forever = Limits { whole: Duration::from_hours(24 * 365 * 20), ..Limits::default() };
+    // Years of a large tenant are many rows.
+    let long = Limits { attempt: Duration::from_hours(1), whole: Duration::from_hours(48) };
+    let steps = vec![
+        Step::new("wait", wait).limits(forever),
+        Step::new("delete", delete),
+        Step::new("destroy_services", place(|places, doing| Box::pin(destroy_services(places, doing)))).limits(long),
+        Step::new("record", place(|places, doing| Box::pin(record(places, doing)))).limits(long),
+        Step::new("destroy_last", place(|places, doing| Box::pin(destroy_last(places, doing)))).limits(long),
+    ];
+    let steps = steps.into_iter().map(|step| step.retry(retry)).collect();
+    let permissions = &["user:tenant:operate"];
+    Definition::new("delete_tenant", 1, permissions, &["user.tenant.deletion_requested"], start, steps)
+        .hears(|event| (event.event_type == "user.tenant.restored").then(|| event.aggregate_id.clone()))
+}
+
+type Acting = std::pin::Pin<Box<dyn Future<Output = Result<Next, Fault>> + Send>>;
+
+async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+    let told = event.decode::<TenantEvent>();
+    let told = told.map_err(|error| Fault::refused("history_unreadable", error.to_string()))?;
+    let due_at = told.into_iter().find_map(|event| match event {
+        TenantEvent::TenantDeletionRequested(TenantDeletionRequested { due_at, .. }) => Some(due_at),
+        _ => None,
+    });
+    Ok(due_at.map(|due_at| Start { key: event.aggregate_id, parameters: Parameters { due_at } }))
+}
+
+async fn wait(doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
+    let Some((tenant, _)) = doing.load::<Tenant>(doing.tenant()).await? else { return Ok(Next::End("unknown")) };
+    match tenant.deletion {
+        Some(deletion) if deletion.due_at == parameters.due_at && doing.now() < deletion.due_at => {
+            Ok(Next::WaitUntil(deletion.due_at))
+        }
+        Some(deletion) if deletion.due_at == parameters.due_at => Ok(Next::done()),
+        // Restored, and perhaps to be deleted at another time, which is another instance's.
+        _ => Ok(Next::End("restored")),
+    }
+}
+
+/// The last moment: who restores it now is faster, or too late.
+async fn delete(doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
+    let Some((tenant, _)) = doing.load::<Tenant>(doing.tenant()).await? else { return Ok(Next::End("unknown")) };
+    if tenant.deletion.is_none_or(|deletion| deletion.due_at != parameters.due_at) {
+        return Ok(Next::End("restored"));
+    }
+    doing.execute(&DeleteTenant).await?;
+    Ok(Next::done())
+}
+
+async fn destroy_services(places: Arc<dyn Places>, doing: Doing) -> Result<Next, Fault> {
+    is_deleted(&doing).await?;
+    let services = places.services();
+    for service in services.iter().take(services.len().saturating_sub(1)) {
+        places.destroy(doing.tenant(), *service).await?;
+    }
+    Ok(Next::done())
+}
+
+async fn record(places: Arc<dyn Places>, doing: Doing) -> Result<Next, Fault> {
+    is_deleted(&doing).await?;
+    places.record_deletion(doing.tenant()).await?;
+    Ok(Next::done())
+}
+
+async fn destroy_last(places: Arc<dyn Places>, doing: Doing) -> Result<Next, Fault> {
+    is_deleted(&doing).await?;
+    if let Some(last) = places.services().last() {
+        places.destroy(doing.tenant(), *last).await?;
+    }
+    Ok(Next::done())
+}
+
+/// Nothing is destroyed of a tenant of which the log does not say that it is deleted.
+async fn is_deleted(doing: &Doing) -> Result<(), Fault> {
+    match doing.load::<Tenant>(doing.tenant()).await? {
+        Some((tenant, _)) if tenant.status == TenantStatus::Deleted => Ok(()),
+        _ => Err(Fault::refused("tenant_not_deleted", "the log does not say that the tenant is deleted")),
+    }
+}

@@ -1,0 +1,161 @@
+//! A tenant is deleted when its time has come and nobody has restored it, whatever fails meanwhile; and nothing is destroyed before.
+
+use chrono::Duration;
+use coordinator::{Sagas, Status};
+use futures::future::BoxFuture;
+use sagabed::{Bed, Case, Story};
+use user_aggregates::{Tenant, TenantStatus};
+use user_commands::{ActivateTenant, GRANTS, RequestTenantDeletion, RestoreTenant, ResumeTenant, SuspendTenant};
+use user_sagas::{Standing, UserSagas};
+
+use crate::provisioning::{Town, operators_grants, outside, request};
+
+#[derive(Default)]
+struct Deleting {
+    town: Town,
+}
+
+const NAME: &str = "delete_tenant";
+
+async fn ask(case: &Case<'_>, grace_days: u32) {
+    case.execute(&RequestTenantDeletion { reason: "contract ended".to_owned(), grace_days }).await;
+}
+
+/// A tenant that can be used.
+async fn tenant(case: &Case<'_>) {
+    request(case, "acme".to_owned()).await;
+    case.execute(&ActivateTenant).await;
+}
+
+impl Story for Deleting {
+    /// This one alone: the tenant's place is made by hand.
+    fn sagas(&self) -> Sagas {
+        let all = user_sagas::sagas(&outside(&self.town));
+        let definitions = all.definitions().iter().filter(|definition| definition.name() == NAME);
+        Sagas::of::<UserSagas>(GRANTS, definitions.cloned().collect())
+    }
+
+    fn saga(&self) -> &'static str {
+        NAME
+    }
+
+    fn begin<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            tenant(case).await;
+            ask(case, 30).await;
+        })
+    }
+
+    fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Deleted);
+            assert_eq!(case.count("user.tenant.deleted").await, 1);
+            // Done again after a crash, perhaps; in this order, the service of tenants last.
+            let mut ends = self.town.ends(case.tenant());
+            ends.sort_by_key(|end| ["crm", "auth", "recorded", "user"].iter().position(|place| place == end));
+            ends.dedup();
+            assert_eq!(ends, ["crm", "auth", "recorded", "user"]);
+            assert_eq!(self.town.ends(case.tenant()).last(), Some(&"user"));
+        })
+    }
+
+    /// There is no way back from there: what is destroyed stays so.
+    fn undone<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        self.done(case)
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_is_destroyed_when_its_grace_is_over() {
+    sagabed::completes(&Deleting::default(), operators_grants()).await;
+}
+
+#[tokio::test]
+async fn a_crash_between_any_two_writes_leaves_no_half_of_a_tenant() {
+    sagabed::survives_each_crash(&Deleting::default(), operators_grants()).await;
+}
+
+#[tokio::test]
+async fn events_delivered_again_delete_nothing_again() {
+    sagabed::bears_repetition(&Deleting::default(), operators_grants()).await;
+}
+
+#[tokio::test]
+async fn a_tenant_whose_time_comes_while_nobody_runs_is_deleted_then() {
+    sagabed::catches_up_with_timers(&Deleting::default(), operators_grants()).await;
+}
+
+#[tokio::test]
+async fn nothing_is_destroyed_before_its_time_nor_after_it_was_restored() {
+    let story = Deleting::default();
+    let bed = Bed::new(story.sagas(), operators_grants()).await;
+    let case = bed.case(story.saga());
+    let running = bed.start();
+    story.begin(&case).await;
+    case.until("it waits", |one| case.later(one).is_some()).await;
+    bed.clock.advance(Duration::days(30) - Duration::seconds(1));
+    running.wake();
+    case.until("it waits still", |one| case.later(one).is_some()).await;
+    assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Deleting);
+    case.execute(&RestoreTenant).await;
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "restored");
+    bed.clock.advance(Duration::days(60));
+    running.wake();
+    bed.followed().await;
+    assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Active);
+    assert_eq!(story.town.ends(case.tenant()), [""; 0]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_is_restored_and_deleted_again_is_deleted_at_the_later_time_only() {
+    let story = Deleting::default();
+    let bed = Bed::new(story.sagas(), operators_grants()).await;
+    let case = bed.case(story.saga());
+    // Nobody runs meanwhile, so the first one hears of all of it at once.
+    tenant(&case).await;
+    ask(&case, 1).await;
+    case.execute(&RestoreTenant).await;
+    ask(&case, 10).await;
+    bed.clock.advance(Duration::days(5));
+    let running = bed.start();
+    bed.followed().await;
+    testbed::eventually("the first is over and the second waits", || async {
+        let listed = case.listed().await;
+        let waits = listed.iter().filter(|one| case.later(one).is_some()).count();
+        let over = listed.iter().filter(|one| !one.status.is_active()).count();
+        ((waits, over) == (1, 1)).then_some(())
+    })
+    .await;
+    assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Deleting);
+    assert_eq!(story.town.ends(case.tenant()), [""; 0]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_deletion_and_what_becomes_of_it_are_noted_in_the_directory() {
+    let town = Town::default();
+    let bed = Bed::new(user_sagas::sagas(&outside(&town)), operators_grants()).await;
+    let case = bed.case("provision_tenant");
+    let running = bed.start();
+    request(&case, "acme".to_owned()).await;
+    case.assert_status(&case.end(&running).await, Status::Completed, "made");
+    let noted = async |standing| {
+        let is = || async { (town.standing(case.tenant()) == Some(standing)).then_some(()) };
+        testbed::eventually("it is noted", is).await;
+    };
+    ask(&case, 30).await;
+    noted(Standing::Deleting).await;
+    case.execute(&RestoreTenant).await;
+    noted(Standing::Active).await;
+    case.execute(&SuspendTenant { reason: "not paid".to_owned() }).await;
+    noted(Standing::Suspended).await;
+    ask(&case, 30).await;
+    noted(Standing::Deleting).await;
+    case.execute(&RestoreTenant).await;
+    noted(Standing::Suspended).await;
+    case.execute(&ResumeTenant).await;
+    noted(Standing::Active).await;
+    running.stop().await;
+}
