@@ -18,6 +18,7 @@ mod fault_archive;
 mod fault_cluster;
 mod fault_crash_points;
 mod fault_cut;
+mod fault_deletion;
 mod fault_disk_full;
 mod fault_fsync;
 mod fault_gateway;
