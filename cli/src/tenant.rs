@@ -46,8 +46,9 @@ pub enum Command {
 
 The cells are named in the configuration file, each in a section [cells.<name>] with its urls, admin_url and nats_url. History, answers,
 claims, keys, sagas, jobs and webhooks go along; ids, times, bytes and hashes stay, positions are new. A move that broke off is taken up
-by the same command, or taken back with --undo as long as the tenant lives where it was. What stays behind is an old copy that nobody is
-served from; --purge deletes of it what can be deleted: all but the events, whose positions have to stay dense.")]
+by the same command, or taken back with --undo as long as the tenant lives where it was. What stays behind, in the old cell or of a move
+that was taken back, is a copy that nobody is served from; --purge deletes of it what can be deleted: all but the events, whose positions
+have to stay dense.")]
     Move {
         /// Its short name or id
         tenant: String,
@@ -57,7 +58,7 @@ served from; --purge deletes of it what can be deleted: all but the events, whos
         /// Take back a move that has not come to its turning point
         #[arg(long, conflicts_with_all = ["to", "purge"])]
         undo: bool,
-        /// Delete the old copy that an earlier move left
+        /// Delete the copy that an earlier move left, be it one that was taken back
         #[arg(long, conflicts_with = "to")]
         purge: bool,
     },
@@ -92,7 +93,7 @@ impl Command {
             Self::Move { tenant, to: Some(to), .. } => relocate(context, &tenant, &to).await,
             Self::Move { tenant, undo: true, .. } => {
                 let tenant = Mover::new(&context.config, &SystemClock).undo(&tenant).await?;
-                told(context, &tenant, "stays where it is")
+                told(context, &tenant, "stays where it is; what was copied can be deleted with --purge")
             }
             Self::Move { tenant, .. } => {
                 let cell = Mover::new(&context.config, &SystemClock).purge(&tenant).await?;

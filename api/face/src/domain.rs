@@ -35,6 +35,8 @@ pub struct Runtime {
     pub grants: Arc<[Grant]>,
     /// The service's own secret, the same for ever: keys are derived from it.
     pub secret: ServiceSecret,
+    /// Whether tenants may have addresses inside our network called: for development only.
+    pub calls_private: bool,
 }
 
 /// A secret of a service: never shown.

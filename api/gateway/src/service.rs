@@ -198,6 +198,8 @@ pub async fn open(
     let herald = deadletters::Herald::new(&database, bus.clone(), config.nats.replicas);
     background.tasks.spawn(herald.run(background.shutdown.clone()));
     let live = Live::new(bus.clone(), service);
-    let runtime = Runtime { service, executor, read_models, store, bus: bus.clone(), live, jobs, grants, secret };
+    let calls_private = config.webhooks.allow_private;
+    let runtime =
+        Runtime { service, executor, read_models, store, bus: bus.clone(), live, jobs, grants, secret, calls_private };
     Ok(Running { runtime, relay: relay_state, webhooks, sagas, dead_letters })
 }

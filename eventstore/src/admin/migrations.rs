@@ -18,6 +18,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0007_copied.sql", include_str!("../../migrations/0007_copied.sql")),
     ("0008_append.sql", include_str!("../../migrations/0008_append.sql")),
     ("0009_closed.sql", include_str!("../../migrations/0009_closed.sql")),
+    ("0012_touched.sql", include_str!("../../migrations/0012_touched.sql")),
 ];
 
 /// The migrations' file names.

@@ -64,7 +64,18 @@ impl World {
         let settings = jobs::Settings::default();
         let jobs = jobs::Jobs::open(&database, Some(bus.clone()), Crm::jobs(&read_models, None), settings, sources);
         let (grants, secret) = (Crm::grants().into(), face::ServiceSecret::new([7; 32]));
-        let runtime = Runtime { service: SERVICE, executor, read_models, store, bus, live, jobs, grants, secret };
+        let runtime = Runtime {
+            service: SERVICE,
+            executor,
+            read_models,
+            store,
+            bus,
+            live,
+            jobs,
+            grants,
+            secret,
+            calls_private: false,
+        };
         let position = Mutex::new(Position::START);
         Self { runtime, tenant: testbed::tenant(), position, shutdown, _servers: (database, nats) }
     }
