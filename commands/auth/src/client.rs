@@ -145,6 +145,9 @@ fn redirect(uri: &str, confidential: bool) -> Result<(), &'static str> {
 
 /// Where an address leads, as browsers understand it: they must not understand something else than who reads it.
 fn place(uri: &str, authority: &str) -> Result<Url, &'static str> {
+    if authority.is_empty() {
+        return Err("it has no host");
+    }
     let url = Url::parse(uri).map_err(|error| match error {
         ParseError::EmptyHost => "it has no host",
         ParseError::InvalidPort => "its port is not one of 1 to 65535",
