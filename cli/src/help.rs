@@ -6,7 +6,10 @@ use clap::Command;
 /// can be refused as one, not an option that nobody knows.
 pub fn shaped(command: Command) -> Command {
     let notes = command.get_after_help().map(|notes| paragraphs(&notes.to_string()));
-    let command = notes.into_iter().fold(command, |command, notes| command.after_help(notes));
+    let command = match notes {
+        Some(notes) => command.after_help(notes),
+        None => command,
+    };
     let command =
         command.mut_args(|arg| if arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg });
     let below: Vec<_> = command.get_subcommands().map(|one| one.get_name().to_owned()).collect();

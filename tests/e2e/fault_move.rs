@@ -209,6 +209,7 @@ async fn fault_move_of_a_tenant_under_load_loses_doubles_and_reorders_nothing_an
     // Back to where only its sealed history was left: keys, claims and answers are there again, and read models that know of it.
     println!("moved back: {}", tokio::task::block_in_place(|| cells.relocate("acme", "west")));
     cells.west.verify(&cells.west.direct(CELL, "acme")).await;
+    every_saga_goes_on(&cells.west, id).await;
     let found = acme.ask(&format!("lead(id: \"{}\") {{ name }}", first.id()), 1).await;
     assert_eq!(found["lead"]["name"], "the first");
     cells.west.stop(FRONT).await;

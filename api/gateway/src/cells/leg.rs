@@ -71,7 +71,8 @@ impl Leg {
         })
     }
 
-    /// Builds the new cell's read models anew where they lack what was purged before it came back; whether that was so.
+    /// Builds the new cell's read models, and the rows of sagas, anew where they lack what was purged before it came back; whether that
+    /// was so.
     pub(super) async fn build_anew(&mut self, config: &Config, news: &dyn Fn(&str)) -> Result<bool> {
         let (service, cell) = (self.part.service.name(), self.moving.to.clone());
         if !at(&cell, self.transfer.was_purged().await, service)? {
@@ -88,6 +89,7 @@ impl Leg {
             }
             store.close().await;
         }
+        beside::sagas_again(self.transfer.new_cell(), self.tenant).await?;
         at(&cell, self.transfer.built_anew().await, service)?;
         Ok(true)
     }
