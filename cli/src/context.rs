@@ -84,6 +84,11 @@ impl Context {
     }
 }
 
+/// An id, as it is written on the command line.
+pub fn uuid(text: &str) -> Result<uuid::Uuid, String> {
+    text.parse().map_err(|_| "allowed is a UUID, such as 0192f0c4-0000-8000-8000-000000000000".to_owned())
+}
+
 /// Whose, and of which services.
 #[derive(Debug, clap::Args)]
 pub struct Whose {

@@ -108,9 +108,13 @@ impl Command {
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::List { whose, consumer, state, limit } => {
+                let parts = services(&whose)?;
+                if let Some(consumer) = &consumer {
+                    known(consumer, &parts)?;
+                }
                 let listing = Listing { consumer, state, after: None, limit };
                 let mut found = Vec::new();
-                for part in services(&whose)? {
+                for part in parts {
                     let open = Open::new(context, &whose.tenant, &part).await?;
                     let listed = open.desk.list(&open.request.caller, &listing).await?;
                     found.extend(listed.into_iter().map(|one| (part.service, one)));
@@ -128,8 +132,12 @@ impl Command {
                 open.outcome(context, &id, &before).await
             }
             Self::Redrive { whose, id: None, consumer, reason, .. } => {
+                let parts = services(&whose)?;
+                if let Some(consumer) = &consumer {
+                    known(consumer, &parts)?;
+                }
                 let mut letters = 0;
-                for part in services(&whose)? {
+                for part in parts {
                     let open = Open::new(context, &whose.tenant, &part).await?;
                     letters += open.desk.redrive_all(&open.request, consumer.as_ref(), &reason).await?.letters;
                     open.close().await;
@@ -237,6 +245,22 @@ impl Open {
             tracing::debug!(%error, "consumers may not have heard of it; they look by themselves");
         }
     }
+}
+
+/// That there is such a consumer. Webhooks are the tenant's: any of them may have been there.
+fn known(consumer: &Consumer, parts: &[Part]) -> Result<()> {
+    let projections =
+        parts.iter().flat_map(|part| part.projections.iter().map(|one| format!("projection.{}", one.name())));
+    let definitions = parts.iter().flat_map(|part| part.sagas.iter().flat_map(coordinator::Sagas::definitions));
+    let sagas = definitions.map(|definition| format!("saga.{}", definition.name()));
+    let mut names: Vec<_> = projections.chain(sagas).collect();
+    let webhook = consumer.as_str().strip_prefix("webhook.").is_some_and(|id| id.parse::<uuid::Uuid>().is_ok());
+    if webhook || names.iter().any(|name| name == consumer.as_str()) {
+        return Ok(());
+    }
+    names.sort();
+    names.dedup();
+    bail!("there is no consumer {:?}; allowed: {}, webhook.<id>", consumer.as_str(), names.join(", "))
 }
 
 fn consumer(text: &str) -> Result<Consumer, String> {

@@ -12,6 +12,7 @@ mod demo;
 mod dev;
 mod dlq;
 mod events;
+mod help;
 mod job;
 mod migrate;
 mod output;
@@ -35,7 +36,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use context::{Context, Place};
 use output::Format;
@@ -130,7 +131,9 @@ impl Cli {
 #[tokio::main]
 async fn main() -> ExitCode {
     // On the heap: each command has its own, and the largest would be everybody's.
-    match Box::pin(Cli::parse().run()).await {
+    let asked = help::shaped(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&asked).unwrap_or_else(|error| error.exit());
+    match Box::pin(cli.run()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("inopsio: {error:#}");

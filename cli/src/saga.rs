@@ -1,5 +1,6 @@
 //! `inopsio saga`: what runs by itself in several steps; to look at, to let go on, to take back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
@@ -42,6 +43,7 @@ pub enum Command {
         #[command(flatten)]
         whose: Whose,
         /// Its id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
     /// Lets a stuck saga go on where it was
@@ -50,6 +52,7 @@ pub enum Command {
         #[command(flatten)]
         whose: Whose,
         /// Its id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
     /// Takes a saga back: what it did is undone, in reverse
@@ -60,6 +63,7 @@ pub enum Command {
         #[command(flatten)]
         whose: Whose,
         /// Its id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
         /// Why
         #[arg(long)]
@@ -76,9 +80,13 @@ impl Command {
         match self {
             Self::List { whose, saga, status, key, limit } => {
                 let status = status.as_deref().map(named).transpose()?;
+                let parts = services(&whose)?;
+                if let Some(saga) = saga.as_deref() {
+                    known(saga, &parts)?;
+                }
                 let listing = Listing { saga, status, key, after: None, limit };
                 let mut found = Vec::new();
-                for part in services(&whose)? {
+                for part in parts {
                     let open = Open::new(context, &whose.tenant, &part).await?;
                     let listed = open.desk.list(&open.request.caller, &listing).await;
                     open.close().await;
@@ -110,6 +118,16 @@ impl Command {
             Self::Definitions => definitions(context),
         }
     }
+}
+
+/// That there are sagas of this name.
+fn known(saga: &str, parts: &[Part]) -> Result<()> {
+    let definitions = parts.iter().flat_map(|part| part.sagas.iter().flat_map(coordinator::Sagas::definitions));
+    let names: BTreeSet<_> = definitions.map(coordinator::Definition::name).collect();
+    if names.contains(saga) {
+        return Ok(());
+    }
+    bail!("there are no sagas {saga:?}; allowed: {}", names.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 fn services(whose: &Whose) -> Result<Vec<Part>> {

@@ -50,19 +50,21 @@ pub enum Command {
 
 The cells are named in the configuration file, each in a section [cells.<name>] with its urls, admin_url and nats_url. History, answers,
 claims, keys, sagas, jobs and webhooks go along; ids, times, bytes and hashes stay, positions are new. A move that broke off is taken up
-by the same command, or taken back with --undo as long as the tenant lives where it was. What stays behind is an old copy that nobody is
-served from; --purge deletes of it what can be deleted: all but the events, whose positions have to stay dense.")]
+by the same command, or taken back with --undo as long as the tenant lives where it was. What stays behind, in the old cell or of a move
+that was taken back, is a copy that nobody is served from; --purge deletes of it what can be deleted: all but the events, whose positions
+have to stay dense.")]
+    #[command(group(clap::ArgGroup::new("what").required(true).args(["to", "undo", "purge"])))]
     Move {
         /// Its short name or id
         tenant: String,
         /// The cell to which it moves
-        #[arg(long, value_name = "CELL", required_unless_present_any = ["undo", "purge"])]
+        #[arg(long, value_name = "CELL")]
         to: Option<String>,
         /// Take back a move that has not come to its turning point
-        #[arg(long, conflicts_with_all = ["to", "purge"])]
+        #[arg(long)]
         undo: bool,
-        /// Delete the old copy that an earlier move left
-        #[arg(long, conflicts_with = "to")]
+        /// Delete the copy that an earlier move left, be it one that was taken back
+        #[arg(long)]
         purge: bool,
     },
     /// Deletes a tenant: shut out within a second, and destroyed when its grace is over, unless it is restored before
@@ -124,7 +126,7 @@ impl Command {
             Self::Move { tenant, to: Some(to), .. } => relocate(context, &tenant, &to).await,
             Self::Move { tenant, undo: true, .. } => {
                 let tenant = Mover::new(&context.config, &SystemClock).undo(&tenant).await?;
-                told(context, &tenant, "stays where it is")
+                told(context, &tenant, "stays where it is; what was copied can be deleted with --purge")
             }
             Self::Move { tenant, .. } => {
                 let cell = Mover::new(&context.config, &SystemClock).purge(&tenant).await?;
@@ -210,13 +212,14 @@ fn list(context: &Context, tenants: &[Listed]) -> Result<()> {
     if context.format == Format::Json {
         return output::print_json(&tenants);
     }
-    let mut table = output::table(["tenant", "name", "status", "cell", "id", "created at"]);
-    for Listed { tenant, status, cell } in tenants {
+    let mut table = output::table(["tenant", "name", "status", "cell", "moving to", "id", "created at"]);
+    for Listed { tenant, status, cell, moving_to } in tenants {
         table.add_row([
             tenant.slug.clone(),
             tenant.name.clone(),
             status.clone(),
             cell.clone().unwrap_or_default(),
+            moving_to.clone().unwrap_or_default(),
             tenant.tenant_id.to_string(),
             tenant.created_at.to_rfc3339_opts(SecondsFormat::Secs, true),
         ]);

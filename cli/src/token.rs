@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use gateway::directory::Directory;
 use gateway::operator;
 use kernel::Role;
@@ -14,6 +14,7 @@ use crate::time;
 
 /// A token for a caller of the API: of the tenant's issuer, for the command line as a machine of the tenant
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("whose").required(true).multiple(true).args(["roles", "subject"])))]
 #[command(after_help = "Examples:
   inopsio token --tenant demo --role admin --ttl 8h
   TOKEN=$(inopsio token --tenant demo --role member --role viewer)
@@ -28,13 +29,13 @@ pub struct Token {
     #[arg(long)]
     tenant: String,
     /// What the caller is: admin, manager, member, viewer or auditor; may be given several times
-    #[arg(long = "role", required_unless_present = "subject")]
+    #[arg(long = "role")]
     roles: Vec<Role>,
     /// For how long: 90s, 15m, 8h, 30d
     #[arg(long, default_value = "8h", value_parser = time::parse_duration)]
     ttl: Duration,
-    /// In whose name, instead: the id of a user, who may then do what they may, or with --role anybody. Signed with the
-    /// installation's key
+    /// In whose name, instead: the id of a user (a UUID), who may then do what they may, or with --role anybody, by whatever
+    /// name. Signed with the installation's key
     #[arg(long, value_parser = subject)]
     subject: Option<String>,
 }
@@ -51,6 +52,11 @@ impl Token {
     /// Prints a token.
     pub async fn run(self, context: &Context) -> Result<()> {
         let config = &context.config;
+        if let (Some(subject), []) = (&self.subject, self.roles.as_slice())
+            && subject.parse::<uuid::Uuid>().is_err()
+        {
+            bail!("--subject {subject:?} is no id of a user; allowed is a UUID, or any name with at least one --role");
+        }
         let tenant = context.tenant(&self.tenant).await?;
         let token = if let Some(subject) = &self.subject {
             gateway::auth::mint(&config.auth, tenant, subject, &self.roles, self.ttl)?

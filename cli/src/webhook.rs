@@ -55,6 +55,7 @@ enum Command {
         #[command(flatten)]
         whose: Whose,
         /// The webhook's id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
     /// Sends nothing to one any more; where it is, is kept
@@ -65,6 +66,7 @@ enum Command {
         #[command(flatten)]
         whose: Whose,
         /// The webhook's id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
         /// Why
         #[arg(long, default_value = "")]
@@ -78,6 +80,7 @@ enum Command {
         #[command(flatten)]
         whose: Whose,
         /// The webhook's id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
         /// For how many hours the former one signs, too
         #[arg(long, default_value_t = 24)]
@@ -91,6 +94,7 @@ enum Command {
         #[command(flatten)]
         whose: Whose,
         /// The webhook's id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
         /// The position
         #[arg(long, value_name = "POSITION")]
@@ -102,6 +106,7 @@ enum Command {
         #[command(flatten)]
         whose: Whose,
         /// The webhook's id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
     /// Shows what was delivered to one, or tried, the last first
@@ -112,6 +117,7 @@ enum Command {
         #[command(flatten)]
         whose: Whose,
         /// The webhook's id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
         /// How many
         #[arg(long, default_value_t = 20)]
@@ -123,6 +129,7 @@ enum Command {
         #[command(flatten)]
         whose: Whose,
         /// The webhook's id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
 }

@@ -2,7 +2,7 @@
 ALTER TABLE log.closed DROP CONSTRAINT closed_state_check;
 ALTER TABLE log.closed ADD CONSTRAINT closed_state_check CHECK (state IN ('paused', 'left', 'arriving', 'deleted'));
 
--- Deletes what can be deleted of a tenant that is deleted, or lives elsewhere: its claims, the keys of its people and its own among them;
+-- Deletes what can be deleted of a tenant that is deleted, lives elsewhere, or did not come here after all: its claims, the keys of its people and its own among them;
 -- answers, snapshots; and its rows of every table that is not the log's: read models, jobs, webhooks, dead letters, and sagas, if these
 -- are wanted too. Its events stay, because positions are dense and hashes are proven by bytes; what of them is sealed, nobody can open
 -- any more.
@@ -11,7 +11,10 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 DECLARE
     t text;
 BEGIN
-    IF NOT EXISTS (SELECT FROM log.closed WHERE tenant_id = p_tenant AND state IN ('left', 'deleted')) THEN
+    IF NOT EXISTS (
+        SELECT FROM log.closed
+        WHERE tenant_id = p_tenant AND (state IN ('left', 'deleted') OR state = 'arriving' AND until = 'infinity'))
+    THEN
         RAISE EXCEPTION 'the tenant % lives here', p_tenant USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     PERFORM set_config('app.tenant_ids', ARRAY[p_tenant]::text, true);

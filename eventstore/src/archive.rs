@@ -6,6 +6,7 @@
 //! hot table, behind its archived part, and is archived again when it is cold.
 
 use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
 use kernel::{Leaf, TenantId};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor, Row};
@@ -35,11 +36,13 @@ const MOVE: &str = "
     )
     INSERT INTO log.archived SELECT * FROM cold";
 
+/// What was moved just now: a stream may have been archived up to an earlier version before.
 const MOVED: &str = concat!(
     "SELECT ",
     columns!(),
     ", leaf_hash FROM ONLY log.archived
-     JOIN unnest($1::uuid[], $2::text[], $3::text[]) AS s (t, y, i) ON tenant_id = t AND aggregate_type = y AND aggregate_id = i"
+     JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[]) AS s (t, y, i, after, upto)
+       ON tenant_id = t AND aggregate_type = y AND aggregate_id = i AND sequence > after AND sequence <= upto"
 );
 
 /// A stream that nothing was appended to for long.
@@ -141,9 +144,19 @@ impl Archiver {
             .await?
             .rows_affected();
         // As they stand there now: what can't be proven any more is not moved.
-        let rows = sqlx::query(MOVED).bind(&tenants).bind(&types).bind(&ids).fetch_all(&mut *transaction).await?;
-        for row in &rows {
-            let (event, leaf) = (event(row)?, hash(row, 12)?);
+        // One after the other: a stream may be longer than memory is large.
+        let before: Vec<_> = streams.iter().map(|stream| stream.version - stream.events.cast_signed()).collect();
+        let mut rows = sqlx::query(MOVED)
+            .bind(&tenants)
+            .bind(&types)
+            .bind(&ids)
+            .bind(&before)
+            .bind(&versions)
+            .fetch(&mut *transaction);
+        let mut arrived = 0;
+        while let Some(row) = rows.try_next().await? {
+            arrived += 1;
+            let (event, leaf) = (event(&row)?, hash(&row, 12)?);
             if Leaf::from(&event).hash() != leaf {
                 return Err(Error::Corrupt(format!(
                     "the event at position {} is not the one that was written: its bytes do not give its leaf hash",
@@ -151,8 +164,9 @@ impl Archiver {
                 )));
             }
         }
-        if (rows.len() as u64) < moved {
-            return Err(Error::Corrupt(format!("of {moved} events {} arrived in the archive", rows.len())));
+        drop(rows);
+        if arrived != moved {
+            return Err(Error::Corrupt(format!("of {moved} events {arrived} arrived in the archive")));
         }
         transaction.commit().await?;
         Ok(moved)

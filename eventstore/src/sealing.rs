@@ -9,6 +9,8 @@
 //! (`{"sealed":"v1.…"}`); hash, relay, feed and backup know it in that form only. What is opened has the values themselves in
 //! their places. A value whose key is gone stays as it is.
 
+mod subject;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -19,11 +21,10 @@ use kernel::{RecordedEvent, Service, TenantId};
 use keys::{Context, DataKey, MasterKey, Random, Sealed, Wrapped};
 use quick_cache::sync::Cache;
 use serde::de::IgnoredAny;
-use sha2::{Digest, Sha256};
 use sqlx::Row;
 use sqlx::postgres::PgPool;
-use uuid::Uuid;
 
+use self::subject::Subject;
 use crate::append::{self, Append, Claim, ClaimAct, CommandRecord};
 use crate::{Error, Snapshot, StreamAppend, read};
 
@@ -55,43 +56,6 @@ pub struct Sealing {
 impl fmt::Debug for Sealing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Sealing(…)")
-    }
-}
-
-/// A stream, as far as its key is concerned.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Subject {
-    tenant: TenantId,
-    /// `type/id`.
-    name: String,
-}
-
-impl Subject {
-    fn new(tenant: TenantId, aggregate_type: &str, aggregate_id: &str) -> Self {
-        Self { tenant, name: format!("{aggregate_type}/{aggregate_id}") }
-    }
-
-    fn of(event: &RecordedEvent) -> Self {
-        Self::new(event.tenant, &event.aggregate_type, &event.aggregate_id)
-    }
-
-    /// The key of the claim that its key is. Ids sort by time: so do their claims, and new ones stand side by side in their index.
-    fn claim(&self) -> [u8; 32] {
-        let Some((aggregate_type, id)) = self.name.split_once('/').and_then(|(of, id)| Some((of, uuid(id)?))) else {
-            return self.former_claim();
-        };
-        let mut claim: [u8; 32] = Sha256::digest(aggregate_type.as_bytes()).into();
-        claim[16..].copy_from_slice(id.as_bytes());
-        claim
-    }
-
-    /// Where keys stood at first, and those of that time still do.
-    fn former_claim(&self) -> [u8; 32] {
-        Sha256::digest(self.name.as_bytes()).into()
-    }
-
-    fn context<'a>(&'a self, purpose: &'a str) -> Context<'a> {
-        Context { tenant: self.tenant, purpose, subject: &self.name }
     }
 }
 
@@ -448,12 +412,6 @@ fn length(json: &str) -> serde_json::Result<usize> {
     let mut values = serde_json::Deserializer::from_str(json).into_iter::<IgnoredAny>();
     values.next().transpose()?;
     Ok(values.byte_offset())
-}
-
-/// The id, if this is how ids are written: each in one way.
-fn uuid(text: &str) -> Option<Uuid> {
-    let plain = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
-    Uuid::try_parse(text).ok().filter(|_| plain)
 }
 
 /// Who has these claims.

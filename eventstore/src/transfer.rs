@@ -2,28 +2,33 @@
 //!
 //! A [`Transfer`] is between the two databases of a service. It copies in [rounds](Transfer::round) while the tenant writes: claims,
 //! events, and commands with their answers. What is there already, from a round before or
-//! from a move that broke off, is compared and not copied again. Then the tenant is [paused](Transfer::pause) in the old cell, a last
+//! from a move that broke off, is compared and not copied again. The first round goes through everything, later ones through what was
+//! touched since. Then the tenant is [paused](Transfer::pause) in the old cell, a last
 //! round brings the rest, and [`compare`](Transfer::compare) holds the two histories against each other. [`open`](Transfer::open) takes
 //! what stands [beside](Opening::table) the log along and lets the tenant write in the new cell, in one transaction.
 //!
 //! Both sides are used as a superuser, whom row level security does not bind: it reads and writes for one tenant in every statement.
 
+mod claims;
+mod commands;
 mod side;
 mod table;
+mod touched;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::TryStreamExt;
 use kernel::{LeafHash, Position, Service, TenantId};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Row};
 
 use self::side::Side;
 pub use self::table::Opening;
+use self::touched::Touched;
+use crate::backup::StoredEvent;
 use crate::backup::copied::Whose;
 use crate::backup::graft::{extend, lock};
-use crate::backup::snapshot::{claim, command, head};
-use crate::backup::{StoredAnswer, StoredClaim, StoredEvent, write};
+use crate::backup::snapshot::head;
 use crate::{Closure, Error};
 
 /// Events of one transaction in the new cell, in which others' appends wait.
@@ -89,8 +94,12 @@ pub struct Transfer {
     tenant: TenantId,
     from: Side,
     to: Side,
-    /// Commands up to here were copied.
-    commands: Position,
+    /// All that is no event was read once, and what is touched since is noted.
+    noting: bool,
+    /// Commands that were touched, and stand after what was copied.
+    later: BTreeSet<String>,
+    /// What the last round had to look at.
+    touched: Touched,
 }
 
 impl Transfer {
@@ -105,7 +114,8 @@ impl Transfer {
         to: &PgConnectOptions,
     ) -> Result<Self> {
         let (from, to) = (Side::connect(service, from).await?, Side::connect(service, to).await?);
-        let mut transfer = Self { service, tenant, from, to, commands: Position::START };
+        let (later, touched) = (BTreeSet::new(), Touched::default());
+        let mut transfer = Self { service, tenant, from, to, noting: false, later, touched };
         loop {
             let there = transfer.to.read(tenant, ALL, CHUNK).await?;
             let Some(count) = i64::try_from(there.len()).ok().filter(|count| *count > 0) else { break };
@@ -161,14 +171,23 @@ impl Transfer {
         close(&mut self.from.connection, self.tenant, Closure::Left, cell, None).await
     }
 
-    /// Copies what the new cell has not, as of now; how many events that were.
+    /// Copies what the new cell has not, as of now; how many events that were. The first round goes through all claims and commands on
+    /// both sides, each later one through those that were touched since.
     ///
     /// Claims first: the keys are among them without which whoever reads the events there can't tell who they are about. Commands last,
     /// for they stand where their events do.
     pub async fn round(&mut self) -> Result<u64> {
+        if !self.noting {
+            touched::note(&mut self.from.connection, self.tenant).await?;
+        }
         // Asked before anything is read: what is committed later may be seen or not.
         let end = head(&mut self.from.connection).await?.position;
-        self.claims().await?;
+        if self.noting {
+            self.touched = touched::take(&mut self.from.connection, self.tenant).await?;
+            self.touched_claims().await?;
+        } else {
+            self.all_claims().await?;
+        }
         let mut copied = 0;
         loop {
             let rows = self.from.read(self.tenant, end, CHUNK).await?;
@@ -179,7 +198,12 @@ impl Transfer {
             self.append(rows).await?;
             self.to.read(self.tenant, ALL, CHUNK).await?;
         }
-        self.commands(end).await?;
+        if self.noting {
+            self.touched_commands(end).await?;
+        } else {
+            self.all_commands(end).await?;
+        }
+        self.noting = true;
         Ok(copied)
     }
 
@@ -199,60 +223,9 @@ impl Transfer {
         Ok(())
     }
 
-    /// Copies the commands up to a position that the new cell has not.
-    ///
-    /// There is no index by position: the tenant's commands are gone through.
-    async fn commands(&mut self, end: Position) -> Result<()> {
-        // A command without events stands where the log ended, whose event that ever was; so the last position is looked at again.
-        let (tenant, from) = (self.tenant, self.commands);
-        let mut chunk: Vec<StoredAnswer> = Vec::new();
-        let (places, here, there) = (&self.from.places, &self.to.places, &mut self.to.connection);
-        let place = |old: Position| side::place(places, here, old);
-        let mut rows = sqlx::query(
-            "SELECT tenant_id, command_id, request_hash, answer, first_position, last_position, recorded_at
-             FROM log.commands WHERE tenant_id = $1 AND last_position BETWEEN $2 AND $3",
-        )
-        .bind(tenant.uuid())
-        .bind(from.as_i64())
-        .bind(end.as_i64())
-        .fetch(&mut self.from.connection);
-        while let Some(row) = rows.try_next().await? {
-            let row = command(&row)?;
-            chunk.push(StoredAnswer { first: place(row.first), last: place(row.last), ..row });
-            if chunk.len() == ROWS {
-                write::missing_commands(&mut *there, &std::mem::take(&mut chunk)).await?;
-            }
-        }
-        drop(rows);
-        write::missing_commands(there, &chunk).await?;
-        self.commands = end;
-        Ok(())
-    }
-
-    /// Makes the claims in the new cell those of the old one: the keys of persons among them.
-    async fn claims(&mut self) -> Result<()> {
-        let (here, there) = (
-            claims(&mut self.from.connection, self.tenant).await?,
-            claims(&mut self.to.connection, self.tenant).await?,
-        );
-        let mut transaction = self.to.connection.begin().await?;
-        for StoredClaim { kind, key, .. } in there.difference(&here) {
-            sqlx::query("DELETE FROM log.claims WHERE tenant_id = $1 AND kind = $2 AND key = $3")
-                .bind(self.tenant.uuid())
-                .bind(kind)
-                .bind(key.as_slice())
-                .execute(&mut *transaction)
-                .await?;
-        }
-        let missing: Vec<_> = here.difference(&there).cloned().collect();
-        for rows in missing.chunks(ROWS) {
-            write::claims(&mut transaction, rows).await?;
-        }
-        transaction.commit().await?;
-        Ok(())
-    }
-
-    /// Holds the two histories against each other, event by event as they were read back from both sides.
+    /// Holds the two histories against each other, as they were read back from both sides: event by event all of them, claims and
+    /// commands those that the last round had to look at (the rounds before compared the others). To be called when nothing is written
+    /// any more, right after a round: it takes as long as that one.
     ///
     /// # Errors
     /// [`TransferError::Differs`].
@@ -262,6 +235,7 @@ impl Transfer {
         if !self.from.read(self.tenant, ALL, 1).await?.is_empty() {
             return differs("the old cell has events that were not copied".to_owned());
         }
+        // Streams and versions are in the leaves.
         let (here, there) = (&self.from, &self.to);
         if (here.count(), here.root()) != (there.count(), there.root()) {
             return differs(format!(
@@ -272,18 +246,11 @@ impl Transfer {
                 hex::encode(there.root())
             ));
         }
-        if here.streams != there.streams {
-            return differs("streams do not end at the same versions".to_owned());
+        if !self.later.is_empty() || !touched::take(&mut self.from.connection, self.tenant).await?.is_empty() {
+            return differs("the old cell has claims or commands that were not copied".to_owned());
         }
-        let count = |side: &'static str| format!("SELECT count(*) FROM log.{side} WHERE tenant_id = $1");
-        for table in ["commands", "claims"] {
-            let counted = count(table);
-            let ask =
-                |connection| sqlx::query_scalar::<_, i64>(&counted).bind(self.tenant.uuid()).fetch_one(connection);
-            let (here, there) = (ask(&mut self.from.connection).await?, ask(&mut self.to.connection).await?);
-            if here != there {
-                return differs(format!("{here} {table} are {there}"));
-            }
+        if let Some(what) = self.untrue_claim().await?.or(self.untrue_command().await?) {
+            return differs(what);
         }
         Ok(Compared {
             events: self.to.count(),
@@ -291,6 +258,21 @@ impl Transfer {
             root: self.to.root(),
             last: self.to.last(),
         })
+    }
+
+    /// What is in the new cell was purged before, and its read models lack it.
+    pub async fn was_purged(&mut self) -> Result<bool> {
+        let asked = sqlx::query_scalar("SELECT EXISTS (SELECT FROM log.closed WHERE tenant_id = $1 AND purged)");
+        Ok(asked.bind(self.tenant.uuid()).fetch_one(&mut self.to.connection).await?)
+    }
+
+    /// Its read models were built anew since.
+    pub async fn built_anew(&mut self) -> Result<()> {
+        sqlx::query("UPDATE log.closed SET purged = false WHERE tenant_id = $1")
+            .bind(self.tenant.uuid())
+            .execute(&mut self.to.connection)
+            .await?;
+        Ok(())
     }
 
     /// The old cell's database, for who looks at what stands beside the log.
@@ -344,14 +326,6 @@ pub async fn resume(connection: &mut PgConnection, tenant: TenantId) -> std::res
     Ok(())
 }
 
-async fn claims(connection: &mut PgConnection, tenant: TenantId) -> Result<std::collections::BTreeSet<StoredClaim>> {
-    let rows = sqlx::query("SELECT tenant_id, kind, key, holder FROM log.claims WHERE tenant_id = $1")
-        .bind(tenant.uuid())
-        .fetch_all(connection)
-        .await?;
-    Ok(rows.iter().map(claim).collect::<std::result::Result<_, _>>()?)
-}
-
 /// Where a tenant stands in a log: closed and why, if it is.
 pub async fn standing(connection: &mut PgConnection, tenant: TenantId) -> Result<Option<Closure>> {
     let row = sqlx::query("SELECT state FROM log.closed WHERE tenant_id = $1 AND until > clock_timestamp()")
@@ -363,16 +337,30 @@ pub async fn standing(connection: &mut PgConnection, tenant: TenantId) -> Result
     Ok(Some(Closure::named(state).ok_or_else(|| Error::Corrupt(format!("a tenant is {state:?}")))?))
 }
 
-/// Deletes what an old copy has that can be deleted, with what stands beside the log. Its events stay, for a log's positions are dense; what
-/// of them is sealed, nobody can open any more.
+/// What is touched of a tenant in its old cell is not noted any more: its move ended, or was taken back.
+pub async fn ended(connection: &mut PgConnection, tenant: TenantId) -> Result<()> {
+    Ok(touched::forget(connection, tenant).await?)
+}
+
+/// Deletes what can be deleted of a copy, of a tenant that lives elsewhere, with what stands beside the log: answers, claims with the keys
+/// of persons, snapshots, read models. Its events stay, for a log's positions are dense; what of them is sealed, nobody can open any more.
 ///
 /// # Errors
-/// When the tenant does not live elsewhere.
+/// When the tenant is not closed here, as it is where it lives.
 pub async fn purge(connection: &mut PgConnection, service: Service, tenant: TenantId) -> Result<()> {
-    if standing(connection, tenant).await? != Some(Closure::Left) {
-        let what = "what is here is no old copy".to_owned();
-        return Err(TransferError::Differs { service, what });
+    let mut transaction = connection.begin().await?;
+    let copies = "UPDATE log.closed SET purged = true
+                  WHERE tenant_id = $1 AND state IN ('left', 'arriving') AND until = 'infinity'";
+    if sqlx::query(copies).bind(tenant.uuid()).execute(&mut *transaction).await?.rows_affected() == 1 {
+        sqlx::query("SELECT log.purge($1)").bind(tenant.uuid()).execute(&mut *transaction).await?;
+    } else {
+        // A move that was taken back before it came here left nothing.
+        let has = "SELECT EXISTS (SELECT FROM log.commands WHERE tenant_id = $1) OR EXISTS (SELECT FROM log.claims WHERE tenant_id = $1)";
+        if sqlx::query_scalar(has).bind(tenant.uuid()).fetch_one(&mut *transaction).await? {
+            let what = "what is here is no old copy".to_owned();
+            return Err(TransferError::Differs { service, what });
+        }
     }
-    sqlx::query("SELECT log.purge($1)").bind(tenant.uuid()).execute(connection).await?;
+    transaction.commit().await?;
     Ok(())
 }

@@ -37,8 +37,10 @@ impl IdentityProvider {
         let document = xml::parse(text, MOST)?;
         let entity = Node::root(&document, METADATA, "EntityDescriptor")
             .map_err(|_| Fault::Metadata("it has to be the EntityDescriptor of one identity provider"))?;
-        let entity_id = entity.attribute("entityID").filter(|id| !id.is_empty() && id.len() <= LONGEST);
-        let entity_id = entity_id.ok_or(Fault::Metadata("its entityID is missing or too long"))?;
+        let entity_id = entity.attribute("entityID").filter(|id| is_uri(id));
+        let entity_id = entity_id.ok_or(Fault::Metadata(
+            "its entityID has to be a URI of 1 to 1024 characters of ASCII, without spaces and control characters",
+        ))?;
         let descriptor = entity
             .only(METADATA, "IDPSSODescriptor")
             .map_err(|_| Fault::Metadata("it has to have one IDPSSODescriptor"))?;
@@ -51,7 +53,9 @@ impl IdentityProvider {
         let sign_in_url = by_redirect
             .and_then(|service| service.attribute("Location"))
             .filter(|location| is_address(location))
-            .ok_or(Fault::Metadata("it has no SingleSignOnService by HTTP-Redirect at an https address"))?;
+            .ok_or(Fault::Metadata(
+                "it has no SingleSignOnService by HTTP-Redirect at an https address without spaces, user and fragment",
+            ))?;
         Ok(Self {
             entity_id: entity_id.to_owned(),
             sign_in_url: sign_in_url.to_owned(),
@@ -60,12 +64,20 @@ impl IdentityProvider {
     }
 }
 
+/// Of what a URI is made (RFC 3986): nothing in it is invisible, or shown otherwise than it stands there.
+fn is_uri(text: &str) -> bool {
+    (1..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// Over TLS, or on the person's own machine. It is where a browser is sent: nobody here opens it.
 fn is_address(location: &str) -> bool {
     let Ok(url) = Url::parse(location) else { return false };
+    if !is_uri(location) || url.port() == Some(0) {
+        return false;
+    }
     let loopback = ["127.0.0.1", "[::1]", "localhost"].contains(&url.host_str().unwrap_or_default());
     let scheme = url.scheme() == "https" || (url.scheme() == "http" && loopback);
-    scheme && location.len() <= LONGEST && url.username().is_empty() && url.fragment().is_none()
+    scheme && url.username().is_empty() && url.fragment().is_none()
 }
 
 /// The certificates for signing.

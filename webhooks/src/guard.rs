@@ -28,10 +28,10 @@ pub enum Unreachable {
     #[error("{0}")]
     Url(&'static str),
     /// Its address is inside a network, ours or somebody's.
-    #[error("{0} is not a public address; webhooks go to public ones only")]
+    #[error("{0} is not a public address; only such are called from here")]
     Private(IpAddr),
     /// Its name is for inside a network.
-    #[error("{0} is a name for use inside a network; webhooks go to public ones only")]
+    #[error("{0} is a name for use inside a network; only public ones are called from here")]
     Name(String),
 }
 

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::{AccountId, ContactId, ErasureReason, ImportId, OpportunityId};
 
 mod life;
+mod step;
 
-pub use life::{Lead, LeadCommand, LeadError, LeadStep};
+pub use life::{Lead, LeadCommand, LeadError};
+pub use step::LeadStep;
 
 kernel::events! {
     /// What can happen to a lead.

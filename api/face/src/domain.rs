@@ -46,6 +46,8 @@ pub struct Runtime {
     pub names: Arc<dyn Names>,
     /// The service's own secret, the same for ever: keys are derived from it.
     pub secret: ServiceSecret,
+    /// Whether tenants may have addresses inside our network called: for development only.
+    pub calls_private: bool,
 }
 
 /// A secret of a service: never shown.

@@ -49,6 +49,9 @@ pub struct Listed {
     /// In which cell it lives, where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cell: Option<String>,
+    /// To which cell it is on its way, while a move of it has begun and not ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moving_to: Option<String>,
 }
 
 /// A directory that can't be used, or a tenant that can't be created.
@@ -381,12 +384,21 @@ impl Directory {
     /// The same, each with how it stands.
     pub async fn standing(&self) -> Result<Vec<Listed>, DirectoryError> {
         let rows = sqlx::query(
-            "SELECT tenant_id, slug, name, created_at, status, cell FROM tenants WHERE status <> 'reserved' ORDER BY slug",
+            "SELECT t.tenant_id, t.slug, t.name, t.created_at, t.status, t.cell,
+                    CASE p.event ->> 'event' WHEN 'move_begun' THEN p.event ->> 'to' WHEN 'moved' THEN t.cell END AS moving_to
+             FROM tenants t
+             LEFT JOIN LATERAL (
+                 SELECT event FROM placements WHERE tenant_id = t.tenant_id ORDER BY sequence DESC LIMIT 1
+             ) p ON true
+             WHERE t.status <> 'reserved'
+             ORDER BY t.slug",
         )
         .fetch_all(&self.pool)
         .await?;
-        let listed =
-            |row| Ok(Listed { tenant: tenant(row)?, status: row.try_get("status")?, cell: row.try_get("cell")? });
+        let listed = |row: &sqlx::postgres::PgRow| {
+            let (status, cell, moving_to) = (row.try_get("status")?, row.try_get("cell")?, row.try_get("moving_to")?);
+            Ok(Listed { tenant: tenant(row)?, status, cell, moving_to })
+        };
         Ok(rows.iter().map(listed).collect::<Result<_, sqlx::Error>>()?)
     }
 }

@@ -216,6 +216,7 @@ pub async fn open(
         grants,
         names: face::no_names(),
         secret,
+        calls_private: config.webhooks.allow_private,
     };
     Ok(Running { runtime, relay: relay_state, webhooks, sagas, dead_letters })
 }

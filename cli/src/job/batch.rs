@@ -31,6 +31,7 @@ pub enum Command {
         #[command(flatten)]
         whose: Whose,
         /// Its id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
     /// Cancels all jobs of a batch that are not over
@@ -39,6 +40,7 @@ pub enum Command {
         #[command(flatten)]
         whose: Whose,
         /// Its id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
 }

@@ -62,6 +62,7 @@ pub enum Command {
         #[command(flatten)]
         whose: Whose,
         /// Its id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
     /// Shows a job's log
@@ -75,6 +76,7 @@ pub enum Command {
         #[arg(long)]
         follow: bool,
         /// Its id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
     /// Writes the file that a completed job made
@@ -88,6 +90,7 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
         /// Its id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
     /// Looks after schedules: jobs that are asked for again and again
@@ -105,6 +108,7 @@ pub enum Command {
         #[command(flatten)]
         whose: Whose,
         /// Its id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
     /// Runs a discarded or cancelled job again, from where it was
@@ -113,6 +117,7 @@ pub enum Command {
         #[command(flatten)]
         whose: Whose,
         /// Its id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
 }

@@ -24,6 +24,7 @@ pub enum Command {
         #[command(flatten)]
         whose: Whose,
         /// Its id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
     /// Makes a schedule
@@ -66,6 +67,7 @@ pub enum Command {
         #[arg(long)]
         arguments: Option<String>,
         /// Its id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
     /// Pauses a schedule: its times pass
@@ -74,6 +76,7 @@ pub enum Command {
         #[command(flatten)]
         whose: Whose,
         /// Its id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
     /// Lets a paused schedule go on with the next time that comes
@@ -84,6 +87,7 @@ pub enum Command {
         #[command(flatten)]
         whose: Whose,
         /// Its id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
     /// Removes a schedule; jobs that it asked for already stay
@@ -94,6 +98,7 @@ pub enum Command {
         #[command(flatten)]
         whose: Whose,
         /// Its id
+        #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
 }

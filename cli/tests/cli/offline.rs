@@ -163,3 +163,35 @@ fn what_is_generated_is_checked_in_as_it_is() {
     let example = std::fs::read_to_string(root.join(".env.example")).unwrap();
     assert!(example == sandbox.ok(&["settings"]), ".env.example is not current: run `make schemas` and commit it");
 }
+
+#[test]
+fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
+    let sandbox = Sandbox::new();
+    let id = "0192f0c4-0000-8000-8000-000000000000";
+    for (asked, said) in [
+        (&["tenant", "move", "acme"][..], "<--to <CELL>|--undo|--purge>"),
+        (&["tenant", "move", "acme", "--undo", "--purge"], "cannot be used with"),
+        (&["token", "--tenant", "acme"], "--subject"),
+        (&["token", "--tenant", "acme", "--subject", "ada"], "allowed is a UUID, or any name with at least one --role"),
+        (&["saga", "show", "--tenant", "acme", "7"], "allowed is a UUID, such as 0192f0c4"),
+        (&["job", "cancel", "--tenant", "acme", "x"], "allowed is a UUID, such as 0192f0c4"),
+        (&["saga", "list", "--tenant", "acme", "--limit", "-1"], "invalid value '-1' for '--limit"),
+        (
+            &["saga", "list", "--tenant", "acme", "--saga", "followup"],
+            "there are no sagas \"followup\"; allowed: announce_logout",
+        ),
+        (&["dlq", "list", "--tenant", "acme", "--consumer", "projection.lead"], "allowed: projection."),
+        (&["dlq", "redrive", "--tenant", "acme", "--all", "--consumer", "saga.x", "--reason", "r"], "webhook.<id>"),
+    ] {
+        let ended = sandbox.run(asked);
+        assert!(!ended.status.success() && ended.stderr.contains(said), "{asked:?}: {ended:#?}");
+    }
+    // Known ones get further: to servers that are not there.
+    for known in [
+        &["dlq", "list", "--tenant", "acme", "--consumer", &format!("webhook.{id}")][..],
+        &["saga", "list", "--tenant", "acme", "--saga", "announce_logout"],
+    ] {
+        let ended = sandbox.run(known);
+        assert!(!ended.status.success() && !ended.stderr.contains("allowed"), "{known:?}: {ended:#?}");
+    }
+}

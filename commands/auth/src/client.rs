@@ -3,6 +3,7 @@
 use auth_aggregates::{Client, ClientCommand, ClientDetails, ClientId, ClientSecretSet, Jwk};
 use executor::{Command, Work};
 use kernel::{Checks, Refusal};
+use url::{Host, ParseError, Url};
 
 use crate::grants::PROTOCOL;
 use crate::values;
@@ -21,6 +22,8 @@ pub struct ClientFields {
     pub keys: Vec<Jwk>,
     /// Where it is told that somebody's session has ended; none: it is not.
     pub backchannel_logout_uri: Option<String>,
+    /// Why nobody goes there, if that can be told of the address: whoever asks knows which addresses are inside our network.
+    pub unreachable: Option<String>,
     pub exchanges: bool,
 }
 
@@ -86,10 +89,11 @@ impl ClientFields {
                 }
             }
         }
-        if let Some(uri) = &self.backchannel_logout_uri
-            && let Err(detail) = redirect(uri, true)
-        {
-            checks.refuse("/backchannel_logout_uri", "backchannel_logout_uri", detail);
+        if let Some(uri) = &self.backchannel_logout_uri {
+            let allowed = redirect(uri, true).map_err(str::to_owned);
+            if let Err(detail) = allowed.and(self.unreachable.clone().map_or(Ok(()), Err)) {
+                checks.refuse("/backchannel_logout_uri", "backchannel_logout_uri", detail);
+            }
         }
         if !self.confidential && !self.keys.is_empty() {
             checks.refuse("/keys", "client_public", "a public client keeps no private key");
@@ -114,31 +118,62 @@ impl ClientFields {
 
 /// What an address may be to which codes are sent: over TLS, on the person's own machine, or an application's own scheme.
 fn redirect(uri: &str, confidential: bool) -> Result<(), &'static str> {
-    let Some((scheme, rest)) = uri.split_once(':') else { return Err("not a URI") };
+    let Some((scheme, rest)) = uri.split_once(':') else {
+        return Err("not an address such as https://app.example.com/back: it has no scheme");
+    };
     let printable = uri.len() <= 500 && uri.bytes().all(|byte| (0x21..0x7f).contains(&byte));
     // A fragment would be sent to nobody, a wildcard to anybody.
     if !printable || uri.contains(['#', '*', '\\', '"', '<', '>']) {
-        return Err("allowed are up to 500 printable characters of ASCII, without # and *");
+        return Err("allowed are up to 500 printable characters of ASCII, without # * \\ \" < >");
     }
     let authority = rest.strip_prefix("//").map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
     match (scheme, authority) {
         (_, Some(authority)) if authority.contains('@') => Err("an address has no user name in it"),
-        ("https", Some(authority)) if !authority.is_empty() => Ok(()),
-        ("http", Some(authority)) => {
-            let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-            let loopback = ["127.0.0.1", "[::1]", "localhost"].contains(&host) || authority == "[::1]";
-            if loopback {
-                Ok(())
-            } else {
-                Err("http only leads to the person's own machine: 127.0.0.1, [::1], localhost")
-            }
-        }
+        ("https", Some(authority)) => place(uri, authority).map(drop),
+        ("http", Some(authority)) => match place(uri, authority)?.host_str() {
+            Some("127.0.0.1" | "[::1]" | "localhost") => Ok(()),
+            _ => Err("http only leads to the person's own machine: 127.0.0.1, [::1], localhost"),
+        },
         // RFC 8252 section 7.1: a domain of the application's maker, backwards.
         (scheme, _) if !confidential && scheme.contains('.') && scheme.bytes().all(is_of_scheme) => Ok(()),
         _ if confidential => Err("allowed are https://… and http://127.0.0.1…"),
         _ => {
             Err("allowed are https://…, http://127.0.0.1…, and for public clients a scheme such as com.example.app:/…")
         }
+    }
+}
+
+/// Where an address leads, as browsers understand it: they must not understand something else than who reads it.
+fn place(uri: &str, authority: &str) -> Result<Url, &'static str> {
+    if authority.is_empty() {
+        return Err("it has no host");
+    }
+    let url = Url::parse(uri).map_err(|error| match error {
+        ParseError::EmptyHost => "it has no host",
+        ParseError::InvalidPort => "its port is not one of 1 to 65535",
+        _ => "its host is none that there can be",
+    })?;
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    if port.is_some_and(|port| port.is_empty() || port.starts_with('0')) {
+        return Err("its port is not one of 1 to 65535");
+    }
+    let label = |label: &str| {
+        let of_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=63).contains(&label.len()) && label.bytes().all(of_label)
+    };
+    match url.host() {
+        // Numbers in other spellings (127.1, 0x7f000001) are addresses to browsers.
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) if url.host_str() != Some(host) => {
+            Err("its host is an IP address in another spelling than the usual one")
+        }
+        Some(Host::Domain(name)) if !(name.len() <= 253 && name.split('.').all(label)) => {
+            Err("its host is none that there can be")
+        }
+        Some(_) => Ok(url),
+        None => Err("it has no host"),
     }
 }
 
@@ -212,9 +247,16 @@ mod tests {
 
     #[test]
     fn codes_are_sent_over_tls_to_the_own_machine_or_to_an_application_of_its_own_scheme() {
-        for good in
-            ["https://app.example.com/back?x=1", "http://127.0.0.1:5000/back", "http://[::1]/back", "http://localhost/"]
-        {
+        for good in [
+            "https://app.example.com/back?x=1",
+            "https://app.example.com:8443/back",
+            "https://APP.example.com/",
+            "https://192.0.2.7/back",
+            "http://127.0.0.1:5000/back",
+            "http://[::1]/back",
+            "http://[::1]:65535/back",
+            "http://localhost/",
+        ] {
             assert_eq!(redirect(good, true), Ok(()), "{good}");
         }
         assert_eq!(redirect("com.example.app:/back", false), Ok(()));
@@ -232,6 +274,20 @@ mod tests {
             "com.example.app:/back",
             "https://app.example.com/ü",
             "https://app.example.com/ a",
+            "https://app.example.com:0/back",
+            "https://app.example.com:/back",
+            "https://app.example.com:65536/back",
+            "https://app.example.com:https/back",
+            "https://app..example.com/back",
+            "https://.example.com/back",
+            "https://app.exa%6dple..com/back",
+            "https://1.2.3.4.5/back",
+            "https://256.1.1.1/back",
+            "https://127.1/back",
+            "https://0x7f000001/back",
+            "https://[::1/back",
+            "https://[0::1]/back",
+            "http://127.1/back",
         ] {
             assert!(redirect(bad, true).is_err(), "{bad}");
         }

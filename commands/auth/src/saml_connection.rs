@@ -1,5 +1,7 @@
 //! What can be asked of a SAML connection.
 
+use std::collections::BTreeSet;
+
 use auth_aggregates::{
     SamlAttributes, SamlConnection, SamlConnectionCommand, SamlConnectionDetails, SamlConnectionId, SamlProvider,
     SamlRole,
@@ -7,6 +9,7 @@ use auth_aggregates::{
 use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Refusal, Role};
 use saml::IdentityProvider;
+use url::Host;
 
 use crate::values;
 
@@ -73,7 +76,8 @@ pub struct ReactivateSamlConnection {
 
 /// What a connection holds while it is there.
 pub(crate) fn claims(details: &SamlConnectionDetails) -> Vec<Claim> {
-    let domains = details.domains.iter().map(|domain| (&DOMAIN, domain.clone()));
+    // The same in whichever spelling.
+    let domains = details.domains.iter().map(|domain| (&DOMAIN, ascii(domain).unwrap_or_else(|| domain.clone())));
     std::iter::once((&PROVIDER, details.provider.entity_id.clone())).chain(domains).collect()
 }
 
@@ -118,26 +122,41 @@ impl SamlConnectionFields {
     }
 }
 
+/// A domain as the DNS has it, in which one with letters beyond ASCII has one spelling (IDNA); none: it is none, but an IP address, say.
+fn ascii(domain: &str) -> Option<String> {
+    match Host::parse(domain) {
+        Ok(Host::Domain(name)) => Some(name),
+        _ => None,
+    }
+}
+
 /// The domains, lower case, each once.
 fn domains(checks: &mut Checks, domains: &[String]) -> Vec<String> {
     if domains.is_empty() || domains.len() > MOST_DOMAINS {
         let detail = format!("a connection has 1 to {MOST_DOMAINS} e-mail domains: it speaks of those people only");
         checks.refuse("/domains", "count", detail);
     }
-    let mut taken = Vec::new();
+    let (mut taken, mut spellings) = (Vec::new(), BTreeSet::new());
     for (index, domain) in domains.iter().enumerate() {
         let domain = domain.trim().to_lowercase();
         // As it stands behind the @ of an address.
         let mut of_address = Checks::default();
         let address = of_address.email("", &format!("somebody@{domain}"));
-        if !of_address.ok() || address.strip_prefix("somebody@") != Some(&domain) {
+        let of_address = of_address.ok() && address.strip_prefix("somebody@") == Some(&domain);
+        let Some(name) = ascii(&domain).filter(|_| of_address) else {
+            let detail = "not the domain of an e-mail address, such as example.com";
+            checks.refuse(format!("/domains/{index}"), "domain", detail);
+            continue;
+        };
+        let again = !spellings.insert(name);
+        if again && !taken.contains(&domain) {
             checks.refuse(
                 format!("/domains/{index}"),
-                "domain",
-                "not the domain of an e-mail address, such as example.com",
+                "duplicate",
+                "another spelling of a domain that is there already",
             );
         }
-        if !taken.contains(&domain) {
+        if !again {
             taken.push(domain);
         }
     }
@@ -157,7 +176,13 @@ fn roles(checks: &mut Checks, roles: &[SamlRole]) -> Vec<SamlRole> {
         }
         SamlRole { value, role: given.role.clone() }
     });
-    checked.collect()
+    let checked: Vec<_> = checked.collect();
+    for (index, given) in checked.iter().enumerate() {
+        if checked.iter().take(index).any(|before| before == given) {
+            checks.refuse(format!("/roles/{index}"), "duplicate", "this value gives this role already");
+        }
+    }
+    checked
 }
 
 impl Command for CreateSamlConnection {
@@ -223,8 +248,21 @@ mod tests {
         let fields = SamlConnectionFields {
             name: String::new(),
             metadata: "<!DOCTYPE a><a/>".to_owned(),
-            domains: vec!["Example.com".to_owned(), "a b".to_owned(), "x@example.com".to_owned()],
-            roles: vec![SamlRole { value: "staff".to_owned(), role: "No Role".to_owned() }],
+            domains: [
+                "Example.com",
+                "a b",
+                "x@example.com",
+                "example.com",
+                "192.0.2.7",
+                "com",
+                "bücher.example",
+                "xn--bcher-kva.example",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            roles: [("staff", "No Role"), ("boss", "admin"), ("boss", "manager"), ("boss", "admin")]
+                .map(|(value, role)| SamlRole { value: value.to_owned(), role: role.to_owned() })
+                .to_vec(),
             ..SamlConnectionFields::default()
         };
         let refusal = fields.check().unwrap_err();
@@ -234,8 +272,12 @@ mod tests {
             ("/metadata", "saml_not_xml"),
             ("/domains/1", "domain"),
             ("/domains/2", "domain"),
+            ("/domains/4", "domain"),
+            ("/domains/5", "domain"),
+            ("/domains/7", "duplicate"),
             ("/attributes/roles", "missing"),
             ("/roles/0/role", "role_name"),
+            ("/roles/3", "duplicate"),
         ];
         assert_eq!(found, expected);
     }

@@ -97,18 +97,38 @@ impl<'a, F: Field> Sheet<'a, F> {
 
 fn text(csv: &[u8]) -> Result<&str, Refusal> {
     let refuse = |detail: String| Refusal::invalid("csv_encoding", detail);
-    let utf16 = matches!(csv, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, 1..=255, ..] | [1..=255, 0, ..]);
-    if utf16 {
+    if is_utf16(csv) {
         return Err(refuse("the file is UTF-16; save it as UTF-8 (in Excel: CSV UTF-8)".to_owned()));
     }
     let csv = csv.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(csv);
-    std::str::from_utf8(csv).map_err(|error| {
+    if csv.contains(&0) {
+        return Err(refuse(
+            "the file is no text: it has bytes that stand in none; send a CSV file in UTF-8".to_owned(),
+        ));
+    }
+    let text = std::str::from_utf8(csv).map_err(|error| {
         let line = csv[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
         refuse(format!(
             "line {line} is not UTF-8 (perhaps Latin-1 or Windows-1252); save the file as UTF-8 (in Excel: CSV UTF-8)"
         ))
         .with("line", line)
-    })
+    })?;
+    if text.contains('\r') && !text.contains('\n') {
+        let detail = "lines end with CR alone, as on a Mac of old; save the file with LF or CRLF at the end of lines";
+        return Err(Refusal::invalid("csv_line_ends", detail));
+    }
+    Ok(text)
+}
+
+/// Whether bytes are text in UTF-16: by its mark, or, without one, by every other byte of what comes first being zero.
+fn is_utf16(csv: &[u8]) -> bool {
+    if csv.starts_with(b"\xFF\xFE") || csv.starts_with(b"\xFE\xFF") {
+        return true;
+    }
+    let first = &csv[..csv.len().min(64) & !1];
+    let (pairs, _) = first.as_chunks::<2>();
+    let latin = |zero: usize| pairs.iter().all(|pair| pair[zero] == 0 && pair[1 - zero] != 0);
+    !pairs.is_empty() && (latin(0) || latin(1))
 }
 
 fn columns<F: Field>(headers: Vec<&str>, mapping: &BTreeMap<String, String>) -> Result<Vec<Column<F>>, Refusal> {
@@ -238,6 +258,9 @@ mod tests {
             (&utf16("name\nAda\n", true), "csv_encoding"),
             (&utf16("name\nAda\n", false), "csv_encoding"),
             (b"name\nJos\xE9\n", "csv_encoding"),
+            (b"\x7FE\0F\x02\x01\x01\0\0\0", "csv_encoding"),
+            (b"M\0\x90\0\0\0\x04", "csv_encoding"),
+            (b"name\rAda\rGrace\r", "csv_line_ends"),
             (b"name\n\"Ada\n", "csv_unterminated_quote"),
             (b"\"name\n", "csv_unterminated_quote"),
             (b"na\"me\nAda\n", "csv_broken_header"),
@@ -257,6 +280,15 @@ mod tests {
     fn a_wrong_encoding_is_said_with_its_line() {
         let refusal = Sheet::read(b"name\nAda\nJos\xE9\n", &BTreeMap::new(), 100_000).unwrap_err();
         assert_eq!(refusal.extra()["line"], 3);
+    }
+
+    #[test]
+    fn a_file_that_is_no_text_is_not_taken_for_one_in_another_encoding() {
+        let detail = |csv: &[u8]| Sheet::read(csv, &BTreeMap::new(), 100_000).unwrap_err().detail().to_owned();
+        for binary in [&b"M\0\x90\0\0\0\x04\0\0\0"[..], b"\0asm\x01\0\0\0", b"PK\x03\x04\0\0"] {
+            assert!(detail(binary).contains("no text"), "{binary:?}");
+        }
+        assert!(detail(&utf16("name\nAda\n", false)).contains("UTF-16"));
     }
 
     #[test]

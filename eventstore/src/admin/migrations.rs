@@ -20,6 +20,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0009_closed.sql", include_str!("../../migrations/0009_closed.sql")),
     ("0010_plans.sql", include_str!("../../migrations/0010_plans.sql")),
     ("0011_deleted.sql", include_str!("../../migrations/0011_deleted.sql")),
+    ("0012_touched.sql", include_str!("../../migrations/0012_touched.sql")),
 ];
 
 /// The migrations' file names.

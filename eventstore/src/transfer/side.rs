@@ -10,8 +10,8 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use super::{Result, TransferError};
 use crate::Error;
 use crate::admin::connect;
-use crate::backup::StoredEvent;
 use crate::backup::snapshot::hash;
+use crate::backup::{StoredAnswer, StoredEvent};
 use crate::read::{columns, event};
 
 const EVENTS: &str = concat!(
@@ -32,11 +32,16 @@ pub(super) struct Side {
 
 impl Side {
     pub(super) async fn connect(service: Service, options: &PgConnectOptions) -> Result<Self> {
-        // Along the index of the tenant's positions: see replay.
-        let options = options.clone().options([("enable_bitmapscan", "off"), ("enable_sort", "off"), ("jit", "off")]);
+        // Along the index of the tenant's positions: see replay; and never through a whole table, whose rows are everybody's.
+        let options = options.clone().options([
+            ("enable_bitmapscan", "off"),
+            ("enable_seqscan", "off"),
+            ("enable_sort", "off"),
+            ("jit", "off"),
+        ]);
         let mut connection = connect(&options).await?;
         let row = sqlx::query(
-            "SELECT current_user::text, rolsuper OR rolbypassrls, to_regclass('log.closed') IS NOT NULL
+            "SELECT current_user::text, rolsuper OR rolbypassrls, to_regclass('log.touched') IS NOT NULL
              FROM pg_roles WHERE rolname = current_user",
         )
         .fetch_one(&mut connection)
@@ -103,4 +108,9 @@ impl Side {
 pub(super) fn place(here: &[Position], there: &[Position], old: Position) -> Position {
     let index = here.partition_point(|place| *place <= old).checked_sub(1);
     index.and_then(|index| there.get(index)).copied().unwrap_or_default()
+}
+
+/// A command as it stands there.
+pub(super) fn command(here: &[Position], there: &[Position], row: StoredAnswer) -> StoredAnswer {
+    StoredAnswer { first: place(here, there, row.first), last: place(here, there, row.last), ..row }
 }

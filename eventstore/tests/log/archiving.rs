@@ -92,6 +92,28 @@ async fn an_archived_stream_grows_on_from_its_version_and_is_archived_again() {
 }
 
 #[tokio::test]
+async fn what_is_moved_is_checked_and_what_was_moved_before_is_not_read_again() {
+    let (database, store) = store().await;
+    let tenant = testbed::tenant();
+    store.append(append(tenant, vec![stream("a", 0, 3)])).await.unwrap();
+    archive_all(&database).await;
+    let mut superuser = superuser(&database).await;
+    // Were all of the stream read at once, one that grows for years could not be moved any more. Whoever audits finds this.
+    superuser.execute("UPDATE log.archived SET payload = '{}' WHERE sequence = 2").await.unwrap();
+    store.append(append(tenant, vec![stream("a", 3, 2)])).await.unwrap();
+    assert_eq!(archive_all(&database).await, 2);
+    assert_eq!(places(&database).await, [0, 5]);
+
+    store.append(append(tenant, vec![stream("a", 5, 2)])).await.unwrap();
+    superuser.execute("UPDATE ONLY log.events SET payload = '{}' WHERE sequence = 7").await.unwrap();
+    let mut archiver = Archiver::begin(&database.admin(), &database, false).await.unwrap();
+    let cold = archiver.cold(SystemClock.now() + TimeDelta::days(1)).await.unwrap();
+    let refused = archiver.run(&cold).await.unwrap_err();
+    assert!(matches!(&refused, eventstore::Error::Corrupt(what) if what.contains("position 7")), "{refused}");
+    assert_eq!(places(&database).await, [2, 5], "none was moved");
+}
+
+#[tokio::test]
 async fn only_cold_streams_are_archived_and_a_dry_run_moves_and_makes_nothing() {
     let (database, store) = store().await;
     let tenant = testbed::tenant();

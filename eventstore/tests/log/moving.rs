@@ -8,8 +8,8 @@ use eventstore::append::Error;
 use eventstore::transfer::{self, Transfer, TransferError};
 use eventstore::{ClaimAct, Closure, EventStore, Settings};
 use kernel::{Position, Service, TenantId};
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{Executor, Row};
 use testbed::Database;
 
 use super::support::*;
@@ -139,6 +139,139 @@ async fn a_history_moves_as_it_is_in_rounds_and_goes_on_in_the_other_cell() {
     assert_eq!(here.read_after(Position(0), 100).await.unwrap().len(), 8);
     here.close().await;
     there.close().await;
+}
+
+/// Rows that all sessions have read of the log's tables and indexes, as Postgres counts them.
+async fn rows_read(database: &Database) -> i64 {
+    let read = "SELECT (SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_user_tables WHERE schemaname = 'log')::bigint
+                     + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = 'log')::bigint";
+    sqlx::query_scalar(read).fetch_one(&mut superuser(database).await).await.unwrap()
+}
+
+/// Lets Postgres count what the mover has read so far.
+async fn counted(transfer: &mut Transfer) {
+    for flush in ["SELECT pg_stat_force_next_flush()", "SELECT 1"] {
+        transfer.old().execute(flush).await.unwrap();
+        transfer.new_cell().execute(flush).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_pause_reads_what_was_touched_since_the_last_round_however_much_there_is() {
+    let mut read = Vec::new();
+    for there_is in [40_u16, 1_200] {
+        let (from, here) = store().await;
+        let to = Database::fresh("crm").await;
+        let tenant = testbed::tenant();
+        for nth in 0..there_is {
+            let mut new = append(tenant, vec![stream(&format!("s{nth}"), 0, 1)]);
+            new.claims = vec![StoredKey(nth).claim(ClaimAct::Take)];
+            here.append(new).await.unwrap();
+        }
+        let mut transfer = between(tenant, &from, &to).await;
+        assert_eq!(transfer.round().await.unwrap(), u64::from(there_is));
+        for nth in 0..3 {
+            let mut new = append(tenant, vec![stream(&format!("s{nth}"), 1, 1)]);
+            new.claims = vec![StoredKey(nth).claim(ClaimAct::Release), StoredKey(10_000 + nth).claim(ClaimAct::Take)];
+            here.append(new).await.unwrap();
+        }
+        here.append(append(tenant, Vec::new())).await.unwrap();
+        // Whoever wrote has gone, and been counted.
+        here.close().await;
+        testbed::eventually("only the mover is connected", async || {
+            let others =
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            let others: i64 = sqlx::query_scalar(others).fetch_one(&mut superuser(&from).await).await.unwrap();
+            (others == 1).then_some(())
+        })
+        .await;
+        counted(&mut transfer).await;
+        let before = rows_read(&from).await + rows_read(&to).await;
+        transfer.pause("east", Duration::from_mins(1)).await.unwrap();
+        assert_eq!(transfer.round().await.unwrap(), 3);
+        let compared = transfer.compare().await.unwrap();
+        counted(&mut transfer).await;
+        read.push(rows_read(&from).await + rows_read(&to).await - before);
+        assert_eq!(compared.events, u64::from(there_is) + 3);
+        assert_eq!(rows(&from, tenant).await, rows(&to, tenant).await);
+    }
+    println!("rows read in the pause: {read:?}");
+    assert!(read[0] > 10 && read[1] < read[0] + 40, "the pause grows with what there is: {read:?}");
+}
+
+/// One of many keys.
+struct StoredKey(u16);
+
+impl StoredKey {
+    fn claim(&self, act: ClaimAct) -> eventstore::Claim {
+        let mut key = [0; 32];
+        key[..2].copy_from_slice(&self.0.to_be_bytes());
+        eventstore::Claim { key, ..claim(act, 0, &format!("h{}", self.0)) }
+    }
+}
+
+#[tokio::test]
+async fn what_is_touched_is_noted_for_the_tenant_that_moves_until_its_move_ends() {
+    let (from, here) = store().await;
+    let to = Database::fresh("crm").await;
+    let (tenant, other) = (testbed::tenant(), testbed::tenant());
+    here.append(append(tenant, vec![stream("a", 0, 1)])).await.unwrap();
+    assert_eq!(count(&from, "log.touched").await, 0);
+    let mut transfer = between(tenant, &from, &to).await;
+    transfer.round().await.unwrap();
+    here.append(append(other, vec![stream("o", 0, 1)])).await.unwrap();
+    let mut taken = append(tenant, vec![stream("a", 1, 1)]);
+    taken.claims = vec![claim(ClaimAct::Take, 1, "a")];
+    here.append(taken).await.unwrap();
+    assert_eq!(count(&from, "log.touched").await, 2, "a command and a claim of the tenant");
+    transfer.round().await.unwrap();
+    // Given back and taken by somebody else: it is theirs there, too.
+    let mut given = append(tenant, vec![stream("a", 2, 1)]);
+    given.claims = vec![claim(ClaimAct::Release, 1, "a")];
+    here.append(given).await.unwrap();
+    let mut taken = append(tenant, vec![stream("b", 0, 1)]);
+    taken.claims = vec![claim(ClaimAct::Take, 1, "b")];
+    here.append(taken).await.unwrap();
+    // Until that was copied the two sides are not the same, and that is found.
+    let mut another = between(tenant, &from, &to).await;
+    assert!(matches!(another.compare().await, Err(TransferError::Differs { .. })));
+    transfer.round().await.unwrap();
+    transfer.compare().await.unwrap();
+    assert_eq!(rows(&from, tenant).await, rows(&to, tenant).await);
+    transfer::ended(transfer.old(), tenant).await.unwrap();
+    here.append(append(tenant, vec![stream("a", 3, 1)])).await.unwrap();
+    assert_eq!(count(&from, "log.touched").await, 0);
+    here.close().await;
+}
+
+#[tokio::test]
+async fn the_copy_of_a_move_that_was_taken_back_is_purged_and_made_again_by_a_later_one() {
+    let (from, here) = store().await;
+    let to = Database::fresh("crm").await;
+    let tenant = testbed::tenant();
+    let mut first = append(tenant, vec![stream("a", 0, 2)]);
+    first.claims = vec![claim(ClaimAct::Take, 1, "a")];
+    here.append(first).await.unwrap();
+    let mut transfer = between(tenant, &from, &to).await;
+    transfer.expect("west").await.unwrap();
+    transfer.round().await.unwrap();
+    let mut there = superuser(&to).await;
+    transfer::purge(&mut there, CRM, tenant).await.unwrap();
+    assert_eq!(rows(&to, tenant).await.len(), 2, "the events are left");
+    // Where it lives nothing is purged.
+    let before = rows(&from, tenant).await;
+    assert!(transfer::purge(transfer.old(), CRM, tenant).await.is_err());
+    assert_eq!(rows(&from, tenant).await, before);
+    drop(transfer);
+    let mut transfer = between(tenant, &from, &to).await;
+    transfer.expect("west").await.unwrap();
+    assert!(transfer.was_purged().await.unwrap());
+    transfer.round().await.unwrap();
+    transfer.compare().await.unwrap();
+    assert_eq!(rows(&from, tenant).await, rows(&to, tenant).await);
+    transfer.built_anew().await.unwrap();
+    assert!(!transfer.was_purged().await.unwrap());
+    here.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

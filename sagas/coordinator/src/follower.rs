@@ -6,7 +6,7 @@ use deadletters::{Entry, Held, Outcome, Part, Share};
 use eventstore::Relayed;
 use eventstore::backup::Copied;
 use futures::{FutureExt, StreamExt};
-use kernel::{Position, RecordedEvent, TenantId};
+use kernel::{Position, RecordedEvent};
 use nats::Bus;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use crate::coordinator::Shared;
 use crate::definition::{Definition, Occasion};
 use crate::doing::{Fault, FaultKind, request};
 use crate::facts::Started;
+use crate::findings::Findings;
 use crate::known::Known;
 use crate::letters::{self, Letters};
 use crate::rows::{self, Hearing, InstanceKey};
@@ -70,40 +71,6 @@ struct Follower<'a> {
     letters: Letters,
     /// What sagas looked at.
     known: Known,
-}
-
-/// What a batch of events means.
-#[derive(Default)]
-struct Findings {
-    /// Instances whose rows have to show this version or a later one.
-    instances: Vec<(InstanceKey, u64)>,
-    /// Instances that were just begun, as they stand.
-    begun: Vec<(InstanceKey, State)>,
-    /// Who has to hear of something, and where the last of it is.
-    pokes: HashMap<Hearing, Position>,
-    /// Events of which a saga could not say whether they start it.
-    parked: Vec<(&'static str, Entry)>,
-    /// Of tenants that are closed, the first event that was passed over.
-    passed: HashMap<TenantId, Position>,
-}
-
-impl Findings {
-    /// Whether an earlier event of this one's aggregate was just parked.
-    fn holds(&self, saga: &str, event: &RecordedEvent) -> bool {
-        self.parked.iter().any(|(parked, entry)| {
-            *parked == saga
-                && (entry.tenant, &entry.aggregate_type, &entry.aggregate_id)
-                    == (event.tenant, &event.aggregate_type, &event.aggregate_id)
-        })
-    }
-
-    fn is_empty(&self) -> bool {
-        self.instances.is_empty()
-            && self.begun.is_empty()
-            && self.pokes.is_empty()
-            && self.parked.is_empty()
-            && self.passed.is_empty()
-    }
 }
 
 impl Follower<'_> {

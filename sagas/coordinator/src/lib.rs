@@ -34,6 +34,7 @@ mod doing;
 pub mod driver;
 mod error;
 pub mod facts;
+mod findings;
 pub mod follower;
 mod instance;
 mod known;

@@ -9,9 +9,10 @@ use poem::Response;
 use serde::{Deserialize, Serialize};
 
 use super::account::{to_account, to_login};
-use super::authorize::{Goal, expired};
+use super::authorize::expired;
 use super::browser::Somebody;
 use super::form::Form;
+use super::goal::Goal;
 use super::pages::{self, AuthenticatorPage, EnrolPage};
 use super::passkeys::LAST;
 use super::sure::somebody_sure;

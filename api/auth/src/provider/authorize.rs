@@ -1,22 +1,23 @@
 //! The authorization endpoint: somebody is asked, by a client, to let it act for them.
 
-use auth_aggregates::{Client, ClientId, CodeTerms, GrantKind, GrantTerms, SessionId};
+use auth_aggregates::{CodeTerms, GrantKind, GrantTerms, SessionId};
 use auth_commands::{GiveConsent, OpenGrant, protocol};
 use chrono::TimeDelta;
 use face::Person;
 use poem::Response;
 use poem::http::{Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 use super::account::to_account;
+use super::asked::{Asked, Unaskable};
 use super::browser::{ShownBy, Somebody};
 use super::form::Form;
+use super::goal::{Goal, Then, from_login};
 use super::id_token::acr;
 use super::pages::{self, Consent, Login};
 use super::second_factor::{self, Pending};
-use super::{Answer, OAuthError, Provider, Visit, par, passkey, required};
-use crate::authority::{Opaque, Use, reaches_api};
+use super::{Answer, Provider, Visit, par, passkey, required};
+use crate::authority::{Opaque, Use};
 
 /// How long a code is good for.
 const CODE: TimeDelta = TimeDelta::seconds(60);
@@ -24,67 +25,9 @@ const CODE: TimeDelta = TimeDelta::seconds(60);
 /// How long what was granted holds, refreshed or not.
 const GRANT: TimeDelta = TimeDelta::days(30);
 
-/// Scopes that are not permissions.
-pub const SCOPES: [&str; 5] = ["openid", "profile", "email", "offline_access", "api"];
-
 /// On which pages something is kept.
-const ON_LOGIN: &str = "auth.page.login";
+pub(super) const ON_LOGIN: &str = "auth.page.login";
 const ON_CONSENT: &str = "auth.page.consent";
-
-/// What a client asks for.
-pub struct Asked {
-    client: ClientId,
-    state: Arc<Client>,
-    redirect_uri: String,
-    scope: Vec<String>,
-    echo: Option<String>,
-    nonce: Option<String>,
-    challenge: String,
-    prompt: Vec<String>,
-    max_age: Option<i64>,
-    /// Whether a second factor is wanted.
-    surer: bool,
-    login_hint: Option<String>,
-    /// All of it, as it came.
-    query: String,
-}
-
-/// Where somebody goes on who signs in, as pages keep it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Then {
-    /// To what is their own.
-    Account,
-    /// To their passkeys.
-    Passkeys,
-    /// To their authenticator.
-    Authenticator,
-    /// To what a client asked for with this query.
-    Client(String),
-    /// To the device that shows this code.
-    Device(String),
-}
-
-/// Where somebody goes on who signs in.
-pub(super) enum Goal {
-    /// To what is their own.
-    Account,
-    /// To their passkeys.
-    Passkeys,
-    /// To their authenticator.
-    Authenticator,
-    /// To what a client asked for.
-    Client(Box<Asked>),
-    /// To the device that shows this code.
-    Device(String),
-}
-
-/// Why it can't be asked like that.
-pub(super) enum Unaskable {
-    /// Nobody is sent anywhere: who asks is not known.
-    Here(&'static str),
-    /// The client is told.
-    There { redirect_uri: String, echo: Option<String>, error: &'static str, description: &'static str },
-}
 
 /// What is kept on the page of consent: it is the consent of this session, and no other's.
 #[derive(Serialize, Deserialize)]
@@ -116,19 +59,6 @@ pub async fn login_page(provider: &Provider, visit: Visit) -> Answer {
         return Ok(to_account(&visit));
     }
     show_login(provider, &visit, &Goal::Account, "", None).await
-}
-
-/// What somebody sends from the page on which they sign in, and what they came to it for; else the answer why that is not known.
-pub(super) async fn from_login(
-    provider: &Provider,
-    visit: &mut Visit,
-) -> Result<Result<(Form, Goal), Response>, OAuthError> {
-    visit.of_our_page(provider)?;
-    let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<Then> = provider.kept(visit, ON_LOGIN, form.need("pending")?).await?;
-    let Some(then) = kept else { return Ok(Err(expired(visit))) };
-    let goal = Goal::read(provider, visit, then).await?;
-    Ok(goal.map(|goal| (form, goal)).map_err(|unaskable| unaskable.answer(visit)))
 }
 
 /// Somebody sends their name and password.
@@ -303,217 +233,6 @@ pub(super) async fn show_login(
         passkey: passkey.as_ref(),
         leads_to: goal.leads_to(),
     }))
-}
-
-impl Goal {
-    /// Where somebody goes on, of what was kept.
-    pub(super) async fn read(
-        provider: &Provider,
-        visit: &Visit,
-        then: Then,
-    ) -> Result<Result<Self, Unaskable>, OAuthError> {
-        Ok(match then {
-            Then::Account => Ok(Self::Account),
-            Then::Passkeys => Ok(Self::Passkeys),
-            Then::Authenticator => Ok(Self::Authenticator),
-            Then::Device(code) => Ok(Self::Device(code)),
-            Then::Client(query) => {
-                Asked::read(provider, visit, query).await?.map(|asked| Self::Client(Box::new(asked)))
-            }
-        })
-    }
-
-    /// As it is kept.
-    pub(super) fn then(&self) -> Then {
-        match self {
-            Self::Account => Then::Account,
-            Self::Passkeys => Then::Passkeys,
-            Self::Authenticator => Then::Authenticator,
-            Self::Device(code) => Then::Device(code.clone()),
-            Self::Client(asked) => Then::Client(asked.query.clone()),
-        }
-    }
-
-    /// Where that is, for who is signed in.
-    pub(super) fn address(&self, visit: &Visit) -> String {
-        let query =
-            |pairs: &[(&str, &str)]| url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        let path = match self {
-            Self::Account => "account".to_owned(),
-            Self::Passkeys => "account/passkeys".to_owned(),
-            Self::Authenticator => "account/authenticator".to_owned(),
-            Self::Client(asked) => format!("authorize?{}", asked.after_signing_in()),
-            Self::Device(code) => format!("device?{}", query(&[("user_code", code)])),
-        };
-        format!("/t/{}/{path}", visit.tenant.slug)
-    }
-
-    /// Where people are sent in the end, if that is not here.
-    pub(super) fn leads_to(&self) -> Option<&str> {
-        match self {
-            Self::Client(asked) => Some(&asked.redirect_uri),
-            _ => None,
-        }
-    }
-
-    /// Whether they have to show anew who they are.
-    pub(super) fn wants_fresh(&self) -> bool {
-        match self {
-            Self::Client(asked) => asked.max_age.is_some() || asked.prompt.iter().any(|prompt| prompt == "login"),
-            // Who changes by what they sign in shows it first.
-            Self::Passkeys | Self::Authenticator => true,
-            Self::Account | Self::Device(_) => false,
-        }
-    }
-
-    /// The client for which they sign in.
-    fn client(&self) -> Option<&str> {
-        match self {
-            Self::Client(asked) => Some(&asked.state.details.name),
-            _ => None,
-        }
-    }
-}
-
-impl Asked {
-    /// Reads what a client asks for.
-    pub(super) async fn read(
-        provider: &Provider,
-        visit: &Visit,
-        query: String,
-    ) -> Result<Result<Self, Unaskable>, OAuthError> {
-        // A parameter that is there twice could be one for us and another for who looks at it before us.
-        let Ok(form) = Form::read(&query) else { return Ok(Err(Unaskable::Here("A parameter is there twice."))) };
-        let Some(Ok(client)) = form.get("client_id").map(str::parse::<ClientId>) else {
-            return Ok(Err(Unaskable::Here("The application that sent you here is not known.")));
-        };
-        let caller = protocol(visit.tenant.id, "auth");
-        let found = provider.authority.executor().load::<Client>(&caller, &client.to_string()).await?;
-        let Some((state, _)) = found.filter(|(state, _)| state.active) else {
-            return Ok(Err(Unaskable::Here("The application that sent you here is not known.")));
-        };
-        let Some(redirect_uri) =
-            form.get("redirect_uri").filter(|uri| state.details.redirect_uris.iter().any(|one| one == uri))
-        else {
-            return Ok(Err(Unaskable::Here(
-                "The application wants you to be sent back to an address that is not its own.",
-            )));
-        };
-        let echo = form.get("state").map(str::to_owned);
-        let there = |error, description| {
-            Ok(Err(Unaskable::There { redirect_uri: redirect_uri.to_owned(), echo: echo.clone(), error, description }))
-        };
-        if form.get("request").is_some() {
-            return there("request_not_supported", "request objects are not supported");
-        }
-        if form.get("request_uri").is_some() {
-            return there("request_uri_not_supported", "request objects are not supported");
-        }
-        if form.get("response_type") != Some("code") {
-            return there("unsupported_response_type", "response_type has to be code");
-        }
-        if form.get("response_mode").is_some_and(|mode| mode != "query") {
-            return there("invalid_request", "response_mode has to be query");
-        }
-        let challenge = form.get("code_challenge").unwrap_or_default();
-        let of_form =
-            challenge.len() == 43 && challenge.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if !of_form || form.get("code_challenge_method") != Some("S256") {
-            return there("invalid_request", "PKCE is needed: code_challenge, and S256 as code_challenge_method");
-        }
-        let scope = match scope_of(&form) {
-            Ok(scope) => scope,
-            Err(description) => return there("invalid_scope", description),
-        };
-        let prompt = form.words("prompt");
-        if prompt.len() > 1 && prompt.iter().any(|one| one == "none") {
-            return there("invalid_request", "prompt none stands alone");
-        }
-        let max_age = form.get("max_age").map(str::parse::<i64>);
-        if max_age.as_ref().is_some_and(|age| !age.as_ref().is_ok_and(|age| *age >= 0)) {
-            return there("invalid_request", "max_age is a number of seconds");
-        }
-        if form.get("nonce").is_some_and(|nonce| nonce.len() > 256) {
-            return there("invalid_request", "a nonce has at most 256 bytes");
-        }
-        Ok(Ok(Self {
-            client,
-            redirect_uri: redirect_uri.to_owned(),
-            scope,
-            nonce: form.get("nonce").map(str::to_owned),
-            challenge: challenge.to_owned(),
-            prompt,
-            max_age: max_age.and_then(Result::ok),
-            surer: form.words("acr_values").iter().any(|value| value == "aal2"),
-            login_hint: form.get("login_hint").map(|hint| hint.chars().take(254).collect()),
-            echo,
-            state,
-            query,
-        }))
-    }
-
-    /// The same as a query, for who has just signed in: that is not asked of them once more.
-    fn after_signing_in(&self) -> String {
-        let asked = url::form_urlencoded::parse(self.query.as_bytes()).filter(|(name, _)| name != "prompt");
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(asked);
-        if self.prompt.iter().any(|one| one == "consent") {
-            query.append_pair("prompt", "consent");
-        }
-        query.finish()
-    }
-
-    /// Sends somebody back with an error.
-    fn fails(&self, visit: &Visit, error: &str, description: &str) -> Response {
-        self.back(visit, &[("error", error), ("error_description", description)])
-    }
-
-    fn back(&self, visit: &Visit, said: &[(&str, &str)]) -> Response {
-        back(visit, &self.redirect_uri, self.echo.as_deref(), said)
-    }
-}
-
-impl Unaskable {
-    /// As it is told to the client itself.
-    pub(super) fn error(&self) -> OAuthError {
-        match self {
-            Self::Here(text) => OAuthError::invalid_request(*text),
-            Self::There { error, description, .. } => OAuthError::unaskable(error, *description),
-        }
-    }
-
-    pub(super) fn answer(&self, visit: &Visit) -> Response {
-        match self {
-            Self::Here(text) => pages::message(&visit.tenant.name, StatusCode::BAD_REQUEST, "This does not work", text),
-            Self::There { redirect_uri, echo, error, description } => {
-                back(visit, redirect_uri, echo.as_deref(), &[("error", error), ("error_description", description)])
-            }
-        }
-    }
-}
-
-/// What a client asks for, of what there is (OpenID Connect Core section 3.1.2.1 has unknown scopes ignored).
-pub(super) fn scope_of(form: &Form) -> Result<Vec<String>, &'static str> {
-    let mut scope = form.words("scope");
-    scope.retain(|word| SCOPES.contains(&word.as_str()) || reaches_api(word));
-    scope.sort_unstable();
-    scope.dedup();
-    if scope.is_empty() || scope.len() > 50 {
-        return Err("the scope names nothing that there is, or too much");
-    }
-    Ok(scope)
-}
-
-/// Sends somebody back to a client. `iss` says from where, so that no other issuer's answer is taken for ours (RFC 9207).
-fn back(visit: &Visit, redirect_uri: &str, echo: Option<&str>, said: &[(&str, &str)]) -> Response {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(said);
-    if let Some(echo) = echo {
-        query.append_pair("state", echo);
-    }
-    query.append_pair("iss", &visit.issuer);
-    let join = if redirect_uri.contains('?') { '&' } else { '?' };
-    see_other(&format!("{redirect_uri}{join}{}", query.finish()))
 }
 
 /// Sends a browser elsewhere, without the form that it sent.

@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::asked::scope_of;
 use super::attempts::Aim;
-use super::authorize::{Goal, expired, scope_of, show_login};
+use super::authorize::{expired, show_login};
 use super::browser::Somebody;
 use super::client::{self, Known, State};
 use super::error::answer;
 use super::form::Form;
+use super::goal::Goal;
 use super::pages::{self, DeviceCode, DeviceQuestion};
 use super::token::tokens;
 use super::{Answer, OAuthError, Provider, Visit};

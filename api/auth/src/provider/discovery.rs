@@ -60,7 +60,7 @@ pub async fn configuration(_: &Provider, visit: Visit) -> Answer {
         "request_uri_parameter_supported": false,
         "acr_values_supported": ["aal1", "aal2"],
         "claims_supported": CLAIMS,
-        "scopes_supported": super::authorize::SCOPES,
+        "scopes_supported": super::asked::SCOPES,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["EdDSA"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],

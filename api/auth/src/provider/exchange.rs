@@ -54,7 +54,8 @@ pub(super) async fn exchange(
         return Err(OAuthError::unauthorized_client("this client may not exchange tokens"));
     }
     if form.get("requested_token_type").is_some_and(|wanted| !TYPES.contains(&wanted)) {
-        return Err(OAuthError::invalid_request(format!("requested_token_type has to be {}", TYPES[0])));
+        let text = format!("requested_token_type has to be {}: that is what is given", TYPES.join(" or "));
+        return Err(OAuthError::invalid_request(text));
     }
     let subject = provider.brought(visit, form, "subject_token").await?;
     let actor = match form.get("actor_token") {
@@ -122,7 +123,7 @@ impl Provider {
     async fn brought(&self, visit: &Visit, form: &Form, parameter: &'static str) -> Result<Brought, OAuthError> {
         let token = form.need(parameter)?;
         if !TYPES.contains(&form.need(&format!("{parameter}_type"))?) {
-            return Err(OAuthError::invalid_request(format!("{parameter}_type has to be {}", TYPES[0])));
+            return Err(OAuthError::invalid_request(format!("{parameter}_type has to be {}", TYPES.join(" or "))));
         }
         // All of ours are for the issuer itself, too.
         let signed = self.trust.signed(token, &visit.issuer).await;

@@ -9,8 +9,9 @@ use face::{Invited, MailedLinks};
 use poem::http::StatusCode;
 use poem::{Request, Response};
 
-use super::authorize::{Goal, enter, see_other};
+use super::authorize::{enter, see_other};
 use super::form::Form;
+use super::goal::Goal;
 use super::pages::{self, Invitation, Verification};
 use super::passwords::advice;
 use super::{Answer, OAuthError, Provider, Visit};

@@ -7,6 +7,7 @@
 //! for it, in [`discovery`].
 
 mod account;
+mod asked;
 mod attempts;
 mod authenticator;
 mod authorize;
@@ -17,6 +18,7 @@ mod discovery;
 mod error;
 mod exchange;
 mod form;
+mod goal;
 mod id_token;
 mod introspect;
 mod logout;

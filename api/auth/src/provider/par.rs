@@ -7,7 +7,7 @@ use poem::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::authorize::Asked;
+use super::asked::Asked;
 use super::client::{self, State};
 use super::error::answer;
 use super::form::Form;

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use webauthn_rs::prelude::DiscoverableAuthentication;
 
 use super::attempts::Aim;
-use super::authorize::{Goal, Then, enter, expired, show_login};
+use super::authorize::{enter, expired, show_login};
 use super::form::Form;
+use super::goal::{Goal, Then};
 use super::pages::{self, PasskeyForm, Script};
 use super::second_factor::{self, Pending};
 use super::{Answer, OAuthError, Provider, Visit};

@@ -11,9 +11,10 @@ use webauthn_rs::prelude::PasskeyRegistration;
 
 use super::account::{time, to_account};
 use super::authenticator::show_codes;
-use super::authorize::{Goal, expired, see_other};
+use super::authorize::{expired, see_other};
 use super::browser::Somebody;
 use super::form::Form;
+use super::goal::Goal;
 use super::pages::{self, PasskeyForm, PasskeysPage, ShownPasskey};
 use super::passwords::advice;
 use super::sure::somebody_sure;

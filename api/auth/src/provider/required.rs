@@ -13,9 +13,10 @@ use poem::Response;
 use serde::{Deserialize, Serialize};
 
 use super::authenticator::{enrol_shown, show_codes};
-use super::authorize::{Goal, expired};
+use super::authorize::expired;
 use super::browser::ShownBy;
 use super::form::Form;
+use super::goal::Goal;
 use super::pages::{self, RequiredPage};
 use super::passkeys::{self, Making, enrol_made, made, make};
 use super::passwords::advice;

@@ -12,9 +12,10 @@ use keys::{Context, Sealed};
 use serde::{Deserialize, Serialize};
 
 use super::attempts::Aim;
-use super::authorize::{Goal, Then, enter, expired, go_on};
+use super::authorize::{enter, expired, go_on};
 use super::browser::ShownBy;
 use super::form::Form;
+use super::goal::{Goal, Then};
 use super::pages::{self, CodePage};
 use super::passkey::{self, Asked};
 use super::{Answer, OAuthError, Provider, Visit};

@@ -5,8 +5,9 @@ use chrono::TimeDelta;
 use poem::Response;
 
 use super::account::to_login;
-use super::authorize::{Goal, show_login};
+use super::authorize::show_login;
 use super::browser::Somebody;
+use super::goal::Goal;
 use super::id_token::acr;
 use super::second_factor::{self, Pending};
 use super::{OAuthError, Provider, Visit};

@@ -9,6 +9,7 @@ use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use webhooks::Guard;
 
 use super::Tag;
 use super::secret::{self, SecretMade};
@@ -57,9 +58,12 @@ struct ClientBody {
     exchanges: bool,
 }
 
-impl From<ClientBody> for ClientFields {
-    fn from(body: ClientBody) -> Self {
-        Self {
+impl Clients {
+    /// What is sent, and whether what it names can be gone to from here.
+    fn fields(&self, body: ClientBody) -> ClientFields {
+        let guard = Guard { allow_private: self.runtime.calls_private };
+        let unreachable = body.backchannel_logout_uri.as_ref().and_then(|uri| guard.url(uri).err());
+        ClientFields {
             name: body.name,
             confidential: body.confidential,
             redirect_uris: body.redirect_uris,
@@ -67,6 +71,7 @@ impl From<ClientBody> for ClientFields {
             trusted: body.trusted,
             keys: body.keys,
             backchannel_logout_uri: body.backchannel_logout_uri,
+            unreachable: unreachable.map(|why| why.to_string()),
             exchanges: body.exchanges,
         }
     }
@@ -106,7 +111,7 @@ impl Clients {
     /// Register a client
     #[oai(path = "/v1/auth/clients", method = "post", operation_id = "registerClient")]
     async fn register(&self, command: Command<ClientBody>) -> Made {
-        let register = RegisterClient(command.body.into());
+        let register = RegisterClient(self.fields(command.body));
         create(&self.runtime, &command.request, "clients", register, |id| id.uuid()).await
     }
 
@@ -135,7 +140,7 @@ impl Clients {
     /// Change a client: these are all its details
     #[oai(path = "/v1/auth/clients/:client/change", method = "post", operation_id = "changeClient")]
     async fn change(&self, command: Command<ClientBody>, client: Path<Uuid>) -> Done {
-        let changed = ChangeClient { client: id(&client), fields: command.body.into() };
+        let changed = ChangeClient { client: id(&client), fields: self.fields(command.body) };
         change(&self.runtime, &command.request, client.0, changed).await
     }
 

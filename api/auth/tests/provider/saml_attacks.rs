@@ -401,12 +401,21 @@ async fn attack_84_metadata_that_leads_us_or_people_somewhere() {
         "https://idp.example.com/sso#x",
         "file:///etc/passwd",
         "/sso",
+        "https://idp.example.com/ sso",
+        "https://idp.example.com/s\u{202e}so",
+        "https://idp.example.com:0/sso",
     ] {
         let metadata =
             idp.metadata().replace(crate::idp::SSO, sign_in).replace(crate::idp::ENTITY, "https://new.example");
         let fields = SamlConnectionFields { metadata, domains: vec!["new.example".to_owned()], ..idp.fields() };
         let refusal = world.tries(&CreateSamlConnection(fields)).await.unwrap_err();
         assert_eq!(errors(&refusal), [("/metadata", "saml_metadata")], "{sign_in}");
+    }
+    for entity in ["", " ", "https://idp.example/\u{202e}a", "https://idp.example/ a", "https://idp.example/\u{a0}"] {
+        let metadata = idp.metadata().replace(crate::idp::ENTITY, entity);
+        let fields = SamlConnectionFields { metadata, domains: vec!["new.example".to_owned()], ..idp.fields() };
+        let refusal = world.tries(&CreateSamlConnection(fields)).await.unwrap_err();
+        assert_eq!(errors(&refusal), [("/metadata", "saml_metadata")], "{entity:?}");
     }
     assert_eq!(world.head().await, before, "something was written");
     // What else metadata names is not opened: it is a text, and stays one.

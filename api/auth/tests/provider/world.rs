@@ -226,6 +226,7 @@ impl World {
             trusted,
             keys: Vec::new(),
             backchannel_logout_uri: None,
+            unreachable: None,
             exchanges: false,
         };
         let authority = &self.provider.authority;

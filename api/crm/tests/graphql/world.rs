@@ -75,6 +75,7 @@ impl World {
             grants,
             names: face::no_names(),
             secret,
+            calls_private: false,
         };
         let position = Mutex::new(Position::START);
         Self { runtime, tenant: testbed::tenant(), position, shutdown, _servers: (database, nats) }

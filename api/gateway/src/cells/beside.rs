@@ -8,8 +8,8 @@ use kernel::{Position, TenantId};
 use serde_json::{Map, Value};
 use sqlx::{Connection, PgConnection};
 
-/// A table, and which of its columns are positions.
-const TABLES: &[(&str, &[&str])] = &[
+/// What goes along: a table, and which of its columns are positions.
+pub const CARRIED: &[(&str, &[&str])] = &[
     ("dead.decisions", &["position"]),
     ("dead.commands", &[]),
     ("jobs.jobs", &[]),
@@ -26,6 +26,28 @@ const TABLES: &[(&str, &[&str])] = &[
     ("webhooks.deliveries", &["position"]),
     ("webhooks.changes", &[]),
     ("webhooks.commands", &[]),
+];
+
+/// What does not go along as it is: the log's own (`eventstore::transfer` copies what of it is the tenant's), and what follows from
+/// events in the new cell. Read models, in the schema of their service, follow from events, too. A test finds a table of tenants that
+/// stands in neither list.
+pub const MADE_AGAIN: &[&str] = &[
+    "log.archived",
+    "log.claims",
+    "log.closed",
+    "log.commands",
+    "log.copied",
+    "log.events",
+    "log.snapshots",
+    "log.touched",
+    "dead.attempts",
+    // Words about letters, until they are in the old cell's stream.
+    "dead.changes",
+    "dead.letters",
+    "projector.parked_aggregates",
+    "projector.parked_events",
+    "saga.instances",
+    "saga.parked_events",
 ];
 
 /// Why a tenant can't be moved now; none: it can.
@@ -80,13 +102,28 @@ pub(super) async fn resume(connection: &mut PgConnection, tenant: TenantId) -> R
     transaction.commit().await
 }
 
+/// Has the coordinator read a tenant's history again where its sagas' rows were purged. As after a crash: what was done is there and is
+/// not done twice.
+pub(super) async fn sagas_again(connection: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
+    if has_sagas(connection).await? {
+        sqlx::query(
+            "UPDATE saga.checkpoint
+             SET position = least(position, (SELECT min(position) - 1 FROM log.events WHERE tenant_id = $1))",
+        )
+        .bind(tenant.uuid())
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}
+
 async fn has_sagas(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT to_regclass('saga.checkpoint') IS NOT NULL").fetch_one(connection).await
 }
 
 /// Takes everything along. `looked`: how far the old cell had looked for what begins sagas; the new one looks at the rest.
 pub(super) async fn carry(opening: &mut Opening<'_>, looked: Option<Position>) -> Result<(), TransferError> {
-    for (table, positions) in TABLES {
+    for (table, positions) in CARRIED {
         opening
             .table(table, positions, |row| {
                 if *table == "jobs.jobs" {

@@ -14,11 +14,10 @@
 use std::time::{Duration, Instant};
 
 use eventstore::Closure;
-use eventstore::transfer::{self, Compared, Transfer, TransferError};
+use eventstore::transfer::{self, Compared};
 use futures::future::try_join_all;
 use kernel::{Clock, TenantId};
 use nats::Bus;
-use projector::ReadModels;
 use serde::Serialize;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -26,9 +25,11 @@ use sqlx::{ConnectOptions, Connection, Postgres};
 
 use super::atlas::{Atlas, AtlasError};
 use super::beside;
+use super::error::{MoveError, Result, at};
+use super::leg::Leg;
 use super::placing::{Moving, Place, Placed};
 use crate::config::{Cell, Config};
-use crate::directory::{Directory, DirectoryError, Tenant};
+use crate::directory::{Directory, Tenant};
 use crate::domains::{self, Part};
 
 /// The longest that a tenant's writes are paused by somebody who is not heard of any more.
@@ -43,71 +44,6 @@ const ROUNDS: usize = 20;
 /// How long the read models of the new cell may take for a round, and for the rest.
 const FOLLOW: Duration = Duration::from_mins(10);
 const FOLLOW_IN_PAUSE: Duration = Duration::from_secs(6);
-
-/// A tenant that can't be moved.
-#[derive(Debug, thiserror::Error)]
-pub enum MoveError {
-    /// The map.
-    #[error(transparent)]
-    Atlas(#[from] AtlasError),
-    /// The directory.
-    #[error(transparent)]
-    Directory(#[from] DirectoryError),
-    /// A cell that is not configured.
-    #[error(
-        "the cell {name} is not in the configuration file; a section [cells.<name>] says how it is reached, and {known}"
-    )]
-    UnknownCell {
-        /// Its name.
-        name: String,
-        /// Those that are.
-        known: String,
-    },
-    /// How a cell's Postgres is reached is not configured, or can't be read.
-    #[error("cells.{0}.admin_url is needed to move a tenant from or to it: the URL of its Postgres, as a superuser")]
-    AdminUrl(String),
-    /// Two names of one cell.
-    #[error("the cells {0} and {1} are the same Postgres: see admin_url of each")]
-    Same(String, String),
-    /// Somebody else is at it.
-    #[error("the tenant {0} is being moved by another process")]
-    Busy(String),
-    /// A database.
-    #[error("the log of {service} in the cell {cell}: {error}")]
-    Transfer {
-        /// Whose.
-        service: &'static str,
-        /// Where.
-        cell: String,
-        /// What.
-        error: TransferError,
-    },
-    /// Something about the tenant has to be settled first.
-    #[error("{0}")]
-    Unsettled(String),
-    /// The new cell's read models do not follow.
-    #[error(
-        "the read models of {service} in the cell {cell} are at position {reached}, not at {wanted}: does `inopsio serve` run there?"
-    )]
-    Behind {
-        /// Whose.
-        service: &'static str,
-        /// Where.
-        cell: String,
-        /// Where they are.
-        reached: u64,
-        /// Where they should be.
-        wanted: u64,
-    },
-}
-
-impl From<sqlx::Error> for MoveError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Directory(error.into())
-    }
-}
-
-type Result<T> = std::result::Result<T, MoveError>;
 
 /// What was moved of a service.
 #[derive(Clone, Debug, Serialize)]
@@ -145,13 +81,6 @@ pub struct Mover<'a> {
     directory: Directory,
     atlas: Atlas,
     clock: &'a dyn Clock,
-}
-
-/// A service on its way.
-struct Leg {
-    part: Part,
-    transfer: Transfer,
-    read_models: ReadModels,
 }
 
 impl<'a> Mover<'a> {
@@ -194,10 +123,11 @@ impl<'a> Mover<'a> {
             self.let_in(tenant.tenant_id, &moving).await?;
         } else {
             let mut legs = self.legs(tenant.tenant_id, &moving).await?;
-            self.copy(&tenant, &moving, &mut legs, news, &mut moved.rounds).await?;
+            let bus = self.bus(&moving).await;
+            self.copy(&moving, &mut legs, bus.as_ref(), news, &mut moved.rounds).await?;
             news("the tenant's writes are paused");
             let paused = Instant::now();
-            match self.turn_over(tenant.tenant_id, &moving, &mut legs, place).await {
+            match self.turn_over(tenant.tenant_id, &moving, &mut legs, bus.as_ref(), place).await {
                 Ok((after, compared)) => {
                     place = after;
                     moved.services = compared;
@@ -219,12 +149,27 @@ impl<'a> Mover<'a> {
             self.open(tenant.tenant_id, &moving, &mut legs).await?;
             moved.paused_seconds = Some(paused.elapsed().as_secs_f64());
         }
+        self.forget(&moving, tenant.tenant_id).await;
         self.atlas.note(tenant.tenant_id, place, Placed::MoveEnded, self.clock).await?;
         moved.seconds = began.elapsed().as_secs_f64();
         Ok(moved)
     }
 
-    /// The tenant stays where it is.
+    /// What is touched in the old cell is not noted any more. Where it still is, it costs a little, and the next move goes on with it.
+    async fn forget(&self, moving: &Moving, tenant: TenantId) {
+        for part in domains::parts() {
+            let service = part.service.name();
+            let forgotten = match self.connect(&part, &moving.from).await {
+                Ok(mut old) => at(&moving.from, transfer::ended(&mut old, tenant).await, service),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = forgotten {
+                tracing::warn!(%service, %error, "the old cell still notes what is touched of the tenant");
+            }
+        }
+    }
+
+    /// The tenant stays where it is. What was copied stays, too, until it is [purged](Self::purge) or moved to after all.
     ///
     /// # Errors
     /// When it is not on its way, or past the turning point.
@@ -239,12 +184,14 @@ impl<'a> Mover<'a> {
                 beside::resume(&mut old, tenant.tenant_id).await?;
                 close(old).await;
             }
+            self.forget(moving, tenant.tenant_id).await;
         }
         self.atlas.note(tenant.tenant_id, place, event, self.clock).await?;
         Ok(tenant)
     }
 
-    /// Deletes what can be deleted of an old copy; in which cell that was.
+    /// Deletes what can be deleted of a copy in which the tenant does not live: an old one, or that of a move that was taken back; in
+    /// which cell that was.
     ///
     /// # Errors
     /// When there is none.
@@ -275,7 +222,7 @@ impl<'a> Mover<'a> {
                     "SELECT system_identifier, pg_postmaster_start_time()::text FROM pg_control_system()",
                 );
                 let cluster: std::result::Result<(i64, String), _> = asked.fetch_one(&mut there).await;
-                clusters.push(at(cell, cluster.map_err(storage), part.service.name())?);
+                clusters.push(at(cell, cluster.map_err(Into::into), part.service.name())?);
                 close(there).await;
             }
             if clusters[0] == clusters[1] {
@@ -288,7 +235,7 @@ impl<'a> Mover<'a> {
     /// A service's database of a cell, as a superuser.
     async fn connect(&self, part: &Part, cell: &str) -> Result<sqlx::PgConnection> {
         let connected = self.admin(part, cell)?.disable_statement_logging().connect().await;
-        at(cell, connected.map_err(storage), part.service.name())
+        at(cell, connected.map_err(Into::into), part.service.name())
     }
 
     /// The cell in which a tenant lives.
@@ -338,39 +285,32 @@ impl<'a> Mover<'a> {
 
     async fn leg(&self, part: Part, tenant: TenantId, moving: &Moving) -> Result<Leg> {
         let (from, to) = (self.admin(&part, &moving.from)?, self.admin(&part, &moving.to)?);
-        let begun = Transfer::begin(part.service, tenant, &from, &to).await;
-        let transfer = at(&moving.to, begun, part.service.name())?;
-        let mut database = self.config.database(part.service);
-        (database.host, database.port) = (to.get_host().to_owned(), to.get_port());
-        database.socket = to.get_socket().cloned();
-        let read_models = ReadModels::new(&database, &part.projections, None);
-        Ok(Leg { part, transfer, read_models })
+        Leg::begin(part, self.config, tenant, moving, &from, to).await
     }
 
     /// Copies while the tenant writes.
     async fn copy(
         &self,
-        tenant: &Tenant,
         moving: &Moving,
         legs: &mut [Leg],
+        bus: Option<&Bus>,
         news: &dyn Fn(&str),
         rounds: &mut usize,
     ) -> Result<()> {
-        let bus = self.bus(moving).await;
         loop {
             *rounds += 1;
             let began = Instant::now();
             for leg in legs.iter_mut() {
-                if let Some(reason) = beside::unsettled(leg.transfer.old(), tenant.tenant_id).await? {
-                    let name = leg.part.service.name();
-                    return Err(MoveError::Unsettled(format!("{name}: {reason} in the cell {}", moving.from)));
-                }
+                leg.settled_here().await?;
             }
-            let all = legs.iter_mut().map(|leg| self.round(moving, leg, bus.as_ref()));
-            let copied: u64 = try_join_all(all).await?.into_iter().sum();
+            let copied: u64 = try_join_all(legs.iter_mut().map(|leg| leg.round(bus))).await?.into_iter().sum();
             let took = began.elapsed();
             news(&format!("round {rounds}: {copied} events in {:.2} s", took.as_secs_f64()));
-            if took <= SHORT || *rounds == ROUNDS {
+            let mut built = false;
+            for leg in legs.iter_mut() {
+                built |= leg.build_anew(self.config, news).await?;
+            }
+            if (took <= SHORT && !built) || *rounds >= ROUNDS {
                 break;
             }
         }
@@ -381,20 +321,11 @@ impl<'a> Mover<'a> {
             at(&moving.to, carried, leg.part.service.name())?;
             at(&moving.to, opening.keep().await, leg.part.service.name())?;
         }
-        try_join_all(legs.iter().map(|leg| self.follow(tenant.tenant_id, moving, leg, FOLLOW))).await?;
+        try_join_all(legs.iter().map(|leg| leg.follow(FOLLOW))).await?;
         for leg in legs.iter_mut() {
-            self.nothing_parked(tenant.tenant_id, moving, leg, FOLLOW_IN_PAUSE).await?;
+            leg.settled_there(FOLLOW_IN_PAUSE).await?;
         }
         Ok(())
-    }
-
-    async fn round(&self, moving: &Moving, leg: &mut Leg, bus: Option<&Bus>) -> Result<u64> {
-        let service = leg.part.service;
-        let copied = at(&moving.to, leg.transfer.round().await, service.name())?;
-        if let Some(bus) = bus.filter(|_| copied > 0) {
-            bus.wake(service).await;
-        }
-        Ok(copied)
     }
 
     /// The pause, up to the turning point.
@@ -403,25 +334,22 @@ impl<'a> Mover<'a> {
         tenant: TenantId,
         moving: &Moving,
         legs: &mut [Leg],
+        bus: Option<&Bus>,
         place: Place,
     ) -> Result<(Place, Vec<MovedService>)> {
-        let bus = self.bus(moving).await;
         for leg in legs.iter_mut() {
             at(&moving.from, leg.transfer.pause(&moving.to, PAUSE).await, leg.part.service.name())?;
         }
         let compared = try_join_all(legs.iter_mut().map(async |leg| {
-            self.round(moving, leg, bus.as_ref()).await?;
+            leg.round(bus).await?;
             let compared = at(&moving.to, leg.transfer.compare().await, leg.part.service.name())?;
-            self.follow(tenant, moving, leg, FOLLOW_IN_PAUSE).await?;
+            leg.follow(FOLLOW_IN_PAUSE).await?;
             Ok::<_, MoveError>((leg.part.service.name(), compared))
         }))
         .await?;
         for leg in legs.iter_mut() {
-            let name = leg.part.service.name();
-            if let Some(reason) = beside::unsettled(leg.transfer.old(), tenant).await? {
-                return Err(MoveError::Unsettled(format!("{name}: {reason} in the cell {}", moving.from)));
-            }
-            self.nothing_parked(tenant, moving, leg, Duration::ZERO).await?;
+            leg.settled_here().await?;
+            leg.settled_there(Duration::ZERO).await?;
         }
         for leg in legs.iter_mut() {
             at(&moving.from, leg.transfer.hold().await, leg.part.service.name())?;
@@ -466,30 +394,6 @@ impl<'a> Mover<'a> {
         self.open(tenant, moving, &mut legs).await
     }
 
-    /// Waits until the new cell's read models have what was copied.
-    async fn follow(&self, tenant: TenantId, moving: &Moving, leg: &Leg, patience: Duration) -> Result<()> {
-        let wanted = leg.transfer.last();
-        leg.read_models.wait_for(tenant, wanted, patience).await.map_err(|behind| MoveError::Behind {
-            service: leg.part.service.name(),
-            cell: moving.to.clone(),
-            reached: behind.reached.0,
-            wanted: wanted.0,
-        })
-    }
-
-    /// Waits until nothing of the tenant is parked in the new cell.
-    async fn nothing_parked(&self, tenant: TenantId, moving: &Moving, leg: &mut Leg, patience: Duration) -> Result<()> {
-        let deadline = Instant::now() + patience;
-        while let Some(reason) = beside::unsettled(leg.transfer.new_cell(), tenant).await? {
-            if Instant::now() >= deadline {
-                let name = leg.part.service.name();
-                return Err(MoveError::Unsettled(format!("{name}: {reason} in the cell {}", moving.to)));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Ok(())
-    }
-
     /// The new cell's bus, to wake its relays; none: they look by themselves, a second later.
     async fn bus(&self, moving: &Moving) -> Option<Bus> {
         let url = self.config.cells.get(&moving.to)?.nats_url.reveal();
@@ -507,18 +411,9 @@ impl<'a> Mover<'a> {
     }
 }
 
-/// Says in which cell it was.
-fn at<T>(cell: &str, done: std::result::Result<T, TransferError>, service: &'static str) -> Result<T> {
-    done.map_err(|error| MoveError::Transfer { service, cell: cell.to_owned(), error })
-}
-
 /// Whether the tenant lives in its new cell.
 fn past(place: &Place) -> bool {
     place.moving.as_ref().is_none_or(|moving| moving.moved)
-}
-
-fn storage(error: sqlx::Error) -> TransferError {
-    TransferError::Log(error.into())
 }
 
 async fn close(connection: sqlx::PgConnection) {

@@ -13,7 +13,7 @@ pub enum Placed {
         /// To where.
         to: String,
     },
-    /// It stays where it is after all.
+    /// It stays where it is after all; what was copied is left in the other cell.
     MoveUndone,
     /// It lives in the other cell: from here on there is no way back but another move.
     Moved,
@@ -59,7 +59,7 @@ pub struct Place {
     pub version: u32,
     /// The move that is under way.
     pub moving: Option<Moving>,
-    /// The cell that has an old copy.
+    /// The cell that has a copy in which the tenant does not live: from before its last move, or of one that was taken back.
     pub old_copy: Option<String>,
     /// Whether it is no more.
     pub deleted: bool,
@@ -101,7 +101,7 @@ impl Place {
             Placed::MoveBegun { from, to } => {
                 self.moving = Some(Moving { from: from.clone(), to: to.clone(), moved: false });
             }
-            Placed::MoveUndone => self.moving = None,
+            Placed::MoveUndone => self.old_copy = self.moving.take().map(|moving| moving.to),
             Placed::Moved => {
                 if let Some(moving) = &mut self.moving {
                     moving.moved = true;
@@ -204,7 +204,20 @@ mod tests {
         assert_eq!(given(&[]).undo(), Err(PlacingError::NotMoving));
         assert_eq!(given(&[begun()]).undo(), Ok(Placed::MoveUndone));
         assert_eq!(given(&[begun(), Placed::Moved]).undo(), Err(PlacingError::TooLate("b".to_owned())));
-        assert_eq!(given(&[begun(), Placed::MoveUndone]).begin("a", "c").map(|event| event.is_some()), Ok(true));
+    }
+
+    #[test]
+    fn a_move_that_was_undone_leaves_a_copy_to_go_on_from_or_to_purge() {
+        let undone = given(&[begun(), Placed::MoveUndone]);
+        assert_eq!(undone.begin("a", "b"), Ok(Some(begun())));
+        assert_eq!(undone.begin("a", "c"), Err(PlacingError::OldCopy("b".to_owned())));
+        assert_eq!(undone.purge(), Ok(("b", Placed::OldCopyPurged)));
+        let purged = given(&[begun(), Placed::MoveUndone, Placed::OldCopyPurged]);
+        assert!(purged.begin("a", "c").is_ok() && purged.purge() == Err(PlacingError::NoOldCopy));
+        // Back to where the old copy is, and not after all: it is still there.
+        let back = Placed::MoveBegun { from: "b".to_owned(), to: "a".to_owned() };
+        let kept = given(&[begun(), Placed::Moved, Placed::MoveEnded, back, Placed::MoveUndone]);
+        assert_eq!(kept.purge(), Ok(("a", Placed::OldCopyPurged)));
     }
 
     #[test]

@@ -134,8 +134,10 @@ pub(super) fn explain(error: &figment::Error) -> String {
 /// What types can't say.
 fn check(config: &Config) -> Result<(), ConfigError> {
     let refuse = |key: &str, value: &str, allowed: &str| {
-        let variable = SETTINGS.iter().find(|setting| setting.key == key).map_or("", |setting| setting.variable);
-        Err(ConfigError(format!("{key} ({variable}): {value} is not allowed; allowed is {allowed}")))
+        // Not all have one: a cell's settings stand in the file only.
+        let variable = SETTINGS.iter().find(|setting| setting.key == key);
+        let variable = variable.map(|setting| format!(" ({})", setting.variable)).unwrap_or_default();
+        Err(ConfigError(format!("{key}{variable}: {value} is not allowed; allowed is {allowed}")))
     };
     if !(0.0..=1.0).contains(&config.telemetry.sample) {
         return refuse("telemetry.sample", &config.telemetry.sample.to_string(), "a number from 0 to 1");
@@ -333,6 +335,9 @@ mod tests {
             let error = of(home).unwrap_err().to_string();
             assert!(error.contains("directory.cell") && error.contains("east, west"), "{error}");
         }
+        std::fs::write(&file, "[cells.east]\nurls = \"nowhere\"\n").unwrap();
+        let error = load(Some(&file), [], []).unwrap_err().to_string();
+        assert!(error.starts_with("cells.east.urls: \"nowhere\""), "no variable, no brackets: {error}");
         std::fs::remove_file(&file).unwrap();
     }
 

@@ -12,7 +12,7 @@ use poem::{Endpoint, Request, Response};
 use serde_json::json;
 
 use super::Engine;
-use super::failure::not_taken;
+use super::failure::{not_taken, refused};
 use super::request::Asked;
 use crate::domains::SERVICES;
 
@@ -49,15 +49,22 @@ async fn answer(engine: &Engine, request: Request) -> Result<Response, Refusal> 
     let (_, mut body) = request.split();
     let bytes = RawBody::read(&mut body, incoming.limits.body).await?.0;
     let Asked(asked) = decode_json(&bytes)?;
-    engine.limits.check(&engine.schema, &asked)?;
+    engine.limits.check(&engine.schema, &asked).map_err(in_graphql)?;
 
     let context = engine.context(caller, min_positions);
     let executed = tokio::time::timeout(engine.timeout, asked.execute(&engine.schema, &context)).await;
     context.renew().await;
     let answer = executed.map_err(|_| {
-        Refusal::timeout("query_timeout", format!("the query took longer than {} s", engine.timeout.as_secs()))
+        let detail = format!("the query took longer than {} s", engine.timeout.as_secs());
+        in_graphql(Refusal::timeout("query_timeout", detail))
     })?;
     Ok(respond(answer, envelope))
+}
+
+/// What is refused of a query, also as GraphQL's clients look for it: with a list of errors, each with its code.
+fn in_graphql(refusal: Refusal) -> Refusal {
+    let errors = refused(&refusal);
+    refusal.with("errors", errors)
 }
 
 /// GraphQL over HTTP: a query that can't be carried out at all is a 400, but only for clients that know the envelope. One

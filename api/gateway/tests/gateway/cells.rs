@@ -1,9 +1,11 @@
 //! A front before cells: what a tenant asks reaches its cell, and where it lives is learnt at once.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::StreamExt;
 use gateway::cells::atlas::Atlas;
+use gateway::cells::beside::{CARRIED, MADE_AGAIN};
 use gateway::cells::mover::Mover;
 use gateway::cells::placing::Placed;
 use gateway::config::{Cell, SecretText};
@@ -11,7 +13,7 @@ use gateway::directory::Directory;
 use gateway::{Server, Services};
 use kernel::{Role, SystemClock};
 use reqwest::{Method, StatusCode};
-use sqlx::{ConnectOptions, Executor};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use testbed::eventually;
 
 use crate::websocket::Socket;
@@ -35,6 +37,41 @@ async fn before_cells() -> (World, Server, String) {
     let front = Server::start(config, Services::Cells).await.unwrap();
     world.url = format!("http://{}", front.addr());
     (world, front, direct)
+}
+
+#[tokio::test]
+async fn every_table_with_rows_of_tenants_goes_along_with_a_move_or_is_made_again() {
+    let world = World::start().await;
+    let listed: Vec<_> = CARRIED.iter().map(|(table, _)| *table).chain(MADE_AGAIN.iter().copied()).collect();
+    let (mut found, mut unlisted) = (BTreeSet::new(), Vec::new());
+    for part in gateway::parts() {
+        let service = part.service.name();
+        let mut connection = PgConnection::connect_with(&world.of(service).superuser()).await.unwrap();
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT n.nspname || '.' || c.relname
+             FROM pg_class c
+             JOIN pg_namespace n ON n.oid = c.relnamespace
+             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
+             WHERE c.relkind IN ('r', 'p')",
+        )
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+        for table in tables {
+            // Read models, in the schema of their service, follow from events.
+            if !table.starts_with(&format!("{service}.")) && !listed.contains(&table.as_str()) {
+                unlisted.push(format!("{service}: {table}"));
+            }
+            found.insert(table);
+        }
+    }
+    assert!(
+        unlisted.is_empty(),
+        "a tenant that moves to another cell loses what it has here: {unlisted:#?}\nlist each in CARRIED or MADE_AGAIN of \
+         api/gateway/src/cells/beside.rs"
+    );
+    let gone: Vec<_> = listed.iter().filter(|table| !found.contains(**table) && **table != "log.archived").collect();
+    assert!(gone.is_empty(), "no service has these tables: {gone:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -99,6 +99,10 @@ async fn bombs_are_refused_before_they_are_carried_out() {
     ];
     cases.push((query(&world, rows), bad, "query_too_expensive"));
     world.refuses(cases).await;
+    // Also as GraphQL's clients look for it.
+    let refused = Answer::of(query(&world, &deep)).await.body;
+    let error = &refused["errors"][0];
+    assert_eq!((&error["extensions"]["code"], &error["message"]), (&json!("query_too_deep"), &refused["detail"]));
     let circular = Answer::of(query(&world, circle)).await;
     assert!(circular.body["errors"].is_array() || circular.status == bad, "{circular:?}");
     assert_eq!(world.head().await, before);

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gateway::{Server, Services};
 use jwt_simple::prelude::{Ed25519PublicKey, EdDSAPublicKeyLike, VerificationOptions};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -80,10 +81,30 @@ async fn an_application_is_told_when_a_session_ends_and_when_all_of_somebodys_do
 
 #[tokio::test]
 async fn attack_67_an_applications_address_for_logouts_inside_our_network() {
-    let world = world_with("127.0.0.1", |_| {}).await;
+    let mut world = world_with("127.0.0.1", |config| config.webhooks.allow_private = true).await;
     let receiver = Receiver::start().await;
+    let outside = receiver.url.replace("http://", "https://");
+    let app = App::with(&world, json!({ "backchannel_logout_uri": outside })).await;
+    // Somebody registered it where that was allowed; from here on it is not.
+    world.server.take().unwrap().shutdown().await;
+    world.config.webhooks.allow_private = false;
+    let server = Server::start(world.config.clone(), Services::All).await.unwrap();
+    world.url = format!("http://{}", server.addr());
+    world.server = Some(server);
     let before = world.head_of(&world.auth).await;
-    for inside in ["http://10.0.0.1/out", "ftp://example.com/", "https://user@example.com/", "javascript:alert(1)"] {
+    for inside in [
+        "http://10.0.0.1/out",
+        "https://10.0.0.1/out",
+        "https://127.1/out",
+        "https://[::1]/out",
+        "https://localhost/out",
+        "https://db.internal/out",
+        "https://example.com:0/out",
+        "https://example.com:99999/out",
+        "ftp://example.com/",
+        "https://user@example.com/",
+        "javascript:alert(1)",
+    ] {
         let body = json!({
             "name": "app", "confidential": true, "redirect_uris": ["https://app.example.com/back"],
             "backchannel_logout_uri": inside,
@@ -93,8 +114,6 @@ async fn attack_67_an_applications_address_for_logouts_inside_our_network() {
     }
     assert_eq!(world.head_of(&world.auth).await, before, "something was written");
     // Where a name leads is seen when it is gone there, and an address then, too.
-    let inside = receiver.url.replace("http://", "https://");
-    let app = App::with(&world, json!({ "backchannel_logout_uri": inside })).await;
     let mut browser = invited(&world, "ada@example.com", &["viewer"]).await;
     let tokens = app.tokens(&world, &mut browser).await;
     let sid = claims(tokens["id_token"].as_str().unwrap())["sid"].as_str().unwrap().to_owned();

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::{Asked, Connection, ON_ANSWER, ON_REQUEST, PATIENCE, REQUEST};
 use crate::authority::{Opaque, Use};
 use crate::provider::attempts::Aim;
-use crate::provider::authorize::{Goal, Then, enter, expired, see_other};
+use crate::provider::authorize::{enter, expired, see_other};
 use crate::provider::browser::{Cookies, ShownBy};
 use crate::provider::form::Form;
+use crate::provider::goal::{Goal, Then};
 use crate::provider::{Answer, OAuthError, Provider, Visit, pages};
 
 /// The most bytes of the form that a provider has a browser send.

@@ -25,8 +25,9 @@ use uuid::Uuid;
 
 pub use answer::{consume, finish};
 
-use super::authorize::{Then, from_login, see_other, show_login};
+use super::authorize::{see_other, show_login};
 use super::browser::Cookies;
+use super::goal::{Then, from_login};
 use super::{Answer, OAuthError, Provider, Visit, pages};
 use crate::authority::{Opaque, Use, refused};
 

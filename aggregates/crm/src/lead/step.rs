@@ -1,0 +1,73 @@
+//! Which step of a lead's life may follow which.
+
+use crate::LeadStatus;
+
+/// A step in a lead's life, by the name that a refusal lists it under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeadStep {
+    ChangeDetails,
+    Assign,
+    StartWork,
+    Qualify,
+    Convert,
+    Recycle,
+    Disqualify,
+}
+
+impl LeadStep {
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ChangeDetails => "change_details",
+            Self::Assign => "assign",
+            Self::StartWork => "start_work",
+            Self::Qualify => "qualify",
+            Self::Convert => "convert",
+            Self::Recycle => "recycle",
+            Self::Disqualify => "disqualify",
+        }
+    }
+}
+
+impl LeadStatus {
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Assigned => "assigned",
+            Self::InProcess => "in_process",
+            Self::Qualified => "qualified",
+            Self::Converted => "converted",
+            Self::Recycled => "recycled",
+            Self::Disqualified => "disqualified",
+            Self::Withdrawn => "withdrawn",
+            Self::Erased => "erased",
+        }
+    }
+
+    /// The steps that a lead of this status may take: the whole life cycle.
+    pub const fn allowed(self) -> &'static [LeadStep] {
+        use LeadStep::{Assign, ChangeDetails, Convert, Disqualify, Qualify, Recycle, StartWork};
+        match self {
+            Self::New | Self::Recycled => &[ChangeDetails, Assign, Disqualify],
+            Self::Assigned => &[ChangeDetails, Assign, StartWork, Recycle, Disqualify],
+            Self::InProcess => &[ChangeDetails, Assign, Qualify, Recycle, Disqualify],
+            Self::Qualified => &[ChangeDetails, Assign, Convert, Recycle, Disqualify],
+            Self::Converted | Self::Disqualified | Self::Withdrawn | Self::Erased => &[],
+        }
+    }
+
+    /// The status of a lead with which nothing was done since it came in, with or without an owner.
+    pub const fn untouched(owned: bool) -> Self {
+        if owned { Self::Assigned } else { Self::New }
+    }
+
+    /// The status after the lead got an owner: work that goes on is not begun anew.
+    #[must_use]
+    pub const fn once_assigned(self) -> Self {
+        match self {
+            Self::New | Self::Recycled => Self::Assigned,
+            other => other,
+        }
+    }
+}

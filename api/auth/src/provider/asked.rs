@@ -1,0 +1,183 @@
+//! What a client asks for, as it stands in a query, and how it is answered.
+
+use std::sync::Arc;
+
+use auth_aggregates::{Client, ClientId};
+use auth_commands::protocol;
+use poem::Response;
+use poem::http::StatusCode;
+
+use super::authorize::see_other;
+use super::form::Form;
+use super::{OAuthError, Provider, Visit, pages};
+use crate::authority::reaches_api;
+
+/// Scopes that are not permissions.
+pub const SCOPES: [&str; 5] = ["openid", "profile", "email", "offline_access", "api"];
+
+/// What a client asks for.
+pub struct Asked {
+    pub(super) client: ClientId,
+    pub(super) state: Arc<Client>,
+    pub(super) redirect_uri: String,
+    pub(super) scope: Vec<String>,
+    echo: Option<String>,
+    pub(super) nonce: Option<String>,
+    pub(super) challenge: String,
+    pub(super) prompt: Vec<String>,
+    pub(super) max_age: Option<i64>,
+    /// Whether a second factor is wanted.
+    pub(super) surer: bool,
+    pub(super) login_hint: Option<String>,
+    /// All of it, as it came.
+    pub(super) query: String,
+}
+
+/// Why it can't be asked like that.
+pub(super) enum Unaskable {
+    /// Nobody is sent anywhere: who asks is not known.
+    Here(&'static str),
+    /// The client is told.
+    There { redirect_uri: String, echo: Option<String>, error: &'static str, description: &'static str },
+}
+
+impl Asked {
+    /// Reads what a client asks for.
+    pub(super) async fn read(
+        provider: &Provider,
+        visit: &Visit,
+        query: String,
+    ) -> Result<Result<Self, Unaskable>, OAuthError> {
+        // A parameter that is there twice could be one for us and another for who looks at it before us.
+        let Ok(form) = Form::read(&query) else { return Ok(Err(Unaskable::Here("A parameter is there twice."))) };
+        let Some(Ok(client)) = form.get("client_id").map(str::parse::<ClientId>) else {
+            return Ok(Err(Unaskable::Here("The application that sent you here is not known.")));
+        };
+        let caller = protocol(visit.tenant.id, "auth");
+        let found = provider.authority.executor().load::<Client>(&caller, &client.to_string()).await?;
+        let Some((state, _)) = found.filter(|(state, _)| state.active) else {
+            return Ok(Err(Unaskable::Here("The application that sent you here is not known.")));
+        };
+        let Some(redirect_uri) =
+            form.get("redirect_uri").filter(|uri| state.details.redirect_uris.iter().any(|one| one == uri))
+        else {
+            return Ok(Err(Unaskable::Here(
+                "The application wants you to be sent back to an address that is not its own.",
+            )));
+        };
+        let echo = form.get("state").map(str::to_owned);
+        let there = |error, description| {
+            Ok(Err(Unaskable::There { redirect_uri: redirect_uri.to_owned(), echo: echo.clone(), error, description }))
+        };
+        if form.get("request").is_some() {
+            return there("request_not_supported", "request objects are not supported");
+        }
+        if form.get("request_uri").is_some() {
+            return there("request_uri_not_supported", "request objects are not supported");
+        }
+        if form.get("response_type") != Some("code") {
+            return there("unsupported_response_type", "response_type has to be code");
+        }
+        if form.get("response_mode").is_some_and(|mode| mode != "query") {
+            return there("invalid_request", "response_mode has to be query");
+        }
+        let challenge = form.get("code_challenge").unwrap_or_default();
+        let of_form =
+            challenge.len() == 43 && challenge.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if !of_form || form.get("code_challenge_method") != Some("S256") {
+            return there("invalid_request", "PKCE is needed: code_challenge, and S256 as code_challenge_method");
+        }
+        let scope = match scope_of(&form) {
+            Ok(scope) => scope,
+            Err(description) => return there("invalid_scope", description),
+        };
+        let prompt = form.words("prompt");
+        if prompt.len() > 1 && prompt.iter().any(|one| one == "none") {
+            return there("invalid_request", "prompt none stands alone");
+        }
+        let max_age = form.get("max_age").map(str::parse::<i64>);
+        if max_age.as_ref().is_some_and(|age| !age.as_ref().is_ok_and(|age| *age >= 0)) {
+            return there("invalid_request", "max_age is a number of seconds");
+        }
+        if form.get("nonce").is_some_and(|nonce| nonce.len() > 256) {
+            return there("invalid_request", "a nonce has at most 256 bytes");
+        }
+        Ok(Ok(Self {
+            client,
+            redirect_uri: redirect_uri.to_owned(),
+            scope,
+            nonce: form.get("nonce").map(str::to_owned),
+            challenge: challenge.to_owned(),
+            prompt,
+            max_age: max_age.and_then(Result::ok),
+            surer: form.words("acr_values").iter().any(|value| value == "aal2"),
+            login_hint: form.get("login_hint").map(|hint| hint.chars().take(254).collect()),
+            echo,
+            state,
+            query,
+        }))
+    }
+
+    /// The same as a query, for who has just signed in: that is not asked of them once more.
+    pub(super) fn after_signing_in(&self) -> String {
+        let asked = url::form_urlencoded::parse(self.query.as_bytes()).filter(|(name, _)| name != "prompt");
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(asked);
+        if self.prompt.iter().any(|one| one == "consent") {
+            query.append_pair("prompt", "consent");
+        }
+        query.finish()
+    }
+
+    /// Sends somebody back with an error.
+    pub(super) fn fails(&self, visit: &Visit, error: &str, description: &str) -> Response {
+        self.back(visit, &[("error", error), ("error_description", description)])
+    }
+
+    pub(super) fn back(&self, visit: &Visit, said: &[(&str, &str)]) -> Response {
+        back(visit, &self.redirect_uri, self.echo.as_deref(), said)
+    }
+}
+
+impl Unaskable {
+    /// As it is told to the client itself.
+    pub(super) fn error(&self) -> OAuthError {
+        match self {
+            Self::Here(text) => OAuthError::invalid_request(*text),
+            Self::There { error, description, .. } => OAuthError::unaskable(error, *description),
+        }
+    }
+
+    pub(super) fn answer(&self, visit: &Visit) -> Response {
+        match self {
+            Self::Here(text) => pages::message(&visit.tenant.name, StatusCode::BAD_REQUEST, "This does not work", text),
+            Self::There { redirect_uri, echo, error, description } => {
+                back(visit, redirect_uri, echo.as_deref(), &[("error", error), ("error_description", description)])
+            }
+        }
+    }
+}
+
+/// What a client asks for, of what there is (OpenID Connect Core section 3.1.2.1 has unknown scopes ignored).
+pub(super) fn scope_of(form: &Form) -> Result<Vec<String>, &'static str> {
+    let mut scope = form.words("scope");
+    scope.retain(|word| SCOPES.contains(&word.as_str()) || reaches_api(word));
+    scope.sort_unstable();
+    scope.dedup();
+    if scope.is_empty() || scope.len() > 50 {
+        return Err("the scope names nothing that there is, or too much");
+    }
+    Ok(scope)
+}
+
+/// Sends somebody back to a client. `iss` says from where, so that no other issuer's answer is taken for ours (RFC 9207).
+fn back(visit: &Visit, redirect_uri: &str, echo: Option<&str>, said: &[(&str, &str)]) -> Response {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(said);
+    if let Some(echo) = echo {
+        query.append_pair("state", echo);
+    }
+    query.append_pair("iss", &visit.issuer);
+    let join = if redirect_uri.contains('?') { '&' } else { '?' };
+    see_other(&format!("{redirect_uri}{join}{}", query.finish()))
+}

@@ -1,0 +1,53 @@
+//! How help is shown: notes are written in lines here, and broken where the terminal ends.
+
+use clap::Command;
+
+/// The same command: its notes, and those of all commands below it, are broken into lines once; and a number below zero is a value that
+/// can be refused as one, not an option that nobody knows.
+pub fn shaped(command: Command) -> Command {
+    let notes = command.get_after_help().map(|notes| paragraphs(&notes.to_string()));
+    let command = match notes {
+        Some(notes) => command.after_help(notes),
+        None => command,
+    };
+    let command =
+        command.mut_args(|arg| if arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg });
+    let below: Vec<_> = command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
+    below.into_iter().fold(command, |command, name| command.mut_subcommand(name, shaped))
+}
+
+/// A text whose paragraphs are a line each. Lines that are set in, such as examples, stay as they are.
+fn paragraphs(text: &str) -> String {
+    let mut shaped = String::new();
+    let mut before = "";
+    for (number, line) in text.lines().enumerate() {
+        let goes_on = !line.is_empty() && !before.is_empty() && !line.starts_with(' ') && !before.starts_with(' ');
+        if number > 0 {
+            shaped.push(if goes_on { ' ' } else { '\n' });
+        }
+        shaped.push_str(line);
+        before = line;
+    }
+    shaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paragraph_is_one_line_and_examples_stay_as_they_are() {
+        let text = "Examples:\n  inopsio a\n  inopsio b\n\nThe first\nparagraph.\n\nThe second.";
+        let expected = "Examples:\n  inopsio a\n  inopsio b\n\nThe first paragraph.\n\nThe second.";
+        assert_eq!(paragraphs(text), expected);
+    }
+
+    #[test]
+    fn every_command_below_is_shaped() {
+        let below = Command::new("b").after_help("one\ntwo").arg(clap::Arg::new("n").long("n"));
+        let shaped = shaped(Command::new("a").subcommand(below));
+        let notes = shaped.find_subcommand("b").and_then(Command::get_after_help).map(ToString::to_string);
+        assert_eq!(notes.as_deref(), Some("one two"));
+        assert!(shaped.try_get_matches_from(["a", "b", "--n", "-1"]).is_ok());
+    }
+}

@@ -1,0 +1,49 @@
+//! Whose key it is, and where that key stands.
+
+use kernel::{RecordedEvent, TenantId};
+use keys::Context;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// A stream, as far as its key is concerned.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Subject {
+    pub(super) tenant: TenantId,
+    /// `type/id`.
+    pub(super) name: String,
+}
+
+impl Subject {
+    pub(super) fn new(tenant: TenantId, aggregate_type: &str, aggregate_id: &str) -> Self {
+        Self { tenant, name: format!("{aggregate_type}/{aggregate_id}") }
+    }
+
+    pub(super) fn of(event: &RecordedEvent) -> Self {
+        Self::new(event.tenant, &event.aggregate_type, &event.aggregate_id)
+    }
+
+    /// The key of the claim that its key is. Ids sort by time: so do their claims, and new ones stand side by side in their index.
+    pub(super) fn claim(&self) -> [u8; 32] {
+        let Some((aggregate_type, id)) = self.name.split_once('/').and_then(|(of, id)| Some((of, uuid(id)?))) else {
+            return self.former_claim();
+        };
+        let mut claim: [u8; 32] = Sha256::digest(aggregate_type.as_bytes()).into();
+        claim[16..].copy_from_slice(id.as_bytes());
+        claim
+    }
+
+    /// Where keys stood at first, and those of that time still do.
+    pub(super) fn former_claim(&self) -> [u8; 32] {
+        Sha256::digest(self.name.as_bytes()).into()
+    }
+
+    pub(super) fn context<'a>(&'a self, purpose: &'a str) -> Context<'a> {
+        Context { tenant: self.tenant, purpose, subject: &self.name }
+    }
+}
+
+/// The id, if this is how ids are written: each in one way.
+fn uuid(text: &str) -> Option<Uuid> {
+    let plain = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    Uuid::try_parse(text).ok().filter(|_| plain)
+}

@@ -1,0 +1,102 @@
+//! A tenant's commands with their answers, from one cell to the other.
+
+use std::collections::BTreeMap;
+
+use futures::TryStreamExt;
+use kernel::{Position, TenantId};
+use sqlx::postgres::PgConnection;
+
+use super::side;
+use super::{ROWS, Result, Transfer, TransferError};
+use crate::backup::snapshot::command;
+use crate::backup::{StoredAnswer, write};
+
+macro_rules! columns {
+    () => {
+        "c.tenant_id, c.command_id, c.request_hash, c.answer, c.first_position, c.last_position, c.recorded_at"
+    };
+}
+
+impl Transfer {
+    /// Copies the commands up to a position that the new cell has not.
+    ///
+    /// There is no index by position: the tenant's commands are gone through, and the new cell's counted.
+    pub(super) async fn all_commands(&mut self, end: Position) -> Result<()> {
+        let (tenant, mut count) = (self.tenant, 0);
+        let mut chunk: Vec<StoredAnswer> = Vec::new();
+        let (places, here, there) = (&self.from.places, &self.to.places, &mut self.to.connection);
+        let moved = |row: StoredAnswer| side::command(places, here, row);
+        let mut rows = sqlx::query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM log.commands c WHERE c.tenant_id = $1 AND c.last_position <= $2"
+        ))
+        .bind(tenant.uuid())
+        .bind(end.as_i64())
+        .fetch(&mut self.from.connection);
+        while let Some(row) = rows.try_next().await? {
+            chunk.push(moved(command(&row)?));
+            count += 1;
+            if chunk.len() == ROWS {
+                write::missing_commands(&mut *there, &std::mem::take(&mut chunk)).await?;
+            }
+        }
+        drop(rows);
+        write::missing_commands(there, &chunk).await?;
+        let counted = sqlx::query_scalar("SELECT count(*) FROM log.commands WHERE tenant_id = $1").bind(tenant.uuid());
+        let counted: i64 = counted.fetch_one(&mut self.to.connection).await?;
+        if counted == count {
+            return Ok(());
+        }
+        Err(TransferError::Differs { service: self.service, what: format!("{count} commands are {counted}") })
+    }
+
+    /// The same for those that were touched. What stands after what was copied waits for the next round.
+    pub(super) async fn touched_commands(&mut self, end: Position) -> Result<()> {
+        self.touched.commands.append(&mut self.later);
+        let touched: Vec<_> = self.touched.commands.iter().cloned().collect();
+        for ids in touched.chunks(ROWS) {
+            let mut rows = these(&mut self.from.connection, self.tenant, ids).await?;
+            for row in rows.extract_if(.., |row| row.last > end) {
+                self.touched.commands.remove(&row.command_id);
+                self.later.insert(row.command_id);
+            }
+            let rows: Vec<_> =
+                rows.into_iter().map(|row| side::command(&self.from.places, &self.to.places, row)).collect();
+            write::missing_commands(&mut self.to.connection, &rows).await?;
+        }
+        Ok(())
+    }
+
+    /// A command that the last round looked at and that is not the same on both sides.
+    pub(super) async fn untrue_command(&mut self) -> Result<Option<String>> {
+        let touched: Vec<_> = self.touched.commands.iter().cloned().collect();
+        for ids in touched.chunks(ROWS) {
+            let here = these(&mut self.from.connection, self.tenant, ids).await?;
+            let there = these(&mut self.to.connection, self.tenant, ids).await?;
+            let mut there: BTreeMap<_, _> = there.into_iter().map(|row| (row.command_id.clone(), row)).collect();
+            for row in here {
+                let row = side::command(&self.from.places, &self.to.places, row);
+                if there.remove(&row.command_id).as_ref() != Some(&row) {
+                    return Ok(Some(format!("the command {} is not the same", row.command_id)));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+async fn these(connection: &mut PgConnection, tenant: TenantId, ids: &[String]) -> Result<Vec<StoredAnswer>> {
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        columns!(),
+        // One by one along the primary key, however few or many the planner takes them for.
+        " FROM unnest($2::text[]) AS k (id)
+          CROSS JOIN LATERAL (SELECT * FROM log.commands WHERE tenant_id = $1 AND command_id = k.id OFFSET 0) c"
+    ))
+    .bind(tenant.uuid())
+    .bind(ids)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.iter().map(command).collect::<std::result::Result<_, _>>()?)
+}

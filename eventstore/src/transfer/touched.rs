@@ -1,0 +1,109 @@
+//! What is touched in the old cell while a tenant's history is copied: triggers note it, for that tenant alone, as long as it is on its
+//! way. So a round reads what changed since the last one, however much there is.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use kernel::TenantId;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Executor, Row};
+
+use crate::Error;
+
+/// How long appends may wait behind the lock that making or dropping a trigger needs; then it is given up and tried again.
+const LOCK: &str = "SET LOCAL lock_timeout = '50ms'";
+/// How often that is tried, and how long is waited in between: vacuum and backups hold a table for a while.
+const TRIES: u32 = 50;
+const WAIT: Duration = Duration::from_millis(100);
+
+/// What was touched.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    /// Claims, by kind and key.
+    pub(super) claims: BTreeSet<(String, Vec<u8>)>,
+    /// Commands, by id.
+    pub(super) commands: BTreeSet<String>,
+}
+
+impl Touched {
+    pub(super) fn is_empty(&self) -> bool {
+        self.claims.is_empty() && self.commands.is_empty()
+    }
+}
+
+/// The names of a tenant's triggers, and what they are on.
+fn triggers(tenant: TenantId) -> [(String, &'static str, &'static str, &'static str); 3] {
+    let name = |what: &str| format!("moving_{}_{what}", tenant.uuid().simple());
+    [
+        (name("claims"), "log.claims", "INSERT OR UPDATE", "NEW"),
+        (name("released"), "log.claims", "DELETE", "OLD"),
+        (name("commands"), "log.commands", "INSERT", "NEW"),
+    ]
+}
+
+/// From now on everything is noted. What was noted before is not asked for: all is to be read once after this.
+pub(super) async fn note(connection: &mut PgConnection, tenant: TenantId) -> Result<(), Error> {
+    for (name, table, when, row) in triggers(tenant) {
+        let function = if table == "log.commands" { "log.touch_command" } else { "log.touch_claim" };
+        let make = format!(
+            "CREATE OR REPLACE TRIGGER {name} AFTER {when} ON {table} FOR EACH ROW WHEN ({row}.tenant_id = '{tenant}') \
+             EXECUTE FUNCTION {function}()"
+        );
+        if !is_there(connection, &name).await? {
+            alter(connection, &make).await?;
+        }
+    }
+    sqlx::query("DELETE FROM log.touched WHERE tenant_id = $1").bind(tenant.uuid()).execute(connection).await?;
+    Ok(())
+}
+
+/// What was touched since this was asked last.
+pub(super) async fn take(connection: &mut PgConnection, tenant: TenantId) -> Result<Touched, Error> {
+    let rows = sqlx::query("DELETE FROM log.touched WHERE tenant_id = $1 RETURNING kind, key, command_id")
+        .bind(tenant.uuid())
+        .fetch_all(connection)
+        .await?;
+    let mut touched = Touched::default();
+    for row in &rows {
+        match row.try_get::<Option<String>, _>(2)? {
+            Some(command) => _ = touched.commands.insert(command),
+            None => _ = touched.claims.insert((row.try_get(0)?, row.try_get(1)?)),
+        }
+    }
+    Ok(touched)
+}
+
+/// Nothing is noted any more.
+pub(super) async fn forget(connection: &mut PgConnection, tenant: TenantId) -> Result<(), Error> {
+    for (name, table, ..) in triggers(tenant) {
+        if is_there(connection, &name).await? {
+            alter(connection, &format!("DROP TRIGGER IF EXISTS {name} ON {table}")).await?;
+        }
+    }
+    sqlx::query("DELETE FROM log.touched WHERE tenant_id = $1").bind(tenant.uuid()).execute(connection).await?;
+    Ok(())
+}
+
+async fn is_there(connection: &mut PgConnection, name: &str) -> Result<bool, Error> {
+    let asked = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_trigger WHERE tgname = $1)").bind(name);
+    Ok(asked.fetch_one(connection).await?)
+}
+
+/// Changes a table that everybody writes to, without letting them wait for longer than a moment.
+async fn alter(connection: &mut PgConnection, statement: &str) -> Result<(), Error> {
+    let mut tries = 0;
+    loop {
+        let mut transaction = connection.begin().await?;
+        transaction.execute(LOCK).await?;
+        match transaction.execute(statement).await {
+            Ok(_) => return Ok(transaction.commit().await?),
+            // lock_not_available
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") && tries < TRIES => {
+                transaction.rollback().await?;
+                tries += 1;
+                tokio::time::sleep(WAIT).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

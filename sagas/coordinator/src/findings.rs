@@ -1,0 +1,43 @@
+//! What a batch of events means for sagas.
+
+use std::collections::HashMap;
+
+use deadletters::Entry;
+use kernel::{Position, RecordedEvent, TenantId};
+
+use crate::rows::{Hearing, InstanceKey};
+use crate::state::State;
+
+/// What a batch of events means.
+#[derive(Default)]
+pub(crate) struct Findings {
+    /// Instances whose rows have to show this version or a later one.
+    pub(crate) instances: Vec<(InstanceKey, u64)>,
+    /// Instances that were just begun, as they stand.
+    pub(crate) begun: Vec<(InstanceKey, State)>,
+    /// Who has to hear of something, and where the last of it is.
+    pub(crate) pokes: HashMap<Hearing, Position>,
+    /// Events of which a saga could not say whether they start it.
+    pub(crate) parked: Vec<(&'static str, Entry)>,
+    /// Of tenants that are closed, the first event that was passed over.
+    pub(crate) passed: HashMap<TenantId, Position>,
+}
+
+impl Findings {
+    /// Whether an earlier event of this one's aggregate was just parked.
+    pub(crate) fn holds(&self, saga: &str, event: &RecordedEvent) -> bool {
+        self.parked.iter().any(|(parked, entry)| {
+            *parked == saga
+                && (entry.tenant, &entry.aggregate_type, &entry.aggregate_id)
+                    == (event.tenant, &event.aggregate_type, &event.aggregate_id)
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.instances.is_empty()
+            && self.begun.is_empty()
+            && self.pokes.is_empty()
+            && self.parked.is_empty()
+            && self.passed.is_empty()
+    }
+}
