@@ -110,12 +110,19 @@ impl World {
         }
     }
 
-    /// The gateway again, with its configuration changed: what it was stays, but for its address.
+    /// The gateway again, and the service behind it, with their configuration changed: what they were stays, but for their addresses.
     pub async fn restart(&mut self, change: impl FnOnce(&mut Config)) {
-        if let Some(server) = self.server.take() {
+        for server in [self.server.take(), self.behind.take()].into_iter().flatten() {
             server.shutdown().await;
         }
         change(&mut self.config);
+        let apart = gateway::SERVICES.iter().find(|service| self.config.remotes.contains_key(service.name())).copied();
+        if let Some(apart) = apart {
+            self.config.remotes.clear();
+            let service = Server::start(self.config.clone(), Services::One(apart)).await.unwrap();
+            self.config.remotes.insert(apart.name().to_owned(), format!("http://{}", service.addr()));
+            self.behind = Some(service);
+        }
         let server = Server::start(self.config.clone(), Services::All).await.unwrap();
         self.url = format!("http://{}", server.addr());
         self.server = Some(server);

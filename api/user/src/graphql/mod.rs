@@ -12,6 +12,7 @@ mod dry_run;
 mod group;
 mod invitation;
 mod organization;
+mod policy_change;
 mod query;
 mod role;
 mod subscription;

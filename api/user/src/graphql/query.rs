@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use super::access::{self, Access, AccessChangePage};
 use super::domain::{self, DomainConnection};
-use super::dry_run::{self, PolicyChange, PolicyDryRun};
+use super::dry_run::{self, PolicyDryRun};
 use super::group::{self, Group, UserGroupConnection};
 use super::invitation::{self, InvitationConnection, InvitationStatus};
 use super::organization::{self, Organization, OrganizationConnection};
+use super::policy_change::PolicyChange;
 use super::role::{self, Role};
 use super::user::{self, User, UserChange, UserConnection, UserFilter, UserOrder};
 
