@@ -362,5 +362,5 @@ pub async fn purge(connection: &mut PgConnection, service: Service, tenant: Tena
         }
     }
     transaction.commit().await?;
-    Ok(())
+    Ok(touched::forget(connection, tenant).await?)
 }

@@ -71,7 +71,7 @@ fn decode_with_path<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     };
     let message = if error.inner().is_data() {
         without_place(&error.inner().to_string())
-    } else if serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
+    } else if serde_json::from_slice::<serde_json::Value>(bytes).is_ok() {
         // serde_json takes what is no text for no JSON where one of several words is expected.
         "invalid type: expected one of the words that the contract lists, as a text".to_owned()
     } else {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use eventstore::EventStore;
+use gateway::cells::MoveError;
 use gateway::cells::atlas::{Atlas, AtlasError};
-use gateway::cells::mover::{MoveError, Mover};
+use gateway::cells::mover::Mover;
 use gateway::cells::placing::{Placed, PlacingError};
 use gateway::directory::{Directory, DirectoryError, Tenant};
 use gateway::{ProvisionError, Server, Services};
