@@ -31,6 +31,8 @@ BEGIN
     DELETE FROM log.claims    WHERE tenant_id = p_tenant;
     DELETE FROM log.commands  WHERE tenant_id = p_tenant;
     DELETE FROM log.snapshots WHERE tenant_id = p_tenant;
+    -- What a move noted, whose end was lost: the lines above add to it.
+    DELETE FROM log.touched   WHERE tenant_id = p_tenant;
     -- What was parked of it is counted no more.
     IF to_regclass('projector.checkpoints') IS NOT NULL AND to_regclass('dead.letters') IS NOT NULL THEN
         EXECUTE

@@ -34,3 +34,6 @@ END $$;
 
 -- Read models of a copy that was purged lack what was there before: a tenant that comes back needs them built anew.
 ALTER TABLE log.closed ADD COLUMN purged boolean NOT NULL DEFAULT false;
+-- Those that were purged before this was noted have no answers any more.
+UPDATE log.closed c SET purged = true
+WHERE c.state = 'left' AND NOT EXISTS (SELECT FROM log.commands k WHERE k.tenant_id = c.tenant_id);

@@ -234,7 +234,9 @@ mod tests {
     fn a_tenant_is_deleted_where_it_lives_and_nowhere_else_and_does_not_move_after_that() {
         assert_eq!(given(&[]).delete(), Ok(()));
         assert_eq!(given(&[begun()]).delete(), Err(PlacingError::OnItsWay("b".to_owned())));
-        assert_eq!(given(&[begun(), Placed::MoveUndone]).delete(), Ok(()));
+        let undone = [begun(), Placed::MoveUndone];
+        assert_eq!(given(&undone).delete(), Err(PlacingError::OldCopy("b".to_owned())));
+        assert_eq!(given(&[&undone[..], &[Placed::OldCopyPurged]].concat()).delete(), Ok(()));
         let ended = [begun(), Placed::Moved, Placed::MoveEnded];
         assert_eq!(given(&ended[..2]).delete(), Err(PlacingError::OnItsWay("b".to_owned())));
         assert_eq!(given(&ended).delete(), Err(PlacingError::OldCopy("a".to_owned())));
