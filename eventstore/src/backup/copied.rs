@@ -19,6 +19,8 @@ pub struct Copied {
     restored: Position,
     /// For these nothing may be written here.
     closed: HashSet<Uuid>,
+    /// Of these there is nothing here but history.
+    gone: HashSet<Uuid>,
 }
 
 impl Copied {
@@ -37,12 +39,19 @@ impl Copied {
         self.closed.contains(&event.tenant.uuid())
     }
 
+    /// Whether the event's tenant is deleted, or a copy that was purged: there is nothing of it here but history, and nothing is made
+    /// of that.
+    pub fn is_gone(&self, event: &RecordedEvent) -> bool {
+        self.gone.contains(&event.tenant.uuid())
+    }
+
     /// What there is of these tenants.
     pub(crate) async fn of(pool: &PgPool, tenants: &[Uuid]) -> Result<Self, Error> {
         let rows = sqlx::query(
-            "SELECT tenant_id, position, moved FROM log.copied WHERE tenant_id = ANY($1)
+            "SELECT tenant_id, position, moved, false AS gone FROM log.copied WHERE tenant_id = ANY($1)
              UNION ALL
-             SELECT tenant_id, NULL, false FROM log.closed WHERE tenant_id = ANY($1) AND until > clock_timestamp()",
+             SELECT tenant_id, NULL, false, state = 'deleted' OR purged FROM log.closed
+             WHERE tenant_id = ANY($1) AND until > clock_timestamp()",
         )
         .bind([tenants, &[Uuid::nil()]].concat())
         .fetch_all(pool)
@@ -52,6 +61,9 @@ impl Copied {
             let id: Uuid = row.try_get("tenant_id")?;
             let Some(position) = row.try_get::<Option<i64>, _>("position")? else {
                 copied.closed.insert(id);
+                if row.try_get("gone")? {
+                    copied.gone.insert(id);
+                }
                 continue;
             };
             let position = Position::from_i64(position);

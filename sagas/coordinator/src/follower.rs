@@ -218,6 +218,10 @@ impl Follower<'_> {
         }
         let sagas = &self.shared.sagas;
         if event.aggregate_type == self.shared.book.aggregate_type() {
+            // Its rows were deleted with it, and are not made again; nor can all of its history be read any more.
+            if copied.is_gone(event) {
+                return Ok(());
+            }
             if let Ok(id) = event.aggregate_id.parse() {
                 let key = InstanceKey { tenant: event.tenant, id };
                 found.instances.retain(|(known, _)| *known != key);

@@ -24,7 +24,8 @@ pub(crate) struct Hearing {
     pub(crate) key: String,
 }
 
-/// Writes an instance's row, unless one of a later version is there. `seen`: everything that it has to hear of up to here has
+/// Writes an instance's row, unless one of a later version is there, or its tenant's rows were deleted for good while it was looked
+/// at. `seen`: everything that it has to hear of up to here has
 /// been heard; what came later wakes it at once.
 pub(crate) async fn write(
     connection: impl PgExecutor<'_>,
@@ -39,7 +40,10 @@ pub(crate) async fn write(
         "INSERT INTO saga.instances AS i
              (tenant_id, instance_id, saga, definition, key, status, step, undo, turn, attempt, code, reason, version,
               wake_at, seen, started_at, changed_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16
+         WHERE NOT EXISTS (
+             SELECT FROM log.closed
+             WHERE tenant_id = $1 AND until > clock_timestamp() AND (state = 'deleted' OR state = 'left' AND purged))
          ON CONFLICT (tenant_id, instance_id) DO UPDATE SET
              status = excluded.status, step = excluded.step, undo = excluded.undo, turn = excluded.turn,
              attempt = excluded.attempt, code = excluded.code, reason = excluded.reason, version = excluded.version,
@@ -197,12 +201,13 @@ pub(crate) async fn next_due(
         .await
 }
 
-/// How many instances are running, unwinding and stuck, by saga.
+/// How many instances are running, unwinding and stuck, by saga, of the tenants that live here.
 pub(crate) async fn counts(connection: &mut PgConnection) -> Result<Vec<(String, Status, i64)>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT saga, status, count(*) FROM saga.instances WHERE status IN ('running', 'unwinding', 'stuck')
-         GROUP BY saga, status",
-    )
+    let rows = sqlx::query(concat!(
+        "SELECT saga, status, count(*) FROM saga.instances WHERE status IN ('running', 'unwinding', 'stuck') AND ",
+        open!(),
+        " GROUP BY saga, status"
+    ))
     .fetch_all(&mut *connection)
     .await?;
     let counts = rows.iter().map(|row| {

@@ -159,7 +159,7 @@ impl Station {
             (S::Commands(_) | S::Projections(_) | S::Folding, S::Nats | S::EventStore) => true,
             // Commands ask for jobs in their append, which needs the tables.
             (S::Commands(_), S::JobQueue) => true,
-            (S::Sagas, S::DeadLetters) => true,
+            (S::Sagas, S::DeadLetters | S::EventStore) => true,
             _ => false,
         }
     }

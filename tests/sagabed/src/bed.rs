@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use coordinator::{Coordinator, Desk, Listed, Listing, NoProbe, Probe, Sagas, Settings, State, Status};
+use coordinator::{
+    Coordinator, CoordinatorStatus, Desk, Listed, Listing, NoProbe, Probe, Sagas, Settings, State, Status,
+};
 use deadletters::Backoff;
 use eventstore::EventStore;
 use executor::{Command, Executor, Request};
@@ -13,7 +15,7 @@ use kernel::{
     TenantId,
 };
 use sqlx::{ConnectOptions, PgConnection};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +43,7 @@ pub struct Bed {
 pub struct Running {
     task: JoinHandle<()>,
     waker: Arc<Notify>,
+    status: watch::Receiver<CoordinatorStatus>,
     shutdown: CancellationToken,
 }
 
@@ -55,6 +58,11 @@ impl Running {
     pub async fn kill(mut self) {
         self.task.abort();
         let _ = (&mut self.task).await;
+    }
+
+    /// How it is doing, now and later.
+    pub fn status(&self) -> watch::Receiver<CoordinatorStatus> {
+        self.status.clone()
     }
 
     /// It looks anew at what is due.
@@ -110,8 +118,8 @@ impl Bed {
             settings,
         )
         .with_probe(probe);
-        let (waker, shutdown) = (coordinator.waker(), CancellationToken::new());
-        Running { task: tokio::spawn(coordinator.run(shutdown.clone())), waker, shutdown }
+        let (waker, status, shutdown) = (coordinator.waker(), coordinator.status(), CancellationToken::new());
+        Running { task: tokio::spawn(coordinator.run(shutdown.clone())), waker, status, shutdown }
     }
 
     /// Who looks after dead letters of the sagas.

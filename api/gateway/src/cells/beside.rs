@@ -102,21 +102,6 @@ pub(super) async fn resume(connection: &mut PgConnection, tenant: TenantId) -> R
     transaction.commit().await
 }
 
-/// Has the coordinator read a tenant's history again where its sagas' rows were purged. As after a crash: what was done is there and is
-/// not done twice.
-pub(super) async fn sagas_again(connection: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
-    if has_sagas(connection).await? {
-        sqlx::query(
-            "UPDATE saga.checkpoint
-             SET position = least(position, (SELECT min(position) - 1 FROM log.events WHERE tenant_id = $1))",
-        )
-        .bind(tenant.uuid())
-        .execute(connection)
-        .await?;
-    }
-    Ok(())
-}
-
 async fn has_sagas(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT to_regclass('saga.checkpoint') IS NOT NULL").fetch_one(connection).await
 }

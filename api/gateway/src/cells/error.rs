@@ -46,9 +46,9 @@ pub enum MoveError {
     /// Something about the tenant has to be settled first.
     #[error("{0}")]
     Unsettled(String),
-    /// A read model that lacks what was purged can't be built anew.
+    /// A read model, or rows of sagas, that lack what was purged can't be built anew.
     #[error(
-        "the read models of {service} in the cell {cell} lack what was purged there, and can't be built anew: {error}"
+        "the read models and sagas of {service} in the cell {cell} lack what was purged there, and can't be built anew: {error}"
     )]
     NotBuilt {
         /// Whose.

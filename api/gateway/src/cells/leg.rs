@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use eventstore::transfer::Transfer;
 use eventstore::{Database, EventStore};
-use kernel::{SystemClock, TenantId};
+use executor::{Executor, Settings};
+use kernel::{Clock, SystemClock, SystemIds, TenantId};
 use nats::Bus;
 use projector::ReadModels;
 use sqlx::postgres::PgConnectOptions;
@@ -18,6 +19,9 @@ use crate::domains::Part;
 
 /// How often it is looked whether nothing is parked any more.
 const OFTEN: Duration = Duration::from_millis(50);
+
+/// How much of the log is kept in memory while rows of sagas are made, in bytes.
+const CACHE: u64 = 1 << 20;
 
 /// A service on its way.
 pub(super) struct Leg {
@@ -78,7 +82,7 @@ impl Leg {
         if !at(&cell, self.transfer.was_purged().await, service)? {
             return Ok(false);
         }
-        if !self.part.projections.is_empty() {
+        if !self.part.projections.is_empty() || self.part.sagas.is_some() {
             let store = EventStore::open(&self.database, config.log_settings(), Arc::new(SystemClock)).await;
             let store =
                 store.map_err(|error| MoveError::Transfer { service, cell: cell.clone(), error: error.into() })?;
@@ -87,9 +91,21 @@ impl Leg {
                 let built = projector::rebuild(&self.admin, &self.database, &store, projection.as_ref(), |_| {}).await;
                 built.map_err(|error| MoveError::NotBuilt { service, cell: cell.clone(), error: error.to_string() })?;
             }
+            if let Some(sagas) = &self.part.sagas {
+                // No claim is taken here, so the key that hashes them is not needed.
+                let settings = Settings { cache_bytes: CACHE, snapshot_events: 0, claim_key: [0; 32] };
+                let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
+                let book = sagas.book(executor);
+                let recalled =
+                    coordinator::recall(&self.database, &store, &*book, self.tenant, SystemClock.now()).await;
+                recalled.map_err(|error| MoveError::NotBuilt {
+                    service,
+                    cell: cell.clone(),
+                    error: error.to_string(),
+                })?;
+            }
             store.close().await;
         }
-        beside::sagas_again(self.transfer.new_cell(), self.tenant).await?;
         at(&cell, self.transfer.built_anew().await, service)?;
         Ok(true)
     }

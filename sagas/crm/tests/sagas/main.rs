@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod coming_and_going;
 mod dead_letters;
 mod follow_up;
 mod operating;

@@ -1,0 +1,43 @@
+//! The rows of one tenant's instances again, from their streams.
+
+use chrono::{DateTime, Utc};
+use eventstore::{Database, EventStore, ReplayFilter, Role};
+use futures::TryStreamExt;
+use kernel::{Position, TenantId};
+
+use crate::Error;
+use crate::book::{Book, Sagas};
+use crate::rows::{self, InstanceKey};
+
+/// Writes the row of each of a tenant's instances as the log has it now; how many there are. For a tenant that comes back to where its
+/// rows were purged. The checkpoint stays where it is: were it set back, sagas of all tenants would be asked again about events that
+/// began none, and might say otherwise by what is true today. Safe to run again, and beside a coordinator.
+///
+/// # Errors
+/// When the log or the tables don't answer, or a stream can't be read.
+pub async fn recall(
+    database: &Database,
+    store: &EventStore,
+    book: &dyn Book,
+    tenant: TenantId,
+    now: DateTime<Utc>,
+) -> Result<u64, Error> {
+    let copied = store.copied(&[tenant.uuid()]).await?;
+    let writer = Sagas::writer(tenant, "coordinator", book);
+    let pool = database.pool(Role::Project, 1);
+    let filter = ReplayFilter { aggregate_type: Some(book.aggregate_type().to_owned()), ..ReplayFilter::default() };
+    let mut begun = std::pin::pin!(store.replay(tenant, filter).try_filter_map(async |event| {
+        let ours = event.sequence == 1 && !copied.is_of_another(&event);
+        Ok(event.aggregate_id.parse().ok().filter(|_| ours).map(|id| InstanceKey { tenant, id }))
+    }));
+    let mut written = 0;
+    while let Some(key) = begun.try_next().await? {
+        let Some(state) = book.load(&writer, key.id).await? else { continue };
+        // What it had to hear of may have come while it had no row: it looks at once.
+        let wake_at = state.wake_at(now).map(|at| at.min(now));
+        rows::write(&pool, key, &state, wake_at, Position::START, now).await?;
+        written += 1;
+    }
+    pool.close().await;
+    Ok(written)
+}
