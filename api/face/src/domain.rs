@@ -8,7 +8,7 @@ use folding::Stint;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use jobs::{Jobs, Kinds};
-use kernel::{AggregateType, EventType, Grant, Service, TenantId};
+use kernel::{AggregateType, EventType, Grant, Machines, Service, TenantId};
 use nats::Bus;
 use poem_openapi::OpenApi;
 use projector::{Projection, ReadModels};
@@ -87,6 +87,8 @@ pub struct Writing {
     pub executor: Executor,
     /// The permission tables of all services.
     pub grants: Arc<[Grant]>,
+    /// Who knows how it stands with machines.
+    pub machines: Arc<dyn Machines>,
 }
 
 /// What resolvers read a service with, whether it runs in this process or elsewhere. Cheap to clone.

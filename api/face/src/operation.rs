@@ -2,11 +2,13 @@
 
 use std::fmt::Display;
 
-use executor::{Command, Request};
+use executor::{AskedJob, Command, Request};
+use jobs::NewJob;
 use kernel::{Aggregate, Caller, Refusal};
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::{Changed, Created, Problem, Resource, Runtime};
@@ -31,6 +33,22 @@ pub type Found<T> = Result<Resource<T>, Problem>;
 pub async fn change<C: Command<Answer = ()>>(runtime: &Runtime, request: &Request, id: Uuid, command: C) -> Done {
     let done = runtime.executor.execute(request, &command).await?;
     Ok(Changed::new(runtime.service, done, |()| Target { id }))
+}
+
+/// Carries out a command that erases somebody, and with it asks for the job of this kind that removes the files in which they are.
+pub async fn erase<C: Command<Answer = ()>>(
+    runtime: &Runtime,
+    request: &Request,
+    id: Uuid,
+    forgetting: &str,
+    erase: impl FnOnce(AskedJob) -> C,
+) -> Done {
+    let (arguments, actor) = (json!({}), request.caller.subject().to_owned());
+    let forget = NewJob { arguments, actor, run_at: None, unique: None };
+    let forget = runtime.jobs.asked(forgetting, &forget)?;
+    let done = change(runtime, request, id, erase(forget)).await?;
+    runtime.jobs.wake().await;
+    Ok(done)
 }
 
 /// Carries out a command that makes a thing, to be found under `/v1/<service>/<collection>/<id>`.

@@ -18,6 +18,7 @@ mod front;
 mod graphql;
 mod issuing;
 mod letters;
+mod machines;
 mod methods;
 mod migrate;
 mod names;

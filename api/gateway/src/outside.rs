@@ -13,6 +13,7 @@ use user_sagas::{PlaceError, Places, Standing};
 use crate::config::{Config, claim_key};
 use crate::doors::Doors;
 use crate::letters::Scribe;
+use crate::machines::Roster;
 use crate::names::Register;
 use crate::notices::Herald;
 use crate::places::Installation;
@@ -38,6 +39,8 @@ pub struct Outside {
     pub notices: Arc<Herald>,
     /// Where people are signed in.
     pub access: Arc<Doors>,
+    /// Who knows how it stands with machines.
+    pub machines: Arc<Roster>,
 }
 
 /// Nowhere: for whoever only looks at what the domains are.
@@ -56,6 +59,7 @@ impl Outside {
             letters: Arc::default(),
             notices: Arc::default(),
             access: Arc::default(),
+            machines: Arc::default(),
         }
     }
 

@@ -179,6 +179,7 @@ impl Server {
             outside.letters.employ(provider.authority.clone());
             outside.notices.employ(provider.authority.clone());
         }
+        outside.machines.employ(issuing.executor.clone());
         if let Some(directory) = issuing::read_models_of(&here, user_api::SERVICE) {
             outside.access.employ(issuing.executor.clone(), directory);
         }

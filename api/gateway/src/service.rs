@@ -182,7 +182,8 @@ pub async fn open(
     let executor = Executor::new(store.clone(), clock.clone(), ids.clone(), settings);
 
     let sources = jobs::Sources { clock: clock.clone(), ids };
-    let writing = Writing { executor: executor.clone(), grants: grants.clone() };
+    let (executing, machines) = (executor.clone(), part.machines.clone());
+    let writing = Writing { executor: executing, grants: grants.clone(), machines };
     let kinds = (part.jobs)(&read_models, Some(&writing));
     let kinds = match rebuilding::kind(config, part, &store) {
         Some(rebuild) => kinds.with(rebuild),

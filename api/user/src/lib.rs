@@ -58,7 +58,11 @@ impl Domain for User {
     }
 
     fn jobs(read_models: &ReadModels, writing: Option<&Writing>) -> Kinds {
-        let importers = writing.map(|Writing { executor, grants }| (executor, Catalogue::from(grants.to_vec())));
+        let importers = writing.map(|Writing { executor, grants, machines }| user_jobs::Importers {
+            executor: executor.clone(),
+            catalogue: Catalogue::from(grants.to_vec()),
+            machines: machines.clone(),
+        });
         user_jobs::kinds(read_models, importers)
     }
 

@@ -5,11 +5,13 @@ mod chunk;
 mod row;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use executor::Command;
 use importing::{Field, Import, ImportReport, Sheet};
-use kernel::{Caller, Checks, Refusal};
+use kernel::{Caller, Checks, Machines, Refusal};
 use user_aggregates::ImportKind;
 use uuid::Uuid;
 
@@ -27,9 +29,24 @@ pub struct UserImport {
     pub kind: ImportKind,
     /// Header in the file → field of the user (or `ignore`), for headers that are not named like the field.
     pub mapping: BTreeMap<String, String>,
-    /// Whether it is done later than it was asked for: then whoever asked gives no more than they can still give.
-    pub later: bool,
+    /// It is done later than it was asked for: then whoever asked gives no more than they can still give.
+    pub later: Option<Later>,
     pub catalogue: Catalogue,
+}
+
+/// What it takes to tell later what whoever asked for an import may still do.
+#[derive(Clone)]
+pub struct Later {
+    /// When they asked.
+    pub asked_at: DateTime<Utc>,
+    /// Who knows how it stands with those who are no users.
+    pub machines: Arc<dyn Machines>,
+}
+
+impl fmt::Debug for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Later(asked at {})", self.asked_at)
+    }
 }
 
 impl UserImport {

@@ -1,8 +1,8 @@
 //! Whether a user may sign in: lock and unlock, deactivate and reactivate, remove, erase.
 
-use executor::{Command, Work};
+use executor::{AskedJob, Command, Work};
 use kernel::{Checks, Refusal, UserId};
-use user_aggregates::{Invitation, InvitationCommand, Tenant, TenantCommand, User, UserCommand};
+use user_aggregates::{Invitation, InvitationCommand, Tenant, TenantCommand, User, UserCommand, UserStatus};
 
 use crate::access::{self, Catalogue};
 use crate::profile::oneself;
@@ -53,6 +53,8 @@ pub struct RemoveUser {
 pub struct EraseUser {
     pub user: UserId,
     pub catalogue: Catalogue,
+    /// What removes the files in which they still are. Asked for in the append, once: when they were erased before, so was it.
+    pub forget: AskedJob,
 }
 
 /// The same for oneself.
@@ -60,6 +62,8 @@ pub struct EraseUser {
 pub struct EraseOneself {
     /// One's own e-mail address: that it is meant.
     pub email: String,
+    /// As of [`EraseUser`].
+    pub forget: AskedJob,
 }
 
 /// Does that if the caller may act on them.
@@ -140,7 +144,7 @@ impl Command for EraseUser {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let before = work.read::<User>(self.user).await?;
         access::over(work, &self.catalogue, &before).await?;
-        erase(work, self.user).await
+        erase(work, self.user, &self.forget).await
     }
 }
 
@@ -157,14 +161,18 @@ impl Command for EraseOneself {
             let detail = "to erase oneself one gives one's own e-mail address; this is another";
             return Err(Refusal::conflict("not_confirmed", detail));
         }
-        erase(work, user).await
+        erase(work, user, &self.forget).await
     }
 }
 
 /// Erases a user, with all that says who they are.
-async fn erase(work: &mut Work<'_>, user: UserId) -> Result<(), Refusal> {
-    let invitation = work.read::<User>(user).await?.invitation;
+async fn erase(work: &mut Work<'_>, user: UserId, forget: &AskedJob) -> Result<(), Refusal> {
+    let before = work.read::<User>(user).await?;
     change(work, user, UserCommand::Erase).await?;
+    if before.status != UserStatus::Erased {
+        work.enqueue(forget.clone());
+    }
+    let invitation = before.invitation;
     // Who they are stands in what was sent to them, too.
     let Some(invitation) = invitation else { return Ok(()) };
     work.update::<Invitation>(invitation, InvitationCommand::Erase).await?;

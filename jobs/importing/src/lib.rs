@@ -5,8 +5,11 @@
 //! detail). It goes on where it was, and each chunk is done once.
 //!
 //! To add one: a file in `jobs/<domain>/src/` with the kind and a handler that ends in [`run`]; see `jobs/crm/src/import_leads.rs`.
+//! Its file may tell who somebody was who is erased meanwhile: the job that whoever erases asks for ([`forgetting`]) names its kind.
 
 #![deny(missing_docs)]
+
+mod forgetting;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -20,6 +23,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+pub use forgetting::forgetting;
 
 /// The content type of a job's own file.
 const CSV: &str = "text/csv; charset=utf-8";

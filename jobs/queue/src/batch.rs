@@ -133,7 +133,7 @@ impl Jobs {
             let job =
                 NewJob { arguments: offered.arguments, actor: caller.subject().to_owned(), run_at: None, unique: None };
             let entry = Entry { batch: Some(id), ..Entry::new(inner.ids.next(), offered.kind, &job, now) };
-            enter(&mut tables, tenant, &entry, now).await.map_err(unavailable)?;
+            enter(&mut tables, tenant, &entry).await.map_err(unavailable)?;
         }
         tables.commit().await.map_err(unavailable)?;
         self.wake().await;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::enqueue::{Entry, enter};
 use crate::wakes::Wakes;
-use crate::work::{FORGOTTEN, FORGOTTEN_REASON};
+use crate::work::{FORGOTTEN, FORGOTTEN_REASON, INPUT_FORGOTTEN, INPUT_FORGOTTEN_REASON};
 use crate::{Job, Kind, Kinds, Line, NewJob, Settings, State, Wanted, input, once};
 
 /// Connections of those who ask and look.
@@ -178,7 +178,7 @@ impl Jobs {
         };
         let inputs = i32::try_from(file.len().div_ceil(input::PART)).unwrap_or(i32::MAX);
         let entry = Entry { inputs, ..Entry::new(id, found, job, now) };
-        let enqueued = enter(&mut transaction, tenant, &entry, now).await.map_err(unavailable)?;
+        let enqueued = enter(&mut transaction, tenant, &entry).await.map_err(unavailable)?;
         if enqueued.made {
             input::keep(&mut transaction, tenant, id, file).await.map_err(unavailable)?;
         } else {
@@ -404,10 +404,9 @@ impl Act {
             (Self::Cancel, _) => {
                 Refusal::conflict("job_over", format!("the job is {found}; there is nothing to cancel"))
             }
-            (Self::Retry, State::Discarded | State::Cancelled) => Refusal::conflict(
-                "job_input_forgotten",
-                "somebody who may be in the file that the job works on was erased, so it was removed; send it again",
-            ),
+            (Self::Retry, State::Discarded | State::Cancelled) => {
+                Refusal::conflict(INPUT_FORGOTTEN, INPUT_FORGOTTEN_REASON)
+            }
             (Self::Retry, _) => Refusal::conflict(
                 "job_not_retryable",
                 format!("the job is {found}; only discarded and cancelled ones are retried"),

@@ -59,7 +59,7 @@ pub async fn enqueue(
     id: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Enqueued, sqlx::Error> {
-    enter(tables, tenant, &Entry::new(id, kind, job, now), now).await
+    enter(tables, tenant, &Entry::new(id, kind, job, now)).await
 }
 
 impl Kind {
@@ -86,7 +86,6 @@ pub(crate) async fn enter(
     tables: &mut PgConnection,
     tenant: TenantId,
     entry: &Entry<'_>,
-    now: DateTime<Utc>,
 ) -> Result<Enqueued, sqlx::Error> {
     sqlx::query("INSERT INTO jobs.turns (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING")
         .bind(tenant.uuid())
@@ -98,7 +97,7 @@ pub(crate) async fn enter(
         let made = sqlx::query(&format!(
             "INSERT INTO jobs.jobs (tenant_id, job_id, kind, queue, unique_key, period_key, batch_id, schedule_id, slot, inputs,
                  arguments, actor, state, run_at, max_attempts, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'waiting', coalesce($13, clock_timestamp()), $14, $15) {}",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'waiting', coalesce($13, clock_timestamp()), $14, clock_timestamp()) {}",
             once.conflict()
         ))
         .bind(tenant.uuid())
@@ -115,7 +114,6 @@ pub(crate) async fn enter(
         .bind(&job.actor)
         .bind(job.run_at)
         .bind(kind.attempts.cast_signed())
-        .bind(now)
         .execute(&mut *tables)
         .await?;
         if made.rows_affected() == 1 {

@@ -119,6 +119,6 @@ async fn ask(tables: &mut PgConnection, kind: &Kind, due: &Due, id: Uuid) -> Res
     let job = NewJob { arguments: due.arguments.clone(), actor: due.actor.clone(), run_at: None, unique: None };
     let once = Once::Slot(due.schedule_id, due.next_at);
     let entry = Entry { once, ..Entry::new(id, kind, &job, due.now) };
-    let made = enter(tables, TenantId::vouched(due.tenant_id), &entry, due.now).await?;
+    let made = enter(tables, TenantId::vouched(due.tenant_id), &entry).await?;
     Ok(made.made.then_some(made.id))
 }

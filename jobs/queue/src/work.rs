@@ -19,6 +19,11 @@ pub(crate) const FORGOTTEN: &str = "job_output_forgotten";
 pub(crate) const FORGOTTEN_REASON: &str =
     "somebody who may be in the file was erased since it was made, so it was removed; ask for a new one";
 
+/// Why a job whose file was removed is not run any more.
+pub(crate) const INPUT_FORGOTTEN: &str = "job_input_forgotten";
+pub(crate) const INPUT_FORGOTTEN_REASON: &str =
+    "somebody who may be in the file that the job works on was erased, so it was removed; send it again";
+
 /// An attempt at a job: what it is about, and the way to say how far it is. Cheap to clone.
 #[derive(Clone)]
 pub struct Work {
@@ -61,7 +66,7 @@ impl Work {
         self.claimed.attempt
     }
 
-    /// When it was asked for.
+    /// When it was asked for, by the database's clock.
     pub fn created_at(&self) -> DateTime<Utc> {
         self.claimed.created_at
     }
@@ -158,43 +163,66 @@ impl Work {
         self.jobs.inner.clock.now()
     }
 
-    /// Removes the files of the tenant's jobs of these kinds, of those that were asked for until then: what they made and what they
-    /// work on, which may hold what nobody is to see any more. Those that wait for another attempt, and need no file for it, begin
-    /// anew; those that failed for good or were cancelled, and need one, are not retried any more. How many jobs that were.
+    /// The time by the database's clock, by which jobs were asked for, wherever that was.
     ///
     /// # Errors
-    /// When one of them runs, or waits to work on its file: it can't be taken from under it. The others' are removed all the same.
+    /// When the database does not answer.
+    pub async fn time_of_jobs(&self) -> Result<DateTime<Utc>, Fault> {
+        sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&self.jobs.inner.work).await.map_err(unavailable)
+    }
+
+    /// Removes the files of the tenant's jobs of these kinds, of those that were asked for until then: what they made and what they
+    /// work on, which may hold what nobody is to see any more. Those that wait, and need no file, begin anew; those that wait to work
+    /// on theirs are cancelled, however long they would wait; those that are over without being done, and need one, are not retried
+    /// any more. How many jobs that were. `until`: by the database's clock.
+    ///
+    /// # Errors
+    /// When one of them runs: its file can't be taken from under it. The others' are removed all the same.
     pub async fn forget_files(&self, kinds: &[&str], until: DateTime<Utc>) -> Result<u64, Fault> {
         let inner = &*self.jobs.inner;
         let row = sqlx::query(
             "WITH asked AS (
                  -- One that runs may have read what it has not written yet.
-                 SELECT job_id, state = 'running' OR state = 'waiting' AND inputs > 0 AS busy FROM jobs.jobs
+                 SELECT job_id, state = 'running' AS busy, state = 'waiting' AND inputs > 0 AS pointless FROM jobs.jobs
                  WHERE tenant_id = $1 AND kind = ANY ($2) AND created_at <= $3
                    AND (parts > 0 OR state = 'running' OR inputs > 0 AND state <> 'completed')
                  FOR UPDATE),
-             old AS (SELECT job_id FROM asked WHERE NOT busy),
+             old AS (SELECT job_id, pointless FROM asked WHERE NOT busy),
              p AS (DELETE FROM jobs.parts x USING old WHERE x.tenant_id = $1 AND x.job_id = old.job_id),
              i AS (DELETE FROM jobs.inputs x USING old WHERE x.tenant_id = $1 AND x.job_id = old.job_id),
              j AS (
                  UPDATE jobs.jobs x
                  SET parts = 0, inputs = 0, progress_done = 0, checkpoint = NULL,
                      input_forgotten = input_forgotten OR (x.inputs > 0 AND x.state <> 'completed'),
+                     state = CASE WHEN old.pointless THEN 'cancelled' ELSE x.state END,
+                     finished_at = CASE WHEN old.pointless THEN clock_timestamp() ELSE x.finished_at END,
+                     log_lines = x.log_lines + old.pointless::integer,
                      -- Why one failed or was cancelled is still why.
-                     code = CASE WHEN x.state = 'completed' AND x.parts > 0 THEN $4 ELSE x.code END,
-                     reason = CASE WHEN x.state = 'completed' AND x.parts > 0 THEN $5 ELSE x.reason END
+                     code = CASE WHEN old.pointless THEN $6 WHEN x.state = 'completed' AND x.parts > 0 THEN $4 ELSE x.code END,
+                     reason = CASE WHEN old.pointless THEN $7 WHEN x.state = 'completed' AND x.parts > 0 THEN $5 ELSE x.reason END
                  FROM old WHERE x.tenant_id = $1 AND x.job_id = old.job_id
-                 RETURNING 1)
-             SELECT (SELECT count(*) FROM j) AS removed, (SELECT count(*) FROM asked WHERE busy) AS busy",
+                 RETURNING x.job_id, x.log_lines, x.attempt, old.pointless),
+             l AS (
+                 INSERT INTO jobs.lines (tenant_id, job_id, line, at, attempt, message)
+                 SELECT $1, job_id, log_lines, $8, attempt, 'cancelled: ' || $7 FROM j WHERE pointless)
+             SELECT (SELECT count(*) FROM j) AS removed, (SELECT count(*) FROM j WHERE pointless) AS cancelled,
+                 (SELECT count(*) FROM asked WHERE busy) AS busy",
         )
         .bind(self.tenant().uuid())
         .bind(kinds)
         .bind(until)
         .bind(FORGOTTEN)
         .bind(FORGOTTEN_REASON)
+        .bind(INPUT_FORGOTTEN)
+        .bind(INPUT_FORGOTTEN_REASON)
+        .bind(inner.clock.now())
         .fetch_one(&inner.work)
         .await
         .map_err(unavailable)?;
+        if row.try_get::<i64, _>("cancelled").map_err(unavailable)? > 0 {
+            // Something may have waited for a batch of theirs to be over.
+            self.jobs.wake().await;
+        }
         let busy: i64 = row.try_get("busy").map_err(unavailable)?;
         if busy > 0 {
             return Err(Fault::failed("jobs_open", format!("{busy} jobs work on their files; these are removed then")));

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use executor::Executor;
 use jobs::{Fault, Kind, Work};
 use kernel::Caller;
 use projector::ReadModels;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use user_aggregates::ImportKind;
-use user_commands::{Catalogue, IMPORT, UserImport};
+use user_commands::{IMPORT, Later, UserImport};
+
+use crate::Importers;
 
 /// The kind's name.
 pub const IMPORT_USERS: &str = "import_users";
@@ -34,17 +35,17 @@ impl ImportUsers {
     }
 }
 
-pub(crate) fn kind(read_models: ReadModels, writing: Option<(Executor, Catalogue)>) -> Kind {
-    let kind = Kind::new(IMPORT_USERS, move |work| import(read_models.clone(), writing.clone(), work));
+pub(crate) fn kind(read_models: ReadModels, importers: Option<Importers>) -> Kind {
+    let kind = Kind::new(IMPORT_USERS, move |work| import(read_models.clone(), importers.clone(), work));
     import_jobs::described(kind, IMPORT)
 }
 
-async fn import(read_models: ReadModels, writing: Option<(Executor, Catalogue)>, work: Work) -> Result<Value, Fault> {
-    let Some((executor, catalogue)) = writing else {
+async fn import(read_models: ReadModels, importers: Option<Importers>, work: Work) -> Result<Value, Fault> {
+    let Some(Importers { executor, catalogue, machines }) = importers else {
         return Err(Fault::failed("not_run_here", "this process does not write users"));
     };
     let ImportUsers { kind, mapping, permissions } = work.arguments()?;
     let caller = catalogue.holder(work.tenant(), work.actor(), &permissions);
-    let import = UserImport { kind, mapping, later: true, catalogue };
+    let import = UserImport { kind, mapping, later: Some(Later { asked_at: work.created_at(), machines }), catalogue };
     import_jobs::run(&executor, &read_models, &work, caller, &import).await
 }

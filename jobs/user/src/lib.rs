@@ -3,19 +3,33 @@
 //! To add one: its file here with a `kind(…)`, its `mod` line and its place in [`kinds`]; the operation that asks for it in
 //! `api/user`. See `docs/src/jobs.md`.
 
+mod forget_imports;
 mod import_users;
+
+use std::sync::Arc;
 
 use executor::Executor;
 use jobs::Kinds;
+use kernel::Machines;
 use projector::ReadModels;
 use user_commands::Catalogue;
 
+pub use forget_imports::FORGET_IMPORTS;
 pub use import_users::{IMPORT_USERS, ImportUsers};
 
-/// All kinds of jobs of the user service, over its read models and its write side with what there is to be allowed; none: they are
-/// looked after here, not run.
-pub fn kinds(read_models: &ReadModels, writing: Option<(&Executor, Catalogue)>) -> Kinds {
-    let writing = writing.map(|(executor, catalogue)| (executor.clone(), catalogue));
-    let all = vec![import_users::kind(read_models.clone(), writing)];
+/// What users are imported with. Cheap to clone.
+#[derive(Clone)]
+pub struct Importers {
+    /// Over the user service's log.
+    pub executor: Executor,
+    /// What there is to be allowed.
+    pub catalogue: Catalogue,
+    /// Who knows how it stands with machines that asked for an import.
+    pub machines: Arc<dyn Machines>,
+}
+
+/// All kinds of jobs of the user service, over its read models and its write side; none: they are looked after here, not run.
+pub fn kinds(read_models: &ReadModels, importers: Option<Importers>) -> Kinds {
+    let all = vec![import_users::kind(read_models.clone(), importers), forget_imports::kind(read_models.clone())];
     Kinds::new("user:job:read", "user:job:write", all)
 }

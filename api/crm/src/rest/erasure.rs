@@ -8,19 +8,16 @@ use crm_commands::{EraseContact, EraseLead, Erasing};
 use crm_jobs::FORGET_EXPORTS;
 use crm_projections::leads;
 use executor::{AskedJob, Command as _, Request};
-use face::operation::{Done, Target, id};
-use face::{Authenticated, Changed, Command, Erasure, Plain, Problem, Runtime};
-use jobs::NewJob;
+use face::operation::{self, Done, id};
+use face::{Authenticated, Command, Erasure, Plain, Problem, Runtime};
 use kernel::{Aggregate, Caller, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 use uuid::Uuid;
 
 use super::Tag;
-use crate::SERVICE;
 
 /// How long an erasure waits for the read models.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -48,12 +45,7 @@ impl Erasures {
             Some(contact) => self.converted_into(caller, contact).await?,
             None => Vec::new(),
         };
-        let (arguments, actor) = (json!({}), caller.subject().to_owned());
-        let forget = NewJob { arguments, actor, run_at: None, unique: None };
-        let forget = self.runtime.jobs.asked(FORGET_EXPORTS, &forget)?;
-        let done = self.runtime.executor.execute(request, &erase(perhaps, forget)).await?;
-        self.runtime.jobs.wake().await;
-        Ok(Changed::new(SERVICE, done, |()| Target { id }))
+        operation::erase(&self.runtime, request, id, FORGET_EXPORTS, |forget| erase(perhaps, forget)).await
     }
 
     /// The leads that say that they were converted into a contact, also when it does not know. The read models find them: they have to

@@ -326,3 +326,41 @@ async fn a_key_is_refused_for_a_machine_that_is_out_for_scopes_that_there_are_no
     assert_eq!(out.status, StatusCode::OK, "{out:?}");
     world.refuses(vec![(issue(json!({})), StatusCode::CONFLICT, "machine_deactivated")]).await;
 }
+
+#[tokio::test]
+async fn an_import_that_a_machine_asked_for_does_not_go_on_when_it_is_shut_out() {
+    let world = World::start().await;
+    let machine = Machine::register(&world, "importer", &["admin"]).await;
+    let token = machine.token(&world).await;
+    let import = async |name: &str| {
+        let request = world.anonymous(Method::POST, "/v1/user/imports").bearer_auth(&token);
+        let file = format!("email,name,roles\n{name}@example.com,{name},admin\n");
+        let asked = Answer::of(request.header("content-type", "text/csv").body(file)).await;
+        assert_eq!(asked.status, StatusCode::CREATED, "{asked:?}");
+        asked.header("location").to_owned()
+    };
+    let until = async |job: &str, state: &str| {
+        testbed::eventually(&format!("the import is {state}"), async || {
+            Some(world.get(job).await.body).filter(|job| job["state"] == state)
+        })
+        .await
+    };
+    let first = until(&import("first").await, "completed").await;
+    assert_eq!(first["result"]["taken"], 1, "what it may it does: {first}");
+    assert_eq!(world.post("/v1/jobs/user/queues/imports/pause", json!({})).await.status, StatusCode::OK);
+    let (demoted, gone) = (import("second").await, import("third").await);
+    let path = format!("/v1/auth/machines/{}", machine.id);
+    let change = json!({ "name": "importer", "roles": ["viewer"] });
+    let changed = Answer::of(world.request(Method::POST, &format!("{path}/change")).json(&change)).await;
+    assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
+    assert_eq!(world.post("/v1/jobs/user/queues/imports/resume", json!({})).await.status, StatusCode::OK);
+    assert_eq!(until(&demoted, "discarded").await["code"], "importer_not_allowed");
+    assert_eq!(until(&gone, "discarded").await["code"], "importer_not_allowed");
+    assert_eq!(world.post(&format!("{path}/deactivate"), json!({})).await.status, StatusCode::OK);
+    // Nor does anybody lend it their own rights by a retry.
+    assert_eq!(world.post(&format!("{gone}/retry"), json!({})).await.status, StatusCode::OK);
+    testbed::eventually("the retry has failed", async || {
+        (world.get(&gone).await.body["code"] == "importer_inactive").then_some(())
+    })
+    .await;
+}

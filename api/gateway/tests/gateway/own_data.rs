@@ -2,6 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use user_commands::Purpose;
 
 use crate::users::link;
@@ -121,4 +122,39 @@ async fn the_last_owner_does_not_erase_themselves() {
     let erase = world.anonymous(Method::POST, "/v1/user/me/erase").bearer_auth(token);
     let erase = erase.json(&json!({ "email": "root@example.com" }));
     world.refuses(vec![(erase, StatusCode::CONFLICT, "last_owner")]).await;
+}
+
+#[tokio::test]
+async fn files_of_users_that_were_sent_before_somebody_was_erased_are_removed() {
+    let world = World::start().await;
+    let (token, ada) = ada(&world).await;
+    let grace = json!({ "name": "Grace", "email": "grace@example.com", "roles": ["member"] });
+    let grace = world.post("/v1/user/users", grace).await.body["id"].as_str().unwrap().to_owned();
+    assert_eq!(world.post("/v1/jobs/user/queues/imports/pause", json!({})).await.status, StatusCode::OK);
+    let oneself = world.anonymous(Method::POST, "/v1/user/me/erase").bearer_auth(token);
+    let oneself = oneself.json(&json!({ "email": "ada@example.com" }));
+    let by_another = world.request(Method::POST, &format!("/v1/user/users/{grace}/erase")).json(&json!({}));
+    for (nth, (name, erase)) in [("ada", oneself), ("grace", by_another)].into_iter().enumerate() {
+        // It would make somebody of the same address a user again.
+        let file = format!("email,name\n{name}@example.com,Once more\n");
+        let import = world.request(Method::POST, "/v1/user/imports").header("content-type", "text/csv").body(file);
+        let import = Answer::of(import).await;
+        let job = import.header("location").to_owned();
+        assert_eq!(world.post(&format!("{job}/cancel"), json!({})).await.status, StatusCode::OK);
+        let erased = Answer::of(erase).await;
+        assert_eq!(erased.status, StatusCode::OK, "{erased:?}");
+        testbed::eventually("the file is removed", async || {
+            let jobs = world.get("/v1/jobs/user?kind=forget_imports&state=completed").await.body;
+            (jobs["jobs"].as_array().unwrap().len() == nth + 1).then_some(())
+        })
+        .await;
+        let retry = world.request(Method::POST, &format!("{job}/retry")).json(&json!({}));
+        world.refuses(vec![(retry, StatusCode::CONFLICT, "job_input_forgotten")]).await;
+    }
+    let told = world.get(&format!("/v1/user/users/{ada}/erasure")).await.body;
+    assert_eq!((&told["erased"], &told["can_be_opened"]), (&json!(true), &json!(0)), "{told}");
+    let inputs = "SELECT coalesce(string_agg(encode(bytes, 'escape'), ''), '') FROM jobs.inputs";
+    let mut connection = PgConnection::connect_with(&world.of("user").superuser()).await.unwrap();
+    let inputs: String = sqlx::query_scalar(inputs).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(inputs, "");
 }

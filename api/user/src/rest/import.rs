@@ -30,7 +30,7 @@ impl Imports {
         UserImport {
             kind: into.0.map(|Parameter(Rows(kind))| kind).unwrap_or_default(),
             mapping: mapping.0.map(|Parameter(Mapping(mapping))| mapping).unwrap_or_default(),
-            later: false,
+            later: None,
             catalogue: self.service.catalogue.clone(),
         }
     }
@@ -95,7 +95,8 @@ impl Imports {
     /// The file is as for `POST /v1/user/users/import`, with up to 1,000,000 rows; what is wrong with it as a whole is refused at once.
     /// `GET /v1/jobs/user/{id}` tells how far it is, and what became of the rows; what is wrong with rows stands, line by line, in
     /// `GET /v1/jobs/user/{id}/output` (CSV: line, column, code, detail) when it is completed. It goes on where it was when a process is
-    /// killed, and may be cancelled and retried. It gives nobody more than whoever asked could give when they asked, and still can.
+    /// killed, and may be cancelled and retried. It gives nobody more than whoever asked could give when they asked, and still can: users
+    /// and machines are looked up before every hundred rows. Of whom there is only a token's word, it is taken for an hour.
     #[oai(path = "/v1/user/imports", method = "post", operation_id = "startUserImport")]
     async fn start(
         &self,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use face::operation::{Done, change};
+use face::operation::{self, Done};
 use face::{Authenticated, Command, Erasure, Plain, Problem};
 use kernel::{Aggregate, Caller, Position, RecordedEvent, Refusal};
 use poem_openapi::OpenApi;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use user_aggregates::{Group, Invitation, Organization, Preferences, User};
 use user_commands::EraseOneself;
+use user_jobs::FORGET_IMPORTS;
 use uuid::Uuid;
 
 use super::me::oneself;
@@ -172,8 +173,9 @@ impl OwnData {
     #[oai(path = "/v1/user/me/erase", method = "post", operation_id = "eraseMe")]
     async fn erase(&self, command: Command<Confirmation>) -> Done {
         let user = oneself(&command.request.caller)?;
-        let erase = EraseOneself { email: command.body.email };
-        change(&self.service.runtime, &command.request, user.uuid(), erase).await
+        let Command { request, body: Confirmation { email } } = command;
+        let erase = |forget| EraseOneself { email, forget };
+        operation::erase(&self.service.runtime, &request, user.uuid(), FORGET_IMPORTS, erase).await
     }
 
     /// What the log can still tell of a user

@@ -1,12 +1,13 @@
 //! Whether users may sign in: lock and unlock, deactivate and reactivate, remove, erase.
 
-use face::operation::{Done, change, id};
+use face::operation::{self, Done, change, id};
 use face::{Command, Empty};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use user_commands::{DeactivateUser, EraseUser, LockUser, ReactivateUser, RemoveUser, UnlockUser};
+use user_jobs::FORGET_IMPORTS;
 use uuid::Uuid;
 
 use super::{Service, Tag, form};
@@ -84,10 +85,12 @@ impl Statuses {
 
     /// Erase a user: the directory forgets who they were
     ///
-    /// What they did stays, in the name of an id that tells nobody who it was. This can't be undone.
+    /// What they did stays, in the name of an id that tells nobody who it was; files of users that were sent to be imported before
+    /// are removed. This can't be undone.
     #[oai(path = "/v1/user/users/:user/erase", method = "post", operation_id = "eraseUser")]
     async fn erase(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
-        let erase = EraseUser { user: id(&user), catalogue: self.service.catalogue.clone() };
-        change(&self.service.runtime, &command.request, user.0, erase).await
+        let (user_id, catalogue) = (id(&user), self.service.catalogue.clone());
+        let erase = |forget| EraseUser { user: user_id, catalogue, forget };
+        operation::erase(&self.service.runtime, &command.request, user.0, FORGET_IMPORTS, erase).await
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use chrono::TimeDelta;
 use executor::{ClaimKind, Command, Work};
 use importing::{Field, ImportReport, RowError, Taken, none_taken};
 use kernel::{Refusal, UserId};
@@ -10,7 +11,7 @@ use user_aggregates::{
 };
 use uuid::Uuid;
 
-use super::{UserField, UserImport, UserRow};
+use super::{Later, UserField, UserImport, UserRow};
 use crate::access::{self, allowed, existing_role, group_roles};
 use crate::references::existing_group;
 use crate::user::{LOGIN, begin};
@@ -93,19 +94,42 @@ impl Command for TakeUsers {
     }
 }
 
-impl TakeUsers {
-    /// What whoever asked may do now, where that may be less than when they asked; none: they are no user, but a machine.
-    async fn standing(&self, work: &mut Work<'_>) -> Result<Option<BTreeSet<String>>, Refusal> {
-        if !self.asked.later {
-            return Ok(None);
-        }
-        let Ok(user) = work.caller().subject().parse::<UserId>() else { return Ok(None) };
-        let Some(user) = work.find::<User>(user).await? else { return Ok(None) };
+/// For so long the word of a token counts, of whose bearer we know nothing else: nobody could take it back.
+const WORD_OF_A_TOKEN: TimeDelta = TimeDelta::hours(1);
+
+/// The roles of whoever asked, as they are now; none: they are no user and no machine of the tenant.
+async fn importers_roles(work: &mut Work<'_>, later: &Later) -> Result<Option<BTreeSet<String>>, Refusal> {
+    let (tenant, subject) = (work.caller().tenant(), work.caller().subject().parse::<Uuid>());
+    let Ok(subject) = subject else { return Ok(None) };
+    let inactive = || {
+        let detail = "whoever asked for this import may not sign in any more, so it does not go on";
+        Refusal::forbidden("importer_inactive", detail)
+    };
+    if let Some(user) = work.find::<User>(UserId::new(subject)).await? {
         if !user.may_sign_in() {
-            let detail = "whoever asked for this import may not sign in any more, so it does not go on";
-            return Err(Refusal::forbidden("importer_inactive", detail));
+            return Err(inactive());
         }
-        let roles = access::roles_of(work, &user).await?;
+        return access::roles_of(work, &user).await.map(Some);
+    }
+    match later.machines.standing(tenant, subject).await? {
+        Some(machine) if machine.active => Ok(Some(machine.roles.into_iter().collect())),
+        Some(_) => Err(inactive()),
+        None => Ok(None),
+    }
+}
+
+impl TakeUsers {
+    /// What whoever asked may do now, where that may be less than when they asked; none: just what they could then.
+    async fn standing(&self, work: &mut Work<'_>) -> Result<Option<BTreeSet<String>>, Refusal> {
+        let Some(later) = &self.asked.later else { return Ok(None) };
+        let Some(roles) = importers_roles(work, later).await? else {
+            if work.now().signed_duration_since(later.asked_at) <= WORD_OF_A_TOKEN {
+                return Ok(None);
+            }
+            let detail = "whoever asked for this import is neither a user nor a machine of the tenant, and that their token allowed it \
+                          is too long ago (an hour), so it does not go on; send the file again";
+            return Err(Refusal::forbidden("importer_unknown", detail));
+        };
         let may = allowed(work, &self.asked.catalogue, roles).await?.permissions;
         for needed in [Self::PERMISSION, self.asked.permission()] {
             if !may.contains(needed) {

@@ -31,7 +31,7 @@ async fn both(world: &World) -> (Vec<StoredClaim>, Vec<StoredClaim>) {
 
 #[tokio::test]
 async fn every_claim_that_commands_take_is_told_by_the_events() {
-    let world = World::new().await;
+    let world = World::with_jobs().await;
     let login = |email: &str, user_name: Option<&str>| LoginFields {
         email: email.to_owned(),
         user_name: user_name.map(str::to_owned),
@@ -43,8 +43,8 @@ async fn every_claim_that_commands_take_is_told_by_the_events() {
     world.done(&change("countess@example.com", None)).await;
     let (grace, hedy) = (world.user("grace", &[]).await, world.user("hedy", &[]).await);
     world.done(&RemoveUser { user: grace, catalogue: catalogue() }).await;
-    world.done(&EraseUser { user: grace, catalogue: catalogue() }).await;
-    world.done(&EraseUser { user: hedy, catalogue: catalogue() }).await;
+    world.done(&EraseUser { user: grace, catalogue: catalogue(), forget: forget() }).await;
+    world.done(&EraseUser { user: hedy, catalogue: catalogue(), forget: forget() }).await;
     world.user("grace", &[]).await;
 
     let invite = |name: &str| InviteUser {

@@ -1,15 +1,20 @@
 //! Users from CSV files: what can be taken is taken, once, and gives nobody more than whoever imports has; what can't is reported.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
+use chrono::TimeDelta;
 use executor::{Done, Request};
 use futures::future::join_all;
 use importing::{ImportPlace, ImportReport, Importing, MOST_ROWS, RowError, Unhindered, check, import, rehearse};
-use kernel::{Kind, Position, Refusal, Role, UserId};
+use kernel::{
+    Clock, IdSource, Kind, LookedUp, MachineStanding, Machines, Position, Refusal, Role, SystemIds, TenantId,
+};
 use user_aggregates::{ImportBatch, ImportKind, User};
 use user_commands::{
-    CreateGroup, DeactivateUser, DissolveGroup, GRANTS, InviteUser, RemoveUser, RevokeRole, UserImport,
+    CreateGroup, DeactivateUser, DissolveGroup, GRANTS, InviteUser, Later, RemoveUser, RevokeRole, UserImport,
 };
+use uuid::Uuid;
 
 use super::support::*;
 
@@ -18,7 +23,7 @@ const GOOD: &str = "email,name,user_name,locale,time_zone,roles,groups\n\
                     grace@example.com,\"Hopper, Grace\",,,,,\n";
 
 fn users() -> UserImport {
-    UserImport { kind: ImportKind::Users, mapping: BTreeMap::new(), later: false, catalogue: catalogue() }
+    UserImport { kind: ImportKind::Users, mapping: BTreeMap::new(), later: None, catalogue: catalogue() }
 }
 
 fn invitations() -> UserImport {
@@ -37,7 +42,24 @@ fn said(errors: &[RowError]) -> Vec<(u64, Option<String>, String)> {
     errors.iter().map(|error| (error.line, error.column.clone(), error.code.clone())).collect()
 }
 
+/// The one machine that there is, and how it stands with it.
+#[derive(Clone, Default)]
+struct Roster(Arc<Mutex<Option<(Uuid, MachineStanding)>>>);
+
+impl Machines for Roster {
+    fn standing(&self, _: TenantId, machine: Uuid) -> LookedUp<'_> {
+        let known = self.0.lock().unwrap().clone().filter(|(id, _)| *id == machine);
+        Box::pin(std::future::ready(Ok(known.map(|(_, standing)| standing))))
+    }
+}
+
 impl World {
+    /// An import of users that was asked for now, and is done later.
+    fn later(&self, machines: &Roster) -> UserImport {
+        let later = Later { asked_at: self.clock.now(), machines: Arc::new(machines.clone()) };
+        UserImport { later: Some(later), ..users() }
+    }
+
     fn keyed(&self, key: &str) -> Request {
         Request { command_id: Some(key.to_owned()), ..self.request.clone() }
     }
@@ -324,7 +346,7 @@ async fn what_is_imported_later_gives_no_more_than_whoever_asked_still_may() {
     let all = catalogue().held_by(&kernel::Caller::new(tenant, "x", &[Role::Admin], GRANTS));
     let caller = catalogue().holder(tenant, &boss.to_string(), &all);
     let request = Request { caller, ..world.request.clone() };
-    let later = UserImport { later: true, ..users() };
+    let later = world.later(&Roster::default());
     let csv = |name: &str| format!("email,name,roles\n{name}@example.com,{name},admin\n");
     assert_eq!(world.import_as(&request, &csv("first"), &later).await.unwrap().answer.taken, 1);
     let revoke = |role: &str| RevokeRole { user: boss, role: role.to_owned(), catalogue: catalogue() };
@@ -337,11 +359,51 @@ async fn what_is_imported_later_gives_no_more_than_whoever_asked_still_may() {
     world.done(&DeactivateUser { user: boss, reason: None, catalogue: catalogue() }).await;
     let refusal = world.import_refused(&request, csv("fourth").as_bytes(), &later).await;
     assert_eq!((refusal.kind(), refusal.code()), (Kind::Forbidden, "importer_inactive"));
-    // A machine is what its token said; a permission that there is not any more is nobody's.
-    let machine = catalogue().holder(tenant, &UserId::new(uuid::Uuid::nil()).to_string(), &all);
-    let request = Request { caller: machine, ..world.request.clone() };
-    assert_eq!(world.import_as(&request, &csv("fifth"), &later).await.unwrap().answer.taken, 1);
+    // A permission that there is not any more is nobody's.
     assert!(!catalogue().holder(tenant, "x", &["crm:moon:write".to_owned()]).may("crm:moon:write"));
+}
+
+#[tokio::test]
+async fn what_a_machine_imports_later_gives_no_more_than_it_still_may() {
+    let world = World::new().await;
+    let tenant = world.request.caller.tenant();
+    let all = catalogue().held_by(&world.request.caller);
+    let (machine, roster) = (SystemIds.next(), Roster::default());
+    let is = |active, roles: &[&str]| {
+        let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+        *roster.0.lock().unwrap() = Some((machine, MachineStanding { active, roles }));
+    };
+    let request = Request { caller: catalogue().holder(tenant, &machine.to_string(), &all), ..world.request.clone() };
+    let later = world.later(&roster);
+    let csv = |name: &str| format!("email,name,roles\n{name}@example.com,{name},admin\n");
+    is(true, &["admin"]);
+    assert_eq!(world.import_as(&request, &csv("first"), &later).await.unwrap().answer.taken, 1);
+    is(true, &["manager"]);
+    let refusal = world.import_refused(&request, csv("second").as_bytes(), &later).await;
+    assert_eq!(refusal.extra()["row_errors"][0]["code"], "exceeds_own_permissions");
+    is(true, &["member"]);
+    let refusal = world.import_refused(&request, csv("third").as_bytes(), &later).await;
+    assert_eq!((refusal.kind(), refusal.code()), (Kind::Forbidden, "importer_not_allowed"));
+    is(false, &["admin"]);
+    let refusal = world.import_refused(&request, csv("fourth").as_bytes(), &later).await;
+    assert_eq!((refusal.kind(), refusal.code()), (Kind::Forbidden, "importer_inactive"));
+}
+
+#[tokio::test]
+async fn of_whom_there_is_only_a_tokens_word_it_is_taken_for_an_hour() {
+    let world = World::new().await;
+    let all = catalogue().held_by(&world.request.caller);
+    let later = world.later(&Roster::default());
+    for (nth, subject) in ["somebody@elsewhere".to_owned(), SystemIds.next().to_string()].into_iter().enumerate() {
+        let caller = catalogue().holder(world.request.caller.tenant(), &subject, &all);
+        let request = Request { caller, ..world.request.clone() };
+        let csv = many(nth + 1);
+        assert_eq!(world.import_as(&request, &csv, &later).await.unwrap().answer.taken, 1, "{subject}");
+        let old = later.later.clone().map(|later| Later { asked_at: later.asked_at - TimeDelta::minutes(61), ..later });
+        let old = UserImport { later: old, ..users() };
+        let refusal = world.import_refused(&request, b"email,name\nx@example.com,X\n", &old).await;
+        assert_eq!((refusal.kind(), refusal.code()), (Kind::Forbidden, "importer_unknown"));
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ fn revoke(user: UserId) -> RevokeRole {
 
 #[tokio::test]
 async fn the_last_owner_can_not_be_taken_away_in_any_way() {
-    let world = World::new().await;
+    let world = World::with_jobs().await;
     let ada = world.user("ada", &["admin"]).await;
     let (user, reason, catalogue) = (ada, "phishing".to_owned(), catalogue());
     assert_eq!(world.refused(&revoke(ada)).await.code(), "last_owner");
@@ -20,7 +20,8 @@ async fn the_last_owner_can_not_be_taken_away_in_any_way() {
     let deactivate = DeactivateUser { user, reason: None, catalogue: catalogue.clone() };
     assert_eq!(world.refused(&deactivate).await.code(), "last_owner");
     assert_eq!(world.refused(&RemoveUser { user, catalogue: catalogue.clone() }).await.code(), "last_owner");
-    assert_eq!(world.refused(&EraseUser { user, catalogue }).await.code(), "last_owner");
+    assert_eq!(world.refused(&EraseUser { user, catalogue, forget: forget() }).await.code(), "last_owner");
+    assert_eq!(world.jobs().await, [""; 0], "what is refused asks for no job");
     assert!(world.state(ada).await.is_owner());
 }
 

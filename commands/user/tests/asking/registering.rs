@@ -4,7 +4,7 @@ use chrono::Duration;
 use kernel::Kind;
 use user_aggregates::{LinkFault, UserStatus};
 use user_commands::{
-    ChangeLogin, ChangeOwnProfile, EraseUser, LoginFields, ProfileFields, RegisterUser, RemoveUser,
+    ChangeLogin, ChangeOwnProfile, EraseOneself, EraseUser, LoginFields, ProfileFields, RegisterUser, RemoveUser,
     RequestEmailVerification, VerifyEmail,
 };
 
@@ -92,11 +92,28 @@ async fn oneself_changes_ones_own_profile_and_machines_have_none() {
 
 #[tokio::test]
 async fn an_erased_user_is_nobody_and_their_login_is_free() {
-    let world = World::new().await;
+    let world = World::with_jobs().await;
     let ada = world.user("ada", &["member"]).await;
-    world.done(&EraseUser { user: ada, catalogue: catalogue() }).await;
+    world.done(&EraseUser { user: ada, catalogue: catalogue(), forget: forget() }).await;
     let state = world.state(ada).await;
     assert_eq!((state.status, state.profile.name.reveal().as_str()), (UserStatus::Erased, ""));
     world.user("ada", &["member"]).await;
     assert_eq!(world.refused(&RemoveUser { user: ada, catalogue: catalogue() }).await.code(), "user_step_not_allowed");
+}
+
+#[tokio::test]
+async fn files_are_forgotten_by_a_job_of_the_append_that_erases_and_of_no_other() {
+    let world = World::with_jobs().await;
+    let (ada, grace) = (world.user("ada", &["member"]).await, world.user("grace", &["member"]).await);
+    let erase = |user| EraseUser { user, catalogue: catalogue(), forget: forget() };
+    let oneself = |email: &str| EraseOneself { email: email.to_owned(), forget: forget() };
+    assert_eq!(world.refused_as(&world.as_user(grace), &oneself("ada@example.com")).await.code(), "not_confirmed");
+    assert_eq!(world.jobs().await, [""; 0]);
+    world.done(&erase(ada)).await;
+    assert_eq!(world.jobs().await, ["forget_imports"]);
+    world.done_as(&world.as_user(grace), &oneself("grace@example.com")).await;
+    assert_eq!(world.jobs().await, ["forget_imports", "forget_imports"]);
+    // Nobody is left to erase.
+    world.done(&erase(ada)).await;
+    assert_eq!(world.jobs().await.len(), 2);
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use eventstore::EventStore;
-use executor::{Command, Executor, Request, Settings};
+use executor::{AskedJob, Command, Executor, Request, Settings};
 use kernel::{Aggregate, Caller, Clock, Grant, IdSource, ManualClock, Refusal, Role, SystemClock, SystemIds, UserId};
+use sqlx::{Connection, PgConnection};
 use user_aggregates::{GroupId, User};
 use user_commands::{Catalogue, GRANTS, LoginFields, ProfileFields, RegisterUser};
 
 pub struct World {
-    _database: testbed::Database,
+    database: testbed::Database,
     pub store: EventStore,
     pub executor: Executor,
     pub clock: Arc<ManualClock>,
@@ -18,6 +19,21 @@ pub struct World {
 
 pub fn catalogue() -> Catalogue {
     Catalogue::from(GRANTS.to_vec())
+}
+
+/// What removes the files in which somebody is.
+pub fn forget() -> AskedJob {
+    AskedJob {
+        id: SystemIds.next(),
+        kind: "forget_imports".to_owned(),
+        queue: "default".to_owned(),
+        unique_key: None,
+        period_key: None,
+        arguments: "{}".to_owned(),
+        actor: "set-up".to_owned(),
+        run_at: None,
+        max_attempts: 1,
+    }
 }
 
 /// Somebody whose e-mail address begins like this.
@@ -39,7 +55,20 @@ impl World {
         let settings = Settings { cache_bytes: 1 << 20, claim_key: [7; 32], snapshot_events: 0 };
         let executor = Executor::new(store.clone(), clock.clone(), Arc::new(SystemIds), settings);
         let request = request(Caller::new(testbed::tenant(), "set-up", &[Role::Admin], GRANTS));
-        Self { _database: database, store, executor, clock, request }
+        Self { database, store, executor, clock, request }
+    }
+
+    /// With the tables of jobs, for commands that ask for some.
+    pub async fn with_jobs() -> Self {
+        let world = Self::new().await;
+        jobs::migrate(&world.database.admin(), &world.database, false).await.unwrap();
+        world
+    }
+
+    /// The kinds of all jobs that were asked for.
+    pub async fn jobs(&self) -> Vec<String> {
+        let mut connection = PgConnection::connect_with(&self.database.superuser()).await.unwrap();
+        sqlx::query_scalar("SELECT kind FROM jobs.jobs ORDER BY created_at").fetch_all(&mut connection).await.unwrap()
     }
 
     /// A request of somebody with these roles.

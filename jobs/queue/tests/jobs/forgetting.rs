@@ -30,6 +30,9 @@ async fn files_that_jobs_made_or_work_on_are_forgotten_as_soon_as_nobody_works_o
     let cancelled = with_file(&world, "hold", later()).await;
     world.jobs.cancel(&world.request(), cancelled).await.unwrap();
     let waiting = with_file(&world, "hold", later()).await;
+    // Of a process whose clock is an hour ahead.
+    let ahead = world.with_clock(TimeDelta::hours(1));
+    let ahead = ahead.submit_with(&world.request(), "hold", &later(), b"name\n").await.unwrap().id;
     let running = with_file(&world, "hold", null()).await;
     world.until(running, State::Running).await;
 
@@ -37,7 +40,7 @@ async fn files_that_jobs_made_or_work_on_are_forgotten_as_soon_as_nobody_works_o
     // Asked for after it: what it may not touch.
     let after = with_file(&world, "hopeless", null()).await;
     world.until(after, State::Discarded).await;
-    let mut left = [waiting, running, after].map(|id| id.to_string());
+    let mut left = [running, after].map(|id| id.to_string());
     left.sort();
     eventually("what nobody works on is removed", async || (inputs(&world).await == left).then_some(())).await;
     assert_eq!(world.strings("SELECT part::text FROM jobs.parts").await, [""; 0]);
@@ -48,16 +51,22 @@ async fn files_that_jobs_made_or_work_on_are_forgotten_as_soon_as_nobody_works_o
 
     world.stage.gate.add_permits(1);
     world.until(running, State::Completed).await;
-    world.jobs.cancel(&world.request(), waiting).await.unwrap();
     let done = world.until(forget, State::Completed).await;
-    assert_eq!(done.result, Some(json!(1)), "the last one");
+    assert_eq!(done.result, Some(json!(0)), "what ran has none any more");
     assert_eq!(inputs(&world).await, [after.to_string()]);
+
+    // What waited to work on its file is not waited for.
+    for waiting in [waiting, ahead] {
+        let job = world.find(waiting).await;
+        assert_eq!((job.state, job.code.as_deref()), (State::Cancelled, Some("job_input_forgotten")), "{job:?}");
+        assert!(world.lines(waiting).await.last().unwrap().starts_with("cancelled: somebody"));
+    }
 
     // Why it failed is still why; that it had a file is told when somebody wants it to go on.
     let code = world.find(failed).await.code;
     assert_eq!(code.as_deref(), Some("no_such_thing"));
     let before = world.dump().await;
-    for forgotten in [failed, cancelled, waiting] {
+    for forgotten in [failed, cancelled, waiting, ahead] {
         let refusal = world.jobs.retry(&world.request(), forgotten).await.unwrap_err();
         assert_eq!((refusal.kind(), refusal.code()), (kernel::Kind::Conflict, "job_input_forgotten"));
     }
