@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use eventstore::EventStore;
+use gateway::cells::atlas::Atlas;
 use gateway::directory::{Directory, DirectoryError};
 use gateway::{Config, Part, SERVICES};
 use kernel::{Service, SystemClock, TenantId};
@@ -61,6 +62,19 @@ impl Context {
             Err(error @ DirectoryError::Storage(_)) => Err(error).context(self.reachable()),
             found => Ok(found?.tenant_id),
         }
+    }
+
+    /// The same, or one that was deleted, by its id: for whoever looks after the saga that destroys the last of it, when the directory
+    /// has it no more.
+    #[expect(clippy::disallowed_methods, reason = "the directory says that this was a tenant")]
+    pub async fn tenant_or_deleted(&self, slug_or_id: &str) -> Result<TenantId> {
+        let unknown = match self.tenant(slug_or_id).await {
+            Err(error) if matches!(error.downcast_ref(), Some(DirectoryError::Unknown(_))) => error,
+            found => return found,
+        };
+        let Ok(id) = slug_or_id.parse::<uuid::Uuid>() else { return Err(unknown) };
+        let deleted = Atlas::of(&Directory::open(&self.config)).deleted().await?;
+        if deleted.iter().any(|gone| gone.tenant_id == id) { Ok(TenantId::vouched(id)) } else { Err(unknown) }
     }
 
     /// The log of a service.

@@ -162,7 +162,7 @@ impl Open {
     async fn new(context: &Context, tenant: &str, part: &Part) -> Result<Self> {
         let service = part.service;
         let sagas = part.sagas.as_ref().with_context(|| format!("the service {service} has no sagas"))?;
-        let tenant = context.tenant(tenant).await?;
+        let tenant = context.tenant_or_deleted(tenant).await?;
         let store = context.store(service).await?;
         // No claim is taken here, so the key that hashes them is not needed.
         let settings = Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [0; 32] };

@@ -150,6 +150,21 @@ async fn every_saga_goes_on(world: &World, tenant: Uuid) {
     println!("qualified, sagas, timers: {:?}", found.await);
 }
 
+/// Leads that were qualified while there was no policy have no saga, as far as the log goes.
+async fn nothing_was_followed_up(world: &World, tenant: Uuid) {
+    let followed = "SELECT position >= (SELECT position FROM log.head) FROM saga.checkpoint";
+    eventually("the log was followed", async || {
+        let followed: bool = sqlx::query_scalar(followed).fetch_one(&mut world.sql().await).await.unwrap();
+        followed.then_some(())
+    })
+    .await;
+    let asked = "SELECT (SELECT count(*) FROM log.events WHERE tenant_id = $1 AND event_type = 'crm.lead.qualified'),
+                        (SELECT count(*) FROM log.events WHERE tenant_id = $1 AND aggregate_type = 'crm.saga')";
+    let row = sqlx::query(asked).bind(tenant).fetch_one(&mut world.sql().await).await.unwrap();
+    let (qualified, sagas): (i64, i64) = (row.get(0), row.get(1));
+    assert!(qualified > 0 && sagas == 0, "{qualified} qualified leads, {sagas} events of sagas");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_move_of_a_tenant_under_load_loses_doubles_and_reorders_nothing_and_disturbs_nobody() {
     let mut cells = Cells::new().await;
@@ -205,11 +220,14 @@ async fn fault_move_of_a_tenant_under_load_loses_doubles_and_reorders_nothing_an
     let direct = cells.east.direct(CELL, "acme");
     cells.east.verify(&direct).await;
 
+    // From now on the neighbour's leads are followed up; those that it has qualified are not.
+    follows_up(&beside).await;
     purged(&cells.west, &cells, id).await;
     // Back to where only its sealed history was left: keys, claims and answers are there again, and read models that know of it.
     println!("moved back: {}", tokio::task::block_in_place(|| cells.relocate("acme", "west")));
     cells.west.verify(&cells.west.direct(CELL, "acme")).await;
     every_saga_goes_on(&cells.west, id).await;
+    nothing_was_followed_up(&cells.west, beside_id).await;
     let found = acme.ask(&format!("lead(id: \"{}\") {{ name }}", first.id()), 1).await;
     assert_eq!(found["lead"]["name"], "the first");
     cells.west.stop(FRONT).await;
