@@ -3,9 +3,9 @@
 use anyhow::{Context as _, Result, ensure};
 use eventstore::backup::{self, Head, Restore};
 use gateway::Config;
-use gateway::directory::{Directory, admin_options};
+use gateway::directory::{Directory, Standing, Tenant, admin_options};
 use indicatif::ProgressBar;
-use kernel::Service;
+use kernel::{RecordedEvent, Service};
 use serde::Serialize;
 
 use super::archive::Archive;
@@ -38,23 +38,32 @@ pub async fn load(config: &Config, archive: &Archive, bar: &ProgressBar) -> Resu
         pour(archive, log, Some(&mut restore), bar).await.with_context(|| format!("the log of {service}"))?;
         poured.push((restore, Head { position: log.position, recorded_at: log.recorded_at }));
     }
-    close_deleted(archive, &mut poured).await?;
-    Directory::open(config).restore(&tenants).await?;
+    let told = told_of_tenants(archive, &mut poured).await?;
+    close_deleted(&told, &mut poured).await?;
+    Directory::open(config).restore(&stand(tenants, &told)?).await?;
     for (restore, head) in poured {
         restore.finish(head).await?;
     }
     Ok(())
 }
 
-/// Tenants that were deleted stay so: nothing is written for them, and no read model shows them.
-async fn close_deleted(archive: &Archive, poured: &mut [(Restore, Head)]) -> Result<()> {
-    let mut deleted = Vec::new();
+/// What was told last of each tenant: whether it may be used, is to be deleted, or is deleted.
+async fn told_of_tenants(archive: &Archive, poured: &mut [(Restore, Head)]) -> Result<Vec<RecordedEvent>> {
+    let types: Vec<_> = Standing::TOLD_BY.iter().copied().chain([DELETED]).collect();
+    let mut told = Vec::new();
     for ((restore, _), log) in poured.iter_mut().zip(&archive.manifest.services) {
         if restore.service().name() == OF_TENANTS {
             let tenants: Vec<_> = log.tenants.iter().map(|tenant| tenant.tenant_id).collect();
-            deleted = restore.told_by(DELETED, &tenants).await?;
+            told = restore.last_told(&types, &tenants).await?;
         }
     }
+    Ok(told)
+}
+
+/// Tenants that were deleted stay so: nothing is written for them, and no read model shows them.
+async fn close_deleted(told: &[RecordedEvent], poured: &mut [(Restore, Head)]) -> Result<()> {
+    let deleted = told.iter().filter(|event| event.event_type == DELETED);
+    let deleted: Vec<_> = deleted.map(|event| event.tenant.uuid()).collect();
     if deleted.is_empty() {
         return Ok(());
     }
@@ -62,6 +71,17 @@ async fn close_deleted(archive: &Archive, poured: &mut [(Restore, Head)]) -> Res
         restore.close_deleted(&deleted).await?;
     }
     Ok(())
+}
+
+/// Tenants with how they stood: who was shut out stays so.
+fn stand(tenants: Vec<Tenant>, told: &[RecordedEvent]) -> Result<Vec<(Tenant, Standing)>> {
+    let stands = |tenant: &Tenant| {
+        let event = told.iter().find(|event| event.tenant == tenant.tenant_id);
+        let told = event.map_or(Ok(None), Standing::after)?;
+        Ok::<_, kernel::DecodeError>(told.unwrap_or(Standing::Active))
+    };
+    let stood = tenants.into_iter().map(|tenant| stands(&tenant).map(|standing| (tenant, standing)));
+    stood.collect::<Result<_, _>>().context("how a tenant stood")
 }
 
 /// The services of a backup; all of them are this program's.
