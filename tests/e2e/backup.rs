@@ -213,6 +213,45 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_shut_out_when_a_backup_was_taken_stays_shut_out_after_its_restore() {
+    let world = World::new().await;
+    for slug in ["acme", "globex", "hooli", "initech", "umbrella"] {
+        world.tenant(slug);
+    }
+    let suspended = |slug| world.ok(&["tenant", "suspend", slug, "--reason", "not paid"]);
+    let deleted = |slug| world.ok(&["tenant", "delete", slug, "--reason", "contract ended"]);
+    suspended("globex");
+    deleted("hooli");
+    // It was suspended before, and is again; the other was, and is not any more.
+    suspended("initech");
+    deleted("initech");
+    world.ok(&["tenant", "restore", "initech"]);
+    suspended("umbrella");
+    world.ok(&["tenant", "resume", "umbrella"]);
+    let backup = world.folder().join("backup");
+    world.ok(&["backup", "--to", shown(&backup)]);
+
+    let other = World::new().await;
+    other.ok(&["restore", shown(&backup)]);
+    let stand = |world: &World| -> Vec<(String, String)> {
+        let listed = json_of(world, &["tenant", "list"]);
+        let text = |tenant: &Value, name: &str| tenant[name].as_str().unwrap().to_owned();
+        listed.as_array().unwrap().iter().map(|tenant| (text(tenant, "slug"), text(tenant, "status"))).collect()
+    };
+    let stood = [
+        ("acme", "active"),
+        ("globex", "suspended"),
+        ("hooli", "deleting"),
+        ("initech", "suspended"),
+        ("umbrella", "active"),
+    ];
+    assert_eq!(stand(&other), stood.map(|(slug, status)| (slug.to_owned(), status.to_owned())));
+    // What the directory says can be taken back as ever.
+    other.ok(&["tenant", "restore", "hooli"]);
+    assert_eq!(stand(&other)[2].1, "active");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_of_a_tenant_stays_begins_no_saga_and_lets_nobody_in_whom_the_first_one_did() {
     let mut world = World::new().await;
     let client = world.tenant("acme");

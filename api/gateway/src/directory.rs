@@ -12,7 +12,7 @@ use serde::Serialize;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Postgres, Row};
-use user_sagas::Standing;
+pub use user_sagas::Standing;
 use uuid::Uuid;
 
 use crate::Config;
@@ -98,6 +98,8 @@ impl From<sqlx::Error> for DirectoryError {
 }
 
 const ROLE: &str = "inopsio_directory";
+
+const NOTE_STANDING: &str = "UPDATE tenants SET status = $2 WHERE tenant_id = $1 AND status NOT IN ('reserved', $2)";
 
 impl Directory {
     /// The directory of this configuration; connects when first used.
@@ -223,16 +225,7 @@ impl Directory {
 
     /// Notes how a tenant stands.
     pub async fn note_standing(&self, tenant: TenantId, standing: Standing) -> Result<(), DirectoryError> {
-        let status = match standing {
-            Standing::Active => "active",
-            Standing::Suspended => "suspended",
-            Standing::Deleting => "deleting",
-        };
-        sqlx::query("UPDATE tenants SET status = $2 WHERE tenant_id = $1 AND status NOT IN ('reserved', $2)")
-            .bind(tenant.uuid())
-            .bind(status)
-            .execute(&self.pool)
-            .await?;
+        sqlx::query(NOTE_STANDING).bind(tenant.uuid()).bind(standing.as_str()).execute(&self.pool).await?;
         Ok(())
     }
 
@@ -296,13 +289,13 @@ impl Directory {
         }
     }
 
-    /// Puts tenants back where they were; those that are there already stay.
+    /// Puts tenants back where they were, and notes how they stood; those that are there already stay.
     ///
     /// # Errors
     /// [`DirectoryError::Differs`] when another tenant has the name or the id of one of them; then none is put back.
-    pub async fn restore(&self, tenants: &[Tenant]) -> Result<(), DirectoryError> {
+    pub async fn restore(&self, tenants: &[(Tenant, Standing)]) -> Result<(), DirectoryError> {
         let mut transaction = self.pool.begin().await?;
-        for tenant in tenants {
+        for (tenant, standing) in tenants {
             sqlx::query(
                 "INSERT INTO tenants (tenant_id, slug, name, created_at, cell) VALUES ($1, $2, $3, $4, $5)
                  ON CONFLICT DO NOTHING",
@@ -314,6 +307,11 @@ impl Directory {
             .bind(&self.cell)
             .execute(&mut *transaction)
             .await?;
+            sqlx::query(NOTE_STANDING)
+                .bind(tenant.tenant_id.uuid())
+                .bind(standing.as_str())
+                .execute(&mut *transaction)
+                .await?;
         }
         let here =
             sqlx::query("SELECT tenant_id, slug, name, created_at FROM tenants").fetch_all(&mut *transaction).await?;
@@ -321,7 +319,7 @@ impl Directory {
             let here = self::tenant(row)?;
             let same = |other: &&Tenant| other.slug == here.slug || other.tenant_id == here.tenant_id;
             let differs = |other: &Tenant| (other.tenant_id, &other.slug) != (here.tenant_id, &here.slug);
-            if tenants.iter().find(same).is_some_and(differs) {
+            if tenants.iter().map(|(tenant, _)| tenant).find(same).is_some_and(differs) {
                 return Err(DirectoryError::Differs { slug: here.slug, tenant_id: here.tenant_id });
             }
         }

@@ -189,13 +189,36 @@ pub async fn delete(
     let _turn = turn.ok_or_else(|| ProvisionError::Busy(tenant.slug.clone()))?;
     Atlas::of(&directory).place(tenant.tenant_id).await?.delete().map_err(AtlasError::from)?;
     let desk = Desk::open(config).await?;
-    let asked = RequestTenantDeletion { reason: reason.to_owned(), grace_days };
-    let done = desk.execute(tenant.tenant_id, &asked).await;
+    // Before it is: were this killed in between, nobody moves a tenant away from its deletion. Asked for again, or restored, it is settled.
+    let asked = async {
+        directory.note_standing(tenant.tenant_id, Standing::Deleting).await?;
+        let asked = RequestTenantDeletion { reason: reason.to_owned(), grace_days };
+        match desk.execute(tenant.tenant_id, &asked).await {
+            Ok(due_at) => Ok(due_at),
+            Err(refused) => {
+                // As the log has it: what was not answered may have been done. Where that can't be told, it stays as noted.
+                if let Some(standing) = desk.status(tenant.tenant_id).await.ok().and_then(undeleted) {
+                    directory.note_standing(tenant.tenant_id, standing).await?;
+                }
+                Err(refused)
+            }
+        }
+    };
+    let asked: Result<_, ProvisionError> = asked.await;
     desk.store.close().await;
-    let due_at = done?;
-    // A saga notes it too; whoever starts in between knows it already.
+    let due_at = asked?;
+    // The saga that notes what was before may have come in between.
     directory.note_standing(tenant.tenant_id, Standing::Deleting).await?;
     Ok((tenant, due_at))
+}
+
+/// How a tenant stands of which the log does not say that it is to be deleted.
+const fn undeleted(status: TenantStatus) -> Option<Standing> {
+    match status {
+        TenantStatus::Requested | TenantStatus::Active => Some(Standing::Active),
+        TenantStatus::Suspended => Some(Standing::Suspended),
+        TenantStatus::Abandoned | TenantStatus::Deleting | TenantStatus::Deleted => None,
+    }
 }
 
 /// The tenant is not deleted after all, and is what it was before; whether it is suspended.

@@ -3,9 +3,9 @@
 use anyhow::{Context as _, Result, ensure};
 use eventstore::backup::{self, Head, Restore};
 use gateway::Config;
-use gateway::directory::{Directory, admin_options};
+use gateway::directory::{Directory, Standing, Tenant, admin_options};
 use indicatif::ProgressBar;
-use kernel::Service;
+use kernel::{DecodeError, RecordedEvent, Service};
 use serde::Serialize;
 
 use super::archive::Archive;
@@ -38,23 +38,32 @@ pub async fn load(config: &Config, archive: &Archive, bar: &ProgressBar) -> Resu
         pour(archive, log, Some(&mut restore), bar).await.with_context(|| format!("the log of {service}"))?;
         poured.push((restore, Head { position: log.position, recorded_at: log.recorded_at }));
     }
-    close_deleted(archive, &mut poured).await?;
-    Directory::open(config).restore(&tenants).await?;
+    let told = told_of_tenants(archive, &mut poured).await?;
+    close_deleted(&told, &mut poured).await?;
+    Directory::open(config).restore(&stand(tenants, &told)?).await?;
     for (restore, head) in poured {
         restore.finish(head).await?;
     }
     Ok(())
 }
 
-/// Tenants that were deleted stay so: nothing is written for them, and no read model shows them.
-async fn close_deleted(archive: &Archive, poured: &mut [(Restore, Head)]) -> Result<()> {
-    let mut deleted = Vec::new();
+/// What was told last of each tenant: whether it may be used, is to be deleted, or is deleted.
+async fn told_of_tenants(archive: &Archive, poured: &mut [(Restore, Head)]) -> Result<Vec<RecordedEvent>> {
+    let types: Vec<_> = Standing::TOLD_BY.iter().copied().chain([DELETED]).collect();
+    let mut told = Vec::new();
     for ((restore, _), log) in poured.iter_mut().zip(&archive.manifest.services) {
         if restore.service().name() == OF_TENANTS {
             let tenants: Vec<_> = log.tenants.iter().map(|tenant| tenant.tenant_id).collect();
-            deleted = restore.told_by(DELETED, &tenants).await?;
+            told = restore.last_told(&types, &tenants).await?;
         }
     }
+    Ok(told)
+}
+
+/// Tenants that were deleted stay so: nothing is written for them, and no read model shows them.
+async fn close_deleted(told: &[RecordedEvent], poured: &mut [(Restore, Head)]) -> Result<()> {
+    let deleted = told.iter().filter(|event| event.event_type == DELETED);
+    let deleted: Vec<_> = deleted.map(|event| event.tenant.uuid()).collect();
     if deleted.is_empty() {
         return Ok(());
     }
@@ -62,6 +71,21 @@ async fn close_deleted(archive: &Archive, poured: &mut [(Restore, Head)]) -> Res
         restore.close_deleted(&deleted).await?;
     }
     Ok(())
+}
+
+/// Tenants with how they stood: who was shut out stays so.
+fn stand(tenants: Vec<Tenant>, told: &[RecordedEvent]) -> Result<Vec<(Tenant, Standing)>> {
+    let stands = |tenant: &Tenant| {
+        let event = told.iter().find(|event| event.tenant == tenant.tenant_id);
+        Ok::<_, DecodeError>(match event {
+            // It is being destroyed: that goes on, and ends its row.
+            Some(event) if event.event_type == DELETED => Standing::Deleting,
+            Some(event) => Standing::after(event)?.unwrap_or(Standing::Active),
+            None => Standing::Active,
+        })
+    };
+    let stood = tenants.into_iter().map(|tenant| stands(&tenant).map(|standing| (tenant, standing)));
+    stood.collect::<Result<_, _>>().context("how a tenant stood")
 }
 
 /// The services of a backup; all of them are this program's.
@@ -130,4 +154,57 @@ pub async fn build(context: &context::Context) -> Result<Vec<Built>> {
         store.close().await;
     }
     Ok(built)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use gateway::directory::Standing::{Active, Deleting, Suspended};
+    use kernel::{Position, TenantId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "a tenant of a test")]
+    fn told(tenant: u128, event_type: &str, payload: &'static str) -> (Tenant, RecordedEvent) {
+        let tenant_id = TenantId::vouched(Uuid::from_u128(tenant));
+        let at = DateTime::UNIX_EPOCH;
+        let event = RecordedEvent {
+            tenant: tenant_id,
+            position: Position(1),
+            event_id: Uuid::nil(),
+            aggregate_type: "user.tenant".to_owned(),
+            aggregate_id: tenant_id.to_string(),
+            sequence: 1,
+            event_type: event_type.to_owned(),
+            event_version: 1,
+            payload: payload.into(),
+            metadata: "{}".into(),
+            occurred_at: at,
+            recorded_at: at,
+        };
+        (Tenant { tenant_id, slug: format!("t{tenant}"), name: "T".to_owned(), created_at: at }, event)
+    }
+
+    #[test]
+    fn a_tenant_stands_as_was_told_of_it_last_and_one_that_is_being_destroyed_stays_shut_out() {
+        let (tenants, events): (Vec<_>, Vec<_>) = [
+            told(1, "user.tenant.suspended", r#"{"reason":"not paid"}"#),
+            told(2, "user.tenant.resumed", "{}"),
+            told(3, "user.tenant.deletion_requested", r#"{"reason":"left","due_at":"2026-01-01T00:00:00Z"}"#),
+            told(4, "user.tenant.restored", "{}"),
+            told(5, "user.tenant.restored", r#"{"suspended":true}"#),
+            told(6, "user.tenant.deleted", "{}"),
+        ]
+        .into_iter()
+        .unzip();
+        let stood: Vec<_> = stand(tenants.clone(), &events).unwrap().into_iter().map(|(_, stands)| stands).collect();
+        assert_eq!(stood, [Suspended, Active, Deleting, Active, Suspended, Deleting]);
+        assert!(
+            stand(tenants, &[]).unwrap().iter().all(|(_, stands)| *stands == Active),
+            "nothing was ever told of them"
+        );
+        let (tenant, unreadable) = told(1, "user.tenant.suspended", "{}");
+        assert!(stand(vec![tenant], &[unreadable]).is_err(), "nobody is let in by what can't be read");
+    }
 }

@@ -14,7 +14,7 @@ use eventstore::ReplayFilter;
 use eventstore::backup::{Graft, StoredEvent};
 use executor::ClaimHistory;
 use futures::StreamExt;
-use gateway::directory::{Directory, Tenant, admin_options};
+use gateway::directory::{Directory, Standing, Tenant, admin_options};
 use gateway::{Part, SERVICES};
 use indicatif::ProgressBar;
 use kernel::{Clock, IdSource, Position, RecordedEvent, SystemClock, SystemIds, TenantId};
@@ -84,7 +84,8 @@ pub async fn run(
         appended.push((part.service, wanted.events, claims.with_context(|| format!("the log of {}", part.service))?));
     }
     bar.finish_and_clear();
-    directory.restore(std::slice::from_ref(&sandbox)).await?;
+    // However the first one stood: whoever asks for the copy means to use it.
+    directory.restore(&[(sandbox.clone(), Standing::Active)]).await?;
     say(context.format, &from, &sandbox, as_of, &appended, began.elapsed())
 }
 

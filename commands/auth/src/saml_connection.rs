@@ -77,7 +77,8 @@ pub struct ReactivateSamlConnection {
 /// What a connection holds while it is there.
 pub(crate) fn claims(details: &SamlConnectionDetails) -> Vec<Claim> {
     // The same in whichever spelling.
-    let domains = details.domains.iter().map(|domain| (&DOMAIN, ascii(domain).unwrap_or_else(|| domain.clone())));
+    let domains =
+        details.domains.iter().map(|domain| (&DOMAIN, one_spelling(domain).unwrap_or_else(|| domain.clone())));
     std::iter::once((&PROVIDER, details.provider.entity_id.clone())).chain(domains).collect()
 }
 
@@ -123,7 +124,7 @@ impl SamlConnectionFields {
 }
 
 /// A domain as the DNS has it, in which one with letters beyond ASCII has one spelling (IDNA); none: it is none, but an IP address, say.
-fn ascii(domain: &str) -> Option<String> {
+pub fn one_spelling(domain: &str) -> Option<String> {
     match Host::parse(domain) {
         Ok(Host::Domain(name)) => Some(name),
         _ => None,
@@ -143,7 +144,7 @@ fn domains(checks: &mut Checks, domains: &[String]) -> Vec<String> {
         let mut of_address = Checks::default();
         let address = of_address.email("", &format!("somebody@{domain}"));
         let of_address = of_address.ok() && address.strip_prefix("somebody@") == Some(&domain);
-        let Some(name) = ascii(&domain).filter(|_| of_address) else {
+        let Some(name) = one_spelling(&domain).filter(|_| of_address) else {
             let detail = "not the domain of an e-mail address, such as example.com";
             checks.refuse(format!("/domains/{index}"), "domain", detail);
             continue;

@@ -7,9 +7,7 @@
 //! A contact names the leads that are the same person, but for those that were converted into it before it did: only they name it.
 //! Whoever asks looks for them ([`Erasing::perhaps`]), and the command takes those that say so themselves.
 
-use crm_aggregates::{
-    Contact, ContactCommand, ContactId, ErasureReason, Lead, LeadCommand, LeadConverted, LeadId, LeadStatus,
-};
+use crm_aggregates::{Contact, ContactCommand, ContactId, ErasureReason, Lead, LeadCommand, LeadId, LeadStatus};
 use executor::{AskedJob, Command, Work};
 use kernel::{Personal, Refusal};
 
@@ -19,8 +17,13 @@ use crate::contact::EMAIL;
 #[derive(Clone, Debug)]
 pub struct EraseLead {
     pub lead: LeadId,
+    /// The contact that it was converted into, as far as whoever asks knows: of that one [`Erasing::perhaps`] was looked for.
+    pub contact: Option<ContactId>,
     pub erasing: Erasing,
 }
+
+/// The refusal when a lead was converted while it was looked for who else it is: asked again, it goes.
+pub const LEAD_CONVERTED_MEANWHILE: &str = "lead_converted_meanwhile";
 
 /// Erases a contact, and the leads that are the same person.
 #[derive(Clone, Debug)]
@@ -44,8 +47,14 @@ impl Command for EraseLead {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let converted = work.read::<Lead>(self.lead).await?.conversion.as_ref().map(|converted| converted.contact);
+        if converted != self.contact {
+            let detail =
+                "the lead was converted while it was looked for who else it is, so nobody was erased; try again";
+            return Err(Refusal::conflict(LEAD_CONVERTED_MEANWHILE, detail));
+        }
         let mut found = lead(work, self.lead, &self.erasing).await?;
-        if let Some(LeadConverted { contact: same, .. }) = work.read::<Lead>(self.lead).await?.conversion {
+        if let Some(same) = converted {
             found |= contact(work, same, &self.erasing).await?;
         }
         forget(work, found, &self.erasing);

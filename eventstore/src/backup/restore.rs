@@ -1,6 +1,6 @@
 //! Filling an empty log.
 
-use kernel::{Position, Service};
+use kernel::{Position, RecordedEvent, Service};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor};
 use uuid::Uuid;
@@ -8,7 +8,14 @@ use uuid::Uuid;
 use super::copied::Whose;
 use super::snapshot::head;
 use super::{Head, StoredAnswer, StoredClaim, StoredEvent, copied, write};
+use crate::read::{columns, event};
 use crate::{Database, Error, LockKey, admin};
+
+const LAST_TOLD: &str = concat!(
+    "SELECT DISTINCT ON (tenant_id) ",
+    columns!(),
+    " FROM log.events WHERE tenant_id = ANY ($1) AND event_type = ANY ($2) ORDER BY tenant_id, position DESC"
+);
 
 /// A log that is being filled: one transaction, of which nothing stays unless it is [finished](Self::finish). Appends wait
 /// meanwhile.
@@ -91,18 +98,12 @@ impl Restore {
         write::claims(&mut self.connection, rows).await
     }
 
-    /// Of these tenants, those of whom the log says, by an event of this type, that they are deleted.
-    pub async fn told_by(&mut self, event_type: &str, tenants: &[Uuid]) -> Result<Vec<Uuid>, Error> {
+    /// Of each of these tenants, the last event that is of one of these types, if it has any.
+    pub async fn last_told(&mut self, event_types: &[&str], tenants: &[Uuid]) -> Result<Vec<RecordedEvent>, Error> {
         self.concern(tenants).await?;
-        // Once a restore, and most tenants have few events or none of the type: no index.
-        let told = sqlx::query_scalar(
-            "SELECT DISTINCT tenant_id FROM log.events WHERE tenant_id = ANY ($1) AND event_type = $2",
-        )
-        .bind(tenants)
-        .bind(event_type)
-        .fetch_all(&mut self.connection)
-        .await?;
-        Ok(told)
+        // Once a restore, and most tenants have few events or none of the types: no index.
+        let rows = sqlx::query(LAST_TOLD).bind(tenants).bind(event_types).fetch_all(&mut self.connection).await?;
+        rows.iter().map(event).collect()
     }
 
     /// Closes these tenants as deleted, of whom there is nothing but history. One who still has something is being destroyed: that goes

@@ -17,8 +17,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use coordinator::Sagas;
 use futures::future::BoxFuture;
-use kernel::{Position, Service, TenantId, UserId};
+use kernel::{DecodeError, Position, RecordedEvent, Service, TenantId, UserId};
 use mailer::Mailer;
+use user_aggregates::{TenantEvent, TenantRestored};
 use user_commands::{GRANTS, LinkKey};
 
 coordinator::sagas_of!(
@@ -85,6 +86,40 @@ pub enum Standing {
     Suspended,
     /// Nobody of it may do anything, and it is deleted at its time.
     Deleting,
+}
+
+impl Standing {
+    /// The events of a tenant after which it stands otherwise.
+    pub const TOLD_BY: &'static [&'static str] =
+        &["user.tenant.suspended", "user.tenant.resumed", "user.tenant.deletion_requested", "user.tenant.restored"];
+
+    /// How a tenant stands after an event of it; none: by that it is not told. Of a history, the last that tells it counts.
+    ///
+    /// # Errors
+    /// When it is one of [`TOLD_BY`](Self::TOLD_BY), and this program can't read it.
+    pub fn after(event: &RecordedEvent) -> Result<Option<Self>, DecodeError> {
+        if !Self::TOLD_BY.contains(&event.event_type.as_str()) {
+            return Ok(None);
+        }
+        let told = event.decode::<TenantEvent>()?;
+        Ok(told.into_iter().fold(None, |before, event| match event {
+            TenantEvent::TenantSuspended(_) | TenantEvent::TenantRestored(TenantRestored { suspended: true }) => {
+                Some(Self::Suspended)
+            }
+            TenantEvent::TenantResumed(_) | TenantEvent::TenantRestored(_) => Some(Self::Active),
+            TenantEvent::TenantDeletionRequested(_) => Some(Self::Deleting),
+            _ => before,
+        }))
+    }
+
+    /// Its name in the directory.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Deleting => "deleting",
+        }
+    }
 }
 
 /// Where tenants' places are made: the directory of names, the databases, the streams. Each of these may be done again.

@@ -16,8 +16,7 @@ struct Parameters {}
 pub(crate) fn definition(outside: &Outside) -> Definition {
     let places = outside.places.clone();
     let note = move |doing: Doing, _: Parameters| note(places.clone(), doing);
-    let starts_on =
-        &["user.tenant.suspended", "user.tenant.resumed", "user.tenant.deletion_requested", "user.tenant.restored"];
+    let starts_on = Standing::TOLD_BY;
     Definition::new("note_tenant_status", 1, &[], starts_on, start, vec![Step::new("note", note)])
 }
 

@@ -1,9 +1,11 @@
 //! SAML connections: identity providers that sign people of the tenant in.
 
+use std::collections::BTreeSet;
+
 use auth_aggregates::{SamlAttributes, SamlConnection, SamlProvider, SamlRole};
 use auth_commands::{
     ChangeSamlConnection, CreateSamlConnection, DeactivateSamlConnection, MOST_DOMAINS, ReactivateSamlConnection,
-    SamlConnectionFields,
+    SamlConnectionFields, one_spelling,
 };
 use face::operation::{Done, Found, Made, change, create, find, id};
 use face::{Authenticated, Command, Empty, Runtime};
@@ -164,9 +166,12 @@ impl SamlConnections {
     async fn may_be_spoken_for(&self, caller: &Caller, domains: &[String], before: &[String]) -> Result<(), Refusal> {
         caller.require("auth:saml_connection:write")?;
         let mut errors = Vec::new();
+        // In whichever spelling it was given, and is given now.
+        let spelled = |domain: &str| one_spelling(domain).unwrap_or_else(|| domain.to_owned());
+        let before: BTreeSet<_> = before.iter().map(|domain| spelled(domain)).collect();
         for (place, domain) in domains.iter().enumerate().take(MOST_DOMAINS) {
             let domain = domain.trim().to_lowercase();
-            if before.contains(&domain) {
+            if before.contains(&spelled(&domain)) {
                 continue;
             }
             let may = self.runtime.names.may_be_spoken_for(&domain, caller.tenant()).await.map_err(|error| {

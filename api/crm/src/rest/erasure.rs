@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crm_aggregates::{Contact, ContactId, ErasureReason, Lead, LeadId};
-use crm_commands::{EraseContact, EraseLead, Erasing};
+use crm_commands::{EraseContact, EraseLead, Erasing, LEAD_CONVERTED_MEANWHILE};
 use crm_jobs::FORGET_EXPORTS;
 use crm_projections::leads;
 use executor::{AskedJob, Command as _, Request};
@@ -39,13 +39,34 @@ impl Erasures {
         id: Uuid,
         contact: Option<ContactId>,
         erase: impl FnOnce(Vec<LeadId>, AskedJob) -> C,
-    ) -> Done {
+    ) -> Result<Changed<Target>, Refusal> {
         let caller = &request.caller;
+        // Who was erased is told so, wherever the read models are.
+        if let Some(done) = self.runtime.executor.repeated::<C>(request).await? {
+            return Ok(Changed::new(SERVICE, done, |()| Target { id }));
+        }
         let perhaps = match contact {
             Some(contact) => self.converted_into(caller, contact).await?,
             None => Vec::new(),
         };
         operation::erase(&self.runtime, request, id, FORGET_EXPORTS, |forget| erase(perhaps, forget)).await
+    }
+
+    /// Erases a lead, and whoever it is by what it says now.
+    async fn erase_as_known(
+        &self,
+        request: &Request,
+        lead: Uuid,
+        reason: ErasureReason,
+    ) -> Result<Changed<Target>, Refusal> {
+        let state = self.load::<Lead>(&request.caller, lead).await?;
+        let contact = state.and_then(|lead| Some(lead.conversion.as_ref()?.contact));
+        let erase = |perhaps, forget| EraseLead {
+            lead: LeadId::new(lead),
+            contact,
+            erasing: Erasing { reason, perhaps, forget },
+        };
+        self.erase(request, lead, contact, erase).await
     }
 
     /// The leads that say that they were converted into a contact, also when it does not know. The read models find them: they have to
@@ -117,10 +138,13 @@ impl Erasures {
     async fn erase_lead(&self, command: Command<ErasureBody>, lead: Path<Uuid>) -> Done {
         let Command { request, body: ErasureBody { reason } } = command;
         request.caller.require(EraseLead::PERMISSION)?;
-        let state = self.load::<Lead>(&request.caller, lead.0).await?;
-        let contact = state.and_then(|lead| Some(lead.conversion.as_ref()?.contact));
-        let erase = |perhaps, forget| EraseLead { lead: id(&lead), erasing: Erasing { reason, perhaps, forget } };
-        self.erase(&request, lead.0, contact, erase).await
+        match self.erase_as_known(&request, lead.0, reason).await {
+            // It stays converted: a second look is enough.
+            Err(refusal) if refusal.code() == LEAD_CONVERTED_MEANWHILE => {
+                Ok(self.erase_as_known(&request, lead.0, reason).await?)
+            }
+            done => Ok(done?),
+        }
     }
 
     /// Erase a contact: nobody can tell any more who they were
@@ -138,7 +162,7 @@ impl Erasures {
         request.caller.require(EraseContact::PERMISSION)?;
         let erase =
             |perhaps, forget| EraseContact { contact: id(&contact), erasing: Erasing { reason, perhaps, forget } };
-        self.erase(&request, contact.0, Some(id(&contact)), erase).await
+        Ok(self.erase(&request, contact.0, Some(id(&contact)), erase).await?)
     }
 
     /// What the log can still tell of a lead

@@ -141,6 +141,11 @@ impl Atlas {
                 .bind(tenant.uuid())
                 .execute(&mut *transaction)
                 .await?;
+            // Nobody could release them any more. Deletions are few, and so are verified domains: no index.
+            sqlx::query("DELETE FROM domains WHERE tenant_id = $1")
+                .bind(tenant.uuid())
+                .execute(&mut *transaction)
+                .await?;
         }
         transaction.commit().await?;
         Ok(place)

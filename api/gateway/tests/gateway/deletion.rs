@@ -118,6 +118,10 @@ async fn a_tenant_is_shut_out_and_destroyed_in_every_service_and_its_neighbour_n
         tables.iter().all(|table| has.iter().any(|(name, _)| name == table)).then_some(())
     })
     .await;
+    let (directory, [theirs, ours_too, anew]) = (Directory::open(&world.config), [1, 2, 3].map(uuid::Uuid::from_u128));
+    let now = chrono::DateTime::UNIX_EPOCH;
+    assert!(directory.hold("globex.example", (globex.tenant_id, theirs), &[theirs], now).await.unwrap());
+    assert!(directory.hold("acme.example", (world.tenant, ours_too), &[ours_too], now).await.unwrap());
     let neighbours = belongings(&world, world.tenant).await;
     let (open, mut others) =
         (Open::bearing(&world, &ours).await, Open::bearing(&world, &world.token(&[Role::Admin])).await);
@@ -149,7 +153,6 @@ async fn a_tenant_is_shut_out_and_destroyed_in_every_service_and_its_neighbour_n
     assert_eq!(world.get(&format!("/v1/crm/leads/{lead}")).await.status, StatusCode::OK);
 
     // What is left: the bytes of its history, sealed, and the record that it was deleted, with their root.
-    let directory = Directory::open(&world.config);
     let unknown = directory.find("globex").await;
     assert!(matches!(&unknown, Err(DirectoryError::Unknown(_))), "{unknown:?}");
     let [told] = &Atlas::of(&directory).deleted().await.unwrap()[..] else { panic!("one") };
@@ -193,6 +196,10 @@ async fn a_tenant_is_shut_out_and_destroyed_in_every_service_and_its_neighbour_n
     later.shutdown().await;
     let again = gateway::provision(&world.config, "globex", "Another", None).await.unwrap();
     assert_ne!(again.tenant_id, globex.tenant_id);
+    // So is its domain, also while the record of before is still there; a neighbour's is not.
+    let shown = [theirs, ours_too, anew];
+    assert!(directory.hold("globex.example", (again.tenant_id, anew), &shown, now).await.unwrap());
+    assert!(!directory.hold("acme.example", (again.tenant_id, anew), &shown, now).await.unwrap());
     let ready = world.get("/ready").await;
     assert_eq!(ready.body["status"], "ready", "{ready:?}");
 }
@@ -285,6 +292,43 @@ async fn what_is_not_to_be_deleted_is_refused_and_nothing_is_written() {
     config.cells.insert("west".to_owned(), serde_json::from_value(cell).unwrap());
     let moved = Mover::new(&config, &SystemClock).go("globex", "west", &|_| {}).await.unwrap_err();
     assert!(matches!(&moved, MoveError::Unsettled(what) if what.contains("deleted")), "{moved}");
+}
+
+#[tokio::test]
+async fn that_a_tenant_is_to_be_deleted_is_noted_before_it_is_said_and_taken_back_when_that_is_refused() {
+    let mut world = Box::pin(town()).await;
+    let globex = gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
+    let directory = Directory::open(&world.config);
+    let status = async || {
+        let listed = directory.standing().await.unwrap();
+        listed.into_iter().find(|one| one.tenant == globex).unwrap().status
+    };
+    gateway::suspend(&world.config, &globex, "not paid").await.unwrap();
+    testbed::eventually("the saga has noted it", async || (status().await == "suspended").then_some(())).await;
+    // Nobody but the command notes anything from here on.
+    world.server.take().unwrap().shutdown().await;
+    gateway::delete(&world.config, "globex", "", 30).await.unwrap_err();
+    assert_eq!(status().await, "suspended");
+
+    let user = world.of("user");
+    let mut writer = user.superuser().connect().await.unwrap();
+    sqlx::query("SELECT pg_advisory_lock($1)")
+        .bind(eventstore::LockKey::Writing.number())
+        .execute(&mut writer)
+        .await
+        .unwrap();
+    let before = world.head_of_all(user).await;
+    let noted = testbed::eventually("it is noted", || async {
+        directory.is_being_deleted(globex.tenant_id).await.unwrap().then_some(())
+    });
+    let noted = async {
+        noted.await;
+        assert_eq!(world.head_of_all(user).await, before, "the log does not say so yet");
+        drop(writer);
+    };
+    let (deleted, ()) = tokio::join!(gateway::delete(&world.config, "globex", "contract ended", 30), noted);
+    deleted.unwrap();
+    assert_eq!(status().await, "deleting");
 }
 
 #[tokio::test]

@@ -237,6 +237,30 @@ async fn of_many_who_show_it_at_once_one_has_it() {
     assert_eq!((done, held), (1, 7), "{answers:?}");
 }
 
+#[tokio::test]
+async fn a_domain_that_is_released_while_its_record_is_looked_for_is_nobodys() {
+    let server = NameServer::start().await;
+    let world = world(&server).await;
+    let (tenant, another) = (Tenant::own(&world), Tenant::another(&world));
+    let (id, record) = tenant.claim("example.com").await;
+    let (theirs, their_record) = another.claim("example.com").await;
+    server.has(of(&record).0, &[&[of(&record).1], &[of(&their_record).1]]);
+    let hesitating = server.hesitates().await;
+    let released = async {
+        testbed::eventually("the name server is asked", async || (!server.asked().is_empty()).then_some(())).await;
+        tenant.done(&id, "release").await;
+        drop(hesitating);
+    };
+    let (verified, ()) = tokio::join!(Answer::of(tenant.verifying(&id)), released);
+    assert_eq!((verified.status, verified.code()), (StatusCode::CONFLICT, "domain_released"), "{verified:?}");
+    // The record of before is still there, and keeps nobody from it.
+    another.done(&theirs, "verify").await;
+    assert_eq!(
+        (another.status(&theirs).await, tenant.status(&id).await),
+        ("verified".to_owned(), "released".to_owned())
+    );
+}
+
 /// A document that was signed by a provider, with its certificate.
 const SIGNED: &str = include_str!("../../../../saml/tests/fixtures/rsa.xml");
 
@@ -258,7 +282,9 @@ fn connection(domains: &[&str]) -> Value {
 async fn providers_speak_for_verified_domains_only_where_the_installation_says_so_and_those_of_before_go_on() {
     let server = NameServer::start().await;
     let mut world = world(&server).await;
-    let made = world.post("/v1/auth/saml-connections", connection(&["old.example"])).await;
+    let made = world
+        .post("/v1/auth/saml-connections", connection(&["old.example", "bücher.example", "xn--mller-kva.example"]))
+        .await;
     assert_eq!(made.status, StatusCode::CREATED, "as ever: {made:?}");
     let old = format!("/v1/auth/saml-connections/{}", made.body["id"].as_str().unwrap());
 
@@ -284,8 +310,11 @@ async fn providers_speak_for_verified_domains_only_where_the_installation_says_s
     another.done(&theirs, "verify").await;
     world.refuses(vec![refused(&change, &["old.example", "example.com"])]).await;
     // What it had, it keeps.
-    let renamed = world.post(&change, connection(&["Old.Example"])).await;
+    let renamed = world.post(&change, connection(&["Old.Example", "Bücher.example", "Müller.example"])).await;
     assert_eq!(renamed.status, StatusCode::OK, "{renamed:?}");
+    let spelled = connection(&["old.example", "xn--bcher-kva.example", "xn--mller-kva.example"]);
+    let renamed = world.post(&change, spelled).await;
+    assert_eq!(renamed.status, StatusCode::OK, "in whichever spelling: {renamed:?}");
     let (id, record) = tenant.claim("example.com").await;
     server.has(of(&record).0, &[&[of(&record).1]]);
     tenant.done(&id, "verify").await;

@@ -30,6 +30,7 @@ struct Zone {
 pub struct NameServer {
     pub address: SocketAddr,
     zone: Arc<Mutex<Zone>>,
+    answering: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl NameServer {
@@ -42,8 +43,8 @@ impl NameServer {
                 break (udp, tcp);
             }
         };
-        let server = Self { address: udp.local_addr().unwrap(), zone: Arc::default() };
-        tokio::spawn(datagrams(udp, server.zone.clone()));
+        let server = Self { address: udp.local_addr().unwrap(), zone: Arc::default(), answering: Arc::default() };
+        tokio::spawn(datagrams(udp, server.zone.clone(), server.answering.clone()));
         tokio::spawn(streams(tcp, server.zone.clone()));
         server
     }
@@ -73,17 +74,23 @@ impl NameServer {
         self.zone.lock().unwrap().names.insert(name.to_owned(), has);
     }
 
+    /// It takes questions and answers none, as long as what is given is kept.
+    pub async fn hesitates(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        self.answering.clone().lock_owned().await
+    }
+
     /// The names that were asked for.
     pub fn asked(&self) -> Vec<String> {
         self.zone.lock().unwrap().asked.clone()
     }
 }
 
-async fn datagrams(socket: UdpSocket, zone: Arc<Mutex<Zone>>) {
+async fn datagrams(socket: UdpSocket, zone: Arc<Mutex<Zone>>, answering: Arc<tokio::sync::Mutex<()>>) {
     let mut buffer = vec![0; 512];
     while let Ok((read, from)) = socket.recv_from(&mut buffer).await {
         let Ok(query) = Packet::parse(&buffer[..read]) else { continue };
         let answer = answer(&query, &zone);
+        drop(answering.lock().await);
         // Somebody who guesses: another number, another question.
         let forged = forged(&query);
         let _ = socket.send_to(&forged, from).await;

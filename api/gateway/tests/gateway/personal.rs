@@ -343,3 +343,26 @@ async fn leads_of_whom_only_they_know_that_they_are_the_same_person_are_erased_w
     let jobs = world.get("/v1/jobs/crm?kind=forget_exports").await.body;
     assert_eq!(jobs["jobs"].as_array().unwrap().len(), 1, "a repetition has nothing left to do: {jobs}");
 }
+
+#[tokio::test]
+async fn an_erasure_that_was_carried_out_is_said_to_be_again_also_while_the_read_models_are_behind() {
+    let world = World::start().await;
+    let made = done(&world, "/v1/crm/contacts", json!({ "name": "Grace Hopper", "email": "grace@example.com" })).await;
+    let path = format!("/v1/crm/contacts/{}/erase", made.body["id"].as_str().unwrap());
+    let erase = |key: &str| {
+        world.request(Method::POST, &path).header("idempotency-key", key).json(&json!({ "reason": "requested" }))
+    };
+    let erased = Answer::of(erase("once")).await;
+    assert_eq!(erased.status, StatusCode::OK, "{erased:?}");
+    // Leads can be read, and no new one is written.
+    let mut superuser = PgConnection::connect_with(&world.of("crm").superuser()).await.unwrap();
+    let mut behind = superuser.begin().await.unwrap();
+    sqlx::query("LOCK TABLE crm.lead IN SHARE MODE").execute(&mut *behind).await.unwrap();
+    world.lead("whom the read models do not know").await;
+    let head = world.head().await;
+    let again = Answer::of(erase("once")).await;
+    assert_eq!((again.status, again.header("x-position")), (StatusCode::OK, erased.header("x-position")), "{again:?}");
+    world.refuses(vec![(erase("another"), StatusCode::GATEWAY_TIMEOUT, "read_model_behind")]).await;
+    assert_eq!(world.head().await, head);
+    behind.rollback().await.unwrap();
+}

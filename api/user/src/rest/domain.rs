@@ -166,7 +166,13 @@ impl Domains {
                           remove its record, or have it release the domain";
             return Err(Refusal::conflict("domain_held", detail).into());
         }
-        change(runtime, &command.request, claim, VerifyDomain { domain: id(&domain) }).await
+        let done = change(runtime, &command.request, claim, VerifyDomain { domain: id(&domain) }).await;
+        // Name servers take their time: whoever released it meanwhile had given back what was not held yet. A release is final, so
+        // nothing of another request is given back here; one that comes now gives it back itself.
+        if self.known(caller, claim).await?.released {
+            self.give_back(caller, claim, &state.domain).await?;
+        }
+        done
     }
 
     /// Release a domain
@@ -177,13 +183,17 @@ impl Domains {
         let state = self.known(caller, claim).await?;
         let done = change(runtime, &command.request, claim, ReleaseDomain { domain: id(&domain) }).await?;
         // Afterwards, also when it was released before: what was broken off here is mended by asking again.
-        let given = runtime.names.give_back(&state.domain, caller.tenant(), claim).await;
-        given.map_err(|error| unavailable(&error))?;
+        self.give_back(caller, claim, &state.domain).await?;
         Ok(done)
     }
 }
 
 impl Domains {
+    async fn give_back(&self, caller: &Caller, claim: Uuid, domain: &str) -> Result<(), Refusal> {
+        let given = self.service.runtime.names.give_back(domain, caller.tenant(), claim).await;
+        given.map_err(|error| unavailable(&error))
+    }
+
     /// The domain that is to be changed, of whoever may.
     async fn known(&self, caller: &Caller, claim: Uuid) -> Result<ClaimedDomain, Refusal> {
         caller.require(WRITE)?;

@@ -32,7 +32,11 @@ fn erasing(reason: ErasureReason) -> Erasing {
 }
 
 fn the_lead(lead: LeadId) -> EraseLead {
-    EraseLead { lead, erasing: erasing(REASON) }
+    EraseLead { lead, contact: None, erasing: erasing(REASON) }
+}
+
+fn the_converted(lead: LeadId, contact: ContactId) -> EraseLead {
+    EraseLead { lead, contact: Some(contact), erasing: erasing(REASON) }
 }
 
 pub fn the_contact(contact: ContactId) -> EraseContact {
@@ -82,8 +86,8 @@ async fn whoever_is_erased_is_erased_wherever_they_are() {
         assert!(tells::<Contact>(&world, contact).await);
         let before = world.head().await;
         match begin {
-            0 => world.done(&the_lead(first)).await,
-            1 => world.done(&the_lead(second)).await,
+            0 => world.done(&the_converted(first, contact)).await,
+            1 => world.done(&the_converted(second, contact)).await,
             _ => world.done(&the_contact(contact)).await,
         };
         assert_eq!(world.head().await.0, before.0 + 3, "each once, in one append");
@@ -101,7 +105,7 @@ async fn whoever_is_erased_is_erased_wherever_they_are() {
         // The address is free, and the same again is nothing new.
         world.contact("ada@example.com").await;
         let head = world.head().await;
-        world.done(&the_lead(first)).await;
+        world.done(&the_converted(first, contact)).await;
         world.done(&EraseContact { contact, erasing: erasing(ErasureReason::Objected) }).await;
         assert_eq!(world.head().await, head);
     }
@@ -120,8 +124,8 @@ async fn a_lead_that_was_converted_before_contacts_knew_of_it_is_found_by_whoeve
         let erasing = Erasing { perhaps: vec![first, old, other], ..erasing(REASON) };
         let before = world.head().await;
         match begin {
-            0 => world.done(&EraseLead { lead: old, erasing }).await,
-            1 => world.done(&EraseLead { lead: second, erasing }).await,
+            0 => world.done(&EraseLead { lead: old, contact: Some(contact), erasing }).await,
+            1 => world.done(&EraseLead { lead: second, contact: Some(contact), erasing }).await,
             _ => world.done(&EraseContact { contact, erasing }).await,
         };
         assert_eq!(world.head().await.0, before.0 + 4, "each once, in one append");
@@ -134,19 +138,35 @@ async fn a_lead_that_was_converted_before_contacts_knew_of_it_is_found_by_whoeve
 }
 
 #[tokio::test]
+async fn a_lead_that_was_converted_while_it_was_looked_for_who_else_it_is_erases_nobody() {
+    let world = World::with_jobs().await;
+    let (first, _, contact) = people(&world).await;
+    let elsewhere = world.contact("grace@example.com").await;
+    let before = world.head().await;
+    for erase in [the_lead(first), the_converted(first, elsewhere)] {
+        let refusal = world.refused(&erase).await;
+        assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "lead_converted_meanwhile"));
+    }
+    assert_eq!((world.head().await, world.jobs().await), (before, vec![]));
+    assert!(tells::<Lead>(&world, first).await && tells::<Contact>(&world, contact).await);
+    world.done(&the_converted(first, contact)).await;
+    assert!(!tells::<Lead>(&world, first).await && !tells::<Contact>(&world, contact).await);
+}
+
+#[tokio::test]
 async fn files_are_forgotten_by_a_job_of_the_append_that_erases_and_of_no_other() {
     let world = World::with_jobs().await;
     let (first, _, contact) = people(&world).await;
     assert_eq!(world.jobs().await, [""; 0]);
     // Refused: nothing was written, no job either.
     let seen = Request { if_match: Some(1), ..world.request.clone() };
-    world.refused_as(&seen, &the_lead(first)).await;
+    world.refused_as(&seen, &the_converted(first, contact)).await;
     assert_eq!(world.jobs().await, [""; 0]);
-    world.done(&the_lead(first)).await;
+    world.done(&the_converted(first, contact)).await;
     assert_eq!(world.jobs().await, ["forget_exports"]);
     // The same person again, under whichever name: nobody is left to erase.
     world.done(&the_contact(contact)).await;
-    world.done(&the_lead(first)).await;
+    world.done(&the_converted(first, contact)).await;
     assert_eq!(world.jobs().await, ["forget_exports"]);
     world.done(&the_lead(world.lead().await)).await;
     assert_eq!(world.jobs().await, ["forget_exports", "forget_exports"]);
@@ -166,7 +186,7 @@ async fn what_is_said_of_somebody_in_passing_goes_with_them() {
     let stored = world.store.read_after(Position::START, 100).await.unwrap();
     let stored: String = stored.iter().map(|event| String::from_utf8_lossy(&event.payload).into_owned()).collect();
     assert!(!stored.contains("Lovelace") && stored.contains("Analytical Engines"), "{stored}");
-    world.done(&EraseLead { lead, erasing: erasing(ErasureReason::NoLongerNeeded) }).await;
+    world.done(&EraseLead { lead, contact: None, erasing: erasing(ErasureReason::NoLongerNeeded) }).await;
     assert!(!tells::<Lead>(&world, lead).await);
     let text = format!("{:?}", world.store.load(world.request.caller.tenant(), Lead::TYPE, &lead.to_string(), 0).await);
     assert!(text.contains("no_longer_needed"), "why, is kept: {text}");
@@ -216,7 +236,7 @@ async fn a_version_that_is_not_the_one_that_was_seen_erases_nobody() {
     let world = World::with_jobs().await;
     let (first, _, contact) = people(&world).await;
     let seen = |version| Request { if_match: Some(version), ..world.request.clone() };
-    let refusal = world.refused_as(&seen(1), &the_lead(first)).await;
+    let refusal = world.refused_as(&seen(1), &the_converted(first, contact)).await;
     assert_eq!(refusal.code(), "version_differs");
     let refusal = world.refused_as(&seen(1), &the_contact(contact)).await;
     assert_eq!((refusal.code(), &refusal.extra()["version"]), ("version_differs", &2.into()));
