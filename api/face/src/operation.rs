@@ -36,19 +36,22 @@ pub async fn change<C: Command<Answer = ()>>(runtime: &Runtime, request: &Reques
 }
 
 /// Carries out a command that erases somebody, and with it asks for the job of this kind that removes the files in which they are.
+///
+/// # Errors
+/// What the command is refused with.
 pub async fn erase<C: Command<Answer = ()>>(
     runtime: &Runtime,
     request: &Request,
     id: Uuid,
     forgetting: &str,
     erase: impl FnOnce(AskedJob) -> C,
-) -> Done {
+) -> Result<Changed<Target>, Refusal> {
     let (arguments, actor) = (json!({}), request.caller.subject().to_owned());
     let forget = NewJob { arguments, actor, run_at: None, unique: None };
     let forget = runtime.jobs.asked(forgetting, &forget)?;
-    let done = change(runtime, request, id, erase(forget)).await?;
+    let done = runtime.executor.execute(request, &erase(forget)).await?;
     runtime.jobs.wake().await;
-    Ok(done)
+    Ok(Changed::new(runtime.service, done, |()| Target { id }))
 }
 
 /// Carries out a command that makes a thing, to be found under `/v1/<service>/<collection>/<id>`.

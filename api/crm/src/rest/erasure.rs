@@ -8,8 +8,8 @@ use crm_commands::{EraseContact, EraseLead, Erasing, LEAD_CONVERTED_MEANWHILE};
 use crm_jobs::FORGET_EXPORTS;
 use crm_projections::leads;
 use executor::{AskedJob, Command as _, Request};
-use face::operation::{self, Done, id};
-use face::{Authenticated, Command, Erasure, Plain, Problem, Runtime};
+use face::operation::{self, Done, Target, id};
+use face::{Authenticated, Changed, Command, Erasure, Plain, Problem, Runtime};
 use kernel::{Aggregate, Caller, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -43,7 +43,7 @@ impl Erasures {
         let caller = &request.caller;
         // Who was erased is told so, wherever the read models are.
         if let Some(done) = self.runtime.executor.repeated::<C>(request).await? {
-            return Ok(Changed::new(SERVICE, done, |()| Target { id }));
+            return Ok(Changed::new(self.runtime.service, done, |()| Target { id }));
         }
         let perhaps = match contact {
             Some(contact) => self.converted_into(caller, contact).await?,

@@ -175,7 +175,7 @@ impl OwnData {
         let user = oneself(&command.request.caller)?;
         let Command { request, body: Confirmation { email } } = command;
         let erase = |forget| EraseOneself { email, forget };
-        operation::erase(&self.service.runtime, &request, user.uuid(), FORGET_IMPORTS, erase).await
+        Ok(operation::erase(&self.service.runtime, &request, user.uuid(), FORGET_IMPORTS, erase).await?)
     }
 
     /// What the log can still tell of a user

@@ -91,6 +91,6 @@ impl Statuses {
     async fn erase(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
         let (user_id, catalogue) = (id(&user), self.service.catalogue.clone());
         let erase = |forget| EraseUser { user: user_id, catalogue, forget };
-        operation::erase(&self.service.runtime, &command.request, user.0, FORGET_IMPORTS, erase).await
+        Ok(operation::erase(&self.service.runtime, &command.request, user.0, FORGET_IMPORTS, erase).await?)
     }
 }
