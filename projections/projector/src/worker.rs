@@ -450,6 +450,8 @@ pub(crate) fn labels(service: &'static str, projection: &'static str, partition:
 /// a scan of all of it for every batch.
 fn apply_options(database: &Database) -> PgConnectOptions {
     roster::options(database).options([
+        // A checkpoint that moves by itself, too: its sync would be one that appends wait behind.
+        ("synchronous_commit", "off"),
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),
         ("enable_hashjoin", "off"),
