@@ -145,7 +145,7 @@ impl Command {
                 told(context, &tenant, now)
             }
             Self::List { deleted: true } => gone(context, &Atlas::of(&directory).deleted().await?),
-            Self::List { .. } => list(context, &directory.standing().await?),
+            Self::List { .. } => list(context, &directory.listed().await?),
         }
     }
 }

@@ -99,7 +99,7 @@ BEGIN
             inopsio_{{service}}_owner USING (true)', t);
         EXECUTE format('CREATE POLICY tenant ON dead.%I TO inopsio_{{service}}_configure, inopsio_{{service}}_read
             USING (tenant_id = (SELECT nullif(current_setting(''app.tenant_id'', true), '''')::uuid))', t);
-        -- Of tenants that are on their way to another cell, or live there, nothing is decided here.
+        -- Of tenants that are on their way to another cell, live there, or are deleted, nothing is decided here.
         EXECUTE format('DROP POLICY IF EXISTS closed_to_new ON dead.%I', t);
         EXECUTE format('CREATE POLICY closed_to_new ON dead.%I AS RESTRICTIVE FOR INSERT TO inopsio_{{service}}_configure
             WITH CHECK ((tenant_id = ANY ((SELECT log.closed_now())::uuid[])) IS NOT TRUE)', t);

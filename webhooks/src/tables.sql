@@ -104,7 +104,7 @@ BEGIN
         EXECUTE format('DROP POLICY IF EXISTS owner ON webhooks.%I', t);
         EXECUTE format('CREATE POLICY owner ON webhooks.%I TO inopsio_{{service}}_owner
             USING ((tenant_id = ANY ((SELECT nullif(current_setting(''app.tenant_ids'', true), '''')::uuid[])::uuid[])) IS TRUE)', t);
-        -- Tenants that are on their way to another cell, or live there: nothing is delivered from here, and nothing is changed.
+        -- Tenants that are on their way to another cell, live there, or are deleted: nothing is delivered from here, and nothing is changed.
         EXECUTE format('DROP POLICY IF EXISTS closed ON webhooks.%I', t);
         EXECUTE format('DROP POLICY IF EXISTS closed_to_new ON webhooks.%I', t);
         EXECUTE format('DROP POLICY IF EXISTS closed_to_change ON webhooks.%I', t);

@@ -6,16 +6,20 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use eventstore::{LockClass, LockKey};
+use eventstore::LockClass;
 use kernel::{Clock, IdSource, TenantId};
 use serde::Serialize;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, Postgres, Row};
+use sqlx::{Postgres, Row};
 pub use user_sagas::Standing;
 use uuid::Uuid;
 
 use crate::Config;
+
+mod tables;
+
+pub use tables::{admin_options, migrate};
 
 /// The directory of tenants.
 #[derive(Clone)]
@@ -129,7 +133,7 @@ impl Directory {
     pub(crate) async fn turn(&self, tenant: TenantId) -> Result<Option<PoolConnection<Postgres>>, DirectoryError> {
         let mut connection = self.pool.acquire().await?;
         let ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))")
-            .bind(LockClass::MoveOfTenant.number())
+            .bind(LockClass::PlaceOfTenant.number())
             .bind(tenant.to_string())
             .fetch_one(&mut *connection)
             .await?;
@@ -289,7 +293,8 @@ impl Directory {
         }
     }
 
-    /// Puts tenants back where they were, and notes how they stood; those that are there already stay.
+    /// Puts tenants back where they were, and notes how they stood; those that are there already stay, and of those who live in another
+    /// cell this one's backup knows no better than the directory how they stand.
     ///
     /// # Errors
     /// [`DirectoryError::Differs`] when another tenant has the name or the id of one of them; then none is put back.
@@ -307,9 +312,10 @@ impl Directory {
             .bind(&self.cell)
             .execute(&mut *transaction)
             .await?;
-            sqlx::query(NOTE_STANDING)
+            sqlx::query(&format!("{NOTE_STANDING} AND ($3::text IS NULL OR coalesce(cell, $3) = $3)"))
                 .bind(tenant.tenant_id.uuid())
                 .bind(standing.as_str())
+                .bind(&self.cell)
                 .execute(&mut *transaction)
                 .await?;
         }
@@ -376,11 +382,11 @@ impl Directory {
 
     /// All tenants, by slug.
     pub async fn list(&self) -> Result<Vec<Tenant>, DirectoryError> {
-        Ok(self.standing().await?.into_iter().map(|listed| listed.tenant).collect())
+        Ok(self.listed().await?.into_iter().map(|listed| listed.tenant).collect())
     }
 
     /// The same, each with how it stands.
-    pub async fn standing(&self) -> Result<Vec<Listed>, DirectoryError> {
+    pub async fn listed(&self) -> Result<Vec<Listed>, DirectoryError> {
         let rows = sqlx::query(
             "SELECT t.tenant_id, t.slug, t.name, t.created_at, t.status, t.cell,
                     CASE p.event ->> 'event' WHEN 'move_begun' THEN p.event ->> 'to' WHEN 'moved' THEN t.cell END AS moving_to
@@ -413,106 +419,4 @@ fn tenant(row: &sqlx::postgres::PgRow) -> Result<Tenant, sqlx::Error> {
         name: row.try_get("name")?,
         created_at: row.try_get("created_at")?,
     })
-}
-
-/// Makes the directory's database, role and table where they are missing. Safe to run again. True: there was no table yet.
-pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryError> {
-    // Another cell's, which makes it.
-    if !config.directory.url.is_empty() {
-        return Ok(false);
-    }
-    let admin = admin_options(config)?;
-    let name = &config.postgres.directory;
-    if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') || name.is_empty() {
-        return Err(DirectoryError::Admin(format!(
-            "postgres.directory is {name:?}; allowed are lower-case letters, digits and _"
-        )));
-    }
-    let mut server = admin.connect().await?;
-    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-        .bind(name)
-        .fetch_one(&mut server)
-        .await?;
-    if dry_run && !exists {
-        server.close().await?;
-        return Ok(true);
-    }
-    // Two programs that start together make the role and the database once.
-    sqlx::query("SELECT pg_advisory_lock($1)").bind(LockKey::MigratingDirectory.number()).execute(&mut server).await?;
-    if !dry_run {
-        let password = config.postgres.password.reveal().replace('\'', "''");
-        let role_exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
-            .bind(ROLE)
-            .fetch_one(&mut server)
-            .await?;
-        let verb = if role_exists { "ALTER" } else { "CREATE" };
-        let role = format!("{verb} ROLE {ROLE} LOGIN NOBYPASSRLS NOSUPERUSER PASSWORD '{password}'");
-        sqlx::raw_sql(&role).execute(&mut server).await?;
-        let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-            .bind(name)
-            .fetch_one(&mut server)
-            .await?;
-        if !exists {
-            sqlx::raw_sql(&format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"))
-                .execute(&mut server)
-                .await?;
-        }
-    }
-    let mut database = admin.clone().database(name).connect().await?;
-    let missing: bool =
-        sqlx::query_scalar("SELECT to_regclass('public.tenants') IS NULL").fetch_one(&mut database).await?;
-    if !dry_run {
-        sqlx::raw_sql(&format!(
-            "CREATE TABLE IF NOT EXISTS tenants (
-                 tenant_id  uuid PRIMARY KEY,
-                 slug       text NOT NULL UNIQUE,
-                 name       text NOT NULL,
-                 created_at timestamptz NOT NULL
-             );
-             ALTER TABLE tenants ADD COLUMN IF NOT EXISTS status text NOT NULL DEFAULT 'active'
-                 CHECK (status IN ('reserved', 'active', 'suspended'));
-             ALTER TABLE tenants DROP CONSTRAINT IF EXISTS tenants_status_check;
-             ALTER TABLE tenants ADD CONSTRAINT tenants_status_check
-                 CHECK (status IN ('reserved', 'active', 'suspended', 'deleting'));
-             -- In which cell it lives; null: there was only one.
-             ALTER TABLE tenants ADD COLUMN IF NOT EXISTS cell text;
-             -- What happened to tenants' places, in order; `cell`: where it lives from then on, if that changed.
-             CREATE TABLE IF NOT EXISTS placements (
-                 position    bigint PRIMARY KEY,
-                 tenant_id   uuid NOT NULL,
-                 sequence    bigint NOT NULL,
-                 event       jsonb NOT NULL,
-                 cell        text,
-                 recorded_at timestamptz NOT NULL,
-                 UNIQUE (tenant_id, sequence)
-             );
-             GRANT SELECT, INSERT ON placements TO {ROLE};
-             -- Domains that tenants have shown to be their own, by which claim: one tenant each in all of the installation.
-             CREATE TABLE IF NOT EXISTS domains (
-                 domain      text PRIMARY KEY,
-                 tenant_id   uuid NOT NULL,
-                 claim_id    uuid NOT NULL,
-                 verified_at timestamptz NOT NULL
-             );
-             GRANT SELECT, INSERT, UPDATE, DELETE ON domains TO {ROLE};
-             GRANT UPDATE (cell) ON tenants TO {ROLE};
-             REVOKE ALL ON DATABASE {name} FROM PUBLIC;
-             GRANT CONNECT ON DATABASE {name} TO {ROLE};
-             GRANT SELECT, INSERT, DELETE, UPDATE (status) ON tenants TO {ROLE};"
-        ))
-        .execute(&mut database)
-        .await?;
-    }
-    database.close().await?;
-    server.close().await?;
-    Ok(missing)
-}
-
-/// How to connect as the administrator of this configuration.
-pub fn admin_options(config: &Config) -> Result<PgConnectOptions, DirectoryError> {
-    let url = config.postgres.admin_url.reveal();
-    if url.is_empty() {
-        return Err(DirectoryError::Admin("it is not set".to_owned()));
-    }
-    PgConnectOptions::from_str(url).map_err(|error| DirectoryError::Admin(error.to_string()))
 }

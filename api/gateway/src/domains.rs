@@ -9,7 +9,7 @@ use face::{Domain, Runtime, Writing};
 use futures::stream::BoxStream;
 use jobs::{Jobs, Kinds};
 use juniper::{DefaultScalarValue, Executor, FieldResult, graphql_object, graphql_subscription};
-use kernel::{AggregateType, EventType, Grant, Machines, Service};
+use kernel::{AggregateType, EventType, Grant, Service};
 use poem_openapi::OpenApi;
 use poem_openapi::registry::{MetaApi, Registry};
 use projector::{Projection, ReadModels};
@@ -30,8 +30,6 @@ pub struct Part {
     pub sagas: Option<Sagas>,
     /// Its jobs, over its read models and its write side; none: they are looked after, not run.
     pub jobs: fn(&ReadModels, Option<&Writing>) -> Kinds,
-    /// Who knows how it stands with machines.
-    pub machines: Arc<dyn Machines>,
     /// Which roles its subjects had, if it has any.
     pub stints: Option<face::Stints>,
     /// Its read models.
@@ -65,7 +63,6 @@ fn part<D: Domain>(outside: &Outside) -> Part {
         aggregates: D::aggregates().into_iter().chain(saga_aggregate::<D>()).collect(),
         sagas: sagas_of::<D>(outside),
         jobs: D::jobs,
-        machines: outside.machines.clone(),
         stints: D::stints(),
         projections: D::projections(),
         claims: D::claims,

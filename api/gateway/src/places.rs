@@ -75,11 +75,10 @@ impl Installation {
         let passing = |error: AtlasError| PlaceError::Passing(error.to_string());
         let atlas = Atlas::of(&self.directory);
         let place = atlas.place(tenant).await.map_err(passing)?;
-        if place.deleted {
-            return Ok(());
-        }
         let slug = match self.directory.find(&tenant.to_string()).await {
+            // A backup from before brought it back, and it is deleted once more.
             Ok(found) => found.slug,
+            Err(DirectoryError::Unknown(_)) if place.deleted => return Ok(()),
             // It never had a place.
             Err(DirectoryError::Unknown(_)) => String::new(),
             Err(error) => return Err(failed(error)),

@@ -228,6 +228,9 @@ const fn undeleted(status: TenantStatus) -> Option<Standing> {
 pub async fn restore(config: &Config, slug: &str) -> Result<(Tenant, bool), ProvisionError> {
     let directory = Directory::open(config);
     let tenant = directory.find_here(slug).await?;
+    // So that how it stands is noted in the order in which it came about.
+    let turn = directory.turn(tenant.tenant_id).await?;
+    let _turn = turn.ok_or_else(|| ProvisionError::Busy(tenant.slug.clone()))?;
     let desk = Desk::open(config).await?;
     let restored = async {
         desk.execute(tenant.tenant_id, &RestoreTenant).await?;

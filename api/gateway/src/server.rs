@@ -168,9 +168,8 @@ impl Server {
                 elsewhere.push((part, remote, reading));
                 continue;
             }
-            let mut opened =
-                service::open(&part, &config, &bus, clock.clone(), ids.clone(), grants.clone(), &background).await?;
-            opened.runtime.names = outside.names.clone();
+            let sources = (clock.clone(), ids.clone());
+            let opened = service::open(&part, &config, &bus, &outside, sources, grants.clone(), &background).await?;
             here.push((part, opened.runtime.clone()));
             running.push(opened);
         }

@@ -19,6 +19,7 @@ use webhooks::{Deliverer, SystemDice, Webhooks};
 use crate::Config;
 use crate::config::claim_key;
 use crate::domains::{Part, dead_letters_of};
+use crate::outside::Outside;
 use crate::rebuilding;
 use crate::server::StartError;
 
@@ -141,8 +142,8 @@ pub async fn open(
     part: &Part,
     config: &Config,
     bus: &Bus,
-    clock: Arc<dyn Clock>,
-    ids: Arc<dyn IdSource>,
+    outside: &Outside,
+    (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
     grants: Arc<[Grant]>,
     background: &Background,
 ) -> Result<Running, StartError> {
@@ -182,8 +183,8 @@ pub async fn open(
     let executor = Executor::new(store.clone(), clock.clone(), ids.clone(), settings);
 
     let sources = jobs::Sources { clock: clock.clone(), ids };
-    let (executing, machines) = (executor.clone(), part.machines.clone());
-    let writing = Writing { executor: executing, grants: grants.clone(), machines };
+    let machines = outside.machines.clone();
+    let writing = Writing { executor: executor.clone(), grants: grants.clone(), machines };
     let kinds = (part.jobs)(&read_models, Some(&writing));
     let kinds = match rebuilding::kind(config, part, &store) {
         Some(rebuild) => kinds.with(rebuild),
@@ -215,7 +216,7 @@ pub async fn open(
         live,
         jobs,
         grants,
-        names: face::no_names(),
+        names: outside.names.clone(),
         secret,
         calls_private: config.webhooks.allow_private,
     };

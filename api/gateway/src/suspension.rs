@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kernel::{RecordedEvent, Refusal, TenantId};
 use tokio::sync::watch;
-use user_aggregates::TenantRestored;
 
-use crate::directory::{Directory, DirectoryError};
+use crate::directory::{Directory, DirectoryError, Standing};
 
 /// The tenants that are suspended. Cheap to clone.
 #[derive(Clone, Default)]
@@ -95,13 +94,13 @@ impl Suspended {
 
     /// Takes over what an event says.
     pub fn note(&self, event: &RecordedEvent) {
-        let suspended = match event.event_type.as_str() {
-            "user.tenant.suspended" | "user.tenant.deletion_requested" | "user.tenant.deleted" => true,
-            "user.tenant.resumed" => false,
-            // One that was suspended before is again.
-            "user.tenant.restored" => is_suspended(event),
-            _ => return,
-        };
+        let suspended = event.event_type == "user.tenant.deleted"
+            || match Standing::after(event) {
+                Ok(None) => return,
+                Ok(Some(standing)) => standing != Standing::Active,
+                // By what can't be read nobody is let in.
+                Err(_) => true,
+            };
         self.0.told.lock().unwrap_or_else(PoisonError::into_inner).insert(event.tenant, suspended);
         self.0.all.send_if_modified(|all| match all {
             Some(all) if suspended => all.insert(event.tenant),
@@ -109,9 +108,4 @@ impl Suspended {
             None => false,
         });
     }
-}
-
-/// Whether a tenant that is restored is suspended; what can't be read is.
-fn is_suspended(event: &RecordedEvent) -> bool {
-    !matches!(serde_json::from_slice(&event.payload), Ok(TenantRestored { suspended: false }))
 }

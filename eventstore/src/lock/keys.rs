@@ -58,8 +58,8 @@ pub enum LockClass {
     DeadLetterRequest = 71_650,
     /// A tenant's webhooks are counted.
     WebhooksOfTenant = 71_651,
-    /// A tenant is moved to another cell: in the directory's database.
-    MoveOfTenant = 71_652,
+    /// A tenant is moved to another cell, or asked to be deleted, or restored: in the directory's database.
+    PlaceOfTenant = 71_652,
 }
 
 impl LockClass {

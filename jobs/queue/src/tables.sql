@@ -236,7 +236,7 @@ BEGIN
         -- What an append asks for: as for the log, the tenants of its batch.
         EXECUTE format('CREATE POLICY owner ON jobs.%I TO inopsio_{{service}}_owner
             USING ((tenant_id = ANY ((SELECT nullif(current_setting(''app.tenant_ids'', true), '''')::uuid[])::uuid[])) IS TRUE)', t);
-        -- Tenants that are on their way to another cell, or live there: nobody works for them here, and nothing new is asked for.
+        -- Tenants that are on their way to another cell, live there, or are deleted: nobody works for them here, and nothing new is asked for.
         EXECUTE format('DROP POLICY IF EXISTS closed ON jobs.%I', t);
         EXECUTE format('DROP POLICY IF EXISTS closed_to_new ON jobs.%I', t);
         EXECUTE format('DROP POLICY IF EXISTS closed_to_change ON jobs.%I', t);

@@ -158,11 +158,6 @@ impl Work {
         }
     }
 
-    /// The time, by the clock of whoever runs it.
-    pub fn now(&self) -> DateTime<Utc> {
-        self.jobs.inner.clock.now()
-    }
-
     /// The time by the database's clock, by which jobs were asked for, wherever that was.
     ///
     /// # Errors

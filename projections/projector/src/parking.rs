@@ -170,7 +170,7 @@ pub(crate) async fn count(
 }
 
 /// Counts what is parked of a projection for each of its partitions, after these or the parked events were written anew. A
-/// tenant's partition is that of `eventstore::partition_of`.
+/// tenant's partition is that of `eventstore::partition_of`. (`log.purge` counts in the same way when a tenant goes.)
 pub(crate) async fn recount(connection: &mut PgConnection, projection: &str) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE projector.checkpoints c SET

@@ -24,9 +24,9 @@ pub(crate) struct Hearing {
     pub(crate) key: String,
 }
 
-/// Writes an instance's row, unless one of a later version is there, or its tenant's rows were deleted for good while it was looked
-/// at. `seen`: everything that it has to hear of up to here has
-/// been heard; what came later wakes it at once.
+/// Writes an instance's row, unless one of a later version is there, or its tenant's rows were deleted for good by then. (What is written
+/// while they are being deleted may stay behind; it is due to nobody.) `seen`: everything that it has to hear of up to here has been
+/// heard; what came later wakes it at once.
 pub(crate) async fn write(
     connection: impl PgExecutor<'_>,
     key: InstanceKey,
@@ -159,7 +159,7 @@ pub(crate) async fn poke(
     Ok(())
 }
 
-/// For tenants that are on their way to another cell, or live there, nothing is done here.
+/// For tenants that are on their way to another cell, live there, or are deleted, nothing is done here.
 macro_rules! open {
     () => {
         "(tenant_id = ANY ((SELECT log.closed_now())::uuid[])) IS NOT TRUE"

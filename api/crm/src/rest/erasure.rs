@@ -76,7 +76,7 @@ impl Erasures {
         let head = runtime.store.head().await.map_err(|error| unreadable("the log", &error))?;
         runtime.read_models.wait_for(tenant, head, PATIENCE).await.map_err(|behind| {
             let detail = format!(
-                "who else is the same person can't be told yet, so nobody was erased: the read models are at position {}, the log is at {}; try again",
+                "who else is the same person can't be told yet, and nothing was changed: the read models are at position {}, the log is at {}; try again",
                 behind.reached, behind.wanted
             );
             Refusal::timeout("read_model_behind", detail)
@@ -119,7 +119,7 @@ struct ErasureBody {
 
 fn unreadable(what: &str, error: &dyn std::fmt::Display) -> Refusal {
     tracing::warn!(%error, "who is the same person can't be looked for");
-    Refusal::unavailable("erasure_unavailable", format!("{what} does not answer, so nobody was erased; try again"))
+    Refusal::unavailable("erasure_unavailable", format!("{what} does not answer, and nothing was changed; try again"))
 }
 
 fn unknown(aggregate_type: &'static str, id: Uuid) -> Refusal {

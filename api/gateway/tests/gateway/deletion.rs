@@ -7,7 +7,7 @@ use gateway::cells::MoveError;
 use gateway::cells::atlas::{Atlas, AtlasError};
 use gateway::cells::mover::Mover;
 use gateway::cells::placing::{Placed, PlacingError};
-use gateway::directory::{Directory, DirectoryError, Tenant};
+use gateway::directory::{Directory, DirectoryError, Standing, Tenant};
 use gateway::{ProvisionError, Server, Services};
 use kernel::{Role, SystemClock, TenantId};
 use reqwest::{Method, StatusCode};
@@ -205,6 +205,50 @@ async fn a_tenant_is_shut_out_and_destroyed_in_every_service_and_its_neighbour_n
 }
 
 #[tokio::test]
+async fn a_tenant_that_a_backup_brought_back_is_deleted_once_more() {
+    let world = Box::pin(town()).await;
+    let globex = gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
+    let directory = Directory::open(&world.config);
+    let atlas = Atlas::of(&directory);
+    // The directory has outlived what the backup is of.
+    let place = atlas.place(globex.tenant_id).await.unwrap();
+    let deleted = Placed::Deleted { slug: "globex".to_owned(), services: Vec::new() };
+    atlas.note(globex.tenant_id, place, deleted, &SystemClock).await.unwrap();
+    directory.restore(&[(globex.clone(), Standing::Active)]).await.unwrap();
+    gateway::delete(&world.config, "globex", "again", 0).await.unwrap();
+    testbed::eventually("it is gone", || async {
+        matches!(directory.find("globex").await, Err(DirectoryError::Unknown(_))).then_some(())
+    })
+    .await;
+    let told = atlas.deleted().await.unwrap();
+    assert_eq!(told.len(), 2);
+    assert!(told.iter().all(|told| told.tenant_id == globex.tenant_id.uuid()));
+    assert!(told[1].services.iter().any(|kept| kept.service == "user" && kept.events > 0));
+}
+
+#[tokio::test]
+async fn a_restored_cell_says_how_its_own_tenants_stand_and_not_how_those_of_others_do() {
+    let world = Box::pin(town()).await;
+    let [west, east] = ["west", "east"].map(|cell| {
+        let mut config = world.config.clone();
+        config.directory.cell = Some(cell.to_owned());
+        Directory::open(&config)
+    });
+    let created_at = kernel::Clock::now(&SystemClock);
+    let (tenant_id, slug) = (testbed::tenant(), "initech".to_owned());
+    let tenant = Tenant { tenant_id, slug, name: "Initech".to_owned(), created_at };
+    let status = async || {
+        let listed = west.listed().await.unwrap();
+        listed.into_iter().find(|one| one.tenant.tenant_id == tenant_id).unwrap().status
+    };
+    east.restore(&[(tenant.clone(), Standing::Suspended)]).await.unwrap();
+    west.restore(&[(tenant.clone(), Standing::Active)]).await.unwrap();
+    assert_eq!(status().await, "suspended");
+    east.restore(&[(tenant, Standing::Active)]).await.unwrap();
+    assert_eq!(status().await, "active");
+}
+
+#[tokio::test]
 async fn a_deletion_can_be_taken_back_until_its_time_and_is_asked_for_once() {
     let world = Box::pin(town()).await;
     let (globex, ours) = busy_tenant(&world).await;
@@ -214,7 +258,7 @@ async fn a_deletion_can_be_taken_back_until_its_time_and_is_asked_for_once() {
     assert_eq!(refused.code(), "tenant_suspended");
     assert!(directory.is_being_deleted(globex.tenant_id).await.unwrap());
     assert_eq!(gateway::delete(&world.config, "globex", "again", 1).await.unwrap().1, due_at, "its time stays");
-    let listed = directory.standing().await.unwrap();
+    let listed = directory.listed().await.unwrap();
     assert_eq!(listed.iter().find(|one| one.tenant == globex).unwrap().status, "deleting");
     // Whoever starts now shuts it out too.
     let later = Server::start(world.config.clone(), Services::All).await.unwrap();
@@ -277,7 +321,7 @@ async fn what_is_not_to_be_deleted_is_refused_and_nothing_is_written() {
     let options = world.config.postgres.admin_url.reveal().parse::<sqlx::postgres::PgConnectOptions>().unwrap();
     let mut mover = options.database(&world.config.postgres.directory).connect().await.unwrap();
     sqlx::query("SELECT pg_advisory_lock($1, hashtext($2))")
-        .bind(eventstore::LockClass::MoveOfTenant.number())
+        .bind(eventstore::LockClass::PlaceOfTenant.number())
         .bind(globex.tenant_id.to_string())
         .execute(&mut mover)
         .await
@@ -300,7 +344,7 @@ async fn that_a_tenant_is_to_be_deleted_is_noted_before_it_is_said_and_taken_bac
     let globex = gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
     let directory = Directory::open(&world.config);
     let status = async || {
-        let listed = directory.standing().await.unwrap();
+        let listed = directory.listed().await.unwrap();
         listed.into_iter().find(|one| one.tenant == globex).unwrap().status
     };
     gateway::suspend(&world.config, &globex, "not paid").await.unwrap();
