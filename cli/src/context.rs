@@ -64,17 +64,27 @@ impl Context {
         }
     }
 
-    /// The same, or one that was deleted, by its id: for whoever looks after the saga that destroys the last of it, when the directory
-    /// has it no more.
+    /// The same, or one that was deleted, by its id: for whoever looks after the saga that destroys the last of it, or reads its
+    /// history: the directory has it no more.
     #[expect(clippy::disallowed_methods, reason = "the directory says that this was a tenant")]
     pub async fn tenant_or_deleted(&self, slug_or_id: &str) -> Result<TenantId> {
         let unknown = match self.tenant(slug_or_id).await {
             Err(error) if matches!(error.downcast_ref(), Some(DirectoryError::Unknown(_))) => error,
             found => return found,
         };
-        let Ok(id) = slug_or_id.parse::<uuid::Uuid>() else { return Err(unknown) };
         let deleted = Atlas::of(&Directory::open(&self.config)).deleted().await?;
-        if deleted.iter().any(|gone| gone.tenant_id == id) { Ok(TenantId::vouched(id)) } else { Err(unknown) }
+        if let Ok(id) = slug_or_id.parse::<uuid::Uuid>() {
+            return if deleted.iter().any(|gone| gone.tenant_id == id) {
+                Ok(TenantId::vouched(id))
+            } else {
+                Err(unknown)
+            };
+        }
+        // Others may have had the name, too.
+        match deleted.iter().rfind(|gone| gone.slug == slug_or_id) {
+            Some(gone) => bail!("{unknown}; one of that name was deleted: name it by its id, {}", gone.tenant_id),
+            None => Err(unknown),
+        }
     }
 
     /// The log of a service.

@@ -55,7 +55,7 @@ impl Show {
     /// Shows.
     pub async fn run(self, context: &Context) -> Result<()> {
         let (service, aggregate) = find(&self.aggregate_type)?;
-        let tenant = context.tenant(&self.tenant).await?;
+        let tenant = context.tenant_or_deleted(&self.tenant).await?;
         let store = context.store(service).await?;
         let events = store.load(tenant, aggregate.name, &self.aggregate_id, 0).await?;
         store.close().await;

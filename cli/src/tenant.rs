@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use chrono::SecondsFormat;
+use gateway::Deletion;
 use gateway::cells::atlas::{Atlas, Gone};
 use gateway::cells::mover::{Moved, MovedService, Mover};
 use gateway::cells::placing::DeletedHistory;
@@ -134,9 +135,16 @@ impl Command {
                 told(context, &tenant, &format!("has nothing in the cell {cell} any more but its sealed history"))
             }
             Self::Delete { tenant, reason, grace_days } => {
-                let (tenant, due_at) = gateway::delete(&context.config, &tenant, &reason, grace_days).await?;
+                let Deletion { tenant, due_at, before } =
+                    gateway::delete(&context.config, &tenant, &reason, grace_days).await?;
                 let at = due_at.to_rfc3339_opts(SecondsFormat::Secs, true);
-                let until = format!("is shut out, and is deleted at {at} unless it is restored before");
+                let until = if before {
+                    format!(
+                        "was to be deleted before, at {at}; its time and its reason stay: restore it first to give others"
+                    )
+                } else {
+                    format!("is shut out, and is deleted at {at} unless it is restored before")
+                };
                 told_with(context, &tenant, &until, "due_at", due_at)
             }
             Self::Restore { tenant } => {

@@ -1,12 +1,23 @@
 //! Times on the command line.
 
 use chrono::{DateTime, NaiveTime, Utc};
+use kernel::{Clock as _, SystemClock};
 
 /// RFC 3339, or a date: its midnight in UTC.
 pub fn parse(text: &str) -> Result<DateTime<Utc>, String> {
     kernel::read_time(text)
         .or_else(|_| kernel::read_day(text).map(|day| day.and_time(NaiveTime::MIN).and_utc()))
         .map_err(|_| "allowed are times like 2026-03-01T12:00:00Z and dates like 2026-03-01".to_owned())
+}
+
+/// The same, and not one that has not come yet.
+pub fn past(text: &str) -> Result<DateTime<Utc>, String> {
+    let time = parse(text)?;
+    let now = SystemClock.now();
+    if time > now {
+        return Err(format!("it is later than now, {}", now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)));
+    }
+    Ok(time)
 }
 
 /// The longest length of time that is taken.
@@ -34,6 +45,13 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_is_not_what_has_not_come_yet() {
+        assert!(past("2026-03-01").is_ok());
+        assert!(past("9000-01-01").unwrap_err().starts_with("it is later than now"));
+        assert!(past("soon").unwrap_err().starts_with("allowed are times"));
+    }
 
     #[test]
     fn times_and_dates_are_understood() {

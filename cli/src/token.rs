@@ -44,7 +44,7 @@ fn subject(text: &str) -> Result<String, String> {
     if gateway::auth::is_subject(text) {
         Ok(text.to_owned())
     } else {
-        Err("allowed are 1 to 255 characters, none of them a control character".to_owned())
+        Err("allowed are 1 to 255 characters, not all of them spaces, none of them a control character".to_owned())
     }
 }
 
@@ -58,6 +58,12 @@ impl Token {
             bail!("--subject {subject:?} is no id of a user; allowed is a UUID, or any name with at least one --role");
         }
         let tenant = context.tenant(&self.tenant).await?;
+        if Directory::open(config).suspended().await?.contains(&tenant) {
+            bail!(
+                "{} is suspended, or is to be deleted: no token of it would be taken; see `inopsio tenant list`",
+                self.tenant
+            );
+        }
         let token = if let Some(subject) = &self.subject {
             gateway::auth::mint(&config.auth, tenant, subject, &self.roles, self.ttl)?
         } else {

@@ -111,7 +111,7 @@ impl Checks {
 
 /// Characters that reorder the text around them (as in names that read backwards) or are nowhere to be seen: two texts that
 /// look the same would not be. (Joiners belong to words of some scripts, and to emoji; they are not among these.)
-fn deceives(c: char) -> bool {
+pub fn deceives(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')

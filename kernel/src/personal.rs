@@ -164,11 +164,19 @@ impl<T: JsonSchema> JsonSchema for Personal<T> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let mut schema = T::json_schema(generator);
-        let description = "What tells something about a person: a name, an address, a number. In the log it may stand sealed, as \
-                           an object with the one member `sealed`: under the key of that person, without which nobody opens it.";
-        schema.insert("description".to_owned(), description.into());
-        schema
+        let value = T::json_schema(generator);
+        let description = "What tells something about a person: a name, an address, a number. It may stand sealed, as an object \
+                           with the one member `sealed`: under the key of that person, without which nobody opens it. So it does in \
+                           the log, and for everybody once the person is erased.";
+        schemars::json_schema!({
+            "description": description,
+            "anyOf": [value, {
+                "type": "object",
+                "properties": { "sealed": { "type": "string" } },
+                "required": ["sealed"],
+                "additionalProperties": false,
+            }],
+        })
     }
 }
 

@@ -246,6 +246,14 @@ async fn who_was_shut_out_when_a_backup_was_taken_stays_shut_out_after_its_resto
         ("umbrella", "active"),
     ];
     assert_eq!(stand(&other), stood.map(|(slug, status)| (slug.to_owned(), status.to_owned())));
+    // Nobody gets a token that would not be taken.
+    let mut auth = other.postgres.admin().database("inopsio_auth").connect().await.unwrap();
+    for slug in ["globex", "hooli"] {
+        let before = log_rows(&mut auth, &LOG).await;
+        let said = refused(&other, &["token", "--tenant", slug, "--role", "viewer"]);
+        assert!(said.contains(slug) && said.contains("is suspended, or is to be deleted"), "{said}");
+        assert_eq!(log_rows(&mut auth, &LOG).await, before);
+    }
     // What the directory says can be taken back as ever.
     other.ok(&["tenant", "restore", "hooli"]);
     assert_eq!(stand(&other)[2].1, "active");

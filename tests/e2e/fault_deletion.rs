@@ -82,6 +82,12 @@ async fn fault_deletion_killed_at_each_step_goes_on_and_leaves_nothing_but_histo
     let told: Value = serde_json::from_str(&world.ok(&["tenant", "list", "--deleted", "--format", "json"])).unwrap();
     assert_eq!(told.as_array().unwrap().len(), 1, "told once: {told}");
     assert_eq!((&told[0]["slug"], &told[0]["tenant_id"]), (&json!("globex"), &json!(id)));
+    // An auditor reads on what happened, by the id.
+    let by_id = id.to_string();
+    let history = world.ok(&["replay", "--tenant", &by_id, "--service", "crm"]);
+    assert_eq!(history.lines().count(), 5, "{history}");
+    let by_name = world.run(&["replay", "--tenant", "globex"]);
+    assert!(String::from_utf8_lossy(&by_name.stderr).contains(&format!("by its id, {id}")), "{by_name:?}");
     let lead = globex.post_once("late", "/v1/crm/leads", &json!({ "name": "late" })).await.unwrap();
     assert_eq!((lead.status.as_u16(), lead.code()), (403, "tenant_deleted"), "{lead:?}");
     world.verify(&acme).await;

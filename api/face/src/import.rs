@@ -66,7 +66,14 @@ impl Word for Mapping {
             Some((header, field)) => Ok((header.trim().to_owned(), field.trim().to_owned())),
             None => Err(format!("{pair:?} is not of the form <header>:<field>")),
         };
-        text.split(',').map(pair).collect::<Result<_, _>>().map(Self)
+        let mut mapping = BTreeMap::new();
+        for (header, field) in text.split(',').map(pair).collect::<Result<Vec<_>, _>>()? {
+            if mapping.contains_key(&header) {
+                return Err(format!("the header {header:?} is named twice"));
+            }
+            mapping.insert(header, field);
+        }
+        Ok(Self(mapping))
     }
 }
 

@@ -17,18 +17,18 @@ pub trait Names: Send + Sync {
     /// When no server tells it now.
     async fn texts(&self, name: &str) -> Result<Vec<String>, NamesError>;
 
-    /// Notes that a tenant has shown, by its claim of this id, that a domain is its own. False: another tenant has, and its record is
-    /// among those that are `shown`, by the ids of claims; who does not show it any more loses it to who does.
+    /// Notes that a tenant has shown, by what its record says, that a domain is its own. False: another tenant has, and its record is
+    /// among those that are `shown`; who does not show it any more loses it to who does.
     ///
     /// # Errors
     /// When it can't be noted now.
     async fn hold(&self, held: &Hold<'_>, shown: &[Uuid]) -> Result<bool, NamesError>;
 
-    /// Notes that a tenant does not have a domain any more; nothing happens if it has not by this claim.
+    /// Notes that a tenant does not have a domain any more; nothing happens if it has not by this record.
     ///
     /// # Errors
     /// When it can't be noted now.
-    async fn give_back(&self, domain: &str, tenant: TenantId, claim: Uuid) -> Result<(), NamesError>;
+    async fn give_back(&self, domain: &str, tenant: TenantId, proof: Uuid) -> Result<(), NamesError>;
 
     /// Whether somebody else may speak for the addresses of a domain in a tenant, as an identity provider does: always where the
     /// installation does not ask for more, else only if the tenant has shown that the domain is its own.
@@ -45,8 +45,8 @@ pub struct Hold<'h> {
     pub domain: &'h str,
     /// Which tenant.
     pub tenant: TenantId,
-    /// By which claim.
-    pub claim: Uuid,
+    /// What its record says.
+    pub proof: Uuid,
     /// When.
     pub at: DateTime<Utc>,
 }

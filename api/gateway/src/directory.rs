@@ -90,8 +90,18 @@ pub enum DirectoryError {
     #[error("postgres.admin_url (INOPSIO_POSTGRES_ADMIN_URL) is needed for this: {0}")]
     Admin(String),
     /// Postgres refused.
-    #[error("the directory of tenants: {0}")]
+    #[error("the directory of tenants: {}", by_postgres(.0))]
     Storage(sqlx::Error),
+}
+
+/// What Postgres said, or that it said nothing.
+fn by_postgres(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::PoolTimedOut => {
+            "Postgres gave no connection within 3 s; does it run where postgres.host and postgres.port, or directory.url, say?".to_owned()
+        }
+        said => said.to_string(),
+    }
 }
 
 // By hand, so that what Postgres said is part of the text, and not said a second time as its source.
@@ -333,12 +343,12 @@ impl Directory {
         Ok(())
     }
 
-    /// Notes that a tenant has shown, by its claim of this id, that a domain is its own. False: another tenant has, whose claim is among
-    /// those that are `shown`.
+    /// Notes that a tenant has shown, by what its record says, that a domain is its own. False: another tenant has, whose record is
+    /// among those that are `shown`.
     pub async fn hold(
         &self,
         domain: &str,
-        (tenant, claim): (TenantId, Uuid),
+        (tenant, proof): (TenantId, Uuid),
         shown: &[Uuid],
         at: DateTime<Utc>,
     ) -> Result<bool, DirectoryError> {
@@ -351,7 +361,7 @@ impl Directory {
         )
         .bind(domain)
         .bind(tenant.uuid())
-        .bind(claim)
+        .bind(proof)
         .bind(at)
         .bind(shown)
         .fetch_optional(&self.pool)
@@ -359,12 +369,12 @@ impl Directory {
         Ok(held.is_some())
     }
 
-    /// Notes that a tenant does not have a domain any more, which it has by this claim.
-    pub async fn give_back(&self, domain: &str, tenant: TenantId, claim: Uuid) -> Result<(), DirectoryError> {
+    /// Notes that a tenant does not have a domain any more, which it has by this record.
+    pub async fn give_back(&self, domain: &str, tenant: TenantId, proof: Uuid) -> Result<(), DirectoryError> {
         sqlx::query("DELETE FROM domains WHERE domain = $1 AND tenant_id = $2 AND claim_id = $3")
             .bind(domain)
             .bind(tenant.uuid())
-            .bind(claim)
+            .bind(proof)
             .execute(&self.pool)
             .await?;
         Ok(())

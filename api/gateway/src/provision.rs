@@ -171,23 +171,30 @@ pub async fn resume(config: &Config, tenant: &Tenant) -> Result<(), ProvisionErr
     done
 }
 
+/// That a tenant is to be deleted.
+#[derive(Clone, Debug)]
+pub struct Deletion {
+    /// Which.
+    pub tenant: Tenant,
+    /// When.
+    pub due_at: DateTime<Utc>,
+    /// It was to be deleted before this was asked, and nothing was changed.
+    pub before: bool,
+}
+
 /// The tenant is shut out at once, and deleted in so many days, by the saga `delete_tenant` of the server; until then it can be
-/// [restored](restore). When that is. Asked for again, its time stays as it was.
+/// [restored](restore). Asked for again, its time and its reason stay as they were.
 ///
 /// # Errors
 /// When it is not here, is on its way to another cell, or there is an old copy of it in one; as [`suspend`].
-pub async fn delete(
-    config: &Config,
-    slug: &str,
-    reason: &str,
-    grace_days: u32,
-) -> Result<(Tenant, DateTime<Utc>), ProvisionError> {
+pub async fn delete(config: &Config, slug: &str, reason: &str, grace_days: u32) -> Result<Deletion, ProvisionError> {
     let directory = Directory::open(config);
     let tenant = directory.find_here(slug).await?;
     // Whoever moves it takes the same turn, so it is not on its way when its deletion is asked for, nor sets out afterwards.
     let turn = directory.turn(tenant.tenant_id).await?;
     let _turn = turn.ok_or_else(|| ProvisionError::Busy(tenant.slug.clone()))?;
     Atlas::of(&directory).place(tenant.tenant_id).await?.delete().map_err(AtlasError::from)?;
+    let before = directory.is_being_deleted(tenant.tenant_id).await?;
     let desk = Desk::open(config).await?;
     // Before it is: were this killed in between, nobody moves a tenant away from its deletion. Asked for again, or restored, it is settled.
     let asked = async {
@@ -209,7 +216,7 @@ pub async fn delete(
     let due_at = asked?;
     // The saga that notes what was before may have come in between.
     directory.note_standing(tenant.tenant_id, Standing::Deleting).await?;
-    Ok((tenant, due_at))
+    Ok(Deletion { tenant, due_at, before })
 }
 
 /// How a tenant stands of which the log does not say that it is to be deleted.

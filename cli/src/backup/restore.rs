@@ -36,7 +36,7 @@ pub struct Restore {
     #[arg(long, requires = "into")]
     tenant: Option<String>,
     /// Only what had been recorded by then, that moment included
-    #[arg(long, value_name = "TIME", value_parser = time::parse, requires = "tenant")]
+    #[arg(long, value_name = "TIME", value_parser = time::past, requires = "tenant")]
     as_of: Option<DateTime<Utc>>,
     /// The name of the new tenant
     #[arg(long, value_name = "NAME", requires = "tenant")]

@@ -31,7 +31,7 @@ pub enum Command {
         #[command(flatten)]
         of: Of,
     },
-    /// Limits how much of a queue runs; what is not given is not limited
+    /// Limits how much of a queue runs; what is not given is not limited, so without both its limits are taken away
     #[command(after_help = "Examples:
   inopsio job queue limit --tenant demo --concurrency 1 imports
   inopsio job queue limit --all-tenants --rate 60/60 exports")]
@@ -80,7 +80,9 @@ impl Command {
             Self::Pause { of } => change(context, of, Act::Pause, "is paused").await,
             Self::Resume { of } => change(context, of, Act::Resume, "goes on").await,
             Self::Limit { of, concurrency, rate } => {
-                change(context, of, Act::Limit(Limits { concurrency, rate }), "is limited as asked").await
+                let limited = concurrency.is_some() || rate.is_some();
+                let what = if limited { "is limited as asked" } else { "has no limits any more" };
+                change(context, of, Act::Limit(Limits { concurrency, rate }), what).await
             }
         }
     }

@@ -74,7 +74,7 @@ pub struct Replay {
 impl Replay {
     /// Replays.
     pub async fn run(self, context: &Context) -> Result<()> {
-        let tenant = context.tenant(&self.tenant).await?;
+        let tenant = context.tenant_or_deleted(&self.tenant).await?;
         let services = context::services(self.service.as_deref())?;
         self.check_types(&services)?;
         self.check_stretch(&services)?;

@@ -251,6 +251,20 @@ fn webhook<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
+fn what_nobody_can_open_any_more_is_as_its_schema_says() {
+    let sandbox = Sandbox::new();
+    let dev = Dev::start(&sandbox);
+    let contact = json!({ "name": "Ada Lovelace", "email": "ada@lovelace.example", "phone": "+44 20 7946 0000" });
+    let contact = sandbox.post(dev.token(), "/v1/crm/contacts", &contact);
+    let erase = format!("/v1/crm/contacts/{}/erase", contact["id"].as_str().unwrap());
+    sandbox.post(dev.token(), &erase, &json!({ "reason": "requested" }));
+    let opened = sandbox.ok(&["replay", "--tenant", "demo", "--service", "crm", "--open"]);
+    assert!(opened.contains("sealed") && !opened.contains("Lovelace"), "{opened}");
+    let checked = sandbox.json(&["schema", "check"]);
+    assert!(checked.as_array().unwrap().iter().all(|service| service["bad"] == 0), "{checked}");
+}
+
+#[test]
 fn webhooks_are_set_up_looked_at_and_taken_away() {
     let sandbox = Sandbox::new();
     let dev = Dev::start(&sandbox);

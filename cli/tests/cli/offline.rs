@@ -75,6 +75,15 @@ fn what_can_not_be_reached_is_said_with_what_to_do() {
         "{}",
         ended.stderr
     );
+    let ended = sandbox.run(&["tenant", "list"]);
+    assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""));
+    assert!(ended.stderr.contains("Postgres gave no connection"), "{}", ended.stderr);
+    let ended = sandbox.run(&["restore", "--tenant", "demo", "--into", "then", "--as-of", "9000-01-01"]);
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("later than now"), "{}", ended.stderr);
+    let ended = sandbox.run(&["token", "--tenant", "demo", "--role", "viewer", "--subject", " "]);
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("not all of them spaces"), "{}", ended.stderr);
 }
 
 #[test]

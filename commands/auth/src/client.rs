@@ -84,8 +84,12 @@ impl ClientFields {
                 checks.refuse(pointer, "too_many", format!("{} addresses; allowed are {MOST}", uris.len()));
             }
             for (index, uri) in uris.iter().enumerate() {
+                let at = || format!("{pointer}/{index}");
                 if let Err(detail) = redirect(uri, self.confidential) {
-                    checks.refuse(format!("{pointer}/{index}"), "redirect_uri", detail);
+                    checks.refuse(at(), "redirect_uri", detail);
+                }
+                if uris.iter().take(index).any(|earlier| earlier == uri) {
+                    checks.refuse(at(), "named_twice", "the same address stands before; once is enough");
                 }
             }
         }

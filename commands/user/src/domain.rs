@@ -73,6 +73,10 @@ impl NotADomain {
 /// What it is instead.
 pub fn domain_name(text: &str) -> Result<String, NotADomain> {
     let text = text.trim();
+    // The domain name system passes over them, and people do not see them.
+    if text.contains(kernel::deceives) {
+        return Err(NotADomain::Form);
+    }
     if text.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok() {
         return Err(NotADomain::Address);
     }

@@ -72,7 +72,10 @@ async fn sound(work: &mut Work<'_>, name: &str, role: &RoleChanged, catalogue: &
     if exceeding.is_empty() {
         return Ok(());
     }
-    let detail = "nobody can define a role that allows more than they may themselves (permissions)";
+    let detail = format!(
+        "nobody can define a role that allows more than they may themselves; here {}",
+        access::some_of(&exceeding)
+    );
     Err(Refusal::forbidden("exceeds_own_permissions", detail).with("permissions", exceeding))
 }
 

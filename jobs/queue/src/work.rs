@@ -187,7 +187,8 @@ impl Work {
              i AS (DELETE FROM jobs.inputs x USING old WHERE x.tenant_id = $1 AND x.job_id = old.job_id),
              j AS (
                  UPDATE jobs.jobs x
-                 SET parts = 0, inputs = 0, progress_done = 0, checkpoint = NULL,
+                 SET parts = 0, inputs = 0, checkpoint = NULL,
+                     progress_done = CASE WHEN x.state = 'completed' THEN x.progress_done ELSE 0 END,
                      input_forgotten = input_forgotten OR (x.inputs > 0 AND x.state <> 'completed'),
                      state = CASE WHEN old.pointless THEN 'cancelled' ELSE x.state END,
                      finished_at = CASE WHEN old.pointless THEN clock_timestamp() ELSE x.finished_at END,

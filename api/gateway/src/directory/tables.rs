@@ -80,7 +80,8 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryEr
                  UNIQUE (tenant_id, sequence)
              );
              GRANT SELECT, INSERT ON placements TO {ROLE};
-             -- Domains that tenants have shown to be their own, by which claim: one tenant each in all of the installation.
+             -- Domains that tenants have shown to be their own; claim_id: what the record of the claim says. One tenant each in all of the
+             -- installation.
              CREATE TABLE IF NOT EXISTS domains (
                  domain      text PRIMARY KEY,
                  tenant_id   uuid NOT NULL,

@@ -40,12 +40,12 @@ impl Names for Register {
     }
 
     async fn hold(&self, held: &Hold<'_>, shown: &[Uuid]) -> Result<bool, NamesError> {
-        let Hold { domain, tenant, claim, at } = *held;
-        self.directory.hold(domain, (tenant, claim), shown, at).await.map_err(by_the_directory)
+        let Hold { domain, tenant, proof, at } = *held;
+        self.directory.hold(domain, (tenant, proof), shown, at).await.map_err(by_the_directory)
     }
 
-    async fn give_back(&self, domain: &str, tenant: TenantId, claim: Uuid) -> Result<(), NamesError> {
-        self.directory.give_back(domain, tenant, claim).await.map_err(by_the_directory)
+    async fn give_back(&self, domain: &str, tenant: TenantId, proof: Uuid) -> Result<(), NamesError> {
+        self.directory.give_back(domain, tenant, proof).await.map_err(by_the_directory)
     }
 
     async fn may_be_spoken_for(&self, domain: &str, tenant: TenantId) -> Result<bool, NamesError> {

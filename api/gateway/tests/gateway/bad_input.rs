@@ -215,6 +215,7 @@ async fn a_parameter_is_named_as_the_contract_names_it_with_what_is_allowed() {
         (csv("dry_run=maybe"), "dry_run", "true and false"),
         (csv("source=telepathy"), "source", "website, referral, event, cold_call, campaign, partner, other"),
         (csv("mapping=Firma"), "mapping", "<header>:<field>"),
+        (csv("mapping=name:company,name:name"), "mapping", "\"name\" is named twice"),
         (csv("dry_run=true&dry_run=false"), "dry_run", "once"),
     ] {
         let refused = Answer::of(request).await;
@@ -240,7 +241,8 @@ async fn numbers_days_and_ids_of_a_body_are_refused_with_what_is_allowed() {
     let rate =
         |day: &str| ("/v1/crm/currencies/set-rate", json!({ "from": "USD", "to": "EUR", "day": day, "rate_nanos": 1 }));
     let form = "a UUID with its hyphens";
-    let before = world.head().await;
+    let heads = async || (world.head().await, world.head_of(&world.auth).await);
+    let before = heads().await;
     for ((path, body), pointer, allowed) in [
         (stages(json!({ "name": "Open", "probability": 300 })), "/stages/0/probability", "from 0 to 100"),
         (stages(json!({ "name": "Open", "probability": -1 })), "/stages/0/probability", "from 0 to 100"),
@@ -266,6 +268,14 @@ async fn numbers_days_and_ids_of_a_body_are_refused_with_what_is_allowed() {
         (deal("pipeline", json!(id.replace('-', ""))), "/pipeline", form),
         (deal("account", json!(format!("{{{id}}}"))), "/account", form),
         (deal("stage", json!(format!("urn:uuid:{id}"))), "/stage", form),
+        (
+            (
+                "/v1/auth/clients",
+                json!({ "name": "app", "confidential": true, "redirect_uris": ["https://a.example/", "https://a.example/"] }),
+            ),
+            "/redirect_uris/1",
+            "once is enough",
+        ),
     ] {
         let refused = world.post(path, body.clone()).await;
         assert_eq!((refused.status, refused.code()), (BAD, "validation_failed"), "{body} got {refused:?}");
@@ -273,7 +283,7 @@ async fn numbers_days_and_ids_of_a_body_are_refused_with_what_is_allowed() {
         assert_eq!(error["pointer"], pointer, "{refused:?}");
         assert!(error["detail"].as_str().unwrap().contains(allowed), "{refused:?}");
     }
-    assert_eq!(world.head().await, before);
+    assert_eq!(heads().await, before);
 }
 
 #[tokio::test]

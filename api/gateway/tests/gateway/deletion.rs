@@ -8,7 +8,7 @@ use gateway::cells::atlas::{Atlas, AtlasError};
 use gateway::cells::mover::Mover;
 use gateway::cells::placing::{Placed, PlacingError};
 use gateway::directory::{Directory, DirectoryError, Standing, Tenant};
-use gateway::{ProvisionError, Server, Services};
+use gateway::{Deletion, ProvisionError, Server, Services};
 use kernel::{Role, SystemClock, TenantId};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -125,7 +125,7 @@ async fn a_tenant_is_shut_out_and_destroyed_in_every_service_and_its_neighbour_n
     let neighbours = belongings(&world, world.tenant).await;
     let (open, mut others) =
         (Open::bearing(&world, &ours).await, Open::bearing(&world, &world.token(&[Role::Admin])).await);
-    let (deleted, _) = gateway::delete(&world.config, "globex", "contract ended", 0).await.unwrap();
+    let Deletion { tenant: deleted, .. } = gateway::delete(&world.config, "globex", "contract ended", 0).await.unwrap();
     assert_eq!(deleted, globex);
     open.end_within_a_second().await;
     others.go_on(&world).await;
@@ -253,11 +253,13 @@ async fn a_deletion_can_be_taken_back_until_its_time_and_is_asked_for_once() {
     let world = Box::pin(town()).await;
     let (globex, ours) = busy_tenant(&world).await;
     let directory = Directory::open(&world.config);
-    let (_, due_at) = gateway::delete(&world.config, "globex", "by mistake", 30).await.unwrap();
+    let Deletion { due_at, before, .. } = gateway::delete(&world.config, "globex", "by mistake", 30).await.unwrap();
+    assert!(!before);
     let refused = within_a_second(&world, &ours, StatusCode::FORBIDDEN).await;
     assert_eq!(refused.code(), "tenant_suspended");
     assert!(directory.is_being_deleted(globex.tenant_id).await.unwrap());
-    assert_eq!(gateway::delete(&world.config, "globex", "again", 1).await.unwrap().1, due_at, "its time stays");
+    let again = gateway::delete(&world.config, "globex", "again", 1).await.unwrap();
+    assert_eq!((again.due_at, again.before), (due_at, true), "its time stays, and that is told");
     let listed = directory.listed().await.unwrap();
     assert_eq!(listed.iter().find(|one| one.tenant == globex).unwrap().status, "deleting");
     // Whoever starts now shuts it out too.

@@ -179,6 +179,7 @@ async fn a_change_that_could_not_be_made_is_refused_and_another_tenants_history_
             "circular",
         ),
         (json!({ "change": { "roles": [{ "name": "seller" }, { "name": "seller" }] } }), "named_twice"),
+        (json!({ "change": { "subjects": vec![json!({ "id": ada, "roles": [] }); 2] } }), "named_twice"),
         (json!({ "change": { "roles": vec![json!({ "name": "seller" }); 101] } }), "too_many"),
         (json!({ "change": { "groups": [{ "id": nobody, "roles": [] }] } }), "not_found"),
         (json!({ "change": { "subjects": [{ "id": nobody, "roles": [] }] } }), "not_found"),

@@ -62,8 +62,9 @@ impl Domain {
     }
 
     /// What has to be there to show it.
-    fn record(&self) -> DomainRecord {
-        let domain::DomainRecord { name, value, .. } = domain::DomainRecord::of(&self.0.domain, self.0.domain_id);
+    fn record(&self, context: &Context) -> DomainRecord {
+        let domain::DomainRecord { name, value, .. } =
+            domain::DomainRecord::of(&self.0.domain, context.caller().tenant(), self.0.domain_id);
         DomainRecord { name, value }
     }
 

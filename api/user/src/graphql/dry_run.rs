@@ -167,7 +167,8 @@ pub(crate) async fn run(
     };
     // The end is the same on all pages.
     let until = request.after.as_ref().map_or(to.or(Some(now)), |(.., until)| *until);
-    let from = from.unwrap_or_else(|| until.unwrap_or(now) - MONTH);
+    // Up to a time that has not come yet is up to now.
+    let from = from.unwrap_or_else(|| until.unwrap_or(now).min(now) - MONTH);
     forward(("from", Some(from)), ("to", until))?;
     let change = change.checked(context).await?;
     let mut dry_run = {

@@ -82,11 +82,15 @@ impl PolicyChange {
         circular(&found, &known)?;
         for (place, group) in given.into_iter().enumerate() {
             let place = format!("change.groups.{place}");
-            found.groups.insert(group.id, existing(&place, group.roles, &known)?);
+            if found.groups.insert(group.id, existing(&place, group.roles, &known)?).is_some() {
+                return Err(unknown(&place, "named_twice", format!("the group {} is named twice", group.id)));
+            }
         }
         for (place, subject) in subjects.into_iter().enumerate() {
             let place = format!("change.subjects.{place}");
-            found.subjects.insert(subject.id, existing(&place, subject.roles, &known)?);
+            if found.subjects.insert(subject.id, existing(&place, subject.roles, &known)?).is_some() {
+                return Err(unknown(&place, "named_twice", format!("the subject {} is named twice", subject.id)));
+            }
         }
         there(context, &found).await?;
         Ok(found)

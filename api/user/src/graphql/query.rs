@@ -132,7 +132,7 @@ impl UserQuery {
         access::changes(context, from, to, first, after).await
     }
 
-    /// What would have been refused between `from` (30 days ago, if left out) and `to` (now, if left out) if a policy had been another all
+    /// What would have been refused between `from` (30 days before that, if left out) and `to` (now, if left out) if a policy had been another all
     /// that time: of the commands that the logs of all services hold, each judged by the roles and groups of its time. Nothing is
     /// changed. Only what was done is on record: nobody knows what was refused, or read.
     async fn policy_dry_run(

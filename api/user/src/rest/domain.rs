@@ -2,7 +2,7 @@
 
 use face::operation::{Done, Found, Made, change, create, find, id};
 use face::{Authenticated, Command, Empty, Hold, NamesError};
-use kernel::{Aggregate, Caller, Refusal};
+use kernel::{Aggregate, Caller, Refusal, TenantId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -65,17 +65,23 @@ pub(crate) struct DomainRecord {
     pub value: String,
 }
 
-/// What the value of a record begins with; the claim's id follows.
+/// What the value of a record begins with; what proves a claim follows.
 const VALUE: &str = "inopsio-verification=";
 
+/// What a record has to say for a claim of a tenant. A copy of a tenant has claims with the same ids, and nobody has shown anything for it.
+fn proof(tenant: TenantId, claim: Uuid) -> Uuid {
+    Uuid::new_v5(&tenant.uuid(), claim.as_bytes())
+}
+
 impl DomainRecord {
-    /// Of a claim.
-    pub(crate) fn of(domain: &str, claim: Uuid) -> Self {
-        Self { name: format!("_inopsio.{domain}"), r#type: "TXT", value: format!("{VALUE}{claim}") }
+    /// Of a tenant's claim.
+    pub(crate) fn of(domain: &str, tenant: TenantId, claim: Uuid) -> Self {
+        let proof = proof(tenant, claim);
+        Self { name: format!("_inopsio.{domain}"), r#type: "TXT", value: format!("{VALUE}{proof}") }
     }
 }
 
-/// The claims whose records are among these texts.
+/// The proofs that are among these texts.
 fn shown(texts: &[String]) -> Vec<Uuid> {
     texts.iter().filter_map(|text| kernel::read_uuid(text.trim().strip_prefix(VALUE)?).ok()).collect()
 }
@@ -94,14 +100,14 @@ struct DomainResource {
     record: DomainRecord,
 }
 
-fn resource(id: Uuid, state: &ClaimedDomain) -> DomainResource {
+fn resource(tenant: TenantId, id: Uuid, state: &ClaimedDomain) -> DomainResource {
     let status = match state {
         ClaimedDomain { released: true, .. } => DomainState::Released,
         ClaimedDomain { record_missing: true, .. } => DomainState::RecordMissing,
         ClaimedDomain { verified: true, .. } => DomainState::Verified,
         ClaimedDomain { .. } => DomainState::Claimed,
     };
-    DomainResource { id, domain: state.domain.clone(), status, record: DomainRecord::of(&state.domain, id) }
+    DomainResource { id, domain: state.domain.clone(), status, record: DomainRecord::of(&state.domain, tenant, id) }
 }
 
 fn unavailable(error: &NamesError) -> Refusal {
@@ -135,7 +141,7 @@ impl Domains {
     /// A domain as it is now
     #[oai(path = "/v1/user/domains/:domain", method = "get", operation_id = "getDomain")]
     async fn get(&self, Authenticated(caller): Authenticated, domain: Path<Uuid>) -> Found<DomainResource> {
-        let show = |state: &ClaimedDomain| resource(domain.0, state);
+        let show = |state: &ClaimedDomain| resource(caller.tenant(), domain.0, state);
         find(&self.service.runtime, &caller, READ, domain.0, show).await
     }
 
@@ -151,16 +157,17 @@ impl Domains {
         if state.released {
             return Err(Refusal::from(user_aggregates::DomainError::Released).into());
         }
-        let record = DomainRecord::of(&state.domain, claim);
+        let record = DomainRecord::of(&state.domain, caller.tenant(), claim);
         let texts = runtime.names.texts(&record.name).await.map_err(|error| unavailable(&error))?;
         let shown = shown(&texts);
-        if !shown.contains(&claim) {
+        let proof = proof(caller.tenant(), claim);
+        if !shown.contains(&proof) {
             if !state.verified {
                 return Err(missing(&record, texts).into());
             }
             return change(runtime, &command.request, claim, NoteDomainRecordMissing { domain: id(&domain) }).await;
         }
-        let hold = Hold { domain: &state.domain, tenant: caller.tenant(), claim, at: runtime.executor.now() };
+        let hold = Hold { domain: &state.domain, tenant: caller.tenant(), proof, at: runtime.executor.now() };
         if !runtime.names.hold(&hold, &shown).await.map_err(|error| unavailable(&error))? {
             let detail = "the record is there, but so is that of another tenant of this installation, which has this domain; \
                           remove its record, or have it release the domain";
@@ -190,7 +197,7 @@ impl Domains {
 
 impl Domains {
     async fn give_back(&self, caller: &Caller, claim: Uuid, domain: &str) -> Result<(), Refusal> {
-        let given = self.service.runtime.names.give_back(domain, caller.tenant(), claim).await;
+        let given = self.service.runtime.names.give_back(domain, caller.tenant(), proof(caller.tenant(), claim)).await;
         given.map_err(|error| unavailable(&error))
     }
 

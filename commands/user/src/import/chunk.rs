@@ -12,7 +12,7 @@ use user_aggregates::{
 use uuid::Uuid;
 
 use super::{Later, UserField, UserImport, UserRow};
-use crate::access::{self, allowed, existing_role, group_roles};
+use crate::access::{self, allowed, existing_role, group_roles, some_of};
 use crate::references::existing_group;
 use crate::user::{LOGIN, begin};
 use crate::{group, invitation};
@@ -172,12 +172,12 @@ impl TakeUsers {
         let gives = allowed(work, &self.asked.catalogue, roles).await?.permissions;
         let caller = work.caller();
         let may = |one: &str| caller.may(one) && standing.is_none_or(|standing| standing.contains(one));
-        let exceeding: Vec<&str> = gives.iter().map(String::as_str).filter(|one| !may(one)).take(20).collect();
+        let exceeding: Vec<&str> = gives.iter().map(String::as_str).filter(|one| !may(one)).collect();
         if exceeding.is_empty() {
             return Ok(Ok(groups));
         }
         let field = if row.roles.is_empty() { UserField::Groups } else { UserField::Roles };
-        let detail = format!("they could do what whoever imports may not: {}", exceeding.join(", "));
+        let detail = format!("they could do what whoever imports may not: {}", some_of(&exceeding));
         Ok(Err(Wrong { field, code: "exceeds_own_permissions", detail }))
     }
 

@@ -191,6 +191,7 @@ mod tests {
             (UserField::Picture, "javascript:alert(1)", "picture"),
             (UserField::Locale, "german language", "locale"),
             (UserField::TimeZone, "../etc", "time_zone"),
+            (UserField::TimeZone, "Europe/Atlantis", "time_zone"),
             (UserField::Roles, &many, "too_many"),
             (UserField::Groups, &many, "too_many"),
         ] {
