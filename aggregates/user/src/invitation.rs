@@ -24,6 +24,9 @@ kernel::events! {
             /// The groups that they begin in.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub groups: Vec<GroupId>,
+            /// Whether nobody but the tenant's policy of registration invites them: they asked for it themselves.
+            #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+            pub by_policy: bool,
             /// Until when the link is good.
             pub expires_at: DateTime<Utc>,
         },
@@ -87,6 +90,9 @@ pub struct Invitation {
     pub name: Option<Personal<String>>,
     pub roles: Vec<String>,
     pub groups: Vec<GroupId>,
+    /// Whether they asked for it themselves.
+    #[serde(default)]
+    pub by_policy: bool,
     /// Which link is the good one.
     pub turn: u32,
     pub expires_at: DateTime<Utc>,
@@ -158,7 +164,7 @@ impl Invitation {
 
 impl Aggregate for Invitation {
     const TYPE: &'static str = "user.invitation";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
     const SEALED: bool = true;
     type Command = InvitationCommand;
     type Event = InvitationEvent;
@@ -193,7 +199,7 @@ impl Aggregate for Invitation {
         match event {
             InvitationEvent::InvitationSent(e) => {
                 (self.email, self.name, self.roles, self.groups) = (e.email, e.name, e.roles, e.groups);
-                (self.turn, self.expires_at) = (1, e.expires_at);
+                (self.by_policy, self.turn, self.expires_at) = (e.by_policy, 1, e.expires_at);
             }
             InvitationEvent::InvitationResent(e) => (self.turn, self.expires_at) = (e.turn, e.expires_at),
             InvitationEvent::InvitationAccepted(e) => {
@@ -227,6 +233,7 @@ mod tests {
             name: None,
             roles: vec![],
             groups: vec![],
+            by_policy: false,
             expires_at: at(100),
         };
         events.insert(0, sent.into());

@@ -53,6 +53,8 @@ kernel::events! {
         UserEmailVerified = "user.user.email_verified" @ 1 {},
         /// A link was followed that is not good any more.
         UserEmailVerificationFailed = "user.user.email_verification_failed" @ 1 { pub reason: LinkFault },
+        /// Somebody asked for an account with their address: they are mailed that they have one.
+        UserRegistrationNoted = "user.user.registration_noted" @ 1 { pub at: DateTime<Utc> },
         /// They got a role.
         UserRoleGranted = "user.user.role_granted" @ 1 { pub role: String },
         /// They lost a role.

@@ -9,6 +9,7 @@
 //! one. To add an endpoint: a file in the domain's API crate, with its body as a serde type (`deny_unknown_fields`) that
 //! derives `JsonSchema`; nothing here changes.
 
+mod addressee;
 mod admission;
 mod answer;
 mod beside;
@@ -34,6 +35,7 @@ pub mod schema;
 mod uploads;
 mod whole;
 
+pub use addressee::{Addressee, Addressees, no_addressees};
 pub use admission::{Admission, Vouched};
 pub use answer::{Accepted, Changed, Created, Plain, Resource};
 pub use beside::beside_the_log;

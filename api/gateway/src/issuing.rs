@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth_api::Breaches;
 use auth_api::authority::{Authority, Parts, Settings};
 use auth_api::password::Passwords;
 use auth_api::provider::{Attempts, Provider, SeenFrom};
@@ -17,6 +18,7 @@ use keys::SystemRandom;
 use projector::ReadModels;
 
 use crate::Config;
+use crate::breaches::RangeService;
 use crate::config::claim_key;
 use crate::directory::Directory;
 use crate::domains::Part;
@@ -78,13 +80,13 @@ pub async fn open(
     let shutdown = background.shutdown.clone();
     background.tasks.spawn(follow(log.store.clone(), authority.clone(), touched.clone(), clock, shutdown));
     let trust = Trust::new(authority.clone());
-    let seen_from = claim_key(config).map(|secret| SeenFrom::derive(&secret));
+    let seen_from = seen_from(config)?;
     let provider = here.then(|| Provider {
         authority,
         trust: trust.clone(),
         attempts: Arc::new(Attempts::default()),
         polls: Arc::default(),
-        passwords: Arc::new(Passwords::default()),
+        passwords: Arc::new(Passwords::default().against(breaches(config))),
         saml: Arc::new(saml::WebSso),
         read_models: read_models_of(served, auth_api::SERVICE),
         seen_from,
@@ -130,6 +132,18 @@ fn people(config: &Config, served: &[(Part, Runtime)], log: &Written) -> Result<
 /// Where this is to be found, for those who are told.
 pub fn public_url(config: &Config, address: SocketAddr) -> String {
     if config.http.public_url.is_empty() { format!("http://{address}") } else { config.http.public_url.clone() }
+}
+
+/// Who knows which passwords were seen in breaches; none: nobody is asked.
+fn breaches(config: &Config) -> Option<Arc<dyn Breaches>> {
+    let url = &config.auth.breaches_url;
+    (!url.is_empty()).then(|| Arc::new(RangeService::new(url)) as Arc<dyn Breaches>)
+}
+
+/// Who knows from where requests came.
+pub fn seen_from(config: &Config) -> Result<SeenFrom, StartError> {
+    let proxies = config.http.proxies().map_err(StartError::Proxies)?;
+    Ok(SeenFrom::new(claim_key(config).as_ref(), proxies))
 }
 
 pub fn settings(config: &Config, address: SocketAddr) -> Settings {

@@ -11,7 +11,7 @@ use user_aggregates::{
 use crate::access::Catalogue;
 use crate::user::{LOGIN, begin, beginnings, named};
 use crate::values::{self, present};
-use crate::{lengths, references};
+use crate::{lengths, references, registration};
 
 /// An address has one invitation at a time.
 pub(crate) static EMAIL: ClaimKind = ClaimKind {
@@ -79,7 +79,8 @@ impl Command for InviteUser {
         let groups = values::few(&mut checks, "/groups", &self.groups, lengths::GROUPS);
         checks.finish()?;
         beginnings(work, &self.catalogue, &roles, &groups).await?;
-        send(work, email, name, roles, groups)
+        registration::give_way(work, &email).await?;
+        send(work, email, name, roles, groups, false)
     }
 }
 
@@ -90,12 +91,13 @@ pub(crate) fn send(
     name: Option<Personal<String>>,
     roles: Vec<String>,
     groups: Vec<GroupId>,
+    by_policy: bool,
 ) -> Result<InvitationId, Refusal> {
     let invitation: InvitationId = work.new_id();
     work.absent(&LOGIN, &email, invitation);
     work.take(&EMAIL, &email, invitation);
     let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
-    let sent = InvitationSent { email: email.into(), name, roles, groups, expires_at };
+    let sent = InvitationSent { email: email.into(), name, roles, groups, by_policy, expires_at };
     work.create::<Invitation>(invitation, InvitationCommand::Send(sent))?;
     Ok(invitation)
 }
@@ -135,6 +137,16 @@ impl Command for AcceptInvitation {
             work.update::<Invitation>(self.invitation, InvitationCommand::Refuse { reason }).await?;
             return Ok(Acceptance::Refused { reason });
         }
+        let mut roles = invitation.roles.clone();
+        if invitation.by_policy {
+            // It counts what the policy says now: it may have been closed since, or give less.
+            let Some(given) = registration::admitted(work, invitation.email.reveal()).await? else {
+                let reason = InvitationFault::Revoked;
+                work.update::<Invitation>(self.invitation, InvitationCommand::Refuse { reason }).await?;
+                return Ok(Acceptance::Refused { reason });
+            };
+            roles.retain(|role| given.contains(role));
+        }
         let user: UserId = work.new_id();
         let accept = InvitationCommand::Accept { turn: self.turn, at, user };
         work.update::<Invitation>(self.invitation, accept).await?;
@@ -150,7 +162,7 @@ impl Command for AcceptInvitation {
             login: Login { email: invitation.email.clone(), user_name: None },
             email_verified: true,
             profile: named(name.into()),
-            roles: invitation.roles.clone(),
+            roles,
             groups,
             invitation: Some(self.invitation),
         };

@@ -70,6 +70,14 @@ pub struct VerifyEmail {
     pub turn: u32,
 }
 
+/// A link was followed that was mailed to an address for something else, such as to set a password: the address is theirs.
+#[derive(Clone, Debug)]
+pub struct ShowEmail {
+    pub user: UserId,
+    /// Where the link was mailed.
+    pub email: String,
+}
+
 /// Begins a user: the claims on what they sign in with, the first event, the owners.
 pub(crate) async fn begin(work: &mut Work<'_>, user: UserId, registered: UserRegistered) -> Result<(), Refusal> {
     for name in registered.login.names() {
@@ -167,6 +175,15 @@ impl Command for VerifyEmail {
         let fault = if user.email_verified { None } else { user.link(self.turn, at).err() };
         work.update::<User>(self.user, UserCommand::VerifyEmail { turn: self.turn, at }).await?;
         Ok(fault)
+    }
+}
+
+impl Command for ShowEmail {
+    const PERMISSION: &'static str = "user:email:verify";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<User>(self.user, UserCommand::ShowEmail { email: self.email.clone() }).await
     }
 }
 

@@ -3,7 +3,7 @@
 //! - tries at one thing from one network are counted before anything is compared, so that many at once are no way around it;
 //! - failures from one network (spraying), at one account from anywhere (guessing from many networks) and in one tenant are
 //!   counted after: when there were too many, what comes is held for a while, right or wrong;
-//! - a browser in which the person signed in before shows a [cookie](super::browser) of theirs: it is counted by itself, and the last two do not hold it.
+//! - a browser in which the person signed in before shows a [cookie](super::browser) of theirs: it is counted by itself, and these do not hold it.
 //!   So an attacker who fails on purpose slows down other attackers, and new browsers, and nobody else.
 //!
 //! What is counted is in this process's memory: several processes allow several times as much.
@@ -86,10 +86,10 @@ impl Attempts {
     /// `slow_down` when there were too many: this one is neither answered nor recorded.
     pub fn begin(&self, aim: &Aim) -> Result<(), OAuthError> {
         let now = self.clock.now();
-        if let Some(network) = aim.network {
-            self.networks.check(&network, now)?;
-        }
         if aim.browser.is_none() {
+            if let Some(network) = aim.network {
+                self.networks.check(&network, now)?;
+            }
             self.accounts.check(&(aim.tenant, aim.at.clone()), now)?;
             self.tenants.check(&aim.tenant, now)?;
         }
@@ -114,10 +114,10 @@ impl Attempts {
     /// Counts that an attempt failed.
     pub fn failed(&self, aim: &Aim) {
         let now = self.clock.now();
-        if let Some(network) = aim.network {
-            self.networks.count(&network, now);
-        }
         if aim.browser.is_none() {
+            if let Some(network) = aim.network {
+                self.networks.count(&network, now);
+            }
             self.accounts.count(&(aim.tenant, aim.at.clone()), now);
             self.tenants.count(&aim.tenant, now);
         }
@@ -210,6 +210,11 @@ mod tests {
         let tried = tried.count();
         assert!((100..=103).contains(&tried), "{tried} accounts were tried");
         assert!(attempts.begin(&aim("victim 1", 2)).is_ok(), "another network is held");
+        let own = Aim { browser: Some(Uuid::from_u128(7)), ..aim("victim 1", 1) };
+        assert!(
+            attempts.begin(&own).is_ok(),
+            "whoever has signed in there before is locked out by a stranger beside them"
+        );
     }
 
     #[test]

@@ -114,6 +114,7 @@ fn show(visit: &Visit, link: &str, invited: &Invited, name: &str, error: Option<
         link,
         email: &invited.email,
         name,
+        by_policy: invited.by_policy,
         error,
     })
 }

@@ -4,7 +4,7 @@ use poem::http::{HeaderMap, Method};
 use poem::{Body, Request};
 use std::net::IpAddr;
 
-use super::{OAuthError, Provider, SeenFrom};
+use super::{OAuthError, Provider};
 use crate::authority::KnownTenant;
 
 /// The most bytes of a form.
@@ -35,9 +35,7 @@ impl Visit {
         let tenant = provider.authority.tenant(slug).await?;
         let connection = request.raw_path_param("connection").map(str::to_owned);
         let issuer = provider.authority.issuer(&tenant.slug);
-        let seen = provider.seen_from.as_ref().zip(request.header(SeenFrom::HEADER));
-        let seen = seen.and_then(|(seen_from, text)| seen_from.read(text));
-        let address = seen.or_else(|| request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip));
+        let address = provider.seen_from.address(&request);
         let body = request.take_body();
         Ok(Self {
             tenant,

@@ -193,6 +193,60 @@ async fn attack_16_guessing_a_password() {
     assert_eq!(wrong.status, StatusCode::UNAUTHORIZED, "somebody else's name, as from any browser");
 }
 
+/// How many of so many guesses at as many names are slowed down, that come by a proxy which says that they are from these addresses.
+async fn slowed(world: &World, guesses: usize, from: impl Fn(usize) -> String) -> usize {
+    let mut browser = Browser::default();
+    let pending = browser.visit(world, "login").await.hidden("pending");
+    let mut slowed = 0;
+    for guess in 0..guesses {
+        let login = format!("nobody{guess}@example.com");
+        let fields = [("pending", pending.as_str()), ("login", &login), ("password", "a guess")];
+        let shown = browser.send(world.post("login", &fields).header("x-forwarded-for", from(guess))).await;
+        slowed += usize::from(shown.status == StatusCode::TOO_MANY_REQUESTS);
+    }
+    slowed
+}
+
+#[tokio::test]
+async fn attack_92_a_stranger_behind_the_same_proxy_keeps_nobody_out_and_forges_no_address() {
+    let world = World::behind(&["127.0.0.0/8"]).await;
+    world.person("ada@example.com").await;
+    // Whatever they write in front of what the proxy notes.
+    let held = slowed(&world, 110, |guess| format!("198.51.100.{guess}, 203.0.113.9")).await;
+    assert!((1..=10).contains(&held), "{held} of 110 guesses were slowed down");
+    let page = Browser::default().visit(&world, "login").await;
+    let pending = page.hidden("pending");
+    let fields = [("pending", pending.as_str()), ("login", "ada@example.com"), ("password", PASSWORD)];
+    let from = |address: &str| world.post("login", &fields).header("x-forwarded-for", address.to_owned());
+    let signed_in = Browser::default().send(from("198.51.100.7")).await;
+    assert_eq!(signed_in.status, StatusCode::SEE_OTHER, "a stranger keeps somebody else out: {signed_in:?}");
+    let started = world.last_event().await;
+    assert_eq!((started.0.as_str(), &started.1["place"]["address"]), ("auth.session.started", &"198.51.100.7".into()));
+    let beside = Browser::default().send(from("203.0.113.9")).await;
+    assert_eq!(beside.status, StatusCode::TOO_MANY_REQUESTS, "the stranger's network goes on");
+}
+
+#[tokio::test]
+async fn attack_92_who_is_no_proxy_of_ours_is_not_believed_from_where_they_come() {
+    let world = World::start().await;
+    let held = slowed(&world, 110, |guess| format!("198.51.100.{guess}")).await;
+    assert!((1..=10).contains(&held), "{held} of 110 guesses were slowed down");
+}
+
+#[tokio::test]
+async fn a_browser_that_somebody_uses_signs_them_in_while_a_stranger_beside_them_guesses() {
+    let world = World::start().await;
+    world.person("ada@example.com").await;
+    let app = world.client(true).await;
+    let mut own = Browser::default();
+    own.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
+    assert!(slowed(&world, 110, |_| String::new()).await > 0, "nobody was slowed down");
+    let stranger = Browser::default().signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await;
+    assert_eq!(stranger.status, StatusCode::TOO_MANY_REQUESTS);
+    let theirs = own.signs_in(&world, &app.asks(&[("prompt", "login")]), "ada@example.com", PASSWORD).await;
+    assert_eq!(theirs.status, StatusCode::SEE_OTHER, "the person is kept out by who shares their network");
+}
+
 #[tokio::test]
 async fn attack_17_a_form_on_another_sites_page() {
     let world = World::start().await;

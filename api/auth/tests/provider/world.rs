@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use auth_aggregates::{Account, ClientId};
 use auth_api::authority::{Authority, KnownTenant, Parts, Settings, Tenants};
 use auth_api::password::Passwords;
-use auth_api::provider::{Attempts, Provider, endpoints, password_link};
+use auth_api::provider::{Attempts, Provider, Proxies, SeenFrom, endpoints, password_link};
 use auth_api::trust::Trust;
 use auth_commands::{ClientFields, GRANTS, RegisterClient, RequestPasswordReset, SetClientSecret, protocol};
 use base64::Engine as _;
@@ -104,15 +104,20 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
-        Self::at("127.0.0.1").await
+        Self::at("127.0.0.1", SeenFrom::default()).await
     }
 
     /// One whose address has a name, as passkeys want it.
     pub async fn named() -> Self {
-        Self::at("localhost").await
+        Self::at("localhost", SeenFrom::default()).await
     }
 
-    async fn at(host: &str) -> Self {
+    /// One behind proxies.
+    pub async fn behind(proxies: &[&str]) -> Self {
+        Self::at("127.0.0.1", SeenFrom::new(None, Proxies::read(proxies).unwrap())).await
+    }
+
+    async fn at(host: &str, seen_from: SeenFrom) -> Self {
         let database = Database::fresh("auth").await;
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
@@ -153,7 +158,7 @@ impl World {
             passwords: Arc::new(Passwords::default()),
             saml: Arc::new(saml::WebSso),
             read_models: None,
-            seen_from: None,
+            seen_from,
         };
         let mut paths: HashMap<&str, RouteMethod> = HashMap::new();
         for (path, method, endpoint) in endpoints(&provider) {
@@ -212,7 +217,8 @@ impl World {
         self.provider.authority.run(&protocol(self.tenant.id, "auth"), &request).await.unwrap();
         let found = self.provider.authority.executor().load::<Account>(&self.admin(), &user.to_string()).await;
         let (account, _) = found.unwrap().unwrap();
-        let link = password_link(&self.provider.authority, &self.tenant, user, account.resets).await.unwrap();
+        let email = self.people.by_id(self.tenant.id, user).await.unwrap().unwrap().email.unwrap();
+        let link = password_link(&self.provider.authority, &self.tenant, user, &email, account.resets).await.unwrap();
         link.split_once("token=").unwrap().1.to_owned()
     }
 

@@ -74,6 +74,7 @@ impl World {
             jobs,
             grants,
             names: face::no_names(),
+            addressees: face::no_addressees(),
             secret,
             calls_private: false,
         };

@@ -115,6 +115,8 @@ async fn browses(script: &str, policy: &str) {
     invited(&world, LOGIN, &["viewer"]).await;
     let set = world.post("/v1/auth/sign-in-policy/set", json!({ "second_factor": policy })).await;
     assert_eq!(set.status, StatusCode::OK, "{set:?}");
+    let open = world.post("/v1/user/registration-policy/set", json!({ "open_to": "everybody" })).await;
+    assert_eq!(open.status, StatusCode::OK, "{open:?}");
     let mut command = Command::new("node");
     command
         .arg(folder().join(script))
@@ -133,4 +135,9 @@ async fn a_person_with_a_browser_makes_passkeys_and_signs_in_with_one_alone_and_
 #[tokio::test]
 async fn a_person_with_a_browser_who_must_have_a_second_factor_makes_a_passkey_before_they_are_in() {
     browses("required.mjs", "everyone").await;
+}
+
+#[tokio::test]
+async fn a_person_with_a_browser_registers_by_themselves() {
+    browses("register.mjs", "off").await;
 }

@@ -188,6 +188,8 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("getInvitation", "user:invitation:read", ""),
     ("resendInvitation", "user:invitation:write", "{}"),
     ("revokeInvitation", "user:invitation:write", "{}"),
+    ("setRegistrationPolicy", "user:registration_policy:write", r#"{"open_to":"nobody"}"#),
+    ("getRegistrationPolicy", "user:registration_policy:read", ""),
     ("acceptInvitation", PUBLIC, r#"{"link":"x","name":"Eve"}"#),
     ("verifyEmail", PUBLIC, r#"{"link":"x"}"#),
     ("listPermissions", "user:role:read", ""),

@@ -192,7 +192,7 @@ impl TakeUsers {
             }
             ImportKind::Invitations => {
                 let name = Some(profile.name).filter(|name| !name.reveal().is_empty());
-                invitation::send(work, login.email.into_inner(), name, roles, groups).map(drop)
+                invitation::send(work, login.email.into_inner(), name, roles, groups, false).map(drop)
             }
         }
     }

@@ -63,6 +63,28 @@ fn lock_deactivate_remove_and_erase_are_four_different_things() {
 }
 
 #[test]
+fn an_address_is_shown_by_what_was_mailed_to_it_and_by_nothing_that_was_mailed_to_another_one() {
+    let show = |email: &str| UserCommand::ShowEmail { email: email.to_owned() };
+    let verified = || UserEmailVerified {}.into();
+    given(vec![]).when(show("ada@example.com")).then_expect_events(vec![verified()]);
+    given(vec![verified()]).when(show("ada@example.com")).then_expect_events(vec![]);
+    let moved = || UserLoginChanged { login: login("ada@example.org") }.into();
+    given(vec![moved()]).when(show("ada@example.com")).then_expect_error(UserError::Link);
+    given(vec![verified(), moved()]).when(show("ada@example.com")).then_expect_error(UserError::Link);
+    let locked = UserLocked { reason: "phishing".to_owned() }.into();
+    refused(vec![locked], show("ada@example.com"), UserStep::Verify, UserStatus::Locked);
+}
+
+#[test]
+fn nobody_is_told_at_once_again_that_an_account_was_asked_for_with_their_address() {
+    let note = |minute: i64| UserCommand::NoteRegistration { at: at(minute * 60), pause: TimeDelta::minutes(10) };
+    let noted = |minute: i64| UserRegistrationNoted { at: at(minute * 60) }.into();
+    given(vec![]).when(note(1)).then_expect_events(vec![noted(1)]);
+    given(vec![noted(1)]).when(note(10)).then_expect_events(vec![]);
+    given(vec![noted(1)]).when(note(11)).then_expect_events(vec![noted(11)]);
+}
+
+#[test]
 fn what_changes_nothing_is_no_event() {
     for (events, command) in [
         (vec![], UserCommand::Unlock),
