@@ -171,7 +171,8 @@ impl Keyring {
         if held.is_empty() {
             held.extend(self.shared(sealing, subject, pool, make).await?.map(|(_, holder)| (subject.claim(), holder)));
         }
-        let released = held.into_iter().map(|(key, holder)| Claim { kind: PERSON_KEY, key, holder, act: ClaimAct::Release });
+        let released =
+            held.into_iter().map(|(key, holder)| Claim { kind: PERSON_KEY, key, holder, act: ClaimAct::Release });
         Ok(released.chain([is_erased(subject, ClaimAct::Mark)]).collect())
     }
 

@@ -9,9 +9,7 @@ use auth_projections::refused_sign_ins::{self, RefusedSignInRow};
 use auth_projections::sessions::{self, SessionRow};
 use eventstore::EventStore;
 use executor::Executor;
-use face::{
-    Erasure, KnownConsent, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, SigningIn, Told,
-};
+use face::{Erasure, KnownConsent, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, SigningIn, Told};
 use kernel::{Aggregate, Refusal, TenantId, UserId};
 use projector::ReadModels;
 use uuid::Uuid;
@@ -39,11 +37,7 @@ impl Dossier {
     }
 
     /// Their sessions, and the attempts at their account that were refused: all that the log has by now.
-    async fn found(
-        &self,
-        tenant: TenantId,
-        user: UserId,
-    ) -> Result<(Vec<SessionRow>, Vec<RefusedSignInRow>), Refusal> {
+    async fn found(&self, tenant: TenantId, user: UserId) -> Result<(Vec<SessionRow>, Vec<RefusedSignInRow>), Refusal> {
         let head = self.store.head().await.map_err(|error| unavailable(&error))?;
         self.read_models.wait_for(tenant, head, PATIENCE).await.map_err(|behind| {
             let detail = format!(
@@ -53,7 +47,8 @@ impl Dossier {
             Refusal::timeout("read_model_behind", detail)
         })?;
         let mut tables = self.read_models.begin(tenant).await.map_err(|error| unavailable(&error))?;
-        let (sessions, _) = sessions::of_user(&mut tables, tenant, user.uuid(), MOST).await.map_err(|e| unavailable(&e))?;
+        let (sessions, _) =
+            sessions::of_user(&mut tables, tenant, user.uuid(), MOST).await.map_err(|e| unavailable(&e))?;
         let refused = refused_sign_ins::of_user(&mut tables, tenant, Some(user.uuid()), MOST).await;
         Ok((sessions, refused.map_err(|error| unavailable(&error))?))
     }

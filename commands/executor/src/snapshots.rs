@@ -13,11 +13,14 @@ use crate::work::written;
 /// How many may wait to be written. What does not fit is left out: the stream's next one comes soon.
 const WAITING: usize = 256;
 
+/// A state as it is written.
+type Written = serde_json::Result<Vec<u8>>;
+
 /// How an aggregate's state is written, without its Rust type.
 #[derive(Clone, Copy)]
 pub(crate) struct Form {
     name: fn() -> String,
-    write: fn(&(dyn Any + Send + Sync), &str) -> Option<serde_json::Result<Vec<u8>>>,
+    write: fn(&(dyn Any + Send + Sync), &str) -> Option<Written>,
 }
 
 impl Form {
@@ -37,7 +40,7 @@ fn name<A: Aggregate>() -> String {
     format!("{}-{:08x}", A::FORM, u32::from_be_bytes([a, b, c, d]))
 }
 
-fn write<A: Aggregate>(state: &(dyn Any + Send + Sync), id: &str) -> Option<serde_json::Result<Vec<u8>>> {
+fn write<A: Aggregate>(state: &(dyn Any + Send + Sync), id: &str) -> Option<Written> {
     state.downcast_ref::<A>().map(|state| written(state, id, state).map(String::into_bytes))
 }
 

@@ -294,14 +294,20 @@ async fn what_is_somebodys_in_many_streams_has_their_key_and_goes_with_it() {
     let occurred_at = store.load(tenant, "crm.lead", "first visit", 0).await.unwrap()[0].occurred_at;
     let kept = Snapshot { sequence: 1, occurred_at, state: VISIT.into() };
     store.keep_snapshot(tenant, "crm.lead", "first visit", "1-x", &kept).await.unwrap();
-    assert_eq!(store.resume(tenant, "crm.lead", "first visit", "1-x").await.unwrap().snapshot.unwrap().state, VISIT_OPENED);
+    assert_eq!(
+        store.resume(tenant, "crm.lead", "first visit", "1-x").await.unwrap().snapshot.unwrap().state,
+        VISIT_OPENED
+    );
 
     erase(&store, tenant, "ada", 1).await;
     assert_eq!([claims(&database, PERSON_KEY).await, claims(&database, PERSON_ERASED).await], [2, 1]);
     for process in [&store, &sealing(&database, "a").await] {
         for id in visits {
             let [visit] = &loaded(process, tenant, id).await[..] else { panic!("one event") };
-            assert!(visit.starts_with(r#"{"from":{"sealed":"v1."#) && visit.ends_with(r#","own":"a note","at":7}"#), "{visit}");
+            assert!(
+                visit.starts_with(r#"{"from":{"sealed":"v1."#) && visit.ends_with(r#","own":"a note","at":7}"#),
+                "{visit}"
+            );
         }
     }
     let state = store.resume(tenant, "crm.lead", "first visit", "1-x").await.unwrap().snapshot.unwrap().state;

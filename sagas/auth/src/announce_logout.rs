@@ -31,7 +31,8 @@ pub(crate) fn definition(outside: &Outside) -> Definition {
     let outside = outside.clone();
     let tell = move |doing: Doing, parameters: Parameters| tell(outside.clone(), doing, parameters);
     let steps = vec![Step::new("tell", tell).retry(RETRY).limits(LIMITS)];
-    let starts_on = &["auth.session.ended", "auth.account.sessions_ended", "auth.account.closed", "auth.account.erased"];
+    let starts_on =
+        &["auth.session.ended", "auth.account.sessions_ended", "auth.account.closed", "auth.account.erased"];
     Definition::new("announce_logout", 1, &[], starts_on, start, steps)
 }
 

@@ -196,7 +196,10 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
     let known = &own.body["signing_in"];
     assert_eq!((&known["passkeys"][0]["name"], &known["password"]), (&json!("Zaunkönig's phone"), &json!(true)));
     assert_eq!((&known["sessions"][0]["agent"], &known["sessions"][0]["methods"]), (&json!(AGENT), &json!(["pwd"])));
-    assert_eq!((&known["refused"][0]["agent"], &known["refused"][0]["reason"]), (&json!(AGENT), &json!("password_wrong")));
+    assert_eq!(
+        (&known["refused"][0]["agent"], &known["refused"][0]["reason"]),
+        (&json!(AGENT), &json!("password_wrong"))
+    );
     let history = known["history"].as_array().unwrap();
     let enrolled = history.iter().find(|told| told["event"] == "auth.account.passkey_enrolled").unwrap();
     assert_eq!(enrolled["data"]["name"], "Zaunkönig's phone", "{known}");
@@ -210,13 +213,19 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
     assert_eq!(leaks(&stream), [""; 0]);
     assert_eq!(leaks(world.get("/metrics").await.body.as_str().unwrap()), [""; 0]);
     assert!(!leaks(&rows(database, "%").await).is_empty(), "the read models have it");
-    let of_auth = (rows(&world.auth, "log").await, streamed(&world, "auth", world.head_of_all(&world.auth).await).await);
+    let of_auth =
+        (rows(&world.auth, "log").await, streamed(&world, "auth", world.head_of_all(&world.auth).await).await);
     assert!(of_auth.0.contains("password_wrong") && of_auth.1.contains("@auth.account/"), "{of_auth:?}");
     assert_eq!((leaks(&of_auth.0), leaks(&of_auth.1)), (vec![], vec![]));
     let refused = "{ auth { refusedSignIns { reason address agent origin } } }";
     let nobodys = Answer::of(world.request(Method::POST, "/graphql").json(&json!({ "query": refused }))).await;
-    let [nobody] = &nobodys.body["data"]["auth"]["refusedSignIns"].as_array().unwrap()[..] else { panic!("{nobodys:?}") };
-    assert_eq!((&nobody["reason"], &nobody["address"], &nobody["agent"]), (&json!("unknown"), &Value::Null, &Value::Null));
+    let [nobody] = &nobodys.body["data"]["auth"]["refusedSignIns"].as_array().unwrap()[..] else {
+        panic!("{nobodys:?}")
+    };
+    assert_eq!(
+        (&nobody["reason"], &nobody["address"], &nobody["agent"]),
+        (&json!("unknown"), &Value::Null, &Value::Null)
+    );
     assert_eq!(nobody["origin"].as_str().map(str::len), Some(32), "one place is seen to be one: {nobody}");
     assert_eq!(leaks(&rows(&world.auth, "auth").await).len(), 2, "a session and an attempt that was refused");
     let told = world.get(&format!("{path}/erasure")).await.body["signing_in"].take();

@@ -166,7 +166,11 @@ impl OwnData {
     ///
     /// Who was erased is in it by an id, and by what cannot be opened: this looks at every event anew, also in the log of signing in.
     #[oai(path = "/v1/user/users/:user/erasure", method = "get", operation_id = "getUserErasure")]
-    async fn erasure(&self, Authenticated(caller): Authenticated, user: Path<Uuid>) -> Result<Plain<UserErasure>, Problem> {
+    async fn erasure(
+        &self,
+        Authenticated(caller): Authenticated,
+        user: Path<Uuid>,
+    ) -> Result<Plain<UserErasure>, Problem> {
         caller.require("user:user:erase")?;
         if self.load::<User>(&caller, user.0).await?.is_none() {
             return Err(Refusal::not_found("not_found", format!("there is no user {}", user.0)).into());

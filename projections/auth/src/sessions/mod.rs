@@ -5,8 +5,8 @@ mod list;
 mod reducer;
 mod row;
 
-use futures::future::BoxFuture;
 pub(crate) use forget::{ERASED, forget};
+use futures::future::BoxFuture;
 pub use list::{of_user, open_of};
 pub(crate) use reducer::known;
 pub use row::{SessionRow, SessionsEndedRow};
