@@ -12,6 +12,7 @@
 
 pub mod authority;
 mod breaches;
+mod dossier;
 pub mod graphql;
 pub mod passkey;
 pub mod password;
@@ -21,6 +22,7 @@ pub mod totp;
 pub mod trust;
 
 pub use breaches::Breaches;
+pub use dossier::Dossier;
 
 use std::sync::Arc;
 

@@ -32,6 +32,8 @@ mod people;
 mod position;
 mod problem;
 pub mod schema;
+mod signing_in;
+mod told;
 mod uploads;
 mod whole;
 
@@ -54,5 +56,9 @@ pub use parameter::{Count, MOST_OF_A_PAGE, Parameter, Word};
 pub use people::{People, PeopleError, Person};
 pub use position::MinPositions;
 pub use problem::{Problem, status};
+pub use signing_in::{
+    KnownConsent, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,
+};
+pub use told::Told;
 pub use uploads::Uploads;
 pub use whole::Whole;

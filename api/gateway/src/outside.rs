@@ -12,6 +12,7 @@ use user_sagas::{PlaceError, Places, Standing};
 
 use crate::config::{Config, claim_key};
 use crate::doors::Doors;
+use crate::dossiers::Dossiers;
 use crate::letters::Scribe;
 use crate::machines::Roster;
 use crate::names::Register;
@@ -41,6 +42,8 @@ pub struct Outside {
     pub access: Arc<Doors>,
     /// Who knows how it stands with machines.
     pub machines: Arc<Roster>,
+    /// What is known of people where they sign in.
+    pub dossiers: Arc<Dossiers>,
 }
 
 /// Nowhere: for whoever only looks at what the domains are.
@@ -60,6 +63,7 @@ impl Outside {
             notices: Arc::default(),
             access: Arc::default(),
             machines: Arc::default(),
+            dossiers: Arc::default(),
         }
     }
 

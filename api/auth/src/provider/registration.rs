@@ -1,7 +1,6 @@
 //! Somebody registers by themselves, where the tenant lets them: they say their address, and the mailed link does the rest, as an
 //! invitation's does ([`mailed`](super::mailed)).
 
-use auth_commands::{NoteRefusedSignIn, protocol};
 use kernel::Checks;
 use poem::Response;
 use poem::http::StatusCode;
@@ -10,6 +9,9 @@ use super::attempts::Aim;
 use super::form::Form;
 use super::pages::{self, Registration};
 use super::{Answer, OAuthError, Provider, Visit};
+
+/// Why somebody is refused whom the policy does not let, on record.
+const REFUSED: &str = "registration_not_allowed";
 
 impl Provider {
     /// Where somebody registers; none: nobody does by themselves.
@@ -38,7 +40,7 @@ pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
     provider.attempts.begin(&Aim::new(visit.tenant.id, "a registration", visit.address))?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(action) = provider.registers_at(&visit).await? else {
-        note_refused(provider, &visit).await?;
+        provider.note_refused(&visit, None, REFUSED).await?;
         return Ok(closed(&visit));
     };
     let email = form.get("email").unwrap_or_default().trim().to_owned();
@@ -65,14 +67,11 @@ pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
 
 async fn request(provider: &Provider, visit: &Visit, email: &str) -> Result<(), OAuthError> {
     let Some(links) = provider.authority.links() else { return Ok(()) };
-    if links.register(visit.tenant.id, email).await? { Ok(()) } else { note_refused(provider, visit).await }
-}
-
-/// Puts on record that somebody wanted an account whom the policy does not let.
-async fn note_refused(provider: &Provider, visit: &Visit) -> Result<(), OAuthError> {
-    let note = NoteRefusedSignIn { user: None, reason: "registration_not_allowed", place: visit.place() };
-    provider.authority.run(&protocol(visit.tenant.id, "auth"), &note).await?;
-    Ok(())
+    if links.register(visit.tenant.id, email).await? {
+        Ok(())
+    } else {
+        provider.note_refused(visit, None, REFUSED).await
+    }
 }
 
 fn show(visit: &Visit, action: &str, email: &str, error: Option<&str>) -> Response {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use auth_aggregates::{Account, ClientId};
+use auth_aggregates::{Account, ClientId, Session};
 use auth_api::authority::{Authority, KnownTenant, Parts, Settings, Tenants};
 use auth_api::password::Passwords;
 use auth_api::provider::{Attempts, Provider, Proxies, SeenFrom, endpoints, password_link};
@@ -288,6 +288,17 @@ impl World {
         let events = sqlx::query_as(all).fetch_all(&mut connection).await.unwrap();
         connection.close().await.unwrap();
         events
+    }
+
+    /// The session that began last.
+    pub async fn last_session(&self) -> Session {
+        use sqlx::Connection;
+        let mut connection = sqlx::PgConnection::connect_with(&self.database.superuser()).await.unwrap();
+        let last = "SELECT aggregate_id FROM log.events WHERE event_type = 'auth.session.started' ORDER BY position DESC LIMIT 1";
+        let id: String = sqlx::query_scalar(last).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let found = self.provider.authority.executor().load::<Session>(&self.admin(), &id).await.unwrap();
+        (*found.unwrap().0).clone()
     }
 
     /// The last event of the log: its type and payload.

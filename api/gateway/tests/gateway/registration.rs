@@ -132,7 +132,7 @@ async fn a_policy_gives_no_more_than_whoever_sets_it_has_and_is_refused_with_wha
                 "exceeds_own_permissions",
             ),
             (as_admin(json!({ "open_to": "domains" })), StatusCode::BAD_REQUEST, "validation_failed"),
-            (as_admin(json!({ "open_to": "some" })), StatusCode::BAD_REQUEST, "body_invalid"),
+            (as_admin(json!({ "open_to": "some" })), StatusCode::BAD_REQUEST, "validation_failed"),
         ])
         .await;
     let shown = Answer::of(world.request(Method::GET, POLICY)).await;
