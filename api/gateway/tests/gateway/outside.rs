@@ -94,6 +94,21 @@ async fn authlib_signs_somebody_in_refreshes_revokes_and_introspects() {
     passes(&folder().join(".venv/bin/python"), ".venv", "oidc.py").await;
 }
 
+#[tokio::test]
+async fn graphql_over_http_is_as_its_audits_want_it() {
+    if !folder().join("node_modules/graphql-http").exists() {
+        eprintln!("left out: graphql-http is not in tests/outside; `scripts/setup test` says why, or puts it there");
+        return;
+    }
+    let world = World::start().await;
+    let mut command = Command::new("node");
+    command
+        .arg(folder().join("graphql.mjs"))
+        .env("ENDPOINT", format!("{}/graphql", world.url))
+        .env("TOKEN", world.token(&[kernel::Role::Admin]));
+    says_ok(&mut command).await;
+}
+
 /// A Chromium: the one that `INOPSIO_CHROMIUM` names, or one on the path.
 fn chromium() -> Option<PathBuf> {
     let named = std::env::var_os("INOPSIO_CHROMIUM").map(PathBuf::from);
