@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::graphql::Session;
-use crate::{Live, Names};
+use crate::{Live, Names, Standings};
 
 /// Tells from when to when subjects that a service knows had which roles: machines, for example. It reads in the request's transaction on
 /// that service's read models; ids that it does not know are left out.
@@ -44,6 +44,8 @@ pub struct Runtime {
     pub grants: Arc<[Grant]>,
     /// The domain name system, and who has which domain.
     pub names: Arc<dyn Names>,
+    /// How it stands with tenants.
+    pub standings: Arc<dyn Standings>,
     /// The service's own secret, the same for ever: keys are derived from it.
     pub secret: ServiceSecret,
     /// Whether tenants may have addresses inside our network called: for development only.

@@ -31,6 +31,7 @@ mod people;
 mod position;
 mod problem;
 pub mod schema;
+mod standings;
 mod uploads;
 mod whole;
 
@@ -52,5 +53,6 @@ pub use parameter::{Count, MOST_OF_A_PAGE, Parameter, Word};
 pub use people::{People, PeopleError, Person};
 pub use position::MinPositions;
 pub use problem::{Problem, status};
+pub use standings::{Standings, all_stand};
 pub use uploads::Uploads;
 pub use whole::Whole;

@@ -17,6 +17,7 @@ use crate::machines::Roster;
 use crate::names::Register;
 use crate::notices::Herald;
 use crate::places::Installation;
+use crate::suspension::Suspended;
 
 /// What is outside. Cheap to clone.
 #[derive(Clone)]
@@ -41,6 +42,8 @@ pub struct Outside {
     pub access: Arc<Doors>,
     /// Who knows how it stands with machines.
     pub machines: Arc<Roster>,
+    /// Which tenants may not come in.
+    pub suspended: Suspended,
 }
 
 /// Nowhere: for whoever only looks at what the domains are.
@@ -60,6 +63,7 @@ impl Outside {
             notices: Arc::default(),
             access: Arc::default(),
             machines: Arc::default(),
+            suspended: Suspended::default(),
         }
     }
 

@@ -217,6 +217,7 @@ pub async fn open(
         jobs,
         grants,
         names: outside.names.clone(),
+        standings: Arc::new(outside.suspended.clone()),
         secret,
         calls_private: config.webhooks.allow_private,
     };

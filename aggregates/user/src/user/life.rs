@@ -46,6 +46,9 @@ pub struct User {
     pub verification: Option<SentLink>,
     /// How many links were sent.
     pub links: u32,
+    /// Of which links it is on record that they were followed in vain.
+    #[serde(default)]
+    pub refused_links: BTreeSet<u32>,
 }
 
 /// A link that was sent.
@@ -234,7 +237,7 @@ fn leave<T: Ord>(set: &BTreeSet<T>, value: &T, event: UserEvent) -> Vec<UserEven
 
 impl Aggregate for User {
     const TYPE: &'static str = "user.user";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
     const SEALED: bool = true;
     type Command = UserCommand;
     type Event = UserEvent;
@@ -277,8 +280,9 @@ impl Aggregate for User {
             C::VerifyEmail { .. } if self.email_verified => vec![],
             C::VerifyEmail { turn, at } => match self.link(turn, at) {
                 Ok(()) => vec![UserEmailVerified {}.into()],
-                // The refusal itself comes from the command; that somebody tried is on record.
-                Err(reason) => vec![UserEmailVerificationFailed { reason }.into()],
+                // The refusal itself comes from the command; that somebody tried is on record, once.
+                Err(_) if self.refused_links.contains(&turn) => vec![],
+                Err(reason) => vec![UserEmailVerificationFailed { turn: Some(turn), reason }.into()],
             },
             C::GrantRole { role } => join(&self.roles, &role, "roles", UserRoleGranted { role: role.clone() }.into())?,
             C::RevokeRole { role } => leave(&self.roles, &role, UserRoleRevoked { role: role.clone() }.into()),
@@ -335,7 +339,7 @@ impl Aggregate for User {
                 self.email_verified = true;
                 self.verification = None;
             }
-            UserEvent::UserEmailVerificationFailed(_) => {}
+            UserEvent::UserEmailVerificationFailed(e) => self.refused_links.extend(e.turn),
             UserEvent::UserRoleGranted(e) => _ = self.roles.insert(e.role),
             UserEvent::UserRoleRevoked(e) => _ = self.roles.remove(&e.role),
             UserEvent::UserGroupJoined(e) => _ = self.groups.insert(e.group),

@@ -74,6 +74,7 @@ impl World {
             jobs,
             grants,
             names: face::no_names(),
+            standings: face::all_stand(),
             secret,
             calls_private: false,
         };
