@@ -14,6 +14,7 @@ mod subject;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use kernel::personal::erases;
@@ -23,6 +24,7 @@ use quick_cache::sync::Cache;
 use serde::de::IgnoredAny;
 use sqlx::Row;
 use sqlx::postgres::PgPool;
+use tokio::time::Instant;
 
 use self::subject::Subject;
 use crate::append::{self, Append, Claim, ClaimAct, CommandRecord};
@@ -40,8 +42,9 @@ const TO_OPEN: &str = "{\"sealed\":\"v1.";
 /// What comes before a sealed value, and after it.
 const OPENING: &str = "{\"sealed\":\"";
 const CLOSING: &str = "\"}";
-/// How many keys are remembered.
+/// How many keys are remembered, and a person's for how long: an erasure by another process is seen in its event, which may be late.
 const PERSONS: usize = 20_000;
+const REMEMBERED: Duration = Duration::from_secs(5);
 const TENANTS: usize = 2_000;
 
 /// By what keys are wrapped, and where randomness comes from.
@@ -71,7 +74,7 @@ pub(crate) struct Keyring {
     service: Service,
     sealing: Option<Sealing>,
     tenants: Cache<TenantId, DataKey>,
-    persons: Cache<Subject, DataKey>,
+    persons: Cache<Subject, (DataKey, Instant)>,
 }
 
 impl Keyring {
@@ -170,9 +173,28 @@ impl Keyring {
         Ok(sealed)
     }
 
+    /// A person's key, if it was looked up lately.
+    fn remembered(&self, subject: &Subject) -> Option<DataKey> {
+        let (key, at) = self.persons.get(subject)?;
+        (at.elapsed() < REMEMBERED).then_some(key)
+    }
+
+    fn remember(&self, subject: Subject, key: DataKey) {
+        self.persons.insert(subject, (key, Instant::now()));
+    }
+
+    /// Forgets the keys that events took with them, whoever appended them.
+    pub(crate) fn forget_erased<'e>(&self, events: impl IntoIterator<Item = &'e RecordedEvent>) {
+        for event in events {
+            if erases(&event.event_type) {
+                self.persons.remove(&Subject::of(event));
+            }
+        }
+    }
+
     /// The key that a stream has. One that begins has none yet.
     async fn known(&self, subject: &Subject, begins: bool, pool: &PgPool) -> Result<Option<DataKey>, append::Error> {
-        let key = self.persons.get(subject);
+        let key = self.remembered(subject);
         if key.is_some() || begins || self.sealing.is_none() {
             return Ok(key);
         }
@@ -182,7 +204,7 @@ impl Keyring {
     /// The append is done: its keys are those of the log.
     pub(crate) async fn done(&self, turned: Turned, pool: &PgPool) {
         for (subject, key) in turned.made {
-            self.persons.insert(subject, key);
+            self.remember(subject, key);
         }
         for subject in turned.erased {
             self.persons.remove(&subject);
@@ -280,7 +302,7 @@ impl Keyring {
                     .try_into()
                     .map_err(|_| Error::Corrupt("a person's key of another length".to_owned()))?;
                 let key = DataKey::new(key);
-                self.persons.insert((*subject).clone(), key.clone());
+                self.remember((*subject).clone(), key.clone());
                 opened.push(((*subject).clone(), key));
             }
             wanted.retain(|subject| !found.contains_key(&claim(subject)));
@@ -301,6 +323,8 @@ impl Keyring {
     /// # Errors
     /// Without a master key, or when the keys can't be read now.
     pub(crate) async fn open(&self, events: &mut [RecordedEvent], pool: &PgPool) -> Result<(), Error> {
+        // First: what is opened with them may be what they took the key of.
+        self.forget_erased(&*events);
         let sealed: Vec<usize> =
             events.iter().enumerate().filter(|(_, event)| is_sealed(&event.payload)).map(|(at, _)| at).collect();
         if !sealed.is_empty() {
@@ -314,9 +338,6 @@ impl Keyring {
                 }
             }
         }
-        for event in events.iter().filter(|event| erases(&event.event_type)) {
-            self.persons.remove(&Subject::of(event));
-        }
         Ok(())
     }
 
@@ -326,7 +347,7 @@ impl Keyring {
         }
         let (mut keys, mut missing) = (HashMap::new(), BTreeMap::<TenantId, Vec<Subject>>::new());
         for subject in subjects {
-            match self.persons.get(&subject) {
+            match self.remembered(&subject) {
                 Some(key) => _ = keys.insert(subject, key),
                 None => missing.entry(subject.tenant).or_default().push(subject),
             }

@@ -220,6 +220,12 @@ impl EventStore {
         self.opened(events.iter().map(|event| (*event).clone()).collect()).await.map(Some)
     }
 
+    /// Forgets the keys that events took with them. Every process that opens events looks at all of the feed with this: who is erased by
+    /// another process is forgotten in this one too.
+    pub fn forget_erased(&self, events: &[RecordedEvent]) {
+        self.shared.keyring.forget_erased(events);
+    }
+
     /// The events of one stream after a version, in order, opened; one round trip. Empty when there is no such stream.
     pub async fn load(
         &self,

@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use crate::world::World;
 
 /// Rows of a chunk of an import, which is one append.
-const CHUNK: u64 = 500;
+const CHUNK: u64 = 100;
 /// Rows of a file; `INOPSIO_FAIRNESS_ROWS` gives more, up to what an import takes, 100,000.
 const ROWS: u64 = 4_000;
 /// Files are imported one after another until the other tenant has done so much beside them.

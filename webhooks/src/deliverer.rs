@@ -31,6 +31,7 @@ struct Running {
     version: i64,
     generation: i64,
     stop: CancellationToken,
+    task: tokio::task::Id,
 }
 
 impl Deliverer {
@@ -86,15 +87,21 @@ impl Deliverer {
             changed = tokio::select! {
                 () = stop.cancelled() => false,
                 Some(()) = wakes.next() => true,
-                Some(ended) = workers.join_next(), if !workers.is_empty() => {
+                Some(ended) = workers.join_next(), if !workers.is_empty() => match ended {
                     // By itself, because its endpoint is not as it was; or it was replaced.
-                    if let Ok((id, version, generation)) = ended
-                        && running.get(&id).is_some_and(|now| now.version == version && now.generation == generation)
-                    {
-                        running.remove(&id);
+                    Ok((id, version, generation)) => {
+                        if running.get(&id).is_some_and(|now| now.version == version && now.generation == generation) {
+                            running.remove(&id);
+                        }
+                        true
                     }
-                    true
-                }
+                    // A mistake of ours: it is begun anew with the next look, and not at once, again and again.
+                    Err(error) => {
+                        tracing::error!(%error, "a webhook's worker panicked");
+                        running.retain(|_, now| now.task != error.id());
+                        false
+                    }
+                },
                 () = tokio::time::sleep(LOOK) => false,
             };
         }
@@ -151,11 +158,11 @@ fn arrange(
         running.entry(id).or_insert_with(|| {
             let (version, generation, stop) = (target.version, target.generation, stop.child_token());
             let worker = Worker::new(target, shared.clone(), stop.clone());
-            workers.spawn(async move {
+            let task = workers.spawn(async move {
                 worker.run().await;
                 (id, version, generation)
             });
-            Running { version, generation, stop }
+            Running { version, generation, stop, task: task.id() }
         });
     }
 }

@@ -55,6 +55,11 @@ impl Settings {
         Backoff { first: self.first_retry, longest: self.longest_retry }
     }
 
+    /// The longest that anything waits for its next attempt.
+    pub(crate) fn longest_pause(&self) -> Duration {
+        self.longest_retry.mul_f64(1.2)
+    }
+
     /// How long to wait after this many failed attempts in a row: twice as long each time, and up to a fifth more or less, so
     /// that those who failed together do not come back together.
     pub(crate) fn pause(&self, attempts: u32, dice: &dyn Dice) -> Duration {

@@ -299,7 +299,7 @@ impl Worker {
         let (at, outcome) = (attempt.at, attempt.outcome);
         let since = *self.target.failing_since.get_or_insert(at);
         let pause = parts.settings.pause(self.target.attempts, &**parts.dice);
-        let pause = pause.max(outcome.retry_after.unwrap_or_default()).min(parts.settings.longest_retry.mul_f64(1.2));
+        let pause = pause.max(outcome.retry_after.unwrap_or_default()).min(parts.settings.longest_pause());
         self.target.next_attempt_at = Some(at + TimeDelta::from_std(pause).unwrap_or(TimeDelta::hours(1)));
         let theirs = note::failed(parts.deliver, &self.target, delivery, attempt).await?;
         if !theirs {
@@ -341,8 +341,9 @@ impl Worker {
     /// Waits until the next attempt is due.
     async fn wait(&self) -> Result<(), Over> {
         let Some(due) = self.target.next_attempt_at else { return Ok(()) };
-        let now = self.shared.webhooks.parts().clock.now();
-        let pause = (due - now).to_std().unwrap_or_default();
+        let parts = self.shared.webhooks.parts();
+        // A clock that was ahead when that was noted must not make it wait for longer than anything waits.
+        let pause = (due - parts.clock.now()).to_std().unwrap_or_default().min(parts.settings.longest_pause());
         self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or(Over)
     }
 

@@ -105,7 +105,7 @@ pub async fn import<I: Import>(
     if let Some(done) = executor.repeated::<I::Complete>(&request).await? {
         return Ok(done);
     }
-    let mut importing = Importing::open(executor, &request, csv, import, MOST_ROWS, ImportPlace::default())?;
+    let mut importing = Importing::open(executor, &request, csv, import, MOST_ROWS, ImportPlace::default()).await?;
     while importing.step().await?.is_some() {
         importing.keep_pace(pace).await;
     }
@@ -128,7 +128,7 @@ pub async fn rehearse<I: Import>(
 ) -> Result<Done<ImportReport>, Refusal> {
     request.caller.require(I::Complete::PERMISSION)?;
     let request = Request { if_match: None, ..request.clone() };
-    let mut importing = Importing::open(executor, &request, csv, import, MOST_ROWS, ImportPlace::default())?;
+    let mut importing = Importing::open(executor, &request, csv, import, MOST_ROWS, ImportPlace::default()).await?;
     while importing.rehearse().await? {}
     let answer = ImportReport { import_id: None, ..importing.report() };
     Ok(Done { answer, version: 0, position: Position::START, repeated: false })

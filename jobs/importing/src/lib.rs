@@ -78,6 +78,7 @@ pub async fn run<I: Import>(
     let begun = place.is_some();
     let mut importing =
         Importing::open(executor, &request, &file, import, MOST_ROWS_OF_A_JOB, place.unwrap_or_default())
+            .await
             .map_err(refused)?;
     let total = importing.rows();
     let mut header = !begun;

@@ -31,8 +31,7 @@ pub(crate) async fn run(
                 biased;
                 () = relayed.begins() => {
                     while let Some(page) = relayed.next().await {
-                        // Nobody listening is no failure: they come back.
-                        let _ = sender.send(page);
+                        give(&store, &sender, page);
                     }
                 }
                 () = follow(&bus, &store, service, &sender) => {
@@ -54,9 +53,15 @@ async fn follow(bus: &Bus, store: &EventStore, service: Service, sender: &broadc
     let mut feed = Box::pin(bus.feed(service, head.next()));
     while let Some(batch) = feed.next().await {
         match batch {
-            // Nobody listening is no failure: they come back.
-            Ok(events) => drop(sender.send(Page::new(events))),
+            Ok(events) => give(store, sender, Page::new(events)),
             Err(error) => tracing::warn!(%service, %error, "the feed ended; projections read the log meanwhile"),
         }
     }
+}
+
+/// Hands a batch to all who listen.
+fn give(store: &EventStore, sender: &broadcast::Sender<Batch>, batch: Batch) {
+    store.forget_erased(&batch);
+    // Nobody listening is no failure: they come back.
+    let _ = sender.send(batch);
 }

@@ -1,6 +1,6 @@
 //! How projections are doing, as the database has it.
 
-use kernel::{Position, TenantId};
+use kernel::Position;
 use sqlx::{PgPool, Row};
 
 use crate::Progress;
@@ -55,19 +55,17 @@ impl ProjectionState {
     }
 }
 
-/// The position that all these projections have reached for a tenant; 0 when one has no tables.
-pub(crate) async fn reached(
-    pool: &PgPool,
-    projections: &[(&'static str, u32)],
-    tenant: TenantId,
-) -> Result<Position, sqlx::Error> {
+/// The position that all these projections have reached for the tenants of each of [`MAX_PARTITIONS`] partitions; 0 when one has no tables.
+pub(crate) async fn reached(pool: &PgPool, projections: &[(&'static str, u32)]) -> Result<Vec<Position>, sqlx::Error> {
     let names: Vec<&str> = projections.iter().map(|(name, _)| *name).collect();
     let query = "SELECT coalesce(min(coalesce(c.position, 0)), 0)
-         FROM unnest($1::text[]) AS p (projection)
-         LEFT JOIN projector.checkpoints c ON c.projection = p.projection AND c.partition = $2 & (c.partitions - 1)";
-    // As among the most partitions; among fewer it is told by the last bits of that.
-    let partition = Partition::of_tenant(tenant.uuid(), MAX_PARTITIONS).number().cast_signed();
-    Ok(Position::from_i64(sqlx::query_scalar(query).bind(&names).bind(partition).fetch_one(pool).await?))
+         FROM generate_series(0, $2 - 1) AS s (n)
+         LEFT JOIN unnest($1::text[]) AS p (projection) ON true
+         LEFT JOIN projector.checkpoints c ON c.projection = p.projection AND c.partition = s.n & (c.partitions - 1)
+         GROUP BY s.n ORDER BY s.n";
+    let most = MAX_PARTITIONS.cast_signed();
+    let reached: Vec<i64> = sqlx::query_scalar(query).bind(&names).bind(most).fetch_all(pool).await?;
+    Ok(reached.into_iter().map(Position::from_i64).collect())
 }
 
 pub(crate) async fn status(

@@ -82,6 +82,15 @@ impl Fault {
         Self { code: code.to_owned(), reason: reason.into(), kind: FaultKind::Refused }
     }
 
+    /// A saga's code panicked.
+    pub(crate) fn panicked() -> Self {
+        Self {
+            code: "saga_step_panicked".to_owned(),
+            reason: "the saga's code panicked; the server's log says more".to_owned(),
+            kind: FaultKind::Broken,
+        }
+    }
+
     /// Something stored can't be read, or the other way round.
     pub(crate) fn unreadable(reason: &str) -> Self {
         Self { code: "saga_unreadable".to_owned(), reason: reason.to_owned(), kind: FaultKind::Broken }
@@ -188,6 +197,14 @@ impl Doing {
     /// The events of an aggregate.
     pub async fn history<A: Aggregate>(&self, id: impl std::fmt::Display) -> Result<Vec<RecordedEvent>, Fault> {
         Ok(self.inner.store.load(self.inner.caller.tenant(), A::TYPE, &id.to_string(), 0).await?)
+    }
+
+    /// Where the event that began the instance stands in the log now, of an aggregate that has it: positions are others once the tenant
+    /// has moved to another cell, ids are not. None: the aggregate does not have it.
+    pub async fn began_at<A: Aggregate>(&self, id: impl std::fmt::Display) -> Result<Option<Position>, Fault> {
+        let trigger = self.inner.state.trigger;
+        let events = self.history::<A>(id).await?;
+        Ok(events.iter().find(|event| event.event_id == trigger).map(|event| event.position))
     }
 
     /// The tenant's events after a position and up to another, inclusive, at most `limit`.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::book::Sagas;
 use crate::coordinator::Shared;
 use crate::definition::{Definition, Step};
-use crate::doing::{Doing, Fault, FaultKind, Inner, Next, request};
+use crate::doing::{Doing, Fault, Inner, Next, request};
 use crate::facts::{Fact, StepBegun};
 use crate::plan::{self, Plan};
 use crate::rested::Rested;
@@ -205,11 +205,7 @@ impl Driven<'_> {
         let ran = tokio::time::timeout(step.limits.attempt, AssertUnwindSafe(action(doing)).catch_unwind()).await;
         match ran {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(Fault {
-                code: "saga_step_panicked".to_owned(),
-                reason: "the step's code panicked; the server's log says more".to_owned(),
-                kind: FaultKind::Broken,
-            }),
+            Ok(Err(_)) => Err(Fault::panicked()),
             Err(_) => Err(Fault::passing(
                 "saga_attempt_timed_out",
                 format!("an attempt took longer than {} s", step.limits.attempt.as_secs()),

@@ -1,6 +1,7 @@
 //! Follows the service's events: what starts a saga, what a waiting one has to hear of, what became of instances.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 
 use deadletters::{Entry, Held, Outcome, Part, Share};
 use eventstore::Relayed;
@@ -299,7 +300,9 @@ impl Follower<'_> {
         let occasion = Occasion { caller, executor, known: self.known.clone() };
         // The feed has personal data as it is stored: sealed.
         let Some(opened) = shared.store.opened(vec![event.clone()]).await?.pop() else { return Ok(Ok(None)) };
-        let start = match (definition.start)(occasion, opened).await {
+        // A mistake of one saga must not end the following for all of them.
+        let said = AssertUnwindSafe((definition.start)(occasion, opened)).catch_unwind().await;
+        let start = match said.unwrap_or_else(|_| Err(Fault::panicked())) {
             Ok(Some(start)) => start,
             Ok(None) => return Ok(Ok(None)),
             // The log does not answer: the same is asked again from the checkpoint on.
@@ -354,8 +357,14 @@ impl Follower<'_> {
                 continue;
             }
             let writer = Sagas::writer(key.tenant, "coordinator", &*shared.book);
-            if let Some(state) = shared.book.load(&writer, key.id).await? {
-                current.push((key, state));
+            match shared.book.load(&writer, key.id).await {
+                Ok(Some(state)) => current.push((key, state)),
+                Ok(None) => {}
+                // A history that can't be read does not pass (a newer program wrote it): one must not hold up all others.
+                Err(refusal) if refusal.code() == "history_unreadable" => {
+                    tracing::error!(instance = %key.id, tenant = %key.tenant, %refusal, "a saga can't be read; it stays as it was");
+                }
+                Err(refusal) => return Err(refusal.into()),
             }
         }
         let mut transaction = shared.pool.begin().await?;

@@ -25,7 +25,7 @@ struct Parameters {
     import: ImportId,
     /// How many leads it took.
     taken: u64,
-    /// All of them are before this: the request to revert it.
+    /// All of them are before this: the request to revert it, where it was when the saga began.
     until: Position,
 }
 
@@ -60,7 +60,7 @@ async fn decline(doing: Doing, Parameters { import, .. }: Parameters) -> Result<
 }
 
 async fn withdraw(doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
-    let mut progress = Progress::of(&doing, &parameters)?;
+    let mut progress = Progress::of(&doing, &parameters).await?;
     let leads = progress.search(&doing, &parameters).await?;
     if !leads.is_empty() {
         let batch = doing.execute(&WithdrawLeads { import: parameters.import, leads }).await?;
@@ -71,7 +71,7 @@ async fn withdraw(doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
 }
 
 async fn restore(doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
-    let mut progress = Progress::of(&doing, &parameters)?;
+    let mut progress = Progress::of(&doing, &parameters).await?;
     let leads = progress.search(&doing, &parameters).await?;
     if !leads.is_empty() {
         doing.execute(&RestoreLeads { import: parameters.import, leads }).await?;
@@ -88,6 +88,9 @@ async fn record(doing: Doing, Parameters { import, .. }: Parameters) -> Result<N
 /// How far the search came, and what came of it.
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
 struct Progress {
+    /// Where the search began. (0: by a program that did not note it.)
+    #[serde(default)]
+    until: u64,
     /// Everything from here on was looked at.
     at: u64,
     found: u64,
@@ -96,8 +99,12 @@ struct Progress {
 }
 
 impl Progress {
-    fn of(doing: &Doing, parameters: &Parameters) -> Result<Self, Fault> {
-        Ok(doing.progress()?.unwrap_or(Self { at: parameters.until.0, ..Self::default() }))
+    async fn of(doing: &Doing, parameters: &Parameters) -> Result<Self, Fault> {
+        let until = doing.began_at::<ImportBatch>(parameters.import).await?.unwrap_or(parameters.until).0;
+        let progress: Option<Self> = doing.progress()?;
+        let same = |progress: &Self| progress.until == until || (progress.until == 0 && until == parameters.until.0);
+        // Elsewhere by now, all of it is looked at once more: what was withdrawn is found withdrawn, and counted.
+        Ok(progress.filter(same).unwrap_or(Self { until, at: until, ..Self::default() }))
     }
 
     /// The leads of the import in the next window that has any.

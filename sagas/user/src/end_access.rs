@@ -7,6 +7,8 @@ use coordinator::{Definition, Doing, Fault, Next, Occasion, Retry, Start, Step};
 use kernel::{Position, RecordedEvent, UserId};
 use serde::{Deserialize, Serialize};
 
+use user_aggregates::User;
+
 use crate::{Access, Ending, Outside};
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -58,6 +60,7 @@ async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Paramet
 
 async fn end(access: Arc<dyn Access>, doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
     let Parameters { user, reason, closes, position } = parameters;
+    let position = doing.began_at::<User>(user).await?.unwrap_or(position);
     // Whoever signs in is looked up in the directory: as long as that lags behind, somebody may still slip in.
     let known = access.is_known(doing.tenant(), position).await;
     let once = format!("{}-{}", doing.saga_id(), if known { "last" } else { "first" });

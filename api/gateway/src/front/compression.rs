@@ -1,6 +1,6 @@
 //! Compression of answers that are worth it.
 
-use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
+use poem::http::{HeaderMap, HeaderValue, header};
 use poem::web::{Compress, CompressionAlgo, CompressionLevel};
 use poem::{IntoResponse, Response};
 
@@ -23,8 +23,8 @@ pub fn wanted(headers: &HeaderMap) -> Option<CompressionAlgo> {
         .map(|(_, algorithm)| algorithm)
 }
 
-/// Compresses an answer, if it is text, large enough, and not compressed yet.
-pub async fn compress(mut response: Response, algorithm: CompressionAlgo) -> Response {
+/// Compresses an answer, if it is text, large enough, and not compressed yet; `lost`: what is told when there is no end of it.
+pub async fn compress(mut response: Response, algorithm: CompressionAlgo, lost: impl FnOnce() -> Response) -> Response {
     let headers = response.headers();
     // Of these types we send whole bodies only; a stream would have to be passed on as it comes.
     let whole_text =
@@ -37,8 +37,16 @@ pub async fn compress(mut response: Response, algorithm: CompressionAlgo) -> Res
         return response;
     }
     let Ok(bytes) = response.take_body().into_bytes().await else {
-        tracing::error!("an answer's body could not be read to be compressed");
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        tracing::warn!("an answer ended before its end");
+        let mut told = lost();
+        for (name, value) in response.headers() {
+            let of_the_body =
+                [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::ETAG, header::LOCATION].contains(name);
+            if !of_the_body {
+                told.headers_mut().append(name, value.clone());
+            }
+        }
+        return told;
     };
     let worth_it = bytes.len() >= WORTH_IT;
     response.set_body(bytes);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use face::Problem;
 use kernel::Refusal;
 use poem::error::{NotFoundError, ParsePathError};
-use poem::http::header;
+use poem::http::{StatusCode, header};
 use poem::{Error, PathPattern, Response};
 use uuid::Uuid;
 
@@ -46,6 +46,13 @@ fn problem_of(error: Error) -> Problem {
     }
     tracing::error!(%error, "a request failed");
     Refusal::internal("internal", "something went wrong on our side; the log knows more under this request's id").into()
+}
+
+/// The answer whose body ended before its end, as when the instance that gave it is lost.
+pub fn lost(request: Uuid) -> Response {
+    let detail = "the answer was lost on its way; send a command again with the same Idempotency-Key";
+    let refusal = Refusal::unavailable("answer_lost", detail);
+    Problem::with_status(refusal, StatusCode::BAD_GATEWAY).respond(Some(request))
 }
 
 /// The refusal of a request whose handler panicked.

@@ -166,7 +166,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         }
         trace::finish(&span, &method, route.as_deref(), response.status(), start.elapsed());
         Ok(match encoding {
-            Some(encoding) => compression::compress(response, encoding).await,
+            Some(encoding) => compression::compress(response, encoding, || failure::lost(id)).await,
             None => response,
         })
     }

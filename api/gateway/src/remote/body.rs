@@ -22,7 +22,8 @@ pub(super) enum Outgoing {
 impl Outgoing {
     /// Passed on as it comes.
     pub(super) fn streamed(body: BoxBody<Bytes, io::Error>) -> Self {
-        Self::Streamed(Lent(Arc::new(Shared { body: Mutex::new(body), begun: AtomicBool::new(false) })))
+        let (begun, cut) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self::Streamed(Lent(Arc::new(Shared { body: Mutex::new(body), begun, cut })))
     }
 
     /// To be sent.
@@ -40,6 +41,11 @@ impl Outgoing {
             Self::Streamed(Lent(shared)) => !shared.begun.load(Ordering::Acquire),
         }
     }
+
+    /// Whether its sender stopped before its end: no instance is to blame for that.
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(self, Self::Streamed(Lent(shared)) if shared.cut.load(Ordering::Acquire))
+    }
 }
 
 /// A body that is in memory.
@@ -54,6 +60,7 @@ pub(super) struct Lent(Arc<Shared>);
 struct Shared {
     body: Mutex<BoxBody<Bytes, io::Error>>,
     begun: AtomicBool,
+    cut: AtomicBool,
 }
 
 impl Body for Lent {
@@ -63,7 +70,11 @@ impl Body for Lent {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         self.0.begun.store(true, Ordering::Release);
         let mut body = self.0.body.lock().unwrap_or_else(PoisonError::into_inner);
-        Pin::new(&mut *body).poll_frame(cx)
+        let frame = Pin::new(&mut *body).poll_frame(cx);
+        if matches!(frame, Poll::Ready(Some(Err(_)))) {
+            self.0.cut.store(true, Ordering::Release);
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -85,6 +96,15 @@ mod tests {
         drop(outgoing.body());
         assert!(outgoing.is_intact());
         assert_eq!(outgoing.body().collect().await.unwrap().to_bytes(), "a file");
-        assert!(!outgoing.is_intact());
+        assert!(!outgoing.is_intact() && !outgoing.is_cut());
+    }
+
+    #[tokio::test]
+    async fn a_body_whose_sender_stops_is_known_to_be_cut() {
+        let part = Ok::<_, io::Error>(Frame::data(Bytes::from_static(b"half a")));
+        let frames = futures::stream::iter([part, Err(io::ErrorKind::UnexpectedEof.into())]);
+        let outgoing = Outgoing::streamed(BoxBody::new(http_body_util::StreamBody::new(frames)));
+        assert!(outgoing.body().collect().await.is_err());
+        assert!(outgoing.is_cut());
     }
 }

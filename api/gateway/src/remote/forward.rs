@@ -73,6 +73,8 @@ enum Failure {
     Broken(String),
     /// The instance answers nobody any more.
     Silent,
+    /// Whoever asked stopped in the middle of the body.
+    Cut,
 }
 
 /// What is the same each time that a request is sent.
@@ -182,11 +184,12 @@ impl Remote {
             Err(Failure::Unreached(error)) => ("unreached", Some(error.as_str())),
             Err(Failure::Broken(error)) => ("broken", Some(error.as_str())),
             Err(Failure::Silent) => ("silent", Some("it stopped to answer")),
+            Err(Failure::Cut) => ("cut", None),
         };
         if let Some(error) = error {
             instance.failed(error);
             tracing::debug!(service = %self.service, instance = %instance.authority, error, "an instance did not answer");
-        } else {
+        } else if outcome.is_ok() {
             let took = began.elapsed();
             instance.answered(took);
             let labels = [("service", self.service.name().into()), ("instance", instance.name.clone())];
@@ -216,7 +219,11 @@ impl Remote {
         tokio::select! {
             answered = self.client.request(request) => answered.map_err(|error| {
                 let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-                if error.is_connect() { Failure::Unreached(reason) } else { Failure::Broken(reason) }
+                match error {
+                    _ if outbound.body.is_cut() => Failure::Cut,
+                    error if error.is_connect() => Failure::Unreached(reason),
+                    _ => Failure::Broken(reason),
+                }
             }),
             () = instance.lost() => Err(Failure::Silent),
         }
@@ -261,6 +268,10 @@ impl Remote {
                 let detail = format!("the instance of {service} was lost before it answered; {unknown}");
                 let refusal = Refusal::unavailable("instance_lost", detail).with("service", service.name());
                 Problem::with_status(refusal, StatusCode::BAD_GATEWAY)
+            }
+            Some(Failure::Cut) => {
+                let detail = "the request's body ended before its end; nothing was done, send it again";
+                Refusal::invalid("body_incomplete", detail).into()
             }
             Some(Failure::Silent) => {
                 let detail = format!("the instance of {service} does not answer any more; {unknown}");

@@ -291,7 +291,8 @@ async fn an_import_that_stops_after_any_chunk_goes_on_elsewhere_and_takes_each_r
     // Another process for each chunk; every other one dies before it could say how far it was.
     for nth in 0.. {
         let executor = world.elsewhere();
-        let mut importing = Importing::open(&executor, &request, csv.as_bytes(), &options, MOST_ROWS, place).unwrap();
+        let mut importing =
+            Importing::open(&executor, &request, csv.as_bytes(), &options, MOST_ROWS, place).await.unwrap();
         let Some(chunk) = importing.step().await.unwrap() else { break };
         rows.push(chunk.rows);
         if nth % 2 == 1 {
@@ -301,7 +302,7 @@ async fn an_import_that_stops_after_any_chunk_goes_on_elsewhere_and_takes_each_r
     }
     assert_eq!(rows, [100, 100, 200, 200, 300, 300, 341, 341]);
     let executor = world.elsewhere();
-    let importing = Importing::open(&executor, &request, csv.as_bytes(), &options, MOST_ROWS, place).unwrap();
+    let importing = Importing::open(&executor, &request, csv.as_bytes(), &options, MOST_ROWS, place).await.unwrap();
     let report = importing.complete().await.unwrap().answer;
     assert_eq!((report.rows, report.taken, report.refused, report.error_count), (341, 340, 1, 1));
     assert_eq!(said(&report.errors), [error(342, Some("name"), "formula")]);

@@ -305,7 +305,7 @@ async fn an_import_that_stops_after_any_chunk_goes_on_elsewhere_and_takes_each_r
     let mut rows = Vec::new();
     // Every other one dies before it could say how far it was.
     for nth in 0.. {
-        let open = Importing::open(&world.executor, &request, csv.as_bytes(), &what, MOST_ROWS, place);
+        let open = Importing::open(&world.executor, &request, csv.as_bytes(), &what, MOST_ROWS, place).await;
         let mut importing = open.unwrap();
         let Some(chunk) = importing.step().await.unwrap() else { break };
         rows.push((chunk.rows, chunk.errors.len()));
@@ -314,7 +314,7 @@ async fn an_import_that_stops_after_any_chunk_goes_on_elsewhere_and_takes_each_r
         }
     }
     assert_eq!(rows, [(100, 0), (100, 0), (200, 1), (200, 1), (242, 2), (242, 2)]);
-    let importing = Importing::open(&world.executor, &request, csv.as_bytes(), &what, MOST_ROWS, place).unwrap();
+    let importing = Importing::open(&world.executor, &request, csv.as_bytes(), &what, MOST_ROWS, place).await.unwrap();
     let report = importing.complete().await.unwrap().answer;
     assert_eq!((report.rows, report.taken, report.refused, report.error_count), (242, 239, 3, 3));
     assert_eq!(world.count("user.user.registered").await, 240);

@@ -131,3 +131,32 @@ async fn a_long_revert_goes_in_batches_and_on_where_it_was_cut_off() {
     let payload = String::from_utf8_lossy(&reverted.payload);
     assert!(payload.contains(r#""withdrawn":595,"kept":5"#), "{payload}");
 }
+
+#[tokio::test]
+async fn a_revert_goes_on_where_the_tenants_events_have_other_positions() {
+    let bed = Bed::new(Reverting.sagas(), GRANTS).await;
+    let case = bed.case("revert_import");
+    let first = import(&case, 600).await;
+    touch(&case, 5).await;
+    let withdrawn = Point::AfterStep { step: "withdraw_leads".to_owned(), undo: false };
+    let crash = Arc::new(Crash::after(1, withdrawn));
+    let running = bed.start_with(crash.clone());
+    revert(&case, first).await;
+    crash.crashed.notified().await;
+    running.kill().await;
+    // As in another cell, whose log is longer.
+    let mut superuser = bed.superuser().await;
+    let moved = "SET session_replication_role = replica;
+                 UPDATE log.events SET position = position + 1000000;
+                 UPDATE log.head SET position = position + 1000000;
+                 UPDATE saga.checkpoint SET position = position + 1000000";
+    sqlx::Executor::execute(&mut superuser, moved).await.unwrap();
+    let running = bed.start();
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "moved");
+    assert_eq!(case.count("crm.lead.withdrawn").await, 595);
+    let events = case.events().await;
+    let reverted = events.iter().find(|event| event.event_type == "crm.import_batch.reverted").unwrap();
+    let payload = String::from_utf8_lossy(&reverted.payload);
+    assert!(payload.contains(r#""withdrawn":595,"kept":5"#), "{payload}");
+}
