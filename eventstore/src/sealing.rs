@@ -5,11 +5,16 @@
 //! needs it: no event is ever without its key, and an event that [erases](kernel::personal::erases) takes the key with it. Claims
 //! are in backups, and what stands there is worth nothing without the master key.
 //!
+//! What is a person's in many streams (each of their sessions) is sealed under one key, that of a stream which is theirs: whoever
+//! appends [says whose](kernel::personal::marked_of). Such a key is made before it is needed, by whoever is first; when that stream is
+//! erased all of it goes, and none is made again.
+//!
 //! A payload comes with its personal values [marked](kernel::personal::marked) and is stored with them sealed
 //! (`{"sealed":"v1.…"}`); hash, relay, feed and backup know it in that form only. What is opened has the values themselves in
 //! their places. A value whose key is gone stays as it is.
 
 mod subject;
+mod text;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -21,27 +26,26 @@ use kernel::personal::erases;
 use kernel::{RecordedEvent, Service, TenantId};
 use keys::{Context, DataKey, MasterKey, Random, Sealed, Wrapped};
 use quick_cache::sync::Cache;
-use serde::de::IgnoredAny;
+use sha2::{Digest, Sha256};
 use sqlx::Row;
 use sqlx::postgres::PgPool;
 use tokio::time::Instant;
 
 use self::subject::Subject;
+use self::text::{TO_SEAL, Written};
 use crate::append::{self, Append, Claim, ClaimAct, CommandRecord};
-use crate::{Error, Snapshot, StreamAppend, read};
+use crate::{Error, Snapshot, read};
 
 /// The claims that are persons' keys.
 pub const PERSON_KEY: &str = "log.person_key";
+/// The claims that say that a person is erased: they get no key any more.
+pub const PERSON_ERASED: &str = "log.person_erased";
 /// The claim that is a tenant's key.
 pub const TENANT_KEY: &str = "log.tenant_key";
+/// All of these: the log's own claims, of which no event tells.
+pub const KINDS: [&str; 3] = [PERSON_KEY, PERSON_ERASED, TENANT_KEY];
 /// The claim's key of a tenant's key: there is one.
 const THE_ONE: [u8; 32] = [0; 32];
-/// How a payload shows that there is something to seal, and to open. (In a text a quotation mark would have a backslash.)
-const TO_SEAL: &str = "{\"personal\":";
-const TO_OPEN: &str = "{\"sealed\":\"v1.";
-/// What comes before a sealed value, and after it.
-const OPENING: &str = "{\"sealed\":\"";
-const CLOSING: &str = "\"}";
 /// How many keys are remembered, and a person's for how long: an erasure by another process is seen in its event, which may be late.
 const PERSONS: usize = 20_000;
 const REMEMBERED: Duration = Duration::from_secs(5);
@@ -88,7 +92,7 @@ impl Keyring {
         events.any(|event| event.payload.contains(TO_SEAL) || erases(event.event_type))
     }
 
-    /// Seals what is marked in an append, and adds what becomes of keys. `make` appends what makes a tenant's key.
+    /// Seals what is marked in an append, and adds what becomes of keys. `make` appends what makes a key.
     pub(crate) async fn seal<F>(
         &self,
         append: &mut Append,
@@ -102,12 +106,19 @@ impl Keyring {
         let tenant = append.tenant;
         for at in 0..append.streams.len() {
             let stream = &append.streams[at];
-            let subject = Subject::new(tenant, stream.aggregate_type, &stream.aggregate_id);
+            let own = Subject::new(tenant, stream.aggregate_type, &stream.aggregate_id);
             let (begins, events) = (stream.expected == 0, &stream.events);
-            let seals = events.iter().any(|event| event.payload.contains(TO_SEAL));
             let erased = events.iter().any(|event| erases(event.event_type));
-            if seals {
-                let key = match (self.known(&subject, begins, pool).await?, &self.sealing) {
+            let mut whose = BTreeSet::new();
+            for event in events.iter().filter(|event| event.payload.contains(TO_SEAL)) {
+                marked_as(&event.payload, &own, &mut whose)?;
+            }
+            let mut keys = HashMap::new();
+            for (subject, is_named) in whose {
+                let key = match (self.known(&subject, begins && !is_named, pool).await?, &self.sealing) {
+                    (None, Some(sealing)) if is_named => {
+                        self.shared(sealing, &subject, pool, &make).await?.map(|(key, _)| key)
+                    }
                     (None, Some(sealing)) => {
                         let of_tenant = self.tenant(sealing, tenant, pool, &make).await?;
                         let key = DataKey::generate(&*sealing.random).map_err(|error| keyless(&error))?;
@@ -117,60 +128,90 @@ impl Keyring {
                     }
                     (key, _) => key,
                 };
-                self.seal_stream(&mut append.streams[at], &subject, key.as_ref())?;
+                keys.extend(key.map(|key| (subject, key)));
             }
-            if erased && self.sealing.is_some() {
-                // As the log has it: whoever has it gives it back.
-                let keys = [subject.claim(), subject.former_claim()].map(|key| key.to_vec()).to_vec();
-                let held = holders(pool, tenant, PERSON_KEY, keys).await.map_err(unsealed)?;
-                append.claims.extend(held.into_iter().map(|(key, holder)| Claim {
-                    kind: PERSON_KEY,
-                    key,
-                    holder,
-                    act: ClaimAct::Release,
-                }));
-                turned.erased.push(subject);
+            for event in append.streams[at].events.iter_mut().filter(|event| event.payload.contains(TO_SEAL)) {
+                event.payload = self.sealed(&event.payload, &own, &keys)?;
+            }
+            if let (true, Some(sealing)) = (erased, &self.sealing) {
+                let held = self.held(sealing, &own, pool, &make).await?;
+                append.claims.extend(held);
+                turned.erased.push(own);
             }
         }
         Ok(turned)
     }
 
-    fn seal_stream(
-        &self,
-        stream: &mut StreamAppend,
-        subject: &Subject,
-        key: Option<&DataKey>,
-    ) -> Result<(), append::Error> {
-        for event in stream.events.iter_mut().filter(|event| event.payload.contains(TO_SEAL)) {
-            event.payload = self.sealed(&event.payload, subject, key)?;
-        }
-        Ok(())
+    /// JSON with its marked values sealed under these keys: of whom there is none, nothing is written. Where nothing is sealed, with the
+    /// values themselves.
+    fn sealed(&self, json: &str, own: &Subject, keys: &HashMap<Subject, DataKey>) -> Result<String, Unsealed> {
+        text::seal(json, |value, of| {
+            let Some(sealing) = &self.sealing else { return Ok(Written::Clear) };
+            let named = of.map(|of| own.named(of));
+            let subject = named.as_ref().unwrap_or(own);
+            let Some(key) = keys.get(subject) else { return Ok(Written::Gone) };
+            let value = key.seal(subject.context("personal"), value.as_bytes(), &*sealing.random)?;
+            Ok(Written::Sealed(value.as_str().to_owned()))
+        })
     }
 
-    /// JSON with its marked values sealed; without a key, with the values themselves.
-    fn sealed(&self, json: &str, subject: &Subject, key: Option<&DataKey>) -> Result<String, append::Error> {
-        let (mut sealed, mut rest) = (String::with_capacity(json.len() * 2), json);
-        while let Some(at) = rest.find(TO_SEAL) {
-            let value = &rest[at + TO_SEAL.len()..];
-            let (value, after) = value.split_at(length(value).map_err(|error| invalid(&error))?);
-            // An object with more members is none of ours: it only begins like one.
-            let Some(after) = after.strip_prefix('}') else {
-                sealed.push_str(&rest[..at + TO_SEAL.len()]);
-                rest = &rest[at + TO_SEAL.len()..];
-                continue;
-            };
-            sealed.push_str(&rest[..at]);
-            match (key, &self.sealing) {
-                (Some(key), Some(sealing)) => {
-                    let value = key.seal(subject.context("personal"), value.as_bytes(), &*sealing.random);
-                    sealed.extend([OPENING, value.map_err(|error| keyless(&error))?.as_str(), CLOSING]);
-                }
-                _ => sealed.push_str(value),
-            }
-            rest = after;
+    /// What gives back the key of who is erased, and sees to it that they get none any more.
+    async fn held<F>(
+        &self,
+        sealing: &Sealing,
+        subject: &Subject,
+        pool: &PgPool,
+        make: &impl Fn(Append) -> F,
+    ) -> Result<Vec<Claim>, append::Error>
+    where
+        F: Future<Output = Result<(), append::Error>>,
+    {
+        // As the log has it: whoever has it gives it back. Who has none might get one before the append: then it would stay.
+        let mut held = self.holder(subject, pool).await?;
+        if held.is_empty() {
+            held.extend(self.shared(sealing, subject, pool, make).await?.map(|(_, holder)| (subject.claim(), holder)));
         }
-        sealed.push_str(rest);
-        Ok(sealed)
+        let released =
+            held.into_iter().map(|(key, holder)| Claim { kind: PERSON_KEY, key, holder, act: ClaimAct::Release });
+        Ok(released.chain([is_erased(subject, ClaimAct::Mark)]).collect())
+    }
+
+    async fn holder(&self, subject: &Subject, pool: &PgPool) -> Result<HashMap<[u8; 32], String>, append::Error> {
+        let keys = [subject.claim(), subject.former_claim()].map(|key| key.to_vec()).to_vec();
+        holders(pool, subject.tenant, PERSON_KEY, keys).await.map_err(unsealed)
+    }
+
+    /// The key of a person under which what is theirs in many streams is sealed, and as what the log has it; made if it is not there
+    /// yet. None: they are erased.
+    async fn shared<F>(
+        &self,
+        sealing: &Sealing,
+        subject: &Subject,
+        pool: &PgPool,
+        make: &impl Fn(Append) -> F,
+    ) -> Result<Option<(DataKey, String)>, append::Error>
+    where
+        F: Future<Output = Result<(), append::Error>>,
+    {
+        let of_tenant = self.tenant(sealing, subject.tenant, pool, make).await?;
+        let key = DataKey::generate(&*sealing.random).map_err(|error| keyless(&error))?;
+        // Whoever is first has it; the others take theirs.
+        let mark = claim(sealing, &of_tenant, subject, &key, true)?;
+        // No caller can send such an id, and each key has its own: what was made, given back and is asked for again is asked anew.
+        let command = CommandRecord {
+            id: format!("\u{1}person key {}", hex::encode(Sha256::digest(&mark.holder))),
+            request_hash: [0; 32],
+            answer: "null".to_owned(),
+        };
+        let (tenant, claims) = (subject.tenant, vec![is_erased(subject, ClaimAct::Absent), mark]);
+        match make(Append { tenant, command, streams: Vec::new(), claims }).await {
+            Err(append::Error::ClaimTaken { .. }) => return Ok(None),
+            made => made?,
+        }
+        let holder = self.holder(subject, pool).await?.remove(&subject.claim());
+        let key = self.persons(pool, [subject]).await.map_err(unsealed)?.pop();
+        // It may have been given back already.
+        Ok(key.zip(holder).map(|((_, key), holder)| (key, holder)))
     }
 
     /// A person's key, if it was looked up lately.
@@ -328,14 +369,14 @@ impl Keyring {
         let sealed: Vec<usize> =
             events.iter().enumerate().filter(|(_, event)| is_sealed(&event.payload)).map(|(at, _)| at).collect();
         if !sealed.is_empty() {
-            let subjects: BTreeSet<Subject> = sealed.iter().map(|at| Subject::of(&events[*at])).collect();
+            let mut subjects = BTreeSet::new();
+            for at in &sealed {
+                sealed_for(&events[*at].payload, &Subject::of(&events[*at]), &mut subjects)?;
+            }
             let keys = self.keys(subjects, pool).await?;
             for at in sealed {
                 let event = &mut events[at];
-                let subject = Subject::of(event);
-                if let Some(key) = keys.get(&subject) {
-                    event.payload = open_json(&event.payload, &subject, key)?;
-                }
+                event.payload = opened(&event.payload, &Subject::of(event), &keys)?;
             }
         }
         Ok(())
@@ -369,16 +410,17 @@ impl Keyring {
         if !text.contains(TO_SEAL) {
             return Ok(Some(snapshot.clone()));
         }
-        let subject = Subject::new(tenant, aggregate_type, aggregate_id);
-        let key = match &self.sealing {
-            None => None,
-            Some(_) => match self.keys(BTreeSet::from([subject.clone()]), pool).await?.remove(&subject) {
-                None => return Ok(None),
-                key => key,
-            },
-        };
-        let state = self.sealed(text, &subject, key.as_ref())?.into();
-        Ok(Some(Snapshot { state, ..snapshot.clone() }))
+        let own = Subject::new(tenant, aggregate_type, aggregate_id);
+        let mut whose = BTreeSet::new();
+        marked_as(text, &own, &mut whose).map_err(|error| Error::Corrupt(error.to_string()))?;
+        let whose: BTreeSet<Subject> = whose.into_iter().map(|(subject, _)| subject).collect();
+        let count = whose.len();
+        let keys = if self.sealing.is_some() { self.keys(whose, pool).await? } else { HashMap::new() };
+        if self.sealing.is_some() && keys.len() < count {
+            return Ok(None);
+        }
+        let sealed = self.sealed(text, &own, &keys).map_err(|error| Error::Corrupt(error.to_string()))?;
+        Ok(Some(Snapshot { state: sealed.into(), ..snapshot.clone() }))
     }
 
     /// Opens the state of a stream.
@@ -389,10 +431,10 @@ impl Keyring {
         pool: &PgPool,
     ) -> Result<(), Error> {
         if is_sealed(&snapshot.state) {
-            let subject = Subject::new(tenant, aggregate_type, aggregate_id);
-            if let Some(key) = self.keys(BTreeSet::from([subject.clone()]), pool).await?.get(&subject) {
-                snapshot.state = open_json(&snapshot.state, &subject, key)?;
-            }
+            let (own, mut subjects) = (Subject::new(tenant, aggregate_type, aggregate_id), BTreeSet::new());
+            sealed_for(&snapshot.state, &own, &mut subjects)?;
+            let keys = self.keys(subjects, pool).await?;
+            snapshot.state = opened(&snapshot.state, &own, &keys)?;
         }
         Ok(())
     }
@@ -400,39 +442,33 @@ impl Keyring {
 
 /// Whether something in a payload is sealed.
 pub fn is_sealed(json: &[u8]) -> bool {
-    // Texts of the log are UTF-8; what is none has nothing that we sealed.
-    std::str::from_utf8(json).is_ok_and(|json| json.contains(TO_OPEN))
+    text::is_sealed(json)
 }
 
-fn open_json(json: &[u8], subject: &Subject, key: &DataKey) -> Result<Bytes, Error> {
-    let unreadable = |error: std::str::Utf8Error| Error::Corrupt(format!("a payload is no text: {error}"));
-    let mut rest = std::str::from_utf8(json).map_err(unreadable)?;
-    let mut opened = String::with_capacity(json.len());
-    while let Some(at) = rest.find(TO_OPEN) {
-        let (before, text) = (&rest[..at], &rest[at + OPENING.len()..]);
-        opened.push_str(before);
-        let value = text.split_once(CLOSING).and_then(|(text, after)| {
-            let clear = key.open(subject.context("personal"), &Sealed::read(text)).ok()?;
-            Some((clear, after))
-        });
-        // What was sealed under another key, or is no more than looks like it, stays.
-        let Some((clear, after)) = value else {
-            opened.push_str(OPENING);
-            rest = text;
-            continue;
-        };
-        opened.push_str(std::str::from_utf8(&clear).map_err(unreadable)?);
-        rest = after;
-    }
-    opened.push_str(rest);
-    Ok(opened.into())
+/// Whose values are marked in JSON of a stream, and whether they are named there.
+fn marked_as(json: &str, own: &Subject, whose: &mut BTreeSet<(Subject, bool)>) -> Result<(), Unsealed> {
+    text::seal(json, |_, of| {
+        whose.insert((of.map_or_else(|| own.clone(), |of| own.named(of)), of.is_some()));
+        Ok(Written::Clear)
+    })
+    .map(drop)
 }
 
-/// How long the JSON value is that a text begins with.
-fn length(json: &str) -> serde_json::Result<usize> {
-    let mut values = serde_json::Deserializer::from_str(json).into_iter::<IgnoredAny>();
-    values.next().transpose()?;
-    Ok(values.byte_offset())
+/// Whose values are sealed in JSON of a stream.
+fn sealed_for(json: &[u8], own: &Subject, subjects: &mut BTreeSet<Subject>) -> Result<(), Error> {
+    text::open(json, |_, of| {
+        subjects.insert(of.map_or_else(|| own.clone(), |of| own.named(of)));
+        None
+    })
+    .map(drop)
+}
+
+fn opened(json: &[u8], own: &Subject, keys: &HashMap<Subject, DataKey>) -> Result<Bytes, Error> {
+    text::open(json, |value, of| {
+        let named = of.map(|of| own.named(of));
+        let subject = named.as_ref().unwrap_or(own);
+        Some(keys.get(subject)?.open(subject.context("personal"), &Sealed::read(value)).ok()?.to_vec())
+    })
 }
 
 /// Who has these claims.
@@ -461,6 +497,11 @@ pub(crate) async fn holders(
     .await
 }
 
+/// The claim that says that a person is erased.
+fn is_erased(subject: &Subject, act: ClaimAct) -> Claim {
+    Claim { kind: PERSON_ERASED, key: subject.claim(), holder: "log".to_owned(), act }
+}
+
 /// The claim that a person's key is.
 fn claim(
     sealing: &Sealing,
@@ -487,6 +528,20 @@ fn unsealed(error: Error) -> append::Error {
     }
 }
 
-fn invalid(error: &serde_json::Error) -> append::Error {
-    append::Error::Invalid(format!("a payload is no JSON: {error}"))
+/// Why a payload is not sealed.
+#[derive(Debug, thiserror::Error)]
+enum Unsealed {
+    #[error("a payload is no JSON: {0}")]
+    NotJson(#[from] serde_json::Error),
+    #[error("personal data can't be sealed: {0}")]
+    Keyless(#[from] keys::Error),
+}
+
+impl From<Unsealed> for append::Error {
+    fn from(error: Unsealed) -> Self {
+        match error {
+            Unsealed::NotJson(_) => Self::Invalid(error.to_string()),
+            Unsealed::Keyless(error) => keyless(&error),
+        }
+    }
 }

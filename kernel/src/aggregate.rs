@@ -18,6 +18,13 @@ pub trait Aggregate: Default + Clone + serde::Serialize + serde::de::Deserialize
     /// event that [erases](crate::personal::erases) destroys that key, in the same append.
     const SEALED: bool = false;
 
+    /// Whose personal data a [`SEALED`](Self::SEALED) instance's events have, once it is in this state: the stream of a person, as
+    /// `type/id`, under whose key it is sealed with all else that is theirs, and goes with it. None: the instance's own.
+    fn person(&self, id: &str) -> Option<String> {
+        _ = id;
+        None
+    }
+
     /// What can be asked of it.
     type Command: Send;
 

@@ -1,8 +1,9 @@
 //! Personal data, marked where it stands.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt;
+use std::rc::Rc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::ser::SerializeMap;
@@ -26,27 +27,47 @@ pub struct Personal<T> {
 /// The member of the object that a marked value is: the log replaces it by one with [`SEALED`].
 pub const MARKED: &str = "personal";
 
+/// The member of a marked value that says whose it is, where that is not its own stream's.
+pub const OF: &str = "of";
+
 /// The member of the object that a sealed value is.
 pub const SEALED: &str = "sealed";
 
 /// Stands for a sealed value where what was sealed is not kept.
 const GONE: &str = "";
 
+/// How values are marked.
+#[derive(Clone)]
+struct Marking {
+    /// Whose they are; none: their own stream's.
+    of: Option<Rc<str>>,
+}
+
 thread_local! {
-    static MARKING: Cell<bool> = const { Cell::new(false) };
+    static MARKING: RefCell<Option<Marking>> = const { RefCell::new(None) };
 }
 
 /// Writes with personal values marked: `{"personal": value}` instead of the value. (serde has no way to hand something down to
 /// what it writes, so it is said beside it, for as long as `write` runs.)
 pub fn marked<T>(write: impl FnOnce() -> T) -> T {
+    marking(Marking { of: None }, write)
+}
+
+/// The same, of a person who has a stream of their own, named as `type/id`: `{"personal": value, "of": person}`. What is theirs in many
+/// streams is sealed under one key, that of this stream.
+pub fn marked_of<T>(person: &str, write: impl FnOnce() -> T) -> T {
+    marking(Marking { of: Some(person.into()) }, write)
+}
+
+fn marking<T>(marking: Marking, write: impl FnOnce() -> T) -> T {
     /// Says it no more, also when `write` panics.
-    struct Guard(bool);
+    struct Guard(Option<Marking>);
     impl Drop for Guard {
         fn drop(&mut self) {
-            MARKING.set(self.0);
+            MARKING.set(self.0.take());
         }
     }
-    let _guard = Guard(MARKING.replace(true));
+    let _guard = Guard(MARKING.replace(Some(marking)));
     write()
 }
 
@@ -110,22 +131,30 @@ impl<T> fmt::Debug for Personal<T> {
 impl<T: Serialize> Serialize for Personal<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if !self.known {
-            return member(serializer, SEALED, GONE);
+            return member(serializer, SEALED, GONE, None);
         }
         // What stands within a marked value is sealed with it: it is not marked itself.
-        if MARKING.replace(false) {
-            let written = member(serializer, MARKED, &self.value);
-            MARKING.set(true);
+        if let Some(marking) = MARKING.take() {
+            let written = member(serializer, MARKED, &self.value, marking.of.as_deref());
+            MARKING.set(Some(marking));
             return written;
         }
         self.value.serialize(serializer)
     }
 }
 
-/// An object with one member.
-fn member<S: Serializer, T: Serialize + ?Sized>(serializer: S, name: &str, value: &T) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(1))?;
+/// An object with one member, and perhaps whose that is.
+fn member<S: Serializer, T: Serialize + ?Sized>(
+    serializer: S,
+    name: &str,
+    value: &T,
+    of: Option<&str>,
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1 + usize::from(of.is_some())))?;
     map.serialize_entry(name, value)?;
+    if let Some(of) = of {
+        map.serialize_entry(OF, of)?;
+    }
     map.end()
 }
 
@@ -206,6 +235,14 @@ mod tests {
         let marked = marked(|| json(&ada()));
         assert_eq!(marked, r#"{"name":{"personal":"Ada"},"title":"Countess"}"#);
         assert_eq!(json(&ada()), r#"{"name":"Ada","title":"Countess"}"#, "and then no more");
+    }
+
+    #[test]
+    fn it_is_marked_as_somebodys_where_that_is_said() {
+        let ada = Person { phone: Some("+49".to_owned().into()), ..ada() };
+        let marked = marked_of("auth.account/7", || json(&ada));
+        let expected = r#"{"name":{"personal":"Ada","of":"auth.account/7"},"phone":{"personal":"+49","of":"auth.account/7"},"title":"Countess"}"#;
+        assert_eq!(marked, expected);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Accounts: by what a person shows who they are. An account's id is the user's; all else about the user is the user service's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Aggregate, Personal, Refusal};
@@ -84,6 +85,8 @@ kernel::events! {
         SessionsEnded = "auth.account.sessions_ended" @ 1 { pub at: DateTime<Utc>, pub reason: String },
         /// Nobody signs in with it any more.
         AccountClosed = "auth.account.closed" @ 1 { pub at: DateTime<Utc> },
+        /// Nor is anything kept any more that tells who it was: what is theirs in their sessions and attempts to sign in goes with it.
+        AccountErased = "auth.account.erased" @ 1 { pub at: DateTime<Utc> },
         /// The person lets a client act for them, within this scope.
         ConsentGiven = "auth.account.consent_given" @ 1 { pub client: ClientId, pub scope: Vec<String> },
         /// The person does not any more; what was granted to it has ended.
@@ -112,6 +115,9 @@ pub struct Account {
     pub ended_at: Option<DateTime<Utc>>,
     /// Whether nobody may sign in with it.
     pub closed: bool,
+    /// Whether what tells who it was is gone.
+    #[serde(default)]
+    pub erased: bool,
     /// What clients may do for the person.
     pub consents: BTreeMap<ClientId, BTreeSet<String>>,
     /// Until when what was granted to a client has ended.
@@ -177,6 +183,8 @@ pub enum AccountCommand {
     EndSessions { at: DateTime<Utc>, reason: String },
     /// Ends it all.
     Close { at: DateTime<Utc> },
+    /// The same, and forgets who it was.
+    Erase { at: DateTime<Utc> },
     /// Lets a client act.
     Consent { client: ClientId, scope: Vec<String> },
     /// Lets it no more.
@@ -233,6 +241,17 @@ impl From<AccountError> for Refusal {
 }
 
 impl Account {
+    /// The stream whose key seals what is personal of a user in this service: that of their account.
+    pub fn key_of(user: impl Display) -> String {
+        format!("{}/{user}", Self::TYPE)
+    }
+
+    fn close(&mut self, at: DateTime<Utc>) {
+        (self.closed, self.ended_at) = (true, Some(at));
+        (self.password, self.totp, self.passkeys) = (None, None, Passkeys::default());
+        self.recovery.clear();
+    }
+
     /// Whether the link of a turn is good at a time.
     pub fn link(&self, turn: u32, at: DateTime<Utc>) -> bool {
         !self.closed && turn == self.resets && self.reset_until.is_some_and(|until| at < until)
@@ -276,13 +295,21 @@ impl Account {
 
 impl Aggregate for Account {
     const TYPE: &'static str = "auth.account";
-    const FORM: u32 = 3;
+    const FORM: u32 = 4;
+    const SEALED: bool = true;
     type Command = AccountCommand;
     type Event = AccountEvent;
     type Error = AccountError;
 
+    /// The account is where a person's key is: what is theirs in sessions is sealed under it, perhaps before anything happened here.
+    fn person(&self, id: &str) -> Option<String> {
+        Some(Self::key_of(id))
+    }
+
     fn decide(&self, command: AccountCommand) -> Result<Vec<AccountEvent>, AccountError> {
         Ok(match command {
+            AccountCommand::Erase { .. } if self.erased => vec![],
+            AccountCommand::Erase { at } => vec![AccountErased { at }.into()],
             AccountCommand::Close { .. } if self.closed => vec![],
             AccountCommand::Close { at } => vec![AccountClosed { at }.into()],
             _ if self.closed => return Err(AccountError::Closed),
@@ -361,10 +388,11 @@ impl Aggregate for Account {
             AccountEvent::RecoveryCodeUsed(e) => _ = self.recovery.remove(&e.hash),
             AccountEvent::ClientJoined(e) => self.listeners.add(e.client, e.session, e.at),
             AccountEvent::SessionsEnded(e) => self.ended_at = Some(e.at),
-            AccountEvent::AccountClosed(e) => {
-                (self.closed, self.ended_at) = (true, Some(e.at));
-                (self.password, self.totp, self.passkeys) = (None, None, Passkeys::default());
-                self.recovery.clear();
+            AccountEvent::AccountClosed(e) => self.close(e.at),
+            AccountEvent::AccountErased(e) => {
+                self.close(e.at);
+                self.erased = true;
+                self.consents.clear();
             }
             AccountEvent::ConsentGiven(e) => self.consents.entry(e.client).or_default().extend(e.scope),
             AccountEvent::ConsentWithdrawn(e) => {
@@ -477,6 +505,28 @@ mod tests {
             .given(vec![AccountClosed { at: at(1) }.into()])
             .when(AccountCommand::SetPassword { password: sealed(), by: By::Password })
             .then_expect_error(AccountError::Closed);
+    }
+
+    #[test]
+    fn a_closed_account_is_erased_once_and_remembers_nobody() {
+        let client = ClientId::new(Uuid::from_u128(1));
+        let closed = || vec![AccountClosed { at: at(1) }.into()];
+        let erased: AccountEvent = AccountErased { at: at(2) }.into();
+        let erase = || AccountCommand::Erase { at: at(2) };
+        TestFramework::<Account>::with(()).given(closed()).when(erase()).then_expect_events(vec![erased.clone()]);
+        TestFramework::<Account>::with(())
+            .given_no_previous_events()
+            .when(erase())
+            .then_expect_events(vec![erased.clone()]);
+        TestFramework::<Account>::with(()).given(vec![erased.clone()]).when(erase()).then_expect_events(vec![]);
+        TestFramework::<Account>::with(())
+            .given(vec![erased.clone()])
+            .when(AccountCommand::Close { at: at(3) })
+            .then_expect_events(vec![]);
+        let mut account = Account::default();
+        account.evolve(ConsentGiven { client, scope: vec!["openid".to_owned()] }.into());
+        account.evolve(erased);
+        assert!(account.closed && account.consents.is_empty() && !account.stands_by(at(9)));
     }
 
     #[test]

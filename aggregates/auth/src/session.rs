@@ -5,7 +5,7 @@ use kernel::{Aggregate, Personal, Refusal, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::SamlConnectionId;
+use crate::{Account, SamlConnectionId};
 
 kernel::events! {
     /// What can happen to a session.
@@ -55,7 +55,7 @@ impl SessionStarted {
     }
 }
 
-/// From where somebody came.
+/// From where somebody came. Of whom that is has to be known: it is sealed as theirs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Place {
     /// The address, as far as we know it.
@@ -120,10 +120,15 @@ impl Session {
 
 impl Aggregate for Session {
     const TYPE: &'static str = "auth.session";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
+    const SEALED: bool = true;
     type Command = SessionCommand;
     type Event = SessionEvent;
     type Error = SessionError;
+
+    fn person(&self, _: &str) -> Option<String> {
+        self.started.as_ref().map(|started| Account::key_of(started.user))
+    }
 
     fn decide(&self, command: SessionCommand) -> Result<Vec<SessionEvent>, SessionError> {
         Ok(match command {

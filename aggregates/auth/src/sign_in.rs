@@ -3,7 +3,7 @@
 use kernel::{Aggregate, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::Place;
+use crate::{Account, Place};
 
 kernel::events! {
     /// What can happen to an attempt to sign in that fails. One that succeeds is a session.
@@ -15,26 +15,41 @@ kernel::events! {
             pub user: Option<UserId>,
             /// Why, in a word of ours.
             pub reason: String,
+            /// From where, if it is known whose account it was about; else nothing is: nobody could have it erased.
             pub place: Place,
+            /// Of what was about nobody: a keyed hash of the address, hexadecimal, by which attempts from one place are seen to be from one.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub origin: Option<String>,
         },
     }
 }
 
 /// An attempt to sign in that failed: a record, and nothing more.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct SignIn {}
+pub struct SignIn {
+    /// Whose account it was about.
+    pub user: Option<UserId>,
+}
 
 impl Aggregate for SignIn {
     const TYPE: &'static str = "auth.sign_in";
+    const FORM: u32 = 2;
+    const SEALED: bool = true;
     type Command = SignInRefused;
     type Event = SignInEvent;
     type Error = std::convert::Infallible;
+
+    fn person(&self, _: &str) -> Option<String> {
+        self.user.map(Account::key_of)
+    }
 
     fn decide(&self, refused: SignInRefused) -> Result<Vec<SignInEvent>, Self::Error> {
         Ok(vec![refused.into()])
     }
 
-    fn evolve(&mut self, _: SignInEvent) {}
+    fn evolve(&mut self, SignInEvent::SignInRefused(refused): SignInEvent) {
+        self.user = refused.user;
+    }
 }
 
 kernel::aggregate!(SignIn);

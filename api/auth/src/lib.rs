@@ -11,6 +11,7 @@
 //! in [`graphql`]. To add an endpoint of the protocols: see [`provider`].
 
 pub mod authority;
+mod dossier;
 pub mod graphql;
 pub mod passkey;
 pub mod password;
@@ -18,6 +19,8 @@ pub mod provider;
 pub mod rest;
 pub mod totp;
 pub mod trust;
+
+pub use dossier::Dossier;
 
 use std::sync::Arc;
 

@@ -1,12 +1,11 @@
 //! What the log can still tell of somebody: that an erasure took everything can be looked at.
 
 use chrono::{DateTime, Utc};
+use eventstore::EventStore;
 use kernel::{RecordedEvent, Refusal, TenantId, personal};
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
-
-use crate::Runtime;
 
 /// What the log can still tell of somebody.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -29,10 +28,10 @@ impl Erasure {
     ///
     /// # Errors
     /// When the log does not answer.
-    pub async fn of(runtime: &Runtime, tenant: TenantId, streams: &[(&str, Uuid)]) -> Result<Self, Refusal> {
+    pub async fn of(store: &EventStore, tenant: TenantId, streams: &[(&str, Uuid)]) -> Result<Self, Refusal> {
         let (mut opened, mut erased_at) = (Vec::new(), None);
         for (number, (aggregate_type, id)) in streams.iter().enumerate() {
-            let found = runtime.store.load(tenant, aggregate_type, &id.to_string(), 0).await;
+            let found = store.load(tenant, aggregate_type, &id.to_string(), 0).await;
             let found = found.map_err(|error| unreadable(&error))?;
             if number == 0 {
                 let erases = found.iter().find(|event| personal::erases(&event.event_type));
@@ -43,7 +42,7 @@ impl Erasure {
         let mut positions: Vec<_> = opened.iter().map(|event| event.position).collect();
         positions.sort_unstable();
         // As it is stored: what was sealed and is not any more can be opened.
-        let stored = runtime.store.stored_at(&positions).await.map_err(|error| unreadable(&error))?;
+        let stored = store.stored_at(&positions).await.map_err(|error| unreadable(&error))?;
         let sealed_for_ever = opened.iter().filter(is_sealed).count();
         Ok(Self {
             erased: erased_at.is_some(),
@@ -59,7 +58,7 @@ fn is_sealed(event: &&RecordedEvent) -> bool {
     eventstore::is_sealed(&event.payload)
 }
 
-fn unreadable(error: &eventstore::Error) -> Refusal {
+pub(crate) fn unreadable(error: &eventstore::Error) -> Refusal {
     tracing::warn!(%error, "the log can't be read");
     Refusal::unavailable("log_unavailable", "the log does not answer; try again")
 }

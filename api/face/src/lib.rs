@@ -31,7 +31,9 @@ mod people;
 mod position;
 mod problem;
 pub mod schema;
+mod signing_in;
 mod standings;
+mod told;
 mod uploads;
 mod whole;
 
@@ -53,6 +55,10 @@ pub use parameter::{Count, MOST_OF_A_PAGE, Parameter, Word};
 pub use people::{People, PeopleError, Person};
 pub use position::MinPositions;
 pub use problem::{Problem, status};
+pub use signing_in::{
+    KnownConsent, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,
+};
 pub use standings::{Standings, all_stand};
+pub use told::Told;
 pub use uploads::Uploads;
 pub use whole::Whole;

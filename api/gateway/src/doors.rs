@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use auth_commands::{CloseAccount, EndSessions};
+use auth_commands::{CloseAccount, EndSessions, EraseAccount};
 use executor::{Executor, Request};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -51,7 +51,9 @@ impl Keeper {
             causation_id: id,
             traceparent: None,
         };
-        let done = if ending.closes {
+        let done = if ending.erases {
+            self.executor.execute(&request, &EraseAccount { user: ending.user }).await.map(drop)
+        } else if ending.closes {
             self.executor.execute(&request, &CloseAccount { user: ending.user }).await.map(drop)
         } else {
             let end = EndSessions { user: ending.user, reason: ending.reason.clone() };

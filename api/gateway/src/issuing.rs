@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth_api::Dossier;
 use auth_api::authority::{Authority, Parts, Settings};
 use auth_api::password::Passwords;
 use auth_api::provider::{Attempts, Provider, SeenFrom};
@@ -36,6 +37,8 @@ pub struct Issuing {
     pub touched: Arc<Touched>,
     /// Over the log of the auth service.
     pub executor: Executor,
+    /// What is known of people where they sign in.
+    pub dossier: Dossier,
     /// The issuers themselves, where the auth service runs.
     pub provider: Option<Provider>,
     /// The logs of other services that are open for this alone.
@@ -94,9 +97,12 @@ pub async fn open(
     if let Some(provider) = &provider {
         tidy(provider.attempts.clone(), background);
     }
+    let elsewhere = || ReadModels::new(&config.database(auth_api::SERVICE), &auth_api::Auth::projections(), None);
+    let read_models = read_models_of(served, auth_api::SERVICE).unwrap_or_else(elsewhere);
+    let dossier = Dossier::new(log.store.clone(), log.executor.clone(), read_models);
     let opened = std::iter::once((log.store, log.alone)).chain(users.map(|users| (users.store, users.alone)));
     let opened = opened.filter_map(|(store, alone)| alone.then_some(store)).collect();
-    Ok(Issuing { trust, touched, executor: log.executor, provider, opened })
+    Ok(Issuing { trust, touched, executor: log.executor, dossier, provider, opened })
 }
 
 /// The read models of a service that runs in this process.

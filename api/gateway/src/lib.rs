@@ -14,6 +14,7 @@ mod dev_mail;
 pub mod directory;
 mod domains;
 mod doors;
+mod dossiers;
 mod front;
 mod graphql;
 mod issuing;

@@ -12,6 +12,7 @@ use user_sagas::{PlaceError, Places, Standing};
 
 use crate::config::{Config, claim_key};
 use crate::doors::Doors;
+use crate::dossiers::Dossiers;
 use crate::letters::Scribe;
 use crate::machines::Roster;
 use crate::names::Register;
@@ -44,6 +45,8 @@ pub struct Outside {
     pub machines: Arc<Roster>,
     /// Which tenants may not come in.
     pub suspended: Suspended,
+    /// What is known of people where they sign in.
+    pub dossiers: Arc<Dossiers>,
 }
 
 /// Nowhere: for whoever only looks at what the domains are.
@@ -64,6 +67,7 @@ impl Outside {
             access: Arc::default(),
             machines: Arc::default(),
             suspended: Suspended::default(),
+            dossiers: Arc::default(),
         }
     }
 

@@ -180,6 +180,7 @@ impl Server {
             outside.notices.employ(provider.authority.clone());
         }
         outside.machines.employ(issuing.executor.clone());
+        outside.dossiers.employ(issuing.dossier);
         if let Some(directory) = issuing::read_models_of(&here, user_api::SERVICE) {
             outside.access.employ(issuing.executor.clone(), directory);
         }

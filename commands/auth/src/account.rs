@@ -45,6 +45,12 @@ pub struct CloseAccount {
     pub user: UserId,
 }
 
+/// As [`CloseAccount`], and nothing is kept any more that tells who it was.
+#[derive(Clone, Debug)]
+pub struct EraseAccount {
+    pub user: UserId,
+}
+
 /// A person lets a client act for them.
 #[derive(Clone, Debug)]
 pub struct GiveConsent {
@@ -113,6 +119,17 @@ impl Command for CloseAccount {
         let at = work.now();
         release_all(work, self.user).await?;
         work.upsert::<Account>(self.user, AccountCommand::Close { at }).await
+    }
+}
+
+impl Command for EraseAccount {
+    const PERMISSION: &'static str = "auth:account:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let at = work.now();
+        release_all(work, self.user).await?;
+        work.upsert::<Account>(self.user, AccountCommand::Erase { at }).await
     }
 }
 

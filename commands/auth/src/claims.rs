@@ -110,7 +110,7 @@ impl Claims {
                 }
                 self.held.release(&PASSKEY, e.passkey, id);
             }
-            AccountEvent::AccountClosed(_) => {
+            AccountEvent::AccountClosed(_) | AccountEvent::AccountErased(_) => {
                 for passkey in self.passkeys.remove(id).unwrap_or_default() {
                     self.held.release(&PASSKEY, passkey, id);
                 }

@@ -58,7 +58,10 @@ pub struct NoteRefusedSignIn {
     pub user: Option<UserId>,
     /// Why, in a word of ours.
     pub reason: &'static str,
+    /// From where; of what was about nobody it is not kept.
     pub place: Place,
+    /// A keyed hash of the address, kept of what was about nobody.
+    pub origin: Option<String>,
 }
 
 impl Command for StartSession {
@@ -119,8 +122,12 @@ impl Command for NoteRefusedSignIn {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let (user, reason, place) = (self.user, self.reason.to_owned(), self.place.clone());
+        let (user, reason) = (self.user, self.reason.to_owned());
+        let (place, origin) = match user {
+            Some(_) => (self.place.clone(), None),
+            None => (Place::default(), self.origin.clone()),
+        };
         let attempt: Uuid = work.new_id();
-        work.create::<SignIn>(attempt, SignInRefused { user, reason, place })
+        work.create::<SignIn>(attempt, SignInRefused { user, reason, place, origin })
     }
 }

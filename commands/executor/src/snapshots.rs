@@ -13,11 +13,14 @@ use crate::work::written;
 /// How many may wait to be written. What does not fit is left out: the stream's next one comes soon.
 const WAITING: usize = 256;
 
+/// A state as it is written.
+type Written = serde_json::Result<Vec<u8>>;
+
 /// How an aggregate's state is written, without its Rust type.
 #[derive(Clone, Copy)]
 pub(crate) struct Form {
     name: fn() -> String,
-    write: fn(&(dyn Any + Send + Sync)) -> Option<serde_json::Result<Vec<u8>>>,
+    write: fn(&(dyn Any + Send + Sync), &str) -> Option<Written>,
 }
 
 impl Form {
@@ -37,8 +40,8 @@ fn name<A: Aggregate>() -> String {
     format!("{}-{:08x}", A::FORM, u32::from_be_bytes([a, b, c, d]))
 }
 
-fn write<A: Aggregate>(state: &(dyn Any + Send + Sync)) -> Option<serde_json::Result<Vec<u8>>> {
-    state.downcast_ref::<A>().map(|state| written::<A, A>(state).map(String::into_bytes))
+fn write<A: Aggregate>(state: &(dyn Any + Send + Sync), id: &str) -> Option<Written> {
+    state.downcast_ref::<A>().map(|state| written(state, id, state).map(String::into_bytes))
 }
 
 /// A stream's state that is to be kept.
@@ -92,7 +95,7 @@ impl Snapshots {
 
 async fn keep_all(store: EventStore, mut waiting: mpsc::Receiver<Kept>) {
     while let Some(Kept { tenant, aggregate_type, id, form, baseline }) = waiting.recv().await {
-        let Some(state) = (form.write)(&*baseline.state) else { continue };
+        let Some(state) = (form.write)(&*baseline.state, &id) else { continue };
         let kept = match state {
             Ok(state) => {
                 let Baseline { version: sequence, occurred_at, .. } = baseline;

@@ -321,11 +321,12 @@ impl<'a> Work<'a> {
         let stream = &mut self.streams[place];
         let mut next = A::clone(&state);
         for event in events {
-            let payload = written::<A, _>(&event).map_err(|error| refused::by_json(&error))?;
+            // Whose it is, the state after it says.
+            next.evolve(event.clone());
+            let payload = written(&next, &stream.id, &event).map_err(|error| refused::by_json(&error))?;
             stream.baseline.version += 1;
             stream.baseline.bytes += payload.len() as u64;
             stream.events.push(Pending { event_type: event.name(), event_version: event.version(), payload });
-            next.evolve(event);
         }
         stream.baseline.state = Arc::new(next);
         Ok(())
@@ -366,10 +367,16 @@ impl<'a> Work<'a> {
     }
 }
 
-/// As the log takes it: with what it has to seal marked.
-pub(crate) fn written<A: Aggregate, T: serde::Serialize>(value: &T) -> serde_json::Result<String> {
+/// What belongs to an aggregate in this state, as the log takes it: with what it has to seal marked.
+pub(crate) fn written<A: Aggregate>(state: &A, id: &str, value: &impl serde::Serialize) -> serde_json::Result<String> {
     let write = || serde_json::to_string(value);
-    if A::SEALED { kernel::personal::marked(write) } else { write() }
+    if !A::SEALED {
+        return write();
+    }
+    match state.person(id) {
+        Some(person) => kernel::personal::marked_of(&person, write),
+        None => kernel::personal::marked(write),
+    }
 }
 
 fn empty<A: Aggregate>(now: DateTime<Utc>) -> Baseline {

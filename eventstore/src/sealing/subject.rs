@@ -22,6 +22,11 @@ impl Subject {
         Self::new(event.tenant, &event.aggregate_type, &event.aggregate_id)
     }
 
+    /// Whose stream is named so, in the same tenant.
+    pub(super) fn named(&self, name: &str) -> Self {
+        Self { tenant: self.tenant, name: name.to_owned() }
+    }
+
     /// The key of the claim that its key is. Ids sort by time: so do their claims, and new ones stand side by side in their index.
     pub(super) fn claim(&self) -> [u8; 32] {
         let Some((aggregate_type, id)) = self.name.split_once('/').and_then(|(of, id)| Some((of, uuid(id)?))) else {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eventstore::sealing::{PERSON_KEY, TENANT_KEY};
+use eventstore::sealing::{PERSON_ERASED, PERSON_KEY, TENANT_KEY};
 use eventstore::{Error, EventStore, Sealing, Settings, Snapshot, append};
 use kernel::{Position, RecordedEvent, TenantId};
 use keys::{LocalMasterKey, SystemRandom};
@@ -270,4 +270,85 @@ async fn a_key_is_looked_for_by_itself_however_many_there_are_and_before_anybody
     .await
     .unwrap();
     assert_eq!((found, read), (2, 2));
+}
+
+/// The person whose stream `crm.lead/ada` is, in another stream.
+const VISIT: &str = r#"{"from":{"personal":"192.0.2.7","of":"crm.lead/ada"},"own":{"personal":"a note"},"at":7}"#;
+const VISIT_OPENED: &str = r#"{"from":"192.0.2.7","own":"a note","at":7}"#;
+
+#[tokio::test]
+async fn what_is_somebodys_in_many_streams_has_their_key_and_goes_with_it() {
+    let (database, store, tenant) = fresh().await;
+    // Before anything is in their own stream, and after.
+    add(&store, tenant, "first visit", 0, VISIT).await;
+    add(&store, tenant, "ada", 0, r#"{"name":{"personal":"Ada Lovelace","of":"crm.lead/ada"}}"#).await;
+    let other = sealing(&database, "a").await;
+    add(&other, tenant, "second visit", 0, VISIT).await;
+    assert_eq!(claims(&database, PERSON_KEY).await, 3, "hers, and one for what is each visit's own");
+    let raw_log = raw(&database).await;
+    assert!(!raw_log.contains("192.0.2.7") && raw_log.contains("@crm.lead/ada"), "{raw_log}");
+    let visits = ["first visit", "second visit"];
+    for id in visits {
+        assert_eq!(loaded(&sealing(&database, "a").await, tenant, id).await, [VISIT_OPENED]);
+    }
+    let occurred_at = store.load(tenant, "crm.lead", "first visit", 0).await.unwrap()[0].occurred_at;
+    let kept = Snapshot { sequence: 1, occurred_at, state: VISIT.into() };
+    store.keep_snapshot(tenant, "crm.lead", "first visit", "1-x", &kept).await.unwrap();
+    assert_eq!(
+        store.resume(tenant, "crm.lead", "first visit", "1-x").await.unwrap().snapshot.unwrap().state,
+        VISIT_OPENED
+    );
+
+    erase(&store, tenant, "ada", 1).await;
+    assert_eq!([claims(&database, PERSON_KEY).await, claims(&database, PERSON_ERASED).await], [2, 1]);
+    for process in [&store, &sealing(&database, "a").await] {
+        for id in visits {
+            let [visit] = &loaded(process, tenant, id).await[..] else { panic!("one event") };
+            assert!(
+                visit.starts_with(r#"{"from":{"sealed":"v1."#) && visit.ends_with(r#","own":"a note","at":7}"#),
+                "{visit}"
+            );
+        }
+    }
+    let state = store.resume(tenant, "crm.lead", "first visit", "1-x").await.unwrap().snapshot.unwrap().state;
+    assert!(!String::from_utf8(state.to_vec()).unwrap().contains("192.0.2.7"));
+    whole_log(&database, &store).await;
+}
+
+#[tokio::test]
+async fn of_who_is_erased_nothing_personal_is_written_any_more_also_if_they_never_had_a_key() {
+    let (database, store, tenant) = fresh().await;
+    erase(&store, tenant, "ada", 0).await;
+    for (process, id) in [(&store, "a visit"), (&sealing(&database, "a").await, "another visit")] {
+        add(process, tenant, id, 0, VISIT).await;
+        assert_eq!(loaded(process, tenant, id).await, [r#"{"from":{"sealed":""},"own":"a note","at":7}"#]);
+    }
+    assert!(!raw(&database).await.contains("192.0.2.7"));
+    assert_eq!(claims(&database, PERSON_KEY).await, 2, "those of what is the visits' own");
+}
+
+#[tokio::test]
+async fn processes_that_need_somebodys_key_first_and_at_once_have_the_same() {
+    let (database, _, tenant) = fresh().await;
+    let stores = futures::future::join_all((0..6).map(|_| sealing(&database, "a"))).await;
+    let ids: Vec<String> = (0..6).map(|n| format!("visit {n}")).collect();
+    futures::future::join_all(stores.iter().zip(&ids).map(|(store, id)| add(store, tenant, id, 0, VISIT))).await;
+    assert_eq!(claims(&database, PERSON_KEY).await, 7, "hers, and one for each visit's own");
+    let fresh = sealing(&database, "a").await;
+    for id in &ids {
+        assert_eq!(loaded(&fresh, tenant, id).await, [VISIT_OPENED]);
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_is_said_to_be_anothers_does_not_open() {
+    let (database, store, tenant) = fresh().await;
+    add(&store, tenant, "a visit", 0, VISIT).await;
+    add(&store, tenant, "grace", 0, &VISIT.replace("lead/ada", "lead/eve")).await;
+    let moved = "UPDATE log.events SET payload = replace(payload::text, '@crm.lead/ada', '@crm.lead/eve')::json";
+    sqlx::query("ALTER TABLE log.events DISABLE TRIGGER USER").execute(&mut superuser(&database).await).await.unwrap();
+    sqlx::query(moved).execute(&mut superuser(&database).await).await.unwrap();
+    let [visit] = &loaded(&store, tenant, "a visit").await[..] else { panic!("one event") };
+    assert!(visit.starts_with(r#"{"from":{"sealed":"v1."#), "{visit}");
+    assert_eq!(loaded(&store, tenant, "grace").await, [VISIT_OPENED]);
 }

@@ -5,6 +5,7 @@
 
 pub mod api_keys;
 pub mod machines;
+pub mod refused_sign_ins;
 pub mod saml_connections;
 pub mod sessions;
 
@@ -19,5 +20,6 @@ pub fn projections() -> Vec<Arc<dyn Projection>> {
         Arc::new(api_keys::ApiKeys),
         Arc::new(saml_connections::SamlConnections),
         Arc::new(sessions::Sessions),
+        Arc::new(refused_sign_ins::RefusedSignIns),
     ]
 }

@@ -1,12 +1,14 @@
 //! Tables that are filled from the log in a shadow schema, beside the live ones.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use deadletters::{Decisions, Part};
 use eventstore::{Database, EventStore, LockClass};
 use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::applying::{self, Failure};
@@ -19,6 +21,8 @@ use crate::{Error, Projection, tables, writing};
 const BATCH: u32 = 10_000;
 /// The tables are analyzed when they have seen so many events, and again at each fourfold.
 const FIRST_ANALYZE: u64 = 20_000;
+/// So long it is tried again whether nobody else builds the same.
+const A_MOMENT: Duration = Duration::from_secs(1);
 /// As far as the log goes.
 pub(crate) const END: Position = Position(i64::MAX as u64);
 
@@ -41,6 +45,14 @@ pub(crate) struct Build<'p> {
     indexes: Vec<String>,
 }
 
+async fn is_alone(connection: &mut PgConnection, projection: &dyn Projection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))")
+        .bind(LockClass::ProjectionBuild.number())
+        .bind(projection.name())
+        .fetch_one(connection)
+        .await
+}
+
 impl<'p> Build<'p> {
     /// Empty tables in a shadow schema; what an earlier attempt left there is dropped. The connection acts as the owner from
     /// now on. One at a time for each projection: asked for rather than waited for, since two are a mistake.
@@ -50,13 +62,13 @@ impl<'p> Build<'p> {
         projection: &'p dyn Projection,
         schema: String,
     ) -> Result<Self, Error> {
-        let alone: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))")
-            .bind(LockClass::ProjectionBuild.number())
-            .bind(projection.name())
-            .fetch_one(&mut *connection)
-            .await?;
-        if !alone {
-            return Err(Error::AlreadyRebuilding { projection: projection.name().to_owned() });
+        let asked = Instant::now();
+        while !is_alone(connection, projection).await? {
+            // Who has just ended may have it a moment longer, until the server sees that their connection is gone.
+            if asked.elapsed() > A_MOMENT {
+                return Err(Error::AlreadyRebuilding { projection: projection.name().to_owned() });
+            }
+            tokio::time::sleep(A_MOMENT / 20).await;
         }
         connection.execute(format!("SET ROLE {}", database.owner()).as_str()).await?;
         if Checkpoint::load(connection, projection.name()).await?.is_empty() {

@@ -31,7 +31,8 @@ pub(crate) fn definition(outside: &Outside) -> Definition {
     let outside = outside.clone();
     let tell = move |doing: Doing, parameters: Parameters| tell(outside.clone(), doing, parameters);
     let steps = vec![Step::new("tell", tell).retry(RETRY).limits(LIMITS)];
-    let starts_on = &["auth.session.ended", "auth.account.sessions_ended", "auth.account.closed"];
+    let starts_on =
+        &["auth.session.ended", "auth.account.sessions_ended", "auth.account.closed", "auth.account.erased"];
     Definition::new("announce_logout", 1, &[], starts_on, start, steps)
 }
 
@@ -51,6 +52,7 @@ async fn start(occasion: Occasion, event: RecordedEvent) -> Result<Option<Start<
             let ended = decoded::<AccountEvent>(&event)?.into_iter().find_map(|event| match event {
                 AccountEvent::SessionsEnded(e) => Some(e.at),
                 AccountEvent::AccountClosed(e) => Some(e.at),
+                AccountEvent::AccountErased(e) => Some(e.at),
                 _ => None,
             });
             ended.map(|at| account.listeners.until(at).collect()).unwrap_or_default()

@@ -60,7 +60,10 @@ async fn decline(doing: Doing, Parameters { import, .. }: Parameters) -> Result<
 }
 
 async fn withdraw(doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
-    let mut progress = Progress::of(&doing, &parameters).await?;
+    let mut progress = match Progress::of(&doing, &parameters).await? {
+        Ok(progress) => progress,
+        Err(anew) => return Next::continue_from(&anew),
+    };
     let leads = progress.search(&doing, &parameters).await?;
     if !leads.is_empty() {
         let batch = doing.execute(&WithdrawLeads { import: parameters.import, leads }).await?;
@@ -71,7 +74,10 @@ async fn withdraw(doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
 }
 
 async fn restore(doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
-    let mut progress = Progress::of(&doing, &parameters).await?;
+    let mut progress = match Progress::of(&doing, &parameters).await? {
+        Ok(progress) => progress,
+        Err(anew) => return Next::continue_from(&anew),
+    };
     let leads = progress.search(&doing, &parameters).await?;
     if !leads.is_empty() {
         doing.execute(&RestoreLeads { import: parameters.import, leads }).await?;
@@ -99,12 +105,18 @@ struct Progress {
 }
 
 impl Progress {
-    async fn of(doing: &Doing, parameters: &Parameters) -> Result<Self, Fault> {
+    /// How far it is; the error: the tenant's events have other positions by now, so all of it is to be looked at once more. (What was
+    /// withdrawn is found withdrawn, and counted. In a turn of its own: what this one did, it has done.)
+    async fn of(doing: &Doing, parameters: &Parameters) -> Result<Result<Self, Self>, Fault> {
         let until = doing.began_at::<ImportBatch>(parameters.import).await?.unwrap_or(parameters.until).0;
-        let progress: Option<Self> = doing.progress()?;
-        let same = |progress: &Self| progress.until == until || (progress.until == 0 && until == parameters.until.0);
-        // Elsewhere by now, all of it is looked at once more: what was withdrawn is found withdrawn, and counted.
-        Ok(progress.filter(same).unwrap_or(Self { until, at: until, ..Self::default() }))
+        let anew = Self { until, at: until, ..Self::default() };
+        Ok(match doing.progress::<Self>()? {
+            None if until == parameters.until.0 => Ok(anew),
+            Some(progress) if progress.until == until => Ok(progress),
+            // Of a program that did not note it.
+            Some(progress) if progress.until == 0 && until == parameters.until.0 => Ok(Self { until, ..progress }),
+            None | Some(_) => Err(anew),
+        })
     }
 
     /// The leads of the import in the next window that has any.

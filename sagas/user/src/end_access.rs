@@ -1,5 +1,5 @@
 //! Who may not sign in any more, or may do less than before, is signed out everywhere: their sessions end, and what they granted
-//! to applications in them.
+//! to applications in them. Who is erased is forgotten where they signed in, too.
 
 use std::sync::Arc;
 
@@ -17,6 +17,9 @@ struct Parameters {
     reason: String,
     /// Whether the account is closed for ever.
     closes: bool,
+    /// Whether it forgets who it was.
+    #[serde(default)]
+    erases: bool,
     /// Where the log said so.
     position: Position,
 }
@@ -54,17 +57,18 @@ async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Paramet
     let Some((_, reason, closes)) = ENDS.iter().find(|(name, ..)| *name == event.event_type) else { return Ok(None) };
     let user = event.aggregate_id.parse().map_err(|_| Fault::refused("user_id", "the id is no UUID"))?;
     let (reason, position) = ((*reason).to_owned(), event.position);
-    let parameters = Parameters { user, reason, closes: *closes, position };
+    let erases = kernel::personal::erases(&event.event_type);
+    let parameters = Parameters { user, reason, closes: *closes, erases, position };
     Ok(Some(Start { key: event.aggregate_id, parameters }))
 }
 
 async fn end(access: Arc<dyn Access>, doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
-    let Parameters { user, reason, closes, position } = parameters;
+    let Parameters { user, reason, closes, erases, position } = parameters;
     let position = doing.began_at::<User>(user).await?.unwrap_or(position);
     // Whoever signs in is looked up in the directory: as long as that lags behind, somebody may still slip in.
     let known = access.is_known(doing.tenant(), position).await;
     let once = format!("{}-{}", doing.saga_id(), if known { "last" } else { "first" });
-    let ending = Ending { tenant: doing.tenant(), user, reason, closes, once };
+    let ending = Ending { tenant: doing.tenant(), user, reason, closes, erases, once };
     access.end(&ending).await.map_err(|reason| Fault::passing("auth_unavailable", reason))?;
     if known { Ok(Next::done()) } else { Err(Fault::passing("directory_behind", "the directory does not show it yet")) }
 }

@@ -53,6 +53,8 @@ pub struct Ending {
     pub reason: String,
     /// Whether they never sign in again.
     pub closes: bool,
+    /// Whether nothing is kept that tells who they were.
+    pub erases: bool,
     /// What makes it the same when it is asked again: then nothing more happens.
     pub once: String,
 }

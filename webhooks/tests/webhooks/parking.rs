@@ -211,7 +211,9 @@ async fn fault_a_deliverer_that_ends_between_parking_and_sending_again_loses_not
     world.halt().await;
     mended.store(true, Ordering::SeqCst);
     let world = world.again();
-    eventually("nothing is parked any more", async || parked(&world).await.is_empty().then_some(())).await;
+    // What came after it was parked behind it, or is sent as it comes: either way it follows.
+    eventually("all are taken", async || (taken(&receiver, refused).len() == 3).then_some(())).await;
     assert_eq!(taken(&receiver, refused), [refused, refused + 1, refused + 2]);
+    eventually("nothing is parked any more", async || parked(&world).await.is_empty().then_some(())).await;
     assert_eq!(world.find(endpoint.id).await.position.0, refused + 2);
 }

@@ -2,6 +2,7 @@
 
 mod machine;
 mod query;
+mod refused_sign_in;
 mod saml_connection;
 mod session;
 mod subscription;

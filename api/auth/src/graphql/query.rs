@@ -5,6 +5,7 @@ use juniper::{FieldResult, graphql_object};
 use uuid::Uuid;
 
 use super::machine::{self, Machine, MachineConnection, MachineFilter};
+use super::refused_sign_in::{self, RefusedSignIn};
 use super::saml_connection::{self, SamlConnection};
 use super::session::{self, SignInSession};
 
@@ -44,5 +45,14 @@ impl AuthQuery {
         #[graphql(default = 20)] first: Option<i32>,
     ) -> FieldResult<Vec<SignInSession>> {
         session::of_user(context, user_id, first).await
+    }
+
+    /// The newest attempts to sign in that were refused, at most 100: those at a person's account, or without `userId` those at nobody's.
+    async fn refused_sign_ins(
+        context: &Context,
+        user_id: Option<Uuid>,
+        #[graphql(default = 20)] first: Option<i32>,
+    ) -> FieldResult<Vec<RefusedSignIn>> {
+        refused_sign_in::list(context, user_id, first).await
     }
 }

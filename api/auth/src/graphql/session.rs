@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::SERVICE;
 
 /// What one needs to see who signed in.
-const READ: &str = "auth:history:read";
+pub(super) const READ: &str = "auth:history:read";
 
 /// Somebody was signed in with one browser.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ use auth_commands::{NoteRefusedSignIn, StartSession, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use face::Person;
 use kernel::{Refusal, UserId};
+use keys::Context;
 use poem::Response;
 use poem::http::{HeaderValue, header};
 use uuid::Uuid;
@@ -68,6 +69,9 @@ impl From<Vec<String>> for ShownBy {
 
 /// The longest text of a browser about itself that is kept.
 const AGENT: usize = 200;
+
+/// How many bytes of an address's keyed hash are kept.
+const ORIGIN: usize = 16;
 
 /// Somebody who is signed in.
 pub struct Somebody {
@@ -153,8 +157,7 @@ impl Provider {
             && refusal.code() == "saml_replayed"
         {
             self.attempts.refused(&Aim::new(visit.tenant.id, "saml", visit.address))?;
-            let note = NoteRefusedSignIn { user: Some(person.id), reason: "saml_replayed", place: visit.place() };
-            self.authority.run(&protocol(visit.tenant.id, "auth"), &note).await?;
+            self.note_refused(visit, Some(person.id), "saml_replayed").await?;
         }
         let done = started?;
         let key = self.tenant_key(visit).await?;
@@ -165,6 +168,27 @@ impl Provider {
             self.cookie(visit, BROWSER, &known, REMEMBERED),
         ]);
         Ok((done.answer, cookies))
+    }
+
+    /// Notes that somebody tried to sign in and was refused, and from where. If it is not known whose account it was about, that is kept as
+    /// a keyed hash only: nobody could have it erased.
+    pub(super) async fn note_refused(
+        &self,
+        visit: &Visit,
+        user: Option<UserId>,
+        reason: &'static str,
+    ) -> Result<(), OAuthError> {
+        let origin = match visit.address.filter(|_| user.is_none()) {
+            Some(address) => {
+                let context = Context { tenant: visit.tenant.id, purpose: "auth.sign_in.origin", subject: "" };
+                let mac = self.tenant_key(visit).await?.mac(context, address.to_string().as_bytes());
+                Some(hex::encode(&mac[..ORIGIN]))
+            }
+            None => None,
+        };
+        let note = NoteRefusedSignIn { user, reason, place: visit.place(), origin };
+        self.authority.run(&protocol(visit.tenant.id, "auth"), &note).await?;
+        Ok(())
     }
 
     /// The cookie that forgets who is signed in.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use auth_aggregates::{Account, CHALLENGE_GOOD_FOR};
-use auth_commands::{NoteRefusedSignIn, ShowPasskey, protocol};
+use auth_commands::{ShowPasskey, protocol};
 use chrono::{DateTime, Utc};
 use face::Person;
 use kernel::UserId;
@@ -145,8 +145,7 @@ impl Provider {
         let at = person.as_ref().map_or_else(|| "a passkey".to_owned(), |person| format!("passkey of {}", person.id));
         self.attempts.refused(&Aim::new(visit.tenant.id, at, visit.address))?;
         let user = person.map(|person| person.id);
-        let note = NoteRefusedSignIn { user, reason: wrong.0, place: visit.place() };
-        self.authority.run(&protocol(visit.tenant.id, "auth"), &note).await?;
+        self.note_refused(visit, user, wrong.0).await?;
         Ok(None)
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use auth_aggregates::{Account, SamlSignIn, SessionId};
-use auth_commands::{ConfirmSession, NoteRefusedSignIn, UseRecoveryCode, UseTotp, protocol};
+use auth_commands::{ConfirmSession, UseRecoveryCode, UseTotp, protocol};
 use chrono::{DateTime, Utc};
 use face::Person;
 use kernel::UserId;
@@ -151,8 +151,7 @@ impl Provider {
             Ok(()) => Ok(true),
             Err(refusal) if refusal.code() == "code_used" => {
                 self.attempts.failed(&aim);
-                let note = NoteRefusedSignIn { user: Some(user), reason: "code_wrong", place: visit.place() };
-                self.authority.run(&protocol(visit.tenant.id, "auth"), &note).await?;
+                self.note_refused(visit, Some(user), "code_wrong").await?;
                 Ok(false)
             }
             Err(refusal) => Err(refusal.into()),

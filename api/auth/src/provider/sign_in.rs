@@ -1,7 +1,6 @@
 //! Who knows a person's password.
 
 use auth_aggregates::Account;
-use auth_commands::{NoteRefusedSignIn, protocol};
 use face::Person;
 use kernel::UserId;
 use keys::{Context, Sealed};
@@ -62,8 +61,7 @@ impl Provider {
         };
         self.attempts.failed(&aim);
         let user = person.map(|person| person.id);
-        let note = NoteRefusedSignIn { user, reason, place: visit.place() };
-        self.authority.run(&protocol(visit.tenant.id, "auth"), &note).await?;
+        self.note_refused(visit, user, reason).await?;
         Ok(Err(WRONG))
     }
 

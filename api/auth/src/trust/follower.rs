@@ -76,8 +76,13 @@ fn note(event: &RecordedEvent, authority: &Authority, touched: &Touched, clock: 
         Machine::TYPE => event.event_type != "auth.machine.refused",
         ApiKey::TYPE => event.event_type == "auth.api_key.revoked",
         Client::TYPE => event.event_type != "auth.client.refused",
-        Account::TYPE => ["auth.account.sessions_ended", "auth.account.closed", "auth.account.consent_withdrawn"]
-            .contains(&event.event_type.as_str()),
+        Account::TYPE => [
+            "auth.account.sessions_ended",
+            "auth.account.closed",
+            "auth.account.erased",
+            "auth.account.consent_withdrawn",
+        ]
+        .contains(&event.event_type.as_str()),
         Session::TYPE => event.event_type == "auth.session.ended",
         Grant::TYPE => event.event_type == "auth.grant.revoked",
         KeyRing::TYPE => {

@@ -4,6 +4,8 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use auth_aggregates::Jwk;
+use auth_commands::EnrolPasskey;
 use eventstore::{Append, CommandRecord, EventStore, NewEvent, StreamAppend};
 use futures::StreamExt;
 use kernel::{Clock, IdSource, Position, Service, SystemClock, SystemIds};
@@ -11,15 +13,20 @@ use nats::{Bus, Credentials, Settings};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
-use testbed::Database;
+use testbed::{Browser, Database, form};
 use tracing_subscriber::fmt::MakeWriter;
 use user_commands::Purpose;
 
+use crate::issuers::issuer;
+use crate::sign_in::{self, App, PASSWORD, mailed_link};
 use crate::users::{ask, link};
 use crate::world::{Answer, World};
 
 /// Words that stand nowhere else.
 const CANARIES: [&str; 5] = ["Kanaria", "Zaunkönig", "kanaria.example", "zaunkoenig7", "4930998877"];
+
+/// What a browser says that it is.
+const AGENT: &str = "Kanaria-Phone/7";
 
 /// All that is logged.
 #[derive(Clone, Default)]
@@ -94,12 +101,56 @@ async fn done(world: &World, path: &str, body: Value) -> Answer {
     done
 }
 
+/// Somebody sets a password, signs in with a browser that says whose it is, once in vain, and has a passkey; and nobody of their name tries.
+async fn signs_in(world: &World, user: &str, login: &str) {
+    Browser::default().submit(&format!("{}/forgot", issuer(world)), &[("login", login)]).await;
+    let page = Browser::default().open(&mailed_link(world, login, "Set a new password").await).await;
+    let fields = [("token", page.hidden("token")), ("password", PASSWORD.to_owned())];
+    let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let set = Browser::default().submit(&format!("{}/password", issuer(world)), &fields).await;
+    assert!(set.body.contains("Your password is set"), "{set:?}");
+
+    let app = App::register(world).await;
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).user_agent(AGENT);
+    let client = client.build().unwrap();
+    for (login, password, status) in [
+        ("zaunkoenig7@nobody.example", PASSWORD, StatusCode::UNAUTHORIZED),
+        (login, "another-good-violin-walk", StatusCode::UNAUTHORIZED),
+        (login, PASSWORD, StatusCode::SEE_OTHER),
+    ] {
+        let mut browser = Browser::default();
+        let pending = browser.send(client.get(app.asks(world))).await.hidden("pending");
+        let fields = [("pending", pending.as_str()), ("login", login), ("password", password)];
+        let shown = browser.send(form(client.post(format!("{}/login", issuer(world))), &fields)).await;
+        assert_eq!(shown.status, status, "{login}: {shown:?}");
+    }
+
+    let (settings, clock) = (world.config.log_settings(), Arc::new(SystemClock));
+    let store = EventStore::open(&world.auth, settings, clock.clone()).await.unwrap();
+    let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [0x5e; 32] };
+    let executor = executor::Executor::new(store.clone(), clock, Arc::new(SystemIds), settings);
+    let x = Some("A".repeat(43));
+    let key = Jwk { kty: "EC".to_owned(), crv: Some("P-256".to_owned()), y: x.clone(), x, kid: None, n: None, e: None };
+    let enrol = EnrolPasskey {
+        user: user.parse().unwrap(),
+        passkey: "credential".to_owned(),
+        name: "Zaunkönig's phone".to_owned(),
+        key,
+        counter: 0,
+        synced: false,
+        challenge: "challenge".to_owned(),
+        recovery: vec!["hash".to_owned()],
+    };
+    executor.run(&auth_commands::protocol(world.tenant, user), &enrol).await.unwrap();
+    store.close().await;
+}
+
 #[tokio::test]
 async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and_nowhere_once_it_is_erased() {
     let logged = Logged::default();
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
     tracing::subscriber::set_global_default(subscriber.with_writer(logged.clone()).finish()).unwrap();
-    let world = World::start().await;
+    let world = sign_in::world().await;
     let database = world.of("user");
 
     // Invited, accepted, changed: all that there may be of a person.
@@ -110,6 +161,7 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
     let accepted = Answer::of(world.anonymous(Method::POST, "/v1/user/invitations/accept").json(&body)).await;
     assert_eq!(accepted.status, StatusCode::CREATED, "{accepted:?}");
     let user = accepted.body["id"].as_str().unwrap().to_owned();
+    signs_in(&world, &user, "kanaria@kanaria.example").await;
     let path = format!("/v1/user/users/{user}");
     let profile = json!({ "name": "Kanaria Zaunkönig", "given_name": "Kanaria", "family_name": "Zaunkönig",
         "phone": "+49 30 998877", "picture": "https://kanaria.example/me.png", "title": "Singer" });
@@ -138,6 +190,21 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
     let expected = json!({ "id": user, "name": "Kanaria Zaunkönig", "email": "kanaria2@kanaria.example", "userName": "zaunkoenig7" });
     assert_eq!(found["users"]["nodes"], json!([expected]));
 
+    let own = world.anonymous(Method::GET, "/v1/user/me/export").bearer_auth(world.token_of_user(&user));
+    let own = Answer::of(own).await;
+    assert_eq!(own.status, StatusCode::OK, "{own:?}");
+    let known = &own.body["signing_in"];
+    assert_eq!((&known["passkeys"][0]["name"], &known["password"]), (&json!("Zaunkönig's phone"), &json!(true)));
+    assert_eq!((&known["sessions"][0]["agent"], &known["sessions"][0]["methods"]), (&json!(AGENT), &json!(["pwd"])));
+    assert_eq!(
+        (&known["refused"][0]["agent"], &known["refused"][0]["reason"]),
+        (&json!(AGENT), &json!("password_wrong"))
+    );
+    let history = known["history"].as_array().unwrap();
+    let enrolled = history.iter().find(|told| told["event"] == "auth.account.passkey_enrolled").unwrap();
+    assert_eq!(enrolled["data"]["name"], "Zaunkönig's phone", "{known}");
+    assert!(!known.to_string().contains("challenge"), "no secret is among it: {known}");
+
     // The log and the stream have it sealed; a metric has nothing of it.
     let head = world.head_of_all(database).await;
     let (log, stream) = (rows(database, "log").await, streamed(&world, "user", head).await);
@@ -146,6 +213,24 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
     assert_eq!(leaks(&stream), [""; 0]);
     assert_eq!(leaks(world.get("/metrics").await.body.as_str().unwrap()), [""; 0]);
     assert!(!leaks(&rows(database, "%").await).is_empty(), "the read models have it");
+    let of_auth =
+        (rows(&world.auth, "log").await, streamed(&world, "auth", world.head_of_all(&world.auth).await).await);
+    assert!(of_auth.0.contains("password_wrong") && of_auth.1.contains("@auth.account/"), "{of_auth:?}");
+    assert_eq!((leaks(&of_auth.0), leaks(&of_auth.1)), (vec![], vec![]));
+    let refused = "{ auth { refusedSignIns { reason address agent origin } } }";
+    let nobodys = Answer::of(world.request(Method::POST, "/graphql").json(&json!({ "query": refused }))).await;
+    let [nobody] = &nobodys.body["data"]["auth"]["refusedSignIns"].as_array().unwrap()[..] else {
+        panic!("{nobodys:?}")
+    };
+    assert_eq!(
+        (&nobody["reason"], &nobody["address"], &nobody["agent"]),
+        (&json!("unknown"), &Value::Null, &Value::Null)
+    );
+    assert_eq!(nobody["origin"].as_str().map(str::len), Some(32), "one place is seen to be one: {nobody}");
+    assert_eq!(leaks(&rows(&world.auth, "auth").await).len(), 2, "a session and an attempt that was refused");
+    let told = world.get(&format!("{path}/erasure")).await.body["signing_in"].take();
+    assert_eq!((&told["erased"], &told["sealed_for_ever"]), (&json!(false), &json!(0)), "{told}");
+    assert_eq!(told["can_be_opened"], 3, "the passkey, the session, the attempt: {told}");
 
     // Erased, it is nowhere, and the history still tells what happened.
     let erased = done(&world, &format!("{path}/erase"), json!({})).await;
@@ -159,6 +244,13 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
     assert_eq!(leaks(&rows(database, "%").await), [""; 0]);
     let shown = world.get(&path).await;
     assert_eq!((&shown.body["status"], leaks(&shown.body.to_string())), (&json!("erased"), vec![]));
+    let told = testbed::eventually("it is erased where they signed in", async || {
+        let mut told = world.get(&format!("{path}/erasure")).await.body;
+        (told["signing_in"]["erased"] == true).then(|| told["signing_in"].take())
+    })
+    .await;
+    assert_eq!((&told["sealed_for_ever"], &told["can_be_opened"]), (&json!(3), &json!(0)), "{told}");
+    assert_eq!(leaks(&rows(&world.auth, "%").await), [""; 0]);
     let text = logged.text();
     assert!(text.contains("serving"), "something is logged");
     assert_eq!(leaks(&text), [""; 0]);

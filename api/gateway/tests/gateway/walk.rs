@@ -244,6 +244,7 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("auth.machines", "auth:machine:read"),
     ("auth.samlConnections", "auth:saml_connection:read"),
     ("auth.sessions", "auth:history:read"),
+    ("auth.refusedSignIns", "auth:history:read"),
     ("user.me", ANY),
     ("user.user", "user:user:read"),
     ("user.users", "user:user:read"),

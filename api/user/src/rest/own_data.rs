@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use face::operation::{self, Done};
-use face::{Authenticated, Command, Erasure, Plain, Problem};
-use kernel::{Aggregate, Caller, Position, RecordedEvent, Refusal};
+use face::{Authenticated, Command, Erasure, KnownWhereSignedIn, Plain, Problem, Told};
+use kernel::{Aggregate, Caller, RecordedEvent, Refusal, UserId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -26,23 +26,6 @@ pub struct OwnData {
     bearers: Bearers,
 }
 
-/// An event that is about somebody.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Told {
-    /// Where it stands in the log.
-    position: u64,
-    /// What happened, such as `user.user.registered`.
-    event: String,
-    /// When it happened.
-    occurred_at: chrono::DateTime<chrono::Utc>,
-    /// When the log took it.
-    recorded_at: chrono::DateTime<chrono::Utc>,
-    /// In whose name.
-    by: String,
-    /// What it says.
-    data: Value,
-}
-
 /// Something one belongs to.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Belonging {
@@ -52,7 +35,7 @@ struct Belonging {
     name: String,
 }
 
-/// All that the user service knows of somebody.
+/// All that is known of somebody, by the user service and where they sign in.
 #[derive(Debug, Serialize, JsonSchema)]
 struct OwnDataExport {
     /// When this was written.
@@ -72,6 +55,17 @@ struct OwnDataExport {
     preferences: BTreeMap<String, Value>,
     /// Every event about them, from the first: of the invitation that they accepted, of themselves, of what they prefer.
     history: Vec<Told>,
+    /// What is known of them where they sign in.
+    signing_in: KnownWhereSignedIn,
+}
+
+/// What the logs can still tell of a user: that of the user service, and that of signing in, which hears of an erasure a moment later.
+#[derive(Debug, Serialize, JsonSchema)]
+struct UserErasure {
+    #[serde(flatten)]
+    user: Erasure,
+    /// The same, of the log of signing in: their account, their sessions, attempts at their account.
+    signing_in: Erasure,
 }
 
 /// That it is meant.
@@ -115,23 +109,12 @@ fn unreadable(error: &eventstore::Error) -> Refusal {
     Refusal::unavailable("log_unavailable", "the log does not answer; try again")
 }
 
-fn told(event: &RecordedEvent) -> Told {
-    let Position(position) = event.position;
-    Told {
-        position,
-        event: event.event_type.clone(),
-        occurred_at: event.occurred_at,
-        recorded_at: event.recorded_at,
-        by: event.decode_metadata().map(|metadata| metadata.actor).unwrap_or_default(),
-        data: serde_json::from_slice(&event.payload).unwrap_or_default(),
-    }
-}
-
 #[OpenApi(tag = "Tag::Me")]
 impl OwnData {
     /// All that is known of oneself
     ///
-    /// By the user service; what other services have of somebody is theirs to tell.
+    /// By the user service, and where one signs in: passkeys, sessions, attempts, what applications may. What other services have of somebody
+    /// is theirs to tell.
     #[oai(path = "/v1/user/me/export", method = "get", operation_id = "exportMe")]
     async fn export(&self, Authenticated(caller): Authenticated) -> Result<Plain<OwnDataExport>, Problem> {
         let user = oneself(&caller)?.uuid();
@@ -162,7 +145,8 @@ impl OwnData {
             organizations,
             permissions: standing.permissions.into_iter().collect(),
             preferences: chosen.map(|(key, value)| (key.clone(), serde_json::json!(value))).collect(),
-            history: history.iter().map(told).collect(),
+            history: history.iter().map(Told::from).collect(),
+            signing_in: self.service.runtime.signing_in.known(caller.tenant(), UserId::new(user)).await?,
         }))
     }
 
@@ -180,9 +164,13 @@ impl OwnData {
 
     /// What the log can still tell of a user
     ///
-    /// Who was erased is in it by an id, and by what cannot be opened: this looks at every event anew.
+    /// Who was erased is in it by an id, and by what cannot be opened: this looks at every event anew, also in the log of signing in.
     #[oai(path = "/v1/user/users/:user/erasure", method = "get", operation_id = "getUserErasure")]
-    async fn erasure(&self, Authenticated(caller): Authenticated, user: Path<Uuid>) -> Result<Plain<Erasure>, Problem> {
+    async fn erasure(
+        &self,
+        Authenticated(caller): Authenticated,
+        user: Path<Uuid>,
+    ) -> Result<Plain<UserErasure>, Problem> {
         caller.require("user:user:erase")?;
         if self.load::<User>(&caller, user.0).await?.is_none() {
             return Err(Refusal::not_found("not_found", format!("there is no user {}", user.0)).into());
@@ -193,6 +181,9 @@ impl OwnData {
         let invitation = first.and_then(|event| serde_json::from_slice::<Value>(&event.payload).ok());
         let invitation = invitation.and_then(|data| data["invitation"].as_str().and_then(|id| id.parse().ok()));
         of.extend(invitation.map(|invitation| (Invitation::TYPE, invitation)));
-        Ok(Plain(Erasure::of(&self.service.runtime, caller.tenant(), &of).await?))
+        let runtime = &self.service.runtime;
+        let erasure = Erasure::of(&runtime.store, caller.tenant(), &of).await?;
+        let signing_in = runtime.signing_in.erasure(caller.tenant(), UserId::new(user.0)).await?;
+        Ok(Plain(UserErasure { user: erasure, signing_in }))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
 use eventstore::backup::{Snapshot, StoredClaim, freeze};
-use eventstore::sealing::{PERSON_KEY, TENANT_KEY};
+use eventstore::sealing::KINDS;
 use eventstore::{Closure, ReplayFilter};
 use futures::{StreamExt, TryStreamExt};
 use gateway::directory::Directory;
@@ -74,7 +74,7 @@ pub async fn claims(context: &Context, archive: &Archive, key: Option<[u8; 32]>)
         let mut claims = snapshot.claims();
         while let Some(claim) = claims.try_next().await? {
             // Keys are no claim of a history.
-            if ![PERSON_KEY, TENANT_KEY].contains(&claim.kind.as_str()) {
+            if !KINDS.contains(&claim.kind.as_str()) {
                 stored.entry(claim.tenant).or_default().push(claim);
             }
         }

@@ -9,7 +9,7 @@ use crm_commands::{
 };
 use eventstore::ReplayFilter;
 use eventstore::backup::{StoredClaim, freeze};
-use eventstore::sealing::{PERSON_KEY, TENANT_KEY};
+use eventstore::sealing::KINDS;
 use executor::ClaimHistory;
 use futures::TryStreamExt;
 
@@ -21,7 +21,7 @@ async fn both(world: &World) -> (Vec<StoredClaim>, Vec<StoredClaim>) {
     let mut snapshot = freeze(&[world.store.database().clone()]).await.unwrap().remove(0);
     let mut stored: Vec<_> = snapshot.claims().try_collect().await.unwrap();
     // Keys are no claim of a history.
-    stored.retain(|claim| ![PERSON_KEY, TENANT_KEY].contains(&claim.kind.as_str()));
+    stored.retain(|claim| !KINDS.contains(&claim.kind.as_str()));
     stored.sort_unstable();
     let tenant = world.request.caller.tenant();
     let mut claims = Claims::default();

@@ -4,11 +4,12 @@ use auth_aggregates::{Account, AccountEvent, EndReason, SessionEvent};
 use folding::change::{Change, decode};
 use folding::fold::{Current, fold};
 use folding::table::{self, Key};
-use kernel::{Aggregate, RecordedEvent};
+use kernel::{Aggregate, Personal, RecordedEvent};
 use projector::ApplyError;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
+use super::forget::forget;
 use super::row::{SessionRow, SessionsEndedRow};
 
 /// Applies a batch of events of sessions and accounts.
@@ -18,7 +19,8 @@ pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) 
     let changes = decode::<SessionEvent>(&of_sessions)?;
     let folded = fold::<SessionRow>(&changes, tables, |_, _| Ok(())).await?;
     table::upsert(&folded.after, tables).await?;
-    Ok(table::upsert(&ended(&decode::<AccountEvent>(&of_accounts)?), tables).await?)
+    table::upsert(&ended(&decode::<AccountEvent>(&of_accounts)?), tables).await?;
+    forget("session", &of_accounts, tables).await
 }
 
 /// The last of what ended all sessions of each person. (Of an account's events only these come here, so its versions have gaps.)
@@ -28,6 +30,7 @@ fn ended(changes: &[Change<'_, AccountEvent>]) -> Vec<SessionsEndedRow> {
         let (at, reason) = match &change.event {
             AccountEvent::SessionsEnded(e) => (e.at, e.reason.clone()),
             AccountEvent::AccountClosed(e) => (e.at, "account_closed".to_owned()),
+            AccountEvent::AccountErased(e) => (e.at, "account_erased".to_owned()),
             // Not among what comes here.
             _ => continue,
         };
@@ -36,6 +39,11 @@ fn ended(changes: &[Change<'_, AccountEvent>]) -> Vec<SessionsEndedRow> {
         rows.push(SessionsEndedRow { tenant_id, user_id, version: change.version, ended_at: at, reason });
     }
     rows
+}
+
+/// A personal text, as far as it is known.
+pub(crate) fn known(text: Option<&Personal<String>>) -> Option<String> {
+    text.and_then(Personal::known).cloned()
 }
 
 impl Current for SessionRow {
@@ -61,8 +69,8 @@ impl Current for SessionRow {
             started_at: started.at,
             confirmed_at: started.shown_at(),
             expires_at: started.expires_at,
-            address: started.place.address.as_ref().map(|address| address.reveal().clone()),
-            agent: started.place.agent.as_ref().map(|agent| agent.reveal().clone()),
+            address: known(started.place.address.as_ref()),
+            agent: known(started.place.agent.as_ref()),
             ended_at: None,
             end_reason: None,
         })

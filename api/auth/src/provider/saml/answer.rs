@@ -1,7 +1,7 @@
 //! What an identity provider answers: verified where it arrives, and used where the browser shows that it asked.
 
 use auth_aggregates::{SamlConnectionDetails, SamlConnectionId, SamlSignIn};
-use auth_commands::{NoteRefusedSignIn, protocol};
+
 use face::Vouched;
 use kernel::{Kind, Refusal, UserId};
 use poem::http::StatusCode;
@@ -153,8 +153,7 @@ impl Provider {
 async fn refuse(provider: &Provider, visit: &Visit, user: Option<UserId>, reason: &'static str, text: &str) -> Answer {
     // Nobody guesses a signature. But who sends nonsense all day shall not fill the log with it.
     provider.attempts.refused(&Aim::new(visit.tenant.id, "saml", visit.address))?;
-    let note = NoteRefusedSignIn { user, reason, place: visit.place() };
-    provider.authority.run(&protocol(visit.tenant.id, "auth"), &note).await?;
+    provider.note_refused(visit, user, reason).await?;
     let text = format!("{} ({reason})", crate::provider::error::sentence(text));
     Ok(pages::message(&visit.tenant.name, StatusCode::FORBIDDEN, "You are not signed in", &text))
 }

@@ -1,0 +1,125 @@
+//! What is known of a person here, for them, and what of it can still be read of who is erased.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use auth_aggregates::{Account, Client, Session, SignIn};
+use auth_commands::protocol;
+use auth_projections::refused_sign_ins::{self, RefusedSignInRow};
+use auth_projections::sessions::{self, SessionRow};
+use eventstore::EventStore;
+use executor::Executor;
+use face::{Erasure, KnownConsent, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, SigningIn, Told};
+use kernel::{Aggregate, Refusal, TenantId, UserId};
+use projector::ReadModels;
+use uuid::Uuid;
+
+/// The most sessions, and attempts that were refused, that are told of: the newest.
+const MOST: i64 = 10_000;
+
+/// How long it is waited until the read models are where the log is.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What events say that is secret, or stands for something that is.
+const SECRET: [&str; 6] = ["password", "secret", "hashes", "hash", "challenge", "key"];
+
+/// Tells what is known of a person.
+pub struct Dossier {
+    store: EventStore,
+    executor: Executor,
+    read_models: ReadModels,
+}
+
+impl Dossier {
+    /// Over the log of signing in and its read models.
+    pub const fn new(store: EventStore, executor: Executor, read_models: ReadModels) -> Self {
+        Self { store, executor, read_models }
+    }
+
+    /// Their sessions, and the attempts at their account that were refused: all that the log has by now.
+    async fn found(&self, tenant: TenantId, user: UserId) -> Result<(Vec<SessionRow>, Vec<RefusedSignInRow>), Refusal> {
+        let head = self.store.head().await.map_err(|error| unavailable(&error))?;
+        self.read_models.wait_for(tenant, head, PATIENCE).await.map_err(|behind| {
+            let detail = format!(
+                "where somebody was signed in can't be told yet: the read models of signing in are at position {}, the log is at {}; try again",
+                behind.reached, behind.wanted
+            );
+            Refusal::timeout("read_model_behind", detail)
+        })?;
+        let mut tables = self.read_models.begin(tenant).await.map_err(|error| unavailable(&error))?;
+        let (sessions, _) =
+            sessions::of_user(&mut tables, tenant, user.uuid(), MOST).await.map_err(|e| unavailable(&e))?;
+        let refused = refused_sign_ins::of_user(&mut tables, tenant, Some(user.uuid()), MOST).await;
+        Ok((sessions, refused.map_err(|error| unavailable(&error))?))
+    }
+}
+
+#[async_trait]
+impl SigningIn for Dossier {
+    async fn known(&self, tenant: TenantId, user: UserId) -> Result<KnownWhereSignedIn, Refusal> {
+        let caller = protocol(tenant, "auth");
+        let account = self.executor.load::<Account>(&caller, &user.to_string()).await?;
+        let account = account.map(|(account, _)| account).unwrap_or_default();
+        let mut applications = Vec::new();
+        for (client, scope) in &account.consents {
+            let found = self.executor.load::<Client>(&caller, &client.to_string()).await?;
+            let name = found.map(|(client, _)| client.details.name.clone()).unwrap_or_default();
+            applications.push(KnownConsent { client: client.uuid(), name, scope: scope.iter().cloned().collect() });
+        }
+        let passkeys = account.passkeys.by_id.iter().map(|(id, passkey)| KnownPasskey {
+            id: id.clone(),
+            name: passkey.name.reveal().clone(),
+            enrolled_at: passkey.enrolled_at,
+            used_at: passkey.used_at,
+        });
+        let (sessions, refused) = self.found(tenant, user).await?;
+        let history = self.store.load(tenant, Account::TYPE, &user.to_string(), 0).await;
+        Ok(KnownWhereSignedIn {
+            password: account.password.is_some(),
+            authenticator: account.totp.is_some(),
+            recovery_codes: account.recovery.len(),
+            passkeys: passkeys.collect(),
+            applications,
+            sessions: sessions.into_iter().map(session).collect(),
+            refused: refused.into_iter().map(refusal).collect(),
+            history: history.map_err(|error| unavailable(&error))?.iter().map(|event| discreet(event.into())).collect(),
+        })
+    }
+
+    async fn erasure(&self, tenant: TenantId, user: UserId) -> Result<Erasure, Refusal> {
+        let (sessions, refused) = self.found(tenant, user).await?;
+        let sessions = sessions.iter().map(|row| (Session::TYPE, row.session_id));
+        let refused = refused.iter().map(|row| (SignIn::TYPE, row.sign_in_id));
+        let of: Vec<(&str, Uuid)> = [(Account::TYPE, user.uuid())].into_iter().chain(sessions).chain(refused).collect();
+        Erasure::of(&self.store, tenant, &of).await
+    }
+}
+
+fn session(row: SessionRow) -> KnownSession {
+    KnownSession {
+        id: row.session_id,
+        methods: row.methods.0,
+        started_at: row.started_at,
+        expires_at: row.expires_at,
+        ended_at: row.ended_at,
+        address: row.address,
+        agent: row.agent,
+    }
+}
+
+fn refusal(row: RefusedSignInRow) -> KnownRefusal {
+    KnownRefusal { at: row.at, reason: row.reason, address: row.address, agent: row.agent }
+}
+
+/// The same without what is secret: an export is kept where secrets are not.
+fn discreet(mut told: Told) -> Told {
+    if let Some(data) = told.data.as_object_mut() {
+        data.retain(|name, _| !SECRET.contains(&name.as_str()));
+    }
+    told
+}
+
+fn unavailable(error: &dyn std::fmt::Display) -> Refusal {
+    tracing::warn!(%error, "what is known of somebody who signs in can't be read");
+    Refusal::unavailable("signing_in_unavailable", "what is known where people sign in can't be told now; try again")
+}

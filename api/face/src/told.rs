@@ -1,0 +1,38 @@
+//! An event as it is told to whom it is about.
+
+use chrono::{DateTime, Utc};
+use kernel::{Position, RecordedEvent};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+/// An event that is about somebody.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Told {
+    /// Where it stands in the log.
+    pub position: u64,
+    /// What happened, such as `user.user.registered`.
+    pub event: String,
+    /// When it happened.
+    pub occurred_at: DateTime<Utc>,
+    /// When the log took it.
+    pub recorded_at: DateTime<Utc>,
+    /// In whose name.
+    pub by: String,
+    /// What it says.
+    pub data: Value,
+}
+
+impl From<&RecordedEvent> for Told {
+    fn from(event: &RecordedEvent) -> Self {
+        let Position(position) = event.position;
+        Self {
+            position,
+            event: event.event_type.clone(),
+            occurred_at: event.occurred_at,
+            recorded_at: event.recorded_at,
+            by: event.decode_metadata().map(|metadata| metadata.actor).unwrap_or_default(),
+            data: serde_json::from_slice(&event.payload).unwrap_or_default(),
+        }
+    }
+}

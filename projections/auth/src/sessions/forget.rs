@@ -1,0 +1,35 @@
+//! Who is erased is forgotten: from where they came, and with what.
+
+use kernel::RecordedEvent;
+use projector::ApplyError;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// The event that says it. Its aggregate's id is the user's.
+pub(crate) const ERASED: &str = "auth.account.erased";
+
+/// Forgets in `table` the place of those whom these events erase. What is told of them later names none.
+pub(crate) async fn forget(
+    table: &str,
+    events: &[&RecordedEvent],
+    tables: &mut PgConnection,
+) -> Result<(), ApplyError> {
+    let erased = events.iter().filter(|event| event.event_type == ERASED);
+    let (mut tenants, mut users) = (Vec::<Uuid>::new(), Vec::<Uuid>::new());
+    for event in erased {
+        let Ok(user) = event.aggregate_id.parse() else { continue };
+        tenants.push(event.tenant.uuid());
+        users.push(user);
+    }
+    if users.is_empty() {
+        return Ok(());
+    }
+    // By the index on (tenant_id, user_id, …).
+    let sql = format!(
+        "UPDATE {table} t SET address = NULL, agent = NULL
+         FROM unnest($1::uuid[], $2::uuid[]) AS e (tenant_id, user_id)
+         WHERE t.tenant_id = e.tenant_id AND t.user_id = e.user_id"
+    );
+    sqlx::query(&sql).bind(tenants).bind(users).execute(tables).await?;
+    Ok(())
+}
