@@ -94,6 +94,50 @@ async fn authlib_signs_somebody_in_refreshes_revokes_and_introspects() {
     passes(&folder().join(".venv/bin/python"), ".venv", "oidc.py").await;
 }
 
+#[tokio::test]
+async fn graphql_over_http_is_as_its_audits_want_it() {
+    if !folder().join("node_modules/graphql-http").exists() {
+        eprintln!("left out: graphql-http is not in tests/outside; `scripts/setup test` says why, or puts it there");
+        return;
+    }
+    let world = World::start().await;
+    let mut command = Command::new("node");
+    command
+        .arg(folder().join("graphql.mjs"))
+        .env("ENDPOINT", format!("{}/graphql", world.url))
+        .env("TOKEN", world.token(&[kernel::Role::Admin]));
+    says_ok(&mut command).await;
+}
+
+/// `INOPSIO_SCHEMATHESIS_EXAMPLES`: so many made-up requests of each operation.
+#[tokio::test]
+async fn what_the_contract_says_of_each_operation_is_so_whatever_schemathesis_asks() {
+    let program = folder().join(".venv-schemathesis/bin/schemathesis");
+    if !program.exists() {
+        eprintln!("left out: schemathesis is not in tests/outside; `scripts/setup test` says why, or puts it there");
+        return;
+    }
+    let world = World::start().await;
+    let examples = std::env::var("INOPSIO_SCHEMATHESIS_EXAMPLES").unwrap_or_else(|_| "3".to_owned());
+    let mut command = Command::new(program);
+    command
+        .current_dir(std::env::temp_dir())
+        .args(["run", &format!("{}/openapi.json", world.url), "--no-color", "--seed", "1", "--phases", "fuzzing"])
+        .args(["--header", &format!("Authorization: Bearer {}", world.token(&[kernel::Role::Admin]))])
+        .args(["--max-examples", &examples, "--checks"])
+        .arg("not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance");
+    let Output { status, stdout, stderr } = command.kill_on_drop(true).output().await.unwrap();
+    let said = String::from_utf8_lossy(&stdout);
+    let operations = world.get("/openapi.json").await.body["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|path| path.as_object().unwrap().keys().filter(|key| *key != "parameters").count())
+        .sum::<usize>();
+    let all = status.success() && said.contains(&format!("Tested: {operations}\n"));
+    assert!(all, "{operations} operations: {said}{}", String::from_utf8_lossy(&stderr));
+}
+
 /// A Chromium: the one that `INOPSIO_CHROMIUM` names, or one on the path.
 fn chromium() -> Option<PathBuf> {
     let named = std::env::var_os("INOPSIO_CHROMIUM").map(PathBuf::from);
