@@ -1,5 +1,7 @@
 //! Invitation: somebody is asked by mail to become a user.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use kernel::{Aggregate, Personal, Refusal, UserId};
 use schemars::JsonSchema;
@@ -40,8 +42,13 @@ kernel::events! {
         InvitationAccepted = "user.invitation.accepted" @ 1 { pub user: UserId },
         /// It was taken back.
         InvitationRevoked = "user.invitation.revoked" @ 1 {},
-        /// A link was followed that is not good.
-        InvitationRefused = "user.invitation.refused" @ 1 { pub reason: InvitationFault },
+        /// A link was followed that is not good: once for each link, whoever follows it how often.
+        InvitationRefused = "user.invitation.refused" @ 1 {
+            /// Which link, counted from 1; absent in records of before it was kept.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub turn: Option<u32>,
+            pub reason: InvitationFault,
+        },
         /// Nothing that tells who was invited is kept any more.
         InvitationErased = "user.invitation.erased" @ 1 {},
     }
@@ -97,6 +104,9 @@ pub struct Invitation {
     pub turn: u32,
     pub expires_at: DateTime<Utc>,
     pub user: Option<UserId>,
+    /// Of which links it is on record that they were followed in vain.
+    #[serde(default)]
+    pub refused: BTreeSet<u32>,
     /// Nobody knows any more who was invited.
     #[serde(default)]
     pub erased: bool,
@@ -115,8 +125,9 @@ pub enum InvitationCommand {
         user: UserId,
     },
     Revoke,
-    /// Put on record that a link was not good.
+    /// Put on record that a link was not good, unless it is.
     Refuse {
+        turn: u32,
         reason: InvitationFault,
     },
     /// Forget who was invited.
@@ -186,7 +197,8 @@ impl Aggregate for Invitation {
                 self.pending()?;
                 vec![InvitationRevoked {}.into()]
             }
-            InvitationCommand::Refuse { reason } => vec![InvitationRefused { reason }.into()],
+            InvitationCommand::Refuse { turn, .. } if self.refused.contains(&turn) => vec![],
+            InvitationCommand::Refuse { turn, reason } => vec![InvitationRefused { turn: Some(turn), reason }.into()],
             InvitationCommand::Erase if self.erased => vec![],
             InvitationCommand::Erase if self.status == InvitationStatus::Pending => {
                 vec![InvitationRevoked {}.into(), InvitationErased {}.into()]
@@ -206,7 +218,7 @@ impl Aggregate for Invitation {
                 (self.status, self.user) = (InvitationStatus::Accepted, Some(e.user));
             }
             InvitationEvent::InvitationRevoked(_) => self.status = InvitationStatus::Revoked,
-            InvitationEvent::InvitationRefused(_) => {}
+            InvitationEvent::InvitationRefused(e) => self.refused.extend(e.turn),
             InvitationEvent::InvitationErased(_) => {
                 (self.email, self.name, self.erased) = (Personal::forgotten(), None, true);
             }
@@ -259,6 +271,16 @@ mod tests {
         ] {
             given(events).when(command).then_expect_error(InvitationError::Link);
         }
+    }
+
+    #[test]
+    fn that_a_link_was_followed_in_vain_is_on_record_once() {
+        let refused = |turn| InvitationRefused { turn, reason: InvitationFault::Superseded };
+        let refuse = |turn| InvitationCommand::Refuse { turn, reason: InvitationFault::Superseded };
+        given(vec![refused(Some(1)).into()]).when(refuse(1)).then_expect_events(vec![]);
+        given(vec![refused(Some(1)).into()]).when(refuse(2)).then_expect_events(vec![refused(Some(2)).into()]);
+        // A record of before its link was kept.
+        given(vec![refused(None).into()]).when(refuse(1)).then_expect_events(vec![refused(Some(1)).into()]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::graphql::Session;
-use crate::{Addressees, Live, Names, SigningIn};
+use crate::{Addressees, Live, Names, SigningIn, Standings};
 
 /// Tells from when to when subjects that a service knows had which roles: machines, for example. It reads in the request's transaction on
 /// that service's read models; ids that it does not know are left out.
@@ -46,6 +46,8 @@ pub struct Runtime {
     pub names: Arc<dyn Names>,
     /// Where mail for people goes.
     pub addressees: Arc<dyn Addressees>,
+    /// How it stands with tenants.
+    pub standings: Arc<dyn Standings>,
     /// What is known of people where they sign in.
     pub signing_in: Arc<dyn SigningIn>,
     /// The service's own secret, the same for ever: keys are derived from it.

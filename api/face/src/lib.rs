@@ -33,6 +33,7 @@ mod position;
 mod problem;
 pub mod schema;
 mod signing_in;
+mod standings;
 mod told;
 mod uploads;
 mod whole;
@@ -59,6 +60,7 @@ pub use problem::{Problem, status};
 pub use signing_in::{
     KnownConsent, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,
 };
+pub use standings::{Standings, all_stand};
 pub use told::Told;
 pub use uploads::Uploads;
 pub use whole::Whole;

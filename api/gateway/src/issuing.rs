@@ -22,6 +22,7 @@ use crate::breaches::RangeService;
 use crate::config::claim_key;
 use crate::directory::Directory;
 use crate::domains::Part;
+use crate::outside::Outside;
 use crate::server::StartError;
 use crate::service::{Background, Written};
 use crate::tenants::DirectoryOfTenants;
@@ -50,8 +51,8 @@ pub async fn open(
     config: &Config,
     address: SocketAddr,
     served: &[(Part, Runtime)],
-    clock: Arc<dyn Clock>,
-    ids: Arc<dyn IdSource>,
+    outside: &Outside,
+    (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
     background: &Background,
 ) -> Result<Issuing, StartError> {
     let here = served.iter().any(|(_, runtime)| runtime.service == auth_api::SERVICE);
@@ -70,6 +71,7 @@ pub async fn open(
     let authority = Authority::new(Parts {
         executor: log.executor.clone(),
         tenants: Arc::new(DirectoryOfTenants::new(Directory::open(config))),
+        standings: Arc::new(outside.suspended.clone()),
         people: people.as_ref().map(|known| known.directory.clone()),
         links: people.as_ref().map(|known| known.letters.clone()),
         admission: people.map(|known| known.doorkeeper),

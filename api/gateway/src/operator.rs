@@ -90,6 +90,7 @@ pub async fn issue(
     let authority = Authority::new(Parts {
         executor,
         tenants: Arc::new(DirectoryOfTenants::new(Directory::open(config))),
+        standings: face::all_stand(),
         people: None,
         links: None,
         admission: None,
@@ -130,7 +131,7 @@ async fn token(
         expires_at,
     };
     let caller = protocol(tenant.tenant_id, &machine.to_string());
-    let grant = authority.run(&caller, &OpenGrant { terms: terms.clone(), assertion: None }).await?.answer;
+    let grant = authority.run(&caller, &OpenGrant { terms: terms.clone() }).await?.answer;
     let claims = AccessClaims {
         tenant: tenant.tenant_id.uuid(),
         roles,

@@ -18,6 +18,7 @@ use crate::machines::Roster;
 use crate::names::Register;
 use crate::notices::Herald;
 use crate::places::Installation;
+use crate::suspension::Suspended;
 
 /// What is outside. Cheap to clone.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ pub struct Outside {
     pub access: Arc<Doors>,
     /// Who knows how it stands with machines.
     pub machines: Arc<Roster>,
+    /// Which tenants may not come in.
+    pub suspended: Suspended,
     /// What is known of people where they sign in.
     pub dossiers: Arc<Dossiers>,
 }
@@ -63,6 +66,7 @@ impl Outside {
             notices: Arc::default(),
             access: Arc::default(),
             machines: Arc::default(),
+            suspended: Suspended::default(),
             dossiers: Arc::default(),
         }
     }

@@ -177,7 +177,8 @@ impl Server {
             here.push((part, opened.runtime.clone()));
             running.push(opened);
         }
-        let issuing = issuing::open(&config, address, &here, clock.clone(), ids.clone(), &background).await?;
+        let issuing =
+            issuing::open(&config, address, &here, &outside, (clock.clone(), ids.clone()), &background).await?;
         if let Some(provider) = &issuing.provider {
             outside.letters.employ(provider.authority.clone());
             outside.notices.employ(provider.authority.clone());
@@ -188,8 +189,10 @@ impl Server {
             outside.access.employ(issuing.executor.clone(), directory);
         }
         let sources = (clock.clone(), ids.clone());
-        let people = people::open(&config, &here, &grants, issuing.touched.clone(), sources, &background).await?;
-        let (bearers, suspended) = (people.bearers, people.suspended);
+        let suspended = outside.suspended.clone();
+        let noting = (issuing.touched.clone(), suspended.clone());
+        let people = people::open(&config, &here, &grants, noting, sources, &background).await?;
+        let bearers = people.bearers;
         let verifier =
             Verifier::new(&config.auth, issuing.trust, issuing.touched, bearers, clock.clone(), suspended.clone())?;
         let verifier = Arc::new(verifier);

@@ -218,6 +218,7 @@ pub async fn open(
         grants,
         names: outside.names.clone(),
         addressees: outside.letters.clone(),
+        standings: Arc::new(outside.suspended.clone()),
         signing_in: outside.dossiers.clone(),
         secret,
         calls_private: config.webhooks.allow_private,

@@ -18,6 +18,9 @@ use crate::Directory;
 /// How long a page waits until the directory knows a user who is new.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The code of a link that is worth nothing.
+pub(crate) const NOT_GOOD: &str = "link_not_good";
+
 /// How it is refused that an address is somebody's who is no user, may not sign in, or has another one by now.
 const NOT_THEIRS: [&str; 3] = ["not_found", "user_step_not_allowed", "link_not_good"];
 
@@ -96,7 +99,10 @@ impl MailedLinks for Letters {
     async fn accept(&self, link: &str, name: &str) -> Result<Option<Person>, Refusal> {
         let Some(link) = self.links.read(Purpose::Invitation, link) else { return Ok(None) };
         let accept = AcceptInvitation { invitation: link.id.into(), turn: link.turn, name: name.to_owned() };
-        let done = self.executor.run(&acceptor(&link), &accept).await?;
+        let done = match self.executor.run(&acceptor(&link), &accept).await {
+            Err(refusal) if refusal.code() == NOT_GOOD => return Ok(None),
+            done => done?,
+        };
         let Acceptance::Accepted { user } = done.answer else { return Ok(None) };
         let late =
             || Refusal::unavailable("directory_behind", "you are a user now; the directory does not know it yet");
@@ -108,7 +114,10 @@ impl MailedLinks for Letters {
     async fn verify_email(&self, link: &str) -> Result<bool, Refusal> {
         let Some(link) = self.links.read(Purpose::Email, link) else { return Ok(false) };
         let verify = VerifyEmail { user: link.id.into(), turn: link.turn };
-        Ok(self.executor.run(&verifier(&link), &verify).await?.answer.is_none())
+        match self.executor.run(&verifier(&link), &verify).await {
+            Err(refusal) if refusal.code() == NOT_GOOD => Ok(false),
+            done => Ok(done?.answer.is_none()),
+        }
     }
 
     async fn lets_register(&self, tenant: TenantId) -> Result<bool, Refusal> {

@@ -5,7 +5,8 @@ use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Personal, Refusal, UserId};
 use serde::{Deserialize, Serialize};
 use user_aggregates::{
-    GroupId, Invitation, InvitationCommand, InvitationFault, InvitationId, InvitationSent, Login, UserRegistered,
+    GroupId, Invitation, InvitationCommand, InvitationError, InvitationFault, InvitationId, InvitationSent, Login,
+    UserRegistered,
 };
 
 use crate::access::Catalogue;
@@ -63,7 +64,7 @@ pub struct AcceptInvitation {
 pub enum Acceptance {
     /// They are a user.
     Accepted { user: UserId },
-    /// The link is not good, which is on record.
+    /// The link is not good, which is on record now. (When it was before, the command is refused with `link_not_good`.)
     Refused { reason: InvitationFault },
 }
 
@@ -134,7 +135,12 @@ impl Command for AcceptInvitation {
         checks.finish()?;
         let (invitation, at) = (work.read::<Invitation>(self.invitation).await?, work.now());
         if let Err(reason) = invitation.link(self.turn, at) {
-            work.update::<Invitation>(self.invitation, InvitationCommand::Refuse { reason }).await?;
+            // On record already: whoever follows it again, and needs no token for that, writes nothing at all.
+            if invitation.refused.contains(&self.turn) {
+                return Err(InvitationError::Link.into());
+            }
+            let refuse = InvitationCommand::Refuse { turn: self.turn, reason };
+            work.update::<Invitation>(self.invitation, refuse).await?;
             return Ok(Acceptance::Refused { reason });
         }
         let mut roles = invitation.roles.clone();

@@ -167,12 +167,16 @@ impl Command for RequestEmailVerification {
 
 impl Command for VerifyEmail {
     const PERMISSION: &'static str = "user:email:verify";
-    /// Why the link is not good, which is on record then; none: the address is verified.
+    /// Why the link is not good, which is on record now (when it was before, the command is refused with `link_not_good`); none: the address is verified.
     type Answer = Option<LinkFault>;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Option<LinkFault>, Refusal> {
         let (user, at) = (work.read::<User>(self.user).await?, work.now());
         let fault = if user.email_verified { None } else { user.link(self.turn, at).err() };
+        // On record already, as with an invitation.
+        if fault.is_some() && user.refused_links.contains(&self.turn) {
+            return Err(Refusal::conflict("link_not_good", "the link is not good any more; ask for a new one"));
+        }
         work.update::<User>(self.user, UserCommand::VerifyEmail { turn: self.turn, at }).await?;
         Ok(fault)
     }

@@ -47,6 +47,9 @@ pub struct User {
     pub verification: Option<SentLink>,
     /// How many links were sent.
     pub links: u32,
+    /// Of which links it is on record that they were followed in vain.
+    #[serde(default)]
+    pub refused_links: BTreeSet<u32>,
     /// When somebody last asked for an account with their address, of the times that they were told of it.
     #[serde(default)]
     pub registration_noted_at: Option<DateTime<Utc>>,
@@ -321,8 +324,9 @@ impl Aggregate for User {
             C::VerifyEmail { .. } if self.email_verified => vec![],
             C::VerifyEmail { turn, at } => match self.link(turn, at) {
                 Ok(()) => vec![UserEmailVerified {}.into()],
-                // The refusal itself comes from the command; that somebody tried is on record.
-                Err(reason) => vec![UserEmailVerificationFailed { reason }.into()],
+                // The refusal itself comes from the command; that somebody tried is on record, once.
+                Err(_) if self.refused_links.contains(&turn) => vec![],
+                Err(reason) => vec![UserEmailVerificationFailed { turn: Some(turn), reason }.into()],
             },
             // It went to an address that is not theirs any more.
             C::ShowEmail { email } if *self.login.email.reveal() != email => return Err(UserError::Link),
@@ -387,7 +391,7 @@ impl Aggregate for User {
                 self.email_verified = true;
                 self.verification = None;
             }
-            UserEvent::UserEmailVerificationFailed(_) => {}
+            UserEvent::UserEmailVerificationFailed(e) => self.refused_links.extend(e.turn),
             UserEvent::UserRegistrationNoted(e) => self.registration_noted_at = Some(e.at),
             UserEvent::UserRoleGranted(e) => _ = self.roles.insert(e.role),
             UserEvent::UserRoleRevoked(e) => _ = self.roles.remove(&e.role),

@@ -203,7 +203,7 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, somebody: &Som
         expires_at: now + GRANT,
     };
     let caller = protocol(visit.tenant.id, &somebody.person.id.to_string());
-    let done = provider.authority.run(&caller, &OpenGrant { terms, assertion: None }).await?;
+    let done = provider.authority.run(&caller, &OpenGrant { terms }).await?;
     let key = provider.tenant_key(visit).await?;
     let code = Opaque { id: done.answer.uuid(), generation: 0 }.write(visit.tenant.id, Use::Code, &key);
     Ok(asked.back(visit, &[("code", &code)]))

@@ -135,6 +135,7 @@ impl World {
         let authority = Authority::new(Parts {
             executor,
             tenants: Arc::new(TwoTenants([tenant.clone(), other.clone()])),
+            standings: face::all_stand(),
             people: Some(people.clone()),
             links: None,
             admission: Some(people.clone()),

@@ -76,6 +76,7 @@ impl World {
             signing_in: Arc::new(face::NobodySignsIn),
             names: face::no_names(),
             addressees: face::no_addressees(),
+            standings: face::all_stand(),
             secret,
             calls_private: false,
         };

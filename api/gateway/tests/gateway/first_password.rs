@@ -137,7 +137,7 @@ async fn who_never_signed_in_is_sent_a_link_by_an_administrator_and_nobody_of_wh
 }
 
 #[tokio::test]
-async fn attack_90_an_address_that_nobody_has_shown_to_be_theirs_does_not_open_an_account_that_is_in_use() {
+async fn attack_95_an_address_that_nobody_has_shown_to_be_theirs_does_not_open_an_account_that_is_in_use() {
     let (world, mails) = with_mail().await;
     let registered = world.post("/v1/user/users", json!({ "name": "Ada", "email": "ada@example.com" })).await;
     let id = registered.body["id"].as_str().unwrap().to_owned();
@@ -159,7 +159,7 @@ async fn attack_90_an_address_that_nobody_has_shown_to_be_theirs_does_not_open_a
 }
 
 #[tokio::test]
-async fn attack_91_a_link_that_was_mailed_to_an_address_is_worth_nothing_once_it_is_not_theirs_any_more() {
+async fn attack_96_a_link_that_was_mailed_to_an_address_is_worth_nothing_once_it_is_not_theirs_any_more() {
     let (world, mails) = with_mail().await;
     let registered = world.post("/v1/user/users", json!({ "name": "Ada", "email": "adam@example.com" })).await;
     let id = registered.body["id"].as_str().unwrap().to_owned();

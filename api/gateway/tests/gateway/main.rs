@@ -19,6 +19,7 @@ mod graphql;
 mod issuers;
 mod jobs;
 mod limits;
+mod logging;
 mod logout;
 mod name_server;
 mod operations;

@@ -62,7 +62,7 @@ async fn who_the_policy_lets_registers_with_name_and_password_and_is_in() {
 }
 
 #[tokio::test]
-async fn attack_93_finding_out_who_has_an_account_or_may_have_one_by_registering() {
+async fn attack_98_finding_out_who_has_an_account_or_may_have_one_by_registering() {
     let (world, mails) = with_mail().await;
     let registered = world.post("/v1/user/users", json!({ "name": "Ada", "email": "ada@example.com" })).await;
     assert_eq!(registered.status, StatusCode::CREATED, "{registered:?}");

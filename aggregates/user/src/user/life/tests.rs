@@ -104,13 +104,15 @@ fn what_changes_nothing_is_no_event() {
 #[test]
 fn only_the_last_link_verifies_an_address_and_only_in_its_time() {
     let verify = |turn, second| UserCommand::VerifyEmail { turn, at: at(second) };
-    let failed = |reason| vec![UserEmailVerificationFailed { reason }.into()];
+    let failed = |turn, reason| vec![UserEmailVerificationFailed { turn: Some(turn), reason }.into()];
     let sent = || vec![requested(1, 100), requested(2, 200)];
     given(sent()).when(verify(2, 199)).then_expect_events(vec![UserEmailVerified {}.into()]);
-    given(sent()).when(verify(1, 50)).then_expect_events(failed(LinkFault::Superseded));
-    given(sent()).when(verify(2, 200)).then_expect_events(failed(LinkFault::Expired));
+    given(sent()).when(verify(1, 50)).then_expect_events(failed(1, LinkFault::Superseded));
+    given(sent()).when(verify(2, 200)).then_expect_events(failed(2, LinkFault::Expired));
+    let once = [sent(), failed(1, LinkFault::Superseded)].concat();
+    given(once).when(verify(1, 50)).then_expect_events(vec![]);
     let moved = || UserLoginChanged { login: login("ada@other.example") }.into();
-    given(vec![requested(1, 100), moved()]).when(verify(1, 50)).then_expect_events(failed(LinkFault::Superseded));
+    given(vec![requested(1, 100), moved()]).when(verify(1, 50)).then_expect_events(failed(1, LinkFault::Superseded));
 }
 
 #[test]
