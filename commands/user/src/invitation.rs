@@ -125,6 +125,24 @@ impl Command for RevokeInvitation {
     }
 }
 
+impl AcceptInvitation {
+    /// Puts on record that the link was followed in vain.
+    async fn refuse(
+        &self,
+        work: &mut Work<'_>,
+        invitation: &Invitation,
+        reason: InvitationFault,
+    ) -> Result<Acceptance, Refusal> {
+        // It is already: whoever follows it again, and needs no token for that, writes nothing at all.
+        if invitation.refused.contains(&self.turn) {
+            return Err(InvitationError::Link.into());
+        }
+        let refuse = InvitationCommand::Refuse { turn: self.turn, reason };
+        work.update::<Invitation>(self.invitation, refuse).await?;
+        Ok(Acceptance::Refused { reason })
+    }
+}
+
 impl Command for AcceptInvitation {
     const PERMISSION: &'static str = "user:invitation:accept";
     type Answer = Acceptance;
@@ -135,21 +153,13 @@ impl Command for AcceptInvitation {
         checks.finish()?;
         let (invitation, at) = (work.read::<Invitation>(self.invitation).await?, work.now());
         if let Err(reason) = invitation.link(self.turn, at) {
-            // On record already: whoever follows it again, and needs no token for that, writes nothing at all.
-            if invitation.refused.contains(&self.turn) {
-                return Err(InvitationError::Link.into());
-            }
-            let refuse = InvitationCommand::Refuse { turn: self.turn, reason };
-            work.update::<Invitation>(self.invitation, refuse).await?;
-            return Ok(Acceptance::Refused { reason });
+            return self.refuse(work, &invitation, reason).await;
         }
         let mut roles = invitation.roles.clone();
         if invitation.by_policy {
             // It counts what the policy says now: it may have been closed since, or give less.
             let Some(given) = registration::admitted(work, invitation.email.reveal()).await? else {
-                let reason = InvitationFault::Revoked;
-                work.update::<Invitation>(self.invitation, InvitationCommand::Refuse { reason }).await?;
-                return Ok(Acceptance::Refused { reason });
+                return self.refuse(work, &invitation, InvitationFault::Revoked).await;
             };
             roles.retain(|role| given.contains(role));
         }
