@@ -104,13 +104,14 @@ async fn is_verified(work: &mut Work<'_>, domain: &str) -> Result<bool, Refusal>
     Ok(claimed.is_some_and(|claimed| claimed.verified && !claimed.record_missing && !claimed.released))
 }
 
-/// Takes back a registration of an address: somebody invites them themselves.
+/// Takes back a registration of an address: somebody invites them themselves. An invitation by a person stays, and its claim refuses
+/// another one.
 pub(crate) async fn give_way(work: &mut Work<'_>, email: &str) -> Result<(), Refusal> {
     let Some(before) = invited(work, email).await? else { return Ok(()) };
-    if !work.read::<Invitation>(before).await?.by_policy {
-        return Err(Refusal::conflict(EMAIL.code, EMAIL.detail));
+    if work.read::<Invitation>(before).await?.by_policy {
+        take_back(work, before, email).await?;
     }
-    take_back(work, before, email).await
+    Ok(())
 }
 
 /// Makes an invitation worthless, and its address free for another one.
