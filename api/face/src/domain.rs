@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::graphql::Session;
-use crate::{Live, Names, SigningIn};
+use crate::{Live, Names, SigningIn, SigningKeys};
 
 /// Tells from when to when subjects that a service knows had which roles: machines, for example. It reads in the request's transaction on
 /// that service's read models; ids that it does not know are left out.
@@ -46,6 +46,8 @@ pub struct Runtime {
     pub names: Arc<dyn Names>,
     /// What is known of people where they sign in.
     pub signing_in: Arc<dyn SigningIn>,
+    /// Who makes the keys that sign tokens.
+    pub signing_keys: Arc<dyn SigningKeys>,
     /// The service's own secret, the same for ever: keys are derived from it.
     pub secret: ServiceSecret,
     /// Whether tenants may have addresses inside our network called: for development only.

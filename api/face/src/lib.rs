@@ -32,6 +32,7 @@ mod position;
 mod problem;
 pub mod schema;
 mod signing_in;
+mod signing_keys;
 mod told;
 mod uploads;
 mod whole;
@@ -57,6 +58,7 @@ pub use problem::{Problem, status};
 pub use signing_in::{
     KnownConsent, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,
 };
+pub use signing_keys::{NoSigningKeys, SigningKeys};
 pub use told::Told;
 pub use uploads::Uploads;
 pub use whole::Whole;

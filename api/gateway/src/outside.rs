@@ -13,6 +13,7 @@ use user_sagas::{PlaceError, Places, Standing};
 use crate::config::{Config, claim_key};
 use crate::doors::Doors;
 use crate::dossiers::Dossiers;
+use crate::keysmith::Keysmith;
 use crate::letters::Scribe;
 use crate::machines::Roster;
 use crate::names::Register;
@@ -44,6 +45,8 @@ pub struct Outside {
     pub machines: Arc<Roster>,
     /// What is known of people where they sign in.
     pub dossiers: Arc<Dossiers>,
+    /// Who makes the keys that sign tokens.
+    pub keysmith: Arc<Keysmith>,
 }
 
 /// Nowhere: for whoever only looks at what the domains are.
@@ -64,6 +67,7 @@ impl Outside {
             access: Arc::default(),
             machines: Arc::default(),
             dossiers: Arc::default(),
+            keysmith: Arc::default(),
         }
     }
 

@@ -218,6 +218,7 @@ pub async fn open(
         grants,
         names: outside.names.clone(),
         signing_in: outside.dossiers.clone(),
+        signing_keys: outside.keysmith.clone(),
         secret,
         calls_private: config.webhooks.allow_private,
     };
