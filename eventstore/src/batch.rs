@@ -39,6 +39,8 @@ enum Touch {
     Mark,
     /// Requires that a claim is absent; neither do these.
     Absent,
+    /// Requires that a stream is at a version, and adds nothing to it; nor do these: a role that many are given is one.
+    Version,
 }
 
 impl Waiting {
@@ -93,7 +95,8 @@ fn touched(append: &Append) -> Vec<(Key, Touch)> {
     let mut keys = Vec::with_capacity(1 + append.streams.len() + append.claims.len());
     keys.push((key((tenant, "command", &append.command.id)), Touch::Exclusive));
     for stream in &append.streams {
-        keys.push((key((tenant, "stream", stream.aggregate_type, &stream.aggregate_id)), Touch::Exclusive));
+        let touch = if stream.events.is_empty() { Touch::Version } else { Touch::Exclusive };
+        keys.push((key((tenant, "stream", stream.aggregate_type, &stream.aggregate_id)), touch));
     }
     for claim in &append.claims {
         let touch = match claim.act {
@@ -218,5 +221,53 @@ impl Batch {
             batch.push(waiting);
         }
         batch
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::append::{CommandRecord, NewEvent, StreamAppend};
+
+    /// An append that requires a role to be at a version, or adds an event to it.
+    #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
+    fn append(command: &str, expected: u64, events: usize) -> Waiting {
+        let event = NewEvent {
+            event_id: Uuid::nil(),
+            event_type: "demo.role.changed",
+            event_version: 1,
+            payload: "{}".to_owned(),
+            metadata: "{}".into(),
+            occurred_at: DateTime::UNIX_EPOCH,
+        };
+        let append = Append {
+            tenant: kernel::TenantId::vouched(Uuid::from_u128(1)),
+            command: CommandRecord { id: command.to_owned(), request_hash: [0; 32], answer: "{}".to_owned() },
+            streams: vec![StreamAppend {
+                aggregate_type: "demo.role",
+                aggregate_id: "sales".to_owned(),
+                expected,
+                events: vec![event; events],
+            }],
+            claims: Vec::new(),
+        };
+        Waiting::new(append, Vec::new(), oneshot::channel().0)
+    }
+
+    #[test]
+    fn those_who_only_require_a_version_share_a_batch_and_who_changes_the_stream_waits_for_the_next() {
+        let settings = Settings::default();
+        let mut batch = Batch::new(DateTime::UNIX_EPOCH);
+        batch.push(append("one", 3, 0));
+        assert!(batch.admits(&append("two", 3, 0), &settings), "both require it");
+        assert!(batch.admits(&append("two", 2, 0), &settings), "one of them in vain");
+        assert!(!batch.admits(&append("two", 3, 1), &settings), "it would be another version");
+        let mut batch = Batch::new(DateTime::UNIX_EPOCH);
+        batch.push(append("one", 3, 1));
+        assert!(!batch.admits(&append("two", 3, 0), &settings), "it is another version");
+        assert!(!batch.admits(&append("two", 4, 1), &settings));
     }
 }

@@ -116,10 +116,11 @@ impl Caller {
         Self { tenant, subject: subject.into(), permissions: Arc::new(permissions) }
     }
 
-    /// The same caller with less: only permissions that one of the `scopes` covers. None: all that they have.
+    /// The same caller with less: only permissions that one of the `scopes` covers, and so nothing where there are none of them.
+    /// `None`: all that they have.
     #[must_use]
-    pub fn limited_to(mut self, scopes: &[String]) -> Self {
-        if !scopes.is_empty() {
+    pub fn limited_to(mut self, scopes: Option<&[String]>) -> Self {
+        if let Some(scopes) = scopes {
             let covered = |permission: &str| scopes.iter().any(|scope| covers(scope, permission));
             self.permissions = Arc::new(self.permissions.iter().copied().filter(|one| covered(one)).collect());
         }
@@ -177,12 +178,13 @@ mod tests {
         ];
         #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
         let tenant = TenantId::vouched(uuid::Uuid::nil());
-        let may = |scopes: &[&str]| {
-            let scopes: Vec<_> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-            let caller = Caller::new(tenant, "ada", &[Role::Viewer], &grants).limited_to(&scopes);
+        let of = |scopes: Option<&[String]>| {
+            let caller = Caller::new(tenant, "ada", &[Role::Viewer], &grants).limited_to(scopes);
             grants.iter().map(|grant| grant.permission).filter(|one| caller.may(one)).collect::<Vec<_>>()
         };
-        assert_eq!(may(&[]), ["crm:lead:read", "crm:leader:read", "auth:key:read"]);
+        let may = |scopes: &[&str]| of(Some(&scopes.iter().map(|scope| (*scope).to_owned()).collect::<Vec<_>>()));
+        assert_eq!(of(None), ["crm:lead:read", "crm:leader:read", "auth:key:read"]);
+        assert!(may(&[]).is_empty(), "a limit to nothing is a limit");
         assert_eq!(may(&["crm:lead:*"]), ["crm:lead:read"]);
         assert_eq!(may(&["crm:*"]), ["crm:lead:read", "crm:leader:read"]);
         assert_eq!(may(&["crm:lead:write", "auth:key:read"]), ["auth:key:read"]);

@@ -265,6 +265,20 @@ impl Account {
         }
     }
 
+    /// Whether nobody has come in by it yet: there is no password, nothing else to be shown, and nothing was given to a client.
+    pub fn is_fresh(&self) -> bool {
+        let nothing_to_show = self.password.is_none() && !self.has_second_factor();
+        let nothing_given = self.listeners.is_empty() && self.consents.is_empty() && self.withdrawn.is_empty();
+        !self.closed && nothing_to_show && nothing_given
+    }
+
+    /// Whether a link that sets a password may be mailed to the person's address. `shown`: they have shown that it is theirs. If they
+    /// have not, it may be somebody else's, who must not get what is the person's; of a [fresh](Self::is_fresh) account nothing is, and
+    /// the address is all by which whoever made the user said who it is.
+    pub fn opens_by_mail(&self, shown: bool) -> bool {
+        !self.closed && (shown || self.is_fresh())
+    }
+
     /// Whether they can show more than their password.
     pub fn has_second_factor(&self) -> bool {
         self.totp.is_some() || !self.passkeys.is_empty()
@@ -451,6 +465,29 @@ mod tests {
         given()
             .when(AccountCommand::RequestReset { at: at(3) })
             .then_expect_events(vec![PasswordResetRequested { turn: 2, until: at(3) + RESET_GOOD_FOR }.into()]);
+    }
+
+    #[test]
+    fn an_address_that_nobody_has_shown_to_be_theirs_opens_a_fresh_account_only() {
+        let mut account = Account::default();
+        assert!(account.opens_by_mail(true) && account.opens_by_mail(false));
+        account.evolve(PasswordResetRequested { turn: 1, until: at(60) }.into());
+        account.evolve(SessionsEnded { at: at(1), reason: "roles_changed".to_owned() }.into());
+        assert!(account.opens_by_mail(false), "asking once is no sign that somebody came in");
+        let (client, session) = (ClientId::new(Uuid::from_u128(1)), SessionId::new(Uuid::from_u128(2)));
+        let came_in: [AccountEvent; 4] = [
+            PasswordSet { password: sealed() }.into(),
+            TotpEnrolled { secret: sealed(), step: 1 }.into(),
+            ClientJoined { client, session, at: at(2) }.into(),
+            ConsentGiven { client, scope: vec!["openid".to_owned()] }.into(),
+        ];
+        for event in came_in {
+            let mut account = account.clone();
+            account.evolve(event.clone());
+            assert!(account.opens_by_mail(true) && !account.opens_by_mail(false), "{event:?}");
+        }
+        account.evolve(AccountClosed { at: at(3) }.into());
+        assert!(!account.opens_by_mail(true) && !account.opens_by_mail(false));
     }
 
     #[test]

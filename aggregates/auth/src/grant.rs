@@ -13,7 +13,7 @@ kernel::events! {
     pub enum GrantEvent of "auth.grant" {
         /// A client may act for somebody, within these terms.
         GrantOpened = "auth.grant.opened" @ 1 { pub terms: GrantTerms },
-        /// The client showed who it is by an assertion, which shows nothing a second time.
+        /// The client showed who it is by an assertion, which shows nothing a second time. Of before assertions had histories of their own.
         ClientAsserted = "auth.grant.client_asserted" @ 1 {
             /// The client and the assertion's own id.
             pub assertion: String,
@@ -125,8 +125,6 @@ pub struct Grant {
 pub enum GrantCommand {
     /// Begins.
     Open(GrantTerms),
-    /// The client showed who it is by an assertion.
-    Assert { assertion: String },
     /// A client brings the code.
     Redeem { client: Uuid, redirect_uri: String, challenge: String, at: DateTime<Utc> },
     /// A client brings a refresh token of a generation.
@@ -169,7 +167,6 @@ impl Aggregate for Grant {
         let revoked = |reason| Ok(vec![GrantRevoked { reason }.into()]);
         match command {
             GrantCommand::Open(terms) => Ok(vec![GrantOpened { terms }.into()]),
-            GrantCommand::Assert { assertion } => Ok(vec![ClientAsserted { assertion }.into()]),
             GrantCommand::Redeem { client, redirect_uri, challenge, at } => {
                 let code = self.terms.as_ref().filter(|_| self.stands(at)).and_then(|terms| terms.code.as_ref());
                 let code = code.ok_or(GrantError)?;

@@ -13,6 +13,7 @@
 mod account;
 mod api_key;
 mod client;
+mod client_assertion;
 mod device;
 mod grant;
 mod jwk;
@@ -28,6 +29,7 @@ mod sign_in_policy;
 pub use account::*;
 pub use api_key::*;
 pub use client::*;
+pub use client_assertion::*;
 pub use device::*;
 pub use grant::*;
 pub use jwk::*;
@@ -47,6 +49,8 @@ kernel::ids! {
     SessionId,
     /// An application that signs people in.
     ClientId,
+    /// An assertion by which a client shows who it is.
+    ClientAssertionId,
     /// An identity provider that signs people in.
     SamlConnectionId,
     /// A device that asks to be let in.
@@ -62,6 +66,7 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<ApiKey>(),
     kernel::AggregateType::of::<Grant>(),
     kernel::AggregateType::of::<Client>(),
+    kernel::AggregateType::of::<ClientAssertion>(),
     kernel::AggregateType::of::<Device>(),
     kernel::AggregateType::of::<Account>(),
     kernel::AggregateType::of::<SamlConnection>(),

@@ -15,6 +15,11 @@ pub const LONGEST_SESSION: TimeDelta = TimeDelta::days(14);
 pub struct Listeners(BTreeMap<ClientId, BTreeMap<SessionId, DateTime<Utc>>>);
 
 impl Listeners {
+    /// Whether no client ever was given anything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a client listens to a session.
     pub fn has(&self, client: ClientId, session: SessionId) -> bool {
         self.0.get(&client).is_some_and(|sessions| sessions.contains_key(&session))

@@ -1,5 +1,7 @@
 //! Invitation: somebody is asked by mail to become a user.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use kernel::{Aggregate, Personal, Refusal, UserId};
 use schemars::JsonSchema;
@@ -24,6 +26,9 @@ kernel::events! {
             /// The groups that they begin in.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub groups: Vec<GroupId>,
+            /// Whether nobody but the tenant's policy of registration invites them: they asked for it themselves.
+            #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+            pub by_policy: bool,
             /// Until when the link is good.
             pub expires_at: DateTime<Utc>,
         },
@@ -37,8 +42,13 @@ kernel::events! {
         InvitationAccepted = "user.invitation.accepted" @ 1 { pub user: UserId },
         /// It was taken back.
         InvitationRevoked = "user.invitation.revoked" @ 1 {},
-        /// A link was followed that is not good.
-        InvitationRefused = "user.invitation.refused" @ 1 { pub reason: InvitationFault },
+        /// A link was followed that is not good: once for each link, whoever follows it how often.
+        InvitationRefused = "user.invitation.refused" @ 1 {
+            /// Which link, counted from 1; absent in records of before it was kept.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub turn: Option<u32>,
+            pub reason: InvitationFault,
+        },
         /// Nothing that tells who was invited is kept any more.
         InvitationErased = "user.invitation.erased" @ 1 {},
     }
@@ -87,10 +97,16 @@ pub struct Invitation {
     pub name: Option<Personal<String>>,
     pub roles: Vec<String>,
     pub groups: Vec<GroupId>,
+    /// Whether they asked for it themselves.
+    #[serde(default)]
+    pub by_policy: bool,
     /// Which link is the good one.
     pub turn: u32,
     pub expires_at: DateTime<Utc>,
     pub user: Option<UserId>,
+    /// Of which links it is on record that they were followed in vain.
+    #[serde(default)]
+    pub refused: BTreeSet<u32>,
     /// Nobody knows any more who was invited.
     #[serde(default)]
     pub erased: bool,
@@ -109,8 +125,9 @@ pub enum InvitationCommand {
         user: UserId,
     },
     Revoke,
-    /// Put on record that a link was not good.
+    /// Put on record that a link was not good, unless it is.
     Refuse {
+        turn: u32,
         reason: InvitationFault,
     },
     /// Forget who was invited.
@@ -158,7 +175,7 @@ impl Invitation {
 
 impl Aggregate for Invitation {
     const TYPE: &'static str = "user.invitation";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
     const SEALED: bool = true;
     type Command = InvitationCommand;
     type Event = InvitationEvent;
@@ -180,7 +197,8 @@ impl Aggregate for Invitation {
                 self.pending()?;
                 vec![InvitationRevoked {}.into()]
             }
-            InvitationCommand::Refuse { reason } => vec![InvitationRefused { reason }.into()],
+            InvitationCommand::Refuse { turn, .. } if self.refused.contains(&turn) => vec![],
+            InvitationCommand::Refuse { turn, reason } => vec![InvitationRefused { turn: Some(turn), reason }.into()],
             InvitationCommand::Erase if self.erased => vec![],
             InvitationCommand::Erase if self.status == InvitationStatus::Pending => {
                 vec![InvitationRevoked {}.into(), InvitationErased {}.into()]
@@ -193,14 +211,14 @@ impl Aggregate for Invitation {
         match event {
             InvitationEvent::InvitationSent(e) => {
                 (self.email, self.name, self.roles, self.groups) = (e.email, e.name, e.roles, e.groups);
-                (self.turn, self.expires_at) = (1, e.expires_at);
+                (self.by_policy, self.turn, self.expires_at) = (e.by_policy, 1, e.expires_at);
             }
             InvitationEvent::InvitationResent(e) => (self.turn, self.expires_at) = (e.turn, e.expires_at),
             InvitationEvent::InvitationAccepted(e) => {
                 (self.status, self.user) = (InvitationStatus::Accepted, Some(e.user));
             }
             InvitationEvent::InvitationRevoked(_) => self.status = InvitationStatus::Revoked,
-            InvitationEvent::InvitationRefused(_) => {}
+            InvitationEvent::InvitationRefused(e) => self.refused.extend(e.turn),
             InvitationEvent::InvitationErased(_) => {
                 (self.email, self.name, self.erased) = (Personal::forgotten(), None, true);
             }
@@ -227,6 +245,7 @@ mod tests {
             name: None,
             roles: vec![],
             groups: vec![],
+            by_policy: false,
             expires_at: at(100),
         };
         events.insert(0, sent.into());
@@ -252,6 +271,16 @@ mod tests {
         ] {
             given(events).when(command).then_expect_error(InvitationError::Link);
         }
+    }
+
+    #[test]
+    fn that_a_link_was_followed_in_vain_is_on_record_once() {
+        let refused = |turn| InvitationRefused { turn, reason: InvitationFault::Superseded };
+        let refuse = |turn| InvitationCommand::Refuse { turn, reason: InvitationFault::Superseded };
+        given(vec![refused(Some(1)).into()]).when(refuse(1)).then_expect_events(vec![]);
+        given(vec![refused(Some(1)).into()]).when(refuse(2)).then_expect_events(vec![refused(Some(2)).into()]);
+        // A record of before its link was kept.
+        given(vec![refused(None).into()]).when(refuse(1)).then_expect_events(vec![refused(Some(1)).into()]);
     }
 
     #[test]

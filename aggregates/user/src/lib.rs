@@ -19,6 +19,7 @@ mod invitation;
 mod organization;
 mod owners;
 mod preferences;
+mod registration_policy;
 mod role;
 mod tenant;
 mod user;
@@ -30,6 +31,7 @@ pub use invitation::*;
 pub use organization::*;
 pub use owners::*;
 pub use preferences::*;
+pub use registration_policy::*;
 pub use role::*;
 pub use tenant::*;
 pub use user::*;
@@ -61,6 +63,7 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<Invitation>(),
     kernel::AggregateType::of::<ImportBatch>(),
     kernel::AggregateType::of::<Preferences>(),
+    kernel::AggregateType::of::<RegistrationPolicy>(),
 ];
 
 /// Every event type and version that the user service's log may hold.

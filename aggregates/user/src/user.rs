@@ -51,8 +51,15 @@ kernel::events! {
         },
         /// They followed the link: the address is theirs.
         UserEmailVerified = "user.user.email_verified" @ 1 {},
-        /// A link was followed that is not good any more.
-        UserEmailVerificationFailed = "user.user.email_verification_failed" @ 1 { pub reason: LinkFault },
+        /// A link was followed that is not good any more: once for each link, whoever follows it how often.
+        UserEmailVerificationFailed = "user.user.email_verification_failed" @ 1 {
+            /// Which link, counted from 1; absent in records of before it was kept.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub turn: Option<u32>,
+            pub reason: LinkFault,
+        },
+        /// Somebody asked for an account with their address: they are mailed that they have one.
+        UserRegistrationNoted = "user.user.registration_noted" @ 1 { pub at: DateTime<Utc> },
         /// They got a role.
         UserRoleGranted = "user.user.role_granted" @ 1 { pub role: String },
         /// They lost a role.

@@ -11,6 +11,7 @@
 //! in [`graphql`]. To add an endpoint of the protocols: see [`provider`].
 
 pub mod authority;
+mod breaches;
 mod dossier;
 pub mod graphql;
 pub mod passkey;
@@ -20,6 +21,7 @@ pub mod rest;
 pub mod totp;
 pub mod trust;
 
+pub use breaches::Breaches;
 pub use dossier::Dossier;
 
 use std::sync::Arc;

@@ -9,6 +9,8 @@ use keys::Random;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use crate::breaches::{Breaches, is_breached};
+
 /// OWASP's parameters for Argon2id: memory in KiB, passes, lanes.
 const PARAMETERS: (u32, u32, u32) = (19 * 1_024, 2, 1);
 
@@ -27,6 +29,8 @@ pub struct Passwords {
     waiting: Arc<Semaphore>,
     /// What is verified where there is no password, so that it takes as long.
     nobody: OnceLock<String>,
+    /// Who knows which were seen in breaches; none: nobody is asked.
+    breaches: Option<Arc<dyn Breaches>>,
 }
 
 impl Default for Passwords {
@@ -36,11 +40,35 @@ impl Default for Passwords {
             turns: Arc::new(Semaphore::new((cores / 2).max(1))),
             waiting: Arc::new(Semaphore::new(WAITING)),
             nobody: OnceLock::new(),
+            breaches: None,
         }
     }
 }
 
 impl Passwords {
+    /// The same, with somebody who knows which were seen in breaches.
+    #[must_use]
+    pub fn against(self, breaches: Option<Arc<dyn Breaches>>) -> Self {
+        Self { breaches, ..self }
+    }
+
+    /// Refuses a new password that is easily guessed, or was seen in a breach. `about`: what an attacker would try first.
+    ///
+    /// # Errors
+    /// With what would make it better; `password_breached` when it was seen.
+    pub async fn check(&self, password: &str, about: &[&str]) -> Result<(), Refusal> {
+        check_strength(password, about)?;
+        match &self.breaches {
+            Some(breaches) if is_breached(&**breaches, password).await => {
+                let detail = "it was seen in a breach of another service, so it is among the first that are tried; choose another one, and \
+                              change it wherever else you use it";
+                let (pointer, detail) = ("/password".to_owned(), detail.to_owned());
+                Err(Refusal::fields(vec![FieldError { pointer, code: "password_breached", detail }]))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The hash of a password, as a PHC string.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::identity::{SCHEME, register_scheme};
 use crate::uploads::UploadPlace;
-use crate::{Incoming, Problem, RawBody, decode_json, schema};
+use crate::{Incoming, Problem, RawBody, Standings, decode_json, schema};
 
 /// The headers that every command understands: name, form, meaning. The contract shows them on every command.
 pub const HEADERS: [(&str, &str, &str); 5] = [
@@ -58,9 +58,13 @@ pub struct PublicCommand<T> {
 }
 
 impl<T> PublicCommand<T> {
-    /// The request, once it is known who asks.
-    pub fn request(&self, caller: Caller) -> Request {
-        self.circumstances.clone().of(caller)
+    /// The request, once it is known who asks: no token of theirs was looked at, so it is looked here whether their tenant may come in.
+    ///
+    /// # Errors
+    /// As [`Standings::check`].
+    pub fn request(&self, caller: Caller, standings: &dyn Standings) -> Result<Request, Refusal> {
+        standings.check(caller.tenant())?;
+        Ok(self.circumstances.clone().of(caller))
     }
 }
 

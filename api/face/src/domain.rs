@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::graphql::Session;
-use crate::{Live, Names, SigningIn, SigningKeys};
+use crate::{Addressees, Live, Names, SigningIn, SigningKeys, Standings};
 
 /// Tells from when to when subjects that a service knows had which roles: machines, for example. It reads in the request's transaction on
 /// that service's read models; ids that it does not know are left out.
@@ -44,6 +44,10 @@ pub struct Runtime {
     pub grants: Arc<[Grant]>,
     /// The domain name system, and who has which domain.
     pub names: Arc<dyn Names>,
+    /// Where mail for people goes.
+    pub addressees: Arc<dyn Addressees>,
+    /// How it stands with tenants.
+    pub standings: Arc<dyn Standings>,
     /// What is known of people where they sign in.
     pub signing_in: Arc<dyn SigningIn>,
     /// Who makes the keys that sign tokens.

@@ -9,6 +9,7 @@
 //! one. To add an endpoint: a file in the domain's API crate, with its body as a serde type (`deny_unknown_fields`) that
 //! derives `JsonSchema`; nothing here changes.
 
+mod addressee;
 mod admission;
 mod answer;
 mod beside;
@@ -33,10 +34,12 @@ mod problem;
 pub mod schema;
 mod signing_in;
 mod signing_keys;
+mod standings;
 mod told;
 mod uploads;
 mod whole;
 
+pub use addressee::{Addressee, Addressees, no_addressees};
 pub use admission::{Admission, Vouched};
 pub use answer::{Accepted, Changed, Created, Plain, Resource};
 pub use beside::beside_the_log;
@@ -59,6 +62,7 @@ pub use signing_in::{
     KnownConsent, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,
 };
 pub use signing_keys::{NoSigningKeys, SigningKeys};
+pub use standings::{Standings, all_stand};
 pub use told::Told;
 pub use uploads::Uploads;
 pub use whole::Whole;

@@ -2,13 +2,13 @@
 //! whoever follows one sees is the auth service's.
 
 use async_trait::async_trait;
-use kernel::{Refusal, TenantId};
+use kernel::{Refusal, TenantId, UserId};
 
-use crate::Person;
+use crate::{Addressees, Person};
 
 /// Asks about links, and follows them.
 #[async_trait]
-pub trait MailedLinks: Send + Sync {
+pub trait MailedLinks: Addressees {
     /// The tenant of a link of ours, whether it is still good or not; none: we did not make it.
     fn tenant(&self, link: &str) -> Option<TenantId>;
 
@@ -30,6 +30,26 @@ pub trait MailedLinks: Send + Sync {
     /// # Errors
     /// When it can't be done now.
     async fn verify_email(&self, link: &str) -> Result<bool, Refusal>;
+
+    /// Whether anybody may register by themselves in a tenant.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    async fn lets_register(&self, tenant: TenantId) -> Result<bool, Refusal>;
+
+    /// Somebody asks for an account: their address is mailed a link with which they accept it as an invitation, or that they have one;
+    /// nothing, if it was a moment ago. False: the tenant does not let them.
+    ///
+    /// # Errors
+    /// When the address is none, or when it can't be done now.
+    async fn register(&self, tenant: TenantId, email: &str) -> Result<bool, Refusal>;
+
+    /// Notes that an address is a user's own: they followed a link that another service mailed to it. False: it is not theirs any
+    /// more, or they may not sign in.
+    ///
+    /// # Errors
+    /// When it can't be done now.
+    async fn show_email(&self, tenant: TenantId, user: UserId, email: &str) -> Result<bool, Refusal>;
 }
 
 /// Whom an invitation is for.
@@ -41,6 +61,8 @@ pub struct Invited {
     pub email: String,
     /// Their name, as far as it is known.
     pub name: Option<String>,
+    /// Whether they asked for it themselves.
+    pub by_policy: bool,
 }
 
 impl std::fmt::Debug for Invited {

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_api::Dossier;
 use auth_api::authority::{Authority, Parts, Settings};
 use auth_api::password::Passwords;
 use auth_api::provider::{Attempts, Provider, SeenFrom};
 use auth_api::trust::{Touched, Trust, follow};
+use auth_api::{Breaches, Dossier};
 use chrono::TimeDelta;
 use eventstore::EventStore;
 use executor::Executor;
@@ -18,9 +18,11 @@ use keys::SystemRandom;
 use projector::ReadModels;
 
 use crate::Config;
+use crate::breaches::RangeService;
 use crate::config::claim_key;
 use crate::directory::Directory;
 use crate::domains::Part;
+use crate::outside::Outside;
 use crate::server::StartError;
 use crate::service::{Background, Written};
 use crate::tenants::DirectoryOfTenants;
@@ -49,8 +51,8 @@ pub async fn open(
     config: &Config,
     address: SocketAddr,
     served: &[(Part, Runtime)],
-    clock: Arc<dyn Clock>,
-    ids: Arc<dyn IdSource>,
+    outside: &Outside,
+    (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
     background: &Background,
 ) -> Result<Issuing, StartError> {
     let here = served.iter().any(|(_, runtime)| runtime.service == auth_api::SERVICE);
@@ -69,6 +71,7 @@ pub async fn open(
     let authority = Authority::new(Parts {
         executor: log.executor.clone(),
         tenants: Arc::new(DirectoryOfTenants::new(Directory::open(config))),
+        standings: Arc::new(outside.suspended.clone()),
         people: people.as_ref().map(|known| known.directory.clone()),
         links: people.as_ref().map(|known| known.letters.clone()),
         admission: people.map(|known| known.doorkeeper),
@@ -81,13 +84,13 @@ pub async fn open(
     let shutdown = background.shutdown.clone();
     background.tasks.spawn(follow(log.store.clone(), authority.clone(), touched.clone(), clock, shutdown));
     let trust = Trust::new(authority.clone());
-    let seen_from = claim_key(config).map(|secret| SeenFrom::derive(&secret));
+    let seen_from = seen_from(config)?;
     let provider = here.then(|| Provider {
         authority,
         trust: trust.clone(),
         attempts: Arc::new(Attempts::default()),
         polls: Arc::default(),
-        passwords: Arc::new(Passwords::default()),
+        passwords: Arc::new(Passwords::default().against(breaches(config))),
         saml: Arc::new(saml::WebSso),
         read_models: read_models_of(served, auth_api::SERVICE),
         seen_from,
@@ -136,6 +139,18 @@ fn people(config: &Config, served: &[(Part, Runtime)], log: &Written) -> Result<
 /// Where this is to be found, for those who are told.
 pub fn public_url(config: &Config, address: SocketAddr) -> String {
     if config.http.public_url.is_empty() { format!("http://{address}") } else { config.http.public_url.clone() }
+}
+
+/// Who knows which passwords were seen in breaches; none: nobody is asked.
+fn breaches(config: &Config) -> Option<Arc<dyn Breaches>> {
+    let url = &config.auth.breaches_url;
+    (!url.is_empty()).then(|| Arc::new(RangeService::new(url)) as Arc<dyn Breaches>)
+}
+
+/// Who knows from where requests came.
+pub fn seen_from(config: &Config) -> Result<SeenFrom, StartError> {
+    let proxies = config.http.proxies().map_err(StartError::Proxies)?;
+    Ok(SeenFrom::new(claim_key(config).as_ref(), proxies))
 }
 
 pub fn settings(config: &Config, address: SocketAddr) -> Settings {

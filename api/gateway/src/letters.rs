@@ -2,12 +2,16 @@
 
 use std::sync::OnceLock;
 
+use async_trait::async_trait;
+use auth_aggregates::Account;
 use auth_api::authority::Authority;
 use auth_api::provider::password_link;
+use auth_commands::protocol;
 use auth_sagas::{Letter, Letters};
+use face::{Addressee, Addressees};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use kernel::{TenantId, UserId};
+use kernel::{Refusal, TenantId, UserId};
 
 /// Makes the letters, once it has been handed the keys: sagas are defined before anything is opened.
 #[derive(Default)]
@@ -22,16 +26,26 @@ impl Scribe {
 
     async fn write(&self, tenant: TenantId, user: UserId, turn: u32) -> Result<Option<Letter>, String> {
         let authority = self.0.get().ok_or("no letter is made here")?;
-        let Some(people) = authority.people() else { return Err("nobody is known here".to_owned()) };
-        let person = people.by_id(tenant, user).await.map_err(|error| error.to_string())?;
-        // To an address that nobody has shown to be theirs no link goes that opens an account.
-        let person = person.filter(|person| person.may_sign_in && person.email_verified);
-        let Some((name, email)) = person.and_then(|person| Some((person.name, person.email?))) else { return Ok(None) };
+        let addressee = self.addressee(tenant, user).await.map_err(|refusal| refusal.to_string())?;
+        let account = authority.executor().load::<Account>(&protocol(tenant, "auth"), &user.to_string()).await;
+        let account = account.map_err(|refusal| refusal.to_string())?.map(|(account, _)| account).unwrap_or_default();
+        let addressee = addressee.filter(|to| to.may_sign_in && account.opens_by_mail(to.email_verified));
+        let Some(Addressee { name, email, .. }) = addressee else { return Ok(None) };
         let Some(tenant) = authority.tenant_by_id(tenant).await.map_err(|refusal| refusal.to_string())? else {
             return Ok(None);
         };
-        let link = password_link(authority, &tenant, user, turn).await.map_err(|refusal| refusal.to_string())?;
+        let link =
+            password_link(authority, &tenant, user, &email, turn).await.map_err(|refusal| refusal.to_string())?;
         Ok(Some(Letter { to: email.into(), name: name.into(), tenant: tenant.name, link: link.into() }))
+    }
+}
+
+#[async_trait]
+impl Addressees for Scribe {
+    async fn addressee(&self, tenant: TenantId, user: UserId) -> Result<Option<Addressee>, Refusal> {
+        let unknown = || Refusal::unavailable("people_unavailable", "people can't be asked about here yet; try again");
+        let links = self.0.get().and_then(Authority::links).ok_or_else(unknown)?;
+        links.addressee(tenant, user).await
     }
 }
 

@@ -7,6 +7,7 @@
 //! To add a domain: its line in `domains.rs`. To add a setting: its field in `config/` and its line in `config/settings.rs`.
 
 pub mod auth;
+mod breaches;
 pub mod cells;
 pub mod config;
 pub mod contracts;

@@ -99,6 +99,7 @@ pub(crate) fn authority(config: &Config, address: SocketAddr, executor: Executor
     Authority::new(Parts {
         executor,
         tenants: Arc::new(DirectoryOfTenants::new(Directory::open(config))),
+        standings: face::all_stand(),
         people: None,
         links: None,
         admission: None,
@@ -136,7 +137,7 @@ async fn token(
         expires_at,
     };
     let caller = protocol(tenant.tenant_id, &machine.to_string());
-    let grant = authority.run(&caller, &OpenGrant { terms: terms.clone(), assertion: None }).await?.answer;
+    let grant = authority.run(&caller, &OpenGrant { terms: terms.clone() }).await?.answer;
     let claims = AccessClaims {
         tenant: tenant.tenant_id.uuid(),
         roles,

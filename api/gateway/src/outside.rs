@@ -19,6 +19,7 @@ use crate::machines::Roster;
 use crate::names::Register;
 use crate::notices::Herald;
 use crate::places::Installation;
+use crate::suspension::Suspended;
 
 /// What is outside. Cheap to clone.
 #[derive(Clone)]
@@ -43,6 +44,8 @@ pub struct Outside {
     pub access: Arc<Doors>,
     /// Who knows how it stands with machines.
     pub machines: Arc<Roster>,
+    /// Which tenants may not come in.
+    pub suspended: Suspended,
     /// What is known of people where they sign in.
     pub dossiers: Arc<Dossiers>,
     /// Who makes the keys that sign tokens.
@@ -66,6 +69,7 @@ impl Outside {
             notices: Arc::default(),
             access: Arc::default(),
             machines: Arc::default(),
+            suspended: Suspended::default(),
             dossiers: Arc::default(),
             keysmith: Arc::default(),
         }

@@ -35,24 +35,21 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct People {
     /// What bearers of tokens may do.
     pub bearers: Bearers,
-    /// Which tenants are suspended.
-    pub suspended: Suspended,
     /// The log of the user service, where it is open for this alone.
     pub store: Option<EventStore>,
 }
 
-/// Opens it, and follows the log: what changes of what tokens rest on is noted in `touched`.
+/// Opens it, and follows the log: what changes of what tokens rest on is noted in `touched`, and who is shut out in `suspended`.
 pub async fn open(
     config: &Config,
     served: &[(Part, Runtime)],
     grants: &[Grant],
-    touched: Arc<Touched>,
+    (touched, suspended): (Arc<Touched>, Suspended),
     (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
     background: &Background,
 ) -> Result<People, StartError> {
     let Written { store, executor, alone } =
         Written::open(config, user_api::SERVICE, served, clock.clone(), ids).await?;
-    let suspended = Suspended::default();
     let mut follower = Follower {
         store: store.clone(),
         directory: Directory::open(config),
@@ -74,7 +71,7 @@ pub async fn open(
         );
     }
     background.tasks.spawn(follower.run(background.shutdown.clone()));
-    Ok(People { bearers: Bearers::new(executor, grants), suspended, store: alone.then_some(store) })
+    Ok(People { bearers: Bearers::new(executor, grants), store: alone.then_some(store) })
 }
 
 struct Follower {

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_api::provider::SeenFrom;
 use kernel::{Clock, Grant, IdSource, Service, SystemClock, SystemIds};
 use nats::Bus;
 use poem::Endpoint;
@@ -14,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{KeyError, Verifier};
-use crate::config::{Config, claim_key};
+use crate::config::Config;
 use crate::domains::Part;
 use crate::front::{Front, RateLimiter};
 use crate::operations::{Readiness, consumers};
@@ -86,6 +85,11 @@ pub enum StartError {
     /// The key that verifies tokens.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A proxy that is believed has no address.
+    #[error(
+        "http.trusted_proxies (INOPSIO_TRUSTED_PROXIES): {0:?} is not allowed; allowed are addresses and networks, such as 10.0.0.7 and fd00::/8"
+    )]
+    Proxies(String),
     /// `postgres.claim_key` is missing.
     #[error("postgres.claim_key (INOPSIO_CLAIM_KEY) is not set; allowed are 64 hexadecimal digits, the same for ever")]
     ClaimKey,
@@ -173,7 +177,8 @@ impl Server {
             here.push((part, opened.runtime.clone()));
             running.push(opened);
         }
-        let issuing = issuing::open(&config, address, &here, clock.clone(), ids.clone(), &background).await?;
+        let issuing =
+            issuing::open(&config, address, &here, &outside, (clock.clone(), ids.clone()), &background).await?;
         if let Some(provider) = &issuing.provider {
             outside.letters.employ(provider.authority.clone());
             outside.notices.employ(provider.authority.clone());
@@ -185,8 +190,10 @@ impl Server {
             outside.access.employ(issuing.executor.clone(), directory);
         }
         let sources = (clock.clone(), ids.clone());
-        let people = people::open(&config, &here, &grants, issuing.touched.clone(), sources, &background).await?;
-        let (bearers, suspended) = (people.bearers, people.suspended);
+        let suspended = outside.suspended.clone();
+        let noting = (issuing.touched.clone(), suspended.clone());
+        let people = people::open(&config, &here, &grants, noting, sources, &background).await?;
+        let bearers = people.bearers;
         let verifier =
             Verifier::new(&config.auth, issuing.trust, issuing.touched, bearers, clock.clone(), suspended.clone())?;
         let verifier = Arc::new(verifier);
@@ -222,9 +229,7 @@ impl Server {
         let (run, forwarded) = (names(run.collect()), names(forwarded.collect()));
         let issuers = match (&issuing.provider, elsewhere.iter().find(|(part, ..)| part.service == auth_api::SERVICE)) {
             (Some(provider), _) => auth_api::provider::endpoints(provider),
-            (None, Some((_, remote, _))) => {
-                remote::issuers(remote, &SeenFrom::derive(&claim_key(&config).unwrap_or_default()), &stop)
-            }
+            (None, Some((_, remote, _))) => remote::issuers(remote, &issuing::seen_from(&config)?, &stop),
             (None, None) => Vec::new(),
         };
         let served = Served { here, elsewhere, platform };

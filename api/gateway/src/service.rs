@@ -217,6 +217,8 @@ pub async fn open(
         jobs,
         grants,
         names: outside.names.clone(),
+        addressees: outside.letters.clone(),
+        standings: Arc::new(outside.suspended.clone()),
         signing_in: outside.dossiers.clone(),
         signing_keys: outside.keysmith.clone(),
         secret,

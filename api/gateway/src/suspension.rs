@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use face::Standings;
 use kernel::{RecordedEvent, Refusal, TenantId};
 use tokio::sync::watch;
 
@@ -32,9 +33,8 @@ pub fn elsewhere() -> Refusal {
     Refusal::unavailable("tenant_elsewhere", detail)
 }
 
-impl Suspended {
-    /// Refuses callers of a tenant that is suspended, deleted, or not here.
-    pub fn check(&self, tenant: TenantId) -> Result<(), Refusal> {
+impl Standings for Suspended {
+    fn check(&self, tenant: TenantId) -> Result<(), Refusal> {
         if self.0.deleted.borrow().contains(&tenant) {
             return Err(Refusal::forbidden("tenant_deleted", "the tenant is deleted"));
         }
@@ -47,7 +47,9 @@ impl Suspended {
         }
         Ok(())
     }
+}
 
+impl Suspended {
     /// Takes over who does not live here, and who is no more.
     pub fn note_closed(&self, elsewhere: HashSet<TenantId>, deleted: HashSet<TenantId>) {
         let note = |known: &watch::Sender<HashSet<TenantId>>, tenants: HashSet<TenantId>| {

@@ -10,7 +10,9 @@ use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
@@ -56,12 +58,7 @@ pub fn init(config: &Config) -> Result<Guard, TelemetryError> {
         Format::Text => false,
         Format::Json => true,
     };
-    let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let lines = if json {
-        format.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
-    } else {
-        format.with_target(false).boxed()
-    };
+    let lines = lines(json, std::io::stderr);
     let tracer =
         config.telemetry.otlp_endpoint.as_deref().map(|url| tracer(url, config.telemetry.sample)).transpose()?;
     let spans = tracer.as_ref().map(|provider| {
@@ -78,6 +75,20 @@ pub fn init(config: &Config) -> Result<Guard, TelemetryError> {
         .map_err(|error| TelemetryError::Taken(error.to_string()))?;
     TRACES.store(tracer.is_some(), Ordering::Relaxed);
     Ok(Guard { tracer })
+}
+
+/// A line for each thing that is logged: JSON, or readable on a terminal.
+pub fn lines<S, W>(json: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'s> LookupSpan<'s>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let format = tracing_subscriber::fmt::layer().with_writer(writer);
+    if json {
+        format.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+    } else {
+        format.with_target(false).boxed()
+    }
 }
 
 fn tracer(endpoint: &str, sample: f64) -> Result<SdkTracerProvider, TelemetryError> {

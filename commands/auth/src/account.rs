@@ -25,10 +25,12 @@ pub struct RequestPasswordReset {
     pub user: UserId,
 }
 
-/// As [`RequestPasswordReset`], by who may ask for it in another's name.
+/// As [`RequestPasswordReset`], by who may ask for it in another's name; there is such a user.
 #[derive(Clone, Debug)]
 pub struct SendPasswordLink {
     pub user: UserId,
+    /// Whether they have shown that their address is theirs.
+    pub email_verified: bool,
 }
 
 /// Ends all sessions of a person, and what was granted in them.
@@ -103,8 +105,15 @@ impl Command for SendPasswordLink {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let account = work.find::<Account>(self.user).await?;
+        if account.is_some_and(|account| !account.closed && !account.opens_by_mail(self.email_verified)) {
+            let detail = "they have signed in by this account before, and have not shown that their e-mail address is theirs: it may be \
+                          somebody else's; they sign in and verify it, or their address is set right";
+            return Err(Refusal::conflict("email_not_verified", detail));
+        }
+        // Who never signed in has no account yet.
         let at = kernel::to_micros(work.now());
-        work.update::<Account>(self.user, AccountCommand::RequestReset { at }).await
+        work.upsert::<Account>(self.user, AccountCommand::RequestReset { at }).await
     }
 }
 

@@ -9,7 +9,7 @@ use auth_aggregates::{
 use executor::{ClaimHistory, Held};
 use kernel::{Aggregate, DecodeError, RecordedEvent};
 
-use crate::grant::ASSERTION;
+use crate::client_assertion::ASSERTION;
 use crate::machine::NAME;
 use crate::passkey::PASSKEY;
 use crate::saml_connection::{self, claims};

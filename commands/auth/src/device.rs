@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use executor::{Command, Work};
 use kernel::{Refusal, UserId};
 
-use crate::grant::{joins, seen_once};
+use crate::grant::joins;
 use crate::grants::PROTOCOL;
 
 /// A device asks to be let in.
@@ -37,7 +37,6 @@ pub struct LetDeviceIn {
     pub client: ClientId,
     /// How long what is granted holds.
     pub lifetime: TimeDelta,
-    pub assertion: Option<String>,
 }
 
 impl Command for AskForDevice {
@@ -95,7 +94,6 @@ impl Command for LetDeviceIn {
         };
         work.create::<Grant>(grant, GrantCommand::Open(terms.clone()))?;
         joins(work, &terms).await?;
-        seen_once(work, self.assertion.as_ref(), grant).await?;
         Ok(grant)
     }
 }

@@ -3,26 +3,17 @@
 use auth_aggregates::{
     Account, AccountCommand, Client, ClientId, Grant, GrantCommand, GrantId, GrantTerms, RevokeReason,
 };
-use executor::{ClaimKind, Command, Work};
+use executor::{Command, Work};
 use kernel::Refusal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::grants::PROTOCOL;
 
-/// Client assertions that were seen: each works once.
-pub(crate) const ASSERTION: ClaimKind = ClaimKind {
-    name: "auth.client.assertion",
-    code: "assertion_replayed",
-    detail: "this client assertion was used before; make a new one, with its own jti, for each request",
-};
-
 /// Lets a client act for somebody.
 #[derive(Clone, Debug)]
 pub struct OpenGrant {
     pub terms: GrantTerms,
-    /// Whose assertion showed who the client is, and its jti: taken in the same append, so that it shows nothing twice.
-    pub assertion: Option<String>,
 }
 
 /// A client brings a code.
@@ -33,7 +24,6 @@ pub struct RedeemCode {
     pub redirect_uri: String,
     /// The hash of the verifier that it brings, base64url.
     pub challenge: String,
-    pub assertion: Option<String>,
 }
 
 /// A client brings a refresh token.
@@ -43,7 +33,6 @@ pub struct RefreshTokens {
     pub client: Uuid,
     /// The token's generation.
     pub generation: u32,
-    pub assertion: Option<String>,
 }
 
 /// Ends a grant for a reason that the protocol knows.
@@ -77,7 +66,6 @@ impl Command for OpenGrant {
         let grant: GrantId = work.new_id();
         work.create::<Grant>(grant, GrantCommand::Open(self.terms.clone()))?;
         joins(work, &self.terms).await?;
-        seen_once(work, self.assertion.as_ref(), grant).await?;
         Ok(grant)
     }
 }
@@ -90,7 +78,6 @@ impl Command for RedeemCode {
         let (redirect_uri, challenge) = (self.redirect_uri.clone(), self.challenge.clone());
         let redeem = GrantCommand::Redeem { client: self.client, redirect_uri, challenge, at: work.now() };
         work.update::<Grant>(self.grant, redeem).await?;
-        seen_once(work, self.assertion.as_ref(), self.grant).await?;
         outcome(work, self.grant).await
     }
 }
@@ -102,7 +89,6 @@ impl Command for RefreshTokens {
     async fn run(&self, work: &mut Work<'_>) -> Result<Redeemed, Refusal> {
         let refresh = GrantCommand::Refresh { client: self.client, generation: self.generation, at: work.now() };
         work.update::<Grant>(self.grant, refresh).await?;
-        seen_once(work, self.assertion.as_ref(), self.grant).await?;
         outcome(work, self.grant).await
     }
 }
@@ -123,15 +109,6 @@ impl Command for WithdrawGrant {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         work.update::<Grant>(self.grant, GrantCommand::Revoke(RevokeReason::Withdrawn)).await
     }
-}
-
-/// An assertion that comes a second time fails the append with its claim.
-pub(crate) async fn seen_once(work: &mut Work<'_>, assertion: Option<&String>, grant: GrantId) -> Result<(), Refusal> {
-    let Some(assertion) = assertion else { return Ok(()) };
-    // Even the same holder may not take it twice: `absent` sees what is there before `take` adds it.
-    work.absent(&ASSERTION, assertion, grant);
-    work.take(&ASSERTION, assertion, grant);
-    work.update::<Grant>(grant, GrantCommand::Assert { assertion: assertion.clone() }).await
 }
 
 /// A client that was given something in a session is told when that ends, if it wants to be.

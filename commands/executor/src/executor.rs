@@ -49,8 +49,8 @@ enum Attempt<T> {
     Done(Done<T>),
     /// It may have rested on a state that is not current any more.
     Stale,
-    /// Another writer was faster.
-    Conflict(append::Error),
+    /// Another writer was faster; how it is refused when one always is.
+    Conflict(Refusal),
 }
 
 impl Executor {
@@ -187,7 +187,7 @@ impl Executor {
             match self.attempt(request, id, command, freshness).await? {
                 Attempt::Done(done) => return Ok(done),
                 Attempt::Stale => {}
-                Attempt::Conflict(error) if conflicts == RETRIES => return Err(refused::by_the_append(&error, [])),
+                Attempt::Conflict(refusal) if conflicts == RETRIES => return Err(refusal),
                 Attempt::Conflict(_) => conflicts += 1,
             }
             freshness = Freshness::Log;
@@ -235,7 +235,7 @@ impl Executor {
             }
             Err(error) => {
                 self.forget(&work);
-                failed(&work, error)
+                failed(&work, &error)
             }
         }
     }
@@ -256,8 +256,9 @@ impl Executor {
 }
 
 /// What an append that was not done means for the command.
-fn failed<T>(work: &Work<'_>, error: append::Error) -> Result<Attempt<T>, Refusal> {
-    match &error {
+fn failed<T>(work: &Work<'_>, error: &append::Error) -> Result<Attempt<T>, Refusal> {
+    let refusal = || refused::by_the_append(error, work.claims.iter().map(|wanted| wanted.kind));
+    match error {
         append::Error::VersionConflict { aggregate_type, aggregate_id, actual, .. } => {
             let is_it = |stream: &&Stream| stream.aggregate_type == aggregate_type && stream.id == *aggregate_id;
             if work.streams.iter().find(is_it).is_some_and(|stream| stream.begun) {
@@ -265,14 +266,14 @@ fn failed<T>(work: &Work<'_>, error: append::Error) -> Result<Attempt<T>, Refusa
             }
             match work.request.if_match {
                 Some(wanted) if work.first().as_ref().is_some_and(is_it) => Err(version_differs(wanted, *actual)),
-                _ => Ok(Attempt::Conflict(error)),
+                _ => Ok(Attempt::Conflict(refusal())),
             }
         }
         // With the current state the aggregates may have a better answer.
         append::Error::ClaimTaken { .. } if work.rests_on_cache() => Ok(Attempt::Stale),
         // It was looked at who has what, and somebody was faster.
-        append::Error::ClaimTaken { .. } if work.looked => Ok(Attempt::Conflict(error)),
-        _ => Err(refused::by_the_append(&error, work.claims.iter().map(|wanted| wanted.kind))),
+        append::Error::ClaimTaken { .. } if work.looked => Ok(Attempt::Conflict(refusal())),
+        _ => Err(refusal()),
     }
 }
 

@@ -31,8 +31,8 @@ pub(crate) fn settle_times(work: &mut Work<'_>) -> Result<(), Refusal> {
 
 /// The append that makes an attempt true: of a command that needed `permission`. `answer` is JSON.
 ///
-/// Streams that were asked in vain are part of it without events: "nothing to do" is true of that version only. The payloads
-/// move into the append.
+/// Streams that were asked in vain are part of it without events: "nothing to do" is true of that version only. So are those on which
+/// the command relied. The payloads move into the append.
 pub(crate) fn append(
     work: &mut Work<'_>,
     permission: &str,
@@ -44,8 +44,9 @@ pub(crate) fn append(
     let tenant = work.caller().tenant();
     let permissions = permissions(work, permission);
     let mut metadata = Metadata { request: work.request, permissions, command_id, last: None };
-    let mut streams = Vec::with_capacity(work.streams.len());
-    for stream in work.streams.iter_mut().filter(|stream| stream.asked) {
+    let missing: Vec<_> = work.missing().cloned().collect();
+    let mut streams = Vec::with_capacity(work.streams.len() + missing.len());
+    for stream in work.streams.iter_mut().filter(|stream| stream.is_required()) {
         let mut events = Vec::with_capacity(stream.events.len());
         for event in &mut stream.events {
             events.push(NewEvent {
@@ -64,6 +65,12 @@ pub(crate) fn append(
             events,
         });
     }
+    streams.extend(missing.into_iter().map(|(aggregate_type, aggregate_id)| StreamAppend {
+        aggregate_type,
+        aggregate_id,
+        expected: 0,
+        events: Vec::new(),
+    }));
     let claims = work.claims.iter().map(|wanted| Claim {
         kind: wanted.kind.name,
         key: hasher.hash(tenant, wanted.kind.name, &wanted.value),

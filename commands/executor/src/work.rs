@@ -1,7 +1,7 @@
 //! One attempt at a command: what it read and what it wants to become true, all together or not at all.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ pub struct Work<'a> {
     pub(crate) looked: bool,
     pub(crate) streams: Vec<Stream>,
     places: HashMap<(&'static str, String), usize>,
+    /// Aggregates that must not come to be before the append: that they are not there is what the command rests on.
+    missing: BTreeSet<(&'static str, String)>,
     pub(crate) claims: Vec<Wanted>,
     pub(crate) jobs: Vec<AskedJob>,
 }
@@ -50,11 +52,20 @@ pub(crate) struct Stream {
     pub(crate) form: Form,
     /// The command asked it for something, be it in vain.
     pub(crate) asked: bool,
+    /// The command rests on its being as it was found.
+    relied_on: bool,
     /// It must not be there yet.
     pub(crate) begun: bool,
     pub(crate) events: Vec<Pending>,
     /// When its events happened, if not when the request's other events did.
     pub(crate) occurred_at: Option<DateTime<Utc>>,
+}
+
+impl Stream {
+    /// Whether the append is about it, if only to require that it is as it was found.
+    pub(crate) const fn is_required(&self) -> bool {
+        self.asked || self.relied_on
+    }
 }
 
 /// An event without its circumstances.
@@ -85,6 +96,7 @@ impl<'a> Work<'a> {
             looked: false,
             streams: Vec::new(),
             places: HashMap::new(),
+            missing: BTreeSet::new(),
             claims: Vec::new(),
             jobs: Vec::new(),
         }
@@ -143,7 +155,7 @@ impl<'a> Work<'a> {
     ///
     /// What is only read is not part of the append: another writer (also of another process, whose changes the cache here
     /// does not know yet) may have changed it when the command is stored. A rule that spans aggregates must rest on
-    /// something that the append checks: a [claim](Self::take), or a change of the aggregate itself.
+    /// something that the append checks: [`rely`](Self::rely), a [claim](Self::take), or a change of the aggregate itself.
     ///
     /// # Errors
     /// When the log can't be read.
@@ -152,6 +164,22 @@ impl<'a> Work<'a> {
             Some(place) => self.state(place).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// As [`find`](Self::find), for what the command rests on, such as what somebody may do: the append requires that it is just as it
+    /// was found here, or still is not there. When it is not so, the command runs again, on what the log has. Costs no read; those
+    /// who rely on the same do not wait for each other.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn rely<A: Aggregate>(&mut self, id: impl Display + Send) -> Result<Option<Arc<A>>, Refusal> {
+        let id = id.to_string();
+        let Some(place) = self.place::<A>(&id).await? else {
+            self.missing.insert((A::TYPE, id));
+            return Ok(None);
+        };
+        self.streams[place].relied_on = true;
+        self.state(place).map(Some)
     }
 
     /// An aggregate's state, changes of this attempt included; as [`find`](Self::find), perhaps not the latest.
@@ -236,6 +264,11 @@ impl<'a> Work<'a> {
         &self.request.caller
     }
 
+    /// What must not come to be before the append, but by the attempt itself.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = &(&'static str, String)> {
+        self.missing.iter().filter(|missing| !self.places.contains_key(*missing))
+    }
+
     /// Whether the attempt rests on something that the log has not vouched for.
     pub(crate) fn rests_on_cache(&self) -> bool {
         self.streams.iter().any(|stream| stream.from_cache)
@@ -318,6 +351,7 @@ impl<'a> Work<'a> {
             baseline,
             from_cache,
             asked: false,
+            relied_on: false,
             begun: false,
             events: Vec::new(),
             occurred_at: None,

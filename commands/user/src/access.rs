@@ -1,4 +1,7 @@
 //! What roles allow, and who may give them: nobody gives, takes or holds power over more than they have themselves.
+//!
+//! All that is looked up here is [relied](Work::rely) on: what is decided by it is not written when another process, or another
+//! command, has made a role or a group allow something else meanwhile.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -87,7 +90,7 @@ pub(crate) async fn allowed(
 /// A role that the tenant defined and did not retire.
 async fn find(work: &mut Work<'_>, name: &str) -> Result<Option<Arc<Role>>, Refusal> {
     let id = RoleId::of(work.caller().tenant(), name);
-    Ok(work.find::<Role>(id).await?.filter(|role| !role.retired))
+    Ok(work.rely::<Role>(id).await?.filter(|role| !role.retired))
 }
 
 /// Refuses a role that there is not.
@@ -145,7 +148,7 @@ pub(crate) async fn roles_of(work: &mut Work<'_>, user: &User) -> Result<BTreeSe
 
 /// The roles that a group gives.
 pub(crate) async fn group_roles(work: &mut Work<'_>, group: GroupId) -> Result<BTreeSet<String>, Refusal> {
-    let group = work.find::<Group>(group).await?.filter(|group| !group.dissolved);
+    let group = work.rely::<Group>(group).await?.filter(|group| !group.dissolved);
     Ok(group.map(|group| group.roles.clone()).unwrap_or_default())
 }
 

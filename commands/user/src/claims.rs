@@ -53,6 +53,7 @@ impl Claims {
             | UserEvent::UserEmailVerificationRequested(_)
             | UserEvent::UserEmailVerified(_)
             | UserEvent::UserEmailVerificationFailed(_)
+            | UserEvent::UserRegistrationNoted(_)
             | UserEvent::UserRoleGranted(_)
             | UserEvent::UserRoleRevoked(_)
             | UserEvent::UserGroupJoined(_)

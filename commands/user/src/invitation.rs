@@ -5,13 +5,14 @@ use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Personal, Refusal, UserId};
 use serde::{Deserialize, Serialize};
 use user_aggregates::{
-    GroupId, Invitation, InvitationCommand, InvitationFault, InvitationId, InvitationSent, Login, UserRegistered,
+    GroupId, Invitation, InvitationCommand, InvitationError, InvitationFault, InvitationId, InvitationSent, Login,
+    UserRegistered,
 };
 
 use crate::access::Catalogue;
 use crate::user::{LOGIN, begin, beginnings, named};
 use crate::values::{self, present};
-use crate::{lengths, references};
+use crate::{lengths, references, registration};
 
 /// An address has one invitation at a time.
 pub(crate) static EMAIL: ClaimKind = ClaimKind {
@@ -63,7 +64,7 @@ pub struct AcceptInvitation {
 pub enum Acceptance {
     /// They are a user.
     Accepted { user: UserId },
-    /// The link is not good, which is on record.
+    /// The link is not good, which is on record now. (When it was before, the command is refused with `link_not_good`.)
     Refused { reason: InvitationFault },
 }
 
@@ -79,7 +80,8 @@ impl Command for InviteUser {
         let groups = values::few(&mut checks, "/groups", &self.groups, lengths::GROUPS);
         checks.finish()?;
         beginnings(work, &self.catalogue, &roles, &groups).await?;
-        send(work, email, name, roles, groups)
+        registration::give_way(work, &email).await?;
+        send(work, email, name, roles, groups, false)
     }
 }
 
@@ -90,12 +92,13 @@ pub(crate) fn send(
     name: Option<Personal<String>>,
     roles: Vec<String>,
     groups: Vec<GroupId>,
+    by_policy: bool,
 ) -> Result<InvitationId, Refusal> {
     let invitation: InvitationId = work.new_id();
     work.absent(&LOGIN, &email, invitation);
     work.take(&EMAIL, &email, invitation);
     let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
-    let sent = InvitationSent { email: email.into(), name, roles, groups, expires_at };
+    let sent = InvitationSent { email: email.into(), name, roles, groups, by_policy, expires_at };
     work.create::<Invitation>(invitation, InvitationCommand::Send(sent))?;
     Ok(invitation)
 }
@@ -122,6 +125,24 @@ impl Command for RevokeInvitation {
     }
 }
 
+impl AcceptInvitation {
+    /// Puts on record that the link was followed in vain.
+    async fn refuse(
+        &self,
+        work: &mut Work<'_>,
+        invitation: &Invitation,
+        reason: InvitationFault,
+    ) -> Result<Acceptance, Refusal> {
+        // It is already: whoever follows it again, and needs no token for that, writes nothing at all.
+        if invitation.refused.contains(&self.turn) {
+            return Err(InvitationError::Link.into());
+        }
+        let refuse = InvitationCommand::Refuse { turn: self.turn, reason };
+        work.update::<Invitation>(self.invitation, refuse).await?;
+        Ok(Acceptance::Refused { reason })
+    }
+}
+
 impl Command for AcceptInvitation {
     const PERMISSION: &'static str = "user:invitation:accept";
     type Answer = Acceptance;
@@ -132,8 +153,15 @@ impl Command for AcceptInvitation {
         checks.finish()?;
         let (invitation, at) = (work.read::<Invitation>(self.invitation).await?, work.now());
         if let Err(reason) = invitation.link(self.turn, at) {
-            work.update::<Invitation>(self.invitation, InvitationCommand::Refuse { reason }).await?;
-            return Ok(Acceptance::Refused { reason });
+            return self.refuse(work, &invitation, reason).await;
+        }
+        let mut roles = invitation.roles.clone();
+        if invitation.by_policy {
+            // It counts what the policy says now: it may have been closed since, or give less.
+            let Some(given) = registration::admitted(work, invitation.email.reveal()).await? else {
+                return self.refuse(work, &invitation, InvitationFault::Revoked).await;
+            };
+            roles.retain(|role| given.contains(role));
         }
         let user: UserId = work.new_id();
         let accept = InvitationCommand::Accept { turn: self.turn, at, user };
@@ -150,7 +178,7 @@ impl Command for AcceptInvitation {
             login: Login { email: invitation.email.clone(), user_name: None },
             email_verified: true,
             profile: named(name.into()),
-            roles: invitation.roles.clone(),
+            roles,
             groups,
             invitation: Some(self.invitation),
         };

@@ -12,6 +12,8 @@ pub const USER_NAME: RangeInclusive<usize> = 2..=64;
 pub const ROLE: RangeInclusive<usize> = kernel::Role::NAME_LENGTH;
 /// The name of a domain: with `_inopsio.` before it the domain name system takes it.
 pub const DOMAIN: RangeInclusive<usize> = 1..=240;
+/// The domains whose addresses may register.
+pub const DOMAINS: usize = 50;
 /// A reason.
 pub const REASON: RangeInclusive<usize> = 1..=500;
 /// A web address.

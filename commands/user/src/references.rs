@@ -6,7 +6,7 @@ use user_aggregates::{Group, GroupId, Organization, OrganizationId};
 
 /// Refuses a group that does not exist or is dissolved. Another tenant's does not exist.
 pub(crate) async fn existing_group(work: &mut Work<'_>, group: GroupId, pointer: &str) -> Result<(), Refusal> {
-    match work.find::<Group>(group).await? {
+    match work.rely::<Group>(group).await? {
         Some(found) if !found.dissolved => Ok(()),
         _ => Err(unknown(pointer, "not_found", format!("there is no group {group}"))),
     }
@@ -18,7 +18,7 @@ pub(crate) async fn existing_organization(
     organization: OrganizationId,
     pointer: &str,
 ) -> Result<(), Refusal> {
-    match work.find::<Organization>(organization).await? {
+    match work.rely::<Organization>(organization).await? {
         Some(found) if !found.closed => Ok(()),
         _ => Err(unknown(pointer, "not_found", format!("there is no organization {organization}"))),
     }

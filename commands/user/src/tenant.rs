@@ -136,7 +136,7 @@ impl Command for InviteOwner {
         work.take(&EMAIL, email.reveal(), invitation);
         let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
         let roles = vec![Role::Admin.as_str().to_owned()];
-        let sent = InvitationSent { email, name: None, roles, groups: vec![], expires_at };
+        let sent = InvitationSent { email, name: None, roles, groups: vec![], by_policy: false, expires_at };
         work.create::<Invitation>(invitation, InvitationCommand::Send(sent))
     }
 }

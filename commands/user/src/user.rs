@@ -70,6 +70,14 @@ pub struct VerifyEmail {
     pub turn: u32,
 }
 
+/// A link was followed that was mailed to an address for something else, such as to set a password: the address is theirs.
+#[derive(Clone, Debug)]
+pub struct ShowEmail {
+    pub user: UserId,
+    /// Where the link was mailed.
+    pub email: String,
+}
+
 /// Begins a user: the claims on what they sign in with, the first event, the owners.
 pub(crate) async fn begin(work: &mut Work<'_>, user: UserId, registered: UserRegistered) -> Result<(), Refusal> {
     for name in registered.login.names() {
@@ -159,14 +167,27 @@ impl Command for RequestEmailVerification {
 
 impl Command for VerifyEmail {
     const PERMISSION: &'static str = "user:email:verify";
-    /// Why the link is not good, which is on record then; none: the address is verified.
+    /// Why the link is not good, which is on record now (when it was before, the command is refused with `link_not_good`); none: the address is verified.
     type Answer = Option<LinkFault>;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Option<LinkFault>, Refusal> {
         let (user, at) = (work.read::<User>(self.user).await?, work.now());
         let fault = if user.email_verified { None } else { user.link(self.turn, at).err() };
+        // On record already, as with an invitation.
+        if fault.is_some() && user.refused_links.contains(&self.turn) {
+            return Err(Refusal::conflict("link_not_good", "the link is not good any more; ask for a new one"));
+        }
         work.update::<User>(self.user, UserCommand::VerifyEmail { turn: self.turn, at }).await?;
         Ok(fault)
+    }
+}
+
+impl Command for ShowEmail {
+    const PERMISSION: &'static str = "user:email:verify";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        work.update::<User>(self.user, UserCommand::ShowEmail { email: self.email.clone() }).await
     }
 }
 

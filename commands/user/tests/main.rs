@@ -11,5 +11,6 @@ mod asking {
     mod owning;
     mod permissions;
     mod registering;
+    mod registering_by_policy;
     mod support;
 }

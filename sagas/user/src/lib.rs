@@ -7,6 +7,7 @@
 
 mod delete_tenant;
 mod end_access;
+mod note_registration;
 mod note_tenant_status;
 mod provision_tenant;
 mod send_invitation;
@@ -184,6 +185,7 @@ pub fn sagas(outside: &Outside) -> Sagas {
             delete_tenant::definition(outside),
             send_invitation::definition(outside),
             verify_email::definition(outside),
+            note_registration::definition(outside),
             end_access::definition(outside),
         ],
     )

@@ -42,13 +42,21 @@ async fn mail(outside: Outside, doing: Doing, Parameters { invitation, turn }: P
         return Ok(Next::End("the link is not good any more"));
     }
     let link = Link { purpose: Purpose::Invitation, tenant: doing.tenant(), id: invitation.uuid(), turn };
+    let (subject, why) = if state.by_policy {
+        (
+            "Create your account",
+            "somebody, hopefully you, asked for an account with this address. Follow this link to create it",
+        )
+    } else {
+        ("You are invited", "you are invited to Inopsio. Follow this link to accept")
+    };
     let text = format!(
-        "Hello{name},\n\nyou are invited to Inopsio. Follow this link to accept; it is good once, until {until} UTC:\n\n\
+        "Hello{name},\n\n{why}; it is good once, until {until} UTC:\n\n\
          {url}/invitation?link={link}\n\nIf you do not know what this is about, do nothing.\n",
         name = state.name.as_ref().map(|name| format!(" {}", name.reveal())).unwrap_or_default(),
         until = state.expires_at.format("%Y-%m-%d %H:%M"),
         url = outside.url,
         link = outside.links.write(&link),
     );
-    send(&*outside.mailer, &doing, &state.email, "You are invited", text).await
+    send(&*outside.mailer, &doing, &state.email, subject, text).await
 }

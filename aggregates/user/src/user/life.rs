@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Aggregate, Personal, Refusal};
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,8 @@ use crate::{
     GroupId, InvitationId, LinkFault, Login, OrganizationId, Profile, UserDeactivated, UserEmailVerificationFailed,
     UserEmailVerificationRequested, UserEmailVerified, UserErased, UserEvent, UserExternalIdChanged, UserGroupJoined,
     UserGroupLeft, UserLocked, UserLoginChanged, UserOrganizationJoined, UserOrganizationLeft, UserProfileChanged,
-    UserReactivated, UserRegistered, UserRemoved, UserRoleGranted, UserRoleRevoked, UserStatus, UserUnlocked,
+    UserReactivated, UserRegistered, UserRegistrationNoted, UserRemoved, UserRoleGranted, UserRoleRevoked, UserStatus,
+    UserUnlocked,
 };
 
 /// The most roles, groups or organizations that a user may have of each.
@@ -46,6 +47,12 @@ pub struct User {
     pub verification: Option<SentLink>,
     /// How many links were sent.
     pub links: u32,
+    /// Of which links it is on record that they were followed in vain.
+    #[serde(default)]
+    pub refused_links: BTreeSet<u32>,
+    /// When somebody last asked for an account with their address, of the times that they were told of it.
+    #[serde(default)]
+    pub registration_noted_at: Option<DateTime<Utc>>,
 }
 
 /// A link that was sent.
@@ -59,20 +66,56 @@ pub struct SentLink {
 #[derive(Clone, Debug, PartialEq)]
 pub enum UserCommand {
     Register(UserRegistered),
-    ChangeProfile { profile: Profile },
-    ChangeLogin { login: Login },
-    ChangeExternalId { external_id: Option<Personal<String>> },
-    RequestEmailVerification { expires_at: DateTime<Utc> },
-    VerifyEmail { turn: u32, at: DateTime<Utc> },
-    GrantRole { role: String },
-    RevokeRole { role: String },
-    JoinGroup { group: GroupId },
-    LeaveGroup { group: GroupId },
-    JoinOrganization { organization: OrganizationId },
-    LeaveOrganization { organization: OrganizationId },
-    Lock { reason: String },
+    ChangeProfile {
+        profile: Profile,
+    },
+    ChangeLogin {
+        login: Login,
+    },
+    ChangeExternalId {
+        external_id: Option<Personal<String>>,
+    },
+    RequestEmailVerification {
+        expires_at: DateTime<Utc>,
+    },
+    VerifyEmail {
+        turn: u32,
+        at: DateTime<Utc>,
+    },
+    /// They followed a link that was mailed to this address for something else.
+    ShowEmail {
+        email: String,
+    },
+    /// Somebody asks for an account with their address. They are not told of it again before the pause is over.
+    NoteRegistration {
+        at: DateTime<Utc>,
+        pause: TimeDelta,
+    },
+    GrantRole {
+        role: String,
+    },
+    RevokeRole {
+        role: String,
+    },
+    JoinGroup {
+        group: GroupId,
+    },
+    LeaveGroup {
+        group: GroupId,
+    },
+    JoinOrganization {
+        organization: OrganizationId,
+    },
+    LeaveOrganization {
+        organization: OrganizationId,
+    },
+    Lock {
+        reason: String,
+    },
     Unlock,
-    Deactivate { reason: Option<String> },
+    Deactivate {
+        reason: Option<String>,
+    },
     Reactivate,
     Remove,
     Erase,
@@ -234,7 +277,7 @@ fn leave<T: Ord>(set: &BTreeSet<T>, value: &T, event: UserEvent) -> Vec<UserEven
 
 impl Aggregate for User {
     const TYPE: &'static str = "user.user";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
     const SEALED: bool = true;
     type Command = UserCommand;
     type Event = UserEvent;
@@ -246,7 +289,9 @@ impl Aggregate for User {
             C::ChangeProfile { .. } | C::ChangeLogin { .. } | C::ChangeExternalId { .. } => {
                 self.may(UserStep::Change)?;
             }
-            C::RequestEmailVerification { .. } | C::VerifyEmail { .. } => self.may(UserStep::Verify)?,
+            C::RequestEmailVerification { .. } | C::VerifyEmail { .. } | C::ShowEmail { .. } => {
+                self.may(UserStep::Verify)?;
+            }
             C::GrantRole { .. }
             | C::RevokeRole { .. }
             | C::JoinGroup { .. }
@@ -255,6 +300,8 @@ impl Aggregate for User {
             | C::LeaveOrganization { .. } => self.may(UserStep::Assign)?,
             // They lead from status to status, and say below from which.
             C::Register(_)
+            // It asks nothing of them.
+            | C::NoteRegistration { .. }
             | C::Lock { .. }
             | C::Unlock
             | C::Deactivate { .. }
@@ -277,9 +324,18 @@ impl Aggregate for User {
             C::VerifyEmail { .. } if self.email_verified => vec![],
             C::VerifyEmail { turn, at } => match self.link(turn, at) {
                 Ok(()) => vec![UserEmailVerified {}.into()],
-                // The refusal itself comes from the command; that somebody tried is on record.
-                Err(reason) => vec![UserEmailVerificationFailed { reason }.into()],
+                // The refusal itself comes from the command; that somebody tried is on record, once.
+                Err(_) if self.refused_links.contains(&turn) => vec![],
+                Err(reason) => vec![UserEmailVerificationFailed { turn: Some(turn), reason }.into()],
             },
+            // It went to an address that is not theirs any more.
+            C::ShowEmail { email } if *self.login.email.reveal() != email => return Err(UserError::Link),
+            C::ShowEmail { .. } if self.email_verified => vec![],
+            C::ShowEmail { .. } => vec![UserEmailVerified {}.into()],
+            C::NoteRegistration { at, pause } if self.registration_noted_at.is_some_and(|noted| at < noted + pause) => {
+                vec![]
+            }
+            C::NoteRegistration { at, .. } => vec![UserRegistrationNoted { at }.into()],
             C::GrantRole { role } => join(&self.roles, &role, "roles", UserRoleGranted { role: role.clone() }.into())?,
             C::RevokeRole { role } => leave(&self.roles, &role, UserRoleRevoked { role: role.clone() }.into()),
             C::JoinGroup { group } => join(&self.groups, &group, "groups", UserGroupJoined { group }.into())?,
@@ -335,7 +391,8 @@ impl Aggregate for User {
                 self.email_verified = true;
                 self.verification = None;
             }
-            UserEvent::UserEmailVerificationFailed(_) => {}
+            UserEvent::UserEmailVerificationFailed(e) => self.refused_links.extend(e.turn),
+            UserEvent::UserRegistrationNoted(e) => self.registration_noted_at = Some(e.at),
             UserEvent::UserRoleGranted(e) => _ = self.roles.insert(e.role),
             UserEvent::UserRoleRevoked(e) => _ = self.roles.remove(&e.role),
             UserEvent::UserGroupJoined(e) => _ = self.groups.insert(e.group),

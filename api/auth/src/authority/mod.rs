@@ -17,7 +17,7 @@ use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened};
 use auth_commands::{AddSamlKey, AddSigningKey, GRANTS, OpenKeyRing, RetireSigningKey, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use executor::{Command, Done, Executor, Request};
-use face::{Admission, MailedLinks, People};
+use face::{Admission, MailedLinks, People, Standings};
 use kernel::{Caller, Clock, Refusal, Role, TenantId};
 use keys::{Context, DataKey, MasterKey, Random};
 use quick_cache::sync::Cache;
@@ -94,6 +94,8 @@ pub struct Parts {
     pub executor: Executor,
     /// Which tenants there are.
     pub tenants: Arc<dyn Tenants>,
+    /// How it stands with them.
+    pub standings: Arc<dyn Standings>,
     /// Who people are; none: people do not sign in here.
     pub people: Option<Arc<dyn People>>,
     /// What mailed links are good for; none: nobody follows one here.
@@ -167,6 +169,14 @@ impl Authority {
     pub async fn tenant(&self, slug: &str) -> Result<KnownTenant, Refusal> {
         let found = self.parts.tenants.by_slug(slug).await?;
         found.ok_or_else(|| Refusal::not_found("tenant_unknown", "there is no tenant with this name"))
+    }
+
+    /// Refuses a tenant that is shut out: nothing is signed, opened or written for strangers who come to its issuer.
+    ///
+    /// # Errors
+    /// As [`Standings::check`].
+    pub fn admits(&self, tenant: &KnownTenant) -> Result<(), Refusal> {
+        self.parts.standings.check(tenant.id)
     }
 
     /// The issuer of a tenant: who its tokens say that they are from.

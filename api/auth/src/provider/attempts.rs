@@ -3,8 +3,11 @@
 //! - tries at one thing from one network are counted before anything is compared, so that many at once are no way around it;
 //! - failures from one network (spraying), at one account from anywhere (guessing from many networks) and in one tenant are
 //!   counted after: when there were too many, what comes is held for a while, right or wrong;
-//! - a browser in which the person signed in before shows a [cookie](super::browser) of theirs: it is counted by itself, and the last two do not hold it.
+//! - a browser in which the person signed in before shows a [cookie](super::browser) of theirs: it is counted by itself, and these do not hold it.
 //!   So an attacker who fails on purpose slows down other attackers, and new browsers, and nobody else.
+//!
+//! What needs no proof at all and leaves something in the log (a device that asks for a code) is counted by network and by tenant before it
+//! is done.
 //!
 //! What is counted is in this process's memory: several processes allow several times as much.
 
@@ -51,6 +54,8 @@ pub struct Attempts {
     networks: Failures<IpAddr>,
     accounts: Failures<(TenantId, String)>,
     tenants: Failures<TenantId>,
+    asking: Limiter<(TenantId, Option<IpAddr>)>,
+    asked: Limiter<TenantId>,
 }
 
 /// Counts failures, and holds what comes after too many.
@@ -75,6 +80,8 @@ impl Default for Attempts {
             networks: Failures::new(quota(100, Duration::from_secs(3))),
             accounts: Failures::new(quota(50, Duration::from_mins(1))),
             tenants: Failures::new(quota(1_000, Duration::from_millis(500))),
+            asking: RateLimiter::keyed(quota(30, Duration::from_secs(5))),
+            asked: RateLimiter::keyed(quota(1_000, Duration::from_millis(500))),
         }
     }
 }
@@ -86,10 +93,10 @@ impl Attempts {
     /// `slow_down` when there were too many: this one is neither answered nor recorded.
     pub fn begin(&self, aim: &Aim) -> Result<(), OAuthError> {
         let now = self.clock.now();
-        if let Some(network) = aim.network {
-            self.networks.check(&network, now)?;
-        }
         if aim.browser.is_none() {
+            if let Some(network) = aim.network {
+                self.networks.check(&network, now)?;
+            }
             self.accounts.check(&(aim.tenant, aim.at.clone()), now)?;
             self.tenants.check(&aim.tenant, now)?;
         }
@@ -111,13 +118,27 @@ impl Attempts {
         self.tries.check_key(aim).map_err(wait)
     }
 
+    /// Counts that somebody who showed nothing asks for something that is kept.
+    ///
+    /// # Errors
+    /// `slow_down` when there were too many: this one is neither answered nor recorded.
+    pub fn asks(&self, tenant: TenantId, address: Option<IpAddr>) -> Result<(), OAuthError> {
+        let now = self.clock.now();
+        let wait = |until: governor::NotUntil<_>| {
+            let seconds = until.wait_time_from(now).as_secs() + 1;
+            OAuthError::too_many_requests(seconds)
+        };
+        self.asking.check_key(&(tenant, address.map(network))).map_err(wait)?;
+        self.asked.check_key(&tenant).map_err(wait)
+    }
+
     /// Counts that an attempt failed.
     pub fn failed(&self, aim: &Aim) {
         let now = self.clock.now();
-        if let Some(network) = aim.network {
-            self.networks.count(&network, now);
-        }
         if aim.browser.is_none() {
+            if let Some(network) = aim.network {
+                self.networks.count(&network, now);
+            }
             self.accounts.count(&(aim.tenant, aim.at.clone()), now);
             self.tenants.count(&aim.tenant, now);
         }
@@ -129,6 +150,8 @@ impl Attempts {
         self.networks.limiter.retain_recent();
         self.accounts.limiter.retain_recent();
         self.tenants.limiter.retain_recent();
+        self.asking.retain_recent();
+        self.asked.retain_recent();
     }
 }
 
@@ -210,6 +233,24 @@ mod tests {
         let tried = tried.count();
         assert!((100..=103).contains(&tried), "{tried} accounts were tried");
         assert!(attempts.begin(&aim("victim 1", 2)).is_ok(), "another network is held");
+        let own = Aim { browser: Some(Uuid::from_u128(7)), ..aim("victim 1", 1) };
+        assert!(
+            attempts.begin(&own).is_ok(),
+            "whoever has signed in there before is locked out by a stranger beside them"
+        );
+    }
+
+    #[test]
+    fn who_asks_for_codes_from_one_network_is_slowed_down_and_others_are_not() {
+        let (attempts, tenant) = (Attempts::default(), aim("", 1).tenant);
+        let from = |host| attempts.asks(tenant, Some(IpAddr::from([192, 0, 2, host])));
+        let asked = (0..100).filter(|_| from(1).is_ok()).count();
+        assert!((30..=32).contains(&asked), "{asked} were asked for");
+        from(2).expect("another network is slowed down");
+        // From as many networks as they like, it is the tenant's that count.
+        let many = (0..=255).flat_map(|net| (0..=255).map(move |host| IpAddr::from([10, 0, net, host])));
+        let asked = many.take(5_000).filter(|address| attempts.asks(tenant, Some(*address)).is_ok()).count();
+        assert!((900..=1_000).contains(&asked), "{asked} were asked for in all");
     }
 
     #[test]

@@ -203,7 +203,7 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, somebody: &Som
         expires_at: now + GRANT,
     };
     let caller = protocol(visit.tenant.id, &somebody.person.id.to_string());
-    let done = provider.authority.run(&caller, &OpenGrant { terms, assertion: None }).await?;
+    let done = provider.authority.run(&caller, &OpenGrant { terms }).await?;
     let key = provider.tenant_key(visit).await?;
     let code = Opaque { id: done.answer.uuid(), generation: 0 }.write(visit.tenant.id, Use::Code, &key);
     Ok(asked.back(visit, &[("code", &code)]))
@@ -220,12 +220,14 @@ pub(super) async fn show_login(
     let pending = provider.keep(visit, ON_LOGIN, goal.then()).await?;
     let organization = format!("/t/{}/saml", visit.tenant.slug);
     let connected = provider.is_connected(visit).await?;
+    let register = provider.registers_at(visit).await?;
     let passkey = passkey::form(provider, visit, passkey::Asked::Anybody(goal.then()), None).await?;
     Ok(pages::login(&Login {
         tenant: &visit.tenant.name,
         client: goal.client(),
         action: &format!("/t/{}/login", visit.tenant.slug),
         forgot: &format!("/t/{}/forgot", visit.tenant.slug),
+        register: register.as_deref(),
         organization: connected.then_some(organization.as_str()),
         pending: &pending,
         name: login,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use auth_aggregates::{Client, ClientId, Jwk, Machine};
-use auth_commands::{NoteRefusedClient, NoteRefusedMachine, protocol};
+use auth_commands::{NoteRefusedClient, NoteRefusedMachine, UseAssertion, protocol};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
@@ -26,14 +26,15 @@ const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 /// How long an assertion may be good for: it is made for one request.
 const LONGEST: TimeDelta = TimeDelta::minutes(10);
 
+/// Why an assertion is refused that was used before.
+const REPLAYED: &str = "assertion_replayed";
+
 /// A client that showed who it is.
 pub struct Known {
     /// Its id.
     pub id: Uuid,
     /// What it is.
     pub state: State,
-    /// What makes its assertion one of a kind; none: it showed a secret.
-    pub assertion: Option<String>,
 }
 
 impl Known {
@@ -94,7 +95,7 @@ impl Shown {
     }
 }
 
-/// The client that sends a request.
+/// The client that sends a request. An assertion is used up by it, whatever is asked for and whatever comes of that.
 ///
 /// # Errors
 /// `invalid_client`, the same for an unknown client and a wrong secret; `invalid_request` when it shows two things.
@@ -119,8 +120,12 @@ pub async fn authenticate(provider: &Provider, visit: &Visit, form: &Form) -> Re
         Shown::Assertion { token, .. } => assertion(provider, visit, &id.to_string(), state.keys(), token).map(Some),
     };
     let proven = proven.and_then(|jti| if state.active() { Ok(jti) } else { Err("deactivated") });
+    let proven = match proven {
+        Ok(Some(jti)) => use_up(provider, &caller, id, jti).await?,
+        proven => proven.map(drop),
+    };
     match proven {
-        Ok(jti) => Ok(Known { id, state, assertion: jti.map(|jti| format!("{id}:{jti}")) }),
+        Ok(()) => Ok(Known { id, state }),
         Err(reason) => {
             provider.attempts.refused(&Aim::new(visit.tenant.id, id.to_string(), visit.address))?;
             match state {
@@ -133,8 +138,23 @@ pub async fn authenticate(provider: &Provider, visit: &Visit, form: &Form) -> Re
                     provider.authority.run(&caller, &note).await?;
                 }
             }
-            Err(refused())
+            Err(if reason == REPLAYED { OAuthError::replayed_assertion() } else { refused() })
         }
+    }
+}
+
+/// Uses an assertion up.
+async fn use_up(
+    provider: &Provider,
+    caller: &Caller,
+    client: Uuid,
+    jti: String,
+) -> Result<Result<(), &'static str>, OAuthError> {
+    match provider.authority.run(caller, &UseAssertion { client, jti }).await {
+        Ok(_) => Ok(Ok(())),
+        // Used before, or by another request at the same moment.
+        Err(refusal) if [REPLAYED, "already_exists"].contains(&refusal.code()) => Ok(Err(REPLAYED)),
+        Err(refusal) => Err(refusal.into()),
     }
 }
 
@@ -210,12 +230,12 @@ fn assertion(
     let head = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(head).map_err(|_| "assertion_unreadable")?;
     let head: Kid = serde_json::from_slice(&head).map_err(|_| "assertion_unreadable")?;
     let now = provider.authority.now();
-    // RFC 7523 lets it be the token endpoint, too; the issuer is what cannot be meant for another server.
-    let audiences = ["token", "introspect", "revoke"].map(|path| format!("{}/{path}", visit.issuer));
+    // For the issuer, the endpoint to which it is sent, or the token endpoint, which RFC 9126 and older clients name at all of them.
+    let audiences = [visit.issuer.clone(), visit.endpoint.clone(), format!("{}/token", visit.issuer)];
     let options = VerificationOptions {
         required_subject: Some(client.to_owned()),
         allowed_issuers: Some(HashSet::from([client.to_owned()])),
-        allowed_audiences: Some(audiences.into_iter().chain([visit.issuer.clone()]).collect()),
+        allowed_audiences: Some(audiences.into()),
         time_tolerance: Some(Duration::from_secs(provider.authority.settings().leeway.num_seconds().unsigned_abs())),
         artificial_time: Some(seconds(now)),
         ..VerificationOptions::default()

@@ -55,6 +55,10 @@ pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
         return Err(OAuthError::unauthorized_client("a machine acts for itself, not for people"));
     }
     let scope = scope_of(&form).map_err(OAuthError::invalid_scope)?;
+    if client.is_public() {
+        // Anybody can say that they are it, and each question is kept.
+        provider.attempts.asks(visit.tenant.id, visit.address)?;
+    }
     let code = fresh_code(provider)?;
     let device = id_of(&visit, &code);
     let ask = AskForDevice {
@@ -137,12 +141,7 @@ pub(super) async fn let_in(provider: &Provider, visit: &Visit, form: &Form, clie
     if !provider.polls.may(said.id, provider.authority.now(), TimeDelta::seconds(INTERVAL.into())) {
         return Err(OAuthError::slow_polling());
     }
-    let let_in = LetDeviceIn {
-        device: DeviceId::new(said.id),
-        client: ClientId::new(client.id),
-        lifetime: GRANT,
-        assertion: client.assertion.clone(),
-    };
+    let let_in = LetDeviceIn { device: DeviceId::new(said.id), client: ClientId::new(client.id), lifetime: GRANT };
     let done = provider.authority.run(&protocol(visit.tenant.id, &client.id.to_string()), &let_in).await;
     let grant: GrantId = match done {
         Ok(done) => done.answer,

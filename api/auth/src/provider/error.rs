@@ -8,6 +8,9 @@ use serde_json::json;
 
 use super::pages;
 
+/// How the codes begin by which tenants are shut out: `tenant_suspended`, `tenant_deleted`.
+const SHUT_OUT: &str = "tenant_";
+
 /// What an endpoint answers.
 pub type Answer = Result<Response, OAuthError>;
 
@@ -62,6 +65,12 @@ impl OAuthError {
         Self { challenge: basic, ..Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description) }
     }
 
+    /// The client showed who it is by what it had shown before.
+    pub fn replayed_assertion() -> Self {
+        let description = "this client assertion was used before; make a new one, with its own jti, for each request, also for one that is sent again";
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description)
+    }
+
     /// The bearer token is for less than that.
     pub fn insufficient_scope(description: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "insufficient_scope", description)
@@ -77,6 +86,14 @@ impl OAuthError {
         let description = "too many attempts failed; wait as Retry-After says";
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", description);
         Self { retry_after: Some(seconds), ..error }
+    }
+
+    /// Too much was asked for; more is worth it after so many seconds.
+    pub fn too_many_requests(seconds: u64) -> Self {
+        Self {
+            description: "too many were asked for from here; wait as Retry-After says".to_owned(),
+            ..Self::slow_down(seconds)
+        }
     }
 
     /// A device asks too often.
@@ -99,6 +116,7 @@ impl OAuthError {
         let title = match self.status {
             StatusCode::TOO_MANY_REQUESTS => "Too many attempts",
             StatusCode::NOT_FOUND => "There is nothing here",
+            StatusCode::FORBIDDEN if self.error.starts_with(SHUT_OUT) => "Nobody is let in here now",
             status if status.is_server_error() => "This does not work now",
             _ => "This does not work",
         };
@@ -154,6 +172,8 @@ impl From<Refusal> for OAuthError {
             Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
             Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, "invalid_token"),
             Kind::NotFound => (StatusCode::NOT_FOUND, "invalid_request"),
+            // Of the tenant, not of the request: its code says so, here as everywhere.
+            Kind::Forbidden if refusal.code().starts_with(SHUT_OUT) => (StatusCode::FORBIDDEN, refusal.code()),
             _ if refusal.code() == "grant_invalid" => (StatusCode::BAD_REQUEST, "invalid_grant"),
             _ => (StatusCode::BAD_REQUEST, "invalid_request"),
         };

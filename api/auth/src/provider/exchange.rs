@@ -94,7 +94,7 @@ pub(super) async fn exchange(
         opened_at: now,
         expires_at,
     };
-    let open = OpenGrant { terms: terms.clone(), assertion: client.assertion.clone() };
+    let open = OpenGrant { terms: terms.clone() };
     let done = provider.authority.run(&protocol(visit.tenant.id, &client.id.to_string()), &open).await?;
     let claims = AccessClaims {
         roles: subject.trusted.roles,

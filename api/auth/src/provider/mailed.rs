@@ -24,6 +24,7 @@ pub async fn lead(provider: &Provider, request: &Request, page: &str) -> Answer 
         Some(tenant) => provider.authority.tenant_by_id(tenant).await?,
         None => None,
     };
+    tenant.as_ref().map_or(Ok(()), |tenant| provider.authority.admits(tenant))?;
     let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("link", link).finish();
     Ok(match tenant {
         Some(tenant) => see_other(&format!("/t/{}/{page}?{query}", tenant.slug)),
@@ -114,6 +115,7 @@ fn show(visit: &Visit, link: &str, invited: &Invited, name: &str, error: Option<
         link,
         email: &invited.email,
         name,
+        by_policy: invited.by_policy,
         error,
     })
 }

@@ -31,6 +31,8 @@ mod passkeys;
 mod passwords;
 mod pending;
 mod polls;
+mod proxies;
+mod registration;
 mod required;
 mod revoke;
 mod saml;
@@ -55,6 +57,7 @@ pub use error::{Answer, OAuthError};
 pub use logout_token::{LogoutNotice, logout_notice};
 pub use passwords::password_link;
 pub use polls::Polls;
+pub use proxies::Proxies;
 pub use seen_from::SeenFrom;
 pub use visit::Visit;
 
@@ -79,8 +82,8 @@ pub struct Provider {
     pub read_models: Option<ReadModels>,
     /// Speaks with identity providers.
     pub saml: Arc<dyn ServiceProvider>,
-    /// Believes gateways of ours where requests came from; none: they come to us directly.
-    pub seen_from: Option<SeenFrom>,
+    /// Knows where requests came from.
+    pub seen_from: SeenFrom,
 }
 
 /// An endpoint of the provider: its path, its method, and what answers.
@@ -148,6 +151,8 @@ endpoints! {
     POST "/t/:tenant/account/passkeys/codes" => passkeys::renew_codes,
     GET "/t/:tenant/invitation" => mailed::invitation_page,
     POST "/t/:tenant/invitation" => mailed::accept,
+    GET "/t/:tenant/register" => registration::page,
+    POST "/t/:tenant/register" => registration::ask,
     GET "/t/:tenant/verify-email" => mailed::verify_page,
     POST "/t/:tenant/verify-email" => mailed::verify,
     POST "/t/:tenant/saml" => saml::discover,

@@ -2,8 +2,11 @@
 
 use auth_aggregates::By;
 use auth_commands::{RequestPasswordReset, SetPassword, protocol};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use face::Person;
-use kernel::{Refusal, UserId};
+use kernel::{Refusal, TenantId, UserId};
+use keys::Context;
 use poem::Response;
 use poem::http::StatusCode;
 
@@ -46,8 +49,10 @@ pub async fn forgot(provider: &Provider, mut visit: Visit) -> Answer {
 async fn request_reset(provider: &Provider, visit: &Visit, login: &str) -> Result<(), OAuthError> {
     let Some(people) = provider.authority.people() else { return Ok(()) };
     let person = people.by_login(visit.tenant.id, login).await.map_err(unavailable)?;
-    // To an address that nobody has shown to be theirs no link goes that opens an account.
-    let Some(person) = person.filter(|person| person.may_sign_in && person.email_verified) else { return Ok(()) };
+    let Some(person) = person.filter(|person| person.may_sign_in) else { return Ok(()) };
+    if !provider.account(visit, person.id).await?.opens_by_mail(person.email_verified) {
+        return Ok(());
+    }
     let request = RequestPasswordReset { user: person.id };
     provider.authority.run(&protocol(visit.tenant.id, "auth"), &request).await?;
     Ok(())
@@ -58,7 +63,7 @@ pub async fn link_page(provider: &Provider, visit: Visit) -> Answer {
     let query = Form::read(&visit.query)?;
     let token = query.get("token").unwrap_or_default().to_owned();
     match named_by(provider, &visit, &token).await? {
-        Some((person, _)) => Ok(show(&visit, &person, &token, None)),
+        Some(named) => Ok(show(&visit, &named.person, &token, None)),
         None => Ok(used(&visit)),
     }
 }
@@ -68,11 +73,18 @@ pub async fn by_link(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let token = form.get("token").unwrap_or_default();
-    let Some((person, turn)) = named_by(provider, &visit, token).await? else { return Ok(used(&visit)) };
+    let Some(Named { person, email, turn }) = named_by(provider, &visit, token).await? else { return Ok(used(&visit)) };
     let phc = match provider.new_password(&visit, &form, &about(&person)).await? {
         Ok(phc) => phc,
         Err(advice) => return Ok(show(&visit, &person, token, Some(&advice))),
     };
+    // Before the link is used up: what fails here can be done again.
+    if !person.email_verified {
+        let links = provider.authority.links().ok_or_else(OAuthError::no_links)?;
+        if !links.show_email(visit.tenant.id, person.id, &email).await? {
+            return Ok(used(&visit));
+        }
+    }
     let by = By::Link { turn, at: provider.authority.now() };
     match set(provider, &visit, &person, &phc, by, true).await {
         Ok(()) => Ok(pages::message_with_link(
@@ -148,7 +160,7 @@ async fn set(
     }
 }
 
-/// The link of a turn with which a person sets their password.
+/// The link of a turn with which a person sets their password, to be mailed to this address.
 ///
 /// # Errors
 /// When the tenant's key can't be used.
@@ -156,25 +168,53 @@ pub async fn password_link(
     authority: &Authority,
     tenant: &KnownTenant,
     user: UserId,
+    email: &str,
     turn: u32,
 ) -> Result<String, Refusal> {
     let ring = authority.ring_or_open(tenant.id).await?;
     let key = authority.tenant_key(tenant.id, &ring).await?;
     let token = Opaque { id: user.uuid(), generation: turn }.write(tenant.id, Use::Password, &key);
-    Ok(format!("{}/password?token={token}", authority.issuer(&tenant.slug)))
+    // By the address that is theirs then it is seen whether the link came to it; nothing of it stands in the link.
+    let address = URL_SAFE_NO_PAD.encode(key.mac(of_address(tenant.id, &user.to_string()), &mailed(email, turn)));
+    Ok(format!("{}/password?token={token}.{address}", authority.issuer(&tenant.slug)))
 }
 
-/// Whose link a token is, and of which turn; none: it is nobody's, or not good any more.
-async fn named_by(provider: &Provider, visit: &Visit, token: &str) -> Result<Option<(Person, u32)>, OAuthError> {
+/// What shows to which address a link was mailed.
+fn of_address(tenant: TenantId, user: &str) -> Context<'_> {
+    Context { tenant, purpose: "auth.password_link.address", subject: user }
+}
+
+fn mailed(email: &str, turn: u32) -> Vec<u8> {
+    [&turn.to_be_bytes(), email.as_bytes()].concat()
+}
+
+/// Whose link a token is.
+struct Named {
+    person: Person,
+    /// Where it was mailed: their address still.
+    email: String,
+    /// Which of their links.
+    turn: u32,
+}
+
+/// Whose link a token is; none: it is nobody's, not good any more, or was mailed to an address that is not theirs now.
+async fn named_by(provider: &Provider, visit: &Visit, token: &str) -> Result<Option<Named>, OAuthError> {
+    let Some((token, address)) = token.split_once('.') else { return Ok(None) };
     let key = provider.tenant_key(visit).await?;
     let Some(said) = Opaque::read(token, visit.tenant.id, Use::Password, &key) else { return Ok(None) };
-    let user = UserId::new(said.id);
+    let (user, turn) = (UserId::new(said.id), said.generation);
     let account = provider.account(visit, user).await?;
-    if !account.link(said.generation, provider.authority.now()) {
+    if !account.link(turn, provider.authority.now()) {
         return Ok(None);
     }
-    let person = provider.person(visit, user).await?.filter(|person| person.may_sign_in);
-    Ok(person.map(|person| (person, said.generation)))
+    let person = provider.person(visit, user).await?;
+    let person = person.filter(|person| person.may_sign_in && account.opens_by_mail(person.email_verified));
+    let Some((person, email)) = person.and_then(|person| Some((person.clone(), person.email?))) else {
+        return Ok(None);
+    };
+    let shown = URL_SAFE_NO_PAD.decode(address).unwrap_or_default();
+    let here = key.verifies(of_address(visit.tenant.id, &user.to_string()), &mailed(&email, turn), &shown);
+    Ok(here.then_some(Named { person, email, turn }))
 }
 
 /// What would be tried first as somebody's password.

@@ -12,7 +12,7 @@ use super::form::Form;
 use super::passwords::advice;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::refused;
-use crate::password::{LONGEST, check_strength};
+use crate::password::LONGEST;
 
 /// What is said of every name and password that do not belong together, whichever of the two is wrong.
 const WRONG: &str = "This name and password do not belong together, or you may not sign in now.";
@@ -83,7 +83,7 @@ impl Provider {
     ) -> Result<Result<String, String>, OAuthError> {
         let password = form.get("password").unwrap_or_default();
         let about: Vec<_> = about.iter().copied().chain([visit.tenant.name.as_str()]).collect();
-        if let Err(refusal) = check_strength(password, &about) {
+        if let Err(refusal) = self.passwords.check(password, &about).await {
             return Ok(Err(advice(&refusal)));
         }
         Ok(Ok(self.passwords.hash(Zeroizing::new(password.to_owned()), self.authority.random()).await?))

@@ -67,7 +67,7 @@ async fn client_credentials(
         opened_at: now,
         expires_at: now + lifetime,
     };
-    let open = OpenGrant { terms: terms.clone(), assertion: client.assertion.clone() };
+    let open = OpenGrant { terms: terms.clone() };
     let caller = protocol(visit.tenant.id, &client.id.to_string());
     let done = provider.authority.run(&caller, &open).await?;
     let claims = AccessClaims {
@@ -106,7 +106,6 @@ async fn authorization_code(provider: &Provider, visit: &Visit, form: &Form, cli
         client: client.id,
         redirect_uri,
         challenge: URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)),
-        assertion: client.assertion.clone(),
     };
     let caller = protocol(visit.tenant.id, &client.id.to_string());
     let done = provider.authority.run(&caller, &redeem).await?;
@@ -129,8 +128,7 @@ async fn refresh(provider: &Provider, visit: &Visit, form: &Form, client: &Known
         return Err(OAuthError::invalid_scope("the scope names more than was granted"));
     }
     provider.may_go_on(visit, &terms).await?.ok_or_else(|| OAuthError::invalid_grant(NOTHING))?;
-    let refresh =
-        RefreshTokens { grant, client: client.id, generation: token.generation, assertion: client.assertion.clone() };
+    let refresh = RefreshTokens { grant, client: client.id, generation: token.generation };
     let done = provider.authority.run(&caller, &refresh).await?;
     let narrowed = (!narrowed.is_empty()).then_some(narrowed);
     tokens(provider, visit, client, grant, done.answer, narrowed).await

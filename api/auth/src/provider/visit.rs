@@ -4,7 +4,7 @@ use poem::http::{HeaderMap, Method};
 use poem::{Body, Request};
 use std::net::IpAddr;
 
-use super::{OAuthError, Provider, SeenFrom};
+use super::{OAuthError, Provider};
 use crate::authority::KnownTenant;
 
 /// The most bytes of a form.
@@ -16,6 +16,8 @@ pub struct Visit {
     pub tenant: KnownTenant,
     /// The issuer.
     pub issuer: String,
+    /// The address to which it was sent, as clients know it.
+    pub endpoint: String,
     /// GET or POST.
     pub method: Method,
     /// Its headers.
@@ -30,18 +32,21 @@ pub struct Visit {
 }
 
 impl Visit {
+    /// Whom it is to. A tenant that is shut out has no provider: whatever is asked of it is refused here.
     pub(super) async fn begin(provider: &Provider, mut request: Request) -> Result<Self, OAuthError> {
         let slug = request.raw_path_param("tenant").ok_or_else(OAuthError::unknown_tenant)?;
         let tenant = provider.authority.tenant(slug).await?;
+        provider.authority.admits(&tenant)?;
         let connection = request.raw_path_param("connection").map(str::to_owned);
         let issuer = provider.authority.issuer(&tenant.slug);
-        let seen = provider.seen_from.as_ref().zip(request.header(SeenFrom::HEADER));
-        let seen = seen.and_then(|(seen_from, text)| seen_from.read(text));
-        let address = seen.or_else(|| request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip));
+        let address = provider.seen_from.address(&request);
+        let path = request.uri().path();
+        let endpoint = format!("{}{path}", provider.authority.settings().public_url);
         let body = request.take_body();
         Ok(Self {
             tenant,
             issuer,
+            endpoint,
             method: request.method().clone(),
             query: request.uri().query().unwrap_or_default().to_owned(),
             headers: std::mem::take(request.headers_mut()),

@@ -1,8 +1,10 @@
 //! Sessions of people: end one, or all of a person.
 
 use auth_commands::{EndSessions, ResetSecondFactor, RevokeSession, SendPasswordLink};
+use executor::Command as _;
 use face::operation::{Done, change, id};
 use face::{Command, Empty, Runtime};
+use kernel::Refusal;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use uuid::Uuid;
@@ -41,11 +43,23 @@ impl Sessions {
 
     /// Mail somebody a link to set a password
     ///
-    /// It is good once, for an hour. Nothing is mailed to an address that nobody has shown to be theirs, and no second link
-    /// within two minutes.
+    /// It is good once, for an hour; who has no password yet sets their first one, and shows by it that the address is theirs. Who has
+    /// signed in before is mailed nothing to an address that they have not shown to be theirs (`email_not_verified`), who may not sign in
+    /// nothing at all (`user_may_not_sign_in`), and nobody a second link within two minutes.
     #[oai(path = "/v1/auth/users/:user/send-password-link", method = "post", operation_id = "sendPasswordLink")]
     async fn send_password_link(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
-        change(&self.runtime, &command.request, user.0, SendPasswordLink { user: id(&user) }).await
+        let caller = &command.request.caller;
+        caller.require(SendPasswordLink::PERMISSION)?;
+        let found = self.runtime.addressees.addressee(caller.tenant(), id(&user)).await?;
+        let not_found =
+            || Refusal::not_found("not_found", format!("there is no user {}", user.0)).with("resource", "user");
+        let addressee = found.ok_or_else(not_found)?;
+        if !addressee.may_sign_in {
+            let detail = "they may not sign in now: they are locked or deactivated; unlock or reactivate them first";
+            return Err(Refusal::conflict("user_may_not_sign_in", detail).into());
+        }
+        let send = SendPasswordLink { user: id(&user), email_verified: addressee.email_verified };
+        change(&self.runtime, &command.request, user.0, send).await
     }
 
     /// Let somebody sign in without their second factor

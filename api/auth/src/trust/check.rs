@@ -25,10 +25,10 @@ pub struct Trusted {
     pub tenant: TenantId,
     /// Who they are: a user or a machine.
     pub subject: String,
-    /// What they are in the tenant, by name.
+    /// What they are in the tenant, by name: of a machine what it is now, of others what the token says.
     pub roles: Vec<String>,
-    /// The permissions to which the token is limited; none: it is not.
-    pub scopes: Vec<String>,
+    /// The permissions to which the token is limited, and when there are none of them, to nothing; `None`: it is not limited.
+    pub scopes: Option<Vec<String>>,
     /// When it ends; none: when it is revoked.
     pub expires_at: Option<DateTime<Utc>>,
     /// What it rests on.
@@ -122,14 +122,15 @@ impl Trust {
         let mut rests_on = vec![tenant.uuid(), grant.uuid(), terms.subject];
         // What was exchanged rests on what it was made of, too.
         let (mut terms, mut since) = (terms.clone(), issued_at);
+        let mut roles = claims.custom.roles.clone();
         loop {
             rests_on.extend(terms.session.map(auth_aggregates::SessionId::uuid));
             rests_on.push(terms.client);
             if terms.kind == GrantKind::ClientCredentials {
                 let machine = executor.load::<Machine>(&caller, &subject).await?;
-                if !machine.is_some_and(|(machine, _)| machine.stands_by(since)) {
-                    return Err(revoked());
-                }
+                let machine = machine.map(|(machine, _)| machine).filter(|machine| machine.stands_by(since));
+                // What it was when the token was signed does not count, as with its API keys.
+                roles.clone_from(&machine.ok_or_else(revoked)?.roles);
             } else if !self.grant_stands(tenant, &terms).await? {
                 return Err(revoked());
             }
@@ -141,12 +142,8 @@ impl Trust {
             since = terms.opened_at;
         }
         let scopes: Vec<String> = claims.custom.scope.split(' ').map(str::to_owned).collect();
-        let scopes = if scopes.iter().any(|scope| scope == "api") {
-            Vec::new()
-        } else {
-            scopes.into_iter().filter(|scope| scope.contains(':')).collect()
-        };
-        let roles = claims.custom.roles.clone();
+        let whole = scopes.iter().any(|scope| scope == "api");
+        let scopes = (!whole).then(|| scopes.into_iter().filter(|scope| scope.contains(':')).collect());
         Ok(Trusted { tenant, subject, roles, scopes, expires_at: Some(expires_at), rests_on })
     }
 
@@ -200,7 +197,7 @@ impl Trust {
             tenant,
             subject: issued.machine.to_string(),
             roles: machine.roles.clone(),
-            scopes: issued.scopes,
+            scopes: Some(issued.scopes).filter(|scopes| !scopes.is_empty()),
             expires_at: issued.expires_at,
             rests_on: vec![text.key.uuid(), issued.machine.uuid()],
         })

@@ -193,6 +193,60 @@ async fn attack_16_guessing_a_password() {
     assert_eq!(wrong.status, StatusCode::UNAUTHORIZED, "somebody else's name, as from any browser");
 }
 
+/// How many of so many guesses at as many names are slowed down, that come by a proxy which says that they are from these addresses.
+async fn slowed(world: &World, guesses: usize, from: impl Fn(usize) -> String) -> usize {
+    let mut browser = Browser::default();
+    let pending = browser.visit(world, "login").await.hidden("pending");
+    let mut slowed = 0;
+    for guess in 0..guesses {
+        let login = format!("nobody{guess}@example.com");
+        let fields = [("pending", pending.as_str()), ("login", &login), ("password", "a guess")];
+        let shown = browser.send(world.post("login", &fields).header("x-forwarded-for", from(guess))).await;
+        slowed += usize::from(shown.status == StatusCode::TOO_MANY_REQUESTS);
+    }
+    slowed
+}
+
+#[tokio::test]
+async fn attack_97_a_stranger_behind_the_same_proxy_keeps_nobody_out_and_forges_no_address() {
+    let world = World::behind(&["127.0.0.0/8"]).await;
+    world.person("ada@example.com").await;
+    // Whatever they write in front of what the proxy notes.
+    let held = slowed(&world, 110, |guess| format!("198.51.100.{guess}, 203.0.113.9")).await;
+    assert!((1..=10).contains(&held), "{held} of 110 guesses were slowed down");
+    let page = Browser::default().visit(&world, "login").await;
+    let pending = page.hidden("pending");
+    let fields = [("pending", pending.as_str()), ("login", "ada@example.com"), ("password", PASSWORD)];
+    let from = |address: &str| world.post("login", &fields).header("x-forwarded-for", address.to_owned());
+    let signed_in = Browser::default().send(from("198.51.100.7")).await;
+    assert_eq!(signed_in.status, StatusCode::SEE_OTHER, "a stranger keeps somebody else out: {signed_in:?}");
+    let place = world.last_session().await.started.unwrap().place;
+    assert_eq!(place.address.unwrap().reveal(), "198.51.100.7");
+    let beside = Browser::default().send(from("203.0.113.9")).await;
+    assert_eq!(beside.status, StatusCode::TOO_MANY_REQUESTS, "the stranger's network goes on");
+}
+
+#[tokio::test]
+async fn attack_97_who_is_no_proxy_of_ours_is_not_believed_from_where_they_come() {
+    let world = World::start().await;
+    let held = slowed(&world, 110, |guess| format!("198.51.100.{guess}")).await;
+    assert!((1..=10).contains(&held), "{held} of 110 guesses were slowed down");
+}
+
+#[tokio::test]
+async fn a_browser_that_somebody_uses_signs_them_in_while_a_stranger_beside_them_guesses() {
+    let world = World::start().await;
+    world.person("ada@example.com").await;
+    let app = world.client(true).await;
+    let mut own = Browser::default();
+    own.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
+    assert!(slowed(&world, 110, |_| String::new()).await > 0, "nobody was slowed down");
+    let stranger = Browser::default().signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await;
+    assert_eq!(stranger.status, StatusCode::TOO_MANY_REQUESTS);
+    let theirs = own.signs_in(&world, &app.asks(&[("prompt", "login")]), "ada@example.com", PASSWORD).await;
+    assert_eq!(theirs.status, StatusCode::SEE_OTHER, "the person is kept out by who shares their network");
+}
+
 #[tokio::test]
 async fn attack_17_a_form_on_another_sites_page() {
     let world = World::start().await;
@@ -269,4 +323,51 @@ async fn attack_19_another_tenants_code_session_and_client() {
     // But for the other tenant's keys, which were made when its pages were first asked for.
     let keys = world.head().await - before;
     assert!(keys <= 3, "{keys} events were written");
+}
+
+#[tokio::test]
+async fn attack_92_a_token_of_just_before_or_after_its_time() {
+    use auth_aggregates::Algorithm;
+    use auth_api::authority::{TYPE, claims_at};
+    use chrono::TimeDelta;
+
+    let world = World::start().await;
+    world.person("ada@example.com").await;
+    let app = world.client(true).await;
+    let code = Browser::default().signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
+    let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+    let access = tokens["access_token"].as_str().unwrap();
+    let (tenant, signed) = world.provider.trust.signed(access, "inopsio").await.unwrap();
+    // Whole seconds, as tokens have them.
+    let now = world.now();
+    let whole = TimeDelta::nanoseconds(now.timestamp_subsec_nanos().into());
+    world.clock.advance(TimeDelta::seconds(1) - whole);
+    let check = async |issued: i64, from: Option<i64>, until: i64| {
+        let at = |seconds: i64| world.now() + TimeDelta::seconds(seconds);
+        let mut claims = claims_at(signed.custom.clone(), at(issued), at(until));
+        claims.invalid_before = from.map(|from| auth_api::authority::seconds(at(from)));
+        (claims.issuer, claims.subject, claims.jwt_id) =
+            (signed.issuer.clone(), signed.subject.clone(), Some("x".to_owned()));
+        claims.audiences.clone_from(&signed.audiences);
+        let token = world.provider.authority.sign(&tenant, Algorithm::EdDSA, claims, TYPE).await.unwrap();
+        world.provider.trust.check(&token).await.map_err(|refusal| refusal.code()).map(drop)
+    };
+    // Clocks may differ by five seconds, either way, and by no more.
+    for (issued, from, until, expected) in [
+        (-60, None, 60, Ok(())),
+        (-60, None, -5, Ok(())),
+        (-60, None, -6, Err("token_expired")),
+        (5, None, 60, Ok(())),
+        (6, None, 60, Err("token_not_yet_valid")),
+        (-60, Some(5), 60, Ok(())),
+        (-60, Some(6), 60, Err("token_not_yet_valid")),
+    ] {
+        assert_eq!(check(issued, from, until).await, expected, "issued {issued}, from {from:?}, until {until}");
+    }
+    // Ours, as they were given: for a quarter of an hour, and these five seconds.
+    let until = TimeDelta::seconds(signed.expires_at.unwrap().as_secs().cast_signed() + 5 - world.now().timestamp());
+    world.clock.advance(until);
+    assert!(world.provider.trust.check(access).await.is_ok());
+    world.clock.advance(TimeDelta::seconds(1));
+    assert_eq!(world.provider.trust.check(access).await.unwrap_err().code(), "token_expired");
 }

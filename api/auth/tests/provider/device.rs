@@ -108,3 +108,34 @@ async fn attack_22_guessing_the_codes_of_devices() {
     assert_eq!(right.status, StatusCode::TOO_MANY_REQUESTS, "a guess that comes too soon is not even looked up");
     assert_eq!(world.head().await, before, "something was written");
 }
+
+#[tokio::test]
+async fn attack_90_asking_for_codes_without_end_needs_no_secret_and_is_slowed_down() {
+    let world = World::start().await;
+    let fields = auth_commands::ClientFields {
+        name: "TV".to_owned(),
+        redirect_uris: vec!["http://127.0.0.1/back".to_owned()],
+        ..auth_commands::ClientFields::default()
+    };
+    let tv = world.administers(&auth_commands::RegisterClient(fields)).await.to_string();
+    let app = world.client(false).await;
+    asks(&world, &app).await;
+    let before = world.head().await;
+    let (mut codes, mut slowed) = (0, 0);
+    for _ in 0..60 {
+        let answer =
+            world.post("device_authorization", &[("client_id", &tv), ("scope", "openid")]).send().await.unwrap();
+        match answer.status() {
+            StatusCode::OK => codes += 1,
+            StatusCode::TOO_MANY_REQUESTS => {
+                assert!(answer.headers()["retry-after"].to_str().unwrap().parse::<u64>().is_ok());
+                slowed += 1;
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert!(codes >= 30 && slowed >= 15, "{codes} codes, {slowed} slowed down");
+    assert_eq!(world.head().await - before, codes, "what was slowed down was written");
+    // Who shows a secret is not held by those who show nothing.
+    asks(&world, &app).await;
+}

@@ -1,7 +1,10 @@
 //! Token exchange (RFC 8693).
 
 use auth_aggregates::{ClientId, EndReason, SessionId};
-use auth_commands::{ChangeClient, ClientFields, EndSession, WithdrawGrant, protocol};
+use auth_api::authority::AccessClaims;
+use auth_commands::{
+    ChangeClient, ChangeMachine, ClientFields, EndSession, RegisterMachine, SetMachineSecret, WithdrawGrant, protocol,
+};
 use chrono::TimeDelta;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -198,4 +201,57 @@ async fn a_scope_that_is_no_permission_is_given_to_nobody() {
     for scope in ["A:b", "a::b", "a:b:c:d", ":b", "a:", "*:b", "crm:lead:r\u{202e}ead", &long] {
         refused(&world, exchanges(&world, &service, &token, &[("scope", scope)]), "invalid_scope").await;
     }
+}
+
+/// A machine with these roles, and a token of it.
+async fn machine(world: &World, roles: &[&str]) -> (kernel::MachineId, String) {
+    let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+    let machine = world.administers(&RegisterMachine { name: "sensor".to_owned(), roles }).await;
+    let secret = "a secret of the machine";
+    let secret_hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(secret));
+    world.administers(&SetMachineSecret { machine, secret_hash }).await;
+    let asked = world.post("token", &[("grant_type", "client_credentials")]).basic_auth(machine, Some(secret));
+    let token = answered(asked, StatusCode::OK).await["access_token"].as_str().unwrap().to_owned();
+    (machine, token)
+}
+
+#[tokio::test]
+async fn a_machines_tokens_and_what_was_exchanged_for_them_say_what_it_is_now() {
+    let world = World::start().await;
+    let (machine, token) = machine(&world, &["admin"]).await;
+    let service = service(&world, true).await;
+    let exchanged = exchanged(&world, &service, &token, &[("scope", "crm:lead:read")]).await;
+    let exchanged = exchanged["access_token"].as_str().unwrap();
+    assert_eq!(claims(exchanged)["roles"], json!(["admin"]));
+    let now = async |token: &str| world.provider.trust.check(token).await.unwrap().roles;
+    assert_eq!((now(&token).await, now(exchanged).await), (vec!["admin".to_owned()], vec!["admin".to_owned()]));
+    let roles = vec!["viewer".to_owned()];
+    world.administers(&ChangeMachine { machine, name: "sensor".to_owned(), roles: roles.clone() }).await;
+    assert_eq!((now(&token).await, now(exchanged).await), (roles.clone(), roles.clone()));
+    let asked = world.post("introspect", &[("token", &token)]).basic_auth(service.id, Some(&service.secret));
+    assert_eq!(answered(asked, StatusCode::OK).await["roles"], json!(roles));
+    let again = exchanges(&world, &service, &token, &[("scope", "crm:lead:read")]);
+    let again = answered(again, StatusCode::OK).await;
+    assert_eq!(claims(again["access_token"].as_str().unwrap())["roles"], json!(roles));
+}
+
+#[tokio::test]
+async fn a_token_for_the_api_whose_scope_names_nothing_of_it_may_nothing() {
+    let world = World::start().await;
+    let (access, _) = token(&world, "openid crm:lead:read").await;
+    let (tenant, signed) = world.provider.trust.signed(&access, "inopsio").await.unwrap();
+    let found = world.provider.authority.executor();
+    let caller = protocol(tenant.id, "auth");
+    let grant = found.load::<auth_aggregates::Grant>(&caller, &signed.custom.grant.to_string()).await.unwrap().unwrap();
+    let terms = grant.0.terms.clone().unwrap();
+    let check = async |scope: &str| {
+        let said = AccessClaims { scope: scope.to_owned(), ..signed.custom.clone() };
+        let (audience, lifetime) = (Some(["inopsio".to_owned()].into()), TimeDelta::minutes(1));
+        let token = world.provider.authority.access_token_for(&tenant, &terms, said, lifetime, audience).await.unwrap();
+        world.provider.trust.check(&token.text).await.unwrap().scopes
+    };
+    assert_eq!(check("openid profile").await, Some(vec![]), "nothing, and not everything");
+    assert_eq!(check("").await, Some(vec![]));
+    assert_eq!(check("openid crm:lead:read").await, Some(vec!["crm:lead:read".to_owned()]));
+    assert_eq!(check("api crm:lead:read").await, None);
 }

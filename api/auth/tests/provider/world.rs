@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use auth_aggregates::{Account, ClientId, OurAlgorithm};
+use auth_aggregates::{Account, ClientId, OurAlgorithm, Session};
 use auth_api::authority::{Authority, KnownTenant, Parts, Settings, Tenants};
 use auth_api::password::Passwords;
-use auth_api::provider::{Attempts, Provider, endpoints, password_link};
+use auth_api::provider::{Attempts, Provider, Proxies, SeenFrom, endpoints, password_link};
 use auth_api::trust::Trust;
 use auth_commands::{ClientFields, GRANTS, RegisterClient, RequestPasswordReset, SetClientSecret, protocol};
 use base64::Engine as _;
@@ -104,15 +104,20 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
-        Self::at("127.0.0.1").await
+        Self::at("127.0.0.1", SeenFrom::default()).await
     }
 
     /// One whose address has a name, as passkeys want it.
     pub async fn named() -> Self {
-        Self::at("localhost").await
+        Self::at("localhost", SeenFrom::default()).await
     }
 
-    async fn at(host: &str) -> Self {
+    /// One behind proxies.
+    pub async fn behind(proxies: &[&str]) -> Self {
+        Self::at("127.0.0.1", SeenFrom::new(None, Proxies::read(proxies).unwrap())).await
+    }
+
+    async fn at(host: &str, seen_from: SeenFrom) -> Self {
         let database = Database::fresh("auth").await;
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
@@ -130,6 +135,7 @@ impl World {
         let authority = Authority::new(Parts {
             executor,
             tenants: Arc::new(TwoTenants([tenant.clone(), other.clone()])),
+            standings: face::all_stand(),
             people: Some(people.clone()),
             links: None,
             admission: Some(people.clone()),
@@ -154,7 +160,7 @@ impl World {
             passwords: Arc::new(Passwords::default()),
             saml: Arc::new(saml::WebSso),
             read_models: None,
-            seen_from: None,
+            seen_from,
         };
         let mut paths: HashMap<&str, RouteMethod> = HashMap::new();
         for (path, method, endpoint) in endpoints(&provider) {
@@ -213,7 +219,8 @@ impl World {
         self.provider.authority.run(&protocol(self.tenant.id, "auth"), &request).await.unwrap();
         let found = self.provider.authority.executor().load::<Account>(&self.admin(), &user.to_string()).await;
         let (account, _) = found.unwrap().unwrap();
-        let link = password_link(&self.provider.authority, &self.tenant, user, account.resets).await.unwrap();
+        let email = self.people.by_id(self.tenant.id, user).await.unwrap().unwrap().email.unwrap();
+        let link = password_link(&self.provider.authority, &self.tenant, user, &email, account.resets).await.unwrap();
         link.split_once("token=").unwrap().1.to_owned()
     }
 
@@ -284,6 +291,17 @@ impl World {
         let events = sqlx::query_as(all).fetch_all(&mut connection).await.unwrap();
         connection.close().await.unwrap();
         events
+    }
+
+    /// The session that began last.
+    pub async fn last_session(&self) -> Session {
+        use sqlx::Connection;
+        let mut connection = sqlx::PgConnection::connect_with(&self.database.superuser()).await.unwrap();
+        let last = "SELECT aggregate_id FROM log.events WHERE event_type = 'auth.session.started' ORDER BY position DESC LIMIT 1";
+        let id: String = sqlx::query_scalar(last).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let found = self.provider.authority.executor().load::<Session>(&self.admin(), &id).await.unwrap();
+        (*found.unwrap().0).clone()
     }
 
     /// The last event of the log: its type and payload.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use face::Standings as _;
 use kernel::Kind;
 use poem::http::HeaderValue;
 

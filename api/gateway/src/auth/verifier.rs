@@ -7,6 +7,7 @@ use std::time::Duration;
 use auth_api::trust::refusals::{MAX_TOKEN_BYTES, expired, refused, too_long};
 use auth_api::trust::{REMEMBERED as TRUSTED_FOR, Touched, Trust, Trusted};
 use chrono::{DateTime, TimeDelta, Utc};
+use face::Standings as _;
 use kernel::{Caller, Clock, Refusal};
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
@@ -166,7 +167,7 @@ impl Verifier {
         let Trusted { tenant, subject, roles, scopes, expires_at, mut rests_on } = self.trust.check(token).await?;
         let standing = self.bearers.of(tenant, &subject, &roles).await?;
         rests_on.extend(standing.rests_on);
-        let caller = Caller::holding(tenant, subject, standing.permissions).limited_to(&scopes);
+        let caller = Caller::holding(tenant, subject, standing.permissions).limited_to(scopes.as_deref());
         Ok(Verified {
             caller,
             token: id,

@@ -1,7 +1,6 @@
 //! `inopsio serve --cells`: sends each request to the cell of its tenant, and keeps nothing of it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +17,10 @@ use super::atlas::Atlas;
 use super::map::{Leads, Map};
 use super::upgrade;
 use super::whose::Whose;
-use crate::config::{Config, claim_key};
+use crate::config::Config;
 use crate::directory::Directory;
 use crate::front::{failure, request_id};
+use crate::issuing;
 use crate::remote::{Forward, Kept, Remote};
 use crate::server::StartError;
 use crate::service::Background;
@@ -36,7 +36,7 @@ pub(crate) struct Cells {
     ids: Arc<dyn IdSource>,
     limits: Arc<Limits>,
     /// With whose key cells are told from where pages were asked.
-    seen_from: Option<SeenFrom>,
+    seen_from: SeenFrom,
     /// Whom it waits for when it ends.
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -78,7 +78,7 @@ pub(crate) async fn serve(
         map,
         ids,
         limits: Arc::new(limits),
-        seen_from: claim_key(config).as_ref().map(SeenFrom::derive),
+        seen_from: issuing::seen_from(config)?,
         tasks: background.tasks.clone(),
         stop,
         timeout: Duration::from_secs(http.timeout_seconds),
@@ -125,14 +125,7 @@ impl Cells {
 
     /// Tells the cell from where it was asked.
     fn seen(&self, request: &mut Request) {
-        let address = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
-        let seen = self.seen_from.as_ref().zip(address);
-        let seen = seen.and_then(|(seen, address)| HeaderValue::try_from(seen.write(address)).ok());
-        let headers = request.headers_mut();
-        headers.remove(SeenFrom::HEADER);
-        if let Some(seen) = seen {
-            headers.insert(SeenFrom::HEADER, seen);
-        }
+        self.seen_from.tell(request);
     }
 
     fn ready(&self) -> Response {

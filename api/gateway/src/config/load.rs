@@ -154,6 +154,15 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.http.timeout_seconds == 0 {
         return refuse("http.timeout_seconds", "0", "a number of seconds from 1");
     }
+    let breaches = &config.auth.breaches_url;
+    if !breaches.is_empty() && !["http://", "https://"].iter().any(|scheme| breaches.starts_with(scheme)) {
+        let allowed = "a URL such as https://api.pwnedpasswords.com/range";
+        return refuse("auth.breaches_url", &format!("{breaches:?}"), allowed);
+    }
+    if let Err(wrong) = config.http.proxies() {
+        let allowed = "addresses and networks, such as [\"10.0.0.7\", \"fd00::/8\"]";
+        return refuse("http.trusted_proxies", &format!("{wrong:?}"), allowed);
+    }
     for (key, count) in
         [("http.uploads", config.http.uploads), ("http.uploads_of_a_tenant", config.http.uploads_of_a_tenant)]
     {
@@ -361,12 +370,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_proxy_of_ours_is_named_with_what_is_allowed() {
+        assert!(from(&[("INOPSIO_TRUSTED_PROXIES", r#"["10.0.0.7", "fd00::/8"]"#)]).is_ok());
+        for wrong in ["proxy.example.com", "10.0.0.0/33"] {
+            let list = format!("[{wrong:?}]");
+            let error = from(&[("INOPSIO_TRUSTED_PROXIES", &list)]).unwrap_err().to_string();
+            assert!(
+                error.contains("http.trusted_proxies (INOPSIO_TRUSTED_PROXIES)") && error.contains(wrong),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn every_setting_has_a_field() {
         for setting in SETTINGS {
             let value = match setting.key {
                 "http.host" => "127.0.0.1".to_owned(),
-                "http.cors_origins" => "[]".to_owned(),
-                "http.public_url" => "https://api.example.com".to_owned(),
+                "http.cors_origins" | "http.trusted_proxies" => "[]".to_owned(),
+                "http.public_url" | "auth.breaches_url" => "https://api.example.com".to_owned(),
                 "auth.access_token_seconds" => "60".to_owned(),
                 "http.compression" | "webhooks.allow_private" | "mail.catch" | "names.verified_domains_only" => {
                     "true".to_owned()

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use auth_api::provider::Proxies;
 use serde::Deserialize;
 
 /// A secret: never shown.
@@ -61,6 +62,8 @@ pub struct Http {
     pub idle_seconds: u64,
     /// The most seconds that running requests get to finish when the server stops.
     pub drain_seconds: u64,
+    /// Proxies before us that are believed from whom requests came (`X-Forwarded-For`): addresses, and networks such as `10.0.0.0/8`.
+    pub trusted_proxies: Vec<String>,
     /// Origins whose scripts may call us, such as `https://app.example.com`; `*`: all.
     pub cors_origins: Vec<String>,
     /// Whether answers are compressed for clients that ask for it.
@@ -80,6 +83,7 @@ impl Default for Http {
             timeout_seconds: 60,
             idle_seconds: 75,
             drain_seconds: 20,
+            trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
             compression: true,
         }
@@ -90,6 +94,14 @@ impl Http {
     /// Where people reach us.
     pub fn url(&self) -> String {
         if self.public_url.is_empty() { format!("http://{}:{}", self.host, self.port) } else { self.public_url.clone() }
+    }
+
+    /// The proxies before us that are believed.
+    ///
+    /// # Errors
+    /// What is neither an address nor a network.
+    pub fn proxies(&self) -> Result<Proxies, String> {
+        Proxies::read(&self.trusted_proxies)
     }
 
     /// How long nothing may come or go on a connection.
@@ -229,6 +241,8 @@ pub struct Auth {
     pub audience: String,
     /// How many seconds clocks may differ.
     pub leeway_seconds: u64,
+    /// Who tells which new passwords were seen in breaches, such as `https://api.pwnedpasswords.com/range`; empty: nobody is asked.
+    pub breaches_url: String,
 }
 
 impl Default for Auth {
@@ -243,6 +257,7 @@ impl Default for Auth {
             issuer: "inopsio".to_owned(),
             audience: "inopsio".to_owned(),
             leeway_seconds: 5,
+            breaches_url: String::new(),
         }
     }
 }

@@ -46,6 +46,11 @@ pub const SETTINGS: &[Setting] = &[
         "The most seconds that running requests get when the server stops",
     ),
     plain(
+        "INOPSIO_TRUSTED_PROXIES",
+        "http.trusted_proxies",
+        "Proxies whose X-Forwarded-For says from where requests came, as [\"10.0.0.0/8\", \"192.0.2.7\"]; without them all who come through one have its address",
+    ),
+    plain(
         "INOPSIO_CORS_ORIGINS",
         "http.cors_origins",
         "Origins whose scripts may call us, as [\"https://app.example.com\"]",
@@ -118,6 +123,11 @@ pub const SETTINGS: &[Setting] = &[
     plain("INOPSIO_AUTH_ISSUER", "auth.issuer", "Who must have issued a token of inopsio token"),
     plain("INOPSIO_AUTH_AUDIENCE", "auth.audience", "For whom a token must be"),
     plain("INOPSIO_AUTH_LEEWAY_SECONDS", "auth.leeway_seconds", "How many seconds clocks may differ"),
+    plain(
+        "INOPSIO_BREACHES_URL",
+        "auth.breaches_url",
+        "Who tells which new passwords were seen in breaches, by five digits of their hashes, as https://api.pwnedpasswords.com/range; empty: nobody is asked",
+    ),
     plain(
         "INOPSIO_VAULT_ADDRESS",
         "vault.address",

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use face::{Identity, Incoming, Limits, Problem, Uploads};
 use futures::FutureExt;
-use kernel::{IdSource, Refusal};
+use kernel::{IdSource, Refusal, TenantId};
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use poem::{Endpoint, Request, Response};
 use tracing::Instrument;
@@ -39,6 +39,22 @@ pub struct Front<E> {
     limits: Arc<Limits>,
     timeout: Duration,
     compression: bool,
+}
+
+/// For callers of several tenants: which one they mean. The token alone says which one they get.
+const TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
+
+/// Whether a caller of this tenant says that they mean it, if they say so at all.
+fn is_of(tenant: TenantId, headers: &HeaderMap) -> bool {
+    headers
+        .get_all(TENANT)
+        .iter()
+        .all(|said| said.to_str().is_ok_and(|said| said.parse::<uuid::Uuid>() == Ok(tenant.uuid())))
+}
+
+fn tenant_differs() -> Refusal {
+    let detail = "the header X-Tenant-Id names another tenant than the token is of; send the token of that tenant, or no such header";
+    Refusal::forbidden("tenant_differs", detail)
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -89,6 +105,7 @@ impl<E: Endpoint<Output = Response>> Front<E> {
             return (Identity::Refused(refusal), None);
         }
         match self.verifier.verify_header(header.as_bytes()).await {
+            Ok(verified) if !is_of(verified.caller.tenant(), headers) => (Identity::Refused(tenant_differs()), None),
             Ok(verified) => {
                 let valid_for = self.verifier.valid_for(&verified);
                 let known = Identity::Known { caller: verified.caller.clone(), token: verified.token, valid_for };

@@ -7,7 +7,7 @@ use face::Problem;
 use kernel::Refusal;
 use poem::endpoint::BoxEndpoint;
 use poem::error::ResponseError;
-use poem::http::{HeaderValue, Method};
+use poem::http::Method;
 use poem::{Endpoint, EndpointExt, PathPattern, Request, Response};
 use poem_openapi::registry::{MetaApi, Registry};
 use tokio_util::sync::CancellationToken;
@@ -88,13 +88,7 @@ impl Endpoint for Page {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        let address = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
-        let seen = address.and_then(|address| HeaderValue::try_from(self.seen_from.write(address)).ok());
-        let headers = request.headers_mut();
-        headers.remove(SeenFrom::HEADER);
-        if let Some(seen) = seen {
-            headers.insert(SeenFrom::HEADER, seen);
-        }
+        self.seen_from.tell(&mut request);
         self.forward.call(request).await
     }
 }

@@ -95,6 +95,50 @@ async fn authlib_signs_somebody_in_refreshes_revokes_and_introspects() {
     passes(&folder().join(".venv/bin/python"), ".venv", "oidc.py").await;
 }
 
+#[tokio::test]
+async fn graphql_over_http_is_as_its_audits_want_it() {
+    if !folder().join("node_modules/graphql-http").exists() {
+        eprintln!("left out: graphql-http is not in tests/outside; `scripts/setup test` says why, or puts it there");
+        return;
+    }
+    let world = World::start().await;
+    let mut command = Command::new("node");
+    command
+        .arg(folder().join("graphql.mjs"))
+        .env("ENDPOINT", format!("{}/graphql", world.url))
+        .env("TOKEN", world.token(&[kernel::Role::Admin]));
+    says_ok(&mut command).await;
+}
+
+/// `INOPSIO_SCHEMATHESIS_EXAMPLES`: so many made-up requests of each operation.
+#[tokio::test]
+async fn what_the_contract_says_of_each_operation_is_so_whatever_schemathesis_asks() {
+    let program = folder().join(".venv-schemathesis/bin/schemathesis");
+    if !program.exists() {
+        eprintln!("left out: schemathesis is not in tests/outside; `scripts/setup test` says why, or puts it there");
+        return;
+    }
+    let world = World::start().await;
+    let examples = std::env::var("INOPSIO_SCHEMATHESIS_EXAMPLES").unwrap_or_else(|_| "3".to_owned());
+    let mut command = Command::new(program);
+    command
+        .current_dir(std::env::temp_dir())
+        .args(["run", &format!("{}/openapi.json", world.url), "--no-color", "--seed", "1", "--phases", "fuzzing"])
+        .args(["--header", &format!("Authorization: Bearer {}", world.token(&[kernel::Role::Admin]))])
+        .args(["--max-examples", &examples, "--checks"])
+        .arg("not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance");
+    let Output { status, stdout, stderr } = command.kill_on_drop(true).output().await.unwrap();
+    let said = String::from_utf8_lossy(&stdout);
+    let operations = world.get("/openapi.json").await.body["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|path| path.as_object().unwrap().keys().filter(|key| *key != "parameters").count())
+        .sum::<usize>();
+    let all = status.success() && said.contains(&format!("Tested: {operations}\n"));
+    assert!(all, "{operations} operations: {said}{}", String::from_utf8_lossy(&stderr));
+}
+
 /// A Chromium: the one that `INOPSIO_CHROMIUM` names, or one on the path.
 fn chromium() -> Option<PathBuf> {
     let named = std::env::var_os("INOPSIO_CHROMIUM").map(PathBuf::from);
@@ -116,6 +160,8 @@ async fn browses(script: &str, policy: &str) {
     invited(&world, LOGIN, &["viewer"]).await;
     let set = world.post("/v1/auth/sign-in-policy/set", json!({ "second_factor": policy })).await;
     assert_eq!(set.status, StatusCode::OK, "{set:?}");
+    let open = world.post("/v1/user/registration-policy/set", json!({ "open_to": "everybody" })).await;
+    assert_eq!(open.status, StatusCode::OK, "{open:?}");
     let mut command = Command::new("node");
     command
         .arg(folder().join(script))
@@ -134,4 +180,9 @@ async fn a_person_with_a_browser_makes_passkeys_and_signs_in_with_one_alone_and_
 #[tokio::test]
 async fn a_person_with_a_browser_who_must_have_a_second_factor_makes_a_passkey_before_they_are_in() {
     browses("required.mjs", "everyone").await;
+}
+
+#[tokio::test]
+async fn a_person_with_a_browser_registers_by_themselves() {
+    browses("register.mjs", "off").await;
 }

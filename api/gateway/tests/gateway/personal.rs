@@ -30,7 +30,7 @@ const AGENT: &str = "Kanaria-Phone/7";
 
 /// All that is logged.
 #[derive(Clone, Default)]
-struct Logged(Arc<Mutex<Vec<u8>>>);
+pub struct Logged(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Logged {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -52,7 +52,7 @@ impl<'a> MakeWriter<'a> for Logged {
 }
 
 impl Logged {
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use user_sagas::Standing;
 
 use crate::standing::Open;
-use crate::world::{Answer, World, token};
+use crate::world::{Answer, Form, World, token};
 
 /// A gateway with a directory of its own.
 pub async fn town() -> World {
@@ -109,6 +109,105 @@ async fn attack_54_a_suspended_tenants_tokens_open_nothing_here_or_in_a_process_
 
     gateway::resume(&world.config, &acme).await.unwrap();
     within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
+}
+
+/// Every route of a tenant's issuer, as a program asks for it or a browser.
+fn of_issuer<'w>(
+    world: &'w World,
+    slug: &'w str,
+    accept: &'w str,
+) -> impl Iterator<Item = (String, reqwest::RequestBuilder)> + 'w {
+    let filled =
+        |path: &str| path.replace(":tenant", slug).replace(":connection", "0197a8a0-0000-7000-8000-000000000001");
+    auth_api::provider::paths().filter(|(path, _)| path.contains(":tenant")).map(move |(path, method)| {
+        let path = filled(path);
+        let request = world.anonymous(method.clone(), &path).header("accept", accept);
+        let form = [("grant_type", "client_credentials"), ("token", "x")];
+        let request = if method == Method::POST { request.form(&form) } else { request };
+        (format!("{method} {path}"), request)
+    })
+}
+
+#[tokio::test]
+async fn attack_88_the_issuer_and_the_links_of_a_tenant_that_is_shut_out() {
+    let world = Box::pin(town()).await;
+    let owner = Some("ada@globex.example".to_owned());
+    let globex = gateway::provision(&world.config, "globex", "Globex", owner).await.unwrap();
+    let link = testbed::eventually("the owner is mailed", || async {
+        let answer = Answer::of(world.anonymous(Method::GET, "/dev/mail.json")).await;
+        let text = answer.body["mails"].as_array()?.first()?["text"].as_str()?.to_owned();
+        Some(text.split("link=").nth(1)?.split('\n').next()?.to_owned())
+    })
+    .await;
+    let ours = token(&world.config, globex.tenant_id, &[Role::Admin]);
+    within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
+    // Its issuer works, and signs.
+    let machine = json!({ "name": "sensor", "roles": ["viewer"] });
+    let made = Answer::of(world.anonymous(Method::POST, "/v1/auth/machines").bearer_auth(&ours).json(&machine)).await;
+    let id = made.body["id"].as_str().unwrap().to_owned();
+    let set = world.anonymous(Method::POST, &format!("/v1/auth/machines/{id}/secret")).bearer_auth(&ours);
+    let secret = Answer::of(set.json(&json!({}))).await.body["secret"].as_str().unwrap().to_owned();
+    let asked = || {
+        let request = world.anonymous(Method::POST, "/t/globex/token").basic_auth(&id, Some(&secret));
+        request.form(&[("grant_type", "client_credentials")])
+    };
+    let access = Answer::of(asked()).await.body["access_token"].as_str().unwrap().to_owned();
+    gateway::suspend(&world.config, &globex, "not paid").await.unwrap();
+    within_a_second(&world, &ours, StatusCode::FORBIDDEN).await;
+    let heads = async || (world.head_of_all(world.of("auth")).await, world.head_of_all(world.of("user")).await);
+    let before = heads().await;
+    let mut asked_for = 0;
+    for (what, request) in of_issuer(&world, "globex", "application/json") {
+        let answer = Answer::of(request).await;
+        assert_eq!(
+            (answer.status, &answer.body["error"]),
+            (StatusCode::FORBIDDEN, &json!("tenant_suspended")),
+            "{what}"
+        );
+        asked_for += 1;
+    }
+    assert!(asked_for > 40, "{asked_for} routes");
+    for (what, request) in of_issuer(&world, "globex", "text/html") {
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{what}");
+        let page = answer.text().await.unwrap();
+        assert!(page.contains("Nobody is let in here now") && page.contains("suspended"), "{what}: {page}");
+    }
+    // Also for who would be let in: with a secret, a token, or the link that was mailed.
+    let introspect = world.anonymous(Method::POST, "/t/globex/introspect").basic_auth(&id, Some(&secret));
+    for request in [
+        asked(),
+        introspect.form(&[("token", &access)]),
+        world.anonymous(Method::GET, "/t/globex/userinfo").bearer_auth(&access),
+    ] {
+        let answer = Answer::of(request).await;
+        assert_eq!(
+            (answer.status, &answer.body["error"]),
+            (StatusCode::FORBIDDEN, &json!("tenant_suspended")),
+            "{answer:?}"
+        );
+    }
+    let body = json!({ "link": link, "name": "Ada Lovelace" });
+    let accept = || world.anonymous(Method::POST, "/v1/user/invitations/accept").json(&body);
+    let verify = world.anonymous(Method::POST, "/v1/user/email/verify").json(&json!({ "link": link }));
+    let accepted = Answer::of(accept()).await;
+    assert_eq!((accepted.status, accepted.code()), (StatusCode::FORBIDDEN, "tenant_suspended"));
+    accepted.assert_problem();
+    // A link for something else says nothing of any tenant.
+    assert_eq!(Answer::of(verify).await.code(), "link_not_good");
+    let led = world.anonymous(Method::GET, &format!("/invitation?link={link}")).send().await.unwrap();
+    assert_eq!(led.status(), StatusCode::FORBIDDEN);
+    assert_eq!(heads().await, before, "something was written");
+    // The neighbour's issuer goes on, and this one's when it is let in again.
+    assert_eq!(Answer::of(world.anonymous(Method::GET, "/t/acme/jwks")).await.status, StatusCode::OK);
+    gateway::resume(&world.config, &globex).await.unwrap();
+    within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
+    assert_eq!(Answer::of(asked()).await.status, StatusCode::OK);
+    assert_eq!(Answer::of(accept()).await.status, StatusCode::CREATED);
+    // One that is to be deleted has none either.
+    gateway::delete(&world.config, "globex", "contract ended", 30).await.unwrap();
+    within_a_second(&world, &ours, StatusCode::FORBIDDEN).await;
+    assert_eq!(Answer::of(asked()).await.body["error"], "tenant_suspended");
 }
 
 #[tokio::test]

@@ -283,6 +283,135 @@ async fn groups_have_who_the_provider_says_and_give_the_roles_that_are_given_her
 }
 
 #[tokio::test]
+async fn a_change_of_a_groups_members_is_held_against_the_version_that_it_names() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let ada = provider.create(json!({ "userName": "ada@example.com", "displayName": "ada" })).await;
+    let member = json!([{ "value": ada["id"] }]);
+    let made = provider.ask(Method::POST, "/Groups", json!({ "schemas": [GROUP], "displayName": "Sales" })).await;
+    let path = format!("/Groups/{}", made.body["id"].as_str().unwrap());
+    let renamed = json!([{ "op": "replace", "path": "displayName", "value": "Sellers" }]);
+    assert_eq!(provider.patch(&path, renamed).await.header("etag"), "W/\"2\"");
+    let patch = |operations: Value| json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations });
+    let joins = patch(json!([{ "op": "add", "path": "members", "value": member }]));
+    let becomes = patch(json!([{ "op": "replace", "path": "members", "value": member }]));
+    let same = patch(json!([{ "op": "replace", "path": "displayName", "value": "Sellers" }]));
+    let whole = json!({ "displayName": "Sellers", "members": member });
+    let before = world.head_of_all(world.of("user")).await;
+    for (method, body) in [
+        (Method::PATCH, &joins),
+        (Method::PATCH, &becomes),
+        (Method::PATCH, &same),
+        (Method::PUT, &whole),
+        (Method::DELETE, &Value::Null),
+    ] {
+        for stale in ["W/\"1\"", "\"3\""] {
+            let request = provider.request(method.clone(), &path, body).header("if-match", stale);
+            let answer = Answer::of(request).await;
+            assert_eq!(answer.status, StatusCode::PRECONDITION_FAILED, "{method} {body}: {answer:?}");
+        }
+    }
+    assert_eq!(world.head_of_all(world.of("user")).await, before, "something was written");
+    // A new name makes another version, and what comes with it is not held against the old one.
+    let both = patch(json!([
+        { "op": "replace", "path": "displayName", "value": "Sales" },
+        { "op": "replace", "path": "displayName", "value": "Sellers" },
+        { "op": "add", "path": "members", "value": member },
+    ]));
+    let request = provider.request(Method::PATCH, &path, &both).header("if-match", "W/\"2\"");
+    let answer = Answer::of(request).await;
+    assert_eq!(
+        (answer.status, answer.body["members"][0]["value"].clone()),
+        (StatusCode::OK, ada["id"].clone()),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn names_of_members_are_shown_to_who_may_see_users() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let ada = provider.create(json!({ "userName": "ada@example.com", "displayName": "Ada" })).await;
+    let group = json!({ "schemas": [GROUP], "displayName": "Sales", "members": [{ "value": ada["id"] }] });
+    let made = provider.ask(Method::POST, "/Groups", group).await;
+    let path = format!("/Groups/{}", made.body["id"].as_str().unwrap());
+    let role = json!({ "name": "groups", "title": "Groups", "permissions": ["user:group:read", "user:group:write"] });
+    assert_eq!(world.post("/v1/user/roles", role).await.status, StatusCode::CREATED);
+    let (_, key) = Machine::register(&world, "groups", &["groups"]).await.api_key(&world, json!({})).await;
+    let blind = Provider { world: &world, key };
+    let leave_and_come = json!([{ "op": "add", "path": "members", "value": [{ "value": ada["id"] }] }]);
+    for (shown, named) in [
+        (provider.get(&path).await.body, true),
+        (provider.get("/Groups").await.body["Resources"][0].clone(), true),
+        (blind.get(&path).await.body, false),
+        (blind.get("/Groups").await.body["Resources"][0].clone(), false),
+        (blind.patch(&path, leave_and_come).await.body, false),
+    ] {
+        let member = &shown["members"][0];
+        assert_eq!((&member["value"], member["display"] == "Ada"), (&ada["id"], named), "{shown}");
+        assert!(named || !shown.to_string().contains("Ada"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_groups_shows_ten_thousand_members_in_all() {
+    use sqlx::Connection;
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let ada = provider.create(json!({ "userName": "ada@example.com", "displayName": "Ada" })).await;
+    let grace = provider.create(json!({ "userName": "grace@example.com", "displayName": "Grace" })).await;
+    let mut paths = Vec::new();
+    for (name, member) in [("A", &ada), ("B", &grace)] {
+        let group = json!({ "schemas": [GROUP], "displayName": name, "members": [{ "value": member["id"] }] });
+        let made = provider.ask(Method::POST, "/Groups", group).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        paths.push(format!("/Groups/{}", made.body["id"].as_str().unwrap()));
+    }
+    // As the read model has it when so many are in the first one.
+    let mut tables = sqlx::PgConnection::connect_with(&world.of("user").superuser()).await.unwrap();
+    let like_ada = async |tables: &mut sqlx::PgConnection, count: i32| {
+        sqlx::query(
+            "WITH alike AS (
+                 INSERT INTO \"user\".person
+                 SELECT (jsonb_populate_record(p, jsonb_build_object('user_id', gen_random_uuid(), 'email', gen_random_uuid()::text))).*
+                 FROM \"user\".person p, generate_series(1, $2) WHERE p.user_id = $1::uuid
+                 RETURNING user_id
+             )
+             INSERT INTO \"user\".person_word (tenant_id, word, user_id)
+             SELECT w.tenant_id, w.word, alike.user_id FROM \"user\".person_word w, alike
+             WHERE w.user_id = $1::uuid AND w.word LIKE 'group:%'",
+        )
+        .bind(ada["id"].as_str().unwrap())
+        .bind(count)
+        .execute(&mut *tables)
+        .await
+        .unwrap();
+        // As the server does by itself, in its own time: else it plans for two people.
+        sqlx::raw_sql("ANALYZE \"user\".person, \"user\".person_word").execute(tables).await.unwrap();
+    };
+    let shown = async || {
+        let page = provider.get("/Groups").await.body;
+        let of = |group: &Value| group["members"].as_array().map(Vec::len);
+        (of(&page["Resources"][0]), of(&page["Resources"][1]), page["totalResults"].clone())
+    };
+    assert_eq!(shown().await, (Some(1), Some(1), json!(2)));
+    like_ada(&mut tables, 9_998).await;
+    assert_eq!(shown().await, (Some(9_999), Some(1), json!(2)));
+    like_ada(&mut tables, 1).await;
+    assert_eq!(shown().await, (Some(10_000), None, json!(2)), "left out, and not shown as empty");
+    like_ada(&mut tables, 1).await;
+    assert_eq!(shown().await, (None, None, json!(2)));
+    assert_eq!(provider.get(&paths[1]).await.body["members"][0]["value"], grace["id"]);
+    // Whose group it is, is known without reading anybody else.
+    let filter = format!("/Groups?filter=members.value%20eq%20%22{}%22", grace["id"].as_str().unwrap());
+    let found = provider.get(&filter).await.body;
+    assert_eq!((&found["totalResults"], &found["Resources"][0]["displayName"]), (&json!(1), &json!("B")), "{found}");
+    assert_eq!(found["Resources"][0]["members"][0]["display"], "Grace");
+    let nobody = provider.get("/Groups?filter=members.value%20eq%20%22nobody%22").await.body;
+    assert_eq!(nobody["totalResults"], 0);
+}
+
+#[tokio::test]
 async fn attack_58_a_provider_does_no_more_than_it_may_and_what_is_wrong_is_said_in_scims_words() {
     let world = World::start().await;
     let provider = Provider::of(&world).await;

@@ -10,7 +10,7 @@ use user_commands::{AcceptInvitation, Acceptance, Link, Purpose, VerifyEmail};
 
 use super::{Service, Tag, form};
 use crate::SERVICE;
-use crate::letters::{acceptor, verifier};
+use crate::letters::{NOT_GOOD, acceptor, verifier};
 
 /// The operations on mailed links.
 pub struct Links {
@@ -51,9 +51,14 @@ struct EmailVerification {
 /// One answer for whatever is wrong with a link: a stranger learns nothing from it. The log knows why.
 fn not_good() -> Refusal {
     Refusal::conflict(
-        "link_not_good",
+        NOT_GOOD,
         "the link is not good: its time is over, a later one was sent, or it was used or taken back; ask for a new one",
     )
+}
+
+/// The same answer for a link that was followed in vain before.
+fn alike(refusal: Refusal) -> Refusal {
+    if refusal.code() == NOT_GOOD { not_good() } else { refusal }
 }
 
 #[OpenApi(tag = "Tag::Invitations")]
@@ -65,9 +70,9 @@ impl Links {
     async fn accept(&self, command: PublicCommand<InvitationAcceptance>) -> Made {
         let InvitationAcceptance { link, name } = &command.body;
         let link = self.read(Purpose::Invitation, link)?;
-        let request = command.request(acceptor(&link));
+        let request = command.request(acceptor(&link), &*self.service.runtime.standings)?;
         let accept = AcceptInvitation { invitation: link.id.into(), turn: link.turn, name: name.clone() };
-        let done = self.service.runtime.executor.execute(&request, &accept).await?;
+        let done = self.service.runtime.executor.execute(&request, &accept).await.map_err(alike)?;
         let Acceptance::Accepted { user } = done.answer else { return Err(not_good().into()) };
         let id = user.uuid();
         Ok(Changed::new(SERVICE, done, |_| Target { id }).created(format!("/v1/user/users/{id}")))
@@ -79,9 +84,9 @@ impl Links {
     #[oai(path = "/v1/user/email/verify", method = "post", operation_id = "verifyEmail")]
     async fn verify_email(&self, command: PublicCommand<EmailVerification>) -> Done {
         let link = self.read(Purpose::Email, &command.body.link)?;
-        let request = command.request(verifier(&link));
+        let request = command.request(verifier(&link), &*self.service.runtime.standings)?;
         let verify = VerifyEmail { user: link.id.into(), turn: link.turn };
-        let done = self.service.runtime.executor.execute(&request, &verify).await?;
+        let done = self.service.runtime.executor.execute(&request, &verify).await.map_err(alike)?;
         if done.answer.is_some() {
             return Err(not_good().into());
         }

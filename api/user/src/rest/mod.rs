@@ -12,6 +12,7 @@ mod organization;
 mod own_data;
 mod preferences;
 mod profile;
+mod registration_policy;
 mod role;
 mod status;
 mod user;
@@ -30,6 +31,7 @@ pub type Rest = (
     preferences::Preferences,
     invitation::Invitations,
     link::Links,
+    registration_policy::RegistrationPolicies,
     role::Roles,
     group::Groups,
     organization::Organizations,
@@ -52,6 +54,7 @@ pub fn rest(runtime: Runtime) -> Rest {
         preferences::Preferences::new(service.clone()),
         invitation::Invitations::new(service.clone()),
         link::Links::new(service.clone()),
+        registration_policy::RegistrationPolicies::new(service.clone()),
         role::Roles::new(service.clone()),
         group::Groups::new(service.clone()),
         organization::Organizations::new(service.clone()),
@@ -76,7 +79,7 @@ enum Tag {
     Me,
     /// How things are to be.
     Preferences,
-    /// People who are asked to become users.
+    /// People who are asked to become users, or ask for it.
     Invitations,
     /// What users may do.
     Roles,

@@ -123,7 +123,8 @@ impl UserResource {
 impl Users {
     /// Add a user without an invitation
     ///
-    /// They may sign in at once, with a password that they set by a mailed link.
+    /// They may sign in at once, with a password that they set by a mailed link: `Forgot your password?` on the sign-in page, or
+    /// `POST /v1/auth/users/{user}/send-password-link`. With it they show that the address is theirs.
     #[oai(path = "/v1/user/users", method = "post", operation_id = "registerUser")]
     async fn register(&self, command: Command<NewUser>) -> Made {
         let NewUser { email, user_name, name, locale, time_zone, roles, groups } = command.body;

@@ -56,6 +56,14 @@ impl ScimError {
         Self::bad("tooMany", detail)
     }
 
+    /// It is of another version than `If-Match` names.
+    pub(super) fn version_differs(wanted: u64, actual: u64) -> Self {
+        let detail = format!(
+            "If-Match names version {wanted}, the current version is {actual}; read it again, then decide (version_differs)"
+        );
+        Self { status: StatusCode::PRECONDITION_FAILED, scim_type: None, detail }
+    }
+
     /// There is no such resource in the tenant.
     pub(super) fn not_found(what: &str, id: &str) -> Self {
         Self { status: StatusCode::NOT_FOUND, scim_type: None, detail: format!("there is no {what} {id}") }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use executor::Request;
-use kernel::{TenantId, UserId};
+use kernel::{Caller, TenantId, UserId};
 use poem::http::StatusCode;
 use projector::Transaction;
 use serde_json::{Map, Value, json};
@@ -15,7 +15,7 @@ use user_projections::people::{self, PersonFilter};
 use uuid::Uuid;
 
 use super::error::ScimError;
-use super::json::{get, text};
+use super::json::{get, remove as remove_attribute, text};
 use super::list::{Asked, LOOKED_THROUGH, Shown};
 use super::patch::{self, Act, Operation, Target};
 use super::user::unreadable;
@@ -27,7 +27,7 @@ pub(super) const PERMISSION: &str = "user:group:read";
 const WRITE: &str = "user:group:write";
 const WHAT: &str = "group";
 
-/// The most members that are shown, or said, at once.
+/// The most members that are shown, or said, at once: of all groups of a page together.
 const MOST_MEMBERS: i64 = 10_000;
 
 /// `GET /Groups`
@@ -43,23 +43,37 @@ pub(super) async fn list(scim: &Scim, visit: Visit) -> Answer {
         let detail = format!("the tenant has more than {LOOKED_THROUGH} groups: ask for one by displayName eq");
         return Err(ScimError::too_many(detail));
     }
-    // Members cost much: they are read for what is shown, unless the filter is about them.
-    let about_members = asked.filter.as_ref().is_some_and(|filter| filter.equal_to("members", "value").is_some());
+    // Members cost much: they are read for what is shown. Of a filter that is about one of them, that one's groups are looked up.
+    let member = asked.filter.as_ref().and_then(|filter| filter.equal_to("members", "value"));
+    let theirs = match member {
+        Some(id) => Some(groups_of(&mut tables, tenant, id).await?),
+        None => None,
+    };
     let mut resources = Vec::with_capacity(rows.len());
-    for row in &rows {
+    for row in rows.iter().filter(|row| theirs.as_ref().is_none_or(|theirs| theirs.contains(&row.group_id))) {
         let mut resource = bare(scim, row.group_id, &row.name, row.version.cast_unsigned());
         resource["meta"]["created"] = time(row.created_at).into();
         resource["meta"]["lastModified"] = time(row.changed_at).into();
-        if about_members {
-            resource["members"] = members(scim, &mut tables, tenant, row.group_id).await?;
+        if let Some(member) = member {
+            // As much as the filter asks about.
+            resource["members"] = json!([{ "value": member }]);
         }
         resources.push(resource);
     }
     let mut answer = asked.answer_of_all(resources);
-    if asked.shown.has("members") && !about_members {
-        for resource in answer["Resources"].as_array_mut().into_iter().flatten() {
-            let Some(id) = resource["id"].as_str().and_then(|id| id.parse().ok()) else { continue };
-            resource["members"] = members(scim, &mut tables, tenant, id).await?;
+    let mut room = if asked.shown.has("members") { MOST_MEMBERS } else { 0 };
+    for resource in answer["Resources"].as_array_mut().into_iter().flatten() {
+        let (Some(id), Some(resource)) =
+            (resource["id"].as_str().and_then(|id| id.parse().ok()), resource.as_object_mut())
+        else {
+            continue;
+        };
+        remove_attribute(resource, "members");
+        // From the first one on that does not fit they are left out, so that no page reads much more than it shows.
+        let found = if room > 0 { rows_within(&mut tables, tenant, id, room).await? } else { None };
+        room = found.as_ref().map_or(0, |found| room - found.len() as i64);
+        if let Some(found) = found {
+            resource.insert("members".to_owned(), members(scim, &visit.caller, found));
         }
     }
     Ok(Reply::ok(answer))
@@ -87,9 +101,9 @@ pub(super) async fn replace(scim: &Scim, visit: Visit) -> Answer {
     let id = visit.resource(WHAT)?;
     let (name, members) = wanted(&visit.object()?)?;
     visit.caller.require(WRITE)?;
-    let (group, _) = load(scim, &visit, id).await?;
-    let request = visit.request()?;
-    rename(scim, &request, id, &group, name).await?;
+    let mut request = visit.request()?;
+    let (group, _) = held(scim, &visit, &request, id).await?;
+    rename(scim, &mut request, id, &group, name).await?;
     become_members(scim, &visit, &request, id, &members).await?;
     shown_as_it_is(scim, &visit, id, StatusCode::OK, &Shown::of(&visit)).await
 }
@@ -99,15 +113,14 @@ pub(super) async fn patch(scim: &Scim, visit: Visit) -> Answer {
     let id = visit.resource(WHAT)?;
     let operations = patch::operations(&visit.object()?)?;
     visit.caller.require(WRITE)?;
-    let (group, _) = load(scim, &visit, id).await?;
     // All of it is read before any of it is done.
     let steps = operations.into_iter().map(step).collect::<Result<Vec<_>, _>>()?;
-    let request = visit.request()?;
+    let mut request = visit.request()?;
+    let (group, _) = held(scim, &visit, &request, id).await?;
     for step in steps {
-        // Only the first may be held against a version: what follows is of later ones.
         match step {
             Step::Nothing => {}
-            Step::Rename(name) => rename(scim, &request, id, &group, name).await?,
+            Step::Rename(name) => rename(scim, &mut request, id, &group, name).await?,
             Step::Join(users) => change_members(scim, &request, GroupId::new(id), users, Vec::new()).await?,
             Step::Leave(users) => change_members(scim, &request, GroupId::new(id), Vec::new(), users).await?,
             Step::Become(users) => become_members(scim, &visit, &request, id, &users).await?,
@@ -196,9 +209,21 @@ async fn load(scim: &Scim, visit: &Visit, id: Uuid) -> Result<(Arc<Group>, u64),
     found.filter(|(group, _)| !group.dissolved).ok_or_else(|| ScimError::not_found(WHAT, visit.name()))
 }
 
-async fn rename(scim: &Scim, request: &Request, id: Uuid, group: &Group, name: String) -> Result<(), ScimError> {
+/// A group that is to be changed, if it is of the version that `If-Match` names: whatever is changed of it, also its members only, and also
+/// when nothing comes of it.
+async fn held(scim: &Scim, visit: &Visit, request: &Request, id: Uuid) -> Result<(Arc<Group>, u64), ScimError> {
+    let (group, version) = load(scim, visit, id).await?;
+    match request.if_match {
+        Some(wanted) if wanted != version => Err(ScimError::version_differs(wanted, version)),
+        _ => Ok((group, version)),
+    }
+}
+
+/// Gives it another name. What follows is of another version, and not held against that of the request any more.
+async fn rename(scim: &Scim, request: &mut Request, id: Uuid, group: &Group, name: String) -> Result<(), ScimError> {
     if group.name != name {
         scim.runtime.executor.execute(request, &RenameGroup { group: GroupId::new(id), name }).await?;
+        request.if_match = None;
     }
     Ok(())
 }
@@ -211,7 +236,7 @@ async fn change_members(
     join: Vec<UserId>,
     leave: Vec<UserId>,
 ) -> Result<(), ScimError> {
-    // The version is the group's; its members stand in the users' streams.
+    // The version is the group's, and was looked at; its members stand in the users' streams.
     let request = Request { if_match: None, ..request.clone() };
     let mut both: Vec<_> = join.into_iter().map(|user| (user, true)).collect();
     both.extend(leave.into_iter().map(|user| (user, false)));
@@ -241,18 +266,42 @@ async fn become_members(
 
 /// Who is in a group, by name.
 async fn rows(tables: &mut Transaction, tenant: TenantId, group: Uuid) -> Result<Vec<(Uuid, String)>, ScimError> {
-    let filter = PersonFilter { group: Some(GroupId::new(group)), ..PersonFilter::default() };
-    let rows = people::first(tables, tenant, &filter, MOST_MEMBERS + 1).await.map_err(unreadable)?;
-    if rows.len() as i64 > MOST_MEMBERS {
+    rows_within(tables, tenant, group, MOST_MEMBERS).await?.ok_or_else(|| {
         let detail = format!("the group has more than {MOST_MEMBERS} members: ask with excludedAttributes=members");
-        return Err(ScimError::too_many(detail));
-    }
-    Ok(rows.into_iter().map(|row| (row.user_id, row.name)).collect())
+        ScimError::too_many(detail)
+    })
 }
 
-async fn members(scim: &Scim, tables: &mut Transaction, tenant: TenantId, group: Uuid) -> Result<Value, ScimError> {
-    let member = |(id, name): (Uuid, String)| json!({ "value": id, "display": name, "type": "User", "$ref": format!("{}/Users/{id}", scim.base) });
-    Ok(rows(tables, tenant, group).await?.into_iter().map(member).collect())
+/// The same; none: there are more than `most`.
+async fn rows_within(
+    tables: &mut Transaction,
+    tenant: TenantId,
+    group: Uuid,
+    most: i64,
+) -> Result<Option<Vec<(Uuid, String)>>, ScimError> {
+    let filter = PersonFilter { group: Some(GroupId::new(group)), ..PersonFilter::default() };
+    let rows = people::first(tables, tenant, &filter, most + 1).await.map_err(unreadable)?;
+    Ok((rows.len() as i64 <= most).then(|| rows.into_iter().map(|row| (row.user_id, row.name)).collect()))
+}
+
+/// The groups of a user, by an id that may be nobody's.
+async fn groups_of(tables: &mut Transaction, tenant: TenantId, user: &str) -> Result<BTreeSet<Uuid>, ScimError> {
+    let Ok(user) = user.parse::<Uuid>() else { return Ok(BTreeSet::new()) };
+    let found = people::find(tables, tenant, &[user]).await.map_err(unreadable)?.pop();
+    Ok(found.filter(|row| row.status.0.is_present()).map(|row| row.groups.0).unwrap_or_default())
+}
+
+/// Members as they are shown: their names only to who may see users.
+fn members(scim: &Scim, caller: &Caller, rows: Vec<(Uuid, String)>) -> Value {
+    let named = caller.may(super::user::PERMISSION);
+    let member = |(id, name): (Uuid, String)| {
+        let mut member = json!({ "value": id, "type": "User", "$ref": format!("{}/Users/{id}", scim.base) });
+        if named {
+            member["display"] = name.into();
+        }
+        member
+    };
+    rows.into_iter().map(member).collect()
 }
 
 fn bare(scim: &Scim, id: Uuid, name: &str, version: u64) -> Value {
@@ -277,7 +326,7 @@ async fn shown_as_it_is(scim: &Scim, visit: &Visit, id: Uuid, status: StatusCode
         resource["meta"]["lastModified"] = time(row.changed_at).into();
     }
     if shown.has("members") {
-        resource["members"] = members(scim, &mut tables, visit.tenant(), id).await?;
+        resource["members"] = members(scim, &visit.caller, rows(&mut tables, visit.tenant(), id).await?);
     }
     Ok(Reply::resource(status, shown.of_resource(resource), version))
 }

@@ -1,13 +1,13 @@
 //! Several writers, several processes: the log decides, a cache never does.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use executor::{Command, Executor, Request, Work};
 use futures::future::join_all;
 use kernel::{Kind, Refusal};
 use uuid::Uuid;
 
-use super::lamp::{Dim, Dust, Lamp, LampCommand, Light};
+use super::lamp::{Dim, Dust, DustChandelier, Lamp, LampCommand, Light};
 use super::support::World;
 
 #[tokio::test]
@@ -108,4 +108,82 @@ async fn of_many_writers_each_is_done_or_refused_and_none_is_lost() {
     assert_eq!(versions, (2..2 + versions.len() as u64).collect::<Vec<_>>(), "no version twice");
     assert!(outcomes.iter().filter_map(|o| o.as_ref().err()).all(|refusal| refusal.code() == "changed_meanwhile"));
     assert_eq!(world.events(lamp).await.len(), 1 + versions.len());
+}
+
+/// Dusts a lamp if another one was neither lit nor dusted, and has somebody else do something in the middle of the first attempt.
+struct Relying<C> {
+    lamp: Uuid,
+    on: String,
+    other: Executor,
+    request: Request,
+    meanwhile: Option<C>,
+    interrupted: AtomicBool,
+}
+
+impl<C> Relying<C> {
+    fn new(world: &World, lamp: Uuid, on: impl ToString, meanwhile: Option<C>) -> Self {
+        let (other, request) = (world.elsewhere(), world.request());
+        Self { lamp, on: on.to_string(), other, request, meanwhile, interrupted: AtomicBool::new(false) }
+    }
+}
+
+impl<C: Command> Command for Relying<C> {
+    const PERMISSION: &'static str = "demo:lamp:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        if work.rely::<Lamp>(&self.on).await?.is_some_and(|on| on.lit || on.dusted > 0) {
+            return Err(Refusal::conflict("lamp_in_use", "the other lamp is in use"));
+        }
+        work.update::<Lamp>(self.lamp, LampCommand::Dust).await?;
+        if let (Some(meanwhile), false) = (&self.meanwhile, self.interrupted.swap(true, Ordering::Relaxed)) {
+            self.other.execute(&self.request, meanwhile).await?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_a_command_relies_on_is_what_the_log_has_when_the_command_is_stored() {
+    let world = World::new().await;
+    let (desk, hall) = (world.lamp("desk").await, world.lamp("hall").await);
+    let nothing = || None::<Light>;
+    assert_eq!(world.done(&world.request(), &Relying::new(&world, desk, hall, nothing())).await.version, 2);
+    // Changed in another process, long before: here it is still believed to be dim.
+    world.elsewhere().execute(&world.request(), &Light(hall)).await.unwrap();
+    let refusal = world.refused(&world.request(), &Relying::new(&world, desk, hall, nothing())).await;
+    assert_eq!(refusal.code(), "lamp_in_use");
+    // Changed while the command ran, and what was not there came to be.
+    let bath = world.lamp("bath").await;
+    let raced = Relying::new(&world, desk, bath, Some(Light(bath)));
+    let refusal = world.executor.execute(&world.request(), &raced).await.unwrap_err();
+    assert_eq!(refusal.code(), "lamp_in_use");
+    assert_eq!(world.done(&world.request(), &Relying::new(&world, desk, "chandelier", nothing())).await.version, 3);
+    let raced = Relying::new(&world, desk, "chandelier", Some(DustChandelier));
+    let refusal = world.executor.execute(&world.request(), &raced).await.unwrap_err();
+    assert_eq!(refusal.code(), "lamp_in_use");
+    assert_eq!(world.events(desk).await.len(), 3, "nothing of what was refused was written");
+    // With If-Match it is not the matched version that differs, and what is relied on may have become what it was.
+    let attic = world.lamp("attic").await;
+    world.elsewhere().execute(&world.request(), &Light(attic)).await.unwrap();
+    world.elsewhere().execute(&world.request(), &Dim(attic)).await.unwrap();
+    let matching = Request { if_match: Some(3), ..world.request() };
+    assert_eq!(world.done(&matching, &Relying::new(&world, desk, attic, nothing())).await.version, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_who_rely_on_the_same_are_all_done() {
+    let world = World::new().await;
+    let hall = world.lamp("hall").await;
+    let mut lamps = Vec::new();
+    for number in 0..32 {
+        lamps.push(world.lamp(&format!("lamp {number}")).await);
+    }
+    let done = lamps.iter().map(|lamp| {
+        let (executor, request) = (world.executor.clone(), world.request());
+        let relying = Relying::new(&world, *lamp, hall, None::<Light>);
+        async move { executor.execute(&request, &relying).await }
+    });
+    let done = join_all(done).await;
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
 }

@@ -105,7 +105,7 @@ async fn importers_roles(work: &mut Work<'_>, later: &Later) -> Result<Option<BT
         let detail = "whoever asked for this import may not sign in any more, so it does not go on";
         Refusal::forbidden("importer_inactive", detail)
     };
-    if let Some(user) = work.find::<User>(UserId::new(subject)).await? {
+    if let Some(user) = work.rely::<User>(UserId::new(subject)).await? {
         if !user.may_sign_in() {
             return Err(inactive());
         }
@@ -192,7 +192,7 @@ impl TakeUsers {
             }
             ImportKind::Invitations => {
                 let name = Some(profile.name).filter(|name| !name.reveal().is_empty());
-                invitation::send(work, login.email.into_inner(), name, roles, groups).map(drop)
+                invitation::send(work, login.email.into_inner(), name, roles, groups, false).map(drop)
             }
         }
     }

@@ -1,10 +1,12 @@
 //! Nobody gives, takes or holds power over more than they have themselves.
 
-use executor::Command;
-use kernel::{Kind, Role};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use executor::{Command, Executor, Request, Work};
+use kernel::{Kind, Refusal, Role};
 use user_commands::{
     ChangeGroupMembers, ChangeLogin, ChangeProfile, ChangeRole, CreateGroup, DefineRole, DissolveGroup, GrantGroupRole,
-    GrantRole, InviteUser, LockUser, LoginFields, ProfileFields, RemoveUser, RevokeRole, RoleFields,
+    GrantRole, InviteUser, LockUser, LoginFields, ProfileFields, RegisterUser, RemoveUser, RevokeRole, RoleFields,
 };
 
 use super::support::*;
@@ -110,4 +112,103 @@ async fn roles_name_what_there_is_and_not_each_other_in_a_circle() {
     let circle =
         ChangeRole { name: "inner".to_owned(), fields: role("inner", &[], &["outer"]).fields, catalogue: catalogue() };
     assert_eq!(world.refused(&circle).await.errors()[0].code, "circular");
+}
+
+/// Everything that a manager may try with a group, a role and a member, of which they know here that these give little.
+async fn tries(
+    world: &World,
+    manager: &Request,
+    (group, member, idle): (user_aggregates::GroupId, kernel::UserId, kernel::UserId),
+) {
+    let (join, leave) = (vec![idle], vec![]);
+    exceeds(world, manager, &ChangeGroupMembers { group, join, leave, catalogue: catalogue() }).await;
+    exceeds(world, manager, &GrantRole { user: idle, role: "sales".to_owned(), catalogue: catalogue() }).await;
+    exceeds(world, manager, &user("eve", &["sales"])).await;
+    let in_group = RegisterUser { groups: vec![group], ..user("eve", &[]) };
+    exceeds(world, manager, &in_group).await;
+    let (email, name, roles) = ("eve@example.com".to_owned(), None, vec!["sales".to_owned()]);
+    exceeds(world, manager, &InviteUser { email, name, roles, groups: vec![], catalogue: catalogue() }).await;
+    let holders = CreateGroup { name: "Eves".to_owned(), roles: vec!["sales".to_owned()], catalogue: catalogue() };
+    exceeds(world, manager, &holders).await;
+    exceeds(world, manager, &LockUser { user: member, reason: "x".to_owned(), catalogue: catalogue() }).await;
+    let login = LoginFields { email: "eve@example.com".to_owned(), user_name: None };
+    exceeds(world, manager, &ChangeLogin { user: member, login, catalogue: catalogue() }).await;
+}
+
+#[tokio::test]
+async fn attack_87_a_manager_knows_a_group_as_it_was_before_another_process_widened_it() {
+    let world = World::new().await;
+    let manager = world.as_roles(&[Role::Manager]);
+    world.done(&role("sales", &["user:user:read"], &[])).await;
+    let group = world.group("Staff", &["sales"]).await;
+    let (member, idle) = (world.user("member", &[]).await, world.user("idle", &[]).await);
+    // All of it is known here now.
+    let (join, leave) = (vec![member], vec![]);
+    let staff = ChangeGroupMembers { group, join, leave, catalogue: catalogue() };
+    world.done_as(&manager, &staff).await;
+    let elsewhere = world.elsewhere();
+    // By the group.
+    let grant = GrantGroupRole { group, role: "admin".to_owned(), catalogue: catalogue() };
+    elsewhere.execute(&world.request, &grant).await.unwrap();
+    let (join, leave) = (vec![idle], vec![]);
+    exceeds(&world, &manager, &ChangeGroupMembers { group, join, leave, catalogue: catalogue() }).await;
+    let take = user_commands::RevokeGroupRole { group, role: "admin".to_owned(), catalogue: catalogue() };
+    elsewhere.execute(&world.request, &take).await.unwrap();
+    let viewer = || GrantRole { user: idle, role: "sales".to_owned(), catalogue: catalogue() };
+    world.done_as(&manager, &viewer()).await;
+    // By the role that it gives.
+    let change = ChangeRole {
+        name: "sales".to_owned(),
+        fields: role("sales", &["user:user:erase"], &[]).fields,
+        catalogue: catalogue(),
+    };
+    elsewhere.execute(&world.request, &change).await.unwrap();
+    tries(&world, &manager, (group, member, idle)).await;
+}
+
+/// A command in whose first attempt somebody else is faster.
+struct Between<A, B> {
+    command: A,
+    meanwhile: B,
+    other: (Executor, Request),
+    was: AtomicBool,
+}
+
+impl<A: Command, B: Command> Command for Between<A, B> {
+    const PERMISSION: &'static str = A::PERMISSION;
+    type Answer = A::Answer;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<A::Answer, Refusal> {
+        let answer = self.command.run(work).await?;
+        if !self.was.swap(true, Ordering::Relaxed) {
+            self.other.0.execute(&self.other.1, &self.meanwhile).await?;
+        }
+        Ok(answer)
+    }
+}
+
+#[tokio::test]
+async fn attack_87_a_manager_is_as_fast_as_who_widens_a_group_or_a_role() {
+    let world = World::new().await;
+    let manager = world.as_roles(&[Role::Manager]);
+    let raced = async |number: u32, widen: &str| {
+        let name = format!("sales{number}");
+        world.done(&role(&name, &["user:user:read"], &[])).await;
+        let group = world.group(&format!("Staff {number}"), &[&name]).await;
+        let member = world.user(&format!("member{number}"), &[]).await;
+        let command = ChangeGroupMembers { group, join: vec![member], leave: vec![], catalogue: catalogue() };
+        let (other, was) = ((world.elsewhere(), world.request.clone()), AtomicBool::new(false));
+        let refused = if widen == "group" {
+            let meanwhile = GrantGroupRole { group, role: "admin".to_owned(), catalogue: catalogue() };
+            world.executor.execute(&manager, &Between { command, meanwhile, other, was }).await
+        } else {
+            let fields = role(&name, &["user:user:erase"], &[]).fields;
+            let meanwhile = ChangeRole { name, fields, catalogue: catalogue() };
+            world.executor.execute(&manager, &Between { command, meanwhile, other, was }).await
+        };
+        assert_eq!(refused.unwrap_err().code(), "exceeds_own_permissions", "{widen}");
+        assert!(world.state(member).await.groups.is_empty(), "{widen}");
+    };
+    raced(1, "group").await;
+    raced(2, "role").await;
 }

@@ -60,6 +60,11 @@ async fn a_link_that_is_not_good_makes_nobody_and_leaves_one_record() {
         assert_eq!(answer, Acceptance::Refused { reason });
         assert_eq!(world.store.head().await.unwrap(), before.next(), "one record");
         assert_ne!(world.load::<Invitation>(invitation).await.status, InvitationStatus::Accepted);
+        // Whoever comes with it again writes nothing, not even under a key of their own.
+        for key in ["a", "b"] {
+            let request = executor::Request { command_id: Some(key.to_owned()), ..follower.clone() };
+            assert_eq!(world.refused_as(&request, &accept(invitation, 1)).await.code(), "link_not_good");
+        }
     }
 }
 

@@ -52,10 +52,14 @@ impl World {
         let database = testbed::Database::fresh("user").await;
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
-        let settings = Settings { cache_bytes: 1 << 20, claim_key: [7; 32], snapshot_events: 0 };
-        let executor = Executor::new(store.clone(), clock.clone(), Arc::new(SystemIds), settings);
+        let executor = executor(&store, &clock);
         let request = request(Caller::new(testbed::tenant(), "set-up", &[Role::Admin], GRANTS));
         Self { database, store, executor, clock, request }
+    }
+
+    /// As another process would be: the same log, a cache of its own.
+    pub fn elsewhere(&self) -> Executor {
+        executor(&self.store, &self.clock)
     }
 
     /// With the tables of jobs, for commands that ask for some.
@@ -127,6 +131,11 @@ impl World {
         let roles = roles.iter().map(|role| (*role).to_owned()).collect();
         self.done(&user_commands::CreateGroup { name: name.to_owned(), roles, catalogue: catalogue() }).await
     }
+}
+
+fn executor(store: &EventStore, clock: &Arc<ManualClock>) -> Executor {
+    let settings = Settings { cache_bytes: 1 << 20, claim_key: [7; 32], snapshot_events: 0 };
+    Executor::new(store.clone(), clock.clone(), Arc::new(SystemIds), settings)
 }
 
 fn request(caller: Caller) -> Request {

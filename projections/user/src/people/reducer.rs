@@ -122,7 +122,9 @@ impl Current for PersonRow {
                 (self.email, self.user_name, self.external_id, self.email_verified) = (None, None, None, false);
                 (self.roles, self.groups, self.organizations) = Default::default();
             }
-            UserEvent::UserEmailVerificationRequested(_) | UserEvent::UserEmailVerificationFailed(_) => {}
+            UserEvent::UserEmailVerificationRequested(_)
+            | UserEvent::UserEmailVerificationFailed(_)
+            | UserEvent::UserRegistrationNoted(_) => {}
         }
     }
 }

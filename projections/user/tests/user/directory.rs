@@ -152,6 +152,7 @@ async fn pending_invitations_are_those_that_nobody_answered() {
         name: None,
         roles: vec!["member".to_owned()],
         groups: vec![],
+        by_policy: false,
         expires_at: until,
     };
     let (ada, grace) = (id(), id());

@@ -92,7 +92,7 @@ async fn grant(case: &Case<'_>, client: ClientId, session: SessionId) {
         opened_at: now,
         expires_at: now + TimeDelta::days(1),
     };
-    run(case, &OpenGrant { terms, assertion: None }).await;
+    run(case, &OpenGrant { terms }).await;
 }
 
 async fn end(case: &Case<'_>, session: SessionId) {

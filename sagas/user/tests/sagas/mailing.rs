@@ -6,7 +6,11 @@ use coordinator::{Sagas, Status};
 use futures::future::BoxFuture;
 use mailer::Caught;
 use sagabed::{Bed, Case, Story};
-use user_commands::{Catalogue, GRANTS, InviteUser, LinkKey, Purpose, ResendInvitation, RevokeInvitation};
+use user_aggregates::OpenTo;
+use user_commands::{
+    Catalogue, GRANTS, InviteUser, LinkKey, LoginFields, ProfileFields, Purpose, RegisterUser, RequestRegistration,
+    ResendInvitation, RevokeInvitation, SetRegistrationPolicy,
+};
 use user_sagas::Outside;
 
 use crate::provisioning::{Town, outside};
@@ -114,4 +118,71 @@ async fn an_invitation_sent_again_before_it_could_be_mailed_is_mailed_once_with_
     let [mail] = &mails[..] else { panic!("{} mails", mails.len()) };
     let link = mail.text.reveal().split("link=").nth(1).unwrap().split('\n').next().unwrap();
     assert_eq!(Invited::links().read(Purpose::Invitation, link).unwrap().turn, 2);
+}
+
+/// Somebody asks for an account with an address that is a user's.
+#[derive(Default)]
+struct Known {
+    caught: Caught,
+}
+
+impl Story for Known {
+    fn sagas(&self) -> Sagas {
+        let outside = outside(&Town::default());
+        user_sagas::sagas(&Outside { mailer: Arc::new(self.caught.clone()), ..outside })
+    }
+
+    fn saga(&self) -> &'static str {
+        "note_registration"
+    }
+
+    fn begin<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let catalogue = Catalogue::from(GRANTS.to_vec());
+            let email = format!("ada@{}.example", case.tenant());
+            let (domains, roles) = (Vec::new(), Vec::new());
+            let open_to = OpenTo::Everybody;
+            case.execute(&SetRegistrationPolicy { open_to, domains, roles, catalogue: catalogue.clone() }).await;
+            let register = RegisterUser {
+                login: LoginFields { email: email.clone(), user_name: None },
+                profile: ProfileFields { name: "Ada".to_owned(), ..ProfileFields::default() },
+                roles: vec![],
+                groups: vec![],
+                catalogue,
+            };
+            case.execute(&register).await;
+            // With the one permission that the page has.
+            let grant =
+                kernel::Grant { permission: "user:registration:request", roles: &[kernel::Role::Viewer], meaning: "" };
+            let stranger = kernel::Caller::new(case.tenant(), "registration", &[kernel::Role::Viewer], &[grant]);
+            case.bed.executor.run(&stranger, &RequestRegistration { email }).await.unwrap();
+        })
+    }
+
+    fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let address = format!("ada@{}.example", case.tenant());
+            let mails = self.caught.all();
+            let [mail] = mails.iter().filter(|mail| *mail.to.reveal() == address).collect::<Vec<_>>()[..] else {
+                panic!("not one mail to {address}");
+            };
+            let text = mail.text.reveal();
+            assert!(text.starts_with("Hello Ada,") && text.contains("You have one already"), "{text}");
+        })
+    }
+
+    fn undone<'a>(&'a self, _: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        // A mail can't be taken back; nothing else was done.
+        Box::pin(async {})
+    }
+}
+
+#[tokio::test]
+async fn who_has_an_account_already_is_mailed_so() {
+    sagabed::completes(&Known::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_crash_between_any_two_writes_loses_and_doubles_no_mail_to_who_has_an_account() {
+    sagabed::survives_each_crash(&Known::default(), GRANTS).await;
 }

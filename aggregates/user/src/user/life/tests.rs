@@ -63,6 +63,28 @@ fn lock_deactivate_remove_and_erase_are_four_different_things() {
 }
 
 #[test]
+fn an_address_is_shown_by_what_was_mailed_to_it_and_by_nothing_that_was_mailed_to_another_one() {
+    let show = |email: &str| UserCommand::ShowEmail { email: email.to_owned() };
+    let verified = || UserEmailVerified {}.into();
+    given(vec![]).when(show("ada@example.com")).then_expect_events(vec![verified()]);
+    given(vec![verified()]).when(show("ada@example.com")).then_expect_events(vec![]);
+    let moved = || UserLoginChanged { login: login("ada@example.org") }.into();
+    given(vec![moved()]).when(show("ada@example.com")).then_expect_error(UserError::Link);
+    given(vec![verified(), moved()]).when(show("ada@example.com")).then_expect_error(UserError::Link);
+    let locked = UserLocked { reason: "phishing".to_owned() }.into();
+    refused(vec![locked], show("ada@example.com"), UserStep::Verify, UserStatus::Locked);
+}
+
+#[test]
+fn nobody_is_told_at_once_again_that_an_account_was_asked_for_with_their_address() {
+    let note = |minute: i64| UserCommand::NoteRegistration { at: at(minute * 60), pause: TimeDelta::minutes(10) };
+    let noted = |minute: i64| UserRegistrationNoted { at: at(minute * 60) }.into();
+    given(vec![]).when(note(1)).then_expect_events(vec![noted(1)]);
+    given(vec![noted(1)]).when(note(10)).then_expect_events(vec![]);
+    given(vec![noted(1)]).when(note(11)).then_expect_events(vec![noted(11)]);
+}
+
+#[test]
 fn what_changes_nothing_is_no_event() {
     for (events, command) in [
         (vec![], UserCommand::Unlock),
@@ -82,13 +104,15 @@ fn what_changes_nothing_is_no_event() {
 #[test]
 fn only_the_last_link_verifies_an_address_and_only_in_its_time() {
     let verify = |turn, second| UserCommand::VerifyEmail { turn, at: at(second) };
-    let failed = |reason| vec![UserEmailVerificationFailed { reason }.into()];
+    let failed = |turn, reason| vec![UserEmailVerificationFailed { turn: Some(turn), reason }.into()];
     let sent = || vec![requested(1, 100), requested(2, 200)];
     given(sent()).when(verify(2, 199)).then_expect_events(vec![UserEmailVerified {}.into()]);
-    given(sent()).when(verify(1, 50)).then_expect_events(failed(LinkFault::Superseded));
-    given(sent()).when(verify(2, 200)).then_expect_events(failed(LinkFault::Expired));
+    given(sent()).when(verify(1, 50)).then_expect_events(failed(1, LinkFault::Superseded));
+    given(sent()).when(verify(2, 200)).then_expect_events(failed(2, LinkFault::Expired));
+    let once = [sent(), failed(1, LinkFault::Superseded)].concat();
+    given(once).when(verify(1, 50)).then_expect_events(vec![]);
     let moved = || UserLoginChanged { login: login("ada@other.example") }.into();
-    given(vec![requested(1, 100), moved()]).when(verify(1, 50)).then_expect_events(failed(LinkFault::Superseded));
+    given(vec![requested(1, 100), moved()]).when(verify(1, 50)).then_expect_events(failed(1, LinkFault::Superseded));
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub struct Invitation<'p> {
     pub email: &'p str,
     /// Their name, as far as it is known.
     pub name: &'p str,
+    /// Whether they asked for it themselves.
+    pub by_policy: bool,
     /// What was wrong.
     pub error: Option<&'p str>,
 }
@@ -26,8 +28,13 @@ pub struct Invitation<'p> {
 /// The page.
 pub fn invitation(page: &Invitation<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let (title, as_whom, accept) = if page.by_policy {
+        ("Create an account", "Your account is that of ", "Create account")
+    } else {
+        ("Welcome", "You are invited as ", "Accept")
+    };
     let body = html! {
-        p { "You are invited as " strong { (page.email) } "." }
+        p { (as_whom) strong { (page.email) } "." }
         (alert(page.error))
         form method="post" action=(page.action) {
             input type="hidden" name="link" value=(page.link);
@@ -37,10 +44,10 @@ pub fn invitation(page: &Invitation<'_>) -> Response {
             input #name name="name" type="text" value=(page.name) autocomplete="name" required maxlength="200"
                 autofocus[page.name.is_empty()];
             (new_password_field(!page.name.is_empty()))
-            div.row { button type="submit" { "Accept" } }
+            div.row { button type="submit" { (accept) } }
         }
     };
-    Page { tenant: page.tenant, title: "Welcome", leads_to: None }.answer(status, &body)
+    Page { tenant: page.tenant, title, leads_to: None }.answer(status, &body)
 }
 
 /// What the page that verifies an address shows.

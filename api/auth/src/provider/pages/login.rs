@@ -16,6 +16,8 @@ pub struct Login<'p> {
     pub action: &'p str,
     /// Where one goes who forgot their password.
     pub forgot: &'p str,
+    /// Where one asks for an account; none: nobody does by themselves.
+    pub register: Option<&'p str>,
     /// Where one goes whom an identity provider signs in; none: no provider is connected.
     pub organization: Option<&'p str>,
     /// What was asked for, sealed.
@@ -57,6 +59,7 @@ pub fn login(page: &Login<'_>) -> Response {
             }
         }
         p.after { a href=(page.forgot) { "Forgot your password?" } }
+        @if let Some(register) = page.register { p.after { a href=(register) { "Create an account" } } }
     };
     let script = page.passkey.map(|passkey| &passkey.script);
     Page { tenant: page.tenant, title: "Sign in", leads_to: page.leads_to }.answer_with(status, &body, script)

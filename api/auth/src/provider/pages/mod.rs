@@ -10,6 +10,7 @@ mod message;
 mod organization;
 mod passkey;
 mod password;
+mod registration;
 mod required;
 mod second_factor;
 
@@ -30,6 +31,7 @@ pub use organization::leaving;
 pub use passkey::{PasskeyForm, PasskeysPage, SCRIPT, ShownPasskey, passkeys};
 pub use password::{ChangePassword, NewPassword, change_password, forgot, new_password};
 
+pub use registration::{Registration, registration};
 pub use required::{RequiredPage, required};
 pub use second_factor::{AuthenticatorPage, CodePage, EnrolPage, authenticator, code, enrol, recovery_codes};
 

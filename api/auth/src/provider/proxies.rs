@@ -1,0 +1,125 @@
+//! From which address a client came, where proxies stand before us.
+//!
+//! A proxy writes the address of whoever asks it to the end of `X-Forwarded-For`; what stands before that, the client may have written.
+//! So the header is read from its end, only when it comes from a proxy that the configuration names, and only as far as the addresses
+//! in it are those of such proxies: the first other one is the client. RFC 7239's `Forwarded` is not read: a proxy that writes the one
+//! header lets the other one through as the client sent it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use poem::Request;
+use poem::http::HeaderMap;
+
+/// The header in which proxies say who asked them.
+const HEADER: &str = "x-forwarded-for";
+
+/// The proxies that are believed: none, unless the configuration names some. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxies(Arc<[IpNet]>);
+
+impl Proxies {
+    /// Reads their addresses, and networks with the length of their prefix, as `10.0.0.7` and `fd00::/8`.
+    ///
+    /// # Errors
+    /// The first text that is neither.
+    pub fn read<T: AsRef<str>>(texts: &[T]) -> Result<Self, String> {
+        let network = |text: &T| {
+            let text = text.as_ref().trim();
+            let address = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+            text.parse::<IpNet>().or_else(|_| address()).map_err(|_| text.to_owned())
+        };
+        texts.iter().map(network).collect::<Result<Vec<_>, _>>().map(|networks| Self(networks.into()))
+    }
+
+    /// From which address the client came that a request is of; none: it is not known.
+    pub fn client(&self, request: &Request) -> Option<IpAddr> {
+        let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip)?;
+        Some(self.behind(peer, request.headers()))
+    }
+
+    /// Who stands behind a peer that sends these headers.
+    fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer.to_canonical();
+        // Several headers are one list, in their order.
+        let lists: Vec<&str> = headers.get_all(HEADER).iter().map(|value| value.to_str().unwrap_or("?")).collect();
+        for said in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
+            if !self.has(client) {
+                break;
+            }
+            // What can't be read, nobody vouches for, nor for anything before it.
+            let Some(address) = read(said) else { break };
+            client = address;
+        }
+        client
+    }
+
+    fn has(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// An address, as proxies write it: some with a port.
+fn read(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    text.parse::<IpAddr>().ok().or_else(bare).or_else(with_port).map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::http::HeaderValue;
+
+    use super::*;
+
+    fn client(trusted: &[&str], peer: &str, lists: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for list in lists {
+            headers.append(HEADER, HeaderValue::from_bytes(list.as_bytes()).unwrap());
+        }
+        Proxies::read(trusted).unwrap().behind(peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn nobody_is_believed_who_is_no_proxy_of_ours() {
+        assert_eq!(client(&[], "192.0.2.9", &["198.51.100.1"]), "192.0.2.9");
+        assert_eq!(client(&["10.0.0.0/8"], "192.0.2.9", &["10.0.0.1", "198.51.100.1"]), "192.0.2.9");
+    }
+
+    #[test]
+    fn the_client_is_the_last_address_that_is_no_proxy_of_ours() {
+        let ours = ["10.0.0.0/8", "2001:db8:f::1"];
+        for (peer, lists, expected) in [
+            ("10.0.0.1", &[][..], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
+            ("::ffff:10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
+            // What stands before it, the client wrote.
+            ("10.0.0.1", &["203.0.113.5, 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["10.0.0.9, 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["203.0.113.5", "198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["203.0.113.5, 198.51.100.1, 10.2.0.1,2001:db8:f::1"], "198.51.100.1"),
+            ("2001:db8:f::1", &["2001:db8::7"], "2001:db8::7"),
+            ("10.0.0.1", &["198.51.100.1:4711"], "198.51.100.1"),
+            ("10.0.0.1", &["[2001:db8::7]:4711"], "2001:db8::7"),
+            ("10.0.0.1", &["[2001:db8::7]"], "2001:db8::7"),
+            ("10.0.0.1", &["10.0.0.2, 10.0.0.3"], "10.0.0.2"),
+            // Nobody vouches for what stands before what can't be read.
+            ("10.0.0.1", &["198.51.100.1, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.1, unknown, 10.0.0.3"], "10.0.0.3"),
+            ("10.0.0.1", &["198.51.100.1", "\u{ff}"], "10.0.0.1"),
+            ("10.0.0.1", &[""], "10.0.0.1"),
+        ] {
+            assert_eq!(client(&ours, peer, lists), expected, "{peer} {lists:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_and_no_network_is_named() {
+        assert!(Proxies::read(&["10.0.0.7", "fd00::/8", " 192.0.2.0/24 "]).is_ok());
+        for wrong in ["", "proxy.example.com", "10.0.0.0/33", "10.0.0", "*"] {
+            assert_eq!(Proxies::read(&["10.0.0.7", wrong]), Err(wrong.to_owned()));
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Somebody registers by themselves, where the tenant lets them: they say their address, and the mailed link does the rest, as an
+//! invitation's does ([`mailed`](super::mailed)).
+
+use kernel::Checks;
+use poem::Response;
+use poem::http::StatusCode;
+
+use super::attempts::Aim;
+use super::form::Form;
+use super::pages::{self, Registration};
+use super::{Answer, OAuthError, Provider, Visit};
+
+/// Why somebody is refused whom the policy does not let, on record.
+const REFUSED: &str = "registration_not_allowed";
+
+impl Provider {
+    /// Where somebody registers; none: nobody does by themselves.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    pub(super) async fn registers_at(&self, visit: &Visit) -> Result<Option<String>, OAuthError> {
+        let Some(links) = self.authority.links() else { return Ok(None) };
+        let open = links.lets_register(visit.tenant.id).await?;
+        Ok(open.then(|| format!("/t/{}/register", visit.tenant.slug)))
+    }
+}
+
+/// The page.
+pub async fn page(provider: &Provider, visit: Visit) -> Answer {
+    Ok(match provider.registers_at(&visit).await? {
+        Some(action) => show(&visit, &action, "", None),
+        None => closed(&visit),
+    })
+}
+
+/// Somebody asks for an account.
+pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
+    visit.of_our_page(provider)?;
+    // Whoever knows many addresses must not have us mail to all of them.
+    provider.attempts.begin(&Aim::new(visit.tenant.id, "a registration", visit.address))?;
+    let form = Form::read(&visit.form_text().await?)?;
+    let Some(action) = provider.registers_at(&visit).await? else {
+        provider.note_refused(&visit, None, REFUSED).await?;
+        return Ok(closed(&visit));
+    };
+    let email = form.get("email").unwrap_or_default().trim().to_owned();
+    let mut checks = Checks::default();
+    checks.email("/email", &email);
+    if !checks.ok() {
+        return Ok(show(&visit, &action, &email, Some("This is not an e-mail address, such as ada@example.com.")));
+    }
+    let answer = pages::message(
+        &visit.tenant.name,
+        StatusCode::OK,
+        "Look into your mail",
+        "If people with this address may have an account here, the next step is on its way to it.",
+    );
+    // Beside the answer: how long it takes would tell who there is, and who may be.
+    let provider = provider.clone();
+    tokio::spawn(async move {
+        if let Err(error) = request(&provider, &visit, &email).await {
+            tracing::warn!(?error, "an account could not be asked for");
+        }
+    });
+    Ok(answer)
+}
+
+async fn request(provider: &Provider, visit: &Visit, email: &str) -> Result<(), OAuthError> {
+    let Some(links) = provider.authority.links() else { return Ok(()) };
+    if links.register(visit.tenant.id, email).await? {
+        Ok(())
+    } else {
+        provider.note_refused(visit, None, REFUSED).await
+    }
+}
+
+fn show(visit: &Visit, action: &str, email: &str, error: Option<&str>) -> Response {
+    let login = format!("/t/{}/login", visit.tenant.slug);
+    pages::registration(&Registration { tenant: &visit.tenant.name, action, login: &login, email, error })
+}
+
+fn closed(visit: &Visit) -> Response {
+    let text = "Here people are invited. Ask whoever looks after accounts for an invitation.";
+    pages::message(&visit.tenant.name, StatusCode::NOT_FOUND, "Nobody registers here by themselves", text)
+}

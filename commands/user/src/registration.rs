@@ -1,0 +1,149 @@
+//! Registration: somebody asks for an account by themselves, as far as the tenant's policy lets them. It is an invitation that the
+//! policy sends instead of a person: accepting it, its time, its links and its claim are those of [invitations](crate::invitation).
+
+use chrono::Duration;
+use executor::{Command, Work};
+use kernel::{Checks, Refusal, UserId};
+use serde::{Deserialize, Serialize};
+use user_aggregates::{
+    ClaimedDomain, DomainId, Invitation, InvitationCommand, InvitationId, OpenTo, RegistrationPolicy,
+    RegistrationPolicyCommand, RegistrationPolicySet, User, UserCommand,
+};
+
+use crate::access::{Catalogue, existing_role, within_own};
+use crate::domain::{DOMAIN, domain_name};
+use crate::invitation::{self, EMAIL, GOOD_FOR};
+use crate::user::LOGIN;
+use crate::{lengths, values};
+
+/// For so long nothing more is mailed to an address: whoever knows it must not fill its mailbox.
+const PAUSE: Duration = Duration::minutes(10);
+
+/// Says who may register, and which roles they begin with: this is all of it.
+#[derive(Clone, Debug)]
+pub struct SetRegistrationPolicy {
+    pub open_to: OpenTo,
+    /// The domains, where only these are let in; else none.
+    pub domains: Vec<String>,
+    /// The roles: not more than the caller may.
+    pub roles: Vec<String>,
+    pub catalogue: Catalogue,
+}
+
+/// Somebody asks for an account.
+#[derive(Clone, Debug)]
+pub struct RequestRegistration {
+    pub email: String,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Registration {
+    /// The address is mailed a link, or was a moment ago.
+    Invited,
+    /// It is a user's: it is mailed that it is, or was a moment ago.
+    Known,
+    /// The policy does not let them.
+    Refused,
+}
+
+impl Command for SetRegistrationPolicy {
+    const PERMISSION: &'static str = "user:registration_policy:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let mut domains = Vec::with_capacity(self.domains.len());
+        for (place, text) in self.domains.iter().enumerate() {
+            match domain_name(text) {
+                Ok(domain) => domains.push(domain),
+                Err(wrong) => checks.refuse(format!("/domains/{place}"), wrong.code(), wrong.to_string()),
+            }
+        }
+        let domains = values::few(&mut checks, "/domains", &domains, lengths::DOMAINS);
+        let roles = values::few(&mut checks, "/roles", &self.roles, lengths::ROLES);
+        match self.open_to {
+            OpenTo::Domains if self.domains.is_empty() => {
+                checks.refuse("/domains", "missing", "name the domains whose addresses may register".to_owned());
+            }
+            OpenTo::Domains => {}
+            _ if !self.domains.is_empty() => {
+                let detail = "domains are named only where open_to is domains".to_owned();
+                checks.refuse("/domains", "not_allowed", detail);
+            }
+            _ => {}
+        }
+        checks.finish()?;
+        for (place, role) in roles.iter().enumerate() {
+            existing_role(work, role, &format!("/roles/{place}")).await?;
+        }
+        within_own(work, &self.catalogue, roles.iter().cloned()).await?;
+        let tenant = work.caller().tenant();
+        let set = RegistrationPolicySet { open_to: self.open_to, domains, roles };
+        work.upsert::<RegistrationPolicy>(tenant, RegistrationPolicyCommand::Set(set)).await
+    }
+}
+
+/// The roles with which the policy lets somebody in who has this address; none: it does not.
+pub(crate) async fn admitted(work: &mut Work<'_>, email: &str) -> Result<Option<Vec<String>>, Refusal> {
+    let tenant = work.caller().tenant();
+    let Some(policy) = work.find::<RegistrationPolicy>(tenant).await?.filter(|policy| policy.is_open()) else {
+        return Ok(None);
+    };
+    let Some(domain) = email.rsplit_once('@').and_then(|(_, domain)| domain_name(domain).ok()) else { return Ok(None) };
+    let verified = policy.open_to == OpenTo::VerifiedDomains && is_verified(work, &domain).await?;
+    Ok(policy.lets(&domain, verified).then(|| policy.roles.clone()))
+}
+
+/// Whether the tenant has shown that a domain is its own, and its record was there when it was last looked for.
+async fn is_verified(work: &mut Work<'_>, domain: &str) -> Result<bool, Refusal> {
+    let held = work.holders(&DOMAIN, [domain]).await?;
+    let Some(claim) = held.get(domain).and_then(|holder| holder.parse::<DomainId>().ok()) else { return Ok(false) };
+    let claimed = work.find::<ClaimedDomain>(claim).await?;
+    Ok(claimed.is_some_and(|claimed| claimed.verified && !claimed.record_missing && !claimed.released))
+}
+
+/// Takes back a registration of an address: somebody invites them themselves.
+pub(crate) async fn give_way(work: &mut Work<'_>, email: &str) -> Result<(), Refusal> {
+    let Some(before) = invited(work, email).await? else { return Ok(()) };
+    if work.read::<Invitation>(before).await?.by_policy {
+        work.update::<Invitation>(before, InvitationCommand::Revoke).await?;
+        work.release(&EMAIL, email, before);
+    }
+    Ok(())
+}
+
+/// The invitation that an address has.
+async fn invited(work: &mut Work<'_>, email: &str) -> Result<Option<InvitationId>, Refusal> {
+    let held = work.holders(&EMAIL, [email]).await?;
+    Ok(held.get(email).and_then(|holder| holder.parse().ok()))
+}
+
+impl Command for RequestRegistration {
+    const PERMISSION: &'static str = "user:registration:request";
+    type Answer = Registration;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<Registration, Refusal> {
+        let mut checks = Checks::default();
+        let email = checks.email("/email", &self.email);
+        checks.finish()?;
+        let Some(roles) = admitted(work, &email).await? else { return Ok(Registration::Refused) };
+        let users = work.holders(&LOGIN, [email.as_str()]).await?;
+        if let Some(user) = users.get(email.as_str()).and_then(|holder| holder.parse::<UserId>().ok()) {
+            let note = UserCommand::NoteRegistration { at: kernel::to_micros(work.now()), pause: PAUSE };
+            work.update::<User>(user, note).await?;
+            return Ok(Registration::Known);
+        }
+        match invited(work, &email).await? {
+            Some(before) => {
+                let sent_at = work.read::<Invitation>(before).await?.expires_at - GOOD_FOR;
+                if work.now() >= sent_at + PAUSE {
+                    let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
+                    work.update::<Invitation>(before, InvitationCommand::Resend { expires_at }).await?;
+                }
+            }
+            None => _ = invitation::send(work, email, None, roles, Vec::new(), true)?,
+        }
+        Ok(Registration::Invited)
+    }
+}

@@ -1,0 +1,164 @@
+//! Registration, as far as a tenant's policy lets people.
+
+use chrono::Duration;
+use executor::Request;
+use kernel::{Kind, Role};
+use user_aggregates::{Invitation, InvitationFault, InvitationStatus, OpenTo, RegistrationPolicy, User};
+use user_commands::{
+    AcceptInvitation, Acceptance, ClaimDomain, InviteUser, NoteDomainRecordMissing, Registration, RequestRegistration,
+    SetRegistrationPolicy, VerifyDomain,
+};
+
+use super::support::*;
+
+fn policy(open_to: OpenTo, domains: &[&str], roles: &[&str]) -> SetRegistrationPolicy {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    SetRegistrationPolicy { open_to, domains: owned(domains), roles: owned(roles), catalogue: catalogue() }
+}
+
+fn asked(email: &str) -> RequestRegistration {
+    RequestRegistration { email: email.to_owned() }
+}
+
+/// Whoever opens the page.
+fn stranger(world: &World) -> Request {
+    world.with_permissions(&["user:registration:request"])
+}
+
+/// The invitations of the tenant, in order of their ids, which is that in which they were made.
+async fn invitations(world: &World) -> Vec<(user_aggregates::InvitationId, Invitation)> {
+    let mut found = Vec::new();
+    for event in world.store.read_after(kernel::Position::START, 1_000).await.unwrap() {
+        if event.event_type == "user.invitation.sent" {
+            let id: user_aggregates::InvitationId = event.aggregate_id.parse().unwrap();
+            found.push((id, world.load::<Invitation>(id).await));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_policy_is_as_it_is_set_and_gives_no_more_than_whoever_sets_it_has() {
+    let world = World::new().await;
+    world.done(&policy(OpenTo::Domains, &["Bücher.example", "example.com"], &["viewer"])).await;
+    let state = world.load::<RegistrationPolicy>(world.request.caller.tenant()).await;
+    assert_eq!((state.open_to, state.roles), (OpenTo::Domains, vec!["viewer".to_owned()]));
+    assert_eq!(state.domains, ["example.com", "xn--bcher-kva.example"]);
+    for (wrong, pointer) in [
+        (policy(OpenTo::Domains, &[], &[]), "/domains"),
+        (policy(OpenTo::Everybody, &["example.com"], &[]), "/domains"),
+        (policy(OpenTo::Domains, &["example.com", "com"], &[]), "/domains/1"),
+        (policy(OpenTo::Everybody, &[], &["nobodys"]), "/roles/0"),
+    ] {
+        let refusal = world.refused(&wrong).await;
+        assert_eq!(refusal.errors()[0].pointer, pointer, "{refusal}");
+    }
+    let manager = world.with_permissions(&["user:registration_policy:write", "user:user:read"]);
+    let refusal = world.refused_as(&manager, &policy(OpenTo::Everybody, &[], &["admin"])).await;
+    assert_eq!((refusal.kind(), refusal.code()), (Kind::Forbidden, "exceeds_own_permissions"));
+    let refusal = world.refused_as(&world.as_roles(&[Role::Manager]), &policy(OpenTo::Everybody, &[], &[])).await;
+    assert_eq!(refusal.code(), "permission_missing");
+}
+
+#[tokio::test]
+async fn nobody_registers_where_no_policy_lets_them_and_nothing_is_written() {
+    let world = World::new().await;
+    let before = world.store.head().await.unwrap();
+    assert_eq!(world.done_as(&stranger(&world), &asked("ada@example.com")).await, Registration::Refused);
+    assert_eq!(world.store.head().await.unwrap(), before);
+    world.done(&policy(OpenTo::Domains, &["example.com"], &[])).await;
+    let before = world.store.head().await.unwrap();
+    for other in ["ada@example.org", "ada@sub.example.com", "ada@example.com.evil.example"] {
+        assert_eq!(world.done_as(&stranger(&world), &asked(other)).await, Registration::Refused, "{other}");
+    }
+    assert_eq!(world.store.head().await.unwrap(), before);
+    assert_eq!(world.refused_as(&stranger(&world), &asked("ada")).await.errors()[0].pointer, "/email");
+}
+
+#[tokio::test]
+async fn who_registers_is_invited_by_the_policy_with_its_roles_once_and_again_after_a_while() {
+    let world = World::new().await;
+    world.done(&policy(OpenTo::Everybody, &[], &["viewer"])).await;
+    let stranger = stranger(&world);
+    assert_eq!(world.done_as(&stranger, &asked("Ada@Example.com")).await, Registration::Invited);
+    let before = world.store.head().await.unwrap();
+    assert_eq!(world.done_as(&stranger, &asked("ada@example.com")).await, Registration::Invited);
+    assert_eq!(world.store.head().await.unwrap(), before, "a second mail at once");
+    world.clock.advance(Duration::minutes(10));
+    assert_eq!(world.done_as(&stranger, &asked("ada@example.com")).await, Registration::Invited);
+    let [(id, sent)] = &invitations(&world).await[..] else { panic!("not one invitation") };
+    assert!(sent.by_policy && sent.turn == 2 && sent.roles == ["viewer"], "{sent:?}");
+    let follower = world.with_permissions(&["user:invitation:accept"]);
+    let accept = AcceptInvitation { invitation: *id, turn: 2, name: "Ada".to_owned() };
+    let Acceptance::Accepted { user } = world.done_as(&follower, &accept).await else { panic!("it was refused") };
+    let state = world.state(user).await;
+    assert!(state.email_verified && state.roles.contains("viewer") && state.roles.len() == 1, "{state:?}");
+}
+
+#[tokio::test]
+async fn who_is_a_user_already_is_told_so_once_in_a_while_and_not_invited() {
+    let world = World::new().await;
+    let ada = world.user("ada", &[]).await;
+    world.done(&policy(OpenTo::Everybody, &[], &[])).await;
+    let stranger = stranger(&world);
+    assert_eq!(world.done_as(&stranger, &asked("ada@example.com")).await, Registration::Known);
+    let first = world.load::<User>(ada).await.registration_noted_at;
+    assert!(first.is_some());
+    let before = world.store.head().await.unwrap();
+    assert_eq!(world.done_as(&stranger, &asked("ada@example.com")).await, Registration::Known);
+    assert_eq!(world.store.head().await.unwrap(), before);
+    assert!(invitations(&world).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_verified_domain_lets_its_people_register_for_as_long_as_it_is_shown() {
+    let world = World::new().await;
+    world.done(&policy(OpenTo::VerifiedDomains, &[], &[])).await;
+    let stranger = stranger(&world);
+    let domain = world.done(&ClaimDomain { domain: "example.com".to_owned() }).await;
+    assert_eq!(world.done_as(&stranger, &asked("ada@example.com")).await, Registration::Refused, "only claimed");
+    world.done(&VerifyDomain { domain }).await;
+    assert_eq!(world.done_as(&stranger, &asked("ada@example.com")).await, Registration::Invited);
+    assert_eq!(world.done_as(&stranger, &asked("ada@example.org")).await, Registration::Refused);
+    world.done(&NoteDomainRecordMissing { domain }).await;
+    assert_eq!(world.done_as(&stranger, &asked("eve@example.com")).await, Registration::Refused, "shown no more");
+}
+
+#[tokio::test]
+async fn a_link_counts_for_what_the_policy_says_when_it_is_followed() {
+    let world = World::new().await;
+    world.done(&policy(OpenTo::Everybody, &[], &["member", "viewer"])).await;
+    let (stranger, follower) = (stranger(&world), world.with_permissions(&["user:invitation:accept"]));
+    for email in ["ada@example.com", "eve@example.com"] {
+        world.done_as(&stranger, &asked(email)).await;
+    }
+    let found = invitations(&world).await;
+    let accept = |place: usize| AcceptInvitation { invitation: found[place].0, turn: 1, name: "Somebody".to_owned() };
+    world.done(&policy(OpenTo::Everybody, &[], &["viewer", "auditor"])).await;
+    let Acceptance::Accepted { user } = world.done_as(&follower, &accept(0)).await else { panic!("it was refused") };
+    assert_eq!(world.state(user).await.roles.into_iter().collect::<Vec<_>>(), ["viewer"]);
+    world.done(&policy(OpenTo::Nobody, &[], &[])).await;
+    let before = world.store.head().await.unwrap();
+    let refused = world.done_as(&follower, &accept(1)).await;
+    assert_eq!(refused, Acceptance::Refused { reason: InvitationFault::Revoked });
+    assert_eq!(world.store.head().await.unwrap(), before.next(), "one record");
+}
+
+#[tokio::test]
+async fn a_stranger_who_asks_first_keeps_nobody_from_being_invited() {
+    let world = World::new().await;
+    world.done(&policy(OpenTo::Everybody, &[], &[])).await;
+    world.done_as(&stranger(&world), &asked("ada@example.com")).await;
+    let invite = InviteUser {
+        email: "ada@example.com".to_owned(),
+        name: None,
+        roles: vec!["member".to_owned()],
+        groups: vec![],
+        catalogue: catalogue(),
+    };
+    world.done(&invite).await;
+    let found = invitations(&world).await;
+    let [(_, before), (_, now)] = &found[..] else { panic!("{} invitations", found.len()) };
+    assert_eq!((before.status, now.status), (InvitationStatus::Revoked, InvitationStatus::Pending));
+    assert_eq!(world.refused(&invite).await.code(), "invited_already");
+}
