@@ -83,6 +83,8 @@ kernel::events! {
         },
         /// All sessions that were there have ended, and what was granted in them.
         SessionsEnded = "auth.account.sessions_ended" @ 1 { pub at: DateTime<Utc>, pub reason: String },
+        /// The person came in by an identity provider of their organization, for the first time.
+        AccountEntered = "auth.account.entered" @ 1 {},
         /// Nobody signs in with it any more.
         AccountClosed = "auth.account.closed" @ 1 { pub at: DateTime<Utc> },
         /// Nor is anything kept any more that tells who it was: what is theirs in their sessions and attempts to sign in goes with it.
@@ -118,6 +120,9 @@ pub struct Account {
     /// Whether what tells who it was is gone.
     #[serde(default)]
     pub erased: bool,
+    /// Whether somebody came in by an identity provider.
+    #[serde(default)]
+    pub entered: bool,
     /// What clients may do for the person.
     pub consents: BTreeMap<ClientId, BTreeSet<String>>,
     /// Until when what was granted to a client has ended.
@@ -181,6 +186,8 @@ pub enum AccountCommand {
     Join { client: ClientId, session: SessionId, at: DateTime<Utc> },
     /// Ends all sessions.
     EndSessions { at: DateTime<Utc>, reason: String },
+    /// Notes that the person came in by an identity provider.
+    Enter,
     /// Ends it all.
     Close { at: DateTime<Utc> },
     /// The same, and forgets who it was.
@@ -269,7 +276,7 @@ impl Account {
     pub fn is_fresh(&self) -> bool {
         let nothing_to_show = self.password.is_none() && !self.has_second_factor();
         let nothing_given = self.listeners.is_empty() && self.consents.is_empty() && self.withdrawn.is_empty();
-        !self.closed && nothing_to_show && nothing_given
+        !self.closed && !self.entered && nothing_to_show && nothing_given
     }
 
     /// Whether a link that sets a password may be mailed to the person's address. `shown`: they have shown that it is theirs. If they
@@ -309,7 +316,7 @@ impl Account {
 
 impl Aggregate for Account {
     const TYPE: &'static str = "auth.account";
-    const FORM: u32 = 4;
+    const FORM: u32 = 5;
     const SEALED: bool = true;
     type Command = AccountCommand;
     type Event = AccountEvent;
@@ -327,6 +334,8 @@ impl Aggregate for Account {
             AccountCommand::Close { .. } if self.closed => vec![],
             AccountCommand::Close { at } => vec![AccountClosed { at }.into()],
             _ if self.closed => return Err(AccountError::Closed),
+            AccountCommand::Enter if self.entered => vec![],
+            AccountCommand::Enter => vec![AccountEntered {}.into()],
             AccountCommand::SetPassword { by, .. } if !self.may_set_password(by) => return Err(AccountError::LinkUsed),
             AccountCommand::SetPassword { password, .. } => vec![PasswordSet { password }.into()],
             AccountCommand::RequestReset { at } => {
@@ -402,6 +411,7 @@ impl Aggregate for Account {
             AccountEvent::RecoveryCodeUsed(e) => _ = self.recovery.remove(&e.hash),
             AccountEvent::ClientJoined(e) => self.listeners.add(e.client, e.session, e.at),
             AccountEvent::SessionsEnded(e) => self.ended_at = Some(e.at),
+            AccountEvent::AccountEntered(_) => self.entered = true,
             AccountEvent::AccountClosed(e) => self.close(e.at),
             AccountEvent::AccountErased(e) => {
                 self.close(e.at);
@@ -420,161 +430,4 @@ impl Aggregate for Account {
 kernel::aggregate!(Account);
 
 #[cfg(test)]
-mod tests {
-    use cqrs_es::test::TestFramework;
-    use keys::{Context, DataKey, SystemRandom};
-    use uuid::Uuid;
-
-    use super::*;
-
-    #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
-    fn sealed() -> Sealed {
-        let context = Context { tenant: kernel::TenantId::vouched(Uuid::nil()), purpose: "", subject: "" };
-        DataKey::new([1; 32]).seal(context, b"", &SystemRandom).unwrap()
-    }
-
-    fn at(minute: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::minutes(minute)
-    }
-
-    #[test]
-    fn a_link_sets_the_password_once_within_an_hour_and_only_the_last_one_does() {
-        let password = sealed();
-        let requested = |turn, minute| PasswordResetRequested { turn, until: at(minute) + RESET_GOOD_FOR }.into();
-        let set = |turn, minute| AccountCommand::SetPassword {
-            password: password.clone(),
-            by: By::Link { turn, at: at(minute) },
-        };
-        let given = || TestFramework::<Account>::with(()).given(vec![requested(1, 0), requested(2, 10)]);
-        given().when(set(1, 11)).then_expect_error(AccountError::LinkUsed);
-        given().when(set(2, 70)).then_expect_error(AccountError::LinkUsed);
-        given().when(set(2, 69)).then_expect_events(vec![PasswordSet { password: password.clone() }.into()]);
-        TestFramework::<Account>::with(())
-            .given(vec![requested(1, 0), PasswordSet { password: password.clone() }.into()])
-            .when(set(1, 1))
-            .then_expect_error(AccountError::LinkUsed);
-    }
-
-    #[test]
-    fn nobody_is_mailed_a_second_link_at_once() {
-        let given = || {
-            let requested = PasswordResetRequested { turn: 1, until: at(0) + RESET_GOOD_FOR };
-            TestFramework::<Account>::with(()).given(vec![requested.into()])
-        };
-        given().when(AccountCommand::RequestReset { at: at(1) }).then_expect_events(vec![]);
-        given()
-            .when(AccountCommand::RequestReset { at: at(3) })
-            .then_expect_events(vec![PasswordResetRequested { turn: 2, until: at(3) + RESET_GOOD_FOR }.into()]);
-    }
-
-    #[test]
-    fn an_address_that_nobody_has_shown_to_be_theirs_opens_a_fresh_account_only() {
-        let mut account = Account::default();
-        assert!(account.opens_by_mail(true) && account.opens_by_mail(false));
-        account.evolve(PasswordResetRequested { turn: 1, until: at(60) }.into());
-        account.evolve(SessionsEnded { at: at(1), reason: "roles_changed".to_owned() }.into());
-        assert!(account.opens_by_mail(false), "asking once is no sign that somebody came in");
-        let (client, session) = (ClientId::new(Uuid::from_u128(1)), SessionId::new(Uuid::from_u128(2)));
-        let came_in: [AccountEvent; 4] = [
-            PasswordSet { password: sealed() }.into(),
-            TotpEnrolled { secret: sealed(), step: 1 }.into(),
-            ClientJoined { client, session, at: at(2) }.into(),
-            ConsentGiven { client, scope: vec!["openid".to_owned()] }.into(),
-        ];
-        for event in came_in {
-            let mut account = account.clone();
-            account.evolve(event.clone());
-            assert!(account.opens_by_mail(true) && !account.opens_by_mail(false), "{event:?}");
-        }
-        account.evolve(AccountClosed { at: at(3) }.into());
-        assert!(!account.opens_by_mail(true) && !account.opens_by_mail(false));
-    }
-
-    #[test]
-    fn an_invitation_sets_the_first_password_only() {
-        let password = sealed();
-        TestFramework::<Account>::with(())
-            .given(vec![PasswordSet { password: password.clone() }.into()])
-            .when(AccountCommand::SetPassword { password, by: By::Invitation })
-            .then_expect_error(AccountError::LinkUsed);
-    }
-
-    #[test]
-    fn a_code_works_once_and_so_does_a_recovery_code() {
-        let enrolled = || {
-            let secret = sealed();
-            let codes = RecoveryCodesSet { hashes: vec!["a".to_owned(), "b".to_owned()] };
-            vec![TotpEnrolled { secret, step: 7 }.into(), codes.into()]
-        };
-        let given = || TestFramework::<Account>::with(()).given(enrolled());
-        given().when(AccountCommand::UseTotp { step: 7 }).then_expect_error(AccountError::CodeUsed);
-        given().when(AccountCommand::UseTotp { step: 8 }).then_expect_events(vec![TotpUsed { step: 8 }.into()]);
-        given()
-            .when(AccountCommand::UseRecoveryCode { hash: "c".to_owned() })
-            .then_expect_error(AccountError::CodeUsed);
-        let used = RecoveryCodeUsed { hash: "a".to_owned() };
-        given()
-            .when(AccountCommand::UseRecoveryCode { hash: "a".to_owned() })
-            .then_expect_events(vec![used.clone().into()]);
-        TestFramework::<Account>::with(())
-            .given([enrolled(), vec![used.into()]].concat())
-            .when(AccountCommand::UseRecoveryCode { hash: "a".to_owned() })
-            .then_expect_error(AccountError::CodeUsed);
-        TestFramework::<Account>::with(())
-            .given_no_previous_events()
-            .when(AccountCommand::UseTotp { step: 8 })
-            .then_expect_error(AccountError::CodeUsed);
-    }
-
-    #[test]
-    fn what_began_before_all_sessions_ended_has_ended() {
-        let mut account = Account::default();
-        assert!(account.stands_by(at(1)));
-        account.evolve(SessionsEnded { at: at(5), reason: "locked".to_owned() }.into());
-        assert!(!account.stands_by(at(5)) && account.stands_by(at(6)));
-        account.evolve(AccountClosed { at: at(7) }.into());
-        assert!(!account.stands_by(at(8)), "closed is for ever");
-    }
-
-    #[test]
-    fn a_closed_account_takes_no_password() {
-        TestFramework::<Account>::with(())
-            .given(vec![AccountClosed { at: at(1) }.into()])
-            .when(AccountCommand::SetPassword { password: sealed(), by: By::Password })
-            .then_expect_error(AccountError::Closed);
-    }
-
-    #[test]
-    fn a_closed_account_is_erased_once_and_remembers_nobody() {
-        let client = ClientId::new(Uuid::from_u128(1));
-        let closed = || vec![AccountClosed { at: at(1) }.into()];
-        let erased: AccountEvent = AccountErased { at: at(2) }.into();
-        let erase = || AccountCommand::Erase { at: at(2) };
-        TestFramework::<Account>::with(()).given(closed()).when(erase()).then_expect_events(vec![erased.clone()]);
-        TestFramework::<Account>::with(())
-            .given_no_previous_events()
-            .when(erase())
-            .then_expect_events(vec![erased.clone()]);
-        TestFramework::<Account>::with(()).given(vec![erased.clone()]).when(erase()).then_expect_events(vec![]);
-        TestFramework::<Account>::with(())
-            .given(vec![erased.clone()])
-            .when(AccountCommand::Close { at: at(3) })
-            .then_expect_events(vec![]);
-        let mut account = Account::default();
-        account.evolve(ConsentGiven { client, scope: vec!["openid".to_owned()] }.into());
-        account.evolve(erased);
-        assert!(account.closed && account.consents.is_empty() && !account.stands_by(at(9)));
-    }
-
-    #[test]
-    fn consent_covers_what_was_consented_to_until_it_is_withdrawn() {
-        let client = ClientId::new(Uuid::from_u128(1));
-        let mut account = Account::default();
-        account.evolve(ConsentGiven { client, scope: vec!["openid".to_owned(), "email".to_owned()] }.into());
-        assert!(account.consented(client, &["email".to_owned()]));
-        assert!(!account.consented(client, &["email".to_owned(), "api".to_owned()]));
-        account.evolve(ConsentWithdrawn { client, at: at(3) }.into());
-        assert!(!account.consented(client, &["email".to_owned()]));
-        assert!(!account.lets(client, at(3)) && account.lets(client, at(4)));
-    }
-}
+mod tests;

@@ -125,7 +125,7 @@ pub enum InvitationCommand {
         user: UserId,
     },
     Revoke,
-    /// Put on record that a link was not good, unless it is.
+    /// Put on record that a link was not good, unless that is on record already.
     Refuse {
         turn: u32,
         reason: InvitationFault,

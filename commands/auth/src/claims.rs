@@ -126,6 +126,7 @@ impl Claims {
             | AccountEvent::RecoveryCodeUsed(_)
             | AccountEvent::ClientJoined(_)
             | AccountEvent::SessionsEnded(_)
+            | AccountEvent::AccountEntered(_)
             | AccountEvent::ConsentGiven(_)
             | AccountEvent::ConsentWithdrawn(_) => {}
         }

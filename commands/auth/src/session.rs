@@ -1,8 +1,8 @@
 //! What can be asked of a session, and of attempts to begin one.
 
 use auth_aggregates::{
-    EndReason, Place, SamlSignIn, Session, SessionCommand, SessionConfirmed, SessionId, SessionStarted, SignIn,
-    SignInRefused,
+    Account, AccountCommand, EndReason, Place, SamlSignIn, Session, SessionCommand, SessionConfirmed, SessionId,
+    SessionStarted, SignIn, SignInRefused,
 };
 use chrono::TimeDelta;
 use executor::{ClaimKind, Command, Work};
@@ -83,6 +83,8 @@ impl Command for StartSession {
             // Nobody has it, and then this session does: of two at once, one is refused.
             work.absent(&SAML_ASSERTION, &saml.key(), session);
             work.take(&SAML_ASSERTION, &saml.key(), session);
+            // Their account is in use from now on, though it has no password.
+            work.upsert::<Account>(self.user, AccountCommand::Enter).await?;
         }
         work.create::<Session>(session, SessionCommand::Start(started))?;
         Ok(session)

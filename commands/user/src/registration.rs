@@ -84,10 +84,11 @@ impl Command for SetRegistrationPolicy {
     }
 }
 
-/// The roles with which the policy lets somebody in who has this address; none: it does not.
+/// The roles with which the policy lets somebody in who has this address; none: it does not. What is decided by it rests on the policy
+/// as the log has it.
 pub(crate) async fn admitted(work: &mut Work<'_>, email: &str) -> Result<Option<Vec<String>>, Refusal> {
     let tenant = work.caller().tenant();
-    let Some(policy) = work.find::<RegistrationPolicy>(tenant).await?.filter(|policy| policy.is_open()) else {
+    let Some(policy) = work.rely::<RegistrationPolicy>(tenant).await?.filter(|policy| policy.is_open()) else {
         return Ok(None);
     };
     let Some(domain) = email.rsplit_once('@').and_then(|(_, domain)| domain_name(domain).ok()) else { return Ok(None) };
@@ -99,17 +100,24 @@ pub(crate) async fn admitted(work: &mut Work<'_>, email: &str) -> Result<Option<
 async fn is_verified(work: &mut Work<'_>, domain: &str) -> Result<bool, Refusal> {
     let held = work.holders(&DOMAIN, [domain]).await?;
     let Some(claim) = held.get(domain).and_then(|holder| holder.parse::<DomainId>().ok()) else { return Ok(false) };
-    let claimed = work.find::<ClaimedDomain>(claim).await?;
+    let claimed = work.rely::<ClaimedDomain>(claim).await?;
     Ok(claimed.is_some_and(|claimed| claimed.verified && !claimed.record_missing && !claimed.released))
 }
 
-/// Takes back a registration of an address: somebody invites them themselves.
+/// Takes back a registration of an address: somebody invites them themselves. An invitation by a person stays, and its claim refuses
+/// another one.
 pub(crate) async fn give_way(work: &mut Work<'_>, email: &str) -> Result<(), Refusal> {
     let Some(before) = invited(work, email).await? else { return Ok(()) };
     if work.read::<Invitation>(before).await?.by_policy {
-        work.update::<Invitation>(before, InvitationCommand::Revoke).await?;
-        work.release(&EMAIL, email, before);
+        take_back(work, before, email).await?;
     }
+    Ok(())
+}
+
+/// Makes an invitation worthless, and its address free for another one.
+async fn take_back(work: &mut Work<'_>, invitation: InvitationId, email: &str) -> Result<(), Refusal> {
+    work.update::<Invitation>(invitation, InvitationCommand::Revoke).await?;
+    work.release(&EMAIL, email, invitation);
     Ok(())
 }
 
@@ -136,10 +144,16 @@ impl Command for RequestRegistration {
         }
         match invited(work, &email).await? {
             Some(before) => {
-                let sent_at = work.read::<Invitation>(before).await?.expires_at - GOOD_FOR;
-                if work.now() >= sent_at + PAUSE {
-                    let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
-                    work.update::<Invitation>(before, InvitationCommand::Resend { expires_at }).await?;
+                let found = work.read::<Invitation>(before).await?;
+                if found.by_policy {
+                    if work.now() >= found.expires_at - GOOD_FOR + PAUSE {
+                        let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
+                        work.update::<Invitation>(before, InvitationCommand::Resend { expires_at }).await?;
+                    }
+                } else if work.now() >= found.expires_at {
+                    // What a person gave them is over, and is not given anew by asking: they get what the policy gives.
+                    take_back(work, before, &email).await?;
+                    invitation::send(work, email, None, roles, Vec::new(), true)?;
                 }
             }
             None => _ = invitation::send(work, email, None, roles, Vec::new(), true)?,

@@ -47,7 +47,7 @@ pub(crate) fn locale(checks: &mut Checks, pointer: &str, text: &str) -> String {
     text.to_owned()
 }
 
-/// A name of the IANA time zone database, by its form.
+/// A name of the IANA time zone database.
 pub(crate) fn time_zone(checks: &mut Checks, pointer: &str, text: &str) -> String {
     let text = text.trim();
     if text.parse::<chrono_tz::Tz>().is_err() {

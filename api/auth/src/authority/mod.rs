@@ -318,6 +318,7 @@ impl Authority {
                 let retire = authority.parts.executor.execute(&asked, &RetireSigningKey { kid }).await;
                 done = done.and(retire.map(drop));
             }
+            authority.forget(tenant);
             if let Err(refusal) = done {
                 tracing::warn!(%tenant, %refusal, "signing keys that have grown old could not be changed; it is tried again");
             }

@@ -220,7 +220,11 @@ pub(super) async fn show_login(
     let pending = provider.keep(visit, ON_LOGIN, goal.then()).await?;
     let organization = format!("/t/{}/saml", visit.tenant.slug);
     let connected = provider.is_connected(visit).await?;
-    let register = provider.registers_at(visit).await?;
+    // A link beside the form: without it people sign in all the same.
+    let register = provider.registers_at(visit).await.unwrap_or_else(|error| {
+        tracing::warn!(?error, "it can't be told whether people may register");
+        None
+    });
     let passkey = passkey::form(provider, visit, passkey::Asked::Anybody(goal.then()), None).await?;
     Ok(pages::login(&Login {
         tenant: &visit.tenant.name,

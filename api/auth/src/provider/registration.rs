@@ -38,6 +38,7 @@ pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     // Whoever knows many addresses must not have us mail to all of them.
     provider.attempts.begin(&Aim::new(visit.tenant.id, "a registration", visit.address))?;
+    provider.attempts.asks(visit.tenant.id, visit.address)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(action) = provider.registers_at(&visit).await? else {
         provider.note_refused(&visit, None, REFUSED).await?;

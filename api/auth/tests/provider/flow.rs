@@ -308,15 +308,15 @@ async fn a_key_that_has_grown_old_is_followed_by_another_and_retired_when_nothin
     signs().await;
     let [first] = &kids().await[..] else { panic!("one key") };
     world.clock.advance(TimeDelta::days(91));
+    signs().await;
     testbed::eventually("another key is shown", async || {
-        signs().await;
         let kids = kids().await;
         (kids.len() == 2 && kids[0] == *first).then_some(())
     })
     .await;
     world.clock.advance(TimeDelta::days(2));
+    signs().await;
     testbed::eventually("the old one is retired", async || {
-        signs().await;
         let kids = kids().await;
         (kids.len() == 1 && kids[0] != *first).then_some(())
     })

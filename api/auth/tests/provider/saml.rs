@@ -25,6 +25,12 @@ async fn whom_the_provider_signs_in_is_signed_in_and_tokens_say_that_it_was_the_
     let (event, said) = world.last_event().await;
     assert_eq!(event, "auth.session.started");
     assert_eq!((&said["methods"], &said["saml"]["assertion"]), (&json!(["fed"]), &json!(words.id)));
+    // Their account is in use from now on, which is noted once: no link goes to an address that nobody has shown to be theirs.
+    let mut other = Browser::default();
+    let request = sent_away(&world, &mut other, &sp).await;
+    comes_back(&world, &mut other, &sp, &idp.says(&Words::new(&world, &sp, Some(&request)))).await;
+    let events = world.events().await;
+    assert_eq!(events.iter().filter(|(event, _)| event == "auth.account.entered").count(), 1);
 
     let app = world.client(true).await;
     let code = browser.visit(&world, &app.asks(&[])).await.code();

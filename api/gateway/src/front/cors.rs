@@ -11,7 +11,7 @@ pub struct Cors {
 
 const METHODS: &str = "GET, POST, OPTIONS";
 const HEADERS: &str = "authorization, content-type, idempotency-key, if-match, if-none-match, occurred-at, x-min-position, x-request-id, \
-                       traceparent";
+                       x-tenant-id, traceparent";
 const EXPOSED: &str = "etag, location, x-position, x-request-id, idempotency-replayed, ratelimit-limit, \
                        ratelimit-remaining, ratelimit-reset, retry-after";
 

@@ -162,3 +162,36 @@ async fn a_stranger_who_asks_first_keeps_nobody_from_being_invited() {
     assert_eq!((before.status, now.status), (InvitationStatus::Revoked, InvitationStatus::Pending));
     assert_eq!(world.refused(&invite).await.code(), "invited_already");
 }
+
+#[tokio::test]
+async fn a_policy_that_another_process_closed_lets_nobody_in_here() {
+    let world = World::new().await;
+    world.done(&policy(OpenTo::Everybody, &[], &["viewer"])).await;
+    assert_eq!(world.done_as(&stranger(&world), &asked("ada@example.com")).await, Registration::Invited);
+    let [(id, _)] = &invitations(&world).await[..] else { panic!("not one invitation") };
+    world.elsewhere().execute(&world.request, &policy(OpenTo::Nobody, &[], &[])).await.unwrap();
+    assert_eq!(world.done_as(&stranger(&world), &asked("bob@example.com")).await, Registration::Refused);
+    let follower = world.with_permissions(&["user:invitation:accept"]);
+    let accept = AcceptInvitation { invitation: *id, turn: 1, name: "Ada".to_owned() };
+    let accepted = world.done_as(&follower, &accept).await;
+    assert_eq!(accepted, Acceptance::Refused { reason: InvitationFault::Revoked });
+}
+
+#[tokio::test]
+async fn what_a_person_gave_with_an_invitation_is_not_given_anew_by_asking() {
+    let world = World::new().await;
+    world.done(&policy(OpenTo::Everybody, &[], &["viewer"])).await;
+    let roles = vec!["admin".to_owned()];
+    let invite =
+        InviteUser { email: "ada@example.com".into(), name: None, roles, groups: vec![], catalogue: catalogue() };
+    let invited = world.done(&invite).await;
+    let before = world.store.head().await.unwrap();
+    world.clock.advance(Duration::hours(1));
+    assert_eq!(world.done_as(&stranger(&world), &asked("ada@example.com")).await, Registration::Invited);
+    assert_eq!(world.store.head().await.unwrap(), before, "their link is good, and stays so");
+    world.clock.advance(Duration::days(8));
+    assert_eq!(world.done_as(&stranger(&world), &asked("ada@example.com")).await, Registration::Invited);
+    assert_eq!(world.load::<Invitation>(invited).await.status, InvitationStatus::Revoked);
+    let [_, (_, theirs)] = &invitations(&world).await[..] else { panic!("not two invitations") };
+    assert!(theirs.by_policy && theirs.roles == ["viewer"], "{theirs:?}");
+}
