@@ -235,6 +235,8 @@ pub struct Auth {
     pub access_token_seconds: u32,
     /// For how many seconds a new signing key is only shown, before it signs.
     pub key_overlap_seconds: u32,
+    /// After how many days of signing a key is followed by another one by itself; 0: never.
+    pub key_rotation_days: u32,
     /// The Ed25519 public key that verifies tokens of `inopsio token`, as PEM; none: there are none.
     pub public_key: SecretText,
     /// The Ed25519 private key that mints tokens, as PEM; only `inopsio token` needs it.
@@ -255,6 +257,7 @@ impl Default for Auth {
             master_key: SecretText::default(),
             access_token_seconds: 900,
             key_overlap_seconds: 3_600,
+            key_rotation_days: 90,
             public_key: SecretText::default(),
             signing_key: SecretText::default(),
             issuer: "inopsio".to_owned(),

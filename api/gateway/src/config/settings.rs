@@ -127,6 +127,11 @@ pub const SETTINGS: &[Setting] = &[
         "auth.key_overlap_seconds",
         "For how many seconds a new signing key is only shown, before it signs",
     ),
+    plain(
+        "INOPSIO_KEY_ROTATION_DAYS",
+        "auth.key_rotation_days",
+        "After how many days a key that signs tokens is followed by another one by itself; 0: never",
+    ),
     secret(
         "INOPSIO_AUTH_PUBLIC_KEY",
         "auth.public_key",
