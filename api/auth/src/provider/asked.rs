@@ -13,7 +13,7 @@ use super::{OAuthError, Provider, Visit, pages};
 use crate::authority::reaches_api;
 
 /// Scopes that are not permissions.
-pub const SCOPES: [&str; 5] = ["openid", "profile", "email", "offline_access", "api"];
+pub const SCOPES: [&str; 6] = ["openid", "profile", "email", "phone", "offline_access", "api"];
 
 /// What a client asks for.
 pub struct Asked {

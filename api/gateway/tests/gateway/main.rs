@@ -27,6 +27,7 @@ mod operator_tokens;
 mod outside;
 mod own_data;
 mod personal;
+mod phone;
 mod policy;
 mod provisioning;
 mod registration;

@@ -181,6 +181,8 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("getMe", "user:self:write", ""),
     ("changeMyProfile", "user:self:write", r#"{"name":"Ada"}"#),
     ("requestEmailVerification", "user:self:write", "{}"),
+    ("requestPhoneVerification", "user:self:write", "{}"),
+    ("verifyPhone", "user:self:write", r#"{"code":"123456"}"#),
     ("exportMe", "user:self:write", ""),
     ("eraseMe", "user:self:write", r#"{"email":"ada@example.com"}"#),
     ("getUserErasure", "user:user:erase", ""),

@@ -10,7 +10,7 @@ use kernel::{Grant, Role, Service, TenantId};
 use mailer::Caught;
 use sagabed::{Bed, Case, Story};
 use user_aggregates::{Tenant, TenantStatus};
-use user_commands::{GRANTS, LinkKey, RequestTenant, ResumeTenant, SuspendTenant};
+use user_commands::{CodeKey, GRANTS, LinkKey, RequestTenant, ResumeTenant, SuspendTenant};
 use user_sagas::{Outside, PlaceError, Places, Standing};
 
 use crate::end_access::Doors;
@@ -112,8 +112,9 @@ pub fn operators_grants() -> &'static [Grant] {
 
 pub fn outside(town: &Town) -> Outside {
     let mailer = Arc::new(Caught::default());
-    let (links, url) = (LinkKey::derive(&[7; 32]), "https://inopsio.example".into());
-    Outside { mailer, links, url, places: Arc::new(town.clone()), access: Arc::new(Doors::default()) }
+    let (links, codes) = (LinkKey::derive(&[7; 32]), CodeKey::derive(&[7; 32]));
+    let (texts, url) = (Arc::new(texting::Caught::default()), "https://inopsio.example".into());
+    Outside { mailer, texts, links, codes, url, places: Arc::new(town.clone()), access: Arc::new(Doors::default()) }
 }
 
 #[derive(Default)]
