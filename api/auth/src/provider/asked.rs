@@ -150,7 +150,7 @@ impl Unaskable {
 
     pub(super) fn answer(&self, visit: &Visit) -> Response {
         match self {
-            Self::Here(text) => pages::message(&visit.tenant.name, StatusCode::BAD_REQUEST, "This does not work", text),
+            Self::Here(text) => pages::message(&visit.brand, StatusCode::BAD_REQUEST, "This does not work", text),
             Self::There { redirect_uri, echo, error, description } => {
                 back(visit, redirect_uri, echo.as_deref(), &[("error", error), ("error_description", description)])
             }

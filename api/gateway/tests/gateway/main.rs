@@ -5,6 +5,7 @@
 mod attacks;
 mod authentication;
 mod bad_input;
+mod branding;
 mod breaches;
 mod cells;
 mod commands;

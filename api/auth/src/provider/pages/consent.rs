@@ -4,12 +4,12 @@ use maud::{Markup, html};
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::Page;
+use super::{Brand, Page};
 
 /// What the page shows.
 pub struct Consent<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// The client that asks.
     pub client: &'p str,
     /// Who is signed in.

@@ -4,12 +4,12 @@ use maud::html;
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::{Page, PasskeyForm, alert};
+use super::{Brand, Page, PasskeyForm, alert};
 
 /// What the page shows.
 pub struct Login<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// The client for which somebody signs in.
     pub client: Option<&'p str>,
     /// Where the form goes.
