@@ -185,4 +185,12 @@ impl Places for Nowhere {
     fn check_streams(&self) -> BoxFuture<'_, Result<(), PlaceError>> {
         nowhere()
     }
+
+    fn make_keys(&self, _: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        nowhere()
+    }
+
+    fn close_keys(&self, _: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        nowhere()
+    }
 }

@@ -166,6 +166,12 @@ pub trait Places: Send + Sync + 'static {
 
     /// Whether every service has its stream.
     fn check_streams(&self) -> BoxFuture<'_, Result<(), PlaceError>>;
+
+    /// Gives a tenant the keys that sign its tokens; one that has them keeps them.
+    fn make_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
+
+    /// Takes the keys of a tenant back that is not made after all; nothing happens when it has none.
+    fn close_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
 }
 
 impl Outside {
@@ -187,6 +193,7 @@ pub fn sagas(outside: &Outside) -> Sagas {
     Sagas::of::<UserSagas>(
         GRANTS,
         vec![
+            provision_tenant::without_keys(outside),
             provision_tenant::definition(outside),
             note_tenant_status::definition(outside),
             delete_tenant::definition(outside),

@@ -24,6 +24,7 @@ struct Inner {
     reserved: BTreeMap<String, TenantId>,
     open: BTreeSet<TenantId>,
     standing: BTreeMap<TenantId, Standing>,
+    keys: BTreeSet<TenantId>,
     /// What was destroyed and recorded of tenants, in order.
     ends: Vec<(TenantId, &'static str)>,
 }
@@ -36,6 +37,10 @@ impl Town {
 
     fn is_open(&self, tenant: TenantId) -> bool {
         self.0.lock().unwrap().open.contains(&tenant)
+    }
+
+    fn has_keys(&self, tenant: TenantId) -> bool {
+        self.0.lock().unwrap().keys.contains(&tenant)
     }
 
     pub fn standing(&self, tenant: TenantId) -> Option<Standing> {
@@ -102,6 +107,16 @@ impl Places for Town {
     fn check_streams(&self) -> BoxFuture<'_, Result<(), PlaceError>> {
         ready(Ok(())).boxed()
     }
+
+    fn make_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        self.0.lock().unwrap().keys.insert(tenant);
+        ready(Ok(())).boxed()
+    }
+
+    fn close_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        self.0.lock().unwrap().keys.remove(&tenant);
+        ready(Ok(())).boxed()
+    }
 }
 
 /// The permission table with what whoever operates the platform has besides.
@@ -148,6 +163,7 @@ impl Story for Provisioning {
         Box::pin(async move {
             assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Active);
             assert!(self.town.is_open(case.tenant()));
+            assert!(self.town.has_keys(case.tenant()), "it is open, and nobody can sign in");
             assert_eq!(self.town.slug_of(case.tenant()), Some(slug(case)));
             assert_eq!(case.count("user.invitation.sent").await, 1, "the owner is invited once");
         })
@@ -157,6 +173,7 @@ impl Story for Provisioning {
         Box::pin(async move {
             assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Abandoned);
             assert_eq!(self.town.slug_of(case.tenant()), None, "the name is free again");
+            assert!(!self.town.has_keys(case.tenant()), "keys are left that look good");
             let (sent, revoked) =
                 (case.count("user.invitation.sent").await, case.count("user.invitation.revoked").await);
             assert_eq!(sent, revoked, "no invitation is left that leads nowhere");
