@@ -35,6 +35,8 @@ kernel::events! {
             /// PKCS #8, DER; sealed.
             pub private: Sealed,
         },
+        /// The tenant is not made after all: none of its keys signs, opens or verifies anything any more.
+        KeyRingClosed = "auth.key_ring.closed" @ 1 {},
         /// A key verifies nothing any more.
         SigningKeyRetired = "auth.key_ring.signing_key_retired" @ 1 { pub kid: String },
     }
@@ -57,6 +59,8 @@ pub struct KeyRing {
 pub enum KeyRingCommand {
     /// Begins, once.
     Open(KeyRingOpened),
+    /// Ends: nothing is signed, opened or verified any more.
+    Close,
     /// Publishes a further key.
     Add(SigningKeyAdded),
     /// Gives the tenant a key that signs requests to identity providers; one that has one keeps it.
@@ -130,7 +134,7 @@ impl KeyRing {
 
 impl Aggregate for KeyRing {
     const TYPE: &'static str = "auth.key_ring";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
     type Command = KeyRingCommand;
     type Event = KeyRingEvent;
     type Error = KeyRingError;
@@ -139,6 +143,8 @@ impl Aggregate for KeyRing {
         Ok(match command {
             KeyRingCommand::Open(_) if self.tenant_key.is_some() => vec![],
             KeyRingCommand::Open(opened) => vec![opened.into()],
+            KeyRingCommand::Close if self.tenant_key.is_none() => vec![],
+            KeyRingCommand::Close => vec![KeyRingClosed {}.into()],
             KeyRingCommand::Add(_) | KeyRingCommand::AddSaml(_) if self.tenant_key.is_none() => {
                 return Err(KeyRingError::NotOpen);
             }
@@ -162,6 +168,7 @@ impl Aggregate for KeyRing {
     fn evolve(&mut self, event: KeyRingEvent) {
         match event {
             KeyRingEvent::KeyRingOpened(e) => self.tenant_key = Some(e.tenant_key),
+            KeyRingEvent::KeyRingClosed(_) => *self = Self::default(),
             KeyRingEvent::SigningKeyAdded(e) => self.keys.push(e),
             KeyRingEvent::SamlKeyAdded(e) => self.saml = Some(e),
             KeyRingEvent::SigningKeyRetired(e) => self.keys.retain(|key| key.kid != e.kid),
@@ -219,6 +226,19 @@ mod tests {
         let uses = |minute| ["old", "new", "other"].map(|kid| ring.use_of(kid, at(minute)));
         assert_eq!(uses(59), [Some(KeyUse::Signs), Some(KeyUse::Waits), None]);
         assert_eq!(uses(60), [Some(KeyUse::Verifies), Some(KeyUse::Signs), None]);
+    }
+
+    #[test]
+    fn keys_that_are_closed_neither_sign_nor_verify_and_there_is_nothing_to_close_where_there_are_none() {
+        let none = || TestFramework::<KeyRing>::with(());
+        none().given_no_previous_events().when(KeyRingCommand::Close).then_expect_events(vec![]);
+        let closed = || KeyRingEvent::from(KeyRingClosed {});
+        let open = vec![opened(), key("old", 0).into()];
+        none().given(open.clone()).when(KeyRingCommand::Close).then_expect_events(vec![closed()]);
+        let mut ring = KeyRing::default();
+        open.into_iter().chain([closed()]).for_each(|event| ring.evolve(event));
+        assert!(ring.find("old").is_none() && ring.signs(Algorithm::EdDSA, at(60)).is_none());
+        none().given(vec![opened(), closed()]).when(KeyRingCommand::Close).then_expect_events(vec![]);
     }
 
     #[test]

@@ -15,6 +15,10 @@ pub struct OpenKeyRing {
     pub signing: Vec<SigningKeyAdded>,
 }
 
+/// Takes a tenant's keys back that is not made after all; nothing happens when it has none.
+#[derive(Clone, Copy, Debug)]
+pub struct CloseKeyRing;
+
 /// Publishes a further key, which signs from its time on.
 #[derive(Clone, Debug)]
 pub struct AddSigningKey(pub SigningKeyAdded);
@@ -44,6 +48,16 @@ impl Command for OpenKeyRing {
             work.upsert::<KeyRing>(tenant, KeyRingCommand::Add(key.clone())).await?;
         }
         Ok(())
+    }
+}
+
+impl Command for CloseKeyRing {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let tenant = work.caller().tenant();
+        work.upsert::<KeyRing>(tenant, KeyRingCommand::Close).await
     }
 }
 

@@ -11,6 +11,8 @@ pub enum Station {
     Keys,
     /// mailer/: mail on its way out
     Mailer,
+    /// texting/: text messages on their way out
+    Texting,
     /// saml/: the protocol of a SAML service provider
     Saml,
     /// nats/
@@ -69,6 +71,7 @@ impl Station {
             "kernel" => Self::Kernel,
             "keys" => Self::Keys,
             "mailer" => Self::Mailer,
+            "texting" => Self::Texting,
             "saml" => Self::Saml,
             "nats" => Self::Nats,
             "eventstore" => Self::EventStore,
@@ -134,6 +137,7 @@ impl Station {
             (S::Jobs(_), S::JobQueue | S::Executor | S::Projector | S::ImportJobs) => true,
             (S::ImportJobs, S::JobQueue | S::Executor | S::Projector | S::Importing) => true,
             (S::Sagas | S::Mailing | S::Api(_), S::Mailer) => true,
+            (S::Sagas, S::Texting) => true,
             (S::Mailing, S::Coordinator) => true,
             (S::Sagas, S::Mailing) => true,
             (S::Sagas, S::Coordinator | S::Executor | S::Aggregates(_) | S::Commands(_)) => true,

@@ -232,14 +232,7 @@ impl Authority {
         if let Some(ring) = self.ring(tenant).await? {
             return Ok(ring);
         }
-        let now = self.now();
-        let key = DataKey::generate(self.random()).map_err(refused)?;
-        let tenant_key = self.master()?.wrap(tenant_context(tenant), &key).await.map_err(refused)?;
-        let signing = [Algorithm::EdDSA, Algorithm::ES256]
-            .map(|algorithm| ring::new_key(tenant, algorithm, now, &key, self.random()));
-        let signing = signing.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let open = OpenKeyRing { opened: KeyRingOpened { tenant_key }, signing };
-        self.run(&protocol(tenant, "auth"), &open).await?;
+        open_ring(self.executor(), self.master()?, self.random(), self.now(), tenant).await?;
         self.load(tenant).await?.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's keys were not written"))
     }
 
@@ -355,9 +348,9 @@ impl Authority {
     async fn load(&self, tenant: TenantId) -> Result<Option<Arc<Ring>>, Refusal> {
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         let caller = protocol(tenant, "auth");
-        let Some((state, _)) = self.parts.executor.load::<KeyRing>(&caller, &tenant.to_string()).await? else {
-            return Ok(None);
-        };
+        let found = self.parts.executor.load::<KeyRing>(&caller, &tenant.to_string()).await?;
+        // One that was closed is none.
+        let Some((state, _)) = found.filter(|(state, _)| state.tenant_key.is_some()) else { return Ok(None) };
         let ring = Arc::new(Ring::new(&state, self.now())?);
         self.rings.insert(tenant, ring.clone());
         // They changed while they were read: whoever comes next reads them again.
@@ -372,6 +365,26 @@ impl Authority {
             Refusal::unavailable("signing_unavailable", "this process has no master key (INOPSIO_MASTER_KEY)")
         })
     }
+}
+
+/// Gives a tenant its keys; one that has them keeps them.
+///
+/// # Errors
+/// When the master key can't be asked, or the log can't be written.
+pub async fn open_ring(
+    executor: &Executor,
+    master: &dyn MasterKey,
+    random: &dyn Random,
+    now: DateTime<Utc>,
+    tenant: TenantId,
+) -> Result<(), Refusal> {
+    let key = DataKey::generate(random).map_err(refused)?;
+    let tenant_key = master.wrap(tenant_context(tenant), &key).await.map_err(refused)?;
+    let signing =
+        [Algorithm::EdDSA, Algorithm::ES256].map(|algorithm| ring::new_key(tenant, algorithm, now, &key, random));
+    let signing = signing.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let open = OpenKeyRing { opened: KeyRingOpened { tenant_key }, signing };
+    executor.run(&protocol(tenant, "auth"), &open).await.map(drop)
 }
 
 fn tenant_context(tenant: TenantId) -> Context<'static> {

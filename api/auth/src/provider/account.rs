@@ -31,7 +31,7 @@ pub async fn account_page(provider: &Provider, visit: Visit) -> Answer {
     let sessions: Vec<_> = sessions.iter().map(|row| shown(row, &somebody)).collect();
     let applications = applications(provider, &visit, &somebody).await?;
     Ok(pages::account(&AccountPage {
-        tenant: &visit.tenant.name,
+        tenant: &visit.brand,
         slug: &visit.tenant.slug,
         person: &somebody.person.name,
         login: &somebody.person.login,

@@ -147,7 +147,7 @@ async fn show(
     let offering = Offering { pending, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
     let pending = provider.keep(visit, ON_REQUIRED, offering).await?;
     Ok(pages::required(&RequiredPage {
-        tenant: &visit.tenant.name,
+        tenant: &visit.brand,
         action: &format!("/t/{}/required", visit.tenant.slug),
         pending: &pending,
         picture: authenticator.picture(&visit.tenant.name, &person.login).as_deref(),

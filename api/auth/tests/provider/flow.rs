@@ -5,6 +5,7 @@ use auth_commands::{ChangeClient, ClientFields, DeactivateClient, EndSessions, R
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
+use face::People;
 use reqwest::StatusCode;
 use serde_json::json;
 use sha2::{Digest, Sha256, Sha512};
@@ -257,6 +258,39 @@ async fn a_client_says_beforehand_what_it_asks_for_and_nobody_changes_it_on_the_
         assert_eq!(json(push(&fields), StatusCode::BAD_REQUEST).await["error"], error, "{name}: {value}");
     }
     json(world.post("par", &fields), StatusCode::UNAUTHORIZED).await;
+}
+
+#[tokio::test]
+async fn a_telephone_number_is_for_who_may_see_it_and_is_said_to_be_shown_or_not() {
+    let world = World::start().await;
+    let ada = world.person("ada@example.com").await;
+    let app = world.client(true).await;
+    let shown = async |scope: &str| {
+        let mut browser = Browser::default();
+        let asks = app.asks(&[("scope", scope)]);
+        let tokens = json(
+            app.redeems(&world, &browser.signs_in(&world, &asks, "ada@example.com", PASSWORD).await.code(), &[]),
+            StatusCode::OK,
+        )
+        .await;
+        let info = world.get("userinfo").bearer_auth(tokens["access_token"].as_str().unwrap());
+        let (id, info) = (claims(tokens["id_token"].as_str().unwrap()), json(info, StatusCode::OK).await);
+        for claim in ["phone_number", "phone_number_verified"] {
+            assert_eq!(id[claim], info[claim], "{claim}: {id} {info}");
+        }
+        (info["phone_number"].clone(), info["phone_number_verified"].clone())
+    };
+    assert_eq!(shown("openid profile email").await, (json!(null), json!(null)));
+    assert_eq!(shown("openid phone").await, (json!("+4930123456"), json!(true)));
+    let person = world.people.by_id(world.tenant.id, ada).await.unwrap().unwrap();
+    world.people.put(world.tenant.id, face::Person { phone_verified: false, ..person.clone() });
+    assert_eq!(shown("openid phone").await, (json!("+4930123456"), json!(false)));
+    world.people.put(world.tenant.id, face::Person { phone: None, ..person });
+    assert_eq!(shown("openid phone").await, (json!(null), json!(null)));
+    let found = json(world.get(".well-known/openid-configuration"), StatusCode::OK).await;
+    for (list, name) in [("scopes_supported", "phone"), ("claims_supported", "phone_number_verified")] {
+        assert!(found[list].as_array().unwrap().contains(&json!(name)), "{found}");
+    }
 }
 
 #[tokio::test]

@@ -6,3 +6,4 @@ mod deleting;
 mod end_access;
 mod mailing;
 mod provisioning;
+mod texting;

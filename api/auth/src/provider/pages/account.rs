@@ -6,12 +6,12 @@ use poem::Response;
 use poem::http::StatusCode;
 use uuid::Uuid;
 
-use super::Page;
+use super::{Brand, Page};
 
 /// What the page shows.
 pub struct AccountPage<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// Its short name.
     pub slug: &'p str,
     /// Who it is.
