@@ -6,6 +6,7 @@ mod attacks;
 mod device;
 mod exchange;
 mod flow;
+mod idle;
 mod idp;
 mod pages;
 mod passkey_attacks;
