@@ -75,9 +75,8 @@ mod tests {
         let signature = key.sign(b"message").unwrap();
         let (n, e) = key.public();
         assert_eq!((n.len() * 8, e.as_slice()), (BITS, &[1, 0, 1][..]));
-        let verify = |message| {
-            RsaPublicKeyComponents { n: &n, e: &e }.verify(&RSA_PKCS1_2048_8192_SHA256, message, &signature)
-        };
+        let verify =
+            |message| RsaPublicKeyComponents { n: &n, e: &e }.verify(&RSA_PKCS1_2048_8192_SHA256, message, &signature);
         assert!(verify(b"message").is_ok() && verify(b"another").is_err());
         let der = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public_der());
         assert!(der.verify(b"message", &signature).is_ok());

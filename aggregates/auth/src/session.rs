@@ -228,7 +228,8 @@ mod tests {
         let given = |events: Vec<SessionEvent>| {
             TestFramework::<Session>::with(()).given([vec![started().into()], events].concat())
         };
-        let (uses, used) = (|minute| SessionCommand::Use { at: at(minute), idle }, |minute| SessionUsed { at: at(minute) });
+        let (uses, used) =
+            (|minute| SessionCommand::Use { at: at(minute), idle }, |minute| SessionUsed { at: at(minute) });
         given(vec![]).when(uses(1)).then_expect_events(vec![]);
         given(vec![]).when(uses(2)).then_expect_events(vec![used(2).into()]);
         given(vec![used(2).into()]).when(uses(3)).then_expect_events(vec![]);

@@ -400,9 +400,7 @@ impl Authority {
 }
 
 /// Makes a key where nobody else waits for it: one of RSA takes a good part of a second of a processor's time.
-async fn aside<T: Send + 'static>(
-    making: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
+async fn aside<T: Send + 'static>(making: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(making).await.map_err(|error| {
         tracing::error!(%error, "a key can't be made");
         Refusal::internal("key_unusable", "a key can't be made; the server's log says why")

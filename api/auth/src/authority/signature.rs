@@ -103,7 +103,7 @@ impl SecretKey {
         Ok(match algorithm {
             Algorithm::EdDSA => {
                 let key = Ed25519KeyPair::generate();
-                let x = encode(&key.public_key().to_bytes());
+                let x = encode(key.public_key().to_bytes());
                 let kid = thumbprint(&format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#));
                 let private = Zeroizing::new(key.to_pem().into_bytes());
                 GeneratedKey { private, public: curve("OKP", "Ed25519", kid, x, None) }
@@ -134,9 +134,7 @@ impl SecretKey {
     pub fn of(algorithm: Algorithm, private: &[u8], kid: &str) -> Result<Self, NotAKey> {
         let pem = || std::str::from_utf8(private).map_err(|_| NotAKey);
         Ok(match algorithm {
-            Algorithm::EdDSA => {
-                Self::EdDSA(Ed25519KeyPair::from_pem(pem()?).map_err(|_| NotAKey)?.with_key_id(kid))
-            }
+            Algorithm::EdDSA => Self::EdDSA(Ed25519KeyPair::from_pem(pem()?).map_err(|_| NotAKey)?.with_key_id(kid)),
             Algorithm::ES256 => Self::ES256(ES256KeyPair::from_pem(pem()?).map_err(|_| NotAKey)?.with_key_id(kid)),
             Algorithm::RS256 => {
                 Self::RS256 { key: RsaKey::from_pkcs8(private).map_err(|_| NotAKey)?, kid: kid.to_owned() }

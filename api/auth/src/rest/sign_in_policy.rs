@@ -66,8 +66,7 @@ impl SignInPolicies {
         let tenant = caller.tenant().to_string();
         let found = self.runtime.executor.load::<SignInPolicy>(&caller, &tenant).await?;
         let (policy, version) = found.unwrap_or_default();
-        let body =
-            Shown { second_factor: policy.second_factor, session_idle_minutes: policy.session_idle_minutes() };
+        let body = Shown { second_factor: policy.second_factor, session_idle_minutes: policy.session_idle_minutes() };
         Ok(Resource { body, version })
     }
 }

@@ -42,7 +42,8 @@ async fn attack_99_a_session_that_was_left_behind_at_a_browser() {
     let mut browser = Browser::default();
     browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
     world.clock.advance(TimeDelta::days(3) - TimeDelta::seconds(1));
-    let mut copy = Browser { cookies: browser.cookies.clone() };
+    let mut copy = Browser::default();
+    copy.cookies.clone_from(&browser.cookies);
     world.clock.advance(TimeDelta::seconds(1));
     let before = world.head().await;
     for _ in 0..2 {
@@ -114,7 +115,10 @@ async fn a_tenant_says_how_long_a_session_may_rest_and_it_holds_at_once() {
     let before = world.head().await;
     for wrong in [0, 29, 20_161, u32::MAX] {
         let refused = world.tries(&limit(wrong)).await.unwrap_err();
-        assert_eq!((refused.code(), refused.errors()[0].pointer.as_str()), ("validation_failed", "/session_idle_minutes"));
+        assert_eq!(
+            (refused.code(), refused.errors()[0].pointer.as_str()),
+            ("validation_failed", "/session_idle_minutes")
+        );
     }
     let nothing = world.tries(&SetSignInPolicy::default()).await.unwrap_err();
     assert_eq!(nothing.code(), "validation_failed");
