@@ -323,17 +323,8 @@ impl Authority {
         }
         let authority = self.clone();
         tokio::spawn(async move {
-            let request = |what: &str, kid: &str| Request {
-                caller: Caller::new(tenant, "auth", &[Role::Admin], GRANTS),
-                // Of all processes that see it one does it.
-                command_id: Some(format!("{what}-{kid}")),
-                request_hash: [0; 32],
-                if_match: None,
-                occurred_at: None,
-                correlation_id: authority.parts.executor.new_id(),
-                causation_id: authority.parts.executor.new_id(),
-                traceparent: None,
-            };
+            let caller = Caller::new(tenant, "auth", &[Role::Admin], GRANTS);
+            let request = |what: &str, kid: &str| authority.executor().unasked(&caller, Some(format!("{what}-{kid}")));
             let mut done = match old {
                 Some(kid) => authority.rotate(&request("rotate-signing-key", &kid), algorithm).await.map(drop),
                 None => Ok(()),

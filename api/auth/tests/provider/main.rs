@@ -11,6 +11,7 @@ mod idp;
 mod pages;
 mod passkey_attacks;
 mod passkeys;
+mod refused_bearers;
 mod required;
 mod saml;
 mod saml_attacks;
