@@ -7,9 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway::directory::Directory;
 use jwt_simple::common::HeaderOptions;
-use jwt_simple::prelude::{
-    Claims, Ed25519KeyPair, EdDSAKeyPairLike, HS256Key, MACLike, RS256PublicKey, RSAPublicKeyLike,
-};
+use jwt_simple::prelude::{Claims, Ed25519KeyPair, EdDSAKeyPairLike, HS256Key, MACLike, RS256PublicKey};
 use kernel::{SystemClock, SystemIds};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
