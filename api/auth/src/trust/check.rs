@@ -264,7 +264,7 @@ impl Trust {
         tokio::spawn(async move {
             let note = NoteRefusedApiKey { key, reason };
             if let Err(refusal) = authority.run(&protocol(tenant, "auth"), &note).await {
-                tracing::warn!(%refusal, "that an API key was refused could not be noted");
+                tracing::debug!(%refusal, "that an API key was refused could not be noted");
             }
         });
     }

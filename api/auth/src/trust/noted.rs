@@ -1,8 +1,6 @@
 //! That bearer tokens were refused which nobody of ours made: one record a tenant, reason and hour, of all processes, however many of them
 //! come and from how many places. So nobody fills a log by it.
 
-use std::sync::Arc;
-
 use auth_aggregates::Place;
 use auth_commands::{NoteRefusedSignIn, protocol};
 use kernel::{Refusal, TenantId};
@@ -32,21 +30,23 @@ impl Default for Noted {
 
 impl Noted {
     /// Notes that a token was refused whose issuer is this tenant's; the answer does not wait for it.
-    pub(super) fn note(self: &Arc<Self>, authority: &Authority, tenant: TenantId, refusal: &Refusal) {
+    pub(super) fn note(&self, authority: &Authority, tenant: TenantId, refusal: &Refusal) {
         let Some(reason) = REASONS.into_iter().find(|reason| *reason == refusal.code()) else { return };
         let hour = authority.now().timestamp().div_euclid(HOUR);
         if self.0.get(&(tenant, reason)) == Some(hour) {
             return;
         }
+        // Before it is written: where that fails, it is not tried again for each token that comes.
         self.0.insert((tenant, reason), hour);
-        let (noted, authority) = (self.clone(), authority.clone());
+        let authority = authority.clone();
         tokio::spawn(async move {
             // Nothing of the token is kept: it may be another's.
             let note = NoteRefusedSignIn { user: None, reason, place: Place::default(), origin: None };
-            let once = authority.executor().unasked(&protocol(tenant, "auth"), Some(format!("{reason}-{hour}")));
-            if let Err(refusal) = authority.executor().execute(&once, &note).await {
-                // The next one is.
-                noted.0.remove(&(tenant, reason));
+            // The id of a part is none that a request can take beforehand.
+            let executor = authority.executor();
+            let (once, hour) =
+                (executor.unasked(&protocol(tenant, "auth"), Some(reason.to_owned())), hour.cast_unsigned());
+            if let Err(refusal) = executor.execute_part(&once, hour, &note).await {
                 tracing::warn!(%tenant, reason, %refusal, "that a token was refused could not be noted");
             }
         });
