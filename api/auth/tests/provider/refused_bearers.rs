@@ -66,7 +66,7 @@ async fn attack_100_filling_the_log_with_tokens_that_are_none() {
     attack().await;
     let mut found = are_recorded(&world, REFUSED, 2).await;
     found.sort_by_key(ToString::to_string);
-    let record = |reason: &str| json!({ "reason": reason, "place": {} });
+    let record = |reason: &str| json!({ "event": REFUSED, "reason": reason, "place": {} });
     assert_eq!(found, [record("token_invalid"), record("token_type")], "nothing of the token, and of nobody's nothing");
     world.clock.advance(TimeDelta::minutes(61));
     attack().await;

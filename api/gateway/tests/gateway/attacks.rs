@@ -36,7 +36,7 @@ async fn records(world: &World) -> i64 {
 async fn all_refused(world: &World, tokens: Vec<(&str, String)>, code: &str) {
     let others = async || {
         let records = records(world).await;
-        (world.head().await, world.head_of(&world.auth).await - records)
+        (world.head().await - records, world.head_of(&world.auth).await - records)
     };
     let (before, of_before) = (records(world).await, others().await);
     let issuers: HashSet<String> = tokens.iter().map(|(_, token)| claims(token)["iss"].to_string()).collect();
