@@ -95,9 +95,7 @@ impl ApiKey {
     pub fn notes_use(&self, at: DateTime<Utc>) -> bool {
         !self.revoked && self.last_used.is_none_or(|last| at - last >= USE_NOTED_FOR)
     }
-}
 
-impl ApiKey {
     /// Whether it is to be noted that somebody was refused at a time, whatever the reason: who does not have the key writes no more than
     /// this.
     pub fn notes_refusal(&self, at: DateTime<Utc>) -> bool {

@@ -117,7 +117,7 @@ impl From<SessionError> for Refusal {
     }
 }
 
-/// A session's use is noted when so much of what it may rest has gone by: a part of this.
+/// A session's use is noted when a part of what it may rest has gone by since the last time: one of so many.
 const NOTED: i32 = 12;
 
 /// However long it may rest, its use is noted after this.

@@ -73,11 +73,14 @@ impl Trust {
             return self.api_key(token).await;
         }
         let claimed = self.claimed(token).await?;
-        let tenant = claimed.tenant.id;
+        let tenant = claimed.tenant.clone();
         match self.verified(token, claimed, &self.authority.settings().audience).await {
-            Ok((_, claims)) => self.standing(tenant, &claims).await,
+            Ok((_, claims)) => self.standing(tenant.id, &claims).await,
             Err(refusal) => {
-                self.noted.note(&self.authority, tenant, &refusal);
+                // For strangers nothing is written where the tenant is shut out.
+                if self.authority.admits(&tenant).is_ok() {
+                    self.noted.note(&self.authority, tenant.id, &refusal);
+                }
                 Err(refusal)
             }
         }
