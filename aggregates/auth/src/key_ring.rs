@@ -23,7 +23,7 @@ kernel::events! {
             pub algorithm: Algorithm,
             /// What everybody may see.
             pub public: Jwk,
-            /// PKCS #8, PEM; sealed.
+            /// PKCS #8, PEM (of RSA: DER); sealed.
             pub private: Sealed,
             /// Until then only its public part is shown, so that all who verify know it when it first signs.
             pub signs_from: DateTime<Utc>,
@@ -63,6 +63,8 @@ pub enum KeyRingCommand {
     Close,
     /// Publishes a further key.
     Add(SigningKeyAdded),
+    /// Publishes the first key of an algorithm; where there is one, that stays the first.
+    AddFirst(SigningKeyAdded),
     /// Gives the tenant a key that signs requests to identity providers; one that has one keeps it.
     AddSaml(SamlKeyAdded),
     /// Takes a key out. `now`: the key that signs now has to stay.
@@ -115,6 +117,11 @@ impl KeyRing {
         of_it.rfind(|key| key.signs_from <= at).or(first)
     }
 
+    /// Whether there is a key of an algorithm.
+    pub fn has(&self, algorithm: Algorithm) -> bool {
+        self.keys.iter().any(|key| key.algorithm == algorithm)
+    }
+
     /// What a key does at a time; none: there is no such key.
     pub fn use_of(&self, kid: &str, at: DateTime<Utc>) -> Option<KeyUse> {
         let key = self.find(kid)?;
@@ -145,11 +152,14 @@ impl Aggregate for KeyRing {
             KeyRingCommand::Open(opened) => vec![opened.into()],
             KeyRingCommand::Close if self.tenant_key.is_none() => vec![],
             KeyRingCommand::Close => vec![KeyRingClosed {}.into()],
-            KeyRingCommand::Add(_) | KeyRingCommand::AddSaml(_) if self.tenant_key.is_none() => {
+            KeyRingCommand::Add(_) | KeyRingCommand::AddFirst(_) | KeyRingCommand::AddSaml(_)
+                if self.tenant_key.is_none() =>
+            {
                 return Err(KeyRingError::NotOpen);
             }
             KeyRingCommand::Add(added) if self.find(&added.kid).is_some() => vec![],
-            KeyRingCommand::Add(added) => vec![added.into()],
+            KeyRingCommand::AddFirst(added) if self.has(added.algorithm) => vec![],
+            KeyRingCommand::Add(added) | KeyRingCommand::AddFirst(added) => vec![added.into()],
             KeyRingCommand::AddSaml(_) if self.saml.is_some() => vec![],
             KeyRingCommand::AddSaml(added) => vec![added.into()],
             KeyRingCommand::Retire { kid, now } => {
@@ -260,6 +270,18 @@ mod tests {
         TestFramework::<KeyRing>::with(())
             .given(vec![opened(), first.into()])
             .when(KeyRingCommand::AddSaml(added("second")))
+            .then_expect_events(vec![]);
+    }
+
+    #[test]
+    fn of_two_first_keys_of_an_algorithm_one_is_added() {
+        let of = |kid: &str, algorithm| SigningKeyAdded { algorithm, ..key(kid, 0) };
+        let given = || TestFramework::<KeyRing>::with(()).given(vec![opened(), key("other", 0).into()]);
+        let first = of("first", Algorithm::RS256);
+        given().when(KeyRingCommand::AddFirst(first.clone())).then_expect_events(vec![first.clone().into()]);
+        given()
+            .and(vec![first.into()])
+            .when(KeyRingCommand::AddFirst(of("second", Algorithm::RS256)))
             .then_expect_events(vec![]);
     }
 

@@ -120,6 +120,7 @@ impl Station {
             (S::Aggregates(_) | S::Commands(_) | S::EventStore | S::Executor | S::Projector | S::Api(_), S::Keys) => {
                 true
             }
+            (S::Saml, S::Keys) => true,
             (S::Commands(_) | S::Api(_), S::Saml) => true,
             (_, S::Gateway) => false,
             (S::Gateway, _) => true,

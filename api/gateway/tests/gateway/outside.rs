@@ -60,6 +60,8 @@ async fn passes(program: &Path, installed: &str, script: &str) {
     let secret = world.post(&format!("/v1/auth/clients/{stock}/secret"), json!({})).await;
     let signer =
         client(&world, json!({ "keys": [public], "trusted": true, "id_token_signed_response_alg": "ES256" })).await;
+    let old = client(&world, json!({ "trusted": true, "id_token_signed_response_alg": "RS256" })).await;
+    let old_secret = world.post(&format!("/v1/auth/clients/{old}/secret"), json!({})).await;
     let machine = Machine::register(&world, "stock", &["viewer"]).await;
     let mut command = Command::new(program);
     command
@@ -69,6 +71,8 @@ async fn passes(program: &Path, installed: &str, script: &str) {
         .env("SECRET", secret.body["secret"].as_str().unwrap())
         .env("SIGNER", signer)
         .env("SIGNER_KEY", private.to_string())
+        .env("OLD", old)
+        .env("OLD_SECRET", old_secret.body["secret"].as_str().unwrap())
         .env("MACHINE", &machine.id)
         .env("MACHINE_SECRET", &machine.secret)
         .env("BACK", BACK)

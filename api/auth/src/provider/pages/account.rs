@@ -36,6 +36,8 @@ pub struct ShownSession<'p> {
     pub here: bool,
     /// Since when.
     pub since: String,
+    /// When it was last used.
+    pub used: String,
     /// With what.
     pub agent: &'p str,
     /// From where.
@@ -70,6 +72,7 @@ pub fn account(page: &AccountPage<'_>) -> Response {
                             p.quiet {
                                 @if let Some(address) = session.address { (address) ", " }
                                 "since " time datetime=(session.since) { (session.since) }
+                                ", last used " time datetime=(session.used) { (session.used) }
                             }
                         }
                         @if !session.here {
