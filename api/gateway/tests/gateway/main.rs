@@ -16,6 +16,8 @@ mod drain;
 mod feed;
 mod first_password;
 mod graphql;
+#[path = "../../../auth/tests/provider/identity_provider.rs"]
+mod identity_provider;
 mod issuers;
 mod jobs;
 mod limits;
@@ -34,6 +36,7 @@ mod remote;
 mod roles;
 mod sagas;
 mod saml;
+mod saml_attacks;
 mod scim;
 mod sign_in;
 mod standing;
