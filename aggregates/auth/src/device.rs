@@ -106,6 +106,7 @@ impl Device {
 
 impl Aggregate for Device {
     const TYPE: &'static str = "auth.device";
+    const FORM: u32 = 2;
     type Command = DeviceCommand;
     type Event = DeviceEvent;
     type Error = DeviceError;

@@ -268,9 +268,10 @@ impl Circumstances {
     fn of(self, caller: Caller) -> Request {
         let Self { command_id, request_hash, if_match, occurred_at, id, traceparent } = self;
         // A key is its caller's: what another one asks under it is another request, be it the same word for word.
-        let request_hash = match command_id {
-            Some(_) => Sha256::new().chain_update(request_hash).chain_update(caller.subject()).finalize().into(),
-            None => request_hash,
+        let request_hash = if command_id.is_some() {
+            Sha256::new().chain_update(request_hash).chain_update(caller.subject()).finalize().into()
+        } else {
+            request_hash
         };
         Request {
             caller,
