@@ -17,6 +17,8 @@ mod drain;
 mod feed;
 mod first_password;
 mod graphql;
+#[path = "../../../auth/tests/provider/identity_provider.rs"]
+mod identity_provider;
 mod issuers;
 mod jobs;
 mod limits;
@@ -36,6 +38,7 @@ mod remote;
 mod roles;
 mod sagas;
 mod saml;
+mod saml_attacks;
 mod scim;
 mod sign_in;
 mod standing;

@@ -101,14 +101,14 @@ impl Invitations {
     /// Send an invitation again: with a new link, the old one is worthless
     #[oai(path = "/v1/user/invitations/:invitation/resend", method = "post", operation_id = "resendInvitation")]
     async fn resend(&self, command: Command<Empty>, invitation: Path<Uuid>) -> Done {
-        let resend = ResendInvitation { invitation: id(&invitation) };
+        let resend = ResendInvitation { invitation: id(&invitation), catalogue: self.service.catalogue.clone() };
         change(&self.service.runtime, &command.request, invitation.0, resend).await
     }
 
     /// Take an invitation back
     #[oai(path = "/v1/user/invitations/:invitation/revoke", method = "post", operation_id = "revokeInvitation")]
     async fn revoke(&self, command: Command<Empty>, invitation: Path<Uuid>) -> Done {
-        let revoke = RevokeInvitation { invitation: id(&invitation) };
+        let revoke = RevokeInvitation { invitation: id(&invitation), catalogue: self.service.catalogue.clone() };
         change(&self.service.runtime, &command.request, invitation.0, revoke).await
     }
 }
