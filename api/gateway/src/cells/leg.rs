@@ -54,7 +54,7 @@ impl Leg {
                 let there = if *cell == moving.from { transfer.old() } else { transfer.new_cell() };
                 if !passed_over::is_migrated(there).await? {
                     let service = part.service;
-                    at(cell, Err(TransferError::NotMigrated(service)), service.name())?;
+                    at::<()>(cell, Err(TransferError::NotMigrated(service)), service.name())?;
                 }
             }
         }
