@@ -37,7 +37,8 @@ async fn a_dry_run_lists_what_would_be_applied_and_changes_nothing() {
             "0009_closed.sql",
             "0010_plans.sql",
             "0011_deleted.sql",
-            "0012_touched.sql"
+            "0012_touched.sql",
+            "0013_copies.sql"
         ]
     );
     let there: bool = sqlx::query_scalar(

@@ -45,4 +45,12 @@ impl projector::Projection for Sessions {
     ) -> BoxFuture<'a, Result<(), projector::ApplyError>> {
         Box::pin(reducer::apply(events, tables))
     }
+
+    fn forget<'a>(
+        &'a self,
+        event: &'a kernel::RecordedEvent,
+        tables: &'a mut sqlx::PgConnection,
+    ) -> BoxFuture<'a, Result<(), projector::ApplyError>> {
+        Box::pin(async move { forget("session", &[event], tables).await })
+    }
 }
