@@ -14,6 +14,7 @@ mod dlq;
 mod events;
 mod help;
 mod job;
+mod key;
 mod migrate;
 mod output;
 mod progress;
@@ -75,6 +76,8 @@ enum Command {
     #[command(subcommand)]
     Projection(projection::Command),
     #[command(subcommand)]
+    Key(key::Command),
+    #[command(subcommand)]
     Saga(saga::Command),
     #[command(subcommand)]
     Job(job::Command),
@@ -111,6 +114,7 @@ impl Cli {
             Command::Replay(replay) => replay.run(&context(Vec::new())?).await,
             Command::Show(show) => show.run(&context(Vec::new())?).await,
             Command::Projection(projection) => projection.run(&context(Vec::new())?).await,
+            Command::Key(key) => key.run(&context(Vec::new())?).await,
             Command::Saga(saga) => saga.run(&context(Vec::new())?).await,
             Command::Job(job) => job.run(&context(Vec::new())?).await,
             Command::Dlq(dlq) => dlq.run(&context(Vec::new())?).await,
