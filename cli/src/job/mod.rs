@@ -139,7 +139,7 @@ impl Command {
             }
             Self::Show { whose, id } => {
                 let (open, (job, log)) = Open::job(context, &whose, id).await?;
-                output::print_json(&json!({ "service": open.jobs.service(), "job": job, "log": log }))
+                output::print_json(&json!({ "service": open.jobs.service().name(), "job": job, "log": log }))
             }
             Self::Log { whose, follow, id } => log(context, &Open::job(context, &whose, id).await?.0, id, follow).await,
             Self::Output { whose, output, id } => write(&Open::job(context, &whose, id).await?.0, id, output).await,

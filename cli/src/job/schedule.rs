@@ -120,7 +120,9 @@ impl Command {
             Self::Show { whose, id } => {
                 let (open, found) = schedule(context, &whose, id).await?;
                 let next = found.next_at.map(|at| found.next_times(at, 4)).unwrap_or_default();
-                output::print_json(&json!({ "service": open.jobs.service(), "schedule": found, "after_that": next }))
+                output::print_json(
+                    &json!({ "service": open.jobs.service().name(), "schedule": found, "after_that": next }),
+                )
             }
             Self::Create { whose, cron, time_zone, overlap, kind, arguments } => {
                 let arguments = json(&arguments)?;

@@ -198,7 +198,7 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
         ),
         (
             &["job", "queue", "pause", "--tenant", "acme", "import"],
-            "no service has a queue \"import\"; allowed: exports, imports",
+            "no service has a queue \"import\"; allowed: default, exports, imports",
         ),
         (
             &["job", "schedule", "create", "--tenant", "acme", "--cron", "0 6 * * *", "export"],

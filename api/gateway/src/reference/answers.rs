@@ -210,7 +210,7 @@ fn add_headers(operation: &mut Value, described: &Operation<'_>) {
             "If-Match" if !described.conditioned => continue,
             "Occurred-At" => match &described.backdating {
                 None => continue,
-                Some(permission) => meaning += &format!(" Needs the permission {permission}."),
+                Some(permission) => meaning = format!("{meaning} Needs the permission {permission}."),
             },
             _ => {}
         }

@@ -96,8 +96,9 @@ fn openapi() -> Value {
 
 /// The operation with this id.
 fn operation<'c>(contract: &'c Value, id: &str) -> &'c Value {
-    let all = contract["paths"].as_object().unwrap().values().flat_map(|methods| methods.as_object().unwrap().values());
-    all.into_iter().find(|operation| operation["operationId"] == id).unwrap_or_else(|| panic!("there is no {id}"))
+    let mut all =
+        contract["paths"].as_object().unwrap().values().flat_map(|methods| methods.as_object().unwrap().values());
+    all.find(|operation| operation["operationId"] == id).unwrap_or_else(|| panic!("there is no {id}"))
 }
 
 fn headers(operation: &Value) -> Vec<&str> {

@@ -3,30 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The crates of the program; tools beside it are not meant.
-const FOLDERS: [&str; 14] = [
-    "aggregates",
-    "api",
-    "commands",
-    "deadletters",
-    "eventstore",
-    "jobs",
-    "kernel",
-    "keys",
-    "mailer",
-    "nats",
-    "projections",
-    "sagas",
-    "saml",
-    "webhooks",
-];
+/// What is beside the program: tools, tests, and what is no source.
+const BESIDE: [&str; 8] = ["bench", "cli", "deploy", "docs", "schemas", "scripts", "target", "tests"];
 
 /// Each source file, without what is for tests.
 pub fn all() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut found = Vec::new();
-    for folder in FOLDERS {
-        collect(&root.join(folder), &mut found);
+    for folder in fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        if !name.starts_with('.') && !BESIDE.contains(&name) {
+            collect(&folder, &mut found);
+        }
     }
     assert!(found.len() > 300, "{} files", found.len());
     found
