@@ -48,8 +48,8 @@ impl Dossier {
         })?;
         let mut tables = self.read_models.begin(tenant).await.map_err(|error| unavailable(&error))?;
         let (sessions, _) =
-            sessions::of_user(&mut tables, tenant, user.uuid(), MOST).await.map_err(|e| unavailable(&e))?;
-        let refused = refused_sign_ins::of_user(&mut tables, tenant, Some(user.uuid()), MOST).await;
+            sessions::of_user(&mut tables, tenant, user.uuid(), None, MOST).await.map_err(|e| unavailable(&e))?;
+        let refused = refused_sign_ins::of_user(&mut tables, tenant, Some(user.uuid()), None, MOST).await;
         Ok((sessions, refused.map_err(|error| unavailable(&error))?))
     }
 }

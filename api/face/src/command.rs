@@ -17,7 +17,7 @@ use crate::identity::{SCHEME, register_scheme};
 use crate::uploads::UploadPlace;
 use crate::{Incoming, Problem, RawBody, Standings, decode_json, schema};
 
-/// The headers that every command understands: name, form, meaning. The contract shows them on every command.
+/// The headers of commands: name, form, meaning. The contract shows them on each command that understands them.
 pub const HEADERS: [(&str, &str, &str); 5] = [
     (
         "Idempotency-Key",
@@ -30,7 +30,7 @@ pub const HEADERS: [(&str, &str, &str); 5] = [
         "",
         "The ETag of the version that is to be changed, such as \"3\"; any other current version gets 412 and changes nothing.",
     ),
-    ("Occurred-At", "date-time", "When it happened, if not now (RFC 3339). Needs the permission crm:history:backdate."),
+    ("Occurred-At", "date-time", "When it happened, if not now (RFC 3339)."),
     (
         "X-Request-Id",
         "",
