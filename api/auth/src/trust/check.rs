@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use auth_aggregates::{
-    Account, ApiKey, ApiKeyRefusal, Client, Grant, GrantKind, GrantTerms, Machine, Session,
-};
+use auth_aggregates::{Account, ApiKey, ApiKeyRefusal, Client, Grant, GrantKind, GrantTerms, Machine, Session};
 use auth_commands::{NoteApiKeyUse, NoteRefusedApiKey, protocol};
 use chrono::{DateTime, Utc};
 use jwt_simple::prelude::{Duration, JWTClaims, VerificationOptions};

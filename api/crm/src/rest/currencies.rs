@@ -35,7 +35,7 @@ struct NewBase {
 /// An exchange rate.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(example = serde_json::json!({"from": "USD", "to": "EUR", "day": "2026-01-01", "rate_nanos": 920000000}))]
+#[schemars(example = serde_json::json!({"from": "USD", "to": "EUR", "day": "2026-01-01", "rate_nanos": 920_000_000}))]
 struct NewRate {
     /// ISO 4217 code.
     #[schemars(with = "form::CurrencyCode")]

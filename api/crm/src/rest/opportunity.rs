@@ -36,7 +36,7 @@ impl Opportunities {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewOpportunity")]
-#[schemars(example = serde_json::json!({"name": "UNIVAC", "pipeline": "0197a8a0-0000-7000-8000-000000000001", "amount": {"minor": 12500000, "currency": "EUR"}, "close_date": "2027-03-31"}))]
+#[schemars(example = serde_json::json!({"name": "UNIVAC", "pipeline": "0197a8a0-0000-7000-8000-000000000001", "amount": {"minor": 12_500_000, "currency": "EUR"}, "close_date": "2027-03-31"}))]
 struct OpportunityBody {
     /// What it is about.
     #[schemars(with = "form::Name")]
@@ -115,7 +115,7 @@ struct NewStage {
 /// Another amount.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(example = serde_json::json!({"amount": {"minor": 12500000, "currency": "EUR"}}))]
+#[schemars(example = serde_json::json!({"amount": {"minor": 12_500_000, "currency": "EUR"}}))]
 struct NewAmount {
     /// At least 0; with line items, their sum.
     amount: MoneyBody,
