@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::log_unreadable;
+
 /// What the log can still tell of somebody.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Erasure {
@@ -32,7 +34,7 @@ impl Erasure {
         let (mut opened, mut erased_at) = (Vec::new(), None);
         for (number, (aggregate_type, id)) in streams.iter().enumerate() {
             let found = store.load(tenant, aggregate_type, &id.to_string(), 0).await;
-            let found = found.map_err(|error| unreadable(&error))?;
+            let found = found.map_err(|error| log_unreadable(&error))?;
             if number == 0 {
                 let erases = found.iter().find(|event| personal::erases(&event.event_type));
                 erased_at = erases.map(|event| event.recorded_at);
@@ -42,7 +44,7 @@ impl Erasure {
         let mut positions: Vec<_> = opened.iter().map(|event| event.position).collect();
         positions.sort_unstable();
         // As it is stored: what was sealed and is not any more can be opened.
-        let stored = store.stored_at(&positions).await.map_err(|error| unreadable(&error))?;
+        let stored = store.stored_at(&positions).await.map_err(|error| log_unreadable(&error))?;
         let sealed_for_ever = opened.iter().filter(is_sealed).count();
         Ok(Self {
             erased: erased_at.is_some(),
@@ -56,9 +58,4 @@ impl Erasure {
 
 fn is_sealed(event: &&RecordedEvent) -> bool {
     eventstore::is_sealed(&event.payload)
-}
-
-pub(crate) fn unreadable(error: &eventstore::Error) -> Refusal {
-    tracing::warn!(%error, "the log can't be read");
-    Refusal::unavailable("log_unavailable", "the log does not answer; try again")
 }

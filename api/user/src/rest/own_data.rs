@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use face::operation::{self, Done};
-use face::{Authenticated, Command, Erasure, KnownWhereSignedIn, Plain, Problem, Told};
+use face::{Authenticated, Command, Erasure, KnownWhereSignedIn, Plain, Problem, Told, log_unreadable};
 use kernel::{Aggregate, Caller, RecordedEvent, Refusal, UserId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -91,7 +91,7 @@ impl OwnData {
         let mut events = Vec::new();
         for (aggregate_type, id) in of {
             let found = self.service.runtime.store.load(caller.tenant(), aggregate_type, &id.to_string(), 0).await;
-            events.extend(found.map_err(|error| unreadable(&error))?);
+            events.extend(found.map_err(|error| log_unreadable(&error))?);
         }
         events.sort_by_key(|event| event.position);
         Ok(events)
@@ -102,11 +102,6 @@ impl OwnData {
 fn streams(user: Uuid, state: &User) -> Vec<(&'static str, Uuid)> {
     let invitation = state.invitation.map(|invitation| (Invitation::TYPE, invitation.uuid()));
     invitation.into_iter().chain([(User::TYPE, user), (Preferences::TYPE, user)]).collect()
-}
-
-fn unreadable(error: &eventstore::Error) -> Refusal {
-    tracing::warn!(%error, "the log can't be read");
-    Refusal::unavailable("log_unavailable", "the log does not answer; try again")
 }
 
 #[OpenApi(tag = "Tag::Me")]

@@ -29,6 +29,15 @@ impl Invited {
     }
 }
 
+/// The text of the one mail that came to this address.
+fn only_mail(caught: &Caught, address: &str) -> String {
+    let mails = caught.all();
+    let [mail] = mails.iter().filter(|mail| *mail.to.reveal() == address).collect::<Vec<_>>()[..] else {
+        panic!("not one mail to {address}: {} in all", mails.len());
+    };
+    mail.text.reveal().clone()
+}
+
 async fn invite(case: &Case<'_>) -> user_aggregates::InvitationId {
     let catalogue = Catalogue::from(GRANTS.to_vec());
     let (email, name) = (format!("ada@{}.example", case.tenant()), Some("Ada".to_owned()));
@@ -52,11 +61,7 @@ impl Story for Invited {
     fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let address = format!("ada@{}.example", case.tenant());
-            let mails = self.caught.all();
-            let [mail] = mails.iter().filter(|mail| *mail.to.reveal() == address).collect::<Vec<_>>()[..] else {
-                panic!("not one mail to {address}");
-            };
-            let text = mail.text.reveal();
+            let text = only_mail(&self.caught, &address);
             let link = text.split("link=").nth(1).and_then(|rest| rest.split('\n').next()).unwrap();
             let link = Self::links().read(Purpose::Invitation, link).expect("a link of ours");
             assert_eq!((link.tenant, link.turn), (case.tenant(), 1));
@@ -114,9 +119,8 @@ async fn an_invitation_sent_again_before_it_could_be_mailed_is_mailed_once_with_
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     running.stop().await;
-    let mails = story.caught.all();
-    let [mail] = &mails[..] else { panic!("{} mails", mails.len()) };
-    let link = mail.text.reveal().split("link=").nth(1).unwrap().split('\n').next().unwrap();
+    let text = only_mail(&story.caught, &format!("ada@{}.example", case.tenant()));
+    let link = text.split("link=").nth(1).unwrap().split('\n').next().unwrap();
     assert_eq!(Invited::links().read(Purpose::Invitation, link).unwrap().turn, 2);
 }
 
@@ -162,11 +166,7 @@ impl Story for Known {
     fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let address = format!("ada@{}.example", case.tenant());
-            let mails = self.caught.all();
-            let [mail] = mails.iter().filter(|mail| *mail.to.reveal() == address).collect::<Vec<_>>()[..] else {
-                panic!("not one mail to {address}");
-            };
-            let text = mail.text.reveal();
+            let text = only_mail(&self.caught, &address);
             assert!(text.starts_with("Hello Ada,") && text.contains("You have one already"), "{text}");
         })
     }

@@ -1,7 +1,6 @@
 //! What an identity provider answers: verified where it arrives, and used where the browser shows that it asked.
 
 use auth_aggregates::{SamlConnectionDetails, SamlConnectionId, SamlSignIn};
-
 use face::Vouched;
 use kernel::{Kind, Refusal, UserId};
 use poem::http::StatusCode;
