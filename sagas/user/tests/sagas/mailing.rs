@@ -8,11 +8,12 @@ use mailer::Caught;
 use sagabed::{Bed, Case, Story};
 use user_aggregates::OpenTo;
 use user_commands::{
-    Catalogue, GRANTS, InviteUser, LinkKey, LoginFields, ProfileFields, Purpose, RegisterUser, RequestRegistration,
-    ResendInvitation, RevokeInvitation, SetRegistrationPolicy,
+    Catalogue, GRANTS, InviteUser, LinkKey, LoginFields, ProfileFields, Purpose, RegisterUser,
+    RequestEmailVerification, RequestRegistration, ResendInvitation, RevokeInvitation, SetRegistrationPolicy,
 };
 use user_sagas::Outside;
 
+use crate::end_access::register;
 use crate::provisioning::{Town, outside};
 
 struct Invited {
@@ -88,6 +89,16 @@ async fn a_crash_between_any_two_writes_loses_and_doubles_no_mail() {
 #[tokio::test]
 async fn events_delivered_again_mail_nothing_again() {
     sagabed::bears_repetition(&Invited::new(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn an_invitation_that_can_never_be_mailed_is_given_up() {
+    sagabed::unwinds_from_each_step(&Invited::new(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn an_invitation_that_is_to_be_mailed_again_while_nobody_runs_is_mailed_then() {
+    sagabed::catches_up_with_attempts(&Invited::new(), GRANTS).await;
 }
 
 #[tokio::test]
@@ -185,4 +196,83 @@ async fn who_has_an_account_already_is_mailed_so() {
 #[tokio::test]
 async fn a_crash_between_any_two_writes_loses_and_doubles_no_mail_to_who_has_an_account() {
     sagabed::survives_each_crash(&Known::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn events_delivered_again_mail_nothing_again_to_who_has_an_account() {
+    sagabed::bears_repetition(&Known::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn word_of_a_registration_that_can_never_be_mailed_is_given_up() {
+    sagabed::unwinds_from_each_step(&Known::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn word_of_a_registration_that_is_to_be_mailed_again_while_nobody_runs_is_mailed_then() {
+    sagabed::catches_up_with_attempts(&Known::default(), GRANTS).await;
+}
+
+/// Somebody asks for a link that shows that their address is theirs.
+#[derive(Default)]
+struct Unverified {
+    caught: Caught,
+}
+
+impl Story for Unverified {
+    fn sagas(&self) -> Sagas {
+        let outside = outside(&Town::default());
+        user_sagas::sagas(&Outside { mailer: Arc::new(self.caught.clone()), ..outside })
+    }
+
+    fn saga(&self) -> &'static str {
+        "verify_email"
+    }
+
+    fn begin<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let user = register(case).await;
+            let oneself = kernel::Caller::new(case.tenant(), user.to_string(), &[kernel::Role::Admin], GRANTS);
+            case.bed.executor.run(&oneself, &RequestEmailVerification { user }).await.unwrap();
+        })
+    }
+
+    fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let text = only_mail(&self.caught, &format!("ada@{}.example", case.tenant()));
+            let link = text.split("link=").nth(1).and_then(|rest| rest.split('\n').next()).unwrap();
+            let link = Invited::links().read(Purpose::Email, link).expect("a link of ours");
+            assert_eq!((link.tenant, link.turn), (case.tenant(), 1));
+        })
+    }
+
+    fn undone<'a>(&'a self, _: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        // A mail can't be taken back; nothing else was done.
+        Box::pin(async {})
+    }
+}
+
+#[tokio::test]
+async fn a_link_to_verify_an_address_is_mailed_to_it() {
+    sagabed::completes(&Unverified::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_crash_between_any_two_writes_loses_and_doubles_no_link_to_verify_an_address() {
+    sagabed::survives_each_crash(&Unverified::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn events_delivered_again_mail_no_link_to_verify_an_address_again() {
+    sagabed::bears_repetition(&Unverified::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_link_to_verify_an_address_that_can_never_be_mailed_is_given_up() {
+    sagabed::unwinds_from_each_step(&Unverified::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_link_to_verify_an_address_that_is_to_be_mailed_again_while_nobody_runs_is_mailed_then() {
+    sagabed::catches_up_with_attempts(&Unverified::default(), GRANTS).await;
 }

@@ -5,4 +5,5 @@
 mod deleting;
 mod end_access;
 mod mailing;
+mod noting;
 mod provisioning;
