@@ -27,8 +27,8 @@ use kernel::{RecordedEvent, TenantId};
 use keys::{DataKey, MasterKey, Random, Sealed};
 use sqlx::postgres::PgPool;
 
-use self::finding::{claim, is_erased};
 pub(crate) use self::finding::{Keyring, holders};
+use self::finding::{claim, is_erased};
 use self::subject::Subject;
 use self::text::{TO_SEAL, Written};
 use crate::append::{self, Append, Claim, ClaimAct};

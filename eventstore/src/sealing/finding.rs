@@ -38,7 +38,11 @@ impl Keyring {
     }
 
     /// What has a person's key, where it stands now and where it stood at first.
-    pub(super) async fn holder(&self, subject: &Subject, pool: &PgPool) -> Result<HashMap<[u8; 32], String>, append::Error> {
+    pub(super) async fn holder(
+        &self,
+        subject: &Subject,
+        pool: &PgPool,
+    ) -> Result<HashMap<[u8; 32], String>, append::Error> {
         let keys = [subject.claim(), subject.former_claim()].map(|key| key.to_vec()).to_vec();
         holders(pool, subject.tenant, PERSON_KEY, keys).await.map_err(unsealed)
     }
@@ -101,7 +105,12 @@ impl Keyring {
     }
 
     /// The key that a stream has. One that begins has none yet.
-    pub(super) async fn known(&self, subject: &Subject, begins: bool, pool: &PgPool) -> Result<Option<DataKey>, append::Error> {
+    pub(super) async fn known(
+        &self,
+        subject: &Subject,
+        begins: bool,
+        pool: &PgPool,
+    ) -> Result<Option<DataKey>, append::Error> {
         let key = self.remembered(subject);
         if key.is_some() || begins || self.sealing.is_none() {
             return Ok(key);
@@ -201,7 +210,11 @@ impl Keyring {
         Ok(opened)
     }
 
-    pub(super) async fn keys(&self, subjects: BTreeSet<Subject>, pool: &PgPool) -> Result<HashMap<Subject, DataKey>, Error> {
+    pub(super) async fn keys(
+        &self,
+        subjects: BTreeSet<Subject>,
+        pool: &PgPool,
+    ) -> Result<HashMap<Subject, DataKey>, Error> {
         if self.sealing.is_none() {
             return Err(Error::NoMasterKey);
         }
