@@ -168,7 +168,8 @@ impl OwnData {
     ) -> Result<Plain<UserErasure>, Problem> {
         caller.require("user:user:erase")?;
         if self.load::<User>(&caller, user.0).await?.is_none() {
-            return Err(Refusal::not_found("not_found", format!("there is no user {}", user.0)).into());
+            let detail = format!("there is no user {}", user.0);
+            return Err(Refusal::not_found("not_found", detail).with("resource", User::TYPE).into());
         }
         let mut of = vec![(User::TYPE, user.0)];
         // The state of who is erased has forgotten it; the first event still says by which invitation they came.
@@ -177,7 +178,7 @@ impl OwnData {
         let invitation = invitation.and_then(|data| data["invitation"].as_str().and_then(|id| id.parse().ok()));
         of.extend(invitation.map(|invitation| (Invitation::TYPE, invitation)));
         let runtime = &self.service.runtime;
-        let erasure = Erasure::of(&runtime.store, caller.tenant(), &of).await?;
+        let erasure = Erasure::of(&runtime.store, caller.tenant(), &of, true).await?;
         let signing_in = runtime.signing_in.erasure(caller.tenant(), UserId::new(user.0)).await?;
         Ok(Plain(UserErasure { user: erasure, signing_in }))
     }
