@@ -25,7 +25,8 @@ pub fn called(command: &Command, given: &ArgMatches, pointer: &str) -> String {
     }
     let mut parts = pointer.trim_start_matches('/').split('/');
     let member = parts.next().unwrap_or_default();
-    let is_it = |arg: &&clap::Arg| arg.get_id() == member || arg.get_long() == Some(&member.replace('_', "-"));
+    let long = member.replace('_', "-");
+    let is_it = |arg: &&clap::Arg| arg.get_id() == member || arg.get_long() == Some(long.as_str());
     let Some(arg) = command.get_arguments().find(is_it) else { return pointer.to_owned() };
     let value = || arg.get_id().as_str().to_uppercase();
     let name = arg.get_long().map_or_else(|| format!("<{}>", value()), |long| format!("--{long}"));
