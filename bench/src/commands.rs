@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cpu;
 use crate::ground::Ground;
 use crate::load::{self, Latencies, Outcome};
 use crate::memory;
+use crate::report::{Results, show, table};
+use crate::run::Options;
 use crate::target::{Name, Target};
 
 /// How long and how often.
@@ -58,6 +60,88 @@ pub struct Cost {
 
 /// By number of clients and server.
 pub type Measurements = BTreeMap<(usize, Name), Measured>;
+
+/// Measures commands, and shows what they took.
+pub async fn part(
+    options: &Options,
+    ground: &Ground,
+    targets: &[Target],
+    results: &mut Results,
+) -> anyhow::Result<()> {
+    let plan = Plan {
+        clients: options.clients.clone(),
+        rounds: options.rounds(),
+        warm_up: options.seconds(0.5),
+        measure: options.seconds(3.5),
+    };
+    let bar = ProgressBar::new((plan.clients.len() * plan.rounds * targets.len()) as u64)
+        .with_style(ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}")?);
+    let mut measurements = measure(&plan, ground, targets, &bar).await?;
+    bar.finish_and_clear();
+    let rows = command_rows(&plan, &mut measurements, results);
+    let header = [
+        "clients",
+        "server",
+        "commands/s",
+        "p50 ms",
+        "p99 ms",
+        "times the peer",
+        "kept up/s",
+        "peak MiB",
+        "µs CPU: server",
+        "Postgres",
+        "NATS",
+        "load",
+    ];
+    println!("{}", table(&header, rows));
+    Ok(())
+}
+
+fn command_rows(plan: &Plan, measurements: &mut Measurements, results: &mut Results) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for clients in &plan.clients {
+        let peer = measurements.get(&(*clients, Name::Peer)).cloned().unwrap_or_default();
+        let prototype = measurements.get(&(*clients, Name::Prototype)).cloned().unwrap_or_default();
+        for name in [Name::Peer, Name::Prototype, Name::Ours] {
+            let Some(measured) = measurements.get_mut(&(*clients, name)) else { continue };
+            let ratio = measured.ratio_to(&peer);
+            let (p50, p99) = (measured.latencies.percentile_ms(0.50), measured.latencies.percentile_ms(0.99));
+            results.number(&format!("{name}.commands_{clients}"), measured.rate());
+            let sustained = median(&measured.sustained);
+            results.number(&format!("{name}.sustained_{clients}"), sustained);
+            results.number(&format!("{name}.p50_ms_{clients}"), p50);
+            results.number(&format!("{name}.p99_ms_{clients}"), p99);
+            if name == Name::Ours {
+                results.number(&format!("ratio.commands_{clients}"), ratio);
+                results.number(&format!("ratio.sustained_{clients}"), measured.sustained_ratio_to(&peer));
+                results.number(&format!("ratio.prototype_{clients}"), measured.ratio_to(&prototype));
+                results
+                    .number("rss_mib.load", results.get("rss_mib.load").unwrap_or_default().max(measured.peak_rss_mib));
+            }
+            let cost = measured.cost();
+            for (part, spent) in
+                [("server", cost.server), ("postgres", cost.postgres), ("nats", cost.nats), ("load", cost.load)]
+            {
+                results.number(&format!("{name}.cpu_us_{clients}.{part}"), spent);
+            }
+            rows.push(vec![
+                clients.to_string(),
+                name.to_string(),
+                show(measured.rate()),
+                show(p50),
+                show(p99),
+                show(ratio),
+                show(sustained),
+                show(measured.peak_rss_mib),
+                show(cost.server),
+                show(cost.postgres),
+                show(cost.nats),
+                show(cost.load),
+            ]);
+        }
+    }
+    rows
+}
 
 /// Measures all of the plan. A refused command ends it: what does not do its work is not compared.
 pub async fn measure(

@@ -8,7 +8,9 @@ use anyhow::ensure;
 
 use crate::lag;
 use crate::load::{Connection, Latencies};
-use crate::target::Target;
+use crate::report::{Results, show, table};
+use crate::run::Options;
+use crate::target::{Name, Target};
 
 /// Rows of a file. Many files are imported one after the other, by the same tenant.
 const FILE: u64 = 50_000;
@@ -22,6 +24,26 @@ pub struct Fairness {
     pub importing: Latencies,
     /// Rows per second that were imported meanwhile.
     pub rows_per_s: f64,
+}
+
+/// Measures it, and shows it.
+pub async fn part(options: &Options, targets: &[Target], results: &mut Results) -> anyhow::Result<()> {
+    let Some(target) = targets.iter().find(|target| target.name == Name::Ours) else { return Ok(()) };
+    let rows = if options.quick { 5_000 } else { 1_000_000 };
+    let Fairness { mut quiet, mut importing, rows_per_s } =
+        measure(target, rows, options.seconds(10.0)).await?;
+    let mut shown = Vec::new();
+    for (key, what, latencies) in [("quiet", "quiet", &mut quiet), ("importing", "beside an import", &mut importing)] {
+        let (p50, p99) = (latencies.percentile_ms(0.50), latencies.percentile_ms(0.99));
+        results.number(&format!("fairness.{key}.p50"), p50);
+        results.number(&format!("fairness.{key}.p99"), p99);
+        shown.push(vec![what.to_owned(), latencies.count().to_string(), show(p50), show(p99)]);
+    }
+    results.number("fairness.ratio", importing.percentile_ms(0.99) / quiet.percentile_ms(0.99));
+    results.number("fairness.rows_per_s", rows_per_s);
+    println!("{}", table(&["a tenant's command to visible row", "probes", "visible p50 ms", "p99 ms"], shown));
+    println!("{} rows were imported by another tenant, {} a second", show(rows as f64), show(rows_per_s));
+    Ok(())
 }
 
 /// Measures for `quiet` without, and then as long as `rows` are imported by another tenant.

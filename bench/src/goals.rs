@@ -31,6 +31,11 @@ const GOALS: &[(&str, &str, Goal)] = &[
     ("replay_per_s", "replay as NDJSON, events/s", AtLeast(150_000.0)),
     ("rss_mib.idle", "memory idle, MiB", AtMost(120.0)),
     ("rss_mib.load", "memory under 256 clients, MiB", AtMost(300.0)),
+    ("logins.ratio", "200 commands/s beside 20 sign-ins/s, p99 times quiet", AtMost(2.0)),
+    ("recovery.serving_s", "killed to serving, s", AtMost(3.0)),
+    ("recovery.postgres_s", "Postgres accepts to the first command, s", AtMost(2.0)),
+    ("recovery.nats.refused", "commands that are refused while the nats-server is away", AtMost(0.0)),
+    ("recovery.nats.ratio", "catching up after that, times one read model's rate", AtLeast(0.5)),
     ("ready_s", "start to ready, s", AtMost(2.0)),
 ];
 

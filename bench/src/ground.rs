@@ -1,13 +1,15 @@
-//! What everything runs on: one private Postgres and one private nats-server, for this run only.
+//! What everything runs on: one private Postgres, one private nats-server and one that takes mail, for this run only.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use kernel::Service;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, PgConnection, PgPool};
-use testbed::{Nats, Postgres};
+use testbed::{MailServer, Nats, Postgres};
 
 use crate::cpu;
 
@@ -19,16 +21,20 @@ const SETTINGS: [&str; 4] = [
     "ALTER SYSTEM SET log_min_messages = 'fatal'",
 ];
 
+/// How many were started by this program.
+static STARTED: AtomicU32 = AtomicU32::new(0);
+
 /// The servers, and what tells this run from others. They end with it.
 pub struct Ground {
     postgres: Postgres,
     nats: Nats,
+    mail: MailServer,
     folder: PathBuf,
     run: Arc<str>,
 }
 
 impl Ground {
-    /// Starts both.
+    /// Starts all.
     pub async fn start() -> anyhow::Result<Self> {
         let mut postgres = Postgres::private();
         let mut connection = postgres.admin().connect().await.context("the private Postgres can't be reached")?;
@@ -39,15 +45,53 @@ impl Ground {
         // One of the settings needs a new start; nothing is there yet that a kill could harm.
         postgres.kill();
         postgres.restart();
-        let run = format!("inopsio-bench-{}", std::process::id());
+        let run = format!("inopsio-bench-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(&run);
         std::fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
-        Ok(Self { postgres, nats: Nats::start().await, folder, run: run.into() })
+        Ok(Self { postgres, nats: Nats::start().await, mail: MailServer::start().await, folder, run: run.into() })
     }
 
     /// URL of the nats-server.
     pub fn nats_url(&self) -> String {
         self.nats.url()
+    }
+
+    /// URL of the mail server.
+    pub fn mail_url(&self) -> String {
+        self.mail.url()
+    }
+
+    /// The link of the last mail to somebody, once it is there.
+    pub async fn mailed_link(&self, to: &str, patience: Duration) -> anyhow::Result<String> {
+        let begun = Instant::now();
+        loop {
+            if let Some(mail) = self.mail.mails().into_iter().rev().find(|mail| mail.to == to) {
+                let link = mail.data.lines().find(|line| line.starts_with("http://"));
+                return Ok(link.with_context(|| format!("no link in the mail to {to}"))?.trim().to_owned());
+            }
+            ensure!(begun.elapsed() < patience, "no mail came to {to} within {patience:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Kills Postgres (SIGKILL).
+    pub fn kill_postgres(&mut self) {
+        self.postgres.kill();
+    }
+
+    /// Starts it again, and waits until it accepts connections.
+    pub fn restart_postgres(&mut self) {
+        self.postgres.restart();
+    }
+
+    /// Kills the nats-server (SIGKILL).
+    pub fn kill_nats(&mut self) {
+        self.nats.kill();
+    }
+
+    /// Starts it again, and waits until it listens.
+    pub async fn restart_nats(&mut self) {
+        self.nats.restart().await;
     }
 
     /// How Postgres' superuser connects.

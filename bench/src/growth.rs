@@ -8,11 +8,14 @@ use anyhow::ensure;
 use crm_aggregates::{LeadAssigned, LeadEvent};
 use eventstore::{Append, CommandRecord, EventStore, NewEvent, StreamAppend};
 use futures::{StreamExt, TryStreamExt, stream};
+use indicatif::ProgressBar;
 use kernel::{Clock, Event, EventMetadata, IdSource, Position, Service, SystemClock, SystemIds, TenantId};
 use sqlx::PgPool;
 
 use crate::bulk::history;
 use crate::ground::Ground;
+use crate::report::{Results, show, table};
+use crate::run::Options;
 use crate::target::Inopsio;
 
 const CRM: Service = Service::new("crm");
@@ -34,6 +37,32 @@ pub struct Point {
     pub postgres_us: f64,
     /// Appends per second.
     pub per_s: f64,
+}
+
+/// Measures behind the two lengths, and shows what an append costs.
+pub async fn part(
+    options: &Options,
+    inopsio: &Inopsio,
+    ground: &Ground,
+    results: &mut Results,
+) -> anyhow::Result<()> {
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let lengths = [options.growth_events / 100, options.growth_events];
+    let points = measure(inopsio, ground, &lengths, |step| bar.set_message(step.to_owned())).await?;
+    bar.finish_and_clear();
+    let mut rows = Vec::new();
+    for (key, point) in ["short", "long"].iter().zip(&points) {
+        results.number(&format!("growth.{key}.events"), point.events as f64);
+        results.number(&format!("growth.{key}.append_us"), point.postgres_us);
+        results.number(&format!("growth.{key}.append_per_s"), point.per_s);
+        rows.push(vec![show(point.events as f64), show(point.postgres_us), show(point.per_s)]);
+    }
+    if let [short, long] = points.as_slice() {
+        results.number("growth.ratio", long.postgres_us / short.postgres_us);
+    }
+    println!("{}", table(&["events in the log", "an append: µs CPU of Postgres", "appends/s"], rows));
+    Ok(())
 }
 
 /// Measures at each of these lengths (multiples of 400), the shortest first.

@@ -15,7 +15,10 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::commands::median;
 use crate::ground::Ground;
+use crate::report::{Results, show, table};
+use crate::run::Options;
 
 /// How many are done at the same time.
 const CONCURRENCY: usize = 16;
@@ -40,6 +43,44 @@ pub struct Measured {
     pub apalis: Option<Rates>,
 }
 
+/// Measures rounds of both, and shows them.
+pub async fn part(options: &Options, ground: &Ground, results: &mut Results) -> anyhow::Result<()> {
+    let apalis = options.apalis.clone().or_else(built);
+    let count = if options.quick { 200 } else { 5_000 };
+    let mut rounds = Vec::new();
+    for nth in 0..options.rounds() {
+        rounds.push(round(ground, apalis.as_deref(), count, nth).await?);
+    }
+    let middle = |of: &dyn Fn(&Measured) -> Option<f64>| {
+        let figures: Vec<_> = rounds.iter().filter_map(of).collect();
+        (!figures.is_empty()).then(|| median(&figures))
+    };
+    let figures = [
+        ("jobs.done_per_s", "jobs done", middle(&|round| Some(round.ours.done_per_s))),
+        ("jobs.apalis_done_per_s", "apalis: jobs done", middle(&|round| Some(round.apalis?.done_per_s))),
+        ("jobs.ratio", "times apalis", middle(&|round| Some(round.ours.done_per_s / round.apalis?.done_per_s))),
+        (
+            "jobs.asked_per_s",
+            "jobs asked for, each in a transaction of its own",
+            middle(&|round| Some(round.ours.asked_per_s)),
+        ),
+        (
+            "jobs.apalis_asked_per_s",
+            "apalis: jobs pushed as a stream",
+            middle(&|round| Some(round.apalis?.asked_per_s)),
+        ),
+    ];
+    for (name, _, figure) in figures {
+        if let Some(figure) = figure {
+            results.number(name, figure);
+        }
+    }
+    let rows =
+        figures.map(|(_, what, figure)| vec![what.to_owned(), figure.map_or_else(|| "not measured".to_owned(), show)]);
+    println!("{}", table(&["jobs", "per second"], rows));
+    Ok(())
+}
+
 /// One round of so many jobs.
 pub async fn round(ground: &Ground, apalis: Option<&Path>, count: usize, nth: usize) -> anyhow::Result<Measured> {
     // Whoever begins has the warmer caches, or the colder ones.
@@ -53,7 +94,7 @@ pub async fn round(ground: &Ground, apalis: Option<&Path>, count: usize, nth: us
 }
 
 /// The program that does jobs as apalis does, where it is built by its own workspace.
-pub fn apalis() -> Option<PathBuf> {
+fn built() -> Option<PathBuf> {
     let built = Path::new("bench/apalis/target/release/apalis-peer");
     built.is_file().then(|| built.to_owned())
 }

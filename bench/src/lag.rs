@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use crate::load::{self, Aim, Answer, Connection, Latencies, Outcome};
+use crate::report::{Results, show, table};
+use crate::run::Options;
 use crate::target::{Name, Target};
 
 /// Connections that carry the load.
@@ -27,6 +29,37 @@ pub struct Lag {
     pub load: Outcome,
     /// From sending a command to seeing its row.
     pub visible: Latencies,
+}
+
+/// Measures the lag at several rates, and shows it.
+pub async fn part(options: &Options, targets: &[Target], results: &mut Results) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    for (name, rate, key) in
+        [(Name::Peer, 500, "peer.lag_ms"), (Name::Ours, 500, "lag_ms_500"), (Name::Ours, 1000, "lag_ms")]
+    {
+        let Some(target) = targets.iter().find(|target| target.name == name) else { continue };
+        let Lag { mut load, mut visible } = measure(target, rate, options.seconds(10.0)).await?;
+        let (p50, p99) = (visible.percentile_ms(0.50), visible.percentile_ms(0.99));
+        results.number(&format!("{key}.p50"), p50);
+        results.number(&format!("{key}.p99"), p99);
+        rows.push(vec![
+            format!("{name} at {rate}/s"),
+            show(load.rate()),
+            show(load.latencies.percentile_ms(0.50)),
+            show(load.latencies.percentile_ms(0.99)),
+            visible.count().to_string(),
+            show(p50),
+            show(p99),
+        ]);
+    }
+    println!(
+        "{}",
+        table(
+            &["command to visible row", "reached/s", "answer p50 ms", "p99 ms", "probes", "visible p50 ms", "p99 ms"],
+            rows
+        )
+    );
+    Ok(())
 }
 
 /// Measures one server at `rate` commands per second for `measure`.

@@ -2,11 +2,12 @@
 //!
 //! [`run`] starts the ground (a private Postgres, a private nats-server) and the three servers under test on it ([`target`]):
 //! ours (`inopsio serve`), the stock peer ([`peer`]) and the prototype ([`prototype`]), each a process of its own. Then it
-//! measures commands ([`commands`]), the lag from a command to the visible row ([`lag`], and beside an import [`fairness`]), what ours does in bulk ([`bulk`]), jobs ([`jobs`], beside apalis)
-//! and what the machine does by itself ([`raw`]), prints tables and writes the results ([`report`]).
+//! measures commands ([`commands`]; of a thousand [`tenants`], beside [`logins`]), the lag from a command to the visible row ([`lag`], and
+//! beside an import [`fairness`]), what ours does in bulk ([`bulk`]), jobs ([`jobs`], beside apalis), [`sagas`], how soon it works again
+//! ([`recovery`]) and what the machine does by itself ([`raw`]), prints tables and writes the results ([`report`]).
 //!
 //! Absolute figures depend on the machine and on what else it does; the ratios within one run are what counts. To measure
-//! something new: a file with a function that returns its figures, a call in `run.rs`, a line in `README.md`.
+//! something new: a file with a function `part` that measures, shows and notes its figures, a call in `run.rs`, a line in `README.md`.
 
 mod bulk;
 mod commands;
@@ -18,15 +19,19 @@ mod growth;
 mod jobs;
 mod lag;
 mod load;
+mod logins;
 mod machine;
 mod memory;
 mod peer;
 mod prototype;
 mod raw;
+mod recovery;
 mod report;
 mod run;
+mod sagas;
 mod server;
 mod target;
+mod tenants;
 
 use clap::{Parser, Subcommand};
 

@@ -8,6 +8,11 @@ use kernel::{IdSource, SystemIds};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+use crate::commands::median;
+use crate::ground::Ground;
+use crate::report::{Results, show, table};
+use crate::run::Options;
+
 /// A payload as large as that of a captured lead.
 const PAYLOAD: &str = r#"{"event":"crm.lead.captured","details":{"name":"Ada Byron 12345","company":"Engines 12345 Ltd","title":"Head of Numbers","email":"ada.12345@example.com","country":"GB"},"source":"website"}"#;
 
@@ -58,6 +63,32 @@ const UPSERT: &str = "INSERT INTO raw_view
         version = EXCLUDED.version, name = EXCLUDED.name, company = EXCLUDED.company, email = EXCLUDED.email,
         country = EXCLUDED.country, source = EXCLUDED.source, status = EXCLUDED.status, owner = EXCLUDED.owner,
         captured_at = EXCLUDED.captured_at, changed_at = EXCLUDED.changed_at";
+
+/// Measures the limits, and shows them.
+pub async fn part(options: &Options, ground: &Ground, results: &mut Results) -> anyhow::Result<()> {
+    let database = ground.create_database("bench_raw").await?;
+    let mut rounds = Vec::new();
+    for _ in 0..options.rounds() {
+        rounds.push(round(&database, &ground.nats_url(), options.seconds(1.5)).await?);
+    }
+    let middle = |of: fn(&Round) -> f64| median(&rounds.iter().map(of).collect::<Vec<_>>());
+    let figures = [
+        ("raw.insert_1", "single-row inserts, 1 connection", middle(|round| round.insert_1)),
+        ("raw.insert_64", "single-row inserts, 64 connections", middle(|round| round.insert_64)),
+        ("raw.insert_batched", "rows in batches of 100, 1 connection", middle(|round| round.insert_batched)),
+        ("raw.upsert_batched", "read model rows, RLS, batches of 500", middle(|round| round.upsert_batched)),
+        ("raw.publish_1", "JetStream publishes, one at a time", middle(|round| round.publish_1)),
+        ("raw.publish_pipelined", "JetStream publishes, 256 under way", middle(|round| round.publish_pipelined)),
+    ];
+    for (name, _, figure) in figures {
+        results.number(name, figure);
+    }
+    println!(
+        "{}",
+        table(&["raw limits", "per second"], figures.map(|(_, what, figure)| vec![what.to_owned(), show(figure)]))
+    );
+    Ok(())
+}
 
 /// One round: what was reached per second.
 #[derive(Clone, Copy, Debug)]

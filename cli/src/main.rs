@@ -14,6 +14,7 @@ mod dlq;
 mod events;
 mod help;
 mod job;
+mod key;
 mod migrate;
 mod number;
 mod output;
@@ -76,6 +77,8 @@ enum Command {
     #[command(subcommand)]
     Projection(projection::Command),
     #[command(subcommand)]
+    Key(key::Command),
+    #[command(subcommand)]
     Saga(saga::Command),
     #[command(subcommand)]
     Job(job::Command),
@@ -112,6 +115,7 @@ impl Cli {
             Command::Replay(replay) => replay.run(&context(Vec::new())?).await,
             Command::Show(show) => show.run(&context(Vec::new())?).await,
             Command::Projection(projection) => projection.run(&context(Vec::new())?).await,
+            Command::Key(key) => key.run(&context(Vec::new())?).await,
             Command::Saga(saga) => saga.run(&context(Vec::new())?).await,
             Command::Job(job) => job.run(&context(Vec::new())?).await,
             Command::Dlq(dlq) => dlq.run(&context(Vec::new())?).await,

@@ -38,7 +38,8 @@ impl Settings {
             } else {
                 String::new()
             };
-            output::print(format!("\n# {}{file} ({})\n# {}=", setting.meaning, setting.key, setting.variable))?;
+            let (variable, default) = (setting.variable, setting.default());
+            output::print(format!("\n# {}{file} ({})\n# {variable}={default}", setting.meaning, setting.key))?;
         }
         output::print("\n# --- this machine ---")?;
         for (variable, meaning) in OURS {
@@ -50,5 +51,5 @@ impl Settings {
 
 const HEAD: &str = "\
 # Every setting, made by `make schemas`. The environment wins over the file (inopsio.toml, whose keys stand in brackets), flags win
-# over both; what is not set has its default. A value that can't be used stops the start and is named with what is allowed.
+# over both; what is not set has the default that stands here. A value that can't be used stops the start and is named with what is allowed.
 # `inopsio dev` needs none of these.";

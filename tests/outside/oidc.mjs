@@ -68,10 +68,13 @@ assert.match(await follow(device.verification_uri_complete, null, LOGIN, PASSWOR
 const of_device = await client.pollDeviceAuthorizationGrant(config, device);
 assert.equal(of_device.claims().sub, claims.sub);
 
-// openid-client that signs instead (private_key_jwt).
+// openid-client that signs instead (private_key_jwt), and wants its ID tokens signed by ES256.
 const key = await crypto.subtle.importKey('jwk', JSON.parse(SIGNER_KEY), { name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign']);
-const signer = await client.discovery(new URL(ISSUER), SIGNER, undefined, client.PrivateKeyJwt({ key, kid: 'k1' }), insecure);
+const es256 = { id_token_signed_response_alg: 'ES256' };
+const signer = await client.discovery(new URL(ISSUER), SIGNER, es256, client.PrivateKeyJwt({ key, kid: 'k1' }), insecure);
+client.enableNonRepudiationChecks(signer);
 const signed = await signIn(signer);
+assert.equal(JSON.parse(Buffer.from(signed.tokens.id_token.split('.')[0], 'base64url')).alg, 'ES256');
 assert.equal(signed.tokens.claims().sub, claims.sub);
 
 // A machine for itself.

@@ -5,7 +5,7 @@ use kernel::{Aggregate, Refusal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Jwk;
+use crate::{Jwk, OurAlgorithm};
 
 kernel::events! {
     /// What can happen to a client.
@@ -50,6 +50,9 @@ pub struct ClientDetails {
     /// Whether it may exchange tokens that it was given for such that may less.
     #[serde(default)]
     pub exchanges: bool,
+    /// By which algorithm its ID tokens and logout tokens are signed.
+    #[serde(default)]
+    pub id_token_signed_response_alg: OurAlgorithm,
 }
 
 /// A client as its history has made it.
@@ -105,7 +108,7 @@ impl Client {
 
 impl Aggregate for Client {
     const TYPE: &'static str = "auth.client";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
     type Command = ClientCommand;
     type Event = ClientEvent;
     type Error = ClientError;

@@ -25,6 +25,30 @@ impl Algorithm {
     }
 }
 
+/// An algorithm with which tokens of ours are signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum OurAlgorithm {
+    /// Ed25519.
+    #[default]
+    EdDSA,
+    /// ECDSA on P-256 with SHA-256, for those who know nothing newer.
+    ES256,
+}
+
+impl OurAlgorithm {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::EdDSA, Self::ES256];
+}
+
+impl From<OurAlgorithm> for Algorithm {
+    fn from(ours: OurAlgorithm) -> Self {
+        match ours {
+            OurAlgorithm::EdDSA => Self::EdDSA,
+            OurAlgorithm::ES256 => Self::ES256,
+        }
+    }
+}
+
 /// A public key. Members that say nothing about the key itself are dropped; a private key is refused where it comes in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Jwk {

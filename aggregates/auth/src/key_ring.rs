@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use kernel::{Aggregate, Refusal};
 use keys::{Sealed, Wrapped};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Algorithm, Jwk};
@@ -74,7 +75,7 @@ pub enum KeyRingError {
     #[error("the key {kid} signs tokens now; add another one and wait until that signs")]
     Signs { kid: String },
     /// Unknown.
-    #[error("the tenant has no key {kid}; it has {}", .known.join(", "))]
+    #[error("the tenant has no key {kid}; it has {}", if .known.is_empty() { "none".to_owned() } else { .known.join(", ") })]
     Unknown { kid: String, known: Vec<String> },
 }
 
@@ -89,6 +90,18 @@ impl From<KeyRingError> for Refusal {
     }
 }
 
+/// What a key does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyUse {
+    /// It is shown, and will sign.
+    Waits,
+    /// It signs.
+    Signs,
+    /// It signed: tokens that it signed are good until they end.
+    Verifies,
+}
+
 impl KeyRing {
     /// The key of an algorithm that signs at a time: the latest that may. (Before the first may, the first does: a tenant has
     /// tokens from its beginning.)
@@ -96,6 +109,17 @@ impl KeyRing {
         let mut of_it = self.keys.iter().filter(|key| key.algorithm == algorithm);
         let first = of_it.clone().next();
         of_it.rfind(|key| key.signs_from <= at).or(first)
+    }
+
+    /// What a key does at a time; none: there is no such key.
+    pub fn use_of(&self, kid: &str, at: DateTime<Utc>) -> Option<KeyUse> {
+        let key = self.find(kid)?;
+        let signs = self.signs(key.algorithm, at).is_some_and(|signs| signs.kid == kid);
+        Some(match signs {
+            true => KeyUse::Signs,
+            false if key.signs_from > at => KeyUse::Waits,
+            false => KeyUse::Verifies,
+        })
     }
 
     /// A key that verifies.
@@ -115,9 +139,7 @@ impl Aggregate for KeyRing {
         Ok(match command {
             KeyRingCommand::Open(_) if self.tenant_key.is_some() => vec![],
             KeyRingCommand::Open(opened) => vec![opened.into()],
-            KeyRingCommand::Add(_) | KeyRingCommand::AddSaml(_) | KeyRingCommand::Retire { .. }
-                if self.tenant_key.is_none() =>
-            {
+            KeyRingCommand::Add(_) | KeyRingCommand::AddSaml(_) if self.tenant_key.is_none() => {
                 return Err(KeyRingError::NotOpen);
             }
             KeyRingCommand::Add(added) if self.find(&added.kid).is_some() => vec![],
@@ -194,6 +216,9 @@ mod tests {
         let signs = |minute| ring.signs(Algorithm::EdDSA, at(minute)).map(|key| key.kid.as_str());
         assert_eq!((signs(-5), signs(59), signs(60)), (Some("old"), Some("old"), Some("new")));
         assert!(ring.find("old").is_some() && ring.signs(Algorithm::ES256, at(60)).is_none());
+        let uses = |minute| ["old", "new", "other"].map(|kid| ring.use_of(kid, at(minute)));
+        assert_eq!(uses(59), [Some(KeyUse::Signs), Some(KeyUse::Waits), None]);
+        assert_eq!(uses(60), [Some(KeyUse::Verifies), Some(KeyUse::Signs), None]);
     }
 
     #[test]
@@ -203,6 +228,9 @@ mod tests {
         let retire = |kid: &str, minute| KeyRingCommand::Retire { kid: kid.to_owned(), now: at(minute) };
         ring().when(retire("old", 30)).then_expect_error(KeyRingError::Signs { kid: "old".to_owned() });
         ring().when(retire("old", 60)).then_expect_events(vec![SigningKeyRetired { kid: "old".to_owned() }.into()]);
+        let unknown =
+            KeyRingError::Unknown { kid: "other".to_owned(), known: vec!["old".to_owned(), "new".to_owned()] };
+        ring().when(retire("other", 60)).then_expect_error(unknown);
     }
 
     #[test]

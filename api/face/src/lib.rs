@@ -33,6 +33,7 @@ mod position;
 mod problem;
 pub mod schema;
 mod signing_in;
+mod signing_keys;
 mod standings;
 mod told;
 mod uploads;
@@ -60,6 +61,7 @@ pub use problem::{Problem, log_unreadable, status};
 pub use signing_in::{
     KnownConsent, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,
 };
+pub use signing_keys::{NoSigningKeys, SigningKeys};
 pub use standings::{Standings, all_stand};
 pub use told::Told;
 pub use uploads::Uploads;

@@ -160,6 +160,7 @@ pub fn settings(config: &Config, address: SocketAddr) -> Settings {
         leeway: TimeDelta::seconds(config.auth.leeway_seconds.cast_signed()),
         access: TimeDelta::seconds(config.auth.access_token_seconds.into()),
         overlap: TimeDelta::seconds(config.auth.key_overlap_seconds.into()),
+        rotation: Some(config.auth.key_rotation_days).filter(|days| *days > 0).map(|days| TimeDelta::days(days.into())),
     }
 }
 

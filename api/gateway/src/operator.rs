@@ -8,6 +8,7 @@ use auth_aggregates::{GrantKind, GrantTerms, Machine};
 use auth_api::authority::{AccessClaims, Authority, Parts};
 use auth_commands::{GRANTS, OpenGrant, RegisterMachine, protocol};
 use chrono::TimeDelta;
+use executor::Executor;
 use kernel::{Caller, MachineId, Refusal, Role, SystemClock, TenantId};
 use keys::SystemRandom;
 
@@ -87,7 +88,15 @@ pub async fn issue(
     lifetime: Duration,
 ) -> Result<String, IssueError> {
     let (store, executor) = write_side(config, auth_api::SERVICE).await?;
-    let authority = Authority::new(Parts {
+    let authority = authority(config, address, executor);
+    let issued = token(&authority, tenant, roles, lifetime).await;
+    store.close().await;
+    issued
+}
+
+/// The tenants' keys, for who has the configuration with the master key.
+pub(crate) fn authority(config: &Config, address: SocketAddr, executor: Executor) -> Authority {
+    Authority::new(Parts {
         executor,
         tenants: Arc::new(DirectoryOfTenants::new(Directory::open(config))),
         standings: face::all_stand(),
@@ -98,10 +107,7 @@ pub async fn issue(
         random: Arc::new(SystemRandom),
         clock: Arc::new(SystemClock),
         settings: issuing::settings(config, address),
-    });
-    let issued = token(&authority, tenant, roles, lifetime).await;
-    store.close().await;
-    issued
+    })
 }
 
 async fn token(

@@ -13,6 +13,7 @@ use user_sagas::{PlaceError, Places, Standing};
 use crate::config::{Config, claim_key};
 use crate::doors::Doors;
 use crate::dossiers::Dossiers;
+use crate::keysmith::Keysmith;
 use crate::letters::Scribe;
 use crate::machines::Roster;
 use crate::names::Register;
@@ -47,6 +48,8 @@ pub struct Outside {
     pub suspended: Suspended,
     /// What is known of people where they sign in.
     pub dossiers: Arc<Dossiers>,
+    /// Who makes the keys that sign tokens.
+    pub keysmith: Arc<Keysmith>,
 }
 
 /// Nowhere: for whoever only looks at what the domains are.
@@ -68,6 +71,7 @@ impl Outside {
             machines: Arc::default(),
             suspended: Suspended::default(),
             dossiers: Arc::default(),
+            keysmith: Arc::default(),
         }
     }
 

@@ -36,11 +36,9 @@ impl Installation {
             let (tables, open): (i64, i64) = sqlx::query_as(
                 "SELECT count(*), count(*) FILTER (WHERE NOT (c.relrowsecurity AND c.relforcerowsecurity))
                  FROM pg_class c
-                 JOIN pg_namespace n ON n.oid = c.relnamespace
                  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
-                 WHERE c.relkind IN ('r', 'p') AND n.nspname IN ('log', $1)",
+                 WHERE c.relkind IN ('r', 'p')",
             )
-            .bind(service.name())
             .fetch_one(&mut connection)
             .await
             .map_err(passing)?;

@@ -182,6 +182,7 @@ impl Server {
         if let Some(provider) = &issuing.provider {
             outside.letters.employ(provider.authority.clone());
             outside.notices.employ(provider.authority.clone());
+            outside.keysmith.employ(provider.authority.clone());
         }
         outside.machines.employ(issuing.executor.clone());
         outside.dossiers.employ(issuing.dossier);

@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use kernel::{Clock, Event, EventMetadata, IdSource, SystemClock, SystemIds, TenantId};
 
 /// Events of one lead.
-const STEPS: u64 = 4;
+pub const STEPS: u64 = 4;
 
 /// Leads of one append.
 const LEADS: u64 = 100;

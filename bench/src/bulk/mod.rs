@@ -1,6 +1,7 @@
 //! What ours does in bulk, with one tenant that has a million events: filling the log and the stream, catching up, rebuilding,
 //! replaying. In a database and on a nats-server of its own, so that nothing else is in them.
 
+mod beside;
 pub mod history;
 mod partitions;
 
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use eventstore::{Database, EventStore};
+use indicatif::ProgressBar;
 use kernel::{Position, Service, SystemClock, TenantId};
 use nats::{Bus, Credentials};
 use projector::{Projection, Projector};
@@ -16,9 +18,12 @@ use sqlx::PgPool;
 use testbed::Nats;
 use tokio_util::sync::CancellationToken;
 
+use self::beside::Beside;
 pub use self::partitions::Partitions;
 use crate::cpu;
 use crate::ground::Ground;
+use crate::report::{Results, show, table};
+use crate::run::Options;
 use crate::target::Inopsio;
 
 const CRM: Service = Service::new("crm");
@@ -33,7 +38,7 @@ const VIEW_BYTES: &str = "SELECT pg_total_relation_size('crm.lead') + pg_total_r
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// What was measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Bulk {
     /// Events in the log.
     pub events: u64,
@@ -47,6 +52,8 @@ pub struct Bulk {
     pub partitions: Partitions,
     /// Seconds to rebuild the read model of leads.
     pub rebuild_s: f64,
+    /// The same while commands come in.
+    pub beside: Beside,
     /// Events per second as NDJSON by `inopsio replay`, its start and end included.
     pub replay_per_s: f64,
     /// What an event takes.
@@ -70,6 +77,58 @@ pub struct PerEvent {
     pub stream_bytes: f64,
     /// In the read model of leads, with history and indexes.
     pub view_bytes: f64,
+}
+
+/// Measures all, and shows it.
+pub async fn part(
+    options: &Options,
+    inopsio: &Inopsio,
+    ground: &Ground,
+    results: &mut Results,
+) -> anyhow::Result<()> {
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let events = if options.quick { 20_000 } else { 1_000_000 };
+    let mut bulk =
+        measure(inopsio, ground, events, |step| bar.set_message(format!("{events} events: {step}"))).await?;
+    bar.finish_and_clear();
+    let figures = [
+        ("append_per_s", "into the log, in large appends: events/s", bulk.append_per_s),
+        ("relay_per_s", "from the log into the stream: events/s", bulk.relay_per_s),
+        ("catch_up_per_s", "one read model catching up: events/s", bulk.catch_up_per_s),
+        ("partitions.one_per_s", "the same of two tenants, as one partition: events/s", bulk.partitions.one_per_s),
+        ("partitions.two_per_s", "as two partitions: events/s", bulk.partitions.two_per_s),
+        ("partitions.ratio", "two partitions, times one", bulk.partitions.two_per_s / bulk.partitions.one_per_s),
+        ("rebuild_s", "one read model rebuilt: seconds", bulk.rebuild_s),
+        ("rebuild_beside.s", "the same beside 1,000 commands/s: seconds", bulk.beside.rebuild_s),
+        ("rebuild_beside.p50", "command to visible row meanwhile: p50 ms", bulk.beside.visible.percentile_ms(0.50)),
+        ("rebuild_beside.p99", "p99 ms", bulk.beside.visible.percentile_ms(0.99)),
+        ("replay_per_s", "replay as NDJSON: events/s", bulk.replay_per_s),
+    ];
+    results.number("bulk_events", bulk.events as f64);
+    for (name, _, figure) in figures {
+        results.number(name, figure);
+    }
+    if let Some(raw) = results.get("raw.upsert_batched").filter(|raw| *raw > 0.0) {
+        results.number("ratio.catch_up", bulk.catch_up_per_s / raw);
+    }
+    let event = bulk.event;
+    let each = [
+        ("event.append_us", "processor time to append: µs, Postgres", event.append_us),
+        ("event.stream_us", "processor time to store: µs, nats-server", event.stream_us),
+        ("event.view_us", "processor time to show while catching up: µs, Postgres", event.view_us),
+        ("event.log_bytes", "log and commands: bytes", event.log_bytes),
+        ("event.wal_bytes", "write-ahead log: bytes", event.wal_bytes),
+        ("event.stream_bytes", "stream: bytes", event.stream_bytes),
+        ("event.view_bytes", "read model of leads with history: bytes", event.view_bytes),
+    ];
+    for (name, _, figure) in each {
+        results.number(name, figure);
+    }
+    println!("{}", table(&["one event takes", ""], each.map(|(_, what, figure)| vec![what.to_owned(), show(figure)])));
+    let header = format!("{} events of a tenant", show(bulk.events as f64));
+    println!("{}", table(&[&header, "ours"], figures.map(|(_, what, figure)| vec![what.to_owned(), show(figure)])));
+    Ok(())
 }
 
 /// Measures all, one after the other. `step` is told what comes next.
@@ -114,6 +173,8 @@ pub async fn measure(inopsio: &Inopsio, ground: &Ground, events: u64, step: impl
     let partitions = partitions::measure(&inopsio, ground, &bus, events).await?;
     step("replaying");
     let replay = inopsio.time(&["replay", "--tenant", &tenant.slug]).await?;
+    step("rebuilding while commands come in");
+    let beside = beside::measure(&inopsio.with_nats(&nats.url()), ground, &tenant).await?;
     Ok(Bulk {
         events,
         append_per_s,
@@ -121,6 +182,7 @@ pub async fn measure(inopsio: &Inopsio, ground: &Ground, events: u64, step: impl
         catch_up_per_s,
         partitions,
         rebuild_s: rebuilt.took.as_secs_f64(),
+        beside,
         replay_per_s: per_second(events, replay),
         event,
     })

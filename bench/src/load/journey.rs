@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Answer;
+use super::{Answer, Zipf};
 
 /// The steps of a lead's life, in order: the path below `/v1/crm/leads` and the body.
 const STEPS: [(&str, &str); 3] =
@@ -18,6 +18,7 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 #[derive(Clone, Debug)]
 pub struct Journey {
     token: Arc<str>,
+    zipf: Option<Arc<Zipf>>,
     run: Arc<str>,
     lead: Option<String>,
     step: usize,
@@ -25,9 +26,9 @@ pub struct Journey {
 }
 
 impl Journey {
-    /// A client with its token. `run` tells the idempotency keys of this run from those of others against the same servers.
-    pub fn new(token: Arc<str>, run: Arc<str>) -> Self {
-        Self { token, run, lead: None, step: 0, request: String::with_capacity(1024) }
+    /// A client with its token, or one that is of another tenant for each lead, as `zipf` chooses. `run` tells the idempotency keys of this run from those of others against the same servers.
+    pub fn new(token: Arc<str>, zipf: Option<Arc<Zipf>>, run: Arc<str>) -> Self {
+        Self { token, zipf, run, lead: None, step: 0, request: String::with_capacity(1024) }
     }
 
     /// Renders the next command.
@@ -36,6 +37,9 @@ impl Journey {
         self.request.clear();
         match &self.lead {
             None => {
+                if let Some(zipf) = &self.zipf {
+                    self.token = zipf.choose(number);
+                }
                 let body = format!(
                     r#"{{"name":"Ada Byron {number}","company":"Engines {number} Ltd","title":"Head of Numbers","email":"ada.{number}@example.com","country":"GB","source":"website"}}"#
                 );
@@ -109,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_lead_is_captured_assigned_worked_on_qualified_and_then_the_next_one_comes() {
-        let mut journey = Journey::new("t".into(), "r".into());
+        let mut journey = Journey::new("t".into(), None, "r".into());
         let mut paths = Vec::new();
         for _ in 0..5 {
             paths.push(path(journey.next()));
@@ -129,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_and_the_next_command_captures_a_lead() {
-        let mut journey = Journey::new("t".into(), "r".into());
+        let mut journey = Journey::new("t".into(), None, "r".into());
         journey.next();
         journey.answered(&answer(201, r#"{"id":"1"}"#)).unwrap();
         journey.next();

@@ -2,11 +2,13 @@
 //!
 //! Closed loop ([`closed`]): each client sends its next command when the last one is answered, so the rate is what the server
 //! can do. Open loop ([`open`]): commands are due at a fixed rate whatever the server does, and a latency counts from the
-//! moment at which the command was due, so a stall is paid by every command that it holds up.
+//! moment at which the command was due, so a stall is paid by every command that it holds up. [`patient`] ones go on whatever happens.
 
 mod connection;
 mod journey;
 mod latency;
+mod patient;
+mod zipf;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use futures::future::try_join_all;
 pub use connection::{Answer, Connection};
 pub use journey::Journey;
 pub use latency::Latencies;
+pub use patient::patient;
+pub use zipf::Zipf;
 
 /// Where the load goes.
 #[derive(Clone, Debug)]
@@ -26,6 +30,8 @@ pub struct Aim {
     pub addr: SocketAddr,
     /// Tokens that it takes; clients share them out in turn.
     pub tokens: Vec<Arc<str>>,
+    /// Each lead is of the tenant that this chooses, instead.
+    pub zipf: Option<Arc<Zipf>>,
     /// Tells this run's idempotency keys from others'.
     pub run: Arc<str>,
 }
@@ -165,7 +171,7 @@ async fn step(connection: &mut Connection, journey: &mut Journey) -> anyhow::Res
 impl Aim {
     /// The journey of one of the clients.
     pub fn journey(&self, client: usize) -> Journey {
-        Journey::new(self.tokens[client % self.tokens.len()].clone(), self.run.clone())
+        Journey::new(self.tokens[client % self.tokens.len()].clone(), self.zipf.clone(), self.run.clone())
     }
 }
 

@@ -27,6 +27,11 @@ impl Child {
         self.pid
     }
 
+    /// Kills it (SIGKILL), and waits until it has ended.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.kill().await.context("a server can't be killed")
+    }
+
     /// Waits for the line on stdout (which must be piped) that says where it listens.
     pub async fn address(&mut self, of: impl Fn(&str) -> Option<SocketAddr>) -> anyhow::Result<SocketAddr> {
         let stdout = self.process.stdout.take().context("stdout is not piped")?;

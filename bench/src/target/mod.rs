@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::load::Aim;
 use child::Child;
 
-pub use ours::Inopsio;
+pub use ours::{Inopsio, Tenant, free_address};
 pub use stock::{peer, prototype};
 
 /// Which of them.
@@ -75,13 +75,24 @@ impl Target {
         self.child.pid()
     }
 
+    /// Kills it (SIGKILL).
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill().await
+    }
+
+    /// How many events its read model has not seen.
+    pub async fn behind(&self) -> anyhow::Result<u64> {
+        let Backlog::Query(pool, query) = &self.backlog else { return Ok(0) };
+        let behind: i64 = sqlx::query_scalar(query).fetch_one(pool).await?;
+        Ok(behind.try_into().unwrap_or_default())
+    }
+
     /// Waits until its read model has seen all, so that it leaves the machine to the next; a minute at most.
     pub async fn settle(&self) -> anyhow::Result<()> {
-        let Backlog::Query(pool, query) = &self.backlog else { return Ok(()) };
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
-            let behind: i64 = sqlx::query_scalar(query).fetch_one(pool).await?;
-            if behind <= 0 {
+            let behind = self.behind().await?;
+            if behind == 0 {
                 return Ok(());
             }
             anyhow::ensure!(Instant::now() < deadline, "{} is still {behind} events behind after a minute", self.name);

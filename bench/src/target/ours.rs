@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
 use jwt_simple::prelude::Ed25519KeyPair;
 use serde_json::Value;
 use tokio::process::Command;
@@ -64,6 +65,8 @@ impl Inopsio {
             // What is measured is what it can do, not what it is told to allow.
             ("INOPSIO_RATE_TENANT", "0".to_owned()),
             ("INOPSIO_RATE_TOKEN", "0".to_owned()),
+            ("INOPSIO_SMTP_URL", ground.mail_url()),
+            ("INOPSIO_MAIL_FROM", "bench@example.com".to_owned()),
             ("INOPSIO_LOG", "warn".to_owned()),
         ];
         Ok(Self { program, folder: ground.folder().to_owned(), environment })
@@ -71,10 +74,19 @@ impl Inopsio {
 
     /// The same with another database of the service.
     pub fn with_database(&self, name: &str) -> Self {
+        self.with("INOPSIO_DATABASE_CRM", name)
+    }
+
+    /// The same with another nats-server.
+    pub fn with_nats(&self, url: &str) -> Self {
+        self.with("INOPSIO_NATS_URL", url)
+    }
+
+    fn with(&self, name: &str, new: &str) -> Self {
         let mut other = self.clone();
         for (setting, value) in &mut other.environment {
-            if *setting == "INOPSIO_DATABASE_CRM" {
-                name.clone_into(value);
+            if *setting == name {
+                new.clone_into(value);
             }
         }
         other
@@ -123,24 +135,34 @@ impl Inopsio {
             .into())
     }
 
-    /// So many new tenants with a token each.
-    pub async fn credentials(&self, tenants: usize) -> anyhow::Result<Credentials> {
-        let mut tokens = Vec::new();
-        for number in 0..tenants {
-            tokens.push(self.token(&self.tenant(&format!("bench-{number}")).await?).await?);
-        }
+    /// So many new tenants of this name and a number, with a token each.
+    pub async fn credentials(&self, name: &str, tenants: usize) -> anyhow::Result<Credentials> {
+        let tokens = stream::iter(0..tenants)
+            .map(|number| async move { self.token(&self.tenant(&format!("{name}-{number}")).await?).await })
+            .buffered(2)
+            .try_collect()
+            .await?;
         Ok(Credentials { public_key: self.setting("INOPSIO_AUTH_PUBLIC_KEY").to_owned(), tokens })
     }
 
     /// Serves; and how long it took from the start of the process until it was ready.
     pub async fn serve(&self, ground: &Ground, credentials: &Credentials) -> anyhow::Result<(Target, Duration)> {
-        let addr = free_address()?;
+        self.serve_at(free_address()?, ground, credentials).await
+    }
+
+    /// The same at this address.
+    pub async fn serve_at(
+        &self,
+        addr: SocketAddr,
+        ground: &Ground,
+        credentials: &Credentials,
+    ) -> anyhow::Result<(Target, Duration)> {
         let started = Instant::now();
         let child = Child::start(self.command(&["serve", "--port", &addr.port().to_string()]).stdout(Stdio::null()))?;
         wait_until_ready(addr, started).await?;
         let took = started.elapsed();
         let backlog = Backlog::Query(ground.pool(self.setting("INOPSIO_DATABASE_CRM")), BACKLOG);
-        let aim = Aim { addr, tokens: credentials.tokens.clone(), run: ground.run_id() };
+        let aim = Aim { addr, tokens: credentials.tokens.clone(), zipf: None, run: ground.run_id() };
         Ok((Target { name: Name::Ours, aim, child, backlog }, took))
     }
 
@@ -150,7 +172,7 @@ impl Inopsio {
 }
 
 /// A port that was free a moment ago.
-fn free_address() -> anyhow::Result<SocketAddr> {
+pub fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 

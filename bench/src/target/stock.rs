@@ -40,6 +40,6 @@ async fn start(
         .stdout(Stdio::piped());
     let mut child = Child::start(&mut command)?;
     let addr = child.address(server::address).await?;
-    let aim = Aim { addr, tokens: credentials.tokens.clone(), run: ground.run_id() };
+    let aim = Aim { addr, tokens: credentials.tokens.clone(), zipf: None, run: ground.run_id() };
     Ok(Target { name, aim, child, backlog })
 }

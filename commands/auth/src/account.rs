@@ -68,6 +68,13 @@ pub struct WithdrawConsent {
     pub client: ClientId,
 }
 
+/// As [`WithdrawConsent`], by who may take back what others let applications do.
+#[derive(Clone, Debug)]
+pub struct RevokeConsent {
+    pub user: UserId,
+    pub client: ClientId,
+}
+
 impl Command for SetPassword {
     const PERMISSION: &'static str = PROTOCOL;
     type Answer = ();
@@ -159,5 +166,15 @@ impl Command for WithdrawConsent {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let at = work.now();
         work.upsert::<Account>(self.user, AccountCommand::Withdraw { client: self.client, at }).await
+    }
+}
+
+impl Command for RevokeConsent {
+    const PERMISSION: &'static str = "auth:grant:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let at = work.now();
+        work.update::<Account>(self.user, AccountCommand::Withdraw { client: self.client, at }).await
     }
 }

@@ -1,6 +1,6 @@
 //! What can be asked of a client.
 
-use auth_aggregates::{Client, ClientCommand, ClientDetails, ClientId, ClientSecretSet, Jwk};
+use auth_aggregates::{Client, ClientCommand, ClientDetails, ClientId, ClientSecretSet, Jwk, OurAlgorithm};
 use executor::{Command, Work};
 use kernel::{Checks, Refusal};
 use url::{Host, ParseError, Url};
@@ -25,6 +25,8 @@ pub struct ClientFields {
     /// Why nobody goes there, if that can be told of the address: whoever asks knows which addresses are inside our network.
     pub unreachable: Option<String>,
     pub exchanges: bool,
+    /// By which algorithm its ID tokens and logout tokens are signed.
+    pub id_token_signed_response_alg: OurAlgorithm,
 }
 
 /// Lets an application sign people in.
@@ -116,6 +118,7 @@ impl ClientFields {
             keys: self.keys.clone(),
             backchannel_logout_uri: self.backchannel_logout_uri.clone(),
             exchanges: self.exchanges,
+            id_token_signed_response_alg: self.id_token_signed_response_alg,
         })
     }
 }

@@ -49,11 +49,13 @@ impl Command for OpenKeyRing {
 
 impl Command for AddSigningKey {
     const PERMISSION: &'static str = "auth:key:write";
-    type Answer = ();
+    /// Its id.
+    type Answer = String;
 
-    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+    async fn run(&self, work: &mut Work<'_>) -> Result<String, Refusal> {
         let tenant = work.caller().tenant();
-        work.upsert::<KeyRing>(tenant, KeyRingCommand::Add(self.0.clone())).await
+        work.upsert::<KeyRing>(tenant, KeyRingCommand::Add(self.0.clone())).await?;
+        Ok(self.0.kid.clone())
     }
 }
 

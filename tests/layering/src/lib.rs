@@ -47,7 +47,7 @@ pub fn violations(workspace: &Workspace) -> Vec<String> {
             let allowed = from.may_use(&to) || (dependency.kind == Kind::Dev && from.tests_may_use(&to));
             if !allowed {
                 found.push(format!(
-                    "{} ({}) depends on {} ({}), an arrow that docs/src/road.md does not draw: move the code to the layer whose work it is",
+                    "{} ({}) depends on {} ({}), an arrow that the drawing at the head of tests/layering/src/lib.rs does not have: move the code to the layer whose work it is",
                     member.name, member.folder, target.name, target.folder
                 ));
             }

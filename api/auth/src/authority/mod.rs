@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened};
-use auth_commands::{AddSamlKey, AddSigningKey, OpenKeyRing, protocol};
+use auth_commands::{AddSamlKey, AddSigningKey, GRANTS, OpenKeyRing, RetireSigningKey, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
-use executor::{Command, Done, Executor};
+use executor::{Command, Done, Executor, Request};
 use face::{Admission, MailedLinks, People, Standings};
-use kernel::{Caller, Clock, Refusal, TenantId};
+use kernel::{Caller, Clock, Refusal, Role, TenantId};
 use keys::{Context, DataKey, MasterKey, Random};
 use quick_cache::sync::Cache;
 use saml::{Certificate, SigningKey};
@@ -37,6 +37,12 @@ const FRESH: TimeDelta = TimeDelta::seconds(60);
 
 /// How often it is looked, at most, for a key that is not known: strangers may name any.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
+
+/// The longest that a token of ours is good that is no access token.
+const LONGEST_TOKEN: TimeDelta = TimeDelta::minutes(10);
+
+/// How much longer a key verifies than anything is good that it signed.
+const GRACE: TimeDelta = TimeDelta::days(1);
 
 /// Which tenants there are; the gateway knows.
 #[async_trait]
@@ -78,6 +84,8 @@ pub struct Settings {
     pub access: TimeDelta,
     /// How long a new signing key is only shown, before it signs.
     pub overlap: TimeDelta,
+    /// How old a key that signs grows before another one follows by itself; none: however old.
+    pub rotation: Option<TimeDelta>,
 }
 
 /// What an authority is made of.
@@ -259,21 +267,62 @@ impl Authority {
         found.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's key was not written"))
     }
 
-    /// Publishes a new key of an algorithm, which signs when all who verify know it.
+    /// Publishes a new key of an algorithm, which signs when all who verify know it. Answers its id.
     ///
     /// # Errors
     /// As [`ring_or_open`](Self::ring_or_open), and without the permission `auth:key:write`.
-    pub async fn rotate(&self, caller: &Caller, algorithm: Algorithm) -> Result<String, Refusal> {
-        caller.require(AddSigningKey::PERMISSION)?;
-        let tenant = caller.tenant();
+    pub async fn rotate(&self, request: &Request, algorithm: Algorithm) -> Result<Done<String>, Refusal> {
+        request.caller.require(AddSigningKey::PERMISSION)?;
+        let tenant = request.caller.tenant();
         let ring = self.ring_or_open(tenant).await?;
         let key = self.tenant_key(tenant, &ring).await?;
         let from = self.now() + self.parts.settings.overlap;
         let added = ring::new_key(tenant, algorithm, from, &key, self.random())?;
-        let kid = added.kid.clone();
-        self.run(caller, &AddSigningKey(added)).await?;
+        let done = self.parts.executor.execute(request, &AddSigningKey(added)).await?;
         self.forget(tenant);
-        Ok(kid)
+        Ok(done)
+    }
+
+    /// Sees to it that a tenant's keys grow no older than the settings say: a new one is published before that, and one that is followed by
+    /// another since longer than anything is good that it signed is retired. Whoever has something signed does not wait for it.
+    fn keep_young(&self, tenant: TenantId, ring: &Arc<Ring>, algorithm: Algorithm) {
+        let Some(age) = self.parts.settings.rotation else { return };
+        if !ring.is_looked_at(algorithm) {
+            return;
+        }
+        let now = self.now();
+        let old = ring.grown_old(algorithm, now - age);
+        let outlived = ring.outlived(algorithm, now - self.parts.settings.access.max(LONGEST_TOKEN) - GRACE);
+        if old.is_none() && outlived.is_empty() {
+            return;
+        }
+        let authority = self.clone();
+        tokio::spawn(async move {
+            let request = |what: &str, kid: &str| Request {
+                caller: Caller::new(tenant, "auth", &[Role::Admin], GRANTS),
+                // Of all processes that see it one does it.
+                command_id: Some(format!("{what}-{kid}")),
+                request_hash: [0; 32],
+                if_match: None,
+                occurred_at: None,
+                correlation_id: authority.parts.executor.new_id(),
+                causation_id: authority.parts.executor.new_id(),
+                traceparent: None,
+            };
+            let mut done = match old {
+                Some(kid) => authority.rotate(&request("rotate-signing-key", &kid), algorithm).await.map(drop),
+                None => Ok(()),
+            };
+            for kid in outlived {
+                let asked = request("retire-signing-key", &kid);
+                let retire = authority.parts.executor.execute(&asked, &RetireSigningKey { kid }).await;
+                done = done.and(retire.map(drop));
+            }
+            authority.forget(tenant);
+            if let Err(refusal) = done {
+                tracing::warn!(%tenant, %refusal, "signing keys that have grown old could not be changed; it is tried again");
+            }
+        });
     }
 
     /// The key under which the tenant's secrets are sealed.

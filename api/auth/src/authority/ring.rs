@@ -1,5 +1,6 @@
 //! A tenant's keys, read and ready for use.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use auth_aggregates::{Algorithm, KeyRing, SamlKeyAdded, SigningKeyAdded};
@@ -22,6 +23,8 @@ pub struct Ring {
     loaded_at: DateTime<Utc>,
     /// What signs requests to identity providers, once it was needed here.
     saml: OnceLock<Arc<SigningKey>>,
+    /// Whether somebody looked how old its keys are: those of EdDSA, those of ES256.
+    looked: [AtomicBool; 2],
 }
 
 /// A key that verifies, and may sign.
@@ -42,7 +45,15 @@ impl Ring {
             Ok(RingKey { kid: added.kid.clone(), public, secret: OnceLock::new() })
         };
         let keys = state.keys.iter().map(key).collect::<Result<_, Refusal>>()?;
-        Ok(Self { wrapped, opened: OnceLock::new(), state: state.clone(), keys, loaded_at, saml: OnceLock::new() })
+        Ok(Self {
+            wrapped,
+            opened: OnceLock::new(),
+            state: state.clone(),
+            keys,
+            loaded_at,
+            saml: OnceLock::new(),
+            looked: Default::default(),
+        })
     }
 
     pub(super) const fn loaded_at(&self) -> DateTime<Utc> {
@@ -87,6 +98,28 @@ impl Ring {
         let pem = std::str::from_utf8(&pem).map_err(|_| unusable(NotAKey))?;
         let secret = Arc::new(SecretKey::from_pem(algorithm, pem, &key.kid).map_err(unusable)?);
         Ok(key.secret.get_or_init(|| secret).clone())
+    }
+
+    /// Whether nobody looked yet how old the keys of an algorithm are: once for as long as they are remembered here.
+    pub(super) fn is_looked_at(&self, algorithm: Algorithm) -> bool {
+        let looked = if algorithm == Algorithm::ES256 { &self.looked[1] } else { &self.looked[0] };
+        !looked.swap(true, Ordering::Relaxed)
+    }
+
+    /// The newest key of an algorithm, if it signs since a time or longer.
+    pub(super) fn grown_old(&self, algorithm: Algorithm, since: DateTime<Utc>) -> Option<String> {
+        let newest = self.of(algorithm).next_back()?;
+        (newest.signs_from <= since).then(|| newest.kid.clone())
+    }
+
+    /// The keys of an algorithm that are followed by one which signs since a time or longer.
+    pub(super) fn outlived(&self, algorithm: Algorithm, since: DateTime<Utc>) -> Vec<String> {
+        let followed = self.of(algorithm).zip(self.of(algorithm).skip(1));
+        followed.filter(|(_, next)| next.signs_from <= since).map(|(key, _)| key.kid.clone()).collect()
+    }
+
+    fn of(&self, algorithm: Algorithm) -> impl DoubleEndedIterator<Item = &SigningKeyAdded> {
+        self.state.keys.iter().filter(move |key| key.algorithm == algorithm)
     }
 
     /// What signs the tenant's requests to identity providers, and what shows that to them; none: it was never made.

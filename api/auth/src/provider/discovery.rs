@@ -1,5 +1,6 @@
 //! What clients find out by themselves: OpenID Connect Discovery, RFC 8414.
 
+use auth_aggregates::OurAlgorithm;
 use poem::Response;
 use poem::http::{StatusCode, header};
 use serde_json::json;
@@ -62,7 +63,7 @@ pub async fn configuration(_: &Provider, visit: Visit) -> Answer {
         "claims_supported": CLAIMS,
         "scopes_supported": super::asked::SCOPES,
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["EdDSA"],
+        "id_token_signing_alg_values_supported": OurAlgorithm::ALL,
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "introspection_endpoint_auth_methods_supported": authentication,

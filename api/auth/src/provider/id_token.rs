@@ -1,6 +1,6 @@
 //! ID tokens: what a client learns about who signed in (OpenID Connect Core section 2).
 
-use auth_aggregates::{Algorithm, ClientId, GrantTerms, Session, SessionId};
+use auth_aggregates::{Client, ClientId, GrantTerms, OurAlgorithm, Session, SessionId};
 use auth_commands::protocol;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,7 +9,7 @@ use face::Person;
 use jwt_simple::prelude::VerificationOptions;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha512};
+use sha2::{Digest, Sha256, Sha512};
 use std::collections::HashSet;
 
 use super::userinfo::claims_of;
@@ -59,9 +59,15 @@ impl Provider {
         let scope: Vec<&str> = terms.scope.iter().map(String::as_str).collect();
         let mut said: Map<String, Value> = claims_of(person, &scope);
         said.remove("sub");
-        // Half of a hash ties the two tokens together: SHA-512, which is the one of EdDSA.
-        let half = Sha512::digest(access_token).get(..32).map(|half| URL_SAFE_NO_PAD.encode(half));
-        said.insert("at_hash".to_owned(), half.unwrap_or_default().into());
+        let caller = protocol(visit.tenant.id, "auth");
+        let client = self.authority.executor().load::<Client>(&caller, &terms.client.to_string()).await?;
+        let algorithm = client.map(|(client, _)| client.details.id_token_signed_response_alg).unwrap_or_default();
+        // Half of a hash ties the two tokens together: the hash is that of the algorithm.
+        let half = match algorithm {
+            OurAlgorithm::EdDSA => half(&Sha512::digest(access_token)),
+            OurAlgorithm::ES256 => half(&Sha256::digest(access_token)),
+        };
+        said.insert("at_hash".to_owned(), half.into());
         if let Some(session) = terms.session {
             said.insert("sid".to_owned(), session.to_string().into());
         }
@@ -78,7 +84,7 @@ impl Provider {
             .with_issuer(&visit.issuer)
             .with_subject(person.id)
             .with_audience(terms.client);
-        Ok(self.authority.sign(&visit.tenant, Algorithm::EdDSA, claims, TYPE).await?)
+        Ok(self.authority.sign(&visit.tenant, algorithm.into(), claims, TYPE).await?)
     }
 
     /// What an ID token of ours says that a client brings back; it may have expired since.
@@ -103,6 +109,11 @@ impl Provider {
         let client = client.and_then(|client| client.parse().ok()).ok_or_else(refused)?;
         Ok(Hint { client, session: claims.custom.sid })
     }
+}
+
+/// The left half of a hash, base64url.
+fn half(hash: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(hash.get(..hash.len() / 2).unwrap_or_default())
 }
 
 /// How sure it is who signed in: by one factor, or by two (NIST SP 800-63B calls them AAL1 and AAL2). A passkey is two by itself: the

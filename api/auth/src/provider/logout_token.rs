@@ -40,9 +40,12 @@ pub async fn logout_notice(
     session: Option<SessionId>,
 ) -> Result<Option<LogoutNotice>, Refusal> {
     let found = authority.executor().load::<Client>(&protocol(tenant, "auth"), &client.to_string()).await?;
-    let address = found.and_then(|(client, _)| client.details.backchannel_logout_uri.clone());
-    let (Some(address), Some(tenant)) = (address, authority.tenant_by_id(tenant).await?) else { return Ok(None) };
-    let token = token(authority, &tenant, id, client, user, session).await?;
+    let details = found.map(|(client, _)| client.details.clone()).unwrap_or_default();
+    let algorithm = details.id_token_signed_response_alg;
+    let (Some(address), Some(tenant)) = (details.backchannel_logout_uri, authority.tenant_by_id(tenant).await?) else {
+        return Ok(None);
+    };
+    let token = token(authority, &tenant, id, client, user, session, algorithm.into()).await?;
     let body = url::form_urlencoded::Serializer::new(String::new()).append_pair("logout_token", &token).finish();
     Ok(Some(LogoutNotice { address, body }))
 }
@@ -55,6 +58,7 @@ async fn token(
     client: ClientId,
     user: UserId,
     session: Option<SessionId>,
+    algorithm: Algorithm,
 ) -> Result<String, Refusal> {
     let mut said: Map<String, Value> = Map::new();
     said.insert("events".to_owned(), json!({ EVENT: {} }));
@@ -67,5 +71,5 @@ async fn token(
         .with_subject(user)
         .with_audience(client);
     claims.jwt_id = Some(id.to_string());
-    authority.sign(tenant, Algorithm::EdDSA, claims, TYPE).await
+    authority.sign(tenant, algorithm, claims, TYPE).await
 }

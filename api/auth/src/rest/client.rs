@@ -1,6 +1,6 @@
 //! Clients: applications that sign people in.
 
-use auth_aggregates::{Client, Jwk};
+use auth_aggregates::{Client, Jwk, OurAlgorithm};
 use auth_commands::{ChangeClient, ClientFields, DeactivateClient, ReactivateClient, RegisterClient, SetClientSecret};
 use face::operation::{Done, Found, Made, change, create, find, id};
 use face::{Authenticated, Changed, Command, Empty, Runtime};
@@ -56,6 +56,9 @@ struct ClientBody {
     /// Whether it may exchange access tokens that it was given for such that may less (RFC 8693).
     #[serde(default)]
     exchanges: bool,
+    /// By which algorithm its ID tokens and logout tokens are signed: `EdDSA`, or `ES256` for clients that know nothing newer.
+    #[serde(default)]
+    id_token_signed_response_alg: OurAlgorithm,
 }
 
 impl Clients {
@@ -73,6 +76,7 @@ impl Clients {
             backchannel_logout_uri: body.backchannel_logout_uri,
             unreachable: unreachable.map(|why| why.to_string()),
             exchanges: body.exchanges,
+            id_token_signed_response_alg: body.id_token_signed_response_alg,
         }
     }
 }
@@ -100,6 +104,8 @@ struct ClientResource {
     backchannel_logout_uri: Option<String>,
     /// Whether it may exchange tokens.
     exchanges: bool,
+    /// By which algorithm its ID tokens and logout tokens are signed.
+    id_token_signed_response_alg: OurAlgorithm,
     /// Whether it has a secret.
     has_secret: bool,
     /// Whether it may sign people in.
@@ -130,6 +136,7 @@ impl Clients {
                 keys: details.keys,
                 backchannel_logout_uri: details.backchannel_logout_uri,
                 exchanges: details.exchanges,
+                id_token_signed_response_alg: details.id_token_signed_response_alg,
                 has_secret: state.secret_hash.is_some(),
                 active: state.active,
             }

@@ -2,11 +2,13 @@
 
 mod api_key;
 mod client;
+mod consent;
 mod machine;
 mod saml_connection;
 mod secret;
 mod session;
 mod sign_in_policy;
+mod signing_key;
 
 use face::Runtime;
 use poem_openapi::Tags;
@@ -19,6 +21,8 @@ pub type Rest = (
     saml_connection::SamlConnections,
     session::Sessions,
     sign_in_policy::SignInPolicies,
+    signing_key::SigningKeys,
+    consent::Consents,
 );
 
 /// All operations over a running service.
@@ -29,7 +33,9 @@ pub fn rest(runtime: Runtime) -> Rest {
         client::Clients::new(runtime.clone()),
         saml_connection::SamlConnections::new(runtime.clone()),
         session::Sessions::new(runtime.clone()),
-        sign_in_policy::SignInPolicies::new(runtime),
+        sign_in_policy::SignInPolicies::new(runtime.clone()),
+        signing_key::SigningKeys::new(runtime.clone()),
+        consent::Consents::new(runtime),
     )
 }
 
@@ -45,4 +51,9 @@ enum Tag {
     SamlConnections,
     /// People who sign in: what is asked of them, their sessions, links to set their passwords.
     Sessions,
+    /// The keys that sign the tenant's tokens.
+    #[oai(rename = "Signing keys")]
+    SigningKeys,
+    /// What people let applications do for them.
+    Consents,
 }

@@ -1,9 +1,13 @@
 //! Signing in for a client, from the first page to signing out.
 
-use auth_commands::{DeactivateClient, EndSessions, RevokeSession};
+use auth_aggregates::OurAlgorithm;
+use auth_commands::{ChangeClient, ClientFields, DeactivateClient, EndSessions, RevokeSession};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
 use reqwest::StatusCode;
 use serde_json::json;
+use sha2::{Digest, Sha256, Sha512};
 use testbed::Browser;
 
 use crate::world::{BACK, OUT, PASSWORD, Visits, World, claims, json};
@@ -253,4 +257,68 @@ async fn a_client_says_beforehand_what_it_asks_for_and_nobody_changes_it_on_the_
         assert_eq!(json(push(&fields), StatusCode::BAD_REQUEST).await["error"], error, "{name}: {value}");
     }
     json(world.post("par", &fields), StatusCode::UNAUTHORIZED).await;
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_es256_gets_id_tokens_of_it_and_access_tokens_stay_as_they_are() {
+    let world = World::start().await;
+    world.person("ada@example.com").await;
+    let app = world.client(true).await;
+    let alg = |token: &serde_json::Value| {
+        let header = URL_SAFE_NO_PAD.decode(token.as_str().unwrap().split('.').next().unwrap()).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&header).unwrap()["alg"].take()
+    };
+    for (algorithm, name) in [(OurAlgorithm::EdDSA, "EdDSA"), (OurAlgorithm::ES256, "ES256")] {
+        let fields = ClientFields {
+            name: "The App".to_owned(),
+            confidential: true,
+            redirect_uris: vec![BACK.to_owned()],
+            trusted: true,
+            id_token_signed_response_alg: algorithm,
+            ..ClientFields::default()
+        };
+        world.administers(&ChangeClient { client: app.id, fields }).await;
+        let code = Browser::default().signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
+        let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+        assert_eq!((alg(&tokens["id_token"]), alg(&tokens["access_token"])), (name.into(), "EdDSA".into()));
+        let access = tokens["access_token"].as_str().unwrap();
+        let half = match algorithm {
+            OurAlgorithm::EdDSA => Sha512::digest(access)[..32].to_vec(),
+            OurAlgorithm::ES256 => Sha256::digest(access)[..16].to_vec(),
+        };
+        assert_eq!(claims(tokens["id_token"].as_str().unwrap())["at_hash"], URL_SAFE_NO_PAD.encode(half));
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_has_grown_old_is_followed_by_another_and_retired_when_nothing_it_signed_is_good_any_more() {
+    let world = World::start().await;
+    world.person("ada@example.com").await;
+    let app = world.client(true).await;
+    let kids = async || {
+        let keys = world.http.get(format!("{}/jwks", world.issuer())).send().await.unwrap();
+        let keys: serde_json::Value = keys.json().await.unwrap();
+        let keys = keys["keys"].as_array().unwrap().iter().filter(|key| key["alg"] == "EdDSA");
+        keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let signs = async || {
+        let code = Browser::default().signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
+        json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+    };
+    signs().await;
+    let [first] = &kids().await[..] else { panic!("one key") };
+    world.clock.advance(TimeDelta::days(91));
+    signs().await;
+    testbed::eventually("another key is shown", async || {
+        let kids = kids().await;
+        (kids.len() == 2 && kids[0] == *first).then_some(())
+    })
+    .await;
+    world.clock.advance(TimeDelta::days(2));
+    signs().await;
+    testbed::eventually("the old one is retired", async || {
+        let kids = kids().await;
+        (kids.len() == 1 && kids[0] != *first).then_some(())
+    })
+    .await;
 }

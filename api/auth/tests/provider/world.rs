@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use auth_aggregates::{Account, ClientId, Session};
+use auth_aggregates::{Account, ClientId, OurAlgorithm, Session};
 use auth_api::authority::{Authority, KnownTenant, Parts, Settings, Tenants};
 use auth_api::password::Passwords;
 use auth_api::provider::{Attempts, Provider, Proxies, SeenFrom, endpoints, password_link};
@@ -148,6 +148,7 @@ impl World {
                 leeway: TimeDelta::seconds(5),
                 access: TimeDelta::minutes(15),
                 overlap: TimeDelta::hours(1),
+                rotation: Some(TimeDelta::days(90)),
             },
         });
         let trust = Trust::new(authority.clone());
@@ -235,6 +236,7 @@ impl World {
             backchannel_logout_uri: None,
             unreachable: None,
             exchanges: false,
+            id_token_signed_response_alg: OurAlgorithm::EdDSA,
         };
         let authority = &self.provider.authority;
         let id: ClientId = authority.run(&self.admin(), &RegisterClient(fields)).await.unwrap().answer;

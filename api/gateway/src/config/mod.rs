@@ -18,11 +18,11 @@ pub use sections::{
     Auth, Cell, DirectoryPlace, Events, Format, GraphQl, Http, Log, Mail, NameSettings, Nats, Operators, Partitions,
     Postgres, Projections, RateLimits, SecretText, Telemetry, Vault, Webhooks,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 pub use settings::{SETTINGS, Setting};
 
 /// Everything that a program of ours can be told.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The HTTP server.

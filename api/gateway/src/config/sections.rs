@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use auth_api::provider::Proxies;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A secret: never shown.
 #[derive(Clone, Default, Deserialize, PartialEq, Eq)]
@@ -37,8 +37,14 @@ impl fmt::Debug for SecretText {
     }
 }
 
+impl Serialize for SecretText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(if self.0.is_empty() { "" } else { "(secret)" })
+    }
+}
+
 /// The HTTP server.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     /// Address to listen on.
@@ -111,7 +117,7 @@ impl Http {
 }
 
 /// Whether connections to Postgres use TLS.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum SslMode {
     /// Never.
@@ -140,7 +146,7 @@ impl From<SslMode> for sqlx::postgres::PgSslMode {
 }
 
 /// Postgres.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Postgres {
     /// Host name or address.
@@ -189,7 +195,7 @@ impl Default for Postgres {
 }
 
 /// The bus.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Nats {
     /// URL of a server; several of one cluster with commas between.
@@ -220,7 +226,7 @@ impl Default for Nats {
 }
 
 /// Tokens.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
     /// The key under which tenants' keys are wrapped: 64 hexadecimal digits, the same for ever.
@@ -229,6 +235,8 @@ pub struct Auth {
     pub access_token_seconds: u32,
     /// For how many seconds a new signing key is only shown, before it signs.
     pub key_overlap_seconds: u32,
+    /// After how many days of signing a key is followed by another one by itself; 0: never.
+    pub key_rotation_days: u32,
     /// The Ed25519 public key that verifies tokens of `inopsio token`, as PEM; none: there are none.
     pub public_key: SecretText,
     /// The Ed25519 private key that mints tokens, as PEM; only `inopsio token` needs it.
@@ -249,6 +257,7 @@ impl Default for Auth {
             master_key: SecretText::default(),
             access_token_seconds: 900,
             key_overlap_seconds: 3_600,
+            key_rotation_days: 90,
             public_key: SecretText::default(),
             signing_key: SecretText::default(),
             issuer: "inopsio".to_owned(),
@@ -260,7 +269,7 @@ impl Default for Auth {
 }
 
 /// The domain name system, and what is asked of domains.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NameSettings {
     /// Which servers are asked, each an address or an address with a port; none: the system's.
@@ -281,7 +290,7 @@ impl NameSettings {
 }
 
 /// Vault, for secrets that are given as `vault:<mount>/<path>#<key>`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Vault {
     /// Its URL.
@@ -299,7 +308,7 @@ impl Default for Vault {
 }
 
 /// Requests a second. 0: no limit.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RateLimits {
     /// Of a tenant.
@@ -319,7 +328,7 @@ impl Default for RateLimits {
 }
 
 /// What events offer to others.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Events {
     /// The most feeds (`GET /v1/events`) of a tenant at a time.
@@ -346,7 +355,7 @@ impl Events {
 }
 
 /// Webhooks.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Webhooks {
     /// Whether they may go to private addresses and over plain http: for development only.
@@ -376,7 +385,7 @@ impl Webhooks {
 }
 
 /// Mail.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mail {
     /// The mail server: `smtps://user:password@host`, or `smtp://host:587?tls=required`. Empty: nothing is mailed.
@@ -394,7 +403,7 @@ impl Default for Mail {
 }
 
 /// What a GraphQL query may cost.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GraphQl {
     /// The most levels of fields.
@@ -418,7 +427,7 @@ impl Default for GraphQl {
 }
 
 /// How many partitions read models have: a power of two.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(untagged, expecting = "a number (1, 2, 4, … 64), or a number for each of some projections, as {leads=4}")]
 pub enum Partitions {
     /// All of them.
@@ -428,7 +437,7 @@ pub enum Partitions {
 }
 
 /// Read models.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Projections {
     /// Into how many partitions `migrate` divides them; those that it does not speak of stay as they are.
@@ -446,7 +455,7 @@ impl Projections {
 }
 
 /// How log lines look.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Readable on a terminal, JSON otherwise.
@@ -459,7 +468,7 @@ pub enum Format {
 }
 
 /// Logs.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// What is logged, for example `info` or `info,gateway=debug`.
@@ -475,7 +484,7 @@ impl Default for Log {
 }
 
 /// Where the directory of tenants is, when several cells share one.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DirectoryPlace {
     /// The cell that this process belongs to: tenants that are made here live in it.
@@ -485,7 +494,7 @@ pub struct DirectoryPlace {
 }
 
 /// A cell: one Postgres, one nats-server or cluster, and the processes that work with these.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cell {
     /// URLs of its `inopsio serve`, with commas between.
@@ -499,7 +508,7 @@ pub struct Cell {
 }
 
 /// Who operates the installation over its own API.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Operators {
     /// The tenant whose administrators may ask for what touches all tenants; none: nobody may.
@@ -515,7 +524,7 @@ impl Operators {
 }
 
 /// Traces.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
     /// Where traces go by OTLP over gRPC, such as `http://127.0.0.1:4317`; none: nowhere.

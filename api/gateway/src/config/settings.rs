@@ -1,5 +1,9 @@
 //! The environment's names: each setting once, with what it means.
 
+use serde_json::Value;
+
+use super::Config;
+
 /// A setting that the environment can give.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
@@ -11,6 +15,20 @@ pub struct Setting {
     pub meaning: &'static str,
     /// Whether it must not be shown.
     pub secret: bool,
+}
+
+impl Setting {
+    /// What holds when it is not set, as it would be set; empty: nothing.
+    pub fn default(&self) -> String {
+        let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
+        let (section, key) = self.key.split_once('.').unwrap_or((self.key, ""));
+        match (section, &defaults[section][key]) {
+            ("databases", _) => format!("inopsio_{key}"),
+            (_, Value::Null) => String::new(),
+            (_, Value::String(text)) => text.clone(),
+            (_, value) => value.to_string(),
+        }
+    }
 }
 
 const fn plain(variable: &'static str, key: &'static str, meaning: &'static str) -> Setting {
@@ -108,6 +126,11 @@ pub const SETTINGS: &[Setting] = &[
         "INOPSIO_KEY_OVERLAP_SECONDS",
         "auth.key_overlap_seconds",
         "For how many seconds a new signing key is only shown, before it signs",
+    ),
+    plain(
+        "INOPSIO_KEY_ROTATION_DAYS",
+        "auth.key_rotation_days",
+        "After how many days a key that signs tokens is followed by another one by itself; 0: never",
     ),
     secret(
         "INOPSIO_AUTH_PUBLIC_KEY",
@@ -221,6 +244,35 @@ pub const SETTINGS: &[Setting] = &[
         "directory.url",
         "URL of the directory of tenants' database, where several cells share one; empty: in this Postgres",
     ),
-    plain("INOPSIO_DATABASE_AUTH", "databases.auth", "Name of the service auth's database, if not inopsio_auth"),
-    plain("INOPSIO_DATABASE_CRM", "databases.crm", "Name of the service crm's database, if not inopsio_crm"),
+    plain("INOPSIO_DATABASE_AUTH", "databases.auth", "Name of the service auth's database"),
+    plain("INOPSIO_DATABASE_CRM", "databases.crm", "Name of the service crm's database"),
+    plain("INOPSIO_DATABASE_USER", "databases.user", "Name of the service user's database"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domains::SERVICES;
+
+    #[test]
+    fn each_service_is_placed_by_the_environment_too() {
+        for service in SERVICES {
+            for (variable, key) in [("DATABASE", "databases"), ("REMOTE", "remotes")] {
+                let variable = format!("INOPSIO_{variable}_{}", service.name().to_uppercase());
+                let setting = SETTINGS.iter().find(|setting| setting.variable == variable);
+                assert_eq!(setting.map(|setting| setting.key.to_owned()), Some(format!("{key}.{service}")), "{variable}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_holds_by_default_is_shown_as_it_would_be_set() {
+        let default = |variable: &str| SETTINGS.iter().find(|setting| setting.variable == variable).unwrap().default();
+        assert_eq!(default("INOPSIO_PORT"), "8080");
+        assert_eq!(default("INOPSIO_COMPRESSION"), "true");
+        assert_eq!(default("INOPSIO_POSTGRES_SSL_MODE"), "prefer");
+        assert_eq!(default("INOPSIO_OTLP_ENDPOINT"), "");
+        assert_eq!(default("INOPSIO_MASTER_KEY"), "");
+        assert_eq!(default("INOPSIO_DATABASE_CRM"), "inopsio_crm");
+    }
+}

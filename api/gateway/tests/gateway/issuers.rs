@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use auth_commands::GiveConsent;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_simple::prelude::{Claims, Ed25519KeyPair, Ed25519PublicKey, EdDSAKeyPairLike, EdDSAPublicKeyLike};
@@ -422,4 +423,94 @@ async fn an_import_that_a_machine_asked_for_does_not_go_on_when_it_is_shut_out()
         (world.get(&gone).await.body["code"] == "importer_inactive").then_some(())
     })
     .await;
+}
+
+/// The tenant's keys that sign with EdDSA, and what each does.
+async fn key_uses(world: &World) -> Vec<(String, String)> {
+    let listed = world.get("/v1/auth/signing-keys").await;
+    assert_eq!(listed.status, StatusCode::OK, "{listed:?}");
+    let keys = listed.body["keys"].as_array().unwrap().iter().filter(|key| key["algorithm"] == "EdDSA");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    keys.map(|key| (text(&key["kid"]), text(&key["status"]))).collect()
+}
+
+#[tokio::test]
+async fn keys_rotate_without_a_request_that_fails_and_what_a_retired_one_signed_is_refused_within_a_second() {
+    let world = World::start_with(|config| config.auth.key_overlap_seconds = 2).await;
+    let machine = Machine::register(&world, "reader", &["viewer"]).await;
+    let before = machine.token(&world).await;
+    let old = header(&before)["kid"].as_str().unwrap().to_owned();
+    let is = |kid: &str, status: &str| (kid.to_owned(), status.to_owned());
+    assert_eq!(key_uses(&world).await, [is(&old, "signs")]);
+    let retire =
+        |kid: &str| world.request(Method::POST, &format!("/v1/auth/signing-keys/{kid}/retire")).json(&json!({}));
+    let rotate = world.request(Method::POST, "/v1/auth/signing-keys/rotate").json(&json!({ "algorithm": "RS256" }));
+    world
+        .refuses(vec![
+            (retire(&old), StatusCode::CONFLICT, "key_signs"),
+            (retire("nobodys"), StatusCode::NOT_FOUND, "not_found"),
+            (rotate, StatusCode::BAD_REQUEST, "validation_failed"),
+        ])
+        .await;
+
+    let rotated = world.post("/v1/auth/signing-keys/rotate", json!({})).await;
+    assert_eq!(rotated.status, StatusCode::OK, "{rotated:?}");
+    let new = rotated.body["kid"].as_str().unwrap().to_owned();
+    assert_eq!(key_uses(&world).await, [is(&old, "signs"), is(&new, "waits")]);
+    let published = async || Answer::of(world.anonymous(Method::GET, "/t/acme/jwks")).await.body.to_string();
+    let both = published().await;
+    assert!(both.contains(&old) && both.contains(&new), "{both}");
+    testbed::eventually("the new key signs", async || {
+        let token = machine.token(&world).await;
+        for token in [&before, &token] {
+            assert_eq!(Answer::of(reads(&world, token)).await.status, StatusCode::NOT_FOUND, "a viewer may look");
+        }
+        (header(&token)["kid"] == new).then_some(())
+    })
+    .await;
+    assert_eq!(key_uses(&world).await, [is(&old, "verifies"), is(&new, "signs")]);
+
+    let after = machine.token(&world).await;
+    let retired = Answer::of(retire(&old)).await;
+    assert_eq!(retired.status, StatusCode::OK, "{retired:?}");
+    refused_within_a_second(&world, &before, &["token_invalid"]).await;
+    assert_eq!(Answer::of(reads(&world, &after)).await.status, StatusCode::NOT_FOUND);
+    assert!(!published().await.contains(&old));
+}
+
+#[tokio::test]
+async fn what_somebody_lets_applications_do_is_listed_and_taken_back_and_so_is_a_single_grant() {
+    let world = World::start().await;
+    let body =
+        json!({ "name": "Reports", "confidential": true, "redirect_uris": ["https://reports.example.com/back"] });
+    let client = world.post("/v1/auth/clients", body).await.body["id"].as_str().unwrap().to_owned();
+    let user = "0197a8a0-0000-7000-8000-00000000ada1";
+    let clock = std::sync::Arc::new(kernel::SystemClock);
+    let store = eventstore::EventStore::open(&world.auth, world.config.log_settings(), clock.clone()).await.unwrap();
+    let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [0x5e; 32] };
+    let ids = std::sync::Arc::new(kernel::SystemIds);
+    let executor = executor::Executor::new(store.clone(), clock, ids, settings);
+    let scope = vec!["crm:lead:read".to_owned()];
+    let consent = GiveConsent { user: user.parse().unwrap(), client: client.parse().unwrap(), scope };
+    executor.run(&auth_commands::protocol(world.tenant, user), &consent).await.unwrap();
+    store.close().await;
+
+    let consents = format!("/v1/auth/users/{user}/consents");
+    let listed = world.get(&consents).await;
+    let expected = json!([{ "client": client, "name": "Reports", "scope": ["crm:lead:read"] }]);
+    assert_eq!((listed.status, &listed.body["consents"]), (StatusCode::OK, &expected), "{listed:?}");
+    let withdraw = |user: &str| format!("/v1/auth/users/{user}/consents/{client}/withdraw");
+    let unknown = world.request(Method::POST, &withdraw("0197a8a0-0000-7000-8000-000000000001")).json(&json!({}));
+    world.refuses(vec![(unknown, StatusCode::NOT_FOUND, "not_found")]).await;
+    let withdrawn = world.post(&withdraw(user), json!({})).await;
+    assert_eq!(withdrawn.status, StatusCode::OK, "{withdrawn:?}");
+    assert_eq!(world.get(&consents).await.body["consents"], json!([]));
+
+    let machine = Machine::register(&world, "reader", &["viewer"]).await;
+    let (ended, other) = (machine.token(&world).await, machine.token(&world).await);
+    let grant = claims(&ended)["grant"].as_str().unwrap().to_owned();
+    let withdrawn = world.post(&format!("/v1/auth/grants/{grant}/withdraw"), json!({})).await;
+    assert_eq!(withdrawn.status, StatusCode::OK, "{withdrawn:?}");
+    refused_within_a_second(&world, &ended, &["token_revoked"]).await;
+    assert_eq!(Answer::of(reads(&world, &other)).await.status, StatusCode::NOT_FOUND, "another grant goes on");
 }

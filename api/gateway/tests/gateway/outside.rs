@@ -57,7 +57,8 @@ async fn passes(program: &Path, installed: &str, script: &str) {
     let (private, public) = key();
     let stock = client(&world, json!({})).await;
     let secret = world.post(&format!("/v1/auth/clients/{stock}/secret"), json!({})).await;
-    let signer = client(&world, json!({ "keys": [public], "trusted": true })).await;
+    let signer =
+        client(&world, json!({ "keys": [public], "trusted": true, "id_token_signed_response_alg": "ES256" })).await;
     let machine = Machine::register(&world, "stock", &["viewer"]).await;
     let mut command = Command::new(program);
     command

@@ -1,0 +1,68 @@
+//! What people let applications do: see it, take it back; and end a single grant.
+
+use auth_aggregates::{Account, Client};
+use auth_commands::{RevokeConsent, WithdrawGrant};
+use face::operation::{Done, Found, change, id};
+use face::{Authenticated, Command, Empty, KnownConsent, Resource, Runtime};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::Tag;
+
+/// The operations on consents and grants.
+pub struct Consents {
+    runtime: Runtime,
+}
+
+impl Consents {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+/// What somebody lets applications do.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ConsentList {
+    /// By application.
+    consents: Vec<KnownConsent>,
+}
+
+#[OpenApi(tag = "Tag::Consents")]
+impl Consents {
+    /// What somebody lets applications do
+    ///
+    /// What they consented to. Applications of the tenant's own are not asked about, and are not among it.
+    #[oai(path = "/v1/auth/users/:user/consents", method = "get", operation_id = "listConsents")]
+    async fn list(&self, Authenticated(caller): Authenticated, user: Path<Uuid>) -> Found<ConsentList> {
+        caller.require("auth:grant:read")?;
+        let executor = &self.runtime.executor;
+        let (account, version) = executor.load::<Account>(&caller, &user.0.to_string()).await?.unwrap_or_default();
+        let mut consents = Vec::with_capacity(account.consents.len());
+        for (client, scope) in &account.consents {
+            let found = executor.load::<Client>(&caller, &client.to_string()).await?;
+            let name = found.map(|(client, _)| client.details.name.clone()).unwrap_or_default();
+            consents.push(KnownConsent { client: client.uuid(), name, scope: scope.iter().cloned().collect() });
+        }
+        Ok(Resource { body: ConsentList { consents }, version })
+    }
+
+    /// Take back what somebody lets an application do
+    ///
+    /// What was granted to it for them has ended, everywhere within a second; it asks them anew.
+    #[oai(path = "/v1/auth/users/:user/consents/:client/withdraw", method = "post", operation_id = "withdrawConsent")]
+    async fn withdraw(&self, command: Command<Empty>, user: Path<Uuid>, client: Path<Uuid>) -> Done {
+        let revoke = RevokeConsent { user: id(&user), client: id(&client) };
+        change(&self.runtime, &command.request, user.0, revoke).await
+    }
+
+    /// End a grant
+    ///
+    /// One grant, as the claim `grant` of its access tokens names it: these and its refresh tokens are refused, everywhere within a second.
+    #[oai(path = "/v1/auth/grants/:grant/withdraw", method = "post", operation_id = "withdrawGrant")]
+    async fn withdraw_grant(&self, command: Command<Empty>, grant: Path<Uuid>) -> Done {
+        change(&self.runtime, &command.request, grant.0, WithdrawGrant { grant: id(&grant) }).await
+    }
+}

@@ -1,0 +1,33 @@
+//! Who makes the keys that sign tenants' tokens: the auth service, with the master key.
+
+use std::sync::OnceLock;
+
+use async_trait::async_trait;
+use auth_aggregates::{Algorithm, OurAlgorithm};
+use auth_api::authority::Authority;
+use executor::{Done, Request};
+use face::{NoSigningKeys, SigningKeys};
+use kernel::Refusal;
+
+/// Makes them, once it has been handed the keys of the tenants: services are opened before that is.
+#[derive(Default)]
+pub struct Keysmith(OnceLock<Authority>);
+
+impl Keysmith {
+    /// Hands it the keys of the tenants.
+    pub fn employ(&self, authority: Authority) {
+        // A second time it would be the same.
+        _ = self.0.set(authority);
+    }
+}
+
+#[async_trait]
+impl SigningKeys for Keysmith {
+    async fn rotate(&self, request: &Request, algorithm: &str) -> Result<Done<String>, Refusal> {
+        let Some(authority) = self.0.get() else { return NoSigningKeys.rotate(request, algorithm).await };
+        let ours = OurAlgorithm::ALL.into_iter().map(Algorithm::from).find(|ours| ours.as_str() == algorithm);
+        let ours =
+            ours.ok_or_else(|| Refusal::invalid("algorithm_unknown", "tokens are signed with EdDSA or ES256"))?;
+        authority.rotate(request, ours).await
+    }
+}

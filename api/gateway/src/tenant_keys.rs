@@ -1,0 +1,101 @@
+//! The keys that sign a tenant's tokens, for whoever operates the platform.
+
+use std::net::SocketAddr;
+
+use auth_aggregates::{KeyRing, SigningKeyAdded};
+use auth_api::authority::Authority;
+use auth_commands::{GRANTS, RetireSigningKey};
+use chrono::{DateTime, Utc};
+use eventstore::EventStore;
+use executor::Request;
+use kernel::{Caller, Role, TenantId};
+
+pub use auth_aggregates::{KeyUse, OurAlgorithm};
+
+use crate::config::Config;
+use crate::operator::{self, IssueError};
+use crate::write_side::write_side;
+
+/// The keys of a tenant.
+pub struct TenantKeys {
+    store: EventStore,
+    authority: Authority,
+    caller: Caller,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantKey {
+    /// Its id.
+    pub kid: String,
+    /// How it signs: `EdDSA`, `ES256`.
+    pub algorithm: &'static str,
+    /// From when on.
+    pub signs_from: DateTime<Utc>,
+    /// What it does now.
+    pub status: Option<KeyUse>,
+}
+
+impl TenantKeys {
+    /// Opens the log of the auth service.
+    ///
+    /// # Errors
+    /// When it can't be opened.
+    pub async fn open(config: &Config, tenant: TenantId) -> Result<Self, IssueError> {
+        let (store, executor) = write_side(config, auth_api::SERVICE).await?;
+        let address = SocketAddr::new(config.http.host, config.http.port);
+        let authority = operator::authority(config, address, executor);
+        Ok(Self { store, authority, caller: Caller::new(tenant, "operator", &[Role::Admin], GRANTS) })
+    }
+
+    /// All of them, in the order in which they were made.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn list(&self) -> Result<Vec<TenantKey>, IssueError> {
+        let id = self.caller.tenant().to_string();
+        let found = self.authority.executor().load::<KeyRing>(&self.caller, &id).await?;
+        let Some((ring, _)) = found else { return Ok(Vec::new()) };
+        let now = self.authority.now();
+        let shown = |key: &SigningKeyAdded| TenantKey {
+            kid: key.kid.clone(),
+            algorithm: key.algorithm.as_str(),
+            signs_from: key.signs_from,
+            status: ring.use_of(&key.kid, now),
+        };
+        Ok(ring.keys.iter().map(shown).collect())
+    }
+
+    /// Publishes a new key of an algorithm (`EdDSA`, `ES256`). Answers its id.
+    ///
+    /// # Errors
+    /// When it can't be made or written.
+    pub async fn rotate(&self, algorithm: OurAlgorithm) -> Result<String, IssueError> {
+        let id = self.authority.executor().new_id();
+        let request = Request {
+            caller: self.caller.clone(),
+            command_id: None,
+            request_hash: [0; 32],
+            if_match: None,
+            occurred_at: None,
+            correlation_id: id,
+            causation_id: id,
+            traceparent: None,
+        };
+        Ok(self.authority.rotate(&request, algorithm.into()).await?.answer)
+    }
+
+    /// Retires a key: what it signed is refused from now on.
+    ///
+    /// # Errors
+    /// When it signs now, or there is none.
+    pub async fn retire(&self, kid: &str) -> Result<(), IssueError> {
+        self.authority.run(&self.caller, &RetireSigningKey { kid: kid.to_owned() }).await?;
+        Ok(())
+    }
+
+    /// Closes the log.
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+}

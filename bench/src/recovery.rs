@@ -1,0 +1,131 @@
+//! How long it takes until it works again: `inopsio serve` killed and started anew, Postgres killed, nats-server away for a minute.
+//! On a ground of its own, while clients go on asking.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use sqlx::{ConnectOptions, Connection as _};
+use tokio_util::sync::CancellationToken;
+
+use crate::commands::median;
+use crate::ground::Ground;
+use crate::load;
+use crate::report::{Results, show, table};
+use crate::run::Options;
+use crate::target::{self, Inopsio, Target};
+
+/// Who asks while something is killed.
+const CLIENTS: usize = 16;
+
+/// Commands a second while the nats-server is away.
+const RATE: u32 = 1_000;
+
+/// What takes longer is an error.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Measures all, and shows it.
+pub async fn part(options: &Options, results: &mut Results) -> anyhow::Result<()> {
+    let mut ground = Ground::start().await?;
+    let inopsio = Inopsio::new(options.inopsio.as_deref(), &ground, "bench_recovery")?;
+    inopsio.run(&["migrate"]).await?;
+    let credentials = inopsio.credentials("recovery", 4).await?;
+    let addr = target::free_address()?;
+    let (mut ours, _) = inopsio.serve_at(addr, &ground, &credentials).await?;
+    let (mut serving, mut commands) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds() {
+        let load = Load::begin(&ours);
+        ours.kill().await?;
+        let killed = Instant::now();
+        (ours, _) = inopsio.serve_at(addr, &ground, &credentials).await?;
+        serving.push(load.first_after(killed).await?);
+        commands.push(postgres(&mut ground, &ours).await?);
+        ours.settle().await?;
+    }
+    let away = away(options, &mut ground, &ours).await?;
+
+    let (serving, commands) = (median(&serving), median(&commands));
+    results.number("recovery.serving_s", serving);
+    results.number("recovery.postgres_s", commands);
+    results.number("recovery.nats.refused", away.refused as f64);
+    results.number("recovery.nats.p99_ms", away.p99_ms);
+    results.number("recovery.nats.backlog", away.backlog as f64);
+    results.number("recovery.nats.catch_up_per_s", away.per_s);
+    if let Some(usual) = results.get("catch_up_per_s").filter(|usual| *usual > 0.0) {
+        results.number("recovery.nats.ratio", away.per_s / usual);
+    }
+    let rows = [
+        ("inopsio serve killed: to the first command, s", serving),
+        ("Postgres killed: from when it accepts to the first command, s", commands),
+        ("nats-server away: commands that were refused", away.refused as f64),
+        ("time to the answer meanwhile, p99 ms", away.p99_ms),
+        ("events that read models had not seen in the end", away.backlog as f64),
+        ("of these seen a second, from when it is back", away.per_s),
+    ];
+    println!("{}", table(&["recovery", ""], rows.map(|(what, figure)| vec![what.to_owned(), show(figure)])));
+    Ok(())
+}
+
+/// Clients that ask until somebody wants to know when they were answered.
+struct Load {
+    stop: CancellationToken,
+    answered: tokio::task::JoinHandle<anyhow::Result<Vec<Instant>>>,
+}
+
+impl Load {
+    fn begin(target: &Target) -> Self {
+        let stop = CancellationToken::new();
+        let answered = tokio::spawn(load::patient(target.aim.clone(), CLIENTS, stop.clone()));
+        Self { stop, answered }
+    }
+
+    /// Seconds from `moment` until the first command was carried out.
+    async fn first_after(self, moment: Instant) -> anyhow::Result<f64> {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.stop.cancel();
+        let answered = self.answered.await??;
+        let first = answered.into_iter().find(|answered| *answered > moment).context("no command was carried out any more")?;
+        Ok((first - moment).as_secs_f64())
+    }
+}
+
+/// Kills Postgres and starts it anew; seconds from when it accepts to the first command that is carried out.
+async fn postgres(ground: &mut Ground, target: &Target) -> anyhow::Result<f64> {
+    let load = Load::begin(target);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    ground.kill_postgres();
+    let admin = ground.admin();
+    let accepts = tokio::spawn(async move {
+        let begun = Instant::now();
+        loop {
+            if let Ok(connection) = admin.connect().await {
+                let accepted = Instant::now();
+                connection.close().await?;
+                return Ok(accepted);
+            }
+            ensure!(begun.elapsed() < PATIENCE, "Postgres does not accept anybody after {PATIENCE:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    ground.restart_postgres();
+    load.first_after(accepts.await??).await
+}
+
+/// What happened while the nats-server was away, and after.
+struct Away {
+    refused: u64,
+    p99_ms: f64,
+    backlog: u64,
+    per_s: f64,
+}
+
+async fn away(options: &Options, ground: &mut Ground, target: &Target) -> anyhow::Result<Away> {
+    ground.kill_nats();
+    let mut load = load::open(target.aim.clone(), CLIENTS, RATE, options.seconds(60.0)).await?;
+    let backlog = target.behind().await?;
+    ensure!(backlog >= load.done, "read models have seen events while the nats-server was away: {backlog} of {}", load.done);
+    ground.restart_nats().await;
+    let back = Instant::now();
+    target.settle().await?;
+    let per_s = backlog as f64 / back.elapsed().as_secs_f64();
+    Ok(Away { refused: load.failed, p99_ms: load.latencies.percentile_ms(0.99), backlog, per_s })
+}
