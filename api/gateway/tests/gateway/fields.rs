@@ -10,9 +10,12 @@ use crate::town::{SELLER, Town};
 use crate::walk::{QUESTIONS, Question, Schema, grants, may, named};
 use crate::websocket::Socket;
 
+/// A field and the permission of its own that it needs.
+type Own = (&'static str, &'static str);
+
 /// Each type: the fields that whoever came to it sees, and those that need a permission of their own, wherever one came from.
 /// (Connections are all of one form.)
-const TYPES: &[(&str, &str, &[(&str, &str)])] = &[
+const TYPES: &[(&str, &str, &[Own])] = &[
     ("AccessChange", "userId gained lost", &[("user", "user:user:read")]),
     ("AccessChangePage", "changes endCursor", &[]),
     ("AccessEvent", "eventType about occurredAt", &[]),
@@ -139,7 +142,7 @@ const BESIDES: &[(&str, &str)] = &[
 ];
 
 /// The fields of a type, as the table has them.
-fn listed(of: &str) -> (Vec<&'static str>, &'static [(&'static str, &'static str)]) {
+fn listed(of: &str) -> (Vec<&'static str>, &'static [Own]) {
     match TYPES.iter().find(|(name, ..)| *name == of) {
         Some((_, fields, apart)) => (fields.split_whitespace().collect(), apart),
         None if of.ends_with("Connection") => (vec!["edges", "nodes", "pageInfo", "totalCount"], &[]),
@@ -263,7 +266,7 @@ fn refusals(answer: &Value) -> BTreeSet<(String, String)> {
 
 #[tokio::test]
 async fn every_field_is_shown_to_whom_the_table_says_and_to_nobody_else() {
-    let town = Town::build(permissions()).await;
+    let town = Box::pin(Town::build(permissions())).await;
     let schema = Schema::of(&town.world).await;
     let questions = schema.questions("queryType", |question, argument| given(&town, question, argument));
     let (grants, stranger) = (grants(), town.world.stranger());
@@ -321,7 +324,7 @@ async fn every_field_is_shown_to_whom_the_table_says_and_to_nobody_else() {
 
 #[tokio::test]
 async fn every_subscription_is_carried_out_for_whom_the_table_says_and_for_nobody_else() {
-    let town = Town::build(permissions()).await;
+    let town = Box::pin(Town::build(permissions())).await;
     let schema = Schema::of(&town.world).await;
     let (grants, mut walk) = (grants(), Walk { schema: &schema, seen: BTreeSet::new() });
     let mut left: BTreeSet<&str> = SUBSCRIPTIONS.iter().map(|(name, _)| *name).collect();

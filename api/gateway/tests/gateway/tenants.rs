@@ -85,7 +85,7 @@ const NO_IDS: [&str; 7] = ["service", "type", "version", "role", "queue", "lette
 
 #[tokio::test]
 async fn attack_105_another_tenants_id_at_any_operation() {
-    let town = Town::build([]).await;
+    let town = Box::pin(Town::build([])).await;
     let world = &town.world;
     let unknown = "0197a8a0-0000-7000-8000-000000000001";
     let contract = world.get("/openapi.json").await.body;

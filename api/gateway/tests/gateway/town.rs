@@ -127,6 +127,8 @@ impl Town {
         let machine = Machine::register(&self.world, "importer", &["viewer"]).await;
         let (key, _) = machine.api_key(&self.world, json!({})).await;
         self.ids.extend([("machine", machine.id), ("api_key", key)]);
+        let rotated = self.done("/v1/auth/signing-keys/rotate", json!({})).await;
+        self.ids.insert("kid", rotated["kid"].as_str().unwrap().to_owned());
         let app = json!({ "name": "app", "confidential": true, "redirect_uris": ["https://app.example.com/back"] });
         self.make("client", "/v1/auth/clients", app).await;
         let hook = json!({ "service": "crm", "url": "http://127.0.0.1:9/nobody" });
