@@ -27,7 +27,7 @@ The new key is shown at once, and signs after INOPSIO_KEY_OVERLAP_SECONDS, so th
         /// The tenant: its name or id
         #[arg(long)]
         tenant: String,
-        /// EdDSA or ES256
+        /// EdDSA, ES256 or RS256
         #[arg(long, default_value = "EdDSA", value_parser = algorithm)]
         algorithm: OurAlgorithm,
     },
@@ -46,7 +46,8 @@ fn algorithm(text: &str) -> Result<OurAlgorithm, String> {
     match text {
         "EdDSA" => Ok(OurAlgorithm::EdDSA),
         "ES256" => Ok(OurAlgorithm::ES256),
-        _ => Err("allowed are EdDSA and ES256".to_owned()),
+        "RS256" => Ok(OurAlgorithm::RS256),
+        _ => Err("allowed are EdDSA, ES256 and RS256".to_owned()),
     }
 }
 

@@ -5,6 +5,8 @@
 //! is its [`Context`]: it is authenticated with it, so that a sealed value moved to another row, tenant or use does not open.
 //! To forget all that was sealed under a data key, destroy its wrapped form ([`Wrapped`]).
 //!
+//! [`RsaKey`] is beside that: a key of a tenant that signs, and has to be RSA.
+//!
 //! Nothing here does I/O but asking for randomness ([`Random`]). To add a place where a master key lives, implement
 //! [`MasterKey`] where that I/O belongs.
 
@@ -14,12 +16,14 @@ mod context;
 mod data_key;
 mod master;
 mod random;
+mod rsa;
 mod sealed;
 
 pub use context::Context;
 pub use data_key::DataKey;
 pub use master::{LocalMasterKey, MasterKey};
 pub use random::{Random, SystemRandom};
+pub use rsa::RsaKey;
 pub use sealed::{Sealed, Wrapped};
 
 /// Why a key does not do its work.
@@ -42,6 +46,9 @@ pub enum Error {
     /// The system gives no randomness, or the value is too long to be sealed.
     #[error("nothing can be sealed: {0}")]
     CanNotSeal(&'static str),
+    /// What should be an RSA key is none, or the system gives no randomness.
+    #[error("not an RSA key, or nothing can be signed with it")]
+    Rsa,
     /// The place where the master key lives does not answer.
     #[error("the master key can't be asked: {0}")]
     Unavailable(String),

@@ -1,14 +1,11 @@
 //! The key with which our requests are signed. RSA, because identity providers in use verify requests in redirects with nothing else
-//! (ADR 27). Signing is `ring`'s, whose time tells nothing of the key; only the making of it is the crate `rsa`'s.
+//! (ADR 27).
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use ring::rand::SystemRandom;
-use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
-use rsa::pkcs8::EncodePrivateKey;
-use rsa::rand_core::OsRng;
+use keys::RsaKey;
 use x509_cert::der::asn1::{Any, BitString, Null, ObjectIdentifier, UtcTime};
 use x509_cert::der::{Encode, Error};
 use x509_cert::name::Name;
@@ -20,8 +17,6 @@ use zeroize::Zeroizing;
 
 use crate::{Certificate, Fault};
 
-const BITS: usize = 2048;
-
 const SIGNED_WITH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
@@ -29,13 +24,8 @@ const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1
 const GOOD_FOR: Duration = Duration::from_hours(24 * 3_652);
 
 /// A key that signs.
-pub struct SigningKey(RsaKeyPair);
-
-impl std::fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SigningKey(…)")
-    }
-}
+#[derive(Debug)]
+pub struct SigningKey(RsaKey);
 
 /// A key that was made.
 pub struct GeneratedKey {
@@ -51,8 +41,7 @@ impl SigningKey {
     /// # Errors
     /// [`Fault::Key`], if the system gives no randomness.
     pub fn generate(name: &str, at: DateTime<Utc>) -> Result<GeneratedKey, Fault> {
-        let made = rsa::RsaPrivateKey::new(&mut OsRng, BITS).map_err(|_| Fault::Key)?;
-        let private = Zeroizing::new(made.to_pkcs8_der().map_err(|_| Fault::Key)?.as_bytes().to_vec());
+        let private = RsaKey::generate().map_err(|_| Fault::Key)?;
         let key = Self::from_pkcs8(&private)?;
         let certificate = key.certificate(name, at)?;
         Ok(GeneratedKey { private, certificate })
@@ -63,7 +52,7 @@ impl SigningKey {
     /// # Errors
     /// [`Fault::Key`].
     pub fn from_pkcs8(der: &[u8]) -> Result<Self, Fault> {
-        RsaKeyPair::from_pkcs8(der).map(Self).map_err(|_| Fault::Key)
+        RsaKey::from_pkcs8(der).map(Self).map_err(|_| Fault::Key)
     }
 
     /// Signs with RSA (PKCS #1 v1.5) and SHA-256.
@@ -71,9 +60,7 @@ impl SigningKey {
     /// # Errors
     /// [`Fault::Key`], if the system gives no randomness.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Fault> {
-        let mut signature = vec![0; self.0.public().modulus_len()];
-        self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).map_err(|_| Fault::Key)?;
-        Ok(signature)
+        self.0.sign(message).map_err(|_| Fault::Key)
     }
 
     fn certificate(&self, name: &str, at: DateTime<Utc>) -> Result<Certificate, Fault> {
@@ -93,8 +80,8 @@ impl SigningKey {
         };
         let name = Name::from_str(&format!("CN={name}"))?;
         // Positive, and not another key's: the beginning of the modulus.
-        let public = self.0.public();
-        let serial: Vec<u8> = public.as_ref().iter().skip(16).take(15).copied().collect();
+        let public = self.0.public_der();
+        let serial: Vec<u8> = public.iter().skip(16).take(15).copied().collect();
         let serial = SerialNumber::new(&[&[1], serial.as_slice()].concat())?;
         let begins = Duration::from_secs(at.timestamp().max(0).cast_unsigned());
         let time = |since| UtcTime::from_unix_duration(since).map(Time::from);
@@ -107,7 +94,7 @@ impl SigningKey {
             subject: name,
             subject_public_key_info: SubjectPublicKeyInfoOwned {
                 algorithm: algorithm(RSA)?,
-                subject_public_key: BitString::from_bytes(public.as_ref())?,
+                subject_public_key: BitString::from_bytes(public)?,
             },
             issuer_unique_id: None,
             subject_unique_id: None,

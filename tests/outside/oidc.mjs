@@ -5,7 +5,7 @@ import * as oauth from 'oauth4webapi';
 import * as client from 'openid-client';
 import { follow } from './browser.mjs';
 
-const { ISSUER, CLIENT, SECRET, SIGNER, SIGNER_KEY, MACHINE, MACHINE_SECRET, BACK, OUT, LOGIN, PASSWORD } = process.env;
+const { ISSUER, CLIENT, SECRET, SIGNER, SIGNER_KEY, OLD, OLD_SECRET, MACHINE, MACHINE_SECRET, BACK, OUT, LOGIN, PASSWORD } = process.env;
 const insecure = { execute: [client.allowInsecureRequests] };
 const scope = 'openid profile email api offline_access';
 
@@ -76,6 +76,14 @@ client.enableNonRepudiationChecks(signer);
 const signed = await signIn(signer);
 assert.equal(JSON.parse(Buffer.from(signed.tokens.id_token.split('.')[0], 'base64url')).alg, 'ES256');
 assert.equal(signed.tokens.claims().sub, claims.sub);
+
+// One that knows RS256 only.
+const rs256 = { client_secret: OLD_SECRET, id_token_signed_response_alg: 'RS256' };
+const old = await client.discovery(new URL(ISSUER), OLD, rs256, undefined, insecure);
+client.enableNonRepudiationChecks(old);
+const by_rsa = await signIn(old);
+assert.equal(JSON.parse(Buffer.from(by_rsa.tokens.id_token.split('.')[0], 'base64url')).alg, 'RS256');
+assert.equal(by_rsa.tokens.claims().sub, claims.sub);
 
 // A machine for itself.
 const machine = await client.discovery(new URL(ISSUER), MACHINE, MACHINE_SECRET, client.ClientSecretBasic(MACHINE_SECRET), insecure);

@@ -65,6 +65,18 @@ assert client.revoke_token(metadata["revocation_endpoint"], token=token["refresh
 told = client.introspect_token(metadata["introspection_endpoint"], token=token["access_token"]).json()
 assert told == {"active": False}, told
 
+# One that knows RS256 only.
+client = OAuth2Client(
+    env["OLD"], env["OLD_SECRET"], scope=scope, redirect_uri=env["BACK"], code_challenge_method="S256",
+    token_endpoint_auth_method="client_secret_basic",
+)
+url, state = client.create_authorization_url(metadata["authorization_endpoint"], code_verifier=verifier, nonce="n-2")
+token = client.fetch_token(
+    metadata["token_endpoint"], authorization_response=follow(url), state=state, code_verifier=verifier
+)
+keys = KeySet.import_key_set(httpx.get(metadata["jwks_uri"]).json())
+assert jwt.decode(token["id_token"], keys, algorithms=["RS256"]).claims["sub"] == claims["sub"]
+
 machine = OAuth2Client(env["MACHINE"], env["MACHINE_SECRET"], token_endpoint_auth_method="client_secret_post")
 assert machine.fetch_token(metadata["token_endpoint"], grant_type="client_credentials")["access_token"]
 print("ok")

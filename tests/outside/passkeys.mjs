@@ -37,6 +37,12 @@ await page.goto(at('account/passkeys'));
 assert.equal(await page.getByLabel('Name of A phone').inputValue(), 'A phone');
 await fits(page);
 
+// Where the name is typed the browser offers what the device itself has, and whoever takes it is in.
+await signsOut(page);
+await page.goto(at('login'), { waitUntil: 'commit' });
+await page.waitForURL(at('account'));
+await page.goto(at('account/passkeys'));
+
 // The same device makes no second one, and the page says so.
 await page.getByRole('button', { name: 'Add a passkey' }).click();
 await page.getByRole('alert').getByText('This device has a passkey of yours already.').waitFor();

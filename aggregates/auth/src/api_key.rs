@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Aggregate, MachineId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How long a use is not noted again: what is shown is "about when", and not a write for each request.
+/// How long a use, or a refusal, is not noted again: what is shown is "about when", and not a write for each request.
 const USE_NOTED_FOR: TimeDelta = TimeDelta::hours(1);
 
 kernel::events! {
@@ -25,8 +26,36 @@ kernel::events! {
         },
         /// It was used, for the first time in about an hour.
         ApiKeyUsed = "auth.api_key.used" @ 1 { pub at: DateTime<Utc> },
+        /// Somebody came with it and was refused, for the first time in about an hour.
+        ApiKeyRefused = "auth.api_key.refused" @ 1 { pub reason: ApiKeyRefusal, pub at: DateTime<Utc> },
         /// It is refused from now on.
         ApiKeyRevoked = "auth.api_key.revoked" @ 1 {},
+    }
+}
+
+/// Why who comes with an API key is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiKeyRefusal {
+    /// They know its id and not its secret.
+    SecretWrong,
+    /// Its time is over.
+    Expired,
+    /// It was revoked.
+    Revoked,
+    /// The machine whose it is was deactivated.
+    MachineInactive,
+}
+
+impl ApiKeyRefusal {
+    /// In a word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SecretWrong => "secret_wrong",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::MachineInactive => "machine_inactive",
+        }
     }
 }
 
@@ -37,6 +66,8 @@ pub struct ApiKey {
     pub issued: Option<ApiKeyIssued>,
     /// About when it was last used.
     pub last_used: Option<DateTime<Utc>>,
+    /// About when somebody was last refused who came with it, and why.
+    pub last_refused: Option<ApiKeyRefused>,
     /// Whether it is refused.
     pub revoked: bool,
 }
@@ -48,6 +79,8 @@ pub enum ApiKeyCommand {
     Issue(ApiKeyIssued),
     /// It was used.
     NoteUse { at: DateTime<Utc> },
+    /// Somebody came with it and was refused.
+    NoteRefusal(ApiKeyRefused),
     /// Ends it.
     Revoke,
 }
@@ -62,10 +95,17 @@ impl ApiKey {
     pub fn notes_use(&self, at: DateTime<Utc>) -> bool {
         !self.revoked && self.last_used.is_none_or(|last| at - last >= USE_NOTED_FOR)
     }
+
+    /// Whether it is to be noted that somebody was refused at a time, whatever the reason: who does not have the key writes no more than
+    /// this.
+    pub fn notes_refusal(&self, at: DateTime<Utc>) -> bool {
+        self.last_refused.as_ref().is_none_or(|last| at - last.at >= USE_NOTED_FOR)
+    }
 }
 
 impl Aggregate for ApiKey {
     const TYPE: &'static str = "auth.api_key";
+    const FORM: u32 = 2;
     type Command = ApiKeyCommand;
     type Event = ApiKeyEvent;
     type Error = std::convert::Infallible;
@@ -75,7 +115,8 @@ impl Aggregate for ApiKey {
             ApiKeyCommand::Issue(issued) => vec![issued.into()],
             ApiKeyCommand::NoteUse { at } if self.notes_use(at) => vec![ApiKeyUsed { at }.into()],
             ApiKeyCommand::Revoke if !self.revoked => vec![ApiKeyRevoked {}.into()],
-            ApiKeyCommand::NoteUse { .. } | ApiKeyCommand::Revoke => vec![],
+            ApiKeyCommand::NoteRefusal(refused) if self.notes_refusal(refused.at) => vec![refused.into()],
+            ApiKeyCommand::NoteUse { .. } | ApiKeyCommand::NoteRefusal(_) | ApiKeyCommand::Revoke => vec![],
         })
     }
 
@@ -83,6 +124,7 @@ impl Aggregate for ApiKey {
         match event {
             ApiKeyEvent::ApiKeyIssued(e) => self.issued = Some(e),
             ApiKeyEvent::ApiKeyUsed(e) => self.last_used = Some(e.at),
+            ApiKeyEvent::ApiKeyRefused(e) => self.last_refused = Some(e),
             ApiKeyEvent::ApiKeyRevoked(_) => self.revoked = true,
         }
     }
@@ -122,5 +164,17 @@ mod tests {
             || TestFramework::<ApiKey>::with(()).given(vec![issued(None).into(), ApiKeyUsed { at: at(0) }.into()]);
         given().when(ApiKeyCommand::NoteUse { at: at(59) }).then_expect_events(vec![]);
         given().when(ApiKeyCommand::NoteUse { at: at(60) }).then_expect_events(vec![ApiKeyUsed { at: at(60) }.into()]);
+    }
+
+    #[test]
+    fn a_refusal_is_noted_once_an_hour_whatever_the_reason() {
+        let refused = |reason, minute| ApiKeyRefused { reason, at: at(minute) };
+        let first = refused(ApiKeyRefusal::SecretWrong, 0);
+        let given = || TestFramework::<ApiKey>::with(()).given(vec![issued(None).into(), first.clone().into()]);
+        for reason in [ApiKeyRefusal::SecretWrong, ApiKeyRefusal::Revoked] {
+            given().when(ApiKeyCommand::NoteRefusal(refused(reason, 59))).then_expect_events(vec![]);
+            let later = refused(reason, 60);
+            given().when(ApiKeyCommand::NoteRefusal(later.clone())).then_expect_events(vec![later.into()]);
+        }
     }
 }

@@ -10,7 +10,7 @@ pub enum Algorithm {
     EdDSA,
     /// ECDSA on P-256 with SHA-256.
     ES256,
-    /// RSA, PKCS #1 v1.5, with SHA-256. Others may sign with it; we do not.
+    /// RSA, PKCS #1 v1.5, with SHA-256.
     RS256,
 }
 
@@ -33,11 +33,13 @@ pub enum OurAlgorithm {
     EdDSA,
     /// ECDSA on P-256 with SHA-256, for those who know nothing newer.
     ES256,
+    /// RSA, PKCS #1 v1.5, with SHA-256, for those who know nothing else.
+    RS256,
 }
 
 impl OurAlgorithm {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::EdDSA, Self::ES256];
+    pub const ALL: [Self; 3] = [Self::EdDSA, Self::ES256, Self::RS256];
 }
 
 impl From<OurAlgorithm> for Algorithm {
@@ -45,6 +47,7 @@ impl From<OurAlgorithm> for Algorithm {
         match ours {
             OurAlgorithm::EdDSA => Self::EdDSA,
             OurAlgorithm::ES256 => Self::ES256,
+            OurAlgorithm::RS256 => Self::RS256,
         }
     }
 }

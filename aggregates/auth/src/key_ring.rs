@@ -23,7 +23,7 @@ kernel::events! {
             pub algorithm: Algorithm,
             /// What everybody may see.
             pub public: Jwk,
-            /// PKCS #8, PEM; sealed.
+            /// PKCS #8, PEM (of RSA: DER); sealed.
             pub private: Sealed,
             /// Until then only its public part is shown, so that all who verify know it when it first signs.
             pub signs_from: DateTime<Utc>,
@@ -35,6 +35,8 @@ kernel::events! {
             /// PKCS #8, DER; sealed.
             pub private: Sealed,
         },
+        /// The tenant is not made after all: none of its keys signs, opens or verifies anything any more.
+        KeyRingClosed = "auth.key_ring.closed" @ 1 {},
         /// A key verifies nothing any more.
         SigningKeyRetired = "auth.key_ring.signing_key_retired" @ 1 { pub kid: String },
     }
@@ -57,8 +59,12 @@ pub struct KeyRing {
 pub enum KeyRingCommand {
     /// Begins, once.
     Open(KeyRingOpened),
+    /// Ends: nothing is signed, opened or verified any more.
+    Close,
     /// Publishes a further key.
     Add(SigningKeyAdded),
+    /// Publishes the first key of an algorithm; where there is one, that stays the first.
+    AddFirst(SigningKeyAdded),
     /// Gives the tenant a key that signs requests to identity providers; one that has one keeps it.
     AddSaml(SamlKeyAdded),
     /// Takes a key out. `now`: the key that signs now has to stay.
@@ -111,6 +117,11 @@ impl KeyRing {
         of_it.rfind(|key| key.signs_from <= at).or(first)
     }
 
+    /// Whether there is a key of an algorithm.
+    pub fn has(&self, algorithm: Algorithm) -> bool {
+        self.keys.iter().any(|key| key.algorithm == algorithm)
+    }
+
     /// What a key does at a time; none: there is no such key.
     pub fn use_of(&self, kid: &str, at: DateTime<Utc>) -> Option<KeyUse> {
         let key = self.find(kid)?;
@@ -130,7 +141,7 @@ impl KeyRing {
 
 impl Aggregate for KeyRing {
     const TYPE: &'static str = "auth.key_ring";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
     type Command = KeyRingCommand;
     type Event = KeyRingEvent;
     type Error = KeyRingError;
@@ -139,11 +150,16 @@ impl Aggregate for KeyRing {
         Ok(match command {
             KeyRingCommand::Open(_) if self.tenant_key.is_some() => vec![],
             KeyRingCommand::Open(opened) => vec![opened.into()],
-            KeyRingCommand::Add(_) | KeyRingCommand::AddSaml(_) if self.tenant_key.is_none() => {
+            KeyRingCommand::Close if self.tenant_key.is_none() => vec![],
+            KeyRingCommand::Close => vec![KeyRingClosed {}.into()],
+            KeyRingCommand::Add(_) | KeyRingCommand::AddFirst(_) | KeyRingCommand::AddSaml(_)
+                if self.tenant_key.is_none() =>
+            {
                 return Err(KeyRingError::NotOpen);
             }
             KeyRingCommand::Add(added) if self.find(&added.kid).is_some() => vec![],
-            KeyRingCommand::Add(added) => vec![added.into()],
+            KeyRingCommand::AddFirst(added) if self.has(added.algorithm) => vec![],
+            KeyRingCommand::Add(added) | KeyRingCommand::AddFirst(added) => vec![added.into()],
             KeyRingCommand::AddSaml(_) if self.saml.is_some() => vec![],
             KeyRingCommand::AddSaml(added) => vec![added.into()],
             KeyRingCommand::Retire { kid, now } => {
@@ -162,6 +178,7 @@ impl Aggregate for KeyRing {
     fn evolve(&mut self, event: KeyRingEvent) {
         match event {
             KeyRingEvent::KeyRingOpened(e) => self.tenant_key = Some(e.tenant_key),
+            KeyRingEvent::KeyRingClosed(_) => *self = Self::default(),
             KeyRingEvent::SigningKeyAdded(e) => self.keys.push(e),
             KeyRingEvent::SamlKeyAdded(e) => self.saml = Some(e),
             KeyRingEvent::SigningKeyRetired(e) => self.keys.retain(|key| key.kid != e.kid),
@@ -222,6 +239,19 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_are_closed_neither_sign_nor_verify_and_there_is_nothing_to_close_where_there_are_none() {
+        let none = || TestFramework::<KeyRing>::with(());
+        none().given_no_previous_events().when(KeyRingCommand::Close).then_expect_events(vec![]);
+        let closed = || KeyRingEvent::from(KeyRingClosed {});
+        let open = vec![opened(), key("old", 0).into()];
+        none().given(open.clone()).when(KeyRingCommand::Close).then_expect_events(vec![closed()]);
+        let mut ring = KeyRing::default();
+        open.into_iter().chain([closed()]).for_each(|event| ring.evolve(event));
+        assert!(ring.find("old").is_none() && ring.signs(Algorithm::EdDSA, at(60)).is_none());
+        none().given(vec![opened(), closed()]).when(KeyRingCommand::Close).then_expect_events(vec![]);
+    }
+
+    #[test]
     fn the_key_that_signs_is_not_retired() {
         let ring =
             || TestFramework::<KeyRing>::with(()).given(vec![opened(), key("old", 0).into(), key("new", 60).into()]);
@@ -240,6 +270,18 @@ mod tests {
         TestFramework::<KeyRing>::with(())
             .given(vec![opened(), first.into()])
             .when(KeyRingCommand::AddSaml(added("second")))
+            .then_expect_events(vec![]);
+    }
+
+    #[test]
+    fn of_two_first_keys_of_an_algorithm_one_is_added() {
+        let of = |kid: &str, algorithm| SigningKeyAdded { algorithm, ..key(kid, 0) };
+        let given = || TestFramework::<KeyRing>::with(()).given(vec![opened(), key("other", 0).into()]);
+        let first = of("first", Algorithm::RS256);
+        given().when(KeyRingCommand::AddFirst(first.clone())).then_expect_events(vec![first.clone().into()]);
+        given()
+            .and(vec![first.into()])
+            .when(KeyRingCommand::AddFirst(of("second", Algorithm::RS256)))
             .then_expect_events(vec![]);
     }
 

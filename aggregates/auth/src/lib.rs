@@ -12,6 +12,7 @@
 
 mod account;
 mod api_key;
+mod branding;
 mod client;
 mod client_assertion;
 mod device;
@@ -28,6 +29,7 @@ mod sign_in_policy;
 
 pub use account::*;
 pub use api_key::*;
+pub use branding::*;
 pub use client::*;
 pub use client_assertion::*;
 pub use device::*;
@@ -73,6 +75,7 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<Session>(),
     kernel::AggregateType::of::<SignIn>(),
     kernel::AggregateType::of::<SignInPolicy>(),
+    kernel::AggregateType::of::<Branding>(),
 ];
 
 /// Every event type and version that the log of signing in may hold.

@@ -1,6 +1,6 @@
 //! Sessions: somebody is signed in with one browser.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Aggregate, Personal, Refusal, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ kernel::events! {
         },
         /// They showed it again, or by more.
         SessionConfirmed = "auth.session.confirmed" @ 1 { pub methods: Vec<String>, pub at: DateTime<Utc> },
+        /// They used it: written now and then, not each time (see [`Session::notes_use`]).
+        SessionUsed = "auth.session.used" @ 1 { pub at: DateTime<Utc> },
         /// It is over.
         SessionEnded = "auth.session.ended" @ 1 { pub reason: EndReason },
     }
@@ -85,6 +87,8 @@ pub struct Session {
     pub methods: Vec<String>,
     /// When they last did.
     pub confirmed_at: Option<DateTime<Utc>>,
+    /// When it was last used, as far as that was noted.
+    pub used_at: Option<DateTime<Utc>>,
     /// Whether it is over.
     pub ended: bool,
 }
@@ -96,6 +100,8 @@ pub enum SessionCommand {
     Start(SessionStarted),
     /// They showed again who they are.
     Confirm(SessionConfirmed),
+    /// They use it. `idle`: after how long without that it ends.
+    Use { at: DateTime<Utc>, idle: TimeDelta },
     /// Ends it.
     End(EndReason),
 }
@@ -111,16 +117,34 @@ impl From<SessionError> for Refusal {
     }
 }
 
+/// A session's use is noted when a part of what it may rest has gone by since the last time: one of so many.
+const NOTED: i32 = 12;
+
+/// However long it may rest, its use is noted after this.
+const NOTED_AT_LEAST: TimeDelta = TimeDelta::hours(1);
+
 impl Session {
-    /// Whose it is, if it holds at a time.
-    pub fn holds(&self, at: DateTime<Utc>) -> Option<&SessionStarted> {
-        self.started.as_ref().filter(|started| !self.ended && at < started.expires_at)
+    /// Whose it is, if it holds at a time. `idle`: after how long without use it ends.
+    pub fn holds(&self, at: DateTime<Utc>, idle: TimeDelta) -> Option<&SessionStarted> {
+        let rested = self.used_at.is_none_or(|used| at >= used + idle);
+        self.started.as_ref().filter(|started| !self.ended && !rested && at < started.expires_at)
+    }
+
+    /// Whether its use at a time is to be noted: a twelfth of what it may rest, or an hour, has gone by since the last time. It ends so much
+    /// earlier than it would if every use was, never later.
+    pub fn notes_use(&self, at: DateTime<Utc>, idle: TimeDelta) -> bool {
+        self.used_at.is_some_and(|used| at - used >= (idle / NOTED).min(NOTED_AT_LEAST))
+    }
+
+    fn used(&mut self, at: DateTime<Utc>) {
+        // A clock that goes back takes nothing away.
+        self.used_at = self.used_at.max(Some(at));
     }
 }
 
 impl Aggregate for Session {
     const TYPE: &'static str = "auth.session";
-    const FORM: u32 = 3;
+    const FORM: u32 = 4;
     const SEALED: bool = true;
     type Command = SessionCommand;
     type Event = SessionEvent;
@@ -137,6 +161,11 @@ impl Aggregate for Session {
             SessionCommand::End(reason) => vec![SessionEnded { reason }.into()],
             SessionCommand::Confirm(_) if self.ended => return Err(SessionError),
             SessionCommand::Confirm(confirmed) => vec![confirmed.into()],
+            SessionCommand::Use { at, idle } if self.holds(at, idle).is_some() && self.notes_use(at, idle) => {
+                vec![SessionUsed { at }.into()]
+            }
+            // What has ended stays so, and what was just noted is.
+            SessionCommand::Use { .. } => vec![],
         })
     }
 
@@ -144,16 +173,19 @@ impl Aggregate for Session {
         match event {
             SessionEvent::SessionStarted(e) => {
                 (self.methods, self.confirmed_at) = (e.methods.clone(), Some(e.shown_at()));
+                self.used(e.at);
                 self.started = Some(e);
             }
             SessionEvent::SessionConfirmed(e) => {
                 self.confirmed_at = Some(e.at);
+                self.used(e.at);
                 for method in e.methods {
                     if !self.methods.contains(&method) {
                         self.methods.push(method);
                     }
                 }
             }
+            SessionEvent::SessionUsed(e) => self.used(e.at),
             SessionEvent::SessionEnded(_) => self.ended = true,
         }
     }
@@ -163,11 +195,13 @@ kernel::aggregate!(Session);
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
     use cqrs_es::test::TestFramework;
     use uuid::Uuid;
 
     use super::*;
+
+    /// Longer than all of them.
+    const IDLE: TimeDelta = TimeDelta::hours(24);
 
     fn at(minute: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::minutes(minute)
@@ -181,11 +215,37 @@ mod tests {
     #[test]
     fn a_session_holds_until_it_expires_or_ends() {
         let mut session = Session::default();
-        assert!(session.holds(at(0)).is_none(), "never started");
+        assert!(session.holds(at(0), IDLE).is_none(), "never started");
         session.evolve(started().into());
-        assert!(session.holds(at(59)).is_some() && session.holds(at(60)).is_none());
+        assert!(session.holds(at(59), IDLE).is_some() && session.holds(at(60), IDLE).is_none());
         session.evolve(SessionEnded { reason: EndReason::SignedOut }.into());
-        assert!(session.holds(at(1)).is_none());
+        assert!(session.holds(at(1), IDLE).is_none());
+    }
+
+    #[test]
+    fn a_session_ends_when_it_was_not_used_for_long_enough_and_use_is_noted_now_and_then() {
+        let idle = TimeDelta::minutes(24);
+        let given = |events: Vec<SessionEvent>| {
+            TestFramework::<Session>::with(()).given([vec![started().into()], events].concat())
+        };
+        let (uses, used) =
+            (|minute| SessionCommand::Use { at: at(minute), idle }, |minute| SessionUsed { at: at(minute) });
+        given(vec![]).when(uses(1)).then_expect_events(vec![]);
+        given(vec![]).when(uses(2)).then_expect_events(vec![used(2).into()]);
+        given(vec![used(2).into()]).when(uses(3)).then_expect_events(vec![]);
+        given(vec![used(2).into()]).when(uses(25)).then_expect_events(vec![used(25).into()]);
+        given(vec![used(2).into()]).when(uses(26)).then_expect_events(vec![]);
+        given(vec![SessionEnded { reason: EndReason::Revoked }.into()]).when(uses(5)).then_expect_events(vec![]);
+        let mut session = Session::default();
+        session.evolve(started().into());
+        session.evolve(used(20).into());
+        session.evolve(used(10).into());
+        assert!(session.holds(at(43), idle).is_some() && session.holds(at(44), idle).is_none());
+        session.evolve(SessionConfirmed { methods: vec!["otp".to_owned()], at: at(43) }.into());
+        session.evolve(used(59).into());
+        assert!(session.holds(at(59), idle).is_some() && session.holds(at(60), idle).is_none(), "however it is used");
+        let long = TimeDelta::days(3);
+        assert!(!session.notes_use(at(59 + 59), long) && session.notes_use(at(59 + 60), long), "each hour at most");
     }
 
     #[test]
@@ -195,7 +255,7 @@ mod tests {
         let mut session = Session::default();
         session.evolve(SessionStarted { saml: Some(saml), ..started() }.into());
         assert_eq!(session.confirmed_at, Some(at(-30)));
-        assert!(session.holds(at(59)).is_some());
+        assert!(session.holds(at(59), IDLE).is_some());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use chrono::TimeDelta;
 use kernel::{Aggregate, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,8 +12,13 @@ kernel::events! {
     pub enum SignInPolicyEvent of "auth.sign_in_policy" {
         /// These people show a second factor from now on.
         SecondFactorRequired = "auth.sign_in_policy.second_factor_required" @ 1 { pub of: RequiredOf },
+        /// Sessions end when nobody used them for so long.
+        SessionIdleLimitSet = "auth.sign_in_policy.session_idle_limit_set" @ 1 { pub minutes: u32 },
     }
 }
+
+/// After how long without use a session ends where the tenant says nothing, in minutes: three days, so that a weekend does not end it.
+pub const SESSION_IDLE_MINUTES: u32 = 3 * 24 * 60;
 
 /// Of whom something is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +38,9 @@ pub enum RequiredOf {
 pub struct SignInPolicy {
     /// Who must have a second factor.
     pub second_factor: RequiredOf,
+    /// After how many minutes without use a session ends; none: the tenant never said.
+    #[serde(default)]
+    pub session_idle_minutes: Option<u32>,
 }
 
 /// What can be asked of a tenant's policy of signing in.
@@ -39,6 +48,20 @@ pub struct SignInPolicy {
 pub enum SignInPolicyCommand {
     /// Says who must have a second factor.
     RequireSecondFactor(RequiredOf),
+    /// Says after how many minutes without use a session ends.
+    LimitIdleSessions(u32),
+}
+
+impl SignInPolicy {
+    /// After how many minutes without use a session ends.
+    pub fn session_idle_minutes(&self) -> u32 {
+        self.session_idle_minutes.unwrap_or(SESSION_IDLE_MINUTES)
+    }
+
+    /// After how long without use a session ends.
+    pub fn session_idle(&self) -> TimeDelta {
+        TimeDelta::minutes(self.session_idle_minutes().into())
+    }
 }
 
 impl RequiredOf {
@@ -54,6 +77,7 @@ impl RequiredOf {
 
 impl Aggregate for SignInPolicy {
     const TYPE: &'static str = "auth.sign_in_policy";
+    const FORM: u32 = 2;
     type Command = SignInPolicyCommand;
     type Event = SignInPolicyEvent;
     type Error = Infallible;
@@ -62,12 +86,15 @@ impl Aggregate for SignInPolicy {
         Ok(match command {
             SignInPolicyCommand::RequireSecondFactor(of) if of == self.second_factor => vec![],
             SignInPolicyCommand::RequireSecondFactor(of) => vec![SecondFactorRequired { of }.into()],
+            SignInPolicyCommand::LimitIdleSessions(minutes) if minutes == self.session_idle_minutes() => vec![],
+            SignInPolicyCommand::LimitIdleSessions(minutes) => vec![SessionIdleLimitSet { minutes }.into()],
         })
     }
 
     fn evolve(&mut self, event: SignInPolicyEvent) {
         match event {
             SignInPolicyEvent::SecondFactorRequired(e) => self.second_factor = e.of,
+            SignInPolicyEvent::SessionIdleLimitSet(e) => self.session_idle_minutes = Some(e.minutes),
         }
     }
 }
@@ -87,8 +114,13 @@ mod tests {
         let given = || TestFramework::<SignInPolicy>::with(()).given(vec![required(RequiredOf::Admins)]);
         given().when(set(RequiredOf::Admins)).then_expect_events(vec![]);
         given().when(set(RequiredOf::Off)).then_expect_events(vec![required(RequiredOf::Off)]);
-        let none = TestFramework::<SignInPolicy>::with(()).given_no_previous_events();
-        none.when(set(RequiredOf::Off)).then_expect_events(vec![]);
+        let none = || TestFramework::<SignInPolicy>::with(()).given_no_previous_events();
+        none().when(set(RequiredOf::Off)).then_expect_events(vec![]);
+        let (limit, limited) = (SignInPolicyCommand::LimitIdleSessions, |minutes| SessionIdleLimitSet { minutes });
+        none().when(limit(SESSION_IDLE_MINUTES)).then_expect_events(vec![]);
+        none().when(limit(30)).then_expect_events(vec![limited(30).into()]);
+        let given = TestFramework::<SignInPolicy>::with(()).given(vec![limited(30).into()]);
+        given.when(limit(SESSION_IDLE_MINUTES)).then_expect_events(vec![limited(SESSION_IDLE_MINUTES).into()]);
     }
 
     #[test]

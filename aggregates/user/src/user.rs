@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::{GroupId, InvitationId, OrganizationId};
 
 mod life;
+mod phone;
 
 pub use life::{User, UserCommand, UserError, UserStep};
+pub use phone::{PhoneState, SentCode, code_expires};
 
 kernel::events! {
     /// What can happen to a user.
@@ -57,6 +59,23 @@ kernel::events! {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub turn: Option<u32>,
             pub reason: LinkFault,
+        },
+        /// A code was sent to their telephone number, to show that it is theirs.
+        UserPhoneVerificationRequested = "user.user.phone_verification_requested" @ 1 {
+            /// Counts the codes: only the last one is good.
+            pub turn: u32,
+            /// When it was asked for.
+            pub at: DateTime<Utc>,
+            /// Until when it is good.
+            pub expires_at: DateTime<Utc>,
+        },
+        /// They entered the code: the number is theirs.
+        UserPhoneVerified = "user.user.phone_verified" @ 1 {},
+        /// A code was entered that is not good. At most a few for each that was sent: after that none is good any more.
+        UserPhoneVerificationFailed = "user.user.phone_verification_failed" @ 1 {
+            /// Which code was to be entered, counted from 1.
+            pub turn: u32,
+            pub reason: CodeFault,
         },
         /// Somebody asked for an account with their address: they are mailed that they have one.
         UserRegistrationNoted = "user.user.registration_noted" @ 1 { pub at: DateTime<Utc> },
@@ -144,6 +163,16 @@ pub enum LinkFault {
     Expired,
     /// A later one was sent, or it was used.
     Superseded,
+}
+
+/// Why a code that was entered is not good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CodeFault {
+    /// It is another one than was sent last.
+    Wrong,
+    /// Its time is over.
+    Expired,
 }
 
 /// Where a user stands.

@@ -118,6 +118,7 @@ fn session(row: SessionRow) -> KnownSession {
         id: row.session_id,
         methods: row.methods.0,
         started_at: row.started_at,
+        used_at: row.used_at,
         expires_at: row.expires_at,
         ended_at: row.ended_at,
         address: row.address,

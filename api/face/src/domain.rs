@@ -44,6 +44,8 @@ pub struct Runtime {
     pub grants: Arc<[Grant]>,
     /// The domain name system, and who has which domain.
     pub names: Arc<dyn Names>,
+    /// How the telephone numbers begin to which text messages go; empty: all of them. None: none are sent.
+    pub texted: Option<Arc<[String]>>,
     /// Where mail for people goes.
     pub addressees: Arc<dyn Addressees>,
     /// How it stands with tenants.

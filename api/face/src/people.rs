@@ -33,6 +33,10 @@ pub struct Person {
     pub email: Option<String>,
     /// Whether they have shown that it is theirs.
     pub email_verified: bool,
+    /// Their telephone number, E.164.
+    pub phone: Option<String>,
+    /// Whether they have shown that it is theirs.
+    pub phone_verified: bool,
     /// Their language, BCP 47.
     pub locale: Option<String>,
     /// Their time zone, by its name in the IANA database.

@@ -115,6 +115,10 @@ impl From<Refusal> for Problem {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             return problem.header(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        // Who refuses because it is too often knows until when, in seconds.
+        if let Some(wait) = problem.refusal.extra().get("retry_after").and_then(Value::as_u64) {
+            return problem.header(header::RETRY_AFTER, wait.into());
+        }
         problem
     }
 }

@@ -83,6 +83,8 @@ pub struct KnownSession {
     pub methods: Vec<String>,
     /// When they signed in.
     pub started_at: DateTime<Utc>,
+    /// When they last used it, to about an hour.
+    pub used_at: DateTime<Utc>,
     /// When it ends at the latest.
     pub expires_at: DateTime<Utc>,
     /// When it was ended by itself.

@@ -1,4 +1,4 @@
-//! `/dev/mail`: the mail that would have gone out, in development (`mail.catch`). Nowhere else is there such a route.
+//! `/dev/mail`: the mail that would have gone out, in development (`mail.catch`), and the text messages (`texts.catch`). Nowhere else is there such a route.
 
 use std::fmt::Write;
 
@@ -7,6 +7,7 @@ use poem::endpoint::make_sync;
 use poem::http::{HeaderValue, header};
 use poem::{Response, Route};
 use serde_json::json;
+use texting::Text;
 
 use crate::methods::Methods;
 
@@ -14,18 +15,22 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;mar
 color-scheme:light dark}article{border:1px solid;border-radius:.5rem;padding:0 1rem;margin:1rem 0}\
 pre{white-space:pre-wrap;overflow-wrap:anywhere}";
 
-/// Adds `/dev/mail` for people and `/dev/mail.json` for programs, the last mail first.
-pub fn routes(route: Route, caught: Caught) -> Route {
-    let for_programs = caught.clone();
+/// Adds `/dev/mail` for people and `/dev/mail.json` for programs, the last mail and the last message first.
+pub fn routes(route: Route, mails: Option<Caught>, texts: Option<texting::Caught>) -> Route {
+    let (mails, texts) = (mails.unwrap_or_default(), texts.unwrap_or_default());
+    let for_programs = (mails.clone(), texts.clone());
     let people = make_sync(move |_| {
-        let mut response = Response::builder().content_type("text/html; charset=utf-8").body(page(&caught.all()));
+        let page = page(&mails.all(), &texts.all());
+        let mut response = Response::builder().content_type("text/html; charset=utf-8").body(page);
         let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
         response
     });
     let programs = make_sync(move |_| {
-        let mails: Vec<_> = for_programs.all().iter().map(shown).collect();
-        Response::builder().content_type("application/json").body(json!({ "mails": mails }).to_string())
+        let (mails, texts) = (for_programs.0.all(), for_programs.1.all());
+        let (mails, texts): (Vec<_>, Vec<_>) =
+            (mails.iter().map(shown).collect(), texts.iter().map(shown_text).collect());
+        Response::builder().content_type("application/json").body(json!({ "mails": mails, "texts": texts }).to_string())
     });
     route.at("/dev/mail", Methods::get(people)).at("/dev/mail.json", Methods::get(programs))
 }
@@ -34,7 +39,11 @@ fn shown(mail: &Mail) -> serde_json::Value {
     json!({ "id": mail.id, "to": mail.to.reveal(), "subject": mail.subject.reveal(), "text": mail.text.reveal() })
 }
 
-fn page(mails: &[Mail]) -> String {
+fn shown_text(text: &Text) -> serde_json::Value {
+    json!({ "id": text.id, "to": text.to.reveal(), "text": text.text.reveal() })
+}
+
+fn page(mails: &[Mail], texts: &[Text]) -> String {
     let mut html = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width\"><title>Caught mail</title><style>{STYLE}</style><main><h1>Caught mail</h1>"
@@ -51,6 +60,14 @@ fn page(mails: &[Mail]) -> String {
             escaped(mail.text.reveal())
         );
     }
+    html.push_str("<h1>Caught text messages</h1>");
+    if texts.is_empty() {
+        html.push_str("<p>Nothing was texted yet.</p>");
+    }
+    for text in texts {
+        let (to, text) = (escaped(text.to.reveal()), escaped(text.text.reveal()));
+        let _ = write!(html, "<article><p>To {to}</p><pre>{text}</pre></article>");
+    }
     html.push_str("</main></html>");
     html
 }
@@ -61,13 +78,18 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn what_stands_in_a_mail_is_shown_as_text() {
         let text = || "<script>alert(1)</script>&\"".to_owned().into();
         let mail = Mail { id: "1".to_owned(), to: text(), subject: text(), text: text() };
-        let page = page(&[mail]);
-        assert!(!page.contains("<script>") && page.matches("&lt;script&gt;").count() == 3, "{page}");
+        #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
+        let tenant = kernel::TenantId::vouched(uuid::Uuid::nil());
+        let message = Text { id: "1".to_owned(), tenant, to: text(), text: text(), good_for: Duration::ZERO };
+        let page = page(&[mail], &[message]);
+        assert!(!page.contains("<script>") && page.matches("&lt;script&gt;").count() == 5, "{page}");
     }
 }

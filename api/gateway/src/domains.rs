@@ -229,6 +229,7 @@ domains! {
 fn sagas(outside: &Outside) -> Vec<Sagas> {
     let people = user_sagas::Outside::new(
         outside.mailer.clone(),
+        outside.texts.clone(),
         &outside.secret,
         outside.url.clone(),
         outside.places.clone(),

@@ -7,7 +7,7 @@ use auth_aggregates::{Algorithm, OurAlgorithm};
 use auth_api::authority::Authority;
 use executor::{Done, Request};
 use face::{NoSigningKeys, SigningKeys};
-use kernel::Refusal;
+use kernel::{Refusal, TenantId};
 
 /// Makes them, once it has been handed the keys of the tenants: services are opened before that is.
 #[derive(Default)]
@@ -25,9 +25,16 @@ impl Keysmith {
 impl SigningKeys for Keysmith {
     async fn rotate(&self, request: &Request, algorithm: &str) -> Result<Done<String>, Refusal> {
         let Some(authority) = self.0.get() else { return NoSigningKeys.rotate(request, algorithm).await };
-        let ours = OurAlgorithm::ALL.into_iter().map(Algorithm::from).find(|ours| ours.as_str() == algorithm);
-        let ours =
-            ours.ok_or_else(|| Refusal::invalid("algorithm_unknown", "tokens are signed with EdDSA or ES256"))?;
-        authority.rotate(request, ours).await
+        authority.rotate(request, ours(algorithm)?).await
     }
+
+    async fn prepare(&self, tenant: TenantId, algorithm: &str) -> Result<(), Refusal> {
+        let Some(authority) = self.0.get() else { return NoSigningKeys.prepare(tenant, algorithm).await };
+        authority.ring_with(tenant, ours(algorithm)?).await.map(drop)
+    }
+}
+
+fn ours(algorithm: &str) -> Result<Algorithm, Refusal> {
+    let found = OurAlgorithm::ALL.into_iter().map(Algorithm::from).find(|ours| ours.as_str() == algorithm);
+    found.ok_or_else(|| Refusal::invalid("algorithm_unknown", "tokens are signed with EdDSA, ES256 or RS256"))
 }

@@ -1,4 +1,4 @@
-//! What the domains need of the world outside the logs: mail, and the places of tenants.
+//! What the domains need of the world outside the logs: mail, text messages, and the places of tenants.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use futures::future::{BoxFuture, FutureExt, ready};
 use kernel::{Service, TenantId};
 use mailer::{Caught, Mailer, Smtp, SmtpError, Unset};
 use nats::Bus;
+use texting::{Limited, TextMessages, Twilio, TwilioError};
 use user_sagas::{PlaceError, Places, Standing};
 
 use crate::config::{Config, claim_key};
@@ -28,6 +29,12 @@ pub struct Outside {
     pub mailer: Arc<dyn Mailer>,
     /// What was caught instead of being sent.
     pub caught: Option<Caught>,
+    /// How text messages go out.
+    pub texts: Arc<dyn TextMessages>,
+    /// Those that were caught instead of being sent.
+    pub caught_texts: Option<texting::Caught>,
+    /// How the numbers begin to which they go; none: none are sent.
+    pub texted: Option<Arc<[String]>>,
     /// Where people reach us: the beginning of mailed links.
     pub url: Arc<str>,
     /// The secret from which keys of links are derived.
@@ -52,6 +59,17 @@ pub struct Outside {
     pub keysmith: Arc<Keysmith>,
 }
 
+/// Mail or text messages that can't go out as they are configured.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutsideError {
+    /// Mail.
+    #[error(transparent)]
+    Mail(#[from] SmtpError),
+    /// Text messages.
+    #[error(transparent)]
+    Texts(#[from] TwilioError),
+}
+
 /// Nowhere: for whoever only looks at what the domains are.
 struct Nowhere;
 
@@ -61,6 +79,9 @@ impl Outside {
         Self {
             mailer: Arc::new(Unset),
             caught: None,
+            texts: Arc::new(texting::Unset),
+            caught_texts: None,
+            texted: None,
             url: "".into(),
             secret: [0; 32],
             places: Arc::new(Nowhere),
@@ -78,14 +99,14 @@ impl Outside {
     /// As configured.
     ///
     /// # Errors
-    /// When the mail server's URL or the sender can't be used.
-    pub fn of(config: &Config, bus: &Bus) -> Result<Self, SmtpError> {
+    /// When the mail server's or the provider's URL, or the sender, can't be used.
+    pub fn of(config: &Config, bus: &Bus) -> Result<Self, OutsideError> {
         let (mail, secret) = (&config.mail, claim_key(config).unwrap_or_default());
         let url: Arc<str> = config.http.url().trim_end_matches('/').into();
         let places = Arc::new(Installation::new(config.clone(), bus.clone()));
         let notices = Arc::new(Herald::new(&config.webhooks.settings()));
         let names = Arc::new(Register::new(config));
-        let outside = Self { url, secret, places, names, notices, ..Self::absent() };
+        let outside = Self { url, secret, places, names, notices, ..Self::absent() }.texting(config)?;
         if mail.catch {
             let caught = Caught::default();
             return Ok(Self { mailer: Arc::new(caught.clone()), caught: Some(caught), ..outside });
@@ -96,9 +117,25 @@ impl Outside {
         Ok(Self { mailer: Arc::new(Smtp::new(mail.smtp_url.reveal(), &mail.from)?), ..outside })
     }
 
-    /// The same, from where nothing is mailed.
+    /// The same, from where text messages go out as configured.
+    fn texting(self, config: &Config) -> Result<Self, TwilioError> {
+        let texts = &config.texts;
+        let outside = Self { texted: texts.reach(), ..self };
+        if texts.catch {
+            let caught = texting::Caught::default();
+            let limited = Limited::new(caught.clone(), texts.tenant_per_hour);
+            return Ok(Self { texts: Arc::new(limited), caught_texts: Some(caught), ..outside });
+        }
+        if texts.url.is_empty() {
+            return Ok(outside);
+        }
+        let provider = Twilio::new(texts.url.reveal(), &texts.from)?;
+        Ok(Self { texts: Arc::new(Limited::new(provider, texts.tenant_per_hour)), ..outside })
+    }
+
+    /// The same, from where nothing is mailed or texted.
     pub fn without_mail(self) -> Self {
-        Self { mailer: Arc::new(Unset), ..self }
+        Self { mailer: Arc::new(Unset), texts: Arc::new(texting::Unset), ..self }
     }
 }
 
@@ -146,6 +183,14 @@ impl Places for Nowhere {
     }
 
     fn check_streams(&self) -> BoxFuture<'_, Result<(), PlaceError>> {
+        nowhere()
+    }
+
+    fn make_keys(&self, _: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        nowhere()
+    }
+
+    fn close_keys(&self, _: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
         nowhere()
     }
 }

@@ -1,9 +1,12 @@
 //! Where a tenant's place is made, and where it ends: the directory, the databases, the streams.
 
+use auth_api::authority::open_ring;
+use auth_commands::{CloseKeyRing, protocol};
 use chrono::{DateTime, Utc};
 use eventstore::{History, Role};
 use futures::future::BoxFuture;
-use kernel::{Service, SystemClock, TenantId};
+use kernel::{Clock, Service, SystemClock, TenantId};
+use keys::SystemRandom;
 use nats::{Bus, StreamSettings};
 use sqlx::{ConnectOptions, Connection};
 use user_sagas::{PlaceError, Places, Standing};
@@ -13,6 +16,8 @@ use crate::cells::placing::{DeletedHistory, Placed};
 use crate::config::Config;
 use crate::directory::{Directory, DirectoryError};
 use crate::domains::{SERVICES, read_models};
+use crate::server::StartError;
+use crate::write_side::write_side;
 
 /// The places of this installation.
 pub struct Installation {
@@ -68,6 +73,20 @@ impl Installation {
 }
 
 impl Installation {
+    /// Gives a tenant its keys, or takes them back, in the auth service's log: like a command of an operator's, wherever that runs.
+    async fn keys(&self, tenant: TenantId, wanted: bool) -> Result<(), PlaceError> {
+        let passing = |error: &dyn std::fmt::Display| PlaceError::Passing(format!("the tenant's keys: {error}"));
+        let master = self.config.master_key().ok_or_else(|| passing(&StartError::MasterKey))?;
+        let (store, executor) = write_side(&self.config, auth_api::SERVICE).await.map_err(|error| passing(&error))?;
+        let done = if wanted {
+            open_ring(&executor, &*master, &SystemRandom, SystemClock.now(), tenant).await
+        } else {
+            executor.run(&protocol(tenant, "auth"), &CloseKeyRing).await.map(drop)
+        };
+        store.close().await;
+        done.map_err(|refusal| passing(&refusal))
+    }
+
     /// What is left of a tenant: that it was deleted, when, under which name, and what its history was. Its name is free again.
     async fn record(&self, tenant: TenantId) -> Result<(), PlaceError> {
         let passing = |error: AtlasError| PlaceError::Passing(error.to_string());
@@ -145,5 +164,13 @@ impl Places for Installation {
 
     fn check_streams(&self) -> BoxFuture<'_, Result<(), PlaceError>> {
         Box::pin(self.streams())
+    }
+
+    fn make_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        Box::pin(self.keys(tenant, true))
+    }
+
+    fn close_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        Box::pin(self.keys(tenant, false))
     }
 }

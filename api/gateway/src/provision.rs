@@ -100,7 +100,8 @@ impl Desk {
         let bus = Bus::connect(&bus_settings(&self.config)).await.map_err(|error| Box::new(StartError::from(error)))?;
         let outside = Outside::of(&self.config, &bus).map_err(|error| Box::new(StartError::from(error)))?;
         // Mail that is to be looked at belongs to the server: there it can be.
-        let outside = if outside.caught.is_some() { outside.without_mail() } else { outside };
+        let outside =
+            if outside.caught.is_some() || outside.caught_texts.is_some() { outside.without_mail() } else { outside };
         let mut parts = domains::parts_with(&outside).into_iter();
         let sagas = parts.find(|part| part.service == user_api::SERVICE).and_then(|part| part.sagas);
         let Some(sagas) = sagas else { return Ok(()) };

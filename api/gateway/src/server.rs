@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::domains::Part;
 use crate::front::{Front, RateLimiter};
 use crate::operations::{Readiness, consumers};
-use crate::outside::Outside;
+use crate::outside::{Outside, OutsideError};
 use crate::remote::{self, Remote};
 use crate::routes::Served;
 use crate::service::{self, Background};
@@ -112,9 +112,9 @@ pub enum StartError {
         /// What is wrong.
         error: String,
     },
-    /// Mail is not configured well.
+    /// Mail, or text messages, are not configured well.
     #[error(transparent)]
-    Mail(#[from] mailer::SmtpError),
+    Outside(#[from] OutsideError),
     /// The bus is not configured well. (That it does not answer is no reason not to start.)
     #[error(transparent)]
     Bus(#[from] nats::Error),
@@ -234,9 +234,9 @@ impl Server {
         };
         let served = Served { here, elsewhere, platform };
         let routes = routes::routes(&config, served, readiness, verifier.clone(), rates.clone(), stop.clone());
-        let routes = match outside.caught {
-            Some(caught) => dev_mail::routes(routes, caught),
-            None => routes,
+        let routes = match (outside.caught, outside.caught_texts) {
+            (None, None) => routes,
+            (mails, texts) => dev_mail::routes(routes, mails, texts),
         };
         let routes = routes::protocols(routes, issuers, scim);
         let front = Front::new(&config, verifier, rates, ids, routes);

@@ -217,6 +217,7 @@ pub async fn open(
         jobs,
         grants,
         names: outside.names.clone(),
+        texted: outside.texted.clone(),
         addressees: outside.letters.clone(),
         standings: Arc::new(outside.suspended.clone()),
         signing_in: outside.dossiers.clone(),

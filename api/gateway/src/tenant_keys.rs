@@ -28,7 +28,7 @@ pub struct TenantKeys {
 pub struct TenantKey {
     /// Its id.
     pub kid: String,
-    /// How it signs: `EdDSA`, `ES256`.
+    /// How it signs: `EdDSA`, `ES256`, `RS256`.
     pub algorithm: &'static str,
     /// From when on.
     pub signs_from: DateTime<Utc>,
@@ -66,7 +66,7 @@ impl TenantKeys {
         Ok(ring.keys.iter().map(shown).collect())
     }
 
-    /// Publishes a new key of an algorithm (`EdDSA`, `ES256`). Answers its id.
+    /// Publishes a new key of an algorithm (`EdDSA`, `ES256`, `RS256`). Answers its id.
     ///
     /// # Errors
     /// When it can't be made or written.

@@ -61,6 +61,8 @@ async fn person(
         name: row.name,
         email: row.email,
         email_verified: row.email_verified,
+        phone: row.phone,
+        phone_verified: row.phone_verified,
         locale: row.locale,
         zoneinfo: row.time_zone,
         roles: roles.into_iter().collect(),

@@ -51,6 +51,7 @@ fn decide(home: &Home, ports: Ports) -> Result<Decided> {
         ("webhooks.allow_private", "true".to_owned()),
         // Mail is looked at, not sent.
         ("mail.catch", "true".to_owned()),
+        ("texts.catch", "true".to_owned()),
         ("auth.public_key", public_key),
         ("auth.signing_key", signing_key),
     ])

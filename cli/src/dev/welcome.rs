@@ -29,7 +29,7 @@ Inopsio is ready.
   API          {url}/v1/…       described at {url}/docs and {url}/openapi.json
   GraphQL      {url}/graphql    with GraphiQL in a browser
   State        {url}/ready      {url}/health   {url}/metrics
-  Mail         {url}/dev/mail   caught, not sent
+  Mail         {url}/dev/mail   caught, not sent; text messages, too
 
 A token for the tenant {tenant}, of its issuer (role admin, 8 hours; another: inopsio token --tenant {tenant} --role viewer):
 

@@ -1,6 +1,8 @@
 //! What can be asked of an API key.
 
-use auth_aggregates::{ApiKey, ApiKeyCommand, ApiKeyId, ApiKeyIssued, Machine, MachineError};
+use auth_aggregates::{
+    ApiKey, ApiKeyCommand, ApiKeyId, ApiKeyIssued, ApiKeyRefusal, ApiKeyRefused, Machine, MachineError,
+};
 use chrono::{DateTime, SecondsFormat, Utc};
 use executor::{Command, Work};
 use kernel::{Checks, FieldError, MachineId, Refusal};
@@ -32,6 +34,13 @@ pub struct RevokeApiKey {
 #[derive(Clone, Debug)]
 pub struct NoteApiKeyUse {
     pub key: ApiKeyId,
+}
+
+/// Somebody came with a key and was refused.
+#[derive(Clone, Copy, Debug)]
+pub struct NoteRefusedApiKey {
+    pub key: ApiKeyId,
+    pub reason: ApiKeyRefusal,
 }
 
 impl Command for IssueApiKey {
@@ -83,5 +92,15 @@ impl Command for NoteApiKeyUse {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let at = work.now();
         work.update::<ApiKey>(self.key, ApiKeyCommand::NoteUse { at }).await
+    }
+}
+
+impl Command for NoteRefusedApiKey {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let refused = ApiKeyRefused { reason: self.reason, at: work.now() };
+        work.update::<ApiKey>(self.key, ApiKeyCommand::NoteRefusal(refused)).await
     }
 }

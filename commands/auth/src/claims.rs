@@ -94,7 +94,7 @@ impl Claims {
                     self.held.claim(&SAML_ASSERTION, saml.key(), id);
                 }
             }
-            SessionEvent::SessionConfirmed(_) | SessionEvent::SessionEnded(_) => {}
+            SessionEvent::SessionConfirmed(_) | SessionEvent::SessionUsed(_) | SessionEvent::SessionEnded(_) => {}
         }
     }
 

@@ -25,6 +25,8 @@ pub const GRANTS: &[Grant] = &[
     grant("auth:account:write", &[Admin], "Have links mailed to set passwords, reset second factors, close accounts"),
     grant("auth:policy:read", &[Admin, Manager, Auditor], "See what is asked of those who sign in"),
     grant("auth:policy:write", &[Admin], "Say what is asked of those who sign in"),
+    grant("auth:branding:read", &[Admin, Manager, Auditor], "See how the pages look where people sign in"),
+    grant("auth:branding:write", &[Admin], "Say how the pages look where people sign in"),
     grant("auth:key:read", &[Admin, Auditor], "See which keys sign tokens"),
     grant("auth:key:write", &[Admin], "Rotate the keys that sign tokens"),
     grant("auth:grant:read", &[Admin, Auditor], "See what people let applications do"),

@@ -11,13 +11,21 @@ use crate::grants::PROTOCOL;
 pub struct OpenKeyRing {
     /// The tenant's key, and the first that signs.
     pub opened: KeyRingOpened,
-    /// One of each algorithm.
+    /// One of each algorithm, but of RSA: that is made when somebody needs it.
     pub signing: Vec<SigningKeyAdded>,
 }
+
+/// Takes a tenant's keys back that is not made after all; nothing happens when it has none.
+#[derive(Clone, Copy, Debug)]
+pub struct CloseKeyRing;
 
 /// Publishes a further key, which signs from its time on.
 #[derive(Clone, Debug)]
 pub struct AddSigningKey(pub SigningKeyAdded);
+
+/// Publishes the first key of an algorithm; where there is one, that stays the first.
+#[derive(Clone, Debug)]
+pub struct AddFirstSigningKey(pub SigningKeyAdded);
 
 /// Gives a tenant a key that signs its requests to identity providers; one that has one keeps it.
 #[derive(Clone, Debug)]
@@ -47,6 +55,16 @@ impl Command for OpenKeyRing {
     }
 }
 
+impl Command for CloseKeyRing {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let tenant = work.caller().tenant();
+        work.upsert::<KeyRing>(tenant, KeyRingCommand::Close).await
+    }
+}
+
 impl Command for AddSigningKey {
     const PERMISSION: &'static str = "auth:key:write";
     /// Its id.
@@ -56,6 +74,16 @@ impl Command for AddSigningKey {
         let tenant = work.caller().tenant();
         work.upsert::<KeyRing>(tenant, KeyRingCommand::Add(self.0.clone())).await?;
         Ok(self.0.kid.clone())
+    }
+}
+
+impl Command for AddFirstSigningKey {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let tenant = work.caller().tenant();
+        work.upsert::<KeyRing>(tenant, KeyRingCommand::AddFirst(self.0.clone())).await
     }
 }
 

@@ -13,6 +13,7 @@
 
 mod account;
 mod api_key;
+mod branding;
 mod claims;
 mod client;
 mod client_assertion;
@@ -30,6 +31,7 @@ mod values;
 
 pub use account::*;
 pub use api_key::*;
+pub use branding::*;
 pub use claims::Claims;
 pub use client::*;
 pub use client_assertion::UseAssertion;

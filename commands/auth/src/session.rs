@@ -2,7 +2,7 @@
 
 use auth_aggregates::{
     Account, AccountCommand, EndReason, Place, SamlSignIn, Session, SessionCommand, SessionConfirmed, SessionId,
-    SessionStarted, SignIn, SignInRefused,
+    SessionStarted, SignIn, SignInPolicy, SignInRefused,
 };
 use chrono::TimeDelta;
 use executor::{ClaimKind, Command, Work};
@@ -37,6 +37,12 @@ pub struct ConfirmSession {
     pub session: SessionId,
     /// By what: `pwd`, `otp`, `hwk`, `swk`.
     pub methods: Vec<String>,
+}
+
+/// Whoever is signed in uses the session.
+#[derive(Clone, Debug)]
+pub struct UseSession {
+    pub session: SessionId,
 }
 
 /// A session is over.
@@ -98,6 +104,17 @@ impl Command for ConfirmSession {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let confirmed = SessionConfirmed { methods: self.methods.clone(), at: work.now() };
         work.update::<Session>(self.session, SessionCommand::Confirm(confirmed)).await
+    }
+}
+
+impl Command for UseSession {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let policy = work.find::<SignInPolicy>(work.caller().tenant()).await?.unwrap_or_default();
+        let uses = SessionCommand::Use { at: work.now(), idle: policy.session_idle() };
+        work.update::<Session>(self.session, uses).await
     }
 }
 

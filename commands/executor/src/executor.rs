@@ -76,18 +76,23 @@ impl Executor {
     /// # Errors
     /// As [`execute`](Self::execute).
     pub async fn run<C: Command>(&self, caller: &Caller, command: &C) -> Result<Done<C::Answer>, Refusal> {
+        self.execute(&self.unasked(caller, None), command).await
+    }
+
+    /// What stands for a request that nobody sent. With an id, of all processes that see that something is due one carries it out, and the
+    /// others get its answer.
+    pub fn unasked(&self, caller: &Caller, command_id: Option<String>) -> Request {
         let id = self.new_id();
-        let request = Request {
+        Request {
             caller: caller.clone(),
-            command_id: None,
+            command_id,
             request_hash: [0; 32],
             if_match: None,
             occurred_at: None,
             correlation_id: id,
             causation_id: id,
             traceparent: None,
-        };
-        self.execute(&request, command).await
+        }
     }
 
     /// As [`execute`](Self::execute), for a request that is carried out in several commands: each is done once by itself,

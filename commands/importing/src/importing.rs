@@ -16,7 +16,7 @@ use crate::sheet::Sheet;
 use crate::{CHUNK, Import, Pace, row};
 
 /// How many chunks an import is ahead of whom it has to wait for: so many that they always have enough to do.
-const AHEAD: usize = 5;
+const AHEAD: usize = 10;
 /// The same while other tenants write: while one is dealt with, the next is read and written.
 const AHEAD_BESIDE_OTHERS: usize = 1;
 /// How much of the time belongs to other tenants while they write: so many times what a chunk has taken; and the longest rest. (Half

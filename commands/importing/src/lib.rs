@@ -28,7 +28,7 @@ pub use report::{ImportReport, RowError, Taken, none_taken};
 pub use sheet::{Column, Field, Sheet};
 
 /// Rows of the file in one append: what another tenant's command may have to wait for.
-const CHUNK: usize = 100;
+const CHUNK: usize = 50;
 /// The most rows of a file that is imported while its caller waits.
 pub const MOST_ROWS: u64 = 100_000;
 /// The most rows of a file that is imported while nobody waits.

@@ -13,7 +13,11 @@ const fn grant(permission: &'static str, roles: &'static [kernel::Role], meaning
 
 /// The user service's permissions, the roles that have them, and what they allow.
 pub const GRANTS: &[Grant] = &[
-    grant("user:self:write", EVERYBODY, "Change one's own profile, and verify one's own e-mail address"),
+    grant(
+        "user:self:write",
+        EVERYBODY,
+        "Change one's own profile, and verify one's own e-mail address and telephone number",
+    ),
     grant("user:user:read", EVERYBODY, "See users"),
     grant("user:user:write", LEADERS, "Add users, change them, lock, deactivate and remove them"),
     grant("user:user:erase", &[Admin], "Erase all that tells who a user was"),

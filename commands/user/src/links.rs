@@ -96,7 +96,7 @@ impl LinkKey {
     }
 }
 
-fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+pub(crate) fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     // A key as long as the block is taken as it is; padding a shorter one with zeros is what HMAC itself does.
     let mut block = [0; 64];
     block[..32].copy_from_slice(key);

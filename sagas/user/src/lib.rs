@@ -12,6 +12,7 @@ mod note_tenant_status;
 mod provision_tenant;
 mod send_invitation;
 mod verify_email;
+mod verify_phone;
 
 use std::sync::Arc;
 
@@ -20,8 +21,9 @@ use coordinator::Sagas;
 use futures::future::BoxFuture;
 use kernel::{DecodeError, Position, RecordedEvent, Service, TenantId, UserId};
 use mailer::Mailer;
+use texting::TextMessages;
 use user_aggregates::{TenantEvent, TenantRestored};
-use user_commands::{GRANTS, LinkKey};
+use user_commands::{CodeKey, GRANTS, LinkKey};
 
 coordinator::sagas_of!(
     /// The names of the user service's sagas on the wire.
@@ -33,8 +35,12 @@ coordinator::sagas_of!(
 pub struct Outside {
     /// How mail goes out.
     pub mailer: Arc<dyn Mailer>,
+    /// How text messages go out.
+    pub texts: Arc<dyn TextMessages>,
     /// The key under which links are made.
     pub links: LinkKey,
+    /// The key under which codes are made.
+    pub codes: CodeKey,
     /// Where people reach us, without a slash at the end: the beginning of mailed links.
     pub url: Arc<str>,
     /// Where tenants' places are made.
@@ -160,18 +166,25 @@ pub trait Places: Send + Sync + 'static {
 
     /// Whether every service has its stream.
     fn check_streams(&self) -> BoxFuture<'_, Result<(), PlaceError>>;
+
+    /// Gives a tenant the keys that sign its tokens; one that has them keeps them.
+    fn make_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
+
+    /// Takes the keys of a tenant back that is not made after all; nothing happens when it has none.
+    fn close_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
 }
 
 impl Outside {
     /// `secret` is the service's own, the same as in its API: links that are mailed here are read there.
     pub fn new(
         mailer: Arc<dyn Mailer>,
+        texts: Arc<dyn TextMessages>,
         secret: &[u8; 32],
         url: Arc<str>,
         places: Arc<dyn Places>,
         access: Arc<dyn Access>,
     ) -> Self {
-        Self { mailer, links: LinkKey::derive(secret), url, places, access }
+        Self { mailer, texts, links: LinkKey::derive(secret), codes: CodeKey::derive(secret), url, places, access }
     }
 }
 
@@ -180,11 +193,13 @@ pub fn sagas(outside: &Outside) -> Sagas {
     Sagas::of::<UserSagas>(
         GRANTS,
         vec![
+            provision_tenant::without_keys(outside),
             provision_tenant::definition(outside),
             note_tenant_status::definition(outside),
             delete_tenant::definition(outside),
             send_invitation::definition(outside),
             verify_email::definition(outside),
+            verify_phone::definition(outside),
             note_registration::definition(outside),
             end_access::definition(outside),
         ],

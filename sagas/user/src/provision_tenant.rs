@@ -20,6 +20,15 @@ struct Parameters {
 }
 
 pub(crate) fn definition(outside: &Outside) -> Definition {
+    defined(outside, 2)
+}
+
+/// As it was when keys were made by who first looked for them: for instances that began so.
+pub(crate) fn without_keys(outside: &Outside) -> Definition {
+    defined(outside, 1)
+}
+
+fn defined(outside: &Outside, version: u32) -> Definition {
     let places = outside.places.clone();
     // What is away comes back; a tenant that is not made within the hour is not waited for any more.
     let retry =
@@ -29,7 +38,7 @@ pub(crate) fn definition(outside: &Outside) -> Definition {
         let places = places.clone();
         move |doing: Doing, parameters: Parameters| act(places.clone(), doing, parameters)
     };
-    let steps = vec![
+    let mut steps = vec![
         Step::new("accept", accept).undo(abandon),
         Step::new("reserve_slug", place(|places, doing, parameters| Box::pin(reserve(places, doing, parameters))))
             .undo(place(|places, doing, parameters| Box::pin(release(places, doing, parameters)))),
@@ -38,9 +47,15 @@ pub(crate) fn definition(outside: &Outside) -> Definition {
         Step::new("invite_owner", invite).undo(revoke),
         Step::new("activate", place(|places, doing, parameters| Box::pin(activate(places, doing, parameters)))),
     ];
+    if version > 1 {
+        // After the streams.
+        let make = place(|places, doing, _| Box::pin(make_keys(places, doing)));
+        let keys = Step::new("make_keys", make).undo(place(|places, doing, _| Box::pin(close_keys(places, doing))));
+        steps.insert(4, keys);
+    }
     let steps = steps.into_iter().map(|step| step.retry(retry).limits(limits)).collect();
     let permissions = &["user:tenant:operate", "user:invitation:write"];
-    Definition::new("provision_tenant", 1, permissions, &["user.tenant.requested"], start, steps)
+    Definition::new("provision_tenant", version, permissions, &["user.tenant.requested"], start, steps)
 }
 
 type Acting = std::pin::Pin<Box<dyn Future<Output = Result<Next, Fault>> + Send>>;
@@ -78,6 +93,16 @@ async fn databases(places: Arc<dyn Places>) -> Result<Next, Fault> {
 
 async fn streams(places: Arc<dyn Places>) -> Result<Next, Fault> {
     places.check_streams().await?;
+    Ok(Next::done())
+}
+
+async fn make_keys(places: Arc<dyn Places>, doing: Doing) -> Result<Next, Fault> {
+    places.make_keys(doing.tenant()).await?;
+    Ok(Next::done())
+}
+
+async fn close_keys(places: Arc<dyn Places>, doing: Doing) -> Result<Next, Fault> {
+    places.close_keys(doing.tenant()).await?;
     Ok(Next::done())
 }
 

@@ -6,8 +6,8 @@
 //! kernel ◀ keys ◀ aggregates/*, commands/*, eventstore, commands/executor, projections/projector, api/*
 //! kernel ◀ nats ◀ eventstore ◀ commands/executor, projections/projector, sagas/coordinator, webhooks, jobs/queue ◀ api/*
 //! aggregates/* ◀ projections/* ◀ api/*        aggregates/* + commands/* ◀ sagas ◀ api/gateway
-//! saml ◀ commands/*, api/*
-//! kernel ◀ mailer ◀ sagas, api/*        mailer + sagas/coordinator ◀ sagas/mailing ◀ sagas
+//! keys ◀ saml ◀ commands/*, api/*
+//! kernel ◀ mailer ◀ sagas, api/*        kernel ◀ texting ◀ sagas        mailer + sagas/coordinator ◀ sagas/mailing ◀ sagas
 //! projections/projector ◀ projections/folding ◀ projections/*, api/face
 //! eventstore ◀ deadletters ◀ projections/projector, sagas/coordinator, webhooks, api/*
 //! sagas/coordinator ◀ sagas, api/*        aggregates/* + commands/* + projections/* + jobs/queue ◀ jobs/* ◀ api/*

@@ -11,6 +11,8 @@ pub enum Station {
     Keys,
     /// mailer/: mail on its way out
     Mailer,
+    /// texting/: text messages on their way out
+    Texting,
     /// saml/: the protocol of a SAML service provider
     Saml,
     /// nats/
@@ -69,6 +71,7 @@ impl Station {
             "kernel" => Self::Kernel,
             "keys" => Self::Keys,
             "mailer" => Self::Mailer,
+            "texting" => Self::Texting,
             "saml" => Self::Saml,
             "nats" => Self::Nats,
             "eventstore" => Self::EventStore,
@@ -117,6 +120,7 @@ impl Station {
             (S::Aggregates(_) | S::Commands(_) | S::EventStore | S::Executor | S::Projector | S::Api(_), S::Keys) => {
                 true
             }
+            (S::Saml, S::Keys) => true,
             (S::Commands(_) | S::Api(_), S::Saml) => true,
             (_, S::Gateway) => false,
             (S::Gateway, _) => true,
@@ -134,6 +138,7 @@ impl Station {
             (S::Jobs(_), S::JobQueue | S::Executor | S::Projector | S::ImportJobs) => true,
             (S::ImportJobs, S::JobQueue | S::Executor | S::Projector | S::Importing) => true,
             (S::Sagas | S::Mailing | S::Api(_), S::Mailer) => true,
+            (S::Sagas, S::Texting) => true,
             (S::Mailing, S::Coordinator) => true,
             (S::Sagas, S::Mailing) => true,
             (S::Sagas, S::Coordinator | S::Executor | S::Aggregates(_) | S::Commands(_)) => true,

@@ -7,11 +7,12 @@ use kernel::{Aggregate, Personal, Refusal};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    GroupId, InvitationId, LinkFault, Login, OrganizationId, Profile, UserDeactivated, UserEmailVerificationFailed,
-    UserEmailVerificationRequested, UserEmailVerified, UserErased, UserEvent, UserExternalIdChanged, UserGroupJoined,
-    UserGroupLeft, UserLocked, UserLoginChanged, UserOrganizationJoined, UserOrganizationLeft, UserProfileChanged,
-    UserReactivated, UserRegistered, UserRegistrationNoted, UserRemoved, UserRoleGranted, UserRoleRevoked, UserStatus,
-    UserUnlocked,
+    GroupId, InvitationId, LinkFault, Login, OrganizationId, PhoneState, Profile, UserDeactivated,
+    UserEmailVerificationFailed, UserEmailVerificationRequested, UserEmailVerified, UserErased, UserEvent,
+    UserExternalIdChanged, UserGroupJoined, UserGroupLeft, UserLocked, UserLoginChanged, UserOrganizationJoined,
+    UserOrganizationLeft, UserPhoneVerificationFailed, UserPhoneVerificationRequested, UserPhoneVerified,
+    UserProfileChanged, UserReactivated, UserRegistered, UserRegistrationNoted, UserRemoved, UserRoleGranted,
+    UserRoleRevoked, UserStatus, UserUnlocked, code_expires,
 };
 
 /// The most roles, groups or organizations that a user may have of each.
@@ -50,6 +51,9 @@ pub struct User {
     /// Of which links it is on record that they were followed in vain.
     #[serde(default)]
     pub refused_links: BTreeSet<u32>,
+    /// How it stands with their telephone number.
+    #[serde(default)]
+    pub phone: PhoneState,
     /// When somebody last asked for an account with their address, of the times that they were told of it.
     #[serde(default)]
     pub registration_noted_at: Option<DateTime<Utc>>,
@@ -85,6 +89,15 @@ pub enum UserCommand {
     /// They followed a link that was mailed to this address for something else.
     ShowEmail {
         email: String,
+    },
+    /// They want a code sent to their telephone number.
+    RequestPhoneVerification {
+        at: DateTime<Utc>,
+    },
+    /// They entered a code; `right`: it is the one that was sent last.
+    VerifyPhone {
+        right: bool,
+        at: DateTime<Utc>,
     },
     /// Somebody asks for an account with their address. They are not told of it again before the pause is over.
     NoteRegistration {
@@ -126,6 +139,7 @@ pub enum UserCommand {
 pub enum UserStep {
     Change,
     Verify,
+    VerifyPhone,
     Assign,
     Lock,
     Unlock,
@@ -141,6 +155,7 @@ impl UserStep {
         match self {
             Self::Change => "change",
             Self::Verify => "verify_email",
+            Self::VerifyPhone => "verify_phone",
             Self::Assign => "assign",
             Self::Lock => "lock",
             Self::Unlock => "unlock",
@@ -166,9 +181,9 @@ impl UserStatus {
 
     /// The steps that a user of this status may take: the whole life cycle.
     pub const fn allowed(self) -> &'static [UserStep] {
-        use UserStep::{Assign, Change, Deactivate, Erase, Lock, Reactivate, Remove, Unlock, Verify};
+        use UserStep::{Assign, Change, Deactivate, Erase, Lock, Reactivate, Remove, Unlock, Verify, VerifyPhone};
         match self {
-            Self::Active => &[Change, Verify, Assign, Lock, Deactivate, Remove, Erase],
+            Self::Active => &[Change, Verify, VerifyPhone, Assign, Lock, Deactivate, Remove, Erase],
             Self::Locked => &[Change, Assign, Unlock, Deactivate, Remove, Erase],
             Self::Deactivated => &[Change, Assign, Reactivate, Remove, Erase],
             Self::Removed => &[Erase],
@@ -194,6 +209,20 @@ pub enum UserError {
     /// The link is not good.
     #[error("the link is not good any more: its time is over, a later one was sent, or it was used; ask for a new one")]
     Link,
+    /// There is no number.
+    #[error("the profile has no telephone number")]
+    NoPhone,
+    /// The number is known to be theirs already.
+    #[error("the telephone number is verified already")]
+    PhoneVerified,
+    /// Too many codes were asked for.
+    #[error("too many codes were asked for; another one can be sent in {wait} seconds")]
+    TooManyCodes { wait: i64 },
+    /// The code is not good.
+    #[error(
+        "the code is not good: it is not the one that was sent last, its time is over, or it was tried too often; have a new one sent"
+    )]
+    Code,
     /// Too many.
     #[error("a user has at most {MOST_MEMBERSHIPS} {what}")]
     TooMany { what: &'static str },
@@ -215,6 +244,12 @@ impl From<UserError> for Refusal {
                 .with("allowed", status.allowed().iter().map(|step| step.as_str()).collect::<Vec<_>>()),
             UserError::AlreadyVerified => Self::conflict("email_verified_already", error.to_string()),
             UserError::Link => Self::conflict("link_not_good", error.to_string()),
+            UserError::NoPhone => Self::conflict("phone_missing", error.to_string()),
+            UserError::PhoneVerified => Self::conflict("phone_verified_already", error.to_string()),
+            UserError::TooManyCodes { wait } => {
+                Self::rate_limited("codes_asked_too_often", error.to_string()).with("retry_after", wait)
+            }
+            UserError::Code => Self::conflict("code_not_good", error.to_string()),
             UserError::TooMany { .. } => Self::conflict("too_many_memberships", error.to_string()),
         }
     }
@@ -277,7 +312,7 @@ fn leave<T: Ord>(set: &BTreeSet<T>, value: &T, event: UserEvent) -> Vec<UserEven
 
 impl Aggregate for User {
     const TYPE: &'static str = "user.user";
-    const FORM: u32 = 3;
+    const FORM: u32 = 4;
     const SEALED: bool = true;
     type Command = UserCommand;
     type Event = UserEvent;
@@ -292,6 +327,7 @@ impl Aggregate for User {
             C::RequestEmailVerification { .. } | C::VerifyEmail { .. } | C::ShowEmail { .. } => {
                 self.may(UserStep::Verify)?;
             }
+            C::RequestPhoneVerification { .. } | C::VerifyPhone { .. } => self.may(UserStep::VerifyPhone)?,
             C::GrantRole { .. }
             | C::RevokeRole { .. }
             | C::JoinGroup { .. }
@@ -332,6 +368,22 @@ impl Aggregate for User {
             C::ShowEmail { email } if *self.login.email.reveal() != email => return Err(UserError::Link),
             C::ShowEmail { .. } if self.email_verified => vec![],
             C::ShowEmail { .. } => vec![UserEmailVerified {}.into()],
+            C::RequestPhoneVerification { .. } if self.profile.phone.is_none() => return Err(UserError::NoPhone),
+            C::RequestPhoneVerification { .. } | C::VerifyPhone { .. } if self.phone.verified => {
+                return Err(UserError::PhoneVerified);
+            }
+            C::RequestPhoneVerification { at } => {
+                if let Some(until) = self.phone.waits_until(at) {
+                    return Err(UserError::TooManyCodes { wait: (until - at).num_seconds() + 1 });
+                }
+                let (turn, expires_at) = (self.phone.codes + 1, code_expires(at));
+                vec![UserPhoneVerificationRequested { turn, at, expires_at }.into()]
+            }
+            C::VerifyPhone { right, at } => match self.phone.entered(right, at).ok_or(UserError::Code)? {
+                (_, None) => vec![UserPhoneVerified {}.into()],
+                // The refusal itself comes from the command; that somebody tried is on record, and counted.
+                (turn, Some(reason)) => vec![UserPhoneVerificationFailed { turn, reason }.into()],
+            },
             C::NoteRegistration { at, pause } if self.registration_noted_at.is_some_and(|noted| at < noted + pause) => {
                 vec![]
             }
@@ -374,7 +426,12 @@ impl Aggregate for User {
                 self.groups = e.groups.into_iter().collect();
                 self.invitation = e.invitation;
             }
-            UserEvent::UserProfileChanged(e) => self.profile = e.profile,
+            UserEvent::UserProfileChanged(e) => {
+                if self.profile.phone != e.profile.phone {
+                    self.phone.forget_number();
+                }
+                self.profile = e.profile;
+            }
             UserEvent::UserLoginChanged(e) => {
                 if self.login.email != e.login.email {
                     self.email_verified = false;
@@ -392,6 +449,9 @@ impl Aggregate for User {
                 self.verification = None;
             }
             UserEvent::UserEmailVerificationFailed(e) => self.refused_links.extend(e.turn),
+            UserEvent::UserPhoneVerificationRequested(e) => self.phone.note_sent(e.turn, e.at, e.expires_at),
+            UserEvent::UserPhoneVerified(_) => self.phone.note_verified(),
+            UserEvent::UserPhoneVerificationFailed(e) => self.phone.note_failure(e.turn),
             UserEvent::UserRegistrationNoted(e) => self.registration_noted_at = Some(e.at),
             UserEvent::UserRoleGranted(e) => _ = self.roles.insert(e.role),
             UserEvent::UserRoleRevoked(e) => _ = self.roles.remove(&e.role),
@@ -407,9 +467,11 @@ impl Aggregate for User {
             UserEvent::UserRemoved(_) => {
                 self.status = UserStatus::Removed;
                 self.verification = None;
+                self.phone.sent = None;
             }
             UserEvent::UserErased(_) => {
-                *self = Self { status: UserStatus::Erased, links: self.links, ..Self::default() };
+                let phone = PhoneState { codes: self.phone.codes, ..PhoneState::default() };
+                *self = Self { status: UserStatus::Erased, links: self.links, phone, ..Self::default() };
             }
         }
     }

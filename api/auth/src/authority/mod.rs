@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened};
-use auth_commands::{AddSamlKey, AddSigningKey, GRANTS, OpenKeyRing, RetireSigningKey, protocol};
+use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened, SigningKeyAdded};
+use auth_commands::{AddFirstSigningKey, AddSamlKey, AddSigningKey, GRANTS, OpenKeyRing, RetireSigningKey, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use executor::{Command, Done, Executor, Request};
 use face::{Admission, MailedLinks, People, Standings};
@@ -232,15 +232,25 @@ impl Authority {
         if let Some(ring) = self.ring(tenant).await? {
             return Ok(ring);
         }
-        let now = self.now();
-        let key = DataKey::generate(self.random()).map_err(refused)?;
-        let tenant_key = self.master()?.wrap(tenant_context(tenant), &key).await.map_err(refused)?;
-        let signing = [Algorithm::EdDSA, Algorithm::ES256]
-            .map(|algorithm| ring::new_key(tenant, algorithm, now, &key, self.random()));
-        let signing = signing.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let open = OpenKeyRing { opened: KeyRingOpened { tenant_key }, signing };
-        self.run(&protocol(tenant, "auth"), &open).await?;
+        open_ring(self.executor(), self.master()?, self.random(), self.now(), tenant).await?;
         self.load(tenant).await?.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's keys were not written"))
+    }
+
+    /// The tenant's keys, with one of an algorithm among them, made if there is none yet: those of RSA are made for who needs them only.
+    ///
+    /// # Errors
+    /// As [`ring_or_open`](Self::ring_or_open).
+    pub async fn ring_with(&self, tenant: TenantId, algorithm: Algorithm) -> Result<Arc<Ring>, Refusal> {
+        let ring = self.ring_or_open(tenant).await?;
+        if ring.has(algorithm) {
+            return Ok(ring);
+        }
+        let key = self.tenant_key(tenant, &ring).await?;
+        let added = self.make(tenant, algorithm, self.now(), key).await?;
+        self.run(&protocol(tenant, "auth"), &AddFirstSigningKey(added)).await?;
+        // Another request may have been faster: then it is that one's.
+        let ring = self.load(tenant).await?.filter(|ring| ring.has(algorithm));
+        ring.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's key was not written"))
     }
 
     /// What signs a tenant's requests to identity providers, and what shows that to them; made if it has none yet.
@@ -254,12 +264,8 @@ impl Authority {
             return Ok(found);
         }
         let (parts, known, now, sealing) = (self.parts.clone(), tenant.clone(), self.now(), key.clone());
-        // It takes a good part of a second of a processor's time, once in the life of a tenant.
         let making = move || ring::new_saml_key(known.id, &known.slug, now, &sealing, &*parts.random);
-        let added = tokio::task::spawn_blocking(making).await.map_err(|error| {
-            tracing::error!(%error, "a key can't be made");
-            Refusal::internal("key_unusable", "a key can't be made; the server's log says why")
-        })??;
+        let added = aside(making).await?;
         self.run(&protocol(tenant.id, "auth"), &AddSamlKey(added)).await?;
         // Another request may have been faster: then it is that one's.
         let ring = self.load(tenant.id).await?;
@@ -277,10 +283,22 @@ impl Authority {
         let ring = self.ring_or_open(tenant).await?;
         let key = self.tenant_key(tenant, &ring).await?;
         let from = self.now() + self.parts.settings.overlap;
-        let added = ring::new_key(tenant, algorithm, from, &key, self.random())?;
+        let added = self.make(tenant, algorithm, from, key).await?;
         let done = self.parts.executor.execute(request, &AddSigningKey(added)).await?;
         self.forget(tenant);
         Ok(done)
+    }
+
+    /// A fresh signing key of a tenant, sealed under its key.
+    async fn make(
+        &self,
+        tenant: TenantId,
+        algorithm: Algorithm,
+        signs_from: DateTime<Utc>,
+        key: DataKey,
+    ) -> Result<SigningKeyAdded, Refusal> {
+        let parts = self.parts.clone();
+        aside(move || ring::new_key(tenant, algorithm, signs_from, &key, &*parts.random)).await
     }
 
     /// Sees to it that a tenant's keys grow no older than the settings say: a new one is published before that, and one that is followed by
@@ -298,17 +316,8 @@ impl Authority {
         }
         let authority = self.clone();
         tokio::spawn(async move {
-            let request = |what: &str, kid: &str| Request {
-                caller: Caller::new(tenant, "auth", &[Role::Admin], GRANTS),
-                // Of all processes that see it one does it.
-                command_id: Some(format!("{what}-{kid}")),
-                request_hash: [0; 32],
-                if_match: None,
-                occurred_at: None,
-                correlation_id: authority.parts.executor.new_id(),
-                causation_id: authority.parts.executor.new_id(),
-                traceparent: None,
-            };
+            let caller = Caller::new(tenant, "auth", &[Role::Admin], GRANTS);
+            let request = |what: &str, kid: &str| authority.executor().unasked(&caller, Some(format!("{what}-{kid}")));
             let mut done = match old {
                 Some(kid) => authority.rotate(&request("rotate-signing-key", &kid), algorithm).await.map(drop),
                 None => Ok(()),
@@ -355,9 +364,9 @@ impl Authority {
     async fn load(&self, tenant: TenantId) -> Result<Option<Arc<Ring>>, Refusal> {
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         let caller = protocol(tenant, "auth");
-        let Some((state, _)) = self.parts.executor.load::<KeyRing>(&caller, &tenant.to_string()).await? else {
-            return Ok(None);
-        };
+        let found = self.parts.executor.load::<KeyRing>(&caller, &tenant.to_string()).await?;
+        // One that was closed is none.
+        let Some((state, _)) = found.filter(|(state, _)| state.tenant_key.is_some()) else { return Ok(None) };
         let ring = Arc::new(Ring::new(&state, self.now())?);
         self.rings.insert(tenant, ring.clone());
         // They changed while they were read: whoever comes next reads them again.
@@ -372,6 +381,34 @@ impl Authority {
             Refusal::unavailable("signing_unavailable", "this process has no master key (INOPSIO_MASTER_KEY)")
         })
     }
+}
+
+/// Gives a tenant its keys; one that has them keeps them.
+///
+/// # Errors
+/// When the master key can't be asked, or the log can't be written.
+pub async fn open_ring(
+    executor: &Executor,
+    master: &dyn MasterKey,
+    random: &dyn Random,
+    now: DateTime<Utc>,
+    tenant: TenantId,
+) -> Result<(), Refusal> {
+    let key = DataKey::generate(random).map_err(refused)?;
+    let tenant_key = master.wrap(tenant_context(tenant), &key).await.map_err(refused)?;
+    let signing =
+        [Algorithm::EdDSA, Algorithm::ES256].map(|algorithm| ring::new_key(tenant, algorithm, now, &key, random));
+    let signing = signing.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let open = OpenKeyRing { opened: KeyRingOpened { tenant_key }, signing };
+    executor.run(&protocol(tenant, "auth"), &open).await.map(drop)
+}
+
+/// Makes a key where nobody else waits for it: one of RSA takes a good part of a second of a processor's time.
+async fn aside<T: Send + 'static>(making: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(making).await.map_err(|error| {
+        tracing::error!(%error, "a key can't be made");
+        Refusal::internal("key_unusable", "a key can't be made; the server's log says why")
+    })?
 }
 
 fn tenant_context(tenant: TenantId) -> Context<'static> {

@@ -23,8 +23,8 @@ pub struct Ring {
     loaded_at: DateTime<Utc>,
     /// What signs requests to identity providers, once it was needed here.
     saml: OnceLock<Arc<SigningKey>>,
-    /// Whether somebody looked how old its keys are: those of EdDSA, those of ES256.
-    looked: [AtomicBool; 2],
+    /// Whether somebody looked how old its keys are, by algorithm.
+    looked: [AtomicBool; 3],
 }
 
 /// A key that verifies, and may sign.
@@ -73,6 +73,11 @@ impl Ring {
         drop(self.opened.set(key));
     }
 
+    /// Whether there is a key of an algorithm.
+    pub(super) fn has(&self, algorithm: Algorithm) -> bool {
+        self.state.has(algorithm)
+    }
+
     /// A key that verifies.
     pub fn find(&self, kid: &str) -> Option<&RingKey> {
         self.keys.iter().find(|key| key.kid == kid)
@@ -94,15 +99,19 @@ impl Ring {
         if let Some(secret) = key.secret.get() {
             return Ok(secret.clone());
         }
-        let pem = tenant_key.open(context(tenant, &added.kid), &added.private).map_err(refused)?;
-        let pem = std::str::from_utf8(&pem).map_err(|_| unusable(NotAKey))?;
-        let secret = Arc::new(SecretKey::from_pem(algorithm, pem, &key.kid).map_err(unusable)?);
+        let private = tenant_key.open(context(tenant, &added.kid), &added.private).map_err(refused)?;
+        let secret = Arc::new(SecretKey::of(algorithm, &private, &key.kid).map_err(unusable)?);
         Ok(key.secret.get_or_init(|| secret).clone())
     }
 
     /// Whether nobody looked yet how old the keys of an algorithm are: once for as long as they are remembered here.
     pub(super) fn is_looked_at(&self, algorithm: Algorithm) -> bool {
-        let looked = if algorithm == Algorithm::ES256 { &self.looked[1] } else { &self.looked[0] };
+        let [eddsa, es256, rs256] = &self.looked;
+        let looked = match algorithm {
+            Algorithm::EdDSA => eddsa,
+            Algorithm::ES256 => es256,
+            Algorithm::RS256 => rs256,
+        };
         !looked.swap(true, Ordering::Relaxed)
     }
 
@@ -161,11 +170,10 @@ pub(super) fn new_key(
     tenant_key: &DataKey,
     random: &dyn Random,
 ) -> Result<SigningKeyAdded, Refusal> {
-    let secret = SecretKey::generate(algorithm).map_err(unusable)?;
-    let public = secret.public();
+    let made = SecretKey::generate(algorithm).map_err(unusable)?;
+    let public = made.public;
     let kid = public.kid.clone().unwrap_or_default();
-    let pem = secret.to_pem().map_err(unusable)?;
-    let private = tenant_key.seal(context(tenant, &kid), pem.as_bytes(), random).map_err(refused)?;
+    let private = tenant_key.seal(context(tenant, &kid), &made.private, random).map_err(refused)?;
     Ok(SigningKeyAdded { kid, algorithm, public, private, signs_from })
 }
 

@@ -8,8 +8,10 @@ use jwt_simple::prelude::{
     ECDSAP256KeyPairLike, ECDSAP256PublicKeyLike, ES256KeyPair, ES256PublicKey, Ed25519KeyPair, Ed25519PublicKey,
     EdDSAKeyPairLike, EdDSAPublicKeyLike, JWTClaims, RS256PublicKey, RSAPublicKeyLike, VerificationOptions,
 };
+use keys::RsaKey;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -31,6 +33,21 @@ pub enum SecretKey {
     EdDSA(Ed25519KeyPair),
     /// P-256.
     ES256(ES256KeyPair),
+    /// RSA. (jwt-simple signs with the crate `rsa`, whose time tells of the key.)
+    RS256 {
+        /// What signs.
+        key: RsaKey,
+        /// Under which id.
+        kid: String,
+    },
+}
+
+/// A key that was made.
+pub struct GeneratedKey {
+    /// PKCS #8, PEM (of RSA: DER): to be sealed.
+    pub private: Zeroizing<Vec<u8>>,
+    /// What everybody may see; the key's id is its thumbprint (RFC 7638), so nobody has to invent one.
+    pub public: Jwk,
 }
 
 /// A key that is none.
@@ -81,56 +98,48 @@ impl SecretKey {
     /// A fresh key.
     ///
     /// # Errors
-    /// [`NotAKey`] for an algorithm with which we do not sign.
-    pub fn generate(algorithm: Algorithm) -> Result<Self, NotAKey> {
-        match algorithm {
-            Algorithm::EdDSA => Ok(Self::EdDSA(Ed25519KeyPair::generate())),
-            Algorithm::ES256 => Ok(Self::ES256(ES256KeyPair::generate())),
-            Algorithm::RS256 => Err(NotAKey),
-        }
-    }
-
-    /// The key of PKCS #8, PEM, which signs under the id `kid`.
-    ///
-    /// # Errors
-    /// [`NotAKey`].
-    pub fn from_pem(algorithm: Algorithm, pem: &str, kid: &str) -> Result<Self, NotAKey> {
-        match algorithm {
-            Algorithm::EdDSA => Ed25519KeyPair::from_pem(pem).map(|key| Self::EdDSA(key.with_key_id(kid))),
-            Algorithm::ES256 => ES256KeyPair::from_pem(pem).map(|key| Self::ES256(key.with_key_id(kid))),
-            Algorithm::RS256 => return Err(NotAKey),
-        }
-        .map_err(|_| NotAKey)
-    }
-
-    /// PKCS #8, PEM.
-    ///
-    /// # Errors
     /// [`NotAKey`], if it can't be written.
-    pub fn to_pem(&self) -> Result<Zeroizing<String>, NotAKey> {
-        match self {
-            Self::EdDSA(key) => Ok(Zeroizing::new(key.to_pem())),
-            Self::ES256(key) => key.to_pem().map(Zeroizing::new).map_err(|_| NotAKey),
-        }
-    }
-
-    /// Its public part; the key's id is its thumbprint (RFC 7638), so nobody has to invent one.
-    pub fn public(&self) -> Jwk {
-        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        match self {
-            Self::EdDSA(key) => {
-                let x = encode(&key.public_key().to_bytes());
+    pub fn generate(algorithm: Algorithm) -> Result<GeneratedKey, NotAKey> {
+        Ok(match algorithm {
+            Algorithm::EdDSA => {
+                let key = Ed25519KeyPair::generate();
+                let x = encode(key.public_key().to_bytes());
                 let kid = thumbprint(&format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#));
-                jwk("OKP", "Ed25519", kid, x, None)
+                let private = Zeroizing::new(key.to_pem().into_bytes());
+                GeneratedKey { private, public: curve("OKP", "Ed25519", kid, x, None) }
             }
-            Self::ES256(key) => {
+            Algorithm::ES256 => {
+                let key = ES256KeyPair::generate();
                 let point = key.public_key().public_key().to_bytes_uncompressed();
                 let (x, y) = point.get(1..).unwrap_or_default().split_at(point.len() / 2);
                 let (x, y) = (encode(x), encode(y));
                 let kid = thumbprint(&format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#));
-                jwk("EC", "P-256", kid, x, Some(y))
+                let private = Zeroizing::new(key.to_pem().map_err(|_| NotAKey)?.into_bytes());
+                GeneratedKey { private, public: curve("EC", "P-256", kid, x, Some(y)) }
             }
-        }
+            Algorithm::RS256 => {
+                let private = RsaKey::generate().map_err(|_| NotAKey)?;
+                let (n, e) = RsaKey::from_pkcs8(&private).map_err(|_| NotAKey)?.public();
+                let (n, e) = (encode(&n), encode(&e));
+                let kid = thumbprint(&format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#));
+                GeneratedKey { private, public: rsa(kid, n, e) }
+            }
+        })
+    }
+
+    /// The key of PKCS #8, PEM (of RSA: DER), which signs under the id `kid`.
+    ///
+    /// # Errors
+    /// [`NotAKey`].
+    pub fn of(algorithm: Algorithm, private: &[u8], kid: &str) -> Result<Self, NotAKey> {
+        let pem = || std::str::from_utf8(private).map_err(|_| NotAKey);
+        Ok(match algorithm {
+            Algorithm::EdDSA => Self::EdDSA(Ed25519KeyPair::from_pem(pem()?).map_err(|_| NotAKey)?.with_key_id(kid)),
+            Algorithm::ES256 => Self::ES256(ES256KeyPair::from_pem(pem()?).map_err(|_| NotAKey)?.with_key_id(kid)),
+            Algorithm::RS256 => {
+                Self::RS256 { key: RsaKey::from_pkcs8(private).map_err(|_| NotAKey)?, kid: kid.to_owned() }
+            }
+        })
     }
 
     /// Signs.
@@ -142,12 +151,26 @@ impl SecretKey {
         match self {
             Self::EdDSA(key) => key.sign_with_options(claims, &header),
             Self::ES256(key) => key.sign_with_options(claims, &header),
+            Self::RS256 { key, kid } => {
+                let header = json!({ "alg": Algorithm::RS256.as_str(), "kid": kid, "typ": typ });
+                let signed = [header.to_string(), serde_json::to_string(&claims)?].map(encode).join(".");
+                let signature = key.sign(signed.as_bytes())?;
+                Ok(format!("{signed}.{}", encode(signature)))
+            }
         }
     }
 }
 
-fn jwk(kty: &str, crv: &str, kid: String, x: String, y: Option<String>) -> Jwk {
+fn encode(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn curve(kty: &str, crv: &str, kid: String, x: String, y: Option<String>) -> Jwk {
     Jwk { kty: kty.to_owned(), kid: Some(kid), crv: Some(crv.to_owned()), x: Some(x), y, n: None, e: None }
+}
+
+fn rsa(kid: String, n: String, e: String) -> Jwk {
+    Jwk { kty: "RSA".to_owned(), kid: Some(kid), crv: None, x: None, y: None, n: Some(n), e: Some(e) }
 }
 
 fn thumbprint(members: &str) -> String {
@@ -156,19 +179,22 @@ fn thumbprint(members: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use jwt_simple::prelude::{Claims, Duration};
+    use jwt_simple::prelude::{Claims, Duration, Token};
 
     use super::*;
 
     #[test]
     fn what_a_key_signs_its_public_part_verifies_and_no_other() {
-        for algorithm in [Algorithm::EdDSA, Algorithm::ES256] {
-            let key = SecretKey::generate(algorithm).unwrap();
-            let again = SecretKey::from_pem(algorithm, &key.to_pem().unwrap(), "k").unwrap();
-            let (public, other) = (key.public(), SecretKey::generate(algorithm).unwrap().public());
-            assert_eq!(public, again.public());
-            let claims = || Claims::create(Duration::from_mins(1)).with_subject("ada");
-            let token = again.sign(claims(), "at+jwt").unwrap();
+        for algorithm in [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256] {
+            let GeneratedKey { private, public } = SecretKey::generate(algorithm).unwrap();
+            let (key, other) =
+                (SecretKey::of(algorithm, &private, "k").unwrap(), SecretKey::generate(algorithm).unwrap().public);
+            assert_eq!(public.algorithm(), Some(algorithm));
+            let claims = Claims::create(Duration::from_mins(1)).with_subject("ada");
+            let token = key.sign(claims, "at+jwt").unwrap();
+            let said = Token::decode_metadata(&token).unwrap();
+            let said = (said.algorithm(), said.key_id(), said.signature_type());
+            assert_eq!(said, (algorithm.as_str(), Some("k"), Some("at+jwt")));
             let verify = |jwk: &Jwk| {
                 let options = VerificationOptions::default();
                 PublicKey::of(jwk).unwrap().verify::<serde_json::Value>(&token, options)
@@ -180,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_key_that_is_none_is_refused() {
-        let good = SecretKey::generate(Algorithm::ES256).unwrap().public();
+        let good = SecretKey::generate(Algorithm::ES256).unwrap().public;
         for bad in [
             Jwk { x: Some("AAAA".to_owned()), ..good.clone() },
             Jwk { y: None, ..good.clone() },

@@ -166,7 +166,7 @@ impl Authority {
         claims: JWTClaims<C>,
         typ: &str,
     ) -> Result<String, Refusal> {
-        let ring = self.ring_or_open(tenant.id).await?;
+        let ring = self.ring_with(tenant.id, algorithm).await?;
         let key = self.tenant_key(tenant.id, &ring).await?;
         let secret = ring.signer(tenant.id, algorithm, self.now(), &key)?;
         self.keep_young(tenant.id, &ring, algorithm);

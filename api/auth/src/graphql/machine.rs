@@ -114,6 +114,16 @@ impl ApiKey {
         self.0.last_used_at
     }
 
+    /// When somebody was last refused who came with it, to about an hour.
+    fn last_refused_at(&self) -> Option<DateTime<Utc>> {
+        self.0.last_refused_at
+    }
+
+    /// Why they were: `secret_wrong`, `expired`, `revoked`, `machine_inactive`.
+    fn last_refusal(&self) -> Option<&str> {
+        self.0.last_refusal.as_deref()
+    }
+
     /// When it was revoked.
     fn revoked_at(&self) -> Option<DateTime<Utc>> {
         self.0.revoked_at

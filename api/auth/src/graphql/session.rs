@@ -51,6 +51,11 @@ impl SignInSession {
         self.row.confirmed_at
     }
 
+    /// When it was last used, to about an hour. It ends when that is as long ago as the sign-in policy says (`session_idle_minutes`).
+    fn last_used_at(&self) -> DateTime<Utc> {
+        self.row.used_at
+    }
+
     /// When it ends, if nothing ends it before.
     fn expires_at(&self) -> DateTime<Utc> {
         self.row.expires_at

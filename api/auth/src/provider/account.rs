@@ -31,7 +31,7 @@ pub async fn account_page(provider: &Provider, visit: Visit) -> Answer {
     let sessions: Vec<_> = sessions.iter().map(|row| shown(row, &somebody)).collect();
     let applications = applications(provider, &visit, &somebody).await?;
     Ok(pages::account(&AccountPage {
-        tenant: &visit.tenant.name,
+        tenant: &visit.brand,
         slug: &visit.tenant.slug,
         person: &somebody.person.name,
         login: &somebody.person.login,
@@ -109,7 +109,8 @@ async fn open_sessions(provider: &Provider, visit: &Visit, somebody: &Somebody) 
     let mut tables = read_models.begin(visit.tenant.id).await.map_err(|error| unreadable(error.to_string()))?;
     let now = provider.authority.now();
     let user = somebody.person.id.uuid();
-    let rows = sessions::open_of(&mut tables, visit.tenant.id, user, now, SHOWN).await;
+    let idle = provider.sign_in_policy(visit).await?.session_idle();
+    let rows = sessions::open_of(&mut tables, visit.tenant.id, user, now, idle, SHOWN).await;
     Ok(rows.map_err(|error| unreadable(error.to_string()))?)
 }
 
@@ -118,6 +119,7 @@ fn shown<'r>(row: &'r SessionRow, somebody: &Somebody) -> ShownSession<'r> {
         id: row.session_id,
         here: row.session_id == somebody.id.uuid(),
         since: time(row.started_at),
+        used: time(row.used_at),
         agent: row.agent.as_deref().unwrap_or("an unknown browser"),
         address: row.address.as_deref(),
     }

@@ -13,7 +13,7 @@ use super::{OAuthError, Provider, Visit, pages};
 use crate::authority::reaches_api;
 
 /// Scopes that are not permissions.
-pub const SCOPES: [&str; 5] = ["openid", "profile", "email", "offline_access", "api"];
+pub const SCOPES: [&str; 6] = ["openid", "profile", "email", "phone", "offline_access", "api"];
 
 /// What a client asks for.
 pub struct Asked {
@@ -150,7 +150,7 @@ impl Unaskable {
 
     pub(super) fn answer(&self, visit: &Visit) -> Response {
         match self {
-            Self::Here(text) => pages::message(&visit.tenant.name, StatusCode::BAD_REQUEST, "This does not work", text),
+            Self::Here(text) => pages::message(&visit.brand, StatusCode::BAD_REQUEST, "This does not work", text),
             Self::There { redirect_uri, echo, error, description } => {
                 back(visit, redirect_uri, echo.as_deref(), &[("error", error), ("error_description", description)])
             }

@@ -138,7 +138,7 @@ async fn shows_code(
 
 fn show(visit: &Visit, somebody: &Somebody, error: Option<&str>) -> Response {
     pages::authenticator(&AuthenticatorPage {
-        tenant: &visit.tenant.name,
+        tenant: &visit.brand,
         slug: &visit.tenant.slug,
         left: somebody.account.recovery.len(),
         error,
@@ -155,7 +155,7 @@ async fn show_enrol(
     let enrolling = Enrolling { session: somebody.id, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
     let pending = provider.keep(visit, ON_ENROL, enrolling).await?;
     Ok(pages::enrol(&EnrolPage {
-        tenant: &visit.tenant.name,
+        tenant: &visit.brand,
         action: &format!("/t/{}/account/authenticator", visit.tenant.slug),
         pending: &pending,
         picture: authenticator.picture(&visit.tenant.name, &somebody.person.login).as_deref(),
@@ -166,7 +166,7 @@ async fn show_enrol(
 
 /// Recovery codes, this once; and where somebody goes on from there.
 pub(super) fn show_codes(visit: &Visit, codes: &[String], then: &str) -> Response {
-    pages::recovery_codes(&visit.tenant.name, codes, then)
+    pages::recovery_codes(&visit.brand, codes, then)
 }
 
 fn own(visit: &Visit) -> String {

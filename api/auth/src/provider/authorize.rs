@@ -172,7 +172,7 @@ async fn proceed(provider: &Provider, visit: &Visit, asked: Asked, somebody: Opt
     let to_consent = ToConsent { query: asked.query.clone(), session: somebody.id };
     let pending = provider.keep(visit, ON_CONSENT, to_consent).await?;
     Ok(pages::consent(&Consent {
-        tenant: &visit.tenant.name,
+        tenant: &visit.brand,
         client: &details.name,
         person: &somebody.person.name,
         action: &format!("/t/{}/consent", visit.tenant.slug),
@@ -227,7 +227,7 @@ pub(super) async fn show_login(
     });
     let passkey = passkey::form(provider, visit, passkey::Asked::Anybody(goal.then()), None).await?;
     Ok(pages::login(&Login {
-        tenant: &visit.tenant.name,
+        tenant: &visit.brand,
         client: goal.client(),
         action: &format!("/t/{}/login", visit.tenant.slug),
         forgot: &format!("/t/{}/forgot", visit.tenant.slug),
@@ -254,5 +254,5 @@ pub(super) fn see_other(location: &str) -> Response {
 pub(super) fn expired(visit: &Visit) -> Response {
     let text =
         "This page was open for too long, or you signed in anew meanwhile. Go back to the application and begin again.";
-    pages::message(&visit.tenant.name, StatusCode::BAD_REQUEST, "This page has expired", text)
+    pages::message(&visit.brand, StatusCode::BAD_REQUEST, "This page has expired", text)
 }

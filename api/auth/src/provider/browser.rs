@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auth_aggregates::{Account, LONGEST_SESSION, Place, SamlSignIn, Session, SessionId};
-use auth_commands::{NoteRefusedSignIn, StartSession, protocol};
+use auth_commands::{NoteRefusedSignIn, StartSession, UseSession, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use face::Person;
 use kernel::{Refusal, UserId};
@@ -85,6 +85,8 @@ pub struct Somebody {
     pub methods: Vec<String>,
     /// When they last did.
     pub confirmed_at: DateTime<Utc>,
+    /// Whether it is time to note that the session is in use.
+    notes_use: bool,
 }
 
 impl Provider {
@@ -95,7 +97,18 @@ impl Provider {
     pub(super) async fn somebody(&self, visit: &Visit) -> Result<Option<Somebody>, OAuthError> {
         let Some(somebody) = self.somebody_at_all(visit).await? else { return Ok(None) };
         let sure = acr(&somebody.methods) == "aal2" || !self.requires_second_factor(visit, &somebody.person).await?;
+        if sure && somebody.notes_use {
+            self.note_use(visit, &somebody).await;
+        }
         Ok(sure.then_some(somebody))
+    }
+
+    /// Notes that a session is in use. Where that can't be done now they go on all the same: their next page notes it.
+    async fn note_use(&self, visit: &Visit, somebody: &Somebody) {
+        let caller = protocol(visit.tenant.id, &somebody.person.id.to_string());
+        if let Err(refusal) = self.authority.run(&caller, &UseSession { session: somebody.id }).await {
+            tracing::debug!(%refusal, "that a session is in use could not be noted");
+        }
     }
 
     /// Who sits at the browser that sends a request, however sure that is: they may sign out.
@@ -114,7 +127,8 @@ impl Provider {
         let caller = protocol(visit.tenant.id, "auth");
         let executor = self.authority.executor();
         let Some((session, _)) = executor.load::<Session>(&caller, &id.to_string()).await? else { return Ok(None) };
-        let Some(started) = session.holds(self.authority.now()) else { return Ok(None) };
+        let (now, idle) = (self.authority.now(), self.sign_in_policy(visit).await?.session_idle());
+        let Some(started) = session.holds(now, idle) else { return Ok(None) };
         let account = self.account(visit, started.user).await?;
         if !account.stands_by(started.at) {
             return Ok(None);
@@ -126,6 +140,7 @@ impl Provider {
             account,
             methods: session.methods.clone(),
             confirmed_at: session.confirmed_at.unwrap_or(started.at),
+            notes_use: session.notes_use(now, idle),
         }))
     }
 

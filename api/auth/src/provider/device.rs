@@ -124,7 +124,7 @@ pub async fn decide(provider: &Provider, mut visit: Visit) -> Answer {
         Ok(_) => {
             let text = if allow { "Go back to your device: it goes on by itself." } else { "The device was told." };
             let title = if allow { "Your device is let in" } else { "Your device is not let in" };
-            Ok(pages::message(&visit.tenant.name, StatusCode::OK, title, text))
+            Ok(pages::message(&visit.brand, StatusCode::OK, title, text))
         }
         Err(refusal) if refusal.code() == "expired_token" => {
             Ok(show_field(&visit, Some("The code's time is over, or it was used. Begin anew on the device.")))
@@ -175,7 +175,7 @@ async fn ask_person(
     let Some(name) = name else { return Ok(show_field(visit, Some("This application is not known any more."))) };
     let pending = provider.keep(visit, ON_DEVICE, Deciding { device, session: somebody.id }).await?;
     Ok(pages::device_question(&DeviceQuestion {
-        tenant: &visit.tenant.name,
+        tenant: &visit.brand,
         client: &name,
         person: &somebody.person.name,
         action: &format!("/t/{}/device", visit.tenant.slug),
@@ -186,7 +186,7 @@ async fn ask_person(
 
 fn show_field(visit: &Visit, error: Option<&str>) -> Response {
     let action = format!("/t/{}/device", visit.tenant.slug);
-    pages::device_code(&DeviceCode { tenant: &visit.tenant.name, action: &action, error })
+    pages::device_code(&DeviceCode { tenant: &visit.brand, action: &action, error })
 }
 
 /// The device of a code, however it was typed.

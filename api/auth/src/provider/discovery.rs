@@ -10,7 +10,7 @@ use super::{Answer, Provider, Visit};
 /// How long others may keep what they found. A new signing key is shown for longer than this before it signs.
 const KEEP: &str = "public, max-age=300";
 
-const CLAIMS: [&str; 14] = [
+const CLAIMS: [&str; 16] = [
     "iss",
     "sub",
     "aud",
@@ -25,6 +25,8 @@ const CLAIMS: [&str; 14] = [
     "preferred_username",
     "email",
     "email_verified",
+    "phone_number",
+    "phone_number_verified",
 ];
 
 /// The provider's metadata.

@@ -6,7 +6,7 @@ use poem::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::json;
 
-use super::pages;
+use super::pages::{self, Brand};
 
 /// How the codes begin by which tenants are shut out: `tenant_suspended`, `tenant_deleted`.
 const SHUT_OUT: &str = "tenant_";
@@ -81,6 +81,11 @@ impl OAuthError {
         Self::new(StatusCode::NOT_FOUND, "invalid_request", "there is no tenant with this name")
     }
 
+    /// There is nothing where somebody looks.
+    pub fn not_there(description: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "invalid_request", description)
+    }
+
     /// Too many attempts failed; another is worth it after so many seconds.
     pub fn slow_down(seconds: u64) -> Self {
         let description = "too many attempts failed; wait as Retry-After says";
@@ -108,11 +113,11 @@ impl OAuthError {
     }
 
     /// The answer to a browser, or to a program.
-    pub fn tell(&self, browser: bool, tenant: &str) -> Response {
+    pub fn tell(&self, browser: bool, tenant: &Brand) -> Response {
         if browser { self.page(tenant) } else { self.answer() }
     }
 
-    fn page(&self, tenant: &str) -> Response {
+    fn page(&self, tenant: &Brand) -> Response {
         let title = match self.status {
             StatusCode::TOO_MANY_REQUESTS => "Too many attempts",
             StatusCode::NOT_FOUND => "There is nothing here",

@@ -65,7 +65,7 @@ impl Provider {
         // Half of a hash ties the two tokens together: the hash is that of the algorithm.
         let half = match algorithm {
             OurAlgorithm::EdDSA => half(&Sha512::digest(access_token)),
-            OurAlgorithm::ES256 => half(&Sha256::digest(access_token)),
+            OurAlgorithm::ES256 | OurAlgorithm::RS256 => half(&Sha256::digest(access_token)),
         };
         said.insert("at_hash".to_owned(), half.into());
         if let Some(session) = terms.session {

@@ -50,7 +50,7 @@ pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
             let pending =
                 provider.keep(&visit, ON_LOGOUT, Leaving { session: somebody.id, then: then.clone() }).await?;
             let action = format!("/t/{}/logout", visit.tenant.slug);
-            Ok(pages::confirm_sign_out(&visit.tenant.name, &action, &pending, then.as_deref()))
+            Ok(pages::confirm_sign_out(&visit.brand, &action, &pending, then.as_deref()))
         }
     }
 }
@@ -86,7 +86,7 @@ async fn leave(provider: &Provider, visit: &Visit, session: Option<SessionId>, t
     }
     let mut response = match then {
         Some(then) => see_other(&then),
-        None => pages::message(&visit.tenant.name, StatusCode::OK, "You are signed out", "You can close this page."),
+        None => pages::message(&visit.brand, StatusCode::OK, "You are signed out", "You can close this page."),
     };
     provider.no_session(visit).set(&mut response);
     Ok(response)

@@ -12,7 +12,7 @@ use poem::{Request, Response};
 use super::authorize::{enter, see_other};
 use super::form::Form;
 use super::goal::Goal;
-use super::pages::{self, Invitation, Verification};
+use super::pages::{self, Brand, Invitation, Verification};
 use super::passwords::advice;
 use super::{Answer, OAuthError, Provider, Visit};
 
@@ -28,7 +28,7 @@ pub async fn lead(provider: &Provider, request: &Request, page: &str) -> Answer 
     let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("link", link).finish();
     Ok(match tenant {
         Some(tenant) => see_other(&format!("/t/{}/{page}?{query}", tenant.slug)),
-        None => not_good(""),
+        None => not_good(&Brand::default()),
     })
 }
 
@@ -38,7 +38,7 @@ pub async fn invitation_page(provider: &Provider, visit: Visit) -> Answer {
     let link = form.get("link").unwrap_or_default();
     match invited(provider, &visit, link).await? {
         Some(invited) => Ok(show(&visit, link, &invited, invited.name.as_deref().unwrap_or_default(), None)),
-        None => Ok(not_good(&visit.tenant.name)),
+        None => Ok(not_good(&visit.brand)),
     }
 }
 
@@ -48,7 +48,7 @@ pub async fn accept(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let link = form.get("link").unwrap_or_default();
     let name = form.get("name").unwrap_or_default();
-    let Some(invited) = invited(provider, &visit, link).await? else { return Ok(not_good(&visit.tenant.name)) };
+    let Some(invited) = invited(provider, &visit, link).await? else { return Ok(not_good(&visit.brand)) };
     // Before the link is used up: with a password that is not taken it shall be good still.
     let phc = match provider.new_password(&visit, &form, &[name, &invited.email]).await? {
         Ok(phc) => phc,
@@ -56,7 +56,7 @@ pub async fn accept(provider: &Provider, mut visit: Visit) -> Answer {
     };
     let person = match links(provider)?.accept(link, name).await {
         Ok(Some(person)) => person,
-        Ok(None) => return Ok(not_good(&visit.tenant.name)),
+        Ok(None) => return Ok(not_good(&visit.brand)),
         Err(refusal) if !refusal.errors().is_empty() => {
             return Ok(show(&visit, link, &invited, name, Some(&advice(&refusal))));
         }
@@ -77,10 +77,10 @@ pub async fn verify_page(provider: &Provider, visit: Visit) -> Answer {
     let form = Form::read(&visit.query)?;
     let link = form.get("link").unwrap_or_default();
     if links(provider)?.tenant(link) != Some(visit.tenant.id) {
-        return Ok(not_good(&visit.tenant.name));
+        return Ok(not_good(&visit.brand));
     }
     Ok(pages::verification(&Verification {
-        tenant: &visit.tenant.name,
+        tenant: &visit.brand,
         action: &format!("/t/{}/verify-email", visit.tenant.slug),
         link,
     }))
@@ -92,10 +92,10 @@ pub async fn verify(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let (links, link) = (links(provider)?, form.get("link").unwrap_or_default());
     if links.tenant(link) != Some(visit.tenant.id) || !links.verify_email(link).await? {
-        return Ok(not_good(&visit.tenant.name));
+        return Ok(not_good(&visit.brand));
     }
     let text = "You can close this page.";
-    Ok(pages::message(&visit.tenant.name, StatusCode::OK, "Your address is verified", text))
+    Ok(pages::message(&visit.brand, StatusCode::OK, "Your address is verified", text))
 }
 
 /// Whom a link of this tenant invites.
@@ -110,7 +110,7 @@ fn links(provider: &Provider) -> Result<&Arc<dyn MailedLinks>, OAuthError> {
 
 fn show(visit: &Visit, link: &str, invited: &Invited, name: &str, error: Option<&str>) -> Response {
     pages::invitation(&Invitation {
-        tenant: &visit.tenant.name,
+        tenant: &visit.brand,
         action: &format!("/t/{}/invitation", visit.tenant.slug),
         link,
         email: &invited.email,
@@ -121,7 +121,7 @@ fn show(visit: &Visit, link: &str, invited: &Invited, name: &str, error: Option<
 }
 
 /// One page for whatever is wrong with a link: a stranger learns nothing from it.
-fn not_good(tenant: &str) -> Response {
+fn not_good(tenant: &Brand) -> Response {
     let text = "Its time is over, a later one was sent, or it was used or taken back. Ask for a new one.";
     pages::message(tenant, StatusCode::GONE, "This link does not work any more", text)
 }

@@ -11,6 +11,7 @@ mod asked;
 mod attempts;
 mod authenticator;
 mod authorize;
+mod brand;
 mod browser;
 mod client;
 mod device;
@@ -61,6 +62,7 @@ pub use proxies::Proxies;
 pub use seen_from::SeenFrom;
 pub use visit::Visit;
 
+use self::pages::Brand;
 use crate::authority::Authority;
 use crate::password::Passwords;
 use crate::trust::Trust;
@@ -117,10 +119,10 @@ macro_rules! endpoints {
                     let browser = is_browser(&request);
                     let mut response = match Visit::begin(&provider, request).await {
                         Ok(visit) => {
-                            let tenant = visit.tenant.name.clone();
+                            let tenant = visit.brand.clone();
                             $answer(&provider, visit).await.unwrap_or_else(|error| error.tell(browser, &tenant))
                         }
-                        Err(error) => error.tell(browser, ""),
+                        Err(error) => error.tell(browser, &Brand::default()),
                     };
                     response.set_data(PathPattern(Arc::from($path)));
                     Ok::<_, poem::Error>(response)
@@ -135,6 +137,8 @@ macro_rules! endpoints {
 endpoints! {
     GET "/t/:tenant/.well-known/openid-configuration" => discovery::configuration,
     GET "/.well-known/oauth-authorization-server/t/:tenant" => discovery::configuration,
+    GET "/t/:tenant/logo" => brand::light,
+    GET "/t/:tenant/logo/dark" => brand::dark,
     GET "/t/:tenant/jwks" => discovery::keys,
     GET "/t/:tenant/authorize" => authorize::authorize,
     POST "/t/:tenant/authorize" => authorize::authorize,
@@ -209,7 +213,7 @@ fn mailed_link(provider: &Provider, path: &'static str, page: &'static str) -> E
         let provider = provider.clone();
         async move {
             let led = mailed::lead(&provider, &request, page).await;
-            let mut response = led.unwrap_or_else(|error| error.tell(is_browser(&request), ""));
+            let mut response = led.unwrap_or_else(|error| error.tell(is_browser(&request), &Brand::default()));
             response.set_data(PathPattern(Arc::from(path)));
             Ok::<_, poem::Error>(response)
         }

@@ -202,7 +202,7 @@ async fn show(provider: &Provider, visit: &Visit, somebody: &Somebody, error: Op
         _ => None,
     };
     Ok(pages::passkeys(&PasskeysPage {
-        tenant: &visit.tenant.name,
+        tenant: &visit.brand,
         slug: &visit.tenant.slug,
         passkeys: &shown,
         left: somebody.account.recovery.len(),

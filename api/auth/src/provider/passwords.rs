@@ -20,7 +20,7 @@ use crate::authority::{Authority, KnownTenant, Opaque, Use};
 
 /// The page of who forgot their password.
 pub async fn forgot_page(_: &Provider, visit: Visit) -> Answer {
-    Ok(pages::forgot(&visit.tenant.name, &format!("/t/{}/forgot", visit.tenant.slug)))
+    Ok(pages::forgot(&visit.brand, &format!("/t/{}/forgot", visit.tenant.slug)))
 }
 
 /// Somebody forgot their password: they are mailed a link, if there is somebody of that name.
@@ -31,7 +31,7 @@ pub async fn forgot(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let login = form.get("login").unwrap_or_default().trim().to_owned();
     let answer = pages::message(
-        &visit.tenant.name,
+        &visit.brand,
         StatusCode::OK,
         "Look into your mail",
         "If there is a user of that name, a link to set a new password is on its way. It is good for an hour.",
@@ -83,7 +83,7 @@ pub async fn by_link(provider: &Provider, mut visit: Visit) -> Answer {
     let by = By::Link { turn, at: provider.authority.now() };
     match set(provider, &visit, &person, &phc, by, true).await {
         Ok(()) => Ok(pages::message_with_link(
-            &visit.tenant.name,
+            &visit.brand,
             "Your password is set",
             "Where you were signed in before, you have to sign in again.",
             (&format!("/t/{}/login", visit.tenant.slug), "Sign in"),
@@ -219,7 +219,7 @@ fn about(person: &Person) -> [&str; 3] {
 
 fn show(visit: &Visit, person: &Person, token: &str, error: Option<&str>) -> Response {
     pages::new_password(&NewPassword {
-        tenant: &visit.tenant.name,
+        tenant: &visit.brand,
         person: &person.name,
         action: &format!("/t/{}/password", visit.tenant.slug),
         token,
@@ -229,7 +229,7 @@ fn show(visit: &Visit, person: &Person, token: &str, error: Option<&str>) -> Res
 
 fn show_change(visit: &Visit, person: &Person, error: Option<&str>) -> Response {
     pages::change_password(&ChangePassword {
-        tenant: &visit.tenant.name,
+        tenant: &visit.brand,
         person: &person.name,
         login: &person.login,
         action: &format!("/t/{}/account/password", visit.tenant.slug),
@@ -239,7 +239,7 @@ fn show_change(visit: &Visit, person: &Person, error: Option<&str>) -> Response 
 
 fn used(visit: &Visit) -> Response {
     let text = "It was used, its time is over, or a later one was sent. Ask for a new link.";
-    pages::message(&visit.tenant.name, StatusCode::GONE, "This link does not work any more", text)
+    pages::message(&visit.brand, StatusCode::GONE, "This link does not work any more", text)
 }
 
 /// What a refusal says, as a sentence on a page.

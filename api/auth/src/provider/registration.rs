@@ -51,7 +51,7 @@ pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
         return Ok(show(&visit, &action, &email, Some("This is not an e-mail address, such as ada@example.com.")));
     }
     let answer = pages::message(
-        &visit.tenant.name,
+        &visit.brand,
         StatusCode::OK,
         "Look into your mail",
         "If people with this address may have an account here, the next step is on its way to it.",
@@ -71,10 +71,10 @@ async fn request(provider: &Provider, visit: &Visit, email: &str) -> Result<(), 
 
 fn show(visit: &Visit, action: &str, email: &str, error: Option<&str>) -> Response {
     let login = format!("/t/{}/login", visit.tenant.slug);
-    pages::registration(&Registration { tenant: &visit.tenant.name, action, login: &login, email, error })
+    pages::registration(&Registration { tenant: &visit.brand, action, login: &login, email, error })
 }
 
 fn closed(visit: &Visit) -> Response {
     let text = "Here people are invited. Ask whoever looks after accounts for an invitation.";
-    pages::message(&visit.tenant.name, StatusCode::NOT_FOUND, "Nobody registers here by themselves", text)
+    pages::message(&visit.brand, StatusCode::NOT_FOUND, "Nobody registers here by themselves", text)
 }

@@ -4,6 +4,8 @@
 //! in asks: [`enter`](super::authorize::enter), whoever calls it; the session of a browser, each time that it is looked at; and tokens,
 //! each time that they are issued. One that is exchanged for another is the exception: what it was exchanged for ends with it.
 
+use std::sync::Arc;
+
 use auth_aggregates::{Account, SignInPolicy};
 use auth_commands::protocol;
 use base64::Engine as _;
@@ -42,9 +44,17 @@ impl Provider {
     /// # Errors
     /// When it can't be told now.
     pub(super) async fn requires_second_factor(&self, visit: &Visit, person: &Person) -> Result<bool, OAuthError> {
+        Ok(self.sign_in_policy(visit).await?.second_factor.includes(&person.roles))
+    }
+
+    /// What the tenant asks of those who sign in.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    pub(super) async fn sign_in_policy(&self, visit: &Visit) -> Result<Arc<SignInPolicy>, OAuthError> {
         let (caller, tenant) = (protocol(visit.tenant.id, "auth"), visit.tenant.id.to_string());
         let found = self.authority.executor().load::<SignInPolicy>(&caller, &tenant).await?;
-        Ok(found.is_some_and(|(policy, _)| policy.second_factor.includes(&person.roles)))
+        Ok(found.map(|(policy, _)| policy).unwrap_or_default())
     }
 }
 
@@ -147,7 +157,7 @@ async fn show(
     let offering = Offering { pending, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
     let pending = provider.keep(visit, ON_REQUIRED, offering).await?;
     Ok(pages::required(&RequiredPage {
-        tenant: &visit.tenant.name,
+        tenant: &visit.brand,
         action: &format!("/t/{}/required", visit.tenant.slug),
         pending: &pending,
         picture: authenticator.picture(&visit.tenant.name, &person.login).as_deref(),

@@ -57,7 +57,7 @@ pub(super) async fn ask(
     let passkey = passkey::form(provider, visit, Asked::Known(pending.clone()), Some(account)).await?;
     let pending = provider.keep(visit, ON_CODE, pending).await?;
     Ok(pages::code(&CodePage {
-        tenant: &visit.tenant.name,
+        tenant: &visit.brand,
         action: &format!("/t/{}/code", visit.tenant.slug),
         pending: &pending,
         authenticator: account.totp.is_some(),

@@ -47,5 +47,9 @@ pub(super) fn claims_of(person: &Person, scope: &[&str]) -> Map<String, Value> {
         say("email", person.email.clone().into());
         say("email_verified", person.email_verified.into());
     }
+    if scope.contains(&"phone") && person.phone.is_some() {
+        say("phone_number", person.phone.clone().into());
+        say("phone_number_verified", person.phone_verified.into());
+    }
     claims
 }

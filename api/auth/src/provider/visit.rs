@@ -4,7 +4,8 @@ use poem::http::{HeaderMap, Method};
 use poem::{Body, Request};
 use std::net::IpAddr;
 
-use super::{OAuthError, Provider};
+use super::pages::Brand;
+use super::{OAuthError, Provider, brand, is_browser};
 use crate::authority::KnownTenant;
 
 /// The most bytes of a form.
@@ -14,6 +15,8 @@ const LIMIT: usize = 64 << 10;
 pub struct Visit {
     /// Whose provider.
     pub tenant: KnownTenant,
+    /// The tenant as its pages show it; only its name, where no person looks at the answer.
+    pub brand: Brand,
     /// The issuer.
     pub issuer: String,
     /// The address to which it was sent, as clients know it.
@@ -37,6 +40,11 @@ impl Visit {
         let slug = request.raw_path_param("tenant").ok_or_else(OAuthError::unknown_tenant)?;
         let tenant = provider.authority.tenant(slug).await?;
         provider.authority.admits(&tenant)?;
+        let brand = if is_browser(&request) {
+            brand::brand(&provider.authority, &tenant).await
+        } else {
+            Brand { name: tenant.name.clone(), logo: None }
+        };
         let connection = request.raw_path_param("connection").map(str::to_owned);
         let issuer = provider.authority.issuer(&tenant.slug);
         let address = provider.seen_from.address(&request);
@@ -45,6 +53,7 @@ impl Visit {
         let body = request.take_body();
         Ok(Self {
             tenant,
+            brand,
             issuer,
             endpoint,
             method: request.method().clone(),

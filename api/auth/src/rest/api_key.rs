@@ -1,6 +1,6 @@
 //! API keys of machines: issue, revoke.
 
-use auth_aggregates::{ApiKey, ApiKeyId};
+use auth_aggregates::{ApiKey, ApiKeyId, ApiKeyRefusal};
 use auth_commands::{IssueApiKey, RevokeApiKey};
 use chrono::{DateTime, Utc};
 use executor::Command as _;
@@ -82,6 +82,12 @@ struct ApiKeyResource {
     /// When it was last used, to about an hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_used_at: Option<DateTime<Utc>>,
+    /// When somebody was last refused who came with it, to about an hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_refused_at: Option<DateTime<Utc>>,
+    /// Why they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_refusal: Option<ApiKeyRefusal>,
     /// Whether it is refused.
     revoked: bool,
 }
@@ -117,6 +123,8 @@ impl ApiKeys {
                 scopes: issued.as_ref().map(|issued| issued.scopes.clone()).unwrap_or_default(),
                 name: issued.map(|issued| issued.name).unwrap_or_default(),
                 last_used_at: state.last_used,
+                last_refused_at: state.last_refused.as_ref().map(|refused| refused.at),
+                last_refusal: state.last_refused.as_ref().map(|refused| refused.reason),
                 revoked: state.revoked,
             }
         })

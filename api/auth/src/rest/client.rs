@@ -1,9 +1,10 @@
 //! Clients: applications that sign people in.
 
-use auth_aggregates::{Client, Jwk, OurAlgorithm};
+use auth_aggregates::{Algorithm, Client, Jwk, OurAlgorithm};
 use auth_commands::{ChangeClient, ClientFields, DeactivateClient, ReactivateClient, RegisterClient, SetClientSecret};
 use face::operation::{Done, Found, Made, change, create, find, id};
 use face::{Authenticated, Changed, Command, Empty, Runtime};
+use kernel::TenantId;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -56,7 +57,8 @@ struct ClientBody {
     /// Whether it may exchange access tokens that it was given for such that may less (RFC 8693).
     #[serde(default)]
     exchanges: bool,
-    /// By which algorithm its ID tokens and logout tokens are signed: `EdDSA`, or `ES256` for clients that know nothing newer.
+    /// By which algorithm its ID tokens and logout tokens are signed: `EdDSA`, `ES256` for clients that know nothing newer, or `RS256` for
+    /// those that know nothing else.
     #[serde(default)]
     id_token_signed_response_alg: OurAlgorithm,
 }
@@ -78,6 +80,20 @@ impl Clients {
             exchanges: body.exchanges,
             id_token_signed_response_alg: body.id_token_signed_response_alg,
         }
+    }
+
+    /// Has the key made that signs by RSA, for the first client that wants it: whoever fetches the tenant's keys before the first of its people
+    /// signs in finds it there. Where that fails now, it is made then.
+    fn prepare(&self, tenant: TenantId, algorithm: OurAlgorithm) {
+        if algorithm != OurAlgorithm::RS256 {
+            return;
+        }
+        let keys = self.runtime.signing_keys.clone();
+        tokio::spawn(async move {
+            if let Err(refusal) = keys.prepare(tenant, Algorithm::from(algorithm).as_str()).await {
+                tracing::warn!(%tenant, %refusal, "a key for a client's tokens can't be made now; it is made when one is signed");
+            }
+        });
     }
 }
 
@@ -117,8 +133,11 @@ impl Clients {
     /// Register a client
     #[oai(path = "/v1/auth/clients", method = "post", operation_id = "registerClient")]
     async fn register(&self, command: Command<ClientBody>) -> Made {
+        let algorithm = command.body.id_token_signed_response_alg;
         let register = RegisterClient(self.fields(command.body));
-        create(&self.runtime, &command.request, "clients", register, |id| id.uuid()).await
+        let made = create(&self.runtime, &command.request, "clients", register, |id| id.uuid()).await?;
+        self.prepare(command.request.caller.tenant(), algorithm);
+        Ok(made)
     }
 
     /// A client as it is now
@@ -147,8 +166,11 @@ impl Clients {
     /// Change a client: these are all its details
     #[oai(path = "/v1/auth/clients/:client/change", method = "post", operation_id = "changeClient")]
     async fn change(&self, command: Command<ClientBody>, client: Path<Uuid>) -> Done {
+        let algorithm = command.body.id_token_signed_response_alg;
         let changed = ChangeClient { client: id(&client), fields: self.fields(command.body) };
-        change(&self.runtime, &command.request, client.0, changed).await
+        let done = change(&self.runtime, &command.request, client.0, changed).await?;
+        self.prepare(command.request.caller.tenant(), algorithm);
+        Ok(done)
     }
 
     /// Give a confidential client a new secret

@@ -1,6 +1,7 @@
 //! Signing in, in REST, under `/v1/auth/`: one file an aggregate.
 
 mod api_key;
+mod branding;
 mod client;
 mod consent;
 mod machine;
@@ -21,6 +22,7 @@ pub type Rest = (
     saml_connection::SamlConnections,
     session::Sessions,
     sign_in_policy::SignInPolicies,
+    branding::Brandings,
     signing_key::SigningKeys,
     consent::Consents,
 );
@@ -34,6 +36,7 @@ pub fn rest(runtime: Runtime) -> Rest {
         saml_connection::SamlConnections::new(runtime.clone()),
         session::Sessions::new(runtime.clone()),
         sign_in_policy::SignInPolicies::new(runtime.clone()),
+        branding::Brandings::new(runtime.clone()),
         signing_key::SigningKeys::new(runtime.clone()),
         consent::Consents::new(runtime),
     )

@@ -1,7 +1,7 @@
 //! What a tenant asks of those who sign in.
 
 use auth_aggregates::{RequiredOf, SignInPolicy};
-use auth_commands::RequireSecondFactor;
+use auth_commands::SetSignInPolicy;
 use face::operation::{Done, Found, change};
 use face::{Authenticated, Command, Resource, Runtime};
 use poem_openapi::OpenApi;
@@ -21,12 +21,17 @@ impl SignInPolicies {
     }
 }
 
-/// Who must have a second factor.
+/// What the tenant asks of those who sign in. What is not named stays as it is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewSignInPolicy {
-    /// `off`, `admins` (who has the role `admin`, by themselves or by a group) or `everyone`.
-    second_factor: RequiredOf,
+    /// Who must have a second factor: `off`, `admins` (who has the role `admin`, by themselves or by a group) or `everyone`.
+    #[serde(default)]
+    second_factor: Option<RequiredOf>,
+    /// After how many minutes without use a session ends.
+    #[serde(default)]
+    #[schemars(range(min = 30, max = 20160))]
+    session_idle_minutes: Option<u32>,
 }
 
 /// What the tenant asks of those who sign in.
@@ -35,19 +40,23 @@ struct NewSignInPolicy {
 struct Shown {
     /// Who must have a second factor.
     second_factor: RequiredOf,
+    /// After how many minutes without use a session ends.
+    session_idle_minutes: u32,
 }
 
 #[OpenApi(tag = "Tag::Sessions")]
 impl SignInPolicies {
-    /// Say who must have a second factor
+    /// Say what the tenant asks of those who sign in
     ///
-    /// Who must and has none adds an authenticator or a passkey the next time they sign in, before they are in. It holds at once: a
-    /// session that began with less is asked for more, and refresh tokens that came of it are refused.
+    /// Who must have a second factor and has none adds an authenticator or a passkey the next time they sign in, before they are in. It
+    /// holds at once: a session that began with less is asked for more, and refresh tokens that came of it are refused. So does how long
+    /// a session may rest, which ends those that have rested for longer.
     #[oai(path = "/v1/auth/sign-in-policy/set", method = "post", operation_id = "setSignInPolicy")]
     async fn set(&self, command: Command<NewSignInPolicy>) -> Done {
         let tenant = command.request.caller.tenant().uuid();
-        let require = RequireSecondFactor { of: command.body.second_factor };
-        change(&self.runtime, &command.request, tenant, require).await
+        let NewSignInPolicy { second_factor, session_idle_minutes } = command.body;
+        let set = SetSignInPolicy { second_factor, session_idle_minutes };
+        change(&self.runtime, &command.request, tenant, set).await
     }
 
     /// What the tenant asks of those who sign in
@@ -56,8 +65,8 @@ impl SignInPolicies {
         caller.require("auth:policy:read")?;
         let tenant = caller.tenant().to_string();
         let found = self.runtime.executor.load::<SignInPolicy>(&caller, &tenant).await?;
-        let (second_factor, version) =
-            found.map_or_else(Default::default, |(state, version)| (state.second_factor, version));
-        Ok(Resource { body: Shown { second_factor }, version })
+        let (policy, version) = found.unwrap_or_default();
+        let body = Shown { second_factor: policy.second_factor, session_idle_minutes: policy.session_idle_minutes() };
+        Ok(Resource { body, version })
     }
 }

@@ -28,7 +28,7 @@ impl SigningKeys {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Rotation {
-    /// `EdDSA`, with which tokens are signed if nothing else is said, or `ES256`.
+    /// `EdDSA`, with which tokens are signed if nothing else is said, `ES256` or `RS256`.
     #[serde(default)]
     algorithm: OurAlgorithm,
 }

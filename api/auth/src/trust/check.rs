@@ -1,14 +1,18 @@
 //! Checking a bearer token that is seen for the first time.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use auth_aggregates::{Account, ApiKey, Client, ClientId, Grant, GrantKind, GrantTerms, Machine, Session};
-use auth_commands::{NoteApiKeyUse, protocol};
+use auth_aggregates::{
+    Account, ApiKey, ApiKeyRefusal, Client, ClientId, Grant, GrantKind, GrantTerms, Machine, Session,
+};
+use auth_commands::{NoteApiKeyUse, NoteRefusedApiKey, protocol};
 use chrono::{DateTime, Utc};
 use jwt_simple::prelude::{Duration, JWTClaims, VerificationOptions};
 use kernel::{Refusal, TenantId};
 use uuid::Uuid;
 
+use super::noted::Noted;
 use super::refusals::{MAX_TOKEN_BYTES, expired, explain, invalid, refused, too_long};
 use crate::authority::{AccessClaims, ApiKeyText, Authority, Header, KnownTenant, TYPE, seconds};
 
@@ -16,6 +20,14 @@ use crate::authority::{AccessClaims, ApiKeyText, Authority, Header, KnownTenant,
 #[derive(Clone)]
 pub struct Trust {
     authority: Authority,
+    noted: Arc<Noted>,
+}
+
+/// A token whose issuer is one of ours, before anybody vouches for it.
+struct Claimed {
+    header: Header,
+    issuer: String,
+    tenant: KnownTenant,
 }
 
 /// What a token says of its bearer, when it holds.
@@ -37,8 +49,8 @@ pub struct Trusted {
 
 impl Trust {
     /// Checks against what `authority` knows.
-    pub const fn new(authority: Authority) -> Self {
-        Self { authority }
+    pub fn new(authority: Authority) -> Self {
+        Self { authority, noted: Arc::default() }
     }
 
     /// Whether a token is one that this looks after: an API key, or a token of a tenant's issuer.
@@ -60,8 +72,18 @@ impl Trust {
         if ApiKeyText::is_one(token) {
             return self.api_key(token).await;
         }
-        let (tenant, claims) = self.signed(token, &self.authority.settings().audience).await?;
-        self.standing(tenant.id, &claims).await
+        let claimed = self.claimed(token).await?;
+        let tenant = claimed.tenant.clone();
+        match self.verified(token, claimed, &self.authority.settings().audience).await {
+            Ok((_, claims)) => self.standing(tenant.id, &claims).await,
+            Err(refusal) => {
+                // For strangers nothing is written where the tenant is shut out.
+                if self.authority.admits(&tenant).is_ok() {
+                    self.noted.note(&self.authority, tenant.id, &refusal);
+                }
+                Err(refusal)
+            }
+        }
     }
 
     /// The claims of an access token of one of our issuers for `audience`; whether its grant still stands is not looked at.
@@ -69,13 +91,27 @@ impl Trust {
     /// # Errors
     /// As [`check`](Self::check).
     pub async fn signed(&self, token: &str, audience: &str) -> Result<(KnownTenant, JWTClaims<AccessClaims>), Refusal> {
+        let claimed = self.claimed(token).await?;
+        self.verified(token, claimed, audience).await
+    }
+
+    async fn claimed(&self, token: &str) -> Result<Claimed, Refusal> {
         let (header, origin) = Header::read(token).ok_or_else(invalid)?;
-        if !header.is_access_token() {
-            return Err(refused("token_type", "this is not an access token: its header says another type than at+jwt"));
-        }
         let issuer = origin.iss.unwrap_or_default();
         let tenant = self.authority.tenant_of_issuer(&issuer).await?;
         let tenant = tenant.ok_or_else(|| refused("token_issuer", "the token is from another issuer than we trust"))?;
+        Ok(Claimed { header, issuer, tenant })
+    }
+
+    async fn verified(
+        &self,
+        token: &str,
+        Claimed { header, issuer, tenant }: Claimed,
+        audience: &str,
+    ) -> Result<(KnownTenant, JWTClaims<AccessClaims>), Refusal> {
+        if !header.is_access_token() {
+            return Err(refused("token_type", "this is not an access token: its header says another type than at+jwt"));
+        }
         let kid = header.kid.unwrap_or_default();
         // The keys are those of the tenant that the issuer names: another tenant's key signs nothing here.
         let ring = self.authority.verifying_key(tenant.id, &kid).await?.ok_or_else(invalid)?;
@@ -182,14 +218,25 @@ impl Trust {
             return Err(invalid());
         };
         // Hashes of 256 random bits: how long it takes to compare them tells nothing that helps to find one.
+        let refused = |reason, refusal| {
+            if state.notes_refusal(now) {
+                self.note_refused(tenant, &text, reason);
+            }
+            Err(refusal)
+        };
         if issued.secret_hash != text.secret_hash() {
-            return Err(invalid());
+            return refused(ApiKeyRefusal::SecretWrong, invalid());
+        }
+        if state.revoked {
+            return refused(ApiKeyRefusal::Revoked, revoked());
         }
         if !state.accepted(now) {
-            return Err(if state.revoked { revoked() } else { expired() });
+            return refused(ApiKeyRefusal::Expired, expired());
         }
         let machine = executor.load::<Machine>(&caller, &issued.machine.to_string()).await?;
-        let Some((machine, _)) = machine.filter(|(machine, _)| machine.active) else { return Err(revoked()) };
+        let Some((machine, _)) = machine.filter(|(machine, _)| machine.active) else {
+            return refused(ApiKeyRefusal::MachineInactive, revoked());
+        };
         if state.notes_use(now) {
             self.note_use(tenant, &text);
         }
@@ -210,6 +257,17 @@ impl Trust {
             let note = NoteApiKeyUse { key };
             if let Err(refusal) = authority.run(&protocol(tenant, "auth"), &note).await {
                 tracing::debug!(%refusal, "that an API key was used could not be noted");
+            }
+        });
+    }
+
+    /// Notes that a key was refused; the answer does not wait for it.
+    fn note_refused(&self, tenant: TenantId, text: &ApiKeyText, reason: ApiKeyRefusal) {
+        let (authority, key) = (self.authority.clone(), text.key);
+        tokio::spawn(async move {
+            let note = NoteRefusedApiKey { key, reason };
+            if let Err(refusal) = authority.run(&protocol(tenant, "auth"), &note).await {
+                tracing::debug!(%refusal, "that an API key was refused could not be noted");
             }
         });
     }

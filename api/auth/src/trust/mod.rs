@@ -7,6 +7,7 @@
 
 mod check;
 mod follower;
+mod noted;
 pub mod refusals;
 mod touched;
 

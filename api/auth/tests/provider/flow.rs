@@ -5,6 +5,7 @@ use auth_commands::{ChangeClient, ClientFields, DeactivateClient, EndSessions, R
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
+use face::People;
 use reqwest::StatusCode;
 use serde_json::json;
 use sha2::{Digest, Sha256, Sha512};
@@ -260,7 +261,40 @@ async fn a_client_says_beforehand_what_it_asks_for_and_nobody_changes_it_on_the_
 }
 
 #[tokio::test]
-async fn a_client_that_asks_for_es256_gets_id_tokens_of_it_and_access_tokens_stay_as_they_are() {
+async fn a_telephone_number_is_for_who_may_see_it_and_is_said_to_be_shown_or_not() {
+    let world = World::start().await;
+    let ada = world.person("ada@example.com").await;
+    let app = world.client(true).await;
+    let shown = async |scope: &str| {
+        let mut browser = Browser::default();
+        let asks = app.asks(&[("scope", scope)]);
+        let tokens = json(
+            app.redeems(&world, &browser.signs_in(&world, &asks, "ada@example.com", PASSWORD).await.code(), &[]),
+            StatusCode::OK,
+        )
+        .await;
+        let info = world.get("userinfo").bearer_auth(tokens["access_token"].as_str().unwrap());
+        let (id, info) = (claims(tokens["id_token"].as_str().unwrap()), json(info, StatusCode::OK).await);
+        for claim in ["phone_number", "phone_number_verified"] {
+            assert_eq!(id[claim], info[claim], "{claim}: {id} {info}");
+        }
+        (info["phone_number"].clone(), info["phone_number_verified"].clone())
+    };
+    assert_eq!(shown("openid profile email").await, (json!(null), json!(null)));
+    assert_eq!(shown("openid phone").await, (json!("+4930123456"), json!(true)));
+    let person = world.people.by_id(world.tenant.id, ada).await.unwrap().unwrap();
+    world.people.put(world.tenant.id, face::Person { phone_verified: false, ..person.clone() });
+    assert_eq!(shown("openid phone").await, (json!("+4930123456"), json!(false)));
+    world.people.put(world.tenant.id, face::Person { phone: None, ..person });
+    assert_eq!(shown("openid phone").await, (json!(null), json!(null)));
+    let found = json(world.get(".well-known/openid-configuration"), StatusCode::OK).await;
+    for (list, name) in [("scopes_supported", "phone"), ("claims_supported", "phone_number_verified")] {
+        assert!(found[list].as_array().unwrap().contains(&json!(name)), "{found}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_gets_id_tokens_of_the_algorithm_that_it_asks_for_and_access_tokens_stay_as_they_are() {
     let world = World::start().await;
     world.person("ada@example.com").await;
     let app = world.client(true).await;
@@ -268,11 +302,18 @@ async fn a_client_that_asks_for_es256_gets_id_tokens_of_it_and_access_tokens_sta
         let header = URL_SAFE_NO_PAD.decode(token.as_str().unwrap().split('.').next().unwrap()).unwrap();
         serde_json::from_slice::<serde_json::Value>(&header).unwrap()["alg"].take()
     };
-    for (algorithm, name) in [(OurAlgorithm::EdDSA, "EdDSA"), (OurAlgorithm::ES256, "ES256")] {
+    let keys = async || {
+        let keys = json(world.get("jwks"), StatusCode::OK).await["keys"].take();
+        keys.as_array().unwrap().iter().map(|key| key["alg"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for algorithm in OurAlgorithm::ALL {
+        let name = auth_aggregates::Algorithm::from(algorithm).as_str();
+        assert!(keys().await.iter().all(|shown| shown != "RS256"), "it is made when it is needed");
         let fields = ClientFields {
             name: "The App".to_owned(),
             confidential: true,
             redirect_uris: vec![BACK.to_owned()],
+            post_logout_redirect_uris: vec![OUT.to_owned()],
             trusted: true,
             id_token_signed_response_alg: algorithm,
             ..ClientFields::default()
@@ -284,10 +325,17 @@ async fn a_client_that_asks_for_es256_gets_id_tokens_of_it_and_access_tokens_sta
         let access = tokens["access_token"].as_str().unwrap();
         let half = match algorithm {
             OurAlgorithm::EdDSA => Sha512::digest(access)[..32].to_vec(),
-            OurAlgorithm::ES256 => Sha256::digest(access)[..16].to_vec(),
+            OurAlgorithm::ES256 | OurAlgorithm::RS256 => Sha256::digest(access)[..16].to_vec(),
         };
         assert_eq!(claims(tokens["id_token"].as_str().unwrap())["at_hash"], URL_SAFE_NO_PAD.encode(half));
+        // Whoever signs out shows it, and it is believed.
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("id_token_hint", tokens["id_token"].as_str().unwrap())
+            .append_pair("post_logout_redirect_uri", OUT)
+            .finish();
+        assert_eq!(Browser::default().visit(&world, &format!("logout?{query}")).await.leads_to().0, OUT);
     }
+    assert_eq!(keys().await, ["EdDSA", "ES256", "RS256"], "one of each, however often it signs");
 }
 
 #[tokio::test]

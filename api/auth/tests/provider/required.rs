@@ -2,7 +2,7 @@
 
 use auth_aggregates::RequiredOf::{self, Admins, Everyone, Off};
 use auth_api::totp::Authenticator;
-use auth_commands::{RequireSecondFactor, ResetSecondFactor};
+use auth_commands::{ResetSecondFactor, SetSignInPolicy};
 use chrono::TimeDelta;
 use face::People;
 use reqwest::StatusCode;
@@ -18,7 +18,7 @@ use crate::world::{PASSWORD, Visits, World, claims, json};
 const ASKED: &str = "asks you for more than a password";
 
 async fn require(world: &World, of: RequiredOf) {
-    world.administers(&RequireSecondFactor { of }).await;
+    world.administers(&SetSignInPolicy { second_factor: Some(of), ..SetSignInPolicy::default() }).await;
 }
 
 /// The authenticator whose key a page shows.

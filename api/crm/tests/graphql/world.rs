@@ -76,6 +76,7 @@ impl World {
             signing_keys: Arc::new(face::NoSigningKeys),
             signing_in: Arc::new(face::NobodySignsIn),
             names: face::no_names(),
+            texted: None,
             addressees: face::no_addressees(),
             standings: face::all_stand(),
             secret,

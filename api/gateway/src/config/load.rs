@@ -154,6 +154,14 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.http.timeout_seconds == 0 {
         return refuse("http.timeout_seconds", "0", "a number of seconds from 1");
     }
+    let digits = |prefix: &str| {
+        prefix
+            .strip_prefix('+')
+            .is_some_and(|rest| (1..=15).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_digit()))
+    };
+    if let Some(wrong) = config.texts.prefixes.iter().find(|prefix| !digits(prefix)) {
+        return refuse("texts.prefixes", &format!("{wrong:?}"), "beginnings of numbers such as [\"+49\", \"+43\"]");
+    }
     let breaches = &config.auth.breaches_url;
     if !breaches.is_empty() && !["http://", "https://"].iter().any(|scheme| breaches.starts_with(scheme)) {
         let allowed = "a URL such as https://api.pwnedpasswords.com/range";
@@ -302,7 +310,9 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_named_with_its_key_and_what_is_allowed() {
-        let cases: [(&str, &str, &[&str]); 19] = [
+        let cases: [(&str, &str, &[&str]); 21] = [
+            ("INOPSIO_TEXTS_PREFIXES", "[\"49\"]", &["texts.prefixes", "49", "+49"]),
+            ("INOPSIO_TEXTS_TENANT_PER_HOUR", "0", &["texts.tenant_per_hour", "0", "nonzero"]),
             ("INOPSIO_CELL", "East!", &["directory.cell", "East!", "lower-case letters"]),
             ("INOPSIO_DIRECTORY_URL", "nowhere", &["directory.url", "(secret)", "postgres://"]),
             ("INOPSIO_PUBLIC_URL", "https://a.example/b", &["http.public_url", "a.example/b", "without a path"]),
@@ -387,12 +397,14 @@ mod tests {
         for setting in SETTINGS {
             let value = match setting.key {
                 "http.host" => "127.0.0.1".to_owned(),
-                "http.cors_origins" | "http.trusted_proxies" => "[]".to_owned(),
+                "http.cors_origins" | "http.trusted_proxies" | "texts.prefixes" => "[]".to_owned(),
                 "http.public_url" | "auth.breaches_url" => "https://api.example.com".to_owned(),
                 "auth.access_token_seconds" => "60".to_owned(),
-                "http.compression" | "webhooks.allow_private" | "mail.catch" | "names.verified_domains_only" => {
-                    "true".to_owned()
-                }
+                "http.compression"
+                | "webhooks.allow_private"
+                | "mail.catch"
+                | "texts.catch"
+                | "names.verified_domains_only" => "true".to_owned(),
                 "names.servers" => "[\"127.0.0.1\"]".to_owned(),
                 "postgres.ssl_mode" => "prefer".to_owned(),
                 "postgres.claim_key" | "auth.master_key" => "ab".repeat(32),

@@ -16,7 +16,7 @@ use keys::{LocalMasterKey, MasterKey, SystemRandom};
 pub use load::{ConfigError, claim_key};
 pub use sections::{
     Auth, Cell, DirectoryPlace, Events, Format, GraphQl, Http, Log, Mail, NameSettings, Nats, Operators, Partitions,
-    Postgres, Projections, RateLimits, SecretText, Telemetry, Vault, Webhooks,
+    Postgres, Projections, RateLimits, SecretText, Telemetry, Texts, Vault, Webhooks,
 };
 use serde::{Deserialize, Serialize};
 pub use settings::{SETTINGS, Setting};
@@ -47,6 +47,8 @@ pub struct Config {
     pub projections: Projections,
     /// Mail.
     pub mail: Mail,
+    /// Text messages.
+    pub texts: Texts,
     /// The domain name system, and what is asked of domains.
     pub names: NameSettings,
     /// Who operates the installation over its own API.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use auth_api::provider::Proxies;
@@ -399,6 +401,42 @@ pub struct Mail {
 impl Default for Mail {
     fn default() -> Self {
         Self { smtp_url: SecretText::default(), from: "Inopsio <no-reply@localhost>".to_owned(), catch: false }
+    }
+}
+
+/// Text messages.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Texts {
+    /// Where they are handed over: `https://<account>:<token>@api.twilio.com/2010-04-01/Accounts/<account>/Messages.json`, or the like of
+    /// another provider that speaks Twilio's Messages API. Empty: none are sent.
+    pub url: SecretText,
+    /// Whom they are from: a number, a name, or the id of a messaging service.
+    pub from: String,
+    /// How the numbers begin to which they go; none: all of them.
+    pub prefixes: Vec<String>,
+    /// The most that go out for a tenant in an hour.
+    pub tenant_per_hour: NonZeroU32,
+    /// Whether they are kept to be looked at (`/dev/mail`) instead of being sent: for development only.
+    pub catch: bool,
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self {
+            url: SecretText::default(),
+            from: String::new(),
+            prefixes: Vec::new(),
+            tenant_per_hour: NonZeroU32::MIN.saturating_add(99),
+            catch: false,
+        }
+    }
+}
+
+impl Texts {
+    /// How the numbers begin to which text messages go; none: none are sent.
+    pub fn reach(&self) -> Option<Arc<[String]>> {
+        (self.catch || !self.url.is_empty()).then(|| self.prefixes.clone().into())
     }
 }
 

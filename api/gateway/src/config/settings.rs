@@ -204,6 +204,31 @@ pub const SETTINGS: &[Setting] = &[
         "mail.catch",
         "Whether mail is kept to be looked at (/dev/mail) instead of being sent: for development only",
     ),
+    secret(
+        "INOPSIO_TEXTS_URL",
+        "texts.url",
+        "Who sends text messages, as https://<account>:<token>@api.twilio.com/2010-04-01/Accounts/<account>/Messages.json or another that speaks Twilio's Messages API; empty: none are sent",
+    ),
+    plain(
+        "INOPSIO_TEXTS_FROM",
+        "texts.from",
+        "Whom text messages are from: a number as +4930123456, a name of up to 11 letters, or the id of a messaging service (MG…)",
+    ),
+    plain(
+        "INOPSIO_TEXTS_PREFIXES",
+        "texts.prefixes",
+        "How the numbers begin to which text messages go, as [\"+49\", \"+43\"]; none: all of them",
+    ),
+    plain(
+        "INOPSIO_TEXTS_TENANT_PER_HOUR",
+        "texts.tenant_per_hour",
+        "The most text messages that go out for a tenant in an hour",
+    ),
+    plain(
+        "INOPSIO_TEXTS_CATCH",
+        "texts.catch",
+        "Whether text messages are kept to be looked at (/dev/mail) instead of being sent: for development only",
+    ),
     plain(
         "INOPSIO_NAME_SERVERS",
         "names.servers",

@@ -1,12 +1,13 @@
 //! Attacks on tokens and on those who issue them. The numbers are those of docs/src/threat-model.md.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway::directory::Directory;
 use jwt_simple::common::HeaderOptions;
-use jwt_simple::prelude::{Claims, Ed25519KeyPair, EdDSAKeyPairLike, HS256Key, MACLike};
+use jwt_simple::prelude::{Claims, Ed25519KeyPair, EdDSAKeyPairLike, HS256Key, MACLike, RS256PublicKey};
 use kernel::{SystemClock, SystemIds};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -20,14 +21,32 @@ fn assemble(header: &Value, claims: &Value, signature: &str) -> String {
     format!("{}.{}.{signature}", part(header), part(claims))
 }
 
-/// That all of these are refused with a code, and nothing is written, in either log.
+/// How many records of refused attempts the log of signing in has.
+async fn records(world: &World) -> i64 {
+    use sqlx::Connection;
+    let mut connection = sqlx::PgConnection::connect_with(&world.auth.superuser()).await.unwrap();
+    let count = "SELECT count(*) FROM log.events WHERE event_type = 'auth.sign_in.refused'";
+    let count = sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    count
+}
+
+/// That all of these are refused with a code, and nothing is written, in either log, but for one record of it where it is known whose log
+/// that is.
 async fn all_refused(world: &World, tokens: Vec<(&str, String)>, code: &str) {
-    let before = (world.head().await, world.head_of(&world.auth).await);
+    let others = async || {
+        let records = records(world).await;
+        (world.head().await - records, world.head_of(&world.auth).await - records)
+    };
+    let (before, of_before) = (records(world).await, others().await);
+    let issuers: HashSet<String> = tokens.iter().map(|(_, token)| claims(token)["iss"].to_string()).collect();
     for (what, token) in tokens {
         let answer = Answer::of(reads(world, &token)).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::UNAUTHORIZED, code), "{what}: {answer:?}");
     }
-    assert_eq!((world.head().await, world.head_of(&world.auth).await), before, "something was written");
+    let logs = if code == "token_issuer" { 0 } else { issuers.len() as i64 };
+    testbed::eventually("it is on record", async || (records(world).await >= before + logs).then_some(())).await;
+    assert_eq!(others().await, of_before, "something was written");
 }
 
 #[tokio::test]
@@ -55,17 +74,36 @@ async fn attack_02_the_public_key_as_the_secret_of_a_mac() {
     let key = set.body["keys"].as_array().unwrap().iter().find(|key| key["kid"] == header(&token)["kid"]).unwrap();
     let x = key["x"].as_str().unwrap();
     let raw = URL_SAFE_NO_PAD.decode(x).unwrap();
-    let kid = header(&token)["kid"].as_str().unwrap().to_owned();
-    let forge = |secret: &[u8]| {
+    let kid = |key: &Value| key["kid"].as_str().unwrap().to_owned();
+    let forge_for = |kid: &str, secret: &[u8]| {
         let claims = Claims::with_custom_claims(claims(&token), Duration::from_hours(1).into());
         let options = HeaderOptions { content_type: None, signature_type: Some("at+jwt".to_owned()) };
-        HS256Key::from_bytes(secret).with_key_id(&kid).authenticate_with_options(claims, &options).unwrap()
+        HS256Key::from_bytes(secret).with_key_id(kid).authenticate_with_options(claims, &options).unwrap()
     };
+    let forge = |secret: &[u8]| forge_for(&kid(key), secret);
+    // As it was first done: the key is one of RSA, which everybody has as PEM.
+    let client = json!({
+        "name": "Old", "confidential": true, "redirect_uris": ["https://app.example.com/back"],
+        "id_token_signed_response_alg": "RS256",
+    });
+    let made = world.post("/v1/auth/clients", client).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let rsa = testbed::eventually("a key of RSA is shown", async || {
+        let set = Answer::of(world.anonymous(Method::GET, "/t/acme/jwks")).await.body;
+        set["keys"].as_array().unwrap().iter().find(|key| key["alg"] == "RS256").cloned()
+    })
+    .await;
+    let part = |name: &str| URL_SAFE_NO_PAD.decode(rsa[name].as_str().unwrap()).unwrap();
+    let public = RS256PublicKey::from_components(&part("n"), &part("e")).unwrap();
+    let (pem, der) = (public.to_pem().unwrap(), public.to_der().unwrap());
     let tokens = vec![
         ("raw", forge(&raw)),
         ("base64", forge(x.as_bytes())),
         ("jwk", forge(key.to_string().as_bytes())),
         ("set", forge(set.body.to_string().as_bytes())),
+        ("modulus", forge_for(&kid(&rsa), &part("n"))),
+        ("PEM of RSA", forge_for(&kid(&rsa), pem.as_bytes())),
+        ("DER of RSA", forge_for(&kid(&rsa), &der)),
     ];
     all_refused(&world, tokens, "token_invalid").await;
 }

@@ -444,7 +444,7 @@ async fn keys_rotate_without_a_request_that_fails_and_what_a_retired_one_signed_
     assert_eq!(key_uses(&world).await, [is(&old, "signs")]);
     let retire =
         |kid: &str| world.request(Method::POST, &format!("/v1/auth/signing-keys/{kid}/retire")).json(&json!({}));
-    let rotate = world.request(Method::POST, "/v1/auth/signing-keys/rotate").json(&json!({ "algorithm": "RS256" }));
+    let rotate = world.request(Method::POST, "/v1/auth/signing-keys/rotate").json(&json!({ "algorithm": "HS256" }));
     world
         .refuses(vec![
             (retire(&old), StatusCode::CONFLICT, "key_signs"),

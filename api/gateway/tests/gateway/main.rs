@@ -5,6 +5,7 @@
 mod attacks;
 mod authentication;
 mod bad_input;
+mod branding;
 mod breaches;
 mod cells;
 mod commands;
@@ -28,6 +29,7 @@ mod operator_tokens;
 mod outside;
 mod own_data;
 mod personal;
+mod phone;
 mod policy;
 mod provisioning;
 mod registration;

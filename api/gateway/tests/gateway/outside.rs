@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jwt_simple::prelude::{ECDSAP256KeyPairLike, ES256KeyPair};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use crate::branding::png;
 use crate::issuers::{Machine, issuer};
 use crate::sign_in::{self, PASSWORD, invited};
 use crate::world::World;
@@ -59,6 +60,8 @@ async fn passes(program: &Path, installed: &str, script: &str) {
     let secret = world.post(&format!("/v1/auth/clients/{stock}/secret"), json!({})).await;
     let signer =
         client(&world, json!({ "keys": [public], "trusted": true, "id_token_signed_response_alg": "ES256" })).await;
+    let old = client(&world, json!({ "trusted": true, "id_token_signed_response_alg": "RS256" })).await;
+    let old_secret = world.post(&format!("/v1/auth/clients/{old}/secret"), json!({})).await;
     let machine = Machine::register(&world, "stock", &["viewer"]).await;
     let mut command = Command::new(program);
     command
@@ -68,6 +71,8 @@ async fn passes(program: &Path, installed: &str, script: &str) {
         .env("SECRET", secret.body["secret"].as_str().unwrap())
         .env("SIGNER", signer)
         .env("SIGNER_KEY", private.to_string())
+        .env("OLD", old)
+        .env("OLD_SECRET", old_secret.body["secret"].as_str().unwrap())
         .env("MACHINE", &machine.id)
         .env("MACHINE_SECRET", &machine.secret)
         .env("BACK", BACK)
@@ -162,6 +167,10 @@ async fn browses(script: &str, policy: &str) {
     assert_eq!(set.status, StatusCode::OK, "{set:?}");
     let open = world.post("/v1/user/registration-policy/set", json!({ "open_to": "everybody" })).await;
     assert_eq!(open.status, StatusCode::OK, "{open:?}");
+    let logo = |colour| STANDARD.encode(png(160, 40, colour));
+    let logos = json!({ "light": logo([20, 60, 120]), "dark": logo([220, 230, 240]) });
+    let set = world.post("/v1/auth/branding/set-logo", logos).await;
+    assert_eq!(set.status, StatusCode::OK, "{set:?}");
     let mut command = Command::new("node");
     command
         .arg(folder().join(script))
@@ -185,4 +194,9 @@ async fn a_person_with_a_browser_who_must_have_a_second_factor_makes_a_passkey_b
 #[tokio::test]
 async fn a_person_with_a_browser_registers_by_themselves() {
     browses("register.mjs", "off").await;
+}
+
+#[tokio::test]
+async fn a_person_with_a_browser_sees_whose_pages_they_are() {
+    browses("logo.mjs", "off").await;
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use gateway::directory::{self, Directory, DirectoryError};
 use gateway::{ProvisionError, Server, Services};
-use kernel::{IdSource, Role, SystemIds};
+use kernel::{IdSource, Role, SystemIds, TenantId};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use sqlx::Connection;
 use user_sagas::Standing;
 
 use crate::standing::Open;
@@ -41,6 +42,23 @@ pub async fn within_a_second(world: &World, token: &str, status: StatusCode) -> 
     tokio::time::timeout(Duration::from_secs(1), asked).await.expect("not within a second")
 }
 
+/// How many rings of keys a tenant was given, and keys that sign.
+async fn keys_of(world: &World, tenant: TenantId) -> (i64, i64) {
+    let mut connection = sqlx::PgConnection::connect_with(&world.auth.superuser()).await.unwrap();
+    let counted = sqlx::query_as(
+        "SELECT count(*) FILTER (WHERE event_type = 'auth.key_ring.opened'),
+                count(*) FILTER (WHERE event_type = 'auth.key_ring.signing_key_added')
+         FROM log.events
+         WHERE tenant_id = $1",
+    )
+    .bind(tenant.uuid())
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    connection.close().await.unwrap();
+    counted
+}
+
 #[tokio::test]
 async fn a_tenant_is_made_once_and_its_owner_is_mailed_a_link() {
     let world = Box::pin(town()).await;
@@ -52,6 +70,12 @@ async fn a_tenant_is_made_once_and_its_owner_is_mailed_a_link() {
         matches!(&again, Err(ProvisionError::Directory(DirectoryError::Exists(slug))) if slug == "globex"),
         "{again:?}"
     );
+    // Before anybody looks for them, or signs in.
+    let (keys, signing) = keys_of(&world, acme.tenant_id).await;
+    assert_eq!((keys, signing), (1, 2), "not one ring with a key of each algorithm");
+    let shown = Answer::of(world.anonymous(Method::GET, "/t/globex/jwks")).await;
+    assert_eq!(shown.body["keys"].as_array().unwrap().len(), 2, "{shown:?}");
+    assert_eq!(keys_of(&world, acme.tenant_id).await, (1, 2), "looking made some more");
     let wrong = gateway::provision(&world.config, "Not a slug", "Acme", None).await;
     assert!(matches!(&wrong, Err(ProvisionError::Directory(DirectoryError::Slug(_)))), "{wrong:?}");
     assert!(Directory::open(&world.config).list().await.unwrap().contains(&acme));

@@ -179,16 +179,19 @@ async fn who_is_invited_where_a_second_factor_is_required_adds_one_before_they_a
     let world = world().await;
     let policy = "/v1/auth/sign-in-policy";
     let shown = || async { Answer::of(world.request(Method::GET, policy)).await.body };
-    assert_eq!(shown().await, json!({ "second_factor": "off" }));
+    assert_eq!(shown().await, json!({ "second_factor": "off", "session_idle_minutes": 4320 }));
     let before = world.head_of(&world.auth).await;
-    for wrong in [json!({ "second_factor": "some" }), json!({}), json!({ "second_factor": "off", "of": "all" })] {
+    let unknown = json!({ "second_factor": "off", "of": "all" });
+    for wrong in [json!({ "second_factor": "some" }), json!({}), json!({ "session_idle_minutes": 29 }), unknown] {
         let refused = world.post(&format!("{policy}/set"), wrong).await;
         assert!(refused.status.is_client_error(), "{refused:?}");
     }
     assert_eq!(world.head_of(&world.auth).await, before, "something was written");
-    let set = world.post(&format!("{policy}/set"), json!({ "second_factor": "admins" })).await;
-    assert_eq!(set.status, StatusCode::OK, "{set:?}");
-    assert_eq!(shown().await, json!({ "second_factor": "admins" }));
+    for wanted in [json!({ "session_idle_minutes": 60 }), json!({ "second_factor": "admins" })] {
+        let set = world.post(&format!("{policy}/set"), wanted).await;
+        assert_eq!(set.status, StatusCode::OK, "{set:?}");
+    }
+    assert_eq!(shown().await, json!({ "second_factor": "admins", "session_idle_minutes": 60 }), "each by itself");
     invited(&world, "ada@example.com", &["viewer"]).await;
     let (mut browser, accepted) = accepts(&world, "eve@example.com", &["admin"]).await;
     assert!(accepted.status == StatusCode::OK && accepted.body.contains("more than a password"), "{accepted:?}");
@@ -235,13 +238,16 @@ async fn who_is_locked_is_out_within_a_second_and_unlocked_signs_in_anew() {
     let locked = world.post(&format!("/v1/user/users/{user}/lock"), json!({ "reason": "lost a laptop" })).await;
     assert_eq!(locked.status, StatusCode::OK, "{locked:?}");
     refused_within_a_second(&world, access, LOCKED).await;
-    let query = format!("{{ auth {{ sessions(userId: \"{user}\") {{ methods endReason endedAt agent }} }} }}");
+    let query =
+        format!("{{ auth {{ sessions(userId: \"{user}\") {{ methods endReason endedAt lastUsedAt agent }} }} }}");
     let listed = testbed::eventually("the history says why", || async {
         let answer = Answer::of(world.request(Method::POST, "/graphql").json(&json!({ "query": query }))).await;
         let session = answer.body["data"]["auth"]["sessions"][0].clone();
         (session["endReason"] == "locked").then_some(session)
     });
-    assert_eq!(listed.await["methods"], json!(["pwd"]));
+    let listed = listed.await;
+    assert_eq!(listed["methods"], json!(["pwd"]));
+    assert!(listed["lastUsedAt"].is_string(), "{listed}");
     let refreshed = app.refreshes(&world, &tokens).await;
     assert_eq!((refreshed.status, refreshed.body["error"].as_str()), (StatusCode::BAD_REQUEST, Some("invalid_grant")));
     let page = browser.open(&format!("{}/account", issuer(&world))).await;
@@ -298,6 +304,7 @@ async fn somebody_sees_where_they_are_signed_in_and_ends_it() {
     });
     let page = page.await;
     assert!(page.body.contains("This browser"), "{page:?}");
+    assert!(page.body.contains("last used"), "{page:?}");
     let session = page.hidden("session");
     let end = format!("{account}/sessions");
     let mut stranger = invited(&world, "eve@example.com", &["viewer"]).await;

@@ -120,6 +120,11 @@ impl User {
         self.0.phone.as_deref()
     }
 
+    /// Whether they have shown that the number is theirs.
+    fn phone_verified(&self) -> bool {
+        self.0.phone_verified
+    }
+
     /// Where a picture of them is.
     fn picture(&self) -> Option<&str> {
         self.0.picture.as_deref()

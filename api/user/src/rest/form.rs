@@ -25,6 +25,8 @@ forms! {
     PreferenceKey = { "type": "string", "minLength": 1, "maxLength": 50, "pattern": "^[a-z][a-z_]*$" };
     /// What a preference is.
     PreferenceValue = { "anyOf": [{ "type": "boolean" }, { "type": "integer" }, { "type": "string", "maxLength": 50 }] };
+    /// What stands in a text message; spaces and hyphens between the digits do not matter.
+    Code = { "type": "string", "minLength": 6, "maxLength": 13, "pattern": "^ *[0-9]([ -]*[0-9]){5} *$" };
     /// What stands in a mailed link.
     Link = { "type": "string", "minLength": 1, "maxLength": 128 };
 }

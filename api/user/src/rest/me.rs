@@ -1,15 +1,17 @@
-//! Oneself: what is known of one, one's profile, one's address.
+//! Oneself: what is known of one, one's profile, one's address, one's telephone number.
 
 use face::operation::{Done, Found, Target, change, find};
 use face::{Authenticated, Changed, Command, Empty};
 use kernel::{Caller, Refusal, UserId};
 use poem_openapi::OpenApi;
-use user_aggregates::User;
-use user_commands::{ChangeOwnProfile, RequestEmailVerification};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use user_aggregates::{User, UserError};
+use user_commands::{ChangeOwnProfile, RequestEmailVerification, RequestPhoneVerification, VerifyPhone};
 
 use super::profile::NewProfile;
 use super::user::UserResource;
-use super::{Service, Tag};
+use super::{Service, Tag, form};
 use crate::SERVICE;
 
 /// The operations on oneself.
@@ -21,6 +23,15 @@ impl Me {
     pub(super) fn new(service: Service) -> Self {
         Self { service }
     }
+}
+
+/// What a telephone number is verified with.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PhoneVerification {
+    /// The code that was sent to it.
+    #[schemars(with = "form::Code")]
+    code: String,
 }
 
 /// What one needs to look after oneself.
@@ -56,5 +67,31 @@ impl Me {
     async fn verify_email(&self, command: Command<Empty>) -> Done {
         let user = oneself(&command.request.caller)?;
         change(&self.service.runtime, &command.request, user.uuid(), RequestEmailVerification { user }).await
+    }
+
+    /// Have a code sent that verifies one's telephone number
+    ///
+    /// By text message, to the number of one's profile; good for ten minutes. One a minute, five an hour, ten a day at most
+    /// (`codes_asked_too_often`). A number that got too many of them, from whomever, gets no more for a while, which is told to nobody.
+    #[oai(path = "/v1/user/me/send-phone-code", method = "post", operation_id = "requestPhoneVerification")]
+    async fn send_phone_code(&self, command: Command<Empty>) -> Done {
+        let user = oneself(&command.request.caller)?;
+        let ask = RequestPhoneVerification { user, reach: self.service.texts.clone() };
+        change(&self.service.runtime, &command.request, user.uuid(), ask).await
+    }
+
+    /// Verify one's telephone number
+    ///
+    /// By the code that was sent last. One that is wrong or too late is on record; after five of them none is right, until another one was
+    /// sent (`code_not_good`).
+    #[oai(path = "/v1/user/me/verify-phone", method = "post", operation_id = "verifyPhone")]
+    async fn verify_phone(&self, command: Command<PhoneVerification>) -> Done {
+        let user = oneself(&command.request.caller)?;
+        let verify = VerifyPhone { user, code: command.body.code, key: self.service.codes.clone() };
+        let done = self.service.runtime.executor.execute(&command.request, &verify).await?;
+        if done.answer.is_some() {
+            return Err(Refusal::from(UserError::Code).into());
+        }
+        Ok(Changed::new(SERVICE, done, |_| Target { id: user.uuid() }))
     }
 }

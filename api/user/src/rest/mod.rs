@@ -19,7 +19,7 @@ mod user;
 
 use face::Runtime;
 use poem_openapi::Tags;
-use user_commands::{Catalogue, LinkKey};
+use user_commands::{Catalogue, CodeKey, LinkKey, TextReach};
 
 /// All operations.
 pub type Rest = (
@@ -43,6 +43,8 @@ pub fn rest(runtime: Runtime) -> Rest {
     let service = Service {
         catalogue: Catalogue::from(runtime.grants.to_vec()),
         links: LinkKey::derive(runtime.secret.reveal()),
+        codes: CodeKey::derive(runtime.secret.reveal()),
+        texts: TextReach { prefixes: runtime.texted.clone() },
         runtime,
     };
     (
@@ -68,6 +70,8 @@ struct Service {
     runtime: Runtime,
     catalogue: Catalogue,
     links: LinkKey,
+    codes: CodeKey,
+    texts: TextReach,
 }
 
 /// How the reference groups the operations.

@@ -90,6 +90,8 @@ pub(super) struct UserResource {
     email: String,
     /// Whether they have shown that it is theirs.
     email_verified: bool,
+    /// Whether they have shown that the telephone number of their profile is theirs.
+    phone_verified: bool,
     /// The name that they sign in with.
     #[serde(skip_serializing_if = "Option::is_none")]
     user_name: Option<String>,
@@ -110,6 +112,7 @@ impl UserResource {
             status: user.status,
             email: user.login.email.reveal().clone(),
             email_verified: user.email_verified,
+            phone_verified: user.phone.verified,
             user_name: user.login.user_name.as_ref().map(|name| name.reveal().clone()),
             profile: (&user.profile).into(),
             roles: user.roles.iter().cloned().collect(),

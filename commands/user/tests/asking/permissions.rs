@@ -23,6 +23,8 @@ fn every_command_needs_the_permission_that_is_meant() {
         (of::<ChangeOwnProfile>(), "user:self:write"),
         (of::<RequestEmailVerification>(), "user:self:write"),
         (of::<VerifyEmail>(), "user:email:verify"),
+        (of::<RequestPhoneVerification>(), "user:self:write"),
+        (of::<VerifyPhone>(), "user:self:write"),
         (of::<ShowEmail>(), "user:email:verify"),
         (of::<ChooseOwnPreference>(), "user:self:write"),
         (of::<ResetOwnPreference>(), "user:self:write"),

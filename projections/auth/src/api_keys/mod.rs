@@ -10,5 +10,5 @@ pub use row::ApiKeyRow;
 
 projection! {
     /// Projects API keys.
-    pub struct ApiKeys = "api_keys" @ 1, tables ["api_key"], events "auth.api_key." by reducer::apply
+    pub struct ApiKeys = "api_keys" @ 2, tables ["api_key"], events "auth.api_key." by reducer::apply
 }

@@ -41,6 +41,8 @@ impl Current for ApiKeyRow {
             scopes: Json(issued.scopes.clone()),
             expires_at: issued.expires_at,
             last_used_at: None,
+            last_refused_at: None,
+            last_refusal: None,
             revoked_at: None,
             created_at: change.occurred_at,
         })
@@ -52,6 +54,10 @@ impl Current for ApiKeyRow {
             // Only ever first; what begins a history is taken by `begin`.
             ApiKeyEvent::ApiKeyIssued(_) => {}
             ApiKeyEvent::ApiKeyUsed(e) => self.last_used_at = Some(e.at),
+            ApiKeyEvent::ApiKeyRefused(e) => {
+                self.last_refused_at = Some(e.at);
+                self.last_refusal = Some(e.reason.as_str().to_owned());
+            }
             ApiKeyEvent::ApiKeyRevoked(_) => self.revoked_at = Some(change.occurred_at),
         }
     }

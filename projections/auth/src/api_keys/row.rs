@@ -20,6 +20,10 @@ table! {
         pub expires_at: Option<DateTime<Utc>> = "timestamptz",
         /// About when it was last used.
         pub last_used_at: Option<DateTime<Utc>> = "timestamptz",
+        /// About when somebody was last refused who came with it.
+        pub last_refused_at: Option<DateTime<Utc>> = "timestamptz",
+        /// Why.
+        pub last_refusal: Option<String> = "text",
         pub revoked_at: Option<DateTime<Utc>> = "timestamptz",
         pub created_at: DateTime<Utc> = "timestamptz",
     }

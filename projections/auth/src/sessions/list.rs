@@ -1,6 +1,6 @@
 //! Lists of sessions.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use folding::table::{self, select};
 use kernel::TenantId;
 use sqlx::PgConnection;
@@ -8,24 +8,26 @@ use uuid::Uuid;
 
 use super::row::{SessionRow, SessionsEndedRow};
 
-/// The sessions of a person that hold at a time, at most `limit`; newest first.
+/// The sessions of a person that hold at a time, at most `limit`; newest first. `idle`: after how long without use they end.
 pub async fn open_of(
     tables: &mut PgConnection,
     tenant: TenantId,
     user: Uuid,
     now: DateTime<Utc>,
+    idle: TimeDelta,
     limit: i64,
 ) -> Result<Vec<SessionRow>, sqlx::Error> {
     let sql = format!(
         "{} WHERE t.tenant_id = $1 AND t.user_id = $2 AND t.ended_at IS NULL AND t.expires_at > $3
+         AND t.used_at > $4
          AND NOT EXISTS (
              SELECT FROM sessions_ended e
              WHERE e.tenant_id = t.tenant_id AND e.user_id = t.user_id AND e.ended_at >= t.started_at
          )
-         ORDER BY t.session_id DESC LIMIT $4",
+         ORDER BY t.session_id DESC LIMIT $5",
         select::<SessionRow>()
     );
-    sqlx::query_as(&sql).bind(tenant.uuid()).bind(user).bind(now).bind(limit).fetch_all(tables).await
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(user).bind(now).bind(now - idle).bind(limit).fetch_all(tables).await
 }
 
 /// The newest sessions of a person, ended ones included, at most `limit`; newest first. And what last ended all

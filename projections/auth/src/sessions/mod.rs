@@ -23,7 +23,7 @@ impl projector::Projection for Sessions {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn ddl(&self) -> &'static str {

@@ -63,6 +63,7 @@ impl Current for SessionRow {
             methods: Json(started.methods.clone()),
             started_at: started.at,
             confirmed_at: started.shown_at(),
+            used_at: started.at,
             expires_at: started.expires_at,
             address: known(started.place.address.as_ref()),
             agent: known(started.place.agent.as_ref()),
@@ -78,12 +79,14 @@ impl Current for SessionRow {
             SessionEvent::SessionStarted(_) => {}
             SessionEvent::SessionConfirmed(e) => {
                 self.confirmed_at = e.at;
+                self.used_at = self.used_at.max(e.at);
                 for method in &e.methods {
                     if !self.methods.0.contains(method) {
                         self.methods.0.push(method.clone());
                     }
                 }
             }
+            SessionEvent::SessionUsed(e) => self.used_at = self.used_at.max(e.at),
             SessionEvent::SessionEnded(e) => {
                 self.ended_at = Some(change.occurred_at);
                 let reason = match e.reason {

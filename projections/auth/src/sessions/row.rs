@@ -18,6 +18,8 @@ table! {
         pub started_at: DateTime<Utc> = "timestamptz",
         /// When they last showed it.
         pub confirmed_at: DateTime<Utc> = "timestamptz",
+        /// When it was last used, as far as that was noted.
+        pub used_at: DateTime<Utc> = "timestamptz",
         /// When it ends, whatever happens.
         pub expires_at: DateTime<Utc> = "timestamptz",
         /// From where they came.

@@ -6,6 +6,7 @@ CREATE TABLE session (
     methods      jsonb       NOT NULL,
     started_at   timestamptz NOT NULL,
     confirmed_at timestamptz NOT NULL,
+    used_at      timestamptz NOT NULL,
     expires_at   timestamptz NOT NULL,
     address      text,
     agent        text,

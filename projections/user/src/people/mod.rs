@@ -14,6 +14,6 @@ pub use row::{PersonHistoryRow, PersonRow};
 
 projection! {
     /// Projects users.
-    pub struct People = "people" @ 2, tables ["person", "person_word", "person_history"], events "user.user." by reducer::apply,
+    pub struct People = "people" @ 3, tables ["person", "person_word", "person_history"], events "user.user." by reducer::apply,
     counts "user_id" in ["person", "person_history"]
 }

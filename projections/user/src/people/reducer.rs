@@ -77,6 +77,7 @@ impl Current for PersonRow {
             family_name: None,
             title: None,
             phone: None,
+            phone_verified: false,
             picture: None,
             locale: None,
             time_zone: None,
@@ -104,6 +105,7 @@ impl Current for PersonRow {
                 self.external_id = e.external_id.as_ref().and_then(Personal::known).cloned();
             }
             UserEvent::UserEmailVerified(_) => self.email_verified = true,
+            UserEvent::UserPhoneVerified(_) => self.phone_verified = true,
             UserEvent::UserRoleGranted(e) => _ = self.roles.insert(e.role.clone()),
             UserEvent::UserRoleRevoked(e) => _ = self.roles.remove(&e.role),
             UserEvent::UserGroupJoined(e) => _ = self.groups.insert(e.group.uuid()),
@@ -124,6 +126,8 @@ impl Current for PersonRow {
             }
             UserEvent::UserEmailVerificationRequested(_)
             | UserEvent::UserEmailVerificationFailed(_)
+            | UserEvent::UserPhoneVerificationRequested(_)
+            | UserEvent::UserPhoneVerificationFailed(_)
             | UserEvent::UserRegistrationNoted(_) => {}
         }
     }
@@ -148,7 +152,9 @@ impl PersonRow {
         self.given_name = profile.given_name.as_ref().and_then(Personal::known).cloned();
         self.family_name = profile.family_name.as_ref().and_then(Personal::known).cloned();
         self.title.clone_from(&profile.title);
-        self.phone = profile.phone.as_ref().and_then(Personal::known).cloned();
+        let phone = profile.phone.as_ref().and_then(Personal::known);
+        self.phone_verified &= self.phone.as_ref() == phone;
+        self.phone = phone.cloned();
         self.picture = profile.picture.as_ref().and_then(Personal::known).cloned();
         self.locale.clone_from(&profile.locale);
         self.time_zone.clone_from(&profile.time_zone);

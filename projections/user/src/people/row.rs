@@ -31,6 +31,7 @@ table! {
         pub family_name: Option<String> = "text",
         pub title: Option<String> = "text",
         pub phone: Option<String> = "text",
+        pub phone_verified: bool = "boolean",
         pub picture: Option<String> = "text",
         pub locale: Option<String> = "text",
         pub time_zone: Option<String> = "text",

@@ -13,6 +13,7 @@ CREATE TABLE person (
     family_name    text,
     title          text,
     phone          text,
+    phone_verified boolean     NOT NULL,
     picture        text,
     locale         text,
     time_zone      text,

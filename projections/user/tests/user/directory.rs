@@ -4,7 +4,7 @@ use kernel::UserId;
 use user_aggregates::{
     GroupId, InvitationAccepted, InvitationEvent, InvitationResent, InvitationSent, InvitationStatus, Login, Profile,
     UserEmailVerified, UserErased, UserEvent, UserGroupJoined, UserGroupLeft, UserLocked, UserLoginChanged,
-    UserProfileChanged, UserRegistered, UserRemoved, UserRoleGranted, UserStatus,
+    UserPhoneVerified, UserProfileChanged, UserRegistered, UserRemoved, UserRoleGranted, UserStatus,
 };
 use user_projections::invitations::{self, InvitationFilter};
 use user_projections::people::{self, PersonFilter, PersonOrder};
@@ -174,5 +174,29 @@ async fn pending_invitations_are_those_that_nobody_answered() {
         let [row] = &pending[..] else { panic!("{pending:?}") };
         assert_eq!((row.email.as_str(), row.expires_at, row.invited_by.as_str()), ("ada@example.com", day(10), "ada"));
         assert_eq!(list(None).await.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_number_is_verified_until_it_is_another_one() {
+    let mut story = Story::new();
+    let ada = user(&mut story, "Ada", &[]);
+    let numbered = |phone: Option<&str>| {
+        let phone = phone.map(|phone| phone.to_owned().into());
+        UserProfileChanged { profile: Profile { name: "Ada".to_owned().into(), phone, ..Profile::default() } }
+    };
+    story.add::<UserEvent>(ada, day(2), numbered(Some("+4930123456")));
+    story.add::<UserEvent>(ada, day(3), UserPhoneVerified {});
+    story.add::<UserEvent>(ada, day(4), numbered(Some("+4930123456")));
+    let stage = Stage::fresh().await;
+    for (change, verified) in [(None, true), (Some(Some("+4930123457")), false), (Some(Some("+4930123456")), false)] {
+        let before = story.events.len();
+        if let Some(phone) = change {
+            story.add::<UserEvent>(ada, day(5), numbered(phone));
+        }
+        stage.apply(if change.is_some() { &story.events[before..] } else { &story.events }, 100).await.unwrap();
+        let mut tables = stage.read(story.tenant).await;
+        let found = people::by_login(&mut tables, story.tenant, "ada@example.com").await.unwrap().unwrap();
+        assert_eq!(found.phone_verified, verified, "{change:?}");
     }
 }

@@ -7,3 +7,4 @@ mod end_access;
 mod mailing;
 mod noting;
 mod provisioning;
+mod texting;

@@ -10,7 +10,7 @@ use kernel::{Grant, Role, Service, TenantId};
 use mailer::Caught;
 use sagabed::{Bed, Case, Story};
 use user_aggregates::{Tenant, TenantStatus};
-use user_commands::{GRANTS, LinkKey, RequestTenant, ResumeTenant, SuspendTenant};
+use user_commands::{CodeKey, GRANTS, LinkKey, RequestTenant, ResumeTenant, SuspendTenant};
 use user_sagas::{Outside, PlaceError, Places, Standing};
 
 use crate::end_access::Doors;
@@ -24,6 +24,7 @@ struct Inner {
     reserved: BTreeMap<String, TenantId>,
     open: BTreeSet<TenantId>,
     standing: BTreeMap<TenantId, Standing>,
+    keys: BTreeSet<TenantId>,
     /// What was destroyed and recorded of tenants, in order.
     ends: Vec<(TenantId, &'static str)>,
 }
@@ -36,6 +37,10 @@ impl Town {
 
     fn is_open(&self, tenant: TenantId) -> bool {
         self.0.lock().unwrap().open.contains(&tenant)
+    }
+
+    fn has_keys(&self, tenant: TenantId) -> bool {
+        self.0.lock().unwrap().keys.contains(&tenant)
     }
 
     pub fn standing(&self, tenant: TenantId) -> Option<Standing> {
@@ -102,6 +107,16 @@ impl Places for Town {
     fn check_streams(&self) -> BoxFuture<'_, Result<(), PlaceError>> {
         ready(Ok(())).boxed()
     }
+
+    fn make_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        self.0.lock().unwrap().keys.insert(tenant);
+        ready(Ok(())).boxed()
+    }
+
+    fn close_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        self.0.lock().unwrap().keys.remove(&tenant);
+        ready(Ok(())).boxed()
+    }
 }
 
 /// The permission table with what whoever operates the platform has besides.
@@ -112,8 +127,9 @@ pub fn operators_grants() -> &'static [Grant] {
 
 pub fn outside(town: &Town) -> Outside {
     let mailer = Arc::new(Caught::default());
-    let (links, url) = (LinkKey::derive(&[7; 32]), "https://inopsio.example".into());
-    Outside { mailer, links, url, places: Arc::new(town.clone()), access: Arc::new(Doors::default()) }
+    let (links, codes) = (LinkKey::derive(&[7; 32]), CodeKey::derive(&[7; 32]));
+    let (texts, url) = (Arc::new(texting::Caught::default()), "https://inopsio.example".into());
+    Outside { mailer, texts, links, codes, url, places: Arc::new(town.clone()), access: Arc::new(Doors::default()) }
 }
 
 #[derive(Default)]
@@ -147,6 +163,7 @@ impl Story for Provisioning {
         Box::pin(async move {
             assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Active);
             assert!(self.town.is_open(case.tenant()));
+            assert!(self.town.has_keys(case.tenant()), "it is open, and nobody can sign in");
             assert_eq!(self.town.slug_of(case.tenant()), Some(slug(case)));
             assert_eq!(case.count("user.invitation.sent").await, 1, "the owner is invited once");
         })
@@ -156,6 +173,7 @@ impl Story for Provisioning {
         Box::pin(async move {
             assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Abandoned);
             assert_eq!(self.town.slug_of(case.tenant()), None, "the name is free again");
+            assert!(!self.town.has_keys(case.tenant()), "keys are left that look good");
             let (sent, revoked) =
                 (case.count("user.invitation.sent").await, case.count("user.invitation.revoked").await);
             assert_eq!(sent, revoked, "no invitation is left that leads nowhere");

@@ -2,6 +2,7 @@ use cqrs_es::test::TestFramework;
 use uuid::Uuid;
 
 use super::*;
+use crate::CodeFault;
 
 fn login(email: &str) -> Login {
     Login { email: email.to_owned().into(), user_name: None }
@@ -155,4 +156,94 @@ fn a_user_has_so_many_groups_and_no_more() {
     given(groups.map(Into::into).collect())
         .when(UserCommand::JoinGroup { group: GroupId::new(Uuid::max()) })
         .then_expect_error(UserError::TooMany { what: "groups" });
+}
+
+fn minute(minute: i64) -> DateTime<Utc> {
+    at(minute * 60)
+}
+
+/// Somebody with a number, to which codes were sent at these minutes.
+fn texted(minutes: &[i64]) -> Vec<UserEvent> {
+    let mut events = vec![numbered("+4930123456")];
+    events.extend(minutes.iter().zip(1..).map(|(at, turn)| {
+        let (at, expires_at) = (minute(*at), minute(*at + 10));
+        UserPhoneVerificationRequested { turn, at, expires_at }.into()
+    }));
+    events
+}
+
+fn numbered(phone: &str) -> UserEvent {
+    let profile = Profile { name: "Ada".to_owned().into(), phone: Some(phone.to_owned().into()), ..Profile::default() };
+    UserProfileChanged { profile }.into()
+}
+
+fn enter(right: bool, at: i64) -> UserCommand {
+    UserCommand::VerifyPhone { right, at: minute(at) }
+}
+
+#[test]
+fn a_code_shows_whose_number_it_is_for_ten_minutes_once() {
+    let ask = |at| UserCommand::RequestPhoneVerification { at: minute(at) };
+    given(vec![]).when(ask(0)).then_expect_error(UserError::NoPhone);
+    given(texted(&[])).when(ask(0)).then_expect_events(vec![texted(&[0])[1].clone()]);
+    given(texted(&[])).when(enter(true, 0)).then_expect_error(UserError::Code);
+    let verified = || UserEvent::from(UserPhoneVerified {});
+    given(texted(&[0])).when(enter(true, 9)).then_expect_events(vec![verified()]);
+    let expired = UserPhoneVerificationFailed { turn: 1, reason: CodeFault::Expired }.into();
+    given(texted(&[0])).when(enter(true, 10)).then_expect_events(vec![expired]);
+    let mut done = texted(&[0]);
+    done.push(verified());
+    given(done.clone()).when(enter(true, 1)).then_expect_error(UserError::PhoneVerified);
+    given(done.clone()).when(ask(1)).then_expect_error(UserError::PhoneVerified);
+    // The same number said once more is the same one; another one is not.
+    done.push(numbered("+4930123456"));
+    given(done.clone()).when(ask(5)).then_expect_error(UserError::PhoneVerified);
+    done.push(numbered("+4930123457"));
+    given(done.clone()).when(enter(true, 5)).then_expect_error(UserError::Code);
+    given(done).when(ask(5)).then_expect_events(vec![
+        UserPhoneVerificationRequested { turn: 2, at: minute(5), expires_at: minute(15) }.into(),
+    ]);
+    let locked = UserLocked { reason: "phishing".to_owned() }.into();
+    refused(vec![numbered("+4930123456"), locked], ask(0), UserStep::VerifyPhone, UserStatus::Locked);
+}
+
+#[test]
+fn a_code_that_was_tried_too_often_is_not_right_any_more_and_leaves_no_more_records() {
+    let wrong = || UserEvent::from(UserPhoneVerificationFailed { turn: 1, reason: CodeFault::Wrong });
+    let mut tried = texted(&[0]);
+    for _ in 0..5 {
+        given(tried.clone()).when(enter(false, 1)).then_expect_events(vec![wrong()]);
+        tried.push(wrong());
+    }
+    given(tried.clone()).when(enter(false, 1)).then_expect_error(UserError::Code);
+    given(tried.clone()).when(enter(true, 1)).then_expect_error(UserError::Code);
+    // A new one is.
+    tried.push(UserPhoneVerificationRequested { turn: 2, at: minute(2), expires_at: minute(12) }.into());
+    given(tried).when(enter(true, 3)).then_expect_events(vec![UserPhoneVerified {}.into()]);
+}
+
+#[test]
+fn a_user_has_a_few_codes_sent_in_an_hour_and_a_day_whatever_the_number_is() {
+    let ask = |events: Vec<UserEvent>, at: i64, wait: Option<i64>| {
+        let turn = u32::try_from(events.len()).unwrap();
+        let then = given(events).when(UserCommand::RequestPhoneVerification { at: minute(at) });
+        match wait {
+            Some(minutes) => then.then_expect_error(UserError::TooManyCodes { wait: minutes * 60 + 1 }),
+            None => then.then_expect_events(vec![
+                UserPhoneVerificationRequested { turn, at: minute(at), expires_at: minute(at + 10) }.into(),
+            ]),
+        }
+    };
+    ask(texted(&[0]), 0, Some(1));
+    ask(texted(&[0]), 1, None);
+    ask(texted(&[0, 2, 4, 6, 8]), 10, Some(50));
+    ask(texted(&[0, 2, 4, 6, 8]), 60, None);
+    let day = [0, 20, 40, 60, 80, 100, 120, 140, 160, 180];
+    ask(texted(&day), 1_000, Some(440));
+    ask(texted(&day), 1_440, None);
+    let mut moved = texted(&[0, 2, 4, 6, 8]);
+    moved.push(numbered("+4930123457"));
+    given(moved)
+        .when(UserCommand::RequestPhoneVerification { at: minute(10) })
+        .then_expect_error(UserError::TooManyCodes { wait: 3_001 });
 }

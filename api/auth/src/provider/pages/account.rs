@@ -6,12 +6,12 @@ use poem::Response;
 use poem::http::StatusCode;
 use uuid::Uuid;
 
-use super::Page;
+use super::{Brand, Page};
 
 /// What the page shows.
 pub struct AccountPage<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// Its short name.
     pub slug: &'p str,
     /// Who it is.
@@ -36,6 +36,8 @@ pub struct ShownSession<'p> {
     pub here: bool,
     /// Since when.
     pub since: String,
+    /// When it was last used.
+    pub used: String,
     /// With what.
     pub agent: &'p str,
     /// From where.
@@ -70,6 +72,7 @@ pub fn account(page: &AccountPage<'_>) -> Response {
                             p.quiet {
                                 @if let Some(address) = session.address { (address) ", " }
                                 "since " time datetime=(session.since) { (session.since) }
+                                ", last used " time datetime=(session.used) { (session.used) }
                             }
                         }
                         @if !session.here {

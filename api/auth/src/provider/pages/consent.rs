@@ -4,12 +4,12 @@ use maud::{Markup, html};
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::Page;
+use super::{Brand, Page};
 
 /// What the page shows.
 pub struct Consent<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// The client that asks.
     pub client: &'p str,
     /// Who is signed in.
@@ -52,6 +52,7 @@ fn meaning(word: &str) -> String {
         "openid" => "know that it is you".to_owned(),
         "profile" => "see your name, language and time zone".to_owned(),
         "email" => "see your e-mail address".to_owned(),
+        "phone" => "see your telephone number".to_owned(),
         "offline_access" => "go on while you are away".to_owned(),
         "api" => "do all that you may do here".to_owned(),
         permission => format!("use the permission {permission}, as far as you have it"),

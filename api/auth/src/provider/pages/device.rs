@@ -5,12 +5,12 @@ use poem::Response;
 use poem::http::StatusCode;
 
 use super::consent::scope_list;
-use super::{Page, alert};
+use super::{Brand, Page, alert};
 
 /// What the page shows on which somebody types a device's code.
 pub struct DeviceCode<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// Where the form goes.
     pub action: &'p str,
     /// What was wrong.
@@ -34,8 +34,8 @@ pub fn device_code(page: &DeviceCode<'_>) -> Response {
 
 /// What the page shows that asks whether a device is let in.
 pub struct DeviceQuestion<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// The application that runs on the device.
     pub client: &'p str,
     /// Who is signed in.

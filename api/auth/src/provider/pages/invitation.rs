@@ -5,12 +5,12 @@ use poem::Response;
 use poem::http::StatusCode;
 
 use super::password::new_password_field;
-use super::{Page, alert};
+use super::{Brand, Page, alert};
 
 /// What the page shows.
 pub struct Invitation<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// Where the form goes.
     pub action: &'p str,
     /// The mailed link.
@@ -52,8 +52,8 @@ pub fn invitation(page: &Invitation<'_>) -> Response {
 
 /// What the page that verifies an address shows.
 pub struct Verification<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// Where the form goes.
     pub action: &'p str,
     /// The mailed link.

@@ -4,12 +4,12 @@ use maud::html;
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::{Page, PasskeyForm, alert};
+use super::{Brand, Page, PasskeyForm, alert};
 
 /// What the page shows.
 pub struct Login<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// The client for which somebody signs in.
     pub client: Option<&'p str>,
     /// Where the form goes.
@@ -35,13 +35,15 @@ pub struct Login<'p> {
 /// The page.
 pub fn login(page: &Login<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
+    // A browser that has passkeys offers them there, too.
+    let names = if page.passkey.is_some() { "username webauthn" } else { "username" };
     let body = html! {
         @if let Some(client) = page.client { p { "to go on to " strong { (client) } } }
         (alert(page.error))
         form method="post" action=(page.action) {
             input type="hidden" name="pending" value=(page.pending);
             label for="login" { "E-mail address or user name" }
-            input #login name="login" type="text" value=(page.name) autocomplete="username" autocapitalize="none"
+            input #login name="login" type="text" value=(page.name) autocomplete=(names) autocapitalize="none"
                 spellcheck="false" required maxlength="254" autofocus[page.name.is_empty()];
             label for="password" { "Password" }
             input #password name="password" type="password" autocomplete="current-password" required maxlength="256"

@@ -4,21 +4,21 @@ use maud::html;
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::Page;
+use super::{Brand, Page};
 
 /// A page with one sentence or two.
-pub fn message(tenant: &str, status: StatusCode, title: &str, text: &str) -> Response {
+pub fn message(tenant: &Brand, status: StatusCode, title: &str, text: &str) -> Response {
     Page { tenant, title, leads_to: None }.answer(status, &html! { p { (text) } })
 }
 
 /// The same, and where to go on: an address and what it is called.
-pub fn message_with_link(tenant: &str, title: &str, text: &str, (to, name): (&str, &str)) -> Response {
+pub fn message_with_link(tenant: &Brand, title: &str, text: &str, (to, name): (&str, &str)) -> Response {
     let body = html! { p { (text) } p { a href=(to) { (name) } } };
     Page { tenant, title, leads_to: None }.answer(StatusCode::OK, &body)
 }
 
 /// Asks whether somebody really wants to sign out: a link on another's page could have brought them here.
-pub fn confirm_sign_out(tenant: &str, action: &str, pending: &str, leads_to: Option<&str>) -> Response {
+pub fn confirm_sign_out(tenant: &Brand, action: &str, pending: &str, leads_to: Option<&str>) -> Response {
     let body = html! {
         p { "You will be signed out of everything that you opened with this browser." }
         form method="post" action=(action) {

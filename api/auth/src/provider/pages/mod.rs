@@ -39,12 +39,47 @@ const STYLE: &str = include_str!("style.css");
 
 /// A page of a tenant.
 pub struct Page<'p> {
-    /// The tenant's name; empty: it is not known whose page this is.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// What the page is about.
     pub title: &'p str,
     /// Where its forms may lead besides us: a browser holds a redirect after a form against it, too.
     pub leads_to: Option<&'p str>,
+}
+
+/// Whose pages they are.
+#[derive(Clone, Debug, Default)]
+pub struct Brand {
+    /// The tenant's name; empty: it is not known.
+    pub name: String,
+    /// Its logo.
+    pub logo: Option<Logo>,
+}
+
+/// A tenant's logo.
+#[derive(Clone, Debug)]
+pub struct Logo {
+    /// Where it is, seen from a page.
+    pub light: String,
+    /// Another one, where all is dark.
+    pub dark: Option<String>,
+    /// How wide and how high it is, so that nothing moves when it comes.
+    pub size: (u32, u32),
+}
+
+impl Brand {
+    /// At the top of a page. Where all is dark and there is no logo for that, it stands on a light ground.
+    fn shown(&self) -> Markup {
+        html! {
+            @if let Some(Logo { light, dark, size: (width, height) }) = &self.logo {
+                picture.logo.plated[dark.is_none()] {
+                    @if let Some(dark) = dark { source media="(prefers-color-scheme: dark)" srcset=(dark); }
+                    img src=(light) alt={ "Logo of " (self.name) } width=(width) height=(height);
+                }
+            }
+            @if !self.name.is_empty() { p.tenant { (self.name) } }
+        }
+    }
 }
 
 /// A script of ours.
@@ -70,13 +105,13 @@ impl Page<'_> {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
-                    title { (self.title) @if !self.tenant.is_empty() { " · " (self.tenant) } }
+                    title { (self.title) @if !self.tenant.name.is_empty() { " · " (self.tenant.name) } }
                     style { (PreEscaped(STYLE)) }
                     @if let Some(script) = script { script src=(script.path) defer {} }
                 }
                 body {
                     main {
-                        @if !self.tenant.is_empty() { p.tenant { (self.tenant) } }
+                        (self.tenant.shown())
                         h1 { (self.title) }
                         (body)
                     }

@@ -4,10 +4,10 @@ use maud::html;
 use poem::Response;
 use poem::http::{HeaderValue, StatusCode};
 
-use super::Page;
+use super::{Brand, Page};
 
 /// Sends somebody on to an identity provider, by a page: a redirect would be held against where our own forms may lead.
-pub fn leaving(tenant: &str, provider: &str, url: &str) -> Response {
+pub fn leaving(tenant: &Brand, provider: &str, url: &str) -> Response {
     let body = html! {
         p { "You sign in at " strong { (provider) } "." }
         p { a href=(url) { "Go on" } }

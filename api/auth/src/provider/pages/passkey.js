@@ -1,5 +1,6 @@
 // Asks the browser for a passkey, and sends its answer with the form that asks for it. What is asked for stands in the form; nothing
-// is sent but that form, and nothing is fetched. Where a browser knows no passkeys, the page stays as it is.
+// is sent but that form, and nothing is fetched. Where a browser knows no passkeys, the page stays as it is; where it offers them beside
+// the name that somebody types (conditional mediation), it does.
 'use strict';
 
 (() => {
@@ -34,10 +35,13 @@
         return { id, rawId: text(rawId), type, response: said };
     }
 
-    async function shown(options) {
+    // What waits for somebody to choose a passkey where they type their name: of two questions at once a browser answers none.
+    let waiting;
+
+    async function shown(options, more) {
         const allowCredentials = credentials(options.allowCredentials);
         const publicKey = { ...options, challenge: bytes(options.challenge), allowCredentials };
-        const { id, rawId, type, response } = await navigator.credentials.get({ publicKey });
+        const { id, rawId, type, response } = await navigator.credentials.get({ publicKey, ...more });
         const { authenticatorData, clientDataJSON, signature, userHandle } = response;
         const said = {
             authenticatorData: text(authenticatorData),
@@ -48,15 +52,34 @@
         return { id, rawId: text(rawId), type, response: said };
     }
 
+    const send = (answer) => {
+        form.elements.answer.value = JSON.stringify(answer);
+        form.submit();
+    };
+
+    async function offer() {
+        if (!document.querySelector('[autocomplete~="webauthn"]')) return;
+        if (!(await PublicKeyCredential.isConditionalMediationAvailable?.())) return;
+        const options = JSON.parse(form.dataset.options);
+        waiting = new AbortController();
+        // What was asked is good for that long; an answer that comes later is worth nothing.
+        setTimeout(() => waiting.abort(), options.timeout);
+        try {
+            send(await shown(options, { mediation: 'conditional', signal: waiting.signal }));
+        } catch {
+            // Nobody chose one, or there is none: there is the button, and the password.
+        }
+    }
+
     form.addEventListener('submit', async (event) => {
         event.preventDefault();
+        waiting?.abort();
         failed.hidden = true;
         button.disabled = true;
         try {
             const options = JSON.parse(form.dataset.options);
             const answer = form.dataset.passkey === 'make' ? await made(options) : await shown(options);
-            form.elements.answer.value = JSON.stringify(answer);
-            form.submit();
+            send(answer);
         } catch (error) {
             // What a browser says of it is for programmers, and in whatever language.
             const there = error.name === 'InvalidStateError';
@@ -66,4 +89,5 @@
             button.focus();
         }
     });
+    offer();
 })();

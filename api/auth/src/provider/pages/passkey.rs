@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::{Page, Script, alert};
+use super::{Brand, Page, Script, alert};
 
 /// Asks the browser for passkeys.
 pub const SCRIPT: &str = include_str!("passkey.js");
@@ -54,8 +54,8 @@ impl PasskeyForm {
 
 /// What the page shows of somebody's passkeys.
 pub struct PasskeysPage<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// Its short name.
     pub slug: &'p str,
     /// Those that they have.

@@ -4,12 +4,12 @@ use maud::{Markup, html};
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::{Page, alert};
+use super::{Brand, Page, alert};
 
 /// What the page shows.
 pub struct NewPassword<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// Whose password.
     pub person: &'p str,
     /// Where the form goes.
@@ -37,8 +37,8 @@ pub fn new_password(page: &NewPassword<'_>) -> Response {
 
 /// What the page shows on which somebody changes their password.
 pub struct ChangePassword<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// Whose password.
     pub person: &'p str,
     /// What they sign in with.
@@ -71,7 +71,7 @@ pub fn change_password(page: &ChangePassword<'_>) -> Response {
 }
 
 /// The page of who forgot their password.
-pub fn forgot(tenant: &str, action: &str) -> Response {
+pub fn forgot(tenant: &Brand, action: &str) -> Response {
     let body = html! {
         p { "We mail you a link with which you set a new one." }
         form method="post" action=(action) {

@@ -4,12 +4,12 @@ use maud::html;
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::{Page, alert};
+use super::{Brand, Page, alert};
 
 /// What the page shows.
 pub struct Registration<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// Where the form goes.
     pub action: &'p str,
     /// Where one goes who has an account.

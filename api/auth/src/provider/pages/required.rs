@@ -5,12 +5,12 @@ use poem::Response;
 use poem::http::StatusCode;
 
 use super::second_factor::{code_field, key};
-use super::{Page, PasskeyForm, alert};
+use super::{Brand, Page, PasskeyForm, alert};
 
 /// What the page shows.
 pub struct RequiredPage<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// Where the form of the authenticator goes.
     pub action: &'p str,
     /// What was asked for, and the authenticator's secret, sealed.
@@ -32,7 +32,7 @@ pub fn required(page: &RequiredPage<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let body = html! {
         (alert(page.error))
-        p { (page.tenant) " asks you for more than a password. Add one of these, and you are in." }
+        p { (page.tenant.name) " asks you for more than a password. Add one of these, and you are in." }
         @if let Some(passkey) = page.passkey {
             div data-with-passkeys hidden { h2 { "A passkey" } p { "Your finger, face or PIN." } (passkey.make("Passkey 1")) }
         }

@@ -4,12 +4,12 @@ use maud::{Markup, PreEscaped, html};
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::{Page, PasskeyForm, alert};
+use super::{Brand, Page, PasskeyForm, alert};
 
 /// What the page shows that asks for a second factor.
 pub struct CodePage<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// Where the form goes.
     pub action: &'p str,
     /// What was asked for, sealed.
@@ -47,8 +47,8 @@ pub fn code(page: &CodePage<'_>) -> Response {
 
 /// What the page shows on which an authenticator is enrolled.
 pub struct EnrolPage<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// Where the form goes.
     pub action: &'p str,
     /// The secret, sealed.
@@ -79,8 +79,8 @@ pub fn enrol(page: &EnrolPage<'_>) -> Response {
 
 /// What the page shows of an authenticator that is there.
 pub struct AuthenticatorPage<'p> {
-    /// The tenant's name.
-    pub tenant: &'p str,
+    /// Whose page it is.
+    pub tenant: &'p Brand,
     /// Its short name.
     pub slug: &'p str,
     /// How many recovery codes are left.
@@ -108,7 +108,7 @@ pub fn authenticator(page: &AuthenticatorPage<'_>) -> Response {
 }
 
 /// Recovery codes, this once.
-pub fn recovery_codes(tenant: &str, codes: &[String], then: &str) -> Response {
+pub fn recovery_codes(tenant: &Brand, codes: &[String], then: &str) -> Response {
     let body = html! {
         p { "Each of these codes lets you in once, without your device. Keep them where you find them; they are shown this once." }
         ol.codes { @for code in codes { li { span.code { (code) } } } }

@@ -154,7 +154,7 @@ async fn refuse(provider: &Provider, visit: &Visit, user: Option<UserId>, reason
     provider.attempts.refused(&Aim::new(visit.tenant.id, "saml", visit.address))?;
     provider.note_refused(visit, user, reason).await?;
     let text = format!("{} ({reason})", crate::provider::error::sentence(text));
-    Ok(pages::message(&visit.tenant.name, StatusCode::FORBIDDEN, "You are not signed in", &text))
+    Ok(pages::message(&visit.brand, StatusCode::FORBIDDEN, "You are not signed in", &text))
 }
 
 fn nobody_admits() -> Refusal {

@@ -77,7 +77,7 @@ pub async fn discover(provider: &Provider, mut visit: Visit) -> Answer {
     };
     let connection = provider.connection(&visit, id).await?;
     let (url, cookies) = provider.send_away(&visit, &connection, goal.then(), goal.wants_fresh()).await?;
-    let mut response = pages::leaving(&visit.tenant.name, &connection.state.details.name, &url);
+    let mut response = pages::leaving(&visit.brand, &connection.state.details.name, &url);
     cookies.set(&mut response);
     Ok(response)
 }

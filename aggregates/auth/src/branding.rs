@@ -1,0 +1,145 @@
+//! How a tenant's pages look: its logo. A tenant has one such branding.
+//!
+//! The picture stands in the event itself, as it came: it is small ([`MOST_BYTES`]), and so it is where the tenant's history is, in backups
+//! and when the tenant moves.
+
+use std::convert::Infallible;
+
+use kernel::Aggregate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The most bytes of a picture. Two of them, in base64, are within what an event may be.
+pub const MOST_BYTES: usize = 64 << 10;
+
+kernel::events! {
+    /// What can happen to how a tenant's pages look.
+    pub enum BrandingEvent of "auth.branding" {
+        /// This is the logo from now on.
+        LogoSet = "auth.branding.logo_set" @ 1 {
+            /// Where all is light, and where there is no other one.
+            pub light: Picture,
+            /// Where all is dark.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub dark: Option<Picture>,
+        },
+        /// There is no logo any more.
+        LogoRemoved = "auth.branding.logo_removed" @ 1 {},
+    }
+}
+
+/// What sort of picture it is. Nothing that can hold a script (SVG) is among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PictureFormat {
+    /// Portable Network Graphics.
+    Png,
+    /// JPEG.
+    Jpeg,
+    /// WebP.
+    Webp,
+}
+
+impl PictureFormat {
+    /// Its media type.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::Webp => "image/webp",
+        }
+    }
+}
+
+/// A picture.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Picture {
+    /// What sort.
+    pub format: PictureFormat,
+    /// How wide, in pixels.
+    pub width: u32,
+    /// How high, in pixels.
+    pub height: u32,
+    /// SHA-256 of its bytes, in hexadecimal digits.
+    pub sha256: String,
+    /// Its bytes, in base64.
+    pub base64: String,
+}
+
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Picture({:?} {}×{} {})", self.format, self.width, self.height, self.sha256)
+    }
+}
+
+/// How a tenant's pages look.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Branding {
+    /// Its logo.
+    pub logo: Option<LogoSet>,
+}
+
+/// What can be asked of how a tenant's pages look.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BrandingCommand {
+    /// Says which logo there is.
+    SetLogo(LogoSet),
+    /// Takes it away.
+    RemoveLogo,
+}
+
+impl Aggregate for Branding {
+    const TYPE: &'static str = "auth.branding";
+    type Command = BrandingCommand;
+    type Event = BrandingEvent;
+    type Error = Infallible;
+
+    fn decide(&self, command: BrandingCommand) -> Result<Vec<BrandingEvent>, Infallible> {
+        Ok(match command {
+            BrandingCommand::SetLogo(logo) if self.logo.as_ref() == Some(&logo) => vec![],
+            BrandingCommand::SetLogo(logo) => vec![logo.into()],
+            BrandingCommand::RemoveLogo if self.logo.is_none() => vec![],
+            BrandingCommand::RemoveLogo => vec![LogoRemoved {}.into()],
+        })
+    }
+
+    fn evolve(&mut self, event: BrandingEvent) {
+        match event {
+            BrandingEvent::LogoSet(e) => self.logo = Some(e),
+            BrandingEvent::LogoRemoved(_) => self.logo = None,
+        }
+    }
+}
+
+kernel::aggregate!(Branding);
+
+#[cfg(test)]
+mod tests {
+    use cqrs_es::test::TestFramework;
+
+    use super::*;
+
+    fn logo(sha256: &str) -> LogoSet {
+        let picture = |sha256: &str| Picture {
+            format: PictureFormat::Png,
+            width: 32,
+            height: 32,
+            sha256: sha256.to_owned(),
+            base64: "iVBORw0KGgo=".to_owned(),
+        };
+        LogoSet { light: picture(sha256), dark: None }
+    }
+
+    #[test]
+    fn a_logo_is_set_replaced_and_removed_and_what_changes_nothing_is_no_event() {
+        let given = |events: Vec<BrandingEvent>| TestFramework::<Branding>::with(()).given(events);
+        let set = |sha256| BrandingCommand::SetLogo(logo(sha256));
+        given(vec![]).when(set("a")).then_expect_events(vec![logo("a").into()]);
+        given(vec![logo("a").into()]).when(set("a")).then_expect_events(vec![]);
+        given(vec![logo("a").into()]).when(set("b")).then_expect_events(vec![logo("b").into()]);
+        let removed = || BrandingEvent::from(LogoRemoved {});
+        given(vec![logo("a").into()]).when(BrandingCommand::RemoveLogo).then_expect_events(vec![removed()]);
+        given(vec![]).when(BrandingCommand::RemoveLogo).then_expect_events(vec![]);
+        given(vec![logo("a").into(), removed()]).when(set("a")).then_expect_events(vec![logo("a").into()]);
+    }
+}

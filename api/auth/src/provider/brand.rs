@@ -1,0 +1,82 @@
+//! Whose pages they are: the tenant's name and its logo, and the logo itself, which everybody may see.
+
+use auth_aggregates::{Branding, LogoSet, Picture};
+use auth_commands::protocol;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use kernel::Refusal;
+use poem::Response;
+use poem::http::{StatusCode, header};
+
+use super::form::Form;
+use super::pages::{Brand, Logo};
+use super::{Answer, OAuthError, Provider, Visit};
+use crate::authority::{Authority, KnownTenant};
+
+/// How much of a hash tells a logo from the one before it.
+const TELLING: usize = 16;
+
+/// A logo of this very hash never changes; without one, or with another, it may.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+const FOR_NOW: &str = "public, max-age=300";
+
+/// Whose page it is. That its logo can't be looked up keeps nobody from signing in.
+pub(super) async fn brand(authority: &Authority, tenant: &KnownTenant) -> Brand {
+    let logo = match logo(authority, tenant).await {
+        Ok(logo) => logo,
+        Err(refusal) => {
+            tracing::warn!(%refusal, "a logo can't be looked up");
+            None
+        }
+    };
+    let at = |path: &str, picture: &Picture| format!("/t/{}/{path}?v={}", tenant.slug, version(picture));
+    let logo = logo.map(|logo| Logo {
+        light: at("logo", &logo.light),
+        dark: logo.dark.as_ref().map(|dark| at("logo/dark", dark)),
+        size: (logo.light.width, logo.light.height),
+    });
+    Brand { name: tenant.name.clone(), logo }
+}
+
+async fn logo(authority: &Authority, tenant: &KnownTenant) -> Result<Option<LogoSet>, Refusal> {
+    let found = authority.executor().load::<Branding>(&protocol(tenant.id, "auth"), &tenant.id.to_string()).await?;
+    Ok(found.and_then(|(branding, _)| branding.logo.clone()))
+}
+
+fn version(picture: &Picture) -> &str {
+    picture.sha256.get(..TELLING).unwrap_or(&picture.sha256)
+}
+
+/// The logo where all is light.
+pub async fn light(provider: &Provider, visit: Visit) -> Answer {
+    let logo = logo(&provider.authority, &visit.tenant).await?;
+    show(&visit, logo.map(|logo| logo.light))
+}
+
+/// The logo where all is dark.
+pub async fn dark(provider: &Provider, visit: Visit) -> Answer {
+    let logo = logo(&provider.authority, &visit.tenant).await?;
+    show(&visit, logo.and_then(|logo| logo.dark))
+}
+
+fn show(visit: &Visit, picture: Option<Picture>) -> Answer {
+    let nothing = || OAuthError::not_there("this tenant shows no such logo");
+    let picture = picture.ok_or_else(nothing)?;
+    let bytes = STANDARD.decode(&picture.base64).map_err(|_| nothing())?;
+    let asked = Form::read(&visit.query).ok().and_then(|query| query.get("v").map(str::to_owned));
+    let keep = if asked.as_deref() == Some(version(&picture)) { FOR_EVER } else { FOR_NOW };
+    let tag = format!("\"{}\"", picture.sha256);
+    let known = visit.header("if-none-match").is_some_and(|known| known == tag);
+    let response = Response::builder()
+        .header(header::CACHE_CONTROL, keep)
+        .header(header::ETAG, tag)
+        // Whatever else somebody may have put into the file: it is a picture, and opened by itself it can do nothing.
+        .header("x-content-type-options", "nosniff")
+        .header("content-security-policy", "default-src 'none'; sandbox")
+        .header("cross-origin-resource-policy", "same-site");
+    Ok(if known {
+        response.status(StatusCode::NOT_MODIFIED).finish()
+    } else {
+        response.content_type(picture.format.media_type()).body(bytes)
+    })
+}

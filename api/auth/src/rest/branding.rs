@@ -1,0 +1,112 @@
+//! How a tenant's pages look.
+
+use auth_aggregates::{Branding, Picture, PictureFormat};
+use auth_commands::{RemoveLogo, SetLogo};
+use face::operation::{Done, Found, change};
+use face::{Authenticated, Command, Empty, Resource, Runtime, forms};
+use poem_openapi::OpenApi;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Tag;
+
+/// The operations on how the tenant's pages look.
+pub struct Brandings {
+    runtime: Runtime,
+}
+
+impl Brandings {
+    pub fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+}
+
+forms! {
+    /// A picture in base64.
+    File = { "type": "string", "contentEncoding": "base64", "maxLength": auth_aggregates::MOST_BYTES.div_ceil(3) * 4 };
+}
+
+/// A logo.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewLogo {
+    /// A PNG, JPEG or WebP file of up to 64 KiB, in base64; 16 to 1,024 pixels wide and high.
+    #[schemars(with = "File")]
+    light: String,
+    /// The same, for who wants all to be dark. Without it the other one is shown, on a light ground.
+    #[serde(default)]
+    #[schemars(with = "Option<File>")]
+    dark: Option<String>,
+}
+
+/// How the tenant's pages look.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Branding")]
+struct Shown {
+    /// The logo; none: there is none.
+    logo: Option<ShownLogo>,
+}
+
+/// A logo.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Logo")]
+struct ShownLogo {
+    /// Where all is light, and where there is no other one.
+    light: ShownPicture,
+    /// Where all is dark.
+    dark: Option<ShownPicture>,
+}
+
+/// A picture.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Picture")]
+struct ShownPicture {
+    /// What sort.
+    format: PictureFormat,
+    /// How wide, in pixels.
+    width: u32,
+    /// How high, in pixels.
+    height: u32,
+    /// SHA-256 of the file, in hexadecimal digits.
+    sha256: String,
+}
+
+impl From<&Picture> for ShownPicture {
+    fn from(picture: &Picture) -> Self {
+        Self { format: picture.format, width: picture.width, height: picture.height, sha256: picture.sha256.clone() }
+    }
+}
+
+#[OpenApi(tag = "Tag::Sessions")]
+impl Brandings {
+    /// Show a logo on the pages where people sign in
+    ///
+    /// What sort of picture it is, its bytes say. It is at `/t/<tenant>/logo` then, for everybody.
+    #[oai(path = "/v1/auth/branding/set-logo", method = "post", operation_id = "setLogo")]
+    async fn set_logo(&self, command: Command<NewLogo>) -> Done {
+        let tenant = command.request.caller.tenant().uuid();
+        let NewLogo { light, dark } = command.body;
+        change(&self.runtime, &command.request, tenant, SetLogo { light, dark }).await
+    }
+
+    /// Show no logo any more
+    #[oai(path = "/v1/auth/branding/remove-logo", method = "post", operation_id = "removeLogo")]
+    async fn remove_logo(&self, command: Command<Empty>) -> Done {
+        let tenant = command.request.caller.tenant().uuid();
+        change(&self.runtime, &command.request, tenant, RemoveLogo).await
+    }
+
+    /// How the pages look where people sign in
+    #[oai(path = "/v1/auth/branding", method = "get", operation_id = "getBranding")]
+    async fn get(&self, Authenticated(caller): Authenticated) -> Found<Shown> {
+        caller.require("auth:branding:read")?;
+        let tenant = caller.tenant().to_string();
+        let found = self.runtime.executor.load::<Branding>(&caller, &tenant).await?;
+        let version = found.as_ref().map_or(0, |(_, version)| *version);
+        let logo = found.and_then(|(branding, _)| {
+            let logo = branding.logo.as_ref()?;
+            Some(ShownLogo { light: (&logo.light).into(), dark: logo.dark.as_ref().map(Into::into) })
+        });
+        Ok(Resource { body: Shown { logo }, version })
+    }
+}

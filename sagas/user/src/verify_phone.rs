@@ -1,0 +1,64 @@
+//! A code that shows that a telephone number is somebody's own is sent to that number.
+
+use std::time::Duration;
+
+use coordinator::{Definition, Doing, Fault, Limits, Next, Occasion, Retry, Start, Step};
+use kernel::{RecordedEvent, UserId};
+use mailing::decoded;
+use serde::{Deserialize, Serialize};
+use texting::{Text, TextError};
+use user_aggregates::{User, UserEvent};
+
+use crate::Outside;
+
+/// As long as the code is good; after that nobody waits for it.
+const RETRY: Retry =
+    Retry { attempts: 40, first: Duration::from_secs(2), longest: Duration::from_secs(20), park: false };
+const LIMITS: Limits = Limits { attempt: Duration::from_secs(40), whole: Duration::from_mins(15) };
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Parameters {
+    user: UserId,
+    turn: u32,
+}
+
+pub(crate) fn definition(outside: &Outside) -> Definition {
+    let outside = outside.clone();
+    let text = move |doing: Doing, parameters: Parameters| text(outside.clone(), doing, parameters);
+    let steps = vec![Step::new("text", text).retry(RETRY).limits(LIMITS)];
+    Definition::new("verify_phone", 1, &[], &["user.user.phone_verification_requested"], start, steps)
+}
+
+async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+    let turn = decoded::<UserEvent>(&event)?.into_iter().find_map(|event| match event {
+        UserEvent::UserPhoneVerificationRequested(requested) => Some(requested.turn),
+        _ => None,
+    });
+    let Some(turn) = turn else { return Ok(None) };
+    let user = event.aggregate_id.parse().map_err(|_| Fault::refused("user_id", "the id is no UUID"))?;
+    Ok(Some(Start { key: event.aggregate_id, parameters: Parameters { user, turn } }))
+}
+
+async fn text(outside: Outside, doing: Doing, Parameters { user, turn }: Parameters) -> Result<Next, Fault> {
+    let Some((state, _)) = doing.load::<User>(user).await? else { return Ok(Next::End("the user is not there")) };
+    let (Some(number), Some(sent)) = (&state.profile.phone, state.phone.code(turn, doing.now())) else {
+        return Ok(Next::End("the code is not good any more"));
+    };
+    let code = outside.codes.code(doing.tenant(), user, turn, number.reveal());
+    let text = Text {
+        id: doing.saga_id().to_string(),
+        tenant: doing.tenant(),
+        to: number.clone(),
+        text: format!(
+            "{code} is your code. Enter it where you asked for it, within ten minutes; nobody else needs it."
+        )
+        .into(),
+        good_for: (sent.expires_at - doing.now()).to_std().unwrap_or_default(),
+    };
+    match outside.texts.send(&text).await {
+        Ok(()) => Ok(Next::done()),
+        Err(TextError::TooMany) => Ok(Next::End("too many text messages went out")),
+        Err(TextError::Passing(reason)) => Err(Fault::passing("text_not_taken", reason)),
+        Err(TextError::Refused(reason)) => Err(Fault::refused("text_refused", reason)),
+    }
+}

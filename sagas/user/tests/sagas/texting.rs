@@ -1,0 +1,137 @@
+//! A code that was asked for is sent, once, whatever fails meanwhile.
+
+use std::sync::Arc;
+
+use ::texting::{Caught, Text, TextError, TextMessages};
+use coordinator::{Sagas, Status};
+use futures::future::{BoxFuture, ready};
+use kernel::{Caller, Role, UserId};
+use sagabed::{Bed, Case, Story};
+use user_commands::{
+    Catalogue, ChangeProfile, CodeKey, GRANTS, LoginFields, ProfileFields, RegisterUser, RequestPhoneVerification,
+    TextReach,
+};
+use user_sagas::Outside;
+
+use crate::provisioning::{Town, outside};
+
+#[derive(Default)]
+struct Texted {
+    caught: Caught,
+}
+
+/// A number of each tenant's own.
+fn number(case: &Case<'_>) -> String {
+    format!("+49{}", case.tenant().uuid().as_u128() % 10_u128.pow(10) + 10_u128.pow(10))
+}
+
+/// Somebody with a number, for whom a code was asked.
+async fn ask(case: &Case<'_>) -> UserId {
+    let register = RegisterUser {
+        login: LoginFields { email: format!("ada@{}.example", case.tenant()), user_name: None },
+        profile: profile(Some(number(case))),
+        roles: vec![],
+        groups: vec![],
+        catalogue: Catalogue::from(GRANTS.to_vec()),
+    };
+    let user = case.execute(&register).await;
+    let caller = Caller::new(case.tenant(), user.to_string(), &[Role::Member], GRANTS);
+    let reach = TextReach { prefixes: Some(Arc::default()) };
+    case.bed.executor.run(&caller, &RequestPhoneVerification { user, reach }).await.unwrap();
+    user
+}
+
+fn profile(phone: Option<String>) -> ProfileFields {
+    ProfileFields { name: "Ada".to_owned(), phone, ..ProfileFields::default() }
+}
+
+fn sagas(texts: Arc<dyn TextMessages>) -> Sagas {
+    user_sagas::sagas(&Outside { texts, ..outside(&Town::default()) })
+}
+
+impl Story for Texted {
+    fn sagas(&self) -> Sagas {
+        sagas(Arc::new(self.caught.clone()))
+    }
+
+    fn saga(&self) -> &'static str {
+        "verify_phone"
+    }
+
+    fn begin<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move { _ = ask(case).await })
+    }
+
+    fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let (number, texts) = (number(case), self.caught.all());
+            let [text] = texts.iter().filter(|text| *text.to.reveal() == number).collect::<Vec<_>>()[..] else {
+                panic!("not one message to {number}");
+            };
+            let user: UserId = case.listed().await[0].key.parse().unwrap();
+            let code = CodeKey::derive(&[7; 32]).code(case.tenant(), user, 1, &number);
+            assert!(text.text.reveal().starts_with(&format!("{code} is your code.")), "{}", text.text.reveal());
+        })
+    }
+
+    fn undone<'a>(&'a self, _: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        // A message can't be taken back; nothing else was done.
+        Box::pin(async {})
+    }
+}
+
+#[tokio::test]
+async fn a_code_is_sent_to_the_number_that_it_is_for() {
+    sagabed::completes(&Texted::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_crash_between_any_two_writes_loses_and_doubles_no_text_message() {
+    sagabed::survives_each_crash(&Texted::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn events_delivered_again_text_nothing_again() {
+    sagabed::bears_repetition(&Texted::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_code_for_a_number_that_changed_before_it_could_be_sent_goes_nowhere() {
+    let story = Texted::default();
+    let bed = Bed::new(story.sagas(), GRANTS).await;
+    let case = bed.case(story.saga());
+    let user = ask(&case).await;
+    let catalogue = Catalogue::from(GRANTS.to_vec());
+    let profile = profile(Some("+4930999999".to_owned()));
+    case.execute(&ChangeProfile { user, profile, catalogue }).await;
+    let running = bed.start();
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "another number");
+    assert_eq!(story.caught.all(), []);
+    running.stop().await;
+}
+
+/// A provider that takes nothing, for one reason or the other.
+struct Refusing(TextError);
+
+impl TextMessages for Refusing {
+    fn send<'a>(&'a self, _: &'a Text) -> BoxFuture<'a, Result<(), TextError>> {
+        Box::pin(ready(Err(self.0.clone())))
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_for_good_or_is_too_much_is_not_tried_again() {
+    for (error, status) in [
+        (TextError::Refused("no such number".to_owned()), Status::Compensated),
+        (TextError::TooMany, Status::Completed),
+    ] {
+        let bed = Bed::new(sagas(Arc::new(Refusing(error))), GRANTS).await;
+        let case = bed.case("verify_phone");
+        ask(&case).await;
+        let running = bed.start();
+        let state = case.end(&running).await;
+        case.assert_status(&state, status, "refused");
+        running.stop().await;
+    }
+}
