@@ -62,12 +62,7 @@ pub struct Cost {
 pub type Measurements = BTreeMap<(usize, Name), Measured>;
 
 /// Measures commands, and shows what they took.
-pub async fn part(
-    options: &Options,
-    ground: &Ground,
-    targets: &[Target],
-    results: &mut Results,
-) -> anyhow::Result<()> {
+pub async fn part(options: &Options, ground: &Ground, targets: &[Target], results: &mut Results) -> anyhow::Result<()> {
     let plan = Plan {
         clients: options.clients.clone(),
         rounds: options.rounds(),

@@ -30,8 +30,7 @@ pub struct Fairness {
 pub async fn part(options: &Options, targets: &[Target], results: &mut Results) -> anyhow::Result<()> {
     let Some(target) = targets.iter().find(|target| target.name == Name::Ours) else { return Ok(()) };
     let rows = if options.quick { 5_000 } else { 1_000_000 };
-    let Fairness { mut quiet, mut importing, rows_per_s } =
-        measure(target, rows, options.seconds(10.0)).await?;
+    let Fairness { mut quiet, mut importing, rows_per_s } = measure(target, rows, options.seconds(10.0)).await?;
     let mut shown = Vec::new();
     for (key, what, latencies) in [("quiet", "quiet", &mut quiet), ("importing", "beside an import", &mut importing)] {
         let (p50, p99) = (latencies.percentile_ms(0.50), latencies.percentile_ms(0.99));

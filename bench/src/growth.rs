@@ -40,12 +40,7 @@ pub struct Point {
 }
 
 /// Measures behind the two lengths, and shows what an append costs.
-pub async fn part(
-    options: &Options,
-    inopsio: &Inopsio,
-    ground: &Ground,
-    results: &mut Results,
-) -> anyhow::Result<()> {
+pub async fn part(options: &Options, inopsio: &Inopsio, ground: &Ground, results: &mut Results) -> anyhow::Result<()> {
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
     let lengths = [options.growth_events / 100, options.growth_events];

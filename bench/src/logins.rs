@@ -30,12 +30,7 @@ const PASSWORD: &str = "correct horse battery staple 42";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Measures both in turns, and shows them.
-pub async fn part(
-    options: &Options,
-    ground: &Ground,
-    targets: &[Target],
-    results: &mut Results,
-) -> anyhow::Result<()> {
+pub async fn part(options: &Options, ground: &Ground, targets: &[Target], results: &mut Results) -> anyhow::Result<()> {
     let Some(target) = targets.iter().find(|target| target.name == Name::Ours) else { return Ok(()) };
     let people = people(ground, target, if options.quick { 2 } else { PEOPLE }).await?;
     let (mut quiet, mut beside, mut signed_in) = (Latencies::default(), Latencies::default(), 0);

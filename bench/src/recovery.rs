@@ -83,7 +83,8 @@ impl Load {
         tokio::time::sleep(Duration::from_secs(1)).await;
         self.stop.cancel();
         let answered = self.answered.await??;
-        let first = answered.into_iter().find(|answered| *answered > moment).context("no command was carried out any more")?;
+        let first =
+            answered.into_iter().find(|answered| *answered > moment).context("no command was carried out any more")?;
         Ok((first - moment).as_secs_f64())
     }
 }
@@ -122,7 +123,11 @@ async fn away(options: &Options, ground: &mut Ground, target: &Target) -> anyhow
     ground.kill_nats();
     let mut load = load::open(target.aim.clone(), CLIENTS, RATE, options.seconds(60.0)).await?;
     let backlog = target.behind().await?;
-    ensure!(backlog >= load.done, "read models have seen events while the nats-server was away: {backlog} of {}", load.done);
+    ensure!(
+        backlog >= load.done,
+        "read models have seen events while the nats-server was away: {backlog} of {}",
+        load.done
+    );
     ground.restart_nats().await;
     let back = Instant::now();
     target.settle().await?;

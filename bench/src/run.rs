@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use crate::ground::Ground;
 use crate::report::{Results, show};
 use crate::target::{self, Inopsio, Name};
-use crate::{bulk, commands, fairness, goals, growth, jobs, lag, logins, machine, memory, raw, recovery, sagas, tenants};
+use crate::{
+    bulk, commands, fairness, goals, growth, jobs, lag, logins, machine, memory, raw, recovery, sagas, tenants,
+};
 
 /// What to measure, and how long.
 #[derive(Clone, Debug, clap::Args)]

@@ -49,7 +49,10 @@ pub async fn part(options: &Options, ground: &Ground, results: &mut Results) -> 
         rates.push(round(ground, events, nth).await?);
     }
     results.number("sagas.steps_per_s", median(&rates));
-    println!("{}", table(&["sagas of five steps", "steps per second"], [vec!["ours".to_owned(), show(median(&rates))]]));
+    println!(
+        "{}",
+        table(&["sagas of five steps", "steps per second"], [vec!["ours".to_owned(), show(median(&rates))]])
+    );
     Ok(())
 }
 

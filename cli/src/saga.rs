@@ -20,7 +20,7 @@ pub enum Command {
     /// Lists a tenant's sagas, newest first
     #[command(after_help = "Examples:
   inopsio saga list --tenant demo
-  inopsio saga list --tenant demo --status stuck --format json")]
+  inopsio saga list --tenant demo --state stuck --format json")]
     List {
         #[command(flatten)]
         whose: Whose,
@@ -28,8 +28,8 @@ pub enum Command {
         #[arg(long)]
         saga: Option<String>,
         /// Only those that are running, unwinding, stuck, completed or compensated
-        #[arg(long)]
-        status: Option<String>,
+        #[arg(long, alias = "status")]
+        state: Option<String>,
         /// Only those about this id
         #[arg(long)]
         key: Option<String>,
@@ -78,8 +78,8 @@ impl Command {
     /// Does it.
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
-            Self::List { whose, saga, status, key, limit } => {
-                let status = status.as_deref().map(named).transpose()?;
+            Self::List { whose, saga, state, key, limit } => {
+                let status = state.as_deref().map(named).transpose()?;
                 let parts = services(&whose)?;
                 if let Some(saga) = saga.as_deref() {
                     known(saga, &parts)?;
@@ -190,7 +190,7 @@ impl Open {
 fn named(status: &str) -> Result<Status> {
     let Some(found) = Status::named(status) else {
         let allowed = Status::ALL.map(Status::as_str).join(", ");
-        bail!("there is no status {status:?}; allowed: {allowed}");
+        bail!("there is no state {status:?}; allowed: {allowed}");
     };
     Ok(found)
 }

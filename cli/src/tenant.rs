@@ -1,4 +1,4 @@
-//! `inopsio tenant`: makes tenants, suspends, resumes, moves, deletes and restores them, lists them.
+//! `inopsio tenant`: makes tenants, suspends, resumes, moves and deletes them, takes deletions back, lists them.
 
 use anyhow::Result;
 use chrono::SecondsFormat;
@@ -68,7 +68,7 @@ have to stay dense.")]
         #[arg(long)]
         purge: bool,
     },
-    /// Deletes a tenant: shut out within a second, and destroyed when its grace is over, unless it is restored before
+    /// Deletes a tenant: shut out within a second, and destroyed when its grace is over, unless that is taken back before
     #[command(after_help = "Examples:
   inopsio tenant delete acme --reason 'contract ended'
   inopsio tenant delete acme --reason 'asked for it' --grace-days 0
@@ -82,13 +82,14 @@ is not personal can still be read by whoever has the database. `inopsio tenant l
         /// Why, for those who look into it
         #[arg(long)]
         reason: String,
-        /// For so many days it can be restored
+        /// For so many days that can be taken back
         #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = crate::number::of(0..=3_650_u32))]
         grace_days: u32,
     },
     /// Takes a deletion back, until its time has come
-    #[command(after_help = "Example:\n  inopsio tenant restore acme")]
-    Restore {
+    // `inopsio restore` brings data back from a backup, or as it was: another thing.
+    #[command(alias = "restore", after_help = "Example:\n  inopsio tenant undelete acme")]
+    Undelete {
         /// Its short name or id
         tenant: String,
     },
@@ -146,18 +147,18 @@ impl Command {
                 let at = due_at.to_rfc3339_opts(SecondsFormat::Secs, true);
                 let until = if before {
                     format!(
-                        "was to be deleted before, at {at}; its time and its reason stay: restore it first to give others"
+                        "was to be deleted before, at {at}; its time and its reason stay: take that back first to give others"
                     )
                 } else {
-                    format!("is shut out, and is deleted at {at} unless it is restored before")
+                    format!("is shut out, and is deleted at {at} unless that is taken back before")
                 };
                 told_with(context, &tenant, &until, "due_at", due_at)
             }
-            Self::Restore { tenant } => {
+            Self::Undelete { tenant } => {
                 let Restored { tenant, suspended, changed } = gateway::restore(&context.config, &tenant).await?;
                 let now = match (changed, suspended) {
                     (false, _) => "was not to be deleted; nothing was to be done",
-                    (true, true) => "is restored, and suspended as it was",
+                    (true, true) => "is not deleted, and suspended as it was",
                     (true, false) => "can be used again",
                 };
                 told_with(context, &tenant, now, "changed", changed)

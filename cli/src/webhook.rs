@@ -29,18 +29,18 @@ enum Command {
     },
     /// Sets one up, and shows its secret this once
     #[command(after_help = "Examples:
-  inopsio webhook create --tenant demo https://hooks.example.com/inopsio
-  inopsio webhook create --tenant demo http://127.0.0.1:9000 --type 'crm.lead.*' --after 0")]
+  inopsio webhook create --tenant demo --service crm https://hooks.example.com/inopsio
+  inopsio webhook create --tenant demo http://127.0.0.1:9000 --event 'crm.lead.*' --after 0")]
     Create {
         #[command(flatten)]
         whose: Whose,
         /// Where the events are sent
         url: String,
-        /// The service whose events are sent
-        #[arg(long, default_value = "crm")]
-        service: String,
+        /// The service whose events are sent; that of the types unless given
+        #[arg(long, required_unless_present = "types")]
+        service: Option<String>,
         /// Only events of this type, or of all types below a name (crm.lead.*); may be given several times
-        #[arg(long = "type", value_name = "TYPE")]
+        #[arg(long = "event", alias = "type", value_name = "TYPE")]
         types: Vec<String>,
         /// What it is for
         #[arg(long, default_value = "")]
@@ -148,7 +148,9 @@ impl Webhook {
         match self.command {
             Command::List { whose } => list(context, &homes, context.tenant(&whose.tenant).await?).await,
             Command::Create { whose, url, service, types, description, after } => {
-                let service = context::service(&service)?;
+                // A type begins with the name of its service.
+                let of_types = || types.first().and_then(|name| name.split('.').next()).unwrap_or_default();
+                let service = context::service(service.as_deref().unwrap_or_else(of_types))?;
                 let home = homes.iter().find(|home| home.service() == service).context("the service is not here")?;
                 let fields = EndpointFields { url, types, description };
                 let tenant = context.tenant(&whose.tenant).await?;

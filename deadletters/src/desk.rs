@@ -217,7 +217,7 @@ impl Desk {
         transaction.rollback().await.map_err(unavailable)?;
         if let Some(errors) = preview.why_not() {
             let detail = format!("with this payload the event could not be taken either: {}", errors.join(": "));
-            return Err(Refusal::unprocessable("dead_letter_edit_fails", detail).with("errors", errors));
+            return Err(Refusal::unprocessable("dead_letter_edit_fails", detail).with("reasons", errors));
         }
         let decision = Decision { kind: "edit", reason, payloads: Some((&preview.before, &preview.after)) };
         Ok((self.decide(request, id, &decision).await?, preview))

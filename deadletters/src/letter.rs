@@ -26,6 +26,9 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Parked, Self::Waiting, Self::Applied, Self::Discarded];
+
     /// Those that are listed; what waits is counted.
     pub const LISTED: [Self; 3] = [Self::Parked, Self::Applied, Self::Discarded];
 
@@ -40,8 +43,7 @@ impl State {
     }
 
     fn read(text: &str) -> Result<Self, sqlx::Error> {
-        let all = [Self::Parked, Self::Waiting, Self::Applied, Self::Discarded];
-        let found = all.into_iter().find(|state| state.as_str() == text);
+        let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
         found.ok_or_else(|| sqlx::Error::Decode(format!("a letter is {text:?}").into()))
     }
 }

@@ -4,7 +4,8 @@
 //! waits (`queue`, in turns by tenant) is coalesced into one batch, one round trip, one fsync. Inside the database `log.append` decides each append by
 //! itself (command ids, expected versions, claims) and gives the accepted events dense positions in commit order. Readers
 //! [load](EventStore::load) one stream (or [resume](EventStore::resume) it from its snapshot), [follow](EventStore::read_after) the positions, or [replay](EventStore::replay) a
-//! tenant's history; the [`relay`] puts each event on the bus at the sequence that is its position; [`backup`] takes the whole
+//! tenant's history; the [`relay`] puts each event on the bus at the sequence that is its position, from where others
+//! [hear](EventStore::feed) it; [`backup`] takes the whole
 //! log out at one moment and brings it in again; [`transfer`] takes one tenant's to another cell; [`archive`] moves cold streams out of the hot
 //! table, where all of these still find them.
 //!
@@ -28,6 +29,7 @@ pub mod decisions;
 mod destroy;
 mod error;
 mod failure;
+mod feed;
 mod lane;
 mod lock;
 mod meters;
@@ -48,6 +50,7 @@ pub use closed::Closure;
 pub use database::{Database, PoolUse, Role, Secret};
 pub use destroy::{History, destroy, history};
 pub use error::Error;
+pub use feed::FeedError;
 pub use lock::{Lock, LockClass, LockKey, lock_options};
 pub use passing::{Page, Relayed};
 pub use read::{Stretch, partition_of};

@@ -185,6 +185,15 @@ pub(crate) async fn at(pool: &PgPool, positions: &[Position]) -> Result<Vec<Reco
     .await
 }
 
+/// Whether an event is at a position.
+pub(crate) async fn has(pool: &PgPool, at: Position, event: Uuid) -> Result<bool, Error> {
+    patiently(|| async move {
+        let asked = sqlx::query_scalar("SELECT EXISTS (SELECT FROM log.events WHERE position = $1 AND event_id = $2)");
+        Ok(asked.bind(at.as_i64()).bind(event).fetch_one(pool).await?)
+    })
+    .await
+}
+
 /// The position of the last event.
 pub(crate) async fn head(pool: &PgPool) -> Result<Position, Error> {
     patiently(|| async move {

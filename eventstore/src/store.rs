@@ -276,6 +276,11 @@ impl EventStore {
         read::after(&self.shared.followers, after, limit).await
     }
 
+    /// Whether this event is the one that the log has at its position.
+    pub async fn has(&self, event: &RecordedEvent) -> Result<bool, Error> {
+        read::has(&self.shared.followers, event.position, event.event_id).await
+    }
+
     /// What was brought in of these tenants' history from elsewhere.
     pub async fn copied(&self, tenants: &[Uuid]) -> Result<Copied, Error> {
         Copied::of(&self.shared.followers, tenants).await

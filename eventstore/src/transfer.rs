@@ -26,7 +26,7 @@ use self::side::Side;
 pub use self::table::Opening;
 use self::touched::Touched;
 use crate::backup::StoredEvent;
-use crate::backup::copied::Whose;
+use crate::backup::copied::{self, Whose};
 use crate::backup::graft::{extend, lock};
 use crate::backup::snapshot::head;
 use crate::{Closure, Error};
@@ -100,6 +100,8 @@ pub struct Transfer {
     later: BTreeSet<String>,
     /// What the last round had to look at.
     touched: Touched,
+    /// Up to where in the old cell the history is a copy of another tenant's.
+    copy: Option<Position>,
 }
 
 impl Transfer {
@@ -113,9 +115,10 @@ impl Transfer {
         from: &PgConnectOptions,
         to: &PgConnectOptions,
     ) -> Result<Self> {
-        let (from, to) = (Side::connect(service, from).await?, Side::connect(service, to).await?);
+        let (mut from, to) = (Side::connect(service, from).await?, Side::connect(service, to).await?);
         let (later, touched) = (BTreeSet::new(), Touched::default());
-        let mut transfer = Self { service, tenant, from, to, noting: false, later, touched };
+        let copy = copied::copy_of(&mut from.connection, tenant).await?;
+        let mut transfer = Self { service, tenant, from, to, noting: false, later, touched, copy };
         loop {
             let there = transfer.to.read(tenant, ALL, CHUNK).await?;
             let Some(count) = i64::try_from(there.len()).ok().filter(|count| *count > 0) else { break };
@@ -210,15 +213,21 @@ impl Transfer {
     async fn append(&mut self, mut rows: Vec<StoredEvent>) -> Result<()> {
         let mut transaction = self.to.connection.begin().await?;
         let head = lock(&mut transaction, None).await?;
-        let mut position = head.position;
+        let (mut position, mut copy) = (head.position, None);
         for row in &mut rows {
             position = position.next();
+            if self.copy.is_some_and(|to| row.event.position <= to) {
+                copy = Some(position);
+            }
             row.event.position = position;
         }
         // What is appended later is not recorded earlier.
         let last = rows.iter().map(|row| row.event.recorded_at).max();
         let Some(recorded_at) = last.max(head.recorded_at) else { return Ok(()) };
         extend(&mut transaction, &rows, recorded_at, Whose::Own(self.tenant)).await?;
+        if let Some(to) = copy {
+            copied::note(&mut transaction, Whose::CopyFor(self.tenant), to).await?;
+        }
         transaction.commit().await?;
         Ok(())
     }

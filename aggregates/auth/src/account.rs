@@ -139,14 +139,14 @@ pub struct Totp {
 }
 
 /// By what somebody may set a password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum By {
     /// They were invited, and have none yet.
     Invitation,
     /// They followed the link of this turn, at this time.
     Link { turn: u32, at: DateTime<Utc> },
-    /// They showed the old one.
-    Password,
+    /// They showed the old one, whose hash this is: it has to be theirs still.
+    Password { shown: Sealed },
 }
 
 /// How long a link to set a password is good.
@@ -188,6 +188,9 @@ pub enum AccountCommand {
     EndSessions { at: DateTime<Utc>, reason: String },
     /// Notes that the person came in by an identity provider.
     Enter,
+    /// The same, of somebody whose address nobody has shown to be theirs until the provider vouched for it: whoever came in before may be
+    /// somebody else, so all that they have ends, and by what they could come in again is none of it.
+    TakeOver { at: DateTime<Utc> },
     /// Ends it all.
     Close { at: DateTime<Utc> },
     /// The same, and forgets who it was.
@@ -207,6 +210,12 @@ pub enum AccountError {
     /// A link works once.
     #[error("this link to set a password was used, its time is over, or a later one was sent; ask for a new one")]
     LinkUsed,
+    /// Another one was set since it was shown.
+    #[error("the password was changed since; show the new one")]
+    PasswordChanged,
+    /// Somebody who need not be the person can come in by what it has.
+    #[error("somebody signs in by this account otherwise, and has not shown that its address is theirs")]
+    InUse,
     /// There is one, or none.
     #[error("there is an authenticator already; remove it first")]
     TotpThere,
@@ -235,6 +244,8 @@ impl From<AccountError> for Refusal {
         let code = match error {
             AccountError::Closed => "account_closed",
             AccountError::LinkUsed => "link_used",
+            AccountError::PasswordChanged => "password_changed",
+            AccountError::InUse => "email_not_verified",
             AccountError::TotpThere => "totp_there",
             AccountError::CodeUsed => "code_used",
             AccountError::PasskeyThere => "passkey_there",
@@ -264,11 +275,13 @@ impl Account {
         !self.closed && turn == self.resets && self.reset_until.is_some_and(|until| at < until)
     }
 
-    fn may_set_password(&self, by: By) -> bool {
+    fn may_set_password(&self, by: &By) -> Result<(), AccountError> {
         match by {
-            By::Invitation => self.password.is_none(),
-            By::Link { turn, at } => self.link(turn, at),
-            By::Password => true,
+            By::Invitation if self.password.is_none() && !self.entered => Ok(()),
+            By::Link { turn, at } if self.link(*turn, *at) => Ok(()),
+            By::Invitation | By::Link { .. } => Err(AccountError::LinkUsed),
+            By::Password { shown } if self.password.as_ref() == Some(shown) => Ok(()),
+            By::Password { .. } => Err(AccountError::PasswordChanged),
         }
     }
 
@@ -316,7 +329,7 @@ impl Account {
 
 impl Aggregate for Account {
     const TYPE: &'static str = "auth.account";
-    const FORM: u32 = 5;
+    const FORM: u32 = 6;
     const SEALED: bool = true;
     type Command = AccountCommand;
     type Event = AccountEvent;
@@ -336,8 +349,19 @@ impl Aggregate for Account {
             _ if self.closed => return Err(AccountError::Closed),
             AccountCommand::Enter if self.entered => vec![],
             AccountCommand::Enter => vec![AccountEntered {}.into()],
-            AccountCommand::SetPassword { by, .. } if !self.may_set_password(by) => return Err(AccountError::LinkUsed),
-            AccountCommand::SetPassword { password, .. } => vec![PasswordSet { password }.into()],
+            AccountCommand::TakeOver { .. } if self.password.is_some() || self.has_second_factor() => {
+                return Err(AccountError::InUse);
+            }
+            AccountCommand::TakeOver { .. } if *self == Self::default() => vec![AccountEntered {}.into()],
+            AccountCommand::TakeOver { at } => {
+                let withdrawn = self.consents.keys().map(|client| ConsentWithdrawn { client: *client, at });
+                let ended = SessionsEnded { at, reason: "taken_over".to_owned() };
+                withdrawn.map(AccountEvent::from).chain([ended.into(), AccountEntered {}.into()]).collect()
+            }
+            AccountCommand::SetPassword { password, by } => {
+                self.may_set_password(&by)?;
+                vec![PasswordSet { password }.into()]
+            }
             AccountCommand::RequestReset { at } => {
                 let mailed_at = self.reset_until.map(|until| until - RESET_GOOD_FOR);
                 if mailed_at.is_some_and(|mailed| at < mailed + RESET_PAUSE) {
@@ -411,7 +435,8 @@ impl Aggregate for Account {
             AccountEvent::RecoveryCodeUsed(e) => _ = self.recovery.remove(&e.hash),
             AccountEvent::ClientJoined(e) => self.listeners.add(e.client, e.session, e.at),
             AccountEvent::SessionsEnded(e) => self.ended_at = Some(e.at),
-            AccountEvent::AccountEntered(_) => self.entered = true,
+            // Whose the address was when a link was mailed there is not said any more: they are in without it.
+            AccountEvent::AccountEntered(_) => (self.entered, self.reset_until) = (true, None),
             AccountEvent::AccountClosed(e) => self.close(e.at),
             AccountEvent::AccountErased(e) => {
                 self.close(e.at);

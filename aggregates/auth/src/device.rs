@@ -17,7 +17,13 @@ kernel::events! {
             pub expires_at: DateTime<Utc>,
         },
         /// Somebody typed its code and said yes.
-        DeviceAllowed = "auth.device.allowed" @ 1 { pub user: UserId, pub session: SessionId },
+        DeviceAllowed = "auth.device.allowed" @ 1 {
+            pub user: UserId,
+            pub session: SessionId,
+            /// When: what ends all that was there before ends it. Absent in records of before it was kept.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub at: Option<DateTime<Utc>>,
+        },
         /// Somebody typed its code and said no.
         DeviceDenied = "auth.device.denied" @ 1 {},
         /// It got its tokens.
@@ -100,6 +106,7 @@ impl Device {
 
 impl Aggregate for Device {
     const TYPE: &'static str = "auth.device";
+    const FORM: u32 = 2;
     type Command = DeviceCommand;
     type Event = DeviceEvent;
     type Error = DeviceError;
@@ -110,7 +117,9 @@ impl Aggregate for Device {
             DeviceCommand::Allow { at, .. } | DeviceCommand::Deny { at } if self.open(at).is_none() => {
                 return Err(DeviceError::Expired);
             }
-            DeviceCommand::Allow { user, session, .. } => vec![DeviceAllowed { user, session }.into()],
+            DeviceCommand::Allow { user, session, at } => {
+                vec![DeviceAllowed { user, session, at: Some(at) }.into()]
+            }
             DeviceCommand::Deny { .. } => vec![DeviceDenied {}.into()],
             DeviceCommand::LetIn { client, grant, at } => {
                 self.may_be_let_in(client, at)?;
@@ -152,7 +161,8 @@ mod tests {
     }
 
     fn allowed() -> DeviceAllowed {
-        DeviceAllowed { user: UserId::new(Uuid::from_u128(2)), session: SessionId::new(Uuid::from_u128(3)) }
+        let (user, session) = (UserId::new(Uuid::from_u128(2)), SessionId::new(Uuid::from_u128(3)));
+        DeviceAllowed { user, session, at: Some(at(1)) }
     }
 
     fn let_in(by: u128, minute: i64) -> DeviceCommand {
@@ -172,8 +182,17 @@ mod tests {
     }
 
     #[test]
+    fn when_somebody_said_yes_is_kept() {
+        let DeviceAllowed { user, session, .. } = allowed();
+        TestFramework::<Device>::with(())
+            .given(vec![asked()])
+            .when(DeviceCommand::Allow { user, session, at: at(1) })
+            .then_expect_events(vec![allowed().into()]);
+    }
+
+    #[test]
     fn nobody_says_yes_too_late_or_after_somebody_else_decided() {
-        let DeviceAllowed { user, session } = allowed();
+        let DeviceAllowed { user, session, .. } = allowed();
         let allow = |minute| DeviceCommand::Allow { user, session, at: at(minute) };
         TestFramework::<Device>::with(()).given(vec![asked()]).when(allow(10)).then_expect_error(DeviceError::Expired);
         TestFramework::<Device>::with(())

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{GrantId, SessionId};
+use crate::{Account, ClientId, GrantId, Session, SessionId};
 
 kernel::events! {
     /// What can happen to a grant.
@@ -57,6 +57,22 @@ pub struct GrantTerms {
     pub opened_at: DateTime<Utc>,
     /// When it ends, whatever happens.
     pub expires_at: DateTime<Utc>,
+}
+
+impl GrantTerms {
+    /// Whether what was granted still holds for whom it was, as their account says and the session in which it was.
+    pub fn hold(&self, account: &Account, session: Option<&Session>) -> bool {
+        if !account.stands_by(self.opened_at) || !account.lets(ClientId::new(self.client), self.opened_at) {
+            return false;
+        }
+        if self.session.is_none() {
+            return true;
+        }
+        // What comes of a session that has ended with all others has ended, whenever it came.
+        let session = session.filter(|session| session.started.as_ref().is_some_and(|it| account.stands_by(it.at)));
+        // What goes on while the person is away goes on when they sign out.
+        session.is_some_and(|session| !session.ended || self.scope.iter().any(|word| word == "offline_access"))
+    }
 }
 
 /// How a grant came to be.

@@ -22,6 +22,7 @@ mod key_ring;
 mod listener;
 mod machine;
 mod passkey;
+mod saml_assertion;
 mod saml_connection;
 mod session;
 mod sign_in;
@@ -39,6 +40,7 @@ pub use key_ring::*;
 pub use listener::*;
 pub use machine::*;
 pub use passkey::*;
+pub use saml_assertion::*;
 pub use saml_connection::*;
 pub use session::*;
 pub use sign_in::*;
@@ -55,6 +57,8 @@ kernel::ids! {
     ClientAssertionId,
     /// An identity provider that signs people in.
     SamlConnectionId,
+    /// What it says of somebody, once.
+    SamlAssertionId,
     /// A device that asks to be let in.
     DeviceId,
     /// A key with which a machine calls the API without asking for tokens.
@@ -71,6 +75,7 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<ClientAssertion>(),
     kernel::AggregateType::of::<Device>(),
     kernel::AggregateType::of::<Account>(),
+    kernel::AggregateType::of::<SamlAssertion>(),
     kernel::AggregateType::of::<SamlConnection>(),
     kernel::AggregateType::of::<Session>(),
     kernel::AggregateType::of::<SignIn>(),

@@ -149,7 +149,7 @@ impl From<InvitationError> for Refusal {
     fn from(error: InvitationError) -> Self {
         match error {
             InvitationError::NotPending(status) => {
-                Self::conflict("invitation_not_pending", error.to_string()).with("status", status.as_str())
+                Self::conflict("invitation_not_pending", error.to_string()).with("state", status.as_str())
             }
             InvitationError::Link => Self::conflict("link_not_good", error.to_string()),
         }

@@ -139,7 +139,7 @@ impl From<TenantError> for Refusal {
     fn from(error: TenantError) -> Self {
         match error {
             TenantError::StepNotAllowed { status, .. } => {
-                Self::conflict("tenant_step_not_allowed", error.to_string()).with("status", status.as_str())
+                Self::conflict("tenant_step_not_allowed", error.to_string()).with("state", status.as_str())
             }
             TenantError::NotYet { due_at } => {
                 Self::conflict("tenant_deletion_not_due", error.to_string()).with("due_at", due_at.to_rfc3339())

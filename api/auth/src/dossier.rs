@@ -52,9 +52,9 @@ impl Dossier {
         let mut tables = self.read_models.begin(tenant).await.map_err(|error| unavailable(&error))?;
         // One more shows that there are more.
         let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
-        let sessions = sessions::of_user(&mut tables, tenant, user.uuid(), limit).await;
+        let sessions = sessions::of_user(&mut tables, tenant, user.uuid(), None, limit).await;
         let (mut sessions, _) = sessions.map_err(|error| unavailable(&error))?;
-        let refused = refused_sign_ins::of_user(&mut tables, tenant, Some(user.uuid()), limit).await;
+        let refused = refused_sign_ins::of_user(&mut tables, tenant, Some(user.uuid()), None, limit).await;
         let mut refused = refused.map_err(|error| unavailable(&error))?;
         let complete = sessions.len() <= most && refused.len() <= most;
         sessions.truncate(most);

@@ -1,7 +1,7 @@
 //! The operations that decide.
 
-use deadletters::{Consumer, Desk, Kind, LetterId, Request};
-use face::{Changed, Command, Parameter, Problem};
+use deadletters::{Consumer, Kind, LetterId, Request};
+use face::{Command, Noted, Parameter, Problem};
 use kernel::{Checks, FieldError, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -21,6 +21,7 @@ pub struct Deciding {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DeadLetterRedrive")]
+#[schemars(example = serde_json::json!({"reason": "the table is mended"}))]
 struct Redrive {
     /// In the caller's words.
     #[serde(default)]
@@ -32,6 +33,7 @@ struct Redrive {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DeadLettersRedrive")]
+#[schemars(example = serde_json::json!({"consumer": "projection.leads", "reason": "the table is mended"}))]
 struct RedriveAll {
     /// Only those of this consumer, such as `projection.leads`.
     #[serde(default)]
@@ -47,6 +49,7 @@ struct RedriveAll {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DeadLetterDiscard")]
+#[schemars(example = serde_json::json!({"reason": "a test of long ago"}))]
 struct Discard {
     /// In the caller's words.
     #[schemars(length(min = 1, max = 500))]
@@ -57,6 +60,7 @@ struct Discard {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DeadLetterEdit")]
+#[schemars(example = serde_json::json!({"payload": {"event": "crm.lead.assigned", "owner": "ada"}, "reason": "misspelt by the import"}))]
 struct Edit {
     /// The payload; the log keeps the one that it has.
     payload: Value,
@@ -100,12 +104,12 @@ impl Deciding {
         &self,
         service: Path<String>,
         command: Command<RedriveAll>,
-    ) -> Result<Changed<Targets>, Problem> {
+    ) -> Result<Noted<Targets>, Problem> {
         let desk = self.desks.of(&service.0)?;
         let reason = said(&command.body.reason, 0)?;
         let consumer = command.body.consumer.as_deref().map(named).transpose()?;
         let done = desk.redrive_all(&request(&command.request)?, consumer.as_ref(), &reason).await?;
-        Ok(Changed::beside_the_log(desk.service(), done.repeated, Targets { letters: done.letters }))
+        Ok(Noted::new(done.repeated, Targets { letters: done.letters }))
     }
 
     /// Try a parked dead letter at once
@@ -119,12 +123,12 @@ impl Deciding {
         /// Its id, such as `projection.leads.1234`.
         letter: Path<Parameter<Id>>,
         command: Command<Redrive>,
-    ) -> Result<Changed<Target>, Problem> {
+    ) -> Result<Noted<Target>, Problem> {
         let Path(Parameter(Id(id))) = letter;
         let desk = self.desks.of(&service.0)?;
         let reason = said(&command.body.reason, 0)?;
         let done = desk.redrive(&request(&command.request)?, &id, &reason).await?;
-        Ok(changed(desk, done.repeated, &id, format!("{} tries it now", id.consumer)))
+        Ok(noted(done.repeated, &id, format!("{} tries it now", id.consumer)))
     }
 
     /// Let a dead letter's consumer see another payload
@@ -138,14 +142,14 @@ impl Deciding {
         /// Its id, such as `projection.leads.1234`.
         letter: Path<Parameter<Id>>,
         command: Command<Edit>,
-    ) -> Result<Changed<Target>, Problem> {
+    ) -> Result<Noted<Target>, Problem> {
         let Path(Parameter(Id(id))) = letter;
         let desk = self.desks.of(&service.0)?;
         let reason = said(&command.body.reason, 1)?;
         let (done, _) = desk.edit(&request(&command.request)?, &id, &command.body.payload, &reason).await?;
         let consequence =
             format!("{} sees this payload from now on, and tries it now; the log stays as it is", id.consumer);
-        Ok(changed(desk, done.repeated, &id, consequence))
+        Ok(noted(done.repeated, &id, consequence))
     }
 
     /// Discard a dead letter
@@ -159,7 +163,7 @@ impl Deciding {
         /// Its id, such as `projection.leads.1234`.
         letter: Path<Parameter<Id>>,
         command: Command<Discard>,
-    ) -> Result<Changed<Target>, Problem> {
+    ) -> Result<Noted<Target>, Problem> {
         let Path(Parameter(Id(id))) = letter;
         let desk = self.desks.of(&service.0)?;
         let reason = said(&command.body.reason, 1)?;
@@ -169,7 +173,7 @@ impl Deciding {
             Kind::Saga => "the event begins nothing there",
             Kind::Webhook => "the event is not delivered there",
         };
-        Ok(changed(desk, done.repeated, &id, format!("{} never sees the event: {without}", id.consumer)))
+        Ok(noted(done.repeated, &id, format!("{} never sees the event: {without}", id.consumer)))
     }
 }
 
@@ -179,8 +183,8 @@ fn request(asked: &executor::Request) -> Result<Request, Refusal> {
     Ok(Request { caller: asked.caller.clone(), command_id: asked.command_id.clone(), request_hash: asked.request_hash })
 }
 
-fn changed(desk: &Desk, repeated: bool, id: &LetterId, consequence: String) -> Changed<Target> {
-    Changed::beside_the_log(desk.service(), repeated, Target { id: id.to_string(), consequence })
+fn noted(repeated: bool, id: &LetterId, consequence: String) -> Noted<Target> {
+    Noted::new(repeated, Target { id: id.to_string(), consequence })
 }
 
 fn said(reason: &str, least: usize) -> Result<String, Refusal> {

@@ -2,9 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use deadletters::{Letter, LetterId, Listing, State};
-use face::graphql::{Context, refuse};
+use face::MOST_OF_A_PAGE;
+use face::graphql::{BigInt, Context, bad_argument, few, refuse};
 use juniper::{FieldError, FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
-use kernel::Refusal;
+use kernel::{Refusal, Service};
+
+/// What all questions need, in each service.
+const READ: &str = "dead_letter:read";
 
 /// Events that a consumer could not take.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,6 +20,8 @@ pub struct DeadLettersQuery;
 pub enum DeadLetterState {
     /// It can't be taken, and is tried again.
     Parked,
+    /// Nothing is wrong with it but that it follows one that is parked; such are counted there, and not listed.
+    Waiting,
     /// It was parked, and taken at last.
     Applied,
     /// It was parked, and somebody decided that its consumer never sees it.
@@ -24,68 +30,89 @@ pub enum DeadLetterState {
 
 #[graphql_object(context = Context)]
 impl DeadLettersQuery {
-    /// A service's dead letters, the last event first: at most 200, after the one with the id `after`. Needs the permission
-    /// `<service>:dead_letter:read`.
+    /// Dead letters, the last event first: at most 200, after the one with the id `after`. Of one service, or of all in which the caller
+    /// has the permission `<service>:dead_letter:read`, which all questions here need.
     async fn letters(
         context: &Context,
-        #[graphql(default = "crm".to_owned())] service: String,
+        service: Option<String>,
         consumer: Option<String>,
         #[graphql(default = DeadLetterState::Parked)] state: DeadLetterState,
         after: Option<String>,
-        #[graphql(default = 20)] first: i32,
+        #[graphql(default = 20)] first: Option<i32>,
     ) -> FieldResult<Vec<DeadLetter>> {
-        let service = context.permitted(&service, "dead_letter:read")?;
-        let Some(limit) = u32::try_from(first).ok().filter(|first| (1..=200).contains(first)) else {
-            return Err(refuse(Refusal::invalid("page_size", format!("first: {first}; allowed are 1 to 200"))));
-        };
-        let invalid = |detail: String| refuse(Refusal::invalid("argument_invalid", detail));
+        let services = context.permitted(service.as_deref(), READ)?;
+        let limit = few(first, 20, MOST_OF_A_PAGE)?;
         let listing = Listing {
-            consumer: consumer.map(|consumer| consumer.parse()).transpose().map_err(invalid)?,
+            consumer: consumer.map(|consumer| read("consumer", &consumer)).transpose()?,
             state: match state {
                 DeadLetterState::Parked => State::Parked,
                 DeadLetterState::Applied => State::Applied,
                 DeadLetterState::Discarded => State::Discarded,
+                DeadLetterState::Waiting => {
+                    return Err(bad_argument(
+                        "state",
+                        "allowed are PARKED, APPLIED and DISCARDED; what waits is counted",
+                    ));
+                }
             },
-            after: after.map(|after| after.parse()).transpose().map_err(invalid)?,
+            after: after.map(|after| read("after", &after)).transpose()?,
             limit,
         };
-        let mut tables = context.reader(service).await?;
-        let found = Letter::list(&mut tables, context.caller().tenant(), &listing).await.map_err(unreadable)?;
-        Ok(found.into_iter().map(Into::into).collect())
+        let mut found = Vec::new();
+        for service in services {
+            let mut tables = context.reader(service).await?;
+            let letters = Letter::list(&mut tables, context.caller().tenant(), &listing).await.map_err(unreadable)?;
+            found.extend(letters.into_iter().map(|letter| (service, letter)));
+        }
+        // In the order of each service's list. A consumer is of one service, so no two letters have the same place in it.
+        found.sort_by(|(_, a), (_, b)| {
+            let place = |letter: &Letter| (letter.id.position, letter.id.consumer.as_str().to_owned());
+            place(b).cmp(&place(a))
+        });
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found.into_iter().map(|(service, letter)| DeadLetter::of(service, letter)).collect())
     }
 
     /// The dead letter with this id, such as `projection.leads.1234`; also one that only waits.
-    async fn letter(
-        context: &Context,
-        #[graphql(default = "crm".to_owned())] service: String,
-        id: String,
-    ) -> FieldResult<Option<DeadLetter>> {
-        let service = context.permitted(&service, "dead_letter:read")?;
-        let id: LetterId = id.parse().map_err(|detail: String| refuse(Refusal::invalid("argument_invalid", detail)))?;
-        let mut tables = context.reader(service).await?;
-        let found = Letter::find(&mut tables, context.caller().tenant(), &id).await.map_err(unreadable)?;
-        Ok(found.map(Into::into))
+    async fn letter(context: &Context, service: Option<String>, id: String) -> FieldResult<Option<DeadLetter>> {
+        let services = context.permitted(service.as_deref(), READ)?;
+        let id: LetterId = read("id", &id)?;
+        for service in services {
+            let mut tables = context.reader(service).await?;
+            let found = Letter::find(&mut tables, context.caller().tenant(), &id).await.map_err(unreadable)?;
+            if let Some(letter) = found {
+                return Ok(Some(DeadLetter::of(service, letter)));
+            }
+        }
+        Ok(None)
     }
+}
+
+/// An argument of a form of its own.
+fn read<T: std::str::FromStr<Err = String>>(argument: &str, text: &str) -> FieldResult<T> {
+    text.parse().map_err(|what: String| bad_argument(argument, &what))
 }
 
 /// An event that a consumer could not take.
 #[derive(Clone, Debug, GraphQLObject)]
 #[graphql(context = Context)]
 pub struct DeadLetter {
+    /// The service whose it is.
+    service: String,
     /// Its id: consumer and position.
     id: String,
     /// Who could not take it: kind and name.
     consumer: String,
-    /// Where the event stands in the log; a number, as text.
-    position: String,
+    /// Where the event stands in the service's log.
+    position: BigInt,
     /// The aggregate's type.
     aggregate_type: String,
     /// The aggregate's id.
     aggregate_id: String,
     /// The event's name.
     event_type: String,
-    /// `parked`, `waiting`, `applied` or `discarded`.
-    state: String,
+    /// How it stands.
+    state: DeadLetterState,
     /// How often it was tried.
     attempts: i32,
     /// Why the last attempt that failed did, the outermost reason first.
@@ -100,17 +127,23 @@ pub struct DeadLetter {
     waiting: i32,
 }
 
-impl From<Letter> for DeadLetter {
-    fn from(one: Letter) -> Self {
+impl DeadLetter {
+    fn of(service: Service, one: Letter) -> Self {
         let int = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
         Self {
+            service: service.name().to_owned(),
             id: one.id.to_string(),
             consumer: one.id.consumer.to_string(),
-            position: one.id.position.to_string(),
+            position: BigInt(one.id.position.0.into()),
             aggregate_type: one.aggregate_type,
             aggregate_id: one.aggregate_id,
             event_type: one.event_type,
-            state: one.state.as_str().to_owned(),
+            state: match one.state {
+                State::Parked => DeadLetterState::Parked,
+                State::Waiting => DeadLetterState::Waiting,
+                State::Applied => DeadLetterState::Applied,
+                State::Discarded => DeadLetterState::Discarded,
+            },
             attempts: int(one.attempts.into()),
             errors: one.errors,
             next_attempt_at: one.next_attempt_at,

@@ -21,6 +21,7 @@ pub struct Looking {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DeadLetterTrial")]
+#[schemars(example = serde_json::json!({"payload": {"event": "crm.lead.assigned", "owner": "ada"}}))]
 struct Trial {
     /// The payload; the one that the consumer sees now unless given.
     #[serde(default)]

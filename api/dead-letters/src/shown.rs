@@ -1,7 +1,7 @@
 //! What is shown of dead letters.
 
 use chrono::{DateTime, Utc};
-use deadletters::{Letter, Shown};
+use deadletters::{Letter, Shown, State};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -35,6 +35,7 @@ pub struct Summary {
     /// The event's name.
     event_type: String,
     /// parked, waiting, applied or discarded.
+    #[schemars(extend("enum" = State::ALL.map(State::as_str)))]
     state: &'static str,
     /// How often it was tried.
     attempts: u32,
@@ -103,6 +104,7 @@ struct Attempt {
 #[schemars(rename = "DeadLetterDecision")]
 struct Decision {
     /// redrive, edit or discard.
+    #[schemars(extend("enum" = ["redrive", "edit", "discard"]))]
     kind: String,
     /// Who: the subject of their token.
     actor: String,

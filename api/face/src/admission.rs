@@ -10,12 +10,20 @@ use crate::Person;
 /// Lets people in for whom an identity provider vouches.
 #[async_trait]
 pub trait Admission: Send + Sync {
-    /// Who is vouched for, with the roles that they have by it from now on, and known to [`People`](crate::People). None: they are no
-    /// user, and are not to become one. Who may not sign in is answered as they are, and nothing is changed.
+    /// Who is vouched for, with the roles that they have by it from now on, and known to [`People`](crate::People); their address is theirs
+    /// from now on, too. `known`: who signs in with that address, as [`People`](crate::People) has just said; when nobody has shown that it
+    /// is theirs, nobody but who is vouched for can come in by their account. None: they are no user, and are not to become one. Who may
+    /// not sign in is answered as they are, and nothing is changed.
     ///
     /// # Errors
-    /// When it can't be done: the last administrator can't be taken that role, or the log can't be written now.
-    async fn admit(&self, tenant: TenantId, vouched: &Vouched) -> Result<Option<Person>, Refusal>;
+    /// When it can't be done: the last administrator can't be taken that role, the address is not that of who is `known` any more, or the
+    /// log can't be written now.
+    async fn admit(
+        &self,
+        tenant: TenantId,
+        vouched: &Vouched,
+        known: Option<&Person>,
+    ) -> Result<Option<Person>, Refusal>;
 }
 
 /// What an identity provider says of somebody.

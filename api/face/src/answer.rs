@@ -39,6 +39,20 @@ pub struct Changed<T> {
     repeated: bool,
 }
 
+/// 200: something was done beside the log: it has neither version nor position.
+#[derive(Debug)]
+pub struct Noted<T> {
+    answer: T,
+    repeated: bool,
+}
+
+/// 201: the same, where a thing was made; `Location` says where it is.
+#[derive(Debug)]
+pub struct NotedNew<T> {
+    location: String,
+    noted: Noted<T>,
+}
+
 /// 200: a thing as it is now.
 #[derive(Debug)]
 pub struct Resource<T> {
@@ -60,14 +74,21 @@ impl<T> Changed<T> {
         Self { accepted, service, repeated: done.repeated }
     }
 
-    /// The answer to what was carried out beside the log: it has neither version nor position (both are 0).
-    pub fn beside_the_log(service: Service, repeated: bool, answer: T) -> Self {
-        Self { accepted: Accepted { answer, version: 0, position: 0 }, service, repeated }
-    }
-
     /// The same as 201, with the path of what was made.
     pub fn created(self, location: String) -> Created<T> {
         Created { location, changed: self }
+    }
+}
+
+impl<T> Noted<T> {
+    /// The answer to what was carried out; `repeated`: before, under the same key.
+    pub fn new(repeated: bool, answer: T) -> Self {
+        Self { answer, repeated }
+    }
+
+    /// The same as 201, with the path of what was made.
+    pub fn created(self, location: String) -> NotedNew<T> {
+        NotedNew { location, noted: self }
     }
 }
 
@@ -96,6 +117,25 @@ impl<T: Serialize + Send> IntoResponse for Changed<T> {
 impl<T: Serialize + Send> IntoResponse for Created<T> {
     fn into_response(self) -> Response {
         let mut response = self.changed.into_response();
+        response.set_status(StatusCode::CREATED);
+        set(response.headers_mut(), header::LOCATION, &self.location);
+        response
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Noted<T> {
+    fn into_response(self) -> Response {
+        let mut response = json(StatusCode::OK, &self.answer);
+        if self.repeated {
+            response.headers_mut().insert(REPEATED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for NotedNew<T> {
+    fn into_response(self) -> Response {
+        let mut response = self.noted.into_response();
         response.set_status(StatusCode::CREATED);
         set(response.headers_mut(), header::LOCATION, &self.location);
         response
@@ -160,11 +200,11 @@ fn meta<T: JsonSchema>(status: u16, description: &'static str, headers: &[(&str,
 }
 
 const ETAG_HEADER: (&str, &str) = ("ETag", "The thing's version");
-const CHANGED_HEADERS: [(&str, &str); 3] = [
-    ETAG_HEADER,
-    ("X-Position", "<service>=<position>: the log's position after this command"),
-    ("Idempotency-Replayed", "true: this is the first answer to the same key, and nothing was done again"),
-];
+const LOCATION_HEADER: (&str, &str) = ("Location", "Where it is");
+const REPEATED_HEADER: (&str, &str) =
+    ("Idempotency-Replayed", "true: this is the first answer to the same key, and nothing was done again");
+const CHANGED_HEADERS: [(&str, &str); 3] =
+    [ETAG_HEADER, ("X-Position", "<service>=<position>: the log's position after this command"), REPEATED_HEADER];
 
 impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for Changed<T> {
     fn meta() -> MetaResponses {
@@ -179,11 +219,31 @@ impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for Changed<T> {
 impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for Created<T> {
     fn meta() -> MetaResponses {
         let [etag, position, replayed] = CHANGED_HEADERS;
-        meta::<Accepted<T>>(201, "Made", &[("Location", "Where it is"), etag, position, replayed])
+        meta::<Accepted<T>>(201, "Made", &[LOCATION_HEADER, etag, position, replayed])
     }
 
     fn register(registry: &mut Registry) {
         schema::register::<Accepted<T>>(registry, schema::Direction::Out);
+    }
+}
+
+impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for Noted<T> {
+    fn meta() -> MetaResponses {
+        meta::<T>(200, "Done", &[REPEATED_HEADER])
+    }
+
+    fn register(registry: &mut Registry) {
+        schema::register::<T>(registry, schema::Direction::Out);
+    }
+}
+
+impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for NotedNew<T> {
+    fn meta() -> MetaResponses {
+        meta::<T>(201, "Made", &[LOCATION_HEADER, REPEATED_HEADER])
+    }
+
+    fn register(registry: &mut Registry) {
+        schema::register::<T>(registry, schema::Direction::Out);
     }
 }
 

@@ -8,15 +8,25 @@ use kernel::Refusal;
 /// # Errors
 /// `header_invalid` when one of them is there.
 pub fn beside_the_log(asked: &executor::Request, what: &str) -> Result<(), Refusal> {
-    let refused = |header: &str, why: &str| {
-        let detail = format!("the header {header} is not allowed here: {what} {why}");
-        Err(Refusal::invalid("header_invalid", detail).with("header", header))
-    };
-    if asked.occurred_at.is_some() {
-        return refused("occurred-at", "are asked for and changed now");
-    }
+    only_now(asked, what)?;
     if asked.if_match.is_some() {
-        return refused("if-match", "have no versions");
+        return Err(refused("if-match", what, "have no versions"));
     }
     Ok(())
+}
+
+/// The same, for what has versions.
+///
+/// # Errors
+/// `header_invalid` when the request says another time.
+pub fn only_now(asked: &executor::Request, what: &str) -> Result<(), Refusal> {
+    if asked.occurred_at.is_some() {
+        return Err(refused("occurred-at", what, "are asked for and changed now"));
+    }
+    Ok(())
+}
+
+fn refused(header: &str, what: &str, why: &str) -> Refusal {
+    let detail = format!("the header {header} is not allowed here: {what} {why}");
+    Refusal::invalid("header_invalid", detail).with("header", header)
 }

@@ -13,6 +13,7 @@ use serde_path_to_error::Segment;
 /// The body of a command that needs none: nothing, or `{}`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({}))]
 pub struct Empty {}
 
 /// A body's bytes as they came.

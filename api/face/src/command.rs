@@ -17,20 +17,20 @@ use crate::identity::{SCHEME, register_scheme};
 use crate::uploads::UploadPlace;
 use crate::{Incoming, Problem, RawBody, Standings, decode_json, schema};
 
-/// The headers that every command understands: name, form, meaning. The contract shows them on every command.
+/// The headers of commands: name, form, meaning. The contract shows them on each command that understands them.
 pub const HEADERS: [(&str, &str, &str); 5] = [
     (
         "Idempotency-Key",
         "",
         "1 to 255 printable ASCII characters. The same key and request again get the first answer and change nothing; \
-         the same key with another request gets 422.",
+         the same key with another request, or somebody else's, gets 422.",
     ),
     (
         "If-Match",
         "",
         "The ETag of the version that is to be changed, such as \"3\"; any other current version gets 412 and changes nothing.",
     ),
-    ("Occurred-At", "date-time", "When it happened, if not now (RFC 3339). Needs the permission crm:history:backdate."),
+    ("Occurred-At", "date-time", "When it happened, if not now (RFC 3339)."),
     (
         "X-Request-Id",
         "",
@@ -267,6 +267,12 @@ struct Circumstances {
 impl Circumstances {
     fn of(self, caller: Caller) -> Request {
         let Self { command_id, request_hash, if_match, occurred_at, id, traceparent } = self;
+        // A key is its caller's: what another one asks under it is another request, be it the same word for word.
+        let request_hash = if command_id.is_some() {
+            Sha256::new().chain_update(request_hash).chain_update(caller.subject()).finalize().into()
+        } else {
+            request_hash
+        };
         Request {
             caller,
             command_id,
@@ -294,7 +300,7 @@ fn circumstances(request: &poem::Request, incoming: &Incoming, body: &[u8]) -> R
     })
 }
 
-/// What makes a request the same request: method, path, query, the effective time, and the body byte for byte.
+/// What makes a request the same request, but for who asks: method, path, query, the effective time, and the body byte for byte.
 fn request_hash(request: &poem::Request, headers: &HeaderMap, body: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
     let path = request.original_uri().path_and_query().map_or("/", |path| path.as_str());

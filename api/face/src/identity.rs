@@ -18,11 +18,12 @@ pub(crate) fn register_scheme(registry: &mut Registry) {
         SCHEME,
         MetaSecurityScheme {
             ty: "http",
-            description: Some("A JSON Web Token signed with Ed25519; `inopsio token` mints one"),
+            description: Some("A JSON Web Token that the tenant's issuer (`/t/<tenant>`, OpenID Connect) gave a person or a machine, or that `inopsio token` \
+                 minted; or a machine's API key, `ink_…`. Both go into `Authorization: Bearer …`"),
             name: None,
             key_in: None,
             scheme: Some("bearer"),
-            bearer_format: Some("JWT"),
+            bearer_format: None,
             flows: None,
             openid_connect_url: None,
         },

@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::operation::{Done, Made, Target};
-use crate::{Changed, Runtime, Upload, Word, job_request};
+use crate::operation::{Asked, Done, Target};
+use crate::{Changed, Noted, Runtime, Upload, Word, job_request};
 
 /// Header in the file → field of what the rows become.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +38,7 @@ pub struct Report {
 
 /// One thing that is wrong with one row.
 #[derive(Debug, Serialize, JsonSchema)]
-struct RowProblem {
+pub(crate) struct RowProblem {
     /// Line of the file on which the row begins, from 1.
     line: u64,
     /// The column's header; absent: the row as a whole.
@@ -96,13 +96,13 @@ pub async fn begin<I: Import, P>(
     import: &I,
     kind: &str,
     arguments: &impl Serialize,
-) -> Made {
+) -> Asked {
     let request = job_request(&upload.request)?;
     importing::check(&request.caller, &upload.bytes, import, MOST_ROWS_OF_A_JOB)?;
     let unwritable = |error: serde_json::Error| Refusal::internal("job_unwritable", error.to_string());
     let arguments = serde_json::to_value(arguments).map_err(unwritable)?;
     let job = NewJob { arguments, actor: request.caller.subject().to_owned(), run_at: None, unique: None };
     let done = runtime.jobs.submit_with(&request, kind, &job, &upload.bytes).await?;
-    let changed = Changed::beside_the_log(runtime.service, done.repeated, Target { id: done.id });
-    Ok(changed.created(format!("/v1/jobs/{}/{}", runtime.service, done.id)))
+    let noted = Noted::new(done.repeated, Target { id: done.id });
+    Ok(noted.created(format!("/v1/jobs/{}/{}", runtime.service, done.id)))
 }

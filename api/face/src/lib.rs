@@ -2,7 +2,7 @@
 //!
 //! A request comes in through the gateway, which identifies the caller and notes the circumstances ([`Incoming`]). A REST
 //! handler takes a [`Command`] (caller, headers, body, all checked) or an [`Authenticated`] reader, and answers [`Created`],
-//! [`Changed`] or a [`Resource`] ([`operation`]); a [`PublicCommand`] needs no token; whatever is refused on the way becomes one [`Problem`] document (RFC 9457). A GraphQL
+//! [`Changed`], [`Noted`] or a [`Resource`] ([`operation`]); a [`PublicCommand`] needs no token; whatever is refused on the way becomes one [`Problem`] document (RFC 9457). A GraphQL
 //! resolver gets a [`graphql::Context`]: the caller, one transaction a service, dataloaders, live events.
 //!
 //! A domain plugs into the gateway by implementing [`Domain`]; its line in `api/gateway/src/domains.rs` is the only central
@@ -41,8 +41,8 @@ mod whole;
 
 pub use addressee::{Addressee, Addressees, no_addressees};
 pub use admission::{Admission, Vouched};
-pub use answer::{Accepted, Changed, Created, Plain, Resource};
-pub use beside::beside_the_log;
+pub use answer::{Accepted, Changed, Created, Noted, NotedNew, Plain, Resource};
+pub use beside::{beside_the_log, only_now};
 pub use body::{Empty, RawBody, decode_json};
 pub use command::{Command, HEADERS, PublicCommand, Purpose, Upload};
 pub use domain::{Domain, Reading, Runtime, ServiceSecret, Stints, Writing};

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Changed, Created, Problem, Resource, Runtime};
+use crate::{Changed, Created, NotedNew, Problem, Resource, Runtime};
 
 /// Which thing was made or changed.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
@@ -25,6 +25,9 @@ pub type Done<T = Target> = Result<Changed<T>, Problem>;
 
 /// A command made something.
 pub type Made<T = Target> = Result<Created<T>, Problem>;
+
+/// A job was asked for, to be found among its service's jobs.
+pub type Asked = Result<NotedNew<Target>, Problem>;
 
 /// A thing as it is now.
 pub type Found<T> = Result<Resource<T>, Problem>;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use kernel::{Kind, Refusal};
 use poem::error::ResponseError;
 use poem::http::{HeaderValue, StatusCode, header};
@@ -12,6 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::import::RowProblem;
 use crate::schema;
 
 /// A refusal on its way out. Handlers make it of a [`Refusal`] by `?`.
@@ -141,7 +143,7 @@ impl ResponseError for Problem {
     }
 }
 
-/// The document's form, for the contract.
+/// The document's form, for the contract: what each has, and what some codes add for programs ([`Refusal::with`]).
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Problem")]
 struct Form {
@@ -161,6 +163,107 @@ struct Form {
     /// What is wrong with single values of the body.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldProblem>,
+    /// The permission that is missing; several, separated by spaces: one of them would do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permission: Option<String>,
+    /// What a role would give that the caller doesn't have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    permissions: Vec<String>,
+    /// What is allowed: instead of what was sent, or now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed: Option<Allowed>,
+    /// The header that is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<String>,
+    /// The parameter of the path or the query string that is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<String>,
+    /// The argument of a GraphQL field that is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    argument: Option<String>,
+    /// After so many seconds it is worth another try.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+    /// Whose limit it is: the token's, the tenant's or the installation's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limited: Option<String>,
+    /// What was there instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<Value>,
+    /// The text record (TXT) of the name servers that is wanted: its name and its value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<Value>,
+    /// How the thing stands that does not allow it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+    /// What it does not allow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<String>,
+    /// The version that is current.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    /// The versions that there are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    versions: Vec<u32>,
+    /// The type of the thing that is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<String>,
+    /// The id of the thing that has the unique value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<String>,
+    /// The service that does not answer, or did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
+    /// When the thing was last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_changed_at: Option<DateTime<Utc>>,
+    /// When it is done by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<DateTime<Utc>>,
+    /// The position of the last event that there is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head: Option<u64>,
+    /// The position that was to be waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wanted: Option<u64>,
+    /// The position that was reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reached: Option<u64>,
+    /// How many events did not come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missed: Option<u64>,
+    /// The line in the body or the file, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    /// The column in that line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u64>,
+    /// The columns of the file that are meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    columns: Vec<String>,
+    /// What is wrong with rows of the file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    row_errors: Vec<RowProblem>,
+    /// How many errors the rows have in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_count: Option<u64>,
+    /// Why it can't be taken, the outermost reason first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<String>,
+}
+
+/// What is allowed.
+#[derive(JsonSchema, Serialize)]
+#[serde(untagged)]
+#[schemars(rename = "ProblemAllowed")]
+#[expect(dead_code, reason = "it is only described")]
+enum Allowed {
+    /// A word, or what is meant for people.
+    Text(String),
+    /// So much, or so many.
+    Number(u64),
+    /// One of these; none: nothing is.
+    Words(Vec<String>),
 }
 
 #[derive(JsonSchema, Serialize)]

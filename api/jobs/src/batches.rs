@@ -1,7 +1,7 @@
 //! The operations on batches.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Changed, Command, Created, Empty, Plain, Problem};
+use face::{Authenticated, Command, Empty, Noted, NotedNew, Plain, Problem};
 use jobs::{Batch, NewBatch, Wanted};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::rest::{Target, changed, nothing};
+use crate::rest::{Target, noted, nothing};
 use crate::{Services, Tag};
 
 /// Jobs that belong together.
@@ -35,6 +35,7 @@ struct One {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "JobBatchRequest")]
+#[schemars(example = serde_json::json!({"jobs": [{"kind": "export_leads", "arguments": {"status": ["new"]}}, {"kind": "export_leads", "arguments": {"status": ["qualified"]}}]}))]
 struct New {
     /// Its jobs.
     #[schemars(length(min = 1, max = 1000))]
@@ -109,7 +110,7 @@ impl Batches {
     /// All of them, or none. `GET /v1/jobs/{service}?batch=…` lists them. Needs the permission `<service>:job:write`, and those that
     /// asking for each needs.
     #[oai(path = "/v1/jobs/:service/batches", method = "post", operation_id = "createJobBatch")]
-    async fn create(&self, service: Path<String>, command: Command<New>) -> Result<Created<Target>, Problem> {
+    async fn create(&self, service: Path<String>, command: Command<New>) -> Result<NotedNew<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let new = NewBatch {
             jobs: command.body.jobs.into_iter().map(Wanted::from).collect(),
@@ -117,7 +118,7 @@ impl Batches {
         };
         let done = jobs.submit_batch(&face::job_request(&command.request)?, &new).await?;
         let location = format!("/v1/jobs/{}/batches/{}", jobs.service(), done.id);
-        Ok(changed(jobs.service(), done).created(location))
+        Ok(noted(done).created(location))
     }
 
     /// How far a batch is
@@ -143,9 +144,9 @@ impl Batches {
         service: Path<String>,
         batch: Path<Uuid>,
         command: Command<Empty>,
-    ) -> Result<Changed<Target>, Problem> {
+    ) -> Result<Noted<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let request = face::job_request(&command.request)?;
-        Ok(changed(jobs.service(), jobs.cancel_batch(&request, batch.0).await?))
+        Ok(noted(jobs.cancel_batch(&request, batch.0).await?))
     }
 }

@@ -1,11 +1,15 @@
 //! Jobs in GraphQL: to look at. They are asked for and changed over REST, like everything.
 
 use chrono::{DateTime, Utc};
-use face::graphql::{BigInt, Context, int, refuse, unreadable};
+use face::MOST_OF_A_PAGE;
+use face::graphql::{BigInt, Context, bad_argument, few, int, unreadable};
 use jobs::{Batch, Job, Line, Listing, Queue, Schedule, State};
 use juniper::{FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
-use kernel::{Refusal, Service};
+use kernel::Service;
 use uuid::Uuid;
+
+/// What all questions need, in each service.
+const READ: &str = "job:read";
 
 /// What is done while nobody waits for the answer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,85 +37,93 @@ pub enum JobState {
 
 #[graphql_object(context = Context)]
 impl JobsQuery {
-    /// A service's jobs, the last one first: at most 200, of those that were asked for before the one with the id `after`. Needs the
-    /// permission `<service>:job:read`, as all questions here do.
+    /// Jobs, the last one first: at most 200, of those that were asked for before the one with the id `after`. Of one service, or of all
+    /// in which the caller has the permission `<service>:job:read`, which all questions here need.
     #[expect(clippy::too_many_arguments, reason = "each is a filter")]
     async fn jobs(
         context: &Context,
-        #[graphql(default = "crm".to_owned())] service: String,
+        service: Option<String>,
         kind: Option<String>,
         state: Option<JobState>,
         queue: Option<String>,
         batch: Option<Uuid>,
         schedule: Option<Uuid>,
         after: Option<Uuid>,
-        #[graphql(default = 20)] first: i32,
+        #[graphql(default = 20)] first: Option<i32>,
     ) -> FieldResult<Vec<JobRow>> {
-        let service = context.permitted(&service, "job:read")?;
-        let limit = few(first)?;
+        let services = context.permitted(service.as_deref(), READ)?;
+        let limit = few(first, 20, MOST_OF_A_PAGE)?;
         let state = state.map(State::from);
         let listing = Listing { kind, state, queue, batch, schedule, before: after, limit };
-        let mut tables = context.reader(service).await?;
-        let found = Job::list(&mut tables, context.caller().tenant(), &listing).await.map_err(unreadable)?;
-        Ok(found.into_iter().map(|job| JobRow { service, job }).collect())
+        let mut found = Vec::new();
+        for service in services {
+            let mut tables = context.reader(service).await?;
+            let jobs = Job::list(&mut tables, context.caller().tenant(), &listing).await.map_err(unreadable)?;
+            found.extend(jobs.into_iter().map(|job| JobRow { service, job }));
+        }
+        // Each service's own page ends no earlier than this one does: nothing is left out between two pages.
+        found.sort_by_key(|row| std::cmp::Reverse(row.job.id));
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
     }
 
     /// The job with this id.
-    async fn job(
-        context: &Context,
-        #[graphql(default = "crm".to_owned())] service: String,
-        id: Uuid,
-    ) -> FieldResult<Option<JobRow>> {
-        let service = context.permitted(&service, "job:read")?;
-        let mut tables = context.reader(service).await?;
-        let found = Job::find(&mut tables, context.caller().tenant(), id).await.map_err(unreadable)?;
-        Ok(found.map(|job| JobRow { service, job }))
+    async fn job(context: &Context, service: Option<String>, id: Uuid) -> FieldResult<Option<JobRow>> {
+        for service in context.permitted(service.as_deref(), READ)? {
+            let mut tables = context.reader(service).await?;
+            let found = Job::find(&mut tables, context.caller().tenant(), id).await.map_err(unreadable)?;
+            if let Some(job) = found {
+                return Ok(Some(JobRow { service, job }));
+            }
+        }
+        Ok(None)
     }
 
     /// The tenant's schedules, the first made first.
-    async fn schedules(
-        context: &Context,
-        #[graphql(default = "crm".to_owned())] service: String,
-    ) -> FieldResult<Vec<ScheduleRow>> {
-        let service = context.permitted(&service, "job:read")?;
-        let mut tables = context.reader(service).await?;
-        let found = Schedule::list(&mut tables, context.caller().tenant()).await.map_err(unreadable)?;
-        Ok(found.into_iter().map(ScheduleRow).collect())
+    async fn schedules(context: &Context, service: Option<String>) -> FieldResult<Vec<ScheduleRow>> {
+        let mut all = Vec::new();
+        for service in context.permitted(service.as_deref(), READ)? {
+            let mut tables = context.reader(service).await?;
+            let found = Schedule::list(&mut tables, context.caller().tenant()).await.map_err(unreadable)?;
+            all.extend(found.into_iter().map(|schedule| ScheduleRow { service, schedule }));
+        }
+        all.sort_by_key(|row| row.schedule.id);
+        Ok(all)
     }
 
     /// The schedule with this id.
-    async fn schedule(
-        context: &Context,
-        #[graphql(default = "crm".to_owned())] service: String,
-        id: Uuid,
-    ) -> FieldResult<Option<ScheduleRow>> {
-        let service = context.permitted(&service, "job:read")?;
-        let mut tables = context.reader(service).await?;
-        let found = Schedule::find(&mut tables, context.caller().tenant(), id).await.map_err(unreadable)?;
-        Ok(found.map(ScheduleRow))
+    async fn schedule(context: &Context, service: Option<String>, id: Uuid) -> FieldResult<Option<ScheduleRow>> {
+        for service in context.permitted(service.as_deref(), READ)? {
+            let mut tables = context.reader(service).await?;
+            let found = Schedule::find(&mut tables, context.caller().tenant(), id).await.map_err(unreadable)?;
+            if let Some(schedule) = found {
+                return Ok(Some(ScheduleRow { service, schedule }));
+            }
+        }
+        Ok(None)
     }
 
-    /// The queues in which the tenant has open jobs, or which it has paused or limited.
-    async fn queues(
-        context: &Context,
-        #[graphql(default = "crm".to_owned())] service: String,
-    ) -> FieldResult<Vec<JobQueue>> {
-        let service = context.permitted(&service, "job:read")?;
-        let mut tables = context.reader(service).await?;
-        let found = Queue::list(&mut tables, context.caller().tenant(), &[]).await.map_err(unreadable)?;
-        Ok(found.into_iter().map(JobQueue::from).collect())
+    /// The queues in which the tenant has open jobs, or which it has paused or limited; each service has its own.
+    async fn queues(context: &Context, service: Option<String>) -> FieldResult<Vec<JobQueue>> {
+        let mut all = Vec::new();
+        for service in context.permitted(service.as_deref(), READ)? {
+            let mut tables = context.reader(service).await?;
+            let found = Queue::list(&mut tables, context.caller().tenant(), &[]).await.map_err(unreadable)?;
+            all.extend(found.into_iter().map(|queue| JobQueue::of(service, queue)));
+        }
+        Ok(all)
     }
 
     /// The batch with this id.
-    async fn batch(
-        context: &Context,
-        #[graphql(default = "crm".to_owned())] service: String,
-        id: Uuid,
-    ) -> FieldResult<Option<JobBatch>> {
-        let service = context.permitted(&service, "job:read")?;
-        let mut tables = context.reader(service).await?;
-        let found = Batch::find(&mut tables, context.caller().tenant(), id).await.map_err(unreadable)?;
-        Ok(found.map(JobBatch::from))
+    async fn batch(context: &Context, service: Option<String>, id: Uuid) -> FieldResult<Option<JobBatch>> {
+        for service in context.permitted(service.as_deref(), READ)? {
+            let mut tables = context.reader(service).await?;
+            let found = Batch::find(&mut tables, context.caller().tenant(), id).await.map_err(unreadable)?;
+            if let Some(batch) = found {
+                return Ok(Some(JobBatch::of(service, batch)));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -123,6 +135,11 @@ pub struct JobRow {
 
 #[graphql_object(context = Context, name = "Job")]
 impl JobRow {
+    /// The service whose it is.
+    fn service(&self) -> &str {
+        self.service.name()
+    }
+
     /// Its id.
     fn id(&self) -> Uuid {
         self.job.id
@@ -232,13 +249,11 @@ impl JobRow {
     async fn log(
         &self,
         context: &Context,
-        #[graphql(default = 50)] first: i32,
+        #[graphql(default = 50)] first: Option<i32>,
         #[graphql(default = 0)] after: i32,
     ) -> FieldResult<Vec<JobLogLine>> {
-        let limit = few(first)?;
-        let after = u32::try_from(after).map_err(|_| {
-            refuse(Refusal::invalid("argument_invalid", format!("after: {after}; allowed is 0 or more")))
-        })?;
+        let limit = few(first, 50, MOST_OF_A_PAGE)?;
+        let after = u32::try_from(after).map_err(|_| bad_argument("after", "allowed is 0 or more"))?;
         let mut tables = context.reader(self.service).await?;
         let tenant = context.caller().tenant();
         let lines = Line::list(&mut tables, tenant, self.job.id, after, limit).await.map_err(unreadable)?;
@@ -260,72 +275,80 @@ pub struct JobLogLine {
 }
 
 /// What asks for jobs again and again.
-pub struct ScheduleRow(Schedule);
+pub struct ScheduleRow {
+    service: Service,
+    schedule: Schedule,
+}
 
 #[graphql_object(context = Context, name = "JobSchedule")]
 impl ScheduleRow {
+    /// The service whose it is.
+    fn service(&self) -> &str {
+        self.service.name()
+    }
+
     /// Its id.
     fn id(&self) -> Uuid {
-        self.0.id
+        self.schedule.id
     }
 
     /// The jobs' kind.
     fn kind(&self) -> &str {
-        &self.0.kind
+        &self.schedule.kind
     }
 
     /// What they are to work with, as JSON.
     fn arguments(&self) -> String {
-        self.0.arguments.to_string()
+        self.schedule.arguments.to_string()
     }
 
     /// In whose name they are.
     fn actor(&self) -> &str {
-        &self.0.actor
+        &self.schedule.actor
     }
 
     /// When: a cron expression.
     fn cron(&self) -> &str {
-        &self.0.cron
+        &self.schedule.cron
     }
 
     /// In which time zone.
     fn time_zone(&self) -> &str {
-        &self.0.time_zone
+        &self.schedule.time_zone
     }
 
     /// Whether a time counts that comes while the job of an earlier one is still open.
     fn overlap(&self) -> bool {
-        self.0.overlap
+        self.schedule.overlap
     }
 
     /// Whether its times pass.
     fn paused(&self) -> bool {
-        self.0.next_at.is_none()
+        self.schedule.next_at.is_none()
     }
 
     /// The times that come next, at most 200.
-    fn next(&self, #[graphql(default = 5)] first: i32) -> FieldResult<Vec<DateTime<Utc>>> {
-        let count = usize::try_from(few(first)?).unwrap_or(usize::MAX);
-        let Some(at) = self.0.next_at else { return Ok(Vec::new()) };
+    fn next(&self, #[graphql(default = 5)] first: Option<i32>) -> FieldResult<Vec<DateTime<Utc>>> {
+        let count = usize::try_from(few(first, 5, MOST_OF_A_PAGE)?).unwrap_or(usize::MAX);
+        let Some(at) = self.schedule.next_at else { return Ok(Vec::new()) };
         let mut times = vec![at];
-        times.extend(self.0.next_times(at, count - 1));
+        times.extend(self.schedule.next_times(at, count - 1));
         Ok(times)
     }
 
     /// The last time for which a job was made.
     fn last_at(&self) -> Option<DateTime<Utc>> {
-        self.0.last_at
+        self.schedule.last_at
     }
 
     /// That job.
     fn last_job(&self) -> Option<Uuid> {
-        self.0.last_job
+        self.schedule.last_job
     }
 
     /// How many times passed without a job of their own.
     fn skipped(&self) -> BigInt {
-        BigInt(self.0.skipped.into())
+        BigInt(self.schedule.skipped.into())
     }
 }
 
@@ -333,6 +356,8 @@ impl ScheduleRow {
 #[derive(Clone, Debug, GraphQLObject)]
 #[graphql(context = Context)]
 pub struct JobQueue {
+    /// The service whose it is.
+    service: String,
     /// Its name.
     name: String,
     /// Since when nothing begins there.
@@ -353,6 +378,8 @@ pub struct JobQueue {
 #[derive(Clone, Debug, GraphQLObject)]
 #[graphql(context = Context)]
 pub struct JobBatch {
+    /// The service whose it is.
+    service: String,
     /// Its id.
     id: Uuid,
     /// In whose name.
@@ -373,10 +400,11 @@ pub struct JobBatch {
     finished_at: Option<DateTime<Utc>>,
 }
 
-impl From<Queue> for JobQueue {
-    fn from(one: Queue) -> Self {
+impl JobQueue {
+    fn of(service: Service, one: Queue) -> Self {
         let rate = one.limits.rate;
         Self {
+            service: service.name().to_owned(),
             name: one.name,
             paused_at: one.paused_at,
             concurrency: one.limits.concurrency.map(|count| int(count.into())),
@@ -388,9 +416,10 @@ impl From<Queue> for JobQueue {
     }
 }
 
-impl From<Batch> for JobBatch {
-    fn from(one: Batch) -> Self {
+impl JobBatch {
+    fn of(service: Service, one: Batch) -> Self {
         Self {
+            service: service.name().to_owned(),
             id: one.id,
             actor: one.actor,
             total: one.total,
@@ -430,11 +459,4 @@ impl From<State> for JobState {
             State::Discarded => Self::Discarded,
         }
     }
-}
-
-/// How many are asked for.
-fn few(first: i32) -> FieldResult<u32> {
-    u32::try_from(first).ok().filter(|first| (1..=face::MOST_OF_A_PAGE).contains(first)).ok_or_else(|| {
-        refuse(Refusal::invalid("page_size", format!("first: {first}; allowed are 1 to {}", face::MOST_OF_A_PAGE)))
-    })
 }

@@ -1,7 +1,7 @@
 //! The operations on queues.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Changed, Command, Empty, Plain, Problem};
+use face::{Authenticated, Command, Empty, Noted, Plain, Problem};
 use jobs::{Limits, Queue};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -32,6 +32,7 @@ struct Rate {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "JobQueueLimit")]
+#[schemars(example = serde_json::json!({"concurrency": 1, "rate": {"count": 60, "seconds": 60}}))]
 struct Limit {
     /// At most so many at the same time.
     #[serde(default)]
@@ -127,10 +128,10 @@ impl Queues {
         service: Path<String>,
         queue: Path<String>,
         command: Command<Empty>,
-    ) -> Result<Changed<Target>, Problem> {
+    ) -> Result<Noted<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let repeated = jobs.pause_queue(&face::job_request(&command.request)?, &queue.0).await?;
-        Ok(Changed::beside_the_log(jobs.service(), repeated, Target { queue: queue.0 }))
+        Ok(Noted::new(repeated, Target { queue: queue.0 }))
     }
 
     /// Let a paused queue go on
@@ -142,10 +143,10 @@ impl Queues {
         service: Path<String>,
         queue: Path<String>,
         command: Command<Empty>,
-    ) -> Result<Changed<Target>, Problem> {
+    ) -> Result<Noted<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let repeated = jobs.resume_queue(&face::job_request(&command.request)?, &queue.0).await?;
-        Ok(Changed::beside_the_log(jobs.service(), repeated, Target { queue: queue.0 }))
+        Ok(Noted::new(repeated, Target { queue: queue.0 }))
     }
 
     /// Limit how much of a queue runs
@@ -158,13 +159,13 @@ impl Queues {
         service: Path<String>,
         queue: Path<String>,
         command: Command<Limit>,
-    ) -> Result<Changed<Target>, Problem> {
+    ) -> Result<Noted<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let limits = Limits {
             concurrency: command.body.concurrency,
             rate: command.body.rate.map(|Rate { count, seconds }| jobs::Rate { count, seconds }),
         };
         let repeated = jobs.limit_queue(&face::job_request(&command.request)?, &queue.0, limits).await?;
-        Ok(Changed::beside_the_log(jobs.service(), repeated, Target { queue: queue.0 }))
+        Ok(Noted::new(repeated, Target { queue: queue.0 }))
     }
 }

@@ -1,9 +1,8 @@
 //! The operations.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Changed, Command, Count, Created, Empty, Parameter, Plain, Problem};
+use face::{Authenticated, Command, Count, Empty, Noted, NotedNew, Parameter, Plain, Problem};
 use jobs::{Listing, Submitted, Wanted};
-use kernel::Service;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use schemars::JsonSchema;
@@ -25,6 +24,7 @@ pub struct Rest {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "JobAsked")]
+#[schemars(example = serde_json::json!({"kind": "export_leads", "arguments": {"status": ["qualified"]}}))]
 struct New {
     /// Its kind, such as `export_leads`.
     #[schemars(length(min = 1, max = 64))]
@@ -100,12 +100,12 @@ impl Rest {
     /// Of a kind that is offered so, such as `export_leads`; `rebuild_read_model` is for operators. Needs the permission
     /// `<service>:job:write`, and the one that asking for such a job needs.
     #[oai(path = "/v1/jobs/:service", method = "post", operation_id = "createJob")]
-    async fn create(&self, service: Path<String>, command: Command<New>) -> Result<Created<Target>, Problem> {
+    async fn create(&self, service: Path<String>, command: Command<New>) -> Result<NotedNew<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let New { kind, arguments, run_at } = command.body;
         let done = jobs.ask(&face::job_request(&command.request)?, &Wanted { kind, arguments }, run_at).await?;
         let location = format!("/v1/jobs/{}/{}", jobs.service(), done.id);
-        Ok(changed(jobs.service(), done).created(location))
+        Ok(noted(done).created(location))
     }
 
     /// A job with its log
@@ -167,9 +167,9 @@ impl Rest {
         service: Path<String>,
         job: Path<Uuid>,
         command: Command<Empty>,
-    ) -> Result<Changed<Target>, Problem> {
+    ) -> Result<Noted<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
-        Ok(changed(jobs.service(), jobs.cancel(&face::job_request(&command.request)?, job.0).await?))
+        Ok(noted(jobs.cancel(&face::job_request(&command.request)?, job.0).await?))
     }
 
     /// Run a discarded or cancelled job again
@@ -181,15 +181,15 @@ impl Rest {
         service: Path<String>,
         job: Path<Uuid>,
         command: Command<Empty>,
-    ) -> Result<Changed<Target>, Problem> {
+    ) -> Result<Noted<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
-        Ok(changed(jobs.service(), jobs.retry(&face::job_request(&command.request)?, job.0).await?))
+        Ok(noted(jobs.retry(&face::job_request(&command.request)?, job.0).await?))
     }
 }
 
 /// The answer to what was carried out.
-pub fn changed(service: Service, done: Submitted) -> Changed<Target> {
-    Changed::beside_the_log(service, done.repeated, Target { id: done.id })
+pub fn noted(done: Submitted) -> Noted<Target> {
+    Noted::new(done.repeated, Target { id: done.id })
 }
 
 /// The arguments of a job that is asked for without any.

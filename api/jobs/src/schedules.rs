@@ -1,7 +1,7 @@
 //! The operations on schedules.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Changed, Command, Created, Empty, Plain, Problem};
+use face::{Authenticated, Command, Empty, Noted, NotedNew, Plain, Problem};
 use jobs::{Changes, NewSchedule, Schedule};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::rest::{Target, changed, nothing};
+use crate::rest::{Target, noted, nothing};
 use crate::{Services, Tag};
 
 /// How many of its next times are shown of a schedule.
@@ -25,6 +25,7 @@ pub struct Schedules {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "JobScheduleRequest")]
+#[schemars(example = serde_json::json!({"kind": "export_leads", "arguments": {"status": ["qualified"]}, "cron": "0 6 * * MON-FRI", "time_zone": "Europe/Berlin"}))]
 struct New {
     /// The jobs' kind, such as `export_leads`.
     #[schemars(length(min = 1, max = 64))]
@@ -50,6 +51,7 @@ struct New {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "JobScheduleChange")]
+#[schemars(example = serde_json::json!({"cron": "30 6 * * MON-FRI"}))]
 struct Change {
     /// What its jobs are to work with.
     #[serde(default)]
@@ -166,13 +168,13 @@ impl Schedules {
     /// One job is made a time, in the caller's name, however many processes run; one for all times that passed while nobody was
     /// there. Needs the permission `<service>:job:write`, and the one that asking for such a job needs.
     #[oai(path = "/v1/jobs/:service/schedules", method = "post", operation_id = "createJobSchedule")]
-    async fn create(&self, service: Path<String>, command: Command<New>) -> Result<Created<Target>, Problem> {
+    async fn create(&self, service: Path<String>, command: Command<New>) -> Result<NotedNew<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let New { kind, arguments, cron, time_zone, overlap } = command.body;
         let new = NewSchedule { kind, arguments, cron, time_zone, overlap };
         let done = jobs.schedule(&face::job_request(&command.request)?, &new).await?;
         let location = format!("/v1/jobs/{}/schedules/{}", jobs.service(), done.id);
-        Ok(changed(jobs.service(), done).created(location))
+        Ok(noted(done).created(location))
     }
 
     /// A schedule with the times that come next
@@ -198,12 +200,12 @@ impl Schedules {
         service: Path<String>,
         schedule: Path<Uuid>,
         command: Command<Change>,
-    ) -> Result<Changed<Target>, Problem> {
+    ) -> Result<Noted<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let Change { arguments, cron, time_zone, overlap } = command.body;
         let changes = Changes { arguments, cron, time_zone, overlap };
         let request = face::job_request(&command.request)?;
-        Ok(changed(jobs.service(), jobs.change_schedule(&request, schedule.0, &changes).await?))
+        Ok(noted(jobs.change_schedule(&request, schedule.0, &changes).await?))
     }
 
     /// Pause a schedule
@@ -215,10 +217,10 @@ impl Schedules {
         service: Path<String>,
         schedule: Path<Uuid>,
         command: Command<Empty>,
-    ) -> Result<Changed<Target>, Problem> {
+    ) -> Result<Noted<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let request = face::job_request(&command.request)?;
-        Ok(changed(jobs.service(), jobs.pause_schedule(&request, schedule.0).await?))
+        Ok(noted(jobs.pause_schedule(&request, schedule.0).await?))
     }
 
     /// Let a paused schedule go on
@@ -230,10 +232,10 @@ impl Schedules {
         service: Path<String>,
         schedule: Path<Uuid>,
         command: Command<Empty>,
-    ) -> Result<Changed<Target>, Problem> {
+    ) -> Result<Noted<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let request = face::job_request(&command.request)?;
-        Ok(changed(jobs.service(), jobs.resume_schedule(&request, schedule.0).await?))
+        Ok(noted(jobs.resume_schedule(&request, schedule.0).await?))
     }
 
     /// Remove a schedule
@@ -245,10 +247,10 @@ impl Schedules {
         service: Path<String>,
         schedule: Path<Uuid>,
         command: Command<Empty>,
-    ) -> Result<Changed<Target>, Problem> {
+    ) -> Result<Noted<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let request = face::job_request(&command.request)?;
-        Ok(changed(jobs.service(), jobs.remove_schedule(&request, schedule.0).await?))
+        Ok(noted(jobs.remove_schedule(&request, schedule.0).await?))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is shown of jobs.
 
 use chrono::{DateTime, Utc};
-use jobs::{Job, Line};
+use jobs::{Job, Line, State};
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
@@ -37,6 +37,7 @@ pub struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     slot: Option<DateTime<Utc>>,
     /// scheduled, available, retryable, running, completed, cancelled or discarded.
+    #[schemars(extend("enum" = State::ALL.map(State::as_str)))]
     state: &'static str,
     /// In whose name: the subject of their token.
     actor: String,

@@ -22,6 +22,7 @@ pub struct Rest {
 /// Why a saga is cancelled.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"reason": "it was meant for another lead"}))]
 struct Cancellation {
     /// In the caller's words.
     #[schemars(length(min = 1, max = 500))]

@@ -30,6 +30,7 @@ pub struct Summary {
     /// What it is about: an id.
     key: String,
     /// running, unwinding, stuck, completed or compensated.
+    #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
     status: &'static str,
     /// The step under way.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,6 +73,7 @@ pub struct Detail {
     /// The event that started it.
     trigger: Uuid,
     /// running, unwinding, stuck, completed or compensated.
+    #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
     status: &'static str,
     /// Whether it takes back what it did; also while it is stuck.
     unwinding: bool,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use executor::Executor;
-use face::{Admission, People, Person, Vouched};
+use face::{Admission, People as _, Person, Vouched};
 use kernel::{Caller, Grant, Refusal, Role, TenantId};
 use projector::ReadModels;
-use user_commands::AdmitUser;
+use user_commands::{AdmitUser, Known};
 
 use crate::Directory;
 
@@ -39,12 +39,15 @@ fn late() -> Refusal {
 
 #[async_trait]
 impl Admission for Doorkeeper {
-    async fn admit(&self, tenant: TenantId, vouched: &Vouched) -> Result<Option<Person>, Refusal> {
-        let directory = Directory::new(self.read_models.clone());
-        let known = directory.by_login(tenant, &vouched.email).await.map_err(|_| late())?;
+    async fn admit(
+        &self,
+        tenant: TenantId,
+        vouched: &Vouched,
+        known: Option<&Person>,
+    ) -> Result<Option<Person>, Refusal> {
         let user = match known {
-            Some(person) if !person.may_sign_in => return Ok(Some(person)),
-            Some(person) => Some(person.id),
+            Some(person) if !person.may_sign_in => return Ok(Some(person.clone())),
+            Some(person) => Some(Known { id: person.id, email_verified: person.email_verified }),
             None if !vouched.admits => return Ok(None),
             None => None,
         };
@@ -57,11 +60,11 @@ impl Admission for Doorkeeper {
         };
         let done = match self.executor.run(&voucher(tenant, vouched), &admit).await {
             Ok(done) => done,
-            // They became a user a moment ago, which the directory is about to hear of.
-            Err(refusal) if refusal.code() == "login_taken" => return Err(late()),
+            // They became a user a moment ago, or their address was changed, which the directory is about to hear of.
+            Err(refusal) if ["login_taken", "login_changed"].contains(&refusal.code()) => return Err(late()),
             Err(refusal) => return Err(refusal),
         };
         self.read_models.wait_for(tenant, done.position, PATIENCE).await.map_err(|_| late())?;
-        directory.by_id(tenant, done.answer).await.map_err(|_| late())
+        Directory::new(self.read_models.clone()).by_id(tenant, done.answer).await.map_err(|_| late())
     }
 }

@@ -80,17 +80,11 @@ pub struct PerEvent {
 }
 
 /// Measures all, and shows it.
-pub async fn part(
-    options: &Options,
-    inopsio: &Inopsio,
-    ground: &Ground,
-    results: &mut Results,
-) -> anyhow::Result<()> {
+pub async fn part(options: &Options, inopsio: &Inopsio, ground: &Ground, results: &mut Results) -> anyhow::Result<()> {
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
     let events = if options.quick { 20_000 } else { 1_000_000 };
-    let mut bulk =
-        measure(inopsio, ground, events, |step| bar.set_message(format!("{events} events: {step}"))).await?;
+    let mut bulk = measure(inopsio, ground, events, |step| bar.set_message(format!("{events} events: {step}"))).await?;
     bar.finish_and_clear();
     let figures = [
         ("append_per_s", "into the log, in large appends: events/s", bulk.append_per_s),

@@ -5,12 +5,12 @@ use eventstore::backup::{self, Head, Restore};
 use gateway::Config;
 use gateway::directory::{Directory, Standing, Tenant, admin_options};
 use indicatif::ProgressBar;
-use kernel::{DecodeError, RecordedEvent, Service};
+use kernel::{DecodeError, Position, RecordedEvent, Service, TenantId};
 use serde::Serialize;
 
-use super::archive::Archive;
 use super::archive::manifest::{claim_key_mark, master_key_mark};
 use super::archive::rows::TenantRow;
+use super::archive::{Archive, ServicePart};
 use super::pour::pour;
 use crate::context;
 use crate::progress;
@@ -36,6 +36,7 @@ pub async fn load(config: &Config, archive: &Archive, bar: &ProgressBar) -> Resu
     for (service, log) in services.iter().zip(&archive.manifest.services) {
         let mut restore = backup::Restore::begin(&admin, &config.database(*service)).await?;
         pour(archive, log, Some(&mut restore), bar).await.with_context(|| format!("the log of {service}"))?;
+        restore.copies(&copies(log)).await?;
         poured.push((restore, Head { position: log.position, recorded_at: log.recorded_at }));
     }
     let told = told_of_tenants(archive, &mut poured).await?;
@@ -45,6 +46,15 @@ pub async fn load(config: &Config, archive: &Archive, bar: &ProgressBar) -> Resu
         restore.finish(head).await?;
     }
     Ok(())
+}
+
+/// Whose history is a copy, as the log notes it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the backup was taken from a log, where only authenticated callers wrote"
+)]
+fn copies(log: &ServicePart) -> Vec<(TenantId, Position)> {
+    log.copies.iter().map(|copy| (TenantId::vouched(copy.tenant_id), copy.position)).collect()
 }
 
 /// What was told last of each tenant: whether it may be used, is to be deleted, or is deleted.
@@ -160,7 +170,6 @@ pub async fn build(context: &context::Context) -> Result<Vec<Built>> {
 mod tests {
     use chrono::DateTime;
     use gateway::directory::Standing::{Active, Deleting, Suspended};
-    use kernel::{Position, TenantId};
     use uuid::Uuid;
 
     use super::*;

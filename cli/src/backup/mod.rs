@@ -30,7 +30,7 @@ pub use restore::Restore;
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Examples:
-  inopsio backup --to /backups/monday
+  inopsio backup --output /backups/monday
   inopsio backup verify /backups/monday
   inopsio backup drill /backups/monday
 
@@ -42,8 +42,8 @@ pub struct Backup {
     #[command(subcommand)]
     command: Option<Command>,
     /// The folder to make; inopsio-<time> here unless given
-    #[arg(long, value_name = "FOLDER")]
-    to: Option<PathBuf>,
+    #[arg(long, alias = "to", value_name = "FOLDER")]
+    output: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -86,7 +86,7 @@ impl Backup {
             Some(Command::Verify(given)) => verify::run(&given, format).await,
             Some(Command::Drill(given)) => drill::run(&given, place, format).await,
             None => {
-                let to = self.to.unwrap_or_else(|| {
+                let to = self.output.unwrap_or_else(|| {
                     let now = SystemClock.now().to_rfc3339_opts(SecondsFormat::Secs, true);
                     PathBuf::from(format!("inopsio-{}", now.replace(':', "")))
                 });

@@ -13,7 +13,7 @@ use indicatif::ProgressBar;
 use kernel::{Clock, SystemClock};
 use serde_json::json;
 
-use super::archive::manifest::{VERSION, claim_key_mark, master_key_mark};
+use super::archive::manifest::{CopyPart, VERSION, claim_key_mark, master_key_mark};
 use super::archive::rows::{ClaimRow, CommandRow, DecisionRow, EventRow, TenantRow};
 use super::archive::{Draft, Ledger, Manifest, ServicePart};
 use crate::context::Context;
@@ -68,6 +68,7 @@ async fn directory(config: &Config, draft: &Draft) -> Result<super::archive::Par
 async fn service(mut snapshot: Snapshot, draft: &Draft) -> Result<ServicePart> {
     let (service, head) = (snapshot.service(), snapshot.head());
     let (commands, claims) = snapshot.counts().await?;
+    let copies = copies(&mut snapshot).await?;
     let decisions = deadletters::backup::count(&mut snapshot).await?;
     let bar = progress::bar(head.position.0 + commands + claims + decisions, "rows");
     let written = rows(&mut snapshot, draft, &bar).await.with_context(|| format!("the log of {service}"));
@@ -84,9 +85,16 @@ async fn service(mut snapshot: Snapshot, draft: &Draft) -> Result<ServicePart> {
         claims,
         decisions: Some(decisions),
         tenants,
+        copies,
     };
     ledger.check(&part)?;
     Ok(part)
+}
+
+/// Whose history is a copy, as the manifest says it.
+pub async fn copies(snapshot: &mut Snapshot) -> Result<Vec<CopyPart>> {
+    let found = snapshot.copies().await?.into_iter();
+    Ok(found.map(|(tenant, position)| CopyPart { tenant_id: tenant.uuid(), position }).collect())
 }
 
 /// Writes events, commands, claims and decisions.

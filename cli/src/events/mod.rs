@@ -2,8 +2,8 @@
 
 mod lag;
 
-use anyhow::{Result, anyhow};
-use futures::StreamExt;
+use anyhow::{Result, anyhow, bail};
+use futures::{StreamExt, stream};
 use kernel::Position;
 
 use crate::context::{self, Context};
@@ -28,18 +28,18 @@ Feeds are known to their process only: those of the configured server are shown,
     #[command(after_help = "Examples:
   inopsio events tail --tenant demo
   inopsio events tail --tenant demo --event crm.lead.qualified
-  inopsio events tail --tenant demo --after 0 --limit 10")]
+  inopsio events tail --tenant demo --service crm --after 1000 --limit 10")]
     Tail {
         /// The tenant: its name or id
         #[arg(long)]
         tenant: String,
-        /// The service
-        #[arg(long, default_value = "crm")]
-        service: String,
+        /// Only this service's; those of all come as they happen, in no order between two services
+        #[arg(long)]
+        service: Option<String>,
         /// Only events of this type, such as crm.lead.qualified
         #[arg(long = "event", value_name = "TYPE")]
         event_type: Option<String>,
-        /// From after this position on, instead of from now on
+        /// From after this position of the service's log on, instead of from now on; 0: from the first event on
         #[arg(long, value_name = "POSITION", value_parser = crate::number::position)]
         after: Option<Position>,
         /// Ends after so many events
@@ -55,14 +55,22 @@ impl Command {
             Self::Lag { service } => return lag::run(context, context::services(service.as_deref())?).await,
             Self::Tail { tenant, service, event_type, after, limit } => (tenant, service, event_type, after, limit),
         };
+        let services = context::services(service.as_deref())?;
+        if service.is_none() && after.is_some_and(|after| after != Position::START) {
+            let names: Vec<_> = services.iter().map(|service| service.name()).collect();
+            bail!("--after is a position of one service's log; say which with --service: {}", names.join(", "));
+        }
         let tenant = context.tenant(&tenant).await?;
-        let service = context::service(&service)?;
         let bus = context.bus().await?;
-        let after = match after {
-            Some(after) => after,
-            None => bus.stream_state(service).await?.map_or(Position::START, |state| Position(state.last)),
-        };
-        let mut feed = std::pin::pin!(bus.feed(service, after.next()));
+        let mut feeds = Vec::new();
+        for service in services {
+            let after = match after {
+                Some(after) => after,
+                None => bus.stream_state(service).await?.map_or(Position::START, |state| Position(state.last)),
+            };
+            feeds.push(bus.feed(service, after.next()).boxed());
+        }
+        let mut feed = stream::select_all(feeds);
         let mut left = limit.unwrap_or(u64::MAX);
         let mut line = Vec::new();
         while left > 0 {

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use jobs::{NewBatch, Wanted};
+use jobs::{Batch, NewBatch, Wanted};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Open, Whose, changed};
-use crate::context::Context;
+use super::{Open, changed};
+use crate::context::{Context, Whose};
 use crate::output;
 
 /// What is done.
@@ -78,21 +78,31 @@ impl Command {
                     jobs: read.jobs.into_iter().map(Wanted::from).collect(),
                     then: read.then.map(Wanted::from),
                 };
-                let open = Open::new(context, &whose).await?;
+                let kinds: Vec<_> = new.jobs.iter().chain(&new.then).map(|wanted| wanted.kind.as_str()).collect();
+                let open = Open::of_kinds(context, &whose, &distinct(kinds)).await?;
                 let done = open.jobs.submit_batch(&open.request, &new).await?;
                 open.close().await;
                 changed(context, done.id, "is asked for")
             }
-            Self::Show { whose, id } => {
-                let Open { jobs, request, .. } = Open::new(context, &whose).await?;
-                output::print_json(&jobs.find_batch(&request.caller, id).await?)
-            }
+            Self::Show { whose, id } => output::print_json(&batch(context, &whose, id).await?.1),
             Self::Cancel { whose, id } => {
-                let open = Open::new(context, &whose).await?;
+                let (open, _) = batch(context, &whose, id).await?;
                 open.jobs.cancel_batch(&open.request, id).await?;
                 open.close().await;
                 changed(context, id, "is cancelled; what runs stops as soon as it notices")
             }
         }
     }
+}
+
+/// The service that has this batch, and the batch.
+async fn batch(context: &Context, whose: &Whose, id: Uuid) -> Result<(Open, Batch)> {
+    Open::having(context, whose, &format!("batch {id}"), async |jobs, caller| jobs.find_batch(caller, id).await).await
+}
+
+/// Each once.
+fn distinct(mut kinds: Vec<&str>) -> Vec<&str> {
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
 }

@@ -4,20 +4,21 @@ mod batch;
 mod queue;
 mod schedule;
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use gateway::jobs_of;
-use jobs::{Job, Jobs, Listing, Request, Settings, Sources, State};
-use kernel::{Caller, Role, Service, SystemClock, SystemIds};
+use gateway::{Part, jobs_of};
+use jobs::{Job, Jobs, Line, Listing, Request, Settings, Sources, State};
+use kernel::{Caller, Refusal, Role, Service, SystemClock, SystemIds};
 use nats::Bus;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::context::{self, Context};
+use crate::context::{Context, Whose};
 use crate::output::{self, Format};
 
 /// Looks after jobs: what is done while nobody waits for the answer
@@ -28,12 +29,8 @@ pub enum Command {
   inopsio job list --tenant demo
   inopsio job list --tenant demo --state discarded --format json")]
     List {
-        /// The tenant: its name or id
-        #[arg(long)]
-        tenant: String,
-        /// Only of this service
-        #[arg(long)]
-        service: Option<String>,
+        #[command(flatten)]
+        whose: Whose,
         /// Only of this kind
         #[arg(long)]
         kind: Option<String>,
@@ -49,9 +46,9 @@ pub enum Command {
         /// Only those that this schedule asked for
         #[arg(long)]
         schedule: Option<Uuid>,
-        /// Only those that were asked for before this one
-        #[arg(long)]
-        before: Option<Uuid>,
+        /// Only those that come after this one in the list: that were asked for before it
+        #[arg(long, alias = "before")]
+        after: Option<Uuid>,
         /// At most so many
         #[arg(long, default_value_t = 50, value_parser = crate::number::rows)]
         limit: u32,
@@ -81,14 +78,14 @@ pub enum Command {
     },
     /// Writes the file that a completed job made
     #[command(
-        after_help = "Example:\n  inopsio job output --tenant demo --out leads.csv 0192f0c4-0000-7000-8000-000000000000"
+        after_help = "Example:\n  inopsio job output --tenant demo --output leads.csv 0192f0c4-0000-7000-8000-000000000000"
     )]
     Output {
         #[command(flatten)]
         whose: Whose,
         /// Where to; standard output unless given
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
+        #[arg(long, alias = "out", value_name = "FILE")]
+        output: Option<PathBuf>,
         /// Its id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
@@ -122,29 +119,18 @@ pub enum Command {
     },
 }
 
-/// Whose jobs.
-#[derive(Debug, clap::Args)]
-pub struct Whose {
-    /// The tenant: its name or id
-    #[arg(long)]
-    tenant: String,
-    /// The service whose they are
-    #[arg(long, default_value = "crm")]
-    service: String,
-}
-
 impl Command {
     /// Does it.
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
-            Self::List { tenant, service, kind, state, queue, batch, schedule, before, limit } => {
+            Self::List { whose, kind, state, queue, batch, schedule, after, limit } => {
                 let state = state.as_deref().map(named).transpose()?;
-                let listing = Listing { kind, state, queue, batch, schedule, before, limit };
+                let listing = Listing { kind, state, queue, batch, schedule, before: after, limit };
                 let mut found = Vec::new();
-                for service in context::services(service.as_deref())? {
-                    let whose = Whose { tenant: tenant.clone(), service: service.name().to_owned() };
-                    let Open { jobs, request, .. } = Open::new(context, &whose).await?;
-                    found.extend(jobs.list(&request.caller, &listing).await?.into_iter().map(|job| (service, job)));
+                for part in services(&whose)? {
+                    let Open { jobs, request, .. } = Open::new(context, &whose.tenant, &part).await?;
+                    let listed = jobs.list(&request.caller, &listing).await?;
+                    found.extend(listed.into_iter().map(|job| (part.service, job)));
                 }
                 // Ids sort by the time at which they were made.
                 found.sort_by_key(|(_, job)| std::cmp::Reverse(job.id));
@@ -152,29 +138,32 @@ impl Command {
                 list(context, &found)
             }
             Self::Show { whose, id } => {
-                let Open { jobs, request, .. } = Open::new(context, &whose).await?;
-                let (job, log) = jobs.find(&request.caller, id).await?;
-                output::print_json(&json!({ "job": job, "log": log }))
+                let (open, (job, log)) = Open::job(context, &whose, id).await?;
+                output::print_json(&json!({ "service": open.jobs.service().name(), "job": job, "log": log }))
             }
-            Self::Log { whose, follow, id } => log(context, &Open::new(context, &whose).await?, id, follow).await,
-            Self::Output { whose, out, id } => write(&Open::new(context, &whose).await?, id, out).await,
+            Self::Log { whose, follow, id } => log(context, &Open::job(context, &whose, id).await?.0, id, follow).await,
+            Self::Output { whose, output, id } => write(&Open::job(context, &whose, id).await?.0, id, output).await,
             Self::Schedule(schedule) => schedule.run(context).await,
             Self::Queue(queue) => queue.run(context).await,
             Self::Batch(batch) => batch.run(context).await,
             Self::Cancel { whose, id } => {
-                let open = Open::new(context, &whose).await?;
+                let (open, _) = Open::job(context, &whose, id).await?;
                 open.jobs.cancel(&open.request, id).await?;
                 open.close().await;
                 changed(context, id, "is cancelled; one that runs stops as soon as it notices")
             }
             Self::Retry { whose, id } => {
-                let open = Open::new(context, &whose).await?;
+                let (open, _) = Open::job(context, &whose, id).await?;
                 open.jobs.retry(&open.request, id).await?;
                 open.close().await;
                 changed(context, id, "runs again")
             }
         }
     }
+}
+
+fn services(whose: &Whose) -> Result<Vec<Part>> {
+    whose.services(|_| true, "jobs")
 }
 
 /// What the commands work with.
@@ -185,10 +174,9 @@ struct Open {
 }
 
 impl Open {
-    async fn new(context: &Context, whose: &Whose) -> Result<Self> {
-        let part = context::part(context::service(&whose.service)?)?;
-        let tenant = context.tenant(&whose.tenant).await?;
-        let (jobs, bus) = Self::jobs(context, &whose.service).await?;
+    async fn new(context: &Context, tenant: &str, part: &Part) -> Result<Self> {
+        let tenant = context.tenant(tenant).await?;
+        let (jobs, bus) = Self::jobs(context, part).await;
         let request = Request {
             caller: Caller::new(tenant, "cli", &[Role::Admin], part.grants),
             command_id: None,
@@ -197,15 +185,45 @@ impl Open {
         Ok(Self { jobs, request, bus })
     }
 
+    /// The service that has this job, and the job with its log.
+    async fn job(context: &Context, whose: &Whose, id: Uuid) -> Result<(Self, (Job, Vec<Line>))> {
+        Self::having(context, whose, &format!("job {id}"), async |jobs, caller| jobs.find(caller, id).await).await
+    }
+
+    /// The service that has what `find` finds, and what that is; `what` names it.
+    async fn having<T>(
+        context: &Context,
+        whose: &Whose,
+        what: &str,
+        find: impl AsyncFn(&Jobs, &Caller) -> Result<T, Refusal>,
+    ) -> Result<(Self, T)> {
+        for part in services(whose)? {
+            let open = Self::new(context, &whose.tenant, &part).await?;
+            match find(&open.jobs, &open.request.caller).await {
+                Ok(found) => return Ok((open, found)),
+                Err(refusal) if refusal.kind() == kernel::Kind::NotFound => {}
+                Err(refusal) => return Err(refusal.into()),
+            }
+        }
+        bail!("there is no {what}")
+    }
+
+    /// The service that has jobs of these kinds.
+    async fn of_kinds(context: &Context, whose: &Whose, kinds: &[&str]) -> Result<Self> {
+        let part = only(services(whose)?, whose.service.is_some(), &format!("{} jobs", kinds.join(" and ")), |part| {
+            let known = jobs_of(part, &context.config.database(part.service));
+            (kinds.iter().all(|kind| known.find(kind).is_some()), known.names())
+        })?;
+        Self::new(context, &whose.tenant, &part).await
+    }
+
     /// A service's jobs, and the bus over which runners hear of changes at once; without it they do within seconds.
-    async fn jobs(context: &Context, service: &str) -> Result<(Jobs, Option<Bus>)> {
-        let service = context::service(service)?;
-        let part = context::part(service)?;
+    async fn jobs(context: &Context, part: &Part) -> (Jobs, Option<Bus>) {
         let bus = context.bus().await.ok();
         let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds) };
-        let database = context.config.database(service);
-        let kinds = jobs_of(&part, &database);
-        Ok((Jobs::open(&database, bus.clone(), kinds, Settings::default(), sources), bus))
+        let database = context.config.database(part.service);
+        let kinds = jobs_of(part, &database);
+        (Jobs::open(&database, bus.clone(), kinds, Settings::default(), sources), bus)
     }
 
     async fn close(self) {
@@ -218,6 +236,27 @@ impl Open {
             && let Err(error) = bus.ping().await
         {
             tracing::debug!(%error, "runners may not have heard of it; they look by themselves");
+        }
+    }
+}
+
+/// The one service that has what is meant, of these; `has` says so, with the names that there are. One that was named is taken at its
+/// word: it says itself what it has.
+fn only(parts: Vec<Part>, named: bool, what: &str, has: impl Fn(&Part) -> (bool, Vec<&'static str>)) -> Result<Part> {
+    let (mut having, mut names) = (Vec::new(), BTreeSet::new());
+    for part in parts {
+        let (found, known) = has(&part);
+        names.extend(known);
+        if found || named {
+            having.push(part);
+        }
+    }
+    match having.len() {
+        0 => bail!("no service has {what}; allowed: {}", names.into_iter().collect::<Vec<_>>().join(", ")),
+        1 => Ok(having.remove(0)),
+        _ => {
+            let services: Vec<_> = having.iter().map(|part| part.service.name()).collect();
+            bail!("several services have {what}; say which with --service: {}", services.join(", "))
         }
     }
 }
@@ -272,18 +311,9 @@ async fn write(open: &Open, id: Uuid, out: Option<PathBuf>) -> Result<()> {
     Ok(file.flush()?)
 }
 
-/// A job and whose it is.
-#[derive(serde::Serialize)]
-struct Listed<'a> {
-    service: &'a str,
-    #[serde(flatten)]
-    job: &'a Job,
-}
-
 fn list(context: &Context, found: &[(Service, Job)]) -> Result<()> {
     if context.format == Format::Json {
-        let listed = found.iter().map(|(service, job)| Listed { service: service.name(), job });
-        return output::print_json(&listed.collect::<Vec<_>>());
+        return output::print_json(&output::of_services(found)?);
     }
     let mut table =
         output::table(["service", "id", "kind", "queue", "state", "attempt", "done", "due at", "asked for by", "why"]);

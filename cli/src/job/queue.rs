@@ -1,11 +1,13 @@
 //! `inopsio job queue`: how much of a queue runs, for one tenant or for all.
 
 use anyhow::{Context as _, Result};
+use gateway::jobs_of;
 use jobs::{Jobs, Limits, Queue, Rate, Request};
+use kernel::Service;
 use serde_json::json;
 
-use super::{Open, Whose};
-use crate::context::Context;
+use super::{Open, only, services};
+use crate::context::{self, Context, Whose};
 use crate::output::{self, Format};
 
 /// What is done.
@@ -20,7 +22,7 @@ pub enum Command {
     /// Lets no job begin in a queue; what runs goes on
     #[command(after_help = "Examples:
   inopsio job queue pause --tenant demo exports
-  inopsio job queue pause --all-tenants imports")]
+  inopsio job queue pause --all-tenants --service user imports")]
     Pause {
         #[command(flatten)]
         of: Of,
@@ -56,9 +58,9 @@ pub struct Of {
     /// All tenants together
     #[arg(long)]
     all_tenants: bool,
-    /// The service whose it is
-    #[arg(long, default_value = "crm")]
-    service: String,
+    /// The service whose it is; needed where several have one of this name
+    #[arg(long)]
+    service: Option<String>,
     /// Its name
     queue: String,
 }
@@ -74,8 +76,13 @@ impl Command {
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::List { whose } => {
-                let Open { jobs, request, .. } = Open::new(context, &whose).await?;
-                list(context, &jobs.queues(&request.caller).await?)
+                let mut found = Vec::new();
+                for part in services(&whose)? {
+                    let Open { jobs, request, .. } = Open::new(context, &whose.tenant, &part).await?;
+                    let listed = jobs.queues(&request.caller).await?;
+                    found.extend(listed.into_iter().map(|queue| (part.service, queue)));
+                }
+                list(context, &found)
             }
             Self::Pause { of } => change(context, of, Act::Pause, "is paused").await,
             Self::Resume { of } => change(context, of, Act::Resume, "goes on").await,
@@ -90,12 +97,18 @@ impl Command {
 
 async fn change(context: &Context, of: Of, act: Act, what: &str) -> Result<()> {
     let Of { tenant, service, queue, .. } = of;
+    let named = service.as_deref().map(context::service).transpose()?;
+    let parts = gateway::parts().into_iter().filter(|part| named.is_none_or(|named| part.service == named)).collect();
+    let part = only(parts, named.is_some(), &format!("a queue {queue:?}"), |part| {
+        let queues = jobs_of(part, &context.config.database(part.service)).queues();
+        (queues.contains(&queue.as_str()), queues)
+    })?;
     if let Some(tenant) = tenant {
-        let open = Open::new(context, &Whose { tenant, service }).await?;
+        let open = Open::new(context, &tenant, &part).await?;
         of_a_tenant(&open.jobs, &open.request, &queue, act).await?;
         open.close().await;
     } else {
-        let (jobs, bus) = Open::jobs(context, &service).await?;
+        let (jobs, bus) = Open::jobs(context, &part).await;
         of_all(&jobs, &queue, act).await?;
         Open::said(bus).await;
     }
@@ -129,13 +142,15 @@ fn rate(text: &str) -> Result<Rate> {
     Ok(Rate { count, seconds })
 }
 
-fn list(context: &Context, found: &[Queue]) -> Result<()> {
+fn list(context: &Context, found: &[(Service, Queue)]) -> Result<()> {
     if context.format == Format::Json {
-        return output::print_json(&found);
+        return output::print_json(&output::of_services(found)?);
     }
-    let mut table = output::table(["queue", "state", "waiting", "running", "at the same time", "rate", "changed by"]);
-    for one in found {
+    let mut table =
+        output::table(["service", "queue", "state", "waiting", "running", "at the same time", "rate", "changed by"]);
+    for (service, one) in found {
         table.add_row([
+            service.to_string(),
             one.name.clone(),
             if one.paused_at.is_some() { "paused" } else { "open" }.to_owned(),
             one.waiting.to_string(),

@@ -2,11 +2,12 @@
 
 use anyhow::{Context as _, Result};
 use jobs::{Changes, NewSchedule, Schedule};
+use kernel::Service;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Open, Whose, changed};
-use crate::context::Context;
+use super::{Open, changed, services};
+use crate::context::{Context, Whose};
 use crate::output::{self, Format};
 
 /// What is done.
@@ -107,18 +108,25 @@ impl Command {
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::List { whose } => {
-                let Open { jobs, request, .. } = Open::new(context, &whose).await?;
-                list(context, &jobs.schedules(&request.caller).await?)
+                let mut found = Vec::new();
+                for part in services(&whose)? {
+                    let Open { jobs, request, .. } = Open::new(context, &whose.tenant, &part).await?;
+                    let listed = jobs.schedules(&request.caller).await?;
+                    found.extend(listed.into_iter().map(|schedule| (part.service, schedule)));
+                }
+                found.sort_by_key(|(_, schedule)| schedule.id);
+                list(context, &found)
             }
             Self::Show { whose, id } => {
-                let Open { jobs, request, .. } = Open::new(context, &whose).await?;
-                let found = jobs.find_schedule(&request.caller, id).await?;
+                let (open, found) = schedule(context, &whose, id).await?;
                 let next = found.next_at.map(|at| found.next_times(at, 4)).unwrap_or_default();
-                output::print_json(&json!({ "schedule": found, "after_that": next }))
+                output::print_json(
+                    &json!({ "service": open.jobs.service().name(), "schedule": found, "after_that": next }),
+                )
             }
             Self::Create { whose, cron, time_zone, overlap, kind, arguments } => {
                 let arguments = json(&arguments)?;
-                let open = Open::new(context, &whose).await?;
+                let open = Open::of_kinds(context, &whose, &[&kind]).await?;
                 let new = NewSchedule { kind, arguments, cron, time_zone, overlap };
                 let done = open.jobs.schedule(&open.request, &new).await?;
                 open.close().await;
@@ -126,26 +134,26 @@ impl Command {
             }
             Self::Change { whose, cron, time_zone, overlap, arguments, id } => {
                 let arguments = arguments.as_deref().map(json).transpose()?;
-                let open = Open::new(context, &whose).await?;
+                let (open, _) = schedule(context, &whose, id).await?;
                 let changes = Changes { arguments, cron, time_zone, overlap };
                 open.jobs.change_schedule(&open.request, id, &changes).await?;
                 open.close().await;
                 changed(context, id, "is changed")
             }
             Self::Pause { whose, id } => {
-                let open = Open::new(context, &whose).await?;
+                let (open, _) = schedule(context, &whose, id).await?;
                 open.jobs.pause_schedule(&open.request, id).await?;
                 open.close().await;
                 changed(context, id, "is paused")
             }
             Self::Resume { whose, id } => {
-                let open = Open::new(context, &whose).await?;
+                let (open, _) = schedule(context, &whose, id).await?;
                 open.jobs.resume_schedule(&open.request, id).await?;
                 open.close().await;
                 changed(context, id, "goes on")
             }
             Self::Remove { whose, id } => {
-                let open = Open::new(context, &whose).await?;
+                let (open, _) = schedule(context, &whose, id).await?;
                 open.jobs.remove_schedule(&open.request, id).await?;
                 open.close().await;
                 changed(context, id, "is removed")
@@ -159,17 +167,33 @@ pub fn json(text: &str) -> Result<Value> {
     serde_json::from_str(text).with_context(|| format!("{text:?} is no JSON"))
 }
 
-fn list(context: &Context, found: &[Schedule]) -> Result<()> {
+/// The service that has this schedule, and the schedule.
+async fn schedule(context: &Context, whose: &Whose, id: Uuid) -> Result<(Open, Schedule)> {
+    let what = format!("schedule {id}");
+    Open::having(context, whose, &what, async |jobs, caller| jobs.find_schedule(caller, id).await).await
+}
+
+fn list(context: &Context, found: &[(Service, Schedule)]) -> Result<()> {
     if context.format == Format::Json {
-        return output::print_json(&found);
+        return output::print_json(&output::of_services(found)?);
     }
-    let mut table =
-        output::table(["id", "kind", "cron", "time zone", "next at", "last at", "skipped", "in the name of"]);
+    let mut table = output::table([
+        "service",
+        "id",
+        "kind",
+        "cron",
+        "time zone",
+        "next at",
+        "last at",
+        "skipped",
+        "in the name of",
+    ]);
     let shown = |time: Option<chrono::DateTime<chrono::Utc>>, none: &str| {
         time.map_or_else(|| none.to_owned(), |time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
     };
-    for one in found {
+    for (service, one) in found {
         table.add_row([
+            service.to_string(),
             one.id.to_string(),
             one.kind.clone(),
             one.cron.clone(),

@@ -265,12 +265,46 @@ fn what_nobody_can_open_any_more_is_as_its_schema_says() {
 }
 
 #[test]
+fn jobs_are_found_in_whichever_service_they_are() {
+    let sandbox = Sandbox::new();
+    let dev = Dev::start(&sandbox);
+    let asked =
+        |path: &str| sandbox.send(dev.token(), path, "text/csv", "name,email\nAda,ada@example.com\n")["id"].clone();
+    let jobs = [asked("/v1/crm/imports"), asked("/v1/user/imports")];
+    for (id, service) in jobs.iter().zip(["crm", "user"]) {
+        let id = id.as_str().unwrap();
+        let shown = eventually("it is completed", || {
+            let shown = sandbox.json(&["job", "show", "--tenant", "demo", id]);
+            (shown["job"]["state"] == "completed").then_some(shown)
+        });
+        assert_eq!(shown["service"], service, "{shown}");
+        assert!(sandbox.ok(&["job", "log", "--tenant", "demo", id]).contains("completed"));
+        let over = sandbox.run(&["job", "cancel", "--tenant", "demo", id]);
+        assert!(over.stderr.contains("completed"), "{over:#?}");
+    }
+    let elsewhere = sandbox.run(&["job", "show", "--tenant", "demo", "--service", "crm", jobs[1].as_str().unwrap()]);
+    assert!(elsewhere.stderr.contains("there is no job"), "{elsewhere:#?}");
+    let listed = sandbox.json(&["job", "list", "--tenant", "demo"]);
+    let services: Vec<_> = listed.as_array().unwrap().iter().map(|job| job["service"].as_str().unwrap()).collect();
+    assert_eq!(services, ["user", "crm"], "{listed}");
+    let made = ["job", "schedule", "create", "--tenant", "demo", "--cron", "0 6 1 1 *", "export_leads"];
+    let schedule = sandbox.json(&made);
+    let schedules = sandbox.json(&["job", "schedule", "list", "--tenant", "demo"]);
+    assert_eq!((&schedules[0]["id"], &schedules[0]["service"]), (&schedule["id"], &json!("crm")), "{schedules}");
+    let queues = sandbox.json(&["job", "queue", "list", "--tenant", "demo"]);
+    let imports: Vec<_> = queues.as_array().unwrap().iter().filter(|queue| queue["name"] == "imports").collect();
+    assert!(imports.len() >= 2, "{queues}");
+    let types = sandbox.ok(&["events", "tail", "--tenant", "demo", "--after", "0", "--limit", "3"]);
+    assert_eq!(lines(&types).len(), 3, "{types}");
+}
+
+#[test]
 fn webhooks_are_set_up_looked_at_and_taken_away() {
     let sandbox = Sandbox::new();
     let dev = Dev::start(&sandbox);
     // Nobody listens there: what is sent, fails, and is tried again.
     let created =
-        sandbox.json(&webhook(&["create", "http://127.0.0.1:9/hooks", "--type", "crm.lead.*", "--after", "0"]));
+        sandbox.json(&webhook(&["create", "http://127.0.0.1:9/hooks", "--event", "crm.lead.*", "--after", "0"]));
     let id = created["id"].as_str().unwrap();
     assert!(created["secret"].as_str().unwrap().starts_with("whsec_"), "{created}");
     fill(&sandbox, dev.token());
@@ -292,6 +326,6 @@ fn webhooks_are_set_up_looked_at_and_taken_away() {
     assert_eq!(sandbox.json(&webhook(&["list"])), json!([]));
     let unknown = sandbox.run(&webhook(&["enable", id]));
     assert!(unknown.stderr.contains("there is no webhook"), "{}", unknown.stderr);
-    let refused = sandbox.run(&webhook(&["create", "ftp://127.0.0.1/"]));
+    let refused = sandbox.run(&webhook(&["create", "ftp://127.0.0.1/", "--service", "crm"]));
     assert!(refused.stderr.contains("only https"), "{}", refused.stderr);
 }

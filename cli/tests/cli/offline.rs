@@ -199,6 +199,22 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
         ),
         (&["dlq", "list", "--tenant", "acme", "--consumer", "projection.lead"], "allowed: projection."),
         (&["dlq", "redrive", "--tenant", "acme", "--all", "--consumer", "saga.x", "--reason", "r"], "webhook.<id>"),
+        // What several services have, or none, is not taken for one service's.
+        (
+            &["job", "queue", "pause", "--tenant", "acme", "imports"],
+            "have a queue \"imports\"; say which with --service: crm",
+        ),
+        (
+            &["job", "queue", "pause", "--tenant", "acme", "import"],
+            "no service has a queue \"import\"; allowed: default, exports, imports",
+        ),
+        (
+            &["job", "schedule", "create", "--tenant", "acme", "--cron", "0 6 * * *", "export"],
+            "no service has export jobs; allowed: export_leads",
+        ),
+        (&["saga", "list", "--tenant", "acme", "--state", "asleep"], "there is no state \"asleep\"; allowed: running"),
+        (&["events", "tail", "--tenant", "acme", "--after", "7"], "one service's log; say which with --service"),
+        (&["webhook", "create", "--tenant", "acme", "https://hooks.example.com"], "--service"),
     ] {
         let ended = sandbox.run(asked);
         assert!(!ended.status.success() && ended.stderr.contains(said), "{asked:?}: {ended:#?}");
@@ -210,5 +226,33 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
     ] {
         let ended = sandbox.run(known);
         assert!(!ended.status.success() && !ended.stderr.contains("allowed"), "{known:?}: {ended:#?}");
+    }
+}
+
+#[test]
+fn a_word_that_was_used_before_is_still_understood_and_not_shown() {
+    let sandbox = Sandbox::new();
+    for (command, now, before) in [
+        (&["tenant"][..], "undelete", "restore"),
+        (&["saga", "list"], "--state", "--status"),
+        (&["job", "list"], "--after", "--before"),
+        (&["job", "output"], "--output", "--out <"),
+        (&["webhook", "create"], "--event", "--type"),
+        (&["backup"], "--output", "--to"),
+    ] {
+        let help = sandbox.ok(&[command, &["--help"]].concat());
+        assert!(help.contains(now) && !help.contains(before), "{command:?}: {help}");
+        let before = before.trim_end_matches(" <");
+        let asked = if before.starts_with("--") {
+            [command, &[before, "x", "--nonsense"]].concat()
+        } else {
+            [command, &[before, "acme", "--nonsense"]].concat()
+        };
+        let ended = sandbox.run(&asked);
+        let unknown = [format!("unexpected argument '{before}'"), format!("unrecognized subcommand '{before}'")];
+        assert!(
+            !ended.status.success() && !unknown.iter().any(|said| ended.stderr.contains(said)),
+            "{before}: {ended:#?}"
+        );
     }
 }

@@ -81,10 +81,15 @@ impl Sandbox {
 
     /// Sends a REST command with a token; gives the answer's body.
     pub fn post(&self, token: &str, path: &str, body: &Value) -> Value {
+        self.send(token, path, "application/json", &body.to_string())
+    }
+
+    /// Sends a body of another kind.
+    pub fn send(&self, token: &str, path: &str, media_type: &str, body: &str) -> Value {
         let output = Command::new("curl")
             .args(["--silent", "--show-error", "--fail-with-body", &self.url(path)])
-            .args(["-H", &format!("Authorization: Bearer {token}"), "-H", "Content-Type: application/json"])
-            .args(["-d", &body.to_string()])
+            .args(["-H", &format!("Authorization: Bearer {token}"), "-H", &format!("Content-Type: {media_type}")])
+            .args(["--data-binary", body])
             .output()
             .unwrap();
         let ended = ended(output);

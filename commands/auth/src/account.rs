@@ -1,5 +1,7 @@
 //! What can be asked of an account.
 
+use std::sync::Arc;
+
 use auth_aggregates::{Account, AccountCommand, By, ClientId};
 use executor::{Command, Work};
 use kernel::{Refusal, UserId};
@@ -75,12 +77,17 @@ pub struct RevokeConsent {
     pub client: ClientId,
 }
 
+/// The account of a user, on which the command relies; one to which nothing happened yet is there, too.
+pub(crate) async fn account_of(work: &mut Work<'_>, user: UserId) -> Result<Arc<Account>, Refusal> {
+    Ok(work.rely::<Account>(user).await?.unwrap_or_default())
+}
+
 impl Command for SetPassword {
     const PERMISSION: &'static str = PROTOCOL;
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let set = AccountCommand::SetPassword { password: self.password.clone(), by: self.by };
+        let set = AccountCommand::SetPassword { password: self.password.clone(), by: self.by.clone() };
         work.upsert::<Account>(self.user, set).await?;
         if self.end_sessions {
             let end = AccountCommand::EndSessions { at: work.now(), reason: "password_set".to_owned() };

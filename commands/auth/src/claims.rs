@@ -12,8 +12,8 @@ use kernel::{Aggregate, DecodeError, RecordedEvent};
 use crate::client_assertion::ASSERTION;
 use crate::machine::NAME;
 use crate::passkey::PASSKEY;
+use crate::saml_assertion::SAML_ASSERTION;
 use crate::saml_connection::{self, claims};
-use crate::session::SAML_ASSERTION;
 
 /// The claims of a tenant's history.
 #[derive(Debug, Default)]

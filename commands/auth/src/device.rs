@@ -1,15 +1,17 @@
 //! What can be asked of a device that asks to be let in.
 
 use auth_aggregates::{
-    ClientId, Device, DeviceAsked, DeviceCommand, DeviceId, Grant, GrantCommand, GrantId, GrantKind, GrantTerms,
-    SessionId,
+    Account, AccountCommand, ClientId, Device, DeviceAsked, DeviceCommand, DeviceError, DeviceId, Grant, GrantCommand,
+    GrantId, GrantKind, GrantTerms, Session, SessionId,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use executor::{Command, Work};
 use kernel::{Refusal, UserId};
 
+use crate::account::account_of;
 use crate::grant::joins;
 use crate::grants::PROTOCOL;
+use crate::session::in_session;
 
 /// A device asks to be let in.
 #[derive(Clone, Debug)]
@@ -21,7 +23,7 @@ pub struct AskForDevice {
     pub expires_at: DateTime<Utc>,
 }
 
-/// Somebody typed a device's code, and says yes or no.
+/// Somebody typed a device's code, and says yes or no. What they let it do stands with what else they let applications do.
 #[derive(Clone, Copy, Debug)]
 pub struct DecideDevice {
     pub device: DeviceId,
@@ -59,12 +61,16 @@ impl Command for DecideDevice {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let at = work.now();
-        let decide = if self.allow {
-            DeviceCommand::Allow { user: self.user, session: self.session, at }
-        } else {
-            DeviceCommand::Deny { at }
+        if !self.allow {
+            return work.update::<Device>(self.device, DeviceCommand::Deny { at }).await;
+        }
+        in_session(work, self.user, self.session).await?;
+        let allow = DeviceCommand::Allow { user: self.user, session: self.session, at };
+        work.update::<Device>(self.device, allow).await?;
+        let Some(DeviceAsked { client, scope, .. }) = work.read::<Device>(self.device).await?.asked.clone() else {
+            return Ok(());
         };
-        work.update::<Device>(self.device, decide).await
+        work.upsert::<Account>(self.user, AccountCommand::Consent { client, scope }).await
     }
 }
 
@@ -80,6 +86,8 @@ impl Command for LetDeviceIn {
         let (Some(asked), Some(allowed)) = (&device.asked, &device.allowed) else {
             return Err(Refusal::internal("device_undecided", "a device was let in that nobody allowed"));
         };
+        // When somebody said yes counts, not when it comes for its tokens: what has ended since ended that, too.
+        let Some(opened_at) = allowed.at else { return Err(DeviceError::Expired.into()) };
         let terms = GrantTerms {
             client: self.client.uuid(),
             subject: allowed.user.uuid(),
@@ -89,9 +97,14 @@ impl Command for LetDeviceIn {
             code: None,
             parent: None,
             actor: None,
-            opened_at: at,
-            expires_at: at + self.lifetime,
+            opened_at,
+            expires_at: opened_at + self.lifetime,
         };
+        let account = account_of(work, allowed.user).await?;
+        let session = work.rely::<Session>(allowed.session).await?;
+        if !terms.hold(&account, session.as_deref()) {
+            return Err(DeviceError::Nothing.into());
+        }
         work.create::<Grant>(grant, GrantCommand::Open(terms.clone()))?;
         joins(work, &terms).await?;
         Ok(grant)

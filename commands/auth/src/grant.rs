@@ -1,16 +1,17 @@
 //! What can be asked of a grant.
 
 use auth_aggregates::{
-    Account, AccountCommand, Client, ClientId, Grant, GrantCommand, GrantId, GrantTerms, RevokeReason,
+    Account, AccountCommand, Client, ClientId, Grant, GrantCommand, GrantId, GrantKind, GrantTerms, RevokeReason,
 };
 use executor::{Command, Work};
-use kernel::Refusal;
+use kernel::{Refusal, UserId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::grants::PROTOCOL;
+use crate::session::in_session;
 
-/// Lets a client act for somebody.
+/// Lets a client act for somebody. Refused when the session in which they say so has ended: `session_ended`.
 #[derive(Clone, Debug)]
 pub struct OpenGrant {
     pub terms: GrantTerms,
@@ -64,6 +65,9 @@ impl Command for OpenGrant {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<GrantId, Refusal> {
         let grant: GrantId = work.new_id();
+        if let (GrantKind::AuthorizationCode, Some(session)) = (self.terms.kind, self.terms.session) {
+            in_session(work, UserId::new(self.terms.subject), session).await?;
+        }
         work.create::<Grant>(grant, GrantCommand::Open(self.terms.clone()))?;
         joins(work, &self.terms).await?;
         Ok(grant)

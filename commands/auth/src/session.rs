@@ -1,31 +1,28 @@
 //! What can be asked of a session, and of attempts to begin one.
 
 use auth_aggregates::{
-    Account, AccountCommand, EndReason, Place, SamlSignIn, Session, SessionCommand, SessionConfirmed, SessionId,
-    SessionStarted, SignIn, SignInPolicy, SignInRefused,
+    Account, AccountCommand, EndReason, Place, SamlSignIn, Session, SessionCommand, SessionConfirmed, SessionError,
+    SessionId, SessionStarted, SignIn, SignInPolicy, SignInRefused,
 };
-use chrono::TimeDelta;
-use executor::{ClaimKind, Command, Work};
+use chrono::{DateTime, TimeDelta, Utc};
+use executor::{Command, Work};
 use kernel::{Refusal, UserId};
 use uuid::Uuid;
 
+use crate::account::account_of;
 use crate::grants::PROTOCOL;
+use crate::saml_assertion::SAML_ASSERTION;
 
-/// Assertions of identity providers that were believed: each works once.
-pub(crate) const SAML_ASSERTION: ClaimKind = ClaimKind {
-    name: "auth.saml_connection.assertion",
-    code: "saml_replayed",
-    detail: "somebody was signed in with this assertion already; sign in again at the identity provider",
-};
-
-/// Somebody showed who they are.
+/// Somebody showed who they are. Refused when all their sessions ended after that: `sessions_ended`.
 #[derive(Clone, Debug)]
 pub struct StartSession {
     pub user: UserId,
     /// By what: `pwd`, `otp`, `hwk`, `swk`, `fed`.
     pub methods: Vec<String>,
-    /// What an identity provider said, if it was one. It is used up in the same append.
+    /// What an identity provider said, if it was one. It begins one session.
     pub saml: Option<SamlSignIn>,
+    /// When they began to, if it was compared with what their account has: none of it must have ended since.
+    pub since: Option<DateTime<Utc>>,
     /// How long it holds.
     pub lifetime: TimeDelta,
     pub place: Place,
@@ -76,7 +73,11 @@ impl Command for StartSession {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<SessionId, Refusal> {
         let session: SessionId = work.new_id();
-        let at = work.now();
+        let at = self.since.map_or(work.now(), |since| work.now().max(since));
+        if !account_of(work, self.user).await?.stands_by(self.since.unwrap_or(at)) {
+            let detail = "all that was begun by what was shown has ended meanwhile; sign in again";
+            return Err(Refusal::conflict("sessions_ended", detail));
+        }
         let started = SessionStarted {
             user: self.user,
             methods: self.methods.clone(),
@@ -95,6 +96,17 @@ impl Command for StartSession {
         work.create::<Session>(session, SessionCommand::Start(started))?;
         Ok(session)
     }
+}
+
+/// Requires that a session of a user holds when what is decided in it is written: it has not ended, and neither have all of theirs.
+pub(crate) async fn in_session(work: &mut Work<'_>, user: UserId, session: SessionId) -> Result<(), Refusal> {
+    let account = account_of(work, user).await?;
+    let session = work.rely::<Session>(session).await?.filter(|session| !session.ended);
+    let started = session.as_ref().and_then(|session| session.started.as_ref());
+    if started.is_some_and(|started| started.user == user && account.stands_by(started.at)) {
+        return Ok(());
+    }
+    Err(SessionError.into())
 }
 
 impl Command for ConfirmSession {

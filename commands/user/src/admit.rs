@@ -8,12 +8,22 @@ use crate::access::existing_role;
 use crate::user::{begin, named};
 use crate::{lengths, owners};
 
+/// A user of whom an identity provider speaks.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    pub id: UserId,
+    /// Whether it is said that they have shown that their address is theirs. If they have not, the caller has seen to it that nobody but
+    /// who is vouched for can come in by their account.
+    pub email_verified: bool,
+}
+
 /// Lets somebody in: makes them a user, or gives a user the roles that the provider gives, and takes those that it does not give
-/// any more. Which roles it may give, the tenant's administrators said.
+/// any more. Which roles it may give, the tenant's administrators said. Refused (`login_changed`) when the address is not, or not as
+/// it is said, that of the user.
 #[derive(Clone, Debug)]
 pub struct AdmitUser {
     /// Who it is; none: somebody who is no user yet.
-    pub user: Option<UserId>,
+    pub user: Option<Known>,
     /// Their address, for which the provider vouches.
     pub email: String,
     /// Their name; none, or none that can be shown: they are called by their address.
@@ -66,10 +76,16 @@ impl Command for AdmitUser {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
         let given = self.given(work).await?;
-        let Some(user) = self.user else { return self.register(work, given).await };
+        let Some(Known { id: user, email_verified }) = self.user else { return self.register(work, given).await };
         let before = work.read::<User>(user).await?;
         // Who was locked meanwhile is not signed in, and so not changed either.
         if before.may_sign_in() {
+            // What the provider says is about an address. Whose that was a moment ago must not get what is said of whose it is.
+            let email = before.login.email.reveal().clone();
+            if email != self.email || (email_verified && !before.email_verified) {
+                return Err(Refusal::conflict("login_changed", "they sign in with another address than is said"));
+            }
+            work.update::<User>(user, UserCommand::ShowEmail { email }).await?;
             for role in &self.managed {
                 let role = role.clone();
                 match (given.contains(&role), before.roles.contains(&role)) {

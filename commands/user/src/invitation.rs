@@ -9,7 +9,7 @@ use user_aggregates::{
     UserRegistered,
 };
 
-use crate::access::Catalogue;
+use crate::access::{self, Catalogue, within_own};
 use crate::user::{LOGIN, begin, beginnings, named};
 use crate::values::{self, present};
 use crate::{lengths, references, registration};
@@ -37,16 +37,18 @@ pub struct InviteUser {
     pub catalogue: Catalogue,
 }
 
-/// Sends a new link, and makes the old one worthless.
-#[derive(Clone, Copy, Debug)]
+/// Sends a new link, and makes the old one worthless. Who may is who may give what the invitation gives: one that expired gives it anew.
+#[derive(Clone, Debug)]
 pub struct ResendInvitation {
     pub invitation: InvitationId,
+    pub catalogue: Catalogue,
 }
 
-/// Takes an invitation back.
-#[derive(Clone, Copy, Debug)]
+/// Takes an invitation back. Who may is who may give what it gives.
+#[derive(Clone, Debug)]
 pub struct RevokeInvitation {
     pub invitation: InvitationId,
+    pub catalogue: Catalogue,
 }
 
 /// An invitation's link was followed: who followed it becomes a user.
@@ -108,6 +110,8 @@ impl Command for ResendInvitation {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let invitation = work.read::<Invitation>(self.invitation).await?;
+        over(work, &self.catalogue, &invitation).await?;
         let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
         work.update::<Invitation>(self.invitation, InvitationCommand::Resend { expires_at }).await
     }
@@ -119,10 +123,26 @@ impl Command for RevokeInvitation {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let invitation = work.read::<Invitation>(self.invitation).await?;
-        work.update::<Invitation>(self.invitation, InvitationCommand::Revoke).await?;
-        work.release(&EMAIL, invitation.email.reveal(), self.invitation);
-        Ok(())
+        over(work, &self.catalogue, &invitation).await?;
+        take_back(work, self.invitation).await
     }
+}
+
+/// Refuses to act on an invitation that gives more than the caller has.
+async fn over(work: &mut Work<'_>, catalogue: &Catalogue, invitation: &Invitation) -> Result<(), Refusal> {
+    let mut given = invitation.roles.clone();
+    for group in &invitation.groups {
+        given.extend(access::group_roles(work, *group).await?);
+    }
+    within_own(work, catalogue, given).await
+}
+
+/// Takes an invitation back, whatever it gives.
+pub(crate) async fn take_back(work: &mut Work<'_>, id: InvitationId) -> Result<(), Refusal> {
+    let invitation = work.read::<Invitation>(id).await?;
+    work.update::<Invitation>(id, InvitationCommand::Revoke).await?;
+    work.release(&EMAIL, invitation.email.reveal(), id);
+    Ok(())
 }
 
 impl AcceptInvitation {

@@ -4,7 +4,7 @@ use executor::{Command, Work};
 use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{GroupId, OrganizationId, User, UserCommand};
 
-use crate::access::{Catalogue, existing_role, group_roles, within_own};
+use crate::access::{Catalogue, existing_role, group_roles, over, within_own};
 use crate::references::{existing_group, existing_organization};
 use crate::{lengths, owners, values};
 
@@ -59,6 +59,9 @@ impl Command for RevokeRole {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         within_own(work, &self.catalogue, [self.role.clone()]).await?;
+        // Who loses something is signed out by it.
+        let user = work.read::<User>(self.user).await?;
+        over(work, &self.catalogue, &user).await?;
         owners::change(work, self.user, UserCommand::RevokeRole { role: self.role.clone() }).await
     }
 }
@@ -106,6 +109,12 @@ impl Command for ChangeGroupMembers {
         let given = group_roles(work, group).await?;
         within_own(work, &self.catalogue, given).await?;
         each(work, &join, "/join", || UserCommand::JoinGroup { group }).await?;
+        // Who leaves is signed out by it.
+        for user in &leave {
+            if let Some(user) = work.find::<User>(*user).await? {
+                over(work, &self.catalogue, &user).await?;
+            }
+        }
         each(work, &leave, "/leave", || UserCommand::LeaveGroup { group }).await
     }
 }

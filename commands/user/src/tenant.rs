@@ -8,7 +8,7 @@ use user_aggregates::{
 };
 use uuid::Uuid;
 
-use crate::invitation::{EMAIL, GOOD_FOR};
+use crate::invitation::{EMAIL, GOOD_FOR, take_back};
 use crate::lengths;
 use crate::user::LOGIN;
 use crate::values::present;
@@ -35,6 +35,10 @@ pub struct AbandonTenant;
 /// Invites its first owner.
 #[derive(Clone, Copy, Debug)]
 pub struct InviteOwner;
+
+/// Takes that invitation back: the tenant does not come to be.
+#[derive(Clone, Copy, Debug)]
+pub struct RevokeOwnerInvitation;
 
 /// The invitation of a tenant's first owner: whoever has to take it back knows it, however far it came.
 pub fn owner_invitation(tenant: TenantId) -> InvitationId {
@@ -138,6 +142,15 @@ impl Command for InviteOwner {
         let roles = vec![Role::Admin.as_str().to_owned()];
         let sent = InvitationSent { email, name: None, roles, groups: vec![], by_policy: false, expires_at };
         work.create::<Invitation>(invitation, InvitationCommand::Send(sent))
+    }
+}
+
+impl Command for RevokeOwnerInvitation {
+    const PERMISSION: &'static str = "user:tenant:operate";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        take_back(work, owner_invitation(work.caller().tenant())).await
     }
 }
 

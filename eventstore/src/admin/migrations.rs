@@ -21,7 +21,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0010_plans.sql", include_str!("../../migrations/0010_plans.sql")),
     ("0011_deleted.sql", include_str!("../../migrations/0011_deleted.sql")),
     ("0012_touched.sql", include_str!("../../migrations/0012_touched.sql")),
-    ("0013_settled.sql", include_str!("../../migrations/0013_settled.sql")),
+    ("0013_copies.sql", include_str!("../../migrations/0013_copies.sql")),
+    ("0014_settled.sql", include_str!("../../migrations/0014_settled.sql")),
 ];
 
 /// The migrations' file names.

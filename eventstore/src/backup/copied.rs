@@ -77,6 +77,15 @@ impl Copied {
     }
 }
 
+/// Up to where a tenant's history is a copy of another's; none: it is its own.
+pub(crate) async fn copy_of(connection: &mut PgConnection, tenant: TenantId) -> Result<Option<Position>, sqlx::Error> {
+    let found: Option<i64> = sqlx::query_scalar("SELECT position FROM log.copied WHERE tenant_id = $1 AND NOT moved")
+        .bind(tenant.uuid())
+        .fetch_optional(connection)
+        .await?;
+    Ok(found.map(Position::from_i64))
+}
+
 /// Whose history is brought in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Whose {
@@ -97,7 +106,7 @@ pub(crate) async fn note(connection: &mut PgConnection, whose: Whose, to: Positi
     };
     sqlx::query(
         "INSERT INTO log.copied (tenant_id, position, moved) VALUES ($1, $2, $3)
-         ON CONFLICT (tenant_id) DO UPDATE SET position = excluded.position, moved = excluded.moved",
+         ON CONFLICT (tenant_id, moved) DO UPDATE SET position = excluded.position",
     )
     .bind(tenant)
     .bind(to.as_i64())

@@ -1,5 +1,7 @@
 //! One tenant's history under another tenant's id, at the end of a log that is in use.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use kernel::{Clock, Leaf, Position, RecordedEvent, TenantId};
 use sha2::{Digest, Sha256};
@@ -11,6 +13,10 @@ use super::copied::Whose;
 use super::snapshot::head;
 use super::{Head, StoredClaim, StoredEvent, copied, write};
 use crate::{Database, Error, LockKey, admin};
+
+/// How long whoever keeps others from writing may be silent: far longer than any of them computes between two statements, and shorter
+/// than appends wait.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Appends events for a tenant that nobody else writes for.
 pub struct Graft {
@@ -77,11 +83,23 @@ impl Graft {
 
 /// Keeps others from writing until the transaction ends, and acts as `owner`, unless as whoever is connected; where the log ends.
 pub(crate) async fn lock(transaction: &mut PgConnection, owner: Option<&str>) -> Result<Head, Error> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LockKey::Writing.number()).execute(&mut *transaction).await?;
+    keep_from_writing(transaction).await?;
     if let Some(owner) = owner {
         transaction.execute(format!("SET LOCAL ROLE {owner}").as_str()).await?;
     }
     head(transaction).await
+}
+
+/// Keeps others from writing until the transaction ends. Whoever is suspended meanwhile, or not heard of any more, loses it: the server
+/// ends the transaction when nothing came for so long.
+pub(crate) async fn keep_from_writing(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let lock = LockKey::Writing.number();
+    let lock = format!(
+        "SET LOCAL idle_in_transaction_session_timeout = '{}ms'; SELECT pg_advisory_xact_lock({lock})",
+        SILENCE.as_millis()
+    );
+    transaction.execute(lock.as_str()).await?;
+    Ok(())
 }
 
 /// Writes events at the end of the log, which is locked, as it was last written at `recorded_at`.

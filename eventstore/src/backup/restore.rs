@@ -1,6 +1,6 @@
 //! Filling an empty log.
 
-use kernel::{Position, RecordedEvent, Service};
+use kernel::{Position, RecordedEvent, Service, TenantId};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor};
 use uuid::Uuid;
@@ -14,7 +14,9 @@ use crate::{Database, Error, LockKey, admin};
 const LAST_TOLD: &str = concat!(
     "SELECT DISTINCT ON (tenant_id) ",
     columns!(),
-    " FROM log.events WHERE tenant_id = ANY ($1) AND event_type = ANY ($2) ORDER BY tenant_id, position DESC"
+    " FROM log.events e WHERE tenant_id = ANY ($1) AND event_type = ANY ($2)
+        AND NOT EXISTS (SELECT FROM log.copied c WHERE c.tenant_id = e.tenant_id AND NOT c.moved AND e.position <= c.position)
+      ORDER BY tenant_id, position DESC"
 );
 
 /// A log that is being filled: one transaction, of which nothing stays unless it is [finished](Self::finish). Appends wait
@@ -98,7 +100,16 @@ impl Restore {
         write::claims(&mut self.connection, rows).await
     }
 
-    /// Of each of these tenants, the last event that is of one of these types, if it has any.
+    /// Notes whose history is a copy of another tenant's, and up to where: nothing of that is acted on.
+    pub async fn copies(&mut self, copies: &[(TenantId, Position)]) -> Result<(), Error> {
+        for (tenant, to) in copies {
+            copied::note(&mut self.connection, Whose::CopyFor(*tenant), *to).await?;
+        }
+        Ok(())
+    }
+
+    /// Of each of these tenants, the last event that is of one of these types, if it has any; what is a copy of another tenant's was
+    /// never told of it.
     pub async fn last_told(&mut self, event_types: &[&str], tenants: &[Uuid]) -> Result<Vec<RecordedEvent>, Error> {
         self.concern(tenants).await?;
         // Once a restore, and most tenants have few events or none of the types: no index.

@@ -4,16 +4,21 @@ use futures::stream::{BoxStream, StreamExt};
 use kernel::{Position, Service, TenantId};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{ConnectOptions, Connection, Executor, Row};
+use uuid::Uuid;
 
+use super::graft::keep_from_writing;
 use super::{Head, StoredAnswer, StoredClaim, StoredEvent};
 use crate::read::{columns, event};
-use crate::{Database, Error, LockKey, Role};
+use crate::{Database, Error, Role};
 
 const EVENTS: &str =
     concat!("SELECT ", columns!(), ", leaf_hash FROM log.events WHERE position <= $1 ORDER BY position");
 const COMMANDS: &str = "SELECT tenant_id, command_id, request_hash, answer, first_position, last_position, recorded_at
      FROM log.commands ORDER BY tenant_id, command_id";
 const CLAIMS: &str = "SELECT tenant_id, kind, key, holder FROM log.claims ORDER BY tenant_id, kind, key";
+
+const COPIES: &str =
+    "SELECT tenant_id, position FROM log.copied WHERE NOT moved AND tenant_id <> $1 ORDER BY tenant_id";
 
 /// A log as it was at the moment of [`freeze`], in a transaction that only reads. Vacuum keeps what it may still want to
 /// see until it is dropped.
@@ -26,7 +31,7 @@ pub struct Snapshot {
 /// Fixes one moment over several logs: whatever is in one of them, all that it was an answer to is in the others.
 ///
 /// For that all of them are kept from writing while the snapshots are taken, which is a few round trips; appends wait that
-/// long and no longer.
+/// long and no longer: where one log can't be had for some seconds, the others are let go and it fails.
 pub async fn freeze(databases: &[Database]) -> Result<Vec<Snapshot>, Error> {
     let mut locks = Vec::with_capacity(databases.len());
     let mut readers = Vec::with_capacity(databases.len());
@@ -38,7 +43,7 @@ pub async fn freeze(databases: &[Database]) -> Result<Vec<Snapshot>, Error> {
     // In the order of the services, as everybody who takes several of them.
     for lock in &mut locks {
         lock.execute("BEGIN").await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LockKey::Writing.number()).execute(lock).await?;
+        keep_from_writing(lock).await?;
     }
     let mut snapshots = Vec::with_capacity(databases.len());
     for (database, mut connection) in databases.iter().zip(readers) {
@@ -89,6 +94,13 @@ impl Snapshot {
             .fetch_one(&mut self.connection)
             .await?;
         Ok((row.try_get::<i64, _>(0)?.cast_unsigned(), row.try_get::<i64, _>(1)?.cast_unsigned()))
+    }
+
+    /// Whose history is a copy of another tenant's, and up to where; by tenant.
+    pub async fn copies(&mut self) -> Result<Vec<(TenantId, Position)>, Error> {
+        // Few are, and a backup reads everything: no index.
+        let rows = sqlx::query(COPIES).bind(Uuid::nil()).fetch_all(&mut self.connection).await?;
+        rows.iter().map(|row| Ok((tenant(row)?, Position::from_i64(row.try_get(1)?)))).collect()
     }
 
     /// All events, by position. Rows come as they are taken: the log is never in memory.

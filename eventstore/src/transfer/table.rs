@@ -4,7 +4,7 @@ use futures::TryStreamExt;
 use kernel::{Position, TenantId};
 use serde_json::{Map, Value};
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Postgres, Row, Transaction};
+use sqlx::{Connection, Executor, Postgres, Row, Transaction};
 
 use super::{Result, Transfer, side};
 use crate::Error;
@@ -24,13 +24,25 @@ pub struct Opening<'a> {
 impl<'a> Opening<'a> {
     pub(super) async fn begin(transfer: &'a mut Transfer) -> Result<Self> {
         let Transfer { tenant, from, to, .. } = transfer;
-        let transaction = to.connection.begin().await?;
+        let mut transaction = to.connection.begin().await?;
+        // Nobody waits for it but vacuum, and the tenant: that it is let in is for whoever comes again.
+        transaction.execute("SET LOCAL idle_in_transaction_session_timeout = '1min'").await?;
         Ok(Self { tenant: *tenant, old: &mut from.connection, transaction, here: &from.places, there: &to.places })
     }
 
     /// The transaction, which is in the new cell.
     pub fn connection(&mut self) -> &mut PgConnection {
         &mut self.transaction
+    }
+
+    /// Whose it is.
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// Where the tenant's last event stands in the new cell; 0: it has none.
+    pub fn last(&self) -> Position {
+        self.there.last().copied().unwrap_or_default()
     }
 
     /// The position in the new cell of an event of the old one, or of the last one before it.
@@ -77,16 +89,6 @@ impl<'a> Opening<'a> {
         drop(rows);
         insert(&mut self.transaction, table, &chunk).await?;
         Ok(count)
-    }
-
-    /// What happened up to here, nobody is to act on any more; what came later may still begin something.
-    pub async fn acted_upon(&mut self, to: Position) -> Result<()> {
-        sqlx::query("UPDATE log.copied SET position = least(position, $2) WHERE tenant_id = $1 AND moved")
-            .bind(self.tenant.uuid())
-            .bind(to.as_i64())
-            .execute(&mut *self.transaction)
-            .await?;
-        Ok(())
     }
 
     /// Keeps what was taken along so far; the tenant is not let in yet.

@@ -248,3 +248,26 @@ async fn a_graft_appends_a_history_for_another_tenant_while_others_write() {
     taken.claims.push(claim(ClaimAct::Take, 9, "late"));
     assert!(matches!(store.append(taken).await, Err(eventstore::append::Error::ClaimTaken { .. })));
 }
+
+#[tokio::test]
+async fn a_backup_that_waits_for_one_log_lets_the_others_be_written_after_some_seconds_and_fails() {
+    let (first, store) = store().await;
+    let second = Database::fresh("erp").await;
+    let mut holder = superuser(&second).await;
+    let lock = eventstore::LockKey::Writing.number();
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(lock).execute(&mut holder).await.unwrap();
+    let databases = [(*first).clone(), (*second).clone()];
+    let freezing = tokio::spawn(async move { freeze(&databases).await.map(drop) });
+    // It has the first one, and waits for the second.
+    eventually("the second log is waited for", async || {
+        let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+        let asked = sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut superuser(&second).await).await;
+        asked.unwrap().then_some(())
+    })
+    .await;
+    store.append(append(testbed::tenant(), vec![stream("a", 0, 1)])).await.unwrap();
+    assert!(!freezing.is_finished());
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(lock).execute(&mut holder).await.unwrap();
+    assert!(freezing.await.unwrap().is_err(), "the first log went on meanwhile: that is no moment");
+}

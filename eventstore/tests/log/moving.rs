@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use eventstore::append::Error;
+use eventstore::backup::Graft;
 use eventstore::transfer::{self, Transfer, TransferError};
 use eventstore::{ClaimAct, Closure, EventStore, Settings};
-use kernel::{Position, Service, TenantId};
+use kernel::{Position, Service, SystemClock, TenantId};
 use sqlx::postgres::PgRow;
 use sqlx::{Executor, Row};
 use testbed::Database;
@@ -345,4 +346,64 @@ async fn a_closed_tenant_is_listed_only_as_long_as_it_is_closed() {
     transfer::resume(transfer.old(), tenant).await.unwrap();
     assert_eq!(store.closed().await.unwrap(), [(tenant, Closure::Left)]);
     assert!(open(&elsewhere, Settings::default()).await.closed().await.unwrap().is_empty());
+}
+
+/// Whether somebody keeps others from writing.
+async fn kept_from_writing(database: &Database) -> bool {
+    let kept = "SELECT EXISTS (
+                    SELECT FROM pg_locks
+                    WHERE locktype = 'advisory' AND granted AND ((classid::bigint << 32) | objid::bigint) = $1
+                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+    let asked = sqlx::query_scalar(kept).bind(eventstore::LockKey::Writing.number());
+    asked.fetch_one(&mut superuser(database).await).await.unwrap()
+}
+
+#[tokio::test]
+async fn whoever_is_suspended_while_it_keeps_others_from_writing_loses_that_after_some_seconds() {
+    let (database, store) = store().await;
+    let elsewhere = Database::fresh("crm").await;
+    let (moving, other) = (testbed::tenant(), testbed::tenant());
+    let mut transfer = between(moving, &database, &elsewhere).await;
+    {
+        let mut pausing = std::pin::pin!(transfer.pause("east", Duration::from_mins(1)));
+        // It goes on by one answer of the server at a time, and then no more.
+        while !kept_from_writing(&database).await {
+            assert!(futures::poll!(pausing.as_mut()).is_pending(), "it was not seen");
+        }
+        let appended = tokio::time::timeout(Duration::from_mins(1), async { while refused(&store, other).await {} });
+        appended.await.expect("others write");
+        assert!(pausing.await.is_err(), "it holds nothing any more");
+    }
+    assert_eq!(store.closed().await.unwrap(), [], "nothing of it is written");
+    assert!(!refused(&store, moving).await);
+}
+
+#[tokio::test]
+async fn what_is_a_copy_of_another_tenants_history_is_one_in_the_new_cell_too() {
+    let (from, here) = store().await;
+    let (to, there) = store().await;
+    let (first, copy, neighbour) = (testbed::tenant(), testbed::tenant(), testbed::tenant());
+    there.append(append(neighbour, vec![stream("n", 0, 3)])).await.unwrap();
+    here.append(append(first, vec![stream("a", 0, 3)])).await.unwrap();
+    let events = here.read_after(Position::START, 10).await.unwrap();
+    let mut graft = Graft::begin(&from.admin(), &from, copy).await.unwrap();
+    graft.append(events, &SystemClock).await.unwrap();
+    graft.finish(&[]).await.unwrap();
+    here.append(append(copy, vec![stream("b", 0, 2)])).await.unwrap();
+
+    let mut transfer = between(copy, &from, &to).await;
+    transfer.expect("west").await.unwrap();
+    transfer.round().await.unwrap();
+    // What comes later is its own.
+    here.append(append(copy, vec![stream("c", 0, 1)])).await.unwrap();
+    transfer.round().await.unwrap();
+    let copied = there.copied(&[copy.uuid()]).await.unwrap();
+    let events = there.read_after(Position(3), 10).await.unwrap();
+    let seen: Vec<_> = events
+        .iter()
+        .map(|event| (&*event.aggregate_id, copied.is_of_another(event), copied.is_restored(event)))
+        .collect();
+    let expected = [("a", true), ("a", true), ("a", true), ("b", false), ("b", false), ("c", false)]
+        .map(|(id, of)| (id, of, true));
+    assert_eq!(seen, expected);
 }

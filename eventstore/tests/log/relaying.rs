@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use eventstore::relay::{State, Status};
-use eventstore::{EventStore, Relay, Settings};
+use eventstore::{EventStore, FeedError, Relay, Settings};
 use futures::StreamExt;
 use kernel::{Position, RecordedEvent, TenantId};
 use nats::{Bus, Credentials, PublishError, StreamSettings};
@@ -257,6 +257,37 @@ async fn a_stream_that_is_ahead_of_the_log_is_not_touched_and_the_relay_says_so(
     relay.is("the log is published", |status| status.published == last && status.state == State::Active).await;
     verify(&bus, &database, &store).await;
     relay.end().await;
+}
+
+#[tokio::test]
+async fn a_feed_gives_nothing_that_is_not_in_the_log() {
+    let ((_database, store), nats) = (store().await, Nats::start().await);
+    let bus = bus(&nats).await;
+    // What the log was before it was restored.
+    let (_other, other_store) = super::support::store().await;
+    grow(&other_store, testbed::tenant(), 20).await;
+    bus.ensure_stream(store.service(), StreamSettings::default()).await.unwrap();
+    let lost = other_store.read_after(Position::START, 100).await.unwrap();
+    bus.publish(store.service(), &lost, Position::START).await.unwrap();
+    for appends in [0, 30] {
+        grow_by(&store, appends).await;
+        let mut feed = Box::pin(store.feed(&bus, Position(1)));
+        let refused = feed.next().await.unwrap();
+        assert!(matches!(refused, Err(FeedError::Foreign(at)) if at <= Position(40)), "{appends} appends: {refused:?}");
+        assert!(feed.next().await.is_none());
+    }
+    bus.delete_stream(store.service()).await.unwrap();
+    let relay = Running::start(&store, &bus);
+    let mut feed = Box::pin(store.feed(&bus, Position(1)));
+    let heard = feed.next().await.unwrap().unwrap();
+    assert_eq!(heard, store.read_after(Position::START, heard.len() as u32).await.unwrap());
+    relay.end().await;
+}
+
+async fn grow_by(store: &EventStore, appends: usize) {
+    if appends > 0 {
+        grow(store, testbed::tenant(), appends).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use kernel::RecordedEvent;
 use projector::ApplyError;
 use sqlx::PgConnection;
 
@@ -27,6 +28,27 @@ pub trait Current: Table + Clone {
 
     /// The row after a further event, version and time of change included.
     fn evolve(&mut self, change: &Change<'_, Self::Event>);
+}
+
+/// A row that tells who somebody is.
+pub trait Telling: Current {
+    /// Empties what does: then the row is as if it had been made of events whose personal values nobody can open.
+    fn forget(&mut self);
+}
+
+/// Empties the row of whoever an event erases.
+///
+/// # Errors
+/// What the database says.
+pub async fn forget<C: Telling>(event: &RecordedEvent, tables: &mut PgConnection) -> Result<Folded<C>, ApplyError> {
+    // Another id has no row here.
+    let key = event.aggregate_id.parse().map(|id| (event.tenant.uuid(), id));
+    let keys: Vec<Key> = key.into_iter().collect();
+    let before = table::load_where::<C>(&keys, C::CONDITION, tables).await?;
+    let mut after = before.clone();
+    after.iter_mut().for_each(C::forget);
+    table::upsert(&after, tables).await?;
+    Ok(Folded { before, after })
 }
 
 /// Applies the changes in order and returns the rows they touched, as they are at the end.

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 /// Declares a projection of one aggregate's events: its tables stand in `tables.sql` beside the declaration; what
 /// stands after `by` writes them. `counts` names the id and the tables whose rows know the version of their aggregate: without it
-/// an event that follows on a discarded one looks as if it came too early. Raise the version with any change of tables or of
+/// an event that follows on a discarded one looks as if it came too early. What stands after `forgets by` empties the rows of whoever is
+/// erased while their events wait ([`projector::Projection::forget`]). Raise the version with any change of tables or of
 /// what past events mean.
 #[macro_export]
 macro_rules! projection {
@@ -15,6 +16,7 @@ macro_rules! projection {
         $(#[$meta:meta])*
         pub struct $projection:ident = $name:literal @ $version:literal, tables $tables:tt, events $events:literal by $apply:expr
         $(, counts $id:literal in $counting:tt)?
+        $(, forgets by $forget:expr)?
     ) => {
         $(#[$meta])*
         pub struct $projection;
@@ -54,6 +56,14 @@ macro_rules! projection {
                 tables: &'a mut sqlx::PgConnection,
             ) -> futures::future::BoxFuture<'a, Result<(), projector::ApplyError>> {
                 Box::pin($crate::projection::pass_over(event, $id, &$counting, tables))
+            })?
+
+            $(fn forget<'a>(
+                &'a self,
+                event: &'a kernel::RecordedEvent,
+                tables: &'a mut sqlx::PgConnection,
+            ) -> futures::future::BoxFuture<'a, Result<(), projector::ApplyError>> {
+                Box::pin($forget(event, tables))
             })?
         }
     };

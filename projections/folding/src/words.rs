@@ -11,7 +11,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::change::decode;
-use crate::fold::{Current, Folded, fold};
+use crate::fold::{self, Current, Folded, Telling, fold};
 use crate::table::{self, Key};
 
 /// Longer words are cut: nobody types more, and the key stays small.
@@ -108,6 +108,15 @@ where
     let changes = decode::<R::Event>(events)?;
     let folded = fold::<R>(&changes, tables, |_, _| Ok(())).await?;
     table::upsert(&folded.after, tables).await?;
+    Ok(WordChanges::of(&folded).write::<R>(tables).await?)
+}
+
+/// Empties the record of whoever an event erases, and forgets the words by which they were found.
+///
+/// # Errors
+/// What the database says.
+pub async fn forget<R: Found + Telling>(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
+    let folded = fold::forget::<R>(event, tables).await?;
     Ok(WordChanges::of(&folded).write::<R>(tables).await?)
 }
 

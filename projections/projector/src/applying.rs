@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
-use kernel::{Position, RecordedEvent};
+use kernel::{Position, RecordedEvent, personal};
 use sqlx::{Connection, PgConnection};
 
 use crate::parking::{Parked, ParkedEvent};
@@ -47,6 +47,27 @@ pub(crate) async fn skip_within(
     }
 }
 
+/// Lets a projection forget whoever these events erase, which can't be applied yet: an erasure waits for nothing. That it fails, nobody
+/// may pass over.
+pub(crate) async fn forget(
+    projection: &dyn Projection,
+    events: &[&RecordedEvent],
+    connection: &mut PgConnection,
+) -> Result<(), sqlx::Error> {
+    for event in events.iter().filter(|event| personal::erases(&event.event_type)) {
+        match guarded(async { projection.forget(event, connection).await }).await {
+            Ok(()) => {}
+            Err(Failure::Database(error)) => return Err(error),
+            Err(Failure::Events { errors, .. }) => {
+                let why =
+                    format!("whoever the event at {} erases can't be forgotten: {}", event.position, errors.join(": "));
+                return Err(sqlx::Error::Protocol(why));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What a projection's work came to. One that panics on an event fails on that event; it must not end the others.
 async fn guarded(work: impl Future<Output = Result<(), ApplyError>>) -> Result<(), Failure> {
     match AssertUnwindSafe(work).catch_unwind().await {
@@ -67,7 +88,7 @@ async fn guarded(work: impl Future<Output = Result<(), ApplyError>>) -> Result<(
 }
 
 /// Applies what can be applied, in order, and returns what has to be parked: the events that fail, each found by halving, and
-/// all that follow them in their aggregates. Slower than [`apply`], by a savepoint for each attempt.
+/// all that follow them in their aggregates; whoever these erase is forgotten all the same. Slower than [`apply`], by a savepoint for each attempt.
 pub(crate) async fn apply_or_park(
     projection: &dyn Projection,
     events: &[&RecordedEvent],
@@ -80,6 +101,7 @@ pub(crate) async fn apply_or_park(
     let mut runs: Vec<Vec<&RecordedEvent>> = vec![events.to_vec()];
     while let Some(run) = runs.pop() {
         let (waiting, run): (Vec<_>, Vec<_>) = run.into_iter().partition(|event| held.holds(event));
+        forget(projection, &waiting, connection).await?;
         found.extend(waiting.into_iter().map(|event| ParkedEvent::new(event, None)));
         let Some(first) = run.first() else { continue };
         let mut savepoint = connection.begin().await?;
@@ -89,6 +111,7 @@ pub(crate) async fn apply_or_park(
             Err(Failure::Database(error)) => return Err(error),
             Err(Failure::Events { errors, .. }) if run.len() == 1 => {
                 savepoint.rollback().await?;
+                forget(projection, &run, connection).await?;
                 // Not the reason: it may quote the event, and so a person. It stands in the table.
                 tracing::error!(
                     projection = projection.name(), position = %first.position, tenant = %first.tenant,

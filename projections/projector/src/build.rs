@@ -279,6 +279,12 @@ impl<'p> Build<'p> {
         Ok(())
     }
 
+    /// Whether somebody decided about events since it began: they may be in the tables in another way by now.
+    pub(crate) async fn is_overruled(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        let now = Decisions::load(connection, &parking::consumer(self.projection.name())).await?;
+        Ok(now != self.decisions)
+    }
+
     /// Writes down what is parked, in place of what was.
     pub(crate) async fn store_parked(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let name = self.projection.name();

@@ -43,6 +43,14 @@ pub enum Error {
         /// Its name.
         projection: String,
     },
+    /// While the tables were built somebody decided about an event, each time.
+    #[error(
+        "while {projection} was built somebody decided about its dead letters, again and again; nothing changed: begin once more"
+    )]
+    Decided {
+        /// Its name.
+        projection: String,
+    },
     /// The projection's tables were never made.
     #[error("the projection {projection} has no checkpoint: run `inopsio migrate` first")]
     NotMigrated {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eventstore::{EventStore, Page};
+use eventstore::{EventStore, FeedError, Page};
 use futures::StreamExt;
 use kernel::Service;
 use nats::Bus;
@@ -50,10 +50,14 @@ async fn follow(bus: &Bus, store: &EventStore, service: Service, sender: &broadc
         Ok(head) => head,
         Err(error) => return tracing::warn!(%service, %error, "the feed waits for the log"),
     };
-    let mut feed = Box::pin(bus.feed(service, head.next()));
+    let mut feed = Box::pin(store.feed(bus, head.next()));
     while let Some(batch) = feed.next().await {
         match batch {
             Ok(events) => give(store, sender, Page::new(events)),
+            // The relay says so, again and again.
+            Err(error @ FeedError::Foreign(_)) => {
+                tracing::debug!(%service, %error, "projections read the log");
+            }
             Err(error) => tracing::warn!(%service, %error, "the feed ended; projections read the log meanwhile"),
         }
     }

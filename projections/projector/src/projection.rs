@@ -48,6 +48,18 @@ pub trait Projection: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<(), ApplyError>> {
         Box::pin(async { Ok(()) })
     }
+
+    /// Empties the rows of whoever this event [erases](kernel::personal::erases) of what tells who they are, and leaves all else: as
+    /// if the keys had been gone when the rows were made. Called when the event itself has to wait, because it or an earlier one of
+    /// its aggregate can't be applied; it is applied later all the same, and this may come again. To be written by every projection
+    /// that has personal values in clear.
+    fn forget<'a>(
+        &'a self,
+        _event: &'a RecordedEvent,
+        _tables: &'a mut PgConnection,
+    ) -> BoxFuture<'a, Result<(), ApplyError>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// Why events could not be applied.

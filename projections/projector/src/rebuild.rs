@@ -10,6 +10,9 @@ use sqlx::{Connection, Executor};
 use crate::build::{Build, END};
 use crate::{Error, Projection, migrate, swap, tables};
 
+/// How often it is built before it is given up, where people decide about dead letters meanwhile.
+const ATTEMPTS: u32 = 3;
+
 /// How far a rebuild is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rebuilding {
@@ -33,7 +36,7 @@ pub struct Rebuilt {
 }
 
 /// Builds a projection anew from the log, beside the live one, which goes on meanwhile; then swaps the two in one transaction.
-/// What was parked is tried anew; what people decided about events that were (edits, discards) holds. `admin` connects to any database of the cluster and may act as the service's owner.
+/// What was parked is tried anew; what people decided about events that were (edits, discards) holds, also what they decide meanwhile. `admin` connects to any database of the cluster and may act as the service's owner.
 ///
 /// A rebuild that is interrupted leaves the live tables as they are; the next one begins from the start.
 pub async fn rebuild(
@@ -46,11 +49,23 @@ pub async fn rebuild(
     let began = Instant::now();
     let mut connection = migrate::connect(admin, database).await?;
     let schema = tables::shadow_schema(database, projection, "rebuild");
-    let mut build = Build::begin(&mut connection, database, projection, schema).await?;
-    let head = store.head().await?;
-    build.fill(&mut connection, store, END, |position| on_progress(Rebuilding { position, head })).await?;
-
-    swap::swap(&mut connection, database, store, &mut build).await?;
+    let mut attempts = 1..=ATTEMPTS;
+    let build = loop {
+        let mut build = Build::begin(&mut connection, database, projection, schema.clone()).await?;
+        let head = store.head().await?;
+        build.fill(&mut connection, store, END, |position| on_progress(Rebuilding { position, head })).await?;
+        attempts.next();
+        match swap::swap(&mut connection, database, store, &mut build).await {
+            Ok(()) => break build,
+            Err(Error::Decided { .. }) if !attempts.is_empty() => {
+                tracing::info!(
+                    projection = projection.name(),
+                    "somebody decided about a dead letter; it is built once more"
+                );
+            }
+            Err(error) => return Err(error),
+        }
+    };
     connection.execute(format!("DROP SCHEMA {} CASCADE", build.schema).as_str()).await?;
     connection.close().await?;
     Ok(Rebuilt {

@@ -77,6 +77,8 @@ pub(crate) async fn attempt(
     }
     let all: Vec<&RecordedEvent> = events.iter().collect();
     sqlx::Executor::execute(&mut *transaction, writing::scope(schema, &all).as_str()).await?;
+    // A program of before 2026-12 may have let it wait.
+    applying::forget(projection, &all, transaction).await?;
     // The first one alone: most often it fails again, and then nothing else was done in vain.
     let rest = events.split_off(1);
     for part in decisions.parts(events).into_iter().chain(decisions.parts(rest)) {

@@ -39,6 +39,10 @@ pub(crate) async fn swap(
     }
     Checkpoint::replace(&mut transaction, build.projection, build.position).await?;
     build.store_parked(&mut transaction).await?;
+    // The letters are ours by now: what was decided about them is there, and nothing more is.
+    if build.is_overruled(&mut transaction).await? {
+        return Err(Error::Decided { projection: name.to_owned() });
+    }
     transaction.commit().await?;
     Ok(())
 }

@@ -125,6 +125,8 @@ impl Worker {
         };
         let mut lead = taken?;
         *ours = true;
+        // What was heard before may be what the log has lost since, when Postgres failed over to a copy that was behind.
+        self.feed = self.feed.resubscribe();
         self.show(&lead);
         // The log first: what was appended before the feed began is only there.
         let mut behind = true;

@@ -142,21 +142,25 @@ impl Coordinator {
         let service = self.shared.sagas.service().name();
         loop {
             if let Ok(mut connection) = self.shared.pool.acquire().await
-                && let Ok(counts) = rows::counts(&mut connection).await
+                && let Ok(mut counts) = rows::counts(&mut connection).await
             {
+                // What another program began and this one can't carry on stands still as well.
+                for one in &mut counts {
+                    if self.shared.sagas.find(&one.saga, one.definition).is_none() {
+                        one.status = crate::Status::Stuck;
+                    }
+                }
                 for definition in self.shared.sagas.newest() {
                     for status in crate::Status::ALL.into_iter().take(3) {
-                        let count = counts
-                            .iter()
-                            .find(|(saga, known, _)| saga == definition.name && *known == status)
-                            .map_or(0, |(_, _, count)| *count);
+                        let of = counts.iter().filter(|one| one.saga == definition.name && one.status == status);
+                        let count: i64 = of.map(|one| one.instances).sum();
                         metrics::gauge!("inopsio_saga_instances", "service" => service, "saga" => definition.name,
                             "status" => status.as_str())
                         .set(count as f64);
                     }
                 }
-                let stuck = counts.iter().filter(|(_, status, _)| *status == crate::Status::Stuck);
-                let stuck = stuck.map(|(_, _, count)| count.cast_unsigned()).sum();
+                let stuck = counts.iter().filter(|one| one.status == crate::Status::Stuck);
+                let stuck = stuck.map(|one| one.instances.cast_unsigned()).sum();
                 self.shared.status.send_modify(|status| status.stuck = stuck);
             }
             tokio::time::sleep(COUNT).await;

@@ -107,10 +107,10 @@ async fn drive(shared: &Shared, key: InstanceKey) -> Result<(), Error> {
         let plan = match driven.definition {
             _ if !state.status.is_active() => Plan::Rest(None),
             Some(definition) => plan::next(&state, definition, now, woken),
-            None => Plan::Note(vec![plan::stuck(
-                "saga_definition_missing",
-                format!("this program has no version {} of {}", state.definition, state.saga),
-            )]),
+            // A newer program began it, or had it last: it is for that one, and rests until it comes.
+            None => {
+                return Err(Error::DefinitionMissing { saga: state.saga.clone(), version: state.definition });
+            }
         };
         match plan {
             Plan::Rest(wake_at) => return rest(shared, key, &state, wake_at, seen).await,

@@ -14,9 +14,17 @@ pub enum Error {
     /// The executor did not take a saga's state.
     #[error("a saga's state: {0}")]
     State(#[from] Refusal),
-    /// The tables were never made.
-    #[error("sagas have no checkpoint: run `inopsio migrate` first")]
+    /// The tables were never made, or are of an earlier program.
+    #[error("the tables of sagas are missing, or of an earlier program: run `inopsio migrate` first")]
     NotMigrated,
+    /// An instance runs on a definition that this program does not have.
+    #[error("this program has no version {version} of {saga}; it waits for one that does")]
+    DefinitionMissing {
+        /// The saga's name.
+        saga: String,
+        /// The definition's version.
+        version: u32,
+    },
     /// Another coordinator moved the checkpoint.
     #[error("the checkpoint was moved by another coordinator")]
     Overtaken,

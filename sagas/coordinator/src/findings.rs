@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use deadletters::Entry;
 use kernel::{Position, RecordedEvent, TenantId};
 
+use crate::passed_over::Stretch;
 use crate::rows::{Hearing, InstanceKey};
 use crate::state::State;
 
@@ -19,8 +20,10 @@ pub(crate) struct Findings {
     pub(crate) pokes: HashMap<Hearing, Position>,
     /// Events of which a saga could not say whether they start it.
     pub(crate) parked: Vec<(&'static str, Entry)>,
-    /// Of tenants that are closed, the first event that was passed over.
-    pub(crate) passed: HashMap<TenantId, Position>,
+    /// Of tenants that are closed, the events that were passed over.
+    pub(crate) passed: HashMap<TenantId, Stretch>,
+    /// What was passed over and is looked at now, and up to where.
+    pub(crate) made_up: Option<(Stretch, Position)>,
 }
 
 impl Findings {
@@ -33,11 +36,19 @@ impl Findings {
         })
     }
 
+    /// An event of a closed tenant was passed over.
+    pub(crate) fn pass(&mut self, event: &RecordedEvent) {
+        let (tenant, before) = (event.tenant, Position(event.position.0.saturating_sub(1)));
+        let stretch = self.passed.entry(tenant).or_insert(Stretch { tenant, after: before, to: event.position });
+        stretch.to = event.position;
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.instances.is_empty()
             && self.begun.is_empty()
             && self.pokes.is_empty()
             && self.parked.is_empty()
             && self.passed.is_empty()
+            && self.made_up.is_none()
     }
 }

@@ -24,7 +24,7 @@ use crate::letters::{self, Letters};
 use crate::rows::{self, Hearing, InstanceKey};
 use crate::state::State;
 use crate::status::CoordinatorState;
-use crate::{Error, Point};
+use crate::{Error, Point, passed_over};
 
 /// Follows until something fails.
 pub(crate) async fn run(shared: &Shared) -> Error {
@@ -35,6 +35,10 @@ pub(crate) async fn run(shared: &Shared) -> Error {
 }
 
 async fn follow(shared: &Shared) -> Result<std::convert::Infallible, Error> {
+    if !passed_over::is_migrated(&shared.pool).await? {
+        return Err(Error::NotMigrated);
+    }
+    passed_over::adopt(&mut *shared.pool.acquire().await?, None).await?;
     let position = rows::checkpoint(&shared.pool).await?.ok_or(Error::NotMigrated)?;
     let mut follower = Follower {
         shared,
@@ -66,7 +70,7 @@ struct Follower<'a> {
     /// What was taken over; the checkpoint follows when something is to be written, or after a while.
     position: Position,
     stored_at: Instant,
-    /// When it was last asked whether something has yet to be looked at.
+    /// When it was last looked for what was passed over, and whether the checkpoint is still ours.
     looked_back: Instant,
     /// Events of which it could not be said whether they start a saga.
     letters: Letters,
@@ -115,7 +119,7 @@ impl Follower<'_> {
 
     /// Takes over what the bus brings, until it brings no more or the relay of this process does.
     async fn hear_bus(&mut self, bus: &Bus, relayed: &mut Relayed) -> Result<(), Error> {
-        let mut feed = Box::pin(bus.feed(self.shared.sagas.service(), self.position.next()));
+        let mut feed = Box::pin(self.shared.store.feed(bus, self.position.next()));
         loop {
             let heard = tokio::select! {
                 biased;
@@ -129,7 +133,8 @@ impl Follower<'_> {
                 }
                 Ok(Some(Err(error))) => {
                     tracing::debug!(%error, "sagas read the log instead of the feed");
-                    return Ok(());
+                    // Not over and over, where the stream is another log's.
+                    return self.wait_for_log().await;
                 }
                 Err(_) if self.is_at_end().await? => self.ask_again().await?,
                 Ok(None) | Err(_) => return Ok(()),
@@ -147,18 +152,44 @@ impl Follower<'_> {
         Ok(at_end)
     }
 
-    /// A tenant that came to live here, or whose pause came to its end, may have something that has yet to be looked at: then the
-    /// checkpoint is set back, and following begins there. Asked for now and then.
+    /// A tenant that came to live here, or whose pause came to its end, may have something that was passed over. Looked for now and
+    /// then.
     async fn look_back(&mut self) -> Result<(), Error> {
         if self.looked_back.elapsed() < self.shared.settings.look {
             return Ok(());
         }
         self.looked_back = Instant::now();
-        let mut transaction = self.shared.pool.begin().await?;
-        rows::look_again(&mut transaction).await?;
-        let position = rows::checkpoint(&mut *transaction).await?;
-        transaction.commit().await?;
+        self.make_up().await?;
+        let position = rows::checkpoint(&self.shared.pool).await?;
         if position == Some(self.stored) { Ok(()) } else { Err(Error::Overtaken) }
+    }
+
+    /// Looks at what was passed over of tenants who are let in by now.
+    async fn make_up(&mut self) -> Result<(), Error> {
+        let (shared, limit) = (self.shared, self.shared.settings.batch);
+        for mut stretch in passed_over::open(&shared.pool).await? {
+            let copied = shared.store.copied(&[stretch.tenant.uuid()]).await?;
+            // What is known of others may be of before these events.
+            let known = Known::default();
+            while stretch.after < stretch.to {
+                let events = shared.store.tenant_after(stretch.tenant, stretch.after, stretch.to, limit).await?;
+                let mut found = Findings::default();
+                // Instances have their rows, whoever was closed. That it came from another cell is why it is looked at here.
+                let occasions = events.iter().filter(|event| {
+                    event.aggregate_type != shared.book.aggregate_type() && !copied.is_of_another(event)
+                });
+                for event in occasions {
+                    known.forget(event);
+                    self.begin(event, &known, &mut found).await?;
+                }
+                let whole = events.len() < limit as usize;
+                let to = events.last().map(|event| event.position).filter(|_| !whole).unwrap_or(stretch.to);
+                found.made_up = Some((stretch, to));
+                self.write(found).await?;
+                stretch.after = to;
+            }
+        }
+        Ok(())
     }
 
     /// Waits for something that this process appends, or for a while.
@@ -168,7 +199,10 @@ impl Follower<'_> {
             let look = tokio::time::sleep(self.shared.settings.look);
             tokio::select! {
                 _ = appended.changed() => {}
-                () = look => self.flush().await?,
+                () = look => {
+                    self.look_back().await?;
+                    self.flush().await?;
+                }
             }
         }
         Ok(())
@@ -181,6 +215,11 @@ impl Follower<'_> {
         self.look_back().await?;
         let mut found = Findings::default();
         let copied = self.copied(&events).await?;
+        if copied.is_some() {
+            // Asked after who is closed: what was passed over of whoever is let in is looked at before what came later.
+            self.make_up().await?;
+        }
+        let copied = copied.unwrap_or_default();
         for event in &events {
             self.look_at(event, &copied, &mut found).await?;
         }
@@ -197,8 +236,8 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// What of these events happened elsewhere before. Asked for only where an event would begin something or is a saga's.
-    async fn copied(&self, events: &[&RecordedEvent]) -> Result<Copied, Error> {
+    /// What of these events happened elsewhere before. None: no event of them would begin something or is a saga's.
+    async fn copied(&self, events: &[&RecordedEvent]) -> Result<Option<Copied>, Error> {
         let shared = self.shared;
         let matters = |event: &&&RecordedEvent| {
             event.aggregate_type == shared.book.aggregate_type()
@@ -206,9 +245,9 @@ impl Follower<'_> {
         };
         let tenants: HashSet<_> = events.iter().filter(matters).map(|event| event.tenant.uuid()).collect();
         if tenants.is_empty() {
-            return Ok(Copied::default());
+            return Ok(None);
         }
-        Ok(shared.store.copied(&tenants.into_iter().collect::<Vec<_>>()).await?)
+        Ok(Some(shared.store.copied(&tenants.into_iter().collect::<Vec<_>>()).await?))
     }
 
     async fn look_at(&self, event: &RecordedEvent, copied: &Copied, found: &mut Findings) -> Result<(), Error> {
@@ -237,16 +276,22 @@ impl Follower<'_> {
         // What it begins, it begins where the tenant lives when that is settled.
         if copied.is_closed(event) {
             if sagas.newest().any(|one| one.starts_on.contains(&event.event_type.as_str())) {
-                found.passed.entry(event.tenant).or_insert(event.position);
+                found.pass(event);
             }
             return Ok(());
         }
+        self.begin(event, &self.known, found).await
+    }
+
+    /// Asks the sagas that an event may start.
+    async fn begin(&self, event: &RecordedEvent, known: &Known, found: &mut Findings) -> Result<(), Error> {
+        let sagas = &self.shared.sagas;
         for definition in sagas.newest().filter(|one| one.starts_on.contains(&event.event_type.as_str())) {
             if self.letters.holds(definition.name, event) || found.holds(definition.name, event) {
                 found.parked.push((definition.name, Entry::new(event, None)));
                 continue;
             }
-            match self.start(definition, event).await? {
+            match self.start(definition, event, known).await? {
                 Ok(Some(begun)) => found.begun.push(begun),
                 Ok(None) => {}
                 Err(fault) => {
@@ -293,11 +338,12 @@ impl Follower<'_> {
         &self,
         definition: &Definition,
         event: &RecordedEvent,
+        known: &Known,
     ) -> Result<Result<Option<(InstanceKey, State)>, Fault>, Error> {
         let shared = self.shared;
         let caller = shared.sagas.caller(event.tenant, definition.name, definition.permissions);
         let executor = shared.book.executor().clone();
-        let occasion = Occasion { caller, executor, known: self.known.clone() };
+        let occasion = Occasion { caller, executor, known: known.clone() };
         // The feed has personal data as it is stored: sealed.
         let Some(opened) = shared.store.opened(vec![event.clone()]).await?.pop() else { return Ok(Ok(None)) };
         // A mistake of one saga must not end the following for all of them.
@@ -375,11 +421,16 @@ impl Follower<'_> {
             rows::poke(&mut transaction, hearing, *at, now).await?;
         }
         letters::store(&mut transaction, &found.parked, self.letters.backoff).await?;
-        for (tenant, first) in &found.passed {
+        for stretch in found.passed.values() {
             // Let in again meanwhile: then it is looked at now.
-            if !rows::pass_over(&mut *transaction, *tenant, *first).await? {
+            if !passed_over::note(&mut *transaction, *stretch).await? {
                 return Err(Error::Overtaken);
             }
+        }
+        if let Some((stretch, to)) = found.made_up
+            && !passed_over::looked_at(&mut transaction, stretch, to).await?
+        {
+            return Err(Error::Overtaken);
         }
         if !rows::advance(&mut *transaction, self.stored, self.position).await? {
             return Err(Error::Overtaken);
@@ -437,7 +488,7 @@ impl Follower<'_> {
         'parts: for part in taken.decisions.parts(shared.store.events_at(&taken.positions).await?) {
             let Part::Events(run) = part else { continue };
             for event in run {
-                match self.start(definition, &event).await? {
+                match self.start(definition, &event, &self.known).await? {
                     Ok(found) => begun.extend(found),
                     Err(fault) => {
                         failed = Some((event.position, letters::errors(saga, &fault)));

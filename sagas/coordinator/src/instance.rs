@@ -71,10 +71,10 @@ impl From<InstanceError> for Refusal {
         match error {
             InstanceError::MovedOn { .. } => Self::conflict("saga_moved_on", detail),
             InstanceError::NotStuck { status } => {
-                Self::conflict("saga_not_stuck", detail).with("status", status.as_str())
+                Self::conflict("saga_not_stuck", detail).with("state", status.as_str())
             }
             InstanceError::NotCancellable { status } => {
-                Self::conflict("saga_not_cancellable", detail).with("status", status.as_str())
+                Self::conflict("saga_not_cancellable", detail).with("state", status.as_str())
             }
         }
     }

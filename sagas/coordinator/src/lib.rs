@@ -12,7 +12,8 @@
 //!   both believe to be the active one, only one gets on.
 //! - **The feed** is followed with a checkpoint ([`follower`]): an event that starts a saga makes an instance whose id is derived
 //!   from the saga's name and the event, so delivered twice it starts once; an event that a waiting saga has to hear of wakes
-//!   it, and the step looks again at what is true now. Rows and checkpoint are moved in one transaction.
+//!   it, and the step looks again at what is true now. Rows and checkpoint are moved in one transaction. What of a tenant on its way
+//!   to another cell is [passed over](passed_over) is looked at where it is let in.
 //! - **Timers** are the column `wake_at`. The driver ([`driver`]) takes what is due, sleeps until exactly the next one, and is
 //!   woken when an earlier one is written. After a restart the overdue ones are simply due.
 //! - **Unwinding** goes through what was done in reverse, the step that was under way included, because nobody knows how far
@@ -41,6 +42,7 @@ mod known;
 mod letters;
 mod migrate;
 mod names;
+pub mod passed_over;
 mod plan;
 mod probe;
 mod recall;

@@ -4,7 +4,7 @@ use eventstore::{Database, LockKey};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor};
 
-use crate::Error;
+use crate::{Error, passed_over};
 
 /// SQLSTATE `invalid_catalog_name`.
 const NO_SUCH_DATABASE: &str = "3D000";
@@ -28,8 +28,8 @@ pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: boo
         .bind(LockKey::MigratingSagas.number())
         .execute(&mut *transaction)
         .await?;
-    let known: bool =
-        sqlx::query_scalar("SELECT to_regclass('saga.checkpoint') IS NOT NULL").fetch_one(&mut *transaction).await?;
+    // Of all tables the one that came last.
+    let known = passed_over::is_migrated(&mut *transaction).await?;
     if !dry_run {
         transaction.execute(format!("SET LOCAL ROLE {}", database.owner()).as_str()).await?;
         deadletters::create(&mut transaction, database).await?;

@@ -201,20 +201,34 @@ pub(crate) async fn next_due(
         .await
 }
 
-/// How many instances are running, unwinding and stuck, by saga, of the tenants that live here.
-pub(crate) async fn counts(connection: &mut PgConnection) -> Result<Vec<(String, Status, i64)>, sqlx::Error> {
+/// How many instances are running, unwinding and stuck, by definition, of the tenants that live here.
+pub(crate) async fn counts(connection: &mut PgConnection) -> Result<Vec<Count>, sqlx::Error> {
     let rows = sqlx::query(concat!(
-        "SELECT saga, status, count(*) FROM saga.instances WHERE status IN ('running', 'unwinding', 'stuck') AND ",
+        "SELECT saga, definition, status, count(*) FROM saga.instances
+         WHERE status IN ('running', 'unwinding', 'stuck') AND ",
         open!(),
-        " GROUP BY saga, status"
+        " GROUP BY saga, definition, status"
     ))
     .fetch_all(&mut *connection)
     .await?;
     let counts = rows.iter().map(|row| {
-        let status = Status::named(row.try_get(1)?).unwrap_or_default();
-        Ok((row.try_get(0)?, status, row.try_get(2)?))
+        let definition: i64 = row.try_get(1)?;
+        Ok(Count {
+            saga: row.try_get(0)?,
+            definition: u32::try_from(definition).unwrap_or(u32::MAX),
+            status: Status::named(row.try_get(2)?).unwrap_or_default(),
+            instances: row.try_get(3)?,
+        })
     });
     counts.collect()
+}
+
+/// How many instances of a definition stand how.
+pub(crate) struct Count {
+    pub(crate) saga: String,
+    pub(crate) definition: u32,
+    pub(crate) status: Status,
+    pub(crate) instances: i64,
 }
 
 /// Where following goes on; none: the tables were never made.
@@ -222,39 +236,6 @@ pub(crate) async fn checkpoint(connection: impl PgExecutor<'_>) -> Result<Option
     let found: Option<i64> =
         sqlx::query_scalar("SELECT position FROM saga.checkpoint").fetch_optional(connection).await?;
     Ok(found.map(Position::from_i64))
-}
-
-/// Notes that a closed tenant's events from this one on were not looked at; whether it is closed still.
-pub(crate) async fn pass_over(
-    connection: impl PgExecutor<'_>,
-    tenant: TenantId,
-    first: Position,
-) -> Result<bool, sqlx::Error> {
-    let noted = sqlx::query("UPDATE log.closed SET looked = least(looked, $2 - 1) WHERE tenant_id = $1")
-        .bind(tenant.uuid())
-        .bind(first.as_i64())
-        .execute(connection)
-        .await?;
-    Ok(noted.rows_affected() == 1)
-}
-
-/// Sets the checkpoint back to where the events of tenants were passed over whose pause came to its end by itself.
-pub(crate) async fn look_again(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let back: Option<i64> = sqlx::query_scalar(
-        "WITH over AS (
-             SELECT tenant_id, looked FROM log.closed
-             WHERE state = 'paused' AND until <= clock_timestamp() AND looked IS NOT NULL FOR UPDATE
-         ), noted AS (
-             UPDATE log.closed c SET looked = NULL FROM over WHERE c.tenant_id = over.tenant_id
-         )
-         SELECT min(looked) FROM over",
-    )
-    .fetch_one(&mut *connection)
-    .await?;
-    if let Some(back) = back {
-        sqlx::query("UPDATE saga.checkpoint SET position = least(position, $1)").bind(back).execute(connection).await?;
-    }
-    Ok(())
 }
 
 /// Moves the checkpoint, unless it is not where this says.

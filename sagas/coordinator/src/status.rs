@@ -28,7 +28,7 @@ pub struct CoordinatorStatus {
     pub state: CoordinatorState,
     /// How far it followed the log; while it is not active: how far it was.
     pub position: Position,
-    /// How many instances are stuck, as of some seconds ago.
+    /// How many instances are stuck, or are of a definition that this program does not have, as of some seconds ago.
     pub stuck: u64,
     /// How many aggregates have events of which it can't be said whether they start a saga.
     pub parked: u64,

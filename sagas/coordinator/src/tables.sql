@@ -1,4 +1,4 @@
--- The coordinator's own tables. {{service}} is the service's name; everything here belongs to inopsio_{{service}}_owner.
+-- The coordinator's own tables: all that is missing is made, so this may run again. {{service}} is the service's name; everything here belongs to inopsio_{{service}}_owner.
 
 CREATE SCHEMA IF NOT EXISTS saga;
 GRANT USAGE ON SCHEMA saga TO inopsio_{{service}}_project, inopsio_{{service}}_read;
@@ -57,22 +57,35 @@ CREATE TABLE IF NOT EXISTS saga.parked_events (
     PRIMARY KEY (tenant_id, saga, position)
 );
 
+-- Of tenants that were closed (log.closed), the events after one position and up to another that were passed over: they have yet to be
+-- looked at, as soon as the tenant is let in, here or where it lives then.
+CREATE TABLE IF NOT EXISTS saga.passed_over (
+    tenant_id uuid   PRIMARY KEY,
+    after     bigint NOT NULL,
+    upto      bigint NOT NULL
+);
+
+ALTER TABLE saga.passed_over   ENABLE ROW LEVEL SECURITY;
+ALTER TABLE saga.passed_over   FORCE  ROW LEVEL SECURITY;
 ALTER TABLE saga.instances     ENABLE ROW LEVEL SECURITY;
 ALTER TABLE saga.instances     FORCE  ROW LEVEL SECURITY;
 ALTER TABLE saga.parked_events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE saga.parked_events FORCE  ROW LEVEL SECURITY;
 
 -- The coordinator works for all tenants and must know all that is due; readers see their own.
+DROP POLICY IF EXISTS project ON saga.passed_over;
 DROP POLICY IF EXISTS project ON saga.instances;
 DROP POLICY IF EXISTS project ON saga.parked_events;
 DROP POLICY IF EXISTS read    ON saga.instances;
 DROP POLICY IF EXISTS read    ON saga.parked_events;
+CREATE POLICY project ON saga.passed_over   TO inopsio_{{service}}_project, inopsio_{{service}}_owner USING (true);
 CREATE POLICY project ON saga.instances     TO inopsio_{{service}}_project, inopsio_{{service}}_owner USING (true);
 CREATE POLICY project ON saga.parked_events TO inopsio_{{service}}_project, inopsio_{{service}}_owner USING (true);
 CREATE POLICY read ON saga.instances FOR SELECT TO inopsio_{{service}}_read
     USING (tenant_id = (SELECT nullif(current_setting('app.tenant_id', true), '')::uuid));
 CREATE POLICY read ON saga.parked_events FOR SELECT TO inopsio_{{service}}_read
     USING (tenant_id = (SELECT nullif(current_setting('app.tenant_id', true), '')::uuid));
+GRANT SELECT, INSERT, UPDATE, DELETE ON saga.passed_over TO inopsio_{{service}}_project;
 GRANT SELECT, INSERT, UPDATE ON saga.instances TO inopsio_{{service}}_project;
 GRANT SELECT, INSERT, DELETE ON saga.parked_events TO inopsio_{{service}}_project;
 GRANT SELECT, UPDATE ON saga.checkpoint TO inopsio_{{service}}_project;

@@ -8,7 +8,7 @@ use coordinator::{Definition, Doing, Fault, Limits, Next, Occasion, Retry, Start
 use kernel::RecordedEvent;
 use serde::{Deserialize, Serialize};
 use user_aggregates::{Invitation, Tenant};
-use user_commands::{AbandonTenant, ActivateTenant, InviteOwner, RevokeInvitation, owner_invitation};
+use user_commands::{AbandonTenant, ActivateTenant, InviteOwner, RevokeOwnerInvitation, owner_invitation};
 
 use crate::{Outside, PlaceError, Places};
 
@@ -114,7 +114,7 @@ async fn invite(doing: Doing, _: Parameters) -> Result<Next, Fault> {
 async fn revoke(doing: Doing, _: Parameters) -> Result<Next, Fault> {
     let invitation = owner_invitation(doing.tenant());
     if doing.load::<Invitation>(invitation).await?.is_some() {
-        doing.execute(&RevokeInvitation { invitation }).await?;
+        doing.execute(&RevokeOwnerInvitation).await?;
     }
     Ok(Next::done())
 }

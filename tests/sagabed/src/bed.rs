@@ -14,6 +14,7 @@ use kernel::{
     Aggregate, Caller, Clock, Grant, IdSource, ManualClock, Position, RecordedEvent, Role, SystemClock, SystemIds,
     TenantId,
 };
+use nats::Bus;
 use sqlx::{ConnectOptions, PgConnection};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -103,6 +104,15 @@ impl Bed {
 
     /// Starts a coordinator that somebody looks at.
     pub fn start_with(&self, probe: Arc<dyn Probe>) -> Running {
+        self.run(probe, None)
+    }
+
+    /// Starts a coordinator that hears of events from a bus.
+    pub fn start_over(&self, bus: Bus) -> Running {
+        self.run(Arc::new(NoProbe), Some(bus))
+    }
+
+    fn run(&self, probe: Arc<dyn Probe>, bus: Option<Bus>) -> Running {
         // What another process has: a cache of its own.
         let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
         let executor = Executor::new(self.store.clone(), self.clock.clone(), Arc::new(SystemIds), settings);
@@ -111,7 +121,7 @@ impl Bed {
         let coordinator = Coordinator::new(
             &self.database,
             self.store.clone(),
-            None,
+            bus,
             self.sagas.clone(),
             self.sagas.book(executor),
             self.clock.clone(),

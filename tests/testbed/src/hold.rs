@@ -16,7 +16,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Holds at `moment` (`INSERT`, `UPDATE`) of a table those whose rows are as `condition` says of `NEW` and `OLD`. `superuser`
+    /// Holds at `moment` (`INSERT`, `UPDATE`, `DELETE`) of a table those whose rows are as `condition` says of `NEW` and `OLD`. `superuser`
     /// connects to the service's database and may do everything.
     pub async fn on(superuser: &PgConnectOptions, moment: &str, table: &str, condition: &str) -> Self {
         let options = superuser.clone().disable_statement_logging();
@@ -26,7 +26,7 @@ impl Hold {
             "CREATE SCHEMA IF NOT EXISTS held;
              CREATE OR REPLACE FUNCTION held.wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                  PERFORM pg_advisory_xact_lock_shared({KEY});
-                 RETURN NEW;
+                 RETURN coalesce(NEW, OLD);
              END $$;
              CREATE TRIGGER held BEFORE {moment} ON {table} FOR EACH ROW WHEN ({condition})
                  EXECUTE FUNCTION held.wait();"

@@ -79,6 +79,54 @@ fn an_invitation_sets_the_first_password_only() {
         .then_expect_error(AccountError::LinkUsed);
 }
 
+/// Another one.
+#[expect(clippy::disallowed_methods, reason = "a test's tenant")]
+fn sealed_anew() -> Sealed {
+    let context = Context { tenant: kernel::TenantId::vouched(Uuid::nil()), purpose: "", subject: "" };
+    DataKey::new([2; 32]).seal(context, b"", &SystemRandom).unwrap()
+}
+
+#[test]
+fn who_shows_the_old_password_sets_a_new_one_while_it_is_theirs_still() {
+    let (first, second, third) = (sealed(), sealed_anew(), sealed());
+    let given = |passwords: Vec<&Sealed>| {
+        let set = passwords.into_iter().map(|password| PasswordSet { password: password.clone() }.into());
+        TestFramework::<Account>::with(()).given(set.collect())
+    };
+    let by_first = || {
+        let by = By::Password { shown: first.clone() };
+        AccountCommand::SetPassword { password: third.clone(), by }
+    };
+    given(vec![&first]).when(by_first()).then_expect_events(vec![PasswordSet { password: third.clone() }.into()]);
+    given(vec![&first, &second]).when(by_first()).then_expect_error(AccountError::PasswordChanged);
+    given(vec![]).when(by_first()).then_expect_error(AccountError::PasswordChanged);
+}
+
+#[test]
+fn an_account_is_taken_over_only_when_nobody_can_come_in_by_it_otherwise_and_all_that_was_theirs_ends() {
+    let take_over = || AccountCommand::TakeOver { at: at(9) };
+    let given = |events: Vec<AccountEvent>| TestFramework::<Account>::with(()).given(events);
+    given(vec![]).when(take_over()).then_expect_events(vec![AccountEntered {}.into()]);
+    for held in [PasswordSet { password: sealed() }.into(), TotpEnrolled { secret: sealed(), step: 1 }.into()] {
+        given(vec![held]).when(take_over()).then_expect_error(AccountError::InUse);
+    }
+    let client = ClientId::new(Uuid::from_u128(1));
+    let before: Vec<AccountEvent> = vec![
+        AccountEntered {}.into(),
+        PasswordResetRequested { turn: 1, until: at(60) }.into(),
+        ConsentGiven { client, scope: vec!["api".to_owned()] }.into(),
+    ];
+    let ended: AccountEvent = SessionsEnded { at: at(9), reason: "taken_over".to_owned() }.into();
+    let taken: Vec<AccountEvent> = vec![ConsentWithdrawn { client, at: at(9) }.into(), ended, AccountEntered {}.into()];
+    given(before.clone()).when(take_over()).then_expect_events(taken.clone());
+    // Nor does a link that was mailed before, or an invitation, set a password afterwards.
+    for by in [By::Link { turn: 1, at: at(10) }, By::Invitation] {
+        given([before.clone(), taken.clone()].concat())
+            .when(AccountCommand::SetPassword { password: sealed(), by })
+            .then_expect_error(AccountError::LinkUsed);
+    }
+}
+
 #[test]
 fn a_code_works_once_and_so_does_a_recovery_code() {
     let enrolled = || {
@@ -118,7 +166,7 @@ fn what_began_before_all_sessions_ended_has_ended() {
 fn a_closed_account_takes_no_password() {
     TestFramework::<Account>::with(())
         .given(vec![AccountClosed { at: at(1) }.into()])
-        .when(AccountCommand::SetPassword { password: sealed(), by: By::Password })
+        .when(AccountCommand::SetPassword { password: sealed(), by: By::Password { shown: sealed() } })
         .then_expect_error(AccountError::Closed);
 }
 

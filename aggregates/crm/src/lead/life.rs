@@ -79,10 +79,10 @@ impl From<LeadError> for Refusal {
         match error {
             LeadError::StepNotAllowed { step, status } => Self::conflict("lead_step_not_allowed", error.to_string())
                 .with("step", step.as_str())
-                .with("status", status.as_str())
+                .with("state", status.as_str())
                 .with("allowed", status.allowed().iter().map(|step| step.as_str()).collect::<Vec<_>>()),
             LeadError::NotEscalated { status } => {
-                Self::conflict("lead_not_qualified", error.to_string()).with("status", status.as_str())
+                Self::conflict("lead_not_qualified", error.to_string()).with("state", status.as_str())
             }
             LeadError::NotWithdrawn => Self::conflict("lead_touched", error.to_string()),
         }
@@ -437,7 +437,7 @@ mod tests {
         let refusal = Refusal::from(LeadError::StepNotAllowed { step: LeadStep::Convert, status: LeadStatus::New });
         assert_eq!((refusal.kind(), refusal.code()), (kernel::Kind::Conflict, "lead_step_not_allowed"));
         assert_eq!(refusal.extra()["allowed"], serde_json::json!(["change_details", "assign", "disqualify"]));
-        assert_eq!(refusal.extra()["status"], "new");
+        assert_eq!(refusal.extra()["state"], "new");
     }
 
     #[test]

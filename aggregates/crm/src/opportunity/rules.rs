@@ -132,7 +132,7 @@ impl From<OpportunityError> for Refusal {
             OpportunityError::StepNotAllowed { step, status } => {
                 return Self::conflict("opportunity_step_not_allowed", error.to_string())
                     .with("step", step.as_str())
-                    .with("status", status.as_str())
+                    .with("state", status.as_str())
                     .with("allowed", status.allowed().iter().map(|step| step.as_str()).collect::<Vec<_>>());
             }
             OpportunityError::AmountNegative { .. } => ("/amount/minor".to_owned(), "amount_negative"),

@@ -240,7 +240,7 @@ impl From<UserError> for Refusal {
         match error {
             UserError::StepNotAllowed { step, status } => Self::conflict("user_step_not_allowed", error.to_string())
                 .with("step", step.as_str())
-                .with("status", status.as_str())
+                .with("state", status.as_str())
                 .with("allowed", status.allowed().iter().map(|step| step.as_str()).collect::<Vec<_>>()),
             UserError::AlreadyVerified => Self::conflict("email_verified_already", error.to_string()),
             UserError::Link => Self::conflict("link_not_good", error.to_string()),

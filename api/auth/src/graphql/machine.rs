@@ -64,16 +64,17 @@ impl Machine {
         self.0.changed_at
     }
 
-    /// Its newest API keys, at most 100.
+    /// Its newest API keys, at most 100; of those issued before the one with the id `after`.
     async fn api_keys(
         &self,
         context: &Context,
         #[graphql(default = 20)] first: Option<i32>,
+        after: Option<Uuid>,
     ) -> FieldResult<Vec<ApiKey>> {
         let first = few(first, 20, 100)?;
         let mut tables = context.reader(SERVICE).await?;
         let tenant = context.caller().tenant();
-        let rows = api_keys::of_machine(&mut tables, tenant, self.0.machine_id, first.into()).await;
+        let rows = api_keys::of_machine(&mut tables, tenant, self.0.machine_id, after, first.into()).await;
         Ok(rows.map_err(unreadable)?.into_iter().map(ApiKey).collect())
     }
 }

@@ -30,29 +30,34 @@ impl AuthQuery {
         machine::list(context, filter, first, after).await
     }
 
-    /// The identity providers that sign people in, at most 100, oldest first.
+    /// The identity providers that sign people in, at most 100, oldest first; of those made after the one with the id `after`.
     async fn saml_connections(
         context: &Context,
         #[graphql(default = 20)] first: Option<i32>,
+        after: Option<Uuid>,
     ) -> FieldResult<Vec<SamlConnection>> {
-        saml_connection::list(context, first).await
+        saml_connection::list(context, first, after).await
     }
 
-    /// The newest sessions of a person, ended ones included, at most 100: when, from where and by what they signed in.
+    /// The newest sessions of a person, ended ones included, at most 100: when, from where and by what they signed in; of those that
+    /// began before the one with the id `after`.
     async fn sessions(
         context: &Context,
         user_id: Uuid,
         #[graphql(default = 20)] first: Option<i32>,
+        after: Option<Uuid>,
     ) -> FieldResult<Vec<SignInSession>> {
-        session::of_user(context, user_id, first).await
+        session::of_user(context, user_id, first, after).await
     }
 
-    /// The newest attempts to sign in that were refused, at most 100: those at a person's account, or without `userId` those at nobody's.
+    /// The newest attempts to sign in that were refused, at most 100: those at a person's account, or without `userId` those at
+    /// nobody's; of those before the one with the id `after`.
     async fn refused_sign_ins(
         context: &Context,
         user_id: Option<Uuid>,
         #[graphql(default = 20)] first: Option<i32>,
+        after: Option<Uuid>,
     ) -> FieldResult<Vec<RefusedSignIn>> {
-        refused_sign_in::list(context, user_id, first).await
+        refused_sign_in::list(context, user_id, first, after).await
     }
 }

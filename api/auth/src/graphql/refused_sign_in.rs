@@ -49,10 +49,15 @@ impl RefusedSignIn {
 }
 
 /// The newest of them.
-pub(crate) async fn list(context: &Context, user: Option<Uuid>, first: Option<i32>) -> FieldResult<Vec<RefusedSignIn>> {
+pub(crate) async fn list(
+    context: &Context,
+    user: Option<Uuid>,
+    first: Option<i32>,
+    after: Option<Uuid>,
+) -> FieldResult<Vec<RefusedSignIn>> {
     context.require(READ)?;
     let first = few(first, 20, 100)?;
     let mut tables = context.reader(SERVICE).await?;
-    let rows = refused_sign_ins::of_user(&mut tables, context.caller().tenant(), user, first.into()).await;
+    let rows = refused_sign_ins::of_user(&mut tables, context.caller().tenant(), user, after, first.into()).await;
     Ok(rows.map_err(unreadable)?.into_iter().map(|row| RefusedSignIn { row }).collect())
 }

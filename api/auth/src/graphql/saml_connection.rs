@@ -59,10 +59,14 @@ impl SamlConnection {
 }
 
 /// The connections of the tenant, oldest first.
-pub(crate) async fn list(context: &Context, first: Option<i32>) -> FieldResult<Vec<SamlConnection>> {
+pub(crate) async fn list(
+    context: &Context,
+    first: Option<i32>,
+    after: Option<Uuid>,
+) -> FieldResult<Vec<SamlConnection>> {
     context.require(READ)?;
     let first = few(first, 20, 100)?;
     let mut tables = context.reader(SERVICE).await?;
-    let rows = saml_connections::list(&mut tables, context.caller().tenant(), first.into()).await;
+    let rows = saml_connections::list(&mut tables, context.caller().tenant(), after, first.into()).await;
     Ok(rows.map_err(unreadable)?.into_iter().map(SamlConnection).collect())
 }

@@ -74,11 +74,16 @@ impl SignInSession {
 }
 
 /// The newest sessions of a person.
-pub(crate) async fn of_user(context: &Context, user: Uuid, first: Option<i32>) -> FieldResult<Vec<SignInSession>> {
+pub(crate) async fn of_user(
+    context: &Context,
+    user: Uuid,
+    first: Option<i32>,
+    after: Option<Uuid>,
+) -> FieldResult<Vec<SignInSession>> {
     context.require(READ)?;
     let first = few(first, 20, 100)?;
     let mut tables = context.reader(SERVICE).await?;
-    let found = sessions::of_user(&mut tables, context.caller().tenant(), user, first.into()).await;
+    let found = sessions::of_user(&mut tables, context.caller().tenant(), user, after, first.into()).await;
     let (rows, ended) = found.map_err(unreadable)?;
     Ok(rows
         .into_iter()

@@ -69,28 +69,21 @@ pub async fn login(provider: &Provider, mut visit: Visit) -> Answer {
     };
     let name = form.get("login").unwrap_or_default();
     let password = form.get("password").unwrap_or_default();
-    let person = match provider.by_password(&visit, name, password).await? {
-        Ok(person) => person,
+    let knows = match provider.by_password(&visit, name, password).await? {
+        Ok(knows) => knows,
         Err(wrong) => return show_login(provider, &visit, &goal, name, Some(wrong)).await,
     };
-    enter(provider, &visit, &person, vec!["pwd".to_owned()], goal).await
+    enter(provider, &visit, &knows.person, ShownBy::method("pwd", knows.since), goal).await
 }
 
 /// Somebody who showed who they are is signed in, and goes on; but for who has a second factor, or must have one, and did not show it: they are
 /// asked for that first. `by`: by what they showed it.
-pub(super) async fn enter(
-    provider: &Provider,
-    visit: &Visit,
-    person: &Person,
-    by: impl Into<ShownBy>,
-    goal: Goal,
-) -> Answer {
-    let by = by.into();
+pub(super) async fn enter(provider: &Provider, visit: &Visit, person: &Person, by: ShownBy, goal: Goal) -> Answer {
     if acr(&by.methods) != "aal2" {
         let account = provider.account(visit, person.id).await?;
         let (has, must) = (account.has_second_factor(), provider.requires_second_factor(visit, person).await?);
-        let at = provider.authority.now();
-        let ShownBy { methods, saml } = by.clone();
+        let ShownBy { methods, saml, since } = by.clone();
+        let at = since.unwrap_or_else(|| provider.authority.now());
         let pending = Pending { then: goal.then(), user: person.id, session: None, at, methods, saml };
         if has {
             return second_factor::ask(provider, visit, &goal, pending, &account, None).await;
@@ -203,7 +196,13 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, somebody: &Som
         expires_at: now + GRANT,
     };
     let caller = protocol(visit.tenant.id, &somebody.person.id.to_string());
-    let done = provider.authority.run(&caller, &OpenGrant { terms }).await?;
+    let done = match provider.authority.run(&caller, &OpenGrant { terms }).await {
+        Ok(done) => done,
+        Err(refusal) if refusal.code() == "session_ended" => {
+            return Ok(asked.fails(visit, "login_required", "the person was signed out meanwhile"));
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
     let key = provider.tenant_key(visit).await?;
     let code = Opaque { id: done.answer.uuid(), generation: 0 }.write(visit.tenant.id, Use::Code, &key);
     Ok(asked.back(visit, &[("code", &code)]))

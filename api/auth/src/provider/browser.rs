@@ -46,29 +46,29 @@ impl Cookies {
 }
 
 /// By what somebody showed who they are.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct ShownBy {
     /// In words (RFC 8176): `pwd`, `otp`, `hwk`, `swk`; `fed`: an identity provider says so.
     pub(super) methods: Vec<String>,
     /// What it said.
     pub(super) saml: Option<SamlSignIn>,
+    /// As of when: before it was looked up with what they are compared. What ends all their sessions after that ends this, too. None: as of
+    /// the session's beginning, for nothing of ours is compared.
+    pub(super) since: Option<DateTime<Utc>>,
 }
 
 impl ShownBy {
-    /// To us.
-    pub(super) const fn methods(methods: Vec<String>) -> Self {
-        Self { methods, saml: None }
-    }
-}
-
-impl From<Vec<String>> for ShownBy {
-    fn from(methods: Vec<String>) -> Self {
-        Self::methods(methods)
+    /// To us, by one thing.
+    pub(super) fn method(method: &str, since: DateTime<Utc>) -> Self {
+        Self { methods: vec![method.to_owned()], saml: None, since: Some(since) }
     }
 }
 
 /// The longest text of a browser about itself that is kept.
 const AGENT: usize = 200;
+
+/// Why no session begins though somebody showed who they are: it was used up, or has ended meanwhile.
+const REFUSED: [&str; 2] = ["saml_replayed", "sessions_ended"];
 
 /// How many bytes of an address's keyed hash are kept.
 const ORIGIN: usize = 16;
@@ -144,6 +144,11 @@ impl Provider {
         }))
     }
 
+    /// The next moment: what ended just now ended before it.
+    pub(super) fn after_now(&self) -> DateTime<Utc> {
+        self.authority.now() + TimeDelta::microseconds(1)
+    }
+
     /// The account of a user; one to which nothing happened yet is there, too.
     pub(super) async fn account(&self, visit: &Visit, user: UserId) -> Result<Arc<Account>, OAuthError> {
         let caller = protocol(visit.tenant.id, "auth");
@@ -165,14 +170,15 @@ impl Provider {
         person: &Person,
         by: ShownBy,
     ) -> Result<(SessionId, Cookies), OAuthError> {
-        let ShownBy { methods, saml } = by;
-        let start = StartSession { user: person.id, methods, saml, lifetime: LONGEST_SESSION, place: visit.place() };
+        let ShownBy { methods, saml, since } = by;
+        let (lifetime, place) = (LONGEST_SESSION, visit.place());
+        let start = StartSession { user: person.id, methods, saml, since, lifetime, place };
         let started = self.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &start).await;
         if let Err(refusal) = &started
-            && refusal.code() == "saml_replayed"
+            && let Some(reason) = REFUSED.into_iter().find(|reason| *reason == refusal.code())
         {
-            self.attempts.refused(&Aim::new(visit.tenant.id, "saml", visit.address))?;
-            self.note_refused(visit, Some(person.id), "saml_replayed").await?;
+            self.attempts.refused(&Aim::new(visit.tenant.id, reason, visit.address))?;
+            self.note_refused(visit, Some(person.id), reason).await?;
         }
         let done = started?;
         let key = self.tenant_key(visit).await?;

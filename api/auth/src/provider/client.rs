@@ -104,13 +104,14 @@ pub async fn authenticate(provider: &Provider, visit: &Visit, form: &Form) -> Re
     let shown = shown(header, form)?;
     let refused = || OAuthError::invalid_client(header.is_some());
     let Ok(id) = shown.client().parse::<Uuid>() else {
+        // What can be nobody's is no guess at somebody.
         provider.attempts.refused(&Aim::new(visit.tenant.id, "", visit.address))?;
         return Err(refused());
     };
     let caller = protocol(visit.tenant.id, &id.to_string());
     let Some(state) = find(provider, &caller, id).await? else {
-        // Nothing to record it in; the same answer as for a wrong secret.
-        provider.attempts.refused(&Aim::new(visit.tenant.id, "", visit.address))?;
+        // Nothing to record it in; the same answer as for a wrong secret, and as often.
+        provider.attempts.refused(&Aim::new(visit.tenant.id, id.to_string(), visit.address))?;
         return Err(refused());
     };
     let proven = match &shown {

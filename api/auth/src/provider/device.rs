@@ -94,7 +94,7 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
         return Ok(show_field(&visit, None));
     }
     // Codes are short: who tries many is slowed down.
-    let aim = Aim::new(visit.tenant.id, "a device's code", visit.address);
+    let aim = Aim::new(visit.tenant.id, format!("a device's code by {}", somebody.person.id), visit.address);
     provider.attempts.begin(&aim)?;
     let device = id_of(&visit, code);
     let caller = protocol(visit.tenant.id, "auth");
@@ -104,7 +104,7 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
         provider.attempts.failed(&aim);
         return Ok(show_field(&visit, Some("No device shows this code now. Look again, or begin anew on the device.")));
     };
-    ask_person(provider, &visit, &somebody, device, &asked).await
+    ask_person(provider, &visit, &somebody, &as_shown(code), device, &asked).await
 }
 
 /// Somebody says yes or no.
@@ -126,6 +126,7 @@ pub async fn decide(provider: &Provider, mut visit: Visit) -> Answer {
             let title = if allow { "Your device is let in" } else { "Your device is not let in" };
             Ok(pages::message(&visit.brand, StatusCode::OK, title, text))
         }
+        Err(refusal) if refusal.code() == "session_ended" => Ok(expired(&visit)),
         Err(refusal) if refusal.code() == "expired_token" => {
             Ok(show_field(&visit, Some("The code's time is over, or it was used. Begin anew on the device.")))
         }
@@ -166,6 +167,7 @@ async fn ask_person(
     provider: &Provider,
     visit: &Visit,
     somebody: &Somebody,
+    code: &str,
     device: DeviceId,
     asked: &DeviceAsked,
 ) -> Answer {
@@ -177,6 +179,7 @@ async fn ask_person(
     Ok(pages::device_question(&DeviceQuestion {
         tenant: &visit.brand,
         client: &name,
+        code,
         person: &somebody.person.name,
         action: &format!("/t/{}/device", visit.tenant.slug),
         pending: &pending,
@@ -189,13 +192,24 @@ fn show_field(visit: &Visit, error: Option<&str>) -> Response {
     pages::device_code(&DeviceCode { tenant: &visit.brand, action: &action, error })
 }
 
-/// The device of a code, however it was typed.
+/// The letters of a code, however it was typed.
+fn letters(code: &str) -> String {
+    code.chars().filter(char::is_ascii_alphabetic).map(|letter| letter.to_ascii_uppercase()).collect()
+}
+
+/// A code as the device shows it.
+fn as_shown(code: &str) -> String {
+    let letters = letters(code);
+    let (first, second) = letters.split_at(letters.len().min(LENGTH / 2));
+    format!("{first}-{second}")
+}
+
+/// The device of a code.
 fn id_of(visit: &Visit, code: &str) -> DeviceId {
-    let plain: String = code.chars().filter(char::is_ascii_alphabetic).collect();
     let hash = Sha256::new()
         .chain_update(b"inopsio device code 1")
         .chain_update(visit.tenant.id.uuid().as_bytes())
-        .chain_update(plain.to_uppercase())
+        .chain_update(letters(code))
         .finalize();
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash[..16]);

@@ -10,6 +10,7 @@ use poem::http::StatusCode;
 use poem::{Request, Response};
 
 use super::authorize::{enter, see_other};
+use super::browser::ShownBy;
 use super::form::Form;
 use super::goal::Goal;
 use super::pages::{self, Brand, Invitation, Verification};
@@ -54,6 +55,7 @@ pub async fn accept(provider: &Provider, mut visit: Visit) -> Answer {
         Ok(phc) => phc,
         Err(advice) => return Ok(show(&visit, link, &invited, name, Some(&advice))),
     };
+    let since = provider.authority.now();
     let person = match links(provider)?.accept(link, name).await {
         Ok(Some(person)) => person,
         Ok(None) => return Ok(not_good(&visit.brand)),
@@ -69,7 +71,7 @@ pub async fn accept(provider: &Provider, mut visit: Visit) -> Answer {
         end_sessions: false,
     };
     provider.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &set).await?;
-    enter(provider, &visit, &person, vec!["pwd".to_owned()], Goal::Account).await
+    enter(provider, &visit, &person, ShownBy::method("pwd", since), Goal::Account).await
 }
 
 /// The page that verifies an address: a person has to press a button, so that a program that looks through mail does nothing.

@@ -17,6 +17,7 @@ use webauthn_rs::prelude::DiscoverableAuthentication;
 
 use super::attempts::Aim;
 use super::authorize::{enter, expired, show_login};
+use super::browser::ShownBy;
 use super::form::Form;
 use super::goal::{Goal, Then};
 use super::pages::{self, PasskeyForm, Script};
@@ -95,9 +96,9 @@ pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
     };
     let of = pending.as_ref().map(|pending| pending.user);
     let challenge = (provider.authority.now() - at < CHALLENGE_GOOD_FOR).then_some(challenge);
-    let answer = form.get("answer").unwrap_or_default();
+    let (answer, since) = (form.get("answer").unwrap_or_default(), provider.authority.now());
     match (provider.shows_passkey(&visit, answer, challenge, of).await?, pending) {
-        (Some(shown), None) => enter(provider, &visit, &shown.person, vec![shown.method.to_owned()], goal).await,
+        (Some(shown), None) => enter(provider, &visit, &shown.person, ShownBy::method(shown.method, since), goal).await,
         (Some(shown), Some(pending)) => {
             second_factor::shown(provider, &visit, pending, &shown.person, shown.method, goal).await
         }

@@ -11,12 +11,17 @@ use poem::Response;
 use poem::http::StatusCode;
 
 use super::attempts::Aim;
+use super::authorize::enter;
 use super::browser::{ShownBy, unavailable};
 use super::error::sentence;
 use super::form::Form;
+use super::goal::Goal;
 use super::pages::{self, ChangePassword, NewPassword};
 use super::{Answer, OAuthError, Provider, Visit};
 use crate::authority::{Authority, KnownTenant, Opaque, Use};
+
+/// What is said of every old password that is not the one of now.
+const NOT_PRESENT: &str = "This is not your present password.";
 
 /// The page of who forgot their password.
 pub async fn forgot_page(_: &Provider, visit: Visit) -> Answer {
@@ -88,7 +93,7 @@ pub async fn by_link(provider: &Provider, mut visit: Visit) -> Answer {
             "Where you were signed in before, you have to sign in again.",
             (&format!("/t/{}/login", visit.tenant.slug), "Sign in"),
         )),
-        Err(Told::Link) => Ok(used(&visit)),
+        Err(Told::Link | Told::Changed) => Ok(used(&visit)),
         Err(Told::Error(error)) => Err(error),
     }
 }
@@ -108,23 +113,25 @@ pub async fn change(provider: &Provider, mut visit: Visit) -> Answer {
     let Some(somebody) = provider.somebody(&visit).await? else { return Ok(super::account::to_login(&visit)) };
     let person = somebody.person;
     let old = form.get("old").unwrap_or_default();
-    if provider.by_password(&visit, &person.login, old).await?.is_err() {
-        return Ok(show_change(&visit, &person, Some("This is not your present password.")));
-    }
+    let Ok(knows) = provider.by_password(&visit, &person.login, old).await? else {
+        return Ok(show_change(&visit, &person, Some(NOT_PRESENT)));
+    };
     let phc = match provider.new_password(&visit, &form, &about(&person)).await? {
         Ok(phc) => phc,
         Err(advice) => return Ok(show_change(&visit, &person, Some(&advice))),
     };
     let elsewhere = form.get("elsewhere").is_some();
-    match set(provider, &visit, &person, &phc, By::Password, elsewhere).await {
+    match set(provider, &visit, &person, &phc, By::Password { shown: knows.shown }, elsewhere).await {
         Ok(()) if elsewhere => {
-            // This browser's session has ended with the others; whoever sits here has just shown who they are.
-            let (_, cookies) = provider.begin(&visit, &person, ShownBy::methods(somebody.methods)).await?;
-            let mut response = super::account::to_account(&visit);
-            cookies.set(&mut response);
-            Ok(response)
+            // This browser's session has ended with the others; whoever sits here has shown the password since, and nothing else.
+            let by = ShownBy::method("pwd", provider.after_now());
+            enter(provider, &visit, &person, by, Goal::Account).await
         }
         Ok(()) => Ok(super::account::to_account(&visit)),
+        Err(Told::Changed) => {
+            provider.note_refused(&visit, Some(person.id), "password_changed").await?;
+            Ok(show_change(&visit, &person, Some(NOT_PRESENT)))
+        }
         Err(Told::Link) => Ok(used(&visit)),
         Err(Told::Error(error)) => Err(error),
     }
@@ -134,6 +141,8 @@ pub async fn change(provider: &Provider, mut visit: Visit) -> Answer {
 enum Told {
     /// The link is not good any more.
     Link,
+    /// The one that was shown is not theirs any more.
+    Changed,
     /// Something else.
     Error(OAuthError),
 }
@@ -151,6 +160,7 @@ async fn set(
     match provider.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &set).await {
         Ok(_) => Ok(()),
         Err(refusal) if refusal.code() == "link_used" || refusal.code() == "account_closed" => Err(Told::Link),
+        Err(refusal) if refusal.code() == "password_changed" => Err(Told::Changed),
         Err(refusal) => Err(Told::Error(refusal.into())),
     }
 }

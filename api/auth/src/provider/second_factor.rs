@@ -110,7 +110,8 @@ pub(super) async fn shown(
     match pending.session {
         None => {
             let methods = pending.methods.into_iter().chain([method.to_owned()]).collect();
-            enter(provider, visit, person, ShownBy { methods, saml: pending.saml }, goal).await
+            let by = ShownBy { methods, saml: pending.saml, since: Some(pending.at) };
+            enter(provider, visit, person, by, goal).await
         }
         Some(session) => {
             let confirm = ConfirmSession { session, methods: vec![method.to_owned()] };

@@ -1,6 +1,7 @@
 //! Who knows a person's password.
 
 use auth_aggregates::Account;
+use chrono::{DateTime, Utc};
 use face::Person;
 use kernel::UserId;
 use keys::{Context, Sealed};
@@ -20,6 +21,15 @@ const WRONG: &str = "This name and password do not belong together, or you may n
 /// Longer ones are nobody's.
 const LONGEST_NAME: usize = 254;
 
+/// Somebody who knows a person's password.
+pub(super) struct Knows {
+    pub(super) person: Person,
+    /// The hash of the password, as it is stored.
+    pub(super) shown: Sealed,
+    /// As of when: before the hash was looked up.
+    pub(super) since: DateTime<Utc>,
+}
+
 impl Provider {
     /// The person with this name and password; else what to tell them. An attempt that fails is recorded, once.
     pub(super) async fn by_password(
@@ -27,7 +37,7 @@ impl Provider {
         visit: &Visit,
         name: &str,
         password: &str,
-    ) -> Result<Result<Person, &'static str>, OAuthError> {
+    ) -> Result<Result<Knows, &'static str>, OAuthError> {
         let name = Some(name.trim()).filter(|name| name.len() <= LONGEST_NAME).unwrap_or_default();
         let Some(people) = self.authority.people() else { return Ok(Err(WRONG)) };
         let person = if name.is_empty() || password.len() > LONGEST {
@@ -40,9 +50,10 @@ impl Provider {
         let aim = Aim { browser, ..Aim::new(visit.tenant.id, name.to_lowercase(), visit.address) };
         // A guess that comes too soon is not even compared.
         self.attempts.begin(&aim)?;
-        let phc = match &person {
-            Some(person) => self.password_of(visit, person.id).await?,
-            None => None,
+        let since = self.authority.now();
+        let (sealed, phc) = match &person {
+            Some(person) => self.password_of(visit, person.id).await?.unzip(),
+            None => (None, None),
         };
         let has_password = phc.is_some();
         let right = self.passwords.verify(Zeroizing::new(password.to_owned()), phc).await?;
@@ -50,9 +61,9 @@ impl Provider {
             Some(person) if right => {
                 // Asked again: that took a while, and they may have been locked meanwhile.
                 let now = people.by_id(visit.tenant.id, person.id).await.map_err(unavailable)?;
-                match now.filter(|person| person.may_sign_in) {
-                    Some(person) => return Ok(Ok(person)),
-                    None => "may_not_sign_in",
+                match (now.filter(|person| person.may_sign_in), sealed) {
+                    (Some(person), Some(shown)) => return Ok(Ok(Knows { person, shown, since })),
+                    _ => "may_not_sign_in",
                 }
             }
             Some(_) if has_password => "password_wrong",
@@ -65,13 +76,13 @@ impl Provider {
         Ok(Err(WRONG))
     }
 
-    /// The hash of somebody's password; none: they have none, or may not use it any more.
-    async fn password_of(&self, visit: &Visit, user: UserId) -> Result<Option<String>, OAuthError> {
+    /// The hash of somebody's password, as it is stored and as it is; none: they have none, or may not use it any more.
+    async fn password_of(&self, visit: &Visit, user: UserId) -> Result<Option<(Sealed, String)>, OAuthError> {
         let account = self.account(visit, user).await?;
         let Account { password: Some(sealed), closed: false, .. } = &*account else { return Ok(None) };
         let key = self.tenant_key(visit).await?;
         let phc = key.open(context(visit, &user.to_string()), sealed).map_err(refused)?;
-        Ok(Some(String::from_utf8_lossy(&phc).into_owned()))
+        Ok(Some((sealed.clone(), String::from_utf8_lossy(&phc).into_owned())))
     }
 
     /// The hash of the password that a form brings; else what would make it better. `about`: what would be tried first.

@@ -49,6 +49,7 @@ impl ApiKeys {
 /// A new API key.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"machine": "0197a8a0-0000-7000-8000-000000000001", "name": "Nightly export", "scopes": ["crm:lead:read"]}))]
 struct NewApiKey {
     /// The machine that calls with it.
     machine: MachineId,
@@ -112,6 +113,8 @@ impl ApiKeys {
     }
 
     /// An API key as it is now
+    ///
+    /// Needs the permission `auth:machine:read`.
     #[oai(path = "/v1/auth/api-keys/:api_key", method = "get", operation_id = "getApiKey")]
     async fn get(&self, Authenticated(caller): Authenticated, api_key: Path<Uuid>) -> Found<ApiKeyResource> {
         find(&self.runtime, &caller, "auth:machine:read", api_key.0, |state: &ApiKey| {

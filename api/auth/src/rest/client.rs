@@ -30,6 +30,7 @@ impl Clients {
 /// What a client is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "Timesheets", "confidential": true, "redirect_uris": ["https://timesheets.example.com/callback"]}))]
 struct ClientBody {
     /// What people are shown.
     #[schemars(length(min = 1, max = 200))]
@@ -131,6 +132,8 @@ struct ClientResource {
 #[OpenApi(tag = "Tag::Clients")]
 impl Clients {
     /// Register a client
+    ///
+    /// Needs the permission `auth:client:write`.
     #[oai(path = "/v1/auth/clients", method = "post", operation_id = "registerClient")]
     async fn register(&self, command: Command<ClientBody>) -> Made {
         let algorithm = command.body.id_token_signed_response_alg;
@@ -141,6 +144,8 @@ impl Clients {
     }
 
     /// A client as it is now
+    ///
+    /// Needs the permission `auth:client:read`.
     #[oai(path = "/v1/auth/clients/:client", method = "get", operation_id = "getClient")]
     async fn get(&self, Authenticated(caller): Authenticated, client: Path<Uuid>) -> Found<ClientResource> {
         find(&self.runtime, &caller, "auth:client:read", client.0, |state: &Client| {
@@ -164,6 +169,8 @@ impl Clients {
     }
 
     /// Change a client: these are all its details
+    ///
+    /// Needs the permission `auth:client:write`.
     #[oai(path = "/v1/auth/clients/:client/change", method = "post", operation_id = "changeClient")]
     async fn change(&self, command: Command<ClientBody>, client: Path<Uuid>) -> Done {
         let algorithm = command.body.id_token_signed_response_alg;
@@ -194,6 +201,8 @@ impl Clients {
     }
 
     /// Let a client sign people in again
+    ///
+    /// Needs the permission `auth:client:write`.
     #[oai(path = "/v1/auth/clients/:client/reactivate", method = "post", operation_id = "reactivateClient")]
     async fn reactivate(&self, command: Command<Empty>, client: Path<Uuid>) -> Done {
         change(&self.runtime, &command.request, client.0, ReactivateClient { client: id(&client) }).await

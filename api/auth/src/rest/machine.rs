@@ -31,6 +31,7 @@ impl Machines {
 /// What a machine is called and may do.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "Warehouse sensor 7", "roles": ["member"]}))]
 struct MachineBody {
     /// Unique in the tenant.
     #[schemars(length(min = 1, max = 200))]
@@ -43,6 +44,7 @@ struct MachineBody {
 /// The keys with which a machine signs.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}))]
 struct MachineKeys {
     /// Public keys (RFC 7517) of Ed25519, P-256 or RSA; none: it signs no more.
     #[schemars(length(max = 8))]
@@ -70,6 +72,8 @@ struct MachineResource {
 #[OpenApi(tag = "Tag::Machines")]
 impl Machines {
     /// Register a machine
+    ///
+    /// Needs the permission `auth:machine:write`.
     #[oai(path = "/v1/auth/machines", method = "post", operation_id = "registerMachine")]
     async fn register(&self, command: Command<MachineBody>) -> Made {
         let MachineBody { name, roles } = command.body;
@@ -77,6 +81,8 @@ impl Machines {
     }
 
     /// A machine as it is now
+    ///
+    /// Needs the permission `auth:machine:read`.
     #[oai(path = "/v1/auth/machines/:machine", method = "get", operation_id = "getMachine")]
     async fn get(&self, Authenticated(caller): Authenticated, machine: Path<Uuid>) -> Found<MachineResource> {
         find(&self.runtime, &caller, "auth:machine:read", machine.0, |state: &Machine| MachineResource {
@@ -131,6 +137,8 @@ impl Machines {
     }
 
     /// Let a machine in again
+    ///
+    /// Needs the permission `auth:machine:write`.
     #[oai(path = "/v1/auth/machines/:machine/reactivate", method = "post", operation_id = "reactivateMachine")]
     async fn reactivate(&self, command: Command<Empty>, machine: Path<Uuid>) -> Done {
         change(&self.runtime, &command.request, machine.0, ReactivateMachine { machine: id(&machine) }).await

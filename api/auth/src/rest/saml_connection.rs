@@ -32,6 +32,7 @@ impl SamlConnections {
 /// What a SAML connection is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "Example Inc", "metadata": "<md:EntityDescriptor …>…</md:EntityDescriptor>", "domains": ["example.com"]}))]
 struct SamlConnectionBody {
     /// What people are shown: the name of the organization or its provider.
     #[schemars(length(min = 1, max = 200))]
@@ -94,6 +95,8 @@ struct SamlConnectionResource {
 #[OpenApi(tag = "Tag::SamlConnections")]
 impl SamlConnections {
     /// Connect an identity provider
+    ///
+    /// Needs the permission `auth:saml_connection:write`.
     #[oai(path = "/v1/auth/saml-connections", method = "post", operation_id = "createSamlConnection")]
     async fn create(&self, command: Command<SamlConnectionBody>) -> Made {
         self.may_be_spoken_for(&command.request.caller, &command.body.domains, &[]).await?;
@@ -102,6 +105,8 @@ impl SamlConnections {
     }
 
     /// A SAML connection as it is now
+    ///
+    /// Needs the permission `auth:saml_connection:read`.
     #[oai(path = "/v1/auth/saml-connections/:connection", method = "get", operation_id = "getSamlConnection")]
     async fn get(&self, Authenticated(caller): Authenticated, connection: Path<Uuid>) -> Found<SamlConnectionResource> {
         find(&self.runtime, &caller, "auth:saml_connection:read", connection.0, |state: &SamlConnection| {
@@ -122,6 +127,8 @@ impl SamlConnections {
     }
 
     /// Change a SAML connection: these are all its details
+    ///
+    /// Needs the permission `auth:saml_connection:write`.
     #[oai(
         path = "/v1/auth/saml-connections/:connection/change",
         method = "post",
@@ -150,6 +157,8 @@ impl SamlConnections {
     }
 
     /// Let an identity provider sign people in again
+    ///
+    /// Needs the permission `auth:saml_connection:write`.
     #[oai(
         path = "/v1/auth/saml-connections/:connection/reactivate",
         method = "post",

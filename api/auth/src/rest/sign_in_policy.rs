@@ -24,6 +24,7 @@ impl SignInPolicies {
 /// What the tenant asks of those who sign in. What is not named stays as it is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"second_factor": "admins"}))]
 struct NewSignInPolicy {
     /// Who must have a second factor: `off`, `admins` (who has the role `admin`, by themselves or by a group) or `everyone`.
     #[serde(default)]
@@ -60,6 +61,8 @@ impl SignInPolicies {
     }
 
     /// What the tenant asks of those who sign in
+    ///
+    /// Needs the permission `auth:policy:read`.
     #[oai(path = "/v1/auth/sign-in-policy", method = "get", operation_id = "getSignInPolicy")]
     async fn get(&self, Authenticated(caller): Authenticated) -> Found<Shown> {
         caller.require("auth:policy:read")?;

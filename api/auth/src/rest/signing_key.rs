@@ -27,6 +27,7 @@ impl SigningKeys {
 /// Of which algorithm another key is to be.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"algorithm": "ES256"}))]
 struct Rotation {
     /// `EdDSA`, with which tokens are signed if nothing else is said, `ES256` or `RS256`.
     #[serde(default)]

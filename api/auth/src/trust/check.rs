@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use auth_aggregates::{
-    Account, ApiKey, ApiKeyRefusal, Client, ClientId, Grant, GrantKind, GrantTerms, Machine, Session,
+    Account, ApiKey, ApiKeyRefusal, Client, Grant, GrantKind, GrantTerms, Machine, Session,
 };
 use auth_commands::{NoteApiKeyUse, NoteRefusedApiKey, protocol};
 use chrono::{DateTime, Utc};
@@ -195,15 +195,11 @@ impl Trust {
         }
         let account = executor.load::<Account>(&caller, &terms.subject.to_string()).await?;
         let account = account.map(|(account, _)| account).unwrap_or_default();
-        if !account.stands_by(terms.opened_at) || !account.lets(ClientId::new(terms.client), terms.opened_at) {
-            return Ok(false);
-        }
-        // What goes on while the person is away goes on when they sign out.
-        let Some(session) = terms.session.filter(|_| terms.scope.iter().all(|word| word != "offline_access")) else {
-            return Ok(true);
+        let session = match terms.session {
+            Some(session) => executor.load::<Session>(&caller, &session.to_string()).await?,
+            None => None,
         };
-        let session = executor.load::<Session>(&caller, &session.to_string()).await?;
-        Ok(session.is_some_and(|(session, _)| !session.ended))
+        Ok(terms.hold(&account, session.as_ref().map(|(session, _)| &**session)))
     }
 
     async fn api_key(&self, token: &str) -> Result<Trusted, Refusal> {

@@ -1,5 +1,7 @@
 //! Devices that show a code.
 
+use auth_aggregates::EndReason;
+use auth_commands::{EndSession, EndSessions, WithdrawConsent};
 use chrono::TimeDelta;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -8,7 +10,11 @@ use testbed::{Browser, Shown};
 use crate::world::{App, PASSWORD, Visits, World, claims, json};
 
 async fn asks(world: &World, app: &App) -> Value {
-    let asked = world.post("device_authorization", &[("scope", "openid email api offline_access")]);
+    asks_for(world, app, "openid email api offline_access").await
+}
+
+async fn asks_for(world: &World, app: &App, scope: &str) -> Value {
+    let asked = world.post("device_authorization", &[("scope", scope)]);
     json(asked.basic_auth(app.id, Some(&app.secret)), StatusCode::OK).await
 }
 
@@ -50,6 +56,7 @@ async fn a_device_is_let_in_after_somebody_typed_its_code_and_said_yes() {
     let typed = code.replace('-', " ").to_lowercase();
     let page = browser.visit(&world, &format!("device?user_code={}", typed.replace(' ', "+"))).await;
     assert!(page.body.contains("The App") && page.body.contains("see your e-mail address"), "{page:?}");
+    assert!(page.body.contains(code), "what the device has to show: {page:?}");
     let pending = page.hidden("pending");
     browser.fill_in(&world, "device", &[("pending", &pending), ("decision", "allow")]).await;
     let tokens = json(polls(&world, &app, &asked), StatusCode::OK).await;
@@ -88,6 +95,56 @@ async fn a_device_is_told_of_a_no_of_too_much_asking_and_of_the_end_of_its_time(
     assert_eq!(world.head().await, before, "something was written");
 }
 
+/// Somebody signs in anew and lets a device in, which has not come for its tokens yet.
+async fn allowed(world: &World, app: &App, scope: &str) -> Value {
+    let asked = asks_for(world, app, scope).await;
+    let mut browser = Browser::default();
+    browser.signs_in(world, "login", "ada@example.com", PASSWORD).await;
+    let page = opens(world, &mut browser, &asked).await;
+    let pending = page.hidden("pending");
+    let done = browser.fill_in(world, "device", &[("pending", &pending), ("decision", "allow")]).await;
+    assert_eq!(done.status, StatusCode::OK, "{done:?}");
+    // It stands with what else they let applications do, and can be taken back there.
+    assert!(browser.visit(world, "account").await.body.contains("The App"));
+    world.clock.advance(TimeDelta::seconds(1));
+    asked
+}
+
+/// That a device which was allowed is not let in any more, and nothing is written.
+async fn not_let_in(world: &World, app: &App, asked: &Value, after: &str) {
+    let before = world.head().await;
+    assert_eq!(told(world, app, asked).await, "invalid_grant", "after {after}");
+    assert_eq!(world.head().await, before, "after {after} something was written");
+}
+
+#[tokio::test]
+async fn attack_108_a_devices_approval_does_not_outlive_what_ends_all_that_was_approved() {
+    let world = World::start().await;
+    let ada = world.person("ada@example.com").await;
+    let app = world.client(false).await;
+    let (offline, here) = ("api offline_access", "api");
+    let asked = allowed(&world, &app, offline).await;
+    world.administers(&EndSessions { user: ada, reason: "by_the_person".to_owned() }).await;
+    not_let_in(&world, &app, &asked, "the end of all sessions").await;
+    let asked = allowed(&world, &app, offline).await;
+    world.sets_password(ada, PASSWORD).await;
+    not_let_in(&world, &app, &asked, "a new password").await;
+    let asked = allowed(&world, &app, offline).await;
+    world.follows(&WithdrawConsent { user: ada, client: app.id }).await.unwrap();
+    not_let_in(&world, &app, &asked, "a consent that was taken back").await;
+    let asked = allowed(&world, &app, here).await;
+    let session = world.last_session_id().await;
+    world.follows(&EndSession { session, reason: EndReason::SignedOut }).await.unwrap();
+    not_let_in(&world, &app, &asked, "the end of the session").await;
+    // What goes on while the person is away is begun all the same when they sign out, and ends with all sessions later on.
+    let asked = allowed(&world, &app, offline).await;
+    let session = world.last_session_id().await;
+    world.follows(&EndSession { session, reason: EndReason::SignedOut }).await.unwrap();
+    let tokens = json(polls(&world, &app, &asked), StatusCode::OK).await;
+    world.administers(&EndSessions { user: ada, reason: "by_the_person".to_owned() }).await;
+    json(app.refreshes(&world, tokens["refresh_token"].as_str().unwrap()), StatusCode::BAD_REQUEST).await;
+}
+
 #[tokio::test]
 async fn attack_22_guessing_the_codes_of_devices() {
     let world = World::start().await;
@@ -107,6 +164,27 @@ async fn attack_22_guessing_the_codes_of_devices() {
     let right = opens(&world, &mut browser, &asked).await;
     assert_eq!(right.status, StatusCode::TOO_MANY_REQUESTS, "a guess that comes too soon is not even looked up");
     assert_eq!(world.head().await, before, "something was written");
+}
+
+#[tokio::test]
+async fn attack_114_who_guesses_the_codes_of_devices_keeps_nobody_elses_out() {
+    let world = World::start().await;
+    world.person("ada@example.com").await;
+    world.person("grace@example.com").await;
+    let app = world.client(false).await;
+    let asked = asks(&world, &app).await;
+    let (mut ada, mut grace) = (Browser::default(), Browser::default());
+    ada.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
+    grace.signs_in(&world, "login", "grace@example.com", PASSWORD).await;
+    let mut slowed = 0;
+    for _ in 0..60 {
+        let shown = ada.visit(&world, "device?user_code=BBBB-BBBB").await;
+        slowed += usize::from(shown.status == StatusCode::TOO_MANY_REQUESTS);
+    }
+    assert!(slowed >= 45, "{slowed} of 60 guesses were slowed down");
+    // From the same network, too.
+    let page = opens(&world, &mut grace, &asked).await;
+    assert!(page.status == StatusCode::OK && page.body.contains("The App"), "{page:?}");
 }
 
 #[tokio::test]

@@ -126,9 +126,10 @@ async fn attack_73_an_assertion_that_comes_a_second_time_or_many_times_at_once()
     let events = world.events().await.split_off(usize::try_from(before).unwrap());
     let count = |kind: &str| events.iter().filter(|(event, _)| event == kind).count();
     assert_eq!((count("auth.session.started"), count("auth.sign_in.refused")), (1, 7), "{events:?}");
+    assert_eq!(count("auth.saml_assertion.used"), 1, "{events:?}");
     // Later, too, also under another provider's process: the log knows it.
     let again = comes_back(world, &mut Browser::default(), &sp, &said).await;
-    assert_eq!((again.status, again.headers.get("set-cookie")), (StatusCode::BAD_REQUEST, None), "{again:?}");
+    assert_eq!((again.status, again.headers.get("set-cookie")), (StatusCode::FORBIDDEN, None), "{again:?}");
     assert_eq!(world.last_event().await.1["reason"], "saml_replayed");
 }
 
@@ -213,7 +214,7 @@ async fn attack_77_an_assertion_that_nobody_or_somebody_else_signed_and_a_provid
     let (start, rest) = metadata.split_once("<KeyDescriptor").unwrap();
     let bare = format!("{start}{}", rest.split_once("</KeyDescriptor>").unwrap().1);
     let fields = SamlConnectionFields { metadata: bare, ..idp.fields() };
-    let refusal = world.tries(&ChangeSamlConnection { connection: sp.id, fields }).await.unwrap_err();
+    let refusal = world.tries(&ChangeSamlConnection { connection: sp.id.parse().unwrap(), fields }).await.unwrap_err();
     assert_eq!(errors(&refusal), [("/metadata", "saml_metadata")]);
     assert_eq!(world.head().await, before, "something was written");
     believed(&world, &idp, &sp).await;

@@ -12,14 +12,14 @@ use crate::world::{PASSWORD, Visits, World, claims, json};
 const PAGE: &str = "account/authenticator";
 
 /// Somebody with an authenticator and recovery codes.
-struct Careful {
-    browser: Browser,
+pub struct Careful {
+    pub browser: Browser,
     authenticator: Authenticator,
     recovery: Vec<String>,
 }
 
 impl Careful {
-    async fn person(world: &World) -> Self {
+    pub async fn person(world: &World) -> Self {
         world.person("ada@example.com").await;
         let mut browser = Browser::default();
         browser.signs_in(world, "login", "ada@example.com", PASSWORD).await;
@@ -39,7 +39,7 @@ impl Careful {
     }
 
     /// The code of now, after a while: the one of before was used.
-    fn next(&self, world: &World) -> String {
+    pub fn next(&self, world: &World) -> String {
         world.clock.advance(TimeDelta::seconds(30));
         self.authenticator.code(world.now()).unwrap()
     }

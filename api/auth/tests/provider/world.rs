@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use auth_aggregates::{Account, ClientId, OurAlgorithm, Session};
+use auth_aggregates::{Account, ClientId, OurAlgorithm, Session, SessionId};
 use auth_api::authority::{Authority, KnownTenant, Parts, Settings, Tenants};
 use auth_api::password::Passwords;
 use auth_api::provider::{Attempts, Provider, Proxies, SeenFrom, endpoints, password_link};
@@ -24,6 +24,7 @@ use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use testbed::{Browser, Database, Shown, form};
+use tokio::sync::Notify;
 
 pub const BACK: &str = "https://app.example.com/back?x=1";
 pub const OUT: &str = "https://app.example.com/out";
@@ -32,31 +33,77 @@ pub const VERIFIER: &str = "dBjftJeZ4CVP-mBVQwJDwJrJ8T2xSx9Q0Gm1o3JcBzU";
 
 /// People, until the user service has them.
 #[derive(Default)]
-pub struct PeopleDouble(Mutex<HashMap<(TenantId, UserId), Person>>);
+pub struct PeopleDouble {
+    known: Mutex<HashMap<(TenantId, UserId), Person>>,
+    held: Mutex<Option<(usize, Arc<Gate>)>>,
+}
+
+/// Where somebody who asks who a person is has to wait.
+#[derive(Default)]
+pub struct Gate {
+    reached: Notify,
+    open: Notify,
+}
+
+impl Gate {
+    /// Does something while they wait, and then lets them go on.
+    pub async fn meanwhile(&self, work: impl Future<Output = ()>) {
+        self.reached.notified().await;
+        work.await;
+        self.open.notify_one();
+    }
+}
 
 impl PeopleDouble {
     pub fn put(&self, tenant: TenantId, person: Person) {
-        self.0.lock().unwrap().insert((tenant, person.id), person);
+        self.known.lock().unwrap().insert((tenant, person.id), person);
+    }
+
+    /// Whoever asks next by an id waits, after so many others.
+    pub fn hold(&self, after: usize) -> Arc<Gate> {
+        let gate = Arc::<Gate>::default();
+        *self.held.lock().unwrap() = Some((after, gate.clone()));
+        gate
+    }
+
+    fn gate(&self) -> Option<Arc<Gate>> {
+        let mut held = self.held.lock().unwrap();
+        match held.take() {
+            Some((0, gate)) => Some(gate),
+            Some((after, gate)) => {
+                *held = Some((after - 1, gate));
+                None
+            }
+            None => None,
+        }
     }
 }
 
 #[async_trait]
 impl People for PeopleDouble {
     async fn by_login(&self, tenant: TenantId, login: &str) -> Result<Option<Person>, PeopleError> {
-        let people = self.0.lock().unwrap();
+        let people = self.known.lock().unwrap();
         let found = people.iter().find(|((of, _), person)| *of == tenant && person.login.eq_ignore_ascii_case(login));
         Ok(found.map(|(_, person)| person.clone()))
     }
 
     async fn by_id(&self, tenant: TenantId, id: UserId) -> Result<Option<Person>, PeopleError> {
-        Ok(self.0.lock().unwrap().get(&(tenant, id)).cloned())
+        if let Some(gate) = self.gate() {
+            gate.reached.notify_one();
+            gate.open.notified().await;
+        }
+        Ok(self.known.lock().unwrap().get(&(tenant, id)).cloned())
     }
 }
 
 #[async_trait]
 impl Admission for PeopleDouble {
-    async fn admit(&self, tenant: TenantId, vouched: &Vouched) -> Result<Option<Person>, Refusal> {
-        let known = self.by_login(tenant, &vouched.email).await.unwrap();
+    async fn admit(
+        &self,
+        tenant: TenantId,
+        vouched: &Vouched,
+        known: Option<&Person>,
+    ) -> Result<Option<Person>, Refusal> {
         let person = match known {
             None if !vouched.admits => return Ok(None),
             None => Person {
@@ -72,7 +119,7 @@ impl Admission for PeopleDouble {
                 roles: vouched.roles.clone(),
                 may_sign_in: true,
             },
-            Some(person) => Person { roles: vouched.roles.clone(), ..person },
+            Some(person) => Person { email_verified: true, roles: vouched.roles.clone(), ..person.clone() },
         };
         self.put(tenant, person.clone());
         Ok(Some(person))
@@ -183,7 +230,7 @@ impl World {
         format!("{}/t/acme", self.url)
     }
 
-    fn admin(&self) -> Caller {
+    pub fn admin(&self) -> Caller {
         Caller::new(self.tenant.id, "admin", &[Role::Admin], GRANTS)
     }
 
@@ -204,11 +251,7 @@ impl World {
             may_sign_in: true,
         };
         self.people.put(self.tenant.id, person);
-        let token = self.password_token(id).await;
-        let set = self.post("password", &[("token", &token), ("password", PASSWORD)]).send().await.unwrap();
-        assert_eq!(set.status(), StatusCode::OK, "{}", set.text().await.unwrap());
-        // What begins at the very moment at which all sessions ended has ended with them.
-        self.clock.advance(TimeDelta::seconds(1));
+        self.sets_password(id, PASSWORD).await;
         id
     }
 
@@ -226,6 +269,21 @@ impl World {
         let email = self.people.by_id(self.tenant.id, user).await.unwrap().unwrap().email.unwrap();
         let link = password_link(&self.provider.authority, &self.tenant, user, &email, account.resets).await.unwrap();
         link.split_once("token=").unwrap().1.to_owned()
+    }
+
+    /// Carries a command out as the protocol itself does.
+    pub async fn follows<C: executor::Command>(&self, command: &C) -> Result<C::Answer, Refusal> {
+        self.provider.authority.run(&protocol(self.tenant.id, "auth"), command).await.map(|done| done.answer)
+    }
+
+    /// Somebody follows a mailed link and sets this password, with which all their sessions end.
+    pub async fn sets_password(&self, user: UserId, password: &str) {
+        let token = self.password_token(user).await;
+        self.clock.advance(TimeDelta::seconds(1));
+        let set = self.post("password", &[("token", &token), ("password", password)]).send().await.unwrap();
+        assert_eq!(set.status(), StatusCode::OK, "{}", set.text().await.unwrap());
+        // What begins at the very moment at which all sessions ended has ended with them.
+        self.clock.advance(TimeDelta::seconds(1));
     }
 
     /// A client with a secret.
@@ -297,13 +355,19 @@ impl World {
         events
     }
 
-    /// The session that began last.
-    pub async fn last_session(&self) -> Session {
+    /// The id of the session that began last.
+    pub async fn last_session_id(&self) -> SessionId {
         use sqlx::Connection;
         let mut connection = sqlx::PgConnection::connect_with(&self.database.superuser()).await.unwrap();
         let last = "SELECT aggregate_id FROM log.events WHERE event_type = 'auth.session.started' ORDER BY position DESC LIMIT 1";
         let id: String = sqlx::query_scalar(last).fetch_one(&mut connection).await.unwrap();
         connection.close().await.unwrap();
+        id.parse().unwrap()
+    }
+
+    /// The session that began last.
+    pub async fn last_session(&self) -> Session {
+        let id = self.last_session_id().await.to_string();
         let found = self.provider.authority.executor().load::<Session>(&self.admin(), &id).await.unwrap();
         (*found.unwrap().0).clone()
     }

@@ -181,7 +181,7 @@ impl Fetch for ContactsOfAccount {
 
 impl Contact {
     /// An account's first contacts.
-    pub(crate) async fn at(context: &Context, account: Uuid, first: i32) -> FieldResult<Vec<Self>> {
+    pub(crate) async fn at(context: &Context, account: Uuid, first: u32) -> FieldResult<Vec<Self>> {
         context.require(READ)?;
         Ok(load::<ContactsOfAccount>(context, (account, first)).await?.unwrap_or_default())
     }

@@ -323,7 +323,7 @@ impl Fetch for OpportunitiesOfAccount {
 
 impl Opportunity {
     /// An account's first opportunities.
-    pub(crate) async fn with(context: &Context, account: Uuid, first: i32) -> FieldResult<Vec<Self>> {
+    pub(crate) async fn with(context: &Context, account: Uuid, first: u32) -> FieldResult<Vec<Self>> {
         context.require(READ)?;
         Ok(load::<OpportunitiesOfAccount>(context, (account, first)).await?.unwrap_or_default())
     }

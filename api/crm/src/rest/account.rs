@@ -27,6 +27,7 @@ impl Accounts {
 /// A new account.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "Analytical Engines Ltd", "website": "https://analytical.example.com", "industry": "Computing", "country": "GB"}))]
 struct NewAccount {
     /// Legal or trading name.
     #[schemars(with = "form::Name")]
@@ -55,6 +56,7 @@ struct NewAccount {
 /// An account's details: all of them, what is left out is gone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "Analytical Engines Ltd", "website": "https://analytical.example.com", "country": "GB"}))]
 struct NewAccountDetails {
     /// Legal or trading name.
     #[schemars(with = "form::Name")]
@@ -96,6 +98,8 @@ struct AccountResource {
 #[OpenApi(tag = "Tag::Accounts")]
 impl Accounts {
     /// Add an account
+    ///
+    /// Needs the permission `crm:account:write`.
     #[oai(path = "/v1/crm/accounts", method = "post", operation_id = "createAccount")]
     async fn create(&self, command: Command<NewAccount>) -> Made {
         let NewAccount { name, website, industry, country, employees, owner } = command.body;
@@ -105,6 +109,8 @@ impl Accounts {
     }
 
     /// An account as it is now
+    ///
+    /// Needs the permission `crm:account:read`.
     #[oai(path = "/v1/crm/accounts/:account", method = "get", operation_id = "getAccount")]
     async fn get(&self, Authenticated(caller): Authenticated, account: Path<Uuid>) -> Found<AccountResource> {
         find(&self.runtime, &caller, "crm:account:read", account.0, |state: &Account| AccountResource {
@@ -117,6 +123,8 @@ impl Accounts {
     }
 
     /// Replace an account's details
+    ///
+    /// What is left out is gone. Needs the permission `crm:account:write`.
     #[oai(path = "/v1/crm/accounts/:account/change-details", method = "post", operation_id = "changeAccountDetails")]
     async fn change_details(&self, command: Command<NewAccountDetails>, account: Path<Uuid>) -> Done {
         let NewAccountDetails { name, website, industry, country, employees } = command.body;

@@ -27,6 +27,7 @@ impl Contacts {
 /// A new contact.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "Ada Lovelace", "title": "Countess", "email": "ada@example.com", "phone": "+442071234567"}))]
 struct NewContact {
     /// Full name.
     #[schemars(with = "form::Name")]
@@ -58,6 +59,7 @@ struct NewContact {
 /// A contact's details: all of them, what is left out is gone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "Ada Lovelace", "title": "Countess", "email": "ada@example.com"}))]
 struct NewContactDetails {
     /// Full name.
     #[schemars(with = "form::Name")]
@@ -82,6 +84,7 @@ struct NewContactDetails {
 /// Where a contact belongs.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"account": "0197a8a0-0000-7000-8000-000000000001"}))]
 struct NewContactAccount {
     /// The account; null: none.
     account: Option<AccountId>,
@@ -115,6 +118,9 @@ struct ContactResource {
 #[OpenApi(tag = "Tag::Contacts")]
 impl Contacts {
     /// Add a contact
+    ///
+    /// Another contact with the same address is refused (`contact_email_taken`), unless `allow_duplicate` says that they are
+    /// two. Needs the permission `crm:contact:write`.
     #[oai(path = "/v1/crm/contacts", method = "post", operation_id = "createContact")]
     async fn create(&self, command: Command<NewContact>) -> Made {
         let NewContact { name, title, email, phone, account, owner, allow_duplicate } = command.body;
@@ -124,6 +130,8 @@ impl Contacts {
     }
 
     /// A contact as it is now
+    ///
+    /// Needs the permission `crm:contact:read`.
     #[oai(path = "/v1/crm/contacts/:contact", method = "get", operation_id = "getContact")]
     async fn get(&self, Authenticated(caller): Authenticated, contact: Path<Uuid>) -> Found<ContactResource> {
         find(&self.runtime, &caller, "crm:contact:read", contact.0, |state: &Contact| ContactResource {
@@ -139,6 +147,8 @@ impl Contacts {
     }
 
     /// Replace a contact's details
+    ///
+    /// What is left out is gone. Needs the permission `crm:contact:write`.
     #[oai(path = "/v1/crm/contacts/:contact/change-details", method = "post", operation_id = "changeContactDetails")]
     async fn change_details(&self, command: Command<NewContactDetails>, contact: Path<Uuid>) -> Done {
         let NewContactDetails { name, title, email, phone, allow_duplicate } = command.body;
@@ -148,6 +158,8 @@ impl Contacts {
     }
 
     /// Move a contact to another account, or to none
+    ///
+    /// Needs the permission `crm:contact:write`.
     #[oai(path = "/v1/crm/contacts/:contact/change-account", method = "post", operation_id = "changeContactAccount")]
     async fn change_account(&self, command: Command<NewContactAccount>, contact: Path<Uuid>) -> Done {
         let changed = ChangeContactAccount { contact: id(&contact), account: command.body.account };

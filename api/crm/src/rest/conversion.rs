@@ -31,6 +31,7 @@ impl Conversions {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewConversion")]
+#[schemars(example = serde_json::json!({"opportunity": {"name": "UNIVAC", "pipeline": "0197a8a0-0000-7000-8000-000000000001", "amount": {"minor": 12500000, "currency": "EUR"}, "close_date": "2027-03-31"}}))]
 struct ConversionBody {
     /// An account that exists; none: a new one.
     #[serde(default)]

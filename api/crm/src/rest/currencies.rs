@@ -25,6 +25,7 @@ impl CurrencySettings {
 /// The base currency.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"base": "EUR"}))]
 struct NewBase {
     /// ISO 4217 code, such as EUR.
     #[schemars(with = "form::CurrencyCode")]
@@ -34,6 +35,7 @@ struct NewBase {
 /// An exchange rate.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"from": "USD", "to": "EUR", "day": "2026-01-01", "rate_nanos": 920000000}))]
 struct NewRate {
     /// ISO 4217 code.
     #[schemars(with = "form::CurrencyCode")]
@@ -52,6 +54,8 @@ struct NewRate {
 #[OpenApi(tag = "Tag::Currencies")]
 impl CurrencySettings {
     /// Choose the currency in which sums are shown
+    ///
+    /// What is in other currencies is converted by the rates that are set. Needs the permission `crm:currency:write`.
     #[oai(path = "/v1/crm/currencies/set-base", method = "post", operation_id = "setBaseCurrency")]
     async fn set_base(&self, command: Command<NewBase>) -> Done {
         let tenant = command.request.caller.tenant().uuid();
@@ -59,6 +63,8 @@ impl CurrencySettings {
     }
 
     /// Set what a currency is worth in another from a day on
+    ///
+    /// In billionths. Sums of that day and later use it, until another rate begins. Needs the permission `crm:currency:write`.
     #[oai(path = "/v1/crm/currencies/set-rate", method = "post", operation_id = "setExchangeRate")]
     async fn set_rate(&self, command: Command<NewRate>) -> Done {
         let tenant = command.request.caller.tenant().uuid();

@@ -112,6 +112,7 @@ impl Erasures {
 /// Why somebody is erased.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"reason": "requested"}))]
 struct ErasureBody {
     /// The reason: it is kept, so it is one of these words and no text.
     reason: ErasureReason,

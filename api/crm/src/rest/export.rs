@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use crm_aggregates::{LeadSource, LeadStatus};
 use crm_jobs::{EXPORT, EXPORT_LEADS, ExportLeads};
-use face::{Changed, Command, Runtime};
+use face::{Command, Noted, Runtime};
 use jobs::{Arguments, NewJob, Unique};
 use kernel::{Checks, Refusal};
 use poem_openapi::OpenApi;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::Tag;
 use super::form;
 use crate::SERVICE;
-use face::operation::{Made, Target};
+use face::operation::{Asked, Target};
 
 /// The export of leads.
 pub struct Exports {
@@ -30,6 +30,7 @@ impl Exports {
 /// Which leads; what is left out does not matter.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"status": ["new", "qualified"], "source": ["referral"]}))]
 struct LeadExport {
     /// In one of these states.
     #[serde(default)]
@@ -60,7 +61,7 @@ impl Exports {
     /// thousand is as the lead list shows it when it is read. The same export by the same caller, while it is under way, is the
     /// same job. Needs the permission `crm:lead:export`.
     #[oai(path = "/v1/crm/leads/export", method = "post", operation_id = "exportLeads")]
-    async fn export(&self, command: Command<LeadExport>) -> Made {
+    async fn export(&self, command: Command<LeadExport>) -> Asked {
         let request = face::job_request(&command.request)?;
         request.caller.require(EXPORT)?;
         let LeadExport { status, source, owner, captured_from, captured_before } = command.body;
@@ -74,7 +75,7 @@ impl Exports {
         let job =
             NewJob { unique: Some(Unique::by_key(format!("{actor} {arguments}"))), arguments, actor, run_at: None };
         let done = self.runtime.jobs.submit(&request, EXPORT_LEADS, &job).await?;
-        let changed = Changed::beside_the_log(SERVICE, done.repeated, Target { id: done.id });
-        Ok(changed.created(format!("/v1/jobs/{SERVICE}/{}", done.id)))
+        let noted = Noted::new(done.repeated, Target { id: done.id });
+        Ok(noted.created(format!("/v1/jobs/{SERVICE}/{}", done.id)))
     }
 }

@@ -25,6 +25,7 @@ impl FollowUps {
 /// When leads that nobody touches are escalated, and when they are given to somebody else.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"escalate_after_days": 3, "escalate_to": "ada", "reassign_after_days": 7, "reassign_to": "grace"}))]
 struct NewFollowUp {
     /// Days without a touch until a lead is escalated.
     escalate_after_days: Whole<u32, 1, 365>,
@@ -71,6 +72,8 @@ impl FollowUps {
     }
 
     /// What is done about leads that nobody touches
+    ///
+    /// Needs the permission `crm:follow_up:read`.
     #[oai(path = "/v1/crm/follow-up", method = "get", operation_id = "getFollowUp")]
     async fn get(&self, Authenticated(caller): Authenticated) -> Found<Shown> {
         caller.require("crm:follow_up:read")?;

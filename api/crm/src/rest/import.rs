@@ -4,7 +4,7 @@ use crm_aggregates::{ImportBatch, LeadSource, Revert};
 use crm_commands::{BACKDATE, IMPORT, LeadImport, RequestImportRevert};
 use crm_jobs::{IMPORT_LEADS, ImportLeads};
 use face::import::{Mapping, Report, begin, take};
-use face::operation::{Done, Found, Made, Target, change, find, id};
+use face::operation::{Asked, Done, Found, Target, change, find, id};
 use face::{Authenticated, Command, Parameter, Purpose, Runtime, Upload, Word};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -40,6 +40,7 @@ struct Source(LeadSource);
 /// Why an import is taken back.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"reason": "the wrong file"}))]
 struct Reverting {
     /// In the caller's words.
     #[schemars(with = "form::Reason")]
@@ -65,6 +66,8 @@ struct ImportResource {
 #[OpenApi(tag = "Tag::Leads")]
 impl Imports {
     /// An import that is done
+    ///
+    /// Needs the permission `crm:import:read`.
     #[oai(path = "/v1/crm/imports/:import_id", method = "get", operation_id = "getImport")]
     async fn get(&self, Authenticated(caller): Authenticated, import_id: Path<Uuid>) -> Found<ImportResource> {
         find(&self.runtime, &caller, "crm:import:read", import_id.0, |state: &ImportBatch| ImportResource {
@@ -107,7 +110,7 @@ impl Imports {
         source: Query<Option<Parameter<Source>>>,
         // Last: a file is not read for nothing.
         upload: Upload<LeadFile>,
-    ) -> Made {
+    ) -> Asked {
         let import = options(mapping, source);
         let LeadImport { mapping, source } = import.clone();
         let asked = ImportLeads { mapping, source, backdate: upload.request.caller.may(BACKDATE) };

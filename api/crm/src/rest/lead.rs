@@ -29,6 +29,7 @@ impl Leads {
 /// A new lead.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "Grace Hopper", "company": "Eckert-Mauchly", "email": "grace@example.com", "source": "referral"}))]
 struct NewLead {
     /// Full name of the person: 1 to 200 characters.
     #[schemars(with = "form::Name")]
@@ -65,6 +66,7 @@ struct NewLead {
 /// A lead's details: all of them, what is left out is gone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "Grace Hopper", "company": "Eckert-Mauchly", "email": "grace@example.com"}))]
 struct NewLeadDetails {
     /// Full name of the person: 1 to 200 characters.
     #[schemars(with = "form::Name")]
@@ -94,6 +96,7 @@ struct NewLeadDetails {
 /// Who is responsible.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"owner": "ada"}))]
 pub(super) struct Assignment {
     /// The user, by the subject of their token.
     #[schemars(with = "form::Subject")]
@@ -103,6 +106,7 @@ pub(super) struct Assignment {
 /// Why a lead is worth selling to.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"note": "has budget"}))]
 struct Qualification {
     /// In the owner's words.
     #[serde(default)]
@@ -113,6 +117,7 @@ struct Qualification {
 /// Why a lead goes back.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"reason": "later this year"}))]
 struct Recycling {
     /// In the owner's words.
     #[schemars(with = "form::Reason")]
@@ -122,6 +127,7 @@ struct Recycling {
 /// Why a lead will not buy.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"reason": "no_budget", "note": "next year, perhaps"}))]
 struct Disqualification {
     /// The reason.
     reason: DisqualifyReason,
@@ -185,6 +191,8 @@ impl Leads {
     }
 
     /// A lead as it is now
+    ///
+    /// Needs the permission `crm:lead:read`.
     #[oai(path = "/v1/crm/leads/:lead", method = "get", operation_id = "getLead")]
     async fn get(&self, Authenticated(caller): Authenticated, lead: Path<Uuid>) -> Found<LeadResource> {
         find(&self.runtime, &caller, "crm:lead:read", lead.0, |state: &Lead| LeadResource {
@@ -203,6 +211,8 @@ impl Leads {
     }
 
     /// Replace a lead's details
+    ///
+    /// What is left out is gone. Needs the permission `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/change-details", method = "post", operation_id = "changeLeadDetails")]
     async fn change_details(&self, command: Command<NewLeadDetails>, lead: Path<Uuid>) -> Done {
         let body = command.body;
@@ -219,6 +229,9 @@ impl Leads {
     }
 
     /// Make a user responsible for a lead
+    ///
+    /// Where its state does not allow it, 409 `lead_step_not_allowed` says what it does allow. Needs the permission
+    /// `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/assign", method = "post", operation_id = "assignLead")]
     async fn assign(&self, command: Command<Assignment>, lead: Path<Uuid>) -> Done {
         let assign = AssignLead { lead: id(&lead), owner: command.body.owner };
@@ -226,12 +239,18 @@ impl Leads {
     }
 
     /// Begin to work on a lead
+    ///
+    /// Where its state does not allow it, 409 `lead_step_not_allowed` says what it does allow. Needs the permission
+    /// `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/start-work", method = "post", operation_id = "startLeadWork")]
     async fn start_work(&self, command: Command<Empty>, lead: Path<Uuid>) -> Done {
         change(&self.runtime, &command.request, lead.0, StartLeadWork { lead: id(&lead) }).await
     }
 
     /// Find a lead worth selling to
+    ///
+    /// Where its state does not allow it, 409 `lead_step_not_allowed` says what it does allow. Needs the permission
+    /// `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/qualify", method = "post", operation_id = "qualifyLead")]
     async fn qualify(&self, command: Command<Qualification>, lead: Path<Uuid>) -> Done {
         let qualify = QualifyLead { lead: id(&lead), note: command.body.note };
@@ -239,6 +258,9 @@ impl Leads {
     }
 
     /// Send a lead back: perhaps later
+    ///
+    /// Where its state does not allow it, 409 `lead_step_not_allowed` says what it does allow. Needs the permission
+    /// `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/recycle", method = "post", operation_id = "recycleLead")]
     async fn recycle(&self, command: Command<Recycling>, lead: Path<Uuid>) -> Done {
         let recycle = RecycleLead { lead: id(&lead), reason: command.body.reason };
@@ -246,6 +268,9 @@ impl Leads {
     }
 
     /// Give a lead up
+    ///
+    /// Where its state does not allow it, 409 `lead_step_not_allowed` says what it does allow. Needs the permission
+    /// `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/disqualify", method = "post", operation_id = "disqualifyLead")]
     async fn disqualify(&self, command: Command<Disqualification>, lead: Path<Uuid>) -> Done {
         let Disqualification { reason, note } = command.body;

@@ -36,6 +36,7 @@ impl Opportunities {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewOpportunity")]
+#[schemars(example = serde_json::json!({"name": "UNIVAC", "pipeline": "0197a8a0-0000-7000-8000-000000000001", "amount": {"minor": 12500000, "currency": "EUR"}, "close_date": "2027-03-31"}))]
 struct OpportunityBody {
     /// What it is about.
     #[schemars(with = "form::Name")]
@@ -95,6 +96,7 @@ fn line_items(bodies: Vec<LineItemBody>) -> Vec<LineItem> {
 /// Another name.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "UNIVAC, second delivery"}))]
 pub(super) struct NewName {
     /// The name.
     #[schemars(with = "form::Name")]
@@ -104,6 +106,7 @@ pub(super) struct NewName {
 /// Where to.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"stage": "0197a8a0-0000-7000-8000-000000000001"}))]
 struct NewStage {
     /// A stage of its pipeline.
     stage: StageId,
@@ -112,6 +115,7 @@ struct NewStage {
 /// Another amount.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"amount": {"minor": 12500000, "currency": "EUR"}}))]
 struct NewAmount {
     /// At least 0; with line items, their sum.
     amount: MoneyBody,
@@ -124,6 +128,7 @@ struct NewAmount {
 /// Another day.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"close_date": "2027-03-31"}))]
 struct NewCloseDate {
     /// Expected day of closing.
     #[serde(deserialize_with = "kernel::deserialize_day")]
@@ -133,6 +138,7 @@ struct NewCloseDate {
 /// Why it was lost.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"reason": "too dear"}))]
 struct Loss {
     /// The reason.
     #[schemars(with = "form::Reason")]
@@ -142,6 +148,7 @@ struct Loss {
 /// Where it goes on.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"stage": "0197a8a0-0000-7000-8000-000000000001"}))]
 struct Reopening {
     /// The stage; none: the one in which it was closed.
     #[serde(default)]
@@ -183,6 +190,8 @@ struct OpportunityResource {
 #[OpenApi(tag = "Tag::Opportunities")]
 impl Opportunities {
     /// Open an opportunity
+    ///
+    /// Needs the permission `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities", method = "post", operation_id = "openOpportunity")]
     async fn open(&self, command: Command<OpportunityBody>) -> Made {
         let body = command.body;
@@ -201,6 +210,8 @@ impl Opportunities {
     }
 
     /// An opportunity as it is now
+    ///
+    /// Needs the permission `crm:opportunity:read`.
     #[oai(path = "/v1/crm/opportunities/:opportunity", method = "get", operation_id = "getOpportunity")]
     async fn get(&self, Authenticated(caller): Authenticated, opportunity: Path<Uuid>) -> Found<OpportunityResource> {
         find(&self.runtime, &caller, "crm:opportunity:read", opportunity.0, |state: &Opportunity| OpportunityResource {
@@ -220,6 +231,8 @@ impl Opportunities {
     }
 
     /// Rename an opportunity
+    ///
+    /// Needs the permission `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/rename", method = "post", operation_id = "renameOpportunity")]
     async fn rename(&self, command: Command<NewName>, opportunity: Path<Uuid>) -> Done {
         let rename = RenameOpportunity { opportunity: id(&opportunity), name: command.body.name };
@@ -227,6 +240,9 @@ impl Opportunities {
     }
 
     /// Move an opportunity to another stage of its pipeline
+    ///
+    /// Where its state does not allow it, 409 `opportunity_step_not_allowed` says what it does allow. Needs the permission
+    /// `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/move-stage", method = "post", operation_id = "moveOpportunity")]
     async fn move_stage(&self, command: Command<NewStage>, opportunity: Path<Uuid>) -> Done {
         let to = MoveOpportunity { opportunity: id(&opportunity), stage: command.body.stage };
@@ -234,6 +250,9 @@ impl Opportunities {
     }
 
     /// Change an opportunity's amount
+    ///
+    /// Where its state does not allow it, 409 `opportunity_step_not_allowed` says what it does allow. Needs the permission
+    /// `crm:opportunity:write`.
     #[oai(
         path = "/v1/crm/opportunities/:opportunity/change-amount",
         method = "post",
@@ -250,6 +269,9 @@ impl Opportunities {
     }
 
     /// Expect an opportunity to close on another day
+    ///
+    /// Where its state does not allow it, 409 `opportunity_step_not_allowed` says what it does allow. Needs the permission
+    /// `crm:opportunity:write`.
     #[oai(
         path = "/v1/crm/opportunities/:opportunity/change-close-date",
         method = "post",
@@ -261,6 +283,8 @@ impl Opportunities {
     }
 
     /// Make another user responsible for an opportunity
+    ///
+    /// Needs the permission `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/reassign", method = "post", operation_id = "reassignOpportunity")]
     async fn reassign(&self, command: Command<Assignment>, opportunity: Path<Uuid>) -> Done {
         let reassign = ReassignOpportunity { opportunity: id(&opportunity), owner: command.body.owner };
@@ -268,6 +292,9 @@ impl Opportunities {
     }
 
     /// Win an opportunity: the customer signed
+    ///
+    /// Where its state does not allow it, 409 `opportunity_step_not_allowed` says what it does allow. Needs the permission
+    /// `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/win", method = "post", operation_id = "winOpportunity")]
     async fn win(&self, command: Command<Empty>, opportunity: Path<Uuid>) -> Done {
         let win = WinOpportunity { opportunity: id(&opportunity) };
@@ -275,6 +302,9 @@ impl Opportunities {
     }
 
     /// Lose an opportunity: the customer will not sign
+    ///
+    /// Where its state does not allow it, 409 `opportunity_step_not_allowed` says what it does allow. Needs the permission
+    /// `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/lose", method = "post", operation_id = "loseOpportunity")]
     async fn lose(&self, command: Command<Loss>, opportunity: Path<Uuid>) -> Done {
         let lose = LoseOpportunity { opportunity: id(&opportunity), reason: command.body.reason };
@@ -282,6 +312,9 @@ impl Opportunities {
     }
 
     /// Open a closed opportunity again
+    ///
+    /// Where its state does not allow it, 409 `opportunity_step_not_allowed` says what it does allow. Needs the permission
+    /// `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/reopen", method = "post", operation_id = "reopenOpportunity")]
     async fn reopen(&self, command: Command<Reopening>, opportunity: Path<Uuid>) -> Done {
         let reopen = ReopenOpportunity { opportunity: id(&opportunity), stage: command.body.stage };

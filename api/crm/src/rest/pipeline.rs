@@ -30,6 +30,7 @@ impl Pipelines {
 /// A new pipeline.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "Sales", "stages": [{"name": "Discovery", "probability": 20}, {"name": "Offer", "probability": 60}]}))]
 struct NewPipeline {
     /// Unique in the tenant.
     #[schemars(with = "form::Name")]
@@ -80,6 +81,8 @@ struct StageResource {
 #[OpenApi(tag = "Tag::Pipelines")]
 impl Pipelines {
     /// Set a pipeline up
+    ///
+    /// Needs the permission `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines", method = "post", operation_id = "createPipeline")]
     async fn create(&self, command: Command<NewPipeline>) -> Made<PipelineMade> {
         let NewPipeline { name, stages } = command.body;
@@ -94,6 +97,8 @@ impl Pipelines {
     }
 
     /// A pipeline as it is now
+    ///
+    /// Needs the permission `crm:pipeline:read`.
     #[oai(path = "/v1/crm/pipelines/:pipeline", method = "get", operation_id = "getPipeline")]
     async fn get(&self, Authenticated(caller): Authenticated, pipeline: Path<Uuid>) -> Found<PipelineResource> {
         find(&self.runtime, &caller, "crm:pipeline:read", pipeline.0, |state: &Pipeline| PipelineResource {
@@ -115,6 +120,8 @@ impl Pipelines {
     }
 
     /// Rename a pipeline
+    ///
+    /// Needs the permission `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/rename", method = "post", operation_id = "renamePipeline")]
     async fn rename(&self, command: Command<NewName>, pipeline: Path<Uuid>) -> Done {
         let rename = RenamePipeline { pipeline: id(&pipeline), name: command.body.name };

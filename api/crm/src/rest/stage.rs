@@ -29,6 +29,7 @@ impl Stages {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewPipelineStage")]
+#[schemars(example = serde_json::json!({"name": "Offer", "probability": 60, "rotten_after_days": 30}))]
 pub struct StageBody {
     /// Unique in its pipeline.
     #[schemars(with = "form::Name")]
@@ -53,6 +54,7 @@ impl From<StageBody> for StageFields {
 /// A stage to put in.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "Negotiation", "probability": 80}))]
 struct StageAddition {
     /// Unique in its pipeline.
     #[schemars(with = "form::Name")]
@@ -70,6 +72,7 @@ struct StageAddition {
 /// Another order.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"order": ["0197a8a0-0000-7000-8000-000000000002", "0197a8a0-0000-7000-8000-000000000001"]}))]
 struct StageOrder {
     /// All stages of the pipeline, each once.
     #[schemars(length(min = 1, max = MAX_STAGES))]
@@ -88,6 +91,8 @@ struct StageAdded {
 #[OpenApi(tag = "Tag::Pipelines")]
 impl Stages {
     /// Put a stage into a pipeline
+    ///
+    /// Needs the permission `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/stages", method = "post", operation_id = "addStage")]
     async fn add(&self, command: Command<StageAddition>, pipeline: Path<Uuid>) -> Done<StageAdded> {
         let StageAddition { name, probability, rotten_after_days, index } = command.body;
@@ -98,6 +103,8 @@ impl Stages {
     }
 
     /// Put a pipeline's stages in another order
+    ///
+    /// Needs the permission `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/reorder-stages", method = "post", operation_id = "reorderStages")]
     async fn reorder(&self, command: Command<StageOrder>, pipeline: Path<Uuid>) -> Done {
         let reorder = ReorderStages { pipeline: id(&pipeline), order: command.body.order };
@@ -105,6 +112,8 @@ impl Stages {
     }
 
     /// Change a stage's name, probability and patience
+    ///
+    /// Needs the permission `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/stages/:stage/change", method = "post", operation_id = "changeStage")]
     async fn change(&self, command: Command<StageBody>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> Done {
         let changed = ChangeStage { pipeline: id(&pipeline), stage: id(&stage), fields: command.body.into() };
@@ -112,6 +121,8 @@ impl Stages {
     }
 
     /// Let nothing move into a stage any more
+    ///
+    /// What is in it stays there until it is moved. Needs the permission `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/stages/:stage/retire", method = "post", operation_id = "retireStage")]
     async fn retire(&self, command: Command<Empty>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> Done {
         let retire = RetireStage { pipeline: id(&pipeline), stage: id(&stage) };
@@ -119,6 +130,8 @@ impl Stages {
     }
 
     /// Take away a stage that no opportunity was ever in
+    ///
+    /// One that an opportunity is or was in can only be retired. Needs the permission `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/stages/:stage/remove", method = "post", operation_id = "removeStage")]
     async fn remove(&self, command: Command<Empty>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> Done {
         let remove = RemoveStage { pipeline: id(&pipeline), stage: id(&stage) };

@@ -75,12 +75,16 @@ impl From<&EventType> for Summary {
 #[OpenApi(tag = "Tag::Events")]
 impl Catalogue {
     /// All event types
+    ///
+    /// Whoever has a token may ask.
     #[oai(path = "/v1/events/types", method = "get", operation_id = "listEventTypes")]
     async fn list(&self, _caller: Authenticated) -> Result<Plain<EventTypes>, Problem> {
         Ok(Plain(EventTypes { types: self.types.iter().map(Summary::from).collect() }))
     }
 
     /// An event type with its JSON Schema and an example
+    ///
+    /// Whoever has a token may ask.
     #[oai(path = "/v1/events/types/:type/:version", method = "get", operation_id = "getEventType")]
     async fn get(
         &self,

@@ -27,6 +27,7 @@ pub struct Webhook {
     /// What it is for.
     description: String,
     /// `enabled`; `failing`: the last attempt was not taken; `disabled`: nothing is sent.
+    #[schemars(extend("enum" = ["enabled", "failing", "disabled"]))]
     state: &'static str,
     /// Why it is disabled.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,7 +95,7 @@ pub struct Webhooks {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "WebhookDelivery")]
 pub struct DeliveryResource {
-    /// Its id; give the last one as `before` to see earlier ones.
+    /// Its id.
     id: Uuid,
     /// The `webhook-id`: the event's id, the same in each attempt.
     webhook_id: Uuid,
@@ -142,6 +143,9 @@ impl From<Delivery> for DeliveryResource {
 pub struct Deliveries {
     /// The last first.
     pub deliveries: Vec<DeliveryResource>,
+    /// Where the next page begins: send it as `after`. Absent: this is the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<Uuid>,
 }
 
 /// What somebody did with a webhook.
@@ -155,6 +159,7 @@ pub struct ChangeResource {
     /// When.
     changed_at: DateTime<Utc>,
     /// `created`, `changed`, `enabled`, `disabled`, `secret_rotated`, `replayed` or `removed`.
+    #[schemars(extend("enum" = ["created", "changed", "enabled", "disabled", "secret_rotated", "replayed", "removed"]))]
     change: String,
     /// More of it.
     detail: serde_json::Value,
@@ -173,6 +178,9 @@ impl From<Change> for ChangeResource {
 pub struct Changes {
     /// The last first.
     pub changes: Vec<ChangeResource>,
+    /// Where the next page begins: send it as `after`. Absent: this is the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
 }
 
 /// What became of a test message.
@@ -218,29 +226,19 @@ struct Summary {
     secret: Option<String>,
 }
 
-/// 200, or 201 where a webhook was made: what was changed.
+/// 200: what was changed.
 #[derive(Debug)]
-pub struct Changed {
-    done: Done,
-    made: bool,
-}
+pub struct Changed(pub Done);
 
-impl Changed {
-    pub fn new(done: Done) -> Self {
-        Self { done, made: false }
-    }
-
-    pub fn made(done: Done) -> Self {
-        Self { done, made: true }
-    }
-}
+/// 201: the webhook that was made.
+#[derive(Debug)]
+pub struct Made(pub Done);
 
 impl IntoResponse for Changed {
     fn into_response(self) -> Response {
-        let Done { changed, repeated } = self.done;
+        let Done { changed, repeated } = self.0;
         let body = Summary { id: changed.id, version: changed.version, secret: changed.secret };
         let mut response = Response::builder()
-            .status(if self.made { StatusCode::CREATED } else { StatusCode::OK })
             .content_type("application/json")
             .body(Body::from_vec(serde_json::to_vec(&body).unwrap_or_default()));
         let headers = response.headers_mut();
@@ -249,11 +247,6 @@ impl IntoResponse for Changed {
         if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", body.version)) {
             headers.insert(header::ETAG, tag);
         }
-        if self.made
-            && let Ok(location) = HeaderValue::from_str(&format!("/v1/events/webhooks/{}", body.id))
-        {
-            headers.insert(header::LOCATION, location);
-        }
         if repeated {
             headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
         }
@@ -261,16 +254,28 @@ impl IntoResponse for Changed {
     }
 }
 
-impl poem_openapi::ApiResponse for Changed {
-    fn meta() -> MetaResponses {
-        let header = |name: &str, description: &str| MetaHeader {
-            name: name.to_owned(),
-            description: Some(description.to_owned()),
-            required: false,
-            deprecated: false,
-            schema: String::schema_ref(),
-        };
-        let response = |status, description, headers| MetaResponse {
+impl IntoResponse for Made {
+    fn into_response(self) -> Response {
+        let location = HeaderValue::from_str(&format!("/v1/events/webhooks/{}", self.0.changed.id));
+        let mut response = Changed(self.0).into_response();
+        response.set_status(StatusCode::CREATED);
+        if let Ok(location) = location {
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        response
+    }
+}
+
+fn meta(status: u16, description: &'static str, headers: &[(&str, &str)]) -> MetaResponses {
+    let header = |(name, description): &(&str, &str)| MetaHeader {
+        name: (*name).to_owned(),
+        description: Some((*description).to_owned()),
+        required: false,
+        deprecated: false,
+        schema: String::schema_ref(),
+    };
+    MetaResponses {
+        responses: vec![MetaResponse {
             description,
             status: Some(status),
             status_range: None,
@@ -278,15 +283,28 @@ impl poem_openapi::ApiResponse for Changed {
                 content_type: "application/json",
                 schema: MetaSchemaRef::Reference(face::schema::name::<Summary>()),
             }],
-            headers,
-        };
-        let tag = || header("ETag", "The webhook's version");
-        MetaResponses {
-            responses: vec![
-                response(200, "Done", vec![tag()]),
-                response(201, "Made", vec![tag(), header("Location", "Where it is")]),
-            ],
-        }
+            headers: headers.iter().map(header).collect(),
+        }],
+    }
+}
+
+const ETAG: (&str, &str) = ("ETag", "The webhook's version");
+const REPLAYED: (&str, &str) =
+    ("Idempotency-Replayed", "true: this is the first answer to the same key, and nothing was done again");
+
+impl poem_openapi::ApiResponse for Changed {
+    fn meta() -> MetaResponses {
+        meta(200, "Done", &[ETAG, REPLAYED])
+    }
+
+    fn register(registry: &mut Registry) {
+        face::schema::register::<Summary>(registry, face::schema::Direction::Out);
+    }
+}
+
+impl poem_openapi::ApiResponse for Made {
+    fn meta() -> MetaResponses {
+        meta(201, "Made", &[("Location", "Where it is"), ETAG, REPLAYED])
     }
 
     fn register(registry: &mut Registry) {

@@ -1,8 +1,9 @@
 //! Webhooks in GraphQL: to look at. They are changed over REST, like everything.
 
 use chrono::{DateTime, Utc};
-use face::graphql::{Context, refuse};
-use juniper::{FieldResult, GraphQLObject, graphql_object};
+use face::MOST_OF_A_PAGE;
+use face::graphql::{BigInt, Context, few, refuse};
+use juniper::{FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
 use kernel::{Refusal, Service};
 use uuid::Uuid;
 use webhooks::{Delivery, Endpoint, READ, State};
@@ -37,6 +38,17 @@ impl EventsQuery {
         }
         Ok(None)
     }
+}
+
+/// How a webhook stands.
+#[derive(Clone, Copy, Debug, GraphQLEnum)]
+pub enum WebhookState {
+    /// Events are sent.
+    Enabled,
+    /// They are, and the last attempt was not taken.
+    Failing,
+    /// Nothing is sent.
+    Disabled,
 }
 
 /// A place to which events are delivered.
@@ -78,9 +90,13 @@ impl Webhook {
         &self.endpoint.description
     }
 
-    /// `enabled`, `failing` (the last attempt was not taken) or `disabled` (nothing is sent).
-    fn state(&self) -> &str {
-        self.endpoint.state.as_str()
+    /// How it stands.
+    fn state(&self) -> WebhookState {
+        match self.endpoint.state {
+            State::Enabled => WebhookState::Enabled,
+            State::Failing => WebhookState::Failing,
+            State::Disabled { .. } => WebhookState::Disabled,
+        }
     }
 
     /// Why it is disabled.
@@ -91,20 +107,19 @@ impl Webhook {
         }
     }
 
-    /// Everything up to this position of the service's log was delivered, or is not wanted. A number, as text: it may need
-    /// more than 32 bits.
-    fn position(&self) -> String {
-        self.endpoint.position.to_string()
+    /// Everything up to this position of the service's log was delivered, or is not wanted.
+    fn position(&self) -> BigInt {
+        BigInt(self.endpoint.position.0.into())
     }
 
     /// Positions of the log that were not looked at yet.
-    fn lag_events(&self) -> i32 {
-        int(self.endpoint.lag())
+    fn lag_events(&self) -> BigInt {
+        BigInt(self.endpoint.lag().into())
     }
 
     /// How many events were delivered.
-    fn delivered(&self) -> i32 {
-        int(self.endpoint.delivered)
+    fn delivered(&self) -> BigInt {
+        BigInt(self.endpoint.delivered.into())
     }
 
     /// How often the event that comes next was not taken.
@@ -132,20 +147,17 @@ impl Webhook {
         self.endpoint.changed_at
     }
 
-    /// What was delivered, or tried, the last first: at most 200, before the delivery with the id `before`.
+    /// What was delivered, or tried, the last first: at most 200, after the delivery with the id `after`.
     async fn deliveries(
         &self,
         context: &Context,
         #[graphql(default = 20)] first: Option<i32>,
-        before: Option<Uuid>,
+        after: Option<Uuid>,
     ) -> FieldResult<Vec<WebhookDelivery>> {
-        let first = first.unwrap_or(20);
-        let Some(limit) = u32::try_from(first).ok().filter(|first| (1..=200).contains(first)) else {
-            return Err(refuse(Refusal::invalid("page_size", format!("first: {first}; allowed are 1 to 200"))));
-        };
+        let limit = few(first, 20, MOST_OF_A_PAGE)?;
         let mut tables = context.reader(self.service).await?;
         let tenant = context.caller().tenant();
-        let found = Delivery::list(&mut tables, tenant, self.endpoint.id, before, limit).await.map_err(unreadable)?;
+        let found = Delivery::list(&mut tables, tenant, self.endpoint.id, after, limit).await.map_err(unreadable)?;
         Ok(found.into_iter().map(Into::into).collect())
     }
 }
@@ -160,8 +172,8 @@ pub struct WebhookDelivery {
     webhook_id: Uuid,
     /// The event's type; `inopsio.webhook.ping`: a test.
     event_type: String,
-    /// Where the event stands in the log; a number, as text.
-    position: Option<String>,
+    /// Where the event stands in the log.
+    position: Option<BigInt>,
     /// Which attempt it was, from 1.
     attempt: i32,
     /// When.
@@ -182,7 +194,7 @@ impl From<Delivery> for WebhookDelivery {
             id: delivery.id,
             webhook_id: delivery.message_id,
             event_type: delivery.event_type,
-            position: delivery.position.map(|position| position.to_string()),
+            position: delivery.position.map(|position| BigInt(position.0.into())),
             attempt: int(delivery.attempt.into()),
             sent_at: delivery.sent_at,
             duration_ms: int(delivery.duration_ms),

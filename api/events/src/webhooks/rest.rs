@@ -1,6 +1,6 @@
 //! Webhooks in REST. Every change is a POST, as for commands.
 
-use face::{Authenticated, Command, Empty, Plain, Problem, Resource};
+use face::{Authenticated, Command, Count, Empty, Parameter, Plain, Problem, Resource};
 use kernel::{Caller, Position, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 use webhooks::{Act, EndpointFields, READ, Request, WRITE};
 
-use super::answer::{Changed, Changes, Deliveries, Ping, Webhook, Webhooks};
+use super::answer::{Changed, Changes, Deliveries, Made, Ping, Webhook, Webhooks};
 use crate::{Platform, Tag};
 
 /// The operations on webhooks.
@@ -27,6 +27,7 @@ impl WebhookSettings {
 /// A new webhook.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"service": "crm", "url": "https://hooks.example.com/inopsio", "types": ["crm.lead.*"], "description": "the data warehouse"}))]
 struct NewWebhook {
     /// The service whose events are sent, such as `crm`.
     #[schemars(length(max = 40))]
@@ -51,6 +52,7 @@ struct NewWebhook {
 /// What a webhook is: all of it, what is left out is gone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"url": "https://hooks.example.com/inopsio", "types": ["crm.lead.*"], "description": "the data warehouse"}))]
 struct WebhookDetails {
     /// Where: `https://…`, a public address.
     #[schemars(length(max = 2048))]
@@ -68,6 +70,7 @@ struct WebhookDetails {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DisableWebhook")]
+#[schemars(example = serde_json::json!({"reason": "the receiver is being moved"}))]
 struct Disable {
     /// Why, for people.
     #[serde(default)]
@@ -78,6 +81,7 @@ struct Disable {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "RotateWebhookSecret")]
+#[schemars(example = serde_json::json!({"overlap_hours": 24}))]
 struct Rotate {
     /// For how many hours the former secret signs, too: 0 to 168.
     #[serde(default = "a_day")]
@@ -88,6 +92,7 @@ struct Rotate {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ReplayWebhook")]
+#[schemars(example = serde_json::json!({"after": 1000}))]
 struct Replay {
     /// Everything after this position is delivered (again); 0: everything.
     #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
@@ -101,6 +106,8 @@ const fn a_day() -> u32 {
 #[OpenApi(tag = "Tag::Webhooks")]
 impl WebhookSettings {
     /// All webhooks
+    ///
+    /// Needs the permission `events:webhook:read`.
     #[oai(path = "/v1/events/webhooks", method = "get", operation_id = "listWebhooks")]
     async fn list(&self, Authenticated(caller): Authenticated) -> Result<Plain<Webhooks>, Problem> {
         caller.require(READ)?;
@@ -120,7 +127,7 @@ impl WebhookSettings {
     ///
     /// Needs `<service>:history:read`, too.
     #[oai(path = "/v1/events/webhooks", method = "post", operation_id = "createWebhook")]
-    async fn create(&self, command: Command<NewWebhook>) -> Result<Changed, Problem> {
+    async fn create(&self, command: Command<NewWebhook>) -> Result<Made, Problem> {
         let NewWebhook { service, url, types, description, after } = command.body;
         let home = self.platform.webhooks.iter().find(|webhooks| webhooks.service().name() == service);
         let Some(home) = home else {
@@ -131,10 +138,12 @@ impl WebhookSettings {
         };
         let fields = EndpointFields { url, types, description };
         let act = Act::Create { fields, after: after.map(Position) };
-        Ok(Changed::made(home.carry_out(&request(command.request)?, act).await?))
+        Ok(Made(home.carry_out(&request(command.request)?, act).await?))
     }
 
     /// A webhook as it is now
+    ///
+    /// Needs the permission `events:webhook:read`.
     #[oai(path = "/v1/events/webhooks/:webhook", method = "get", operation_id = "getWebhook")]
     async fn get(
         &self,
@@ -148,6 +157,8 @@ impl WebhookSettings {
     }
 
     /// Replace what a webhook is
+    ///
+    /// What is left out is gone. Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/change", method = "post", operation_id = "changeWebhook")]
     async fn change(&self, command: Command<WebhookDetails>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
         let WebhookDetails { url, types, description } = command.body;
@@ -156,12 +167,16 @@ impl WebhookSettings {
     }
 
     /// Send again to a webhook that was disabled, or failing, from where it was
+    ///
+    /// Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/enable", method = "post", operation_id = "enableWebhook")]
     async fn enable(&self, command: Command<Empty>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
         self.act(command.request, webhook.0, Act::Enable { id: webhook.0 }).await
     }
 
     /// Send nothing to a webhook any more; where it is, is kept
+    ///
+    /// Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/disable", method = "post", operation_id = "disableWebhook")]
     async fn disable(&self, command: Command<Disable>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
         let act = Act::Disable { id: webhook.0, reason: command.body.reason };
@@ -169,6 +184,8 @@ impl WebhookSettings {
     }
 
     /// Give a webhook a new secret; the former one signs beside it for a while
+    ///
+    /// The answer has the new secret: it is not shown again. Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/rotate-secret", method = "post", operation_id = "rotateWebhookSecret")]
     async fn rotate(&self, command: Command<Rotate>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
         let act = Act::RotateSecret { id: webhook.0, overlap_hours: command.body.overlap_hours };
@@ -176,6 +193,8 @@ impl WebhookSettings {
     }
 
     /// Deliver again what comes after a position
+    ///
+    /// Also what was delivered before. Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/replay", method = "post", operation_id = "replayWebhook")]
     async fn replay(&self, command: Command<Replay>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
         let act = Act::Replay { id: webhook.0, after: Position(command.body.after) };
@@ -183,12 +202,16 @@ impl WebhookSettings {
     }
 
     /// Take a webhook away
+    ///
+    /// Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/remove", method = "post", operation_id = "removeWebhook")]
     async fn remove(&self, command: Command<Empty>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
         self.act(command.request, webhook.0, Act::Remove { id: webhook.0 }).await
     }
 
     /// Send a test message to a webhook now, and say what became of it
+    ///
+    /// It is signed as events are; its type is `inopsio.webhook.ping`. Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/ping", method = "post", operation_id = "pingWebhook")]
     async fn ping(&self, command: Command<Empty>, webhook: Path<Uuid>) -> Result<Plain<Ping>, Problem> {
         let caller = &command.request.caller;
@@ -198,44 +221,54 @@ impl WebhookSettings {
     }
 
     /// What was delivered to a webhook, or tried, the last first
+    ///
+    /// Needs the permission `events:webhook:read`.
     #[oai(path = "/v1/events/webhooks/:webhook/deliveries", method = "get", operation_id = "listWebhookDeliveries")]
     async fn deliveries(
         &self,
         Authenticated(caller): Authenticated,
         webhook: Path<Uuid>,
         /// How many: 1 to 200; 50 unless given.
-        limit: Query<Option<u32>>,
-        /// Only those before the delivery with this id.
-        before: Query<Option<Uuid>>,
+        limit: Query<Option<Parameter<Count>>>,
+        /// `next` of the page before.
+        after: Query<Option<Uuid>>,
     ) -> Result<Plain<Deliveries>, Problem> {
         caller.require(READ)?;
-        let limit = few(limit.0)?;
+        let limit = limit.0.map_or(50, |Parameter(Count(limit))| limit);
         let (home, _) = self.find(&caller, webhook.0).await?;
-        let deliveries = home.deliveries(caller.tenant(), webhook.0, before.0, limit).await?;
-        Ok(Plain(Deliveries { deliveries: deliveries.into_iter().map(Into::into).collect() }))
+        let mut found = home.deliveries(caller.tenant(), webhook.0, after.0, limit + 1).await?;
+        let more = found.len() > limit as usize;
+        found.truncate(limit as usize);
+        let next = found.last().filter(|_| more).map(|last| last.id);
+        Ok(Plain(Deliveries { deliveries: found.into_iter().map(Into::into).collect(), next }))
     }
 
     /// Who did what with a webhook, the last first; also with one that was removed
+    ///
+    /// Needs the permission `events:webhook:read`.
     #[oai(path = "/v1/events/webhooks/:webhook/changes", method = "get", operation_id = "listWebhookChanges")]
     async fn changes(
         &self,
         Authenticated(caller): Authenticated,
         webhook: Path<Uuid>,
         /// How many: 1 to 200; 50 unless given.
-        limit: Query<Option<u32>>,
-        /// Only those before the one that made this version.
-        before: Query<Option<u64>>,
+        limit: Query<Option<Parameter<Count>>>,
+        /// `next` of the page before.
+        after: Query<Option<u64>>,
     ) -> Result<Plain<Changes>, Problem> {
         caller.require(READ)?;
-        let limit = few(limit.0)?;
+        let limit = limit.0.map_or(50, |Parameter(Count(limit))| limit);
         for webhooks in &self.platform.webhooks {
-            let found = webhooks.changes(caller.tenant(), webhook.0, before.0, limit).await?;
+            let mut found = webhooks.changes(caller.tenant(), webhook.0, after.0, limit + 1).await?;
             if !found.is_empty() {
-                return Ok(Plain(Changes { changes: found.into_iter().map(Into::into).collect() }));
+                let more = found.len() > limit as usize;
+                found.truncate(limit as usize);
+                let next = found.last().filter(|_| more).map(|last| last.version);
+                return Ok(Plain(Changes { changes: found.into_iter().map(Into::into).collect(), next }));
             }
         }
-        if before.0.is_some() {
-            return Ok(Plain(Changes { changes: Vec::new() }));
+        if after.0.is_some() {
+            return Ok(Plain(Changes { changes: Vec::new(), next: None }));
         }
         Err(Refusal::not_found("not_found", format!("there is no webhook {}", webhook.0))
             .with("resource", "webhook")
@@ -251,7 +284,7 @@ impl WebhookSettings {
             Err(refusal) if request.command_id.is_some() => self.platform.webhooks.first().ok_or(refusal)?,
             Err(refusal) => return Err(refusal.into()),
         };
-        Ok(Changed::new(home.carry_out(&request, act).await?))
+        Ok(Changed(home.carry_out(&request, act).await?))
     }
 
     /// The service that has a webhook of the caller's tenant, and the webhook.
@@ -265,22 +298,9 @@ impl WebhookSettings {
     }
 }
 
-/// How many of a list are shown.
-fn few(limit: Option<u32>) -> Result<u32, Refusal> {
-    let limit = limit.unwrap_or(50);
-    if (1..=200).contains(&limit) {
-        return Ok(limit);
-    }
-    let detail = format!("the parameter limit is not allowed like that: {limit}; allowed are 1 to 200");
-    Err(Refusal::invalid("parameter_invalid", detail).with("parameter", "limit"))
-}
-
 /// The same circumstances, for what is no event: it can't be said to have happened at another time.
 fn request(asked: executor::Request) -> Result<Request, Refusal> {
-    if asked.occurred_at.is_some() {
-        let detail = "the header occurred-at is not allowed here: webhooks are changed now";
-        return Err(Refusal::invalid("header_invalid", detail).with("header", "occurred-at"));
-    }
+    face::only_now(&asked, "webhooks")?;
     let executor::Request { caller, command_id, request_hash, if_match, .. } = asked;
     Ok(Request { caller, command_id, request_hash, if_match })
 }

@@ -1,6 +1,6 @@
 //! Relay connections.
 
-use juniper::{FieldResult, GraphQLObject};
+use juniper::{FieldError, FieldResult, GraphQLObject};
 use kernel::Refusal;
 
 use super::refuse;
@@ -8,19 +8,32 @@ use super::refuse;
 /// Where a page stands in its list.
 #[derive(Clone, Debug, GraphQLObject)]
 pub struct PageInfo {
+    /// Whether rows come before: whether the page was asked for with `after`.
+    pub has_previous_page: bool,
+    /// The first row's cursor.
+    pub start_cursor: Option<String>,
     /// Whether more rows follow.
     pub has_next_page: bool,
     /// The last row's cursor: give it as `after` to get the next page.
     pub end_cursor: Option<String>,
 }
 
-/// The argument `first` of a list that is no connection: how many rows; the schema has its default.
-pub fn few(first: Option<i32>, default: i32, most: i32) -> FieldResult<i32> {
-    let first = first.unwrap_or(default);
-    if (1..=most).contains(&first) {
-        return Ok(first);
-    }
-    Err(refuse(Refusal::invalid("page_size", format!("first: {first}; allowed are 1 to {most}"))))
+/// The argument `first` of a list: how many rows; the schema has its default.
+///
+/// # Errors
+/// `page_size`, for none and for more than `most`.
+pub fn few(first: Option<i32>, default: u32, most: u32) -> FieldResult<u32> {
+    let Some(first) = first else { return Ok(default) };
+    u32::try_from(first).ok().filter(|first| (1..=most).contains(first)).ok_or_else(|| {
+        refuse(
+            Refusal::invalid("page_size", format!("first: {first}; allowed are 1 to {most}")).with("argument", "first"),
+        )
+    })
+}
+
+/// The refusal of an argument that can't be what it is, such as a text that is no id.
+pub fn bad_argument(argument: &str, what: &str) -> FieldError {
+    refuse(Refusal::invalid("value_not_allowed", format!("{argument}: {what}")).with("argument", argument))
 }
 
 /// Declares a connection over rows of a service's read model: its edges, and the object with page info and count.
@@ -50,6 +63,8 @@ macro_rules! connection {
         impl $connection {
             fn new(page: $crate::graphql::Page<$node>, filter: $filter) -> Self {
                 let page_info = $crate::graphql::PageInfo {
+                    has_previous_page: page.has_previous,
+                    start_cursor: page.start_cursor().map(str::to_owned),
                     has_next_page: page.has_next,
                     end_cursor: page.end_cursor().map(str::to_owned),
                 };

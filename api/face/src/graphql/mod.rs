@@ -17,7 +17,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use big_int::BigInt;
-pub use connection::{PageInfo, few};
+pub use connection::{PageInfo, bad_argument, few};
 pub use error::{missed, refuse};
 pub use history::{Stretch, window};
 pub use loader::{Fetch, Fetching, load};

@@ -43,7 +43,7 @@ impl<N: Node> Fetch for ById<N> {
 }
 
 /// What a dataloader is asked for that reads the first of what belongs to others: whose, and how many.
-pub type Share = (Uuid, i32);
+pub type Share = (Uuid, u32);
 
 /// All whose shares are asked for, each once, and the largest share.
 pub fn owners(shares: &[Share]) -> (Vec<Uuid>, i64) {

@@ -8,7 +8,8 @@ use kernel::{Refusal, Service};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Context, refuse, unlistable};
+use super::{Context, few, refuse, unlistable};
+use crate::MOST_OF_A_PAGE;
 
 /// Where a page ends or begins: the sort key of a row, in a form that clients can't build on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,25 +43,20 @@ pub struct PageRequest<K> {
     pub first: u32,
     /// After the row with this sort key.
     pub after: Option<K>,
+    /// Whether it goes on from another page.
+    resumed: bool,
 }
 
 impl<K: DeserializeOwned> PageRequest<K> {
     /// What a page has when the client does not say.
     pub const DEFAULT: u32 = 20;
     /// The most rows of a page.
-    pub const MOST: u32 = 200;
+    pub const MOST: u32 = MOST_OF_A_PAGE;
 
     /// Reads the arguments `first` and `after` of a connection in the order named `order`.
     pub fn new(first: Option<i32>, after: Option<&str>, order: &str) -> FieldResult<Self> {
-        let first = match first {
-            None => Self::DEFAULT,
-            Some(first) => {
-                u32::try_from(first).ok().filter(|first| (1..=Self::MOST).contains(first)).ok_or_else(|| {
-                    refuse(Refusal::invalid("page_size", format!("first: {first}; allowed are 1 to {}", Self::MOST)))
-                })?
-            }
-        };
-        Ok(Self { first, after: after.map(|text| Cursor::decode(text, order)).transpose()? })
+        let first = few(first, Self::DEFAULT, Self::MOST)?;
+        Ok(Self { first, after: after.map(|text| Cursor::decode(text, order)).transpose()?, resumed: after.is_some() })
     }
 
     /// How many rows to select: one more than asked for tells whether there is a next page.
@@ -74,6 +70,8 @@ impl<K: DeserializeOwned> PageRequest<K> {
 pub struct Page<T> {
     /// The rows.
     pub rows: Vec<(Cursor, T)>,
+    /// Whether others come before.
+    pub has_previous: bool,
     /// Whether more follow.
     pub has_next: bool,
 }
@@ -89,12 +87,19 @@ impl<T> Page<T> {
         let first = request.first as usize;
         let has_next = rows.len() > first;
         rows.truncate(first);
-        Self { rows: rows.into_iter().map(|row| (Cursor::new(order, &key(&row)), row)).collect(), has_next }
+        let rows = rows.into_iter().map(|row| (Cursor::new(order, &key(&row)), row)).collect();
+        Self { rows, has_previous: request.resumed, has_next }
     }
 
     /// The same page of what each row becomes.
     pub fn map<U>(self, make: impl Fn(T) -> U) -> Page<U> {
-        Page { rows: self.rows.into_iter().map(|(cursor, row)| (cursor, make(row))).collect(), has_next: self.has_next }
+        let Self { rows, has_previous, has_next } = self;
+        Page { rows: rows.into_iter().map(|(cursor, row)| (cursor, make(row))).collect(), has_previous, has_next }
+    }
+
+    /// The first row's cursor.
+    pub fn start_cursor(&self) -> Option<&str> {
+        self.rows.first().map(|(cursor, _)| cursor.0.as_str())
     }
 
     /// The last row's cursor.
@@ -136,10 +141,12 @@ mod tests {
     fn a_page_knows_whether_more_follow() {
         let request = PageRequest::<i32>::new(Some(2), None, "NAME").unwrap();
         let page = Page::new(&request, "NAME", vec![1, 2, 3], |row| *row);
-        assert_eq!((page.rows.len(), page.has_next), (2, true));
+        assert_eq!((page.rows.len(), page.has_previous, page.has_next), (2, false, true));
+        assert_ne!(page.start_cursor(), page.end_cursor());
         let last = PageRequest::<i32>::new(Some(2), page.end_cursor(), "NAME").unwrap();
         assert_eq!(last.after, Some(2));
-        assert!(!Page::new(&last, "NAME", vec![3], |row| *row).has_next);
+        let end = Page::new(&last, "NAME", vec![3], |row| *row);
+        assert!(end.has_previous && !end.has_next && end.start_cursor() == end.end_cursor());
         for refused in [0, -1, 201] {
             assert!(PageRequest::<i32>::new(Some(refused), None, "NAME").is_err());
         }

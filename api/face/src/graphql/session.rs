@@ -72,21 +72,30 @@ impl Session {
         self.caller.require(permission).map_err(refuse)
     }
 
-    /// The service with this name, if it is here and the caller may do this in it: `job:read`, for the permission
-    /// `<service>:job:read`. For questions about what every service has.
-    pub fn permitted(&self, name: &str, what: &str) -> FieldResult<Service> {
-        let services = self.services();
-        let Some(service) = services.iter().find(|service| service.name() == name) else {
-            let names: Vec<_> = services.iter().map(|service| service.name()).collect();
+    /// The services in which the caller may do this, `job:read` for the permission `<service>:job:read`: the one with this name, or all of
+    /// them that are here, in the order of their names. For questions about what every service has.
+    ///
+    /// # Errors
+    /// `not_found`: there is no service of this name here. `permission_missing`: the caller may not in the named one, or in none.
+    pub fn permitted(&self, name: Option<&str>, what: &str) -> FieldResult<Vec<Service>> {
+        let here = self.services();
+        let asked: Vec<Service> =
+            here.iter().copied().filter(|service| name.is_none_or(|name| service.name() == name)).collect();
+        if let (Some(name), []) = (name, &*asked) {
+            let names: Vec<_> = here.iter().map(|service| service.name()).collect();
             let detail = format!("there is no service {name:?} here; allowed: {}", names.join(", "));
             return Err(refuse(Refusal::not_found("not_found", detail)));
-        };
-        let permission = format!("{name}:{what}");
-        if !self.caller.may(&permission) {
-            let detail = format!("this needs the permission {permission}, which none of the caller's roles gives");
-            return Err(refuse(Refusal::forbidden("permission_missing", detail).with("permission", permission)));
         }
-        Ok(*service)
+        let permission = |service: &Service| format!("{service}:{what}");
+        let permitted: Vec<Service> =
+            asked.iter().copied().filter(|service| self.caller.may(&permission(service))).collect();
+        if !permitted.is_empty() {
+            return Ok(permitted);
+        }
+        let needed: Vec<String> = asked.iter().map(permission).collect();
+        let detail =
+            format!("this needs the permission {}, which none of the caller's roles gives", needed.join(" or "));
+        Err(refuse(Refusal::forbidden("permission_missing", detail).with("permission", needed.join(" "))))
     }
 
     /// The request's transaction on a service's read models, with the caller's tenant set.

@@ -37,13 +37,23 @@ impl From<sqlx::Error> for AtlasError {
 #[derive(Clone)]
 pub struct Atlas(PgPool);
 
-/// A tenant that came to live in a cell.
+/// What changes where requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
-    /// Which.
-    pub tenant: Uuid,
-    /// In which cell.
-    pub cell: String,
+pub enum Turn {
+    /// A tenant came to live in a cell.
+    Arrived {
+        /// Which.
+        tenant: Uuid,
+        /// In which cell.
+        cell: String,
+    },
+    /// A tenant is no more.
+    Gone {
+        /// Which.
+        tenant: Uuid,
+        /// The short name that it had, which may be another's by now.
+        slug: String,
+    },
 }
 
 /// A tenant that is no more.
@@ -180,21 +190,26 @@ impl Atlas {
         sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM placements").fetch_one(&self.0).await
     }
 
-    /// Who came to live where after so many things had happened, and how many they are now.
-    pub async fn arrivals(&self, after: i64) -> Result<(Vec<Arrival>, i64), sqlx::Error> {
-        let rows =
-            sqlx::query("SELECT position, tenant_id, cell FROM placements WHERE position > $1 ORDER BY position")
-                .bind(after)
-                .fetch_all(&self.0)
-                .await?;
+    /// Who came to live where, or is no more, after so many things had happened; and how many they are now.
+    pub async fn turns(&self, after: i64) -> Result<(Vec<Turn>, i64), sqlx::Error> {
+        let rows = sqlx::query(
+            "SELECT position, tenant_id, cell, CASE event->>'event' WHEN 'deleted' THEN event->>'slug' END
+             FROM placements WHERE position > $1 ORDER BY position",
+        )
+        .bind(after)
+        .fetch_all(&self.0)
+        .await?;
         let mut head = after;
-        let mut arrivals = Vec::new();
+        let mut turns = Vec::new();
         for row in &rows {
             head = row.try_get(0)?;
+            let tenant = row.try_get(1)?;
             if let Some(cell) = row.try_get(2)? {
-                arrivals.push(Arrival { tenant: row.try_get(1)?, cell });
+                turns.push(Turn::Arrived { tenant, cell });
+            } else if let Some(slug) = row.try_get(3)? {
+                turns.push(Turn::Gone { tenant, slug });
             }
         }
-        Ok((arrivals, head))
+        Ok((turns, head))
     }
 }

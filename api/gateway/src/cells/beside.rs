@@ -3,10 +3,11 @@
 //! Sagas themselves are events; their rows and timers follow from these in the new cell. Snapshots, parked events and attempts are
 //! not taken along: they are made again.
 
+use coordinator::passed_over;
 use eventstore::transfer::{self, Opening, TransferError};
 use kernel::{Position, TenantId};
 use serde_json::{Map, Value};
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
 /// What goes along: a table, and which of its columns are positions.
 pub const CARRIED: &[(&str, &[&str])] = &[
@@ -48,6 +49,8 @@ pub const MADE_AGAIN: &[&str] = &[
     "projector.parked_events",
     "saga.instances",
     "saga.parked_events",
+    // The new cell is told by positions of its own what has yet to be looked at.
+    "saga.passed_over",
 ];
 
 /// Why a tenant can't be moved now; none: it can.
@@ -68,42 +71,23 @@ pub(super) async fn decisions(opening: &mut Opening<'_>) -> Result<(), TransferE
     Ok(())
 }
 
-/// How far a closed tenant's events were looked at for sagas; none: the service has none. What the coordinator passes over it notes
-/// with its checkpoint, so this is right whenever it is asked.
+/// How far a closed tenant's events were looked at for sagas; none: the service has none.
 pub(super) async fn sagas_looked_up_to(
     connection: &mut PgConnection,
     tenant: TenantId,
 ) -> Result<Option<Position>, sqlx::Error> {
-    if !has_sagas(connection).await? {
+    if !passed_over::is_migrated(&mut *connection).await? {
         return Ok(None);
     }
-    let position: i64 = sqlx::query_scalar(
-        "SELECT least(position, (SELECT looked FROM log.closed WHERE tenant_id = $1)) FROM saga.checkpoint",
-    )
-    .bind(tenant.uuid())
-    .fetch_one(connection)
-    .await?;
-    Ok(Some(Position::from_i64(position)))
+    passed_over::looked_up_to(connection, tenant).await.map(Some)
 }
 
-/// Lets a paused tenant write again where it is; what was passed over meanwhile is looked at again.
+/// Lets a paused tenant write again where it is; what was passed over meanwhile is looked at then.
 pub(super) async fn resume(connection: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    if has_sagas(&mut transaction).await? {
-        sqlx::query(
-            "UPDATE saga.checkpoint SET position = least(position, c.looked)
-             FROM log.closed c WHERE c.tenant_id = $1 AND c.state = 'paused' AND c.looked IS NOT NULL",
-        )
-        .bind(tenant.uuid())
-        .execute(&mut *transaction)
-        .await?;
+    if passed_over::is_migrated(&mut *connection).await? {
+        passed_over::adopt(connection, Some(tenant)).await?;
     }
-    transfer::resume(&mut transaction, tenant).await?;
-    transaction.commit().await
-}
-
-async fn has_sagas(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT to_regclass('saga.checkpoint') IS NOT NULL").fetch_one(connection).await
+    transfer::resume(connection, tenant).await
 }
 
 /// Takes everything along. `looked`: how far the old cell had looked for what begins sagas; the new one looks at the rest.
@@ -117,14 +101,9 @@ pub(super) async fn carry(opening: &mut Opening<'_>, looked: Option<Position>) -
             })
             .await?;
     }
-    let Some(looked) = looked.map(|old| opening.position(old)) else { return Ok(()) };
-    opening.acted_upon(looked).await?;
-    if has_sagas(opening.connection()).await? {
-        // As after a crash: what was looked at before is there and is not done twice.
-        sqlx::query("UPDATE saga.checkpoint SET position = least(position, $1)")
-            .bind(looked.as_i64())
-            .execute(opening.connection())
-            .await?;
+    if let Some(looked) = looked {
+        let (tenant, after, to) = (opening.tenant(), opening.position(looked), opening.last());
+        passed_over::hand_over(opening.connection(), tenant, after, to).await?;
     }
     Ok(())
 }

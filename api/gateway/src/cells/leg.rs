@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use eventstore::transfer::Transfer;
+use coordinator::passed_over;
+use eventstore::transfer::{Transfer, TransferError};
 use eventstore::{Database, EventStore};
 use executor::{Executor, Settings};
 use kernel::{Clock, SystemClock, SystemIds, TenantId};
@@ -46,7 +47,17 @@ impl Leg {
         to: PgConnectOptions,
     ) -> Result<Self> {
         let begun = Transfer::begin(part.service, tenant, from, &to).await;
-        let transfer = at(&moving.to, begun, part.service.name())?;
+        let mut transfer = at(&moving.to, begun, part.service.name())?;
+        if part.sagas.is_some() {
+            // What has yet to be looked at is asked for after the turning point, when it is too late for that.
+            for cell in [&moving.from, &moving.to] {
+                let there = if *cell == moving.from { transfer.old() } else { transfer.new_cell() };
+                if !passed_over::is_migrated(there).await? {
+                    let service = part.service;
+                    at::<()>(cell, Err(TransferError::NotMigrated(service)), service.name())?;
+                }
+            }
+        }
         let mut database = config.database(part.service);
         (database.host, database.port) = (to.get_host().to_owned(), to.get_port());
         database.socket = to.get_socket().cloned();

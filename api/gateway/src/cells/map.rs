@@ -7,7 +7,7 @@ use quick_cache::sync::Cache;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::atlas::Atlas;
+use super::atlas::{Atlas, Turn};
 use super::whose::Whose;
 
 /// How often it is asked what changed.
@@ -72,14 +72,30 @@ impl Map {
             self.head.store(self.atlas.head().await?, Ordering::Release);
             return Ok(());
         }
-        let (arrivals, head) = self.atlas.arrivals(known).await?;
+        let (turns, head) = self.atlas.turns(known).await?;
         // First of all: whoever looks up meanwhile then knows that their answer may be old.
         self.head.store(head, Ordering::Release);
-        for arrival in arrivals {
-            tracing::info!(tenant = %arrival.tenant, cell = arrival.cell, "a tenant lives in another cell now");
-            self.known.insert(arrival.tenant, Some(arrival.cell));
+        for turn in turns {
+            match turn {
+                Turn::Arrived { tenant, cell } => {
+                    tracing::info!(%tenant, cell, "a tenant lives in another cell now");
+                    self.known.insert(tenant, Some(cell));
+                }
+                Turn::Gone { tenant, slug } => {
+                    tracing::info!(%tenant, slug, "a tenant is no more");
+                    self.forget(&slug, Some(tenant));
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Forgets a name, and whose it was: whoever asks next looks it up.
+    fn forget(&self, name: &str, tenant: Option<Uuid>) {
+        self.names.remove(name);
+        if let Some(tenant) = tenant {
+            self.known.remove(&tenant);
+        }
     }
 
     /// Whether the directory was ever heard of.
@@ -102,12 +118,17 @@ impl Map {
         if self.unknown.get(&name).is_some_and(|since| since.elapsed() < UNKNOWN) {
             return Ok(None);
         }
+        let mut tenant = tenant;
         loop {
             let head = self.head.load(Ordering::Acquire);
-            let Some((tenant, cell)) = self.atlas.find(&name).await? else {
+            let Some((found, cell)) = self.atlas.find(&name).await? else {
+                // Gone while it was asked for, it may have been remembered just now.
+                self.forget(&name, tenant);
                 self.unknown.insert(name, Instant::now());
                 return Ok(None);
             };
+            tenant = Some(found);
+            let tenant = found;
             if let Whose::Slug(slug) = whose {
                 self.names.insert(slug.clone(), tenant);
             }

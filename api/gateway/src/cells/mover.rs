@@ -100,7 +100,7 @@ impl<'a> Mover<'a> {
         let tenant = self.directory.find(tenant).await?;
         let _turn = self.turn(&tenant).await?;
         if self.directory.is_being_deleted(tenant.tenant_id).await? {
-            let what = "the tenant is to be deleted; restore it first (inopsio tenant restore)";
+            let what = "the tenant is to be deleted; take that back first (inopsio tenant undelete)";
             return Err(MoveError::Unsettled(what.to_owned()));
         }
         let mut place = self.atlas.place(tenant.tenant_id).await?;

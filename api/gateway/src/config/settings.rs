@@ -285,7 +285,11 @@ mod tests {
             for (variable, key) in [("DATABASE", "databases"), ("REMOTE", "remotes")] {
                 let variable = format!("INOPSIO_{variable}_{}", service.name().to_uppercase());
                 let setting = SETTINGS.iter().find(|setting| setting.variable == variable);
-                assert_eq!(setting.map(|setting| setting.key.to_owned()), Some(format!("{key}.{service}")), "{variable}");
+                assert_eq!(
+                    setting.map(|setting| setting.key.to_owned()),
+                    Some(format!("{key}.{service}")),
+                    "{variable}"
+                );
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What the front adds to every operation, written into the contract: headers that are understood, and refusals.
 
 use face::HEADERS;
+use kernel::Grant;
 use serde_json::{Map, Value, json};
 
 /// A refusal that the contract names by itself; any other is a problem document, too (`default`).
@@ -14,13 +15,19 @@ struct Refused {
     of: fn(&Operation<'_>) -> bool,
 }
 
-/// What decides on an operation's refusals.
+/// What decides on an operation's headers and refusals.
 struct Operation<'o> {
     path: &'o str,
+    /// It has parameters of its own, in its path or its query string.
+    parameters: bool,
     /// It changes something, with what stands in its body.
     command: bool,
+    /// The same key twice is one request.
+    keyed: bool,
     /// It can be conditioned on a version.
     conditioned: bool,
+    /// What saying when it happened needs.
+    backdating: Option<String>,
     /// It needs no token.
     public: bool,
 }
@@ -33,7 +40,7 @@ const REFUSED: [Refused; 11] = [
         name: "BadRequest",
         meaning: "The request can't be read, or a value in it is not allowed: errors names each by its JSON pointer",
         headers: &[],
-        of: |operation| operation.command || operation.path.contains('{'),
+        of: |operation| operation.command || operation.parameters,
     },
     Refused {
         status: "401",
@@ -112,21 +119,23 @@ const REFUSED: [Refused; 11] = [
     },
 ];
 
-/// Writes them into the document.
-pub fn add(document: &mut Value) {
+/// Writes them into the document. `grants`: the permission tables, which say who may say when something happened.
+pub fn add(document: &mut Value, grants: &[Grant]) {
     document["components"]["responses"] = components();
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, operations) in paths {
         for (method, operation) in operations.as_object_mut().into_iter().flatten() {
-            let command = matches!(method.as_str(), "post" | "put" | "delete" | "patch");
-            // A file makes new things, which have no version to match.
-            let file = operation.pointer("/requestBody/content/text~1csv").is_some();
-            let public = operation["security"].as_array().is_none_or(Vec::is_empty);
-            let described = Operation { path, command, conditioned: command && !file, public };
-            if command {
-                add_headers(operation, described.conditioned);
+            let described = Operation::of(path, method, operation, grants);
+            if described.command {
+                add_headers(operation, &described);
             } else {
                 add_not_modified(operation);
+            }
+            if !described.public {
+                add_header(operation, "X-Tenant-Id", TENANT, json!({ "type": "string", "format": "uuid" }));
+            }
+            if crate::remote::is_named_by_request(path) {
+                add_header(operation, "X-Service", SERVICE, json!({ "type": "string" }));
             }
             for refused in REFUSED.iter().filter(|refused| (refused.of)(&described)) {
                 operation["responses"][refused.status] =
@@ -134,6 +143,44 @@ pub fn add(document: &mut Value) {
             }
         }
     }
+}
+
+const TENANT: &str = "The tenant that is meant: for callers of several, who may take the wrong token. Nobody has to send it; one that is not \
+                      the token's gets 403.";
+const SERVICE: &str = "The service that is meant, where services of the installation run apart, as the parameter service says it where there is one; \
+                       without it 400 service_unnamed names those that there are.";
+
+impl<'o> Operation<'o> {
+    /// What the operation's own answers and its place say of it: an answer without a version is of what has none.
+    fn of(path: &'o str, method: &str, operation: &Value, grants: &[Grant]) -> Self {
+        let command = matches!(method, "post" | "put" | "delete" | "patch");
+        let answers = |status: &str, header: &str| operation["responses"][status]["headers"].get(header).is_some();
+        let answer = |header: &str| ["200", "201"].into_iter().any(|status| answers(status, header));
+        // A file makes new things, which have no version to match; nor has anything that is made.
+        let file = operation.pointer("/requestBody/content/text~1csv").is_some();
+        let public = operation["security"].as_array().is_none_or(Vec::is_empty);
+        Self {
+            path,
+            parameters: operation["parameters"].as_array().is_some_and(|parameters| !parameters.is_empty()),
+            command,
+            keyed: command && answer("Idempotency-Replayed"),
+            conditioned: command && !file && answers("200", "ETag"),
+            backdating: backdating(path, grants).filter(|_| command && !public && answer("X-Position")),
+            public,
+        }
+    }
+}
+
+/// The permission to say when something happened, in the service that a path is of; none where nobody has it.
+fn backdating(path: &str, grants: &[Grant]) -> Option<String> {
+    let mut parts = path.split('/').skip(2);
+    let (first, second) = (parts.next()?, parts.next());
+    // What every service has stands under a word of its own.
+    if second == Some("{service}") {
+        return Some("<service>:history:backdate".to_owned());
+    }
+    let permission = format!("{first}:history:backdate");
+    grants.iter().any(|grant| grant.permission == permission && !grant.roles.is_empty()).then_some(permission)
 }
 
 fn components() -> Value {
@@ -155,13 +202,23 @@ fn headers(headers: &[(&str, &str)]) -> Value {
     Value::Object(headers.iter().map(header).collect::<Map<_, _>>())
 }
 
-fn add_headers(operation: &mut Value, conditioned: bool) {
-    for (name, format, meaning) in HEADERS.iter().filter(|(name, ..)| conditioned || *name != "If-Match") {
+fn add_headers(operation: &mut Value, described: &Operation<'_>) {
+    for (name, format, meaning) in HEADERS {
+        let mut meaning = meaning.to_owned();
+        match name {
+            "Idempotency-Key" if !described.keyed => continue,
+            "If-Match" if !described.conditioned => continue,
+            "Occurred-At" => match &described.backdating {
+                None => continue,
+                Some(permission) => meaning = format!("{meaning} Needs the permission {permission}."),
+            },
+            _ => {}
+        }
         let mut schema = json!({ "type": "string" });
         if !format.is_empty() {
             schema["format"] = json!(format);
         }
-        add_header(operation, name, meaning, schema);
+        add_header(operation, name, &meaning, schema);
     }
 }
 

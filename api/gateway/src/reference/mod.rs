@@ -67,7 +67,7 @@ pub fn openapi() -> Value {
     let mut document: Value = serde_json::from_str(&service.spec()).unwrap_or_default();
     face::schema::resolve(&mut document);
     document["servers"] = json!([{ "url": "/" }]);
-    answers::add(&mut document);
+    answers::add(&mut document, &domains::grants());
     document
 }
 

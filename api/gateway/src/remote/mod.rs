@@ -28,7 +28,7 @@ use kernel::Service;
 use self::budget::Budget;
 pub(crate) use self::forward::{Forward, Kept};
 pub use self::instance::{Instance, Standing};
-pub use self::routes::{issuers, operations, scim, shared};
+pub use self::routes::{is_named_by_request, issuers, operations, scim, shared};
 use crate::service::Background;
 
 /// How long a connection may take to be made.

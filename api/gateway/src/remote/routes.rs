@@ -107,7 +107,7 @@ pub fn shared(table: RouteTable, remotes: &[Arc<Remote>], here: bool, stop: &Can
         let whose = if ["/v1/sagas/:", "/v1/jobs/:", "/v1/dead-letters/:"].iter().any(|prefix| path.starts_with(prefix))
         {
             Whose::Path
-        } else if path.starts_with("/v1/events") && !path.starts_with("/v1/events/types") {
+        } else if is_named_by_request(path) {
             Whose::Request
         } else {
             return local;
@@ -121,6 +121,11 @@ pub fn shared(table: RouteTable, remotes: &[Arc<Remote>], here: bool, stop: &Can
             (path, methods)
         })
         .collect()
+}
+
+/// Whether the request says of which service this operation is: events, and who follows them. Their types are the program's.
+pub fn is_named_by_request(path: &str) -> bool {
+    path.starts_with("/v1/events") && !path.starts_with("/v1/events/types")
 }
 
 /// An operation of which it hangs on the request where it leads.

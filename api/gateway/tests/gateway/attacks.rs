@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway::directory::Directory;
 use jwt_simple::common::HeaderOptions;
 use jwt_simple::prelude::{Claims, Ed25519KeyPair, EdDSAKeyPairLike, HS256Key, MACLike, RS256PublicKey};
-use kernel::{SystemClock, SystemIds};
+use kernel::{Role, SystemClock, SystemIds};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -245,6 +245,45 @@ async fn attack_07_secrets_are_not_found_out_by_trying() {
     assert!(world.head_of(&world.auth).await <= before + 11, "each attempt was recorded");
     // Who knows the secret is let in all the same.
     machine.token(&world).await;
+}
+
+#[tokio::test]
+async fn attack_115_which_clients_there_are_is_not_told_by_who_is_slowed_down() {
+    let world = World::start().await;
+    let machine = Machine::register(&world, "m", &["viewer"]).await;
+    let unknown = |number: u32| format!("0197a8a0-0000-7000-8000-{number:012}");
+    let tries = async |id: &str| {
+        let attempt = token_endpoint(&world).basic_auth(id, Some("x")).form(&[("grant_type", "client_credentials")]);
+        Answer::of(attempt).await.status
+    };
+    // After a burst of ids that are nobody's, one more of them and one that is somebody's answer alike.
+    for number in 0..20 {
+        tries(&unknown(number)).await;
+    }
+    assert_eq!(tries(&unknown(20)).await, tries(&machine.id).await);
+    // And so they do when the same one is tried over and over.
+    let (mut of_nobody, mut of_somebody) = (Vec::new(), Vec::new());
+    for _ in 0..12 {
+        of_nobody.push(tries(&unknown(20)).await);
+        of_somebody.push(tries(&machine.id).await);
+    }
+    assert_eq!(of_nobody, of_somebody);
+    assert!(of_nobody.contains(&StatusCode::TOO_MANY_REQUESTS), "{of_nobody:?}");
+}
+
+#[tokio::test]
+async fn attack_116_somebody_elses_idempotency_key_is_no_way_to_be_told_what_they_were() {
+    let world = World::start().await;
+    let post = |subject: &str| {
+        let token = world.token_of(subject, &[Role::Admin]);
+        let request = world.anonymous(Method::POST, "/v1/crm/leads").bearer_auth(token);
+        request.header("idempotency-key", "1").json(&json!({ "name": "Ada" }))
+    };
+    let first = Answer::of(post("ada")).await;
+    assert_eq!(first.status, StatusCode::CREATED, "{first:?}");
+    world.refuses(vec![(post("grace"), StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused")]).await;
+    let again = Answer::of(post("ada")).await;
+    assert_eq!((again.status, &again.body["id"]), (StatusCode::CREATED, &first.body["id"]), "{again:?}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use gateway::cells::placing::Placed;
 use gateway::config::{Cell, SecretText};
 use gateway::directory::Directory;
 use gateway::{Server, Services};
-use kernel::{Role, SystemClock};
+use kernel::{Role, SystemClock, SystemIds};
 use reqwest::{Method, StatusCode};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use testbed::eventually;
@@ -149,6 +149,29 @@ async fn a_front_learns_at_once_that_a_tenant_lives_elsewhere_and_a_cell_that_it
     atlas.note(world.tenant, place, Placed::Moved, &SystemClock).await.unwrap();
     let away = eventually("the front knows where the tenant lives", async || {
         let answer = world.get(&path).await;
+        (answer.code() == "service_unreachable").then_some(answer)
+    });
+    let away = tokio::time::timeout(LEARNT, away).await.unwrap();
+    assert_eq!((away.status, away.body["service"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("cell_east")));
+    front.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_name_of_who_is_deleted_leads_to_whoever_has_it_next() {
+    let (world, front, _) = Box::pin(before_cells()).await;
+    let jwks = async || Answer::of(world.anonymous(Method::GET, "/t/acme/jwks")).await;
+    assert_eq!(jwks().await.status, StatusCode::OK);
+    let directory = Directory::open(&world.config);
+    let atlas = Atlas::of(&directory);
+    let place = atlas.place(world.tenant).await.unwrap();
+    let deleted = Placed::Deleted { slug: "acme".to_owned(), services: Vec::new() };
+    atlas.note(world.tenant, place, deleted, &SystemClock).await.unwrap();
+    // The same name, in the other cell, which is away.
+    let mut config = world.config.clone();
+    config.directory.cell = Some("east".to_owned());
+    Directory::open(&config).create("acme", "Acme", &SystemClock, &SystemIds).await.unwrap();
+    let away = eventually("the front asks the other cell", async || {
+        let answer = jwks().await;
         (answer.code() == "service_unreachable").then_some(answer)
     });
     let away = tokio::time::timeout(LEARNT, away).await.unwrap();

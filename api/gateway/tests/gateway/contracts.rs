@@ -46,6 +46,8 @@ fn the_contract_names_each_operation_and_leaves_no_stub() {
     for (path, operations) in contract["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{method} {path}");
+            // What it needs, what it refuses, what follows: the second paragraph of its comment.
+            assert!(operation["description"].is_string(), "describe {method} {path}");
             // Whoever has a mailed link has no token.
             if crate::authentication::PUBLIC.contains(&path.as_str()) {
                 assert!(operation["security"].is_null(), "{method} {path}");
@@ -87,25 +89,147 @@ fn the_contract_says_how_long_and_how_large_values_may_be() {
     assert!(unbounded.is_empty(), "give these their form (api/crm/src/rest/form.rs):\n{}", unbounded.join("\n"));
 }
 
+fn openapi() -> Value {
+    let contract = gateway::contracts().into_iter().find(|(path, _)| path == "openapi.json").unwrap().1;
+    serde_json::from_str(&contract).unwrap()
+}
+
+/// The operation with this id.
+fn operation<'c>(contract: &'c Value, id: &str) -> &'c Value {
+    let mut all =
+        contract["paths"].as_object().unwrap().values().flat_map(|methods| methods.as_object().unwrap().values());
+    all.find(|operation| operation["operationId"] == id).unwrap_or_else(|| panic!("there is no {id}"))
+}
+
+fn headers(operation: &Value) -> Vec<&str> {
+    let all = operation["parameters"].as_array().into_iter().flatten();
+    all.filter(|p| p["in"] == "header").map(|p| p["name"].as_str().unwrap()).collect()
+}
+
+fn statuses(operation: &Value) -> Vec<&str> {
+    operation["responses"].as_object().unwrap().keys().map(String::as_str).collect()
+}
+
 #[test]
 fn the_contract_says_what_the_front_understands_and_refuses() {
-    let contract = gateway::contracts().into_iter().find(|(path, _)| path == "openapi.json").unwrap().1;
-    let contract: Value = serde_json::from_str(&contract).unwrap();
-    let headers = |operation: &Value| -> Vec<String> {
-        let all = operation["parameters"].as_array().into_iter().flatten();
-        all.filter(|p| p["in"] == "header").map(|p| p["name"].as_str().unwrap().to_owned()).collect()
-    };
-    let statuses =
-        |operation: &Value| -> Vec<String> { operation["responses"].as_object().unwrap().keys().cloned().collect() };
-    let lead = &contract["paths"]["/v1/crm/leads/{lead}"]["get"];
-    assert_eq!(headers(lead), ["If-None-Match"]);
+    let contract = openapi();
+    let lead = operation(&contract, "getLead");
+    assert_eq!(headers(lead), ["If-None-Match", "X-Tenant-Id"]);
     for status in ["200", "304", "400", "401", "403", "404", "429", "503", "default"] {
-        assert!(statuses(lead).contains(&status.to_owned()), "{status}");
+        assert!(statuses(lead).contains(&status), "{status}");
     }
-    let import = &contract["paths"]["/v1/crm/leads/import"]["post"];
-    assert!(!headers(import).contains(&"If-Match".to_owned()) && !statuses(import).contains(&"412".to_owned()));
-    let assign = &contract["paths"]["/v1/crm/leads/{lead}/assign"]["post"];
-    assert!(headers(assign).contains(&"If-Match".to_owned()) && statuses(assign).contains(&"412".to_owned()));
+    let assign = operation(&contract, "assignLead");
+    let all = ["Idempotency-Key", "If-Match", "Occurred-At", "X-Request-Id", "traceparent", "X-Tenant-Id"];
+    assert_eq!(headers(assign), all);
+    assert!(statuses(assign).contains(&"412"));
+    // What has parameters can have bad ones.
+    for id in ["followEvents", "listWebhookDeliveries", "listSagas"] {
+        assert!(statuses(operation(&contract, id)).contains(&"400"), "{id}");
+    }
+    // What leads to one of several services that run apart is told which.
+    for (id, named) in [("followEvents", true), ("createWebhook", true), ("listEventTypes", false), ("listJobs", false)]
+    {
+        assert_eq!(headers(operation(&contract, id)).contains(&"X-Service"), named, "{id}");
+    }
+    assert_eq!(
+        headers(operation(&contract, "verifyEmail")),
+        ["Idempotency-Key", "If-Match", "X-Request-Id", "traceparent"]
+    );
+}
+
+#[test]
+fn the_contract_names_no_header_where_it_is_always_refused() {
+    let contract = openapi();
+    let refuse_both = [
+        "exportLeads",
+        "startImport",
+        "startUserImport",
+        "createJob",
+        "cancelJob",
+        "createJobSchedule",
+        "pauseJobQueue",
+        "createJobBatch",
+        "previewDeadLetter",
+        "redriveDeadLetter",
+        "editDeadLetter",
+        "discardDeadLetter",
+        "pingWebhook",
+    ];
+    for id in refuse_both {
+        let (named, answers) = (headers(operation(&contract, id)), statuses(operation(&contract, id)));
+        assert!(!named.contains(&"If-Match") && !named.contains(&"Occurred-At"), "{id}: {named:?}");
+        assert!(!answers.contains(&"412"), "{id}: {answers:?}");
+    }
+    // What is made has no version, and a file makes things.
+    for id in ["captureLead", "registerUser", "registerMachine", "createWebhook", "importLeads"] {
+        assert!(!headers(operation(&contract, id)).contains(&"If-Match"), "{id}");
+    }
+    let backdating = |id: &str| -> Option<String> {
+        let all = operation(&contract, id)["parameters"].as_array().unwrap();
+        let meaning = all.iter().find(|parameter| parameter["name"] == "Occurred-At")?["description"].as_str().unwrap();
+        meaning.strip_suffix('.')?.rsplit(' ').next().map(str::to_owned)
+    };
+    assert_eq!(backdating("assignLead").as_deref(), Some("crm:history:backdate"));
+    assert_eq!(backdating("importLeads").as_deref(), Some("crm:history:backdate"));
+    assert_eq!(backdating("lockUser").as_deref(), Some("user:history:backdate"));
+    assert_eq!(backdating("resumeSaga").as_deref(), Some("<service>:history:backdate"));
+    // Nobody has the permission there, nor has whoever sends no token.
+    for id in ["changeMachine", "revokeSession", "registerClient", "changeWebhook", "verifyEmail"] {
+        assert_eq!(backdating(id), None, "{id}");
+    }
+    assert!(headers(operation(&contract, "changeMachine")).contains(&"If-Match"));
+    assert!(headers(operation(&contract, "changeWebhook")).contains(&"If-Match"));
+}
+
+#[test]
+fn an_operation_has_one_answer_that_is_no_refusal() {
+    for operation in openapi()["paths"].as_object().unwrap().values().flat_map(|all| all.as_object().unwrap().values())
+    {
+        let done: Vec<_> = statuses(operation).into_iter().filter(|status| status.starts_with('2')).collect();
+        let made = operation["responses"]["201"]["headers"]["Location"].is_object();
+        assert!(done == ["200"] || (done == ["201"] && made), "{}: {done:?}", operation["operationId"]);
+    }
+}
+
+#[test]
+fn the_contract_has_every_member_that_a_refusal_carries() {
+    let contract = openapi();
+    let members = contract["components"]["schemas"]["Problem"]["properties"].as_object().unwrap();
+    let mut unknown = Vec::new();
+    for (path, text) in crate::sources::all() {
+        for (_, rest) in text.match_indices(".with(\"").map(|(at, with)| text.split_at(at + with.len())) {
+            let name = rest.split('"').next().unwrap();
+            if !members.contains_key(name) || ["type", "title", "status", "code", "detail", "instance"].contains(&name)
+            {
+                unknown.push(format!("{name} in {}", path.display()));
+            }
+        }
+    }
+    assert!(
+        unknown.is_empty(),
+        "say in api/face/src/problem.rs what they mean (status is taken):\n{}",
+        unknown.join("\n")
+    );
+    for name in ["permission", "allowed", "retry_after", "header", "parameter", "argument"] {
+        assert!(members[name]["description"].is_string(), "{name}");
+    }
+}
+
+#[test]
+fn every_body_has_an_example_of_its_own_members() {
+    let contract = openapi();
+    for operation in contract["paths"].as_object().unwrap().values().flat_map(|all| all.as_object().unwrap().values()) {
+        let id = &operation["operationId"];
+        let Some(content) = operation["requestBody"]["content"].get("application/json") else { continue };
+        let schema = contract.pointer(content["schema"]["$ref"].as_str().unwrap().trim_start_matches('#')).unwrap();
+        let example = schema["example"].as_object().unwrap_or_else(|| panic!("{id}: give its body an example"));
+        let none = serde_json::Map::new();
+        let members = schema["properties"].as_object().unwrap_or(&none);
+        assert!(example.keys().all(|name| members.contains_key(name)), "{id}: {example:?}");
+        for required in schema["required"].as_array().into_iter().flatten() {
+            assert!(example.contains_key(required.as_str().unwrap()), "{id}: {required} is not in {example:?}");
+        }
+    }
 }
 
 fn collect(value: &Value, references: &mut Vec<String>) {

@@ -211,3 +211,71 @@ async fn who_may_not_or_asks_for_what_is_not_there_is_refused_and_nothing_is_dec
     let none = Answer::of(stranger(Method::GET, "/v1/dead-letters/crm")).await;
     assert_eq!(none.body["dead_letters"], json!([]));
 }
+
+/// A group with an event that can't be read; the letter's id.
+async fn parked_group(world: &World, name: &str) -> String {
+    let made = world.post("/v1/user/groups", json!({ "name": name })).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let mut superuser = PgConnection::connect_with(&world.of("user").superuser()).await.unwrap();
+    let group = made.body["id"].as_str().unwrap();
+    let poison = r#"{"event":"user.group.renamed","name":42}"#;
+    let position = smuggle(&mut superuser, group, "user.group.renamed", poison).await;
+    let id = format!("projection.groups.{position}");
+    eventually("it is parked", async || {
+        let found = world.get(&format!("/v1/dead-letters/user/{id}")).await;
+        (found.status == StatusCode::OK).then_some(())
+    })
+    .await;
+    id
+}
+
+#[tokio::test]
+async fn without_a_service_the_dead_letters_of_all_services_are_one_list() {
+    let world = World::start().await;
+    let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    for n in 0..2 {
+        parked(&world, &mut superuser, &format!("Sick {n}")).await;
+        parked_group(&world, &format!("Sick {n}")).await;
+    }
+    let ask = async |question: &str| {
+        let answer = world.post("/graphql", json!({ "query": format!("{{ deadLetters {{ {question} }} }}") })).await;
+        assert_eq!(answer.body["errors"], Value::Null, "{answer:?}");
+        answer.body["data"]["deadLetters"].clone()
+    };
+    let rows = |answer: &Value| answer["letters"].as_array().unwrap().clone();
+    // Page by page, each is there once. (Other consumers of the same events may only be about to park them.)
+    let all = eventually("the pages are the list", async || {
+        let all = rows(&ask("letters(first: 200) { id service position }").await);
+        let (mut pages, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = rows(&ask(&format!("letters(first: 1{after}) {{ id service position }}")).await);
+            let Some(last) = page.last() else { break };
+            after = format!(", after: {}", last["id"]);
+            pages.extend(page);
+        }
+        (pages == all).then_some(all)
+    })
+    .await;
+    for service in ["crm", "user"] {
+        let own = rows(&ask(&format!("letters(service: \"{service}\") {{ id service }}")).await);
+        assert!(own.len() >= 2 && own.iter().all(|row| row["service"] == service), "{own:?}");
+        assert!(all.iter().filter(|row| row["service"] == service).count() >= 2, "{all:?}");
+        let one = ask(&format!("letter(id: {}) {{ service }}", own[0]["id"])).await;
+        assert_eq!(one["letter"]["service"], service);
+    }
+    let positions: Vec<u64> = all.iter().map(|row| row["position"].as_str().unwrap().parse().unwrap()).collect();
+    assert!(positions.is_sorted_by(|a, b| a >= b), "{positions:?}");
+}
+
+#[test]
+fn a_consumer_is_of_one_service_so_that_a_dead_letter_of_any_service_has_an_id_of_its_own() {
+    let mut names: Vec<String> = Vec::new();
+    for part in gateway::parts() {
+        names.extend(part.projections.iter().map(|projection| format!("projection.{}", projection.name())));
+        let sagas = part.sagas.iter().flat_map(coordinator::Sagas::definitions);
+        names.extend(sagas.map(|definition| format!("saga.{}", definition.name())));
+    }
+    names.sort();
+    let twice: Vec<_> = names.windows(2).filter(|two| two[0] == two[1]).map(|two| &two[0]).collect();
+    assert!(twice.is_empty(), "give one of them another name: {twice:?}");
+}

@@ -24,7 +24,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
         "id version name website industry country employees owner createdAt changedAt",
         &[("contacts", "crm:contact:read"), ("opportunities", "crm:opportunity:read"), ("lead", "crm:lead:read")],
     ),
-    ("ApiKey", "id name scopes createdAt expiresAt lastUsedAt revokedAt", &[]),
+    ("ApiKey", "id name scopes createdAt expiresAt lastUsedAt lastRefusedAt lastRefusal revokedAt", &[]),
     (
         "Contact",
         "id version name title email phone owner createdAt changedAt erasedAt",
@@ -32,7 +32,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ),
     (
         "DeadLetter",
-        "id consumer position aggregateType aggregateId eventType state attempts errors nextAttemptAt parkedAt changedAt waiting",
+        "service id consumer position aggregateType aggregateId eventType state attempts errors nextAttemptAt parkedAt changedAt waiting",
         &[],
     ),
     ("DealState", "stageId status amount closeDate owner", &[]),
@@ -50,14 +50,14 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ),
     (
         "Job",
-        "id kind queue state arguments actor runAt attempt maxAttempts done total result code reason batch schedule slot cancelRequestedAt
+        "service id kind queue state arguments actor runAt attempt maxAttempts done total result code reason batch schedule slot cancelRequestedAt
          createdAt startedAt finishedAt log",
         &[],
     ),
-    ("JobBatch", "id actor total completed cancelled discarded then createdAt finishedAt", &[]),
+    ("JobBatch", "service id actor total completed cancelled discarded then createdAt finishedAt", &[]),
     ("JobLogLine", "at attempt message", &[]),
-    ("JobQueue", "name pausedAt concurrency rateCount rateSeconds waiting running", &[]),
-    ("JobSchedule", "id kind arguments actor cron timeZone overlap paused next lastAt lastJob skipped", &[]),
+    ("JobQueue", "service name pausedAt concurrency rateCount rateSeconds waiting running", &[]),
+    ("JobSchedule", "service id kind arguments actor cron timeZone overlap paused next lastAt lastJob skipped", &[]),
     (
         "Lead",
         "id version name company title email phone country source status reason owner importId capturedAt qualifiedAt convertedAt changedAt",
@@ -88,7 +88,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
         "id version name closed createdAt",
         &[("parent", "user:organization:read"), ("members", "user:user:read")],
     ),
-    ("PageInfo", "hasNextPage endCursor", &[]),
+    ("PageInfo", "hasNextPage hasPreviousPage startCursor endCursor", &[]),
     ("Pipeline", "id version name stages", &[]),
     // A board is of its stages: who sees it sees what they are called.
     (
@@ -104,12 +104,12 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ("RefusedSignIn", "id reason at address agent origin", &[]),
     ("Role", "name title version permissions includes retired definedAt changedAt", &[]),
     ("SamlConnection", "id version name entityId domains active createdAt changedAt", &[]),
-    ("SignInSession", "id methods address agent startedAt confirmedAt expiresAt endedAt endReason", &[]),
+    ("SignInSession", "id methods address agent startedAt confirmedAt lastUsedAt expiresAt endedAt endReason", &[]),
     ("Stage", "id name probability rottenAfterDays retired", &[]),
     ("Stretch", "from to", &[]),
     (
         "User",
-        "id version status name givenName familyName title email emailVerified userName phone picture locale timeZone roles registeredAt
+        "id version status name givenName familyName title email emailVerified userName phone phoneVerified picture locale timeZone roles registeredAt
          changedAt",
         &[("groups", "user:group:read"), ("organizations", "user:organization:read"), ("access", "user:access:read")],
     ),

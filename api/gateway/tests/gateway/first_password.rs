@@ -37,16 +37,16 @@ pub fn link_in(data: &str, page: &str) -> String {
     link.unwrap_or_else(|| panic!("no link in {text}")).to_owned()
 }
 
-async fn link(mails: &MailServer, to: &str) -> String {
+pub async fn link(mails: &MailServer, to: &str) -> String {
     testbed::eventually("a link to set a password", async || links(mails, to).pop()).await
 }
 
-async fn forgets(world: &World, login: &str) -> Shown {
+pub async fn forgets(world: &World, login: &str) -> Shown {
     Browser::default().submit(&format!("{}/forgot", issuer(world)), &[("login", login)]).await
 }
 
 /// Somebody follows a link and sets a password.
-async fn sets(world: &World, link: &str, password: &str) -> Shown {
+pub async fn sets(world: &World, link: &str, password: &str) -> Shown {
     let mut browser = Browser::default();
     let page = browser.open(link).await;
     assert_eq!(page.status, StatusCode::OK, "{page:?}");

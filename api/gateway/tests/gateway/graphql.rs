@@ -289,3 +289,54 @@ async fn ids_days_and_times_have_one_form_and_are_refused_in_the_words_of_rest()
         assert_eq!((taken.status, &taken.body["errors"]), (StatusCode::OK, &Value::Null), "{taken:?}");
     }
 }
+
+#[tokio::test]
+async fn a_page_says_whether_rows_come_before_and_after_and_where_it_begins_and_ends() {
+    let world = World::start().await;
+    for name in ["Ada", "Grace", "Katherine"] {
+        world.lead(name).await;
+    }
+    let page = async |after: &str| {
+        let page_info = "pageInfo { hasPreviousPage startCursor hasNextPage endCursor }";
+        let query = format!("{{ crm {{ leads(first: 2{after}) {{ edges {{ cursor }} {page_info} }} }} }}");
+        let answer = world.post("/graphql", json!({ "query": query })).await;
+        answer.body["data"]["crm"]["leads"].clone()
+    };
+    testbed::eventually("the leads are listed", async || {
+        (page("").await["pageInfo"]["hasNextPage"] == true).then_some(())
+    })
+    .await;
+    let first = page("").await;
+    let cursor = |page: &Value, at: usize| page["edges"][at]["cursor"].clone();
+    let info = json!({ "hasPreviousPage": false, "startCursor": cursor(&first, 0), "hasNextPage": true, "endCursor": cursor(&first, 1) });
+    assert_eq!(first["pageInfo"], info, "{first}");
+    let last = page(&format!(", after: {}", cursor(&first, 1))).await;
+    let info = json!({ "hasPreviousPage": true, "startCursor": cursor(&last, 0), "hasNextPage": false, "endCursor": cursor(&last, 0) });
+    assert_eq!(last["pageInfo"], info, "{last}");
+}
+
+#[tokio::test]
+async fn every_key_of_a_machine_can_be_listed_page_by_page() {
+    let world = World::start().await;
+    let machine = world.post("/v1/auth/machines", json!({ "name": "sensor", "roles": ["member"] })).await;
+    let machine = machine.body["id"].clone();
+    let mut issued = Vec::new();
+    let mut position = String::new();
+    for name in ["a", "b", "c"] {
+        let key = world.post("/v1/auth/api-keys", json!({ "machine": machine, "name": name })).await;
+        assert_eq!(key.status, StatusCode::CREATED, "{key:?}");
+        issued.insert(0, key.body["id"].clone());
+        key.header("x-position").clone_into(&mut position);
+    }
+    let (mut listed, mut after) = (Vec::new(), String::new());
+    loop {
+        let query = format!("{{ auth {{ machine(id: {machine}) {{ apiKeys(first: 2{after}) {{ id }} }} }} }}");
+        let request = world.request(Method::POST, "/graphql").header("x-min-position", &position);
+        let answer = Answer::of(request.json(&json!({ "query": query }))).await;
+        let page = answer.body["data"]["auth"]["machine"]["apiKeys"].as_array().unwrap().clone();
+        let Some(last) = page.last() else { break };
+        after = format!(", after: {}", last["id"]);
+        listed.extend(page.iter().map(|key| key["id"].clone()));
+    }
+    assert_eq!(listed, issued);
+}

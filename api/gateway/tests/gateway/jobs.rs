@@ -511,3 +511,69 @@ async fn a_job_is_asked_for_by_name_for_a_later_time() {
         .await;
     assert_eq!(world.get("/v1/jobs/crm").await.body["jobs"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn without_a_service_the_jobs_of_all_services_that_one_may_see_are_one_list() {
+    let world = World::start().await;
+    let mut asked = Vec::new();
+    for n in 0..4 {
+        let path = if n % 2 == 0 { "/v1/crm/imports" } else { "/v1/user/imports" };
+        let file = format!("name,email\nAda {n},ada{n}@example.com\n");
+        let request = world.request(Method::POST, path).header("content-type", "text/csv").body(file);
+        let made = Answer::of(request).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        asked.push((made.body["id"].clone(), json!(if n % 2 == 0 { "crm" } else { "user" })));
+        until_at(&world, made.header("location"), "completed").await;
+    }
+    let role = json!({ "name": "clerk", "title": "Clerk", "permissions": ["user:job:read"] });
+    assert_eq!(world.post("/v1/user/roles", role).await.status, StatusCode::CREATED);
+    let ask = async |token: &str, question: &str| {
+        let request = world.anonymous(Method::POST, "/graphql").bearer_auth(token);
+        Answer::of(request.json(&json!({ "query": format!("{{ jobs {{ {question} }} }}") }))).await.body
+    };
+    let seen = |answer: &Value| -> Vec<(Value, Value)> {
+        let rows = answer["data"]["jobs"]["jobs"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        rows.iter().map(|row| (row["id"].clone(), row["service"].clone())).collect()
+    };
+
+    // Page by page, each is there once, the last first.
+    let (admin, mut pages, mut after) = (world.token(&[Role::Admin]), Vec::new(), String::new());
+    loop {
+        let page = seen(&ask(&admin, &format!("jobs(first: 3{after}) {{ id service }}")).await);
+        let Some((last, _)) = page.last() else { break };
+        after = format!(", after: {last}");
+        pages.extend(page);
+    }
+    asked.reverse();
+    assert_eq!(pages, asked);
+    let theirs = &asked[0].0;
+    let one = ask(&admin, &format!("job(id: {theirs}) {{ service kind log {{ message }} }}")).await;
+    let job = &one["data"]["jobs"]["job"];
+    assert_eq!((&job["service"], &job["kind"]), (&json!("user"), &json!("import_users")), "{one}");
+    assert!(job["log"][0]["message"].is_string(), "{one}");
+    let elsewhere = ask(&admin, &format!("job(service: \"crm\", id: {theirs}) {{ id }}")).await;
+    assert_eq!(elsewhere["data"]["jobs"]["job"], Value::Null, "{elsewhere}");
+
+    // Whoever may see those of one service sees these, and is told what the others need when they ask for them.
+    let clerk = world.token_with(&["clerk"]);
+    let own: Vec<_> = asked.iter().filter(|(_, service)| service == "user").cloned().collect();
+    eventually("the role is known", async || {
+        let answer = ask(&clerk, "jobs { id service }").await;
+        answer["errors"].is_null().then_some(())
+    })
+    .await;
+    assert_eq!(seen(&ask(&clerk, "jobs { id service }").await), own);
+    let refused = ask(&clerk, "jobs(service: \"crm\") { id }").await;
+    assert_eq!(refused["errors"][0]["extensions"]["permission"], "crm:job:read", "{refused}");
+    let hidden = ask(&clerk, &format!("job(id: {}) {{ id }}", asked[1].0)).await;
+    assert_eq!(hidden["data"]["jobs"]["job"], Value::Null, "{hidden}");
+    let none = ask(&world.token(&[Role::Viewer]), "jobs { id }").await;
+    let extensions = &none["errors"][0]["extensions"];
+    assert_eq!(
+        (&extensions["code"], &extensions["permission"]),
+        (&json!("permission_missing"), &json!("auth:job:read crm:job:read user:job:read")),
+        "{none}"
+    );
+    let unknown = ask(&admin, "jobs(service: \"erp\") { id }").await;
+    assert_eq!(unknown["errors"][0]["extensions"]["code"], "not_found", "{unknown}");
+}

@@ -438,6 +438,18 @@ async fn attack_58_a_provider_does_no_more_than_it_may_and_what_is_wrong_is_said
     let off = json!({ "Operations": [{ "op": "replace", "path": "active", "value": false }] });
     provider.refused(Method::PATCH, &admin, off, forbidden, None).await;
     provider.refused(Method::DELETE, &admin, Value::Null, forbidden, None).await;
+    // To be taken out of a group is to be signed out, so that is, too: over and over, they would never be signed in.
+    let id = admin.strip_prefix("/Users/").unwrap();
+    let lunch = world.post("/v1/user/groups", json!({ "name": "Lunch" })).await.body["id"].as_str().unwrap().to_owned();
+    let joined = world.post(&format!("/v1/user/groups/{lunch}/change-members"), json!({ "join": [id] })).await;
+    assert_eq!(joined.status, StatusCode::OK, "{joined:?}");
+    testbed::eventually("the member is listed", async || {
+        let members = provider.get(&format!("/Groups/{lunch}")).await.body["members"].clone();
+        (members[0]["value"] == id).then_some(())
+    })
+    .await;
+    let out = json!({ "Operations": [{ "op": "remove", "path": format!("members[value eq \"{id}\"]") }] });
+    provider.refused(Method::PATCH, &format!("/Groups/{lunch}"), out, forbidden, None).await;
     let user = provider.create(json!({ "userName": "eve@example.com", "roles": [{ "value": "admin" }] })).await;
     assert!(user["roles"].is_null(), "{user}");
     let eve = format!("/Users/{}", user["id"].as_str().unwrap());

@@ -8,6 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::authentication::walked;
+use crate::unasked::schema_of;
 use crate::world::{Answer, World};
 
 /// What needs no permission, only a token.
@@ -346,6 +347,72 @@ async fn every_operation_is_allowed_to_whom_the_table_says_and_to_nobody_else() 
     }
     let gone: Vec<_> = listed.keys().filter(|id| !walked_ids.contains(**id)).collect();
     assert!(gone.is_empty(), "OPERATIONS lists what is not in the contract: {gone:?}");
+}
+
+#[tokio::test]
+async fn a_header_that_the_contract_names_is_understood_and_with_one_that_it_does_not_name_nothing_is_done() {
+    let world = World::start_with(|config| {
+        config.rate_limits.tenant_per_second = 0;
+        config.rate_limits.token_per_second = 0;
+    })
+    .await;
+    let contract = world.get("/openapi.json").await.body;
+    let bodies: BTreeMap<&str, (&str, &str)> =
+        OPERATIONS.iter().map(|(id, needs, body)| (*id, (*needs, *body))).collect();
+    let (mut named, mut unnamed) = (0, 0);
+    for (pattern, operations) in contract["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap().iter().filter(|(method, _)| *method == "post") {
+            let id = operation["operationId"].as_str().unwrap();
+            let (needs, body) = bodies[id];
+            if needs == PUBLIC {
+                continue;
+            }
+            for (header, value) in [("Occurred-At", "2020-01-01T00:00:00Z"), ("If-Match", "\"7\"")] {
+                let request = world.request(method.to_uppercase().parse().unwrap(), &walked(pattern));
+                let request = match body {
+                    "csv" => request.header("content-type", "text/csv").body("name\nAda\n"),
+                    json => request.header("content-type", "application/json").body(json),
+                };
+                let answer = Answer::of(request.header(header, value)).await;
+                let parameters = operation["parameters"].as_array().unwrap();
+                if parameters.iter().any(|parameter| parameter["name"] == header) {
+                    named += 1;
+                    let refused = ["header_invalid", "permission_missing"].contains(&answer.code());
+                    assert!(!refused, "{id} is said to understand {header}: {answer:?}");
+                } else {
+                    unnamed += 1;
+                    assert!(!answer.status.is_success(), "{id} is not said to understand {header}: {answer:?}");
+                }
+            }
+        }
+    }
+    assert!(named > 120 && unnamed > 50, "{named} named, {unnamed} not");
+}
+
+#[tokio::test]
+async fn every_example_of_the_contract_is_a_body_that_is_taken() {
+    let world = World::start_with(|config| {
+        config.rate_limits.tenant_per_second = 0;
+        config.rate_limits.token_per_second = 0;
+    })
+    .await;
+    let contract = world.get("/openapi.json").await.body;
+    let mut sent = 0;
+    for (pattern, operations) in contract["paths"].as_object().unwrap() {
+        for operation in operations.as_object().unwrap().values() {
+            let id = operation["operationId"].as_str().unwrap();
+            // A provider's metadata is a document of its own; that of the example is cut short.
+            if operation["requestBody"]["content"].get("application/json").is_none() || id.ends_with("SamlConnection") {
+                continue;
+            }
+            let request = world.request(Method::POST, &walked(pattern));
+            let answer = Answer::of(request.json(&schema_of(&contract, operation)["example"])).await;
+            assert_ne!(answer.code(), "validation_failed", "{id}: {answer:?}");
+            assert_ne!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{id}: {answer:?}");
+            sent += 1;
+        }
+    }
+    assert!(sent > 120, "{sent}");
 }
 
 #[tokio::test]

@@ -55,15 +55,38 @@ async fn a_webhook_is_set_up_gets_events_and_shows_what_it_got() {
     })
     .await;
     assert_eq!(deliveries[0]["event_type"], "inopsio.webhook.ping");
+    // Page by page each is there once; the last page leads nowhere.
+    let (mut listed, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = world.get(&format!("{path}/deliveries?limit=1{after}")).await.body;
+        listed.extend(page["deliveries"].as_array().unwrap().clone());
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert!(listed.len() >= 4, "{listed:?}");
+    assert_eq!(listed[..2], deliveries[..]);
+    let changes = world.get(&format!("{path}/changes?limit=1")).await.body;
+    let earlier = world.get(&format!("{path}/changes?after={}", changes["next"])).await.body;
+    assert_eq!(
+        (&changes["changes"][0]["version"], &earlier["changes"][0]["version"]),
+        (&json!(3), &json!(2)),
+        "{changes}"
+    );
+    assert_eq!(earlier["next"], Value::Null, "{earlier}");
 
     let query = format!(
-        "{{ events {{ webhooks {{ id state types lagEvents }} webhook(id: \"{id}\") {{ url version
+        "{{ events {{ webhooks {{ id state types lagEvents delivered position }} webhook(id: \"{id}\") {{ url version
            deliveries(first: 1) {{ eventType status error }} }} }} }}"
     );
     let asked = world.post("/graphql", json!({ "query": query })).await;
     let events = &asked.body["data"]["events"];
     assert_eq!((&events["webhooks"][0]["id"], &events["webhook"]["version"]), (&json!(id), &json!(3)), "{asked:?}");
     assert_eq!(events["webhook"]["deliveries"][0]["eventType"], "inopsio.webhook.ping");
+    let shown = &events["webhooks"][0];
+    assert_eq!(shown["state"], "ENABLED", "{shown}");
+    for number in ["lagEvents", "delivered", "position"] {
+        assert!(shown[number].is_string(), "{number} may outgrow 32 bits: {shown}");
+    }
 
     assert_eq!(world.post(&format!("{path}/disable"), json!({ "reason": "moved" })).await.status, StatusCode::OK);
     let shown = world.get(&path).await;

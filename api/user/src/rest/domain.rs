@@ -34,6 +34,7 @@ impl Domains {
 /// A domain that the tenant says is its own.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"domain": "example.com"}))]
 struct NewDomain {
     /// Its name, such as `example.com`; in another script or as `xn--…`. Not an address, and not a name of one part.
     #[schemars(length(min = *lengths::DOMAIN.start(), max = *lengths::DOMAIN.end()))]
@@ -139,6 +140,8 @@ impl Domains {
     }
 
     /// A domain as it is now
+    ///
+    /// Needs the permission `user:domain:read`.
     #[oai(path = "/v1/user/domains/:domain", method = "get", operation_id = "getDomain")]
     async fn get(&self, Authenticated(caller): Authenticated, domain: Path<Uuid>) -> Found<DomainResource> {
         let show = |state: &ClaimedDomain| resource(caller.tenant(), domain.0, state);
@@ -183,6 +186,8 @@ impl Domains {
     }
 
     /// Release a domain
+    ///
+    /// Another tenant may show then that the domain is theirs. Needs the permission `user:domain:write`.
     #[oai(path = "/v1/user/domains/:domain/release", method = "post", operation_id = "releaseDomain")]
     async fn release(&self, command: Command<Empty>, domain: Path<Uuid>) -> Done {
         let (runtime, claim) = (&self.service.runtime, domain.0);

@@ -28,6 +28,7 @@ impl Groups {
 /// A new group.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "Sales", "roles": ["member"]}))]
 struct NewGroup {
     /// Its name; no two groups of a tenant share one.
     #[schemars(with = "form::Name")]
@@ -41,6 +42,7 @@ struct NewGroup {
 /// A name.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "Field sales"}))]
 pub(super) struct Renaming {
     /// The new name.
     #[schemars(with = "form::Name")]
@@ -50,6 +52,7 @@ pub(super) struct Renaming {
 /// Who comes and who goes: all of them or none.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"join": ["0197a8a0-0000-7000-8000-000000000001"], "leave": ["0197a8a0-0000-7000-8000-000000000002"]}))]
 pub(super) struct MemberChanges {
     /// Who comes in.
     #[serde(default)]
@@ -78,6 +81,8 @@ struct GroupResource {
 #[OpenApi(tag = "Tag::Groups")]
 impl Groups {
     /// Make a group
+    ///
+    /// Needs the permission `user:group:write`.
     #[oai(path = "/v1/user/groups", method = "post", operation_id = "createGroup")]
     async fn create(&self, command: Command<NewGroup>) -> Made {
         let NewGroup { name, roles } = command.body;
@@ -86,6 +91,8 @@ impl Groups {
     }
 
     /// A group as it is now
+    ///
+    /// Needs the permission `user:group:read`.
     #[oai(path = "/v1/user/groups/:group", method = "get", operation_id = "getGroup")]
     async fn get(&self, Authenticated(caller): Authenticated, group: Path<Uuid>) -> Found<GroupResource> {
         let show = |state: &Group| GroupResource {
@@ -98,6 +105,8 @@ impl Groups {
     }
 
     /// Rename a group
+    ///
+    /// Needs the permission `user:group:write`.
     #[oai(path = "/v1/user/groups/:group/rename", method = "post", operation_id = "renameGroup")]
     async fn rename(&self, command: Command<Renaming>, group: Path<Uuid>) -> Done {
         let rename = RenameGroup { group: id(&group), name: command.body.name };
@@ -105,6 +114,8 @@ impl Groups {
     }
 
     /// Give a group's members a role
+    ///
+    /// Nobody gives a role that allows more than they may themselves. Needs the permission `user:role:grant`.
     #[oai(path = "/v1/user/groups/:group/grant-role", method = "post", operation_id = "grantGroupRole")]
     async fn grant_role(&self, command: Command<RoleName>, group: Path<Uuid>) -> Done {
         let catalogue = self.service.catalogue.clone();
@@ -113,6 +124,8 @@ impl Groups {
     }
 
     /// Take a role from a group's members
+    ///
+    /// Needs the permission `user:role:grant`.
     #[oai(path = "/v1/user/groups/:group/revoke-role", method = "post", operation_id = "revokeGroupRole")]
     async fn revoke_role(&self, command: Command<RoleName>, group: Path<Uuid>) -> Done {
         let catalogue = self.service.catalogue.clone();
@@ -132,6 +145,8 @@ impl Groups {
     }
 
     /// Dissolve a group: it gives nobody a role any more
+    ///
+    /// That stays so. Needs the permission `user:group:write`.
     #[oai(path = "/v1/user/groups/:group/dissolve", method = "post", operation_id = "dissolveGroup")]
     async fn dissolve(&self, command: Command<Empty>, group: Path<Uuid>) -> Done {
         let dissolve = DissolveGroup { group: id(&group), catalogue: self.service.catalogue.clone() };

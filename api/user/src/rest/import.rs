@@ -1,7 +1,7 @@
 //! Import of users from a CSV file.
 
 use face::import::{Mapping, Report, begin, take};
-use face::operation::{Done, Found, Made, find};
+use face::operation::{Asked, Done, Found, find};
 use face::{Authenticated, Parameter, Purpose, Upload, Word};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -81,6 +81,8 @@ struct ImportResource {
 #[OpenApi(tag = "Tag::Users")]
 impl Imports {
     /// An import of users that is done
+    ///
+    /// Needs the permission `user:import:read`.
     #[oai(path = "/v1/user/imports/:import_id", method = "get", operation_id = "getUserImport")]
     async fn get(&self, Authenticated(caller): Authenticated, import_id: Path<Uuid>) -> Found<ImportResource> {
         let show = |state: &ImportBatch| {
@@ -106,7 +108,7 @@ impl Imports {
         mapping: Query<Option<Parameter<Mapping>>>,
         // Last: a file is not read for nothing.
         upload: Upload<UserFile>,
-    ) -> Made {
+    ) -> Asked {
         let import = self.asked(into, mapping);
         let arguments = ImportUsers::asked(&import, &upload.request.caller);
         begin(&self.service.runtime, &upload, &import, IMPORT_USERS, &arguments).await

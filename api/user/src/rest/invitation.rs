@@ -28,6 +28,7 @@ impl Invitations {
 /// A new invitation.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"email": "grace@example.com", "name": "Grace Hopper", "roles": ["member"]}))]
 struct NewInvitation {
     /// Where the mail goes: nobody who is a user, or is invited, already.
     #[schemars(with = "form::Email")]
@@ -83,6 +84,8 @@ impl Invitations {
     }
 
     /// An invitation as it is now
+    ///
+    /// Needs the permission `user:invitation:read`.
     #[oai(path = "/v1/user/invitations/:invitation", method = "get", operation_id = "getInvitation")]
     async fn get(&self, Authenticated(caller): Authenticated, invitation: Path<Uuid>) -> Found<InvitationResource> {
         let show = |state: &Invitation| InvitationResource {
@@ -99,16 +102,21 @@ impl Invitations {
     }
 
     /// Send an invitation again: with a new link, the old one is worthless
+    ///
+    /// One that is accepted or revoked is not sent again (409 `invitation_not_pending`). Needs the permission
+    /// `user:invitation:write`.
     #[oai(path = "/v1/user/invitations/:invitation/resend", method = "post", operation_id = "resendInvitation")]
     async fn resend(&self, command: Command<Empty>, invitation: Path<Uuid>) -> Done {
-        let resend = ResendInvitation { invitation: id(&invitation) };
+        let resend = ResendInvitation { invitation: id(&invitation), catalogue: self.service.catalogue.clone() };
         change(&self.service.runtime, &command.request, invitation.0, resend).await
     }
 
     /// Take an invitation back
+    ///
+    /// Its link is worthless from then on. Needs the permission `user:invitation:write`.
     #[oai(path = "/v1/user/invitations/:invitation/revoke", method = "post", operation_id = "revokeInvitation")]
     async fn revoke(&self, command: Command<Empty>, invitation: Path<Uuid>) -> Done {
-        let revoke = RevokeInvitation { invitation: id(&invitation) };
+        let revoke = RevokeInvitation { invitation: id(&invitation), catalogue: self.service.catalogue.clone() };
         change(&self.service.runtime, &command.request, invitation.0, revoke).await
     }
 }

@@ -30,6 +30,7 @@ impl Links {
 /// What an invitation is accepted with.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"link": "what stands in the mailed link", "name": "Ada Lovelace"}))]
 struct InvitationAcceptance {
     /// What stands in the mailed link.
     #[schemars(with = "form::Link")]
@@ -42,6 +43,7 @@ struct InvitationAcceptance {
 /// What an address is verified with.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"link": "what stands in the mailed link"}))]
 struct EmailVerification {
     /// What stands in the mailed link.
     #[schemars(with = "form::Link")]

@@ -47,6 +47,8 @@ pub(super) fn oneself(caller: &Caller) -> Result<UserId, Refusal> {
 #[OpenApi(tag = "Tag::Me")]
 impl Me {
     /// What is known of the caller
+    ///
+    /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me", method = "get", operation_id = "getMe")]
     async fn get(&self, Authenticated(caller): Authenticated) -> Found<UserResource> {
         let user = oneself(&caller)?.uuid();
@@ -55,6 +57,8 @@ impl Me {
     }
 
     /// Replace one's own profile
+    ///
+    /// What is left out is gone. Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/change-profile", method = "post", operation_id = "changeMyProfile")]
     async fn change_profile(&self, command: Command<NewProfile>) -> Done {
         let changed = ChangeOwnProfile { profile: command.body.into() };
@@ -63,6 +67,8 @@ impl Me {
     }
 
     /// Have a link mailed that verifies one's address
+    ///
+    /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/verify-email", method = "post", operation_id = "requestEmailVerification")]
     async fn verify_email(&self, command: Command<Empty>) -> Done {
         let user = oneself(&command.request.caller)?;

@@ -27,6 +27,7 @@ impl Organizations {
 /// A new organization.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "North"}))]
 struct NewOrganization {
     /// Its name; no two organizations of a tenant share one.
     #[schemars(with = "form::Name")]
@@ -54,6 +55,8 @@ struct OrganizationResource {
 #[OpenApi(tag = "Tag::Organizations")]
 impl Organizations {
     /// Make an organization
+    ///
+    /// Needs the permission `user:organization:write`.
     #[oai(path = "/v1/user/organizations", method = "post", operation_id = "createOrganization")]
     async fn create(&self, command: Command<NewOrganization>) -> Made {
         let NewOrganization { name, parent } = command.body;
@@ -62,6 +65,8 @@ impl Organizations {
     }
 
     /// An organization as it is now
+    ///
+    /// Needs the permission `user:organization:read`.
     #[oai(path = "/v1/user/organizations/:organization", method = "get", operation_id = "getOrganization")]
     async fn get(&self, Authenticated(caller): Authenticated, organization: Path<Uuid>) -> Found<OrganizationResource> {
         let show = |state: &Organization| OrganizationResource {
@@ -74,6 +79,8 @@ impl Organizations {
     }
 
     /// Rename an organization
+    ///
+    /// Needs the permission `user:organization:write`.
     #[oai(path = "/v1/user/organizations/:organization/rename", method = "post", operation_id = "renameOrganization")]
     async fn rename(&self, command: Command<Renaming>, organization: Path<Uuid>) -> Done {
         let rename = RenameOrganization { organization: id(&organization), name: command.body.name };
@@ -95,6 +102,8 @@ impl Organizations {
     }
 
     /// Close an organization
+    ///
+    /// That stays so. Needs the permission `user:organization:write`.
     #[oai(path = "/v1/user/organizations/:organization/close", method = "post", operation_id = "closeOrganization")]
     async fn close(&self, command: Command<Empty>, organization: Path<Uuid>) -> Done {
         let close = CloseOrganization { organization: id(&organization) };

@@ -71,6 +71,7 @@ struct UserErasure {
 /// That it is meant.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"email": "ada@example.com"}))]
 struct Confirmation {
     /// One's own e-mail address.
     #[schemars(with = "form::Email")]

@@ -22,6 +22,7 @@ pub struct Preferences {
 /// A preference that is chosen.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"key": "theme", "value": "dark"}))]
 struct Choice {
     /// What: one of the keys that are listed.
     #[schemars(with = "form::PreferenceKey")]
@@ -34,6 +35,7 @@ struct Choice {
 /// A preference that is given up.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"key": "theme"}))]
 struct PreferenceKey {
     /// What: one of the keys that are listed.
     #[schemars(with = "form::PreferenceKey")]
@@ -110,6 +112,8 @@ impl Preferences {
 #[OpenApi(tag = "Tag::Preferences")]
 impl Preferences {
     /// How things are for the caller, and who says so
+    ///
+    /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/preferences", method = "get", operation_id = "getMyPreferences")]
     async fn own(&self, Authenticated(caller): Authenticated) -> Result<Plain<List>, Problem> {
         let user = oneself(&caller)?;
@@ -117,6 +121,8 @@ impl Preferences {
     }
 
     /// Say how something is to be for oneself
+    ///
+    /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/preferences/choose", method = "post", operation_id = "chooseMyPreference")]
     async fn choose_own(&self, command: Command<Choice>) -> Done {
         let Choice { key, value } = command.body;
@@ -126,6 +132,8 @@ impl Preferences {
     }
 
     /// Let something be for oneself as it is for all of the tenant
+    ///
+    /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/preferences/reset", method = "post", operation_id = "resetMyPreference")]
     async fn reset_own(&self, command: Command<PreferenceKey>) -> Done {
         let reset = ResetOwnPreference { key: command.body.key };
@@ -134,6 +142,8 @@ impl Preferences {
     }
 
     /// How things are for users who do not say otherwise
+    ///
+    /// Needs the permission `user:preference:read`.
     #[oai(path = "/v1/user/preferences", method = "get", operation_id = "getTenantPreferences")]
     async fn of_tenant(&self, Authenticated(caller): Authenticated) -> Result<Plain<List>, Problem> {
         caller.require("user:preference:read")?;
@@ -141,6 +151,8 @@ impl Preferences {
     }
 
     /// Say how something is to be for users who do not say otherwise
+    ///
+    /// Needs the permission `user:preference:write`.
     #[oai(path = "/v1/user/preferences/choose", method = "post", operation_id = "chooseTenantPreference")]
     async fn choose_of_tenant(&self, command: Command<Choice>) -> Done {
         let Choice { key, value } = command.body;
@@ -150,6 +162,8 @@ impl Preferences {
     }
 
     /// Let something be as the platform has it
+    ///
+    /// Needs the permission `user:preference:write`.
     #[oai(path = "/v1/user/preferences/reset", method = "post", operation_id = "resetTenantPreference")]
     async fn reset_of_tenant(&self, command: Command<PreferenceKey>) -> Done {
         let tenant = command.request.caller.tenant().uuid();

@@ -24,6 +24,7 @@ impl RegistrationPolicies {
 /// Who may register, and what they get: all of it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"open_to": "domains", "domains": ["example.com"], "roles": ["member"]}))]
 struct NewRegistrationPolicy {
     /// `nobody`, `verified_domains` (who has an address of a domain that the tenant has verified), `domains` (of one that is named here)
     /// or `everybody`.
@@ -66,6 +67,8 @@ impl RegistrationPolicies {
     }
 
     /// Who may register by themselves
+    ///
+    /// Needs the permission `user:registration_policy:read`.
     #[oai(path = "/v1/user/registration-policy", method = "get", operation_id = "getRegistrationPolicy")]
     async fn get(&self, Authenticated(caller): Authenticated) -> Found<Shown> {
         caller.require("user:registration_policy:read")?;

@@ -26,6 +26,7 @@ impl Roles {
 /// A new role.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "support", "title": "Support", "permissions": ["crm:lead:read"]}))]
 struct NewRole {
     /// Its name in tokens and events: it never changes.
     #[schemars(with = "form::RoleName")]
@@ -46,6 +47,7 @@ struct NewRole {
 /// What a role allows: all of it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"title": "Support", "permissions": ["crm:lead:read", "crm:contact:read"]}))]
 struct NewRoleFields {
     /// Its name for people.
     #[schemars(with = "form::Name")]
@@ -99,6 +101,8 @@ struct PermissionList {
 #[OpenApi(tag = "Tag::Roles")]
 impl Roles {
     /// What there is to be allowed, and which built-in roles allow it
+    ///
+    /// Needs the permission `user:role:read`.
     #[oai(path = "/v1/user/permissions", method = "get", operation_id = "listPermissions")]
     async fn permissions(&self, Authenticated(caller): Authenticated) -> Result<Plain<PermissionList>, Problem> {
         caller.require("user:role:read")?;
@@ -112,6 +116,8 @@ impl Roles {
     }
 
     /// Define a role
+    ///
+    /// Nobody defines a role that allows more than they may themselves. Needs the permission `user:role:write`.
     #[oai(path = "/v1/user/roles", method = "post", operation_id = "defineRole")]
     async fn define(&self, command: Command<NewRole>) -> Made {
         let NewRole { name, title, permissions, includes } = command.body;
@@ -124,6 +130,8 @@ impl Roles {
     }
 
     /// A role that the tenant defined, as it is now
+    ///
+    /// Needs the permission `user:role:read`.
     #[oai(path = "/v1/user/roles/:role", method = "get", operation_id = "getRole")]
     async fn get(&self, Authenticated(caller): Authenticated, role: Path<String>) -> Found<RoleResource> {
         let id = RoleId::of(caller.tenant(), &role.0);
@@ -150,6 +158,8 @@ impl Roles {
     }
 
     /// Retire a role: it allows nothing any more, and its name stays taken
+    ///
+    /// Needs the permission `user:role:write`.
     #[oai(path = "/v1/user/roles/:role/retire", method = "post", operation_id = "retireRole")]
     async fn retire(&self, command: Command<Empty>, role: Path<String>) -> Done {
         let id = RoleId::of(command.request.caller.tenant(), &role.0).uuid();

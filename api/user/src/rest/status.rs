@@ -26,6 +26,7 @@ impl Statuses {
 /// Why.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"reason": "a lost laptop"}))]
 struct LockReason {
     /// Why, for those who look into it.
     #[schemars(with = "form::Reason")]
@@ -35,6 +36,7 @@ struct LockReason {
 /// Why, if anybody needs to know.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"reason": "on leave until May"}))]
 struct DeactivateReason {
     /// Why, for those who look into it.
     #[serde(default)]
@@ -45,6 +47,9 @@ struct DeactivateReason {
 #[OpenApi(tag = "Tag::Users")]
 impl Statuses {
     /// Lock a user: something is wrong, and they may not sign in until it is cleared up
+    ///
+    /// Where their state does not allow it, 409 `user_step_not_allowed` says what it does allow. Needs the permission
+    /// `user:user:write`.
     #[oai(path = "/v1/user/users/:user/lock", method = "post", operation_id = "lockUser")]
     async fn lock(&self, command: Command<LockReason>, user: Path<Uuid>) -> Done {
         let catalogue = self.service.catalogue.clone();
@@ -53,6 +58,9 @@ impl Statuses {
     }
 
     /// Unlock a user
+    ///
+    /// Where their state does not allow it, 409 `user_step_not_allowed` says what it does allow. Needs the permission
+    /// `user:user:write`.
     #[oai(path = "/v1/user/users/:user/unlock", method = "post", operation_id = "unlockUser")]
     async fn unlock(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
         let unlock = UnlockUser { user: id(&user), catalogue: self.service.catalogue.clone() };
@@ -60,6 +68,9 @@ impl Statuses {
     }
 
     /// Deactivate a user: they do not work here for now
+    ///
+    /// Where their state does not allow it, 409 `user_step_not_allowed` says what it does allow. Needs the permission
+    /// `user:user:write`.
     #[oai(path = "/v1/user/users/:user/deactivate", method = "post", operation_id = "deactivateUser")]
     async fn deactivate(&self, command: Command<DeactivateReason>, user: Path<Uuid>) -> Done {
         let catalogue = self.service.catalogue.clone();
@@ -68,6 +79,9 @@ impl Statuses {
     }
 
     /// Reactivate a user
+    ///
+    /// Where their state does not allow it, 409 `user_step_not_allowed` says what it does allow. Needs the permission
+    /// `user:user:write`.
     #[oai(path = "/v1/user/users/:user/reactivate", method = "post", operation_id = "reactivateUser")]
     async fn reactivate(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
         let reactivate = ReactivateUser { user: id(&user), catalogue: self.service.catalogue.clone() };

@@ -27,6 +27,7 @@ impl Users {
 /// A new user.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"name": "Ada Lovelace", "email": "ada@example.com", "roles": ["member"]}))]
 struct NewUser {
     /// E-mail address; no two users of a tenant share one.
     #[schemars(with = "form::Email")]
@@ -59,6 +60,7 @@ struct NewUser {
 /// What a user signs in with: all of it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"email": "ada@example.com", "user_name": "ada"}))]
 struct NewLogin {
     /// E-mail address; no two users of a tenant share one. A new one is not verified.
     #[schemars(with = "form::Email")]
@@ -72,6 +74,7 @@ struct NewLogin {
 /// A role.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"role": "manager"}))]
 pub(super) struct RoleName {
     /// Its name: built-in, or the tenant's own.
     #[schemars(with = "form::RoleName")]
@@ -138,6 +141,8 @@ impl Users {
     }
 
     /// A user as they are now
+    ///
+    /// Needs the permission `user:user:read`.
     #[oai(path = "/v1/user/users/:user", method = "get", operation_id = "getUser")]
     async fn get(&self, Authenticated(caller): Authenticated, user: Path<Uuid>) -> Found<UserResource> {
         let show = |state: &User| UserResource::new(user.0, state);
@@ -145,6 +150,8 @@ impl Users {
     }
 
     /// Replace a user's profile
+    ///
+    /// What is left out is gone. Needs the permission `user:user:write`.
     #[oai(path = "/v1/user/users/:user/change-profile", method = "post", operation_id = "changeUserProfile")]
     async fn change_profile(&self, command: Command<NewProfile>, user: Path<Uuid>) -> Done {
         let catalogue = self.service.catalogue.clone();
@@ -153,6 +160,8 @@ impl Users {
     }
 
     /// Replace what a user signs in with
+    ///
+    /// Needs the permission `user:user:write`.
     #[oai(path = "/v1/user/users/:user/change-login", method = "post", operation_id = "changeUserLogin")]
     async fn change_login(&self, command: Command<NewLogin>, user: Path<Uuid>) -> Done {
         let NewLogin { email, user_name } = command.body;

@@ -106,6 +106,14 @@ impl Ledger {
             self.last,
             log.position
         );
+        for copy in &log.copies {
+            ensure!(
+                copy.position <= self.last && self.tenants.contains_key(&copy.tenant_id),
+                "the copy {} ends at {} in {service}, where it has nothing",
+                copy.tenant_id,
+                copy.position
+            );
+        }
         let found = self.tenants();
         ensure!(
             found.len() == log.tenants.len(),

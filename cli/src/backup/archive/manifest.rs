@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::MANIFEST;
 
 /// The form that this program writes. Another number: another form of the folder or of its rows.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
-/// The oldest form that it reads: without decisions about dead letters.
+/// The oldest form that it reads: without decisions about dead letters, which came with 2, and without copies, which came with 3.
 pub const OLDEST: u32 = 1;
 
 /// All of it.
@@ -56,6 +56,18 @@ pub struct ServicePart {
     pub decisions: Option<Part>,
     /// What each tenant has in it, by id.
     pub tenants: Vec<TenantPart>,
+    /// Whose history in it is a copy of another tenant's, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<CopyPart>,
+}
+
+/// A tenant whose history, as far as it is another's, nobody is to act on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyPart {
+    /// Whose.
+    pub tenant_id: Uuid,
+    /// Up to where.
+    pub position: Position,
 }
 
 /// What one tenant has in one log.

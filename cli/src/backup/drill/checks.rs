@@ -11,7 +11,7 @@ use gateway::directory::Directory;
 use kernel::{Service, TenantId};
 
 use crate::backup::archive::{Archive, Ledger, ServicePart};
-use crate::backup::load;
+use crate::backup::{load, take};
 use crate::context::{self, Context};
 use crate::progress;
 
@@ -59,6 +59,8 @@ pub async fn compare(context: &Context, archive: &Archive) -> Result<((), String
         }
         drop(decisions);
         ledger.check(log)?;
+        let copies = take::copies(&mut snapshot).await?;
+        ensure!(copies == log.copies, "{}: {copies:?} are copies, the manifest says {:?}", log.service, log.copies);
         roots += log.tenants.len();
     }
     Ok(((), format!("{roots} roots, {tenants} tenants in the directory")))

@@ -1,13 +1,14 @@
 //! Users for whom an identity provider vouches.
 
 use kernel::{Kind, UserId};
-use user_commands::{AdmitUser, LockUser, RetireRole, RoleFields};
+use user_commands::{AdmitUser, ChangeLogin, Known, LockUser, LoginFields, RetireRole, RoleFields};
 
 use super::support::*;
 
 fn admit(user: Option<UserId>, roles: &[&str], managed: &[&str]) -> AdmitUser {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     let (email, name) = ("ada@example.com".to_owned(), Some("Ada Lovelace".to_owned()));
+    let user = user.map(|id| Known { id, email_verified: false });
     AdmitUser { user, email, name, roles: texts(roles), managed: texts(managed) }
 }
 
@@ -53,6 +54,30 @@ async fn roles_of_the_provider_come_and_go_as_it_says_and_others_stay() {
     world.done(&RetireRole { name: "support".to_owned() }).await;
     world.done_as(&provider, &admit(Some(ada), &["support", "viewer"], &["support", "viewer", "manager"])).await;
     assert!(world.state(ada).await.roles.iter().eq(["auditor", "viewer"]));
+}
+
+#[tokio::test]
+async fn attack_107_what_is_said_of_an_address_is_given_to_nobody_else_than_whose_it_is() {
+    let world = World::new().await;
+    let provider = provider_of(&world);
+    let mule = world.user("mule", &[]).await;
+    let verified = |email_verified| {
+        let user = Some(Known { id: mule, email_verified });
+        AdmitUser { user, ..admit(None, &["admin"], &["admin"]) }
+    };
+    // Another's: it was theirs a moment ago, or is not any more.
+    for known in [true, false] {
+        let refusal = world.refused_as(&provider, &verified(known)).await;
+        assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "login_changed"));
+    }
+    let login = LoginFields { email: "ada@example.com".to_owned(), user_name: None };
+    world.done(&ChangeLogin { user: mule, login, catalogue: catalogue() }).await;
+    // Whether nobody but who is vouched for can come in by the account was not looked at: it was said that the address is verified.
+    assert_eq!(world.refused_as(&provider, &verified(true)).await.code(), "login_changed");
+    world.done_as(&provider, &verified(false)).await;
+    let state = world.state(mule).await;
+    assert!(state.email_verified && state.roles.contains("admin"), "{state:?}");
+    world.done_as(&provider, &verified(true)).await;
 }
 
 #[tokio::test]

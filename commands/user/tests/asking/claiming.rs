@@ -60,7 +60,7 @@ async fn every_claim_that_commands_take_is_told_by_the_events() {
     let accept = AcceptInvitation { invitation: accepted, turn: 1, name: "Kay".to_owned() };
     world.done_as(&follower, &accept).await;
     let revoked = world.done(&invite("revoked")).await;
-    world.done(&RevokeInvitation { invitation: revoked }).await;
+    world.done(&RevokeInvitation { invitation: revoked, catalogue: catalogue() }).await;
 
     let (sales, gone) = (world.group("Sales", &[]).await, world.group("Gone", &[]).await);
     world.done(&RenameGroup { group: sales, name: "SALES".to_owned() }).await;

@@ -6,7 +6,8 @@ use executor::{Command, Executor, Request, Work};
 use kernel::{Kind, Refusal, Role};
 use user_commands::{
     ChangeGroupMembers, ChangeLogin, ChangeProfile, ChangeRole, CreateGroup, DefineRole, DissolveGroup, GrantGroupRole,
-    GrantRole, InviteUser, LockUser, LoginFields, ProfileFields, RegisterUser, RemoveUser, RevokeRole, RoleFields,
+    GrantRole, InviteUser, LockUser, LoginFields, ProfileFields, RegisterUser, RemoveUser, ResendInvitation,
+    RevokeInvitation, RevokeRole, RoleFields,
 };
 
 use super::support::*;
@@ -66,6 +67,65 @@ async fn a_manager_has_no_power_over_an_administrator() {
     }
     exceeds(&world, &manager, &RevokeRole { user: ada, role: "admin".to_owned(), catalogue: catalogue() }).await;
     exceeds(&world, &manager, &DissolveGroup { group: admins, catalogue: catalogue() }).await;
+}
+
+#[tokio::test]
+async fn attack_109_a_manager_revives_and_revokes_no_invitation_of_an_administrator() {
+    let world = World::new().await;
+    let manager = world.as_roles(&[Role::Manager]);
+    let admins = world.group("Admins", &["admin"]).await;
+    let invite = |name: &str, roles: &[&str], groups: &[user_aggregates::GroupId]| InviteUser {
+        email: format!("{name}@example.com"),
+        name: None,
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        groups: groups.to_vec(),
+        catalogue: catalogue(),
+    };
+    let by_role = world.done(&invite("ada", &["admin"], &[])).await;
+    let by_group = world.done(&invite("grace", &["viewer"], &[admins])).await;
+    let viewer = world.done(&invite("hedy", &["viewer"], &[])).await;
+    // While their links are good, and after that.
+    for days in [0, 8] {
+        world.clock.advance(chrono::Duration::days(days));
+        for invitation in [by_role, by_group] {
+            exceeds(&world, &manager, &ResendInvitation { invitation, catalogue: catalogue() }).await;
+            exceeds(&world, &manager, &RevokeInvitation { invitation, catalogue: catalogue() }).await;
+        }
+        world.done_as(&manager, &ResendInvitation { invitation: viewer, catalogue: catalogue() }).await;
+    }
+    // The role that it gives was widened elsewhere, which is not known here yet.
+    let change = ChangeRole {
+        name: "sales".to_owned(),
+        fields: role("", &["user:user:erase"], &[]).fields,
+        catalogue: catalogue(),
+    };
+    world.done(&role("sales", &["user:user:read"], &[])).await;
+    let invitation = world.done(&invite("joan", &["sales"], &[])).await;
+    world.done_as(&manager, &ResendInvitation { invitation, catalogue: catalogue() }).await;
+    world.elsewhere().execute(&world.request, &change).await.unwrap();
+    exceeds(&world, &manager, &ResendInvitation { invitation, catalogue: catalogue() }).await;
+    world.done_as(&manager, &RevokeInvitation { invitation: viewer, catalogue: catalogue() }).await;
+}
+
+#[tokio::test]
+async fn attack_113_a_manager_signs_no_administrator_out_by_taking_what_is_little() {
+    let world = World::new().await;
+    let manager = world.as_roles(&[Role::Manager]);
+    let (ada, member) = (world.user("ada", &["admin", "viewer"]).await, world.user("member", &["viewer"]).await);
+    let group = world.group("Lunch", &[]).await;
+    let change = |join: &[kernel::UserId], leave: &[kernel::UserId]| ChangeGroupMembers {
+        group,
+        join: join.to_vec(),
+        leave: leave.to_vec(),
+        catalogue: catalogue(),
+    };
+    world.done_as(&manager, &change(&[ada, member], &[])).await;
+    exceeds(&world, &manager, &change(&[], &[member, ada])).await;
+    let revoke = |user| RevokeRole { user, role: "viewer".to_owned(), catalogue: catalogue() };
+    exceeds(&world, &manager, &revoke(ada)).await;
+    world.done_as(&manager, &change(&[], &[member])).await;
+    world.done_as(&manager, &revoke(member)).await;
+    world.done(&change(&[], &[ada])).await;
 }
 
 #[tokio::test]

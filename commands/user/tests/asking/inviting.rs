@@ -47,9 +47,9 @@ async fn a_link_that_is_not_good_makes_nobody_and_leaves_one_record() {
     let expired = world.done(&invite("expired")).await;
     world.clock.advance(Duration::days(7));
     let resent = world.done(&invite("resent")).await;
-    world.done(&ResendInvitation { invitation: resent }).await;
+    world.done(&ResendInvitation { invitation: resent, catalogue: catalogue() }).await;
     let revoked = world.done(&invite("revoked")).await;
-    world.done(&RevokeInvitation { invitation: revoked }).await;
+    world.done(&RevokeInvitation { invitation: revoked, catalogue: catalogue() }).await;
     for (invitation, reason) in [
         (expired, InvitationFault::Expired),
         (resent, InvitationFault::Superseded),
@@ -77,7 +77,7 @@ async fn nobody_is_invited_twice_or_who_is_a_user_already() {
     let refusal = world.refused(&invite("grace")).await;
     assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "invited_already"));
     assert_eq!(refusal.extra()["holder"], grace.to_string());
-    world.done(&RevokeInvitation { invitation: grace }).await;
+    world.done(&RevokeInvitation { invitation: grace, catalogue: catalogue() }).await;
     let again = world.done(&invite("grace")).await;
     // Registered meanwhile in another way: the invitation is worth nothing.
     world.user("grace", &["member"]).await;

@@ -68,6 +68,7 @@ fn every_command_needs_the_permission_that_is_meant() {
         (of::<ActivateTenant>(), "user:tenant:operate"),
         (of::<AbandonTenant>(), "user:tenant:operate"),
         (of::<InviteOwner>(), "user:tenant:operate"),
+        (of::<RevokeOwnerInvitation>(), "user:tenant:operate"),
         (of::<SuspendTenant>(), "user:tenant:operate"),
         (of::<ResumeTenant>(), "user:tenant:operate"),
         (of::<RequestTenantDeletion>(), "user:tenant:operate"),

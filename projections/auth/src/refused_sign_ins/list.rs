@@ -7,18 +7,21 @@ use uuid::Uuid;
 
 use super::row::RefusedSignInRow;
 
-/// The newest attempts at somebody's account, or without a user at nobody's, at most `limit`; newest first.
+/// The newest attempts at somebody's account, or without a user at nobody's, at most `limit` of those before the one with the id `after`; newest
+/// first.
 pub async fn of_user(
     tables: &mut PgConnection,
     tenant: TenantId,
     user: Option<Uuid>,
+    after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<RefusedSignInRow>, sqlx::Error> {
     // (An index is used for each of the two; `IS NOT DISTINCT FROM` would use none.)
     let whose = if user.is_some() { "t.user_id = $2" } else { "t.user_id IS NULL AND $2::uuid IS NULL" };
     let sql = format!(
-        "{} WHERE t.tenant_id = $1 AND {whose} ORDER BY t.sign_in_id DESC LIMIT $3",
+        "{} WHERE t.tenant_id = $1 AND {whose} AND ($3::uuid IS NULL OR t.sign_in_id < $3)
+         ORDER BY t.sign_in_id DESC LIMIT $4",
         select::<RefusedSignInRow>()
     );
-    sqlx::query_as(&sql).bind(tenant.uuid()).bind(user).bind(limit).fetch_all(tables).await
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(user).bind(after).bind(limit).fetch_all(tables).await
 }

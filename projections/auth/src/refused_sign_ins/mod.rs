@@ -9,7 +9,7 @@ pub use row::RefusedSignInRow;
 
 use futures::future::BoxFuture;
 
-use crate::places::ERASED;
+use crate::places::{ERASED, forget};
 
 /// Projects refused attempts to sign in.
 pub struct RefusedSignIns;
@@ -41,5 +41,13 @@ impl projector::Projection for RefusedSignIns {
         tables: &'a mut sqlx::PgConnection,
     ) -> BoxFuture<'a, Result<(), projector::ApplyError>> {
         Box::pin(reducer::apply(events, tables))
+    }
+
+    fn forget<'a>(
+        &'a self,
+        event: &'a kernel::RecordedEvent,
+        tables: &'a mut sqlx::PgConnection,
+    ) -> BoxFuture<'a, Result<(), projector::ApplyError>> {
+        Box::pin(async move { forget("refused_sign_in", &[event], tables).await })
     }
 }

@@ -7,14 +7,18 @@ use uuid::Uuid;
 
 use super::row::SamlConnectionRow;
 
-/// The connections of a tenant, at most `limit`, oldest first.
+/// The connections of a tenant, at most `limit` of those made after the one with the id `after`, oldest first.
 pub async fn list(
     tables: &mut PgConnection,
     tenant: TenantId,
+    after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<SamlConnectionRow>, sqlx::Error> {
-    let sql = format!("{} WHERE t.tenant_id = $1 ORDER BY t.connection_id LIMIT $2", select::<SamlConnectionRow>());
-    sqlx::query_as(&sql).bind(tenant.uuid()).bind(limit).fetch_all(tables).await
+    let sql = format!(
+        "{} WHERE t.tenant_id = $1 AND ($2::uuid IS NULL OR t.connection_id > $2) ORDER BY t.connection_id LIMIT $3",
+        select::<SamlConnectionRow>()
+    );
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(tables).await
 }
 
 /// Whether a tenant has any that signs people in.

@@ -30,19 +30,21 @@ pub async fn open_of(
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(user).bind(now).bind(now - idle).bind(limit).fetch_all(tables).await
 }
 
-/// The newest sessions of a person, ended ones included, at most `limit`; newest first. And what last ended all
-/// that had begun by then.
+/// The sessions of a person, ended ones included, at most `limit` of those that began before the one with the id `after`; newest first.
+/// And what last ended all that had begun by then.
 pub async fn of_user(
     tables: &mut PgConnection,
     tenant: TenantId,
     user: Uuid,
+    after: Option<Uuid>,
     limit: i64,
 ) -> Result<(Vec<SessionRow>, Option<SessionsEndedRow>), sqlx::Error> {
     let ended = table::load::<SessionsEndedRow>(&[(tenant.uuid(), user)], tables).await?.pop();
     let sql = format!(
-        "{} WHERE t.tenant_id = $1 AND t.user_id = $2 ORDER BY t.session_id DESC LIMIT $3",
+        "{} WHERE t.tenant_id = $1 AND t.user_id = $2 AND ($3::uuid IS NULL OR t.session_id < $3)
+         ORDER BY t.session_id DESC LIMIT $4",
         select::<SessionRow>()
     );
-    let rows = sqlx::query_as(&sql).bind(tenant.uuid()).bind(user).bind(limit).fetch_all(tables).await?;
+    let rows = sqlx::query_as(&sql).bind(tenant.uuid()).bind(user).bind(after).bind(limit).fetch_all(tables).await?;
     Ok((rows, ended))
 }

@@ -9,7 +9,7 @@ pub use row::{SessionRow, SessionsEndedRow};
 
 use futures::future::BoxFuture;
 
-use crate::places::ERASED;
+use crate::places::{ERASED, forget};
 
 /// Projects sessions, and what ended all of a person's sessions at once.
 pub struct Sessions;
@@ -44,5 +44,13 @@ impl projector::Projection for Sessions {
         tables: &'a mut sqlx::PgConnection,
     ) -> BoxFuture<'a, Result<(), projector::ApplyError>> {
         Box::pin(reducer::apply(events, tables))
+    }
+
+    fn forget<'a>(
+        &'a self,
+        event: &'a kernel::RecordedEvent,
+        tables: &'a mut sqlx::PgConnection,
+    ) -> BoxFuture<'a, Result<(), projector::ApplyError>> {
+        Box::pin(async move { forget("session", &[event], tables).await })
     }
 }

@@ -13,5 +13,5 @@ pub use row::ContactRow;
 projection! {
     /// Projects contacts.
     pub struct Contacts = "contacts" @ 2, tables ["contact", "contact_word"], events "crm.contact." by words::apply::<ContactRow>,
-    counts "contact_id" in ["contact"]
+    counts "contact_id" in ["contact"], forgets by words::forget::<ContactRow>
 }

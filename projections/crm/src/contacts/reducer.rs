@@ -7,7 +7,7 @@ use kernel::Personal;
 
 use super::row::ContactRow;
 use folding::change::Change;
-use folding::fold::Current;
+use folding::fold::{Current, Telling};
 use folding::table::Key;
 use folding::words::{Found, words};
 
@@ -58,6 +58,12 @@ impl Current for ContactRow {
                 self.erased_at = Some(change.occurred_at);
             }
         }
+    }
+}
+
+impl Telling for ContactRow {
+    fn forget(&mut self) {
+        (self.name, self.email, self.phone) = (String::new(), None, None);
     }
 }
 

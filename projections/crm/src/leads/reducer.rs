@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::row::{LeadHistoryRow, LeadRow};
 use folding::as_of::End;
 use folding::change::{Change, decode};
-use folding::fold::{Current, fold};
+use folding::fold::{self, Current, Telling, fold};
 use folding::history::History;
 use folding::named::{Named, name};
 use folding::table::{self, Key};
@@ -24,22 +24,35 @@ pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) 
     .await?;
     table::upsert(&folded.after, tables).await?;
     history.write(tables).await?;
-    forget(&changes, tables).await
+    let erased = changes.iter().filter(|change| matches!(change.event, LeadEvent::LeadErased(_)));
+    forget_notes(&erased.map(|change| change.key).collect::<Vec<_>>(), NOTHING, tables).await
 }
 
-/// What was noted about somebody goes with them; to whom their lead was escalated is not about them.
-const FORGET: &str = "
-    UPDATE lead_history h SET note = NULL
-    FROM UNNEST($1::uuid[], $2::uuid[]) AS erased (tenant_id, lead_id)
-    WHERE h.tenant_id = erased.tenant_id AND h.lead_id = erased.lead_id
-      AND h.note IS NOT NULL AND h.change <> 'escalated'";
+/// Forgets whoever an event erases that has to wait.
+pub(super) async fn forget(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
+    let folded = fold::forget::<LeadRow>(event, tables).await?;
+    forget_notes(&folded.after.iter().map(Current::key).collect::<Vec<_>>(), OUR_WORD, tables).await
+}
 
-async fn forget(changes: &[Change<'_, LeadEvent>], tables: &mut PgConnection) -> Result<(), ApplyError> {
-    let erased = changes.iter().filter(|change| matches!(change.event, LeadEvent::LeadErased(_)));
-    let (tenants, leads): (Vec<_>, Vec<_>) = erased.map(|change| change.key).unzip();
-    if !leads.is_empty() {
-        sqlx::query(FORGET).bind(tenants).bind(leads).execute(tables).await?;
+/// What is left of a note about whoever is erased: nothing.
+const NOTHING: &str = "NULL";
+
+/// The same while the erasure has to wait, as the keys are gone: why a lead was disqualified is a word of ours, what was noted with it not.
+const OUR_WORD: &str = "CASE WHEN h.change = 'disqualified' THEN split_part(h.note, ': ', 1) END";
+
+/// To whom their lead was escalated is not about them.
+async fn forget_notes(erased: &[Key], left: &str, tables: &mut PgConnection) -> Result<(), ApplyError> {
+    if erased.is_empty() {
+        return Ok(());
     }
+    let (tenants, leads): (Vec<_>, Vec<_>) = erased.iter().copied().unzip();
+    let forget = format!(
+        "UPDATE lead_history h SET note = {left}
+         FROM UNNEST($1::uuid[], $2::uuid[]) AS erased (tenant_id, lead_id)
+         WHERE h.tenant_id = erased.tenant_id AND h.lead_id = erased.lead_id
+           AND h.note IS NOT NULL AND h.change <> 'escalated'"
+    );
+    sqlx::query(&forget).bind(tenants).bind(leads).execute(tables).await?;
     Ok(())
 }
 
@@ -172,6 +185,16 @@ impl Current for LeadRow {
             }
             // That it waits for somebody is in its history; how it stands did not change.
             LeadEvent::LeadEscalated(_) | LeadEvent::LeadEscalationWithdrawn(_) => {}
+        }
+    }
+}
+
+impl Telling for LeadRow {
+    fn forget(&mut self) {
+        (self.name, self.email, self.phone) = (String::new(), None, None);
+        // Why it was disqualified is a word of ours.
+        if self.status.0 == LeadStatus::Recycled {
+            self.reason = None;
         }
     }
 }

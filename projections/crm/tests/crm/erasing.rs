@@ -144,3 +144,36 @@ async fn read_models_that_are_built_when_the_keys_are_gone_are_the_same() {
     assert_eq!(rows(&live, before.tenant, &ids).await, rows(&rebuilt, before.tenant, &ids).await);
     assert_eq!(live.rows().await, rebuilt.rows().await);
 }
+
+#[tokio::test]
+async fn who_is_erased_while_their_events_wait_is_forgotten_at_once_and_what_comes_later_finds_its_rows() {
+    let ids = [(); 5].map(|()| id());
+    let (mut before, mut after) = (Story::new(), Story::new());
+    after.tenant = before.tenant;
+    erased(&mut before, &ids, true);
+    erased(&mut after, &ids, false);
+    let erase = |event: &&kernel::RecordedEvent| kernel::personal::erases(&event.event_type);
+    let (erasures, earlier): (Vec<_>, Vec<_>) = before.events.iter().partition(erase);
+    let earlier: Vec<_> = earlier.into_iter().cloned().collect();
+    let (live, rebuilt) = (Stage::fresh().await, Stage::fresh().await);
+    live.apply(&earlier, 100).await.unwrap();
+    // Once, and again.
+    for event in erasures.iter().chain(&erasures) {
+        live.forget(event).await.unwrap();
+    }
+    let shown = format!("{:?}", rows(&live, before.tenant, &ids).await);
+    assert!(!shown.contains("Ada") && !shown.contains("ada@") && !shown.contains("+44"), "{shown}");
+    // As if they had been built when the keys were gone.
+    rebuilt.apply(&after.events[..earlier.len()], 100).await.unwrap();
+    assert_eq!(rows(&live, before.tenant, &ids).await, rows(&rebuilt, before.tenant, &ids).await);
+    let mut tables = live.read(before.tenant).await;
+    let filter = ContactFilter { search: Some("ada".to_owned()), erased: true, ..ContactFilter::default() };
+    assert_eq!(contacts::count(&mut tables, before.tenant, &filter).await.unwrap(), 0);
+    drop(tables);
+
+    // When it is their turn.
+    live.apply(&before.events[earlier.len()..], 100).await.unwrap();
+    rebuilt.apply(&after.events[earlier.len()..], 100).await.unwrap();
+    assert_eq!(rows(&live, before.tenant, &ids).await, rows(&rebuilt, before.tenant, &ids).await);
+    assert_eq!(live.rows().await, rebuilt.rows().await);
+}

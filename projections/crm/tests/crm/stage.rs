@@ -28,19 +28,35 @@ impl Stage {
         let mut connection = PgConnection::connect_with(&self.database.options(Role::Project)).await?;
         for batch in events.chunks(batch) {
             let mut transaction = connection.begin().await?;
-            let tenants: BTreeSet<String> = batch.iter().map(|event| event.tenant.to_string()).collect();
-            let tenants = tenants.into_iter().collect::<Vec<_>>().join(",");
-            sqlx::query("SELECT set_config('app.tenant_ids', $1, true), set_config('search_path', $2, true)")
-                .bind(format!("{{{tenants}}}"))
-                .bind(format!("\"{}\"", self.database.service))
-                .execute(&mut *transaction)
-                .await?;
+            self.scope(batch, &mut transaction).await?;
             for projection in &self.projections {
                 let wanted: Vec<_> = batch.iter().filter(|event| projection.wants(&event.event_type)).collect();
                 projection.apply(&wanted, &mut transaction).await?;
             }
             transaction.commit().await?;
         }
+        Ok(())
+    }
+
+    /// Forgets whom this event erases, while it waits.
+    pub async fn forget(&self, event: &RecordedEvent) -> Result<(), ApplyError> {
+        let mut connection = PgConnection::connect_with(&self.database.options(Role::Project)).await?;
+        let mut transaction = connection.begin().await?;
+        self.scope(std::slice::from_ref(event), &mut transaction).await?;
+        for projection in self.projections.iter().filter(|projection| projection.wants(&event.event_type)) {
+            projection.forget(event, &mut transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    async fn scope(&self, events: &[RecordedEvent], transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let tenants: BTreeSet<String> = events.iter().map(|event| event.tenant.to_string()).collect();
+        let tenants = tenants.into_iter().collect::<Vec<_>>().join(",");
+        sqlx::query("SELECT set_config('app.tenant_ids', $1, true), set_config('search_path', $2, true)")
+            .bind(format!("{{{tenants}}}"))
+            .bind(format!("\"{}\"", self.database.service))
+            .execute(transaction)
+            .await?;
         Ok(())
     }
 

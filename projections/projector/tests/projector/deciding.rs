@@ -101,6 +101,24 @@ async fn an_edit_is_seen_by_the_projection_alone_and_by_a_rebuild_of_it() {
 }
 
 #[tokio::test]
+async fn what_is_decided_while_the_tables_are_built_anew_holds_in_these() {
+    let (road, running, broken, _) = world().await;
+    running.stop().await;
+    // A newer program understands the event; that it never happened is decided while it builds.
+    let lenient = Lamps { lenient: true, ..Lamps::gated() };
+    let desk = road.desk();
+    let built = projector::rebuild(&road.database.admin(), &road.database, &road.store, &lenient, |_| {});
+    let (built, ()) = tokio::join!(built, async {
+        testbed::eventually("it builds", async || (lenient.waiting() == 1).then_some(())).await;
+        desk.discard(&admin(road.tenants[0]), &id(broken), "never happened").await.unwrap();
+        lenient.open();
+    });
+    assert_eq!(built.unwrap().parked_events, 0);
+    assert_eq!(parked(&road).await, []);
+    assert_eq!(road.rows().await, road.expected(&[broken]).await);
+}
+
+#[tokio::test]
 async fn redriven_by_several_at_once_each_event_is_applied_once() {
     let road = Road::new(Lamps::new()).await;
     let mut broken = Vec::new();

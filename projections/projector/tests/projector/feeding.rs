@@ -138,3 +138,22 @@ async fn what_is_asked_for_too_early_is_refused_with_where_it_is() {
     }
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_stream_that_is_not_this_logs_is_not_applied() {
+    // What was published before the log was restored from a backup; whoever relays is stuck, and it is not this process.
+    let before = Road::new(Lamps::new()).await;
+    before.append_many(40).await;
+    let lost = before.store.read_after(Position::START, 100).await.unwrap();
+    let mut road = Road::new(Lamps::new()).await;
+    road.tenants = before.tenants;
+    road.bus.publish(DEMO, &lost, Position::START).await.unwrap();
+
+    let running = road.start();
+    for count in [10, 60] {
+        road.append_many(count).await;
+        road.visible(&running.models).await;
+        assert_eq!(road.rows().await, road.expected(&[]).await);
+    }
+    running.stop().await;
+}

@@ -83,7 +83,7 @@ impl Projection for Lamps {
     }
 
     fn wants(&self, event_type: &str) -> bool {
-        matches!(event_type, "demo.lamp.lit" | "demo.lamp.dimmed")
+        matches!(event_type, "demo.lamp.lit" | "demo.lamp.dimmed" | "demo.lamp.erased")
     }
 
     fn apply<'a>(
@@ -92,6 +92,22 @@ impl Projection for Lamps {
         tables: &'a mut PgConnection,
     ) -> BoxFuture<'a, Result<(), ApplyError>> {
         Box::pin(self.apply_all(events, tables))
+    }
+
+    /// How often it was switched is what tells of a lamp.
+    fn forget<'a>(
+        &'a self,
+        event: &'a RecordedEvent,
+        tables: &'a mut PgConnection,
+    ) -> BoxFuture<'a, Result<(), ApplyError>> {
+        Box::pin(async move {
+            sqlx::query("UPDATE lamps SET switches = 0 WHERE tenant_id = $1 AND lamp = $2")
+                .bind(event.tenant.uuid())
+                .bind(&event.aggregate_id)
+                .execute(tables)
+                .await?;
+            Ok(())
+        })
     }
 }
 

@@ -100,3 +100,37 @@ async fn a_rebuild_parks_what_still_cannot_be_applied() {
     assert_eq!(road.rows().await, road.expected(&[broken, after]).await);
     assert_eq!(state(&road.distant_models()).await, (ProjectionState::Parked, 2, 1));
 }
+
+/// How often a lamp was switched, as the read model tells it.
+async fn switches(road: &Road, lamp: &str) -> i64 {
+    let rows = road.rows().await;
+    rows.lamps[&(road.tenants[0].uuid(), lamp.to_owned())].0
+}
+
+#[tokio::test]
+async fn who_is_erased_behind_a_parked_event_is_forgotten_at_once() {
+    let road = Road::new(Lamps::new()).await;
+    let running = road.start();
+    for lamp in ["bad", "good", "worse"] {
+        road.append_run(0, lamp, 3).await;
+    }
+    let broken = road.append(0, "bad", "demo.lamp.dimmed", r#"{"broken":"poison"}"#).await;
+    let erased = road.append(0, "bad", "demo.lamp.erased", "{}").await;
+    // That it can't be applied itself is no way to be remembered.
+    let itself = road.append(0, "worse", "demo.lamp.erased", r#"{"broken":"poison"}"#).await;
+    road.visible(&running.models).await;
+    assert_eq!(parked(&road).await, [(broken, true), (erased, false), (itself, true)]);
+    assert_eq!(
+        [switches(&road, "bad").await, switches(&road, "worse").await, switches(&road, "good").await],
+        [0, 0, 3]
+    );
+    running.stop().await;
+
+    // What an earlier program let wait is forgotten when it is tried again.
+    let remembered = "UPDATE demo.lamps SET switches = 3 WHERE lamp = 'bad'";
+    sqlx::query(remembered).execute(&mut road.superuser().await).await.unwrap();
+    let running = road.start_eager(&Lamps::new());
+    testbed::eventually("it is forgotten", async || (switches(&road, "bad").await == 0).then_some(())).await;
+    assert_eq!(parked(&road).await, [(broken, true), (erased, false), (itself, true)]);
+    running.stop().await;
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use folding::change::{Change, decode};
-use folding::fold::{Current, fold};
+use folding::fold::{self, Current, Telling, fold};
 use folding::named::Named;
 use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
 use folding::table::{Key, select, upsert};
@@ -19,7 +19,7 @@ use uuid::Uuid;
 projection! {
     /// Projects invitations.
     pub struct Invitations = "invitations" @ 1, tables ["invitation"], events "user.invitation." by apply,
-    counts "invitation_id" in ["invitation"]
+    counts "invitation_id" in ["invitation"], forgets by forget
 }
 
 table! {
@@ -51,6 +51,17 @@ async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(
     // Who sent it is read when the row begins, which can't fail: here it is seen that it can be read.
     let folded = fold::<InvitationRow>(&changes, tables, |change, _| change.actor().map(drop)).await?;
     Ok(upsert(&folded.after, tables).await?)
+}
+
+/// Forgets whoever an event erases that has to wait.
+async fn forget(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
+    fold::forget::<InvitationRow>(event, tables).await.map(drop)
+}
+
+impl Telling for InvitationRow {
+    fn forget(&mut self) {
+        (self.email, self.name) = (String::new(), None);
+    }
 }
 
 impl Current for InvitationRow {

@@ -5,7 +5,7 @@ mod list;
 mod reducer;
 mod row;
 
-use folding::projection;
+use folding::{projection, words};
 pub use history::{history, standing, standings};
 pub use list::{
     PersonFilter, PersonOrder, by_external_id, by_login, count, count_present, find, first, ids, list, page_present,
@@ -15,5 +15,5 @@ pub use row::{PersonHistoryRow, PersonRow};
 projection! {
     /// Projects users.
     pub struct People = "people" @ 3, tables ["person", "person_word", "person_history"], events "user.user." by reducer::apply,
-    counts "user_id" in ["person", "person_history"]
+    counts "user_id" in ["person", "person_history"], forgets by words::forget::<PersonRow>
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use folding::as_of::End;
 use folding::change::{Change, decode};
-use folding::fold::{Current, fold};
+use folding::fold::{Current, Telling, fold};
 use folding::history::History;
 use folding::named::Named;
 use folding::table::{self, Key};
@@ -130,6 +130,14 @@ impl Current for PersonRow {
             | UserEvent::UserPhoneVerificationFailed(_)
             | UserEvent::UserRegistrationNoted(_) => {}
         }
+    }
+}
+
+impl Telling for PersonRow {
+    fn forget(&mut self) {
+        self.name = String::new();
+        (self.email, self.user_name, self.external_id) = (None, None, None);
+        (self.given_name, self.family_name, self.phone, self.picture) = (None, None, None, None);
     }
 }
 

@@ -131,16 +131,33 @@ async fn an_erased_user_leaves_no_word_of_who_they_were() {
         let mut tables = stage.read(story.tenant).await;
         let row = people::find(&mut tables, story.tenant, &[ada]).await.unwrap().pop().unwrap();
         assert_eq!(row.status.0, UserStatus::Erased);
-        for table in ["person", "person_word", "person_history"] {
-            let sql = format!("SELECT coalesce(string_agg(t::text, ' '), '') FROM {table} t");
-            let all: String = sqlx::query_scalar(&sql).fetch_one(&mut *tables).await.unwrap();
-            for told in ["Lovelace", "lovelace", "4930123456"] {
-                assert!(!all.contains(told), "{table} tells {told}: {all}");
-            }
-        }
+        tells_nobody(&stage, &story).await;
         let history = people::history(&mut tables, story.tenant, UserId::new(ada), 0, 10).await.unwrap();
         let changes: Vec<_> = history.iter().map(|row| row.change.as_str()).collect();
         assert_eq!(changes, ["registered", "profile_changed", "erased"], "what happened stays");
+    }
+
+    // The same while the erasure has to wait; what they belong to does.
+    let stage = Stage::fresh().await;
+    let (erasure, earlier) = story.events.split_last().unwrap();
+    stage.apply(earlier, 100).await.unwrap();
+    stage.forget(erasure).await.unwrap();
+    tells_nobody(&stage, &story).await;
+    let members = PersonFilter { role: Some("member".to_owned()), ..PersonFilter::default() };
+    assert_eq!(names(&stage, &story, members).await, [""]);
+    stage.apply(std::slice::from_ref(erasure), 100).await.unwrap();
+    tells_nobody(&stage, &story).await;
+}
+
+/// That no row has a word of Ada Lovelace.
+async fn tells_nobody(stage: &Stage, story: &Story) {
+    let mut tables = stage.read(story.tenant).await;
+    for table in ["person", "person_word", "person_history"] {
+        let sql = format!("SELECT coalesce(string_agg(t::text, ' '), '') FROM {table} t");
+        let all: String = sqlx::query_scalar(&sql).fetch_one(&mut *tables).await.unwrap();
+        for told in ["Lovelace", "lovelace", "4930123456"] {
+            assert!(!all.contains(told), "{table} tells {told}: {all}");
+        }
     }
 }
 

@@ -73,7 +73,7 @@ async fn run<C: executor::Command>(case: &Case<'_>, command: &C) -> C::Answer {
 async fn session(case: &Case<'_>) -> SessionId {
     let methods = vec!["pwd".to_owned()];
     let (lifetime, place) = (TimeDelta::days(1), Place::default());
-    let start = StartSession { user: user(case), methods, saml: None, lifetime, place };
+    let start = StartSession { user: user(case), methods, saml: None, since: None, lifetime, place };
     run(case, &start).await
 }
 

@@ -1,8 +1,8 @@
 //! Tenants that are deleted, leave, or come back.
 
-use coordinator::Status;
+use coordinator::{Status, passed_over};
 use crm_commands::GRANTS;
-use kernel::{Clock, TenantId};
+use kernel::{Clock, Position, TenantId};
 use sagabed::{Bed, Case, Story};
 use sqlx::{Connection, Executor};
 
@@ -102,5 +102,142 @@ async fn a_tenant_that_comes_back_has_its_sagas_again_and_nobody_elses_events_ar
     FollowUp.done(&back).await;
     bed.followed().await;
     assert!(neighbour.listed().await.is_empty());
+    running.stop().await;
+}
+
+const PAUSE: &str = "INSERT INTO log.closed (tenant_id, state, cell) VALUES ({}, 'paused', 'east')";
+const LET_IN: &str = "DELETE FROM log.closed WHERE tenant_id = {}";
+
+/// As tenants look whose history came from another cell and who are not let in yet.
+const ARRIVING: &str = "INSERT INTO log.closed (tenant_id, state, cell) VALUES ({}, 'arriving', 'west');
+                        INSERT INTO log.copied (tenant_id, position, moved) SELECT {}, position, true FROM log.head";
+
+/// One of whom no lead was to be followed up when it was qualified, and is by now.
+async fn never_followed_up(bed: &Bed) -> Case<'_> {
+    let neighbour = bed.case("follow_up_lead");
+    qualify(&neighbour).await;
+    bed.followed().await;
+    set(&neighbour).await;
+    neighbour
+}
+
+/// Those who follow begin no saga of a tenant, though they were at the log's end.
+async fn has_no_saga(bed: &Bed, case: &Case<'_>) {
+    bed.followed().await;
+    assert!(case.listed().await.is_empty());
+    assert_eq!(case.count("crm.saga.started").await, 0);
+}
+
+#[tokio::test]
+async fn what_was_passed_over_in_a_pause_is_looked_at_when_that_is_over_and_nobody_elses_events_are() {
+    let bed = Bed::new(FollowUp.sagas(), GRANTS).await;
+    let running = bed.start();
+    let neighbour = never_followed_up(&bed).await;
+    let paused = bed.case("follow_up_lead");
+    running.stop().await;
+    FollowUp.begin(&paused).await;
+    execute(&bed, PAUSE, paused.tenant()).await;
+    let running = bed.start();
+    has_no_saga(&bed, &paused).await;
+    qualify(&neighbour).await;
+    neighbour.until("that one is followed up", |one| neighbour.later(one).is_some()).await;
+
+    execute(&bed, LET_IN, paused.tenant()).await;
+    waits(&paused).await;
+    bed.followed().await;
+    assert_eq!((paused.listed().await.len(), neighbour.listed().await.len()), (1, 1));
+    // Once: it is noted no more.
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM saga.passed_over")
+        .fetch_one(&mut bed.superuser().await)
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_earlier_coordinator_passed_over_is_looked_at_by_this_one() {
+    let bed = Bed::new(FollowUp.sagas(), GRANTS).await;
+    let paused = bed.case("follow_up_lead");
+    FollowUp.begin(&paused).await;
+    execute(&bed, PAUSE, paused.tenant()).await;
+    // What a coordinator of before 2026-12 left: its checkpoint at the end, and up to where it had looked.
+    execute(&bed, "UPDATE saga.checkpoint SET position = (SELECT position FROM log.head)", paused.tenant()).await;
+    execute(&bed, "UPDATE log.closed SET looked = 0 WHERE tenant_id = {}", paused.tenant()).await;
+    let mut superuser = bed.superuser().await;
+    assert_eq!(passed_over::looked_up_to(&mut superuser, paused.tenant()).await.unwrap(), Position::START);
+    // As whoever takes its move back does it.
+    passed_over::adopt(&mut superuser, Some(paused.tenant())).await.unwrap();
+    assert_eq!(passed_over::looked_up_to(&mut superuser, paused.tenant()).await.unwrap(), Position::START);
+    execute(&bed, LET_IN, paused.tenant()).await;
+    let running = bed.start();
+    waits(&paused).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_handed_over_begins_its_sagas_however_far_it_was_followed_and_nobody_elses_does() {
+    let bed = Bed::new(FollowUp.sagas(), GRANTS).await;
+    let running = bed.start();
+    let neighbour = never_followed_up(&bed).await;
+    let (moved, idle) = (bed.case("follow_up_lead"), bed.case("follow_up_lead"));
+    running.stop().await;
+    FollowUp.begin(&moved).await;
+    execute(&bed, ARRIVING, moved.tenant()).await;
+    execute(&bed, ARRIVING, idle.tenant()).await;
+    // It follows past what came, without a word: what had begun there is there. Where the checkpoint is stored is its own affair.
+    let running = bed.start();
+    bed.followed().await;
+    assert!(moved.listed().await.is_empty());
+
+    let (head, mut superuser) = (bed.store.head().await.unwrap(), bed.superuser().await);
+    let before: i64 =
+        sqlx::query_scalar("SELECT position FROM saga.checkpoint").fetch_one(&mut superuser).await.unwrap();
+    let mut transaction = superuser.begin().await.unwrap();
+    // Of one all events have yet to be looked at, the other one has none.
+    passed_over::hand_over(&mut transaction, moved.tenant(), Position::START, head).await.unwrap();
+    passed_over::hand_over(&mut transaction, idle.tenant(), Position::START, Position::START).await.unwrap();
+    for case in [&moved, &idle] {
+        let let_in = LET_IN.replace("{}", &format!("'{}'", case.tenant()));
+        transaction.execute(let_in.as_str()).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+    waits(&moved).await;
+    bed.followed().await;
+    assert_eq!(moved.listed().await.len(), 1);
+    has_no_saga(&bed, &neighbour).await;
+    let after: i64 =
+        sqlx::query_scalar("SELECT position FROM saga.checkpoint").fetch_one(&mut superuser).await.unwrap();
+    assert!(after >= before, "the checkpoint went from {before} to {after}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn tables_of_an_earlier_program_get_what_is_missing_and_keep_what_they_have() {
+    let bed = Bed::new(FollowUp.sagas(), GRANTS).await;
+    let case = bed.case("follow_up_lead");
+    let running = bed.start();
+    FollowUp.begin(&case).await;
+    waits(&case).await;
+    bed.followed().await;
+    running.stop().await;
+    let mut superuser = bed.superuser().await;
+    superuser.execute("DROP TABLE saga.passed_over").await.unwrap();
+    let stopped = bed.start();
+    let mut status = stopped.status();
+    let waiting = |status: &coordinator::CoordinatorStatus| matches!(&status.state, coordinator::CoordinatorState::Waiting { reason } if reason.contains("inopsio migrate"));
+    status.wait_for(waiting).await.unwrap();
+    stopped.stop().await;
+
+    let checkpoint = "SELECT position FROM saga.checkpoint";
+    let before: i64 = sqlx::query_scalar(checkpoint).fetch_one(&mut superuser).await.unwrap();
+    for (dry_run, missing) in [(true, true), (false, true), (false, false)] {
+        assert_eq!(coordinator::migrate(&bed.database.admin(), &bed.database, dry_run).await.unwrap(), missing);
+    }
+    let after: i64 = sqlx::query_scalar(checkpoint).fetch_one(&mut superuser).await.unwrap();
+    assert_eq!((after, rows(&bed, case.tenant()).await), (before, 1));
+    let running = bed.start();
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "after the migration");
     running.stop().await;
 }

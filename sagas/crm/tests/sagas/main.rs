@@ -5,5 +5,6 @@
 mod coming_and_going;
 mod dead_letters;
 mod follow_up;
+mod hearing;
 mod operating;
 mod reverting;

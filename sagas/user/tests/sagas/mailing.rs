@@ -107,7 +107,7 @@ async fn what_was_revoked_before_it_could_be_mailed_is_not_mailed() {
     let bed = Bed::new(story.sagas(), GRANTS).await;
     let case = bed.case(story.saga());
     let invitation = invite(&case).await;
-    case.execute(&RevokeInvitation { invitation }).await;
+    case.execute(&RevokeInvitation { invitation, catalogue: Catalogue::from(GRANTS.to_vec()) }).await;
     let running = bed.start();
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Completed, "revoked");
@@ -121,7 +121,7 @@ async fn an_invitation_sent_again_before_it_could_be_mailed_is_mailed_once_with_
     let bed = Bed::new(story.sagas(), GRANTS).await;
     let case = bed.case(story.saga());
     let invitation = invite(&case).await;
-    case.execute(&ResendInvitation { invitation }).await;
+    case.execute(&ResendInvitation { invitation, catalogue: Catalogue::from(GRANTS.to_vec()) }).await;
     let running = bed.start();
     bed.followed().await;
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_mins(1);

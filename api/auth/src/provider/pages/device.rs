@@ -38,6 +38,8 @@ pub struct DeviceQuestion<'p> {
     pub tenant: &'p Brand,
     /// The application that runs on the device.
     pub client: &'p str,
+    /// The code that the device has to show.
+    pub code: &'p str,
     /// Who is signed in.
     pub person: &'p str,
     /// Where the form goes.
@@ -53,6 +55,7 @@ pub fn device_question(page: &DeviceQuestion<'_>) -> Response {
     let body = html! {
         p { "A device with " strong { (page.client) } " asks for your consent to" }
         (scope_list(page.scope))
+        p { "It shows the code " strong.code { (page.code) } "." }
         p { strong { "Say yes only if you have the device before you and began this yourself." }
             " Nobody who calls or writes to you needs this code." }
         p.quiet { "You are signed in as " (page.person) "." }

@@ -1,7 +1,9 @@
 //! What an identity provider answers: verified where it arrives, and used where the browser shows that it asked.
 
 use auth_aggregates::{SamlConnectionDetails, SamlConnectionId, SamlSignIn};
-use face::Vouched;
+use auth_commands::{UseSamlAssertion, protocol};
+use chrono::{DateTime, TimeDelta, Utc};
+use face::{Person, Vouched};
 use kernel::{Kind, Refusal, UserId};
 use poem::http::StatusCode;
 use saml::{Asserted, Expected, Fault};
@@ -11,13 +13,23 @@ use super::{Asked, Connection, ON_ANSWER, ON_REQUEST, PATIENCE, REQUEST};
 use crate::authority::{Opaque, Use};
 use crate::provider::attempts::Aim;
 use crate::provider::authorize::{enter, expired, see_other};
-use crate::provider::browser::{Cookies, ShownBy};
+use crate::provider::browser::{Cookies, ShownBy, unavailable};
 use crate::provider::form::Form;
 use crate::provider::goal::{Goal, Then};
 use crate::provider::{Answer, OAuthError, Provider, Visit, pages};
 
 /// The most bytes of the form that a provider has a browser send.
 const LONGEST_FORM: usize = 512 << 10;
+
+/// How long after that: a browser is sent on at once, and who keeps the address shall not have later what was said now.
+const SENT_ON: TimeDelta = TimeDelta::minutes(2);
+
+/// What is said of what was said before.
+const REPLAYED: &str = "You were signed in with this answer of your organization already. Begin again.";
+
+/// What is said to who comes in by an address that somebody else's account may have.
+const UNSHOWN: &str = "Somebody signs in with this address otherwise, and has not shown that it is theirs. If that is you, sign in that way \
+                       and verify it; if not, tell an administrator.";
 
 /// What was believed, sealed into the address that the browser is sent on to.
 #[derive(Serialize, Deserialize)]
@@ -29,6 +41,8 @@ struct Said {
     sign_in: SamlSignIn,
     /// The request that it answers.
     request: Option<String>,
+    /// When it was believed.
+    at: DateTime<Utc>,
 }
 
 /// Takes what a provider says. It comes from the provider's page, so that none of our cookies is with it.
@@ -51,7 +65,7 @@ pub async fn consume(provider: &Provider, mut visit: Visit) -> Answer {
         skew: provider.authority.settings().leeway,
     };
     let accepted = provider.saml.accept(response, &expected);
-    let said = match accepted.and_then(|asserted| said(&connection, asserted)) {
+    let said = match accepted.and_then(|asserted| said(&connection, asserted, now)) {
         Ok(said) => said,
         Err(fault) => return refuse(provider, &visit, None, fault.code(), &fault.to_string()).await,
     };
@@ -61,7 +75,7 @@ pub async fn consume(provider: &Provider, mut visit: Visit) -> Answer {
 }
 
 /// What an assertion says of whom, as far as the connection may.
-fn said(connection: &Connection, asserted: Asserted) -> Result<Said, Fault> {
+fn said(connection: &Connection, asserted: Asserted, at: DateTime<Utc>) -> Result<Said, Fault> {
     let details = &connection.state.details;
     let SamlConnectionDetails { attributes, .. } = details;
     let first = |name: &String| asserted.attribute(name).next().map(str::to_owned);
@@ -78,7 +92,7 @@ fn said(connection: &Connection, asserted: Asserted) -> Result<Said, Fault> {
         assertion: asserted.id,
         authenticated_at: kernel::to_micros(asserted.authenticated_at),
     };
-    Ok(Said { connection: connection.id, email: email.to_lowercase(), name, roles, sign_in, request })
+    Ok(Said { connection: connection.id, email: email.to_lowercase(), name, roles, sign_in, request, at })
 }
 
 /// Signs in whom a provider vouches for, in the browser that asked.
@@ -86,7 +100,9 @@ pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let form = Form::read(&visit.query)?;
     let said: Option<Said> = provider.kept(&visit, ON_ANSWER, form.need("said")?).await?;
-    let Some(said) = said.filter(|said| said.connection == connection.id) else { return Ok(expired(&visit)) };
+    let now = provider.authority.now();
+    let said = said.filter(|said| said.connection == connection.id && now - said.at < SENT_ON);
+    let Some(said) = said else { return Ok(expired(&visit)) };
     let asked = if let Some(request) = &said.request {
         let Some(asked) = provider.asked(&visit, &connection, request).await? else {
             let text = "You were not sent to your organization by this browser, or too long ago. Begin again.";
@@ -105,7 +121,68 @@ pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
         Ok(goal) => goal,
         Err(unaskable) => return Ok(unaskable.answer(&visit)),
     };
+    let sign_in = said.sign_in.clone();
+    let person = match admit(provider, &visit, &connection, said).await? {
+        Ok(person) => person,
+        Err(Unadmitted { user, reason, text }) => return refuse(provider, &visit, user, reason, &text).await,
+    };
+    let by = ShownBy { methods: vec!["fed".to_owned()], saml: Some(sign_in), since: None };
+    // Who has a second factor here, or must have one, is asked for it there, whoever vouches.
+    let mut response = enter(provider, &visit, &person, by, goal).await?;
+    Cookies::of(provider.cookie(&visit, REQUEST, "", TimeDelta::zero())).set(&mut response);
+    Ok(response)
+}
+
+/// Why somebody is not let in for whom a provider vouches.
+struct Unadmitted {
+    user: Option<UserId>,
+    reason: &'static str,
+    text: String,
+}
+
+impl Unadmitted {
+    fn new(user: Option<UserId>, reason: &'static str, text: impl Into<String>) -> Self {
+        Self { user, reason, text: text.into() }
+    }
+
+    fn unknown() -> Self {
+        Self::new(None, "unknown", "You are no user here yet. Ask somebody who may to invite you.")
+    }
+
+    fn may_not(person: &Person) -> Self {
+        Self::new(Some(person.id), "may_not_sign_in", "You may not sign in now.")
+    }
+}
+
+/// Lets somebody in for whom a provider vouches: who it is. What it says is used up before anything comes of it, and an account that
+/// somebody else may have prepared is not given what is theirs.
+async fn admit(
+    provider: &Provider,
+    visit: &Visit,
+    connection: &Connection,
+    said: Said,
+) -> Result<Result<Person, Unadmitted>, OAuthError> {
     let details = &connection.state.details;
+    let (Some(admission), Some(people)) = (provider.authority.admission(), provider.authority.people()) else {
+        return Err(nobody_admits().into());
+    };
+    let known = people.by_login(visit.tenant.id, &said.email).await.map_err(unavailable)?;
+    match &known {
+        Some(person) if !person.may_sign_in => return Ok(Err(Unadmitted::may_not(person))),
+        None if !details.admits => return Ok(Err(Unadmitted::unknown())),
+        _ => {}
+    }
+    let unshown = known.as_ref().filter(|person| !person.email_verified).map(|person| person.id);
+    let used = UseSamlAssertion { saml: said.sign_in, unshown };
+    if let Err(refusal) = provider.authority.run(&protocol(visit.tenant.id, "auth"), &used).await {
+        let user = known.map(|person| person.id);
+        return match refusal.code() {
+            // Used before, or by another request at the same moment.
+            "saml_replayed" | "already_exists" => Ok(Err(Unadmitted::new(user, "saml_replayed", REPLAYED))),
+            "email_not_verified" => Ok(Err(Unadmitted::new(user, "email_not_verified", UNSHOWN))),
+            _ => Err(refusal.into()),
+        };
+    }
     let vouched = Vouched {
         connection: connection.id.uuid(),
         email: said.email,
@@ -114,27 +191,16 @@ pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
         managed: details.managed_roles(),
         admits: details.admits,
     };
-    let admission = provider.authority.admission().ok_or_else(nobody_admits)?;
-    let person = match admission.admit(visit.tenant.id, &vouched).await {
-        Ok(Some(person)) => person,
-        Ok(None) => {
-            let text = "You are no user here yet. Ask somebody who may to invite you.";
-            return refuse(provider, &visit, None, "unknown", text).await;
-        }
+    Ok(match admission.admit(visit.tenant.id, &vouched, known.as_ref()).await {
+        Ok(Some(person)) if person.may_sign_in => Ok(person),
+        Ok(Some(person)) => Err(Unadmitted::may_not(&person)),
+        Ok(None) => Err(Unadmitted::unknown()),
         // The last administrator, say, of whom the provider says that they are none.
         Err(refusal) if refusal.kind() == Kind::Conflict => {
-            return refuse(provider, &visit, None, "not_admitted", refusal.detail()).await;
+            Err(Unadmitted::new(None, "not_admitted", refusal.detail()))
         }
         Err(refusal) => return Err(refusal.into()),
-    };
-    if !person.may_sign_in {
-        return refuse(provider, &visit, Some(person.id), "may_not_sign_in", "You may not sign in now.").await;
-    }
-    let by = ShownBy { methods: vec!["fed".to_owned()], saml: Some(said.sign_in) };
-    // Who has a second factor here, or must have one, is asked for it there, whoever vouches.
-    let mut response = enter(provider, &visit, &person, by, goal).await?;
-    Cookies::of(provider.cookie(&visit, REQUEST, "", chrono::TimeDelta::zero())).set(&mut response);
-    Ok(response)
+    })
 }
 
 impl Provider {

@@ -1,0 +1,38 @@
+//! Assertions of identity providers that were believed: each says something once.
+
+use kernel::Aggregate;
+use serde::{Deserialize, Serialize};
+
+use crate::SamlConnectionId;
+
+kernel::events! {
+    /// What can happen to an assertion of an identity provider.
+    pub enum SamlAssertionEvent of "auth.saml_assertion" {
+        /// It was believed, whatever came of it, and is not a second time.
+        SamlAssertionUsed = "auth.saml_assertion.used" @ 1 {
+            /// Whose word it was.
+            pub connection: SamlConnectionId,
+            /// Its own id.
+            pub assertion: String,
+        },
+    }
+}
+
+/// An assertion: that its history has begun is all that there is to know, and that it begins once, the log sees to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SamlAssertion {}
+
+impl Aggregate for SamlAssertion {
+    const TYPE: &'static str = "auth.saml_assertion";
+    type Command = SamlAssertionUsed;
+    type Event = SamlAssertionEvent;
+    type Error = std::convert::Infallible;
+
+    fn decide(&self, used: SamlAssertionUsed) -> Result<Vec<SamlAssertionEvent>, Self::Error> {
+        Ok(vec![used.into()])
+    }
+
+    fn evolve(&mut self, _: SamlAssertionEvent) {}
+}
+
+kernel::aggregate!(SamlAssertion);

@@ -1,0 +1,196 @@
+//! What is decided by what was true a moment ago, while it ends. The numbers are those of docs/src/threat-model.md.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use auth_aggregates::{GrantKind, GrantTerms, Place, SessionId};
+use auth_commands::{AskForDevice, DecideDevice, EndSessions, LetDeviceIn, OpenGrant, StartSession};
+use chrono::TimeDelta;
+use executor::{Command, Executor, Work};
+use kernel::{Caller, IdSource, Refusal, SystemIds, UserId};
+use reqwest::StatusCode;
+use serde_json::json;
+use testbed::Browser;
+
+use crate::second_factor::Careful;
+use crate::world::{App, PASSWORD, Visits, World};
+
+const MINE: &str = "umbrella-cactus-violin";
+const THEIRS: &str = "another-good-violin-walk";
+
+/// A command in whose first attempt all sessions of somebody end.
+struct Between<C> {
+    command: C,
+    ends: EndSessions,
+    other: (Executor, Caller),
+    was: AtomicBool,
+}
+
+impl<C: Command> Command for Between<C> {
+    const PERMISSION: &'static str = C::PERMISSION;
+    type Answer = C::Answer;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<C::Answer, Refusal> {
+        let answer = self.command.run(work).await?;
+        if !self.was.swap(true, Ordering::Relaxed) {
+            self.other.0.run(&self.other.1, &self.ends).await?;
+        }
+        Ok(answer)
+    }
+}
+
+impl World {
+    /// What becomes of a command while all sessions of somebody end: nothing but that is written.
+    async fn races<C: Command<Answer: std::fmt::Debug>>(&self, user: UserId, command: C) -> Refusal {
+        let ends = EndSessions { user, reason: "lost a laptop".to_owned() };
+        let other = (self.provider.authority.executor().clone(), self.admin());
+        self.clock.advance(TimeDelta::seconds(1));
+        let before = self.head().await;
+        let raced = Between { command, ends, other, was: AtomicBool::new(false) };
+        let refusal = self.follows(&raced).await.unwrap_err();
+        assert_eq!(
+            (self.head().await, self.last_event().await.0.as_str()),
+            (before + 1, "auth.account.sessions_ended")
+        );
+        self.clock.advance(TimeDelta::seconds(1));
+        refusal
+    }
+
+    /// Somebody signs in: their session.
+    async fn signed_in(&self) -> SessionId {
+        Browser::default().signs_in(self, "login", "ada@example.com", PASSWORD).await;
+        let (_, said) = self.last_event().await;
+        assert_eq!(said["methods"], json!(["pwd"]), "{said}");
+        self.last_session_id().await
+    }
+}
+
+fn terms(world: &World, app: &App, user: UserId, session: SessionId) -> GrantTerms {
+    GrantTerms {
+        client: app.id.uuid(),
+        subject: user.uuid(),
+        kind: GrantKind::AuthorizationCode,
+        scope: vec!["api".to_owned(), "offline_access".to_owned()],
+        session: Some(session),
+        code: None,
+        parent: None,
+        actor: None,
+        // As late as it likes: it says itself when it was opened.
+        opened_at: world.now() + TimeDelta::minutes(1),
+        expires_at: world.now() + TimeDelta::days(1),
+    }
+}
+
+#[tokio::test]
+async fn attack_108_what_is_granted_in_a_session_while_all_sessions_end_is_granted_to_nobody() {
+    let world = World::start().await;
+    let ada = world.person("ada@example.com").await;
+    let app = world.client(true).await;
+    let session = world.signed_in().await;
+    let opened = world.races(ada, OpenGrant { terms: terms(&world, &app, ada, session) }).await;
+    assert_eq!(opened.code(), "session_ended");
+    // And what got in before it was written that they end, however late it says that it was: by its session.
+    let session = world.signed_in().await;
+    let late = terms(&world, &app, ada, session);
+    world.follows(&OpenGrant { terms: late.clone() }).await.unwrap();
+    assert!(world.provider.trust.grant_stands(world.tenant.id, &late).await.unwrap());
+    world.administers(&EndSessions { user: ada, reason: "lost a laptop".to_owned() }).await;
+    assert!(!world.provider.trust.grant_stands(world.tenant.id, &late).await.unwrap());
+    world.clock.advance(TimeDelta::seconds(1));
+
+    let ask = || async {
+        let device = SystemIds.next().into();
+        let expires_at = world.now() + TimeDelta::minutes(10);
+        let ask = AskForDevice { device, client: app.id, scope: vec!["api".to_owned()], expires_at };
+        world.follows(&ask).await.unwrap();
+        device
+    };
+    let (device, session) = (ask().await, world.signed_in().await);
+    let allow = DecideDevice { device, user: ada, session, allow: true };
+    assert_eq!(world.races(ada, allow).await.code(), "session_ended");
+    let (device, session) = (ask().await, world.signed_in().await);
+    world.follows(&DecideDevice { device, user: ada, session, allow: true }).await.unwrap();
+    let let_in = LetDeviceIn { device, client: app.id, lifetime: TimeDelta::days(1) };
+    assert_eq!(world.races(ada, let_in).await.code(), "grant_invalid");
+}
+
+#[tokio::test]
+async fn attack_110_a_session_that_begins_while_all_sessions_end_does_not_begin() {
+    let world = World::start().await;
+    let ada = world.person("ada@example.com").await;
+    let start = StartSession {
+        user: ada,
+        methods: vec!["pwd".to_owned()],
+        saml: None,
+        since: Some(world.now()),
+        lifetime: TimeDelta::days(1),
+        place: Place::default(),
+    };
+    assert_eq!(world.races(ada, start).await.code(), "sessions_ended");
+}
+
+#[tokio::test]
+async fn attack_110_an_old_password_that_is_looked_at_while_a_new_one_is_set_signs_nobody_in() {
+    let world = World::start().await;
+    let ada = world.person("ada@example.com").await;
+    let mut thief = Browser::default();
+    let page = thief.visit(&world, "login").await;
+    let pending = page.hidden("pending");
+    let before = world.events().await.len();
+    let gate = world.people.hold(0);
+    let fields = [("pending", pending.as_str()), ("login", "ada@example.com"), ("password", PASSWORD)];
+    let (shown, ()) =
+        tokio::join!(thief.fill_in(&world, "login", &fields), gate.meanwhile(world.sets_password(ada, MINE)));
+    assert!(shown.status == StatusCode::BAD_REQUEST && thief.cookies.is_empty(), "{shown:?}");
+    let events = world.events().await.split_off(before);
+    let names: Vec<_> = events.iter().map(|(event, _)| event.as_str()).collect();
+    let of_the_person =
+        ["auth.account.password_reset_requested", "auth.account.password_set", "auth.account.sessions_ended"];
+    assert_eq!(names, [&of_the_person[..], &["auth.sign_in.refused"]].concat());
+    assert_eq!(world.last_event().await.1["reason"], "sessions_ended");
+}
+
+#[tokio::test]
+async fn attack_110_an_old_password_that_is_looked_at_while_a_new_one_is_set_sets_no_other() {
+    let world = World::start().await;
+    let ada = world.person("ada@example.com").await;
+    let mut thief = Browser::default();
+    thief.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
+    let before = world.events().await.len();
+    // The first one who asks is who looks whose session it is.
+    let gate = world.people.hold(1);
+    let fields = [("old", PASSWORD), ("password", THEIRS), ("elsewhere", "end")];
+    let (shown, ()) = tokio::join!(
+        thief.fill_in(&world, "account/password", &fields),
+        gate.meanwhile(world.sets_password(ada, MINE))
+    );
+    assert!(shown.status == StatusCode::BAD_REQUEST && shown.alert().contains("present password"), "{shown:?}");
+    let events = world.events().await.split_off(before);
+    let count = |kind: &str| events.iter().filter(|(event, _)| event == kind).count();
+    assert_eq!((count("auth.account.password_set"), count("auth.session.started")), (1, 0), "{events:?}");
+    assert_eq!((count("auth.sign_in.refused"), count("auth.account.sessions_ended")), (1, 1), "{events:?}");
+    assert_eq!(thief.visit(&world, "account").await.leads_to().0, "/t/acme/login");
+    let mine = Browser::default().signs_in(&world, "login", "ada@example.com", MINE).await;
+    assert_eq!(mine.leads_to().0, "/t/acme/account");
+}
+
+#[tokio::test]
+async fn attack_111_a_new_password_does_not_stand_in_for_a_second_factor() {
+    let world = World::start().await;
+    let mut ada = Careful::person(&world).await;
+    world.clock.advance(TimeDelta::hours(1));
+    let before = world.events().await.len();
+    let fields = [("old", PASSWORD), ("password", MINE), ("elsewhere", "end")];
+    let page = ada.browser.fill_in(&world, "account/password", &fields).await;
+    assert!(page.status == StatusCode::OK && page.body.contains("one-time-code"), "{page:?}");
+    assert!(page.headers.get("set-cookie").is_none(), "{page:?}");
+    let events = world.events().await.split_off(before);
+    assert!(events.iter().all(|(event, _)| event != "auth.session.started"), "{events:?}");
+    assert_eq!(ada.browser.visit(&world, "account/passkeys").await.leads_to().0, "/t/acme/login");
+    // Whoever has the authenticator, too, is in.
+    let code = ada.next(&world);
+    let fields = [("pending", page.hidden("pending")), ("code", code)];
+    let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+    assert_eq!(ada.browser.fill_in(&world, "code", &fields).await.leads_to().0, "/t/acme/account");
+    assert_eq!(world.last_event().await.1["methods"], json!(["pwd", "otp"]));
+    assert_eq!(ada.browser.visit(&world, "account").await.status, StatusCode::OK);
+}
