@@ -12,7 +12,7 @@ use crate::output::{self, Format};
 use crate::progress;
 
 /// No log is older: a hundred years.
-const MOST_DAYS: i64 = 36_500;
+const MOST_DAYS: u32 = 36_500;
 
 /// Moves streams that nothing was appended to for long out of the hot tables; everything still reads them
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ commands, replays, rebuilds, backups and proofs go on as before. It may be run w
 run it from a timer.")]
 pub struct Archive {
     /// How many days nothing was appended to a stream
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(..=MOST_DAYS), allow_negative_numbers = true)]
+    #[arg(long, value_name = "DAYS", value_parser = crate::number::of(0..=MOST_DAYS))]
     older_than_days: u32,
     /// Only of this service
     #[arg(long)]
@@ -34,7 +34,7 @@ pub struct Archive {
     #[arg(long)]
     dry_run: bool,
     /// How many events are moved in one transaction, about
-    #[arg(long, value_name = "EVENTS", default_value_t = 5_000)]
+    #[arg(long, value_name = "EVENTS", default_value_t = 5_000, value_parser = crate::number::of(1..=1_000_000_u64))]
     batch: u64,
     /// Writes the hot tables anew afterwards, so that the file shrinks; all who use the service wait meanwhile
     #[arg(long, conflicts_with = "dry_run")]

@@ -35,7 +35,7 @@ pub enum Command {
         #[arg(long, value_parser = state, default_value = "parked")]
         state: State,
         /// At most so many
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = crate::number::rows)]
         limit: u32,
     },
     /// Shows a dead letter with its event, its errors, its attempts and what was decided

@@ -1,6 +1,6 @@
 //! How help is shown: notes are written in lines here, and broken where the terminal ends.
 
-use clap::Command;
+use clap::{ArgMatches, Command};
 
 /// The same command: its notes, and those of all commands below it, are broken into lines once; and a number below zero is a value that
 /// can be refused as one, not an option that nobody knows.
@@ -14,6 +14,26 @@ pub fn shaped(command: Command) -> Command {
         command.mut_args(|arg| if arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg });
     let below: Vec<_> = command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
     below.into_iter().fold(command, |command, name| command.mut_subcommand(name, shaped))
+}
+
+/// How the command that was given calls what a refusal names by a JSON pointer: by the flag or argument of that name, if it has one.
+pub fn called(command: &Command, given: &ArgMatches, pointer: &str) -> String {
+    let (mut command, mut given) = (command, given);
+    while let Some((name, below)) = given.subcommand() {
+        let Some(found) = command.find_subcommand(name) else { break };
+        (command, given) = (found, below);
+    }
+    let mut parts = pointer.trim_start_matches('/').split('/');
+    let member = parts.next().unwrap_or_default();
+    let long = member.replace('_', "-");
+    let is_it = |arg: &&clap::Arg| arg.get_id() == member || arg.get_long() == Some(long.as_str());
+    let Some(arg) = command.get_arguments().find(is_it) else { return pointer.to_owned() };
+    let value = || arg.get_id().as_str().to_uppercase();
+    let name = arg.get_long().map_or_else(|| format!("<{}>", value()), |long| format!("--{long}"));
+    match parts.next().and_then(|place| place.parse::<usize>().ok()) {
+        Some(place) => format!("{name}, value {}", place + 1),
+        None => name,
+    }
 }
 
 /// A text whose paragraphs are a line each. Lines that are set in, such as examples, stay as they are.
@@ -40,6 +60,23 @@ mod tests {
         let text = "Examples:\n  inopsio a\n  inopsio b\n\nThe first\nparagraph.\n\nThe second.";
         let expected = "Examples:\n  inopsio a\n  inopsio b\n\nThe first paragraph.\n\nThe second.";
         assert_eq!(paragraphs(text), expected);
+    }
+
+    #[test]
+    fn what_is_refused_is_called_as_it_was_given() {
+        let flag = |name: &'static str, long: &'static str| clap::Arg::new(name).long(long);
+        let below = Command::new("b").arg(clap::Arg::new("slug"));
+        let below = below.arg(flag("grace_days", "grace-days")).arg(flag("types", "types"));
+        let command = Command::new("a").subcommand(below);
+        let given = command.clone().try_get_matches_from(["a", "b", "x"]).unwrap();
+        for (pointer, expected) in [
+            ("/slug", "<SLUG>"),
+            ("/grace_days", "--grace-days"),
+            ("/types/1", "--types, value 2"),
+            ("/else/0", "/else/0"),
+        ] {
+            assert_eq!(called(&command, &given, pointer), expected);
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod help;
 mod job;
 mod key;
 mod migrate;
+mod number;
 mod output;
 mod progress;
 mod projection;
@@ -135,7 +136,8 @@ impl Cli {
 #[tokio::main]
 async fn main() -> ExitCode {
     // On the heap: each command has its own, and the largest would be everybody's.
-    let asked = help::shaped(Cli::command()).get_matches();
+    let command = help::shaped(Cli::command());
+    let asked = command.clone().get_matches();
     let cli = Cli::from_arg_matches(&asked).unwrap_or_else(|error| error.exit());
     match Box::pin(cli.run()).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -143,7 +145,7 @@ async fn main() -> ExitCode {
             eprintln!("inopsio: {error:#}");
             let refusal = error.chain().find_map(|cause| cause.downcast_ref::<kernel::Refusal>());
             for field in refusal.iter().flat_map(|refusal| refusal.errors()) {
-                eprintln!("  {}: {} ({})", field.pointer, field.detail, field.code);
+                eprintln!("  {}: {} ({})", help::called(&command, &asked, &field.pointer), field.detail, field.code);
             }
             ExitCode::FAILURE
         }

@@ -50,7 +50,7 @@ row differs; `inopsio projection rebuild` mends what does.")]
         #[arg(long)]
         service: Option<String>,
         /// How many rows that differ are shown of each projection
-        #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+        #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = crate::number::of(0..=1_000_000_usize))]
         limit: usize,
         /// Also what the columns hold, which may be personal data
         #[arg(long)]

@@ -34,7 +34,7 @@ pub enum Command {
         #[arg(long)]
         key: Option<String>,
         /// At most so many
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = crate::number::rows)]
         limit: u32,
     },
     /// Shows a saga with its steps

@@ -26,7 +26,7 @@ pub struct Seed {
     #[arg(long, value_enum, default_value_t)]
     size: Size,
     /// How many leads, instead of a size; accounts, contacts and opportunities in proportion
-    #[arg(long, conflicts_with = "size", value_parser = clap::value_parser!(u32).range(50..=100_000))]
+    #[arg(long, conflicts_with = "size", value_parser = crate::number::of(50..=100_000_u32))]
     leads: Option<u32>,
     /// The history ends where this day begins
     #[arg(long, value_name = "DATE", default_value = END, value_parser = kernel::read_day)]

@@ -32,7 +32,7 @@ pub struct Show {
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     known_at: Option<DateTime<Utc>>,
     /// As it was at this position of the log
-    #[arg(long, value_name = "POSITION")]
+    #[arg(long, value_name = "POSITION", value_parser = crate::number::position)]
     position: Option<Position>,
 }
 

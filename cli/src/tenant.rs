@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use chrono::SecondsFormat;
-use gateway::Deletion;
 use gateway::cells::atlas::{Atlas, Gone};
 use gateway::cells::mover::{Moved, MovedService, Mover};
 use gateway::cells::placing::DeletedHistory;
 use gateway::directory::{Directory, Listed, Tenant};
+use gateway::{Deletion, Restored};
 use kernel::SystemClock;
 use serde::Serialize;
 
@@ -83,7 +83,7 @@ is not personal can still be read by whoever has the database. `inopsio tenant l
         #[arg(long)]
         reason: String,
         /// For so many days that can be taken back
-        #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=3650))]
+        #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = crate::number::of(0..=3_650_u32))]
         grace_days: u32,
     },
     /// Takes a deletion back, until its time has come
@@ -117,13 +117,19 @@ impl Command {
             }
             Self::Suspend { tenant, reason } => {
                 let tenant = directory.find(&tenant).await?;
-                gateway::suspend(&context.config, &tenant, &reason).await?;
-                told(context, &tenant, "is suspended")
+                let changed = gateway::suspend(&context.config, &tenant, &reason).await?;
+                let now = if changed {
+                    "is suspended"
+                } else {
+                    "was suspended before; nothing was to be done, and its reason stays"
+                };
+                told_with(context, &tenant, now, "changed", changed)
             }
             Self::Resume { tenant } => {
                 let tenant = directory.find(&tenant).await?;
-                gateway::resume(&context.config, &tenant).await?;
-                told(context, &tenant, "can be used again")
+                let changed = gateway::resume(&context.config, &tenant).await?;
+                let now = if changed { "can be used again" } else { "was not suspended; nothing was to be done" };
+                told_with(context, &tenant, now, "changed", changed)
             }
             Self::Move { tenant, to: Some(to), .. } => relocate(context, &tenant, &to).await,
             Self::Move { tenant, undo: true, .. } => {
@@ -149,9 +155,13 @@ impl Command {
                 told_with(context, &tenant, &until, "due_at", due_at)
             }
             Self::Undelete { tenant } => {
-                let (tenant, suspended) = gateway::restore(&context.config, &tenant).await?;
-                let now = if suspended { "is not deleted, and suspended as it was" } else { "can be used again" };
-                told(context, &tenant, now)
+                let Restored { tenant, suspended, changed } = gateway::restore(&context.config, &tenant).await?;
+                let now = match (changed, suspended) {
+                    (false, _) => "was not to be deleted; nothing was to be done",
+                    (true, true) => "is not deleted, and suspended as it was",
+                    (true, false) => "can be used again",
+                };
+                told_with(context, &tenant, now, "changed", changed)
             }
             Self::List { deleted: true } => gone(context, &Atlas::of(&directory).deleted().await?),
             Self::List { .. } => list(context, &directory.listed().await?),

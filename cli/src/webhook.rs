@@ -83,7 +83,7 @@ enum Command {
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
         /// For how many hours the former one signs, too
-        #[arg(long, default_value_t = 24)]
+        #[arg(long, default_value_t = 24, value_parser = crate::number::of(0..=webhooks::LONGEST_OVERLAP))]
         overlap_hours: u32,
     },
     /// Delivers again what comes after a position
@@ -120,7 +120,7 @@ enum Command {
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
         /// How many
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value_t = 20, value_parser = crate::number::rows)]
         limit: u32,
     },
     /// Takes one away

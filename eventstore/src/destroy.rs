@@ -39,12 +39,14 @@ pub async fn history(database: &Database, tenant: TenantId) -> Result<History, E
 /// models, jobs, webhooks, dead letters, sagas. The bulk of it goes first, while others write; then, in one transaction for which they
 /// wait a moment, the rest, and the tenant is closed. Cut off in between it is to be done again; done again it changes nothing.
 ///
+/// `read_models`: the names of those that the program has. Others of which there is a checkpoint count only if somebody applies them.
+///
 /// # Errors
 /// When the database does not answer, or a read model has not taken in all of the tenant's history yet: it would write it down again.
-pub async fn destroy(database: &Database, tenant: TenantId) -> Result<(), Error> {
+pub async fn destroy(database: &Database, tenant: TenantId, read_models: &[&str]) -> Result<(), Error> {
     let mut connection = database.options(Role::Append).disable_statement_logging().connect().await?;
-    for act in ["SELECT log.empty($1)", "SELECT log.destroy($1)"] {
-        sqlx::query(act).bind(tenant.uuid()).execute(&mut connection).await?;
+    for act in ["SELECT log.empty($1, $2)", "SELECT log.destroy($1, $2)"] {
+        sqlx::query(act).bind(tenant.uuid()).bind(read_models).execute(&mut connection).await?;
     }
     connection.close().await?;
     Ok(())

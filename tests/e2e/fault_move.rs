@@ -20,7 +20,8 @@ const CLIENTS: usize = 4;
 const CELL: usize = 1;
 const FRONT: usize = 0;
 
-/// Far more than a pause may take, on a machine on which other tests run beside this one: 2 seconds are what we want.
+/// A pause may take 2 seconds of a machine's own time; beside other tests, each with servers of its own, it may take ten times that. What
+/// this finds is a pause that hangs, or grows with the tenant; `inopsio tenant move` says how long each took.
 const PAUSED: Duration = Duration::from_secs(20);
 
 /// Two cells, and a front before them, which is the first one's world.

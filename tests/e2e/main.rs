@@ -36,6 +36,7 @@ mod fault_webhook;
 mod ledger;
 mod load;
 mod log;
+mod needs;
 mod process;
 mod read_models;
 mod road;

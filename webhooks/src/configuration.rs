@@ -14,6 +14,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 pub use act::{Act, Changed, Done, EndpointFields, Request};
+pub use apply::LONGEST_OVERLAP;
 
 use crate::board::Board;
 use crate::status::{Standing, standing};

@@ -29,7 +29,9 @@ mod signature;
 mod status;
 mod worker;
 
-pub use configuration::{Act, Changed, Done, EndpointFields, GRANTS, READ, Request, Sources, WRITE, Webhooks};
+pub use configuration::{
+    Act, Changed, Done, EndpointFields, GRANTS, LONGEST_OVERLAP, READ, Request, Sources, WRITE, Webhooks,
+};
 pub use deliverer::Deliverer;
 pub use dice::{Dice, SystemDice};
 pub use endpoint::{Change, Delivery, Endpoint, State};

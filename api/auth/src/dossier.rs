@@ -15,7 +15,10 @@ use projector::ReadModels;
 use uuid::Uuid;
 
 /// The most sessions, and attempts that were refused, that are told of: the newest.
-const MOST: i64 = 10_000;
+const MOST_TOLD: usize = 10_000;
+
+/// The most of them that are read from the log, a stream each, to see whether an erasure took all of them.
+const MOST_READ: usize = 1_000;
 
 /// How long it is waited until the read models are where the log is.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,8 +39,8 @@ impl Dossier {
         Self { store, executor, read_models }
     }
 
-    /// Their sessions, and the attempts at their account that were refused: all that the log has by now.
-    async fn found(&self, tenant: TenantId, user: UserId) -> Result<(Vec<SessionRow>, Vec<RefusedSignInRow>), Refusal> {
+    /// Their sessions, and the attempts at their account that were refused, as the log has them by now: the newest, at most so many of each.
+    async fn found(&self, tenant: TenantId, user: UserId, most: usize) -> Result<Found, Refusal> {
         let head = self.store.head().await.map_err(|error| unavailable(&error))?;
         self.read_models.wait_for(tenant, head, PATIENCE).await.map_err(|behind| {
             let detail = format!(
@@ -47,11 +50,25 @@ impl Dossier {
             Refusal::timeout("read_model_behind", detail)
         })?;
         let mut tables = self.read_models.begin(tenant).await.map_err(|error| unavailable(&error))?;
-        let (sessions, _) =
-            sessions::of_user(&mut tables, tenant, user.uuid(), None, MOST).await.map_err(|e| unavailable(&e))?;
-        let refused = refused_sign_ins::of_user(&mut tables, tenant, Some(user.uuid()), None, MOST).await;
-        Ok((sessions, refused.map_err(|error| unavailable(&error))?))
+        // One more shows that there are more.
+        let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
+        let sessions = sessions::of_user(&mut tables, tenant, user.uuid(), None, limit).await;
+        let (mut sessions, _) = sessions.map_err(|error| unavailable(&error))?;
+        let refused = refused_sign_ins::of_user(&mut tables, tenant, Some(user.uuid()), None, limit).await;
+        let mut refused = refused.map_err(|error| unavailable(&error))?;
+        let complete = sessions.len() <= most && refused.len() <= most;
+        sessions.truncate(most);
+        refused.truncate(most);
+        Ok(Found { sessions, refused, complete })
     }
+}
+
+/// Where somebody was signed in, and where not.
+struct Found {
+    sessions: Vec<SessionRow>,
+    refused: Vec<RefusedSignInRow>,
+    /// There are no more of either.
+    complete: bool,
 }
 
 #[async_trait]
@@ -72,7 +89,7 @@ impl SigningIn for Dossier {
             enrolled_at: passkey.enrolled_at,
             used_at: passkey.used_at,
         });
-        let (sessions, refused) = self.found(tenant, user).await?;
+        let Found { sessions, refused, complete } = self.found(tenant, user, MOST_TOLD).await?;
         let history = self.store.load(tenant, Account::TYPE, &user.to_string(), 0).await;
         Ok(KnownWhereSignedIn {
             password: account.password.is_some(),
@@ -82,16 +99,17 @@ impl SigningIn for Dossier {
             applications,
             sessions: sessions.into_iter().map(session).collect(),
             refused: refused.into_iter().map(refusal).collect(),
+            complete,
             history: history.map_err(|error| unavailable(&error))?.iter().map(|event| discreet(event.into())).collect(),
         })
     }
 
     async fn erasure(&self, tenant: TenantId, user: UserId) -> Result<Erasure, Refusal> {
-        let (sessions, refused) = self.found(tenant, user).await?;
+        let Found { sessions, refused, complete } = self.found(tenant, user, MOST_READ).await?;
         let sessions = sessions.iter().map(|row| (Session::TYPE, row.session_id));
         let refused = refused.iter().map(|row| (SignIn::TYPE, row.sign_in_id));
         let of: Vec<(&str, Uuid)> = [(Account::TYPE, user.uuid())].into_iter().chain(sessions).chain(refused).collect();
-        Erasure::of(&self.store, tenant, &of).await
+        Erasure::of(&self.store, tenant, &of, complete).await
     }
 }
 

@@ -2,10 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use eventstore::EventStore;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use kernel::{RecordedEvent, Refusal, TenantId, personal};
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
+
+use crate::log_unreadable;
 
 /// What the log can still tell of somebody.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -21,28 +24,36 @@ pub struct Erasure {
     pub sealed_for_ever: usize,
     /// In how many something is sealed that can still be opened: none when they are erased.
     pub can_be_opened: usize,
+    /// Whether these are all events about them. Of those who signed in, or were tried to be signed in, very often, only the newest are
+    /// looked at.
+    pub complete: bool,
 }
+
+/// How many streams are read at the same time.
+const TOGETHER: usize = 8;
 
 impl Erasure {
     /// Looks at every event of these streams anew: the first is the one that is asked about, the others are the same person.
+    /// `complete`: there are no more.
     ///
     /// # Errors
     /// When the log does not answer.
-    pub async fn of(store: &EventStore, tenant: TenantId, streams: &[(&str, Uuid)]) -> Result<Self, Refusal> {
-        let (mut opened, mut erased_at) = (Vec::new(), None);
-        for (number, (aggregate_type, id)) in streams.iter().enumerate() {
-            let found = store.load(tenant, aggregate_type, &id.to_string(), 0).await;
-            let found = found.map_err(|error| unreadable(&error))?;
-            if number == 0 {
-                let erases = found.iter().find(|event| personal::erases(&event.event_type));
-                erased_at = erases.map(|event| event.recorded_at);
-            }
-            opened.extend(found);
-        }
+    pub async fn of(
+        store: &EventStore,
+        tenant: TenantId,
+        streams: &[(&str, Uuid)],
+        complete: bool,
+    ) -> Result<Self, Refusal> {
+        let reads: Vec<_> =
+            streams.iter().map(|(aggregate_type, id)| history(store, tenant, aggregate_type, *id)).collect();
+        let histories: Vec<_> = stream::iter(reads).buffered(TOGETHER).try_collect().await?;
+        let first = histories.first().into_iter().flatten();
+        let erased_at = first.filter(|event| personal::erases(&event.event_type)).map(|event| event.recorded_at).next();
+        let opened: Vec<RecordedEvent> = histories.into_iter().flatten().collect();
         let mut positions: Vec<_> = opened.iter().map(|event| event.position).collect();
         positions.sort_unstable();
         // As it is stored: what was sealed and is not any more can be opened.
-        let stored = store.stored_at(&positions).await.map_err(|error| unreadable(&error))?;
+        let stored = store.stored_at(&positions).await.map_err(|error| log_unreadable(&error))?;
         let sealed_for_ever = opened.iter().filter(is_sealed).count();
         Ok(Self {
             erased: erased_at.is_some(),
@@ -50,15 +61,20 @@ impl Erasure {
             events: opened.len(),
             sealed_for_ever,
             can_be_opened: stored.iter().filter(is_sealed).count() - sealed_for_ever,
+            complete,
         })
     }
 }
 
-fn is_sealed(event: &&RecordedEvent) -> bool {
-    eventstore::is_sealed(&event.payload)
+async fn history(
+    store: &EventStore,
+    tenant: TenantId,
+    aggregate_type: &str,
+    id: Uuid,
+) -> Result<Vec<RecordedEvent>, Refusal> {
+    store.load(tenant, aggregate_type, &id.to_string(), 0).await.map_err(|error| log_unreadable(&error))
 }
 
-pub(crate) fn unreadable(error: &eventstore::Error) -> Refusal {
-    tracing::warn!(%error, "the log can't be read");
-    Refusal::unavailable("log_unavailable", "the log does not answer; try again")
+fn is_sealed(event: &&RecordedEvent) -> bool {
+    eventstore::is_sealed(&event.payload)
 }

@@ -57,7 +57,7 @@ pub use names::{Hold, Names, NamesError, no_names};
 pub use parameter::{Count, MOST_OF_A_PAGE, Parameter, Word};
 pub use people::{People, PeopleError, Person};
 pub use position::MinPositions;
-pub use problem::{Problem, status};
+pub use problem::{Problem, log_unreadable, status};
 pub use signing_in::{
     KnownConsent, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,
 };

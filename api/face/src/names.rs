@@ -24,11 +24,11 @@ pub trait Names: Send + Sync {
     /// When it can't be noted now.
     async fn hold(&self, held: &Hold<'_>, shown: &[Uuid]) -> Result<bool, NamesError>;
 
-    /// Notes that a tenant does not have a domain any more; nothing happens if it has not by this record.
+    /// Notes that a tenant does not have a domain any more; nothing happens if it has not by one of these records.
     ///
     /// # Errors
     /// When it can't be noted now.
-    async fn give_back(&self, domain: &str, tenant: TenantId, proof: Uuid) -> Result<(), NamesError>;
+    async fn give_back(&self, domain: &str, tenant: TenantId, proofs: &[Uuid]) -> Result<(), NamesError>;
 
     /// Whether somebody else may speak for the addresses of a domain in a tenant, as an identity provider does: always where the
     /// installation does not ask for more, else only if the tenant has shown that the domain is its own.
@@ -77,7 +77,7 @@ impl Names for Nobody {
         Err(absent())
     }
 
-    async fn give_back(&self, _: &str, _: TenantId, _: Uuid) -> Result<(), NamesError> {
+    async fn give_back(&self, _: &str, _: TenantId, _: &[Uuid]) -> Result<(), NamesError> {
         Err(absent())
     }
 

@@ -89,7 +89,8 @@ pub async fn find<A: Aggregate, T>(
 
 /// The refusal of an id that names nothing of the caller's tenant: never made, or another tenant's.
 fn unknown<A: Aggregate>(id: &str) -> Refusal {
-    Refusal::not_found("not_found", format!("there is no {} {id}", A::TYPE.rsplit('.').next().unwrap_or(A::TYPE)))
+    let what = A::TYPE.rsplit('.').next().unwrap_or(A::TYPE);
+    Refusal::not_found("not_found", format!("there is no {what} {id}")).with("resource", A::TYPE)
 }
 
 /// A typed id from a path.

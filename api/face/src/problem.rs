@@ -24,6 +24,12 @@ pub struct Problem {
     headers: Vec<(header::HeaderName, HeaderValue)>,
 }
 
+/// The log can't be read now, by what only reads.
+pub fn log_unreadable(error: &eventstore::Error) -> Refusal {
+    tracing::warn!(%error, "the log can't be read");
+    Refusal::unavailable("log_unavailable", "the log does not answer; try again")
+}
+
 /// The HTTP status of each kind of refusal.
 pub const fn status(kind: Kind) -> StatusCode {
     match kind {

@@ -43,6 +43,8 @@ pub struct KnownWhereSignedIn {
     pub sessions: Vec<KnownSession>,
     /// Attempts to sign in as them that were refused; newest first.
     pub refused: Vec<KnownRefusal>,
+    /// Whether these are all sessions and attempts; else the newest.
+    pub complete: bool,
     /// Every event of their account, from the first. What is secret is left out.
     pub history: Vec<Told>,
 }

@@ -369,12 +369,12 @@ impl Directory {
         Ok(held.is_some())
     }
 
-    /// Notes that a tenant does not have a domain any more, which it has by this record.
-    pub async fn give_back(&self, domain: &str, tenant: TenantId, proof: Uuid) -> Result<(), DirectoryError> {
-        sqlx::query("DELETE FROM domains WHERE domain = $1 AND tenant_id = $2 AND claim_id = $3")
+    /// Notes that a tenant does not have a domain any more, which it has by one of these records.
+    pub async fn give_back(&self, domain: &str, tenant: TenantId, proofs: &[Uuid]) -> Result<(), DirectoryError> {
+        sqlx::query("DELETE FROM domains WHERE domain = $1 AND tenant_id = $2 AND claim_id = ANY ($3)")
             .bind(domain)
             .bind(tenant.uuid())
-            .bind(proof)
+            .bind(proofs)
             .execute(&self.pool)
             .await?;
         Ok(())

@@ -78,6 +78,12 @@ fn part<D: Domain>(outside: &Outside) -> Part {
     }
 }
 
+/// The names of the read models of a service, as this program has them.
+pub fn read_models(service: Service) -> Vec<&'static str> {
+    let part = parts().into_iter().find(|part| part.service == service);
+    part.iter().flat_map(|part| &part.projections).map(|projection| projection.name()).collect()
+}
+
 /// The kinds of jobs of a service, to look after them: nothing is run with these.
 pub fn jobs_of(part: &Part, database: &eventstore::Database) -> Kinds {
     (part.jobs)(&ReadModels::new(database, &part.projections, None), None)

@@ -15,7 +15,7 @@ use crate::cells::atlas::{Atlas, AtlasError};
 use crate::cells::placing::{DeletedHistory, Placed};
 use crate::config::Config;
 use crate::directory::{Directory, DirectoryError};
-use crate::domains::SERVICES;
+use crate::domains::{SERVICES, read_models};
 use crate::server::StartError;
 use crate::write_side::write_side;
 
@@ -153,7 +153,7 @@ impl Places for Installation {
 
     fn destroy(&self, tenant: TenantId, service: Service) -> BoxFuture<'_, Result<(), PlaceError>> {
         Box::pin(async move {
-            let destroyed = eventstore::destroy(&self.config.database(service), tenant).await;
+            let destroyed = eventstore::destroy(&self.config.database(service), tenant, &read_models(service)).await;
             destroyed.map_err(|error| PlaceError::Passing(format!("the database of {service}: {error}")))
         })
     }

@@ -83,6 +83,18 @@ impl Desk {
         Ok(found.map(|(state, _)| state.status).unwrap_or_default())
     }
 
+    /// Executes what brings a tenant to where it shall stand; whether it did not stand there before.
+    async fn turn<C: executor::Command>(
+        &self,
+        tenant: TenantId,
+        command: &C,
+        to: TenantStatus,
+    ) -> Result<bool, ProvisionError> {
+        let before = self.status(tenant).await?;
+        self.execute(tenant, command).await?;
+        Ok(before != to)
+    }
+
     /// Runs the sagas here, unless a server does, until the tenant's place is made or taken back.
     async fn carry_through(&self, tenant: TenantId, slug: &str) -> Result<(), ProvisionError> {
         let bus = Bus::connect(&bus_settings(&self.config)).await.map_err(|error| Box::new(StartError::from(error)))?;
@@ -150,24 +162,24 @@ pub async fn provision(
     Ok(directory.find(slug).await?)
 }
 
-/// Nobody of the tenant may do anything until it is resumed.
+/// Nobody of the tenant may do anything until it is resumed. False: so it was before this was asked, and nothing was changed.
 ///
 /// # Errors
 /// When there is no such tenant, or the log can't be written.
-pub async fn suspend(config: &Config, tenant: &Tenant, reason: &str) -> Result<(), ProvisionError> {
+pub async fn suspend(config: &Config, tenant: &Tenant, reason: &str) -> Result<bool, ProvisionError> {
     let desk = Desk::open(config).await?;
-    let done = desk.execute(tenant.tenant_id, &SuspendTenant { reason: reason.to_owned() }).await;
+    let done = desk.turn(tenant.tenant_id, &SuspendTenant { reason: reason.to_owned() }, TenantStatus::Suspended).await;
     desk.store.close().await;
     done
 }
 
-/// The tenant can be used again.
+/// The tenant can be used again. False: so it could before this was asked, and nothing was changed.
 ///
 /// # Errors
 /// As [`suspend`].
-pub async fn resume(config: &Config, tenant: &Tenant) -> Result<(), ProvisionError> {
+pub async fn resume(config: &Config, tenant: &Tenant) -> Result<bool, ProvisionError> {
     let desk = Desk::open(config).await?;
-    let done = desk.execute(tenant.tenant_id, &ResumeTenant).await;
+    let done = desk.turn(tenant.tenant_id, &ResumeTenant, TenantStatus::Active).await;
     desk.store.close().await;
     done
 }
@@ -229,11 +241,22 @@ const fn undeleted(status: TenantStatus) -> Option<Standing> {
     }
 }
 
-/// The tenant is not deleted after all, and is what it was before; whether it is suspended.
+/// That a tenant is not to be deleted any more.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// Which.
+    pub tenant: Tenant,
+    /// It is suspended, as it was before.
+    pub suspended: bool,
+    /// It was to be deleted; else nothing was changed.
+    pub changed: bool,
+}
+
+/// The tenant is not deleted after all, and is what it was before.
 ///
 /// # Errors
 /// When it is deleted already; as [`suspend`].
-pub async fn restore(config: &Config, slug: &str) -> Result<(Tenant, bool), ProvisionError> {
+pub async fn restore(config: &Config, slug: &str) -> Result<Restored, ProvisionError> {
     let directory = Directory::open(config);
     let tenant = directory.find_here(slug).await?;
     // So that how it stands is noted in the order in which it came about.
@@ -241,13 +264,15 @@ pub async fn restore(config: &Config, slug: &str) -> Result<(Tenant, bool), Prov
     let _turn = turn.ok_or_else(|| ProvisionError::Busy(tenant.slug.clone()))?;
     let desk = Desk::open(config).await?;
     let restored = async {
+        let before = desk.status(tenant.tenant_id).await?;
         desk.execute(tenant.tenant_id, &RestoreTenant).await?;
-        desk.status(tenant.tenant_id).await
+        Ok::<_, ProvisionError>((before, desk.status(tenant.tenant_id).await?))
     };
     let restored = restored.await;
     desk.store.close().await;
-    let suspended = restored? == TenantStatus::Suspended;
+    let (before, now) = restored?;
+    let (suspended, changed) = (now == TenantStatus::Suspended, before == TenantStatus::Deleting);
     let standing = if suspended { Standing::Suspended } else { Standing::Active };
     directory.note_standing(tenant.tenant_id, standing).await?;
-    Ok((tenant, suspended))
+    Ok(Restored { tenant, suspended, changed })
 }

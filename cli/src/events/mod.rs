@@ -40,10 +40,10 @@ Feeds are known to their process only: those of the configured server are shown,
         #[arg(long = "event", value_name = "TYPE")]
         event_type: Option<String>,
         /// From after this position of the service's log on, instead of from now on; 0: from the first event on
-        #[arg(long, value_name = "POSITION")]
+        #[arg(long, value_name = "POSITION", value_parser = crate::number::position)]
         after: Option<Position>,
         /// Ends after so many events
-        #[arg(long, value_name = "NUMBER")]
+        #[arg(long, value_name = "NUMBER", value_parser = crate::number::of(1..=u64::from(u32::MAX)))]
         limit: Option<u64>,
     },
 }

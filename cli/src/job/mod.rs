@@ -50,7 +50,7 @@ pub enum Command {
         #[arg(long, alias = "before")]
         after: Option<Uuid>,
         /// At most so many
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = crate::number::rows)]
         limit: u32,
     },
     /// Shows a job with its log

@@ -41,7 +41,7 @@ pub enum Command {
         #[command(flatten)]
         of: Of,
         /// At most so many at the same time
-        #[arg(long)]
+        #[arg(long, value_parser = crate::number::of(1..=jobs::MOST_TOGETHER))]
         concurrency: Option<u32>,
         /// At most so many in so many seconds, evenly
         #[arg(long, value_name = "COUNT/SECONDS", value_parser = rate)]
@@ -137,8 +137,9 @@ async fn of_all(jobs: &Jobs, queue: &str, act: Act) -> Result<()> {
 }
 
 fn rate(text: &str) -> Result<Rate> {
-    let (count, seconds) = text.split_once('/').context("allowed is <count>/<seconds>, such as 60/60")?;
-    Ok(Rate { count: count.parse()?, seconds: seconds.parse()? })
+    let numbers = text.split_once('/').and_then(|(count, seconds)| Some((count.parse().ok()?, seconds.parse().ok()?)));
+    let (count, seconds) = numbers.context("allowed is <count>/<seconds>, such as 60/60")?;
+    Ok(Rate { count, seconds })
 }
 
 fn list(context: &Context, found: &[(Service, Queue)]) -> Result<()> {

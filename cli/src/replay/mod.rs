@@ -58,10 +58,10 @@ pub struct Replay {
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     occurred_until: Option<DateTime<Utc>>,
     /// After this position of the service's log
-    #[arg(long, value_name = "POSITION", default_value = "0")]
+    #[arg(long, value_name = "POSITION", default_value = "0", value_parser = crate::number::position)]
     after: Position,
     /// Up to this position of the service's log; the end of the log as it is now unless given
-    #[arg(long, value_name = "POSITION")]
+    #[arg(long, value_name = "POSITION", value_parser = crate::number::position)]
     to: Option<Position>,
     /// Writes to this file instead of standard output
     #[arg(long, value_name = "FILE")]

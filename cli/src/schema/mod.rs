@@ -41,10 +41,10 @@ fits.")]
         #[arg(long)]
         service: Option<String>,
         /// After this position: what was checked before, need not be again
-        #[arg(long, value_name = "POSITION", default_value = "0")]
+        #[arg(long, value_name = "POSITION", default_value = "0", value_parser = crate::number::position)]
         after: Position,
         /// How many offenders of each type and version are shown
-        #[arg(long, value_name = "NUMBER", default_value_t = 3)]
+        #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = crate::number::of(0..=10_000_usize))]
         offenders: usize,
     },
 }

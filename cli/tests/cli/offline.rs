@@ -184,7 +184,15 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
         (&["token", "--tenant", "acme", "--subject", "ada"], "allowed is a UUID, or any name with at least one --role"),
         (&["saga", "show", "--tenant", "acme", "7"], "allowed is a UUID, such as 0192f0c4"),
         (&["job", "cancel", "--tenant", "acme", "x"], "allowed is a UUID, such as 0192f0c4"),
-        (&["saga", "list", "--tenant", "acme", "--limit", "-1"], "invalid value '-1' for '--limit"),
+        (
+            &["saga", "list", "--tenant", "acme", "--limit", "-1"],
+            "invalid value '-1' for '--limit <LIMIT>': allowed is a whole number from 1 to 10000",
+        ),
+        (&["job", "list", "--tenant", "acme", "--limit", "ten"], "allowed is a whole number from 1 to 10000"),
+        (&["replay", "--tenant", "acme", "--after", "x"], "allowed is a whole number from 0 to 9223372036854775807"),
+        (&["archive", "--older-than-days", "-5"], "allowed is a whole number from 0 to 36500"),
+        (&["tenant", "delete", "acme", "--reason", "r", "--grace-days", "9999"], "a whole number from 0 to 3650"),
+        (&["job", "queue", "limit", "--all-tenants", "--rate", "x/y", "exports"], "allowed is <count>/<seconds>"),
         (
             &["saga", "list", "--tenant", "acme", "--saga", "followup"],
             "there are no sagas \"followup\"; allowed: announce_logout",

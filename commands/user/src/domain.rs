@@ -50,6 +50,11 @@ pub enum NotADomain {
     /// An address.
     #[error("an IP address; allowed are names of domains, such as example.com")]
     Address,
+    /// A name whose last part is a number.
+    #[error(
+        "a name whose last part is a number, as that of no domain is: other programs read such names as IP addresses"
+    )]
+    Number,
     /// A name of one part.
     #[error("a name of one part is nobody's own; allowed are names under it, such as example.com")]
     OnePart,
@@ -61,6 +66,7 @@ impl NotADomain {
         match self {
             Self::Form => "domain",
             Self::Address => "ip_address",
+            Self::Number => "top_level_number",
             Self::OnePart => "top_level",
         }
     }
@@ -84,9 +90,10 @@ pub fn domain_name(text: &str) -> Result<String, NotADomain> {
     let name = Uts46::new().to_ascii(text.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify);
     let name = name.map_err(|_| NotADomain::Form)?.into_owned();
     let last = name.rsplit('.').next().unwrap_or_default();
-    if last.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Other programs read such names as addresses.
-        return Err(NotADomain::Address);
+    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number(last) {
+        // Addresses in a short form among them.
+        return Err(if name.split('.').all(is_number) { NotADomain::Address } else { NotADomain::Number });
     }
     if last.len() == name.len() {
         return Err(NotADomain::OnePart);
@@ -176,6 +183,7 @@ mod tests {
             ("localhost", NotADomain::OnePart),
             ("127.0.0.1", NotADomain::Address),
             ("127.1.", NotADomain::Address),
+            ("example.123", NotADomain::Number),
             ("[::1]", NotADomain::Address),
             ("fe80::1", NotADomain::Address),
             ("a..com", NotADomain::Form),

@@ -107,15 +107,19 @@ async fn is_verified(work: &mut Work<'_>, domain: &str) -> Result<bool, Refusal>
 /// Takes back a registration of an address: somebody invites them themselves. An invitation by a person stays, and its claim refuses
 /// another one.
 pub(crate) async fn give_way(work: &mut Work<'_>, email: &str) -> Result<(), Refusal> {
-    let Some(before) = invited(work, email).await? else { return Ok(()) };
-    if work.read::<Invitation>(before).await?.by_policy {
-        take_back(work, before, email).await?;
+    match invited(work, email).await? {
+        Some(before) if gives_way(work, before).await? => take_back(work, before, email).await,
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Whether an invitation is a registration, which gives way to what a person sends.
+pub(crate) async fn gives_way(work: &mut Work<'_>, invitation: InvitationId) -> Result<bool, Refusal> {
+    Ok(work.read::<Invitation>(invitation).await?.by_policy)
 }
 
 /// Makes an invitation worthless, and its address free for another one.
-async fn take_back(work: &mut Work<'_>, invitation: InvitationId, email: &str) -> Result<(), Refusal> {
+pub(crate) async fn take_back(work: &mut Work<'_>, invitation: InvitationId, email: &str) -> Result<(), Refusal> {
     work.update::<Invitation>(invitation, InvitationCommand::Revoke).await?;
     work.release(&EMAIL, email, invitation);
     Ok(())

@@ -22,6 +22,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0011_deleted.sql", include_str!("../../migrations/0011_deleted.sql")),
     ("0012_touched.sql", include_str!("../../migrations/0012_touched.sql")),
     ("0013_copies.sql", include_str!("../../migrations/0013_copies.sql")),
+    ("0014_settled.sql", include_str!("../../migrations/0014_settled.sql")),
 ];
 
 /// The migrations' file names.

@@ -34,7 +34,7 @@ async fn a_destroyed_tenant_is_closed_for_good_and_keeps_its_history_and_nothing
 
     // Once, and again.
     for _ in 0..2 {
-        destroy(&database, tenant).await.unwrap();
+        destroy(&database, tenant, &["lamps"]).await.unwrap();
         assert_eq!(store.closed().await.unwrap(), [(tenant, Closure::Deleted)]);
         assert_eq!((beside(&database, tenant).await, beside(&database, neighbour).await), (0, neighbours));
     }
@@ -74,27 +74,56 @@ async fn a_tenant_is_not_destroyed_before_read_models_have_all_of_it_nor_while_o
     let (database, store) = store().await;
     let tenant = testbed::tenant();
     store.append(append(tenant, vec![stream("a", 0, 2)])).await.unwrap();
-    let mut superuser = superuser(&database).await;
-    // As the projector has them.
+    let mut superuser = lamps(&database, 1).await;
+    let behind = destroy(&database, tenant, &["lamps"]).await.unwrap_err().to_string();
+    assert!(behind.contains("lamps") && behind.contains("not taken in"), "{behind}");
+    superuser.execute("UPDATE projector.checkpoints SET position = 2").await.unwrap();
+    superuser.execute("SELECT pg_advisory_lock(71648, hashtext('lamps'))").await.unwrap();
+    let building = destroy(&database, tenant, &["lamps"]).await.unwrap_err().to_string();
+    assert!(building.contains("lamps") && building.contains("built anew"), "{building}");
+    assert!(store.closed().await.unwrap().is_empty() && beside(&database, tenant).await > 0, "nothing was done");
+    superuser.execute("SELECT pg_advisory_unlock(71648, hashtext('lamps'))").await.unwrap();
+    destroy(&database, tenant, &["lamps"]).await.unwrap();
+    assert_eq!(beside(&database, tenant).await, 0);
+}
+
+/// A read model that is at this position, as the projector has it.
+async fn lamps(database: &testbed::Database, position: i64) -> sqlx::PgConnection {
+    let mut superuser = superuser(database).await;
     superuser
         .execute(
             "CREATE SCHEMA projector;
              CREATE TABLE projector.checkpoints (projection text, position bigint, partition int, partitions int,
                                                  parked_events bigint, parked_aggregates bigint);
-             INSERT INTO projector.checkpoints VALUES ('lamps', 1, 0, 1, 0, 0);
              GRANT USAGE ON SCHEMA projector TO inopsio_crm_owner;
              ALTER TABLE projector.checkpoints OWNER TO inopsio_crm_owner",
         )
         .await
         .unwrap();
-    let behind = destroy(&database, tenant).await.unwrap_err().to_string();
-    assert!(behind.contains("lamps") && behind.contains("not taken in"), "{behind}");
-    superuser.execute("UPDATE projector.checkpoints SET position = 2").await.unwrap();
-    superuser.execute("SELECT pg_advisory_lock(71648, hashtext('lamps'))").await.unwrap();
-    let building = destroy(&database, tenant).await.unwrap_err().to_string();
-    assert!(building.contains("lamps") && building.contains("built anew"), "{building}");
+    let at = format!("INSERT INTO projector.checkpoints VALUES ('lamps', {position}, 0, 1, 0, 0)");
+    superuser.execute(at.as_str()).await.unwrap();
+    superuser
+}
+
+#[tokio::test]
+async fn a_read_model_that_the_program_dropped_holds_nobody_up_unless_another_program_applies_it() {
+    let (database, store) = store().await;
+    let tenant = testbed::tenant();
+    store.append(append(tenant, vec![stream("a", 0, 2)])).await.unwrap();
+    let mut superuser = lamps(&database, 1).await;
+    // Of one partition, and of several.
+    for (partitions, lock) in [(1, "lamps"), (4, "lamps/0/4")] {
+        let divided = format!("UPDATE projector.checkpoints SET partitions = {partitions}");
+        superuser.execute(divided.as_str()).await.unwrap();
+        superuser.execute(format!("SELECT pg_advisory_lock(71647, hashtext('{lock}'))").as_str()).await.unwrap();
+        let behind = destroy(&database, tenant, &["lanterns"]).await.unwrap_err().to_string();
+        assert!(behind.contains("lamps") && behind.contains("not taken in"), "{behind}");
+        superuser.execute(format!("SELECT pg_advisory_unlock(71647, hashtext('{lock}'))").as_str()).await.unwrap();
+    }
     assert!(store.closed().await.unwrap().is_empty() && beside(&database, tenant).await > 0, "nothing was done");
-    superuser.execute("SELECT pg_advisory_unlock(71648, hashtext('lamps'))").await.unwrap();
-    destroy(&database, tenant).await.unwrap();
+    // As a program asks that was before this: it counts.
+    let before = superuser.execute(format!("SELECT log.empty('{tenant}')").as_str()).await.unwrap_err().to_string();
+    assert!(before.contains("not taken in"), "{before}");
+    destroy(&database, tenant, &["lanterns"]).await.unwrap();
     assert_eq!(beside(&database, tenant).await, 0);
 }

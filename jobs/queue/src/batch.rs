@@ -193,5 +193,5 @@ impl Jobs {
 }
 
 fn unknown(id: Uuid) -> Refusal {
-    Refusal::not_found("not_found", format!("there is no batch {id}"))
+    Refusal::not_found("not_found", format!("there is no batch {id}")).with("resource", "batch")
 }

@@ -417,7 +417,7 @@ impl Act {
 }
 
 fn unknown(id: Uuid) -> Refusal {
-    Refusal::not_found("not_found", format!("there is no job {id}"))
+    Refusal::not_found("not_found", format!("there is no job {id}")).with("resource", "job")
 }
 
 pub(crate) fn unavailable(error: sqlx::Error) -> Refusal {

@@ -43,7 +43,7 @@ pub use enqueue::{Enqueued, NewJob, enqueue};
 pub use job::{Job, Line};
 pub use kind::{Arguments, Fault, Kind, Kinds, Offered};
 pub use migrate::migrate;
-pub use queues::{Limits, Queue, Rate};
+pub use queues::{Limits, MOST_TOGETHER, Queue, Rate};
 pub use runner::Runner;
 pub use schedule::{Changes, NewSchedule, Schedule};
 pub use settings::Settings;

@@ -250,8 +250,11 @@ fn known(kinds: &Kinds, queue: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     let detail = format!("there is no queue {queue:?} here; allowed: {}", queues.join(", "));
-    Err(Refusal::not_found("not_found", detail))
+    Err(Refusal::not_found("not_found", detail).with("resource", "queue"))
 }
+
+/// The most that the jobs of a queue at the same time can be limited to.
+pub const MOST_TOGETHER: u32 = 1_000;
 
 fn check(limits: Limits) -> Result<(), Refusal> {
     let mut checks = Checks::default();
@@ -261,7 +264,7 @@ fn check(limits: Limits) -> Result<(), Refusal> {
         }
     };
     if let Some(concurrency) = limits.concurrency {
-        within("/concurrency", concurrency, 1000);
+        within("/concurrency", concurrency, MOST_TOGETHER);
     }
     if let Some(Rate { count, seconds }) = limits.rate {
         within("/rate/count", count, 100_000);

@@ -322,5 +322,5 @@ impl Jobs {
 }
 
 fn unknown(id: Uuid) -> Refusal {
-    Refusal::not_found("not_found", format!("there is no schedule {id}"))
+    Refusal::not_found("not_found", format!("there is no schedule {id}")).with("resource", "schedule")
 }

@@ -5,6 +5,7 @@
 
 pub mod api_keys;
 pub mod machines;
+mod places;
 pub mod refused_sign_ins;
 pub mod saml_connections;
 pub mod sessions;

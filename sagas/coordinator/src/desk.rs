@@ -130,7 +130,7 @@ impl Desk {
     pub async fn find(&self, caller: &Caller, id: Uuid) -> Result<State, Refusal> {
         caller.require(self.book.read_permission())?;
         let found = self.book.load(caller, id).await?;
-        found.ok_or_else(|| Refusal::not_found("not_found", format!("there is no saga {id}")))
+        found.ok_or_else(|| Refusal::not_found("not_found", format!("there is no saga {id}")).with("resource", "saga"))
     }
 
     /// Lets a stuck instance go on where it was, with all its attempts.

@@ -37,7 +37,9 @@ pub(crate) async fn run(shared: &Shared) {
                         metrics::histogram!("inopsio_saga_lateness_seconds", "service" => shared.sagas.service().name())
                             .record((now - at).as_seconds_f64().max(0.0));
                         let driven = drive(shared, key).await;
-                        if let Err(error) = &driven {
+                        if let Err(error) = &driven
+                            && !error.is_closed()
+                        {
                             tracing::warn!(saga = %key.id, tenant = %key.tenant, %error, "a saga waits and is tried again");
                         }
                         (key, driven.is_ok())

@@ -29,3 +29,22 @@ pub enum Error {
     #[error("the checkpoint was moved by another coordinator")]
     Overtaken,
 }
+
+impl Error {
+    /// Nothing is written of this tenant here: it is being moved, or was destroyed. What it had here goes with it, as is meant.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self, Self::State(refusal) if refusal.code() == "tenant_moving")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_written_of_a_tenant_that_moves_or_is_gone_is_no_failure() {
+        let refused = |code| Error::State(Refusal::unavailable(code, "not now"));
+        assert!(refused("tenant_moving").is_closed());
+        assert!(!refused("log_unavailable").is_closed() && !Error::Overtaken.is_closed());
+    }
+}

@@ -1,11 +1,12 @@
 //! What each saga has to bear.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use coordinator::{Point, Status};
 use kernel::Grant;
 
-use crate::{Bed, Counting, Crash, Failing, Story};
+use crate::{Bed, Counting, Crash, Failing, Story, Stumbling};
 
 /// It comes to its end.
 pub async fn completes(story: &impl Story, grants: &'static [Grant]) {
@@ -153,6 +154,31 @@ pub async fn catches_up_with_timers(story: &impl Story, grants: &'static [Grant]
     }
     assert!(slept > 0, "the story has no timer");
     story.done(&case).await;
+}
+
+/// Each step fails once for a reason that passes; the time at which it is tried again comes while no coordinator runs.
+pub async fn catches_up_with_attempts(story: &impl Story, grants: &'static [Grant]) {
+    let bed = Bed::new(story.sagas(), grants).await;
+    for at in faults(story).into_iter().map(|Failing(at)| at).filter(|at| matches!(at, Point::BeforeStep { .. })) {
+        let case = bed.case(story.saga());
+        let stumbling = Arc::new(Stumbling { at: at.clone(), stumbled: AtomicBool::new(false) });
+        let mut running = bed.start_with(stumbling.clone());
+        story.begin(&case).await;
+        let mut slept = 0;
+        loop {
+            let state = case.until("at rest", |one| !one.status.is_active() || case.later(one).is_some()).await;
+            running.kill().await;
+            if !state.status.is_active() {
+                case.assert_status(&state, Status::Completed, &format!("{at:?} failed once"));
+                break;
+            }
+            case.sleep().await;
+            slept += 1;
+            running = bed.start_with(stumbling.clone());
+        }
+        assert!(slept > 0 && stumbling.stumbled.load(Ordering::SeqCst), "{at:?} did not fail");
+        story.done(&case).await;
+    }
 }
 
 /// Each step's faults: before it did anything, after all.

@@ -8,7 +8,8 @@
 //! - [`survives_each_crash`]: the coordinator ends at each place between two writes, and another one goes on: forward, and on
 //!   the way back;
 //! - [`bears_repetition`]: every event is delivered again, after the end and in the middle; nothing happens twice;
-//! - [`catches_up_with_timers`]: each timer falls due while no coordinator runs.
+//! - [`catches_up_with_timers`]: each timer falls due while no coordinator runs;
+//! - [`catches_up_with_attempts`]: so does the time at which a step that failed is tried again, for each step.
 //!
 //! Each case has a tenant of its own, in one database. The clock stands still and is moved to the next timer, so days take no
 //! time; nothing sleeps.
@@ -20,10 +21,13 @@ mod cases;
 mod probes;
 
 pub use bed::{Bed, Case, Running};
-pub use cases::{bears_repetition, catches_up_with_timers, completes, survives_each_crash, unwinds_from_each_step};
+pub use cases::{
+    bears_repetition, catches_up_with_attempts, catches_up_with_timers, completes, survives_each_crash,
+    unwinds_from_each_step,
+};
 pub use testbed::tenant;
 
-pub use probes::{Counting, Crash, Failing};
+pub use probes::{Counting, Crash, Failing, Stumbling};
 
 use coordinator::Sagas;
 use futures::future::BoxFuture;

@@ -1,7 +1,7 @@
 //! Who looks on, lets steps fail, or ends the coordinator.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use coordinator::{Fault, Point, Probe};
 use futures::future::BoxFuture;
@@ -34,6 +34,22 @@ pub struct Failing(pub Point);
 impl Probe for Failing {
     fn fault(&self, point: &Point) -> Option<Fault> {
         (*point == self.0).then(|| Fault::refused("test_refused", "a test wants this step to fail"))
+    }
+}
+
+/// Fails once at one place, for a reason that passes.
+#[derive(Debug)]
+pub struct Stumbling {
+    /// Where.
+    pub at: Point,
+    /// Whether it has.
+    pub stumbled: AtomicBool,
+}
+
+impl Probe for Stumbling {
+    fn fault(&self, point: &Point) -> Option<Fault> {
+        let stumbles = *point == self.at && !self.stumbled.swap(true, Ordering::SeqCst);
+        stumbles.then(|| Fault::passing("test_away", "a test wants this step to be tried again"))
     }
 }
 

@@ -18,7 +18,7 @@ const MOST: i64 = 50;
 /// The most patterns of an endpoint.
 const MOST_TYPES: usize = 50;
 /// The longest that a former secret may go on signing: a week.
-const LONGEST_OVERLAP: u32 = 168;
+pub const LONGEST_OVERLAP: u32 = 168;
 
 /// The circumstances of a change.
 pub(super) struct Change<'a> {

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use face::Missed;
-use face::graphql::{Context, Session, refuse};
+use face::graphql::{Context, Session, missed};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use juniper::{FieldResult, graphql_object};
-use kernel::{RecordedEvent, Refusal};
+use kernel::RecordedEvent;
 
 use crate::SERVICE;
 
@@ -64,9 +63,4 @@ pub fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'stati
     };
     let wanted = move |_: &Arc<RecordedEvent>| futures::future::ready(access);
     stream::once(events).try_flatten().try_filter(wanted).map_ok(|event| AuthSubscription { event }).boxed()
-}
-
-fn missed(Missed(count): Missed) -> juniper::FieldError {
-    let detail = format!("this subscription missed {count} events; read anew what it shows");
-    refuse(Refusal::new(kernel::Kind::RateLimited, "events_missed", detail).with("missed", count))
 }

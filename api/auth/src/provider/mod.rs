@@ -88,6 +88,21 @@ pub struct Provider {
     pub seen_from: SeenFrom,
 }
 
+impl Provider {
+    /// Does `work` beside the answer: how long it takes would tell who there is, and who may be. `what` is asked for by it.
+    fn beside_the_answer<F>(&self, what: &'static str, work: impl FnOnce(Self) -> F)
+    where
+        F: Future<Output = Result<(), OAuthError>> + Send + 'static,
+    {
+        let work = work(self.clone());
+        tokio::spawn(async move {
+            if let Err(error) = work.await {
+                tracing::warn!(?error, "{what} could not be asked for");
+            }
+        });
+    }
+}
+
 /// An endpoint of the provider: its path, its method, and what answers.
 pub type Endpoint = (&'static str, Method, BoxEndpoint<'static, Response>);
 

@@ -41,13 +41,8 @@ pub async fn forgot(provider: &Provider, mut visit: Visit) -> Answer {
         "Look into your mail",
         "If there is a user of that name, a link to set a new password is on its way. It is good for an hour.",
     );
-    // Beside the answer: how long it takes would tell whether there is somebody of that name.
-    let provider = provider.clone();
-    tokio::spawn(async move {
-        if let Err(error) = request_reset(&provider, &visit, &login).await {
-            tracing::warn!(?error, "a link to set a password could not be asked for");
-        }
-    });
+    let request = |provider| async move { request_reset(&provider, &visit, &login).await };
+    provider.beside_the_answer("a link to set a password", request);
     Ok(answer)
 }
 

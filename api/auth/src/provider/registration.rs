@@ -56,13 +56,7 @@ pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
         "Look into your mail",
         "If people with this address may have an account here, the next step is on its way to it.",
     );
-    // Beside the answer: how long it takes would tell who there is, and who may be.
-    let provider = provider.clone();
-    tokio::spawn(async move {
-        if let Err(error) = request(&provider, &visit, &email).await {
-            tracing::warn!(?error, "an account could not be asked for");
-        }
-    });
+    provider.beside_the_answer("an account", |provider| async move { request(&provider, &visit, &email).await });
     Ok(answer)
 }
 

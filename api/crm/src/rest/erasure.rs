@@ -105,7 +105,7 @@ impl Erasures {
     }
 
     async fn told(&self, caller: &Caller, streams: &[(&'static str, Uuid)]) -> Result<Plain<Erasure>, Problem> {
-        Ok(Plain(Erasure::of(&self.runtime.store, caller.tenant(), streams).await?))
+        Ok(Plain(Erasure::of(&self.runtime.store, caller.tenant(), streams, true).await?))
     }
 }
 

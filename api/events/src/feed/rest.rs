@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use face::{Authenticated, Identity, Incoming, Problem, Runtime};
+use face::{Authenticated, Identity, Incoming, Problem, Runtime, log_unreadable};
 use futures::StreamExt;
 use kernel::{Caller, Refusal, Service, TypePatterns};
 use poem::http::{HeaderValue, header};
@@ -71,7 +71,7 @@ impl Feeds {
         let seat = self.platform.seats.take(caller.tenant(), self.platform.feeds.per_tenant, &names)?;
         let (mut sources, mut positions) = (Vec::new(), Vec::new());
         for (runtime, said) in services.into_iter().zip(said) {
-            let head = runtime.store.head().await.map_err(|error| unavailable(&error))?;
+            let head = runtime.store.head().await.map_err(|error| log_unreadable(&error))?;
             let after = said.unwrap_or(head);
             if after > head {
                 let detail = format!("the log of {} ends at {head}, before {after}", runtime.service);
@@ -145,11 +145,6 @@ impl Feeds {
 /// The permission to see what happened in a service.
 fn permission(service: Service) -> String {
     format!("{service}:history:read")
-}
-
-fn unavailable(error: &eventstore::Error) -> Refusal {
-    tracing::warn!(%error, "a feed could not begin");
-    Refusal::unavailable("log_unavailable", "the log does not answer; try again")
 }
 
 /// 200: server-sent events, without end.

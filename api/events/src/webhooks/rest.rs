@@ -270,7 +270,9 @@ impl WebhookSettings {
         if after.0.is_some() {
             return Ok(Plain(Changes { changes: Vec::new(), next: None }));
         }
-        Err(Refusal::not_found("not_found", format!("there is no webhook {}", webhook.0)).into())
+        Err(Refusal::not_found("not_found", format!("there is no webhook {}", webhook.0))
+            .with("resource", "webhook")
+            .into())
     }
 
     async fn act(&self, asked: executor::Request, id: Uuid, act: Act) -> Result<Changed, Problem> {
@@ -292,7 +294,7 @@ impl WebhookSettings {
                 return Ok((webhooks, endpoint));
             }
         }
-        Err(Refusal::not_found("not_found", format!("there is no webhook {id}")))
+        Err(Refusal::not_found("not_found", format!("there is no webhook {id}")).with("resource", "webhook"))
     }
 }
 

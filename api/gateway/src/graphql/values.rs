@@ -1,4 +1,4 @@
-//! Ids, days and times among what a query gives: read as strictly as everywhere else, refused in the same words.
+//! Ids, days, times and texts among what a query gives: read as strictly as everywhere else, refused in the same words.
 //!
 //! Juniper's own scalars take more forms than one (an id in braces, a day of one digit), and do not say what is allowed. This
 //! looks at literals, variables and their defaults by the names of the scalars, before anything is carried out, so that it
@@ -12,12 +12,19 @@ use super::Schema;
 
 type Check = fn(&str) -> Result<(), String>;
 
-/// The scalars that have one form here.
-const CHECKS: [(&str, Check); 3] = [
+/// The scalars of which not all is taken: those that have one form here, and texts.
+const CHECKS: [(&str, Check); 5] = [
     ("UUID", |text| kernel::read_uuid(text).map(drop).map_err(|error| error.to_string())),
     ("LocalDate", |text| kernel::read_day(text).map(drop).map_err(|error| error.to_string())),
     ("DateTime", |text| kernel::read_time(text).map(drop).map_err(|error| error.to_string())),
+    ("String", without_nul),
+    ("ID", without_nul),
 ];
+
+/// A text as Postgres has it.
+fn without_nul(text: &str) -> Result<(), String> {
+    if text.contains('\0') { Err("this has a NUL character, which no text here has".to_owned()) } else { Ok(()) }
+}
 
 /// Refuses a document with a value that is not in its scalar's form. What is wrong otherwise is let through: the engine says so.
 pub(super) fn check(
@@ -109,7 +116,7 @@ mod tests {
     #[test]
     fn every_scalar_of_the_schema_has_one_form() {
         // Those of the specification have one, and a whole number of any size has no other either.
-        const PLAIN: [&str; 6] = ["Boolean", "Float", "ID", "Int", "String", "BigInt"];
+        const PLAIN: [&str; 4] = ["Boolean", "Float", "Int", "BigInt"];
         let sdl = super::super::schema().as_sdl();
         let scalars: Vec<_> = sdl.lines().filter_map(|line| line.strip_prefix("scalar ")?.split(' ').next()).collect();
         assert!(scalars.contains(&"UUID"), "{scalars:?}");

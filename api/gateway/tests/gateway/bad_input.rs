@@ -293,3 +293,27 @@ async fn a_formula_is_text_in_json_where_a_program_means_what_it_says() {
     let found = world.get(captured.header("location")).await;
     assert_eq!(found.body["company"], "@properties", "{found:?}");
 }
+
+#[tokio::test]
+async fn what_is_not_there_is_told_with_what_it_would_be() {
+    let world = World::start().await;
+    let id = "0197a8a0-0000-7000-8000-000000000001";
+    for (path, resource) in [
+        (format!("/v1/crm/leads/{id}"), "crm.lead"),
+        (format!("/v1/crm/leads/{id}/erasure"), "crm.lead"),
+        (format!("/v1/crm/imports/{id}"), "crm.import_batch"),
+        (format!("/v1/user/imports/{id}"), "user.import_batch"),
+        (format!("/v1/user/users/{id}"), "user.user"),
+        (format!("/v1/user/users/{id}/erasure"), "user.user"),
+        (format!("/v1/auth/machines/{id}"), "auth.machine"),
+        (format!("/v1/jobs/crm/{id}"), "job"),
+        (format!("/v1/jobs/crm/batches/{id}"), "batch"),
+        (format!("/v1/jobs/crm/schedules/{id}"), "schedule"),
+        (format!("/v1/events/webhooks/{id}"), "webhook"),
+        (format!("/v1/sagas/crm/{id}"), "saga"),
+    ] {
+        let unknown = world.get(&path).await;
+        assert_eq!((unknown.status, unknown.code()), (StatusCode::NOT_FOUND, "not_found"), "{path}: {unknown:?}");
+        assert_eq!(unknown.body["resource"], resource, "{path}: {unknown:?}");
+    }
+}

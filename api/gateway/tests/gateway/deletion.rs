@@ -270,13 +270,18 @@ async fn a_deletion_can_be_taken_back_until_its_time_and_is_asked_for_once() {
     })
     .await;
     later.shutdown().await;
-    let (restored, suspended) = gateway::restore(&world.config, "globex").await.unwrap();
+    let gateway::Restored { tenant: restored, suspended, changed } =
+        gateway::restore(&world.config, "globex").await.unwrap();
+    assert!(changed, "it was to be deleted");
     assert_eq!((restored, suspended), (globex.clone(), false));
     within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
     // One that was suspended is not let in by the way.
     gateway::suspend(&world.config, &globex, "not paid").await.unwrap();
     gateway::delete(&world.config, "globex", "still not paid", 30).await.unwrap();
-    assert!(gateway::restore(&world.config, "globex").await.unwrap().1);
+    let restored = gateway::restore(&world.config, "globex").await.unwrap();
+    assert!(restored.suspended && restored.changed, "{restored:?}");
+    let again = gateway::restore(&world.config, "globex").await.unwrap();
+    assert!(again.suspended && !again.changed, "{again:?}");
     assert_eq!(within_a_second(&world, &ours, StatusCode::FORBIDDEN).await.code(), "tenant_suspended");
     assert!(!belongings(&world, globex.tenant_id).await.is_empty());
 }

@@ -4,6 +4,7 @@ use kernel::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use simple_dns::RCODE;
+use sqlx::ConnectOptions;
 
 use crate::name_server::NameServer;
 use crate::users::ask;
@@ -140,6 +141,7 @@ async fn what_is_no_domain_or_claimed_already_is_refused() {
         ("localhost.", "top_level"),
         ("192.0.2.1", "ip_address"),
         ("[2001:db8::1]", "ip_address"),
+        ("example.123", "top_level_number"),
         ("a..example", "domain"),
         ("*.example.com", "domain"),
         ("_dmarc.example.com", "domain"),
@@ -218,6 +220,26 @@ async fn attack_86_another_tenant_claims_a_domain_that_is_not_its_own() {
     attacker.done(&theirs, "release").await;
     tenant.done(&id, "verify").await;
     assert_eq!(tenant.status(&id).await, "verified");
+}
+
+#[tokio::test]
+async fn a_domain_that_was_verified_when_records_said_the_claims_id_is_given_back_too() {
+    let server = NameServer::start().await;
+    let world = world(&server).await;
+    let (tenant, other) = (Tenant::own(&world), Tenant::another(&world));
+    let [(id, record), (theirs, their_record)] = [tenant.claim("example.com").await, other.claim("example.com").await];
+    server.has("_inopsio.example.com", &[&[of(&record).1], &[of(&their_record).1]]);
+    tenant.done(&id, "verify").await;
+    // As it was noted then.
+    let mut directory = world.directory.superuser().connect().await.unwrap();
+    let noted = "UPDATE domains SET claim_id = $1::uuid WHERE domain = 'example.com'";
+    assert_eq!(sqlx::query(noted).bind(&id).execute(&mut directory).await.unwrap().rows_affected(), 1);
+    // Nobody else's release touches it.
+    other.done(&theirs, "release").await;
+    let held = "SELECT count(*) FROM domains WHERE domain = 'example.com'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(held).fetch_one(&mut directory).await.unwrap(), 1);
+    tenant.done(&id, "release").await;
+    assert_eq!(sqlx::query_scalar::<_, i64>(held).fetch_one(&mut directory).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -110,6 +110,30 @@ async fn bombs_are_refused_before_they_are_carried_out() {
     assert_eq!(after.body["data"]["__typename"], "Query", "it still answers");
 }
 
+#[tokio::test]
+async fn a_text_with_a_nul_is_refused_by_the_name_of_its_argument() {
+    let world = World::start().await;
+    let list = |filter: &str| query(&world, &format!("{{ crm {{ accounts(filter: {filter}) {{ totalCount }} }} }}"));
+    let by_variable = json!({
+        "query": "query ($search: String) { crm { accounts(filter: { search: $search }) { totalCount } } }",
+        "variables": { "search": "a\0b" },
+    });
+    let users = "{ user { users(filter: { search: \"a\\u0000b\" }) { totalCount } } }";
+    let cases = [
+        (list("{ search: \"a\\u0000b\" }"), "filter.search"),
+        (query(&world, users), "filter.search"),
+        (world.request(Method::POST, "/graphql").json(&by_variable), "$search"),
+    ];
+    for (request, argument) in cases {
+        let refused = Answer::of(request).await;
+        assert_eq!((refused.status, refused.code()), (StatusCode::BAD_REQUEST, "value_not_allowed"), "{refused:?}");
+        assert_eq!(refused.body["argument"], argument, "{refused:?}");
+        assert!(refused.body["detail"].as_str().unwrap().contains("NUL"), "{refused:?}");
+    }
+    let harmless = Answer::of(list("{ search: \"a\\u0001b \\\\0\" }")).await;
+    assert_eq!(harmless.body["data"]["crm"]["accounts"]["totalCount"], 0, "{harmless:?}");
+}
+
 /// `levels` of the contacts of an account, each level with the arguments `page`.
 fn nested(variables: &str, page: &str, levels: usize) -> String {
     let account = "account(id: \"018f0000-0000-7000-8000-000000000000\")";

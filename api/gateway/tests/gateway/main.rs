@@ -16,6 +16,7 @@ mod deletion;
 mod domains;
 mod drain;
 mod feed;
+mod fields;
 mod first_password;
 mod graphql;
 #[path = "../../../auth/tests/provider/identity_provider.rs"]
@@ -46,7 +47,10 @@ mod sources;
 mod standing;
 mod states;
 mod tenants;
+mod texts;
+mod town;
 mod traces;
+mod unasked;
 mod users;
 mod vault;
 mod walk;

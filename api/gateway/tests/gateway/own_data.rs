@@ -99,9 +99,9 @@ async fn one_gets_all_that_is_known_of_one_and_erases_it_which_can_be_checked() 
 
     let erasure = format!("/v1/user/users/{id}/erasure");
     let before = world.get(&erasure).await.body;
-    let nothing = json!({ "erased": false, "events": 0, "sealed_for_ever": 0, "can_be_opened": 0 });
-    let expected =
-        json!({ "erased": false, "events": 4, "sealed_for_ever": 0, "can_be_opened": 2, "signing_in": nothing });
+    let nothing = json!({ "erased": false, "events": 0, "sealed_for_ever": 0, "can_be_opened": 0, "complete": true });
+    let expected = json!({ "erased": false, "events": 4, "sealed_for_ever": 0, "can_be_opened": 2, "complete": true,
+        "signing_in": nothing });
     assert_eq!(before, expected);
     let other = own(&world, &token, Method::POST, "/erase", json!({ "email": "eve@example.com" })).await;
     assert_eq!((other.status, other.code()), (StatusCode::CONFLICT, "not_confirmed"));
@@ -160,4 +160,29 @@ async fn files_of_users_that_were_sent_before_somebody_was_erased_are_removed() 
     let mut connection = PgConnection::connect_with(&world.of("user").superuser()).await.unwrap();
     let inputs: String = sqlx::query_scalar(inputs).fetch_one(&mut connection).await.unwrap();
     assert_eq!(inputs, "");
+}
+
+#[tokio::test]
+async fn what_is_more_than_is_read_anew_of_somebody_is_said_to_be_there() {
+    let world = World::start().await;
+    let (_, ada) = ada(&world).await;
+    let erasure = async || world.get(&format!("/v1/user/users/{ada}/erasure")).await.body["signing_in"].take();
+    assert_eq!(erasure().await["complete"], true);
+    let mut tables = PgConnection::connect_with(&world.auth.superuser()).await.unwrap();
+    let tried = async |tables: &mut PgConnection, number: i32| {
+        sqlx::query(
+            "INSERT INTO auth.refused_sign_in (tenant_id, sign_in_id, version, user_id, reason, at)
+             SELECT $1, gen_random_uuid(), 1, $2::uuid, 'password', now() FROM generate_series(1, $3)",
+        )
+        .bind(world.tenant.uuid())
+        .bind(&ada)
+        .bind(number)
+        .execute(tables)
+        .await
+        .unwrap();
+    };
+    tried(&mut tables, 1_000).await;
+    assert_eq!(erasure().await["complete"], true, "as many as are read");
+    tried(&mut tables, 1).await;
+    assert_eq!(erasure().await["complete"], false, "one more");
 }

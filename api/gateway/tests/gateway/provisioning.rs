@@ -100,7 +100,7 @@ async fn attack_54_a_suspended_tenants_tokens_open_nothing_here_or_in_a_process_
     within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
     let (open, mut others) =
         (Open::bearing(&world, &ours).await, Open::bearing(&world, &world.token(&[Role::Admin])).await);
-    gateway::suspend(&world.config, &acme, "not paid").await.unwrap();
+    assert!(gateway::suspend(&world.config, &acme, "not paid").await.unwrap());
     open.end_within_a_second().await;
     others.go_on(&world).await;
     let refused = within_a_second(&world, &ours, StatusCode::FORBIDDEN).await;
@@ -115,6 +115,7 @@ async fn attack_54_a_suspended_tenants_tokens_open_nothing_here_or_in_a_process_
             (query, StatusCode::FORBIDDEN, "tenant_suspended"),
         ])
         .await;
+    assert!(!gateway::suspend(&world.config, &acme, "not paid yet").await.unwrap(), "nothing was to be done");
     within_a_second(&world, &world.token(&[Role::Admin]), StatusCode::NOT_FOUND).await;
 
     testbed::eventually("the directory knows", || async {
@@ -131,7 +132,8 @@ async fn attack_54_a_suspended_tenants_tokens_open_nothing_here_or_in_a_process_
     .await;
     later.shutdown().await;
 
-    gateway::resume(&world.config, &acme).await.unwrap();
+    assert!(gateway::resume(&world.config, &acme).await.unwrap());
+    assert!(!gateway::resume(&world.config, &acme).await.unwrap(), "nothing was to be done");
     within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
 }
 

@@ -1,9 +1,14 @@
 //! Tenants: another's things are as unknown as things that never were.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::authentication::walked;
+use crate::town::Town;
+use crate::walk::OPERATIONS;
 use crate::world::{Answer, World};
 
 #[tokio::test]
@@ -73,4 +78,69 @@ async fn a_body_that_names_another_tenants_things_gets_the_very_answer_of_unknow
     assert_eq!(theirs.body["errors"][0]["pointer"], "/account", "{theirs:?}");
     assert_eq!((theirs.status, &theirs.body), (nobodys.status, &nobodys.body));
     assert_eq!(world.head().await, before);
+}
+
+/// What paths name that is no id of a tenant's; and what only comes of what this does not do: an event that can't be applied, a provider
+/// that is connected, somebody who signs in.
+const NO_IDS: [&str; 9] = ["service", "type", "version", "role", "queue", "letter", "connection", "session", "grant"];
+
+#[tokio::test]
+async fn attack_105_another_tenants_id_at_any_operation() {
+    let town = Box::pin(Town::build([])).await;
+    let world = &town.world;
+    let unknown = "0197a8a0-0000-7000-8000-000000000001";
+    let contract = world.get("/openapi.json").await.body;
+    let bodies: BTreeMap<&str, &str> = OPERATIONS.iter().map(|(id, _, body)| (*id, *body)).collect();
+    let heads = async || [world.head().await, world.head_of(world.of("user")).await, world.head_of(&world.auth).await];
+    let (before, mut asked) = (heads().await, BTreeSet::new());
+    for (pattern, operations) in contract["paths"].as_object().unwrap() {
+        let names = pattern.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let names: Vec<&str> = names.filter(|name| !NO_IDS.contains(name)).collect();
+        let Some(last) = names.last() else { continue };
+        let id_of = |name: &str| match name {
+            "import_id" if pattern.starts_with("/v1/user/") => &town.ids["user_import"],
+            name => town.ids.get(name).unwrap_or_else(|| panic!("{pattern}: the town has no {name}")),
+        };
+        let path = |ids: &dyn Fn(&str) -> String| {
+            let part = |part: &str| match part.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+                // Whose sagas and jobs those of the town are.
+                Some("service") => if pattern.contains("{saga}") { "user" } else { "crm" }.to_owned(),
+                Some(name) if names.contains(&name) => ids(name),
+                _ => walked(part),
+            };
+            pattern.split('/').map(part).collect::<Vec<_>>().join("/")
+        };
+        let (theirs, nobodys) = (path(&|name| id_of(name).clone()), path(&|_| unknown.to_owned()));
+        for (method, operation) in operations.as_object().unwrap().iter().filter(|(method, _)| *method != "parameters")
+        {
+            let id = operation["operationId"].as_str().unwrap();
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let ask = async |path: &str| {
+                let request = world.anonymous(method.clone(), path).bearer_auth(world.stranger());
+                let request = match bodies[id] {
+                    "" => request,
+                    json => request.header("content-type", "application/json").body(json),
+                };
+                let mut answer = Answer::of(request).await;
+                answer.assert_problem();
+                answer.body["instance"] = Value::Null;
+                let mut told = answer.body.to_string();
+                for name in &names {
+                    told = told.replace(id_of(name).as_str(), "<id>");
+                }
+                (answer.status, told.replace(unknown, "<id>"))
+            };
+            let (ours, unknowns) = (ask(&theirs).await, ask(&nobodys).await);
+            assert_eq!(ours, unknowns, "{id}");
+            if method == Method::GET {
+                let own = world.request(method.clone(), &theirs).send().await.unwrap().status();
+                // An export that is not made yet has no file.
+                let there = own.is_success() || id == "getJobOutput";
+                assert!(there && ours.0 == StatusCode::NOT_FOUND, "{id}: {own} for who has it, else {ours:?}");
+            }
+            asked.insert(*last);
+        }
+    }
+    assert!(asked.len() > 15, "{asked:?}");
+    assert_eq!(heads().await, before, "something was written");
 }

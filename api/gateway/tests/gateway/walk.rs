@@ -1,5 +1,5 @@
 //! Every operation of the contract and every question of GraphQL, as anonymous, as each role, as another tenant: one table
-//! says by hand what each needs, and one that nobody listed fails.
+//! says by hand what each needs, and one that nobody listed fails. (What questions lead to: [`fields`](super::fields).)
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::authentication::walked;
+use crate::unasked::schema_of;
 use crate::world::{Answer, World};
 
 /// What needs no permission, only a token.
@@ -15,7 +16,7 @@ const ANY: &str = "";
 /// What needs no token.
 const PUBLIC: &str = "public";
 
-const ID: &str = "0197a8a0-0000-7000-8000-000000000001";
+pub const ID: &str = "0197a8a0-0000-7000-8000-000000000001";
 
 /// A client that there may be.
 const CLIENT: &str = r#"{"name":"app","confidential":true,"redirect_uris":["https://app.example.com/back"]}"#;
@@ -24,7 +25,7 @@ const CLIENT: &str = r#"{"name":"app","confidential":true,"redirect_uris":["http
 const SAML: &str = r#"{"name":"idp","metadata":"<x/>","domains":["example.com"]}"#;
 
 /// Each operation, the permission that it needs, and a body with which it gets as far as being allowed.
-const OPERATIONS: &[(&str, &str, &str)] = &[
+pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("captureLead", "crm:lead:write", r#"{"name":"Ada"}"#),
     ("getLead", "crm:lead:read", ""),
     ("changeLeadDetails", "crm:lead:write", r#"{"name":"Ada"}"#),
@@ -227,7 +228,7 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// Each question of GraphQL and the permission that it needs.
-const QUESTIONS: &[(&str, &str)] = &[
+pub const QUESTIONS: &[(&str, &str)] = &[
     ("events.webhook", "events:webhook:read"),
     ("events.webhooks", "events:webhook:read"),
     ("deadLetters.letters", "crm:dead_letter:read"),
@@ -274,12 +275,12 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("user.policyDryRun", "user:access:read"),
 ];
 
-fn grants() -> Vec<Grant> {
+pub fn grants() -> Vec<Grant> {
     gateway::parts().iter().flat_map(|part| part.grants).chain(webhooks::GRANTS).copied().collect()
 }
 
 /// Whether a role has what is needed.
-fn may(grants: &[Grant], role: Role, permission: &str) -> bool {
+pub fn may(grants: &[Grant], role: Role, permission: &str) -> bool {
     if permission == ANY || permission == PUBLIC {
         return true;
     }
@@ -414,128 +415,6 @@ async fn every_example_of_the_contract_is_a_body_that_is_taken() {
     assert!(sent > 120, "{sent}");
 }
 
-/// What nobody may say of themselves or of what they make: the token says it, or the log.
-const OURS: [&str; 12] = [
-    "tenant_id",
-    "tenant",
-    "tenantId",
-    "roles",
-    "permissions",
-    "id",
-    "version",
-    "status",
-    "created_at",
-    "recorded_at",
-    "email_verified",
-    "__proto__",
-];
-
-/// The body of an operation, as the contract has it.
-fn schema_of<'c>(contract: &'c Value, operation: &'c Value) -> &'c Value {
-    let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
-    match schema["$ref"].as_str() {
-        Some(reference) => contract.pointer(reference.trim_start_matches('#')).unwrap(),
-        None => schema,
-    }
-}
-
-#[tokio::test]
-async fn attack_93_no_command_takes_a_member_that_its_contract_does_not_name() {
-    let world = World::start_with(|config| {
-        config.rate_limits.tenant_per_second = 0;
-        config.rate_limits.token_per_second = 0;
-    })
-    .await;
-    let contract = world.get("/openapi.json").await.body;
-    let bodies: BTreeMap<&str, &str> = OPERATIONS.iter().map(|(id, _, body)| (*id, *body)).collect();
-    let before = (world.head().await, world.head_of(world.of("user")).await, world.head_of(world.of("auth")).await);
-    let mut commands = 0;
-    for (pattern, operations) in contract["paths"].as_object().unwrap() {
-        for (method, operation) in operations.as_object().unwrap().iter().filter(|(method, _)| *method != "parameters")
-        {
-            if operation["requestBody"]["content"].get("application/json").is_none() {
-                continue;
-            }
-            let id = operation["operationId"].as_str().unwrap();
-            let named = &schema_of(&contract, operation)["properties"];
-            let body: Value = serde_json::from_str(bodies[id]).unwrap();
-            for ours in OURS.into_iter().filter(|ours| named.get(ours).is_none()) {
-                // First of all, as a parser may take the last of two.
-                let mut said = serde_json::Map::from_iter([(ours.to_owned(), json!(ID))]);
-                said.extend(body.as_object().unwrap().clone());
-                let request = world.request(method.to_uppercase().parse().unwrap(), &walked(pattern)).json(&said);
-                let answer = Answer::of(request).await;
-                let error = &answer.body["errors"][0];
-                assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{id} took {ours}: {answer:?}");
-                assert_eq!(
-                    (&error["code"], &error["pointer"]),
-                    (&json!("unknown_field"), &json!(format!("/{ours}"))),
-                    "{id} with {ours}: {answer:?}"
-                );
-            }
-            commands += 1;
-        }
-    }
-    assert!(commands > 80, "{commands} commands");
-    let after = (world.head().await, world.head_of(world.of("user")).await, world.head_of(world.of("auth")).await);
-    assert_eq!(after, before, "something was written");
-}
-
-#[tokio::test]
-async fn attack_91_a_tenant_in_header_or_path_that_is_not_the_tokens() {
-    let world = World::start_with(|config| {
-        config.rate_limits.tenant_per_second = 0;
-        config.rate_limits.token_per_second = 0;
-    })
-    .await;
-    let other = testbed::tenant().to_string();
-    let contract = world.get("/openapi.json").await.body;
-    let mut cases = Vec::new();
-    for (pattern, operations) in contract["paths"].as_object().unwrap() {
-        if crate::authentication::PUBLIC.contains(&pattern.as_str()) {
-            continue;
-        }
-        for method in operations.as_object().unwrap().keys().filter(|method| *method != "parameters") {
-            let request = world.request(method.to_uppercase().parse().unwrap(), &walked(pattern));
-            cases.push((request.header("x-tenant-id", &other), StatusCode::FORBIDDEN, "tenant_differs"));
-        }
-    }
-    assert!(cases.len() > 100, "{} operations", cases.len());
-    let query = || world.request(Method::POST, "/graphql").json(&json!({ "query": "{ __typename }" }));
-    let differs = |request: reqwest::RequestBuilder| (request, StatusCode::FORBIDDEN, "tenant_differs");
-    cases.push(differs(query().header("x-tenant-id", &other)));
-    // What is no id, or said twice and once wrong.
-    cases.push(differs(query().header("x-tenant-id", "acme")));
-    cases.push(differs(query().header("x-tenant-id", world.tenant.to_string()).header("x-tenant-id", &other)));
-    world.refuses(cases).await;
-    let users = world.request(Method::GET, "/scim/v2/Users").header("x-tenant-id", &other);
-    assert_eq!(users.send().await.unwrap().status(), StatusCode::FORBIDDEN);
-    let right = query().header("x-tenant-id", world.tenant.to_string());
-    assert_eq!(Answer::of(right).await.status, StatusCode::OK, "who says what the token says");
-    // Another tenant's issuer in the path: nothing is said of this one's tokens there, nor done to them.
-    let issuer = crate::issuers::Machine::register(&world, "m", &["viewer"]).await;
-    let token = issuer.token(&world).await;
-    let directory = gateway::directory::Directory::open(&world.config);
-    let slug = format!("other-{}", &other[28..]);
-    directory.create(&slug, "Other", &kernel::SystemClock, &kernel::SystemIds).await.unwrap();
-    let at_other = |path: &str| format!("/t/{slug}/{path}");
-    let userinfo = Answer::of(world.anonymous(Method::GET, &at_other("userinfo")).bearer_auth(&token)).await;
-    assert_eq!((userinfo.status, &userinfo.body["error"]), (StatusCode::UNAUTHORIZED, &json!("invalid_token")));
-    for path in ["introspect", "revoke", "token"] {
-        let request = world.anonymous(Method::POST, &at_other(path)).basic_auth(&issuer.id, Some(&issuer.secret));
-        let asked = crate::world::Form::form(request, &[("token", &token), ("grant_type", "client_credentials")]);
-        let answer = Answer::of(asked).await;
-        assert_eq!(
-            (answer.status, &answer.body["error"]),
-            (StatusCode::UNAUTHORIZED, &json!("invalid_client")),
-            "{path}"
-        );
-    }
-    let good =
-        world.anonymous(Method::POST, "/graphql").bearer_auth(&token).json(&json!({ "query": "{ __typename }" }));
-    assert_eq!(Answer::of(good).await.status, StatusCode::OK, "it holds still");
-}
-
 #[tokio::test]
 async fn every_question_is_answered_to_whom_the_table_says_and_to_nobody_else() {
     let world = World::start_with(|config| {
@@ -545,66 +424,98 @@ async fn every_question_is_answered_to_whom_the_table_says_and_to_nobody_else() 
     .await;
     let listed: BTreeMap<&str, &str> = QUESTIONS.iter().copied().collect();
     let (grants, mut walked) = (grants(), BTreeSet::new());
-    for (question, asked) in questions(&world).await {
+    for Question { name, text, .. } in Schema::of(&world).await.questions("queryType", |_, _| None) {
         let needs = listed
-            .get(question.as_str())
-            .unwrap_or_else(|| panic!("{question} is not in QUESTIONS: say there which permission it needs"));
-        walked.insert(question.clone());
+            .get(name.as_str())
+            .unwrap_or_else(|| panic!("{name} is not in QUESTIONS: say there which permission it needs"));
+        let asked = json!({ "query": text.replace('@', "__typename") });
+        let anonymous = Answer::of(world.anonymous(Method::POST, "/graphql").json(&asked)).await;
+        assert_eq!((anonymous.status, anonymous.code()), (StatusCode::UNAUTHORIZED, "token_missing"), "{name}");
         for role in Role::ALL {
             let request = world.anonymous(Method::POST, "/graphql").bearer_auth(world.token(&[role]));
-            let answer = Answer::of(request.json(&json!({ "query": asked }))).await;
-            assert_eq!(answer.status, StatusCode::OK, "{asked}: {answer:?}");
+            let answer = Answer::of(request.json(&asked)).await;
+            assert_eq!(answer.status, StatusCode::OK, "{text}: {answer:?}");
             let errors = answer.body["errors"].as_array().cloned().unwrap_or_default();
             let refused = errors.iter().any(|error| error["extensions"]["code"] == "permission_missing");
-            assert_eq!(!refused, may(&grants, role, needs), "{question} as {role}: {errors:?}");
-            assert!(refused || errors.is_empty(), "{question} as {role}: {errors:?}");
+            assert_eq!(!refused, may(&grants, role, needs), "{name} as {role}: {errors:?}");
+            assert!(refused || errors.is_empty(), "{name} as {role}: {errors:?}");
         }
+        walked.insert(name);
     }
     let gone: Vec<_> = listed.keys().filter(|question| !walked.contains(**question)).collect();
     assert!(gone.is_empty(), "QUESTIONS lists what GraphQL does not have: {gone:?}");
 }
 
-/// Every field of every namespace, with what it must be given, asked in the smallest way.
-async fn questions(world: &World) -> Vec<(String, String)> {
-    const SCHEMA: &str = "{ __schema { queryType { name } types { name kind fields {
-        name args { name defaultValue type { kind name ofType { kind name ofType { kind name } } } }
-        type { kind name ofType { kind name ofType { kind name ofType { kind name } } } } } } } }";
-    let answer = Answer::of(world.request(Method::POST, "/graphql").json(&json!({ "query": SCHEMA }))).await;
-    let schema = &answer.body["data"]["__schema"];
-    let fields = |of: &str| {
-        let types = schema["types"].as_array().unwrap();
-        types.iter().find(|ty| ty["name"] == of).unwrap()["fields"].as_array().unwrap().clone()
-    };
-    let mut questions = Vec::new();
-    for namespace in fields(schema["queryType"]["name"].as_str().unwrap()) {
-        for field in fields(named(&namespace["type"])) {
-            let required = field["args"].as_array().unwrap().iter().filter(|arg| arg["type"]["kind"] == "NON_NULL");
-            let args: Vec<_> = required
-                .filter(|arg| arg["defaultValue"].is_null())
-                .map(|arg| {
-                    let value = match named(&arg["type"]) {
-                        "UUID" => format!("\"{ID}\""),
-                        "DateTime" => "\"2026-01-01T00:00:00Z\"".to_owned(),
-                        // A dead letter's.
-                        "String" if arg["name"] == "id" => "\"projection.leads.1\"".to_owned(),
-                        "String" => "\"crm\"".to_owned(),
-                        "PolicyChange" => "{}".to_owned(),
-                        other => panic!("no value is known for an argument of type {other}"),
-                    };
-                    format!("{}: {value}", arg["name"].as_str().unwrap())
-                })
-                .collect();
-            let args = if args.is_empty() { String::new() } else { format!("({})", args.join(", ")) };
-            let (space, name) = (namespace["name"].as_str().unwrap(), field["name"].as_str().unwrap());
-            let text = format!("{{ {space} {{ {name}{args} {{ __typename }} }} }}");
-            questions.push((format!("{space}.{name}"), text));
-        }
+/// What GraphQL says of itself.
+pub struct Schema(Value);
+
+/// A field of a namespace, asked with what it must be given.
+pub struct Question {
+    /// `namespace.field`.
+    pub name: String,
+    /// The operation's text, with `@` where what is selected goes.
+    pub text: String,
+    /// The type of what is selected.
+    pub of: String,
+}
+
+impl Schema {
+    pub async fn of(world: &World) -> Self {
+        const SCHEMA: &str = "{ __schema { queryType { name } subscriptionType { name } types { name kind fields {
+            name args { name defaultValue type { kind name ofType { kind name ofType { kind name } } } }
+            type { kind name ofType { kind name ofType { kind name ofType { kind name } } } } } } } }";
+        let mut answer = Answer::of(world.request(Method::POST, "/graphql").json(&json!({ "query": SCHEMA }))).await;
+        Self(answer.body["data"]["__schema"].take())
     }
-    assert!(!questions.is_empty());
-    questions
+
+    /// The names of all types with fields.
+    pub fn objects(&self) -> impl Iterator<Item = &str> {
+        let types = self.0["types"].as_array().unwrap().iter();
+        types.filter(|ty| ty["kind"] == "OBJECT").map(|ty| ty["name"].as_str().unwrap())
+    }
+
+    /// The fields of a type; of what is no object none.
+    pub fn fields(&self, of: &str) -> &[Value] {
+        let ty = self.0["types"].as_array().unwrap().iter().find(|ty| ty["name"] == of).unwrap();
+        ty["fields"].as_array().map_or(&[], Vec::as_slice)
+    }
+
+    /// Every field of every namespace of a root type. `given` may say what an argument of a question is.
+    pub fn questions(&self, root: &str, given: impl Fn(&str, &str) -> Option<String>) -> Vec<Question> {
+        let operation = if root == "queryType" { "query" } else { "subscription" };
+        let mut questions = Vec::new();
+        for namespace in self.fields(self.0[root]["name"].as_str().unwrap()) {
+            for field in self.fields(named(&namespace["type"])) {
+                let (space, field_name) = (namespace["name"].as_str().unwrap(), field["name"].as_str().unwrap());
+                let name = format!("{space}.{field_name}");
+                let required = field["args"].as_array().unwrap().iter().filter(|arg| arg["type"]["kind"] == "NON_NULL");
+                let args: Vec<_> = required
+                    .filter(|arg| arg["defaultValue"].is_null())
+                    .map(|arg| {
+                        let argument = arg["name"].as_str().unwrap();
+                        let value = given(&name, argument).unwrap_or_else(|| match named(&arg["type"]) {
+                            "UUID" => format!("\"{ID}\""),
+                            "DateTime" => "\"2026-01-01T00:00:00Z\"".to_owned(),
+                            // A dead letter's.
+                            "String" if argument == "id" => "\"projection.leads.1\"".to_owned(),
+                            "String" => "\"crm\"".to_owned(),
+                            "PolicyChange" => "{}".to_owned(),
+                            other => panic!("no value is known for an argument of type {other}"),
+                        });
+                        format!("{argument}: {value}")
+                    })
+                    .collect();
+                let args = if args.is_empty() { String::new() } else { format!("({})", args.join(", ")) };
+                let text = format!("{operation} {{ {space} {{ {field_name}{args} {{ @ }} }} }}");
+                questions.push(Question { name, text, of: named(&field["type"]).to_owned() });
+            }
+        }
+        assert!(!questions.is_empty());
+        questions
+    }
 }
 
 /// The name of a type, without its wrappings.
-fn named(ty: &Value) -> &str {
+pub fn named(ty: &Value) -> &str {
     ty["name"].as_str().unwrap_or_else(|| named(&ty["ofType"]))
 }

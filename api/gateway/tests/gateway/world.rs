@@ -24,7 +24,8 @@ pub struct World {
     /// The auth service's.
     pub auth: Database,
     others: Vec<Database>,
-    _directory: Database,
+    /// That of tenants.
+    pub directory: Database,
     pub nats: Nats,
     pub client: Client,
     pub tenant: TenantId,
@@ -101,7 +102,7 @@ impl World {
             database,
             auth,
             others: databases,
-            _directory: directory,
+            directory,
             nats,
             client,
             tenant,

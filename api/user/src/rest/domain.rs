@@ -202,7 +202,9 @@ impl Domains {
 
 impl Domains {
     async fn give_back(&self, caller: &Caller, claim: Uuid, domain: &str) -> Result<(), Refusal> {
-        let given = self.service.runtime.names.give_back(domain, caller.tenant(), proof(caller.tenant(), claim)).await;
+        // What was verified at first is held by the claim's id itself, which its record said then.
+        let by = [proof(caller.tenant(), claim), claim];
+        let given = self.service.runtime.names.give_back(domain, caller.tenant(), &by).await;
         given.map_err(|error| unavailable(&error))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use face::operation::{self, Done};
-use face::{Authenticated, Command, Erasure, KnownWhereSignedIn, Plain, Problem, Told};
+use face::{Authenticated, Command, Erasure, KnownWhereSignedIn, Plain, Problem, Told, log_unreadable};
 use kernel::{Aggregate, Caller, RecordedEvent, Refusal, UserId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -92,7 +92,7 @@ impl OwnData {
         let mut events = Vec::new();
         for (aggregate_type, id) in of {
             let found = self.service.runtime.store.load(caller.tenant(), aggregate_type, &id.to_string(), 0).await;
-            events.extend(found.map_err(|error| unreadable(&error))?);
+            events.extend(found.map_err(|error| log_unreadable(&error))?);
         }
         events.sort_by_key(|event| event.position);
         Ok(events)
@@ -103,11 +103,6 @@ impl OwnData {
 fn streams(user: Uuid, state: &User) -> Vec<(&'static str, Uuid)> {
     let invitation = state.invitation.map(|invitation| (Invitation::TYPE, invitation.uuid()));
     invitation.into_iter().chain([(User::TYPE, user), (Preferences::TYPE, user)]).collect()
-}
-
-fn unreadable(error: &eventstore::Error) -> Refusal {
-    tracing::warn!(%error, "the log can't be read");
-    Refusal::unavailable("log_unavailable", "the log does not answer; try again")
 }
 
 #[OpenApi(tag = "Tag::Me")]
@@ -174,7 +169,8 @@ impl OwnData {
     ) -> Result<Plain<UserErasure>, Problem> {
         caller.require("user:user:erase")?;
         if self.load::<User>(&caller, user.0).await?.is_none() {
-            return Err(Refusal::not_found("not_found", format!("there is no user {}", user.0)).into());
+            let detail = format!("there is no user {}", user.0);
+            return Err(Refusal::not_found("not_found", detail).with("resource", User::TYPE).into());
         }
         let mut of = vec![(User::TYPE, user.0)];
         // The state of who is erased has forgotten it; the first event still says by which invitation they came.
@@ -183,7 +179,7 @@ impl OwnData {
         let invitation = invitation.and_then(|data| data["invitation"].as_str().and_then(|id| id.parse().ok()));
         of.extend(invitation.map(|invitation| (Invitation::TYPE, invitation)));
         let runtime = &self.service.runtime;
-        let erasure = Erasure::of(&runtime.store, caller.tenant(), &of).await?;
+        let erasure = Erasure::of(&runtime.store, caller.tenant(), &of, true).await?;
         let signing_in = runtime.signing_in.erasure(caller.tenant(), UserId::new(user.0)).await?;
         Ok(Plain(UserErasure { user: erasure, signing_in }))
     }

@@ -7,7 +7,7 @@ use executor::{ClaimKind, Command, Work};
 use importing::{Field, ImportReport, RowError, Taken, none_taken};
 use kernel::{Refusal, UserId};
 use user_aggregates::{
-    GroupId, ImportBatch, ImportBatchCommand, ImportCompleted, ImportId, ImportKind, User, UserRegistered,
+    GroupId, ImportBatch, ImportBatchCommand, ImportCompleted, ImportId, ImportKind, InvitationId, User, UserRegistered,
 };
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use super::{Later, UserField, UserImport, UserRow};
 use crate::access::{self, allowed, existing_role, group_roles, some_of};
 use crate::references::existing_group;
 use crate::user::{LOGIN, begin};
-use crate::{group, invitation};
+use crate::{group, invitation, registration};
 
 /// Makes users of the rows of a chunk, or invites them, all in one append; rows that can't be taken are left out.
 #[derive(Clone, Debug)]
@@ -50,6 +50,8 @@ struct Found {
     logins: HashMap<String, String>,
     /// Which invitations went to their addresses.
     invited: HashMap<String, String>,
+    /// Those of them that give way: people registered by themselves, and are invited now.
+    registrations: HashMap<String, InvitationId>,
     /// Groups by name, lower case.
     groups: HashMap<String, GroupId>,
 }
@@ -60,7 +62,7 @@ impl Command for TakeUsers {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Taken, Refusal> {
         let standing = self.standing(work).await?;
-        let found = Found::of(work, &self.rows).await?;
+        let found = Found::of(work, &self.rows, self.asked.kind).await?;
         let import = self.import.unwrap_or_else(|| work.new_id());
         let (mut taken, mut errors) = (0, Vec::new());
         // Many rows ask for the same.
@@ -74,10 +76,10 @@ impl Command for TakeUsers {
                 judged.insert(asked, verdict.clone());
                 verdict
             };
-            let mut wrong = found.in_the_way(row, self.asked.kind);
+            let mut wrong = found.in_the_way(row);
             match verdict {
                 Ok(groups) if wrong.is_empty() => {
-                    self.take(work, row, groups).await?;
+                    self.take(work, row, groups, &found).await?;
                     taken += 1;
                 }
                 Ok(_) => {}
@@ -181,7 +183,13 @@ impl TakeUsers {
         Ok(Err(Wrong { field, code: "exceeds_own_permissions", detail }))
     }
 
-    async fn take(&self, work: &mut Work<'_>, row: &UserRow, groups: Vec<GroupId>) -> Result<(), Refusal> {
+    async fn take(
+        &self,
+        work: &mut Work<'_>,
+        row: &UserRow,
+        groups: Vec<GroupId>,
+        found: &Found,
+    ) -> Result<(), Refusal> {
         let UserRow { login, profile, roles, .. } = row.clone();
         match self.asked.kind {
             ImportKind::Users => {
@@ -192,7 +200,11 @@ impl TakeUsers {
             }
             ImportKind::Invitations => {
                 let name = Some(profile.name).filter(|name| !name.reveal().is_empty());
-                invitation::send(work, login.email.into_inner(), name, roles, groups, false).map(drop)
+                let email = login.email.into_inner();
+                if let Some(before) = found.registrations.get(&email) {
+                    registration::take_back(work, *before, &email).await?;
+                }
+                invitation::send(work, email, name, roles, groups, false).map(drop)
             }
         }
     }
@@ -208,26 +220,36 @@ fn unknown(field: UserField, looked: Result<(), Refusal>) -> Result<Option<Wrong
 }
 
 impl Found {
-    async fn of(work: &mut Work<'_>, rows: &[UserRow]) -> Result<Self, Refusal> {
+    async fn of(work: &mut Work<'_>, rows: &[UserRow], kind: ImportKind) -> Result<Self, Refusal> {
         let logins = rows.iter().flat_map(|row| row.login.names());
         let logins = owned(work.holders(&LOGIN, logins).await?);
-        let addresses = rows.iter().filter_map(|row| row.login.names().next());
-        let invited = owned(work.holders(&invitation::EMAIL, addresses).await?);
+        let (mut invited, mut registrations) = (HashMap::new(), HashMap::new());
+        if kind == ImportKind::Invitations {
+            let addresses = rows.iter().filter_map(|row| row.login.names().next());
+            for (email, holder) in owned(work.holders(&invitation::EMAIL, addresses).await?) {
+                match holder.parse() {
+                    Ok(before) if registration::gives_way(work, before).await? => {
+                        registrations.insert(email, before);
+                    }
+                    _ => _ = invited.insert(email, holder),
+                }
+            }
+        }
         let names: BTreeSet<String> = rows.iter().flat_map(|row| &row.groups).map(|name| name.to_lowercase()).collect();
         let groups = work.holders(&group::NAME, names.iter().map(String::as_str)).await?;
         let groups = groups.into_iter().filter_map(|(name, id)| Some((name.to_owned(), id.parse().ok()?))).collect();
-        Ok(Self { logins, invited, groups })
+        Ok(Self { logins, invited, registrations, groups })
     }
 
     /// Who has what a row signs in with.
-    fn in_the_way(&self, row: &UserRow, kind: ImportKind) -> Vec<Wrong> {
+    fn in_the_way(&self, row: &UserRow) -> Vec<Wrong> {
         let mut wrong = Vec::new();
         for (place, name) in row.login.names().enumerate() {
             let field = if place == 0 { UserField::Email } else { UserField::UserName };
             if let Some(holder) = self.logins.get(name) {
                 wrong.push(taken(field, &LOGIN, holder));
             }
-            if let (ImportKind::Invitations, Some(holder)) = (kind, self.invited.get(name)) {
+            if let Some(holder) = self.invited.get(name) {
                 wrong.push(taken(field, &invitation::EMAIL, holder));
             }
         }

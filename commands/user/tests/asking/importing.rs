@@ -10,9 +10,10 @@ use importing::{ImportPlace, ImportReport, Importing, MOST_ROWS, RowError, Unhin
 use kernel::{
     Clock, IdSource, Kind, LookedUp, MachineStanding, Machines, Position, Refusal, Role, SystemIds, TenantId,
 };
-use user_aggregates::{ImportBatch, ImportKind, User};
+use user_aggregates::{ImportBatch, ImportKind, Invitation, InvitationId, InvitationStatus, OpenTo, User};
 use user_commands::{
-    CreateGroup, DeactivateUser, DissolveGroup, GRANTS, InviteUser, Later, RemoveUser, RevokeRole, UserImport,
+    CreateGroup, DeactivateUser, DissolveGroup, GRANTS, InviteUser, Later, Registration, RemoveUser,
+    RequestRegistration, RevokeRole, SetRegistrationPolicy, UserImport,
 };
 use uuid::Uuid;
 
@@ -121,6 +122,41 @@ async fn rows_become_users_and_the_import_is_on_record() {
 }
 
 #[tokio::test]
+async fn a_registration_gives_way_to_a_row_as_it_does_to_an_invitation_by_hand() {
+    let world = World::new().await;
+    let (open_to, domains) = (OpenTo::Everybody, Vec::new());
+    world
+        .done(&SetRegistrationPolicy { open_to, domains, roles: vec!["viewer".to_owned()], catalogue: catalogue() })
+        .await;
+    let stranger = world.with_permissions(&["user:registration:request"]);
+    let asked = RequestRegistration { email: "ada@example.com".to_owned() };
+    assert_eq!(world.done_as(&stranger, &asked).await, Registration::Invited);
+    let sent = async || {
+        let events = world.store.read_after(Position::START, 10_000).await.unwrap();
+        let sent = events.iter().filter(|event| event.event_type == "user.invitation.sent");
+        sent.map(|event| event.aggregate_id.parse::<InvitationId>().unwrap()).collect::<Vec<_>>()
+    };
+    let registration = sent().await[0];
+    let csv = "email,name,roles\nAda@Example.com,Ada,member\n";
+    let dry = world.dry(&world.request, csv, &invitations()).await;
+    assert_eq!((dry.taken, said(&dry.errors)), (1, vec![]));
+    assert_eq!(
+        world.load::<Invitation>(registration).await.status,
+        InvitationStatus::Pending,
+        "a dry run took it back"
+    );
+    let report = world.import(csv, &invitations()).await;
+    assert_eq!((report.taken, said(&report.errors)), (1, vec![]));
+    let [_, invitation] = sent().await[..] else { panic!("not one more invitation") };
+    let (before, now) = (world.load::<Invitation>(registration).await, world.load::<Invitation>(invitation).await);
+    assert_eq!((before.status, now.status), (InvitationStatus::Revoked, InvitationStatus::Pending));
+    assert!(!now.by_policy && now.roles == ["member"], "{now:?}");
+    // It has the address now: another row for it is refused.
+    let refusal = world.import_refused(&world.request, csv.as_bytes(), &invitations()).await;
+    assert_eq!(refusal.extra()["row_errors"][0]["code"], "invited_already");
+}
+
+#[tokio::test]
 async fn invitations_are_sent_and_keep_what_they_can() {
     let world = World::new().await;
     let sales = world.group("Sales", &[]).await;
@@ -133,7 +169,7 @@ async fn invitations_are_sent_and_keep_what_they_can() {
     assert_eq!([world.count("user.invitation.sent").await, world.count("user.user.registered").await], [2, 0]);
     let batch = world.load::<ImportBatch>(report.import_id.unwrap()).await;
     assert_eq!((batch.kind, batch.taken), (ImportKind::Invitations, 2));
-    // Who is invited can't be invited again, but registered they may be.
+    // Who is invited by somebody can't be invited again, but registered they may be.
     let again = "email,name\nada@example.com,Ada\n";
     let refusal = world.import_refused(&world.request, again.as_bytes(), &invitations()).await;
     assert_eq!(refusal.extra()["row_errors"][0]["code"], "invited_already");

@@ -9,7 +9,7 @@ pub use row::RefusedSignInRow;
 
 use futures::future::BoxFuture;
 
-use crate::sessions::{ERASED, forget};
+use crate::places::{ERASED, forget};
 
 /// Projects refused attempts to sign in.
 pub struct RefusedSignIns;

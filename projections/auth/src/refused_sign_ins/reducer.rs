@@ -9,7 +9,7 @@ use projector::ApplyError;
 use sqlx::PgConnection;
 
 use super::row::RefusedSignInRow;
-use crate::sessions::{forget, known};
+use crate::places::{forget, known};
 
 /// Applies a batch of refused attempts, and of those who are erased.
 pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {

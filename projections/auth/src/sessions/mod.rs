@@ -1,21 +1,21 @@
 //! Where people are and were signed in.
 
-mod forget;
 mod list;
 mod reducer;
 mod row;
 
-pub(crate) use forget::{ERASED, forget};
-use futures::future::BoxFuture;
 pub use list::{of_user, open_of};
-pub(crate) use reducer::known;
 pub use row::{SessionRow, SessionsEndedRow};
+
+use futures::future::BoxFuture;
+
+use crate::places::{ERASED, forget};
 
 /// Projects sessions, and what ended all of a person's sessions at once.
 pub struct Sessions;
 
 /// What ended all of a person's sessions at once.
-const ENDED: [&str; 3] = ["auth.account.sessions_ended", "auth.account.closed", "auth.account.erased"];
+const ENDED: [&str; 3] = ["auth.account.sessions_ended", "auth.account.closed", ERASED];
 
 impl projector::Projection for Sessions {
     fn name(&self) -> &'static str {

@@ -4,13 +4,13 @@ use auth_aggregates::{Account, AccountEvent, EndReason, SessionEvent};
 use folding::change::{Change, decode};
 use folding::fold::{Current, fold};
 use folding::table::{self, Key};
-use kernel::{Aggregate, Personal, RecordedEvent};
+use kernel::{Aggregate, RecordedEvent};
 use projector::ApplyError;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use super::forget::forget;
 use super::row::{SessionRow, SessionsEndedRow};
+use crate::places::{forget, known};
 
 /// Applies a batch of events of sessions and accounts.
 pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
@@ -39,11 +39,6 @@ fn ended(changes: &[Change<'_, AccountEvent>]) -> Vec<SessionsEndedRow> {
         rows.push(SessionsEndedRow { tenant_id, user_id, version: change.version, ended_at: at, reason });
     }
     rows
-}
-
-/// A personal text, as far as it is known.
-pub(crate) fn known(text: Option<&Personal<String>>) -> Option<String> {
-    text.and_then(Personal::known).cloned()
 }
 
 impl Current for SessionRow {

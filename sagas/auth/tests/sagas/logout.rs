@@ -149,6 +149,16 @@ async fn events_delivered_again_tell_nothing_again() {
 }
 
 #[tokio::test]
+async fn a_client_that_refuses_it_for_good_is_given_up() {
+    sagabed::unwinds_from_each_step(&Told::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_to_be_told_again_while_nobody_runs_is_told_then() {
+    sagabed::catches_up_with_attempts(&Told::default(), GRANTS).await;
+}
+
+#[tokio::test]
 async fn one_that_is_away_holds_nobody_up_and_is_told_when_it_is_back_or_given_up() {
     for comes_back in [true, false] {
         let told = Told::default();

@@ -99,6 +99,16 @@ async fn events_delivered_again_mail_nothing_again() {
 }
 
 #[tokio::test]
+async fn a_link_that_can_never_be_mailed_is_given_up() {
+    sagabed::unwinds_from_each_step(&Forgot::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_link_that_is_to_be_mailed_again_while_nobody_runs_is_mailed_then() {
+    sagabed::catches_up_with_attempts(&Forgot::default(), GRANTS).await;
+}
+
+#[tokio::test]
 async fn a_closed_accounts_link_is_not_mailed() {
     let story = Forgot::default();
     let bed = Bed::new(story.sagas(), GRANTS).await;

@@ -37,7 +37,7 @@ async fn rows_of_who_is_deleted_or_left_and_was_purged_do_not_come_back_however_
         waits(case).await;
     }
     running.stop().await;
-    eventstore::destroy(&bed.database, deleted.tenant()).await.unwrap();
+    eventstore::destroy(&bed.database, deleted.tenant(), &[]).await.unwrap();
     execute(&bed, LEAVE, purged.tenant()).await;
     let service = bed.sagas.service();
     eventstore::transfer::purge(&mut bed.superuser().await, service, purged.tenant()).await.unwrap();

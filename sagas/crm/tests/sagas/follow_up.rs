@@ -92,6 +92,11 @@ async fn timers_that_fall_due_while_down_are_caught_up_with() {
 }
 
 #[tokio::test]
+async fn a_step_that_is_to_be_tried_again_while_nobody_runs_is_tried_then() {
+    sagabed::catches_up_with_attempts(&FollowUp, GRANTS).await;
+}
+
+#[tokio::test]
 async fn it_happens_neither_early_nor_late() {
     let bed = Bed::new(FollowUp.sagas(), GRANTS).await;
     let case = bed.case("follow_up_lead");

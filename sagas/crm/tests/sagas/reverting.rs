@@ -103,6 +103,11 @@ async fn what_is_delivered_twice_happens_once() {
     sagabed::bears_repetition(&Reverting, GRANTS).await;
 }
 
+#[tokio::test]
+async fn a_step_that_is_to_be_tried_again_while_nobody_runs_is_tried_then() {
+    sagabed::catches_up_with_attempts(&Reverting, GRANTS).await;
+}
+
 /// Begins to revert an import whose leads take two batches, and dies when the second is done and nobody has noted it.
 async fn revert_cut_off(bed: &Bed, case: &Case<'_>, import: ImportId) {
     let withdrawn = Point::AfterStep { step: "withdraw_leads".to_owned(), undo: false };

@@ -47,7 +47,7 @@ struct Locked {
     doors: Arc<Doors>,
 }
 
-async fn register(case: &Case<'_>) -> UserId {
+pub async fn register(case: &Case<'_>) -> UserId {
     let register = RegisterUser {
         login: LoginFields { email: format!("ada@{}.example", case.tenant()), user_name: None },
         profile: ProfileFields { name: "Ada".to_owned(), ..ProfileFields::default() },
@@ -104,6 +104,16 @@ async fn a_crash_between_any_two_writes_leaves_nobody_signed_in_who_is_locked() 
 #[tokio::test]
 async fn events_delivered_again_sign_nobody_out_again() {
     sagabed::bears_repetition(&Locked::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn where_people_are_signed_out_may_refuse_it_for_good_and_nothing_else_is_done() {
+    sagabed::unwinds_from_each_step(&Locked::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn who_is_to_be_signed_out_again_while_nobody_runs_is_signed_out_then() {
+    sagabed::catches_up_with_attempts(&Locked::default(), GRANTS).await;
 }
 
 #[tokio::test]

@@ -8,11 +8,12 @@ use mailer::Caught;
 use sagabed::{Bed, Case, Story};
 use user_aggregates::OpenTo;
 use user_commands::{
-    Catalogue, GRANTS, InviteUser, LinkKey, LoginFields, ProfileFields, Purpose, RegisterUser, RequestRegistration,
-    ResendInvitation, RevokeInvitation, SetRegistrationPolicy,
+    Catalogue, GRANTS, InviteUser, LinkKey, LoginFields, ProfileFields, Purpose, RegisterUser,
+    RequestEmailVerification, RequestRegistration, ResendInvitation, RevokeInvitation, SetRegistrationPolicy,
 };
 use user_sagas::Outside;
 
+use crate::end_access::register;
 use crate::provisioning::{Town, outside};
 
 struct Invited {
@@ -27,6 +28,15 @@ impl Invited {
     fn links() -> LinkKey {
         LinkKey::derive(&[7; 32])
     }
+}
+
+/// The text of the one mail that came to this address.
+fn only_mail(caught: &Caught, address: &str) -> String {
+    let mails = caught.all();
+    let [mail] = mails.iter().filter(|mail| *mail.to.reveal() == address).collect::<Vec<_>>()[..] else {
+        panic!("not one mail to {address}: {} in all", mails.len());
+    };
+    mail.text.reveal().clone()
 }
 
 async fn invite(case: &Case<'_>) -> user_aggregates::InvitationId {
@@ -52,11 +62,7 @@ impl Story for Invited {
     fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let address = format!("ada@{}.example", case.tenant());
-            let mails = self.caught.all();
-            let [mail] = mails.iter().filter(|mail| *mail.to.reveal() == address).collect::<Vec<_>>()[..] else {
-                panic!("not one mail to {address}");
-            };
-            let text = mail.text.reveal();
+            let text = only_mail(&self.caught, &address);
             let link = text.split("link=").nth(1).and_then(|rest| rest.split('\n').next()).unwrap();
             let link = Self::links().read(Purpose::Invitation, link).expect("a link of ours");
             assert_eq!((link.tenant, link.turn), (case.tenant(), 1));
@@ -83,6 +89,16 @@ async fn a_crash_between_any_two_writes_loses_and_doubles_no_mail() {
 #[tokio::test]
 async fn events_delivered_again_mail_nothing_again() {
     sagabed::bears_repetition(&Invited::new(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn an_invitation_that_can_never_be_mailed_is_given_up() {
+    sagabed::unwinds_from_each_step(&Invited::new(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn an_invitation_that_is_to_be_mailed_again_while_nobody_runs_is_mailed_then() {
+    sagabed::catches_up_with_attempts(&Invited::new(), GRANTS).await;
 }
 
 #[tokio::test]
@@ -114,9 +130,8 @@ async fn an_invitation_sent_again_before_it_could_be_mailed_is_mailed_once_with_
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     running.stop().await;
-    let mails = story.caught.all();
-    let [mail] = &mails[..] else { panic!("{} mails", mails.len()) };
-    let link = mail.text.reveal().split("link=").nth(1).unwrap().split('\n').next().unwrap();
+    let text = only_mail(&story.caught, &format!("ada@{}.example", case.tenant()));
+    let link = text.split("link=").nth(1).unwrap().split('\n').next().unwrap();
     assert_eq!(Invited::links().read(Purpose::Invitation, link).unwrap().turn, 2);
 }
 
@@ -162,11 +177,7 @@ impl Story for Known {
     fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let address = format!("ada@{}.example", case.tenant());
-            let mails = self.caught.all();
-            let [mail] = mails.iter().filter(|mail| *mail.to.reveal() == address).collect::<Vec<_>>()[..] else {
-                panic!("not one mail to {address}");
-            };
-            let text = mail.text.reveal();
+            let text = only_mail(&self.caught, &address);
             assert!(text.starts_with("Hello Ada,") && text.contains("You have one already"), "{text}");
         })
     }
@@ -185,4 +196,83 @@ async fn who_has_an_account_already_is_mailed_so() {
 #[tokio::test]
 async fn a_crash_between_any_two_writes_loses_and_doubles_no_mail_to_who_has_an_account() {
     sagabed::survives_each_crash(&Known::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn events_delivered_again_mail_nothing_again_to_who_has_an_account() {
+    sagabed::bears_repetition(&Known::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn word_of_a_registration_that_can_never_be_mailed_is_given_up() {
+    sagabed::unwinds_from_each_step(&Known::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn word_of_a_registration_that_is_to_be_mailed_again_while_nobody_runs_is_mailed_then() {
+    sagabed::catches_up_with_attempts(&Known::default(), GRANTS).await;
+}
+
+/// Somebody asks for a link that shows that their address is theirs.
+#[derive(Default)]
+struct Unverified {
+    caught: Caught,
+}
+
+impl Story for Unverified {
+    fn sagas(&self) -> Sagas {
+        let outside = outside(&Town::default());
+        user_sagas::sagas(&Outside { mailer: Arc::new(self.caught.clone()), ..outside })
+    }
+
+    fn saga(&self) -> &'static str {
+        "verify_email"
+    }
+
+    fn begin<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let user = register(case).await;
+            let oneself = kernel::Caller::new(case.tenant(), user.to_string(), &[kernel::Role::Admin], GRANTS);
+            case.bed.executor.run(&oneself, &RequestEmailVerification { user }).await.unwrap();
+        })
+    }
+
+    fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let text = only_mail(&self.caught, &format!("ada@{}.example", case.tenant()));
+            let link = text.split("link=").nth(1).and_then(|rest| rest.split('\n').next()).unwrap();
+            let link = Invited::links().read(Purpose::Email, link).expect("a link of ours");
+            assert_eq!((link.tenant, link.turn), (case.tenant(), 1));
+        })
+    }
+
+    fn undone<'a>(&'a self, _: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        // A mail can't be taken back; nothing else was done.
+        Box::pin(async {})
+    }
+}
+
+#[tokio::test]
+async fn a_link_to_verify_an_address_is_mailed_to_it() {
+    sagabed::completes(&Unverified::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_crash_between_any_two_writes_loses_and_doubles_no_link_to_verify_an_address() {
+    sagabed::survives_each_crash(&Unverified::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn events_delivered_again_mail_no_link_to_verify_an_address_again() {
+    sagabed::bears_repetition(&Unverified::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_link_to_verify_an_address_that_can_never_be_mailed_is_given_up() {
+    sagabed::unwinds_from_each_step(&Unverified::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_link_to_verify_an_address_that_is_to_be_mailed_again_while_nobody_runs_is_mailed_then() {
+    sagabed::catches_up_with_attempts(&Unverified::default(), GRANTS).await;
 }

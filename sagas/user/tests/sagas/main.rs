@@ -5,5 +5,6 @@
 mod deleting;
 mod end_access;
 mod mailing;
+mod noting;
 mod provisioning;
 mod texting;

@@ -202,6 +202,11 @@ async fn events_delivered_again_make_nothing_again() {
 }
 
 #[tokio::test]
+async fn a_step_that_is_to_be_tried_again_while_nobody_runs_is_tried_then() {
+    sagabed::catches_up_with_attempts(&Provisioning::default(), operators_grants()).await;
+}
+
+#[tokio::test]
 async fn a_short_name_that_another_has_is_refused_and_nothing_is_left() {
     let story = Provisioning::default();
     let bed = Bed::new(story.sagas(), operators_grants()).await;

@@ -96,6 +96,16 @@ async fn events_delivered_again_text_nothing_again() {
 }
 
 #[tokio::test]
+async fn a_code_that_can_never_be_sent_is_given_up() {
+    sagabed::unwinds_from_each_step(&Texted::default(), GRANTS).await;
+}
+
+#[tokio::test]
+async fn a_code_that_is_to_be_sent_again_while_nobody_runs_is_sent_then() {
+    sagabed::catches_up_with_attempts(&Texted::default(), GRANTS).await;
+}
+
+#[tokio::test]
 async fn a_code_for_a_number_that_changed_before_it_could_be_sent_goes_nowhere() {
     let story = Texted::default();
     let bed = Bed::new(story.sagas(), GRANTS).await;

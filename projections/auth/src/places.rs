@@ -1,12 +1,17 @@
-//! Who is erased is forgotten: from where they came, and with what.
+//! From where people came, and with what: as far as it is known, and until they are erased.
 
-use kernel::RecordedEvent;
+use kernel::{Personal, RecordedEvent};
 use projector::ApplyError;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// The event that says it. Its aggregate's id is the user's.
 pub(crate) const ERASED: &str = "auth.account.erased";
+
+/// A personal text, as far as it is known.
+pub(crate) fn known(text: Option<&Personal<String>>) -> Option<String> {
+    text.and_then(Personal::known).cloned()
+}
 
 /// Forgets in `table` the place of those whom these events erase. What is told of them later names none.
 pub(crate) async fn forget(

@@ -1,0 +1,373 @@
+//! Every field of every type that GraphQL has, and every subscription, as anonymous, as each role, as another tenant, and as who may
+//! just what it takes: one table says by hand what each needs, and one that nobody listed fails.
+
+use std::collections::BTreeSet;
+
+use kernel::Role;
+use serde_json::{Value, json};
+
+use crate::town::{SELLER, Town};
+use crate::walk::{QUESTIONS, Question, Schema, grants, may, named};
+use crate::websocket::Socket;
+
+/// A field and the permission of its own that it needs.
+type Own = (&'static str, &'static str);
+
+/// Each type: the fields that whoever came to it sees, and those that need a permission of their own, wherever one came from.
+/// (Connections are all of one form.)
+const TYPES: &[(&str, &str, &[Own])] = &[
+    ("AccessChange", "userId gained lost", &[("user", "user:user:read")]),
+    ("AccessChangePage", "changes endCursor", &[]),
+    ("AccessEvent", "eventType about occurredAt", &[]),
+    (
+        "Account",
+        "id version name website industry country employees owner createdAt changedAt",
+        &[("contacts", "crm:contact:read"), ("opportunities", "crm:opportunity:read"), ("lead", "crm:lead:read")],
+    ),
+    ("ApiKey", "id name scopes createdAt expiresAt lastUsedAt lastRefusedAt lastRefusal revokedAt", &[]),
+    (
+        "Contact",
+        "id version name title email phone owner createdAt changedAt erasedAt",
+        &[("account", "crm:account:read"), ("lead", "crm:lead:read")],
+    ),
+    (
+        "DeadLetter",
+        "service id consumer position aggregateType aggregateId eventType state attempts errors nextAttemptAt parkedAt changedAt waiting",
+        &[],
+    ),
+    ("DealState", "stageId status amount closeDate owner", &[]),
+    ("Domain", "id version domain status record claimedAt verifiedAt missingSince", &[]),
+    ("DomainRecord", "name value", &[]),
+    (
+        "FunnelOfSource",
+        "source captured assigned inProcess qualified converted disqualified conversionRate medianDaysToQualify medianDaysToConvert",
+        &[],
+    ),
+    (
+        "Invitation",
+        "id version status email name roles invitedBy sentAt expiresAt",
+        &[("user", "user:user:read")],
+    ),
+    (
+        "Job",
+        "service id kind queue state arguments actor runAt attempt maxAttempts done total result code reason batch schedule slot cancelRequestedAt
+         createdAt startedAt finishedAt log",
+        &[],
+    ),
+    ("JobBatch", "service id actor total completed cancelled discarded then createdAt finishedAt", &[]),
+    ("JobLogLine", "at attempt message", &[]),
+    ("JobQueue", "service name pausedAt concurrency rateCount rateSeconds waiting running", &[]),
+    ("JobSchedule", "service id kind arguments actor cron timeZone overlap paused next lastAt lastJob skipped", &[]),
+    (
+        "Lead",
+        "id version name company title email phone country source status reason owner importId capturedAt qualifiedAt convertedAt changedAt",
+        &[("account", "crm:account:read"), ("contact", "crm:contact:read"), ("opportunity", "crm:opportunity:read")],
+    ),
+    ("LeadChange", "version change actor status owner note valid known", &[]),
+    ("LeadEvent", "leadId version change position occurredAt recordedAt", &[("lead", "crm:lead:read")]),
+    ("LineItem", "name quantity unitPrice", &[]),
+    ("Machine", "id version name roles hasSecret keys active createdAt changedAt apiKeys", &[]),
+    ("Money", "minor currency amount", &[]),
+    ("MovedDeal", "opportunityId name kinds before after", &[("opportunity", "crm:opportunity:read")]),
+    ("MovementTotal", "kind count total difference", &[]),
+    (
+        "Opportunity",
+        "id version name status amount lineItems closeDate owner lostReason openedAt stageSince closedAt changedAt",
+        &[
+            ("pipeline", "crm:pipeline:read"),
+            ("stage", "crm:pipeline:read"),
+            ("account", "crm:account:read"),
+            ("contact", "crm:contact:read"),
+            ("lead", "crm:lead:read"),
+            ("history", "crm:history:read"),
+        ],
+    ),
+    ("OpportunityChange", "version change status amount closeDate stageId owner valid known", &[]),
+    (
+        "Organization",
+        "id version name closed createdAt",
+        &[("parent", "user:organization:read"), ("members", "user:user:read")],
+    ),
+    ("PageInfo", "hasNextPage hasPreviousPage startCursor endCursor", &[]),
+    ("Pipeline", "id version name stages", &[]),
+    // A board is of its stages: who sees it sees what they are called.
+    (
+        "PipelineBoard",
+        "pipelineId name asOf knownAt baseCurrency stages count total weighted unconverted",
+        &[],
+    ),
+    ("PipelineBoardStage", "stage count sums total weighted", &[]),
+    ("PipelineMovement", "totals deals", &[]),
+    ("PolicyDryRun", "refused examined otherwise unrecorded endCursor", &[]),
+    ("PolicyEventCount", "event commands", &[]),
+    ("RefusedCommands", "subject permission commands firstAt lastAt events", &[("user", "user:user:read")]),
+    ("RefusedSignIn", "id reason at address agent origin", &[]),
+    ("Role", "name title version permissions includes retired definedAt changedAt", &[]),
+    ("SamlConnection", "id version name entityId domains active createdAt changedAt", &[]),
+    ("SignInSession", "id methods address agent startedAt confirmedAt lastUsedAt expiresAt endedAt endReason", &[]),
+    ("Stage", "id name probability rottenAfterDays retired", &[]),
+    ("Stretch", "from to", &[]),
+    (
+        "User",
+        "id version status name givenName familyName title email emailVerified userName phone phoneVerified picture locale timeZone roles registeredAt
+         changedAt",
+        &[("groups", "user:group:read"), ("organizations", "user:organization:read"), ("access", "user:access:read")],
+    ),
+    ("UserAccess", "roles permissions", &[]),
+    ("UserChange", "version change actor status roles valid known", &[]),
+    ("UserEvent", "userId version change position occurredAt", &[("user", "user:user:read")]),
+    ("UserGroup", "id version name roles dissolved createdAt", &[("members", "user:user:read")]),
+    ("UserPermission", "name by", &[]),
+    (
+        "Webhook",
+        "id version service url types description state disabledReason position lagEvents delivered attempts failingSince nextAttemptAt
+         createdAt changedAt deliveries",
+        &[],
+    ),
+    ("WebhookDelivery", "id webhookId eventType position attempt sentAt durationMs status error response", &[]),
+];
+
+/// Each subscription and the permission that it needs.
+const SUBSCRIPTIONS: &[(&str, &str)] = &[
+    ("crm.leadChanged", "crm:lead:read"),
+    ("user.userChanged", "user:user:read"),
+    ("auth.accessChanged", "auth:history:read"),
+];
+
+/// What questions need beside what [`QUESTIONS`] says: whoever may see what happened may see what it happened to.
+const BESIDES: &[(&str, &str)] = &[
+    ("crm.leadHistory", "crm:lead:read"),
+    ("crm.leadStanding", "crm:lead:read"),
+    ("user.userHistory", "user:user:read"),
+];
+
+/// The fields of a type, as the table has them.
+fn listed(of: &str) -> (Vec<&'static str>, &'static [Own]) {
+    match TYPES.iter().find(|(name, ..)| *name == of) {
+        Some((_, fields, apart)) => (fields.split_whitespace().collect(), apart),
+        None if of.ends_with("Connection") => (vec!["edges", "nodes", "pageInfo", "totalCount"], &[]),
+        None if of.ends_with("Edge") => (vec!["cursor", "node"], &[]),
+        None => panic!("{of} is not in TYPES: say there who may see which of its fields"),
+    }
+}
+
+/// A field that needs a permission of its own, and how one comes to it.
+struct Apart {
+    of: &'static str,
+    field: &'static str,
+    needs: &'static str,
+    /// What one asks, with `@` where the field goes.
+    text: String,
+    /// The names of the fields on the way.
+    path: Vec<String>,
+    /// What is selected of it.
+    selected: String,
+}
+
+/// A walk through the types of a schema.
+struct Walk<'s> {
+    schema: &'s Schema,
+    /// The types to which one came.
+    seen: BTreeSet<String>,
+}
+
+impl Walk<'_> {
+    /// All that whoever came to a type sees there, as text. `way`: by which question and fields one came; what needs more is noted.
+    fn come(&mut self, of: &str, mut way: Option<(&str, &[String], &mut Vec<Apart>)>) -> String {
+        self.seen.insert(of.to_owned());
+        let (plain, apart) = listed(of);
+        let has: BTreeSet<&str> = self.schema.fields(of).iter().map(|field| field["name"].as_str().unwrap()).collect();
+        let says = plain.iter().copied().chain(apart.iter().map(|(field, _)| *field)).collect();
+        assert_eq!(has, says, "what {of} has, and what TYPES says of it: say there who may see what");
+        if let Some((text, path, found)) = &mut way {
+            let name = TYPES.iter().find(|(name, ..)| *name == of).map_or("", |(name, ..)| *name);
+            for (field, needs) in apart {
+                let selected = self.selected(of, field, None);
+                found.push(Apart { of: name, field, needs, text: (*text).to_owned(), path: path.to_vec(), selected });
+            }
+        }
+        let mut all = Vec::new();
+        for field in plain {
+            // What an edge has is what the page has, once more.
+            let selected = if of.ends_with("Edge") && field == "node" {
+                "{ __typename }".to_owned()
+            } else if let Some((text, path, found)) = &mut way {
+                let text = text.replace('@', &format!("{field} {{ @ }}"));
+                let path: Vec<_> = path.iter().cloned().chain([field.to_owned()]).collect();
+                self.selected(of, field, Some((&text, &path, found)))
+            } else {
+                self.selected(of, field, None)
+            };
+            all.push(format!("{field} {selected}"));
+        }
+        all.join(" ")
+    }
+
+    /// What is selected of a field: all that comes with it; of what has no fields, nothing.
+    fn selected(&mut self, of: &str, field: &str, way: Option<(&str, &[String], &mut Vec<Apart>)>) -> String {
+        let found = self.schema.fields(of).iter().find(|one| one["name"] == field);
+        let ty = named(&found.unwrap_or_else(|| panic!("{of} has no {field}"))["type"]).to_owned();
+        if self.schema.fields(&ty).is_empty() {
+            return String::new();
+        }
+        format!("{{ {} }}", self.come(&ty, way))
+    }
+}
+
+/// Whether something is at the end of this way, through lists as through objects.
+fn reached(data: &Value, path: &[&str]) -> bool {
+    match (data, path) {
+        (Value::Null, _) => false,
+        (Value::Array(items), _) => items.iter().any(|item| reached(item, path)),
+        (Value::Object(page), []) if page.contains_key("nodes") => reached(data, &["nodes"]),
+        (_, []) => true,
+        (_, [first, rest @ ..]) => reached(&data[*first], rest),
+    }
+}
+
+/// The permissions of the tables.
+fn permissions() -> BTreeSet<&'static str> {
+    let questions = QUESTIONS.iter().chain(SUBSCRIPTIONS).chain(BESIDES).map(|(_, needs)| *needs);
+    let fields = TYPES.iter().flat_map(|(_, _, apart)| apart.iter().map(|(_, needs)| *needs));
+    questions.chain(fields).filter(|needs| !needs.is_empty()).collect()
+}
+
+/// What a question is given, so that there is something to see.
+fn given(town: &Town, question: &str, argument: &str) -> Option<String> {
+    let name = match (question, argument) {
+        ("user.policyDryRun", "change") => {
+            return Some(format!("{{ roles: [{{ name: \"{SELLER}\", permissions: [] }}] }}"));
+        }
+        ("crm.leadHistory" | "crm.leadStanding", "id") => "lead",
+        ("user.userHistory", "id") | (_, "userId") => "user",
+        (_, "pipelineId") => "pipeline",
+        (question, "id") => question.rsplit('.').next().unwrap_or_default(),
+        _ => return None,
+    };
+    town.ids.get(name).map(|id| format!("\"{id}\""))
+}
+
+/// What a question needs.
+fn needs(question: &str) -> Vec<&'static str> {
+    let of = QUESTIONS.iter().chain(BESIDES).chain(SUBSCRIPTIONS);
+    of.filter(|(name, _)| *name == question).map(|(_, needs)| *needs).collect()
+}
+
+/// The refusals among errors: where, and for want of what.
+fn refusals(answer: &Value) -> BTreeSet<(String, String)> {
+    let errors = answer["errors"].as_array().cloned().unwrap_or_default();
+    let refused = |error: &Value| {
+        assert_eq!(error["extensions"]["code"], "permission_missing", "{answer}");
+        let place = error["path"].as_array().and_then(|path| path.iter().rev().find_map(Value::as_str));
+        (place.unwrap_or_default().to_owned(), error["extensions"]["permission"].as_str().unwrap().to_owned())
+    };
+    errors.iter().map(refused).collect()
+}
+
+#[tokio::test]
+async fn every_field_is_shown_to_whom_the_table_says_and_to_nobody_else() {
+    let town = Box::pin(Town::build(permissions())).await;
+    let schema = Schema::of(&town.world).await;
+    let questions = schema.questions("queryType", |question, argument| given(&town, question, argument));
+    let (grants, stranger) = (grants(), town.world.stranger());
+    let is_ours = |seen: &Value| town.ids.values().any(|id| seen["data"].to_string().contains(id));
+    let mut walk = Walk { schema: &schema, seen: BTreeSet::new() };
+    let mut shown = BTreeSet::new();
+    for Question { name, text, of } in questions {
+        let start: Vec<String> = name.split('.').map(str::to_owned).collect();
+        let mut aparts = Vec::new();
+        let all = text.replace('@', &walk.come(&of, Some((&text, &start, &mut aparts))));
+        // Whoever may ask sees all that comes with it; another tenant sees nothing of ours.
+        let road = needs(&name);
+        let answer = town.ask(&town.may(road.iter().copied()), &all).await;
+        assert_eq!(refusals(&answer), BTreeSet::new(), "{name} as who may {road:?}");
+        let seen = town.ask(&stranger, &all).await;
+        assert!(seen["errors"].is_null() && !is_ours(&seen), "{name} as another tenant: {seen}");
+        for Apart { of, field, needs, text, path, selected } in aparts {
+            let asked = text.replace('@', &format!("{field} {selected}"));
+            let whole: Vec<&str> = path.iter().map(String::as_str).chain([field]).collect();
+            let place = whole.join(".");
+            let answer = town.ask(&town.may(road.iter().copied().chain([needs])), &asked).await;
+            assert_eq!(refusals(&answer), BTreeSet::new(), "{place} as who may {road:?} and {needs}");
+            // What is not there is nobody's secret.
+            if !reached(&answer["data"], &whole) {
+                continue;
+            }
+            shown.insert((of, field));
+            let refused = BTreeSet::from([(field.to_owned(), needs.to_owned())]);
+            if !road.contains(&needs) {
+                let answer = town.ask(&town.may(road.iter().copied()), &asked).await;
+                assert_eq!(refusals(&answer), refused, "{place} as who may {road:?}");
+                assert!(!reached(&answer["data"], &whole), "{place} as who may {road:?}: {answer}");
+            }
+            for role in Role::ALL.into_iter().filter(|role| road.iter().all(|needs| may(&grants, *role, needs))) {
+                let answer = town.ask(&town.world.token(&[role]), &asked).await;
+                let expected = if may(&grants, role, needs) { BTreeSet::new() } else { refused.clone() };
+                assert_eq!(refusals(&answer), expected, "{place} as {role}");
+            }
+            let seen = town.ask(&stranger, &asked).await;
+            assert!(seen["errors"].is_null() && !is_ours(&seen), "{place} as another tenant: {seen}");
+        }
+    }
+    let apart = TYPES.iter().flat_map(|(of, _, apart)| apart.iter().map(|(field, _)| (*of, *field)));
+    let unshown: Vec<_> = apart.filter(|one| !one.0.ends_with("Event") && !shown.contains(one)).collect();
+    assert!(unshown.is_empty(), "the town has none of these to show, so nothing is known of them: {unshown:?}");
+    for Question { of, .. } in schema.questions("subscriptionType", |_, _| None) {
+        walk.come(&of, None);
+    }
+    let roots = |name: &str| name.starts_with("__") || name.ends_with("Query") || name.ends_with("Subscription");
+    let unseen: Vec<_> = schema.objects().filter(|name| !roots(name) && !walk.seen.contains(*name)).collect();
+    assert!(unseen.is_empty(), "no question leads to {unseen:?}");
+    let gone: Vec<_> = TYPES.iter().map(|(of, ..)| of).filter(|of| !walk.seen.contains(**of)).collect();
+    assert!(gone.is_empty(), "TYPES lists what GraphQL does not have: {gone:?}");
+}
+
+#[tokio::test]
+async fn every_subscription_is_carried_out_for_whom_the_table_says_and_for_nobody_else() {
+    let town = Box::pin(Town::build(permissions())).await;
+    let schema = Schema::of(&town.world).await;
+    let (grants, mut walk) = (grants(), Walk { schema: &schema, seen: BTreeSet::new() });
+    let mut left: BTreeSet<&str> = SUBSCRIPTIONS.iter().map(|(name, _)| *name).collect();
+    for Question { name, text, of } in schema.questions("subscriptionType", |_, _| None) {
+        assert!(left.remove(&*name), "{name} is not in SUBSCRIPTIONS: say there which permission it needs");
+        let needs = needs(&name)[0];
+        let (mut aparts, path) = (Vec::new(), Vec::new());
+        let plain = walk.come(&of, Some((&text, &path, &mut aparts)));
+        let fields = aparts.iter().map(|apart| format!("{} {}", apart.field, apart.selected));
+        let asked = text.replace('@', &fields.chain([plain]).collect::<Vec<_>>().join(" "));
+        let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": asked } });
+        let begin = async |token: &str| {
+            let mut socket = Socket::open(&town.world).await;
+            socket.init(token).await;
+            socket.say(subscribe.clone()).await;
+            socket
+        };
+        let may_all = town.may(aparts.iter().map(|apart| apart.needs).chain([needs]));
+        let mut allowed = vec![begin(&may_all).await];
+        for role in Role::ALL {
+            let mut socket = begin(&town.world.token(&[role])).await;
+            if may(&grants, role, needs) {
+                allowed.push(socket);
+            } else {
+                let heard = socket.hear().await.to_string();
+                assert!(heard.contains("permission_missing") && heard.contains(needs), "{name} as {role}: {heard}");
+            }
+        }
+        let heard = begin(&town.may([])).await.hear().await.to_string();
+        assert!(heard.contains("permission_missing") && heard.contains(needs), "{name} without any role: {heard}");
+        let mut theirs = begin(&town.world.stranger()).await;
+        for (number, socket) in allowed.iter_mut().enumerate() {
+            let heard = town.happens(socket).await;
+            let data = &heard["payload"]["data"];
+            let whole: Vec<&str> = name.split('.').collect();
+            assert!(heard["payload"]["errors"].is_null() && reached(data, &whole), "{name}, {number}: {heard}");
+        }
+        // The other tenant's connection works, and has nothing to say but what it is asked.
+        theirs.say(json!({ "type": "ping" })).await;
+        assert_eq!(theirs.hear().await, json!({ "type": "pong" }), "{name} as another tenant");
+    }
+    assert!(left.is_empty(), "SUBSCRIPTIONS lists what GraphQL does not have: {left:?}");
+    let mut nobody = Socket::open(&town.world).await;
+    nobody.say(json!({ "type": "connection_init" })).await;
+    assert_eq!(nobody.hear().await, json!({ "closed": 4403 }), "without a token");
+}

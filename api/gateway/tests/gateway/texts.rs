@@ -1,0 +1,81 @@
+//! Every text of every command: what no text may have, what is too long, and what is no text, is refused, and nothing is written.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::authentication::walked;
+use crate::unasked::schema_of;
+use crate::walk::OPERATIONS;
+use crate::world::{Answer, World};
+
+/// Where a body has texts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It is one.
+    Text,
+    /// It is a list of them.
+    Texts,
+    /// There are none.
+    None,
+}
+
+/// What the contract says of a member: through references, and what may be left out.
+fn place(contract: &Value, schema: &Value) -> Place {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return place(contract, contract.pointer(reference.trim_start_matches('#')).unwrap());
+    }
+    for of in ["allOf", "anyOf", "oneOf"] {
+        if let Some(parts) = schema[of].as_array() {
+            let found = parts.iter().map(|part| place(contract, part)).find(|found| *found != Place::None);
+            return found.unwrap_or(Place::None);
+        }
+    }
+    match schema["type"].as_str() {
+        Some("string") => Place::Text,
+        Some("array") if place(contract, &schema["items"]) == Place::Text => Place::Texts,
+        _ => Place::None,
+    }
+}
+
+#[tokio::test]
+async fn no_command_takes_a_nul_a_control_character_a_text_without_end_or_another_type() {
+    let world = World::start_with(|config| {
+        config.rate_limits.tenant_per_second = 0;
+        config.rate_limits.token_per_second = 0;
+    })
+    .await;
+    let contract = world.get("/openapi.json").await.body;
+    let bodies: BTreeMap<&str, &str> = OPERATIONS.iter().map(|(id, _, body)| (*id, *body)).collect();
+    let heads = async || [world.head().await, world.head_of(world.of("user")).await, world.head_of(&world.auth).await];
+    let (before, mut texts) = (heads().await, 0);
+    for (pattern, operations) in contract["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap().iter().filter(|(method, _)| *method != "parameters")
+        {
+            if operation["requestBody"]["content"].get("application/json").is_none() {
+                continue;
+            }
+            let id = operation["operationId"].as_str().unwrap();
+            let Some(members) = schema_of(&contract, operation)["properties"].as_object() else { continue };
+            for (member, schema) in members {
+                let place = place(&contract, schema);
+                if place == Place::None {
+                    continue;
+                }
+                texts += 1;
+                for bad in [json!("a\0b"), json!("a\u{7}b"), json!("x".repeat(100_000)), json!({ "a": 1 })] {
+                    let mut body: Value = serde_json::from_str(bodies[id]).unwrap();
+                    let shown = bad.to_string().chars().take(20).collect::<String>();
+                    body[member] = if place == Place::Texts { json!([bad]) } else { bad };
+                    let request = world.request(method.to_uppercase().parse().unwrap(), &walked(pattern)).json(&body);
+                    let answer = Answer::of(request).await;
+                    let context = format!("{id} with {member}: {shown}: {answer:?}");
+                    assert!(answer.status.is_client_error(), "{context}");
+                    answer.assert_problem();
+                }
+            }
+        }
+    }
+    assert!(texts > 100, "{texts} texts");
+    assert_eq!(heads().await, before, "something was written");
+}

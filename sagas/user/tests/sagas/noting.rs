@@ -1,0 +1,74 @@
+//! What the log says of how a tenant stands is noted in the directory, whatever fails meanwhile.
+
+use coordinator::Sagas;
+use futures::future::BoxFuture;
+use sagabed::{Case, Story};
+use user_commands::{ActivateTenant, GRANTS, SuspendTenant};
+use user_sagas::{Standing, UserSagas};
+
+use crate::provisioning::{Town, operators_grants, outside, request};
+
+#[derive(Default)]
+struct Suspended {
+    town: Town,
+}
+
+const NAME: &str = "note_tenant_status";
+
+impl Story for Suspended {
+    /// This one alone: the tenant's place is made by hand.
+    fn sagas(&self) -> Sagas {
+        let all = user_sagas::sagas(&outside(&self.town));
+        let definitions = all.definitions().iter().filter(|definition| definition.name() == NAME);
+        Sagas::of::<UserSagas>(GRANTS, definitions.cloned().collect())
+    }
+
+    fn saga(&self) -> &'static str {
+        NAME
+    }
+
+    fn begin<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            request(case, "acme".to_owned()).await;
+            case.execute(&ActivateTenant).await;
+            case.execute(&SuspendTenant { reason: "not paid".to_owned() }).await;
+        })
+    }
+
+    fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move { assert_eq!(self.town.standing(case.tenant()), Some(Standing::Suspended)) })
+    }
+
+    /// What is noted is what the log says: there is nothing to take back.
+    fn undone<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let noted = self.town.standing(case.tenant());
+            assert!(noted.is_none_or(|noted| noted == Standing::Suspended), "{noted:?}");
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_suspension_is_noted() {
+    sagabed::completes(&Suspended::default(), operators_grants()).await;
+}
+
+#[tokio::test]
+async fn a_directory_that_refuses_it_for_good_is_told_nothing_else() {
+    sagabed::unwinds_from_each_step(&Suspended::default(), operators_grants()).await;
+}
+
+#[tokio::test]
+async fn a_crash_between_any_two_writes_loses_no_note() {
+    sagabed::survives_each_crash(&Suspended::default(), operators_grants()).await;
+}
+
+#[tokio::test]
+async fn events_delivered_again_note_nothing_else() {
+    sagabed::bears_repetition(&Suspended::default(), operators_grants()).await;
+}
+
+#[tokio::test]
+async fn what_is_to_be_noted_again_while_nobody_runs_is_noted_then() {
+    sagabed::catches_up_with_attempts(&Suspended::default(), operators_grants()).await;
+}
