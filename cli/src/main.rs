@@ -117,7 +117,7 @@ impl Cli {
             Command::Projection(projection) => projection.run(&context(Vec::new())?).await,
             Command::Key(key) => key.run(&context(Vec::new())?).await,
             Command::Saga(saga) => saga.run(&context(Vec::new())?).await,
-            Command::Job(job) => job.run(&context(Vec::new())?).await,
+            Command::Job(job) => Box::pin(job.run(&context(Vec::new())?)).await,
             Command::Dlq(dlq) => dlq.run(&context(Vec::new())?).await,
             Command::Events(events) => events.run(&context(Vec::new())?).await,
             Command::Schema(schema) => schema.run(&context(Vec::new())?).await,

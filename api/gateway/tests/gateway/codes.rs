@@ -91,7 +91,7 @@ fn found() -> Found {
                 note(&word[1], Some(status));
             } else if let Some(known) = constants.get(&(home(path), code.to_owned())) {
                 note(known, Some(status));
-            } else if code != "code" && !code.ends_with(".code") {
+            } else if code != "code" && code.strip_suffix(".code").is_none() {
                 unread.push(format!("{code} in {}", path.display()));
             }
         };

@@ -27,7 +27,7 @@ fn collect(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() && !["tests", "target", "benches", "examples"].contains(&name) {
             collect(&path, found);
-        } else if name.ends_with(".rs") && name != "tests.rs" {
+        } else if path.extension().is_some_and(|extension| extension == "rs") && name != "tests.rs" {
             let text = fs::read_to_string(&path).unwrap();
             let tests = text.find("\nmod tests {").unwrap_or(text.len());
             found.push((path, text[..tests].to_owned()));

@@ -2,7 +2,7 @@
 
 use kernel::Role;
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::eventually;
 use testbed::receiver::Receiver;
 

@@ -45,7 +45,7 @@ async fn sessions_that_rested_for_too_long_are_not_shown_as_open() {
         assert_eq!(open(13, TimeDelta::days(14)).await, [confirmed, used, rested]);
         assert_eq!(open(14, TimeDelta::days(14)).await, Vec::<Uuid>::new(), "however long they may rest");
         let mut tables = stage.read(story.tenant).await;
-        let (rows, _) = of_user(&mut tables, story.tenant, user, 10).await.unwrap();
+        let (rows, _) = of_user(&mut tables, story.tenant, user, None, 10).await.unwrap();
         let last: Vec<_> = rows.iter().map(|row| row.used_at).collect();
         assert_eq!(last, [day(4), day(5), day(0)]);
     }

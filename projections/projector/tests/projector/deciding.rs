@@ -107,7 +107,8 @@ async fn what_is_decided_while_the_tables_are_built_anew_holds_in_these() {
     // A newer program understands the event; that it never happened is decided while it builds.
     let lenient = Lamps { lenient: true, ..Lamps::gated() };
     let desk = road.desk();
-    let built = projector::rebuild(&road.database.admin(), &road.database, &road.store, &lenient, |_| {});
+    let admin_options = road.database.admin();
+    let built = projector::rebuild(&admin_options, &road.database, &road.store, &lenient, |_| {});
     let (built, ()) = tokio::join!(built, async {
         testbed::eventually("it builds", async || (lenient.waiting() == 1).then_some(())).await;
         desk.discard(&admin(road.tenants[0]), &id(broken), "never happened").await.unwrap();
