@@ -290,7 +290,7 @@ async fn a_copy_of_a_tenant_stays_begins_no_saga_and_lets_nobody_in_whom_the_fir
     let tenants = "SELECT count(*) FROM log.events WHERE tenant_id = $1 AND event_type = 'user.tenant.requested'
                    AND aggregate_id = $1::text";
     assert_eq!(count(&mut user, tenants).await, 1, "the tenant's own history is under its own id");
-    assert_eq!(count(&mut user, "SELECT count(*) FROM saga.instances WHERE tenant_id = $1").await, 0);
+    assert_eq!(count(&mut user, SAGAS).await, 0);
     let mut auth = world.postgres.admin().database("inopsio_auth").connect().await.unwrap();
     assert_eq!(count(&mut auth, "SELECT count(*) FROM log.events WHERE tenant_id = $1").await, 0);
     // It is there, with all that the first one has, and goes on.
@@ -318,12 +318,15 @@ async fn a_copy_of_a_tenant_stays_begins_no_saga_and_lets_nobody_in_whom_the_fir
         let mut connection = options.disable_statement_logging().connect().await.unwrap();
         // Those of the first one have their rows again, so the copy's, which came later, would have theirs.
         sagas_are_back(&mut connection, id, first).await;
-        assert_eq!(count(&mut connection, "SELECT count(*) FROM saga.instances WHERE tenant_id = $1").await, 0);
+        assert_eq!(count(&mut connection, SAGAS).await, 0);
     }
     let copy = other.client("acme-copy");
     copy.done("/v1/crm/leads", json!({ "name": "Joan Clarke" })).await;
     other.stop(0).await;
 }
+
+/// Sagas of a tenant; but that it stands by itself, whoever it is a copy of, is noted by one.
+const SAGAS: &str = "SELECT count(*) FROM saga.instances WHERE tenant_id = $1 AND saga <> 'note_tenant_status'";
 
 /// Qualified leads are followed up, and one is.
 async fn followed_up(client: &Client) {
