@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened, SigningKeyAdded};
+use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened, LONGEST_SESSION, SigningKeyAdded};
 use auth_commands::{AddFirstSigningKey, AddSamlKey, AddSigningKey, GRANTS, OpenKeyRing, RetireSigningKey, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use executor::{Command, Done, Executor, Request};
@@ -41,7 +41,7 @@ const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
 /// The longest that a token of ours is good that is no access token.
 const LONGEST_TOKEN: TimeDelta = TimeDelta::minutes(10);
 
-/// How much longer a key verifies than anything is good that it signed.
+/// How much longer a key verifies than anything is good that it signed, and than a session lasts of that time.
 const GRACE: TimeDelta = TimeDelta::days(1);
 
 /// Which tenants there are; the gateway knows.
@@ -162,6 +162,11 @@ impl Authority {
         self.parts.clock.now()
     }
 
+    /// Which hour it is, counted from 1970: what any process may see to be due is done once in it.
+    pub(crate) fn hour(&self) -> u64 {
+        self.now().timestamp().max(0).unsigned_abs() / 3_600
+    }
+
     /// The tenant with this short name.
     ///
     /// # Errors
@@ -280,13 +285,17 @@ impl Authority {
     pub async fn rotate(&self, request: &Request, algorithm: Algorithm) -> Result<Done<String>, Refusal> {
         request.caller.require(AddSigningKey::PERMISSION)?;
         let tenant = request.caller.tenant();
-        let ring = self.ring_or_open(tenant).await?;
-        let key = self.tenant_key(tenant, &ring).await?;
-        let from = self.now() + self.parts.settings.overlap;
-        let added = self.make(tenant, algorithm, from, key).await?;
+        let added = self.next_key(tenant, algorithm).await?;
         let done = self.parts.executor.execute(request, &AddSigningKey(added)).await?;
         self.forget(tenant);
         Ok(done)
+    }
+
+    /// The key of an algorithm that may follow those which a tenant has.
+    async fn next_key(&self, tenant: TenantId, algorithm: Algorithm) -> Result<SigningKeyAdded, Refusal> {
+        let ring = self.ring_or_open(tenant).await?;
+        let key = self.tenant_key(tenant, &ring).await?;
+        self.make(tenant, algorithm, self.now() + self.parts.settings.overlap, key).await
     }
 
     /// A fresh signing key of a tenant, sealed under its key.
@@ -310,28 +319,51 @@ impl Authority {
         }
         let now = self.now();
         let old = ring.grown_old(algorithm, now - age);
-        let outlived = ring.outlived(algorithm, now - self.parts.settings.access.max(LONGEST_TOKEN) - GRACE);
+        // ID tokens come back when somebody signs out, however long ago they ended.
+        let needed = self.parts.settings.access.max(LONGEST_TOKEN).max(LONGEST_SESSION) + GRACE;
+        let outlived = ring.outlived(algorithm, now - needed);
         if old.is_none() && outlived.is_empty() {
             return;
         }
         let authority = self.clone();
         tokio::spawn(async move {
-            let caller = Caller::new(tenant, "auth", &[Role::Admin], GRANTS);
-            let request = |what: &str, kid: &str| authority.executor().unasked(&caller, Some(format!("{what}-{kid}")));
-            let mut done = match old {
-                Some(kid) => authority.rotate(&request("rotate-signing-key", &kid), algorithm).await.map(drop),
-                None => Ok(()),
-            };
-            for kid in outlived {
-                let asked = request("retire-signing-key", &kid);
-                let retire = authority.parts.executor.execute(&asked, &RetireSigningKey { kid }).await;
-                done = done.and(retire.map(drop));
-            }
-            authority.forget(tenant);
-            if let Err(refusal) = done {
+            if let Err(refusal) = authority.renew(tenant, algorithm, old, outlived).await {
                 tracing::warn!(%tenant, %refusal, "signing keys that have grown old could not be changed; it is tried again");
             }
         });
+    }
+
+    /// Publishes the key that follows an old one, and retires those that are outlived. Of all processes that see it in an hour one does it; in
+    /// the next one it is looked anew, because what followed may have been retired before it signed.
+    async fn renew(
+        &self,
+        tenant: TenantId,
+        algorithm: Algorithm,
+        old: Option<String>,
+        outlived: Vec<String>,
+    ) -> Result<(), Refusal> {
+        let executor = &self.parts.executor;
+        let caller = Caller::new(tenant, "auth", &[Role::Admin], GRANTS);
+        let hour = self.hour();
+        // The id of a part is none that a request can take beforehand.
+        let asked = |what: &str, kid: &str| executor.unasked(&caller, Some(format!("{what}-{kid}")));
+        let mut done = Ok(());
+        if let Some(kid) = old {
+            done = match self.next_key(tenant, algorithm).await {
+                Ok(added) => {
+                    let rotate = asked("rotate-signing-key", &kid);
+                    executor.execute_part(&rotate, hour, &AddSigningKey(added)).await.map(drop)
+                }
+                Err(refusal) => Err(refusal),
+            };
+        }
+        for kid in outlived {
+            let retire = asked("retire-signing-key", &kid);
+            let retired = executor.execute_part(&retire, hour, &RetireSigningKey { kid }).await;
+            done = done.and(retired.map(drop));
+        }
+        self.forget(tenant);
+        done
     }
 
     /// The key under which the tenant's secrets are sealed.

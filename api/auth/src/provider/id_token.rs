@@ -87,8 +87,9 @@ impl Provider {
         Ok(self.authority.sign(&visit.tenant, algorithm.into(), claims, TYPE).await?)
     }
 
-    /// What an ID token of ours says that a client brings back; it may have expired since.
-    pub(super) async fn id_token_hint(&self, visit: &Visit, token: &str) -> Result<Hint, OAuthError> {
+    /// What an ID token of ours says that a client brings back; it may have expired since. None: its key is none of ours, or was retired, and
+    /// it is as if nothing was brought, so that nobody is kept from signing out by that.
+    pub(super) async fn id_token_hint(&self, visit: &Visit, token: &str) -> Result<Option<Hint>, OAuthError> {
         #[derive(Serialize, Deserialize)]
         struct Said {
             sid: Option<SessionId>,
@@ -97,8 +98,8 @@ impl Provider {
         let (header, _) =
             Header::read(token).filter(|(header, _)| header.typ.as_deref() == Some(TYPE)).ok_or_else(refused)?;
         let kid = header.kid.ok_or_else(refused)?;
-        let ring = self.authority.verifying_key(visit.tenant.id, &kid).await?.ok_or_else(refused)?;
-        let key = ring.find(&kid).ok_or_else(refused)?;
+        let Some(ring) = self.authority.verifying_key(visit.tenant.id, &kid).await? else { return Ok(None) };
+        let Some(key) = ring.find(&kid) else { return Ok(None) };
         let options = VerificationOptions {
             allowed_issuers: Some(HashSet::from([visit.issuer.clone()])),
             time_tolerance: Some(jwt_simple::prelude::Duration::from_days(365)),
@@ -107,7 +108,7 @@ impl Provider {
         let claims = key.public.verify::<Said>(token, options).map_err(|_| refused())?;
         let client = claims.audiences.and_then(|audiences| audiences.into_string().ok());
         let client = client.and_then(|client| client.parse().ok()).ok_or_else(refused)?;
-        Ok(Hint { client, session: claims.custom.sid })
+        Ok(Some(Hint { client, session: claims.custom.sid }))
     }
 }
 

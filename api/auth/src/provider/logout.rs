@@ -35,7 +35,7 @@ pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
         };
     }
     let hint = match form.get("id_token_hint") {
-        Some(token) => Some(provider.id_token_hint(&visit, token).await?),
+        Some(token) => provider.id_token_hint(&visit, token).await?,
         None => None,
     };
     let client = hint.as_ref().map(|hint| hint.client).or_else(|| form.get("client_id").and_then(|id| id.parse().ok()));

@@ -259,6 +259,11 @@ impl Trust {
     fn note_refused(&self, tenant: TenantId, text: &ApiKeyText, reason: ApiKeyRefusal) {
         let (authority, key) = (self.authority.clone(), text.key);
         tokio::spawn(async move {
+            // For strangers nothing is written where the tenant is shut out.
+            let known = authority.tenant_by_id(tenant).await.ok().flatten();
+            if known.is_none_or(|known| authority.admits(&known).is_err()) {
+                return;
+            }
             let note = NoteRefusedApiKey { key, reason };
             if let Err(refusal) = authority.run(&protocol(tenant, "auth"), &note).await {
                 tracing::debug!(%refusal, "that an API key was refused could not be noted");

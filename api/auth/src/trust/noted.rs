@@ -12,15 +12,12 @@ use crate::authority::Authority;
 /// everyday life, and what ended it is on record.)
 const REASONS: [&str; 4] = ["token_invalid", "token_type", "token_audience", "token_tenant"];
 
-/// How long a reason is not noted again, in seconds.
-const HOUR: i64 = 3_600;
-
 /// How many of them are remembered to be noted; the log knows all.
 const REMEMBERED: usize = 10_000;
 
 /// Which were noted here, and in which hour.
 #[derive(Debug)]
-pub(super) struct Noted(Cache<(TenantId, &'static str), i64>);
+pub(super) struct Noted(Cache<(TenantId, &'static str), u64>);
 
 impl Default for Noted {
     fn default() -> Self {
@@ -32,7 +29,7 @@ impl Noted {
     /// Notes that a token was refused whose issuer is this tenant's; the answer does not wait for it.
     pub(super) fn note(&self, authority: &Authority, tenant: TenantId, refusal: &Refusal) {
         let Some(reason) = REASONS.into_iter().find(|reason| *reason == refusal.code()) else { return };
-        let hour = authority.now().timestamp().div_euclid(HOUR);
+        let hour = authority.hour();
         if self.0.get(&(tenant, reason)) == Some(hour) {
             return;
         }
@@ -44,8 +41,7 @@ impl Noted {
             let note = NoteRefusedSignIn { user: None, reason, place: Place::default(), origin: None };
             // The id of a part is none that a request can take beforehand.
             let executor = authority.executor();
-            let (once, hour) =
-                (executor.unasked(&protocol(tenant, "auth"), Some(reason.to_owned())), hour.cast_unsigned());
+            let once = executor.unasked(&protocol(tenant, "auth"), Some(reason.to_owned()));
             if let Err(refusal) = executor.execute_part(&once, hour, &note).await {
                 tracing::warn!(%tenant, reason, %refusal, "that a token was refused could not be noted");
             }

@@ -1,7 +1,9 @@
 //! Signing in for a client, from the first page to signing out.
 
 use auth_aggregates::OurAlgorithm;
-use auth_commands::{ChangeClient, ClientFields, DeactivateClient, EndSessions, RevokeSession};
+use auth_commands::{
+    ChangeClient, ClientFields, DeactivateClient, EndSessions, RetireSigningKey, RevokeSession, SetSignInPolicy,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
@@ -350,23 +352,51 @@ async fn a_key_that_has_grown_old_is_followed_by_another_and_retired_when_nothin
         keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let signs = async || {
-        let code = Browser::default().signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
-        json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+        let mut browser = Browser::default();
+        let code = browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
+        let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+        (browser, tokens["id_token"].as_str().unwrap().to_owned())
     };
     signs().await;
     let [first] = &kids().await[..] else { panic!("one key") };
+    // Somebody takes the id beforehand that its rotation might have.
+    let executor = world.provider.authority.executor();
+    let taken = executor.unasked(&world.admin(), Some(format!("rotate-signing-key-{first}")));
+    let policy = SetSignInPolicy { session_idle_minutes: Some(14 * 24 * 60), ..SetSignInPolicy::default() };
+    executor.execute(&taken, &policy).await.unwrap();
     world.clock.advance(TimeDelta::days(91));
-    signs().await;
-    testbed::eventually("another key is shown", async || {
+    let (mut browser, hint) = signs().await;
+    let second = testbed::eventually("another key is shown", async || {
         let kids = kids().await;
-        (kids.len() == 2 && kids[0] == *first).then_some(())
+        (kids.len() == 2 && kids[0] == *first).then(|| kids[1].clone())
     })
     .await;
+    // It is retired before it ever signs: the old one gets another one to follow it.
+    world.administers(&RetireSigningKey { kid: second.clone() }).await;
+    world.clock.advance(TimeDelta::hours(1));
+    signs().await;
+    let third = testbed::eventually("a third key is shown", async || {
+        let kids = kids().await;
+        (kids.len() == 2 && kids[0] == *first && kids[1] != second).then(|| kids[1].clone())
+    })
+    .await;
+
+    // What the old one signed is good for signing out as long as a session lasts.
     world.clock.advance(TimeDelta::days(2));
     signs().await;
-    testbed::eventually("the old one is retired", async || {
-        let kids = kids().await;
-        (kids.len() == 1 && kids[0] != *first).then_some(())
-    })
-    .await;
+    let query = |hint: &str| {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs([("id_token_hint", hint), ("post_logout_redirect_uri", OUT)]);
+        format!("logout?{}", query.append_pair("client_id", &app.id.to_string()).finish())
+    };
+    assert_eq!(kids().await, [first.clone(), third.clone()]);
+    assert_eq!(browser.visit(&world, &query(&hint)).await.leads_to().0, OUT);
+    assert_eq!(browser.visit(&world, "account").await.leads_to().0, "/t/acme/login");
+    world.clock.advance(TimeDelta::days(14));
+    let (mut browser, _) = signs().await;
+    testbed::eventually("the old one is retired", async || (kids().await == [third.clone()]).then_some(())).await;
+    // A hint that nobody can check any more is none.
+    assert_eq!(Browser::default().visit(&world, &query(&hint)).await.leads_to().0, OUT);
+    let asked = browser.visit(&world, &query(&hint)).await;
+    assert!(asked.status == StatusCode::OK && asked.body.contains("Sign out?"), "{asked:?}");
 }
