@@ -189,7 +189,8 @@ pub enum AccountCommand {
     /// Notes that the person came in by an identity provider.
     Enter,
     /// The same, of somebody whose address nobody has shown to be theirs until the provider vouched for it: whoever came in before may be
-    /// somebody else, so all that they have ends, and by what they could come in again is none of it.
+    /// somebody else, so all that they began ends, and there must be nothing by which they come in again. An authenticator stays: it is
+    /// asked for, whoever vouches.
     TakeOver { at: DateTime<Utc> },
     /// Ends it all.
     Close { at: DateTime<Utc> },
@@ -299,6 +300,11 @@ impl Account {
         !self.closed && (shown || self.is_fresh())
     }
 
+    /// Whether somebody comes in by what it has: a password, or a passkey. (An authenticator alone lets nobody in.)
+    fn opens_by_itself(&self) -> bool {
+        self.password.is_some() || !self.passkeys.is_empty()
+    }
+
     /// Whether they can show more than their password.
     pub fn has_second_factor(&self) -> bool {
         self.totp.is_some() || !self.passkeys.is_empty()
@@ -349,9 +355,7 @@ impl Aggregate for Account {
             _ if self.closed => return Err(AccountError::Closed),
             AccountCommand::Enter if self.entered => vec![],
             AccountCommand::Enter => vec![AccountEntered {}.into()],
-            AccountCommand::TakeOver { .. } if self.password.is_some() || self.has_second_factor() => {
-                return Err(AccountError::InUse);
-            }
+            AccountCommand::TakeOver { .. } if self.opens_by_itself() => return Err(AccountError::InUse),
             AccountCommand::TakeOver { .. } if *self == Self::default() => vec![AccountEntered {}.into()],
             AccountCommand::TakeOver { at } => {
                 let withdrawn = self.consents.keys().map(|client| ConsentWithdrawn { client: *client, at });

@@ -51,5 +51,5 @@ pub use config::Config;
 pub use contracts::contracts;
 pub use domains::{Part, SERVICES, dead_letters_of, jobs_of, parts};
 pub use migrate::{Migrated, migrate};
-pub use provision::{Deletion, ProvisionError, Restored, delete, provision, restore, resume, suspend};
+pub use provision::{Deletion, ProvisionError, Restored, delete, provision, restore, resume, stand_alone, suspend};
 pub use server::{Server, Services, StartError, bus_settings};

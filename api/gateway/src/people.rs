@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auth_api::trust::Touched;
+use eventstore::backup::Copied;
 use eventstore::{Closure, EventStore};
 use face::Runtime;
 use kernel::{Clock, Grant, IdSource, Position, TenantId};
@@ -127,8 +128,18 @@ impl Follower {
             self.looked = Some(Instant::now());
         }
         let events = self.store.read_after(from, BATCH).await.map_err(|error| error.to_string())?;
+        let told: Vec<_> =
+            events.iter().filter(|event| Suspended::is_told_by(event)).map(|event| event.tenant.uuid()).collect();
+        let copied = if told.is_empty() {
+            Copied::default()
+        } else {
+            self.store.copied(&told).await.map_err(|error| error.to_string())?
+        };
         for event in &events {
-            self.suspended.note(event);
+            // How another tenant stood is nothing to its copy.
+            if !copied.is_of_another(event) {
+                self.suspended.note(event);
+            }
             if let Some(id) = bearers::touches(event) {
                 self.touched.touch(id, self.clock.now());
             }

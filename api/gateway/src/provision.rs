@@ -162,6 +162,28 @@ pub async fn provision(
     Ok(directory.find(slug).await?)
 }
 
+/// A copy of another tenant stands as that one did when its history was brought in: suspended, or to be deleted. From now on it stands by
+/// itself, and is active.
+///
+/// # Errors
+/// As [`suspend`].
+pub async fn stand_alone(config: &Config, copy: TenantId) -> Result<(), ProvisionError> {
+    let desk = Desk::open(config).await?;
+    let stood = async {
+        if desk.status(copy).await? == TenantStatus::Deleting {
+            desk.execute(copy, &RestoreTenant).await?;
+        }
+        // As the first one was before it was to be deleted.
+        if desk.status(copy).await? == TenantStatus::Suspended {
+            desk.execute(copy, &ResumeTenant).await?;
+        }
+        Ok::<_, ProvisionError>(())
+    };
+    let stood = stood.await;
+    desk.store.close().await;
+    stood
+}
+
 /// Nobody of the tenant may do anything until it is resumed. False: so it was before this was asked, and nothing was changed.
 ///
 /// # Errors

@@ -11,6 +11,9 @@ use tokio::sync::watch;
 
 use crate::directory::{Directory, DirectoryError, Standing};
 
+/// The last event of a tenant.
+const DELETED: &str = "user.tenant.deleted";
+
 /// The tenants that are suspended. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Suspended(Arc<Inner>);
@@ -94,9 +97,14 @@ impl Suspended {
         Ok(())
     }
 
+    /// Whether an event says how its tenant stands.
+    pub fn is_told_by(event: &RecordedEvent) -> bool {
+        event.event_type == DELETED || Standing::TOLD_BY.contains(&event.event_type.as_str())
+    }
+
     /// Takes over what an event says.
     pub fn note(&self, event: &RecordedEvent) {
-        let suspended = event.event_type == "user.tenant.deleted"
+        let suspended = event.event_type == DELETED
             || match Standing::after(event) {
                 Ok(None) => return,
                 Ok(Some(standing)) => standing != Standing::Active,

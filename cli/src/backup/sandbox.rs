@@ -78,13 +78,18 @@ pub async fn run(
         bail!("the tenant {tenant} has no events{when}; nothing was written");
     }
     let bar = progress::bar(total, "events");
-    let mut appended = Vec::new();
+    let (mut appended, mut shut) = (Vec::new(), false);
     for (part, wanted) in found {
-        let claims = source.play(context, &part, &wanted, &sandbox, &key, &bar).await;
-        appended.push((part.service, wanted.events, claims.with_context(|| format!("the log of {}", part.service))?));
+        let played = source.play(context, &part, &wanted, &sandbox, &key, &bar).await;
+        let played = played.with_context(|| format!("the log of {}", part.service))?;
+        shut |= played.shut;
+        appended.push((part.service, wanted.events, played.claims));
     }
     bar.finish_and_clear();
     // However the first one stood: whoever asks for the copy means to use it.
+    if shut {
+        gateway::stand_alone(&context.config, sandbox.tenant_id).await.context("the copy can't be let in")?;
+    }
     directory.restore(&[(sandbox.clone(), Standing::Active)]).await?;
     say(context.format, &from, &sandbox, as_of, &appended, began.elapsed())
 }
@@ -156,7 +161,7 @@ impl Source<'_> {
         Ok(wanted)
     }
 
-    /// Appends what is wanted and takes its claims; how many those are.
+    /// Appends what is wanted and takes its claims.
     async fn play(
         &self,
         context: &Context,
@@ -165,7 +170,7 @@ impl Source<'_> {
         sandbox: &Tenant,
         key: &[u8; 32],
         bar: &ProgressBar,
-    ) -> Result<usize> {
+    ) -> Result<Played> {
         let admin = admin_options(&context.config)?;
         let database = context.config.database(part.service);
         let mut target = Target {
@@ -175,6 +180,7 @@ impl Source<'_> {
             tenant: sandbox.tenant_id,
             chunk: Vec::with_capacity(CHUNK),
             events: 0,
+            shut: false,
             bar,
         };
         match self {
@@ -199,8 +205,16 @@ impl Source<'_> {
         ensure!(target.events == wanted.events, "{} events of {} came", target.events, wanted.events);
         let claims = target.claims.held().stored(key, sandbox.tenant_id);
         target.graft.finish(&claims).await?;
-        Ok(claims.len())
+        Ok(Played { claims: claims.len(), shut: target.shut })
     }
+}
+
+/// What was played of a log.
+struct Played {
+    /// How many claims that took.
+    claims: usize,
+    /// Whether the first one was suspended, or to be deleted, at its end.
+    shut: bool,
 }
 
 /// The end of a log, where the events go.
@@ -213,6 +227,8 @@ struct Target<'a> {
     tenant: TenantId,
     chunk: Vec<RecordedEvent>,
     events: u64,
+    /// Whether it was suspended, or to be deleted, by then.
+    shut: bool,
     bar: &'a ProgressBar,
 }
 
@@ -222,6 +238,9 @@ impl Target<'_> {
             event.aggregate_id = self.tenant.to_string();
         }
         self.claims.observe(&event)?;
+        if let Some(standing) = Standing::after(&event)? {
+            self.shut = standing != Standing::Active;
+        }
         self.chunk.push(event);
         if self.chunk.len() == CHUNK { self.flush().await } else { Ok(()) }
     }

@@ -155,7 +155,7 @@ fn tenants_tokens_projections_and_the_bus_are_at_hand() {
     let limit = sandbox.run(&["job", "queue", "limit", "--tenant", "demo", "--rate", "0/0", "exports"]);
     assert_eq!(limit.status.code(), Some(1));
     assert!(
-        limit.stderr.lines().count() > 2 && limit.stderr.contains("\n  /"),
+        limit.stderr.lines().count() > 2 && limit.stderr.contains("\n  --rate: "),
         "each field is named: {}",
         limit.stderr
     );

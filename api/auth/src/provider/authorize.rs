@@ -83,7 +83,7 @@ pub(super) async fn enter(provider: &Provider, visit: &Visit, person: &Person, b
         let account = provider.account(visit, person.id).await?;
         let (has, must) = (account.has_second_factor(), provider.requires_second_factor(visit, person).await?);
         let ShownBy { methods, saml, since } = by.clone();
-        let at = since.unwrap_or_else(|| provider.authority.now());
+        let at = since.unwrap_or_else(|| provider.after_now());
         let pending = Pending { then: goal.then(), user: person.id, session: None, at, methods, saml };
         if has {
             return second_factor::ask(provider, visit, &goal, pending, &account, None).await;

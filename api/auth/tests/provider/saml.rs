@@ -1,11 +1,14 @@
 //! Signing in through an identity provider.
 
+use std::sync::atomic::Ordering;
+
 use auth_api::totp::Authenticator;
 use auth_commands::{ChangeSamlConnection, DeactivateSamlConnection, SamlConnectionFields};
 use chrono::TimeDelta;
+use face::Person;
 use reqwest::StatusCode;
 use serde_json::json;
-use testbed::Browser;
+use testbed::{Browser, Shown};
 
 use crate::idp::{ADA, Idp, Words, comes_back, refused, sent, sent_away};
 use crate::world::{PASSWORD, Visits, World, claims, json as answered};
@@ -73,13 +76,7 @@ async fn who_has_an_authenticator_here_is_asked_for_its_code_whoever_vouches() {
     world.person(ADA).await;
     let mut own = Browser::default();
     own.signs_in(&world, "login", ADA, PASSWORD).await;
-    let page = own.visit(&world, "account/authenticator").await;
-    let key = page.body.split_once("<span class=\"code\">").unwrap().1.split_once('<').unwrap().0.replace(' ', "");
-    let authenticator = Authenticator::of(&crate::second_factor::base32(&key)).unwrap();
-    let (pending, code) = (page.hidden("pending"), authenticator.code(world.now()).unwrap());
-    let enrolled = own.fill_in(&world, "account/authenticator", &[("pending", &pending), ("code", &code)]).await;
-    assert_eq!(enrolled.status, StatusCode::OK, "{enrolled:?}");
-    world.clock.advance(TimeDelta::seconds(30));
+    let authenticator = enrols(&world, &mut own).await;
 
     let idp = Idp::new(&world);
     let sp = idp.connect(&world, true).await;
@@ -87,11 +84,67 @@ async fn who_has_an_authenticator_here_is_asked_for_its_code_whoever_vouches() {
     let mut browser = Browser::default();
     let page = comes_back(&world, &mut browser, &sp, &said).await;
     assert!(page.status == StatusCode::OK && browser.cookies.is_empty(), "{page:?}");
+    shows_code(&world, &mut browser, &page, &authenticator).await;
+}
+
+/// Somebody who is signed in adds an authenticator, whose next code is not used up.
+async fn enrols(world: &World, browser: &mut Browser) -> Authenticator {
+    let page = browser.visit(world, "account/authenticator").await;
+    let key = page.body.split_once("<span class=\"code\">").unwrap().1.split_once('<').unwrap().0.replace(' ', "");
+    let authenticator = Authenticator::of(&crate::second_factor::base32(&key)).unwrap();
+    let (pending, code) = (page.hidden("pending"), authenticator.code(world.now()).unwrap());
+    let enrolled = browser.fill_in(world, "account/authenticator", &[("pending", &pending), ("code", &code)]).await;
+    assert_eq!(enrolled.status, StatusCode::OK, "{enrolled:?}");
+    world.clock.advance(TimeDelta::seconds(30));
+    authenticator
+}
+
+/// Somebody for whom the provider vouched shows the code of now, and is in.
+async fn shows_code(world: &World, browser: &mut Browser, page: &Shown, authenticator: &Authenticator) {
     let code = authenticator.code(world.now()).unwrap();
     let fields = [("pending", page.hidden("pending")), ("code", code)];
     let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
-    assert_eq!(browser.fill_in(&world, "code", &fields).await.leads_to().0, "/t/acme/account");
+    assert_eq!(browser.fill_in(world, "code", &fields).await.leads_to().0, "/t/acme/account");
     assert_eq!(world.last_event().await.1["methods"], json!(["fed", "otp"]));
+}
+
+#[tokio::test]
+async fn who_has_an_authenticator_and_no_password_comes_in_under_a_new_address_and_is_asked_for_its_code() {
+    let world = World::start().await;
+    let idp = Idp::new(&world);
+    let sp = idp.connect(&world, true).await;
+    let mut before = Browser::default();
+    let shown = comes_back(&world, &mut before, &sp, &idp.says(&Words::new(&world, &sp, None))).await;
+    assert_eq!(shown.leads_to().0, "/t/acme/account");
+    let authenticator = enrols(&world, &mut before).await;
+    // Their address was changed: nobody has shown yet that it is theirs.
+    let email = "countess@example.com".to_owned();
+    let person = world.person_of(ADA).await;
+    let person = Person { login: email.clone(), email: Some(email.clone()), email_verified: false, ..person };
+    world.people.put(world.tenant.id, person);
+    let said = idp.says(&Words { name_id: email, ..Words::new(&world, &sp, None) });
+    let mut browser = Browser::default();
+    let page = comes_back(&world, &mut browser, &sp, &said).await;
+    assert!(page.status == StatusCode::OK && page.body.contains("one-time-code"), "{page:?}");
+    assert!(browser.cookies.is_empty(), "{page:?}");
+    assert_eq!(before.visit(&world, "account").await.leads_to().0, "/t/acme/login", "what was begun before goes on");
+    shows_code(&world, &mut browser, &page, &authenticator).await;
+}
+
+#[tokio::test]
+async fn who_is_not_known_yet_is_told_to_begin_again_and_then_is_in() {
+    let world = World::start().await;
+    let idp = Idp::new(&world);
+    let sp = idp.connect(&world, true).await;
+    world.people.behind.store(true, Ordering::Relaxed);
+    let mut browser = Browser::default();
+    let shown = comes_back(&world, &mut browser, &sp, &idp.says(&Words::new(&world, &sp, None))).await;
+    assert!(shown.status == StatusCode::SERVICE_UNAVAILABLE && shown.body.contains("begin again"), "{shown:?}");
+    assert!(browser.cookies.is_empty(), "{shown:?}");
+    assert_eq!(world.last_event().await.0, "auth.saml_assertion.used");
+    world.people.behind.store(false, Ordering::Relaxed);
+    let shown = comes_back(&world, &mut browser, &sp, &idp.says(&Words::new(&world, &sp, None))).await;
+    assert_eq!(shown.leads_to().0, "/t/acme/account");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A provider that listens, its log, people, a client, a browser.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -36,6 +37,8 @@ pub const VERIFIER: &str = "dBjftJeZ4CVP-mBVQwJDwJrJ8T2xSx9Q0Gm1o3JcBzU";
 pub struct PeopleDouble {
     known: Mutex<HashMap<(TenantId, UserId), Person>>,
     held: Mutex<Option<(usize, Arc<Gate>)>>,
+    /// Whether it hears late of who comes in.
+    pub behind: AtomicBool,
 }
 
 /// Where somebody who asks who a person is has to wait.
@@ -104,6 +107,9 @@ impl Admission for PeopleDouble {
         vouched: &Vouched,
         known: Option<&Person>,
     ) -> Result<Option<Person>, Refusal> {
+        if self.behind.load(Ordering::Relaxed) {
+            return Err(Refusal::unavailable("directory_behind", "it does not know yet who they are"));
+        }
         let person = match known {
             None if !vouched.admits => return Ok(None),
             None => Person {

@@ -207,7 +207,7 @@ async fn of_whom_nothing_is_kept_nothing_can_be_changed() {
         world.refused(&ChangeLeadDetails { lead: first, details: lead_fields() }).await,
         world.refused(&StartLeadWork { lead: first }).await,
     ] {
-        assert_eq!((refusal.code(), &refusal.extra()["status"]), ("lead_step_not_allowed", &"erased".into()));
+        assert_eq!((refusal.code(), &refusal.extra()["state"]), ("lead_step_not_allowed", &"erased".into()));
     }
 }
 

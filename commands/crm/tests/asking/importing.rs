@@ -186,7 +186,7 @@ async fn a_long_file_goes_in_by_chunks() {
     let events = world.store.read_after(Position::START, 10_000).await.unwrap();
     let ids: std::collections::BTreeSet<_> =
         events.iter().map(|event| event.decode_metadata().unwrap().command_id).collect();
-    assert_eq!(ids.len(), 14, "thirteen chunks and the record");
+    assert_eq!(ids.len(), 26, "twenty-five chunks and the record");
 }
 
 #[tokio::test]
@@ -268,23 +268,23 @@ impl Pace for Noting {
 }
 
 #[tokio::test]
-async fn an_import_is_five_chunks_ahead_of_whom_it_waits_for_and_one_while_others_write() {
+async fn an_import_is_ten_chunks_ahead_of_whom_it_waits_for_and_one_while_others_write() {
     let world = World::new().await;
     let pace = Noting { store: world.store.clone(), ahead: std::sync::Mutex::default() };
-    let csv = many(750);
+    let csv = many(630);
     importing::import(&world.executor, &world.request, csv.as_bytes(), &options(), &pace).await.unwrap();
     // Asked for after each chunk that is one too many.
-    assert_eq!(std::mem::take(&mut *pace.ahead.lock().unwrap()), [500, 500, 450]);
+    assert_eq!(std::mem::take(&mut *pace.ahead.lock().unwrap()), [500, 500, 480]);
     world.another_tenant_writes().await;
-    let csv = many(350);
+    let csv = many(170);
     importing::import(&world.executor, &world.keyed("beside"), csv.as_bytes(), &options(), &pace).await.unwrap();
-    assert_eq!(*pace.ahead.lock().unwrap(), [100, 100, 50]);
+    assert_eq!(*pace.ahead.lock().unwrap(), [50, 50, 20]);
 }
 
 #[tokio::test]
 async fn an_import_that_stops_after_any_chunk_goes_on_elsewhere_and_takes_each_row_once() {
     let world = World::new().await;
-    let csv = many(340) + "=1,\n";
+    let csv = many(170) + "=1,\n";
     let (request, options) = (world.keyed("job"), options());
     let mut place = ImportPlace::default();
     let mut rows = Vec::new();
@@ -300,15 +300,15 @@ async fn an_import_that_stops_after_any_chunk_goes_on_elsewhere_and_takes_each_r
             place = serde_json::from_value(told).unwrap();
         }
     }
-    assert_eq!(rows, [100, 100, 200, 200, 300, 300, 341, 341]);
+    assert_eq!(rows, [50, 50, 100, 100, 150, 150, 171, 171]);
     let executor = world.elsewhere();
     let importing = Importing::open(&executor, &request, csv.as_bytes(), &options, MOST_ROWS, place).await.unwrap();
     let report = importing.complete().await.unwrap().answer;
-    assert_eq!((report.rows, report.taken, report.refused, report.error_count), (341, 340, 1, 1));
-    assert_eq!(said(&report.errors), [error(342, Some("name"), "formula")]);
+    assert_eq!((report.rows, report.taken, report.refused, report.error_count), (171, 170, 1, 1));
+    assert_eq!(said(&report.errors), [error(172, Some("name"), "formula")]);
     let events = world.store.read_after(Position::START, 10_000).await.unwrap();
     let captured: Vec<_> = events.iter().filter(|event| event.event_type == "crm.lead.captured").collect();
-    assert_eq!(captured.len(), 340);
+    assert_eq!(captured.len(), 170);
     for event in captured {
         let payload: serde_json::Value = serde_json::from_slice(&event.payload).unwrap();
         assert_eq!(payload["import"], report.import_id.unwrap().to_string());

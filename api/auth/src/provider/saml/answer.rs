@@ -5,6 +5,7 @@ use auth_commands::{UseSamlAssertion, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use face::{Person, Vouched};
 use kernel::{Kind, Refusal, UserId};
+use poem::Response;
 use poem::http::StatusCode;
 use saml::{Asserted, Expected, Fault};
 use serde::{Deserialize, Serialize};
@@ -124,7 +125,8 @@ pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
     let sign_in = said.sign_in.clone();
     let person = match admit(provider, &visit, &connection, said).await? {
         Ok(person) => person,
-        Err(Unadmitted { user, reason, text }) => return refuse(provider, &visit, user, reason, &text).await,
+        Err(Unadmitted::Refused { user, reason, text }) => return refuse(provider, &visit, user, reason, &text).await,
+        Err(Unadmitted::Late) => return Ok(late(&visit)),
     };
     let by = ShownBy { methods: vec!["fed".to_owned()], saml: Some(sign_in), since: None };
     // Who has a second factor here, or must have one, is asked for it there, whoever vouches.
@@ -134,15 +136,16 @@ pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
 }
 
 /// Why somebody is not let in for whom a provider vouches.
-struct Unadmitted {
-    user: Option<UserId>,
-    reason: &'static str,
-    text: String,
+enum Unadmitted {
+    /// They may not come in, which is on record then.
+    Refused { user: Option<UserId>, reason: &'static str, text: String },
+    /// It is not known here yet who they are; what the provider said is used up.
+    Late,
 }
 
 impl Unadmitted {
     fn new(user: Option<UserId>, reason: &'static str, text: impl Into<String>) -> Self {
-        Self { user, reason, text: text.into() }
+        Self::Refused { user, reason, text: text.into() }
     }
 
     fn unknown() -> Self {
@@ -199,6 +202,7 @@ async fn admit(
         Err(refusal) if refusal.kind() == Kind::Conflict => {
             Err(Unadmitted::new(None, "not_admitted", refusal.detail()))
         }
+        Err(refusal) if refusal.code() == "directory_behind" => Err(Unadmitted::Late),
         Err(refusal) => return Err(refusal.into()),
     })
 }
@@ -221,6 +225,12 @@ async fn refuse(provider: &Provider, visit: &Visit, user: Option<UserId>, reason
     provider.note_refused(visit, user, reason).await?;
     let text = format!("{} ({reason})", crate::provider::error::sentence(text));
     Ok(pages::message(&visit.brand, StatusCode::FORBIDDEN, "You are not signed in", &text))
+}
+
+/// What they see who are known in a moment: the same answer again is none.
+fn late(visit: &Visit) -> Response {
+    let text = "Who you are is not known here yet. Go back to the application in a moment, and begin again.";
+    pages::message(&visit.brand, StatusCode::SERVICE_UNAVAILABLE, "You are not signed in yet", text)
 }
 
 fn nobody_admits() -> Refusal {
