@@ -29,6 +29,7 @@ forms! {
 /// A logo.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"light": "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAQAAAAA3iMLMAAAADklEQVR42mP4/5+BFAQA/U4f4d7IdZcAAAAASUVORK5CYII="}))]
 struct NewLogo {
     /// A PNG, JPEG or WebP file of up to 64 KiB, in base64; 16 to 1,024 pixels wide and high.
     #[schemars(with = "File")]
@@ -90,6 +91,8 @@ impl Brandings {
     }
 
     /// Show no logo any more
+    ///
+    /// Needs the permission `auth:branding:write`.
     #[oai(path = "/v1/auth/branding/remove-logo", method = "post", operation_id = "removeLogo")]
     async fn remove_logo(&self, command: Command<Empty>) -> Done {
         let tenant = command.request.caller.tenant().uuid();
@@ -97,6 +100,8 @@ impl Brandings {
     }
 
     /// How the pages look where people sign in
+    ///
+    /// Needs the permission `auth:branding:read`.
     #[oai(path = "/v1/auth/branding", method = "get", operation_id = "getBranding")]
     async fn get(&self, Authenticated(caller): Authenticated) -> Found<Shown> {
         caller.require("auth:branding:read")?;

@@ -65,6 +65,8 @@ fn found() -> Found {
     let member = pattern(r#"\bcode: "([a-z][a-z0-9_]+)"\s*[,}]"#);
     // Checks of values.
     let refused = pattern(r#"(?:\.refuse|\bchecks\.take)\(\s*[^;]*?,\s*"([a-z][a-z0-9_]+)"\s*,"#);
+    // The same, of several values in turn.
+    let named = pattern(r#"\brefuse\(\s*"([a-z][a-z0-9_]+)"\s*,"#);
     // An error that says its code.
     let told = pattern(r"(?:let code = match [^{]*|fn code\w*\([^)]*\) -> &'static str )\{");
     // A function of the crate that is given the code. (The kernel's are known by name.)
@@ -111,6 +113,7 @@ fn found() -> Found {
         };
         member.captures_iter(text).for_each(|all| note(&all[1]));
         refused.captures_iter(text).for_each(|all| note(&all[1]));
+        named.captures_iter(text).for_each(|all| note(&all[1]));
         for all in told.find_iter(text) {
             let body = block(&text[all.end() - 1..]);
             // What stands before an arrow, or is looked for, is no code.

@@ -28,6 +28,7 @@ impl Me {
 /// What a telephone number is verified with.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"code": "123456"}))]
 struct PhoneVerification {
     /// The code that was sent to it.
     #[schemars(with = "form::Code")]
