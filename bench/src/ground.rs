@@ -66,7 +66,9 @@ impl Ground {
         let begun = Instant::now();
         loop {
             if let Some(mail) = self.mail.mails().into_iter().rev().find(|mail| mail.to == to) {
-                let link = mail.data.lines().find(|line| line.starts_with("http://"));
+                // As quoted-printable text has it (RFC 2045, 6.7): lines that are too long are broken, and `=` is written out.
+                let text = mail.data.replace("=\r\n", "").replace("=\n", "").replace("=3D", "=");
+                let link = text.lines().find(|line| line.starts_with("http://"));
                 return Ok(link.with_context(|| format!("no link in the mail to {to}"))?.trim().to_owned());
             }
             ensure!(begun.elapsed() < patience, "no mail came to {to} within {patience:?}");

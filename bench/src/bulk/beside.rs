@@ -34,7 +34,7 @@ pub async fn measure(inopsio: &Inopsio, ground: &Ground, tenant: &Tenant) -> any
         anyhow::ensure!(begun.elapsed() < PATIENCE, "read models are not there after {PATIENCE:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let rebuild = inopsio.time(&["projection", "rebuild", "crm.leads"]);
+    let rebuild = inopsio.time(&["projection", "rebuild", "leads", "--service", "crm"]);
     let (Lag { visible, .. }, rebuild) = tokio::try_join!(lag::measure(&target, RATE, LOAD), rebuild)?;
     Ok(Beside { rebuild_s: rebuild.as_secs_f64(), visible })
 }
