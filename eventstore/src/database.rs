@@ -148,6 +148,11 @@ impl Database {
     pub fn pool(&self, role: Role, max: u32) -> PgPool {
         pool(self.options(role), max)
     }
+
+    /// As [`pool`](Self::pool), with settings of the server's for its sessions.
+    pub fn pool_with(&self, role: Role, max: u32, settings: &[(&str, &str)]) -> PgPool {
+        pool(self.options(role).options(settings.iter().copied()), max)
+    }
 }
 
 /// See [`Database::pool`].

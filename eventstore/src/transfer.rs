@@ -128,7 +128,16 @@ impl Transfer {
                 return Err(TransferError::Differs { service, what });
             }
         }
+        transfer.mark_copy().await?;
         Ok(transfer)
+    }
+
+    /// What is there already of a copy may have been brought there by a program that did not say so.
+    async fn mark_copy(&mut self) -> Result<()> {
+        let Some(copy) = self.copy.filter(|_| self.to.count() > 0) else { return Ok(()) };
+        let to = side::place(&self.from.places, &self.to.places, copy);
+        copied::note(&mut self.to.connection, Whose::CopyFor(self.tenant), to).await?;
+        Ok(())
     }
 
     /// Whose log it is.

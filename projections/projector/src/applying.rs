@@ -47,25 +47,32 @@ pub(crate) async fn skip_within(
     }
 }
 
-/// Lets a projection forget whoever these events erase, which can't be applied yet: an erasure waits for nothing. That it fails, nobody
-/// may pass over.
+/// Lets a projection forget whoever these events erase, which can't be applied yet: an erasure waits for nothing.
 pub(crate) async fn forget(
     projection: &dyn Projection,
     events: &[&RecordedEvent],
     connection: &mut PgConnection,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), Failure> {
     for event in events.iter().filter(|event| personal::erases(&event.event_type)) {
-        match guarded(async { projection.forget(event, connection).await }).await {
-            Ok(()) => {}
-            Err(Failure::Database(error)) => return Err(error),
-            Err(Failure::Events { errors, .. }) => {
-                let why =
-                    format!("whoever the event at {} erases can't be forgotten: {}", event.position, errors.join(": "));
-                return Err(sqlx::Error::Protocol(why));
-            }
-        }
+        guarded(async { projection.forget(event, connection).await }).await?;
     }
     Ok(())
+}
+
+/// The same for events that are about to be parked. That it fails, nobody may pass over: what comes later waits with them.
+async fn forget_or_stop(
+    projection: &dyn Projection,
+    events: &[&RecordedEvent],
+    connection: &mut PgConnection,
+) -> Result<(), sqlx::Error> {
+    match forget(projection, events, connection).await {
+        Ok(()) => Ok(()),
+        Err(Failure::Database(error)) => Err(error),
+        Err(Failure::Events { errors, .. }) => {
+            let why = format!("whoever is erased can't be forgotten: {}", errors.join(": "));
+            Err(sqlx::Error::Protocol(why))
+        }
+    }
 }
 
 /// What a projection's work came to. One that panics on an event fails on that event; it must not end the others.
@@ -101,7 +108,7 @@ pub(crate) async fn apply_or_park(
     let mut runs: Vec<Vec<&RecordedEvent>> = vec![events.to_vec()];
     while let Some(run) = runs.pop() {
         let (waiting, run): (Vec<_>, Vec<_>) = run.into_iter().partition(|event| held.holds(event));
-        forget(projection, &waiting, connection).await?;
+        forget_or_stop(projection, &waiting, connection).await?;
         found.extend(waiting.into_iter().map(|event| ParkedEvent::new(event, None)));
         let Some(first) = run.first() else { continue };
         let mut savepoint = connection.begin().await?;
@@ -111,7 +118,7 @@ pub(crate) async fn apply_or_park(
             Err(Failure::Database(error)) => return Err(error),
             Err(Failure::Events { errors, .. }) if run.len() == 1 => {
                 savepoint.rollback().await?;
-                forget(projection, &run, connection).await?;
+                forget_or_stop(projection, &run, connection).await?;
                 // Not the reason: it may quote the event, and so a person. It stands in the table.
                 tracing::error!(
                     projection = projection.name(), position = %first.position, tenant = %first.tenant,

@@ -12,6 +12,11 @@ use tokio_util::sync::CancellationToken;
 /// What the feed gave at once.
 pub(crate) type Batch = Page;
 
+/// How long a feed that ended rests.
+const REST: Duration = Duration::from_millis(500);
+/// The same where the stream is another log's: somebody has to delete it, and each look costs the bus a consumer.
+const ELSEWHERE: Duration = Duration::from_secs(5);
+
 /// Hands every batch of the feed to all who listen. Who is slow misses the oldest ones, and reads the log instead; so the
 /// memory that waiting batches take is bounded, and nobody waits for the slowest.
 ///
@@ -34,9 +39,9 @@ pub(crate) async fn run(
                         give(&store, &sender, page);
                     }
                 }
-                () = follow(&bus, &store, service, &sender) => {
+                rest = follow(&bus, &store, service, &sender) => {
                     // Whatever it was, the log has everything; the feed is only faster.
-                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    tokio::time::sleep(rest).await;
                 }
             }
         }
@@ -44,12 +49,17 @@ pub(crate) async fn run(
     shutdown.run_until_cancelled(fan).await;
 }
 
-/// The bus's feed, from the log's end: everything before is in the log anyway, where it can be read faster.
-async fn follow(bus: &Bus, store: &EventStore, service: Service, sender: &broadcast::Sender<Batch>) {
+/// The bus's feed, from the log's end: everything before is in the log anyway, where it can be read faster. For how long to let it rest
+/// when it has ended.
+async fn follow(bus: &Bus, store: &EventStore, service: Service, sender: &broadcast::Sender<Batch>) -> Duration {
     let head = match store.head().await {
         Ok(head) => head,
-        Err(error) => return tracing::warn!(%service, %error, "the feed waits for the log"),
+        Err(error) => {
+            tracing::warn!(%service, %error, "the feed waits for the log");
+            return REST;
+        }
     };
+    let mut rest = REST;
     let mut feed = Box::pin(store.feed(bus, head.next()));
     while let Some(batch) = feed.next().await {
         match batch {
@@ -57,10 +67,12 @@ async fn follow(bus: &Bus, store: &EventStore, service: Service, sender: &broadc
             // The relay says so, again and again.
             Err(error @ FeedError::Foreign(_)) => {
                 tracing::debug!(%service, %error, "projections read the log");
+                rest = ELSEWHERE;
             }
             Err(error) => tracing::warn!(%service, %error, "the feed ended; projections read the log meanwhile"),
         }
     }
+    rest
 }
 
 /// Hands a batch to all who listen.

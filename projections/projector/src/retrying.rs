@@ -2,7 +2,7 @@
 
 use deadletters::{Decisions, Held, Outcome, Part, Settled};
 use eventstore::{Database, EventStore};
-use kernel::{Position, RecordedEvent};
+use kernel::{Position, RecordedEvent, personal};
 use sqlx::{Connection, PgConnection};
 
 use crate::applying::{self, Failure};
@@ -78,7 +78,12 @@ pub(crate) async fn attempt(
     let all: Vec<&RecordedEvent> = events.iter().collect();
     sqlx::Executor::execute(&mut *transaction, writing::scope(schema, &all).as_str()).await?;
     // A program of before 2026-12 may have let it wait.
-    applying::forget(projection, &all, transaction).await?;
+    let first = events[0].position;
+    let erasures: Vec<RecordedEvent> =
+        events.iter().filter(|event| personal::erases(&event.event_type)).cloned().collect();
+    if let Some(errors) = forget(projection, &erasures, transaction).await? {
+        return Ok(Some((first, errors)));
+    }
     // The first one alone: most often it fails again, and then nothing else was done in vain.
     let rest = events.split_off(1);
     for part in decisions.parts(events).into_iter().chain(decisions.parts(rest)) {
@@ -87,10 +92,35 @@ pub(crate) async fn attempt(
             Part::Discarded(event) => applying::skip_within(projection, &event, transaction).await?,
         };
         if failed.is_some() {
+            // What somebody edited may have told again who it is.
+            forget(projection, &erasures, transaction).await?;
             return Ok(failed);
         }
     }
     Ok(None)
+}
+
+/// Forgets whoever these events erase; if that fails, why.
+async fn forget(
+    projection: &dyn Projection,
+    erasures: &[RecordedEvent],
+    transaction: &mut PgConnection,
+) -> Result<Option<Vec<String>>, sqlx::Error> {
+    if erasures.is_empty() {
+        return Ok(None);
+    }
+    let mut savepoint = transaction.begin().await?;
+    match applying::forget(projection, &erasures.iter().collect::<Vec<_>>(), &mut savepoint).await {
+        Ok(()) => {
+            savepoint.commit().await?;
+            Ok(None)
+        }
+        Err(Failure::Database(error)) => Err(error),
+        Err(Failure::Events { errors, .. }) => {
+            savepoint.rollback().await?;
+            Ok(Some(errors))
+        }
+    }
 }
 
 async fn apply(

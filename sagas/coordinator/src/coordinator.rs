@@ -16,6 +16,9 @@ use crate::{Error, NoProbe, Probe, Settings, driver, follower, rows};
 
 /// Connections that following and driving share.
 const CONNECTIONS: u32 = 4;
+/// How long a transaction may do nothing before the server ends it: whoever hangs must not keep others from a tenant's rows for ever. Far
+/// longer than a saga takes to say whether an event starts it.
+const SILENCE: &str = "30s";
 /// How often instances are counted.
 const COUNT: Duration = Duration::from_secs(5);
 
@@ -56,7 +59,7 @@ impl Coordinator {
             book,
             store,
             bus,
-            pool: database.pool(Role::Project, CONNECTIONS),
+            pool: database.pool_with(Role::Project, CONNECTIONS, &[("idle_in_transaction_session_timeout", SILENCE)]),
             clock,
             settings,
             probe: Arc::new(NoProbe),
@@ -117,8 +120,9 @@ impl Coordinator {
             if let Err(error) = ended {
                 tracing::warn!(%service, %error, "sagas wait and are tried again");
                 self.report(CoordinatorState::Waiting { reason: error.to_string() });
-                // Overtaken: another one is active, so it has the lock, or we have lost it.
-                if matches!(error, Error::Overtaken) {
+                // Overtaken: another one is active, so it has the lock, or we have lost it. Tables that are not this program's: another one's
+                // sagas may go on with them.
+                if matches!(error, Error::Overtaken | Error::NotMigrated) {
                     lock.release().await;
                 }
                 shutdown.run_until_cancelled(tokio::time::sleep(self.shared.settings.stand_by)).await;

@@ -39,6 +39,8 @@ pub(crate) async fn run(shared: &Shared) {
                         let driven = drive(shared, key).await;
                         if let Err(error) = &driven
                             && !error.is_closed()
+                            // Counted with those that are stuck, which is said enough.
+                            && !matches!(error, Error::DefinitionMissing { .. })
                         {
                             tracing::warn!(saga = %key.id, tenant = %key.tenant, %error, "a saga waits and is tried again");
                         }

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 
 use deadletters::{Entry, Held, Outcome, Part, Share};
-use eventstore::Relayed;
 use eventstore::backup::Copied;
+use eventstore::{FeedError, Relayed};
 use futures::{FutureExt, StreamExt};
 use kernel::{Position, RecordedEvent};
 use nats::Bus;
@@ -133,13 +133,27 @@ impl Follower<'_> {
                 }
                 Ok(Some(Err(error))) => {
                     tracing::debug!(%error, "sagas read the log instead of the feed");
-                    // Not over and over, where the stream is another log's.
-                    return self.wait_for_log().await;
+                    if matches!(error, FeedError::Foreign(_)) {
+                        self.follow_log().await?;
+                    }
+                    return Ok(());
                 }
                 Err(_) if self.is_at_end().await? => self.ask_again().await?,
                 Ok(None) | Err(_) => return Ok(()),
             }
         }
+    }
+
+    /// Follows the log alone for a time: the stream is another log's, until somebody deletes it, and to look again costs the bus a
+    /// consumer.
+    async fn follow_log(&mut self) -> Result<(), Error> {
+        let until = Instant::now() + self.shared.settings.look * 10;
+        while Instant::now() < until {
+            while self.catch_up().await? {}
+            self.ask_again().await?;
+            self.wait_for_log().await?;
+        }
+        Ok(())
     }
 
     /// Nothing was heard for a while: the log knows whether there was nothing.

@@ -7,7 +7,7 @@ use coordinator::passed_over;
 use eventstore::transfer::{self, Opening, TransferError};
 use kernel::{Position, TenantId};
 use serde_json::{Map, Value};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 /// What goes along: a table, and which of its columns are positions.
 pub const CARRIED: &[(&str, &[&str])] = &[
@@ -84,10 +84,12 @@ pub(super) async fn sagas_looked_up_to(
 
 /// Lets a paused tenant write again where it is; what was passed over meanwhile is looked at then.
 pub(super) async fn resume(connection: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
-    if passed_over::is_migrated(&mut *connection).await? {
-        passed_over::adopt(connection, Some(tenant)).await?;
+    let mut transaction = connection.begin().await?;
+    if passed_over::is_migrated(&mut *transaction).await? {
+        passed_over::adopt(&mut transaction, Some(tenant)).await?;
     }
-    transfer::resume(connection, tenant).await
+    transfer::resume(&mut transaction, tenant).await?;
+    transaction.commit().await
 }
 
 /// Takes everything along. `looked`: how far the old cell had looked for what begins sagas; the new one looks at the rest.
