@@ -93,13 +93,10 @@ pub(crate) async fn lock(transaction: &mut PgConnection, owner: Option<&str>) ->
 /// Keeps others from writing until the transaction ends. Whoever is suspended meanwhile, or not heard of any more, loses it: the server
 /// ends the transaction when nothing came for so long. Nor does it wait longer for a row that somebody else holds.
 pub(crate) async fn keep_from_writing(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let lock = LockKey::Writing.number();
-    let lock = format!(
-        "SET LOCAL idle_in_transaction_session_timeout = '{silence}ms'; SELECT pg_advisory_xact_lock({lock});
-         SET LOCAL lock_timeout = '{silence}ms'",
-        silence = SILENCE.as_millis()
-    );
-    transaction.execute(lock.as_str()).await?;
+    let silence = SILENCE.as_millis();
+    transaction.execute(format!("SET LOCAL idle_in_transaction_session_timeout = '{silence}ms'").as_str()).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LockKey::Writing.number()).execute(&mut *transaction).await?;
+    transaction.execute(format!("SET LOCAL lock_timeout = '{silence}ms'").as_str()).await?;
     Ok(())
 }
 

@@ -164,7 +164,7 @@ impl Station {
             (S::Commands(_) | S::Projections(_) | S::Folding, S::Nats | S::EventStore) => true,
             // Commands ask for jobs in their append, which needs the tables.
             (S::Commands(_), S::JobQueue) => true,
-            (S::Sagas, S::DeadLetters | S::EventStore) => true,
+            (S::Sagas, S::DeadLetters | S::EventStore | S::Nats) => true,
             _ => false,
         }
     }

@@ -80,7 +80,7 @@ async fn an_edit_is_seen_by_the_projection_alone_and_by_a_rebuild_of_it() {
     assert_eq!((preview.why_not(), preview.rehearsal.unwrap().taken), (None, 2));
     let fails = desk.edit(&ours, &id(broken), &json!({ "broken": "sql" }), "a try").await.unwrap_err();
     assert_eq!((fails.kind(), fails.code()), (kernel::Kind::Unprocessable, "dead_letter_edit_fails"));
-    assert!(fails.extra()["errors"].to_string().contains("SQLSTATE 23514"), "{fails:?}");
+    assert!(fails.extra()["reasons"].to_string().contains("SQLSTATE 23514"), "{fails:?}");
     for (payload, code) in [(json!([]), "/payload"), (json!({ "event": "demo.lamp.dimmed" }), "/payload/event")] {
         let refused = desk.edit(&ours, &id(broken), &payload, "a try").await.unwrap_err();
         assert_eq!((refused.code(), refused.errors()[0].pointer.as_str()), ("validation_failed", code));
