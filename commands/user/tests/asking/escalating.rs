@@ -96,7 +96,7 @@ async fn attack_109_a_manager_revives_and_revokes_no_invitation_of_an_administra
     // The role that it gives was widened elsewhere, which is not known here yet.
     let change = ChangeRole {
         name: "sales".to_owned(),
-        fields: role("", &["user:user:erase"], &[]).fields,
+        fields: role("sales", &["user:user:erase"], &[]).fields,
         catalogue: catalogue(),
     };
     world.done(&role("sales", &["user:user:read"], &[])).await;
