@@ -35,7 +35,7 @@ const GOALS: &[(&str, &str, Goal)] = &[
     ("recovery.serving_s", "killed to serving, s", AtMost(3.0)),
     ("recovery.postgres_s", "Postgres accepts to the first command, s", AtMost(2.0)),
     ("recovery.nats.refused", "commands that are refused while the nats-server is away", AtMost(0.0)),
-    ("recovery.nats.ratio", "catching up after that, times one read model's rate", AtLeast(0.5)),
+    ("recovery.nats.kept_up", "share of the events that read models see meanwhile", AtLeast(0.5)),
     ("ready_s", "start to ready, s", AtMost(2.0)),
 ];
 
