@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -28,7 +29,18 @@ pub(crate) async fn run(shared: &Shared) {
     let mut busy: HashSet<InstanceKey> = HashSet::new();
     let mut rested = Rested::new(shared.settings.pause, shared.settings.longest_sleep);
     loop {
-        let until = match take(shared, &busy, &rested).await {
+        let mut done = Vec::new();
+        let taken = {
+            let mut taking = pin!(take(shared, &busy, &rested));
+            loop {
+                tokio::select! {
+                    taken = &mut taking => break taken,
+                    // They go on meanwhile: theirs may be all the connections for one of which this waits.
+                    Some(one) = running.next(), if !running.is_empty() => done.push(one),
+                }
+            }
+        };
+        let until = match taken {
             Ok((due, until)) => {
                 for (key, at) in due {
                     busy.insert(key);
@@ -39,8 +51,6 @@ pub(crate) async fn run(shared: &Shared) {
                         let driven = drive(shared, key).await;
                         if let Err(error) = &driven
                             && !error.is_closed()
-                            // Counted with those that are stuck, which is said enough.
-                            && !matches!(error, Error::DefinitionMissing { .. })
                         {
                             tracing::warn!(saga = %key.id, tenant = %key.tenant, %error, "a saga waits and is tried again");
                         }
@@ -54,13 +64,16 @@ pub(crate) async fn run(shared: &Shared) {
                 shared.settings.pause
             }
         };
-        tokio::select! {
-            Some((key, went_well)) = running.next(), if !running.is_empty() => {
-                busy.remove(&key);
-                if went_well { rested.went_well(&key) } else { rested.failed(key, Instant::now()) }
+        if done.is_empty() {
+            tokio::select! {
+                Some(one) = running.next(), if !running.is_empty() => done.push(one),
+                () = shared.woken.notified() => {}
+                () = tokio::time::sleep(until) => {}
             }
-            () = shared.woken.notified() => {}
-            () = tokio::time::sleep(until) => {}
+        }
+        for (key, went_well) in done {
+            busy.remove(&key);
+            if went_well { rested.went_well(&key) } else { rested.failed(key, Instant::now()) }
         }
     }
 }

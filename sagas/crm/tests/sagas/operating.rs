@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use chrono::Duration;
-use coordinator::{Fault, Listing, Point, Probe, Sagas, Status};
-use crm_commands::GRANTS;
+use coordinator::{Definition, Doing, Fault, Listing, Next, Occasion, Point, Probe, Sagas, Start, Status, Step};
+use crm_commands::{CaptureLead, GRANTS, LeadFields};
 use crm_sagas::CrmSagas;
-use kernel::{Caller, Kind, Role};
+use kernel::{Caller, Kind, RecordedEvent, Role};
 use sagabed::{Bed, Case, Failing, Story};
 
 use crate::follow_up::{FollowUp, qualify, set};
@@ -185,6 +185,36 @@ async fn instances_of_a_version_that_the_program_lacks_rest_and_go_on_by_themsel
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Completed, "without anybody");
     FollowUp.done(&case).await;
+    running.stop().await;
+}
+
+/// A saga of each lead whose one step does nothing.
+fn idle() -> Sagas {
+    let start = |_: Occasion, event: RecordedEvent| async move {
+        Ok::<_, Fault>(Some(Start { key: event.aggregate_id, parameters: () }))
+    };
+    let steps = vec![Step::new("rest", |_: Doing, (): ()| async { Ok(Next::done()) })];
+    Sagas::of::<CrmSagas>(GRANTS, vec![Definition::new("do_nothing", 1, &[], &["crm.lead.captured"], start, steps)])
+}
+
+#[tokio::test]
+async fn many_that_are_due_at_once_leave_each_other_what_they_need() {
+    // Far more than are driven at the same time, and these are more than there are connections. Were the others not driven while it is
+    // asked who is next, each round would wait for a connection until that was given up, and all of them for minutes.
+    const MANY: i64 = 400;
+    let bed = Bed::new(idle(), GRANTS).await;
+    let case = bed.case("do_nothing");
+    for _ in 0..MANY {
+        let details = LeadFields { name: "Katherine Johnson".to_owned(), ..LeadFields::default() };
+        case.execute(&CaptureLead { details, ..CaptureLead::default() }).await;
+    }
+    let running = bed.start();
+    let completed = "SELECT count(*) FROM saga.instances WHERE status = 'completed'";
+    testbed::eventually("all are through", async || {
+        let count: i64 = sqlx::query_scalar(completed).fetch_one(&mut bed.superuser().await).await.unwrap();
+        (count == MANY).then_some(())
+    })
+    .await;
     running.stop().await;
 }
 
