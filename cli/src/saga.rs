@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use coordinator::{Desk, Listed, Listing, Status};
 use executor::{Executor, Request, Settings};
 use gateway::Part;
-use kernel::{Caller, IdSource, Kind, Role, Service, SystemClock, SystemIds};
+use kernel::{Caller, Kind, Role, Service, SystemClock, SystemIds};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -167,18 +167,8 @@ impl Open {
         // No claim is taken here, so the key that hashes them is not needed.
         let settings = Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [0; 32] };
         let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
+        let request = executor.unasked(&Caller::new(tenant, "cli", &[Role::Admin], part.grants), None);
         let desk = Desk::new(&context.config.database(service), sagas.clone(), sagas.book(executor));
-        let id = SystemIds.next();
-        let request = Request {
-            caller: Caller::new(tenant, "cli", &[Role::Admin], part.grants),
-            command_id: None,
-            request_hash: [0; 32],
-            if_match: None,
-            occurred_at: None,
-            correlation_id: id,
-            causation_id: id,
-            traceparent: None,
-        };
         Ok(Self { desk, request, store })
     }
 

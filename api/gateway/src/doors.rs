@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use auth_commands::{CloseAccount, EndSessions, EraseAccount};
-use executor::{Executor, Request};
+use executor::Executor;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kernel::{Caller, Position, Role, TenantId};
@@ -40,17 +40,8 @@ impl Doors {
 
 impl Keeper {
     async fn end(&self, ending: &Ending) -> Result<(), String> {
-        let id = self.executor.new_id();
-        let request = Request {
-            caller: Caller::new(ending.tenant, "user", &[Role::Admin], auth_commands::GRANTS),
-            command_id: Some(ending.once.clone()),
-            request_hash: [0; 32],
-            if_match: None,
-            occurred_at: None,
-            correlation_id: id,
-            causation_id: id,
-            traceparent: None,
-        };
+        let caller = Caller::new(ending.tenant, "user", &[Role::Admin], auth_commands::GRANTS);
+        let request = self.executor.unasked(&caller, Some(ending.once.clone()));
         let done = if ending.erases {
             self.executor.execute(&request, &EraseAccount { user: ending.user }).await.map(drop)
         } else if ending.closes {

@@ -7,7 +7,6 @@ use auth_api::authority::Authority;
 use auth_commands::{GRANTS, RetireSigningKey};
 use chrono::{DateTime, Utc};
 use eventstore::EventStore;
-use executor::Request;
 use kernel::{Caller, Role, TenantId};
 
 pub use auth_aggregates::{KeyUse, OurAlgorithm};
@@ -71,17 +70,7 @@ impl TenantKeys {
     /// # Errors
     /// When it can't be made or written.
     pub async fn rotate(&self, algorithm: OurAlgorithm) -> Result<String, IssueError> {
-        let id = self.authority.executor().new_id();
-        let request = Request {
-            caller: self.caller.clone(),
-            command_id: None,
-            request_hash: [0; 32],
-            if_match: None,
-            occurred_at: None,
-            correlation_id: id,
-            causation_id: id,
-            traceparent: None,
-        };
+        let request = self.authority.executor().unasked(&self.caller, None);
         Ok(self.authority.rotate(&request, algorithm.into()).await?.answer)
     }
 

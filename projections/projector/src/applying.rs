@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
 use kernel::{Position, RecordedEvent, personal};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use crate::parking::{Parked, ParkedEvent};
 use crate::{ApplyError, Projection};
@@ -34,16 +34,19 @@ pub(crate) async fn skip_within(
     connection: &mut PgConnection,
 ) -> Result<Option<(Position, Vec<String>)>, sqlx::Error> {
     let mut savepoint = connection.begin().await?;
-    match guarded(async { projection.skip(event, &mut savepoint).await }).await {
-        Ok(()) => {
-            savepoint.commit().await?;
-            Ok(None)
-        }
+    let skipped = guarded(async { projection.skip(event, &mut savepoint).await }).await;
+    Ok(settle(savepoint, skipped).await?.map(|errors| (event.position, errors)))
+}
+
+/// Ends a savepoint as what was done in it deserves: if an event is to blame, nothing of it stays, and the answer says why.
+pub(crate) async fn settle(
+    savepoint: Transaction<'_, Postgres>,
+    outcome: Result<(), Failure>,
+) -> Result<Option<Vec<String>>, sqlx::Error> {
+    match outcome {
+        Ok(()) => savepoint.commit().await.map(|()| None),
         Err(Failure::Database(error)) => Err(error),
-        Err(Failure::Events { errors, .. }) => {
-            savepoint.rollback().await?;
-            Ok(Some((event.position, errors)))
-        }
+        Err(Failure::Events { errors, .. }) => savepoint.rollback().await.map(|()| Some(errors)),
     }
 }
 

@@ -5,7 +5,7 @@ use eventstore::{Database, EventStore};
 use kernel::{Position, RecordedEvent, personal};
 use sqlx::{Connection, PgConnection};
 
-use crate::applying::{self, Failure};
+use crate::applying;
 use crate::checkpoint::Checkpoint;
 use crate::parking::{self, Parked};
 use crate::{Error, Projection, tables, writing};
@@ -110,17 +110,8 @@ async fn forget(
         return Ok(None);
     }
     let mut savepoint = transaction.begin().await?;
-    match applying::forget(projection, &erasures.iter().collect::<Vec<_>>(), &mut savepoint).await {
-        Ok(()) => {
-            savepoint.commit().await?;
-            Ok(None)
-        }
-        Err(Failure::Database(error)) => Err(error),
-        Err(Failure::Events { errors, .. }) => {
-            savepoint.rollback().await?;
-            Ok(Some(errors))
-        }
-    }
+    let forgotten = applying::forget(projection, &erasures.iter().collect::<Vec<_>>(), &mut savepoint).await;
+    applying::settle(savepoint, forgotten).await
 }
 
 async fn apply(
@@ -130,20 +121,12 @@ async fn apply(
 ) -> Result<Option<(Position, Vec<String>)>, sqlx::Error> {
     let run: Vec<&RecordedEvent> = run.iter().collect();
     let mut savepoint = transaction.begin().await?;
-    match applying::apply(projection, &run, &mut savepoint).await {
-        Ok(()) => {
-            savepoint.commit().await?;
-            Ok(None)
-        }
-        Err(Failure::Database(error)) => Err(error),
-        Err(Failure::Events { errors, .. }) => {
-            savepoint.rollback().await?;
-            if let [only] = run[..] {
-                return Ok(Some((only.position, errors)));
-            }
-            let found = applying::apply_or_park(projection, &run, &Parked::default(), transaction).await?;
-            // They are of one aggregate, so the first that failed holds all that follow it.
-            Ok(found.into_iter().next().map(|first| (first.position, first.errors.unwrap_or_default())))
-        }
+    let applied = applying::apply(projection, &run, &mut savepoint).await;
+    let Some(errors) = applying::settle(savepoint, applied).await? else { return Ok(None) };
+    if let [only] = run[..] {
+        return Ok(Some((only.position, errors)));
     }
+    let found = applying::apply_or_park(projection, &run, &Parked::default(), transaction).await?;
+    // They are of one aggregate, so the first that failed holds all that follow it.
+    Ok(found.into_iter().next().map(|first| (first.position, first.errors.unwrap_or_default())))
 }

@@ -2,37 +2,27 @@
 
 use auth_aggregates::{Account, AccountEvent};
 use coordinator::{Definition, Doing, Fault, Next, Occasion, Start, Step};
-use kernel::{RecordedEvent, UserId};
-use mailing::{LIMITS, PATIENT, decoded, send};
-use serde::{Deserialize, Serialize};
+use kernel::RecordedEvent;
+use mailing::{Asked, LIMITS, PATIENT, asked, send};
 
 use crate::Outside;
 
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct Parameters {
-    user: UserId,
-    turn: u32,
-}
-
 pub(crate) fn definition(outside: &Outside) -> Definition {
     let outside = outside.clone();
-    let mail = move |doing: Doing, parameters: Parameters| mail(outside.clone(), doing, parameters);
+    let mail = move |doing: Doing, asked: Asked| mail(outside.clone(), doing, asked);
     let steps = vec![Step::new("mail", mail).retry(PATIENT).limits(LIMITS)];
     let starts_on = &["auth.account.password_reset_requested"];
     Definition::new("send_password_link", 1, &[], starts_on, start, steps)
 }
 
-async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
-    let turn = decoded::<AccountEvent>(&event)?.into_iter().find_map(|event| match event {
+async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Asked>>, Fault> {
+    asked(event, |event| match event {
         AccountEvent::PasswordResetRequested(requested) => Some(requested.turn),
         _ => None,
-    });
-    let Some(turn) = turn else { return Ok(None) };
-    let user = event.aggregate_id.parse().map_err(|_| Fault::refused("user_id", "the id is no UUID"))?;
-    Ok(Some(Start { key: event.aggregate_id, parameters: Parameters { user, turn } }))
+    })
 }
 
-async fn mail(outside: Outside, doing: Doing, Parameters { user, turn }: Parameters) -> Result<Next, Fault> {
+async fn mail(outside: Outside, doing: Doing, Asked { user, turn }: Asked) -> Result<Next, Fault> {
     let found = doing.load::<Account>(user).await?;
     if !found.is_some_and(|(account, _)| account.link(turn, doing.now())) {
         return Ok(Next::End("the link is not good any more"));

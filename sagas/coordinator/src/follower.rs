@@ -1,30 +1,26 @@
 //! Follows the service's events: what starts a saga, what a waiting one has to hear of, what became of instances.
 
-use std::collections::{HashMap, HashSet};
-use std::panic::AssertUnwindSafe;
+mod starting;
 
-use deadletters::{Entry, Held, Outcome, Part, Share};
+use std::collections::{HashMap, HashSet};
+
 use eventstore::backup::Copied;
 use eventstore::{FeedError, Relayed};
 use futures::{FutureExt, StreamExt};
 use kernel::{Position, RecordedEvent};
 use nats::Bus;
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::book::Sagas;
 use crate::coordinator::Shared;
-use crate::definition::{Definition, Occasion};
-use crate::doing::{Fault, FaultKind, request};
-use crate::facts::Started;
 use crate::findings::Findings;
 use crate::known::Known;
 use crate::letters::{self, Letters};
 use crate::rows::{self, Hearing, InstanceKey};
-use crate::state::State;
 use crate::status::CoordinatorState;
 use crate::{Error, Point, passed_over};
+
+pub use starting::instance_id;
 
 /// Follows until something fails.
 pub(crate) async fn run(shared: &Shared) -> Error {
@@ -297,30 +293,6 @@ impl Follower<'_> {
         self.begin(event, &self.known, found).await
     }
 
-    /// Asks the sagas that an event may start.
-    async fn begin(&self, event: &RecordedEvent, known: &Known, found: &mut Findings) -> Result<(), Error> {
-        let sagas = &self.shared.sagas;
-        for definition in sagas.newest().filter(|one| one.starts_on.contains(&event.event_type.as_str())) {
-            if self.letters.holds(definition.name, event) || found.holds(definition.name, event) {
-                found.parked.push((definition.name, Entry::new(event, None)));
-                continue;
-            }
-            match self.start(definition, event, known).await? {
-                Ok(Some(begun)) => found.begun.push(begun),
-                Ok(None) => {}
-                Err(fault) => {
-                    tracing::error!(
-                        saga = definition.name, position = %event.position, tenant = %event.tenant, code = fault.code,
-                        "it can't be said whether an event starts a saga; the event is parked"
-                    );
-                    let errors = letters::errors(definition.name, &fault);
-                    found.parked.push((definition.name, Entry::new(event, Some(errors))));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Who has to hear of these events. Most of what sagas hear of nobody waits for; so unless `all` is wanted (who is made with
     /// this batch has no row yet), only those are asked for whom somebody waits.
     async fn heard(&self, events: &[&RecordedEvent], all: bool) -> Result<HashMap<Hearing, Position>, Error> {
@@ -345,65 +317,6 @@ impl Follower<'_> {
             }
         }
         if all { Ok(pokes) } else { Ok(rows::awaited(&self.shared.pool, pokes).await?) }
-    }
-
-    /// Begins an instance if the saga says so. The inner error: it can't say.
-    async fn start(
-        &self,
-        definition: &Definition,
-        event: &RecordedEvent,
-        known: &Known,
-    ) -> Result<Result<Option<(InstanceKey, State)>, Fault>, Error> {
-        let shared = self.shared;
-        let caller = shared.sagas.caller(event.tenant, definition.name, definition.permissions);
-        let executor = shared.book.executor().clone();
-        let occasion = Occasion { caller, executor, known: known.clone() };
-        // The feed has personal data as it is stored: sealed.
-        let Some(opened) = shared.store.opened(vec![event.clone()]).await?.pop() else { return Ok(Ok(None)) };
-        // A mistake of one saga must not end the following for all of them.
-        let said = AssertUnwindSafe((definition.start)(occasion, opened)).catch_unwind().await;
-        let start = match said.unwrap_or_else(|_| Err(Fault::panicked())) {
-            Ok(Some(start)) => start,
-            Ok(None) => return Ok(Ok(None)),
-            // The log does not answer: the same is asked again from the checkpoint on.
-            // (A history that can't be read does not pass: one tenant's must not hold up all others.)
-            Err(Fault { kind: FaultKind::Passing, reason, code }) if code != "history_unreadable" => {
-                return Err(Error::Log(eventstore::Error::Unavailable(reason)));
-            }
-            Err(fault) => return Ok(Err(fault)),
-        };
-        let metadata = match event.decode_metadata() {
-            Ok(metadata) => metadata,
-            Err(error) => return Ok(Err(Fault::refused("metadata_unreadable", error.to_string()))),
-        };
-        let started = Started {
-            saga: definition.name.to_owned(),
-            definition: definition.version,
-            key: start.key,
-            parameters: start.parameters,
-            trigger: event.event_id,
-            correlation: metadata.correlation_id,
-        };
-        let key = InstanceKey { tenant: event.tenant, id: instance_id(definition.name, event) };
-        let writer = Sagas::writer(event.tenant, definition.name, &*shared.book);
-        let mut state = State::default();
-        state.evolve(started.clone().into());
-        shared.probe.at(&Point::BeforeStart).await;
-        // Under an id of its own: what an earlier delivery began, stays.
-        let request = request(&writer, &state, Some(format!("saga {} start", key.id)));
-        if let Err(refusal) = shared.book.start(&request, key.id, started).await {
-            let fault = Fault::from(refusal);
-            // What does not pass must not hold up all others: it is parked.
-            if fault.kind == FaultKind::Passing {
-                return Err(Error::Log(eventstore::Error::Unavailable(fault.reason)));
-            }
-            return Ok(Err(fault));
-        }
-        shared.probe.at(&Point::AfterStart).await;
-        metrics::counter!("inopsio_saga_started_total", "service" => shared.sagas.service().name(),
-            "saga" => definition.name)
-        .increment(1);
-        Ok(Ok(Some((key, state))))
     }
 
     /// Writes what was found, and the checkpoint, in one transaction.
@@ -467,69 +380,6 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Asks again about events of which it could not be said whether they start a saga, as far as they are due.
-    async fn ask_again(&mut self) -> Result<(), Error> {
-        if !self.letters.is_due() {
-            return Ok(());
-        }
-        let names: Vec<_> = self.shared.sagas.newest().map(|definition| definition.name).collect();
-        let mut next = self.shared.settings.look;
-        for saga in names {
-            // Each that fails again rests, so this ends.
-            while self.ask_about_one(saga).await? {}
-            let mut connection = self.shared.pool.acquire().await?;
-            next = next
-                .min(deadletters::due(&mut connection, &letters::consumer(saga), Share::WHOLE).await?.unwrap_or(next));
-        }
-        self.letters.look_in(next);
-        self.show();
-        Ok(())
-    }
-
-    /// Asks about the letter of a saga that is due first, with what waits behind it; whether there was one.
-    async fn ask_about_one(&mut self, saga: &'static str) -> Result<bool, Error> {
-        let shared = self.shared;
-        let Some(definition) = shared.sagas.newest().find(|definition| definition.name == saga) else {
-            return Ok(false);
-        };
-        let consumer = letters::consumer(saga);
-        let mut transaction = shared.pool.begin().await?;
-        let Some(taken) = deadletters::take(&mut transaction, &consumer, Share::WHOLE, shared.settings.batch).await?
-        else {
-            return Ok(false);
-        };
-        let (mut begun, mut failed) = (Vec::new(), None);
-        'parts: for part in taken.decisions.parts(shared.store.events_at(&taken.positions).await?) {
-            let Part::Events(run) = part else { continue };
-            for event in run {
-                match self.start(definition, &event, &self.known).await? {
-                    Ok(found) => begun.extend(found),
-                    Err(fault) => {
-                        failed = Some((event.position, letters::errors(saga, &fault)));
-                        break 'parts;
-                    }
-                }
-            }
-        }
-        let now = shared.clock.now();
-        for (key, state) in &begun {
-            rows::write(&mut *transaction, *key, state, state.wake_at(now), Position::START, now).await?;
-        }
-        let outcome = Outcome { failed };
-        let settled = deadletters::settle(&mut transaction, &consumer, &taken, outcome, self.letters.backoff).await?;
-        transaction.commit().await?;
-        if settled.drained {
-            let key: Held = (taken.tenant.uuid(), taken.aggregate_type, taken.aggregate_id);
-            self.letters.drained(saga, &key);
-        }
-        let result = if settled.events > 0 { "applied" } else { "failed" };
-        metrics::counter!("inopsio_dead_letter_attempts_total", "service" => shared.sagas.service().name(),
-            "consumer" => "saga", "name" => saga, "result" => result)
-        .increment(1);
-        shared.woken.notify_one();
-        Ok(true)
-    }
-
     fn show(&self) {
         let position = self.position;
         self.shared.status.send_if_modified(|status| {
@@ -547,19 +397,4 @@ impl Follower<'_> {
         metrics::gauge!("inopsio_saga_position", "service" => self.shared.sagas.service().name())
             .set(position.0 as f64);
     }
-}
-
-/// The id of the instance that an event starts: the same, however often the event is delivered. Of version 8 (RFC 9562):
-/// the first 128 bits of a SHA-256 of ours.
-pub fn instance_id(saga: &str, event: &RecordedEvent) -> Uuid {
-    let mut hash = Sha256::new();
-    hash.update(b"inopsio.saga.1");
-    hash.update((saga.len() as u64).to_be_bytes());
-    hash.update(saga.as_bytes());
-    hash.update(event.tenant.uuid().as_bytes());
-    hash.update(event.event_id.as_bytes());
-    let digest: [u8; 32] = hash.finalize().into();
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }

@@ -1,15 +1,16 @@
 //! What sagas that mail have in common: one step that hands a mail over, tried for a day, always as the same mail.
 //!
-//! A saga that mails decodes what started it ([`decoded`]), makes the mail's text when it is to be sent, from what is true then,
+//! A saga that mails decodes what started it ([`decoded`]; [`asked`], where somebody asked for a link), makes the mail's text when it is to be sent, from what is true then,
 //! and ends its step with [`send`], under [`PATIENT`] and [`LIMITS`].
 
 #![deny(missing_docs)]
 
 use std::time::Duration;
 
-use coordinator::{Doing, Fault, Limits, Next, Retry};
-use kernel::{Event, Personal, RecordedEvent, Upcast};
+use coordinator::{Doing, Fault, Limits, Next, Retry, Start};
+use kernel::{Event, Personal, RecordedEvent, Upcast, UserId};
 use mailer::{Mail, MailError, Mailer};
+use serde::{Deserialize, Serialize};
 
 /// A mail server may be away for long: the mail is tried for a day, and then a person says whether it goes on.
 pub const PATIENT: Retry =
@@ -24,6 +25,28 @@ pub const LIMITS: Limits = Limits { attempt: Duration::from_secs(40), whole: Dur
 /// `history_unreadable`.
 pub fn decoded<E: Event>(event: &RecordedEvent) -> Result<Upcast<E>, Fault> {
     event.decode().map_err(|error| Fault::refused("history_unreadable", error.to_string()))
+}
+
+/// A link or a code for which somebody asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Whose it is, and to whom it goes.
+    pub user: UserId,
+    /// Which of all that they asked for, from 1: an earlier one is worth nothing.
+    pub turn: u32,
+}
+
+/// Begins a saga for whom an event is about, if it says that they asked for something: its turn.
+///
+/// # Errors
+/// `history_unreadable`, `user_id`.
+pub fn asked<E: Event>(
+    event: RecordedEvent,
+    turn: impl FnMut(E) -> Option<u32>,
+) -> Result<Option<Start<Asked>>, Fault> {
+    let Some(turn) = decoded::<E>(&event)?.into_iter().find_map(turn) else { return Ok(None) };
+    let user = event.aggregate_id.parse().map_err(|_| Fault::refused("user_id", "the id is no UUID"))?;
+    Ok(Some(Start { key: event.aggregate_id, parameters: Asked { user, turn } }))
 }
 
 /// Hands a mail over. Sent again it is the same mail.

@@ -1,38 +1,28 @@
 //! A link that shows that an address is somebody's own is mailed to that address.
 
 use coordinator::{Definition, Doing, Fault, Next, Occasion, Start, Step};
-use kernel::{RecordedEvent, UserId};
-use mailing::{LIMITS, PATIENT, decoded, send};
-use serde::{Deserialize, Serialize};
+use kernel::RecordedEvent;
+use mailing::{Asked, LIMITS, PATIENT, asked, send};
 use user_aggregates::{User, UserEvent};
 use user_commands::{Link, Purpose};
 
 use crate::Outside;
 
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct Parameters {
-    user: UserId,
-    turn: u32,
-}
-
 pub(crate) fn definition(outside: &Outside) -> Definition {
     let outside = outside.clone();
-    let mail = move |doing: Doing, parameters: Parameters| mail(outside.clone(), doing, parameters);
+    let mail = move |doing: Doing, asked: Asked| mail(outside.clone(), doing, asked);
     let steps = vec![Step::new("mail", mail).retry(PATIENT).limits(LIMITS)];
     Definition::new("verify_email", 1, &[], &["user.user.email_verification_requested"], start, steps)
 }
 
-async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
-    let turn = decoded::<UserEvent>(&event)?.into_iter().find_map(|event| match event {
+async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Asked>>, Fault> {
+    asked(event, |event| match event {
         UserEvent::UserEmailVerificationRequested(requested) => Some(requested.turn),
         _ => None,
-    });
-    let Some(turn) = turn else { return Ok(None) };
-    let user = event.aggregate_id.parse().map_err(|_| Fault::refused("user_id", "the id is no UUID"))?;
-    Ok(Some(Start { key: event.aggregate_id, parameters: Parameters { user, turn } }))
+    })
 }
 
-async fn mail(outside: Outside, doing: Doing, Parameters { user, turn }: Parameters) -> Result<Next, Fault> {
+async fn mail(outside: Outside, doing: Doing, Asked { user, turn }: Asked) -> Result<Next, Fault> {
     let Some((state, _)) = doing.load::<User>(user).await? else { return Ok(Next::End("the user is not there")) };
     if state.link(turn, doing.now()).is_err() {
         return Ok(Next::End("the link is not good any more"));

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use coordinator::{Definition, Doing, Fault, Limits, Next, Occasion, Retry, Start, Step};
-use kernel::{RecordedEvent, UserId};
-use mailing::decoded;
-use serde::{Deserialize, Serialize};
+use kernel::RecordedEvent;
+use mailing::{Asked, asked};
 use texting::{Text, TextError};
 use user_aggregates::{User, UserEvent};
 
@@ -16,30 +15,21 @@ const RETRY: Retry =
     Retry { attempts: 40, first: Duration::from_secs(2), longest: Duration::from_secs(20), park: false };
 const LIMITS: Limits = Limits { attempt: Duration::from_secs(40), whole: Duration::from_mins(15) };
 
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct Parameters {
-    user: UserId,
-    turn: u32,
-}
-
 pub(crate) fn definition(outside: &Outside) -> Definition {
     let outside = outside.clone();
-    let text = move |doing: Doing, parameters: Parameters| text(outside.clone(), doing, parameters);
+    let text = move |doing: Doing, asked: Asked| text(outside.clone(), doing, asked);
     let steps = vec![Step::new("text", text).retry(RETRY).limits(LIMITS)];
     Definition::new("verify_phone", 1, &[], &["user.user.phone_verification_requested"], start, steps)
 }
 
-async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
-    let turn = decoded::<UserEvent>(&event)?.into_iter().find_map(|event| match event {
+async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Asked>>, Fault> {
+    asked(event, |event| match event {
         UserEvent::UserPhoneVerificationRequested(requested) => Some(requested.turn),
         _ => None,
-    });
-    let Some(turn) = turn else { return Ok(None) };
-    let user = event.aggregate_id.parse().map_err(|_| Fault::refused("user_id", "the id is no UUID"))?;
-    Ok(Some(Start { key: event.aggregate_id, parameters: Parameters { user, turn } }))
+    })
 }
 
-async fn text(outside: Outside, doing: Doing, Parameters { user, turn }: Parameters) -> Result<Next, Fault> {
+async fn text(outside: Outside, doing: Doing, Asked { user, turn }: Asked) -> Result<Next, Fault> {
     let Some((state, _)) = doing.load::<User>(user).await? else { return Ok(Next::End("the user is not there")) };
     let (Some(number), Some(sent)) = (&state.profile.phone, state.phone.code(turn, doing.now())) else {
         return Ok(Next::End("the code is not good any more"));

@@ -40,11 +40,7 @@ fn place(contract: &Value, schema: &Value) -> Place {
 
 #[tokio::test]
 async fn no_command_takes_a_nul_a_control_character_a_text_without_end_or_another_type() {
-    let world = World::start_with(|config| {
-        config.rate_limits.tenant_per_second = 0;
-        config.rate_limits.token_per_second = 0;
-    })
-    .await;
+    let world = World::unlimited().await;
     let contract = world.get("/openapi.json").await.body;
     let bodies: BTreeMap<&str, &str> = OPERATIONS.iter().map(|(id, _, body)| (*id, *body)).collect();
     let heads = async || [world.head().await, world.head_of(world.of("user")).await, world.head_of(&world.auth).await];

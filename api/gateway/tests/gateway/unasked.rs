@@ -36,11 +36,7 @@ pub fn schema_of<'c>(contract: &'c Value, operation: &'c Value) -> &'c Value {
 
 #[tokio::test]
 async fn attack_93_no_command_takes_a_member_that_its_contract_does_not_name() {
-    let world = World::start_with(|config| {
-        config.rate_limits.tenant_per_second = 0;
-        config.rate_limits.token_per_second = 0;
-    })
-    .await;
+    let world = World::unlimited().await;
     let contract = world.get("/openapi.json").await.body;
     let bodies: BTreeMap<&str, &str> = OPERATIONS.iter().map(|(id, _, body)| (*id, *body)).collect();
     let before = (world.head().await, world.head_of(world.of("user")).await, world.head_of(world.of("auth")).await);
@@ -78,11 +74,7 @@ async fn attack_93_no_command_takes_a_member_that_its_contract_does_not_name() {
 
 #[tokio::test]
 async fn attack_91_a_tenant_in_header_or_path_that_is_not_the_tokens() {
-    let world = World::start_with(|config| {
-        config.rate_limits.tenant_per_second = 0;
-        config.rate_limits.token_per_second = 0;
-    })
-    .await;
+    let world = World::unlimited().await;
     let other = testbed::tenant().to_string();
     let contract = world.get("/openapi.json").await.body;
     let mut cases = Vec::new();

@@ -291,11 +291,7 @@ pub fn may(grants: &[Grant], role: Role, permission: &str) -> bool {
 
 #[tokio::test]
 async fn every_operation_is_allowed_to_whom_the_table_says_and_to_nobody_else() {
-    let world = World::start_with(|config| {
-        config.rate_limits.tenant_per_second = 0;
-        config.rate_limits.token_per_second = 0;
-    })
-    .await;
+    let world = World::unlimited().await;
     let contract = world.get("/openapi.json").await.body;
     let listed: BTreeMap<&str, (&str, &str)> =
         OPERATIONS.iter().map(|(id, needs, body)| (*id, (*needs, *body))).collect();
@@ -351,11 +347,7 @@ async fn every_operation_is_allowed_to_whom_the_table_says_and_to_nobody_else() 
 
 #[tokio::test]
 async fn a_header_that_the_contract_names_is_understood_and_with_one_that_it_does_not_name_nothing_is_done() {
-    let world = World::start_with(|config| {
-        config.rate_limits.tenant_per_second = 0;
-        config.rate_limits.token_per_second = 0;
-    })
-    .await;
+    let world = World::unlimited().await;
     let contract = world.get("/openapi.json").await.body;
     let bodies: BTreeMap<&str, (&str, &str)> =
         OPERATIONS.iter().map(|(id, needs, body)| (*id, (*needs, *body))).collect();
@@ -391,11 +383,7 @@ async fn a_header_that_the_contract_names_is_understood_and_with_one_that_it_doe
 
 #[tokio::test]
 async fn every_example_of_the_contract_is_a_body_that_is_taken() {
-    let world = World::start_with(|config| {
-        config.rate_limits.tenant_per_second = 0;
-        config.rate_limits.token_per_second = 0;
-    })
-    .await;
+    let world = World::unlimited().await;
     let contract = world.get("/openapi.json").await.body;
     let mut sent = 0;
     for (pattern, operations) in contract["paths"].as_object().unwrap() {
@@ -417,11 +405,7 @@ async fn every_example_of_the_contract_is_a_body_that_is_taken() {
 
 #[tokio::test]
 async fn every_question_is_answered_to_whom_the_table_says_and_to_nobody_else() {
-    let world = World::start_with(|config| {
-        config.rate_limits.tenant_per_second = 0;
-        config.rate_limits.token_per_second = 0;
-    })
-    .await;
+    let world = World::unlimited().await;
     let listed: BTreeMap<&str, &str> = QUESTIONS.iter().copied().collect();
     let (grants, mut walked) = (grants(), BTreeSet::new());
     for Question { name, text, .. } in Schema::of(&world).await.questions("queryType", |_, _| None) {

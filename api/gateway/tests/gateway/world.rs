@@ -39,6 +39,15 @@ impl World {
         Self::start_with(|_| {}).await
     }
 
+    /// The same, for who asks more than a tenant may in a second.
+    pub async fn unlimited() -> Self {
+        Self::start_with(|config| {
+            config.rate_limits.tenant_per_second = 0;
+            config.rate_limits.token_per_second = 0;
+        })
+        .await
+    }
+
     /// A gateway whose configuration was changed by `change`. With `INOPSIO_TEST_APART` set CRM (or the service that it names) runs in
     /// another server behind it, and tests find the same, but those of what is asked of all services at once, or of this process.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {

@@ -5,10 +5,10 @@ use coordinator::{Sagas, Status};
 use futures::future::BoxFuture;
 use sagabed::{Bed, Case, Story};
 use user_aggregates::{Tenant, TenantStatus};
-use user_commands::{ActivateTenant, GRANTS, RequestTenantDeletion, RestoreTenant, ResumeTenant, SuspendTenant};
-use user_sagas::{Standing, UserSagas};
+use user_commands::{ActivateTenant, RequestTenantDeletion, RestoreTenant, ResumeTenant, SuspendTenant};
+use user_sagas::Standing;
 
-use crate::provisioning::{Town, operators_grants, outside, request};
+use crate::provisioning::{Town, only, operators_grants, outside, request};
 
 #[derive(Default)]
 struct Deleting {
@@ -30,9 +30,7 @@ async fn tenant(case: &Case<'_>) {
 impl Story for Deleting {
     /// This one alone: the tenant's place is made by hand.
     fn sagas(&self) -> Sagas {
-        let all = user_sagas::sagas(&outside(&self.town));
-        let definitions = all.definitions().iter().filter(|definition| definition.name() == NAME);
-        Sagas::of::<UserSagas>(GRANTS, definitions.cloned().collect())
+        only(NAME, &self.town)
     }
 
     fn saga(&self) -> &'static str {

@@ -3,10 +3,10 @@
 use coordinator::Sagas;
 use futures::future::BoxFuture;
 use sagabed::{Case, Story};
-use user_commands::{ActivateTenant, GRANTS, SuspendTenant};
-use user_sagas::{Standing, UserSagas};
+use user_commands::{ActivateTenant, SuspendTenant};
+use user_sagas::Standing;
 
-use crate::provisioning::{Town, operators_grants, outside, request};
+use crate::provisioning::{Town, only, operators_grants, request};
 
 #[derive(Default)]
 struct Suspended {
@@ -18,9 +18,7 @@ const NAME: &str = "note_tenant_status";
 impl Story for Suspended {
     /// This one alone: the tenant's place is made by hand.
     fn sagas(&self) -> Sagas {
-        let all = user_sagas::sagas(&outside(&self.town));
-        let definitions = all.definitions().iter().filter(|definition| definition.name() == NAME);
-        Sagas::of::<UserSagas>(GRANTS, definitions.cloned().collect())
+        only(NAME, &self.town)
     }
 
     fn saga(&self) -> &'static str {

@@ -11,7 +11,7 @@ use mailer::Caught;
 use sagabed::{Bed, Case, Story};
 use user_aggregates::{Tenant, TenantStatus};
 use user_commands::{CodeKey, GRANTS, LinkKey, RequestTenant, ResumeTenant, SuspendTenant};
-use user_sagas::{Outside, PlaceError, Places, Standing};
+use user_sagas::{Outside, PlaceError, Places, Standing, UserSagas};
 
 use crate::end_access::Doors;
 
@@ -130,6 +130,13 @@ pub fn outside(town: &Town) -> Outside {
     let (links, codes) = (LinkKey::derive(&[7; 32]), CodeKey::derive(&[7; 32]));
     let (texts, url) = (Arc::new(texting::Caught::default()), "https://inopsio.example".into());
     Outside { mailer, texts, links, codes, url, places: Arc::new(town.clone()), access: Arc::new(Doors::default()) }
+}
+
+/// The saga of this name alone, with the places of a town.
+pub fn only(name: &str, town: &Town) -> Sagas {
+    let all = user_sagas::sagas(&outside(town));
+    let definitions = all.definitions().iter().filter(|definition| definition.name() == name);
+    Sagas::of::<UserSagas>(GRANTS, definitions.cloned().collect())
 }
 
 #[derive(Default)]
