@@ -244,6 +244,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     {
         return refuse("auth.master_key", "(secret)", "64 hexadecimal digits");
     }
+    if !config.audit.seal_key.is_empty() && config.seal_key().is_none() {
+        return refuse("audit.seal_key", "(secret)", "64 hexadecimal digits");
+    }
     if !(10..=86_400).contains(&config.auth.access_token_seconds) {
         let found = config.auth.access_token_seconds.to_string();
         return refuse("auth.access_token_seconds", &found, "a number from 10 to 86400");
@@ -407,7 +410,7 @@ mod tests {
                 | "names.verified_domains_only" => "true".to_owned(),
                 "names.servers" => "[\"127.0.0.1\"]".to_owned(),
                 "postgres.ssl_mode" => "prefer".to_owned(),
-                "postgres.claim_key" | "auth.master_key" => "ab".repeat(32),
+                "postgres.claim_key" | "auth.master_key" | "audit.seal_key" => "ab".repeat(32),
                 "log.format" => "json".to_owned(),
                 "directory.url" => "postgres://127.0.0.1/inopsio_directory".to_owned(),
                 "directory.cell" => "east".to_owned(),
