@@ -191,7 +191,10 @@ pub(crate) async fn read_in_order(transaction: &mut sqlx::Transaction<'_, Postgr
         .map(drop)
 }
 
-pub(crate) async fn set_tenant(transaction: &mut sqlx::Transaction<'_, Postgres>, tenant: TenantId) -> Result<(), sqlx::Error> {
+pub(crate) async fn set_tenant(
+    transaction: &mut sqlx::Transaction<'_, Postgres>,
+    tenant: TenantId,
+) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT set_config('app.tenant_id', $1, true)")
         .bind(tenant.to_string())
         .execute(&mut **transaction)

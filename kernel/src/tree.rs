@@ -163,7 +163,9 @@ mod tests {
         for size in 1..=33_u64 {
             let leaves: Vec<LeafHash> = (0..size).map(|leaf| Sha256::digest(leaf.to_be_bytes()).into()).collect();
             let (mut tree, whole) = (Tree::new(), Leaves::new(leaves.clone()));
-            leaves.iter().for_each(|leaf| tree.push(*leaf));
+            for leaf in &leaves {
+                tree.push(*leaf);
+            }
             assert_eq!(Tree::resumed(size, tree.peaks().to_vec()), Some(tree.clone()));
             assert_eq!(Tree::resumed(size, [tree.peaks(), &[[0; 32]]].concat()), None);
             for (index, leaf) in (0..).zip(&leaves) {
@@ -171,7 +173,11 @@ mod tests {
                 assert_eq!(root_by_path(leaf, index, size, &path), Some(tree.root()), "{index} of {size}");
                 assert_ne!(root_by_path(&[7; 32], index, size, &path), Some(tree.root()));
                 for other in (0..size + 2).filter(|other| *other != index) {
-                    assert_ne!(root_by_path(leaf, other, size, &path), Some(tree.root()), "{index} as {other} of {size}");
+                    assert_ne!(
+                        root_by_path(leaf, other, size, &path),
+                        Some(tree.root()),
+                        "{index} as {other} of {size}"
+                    );
                 }
                 if !path.is_empty() {
                     assert_ne!(root_by_path(leaf, index, size, &path[1..]), Some(tree.root()));

@@ -51,7 +51,8 @@ impl Check {
     pub fn run(self, format: Format) -> Result<()> {
         let trusted = trusted::of_files(&self.key)?;
         let file = File::open(&self.file).with_context(|| format!("can't read {}", self.file.display()))?;
-        let proven = check(BufReader::new(file), trusted).with_context(|| format!("{} proves nothing", self.file.display()))?;
+        let proven =
+            check(BufReader::new(file), trusted).with_context(|| format!("{} proves nothing", self.file.display()))?;
         if format == Format::Json {
             return output::print_json(&proven);
         }
@@ -95,7 +96,9 @@ impl<R: BufRead> Lines<R> {
 
 fn check(from: impl BufRead, trusted: Vec<SealedBy>) -> Result<Proven> {
     let mut lines = Lines { from, number: 0 };
-    let Some(Line::Head(head)) = lines.next()? else { bail!("it does not begin as a file of `inopsio audit export` does") };
+    let Some(Line::Head(head)) = lines.next()? else {
+        bail!("it does not begin as a file of `inopsio audit export` does")
+    };
     ensure!(head.inopsio_history == FORM, "it is of form {}; this program reads {FORM}", head.inopsio_history);
     if head.whole { whole(lines, head, trusted) } else { part(lines, head, &trusted) }
 }

@@ -152,13 +152,7 @@ impl Export {
     }
 
     /// What is wanted of it, each with its path in the tree of the last seal.
-    async fn part(
-        &self,
-        store: &EventStore,
-        tenant: TenantId,
-        trusted: Vec<SealedBy>,
-        sink: &mut Sink,
-    ) -> Result<u64> {
+    async fn part(&self, store: &EventStore, tenant: TenantId, trusted: Vec<SealedBy>, sink: &mut Sink) -> Result<u64> {
         let bar = progress::bar(store.count(tenant, &eventstore::ReplayFilter::default()).await?, "events");
         let (mut leaves, mut chosen, mut sessions) = (Vec::<LeafHash>::new(), Vec::new(), HashSet::new());
         let verdict = seals::verify(store, tenant, trusted, |seen| {
@@ -172,7 +166,8 @@ impl Export {
         })
         .await?;
         bar.finish_and_clear();
-        let seal = verdict.last.context("nothing of it is sealed yet: does `inopsio serve` run with audit.seal_key?")?;
+        let seal =
+            verdict.last.context("nothing of it is sealed yet: does `inopsio serve` run with audit.seal_key?")?;
         let size = usize::try_from(seal.size)?;
         leaves.truncate(size);
         let tree = Leaves::new(leaves);

@@ -19,7 +19,10 @@ pub fn of_files(files: &[PathBuf]) -> Result<Vec<SealedBy>> {
 pub fn here(config: &Config, files: &[PathBuf]) -> Result<Vec<SealedBy>> {
     let mut keys = of_files(files)?;
     keys.extend(config.seal_key().map(|key| key.sealed_by()));
-    anyhow::ensure!(!keys.is_empty(), "no key is trusted: set audit.seal_key (INOPSIO_SEAL_KEY), or name a file with --key");
+    anyhow::ensure!(
+        !keys.is_empty(),
+        "no key is trusted: set audit.seal_key (INOPSIO_SEAL_KEY), or name a file with --key"
+    );
     Ok(keys)
 }
 

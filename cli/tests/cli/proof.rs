@@ -12,7 +12,8 @@ fn changed(file: &Path, change: impl FnOnce(&mut Vec<String>)) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     change(&mut lines);
     let changed = file.with_extension("changed");
-    std::fs::write(&changed, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    lines.push(String::new());
+    std::fs::write(&changed, lines.join("\n")).unwrap();
     changed.to_str().unwrap().to_owned()
 }
 
@@ -46,7 +47,10 @@ fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_
     let check = |file: &str| alone.run(&["audit", "check", file, "--key", pem]);
     for (file, whole) in [(&whole, true), (&part, false)] {
         let proven = alone.json(&["audit", "check", file.to_str().unwrap(), "--key", pem]);
-        assert_eq!((&proven["events"], &proven["whole"], &proven["service"]), (&json!(3), &json!(whole), &json!("crm")));
+        assert_eq!(
+            (&proven["events"], &proven["whole"], &proven["service"]),
+            (&json!(3), &json!(whole), &json!("crm"))
+        );
         let proven = check(file.to_str().unwrap()).stdout;
         assert!(proven.contains("3 events") && proven.contains("as they were sealed at"), "{proven}");
     }
@@ -55,33 +59,53 @@ fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_
 
     for file in [&whole, &part] {
         let events = |lines: &[String]| {
-            lines.iter().enumerate().filter(|(_, line)| line.starts_with("{\"event\"")).map(|(at, _)| at).collect::<Vec<_>>()
+            lines
+                .iter()
+                .enumerate()
+                .filter(|(_, line)| line.starts_with("{\"event\""))
+                .map(|(at, _)| at)
+                .collect::<Vec<_>>()
         };
         type Change = Box<dyn FnOnce(&mut Vec<String>)>;
         let changes: Vec<(&str, Change)> = vec![
-            ("a byte", Box::new(move |lines| {
-                let at = events(lines)[1];
-                lines[at] = lines[at].replacen("\"sequence\":1", "\"sequence\":2", 1);
-            })),
-            ("a payload", Box::new(move |lines| {
-                let at = events(lines)[1];
-                lines[at] = lines[at].replacen("\"payload\":{", "\"payload\":{\"more\":1,", 1);
-            })),
-            ("two events in other places", Box::new(move |lines| {
-                let at = events(lines);
-                lines.swap(at[0], at[1]);
-            })),
-            ("an event less", Box::new(move |lines| {
-                let at = events(lines)[1];
-                lines.remove(at);
-            })),
+            (
+                "a byte",
+                Box::new(move |lines| {
+                    let at = events(lines)[1];
+                    lines[at] = lines[at].replacen("\"sequence\":1", "\"sequence\":2", 1);
+                }),
+            ),
+            (
+                "a payload",
+                Box::new(move |lines| {
+                    let at = events(lines)[1];
+                    lines[at] = lines[at].replacen("\"payload\":{", "\"payload\":{\"more\":1,", 1);
+                }),
+            ),
+            (
+                "two events in other places",
+                Box::new(move |lines| {
+                    let at = events(lines);
+                    lines.swap(at[0], at[1]);
+                }),
+            ),
+            (
+                "an event less",
+                Box::new(move |lines| {
+                    let at = events(lines)[1];
+                    lines.remove(at);
+                }),
+            ),
             ("the end", Box::new(|lines| drop(lines.pop()))),
-            ("another signature", Box::new(|lines| {
-                let at = lines.iter().position(|line| line.starts_with("{\"seal\"")).unwrap();
-                lines[at] = lines[at].replacen("\"size\":", "\"size\":1", 1);
-            })),
+            (
+                "another signature",
+                Box::new(|lines| {
+                    let at = lines.iter().position(|line| line.starts_with("{\"seal\"")).unwrap();
+                    lines[at] = lines[at].replacen("\"size\":", "\"size\":1", 1);
+                }),
+            ),
             ("a line more", Box::new(|lines| lines.push(lines[0].clone()))),
-            ("no such file", Box::new(|lines| lines.clear())),
+            ("no such file", Box::new(Vec::clear)),
         ];
         for (what, change) in changes {
             let ended = check(&changed(file, change));

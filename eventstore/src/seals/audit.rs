@@ -81,7 +81,10 @@ impl fmt::Display for Finding {
                 write!(f, "the seal of {size} events is not signed by a trusted key (it names {key})")
             }
             Self::NotNext { size } => {
-                write!(f, "the seal of {size} events does not follow on the one before it: a seal was taken away or put in")
+                write!(
+                    f,
+                    "the seal of {size} events does not follow on the one before it: a seal was taken away or put in"
+                )
             }
             Self::Replaced { intact, size } => write!(
                 f,
@@ -211,12 +214,9 @@ impl Audit {
     pub fn finish(self) -> Result<Verdict, Finding> {
         match self.ahead.front() {
             Some(seal) => Err(Finding::CutOff { events: self.tree.size(), size: seal.size }),
-            None => Ok(Verdict {
-                events: self.tree.size(),
-                root: self.tree.root(),
-                seals: self.seals,
-                last: self.reached,
-            }),
+            None => {
+                Ok(Verdict { events: self.tree.size(), root: self.tree.root(), seals: self.seals, last: self.reached })
+            }
         }
     }
 }

@@ -77,7 +77,10 @@ pub(super) async fn grow(connection: &mut PgConnection) -> Result<Position, Erro
     for row in &rows {
         let position: i64 = row.try_get(1)?;
         if position != last + 1 {
-            return Err(Error::Corrupt(format!("the log has no event at position {}: nothing after it is sealed", last + 1)));
+            return Err(Error::Corrupt(format!(
+                "the log has no event at position {}: nothing after it is sealed",
+                last + 1
+            )));
         }
         last = position;
         leaves.entry(row.try_get(0)?).or_default().push(hash(row, 2)?);

@@ -10,8 +10,8 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::rows::{self, Reach};
 use super::SealKey;
+use super::rows::{self, Reach};
 use crate::{Database, Error, Lock, LockKey, Role};
 
 /// How often the log is looked at, and heads are signed at most: within this time of an event its tree's head is signed (the maximum

@@ -223,7 +223,11 @@ async fn seals_that_were_made_anew_are_not_ours() {
     let finding = found(&store, tenant).await;
     assert_eq!(finding, Finding::NotSigned { size: 4, key: key("22").sealed_by().id() });
     let both = vec![key("11").sealed_by(), key("22").sealed_by()];
-    assert_eq!(verify(&store, tenant, both, |_| {}).await.unwrap().events, 4, "a key that signed before may be trusted, too");
+    assert_eq!(
+        verify(&store, tenant, both, |_| {}).await.unwrap().events,
+        4,
+        "a key that signed before may be trusted, too"
+    );
 }
 
 #[tokio::test]

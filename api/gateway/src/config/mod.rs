@@ -16,8 +16,8 @@ use eventstore::seals::SealKey;
 use keys::{LocalMasterKey, MasterKey, SystemRandom};
 pub use load::{ConfigError, claim_key};
 pub use sections::{
-    Audit, Auth, Cell, DirectoryPlace, Events, Format, GraphQl, Http, Log, Mail, NameSettings, Nats, Operators, Partitions,
-    Postgres, Projections, RateLimits, SecretText, Telemetry, Texts, Vault, Webhooks,
+    Audit, Auth, Cell, DirectoryPlace, Events, Format, GraphQl, Http, Log, Mail, NameSettings, Nats, Operators,
+    Partitions, Postgres, Projections, RateLimits, SecretText, Telemetry, Texts, Vault, Webhooks,
 };
 use serde::{Deserialize, Serialize};
 pub use settings::{SETTINGS, Setting};
