@@ -53,7 +53,7 @@ pub use personal::Personal;
 pub use recorded::{Position, RecordedEvent};
 pub use refusal::{FieldError, Kind, Refusal};
 pub use service::Service;
-pub use tenant::TenantId;
+pub use tenant::{TenantId, is_slug};
 pub use tree::Tree;
 pub use upcast::Upcast;
 

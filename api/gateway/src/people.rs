@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auth_api::trust::Touched;
+use config::Config;
+use directory::Directory;
 use eventstore::backup::Copied;
 use eventstore::{Closure, EventStore};
 use face::Runtime;
@@ -14,8 +16,6 @@ use kernel::{Clock, Grant, IdSource, Position, TenantId};
 use tokio_util::sync::CancellationToken;
 use user_api::bearers::{self, Bearers};
 
-use crate::config::Config;
-use crate::directory::Directory;
 use crate::domains::Part;
 use crate::server::StartError;
 use crate::service::{Background, Written};

@@ -5,11 +5,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use directory::{Directory, DirectoryError, Standing};
 use face::Standings;
 use kernel::{RecordedEvent, Refusal, TenantId};
 use tokio::sync::watch;
-
-use crate::directory::{Directory, DirectoryError, Standing};
 
 /// The last event of a tenant.
 const DELETED: &str = "user.tenant.deleted";

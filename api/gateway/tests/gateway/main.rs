@@ -52,7 +52,6 @@ mod town;
 mod traces;
 mod unasked;
 mod users;
-mod vault;
 mod walk;
 mod webhooks;
 mod websocket;

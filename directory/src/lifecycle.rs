@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use coordinator::Coordinator;
+use config::Config;
+use coordinator::{Coordinator, Sagas};
 use eventstore::EventStore;
 use executor::Executor;
 use kernel::{Caller, Grant, Refusal, Role, SystemClock, SystemIds, TenantId};
@@ -14,13 +15,10 @@ use user_aggregates::{Tenant as State, TenantStatus};
 use user_commands::{RequestTenant, RequestTenantDeletion, RestoreTenant, ResumeTenant, SuspendTenant};
 use user_sagas::Standing;
 
-use crate::cells::atlas::{Atlas, AtlasError};
-use crate::config::Config;
-use crate::directory::{Directory, DirectoryError, Tenant};
-use crate::domains;
-use crate::outside::Outside;
-use crate::server::{StartError, bus_settings};
-use crate::write_side::write_side;
+use crate::atlas::{Atlas, AtlasError};
+use crate::holdings::OF_TENANTS;
+use crate::tenants::{Directory, DirectoryError, Tenant};
+use crate::write_side::{WriteSideError, write_side};
 
 /// How long is waited until a tenant's place is made. The saga goes on after that, where a server runs.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -33,7 +31,13 @@ const OPERATE: &[Grant] = &[Grant { permission: "user:tenant:operate", roles: &[
 pub enum ProvisionError {
     /// The user service can't be used.
     #[error(transparent)]
-    Start(#[from] Box<StartError>),
+    WriteSide(#[from] WriteSideError),
+    /// The bus is not configured well.
+    #[error(transparent)]
+    Bus(#[from] nats::Error),
+    /// What the sagas need is not configured well.
+    #[error("{0}")]
+    Sagas(String),
     /// The directory of tenants.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -68,7 +72,7 @@ struct Desk {
 
 impl Desk {
     async fn open(config: &Config) -> Result<Self, ProvisionError> {
-        let (store, executor) = write_side(config, user_api::SERVICE).await?;
+        let (store, executor) = write_side(config, OF_TENANTS).await?;
         Ok(Self { config: config.clone(), store, executor })
     }
 
@@ -96,16 +100,15 @@ impl Desk {
     }
 
     /// Runs the sagas here, unless a server does, until the tenant's place is made or taken back.
-    async fn carry_through(&self, tenant: TenantId, slug: &str) -> Result<(), ProvisionError> {
-        let bus = Bus::connect(&bus_settings(&self.config)).await.map_err(|error| Box::new(StartError::from(error)))?;
-        let outside = Outside::of(&self.config, &bus).map_err(|error| Box::new(StartError::from(error)))?;
-        // Mail that is to be looked at belongs to the server: there it can be.
-        let outside =
-            if outside.caught.is_some() || outside.caught_texts.is_some() { outside.without_mail() } else { outside };
-        let mut parts = domains::parts_with(&outside).into_iter();
-        let sagas = parts.find(|part| part.service == user_api::SERVICE).and_then(|part| part.sagas);
-        let Some(sagas) = sagas else { return Ok(()) };
-        let (database, clock) = (self.config.database(user_api::SERVICE), Arc::new(SystemClock));
+    async fn carry_through(
+        &self,
+        tenant: TenantId,
+        slug: &str,
+        sagas: impl FnOnce(&Bus) -> Result<Option<Sagas>, ProvisionError>,
+    ) -> Result<(), ProvisionError> {
+        let bus = Bus::connect(&self.config.bus_settings()).await?;
+        let Some(sagas) = sagas(&bus)? else { return Ok(()) };
+        let (database, clock) = (self.config.database(OF_TENANTS), Arc::new(SystemClock));
         let book = sagas.book(self.executor.clone());
         let settings = coordinator::Settings::default();
         let coordinator = Coordinator::new(&database, self.store.clone(), None, sagas, book, clock, settings);
@@ -137,7 +140,7 @@ impl Desk {
     }
 }
 
-/// Makes a tenant: by the saga `provision_tenant`, which is run here unless a server runs it.
+/// Makes a tenant: by the saga `provision_tenant`, which is run here unless a server runs it. `sagas` gives those of the user service.
 ///
 /// # Errors
 /// When its short name is taken, something is wrong with it, or what it needs does not answer.
@@ -146,6 +149,7 @@ pub async fn provision(
     slug: &str,
     name: &str,
     owner: Option<String>,
+    sagas: impl FnOnce(&Bus) -> Result<Option<Sagas>, ProvisionError>,
 ) -> Result<Tenant, ProvisionError> {
     let directory = Directory::open(config);
     // Said at once; the saga reserves it, and has the last word.
@@ -154,7 +158,7 @@ pub async fn provision(
     let tenant = directory.new_id(&SystemIds);
     let made = async {
         desk.execute(tenant, &RequestTenant { slug: slug.to_owned(), name: name.to_owned(), owner }).await?;
-        desk.carry_through(tenant, slug).await
+        desk.carry_through(tenant, slug, sagas).await
     };
     let made = made.await;
     desk.store.close().await;

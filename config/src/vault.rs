@@ -9,8 +9,8 @@ use figment::value::Value;
 use serde::Deserialize;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use super::load::{Values, explain};
-use super::{ConfigError, SETTINGS, Setting, Vault};
+use crate::load::{Values, explain};
+use crate::{ConfigError, SETTINGS, Setting, Vault};
 
 const SCHEME: &str = "vault:";
 
@@ -24,7 +24,7 @@ const MOST: u64 = 1 << 20;
 ///
 /// # Errors
 /// Names the key, what stands there, and why it can't be had. Never a secret.
-pub(super) fn secrets(figment: &Figment) -> Result<Values, ConfigError> {
+pub(crate) fn secrets(figment: &Figment) -> Result<Values, ConfigError> {
     let mut found = Values::new("Vault");
     let mut store = None;
     for setting in SETTINGS.iter().filter(|setting| setting.secret) {

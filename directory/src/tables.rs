@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
+use config::Config;
 use eventstore::LockKey;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
-use super::{DirectoryError, ROLE};
-use crate::Config;
+use crate::tenants::{DirectoryError, ROLE};
 
 /// Makes the directory's database, role and table where they are missing. Safe to run again. True: there was no table yet.
 pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryError> {

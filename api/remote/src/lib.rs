@@ -1,11 +1,13 @@
-//! Services that run elsewhere: their REST operations are forwarded to one of their instances.
+//! Services that run elsewhere: requests are forwarded to one of their instances.
 //!
-//! [`Remote`] is a service with its instances. A request goes to the instance that its tenant's hash prefers ([`instance`]):
+//! [`Remote`] is a service with its instances. A request goes to the instance that its tenant's hash prefers (`instance`):
 //! the same one as long as that is well, so that a tenant's requests meet one cache and keep their order. Whether an instance
-//! is well is asked all the time ([`health`]) and learnt from what is sent to it ([`breaker`]). What fails goes to another
+//! is well is asked all the time (`health`) and learnt from what is sent to it (`breaker`). What fails goes to another
 //! instance where that is safe: nothing was sent yet, or sending it twice does no harm (it only reads, or it carries an
-//! `Idempotency-Key`); and only as often as the [`budget`] allows, so that repetitions never become the load. [`forward`] does
-//! it, [`body`] keeps what may have to be sent again, [`routes`] says which operations are whose.
+//! `Idempotency-Key`); and only as often as the `budget` allows, so that repetitions never become the load. [`Forward`] is
+//! the endpoint that does it, `body` keeps what may have to be sent again. Which operations lead where is the gateway's to say.
+//!
+//! To add what an instance is judged by: what is learnt of it in `instance.rs`, and its weight in `choose` there.
 
 mod body;
 mod breaker;
@@ -13,7 +15,6 @@ mod budget;
 mod forward;
 mod health;
 mod instance;
-mod routes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +25,12 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kernel::Service;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use self::budget::Budget;
-pub(crate) use self::forward::{Forward, Kept};
-pub use self::instance::{Instance, Standing};
-pub use self::routes::{is_named_by_request, issuers, operations, scim, shared};
-use crate::service::Background;
+use budget::Budget;
+pub use forward::{Forward, Kept};
+pub use instance::{Instance, Standing};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -50,8 +51,15 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// A service with instances at these URLs, which are looked after from now on.
-    pub fn open(service: Service, urls: &[http::Uri], kept_bytes: usize, background: &Background) -> Arc<Self> {
+    /// A service with instances at these URLs, which are looked after, among `tasks`, until `shutdown`. Bodies of at most `kept_bytes` are
+    /// kept to be sent again.
+    pub fn open(
+        service: Service,
+        urls: &[http::Uri],
+        kept_bytes: usize,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Arc<Self> {
         describe();
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT));
@@ -67,7 +75,7 @@ impl Remote {
             .collect();
         for instance in &instances {
             let client = client.clone();
-            background.tasks.spawn(health::watch(instance.clone(), client, background.shutdown.clone()));
+            tasks.spawn(health::watch(instance.clone(), client, shutdown.clone()));
         }
         Arc::new(Self { service, instances, client, budget: Budget::default(), kept_bytes })
     }

@@ -16,9 +16,9 @@ use poem::{Body, Endpoint, Request, Response};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Remote;
-use super::body::Outgoing;
-use super::instance::{Instance, choose};
+use crate::Remote;
+use crate::body::Outgoing;
+use crate::instance::{Instance, choose};
 
 /// Headers that are about one connection (RFC 9110, section 7.6.1), and what each side says for itself.
 static OURS: [HeaderName; 9] = [
@@ -35,7 +35,8 @@ static OURS: [HeaderName; 9] = [
 
 /// An operation of a service that runs elsewhere.
 #[derive(Clone)]
-pub(crate) struct Forward {
+pub struct Forward {
+    /// The service.
     pub remote: Arc<Remote>,
     /// Cancelled when this process stops: what is streamed without end ends then.
     pub stop: CancellationToken,
@@ -45,7 +46,7 @@ pub(crate) struct Forward {
 
 /// What of a request's headers is passed on, of those that the front looks after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
+pub enum Kept {
     /// What concerns the client's browser and its compression is answered here.
     Plain,
     /// It is a page: the service has to know from which site's page it was asked.
@@ -89,7 +90,10 @@ struct Outbound {
 
 impl Forward {
     /// To the instance that a tenant prefers.
-    pub(crate) async fn forward(&self, request: Request, whose: Uuid) -> Result<Response, Problem> {
+    ///
+    /// # Errors
+    /// When none answers; the problem says whether the request may have been carried out.
+    pub async fn forward(&self, request: Request, whose: Uuid) -> Result<Response, Problem> {
         let remote = &*self.remote;
         let incoming = Incoming::of(&request)?.clone();
         let outbound = remote.outbound(request, &incoming, self.kept).await?;
@@ -123,7 +127,8 @@ impl Forward {
         Err(remote.problem(failure.as_ref()))
     }
 
-    pub(crate) fn answer(&self, response: http::Response<hyper::body::Incoming>) -> Response {
+    /// The answer of an instance, as it is passed on.
+    pub fn answer(&self, response: http::Response<hyper::body::Incoming>) -> Response {
         let (parts, body) = response.into_parts();
         let endless = parts.headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "text/event-stream");
         let body = body.map_err(std::io::Error::other);
@@ -233,7 +238,7 @@ impl Remote {
     ///
     /// # Errors
     /// When none can be reached, or it does not answer.
-    pub(crate) async fn open_socket(
+    pub async fn open_socket(
         &self,
         request: Request,
         whose: Uuid,

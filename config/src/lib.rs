@@ -1,7 +1,13 @@
-//! Configuration: typed, one struct a section; defaults < file < environment < flags.
+//! The configuration: what a program of ours is told. Typed, one struct a section; defaults < file < environment < flags.
 //!
-//! The environment's names and what each means stand in one table ([`SETTINGS`]), from which `.env.example` and the book are
-//! made. A value that can't be used stops the start with its key, itself and what is allowed.
+//! [`Config::load`] reads a file and the environment's names, which stand in one table with what each means ([`SETTINGS`], from which
+//! `.env.example` and the book are made), lays flags over both, fetches what Vault keeps, and checks the whole: a value that can't be used
+//! stops the start with its key, itself and what is allowed. [`Config`] then says to each crate what concerns it, in that crate's own
+//! words: [`Config::database`], [`Config::log_settings`], [`Config::bus_settings`], `webhooks.settings()`. Those crates don't know it.
+//!
+//! To add a setting: its field and its default in `sections.rs`, its line in `settings.rs`, and in `load.rs` what its type can't say.
+
+#![deny(missing_docs)]
 
 mod load;
 mod sections;
@@ -13,10 +19,10 @@ use std::sync::Arc;
 
 use eventstore::Sealing;
 use keys::{LocalMasterKey, MasterKey, SystemRandom};
-pub use load::{ConfigError, claim_key};
+pub use load::{ConfigError, Known, claim_key};
 pub use sections::{
     Auth, Cell, DirectoryPlace, Events, Format, GraphQl, Http, Log, Mail, NameSettings, Nats, Operators, Partitions,
-    Postgres, Projections, RateLimits, SecretText, Telemetry, Texts, Vault, Webhooks,
+    Postgres, Projections, RateLimits, SecretText, SslMode, Telemetry, Texts, Vault, Webhooks,
 };
 use serde::{Deserialize, Serialize};
 pub use settings::{SETTINGS, Setting};
@@ -68,12 +74,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the file (if given), the environment, and flags: pairs of a key such as `http.port` and a value.
+    /// Reads the file (if given), the environment, and flags: pairs of a key such as `http.port` and a value. `known`: what the
+    /// program has that can be spoken of.
     pub fn load(
         file: Option<&std::path::Path>,
         flags: impl IntoIterator<Item = (&'static str, String)>,
+        known: &Known,
     ) -> Result<Self, ConfigError> {
-        load::load(file, std::env::vars(), flags)
+        load::load(file, std::env::vars(), flags, known)
     }
 
     /// How the log of a service is used.
@@ -84,6 +92,22 @@ impl Config {
             sealing: self.master_key().map(|master| Sealing { master, random: Arc::new(SystemRandom) }),
             ..eventstore::Settings::default()
         }
+    }
+
+    /// How the bus is reached.
+    pub fn bus_settings(&self) -> nats::Settings {
+        let settings = &self.nats;
+        let credentials = if !settings.creds.is_empty() {
+            nats::Credentials::Creds(settings.creds.reveal().to_owned())
+        } else if !settings.token.is_empty() {
+            nats::Credentials::Token(settings.token.reveal().to_owned())
+        } else if let Some(user) = &settings.user {
+            nats::Credentials::Password { user: user.clone(), password: settings.password.reveal().to_owned() }
+        } else {
+            nats::Credentials::None
+        };
+        // Commands work without the bus, so its absence does not keep us from starting.
+        nats::Settings { connect_later: true, ..nats::Settings::new(&settings.url, credentials, "inopsio") }
     }
 
     /// The master key, if there is one: it was checked when it was read.

@@ -10,10 +10,9 @@ use poem::error::ResponseError;
 use poem::http::Method;
 use poem::{Endpoint, EndpointExt, PathPattern, Request, Response};
 use poem_openapi::registry::{MetaApi, Registry};
+use remote::{Forward, Kept, Remote};
 use tokio_util::sync::CancellationToken;
 
-use super::Remote;
-use super::forward::{Forward, Kept};
 use crate::domains::RouteTable;
 use crate::routes::numbered_route;
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Config;
+use crate::Config;
 
 /// A setting that the environment can give.
 #[derive(Clone, Copy, Debug)]
@@ -277,22 +277,6 @@ pub const SETTINGS: &[Setting] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domains::SERVICES;
-
-    #[test]
-    fn each_service_is_placed_by_the_environment_too() {
-        for service in SERVICES {
-            for (variable, key) in [("DATABASE", "databases"), ("REMOTE", "remotes")] {
-                let variable = format!("INOPSIO_{variable}_{}", service.name().to_uppercase());
-                let setting = SETTINGS.iter().find(|setting| setting.variable == variable);
-                assert_eq!(
-                    setting.map(|setting| setting.key.to_owned()),
-                    Some(format!("{key}.{service}")),
-                    "{variable}"
-                );
-            }
-        }
-    }
 
     #[test]
     fn what_holds_by_default_is_shown_as_it_would_be_set() {

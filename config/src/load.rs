@@ -9,19 +9,29 @@ use figment::error::Kind;
 use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
+use kernel::{Service, is_slug};
 
-use super::{Config, NameSettings, Partitions, SETTINGS, vault};
-use crate::domains;
+use crate::{Config, NameSettings, Partitions, SETTINGS, vault};
 
 /// A configuration that can't be used; its text says key, value, where it is from, and what is allowed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(pub String);
 
-pub(super) fn load(
+/// What a program has that its configuration may speak of by name.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Its services.
+    pub services: Vec<Service>,
+    /// The names of their read models.
+    pub projections: Vec<&'static str>,
+}
+
+pub(crate) fn load(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
     flags: impl IntoIterator<Item = (&'static str, String)>,
+    known: &Known,
 ) -> Result<Config, ConfigError> {
     let mut figment = Figment::new();
     if let Some(file) = file {
@@ -50,22 +60,22 @@ pub(super) fn load(
     let figment = figment.merge(from_environment).merge(from_flags);
     let from_vault = vault::secrets(&figment)?;
     let config: Config = figment.merge(from_vault).extract().map_err(|error| ConfigError(explain(&error)))?;
-    check(&config)?;
+    check(&config, known)?;
     Ok(config)
 }
 
 /// Values of one source, by key.
-pub(super) struct Values {
+pub(crate) struct Values {
     source: &'static str,
     values: Dict,
 }
 
 impl Values {
-    pub(super) fn new(source: &'static str) -> Self {
+    pub(crate) fn new(source: &'static str) -> Self {
         Self { source, values: Dict::new() }
     }
 
-    pub(super) fn set(&mut self, key: &str, text: &str) {
+    pub(crate) fn set(&mut self, key: &str, text: &str) {
         let setting = SETTINGS.iter().find(|setting| setting.key == key);
         // Secrets are text whatever they look like; the rest is read like a TOML value, or taken as text.
         let value = if setting.is_some_and(|setting| setting.secret) {
@@ -98,7 +108,7 @@ impl Provider for Values {
     }
 }
 
-pub(super) fn explain(error: &figment::Error) -> String {
+pub(crate) fn explain(error: &figment::Error) -> String {
     let mut text = String::new();
     for error in error.clone() {
         let key = error.path.join(".");
@@ -132,7 +142,7 @@ pub(super) fn explain(error: &figment::Error) -> String {
 }
 
 /// What types can't say.
-fn check(config: &Config) -> Result<(), ConfigError> {
+fn check(config: &Config, known: &Known) -> Result<(), ConfigError> {
     let refuse = |key: &str, value: &str, allowed: &str| {
         // Not all have one: a cell's settings stand in the file only.
         let variable = SETTINGS.iter().find(|setting| setting.key == key);
@@ -190,14 +200,12 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         Some(Partitions::All(partitions)) => BTreeMap::from([(String::new(), *partitions)]),
         Some(Partitions::Each(each)) => each.clone(),
     };
-    let known: Vec<_> =
-        domains::parts().iter().flat_map(|part| part.projections.iter().map(|one| one.name())).collect();
     for (name, partitions) in partitions {
         if !(partitions.is_power_of_two() && partitions <= projector::MAX_PARTITIONS) {
             return refuse("projections.partitions", &partitions.to_string(), "1, 2, 4, 8, 16, 32 or 64");
         }
-        if !name.is_empty() && !known.contains(&name.as_str()) {
-            return refuse("projections.partitions", &format!("{name:?}"), &known.join(", "));
+        if !name.is_empty() && !known.projections.contains(&name.as_str()) {
+            return refuse("projections.partitions", &format!("{name:?}"), &known.projections.join(", "));
         }
     }
     if !config.postgres.claim_key.is_empty() && claim_key(config).is_none() {
@@ -205,8 +213,8 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     }
     for (service, urls) in &config.remotes {
         let key = format!("remotes.{service}");
-        if !domains::SERVICES.iter().any(|known| known.name() == service) {
-            let names: Vec<_> = domains::SERVICES.iter().map(|known| format!("remotes.{}", known.name())).collect();
+        if !known.services.iter().any(|known| known.name() == service) {
+            let names: Vec<_> = known.services.iter().map(|known| format!("remotes.{}", known.name())).collect();
             return refuse(&key, &format!("{urls:?}"), &names.join(", "));
         }
         if remote_urls(urls).is_none() {
@@ -214,8 +222,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
             return refuse(&key, &format!("{urls:?}"), allowed);
         }
     }
-    let is_name = |name: &str| user_commands::is_slug(name);
-    if let Some(cell) = config.directory.cell.as_deref().filter(|cell| !is_name(cell)) {
+    if let Some(cell) = config.directory.cell.as_deref().filter(|cell| !is_slug(cell)) {
         return refuse("directory.cell", &format!("{cell:?}"), "2 to 40 lower-case letters, digits and hyphens");
     }
     if !config.directory.url.is_empty()
@@ -231,7 +238,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         return refuse("directory.cell", found, &allowed);
     }
     for (name, cell) in &config.cells {
-        if !is_name(name) {
+        if !is_slug(name) {
             return refuse(&format!("cells.{name}"), "its name", "2 to 40 lower-case letters, digits and hyphens");
         }
         if remote_urls(&cell.urls).is_none() {
@@ -272,7 +279,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
 }
 
 /// The URLs of a service's instances: host and port, nothing else; none when there is none, or one can't be used.
-pub(super) fn remote_urls(text: &str) -> Option<Vec<http::Uri>> {
+pub(crate) fn remote_urls(text: &str) -> Option<Vec<http::Uri>> {
     let url = |text: &str| {
         let uri: http::Uri = text.trim().parse().ok()?;
         let plain = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/") && uri.query().is_none();
@@ -297,15 +304,21 @@ pub fn claim_key(config: &Config) -> Option<[u8; 32]> {
 mod tests {
     use super::*;
 
+    fn known() -> Known {
+        let services = ["auth", "crm", "user"].map(Service::new);
+        Known { services: services.into(), projections: vec!["accounts", "contacts", "leads"] }
+    }
+
     fn from(environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        load(None, environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())), [])
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        load(None, environment, [], &known())
     }
 
     #[test]
     fn flags_win_over_the_environment() {
         let environment = [("INOPSIO_PORT".to_owned(), "9000".to_owned())];
-        assert_eq!(load(None, environment.clone(), []).unwrap().http.port, 9000);
-        assert_eq!(load(None, environment, [("http.port", "9001".to_owned())]).unwrap().http.port, 9001);
+        assert_eq!(load(None, environment.clone(), [], &known()).unwrap().http.port, 9000);
+        assert_eq!(load(None, environment, [("http.port", "9001".to_owned())], &known()).unwrap().http.port, 9001);
     }
 
     #[test]
@@ -347,7 +360,7 @@ mod tests {
         let cells = "[cells.west]\nurls = \"http://127.0.0.1:1\"\n[cells.east]\nurls = \"http://127.0.0.1:2\"\n";
         let of = |home: &str| {
             std::fs::write(&file, format!("{home}{cells}")).unwrap();
-            load(Some(&file), [], [])
+            load(Some(&file), [], [], &known())
         };
         assert_eq!(of("[directory]\ncell = \"west\"\n").unwrap().home_cell(), Some("west"));
         for home in ["", "[directory]\ncell = \"north\"\n"] {
@@ -355,7 +368,7 @@ mod tests {
             assert!(error.contains("directory.cell") && error.contains("east, west"), "{error}");
         }
         std::fs::write(&file, "[cells.east]\nurls = \"nowhere\"\n").unwrap();
-        let error = load(Some(&file), [], []).unwrap_err().to_string();
+        let error = load(Some(&file), [], [], &known()).unwrap_err().to_string();
         assert!(error.starts_with("cells.east.urls: \"nowhere\""), "no variable, no brackets: {error}");
         std::fs::remove_file(&file).unwrap();
     }
@@ -381,9 +394,11 @@ mod tests {
 
     #[test]
     fn what_is_no_proxy_of_ours_is_named_with_what_is_allowed() {
-        assert!(from(&[("INOPSIO_TRUSTED_PROXIES", r#"["10.0.0.7", "fd00::/8"]"#)]).is_ok());
-        for wrong in ["proxy.example.com", "10.0.0.0/33"] {
-            let list = format!("[{wrong:?}]");
+        let config = from(&[("INOPSIO_TRUSTED_PROXIES", r#"["10.0.0.7", "fd00::/8", " 192.0.2.0/24 "]"#)]).unwrap();
+        let read: Vec<_> = config.http.proxies().unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(read, ["10.0.0.7/32", "fd00::/8", "192.0.2.0/24"]);
+        for wrong in ["", "proxy.example.com", "10.0.0.0/33", "10.0.0", "*"] {
+            let list = format!("[\"10.0.0.7\", {wrong:?}]");
             let error = from(&[("INOPSIO_TRUSTED_PROXIES", &list)]).unwrap_err().to_string();
             assert!(
                 error.contains("http.trusted_proxies (INOPSIO_TRUSTED_PROXIES)") && error.contains(wrong),

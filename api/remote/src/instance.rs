@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::breaker::Breaker;
+use crate::breaker::Breaker;
 
 /// A process that runs a service.
 pub struct Instance {

@@ -1,25 +1,18 @@
-//! The directory of tenants: which there are, under which names, and which domains they have shown to be their own.
-//!
-//! It is a database of its own, because it belongs to no service; nothing on a request's way asks it.
+//! The table of tenants: which there are, under which names, and which domains they have shown to be their own.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use config::Config;
 use eventstore::LockClass;
-use kernel::{Clock, IdSource, TenantId};
+use kernel::{Clock, IdSource, TenantId, is_slug};
 use serde::Serialize;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Postgres, Row};
-pub use user_sagas::Standing;
+use user_sagas::Standing;
 use uuid::Uuid;
-
-use crate::Config;
-
-mod tables;
-
-pub use tables::{admin_options, migrate};
 
 /// The directory of tenants.
 #[derive(Clone)]
@@ -111,7 +104,8 @@ impl From<sqlx::Error> for DirectoryError {
     }
 }
 
-const ROLE: &str = "inopsio_directory";
+/// The role that reads and writes it.
+pub(crate) const ROLE: &str = "inopsio_directory";
 
 const NOTE_STANDING: &str = "UPDATE tenants SET status = $2 WHERE tenant_id = $1 AND status NOT IN ('reserved', $2)";
 
@@ -418,7 +412,7 @@ impl Directory {
 }
 
 fn check_slug(slug: &str) -> Result<(), DirectoryError> {
-    if user_commands::is_slug(slug) { Ok(()) } else { Err(DirectoryError::Slug(slug.to_owned())) }
+    if is_slug(slug) { Ok(()) } else { Err(DirectoryError::Slug(slug.to_owned())) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the directory is where tenants come from")]

@@ -7,8 +7,8 @@ use http::{Request, StatusCode, Uri};
 use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 
-use super::instance::Instance;
-use super::{HttpClient, body};
+use crate::instance::Instance;
+use crate::{HttpClient, body};
 
 /// How often it is asked whether it answers, and how long it may take. An instance that hangs is given up after
 /// `MISSES × PATIENCE` and a pause between.

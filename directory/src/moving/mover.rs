@@ -13,24 +13,24 @@
 
 use std::time::{Duration, Instant};
 
+use config::{Cell, Config};
 use eventstore::Closure;
 use eventstore::transfer::{self, Compared};
 use futures::future::try_join_all;
-use kernel::{Clock, TenantId};
+use kernel::{Clock, Service, TenantId};
 use nats::Bus;
 use serde::Serialize;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Postgres};
 
-use super::atlas::{Atlas, AtlasError};
 use super::beside;
 use super::error::{MoveError, Result, at};
 use super::leg::Leg;
-use super::placing::{Moving, Place, Placed};
-use crate::config::{Cell, Config};
-use crate::directory::{Directory, Tenant};
-use crate::domains::{self, Part};
+use crate::atlas::{Atlas, AtlasError};
+use crate::holdings::Holdings;
+use crate::placing::{Moving, Place, Placed};
+use crate::tenants::{Directory, Tenant};
 
 /// The longest that a tenant's writes are paused by somebody who is not heard of any more.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -78,16 +78,18 @@ pub struct Moved {
 /// Moves tenants.
 pub struct Mover<'a> {
     config: &'a Config,
+    /// Of each service.
+    holdings: Vec<Holdings>,
     directory: Directory,
     atlas: Atlas,
     clock: &'a dyn Clock,
 }
 
 impl<'a> Mover<'a> {
-    /// By this configuration, which names the cells.
-    pub fn new(config: &'a Config, clock: &'a dyn Clock) -> Self {
+    /// By this configuration, which names the cells; `holdings`: of each service.
+    pub fn new(config: &'a Config, holdings: Vec<Holdings>, clock: &'a dyn Clock) -> Self {
         let directory = Directory::open(config);
-        Self { config, atlas: Atlas::of(&directory), directory, clock }
+        Self { config, holdings, atlas: Atlas::of(&directory), directory, clock }
     }
 
     /// Moves a tenant, or goes on with its move. `news` is told what is done.
@@ -138,8 +140,8 @@ impl<'a> Mover<'a> {
                         for leg in &mut legs {
                             // Each, whatever becomes of the others; what was wrong first is what is told.
                             if let Err(error) = beside::resume(leg.transfer.old(), tenant.tenant_id).await {
-                                let service = leg.part.service;
-                                tracing::error!(%service, %error, "the tenant is still paused: undo the move");
+                                let service = leg.holdings.service.name();
+                                tracing::error!(service, %error, "the tenant is still paused: undo the move");
                             }
                         }
                     }
@@ -157,9 +159,9 @@ impl<'a> Mover<'a> {
 
     /// What is touched in the old cell is not noted any more. Where it still is, it costs a little, and the next move goes on with it.
     async fn forget(&self, moving: &Moving, tenant: TenantId) {
-        for part in domains::parts() {
-            let service = part.service.name();
-            let forgotten = match self.connect(&part, &moving.from).await {
+        for held in &self.holdings {
+            let service = held.service.name();
+            let forgotten = match self.connect(held.service, &moving.from).await {
                 Ok(mut old) => at(&moving.from, transfer::ended(&mut old, tenant).await, service),
                 Err(error) => Err(error),
             };
@@ -179,8 +181,8 @@ impl<'a> Mover<'a> {
         let place = self.atlas.place(tenant.tenant_id).await?;
         let event = place.undo().map_err(AtlasError::from)?;
         if let Some(moving) = &place.moving {
-            for part in domains::parts() {
-                let mut old = self.connect(&part, &moving.from).await?;
+            for held in &self.holdings {
+                let mut old = self.connect(held.service, &moving.from).await?;
                 beside::resume(&mut old, tenant.tenant_id).await?;
                 close(old).await;
             }
@@ -201,10 +203,10 @@ impl<'a> Mover<'a> {
         let place = self.atlas.place(tenant.tenant_id).await?;
         let (cell, event) = place.purge().map_err(AtlasError::from)?;
         let cell = cell.to_owned();
-        for part in domains::parts() {
-            let mut old = self.connect(&part, &cell).await?;
-            let purged = transfer::purge(&mut old, part.service, tenant.tenant_id).await;
-            purged.map_err(|error| MoveError::Transfer { service: part.service.name(), cell: cell.clone(), error })?;
+        for held in &self.holdings {
+            let mut old = self.connect(held.service, &cell).await?;
+            let purged = transfer::purge(&mut old, held.service, tenant.tenant_id).await;
+            purged.map_err(|error| MoveError::Transfer { service: held.service.name(), cell: cell.clone(), error })?;
             close(old).await;
         }
         self.atlas.note(tenant.tenant_id, place, event, self.clock).await?;
@@ -213,16 +215,16 @@ impl<'a> Mover<'a> {
 
     /// Whether both cells answer, and are two: before anything is noted that would have to be taken back.
     async fn look_at(&self, from: &str, to: &str) -> Result<()> {
-        for part in domains::parts() {
+        for held in &self.holdings {
             let mut clusters = Vec::new();
             for cell in [from, to] {
-                let mut there = self.connect(&part, cell).await?;
+                let mut there = self.connect(held.service, cell).await?;
                 // A cluster made of a copy of another's files has its identifier, too, but its server began by itself.
                 let asked = sqlx::query_as(
                     "SELECT system_identifier, pg_postmaster_start_time()::text FROM pg_control_system()",
                 );
                 let cluster: std::result::Result<(i64, String), _> = asked.fetch_one(&mut there).await;
-                clusters.push(at(cell, cluster.map_err(Into::into), part.service.name())?);
+                clusters.push(at(cell, cluster.map_err(Into::into), held.service.name())?);
                 close(there).await;
             }
             if clusters[0] == clusters[1] {
@@ -233,9 +235,9 @@ impl<'a> Mover<'a> {
     }
 
     /// A service's database of a cell, as a superuser.
-    async fn connect(&self, part: &Part, cell: &str) -> Result<sqlx::PgConnection> {
-        let connected = self.admin(part, cell)?.disable_statement_logging().connect().await;
-        at(cell, connected.map_err(Into::into), part.service.name())
+    async fn connect(&self, service: Service, cell: &str) -> Result<sqlx::PgConnection> {
+        let connected = self.admin(service, cell)?.disable_statement_logging().connect().await;
+        at(cell, connected.map_err(Into::into), service.name())
     }
 
     /// The cell in which a tenant lives.
@@ -258,13 +260,13 @@ impl<'a> Mover<'a> {
     }
 
     /// How a service's database of a cell is reached, as a superuser.
-    fn admin(&self, part: &Part, name: &str) -> Result<PgConnectOptions> {
+    fn admin(&self, service: Service, name: &str) -> Result<PgConnectOptions> {
         let url = self.cell(name)?.admin_url.reveal();
         let options: PgConnectOptions = url.parse().map_err(|_| MoveError::AdminUrl(name.to_owned()))?;
         if url.is_empty() {
             return Err(MoveError::AdminUrl(name.to_owned()));
         }
-        Ok(options.database(&self.config.database(part.service).name))
+        Ok(options.database(&self.config.database(service).name))
     }
 
     /// That nobody else moves the tenant meanwhile: held as long as the connection is.
@@ -275,17 +277,17 @@ impl<'a> Mover<'a> {
 
     async fn legs(&self, tenant: TenantId, moving: &Moving) -> Result<Vec<Leg>> {
         let mut legs = Vec::new();
-        for part in domains::parts() {
-            let mut leg = self.leg(part, tenant, moving).await?;
-            at(&moving.to, leg.transfer.expect(&moving.from).await, leg.part.service.name())?;
+        for held in &self.holdings {
+            let mut leg = self.leg(held, tenant, moving).await?;
+            at(&moving.to, leg.transfer.expect(&moving.from).await, leg.holdings.service.name())?;
             legs.push(leg);
         }
         Ok(legs)
     }
 
-    async fn leg(&self, part: Part, tenant: TenantId, moving: &Moving) -> Result<Leg> {
-        let (from, to) = (self.admin(&part, &moving.from)?, self.admin(&part, &moving.to)?);
-        Leg::begin(part, self.config, tenant, moving, &from, to).await
+    async fn leg(&self, held: &Holdings, tenant: TenantId, moving: &Moving) -> Result<Leg> {
+        let (from, to) = (self.admin(held.service, &moving.from)?, self.admin(held.service, &moving.to)?);
+        Leg::begin(held.clone(), self.config, tenant, moving, &from, to).await
     }
 
     /// Copies while the tenant writes.
@@ -316,10 +318,10 @@ impl<'a> Mover<'a> {
         }
         // What people decided about dead letters holds there too, before anything rests on it.
         for leg in legs.iter_mut() {
-            let mut opening = at(&moving.to, leg.transfer.open().await, leg.part.service.name())?;
+            let mut opening = at(&moving.to, leg.transfer.open().await, leg.holdings.service.name())?;
             let carried = beside::decisions(&mut opening).await;
-            at(&moving.to, carried, leg.part.service.name())?;
-            at(&moving.to, opening.keep().await, leg.part.service.name())?;
+            at(&moving.to, carried, leg.holdings.service.name())?;
+            at(&moving.to, opening.keep().await, leg.holdings.service.name())?;
         }
         try_join_all(legs.iter().map(|leg| leg.follow(FOLLOW))).await?;
         for leg in legs.iter_mut() {
@@ -338,13 +340,13 @@ impl<'a> Mover<'a> {
         place: Place,
     ) -> Result<(Place, Vec<MovedService>)> {
         for leg in legs.iter_mut() {
-            at(&moving.from, leg.transfer.pause(&moving.to, PAUSE).await, leg.part.service.name())?;
+            at(&moving.from, leg.transfer.pause(&moving.to, PAUSE).await, leg.holdings.service.name())?;
         }
         let compared = try_join_all(legs.iter_mut().map(async |leg| {
             leg.round(bus).await?;
-            let compared = at(&moving.to, leg.transfer.compare().await, leg.part.service.name())?;
+            let compared = at(&moving.to, leg.transfer.compare().await, leg.holdings.service.name())?;
             leg.follow(FOLLOW_IN_PAUSE).await?;
-            Ok::<_, MoveError>((leg.part.service.name(), compared))
+            Ok::<_, MoveError>((leg.holdings.service.name(), compared))
         }))
         .await?;
         for leg in legs.iter_mut() {
@@ -352,7 +354,7 @@ impl<'a> Mover<'a> {
             leg.settled_there(Duration::ZERO).await?;
         }
         for leg in legs.iter_mut() {
-            at(&moving.from, leg.transfer.hold().await, leg.part.service.name())?;
+            at(&moving.from, leg.transfer.hold().await, leg.holdings.service.name())?;
         }
         let place = self.atlas.note(tenant, place, Placed::Moved, self.clock).await?;
         let services = compared.into_iter().map(|(service, Compared { events, streams, root, .. })| MovedService {
@@ -367,7 +369,7 @@ impl<'a> Mover<'a> {
     /// Closes the old copy for good, and lets the tenant in.
     async fn open(&self, tenant: TenantId, moving: &Moving, legs: &mut [Leg]) -> Result<()> {
         let all = legs.iter_mut().map(async |leg| {
-            let name = leg.part.service.name();
+            let name = leg.holdings.service.name();
             at(&moving.from, leg.transfer.leave(&moving.to).await, name)?;
             let looked = beside::sagas_looked_up_to(leg.transfer.old(), tenant).await?;
             let mut opening = at(&moving.to, leg.transfer.open().await, name)?;
@@ -382,13 +384,13 @@ impl<'a> Mover<'a> {
     /// The same for a move that broke off after the turning point: where the tenant was let in already, it writes.
     async fn let_in(&self, tenant: TenantId, moving: &Moving) -> Result<()> {
         let mut legs = Vec::new();
-        for part in domains::parts() {
-            let name = part.service.name();
-            let mut there = self.connect(&part, &moving.to).await?;
+        for held in &self.holdings {
+            let name = held.service.name();
+            let mut there = self.connect(held.service, &moving.to).await?;
             let standing = at(&moving.to, transfer::standing(&mut there, tenant).await, name)?;
             close(there).await;
             if standing == Some(Closure::Arriving) {
-                legs.push(self.leg(part, tenant, moving).await?);
+                legs.push(self.leg(held, tenant, moving).await?);
             }
         }
         self.open(tenant, moving, &mut legs).await

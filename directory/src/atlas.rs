@@ -7,8 +7,8 @@ use serde::Serialize;
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
-use super::placing::{DeletedHistory, Place, Placed, PlacingError};
-use crate::directory::{Directory, DirectoryError};
+use crate::placing::{DeletedHistory, Place, Placed, PlacingError};
+use crate::tenants::{Directory, DirectoryError};
 
 /// A place that can't be changed.
 #[derive(Debug, thiserror::Error)]

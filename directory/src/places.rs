@@ -1,42 +1,51 @@
 //! Where a tenant's place is made, and where it ends: the directory, the databases, the streams.
 
-use auth_api::authority::open_ring;
-use auth_commands::{CloseKeyRing, protocol};
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
+use config::Config;
 use eventstore::{History, Role};
 use futures::future::BoxFuture;
-use kernel::{Clock, Service, SystemClock, TenantId};
-use keys::SystemRandom;
+use kernel::{Service, SystemClock, TenantId};
 use nats::{Bus, StreamSettings};
 use sqlx::{ConnectOptions, Connection};
 use user_sagas::{PlaceError, Places, Standing};
 
-use crate::cells::atlas::{Atlas, AtlasError};
-use crate::cells::placing::{DeletedHistory, Placed};
-use crate::config::Config;
-use crate::directory::{Directory, DirectoryError};
-use crate::domains::{SERVICES, read_models};
-use crate::server::StartError;
-use crate::write_side::write_side;
+use crate::atlas::{Atlas, AtlasError};
+use crate::holdings::{Holdings, OF_TENANTS};
+use crate::placing::{DeletedHistory, Placed};
+use crate::tenants::{Directory, DirectoryError};
+
+/// Who has the keys that sign tenants' tokens.
+pub trait KeyRings: Send + Sync + 'static {
+    /// Gives a tenant its keys; one that has them keeps them.
+    fn make(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
+
+    /// Takes the keys of a tenant back that is not made after all; nothing happens when it has none.
+    fn close(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
+}
 
 /// The places of this installation.
 pub struct Installation {
     config: Config,
     directory: Directory,
     bus: Bus,
+    /// Of each service.
+    holdings: Vec<Holdings>,
+    rings: Arc<dyn KeyRings>,
 }
 
 impl Installation {
-    /// Those that the configuration names.
-    pub fn new(config: Config, bus: Bus) -> Self {
-        Self { directory: Directory::open(&config), config, bus }
+    /// Those that the configuration names; `holdings`: of each service.
+    pub fn new(config: Config, bus: Bus, holdings: Vec<Holdings>, rings: Arc<dyn KeyRings>) -> Self {
+        Self { directory: Directory::open(&config), config, bus, holdings, rings }
     }
 
     /// Every service has its tables, and no row of them can be read but under a tenant's name.
     async fn databases(&self) -> Result<(), PlaceError> {
-        for service in SERVICES {
+        for service in self.holdings.iter().map(|held| held.service) {
             let passing = |error: sqlx::Error| PlaceError::Passing(format!("the database of {service}: {error}"));
-            let options = self.config.database(*service).options(Role::Read).disable_statement_logging();
+            let options = self.config.database(service).options(Role::Read).disable_statement_logging();
             let mut connection = options.connect().await.map_err(passing)?;
             let (tables, open): (i64, i64) = sqlx::query_as(
                 "SELECT count(*), count(*) FILTER (WHERE NOT (c.relrowsecurity AND c.relforcerowsecurity))
@@ -61,30 +70,14 @@ impl Installation {
 
     /// Every service has its stream. Where nothing was written yet it is made, as the service's relay would.
     async fn streams(&self) -> Result<(), PlaceError> {
-        for service in SERVICES {
+        for service in self.holdings.iter().map(|held| held.service) {
             let passing = |error: nats::Error| PlaceError::Passing(format!("the stream of {service}: {error}"));
-            if self.bus.stream_state(*service).await.map_err(passing)?.is_none() {
+            if self.bus.stream_state(service).await.map_err(passing)?.is_none() {
                 let settings = StreamSettings { replicas: self.config.nats.replicas, ..StreamSettings::default() };
-                self.bus.ensure_stream(*service, settings).await.map_err(passing)?;
+                self.bus.ensure_stream(service, settings).await.map_err(passing)?;
             }
         }
         Ok(())
-    }
-}
-
-impl Installation {
-    /// Gives a tenant its keys, or takes them back, in the auth service's log: like a command of an operator's, wherever that runs.
-    async fn keys(&self, tenant: TenantId, wanted: bool) -> Result<(), PlaceError> {
-        let passing = |error: &dyn std::fmt::Display| PlaceError::Passing(format!("the tenant's keys: {error}"));
-        let master = self.config.master_key().ok_or_else(|| passing(&StartError::MasterKey))?;
-        let (store, executor) = write_side(&self.config, auth_api::SERVICE).await.map_err(|error| passing(&error))?;
-        let done = if wanted {
-            open_ring(&executor, &*master, &SystemRandom, SystemClock.now(), tenant).await
-        } else {
-            executor.run(&protocol(tenant, "auth"), &CloseKeyRing).await.map(drop)
-        };
-        store.close().await;
-        done.map_err(|refusal| passing(&refusal))
     }
 
     /// What is left of a tenant: that it was deleted, when, under which name, and what its history was. Its name is free again.
@@ -100,9 +93,9 @@ impl Installation {
             Err(DirectoryError::Unknown(_)) => String::new(),
             Err(error) => return Err(failed(error)),
         };
-        let mut services = Vec::with_capacity(SERVICES.len());
-        for service in SERVICES {
-            let history = eventstore::history(&self.config.database(*service), tenant).await;
+        let mut services = Vec::with_capacity(self.holdings.len());
+        for service in self.holdings.iter().map(|held| held.service) {
+            let history = eventstore::history(&self.config.database(service), tenant).await;
             let History { events, root } =
                 history.map_err(|error| PlaceError::Passing(format!("the log of {service}: {error}")))?;
             services.push(DeletedHistory { service: service.name().to_owned(), events, root: hex::encode(root) });
@@ -143,8 +136,8 @@ impl Places for Installation {
     }
 
     fn services(&self) -> Vec<Service> {
-        let others = SERVICES.iter().copied().filter(|service| *service != user_api::SERVICE);
-        others.chain([user_api::SERVICE]).collect()
+        let all = self.holdings.iter().map(|held| held.service);
+        all.filter(|service| *service != OF_TENANTS).chain([OF_TENANTS]).collect()
     }
 
     fn record_deletion(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
@@ -153,7 +146,9 @@ impl Places for Installation {
 
     fn destroy(&self, tenant: TenantId, service: Service) -> BoxFuture<'_, Result<(), PlaceError>> {
         Box::pin(async move {
-            let destroyed = eventstore::destroy(&self.config.database(service), tenant, &read_models(service)).await;
+            let held = self.holdings.iter().find(|held| held.service == service);
+            let read_models = held.map(Holdings::read_models).unwrap_or_default();
+            let destroyed = eventstore::destroy(&self.config.database(service), tenant, &read_models).await;
             destroyed.map_err(|error| PlaceError::Passing(format!("the database of {service}: {error}")))
         })
     }
@@ -167,10 +162,10 @@ impl Places for Installation {
     }
 
     fn make_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
-        Box::pin(self.keys(tenant, true))
+        self.rings.make(tenant)
     }
 
     fn close_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
-        Box::pin(self.keys(tenant, false))
+        self.rings.close(tenant)
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_api::provider::Proxies;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// A secret: never shown.
@@ -104,12 +104,17 @@ impl Http {
         if self.public_url.is_empty() { format!("http://{}:{}", self.host, self.port) } else { self.public_url.clone() }
     }
 
-    /// The proxies before us that are believed.
+    /// The addresses and networks of the proxies before us that are believed.
     ///
     /// # Errors
-    /// What is neither an address nor a network.
-    pub fn proxies(&self) -> Result<Proxies, String> {
-        Proxies::read(&self.trusted_proxies)
+    /// The first text that is neither.
+    pub fn proxies(&self) -> Result<Vec<IpNet>, String> {
+        let network = |text: &String| {
+            let text = text.trim();
+            let address = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+            text.parse::<IpNet>().or_else(|_| address()).map_err(|_| text.to_owned())
+        };
+        self.trusted_proxies.iter().map(network).collect()
     }
 
     /// How long nothing may come or go on a connection.
@@ -341,18 +346,7 @@ pub struct Events {
 
 impl Default for Events {
     fn default() -> Self {
-        let feeds = events_api::feed::Settings::default();
-        Self { feeds_per_tenant: feeds.per_tenant, heartbeat_seconds: feeds.heartbeat.as_secs() }
-    }
-}
-
-impl Events {
-    /// How feeds work.
-    pub(crate) const fn feeds(&self) -> events_api::feed::Settings {
-        events_api::feed::Settings {
-            per_tenant: self.feeds_per_tenant,
-            heartbeat: std::time::Duration::from_secs(self.heartbeat_seconds),
-        }
+        Self { feeds_per_tenant: 20, heartbeat_seconds: 15 }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use eventstore::transfer::TransferError;
 
-use super::atlas::AtlasError;
-use crate::directory::DirectoryError;
+use crate::atlas::AtlasError;
+use crate::tenants::DirectoryError;
 
 /// A tenant that can't be moved.
 #[derive(Debug, thiserror::Error)]

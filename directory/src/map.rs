@@ -7,8 +7,7 @@ use quick_cache::sync::Cache;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::atlas::{Atlas, Turn};
-use super::whose::Whose;
+use crate::atlas::{Atlas, Turn};
 
 /// How often it is asked what changed.
 const LOOK: Duration = Duration::from_millis(200);
@@ -19,17 +18,28 @@ const REMEMBERED: usize = 100_000;
 /// How long it is remembered that there is no such tenant: strangers may ask for any.
 const UNKNOWN: Duration = Duration::from_secs(2);
 
+/// What tells the tenant of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Its token says an id.
+    Id(Uuid),
+    /// Its path says a short name.
+    Slug(String),
+    /// Nothing does: any cell will answer the same.
+    Anybodys,
+}
+
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Leads {
+pub struct Leads {
     /// The tenant, as far as it is known.
-    pub(super) tenant: Uuid,
+    pub tenant: Uuid,
     /// Its cell; none: none was ever noted.
-    pub(super) cell: Option<String>,
+    pub cell: Option<String>,
 }
 
 /// The map.
-pub(super) struct Map {
+pub struct Map {
     atlas: Atlas,
     /// Where tenants live.
     known: Cache<Uuid, Option<String>>,
@@ -42,13 +52,14 @@ pub(super) struct Map {
 }
 
 impl Map {
-    pub(super) fn new(atlas: Atlas) -> Self {
+    /// One that knows nothing yet.
+    pub fn new(atlas: Atlas) -> Self {
         let (known, names, unknown) = (Cache::new(REMEMBERED), Cache::new(REMEMBERED), Cache::new(REMEMBERED / 10));
         Self { atlas, known, names, unknown, head: AtomicI64::new(-1) }
     }
 
     /// Takes changes over until `shutdown`.
-    pub(super) async fn follow(&self, shutdown: CancellationToken) {
+    pub async fn follow(&self, shutdown: CancellationToken) {
         let mut complained = false;
         while !shutdown.is_cancelled() {
             match self.turn().await {
@@ -65,7 +76,10 @@ impl Map {
     }
 
     /// Takes over what changed.
-    pub(super) async fn turn(&self) -> Result<(), sqlx::Error> {
+    ///
+    /// # Errors
+    /// When the directory can't be asked.
+    pub async fn turn(&self) -> Result<(), sqlx::Error> {
         let known = self.head.load(Ordering::Acquire);
         if known < 0 {
             // Before the first look-up: what changes from then on is seen.
@@ -99,12 +113,15 @@ impl Map {
     }
 
     /// Whether the directory was ever heard of.
-    pub(super) fn is_known(&self) -> bool {
+    pub fn is_known(&self) -> bool {
         self.head.load(Ordering::Acquire) >= 0
     }
 
     /// Where a request leads; none: there is no such tenant, and any cell can say so.
-    pub(super) async fn find(&self, whose: &Whose) -> Result<Option<Leads>, sqlx::Error> {
+    ///
+    /// # Errors
+    /// When the directory has to be asked, and can't be.
+    pub async fn find(&self, whose: &Whose) -> Result<Option<Leads>, sqlx::Error> {
         let (name, tenant) = match whose {
             Whose::Anybodys => return Ok(None),
             Whose::Id(tenant) => (tenant.to_string(), Some(*tenant)),
