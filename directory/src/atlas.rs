@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use eventstore::LockKey;
 use kernel::{Clock, TenantId};
 use serde::Serialize;
-use sqlx::{PgPool, Row};
+use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
 use uuid::Uuid;
 
 use crate::placing::{DeletedHistory, Place, Placed, PlacingError};
@@ -110,35 +110,12 @@ impl Atlas {
     pub async fn note(
         &self,
         tenant: TenantId,
-        mut place: Place,
+        place: Place,
         event: Placed,
         clock: &dyn Clock,
     ) -> Result<Place, AtlasError> {
-        let mut transaction = self.0.begin().await?;
-        // One after the other, so that who follows the positions misses none.
-        sqlx::query("SELECT pg_advisory_xact_lock($1)")
-            .bind(LockKey::Placing.number())
-            .execute(&mut *transaction)
-            .await?;
-        let expected = place.version;
-        place.apply(&event);
-        let at: DateTime<Utc> = clock.now();
-        let text = serde_json::to_value(&event).map_err(|error| AtlasError::Unknown(error.to_string()))?;
-        let noted = sqlx::query(
-            "INSERT INTO placements (position, tenant_id, sequence, event, cell, recorded_at)
-             SELECT coalesce((SELECT max(position) FROM placements), 0) + 1, $1, $2 + 1, $3, $4, $5
-             WHERE $2 = (SELECT count(*) FROM placements WHERE tenant_id = $1)",
-        )
-        .bind(tenant.uuid())
-        .bind(i64::from(expected))
-        .bind(text)
-        .bind(place.moving.as_ref().filter(|_| event == Placed::Moved).map(|moving| &moving.to))
-        .bind(at)
-        .execute(&mut *transaction)
-        .await?;
-        if noted.rows_affected() != 1 {
-            return Err(AtlasError::Meanwhile);
-        }
+        let mut transaction = self.begin().await?;
+        let place = append(&mut transaction, tenant, place, &event, clock).await?;
         if let (Placed::Moved, Some(moving)) = (&event, &place.moving) {
             sqlx::query("UPDATE tenants SET cell = $2 WHERE tenant_id = $1")
                 .bind(tenant.uuid())
@@ -151,14 +128,44 @@ impl Atlas {
                 .bind(tenant.uuid())
                 .execute(&mut *transaction)
                 .await?;
-            // Nobody could release them any more. Deletions are few, and so are verified domains: no index.
-            sqlx::query("DELETE FROM domains WHERE tenant_id = $1")
-                .bind(tenant.uuid())
-                .execute(&mut *transaction)
-                .await?;
+            give_domains_back(&mut transaction, tenant).await?;
         }
         transaction.commit().await?;
         Ok(place)
+    }
+
+    /// Gives back what a tenant had that is not made after all. Of one that was open already that is noted: fronts may know its name, which
+    /// can be another's from now on. Nothing happens when there is none, and to one that is suspended or to be deleted.
+    ///
+    /// # Errors
+    /// [`AtlasError::Meanwhile`].
+    pub async fn release(&self, tenant: TenantId, clock: &dyn Clock) -> Result<(), AtlasError> {
+        let place = self.place(tenant).await?;
+        let mut transaction = self.begin().await?;
+        let released: Option<(String, String)> = sqlx::query_as(
+            "DELETE FROM tenants WHERE tenant_id = $1 AND status IN ('reserved', 'active') RETURNING slug, status",
+        )
+        .bind(tenant.uuid())
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if let Some((slug, status)) = released
+            && status == "active"
+        {
+            append(&mut transaction, tenant, place, &Placed::Released { slug }, clock).await?;
+            give_domains_back(&mut transaction, tenant).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// A transaction in which something is noted: one after the other, so that who follows the positions misses none.
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        let mut transaction = self.0.begin().await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(LockKey::Placing.number())
+            .execute(&mut *transaction)
+            .await?;
+        Ok(transaction)
     }
 
     /// The tenants that were deleted, the first one first.
@@ -193,7 +200,7 @@ impl Atlas {
     /// Who came to live where, or is no more, after so many things had happened; and how many they are now.
     pub async fn turns(&self, after: i64) -> Result<(Vec<Turn>, i64), sqlx::Error> {
         let rows = sqlx::query(
-            "SELECT position, tenant_id, cell, CASE event->>'event' WHEN 'deleted' THEN event->>'slug' END
+            "SELECT position, tenant_id, cell, CASE WHEN event->>'event' IN ('deleted', 'released') THEN event->>'slug' END
              FROM placements WHERE position > $1 ORDER BY position",
         )
         .bind(after)
@@ -212,4 +219,37 @@ impl Atlas {
         }
         Ok((turns, head))
     }
+}
+
+/// Appends an event to a tenant's; what is so then.
+async fn append(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    mut place: Place,
+    event: &Placed,
+    clock: &dyn Clock,
+) -> Result<Place, AtlasError> {
+    let expected = place.version;
+    place.apply(event);
+    let at: DateTime<Utc> = clock.now();
+    let text = serde_json::to_value(event).map_err(|error| AtlasError::Unknown(error.to_string()))?;
+    let noted = sqlx::query(
+        "INSERT INTO placements (position, tenant_id, sequence, event, cell, recorded_at)
+         SELECT coalesce((SELECT max(position) FROM placements), 0) + 1, $1, $2 + 1, $3, $4, $5
+         WHERE $2 = (SELECT count(*) FROM placements WHERE tenant_id = $1)",
+    )
+    .bind(tenant.uuid())
+    .bind(i64::from(expected))
+    .bind(text)
+    .bind(place.moving.as_ref().filter(|_| *event == Placed::Moved).map(|moving| &moving.to))
+    .bind(at)
+    .execute(connection)
+    .await?;
+    if noted.rows_affected() == 1 { Ok(place) } else { Err(AtlasError::Meanwhile) }
+}
+
+/// Nobody could release the domains any more of who is no more. Ends are few, and so are verified domains: no index.
+async fn give_domains_back(connection: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM domains WHERE tenant_id = $1").bind(tenant.uuid()).execute(connection).await?;
+    Ok(())
 }

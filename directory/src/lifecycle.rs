@@ -66,6 +66,7 @@ pub enum ProvisionError {
 /// The user service's write side, for as long as an operator's command takes.
 struct Desk {
     config: Config,
+    directory: Directory,
     store: EventStore,
     executor: Executor,
 }
@@ -73,7 +74,7 @@ struct Desk {
 impl Desk {
     async fn open(config: &Config) -> Result<Self, ProvisionError> {
         let (store, executor) = write_side(config, OF_TENANTS).await?;
-        Ok(Self { config: config.clone(), store, executor })
+        Ok(Self { config: config.clone(), directory: Directory::open(config), store, executor })
     }
 
     async fn execute<C: executor::Command>(&self, tenant: TenantId, command: &C) -> Result<C::Answer, ProvisionError> {
@@ -126,16 +127,28 @@ impl Desk {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             match self.status(tenant).await? {
-                TenantStatus::Active | TenantStatus::Suspended | TenantStatus::Deleting | TenantStatus::Deleted => {
+                TenantStatus::Deleted => return Ok(()),
+                TenantStatus::Abandoned => return Err(ProvisionError::Abandoned(slug.to_owned())),
+                // Its place is opened a moment after it is said to be active.
+                TenantStatus::Active | TenantStatus::Suspended | TenantStatus::Deleting
+                    if self.is_open(tenant).await? =>
+                {
                     return Ok(());
                 }
-                TenantStatus::Abandoned => return Err(ProvisionError::Abandoned(slug.to_owned())),
-                TenantStatus::Requested if tokio::time::Instant::now() > deadline => {
+                _ if tokio::time::Instant::now() > deadline => {
                     let reason = "see `inopsio saga list --service user`".to_owned();
                     return Err(ProvisionError::NotYet { slug: slug.to_owned(), reason });
                 }
-                TenantStatus::Requested => tokio::time::sleep(Duration::from_millis(20)).await,
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
             }
+        }
+    }
+
+    async fn is_open(&self, tenant: TenantId) -> Result<bool, ProvisionError> {
+        match self.directory.find(&tenant.to_string()).await {
+            Ok(_) => Ok(true),
+            Err(DirectoryError::Unknown(_)) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 }

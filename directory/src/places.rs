@@ -124,7 +124,10 @@ impl Places for Installation {
     }
 
     fn release(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
-        Box::pin(async move { self.directory.release(tenant).await.map_err(failed) })
+        Box::pin(async move {
+            let released = Atlas::of(&self.directory).release(tenant, &SystemClock).await;
+            released.map_err(|error| PlaceError::Passing(error.to_string()))
+        })
     }
 
     fn open(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
@@ -132,7 +135,13 @@ impl Places for Installation {
     }
 
     fn note_standing(&self, tenant: TenantId, standing: Standing) -> BoxFuture<'_, Result<(), PlaceError>> {
-        Box::pin(async move { self.directory.note_standing(tenant, standing).await.map_err(failed) })
+        Box::pin(async move {
+            match self.directory.note_standing(tenant, standing).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(PlaceError::Passing("the tenant's place is not open yet".to_owned())),
+                Err(error) => Err(failed(error)),
+            }
+        })
     }
 
     fn services(&self) -> Vec<Service> {

@@ -21,6 +21,11 @@ pub enum Placed {
     MoveEnded,
     /// What could be deleted of the old copy is.
     OldCopyPurged,
+    /// It was open for a moment, and is not made after all. Final.
+    Released {
+        /// The short name that it had, which is free since.
+        slug: String,
+    },
     /// It is no more. Final.
     Deleted {
         /// The short name that it had, which is free since.
@@ -109,7 +114,7 @@ impl Place {
             }
             Placed::MoveEnded => self.old_copy = self.moving.take().map(|moving| moving.from),
             Placed::OldCopyPurged => self.old_copy = None,
-            Placed::Deleted { .. } => self.deleted = true,
+            Placed::Released { .. } | Placed::Deleted { .. } => self.deleted = true,
         }
     }
 
@@ -242,6 +247,8 @@ mod tests {
         assert_eq!(given(&ended).delete(), Err(PlacingError::OldCopy("a".to_owned())));
         assert_eq!(given(&[&ended[..], &[Placed::OldCopyPurged]].concat()).delete(), Ok(()));
         let deleted = Placed::Deleted { slug: "acme".to_owned(), services: Vec::new() };
-        assert_eq!(given(&[deleted]).begin("a", "b"), Err(PlacingError::Deleted));
+        for end in [deleted, Placed::Released { slug: "acme".to_owned() }] {
+            assert_eq!(given(&[end]).begin("a", "b"), Err(PlacingError::Deleted));
+        }
     }
 }

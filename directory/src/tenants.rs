@@ -107,7 +107,9 @@ impl From<sqlx::Error> for DirectoryError {
 /// The role that reads and writes it.
 pub(crate) const ROLE: &str = "inopsio_directory";
 
-const NOTE_STANDING: &str = "UPDATE tenants SET status = $2 WHERE tenant_id = $1 AND status NOT IN ('reserved', $2)";
+/// How a tenant stands, once its place is open.
+const NOTE_STANDING: &str =
+    "UPDATE tenants SET status = CASE status WHEN 'reserved' THEN status ELSE $2 END WHERE tenant_id = $1";
 
 impl Directory {
     /// The directory of this configuration; connects when first used.
@@ -213,15 +215,6 @@ impl Directory {
         if holder == Some(tenant.uuid()) { Ok(()) } else { Err(DirectoryError::Exists(slug.to_owned())) }
     }
 
-    /// Gives back what a tenant that is not made after all had; nothing happens when there is none.
-    pub async fn release(&self, tenant: TenantId) -> Result<(), DirectoryError> {
-        sqlx::query("DELETE FROM tenants WHERE tenant_id = $1 AND status NOT IN ('suspended', 'deleting')")
-            .bind(tenant.uuid())
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
     /// From now on a reserved slug leads to its tenant.
     pub async fn open_place(&self, tenant: TenantId) -> Result<(), DirectoryError> {
         sqlx::query("UPDATE tenants SET status = 'active' WHERE tenant_id = $1 AND status = 'reserved'")
@@ -231,10 +224,14 @@ impl Directory {
         Ok(())
     }
 
-    /// Notes how a tenant stands.
-    pub async fn note_standing(&self, tenant: TenantId, standing: Standing) -> Result<(), DirectoryError> {
-        sqlx::query(NOTE_STANDING).bind(tenant.uuid()).bind(standing.as_str()).execute(&self.pool).await?;
-        Ok(())
+    /// Notes how a tenant stands. False: its place is not open yet, and nothing was noted.
+    pub async fn note_standing(&self, tenant: TenantId, standing: Standing) -> Result<bool, DirectoryError> {
+        let reserved: Option<bool> = sqlx::query_scalar(&format!("{NOTE_STANDING} RETURNING status = 'reserved'"))
+            .bind(tenant.uuid())
+            .bind(standing.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(reserved != Some(true))
     }
 
     /// Whether a tenant is to be deleted.
