@@ -46,6 +46,7 @@ mod sign_in;
 mod sources;
 mod standing;
 mod states;
+mod suspensions;
 mod tenants;
 mod texts;
 mod town;
