@@ -63,10 +63,11 @@ pub async fn open(
         while follower.turn().await? {}
         Ok::<_, String>(())
     };
-    if !matches!(tokio::time::timeout(PATIENCE, begun).await, Ok(Ok(()))) {
-        tracing::warn!(
-            "the user service's log or the directory of tenants does not answer; who is suspended is not known yet"
-        );
+    match tokio::time::timeout(PATIENCE, begun).await {
+        Ok(Ok(())) => {}
+        Ok(Err(reason)) => tracing::warn!(%reason, "who is suspended is not known yet"),
+        // Slow, as a first start may be; what does not answer at all is said by who follows.
+        Err(_) => tracing::info!("who is suspended is not known yet; /ready says so until it is"),
     }
     background.tasks.spawn(follower.run(background.shutdown.clone()));
     Ok(People { bearers: Bearers::new(executor, grants), store: alone.then_some(store) })
