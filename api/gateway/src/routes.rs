@@ -10,6 +10,7 @@ use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result, Route};
 use poem_openapi::__private::UrlQuery;
 use poem_openapi::registry::{MetaApi, Registry};
+use remote::Remote;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Verifier;
