@@ -31,7 +31,7 @@ pub struct Summary {
     key: String,
     /// running, unwinding, stuck, completed or compensated.
     #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
-    status: &'static str,
+    state: &'static str,
     /// The step under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<String>,
@@ -74,7 +74,7 @@ pub struct Detail {
     trigger: Uuid,
     /// running, unwinding, stuck, completed or compensated.
     #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
-    status: &'static str,
+    state: &'static str,
     /// Whether it takes back what it did; also while it is stuck.
     unwinding: bool,
     /// The step under way.
@@ -130,7 +130,7 @@ impl From<Listed> for Summary {
             saga: one.saga,
             definition: one.definition,
             key: one.key,
-            status: Status::as_str(one.status),
+            state: one.status.as_str(),
             step: one.step,
             undo: one.undo,
             turn: one.turn,
@@ -155,7 +155,7 @@ impl Detail {
             key: state.key,
             parameters: state.parameters,
             trigger: state.trigger,
-            status: state.status.as_str(),
+            state: state.status.as_str(),
             unwinding: state.unwinding,
             current: state.current.map(|current| CurrentStep {
                 step: current.step,

@@ -159,7 +159,7 @@ impl Coordinator {
                         let of = counts.iter().filter(|one| one.saga == definition.name && one.status == status);
                         let count: i64 = of.map(|one| one.instances).sum();
                         metrics::gauge!("inopsio_saga_instances", "service" => service, "saga" => definition.name,
-                            "status" => status.as_str())
+                            "state" => status.as_str())
                         .set(count as f64);
                     }
                 }

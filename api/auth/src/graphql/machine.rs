@@ -4,7 +4,7 @@ use auth_projections::api_keys::{self, ApiKeyRow};
 use auth_projections::machines::{self, MachineRow};
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Page, PageRequest, few, int, unlistable, unreadable};
+use face::graphql::{Context, Page, PageRequest, int, unlistable, unreadable};
 use juniper::{FieldResult, GraphQLInputObject, graphql_object};
 use uuid::Uuid;
 
@@ -64,18 +64,21 @@ impl Machine {
         self.0.changed_at
     }
 
-    /// Its newest API keys, at most 100; of those issued before the one with the id `after`.
+    /// Its API keys, last issued first; revoked ones too.
     async fn api_keys(
         &self,
         context: &Context,
         #[graphql(default = 20)] first: Option<i32>,
-        after: Option<Uuid>,
-    ) -> FieldResult<Vec<ApiKey>> {
-        let first = few(first, 20, 100)?;
+        after: Option<String>,
+    ) -> FieldResult<ApiKeyConnection> {
+        const ORDER: &str = "API_KEYS_NEWEST";
+        let request = PageRequest::new(first, after.as_deref(), ORDER)?;
+        let machine = self.0.machine_id;
         let mut tables = context.reader(SERVICE).await?;
         let tenant = context.caller().tenant();
-        let rows = api_keys::of_machine(&mut tables, tenant, self.0.machine_id, after, first.into()).await;
-        Ok(rows.map_err(unreadable)?.into_iter().map(ApiKey).collect())
+        let rows = api_keys::of_machine(&mut tables, tenant, machine, request.after, request.limit()).await;
+        let rows = rows.map_err(unreadable)?.into_iter().map(ApiKey).collect();
+        Ok(ApiKeyConnection::new(Page::new(&request, ORDER, rows, ApiKey::id), machine))
     }
 }
 
@@ -129,6 +132,11 @@ impl ApiKey {
     fn revoked_at(&self) -> Option<DateTime<Utc>> {
         self.0.revoked_at
     }
+}
+
+connection! {
+    /// A page of a machine's API keys.
+    pub struct ApiKeyConnection of ApiKey by ApiKeyEdge in SERVICE, counted by api_keys::count where Uuid
 }
 
 /// Which machines; what is left out does not matter.

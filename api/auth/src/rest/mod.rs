@@ -11,7 +11,8 @@ mod session;
 mod sign_in_policy;
 mod signing_key;
 
-use face::Runtime;
+use face::{Addressee, Runtime};
+use kernel::{Caller, Refusal, UserId};
 use poem_openapi::Tags;
 
 /// All operations.
@@ -41,6 +42,18 @@ pub fn rest(runtime: Runtime) -> Rest {
         consent::Consents::new(runtime),
     )
 }
+
+/// A user of the caller's tenant, as the user service knows them: who never signed in has no account here.
+///
+/// # Errors
+/// `not_found`; that people can't be asked about now.
+async fn addressee(runtime: &Runtime, caller: &Caller, user: UserId) -> Result<Addressee, Refusal> {
+    let found = runtime.addressees.addressee(caller.tenant(), user).await?;
+    found.ok_or_else(|| Refusal::not_found("not_found", format!("there is no user {user}")).with("resource", USER))
+}
+
+/// The type of users, which are the user service's.
+const USER: &str = "user.user";
 
 /// How the reference groups the operations.
 #[derive(Clone, Copy, Debug, Tags)]

@@ -267,8 +267,13 @@ impl WebhookSettings {
                 return Ok(Plain(Changes { changes: found.into_iter().map(Into::into).collect(), next }));
             }
         }
+        // No more of them after that one; of an unknown webhook there are none at all.
         if after.0.is_some() {
-            return Ok(Plain(Changes { changes: Vec::new(), next: None }));
+            for webhooks in &self.platform.webhooks {
+                if !webhooks.changes(caller.tenant(), webhook.0, None, 1).await?.is_empty() {
+                    return Ok(Plain(Changes { changes: Vec::new(), next: None }));
+                }
+            }
         }
         Err(Refusal::not_found("not_found", format!("there is no webhook {}", webhook.0))
             .with("resource", "webhook")

@@ -306,10 +306,12 @@ async fn what_is_not_there_is_told_with_what_it_would_be() {
         (format!("/v1/user/users/{id}"), "user.user"),
         (format!("/v1/user/users/{id}/erasure"), "user.user"),
         (format!("/v1/auth/machines/{id}"), "auth.machine"),
+        (format!("/v1/auth/users/{id}/consents"), "user.user"),
         (format!("/v1/jobs/crm/{id}"), "job"),
         (format!("/v1/jobs/crm/batches/{id}"), "batch"),
         (format!("/v1/jobs/crm/schedules/{id}"), "schedule"),
         (format!("/v1/events/webhooks/{id}"), "webhook"),
+        (format!("/v1/events/webhooks/{id}/changes?after=1"), "webhook"),
         (format!("/v1/sagas/crm/{id}"), "saga"),
     ] {
         let unknown = world.get(&path).await;

@@ -217,9 +217,9 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
         (rows(&world.auth, "log").await, streamed(&world, "auth", world.head_of_all(&world.auth).await).await);
     assert!(of_auth.0.contains("password_wrong") && of_auth.1.contains("@auth.account/"), "{of_auth:?}");
     assert_eq!((leaks(&of_auth.0), leaks(&of_auth.1)), (vec![], vec![]));
-    let refused = "{ auth { refusedSignIns { reason address agent origin } } }";
+    let refused = "{ auth { refusedSignIns { nodes { reason address agent origin } } } }";
     let nobodys = Answer::of(world.request(Method::POST, "/graphql").json(&json!({ "query": refused }))).await;
-    let [nobody] = &nobodys.body["data"]["auth"]["refusedSignIns"].as_array().unwrap()[..] else {
+    let [nobody] = &nobodys.body["data"]["auth"]["refusedSignIns"]["nodes"].as_array().unwrap()[..] else {
         panic!("{nobodys:?}")
     };
     assert_eq!(

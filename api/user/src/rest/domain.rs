@@ -44,7 +44,7 @@ struct NewDomain {
 /// How far it is shown that a domain is the tenant's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum DomainState {
+pub(crate) enum DomainStatus {
     /// The tenant says so.
     Claimed,
     /// Its record was there.
@@ -96,17 +96,17 @@ struct DomainResource {
     /// Its name, as the domain name system has it.
     domain: String,
     /// How far it is shown that it is the tenant's.
-    status: DomainState,
+    status: DomainStatus,
     /// What has to be there to show it.
     record: DomainRecord,
 }
 
 fn resource(tenant: TenantId, id: Uuid, state: &ClaimedDomain) -> DomainResource {
     let status = match state {
-        ClaimedDomain { released: true, .. } => DomainState::Released,
-        ClaimedDomain { record_missing: true, .. } => DomainState::RecordMissing,
-        ClaimedDomain { verified: true, .. } => DomainState::Verified,
-        ClaimedDomain { .. } => DomainState::Claimed,
+        ClaimedDomain { released: true, .. } => DomainStatus::Released,
+        ClaimedDomain { record_missing: true, .. } => DomainStatus::RecordMissing,
+        ClaimedDomain { verified: true, .. } => DomainStatus::Verified,
+        ClaimedDomain { .. } => DomainStatus::Claimed,
     };
     DomainResource { id, domain: state.domain.clone(), status, record: DomainRecord::of(&state.domain, tenant, id) }
 }
