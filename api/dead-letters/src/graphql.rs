@@ -28,6 +28,7 @@ pub enum DeadLetterState {
     Discarded,
 }
 
+/// Events that a consumer could not take.
 #[graphql_object(context = Context)]
 impl DeadLettersQuery {
     /// Dead letters, the last event first. Of one service, or of all in which the caller has the permission `<service>:dead_letter:read`, which all questions here need.

@@ -196,6 +196,7 @@ macro_rules! domains {
             }
 
             $(
+                /// What this service has to show.
                 fn $name() -> <$domain as Domain>::Query {
                     Default::default()
                 }
@@ -208,6 +209,7 @@ macro_rules! domains {
         #[graphql_subscription(context = Context, scalar = DefaultScalarValue)]
         impl Subscription {
             $(
+                /// What happens in this service.
                 async fn $name(
                     context: &Context,
                     executor: &Executor<'_, '_, Context>,

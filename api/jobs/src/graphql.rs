@@ -35,6 +35,7 @@ pub enum JobState {
     Discarded,
 }
 
+/// What is done while nobody waits for the answer.
 #[graphql_object(context = Context)]
 impl JobsQuery {
     /// Jobs, last asked for first. Of one service, or of all in which the caller has the permission `<service>:job:read`, which all
@@ -156,6 +157,7 @@ pub struct JobRow {
     job: Job,
 }
 
+/// A job.
 #[graphql_object(context = Context, name = "Job")]
 impl JobRow {
     /// The service whose it is.
@@ -303,6 +305,7 @@ pub struct ScheduleRow {
     schedule: Schedule,
 }
 
+/// What asks for jobs again and again.
 #[graphql_object(context = Context, name = "JobSchedule")]
 impl ScheduleRow {
     /// The service whose it is.

@@ -1,7 +1,7 @@
 //! The operations.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Command, Count, Empty, Noted, NotedNew, Parameter, Plain, Problem};
+use face::{Authenticated, Command, Count, Empty, Example, Noted, NotedNew, Parameter, Plain, Problem, example};
 use jobs::{Listing, Submitted, Wanted};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -43,6 +43,12 @@ struct New {
 pub struct Target {
     /// Its id.
     pub id: Uuid,
+}
+
+impl Example for Target {
+    fn example() -> Self {
+        Self { id: example::id(1) }
+    }
 }
 
 impl Rest {

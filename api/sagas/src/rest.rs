@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use coordinator::{Desk, Listing, Status};
-use face::{Authenticated, Changed, Command, Count, Empty, Parameter, Plain, Problem, Resource, Word};
+use face::{
+    Authenticated, Changed, Command, Count, Empty, Example, Parameter, Plain, Problem, Resource, Word, example,
+};
 use kernel::Refusal;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -57,6 +59,12 @@ impl Rest {
                 format!("there is no service {service:?} with sagas here; allowed: {}", names.join(", ")),
             )
         })
+    }
+}
+
+impl Example for Target {
+    fn example() -> Self {
+        Self { id: example::id(9) }
     }
 }
 

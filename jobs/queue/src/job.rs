@@ -107,7 +107,8 @@ pub(crate) const COLUMNS: &str =
           WHEN attempt > 0 THEN 'retryable' ELSE 'scheduled' END AS state";
 
 /// Which jobs are listed, by how they are shown: what [`Listing`] says, from the second parameter on.
-const LISTED: &str = "($2::text IS NULL OR kind = $2) AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR queue = $4)
+const LISTED: &str =
+    "($2::text IS NULL OR kind = $2) AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR queue = $4)
      AND ($5::uuid IS NULL OR batch_id = $5) AND ($6::uuid IS NULL OR schedule_id = $6)";
 
 impl Job {

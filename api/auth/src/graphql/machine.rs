@@ -17,6 +17,7 @@ pub(crate) const READ: &str = "auth:machine:read";
 #[derive(Clone, Debug)]
 pub struct Machine(MachineRow);
 
+/// A sensor or an integration.
 #[graphql_object(context = Context)]
 impl Machine {
     /// The machine's id.
@@ -86,6 +87,7 @@ impl Machine {
 #[derive(Clone, Debug)]
 pub struct ApiKey(ApiKeyRow);
 
+/// A key with which a machine calls the API. Nothing of its secret is kept.
 #[graphql_object(context = Context)]
 impl ApiKey {
     /// The key's id.

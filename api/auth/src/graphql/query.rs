@@ -13,6 +13,7 @@ use super::session::{self, SignInSessionConnection};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AuthQuery;
 
+/// Machines and their keys, and where people are signed in.
 #[graphql_object(context = Context)]
 impl AuthQuery {
     /// A machine; `null`: unknown.

@@ -16,6 +16,7 @@ pub struct RefusedSignIn {
     row: RefusedSignInRow,
 }
 
+/// An attempt to sign in that was refused.
 #[graphql_object(name = "RefusedSignIn", context = Context)]
 impl RefusedSignIn {
     /// The attempt's id.

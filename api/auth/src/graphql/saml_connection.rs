@@ -16,6 +16,7 @@ const READ: &str = "auth:saml_connection:read";
 #[derive(Clone, Debug)]
 pub struct SamlConnection(SamlConnectionRow);
 
+/// An identity provider that signs people in.
 #[graphql_object(context = Context)]
 impl SamlConnection {
     /// The connection's id.

@@ -20,6 +20,7 @@ pub struct SignInSession {
     ended_with_all: Option<(DateTime<Utc>, String)>,
 }
 
+/// Somebody was signed in with one browser.
 #[graphql_object(name = "SignInSession", context = Context)]
 impl SignInSession {
     /// The session's id.

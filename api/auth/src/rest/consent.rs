@@ -3,7 +3,7 @@
 use auth_aggregates::{Account, Client};
 use auth_commands::{RevokeConsent, WithdrawGrant};
 use face::operation::{Done, Found, change, id};
-use face::{Authenticated, Command, Empty, KnownConsent, Resource, Runtime};
+use face::{Authenticated, Command, Empty, Example, KnownConsent, Resource, Runtime};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -25,9 +25,16 @@ impl Consents {
 
 /// What somebody lets applications do.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Consents")]
 struct ConsentList {
     /// By application.
     consents: Vec<KnownConsent>,
+}
+
+impl Example for ConsentList {
+    fn example() -> Self {
+        Self { consents: vec![KnownConsent::example()] }
+    }
 }
 
 #[OpenApi(tag = "Tag::Consents")]

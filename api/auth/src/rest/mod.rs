@@ -67,6 +67,8 @@ enum Tag {
     SamlConnections,
     /// People who sign in: what is asked of them, their sessions, links to set their passwords.
     Sessions,
+    /// How the pages look where people sign in.
+    Branding,
     /// The keys that sign the tenant's tokens.
     #[oai(rename = "Signing keys")]
     SigningKeys,

@@ -1,6 +1,7 @@
 //! What the operations answer.
 
 use chrono::{DateTime, Utc};
+use face::{Example, example};
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Body, IntoResponse, Response};
 use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
@@ -221,7 +222,17 @@ struct Summary {
     id: Uuid,
     /// Its version: its ETag.
     version: u64,
-    /// The new secret, `whsec_…`: shown now and never again.
+}
+
+/// What was made, with a secret.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookSecretMade")]
+struct WithSecret {
+    /// The webhook's id.
+    id: Uuid,
+    /// Its version: its ETag.
+    version: u64,
+    /// The new secret, `whsec_…`: it is shown this once. Absent in the answer to a repeated request.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
 }
@@ -230,6 +241,10 @@ struct Summary {
 #[derive(Debug)]
 pub struct Changed(pub Done);
 
+/// 200: the webhook that has a new secret.
+#[derive(Debug)]
+pub struct Rotated(pub Done);
+
 /// 201: the webhook that was made.
 #[derive(Debug)]
 pub struct Made(pub Done);
@@ -237,19 +252,17 @@ pub struct Made(pub Done);
 impl IntoResponse for Changed {
     fn into_response(self) -> Response {
         let Done { changed, repeated } = self.0;
-        let body = Summary { id: changed.id, version: changed.version, secret: changed.secret };
-        let mut response = Response::builder()
-            .content_type("application/json")
-            .body(Body::from_vec(serde_json::to_vec(&body).unwrap_or_default()));
-        let headers = response.headers_mut();
+        respond(&Summary { id: changed.id, version: changed.version }, changed.version, repeated)
+    }
+}
+
+impl IntoResponse for Rotated {
+    fn into_response(self) -> Response {
+        let Done { changed, repeated } = self.0;
+        let body = WithSecret { id: changed.id, version: changed.version, secret: changed.secret };
+        let mut response = respond(&body, changed.version, repeated);
         // Secrets are for no cache.
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", body.version)) {
-            headers.insert(header::ETAG, tag);
-        }
-        if repeated {
-            headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
-        }
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
 }
@@ -257,7 +270,7 @@ impl IntoResponse for Changed {
 impl IntoResponse for Made {
     fn into_response(self) -> Response {
         let location = HeaderValue::from_str(&format!("/v1/events/webhooks/{}", self.0.changed.id));
-        let mut response = Changed(self.0).into_response();
+        let mut response = Rotated(self.0).into_response();
         response.set_status(StatusCode::CREATED);
         if let Ok(location) = location {
             response.headers_mut().insert(header::LOCATION, location);
@@ -266,7 +279,21 @@ impl IntoResponse for Made {
     }
 }
 
-fn meta(status: u16, description: &'static str, headers: &[(&str, &str)]) -> MetaResponses {
+fn respond(body: &impl Serialize, version: u64, repeated: bool) -> Response {
+    let mut response = Response::builder()
+        .content_type("application/json")
+        .body(Body::from_vec(serde_json::to_vec(body).unwrap_or_default()));
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        headers.insert(header::ETAG, tag);
+    }
+    if repeated {
+        headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+fn meta<T: JsonSchema>(status: u16, description: &'static str, headers: &[(&str, &str)]) -> MetaResponses {
     let header = |(name, description): &(&str, &str)| MetaHeader {
         name: (*name).to_owned(),
         description: Some((*description).to_owned()),
@@ -281,7 +308,7 @@ fn meta(status: u16, description: &'static str, headers: &[(&str, &str)]) -> Met
             status_range: None,
             content: vec![MetaMediaType {
                 content_type: "application/json",
-                schema: MetaSchemaRef::Reference(face::schema::name::<Summary>()),
+                schema: MetaSchemaRef::Reference(face::schema::name::<T>()),
             }],
             headers: headers.iter().map(header).collect(),
         }],
@@ -294,20 +321,110 @@ const REPLAYED: (&str, &str) =
 
 impl poem_openapi::ApiResponse for Changed {
     fn meta() -> MetaResponses {
-        meta(200, "Done", &[ETAG, REPLAYED])
+        meta::<Summary>(200, "Done", &[ETAG, REPLAYED])
     }
 
     fn register(registry: &mut Registry) {
-        face::schema::register::<Summary>(registry, face::schema::Direction::Out);
+        face::schema::register_answer::<Summary>(registry);
+    }
+}
+
+impl poem_openapi::ApiResponse for Rotated {
+    fn meta() -> MetaResponses {
+        meta::<WithSecret>(200, "Done", &[ETAG, REPLAYED])
+    }
+
+    fn register(registry: &mut Registry) {
+        face::schema::register_answer::<WithSecret>(registry);
     }
 }
 
 impl poem_openapi::ApiResponse for Made {
     fn meta() -> MetaResponses {
-        meta(201, "Made", &[("Location", "Where it is"), ETAG, REPLAYED])
+        meta::<WithSecret>(201, "Made", &[("Location", "Where it is"), ETAG, REPLAYED])
     }
 
     fn register(registry: &mut Registry) {
-        face::schema::register::<Summary>(registry, face::schema::Direction::Out);
+        face::schema::register_answer::<WithSecret>(registry);
+    }
+}
+
+impl Example for Webhook {
+    fn example() -> Self {
+        Self {
+            id: example::id(1),
+            version: 2,
+            service: "crm",
+            url: "https://hooks.example.com/inopsio".to_owned(),
+            types: vec!["crm.lead.*".to_owned()],
+            description: "Tells the newsletter whom to greet".to_owned(),
+            state: "enabled",
+            disabled_reason: None,
+            position: 1042,
+            lag_events: 0,
+            delivered: 618,
+            attempts: 0,
+            failing_since: None,
+            next_attempt_at: None,
+            former_secret_until: Some(example::time(24 * 60)),
+            created_at: example::time(0),
+            changed_at: example::time(10),
+        }
+    }
+}
+
+impl Example for Webhooks {
+    fn example() -> Self {
+        Self { webhooks: vec![Webhook::example()] }
+    }
+}
+
+impl Example for Deliveries {
+    fn example() -> Self {
+        let delivery = DeliveryResource {
+            id: example::id(3),
+            webhook_id: example::id(4),
+            event_type: "crm.lead.captured".to_owned(),
+            position: Some(1042),
+            attempt: 1,
+            sent_at: example::time(60),
+            duration_ms: 38,
+            status: Some(204),
+            error: None,
+            response: String::new(),
+        };
+        Self { next: Some(delivery.id), deliveries: vec![delivery] }
+    }
+}
+
+impl Example for Changes {
+    fn example() -> Self {
+        let change = |version, change: &str, detail| ChangeResource {
+            version,
+            actor: "ada".to_owned(),
+            changed_at: example::time(10),
+            change: change.to_owned(),
+            detail,
+        };
+        let rotated = change(2, "secret_rotated", serde_json::json!({ "overlap_hours": 24 }));
+        Self { changes: vec![rotated], next: Some(2) }
+    }
+}
+
+impl Example for Ping {
+    fn example() -> Self {
+        Self { delivered: true, status: Some(204), error: None, duration_ms: 38, response: String::new() }
+    }
+}
+
+impl Example for Summary {
+    fn example() -> Self {
+        Self { id: example::id(1), version: 3 }
+    }
+}
+
+impl Example for WithSecret {
+    fn example() -> Self {
+        Self { id: example::id(1), version: 3, secret: Some("whsec_shown once, and kept sealed".to_owned()) }
     }
 }

@@ -12,6 +12,7 @@ use webhooks::{Delivery, Endpoint, READ, State};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EventsQuery;
 
+/// The events of all services, as they are offered to others.
 #[graphql_object(context = Context)]
 impl EventsQuery {
     /// All webhooks, the oldest of each service first.
@@ -58,6 +59,7 @@ pub struct Webhook {
     endpoint: Endpoint,
 }
 
+/// A place to which events are delivered.
 #[graphql_object(context = Context)]
 impl Webhook {
     /// Its id.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 use webhooks::{Act, EndpointFields, READ, Request, WRITE};
 
-use super::answer::{Changed, Changes, Deliveries, Made, Ping, Webhook, Webhooks};
+use super::answer::{Changed, Changes, Deliveries, Made, Ping, Rotated, Webhook, Webhooks};
 use crate::{Platform, Tag};
 
 /// The operations on webhooks.
@@ -67,6 +67,7 @@ struct WebhookDetails {
     description: String,
 }
 
+/// Why nothing is sent any more.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DisableWebhook")]
@@ -78,6 +79,7 @@ struct Disable {
     reason: String,
 }
 
+/// How long the former secret is good.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "RotateWebhookSecret")]
@@ -89,6 +91,7 @@ struct Rotate {
     overlap_hours: u32,
 }
 
+/// What is delivered again.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ReplayWebhook")]
@@ -187,9 +190,10 @@ impl WebhookSettings {
     ///
     /// The answer has the new secret: it is not shown again. Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/rotate-secret", method = "post", operation_id = "rotateWebhookSecret")]
-    async fn rotate(&self, command: Command<Rotate>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
+    async fn rotate(&self, command: Command<Rotate>, webhook: Path<Uuid>) -> Result<Rotated, Problem> {
         let act = Act::RotateSecret { id: webhook.0, overlap_hours: command.body.overlap_hours };
-        self.act(command.request, webhook.0, act).await
+        let Changed(done) = self.act(command.request, webhook.0, act).await?;
+        Ok(Rotated(done))
     }
 
     /// Deliver again what comes after a position

@@ -96,6 +96,7 @@ macro_rules! connection {
             }
         }
 
+        $(#[$meta])*
         #[juniper::graphql_object(context = $crate::graphql::Context)]
         impl $connection {
             /// The rows with their cursors.

@@ -68,7 +68,8 @@ async fn a_dead_letter_is_seen_tried_and_edited_with_a_preview_and_an_audit() {
     assert_eq!((&letters[0]["id"], &letters[0]["waiting"]), (&json!(id), &json!(1)), "{asked:?}");
     assert_eq!(letters[0]["errors"][0], why, "{asked:?}");
     let by_manager = world.anonymous(Method::POST, "/graphql").bearer_auth(world.token(&[Role::Manager]));
-    let refused = Answer::of(by_manager.json(&json!({ "query": "{ deadLetters { letters { nodes { id } } } }" }))).await;
+    let refused =
+        Answer::of(by_manager.json(&json!({ "query": "{ deadLetters { letters { nodes { id } } } }" }))).await;
     assert_eq!(refused.body["errors"][0]["extensions"]["code"], "permission_missing", "{refused:?}");
     let theirs = world.anonymous(Method::POST, "/graphql").bearer_auth(world.stranger());
     let theirs = Answer::of(theirs.json(&json!({ "query": query }))).await;

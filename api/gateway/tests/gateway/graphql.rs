@@ -340,7 +340,11 @@ async fn every_key_of_a_machine_can_be_listed_page_by_page() {
     loop {
         let answer = ask(&format!("first: 2{after}")).await;
         let page = &answer.body["data"]["auth"]["machine"]["apiKeys"];
-        assert_eq!((&page["totalCount"], &page["pageInfo"]["hasPreviousPage"]), (&json!(3), &json!(pages > 0)), "{page}");
+        assert_eq!(
+            (&page["totalCount"], &page["pageInfo"]["hasPreviousPage"]),
+            (&json!(3), &json!(pages > 0)),
+            "{page}"
+        );
         listed.extend(page["nodes"].as_array().unwrap().iter().map(|key| key["id"].clone()));
         pages += 1;
         if page["pageInfo"]["hasNextPage"] == false {

@@ -392,6 +392,8 @@ async fn attack_60_whoever_was_a_lead_or_a_contact_is_nowhere_once_they_are_eras
         assert_eq!((&told["can_be_opened"], &told["events"]), (&json!(0), &json!(17)), "{told}");
         let shown = world.get(path).await;
         assert_eq!((shown.status, leaks(&shown.body.to_string())), (StatusCode::OK, vec![]));
+        // As in GraphQL: a text that is empty, and nothing that a client has to know a form of sealed things for.
+        assert_eq!((&shown.body["name"], &shown.body["email"]), (&json!(""), &Value::Null), "{shown:?}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Domains: claim, look for the record, release.
 
 use face::operation::{Done, Found, Made, change, create, find, id};
-use face::{Authenticated, Command, Empty, Hold, NamesError};
+use face::{Authenticated, Command, Empty, Example, Hold, NamesError, example};
 use kernel::{Aggregate, Caller, Refusal, TenantId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -126,6 +126,17 @@ fn missing(record: &DomainRecord, found: Vec<String>) -> Refusal {
     );
     let found: Vec<String> = found.into_iter().take(TOLD).map(|text| text.chars().take(255).collect()).collect();
     Refusal::conflict("domain_record_missing", detail).with("record", serde_json::json!(record)).with("found", found)
+}
+
+impl Example for DomainResource {
+    fn example() -> Self {
+        let record = DomainRecord {
+            name: "_inopsio.example.com".to_owned(),
+            r#type: "TXT",
+            value: format!("{VALUE}{}", example::id(2)),
+        };
+        Self { id: example::id(1), domain: "example.com".to_owned(), status: DomainStatus::Verified, record }
+    }
 }
 
 #[OpenApi(tag = "Tag::Domains")]
