@@ -31,12 +31,12 @@ pub enum DeadLetterState {
 /// Events that a consumer could not take.
 #[graphql_object(context = Context)]
 impl DeadLettersQuery {
-    /// Dead letters, the last event first. Of one service, or of all in which the caller has the permission `<service>:dead_letter:read`, which all questions here need.
+    /// Dead letters that stand so, `PARKED` if it is left out, the last event first. Of one service, or of all in which the caller has the permission `<service>:dead_letter:read`, which all questions here need.
     async fn letters(
         context: &Context,
         service: Option<String>,
         consumer: Option<String>,
-        #[graphql(default = DeadLetterState::Parked)] state: DeadLetterState,
+        state: Option<DeadLetterState>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
     ) -> FieldResult<DeadLetterConnection> {
@@ -45,7 +45,7 @@ impl DeadLettersQuery {
         let request = PageRequest::<String>::new(first, after.as_deref(), ORDER)?;
         let listing = Listing {
             consumer: consumer.map(|consumer| read("consumer", &consumer)).transpose()?,
-            state: match state {
+            state: match state.unwrap_or(DeadLetterState::Parked) {
                 DeadLetterState::Parked => State::Parked,
                 DeadLetterState::Applied => State::Applied,
                 DeadLetterState::Discarded => State::Discarded,
