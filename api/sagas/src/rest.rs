@@ -58,6 +58,7 @@ impl Rest {
                 "not_found",
                 format!("there is no service {service:?} with sagas here; allowed: {}", names.join(", ")),
             )
+            .with("resource", "service")
         })
     }
 }

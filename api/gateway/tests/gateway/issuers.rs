@@ -505,7 +505,9 @@ async fn what_somebody_lets_applications_do_is_listed_and_taken_back_and_so_is_a
     let unknown = world.request(Method::POST, &withdraw(nobody)).json(&json!({}));
     let nobodys = world.request(Method::GET, &format!("/v1/auth/users/{nobody}/consents"));
     let strangers = world.anonymous(Method::GET, &consents).bearer_auth(world.stranger());
-    let refused = [unknown, nobodys, strangers].map(|request| (request, StatusCode::NOT_FOUND, "not_found"));
+    let nothing = format!("/v1/auth/users/{user}/consents/{nobody}/withdraw");
+    let nothing = world.request(Method::POST, &nothing).json(&json!({}));
+    let refused = [unknown, nobodys, strangers, nothing].map(|request| (request, StatusCode::NOT_FOUND, "not_found"));
     world.refuses(refused.into()).await;
     // Who never signed in lets nobody do anything.
     let eve = world.post("/v1/user/users", json!({ "name": "Eve", "email": "eve@example.com" })).await;
