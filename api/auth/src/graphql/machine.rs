@@ -1,11 +1,12 @@
 //! Machines in GraphQL.
 
+use auth_aggregates::ApiKeyRefusal;
 use auth_projections::api_keys::{self, ApiKeyRow};
 use auth_projections::machines::{self, MachineRow};
 use chrono::{DateTime, Utc};
 use face::connection;
 use face::graphql::{Context, Page, PageRequest, int, unlistable, unreadable};
-use juniper::{FieldResult, GraphQLInputObject, graphql_object};
+use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use uuid::Uuid;
 
 use crate::SERVICE;
@@ -83,6 +84,33 @@ impl Machine {
     }
 }
 
+/// Why somebody was refused who came with an API key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLEnum)]
+#[graphql(name = "ApiKeyRefusal")]
+pub enum Refused {
+    /// They know its id and not its secret.
+    SecretWrong,
+    /// Its time is over.
+    Expired,
+    /// It was revoked.
+    Revoked,
+    /// The machine whose it is was deactivated.
+    MachineInactive,
+}
+
+impl Refused {
+    /// The one of this name in events.
+    fn named(name: &str) -> Option<Self> {
+        let all = [
+            (ApiKeyRefusal::SecretWrong, Self::SecretWrong),
+            (ApiKeyRefusal::Expired, Self::Expired),
+            (ApiKeyRefusal::Revoked, Self::Revoked),
+            (ApiKeyRefusal::MachineInactive, Self::MachineInactive),
+        ];
+        all.into_iter().find(|(event, _)| event.as_str() == name).map(|(_, refused)| refused)
+    }
+}
+
 /// A key with which a machine calls the API. Nothing of its secret is kept.
 #[derive(Clone, Debug)]
 pub struct ApiKey(ApiKeyRow);
@@ -125,9 +153,9 @@ impl ApiKey {
         self.0.last_refused_at
     }
 
-    /// Why they were: `secret_wrong`, `expired`, `revoked`, `machine_inactive`.
-    fn last_refusal(&self) -> Option<&str> {
-        self.0.last_refusal.as_deref()
+    /// Why they were.
+    fn last_refusal(&self) -> Option<Refused> {
+        self.0.last_refusal.as_deref().and_then(Refused::named)
     }
 
     /// When it was revoked.

@@ -60,6 +60,7 @@ struct ImportResource {
     /// Rows that were refused.
     refused: u64,
     /// Whether it is taken back: none, requested or done.
+    #[schemars(extend("enum" = ["none", "requested", "done"]))]
     revert: &'static str,
 }
 

@@ -321,12 +321,13 @@ async fn every_key_of_a_machine_can_be_listed_page_by_page() {
     let machine = world.post("/v1/auth/machines", json!({ "name": "sensor", "roles": ["member"] })).await;
     let machine = machine.body["id"].clone();
     let mut issued = Vec::new();
-    let mut position = String::new();
+    let (mut position, mut secret) = (String::new(), String::new());
     for name in ["a", "b", "c"] {
         let key = world.post("/v1/auth/api-keys", json!({ "machine": machine, "name": name })).await;
         assert_eq!(key.status, StatusCode::CREATED, "{key:?}");
         issued.insert(0, key.body["id"].clone());
         key.header("x-position").clone_into(&mut position);
+        key.body["secret"].as_str().unwrap().clone_into(&mut secret);
     }
     let ask = async |arguments: &str| {
         let asked = format!(
@@ -353,6 +354,19 @@ async fn every_key_of_a_machine_can_be_listed_page_by_page() {
         after = format!(", after: {}", page["pageInfo"]["endCursor"]);
     }
     assert_eq!((listed, pages), (issued.clone(), 2));
+    // Who comes with a key's id and another secret is told of, as a word that the schema lists.
+    let last = if secret.ends_with('a') { 'b' } else { 'a' };
+    let wrong = format!("{}{last}", &secret[..secret.len() - 1]);
+    let refused = Answer::of(world.anonymous(Method::GET, "/v1/crm/leads/x").bearer_auth(wrong)).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{refused:?}");
+    testbed::eventually("the refusal is noted", async || {
+        let asked = format!("{{ auth {{ machine(id: {machine}) {{ apiKeys {{ nodes {{ id lastRefusal }} }} }} }} }}");
+        let answer = world.post("/graphql", json!({ "query": asked })).await;
+        let newest = &answer.body["data"]["auth"]["machine"]["apiKeys"]["nodes"][0];
+        assert_eq!(newest["id"], issued[0], "{answer:?}");
+        (newest["lastRefusal"] == "SECRET_WRONG").then_some(())
+    })
+    .await;
     // What was taken until now, an id, is no cursor any more; nor is another list's.
     let others = Answer::of(world.request(Method::POST, "/graphql").json(&json!({
         "query": "{ auth { machines { pageInfo { endCursor } } } }"
