@@ -83,7 +83,7 @@ impl Rest {
         /// How many: 1 to 200; 50 unless given.
         limit: Query<Option<Parameter<Count>>>,
     ) -> Result<Plain<Page>, Problem> {
-        let limit = limit.0.map_or(50, |Parameter(Count(limit))| limit);
+        let Parameter(Count(limit)) = limit.0.unwrap_or_default();
         let state = state.0.map(|Parameter(Standing(state))| state);
         let listing = Listing {
             kind: kind.0,
@@ -143,7 +143,7 @@ impl Rest {
         /// How many: 1 to 200; 50 unless given.
         limit: Query<Option<Parameter<Count>>>,
     ) -> Result<Plain<Log>, Problem> {
-        let (after, limit) = (after.0.unwrap_or_default(), limit.0.map_or(50, |Parameter(Count(limit))| limit));
+        let (after, Parameter(Count(limit))) = (after.0.unwrap_or_default(), limit.0.unwrap_or_default());
         let (job, lines) = self.services.of(&service.0)?.log(&caller, job.0, after, limit).await?;
         Ok(Plain(Log::of(&job, lines, after, limit)))
     }

@@ -91,7 +91,7 @@ impl Rest {
         /// How many: 1 to 200; 50 unless given.
         limit: Query<Option<Parameter<Count>>>,
     ) -> Result<Plain<Page>, Problem> {
-        let limit = limit.0.map_or(50, |Parameter(Count(limit))| limit);
+        let Parameter(Count(limit)) = limit.0.unwrap_or_default();
         let listing = Listing {
             saga: saga.0,
             status: state.0.map(|Parameter(Standing(status))| status),

@@ -238,7 +238,7 @@ impl WebhookSettings {
         after: Query<Option<Uuid>>,
     ) -> Result<Plain<Deliveries>, Problem> {
         caller.require(READ)?;
-        let limit = limit.0.map_or(50, |Parameter(Count(limit))| limit);
+        let Parameter(Count(limit)) = limit.0.unwrap_or_default();
         let (home, _) = self.find(&caller, webhook.0).await?;
         let mut found = home.deliveries(caller.tenant(), webhook.0, after.0, limit + 1).await?;
         let more = found.len() > limit as usize;
@@ -261,7 +261,7 @@ impl WebhookSettings {
         after: Query<Option<u64>>,
     ) -> Result<Plain<Changes>, Problem> {
         caller.require(READ)?;
-        let limit = limit.0.map_or(50, |Parameter(Count(limit))| limit);
+        let Parameter(Count(limit)) = limit.0.unwrap_or_default();
         for webhooks in &self.platform.webhooks {
             let mut found = webhooks.changes(caller.tenant(), webhook.0, after.0, limit + 1).await?;
             if !found.is_empty() {
