@@ -32,7 +32,7 @@ pub fn add(document: &mut Value) {
     }
     for operations in document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
         for operation in operations.as_object_mut().into_iter().flat_map(Map::values_mut) {
-            for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+            for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
                 describe(parameter);
             }
             if let Some(responses) = operation["responses"].as_object_mut() {
