@@ -2,6 +2,7 @@
 
 mod answers;
 mod named;
+mod refused;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
