@@ -14,6 +14,8 @@ use serde_json::{Map, Value, json};
 use testbed::eventually;
 
 use crate::contracts::openapi;
+use crate::examples::{components, errors, validator};
+use crate::walk::ID;
 use crate::websocket::Socket;
 use crate::world::{Answer, World};
 
@@ -44,8 +46,8 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).unwrap()
 }
 
-/// The path and method of an operation of the contract that a request of the book is for.
-fn is_there(contract: &Value, method: &str, path: &str) -> bool {
+/// The operation of the contract that a request of the book is for.
+fn operation<'c>(contract: &'c Value, method: &str, path: &str) -> Option<&'c Value> {
     let parts = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
     let asked = parts(path);
     let stands_for = |part: &str| part.starts_with(['$', '<', '{']);
@@ -54,37 +56,64 @@ fn is_there(contract: &Value, method: &str, path: &str) -> bool {
         let part = |(named, asked): (&String, &String)| named == asked || stands_for(named) || stands_for(asked);
         named.len() == asked.len() && named.iter().zip(&asked).all(part)
     };
-    let mut paths = contract["paths"].as_object().unwrap().iter();
-    paths.any(|(pattern, operations)| fits(pattern) && operations.get(method.to_lowercase()).is_some())
+    let paths = contract["paths"].as_object().unwrap().iter().filter(|(pattern, _)| fits(pattern));
+    paths.filter_map(|(_, operations)| operations.get(method.to_lowercase())).next()
+}
+
+/// A page as its shell blocks are read: each command is a line, and what is filled in stands in its place.
+fn written_out(page: &str) -> String {
+    let mut text = page.replace("\\\n", " ").replace("…the id…", ID);
+    let url = pattern(r"(?m)^URL=(\S+)$").captures(&text).map(|found| found[1].to_owned());
+    if let Some(url) = url {
+        text = text.replace("$URL", &url);
+    }
+    // What a body has from the shell: ids, and files in base64.
+    let text = pattern(r"'\$[A-Z]+'").replace_all(&text, ID).into_owned();
+    pattern(r"'\$\(base64[^)]*\)'").replace_all(&text, "aGVsbG8=").into_owned()
 }
 
 #[test]
 fn every_request_that_the_book_names_is_one_that_the_contract_has() {
     let contract = openapi();
+    let components = components(&contract);
     let said = pattern(r"`(GET|POST) (/v1/[^`\s?]*)[^`]*`");
     let sent = pattern(r#"(?:api |http://127\.0\.0\.1:8080)(/v1/[^\s'"?]+)"#);
-    let (mut wrong, mut seen) = (Vec::new(), 0);
+    let body = pattern(r"-d '(\{.*\})'");
+    let (mut wrong, mut seen, mut bodies) = (Vec::new(), 0, 0);
     for (name, text) in pages() {
-        let text = text.replace("\\\n", " ");
-        let said = said.captures_iter(&text).map(|found| (found[1].to_owned(), found[2].to_owned()));
+        let text = written_out(&text);
+        let said = said.captures_iter(&text).map(|found| (found[1].to_owned(), found[2].to_owned(), None));
         let lines = text.lines().filter(|line| line.contains("api /v1/") || line.contains("curl "));
         let sent = lines.flat_map(|line| {
             let posts = ["-X POST", " -d ", "--data-binary"].iter().any(|option| line.contains(option));
             let method = if posts { "POST" } else { "GET" };
-            sent.captures_iter(line).map(move |found| (method.to_owned(), found[1].to_owned()))
+            let data = body.captures(line).map(|found| found[1].to_owned());
+            sent.captures_iter(line).map(move |found| (method.to_owned(), found[1].to_owned(), data.clone()))
         });
-        for (method, path) in said.chain(sent) {
+        for (method, path, sent) in said.chain(sent) {
             // What is left out is not named.
             if path.contains('…') || path.ends_with('*') {
                 continue;
             }
             seen += 1;
-            if !is_there(&contract, &method, path.trim_end_matches('/')) {
-                wrong.push(format!("{name}: {method} {path}"));
+            let Some(operation) = operation(&contract, &method, path.trim_end_matches('/')) else {
+                wrong.push(format!("{name}: {method} {path} is not there"));
+                continue;
+            };
+            let Some(sent) = sent else { continue };
+            bodies += 1;
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+            match serde_json::from_str(&sent) {
+                Ok(sent) => {
+                    let found = errors(&validator(&components, schema), &sent);
+                    wrong.extend(found.into_iter().map(|error| format!("{name}: {path}: {error} in {sent}")));
+                }
+                Err(error) => wrong.push(format!("{name}: {path}: {error} in {sent}")),
             }
         }
     }
-    assert!(wrong.is_empty() && seen > 80, "{seen} seen; these there are not:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(seen > 80 && bodies > 25, "{seen} seen, with {bodies} bodies: this test can't read the book any more");
 }
 
 /// What the book says of each of its calls: the status and the code with which it is refused, if it is.

@@ -30,8 +30,13 @@ fn translated(schema: &Value) -> Value {
     }
 }
 
+/// The schemas of the contract, for [`validator`].
+pub fn components(contract: &Value) -> Value {
+    json!({ "schemas": translated(&contract["components"]["schemas"]) })
+}
+
 /// What holds values to a schema of the contract.
-fn validator(components: &Value, schema: &Value) -> Validator {
+pub fn validator(components: &Value, schema: &Value) -> Validator {
     let mut root = translated(schema);
     root["components"] = components.clone();
     let options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
@@ -43,14 +48,15 @@ fn operations(contract: &Value) -> impl Iterator<Item = (&str, &Value)> {
     all.map(|operation| (operation["operationId"].as_str().unwrap(), operation))
 }
 
-fn errors(validator: &Validator, example: &Value) -> Vec<String> {
+/// What is wrong with a value, each with its place.
+pub fn errors(validator: &Validator, example: &Value) -> Vec<String> {
     validator.iter_errors(example).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
 
 #[test]
 fn every_answer_of_the_contract_has_an_example_of_its_own_form() {
     let contract = openapi();
-    let components = json!({ "schemas": translated(&contract["components"]["schemas"]) });
+    let components = components(&contract);
     let (mut wrong, mut seen) = (Vec::new(), 0);
     for (id, operation) in operations(&contract) {
         let done = operation["responses"].as_object().unwrap().iter().filter(|(status, _)| status.starts_with('2'));
@@ -71,7 +77,7 @@ fn every_answer_of_the_contract_has_an_example_of_its_own_form() {
 #[test]
 fn every_body_of_the_contract_has_an_example_of_its_own_form() {
     let contract = openapi();
-    let components = json!({ "schemas": translated(&contract["components"]["schemas"]) });
+    let components = components(&contract);
     let (mut wrong, mut seen) = (Vec::new(), 0);
     for (id, operation) in operations(&contract) {
         let Some(content) = operation["requestBody"]["content"].get("application/json") else { continue };
@@ -97,7 +103,7 @@ fn refusals(contract: &Value) -> BTreeMap<String, Value> {
 #[test]
 fn every_refusal_of_the_contract_is_one_that_the_program_gives_and_the_book_explains() {
     let contract = openapi();
-    let components = json!({ "schemas": translated(&contract["components"]["schemas"]) });
+    let components = components(&contract);
     let problem = validator(&components, &json!({ "$ref": "#/components/schemas/Problem" }));
     let statuses: BTreeMap<String, String> = page();
     // The page of the contract itself makes them only to show them.
