@@ -79,6 +79,7 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("changeStage", "crm:pipeline:write", r#"{"name":"Open","probability":10}"#),
     ("retireStage", "crm:pipeline:write", "{}"),
     ("removeStage", "crm:pipeline:write", "{}"),
+    ("getCurrencies", "crm:currency:read", ""),
     ("setBaseCurrency", "crm:currency:write", r#"{"base":"EUR"}"#),
     ("setExchangeRate", "crm:currency:write", r#"{"from":"USD","to":"EUR","day":"2026-01-01","rate_nanos":1}"#),
     (
