@@ -4,6 +4,7 @@ use face::graphql::Context;
 use juniper::{FieldResult, graphql_object};
 use uuid::Uuid;
 
+use super::client::{self, Client, ClientConnection, ClientFilter};
 use super::machine::{self, Machine, MachineConnection, MachineFilter};
 use super::refused_sign_in::{self, RefusedSignInConnection};
 use super::saml_connection::{self, SamlConnectionConnection};
@@ -29,6 +30,21 @@ impl AuthQuery {
         after: Option<String>,
     ) -> FieldResult<MachineConnection> {
         machine::list(context, filter, first, after).await
+    }
+
+    /// An application that signs people in; `null`: unknown.
+    async fn client(context: &Context, id: Uuid) -> FieldResult<Option<Client>> {
+        Client::of(context, id).await
+    }
+
+    /// Applications that sign people in, by name.
+    async fn clients(
+        context: &Context,
+        filter: Option<ClientFilter>,
+        #[graphql(default = 20)] first: Option<i32>,
+        after: Option<String>,
+    ) -> FieldResult<ClientConnection> {
+        client::list(context, filter, first, after).await
     }
 
     /// The identity providers that sign people in, first connected first.

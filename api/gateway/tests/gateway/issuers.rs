@@ -341,6 +341,41 @@ async fn a_token_that_was_given_back_holds_no_more() {
 }
 
 #[tokio::test]
+async fn applications_are_listed_by_name_as_they_are_now() {
+    let world = World::start().await;
+    let register = async |name: &str| {
+        let back = format!("https://{}.example.com/back", name.to_lowercase());
+        let body = json!({ "name": name, "confidential": true, "redirect_uris": [back] });
+        world.post("/v1/auth/clients", body).await.body["id"].as_str().unwrap().to_owned()
+    };
+    let (wiki, reports) = (register("Wiki").await, register("Reports").await);
+    assert_eq!(world.post(&format!("/v1/auth/clients/{wiki}/secret"), json!({})).await.status, StatusCode::OK);
+    let last = world.post(&format!("/v1/auth/clients/{reports}/deactivate"), json!({})).await;
+    let query = "query($active: Boolean) { auth { clients(filter: {active: $active}) {
+        totalCount nodes { id name confidential redirectUris hasSecret active version } } } }";
+    let ask = async |token: String, active: Value| {
+        let request = world.anonymous(Method::POST, "/graphql").bearer_auth(token);
+        let body = json!({ "query": query, "variables": { "active": active } });
+        Answer::of(request.header("x-min-position", last.header("x-position")).json(&body)).await.body
+    };
+    let shown = |id: &str, name: &str, active: bool| {
+        let back = format!("https://{}.example.com/back", name.to_lowercase());
+        json!({ "id": id, "name": name, "confidential": true, "redirectUris": [back], "hasSecret": active, "active": active, "version": 2 })
+    };
+    let all = ask(world.token(&[Role::Admin]), Value::Null).await;
+    let expected = [shown(&reports, "Reports", false), shown(&wiki, "Wiki", true)];
+    assert_eq!(all["data"]["auth"]["clients"], json!({ "totalCount": 2, "nodes": expected }), "{all}");
+    let active = ask(world.token(&[Role::Admin]), json!(true)).await;
+    assert_eq!(active["data"]["auth"]["clients"]["nodes"], json!([expected[1]]), "{active}");
+    let one = json!({ "query": format!("{{ auth {{ client(id: \"{wiki}\") {{ name }} }} }}") });
+    assert_eq!(world.post("/graphql", one).await.body["data"]["auth"]["client"]["name"], "Wiki");
+    let strangers = ask(world.stranger(), Value::Null).await;
+    assert_eq!(strangers["data"]["auth"]["clients"]["totalCount"], 0, "{strangers}");
+    let refused = ask(world.token(&[Role::Member]), Value::Null).await;
+    assert_eq!(refused["errors"][0]["extensions"]["code"], "permission_missing", "{refused}");
+}
+
+#[tokio::test]
 async fn machines_are_listed_with_their_keys() {
     let world = World::start().await;
     let machine = Machine::register(&world, "listed", &["viewer"]).await;

@@ -260,6 +260,8 @@ pub const QUESTIONS: &[(&str, &str)] = &[
     ("crm.pipelineMovement", "crm:opportunity:read"),
     ("auth.machine", "auth:machine:read"),
     ("auth.machines", "auth:machine:read"),
+    ("auth.client", "auth:client:read"),
+    ("auth.clients", "auth:client:read"),
     ("auth.samlConnections", "auth:saml_connection:read"),
     ("auth.sessions", "auth:history:read"),
     ("auth.refusedSignIns", "auth:history:read"),
