@@ -233,7 +233,8 @@ struct WithSecret {
     id: Uuid,
     /// Its version: its ETag.
     version: u64,
-    /// The new secret, `whsec_…`: it is shown this once. Absent in the answer to a repeated request.
+    /// The new secret, `whsec_…`: no other answer has it. Absent in the answer to a repeated request, when it was rotated since, or the
+    /// webhook removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
 }
