@@ -46,14 +46,12 @@ impl Consents {
     async fn list(&self, Authenticated(caller): Authenticated, user: Path<Uuid>) -> Found<ConsentList> {
         caller.require("auth:grant:read")?;
         let executor = &self.runtime.executor;
-        let (account, version) = match executor.load::<Account>(&caller, &user.0.to_string()).await? {
-            Some(found) => found,
-            // Who never signed in has no account, and lets nobody do anything.
-            None => {
-                super::addressee(&self.runtime, &caller, id(&user)).await?;
-                Default::default()
-            }
-        };
+        let found = executor.load::<Account>(&caller, &user.0.to_string()).await?;
+        // Who never signed in has no account, and lets nobody do anything; they are a user all the same.
+        if found.is_none() {
+            super::addressee(&self.runtime, &caller, id(&user)).await?;
+        }
+        let (account, version) = found.unwrap_or_default();
         let mut consents = Vec::with_capacity(account.consents.len());
         for (client, scope) in &account.consents {
             let found = executor.load::<Client>(&caller, &client.to_string()).await?;

@@ -32,6 +32,6 @@ pub fn fresh() -> Result<(Zeroizing<String>, String), Refusal> {
 
 impl Example for SecretMade {
     fn example() -> Self {
-        Self { id: example::id(2), secret: Some("shown once, and kept nowhere".to_owned()) }
+        Self { id: example::id(2), secret: Some("example-secret-3f9c1b7a5d2e4860".to_owned()) }
     }
 }

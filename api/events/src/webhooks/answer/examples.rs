@@ -80,6 +80,10 @@ impl Example for Summary {
 
 impl Example for WithSecret {
     fn example() -> Self {
-        Self { id: example::id(1), version: 3, secret: Some("whsec_shown once, and kept sealed".to_owned()) }
+        Self {
+            id: example::id(1),
+            version: 3,
+            secret: Some("whsec_ZXhhbXBsZS1zZWNyZXQtZXhhbXBsZS1zZWNyZXQ=".to_owned()),
+        }
     }
 }
