@@ -81,7 +81,7 @@ pub(super) const REFUSED: [Refused; 11] = [
         headers: &[],
         of: |operation| operation.path.contains('{'),
         examples: || {
-            let detail = format!("there is no crm.lead {}", example::id(1));
+            let detail = format!("there is no lead {}", example::id(1));
             vec![Refusal::not_found("not_found", detail).with("resource", "crm.lead")]
         },
     },

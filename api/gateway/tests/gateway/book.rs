@@ -56,8 +56,8 @@ fn operation<'c>(contract: &'c Value, method: &str, path: &str) -> Option<&'c Va
         let part = |(named, asked): (&String, &String)| named == asked || stands_for(named) || stands_for(asked);
         named.len() == asked.len() && named.iter().zip(&asked).all(part)
     };
-    let paths = contract["paths"].as_object().unwrap().iter().filter(|(pattern, _)| fits(pattern));
-    paths.filter_map(|(_, operations)| operations.get(method.to_lowercase())).next()
+    let mut paths = contract["paths"].as_object().unwrap().iter().filter(|(pattern, _)| fits(pattern));
+    paths.find_map(|(_, operations)| operations.get(method.to_lowercase()))
 }
 
 /// A page as its shell blocks are read: each command is a line, and what is filled in stands in its place.
