@@ -358,7 +358,7 @@ async fn every_key_of_a_machine_can_be_listed_page_by_page() {
     let at = secret.len() - 10;
     let another = if &secret[at..=at] == "A" { "B" } else { "A" };
     secret.replace_range(at..=at, another);
-    let refused = Answer::of(world.anonymous(Method::GET, "/v1/crm/leads/x").bearer_auth(&secret)).await;
+    let refused = Answer::of(world.anonymous(Method::GET, "/v1/user/permissions").bearer_auth(&secret)).await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{refused:?}");
     testbed::eventually("the refusal is noted", async || {
         let asked = format!("{{ auth {{ machine(id: {machine}) {{ apiKeys {{ nodes {{ id lastRefusal }} }} }} }} }}");
