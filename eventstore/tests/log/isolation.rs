@@ -43,7 +43,7 @@ async fn a_query_without_a_tenant_condition_sees_the_set_tenants_rows_and_none_w
 }
 
 #[tokio::test]
-async fn a_pooled_connection_whose_transaction_was_dropped_midway_has_no_tenant_left() {
+async fn attack_126_a_pooled_connection_whose_transaction_was_dropped_midway_has_no_tenant_left() {
     let (database, store) = store().await;
     let ours = testbed::tenant();
     store.append(append(ours, vec![stream("l1", 0, 3)])).await.unwrap();

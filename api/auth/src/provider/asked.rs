@@ -6,9 +6,11 @@ use auth_aggregates::{Client, ClientId};
 use auth_commands::protocol;
 use poem::Response;
 use poem::http::StatusCode;
+use uuid::Uuid;
 
 use super::authorize::see_other;
 use super::form::Form;
+use super::par::PUSHED;
 use super::{OAuthError, Provider, Visit, pages};
 use crate::authority::reaches_api;
 
@@ -29,6 +31,10 @@ pub struct Asked {
     /// Whether a second factor is wanted.
     pub(super) surer: bool,
     pub(super) login_hint: Option<String>,
+    /// An ID token of whom the client means.
+    pub(super) id_token_hint: Option<String>,
+    /// The request that was pushed beforehand, if this is one.
+    pub(super) pushed: Option<Uuid>,
     /// All of it, as it came.
     pub(super) query: String,
 }
@@ -112,6 +118,8 @@ impl Asked {
             max_age: max_age.and_then(Result::ok),
             surer: form.words("acr_values").iter().any(|value| value == "aal2"),
             login_hint: form.get("login_hint").map(|hint| hint.chars().take(254).collect()),
+            id_token_hint: form.get("id_token_hint").map(str::to_owned),
+            pushed: form.get(PUSHED).and_then(|id| id.parse().ok()),
             echo,
             state,
             query,
@@ -120,7 +128,9 @@ impl Asked {
 
     /// The same as a query, for who has just signed in: that is not asked of them once more.
     pub(super) fn after_signing_in(&self) -> String {
-        let asked = url::form_urlencoded::parse(self.query.as_bytes()).filter(|(name, _)| name != "prompt");
+        // Nor are they asked again because they are not whom the client guessed.
+        let asked = url::form_urlencoded::parse(self.query.as_bytes())
+            .filter(|(name, _)| !["prompt", "login_hint"].contains(&&**name));
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(asked);
         if self.prompt.iter().any(|one| one == "consent") {

@@ -1,11 +1,14 @@
 //! Pushed authorization requests (RFC 9126): a client says beforehand, and not through the browser, what it will ask for. Nothing of it
-//! is stored: the reference that it gets is the request itself, sealed.
+//! is stored: the reference that it gets is the request itself, sealed. It is good once: what is granted for it has its id.
 
-use auth_aggregates::ClientId;
+use auth_aggregates::{ClientId, Grant};
+use auth_commands::protocol;
 use chrono::{DateTime, TimeDelta, Utc};
 use poem::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::asked::Asked;
 use super::client::{self, State};
@@ -18,6 +21,9 @@ const GOOD_FOR: TimeDelta = TimeDelta::seconds(90);
 
 const PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
 const PURPOSE: &str = "auth.pushed_request";
+
+/// The parameter by which a pushed request says which one it is, from page to page.
+pub(super) const PUSHED: &str = "pushed_request";
 
 /// What shows who the client is, and is no part of what it asks for.
 const CREDENTIALS: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
@@ -43,7 +49,7 @@ pub async fn push(provider: &Provider, mut visit: Visit) -> Answer {
     if form.get("client_id").is_some_and(|named| named != id) {
         return Err(OAuthError::invalid_request("client_id is not the client that shows who it is"));
     }
-    let query = form.without(&[&CREDENTIALS[..], &["client_id"]].concat());
+    let query = form.without(&[&CREDENTIALS[..], &["client_id", PUSHED]].concat());
     let query = format!("client_id={id}&{query}");
     if let Err(unaskable) = Asked::read(provider, &visit, query.clone()).await? {
         return Err(unaskable.error());
@@ -54,12 +60,29 @@ pub async fn push(provider: &Provider, mut visit: Visit) -> Answer {
     Ok(answer(StatusCode::CREATED, &said))
 }
 
-/// What was pushed, if a query refers to it; else the query itself. None: what it refers to is not good, or another client's.
+/// What was pushed, if a query refers to it; else the query itself. None: what it refers to is not good, was good for a code before, or is
+/// another client's. A page that is loaded again before there is a code is no second use (section 7.3 of RFC 9126 has it so).
 pub(super) async fn pushed(provider: &Provider, visit: &Visit, query: String) -> Result<Option<String>, OAuthError> {
     let Ok(form) = Form::read(&query) else { return Ok(Some(query)) };
     let Some(sealed) = form.get("request_uri").and_then(|uri| uri.strip_prefix(PREFIX)) else { return Ok(Some(query)) };
     let kept: Option<Pushed> = provider.kept(visit, PURPOSE, sealed).await?;
     let client = form.get("client_id").and_then(|id| id.parse().ok());
     let good = kept.filter(|pushed| Some(pushed.client) == client && provider.authority.now() - pushed.at < GOOD_FOR);
-    Ok(good.map(|pushed| pushed.query))
+    let Some(Pushed { query, .. }) = good else { return Ok(None) };
+    let request = id_of(visit, sealed);
+    let caller = protocol(visit.tenant.id, "auth");
+    let granted = provider.authority.executor().load::<Grant>(&caller, &request.to_string()).await?;
+    Ok(granted.is_none().then(|| format!("{query}&{PUSHED}={request}")))
+}
+
+/// Which request it is: no two are sealed alike.
+fn id_of(visit: &Visit, sealed: &str) -> Uuid {
+    let hash = Sha256::new()
+        .chain_update(b"inopsio pushed request 1")
+        .chain_update(visit.tenant.id.uuid().as_bytes())
+        .chain_update(sealed)
+        .finalize();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }

@@ -42,6 +42,8 @@ mod sagas;
 mod saml;
 mod saml_attacks;
 mod scim;
+mod scim_writes;
+mod secrets;
 mod sign_in;
 mod sources;
 mod standing;

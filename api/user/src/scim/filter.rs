@@ -1,5 +1,6 @@
 //! Filters (RFC 7644 section 3.4.2.2): read into a tree, and held against resources.
 
+use chrono::{DateTime, FixedOffset};
 use serde_json::{Map, Value};
 
 use super::error::ScimError;
@@ -58,8 +59,13 @@ impl Path {
             .then(|| Self { attribute: attribute.to_owned(), sub: sub.map(str::to_owned) })
     }
 
-    fn is(&self, attribute: &str, sub: &str) -> bool {
+    /// Whether it leads to this attribute, or into it.
+    pub(super) fn names(&self, attribute: &str) -> bool {
         self.attribute.eq_ignore_ascii_case(attribute)
+    }
+
+    fn is(&self, attribute: &str, sub: &str) -> bool {
+        self.names(attribute)
             && self.sub.as_deref().unwrap_or(if sub == "value" { "value" } else { "" }).eq_ignore_ascii_case(sub)
     }
 }
@@ -144,10 +150,17 @@ fn is_something(value: &Value) -> bool {
     }
 }
 
-/// Texts are compared in any case: none of our attributes is another in another case, but ids, which have one case.
+/// Texts are compared in any case: none of our attributes is another in another case, but ids, which have one case. Times are compared as
+/// what they say: `…:34.500Z` is later than `…:34Z`, and the same moment has as many spellings as there are offsets.
 fn compares(value: &Value, operator: Operator, wanted: &Value) -> bool {
     use Operator::{Contains, EndsWith, Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual, StartsWith};
     let order = match (value, wanted) {
+        (Value::String(value), Value::String(wanted))
+            if !matches!(operator, Contains | StartsWith | EndsWith)
+                && let (Some(value), Some(wanted)) = (time(value), time(wanted)) =>
+        {
+            value.cmp(&wanted)
+        }
         (Value::String(value), Value::String(wanted)) => {
             let (value, wanted) = (value.to_lowercase(), wanted.to_lowercase());
             match operator {
@@ -172,6 +185,32 @@ fn compares(value: &Value, operator: Operator, wanted: &Value) -> bool {
         LessOrEqual => order.is_le(),
         Contains | StartsWith | EndsWith => false,
     }
+}
+
+/// A time (RFC 7643 section 2.3.5).
+fn time(text: &str) -> Option<DateTime<FixedOffset>> {
+    // Most texts are none, and are not looked at for long.
+    (text.len() >= "2011-05-13T04:42Z".len() && text.as_bytes()[4] == b'-').then(|| text.parse().ok()).flatten()
+}
+
+/// Attributes whose values are true or false, and attributes whose values are times.
+const BOOLEANS: [&str; 2] = ["active", "primary"];
+const TIMES: [&str; 2] = ["created", "lastModified"];
+
+/// Refuses a comparison that means nothing (RFC 7644 table 3).
+fn comparable(path: &Path, operator: Operator, value: &Value) -> Result<(), ScimError> {
+    use Operator::{Contains, EndsWith, Greater, GreaterOrEqual, Less, LessOrEqual, StartsWith};
+    let last = path.sub.as_deref().unwrap_or(&path.attribute);
+    let is_one_of = |names: [&str; 2]| names.iter().any(|name| name.eq_ignore_ascii_case(last));
+    let by_order = matches!(operator, Greater | GreaterOrEqual | Less | LessOrEqual);
+    let by_part = matches!(operator, Contains | StartsWith | EndsWith);
+    if (by_order || by_part) && (value.is_boolean() || value.is_null() || is_one_of(BOOLEANS)) {
+        return Err(ScimError::filter(format!("{last}: what is true or false is compared by eq and ne")));
+    }
+    if is_one_of(TIMES) && !by_part && value.as_str().and_then(time).is_none() {
+        return Err(ScimError::filter(format!("{last} is compared with a time, such as \"2026-05-13T04:42:34Z\"")));
+    }
+    Ok(())
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -324,6 +363,7 @@ impl Parser {
         };
         match self.next() {
             Some(Word::Value(value)) if !value.is_array() && !value.is_object() => {
+                comparable(&path, operator, &value)?;
                 Ok(Filter::Compare(path, operator, value))
             }
             _ => Err(ScimError::filter(format!("{} is compared with no value", path.attribute))),
@@ -365,6 +405,11 @@ mod tests {
             "title pr",
             "meta.lastModified gt \"2011-05-13T04:42:33Z\"",
             "meta.lastModified le \"2011-05-13T04:42:34Z\"",
+            "meta.lastModified eq \"2011-05-13T04:42:34.000Z\"",
+            "meta.lastModified eq \"2011-05-13T06:42:34+02:00\"",
+            "meta.lastModified ge \"2011-05-13T06:42:34+02:00\"",
+            "meta.lastModified lt \"2011-05-13T04:42:34.001Z\"",
+            "meta.lastModified sw \"2011-05-13\"",
             "title pr and userName ne \"x\"",
             "userName eq \"x\" or emails co \"example.com\"",
             "not (userName eq \"x\") and (emails co \"example.com\" or emails.value co \"example.org\")",
@@ -381,6 +426,8 @@ mod tests {
             "emails[type eq \"work\" and value co \"jensen.org\"]",
             "active eq false",
             "active eq \"true\"",
+            "meta.lastModified gt \"2011-05-13T06:42:34+02:00\"",
+            "meta.lastModified ge \"2011-05-13T04:42:34.001Z\"",
             "title eq \"Tour Guide\" and userName ne \"bjensen\"",
         ] {
             assert!(!passes(filter), "{filter}");
@@ -404,6 +451,15 @@ mod tests {
             "userName eq [1]",
             "a.b.c pr",
             "1a pr",
+            "active gt true",
+            "active ge false",
+            "active lt \"true\"",
+            "emails.primary le true",
+            "emails[primary gt false]",
+            "title gt true",
+            "active co true",
+            "meta.lastModified gt \"yesterday\"",
+            "meta.created eq 3",
         ] {
             assert_eq!(Filter::read(text).unwrap_err().scim_type, Some("invalidFilter"), "{text}");
         }

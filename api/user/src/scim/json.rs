@@ -34,6 +34,22 @@ pub(super) fn without_schema(path: &str) -> &str {
     path
 }
 
+/// Whether something is so: also in the words of widely used providers, which send it as a text. None: it is neither true nor false.
+pub(super) fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(so) => Some(*so),
+        Value::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
+        Value::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether a value of a list is the primary one.
+pub(super) fn is_primary(value: &Value) -> bool {
+    let primary = value.as_object().and_then(|value| get(value, "primary"));
+    primary.and_then(flag) == Some(true)
+}
+
 /// A text that is there and not empty.
 pub(super) fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
     get(object, name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)

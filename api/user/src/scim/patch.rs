@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::ScimError;
 use super::filter::{Filter, Operator, Path};
-use super::json::{get, remove, set, without_schema};
+use super::json::{get, is_primary, remove, set, without_schema};
 
 /// The most operations of a request.
 const MOST: usize = 1_000;
@@ -130,12 +130,14 @@ fn whole(object: &mut Map<String, Value>, act: Act, name: &str, value: Value) {
         }
         (Act::Add, Some(Value::Array(before)), value) => {
             let mut list = before;
+            let added = list.len()..;
             let new = if let Value::Array(new) = value { new } else { vec![value] };
             for value in new {
                 if !list.contains(&value) {
                     list.push(value);
                 }
             }
+            keep_one_primary(&mut list, |place| added.contains(&place));
             set(object, name, Value::Array(list));
         }
         (_, Some(Value::Object(before)), Value::Object(new)) => {
@@ -159,7 +161,8 @@ fn listed(
 ) -> Result<(), ScimError> {
     let mut list = get(resource, attribute).and_then(Value::as_array).cloned().unwrap_or_default();
     let is_it = |value: &Value| value.as_object().is_some_and(|value| filter.passes(value));
-    let found = list.iter().any(is_it);
+    let mut written: Vec<usize> = list.iter().enumerate().filter(|(_, value)| is_it(value)).map(|(place, _)| place).collect();
+    let found = !written.is_empty();
     match (act, found) {
         (Act::Remove, _) => match sub {
             None => list.retain(|value| !is_it(value)),
@@ -196,14 +199,31 @@ fn listed(
                 (None, Value::Object(value)) => value.into_iter().for_each(|(name, value)| set(&mut new, &name, value)),
                 (None, _) => return Err(ScimError::value(format!("{attribute}: a value is an object"))),
             }
+            written.push(list.len());
             list.push(Value::Object(new));
         }
         (Act::Replace, false) => {
             return Err(ScimError::no_target(format!("no value of {attribute} is as the path describes it")));
         }
     }
+    if act != Act::Remove {
+        keep_one_primary(&mut list, |place| written.contains(&place));
+    }
     set(resource, attribute, json!(list));
     Ok(())
+}
+
+/// One value of a list is the primary one: where another becomes that, the one of before is it no more (RFC 7644 section 3.5.2).
+fn keep_one_primary(list: &mut [Value], written: impl Fn(usize) -> bool) {
+    let Some(chosen) = (0..list.len()).rev().find(|place| written(*place) && is_primary(&list[*place])) else { return };
+    for (place, value) in list.iter_mut().enumerate() {
+        if place != chosen
+            && is_primary(value)
+            && let Value::Object(value) = value
+        {
+            set(value, "primary", false.into());
+        }
+    }
 }
 
 /// What has to be so for a filter to pass.
@@ -255,6 +275,32 @@ mod tests {
         assert_eq!(now["emails"], json!([{ "value": "b@example.com", "type": "work" }]));
         assert_eq!(now["name"], json!({ "givenName": "B", "familyName": "Jensen" }));
         assert_eq!(now["active"], false);
+    }
+
+    #[test]
+    fn of_a_list_one_value_is_the_primary_one_and_it_is_the_one_that_became_it_last() {
+        let user = json!({ "emails": [
+            { "value": "a@example.com", "type": "work", "primary": true }, { "value": "b@example.com", "type": "home" },
+        ] });
+        let primary = |operation: Value| {
+            let now = patched(user.clone(), json!([operation])).unwrap();
+            let all = now["emails"].as_array().unwrap().iter().filter(|email| is_primary(email));
+            all.map(|email| email["value"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let c = json!([{ "value": "c@example.com", "primary": true }]);
+        for (operation, expected) in [
+            (json!({ "op": "add", "path": "emails", "value": c }), "c@example.com"),
+            (json!({ "op": "add", "value": { "emails": c } }), "c@example.com"),
+            (json!({ "op": "add", "path": "emails", "value": [{ "value": "c@example.com" }] }), "a@example.com"),
+            (json!({ "op": "replace", "path": "emails[type eq \"home\"].primary", "value": true }), "b@example.com"),
+            (json!({ "op": "add", "path": "emails[type eq \"home\"].primary", "value": "True" }), "b@example.com"),
+            (json!({ "op": "replace", "path": "emails[type eq \"home\"]", "value": { "primary": true } }), "b@example.com"),
+            (json!({ "op": "add", "path": "emails[type eq \"other\"]", "value": c[0] }), "c@example.com"),
+            (json!({ "op": "replace", "path": "emails[primary eq true].value", "value": "d@example.com" }), "d@example.com"),
+            (json!({ "op": "replace", "path": "emails", "value": c }), "c@example.com"),
+        ] {
+            assert_eq!(primary(operation.clone()), [expected], "{operation}");
+        }
     }
 
     #[test]
