@@ -15,9 +15,8 @@ fn patch(operations: Value) -> Value {
 /// The names and members of all groups.
 async fn groups(provider: &Provider<'_>) -> Vec<(String, usize)> {
     let all = provider.get("/Groups").await.body["Resources"].take();
-    let group = |one: &Value| {
-        (one["displayName"].as_str().unwrap().to_owned(), one["members"].as_array().map_or(0, Vec::len))
-    };
+    let group =
+        |one: &Value| (one["displayName"].as_str().unwrap().to_owned(), one["members"].as_array().map_or(0, Vec::len));
     all.as_array().unwrap().iter().map(group).collect()
 }
 
@@ -130,8 +129,7 @@ async fn who_changed_since_is_found_by_the_moment_however_it_is_written() {
     let world = World::start().await;
     let provider = Provider::of(&world).await;
     let ada = provider.create(json!({ "userName": "ada@example.com" })).await;
-    let changed: chrono::DateTime<chrono::Utc> =
-        ada["meta"]["lastModified"].as_str().unwrap().parse().unwrap();
+    let changed: chrono::DateTime<chrono::Utc> = ada["meta"]["lastModified"].as_str().unwrap().parse().unwrap();
     let whole = chrono::SubsecRound::trunc_subsecs(changed, 0);
     let berlin = whole.with_timezone(&chrono::FixedOffset::east_opt(7_200).unwrap());
     let seconds = whole.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
@@ -216,7 +214,8 @@ async fn users_and_groups_are_searched_by_a_body_alone_and_together_and_me_is_wh
     assert_eq!(search("", some).await, (4, ["grace", "Buyers"].map(str::to_owned).into()));
     assert_eq!(search("", json!({ "startIndex": 4, "count": 2 })).await, (4, vec!["Sellers".to_owned()]));
     assert_eq!(search("", json!({ "count": 0 })).await, (4, vec![]));
-    let either = json!({ "filter": "displayName eq \"ada\" or meta.resourceType eq \"Group\"", "attributes": ["displayName"] });
+    let either =
+        json!({ "filter": "displayName eq \"ada\" or meta.resourceType eq \"Group\"", "attributes": ["displayName"] });
     assert_eq!(search("", either).await, (3, ["ada", "Buyers", "Sellers"].map(str::to_owned).into()));
     let whole = provider.ask(Method::POST, "/.search", json!({ "filter": "displayName eq \"Sellers\"" })).await;
     assert_eq!(whole.body["Resources"][0]["members"][0]["value"], ids[0], "{whole:?}");

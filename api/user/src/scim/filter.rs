@@ -155,19 +155,14 @@ fn is_something(value: &Value) -> bool {
 fn compares(value: &Value, operator: Operator, wanted: &Value) -> bool {
     use Operator::{Contains, EndsWith, Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual, StartsWith};
     let order = match (value, wanted) {
-        (Value::String(value), Value::String(wanted))
-            if !matches!(operator, Contains | StartsWith | EndsWith)
-                && let (Some(value), Some(wanted)) = (time(value), time(wanted)) =>
-        {
-            value.cmp(&wanted)
-        }
         (Value::String(value), Value::String(wanted)) => {
+            let moments = time(value).zip(time(wanted));
             let (value, wanted) = (value.to_lowercase(), wanted.to_lowercase());
             match operator {
                 Contains => return value.contains(&wanted),
                 StartsWith => return value.starts_with(&wanted),
                 EndsWith => return value.ends_with(&wanted),
-                _ => value.cmp(&wanted),
+                _ => moments.map_or_else(|| value.cmp(&wanted), |(value, wanted)| value.cmp(&wanted)),
             }
         }
         (Value::Number(value), Value::Number(wanted)) => match value.as_f64().partial_cmp(&wanted.as_f64()) {
@@ -189,8 +184,7 @@ fn compares(value: &Value, operator: Operator, wanted: &Value) -> bool {
 
 /// A time (RFC 7643 section 2.3.5).
 fn time(text: &str) -> Option<DateTime<FixedOffset>> {
-    // Most texts are none, and are not looked at for long.
-    (text.len() >= "2011-05-13T04:42Z".len() && text.as_bytes()[4] == b'-').then(|| text.parse().ok()).flatten()
+    DateTime::parse_from_rfc3339(text).ok()
 }
 
 /// Attributes whose values are true or false, and attributes whose values are times.

@@ -52,7 +52,7 @@ impl Asked {
         };
         let names = |name: &str| {
             let list = get(body, name).and_then(Value::as_array).into_iter().flatten();
-            list.filter_map(Value::as_str).filter_map(|name| Path::read(name.trim())).collect()
+            list.filter_map(Value::as_str).map(|name| named(name.trim())).collect()
         };
         let shown = Shown { only: names("attributes"), without: names("excludedAttributes") };
         Self::new(get(body, "filter").and_then(Value::as_str), number("startIndex")?, number("count")?, shown)
@@ -92,10 +92,9 @@ impl Asked {
 
 impl Shown {
     pub(super) fn of(visit: &Visit) -> Self {
-        // What is no name names nothing that there is.
         let names = |name: &str| {
             let list = visit.parameter(name).unwrap_or_default().split(',').map(str::trim);
-            list.filter_map(Path::read).collect()
+            list.filter(|name| !name.is_empty()).map(named).collect()
         };
         Self { only: names("attributes"), without: names("excludedAttributes") }
     }
@@ -131,20 +130,25 @@ impl Shown {
         match value {
             Value::Array(values) => values.iter_mut().for_each(|value| self.cut(attribute, value)),
             Value::Object(parts) => {
-                let whole = self.only.is_empty() || self.names(&self.only, attribute).any(|sub| sub.is_none());
+                let of_it = |list: &[Path]| {
+                    let paths = list.iter().filter(|path| path.names(attribute));
+                    paths.map(|path| path.sub.as_deref().map(str::to_lowercase)).collect::<Vec<_>>()
+                };
+                let (only, without) = (of_it(&self.only), of_it(&self.without));
+                let all = self.only.is_empty();
                 parts.retain(|part, _| {
-                    let named = |list: &[Path]| self.names(list, attribute).flatten().any(|sub| sub.eq_ignore_ascii_case(part));
-                    if whole { !(self.only.is_empty() && named(&self.without)) } else { named(&self.only) }
+                    let part = Some(part.to_lowercase());
+                    if all { !without.contains(&part) } else { only.contains(&None) || only.contains(&part) }
                 });
             }
             _ => {}
         }
     }
+}
 
-    /// Which parts of an attribute a list names; none: all of it.
-    fn names<'a>(&self, list: &'a [Path], attribute: &str) -> impl Iterator<Item = Option<&'a str>> {
-        list.iter().filter(move |path| path.names(attribute)).map(|path| path.sub.as_deref())
-    }
+/// What is wanted by a name; what is none names nothing that there is.
+fn named(name: &str) -> Path {
+    Path::read(name).unwrap_or_else(|| Path { attribute: name.to_owned(), sub: None })
 }
 
 #[cfg(test)]
@@ -178,7 +182,10 @@ mod tests {
         };
         assert_eq!(shown(&["username", "name.givenName"], &[]), ["id", "schemas", "userName", "name"]);
         assert_eq!(shown(&[], &["NAME", "id"]), ["id", "schemas", "userName", "active"]);
-        assert_eq!(shown(&[], &["urn:ietf:params:scim:schemas:core:2.0:User:name"]), ["id", "schemas", "userName", "active"]);
+        assert_eq!(
+            shown(&[], &["urn:ietf:params:scim:schemas:core:2.0:User:name"]),
+            ["id", "schemas", "userName", "active"]
+        );
     }
 
     fn paths(names: &[&str]) -> Vec<Path> {

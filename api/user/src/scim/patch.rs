@@ -161,7 +161,8 @@ fn listed(
 ) -> Result<(), ScimError> {
     let mut list = get(resource, attribute).and_then(Value::as_array).cloned().unwrap_or_default();
     let is_it = |value: &Value| value.as_object().is_some_and(|value| filter.passes(value));
-    let mut written: Vec<usize> = list.iter().enumerate().filter(|(_, value)| is_it(value)).map(|(place, _)| place).collect();
+    let mut written: Vec<usize> =
+        list.iter().enumerate().filter(|(_, value)| is_it(value)).map(|(place, _)| place).collect();
     let found = !written.is_empty();
     match (act, found) {
         (Act::Remove, _) => match sub {
@@ -294,9 +295,15 @@ mod tests {
             (json!({ "op": "add", "path": "emails", "value": [{ "value": "c@example.com" }] }), "a@example.com"),
             (json!({ "op": "replace", "path": "emails[type eq \"home\"].primary", "value": true }), "b@example.com"),
             (json!({ "op": "add", "path": "emails[type eq \"home\"].primary", "value": "True" }), "b@example.com"),
-            (json!({ "op": "replace", "path": "emails[type eq \"home\"]", "value": { "primary": true } }), "b@example.com"),
+            (
+                json!({ "op": "replace", "path": "emails[type eq \"home\"]", "value": { "primary": true } }),
+                "b@example.com",
+            ),
             (json!({ "op": "add", "path": "emails[type eq \"other\"]", "value": c[0] }), "c@example.com"),
-            (json!({ "op": "replace", "path": "emails[primary eq true].value", "value": "d@example.com" }), "d@example.com"),
+            (
+                json!({ "op": "replace", "path": "emails[primary eq true].value", "value": "d@example.com" }),
+                "d@example.com",
+            ),
             (json!({ "op": "replace", "path": "emails", "value": c }), "c@example.com"),
         ] {
             assert_eq!(primary(operation.clone()), [expected], "{operation}");

@@ -143,7 +143,10 @@ fn follow(before: &Map<String, Value>, resource: &mut Map<String, Value>) {
     if let Some(name) = name.filter(|_| same(resource, "displayName")) {
         set(resource, "displayName", name.into());
     }
-    if !same(resource, "userName") && same(resource, "emails") && text(resource, "userName").is_some_and(|name| name.contains('@')) {
+    if !same(resource, "userName")
+        && same(resource, "emails")
+        && text(resource, "userName").is_some_and(|name| name.contains('@'))
+    {
         remove_attribute(resource, "emails");
     }
 }
