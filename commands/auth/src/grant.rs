@@ -21,8 +21,8 @@ pub struct OpenGrant {
 /// same request before.
 #[derive(Clone, Debug)]
 pub struct OpenPushedGrant {
-    /// The request.
-    pub request: Uuid,
+    /// The request's id, which becomes the grant's.
+    pub request: GrantId,
     pub terms: GrantTerms,
 }
 
@@ -84,7 +84,7 @@ impl Command for OpenPushedGrant {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<GrantId, Refusal> {
         // The grant has the request's id, so that of two at once one is first.
-        open(work, GrantId::new(self.request), &self.terms).await
+        open(work, self.request, &self.terms).await
     }
 }
 

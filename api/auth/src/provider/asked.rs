@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use auth_aggregates::{Client, ClientId};
+use auth_aggregates::{Client, ClientId, GrantId};
 use auth_commands::protocol;
 use poem::Response;
 use poem::http::StatusCode;
-use uuid::Uuid;
 
 use super::authorize::see_other;
 use super::form::Form;
@@ -33,8 +32,8 @@ pub struct Asked {
     pub(super) login_hint: Option<String>,
     /// An ID token of whom the client means.
     pub(super) id_token_hint: Option<String>,
-    /// The request that was pushed beforehand, if this is one.
-    pub(super) pushed: Option<Uuid>,
+    /// The id of the request that was pushed beforehand, if this is one: that of the grant for which it is good.
+    pub(super) pushed: Option<GrantId>,
     /// All of it, as it came.
     pub(super) query: String,
 }

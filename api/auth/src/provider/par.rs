@@ -1,14 +1,12 @@
 //! Pushed authorization requests (RFC 9126): a client says beforehand, and not through the browser, what it will ask for. Nothing of it
 //! is stored: the reference that it gets is the request itself, sealed. It is good once: what is granted for it has its id.
 
-use auth_aggregates::{ClientId, Grant};
+use auth_aggregates::{ClientId, Grant, GrantId};
 use auth_commands::protocol;
 use chrono::{DateTime, TimeDelta, Utc};
 use poem::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use super::asked::Asked;
 use super::client::{self, State};
@@ -30,6 +28,8 @@ const CREDENTIALS: [&str; 3] = ["client_secret", "client_assertion", "client_ass
 
 #[derive(Serialize, Deserialize)]
 struct Pushed {
+    /// Which request it is.
+    id: GrantId,
     client: ClientId,
     query: String,
     at: DateTime<Utc>,
@@ -54,35 +54,23 @@ pub async fn push(provider: &Provider, mut visit: Visit) -> Answer {
     if let Err(unaskable) = Asked::read(provider, &visit, query.clone()).await? {
         return Err(unaskable.error());
     }
-    let pushed = Pushed { client: ClientId::new(client.id), query, at: provider.authority.now() };
+    let id = provider.authority.executor().new_id();
+    let pushed = Pushed { id, client: ClientId::new(client.id), query, at: provider.authority.now() };
     let sealed = provider.keep(&visit, PURPOSE, pushed).await?;
     let said = json!({ "request_uri": format!("{PREFIX}{sealed}"), "expires_in": GOOD_FOR.num_seconds() });
     Ok(answer(StatusCode::CREATED, &said))
 }
 
 /// What was pushed, if a query refers to it; else the query itself. None: what it refers to is not good, was good for a code before, or is
-/// another client's. A page that is loaded again before there is a code is no second use (section 7.3 of RFC 9126 has it so).
+/// another client's. A page that is loaded again before there is a code is no second use (section 4).
 pub(super) async fn pushed(provider: &Provider, visit: &Visit, query: String) -> Result<Option<String>, OAuthError> {
     let Ok(form) = Form::read(&query) else { return Ok(Some(query)) };
     let Some(sealed) = form.get("request_uri").and_then(|uri| uri.strip_prefix(PREFIX)) else { return Ok(Some(query)) };
     let kept: Option<Pushed> = provider.kept(visit, PURPOSE, sealed).await?;
     let client = form.get("client_id").and_then(|id| id.parse().ok());
     let good = kept.filter(|pushed| Some(pushed.client) == client && provider.authority.now() - pushed.at < GOOD_FOR);
-    let Some(Pushed { query, .. }) = good else { return Ok(None) };
-    let request = id_of(visit, sealed);
+    let Some(Pushed { id, query, .. }) = good else { return Ok(None) };
     let caller = protocol(visit.tenant.id, "auth");
-    let granted = provider.authority.executor().load::<Grant>(&caller, &request.to_string()).await?;
-    Ok(granted.is_none().then(|| format!("{query}&{PUSHED}={request}")))
-}
-
-/// Which request it is: no two are sealed alike.
-fn id_of(visit: &Visit, sealed: &str) -> Uuid {
-    let hash = Sha256::new()
-        .chain_update(b"inopsio pushed request 1")
-        .chain_update(visit.tenant.id.uuid().as_bytes())
-        .chain_update(sealed)
-        .finalize();
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    let granted = provider.authority.executor().load::<Grant>(&caller, &id.to_string()).await?;
+    Ok(granted.is_none().then(|| format!("{query}&{PUSHED}={id}")))
 }

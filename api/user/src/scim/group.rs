@@ -55,10 +55,15 @@ pub(super) async fn candidates(
     tenant: TenantId,
     filter: Option<&Filter>,
 ) -> Result<Vec<Value>, ScimError> {
-    let name = filter.and_then(|filter| filter.equal_to("displayName", ""));
-    let named = GroupFilter { name: name.map(str::to_owned) };
     // A tenant has hundreds of groups, not hundreds of thousands.
-    let rows = groups::list(tables, tenant, &named, None, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
+    let all = GroupFilter::default();
+    let mut rows = groups::list(tables, tenant, &all, None, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
+    if rows.len() as i64 > LOOKED_THROUGH
+        && let Some(name) = filter.and_then(|filter| filter.equal_to("displayName", ""))
+    {
+        let named = GroupFilter { alike: Some(name.to_owned()), ..all };
+        rows = groups::list(tables, tenant, &named, None, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
+    }
     if rows.len() as i64 > LOOKED_THROUGH {
         let detail = format!("the tenant has more than {LOOKED_THROUGH} groups: ask for one by displayName eq");
         return Err(ScimError::too_many(detail));
