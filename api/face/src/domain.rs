@@ -52,6 +52,8 @@ pub struct Runtime {
     pub standings: Arc<dyn Standings>,
     /// What is known of people where they sign in.
     pub signing_in: Arc<dyn SigningIn>,
+    /// Who may do what.
+    pub powers: Arc<dyn Powers>,
     /// Who makes the keys that sign tokens.
     pub signing_keys: Arc<dyn SigningKeys>,
     /// The service's own secret, the same for ever: keys are derived from it.

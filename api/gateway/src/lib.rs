@@ -32,6 +32,7 @@ mod outside;
 mod parameters;
 mod people;
 mod places;
+mod powers;
 mod provision;
 mod rebuilding;
 mod reference;

@@ -20,6 +20,7 @@ use crate::machines::Roster;
 use crate::names::Register;
 use crate::notices::Herald;
 use crate::places::Installation;
+use crate::powers::Ranks;
 use crate::suspension::Suspended;
 
 /// What is outside. Cheap to clone.
@@ -57,6 +58,8 @@ pub struct Outside {
     pub dossiers: Arc<Dossiers>,
     /// Who makes the keys that sign tokens.
     pub keysmith: Arc<Keysmith>,
+    /// Who may do what.
+    pub ranks: Arc<Ranks>,
 }
 
 /// Mail or text messages that can't go out as they are configured.
@@ -93,6 +96,7 @@ impl Outside {
             suspended: Suspended::default(),
             dossiers: Arc::default(),
             keysmith: Arc::default(),
+            ranks: Arc::default(),
         }
     }
 

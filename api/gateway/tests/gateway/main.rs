@@ -35,6 +35,7 @@ mod personal;
 mod phone;
 mod policy;
 mod provisioning;
+mod reach;
 mod registration;
 mod remote;
 mod roles;
