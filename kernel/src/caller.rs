@@ -153,9 +153,7 @@ impl Caller {
         )
         .with("permission", permission))
     }
-}
 
-impl Caller {
     /// Refuses to give, take or hold power over somebody or something with these permissions, if they are more than the caller's own.
     ///
     /// # Errors
