@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::graphql::Session;
-use crate::{Addressees, Live, Names, SigningIn, SigningKeys, Standings};
+use crate::{Addressees, Live, Names, Powers, SigningIn, SigningKeys, Standings};
 
 /// Tells from when to when subjects that a service knows had which roles: machines, for example. It reads in the request's transaction on
 /// that service's read models; ids that it does not know are left out.

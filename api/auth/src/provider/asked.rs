@@ -54,7 +54,9 @@ impl Asked {
         query: String,
     ) -> Result<Result<Self, Unaskable>, OAuthError> {
         // A parameter that is there twice could be one for us and another for who looks at it before us.
-        let Ok(form) = Form::read(&query) else { return Ok(Err(Unaskable::Here("A parameter is there twice."))) };
+        let Ok(form) = Form::read(&query) else {
+            return Ok(Err(Unaskable::Here("A parameter is there twice, or can't be read.")));
+        };
         let Some(Ok(client)) = form.get("client_id").map(str::parse::<ClientId>) else {
             return Ok(Err(Unaskable::Here("The application that sent you here is not known.")));
         };

@@ -50,16 +50,16 @@ impl Provider {
         }))
     }
 
-    /// An ID token for the client of a grant. `nonce`: what the client wants to find in it.
+    /// An ID token for the client of a grant, about a person as far as a scope tells of them. `nonce`: what the client wants to find in it.
     pub(super) async fn id_token(
         &self,
         visit: &Visit,
         terms: &GrantTerms,
-        person: &Person,
+        (person, scope): (&Person, &[String]),
         access_token: &str,
         nonce: Option<String>,
     ) -> Result<String, OAuthError> {
-        let scope: Vec<&str> = terms.scope.iter().map(String::as_str).collect();
+        let scope: Vec<&str> = scope.iter().map(String::as_str).collect();
         let mut said: Map<String, Value> = claims_of(person, &scope);
         said.remove("sub");
         let caller = protocol(visit.tenant.id, "auth");

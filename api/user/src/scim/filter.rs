@@ -46,7 +46,8 @@ pub(super) enum Operator {
 
 impl Path {
     pub(super) fn read(text: &str) -> Option<Self> {
-        let text = without_schema(text);
+        // Another schema's attributes are attributes, though nobody here has one of them.
+        let Some(text) = without_schema(text) else { return Some(Self { attribute: text.to_owned(), sub: None }) };
         let (attribute, sub) = match text.split_once('.') {
             Some((attribute, sub)) => (attribute, Some(sub)),
             None => (text, None),
@@ -239,7 +240,11 @@ fn words(text: &str) -> Result<Vec<Word>, ScimError> {
         }
         if first == '"' {
             let end = end_of_text(rest).ok_or_else(|| ScimError::filter("a text has no end"))?;
-            let value = serde_json::from_str(&rest[..end]).map_err(|_| ScimError::filter("a text can't be read"))?;
+            let value: Value =
+                serde_json::from_str(&rest[..end]).map_err(|_| ScimError::filter("a text can't be read"))?;
+            if value.as_str().is_some_and(|text| text.contains('\0')) {
+                return Err(ScimError::filter("a text has a NUL, which nothing has that could be looked for"));
+            }
             words.push(Word::Value(value));
             rest = &rest[end..];
             continue;
@@ -454,6 +459,7 @@ mod tests {
             "active co true",
             "meta.lastModified gt \"yesterday\"",
             "meta.created eq 3",
+            "userName eq \"a\\u0000b\"",
         ] {
             assert_eq!(Filter::read(text).unwrap_err().scim_type, Some("invalidFilter"), "{text}");
         }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::ScimError;
 use super::filter::{Filter, Operator, Path};
-use super::json::{get, is_primary, remove, set, without_schema};
+use super::json::{get, is_primary, is_urn, remove, set, without_schema};
 
 /// The most operations of a request.
 const MOST: usize = 1_000;
@@ -35,7 +35,9 @@ pub(super) struct Target {
 impl Target {
     pub(super) fn read(text: &str) -> Result<Self, ScimError> {
         let invalid = || ScimError::path(format!("{text:?} is no path"));
-        let text = without_schema(text.trim());
+        let Some(text) = without_schema(text.trim()) else {
+            return Ok(Self { attribute: text.trim().to_owned(), filter: None, sub: None });
+        };
         let Some((attribute, rest)) = text.split_once('[') else {
             let Path { attribute, sub } = Path::read(text).ok_or_else(invalid)?;
             return Ok(Self { attribute, filter: None, sub });
@@ -76,11 +78,12 @@ pub(super) fn operations(body: &Map<String, Value>) -> Result<Vec<Operation>, Sc
                     return Err(ScimError::syntax(format!("operation {place} has no path, so its value is an object")));
                 };
                 for (path, value) in attributes {
-                    // A schema's own object holds its attributes.
-                    if path.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("urn:"))
+                    // A schema's own object holds its attributes; that of another schema none that we keep.
+                    if is_urn(&path)
                         && let Value::Object(within) = value
                     {
-                        for (path, value) in within {
+                        let ours = without_schema(&format!("{path}:x")).is_some();
+                        for (path, value) in within.into_iter().filter(|_| ours) {
                             operations.push(Operation { act, target: Some(Target::read(&path)?), value });
                         }
                         continue;
@@ -316,6 +319,9 @@ mod tests {
             { "op": "Replace", "path": "active", "value": "False" },
             { "op": "Add", "path": "phoneNumbers[type eq \"work\"].value", "value": "+1" },
             { "op": "Add", "path": "urn:ietf:params:scim:schemas:core:2.0:User:title", "value": "Guide" },
+            // What another schema says is not what ours does, though it is called the same.
+            { "op": "Add", "path": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:title", "value": "x" },
+            { "op": "Add", "value": { "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": { "title": "y" } } },
             { "op": "replace", "value": { "name.givenName": "Babs", "USERNAME": "b" } },
         ]);
         let now = patched(user(), sent).unwrap();

@@ -226,15 +226,23 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
             given_name,
             family_name,
             title: text(resource, "title"),
-            phone: primary(resource, "phoneNumbers"),
+            // RFC 7643 section 4.1.2 has them as addresses: `tel:+1-201-555-0123`.
+            phone: primary(resource, "phoneNumbers")
+                .map(|phone| phone.strip_prefix("tel:").unwrap_or(&phone).to_owned()),
             // No provider keeps it.
             picture: before.and_then(|user| user.profile.picture.as_ref()).map(|picture| picture.reveal().clone()),
-            locale: text(resource, "locale").or_else(|| text(resource, "preferredLanguage")),
+            locale: text(resource, "locale").or_else(|| preferred(&text(resource, "preferredLanguage")?)),
             time_zone: text(resource, "timezone"),
         },
         external_id: text(resource, "externalId"),
         active,
     })
+}
+
+/// The first language of such as `da, en-gb;q=0.8`: they are said in the order in which they are wanted (RFC 9110 section 12.5.4).
+fn preferred(languages: &str) -> Option<String> {
+    let first = languages.split([',', ';']).next().map(str::trim);
+    first.filter(|language| !language.is_empty() && *language != "*").map(str::to_owned)
 }
 
 /// The primary value of a list, else the first.
