@@ -37,7 +37,7 @@ mod upcast;
 
 pub use aggregate::Aggregate;
 pub use aggregate_type::AggregateType;
-pub use caller::{Caller, Grant, Role};
+pub use caller::{Caller, Grant, Role, some_of};
 pub use checks::{Checks, deceives};
 pub use clock::{Clock, IdSource, ManualClock, SystemClock, SystemIds, to_micros};
 pub use day::{NotADay, deserialize_day, read_day};

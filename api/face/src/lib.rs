@@ -31,6 +31,7 @@ pub mod operation;
 mod parameter;
 mod people;
 mod position;
+mod powers;
 mod problem;
 pub mod schema;
 mod signing_in;
@@ -59,6 +60,7 @@ pub use names::{Hold, Names, NamesError, no_names};
 pub use parameter::{Count, MOST_OF_A_PAGE, Parameter, Word};
 pub use people::{People, PeopleError, Person};
 pub use position::MinPositions;
+pub use powers::{NoPowers, Powers};
 pub use problem::{Problem, log_unreadable, status};
 pub use signing_in::{
     KnownConsent, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,

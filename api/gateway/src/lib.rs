@@ -33,6 +33,7 @@ pub mod operator;
 mod outside;
 mod parameters;
 mod people;
+mod powers;
 mod provisioning;
 mod rebuilding;
 mod reference;

@@ -21,6 +21,7 @@ use crate::letters::Scribe;
 use crate::machines::Roster;
 use crate::names::Register;
 use crate::notices::Herald;
+use crate::powers::Ranks;
 use crate::rings::Rings;
 use crate::suspension::Suspended;
 
@@ -59,6 +60,8 @@ pub struct Outside {
     pub dossiers: Arc<Dossiers>,
     /// Who makes the keys that sign tokens.
     pub keysmith: Arc<Keysmith>,
+    /// Who may do what.
+    pub ranks: Arc<Ranks>,
 }
 
 /// Mail or text messages that can't go out as they are configured.
@@ -95,6 +98,7 @@ impl Outside {
             suspended: Suspended::default(),
             dossiers: Arc::default(),
             keysmith: Arc::default(),
+            ranks: Arc::default(),
         }
     }
 

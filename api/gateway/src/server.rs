@@ -185,6 +185,7 @@ impl Server {
         let noting = (issuing.touched.clone(), suspended.clone());
         let people = people::open(&config, &here, &grants, noting, sources, &background).await?;
         let bearers = people.bearers;
+        outside.ranks.employ(bearers.clone());
         let verifier =
             Verifier::new(&config.auth, issuing.trust, issuing.touched, bearers, clock.clone(), suspended.clone())?;
         let verifier = Arc::new(verifier);

@@ -245,6 +245,7 @@ pub async fn open(
         addressees: outside.letters.clone(),
         standings: Arc::new(outside.suspended.clone()),
         signing_in: outside.dossiers.clone(),
+        powers: outside.ranks.clone(),
         signing_keys: outside.keysmith.clone(),
         secret,
         calls_private: config.webhooks.allow_private,

@@ -14,8 +14,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Tag;
 use super::secret::SecretMade;
+use super::{Tag, reach};
 use crate::SERVICE;
 use crate::authority::ApiKeyText;
 
@@ -113,11 +113,13 @@ impl Example for ApiKeyResource {
 impl ApiKeys {
     /// Give a machine an API key
     ///
-    /// It is used as a bearer token. The answer is the only place where it is shown.
+    /// By it nobody gets to more than they may themselves (`exceeds_own_permissions`). It is used as a bearer token. The answer is the only place where it is shown.
     #[oai(path = "/v1/auth/api-keys", method = "post", operation_id = "issueApiKey")]
     async fn issue(&self, command: Command<NewApiKey>) -> Made<SecretMade> {
         command.request.caller.require(IssueApiKey::PERMISSION)?;
         self.known(&command.body.scopes)?;
+        let (machine, scopes) = (command.body.machine, &command.body.scopes);
+        reach::over_machine(&self.runtime, &command.request.caller, machine, scopes).await?;
         let key: ApiKeyId = self.runtime.executor.new_id();
         let text = ApiKeyText::generate(command.request.caller.tenant(), key, &SystemRandom)?;
         let NewApiKey { machine, name, scopes, expires_at } = command.body;

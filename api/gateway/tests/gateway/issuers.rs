@@ -168,13 +168,13 @@ async fn a_token_reaches_no_further_than_its_scope() {
 }
 
 /// A machine that signs instead of showing a secret.
-struct Signer {
+pub struct Signer {
     id: String,
     pair: Ed25519KeyPair,
 }
 
 impl Signer {
-    async fn register(world: &World, name: &str) -> Self {
+    pub async fn register(world: &World, name: &str) -> Self {
         let Machine { id, .. } = Machine::register(world, name, &["viewer"]).await;
         let pair = Ed25519KeyPair::generate();
         let x = URL_SAFE_NO_PAD.encode(pair.public_key().to_bytes());
@@ -184,7 +184,7 @@ impl Signer {
         Self { id, pair }
     }
 
-    fn asserts(&self, audience: &str, jti: Option<&str>, minutes: u64) -> String {
+    pub fn asserts(&self, audience: &str, jti: Option<&str>, minutes: u64) -> String {
         let mut claims = Claims::create(Duration::from_secs(60 * minutes).into())
             .with_issuer(&self.id)
             .with_subject(&self.id)
@@ -195,7 +195,7 @@ impl Signer {
 }
 
 /// A request to an endpoint of the issuer that shows an assertion.
-fn shows(world: &World, endpoint: &str, assertion: &str) -> RequestBuilder {
+pub fn shows(world: &World, endpoint: &str, assertion: &str) -> RequestBuilder {
     world.anonymous(Method::POST, &format!("/t/acme/{endpoint}")).form(&[
         ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
         ("client_assertion", assertion),
@@ -216,13 +216,18 @@ async fn a_machine_shows_who_it_is_by_signing() {
     let signer = Signer::register(&world, "signer").await;
     let at = |endpoint: &str| format!("{}/{endpoint}", issuer(&world));
     for (number, audience) in [issuer(&world), at("token")].iter().enumerate() {
-        let good = signer.asserts(audience, Some(&number.to_string()), 1);
-        assert_eq!(Answer::of(shows(&world, "token", &good)).await.status, StatusCode::OK);
+        // A minute is what many say, an hour what Authlib does.
+        for (jti, minutes) in [(format!("{number}"), 1), (format!("{number} of an hour"), 60)] {
+            let good = signer.asserts(audience, Some(&jti), minutes);
+            let (status, again) = (StatusCode::OK, StatusCode::UNAUTHORIZED);
+            assert_eq!(Answer::of(shows(&world, "token", &good)).await.status, status, "{minutes} minutes");
+            assert_eq!(Answer::of(shows(&world, "token", &good)).await.status, again, "{minutes} minutes, again");
+        }
     }
     for bad in [
         signer.asserts("https://other.example.com", Some("3"), 1),
         signer.asserts(&issuer(&world), None, 1),
-        signer.asserts(&issuer(&world), Some("4"), 60),
+        signer.asserts(&issuer(&world), Some("4"), 61),
         signer.asserts(&at("introspect"), Some("5"), 1),
         signer.asserts(&at("revoke"), Some("6"), 1),
     ] {

@@ -16,8 +16,8 @@ use crate::world::{Answer, Form, World};
 const LOCKED: &[&str] = &["user_inactive", "token_revoked"];
 
 pub const PASSWORD: &str = "tin-roof-ocelot-parable";
-const BACK: &str = "https://app.example.com/back";
-const VERIFIER: &str = "dBjftJeZ4CVP-mBVQwJDwJrJ8T2xSx9Q0Gm1o3JcBzU";
+pub const BACK: &str = "https://app.example.com/back";
+pub const VERIFIER: &str = "dBjftJeZ4CVP-mBVQwJDwJrJ8T2xSx9Q0Gm1o3JcBzU";
 
 /// What the mails are about.
 const INVITED: &str = "You are invited";
