@@ -112,6 +112,11 @@ impl EventStore {
         &self.shared.database
     }
 
+    /// Connections that read for one tenant at a time.
+    pub(crate) fn readers(&self) -> &PgPool {
+        &self.shared.readers
+    }
+
     /// How much of each of its pools is in use.
     pub fn pools(&self) -> [PoolUse; 3] {
         let Shared { commands, readers, followers, .. } = &*self.shared;
@@ -274,6 +279,17 @@ impl EventStore {
     /// The events of all tenants after a position, as they are stored, in order, at most `limit`.
     pub async fn read_after(&self, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, Error> {
         read::after(&self.shared.followers, after, limit).await
+    }
+
+    /// Of each tenant, the last event of these types in the stream that bears the tenant's own id, up to a position, however long ago; in
+    /// order.
+    pub async fn last_of_tenants(
+        &self,
+        aggregate_type: &str,
+        event_types: &[&str],
+        upto: Position,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        read::last_of_tenants(&self.shared.followers, aggregate_type, event_types, upto).await
     }
 
     /// Whether this event is the one that the log has at its position.

@@ -27,6 +27,7 @@ mod metadata;
 mod money;
 mod patterns;
 pub mod personal;
+mod recent;
 mod recorded;
 mod refusal;
 mod service;
@@ -50,11 +51,12 @@ pub use metadata::EventMetadata;
 pub use money::{Currency, Money};
 pub use patterns::{PatternError, TypePatterns};
 pub use personal::Personal;
+pub use recent::Recent;
 pub use recorded::{Position, RecordedEvent};
 pub use refusal::{FieldError, Kind, Refusal};
 pub use service::Service;
-pub use tenant::TenantId;
-pub use tree::Tree;
+pub use tenant::{TenantId, is_slug};
+pub use tree::{Leaves, Tree, root_by_path};
 pub use upcast::Upcast;
 
 ids! {

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use config::{Config, claim_key};
 use coordinator::{Coordinator, CoordinatorState, CoordinatorStatus, Desk};
+use directory::WriteSideError;
 use eventstore::EventStore;
 use eventstore::relay::{self, Relay};
+use eventstore::seals::{Sealer, SealerState};
 use executor::Executor;
 use face::{Live, Reading, Runtime, ServiceSecret, Writing};
 use jobs::{Jobs, Runner};
@@ -16,8 +19,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use webhooks::{Deliverer, SystemDice, Webhooks};
 
-use crate::Config;
-use crate::config::claim_key;
 use crate::domains::{Part, dead_letters_of};
 use crate::outside::Outside;
 use crate::rebuilding;
@@ -52,6 +53,20 @@ impl RelayState {
     }
 }
 
+/// How the sealing of a service's log is doing.
+#[derive(Clone)]
+pub struct SealingState(watch::Receiver<SealerState>);
+
+impl SealingState {
+    /// What is wrong with it, if anything is.
+    pub fn trouble(&self) -> Option<String> {
+        match &*self.0.borrow() {
+            SealerState::Fine => None,
+            SealerState::Waiting { reason } => Some(reason.clone()),
+        }
+    }
+}
+
 /// How a service's sagas are doing.
 #[derive(Clone)]
 pub struct SagasState(watch::Receiver<CoordinatorStatus>);
@@ -79,6 +94,8 @@ pub struct Running {
     pub runtime: Runtime,
     /// How its relay is doing.
     pub relay: RelayState,
+    /// How the sealing of its log is doing; none: nobody signs here.
+    pub sealer: Option<SealingState>,
     /// Its webhooks.
     pub webhooks: Webhooks,
     /// Its sagas, and how they are doing.
@@ -111,17 +128,17 @@ impl Written {
         }
         let store = EventStore::open(&config.database(service), config.log_settings(), clock.clone())
             .await
-            .map_err(|error| StartError::Log { service, error })?;
+            .map_err(|error| WriteSideError::Log { service, error })?;
         let executor = Executor::new(store.clone(), clock, ids, executor_settings(config)?);
         Ok(Self { store, executor, alone: true })
     }
 }
 
-fn executor_settings(config: &Config) -> Result<executor::Settings, StartError> {
+fn executor_settings(config: &Config) -> Result<executor::Settings, WriteSideError> {
     Ok(executor::Settings {
         cache_bytes: config.postgres.cache_mib << 20,
         snapshot_events: config.postgres.snapshot_events,
-        claim_key: claim_key(config).ok_or(StartError::ClaimKey)?,
+        claim_key: claim_key(config).ok_or(WriteSideError::ClaimKey)?,
     })
 }
 
@@ -137,7 +154,7 @@ pub fn reading(part: &Part, config: &Config, bus: &Bus, grants: Arc<[Grant]>) ->
     }
 }
 
-/// Opens a service and starts its relay, its projections, its jobs, its sagas and the delivery of its webhooks.
+/// Opens a service and starts its relay, its sealer, its projections, its jobs, its sagas and the delivery of its webhooks.
 pub async fn open(
     part: &Part,
     config: &Config,
@@ -149,18 +166,25 @@ pub async fn open(
 ) -> Result<Running, StartError> {
     let service = part.service;
     if part.is_sealed() && config.master_key().is_none() {
-        return Err(StartError::MasterKey);
+        return Err(WriteSideError::MasterKey.into());
     }
     let database = config.database(service);
     let settings = executor_settings(config)?;
     let secret = ServiceSecret::new(settings.claim_key);
     let store = EventStore::open(&database, config.log_settings(), clock.clone())
         .await
-        .map_err(|error| StartError::Log { service, error })?;
+        .map_err(|error| WriteSideError::Log { service, error })?;
 
     let relay = Relay::new(store.clone(), bus.clone()).with_replicas(config.nats.replicas);
     let relay_state = RelayState(relay.status());
     background.tasks.spawn(relay.run(background.shutdown.clone()));
+
+    let sealer = config.seal_key().map(|key| {
+        let sealer = Sealer::new(&database, key, clock.clone());
+        let state = SealingState(sealer.state());
+        background.tasks.spawn(sealer.run(background.shutdown.clone()));
+        state
+    });
 
     let projector = Projector::new(
         &database,
@@ -226,5 +250,5 @@ pub async fn open(
         secret,
         calls_private: config.webhooks.allow_private,
     };
-    Ok(Running { runtime, relay: relay_state, webhooks, sagas, dead_letters })
+    Ok(Running { runtime, relay: relay_state, sealer, webhooks, sagas, dead_letters })
 }

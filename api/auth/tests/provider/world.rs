@@ -174,7 +174,8 @@ impl World {
 
     /// One behind proxies.
     pub async fn behind(proxies: &[&str]) -> Self {
-        Self::at("127.0.0.1", SeenFrom::new(None, Proxies::read(proxies).unwrap())).await
+        let proxies: Vec<_> = proxies.iter().map(|network| network.parse().unwrap()).collect();
+        Self::at("127.0.0.1", SeenFrom::new(None, Proxies::from(proxies))).await
     }
 
     async fn at(host: &str, seen_from: SeenFrom) -> Self {

@@ -134,7 +134,7 @@ pub fn add(document: &mut Value, grants: &[Grant]) {
             if !described.public {
                 add_header(operation, "X-Tenant-Id", TENANT, json!({ "type": "string", "format": "uuid" }));
             }
-            if crate::remote::is_named_by_request(path) {
+            if crate::forwarding::is_named_by_request(path) {
                 add_header(operation, "X-Service", SERVICE, json!({ "type": "string" }));
             }
             for refused in REFUSED.iter().filter(|refused| (refused.of)(&described)) {

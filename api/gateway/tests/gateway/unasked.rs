@@ -110,7 +110,7 @@ async fn attack_91_a_tenant_in_header_or_path_that_is_not_the_tokens() {
     // Another tenant's issuer in the path: nothing is said of this one's tokens there, nor done to them.
     let issuer = crate::issuers::Machine::register(&world, "m", &["viewer"]).await;
     let token = issuer.token(&world).await;
-    let directory = gateway::directory::Directory::open(&world.config);
+    let directory = directory::Directory::open(&world.config);
     let slug = format!("other-{}", &other[28..]);
     directory.create(&slug, "Other", &kernel::SystemClock, &kernel::SystemIds).await.unwrap();
     let at_other = |path: &str| format!("/t/{slug}/{path}");

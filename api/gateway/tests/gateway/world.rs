@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use config::SecretText;
+use directory::Directory;
 use gateway::auth::{KeyPair, mint};
-use gateway::config::SecretText;
-use gateway::directory::Directory;
 use gateway::{Config, Server, Services};
 use kernel::{Role, Service, SystemClock, SystemIds, TenantId};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
