@@ -29,7 +29,7 @@ async fn a_group_is_written_whole_or_not_at_all() {
     let (bad, invalid) = (StatusCode::BAD_REQUEST, Some("invalidValue"));
     let both = json!({ "schemas": [GROUP], "displayName": "Sales", "members": [there, nobody] });
     provider.refused(Method::POST, "/Groups", both.clone(), bad, invalid).await;
-    assert_eq!(groups(&provider).await, [], "the group is there all the same");
+    assert!(groups(&provider).await.is_empty(), "the group is there all the same");
     let one = json!({ "schemas": [GROUP], "displayName": "Sales", "members": [there] });
     let made = provider.ask(Method::POST, "/Groups", one).await;
     assert_eq!(made.status, StatusCode::CREATED, "the name is free still: {made:?}");
