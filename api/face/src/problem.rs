@@ -269,6 +269,7 @@ enum Allowed {
     Words(Vec<String>),
 }
 
+/// What is wrong with one value of the body.
 #[derive(JsonSchema, Serialize)]
 struct FieldProblem {
     /// JSON pointer (RFC 6901) into the body.

@@ -205,6 +205,7 @@ macro_rules! domains {
             }
 
             $(
+                /// What this service has to show.
                 fn $name() -> <$domain as Domain>::Query {
                     Default::default()
                 }
@@ -217,6 +218,7 @@ macro_rules! domains {
         #[graphql_subscription(context = Context, scalar = DefaultScalarValue)]
         impl Subscription {
             $(
+                /// What happens in this service.
                 async fn $name(
                     context: &Context,
                     executor: &Executor<'_, '_, Context>,

@@ -5,7 +5,7 @@ use auth_commands::{IssueApiKey, RevokeApiKey};
 use chrono::{DateTime, Utc};
 use executor::Command as _;
 use face::operation::{Done, Found, Made, change, find, id};
-use face::{Authenticated, Changed, Command, Empty, Runtime};
+use face::{Authenticated, Changed, Command, Empty, Example, Runtime, example};
 use kernel::{Checks, MachineId, Refusal};
 use keys::SystemRandom;
 use poem_openapi::OpenApi;
@@ -91,6 +91,22 @@ struct ApiKeyResource {
     last_refusal: Option<ApiKeyRefusal>,
     /// Whether it is refused.
     revoked: bool,
+}
+
+impl Example for ApiKeyResource {
+    fn example() -> Self {
+        Self {
+            id: example::id(2),
+            machine: example::id(1),
+            name: "Nightly export".to_owned(),
+            scopes: vec!["crm:lead:read".to_owned()],
+            expires_at: Some(example::time(365 * 24 * 60)),
+            last_used_at: Some(example::time(60)),
+            last_refused_at: Some(example::time(0)),
+            last_refusal: Some(ApiKeyRefusal::SecretWrong),
+            revoked: false,
+        }
+    }
 }
 
 #[OpenApi(tag = "Tag::Machines")]

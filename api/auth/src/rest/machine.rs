@@ -6,7 +6,7 @@ use auth_commands::{
 };
 use executor::Command as _;
 use face::operation::{Done, Found, Made, change, create, find, id};
-use face::{Authenticated, Changed, Command, Empty, Runtime};
+use face::{Authenticated, Changed, Command, Empty, Example, Runtime, example};
 use kernel::{Caller, MachineId, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -74,6 +74,29 @@ struct MachineResource {
     keys: Vec<Jwk>,
     /// Whether it may have tokens.
     active: bool,
+}
+
+impl Example for MachineResource {
+    fn example() -> Self {
+        // The example of RFC 8037, appendix A.2.
+        let key = Jwk {
+            kty: "OKP".to_owned(),
+            kid: Some("2026-05".to_owned()),
+            crv: Some("Ed25519".to_owned()),
+            x: Some("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".to_owned()),
+            y: None,
+            n: None,
+            e: None,
+        };
+        Self {
+            id: example::id(1),
+            name: "warehouse-sensor".to_owned(),
+            roles: vec!["viewer".to_owned()],
+            has_secret: false,
+            keys: vec![key],
+            active: true,
+        }
+    }
 }
 
 #[OpenApi(tag = "Tag::Machines")]

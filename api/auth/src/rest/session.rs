@@ -64,10 +64,7 @@ impl Sessions {
     async fn send_password_link(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
         let caller = &command.request.caller;
         caller.require(SendPasswordLink::PERMISSION)?;
-        let found = self.runtime.addressees.addressee(caller.tenant(), id(&user)).await?;
-        let not_found =
-            || Refusal::not_found("not_found", format!("there is no user {}", user.0)).with("resource", "user");
-        let addressee = found.ok_or_else(not_found)?;
+        let addressee = super::addressee(&self.runtime, caller, id(&user)).await?;
         if !addressee.may_sign_in {
             let detail = "they may not sign in now: they are locked or deactivated; unlock or reactivate them first";
             return Err(Refusal::conflict("user_may_not_sign_in", detail).into());

@@ -346,12 +346,47 @@ async fn a_token_that_was_given_back_holds_no_more() {
 }
 
 #[tokio::test]
+async fn applications_are_listed_by_name_as_they_are_now() {
+    let world = World::start().await;
+    let register = async |name: &str| {
+        let back = format!("https://{}.example.com/back", name.to_lowercase());
+        let body = json!({ "name": name, "confidential": true, "redirect_uris": [back] });
+        world.post("/v1/auth/clients", body).await.body["id"].as_str().unwrap().to_owned()
+    };
+    let (wiki, reports) = (register("Wiki").await, register("Reports").await);
+    assert_eq!(world.post(&format!("/v1/auth/clients/{wiki}/secret"), json!({})).await.status, StatusCode::OK);
+    let last = world.post(&format!("/v1/auth/clients/{reports}/deactivate"), json!({})).await;
+    let query = "query($active: Boolean) { auth { clients(filter: {active: $active}) {
+        totalCount nodes { id name confidential redirectUris hasSecret active version } } } }";
+    let ask = async |token: String, active: Value| {
+        let request = world.anonymous(Method::POST, "/graphql").bearer_auth(token);
+        let body = json!({ "query": query, "variables": { "active": active } });
+        Answer::of(request.header("x-min-position", last.header("x-position")).json(&body)).await.body
+    };
+    let shown = |id: &str, name: &str, active: bool| {
+        let back = format!("https://{}.example.com/back", name.to_lowercase());
+        json!({ "id": id, "name": name, "confidential": true, "redirectUris": [back], "hasSecret": active, "active": active, "version": 2 })
+    };
+    let all = ask(world.token(&[Role::Admin]), Value::Null).await;
+    let expected = [shown(&reports, "Reports", false), shown(&wiki, "Wiki", true)];
+    assert_eq!(all["data"]["auth"]["clients"], json!({ "totalCount": 2, "nodes": expected }), "{all}");
+    let active = ask(world.token(&[Role::Admin]), json!(true)).await;
+    assert_eq!(active["data"]["auth"]["clients"]["nodes"], json!([expected[1]]), "{active}");
+    let one = json!({ "query": format!("{{ auth {{ client(id: \"{wiki}\") {{ name }} }} }}") });
+    assert_eq!(world.post("/graphql", one).await.body["data"]["auth"]["client"]["name"], "Wiki");
+    let strangers = ask(world.stranger(), Value::Null).await;
+    assert_eq!(strangers["data"]["auth"]["clients"]["totalCount"], 0, "{strangers}");
+    let refused = ask(world.token(&[Role::Member]), Value::Null).await;
+    assert_eq!(refused["errors"][0]["extensions"]["code"], "permission_missing", "{refused}");
+}
+
+#[tokio::test]
 async fn machines_are_listed_with_their_keys() {
     let world = World::start().await;
     let machine = Machine::register(&world, "listed", &["viewer"]).await;
     let (_, _) = machine.api_key(&world, json!({ "scopes": ["crm:*"] })).await;
     let position = world.post("/v1/auth/machines", json!({ "name": "another", "roles": [] })).await;
-    let query = "{ auth { machines { totalCount nodes { name roles hasSecret active apiKeys { name scopes } } } } }";
+    let query = "{ auth { machines { totalCount nodes { name roles hasSecret active apiKeys { totalCount nodes { name scopes } } } } } }";
     let ask = |token: String| {
         let request = world.anonymous(Method::POST, "/graphql").bearer_auth(token);
         request.header("x-min-position", position.header("x-position")).json(&json!({ "query": query }))
@@ -359,7 +394,8 @@ async fn machines_are_listed_with_their_keys() {
     let answer = Answer::of(ask(world.token(&[Role::Admin]))).await;
     let machines = &answer.body["data"]["auth"]["machines"];
     assert_eq!(machines["totalCount"], 2, "{answer:?}");
-    assert_eq!(machines["nodes"][1]["apiKeys"], json!([{ "name": "nightly", "scopes": ["crm:*"] }]), "{answer:?}");
+    let keys = json!({ "totalCount": 1, "nodes": [{ "name": "nightly", "scopes": ["crm:*"] }] });
+    assert_eq!(machines["nodes"][1]["apiKeys"], keys, "{answer:?}");
     let refused = Answer::of(ask(world.token(&[Role::Member]))).await;
     assert!(refused.body["errors"][0].to_string().contains("permission_missing"), "{refused:?}");
 }
@@ -505,8 +541,18 @@ async fn what_somebody_lets_applications_do_is_listed_and_taken_back_and_so_is_a
     let expected = json!([{ "client": client, "name": "Reports", "scope": ["crm:lead:read"] }]);
     assert_eq!((listed.status, &listed.body["consents"]), (StatusCode::OK, &expected), "{listed:?}");
     let withdraw = |user: &str| format!("/v1/auth/users/{user}/consents/{client}/withdraw");
-    let unknown = world.request(Method::POST, &withdraw("0197a8a0-0000-7000-8000-000000000001")).json(&json!({}));
-    world.refuses(vec![(unknown, StatusCode::NOT_FOUND, "not_found")]).await;
+    let nobody = "0197a8a0-0000-7000-8000-000000000001";
+    let unknown = world.request(Method::POST, &withdraw(nobody)).json(&json!({}));
+    let nobodys = world.request(Method::GET, &format!("/v1/auth/users/{nobody}/consents"));
+    let strangers = world.anonymous(Method::GET, &consents).bearer_auth(world.stranger());
+    let nothing = format!("/v1/auth/users/{user}/consents/{nobody}/withdraw");
+    let nothing = world.request(Method::POST, &nothing).json(&json!({}));
+    let refused = [unknown, nobodys, strangers, nothing].map(|request| (request, StatusCode::NOT_FOUND, "not_found"));
+    world.refuses(refused.into()).await;
+    // Who never signed in lets nobody do anything.
+    let eve = world.post("/v1/user/users", json!({ "name": "Eve", "email": "eve@example.com" })).await;
+    let of_eve = world.get(&format!("/v1/auth/users/{}/consents", eve.body["id"].as_str().unwrap())).await;
+    assert_eq!((of_eve.status, &of_eve.body), (StatusCode::OK, &json!({ "consents": [] })), "{of_eve:?}");
     let withdrawn = world.post(&withdraw(user), json!({})).await;
     assert_eq!(withdrawn.status, StatusCode::OK, "{withdrawn:?}");
     assert_eq!(world.get(&consents).await.body["consents"], json!([]));

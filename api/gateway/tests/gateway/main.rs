@@ -5,6 +5,7 @@
 mod attacks;
 mod authentication;
 mod bad_input;
+mod book;
 mod branding;
 mod breaches;
 mod cells;
@@ -15,6 +16,7 @@ mod dead_letters;
 mod deletion;
 mod domains;
 mod drain;
+mod examples;
 mod feed;
 mod fields;
 mod first_password;

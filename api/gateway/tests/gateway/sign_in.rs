@@ -238,11 +238,12 @@ async fn who_is_locked_is_out_within_a_second_and_unlocked_signs_in_anew() {
     let locked = world.post(&format!("/v1/user/users/{user}/lock"), json!({ "reason": "lost a laptop" })).await;
     assert_eq!(locked.status, StatusCode::OK, "{locked:?}");
     refused_within_a_second(&world, access, LOCKED).await;
-    let query =
-        format!("{{ auth {{ sessions(userId: \"{user}\") {{ methods endReason endedAt lastUsedAt agent }} }} }}");
+    let query = format!(
+        "{{ auth {{ sessions(userId: \"{user}\") {{ nodes {{ methods endReason endedAt lastUsedAt agent }} }} }} }}"
+    );
     let listed = testbed::eventually("the history says why", || async {
         let answer = Answer::of(world.request(Method::POST, "/graphql").json(&json!({ "query": query }))).await;
-        let session = answer.body["data"]["auth"]["sessions"][0].clone();
+        let session = answer.body["data"]["auth"]["sessions"]["nodes"][0].clone();
         (session["endReason"] == "locked").then_some(session)
     });
     let listed = listed.await;

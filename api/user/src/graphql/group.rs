@@ -21,6 +21,7 @@ pub(crate) const READ: &str = "user:group:read";
 #[derive(Clone, Debug)]
 pub struct Group(GroupRow);
 
+/// Users who get roles together.
 #[graphql_object(name = "UserGroup", context = Context)]
 impl Group {
     /// The group's id.
