@@ -11,6 +11,7 @@ mod breaches;
 pub mod cells;
 pub mod config;
 pub mod contracts;
+mod denials;
 mod dev_mail;
 pub mod directory;
 mod domains;

@@ -4,6 +4,7 @@
 //! line in [`projections`].
 
 pub mod api_keys;
+pub mod denied_accesses;
 pub mod machines;
 mod places;
 pub mod refused_sign_ins;
@@ -22,5 +23,6 @@ pub fn projections() -> Vec<Arc<dyn Projection>> {
         Arc::new(saml_connections::SamlConnections),
         Arc::new(sessions::Sessions),
         Arc::new(refused_sign_ins::RefusedSignIns),
+        Arc::new(denied_accesses::DeniedAccesses),
     ]
 }

@@ -4,6 +4,7 @@ use face::graphql::Context;
 use juniper::{FieldResult, graphql_object};
 use uuid::Uuid;
 
+use super::denied_access::{self, DeniedAccess};
 use super::machine::{self, Machine, MachineConnection, MachineFilter};
 use super::refused_sign_in::{self, RefusedSignIn};
 use super::saml_connection::{self, SamlConnection};
@@ -59,5 +60,16 @@ impl AuthQuery {
         after: Option<Uuid>,
     ) -> FieldResult<Vec<RefusedSignIn>> {
         refused_sign_in::list(context, user_id, first, after).await
+    }
+
+    /// What callers who are known were denied, newest first, at most 100: those of a user or a machine, or without `subject` all; of those
+    /// before the one with the id `after`.
+    async fn denied_accesses(
+        context: &Context,
+        subject: Option<String>,
+        #[graphql(default = 20)] first: Option<i32>,
+        after: Option<Uuid>,
+    ) -> FieldResult<Vec<DeniedAccess>> {
+        denied_access::list(context, subject, first, after).await
     }
 }

@@ -107,7 +107,12 @@ impl Cells {
                 .forward(request, tenant)
                 .await;
         }
-        let forward = Forward { remote: remote.clone(), stop: self.stop.clone(), kept: Kept::All };
+        let forward = Forward {
+            remote: remote.clone(),
+            stop: self.stop.clone(),
+            kept: Kept::All,
+            seen_from: self.seen_from.clone(),
+        };
         match tokio::time::timeout(self.timeout + Duration::from_secs(1), forward.forward(request, tenant)).await {
             Ok(answered) => answered,
             Err(_) => Err(failure::too_slow(self.timeout).into()),

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::front::failure;
-use crate::remote::{Forward, Kept, Remote};
+use crate::remote::{self, Remote};
 
 /// Whether a request wants to become a websocket. Whatever else a client would rather speak (`h2c`), it is answered as it asked.
 pub(super) fn is_wanted(request: &Request) -> bool {
@@ -47,8 +47,7 @@ impl Joining<'_> {
         let asked = tokio::time::timeout(self.timeout, self.remote.open_socket(request, tenant)).await;
         let mut answer = asked.map_err(|_| failure::too_slow(self.timeout))??;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            let forward = Forward { remote: self.remote.clone(), stop: self.stop.clone(), kept: Kept::All };
-            return Ok(forward.answer(answer));
+            return Ok(remote::answer(answer, self.stop));
         }
         let theirs = hyper::upgrade::on(&mut answer);
         let joined = async {

@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Instant;
 
+use auth_api::provider::SeenFrom;
 use bytes::Bytes;
 use face::{Incoming, Problem, RawBody};
 use futures::StreamExt;
@@ -41,6 +42,8 @@ pub(crate) struct Forward {
     pub stop: CancellationToken,
     /// What of the request's headers is passed on.
     pub kept: Kept,
+    /// Tells the service from where it was asked.
+    pub seen_from: SeenFrom,
 }
 
 /// What of a request's headers is passed on, of those that the front looks after.
@@ -57,7 +60,8 @@ pub(crate) enum Kept {
 impl Endpoint for Forward {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        self.seen_from.tell(&mut request);
         // What is open to strangers is no tenant's: all of it prefers one instance.
         let whose = Incoming::of(&request).map_err(Problem::from)?;
         let whose = whose.identity.caller().map_or(Uuid::nil(), |caller| caller.tenant().uuid());
@@ -106,7 +110,7 @@ impl Forward {
             }
             tried.push(instance.authority.clone());
             match remote.send(&instance, &outbound).await {
-                Ok(response) => return Ok(self.answer(response)),
+                Ok(response) => return Ok(answer(response, &self.stop)),
                 Err(failed) => {
                     let repeatable = outbound.repeatable || matches!(failed, Failure::Unreached(_));
                     // Once it may have been carried out, no later failure says that it was not.
@@ -122,22 +126,23 @@ impl Forward {
         }
         Err(remote.problem(failure.as_ref()))
     }
+}
 
-    pub(crate) fn answer(&self, response: http::Response<hyper::body::Incoming>) -> Response {
-        let (parts, body) = response.into_parts();
-        let endless = parts.headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "text/event-stream");
-        let body = body.map_err(std::io::Error::other);
-        let body = if endless {
-            let stop = self.stop.clone().cancelled_owned();
-            Body::from_bytes_stream(body.into_data_stream().take_until(Box::pin(stop)))
-        } else {
-            Body::from(BoxBody::new(body))
-        };
-        let mut response = Response::builder().status(parts.status).body(body);
-        *response.headers_mut() = parts.headers;
-        remove_ours(response.headers_mut());
-        response
-    }
+/// An instance's answer, given on; what is streamed without end ends at `stop`.
+pub(crate) fn answer(response: http::Response<hyper::body::Incoming>, stop: &CancellationToken) -> Response {
+    let (parts, body) = response.into_parts();
+    let endless = parts.headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "text/event-stream");
+    let body = body.map_err(std::io::Error::other);
+    let body = if endless {
+        let stop = stop.clone().cancelled_owned();
+        Body::from_bytes_stream(body.into_data_stream().take_until(Box::pin(stop)))
+    } else {
+        Body::from(BoxBody::new(body))
+    };
+    let mut response = Response::builder().status(parts.status).body(body);
+    *response.headers_mut() = parts.headers;
+    remove_ours(response.headers_mut());
+    response
 }
 
 impl Remote {

@@ -26,7 +26,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kernel::Service;
 
 use self::budget::Budget;
-pub(crate) use self::forward::{Forward, Kept};
+pub(crate) use self::forward::{Forward, Kept, answer};
 pub use self::instance::{Instance, Standing};
 pub use self::routes::{is_named_by_request, issuers, operations, scim, shared};
 use crate::service::Background;

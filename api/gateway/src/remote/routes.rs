@@ -17,40 +17,34 @@ use super::forward::{Forward, Kept};
 use crate::domains::RouteTable;
 use crate::routes::numbered_route;
 
+/// What all that is forwarded needs: who tells from where it was asked, and when this process stops.
+type With<'w> = (&'w SeenFrom, &'w CancellationToken);
+
+fn forward(remote: &Arc<Remote>, kept: Kept, (seen_from, stop): With<'_>) -> Forward {
+    Forward { remote: remote.clone(), stop: stop.clone(), kept, seen_from: seen_from.clone() }
+}
+
 /// The operations that a service's contract describes, forwarded.
-pub fn operations(
-    describe: fn(&mut Registry) -> Vec<MetaApi>,
-    remote: &Arc<Remote>,
-    stop: &CancellationToken,
-) -> RouteTable {
+pub fn operations(describe: fn(&mut Registry) -> Vec<MetaApi>, remote: &Arc<Remote>, with: With<'_>) -> RouteTable {
     let mut table = RouteTable::new();
     for path in describe(&mut Registry::new()).into_iter().flat_map(|api| api.paths) {
         let methods = table.entry(numbered_route(&path.path)).or_default();
         for operation in path.operations {
-            let forward = Forward { remote: remote.clone(), stop: stop.clone(), kept: Kept::Plain };
-            methods.insert(operation.method, forward.boxed());
+            methods.insert(operation.method, forward(remote, Kept::Plain, with).boxed());
         }
     }
     table
 }
 
 /// What the tenants' issuers offer, forwarded.
-pub fn issuers(
-    remote: &Arc<Remote>,
-    seen_from: &SeenFrom,
-    stop: &CancellationToken,
-) -> Vec<(&'static str, Method, BoxEndpoint<'static, Response>)> {
-    let forward = Forward { remote: remote.clone(), stop: stop.clone(), kept: Kept::Page };
-    let page = Page { forward, seen_from: seen_from.clone() };
+pub fn issuers(remote: &Arc<Remote>, with: With<'_>) -> Vec<(&'static str, Method, BoxEndpoint<'static, Response>)> {
+    let page = forward(remote, Kept::Page, with);
     auth_api::provider::paths().map(|(path, method)| (path, method, page.clone().boxed())).collect()
 }
 
 /// What identity providers keep people by, forwarded.
-pub fn scim(
-    remote: &Arc<Remote>,
-    stop: &CancellationToken,
-) -> Vec<(&'static str, Method, BoxEndpoint<'static, Response>)> {
-    let forward = Forward { remote: remote.clone(), stop: stop.clone(), kept: Kept::Plain };
+pub fn scim(remote: &Arc<Remote>, with: With<'_>) -> Vec<(&'static str, Method, BoxEndpoint<'static, Response>)> {
+    let forward = forward(remote, Kept::Plain, with);
     let endpoint = |path| Scim { forward: forward.clone(), pattern: PathPattern(Arc::from(path)) }.boxed();
     user_api::scim::paths().map(|(path, method)| (path, method, endpoint(path))).collect()
 }
@@ -77,32 +71,13 @@ impl Endpoint for Scim {
     }
 }
 
-/// A page, or another endpoint of an issuer: the service is told from where it was asked.
-#[derive(Clone)]
-struct Page {
-    forward: Forward,
-    seen_from: SeenFrom,
-}
-
-impl Endpoint for Page {
-    type Output = Response;
-
-    async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        self.seen_from.tell(&mut request);
-        self.forward.call(request).await
-    }
-}
-
 /// The operations that all services share (sagas, jobs, dead letters, events), forwarded where they are about a service that runs elsewhere.
 /// `here`: whether other services run in this process.
-pub fn shared(table: RouteTable, remotes: &[Arc<Remote>], here: bool, stop: &CancellationToken) -> RouteTable {
+pub fn shared(table: RouteTable, remotes: &[Arc<Remote>], here: bool, with: With<'_>) -> RouteTable {
     if remotes.is_empty() {
         return table;
     }
-    let forwards: Arc<[Forward]> = remotes
-        .iter()
-        .map(|remote| Forward { remote: remote.clone(), stop: stop.clone(), kept: Kept::Plain })
-        .collect();
+    let forwards: Arc<[Forward]> = remotes.iter().map(|remote| forward(remote, Kept::Plain, with)).collect();
     let wrap = |path: &str, local: BoxEndpoint<'static>| {
         let whose = if ["/v1/sagas/:", "/v1/jobs/:", "/v1/dead-letters/:"].iter().any(|prefix| path.starts_with(prefix))
         {

@@ -102,6 +102,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ("PolicyEventCount", "event commands", &[]),
     ("RefusedCommands", "subject permission commands firstAt lastAt events", &[("user", "user:user:read")]),
     ("RefusedSignIn", "id reason at address agent origin", &[]),
+    ("DeniedAccess", "id subject reason permission operation requestId at times lastAt address agent origin", &[]),
     ("Role", "name title version permissions includes retired definedAt changedAt", &[]),
     ("SamlConnection", "id version name entityId domains active createdAt changedAt", &[]),
     ("SignInSession", "id methods address agent startedAt confirmedAt lastUsedAt expiresAt endedAt endReason", &[]),
