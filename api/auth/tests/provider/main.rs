@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod attacks;
+mod denials;
 mod device;
+mod encrypting;
 mod exchange;
 mod flow;
 mod identity_provider;
