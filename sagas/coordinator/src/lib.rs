@@ -27,6 +27,7 @@
 
 #![deny(missing_docs)]
 
+pub mod backup;
 mod book;
 mod coordinator;
 mod definition;
@@ -40,6 +41,7 @@ pub mod follower;
 mod instance;
 mod known;
 mod letters;
+mod meters;
 mod migrate;
 mod names;
 pub mod passed_over;

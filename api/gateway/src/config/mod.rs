@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eventstore::Sealing;
+use eventstore::seals::SealKey;
 use keys::{LocalMasterKey, MasterKey, SystemRandom};
 pub use load::{ConfigError, claim_key};
 pub use sections::{
-    Auth, Cell, DirectoryPlace, Events, Format, GraphQl, Http, Log, Mail, NameSettings, Nats, Operators, Partitions,
-    Postgres, Projections, RateLimits, SecretText, Telemetry, Texts, Vault, Webhooks,
+    Audit, Auth, Cell, DirectoryPlace, Events, Format, GraphQl, Http, Log, Mail, NameSettings, Nats, Operators,
+    Partitions, Postgres, Projections, RateLimits, SecretText, Telemetry, Texts, Vault, Webhooks,
 };
 use serde::{Deserialize, Serialize};
 pub use settings::{SETTINGS, Setting};
@@ -33,6 +34,8 @@ pub struct Config {
     pub nats: Nats,
     /// Tokens.
     pub auth: Auth,
+    /// Proof.
+    pub audit: Audit,
     /// Where secrets are kept that are not given here.
     pub vault: Vault,
     /// Requests a second.
@@ -90,6 +93,11 @@ impl Config {
     pub fn master_key(&self) -> Option<Arc<dyn MasterKey>> {
         let key = LocalMasterKey::parse(self.auth.master_key.reveal(), SystemRandom).ok()?;
         Some(Arc::new(key))
+    }
+
+    /// What signs the heads of tenants' trees, if anything does: it was checked when it was read.
+    pub fn seal_key(&self) -> Option<SealKey> {
+        SealKey::parse(self.audit.seal_key.reveal())
     }
 
     /// Where the instances of a service are that runs elsewhere; `None`: it runs here.
