@@ -112,7 +112,7 @@ fn signed_within<'d>(document: &'d Document<'d>, is_signed: bool, expected: &Exp
     let opened = document.document_element().map(|id| Node { document, id });
     let opened = opened.ok_or(Fault::Structure("an element is missing"))?;
     let assertion = opened.only(ASSERTION, "Assertion")?;
-    let is_alone = opened.elements().count() == 1
+    let is_alone = opened.is_around_one_element()
         && Node::anywhere(document, ASSERTION, "Assertion").len() == 1
         && Node::anywhere(document, ASSERTION, "EncryptedAssertion").is_empty();
     if !is_alone {

@@ -95,6 +95,13 @@ impl<'d> Node<'d> {
         nodes.filter(|node| node.element().is_some())
     }
 
+    /// Whether there is one element in it, and nothing else but white space.
+    pub(crate) fn is_around_one_element(self) -> bool {
+        let mut rest = self.document.children_iter(self.id).filter(|id| self.document.element(*id).is_none());
+        let is_blank = |id| matches!(self.document.node_kind(id), Some(NodeKind::Text(text)) if text.trim().is_empty());
+        self.elements().count() == 1 && rest.all(is_blank)
+    }
+
     /// Its own child elements of a name.
     pub(crate) fn each<'n>(self, space: &'n str, name: &'n str) -> impl Iterator<Item = Self> + use<'d, 'n> {
         self.elements().filter(move |node| node.is(space, name))
