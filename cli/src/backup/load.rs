@@ -2,9 +2,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 use coordinator::backup::Looked;
+use directory::{Directory, Standing, Tenant, admin_options};
 use eventstore::backup::{self, Head, Restore};
 use gateway::Config;
-use gateway::directory::{Directory, Standing, Tenant, admin_options};
 use indicatif::ProgressBar;
 use kernel::{DecodeError, Position, RecordedEvent, Service, TenantId};
 use serde::Serialize;
@@ -123,7 +123,7 @@ fn services(archive: &Archive) -> Result<Vec<Service>> {
 
 /// That the claims of a backup mean here what they meant there, and that tenants' keys can be opened.
 pub fn fits(config: &Config, archive: &Archive) -> Result<()> {
-    let here = gateway::config::claim_key(config).map(|key| claim_key_mark(&key));
+    let here = config::claim_key(config).map(|key| claim_key_mark(&key));
     ensure!(
         here == archive.manifest.claim_key_mark,
         "the backup is of another cluster: its claims were hashed under another key than postgres.claim_key \
@@ -186,7 +186,7 @@ pub async fn build(context: &context::Context) -> Result<Vec<Built>> {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use gateway::directory::Standing::{Active, Deleting, Suspended};
+    use directory::Standing::{Active, Deleting, Suspended};
     use uuid::Uuid;
 
     use super::*;

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use directory::Directory;
 use eventstore::Database;
 use eventstore::backup::{Snapshot, freeze};
 use futures::TryStreamExt;
-use gateway::directory::Directory;
 use gateway::{Config, SERVICES};
 use indicatif::ProgressBar;
 use kernel::{Clock, SystemClock, TenantId};
@@ -49,7 +49,7 @@ async fn write(config: &Config, draft: &Draft) -> Result<(Manifest, Duration)> {
         version: VERSION,
         program: env!("CARGO_PKG_VERSION").to_owned(),
         taken_at,
-        claim_key_mark: gateway::config::claim_key(config).map(|key| claim_key_mark(&key)),
+        claim_key_mark: config::claim_key(config).map(|key| claim_key_mark(&key)),
         master_key_mark: master_key_mark(config.auth.master_key.reveal()),
         directory,
         services,

@@ -4,6 +4,7 @@
 //! line in [`projections`].
 
 pub mod api_keys;
+pub mod clients;
 pub mod denied_accesses;
 pub mod machines;
 mod places;
@@ -20,6 +21,7 @@ pub fn projections() -> Vec<Arc<dyn Projection>> {
     vec![
         Arc::new(machines::Machines),
         Arc::new(api_keys::ApiKeys),
+        Arc::new(clients::Clients),
         Arc::new(saml_connections::SamlConnections),
         Arc::new(sessions::Sessions),
         Arc::new(refused_sign_ins::RefusedSignIns),

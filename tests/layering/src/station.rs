@@ -51,6 +51,10 @@ pub enum Station {
     Gateway,
     /// webhooks/: events on their way out
     Webhooks,
+    /// config/: what a program is told
+    Config,
+    /// directory/: the directory of tenants
+    Directory,
     /// deadletters/: events that a consumer can't take
     DeadLetters,
     /// edge-agent/
@@ -87,6 +91,8 @@ impl Station {
             "api/face" => Self::Face,
             "api/gateway" => Self::Gateway,
             "webhooks" => Self::Webhooks,
+            "config" => Self::Config,
+            "directory" => Self::Directory,
             "deadletters" => Self::DeadLetters,
             "edge-agent" => Self::EdgeAgent,
             "cli" => Self::Cli,
@@ -120,7 +126,7 @@ impl Station {
             (S::Aggregates(_) | S::Commands(_) | S::EventStore | S::Executor | S::Projector | S::Api(_), S::Keys) => {
                 true
             }
-            (S::Saml, S::Keys) => true,
+            (S::Saml | S::Config, S::Keys) => true,
             (S::Commands(_) | S::Api(_), S::Saml) => true,
             (_, S::Gateway) => false,
             (S::Gateway, _) => true,
@@ -149,6 +155,9 @@ impl Station {
             }
             (S::Api(_), S::Face | S::Nats | S::EventStore | S::Executor | S::Projector) => true,
             (S::Api(_), S::Coordinator | S::Webhooks | S::JobQueue | S::DeadLetters) => true,
+            (S::Config, S::Nats | S::EventStore | S::Projector | S::Webhooks) => true,
+            (S::Directory, S::Config | S::Nats | S::EventStore | S::Executor | S::Projector | S::Coordinator) => true,
+            (S::Directory, S::DeadLetters | S::Sagas | S::Aggregates(_) | S::Commands(_)) => true,
             (S::Testbed, S::Nats | S::EventStore) => true,
             _ => false,
         }

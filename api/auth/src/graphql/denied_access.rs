@@ -2,7 +2,8 @@
 
 use auth_projections::denied_accesses::{self, DeniedAccessRow};
 use chrono::{DateTime, Utc};
-use face::graphql::{Context, few, unreadable};
+use face::connection;
+use face::graphql::{Context, Page, PageRequest, unreadable};
 use juniper::{FieldResult, graphql_object};
 use uuid::Uuid;
 
@@ -15,6 +16,7 @@ pub struct DeniedAccess {
     row: DeniedAccessRow,
 }
 
+/// What a caller who is known was denied: the same, within an hour, is one.
 #[graphql_object(name = "DeniedAccess", context = Context)]
 impl DeniedAccess {
     /// Its id.
@@ -79,17 +81,25 @@ impl DeniedAccess {
     }
 }
 
-/// The newest of them.
+connection! {
+    /// A page of what callers were denied.
+    pub struct DeniedAccessConnection of DeniedAccess by DeniedAccessEdge in SERVICE, counted by denied_accesses::count where Option<String>
+}
+
+/// Those of a user or a machine, or without a subject of all; newest first.
 pub(crate) async fn list(
     context: &Context,
     subject: Option<String>,
     first: Option<i32>,
-    after: Option<Uuid>,
-) -> FieldResult<Vec<DeniedAccess>> {
+    after: Option<String>,
+) -> FieldResult<DeniedAccessConnection> {
+    const ORDER: &str = "DENIED_ACCESSES_NEWEST";
     context.require(READ)?;
-    let first = few(first, 20, 100)?;
+    let request = PageRequest::new(first, after.as_deref(), ORDER)?;
     let mut tables = context.reader(SERVICE).await?;
     let tenant = context.caller().tenant();
-    let rows = denied_accesses::of_subject(&mut tables, tenant, subject.as_deref(), after, first.into()).await;
-    Ok(rows.map_err(unreadable)?.into_iter().map(|row| DeniedAccess { row }).collect())
+    let rows =
+        denied_accesses::of_subject(&mut tables, tenant, subject.as_deref(), request.after, request.limit()).await;
+    let rows = rows.map_err(unreadable)?.into_iter().map(|row| DeniedAccess { row }).collect();
+    Ok(DeniedAccessConnection::new(Page::new(&request, ORDER, rows, DeniedAccess::id), subject))
 }

@@ -8,12 +8,12 @@ use hyper_util::rt::TokioIo;
 use kernel::Refusal;
 use poem::http::{Method, StatusCode, header};
 use poem::{Request, Response};
+use remote::{Forward, Kept, Remote};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::front::failure;
-use crate::remote::{self, Remote};
 
 /// Whether a request wants to become a websocket. Whatever else a client would rather speak (`h2c`), it is answered as it asked.
 pub(super) fn is_wanted(request: &Request) -> bool {
@@ -47,7 +47,8 @@ impl Joining<'_> {
         let asked = tokio::time::timeout(self.timeout, self.remote.open_socket(request, tenant)).await;
         let mut answer = asked.map_err(|_| failure::too_slow(self.timeout))??;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(remote::answer(answer, self.stop));
+            let forward = Forward { remote: self.remote.clone(), stop: self.stop.clone(), kept: Kept::All };
+            return Ok(forward.answer(answer));
         }
         let theirs = hyper::upgrade::on(&mut answer);
         let joined = async {

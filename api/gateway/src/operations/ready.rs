@@ -9,11 +9,11 @@ use kernel::Service;
 use nats::Bus;
 use poem::http::StatusCode;
 use projector::ProjectionState;
+use remote::{Remote, Standing};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
 use super::consumers;
-use crate::remote::{Remote, Standing};
 use crate::service::{RelayState, Running, SagasState, SealingState};
 use crate::suspension::Suspended;
 

@@ -12,10 +12,11 @@ use crate::world::{Answer, World};
 /// What is on record of denials, oldest first, once there are as many.
 async fn are_recorded(world: &World, count: usize) -> Vec<Value> {
     let fields = "subject reason permission operation requestId times address agent origin";
-    let query = format!("{{ auth {{ deniedAccesses(first: 100) {{ {fields} }} }} }}");
+    let query = format!("{{ auth {{ deniedAccesses(first: 100) {{ nodes {{ {fields} }} }} }} }}");
     let mut found = eventually("denials are on record", async || {
         let answer = world.post("/graphql", json!({ "query": query })).await;
-        let found = answer.body["data"]["auth"]["deniedAccesses"].as_array().unwrap_or_else(|| panic!("{answer:?}"));
+        let found =
+            answer.body["data"]["auth"]["deniedAccesses"]["nodes"].as_array().unwrap_or_else(|| panic!("{answer:?}"));
         (found.len() >= count).then(|| found.clone())
     })
     .await;

@@ -25,6 +25,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
         &[("contacts", "crm:contact:read"), ("opportunities", "crm:opportunity:read"), ("lead", "crm:lead:read")],
     ),
     ("ApiKey", "id name scopes createdAt expiresAt lastUsedAt lastRefusedAt lastRefusal revokedAt", &[]),
+    ("Client", "id version name confidential trusted redirectUris hasSecret keys active createdAt changedAt", &[]),
     (
         "Contact",
         "id version name title email phone owner createdAt changedAt erasedAt",
@@ -36,6 +37,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
         &[],
     ),
     ("DealState", "stageId status amount closeDate owner", &[]),
+    ("DeniedAccess", "id subject reason permission operation requestId at times lastAt address agent origin", &[]),
     ("Domain", "id version domain status record claimedAt verifiedAt missingSince", &[]),
     ("DomainRecord", "name value", &[]),
     (
@@ -102,7 +104,6 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ("PolicyEventCount", "event commands", &[]),
     ("RefusedCommands", "subject permission commands firstAt lastAt events", &[("user", "user:user:read")]),
     ("RefusedSignIn", "id reason at address agent origin", &[]),
-    ("DeniedAccess", "id subject reason permission operation requestId at times lastAt address agent origin", &[]),
     ("Role", "name title version permissions includes retired definedAt changedAt", &[]),
     ("SamlConnection", "id version name entityId domains active createdAt changedAt", &[]),
     ("SignInSession", "id methods address agent startedAt confirmedAt lastUsedAt expiresAt endedAt endReason", &[]),

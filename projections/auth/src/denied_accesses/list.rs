@@ -15,14 +15,25 @@ pub async fn of_subject(
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<DeniedAccessRow>, sqlx::Error> {
-    // (By the index on the subject, or by the primary key.)
-    let whose = if subject.is_some() { "t.subject = $2" } else { "$2::text IS NULL" };
     let sql = format!(
-        "{} WHERE t.tenant_id = $1 AND {whose} AND ($3::uuid IS NULL OR t.access_id < $3)
+        "{} WHERE t.tenant_id = $1 AND {} AND ($3::uuid IS NULL OR t.access_id < $3)
          ORDER BY t.access_id DESC LIMIT $4",
-        select::<DeniedAccessRow>()
+        select::<DeniedAccessRow>(),
+        whose(subject)
     );
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(subject).bind(after).bind(limit).fetch_all(tables).await
+}
+
+/// How many there are of somebody, or without a subject in all.
+pub async fn count(tables: &mut PgConnection, tenant: TenantId, subject: &Option<String>) -> Result<i64, sqlx::Error> {
+    let whose = whose(subject.as_deref());
+    let sql = format!("SELECT count(*) FROM denied_access t WHERE t.tenant_id = $1 AND {whose}");
+    sqlx::query_scalar(&sql).bind(tenant.uuid()).bind(subject).fetch_one(tables).await
+}
+
+/// The condition; the subject is the second parameter. (By the index on it, or by the primary key.)
+const fn whose(subject: Option<&str>) -> &'static str {
+    if subject.is_some() { "t.subject = $2" } else { "$2::text IS NULL" }
 }
 
 /// The newest of a user, at most `limit`; newest first.

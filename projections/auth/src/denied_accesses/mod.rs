@@ -4,7 +4,7 @@ mod list;
 mod reducer;
 mod row;
 
-pub use list::{of_subject, of_user};
+pub use list::{count, of_subject, of_user};
 pub use row::DeniedAccessRow;
 
 use futures::future::BoxFuture;
