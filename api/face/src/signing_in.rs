@@ -67,6 +67,7 @@ impl Example for KnownWhereSignedIn {
             applications: vec![KnownConsent::example()],
             sessions: vec![KnownSession::example()],
             refused: vec![KnownRefusal::example()],
+            denied: vec![KnownDenial::example()],
             complete: true,
             history: Vec::new(),
         }
@@ -100,6 +101,20 @@ impl Example for KnownRefusal {
             at: example::time(30),
             reason: "password_wrong".to_owned(),
             address: Some("198.51.100.23".to_owned()),
+            agent: None,
+        }
+    }
+}
+
+impl Example for KnownDenial {
+    fn example() -> Self {
+        Self {
+            at: example::time(45),
+            reason: "permission_missing".to_owned(),
+            permission: Some("crm:lead:write".to_owned()),
+            operation: Some("POST /v1/crm/leads".to_owned()),
+            times: 3,
+            address: Some("192.0.2.7".to_owned()),
             agent: None,
         }
     }
