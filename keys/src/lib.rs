@@ -5,7 +5,7 @@
 //! is its [`Context`]: it is authenticated with it, so that a sealed value moved to another row, tenant or use does not open.
 //! To forget all that was sealed under a data key, destroy its wrapped form ([`Wrapped`]).
 //!
-//! [`RsaKey`] is beside that: a key of a tenant that signs, and has to be RSA.
+//! [`RsaKey`] and [`OaepKey`] are beside that: keys of a tenant that sign, or open what others encrypt, and have to be RSA.
 //!
 //! Nothing here does I/O but asking for randomness ([`Random`]). To add a place where a master key lives, implement
 //! [`MasterKey`] where that I/O belongs.
@@ -15,6 +15,7 @@
 mod context;
 mod data_key;
 mod master;
+mod oaep;
 mod random;
 mod rsa;
 mod sealed;
@@ -22,6 +23,7 @@ mod sealed;
 pub use context::Context;
 pub use data_key::DataKey;
 pub use master::{LocalMasterKey, MasterKey};
+pub use oaep::{OaepHash, OaepKey};
 pub use random::{Random, SystemRandom};
 pub use rsa::RsaKey;
 pub use sealed::{Sealed, Wrapped};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use auth_api::provider::SeenFrom;
 use config::Config;
 use face::{Incoming, Problem, Reading, Runtime};
 use poem::endpoint::BoxEndpoint;
@@ -15,6 +16,7 @@ use remote::Remote;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Verifier;
+use crate::denials::Watch;
 use crate::domains::{self, Part, RouteTable};
 use crate::front::{RateLimiter, unknown_route};
 use crate::methods::Methods;
@@ -37,9 +39,8 @@ pub fn routes(
     config: &Config,
     Served { here, elsewhere, platform }: Served,
     readiness: Arc<Readiness>,
-    verifier: Arc<Verifier>,
-    rates: Arc<RateLimiter>,
-    stop: CancellationToken,
+    (verifier, rates, watch): (Arc<Verifier>, Arc<RateLimiter>, Watch),
+    (seen_from, stop): (&SeenFrom, CancellationToken),
 ) -> Route {
     let remotes: Vec<_> = elsewhere.iter().map(|(_, remote, _)| remote.clone()).collect();
     let readings: Vec<_> = here
@@ -48,18 +49,18 @@ pub fn routes(
         .chain(elsewhere.iter().map(|(_, _, reading)| reading.clone()))
         .collect();
     let pools = Pools::new(here.iter().map(|(_, runtime)| runtime.clone()), &readings);
-    let platform = forwarding::shared(platform, &remotes, !here.is_empty(), &stop);
+    let platform = forwarding::shared(platform, &remotes, !here.is_empty(), (seen_from, &stop));
     let mut route = rest(Route::new(), platform, domains::describe_platform);
     for (part, runtime) in here {
         route = rest(route, (part.routes)(runtime), part.describe);
     }
     for (part, remote, _) in &elsewhere {
-        route = rest(route, forwarding::operations(part.describe, remote, &stop), part.describe);
+        route = rest(route, forwarding::operations(part.describe, remote, (seen_from, &stop)), part.describe);
     }
     let route = operations::routes(route, readiness, pools);
     let route = reference::routes(route);
     let route = well_known::routes(route, &verifier);
-    graphql::routes(route, config, readings, verifier, rates, stop)
+    graphql::routes(route, config, readings, (verifier, rates, watch), stop)
 }
 
 /// Adds what protocols describe, not the contract: the tenants' issuers and SCIM, wherever they run.
