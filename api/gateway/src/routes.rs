@@ -8,6 +8,7 @@ use auth_api::provider::SeenFrom;
 use config::Config;
 use face::{Incoming, Problem, Reading, Runtime};
 use poem::endpoint::BoxEndpoint;
+use poem::http::{Method, header};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result, Route};
 use poem_openapi::__private::UrlQuery;
 use poem_openapi::registry::{MetaApi, Registry};
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Verifier;
 use crate::denials::Watch;
 use crate::domains::{self, Part, RouteTable};
-use crate::front::RateLimiter;
+use crate::front::{RateLimiter, unknown_route};
 use crate::methods::Methods;
 use crate::operations::{self, Pools, Readiness};
 use crate::parameters::Parameters;
@@ -68,12 +69,49 @@ pub fn protocols(
     issuers: Vec<auth_api::provider::Endpoint>,
     scim: Vec<user_api::scim::Endpoint>,
 ) -> Route {
+    let served = !scim.is_empty();
+    let route = by_path(issuers).into_iter().fold(route, |route, (path, methods)| route.at(path, methods));
+    let route = by_path(scim).into_iter().fold(route, |route, (path, methods)| route.at(path, InScimsWords(methods)));
+    if served { route.at("/scim/v2/*path", InScimsWords(Nothing)) } else { route }
+}
+
+fn by_path(endpoints: Vec<(&'static str, Method, BoxEndpoint<'static, Response>)>) -> HashMap<&'static str, Methods> {
     let mut paths: HashMap<&'static str, Methods> = HashMap::new();
-    for (path, method, endpoint) in issuers.into_iter().chain(scim) {
+    for (path, method, endpoint) in endpoints {
         let methods = paths.remove(path).unwrap_or_else(Methods::new).on(method, endpoint);
         paths.insert(path, methods);
     }
-    paths.into_iter().fold(route, |route, (path, methods)| route.at(path, methods))
+    paths
+}
+
+/// What is wrong with a request to SCIM is said in SCIM's form, whoever finds it (RFC 7644 section 3.12).
+struct InScimsWords<E>(E);
+
+impl<E: Endpoint<Output = Response>> Endpoint for InScimsWords<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let problem = match self.0.call(request).await {
+            Ok(response) => return Ok(response),
+            Err(error) => error.downcast::<Problem>()?,
+        };
+        let mut response = user_api::scim::refused(problem.refusal(), problem.status());
+        if let Some(allowed) = problem.respond(None).headers().get(header::ALLOW) {
+            response.headers_mut().insert(header::ALLOW, allowed.clone());
+        }
+        Ok(response)
+    }
+}
+
+/// Where there is nothing.
+struct Nothing;
+
+impl Endpoint for Nothing {
+    type Output = Response;
+
+    async fn call(&self, _: Request) -> Result<Response> {
+        Err(Problem::from(unknown_route()).into())
+    }
 }
 
 /// Adds REST operations, which the contract describes.
