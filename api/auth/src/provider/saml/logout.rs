@@ -41,9 +41,10 @@ pub async fn single_logout(provider: &Provider, visit: Visit) -> Answer {
     };
     match provider.saml.hear(&visit.query, &parting) {
         Ok(Farewell::Asked { id, name, sessions, relay_state }) => {
-            let mut response =
-                see_other(&answered(provider, &visit, &connection, (&id, relay_state.as_deref())).await?);
-            if end(provider, &visit, &connection, &name, &sessions).await? {
+            let ended = end(provider, &visit, &connection, &name, &sessions).await?;
+            let answer = answered(provider, &visit, &connection, (&id, relay_state.as_deref())).await?;
+            let mut response = answer.map_or_else(|| signed_out(&visit, true), |url| see_other(&url));
+            if ended {
                 provider.no_session(&visit).set(&mut response);
             }
             Ok(response)
@@ -58,19 +59,23 @@ pub async fn single_logout(provider: &Provider, visit: Visit) -> Answer {
     }
 }
 
-/// The address where the provider hears that nobody is signed in here any more of whom it asked that.
+/// The address where the provider hears that nobody is signed in here any more of whom it asked that; none: its metadata has none.
 async fn answered(
     provider: &Provider,
     visit: &Visit,
     connection: &Connection,
     (to, relay_state): (&str, Option<&str>),
-) -> Result<String, OAuthError> {
+) -> Result<Option<String>, OAuthError> {
+    let told = &connection.provider;
+    if told.sign_out_url.is_none() && told.sign_out_answer_url.is_none() {
+        return Ok(None);
+    }
     let at = provider.authority.now();
     let id = format!("_{}", provider.request_id(at)?.simple());
     let (signing, _) = provider.authority.saml_key(&visit.tenant).await?;
     let answering = Answering { id: &id, at, to, relay_state };
-    let url = provider.saml.answer_sign_out(&connection.own, &connection.provider, &answering, &signing);
-    Ok(url.map_err(|fault| unusable(&fault))?)
+    let url = provider.saml.answer_sign_out(&connection.own, told, &answering, &signing);
+    Ok(Some(url.map_err(|fault| unusable(&fault))?))
 }
 
 /// Ends the session that this browser has, if it is one of those that the provider means; whether it is.
