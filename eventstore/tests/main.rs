@@ -19,6 +19,7 @@ mod log {
     mod moving;
     mod reading;
     mod relaying;
+    mod rewrapping;
     mod sealing;
     mod surviving;
 }

@@ -16,7 +16,6 @@ use crate::cells::placing::{DeletedHistory, Placed};
 use crate::config::Config;
 use crate::directory::{Directory, DirectoryError};
 use crate::domains::{SERVICES, read_models};
-use crate::server::StartError;
 use crate::write_side::write_side;
 
 /// The places of this installation.
@@ -76,10 +75,9 @@ impl Installation {
     /// Gives a tenant its keys, or takes them back, in the auth service's log: like a command of an operator's, wherever that runs.
     async fn keys(&self, tenant: TenantId, wanted: bool) -> Result<(), PlaceError> {
         let passing = |error: &dyn std::fmt::Display| PlaceError::Passing(format!("the tenant's keys: {error}"));
-        let master = self.config.master_key().ok_or_else(|| passing(&StartError::MasterKey))?;
         let (store, executor) = write_side(&self.config, auth_api::SERVICE).await.map_err(|error| passing(&error))?;
         let done = if wanted {
-            open_ring(&executor, &*master, &SystemRandom, SystemClock.now(), tenant).await
+            open_ring(&executor, &SystemRandom, SystemClock.now(), tenant).await
         } else {
             executor.run(&protocol(tenant, "auth"), &CloseKeyRing).await.map(drop)
         };

@@ -6,7 +6,7 @@
 //! kernel ◀ keys ◀ aggregates/*, commands/*, eventstore, commands/executor, projections/projector, api/*
 //! kernel ◀ nats ◀ eventstore ◀ commands/executor, projections/projector, sagas/coordinator, webhooks, jobs/queue ◀ api/*
 //! aggregates/* ◀ projections/* ◀ api/*        aggregates/* + commands/* ◀ sagas ◀ api/gateway
-//! keys ◀ saml ◀ commands/*, api/*
+//! keys ◀ saml ◀ commands/*, api/*        keys ◀ vault ◀ api/gateway
 //! kernel ◀ mailer ◀ sagas, api/*        kernel ◀ texting ◀ sagas        mailer + sagas/coordinator ◀ sagas/mailing ◀ sagas
 //! projections/projector ◀ projections/folding ◀ projections/*, api/face
 //! eventstore ◀ deadletters ◀ projections/projector, sagas/coordinator, webhooks, api/*

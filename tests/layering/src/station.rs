@@ -13,6 +13,8 @@ pub enum Station {
     Mailer,
     /// texting/: text messages on their way out
     Texting,
+    /// vault/: secrets and a master key in Vault
+    Vault,
     /// saml/: the protocol of a SAML service provider
     Saml,
     /// nats/
@@ -72,6 +74,7 @@ impl Station {
             "keys" => Self::Keys,
             "mailer" => Self::Mailer,
             "texting" => Self::Texting,
+            "vault" => Self::Vault,
             "saml" => Self::Saml,
             "nats" => Self::Nats,
             "eventstore" => Self::EventStore,
@@ -120,7 +123,7 @@ impl Station {
             (S::Aggregates(_) | S::Commands(_) | S::EventStore | S::Executor | S::Projector | S::Api(_), S::Keys) => {
                 true
             }
-            (S::Saml, S::Keys) => true,
+            (S::Saml | S::Vault, S::Keys) => true,
             (S::Commands(_) | S::Api(_), S::Saml) => true,
             (_, S::Gateway) => false,
             (S::Gateway, _) => true,

@@ -3,17 +3,19 @@
 //! The environment's names and what each means stand in one table ([`SETTINGS`]), from which `.env.example` and the book are
 //! made. A value that can't be used stops the start with its key, itself and what is allowed.
 
+mod kv;
 mod load;
+mod master;
 mod sections;
 mod settings;
-mod vault;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eventstore::Sealing;
-use keys::{LocalMasterKey, MasterKey, SystemRandom};
+use keys::SystemRandom;
 pub use load::{ConfigError, claim_key};
+pub use master::Vaults;
 pub use sections::{
     Auth, Cell, DirectoryPlace, Events, Format, GraphQl, Http, Log, Mail, NameSettings, Nats, Operators, Partitions,
     Postgres, Projections, RateLimits, SecretText, Telemetry, Texts, Vault, Webhooks,
@@ -33,7 +35,7 @@ pub struct Config {
     pub nats: Nats,
     /// Tokens.
     pub auth: Auth,
-    /// Where secrets are kept that are not given here.
+    /// Where secrets are kept that are not given here, and a master key that is not here.
     pub vault: Vault,
     /// Requests a second.
     pub rate_limits: RateLimits,
@@ -65,6 +67,9 @@ pub struct Config {
     pub directory: DirectoryPlace,
     /// The cells, by name: in the file only.
     pub cells: BTreeMap<String, Cell>,
+    /// What this process has of Vault.
+    #[serde(skip)]
+    pub vaults: Vaults,
 }
 
 impl Config {
@@ -84,12 +89,6 @@ impl Config {
             sealing: self.master_key().map(|master| Sealing { master, random: Arc::new(SystemRandom) }),
             ..eventstore::Settings::default()
         }
-    }
-
-    /// The master key, if there is one: it was checked when it was read.
-    pub fn master_key(&self) -> Option<Arc<dyn MasterKey>> {
-        let key = LocalMasterKey::parse(self.auth.master_key.reveal(), SystemRandom).ok()?;
-        Some(Arc::new(key))
     }
 
     /// Where the instances of a service are that runs elsewhere; `None`: it runs here.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gateway::directory::{self, Directory, DirectoryError};
-use gateway::{ProvisionError, Server, Services};
+use gateway::{Config, ProvisionError, Server, Services};
 use kernel::{IdSource, Role, SystemIds, TenantId};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -15,12 +15,18 @@ use crate::world::{Answer, Form, World, token};
 
 /// A gateway with a directory of its own.
 pub async fn town() -> World {
+    town_with(|_| ()).await
+}
+
+/// The same, with its configuration changed.
+pub async fn town_with(change: impl FnOnce(&mut Config)) -> World {
     let world = World::start_with(|config| {
         config.postgres.directory = format!("test_directory_{}", SystemIds.next().simple());
         let (host, port) = (&config.postgres.host, config.postgres.port);
         config.postgres.admin_url =
             gateway::config::SecretText::new(format!("postgres://postgres@{host}:{port}/postgres"));
         config.mail.catch = true;
+        change(config);
     })
     .await;
     directory::migrate(&world.config, false).await.unwrap();
