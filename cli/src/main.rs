@@ -5,6 +5,7 @@
 //! own. Results go to standard output (`--format json` for programs), everything else to standard error.
 
 mod archive;
+mod audit;
 mod backup;
 mod bench;
 mod context;
@@ -29,6 +30,7 @@ mod serve;
 mod settings;
 mod show;
 mod signals;
+mod sink;
 mod tenant;
 mod time;
 mod token;
@@ -73,6 +75,8 @@ enum Command {
     #[command(subcommand)]
     Tenant(tenant::Command),
     Replay(replay::Replay),
+    #[command(subcommand)]
+    Audit(audit::Command),
     Show(show::Show),
     #[command(subcommand)]
     Projection(projection::Command),
@@ -113,6 +117,7 @@ impl Cli {
             Command::Token(token) => token.run(&context(Vec::new())?).await,
             Command::Tenant(tenant) => tenant.run(&context(Vec::new())?).await,
             Command::Replay(replay) => replay.run(&context(Vec::new())?).await,
+            Command::Audit(audit) => audit.run(&place, self.format).await,
             Command::Show(show) => show.run(&context(Vec::new())?).await,
             Command::Projection(projection) => projection.run(&context(Vec::new())?).await,
             Command::Key(key) => key.run(&context(Vec::new())?).await,

@@ -70,11 +70,13 @@ pub enum Role {
     Work,
     /// Selects the whole log of all tenants, commands and claims included: backups.
     Backup,
+    /// Selects all tenants' leaf hashes, and signs the heads of their trees.
+    Seal,
 }
 
 impl Role {
     /// All roles that log in.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Append,
         Self::Read,
         Self::Follow,
@@ -84,6 +86,7 @@ impl Role {
         Self::Queue,
         Self::Work,
         Self::Backup,
+        Self::Seal,
     ];
 
     /// The last part of the role's name.
@@ -98,6 +101,7 @@ impl Role {
             Self::Queue => "queue",
             Self::Work => "work",
             Self::Backup => "backup",
+            Self::Seal => "seal",
         }
     }
 

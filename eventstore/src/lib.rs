@@ -6,7 +6,7 @@
 //! [load](EventStore::load) one stream (or [resume](EventStore::resume) it from its snapshot), [follow](EventStore::read_after) the positions, or [replay](EventStore::replay) a
 //! tenant's history; the [`relay`] puts each event on the bus at the sequence that is its position, from where others
 //! [hear](EventStore::feed) it; [`backup`] takes the whole
-//! log out at one moment and brings it in again; [`transfer`] takes one tenant's to another cell; [`archive`] moves cold streams out of the hot
+//! log out at one moment and brings it in again; [`seals`] signs the heads of each tenant's Merkle tree, by which its history is proven; [`transfer`] takes one tenant's to another cell; [`archive`] moves cold streams out of the hot
 //! table, where all of these still find them.
 //!
 //! Personal data is [sealed](sealing) on its way in, under keys that an erasure destroys, and opened for who reads one stream or one
@@ -40,6 +40,7 @@ pub mod relay;
 mod replay;
 mod rewrap;
 pub mod sealing;
+pub mod seals;
 mod settings;
 mod snapshot;
 mod statement;

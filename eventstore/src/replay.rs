@@ -184,14 +184,17 @@ fn select_page<'a>(
 /// Makes the transaction read along the index of the order. Without statistics (a log that was filled just now) Postgres
 /// takes few rows for left, and so collects and sorts the whole rest of the log for each page: a hundred times the work.
 /// Not for one aggregate: its few events have an index of their own, from which sorting them is best.
-async fn read_in_order(transaction: &mut sqlx::Transaction<'_, Postgres>) -> Result<(), sqlx::Error> {
+pub(crate) async fn read_in_order(transaction: &mut sqlx::Transaction<'_, Postgres>) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true)")
         .execute(&mut **transaction)
         .await
         .map(drop)
 }
 
-async fn set_tenant(transaction: &mut sqlx::Transaction<'_, Postgres>, tenant: TenantId) -> Result<(), sqlx::Error> {
+pub(crate) async fn set_tenant(
+    transaction: &mut sqlx::Transaction<'_, Postgres>,
+    tenant: TenantId,
+) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT set_config('app.tenant_id', $1, true)")
         .bind(tenant.to_string())
         .execute(&mut **transaction)

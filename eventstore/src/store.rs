@@ -114,6 +114,11 @@ impl EventStore {
         &self.shared.database
     }
 
+    /// Connections that read for one tenant at a time.
+    pub(crate) fn readers(&self) -> &PgPool {
+        &self.shared.readers
+    }
+
     /// How much of each of its pools is in use.
     pub fn pools(&self) -> [PoolUse; 3] {
         let Shared { commands, readers, followers, .. } = &*self.shared;

@@ -17,6 +17,7 @@ mod log {
     mod locking;
     mod migrating;
     mod moving;
+    mod proving;
     mod reading;
     mod relaying;
     mod rewrapping;

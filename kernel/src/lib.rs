@@ -54,7 +54,7 @@ pub use recorded::{Position, RecordedEvent};
 pub use refusal::{FieldError, Kind, Refusal};
 pub use service::Service;
 pub use tenant::TenantId;
-pub use tree::Tree;
+pub use tree::{Leaves, Tree, root_by_path};
 pub use upcast::Upcast;
 
 ids! {

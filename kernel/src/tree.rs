@@ -1,4 +1,5 @@
-//! The Merkle tree over a tenant's history (RFC 6962 section 2.1), as far as its growing head needs it.
+//! The Merkle tree over a tenant's history (RFC 6962 section 2.1): [`Tree`] is what its growing head needs, [`Leaves`] shows of each leaf
+//! that it is in it.
 
 use sha2::{Digest, Sha256};
 
@@ -16,6 +17,16 @@ impl Tree {
     /// A tree without leaves.
     pub const fn new() -> Self {
         Self { size: 0, peaks: Vec::new() }
+    }
+
+    /// A tree of which only this was kept; none when these are not the peaks of so many leaves.
+    pub fn resumed(size: u64, peaks: Vec<LeafHash>) -> Option<Self> {
+        (peaks.len() == size.count_ones() as usize).then_some(Self { size, peaks })
+    }
+
+    /// Roots of its complete subtrees, the largest first: one for each bit that is set in its size.
+    pub fn peaks(&self) -> &[LeafHash] {
+        &self.peaks
     }
 
     /// Adds a leaf at the end.
@@ -42,6 +53,60 @@ impl Tree {
         let Some(last) = peaks.next() else { return Sha256::digest([]).into() };
         peaks.fold(*last, |right, left| parent(left, &right))
     }
+}
+
+/// A whole tree, to say of each of its leaves how it leads to the root.
+#[derive(Clone, Debug)]
+pub struct Leaves {
+    /// The leaves, then the nodes above them, up to the root. A node without a sibling stands on the next level as it is.
+    levels: Vec<Vec<LeafHash>>,
+}
+
+impl Leaves {
+    /// The tree of these leaves. It takes twice their space.
+    pub fn new(leaves: Vec<LeafHash>) -> Self {
+        let mut levels = vec![leaves];
+        while let Some(below) = levels.last().filter(|level| level.len() > 1) {
+            let above = below.chunks(2).map(|pair| match pair {
+                [left, right] => parent(left, right),
+                _ => pair[0],
+            });
+            let above = above.collect();
+            levels.push(above);
+        }
+        Self { levels }
+    }
+
+    /// The audit path of the leaf with this index, from 0 (RFC 6962 section 2.1.1): the siblings on its way up.
+    pub fn path(&self, index: usize) -> Vec<LeafHash> {
+        let siblings = self.levels.iter().enumerate().filter_map(|(height, level)| level.get((index >> height) ^ 1));
+        siblings.copied().collect()
+    }
+}
+
+/// The root of the tree of `size` leaves in which a leaf with this index has this audit path (RFC 9162 section 2.1.3.2); none: there is no
+/// such tree.
+pub fn root_by_path(leaf: &LeafHash, index: u64, size: u64, path: &[LeafHash]) -> Option<LeafHash> {
+    if index >= size {
+        return None;
+    }
+    let (mut node, mut at, mut last) = (*leaf, index, size - 1);
+    for sibling in path {
+        if last == 0 {
+            return None;
+        }
+        if at & 1 == 1 || at == last {
+            node = parent(sibling, &node);
+            // It stood without a sibling on these levels.
+            while at & 1 == 0 && at != 0 {
+                (at, last) = (at >> 1, last >> 1);
+            }
+        } else {
+            node = parent(&node, sibling);
+        }
+        (at, last) = (at >> 1, last >> 1);
+    }
+    (last == 0).then_some(node)
 }
 
 fn parent(left: &LeafHash, right: &LeafHash) -> LeafHash {
@@ -90,6 +155,35 @@ mod tests {
             hasher.update(leaf);
             tree.push(hasher.finalize().into());
             assert_eq!(hex(tree.root()), root, "of {} leaves", tree.size());
+        }
+    }
+
+    #[test]
+    fn each_leaf_leads_to_the_root_by_its_path_and_no_other_does() {
+        for size in 1..=33_u64 {
+            let leaves: Vec<LeafHash> = (0..size).map(|leaf| Sha256::digest(leaf.to_be_bytes()).into()).collect();
+            let (mut tree, whole) = (Tree::new(), Leaves::new(leaves.clone()));
+            for leaf in &leaves {
+                tree.push(*leaf);
+            }
+            assert_eq!(Tree::resumed(size, tree.peaks().to_vec()), Some(tree.clone()));
+            assert_eq!(Tree::resumed(size, [tree.peaks(), &[[0; 32]]].concat()), None);
+            for (index, leaf) in (0..).zip(&leaves) {
+                let path = whole.path(index as usize);
+                assert_eq!(root_by_path(leaf, index, size, &path), Some(tree.root()), "{index} of {size}");
+                assert_ne!(root_by_path(&[7; 32], index, size, &path), Some(tree.root()));
+                for other in (0..size + 2).filter(|other| *other != index) {
+                    assert_ne!(
+                        root_by_path(leaf, other, size, &path),
+                        Some(tree.root()),
+                        "{index} as {other} of {size}"
+                    );
+                }
+                if !path.is_empty() {
+                    assert_ne!(root_by_path(leaf, index, size, &path[1..]), Some(tree.root()));
+                }
+                assert_ne!(root_by_path(leaf, index, size, &[&path[..], &[[0; 32]]].concat()), Some(tree.root()));
+            }
         }
     }
 }

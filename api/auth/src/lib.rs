@@ -10,6 +10,7 @@
 //! To add an aggregate's operations: a file of the aggregate's stem in `rest/`, its line in [`rest`] and, for its queries, one
 //! in [`graphql`]. To add an endpoint of the protocols: see [`provider`].
 
+mod aside;
 pub mod authority;
 mod breaches;
 mod dossier;

@@ -1,4 +1,4 @@
-//! Passwords: hashed with Argon2id, a few at a time, so that signing in leaves the machine to those who are in.
+//! Passwords: hashed with Argon2id, a few at a time and aside, so that signing in leaves the machine to those who are in.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,16 +6,13 @@ use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, Salt
 use argon2::{Algorithm, Argon2, Params, Version};
 use kernel::{FieldError, Refusal};
 use keys::Random;
-use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use crate::aside::{Undone, aside};
 use crate::breaches::{Breaches, is_breached};
 
 /// OWASP's parameters for Argon2id: memory in KiB, passes, lanes.
 const PARAMETERS: (u32, u32, u32) = (19 * 1_024, 2, 1);
-
-/// How many may wait for their turn.
-const WAITING: usize = 200;
 
 /// How long a password may be: longer ones say nothing more, and take time to hash.
 pub const LONGEST: usize = 256;
@@ -24,25 +21,12 @@ pub const LONGEST: usize = 256;
 const STRENGTH: zxcvbn::Score = zxcvbn::Score::Three;
 
 /// Hashes and verifies. One for a process.
+#[derive(Default)]
 pub struct Passwords {
-    turns: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
     /// What is verified where there is no password, so that it takes as long.
     nobody: OnceLock<String>,
     /// Who knows which were seen in breaches; none: nobody is asked.
     breaches: Option<Arc<dyn Breaches>>,
-}
-
-impl Default for Passwords {
-    fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-        Self {
-            turns: Arc::new(Semaphore::new((cores / 2).max(1))),
-            waiting: Arc::new(Semaphore::new(WAITING)),
-            nobody: OnceLock::new(),
-            breaches: None,
-        }
-    }
 }
 
 impl Passwords {
@@ -76,7 +60,7 @@ impl Passwords {
     pub async fn hash(&self, password: Zeroizing<String>, random: &dyn Random) -> Result<String, Refusal> {
         let mut salt = [0; 16];
         random.fill(&mut salt).map_err(crate::authority::refused)?;
-        self.turn(move || hash(&password, &salt)).await?
+        turn(move || hash(&password, &salt)).await?
     }
 
     /// Whether a password is the one of this hash. Without a hash it is not, and takes as long.
@@ -89,11 +73,10 @@ impl Passwords {
             Some(phc) => phc,
             None => self.nobodys().await?,
         };
-        let same = self
-            .turn(move || {
-                PasswordHash::new(&phc).is_ok_and(|hash| argon2().verify_password(password.as_bytes(), &hash).is_ok())
-            })
-            .await?;
+        let same = turn(move || {
+            PasswordHash::new(&phc).is_ok_and(|hash| argon2().verify_password(password.as_bytes(), &hash).is_ok())
+        })
+        .await?;
         Ok(same && known)
     }
 
@@ -102,21 +85,16 @@ impl Passwords {
         if let Some(nobody) = self.nobody.get() {
             return Ok(nobody.clone());
         }
-        let nobody = self.turn(|| hash("nobody's password", &[0; 16])).await??;
+        let nobody = turn(|| hash("nobody's password", &[0; 16])).await??;
         Ok(self.nobody.get_or_init(|| nobody).clone())
     }
+}
 
-    async fn turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-        let busy = || Refusal::unavailable("sign_in_busy", "too many sign in at once; try again in a moment");
-        let _waits = self.waiting.clone().try_acquire_owned().map_err(|_| busy())?;
-        let turn = self.turns.clone().acquire_owned().await.map_err(|_| busy())?;
-        tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            work()
-        })
-        .await
-        .map_err(|_| Refusal::internal("sign_in_failed", "the password could not be checked; see the log"))
-    }
+async fn turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    aside(work).await.map_err(|undone| match undone {
+        Undone::Busy => Refusal::unavailable("sign_in_busy", "too many sign in at once; try again in a moment"),
+        Undone::Failed => Refusal::internal("sign_in_failed", "the password could not be checked; see the log"),
+    })
 }
 
 /// Refuses a password that is easily guessed. `about`: what an attacker would try first, such as the person's name.

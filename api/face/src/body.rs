@@ -21,6 +21,32 @@ pub struct Empty {}
 pub struct RawBody(pub Vec<u8>);
 
 impl RawBody {
+    /// Reads at most `limit` bytes, of this media type; nothing is read that says it is something else.
+    pub async fn of(
+        request: &poem::Request,
+        body: &mut RequestBody,
+        limit: usize,
+        media_type: &'static str,
+    ) -> Result<Self, Refusal> {
+        let content_type = request.content_type();
+        if let Some(content_type) = content_type
+            && !is_media_type(content_type, media_type)
+        {
+            return Err(unsupported(&format!("the content type {content_type:?} is not read here"), media_type));
+        }
+        if let Some(encoding) = request.header("content-encoding")
+            && !encoding.eq_ignore_ascii_case("identity")
+        {
+            let detail = format!("the content encoding {encoding:?} is not read here; send the body as it is");
+            return Err(Refusal::unsupported_media("content_encoding_unsupported", detail));
+        }
+        let read = Self::read(body, limit).await?;
+        if content_type.is_none() && !read.0.is_empty() {
+            return Err(unsupported("the body has no content type", media_type));
+        }
+        Ok(read)
+    }
+
     /// Reads at most `limit` bytes.
     pub async fn read(body: &mut RequestBody, limit: usize) -> Result<Self, Refusal> {
         let body = body
@@ -32,6 +58,23 @@ impl RawBody {
             Err(error) => Err(Refusal::invalid("body_incomplete", format!("the body could not be read: {error}"))),
         }
     }
+}
+
+/// Whether a Content-Type names this media type; a charset may follow only if it is UTF-8.
+fn is_media_type(content_type: &str, media_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(media_type))
+        && parts.all(|parameter| match parameter.split_once('=') {
+            Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+                ["utf-8", "utf8"].iter().any(|utf8| value.trim().trim_matches('"').eq_ignore_ascii_case(utf8))
+            }
+            _ => true,
+        })
+}
+
+fn unsupported(what: &str, media_type: &'static str) -> Refusal {
+    Refusal::unsupported_media("content_type_unsupported", format!("{what}; send {media_type} in UTF-8"))
+        .with("allowed", media_type)
 }
 
 /// The refusal of a body that is longer than `limit` bytes.
@@ -157,6 +200,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn media_types_are_compared_without_case_and_only_utf8_is_taken() {
+        for allowed in ["application/json", "Application/JSON; charset=UTF-8", "application/json;charset=\"utf8\""] {
+            assert!(is_media_type(allowed, "application/json"), "{allowed}");
+        }
+        for refused in ["text/json", "application/jsonp", "application/json; charset=latin1", ""] {
+            assert!(!is_media_type(refused, "application/json"), "{refused}");
+        }
+    }
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use coordinator::{Coordinator, CoordinatorState, CoordinatorStatus, Desk};
 use eventstore::EventStore;
 use eventstore::relay::{self, Relay};
+use eventstore::seals::{Sealer, SealerState};
 use executor::Executor;
 use face::{Live, Reading, Runtime, ServiceSecret, Writing};
 use jobs::{Jobs, Runner};
@@ -52,6 +53,20 @@ impl RelayState {
     }
 }
 
+/// How the sealing of a service's log is doing.
+#[derive(Clone)]
+pub struct SealingState(watch::Receiver<SealerState>);
+
+impl SealingState {
+    /// What is wrong with it, if anything is.
+    pub fn trouble(&self) -> Option<String> {
+        match &*self.0.borrow() {
+            SealerState::Fine => None,
+            SealerState::Waiting { reason } => Some(reason.clone()),
+        }
+    }
+}
+
 /// How a service's sagas are doing.
 #[derive(Clone)]
 pub struct SagasState(watch::Receiver<CoordinatorStatus>);
@@ -79,6 +94,8 @@ pub struct Running {
     pub runtime: Runtime,
     /// How its relay is doing.
     pub relay: RelayState,
+    /// How the sealing of its log is doing; none: nobody signs here.
+    pub sealer: Option<SealingState>,
     /// Its webhooks.
     pub webhooks: Webhooks,
     /// Its sagas, and how they are doing.
@@ -137,7 +154,7 @@ pub fn reading(part: &Part, config: &Config, bus: &Bus, grants: Arc<[Grant]>) ->
     }
 }
 
-/// Opens a service and starts its relay, its projections, its jobs, its sagas and the delivery of its webhooks.
+/// Opens a service and starts its relay, its sealer, its projections, its jobs, its sagas and the delivery of its webhooks.
 pub async fn open(
     part: &Part,
     config: &Config,
@@ -161,6 +178,13 @@ pub async fn open(
     let relay = Relay::new(store.clone(), bus.clone()).with_replicas(config.nats.replicas);
     let relay_state = RelayState(relay.status());
     background.tasks.spawn(relay.run(background.shutdown.clone()));
+
+    let sealer = config.seal_key().map(|key| {
+        let sealer = Sealer::new(&database, key, clock.clone());
+        let state = SealingState(sealer.state());
+        background.tasks.spawn(sealer.run(background.shutdown.clone()));
+        state
+    });
 
     let projector = Projector::new(
         &database,
@@ -225,5 +249,5 @@ pub async fn open(
         secret,
         calls_private: config.webhooks.allow_private,
     };
-    Ok(Running { runtime, relay: relay_state, webhooks, sagas, dead_letters })
+    Ok(Running { runtime, relay: relay_state, sealer, webhooks, sagas, dead_letters })
 }

@@ -8,12 +8,13 @@ mod api;
 mod data;
 mod load;
 mod questions;
+mod remembered;
 mod server;
 mod show;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use chrono::NaiveDate;
 use gateway::directory::{Directory, DirectoryError};
 use gateway::{ProvisionError, operator};
@@ -21,10 +22,11 @@ use kernel::{Clock, Role, SystemClock, TenantId};
 
 use crate::context::{Context, Place};
 use crate::output::{self, Format};
-use crate::progress;
+use crate::{progress, signals};
 use api::Api;
 use data::DataSet;
 use load::Loaded;
+use remembered::Remembered;
 use show::{count, seconds};
 
 /// Fills a tenant with 18 months of history through the REST API, and answers five questions about it
@@ -35,7 +37,8 @@ use show::{count, seconds};
   inopsio demo --until 2026-06-30
 
 It talks to the server that is configured or that `inopsio dev` runs; if none runs, it starts one for itself.
-The same size and end give the same data; what was loaded already is not loaded again.")]
+The same size and end give the same data; what was loaded already is not loaded again. Without an end it is today, or the one of
+the history that the tenant has already.")]
 pub struct Demo {
     /// The tenant to fill; made if it is not there
     #[arg(long, default_value = "demo")]
@@ -59,16 +62,16 @@ impl Demo {
 
     /// Loads and asks.
     pub async fn run(self, place: &Place, format: Format) -> Result<()> {
-        served(place, format, async |context| self.show(context).await).await
+        served(place, format, async |context| self.show(place, context).await).await
     }
 
     /// Only loads.
     pub async fn seed(self, place: &Place, format: Format) -> Result<()> {
-        served(place, format, async |context| self.fill(context).await.map(drop)).await
+        served(place, format, async |context| self.fill(place, context).await.map(drop)).await
     }
 
-    async fn show(&self, context: &Context) -> Result<()> {
-        let Filled { api, tenant, set, loaded, until } = self.fill(context).await?;
+    async fn show(&self, place: &Place, context: &Context) -> Result<()> {
+        let Filled { api, tenant, set, loaded, until } = self.fill(place, context).await?;
         questions::ask(&api, context, tenant, &self.tenant, &set, &loaded, until).await?;
         let http = &context.config.http;
         output::print(format!(
@@ -77,10 +80,17 @@ impl Demo {
         ))
     }
 
-    async fn fill(&self, context: &Context) -> Result<Filled> {
+    async fn fill(&self, place: &Place, context: &Context) -> Result<Filled> {
         let today = SystemClock.now().date_naive();
-        let until = self.until.unwrap_or(today);
-        ensure!(until <= today, "--until {until} is in the future");
+        if let Some(until) = self.until {
+            ensure!(until <= today, "--until {until} is in the future");
+        }
+        // Elsewhere nobody but its users knows what a server has.
+        let until = if place.is_private() {
+            Remembered::at(&place.home).or_new(&self.tenant, self.leads, self.until, today)?.until
+        } else {
+            self.until.unwrap_or(today)
+        };
         let tenant = self.tenant(context).await?;
         let config = &context.config;
         let (found, lifetime) = (Directory::open(config).find(&self.tenant).await?, Duration::from_hours(2));
@@ -119,12 +129,19 @@ struct Filled {
     until: NaiveDate,
 }
 
-/// Does something with a server that runs, or that is started for it.
+/// Does something with a server that runs, or that is started for it and stopped after it: also when we are asked to stop.
 async fn served(place: &Place, format: Format, work: impl AsyncFnOnce(&Context) -> Result<()>) -> Result<()> {
-    let started = server::start_unless_running(place).await?;
-    let outcome = match Context::load(place, Vec::new(), format) {
-        Ok(context) => work(&context).await,
-        Err(error) => Err(error),
+    let stop = signals::stop()?;
+    let mut started = server::start_unless_running(place)?;
+    let working = async {
+        if let Some(started) = &mut started {
+            started.ready(place).await?;
+        }
+        work(&Context::load(place, Vec::new(), format)?).await
+    };
+    let outcome = tokio::select! {
+        outcome = working => outcome,
+        () = stop => Err(anyhow!("stopped; what was loaded is kept, and the same command goes on from there")),
     };
     if let Some(started) = started {
         started.stop().await?;

@@ -24,12 +24,12 @@ pub struct Started(Child);
 
 /// Starts a development environment unless another server is configured or one runs already. Without rate limits: the demo
 /// loads as fast as it can.
-pub async fn start_unless_running(place: &Place) -> Result<Option<Started>> {
+pub fn start_unless_running(place: &Place) -> Result<Option<Started>> {
     if !place.is_private() || lock::holder(&Home::at(&place.home)?).is_some() {
         return Ok(None);
     }
     eprintln!("no server runs: starting `inopsio dev` for the demo");
-    let mut child = Command::new(std::env::current_exe().context("where this program is")?)
+    let child = Command::new(std::env::current_exe().context("where this program is")?)
         .arg("--home")
         .arg(&place.home)
         .arg("dev")
@@ -41,14 +41,6 @@ pub async fn start_unless_running(place: &Place) -> Result<Option<Started>> {
         .kill_on_drop(true)
         .spawn()
         .context("`inopsio dev` can't be started")?;
-    let deadline = Instant::now() + READY;
-    while !is_ready(place).await {
-        if let Some(status) = child.try_wait()? {
-            bail!("`inopsio dev` ended ({status})");
-        }
-        ensure!(Instant::now() < deadline, "`inopsio dev` is not ready after {READY:?}");
-        sleep(Duration::from_millis(50)).await;
-    }
     Ok(Some(Started(child)))
 }
 
@@ -62,6 +54,19 @@ async fn is_ready(place: &Place) -> bool {
 }
 
 impl Started {
+    /// Returns when it answers that it is ready.
+    pub async fn ready(&mut self, place: &Place) -> Result<()> {
+        let deadline = Instant::now() + READY;
+        while !is_ready(place).await {
+            if let Some(status) = self.0.try_wait()? {
+                bail!("`inopsio dev` ended ({status})");
+            }
+            ensure!(Instant::now() < deadline, "`inopsio dev` is not ready after {READY:?}");
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
     /// Stops it as Ctrl-C does, and waits for it.
     pub async fn stop(mut self) -> Result<()> {
         if let Some(pid) = self.0.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {

@@ -44,6 +44,7 @@ fn decide(home: &Home, ports: Ports) -> Result<Decided> {
         ("postgres.admin_url", postgres::admin_url(ports.postgres, &admin)),
         ("postgres.claim_key", secrets::random_once(home, "claim_key")?),
         ("auth.master_key", secrets::random_once(home, "master_key")?),
+        ("audit.seal_key", secrets::random_once(home, "seal_key")?),
         ("nats.url", format!("nats://127.0.0.1:{}", ports.nats)),
         ("nats.user", nats::USER.to_owned()),
         ("nats.password", secrets::random_once(home, "nats")?),

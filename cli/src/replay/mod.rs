@@ -3,21 +3,17 @@
 pub mod ndjson;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use eventstore::{EventStore, ReplayFilter};
 use futures::StreamExt;
 use kernel::{Position, Service, TenantId};
 
 use crate::context::{self, Context};
+use crate::sink::Sink;
 use crate::{progress, time};
-
-/// Bytes gathered before they are written.
-const BUFFER: usize = 256 * 1024;
 
 /// Prints a tenant's events in the order of the log, one JSON object a line; ends with "N of N" on stderr
 #[derive(Debug, clap::Args)]
@@ -199,39 +195,4 @@ async fn copy(store: &EventStore, wanted: Wanted, sink: &mut Sink, written: &mut
     }
     bar.finish_and_clear();
     Ok(())
-}
-
-/// Where the lines go.
-struct Sink {
-    to: Box<dyn Write + Send>,
-    name: String,
-    buffer: Vec<u8>,
-}
-
-impl Sink {
-    fn open(file: Option<&Path>) -> Result<Self> {
-        let (to, name): (Box<dyn Write + Send>, _) = match file {
-            Some(path) => {
-                let file = File::create(path).with_context(|| format!("can't write {}", path.display()))?;
-                (Box::new(file), path.display().to_string())
-            }
-            None => (Box::new(io::stdout()), "standard output".to_owned()),
-        };
-        Ok(Self { to, name, buffer: Vec::with_capacity(2 * BUFFER) })
-    }
-
-    fn write_if_full(&mut self) -> Result<()> {
-        if self.buffer.len() >= BUFFER { self.write() } else { Ok(()) }
-    }
-
-    fn write(&mut self) -> Result<()> {
-        self.to.write_all(&self.buffer).with_context(|| format!("can't write to {}", self.name))?;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<()> {
-        self.write()?;
-        self.to.flush().with_context(|| format!("can't write to {}", self.name))
-    }
 }

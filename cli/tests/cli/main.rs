@@ -5,4 +5,5 @@
 mod dev;
 mod history;
 mod offline;
+mod proof;
 mod sandbox;

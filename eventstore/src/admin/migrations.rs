@@ -23,6 +23,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0012_touched.sql", include_str!("../../migrations/0012_touched.sql")),
     ("0013_copies.sql", include_str!("../../migrations/0013_copies.sql")),
     ("0014_settled.sql", include_str!("../../migrations/0014_settled.sql")),
+    ("0015_seals.sql", include_str!("../../migrations/0015_seals.sql")),
 ];
 
 /// The migrations' file names.

@@ -17,6 +17,8 @@ pub enum LockKey {
     Deliverer = 7_164_702_803,
     /// Cold streams are moved to the archive.
     Archiving = 7_164_702_804,
+    /// The active sealer.
+    Sealer = 7_164_702_805,
     /// The projector's tables are being made.
     MigratingProjections = 7_164_702_810,
     /// The active coordinator of sagas.

@@ -91,6 +91,8 @@ impl Worker {
             let ended = AssertUnwindSafe(self.lead(&shutdown, &mut was_ours)).catch_unwind().await;
             was_ours &= !matches!(ended, Ok(Ok(Stop::Beyond)));
             self.board.stop(self.index, self.partition, !matches!(ended, Ok(Ok(_))));
+            // Whoever applies from now on says what is parked; what we knew of last would stand beside it for good.
+            self.show_parked(0, 0);
             match ended {
                 Ok(Ok(Stop::Shutdown)) => return,
                 Ok(Ok(Stop::Beyond)) => {
@@ -428,10 +430,15 @@ impl Worker {
 
     fn show(&self, lead: &Lead) {
         self.board.set(self.index, self.partition, Standing { position: lead.position, active: true, failing: false });
-        metrics::gauge!("inopsio_projection_parked_events", self.labels()).set(lead.parked.events() as f64);
+        self.show_parked(lead.parked.events(), lead.parked.aggregates());
+    }
+
+    /// So many events, of so many aggregates.
+    fn show_parked(&self, events: u64, aggregates: u64) {
+        metrics::gauge!("inopsio_projection_parked_events", self.labels()).set(events as f64);
         metrics::gauge!("inopsio_dead_letters", "service" => self.database.service.name(), "consumer" => "projection",
             "name" => self.projection.name(), "partition" => self.partition.number().to_string())
-        .set(lead.parked.aggregates() as f64);
+        .set(aggregates as f64);
     }
 
     fn labels(&self) -> Vec<Label> {

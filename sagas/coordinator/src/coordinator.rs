@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::book::{Book, Sagas};
+use crate::meters::{COUNTED, dead_letters, instances};
 use crate::status::{CoordinatorState, CoordinatorStatus};
 use crate::{Error, NoProbe, Probe, Settings, driver, follower, rows};
 
@@ -117,6 +118,7 @@ impl Coordinator {
                 () = driver::run(&self.shared) => Ok(()),
                 () = self.count() => Ok(()),
             };
+            self.withdraw();
             if let Err(error) = ended {
                 tracing::warn!(%service, %error, "sagas wait and are tried again");
                 self.report(CoordinatorState::Waiting { reason: error.to_string() });
@@ -141,6 +143,17 @@ impl Coordinator {
         });
     }
 
+    /// Whoever is active from now on says how many there are; what we knew of last would stand beside it for good.
+    fn withdraw(&self) {
+        let service = self.shared.sagas.service().name();
+        for definition in self.shared.sagas.newest() {
+            for status in COUNTED {
+                instances(service, definition.name, status).set(0.0);
+            }
+            dead_letters(service, definition.name).set(0.0);
+        }
+    }
+
     /// Counts instances for metrics and status, for ever.
     async fn count(&self) {
         let service = self.shared.sagas.service().name();
@@ -155,12 +168,10 @@ impl Coordinator {
                     }
                 }
                 for definition in self.shared.sagas.newest() {
-                    for status in crate::Status::ALL.into_iter().take(3) {
+                    for status in COUNTED {
                         let of = counts.iter().filter(|one| one.saga == definition.name && one.status == status);
                         let count: i64 = of.map(|one| one.instances).sum();
-                        metrics::gauge!("inopsio_saga_instances", "service" => service, "saga" => definition.name,
-                            "status" => status.as_str())
-                        .set(count as f64);
+                        instances(service, definition.name, status).set(count as f64);
                     }
                 }
                 let stuck = counts.iter().filter(|one| one.status == crate::Status::Stuck);

@@ -108,7 +108,8 @@ impl Retry {
 pub struct Limits {
     /// One attempt, by the machine's own measure of time. Then it counts as failed.
     pub attempt: Duration,
-    /// The step as a whole from its first beginning, waiting and retries included. Then no further attempt is made.
+    /// The step as a whole from its first beginning, waiting and retries included. What waits looks a last time then; what fails is not
+    /// tried again after it.
     pub whole: Duration,
 }
 

@@ -16,6 +16,7 @@ use crate::coordinator::Shared;
 use crate::findings::Findings;
 use crate::known::Known;
 use crate::letters::{self, Letters};
+use crate::meters::dead_letters;
 use crate::rows::{self, Hearing, InstanceKey};
 use crate::status::CoordinatorState;
 use crate::{Error, Point, passed_over};
@@ -390,9 +391,7 @@ impl Follower<'_> {
         let parked = self.letters.count() as u64;
         self.shared.status.send_if_modified(|status| std::mem::replace(&mut status.parked, parked) != parked);
         for (saga, count) in self.letters.counts() {
-            metrics::gauge!("inopsio_dead_letters", "service" => self.shared.sagas.service().name(), "consumer" => "saga",
-                "name" => saga)
-            .set(count as f64);
+            dead_letters(self.shared.sagas.service().name(), saga).set(count as f64);
         }
         metrics::gauge!("inopsio_saga_position", "service" => self.shared.sagas.service().name())
             .set(position.0 as f64);

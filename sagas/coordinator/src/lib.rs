@@ -40,6 +40,7 @@ pub mod follower;
 mod instance;
 mod known;
 mod letters;
+mod meters;
 mod migrate;
 mod names;
 pub mod passed_over;

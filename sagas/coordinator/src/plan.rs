@@ -37,7 +37,8 @@ pub(crate) fn next(state: &State, definition: &Definition, now: DateTime<Utc>, w
         Phase::Failed(retry_at) if retry_at > now => return Plan::Rest(Some(retry_at)),
         _ => {}
     }
-    if current.phase == Phase::Begun && current.attempt >= DEATHS {
+    // Attempts that failed in good order killed nobody.
+    if current.phase == Phase::Begun && current.attempt.saturating_sub(current.failures) >= DEATHS {
         let reason = format!("{} was begun {DEATHS} times and never came to an end", current.step);
         return note(stuck("saga_step_dies", reason));
     }
@@ -73,22 +74,24 @@ fn begin(state: &State, definition: &Definition, now: DateTime<Utc>) -> Plan {
 /// What a step's outcome means. `current`: the step, begun.
 pub(crate) fn outcome(current: &Current, step: &Step, outcome: Result<Next, Fault>, now: DateTime<Utc>) -> Vec<Fact> {
     let (name, undo) = (current.step.clone(), current.undo);
-    let too_late = now - current.since.unwrap_or(now) >= Duration::from_std(step.limits.whole).unwrap_or(Duration::MAX);
+    let whole = Duration::from_std(step.limits.whole).unwrap_or(Duration::MAX);
+    let limit = current.since.unwrap_or(now).checked_add_signed(whole).unwrap_or(DateTime::<Utc>::MAX_UTC);
     let fault = match outcome {
         Ok(Next::Done(result)) => return vec![StepDone { step: name, undo, result }.into()],
         Ok(Next::Continue(progress)) => return vec![StepContinued { step: name, undo, progress }.into()],
         Ok(Next::End(_)) if undo => return vec![StepDone { step: name, undo, result: serde_json::Value::Null }.into()],
         Ok(Next::End(outcome)) => return vec![Completed { outcome: outcome.to_owned() }.into()],
-        Ok(Next::WaitUntil(_)) if too_late => Fault::refused("saga_step_timed_out", "it waited for too long"),
-        Ok(Next::WaitUntil(until)) => return vec![StepWaiting { step: name, undo, until }.into()],
+        Ok(Next::WaitUntil(_)) if now >= limit => Fault::refused("saga_step_timed_out", "it waited for too long"),
+        // At its limit it looks a last time.
+        Ok(Next::WaitUntil(until)) => return vec![StepWaiting { step: name, undo, until: until.min(limit) }.into()],
         Err(fault) => fault,
     };
     let Fault { code, reason, kind } = fault;
     let failures = current.failures + 1;
-    let over = failures >= step.retry.attempts || too_late;
+    let pause = Duration::from_std(step.retry.pause(failures)).unwrap_or(Duration::hours(1));
+    let over = failures >= step.retry.attempts || now + pause >= limit;
     match kind {
         FaultKind::Passing if !over => {
-            let pause = Duration::from_std(step.retry.pause(failures)).unwrap_or(Duration::hours(1));
             vec![StepFailed { step: name, undo, code, reason, retry_at: now + pause }.into()]
         }
         FaultKind::Passing if undo || step.retry.park => vec![stuck(&code, reason)],
@@ -242,11 +245,24 @@ mod tests {
     #[test]
     fn a_step_has_its_time_and_no_more() {
         let mut state = started();
-        run(&mut state, Ok(Next::WaitUntil(now() + Duration::hours(2))), now());
-        assert_eq!(next(&state, &definition(), now(), false), Plan::Rest(Some(now() + Duration::hours(2))));
-        run(&mut state, Ok(Next::WaitUntil(now() + Duration::hours(3))), now() + Duration::hours(2));
+        run(&mut state, Ok(Next::WaitUntil(now() + Duration::minutes(30))), now());
+        assert_eq!(next(&state, &definition(), now(), false), Plan::Rest(Some(now() + Duration::minutes(30))));
+        run(&mut state, Ok(Next::WaitUntil(now() + Duration::hours(2))), now() + Duration::minutes(30));
+        let limit = now() + Duration::hours(1);
+        assert_eq!(next(&state, &definition(), now(), false), Plan::Rest(Some(limit)), "however long it wants to wait");
+        run(&mut state, Ok(Next::WaitUntil(limit + Duration::hours(1))), limit);
         assert_eq!(state.status, Status::Unwinding);
         assert_eq!(state.why.unwrap().0, "saga_step_timed_out");
+    }
+
+    #[test]
+    fn what_fails_is_not_tried_again_after_its_time() {
+        let mut state = started();
+        let late = now() + Duration::hours(1) - Duration::milliseconds(500);
+        run(&mut state, Ok(Next::WaitUntil(late)), now());
+        run(&mut state, passing(), late);
+        assert_eq!(state.status, Status::Unwinding, "the pause would end after its limit");
+        assert_eq!(state.why.unwrap().0, "later");
     }
 
     #[test]
@@ -266,5 +282,26 @@ mod tests {
         }
         let Plan::Note(facts) = next(&state, &definition(), now(), false) else { panic!("{state:?}") };
         assert!(matches!(&facts[..], [Fact::Stuck(stuck)] if stuck.code == "saga_step_dies"), "{facts:?}");
+    }
+
+    #[test]
+    fn attempts_that_failed_in_good_order_are_no_deaths() {
+        let definition = {
+            let patient = Retry { attempts: 100, first: std::time::Duration::ZERO, ..Retry::default() };
+            Definition::new("test_plan", 1, &[], &[], start, vec![Step::new("one", nothing).retry(patient)])
+        };
+        let mut state = started();
+        for _ in 0..DEATHS {
+            let Plan::Run(begun) = next(&state, &definition, now(), false) else { panic!("{state:?}") };
+            state.evolve(begun.into());
+            let current = state.current.clone().unwrap();
+            for fact in outcome(&current, &definition.steps[0], passing(), now()) {
+                state.evolve(fact);
+            }
+        }
+        // Whoever ran it was ended in the middle of an attempt.
+        let Plan::Run(begun) = next(&state, &definition, now(), false) else { panic!("{state:?}") };
+        state.evolve(begun.into());
+        assert!(matches!(next(&state, &definition, now(), false), Plan::Run(_)), "{state:?}");
     }
 }

@@ -25,6 +25,8 @@ use keys::{Context, DataKey, Enveloped, MasterKey, Random};
 use quick_cache::sync::Cache;
 use saml::{Certificate, SigningKey};
 
+use crate::aside::{Undone, aside};
+
 pub use api_key::ApiKeyText;
 pub use opaque::{Opaque, Use};
 pub use ring::{Ring, RingKey};
@@ -274,7 +276,7 @@ impl Authority {
         }
         let (parts, known, now, sealing) = (self.parts.clone(), tenant.clone(), self.now(), key.clone());
         let making = move || ring::new_saml_key(known.id, &known.slug, now, &sealing, &*parts.random);
-        let added = aside(making).await?;
+        let added = make(making).await?;
         self.run(&protocol(tenant.id, "auth"), &AddSamlKey(added)).await?;
         // Another request may have been faster: then it is that one's.
         let ring = self.load(tenant.id).await?;
@@ -311,7 +313,7 @@ impl Authority {
         key: DataKey,
     ) -> Result<SigningKeyAdded, Refusal> {
         let parts = self.parts.clone();
-        aside(move || ring::new_key(tenant, algorithm, signs_from, &key, &*parts.random)).await
+        make(move || ring::new_key(tenant, algorithm, signs_from, &key, &*parts.random)).await
     }
 
     /// Sees to it that a tenant's keys grow no older than the settings say: a new one is published before that, and one that is followed by
@@ -464,10 +466,10 @@ pub async fn open_ring(
 }
 
 /// Makes a key where nobody else waits for it: one of RSA takes a good part of a second of a processor's time.
-async fn aside<T: Send + 'static>(making: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(making).await.map_err(|error| {
-        tracing::error!(%error, "a key can't be made");
-        Refusal::internal("key_unusable", "a key can't be made; the server's log says why")
+async fn make<T: Send + 'static>(making: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
+    aside(making).await.map_err(|undone| match undone {
+        Undone::Busy => Refusal::unavailable("sign_in_busy", "too many sign in at once; try again in a moment"),
+        Undone::Failed => Refusal::internal("key_unusable", "a key can't be made; the server's log says why"),
     })?
 }
 

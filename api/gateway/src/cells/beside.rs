@@ -11,6 +11,8 @@ use sqlx::{Connection, PgConnection};
 
 /// What goes along: a table, and which of its columns are positions.
 pub const CARRIED: &[(&str, &[&str])] = &[
+    // The tree itself grows again in the new cell, leaf by leaf.
+    ("log.seals", &[]),
     ("dead.decisions", &["position"]),
     ("dead.commands", &[]),
     ("jobs.jobs", &[]),
@@ -41,6 +43,7 @@ pub const MADE_AGAIN: &[&str] = &[
     "log.events",
     "log.snapshots",
     "log.touched",
+    "log.trees",
     "dead.attempts",
     // Words about letters, until they are in the old cell's stream.
     "dead.changes",

@@ -253,6 +253,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         return refuse("vault.timeout_seconds", &config.vault.timeout_seconds.to_string(), "a number from 1 to 60");
     }
     master::check(config)?;
+    if !config.audit.seal_key.is_empty() && config.seal_key().is_none() {
+        return refuse("audit.seal_key", "(secret)", "64 hexadecimal digits");
+    }
     if !(10..=86_400).contains(&config.auth.access_token_seconds) {
         let found = config.auth.access_token_seconds.to_string();
         return refuse("auth.access_token_seconds", &found, "a number from 10 to 86400");
@@ -269,11 +272,12 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         }
     }
     for origin in &config.http.cors_origins {
-        if origin != "*" && origin.parse::<http::HeaderValue>().is_err() {
+        // As browsers say it, letter for letter: another one would allow nobody.
+        if origin != "*" && (origin.is_empty() || !is_origin(origin)) {
             return refuse(
                 "http.cors_origins",
                 &format!("{origin:?}"),
-                "origins such as https://app.example.com, or *",
+                "origins such as https://app.example.com (scheme, host and port, nothing after it), or *",
             );
         }
     }
@@ -293,7 +297,10 @@ pub(super) fn remote_urls(text: &str) -> Option<Vec<http::Uri>> {
 /// Whether a text is nothing, or scheme and authority of a URL and no more.
 fn is_origin(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    text.is_empty() || rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '?', '#', '@', ' ']))
+    text.is_empty()
+        || rest.is_some_and(|rest| {
+            !rest.is_empty() && !rest.contains(|c: char| !c.is_ascii_graphic() || ['/', '?', '#', '@'].contains(&c))
+        })
 }
 
 /// The bytes of the key under which claims are hashed; none when it is not set.
@@ -319,9 +326,11 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_named_with_its_key_and_what_is_allowed() {
-        let cases: [(&str, &str, &[&str]); 23] = [
+        let cases: [(&str, &str, &[&str]); 25] = [
             ("INOPSIO_VAULT_TIMEOUT_SECONDS", "0", &["vault.timeout_seconds", "0", "1 to 60"]),
             ("INOPSIO_MASTER_KEY", "transit:t/k", &["auth.master_key", "INOPSIO_VAULT_TOKEN", "INOPSIO_VAULT_ROLE_ID"]),
+            ("INOPSIO_CORS_ORIGINS", "[\"app.example.com\"]", &["http.cors_origins", "app.example.com", "https://"]),
+            ("INOPSIO_CORS_ORIGINS", "[\"https://app.example.com/\"]", &["http.cors_origins", "nothing after it"]),
             ("INOPSIO_TEXTS_PREFIXES", "[\"49\"]", &["texts.prefixes", "49", "+49"]),
             ("INOPSIO_TEXTS_TENANT_PER_HOUR", "0", &["texts.tenant_per_hour", "0", "nonzero"]),
             ("INOPSIO_CELL", "East!", &["directory.cell", "East!", "lower-case letters"]),
@@ -418,7 +427,7 @@ mod tests {
                 | "names.verified_domains_only" => "true".to_owned(),
                 "names.servers" => "[\"127.0.0.1\"]".to_owned(),
                 "postgres.ssl_mode" => "prefer".to_owned(),
-                "postgres.claim_key" | "auth.master_key" => "ab".repeat(32),
+                "postgres.claim_key" | "auth.master_key" | "audit.seal_key" => "ab".repeat(32),
                 // Not without the one that follows it.
                 "auth.former_master_key" => continue,
                 "log.format" => "json".to_owned(),

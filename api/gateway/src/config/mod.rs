@@ -13,12 +13,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eventstore::Sealing;
+use eventstore::seals::SealKey;
 use keys::SystemRandom;
 pub use load::{ConfigError, claim_key};
 pub use master::Vaults;
 pub use sections::{
-    Auth, Cell, DirectoryPlace, Events, Format, GraphQl, Http, Log, Mail, NameSettings, Nats, Operators, Partitions,
-    Postgres, Projections, RateLimits, SecretText, Telemetry, Texts, Vault, Webhooks,
+    Audit, Auth, Cell, DirectoryPlace, Events, Format, GraphQl, Http, Log, Mail, NameSettings, Nats, Operators,
+    Partitions, Postgres, Projections, RateLimits, SecretText, Telemetry, Texts, Vault, Webhooks,
 };
 use serde::{Deserialize, Serialize};
 pub use settings::{SETTINGS, Setting};
@@ -35,6 +36,8 @@ pub struct Config {
     pub nats: Nats,
     /// Tokens.
     pub auth: Auth,
+    /// Proof.
+    pub audit: Audit,
     /// Where secrets are kept that are not given here, and a master key that is not here.
     pub vault: Vault,
     /// Requests a second.
@@ -89,6 +92,11 @@ impl Config {
             sealing: self.master_key().map(|master| Sealing { master, random: Arc::new(SystemRandom) }),
             ..eventstore::Settings::default()
         }
+    }
+
+    /// What signs the heads of tenants' trees, if anything does: it was checked when it was read.
+    pub fn seal_key(&self) -> Option<SealKey> {
+        SealKey::parse(self.audit.seal_key.reveal())
     }
 
     /// Where the instances of a service are that runs elsewhere; `None`: it runs here.

@@ -273,6 +273,14 @@ impl Default for Auth {
     }
 }
 
+/// Proof.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// The seed of the Ed25519 key that signs the heads of tenants' trees: 64 hexadecimal digits; none: nobody signs them.
+    pub seal_key: SecretText,
+}
+
 /// The domain name system, and what is asked of domains.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]

@@ -138,6 +138,11 @@ pub const SETTINGS: &[Setting] = &[
         "After how many days a key that signs tokens is followed by another one by itself; 0: never",
     ),
     secret(
+        "INOPSIO_SEAL_KEY",
+        "audit.seal_key",
+        "64 hexadecimal digits: the seed of the Ed25519 key that signs the heads of tenants' histories; none: nobody signs them",
+    ),
+    secret(
         "INOPSIO_AUTH_PUBLIC_KEY",
         "auth.public_key",
         "The Ed25519 public key that verifies tokens of inopsio token, as PEM",

@@ -29,14 +29,6 @@ pub fn endpoint(engine: Arc<Engine>) -> impl Endpoint<Output = Response> {
 async fn answer(engine: &Engine, request: Request) -> Result<Response, Refusal> {
     let incoming = Incoming::of(&request)?.clone();
     let caller = incoming.identity.caller()?.clone();
-    let content_type = request.content_type().unwrap_or_default();
-    if !content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json")) {
-        return Err(Refusal::unsupported_media(
-            "content_type_unsupported",
-            format!("the content type {content_type:?} is not read here; send application/json in UTF-8"),
-        )
-        .with("allowed", "application/json"));
-    }
     let min_positions = match request.headers().get("x-min-position") {
         None => MinPositions::default(),
         Some(value) => MinPositions::parse(value.to_str().unwrap_or_default(), SERVICES)?,
@@ -46,8 +38,8 @@ async fn answer(engine: &Engine, request: Request) -> Result<Response, Refusal> 
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|accepted| accepted.contains(ENVELOPE));
-    let (_, mut body) = request.split();
-    let bytes = RawBody::read(&mut body, incoming.limits.body).await?.0;
+    let (request, mut body) = request.split();
+    let bytes = RawBody::of(&request, &mut body, incoming.limits.body, "application/json").await?.0;
     let Asked(asked) = decode_json(&bytes)?;
     engine.limits.check(&engine.schema, &asked).map_err(in_graphql)?;
 

@@ -16,7 +16,7 @@ use vault::Transit;
 
 use super::consumers;
 use crate::remote::{Remote, Standing};
-use crate::service::{RelayState, Running, SagasState};
+use crate::service::{RelayState, Running, SagasState, SealingState};
 use crate::suspension::Suspended;
 
 /// How long a dependency may take to answer.
@@ -168,6 +168,9 @@ impl Readiness {
         dependencies.extend(self.services.iter().filter_map(|running| {
             running.sagas.as_ref().map(|(_, sagas)| sagas_dependency(running.runtime.service, sagas))
         }));
+        dependencies.extend(self.services.iter().filter_map(|running| {
+            running.sealer.as_ref().map(|sealer| sealer_dependency(running.runtime.service, sealer))
+        }));
         let mut worst = Status::Ready;
         let mut all = Vec::new();
         for (found, status, unanswered) in read_models {
@@ -249,6 +252,14 @@ fn relay_dependency(runtime: &Runtime, relay: &RelayState) -> Dependency {
         Some(detail) => Dependency::down(name, detail, Status::Degraded),
     };
     Dependency { lag_events: Some(relay.lag()), ..dependency }
+}
+
+fn sealer_dependency(service: Service, sealer: &SealingState) -> Dependency {
+    let name = format!("sealer/{service}");
+    match sealer.trouble() {
+        None => Dependency::up(name),
+        Some(detail) => Dependency::down(name, detail, Status::Degraded),
+    }
 }
 
 fn sagas_dependency(service: Service, sagas: &SagasState) -> Dependency {

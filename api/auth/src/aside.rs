@@ -1,0 +1,142 @@
+//! Work that takes a processor for long (a password's hash, an RSA key), on threads of its own that give way to all others: a thread
+//! of the runtime's would have the same share of the processor as one that answers commands.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// How much its threads give way: a tenth of the share of a thread that does not (the weights of Linux' scheduler, sched(7)), and all
+/// that nobody else wants.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
+/// Why work was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// Too much waits.
+    Busy,
+    /// It panicked, or could not be begun; the log says how.
+    Failed,
+}
+
+/// How much may wait for its turn.
+const WAITING: usize = 200;
+
+/// One for the process, because its threads share the process's processors.
+static ASIDE: LazyLock<Aside> = LazyLock::new(|| Aside::new(WAITING));
+
+/// Does this work in its turn. Work that nobody waits for any more is not begun.
+///
+/// # Errors
+/// `Busy` when too much waits already, `Failed` when it panicked.
+pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Undone> {
+    ASIDE.run(work).await
+}
+
+/// The threads; half as many as there are processors. They end when this is dropped.
+struct Aside {
+    queue: SyncSender<Work>,
+}
+
+impl Aside {
+    /// Starts the threads; `waiting`: how much may wait for its turn.
+    fn new(waiting: usize) -> Self {
+        let (queue, work) = sync_channel::<Work>(waiting);
+        let work = Arc::new(Mutex::new(work));
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        for _ in 0..(cores / 2).max(1) {
+            let work = Arc::clone(&work);
+            if let Err(error) = std::thread::Builder::new().name("aside".to_owned()).spawn(move || run(&work)) {
+                tracing::error!(%error, "a thread for passwords and keys can't be started");
+            }
+        }
+        Self { queue }
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Undone> {
+        let (done, waiting) = oneshot::channel();
+        let work = move || {
+            if !done.is_closed() {
+                let _ = done.send(work());
+            }
+        };
+        self.queue.try_send(Box::new(work)).map_err(|error| match error {
+            TrySendError::Full(_) => Undone::Busy,
+            TrySendError::Disconnected(_) => Undone::Failed,
+        })?;
+        waiting.await.map_err(|_| Undone::Failed)
+    }
+}
+
+fn run(work: &Mutex<Receiver<Work>>) {
+    give_way();
+    loop {
+        let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(work) = next else { return };
+        // A panic is written to the log by its hook; the next in the queue has nothing to do with it.
+        let _ = catch_unwind(AssertUnwindSafe(work));
+    }
+}
+
+/// On Linux a thread has a priority of its own; elsewhere it is the process's, which must not give way.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::warn!(%error, "passwords and keys are worked on with the same priority as all else");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_is_done_on_a_thread_that_gives_way_and_outlives_a_panic() {
+        let aside = Aside::new(2);
+        assert_eq!(aside.run(|| -> u8 { panic!("a mistake of ours") }).await, Err(Undone::Failed));
+        assert_eq!(aside.run(|| 42).await, Ok(42), "for each thread: the one that panicked goes on");
+        #[cfg(target_os = "linux")]
+        {
+            let here = rustix::process::getpriority_process(None).unwrap();
+            let there = aside.run(|| rustix::process::getpriority_process(None).unwrap()).await.unwrap();
+            assert_eq!(there, (here + NICE).min(19));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_beyond_the_queue_is_refused_and_what_nobody_waits_for_is_not_begun() {
+        let aside = Arc::new(Aside::new(1));
+        let (begin, begun) = std::sync::mpsc::channel::<()>();
+        // A thread of each is busy until we say so.
+        let begun = Arc::new(Mutex::new(begun));
+        let threads = (std::thread::available_parallelism().unwrap().get() / 2).max(1);
+        let mut busy = Vec::new();
+        for _ in 0..threads {
+            let (aside, begun) = (Arc::clone(&aside), Arc::clone(&begun));
+            let (started, starts) = oneshot::channel();
+            busy.push(tokio::spawn(async move {
+                aside.run(move || (started.send(()), begun.lock().unwrap().recv().unwrap()).1).await
+            }));
+            starts.await.unwrap();
+        }
+        // It takes the only place in the queue as soon as it is asked for its outcome.
+        let mut forsaken = Box::pin(aside.run(|| -> u8 { panic!("nobody waits for it") }));
+        assert_eq!((&mut forsaken).now_or_never(), None);
+        assert_eq!(aside.run(|| 1).await, Err(Undone::Busy));
+        drop(forsaken);
+        for _ in 0..threads {
+            begin.send(()).unwrap();
+        }
+        for busy in busy {
+            assert_eq!(busy.await.unwrap(), Ok(()));
+        }
+        assert_eq!(aside.run(|| 1).await, Ok(1));
+    }
+}

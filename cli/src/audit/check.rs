@@ -1,0 +1,196 @@
+//! `inopsio audit check`: a file and a public key, and nothing else.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use eventstore::seals::{Audit, Seal, SealedBy};
+use kernel::root_by_path;
+use serde::Serialize;
+
+use super::document::{End, Entry, FORM, Head, Line};
+use super::trusted;
+use crate::output::{self, Format};
+
+/// The longest line that is read: an event is at most 256 KiB.
+const LONGEST: u64 = 4 << 20;
+
+/// Checks a file of `inopsio audit export` against a public key, without any server
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  inopsio audit check sign-ins.ndjson --key inopsio-seals.pem\n\n\
+    Needs no configuration and no network. Names the first line that is wrong; then the exit code is not 0.")]
+pub struct Check {
+    /// The file
+    file: PathBuf,
+    /// The public keys that are trusted, as PEM (`inopsio audit key`)
+    #[arg(long, value_name = "FILE", required = true)]
+    key: Vec<PathBuf>,
+}
+
+/// What a file proves.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Proven {
+    tenant: uuid::Uuid,
+    service: String,
+    of: String,
+    /// Whether nothing is missing up to the last seal.
+    whole: bool,
+    events: u64,
+    /// How many events the last seal is of.
+    sealed: u64,
+    root: String,
+    sealed_at: chrono::DateTime<chrono::Utc>,
+    key: String,
+    /// Events at the end of a whole history that are in no seal yet: of them only the order is shown.
+    unsealed: u64,
+}
+
+impl Check {
+    /// Checks.
+    pub fn run(self, format: Format) -> Result<()> {
+        let trusted = trusted::of_files(&self.key)?;
+        let file = File::open(&self.file).with_context(|| format!("can't read {}", self.file.display()))?;
+        let proven =
+            check(BufReader::new(file), trusted).with_context(|| format!("{} proves nothing", self.file.display()))?;
+        if format == Format::Json {
+            return output::print_json(&proven);
+        }
+        let whole = if proven.whole { "the whole history" } else { "a part of the history" };
+        output::print(format!(
+            "{} events ({}), {whole} of tenant {} in {}: as they were sealed at {} by {} (the first {} events, root {})",
+            proven.events,
+            proven.of,
+            proven.tenant,
+            proven.service,
+            proven.sealed_at.to_rfc3339(),
+            proven.key,
+            proven.sealed,
+            proven.root
+        ))?;
+        if proven.unsealed > 0 {
+            output::print(format!("The last {} events are in no seal: nothing is proven of them", proven.unsealed))?;
+        }
+        Ok(())
+    }
+}
+
+/// What stands in a file, line by line, with the number of the one that was read last.
+struct Lines<R> {
+    from: R,
+    number: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    fn next(&mut self) -> Result<Option<Line>> {
+        let mut text = Vec::new();
+        self.from.by_ref().take(LONGEST).read_until(b'\n', &mut text).context("can't read on")?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        self.number += 1;
+        ensure!(text.ends_with(b"\n"), "line {} is cut off, or too long", self.number);
+        serde_json::from_slice(&text).map(Some).with_context(|| format!("line {} is not of such a file", self.number))
+    }
+}
+
+fn check(from: impl BufRead, trusted: Vec<SealedBy>) -> Result<Proven> {
+    let mut lines = Lines { from, number: 0 };
+    let Some(Line::Head(head)) = lines.next()? else {
+        bail!("it does not begin as a file of `inopsio audit export` does")
+    };
+    ensure!(head.inopsio_history == FORM, "it is of form {}; this program reads {FORM}", head.inopsio_history);
+    if head.whole { whole(lines, head, trusted) } else { part(lines, head, &trusted) }
+}
+
+fn whole(mut lines: Lines<impl BufRead>, head: Head, trusted: Vec<SealedBy>) -> Result<Proven> {
+    let mut audit = Audit::new(trusted);
+    let events = loop {
+        match lines.next()?.context("its end is missing")? {
+            Line::Seal(seal) => {
+                ours(&head, &seal)?;
+                audit.seal(seal)?;
+            }
+            Line::Event(entry) => {
+                let (expected, found) = (audit.events() + 1, entry.number);
+                ensure!(found == expected, "line {}: event {found} stands where {expected} belongs", lines.number);
+                audit.event(&entry.event(head.tenant))?;
+            }
+            Line::End(End { events }) => break events,
+            Line::Head(_) => bail!("line {}: it begins anew", lines.number),
+        }
+    };
+    ended(&mut lines, events, audit.events())?;
+    let verdict = audit.finish()?;
+    let unsealed = verdict.unsealed();
+    let seal = verdict.last.context("no seal is in it")?;
+    Ok(proven(head, events, &seal, unsealed))
+}
+
+fn part(mut lines: Lines<impl BufRead>, head: Head, trusted: &[SealedBy]) -> Result<Proven> {
+    let Some(Line::Seal(seal)) = lines.next()? else { bail!("no seal is in it") };
+    ours(&head, &seal)?;
+    ensure!(
+        trusted.iter().any(|key| key.has_signed(&seal)),
+        "its seal is not signed by a trusted key (it names {})",
+        seal.key
+    );
+    let (mut events, mut last) = (0, 0);
+    let said = loop {
+        match lines.next()?.context("its end is missing")? {
+            Line::Event(entry) => {
+                ensure!(entry.number > last, "line {}: event {} comes after {last}", lines.number, entry.number);
+                ensure!(
+                    is_in(&entry, &head, &seal),
+                    "line {}: event {} is not the one that was sealed",
+                    lines.number,
+                    entry.number
+                );
+                (events, last) = (events + 1, entry.number);
+            }
+            Line::End(End { events }) => break events,
+            Line::Head(_) | Line::Seal(_) => bail!("line {} does not belong there", lines.number),
+        }
+    };
+    ended(&mut lines, said, events)?;
+    Ok(proven(head, events, &seal, 0))
+}
+
+fn is_in(entry: &Entry, head: &Head, seal: &Seal) -> bool {
+    let Some((path, index)) = entry.siblings().zip(entry.number.checked_sub(1)) else { return false };
+    root_by_path(&entry.event(head.tenant).leaf_hash, index, seal.size, &path) == Some(seal.root)
+}
+
+/// A seal of another history proves nothing of this one.
+fn ours(head: &Head, seal: &Seal) -> Result<()> {
+    ensure!(
+        (seal.tenant, seal.service.as_str()) == (head.tenant, head.service.as_str()),
+        "a seal is of tenant {} in {}, the file of tenant {} in {}",
+        seal.tenant,
+        seal.service,
+        head.tenant,
+        head.service
+    );
+    Ok(())
+}
+
+fn ended(lines: &mut Lines<impl BufRead>, said: u64, found: u64) -> Result<()> {
+    ensure!(said == found, "it has {found} events, and says that it has {said}");
+    ensure!(lines.next()?.is_none(), "line {} comes after its end", lines.number);
+    Ok(())
+}
+
+fn proven(head: Head, events: u64, seal: &Seal, unsealed: u64) -> Proven {
+    Proven {
+        tenant: head.tenant,
+        service: head.service,
+        of: head.of,
+        whole: head.whole,
+        events,
+        sealed: seal.size,
+        root: hex::encode(seal.root),
+        sealed_at: seal.sealed_at,
+        key: seal.key.clone(),
+        unsealed,
+    }
+}

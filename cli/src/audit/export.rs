@@ -1,0 +1,238 @@
+//! `inopsio audit export`: a history, or a part of it, as a file that is checked without us.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use chrono::{DateTime, Utc};
+use eventstore::EventStore;
+use eventstore::backup::StoredEvent;
+use eventstore::seals::{self, SealedBy, Seen};
+use kernel::{LeafHash, Leaves, TenantId, UserId};
+
+use super::document::{End, Entry, FORM, Head, Line};
+use super::trusted;
+use crate::context::{self, Context};
+use crate::sink::Sink;
+use crate::{progress, time};
+
+/// Aggregates in which it stands who signed in, from where and by what, and who was refused.
+const SIGN_INS: [&str; 3] = ["auth.account", "auth.session", "auth.sign_in"];
+
+/// Writes a tenant's history to a file that proves itself; `inopsio audit check` checks it without us
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  inopsio audit export --tenant demo --service crm --output crm.ndjson
+  inopsio audit export --tenant demo --sign-ins --output sign-ins.ndjson
+  inopsio audit export --tenant demo --sign-ins --user 0197a8a0-0000-7000-8000-000000000001 --output ada.ndjson
+  inopsio audit export --tenant demo --service crm --event crm.lead.converted --recorded-from 2026-01-01 --output conversions.ndjson
+
+A whole history proves also that nothing is missing, up to the last seal. Of a part, each event comes with its path to a signed head.
+Personal data stays as it is stored: sealed. Times are RFC 3339 or a date (midnight UTC).")]
+pub struct Export {
+    /// The tenant: its name or id
+    #[arg(long)]
+    tenant: String,
+    /// The service whose log it is
+    #[arg(long, required_unless_present = "sign_ins")]
+    service: Option<String>,
+    /// Who signed in, from where and by what, and who was refused
+    #[arg(long, conflicts_with_all = ["service", "event_type", "aggregate_type"])]
+    sign_ins: bool,
+    /// Only of this user
+    #[arg(long, value_name = "ID", requires = "sign_ins")]
+    user: Option<UserId>,
+    /// Only events of this type, such as crm.lead.qualified
+    #[arg(long = "event", value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Only aggregates of this type, such as crm.lead
+    #[arg(long = "aggregate", value_name = "TYPE")]
+    aggregate_type: Option<String>,
+    /// Only the aggregate with this id
+    #[arg(long = "id", value_name = "ID", requires = "aggregate_type")]
+    aggregate_id: Option<String>,
+    /// Recorded in the log at this time or later
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    recorded_from: Option<DateTime<Utc>>,
+    /// Recorded in the log before this time
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    recorded_until: Option<DateTime<Utc>>,
+    /// Writes to this file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// A file with public keys that signed before, as PEM
+    #[arg(long, value_name = "FILE")]
+    key: Vec<PathBuf>,
+}
+
+impl Export {
+    /// Writes the file.
+    pub async fn run(self, context: &Context) -> Result<()> {
+        if let (Some(from), Some(until)) = (self.recorded_from, self.recorded_until) {
+            ensure!(from < until, "--recorded-until is not after --recorded-from");
+        }
+        let name = if self.sign_ins { "auth" } else { self.service.as_deref().unwrap_or_default() };
+        let service = match context::services(Some(name))?.as_slice() {
+            [service] => *service,
+            _ => bail!("say which service's history with --service"),
+        };
+        let tenant = context.tenant_or_deleted(&self.tenant).await?;
+        let trusted = trusted::here(&context.config, &self.key)?;
+        let store = context.store(service).await?;
+        let mut sink = Sink::open(self.output.as_deref())?;
+        let written = if self.is_whole() {
+            self.whole(&store, tenant, trusted, &mut sink).await
+        } else {
+            self.part(&store, tenant, trusted, &mut sink).await
+        };
+        store.close().await;
+        let written = written.with_context(|| format!("the history of {} in {service}", self.tenant))?;
+        sink.finish()?;
+        eprintln!("{written} events: {}", self.of());
+        Ok(())
+    }
+
+    fn is_whole(&self) -> bool {
+        !self.sign_ins
+            && [&self.event_type, &self.aggregate_type].iter().all(|filter| filter.is_none())
+            && self.recorded_from.is_none()
+            && self.recorded_until.is_none()
+    }
+
+    /// What is in the file, in words.
+    fn of(&self) -> String {
+        let mut words = Vec::new();
+        match (&self.event_type, &self.aggregate_type, &self.aggregate_id, self.sign_ins) {
+            (_, _, _, true) => words.push("sign-ins".to_owned()),
+            (None, None, ..) => words.push("all events".to_owned()),
+            (event, aggregate, id, _) => words.extend(
+                [("events", event), ("aggregate", aggregate), ("id", id)]
+                    .into_iter()
+                    .filter_map(|(what, name)| name.as_ref().map(|name| format!("{what} {name}"))),
+            ),
+        }
+        words.extend(self.user.map(|user| format!("of user {user}")));
+        words.extend(self.recorded_from.map(|from| format!("recorded from {}", from.to_rfc3339())));
+        words.extend(self.recorded_until.map(|until| format!("recorded before {}", until.to_rfc3339())));
+        words.join(", ")
+    }
+
+    fn head(&self, store: &EventStore, tenant: TenantId, whole: bool) -> Line {
+        let service = store.service().name().to_owned();
+        Line::Head(Head { inopsio_history: FORM, tenant: tenant.uuid(), service, whole, of: self.of() })
+    }
+
+    /// All events, with all seals: gone past once, written as they are verified.
+    async fn whole(
+        &self,
+        store: &EventStore,
+        tenant: TenantId,
+        trusted: Vec<SealedBy>,
+        sink: &mut Sink,
+    ) -> Result<u64> {
+        line(sink, &self.head(store, tenant, true))?;
+        let bar = progress::bar(store.count(tenant, &eventstore::ReplayFilter::default()).await?, "events");
+        let mut outcome = Ok(());
+        let verdict = seals::verify(store, tenant, trusted, |seen| {
+            if outcome.is_ok() {
+                outcome = match seen {
+                    Seen::Seal(seal) => line(sink, &Line::Seal(seal.clone())),
+                    Seen::Event(number, event) => {
+                        bar.inc(1);
+                        entry(number, event, None).and_then(|entry| line(sink, &entry))
+                    }
+                };
+            }
+        })
+        .await?;
+        bar.finish_and_clear();
+        outcome?;
+        line(sink, &Line::End(End { events: verdict.events }))?;
+        Ok(verdict.events)
+    }
+
+    /// What is wanted of it, each with its path in the tree of the last seal.
+    async fn part(&self, store: &EventStore, tenant: TenantId, trusted: Vec<SealedBy>, sink: &mut Sink) -> Result<u64> {
+        let bar = progress::bar(store.count(tenant, &eventstore::ReplayFilter::default()).await?, "events");
+        let (mut leaves, mut chosen, mut sessions) = (Vec::<LeafHash>::new(), Vec::new(), HashSet::new());
+        let verdict = seals::verify(store, tenant, trusted, |seen| {
+            if let Seen::Event(number, event) = seen {
+                bar.inc(1);
+                leaves.push(event.leaf_hash);
+                if self.wants(event, &mut sessions) {
+                    chosen.push((number, event.clone()));
+                }
+            }
+        })
+        .await?;
+        bar.finish_and_clear();
+        let seal =
+            verdict.last.context("nothing of it is sealed yet: does `inopsio serve` run with audit.seal_key?")?;
+        let size = usize::try_from(seal.size)?;
+        leaves.truncate(size);
+        let tree = Leaves::new(leaves);
+        line(sink, &self.head(store, tenant, false))?;
+        line(sink, &Line::Seal(seal.clone()))?;
+        let mut events = 0;
+        for (number, event) in chosen.iter().filter(|(number, _)| *number <= seal.size) {
+            line(sink, &entry(*number, event, Some(tree.path(usize::try_from(number - 1)?)))?)?;
+            events += 1;
+        }
+        line(sink, &Line::End(End { events }))?;
+        Ok(events)
+    }
+
+    /// Whether an event is wanted. `sessions`: those of the user that began so far.
+    fn wants(&self, StoredEvent { event, .. }: &StoredEvent, sessions: &mut HashSet<String>) -> bool {
+        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        if self.recorded_from.is_some_and(|from| event.recorded_at < from)
+            || self.recorded_until.is_some_and(|until| event.recorded_at >= until)
+            || !is(&self.event_type, &event.event_type)
+            || !is(&self.aggregate_type, &event.aggregate_type)
+            || !is(&self.aggregate_id, &event.aggregate_id)
+        {
+            // A session that began before the stretch is the user's all the same.
+            self.is_users_session(event, sessions);
+            return false;
+        }
+        if !self.sign_ins {
+            return true;
+        }
+        SIGN_INS.contains(&event.aggregate_type.as_str())
+            && self.user.is_none_or(|user| {
+                self.is_users_session(event, sessions)
+                    || event.aggregate_type == "auth.account" && event.aggregate_id == user.to_string()
+                    || names(event, user)
+            })
+    }
+
+    fn is_users_session(&self, event: &kernel::RecordedEvent, sessions: &mut HashSet<String>) -> bool {
+        let Some(user) = self.user.filter(|_| event.aggregate_type == "auth.session") else { return false };
+        if names(event, user) {
+            sessions.insert(event.aggregate_id.clone());
+        }
+        sessions.contains(&event.aggregate_id)
+    }
+}
+
+/// Whether an event says of itself that it is about this user.
+fn names(event: &kernel::RecordedEvent, user: UserId) -> bool {
+    #[derive(serde::Deserialize)]
+    struct About {
+        #[serde(default)]
+        user: Option<UserId>,
+    }
+    serde_json::from_slice::<About>(&event.payload).is_ok_and(|about| about.user == Some(user))
+}
+
+fn entry(number: u64, event: &StoredEvent, path: Option<Vec<LeafHash>>) -> Result<Line> {
+    let entry = Entry::of(number, &event.event, path);
+    let entry = entry.with_context(|| format!("event {number} is stored in a form that a line can't hold"))?;
+    Ok(Line::Event(Box::new(entry)))
+}
+
+fn line(sink: &mut Sink, line: &Line) -> Result<()> {
+    serde_json::to_writer(&mut sink.buffer, line)?;
+    sink.buffer.push(b'\n');
+    sink.write_if_full()
+}

@@ -1,0 +1,44 @@
+//! `inopsio audit`: a tenant's history, proven with a file and a public key.
+
+mod check;
+mod document;
+mod export;
+mod trusted;
+mod verify;
+
+use anyhow::{Context as _, Result};
+
+use crate::context::{Context, Place};
+use crate::output::{self, Format};
+
+/// Proves a tenant's history: in the log, and in a file that is checked without us
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    Verify(verify::Verify),
+    Export(export::Export),
+    Check(check::Check),
+    /// Prints the public key that seals are verified by, as PEM
+    #[command(after_help = "Example:\n  inopsio audit key > inopsio-seals.pem\n\n\
+        Auditors are given it once, by another way than the files that it verifies.")]
+    Key,
+}
+
+impl Command {
+    /// Does it.
+    pub async fn run(self, place: &Place, format: Format) -> Result<()> {
+        // Whoever checks a file has no configuration.
+        if let Self::Check(check) = self {
+            return check.run(format);
+        }
+        let context = Context::load(place, Vec::new(), format)?;
+        match self {
+            Self::Verify(verify) => verify.run(&context).await,
+            Self::Export(export) => export.run(&context).await,
+            Self::Check(check) => check.run(format),
+            Self::Key => {
+                let key = context.config.seal_key().context("audit.seal_key (INOPSIO_SEAL_KEY) is not set")?;
+                output::print(key.sealed_by().to_pem().trim_end())
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What an auditor does with a file and a public key.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::sandbox::{Dev, Sandbox, eventually};
+
+/// The file's lines, changed.
+fn changed(file: &Path, change: impl FnOnce(&mut Vec<String>)) -> String {
+    let text = std::fs::read_to_string(file).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    change(&mut lines);
+    let changed = file.with_extension("changed");
+    lines.push(String::new());
+    std::fs::write(&changed, lines.join("\n")).unwrap();
+    changed.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_seen() {
+    let sandbox = Sandbox::new();
+    let dev = Dev::start(&sandbox);
+    for name in ["Ada Lovelace", "Grace Hopper", "Katherine Johnson"] {
+        sandbox.post(dev.token(), "/v1/crm/leads", &json!({ "name": name }));
+    }
+    let sealed = |service: &str| {
+        let verified = sandbox.json(&["audit", "verify", "--tenant", "demo", "--service", service]);
+        verified[0]["unsealed"] == 0 && verified[0]["events"].as_u64() > Some(0)
+    };
+    eventually("both logs are sealed", || (sealed("crm") && sealed("auth")).then_some(()));
+
+    let pem = sandbox.folder.join("seals.pem");
+    std::fs::write(&pem, sandbox.ok(&["audit", "key"])).unwrap();
+    let pem = pem.to_str().unwrap();
+    let (whole, part) = (sandbox.folder.join("crm.ndjson"), sandbox.folder.join("part.ndjson"));
+    let export = ["audit", "export", "--tenant", "demo", "--service", "crm"];
+    sandbox.ok(&[&export[..], &["--output", whole.to_str().unwrap()]].concat());
+    let one = ["--event", "crm.lead.captured", "--output", part.to_str().unwrap()];
+    sandbox.ok(&[&export[..], &one].concat());
+    let signing_in = sandbox.folder.join("sign-ins.ndjson");
+    sandbox.ok(&["audit", "export", "--tenant", "demo", "--sign-ins", "--output", signing_in.to_str().unwrap()]);
+    drop(dev);
+
+    // Without any server, and without any configuration.
+    let alone = Sandbox::new();
+    let check = |file: &str| alone.run(&["audit", "check", file, "--key", pem]);
+    for (file, whole) in [(&whole, true), (&part, false)] {
+        let proven = alone.json(&["audit", "check", file.to_str().unwrap(), "--key", pem]);
+        assert_eq!(
+            (&proven["events"], &proven["whole"], &proven["service"]),
+            (&json!(3), &json!(whole), &json!("crm"))
+        );
+        let proven = check(file.to_str().unwrap()).stdout;
+        assert!(proven.contains("3 events") && proven.contains("as they were sealed at"), "{proven}");
+    }
+    let sign_ins = alone.json(&["audit", "check", signing_in.to_str().unwrap(), "--key", pem]);
+    assert_eq!((&sign_ins["service"], &sign_ins["of"]), (&json!("auth"), &json!("sign-ins")));
+
+    for file in [&whole, &part] {
+        let events = |lines: &[String]| {
+            lines
+                .iter()
+                .enumerate()
+                .filter(|(_, line)| line.starts_with("{\"event\""))
+                .map(|(at, _)| at)
+                .collect::<Vec<_>>()
+        };
+        type Change = Box<dyn FnOnce(&mut Vec<String>)>;
+        let changes: Vec<(&str, Change)> = vec![
+            (
+                "a byte",
+                Box::new(move |lines| {
+                    let at = events(lines)[1];
+                    lines[at] = lines[at].replacen("\"sequence\":1", "\"sequence\":2", 1);
+                }),
+            ),
+            (
+                "a payload",
+                Box::new(move |lines| {
+                    let at = events(lines)[1];
+                    lines[at] = lines[at].replacen("\"payload\":{", "\"payload\":{\"more\":1,", 1);
+                }),
+            ),
+            (
+                "two events in other places",
+                Box::new(move |lines| {
+                    let at = events(lines);
+                    lines.swap(at[0], at[1]);
+                }),
+            ),
+            (
+                "an event less",
+                Box::new(move |lines| {
+                    let at = events(lines)[1];
+                    lines.remove(at);
+                }),
+            ),
+            ("the end", Box::new(|lines| drop(lines.pop()))),
+            (
+                "another signature",
+                Box::new(|lines| {
+                    let at = lines.iter().position(|line| line.starts_with("{\"seal\"")).unwrap();
+                    lines[at] = lines[at].replacen("\"size\":", "\"size\":1", 1);
+                }),
+            ),
+            ("a line more", Box::new(|lines| lines.push(lines[0].clone()))),
+            ("no such file", Box::new(Vec::clear)),
+        ];
+        for (what, change) in changes {
+            let ended = check(&changed(file, change));
+            assert_eq!(ended.status.code(), Some(1), "{what}: {ended:#?}");
+            assert!(ended.stdout.is_empty() && ended.stderr.contains("proves nothing"), "{what}: {}", ended.stderr);
+        }
+    }
+    let stranger = sandbox.folder.join("stranger.pem");
+    let key = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+    std::fs::write(&stranger, key).unwrap();
+    let ended = alone.run(&["audit", "check", whole.to_str().unwrap(), "--key", stranger.to_str().unwrap()]);
+    assert!(!ended.status.success() && ended.stderr.contains("not signed by a trusted key"), "{ended:#?}");
+}

@@ -1,0 +1,136 @@
+//! Proof: the heads of each tenant's Merkle tree, signed as it grows.
+//!
+//! The writer hashes each event ([`kernel::Leaf`]). The [`Sealer`], one active of a service, follows the log in order of positions, grows a
+//! tree of each tenant's leaves ([`kernel::Tree`]) and within a second signs its head: a [`Seal`]. Nothing of it is on the write path.
+//! A seal says: of this tenant, this service's log had so many events, and these. Positions are not part of it, so that it holds in each
+//! cell in which the tenant lives; each names the one before it, so that none can be taken away unseen.
+//!
+//! Whoever has the events and the public key can hold the one against the other without us: [`Audit`] goes through a history event by
+//! event, [`verify`] through one in the log. Of a part of a history, each event comes with its path in the tree ([`kernel::root_by_path`]).
+
+mod audit;
+mod key;
+mod rows;
+mod sealer;
+mod verify;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use kernel::LeafHash;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+pub use audit::{Audit, Finding, Verdict};
+pub use key::{SealKey, SealedBy};
+pub use rows::last_seal;
+pub use sealer::{Sealer, SealerState};
+pub use verify::{AuditError, Seen, verify};
+
+/// A signed head of a tenant's tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seal {
+    /// Whose history.
+    pub tenant: Uuid,
+    /// Of which service's log.
+    pub service: String,
+    /// How many events it had.
+    pub size: u64,
+    /// Root of the tree over their leaf hashes (RFC 6962).
+    #[serde(with = "hex::serde")]
+    pub root: LeafHash,
+    /// When it was signed; whole microseconds.
+    pub sealed_at: DateTime<Utc>,
+    /// Which key signed it: [`SealedBy::id`].
+    pub key: String,
+    /// [`Seal::digest`] of the one before it; zeros: it is the first.
+    #[serde(with = "hex::serde")]
+    pub previous: [u8; 32],
+    /// Ed25519 over [`Seal::statement`].
+    #[serde(with = "hex::serde")]
+    pub signature: [u8; 64],
+}
+
+impl Seal {
+    /// The seal of a head, after another one.
+    pub fn sign(
+        key: &SealKey,
+        (tenant, service): (Uuid, &str),
+        (size, root): (u64, LeafHash),
+        previous: Option<&Self>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let mut seal = Self {
+            tenant,
+            service: service.to_owned(),
+            size,
+            root,
+            sealed_at: now.trunc_subsecs(6),
+            key: key.sealed_by().id(),
+            previous: previous.map_or([0; 32], Self::digest),
+            signature: [0; 64],
+        };
+        seal.signature = key.sign(&seal.statement());
+        seal
+    }
+
+    /// What is signed: each part with its length (u32, big-endian) in front, so that no two heads share a statement.
+    pub fn statement(&self) -> Vec<u8> {
+        let mut statement = Vec::with_capacity(200);
+        let mut part = |bytes: &[u8]| {
+            statement.extend(u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+            statement.extend(bytes);
+        };
+        part(b"inopsio.seal.1");
+        part(self.tenant.as_bytes());
+        part(self.service.as_bytes());
+        part(&self.size.to_be_bytes());
+        part(&self.root);
+        part(&self.sealed_at.timestamp_micros().to_be_bytes());
+        part(self.key.as_bytes());
+        part(&self.previous);
+        statement
+    }
+
+    /// What the next one names it by: SHA-256 of statement and signature.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        hasher.update(self.statement());
+        hasher.update(self.signature);
+        hasher.finalize().into()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seal_is_of_one_head_and_one_key() {
+        let (key, other) = (SealKey::parse(&"11".repeat(32)).unwrap(), SealKey::parse(&"22".repeat(32)).unwrap());
+        let whose = (Uuid::from_u128(1), "auth");
+        let first = Seal::sign(&key, whose, (3, [7; 32]), None, DateTime::UNIX_EPOCH);
+        let second = Seal::sign(&key, whose, (4, [8; 32]), Some(&first), DateTime::UNIX_EPOCH);
+        assert_eq!((first.previous, second.previous), ([0; 32], first.digest()));
+        assert!(key.sealed_by().has_signed(&first) && key.sealed_by().has_signed(&second));
+        assert!(!other.sealed_by().has_signed(&first));
+        let altered: [fn(&mut Seal); 8] = [
+            |seal| seal.tenant = Uuid::from_u128(2),
+            |seal| seal.service = "crm".to_owned(),
+            |seal| seal.size += 1,
+            |seal| seal.root[31] ^= 1,
+            |seal| seal.sealed_at += chrono::TimeDelta::microseconds(1),
+            |seal| seal.key.push('0'),
+            |seal| seal.previous[0] ^= 1,
+            |seal| seal.signature[0] ^= 1,
+        ];
+        for alter in altered {
+            let mut seal = second.clone();
+            alter(&mut seal);
+            assert!(!key.sealed_by().has_signed(&seal), "{seal:?}");
+        }
+        let text = serde_json::to_string(&second).unwrap();
+        assert_eq!(serde_json::from_str::<Seal>(&text).unwrap(), second);
+    }
+}

@@ -1,0 +1,131 @@
+//! Follows the log and signs heads: one of a service at a time, of however many run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::{Clock, Service};
+use metrics::Gauge;
+use sqlx::postgres::PgConnection;
+use sqlx::{ConnectOptions, Connection};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::SealKey;
+use super::rows::{self, Reach};
+use crate::{Database, Error, Lock, LockKey, Role};
+
+/// How often the log is looked at, and heads are signed at most: within this time of an event its tree's head is signed (the maximum
+/// merge delay of RFC 6962), but for what a statement takes.
+const OFTEN: Duration = Duration::from_secs(1);
+
+/// What a sealer is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SealerState {
+    /// It follows the log, or another one of the service does.
+    Fine,
+    /// It can't go on; it tries again by itself.
+    Waiting {
+        /// What is missing.
+        reason: String,
+    },
+}
+
+/// The sealer of a service.
+pub struct Sealer {
+    database: Database,
+    key: SealKey,
+    clock: Arc<dyn Clock>,
+    state: watch::Sender<SealerState>,
+    lag: Gauge,
+}
+
+impl Sealer {
+    /// A sealer that signs with this key; nothing happens before [`run`](Self::run).
+    pub fn new(database: &Database, key: SealKey, clock: Arc<dyn Clock>) -> Self {
+        metrics::describe_gauge!("inopsio_seal_lag_events", "Events of the log that are in no signed head yet");
+        metrics::describe_counter!("inopsio_seals_total", "Signed heads of tenants' trees");
+        let lag = metrics::gauge!("inopsio_seal_lag_events", "service" => database.service.name());
+        Self { database: database.clone(), key, clock, state: watch::channel(SealerState::Fine).0, lag }
+    }
+
+    /// How it is doing, now and later.
+    pub fn state(&self) -> watch::Receiver<SealerState> {
+        self.state.subscribe()
+    }
+
+    /// Runs until `shutdown`. The database may come and go meanwhile.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut lock = Lock::new(&self.database, Role::Seal, LockKey::Sealer);
+        while !shutdown.is_cancelled() {
+            let acquired = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                acquired = lock.acquire() => acquired.map_err(Error::from),
+            };
+            let ended = match acquired {
+                Ok(true) => tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => break,
+                    () = lock.lost() => Ok(()),
+                    error = self.follow() => Err(error),
+                },
+                Ok(false) => Ok(()),
+                Err(error) => Err(error),
+            };
+            self.report(ended.err());
+            // Whoever is active from now on says how far it is.
+            self.lag.set(0.0);
+            shutdown.run_until_cancelled(tokio::time::sleep(OFTEN)).await;
+        }
+        lock.release().await;
+    }
+
+    /// Grows trees and signs heads until something goes wrong.
+    async fn follow(&self) -> Error {
+        let service = self.database.service;
+        let mut connection = match self.database.options(Role::Seal).disable_statement_logging().connect().await {
+            Ok(connection) => connection,
+            Err(error) => return error.into(),
+        };
+        loop {
+            match self.round(&mut connection, service).await {
+                Ok(()) => self.report(None),
+                Err(error) => {
+                    let _ = connection.close().await;
+                    return error;
+                }
+            }
+            tokio::time::sleep(OFTEN).await;
+        }
+    }
+
+    async fn round(&self, connection: &mut PgConnection, service: Service) -> Result<(), Error> {
+        let Reach { mut trees, log } = rows::reach(connection).await?;
+        self.lag.set(log.0.saturating_sub(trees.0) as f64);
+        // A log that was not sealed before has a long way to go; its heads are signed at its end.
+        while trees < log {
+            trees = rows::grow(connection).await?;
+            self.lag.set(log.0.saturating_sub(trees.0) as f64);
+        }
+        loop {
+            let signed = rows::sign(connection, &self.key, service.name(), self.clock.now()).await?;
+            if signed == 0 {
+                return Ok(());
+            }
+            metrics::counter!("inopsio_seals_total", "service" => service.name()).increment(signed as u64);
+        }
+    }
+
+    fn report(&self, trouble: Option<Error>) {
+        let state = match trouble {
+            None => SealerState::Fine,
+            Some(error) => SealerState::Waiting { reason: error.to_string() },
+        };
+        self.state.send_if_modified(|known| {
+            if let (SealerState::Waiting { reason }, true) = (&state, *known != state) {
+                tracing::warn!(service = %self.database.service, reason, "the log is not sealed; trying again");
+            }
+            std::mem::replace(known, state.clone()) != state
+        });
+    }
+}
