@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 use chrono::TimeDelta;
+use directory::admin_options;
 use eventstore::archive::{Archiver, ColdStream, Sizes};
-use gateway::directory::admin_options;
 use kernel::{Clock, Service, SystemClock};
 use serde::Serialize;
 

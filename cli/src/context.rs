@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
+use directory::{Atlas, Directory, DirectoryError};
 use eventstore::EventStore;
-use gateway::cells::atlas::Atlas;
-use gateway::directory::{Directory, DirectoryError};
 use gateway::{Config, Part, SERVICES};
 use kernel::{Service, SystemClock, TenantId};
 use nats::Bus;
@@ -53,7 +52,7 @@ impl Place {
 impl Context {
     /// Reads the configuration.
     pub fn load(place: &Place, flags: Vec<(&'static str, String)>, format: Format) -> Result<Self> {
-        Ok(Self { config: Config::load(place.file().as_deref(), flags)?, format })
+        Ok(Self { config: Config::load(place.file().as_deref(), flags, &gateway::known())?, format })
     }
 
     /// The tenant with this name or id.
@@ -96,7 +95,7 @@ impl Context {
 
     /// The bus.
     pub async fn bus(&self) -> Result<Bus> {
-        let settings = nats::Settings { connect_later: false, ..gateway::bus_settings(&self.config) };
+        let settings = nats::Settings { connect_later: false, ..self.config.bus_settings() };
         Bus::connect(&settings)
             .await
             .with_context(|| format!("can't reach nats-server at {}; does `inopsio dev` run?", settings.url))

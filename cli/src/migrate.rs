@@ -31,7 +31,7 @@ impl Migrate {
         }
         let home = dev::home::Home::at(&place.home)?;
         if dev::lock::holder(&home).is_some() {
-            return self.migrate(&Config::load(Some(&home.config()), [])?, format).await;
+            return self.migrate(&Config::load(Some(&home.config()), [], &gateway::known())?, format).await;
         }
         let lock = dev::lock::Lock::take(&home, self.ports)?;
         let config = dev::config::write_and_read(&home, self.ports)?;

@@ -148,7 +148,7 @@ fn choose(services: &[Service], names: &[String], all: bool) -> Result<Chosen> {
 }
 
 async fn rebuild(context: &Context, chosen: Chosen) -> Result<()> {
-    let admin = gateway::directory::admin_options(&context.config)?;
+    let admin = directory::admin_options(&context.config)?;
     let mut done = Vec::new();
     for (service, projections) in chosen {
         let database = context.config.database(service);

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use coordinator::{Desk, Listed, Listing, Status};
+use coordinator::{Desk, Listed, Listing, State, Status};
 use executor::{Executor, Request, Settings};
 use gateway::Part;
 use kernel::{Caller, Kind, Role, Service, SystemClock, SystemIds};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::context::{Context, Whose};
@@ -98,7 +98,7 @@ impl Command {
                 let open = Open::with(context, &whose, id).await?;
                 let found = open.desk.find(&open.request.caller, id).await;
                 open.close().await;
-                output::print_json(&found?)
+                output::print_json(&shown(&found?)?)
             }
             Self::Resume { whose, id } => {
                 let open = Open::with(context, &whose, id).await?;
@@ -177,19 +177,30 @@ impl Open {
     }
 }
 
-fn named(status: &str) -> Result<Status> {
-    let Some(found) = Status::named(status) else {
+fn named(state: &str) -> Result<Status> {
+    let Some(found) = Status::named(state) else {
         let allowed = Status::ALL.map(Status::as_str).join(", ");
-        bail!("there is no state {status:?}; allowed: {allowed}");
+        bail!("there is no state {state:?}; allowed: {allowed}");
     };
     Ok(found)
+}
+
+/// A saga in the words of the face: how it stands is its `state`. (Snapshots keep another word for it.)
+fn shown(found: &State) -> Result<Value> {
+    let mut shown = serde_json::to_value(found)?;
+    if let Some(members) = shown.as_object_mut()
+        && let Some(status) = members.remove("status")
+    {
+        members.insert("state".to_owned(), status);
+    }
+    Ok(shown)
 }
 
 fn list(context: &Context, found: &[(Service, Listed)]) -> Result<()> {
     if context.format == Format::Json {
         return output::print_json(&output::of_services(found)?);
     }
-    let mut table = output::table(["service", "id", "saga", "about", "status", "step", "attempt", "goes on at", "why"]);
+    let mut table = output::table(["service", "id", "saga", "about", "state", "step", "attempt", "goes on at", "why"]);
     for (service, one) in found {
         let step = one
             .step

@@ -1,7 +1,7 @@
 //! `inopsio settings`: every setting there is, as `.env.example` lists them.
 
 use anyhow::Result;
-use gateway::config::SETTINGS;
+use config::SETTINGS;
 
 use crate::output;
 

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use chrono::SecondsFormat;
-use gateway::cells::atlas::{Atlas, Gone};
-use gateway::cells::mover::{Moved, MovedService, Mover};
-use gateway::cells::placing::DeletedHistory;
-use gateway::directory::{Directory, Listed, Tenant};
+use directory::atlas::Gone;
+use directory::moving::{Moved, MovedService, Mover};
+use directory::placing::DeletedHistory;
+use directory::{Atlas, Directory, Listed, Tenant};
 use gateway::{Deletion, Restored};
 use kernel::SystemClock;
 use serde::Serialize;
@@ -133,11 +133,11 @@ impl Command {
             }
             Self::Move { tenant, to: Some(to), .. } => relocate(context, &tenant, &to).await,
             Self::Move { tenant, undo: true, .. } => {
-                let tenant = Mover::new(&context.config, &SystemClock).undo(&tenant).await?;
+                let tenant = Mover::new(&context.config, gateway::holdings(), &SystemClock).undo(&tenant).await?;
                 told(context, &tenant, "stays where it is; what was copied can be deleted with --purge")
             }
             Self::Move { tenant, .. } => {
-                let cell = Mover::new(&context.config, &SystemClock).purge(&tenant).await?;
+                let cell = Mover::new(&context.config, gateway::holdings(), &SystemClock).purge(&tenant).await?;
                 let tenant = directory.find(&tenant).await?;
                 told(context, &tenant, &format!("has nothing in the cell {cell} any more but its sealed history"))
             }
@@ -176,7 +176,7 @@ async fn relocate(context: &Context, tenant: &str, to: &str) -> Result<()> {
             eprintln!("{line}");
         }
     };
-    let moved = Mover::new(&context.config, &SystemClock).go(tenant, to, &news).await?;
+    let moved = Mover::new(&context.config, gateway::holdings(), &SystemClock).go(tenant, to, &news).await?;
     if json {
         return output::print_json(&moved);
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use gateway::directory::Directory;
+use directory::Directory;
 use gateway::operator;
 use kernel::Role;
 use serde_json::json;

@@ -180,7 +180,7 @@ impl Webhook {
 
 /// The webhooks of every service, as the configuration has them.
 async fn open(context: &Context) -> Result<Vec<Webhooks>> {
-    let mut bus = gateway::bus_settings(&context.config);
+    let mut bus = context.config.bus_settings();
     // Without the bus a change is true all the same, and noticed a little later.
     bus.connect_later = true;
     let bus = nats::Bus::connect(&bus).await?;

@@ -51,6 +51,22 @@ pub fn decisions(snapshot: &mut Snapshot) -> BoxStream<'_, Result<StoredDecision
     .boxed()
 }
 
+/// Of each tenant, the stretch of its events that wait for consumers of this kind (`saga.`): the position before the first of them and
+/// that of the last one.
+pub async fn waiting(snapshot: &mut Snapshot, kind: &str) -> Result<Vec<(TenantId, Position, Position)>, sqlx::Error> {
+    // Few letters are open, and a backup reads everything: no index.
+    let rows = sqlx::query(
+        "SELECT tenant_id, min(position) - 1, max(position) FROM dead.letters
+         WHERE starts_with(consumer, $1) AND state IN ('parked', 'waiting') GROUP BY tenant_id ORDER BY tenant_id",
+    )
+    .bind(kind)
+    .fetch_all(snapshot.connection())
+    .await?;
+    let stretch =
+        |row: &PgRow| Ok((tenant(row)?, Position::from_i64(row.try_get(1)?), Position::from_i64(row.try_get(2)?)));
+    rows.iter().map(stretch).collect()
+}
+
 /// Writes decisions, in the transaction in which the log is restored.
 pub async fn restore(into: &mut Restore, rows: &[StoredDecision]) -> Result<(), sqlx::Error> {
     let texts = |of: fn(&StoredDecision) -> &str| rows.iter().map(of).collect::<Vec<_>>();
@@ -75,10 +91,17 @@ pub async fn restore(into: &mut Restore, rows: &[StoredDecision]) -> Result<(), 
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "the tenant of a decision, which only an authenticated caller wrote")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tenant of a row that was written from the log, or by an authenticated caller"
+)]
+fn tenant(row: &PgRow) -> Result<TenantId, sqlx::Error> {
+    row.try_get("tenant_id").map(TenantId::vouched)
+}
+
 fn read(row: &PgRow) -> Result<StoredDecision, sqlx::Error> {
     Ok(StoredDecision {
-        tenant: TenantId::vouched(row.try_get("tenant_id")?),
+        tenant: tenant(row)?,
         consumer: row.try_get("consumer")?,
         position: Position::from_i64(row.try_get("position")?),
         nth: row.try_get::<i32, _>("nth")?.cast_unsigned(),

@@ -445,7 +445,7 @@ fn check(payload: &Value, before: &[u8]) -> Result<bytes::Bytes, Refusal> {
 }
 
 fn unknown(id: &LetterId) -> Refusal {
-    Refusal::not_found("not_found", format!("there is no dead letter {id}"))
+    Refusal::not_found("not_found", format!("there is no dead letter {id}")).with("resource", "dead_letter")
 }
 
 pub(crate) fn unavailable(error: sqlx::Error) -> Refusal {

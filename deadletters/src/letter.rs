@@ -164,6 +164,19 @@ impl Letter {
         rows.iter().map(Self::read).collect()
     }
 
+    /// How many letters of a tenant a list has from its beginning to its end, whatever page is asked for; in such a transaction.
+    pub async fn count(tables: &mut PgConnection, tenant: TenantId, listing: &Listing) -> Result<i64, sqlx::Error> {
+        sqlx::query_scalar(
+            "SELECT count(*) FROM dead.letters
+             WHERE tenant_id = $1 AND state <> 'waiting' AND state = $2 AND ($3::text IS NULL OR consumer = $3)",
+        )
+        .bind(tenant.uuid())
+        .bind(listing.state.as_str())
+        .bind(listing.consumer.as_ref().map(Consumer::as_str))
+        .fetch_one(tables)
+        .await
+    }
+
     /// A tenant's letter, also one that waits; in such a transaction.
     pub async fn find(tables: &mut PgConnection, tenant: TenantId, id: &LetterId) -> Result<Option<Self>, sqlx::Error> {
         let row = sqlx::query(letters!("l.consumer = $3 AND l.position = $4"))

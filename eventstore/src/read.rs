@@ -53,6 +53,30 @@ pub fn partition_of(tenant: Uuid, partitions: u32) -> u32 {
 
 const AT: &str = concat!("SELECT ", columns!(), " FROM log.events WHERE position = ANY($1) ORDER BY position");
 
+/// Each tenant is found from the one before it, and its own stream's last event, by the primary key: however much they have written.
+const LAST_OF_TENANTS: &str = concat!(
+    "WITH RECURSIVE tenants (id) AS (
+         (SELECT tenant_id FROM log.events ORDER BY tenant_id LIMIT 1)
+         UNION ALL
+         SELECT (SELECT tenant_id FROM log.events WHERE tenant_id > id ORDER BY tenant_id LIMIT 1)
+         FROM tenants
+         WHERE id IS NOT NULL
+     )
+     SELECT ",
+    columns!(),
+    " FROM tenants
+      CROSS JOIN LATERAL (
+          SELECT ",
+    columns!(),
+    " FROM log.events
+          WHERE tenant_id = id AND aggregate_type = $1 AND aggregate_id = id::text
+            AND event_type = ANY ($2) AND position <= $3
+          ORDER BY sequence DESC
+          LIMIT 1
+      ) last
+      ORDER BY position"
+);
+
 /// How long a read goes on trying when its connection was lost.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -181,6 +205,20 @@ pub(crate) async fn at(pool: &PgPool, positions: &[Position]) -> Result<Vec<Reco
     patiently(|| async move {
         let rows = sqlx::query(AT).bind(positions).fetch_all(pool).await?;
         rows.iter().map(event).collect()
+    })
+    .await
+}
+
+/// Of each tenant, the last event of these types in the stream that bears the tenant's own id, up to a position; in order.
+pub(crate) async fn last_of_tenants(
+    pool: &PgPool,
+    aggregate_type: &str,
+    event_types: &[&str],
+    upto: Position,
+) -> Result<Vec<RecordedEvent>, Error> {
+    patiently(|| async move {
+        let asked = sqlx::query(LAST_OF_TENANTS).bind(aggregate_type).bind(event_types).bind(upto.as_i64());
+        asked.fetch_all(pool).await?.iter().map(event).collect()
     })
     .await
 }

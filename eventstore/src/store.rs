@@ -310,6 +310,17 @@ impl EventStore {
         read::after(&self.shared.followers, after, limit).await
     }
 
+    /// Of each tenant, the last event of these types in the stream that bears the tenant's own id, up to a position, however long ago; in
+    /// order.
+    pub async fn last_of_tenants(
+        &self,
+        aggregate_type: &str,
+        event_types: &[&str],
+        upto: Position,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        read::last_of_tenants(&self.shared.followers, aggregate_type, event_types, upto).await
+    }
+
     /// Whether this event is the one that the log has at its position.
     pub async fn has(&self, event: &RecordedEvent) -> Result<bool, Error> {
         read::has(&self.shared.followers, event.position, event.event_id).await

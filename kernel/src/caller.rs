@@ -153,6 +153,33 @@ impl Caller {
         )
         .with("permission", permission))
     }
+
+    /// Refuses to give, take or hold power over somebody or something with these permissions, if they are more than the caller's own.
+    ///
+    /// # Errors
+    /// `exceeds_own_permissions`, which names what exceeds.
+    pub fn reaches<'p>(&self, permissions: impl IntoIterator<Item = &'p str>) -> Result<(), Refusal> {
+        let exceeding: Vec<&str> = permissions.into_iter().filter(|permission| !self.may(permission)).collect();
+        if exceeding.is_empty() {
+            return Ok(());
+        }
+        let detail = format!(
+            "this concerns somebody or something that may do more than the caller ({}); ask an administrator",
+            some_of(&exceeding)
+        );
+        let exceeding: Vec<String> = exceeding.into_iter().map(str::to_owned).collect();
+        Err(Refusal::forbidden("exceeds_own_permissions", detail).with("permissions", exceeding))
+    }
+}
+
+/// The first of many permissions, and how many more there are.
+pub fn some_of(permissions: &[impl AsRef<str>]) -> String {
+    const SHOWN: usize = 20;
+    let shown: Vec<&str> = permissions.iter().take(SHOWN).map(AsRef::as_ref).collect();
+    match permissions.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// Whether a scope covers a permission: it is the permission, or ends in `:*` and the permission begins like it.

@@ -37,3 +37,10 @@ impl fmt::Debug for TenantId {
         write!(f, "TenantId({})", self.0)
     }
 }
+
+/// Whether a tenant's short name may be this, and a cell's name: 2 to 40 lower-case letters, digits and hyphens, a letter first.
+pub fn is_slug(text: &str) -> bool {
+    (2..=40).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}

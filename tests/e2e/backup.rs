@@ -339,6 +339,48 @@ async fn followed_up(client: &Client) {
     client.done(&format!("{path}/qualify"), json!({})).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_looked_at_when_a_backup_was_taken_begins_its_saga_after_the_restore_and_nothing_else_does() {
+    let mut world = World::new().await;
+    let client = world.tenant("acme");
+    world.start(0).await;
+    // Looked at, and nobody is followed up yet.
+    let lead = client.done("/v1/crm/leads", json!({ "name": "Grace Hopper", "owner": "grace" })).await;
+    let path = format!("/v1/crm/leads/{}", lead.id());
+    client.done(&format!("{path}/start-work"), json!({})).await;
+    client.done(&format!("{path}/qualify"), json!({})).await;
+    let looked = "SELECT (SELECT position FROM saga.checkpoint) >= (SELECT position FROM log.head)";
+    let begun = "SELECT count(*) FROM saga.instances WHERE saga = 'follow_up_lead'";
+    let are_looked_at = async |world: &World| {
+        eventually("all of it was looked at", async || {
+            let looked: bool = sqlx::query_scalar(looked).fetch_one(&mut world.sql().await).await.unwrap();
+            looked.then_some(())
+        })
+        .await;
+    };
+    are_looked_at(&world).await;
+    world.stop(0).await;
+    // Nobody coordinates any more.
+    let mut held = world.sql().await;
+    let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(eventstore::LockKey::Coordinator.number());
+    lock.execute(&mut held).await.unwrap();
+    world.start(0).await;
+    followed_up(&client).await;
+    let backup = world.folder().join("backup");
+    tokio::task::block_in_place(|| world.ok(&["backup", "--to", shown(&backup)]));
+    let count: i64 = sqlx::query_scalar(begun).fetch_one(&mut held).await.unwrap();
+    assert_eq!(count, 0, "else this test shows nothing");
+
+    let mut other = World::new().await;
+    tokio::task::block_in_place(|| other.ok(&["restore", shown(&backup)]));
+    other.start(0).await;
+    are_looked_at(&other).await;
+    let keys = "SELECT key FROM saga.instances WHERE saga = 'follow_up_lead'";
+    let keys: Vec<String> = sqlx::query_scalar(keys).fetch_all(&mut other.sql().await).await.unwrap();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    assert_ne!(keys[0], lead.id(), "what was looked at before is not asked about again");
+}
+
 /// Waits until the log was followed, and somebody else than this tenant has an instance of a saga.
 async fn sagas_are_back(connection: &mut PgConnection, but: uuid::Uuid, saga: &str) {
     let connection = tokio::sync::Mutex::new(connection);

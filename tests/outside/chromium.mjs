@@ -1,6 +1,8 @@
 // A person with Chromium and a virtual authenticator, for the programs beside this. PICTURES=folder keeps what pages look like.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
 
 const { CHROMIUM, PICTURES } = process.env;
@@ -47,6 +49,40 @@ export async function fits(page) {
     assert.ok(wide <= there, `${page.url()} is ${wide} wide on ${there}`);
     await page.setViewportSize({ width: 1024, height: 800 });
 }
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const rules = { runOnly: { type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] } };
+
+// What axe-core finds of the rules of WCAG, levels A and AA, that a page breaks, in light and dark: nothing. Where it can't tell (contrast over a
+// picture, say) a person looks: `picture` keeps what it looks like.
+export async function accessible(page, name) {
+    for (const colorScheme of ['light', 'dark']) {
+        await page.emulateMedia({ colorScheme });
+        // By the debugger, which a page's policy does not hold back.
+        await page.evaluate(axe);
+        const { violations, passes } = await page.evaluate((options) => globalThis.axe.run(document, options), rules);
+        const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(', ')}`);
+        assert.deepEqual(found, [], `${name} (${page.url()}) in ${colorScheme}`);
+        assert.ok(passes.some((rule) => rule.id === 'color-contrast'), `${name}: nothing was looked at`);
+    }
+    await page.emulateMedia({ colorScheme: 'light' });
+    await picture(page, name);
+    await fits(page);
+}
+
+// The text of the last mail about this that somebody got.
+export async function mailed(base, to, subject) {
+    for (let turn = 0; turn < 300; turn += 1) {
+        const { mails } = await (await fetch(new URL('/dev/mail.json', base))).json();
+        const mail = mails.find((one) => one.to === to && one.subject === subject);
+        if (mail) return mail.text;
+        await new Promise((after) => setTimeout(after, 50));
+    }
+    throw new Error(`no mail to ${to}: ${subject}`);
+}
+
+// The link in such a mail.
+export const link = (text) => text.match(/\S+:\/\/\S+/)[0];
 
 // Ends it all: nothing failed in our script, and nothing was tried that a page's policy forbids.
 export async function done() {

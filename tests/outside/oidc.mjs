@@ -76,6 +76,13 @@ client.enableNonRepudiationChecks(signer);
 const signed = await signIn(signer);
 assert.equal(JSON.parse(Buffer.from(signed.tokens.id_token.split('.')[0], 'base64url')).alg, 'ES256');
 assert.equal(signed.tokens.claims().sub, claims.sub);
+const renewed = await client.refreshTokenGrant(signer, signed.tokens.refresh_token);
+assert.equal((await client.tokenIntrospection(signer, renewed.access_token)).active, true);
+await client.tokenRevocation(signer, renewed.refresh_token);
+assert.equal((await client.tokenIntrospection(signer, renewed.access_token)).active, false);
+const signing_device = await client.initiateDeviceAuthorization(signer, { scope });
+assert.match(await follow(signing_device.verification_uri_complete, null, LOGIN, PASSWORD), /is let in/);
+assert.equal((await client.pollDeviceAuthorizationGrant(signer, signing_device)).claims().sub, claims.sub);
 
 // One that knows RS256 only.
 const rs256 = { client_secret: OLD_SECRET, id_token_signed_response_alg: 'RS256' };
@@ -101,19 +108,65 @@ for (const algorithm of ['oidc', 'oauth2']) {
     const found = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, { algorithm, ...options }));
     assert.equal(found.token_endpoint, as.token_endpoint);
 }
-const [us, auth] = [{ client_id: CLIENT }, oauth.ClientSecretPost(SECRET)];
-const verifier = oauth.generateRandomCodeVerifier();
-const [state, nonce] = [oauth.generateRandomState(), oauth.generateRandomNonce()];
-const url = new URL(as.authorization_endpoint);
-url.search = new URLSearchParams({
-    client_id: CLIENT, redirect_uri: BACK, response_type: 'code', scope, state, nonce,
-    code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256',
+const secret = [{ client_id: CLIENT }, oauth.ClientSecretPost(SECRET)];
+const signing = [{ client_id: SIGNER, id_token_signed_response_alg: 'ES256' }, oauth.PrivateKeyJwt({ key, kid: 'k1' })];
+let last;
+for (const [us, auth] of [secret, signing]) {
+    // The code with PKCE.
+    const verifier = oauth.generateRandomCodeVerifier();
+    const [state, nonce] = [oauth.generateRandomState(), oauth.generateRandomNonce()];
+    const url = new URL(as.authorization_endpoint);
+    url.search = new URLSearchParams({
+        client_id: us.client_id, redirect_uri: BACK, response_type: 'code', scope, state, nonce,
+        code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256',
+    });
+    const parameters = oauth.validateAuthResponse(as, us, await follow(url, BACK, LOGIN, PASSWORD), state);
+    const answer = await oauth.authorizationCodeGrantRequest(as, us, auth, parameters, BACK, verifier, options);
+    const result = await oauth.processAuthorizationCodeResponse(as, us, answer, { expectedNonce: nonce, requireIdToken: true });
+    await oauth.validateApplicationLevelSignature(as, answer, options);
+    const access = new Request('https://api.example.com/', { headers: { authorization: `Bearer ${result.access_token}` } });
+    const said = await oauth.validateJwtAccessToken(as, access, 'inopsio', options);
+    assert.equal(said.sub, claims.sub);
+    const known = await oauth.userInfoRequest(as, us, result.access_token, options);
+    assert.equal((await oauth.processUserInfoResponse(as, us, claims.sub, known)).email, LOGIN);
+
+    // Refreshed: another token, and an ID token of the same person, who did not sign in anew.
+    const again = await oauth.refreshTokenGrantRequest(as, us, auth, result.refresh_token, options);
+    const fresh = await oauth.processRefreshTokenResponse(as, us, again);
+    await oauth.validateApplicationLevelSignature(as, again, options);
+    assert.notEqual(fresh.refresh_token, result.refresh_token);
+    const [first, second] = [result, fresh].map(oauth.getValidatedIdTokenClaims);
+    assert.deepEqual([second.sub, second.auth_time, second.nonce], [first.sub, first.auth_time, undefined]);
+
+    // Looked at, given back, looked at again.
+    const active = async (token) => {
+        const told = await oauth.introspectionRequest(as, us, auth, token, options);
+        return (await oauth.processIntrospectionResponse(as, us, told)).active;
+    };
+    assert.equal(await active(fresh.access_token), true);
+    await oauth.processRevocationResponse(await oauth.revocationRequest(as, us, auth, fresh.refresh_token, options));
+    assert.equal(await active(fresh.access_token), false);
+    assert.equal(await active(fresh.refresh_token), false);
+
+    // A device.
+    const asked = await oauth.deviceAuthorizationRequest(as, us, auth, { scope }, options);
+    const shown = await oauth.processDeviceAuthorizationResponse(as, us, asked);
+    assert.match(await follow(shown.verification_uri_complete, null, LOGIN, PASSWORD), /is let in/);
+    const let_in = await oauth.deviceCodeGrantRequest(as, us, auth, shown.device_code, options);
+    const of_it = await oauth.processDeviceCodeResponse(as, us, let_in);
+    assert.equal(oauth.getValidatedIdTokenClaims(of_it).sub, claims.sub);
+    last = result.id_token;
+}
+
+// Signing out leads where the client said, and the session is over.
+const leave = new URL(as.end_session_endpoint);
+leave.search = new URLSearchParams({ id_token_hint: last, client_id: SIGNER, post_logout_redirect_uri: OUT, state: 'bye' });
+assert.equal((await follow(leave, OUT, LOGIN, PASSWORD)).searchParams.get('state'), 'bye');
+const silent = new URL(as.authorization_endpoint);
+silent.search = new URLSearchParams({
+    client_id: CLIENT, redirect_uri: BACK, response_type: 'code', scope, prompt: 'none', state: 's',
+    code_challenge: await oauth.calculatePKCECodeChallenge(oauth.generateRandomCodeVerifier()), code_challenge_method: 'S256',
 });
-const parameters = oauth.validateAuthResponse(as, us, await follow(url, BACK, LOGIN, PASSWORD), state);
-const answer = await oauth.authorizationCodeGrantRequest(as, us, auth, parameters, BACK, verifier, options);
-const result = await oauth.processAuthorizationCodeResponse(as, us, answer, { expectedNonce: nonce, requireIdToken: true });
-await oauth.validateApplicationLevelSignature(as, answer, options);
-const access = new Request('https://api.example.com/', { headers: { authorization: `Bearer ${result.access_token}` } });
-const said = await oauth.validateJwtAccessToken(as, access, 'inopsio', options);
-assert.equal(said.sub, claims.sub);
+const nobody = await follow(silent, BACK, LOGIN, PASSWORD);
+assert.throws(() => oauth.validateAuthResponse(as, secret[0], nobody, 's'), { error: 'login_required' });
 console.log('ok');

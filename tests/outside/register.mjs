@@ -1,22 +1,10 @@
 // A person with Chromium who registers by themselves: without scripts, in light and dark, on a narrow screen.
 
 import assert from 'node:assert/strict';
-import { done, fits, person, picture } from './chromium.mjs';
+import { done, fits, link, mailed, person, picture } from './chromium.mjs';
 
 const { ISSUER, LOGIN, PASSWORD } = process.env;
 const at = (path) => `${ISSUER}/${path}`;
-const mails = async () => (await (await fetch(new URL('/dev/mail.json', ISSUER))).json()).mails;
-
-// The text of the mail about this that somebody got.
-async function mailed(to, subject) {
-    for (let turn = 0; turn < 300; turn += 1) {
-        const mail = (await mails()).find((one) => one.to === to && one.subject === subject);
-        if (mail) return mail.text;
-        await new Promise((after) => setTimeout(after, 50));
-    }
-    throw new Error(`no mail to ${to}: ${subject}`);
-}
-
 const eve = await person({ javaScriptEnabled: false });
 const { page } = eve;
 
@@ -41,10 +29,9 @@ assert.equal(await page.evaluate(() => document.activeElement.id), 'email');
 const told = await asks('eve@example.com');
 assert.equal(await asks(LOGIN), told);
 await picture(page, 'register-asked');
-await mailed(LOGIN, 'You have an account already');
+await mailed(ISSUER, LOGIN, 'You have an account already');
 
-const link = (await mailed('eve@example.com', 'Create your account')).match(/\S+:\/\/\S+/)[0];
-await page.goto(link);
+await page.goto(link(await mailed(ISSUER, 'eve@example.com', 'Create your account')));
 await page.getByRole('heading', { name: 'Create an account' }).waitFor();
 await picture(page, 'register-accept');
 await fits(page);

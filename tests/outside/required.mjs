@@ -1,7 +1,7 @@
 // A person with Chromium who must have a second factor, and has none: makes a passkey before they are in.
 
 import assert from 'node:assert/strict';
-import { done, fits, person, picture } from './chromium.mjs';
+import { accessible, done, person } from './chromium.mjs';
 
 const { ISSUER, LOGIN, PASSWORD } = process.env;
 const at = (path) => `${ISSUER}/${path}`;
@@ -24,8 +24,7 @@ const ada = await person();
 const { page } = ada;
 await ada.authenticator();
 await signsIn(page);
-await picture(page, 'required');
-await fits(page);
+await accessible(page, 'required');
 // Nobody is in before it.
 const tab = await ada.context.newPage();
 await tab.goto(at('account'));
@@ -34,7 +33,7 @@ await tab.close();
 await page.bringToFront();
 await page.getByRole('button', { name: 'Add a passkey' }).click();
 await page.getByText('Your recovery codes').first().waitFor();
-await picture(page, 'recovery-codes');
+await accessible(page, 'recovery-codes');
 await page.getByRole('link', { name: 'I have them' }).click();
 await page.waitForURL(at('account'));
 await done();

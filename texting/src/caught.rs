@@ -1,36 +1,25 @@
 //! Text messages that go nowhere: for a developer to look at.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use futures::future::BoxFuture;
+use kernel::Recent;
 
 use crate::{Text, TextError, TextMessages};
 
-/// How many are kept; the oldest goes first.
-const KEPT: usize = 200;
-
-/// Keeps messages in memory. Cheap to clone.
+/// Keeps the last messages in memory. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Caught(Arc<Mutex<VecDeque<Text>>>);
+pub struct Caught(Recent<Text>);
 
 impl Caught {
     /// What was caught, the last first.
     pub fn all(&self) -> Vec<Text> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+        self.0.all()
     }
 }
 
 impl TextMessages for Caught {
     fn send<'a>(&'a self, text: &'a Text) -> BoxFuture<'a, Result<(), TextError>> {
-        let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A telephone would show it twice; whoever looks here wants to see what was meant.
-        if texts.iter().all(|caught| caught.id != text.id) {
-            texts.push_back(text.clone());
-        }
-        if texts.len() > KEPT {
-            texts.pop_front();
-        }
+        self.0.keep(text, |caught| caught.id == text.id);
         Box::pin(async { Ok(()) })
     }
 }

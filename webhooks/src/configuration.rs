@@ -250,7 +250,7 @@ async fn note(
 }
 
 fn unknown(id: Uuid) -> Refusal {
-    Refusal::not_found("not_found", format!("there is no webhook {id}"))
+    Refusal::not_found("not_found", format!("there is no webhook {id}")).with("resource", "webhook")
 }
 
 fn unavailable(error: sqlx::Error) -> Refusal {

@@ -136,4 +136,10 @@ impl Delivery {
             })
             .collect()
     }
+
+    /// How many of them are kept.
+    pub async fn count(tables: &mut PgConnection, tenant: TenantId, endpoint: &Uuid) -> Result<i64, sqlx::Error> {
+        let sql = "SELECT count(*) FROM webhooks.deliveries WHERE tenant_id = $1 AND endpoint_id = $2";
+        sqlx::query_scalar(sql).bind(tenant.uuid()).bind(endpoint).fetch_one(tables).await
+    }
 }

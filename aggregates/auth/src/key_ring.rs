@@ -99,7 +99,7 @@ impl From<KeyRingError> for Refusal {
         match error {
             KeyRingError::NotOpen => Self::conflict("keys_missing", detail),
             KeyRingError::Signs { .. } => Self::conflict("key_signs", detail),
-            KeyRingError::Unknown { .. } => Self::not_found("not_found", detail),
+            KeyRingError::Unknown { .. } => Self::not_found("not_found", detail).with("resource", "signing_key"),
         }
     }
 }

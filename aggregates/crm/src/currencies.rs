@@ -64,6 +64,16 @@ impl Currencies {
         self.base.unwrap_or(Currency::EUR)
     }
 
+    /// The rates that hold on a day and those that begin later, by currencies and day.
+    pub fn rates_from(&self, day: NaiveDate) -> impl Iterator<Item = ExchangeRateSet> {
+        let pairs = self.rates.iter().flat_map(|(from, rates)| rates.iter().map(move |(to, days)| (from, to, days)));
+        pairs.flat_map(move |(&from, &to, days)| {
+            let holds = days.range(..=day).next_back();
+            let later = days.iter().filter(move |(begins, _)| **begins > day);
+            holds.into_iter().chain(later).map(move |(&day, &rate_nanos)| ExchangeRateSet { from, to, day, rate_nanos })
+        })
+    }
+
     fn rate_set_on(&self, from: Currency, to: Currency, day: NaiveDate) -> Option<i64> {
         self.rates.get(&from)?.get(&to)?.get(&day).copied()
     }
@@ -141,6 +151,20 @@ mod tests {
             given().when(CurrenciesCommand::SetRate(new.clone())).then_expect_events(vec![new.into()]);
         }
         given().when(CurrenciesCommand::SetRate(rate(1, 900_000_000))).then_expect_events(vec![]);
+    }
+
+    #[test]
+    fn a_rate_holds_until_another_begins() {
+        let mut currencies = Currencies::default();
+        for (day, rate_nanos) in [(1, 900_000_000), (3, 910_000_000), (5, 920_000_000)] {
+            currencies.evolve(rate(day, rate_nanos).into());
+        }
+        let from = |day| currencies.rates_from(rate(day, 1).day).map(|rate| rate.rate_nanos).collect::<Vec<_>>();
+        assert_eq!(from(1), [900_000_000, 910_000_000, 920_000_000]);
+        assert_eq!(from(4), [910_000_000, 920_000_000]);
+        assert_eq!(from(9), [920_000_000]);
+        let before = rate(1, 1).day.pred_opt().unwrap();
+        assert_eq!(currencies.rates_from(before).count(), 3);
     }
 
     #[test]

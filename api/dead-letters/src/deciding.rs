@@ -1,7 +1,7 @@
 //! The operations that decide.
 
 use deadletters::{Consumer, Kind, LetterId, Request};
-use face::{Command, Noted, Parameter, Problem};
+use face::{Command, Example, Noted, Parameter, Problem};
 use kernel::{Checks, FieldError, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -90,6 +90,19 @@ struct Targets {
 impl Deciding {
     pub(crate) fn new(desks: Desks) -> Self {
         Self { desks }
+    }
+}
+
+impl Example for Target {
+    fn example() -> Self {
+        let consequence = "projection.leads tries it now".to_owned();
+        Self { id: "projection.leads.1042".to_owned(), consequence }
+    }
+}
+
+impl Example for Targets {
+    fn example() -> Self {
+        Self { letters: 12 }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use deadletters::{Letter, LetterId, Listing, State};
-use face::MOST_OF_A_PAGE;
-use face::graphql::{BigInt, Context, bad_argument, few, refuse};
+use face::connection;
+use face::graphql::{BigInt, Context, Page, PageRequest, bad_argument, refuse};
 use juniper::{FieldError, FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
 use kernel::{Refusal, Service};
 
@@ -28,23 +28,24 @@ pub enum DeadLetterState {
     Discarded,
 }
 
+/// Events that a consumer could not take.
 #[graphql_object(context = Context)]
 impl DeadLettersQuery {
-    /// Dead letters, the last event first: at most 200, after the one with the id `after`. Of one service, or of all in which the caller
-    /// has the permission `<service>:dead_letter:read`, which all questions here need.
+    /// Dead letters that stand so, `PARKED` if it is left out, the last event first. Of one service, or of all in which the caller has the permission `<service>:dead_letter:read`, which all questions here need.
     async fn letters(
         context: &Context,
         service: Option<String>,
         consumer: Option<String>,
-        #[graphql(default = DeadLetterState::Parked)] state: DeadLetterState,
-        after: Option<String>,
+        state: Option<DeadLetterState>,
         #[graphql(default = 20)] first: Option<i32>,
-    ) -> FieldResult<Vec<DeadLetter>> {
+        after: Option<String>,
+    ) -> FieldResult<DeadLetterConnection> {
+        const ORDER: &str = "DEAD_LETTERS_LAST";
         let services = context.permitted(service.as_deref(), READ)?;
-        let limit = few(first, 20, MOST_OF_A_PAGE)?;
+        let request = PageRequest::<String>::new(first, after.as_deref(), ORDER)?;
         let listing = Listing {
             consumer: consumer.map(|consumer| read("consumer", &consumer)).transpose()?,
-            state: match state {
+            state: match state.unwrap_or(DeadLetterState::Parked) {
                 DeadLetterState::Parked => State::Parked,
                 DeadLetterState::Applied => State::Applied,
                 DeadLetterState::Discarded => State::Discarded,
@@ -55,11 +56,11 @@ impl DeadLettersQuery {
                     ));
                 }
             },
-            after: after.map(|after| read("after", &after)).transpose()?,
-            limit,
+            after: request.after.as_deref().map(|after| read("after", after)).transpose()?,
+            limit: request.first + 1,
         };
         let mut found = Vec::new();
-        for service in services {
+        for &service in &services {
             let mut tables = context.reader(service).await?;
             let letters = Letter::list(&mut tables, context.caller().tenant(), &listing).await.map_err(unreadable)?;
             found.extend(letters.into_iter().map(|letter| (service, letter)));
@@ -69,8 +70,9 @@ impl DeadLettersQuery {
             let place = |letter: &Letter| (letter.id.position, letter.id.consumer.as_str().to_owned());
             place(b).cmp(&place(a))
         });
-        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(found.into_iter().map(|(service, letter)| DeadLetter::of(service, letter)).collect())
+        let page = Page::new(&request, ORDER, found, |(_, letter)| letter.id.to_string());
+        let page = page.map(|(service, letter)| DeadLetter::of(service, letter));
+        Ok(DeadLetterConnection::new(page, Wanted { services, listing }))
     }
 
     /// The dead letter with this id, such as `projection.leads.1234`; also one that only waits.
@@ -86,6 +88,27 @@ impl DeadLettersQuery {
         }
         Ok(None)
     }
+}
+
+/// Which dead letters are listed, and of which services.
+#[derive(Clone, Debug)]
+struct Wanted {
+    services: Vec<Service>,
+    listing: Listing,
+}
+
+async fn count(context: &Context, wanted: &Wanted) -> FieldResult<i64> {
+    let mut all = 0;
+    for &service in &wanted.services {
+        let mut tables = context.reader(service).await?;
+        all += Letter::count(&mut tables, context.caller().tenant(), &wanted.listing).await.map_err(unreadable)?;
+    }
+    Ok(all)
+}
+
+connection! {
+    /// A page of dead letters.
+    pub struct DeadLetterConnection of DeadLetter by DeadLetterEdge, counted by count where Wanted
 }
 
 /// An argument of a form of its own.

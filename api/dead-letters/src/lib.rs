@@ -43,6 +43,7 @@ impl Desks {
                 "not_found",
                 format!("there is no service {service:?} with dead letters here; allowed: {}", names.join(", ")),
             )
+            .with("resource", "service")
         })
     }
 }

@@ -53,7 +53,7 @@ impl Looking {
         /// How many: 1 to 200; 50 unless given.
         limit: Query<Option<Parameter<Count>>>,
     ) -> Result<Plain<Page>, Problem> {
-        let limit = limit.0.map_or(50, |Parameter(Count(limit))| limit);
+        let Parameter(Count(limit)) = limit.0.unwrap_or_default();
         let listing = Listing {
             consumer: consumer.0.map(|Parameter(Whose(consumer))| consumer),
             state: state.0.map_or(State::Parked, |Parameter(Standing(state))| state),

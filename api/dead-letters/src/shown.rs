@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use deadletters::{Letter, Shown, State};
+use face::{Example, example};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// Dead letters, the last event first.
@@ -218,4 +219,73 @@ impl From<deadletters::Preview> for Preview {
 /// As JSON; as text, should it be none.
 fn json(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
+}
+
+/// Why the letter of the examples is one.
+const BROKEN: &str = "crm.lead.assigned can't be read: missing field `owner`";
+
+impl Example for Summary {
+    fn example() -> Self {
+        Self {
+            id: "projection.leads.1042".to_owned(),
+            consumer: "projection.leads".to_owned(),
+            position: 1042,
+            aggregate_type: "crm.lead".to_owned(),
+            aggregate_id: example::id(1).to_string(),
+            event_type: "crm.lead.assigned".to_owned(),
+            state: State::Parked.as_str(),
+            attempts: 3,
+            errors: vec![BROKEN.to_owned()],
+            next_attempt_at: Some(example::time(60)),
+            parked_at: example::time(0),
+            changed_at: example::time(30),
+            waiting: 2,
+        }
+    }
+}
+
+impl Example for Page {
+    fn example() -> Self {
+        Self { dead_letters: vec![Summary::example()], next: Some("projection.leads.1042".to_owned()) }
+    }
+}
+
+impl Example for Detail {
+    fn example() -> Self {
+        let event = Event {
+            id: example::id(2),
+            sequence: 2,
+            version: 1,
+            payload: json!({ "event": "crm.lead.assigned" }),
+            metadata: json!({ "actor": "ada" }),
+            occurred_at: example::time(0),
+            recorded_at: example::time(0),
+        };
+        let attempt = Attempt { nth: 3, at: example::time(30), errors: vec![BROKEN.to_owned()] };
+        let decision = Decision {
+            kind: "redrive".to_owned(),
+            actor: "ada".to_owned(),
+            reason: "the table is mended".to_owned(),
+            decided_at: example::time(20),
+            before: None,
+            after: None,
+        };
+        Self { letter: Summary::example(), event, attempts_made: vec![attempt], decisions: vec![decision] }
+    }
+}
+
+impl Example for Preview {
+    fn example() -> Self {
+        let mended = json!({ "event": "crm.lead.assigned", "owner": "ada" });
+        Self {
+            applies: true,
+            errors: Vec::new(),
+            before: json!({ "event": "crm.lead.assigned" }),
+            after: mended.clone(),
+            today: vec![mended],
+            taken: Some(3),
+            stops_at: None,
+            stops_because: Vec::new(),
+        }
+    }
 }

@@ -9,7 +9,7 @@ use poem_openapi::types::Type;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::schema;
+use crate::{Example, schema};
 
 /// What every carried-out command answers.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -22,6 +22,12 @@ pub struct Accepted<T> {
     pub version: u64,
     /// The log's position after it. A query that carries `X-Min-Position: <service>=<position>` sees what was done.
     pub position: u64,
+}
+
+impl<T: Example> Example for Accepted<T> {
+    fn example() -> Self {
+        Self { answer: T::example(), version: 3, position: 1042 }
+    }
 }
 
 /// 201: a thing was made; `Location` says where it is.
@@ -206,63 +212,63 @@ const REPEATED_HEADER: (&str, &str) =
 const CHANGED_HEADERS: [(&str, &str); 3] =
     [ETAG_HEADER, ("X-Position", "<service>=<position>: the log's position after this command"), REPEATED_HEADER];
 
-impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for Changed<T> {
+impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Changed<T> {
     fn meta() -> MetaResponses {
         meta::<Accepted<T>>(200, "Done", &CHANGED_HEADERS)
     }
 
     fn register(registry: &mut Registry) {
-        schema::register::<Accepted<T>>(registry, schema::Direction::Out);
+        schema::register_answer::<Accepted<T>>(registry);
     }
 }
 
-impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for Created<T> {
+impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Created<T> {
     fn meta() -> MetaResponses {
         let [etag, position, replayed] = CHANGED_HEADERS;
         meta::<Accepted<T>>(201, "Made", &[LOCATION_HEADER, etag, position, replayed])
     }
 
     fn register(registry: &mut Registry) {
-        schema::register::<Accepted<T>>(registry, schema::Direction::Out);
+        schema::register_answer::<Accepted<T>>(registry);
     }
 }
 
-impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for Noted<T> {
+impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Noted<T> {
     fn meta() -> MetaResponses {
         meta::<T>(200, "Done", &[REPEATED_HEADER])
     }
 
     fn register(registry: &mut Registry) {
-        schema::register::<T>(registry, schema::Direction::Out);
+        schema::register_answer::<T>(registry);
     }
 }
 
-impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for NotedNew<T> {
+impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for NotedNew<T> {
     fn meta() -> MetaResponses {
         meta::<T>(201, "Made", &[LOCATION_HEADER, REPEATED_HEADER])
     }
 
     fn register(registry: &mut Registry) {
-        schema::register::<T>(registry, schema::Direction::Out);
+        schema::register_answer::<T>(registry);
     }
 }
 
-impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for Resource<T> {
+impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Resource<T> {
     fn meta() -> MetaResponses {
         meta::<T>(200, "As it is now", &[ETAG_HEADER])
     }
 
     fn register(registry: &mut Registry) {
-        schema::register::<T>(registry, schema::Direction::Out);
+        schema::register_answer::<T>(registry);
     }
 }
 
-impl<T: JsonSchema + Serialize> poem_openapi::ApiResponse for Plain<T> {
+impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Plain<T> {
     fn meta() -> MetaResponses {
         meta::<T>(200, "What was asked for", &[])
     }
 
     fn register(registry: &mut Registry) {
-        schema::register::<T>(registry, schema::Direction::Out);
+        schema::register_answer::<T>(registry);
     }
 }

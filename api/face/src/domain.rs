@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::graphql::Session;
-use crate::{Addressees, Live, Names, SigningIn, SigningKeys, Standings};
+use crate::{Addressees, Live, Names, Powers, SigningIn, SigningKeys, Standings};
 
 /// Tells from when to when subjects that a service knows had which roles: machines, for example. It reads in the request's transaction on
 /// that service's read models; ids that it does not know are left out.
@@ -52,6 +52,8 @@ pub struct Runtime {
     pub standings: Arc<dyn Standings>,
     /// What is known of people where they sign in.
     pub signing_in: Arc<dyn SigningIn>,
+    /// Who may do what.
+    pub powers: Arc<dyn Powers>,
     /// Who makes the keys that sign tokens.
     pub signing_keys: Arc<dyn SigningKeys>,
     /// The service's own secret, the same for ever: keys are derived from it.

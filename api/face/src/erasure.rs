@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::log_unreadable;
+use crate::{Example, example, log_unreadable};
 
 /// What the log can still tell of somebody.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -27,6 +27,13 @@ pub struct Erasure {
     /// Whether these are all events about them. Of those who signed in, or were tried to be signed in, very often, only the newest are
     /// looked at.
     pub complete: bool,
+}
+
+impl Example for Erasure {
+    fn example() -> Self {
+        let erased_at = Some(example::time(0));
+        Self { erased: true, erased_at, events: 7, sealed_for_ever: 3, can_be_opened: 0, complete: true }
+    }
 }
 
 /// How many streams are read at the same time.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::operation::{Asked, Done, Target};
-use crate::{Changed, Noted, Runtime, Upload, Word, job_request};
+use crate::{Changed, Example, Noted, Runtime, Upload, Word, example, job_request};
 
 /// Header in the file → field of what the rows become.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +48,19 @@ pub(crate) struct RowProblem {
     code: String,
     /// What was wrong and what is allowed, for people.
     detail: String,
+}
+
+impl Example for Report {
+    fn example() -> Self {
+        let problem = RowProblem {
+            line: 3,
+            column: Some("email".to_owned()),
+            code: "email".to_owned(),
+            detail: "not an e-mail address like ada@example.com".to_owned(),
+        };
+        let errors = vec![problem];
+        Self { import_id: Some(example::id(1)), rows: 2, taken: 1, refused: 1, errors, error_count: 1 }
+    }
 }
 
 impl From<ImportReport> for Report {

@@ -7,7 +7,7 @@
 //!
 //! A domain plugs into the gateway by implementing [`Domain`]; its line in `api/gateway/src/domains.rs` is the only central
 //! one. To add an endpoint: a file in the domain's API crate, with its body as a serde type (`deny_unknown_fields`) that
-//! derives `JsonSchema`; nothing here changes.
+//! derives `JsonSchema`; what it answers shows itself in the contract by an [`Example`]. Nothing here changes.
 
 mod addressee;
 mod admission;
@@ -17,6 +17,7 @@ mod body;
 mod command;
 mod domain;
 mod erasure;
+pub mod example;
 pub mod form;
 pub mod graphql;
 mod identity;
@@ -30,6 +31,7 @@ pub mod operation;
 mod parameter;
 mod people;
 mod position;
+mod powers;
 mod problem;
 pub mod schema;
 mod signing_in;
@@ -47,6 +49,7 @@ pub use body::{Empty, RawBody, decode_json};
 pub use command::{Command, HEADERS, PublicCommand, Purpose, Upload};
 pub use domain::{Domain, Reading, Runtime, ServiceSecret, Stints, Writing};
 pub use erasure::Erasure;
+pub use example::Example;
 pub use folding::Stint;
 pub use identity::Authenticated;
 pub use incoming::{Identity, Incoming, Limits};
@@ -57,6 +60,7 @@ pub use names::{Hold, Names, NamesError, no_names};
 pub use parameter::{Count, MOST_OF_A_PAGE, Parameter, Word};
 pub use people::{People, PeopleError, Person};
 pub use position::MinPositions;
+pub use powers::{NoPowers, Powers};
 pub use problem::{Problem, log_unreadable, status};
 pub use signing_in::{
     KnownConsent, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,

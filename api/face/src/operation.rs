@@ -11,13 +11,19 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Changed, Created, NotedNew, Problem, Resource, Runtime};
+use crate::{Changed, Created, Example, NotedNew, Problem, Resource, Runtime, example};
 
 /// Which thing was made or changed.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct Target {
     /// Its id.
     pub id: Uuid,
+}
+
+impl Example for Target {
+    fn example() -> Self {
+        Self { id: example::id(1) }
+    }
 }
 
 /// A command was carried out.

@@ -25,15 +25,26 @@ pub trait Word: Sized + Send + Sync {
 /// The most of a page.
 pub const MOST_OF_A_PAGE: u32 = 200;
 
-/// How many of a page: 1 to [`MOST_OF_A_PAGE`].
+/// How many of a page: 1 to [`MOST_OF_A_PAGE`], 50 unless it is said.
 #[derive(Clone, Copy, Debug)]
 pub struct Count(pub u32);
+
+impl Default for Count {
+    fn default() -> Self {
+        Self(50)
+    }
+}
 
 impl Word for Count {
     const NAME: &'static str = "limit";
 
     fn schema() -> MetaSchema {
-        MetaSchema { minimum: Some(1.0), maximum: Some(f64::from(MOST_OF_A_PAGE)), ..MetaSchema::new("integer") }
+        MetaSchema {
+            default: Some(Self::default().0.into()),
+            minimum: Some(1.0),
+            maximum: Some(f64::from(MOST_OF_A_PAGE)),
+            ..MetaSchema::new("integer")
+        }
     }
 
     fn read(text: &str) -> Result<Self, String> {
@@ -43,7 +54,7 @@ impl Word for Count {
 }
 
 /// A parameter, read: `Query<Option<Parameter<Source>>>`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Parameter<T>(pub T);
 
 impl<T: Word> Type for Parameter<T> {

@@ -2,6 +2,7 @@
 //! is the user service's. The gateway hands the one's implementation to the other.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use kernel::{TenantId, UserId};
 
 /// Asks who somebody is.
@@ -27,8 +28,16 @@ pub struct Person {
     pub id: UserId,
     /// What they sign in with.
     pub login: String,
+    /// What else they sign in with: a name of their own.
+    pub user_name: Option<String>,
     /// Their full name.
     pub name: String,
+    /// Their given name.
+    pub given_name: Option<String>,
+    /// Their family name.
+    pub family_name: Option<String>,
+    /// Where a picture of them is.
+    pub picture: Option<String>,
     /// Their e-mail address.
     pub email: Option<String>,
     /// Whether they have shown that it is theirs.
@@ -41,6 +50,8 @@ pub struct Person {
     pub locale: Option<String>,
     /// Their time zone, by its name in the IANA database.
     pub zoneinfo: Option<String>,
+    /// When something of this was last changed.
+    pub updated_at: Option<DateTime<Utc>>,
     /// What they are in the tenant, by name: built-in roles and the tenant's own.
     pub roles: Vec<String>,
     /// Whether they may sign in now: invited people, locked and deactivated ones may not.

@@ -78,9 +78,12 @@ impl Problem {
             .header(header::CONTENT_TYPE, CONTENT_TYPE)
             .body(Body::from_vec(serde_json::to_vec(&self.document(request)).unwrap_or_default()));
         if self.status == StatusCode::UNAUTHORIZED {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"inopsio\""));
+            // Who sent no token is not told of an error (RFC 6750 section 3.1).
+            let challenge = match self.refusal.code() {
+                "token_missing" => "Bearer realm=\"inopsio\"",
+                _ => "Bearer realm=\"inopsio\", error=\"invalid_token\"",
+            };
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         for (name, value) in &self.headers {
             response.headers_mut().insert(name, value.clone());
@@ -269,6 +272,7 @@ enum Allowed {
     Words(Vec<String>),
 }
 
+/// What is wrong with one value of the body.
 #[derive(JsonSchema, Serialize)]
 struct FieldProblem {
     /// JSON pointer (RFC 6901) into the body.

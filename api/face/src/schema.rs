@@ -6,7 +6,10 @@
 use poem_openapi::registry::{MetaSchema, Registry};
 use schemars::JsonSchema;
 use schemars::generate::{Contract, SchemaSettings};
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::Example;
 
 /// Whether a type is read or written: a field with a default may be left out by the client, but is always sent by us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +46,47 @@ pub fn register<T: JsonSchema>(registry: &mut Registry, direction: Direction) {
         // A type that schemars inlines, such as a plain string, still gets its name here.
         definitions.insert(name.clone(), <T as JsonSchema>::json_schema(&mut generator).to_value());
     }
+    definitions.values_mut().for_each(|definition| say_plainly(definition, direction));
     let stub = MetaSchema { title: Some(STUB.into()), default: Some(Value::Object(definitions)), ..MetaSchema::ANY };
     registry.schemas.insert(name, stub);
+}
+
+/// What may be `null`, in the words of OpenAPI 3.0 that generators of clients read: `nullable` beside what it is otherwise. And what we
+/// leave out when there is nothing to say is never `null`.
+fn say_plainly(schema: &mut Value, direction: Direction) {
+    match schema {
+        Value::Array(all) => all.iter_mut().for_each(|one| say_plainly(one, direction)),
+        Value::Object(members) => {
+            members.values_mut().for_each(|one| say_plainly(one, direction));
+            if let Some(Value::Array(either)) = members.get_mut("anyOf")
+                && let Some(null) = either.iter().position(|one| *one == json!({ "nullable": true, "enum": [null] }))
+                && either.len() == 2
+            {
+                let other = either.swap_remove(1 - null);
+                members.remove("anyOf");
+                members.insert("allOf".to_owned(), json!([other]));
+                members.insert("nullable".to_owned(), true.into());
+            }
+            let required = members.get("required").cloned().unwrap_or_default();
+            let is_required = |name: &str| required.as_array().is_some_and(|all| all.iter().any(|one| one == name));
+            if direction == Direction::Out
+                && let Some(Value::Object(properties)) = members.get_mut("properties")
+            {
+                for (_, property) in properties.iter_mut().filter(|(name, _)| !is_required(name)) {
+                    property.as_object_mut().and_then(|property| property.remove("nullable"));
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Registers what an operation answers, with how it may look.
+pub fn register_answer<T: Example + JsonSchema + Serialize>(registry: &mut Registry) {
+    register::<T>(registry, Direction::Out);
+    if let Some(stub) = registry.schemas.get_mut(&name::<T>()) {
+        stub.example = serde_json::to_value(T::example()).ok();
+    }
 }
 
 /// Whether a body of this type must be sent: whether it has a member that can't be left out.
@@ -52,13 +94,19 @@ pub fn has_required<T: JsonSchema>() -> bool {
     schemars::schema_for!(T).get("required").and_then(Value::as_array).is_some_and(|required| !required.is_empty())
 }
 
-/// Puts the real schemas in the place of their stubs.
-pub fn resolve(document: &mut Value) {
-    let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else { return };
+/// Puts the real schemas in the place of their stubs. Gives back the examples of answers, by the names of their schemas.
+pub fn resolve(document: &mut Value) -> Map<String, Value> {
+    let mut examples = Map::new();
+    let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else {
+        return examples;
+    };
     let mut resolved = Map::new();
     for (name, schema) in std::mem::take(schemas) {
         match schema {
             Value::Object(mut stub) if stub.get("title").is_some_and(|title| title == STUB) => {
+                if let Some(example) = stub.remove("example") {
+                    examples.insert(name, example);
+                }
                 if let Some(Value::Object(definitions)) = stub.remove("default") {
                     for (name, definition) in definitions {
                         resolved.entry(name).or_insert(definition);
@@ -73,4 +121,24 @@ pub fn resolve(document: &mut Value) {
     let mut sorted: Vec<_> = resolved.into_iter().collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0));
     schemas.extend(sorted);
+    examples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_null_says_so_beside_what_it_is_and_what_is_left_out_is_never_null() {
+        let either = json!({ "description": "d", "anyOf": [{ "$ref": "#/x" }, { "nullable": true, "enum": [null] }] });
+        let schema =
+            || json!({ "required": ["a"], "properties": { "a": either, "b": either, "c": { "nullable": true } } });
+        let (mut read, mut written) = (schema(), schema());
+        say_plainly(&mut read, Direction::In);
+        say_plainly(&mut written, Direction::Out);
+        let nullable = json!({ "description": "d", "allOf": [{ "$ref": "#/x" }], "nullable": true });
+        let never = json!({ "description": "d", "allOf": [{ "$ref": "#/x" }] });
+        assert_eq!(read["properties"], json!({ "a": nullable, "b": nullable, "c": { "nullable": true } }));
+        assert_eq!(written["properties"], json!({ "a": nullable, "b": never, "c": {} }));
+    }
 }

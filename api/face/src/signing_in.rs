@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{Erasure, Told};
+use crate::{Erasure, Example, Told, example};
 
 /// Asks what is known of a person where they sign in.
 #[async_trait]
@@ -47,6 +47,60 @@ pub struct KnownWhereSignedIn {
     pub complete: bool,
     /// Every event of their account, from the first. What is secret is left out.
     pub history: Vec<Told>,
+}
+
+impl Example for KnownWhereSignedIn {
+    fn example() -> Self {
+        let passkey = KnownPasskey {
+            id: "q83vEjRWeJq83vEjRWeJqw".to_owned(),
+            name: "Laptop".to_owned(),
+            enrolled_at: example::time(0),
+            used_at: Some(example::time(90)),
+        };
+        Self {
+            password: true,
+            authenticator: true,
+            recovery_codes: 9,
+            passkeys: vec![passkey],
+            applications: vec![KnownConsent::example()],
+            sessions: vec![KnownSession::example()],
+            refused: vec![KnownRefusal::example()],
+            complete: true,
+            history: Vec::new(),
+        }
+    }
+}
+
+impl Example for KnownConsent {
+    fn example() -> Self {
+        Self { client: example::id(4), name: "Reports".to_owned(), scope: vec!["crm:lead:read".to_owned()] }
+    }
+}
+
+impl Example for KnownSession {
+    fn example() -> Self {
+        Self {
+            id: example::id(5),
+            methods: vec!["pwd".to_owned(), "otp".to_owned()],
+            started_at: example::time(0),
+            used_at: example::time(90),
+            expires_at: example::time(14 * 24 * 60),
+            ended_at: None,
+            address: Some("192.0.2.7".to_owned()),
+            agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned()),
+        }
+    }
+}
+
+impl Example for KnownRefusal {
+    fn example() -> Self {
+        Self {
+            at: example::time(30),
+            reason: "password_wrong".to_owned(),
+            address: Some("198.51.100.23".to_owned()),
+            agent: None,
+        }
+    }
 }
 
 /// A passkey.

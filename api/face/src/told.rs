@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::{Example, example};
+
 /// An event that is about somebody.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Told {
@@ -21,6 +23,19 @@ pub struct Told {
     pub by: String,
     /// What it says.
     pub data: Value,
+}
+
+impl Example for Told {
+    fn example() -> Self {
+        Self {
+            position: 12,
+            event: "user.user.role_granted".to_owned(),
+            occurred_at: example::time(0),
+            recorded_at: example::time(0),
+            by: example::id(3).to_string(),
+            data: serde_json::json!({ "event": "user.user.role_granted", "role": "manager" }),
+        }
+    }
 }
 
 impl From<&RecordedEvent> for Told {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use config::Known;
 use coordinator::{Desk, Sagas};
+use directory::Holdings;
 use executor::ClaimHistory;
 use face::graphql::{Context, Session};
 use face::{Domain, Runtime, Writing};
@@ -78,10 +80,17 @@ fn part<D: Domain>(outside: &Outside) -> Part {
     }
 }
 
-/// The names of the read models of a service, as this program has them.
-pub fn read_models(service: Service) -> Vec<&'static str> {
-    let part = parts().into_iter().find(|part| part.service == service);
-    part.iter().flat_map(|part| &part.projections).map(|projection| projection.name()).collect()
+/// What the services hold of tenants.
+pub fn holdings() -> Vec<Holdings> {
+    let of = |part: Part| Holdings { service: part.service, projections: part.projections, sagas: part.sagas };
+    parts().into_iter().map(of).collect()
+}
+
+/// What the configuration may speak of by name.
+pub fn known() -> Known {
+    let parts = parts();
+    let projections = parts.iter().flat_map(|part| &part.projections).map(|projection| projection.name());
+    Known { services: SERVICES.to_vec(), projections: projections.collect() }
 }
 
 /// The kinds of jobs of a service, to look after them: nothing is run with these.
@@ -196,6 +205,7 @@ macro_rules! domains {
             }
 
             $(
+                /// What this service has to show.
                 fn $name() -> <$domain as Domain>::Query {
                     Default::default()
                 }
@@ -208,6 +218,7 @@ macro_rules! domains {
         #[graphql_subscription(context = Context, scalar = DefaultScalarValue)]
         impl Subscription {
             $(
+                /// What happens in this service.
                 async fn $name(
                     context: &Context,
                     executor: &Executor<'_, '_, Context>,
@@ -241,4 +252,26 @@ fn sagas(outside: &Outside) -> Vec<Sagas> {
         notices: outside.notices.clone(),
     };
     vec![crm_sagas::sagas(), user_sagas::sagas(&people), auth_sagas::sagas(&signing_in)]
+}
+
+#[cfg(test)]
+mod tests {
+    use config::SETTINGS;
+
+    use super::*;
+
+    #[test]
+    fn each_service_is_placed_by_the_environment_too() {
+        for service in SERVICES {
+            for (variable, key) in [("DATABASE", "databases"), ("REMOTE", "remotes")] {
+                let variable = format!("INOPSIO_{variable}_{}", service.name().to_uppercase());
+                let setting = SETTINGS.iter().find(|setting| setting.variable == variable);
+                assert_eq!(
+                    setting.map(|setting| setting.key.to_owned()),
+                    Some(format!("{key}.{service}")),
+                    "{variable}"
+                );
+            }
+        }
+    }
 }

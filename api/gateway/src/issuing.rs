@@ -10,6 +10,8 @@ use auth_api::provider::{Attempts, Provider, SeenFrom};
 use auth_api::trust::{Touched, Trust, follow};
 use auth_api::{Breaches, Dossier};
 use chrono::TimeDelta;
+use config::{Config, claim_key};
+use directory::{Directory, WriteSideError};
 use eventstore::EventStore;
 use executor::Executor;
 use face::{Admission, Domain, MailedLinks, People, Runtime};
@@ -17,10 +19,7 @@ use kernel::{Clock, IdSource, Service};
 use keys::SystemRandom;
 use projector::ReadModels;
 
-use crate::Config;
 use crate::breaches::RangeService;
-use crate::config::claim_key;
-use crate::directory::Directory;
 use crate::domains::Part;
 use crate::outside::Outside;
 use crate::server::StartError;
@@ -66,7 +65,7 @@ pub async fn open(
     };
     let master = config.master_key();
     if here && master.is_none() {
-        return Err(StartError::MasterKey);
+        return Err(WriteSideError::MasterKey.into());
     }
     let authority = Authority::new(Parts {
         executor: log.executor.clone(),
@@ -127,7 +126,7 @@ fn people(config: &Config, served: &[(Part, Runtime)], log: &Written) -> Result<
     let service = user_api::SERVICE;
     let elsewhere = || ReadModels::new(&config.database(service), &user_api::User::projections(), None);
     let read_models = read_models_of(served, service).unwrap_or_else(elsewhere);
-    let secret = claim_key(config).ok_or(StartError::ClaimKey)?;
+    let secret = claim_key(config).ok_or(WriteSideError::ClaimKey)?;
     let letters = user_api::Letters::new(log.executor.clone(), read_models.clone(), &secret);
     Ok(Known {
         doorkeeper: Arc::new(user_api::Doorkeeper::new(log.executor.clone(), read_models.clone())),
@@ -150,7 +149,7 @@ fn breaches(config: &Config) -> Option<Arc<dyn Breaches>> {
 /// Who knows from where requests came.
 pub fn seen_from(config: &Config) -> Result<SeenFrom, StartError> {
     let proxies = config.http.proxies().map_err(StartError::Proxies)?;
-    Ok(SeenFrom::new(claim_key(config).as_ref(), proxies))
+    Ok(SeenFrom::new(claim_key(config).as_ref(), proxies.into()))
 }
 
 pub fn settings(config: &Config, address: SocketAddr) -> Settings {

@@ -4,18 +4,20 @@
 //! projections), puts the domains' REST and GraphQL behind one front (identity, limits, problems, telemetry) and serves until
 //! [`Server::shutdown`]. [`migrate`] prepares the databases; [`contracts`] writes down what is offered.
 //!
-//! To add a domain: its line in `domains.rs`. To add a setting: its field in `config/` and its line in `config/settings.rs`.
+//! What it puts together stands elsewhere: settings in `config`, which tenants there are and how they come and go in `directory`, how a
+//! request is forwarded to a service that runs elsewhere in `api/remote`.
+//!
+//! To add a domain: its line in `domains.rs`. To add middleware: its file in `front/`.
 
 pub mod auth;
 mod breaches;
-pub mod cells;
-pub mod config;
+mod cells;
 pub mod contracts;
 mod dev_mail;
-pub mod directory;
 mod domains;
 mod doors;
 mod dossiers;
+mod forwarding;
 mod front;
 mod graphql;
 mod issuing;
@@ -31,12 +33,12 @@ pub mod operator;
 mod outside;
 mod parameters;
 mod people;
-mod places;
-mod provision;
+mod powers;
+mod provisioning;
 mod rebuilding;
 mod reference;
-mod remote;
 mod rewrap;
+mod rings;
 mod routes;
 mod server;
 mod service;
@@ -46,12 +48,12 @@ pub mod telemetry;
 pub mod tenant_keys;
 mod tenants;
 mod well_known;
-mod write_side;
 
 pub use config::Config;
 pub use contracts::contracts;
-pub use domains::{Part, SERVICES, dead_letters_of, jobs_of, parts};
+pub use directory::lifecycle::{Deletion, ProvisionError, Restored, delete, restore, resume, stand_alone, suspend};
+pub use domains::{Part, SERVICES, dead_letters_of, holdings, jobs_of, known, parts};
 pub use migrate::{Migrated, migrate};
-pub use provision::{Deletion, ProvisionError, Restored, delete, provision, restore, resume, stand_alone, suspend};
+pub use provisioning::provision;
 pub use rewrap::{Outcome, RewrapError, master_key_name, rewrap};
-pub use server::{Server, Services, StartError, bus_settings};
+pub use server::{Server, Services, StartError};

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use config::Config;
+use directory::{DirectoryError, admin_options};
 use kernel::Service;
 use serde::Serialize;
 
-use crate::config::Config;
-use crate::directory::{self, DirectoryError, admin_options};
 use crate::domains;
 
 /// What was done (or, in a dry run, would be) to one database.

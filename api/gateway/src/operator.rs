@@ -8,23 +8,21 @@ use auth_aggregates::{GrantKind, GrantTerms, Machine};
 use auth_api::authority::{AccessClaims, Authority, Parts};
 use auth_commands::{GRANTS, OpenGrant, RegisterMachine, protocol};
 use chrono::TimeDelta;
+use config::Config;
+use directory::{Directory, DirectoryError, Tenant, WriteSideError, write_side};
 use executor::Executor;
 use kernel::{Caller, MachineId, Refusal, Role, SystemClock, TenantId};
 use keys::SystemRandom;
 
-use crate::config::Config;
-use crate::directory::{Directory, DirectoryError, Tenant};
 use crate::issuing;
-use crate::server::StartError;
 use crate::tenants::DirectoryOfTenants;
-use crate::write_side::write_side;
 
 /// A token that can't be issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// The auth service's log can't be used.
     #[error(transparent)]
-    Start(#[from] Box<StartError>),
+    WriteSide(#[from] WriteSideError),
     /// The directory of tenants.
     #[error(transparent)]
     Directory(#[from] DirectoryError),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use config::{Config, claim_key};
+use directory::Installation;
 use face::Names;
 use futures::future::{BoxFuture, FutureExt, ready};
 use kernel::{Service, TenantId};
@@ -11,7 +13,7 @@ use nats::Bus;
 use texting::{Limited, TextMessages, Twilio, TwilioError};
 use user_sagas::{PlaceError, Places, Standing};
 
-use crate::config::{Config, claim_key};
+use crate::domains::holdings;
 use crate::doors::Doors;
 use crate::dossiers::Dossiers;
 use crate::keysmith::Keysmith;
@@ -19,7 +21,8 @@ use crate::letters::Scribe;
 use crate::machines::Roster;
 use crate::names::Register;
 use crate::notices::Herald;
-use crate::places::Installation;
+use crate::powers::Ranks;
+use crate::rings::Rings;
 use crate::suspension::Suspended;
 
 /// What is outside. Cheap to clone.
@@ -57,6 +60,8 @@ pub struct Outside {
     pub dossiers: Arc<Dossiers>,
     /// Who makes the keys that sign tokens.
     pub keysmith: Arc<Keysmith>,
+    /// Who may do what.
+    pub ranks: Arc<Ranks>,
 }
 
 /// Mail or text messages that can't go out as they are configured.
@@ -93,6 +98,7 @@ impl Outside {
             suspended: Suspended::default(),
             dossiers: Arc::default(),
             keysmith: Arc::default(),
+            ranks: Arc::default(),
         }
     }
 
@@ -103,7 +109,8 @@ impl Outside {
     pub fn of(config: &Config, bus: &Bus) -> Result<Self, OutsideError> {
         let (mail, secret) = (&config.mail, claim_key(config).unwrap_or_default());
         let url: Arc<str> = config.http.url().trim_end_matches('/').into();
-        let places = Arc::new(Installation::new(config.clone(), bus.clone()));
+        let rings = Arc::new(Rings::new(config.clone()));
+        let places = Arc::new(Installation::new(config.clone(), bus.clone(), holdings(), rings));
         let notices = Arc::new(Herald::new(&config.webhooks.settings()));
         let names = Arc::new(Register::new(config));
         let outside = Self { url, secret, places, names, notices, ..Self::absent() }.texting(config)?;

@@ -7,26 +7,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auth_api::trust::Touched;
-use eventstore::backup::Copied;
+use config::Config;
+use directory::Directory;
 use eventstore::{Closure, EventStore};
 use face::Runtime;
-use kernel::{Clock, Grant, IdSource, Position, TenantId};
+use kernel::{Clock, Grant, IdSource, Position, RecordedEvent, TenantId};
 use tokio_util::sync::CancellationToken;
 use user_api::bearers::{self, Bearers};
 
-use crate::config::Config;
-use crate::directory::Directory;
 use crate::domains::Part;
 use crate::server::StartError;
 use crate::service::{Background, Written};
-use crate::suspension::Suspended;
+use crate::suspension::{self, Suspended};
 
 /// How often it looks, at least.
 const LOOK: Duration = Duration::from_millis(400);
 /// How many events it takes at once.
 const BATCH: u32 = 1_000;
-/// So far before the log's end it begins: the directory is told of what happens a moment after the log.
-const BACK: u64 = 5_000;
 /// How often the directory is asked again, for what it is told later than that.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long a start waits for the log and the directory. Where they are away, tokens can't be checked either.
@@ -66,10 +63,11 @@ pub async fn open(
         while follower.turn().await? {}
         Ok::<_, String>(())
     };
-    if !matches!(tokio::time::timeout(PATIENCE, begun).await, Ok(Ok(()))) {
-        tracing::warn!(
-            "the user service's log or the directory of tenants does not answer; who is suspended is not known yet"
-        );
+    match tokio::time::timeout(PATIENCE, begun).await {
+        Ok(Ok(())) => {}
+        Ok(Err(reason)) => tracing::warn!(%reason, "who is suspended is not known yet"),
+        // Slow, as a first start may be; what does not answer at all is said by who follows.
+        Err(_) => tracing::info!("who is suspended is not known yet; /ready says so until it is"),
     }
     background.tasks.spawn(follower.run(background.shutdown.clone()));
     Ok(People { bearers: Bearers::new(executor, grants), store: alone.then_some(store) })
@@ -113,11 +111,9 @@ impl Follower {
     }
 
     async fn turn(&mut self) -> Result<bool, String> {
-        let from = if let Some(from) = self.at {
-            from
-        } else {
-            let head = self.store.head().await.map_err(|error| error.to_string())?;
-            *self.at.insert(Position(head.0.saturating_sub(BACK)))
+        let from = match self.at {
+            Some(from) => from,
+            None => self.begin().await?,
         };
         if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
             let closed = self.store.closed().await.map_err(|error| error.to_string())?;
@@ -128,18 +124,9 @@ impl Follower {
             self.looked = Some(Instant::now());
         }
         let events = self.store.read_after(from, BATCH).await.map_err(|error| error.to_string())?;
-        let told: Vec<_> =
-            events.iter().filter(|event| Suspended::is_told_by(event)).map(|event| event.tenant.uuid()).collect();
-        let copied = if told.is_empty() {
-            Copied::default()
-        } else {
-            self.store.copied(&told).await.map_err(|error| error.to_string())?
-        };
+        let told: Vec<_> = events.iter().filter(|event| Suspended::is_told_by(event)).collect();
+        self.note(&told).await?;
         for event in &events {
-            // How another tenant stood is nothing to its copy.
-            if !copied.is_of_another(event) {
-                self.suspended.note(event);
-            }
             if let Some(id) = bearers::touches(event) {
                 self.touched.touch(id, self.clock.now());
             }
@@ -154,5 +141,28 @@ impl Follower {
             self.asked = Some(Instant::now());
         }
         Ok(false)
+    }
+
+    /// Takes over what the log last said of each tenant, however long ago: the directory is told by a saga, which may be late. From there on
+    /// the log is followed.
+    async fn begin(&mut self) -> Result<Position, String> {
+        let head = self.store.head().await.map_err(|error| error.to_string())?;
+        let told = self.store.last_of_tenants(suspension::TOLD_IN, &Suspended::told_by(), head).await;
+        self.note(&told.map_err(|error| error.to_string())?.iter().collect::<Vec<_>>()).await?;
+        Ok(*self.at.insert(head))
+    }
+
+    /// Takes over what events say of how their tenants stand.
+    async fn note(&self, told: &[&RecordedEvent]) -> Result<(), String> {
+        if told.is_empty() {
+            return Ok(());
+        }
+        let tenants: Vec<_> = told.iter().map(|event| event.tenant.uuid()).collect();
+        let copied = self.store.copied(&tenants).await.map_err(|error| error.to_string())?;
+        // How another tenant stood is nothing to its copy.
+        for event in told.iter().filter(|event| !copied.is_of_another(event)) {
+            self.suspended.note(event);
+        }
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::Config;
 use eventstore::{Database, EventStore};
 use jobs::{Fault, Kind, Step, Work};
 use projector::{Projection, Rebuilding};
@@ -11,8 +12,6 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 
-use crate::config::Config;
-use crate::directory;
 use crate::domains::Part;
 
 /// The kind's name.

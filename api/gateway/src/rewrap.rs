@@ -2,22 +2,20 @@
 
 use std::net::SocketAddr;
 
+use config::Config;
+use directory::{Directory, DirectoryError, WriteSideError, write_side};
 use eventstore::Rewrapped;
 use kernel::{Refusal, Service, TenantId};
 
-use crate::config::Config;
-use crate::directory::{Directory, DirectoryError};
 use crate::domains::parts;
 use crate::operator;
-use crate::server::StartError;
-use crate::write_side::write_side;
 
 /// Keys that can't be wrapped anew. What was done until then is done, and whoever begins again finds what is left.
 #[derive(Debug, thiserror::Error)]
 pub enum RewrapError {
     /// A service's log can't be opened.
     #[error(transparent)]
-    Start(#[from] Box<StartError>),
+    Start(#[from] WriteSideError),
     /// A log, or the master key, does not answer.
     #[error("the service {service}: {error}")]
     Log {

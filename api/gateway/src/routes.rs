@@ -4,22 +4,22 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use config::Config;
 use face::{Incoming, Problem, Reading, Runtime};
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result, Route};
 use poem_openapi::__private::UrlQuery;
 use poem_openapi::registry::{MetaApi, Registry};
+use remote::Remote;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Verifier;
-use crate::config::Config;
 use crate::domains::{self, Part, RouteTable};
 use crate::front::RateLimiter;
 use crate::methods::Methods;
 use crate::operations::{self, Pools, Readiness};
 use crate::parameters::Parameters;
-use crate::remote::{self, Remote};
-use crate::{graphql, reference, well_known};
+use crate::{forwarding, graphql, reference, well_known};
 
 /// What a process serves.
 pub struct Served {
@@ -47,13 +47,13 @@ pub fn routes(
         .chain(elsewhere.iter().map(|(_, _, reading)| reading.clone()))
         .collect();
     let pools = Pools::new(here.iter().map(|(_, runtime)| runtime.clone()), &readings);
-    let platform = remote::shared(platform, &remotes, !here.is_empty(), &stop);
+    let platform = forwarding::shared(platform, &remotes, !here.is_empty(), &stop);
     let mut route = rest(Route::new(), platform, domains::describe_platform);
     for (part, runtime) in here {
         route = rest(route, (part.routes)(runtime), part.describe);
     }
     for (part, remote, _) in &elsewhere {
-        route = rest(route, remote::operations(part.describe, remote, &stop), part.describe);
+        route = rest(route, forwarding::operations(part.describe, remote, &stop), part.describe);
     }
     let route = operations::routes(route, readiness, pools);
     let route = reference::routes(route);

@@ -4,26 +4,27 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::Config;
+use directory::WriteSideError;
 use kernel::{Clock, Grant, IdSource, Service, SystemClock, SystemIds};
 use keys::MasterKey as _;
 use nats::Bus;
 use poem::Endpoint;
 use poem::listener::TcpAcceptor;
+use remote::Remote;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{KeyError, Verifier};
-use crate::config::Config;
 use crate::domains::Part;
 use crate::front::{Front, RateLimiter};
 use crate::operations::{Readiness, consumers};
 use crate::outside::{Outside, OutsideError};
-use crate::remote::{self, Remote};
 use crate::routes::Served;
 use crate::service::{self, Background};
 use crate::silence::Impatient;
-use crate::{cells, dev_mail, domains, issuing, people, routes, telemetry};
+use crate::{cells, dev_mail, domains, forwarding, issuing, people, routes, telemetry};
 
 /// Which services a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,15 +92,9 @@ pub enum StartError {
         "http.trusted_proxies (INOPSIO_TRUSTED_PROXIES): {0:?} is not allowed; allowed are addresses and networks, such as 10.0.0.7 and fd00::/8"
     )]
     Proxies(String),
-    /// `postgres.claim_key` is missing.
-    #[error("postgres.claim_key (INOPSIO_CLAIM_KEY) is not set; allowed are 64 hexadecimal digits, the same for ever")]
-    ClaimKey,
-    /// `auth.master_key` is missing.
-    #[error(
-        "auth.master_key (INOPSIO_MASTER_KEY) is not set; allowed are 64 hexadecimal digits, or where it is in Vault, as \
-         transit:transit/inopsio"
-    )]
-    MasterKey,
+    /// A service's log can't be opened, or a key is missing that it needs.
+    #[error(transparent)]
+    WriteSide(#[from] WriteSideError),
     /// The master key is in Vault, and can't be used there. (That Vault does not answer is no reason not to start.)
     #[error("the master key {key}: {error}")]
     Vault {
@@ -107,14 +102,6 @@ pub enum StartError {
         key: String,
         /// What is wrong.
         error: vault::Error,
-    },
-    /// A service's log can't be opened.
-    #[error("the service {service}: {error}")]
-    Log {
-        /// Whose.
-        service: Service,
-        /// What is wrong.
-        error: eventstore::Error,
     },
     /// TLS for webhooks can't be set up.
     #[error("webhooks of the service {service}: {error}")]
@@ -169,7 +156,7 @@ impl Server {
         }
         let background = Background::default();
         keep_master_keys(&config, &background).await?;
-        let bus = Bus::connect(&bus_settings(&config)).await?;
+        let bus = Bus::connect(&config.bus_settings()).await?;
         let outside = Outside::of(&config, &bus)?;
         let parts: Vec<_> =
             domains::parts_with(&outside).into_iter().filter(|part| services.includes(part.service)).collect();
@@ -180,7 +167,8 @@ impl Server {
         let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
         for part in parts {
             if let Some(urls) = services.elsewhere(part.service, &config)? {
-                let remote = Remote::open(part.service, &urls, config.http.body_limit, &background);
+                let remote =
+                    Remote::open(part.service, &urls, config.http.body_limit, &background.tasks, &background.shutdown);
                 let reading = service::reading(&part, &config, &bus, grants.clone());
                 elsewhere.push((part, remote, reading));
                 continue;
@@ -207,6 +195,7 @@ impl Server {
         let noting = (issuing.touched.clone(), suspended.clone());
         let people = people::open(&config, &here, &grants, noting, sources, &background).await?;
         let bearers = people.bearers;
+        outside.ranks.employ(bearers.clone());
         let verifier =
             Verifier::new(&config.auth, issuing.trust, issuing.touched, bearers, clock.clone(), suspended.clone())?;
         let verifier = Arc::new(verifier);
@@ -228,7 +217,7 @@ impl Server {
             services: here.iter().map(|(_, runtime)| runtime.clone()).collect(),
             webhooks: running.iter().map(|running| running.webhooks.clone()).collect(),
             types: domains::catalogue().into(),
-            feeds: config.events.feeds(),
+            feeds: feeds(&config.events),
             seats,
             stop: stop.clone(),
         };
@@ -238,7 +227,7 @@ impl Server {
         let of_people = here.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == user_api::SERVICE);
         let scim = match (of_people, elsewhere.iter().find(|(part, ..)| part.service == user_api::SERVICE)) {
             (Some(runtime), _) => user_api::scim::endpoints(runtime.clone(), &issuing::public_url(&config, address)),
-            (None, Some((_, remote, _))) => remote::scim(remote, &stop),
+            (None, Some((_, remote, _))) => forwarding::scim(remote, &stop),
             (None, None) => Vec::new(),
         };
         let platform = domains::platform_routes(&platform, desks, jobs, dead_letters);
@@ -249,7 +238,7 @@ impl Server {
         let (run, forwarded) = (names(run.collect()), names(forwarded.collect()));
         let issuers = match (&issuing.provider, elsewhere.iter().find(|(part, ..)| part.service == auth_api::SERVICE)) {
             (Some(provider), _) => auth_api::provider::endpoints(provider),
-            (None, Some((_, remote, _))) => remote::issuers(remote, &issuing::seen_from(&config)?, &stop),
+            (None, Some((_, remote, _))) => forwarding::issuers(remote, &issuing::seen_from(&config)?, &stop),
             (None, None) => Vec::new(),
         };
         let served = Served { here, elsewhere, platform };
@@ -351,19 +340,12 @@ async fn keep_master_keys(config: &Config, background: &Background) -> Result<()
     Ok(())
 }
 
-pub fn bus_settings(config: &Config) -> nats::Settings {
-    let settings = &config.nats;
-    let credentials = if !settings.creds.is_empty() {
-        nats::Credentials::Creds(settings.creds.reveal().to_owned())
-    } else if !settings.token.is_empty() {
-        nats::Credentials::Token(settings.token.reveal().to_owned())
-    } else if let Some(user) = &settings.user {
-        nats::Credentials::Password { user: user.clone(), password: settings.password.reveal().to_owned() }
-    } else {
-        nats::Credentials::None
-    };
-    // Commands work without the bus, so its absence does not keep us from starting.
-    nats::Settings { connect_later: true, ..nats::Settings::new(&settings.url, credentials, "inopsio") }
+/// How feeds work.
+const fn feeds(events: &config::Events) -> events_api::feed::Settings {
+    events_api::feed::Settings {
+        per_tenant: events.feeds_per_tenant,
+        heartbeat: Duration::from_secs(events.heartbeat_seconds),
+    }
 }
 
 fn tidy(rates: Arc<RateLimiter>, background: &Background) {

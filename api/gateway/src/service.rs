@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use config::{Config, claim_key};
 use coordinator::{Coordinator, CoordinatorState, CoordinatorStatus, Desk};
+use directory::WriteSideError;
 use eventstore::EventStore;
 use eventstore::relay::{self, Relay};
 use eventstore::seals::{Sealer, SealerState};
@@ -17,8 +19,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use webhooks::{Deliverer, SystemDice, Webhooks};
 
-use crate::Config;
-use crate::config::claim_key;
 use crate::domains::{Part, dead_letters_of};
 use crate::outside::Outside;
 use crate::rebuilding;
@@ -128,17 +128,17 @@ impl Written {
         }
         let store = EventStore::open(&config.database(service), config.log_settings(), clock.clone())
             .await
-            .map_err(|error| StartError::Log { service, error })?;
+            .map_err(|error| WriteSideError::Log { service, error })?;
         let executor = Executor::new(store.clone(), clock, ids, executor_settings(config)?);
         Ok(Self { store, executor, alone: true })
     }
 }
 
-fn executor_settings(config: &Config) -> Result<executor::Settings, StartError> {
+fn executor_settings(config: &Config) -> Result<executor::Settings, WriteSideError> {
     Ok(executor::Settings {
         cache_bytes: config.postgres.cache_mib << 20,
         snapshot_events: config.postgres.snapshot_events,
-        claim_key: claim_key(config).ok_or(StartError::ClaimKey)?,
+        claim_key: claim_key(config).ok_or(WriteSideError::ClaimKey)?,
     })
 }
 
@@ -166,14 +166,14 @@ pub async fn open(
 ) -> Result<Running, StartError> {
     let service = part.service;
     if part.is_sealed() && config.master_key().is_none() {
-        return Err(StartError::MasterKey);
+        return Err(WriteSideError::MasterKey.into());
     }
     let database = config.database(service);
     let settings = executor_settings(config)?;
     let secret = ServiceSecret::new(settings.claim_key);
     let store = EventStore::open(&database, config.log_settings(), clock.clone())
         .await
-        .map_err(|error| StartError::Log { service, error })?;
+        .map_err(|error| WriteSideError::Log { service, error })?;
 
     let relay = Relay::new(store.clone(), bus.clone()).with_replicas(config.nats.replicas);
     let relay_state = RelayState(relay.status());
@@ -245,6 +245,7 @@ pub async fn open(
         addressees: outside.letters.clone(),
         standings: Arc::new(outside.suspended.clone()),
         signing_in: outside.dossiers.clone(),
+        powers: outside.ranks.clone(),
         signing_keys: outside.keysmith.clone(),
         secret,
         calls_private: config.webhooks.allow_private,

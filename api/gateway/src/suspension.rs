@@ -5,11 +5,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use directory::{Directory, DirectoryError, Standing};
 use face::Standings;
 use kernel::{RecordedEvent, Refusal, TenantId};
 use tokio::sync::watch;
 
-use crate::directory::{Directory, DirectoryError, Standing};
+/// The aggregate in whose stream it is told how a tenant stands.
+pub const TOLD_IN: &str = "user.tenant";
 
 /// The last event of a tenant.
 const DELETED: &str = "user.tenant.deleted";
@@ -41,12 +43,13 @@ impl Standings for Suspended {
         if self.0.deleted.borrow().contains(&tenant) {
             return Err(Refusal::forbidden("tenant_deleted", "the tenant is deleted"));
         }
+        // How it stands is said where it lives: the log here may end before that.
+        if self.0.elsewhere.borrow().contains(&tenant) {
+            return Err(elsewhere());
+        }
         if self.0.all.borrow().as_ref().is_some_and(|suspended| suspended.contains(&tenant)) {
             let detail = "the tenant is suspended, or is to be deleted; whoever operates the platform can say why, and take that back";
             return Err(Refusal::forbidden("tenant_suspended", detail));
-        }
-        if self.0.elsewhere.borrow().contains(&tenant) {
-            return Err(elsewhere());
         }
         Ok(())
     }
@@ -95,6 +98,11 @@ impl Suspended {
             news
         });
         Ok(())
+    }
+
+    /// The events that say how their tenant stands.
+    pub fn told_by() -> Vec<&'static str> {
+        Standing::TOLD_BY.iter().copied().chain([DELETED]).collect()
     }
 
     /// Whether an event says how its tenant stands.

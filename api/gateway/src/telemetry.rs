@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use config::{Config, Format};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
@@ -15,9 +16,6 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
-
-use crate::Config;
-use crate::config::Format;
 
 static TRACES: AtomicBool = AtomicBool::new(false);
 
@@ -51,14 +49,25 @@ pub enum TelemetryError {
 /// Sets up logs on standard error, readable on a terminal and JSON otherwise, and traces by OTLP where configured. To be
 /// called within a tokio runtime.
 pub fn init(config: &Config) -> Result<Guard, TelemetryError> {
-    let filter = EnvFilter::try_new(&config.log.filter)
-        .map_err(|error| TelemetryError::Filter(config.log.filter.clone(), error.to_string()))?;
     let json = match config.log.format {
         Format::Auto => !std::io::stderr().is_terminal(),
         Format::Text => false,
         Format::Json => true,
     };
-    let lines = lines(json, std::io::stderr);
+    init_into(config, json, std::io::stderr)
+}
+
+/// The same, with logs that go elsewhere.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_into<W>(config: &Config, json: bool, writer: W) -> Result<Guard, TelemetryError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(&config.log.filter)
+        .map_err(|error| TelemetryError::Filter(config.log.filter.clone(), error.to_string()))?;
+    let lines = lines(json, writer);
     let tracer =
         config.telemetry.otlp_endpoint.as_deref().map(|url| tracer(url, config.telemetry.sample)).transpose()?;
     let spans = tracer.as_ref().map(|provider| {

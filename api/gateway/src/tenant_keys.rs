@@ -6,14 +6,14 @@ use auth_aggregates::{KeyRing, SigningKeyAdded};
 use auth_api::authority::Authority;
 use auth_commands::{GRANTS, RetireSigningKey};
 use chrono::{DateTime, Utc};
+use config::Config;
+use directory::write_side;
 use eventstore::EventStore;
 use kernel::{Caller, Role, TenantId};
 
 pub use auth_aggregates::{KeyUse, OurAlgorithm};
 
-use crate::config::Config;
 use crate::operator::{self, IssueError};
-use crate::write_side::write_side;
 
 /// The keys of a tenant.
 pub struct TenantKeys {

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use auth_api::authority::{KnownTenant, Tenants};
-use kernel::{Refusal, TenantId};
+use directory::{Directory, DirectoryError, Tenant};
+use kernel::{Refusal, TenantId, is_slug};
 use quick_cache::sync::Cache;
 
-use crate::directory::{Directory, DirectoryError, Tenant};
 use crate::suspension;
 
 /// How many are remembered.
@@ -70,7 +70,7 @@ impl DirectoryOfTenants {
 impl Tenants for DirectoryOfTenants {
     async fn by_slug(&self, slug: &str) -> Result<Option<KnownTenant>, Refusal> {
         // Nothing to ask the directory about.
-        if !user_commands::is_slug(slug) {
+        if !is_slug(slug) {
             return Ok(None);
         }
         self.find(&self.by_slug, slug.to_owned(), slug, |tenant| tenant.slug == slug).await

@@ -1,7 +1,7 @@
 //! The operations on batches.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Command, Empty, Noted, NotedNew, Plain, Problem};
+use face::{Authenticated, Command, Empty, Example, Noted, NotedNew, Plain, Problem, example};
 use jobs::{Batch, NewBatch, Wanted};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -100,6 +100,23 @@ impl From<One> for Wanted {
 impl Batches {
     pub(crate) fn new(services: Services) -> Self {
         Self { services }
+    }
+}
+
+impl Example for Shown {
+    fn example() -> Self {
+        Self {
+            id: example::id(1),
+            actor: "ada".to_owned(),
+            total: 2,
+            open: 0,
+            completed: 1,
+            cancelled: 0,
+            discarded: 1,
+            then: Some(example::id(2)),
+            created_at: example::time(0),
+            finished_at: Some(example::time(3)),
+        }
     }
 }
 

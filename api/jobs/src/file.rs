@@ -38,11 +38,17 @@ impl IntoResponse for File {
     }
 }
 
+/// The beginning of a file of leads.
+const EXAMPLE: &str = "id,name,company\r\n0197a8a0-0000-7000-8000-000000000001,Grace Hopper,Eckert-Mauchly\r\n";
+
 impl poem_openapi::ApiResponse for File {
     fn meta() -> MetaResponses {
         let content = MetaMediaType {
             content_type: "text/csv",
-            schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
+            schema: MetaSchemaRef::Inline(Box::new(MetaSchema {
+                example: Some(EXAMPLE.into()),
+                ..MetaSchema::new("string")
+            })),
         };
         MetaResponses {
             responses: vec![MetaResponse {

@@ -1,8 +1,8 @@
 //! Jobs in GraphQL: to look at. They are asked for and changed over REST, like everything.
 
 use chrono::{DateTime, Utc};
-use face::MOST_OF_A_PAGE;
-use face::graphql::{BigInt, Context, bad_argument, few, int, unreadable};
+use face::graphql::{BigInt, Context, Page, PageRequest, bad_argument, few, int, unreadable};
+use face::{MOST_OF_A_PAGE, connection};
 use jobs::{Batch, Job, Line, Listing, Queue, Schedule, State};
 use juniper::{FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
 use kernel::Service;
@@ -35,10 +35,11 @@ pub enum JobState {
     Discarded,
 }
 
+/// What is done while nobody waits for the answer.
 #[graphql_object(context = Context)]
 impl JobsQuery {
-    /// Jobs, the last one first: at most 200, of those that were asked for before the one with the id `after`. Of one service, or of all
-    /// in which the caller has the permission `<service>:job:read`, which all questions here need.
+    /// Jobs, last asked for first. Of one service, or of all in which the caller has the permission `<service>:job:read`, which all
+    /// questions here need.
     #[expect(clippy::too_many_arguments, reason = "each is a filter")]
     async fn jobs(
         context: &Context,
@@ -48,23 +49,24 @@ impl JobsQuery {
         queue: Option<String>,
         batch: Option<Uuid>,
         schedule: Option<Uuid>,
-        after: Option<Uuid>,
         #[graphql(default = 20)] first: Option<i32>,
-    ) -> FieldResult<Vec<JobRow>> {
+        after: Option<String>,
+    ) -> FieldResult<JobConnection> {
+        const ORDER: &str = "JOBS_NEWEST";
         let services = context.permitted(service.as_deref(), READ)?;
-        let limit = few(first, 20, MOST_OF_A_PAGE)?;
-        let state = state.map(State::from);
-        let listing = Listing { kind, state, queue, batch, schedule, before: after, limit };
+        let request = PageRequest::new(first, after.as_deref(), ORDER)?;
+        let (state, limit) = (state.map(State::from), request.first + 1);
+        let listing = Listing { kind, state, queue, batch, schedule, before: request.after, limit };
         let mut found = Vec::new();
-        for service in services {
+        for &service in &services {
             let mut tables = context.reader(service).await?;
             let jobs = Job::list(&mut tables, context.caller().tenant(), &listing).await.map_err(unreadable)?;
             found.extend(jobs.into_iter().map(|job| JobRow { service, job }));
         }
         // Each service's own page ends no earlier than this one does: nothing is left out between two pages.
         found.sort_by_key(|row| std::cmp::Reverse(row.job.id));
-        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(found)
+        let page = Page::new(&request, ORDER, found, |row| row.job.id);
+        Ok(JobConnection::new(page, Wanted { services, listing }))
     }
 
     /// The job with this id.
@@ -127,12 +129,35 @@ impl JobsQuery {
     }
 }
 
+/// Which jobs are listed, and of which services.
+#[derive(Clone, Debug)]
+struct Wanted {
+    services: Vec<Service>,
+    listing: Listing,
+}
+
+async fn count(context: &Context, wanted: &Wanted) -> FieldResult<i64> {
+    let mut all = 0;
+    for &service in &wanted.services {
+        let mut tables = context.reader(service).await?;
+        all += Job::count(&mut tables, context.caller().tenant(), &wanted.listing).await.map_err(unreadable)?;
+    }
+    Ok(all)
+}
+
+connection! {
+    /// A page of jobs.
+    pub struct JobConnection of JobRow by JobEdge, counted by count where Wanted
+}
+
 /// A job.
+#[derive(Clone, Debug)]
 pub struct JobRow {
     service: Service,
     job: Job,
 }
 
+/// A job.
 #[graphql_object(context = Context, name = "Job")]
 impl JobRow {
     /// The service whose it is.
@@ -280,6 +305,7 @@ pub struct ScheduleRow {
     schedule: Schedule,
 }
 
+/// What asks for jobs again and again.
 #[graphql_object(context = Context, name = "JobSchedule")]
 impl ScheduleRow {
     /// The service whose it is.

@@ -55,6 +55,7 @@ impl Services {
                 "not_found",
                 format!("there is no service {service:?} with jobs here; allowed: {}", names.join(", ")),
             )
+            .with("resource", "service")
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The operations on queues.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Command, Empty, Noted, Plain, Problem};
+use face::{Authenticated, Command, Empty, Example, Noted, Plain, Problem, example};
 use jobs::{Limits, Queue};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -104,6 +104,28 @@ impl From<Queue> for Shown {
 impl Queues {
     pub(crate) fn new(services: Services) -> Self {
         Self { services }
+    }
+}
+
+impl Example for List {
+    fn example() -> Self {
+        let exports = Shown {
+            name: "exports".to_owned(),
+            paused_at: None,
+            concurrency: Some(1),
+            rate: Some(Rate { count: 60, seconds: 60 }),
+            changed_by: Some("ada".to_owned()),
+            changed_at: Some(example::time(0)),
+            waiting: 3,
+            running: 1,
+        };
+        Self { queues: vec![exports] }
+    }
+}
+
+impl Example for Target {
+    fn example() -> Self {
+        Self { queue: "exports".to_owned() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The operations.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Command, Count, Empty, Noted, NotedNew, Parameter, Plain, Problem};
+use face::{Authenticated, Command, Count, Empty, Example, Noted, NotedNew, Parameter, Plain, Problem, example};
 use jobs::{Listing, Submitted, Wanted};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -45,6 +45,12 @@ pub struct Target {
     pub id: Uuid,
 }
 
+impl Example for Target {
+    fn example() -> Self {
+        Self { id: example::id(1) }
+    }
+}
+
 impl Rest {
     pub(crate) fn new(services: Services) -> Self {
         Self { services }
@@ -77,7 +83,7 @@ impl Rest {
         /// How many: 1 to 200; 50 unless given.
         limit: Query<Option<Parameter<Count>>>,
     ) -> Result<Plain<Page>, Problem> {
-        let limit = limit.0.map_or(50, |Parameter(Count(limit))| limit);
+        let Parameter(Count(limit)) = limit.0.unwrap_or_default();
         let state = state.0.map(|Parameter(Standing(state))| state);
         let listing = Listing {
             kind: kind.0,
@@ -137,7 +143,7 @@ impl Rest {
         /// How many: 1 to 200; 50 unless given.
         limit: Query<Option<Parameter<Count>>>,
     ) -> Result<Plain<Log>, Problem> {
-        let (after, limit) = (after.0.unwrap_or_default(), limit.0.map_or(50, |Parameter(Count(limit))| limit));
+        let (after, Parameter(Count(limit))) = (after.0.unwrap_or_default(), limit.0.unwrap_or_default());
         let (job, lines) = self.services.of(&service.0)?.log(&caller, job.0, after, limit).await?;
         Ok(Plain(Log::of(&job, lines, after, limit)))
     }

@@ -1,13 +1,13 @@
 //! The operations on schedules.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Command, Empty, Noted, NotedNew, Plain, Problem};
+use face::{Authenticated, Command, Empty, Example, Noted, NotedNew, Plain, Problem, example};
 use jobs::{Changes, NewSchedule, Schedule};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::rest::{Target, noted, nothing};
@@ -149,6 +149,36 @@ impl From<Schedule> for Shown {
 impl Schedules {
     pub(crate) fn new(services: Services) -> Self {
         Self { services }
+    }
+}
+
+impl Example for Shown {
+    fn example() -> Self {
+        let days = |days: u32| example::time(days * 24 * 60);
+        Self {
+            id: example::id(1),
+            kind: "export_leads".to_owned(),
+            queue: "exports".to_owned(),
+            arguments: json!({ "status": ["qualified"] }),
+            actor: "ada".to_owned(),
+            cron: "30 9 * * *".to_owned(),
+            time_zone: "UTC".to_owned(),
+            overlap: false,
+            paused: false,
+            next: vec![days(8), days(9), days(10), days(11), days(12)],
+            last_at: Some(days(7)),
+            last_job: Some(example::id(2)),
+            skipped: 0,
+            created_at: days(0),
+            changed_by: "ada".to_owned(),
+            changed_at: days(0),
+        }
+    }
+}
+
+impl Example for List {
+    fn example() -> Self {
+        Self { schedules: vec![Shown::example()] }
     }
 }
 

@@ -1,9 +1,11 @@
 //! What is shown of jobs.
 
 use chrono::{DateTime, Utc};
+use face::{Example, example};
 use jobs::{Job, Line, State};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 use uuid::Uuid;
 
 /// Jobs, the last one first.
@@ -158,5 +160,60 @@ impl Log {
 impl From<Line> for LogLine {
     fn from(Line { at, attempt, message }: Line) -> Self {
         Self { at, attempt, message }
+    }
+}
+
+impl Example for Summary {
+    fn example() -> Self {
+        Self {
+            id: example::id(1),
+            kind: "export_leads".to_owned(),
+            queue: "exports".to_owned(),
+            batch: None,
+            schedule: None,
+            slot: None,
+            state: State::Completed.as_str(),
+            actor: "ada".to_owned(),
+            run_at: example::time(0),
+            attempt: 1,
+            max_attempts: 5,
+            done: 10_000,
+            total: Some(10_000),
+            cancel_requested_at: None,
+            code: None,
+            reason: None,
+            created_at: example::time(0),
+            started_at: Some(example::time(0)),
+            finished_at: Some(example::time(1)),
+        }
+    }
+}
+
+impl Example for Page {
+    fn example() -> Self {
+        Self { jobs: vec![Summary::example()], next: Some(example::id(1)) }
+    }
+}
+
+impl Example for Detail {
+    fn example() -> Self {
+        Self {
+            summary: Summary::example(),
+            arguments: json!({ "status": ["qualified"] }),
+            result: Some(json!({ "rows": 10_000 })),
+            log: vec![LogLine::example()],
+        }
+    }
+}
+
+impl Example for Log {
+    fn example() -> Self {
+        Self { log: vec![LogLine::example()], next: None }
+    }
+}
+
+impl Example for LogLine {
+    fn example() -> Self {
+        Self { at: example::time(1), attempt: 1, message: "10000 leads".to_owned() }
     }
 }

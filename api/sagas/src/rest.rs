@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use coordinator::{Desk, Listing, Status};
-use face::{Authenticated, Changed, Command, Count, Empty, Parameter, Plain, Problem, Resource, Word};
+use face::{
+    Authenticated, Changed, Command, Count, Empty, Example, Parameter, Plain, Problem, Resource, Word, example,
+};
 use kernel::Refusal;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -56,7 +58,14 @@ impl Rest {
                 "not_found",
                 format!("there is no service {service:?} with sagas here; allowed: {}", names.join(", ")),
             )
+            .with("resource", "service")
         })
+    }
+}
+
+impl Example for Target {
+    fn example() -> Self {
+        Self { id: example::id(9) }
     }
 }
 
@@ -74,7 +83,7 @@ impl Rest {
         /// Only of this name, such as `follow_up_lead`.
         saga: Query<Option<String>>,
         /// Only those that stand so.
-        status: Query<Option<Parameter<Standing>>>,
+        state: Query<Option<Parameter<Standing>>>,
         /// Only those about this: the id of a lead, of an import.
         key: Query<Option<String>>,
         /// `next` of the page before.
@@ -82,10 +91,10 @@ impl Rest {
         /// How many: 1 to 200; 50 unless given.
         limit: Query<Option<Parameter<Count>>>,
     ) -> Result<Plain<Page>, Problem> {
-        let limit = limit.0.map_or(50, |Parameter(Count(limit))| limit);
+        let Parameter(Count(limit)) = limit.0.unwrap_or_default();
         let listing = Listing {
             saga: saga.0,
-            status: status.0.map(|Parameter(Standing(status))| status),
+            status: state.0.map(|Parameter(Standing(status))| status),
             key: key.0,
             after: after.0.map(|Parameter(After(at, id))| (at, id)),
             limit: limit + 1,
@@ -108,8 +117,8 @@ impl Rest {
         service: Path<String>,
         saga: Path<Uuid>,
     ) -> Result<Resource<Detail>, Problem> {
-        let state = self.desk(&service.0)?.find(&caller, saga.0).await?;
-        Ok(Resource { version: state.version, body: Detail::of(saga.0, state) })
+        let found = self.desk(&service.0)?.find(&caller, saga.0).await?;
+        Ok(Resource { version: found.version, body: Detail::of(saga.0, found) })
     }
 
     /// Let a stuck saga go on
@@ -147,7 +156,7 @@ impl Rest {
 }
 
 impl Word for Standing {
-    const NAME: &'static str = "status";
+    const NAME: &'static str = "state";
 
     fn schema() -> MetaSchema {
         let names = Status::ALL.map(|status| status.as_str().into()).to_vec();
@@ -155,7 +164,7 @@ impl Word for Standing {
     }
 
     fn read(text: &str) -> Result<Self, String> {
-        Status::named(text).map(Self).ok_or_else(|| format!("{text:?} is no status of a saga"))
+        Status::named(text).map(Self).ok_or_else(|| format!("{text:?} is no state of a saga"))
     }
 }
 

@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use coordinator::{Listed, State, Status};
+use face::{Example, example};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// Sagas, newest first.
@@ -31,7 +33,7 @@ pub struct Summary {
     key: String,
     /// running, unwinding, stuck, completed or compensated.
     #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
-    status: &'static str,
+    state: &'static str,
     /// The step under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<String>,
@@ -74,7 +76,7 @@ pub struct Detail {
     trigger: Uuid,
     /// running, unwinding, stuck, completed or compensated.
     #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
-    status: &'static str,
+    state: &'static str,
     /// Whether it takes back what it did; also while it is stuck.
     unwinding: bool,
     /// The step under way.
@@ -130,7 +132,7 @@ impl From<Listed> for Summary {
             saga: one.saga,
             definition: one.definition,
             key: one.key,
-            status: Status::as_str(one.status),
+            state: one.status.as_str(),
             step: one.step,
             undo: one.undo,
             turn: one.turn,
@@ -155,7 +157,7 @@ impl Detail {
             key: state.key,
             parameters: state.parameters,
             trigger: state.trigger,
-            status: state.status.as_str(),
+            state: state.status.as_str(),
             unwinding: state.unwinding,
             current: state.current.map(|current| CurrentStep {
                 step: current.step,
@@ -173,6 +175,56 @@ impl Detail {
                 .collect(),
             code,
             reason: reason.filter(|reason| !reason.is_empty()),
+        }
+    }
+}
+
+impl Example for Page {
+    fn example() -> Self {
+        let stuck = Summary {
+            id: example::id(9),
+            saga: "follow_up_lead".to_owned(),
+            definition: 1,
+            key: example::id(1).to_string(),
+            state: Status::Stuck.as_str(),
+            step: Some("reassign".to_owned()),
+            undo: false,
+            turn: 0,
+            attempt: 5,
+            code: Some("log_unavailable".to_owned()),
+            reason: Some("the log does not answer; try again".to_owned()),
+            wake_at: None,
+            started_at: example::time(0),
+            changed_at: example::time(5 * 24 * 60),
+        };
+        Self { sagas: vec![stuck], next: Some(format!("1777887000000000_{}", example::id(9))) }
+    }
+}
+
+impl Example for Detail {
+    fn example() -> Self {
+        let current = CurrentStep {
+            step: "reassign".to_owned(),
+            undo: false,
+            turn: 0,
+            attempt: 1,
+            failures: 0,
+            progress: Value::Null,
+            since: Some(example::time(3 * 24 * 60)),
+        };
+        Self {
+            id: example::id(9),
+            saga: "follow_up_lead".to_owned(),
+            definition: 1,
+            key: example::id(1).to_string(),
+            parameters: json!({ "lead": example::id(1), "escalate_to": "grace", "reassign_to": "hedy" }),
+            trigger: example::id(10),
+            state: Status::Running.as_str(),
+            unwinding: false,
+            current: Some(current),
+            done: vec![DoneStep { step: "escalate".to_owned(), result: Value::Null, partly: false }],
+            code: None,
+            reason: None,
         }
     }
 }

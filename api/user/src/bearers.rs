@@ -16,6 +16,9 @@ use uuid::Uuid;
 /// How many roles are looked at for one bearer, one including the other. Commands let no role include so many.
 const MOST_ROLES: usize = 500;
 
+/// What everybody may who is a user and may sign in, whatever their roles: see and change what is their own.
+const OWN: &str = "user:self:write";
+
 /// Looks up what bearers may do. Cheap to clone.
 #[derive(Clone)]
 pub struct Bearers {
@@ -57,10 +60,29 @@ impl Bearers {
                 "the user whom the token is for may not sign in now: they are locked, deactivated or no user any more";
             return Err(Refusal::unauthenticated("user_inactive", detail));
         }
-        let (mut roles, mut rests_on) = (user.roles.clone(), vec![id.uuid()]);
+        let mut standing = self.with_roles_of(tenant, &user).await?;
+        standing.permissions.extend(self.permissions.get_key_value(OWN).map(|(permission, _)| *permission));
+        standing.rests_on.push(id.uuid());
+        Ok(standing)
+    }
+
+    /// What a user of the tenant may by the roles that they and their groups have now, whether they may sign in or not; nothing, if there is
+    /// no such user.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    pub async fn of_user(&self, tenant: TenantId, user: UserId) -> Result<BTreeSet<&'static str>, Refusal> {
+        match self.executor.load::<User>(&asking(tenant), &user.to_string()).await? {
+            Some((user, _)) => Ok(self.with_roles_of(tenant, &user).await?.permissions),
+            None => Ok(BTreeSet::new()),
+        }
+    }
+
+    async fn with_roles_of(&self, tenant: TenantId, user: &User) -> Result<Standing, Refusal> {
+        let (mut roles, mut rests_on) = (user.roles.clone(), Vec::new());
         for group in &user.groups {
             rests_on.push(group.uuid());
-            if let Some((group, _)) = self.executor.load::<Group>(&asking, &group.to_string()).await?
+            if let Some((group, _)) = self.executor.load::<Group>(&asking(tenant), &group.to_string()).await?
                 && !group.dissolved
             {
                 roles.extend(group.roles.iter().cloned());

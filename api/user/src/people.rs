@@ -58,13 +58,18 @@ async fn person(
     Ok(Some(Person {
         id: UserId::new(row.user_id),
         login: row.email.clone().unwrap_or_default(),
+        user_name: row.user_name,
         name: row.name,
+        given_name: row.given_name,
+        family_name: row.family_name,
+        picture: row.picture,
         email: row.email,
         email_verified: row.email_verified,
         phone: row.phone,
         phone_verified: row.phone_verified,
         locale: row.locale,
         zoneinfo: row.time_zone,
+        updated_at: Some(row.changed_at),
         roles: roles.into_iter().collect(),
         may_sign_in: row.status.0 == UserStatus::Active,
     }))

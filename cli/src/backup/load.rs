@@ -1,9 +1,10 @@
 //! From a backup into the databases of a configuration: all of it, or nothing.
 
 use anyhow::{Context as _, Result, ensure};
+use coordinator::backup::Looked;
+use directory::{Directory, Standing, Tenant, admin_options};
 use eventstore::backup::{self, Head, Restore};
 use gateway::Config;
-use gateway::directory::{Directory, Standing, Tenant, admin_options};
 use indicatif::ProgressBar;
 use kernel::{DecodeError, Position, RecordedEvent, Service, TenantId};
 use serde::Serialize;
@@ -18,6 +19,9 @@ use crate::progress;
 /// The last event of a tenant, and whose event it is.
 const DELETED: &str = "user.tenant.deleted";
 const OF_TENANTS: &str = "user";
+
+/// A log that is whole and not committed yet; where it ends, and up to where it was looked at for sagas.
+type Poured = (Restore, Head, Position);
 
 /// Fills empty databases. Hashes are checked on the way, and nothing is committed before all of them are.
 ///
@@ -37,13 +41,15 @@ pub async fn load(config: &Config, archive: &Archive, bar: &ProgressBar) -> Resu
         let mut restore = backup::Restore::begin(&admin, &config.database(*service)).await?;
         pour(archive, log, Some(&mut restore), bar).await.with_context(|| format!("the log of {service}"))?;
         restore.copies(&copies(log)).await?;
-        poured.push((restore, Head { position: log.position, recorded_at: log.recorded_at }));
+        let looked = looked(log);
+        coordinator::backup::restore(&mut restore, &looked).await?;
+        poured.push((restore, Head { position: log.position, recorded_at: log.recorded_at }, looked.up_to));
     }
     let told = told_of_tenants(archive, &mut poured).await?;
     close_deleted(&told, &mut poured).await?;
     Directory::open(config).restore(&stand(tenants, &told)?).await?;
-    for (restore, head) in poured {
-        restore.finish(head).await?;
+    for (restore, head, looked) in poured {
+        restore.finish(head, looked).await?;
     }
     Ok(())
 }
@@ -57,11 +63,22 @@ fn copies(log: &ServicePart) -> Vec<(TenantId, Position)> {
     log.copies.iter().map(|copy| (TenantId::vouched(copy.tenant_id), copy.position)).collect()
 }
 
+/// Up to where a log was looked at for sagas. Before version 4 a backup did not say: all of it was, as it were.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the backup was taken from a log, where only authenticated callers wrote"
+)]
+fn looked(log: &ServicePart) -> Looked {
+    let Some(sagas) = &log.sagas else { return Looked { up_to: log.position, but: Vec::new() } };
+    let but = sagas.but.iter().map(|but| (TenantId::vouched(but.tenant_id), but.after, but.to)).collect();
+    Looked { up_to: sagas.looked_up_to, but }
+}
+
 /// What was told last of each tenant: whether it may be used, is to be deleted, or is deleted.
-async fn told_of_tenants(archive: &Archive, poured: &mut [(Restore, Head)]) -> Result<Vec<RecordedEvent>> {
+async fn told_of_tenants(archive: &Archive, poured: &mut [Poured]) -> Result<Vec<RecordedEvent>> {
     let types: Vec<_> = Standing::TOLD_BY.iter().copied().chain([DELETED]).collect();
     let mut told = Vec::new();
-    for ((restore, _), log) in poured.iter_mut().zip(&archive.manifest.services) {
+    for ((restore, ..), log) in poured.iter_mut().zip(&archive.manifest.services) {
         if restore.service().name() == OF_TENANTS {
             let tenants: Vec<_> = log.tenants.iter().map(|tenant| tenant.tenant_id).collect();
             told = restore.last_told(&types, &tenants).await?;
@@ -71,13 +88,13 @@ async fn told_of_tenants(archive: &Archive, poured: &mut [(Restore, Head)]) -> R
 }
 
 /// Tenants that were deleted stay so: nothing is written for them, and no read model shows them.
-async fn close_deleted(told: &[RecordedEvent], poured: &mut [(Restore, Head)]) -> Result<()> {
+async fn close_deleted(told: &[RecordedEvent], poured: &mut [Poured]) -> Result<()> {
     let deleted = told.iter().filter(|event| event.event_type == DELETED);
     let deleted: Vec<_> = deleted.map(|event| event.tenant.uuid()).collect();
     if deleted.is_empty() {
         return Ok(());
     }
-    for (restore, _) in poured {
+    for (restore, ..) in poured {
         restore.close_deleted(&deleted).await?;
     }
     Ok(())
@@ -106,7 +123,7 @@ fn services(archive: &Archive) -> Result<Vec<Service>> {
 
 /// That the claims of a backup mean here what they meant there, and that tenants' keys can be opened.
 pub fn fits(config: &Config, archive: &Archive) -> Result<()> {
-    let here = gateway::config::claim_key(config).map(|key| claim_key_mark(&key));
+    let here = config::claim_key(config).map(|key| claim_key_mark(&key));
     ensure!(
         here == archive.manifest.claim_key_mark,
         "the backup is of another cluster: its claims were hashed under another key than postgres.claim_key \
@@ -169,7 +186,7 @@ pub async fn build(context: &context::Context) -> Result<Vec<Built>> {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use gateway::directory::Standing::{Active, Deleting, Suspended};
+    use directory::Standing::{Active, Deleting, Suspended};
     use uuid::Uuid;
 
     use super::*;

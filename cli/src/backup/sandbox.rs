@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use chrono::{DateTime, Utc};
+use directory::{Directory, Standing, Tenant, admin_options};
 use eventstore::ReplayFilter;
 use eventstore::backup::{Graft, StoredEvent};
 use executor::ClaimHistory;
 use futures::StreamExt;
-use gateway::directory::{Directory, Standing, Tenant, admin_options};
 use gateway::{Part, SERVICES};
 use indicatif::ProgressBar;
 use kernel::{Clock, IdSource, Position, RecordedEvent, SystemClock, SystemIds, TenantId};
@@ -48,7 +48,7 @@ pub async fn run(
     into: &str,
 ) -> Result<()> {
     let began = Instant::now();
-    let key = gateway::config::claim_key(&context.config)
+    let key = config::claim_key(&context.config)
         .context("postgres.claim_key (INOPSIO_CLAIM_KEY) is needed to take the claims")?;
     let directory = Directory::open(&context.config);
     directory.check_free(into).await?;

@@ -4,16 +4,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use directory::Directory;
 use eventstore::Database;
 use eventstore::backup::{Snapshot, freeze};
 use futures::TryStreamExt;
-use gateway::directory::Directory;
 use gateway::{Config, SERVICES};
 use indicatif::ProgressBar;
-use kernel::{Clock, SystemClock};
+use kernel::{Clock, SystemClock, TenantId};
 use serde_json::json;
 
-use super::archive::manifest::{CopyPart, VERSION, claim_key_mark, master_key_mark};
+use super::archive::manifest::{CopyPart, SagasPart, StretchPart, VERSION, claim_key_mark, master_key_mark};
 use super::archive::rows::{ClaimRow, CommandRow, DecisionRow, EventRow, TenantRow};
 use super::archive::{Draft, Ledger, Manifest, ServicePart};
 use crate::context::Context;
@@ -49,7 +49,7 @@ async fn write(config: &Config, draft: &Draft) -> Result<(Manifest, Duration)> {
         version: VERSION,
         program: env!("CARGO_PKG_VERSION").to_owned(),
         taken_at,
-        claim_key_mark: gateway::config::claim_key(config).map(|key| claim_key_mark(&key)),
+        claim_key_mark: config::claim_key(config).map(|key| claim_key_mark(&key)),
         master_key_mark: master_key_mark(config.auth.master_key.reveal()),
         directory,
         services,
@@ -69,6 +69,7 @@ async fn service(mut snapshot: Snapshot, draft: &Draft) -> Result<ServicePart> {
     let (service, head) = (snapshot.service(), snapshot.head());
     let (commands, claims) = snapshot.counts().await?;
     let copies = copies(&mut snapshot).await?;
+    let sagas = sagas(&mut snapshot).await?;
     let decisions = deadletters::backup::count(&mut snapshot).await?;
     let bar = progress::bar(head.position.0 + commands + claims + decisions, "rows");
     let written = rows(&mut snapshot, draft, &bar).await.with_context(|| format!("the log of {service}"));
@@ -86,6 +87,7 @@ async fn service(mut snapshot: Snapshot, draft: &Draft) -> Result<ServicePart> {
         decisions: Some(decisions),
         tenants,
         copies,
+        sagas,
     };
     ledger.check(&part)?;
     Ok(part)
@@ -95,6 +97,13 @@ async fn service(mut snapshot: Snapshot, draft: &Draft) -> Result<ServicePart> {
 pub async fn copies(snapshot: &mut Snapshot) -> Result<Vec<CopyPart>> {
     let found = snapshot.copies().await?.into_iter();
     Ok(found.map(|(tenant, position)| CopyPart { tenant_id: tenant.uuid(), position }).collect())
+}
+
+/// Up to where the log was looked at for sagas, as the manifest says it.
+async fn sagas(snapshot: &mut Snapshot) -> Result<Option<SagasPart>> {
+    let Some(looked) = coordinator::backup::looked(snapshot).await? else { return Ok(None) };
+    let stretch = |(tenant, after, to): (TenantId, _, _)| StretchPart { tenant_id: tenant.uuid(), after, to };
+    Ok(Some(SagasPart { looked_up_to: looked.up_to, but: looked.but.into_iter().map(stretch).collect() }))
 }
 
 /// Writes events, commands, claims and decisions.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 use chrono::NaiveDate;
-use gateway::directory::{Directory, DirectoryError};
+use directory::{Directory, DirectoryError};
 use gateway::{ProvisionError, operator};
 use kernel::{Clock, Role, SystemClock, TenantId};
 

@@ -51,8 +51,9 @@ impl Remembered {
 
     fn read(&self) -> Result<BTreeMap<String, History>> {
         match fs::read(&self.0) {
-            Ok(text) => serde_json::from_slice(&text)
-                .with_context(|| format!("{} is not readable; delete it to forget which histories there are", self.0.display())),
+            Ok(text) => serde_json::from_slice(&text).with_context(|| {
+                format!("{} is not readable; delete it to forget which histories there are", self.0.display())
+            }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
             Err(error) => Err(error).with_context(|| format!("can't read {}", self.0.display())),
         }

@@ -28,7 +28,7 @@ pub fn write_and_read(home: &Home, ports: Ports) -> Result<Config> {
     };
     let text: String = [HEAD.to_owned()].into_iter().chain(decided.iter().map(line)).collect();
     secrets::write(&home.config(), &text)?;
-    Ok(Config::load(Some(&home.config()), decided)?)
+    Ok(Config::load(Some(&home.config()), decided, &gateway::known())?)
 }
 
 fn decide(home: &Home, ports: Ports) -> Result<Decided> {

@@ -20,7 +20,7 @@ mod welcome;
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
-use gateway::directory::{Directory, DirectoryError, Tenant};
+use directory::{Directory, DirectoryError, Tenant};
 use gateway::{Config, ProvisionError, Server, Services};
 
 use crate::{serve, signals};

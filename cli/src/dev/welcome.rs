@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
+use directory::Tenant;
 use gateway::Config;
-use gateway::directory::Tenant;
 use kernel::Role;
 
 use crate::output;

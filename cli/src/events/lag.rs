@@ -85,7 +85,7 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
         });
     }
 
-    let bus = nats::Bus::connect(&gateway::bus_settings(&context.config)).await?;
+    let bus = nats::Bus::connect(&context.config.bus_settings()).await?;
     let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds), dice: Arc::new(SystemDice) };
     let webhooks = Webhooks::open(&database, bus, (part.catalog)().into(), context.config.webhooks.settings(), sources)
         .map_err(|error| anyhow::anyhow!(error))?;

@@ -12,7 +12,7 @@ use crate::progress;
 
 /// Compares each of these projections, and fails when a row differs.
 pub(super) async fn drift(context: &Context, chosen: Chosen, limit: usize, values: bool) -> Result<()> {
-    let admin = gateway::directory::admin_options(&context.config)?;
+    let admin = directory::admin_options(&context.config)?;
     let mut documents = Vec::new();
     let mut differing = 0;
     for (service, projections) in chosen {

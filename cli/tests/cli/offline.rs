@@ -8,7 +8,9 @@ use crate::sandbox::Sandbox;
 fn every_command_has_help_with_examples() {
     let sandbox = Sandbox::new();
     let commands = commands_below(&sandbox, &[]);
-    for known in [&["dev"][..], &["tenant", "create"], &["backup"], &["backup", "verify"], &["key", "list"], &["archive"]] {
+    for known in
+        [&["dev"][..], &["tenant", "create"], &["backup"], &["backup", "verify"], &["key", "list"], &["archive"]]
+    {
         assert!(commands.iter().any(|command| command == known), "{known:?} is not in the help: {commands:?}");
     }
     let without: Vec<_> = commands

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use auth_aggregates::{Account, AccountCommand, By, ClientId};
+use auth_aggregates::{Account, AccountCommand, By, Client, ClientId};
 use executor::{Command, Work};
-use kernel::{Refusal, UserId};
+use kernel::{Aggregate as _, Refusal, UserId};
 use keys::Sealed;
 
 use crate::grants::PROTOCOL;
@@ -182,6 +182,12 @@ impl Command for RevokeConsent {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let at = work.now();
-        work.update::<Account>(self.user, AccountCommand::Withdraw { client: self.client, at }).await
+        work.update::<Account>(self.user, AccountCommand::Withdraw { client: self.client, at }).await?;
+        // Who takes back what was never given changes nothing; what there is not can't have been given anything.
+        if work.find::<Client>(self.client).await?.is_some() {
+            return Ok(());
+        }
+        let detail = format!("there is no {} {}", Client::TYPE, self.client);
+        Err(Refusal::not_found("not_found", detail).with("resource", Client::TYPE))
     }
 }

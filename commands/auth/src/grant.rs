@@ -17,6 +17,15 @@ pub struct OpenGrant {
     pub terms: GrantTerms,
 }
 
+/// The same, as the client said beforehand (RFC 9126) and for that once: refused with `already_exists` when something was granted for the
+/// same request before.
+#[derive(Clone, Debug)]
+pub struct OpenPushedGrant {
+    /// The request's id, which becomes the grant's.
+    pub request: GrantId,
+    pub terms: GrantTerms,
+}
+
 /// A client brings a code.
 #[derive(Clone, Debug)]
 pub struct RedeemCode {
@@ -64,13 +73,18 @@ impl Command for OpenGrant {
     type Answer = GrantId;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<GrantId, Refusal> {
-        let grant: GrantId = work.new_id();
-        if let (GrantKind::AuthorizationCode, Some(session)) = (self.terms.kind, self.terms.session) {
-            in_session(work, UserId::new(self.terms.subject), session).await?;
-        }
-        work.create::<Grant>(grant, GrantCommand::Open(self.terms.clone()))?;
-        joins(work, &self.terms).await?;
-        Ok(grant)
+        let grant = work.new_id();
+        open(work, grant, &self.terms).await
+    }
+}
+
+impl Command for OpenPushedGrant {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = GrantId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<GrantId, Refusal> {
+        // The grant has the request's id, so that of two at once one is first.
+        open(work, self.request, &self.terms).await
     }
 }
 
@@ -113,6 +127,15 @@ impl Command for WithdrawGrant {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         work.update::<Grant>(self.grant, GrantCommand::Revoke(RevokeReason::Withdrawn)).await
     }
+}
+
+async fn open(work: &mut Work<'_>, grant: GrantId, terms: &GrantTerms) -> Result<GrantId, Refusal> {
+    if let (GrantKind::AuthorizationCode, Some(session)) = (terms.kind, terms.session) {
+        in_session(work, UserId::new(terms.subject), session).await?;
+    }
+    work.create::<Grant>(grant, GrantCommand::Open(terms.clone()))?;
+    joins(work, terms).await?;
+    Ok(grant)
 }
 
 /// A client that was given something in a session is told when that ends, if it wants to be.

@@ -10,8 +10,11 @@ const fn grant(permission: &'static str, roles: &'static [kernel::Role], meaning
 /// The permissions of signing in, the roles that have them, and what they allow.
 pub const GRANTS: &[Grant] = &[
     grant("auth:machine:read", &[Admin, Manager, Auditor], "See machines and their API keys"),
-    // Who makes a machine says what it may do, so this gives all that there is.
-    grant("auth:machine:write", &[Admin], "Register, change and deactivate machines, their secrets and API keys"),
+    grant(
+        "auth:machine:write",
+        &[Admin],
+        "Register machines that may no more than oneself, change and deactivate them, their secrets and API keys",
+    ),
     grant("auth:client:read", &[Admin, Manager, Auditor], "See the applications that sign people in"),
     grant("auth:client:write", &[Admin], "Register, change and deactivate applications, and their secrets"),
     grant("auth:saml_connection:read", &[Admin, Manager, Auditor], "See the identity providers that sign people in"),

@@ -110,25 +110,7 @@ pub(crate) async fn within_own(
     roles: impl IntoIterator<Item = String>,
 ) -> Result<(), Refusal> {
     let allowed = allowed(work, catalogue, roles).await?.permissions;
-    let exceeding: Vec<String> = allowed.into_iter().filter(|permission| !work.caller().may(permission)).collect();
-    if exceeding.is_empty() {
-        return Ok(());
-    }
-    let detail = format!(
-        "this concerns somebody or something that may do more than the caller ({}); ask an administrator",
-        some_of(&exceeding)
-    );
-    Err(Refusal::forbidden("exceeds_own_permissions", detail).with("permissions", exceeding))
-}
-
-/// The first of many permissions, and how many more there are.
-pub(crate) fn some_of(permissions: &[impl AsRef<str>]) -> String {
-    const SHOWN: usize = 20;
-    let shown: Vec<&str> = permissions.iter().take(SHOWN).map(AsRef::as_ref).collect();
-    match permissions.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
+    work.caller().reaches(allowed.iter().map(String::as_str))
 }
 
 /// Refuses to act on a user who may do more than the caller.

@@ -1,10 +1,11 @@
-//! Groups.
+//! Groups: as people here make them, and as an identity provider keeps them.
 
 use executor::{ClaimKind, Command, Work};
-use kernel::{Checks, Refusal};
+use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{Group, GroupCommand, GroupCreated, GroupId};
 
 use crate::access::{Catalogue, existing_role, within_own};
+use crate::membership::change_members;
 use crate::{lengths, values};
 
 /// Groups of a tenant have different names, in whatever case.
@@ -28,6 +29,25 @@ pub struct CreateGroup {
 pub struct RenameGroup {
     pub group: GroupId,
     pub name: String,
+}
+
+/// Makes a group with these members. Its roles are given here, not by the provider.
+#[derive(Clone, Debug)]
+pub struct ProvisionGroup {
+    pub name: String,
+    pub members: Vec<UserId>,
+    pub catalogue: Catalogue,
+}
+
+/// Makes a group what a provider says: its name, and who comes and goes, all of it or nothing.
+#[derive(Clone, Debug)]
+pub struct ReviseGroup {
+    pub group: GroupId,
+    /// None: it keeps its name.
+    pub name: Option<String>,
+    pub join: Vec<UserId>,
+    pub leave: Vec<UserId>,
+    pub catalogue: Catalogue,
 }
 
 /// Gives its members a role.
@@ -66,11 +86,64 @@ impl Command for CreateGroup {
             existing_role(work, role, &format!("/roles/{place}")).await?;
         }
         within_own(work, &self.catalogue, roles.iter().cloned()).await?;
-        let group: GroupId = work.new_id();
-        work.take(&NAME, &name.to_lowercase(), group);
-        work.create::<Group>(group, GroupCommand::Create(GroupCreated { name, roles }))?;
+        begin(work, name, roles)
+    }
+}
+
+impl Command for ProvisionGroup {
+    const PERMISSION: &'static str = "user:group:write";
+    type Answer = GroupId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<GroupId, Refusal> {
+        let mut checks = Checks::default();
+        let name = checks.line("/name", &self.name, lengths::NAME);
+        checks.finish()?;
+        let group = begin(work, name, Vec::new())?;
+        change_members(work, &self.catalogue, group, (&self.members, &[]), lengths::KEPT_MEMBERS).await?;
         Ok(group)
     }
+}
+
+impl Command for ReviseGroup {
+    const PERMISSION: &'static str = "user:group:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        // The group comes first, also where its name stays: it is what `If-Match` is about.
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => work.read::<Group>(self.group).await?.name.clone(),
+        };
+        rename(work, self.group, &name).await?;
+        if self.join.is_empty() && self.leave.is_empty() {
+            return Ok(());
+        }
+        let members = (&*self.join, &*self.leave);
+        change_members(work, &self.catalogue, self.group, members, lengths::KEPT_MEMBERS).await
+    }
+}
+
+/// Begins a group: the claim on its name, the first event.
+fn begin(work: &mut Work<'_>, name: String, roles: Vec<String>) -> Result<GroupId, Refusal> {
+    let group: GroupId = work.new_id();
+    work.take(&NAME, &name.to_lowercase(), group);
+    work.create::<Group>(group, GroupCommand::Create(GroupCreated { name, roles }))?;
+    Ok(group)
+}
+
+/// Gives a group another name, or the same.
+async fn rename(work: &mut Work<'_>, group: GroupId, name: &str) -> Result<(), Refusal> {
+    let mut checks = Checks::default();
+    let name = checks.line("/name", name, lengths::NAME);
+    checks.finish()?;
+    let before = work.read::<Group>(group).await?.name.to_lowercase();
+    let after = name.to_lowercase();
+    work.update::<Group>(group, GroupCommand::Rename { name }).await?;
+    if before != after {
+        work.release(&NAME, &before, group);
+        work.take(&NAME, &after, group);
+    }
+    Ok(())
 }
 
 impl Command for RenameGroup {
@@ -78,17 +151,7 @@ impl Command for RenameGroup {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let mut checks = Checks::default();
-        let name = checks.line("/name", &self.name, lengths::NAME);
-        checks.finish()?;
-        let before = work.read::<Group>(self.group).await?.name.to_lowercase();
-        let after = name.to_lowercase();
-        work.update::<Group>(self.group, GroupCommand::Rename { name }).await?;
-        if before != after {
-            work.release(&NAME, &before, self.group);
-            work.take(&NAME, &after, self.group);
-        }
-        Ok(())
+        rename(work, self.group, &self.name).await
     }
 }
 

@@ -26,3 +26,5 @@ pub const PERMISSIONS: usize = 500;
 pub const GROUPS: usize = 50;
 /// Users who are changed at once.
 pub const BATCH: usize = 200;
+/// Users whom a provider takes into a group or out of it at once.
+pub const KEPT_MEMBERS: usize = 1_000;

@@ -66,11 +66,11 @@ impl Command for RevokeRole {
     }
 }
 
-/// Those who come and those who go: in all no more than one append takes, and nobody on both lists.
-fn lists(join: &[UserId], leave: &[UserId]) -> Result<(Vec<UserId>, Vec<UserId>), Refusal> {
+/// Those who come and those who go: of each at most so many, and nobody on both lists.
+fn lists(join: &[UserId], leave: &[UserId], most: usize) -> Result<(Vec<UserId>, Vec<UserId>), Refusal> {
     let mut checks = Checks::default();
-    let join = values::few(&mut checks, "/join", join, lengths::BATCH);
-    let leave = values::few(&mut checks, "/leave", leave, lengths::BATCH);
+    let join = values::few(&mut checks, "/join", join, most);
+    let leave = values::few(&mut checks, "/leave", leave, most);
     if let Some(both) = join.iter().find(|user| leave.binary_search(user).is_ok()) {
         checks.refuse("/leave", "both", format!("{both} can't join and leave at once"));
     }
@@ -100,23 +100,34 @@ impl Command for ChangeGroupMembers {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let (join, leave) = lists(&self.join, &self.leave)?;
-        let group = self.group;
-        work.read::<user_aggregates::Group>(group).await?;
-        if !join.is_empty() {
-            existing_group(work, group, "").await?;
-        }
-        let given = group_roles(work, group).await?;
-        within_own(work, &self.catalogue, given).await?;
-        each(work, &join, "/join", || UserCommand::JoinGroup { group }).await?;
-        // Who leaves is signed out by it.
-        for user in &leave {
-            if let Some(user) = work.find::<User>(*user).await? {
-                over(work, &self.catalogue, &user).await?;
-            }
-        }
-        each(work, &leave, "/leave", || UserCommand::LeaveGroup { group }).await
+        let Self { group, join, leave, catalogue } = self;
+        change_members(work, catalogue, *group, (join, leave), lengths::BATCH).await
     }
+}
+
+/// Takes users into a group that there is and out of it: of each list at most so many.
+pub(crate) async fn change_members(
+    work: &mut Work<'_>,
+    catalogue: &Catalogue,
+    group: GroupId,
+    (join, leave): (&[UserId], &[UserId]),
+    most: usize,
+) -> Result<(), Refusal> {
+    let (join, leave) = lists(join, leave, most)?;
+    work.read::<user_aggregates::Group>(group).await?;
+    if !join.is_empty() {
+        existing_group(work, group, "").await?;
+    }
+    let given = group_roles(work, group).await?;
+    within_own(work, catalogue, given).await?;
+    each(work, &join, "/join", || UserCommand::JoinGroup { group }).await?;
+    // Who leaves is signed out by it.
+    for user in &leave {
+        if let Some(user) = work.find::<User>(*user).await? {
+            over(work, catalogue, &user).await?;
+        }
+    }
+    each(work, &leave, "/leave", || UserCommand::LeaveGroup { group }).await
 }
 
 impl Command for ChangeOrganizationMembers {
@@ -124,7 +135,7 @@ impl Command for ChangeOrganizationMembers {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let (join, leave) = lists(&self.join, &self.leave)?;
+        let (join, leave) = lists(&self.join, &self.leave, lengths::BATCH)?;
         let organization = self.organization;
         work.read::<user_aggregates::Organization>(organization).await?;
         if !join.is_empty() {

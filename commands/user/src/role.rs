@@ -74,7 +74,7 @@ async fn sound(work: &mut Work<'_>, name: &str, role: &RoleChanged, catalogue: &
     }
     let detail = format!(
         "nobody can define a role that allows more than they may themselves; here {}",
-        access::some_of(&exceeding)
+        kernel::some_of(&exceeding)
     );
     Err(Refusal::forbidden("exceeds_own_permissions", detail).with("permissions", exceeding))
 }

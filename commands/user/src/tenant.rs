@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 use executor::{Command, Work};
-use kernel::{Checks, Refusal, Role, TenantId};
+use kernel::{Checks, Refusal, Role, TenantId, is_slug};
 use user_aggregates::{
     Invitation, InvitationCommand, InvitationId, InvitationSent, Tenant, TenantCommand, TenantRequested,
 };
@@ -73,13 +73,6 @@ pub struct RestoreTenant;
 /// It is deleted, if its time has come.
 #[derive(Clone, Copy, Debug)]
 pub struct DeleteTenant;
-
-/// Whether a tenant's short name may be this: 2 to 40 lower-case letters, digits and hyphens, a letter first.
-pub fn is_slug(text: &str) -> bool {
-    (2..=40).contains(&text.len())
-        && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
 
 fn slug(checks: &mut Checks, pointer: &str, text: &str) -> String {
     if !is_slug(text) {

@@ -143,15 +143,15 @@ impl Restore {
         Ok(())
     }
 
-    /// Says where the log ends, and lets all of it become true.
-    pub async fn finish(mut self, head: Head) -> Result<(), Error> {
+    /// Says where the log ends, and up to where it was looked at for what it begins, and lets all of it become true.
+    pub async fn finish(mut self, head: Head, looked: Position) -> Result<(), Error> {
         sqlx::query("UPDATE log.head SET position = $1, recorded_at = coalesce($2, '-infinity')")
             .bind(head.position.as_i64())
             .bind(head.recorded_at)
             .execute(&mut self.connection)
             .await?;
         // What it had begun is in the log, too.
-        copied::note(&mut self.connection, Whose::Everybodys, head.position).await?;
+        copied::note(&mut self.connection, Whose::Everybodys, looked.min(head.position)).await?;
         self.connection.execute("COMMIT").await?;
         // The planner takes new tables for empty ones until somebody has counted.
         self.connection.execute("ANALYZE log.events, log.commands, log.claims").await?;

@@ -211,3 +211,21 @@ async fn a_log_with_an_archive_is_read_by_position_along_its_indexes() {
         assert_eq!((counted["Sort  ("], counted["Seq Scan"]), (0, 0), "{text}");
     }
 }
+
+#[tokio::test]
+async fn what_was_last_said_of_a_tenant_is_found_in_the_archive_too() {
+    let (database, store) = store().await;
+    let (ours, theirs) = (testbed::tenant(), testbed::tenant());
+    for tenant in [ours, theirs] {
+        store.append(append(tenant, vec![stream(&tenant.to_string(), 0, 3)])).await.unwrap();
+    }
+    let said = async || {
+        let head = store.head().await.unwrap();
+        let said = store.last_of_tenants("crm.lead", &["crm.lead.captured"], head).await.unwrap();
+        said.iter().map(|event| (event.tenant, event.sequence)).collect::<Vec<_>>()
+    };
+    assert_eq!(archive_all(&database).await, 6);
+    assert_eq!(said().await, [(ours, 3), (theirs, 3)]);
+    store.append(append(theirs, vec![stream(&theirs.to_string(), 3, 1)])).await.unwrap();
+    assert_eq!(said().await, [(ours, 3), (theirs, 4)]);
+}

@@ -156,7 +156,7 @@ async fn a_restored_log_is_the_same_row_by_row_and_goes_on() {
     let taken = take(&database).await;
 
     let fresh = Database::fresh("crm").await;
-    restore(&fresh, &taken).await.finish(taken.head).await.unwrap();
+    restore(&fresh, &taken).await.finish(taken.head, taken.head.position).await.unwrap();
     assert_eq!(rows(&fresh).await, rows(&database).await);
 
     let restored = open(&fresh, Settings::default()).await;
@@ -180,7 +180,7 @@ async fn what_is_not_finished_leaves_nothing() {
     drop(restore(&fresh, &taken).await);
     assert_eq!(contents(&fresh).await, [0, 0, 0]);
     // The connection that was dropped has let go of the lock.
-    restore(&fresh, &taken).await.finish(taken.head).await.unwrap();
+    restore(&fresh, &taken).await.finish(taken.head, taken.head.position).await.unwrap();
     assert_eq!(rows(&fresh).await, rows(&database).await);
 }
 

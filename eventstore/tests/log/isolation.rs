@@ -43,26 +43,35 @@ async fn a_query_without_a_tenant_condition_sees_the_set_tenants_rows_and_none_w
 }
 
 #[tokio::test]
-async fn a_pooled_connection_whose_transaction_was_dropped_midway_has_no_tenant_left() {
+async fn attack_126_a_pooled_connection_that_served_one_tenant_is_dropped_midway_and_serves_another() {
     let (database, store) = store().await;
-    let ours = testbed::tenant();
+    let (ours, theirs) = (testbed::tenant(), testbed::tenant());
     store.append(append(ours, vec![stream("l1", 0, 3)])).await.unwrap();
+    store.append(append(theirs, vec![stream("l1", 0, 5)])).await.unwrap();
     let pool = database.pool(Role::Read, 1);
+    let set = "SELECT set_config('app.tenant_id', $1, true)";
+    let (backend, count) = ("SELECT pg_backend_pid()", "SELECT count(*) FROM log.events");
     let mut transaction = pool.begin().await.unwrap();
-    sqlx::query("SELECT set_config('app.tenant_id', $1, true)")
-        .bind(ours.to_string())
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
-    let backend = "SELECT pg_backend_pid()";
+    sqlx::query(set).bind(ours.to_string()).execute(&mut *transaction).await.unwrap();
     let pid: i32 = sqlx::query_scalar(backend).fetch_one(&mut *transaction).await.unwrap();
-    let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM log.events").fetch_one(&mut *transaction).await.unwrap();
-    assert_eq!(seen, 3);
+    assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut *transaction).await.unwrap(), 3);
+    // In the middle of a statement whoever asked goes away.
+    let mut asked = Box::pin(sqlx::query("SELECT pg_sleep(0.2)").execute(&mut *transaction));
+    assert!(futures::poll!(&mut asked).is_pending());
+    drop(asked);
     drop(transaction);
-    let again: i32 = sqlx::query_scalar(backend).fetch_one(&pool).await.unwrap();
+
+    let mut next = pool.acquire().await.unwrap();
+    let again: i32 = sqlx::query_scalar(backend).fetch_one(&mut *next).await.unwrap();
     assert_eq!(again, pid, "the pool's one connection is used again");
-    let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM log.events").fetch_one(&pool).await.unwrap();
-    assert_eq!(seen, 0);
+    assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut *next).await.unwrap(), 0, "nobody's is left");
+    let mut transaction = next.begin().await.unwrap();
+    sqlx::query(set).bind(theirs.to_string()).execute(&mut *transaction).await.unwrap();
+    let seen: Vec<uuid::Uuid> =
+        sqlx::query_scalar("SELECT tenant_id FROM log.events").fetch_all(&mut *transaction).await.unwrap();
+    assert_eq!(seen, [theirs.uuid(); 5]);
+    drop(transaction);
+    assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut *next).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use cqrs_es::persist::PersistedEventRepository;
-use eventstore::{ReplayFilter, Role};
+use eventstore::{NewEvent, ReplayFilter, Role, StreamAppend};
 use futures::TryStreamExt;
 use kernel::{Position, TenantId};
 use postgres_es::PostgresEventRepository;
@@ -40,6 +40,38 @@ async fn followers_read_all_tenants_by_position() {
 }
 
 /// Two tenants, each with leads of four events; more than a page.
+/// Events of these types in the stream of the tenant itself, after a version.
+fn own(tenant: TenantId, expected: u64, types: &[&'static str]) -> StreamAppend {
+    let events = types.iter().map(|event_type| NewEvent { event_type, ..event("{}") }).collect();
+    StreamAppend { aggregate_id: tenant.to_string(), expected, events, ..stream("", 0, 0) }
+}
+
+#[tokio::test]
+async fn the_last_event_of_each_tenants_own_stream_is_found_however_much_came_after_it() {
+    let (_database, store) = store().await;
+    let [first, second, third] = [testbed::tenant(), testbed::tenant(), testbed::tenant()];
+    store
+        .append(append(first, vec![own(first, 0, &["lit", "put_out", "cleaned"]), stream("l1", 0, 20)]))
+        .await
+        .unwrap();
+    store.append(append(second, vec![stream("l1", 0, 20), own(second, 0, &["lit"])])).await.unwrap();
+    // A stream of somebody else's name.
+    store
+        .append(append(third, vec![StreamAppend { aggregate_id: first.to_string(), ..own(third, 0, &["lit"]) }]))
+        .await
+        .unwrap();
+    let last = async |types: &[&str], upto: Position| {
+        let found = store.last_of_tenants("crm.lead", types, upto).await.unwrap();
+        found.into_iter().map(|event| (event.tenant, event.event_type)).collect::<Vec<_>>()
+    };
+    let head = store.head().await.unwrap();
+    assert_eq!(last(&["lit", "put_out"], head).await, [(first, "put_out".to_owned()), (second, "lit".to_owned())]);
+    assert_eq!(last(&["lit"], head).await, [(first, "lit".to_owned()), (second, "lit".to_owned())]);
+    assert_eq!(last(&["lit", "put_out"], Position(1)).await, [(first, "lit".to_owned())]);
+    assert_eq!(last(&["never"], head).await, []);
+    assert!(store.last_of_tenants("crm.contact", &["lit"], head).await.unwrap().is_empty());
+}
+
 async fn history(store: &eventstore::EventStore) -> (TenantId, TenantId) {
     let (ours, theirs) = (testbed::tenant(), testbed::tenant());
     for n in 0..15 {

@@ -106,6 +106,11 @@ pub(crate) const COLUMNS: &str =
      CASE WHEN state <> 'waiting' THEN state WHEN run_at <= statement_timestamp() THEN 'available'
           WHEN attempt > 0 THEN 'retryable' ELSE 'scheduled' END AS state";
 
+/// Which jobs are listed, by how they are shown: what [`Listing`] says, from the second parameter on.
+const LISTED: &str =
+    "($2::text IS NULL OR kind = $2) AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR queue = $4)
+     AND ($5::uuid IS NULL OR batch_id = $5) AND ($6::uuid IS NULL OR schedule_id = $6)";
+
 impl Job {
     /// The jobs of a tenant, the last one first; for whoever may see them. `tables`: a transaction in which the tenant is set.
     pub async fn list(
@@ -116,22 +121,37 @@ impl Job {
         // By the primary key, backwards. A filter reads on until the page is full: no index of its own, as what is over is kept
         // for days only, and each index is paid by every attempt.
         let rows = sqlx::query(&format!(
-            "SELECT * FROM (SELECT {COLUMNS} FROM jobs.jobs WHERE tenant_id = $1 AND ($2::uuid IS NULL OR job_id < $2)) j
-             WHERE ($3::text IS NULL OR kind = $3) AND ($4::text IS NULL OR state = $4) AND ($5::text IS NULL OR queue = $5)
-               AND ($6::uuid IS NULL OR batch_id = $6) AND ($7::uuid IS NULL OR schedule_id = $7)
+            "SELECT * FROM (SELECT {COLUMNS} FROM jobs.jobs WHERE tenant_id = $1 AND ($7::uuid IS NULL OR job_id < $7)) j
+             WHERE {LISTED}
              ORDER BY job_id DESC LIMIT $8"
         ))
         .bind(tenant.uuid())
-        .bind(listing.before)
         .bind(&listing.kind)
         .bind(listing.state.map(State::as_str))
         .bind(&listing.queue)
         .bind(listing.batch)
         .bind(listing.schedule)
+        .bind(listing.before)
         .bind(i64::from(listing.limit))
         .fetch_all(tables)
         .await?;
         rows.iter().map(Self::read).collect()
+    }
+
+    /// How many jobs of a tenant a list has from its beginning to its end, whatever page is asked for; in such a transaction.
+    pub async fn count(tables: &mut PgConnection, tenant: TenantId, listing: &Listing) -> Result<i64, sqlx::Error> {
+        // Goes through the tenant's jobs: what is over is kept for days only.
+        sqlx::query_scalar(&format!(
+            "SELECT count(*) FROM (SELECT {COLUMNS} FROM jobs.jobs WHERE tenant_id = $1) j WHERE {LISTED}"
+        ))
+        .bind(tenant.uuid())
+        .bind(&listing.kind)
+        .bind(listing.state.map(State::as_str))
+        .bind(&listing.queue)
+        .bind(listing.batch)
+        .bind(listing.schedule)
+        .fetch_one(tables)
+        .await
     }
 
     /// One of them; none: there is none with this id.

@@ -4,6 +4,7 @@
 //! line in [`projections`].
 
 pub mod api_keys;
+pub mod clients;
 pub mod machines;
 mod places;
 pub mod refused_sign_ins;
@@ -19,6 +20,7 @@ pub fn projections() -> Vec<Arc<dyn Projection>> {
     vec![
         Arc::new(machines::Machines),
         Arc::new(api_keys::ApiKeys),
+        Arc::new(clients::Clients),
         Arc::new(saml_connections::SamlConnections),
         Arc::new(sessions::Sessions),
         Arc::new(refused_sign_ins::RefusedSignIns),

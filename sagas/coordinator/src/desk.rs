@@ -52,6 +52,7 @@ pub struct Listed {
     /// What it is about.
     pub key: String,
     /// How it stands.
+    #[serde(rename = "state")]
     pub status: Status,
     /// The step under way.
     pub step: Option<String>,

@@ -13,6 +13,9 @@ use crate::coordinator::Shared;
 use crate::doing::Fault;
 use crate::{Error, rows};
 
+/// What the names of sagas begin with among those who can't take events.
+pub(crate) const CONSUMERS: &str = "saga.";
+
 /// How a saga is called among those who can't take events.
 pub(crate) fn consumer(saga: &str) -> Consumer {
     Consumer::new(Kind::Saga, saga)

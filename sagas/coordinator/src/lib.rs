@@ -27,6 +27,7 @@
 
 #![deny(missing_docs)]
 
+pub mod backup;
 mod book;
 mod coordinator;
 mod definition;

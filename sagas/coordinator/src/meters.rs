@@ -9,7 +9,7 @@ pub(crate) const COUNTED: [Status; 3] = [Status::Running, Status::Unwinding, Sta
 
 /// How many instances of a saga stand like that.
 pub(crate) fn instances(service: &'static str, saga: &'static str, status: Status) -> Gauge {
-    metrics::gauge!("inopsio_saga_instances", "service" => service, "saga" => saga, "status" => status.as_str())
+    metrics::gauge!("inopsio_saga_instances", "service" => service, "saga" => saga, "state" => status.as_str())
 }
 
 /// How many aggregates' events wait behind one that a saga can't take.

@@ -6,6 +6,7 @@
 //! again about events that began none, and might say otherwise by what is true today.
 
 use kernel::{Position, TenantId};
+use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection, PgExecutor, Row};
 
 /// Events of one tenant.
@@ -23,7 +24,12 @@ pub(crate) struct Stretch {
 /// # Errors
 /// When the database does not answer.
 pub async fn is_migrated(connection: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT to_regclass('saga.passed_over') IS NOT NULL").fetch_one(connection).await
+    sqlx::query_scalar(
+        "SELECT EXISTS (
+             SELECT FROM pg_policies WHERE (schemaname, tablename, policyname) = ('saga', 'passed_over', 'backup'))",
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// Notes that a closed tenant's events were passed over; whether it is closed still.
@@ -48,7 +54,6 @@ pub(crate) async fn note(connection: impl PgExecutor<'_>, stretch: Stretch) -> R
 }
 
 /// What was passed over of tenants who are let in. A row stays only of who has left: few, so no index.
-#[expect(clippy::disallowed_methods, reason = "the tenant stands in a row that was written from the log")]
 pub(crate) async fn open(connection: impl PgExecutor<'_>) -> Result<Vec<Stretch>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT tenant_id, after, upto FROM saga.passed_over p
@@ -57,15 +62,24 @@ pub(crate) async fn open(connection: impl PgExecutor<'_>) -> Result<Vec<Stretch>
     )
     .fetch_all(connection)
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Stretch {
-                tenant: TenantId::vouched(row.try_get(0)?),
-                after: Position::from_i64(row.try_get(1)?),
-                to: Position::from_i64(row.try_get(2)?),
-            })
-        })
-        .collect()
+    rows.iter().map(stretch).collect()
+}
+
+/// What was passed over of anybody.
+pub(crate) async fn all(connection: impl PgExecutor<'_>) -> Result<Vec<Stretch>, sqlx::Error> {
+    let rows = sqlx::query("SELECT tenant_id, after, upto FROM saga.passed_over ORDER BY tenant_id")
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(stretch).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the tenant stands in a row that was written from the log")]
+fn stretch(row: &PgRow) -> Result<Stretch, sqlx::Error> {
+    Ok(Stretch {
+        tenant: TenantId::vouched(row.try_get(0)?),
+        after: Position::from_i64(row.try_get(1)?),
+        to: Position::from_i64(row.try_get(2)?),
+    })
 }
 
 /// A stretch was looked at up to here; whether nobody else did that meanwhile.

@@ -1,7 +1,7 @@
 -- The coordinator's own tables: all that is missing is made, so this may run again. {{service}} is the service's name; everything here belongs to inopsio_{{service}}_owner.
 
 CREATE SCHEMA IF NOT EXISTS saga;
-GRANT USAGE ON SCHEMA saga TO inopsio_{{service}}_project, inopsio_{{service}}_read;
+GRANT USAGE ON SCHEMA saga TO inopsio_{{service}}_project, inopsio_{{service}}_read, inopsio_{{service}}_backup;
 
 -- How far the log was followed. It begins where the log is now: what happened before there were sagas starts none.
 CREATE TABLE IF NOT EXISTS saga.checkpoint (
@@ -90,3 +90,7 @@ GRANT SELECT, INSERT, UPDATE ON saga.instances TO inopsio_{{service}}_project;
 GRANT SELECT, INSERT, DELETE ON saga.parked_events TO inopsio_{{service}}_project;
 GRANT SELECT, UPDATE ON saga.checkpoint TO inopsio_{{service}}_project;
 GRANT SELECT ON saga.instances, saga.parked_events, saga.checkpoint TO inopsio_{{service}}_read;
+-- Backups hold up to where events were looked at. What came last here is by what a program sees that the tables are its own.
+GRANT SELECT ON saga.passed_over, saga.checkpoint TO inopsio_{{service}}_backup;
+DROP POLICY IF EXISTS backup ON saga.passed_over;
+CREATE POLICY backup ON saga.passed_over FOR SELECT TO inopsio_{{service}}_backup USING (true);

@@ -142,13 +142,13 @@ pub trait Places: Send + Sync + 'static {
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<(), PlaceError>>;
 
-    /// Gives back what a tenant that is not made after all had; nothing happens when there is none.
+    /// Gives back what a tenant that is not made after all had, and tells whoever was led to it already; nothing happens when there is none.
     fn release(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
 
     /// From now on the name leads to the tenant.
     fn open(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
 
-    /// Notes how a tenant stands.
+    /// Notes how a tenant stands. Before its place is open nothing can be noted, which passes.
     fn note_standing(&self, tenant: TenantId, standing: Standing) -> BoxFuture<'_, Result<(), PlaceError>>;
 
     /// The services in which tenants have something, that of tenants themselves last.

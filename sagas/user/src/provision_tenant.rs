@@ -120,8 +120,9 @@ async fn revoke(doing: Doing, _: Parameters) -> Result<Next, Fault> {
 }
 
 async fn activate(places: Arc<dyn Places>, doing: Doing, _: Parameters) -> Result<Next, Fault> {
-    places.open(doing.tenant()).await?;
+    // First the log: who is led to a tenant finds one, and what is abandoned was not led to.
     doing.execute(&ActivateTenant).await?;
+    places.open(doing.tenant()).await?;
     Ok(Next::done())
 }
 

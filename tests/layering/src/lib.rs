@@ -6,10 +6,12 @@
 //! kernel ◀ keys ◀ aggregates/*, commands/*, eventstore, commands/executor, projections/projector, api/*
 //! kernel ◀ nats ◀ eventstore ◀ commands/executor, projections/projector, sagas/coordinator, webhooks, jobs/queue ◀ api/*
 //! aggregates/* ◀ projections/* ◀ api/*        aggregates/* + commands/* ◀ sagas ◀ api/gateway
-//! keys ◀ saml ◀ commands/*, api/*        keys ◀ vault ◀ api/gateway
+//! keys ◀ saml ◀ commands/*, api/*
 //! kernel ◀ mailer ◀ sagas, api/*        kernel ◀ texting ◀ sagas        mailer + sagas/coordinator ◀ sagas/mailing ◀ sagas
 //! projections/projector ◀ projections/folding ◀ projections/*, api/face
 //! eventstore ◀ deadletters ◀ projections/projector, sagas/coordinator, webhooks, api/*
+//! keys ◀ vault; keys, vault, nats, eventstore, projections/projector, webhooks ◀ config ◀ directory ◀ api/gateway
+//! sagas + commands/* + aggregates/* + commands/executor, projections/projector, sagas/coordinator ◀ directory
 //! sagas/coordinator ◀ sagas, api/*        aggregates/* + commands/* + projections/* + jobs/queue ◀ jobs/* ◀ api/*
 //! never: aggregates → I/O · projections → commands · one domain → another domain · anything → api
 //! ```

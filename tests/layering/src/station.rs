@@ -53,6 +53,10 @@ pub enum Station {
     Gateway,
     /// webhooks/: events on their way out
     Webhooks,
+    /// config/: what a program is told
+    Config,
+    /// directory/: the directory of tenants
+    Directory,
     /// deadletters/: events that a consumer can't take
     DeadLetters,
     /// edge-agent/
@@ -90,6 +94,8 @@ impl Station {
             "api/face" => Self::Face,
             "api/gateway" => Self::Gateway,
             "webhooks" => Self::Webhooks,
+            "config" => Self::Config,
+            "directory" => Self::Directory,
             "deadletters" => Self::DeadLetters,
             "edge-agent" => Self::EdgeAgent,
             "cli" => Self::Cli,
@@ -123,7 +129,7 @@ impl Station {
             (S::Aggregates(_) | S::Commands(_) | S::EventStore | S::Executor | S::Projector | S::Api(_), S::Keys) => {
                 true
             }
-            (S::Saml | S::Vault, S::Keys) => true,
+            (S::Saml | S::Vault | S::Config | S::Directory, S::Keys) => true,
             (S::Commands(_) | S::Api(_), S::Saml) => true,
             (_, S::Gateway) => false,
             (S::Gateway, _) => true,
@@ -152,6 +158,9 @@ impl Station {
             }
             (S::Api(_), S::Face | S::Nats | S::EventStore | S::Executor | S::Projector) => true,
             (S::Api(_), S::Coordinator | S::Webhooks | S::JobQueue | S::DeadLetters) => true,
+            (S::Config, S::Nats | S::EventStore | S::Projector | S::Vault | S::Webhooks) => true,
+            (S::Directory, S::Config | S::Nats | S::EventStore | S::Executor | S::Projector | S::Coordinator) => true,
+            (S::Directory, S::Sagas | S::Aggregates(_) | S::Commands(_)) => true,
             (S::Testbed, S::Nats | S::EventStore) => true,
             _ => false,
         }

@@ -108,3 +108,17 @@ pub fn form(request: RequestBuilder, fields: &[(&str, &str)]) -> RequestBuilder 
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     request.header("content-type", "application/x-www-form-urlencoded").body(body)
 }
+
+/// What a key that is shown for typing stands for.
+pub fn base32(text: &str) -> Vec<u8> {
+    let bits = text.bytes().map(|letter| {
+        let value = if letter.is_ascii_digit() { letter - b'2' + 26 } else { letter - b'A' };
+        format!("{value:05b}")
+    });
+    bits.collect::<Vec<_>>()
+        .concat()
+        .as_bytes()
+        .chunks_exact(8)
+        .map(|byte| u8::from_str_radix(str::from_utf8(byte).unwrap(), 2).unwrap())
+        .collect()
+}

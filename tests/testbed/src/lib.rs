@@ -37,7 +37,7 @@ mod vault;
 mod wait;
 mod watchdog;
 
-pub use browser::{Browser, Shown, form};
+pub use browser::{Browser, Shown, base32, form};
 pub use cluster::Postgres;
 pub use database::{Database, tenant};
 pub use hold::Hold;

@@ -123,7 +123,7 @@ async fn redirects_are_not_followed_and_no_receiver_holds_us_for_ever() {
 }
 
 #[tokio::test]
-async fn a_stored_address_inside_is_not_knocked_at() {
+async fn attack_67_a_webhooks_address_inside_our_network_is_not_knocked_at() {
     let world = World::idle(quick()).await;
     let receiver = Receiver::start().await;
     // Taken while it was allowed; delivered by a process that does not allow it.

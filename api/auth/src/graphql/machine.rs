@@ -1,11 +1,12 @@
 //! Machines in GraphQL.
 
+use auth_aggregates::ApiKeyRefusal;
 use auth_projections::api_keys::{self, ApiKeyRow};
 use auth_projections::machines::{self, MachineRow};
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Page, PageRequest, few, int, unlistable, unreadable};
-use juniper::{FieldResult, GraphQLInputObject, graphql_object};
+use face::graphql::{Context, Page, PageRequest, int, unlistable, unreadable};
+use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use uuid::Uuid;
 
 use crate::SERVICE;
@@ -17,6 +18,7 @@ pub(crate) const READ: &str = "auth:machine:read";
 #[derive(Clone, Debug)]
 pub struct Machine(MachineRow);
 
+/// A sensor or an integration.
 #[graphql_object(context = Context)]
 impl Machine {
     /// The machine's id.
@@ -64,18 +66,48 @@ impl Machine {
         self.0.changed_at
     }
 
-    /// Its newest API keys, at most 100; of those issued before the one with the id `after`.
+    /// Its API keys, last issued first; revoked ones too.
     async fn api_keys(
         &self,
         context: &Context,
         #[graphql(default = 20)] first: Option<i32>,
-        after: Option<Uuid>,
-    ) -> FieldResult<Vec<ApiKey>> {
-        let first = few(first, 20, 100)?;
+        after: Option<String>,
+    ) -> FieldResult<ApiKeyConnection> {
+        const ORDER: &str = "API_KEYS_NEWEST";
+        let request = PageRequest::new(first, after.as_deref(), ORDER)?;
+        let machine = self.0.machine_id;
         let mut tables = context.reader(SERVICE).await?;
         let tenant = context.caller().tenant();
-        let rows = api_keys::of_machine(&mut tables, tenant, self.0.machine_id, after, first.into()).await;
-        Ok(rows.map_err(unreadable)?.into_iter().map(ApiKey).collect())
+        let rows = api_keys::of_machine(&mut tables, tenant, machine, request.after, request.limit()).await;
+        let rows = rows.map_err(unreadable)?.into_iter().map(ApiKey).collect();
+        Ok(ApiKeyConnection::new(Page::new(&request, ORDER, rows, ApiKey::id), machine))
+    }
+}
+
+/// Why somebody was refused who came with an API key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLEnum)]
+#[graphql(name = "ApiKeyRefusal")]
+pub enum Refused {
+    /// They know its id and not its secret.
+    SecretWrong,
+    /// Its time is over.
+    Expired,
+    /// It was revoked.
+    Revoked,
+    /// The machine whose it is was deactivated.
+    MachineInactive,
+}
+
+impl Refused {
+    /// The one of this name in events.
+    fn named(name: &str) -> Option<Self> {
+        let all = [
+            (ApiKeyRefusal::SecretWrong, Self::SecretWrong),
+            (ApiKeyRefusal::Expired, Self::Expired),
+            (ApiKeyRefusal::Revoked, Self::Revoked),
+            (ApiKeyRefusal::MachineInactive, Self::MachineInactive),
+        ];
+        all.into_iter().find(|(event, _)| event.as_str() == name).map(|(_, refused)| refused)
     }
 }
 
@@ -83,6 +115,7 @@ impl Machine {
 #[derive(Clone, Debug)]
 pub struct ApiKey(ApiKeyRow);
 
+/// A key with which a machine calls the API. Nothing of its secret is kept.
 #[graphql_object(context = Context)]
 impl ApiKey {
     /// The key's id.
@@ -120,15 +153,20 @@ impl ApiKey {
         self.0.last_refused_at
     }
 
-    /// Why they were: `secret_wrong`, `expired`, `revoked`, `machine_inactive`.
-    fn last_refusal(&self) -> Option<&str> {
-        self.0.last_refusal.as_deref()
+    /// Why they were.
+    fn last_refusal(&self) -> Option<Refused> {
+        self.0.last_refusal.as_deref().and_then(Refused::named)
     }
 
     /// When it was revoked.
     fn revoked_at(&self) -> Option<DateTime<Utc>> {
         self.0.revoked_at
     }
+}
+
+connection! {
+    /// A page of a machine's API keys.
+    pub struct ApiKeyConnection of ApiKey by ApiKeyEdge in SERVICE, counted by api_keys::count where Uuid
 }
 
 /// Which machines; what is left out does not matter.

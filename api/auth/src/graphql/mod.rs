@@ -1,5 +1,6 @@
-//! Signing in, in GraphQL: lists of machines, their keys, identity providers, and sessions over the read models, and what happens to them as it happens.
+//! Signing in, in GraphQL: lists of machines, their keys, applications, identity providers, and sessions over the read models, and what happens to them as it happens.
 
+mod client;
 mod machine;
 mod query;
 mod refused_sign_in;

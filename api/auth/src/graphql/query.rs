@@ -4,15 +4,17 @@ use face::graphql::Context;
 use juniper::{FieldResult, graphql_object};
 use uuid::Uuid;
 
+use super::client::{self, Client, ClientConnection, ClientFilter};
 use super::machine::{self, Machine, MachineConnection, MachineFilter};
-use super::refused_sign_in::{self, RefusedSignIn};
-use super::saml_connection::{self, SamlConnection};
-use super::session::{self, SignInSession};
+use super::refused_sign_in::{self, RefusedSignInConnection};
+use super::saml_connection::{self, SamlConnectionConnection};
+use super::session::{self, SignInSessionConnection};
 
 /// Machines and their keys, and where people are signed in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AuthQuery;
 
+/// Machines and their keys, and where people are signed in.
 #[graphql_object(context = Context)]
 impl AuthQuery {
     /// A machine; `null`: unknown.
@@ -30,34 +32,47 @@ impl AuthQuery {
         machine::list(context, filter, first, after).await
     }
 
-    /// The identity providers that sign people in, at most 100, oldest first; of those made after the one with the id `after`.
+    /// An application that signs people in; `null`: unknown.
+    async fn client(context: &Context, id: Uuid) -> FieldResult<Option<Client>> {
+        Client::of(context, id).await
+    }
+
+    /// Applications that sign people in, by name.
+    async fn clients(
+        context: &Context,
+        filter: Option<ClientFilter>,
+        #[graphql(default = 20)] first: Option<i32>,
+        after: Option<String>,
+    ) -> FieldResult<ClientConnection> {
+        client::list(context, filter, first, after).await
+    }
+
+    /// The identity providers that sign people in, first connected first.
     async fn saml_connections(
         context: &Context,
         #[graphql(default = 20)] first: Option<i32>,
-        after: Option<Uuid>,
-    ) -> FieldResult<Vec<SamlConnection>> {
+        after: Option<String>,
+    ) -> FieldResult<SamlConnectionConnection> {
         saml_connection::list(context, first, after).await
     }
 
-    /// The newest sessions of a person, ended ones included, at most 100: when, from where and by what they signed in; of those that
-    /// began before the one with the id `after`.
+    /// The sessions of a person, last begun first, ended ones included: when, from where and by what they signed in.
     async fn sessions(
         context: &Context,
         user_id: Uuid,
         #[graphql(default = 20)] first: Option<i32>,
-        after: Option<Uuid>,
-    ) -> FieldResult<Vec<SignInSession>> {
+        after: Option<String>,
+    ) -> FieldResult<SignInSessionConnection> {
         session::of_user(context, user_id, first, after).await
     }
 
-    /// The newest attempts to sign in that were refused, at most 100: those at a person's account, or without `userId` those at
-    /// nobody's; of those before the one with the id `after`.
+    /// The attempts to sign in that were refused, last tried first: those at a person's account, or without `userId` those at nobody's.
     async fn refused_sign_ins(
         context: &Context,
         user_id: Option<Uuid>,
         #[graphql(default = 20)] first: Option<i32>,
-        after: Option<Uuid>,
-    ) -> FieldResult<Vec<RefusedSignIn>> {
+        after: Option<String>,
+    ) -> FieldResult<RefusedSignInConnection> {
         refused_sign_in::list(context, user_id, first, after).await
     }
 }

@@ -2,7 +2,8 @@
 
 use auth_projections::refused_sign_ins::{self, RefusedSignInRow};
 use chrono::{DateTime, Utc};
-use face::graphql::{Context, few, unreadable};
+use face::connection;
+use face::graphql::{Context, Page, PageRequest, unreadable};
 use juniper::{FieldResult, graphql_object};
 use uuid::Uuid;
 
@@ -15,6 +16,7 @@ pub struct RefusedSignIn {
     row: RefusedSignInRow,
 }
 
+/// An attempt to sign in that was refused.
 #[graphql_object(name = "RefusedSignIn", context = Context)]
 impl RefusedSignIn {
     /// The attempt's id.
@@ -48,16 +50,24 @@ impl RefusedSignIn {
     }
 }
 
-/// The newest of them.
+connection! {
+    /// A page of refused attempts to sign in.
+    pub struct RefusedSignInConnection of RefusedSignIn by RefusedSignInEdge in SERVICE, counted by refused_sign_ins::count where Option<Uuid>
+}
+
+/// Those at somebody's account, or without a user at nobody's; newest first.
 pub(crate) async fn list(
     context: &Context,
     user: Option<Uuid>,
     first: Option<i32>,
-    after: Option<Uuid>,
-) -> FieldResult<Vec<RefusedSignIn>> {
+    after: Option<String>,
+) -> FieldResult<RefusedSignInConnection> {
+    const ORDER: &str = "REFUSED_SIGN_INS_NEWEST";
     context.require(READ)?;
-    let first = few(first, 20, 100)?;
+    let request = PageRequest::new(first, after.as_deref(), ORDER)?;
     let mut tables = context.reader(SERVICE).await?;
-    let rows = refused_sign_ins::of_user(&mut tables, context.caller().tenant(), user, after, first.into()).await;
-    Ok(rows.map_err(unreadable)?.into_iter().map(|row| RefusedSignIn { row }).collect())
+    let tenant = context.caller().tenant();
+    let rows = refused_sign_ins::of_user(&mut tables, tenant, user, request.after, request.limit()).await;
+    let rows = rows.map_err(unreadable)?.into_iter().map(|row| RefusedSignIn { row }).collect();
+    Ok(RefusedSignInConnection::new(Page::new(&request, ORDER, rows, RefusedSignIn::id), user))
 }

@@ -2,7 +2,8 @@
 
 use auth_projections::saml_connections::{self, SamlConnectionRow};
 use chrono::{DateTime, Utc};
-use face::graphql::{Context, few, int, unreadable};
+use face::connection;
+use face::graphql::{Context, Page, PageRequest, int, unreadable};
 use juniper::{FieldResult, graphql_object};
 use uuid::Uuid;
 
@@ -15,6 +16,7 @@ const READ: &str = "auth:saml_connection:read";
 #[derive(Clone, Debug)]
 pub struct SamlConnection(SamlConnectionRow);
 
+/// An identity provider that signs people in.
 #[graphql_object(context = Context)]
 impl SamlConnection {
     /// The connection's id.
@@ -58,15 +60,23 @@ impl SamlConnection {
     }
 }
 
-/// The connections of the tenant, oldest first.
+connection! {
+    /// A page of SAML connections.
+    pub struct SamlConnectionConnection of SamlConnection by SamlConnectionEdge in SERVICE, counted by saml_connections::count where ()
+}
+
+/// The connections of the tenant, first created first.
 pub(crate) async fn list(
     context: &Context,
     first: Option<i32>,
-    after: Option<Uuid>,
-) -> FieldResult<Vec<SamlConnection>> {
+    after: Option<String>,
+) -> FieldResult<SamlConnectionConnection> {
+    const ORDER: &str = "SAML_CONNECTIONS_OLDEST";
     context.require(READ)?;
-    let first = few(first, 20, 100)?;
+    let request = PageRequest::new(first, after.as_deref(), ORDER)?;
     let mut tables = context.reader(SERVICE).await?;
-    let rows = saml_connections::list(&mut tables, context.caller().tenant(), after, first.into()).await;
-    Ok(rows.map_err(unreadable)?.into_iter().map(SamlConnection).collect())
+    let tenant = context.caller().tenant();
+    let rows = saml_connections::list(&mut tables, tenant, request.after, request.limit()).await;
+    let rows = rows.map_err(unreadable)?.into_iter().map(SamlConnection).collect();
+    Ok(SamlConnectionConnection::new(Page::new(&request, ORDER, rows, SamlConnection::id), ()))
 }

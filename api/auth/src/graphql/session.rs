@@ -2,7 +2,8 @@
 
 use auth_projections::sessions::{self, SessionRow};
 use chrono::{DateTime, Utc};
-use face::graphql::{Context, few, unreadable};
+use face::connection;
+use face::graphql::{Context, Page, PageRequest, unreadable};
 use juniper::{FieldResult, graphql_object};
 use uuid::Uuid;
 
@@ -19,6 +20,7 @@ pub struct SignInSession {
     ended_with_all: Option<(DateTime<Utc>, String)>,
 }
 
+/// Somebody was signed in with one browser.
 #[graphql_object(name = "SignInSession", context = Context)]
 impl SignInSession {
     /// The session's id.
@@ -73,23 +75,28 @@ impl SignInSession {
     }
 }
 
-/// The newest sessions of a person.
+connection! {
+    /// A page of a person's sessions.
+    pub struct SignInSessionConnection of SignInSession by SignInSessionEdge in SERVICE, counted by sessions::count where Uuid
+}
+
+/// The sessions of a person, newest first.
 pub(crate) async fn of_user(
     context: &Context,
     user: Uuid,
     first: Option<i32>,
-    after: Option<Uuid>,
-) -> FieldResult<Vec<SignInSession>> {
+    after: Option<String>,
+) -> FieldResult<SignInSessionConnection> {
+    const ORDER: &str = "SESSIONS_NEWEST";
     context.require(READ)?;
-    let first = few(first, 20, 100)?;
+    let request = PageRequest::new(first, after.as_deref(), ORDER)?;
     let mut tables = context.reader(SERVICE).await?;
-    let found = sessions::of_user(&mut tables, context.caller().tenant(), user, after, first.into()).await;
+    let tenant = context.caller().tenant();
+    let found = sessions::of_user(&mut tables, tenant, user, request.after, request.limit()).await;
     let (rows, ended) = found.map_err(unreadable)?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let with_all = ended.as_ref().filter(|ended| row.started_at <= ended.ended_at);
-            SignInSession { ended_with_all: with_all.map(|ended| (ended.ended_at, ended.reason.clone())), row }
-        })
-        .collect())
+    let page = Page::new(&request, ORDER, rows, |row| row.session_id).map(|row| {
+        let with_all = ended.as_ref().filter(|ended| row.started_at <= ended.ended_at);
+        SignInSession { ended_with_all: with_all.map(|ended| (ended.ended_at, ended.reason.clone())), row }
+    });
+    Ok(SignInSessionConnection::new(page, user))
 }

@@ -19,6 +19,7 @@ pub struct AuthSubscription {
     event: Arc<RecordedEvent>,
 }
 
+/// What changed in signing in.
 #[graphql_object(context = Context)]
 impl AuthSubscription {
     /// Somebody was let in or refused, or access was given or taken.
@@ -33,6 +34,7 @@ pub struct AccessEvent {
     event: Arc<RecordedEvent>,
 }
 
+/// Something that happened to access.
 #[graphql_object(name = "AccessEvent", context = Context)]
 impl AccessEvent {
     /// What happened, such as `auth.machine.refused`.

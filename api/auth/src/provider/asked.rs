@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use auth_aggregates::{Client, ClientId};
+use auth_aggregates::{Client, ClientId, GrantId};
 use auth_commands::protocol;
 use poem::Response;
 use poem::http::StatusCode;
 
 use super::authorize::see_other;
 use super::form::Form;
+use super::par::PUSHED;
 use super::{OAuthError, Provider, Visit, pages};
 use crate::authority::reaches_api;
 
@@ -29,6 +30,10 @@ pub struct Asked {
     /// Whether a second factor is wanted.
     pub(super) surer: bool,
     pub(super) login_hint: Option<String>,
+    /// An ID token of whom the client means.
+    pub(super) id_token_hint: Option<String>,
+    /// The id of the request that was pushed beforehand, if this is one: that of the grant for which it is good.
+    pub(super) pushed: Option<GrantId>,
     /// All of it, as it came.
     pub(super) query: String,
 }
@@ -49,7 +54,9 @@ impl Asked {
         query: String,
     ) -> Result<Result<Self, Unaskable>, OAuthError> {
         // A parameter that is there twice could be one for us and another for who looks at it before us.
-        let Ok(form) = Form::read(&query) else { return Ok(Err(Unaskable::Here("A parameter is there twice."))) };
+        let Ok(form) = Form::read(&query) else {
+            return Ok(Err(Unaskable::Here("A parameter is there twice, or can't be read.")));
+        };
         let Some(Ok(client)) = form.get("client_id").map(str::parse::<ClientId>) else {
             return Ok(Err(Unaskable::Here("The application that sent you here is not known.")));
         };
@@ -112,6 +119,8 @@ impl Asked {
             max_age: max_age.and_then(Result::ok),
             surer: form.words("acr_values").iter().any(|value| value == "aal2"),
             login_hint: form.get("login_hint").map(|hint| hint.chars().take(254).collect()),
+            id_token_hint: form.get("id_token_hint").map(str::to_owned),
+            pushed: form.get(PUSHED).and_then(|id| id.parse().ok()),
             echo,
             state,
             query,
@@ -120,7 +129,9 @@ impl Asked {
 
     /// The same as a query, for who has just signed in: that is not asked of them once more.
     pub(super) fn after_signing_in(&self) -> String {
-        let asked = url::form_urlencoded::parse(self.query.as_bytes()).filter(|(name, _)| name != "prompt");
+        // Nor are they asked again because they are not whom the client guessed.
+        let asked = url::form_urlencoded::parse(self.query.as_bytes())
+            .filter(|(name, _)| !["prompt", "login_hint"].contains(&&**name));
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(asked);
         if self.prompt.iter().any(|one| one == "consent") {

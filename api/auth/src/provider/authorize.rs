@@ -1,7 +1,7 @@
 //! The authorization endpoint: somebody is asked, by a client, to let it act for them.
 
 use auth_aggregates::{CodeTerms, GrantKind, GrantTerms, SessionId};
-use auth_commands::{GiveConsent, OpenGrant, protocol};
+use auth_commands::{GiveConsent, OpenGrant, OpenPushedGrant, protocol};
 use chrono::TimeDelta;
 use face::Person;
 use poem::Response;
@@ -13,6 +13,7 @@ use super::asked::{Asked, Unaskable};
 use super::browser::{ShownBy, Somebody};
 use super::form::Form;
 use super::goal::{Goal, Then, from_login};
+use super::hint::Unmeant;
 use super::id_token::acr;
 use super::pages::{self, Consent, Login};
 use super::second_factor::{self, Pending};
@@ -24,6 +25,9 @@ const CODE: TimeDelta = TimeDelta::seconds(60);
 
 /// How long what was granted holds, refreshed or not.
 const GRANT: TimeDelta = TimeDelta::days(30);
+
+/// What was pushed has expired, or was used.
+const PUSHED_BEFORE: &str = "What the application asked for beforehand is not good any more. Begin there again.";
 
 /// On which pages something is kept.
 pub(super) const ON_LOGIN: &str = "auth.page.login";
@@ -41,9 +45,7 @@ pub async fn authorize(provider: &Provider, mut visit: Visit) -> Answer {
     let query = if visit.method == Method::POST { visit.form_text().await? } else { visit.query.clone() };
     let asked = match par::pushed(provider, &visit, query).await? {
         Some(query) => Asked::read(provider, &visit, query).await?,
-        None => {
-            Err(Unaskable::Here("What the application asked for beforehand is not good any more. Begin there again."))
-        }
+        None => Err(Unaskable::Here(PUSHED_BEFORE)),
     };
     let asked = match asked {
         Ok(asked) => asked,
@@ -136,7 +138,17 @@ async fn proceed(provider: &Provider, visit: &Visit, asked: Asked, somebody: Opt
     let wants = |prompt: &str| asked.prompt.iter().any(|one| one == prompt);
     let age = somebody.as_ref().map(|somebody| (provider.authority.now() - somebody.confirmed_at).num_seconds());
     let too_old = age.is_some_and(|age| asked.max_age.is_some_and(|most| age > most || most == 0));
-    let Some(somebody) = somebody.filter(|_| fresh || !(too_old || wants("login") || wants("select_account"))) else {
+    let meant = match provider.meant(visit, &asked).await {
+        Ok(meant) => meant,
+        Err(Unmeant::NoIdToken(text)) => return Ok(asked.fails(visit, "invalid_request", text)),
+        Err(Unmeant::Unknown(error)) => return Err(error),
+    };
+    let another = somebody.as_ref().is_some_and(|somebody| !meant.may_be(&somebody.person, fresh));
+    if another && fresh {
+        return Ok(asked.fails(visit, "login_required", "somebody else signed in than the ID token is about"));
+    }
+    let anew = another || too_old || wants("login") || wants("select_account");
+    let Some(somebody) = somebody.filter(|_| fresh || !anew) else {
         if wants("none") {
             return Ok(asked.fails(visit, "login_required", "the person has to sign in"));
         }
@@ -196,8 +208,13 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, somebody: &Som
         expires_at: now + GRANT,
     };
     let caller = protocol(visit.tenant.id, &somebody.person.id.to_string());
-    let done = match provider.authority.run(&caller, &OpenGrant { terms }).await {
+    let opened = match asked.pushed {
+        Some(request) => provider.authority.run(&caller, &OpenPushedGrant { request, terms }).await,
+        None => provider.authority.run(&caller, &OpenGrant { terms }).await,
+    };
+    let done = match opened {
         Ok(done) => done,
+        Err(refusal) if refusal.code() == "already_exists" => return Ok(Unaskable::Here(PUSHED_BEFORE).answer(visit)),
         Err(refusal) if refusal.code() == "session_ended" => {
             return Ok(asked.fails(visit, "login_required", "the person was signed out meanwhile"));
         }

@@ -23,8 +23,9 @@ use crate::authority::{Header, PublicKey, seconds};
 /// The one type of assertion.
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// How long an assertion may be good for: it is made for one request.
-const LONGEST: TimeDelta = TimeDelta::minutes(10);
+/// How long an assertion may be good for. It is made for one request, and works once however long that is; an hour is what stock clients
+/// (Authlib) say.
+const LONGEST: TimeDelta = TimeDelta::hours(1);
 
 /// Why an assertion is refused that was used before.
 const REPLAYED: &str = "assertion_replayed";
@@ -230,14 +231,14 @@ fn assertion(
     let head = token.split('.').next().unwrap_or_default();
     let head = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(head).map_err(|_| "assertion_unreadable")?;
     let head: Kid = serde_json::from_slice(&head).map_err(|_| "assertion_unreadable")?;
-    let now = provider.authority.now();
+    let (now, leeway) = (provider.authority.now(), provider.authority.settings().leeway);
     // For the issuer, the endpoint to which it is sent, or the token endpoint, which RFC 9126 and older clients name at all of them.
     let audiences = [visit.issuer.clone(), visit.endpoint.clone(), format!("{}/token", visit.issuer)];
     let options = VerificationOptions {
         required_subject: Some(client.to_owned()),
         allowed_issuers: Some(HashSet::from([client.to_owned()])),
         allowed_audiences: Some(audiences.into()),
-        time_tolerance: Some(Duration::from_secs(provider.authority.settings().leeway.num_seconds().unsigned_abs())),
+        time_tolerance: Some(Duration::from_secs(leeway.num_seconds().unsigned_abs())),
         artificial_time: Some(seconds(now)),
         ..VerificationOptions::default()
     };
@@ -247,7 +248,7 @@ fn assertion(
         .find_map(|key| key.verify::<NoCustomClaims>(token, options.clone()).ok())
         .ok_or("assertion_invalid")?;
     let ends = claims.expires_at.ok_or("assertion_endless")?;
-    if ends > seconds(now + LONGEST) {
+    if ends > seconds(now + LONGEST + leeway) {
         return Err("assertion_too_long");
     }
     claims.jwt_id.filter(|jti| (1..=128).contains(&jti.len())).ok_or("assertion_without_jti")

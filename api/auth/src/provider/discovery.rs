@@ -10,7 +10,7 @@ use super::{Answer, Provider, Visit};
 /// How long others may keep what they found. A new signing key is shown for longer than this before it signs.
 const KEEP: &str = "public, max-age=300";
 
-const CLAIMS: [&str; 16] = [
+const CLAIMS: [&str; 23] = [
     "iss",
     "sub",
     "aud",
@@ -21,8 +21,15 @@ const CLAIMS: [&str; 16] = [
     "acr",
     "amr",
     "sid",
+    "at_hash",
     "name",
+    "given_name",
+    "family_name",
     "preferred_username",
+    "picture",
+    "locale",
+    "zoneinfo",
+    "updated_at",
     "email",
     "email_verified",
     "phone_number",

@@ -76,6 +76,11 @@ impl OAuthError {
         Self::new(StatusCode::FORBIDDEN, "insufficient_scope", description)
     }
 
+    /// No bearer token was sent. A program is told only how to show one: no error was made yet (RFC 6750 section 3.1).
+    pub fn no_token() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "", "send the access token as Authorization: Bearer")
+    }
+
     /// There is no such tenant.
     pub fn unknown_tenant() -> Self {
         Self::new(StatusCode::NOT_FOUND, "invalid_request", "there is no tenant with this name")
@@ -112,6 +117,11 @@ impl OAuthError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", description)
     }
 
+    /// Whether it is the request that is wrong.
+    pub(super) fn is_of_request(&self) -> bool {
+        self.status == StatusCode::BAD_REQUEST
+    }
+
     /// The answer to a browser, or to a program.
     pub fn tell(&self, browser: bool, tenant: &Brand) -> Response {
         if browser { self.page(tenant) } else { self.answer() }
@@ -142,16 +152,36 @@ impl OAuthError {
 
     /// The answer to a program.
     pub fn answer(&self) -> Response {
-        let mut response = answer(self.status, &json!({ "error": self.error, "error_description": self.description }));
-        let headers = response.headers_mut();
-        if self.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"inopsio\""));
-        } else if self.error == "invalid_token" {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+        let body = match self.error {
+            "" => json!({}),
+            error => json!({ "error": error, "error_description": printable(&self.description) }),
+        };
+        let mut response = answer(self.status, &body);
+        let challenge = match self.error {
+            _ if self.challenge => Some("Basic realm=\"inopsio\""),
+            "" => Some("Bearer realm=\"inopsio\""),
+            "invalid_token" => Some("Bearer realm=\"inopsio\", error=\"invalid_token\""),
+            // The one endpoint of ours that wants a scope is userinfo.
+            "insufficient_scope" => Some("Bearer realm=\"inopsio\", error=\"insufficient_scope\", scope=\"openid\""),
+            _ => None,
+        };
+        if let Some(challenge) = challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         self.retry(&mut response);
         response
     }
+}
+
+/// A description in the letters that one may have (RFC 6749 section 5.2): it may quote what a client sent.
+fn printable(text: &str) -> String {
+    let letter = |letter: char| match letter {
+        '"' => '\'',
+        '\\' => '/',
+        ' '..='~' => letter,
+        _ => '?',
+    };
+    text.chars().map(letter).collect()
 }
 
 /// A description as a sentence for people.
@@ -192,5 +222,19 @@ pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
         .status(status)
         .content_type("application/json")
         .header(header::CACHE_CONTROL, "no-store")
+        .header(header::PRAGMA, "no-cache")
         .body(serde_json::to_vec(body).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_description_has_only_the_letters_that_it_may_have() {
+        let quoted = OAuthError::invalid_request("there is no \"ä\\\u{1b}[31m\n\" here");
+        let body = quoted.answer().into_body().into_string().await.unwrap();
+        let said: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(said["error_description"], "there is no '?/?[31m?' here");
+    }
 }

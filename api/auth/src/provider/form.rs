@@ -12,13 +12,17 @@ impl Form {
     /// Reads them.
     ///
     /// # Errors
-    /// `invalid_request` when one is there twice: which one is meant would be anybody's guess (RFC 6749 section 3.1).
+    /// `invalid_request` when one is there twice: which one is meant would be anybody's guess (RFC 6749 section 3.1); or when one has a NUL,
+    /// which nothing has that we could look for.
     pub fn read(text: &str) -> Result<Self, OAuthError> {
         let mut parameters = HashMap::new();
         for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
             // A parameter without a value counts as not there.
             if value.is_empty() {
                 continue;
+            }
+            if value.contains('\0') {
+                return Err(OAuthError::invalid_request("a parameter has a NUL, which is in no text"));
             }
             if parameters.insert(name.clone().into_owned(), value.into_owned()).is_some() {
                 return Err(OAuthError::invalid_request(format!("the parameter {name} is there more than once")));
@@ -63,7 +67,7 @@ mod tests {
         let form = Form::read("grant_type=client_credentials&scope=a%20b&code=").unwrap();
         assert_eq!((form.get("grant_type"), form.get("code")), (Some("client_credentials"), None));
         assert_eq!(form.words("scope"), ["a", "b"]);
-        assert!(Form::read("scope=a&scope=b").is_err());
+        assert!(Form::read("scope=a&scope=b").is_err() && Form::read("login=a%00b").is_err());
         assert!(form.need("code").is_err());
     }
 }

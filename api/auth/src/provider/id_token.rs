@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
 use face::Person;
 use jwt_simple::prelude::VerificationOptions;
+use kernel::UserId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256, Sha512};
@@ -25,6 +26,7 @@ const TYPE: &str = "JWT";
 /// What an ID token that a client brings back says.
 pub(super) struct Hint {
     pub(super) client: ClientId,
+    pub(super) subject: UserId,
     pub(super) session: Option<SessionId>,
 }
 
@@ -48,15 +50,16 @@ impl Provider {
         }))
     }
 
-    /// An ID token for the client of a grant.
+    /// An ID token for the client of a grant, about a person as far as a scope tells of them. `nonce`: what the client wants to find in it.
     pub(super) async fn id_token(
         &self,
         visit: &Visit,
         terms: &GrantTerms,
-        person: &Person,
+        (person, scope): (&Person, &[String]),
         access_token: &str,
+        nonce: Option<String>,
     ) -> Result<String, OAuthError> {
-        let scope: Vec<&str> = terms.scope.iter().map(String::as_str).collect();
+        let scope: Vec<&str> = scope.iter().map(String::as_str).collect();
         let mut said: Map<String, Value> = claims_of(person, &scope);
         said.remove("sub");
         let caller = protocol(visit.tenant.id, "auth");
@@ -76,7 +79,7 @@ impl Provider {
             said.insert("acr".to_owned(), signed_in.acr.into());
             said.insert("amr".to_owned(), signed_in.methods.into());
         }
-        if let Some(nonce) = terms.code.as_ref().and_then(|code| code.nonce.clone()) {
+        if let Some(nonce) = nonce {
             said.insert("nonce".to_owned(), nonce.into());
         }
         let now = self.authority.now();
@@ -108,7 +111,8 @@ impl Provider {
         let claims = key.public.verify::<Said>(token, options).map_err(|_| refused())?;
         let client = claims.audiences.and_then(|audiences| audiences.into_string().ok());
         let client = client.and_then(|client| client.parse().ok()).ok_or_else(refused)?;
-        Ok(Some(Hint { client, session: claims.custom.sid }))
+        let subject = claims.subject.and_then(|subject| subject.parse().ok()).ok_or_else(refused)?;
+        Ok(Some(Hint { client, subject, session: claims.custom.sid }))
     }
 }
 

@@ -38,7 +38,14 @@ pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
         Some(token) => provider.id_token_hint(&visit, token).await?,
         None => None,
     };
-    let client = hint.as_ref().map(|hint| hint.client).or_else(|| form.get("client_id").and_then(|id| id.parse().ok()));
+    let named = form.get("client_id").map(str::parse::<ClientId>);
+    if let (Some(hint), Some(named)) = (&hint, &named)
+        && named.as_ref().ok() != Some(&hint.client)
+    {
+        // Else one client's ID token would vouch for where another one sends people (section 2).
+        return Err(OAuthError::invalid_request("client_id is not the client for which id_token_hint was issued"));
+    }
+    let client = hint.as_ref().map(|hint| hint.client).or_else(|| named.and_then(Result::ok));
     let then = leads_to(provider, &visit, &form, client).await?;
     match (somebody, hint) {
         (None, _) => leave(provider, &visit, None, then).await,

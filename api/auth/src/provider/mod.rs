@@ -20,6 +20,7 @@ mod error;
 mod exchange;
 mod form;
 mod goal;
+mod hint;
 mod id_token;
 mod introspect;
 mod logout;

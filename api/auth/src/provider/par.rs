@@ -1,7 +1,8 @@
 //! Pushed authorization requests (RFC 9126): a client says beforehand, and not through the browser, what it will ask for. Nothing of it
-//! is stored: the reference that it gets is the request itself, sealed.
+//! is stored: the reference that it gets is the request itself, sealed. It is good once: what is granted for it has its id.
 
-use auth_aggregates::ClientId;
+use auth_aggregates::{ClientId, Grant, GrantId};
+use auth_commands::protocol;
 use chrono::{DateTime, TimeDelta, Utc};
 use poem::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -19,11 +20,16 @@ const GOOD_FOR: TimeDelta = TimeDelta::seconds(90);
 const PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
 const PURPOSE: &str = "auth.pushed_request";
 
+/// The parameter by which a pushed request says which one it is, from page to page.
+pub(super) const PUSHED: &str = "pushed_request";
+
 /// What shows who the client is, and is no part of what it asks for.
 const CREDENTIALS: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
 
 #[derive(Serialize, Deserialize)]
 struct Pushed {
+    /// Which request it is.
+    id: GrantId,
     client: ClientId,
     query: String,
     at: DateTime<Utc>,
@@ -43,23 +49,28 @@ pub async fn push(provider: &Provider, mut visit: Visit) -> Answer {
     if form.get("client_id").is_some_and(|named| named != id) {
         return Err(OAuthError::invalid_request("client_id is not the client that shows who it is"));
     }
-    let query = form.without(&[&CREDENTIALS[..], &["client_id"]].concat());
+    let query = form.without(&[&CREDENTIALS[..], &["client_id", PUSHED]].concat());
     let query = format!("client_id={id}&{query}");
     if let Err(unaskable) = Asked::read(provider, &visit, query.clone()).await? {
         return Err(unaskable.error());
     }
-    let pushed = Pushed { client: ClientId::new(client.id), query, at: provider.authority.now() };
+    let id = provider.authority.executor().new_id();
+    let pushed = Pushed { id, client: ClientId::new(client.id), query, at: provider.authority.now() };
     let sealed = provider.keep(&visit, PURPOSE, pushed).await?;
     let said = json!({ "request_uri": format!("{PREFIX}{sealed}"), "expires_in": GOOD_FOR.num_seconds() });
     Ok(answer(StatusCode::CREATED, &said))
 }
 
-/// What was pushed, if a query refers to it; else the query itself. None: what it refers to is not good, or another client's.
+/// What was pushed, if a query refers to it; else the query itself. None: what it refers to is not good, was good for a code before, or is
+/// another client's. A page that is loaded again before there is a code is no second use (section 4).
 pub(super) async fn pushed(provider: &Provider, visit: &Visit, query: String) -> Result<Option<String>, OAuthError> {
     let Ok(form) = Form::read(&query) else { return Ok(Some(query)) };
     let Some(sealed) = form.get("request_uri").and_then(|uri| uri.strip_prefix(PREFIX)) else { return Ok(Some(query)) };
     let kept: Option<Pushed> = provider.kept(visit, PURPOSE, sealed).await?;
     let client = form.get("client_id").and_then(|id| id.parse().ok());
     let good = kept.filter(|pushed| Some(pushed.client) == client && provider.authority.now() - pushed.at < GOOD_FOR);
-    Ok(good.map(|pushed| pushed.query))
+    let Some(Pushed { id, query, .. }) = good else { return Ok(None) };
+    let caller = protocol(visit.tenant.id, "auth");
+    let granted = provider.authority.executor().load::<Grant>(&caller, &id.to_string()).await?;
+    Ok(granted.is_none().then(|| format!("{query}&{PUSHED}={id}")))
 }

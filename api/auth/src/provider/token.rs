@@ -170,8 +170,10 @@ pub(super) async fn tokens(
         "expires_in": token.expires_in,
         "scope": scope.join(" "),
     });
-    if terms.scope.iter().any(|word| word == "openid") {
-        said["id_token"] = provider.id_token(visit, &terms, &person, &token.text).await?.into();
+    if scope.iter().any(|word| word == "openid") {
+        // Only the first one answers to what the browser was sent with (OpenID Connect Core section 12.2).
+        let nonce = terms.code.as_ref().filter(|_| generation == 0).and_then(|code| code.nonce.clone());
+        said["id_token"] = provider.id_token(visit, &terms, (&person, &scope), &token.text, nonce).await?.into();
     }
     if terms.scope.iter().any(|word| word == "offline_access") {
         let key = provider.tenant_key(visit).await?;

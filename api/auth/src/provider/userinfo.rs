@@ -11,7 +11,7 @@ use face::Person;
 pub async fn userinfo(provider: &Provider, visit: Visit) -> Answer {
     let header = visit.header("authorization").and_then(|header| header.split_once(' '));
     let token = header.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-    let token = token.ok_or_else(|| OAuthError::invalid_token("send the access token as Authorization: Bearer"))?;
+    let token = token.ok_or_else(OAuthError::no_token)?;
     // Any of ours: it says by its scope what it is good for.
     let (tenant, claims) = provider.trust.signed(token, &visit.issuer).await?;
     if tenant.id != visit.tenant.id {
@@ -39,9 +39,13 @@ pub(super) fn claims_of(person: &Person, scope: &[&str]) -> Map<String, Value> {
     };
     if scope.contains(&"profile") {
         say("name", person.name.clone().into());
-        say("preferred_username", person.login.clone().into());
+        say("given_name", person.given_name.clone().into());
+        say("family_name", person.family_name.clone().into());
+        say("preferred_username", person.user_name.clone().unwrap_or_else(|| person.login.clone()).into());
+        say("picture", person.picture.clone().into());
         say("locale", person.locale.clone().into());
         say("zoneinfo", person.zoneinfo.clone().into());
+        say("updated_at", person.updated_at.map(|at| at.timestamp()).into());
     }
     if scope.contains(&"email") && person.email.is_some() {
         say("email", person.email.clone().into());

@@ -1,8 +1,11 @@
 //! A request to a tenant's provider.
 
-use poem::http::{HeaderMap, Method};
-use poem::{Body, Request};
 use std::net::IpAddr;
+
+use kernel::Refusal;
+use poem::http::{HeaderMap, HeaderValue, Method};
+use poem::{Body, Request};
+use uuid::Uuid;
 
 use super::pages::Brand;
 use super::{OAuthError, Provider, brand, is_browser};
@@ -10,6 +13,13 @@ use crate::authority::KnownTenant;
 
 /// The most bytes of a form.
 const LIMIT: usize = 64 << 10;
+
+/// By which a caller says which tenant they mean.
+const TENANT: &str = "x-tenant-id";
+
+fn names(said: &HeaderValue, tenant: &KnownTenant) -> bool {
+    said.to_str().is_ok_and(|said| said.parse::<Uuid>() == Ok(tenant.id.uuid()))
+}
 
 /// A request to a tenant's provider, before its form is read.
 pub struct Visit {
@@ -40,6 +50,10 @@ impl Visit {
         let slug = request.raw_path_param("tenant").ok_or_else(OAuthError::unknown_tenant)?;
         let tenant = provider.authority.tenant(slug).await?;
         provider.authority.admits(&tenant)?;
+        if request.headers().get_all(TENANT).iter().any(|said| !names(said, &tenant)) {
+            let detail = "the header X-Tenant-Id names another tenant than this issuer is of; ask that tenant's, or send no such header";
+            return Err(Refusal::forbidden("tenant_differs", detail).into());
+        }
         let brand = if is_browser(&request) {
             brand::brand(&provider.authority, &tenant).await
         } else {

@@ -5,7 +5,7 @@ use auth_commands::{IssueApiKey, RevokeApiKey};
 use chrono::{DateTime, Utc};
 use executor::Command as _;
 use face::operation::{Done, Found, Made, change, find, id};
-use face::{Authenticated, Changed, Command, Empty, Runtime};
+use face::{Authenticated, Changed, Command, Empty, Example, Runtime, example};
 use kernel::{Checks, MachineId, Refusal};
 use keys::SystemRandom;
 use poem_openapi::OpenApi;
@@ -14,8 +14,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Tag;
 use super::secret::SecretMade;
+use super::{Tag, reach};
 use crate::SERVICE;
 use crate::authority::ApiKeyText;
 
@@ -93,15 +93,33 @@ struct ApiKeyResource {
     revoked: bool,
 }
 
+impl Example for ApiKeyResource {
+    fn example() -> Self {
+        Self {
+            id: example::id(2),
+            machine: example::id(1),
+            name: "Nightly export".to_owned(),
+            scopes: vec!["crm:lead:read".to_owned()],
+            expires_at: Some(example::time(365 * 24 * 60)),
+            last_used_at: Some(example::time(60)),
+            last_refused_at: Some(example::time(0)),
+            last_refusal: Some(ApiKeyRefusal::SecretWrong),
+            revoked: false,
+        }
+    }
+}
+
 #[OpenApi(tag = "Tag::Machines")]
 impl ApiKeys {
     /// Give a machine an API key
     ///
-    /// It is used as a bearer token. The answer is the only place where it is shown.
+    /// By it nobody gets to more than they may themselves (`exceeds_own_permissions`). It is used as a bearer token. The answer is the only place where it is shown.
     #[oai(path = "/v1/auth/api-keys", method = "post", operation_id = "issueApiKey")]
     async fn issue(&self, command: Command<NewApiKey>) -> Made<SecretMade> {
         command.request.caller.require(IssueApiKey::PERMISSION)?;
         self.known(&command.body.scopes)?;
+        let (machine, scopes) = (command.body.machine, &command.body.scopes);
+        reach::over_machine(&self.runtime, &command.request.caller, machine, scopes).await?;
         let key: ApiKeyId = self.runtime.executor.new_id();
         let text = ApiKeyText::generate(command.request.caller.tenant(), key, &SystemRandom)?;
         let NewApiKey { machine, name, scopes, expires_at } = command.body;

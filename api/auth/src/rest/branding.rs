@@ -3,7 +3,7 @@
 use auth_aggregates::{Branding, Picture, PictureFormat};
 use auth_commands::{RemoveLogo, SetLogo};
 use face::operation::{Done, Found, change};
-use face::{Authenticated, Command, Empty, Resource, Runtime, forms};
+use face::{Authenticated, Command, Empty, Example, Resource, Runtime, forms};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,19 @@ impl From<&Picture> for ShownPicture {
     }
 }
 
-#[OpenApi(tag = "Tag::Sessions")]
+impl Example for Shown {
+    fn example() -> Self {
+        let light = ShownPicture {
+            format: PictureFormat::Png,
+            width: 320,
+            height: 80,
+            sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
+        };
+        Self { logo: Some(ShownLogo { light, dark: None }) }
+    }
+}
+
+#[OpenApi(tag = "Tag::Branding")]
 impl Brandings {
     /// Show a logo on the pages where people sign in
     ///

@@ -3,7 +3,7 @@
 use auth_aggregates::{Algorithm, Client, Jwk, OurAlgorithm};
 use auth_commands::{ChangeClient, ClientFields, DeactivateClient, ReactivateClient, RegisterClient, SetClientSecret};
 use face::operation::{Done, Found, Made, change, create, find, id};
-use face::{Authenticated, Changed, Command, Empty, Runtime};
+use face::{Authenticated, Changed, Command, Empty, Example, Runtime, example};
 use kernel::TenantId;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -127,6 +127,25 @@ struct ClientResource {
     has_secret: bool,
     /// Whether it may sign people in.
     active: bool,
+}
+
+impl Example for ClientResource {
+    fn example() -> Self {
+        Self {
+            id: example::id(4),
+            name: "Reports".to_owned(),
+            confidential: true,
+            redirect_uris: vec!["https://reports.example.com/back".to_owned()],
+            post_logout_redirect_uris: vec!["https://reports.example.com/".to_owned()],
+            trusted: false,
+            keys: Vec::new(),
+            backchannel_logout_uri: Some("https://reports.example.com/logout".to_owned()),
+            exchanges: false,
+            id_token_signed_response_alg: OurAlgorithm::ES256,
+            has_secret: true,
+            active: true,
+        }
+    }
 }
 
 #[OpenApi(tag = "Tag::Clients")]

@@ -3,7 +3,7 @@
 use auth_aggregates::{Account, Client};
 use auth_commands::{RevokeConsent, WithdrawGrant};
 use face::operation::{Done, Found, change, id};
-use face::{Authenticated, Command, Empty, KnownConsent, Resource, Runtime};
+use face::{Authenticated, Command, Empty, Example, KnownConsent, Resource, Runtime};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -25,9 +25,16 @@ impl Consents {
 
 /// What somebody lets applications do.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Consents")]
 struct ConsentList {
     /// By application.
     consents: Vec<KnownConsent>,
+}
+
+impl Example for ConsentList {
+    fn example() -> Self {
+        Self { consents: vec![KnownConsent::example()] }
+    }
 }
 
 #[OpenApi(tag = "Tag::Consents")]
@@ -39,7 +46,12 @@ impl Consents {
     async fn list(&self, Authenticated(caller): Authenticated, user: Path<Uuid>) -> Found<ConsentList> {
         caller.require("auth:grant:read")?;
         let executor = &self.runtime.executor;
-        let (account, version) = executor.load::<Account>(&caller, &user.0.to_string()).await?.unwrap_or_default();
+        let found = executor.load::<Account>(&caller, &user.0.to_string()).await?;
+        // Who never signed in has no account, and lets nobody do anything; they are a user all the same.
+        if found.is_none() {
+            super::addressee(&self.runtime, &caller, id(&user)).await?;
+        }
+        let (account, version) = found.unwrap_or_default();
         let mut consents = Vec::with_capacity(account.consents.len());
         for (client, scope) in &account.consents {
             let found = executor.load::<Client>(&caller, &client.to_string()).await?;

@@ -4,17 +4,18 @@ use auth_aggregates::{Jwk, Machine};
 use auth_commands::{
     ChangeMachine, DeactivateMachine, ReactivateMachine, RegisterMachine, SetMachineKeys, SetMachineSecret,
 };
+use executor::Command as _;
 use face::operation::{Done, Found, Made, change, create, find, id};
-use face::{Authenticated, Changed, Command, Empty, Runtime};
-use kernel::MachineId;
+use face::{Authenticated, Changed, Command, Empty, Example, Runtime, example};
+use kernel::{Caller, MachineId, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Tag;
 use super::secret::{self, SecretMade};
+use super::{Tag, reach};
 use crate::SERVICE;
 
 /// The operations on machines.
@@ -25,6 +26,12 @@ pub struct Machines {
 impl Machines {
     pub fn new(runtime: Runtime) -> Self {
         Self { runtime }
+    }
+
+    /// Refuses to get hold of a machine that may do more than the caller.
+    async fn holds(&self, caller: &Caller, machine: &Path<Uuid>) -> Result<(), Refusal> {
+        caller.require(ChangeMachine::PERMISSION)?;
+        reach::over_machine(&self.runtime, caller, id(machine), &[]).await
     }
 }
 
@@ -69,14 +76,40 @@ struct MachineResource {
     active: bool,
 }
 
+impl Example for MachineResource {
+    fn example() -> Self {
+        // The example of RFC 8037, appendix A.2.
+        let key = Jwk {
+            kty: "OKP".to_owned(),
+            kid: Some("2026-05".to_owned()),
+            crv: Some("Ed25519".to_owned()),
+            x: Some("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".to_owned()),
+            y: None,
+            n: None,
+            e: None,
+        };
+        Self {
+            id: example::id(1),
+            name: "warehouse-sensor".to_owned(),
+            roles: vec!["viewer".to_owned()],
+            has_secret: false,
+            keys: vec![key],
+            active: true,
+        }
+    }
+}
+
 #[OpenApi(tag = "Tag::Machines")]
 impl Machines {
     /// Register a machine
     ///
-    /// Needs the permission `auth:machine:write`.
+    /// With roles that allow no more than the caller may (`exceeds_own_permissions`). Needs the permission `auth:machine:write`.
     #[oai(path = "/v1/auth/machines", method = "post", operation_id = "registerMachine")]
     async fn register(&self, command: Command<MachineBody>) -> Made {
         let MachineBody { name, roles } = command.body;
+        let caller = &command.request.caller;
+        caller.require(RegisterMachine::PERMISSION)?;
+        reach::over_roles(&self.runtime, caller, &roles).await?;
         create(&self.runtime, &command.request, "machines", RegisterMachine { name, roles }, |id| id.uuid()).await
     }
 
@@ -102,6 +135,8 @@ impl Machines {
     #[oai(path = "/v1/auth/machines/:machine/change", method = "post", operation_id = "changeMachine")]
     async fn change(&self, command: Command<MachineBody>, machine: Path<Uuid>) -> Done {
         let MachineBody { name, roles } = command.body;
+        self.holds(&command.request.caller, &machine).await?;
+        reach::over_roles(&self.runtime, &command.request.caller, &roles).await?;
         let changed = ChangeMachine { machine: id(&machine), name, roles };
         change(&self.runtime, &command.request, machine.0, changed).await
     }
@@ -111,6 +146,7 @@ impl Machines {
     /// The one before it is worth nothing any more. The answer is the only place where the secret is shown.
     #[oai(path = "/v1/auth/machines/:machine/secret", method = "post", operation_id = "setMachineSecret")]
     async fn set_secret(&self, command: Command<Empty>, machine: Path<Uuid>) -> Done<SecretMade> {
+        self.holds(&command.request.caller, &machine).await?;
         let (secret, secret_hash) = secret::fresh()?;
         let set = SetMachineSecret { machine: id(&machine), secret_hash };
         let done = self.runtime.executor.execute(&command.request, &set).await?;
@@ -123,6 +159,7 @@ impl Machines {
     /// With one of them it shows who it is at the token endpoint (`private_key_jwt`), and no secret leaves it.
     #[oai(path = "/v1/auth/machines/:machine/keys", method = "post", operation_id = "setMachineKeys")]
     async fn set_keys(&self, command: Command<MachineKeys>, machine: Path<Uuid>) -> Done {
+        self.holds(&command.request.caller, &machine).await?;
         let set = SetMachineKeys { machine: id(&machine), keys: command.body.keys };
         change(&self.runtime, &command.request, machine.0, set).await
     }
@@ -141,6 +178,7 @@ impl Machines {
     /// Needs the permission `auth:machine:write`.
     #[oai(path = "/v1/auth/machines/:machine/reactivate", method = "post", operation_id = "reactivateMachine")]
     async fn reactivate(&self, command: Command<Empty>, machine: Path<Uuid>) -> Done {
+        self.holds(&command.request.caller, &machine).await?;
         change(&self.runtime, &command.request, machine.0, ReactivateMachine { machine: id(&machine) }).await
     }
 }

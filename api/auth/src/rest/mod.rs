@@ -5,13 +5,15 @@ mod branding;
 mod client;
 mod consent;
 mod machine;
+mod reach;
 mod saml_connection;
 mod secret;
 mod session;
 mod sign_in_policy;
 mod signing_key;
 
-use face::Runtime;
+use face::{Addressee, Runtime};
+use kernel::{Caller, Refusal, UserId};
 use poem_openapi::Tags;
 
 /// All operations.
@@ -42,6 +44,18 @@ pub fn rest(runtime: Runtime) -> Rest {
     )
 }
 
+/// A user of the caller's tenant, as the user service knows them: who never signed in has no account here.
+///
+/// # Errors
+/// `not_found`; that people can't be asked about now.
+async fn addressee(runtime: &Runtime, caller: &Caller, user: UserId) -> Result<Addressee, Refusal> {
+    let found = runtime.addressees.addressee(caller.tenant(), user).await?;
+    found.ok_or_else(|| Refusal::not_found("not_found", format!("there is no user {user}")).with("resource", USER))
+}
+
+/// The type of users, which are the user service's.
+const USER: &str = "user.user";
+
 /// How the reference groups the operations.
 #[derive(Clone, Copy, Debug, Tags)]
 enum Tag {
@@ -54,6 +68,8 @@ enum Tag {
     SamlConnections,
     /// People who sign in: what is asked of them, their sessions, links to set their passwords.
     Sessions,
+    /// How the pages look where people sign in.
+    Branding,
     /// The keys that sign the tenant's tokens.
     #[oai(rename = "Signing keys")]
     SigningKeys,

@@ -8,7 +8,7 @@ use auth_commands::{
     SamlConnectionFields, one_spelling,
 };
 use face::operation::{Done, Found, Made, change, create, find, id};
-use face::{Authenticated, Command, Empty, Runtime};
+use face::{Authenticated, Command, Empty, Example, Runtime, example};
 use kernel::{Caller, FieldError, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -90,6 +90,29 @@ struct SamlConnectionResource {
     roles: Vec<SamlRole>,
     /// Whether it signs people in.
     active: bool,
+}
+
+impl Example for SamlConnectionResource {
+    fn example() -> Self {
+        let provider = SamlProvider {
+            entity_id: "https://idp.example.com/metadata".to_owned(),
+            sign_in_url: "https://idp.example.com/sso".to_owned(),
+            certificates: vec!["MIIBpzCCAU2gAwIBAgIUYkJdCS0m…".to_owned()],
+        };
+        let attributes =
+            SamlAttributes { email: None, name: Some("displayName".to_owned()), roles: Some("groups".to_owned()) };
+        Self {
+            id: example::id(1),
+            name: "Example Inc.".to_owned(),
+            provider,
+            domains: vec!["example.com".to_owned()],
+            provider_initiated: false,
+            admits: true,
+            attributes,
+            roles: vec![SamlRole { value: "sales".to_owned(), role: "member".to_owned() }],
+            active: true,
+        }
+    }
 }
 
 #[OpenApi(tag = "Tag::SamlConnections")]

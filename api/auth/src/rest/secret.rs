@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use face::{Example, example};
 use kernel::Refusal;
 use keys::{Random, SystemRandom};
 use schemars::JsonSchema;
@@ -27,4 +28,10 @@ pub fn fresh() -> Result<(Zeroizing<String>, String), Refusal> {
     let secret = Zeroizing::new(format!("inm_{}", URL_SAFE_NO_PAD.encode(*bytes)));
     let hash = hex::encode(Sha256::digest(&*secret));
     Ok((secret, hash))
+}
+
+impl Example for SecretMade {
+    fn example() -> Self {
+        Self { id: example::id(2), secret: Some("example-secret-3f9c1b7a5d2e4860".to_owned()) }
+    }
 }

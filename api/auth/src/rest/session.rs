@@ -1,15 +1,16 @@
 //! Sessions of people: end one, or all of a person.
 
+use auth_aggregates::Session;
 use auth_commands::{EndSessions, ResetSecondFactor, RevokeSession, SendPasswordLink};
 use executor::Command as _;
 use face::operation::{Done, change, id};
 use face::{Command, Empty, Runtime};
-use kernel::Refusal;
+use kernel::{Caller, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use uuid::Uuid;
 
-use super::Tag;
+use super::{Tag, reach};
 
 /// The operations on sessions.
 pub struct Sessions {
@@ -20,6 +21,12 @@ impl Sessions {
     pub fn new(runtime: Runtime) -> Self {
         Self { runtime }
     }
+
+    /// Refuses to act on somebody who may do more than the caller.
+    async fn over(&self, caller: &Caller, permission: &'static str, user: &Path<Uuid>) -> Result<(), Refusal> {
+        caller.require(permission)?;
+        reach::over_user(&self.runtime, caller, id(user)).await
+    }
 }
 
 #[OpenApi(tag = "Tag::Sessions")]
@@ -29,6 +36,12 @@ impl Sessions {
     /// With it ends what was granted in it to applications that do not go on while the person is away.
     #[oai(path = "/v1/auth/sessions/:session/revoke", method = "post", operation_id = "revokeSession")]
     async fn revoke(&self, command: Command<Empty>, session: Path<Uuid>) -> Done {
+        let caller = &command.request.caller;
+        caller.require(RevokeSession::PERMISSION)?;
+        let found = self.runtime.executor.load::<Session>(caller, &session.0.to_string()).await?;
+        if let Some(started) = found.and_then(|(session, _)| session.started.clone()) {
+            reach::over_user(&self.runtime, caller, started.user).await?;
+        }
         change(&self.runtime, &command.request, session.0, RevokeSession { session: id(&session) }).await
     }
 
@@ -37,6 +50,7 @@ impl Sessions {
     /// With them ends all that was granted to applications, everywhere within a second.
     #[oai(path = "/v1/auth/users/:user/end-sessions", method = "post", operation_id = "endSessions")]
     async fn end_all(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
+        self.over(&command.request.caller, EndSessions::PERMISSION, &user).await?;
         let end = EndSessions { user: id(&user), reason: "administrator".to_owned() };
         change(&self.runtime, &command.request, user.0, end).await
     }
@@ -50,10 +64,7 @@ impl Sessions {
     async fn send_password_link(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
         let caller = &command.request.caller;
         caller.require(SendPasswordLink::PERMISSION)?;
-        let found = self.runtime.addressees.addressee(caller.tenant(), id(&user)).await?;
-        let not_found =
-            || Refusal::not_found("not_found", format!("there is no user {}", user.0)).with("resource", "user");
-        let addressee = found.ok_or_else(not_found)?;
+        let addressee = super::addressee(&self.runtime, caller, id(&user)).await?;
         if !addressee.may_sign_in {
             let detail = "they may not sign in now: they are locked or deactivated; unlock or reactivate them first";
             return Err(Refusal::conflict("user_may_not_sign_in", detail).into());
@@ -68,6 +79,7 @@ impl Sessions {
     /// nothing.
     #[oai(path = "/v1/auth/users/:user/reset-second-factor", method = "post", operation_id = "resetSecondFactor")]
     async fn reset_second_factor(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
+        self.over(&command.request.caller, ResetSecondFactor::PERMISSION, &user).await?;
         change(&self.runtime, &command.request, user.0, ResetSecondFactor { user: id(&user) }).await
     }
 }

@@ -3,7 +3,7 @@
 use auth_aggregates::{RequiredOf, SignInPolicy};
 use auth_commands::SetSignInPolicy;
 use face::operation::{Done, Found, change};
-use face::{Authenticated, Command, Resource, Runtime};
+use face::{Authenticated, Command, Example, Resource, Runtime};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,12 @@ struct Shown {
     second_factor: RequiredOf,
     /// After how many minutes without use a session ends.
     session_idle_minutes: u32,
+}
+
+impl Example for Shown {
+    fn example() -> Self {
+        Self { second_factor: RequiredOf::Admins, session_idle_minutes: 3 * 24 * 60 }
+    }
 }
 
 #[OpenApi(tag = "Tag::Sessions")]

@@ -4,7 +4,7 @@ use auth_aggregates::{Algorithm, KeyRing, KeyUse, OurAlgorithm};
 use auth_commands::RetireSigningKey;
 use chrono::{DateTime, Utc};
 use face::operation::Found;
-use face::{Authenticated, Changed, Command, Empty, Problem, Resource, Runtime};
+use face::{Authenticated, Changed, Command, Empty, Example, Problem, Resource, Runtime, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -49,6 +49,7 @@ struct SigningKey {
 
 /// The keys of a tenant.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SigningKeys")]
 struct SigningKeyList {
     /// In the order in which they were made.
     keys: Vec<SigningKey>,
@@ -59,6 +60,29 @@ struct SigningKeyList {
 struct KeyId {
     /// Its id.
     kid: String,
+}
+
+impl Example for SigningKeyList {
+    fn example() -> Self {
+        let key = |kid: &str, signs_from, status| SigningKey {
+            kid: kid.to_owned(),
+            algorithm: Algorithm::EdDSA,
+            signs_from: example::time(signs_from),
+            status,
+        };
+        Self {
+            keys: vec![
+                key("7dZ1qvmS2yEoV0m4n9bKcw", 0, KeyUse::Verifies),
+                key("Zx0Pz3hTQm2l1cW8u6yJ4g", 90 * 24 * 60, KeyUse::Signs),
+            ],
+        }
+    }
+}
+
+impl Example for KeyId {
+    fn example() -> Self {
+        Self { kid: "Zx0Pz3hTQm2l1cW8u6yJ4g".to_owned() }
+    }
 }
 
 #[OpenApi(tag = "Tag::SigningKeys")]

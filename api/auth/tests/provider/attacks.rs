@@ -86,11 +86,9 @@ async fn attack_12_a_code_that_a_hundred_bring_at_once() {
             tokens.push(answer.json::<serde_json::Value>().await.unwrap());
         }
     }
-    assert!(tokens.len() <= 1, "{} got tokens", tokens.len());
-    for token in tokens {
-        let access = token["access_token"].as_str().unwrap();
-        assert_eq!(world.provider.trust.check(access).await.unwrap_err().code(), "token_revoked", "replay ends it");
-    }
+    assert_eq!(tokens.len(), 1, "one is first");
+    let access = tokens[0]["access_token"].as_str().unwrap();
+    assert_eq!(world.provider.trust.check(access).await.unwrap_err().code(), "token_revoked", "replay ends it");
 }
 
 #[tokio::test]
@@ -103,7 +101,7 @@ async fn attack_13_a_refresh_token_that_a_hundred_bring_at_once() {
     let refresh = first["refresh_token"].as_str().unwrap();
     let answers = join_all((0..100).map(|_| app.refreshes(&world, refresh).send())).await;
     let won = answers.iter().filter(|answer| answer.as_ref().unwrap().status() == StatusCode::OK).count();
-    assert!(won <= 1, "{won} got tokens");
+    assert_eq!(won, 1, "one is first");
     let access = first["access_token"].as_str().unwrap();
     assert_eq!(world.provider.trust.check(access).await.unwrap_err().code(), "token_revoked", "the family has ended");
 }

@@ -54,10 +54,17 @@ async fn somebody_signs_in_consents_and_the_client_learns_who_it_is() {
     assert_eq!(
         info,
         json!({
-            "sub": ada, "name": "Ada Lovelace", "preferred_username": "ada@example.com", "locale": "en",
-            "zoneinfo": "Europe/London", "email": "ada@example.com", "email_verified": true,
+            "sub": ada, "name": "Ada Lovelace", "given_name": "Ada", "family_name": "Lovelace",
+            "preferred_username": "ada@example.com", "picture": "https://example.com/ada.png", "locale": "en",
+            "zoneinfo": "Europe/London", "updated_at": 86_400, "email": "ada@example.com", "email_verified": true,
         })
     );
+    // Each claim that is told is one of those that are said to be.
+    let found = json(world.get(".well-known/openid-configuration"), StatusCode::OK).await;
+    let supported = found["claims_supported"].as_array().unwrap();
+    for claim in info.as_object().unwrap().keys().chain(id.as_object().unwrap().keys()) {
+        assert!(supported.contains(&json!(claim)), "{claim} is not in {supported:?}");
+    }
 
     // The second time nobody is asked anything.
     let again = browser.visit(&world, &app.asks(&[("prompt", "none")])).await;

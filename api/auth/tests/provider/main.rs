@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod attacks;
+mod by_the_letter;
 mod device;
 mod exchange;
 mod flow;

@@ -240,7 +240,7 @@ async fn an_authenticator_and_a_passkey_stand_in_for_each_other() {
     let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
     let page = ada.browser.visit(&world, "account/authenticator").await;
     let key = page.body.split_once("<span class=\"code\">").unwrap().1.split('<').next().unwrap().replace(' ', "");
-    let authenticator = Authenticator::of(&crate::second_factor::base32(&key)).unwrap();
+    let authenticator = Authenticator::of(&testbed::base32(&key)).unwrap();
     let code = authenticator.code(world.now()).unwrap();
     let fields = [("pending", &*page.hidden("pending")), ("code", &code)];
     let enrolled = ada.browser.fill_in(&world, "account/authenticator", &fields).await;

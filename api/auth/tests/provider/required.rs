@@ -7,10 +7,9 @@ use chrono::TimeDelta;
 use face::People;
 use reqwest::StatusCode;
 use serde_json::json;
-use testbed::{Browser, Shown};
+use testbed::{Browser, Shown, base32};
 
 use crate::passkeys::makes;
-use crate::second_factor::base32;
 use crate::soft_key::{Asks, SoftKey};
 use crate::world::{PASSWORD, Visits, World, claims, json};
 

@@ -91,7 +91,7 @@ async fn who_has_an_authenticator_here_is_asked_for_its_code_whoever_vouches() {
 async fn enrols(world: &World, browser: &mut Browser) -> Authenticator {
     let page = browser.visit(world, "account/authenticator").await;
     let key = page.body.split_once("<span class=\"code\">").unwrap().1.split_once('<').unwrap().0.replace(' ', "");
-    let authenticator = Authenticator::of(&crate::second_factor::base32(&key)).unwrap();
+    let authenticator = Authenticator::of(&testbed::base32(&key)).unwrap();
     let (pending, code) = (page.hidden("pending"), authenticator.code(world.now()).unwrap());
     let enrolled = browser.fill_in(world, "account/authenticator", &[("pending", &pending), ("code", &code)]).await;
     assert_eq!(enrolled.status, StatusCode::OK, "{enrolled:?}");

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use futures::future::join_all;
 use reqwest::StatusCode;
 use serde_json::json;
-use testbed::{Browser, Shown};
+use testbed::{Browser, Shown, base32};
 
 use crate::world::{PASSWORD, Visits, World, claims, json};
 
@@ -49,20 +49,6 @@ impl Careful {
 fn spans(page: &Shown) -> Vec<String> {
     let parts = page.body.split("<span class=\"code\">").skip(1);
     parts.map(|part| part.split('<').next().unwrap().to_owned()).collect()
-}
-
-/// What a key that is shown for typing stands for.
-pub fn base32(text: &str) -> Vec<u8> {
-    let bits = text.bytes().map(|letter| {
-        let value = if letter.is_ascii_digit() { letter - b'2' + 26 } else { letter - b'A' };
-        format!("{value:05b}")
-    });
-    bits.collect::<Vec<_>>()
-        .concat()
-        .as_bytes()
-        .chunks_exact(8)
-        .map(|byte| u8::from_str_radix(str::from_utf8(byte).unwrap(), 2).unwrap())
-        .collect()
 }
 
 async fn sends_code(world: &World, browser: &mut Browser, page: &Shown, code: &str) -> Shown {

@@ -115,6 +115,11 @@ impl Admission for PeopleDouble {
             None => Person {
                 id: UserId::new(SystemIds.next()),
                 login: vouched.email.clone(),
+                user_name: None,
+                given_name: None,
+                family_name: None,
+                picture: None,
+                updated_at: None,
                 name: vouched.name.clone().unwrap_or_else(|| vouched.email.clone()),
                 email: Some(vouched.email.clone()),
                 email_verified: true,
@@ -179,7 +184,8 @@ impl World {
 
     /// One behind proxies.
     pub async fn behind(proxies: &[&str]) -> Self {
-        Self::at("127.0.0.1", SeenFrom::new(None, Proxies::read(proxies).unwrap())).await
+        let proxies: Vec<_> = proxies.iter().map(|network| network.parse().unwrap()).collect();
+        Self::at("127.0.0.1", SeenFrom::new(None, Proxies::from(proxies))).await
     }
 
     async fn at(host: &str, seen_from: SeenFrom) -> Self {
@@ -256,7 +262,12 @@ impl World {
         let person = Person {
             id,
             login: login.to_owned(),
+            user_name: None,
             name: "Ada Lovelace".to_owned(),
+            given_name: Some("Ada".to_owned()),
+            family_name: Some("Lovelace".to_owned()),
+            picture: Some("https://example.com/ada.png".to_owned()),
+            updated_at: Some(DateTime::UNIX_EPOCH + TimeDelta::days(1)),
             email: Some(login.to_owned()),
             email_verified: true,
             phone: Some("+4930123456".to_owned()),

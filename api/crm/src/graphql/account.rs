@@ -21,6 +21,7 @@ pub(crate) const READ: &str = "crm:account:read";
 #[derive(Clone, Debug)]
 pub struct Account(AccountRow);
 
+/// An organization we sell to.
 #[graphql_object(context = Context)]
 impl Account {
     /// The account's id.

@@ -31,6 +31,7 @@ pub struct PipelineBoardStage {
     weighted: Money,
 }
 
+/// A pipeline's open deals, as of a moment: stages, probabilities and exchange rates are those of then.
 #[graphql_object(context = Context)]
 impl PipelineBoard {
     /// The pipeline's id.

@@ -20,6 +20,7 @@ pub(crate) const READ: &str = "crm:contact:read";
 #[derive(Clone, Debug)]
 pub struct Contact(ContactRow);
 
+/// A person we deal with.
 #[graphql_object(context = Context)]
 impl Contact {
     /// The contact's id.

@@ -68,6 +68,7 @@ mirror! {
     }
 }
 
+/// Somebody who might buy.
 #[graphql_object(context = Context)]
 impl Lead {
     /// The lead's id.
@@ -175,6 +176,7 @@ impl Lead {
 #[derive(Clone, Debug)]
 pub struct LeadChange(LeadHistoryRow);
 
+/// What happened to a lead, and how it stood until the next change.
 #[graphql_object(context = Context)]
 impl LeadChange {
     /// The lead's version after it.

@@ -106,6 +106,7 @@ impl From<&Deal> for DealState {
 #[derive(Clone, Debug)]
 pub struct MovedDeal(DealMovement);
 
+/// A deal that moved.
 #[graphql_object(context = Context)]
 impl MovedDeal {
     /// The opportunity's id.
@@ -156,6 +157,7 @@ async fn count(tables: &mut PgConnection, tenant: TenantId, of: &Moved) -> Resul
 
 const ORDER: &str = "MOVED_DEALS";
 
+/// What moved in a pipeline between two moments: the difference of how its deals stood.
 #[graphql_object(context = Context)]
 impl PipelineMovement {
     /// How much moved in which way; ways in which nothing moved are left out.

@@ -50,6 +50,7 @@ pub struct LineItem {
     unit_price: Money,
 }
 
+/// A deal on its way through a pipeline.
 #[graphql_object(context = Context)]
 impl Opportunity {
     /// The opportunity's id.
@@ -168,6 +169,7 @@ impl Opportunity {
 #[derive(Clone, Debug)]
 pub struct OpportunityChange(OpportunityHistoryRow);
 
+/// What happened to an opportunity, and how it stood until the next change.
 #[graphql_object(context = Context)]
 impl OpportunityChange {
     /// The opportunity's version after it.

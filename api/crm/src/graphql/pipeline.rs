@@ -43,6 +43,7 @@ impl From<&StageView> for Stage {
     }
 }
 
+/// The ordered stages that opportunities go through.
 #[graphql_object(context = Context)]
 impl Pipeline {
     /// The pipeline's id.

@@ -19,6 +19,7 @@ use super::pipeline::{self, Pipeline};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CrmQuery;
 
+/// Leads, contacts, accounts, opportunities and pipelines: today, and as of any day.
 #[graphql_object(context = Context)]
 impl CrmQuery {
     /// A lead; `null`: unknown.

@@ -18,6 +18,7 @@ pub struct CrmSubscription {
     event: Arc<RecordedEvent>,
 }
 
+/// What changed in CRM.
 #[graphql_object(context = Context)]
 impl CrmSubscription {
     /// Something happened to a lead.
@@ -32,6 +33,7 @@ pub struct LeadEvent {
     event: Arc<RecordedEvent>,
 }
 
+/// Something that happened to a lead.
 #[graphql_object(name = "LeadEvent", context = Context)]
 impl LeadEvent {
     /// The lead's id.

@@ -2,7 +2,7 @@
 
 use crm_aggregates::{Account, AccountDetails, LeadId};
 use crm_commands::{AccountFields, ChangeAccountDetails, CreateAccount};
-use face::{Authenticated, Command, Runtime, Whole};
+use face::{Authenticated, Command, Example, Runtime, Whole, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -93,6 +93,19 @@ struct AccountResource {
     /// The lead that it was converted from.
     #[serde(skip_serializing_if = "Option::is_none")]
     lead: Option<Uuid>,
+}
+
+impl Example for AccountResource {
+    fn example() -> Self {
+        let details = AccountDetails {
+            name: "Eckert-Mauchly".to_owned(),
+            website: Some("https://example.com".to_owned()),
+            industry: Some("Computers".to_owned()),
+            country: Some("US".to_owned()),
+            employees: Some(134),
+        };
+        Self { id: example::id(2), details, owner: Some("ada".to_owned()), lead: Some(example::id(1)) }
+    }
 }
 
 #[OpenApi(tag = "Tag::Accounts")]

@@ -1,8 +1,8 @@
 //! Contacts: add, change, move to another account.
 
-use crm_aggregates::{AccountId, Contact, ContactDetails, LeadId};
+use crm_aggregates::{AccountId, Contact, LeadId};
 use crm_commands::{ChangeContactAccount, ChangeContactDetails, ContactFields, CreateContact};
-use face::{Authenticated, Command, Runtime};
+use face::{Authenticated, Command, Example, Runtime, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Tag;
 use super::form;
+use super::lead::shown;
 use face::operation::{Done, Found, Made, change, create, find, id};
 
 /// The operations on contacts.
@@ -96,9 +97,17 @@ struct NewContactAccount {
 struct ContactResource {
     /// Its id.
     id: Uuid,
-    /// Who it is.
-    #[serde(flatten)]
-    details: ContactDetails,
+    /// Full name; empty when they are erased.
+    name: String,
+    /// What they do at their account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    /// E-mail address, lower case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    /// Telephone number, E.164.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone: Option<String>,
     /// The account they belong to.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<Uuid>,
@@ -113,6 +122,23 @@ struct ContactResource {
     leads: Vec<Uuid>,
     /// Whether nothing is kept of who they were.
     erased: bool,
+}
+
+impl Example for ContactResource {
+    fn example() -> Self {
+        Self {
+            id: example::id(3),
+            name: "Grace Hopper".to_owned(),
+            title: Some("Programmer".to_owned()),
+            email: Some("grace@example.com".to_owned()),
+            phone: Some("+12025550123".to_owned()),
+            account: Some(example::id(2)),
+            owner: Some("ada".to_owned()),
+            lead: Some(example::id(1)),
+            leads: Vec::new(),
+            erased: false,
+        }
+    }
 }
 
 #[OpenApi(tag = "Tag::Contacts")]
@@ -136,7 +162,10 @@ impl Contacts {
     async fn get(&self, Authenticated(caller): Authenticated, contact: Path<Uuid>) -> Found<ContactResource> {
         find(&self.runtime, &caller, "crm:contact:read", contact.0, |state: &Contact| ContactResource {
             id: contact.0,
-            details: state.details.clone(),
+            name: state.details.name.reveal().clone(),
+            title: state.details.title.clone(),
+            email: shown(state.details.email.as_ref()),
+            phone: shown(state.details.phone.as_ref()),
             account: state.account.map(AccountId::uuid),
             owner: state.owner.clone(),
             lead: state.lead.map(LeadId::uuid),

@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use crm_aggregates::{AccountId, ContactId, OpportunityId, PipelineId, StageId};
 use crm_commands::{ConvertLead, NewOpportunity};
-use face::{Changed, Command, Runtime};
+use face::{Changed, Command, Example, Runtime, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -83,6 +83,12 @@ struct Converted {
     /// The opportunity, if one was opened.
     #[serde(skip_serializing_if = "Option::is_none")]
     opportunity: Option<Uuid>,
+}
+
+impl Example for Converted {
+    fn example() -> Self {
+        Self { id: example::id(1), account: example::id(2), contact: example::id(3), opportunity: Some(example::id(4)) }
+    }
 }
 
 #[OpenApi(tag = "Tag::Leads")]

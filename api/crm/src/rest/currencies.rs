@@ -1,15 +1,17 @@
 //! A tenant's currencies: the base currency and the dated rates into it.
 
 use chrono::NaiveDate;
+use crm_aggregates::{Currencies, ExchangeRateSet};
 use crm_commands::{ChooseBaseCurrency, SetExchangeRate};
-use face::{Command, Runtime};
+use face::{Authenticated, Command, Example, Resource, Runtime, example};
+use kernel::Currency;
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Tag;
 use super::form;
-use face::operation::{Done, change};
+use face::operation::{Done, Found, change};
 
 /// The operations on currencies.
 pub struct CurrencySettings {
@@ -51,8 +53,58 @@ struct NewRate {
     rate_nanos: i64,
 }
 
+/// A tenant's currencies.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Currencies")]
+struct Shown {
+    /// The currency in which sums are shown: ISO 4217.
+    base: Currency,
+    /// The rates that hold today (UTC), and those that begin later; by currencies and day.
+    rates: Vec<Rate>,
+}
+
+/// What a currency is worth in another from a day on.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ExchangeRate")]
+struct Rate {
+    /// ISO 4217 code.
+    from: Currency,
+    /// ISO 4217 code.
+    to: Currency,
+    /// From which day on.
+    day: NaiveDate,
+    /// Billionths of a unit of `to` for one unit of `from`.
+    rate_nanos: i64,
+}
+
+impl From<ExchangeRateSet> for Rate {
+    fn from(ExchangeRateSet { from, to, day, rate_nanos }: ExchangeRateSet) -> Self {
+        Self { from, to, day, rate_nanos }
+    }
+}
+
+impl Example for Shown {
+    fn example() -> Self {
+        let dollars = Rate { from: Currency::USD, to: Currency::EUR, day: example::day(0), rate_nanos: 920_000_000 };
+        Self { base: Currency::EUR, rates: vec![dollars] }
+    }
+}
+
 #[OpenApi(tag = "Tag::Currencies")]
 impl CurrencySettings {
+    /// The currency in which sums are shown, and the rates into it
+    ///
+    /// Needs the permission `crm:currency:read`.
+    #[oai(path = "/v1/crm/currencies", method = "get", operation_id = "getCurrencies")]
+    async fn get(&self, Authenticated(caller): Authenticated) -> Found<Shown> {
+        caller.require("crm:currency:read")?;
+        let found = self.runtime.executor.load::<Currencies>(&caller, &caller.tenant().to_string()).await?;
+        let (state, version) = found.unwrap_or_default();
+        let today = self.runtime.executor.now().date_naive();
+        let body = Shown { base: state.base(), rates: state.rates_from(today).map(Rate::from).collect() };
+        Ok(Resource { body, version })
+    }
+
     /// Choose the currency in which sums are shown
     ///
     /// What is in other currencies is converted by the rates that are set. Needs the permission `crm:currency:write`.

@@ -2,7 +2,7 @@
 
 use crm_aggregates::FollowUp;
 use crm_commands::{SetFollowUp, StopFollowUp};
-use face::{Authenticated, Command, Empty, Resource, Runtime, Whole};
+use face::{Authenticated, Command, Empty, Example, Resource, Runtime, Whole};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,18 @@ struct Shown {
     /// Absent: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<crm_aggregates::FollowUpPolicy>,
+}
+
+impl Example for Shown {
+    fn example() -> Self {
+        let policy = crm_aggregates::FollowUpPolicy {
+            escalate_after_days: 3,
+            escalate_to: "grace".to_owned(),
+            reassign_after_days: 2,
+            reassign_to: "hedy".to_owned(),
+        };
+        Self { policy: Some(policy) }
+    }
 }
 
 #[OpenApi(tag = "Tag::Leads")]

@@ -5,7 +5,7 @@ use crm_commands::{BACKDATE, IMPORT, LeadImport, RequestImportRevert};
 use crm_jobs::{IMPORT_LEADS, ImportLeads};
 use face::import::{Mapping, Report, begin, take};
 use face::operation::{Asked, Done, Found, Target, change, find, id};
-use face::{Authenticated, Command, Parameter, Purpose, Runtime, Upload, Word};
+use face::{Authenticated, Command, Example, Parameter, Purpose, Runtime, Upload, Word, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::registry::MetaSchema;
@@ -60,7 +60,14 @@ struct ImportResource {
     /// Rows that were refused.
     refused: u64,
     /// Whether it is taken back: none, requested or done.
+    #[schemars(extend("enum" = ["none", "requested", "done"]))]
     revert: &'static str,
+}
+
+impl Example for ImportResource {
+    fn example() -> Self {
+        Self { id: example::id(1), rows: 250, taken: 248, refused: 2, revert: "none" }
+    }
 }
 
 #[OpenApi(tag = "Tag::Leads")]
@@ -68,10 +75,10 @@ impl Imports {
     /// An import that is done
     ///
     /// Needs the permission `crm:import:read`.
-    #[oai(path = "/v1/crm/imports/:import_id", method = "get", operation_id = "getImport")]
-    async fn get(&self, Authenticated(caller): Authenticated, import_id: Path<Uuid>) -> Found<ImportResource> {
-        find(&self.runtime, &caller, "crm:import:read", import_id.0, |state: &ImportBatch| ImportResource {
-            id: import_id.0,
+    #[oai(path = "/v1/crm/imports/:import", method = "get", operation_id = "getImport")]
+    async fn get(&self, Authenticated(caller): Authenticated, import: Path<Uuid>) -> Found<ImportResource> {
+        find(&self.runtime, &caller, "crm:import:read", import.0, |state: &ImportBatch| ImportResource {
+            id: import.0,
             rows: state.rows,
             taken: state.taken,
             refused: state.refused,
@@ -89,10 +96,10 @@ impl Imports {
     /// Each of its leads that nobody touched is withdrawn, batch by batch; the others stay. It begins at once, and goes on by
     /// itself: the saga `revert_import` about this id shows how far it is (`GET /v1/sagas/crm?key=…`), and cancelling that
     /// restores the leads.
-    #[oai(path = "/v1/crm/imports/:import_id/revert", method = "post", operation_id = "revertImport")]
-    async fn revert(&self, import_id: Path<Uuid>, command: Command<Reverting>) -> Done<Target> {
-        let request = RequestImportRevert { import: id(&import_id), reason: command.body.reason };
-        change(&self.runtime, &command.request, import_id.0, request).await
+    #[oai(path = "/v1/crm/imports/:import/revert", method = "post", operation_id = "revertImport")]
+    async fn revert(&self, import: Path<Uuid>, command: Command<Reverting>) -> Done<Target> {
+        let request = RequestImportRevert { import: id(&import), reason: command.body.reason };
+        change(&self.runtime, &command.request, import.0, request).await
     }
 
     /// Import leads from a large CSV file, as a job

@@ -1,10 +1,11 @@
 //! Leads: capture, change, assign, work, qualify, recycle, disqualify. (Conversion: `conversion.rs`; import: `import.rs`.)
 
-use crm_aggregates::{DisqualifyReason, Lead, LeadDetails, LeadSource, LeadStatus, OpportunityId};
+use crm_aggregates::{DisqualifyReason, Lead, LeadSource, LeadStatus, OpportunityId};
 use crm_commands::{
     AssignLead, CaptureLead, ChangeLeadDetails, DisqualifyLead, LeadFields, QualifyLead, RecycleLead, StartLeadWork,
 };
-use face::{Authenticated, Command, Empty, Runtime};
+use face::{Authenticated, Command, Empty, Example, Runtime, example};
+use kernel::Personal;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -145,9 +146,23 @@ struct LeadResource {
     id: Uuid,
     /// Where it stands.
     status: LeadStatus,
-    /// Who it is.
-    #[serde(flatten)]
-    details: LeadDetails,
+    /// The person's full name; empty when they are erased.
+    name: String,
+    /// The organization they speak for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    company: Option<String>,
+    /// What they do there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    /// E-mail address, lower case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    /// Telephone number, E.164.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone: Option<String>,
+    /// ISO 3166-1 alpha-2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country: Option<String>,
     /// Where it came from.
     source: LeadSource,
     /// The user who works on it.
@@ -159,6 +174,31 @@ struct LeadResource {
 }
 
 /// What became of a lead.
+/// What is personal, as long as it is known.
+pub(super) fn shown(value: Option<&Personal<String>>) -> Option<String> {
+    value.and_then(Personal::known).cloned()
+}
+
+impl Example for LeadResource {
+    fn example() -> Self {
+        let conversion =
+            LeadConversion { account: example::id(2), contact: example::id(3), opportunity: Some(example::id(4)) };
+        Self {
+            id: example::id(1),
+            status: LeadStatus::Converted,
+            name: "Grace Hopper".to_owned(),
+            company: Some("Eckert-Mauchly".to_owned()),
+            title: Some("Programmer".to_owned()),
+            email: Some("grace@example.com".to_owned()),
+            phone: Some("+12025550123".to_owned()),
+            country: Some("US".to_owned()),
+            source: LeadSource::Referral,
+            owner: Some("ada".to_owned()),
+            conversion: Some(conversion),
+        }
+    }
+}
+
 #[derive(Debug, Serialize, JsonSchema)]
 struct LeadConversion {
     /// The account.
@@ -198,7 +238,12 @@ impl Leads {
         find(&self.runtime, &caller, "crm:lead:read", lead.0, |state: &Lead| LeadResource {
             id: lead.0,
             status: state.status,
-            details: state.details.clone(),
+            name: state.details.name.reveal().clone(),
+            company: state.details.company.clone(),
+            title: state.details.title.clone(),
+            email: shown(state.details.email.as_ref()),
+            phone: shown(state.details.phone.as_ref()),
+            country: state.details.country.clone(),
             source: state.source,
             owner: state.owner.clone(),
             conversion: state.conversion.as_ref().map(|conversion| LeadConversion {

@@ -7,8 +7,8 @@ use crm_commands::{
     ChangeOpportunityAmount, ChangeOpportunityCloseDate, LoseOpportunity, MoveOpportunity, OpenOpportunity,
     ReassignOpportunity, RenameOpportunity, ReopenOpportunity, WinOpportunity,
 };
-use face::{Authenticated, Command, Empty, Runtime, Whole};
-use kernel::Money;
+use face::{Authenticated, Command, Empty, Example, Runtime, Whole, example};
+use kernel::{Currency, Money};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -185,6 +185,25 @@ struct OpportunityResource {
     /// The user responsible.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
+}
+
+impl Example for OpportunityResource {
+    fn example() -> Self {
+        let line_item = LineItem { name: "UNIVAC".to_owned(), quantity: 1, unit_price_minor: 12_500_000 };
+        Self {
+            id: example::id(4),
+            status: OpportunityStatus::Open,
+            name: "UNIVAC for the census".to_owned(),
+            account: Some(example::id(2)),
+            contact: Some(example::id(3)),
+            pipeline: example::id(5),
+            stage: example::id(6),
+            amount: Money { minor: 12_500_000, currency: Currency::EUR },
+            line_items: vec![line_item],
+            close_date: example::day(330),
+            owner: Some("ada".to_owned()),
+        }
+    }
 }
 
 #[OpenApi(tag = "Tag::Opportunities")]

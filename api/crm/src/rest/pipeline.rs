@@ -2,7 +2,7 @@
 
 use crm_aggregates::{MAX_STAGES, Pipeline, StageId};
 use crm_commands::{CreatePipeline, RenamePipeline};
-use face::{Authenticated, Changed, Command, Runtime};
+use face::{Authenticated, Changed, Command, Example, Runtime, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -76,6 +76,26 @@ struct StageResource {
     rotten_after_days: Option<u16>,
     /// Nothing moves into it any more.
     retired: bool,
+}
+
+impl Example for PipelineMade {
+    fn example() -> Self {
+        Self { id: example::id(5), stages: vec![example::id(6), example::id(7)] }
+    }
+}
+
+impl Example for PipelineResource {
+    fn example() -> Self {
+        let stage = |number, name: &str, probability, rotten_after_days| StageResource {
+            id: example::id(number),
+            name: name.to_owned(),
+            probability,
+            rotten_after_days,
+            retired: false,
+        };
+        let stages = vec![stage(6, "Discovery", 20, Some(30)), stage(7, "Offer", 60, None)];
+        Self { id: example::id(5), name: "Sales".to_owned(), stages }
+    }
 }
 
 #[OpenApi(tag = "Tag::Pipelines")]

@@ -2,7 +2,7 @@
 
 use crm_aggregates::{MAX_STAGES, StageId};
 use crm_commands::{AddStage, ChangeStage, RemoveStage, ReorderStages, RetireStage, StageFields};
-use face::{Changed, Command, Empty, Runtime, Whole};
+use face::{Changed, Command, Empty, Example, Runtime, Whole, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -86,6 +86,12 @@ struct StageAdded {
     id: Uuid,
     /// The new stage.
     stage: Uuid,
+}
+
+impl Example for StageAdded {
+    fn example() -> Self {
+        Self { id: example::id(5), stage: example::id(8) }
+    }
 }
 
 #[OpenApi(tag = "Tag::Pipelines")]

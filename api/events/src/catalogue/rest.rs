@@ -8,7 +8,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{description, example};
 use crate::Tag;
@@ -60,6 +60,32 @@ struct Detail {
     example: Value,
 }
 
+impl Summary {
+    /// Of a type that is there, as an example.
+    fn captured() -> Self {
+        Self {
+            r#type: "crm.lead.captured".to_owned(),
+            version: 1,
+            aggregate_type: "crm.lead".to_owned(),
+            description: "Somebody showed interest.".to_owned(),
+            retired: false,
+        }
+    }
+}
+
+impl face::Example for EventTypes {
+    fn example() -> Self {
+        Self { types: vec![Summary::captured()] }
+    }
+}
+
+impl face::Example for Detail {
+    fn example() -> Self {
+        let name = json!({ "type": "object", "required": ["name"], "properties": { "name": { "type": "string" } } });
+        Self { summary: Summary::captured(), schema: name, example: json!({ "name": "Grace Hopper" }) }
+    }
+}
+
 impl From<&EventType> for Summary {
     fn from(event: &EventType) -> Self {
         Self {
@@ -107,6 +133,7 @@ impl Catalogue {
             format!("it has the versions {versions:?}")
         };
         Refusal::not_found("not_found", format!("there is no event type {name:?} version {version}; {allowed}"))
+            .with("resource", "event_type")
             .with("versions", versions)
     }
 }

@@ -25,9 +25,3 @@ pub struct Settings {
     /// it also looks into the log, in case the bus is away.
     pub heartbeat: Duration,
 }
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { per_tenant: 20, heartbeat: Duration::from_secs(15) }
-    }
-}

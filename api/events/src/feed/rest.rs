@@ -161,6 +161,10 @@ impl IntoResponse for EventStream {
     }
 }
 
+/// One event, as [`stream`] writes it.
+const EXAMPLE: &str =
+    "id: crm=1042\nevent: crm.lead.qualified\ndata: {\"specversion\":\"1.0\",\"type\":\"crm.lead.qualified\",…}\n\n";
+
 impl poem_openapi::ApiResponse for EventStream {
     fn meta() -> MetaResponses {
         MetaResponses {
@@ -170,7 +174,10 @@ impl poem_openapi::ApiResponse for EventStream {
                 status_range: None,
                 content: vec![MetaMediaType {
                     content_type: "text/event-stream",
-                    schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
+                    schema: MetaSchemaRef::Inline(Box::new(MetaSchema {
+                        example: Some(EXAMPLE.into()),
+                        ..MetaSchema::new("string")
+                    })),
                 }],
                 headers: Vec::new(),
             }],

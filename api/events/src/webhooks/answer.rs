@@ -1,5 +1,7 @@
 //! What the operations answer.
 
+mod examples;
+
 use chrono::{DateTime, Utc};
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Body, IntoResponse, Response};
@@ -221,7 +223,18 @@ struct Summary {
     id: Uuid,
     /// Its version: its ETag.
     version: u64,
-    /// The new secret, `whsec_…`: shown now and never again.
+}
+
+/// What was made, with a secret.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookSecretMade")]
+struct WithSecret {
+    /// The webhook's id.
+    id: Uuid,
+    /// Its version: its ETag.
+    version: u64,
+    /// The new secret, `whsec_…`: no other answer has it. Absent in the answer to a repeated request, when it was rotated since, or the
+    /// webhook removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
 }
@@ -230,6 +243,10 @@ struct Summary {
 #[derive(Debug)]
 pub struct Changed(pub Done);
 
+/// 200: the webhook that has a new secret.
+#[derive(Debug)]
+pub struct Rotated(pub Done);
+
 /// 201: the webhook that was made.
 #[derive(Debug)]
 pub struct Made(pub Done);
@@ -237,19 +254,17 @@ pub struct Made(pub Done);
 impl IntoResponse for Changed {
     fn into_response(self) -> Response {
         let Done { changed, repeated } = self.0;
-        let body = Summary { id: changed.id, version: changed.version, secret: changed.secret };
-        let mut response = Response::builder()
-            .content_type("application/json")
-            .body(Body::from_vec(serde_json::to_vec(&body).unwrap_or_default()));
-        let headers = response.headers_mut();
+        respond(&Summary { id: changed.id, version: changed.version }, changed.version, repeated)
+    }
+}
+
+impl IntoResponse for Rotated {
+    fn into_response(self) -> Response {
+        let Done { changed, repeated } = self.0;
+        let body = WithSecret { id: changed.id, version: changed.version, secret: changed.secret };
+        let mut response = respond(&body, changed.version, repeated);
         // Secrets are for no cache.
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", body.version)) {
-            headers.insert(header::ETAG, tag);
-        }
-        if repeated {
-            headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
-        }
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
 }
@@ -257,7 +272,7 @@ impl IntoResponse for Changed {
 impl IntoResponse for Made {
     fn into_response(self) -> Response {
         let location = HeaderValue::from_str(&format!("/v1/events/webhooks/{}", self.0.changed.id));
-        let mut response = Changed(self.0).into_response();
+        let mut response = Rotated(self.0).into_response();
         response.set_status(StatusCode::CREATED);
         if let Ok(location) = location {
             response.headers_mut().insert(header::LOCATION, location);
@@ -266,7 +281,21 @@ impl IntoResponse for Made {
     }
 }
 
-fn meta(status: u16, description: &'static str, headers: &[(&str, &str)]) -> MetaResponses {
+fn respond(body: &impl Serialize, version: u64, repeated: bool) -> Response {
+    let mut response = Response::builder()
+        .content_type("application/json")
+        .body(Body::from_vec(serde_json::to_vec(body).unwrap_or_default()));
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        headers.insert(header::ETAG, tag);
+    }
+    if repeated {
+        headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+fn meta<T: JsonSchema>(status: u16, description: &'static str, headers: &[(&str, &str)]) -> MetaResponses {
     let header = |(name, description): &(&str, &str)| MetaHeader {
         name: (*name).to_owned(),
         description: Some((*description).to_owned()),
@@ -281,7 +310,7 @@ fn meta(status: u16, description: &'static str, headers: &[(&str, &str)]) -> Met
             status_range: None,
             content: vec![MetaMediaType {
                 content_type: "application/json",
-                schema: MetaSchemaRef::Reference(face::schema::name::<Summary>()),
+                schema: MetaSchemaRef::Reference(face::schema::name::<T>()),
             }],
             headers: headers.iter().map(header).collect(),
         }],
@@ -294,20 +323,30 @@ const REPLAYED: (&str, &str) =
 
 impl poem_openapi::ApiResponse for Changed {
     fn meta() -> MetaResponses {
-        meta(200, "Done", &[ETAG, REPLAYED])
+        meta::<Summary>(200, "Done", &[ETAG, REPLAYED])
     }
 
     fn register(registry: &mut Registry) {
-        face::schema::register::<Summary>(registry, face::schema::Direction::Out);
+        face::schema::register_answer::<Summary>(registry);
+    }
+}
+
+impl poem_openapi::ApiResponse for Rotated {
+    fn meta() -> MetaResponses {
+        meta::<WithSecret>(200, "Done", &[ETAG, REPLAYED])
+    }
+
+    fn register(registry: &mut Registry) {
+        face::schema::register_answer::<WithSecret>(registry);
     }
 }
 
 impl poem_openapi::ApiResponse for Made {
     fn meta() -> MetaResponses {
-        meta(201, "Made", &[("Location", "Where it is"), ETAG, REPLAYED])
+        meta::<WithSecret>(201, "Made", &[("Location", "Where it is"), ETAG, REPLAYED])
     }
 
     fn register(registry: &mut Registry) {
-        face::schema::register::<Summary>(registry, face::schema::Direction::Out);
+        face::schema::register_answer::<WithSecret>(registry);
     }
 }

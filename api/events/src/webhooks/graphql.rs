@@ -1,8 +1,8 @@
 //! Webhooks in GraphQL: to look at. They are changed over REST, like everything.
 
 use chrono::{DateTime, Utc};
-use face::MOST_OF_A_PAGE;
-use face::graphql::{BigInt, Context, few, refuse};
+use face::connection;
+use face::graphql::{BigInt, Context, Page, PageRequest, refuse};
 use juniper::{FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
 use kernel::{Refusal, Service};
 use uuid::Uuid;
@@ -12,6 +12,7 @@ use webhooks::{Delivery, Endpoint, READ, State};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EventsQuery;
 
+/// The events of all services, as they are offered to others.
 #[graphql_object(context = Context)]
 impl EventsQuery {
     /// All webhooks, the oldest of each service first.
@@ -58,6 +59,7 @@ pub struct Webhook {
     endpoint: Endpoint,
 }
 
+/// A place to which events are delivered.
 #[graphql_object(context = Context)]
 impl Webhook {
     /// Its id.
@@ -147,19 +149,32 @@ impl Webhook {
         self.endpoint.changed_at
     }
 
-    /// What was delivered, or tried, the last first: at most 200, after the delivery with the id `after`.
+    /// What was delivered, or tried, the last first; the last 1,000 are kept.
     async fn deliveries(
         &self,
         context: &Context,
         #[graphql(default = 20)] first: Option<i32>,
-        after: Option<Uuid>,
-    ) -> FieldResult<Vec<WebhookDelivery>> {
-        let limit = few(first, 20, MOST_OF_A_PAGE)?;
-        let mut tables = context.reader(self.service).await?;
+        after: Option<String>,
+    ) -> FieldResult<WebhookDeliveryConnection> {
+        const ORDER: &str = "WEBHOOK_DELIVERIES_LAST";
+        let request = PageRequest::new(first, after.as_deref(), ORDER)?;
+        let Self { service, endpoint } = self;
+        let mut tables = context.reader(*service).await?;
         let tenant = context.caller().tenant();
-        let found = Delivery::list(&mut tables, tenant, self.endpoint.id, after, limit).await.map_err(unreadable)?;
-        Ok(found.into_iter().map(Into::into).collect())
+        let found = Delivery::list(&mut tables, tenant, endpoint.id, request.after, request.first + 1).await;
+        let page = Page::new(&request, ORDER, found.map_err(unreadable)?, |delivery| delivery.id);
+        Ok(WebhookDeliveryConnection::new(page.map(WebhookDelivery::from), (*service, endpoint.id)))
     }
+}
+
+async fn count(context: &Context, (service, webhook): &(Service, Uuid)) -> FieldResult<i64> {
+    let mut tables = context.reader(*service).await?;
+    Delivery::count(&mut tables, context.caller().tenant(), webhook).await.map_err(unreadable)
+}
+
+connection! {
+    /// A page of what was delivered to a webhook.
+    pub struct WebhookDeliveryConnection of WebhookDelivery by WebhookDeliveryEdge, counted by count where (Service, Uuid)
 }
 
 /// One attempt to deliver one event.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 use webhooks::{Act, EndpointFields, READ, Request, WRITE};
 
-use super::answer::{Changed, Changes, Deliveries, Made, Ping, Webhook, Webhooks};
+use super::answer::{Changed, Changes, Deliveries, Made, Ping, Rotated, Webhook, Webhooks};
 use crate::{Platform, Tag};
 
 /// The operations on webhooks.
@@ -67,6 +67,7 @@ struct WebhookDetails {
     description: String,
 }
 
+/// Why nothing is sent any more.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DisableWebhook")]
@@ -78,6 +79,7 @@ struct Disable {
     reason: String,
 }
 
+/// How long the former secret is good.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "RotateWebhookSecret")]
@@ -89,6 +91,7 @@ struct Rotate {
     overlap_hours: u32,
 }
 
+/// What is delivered again.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ReplayWebhook")]
@@ -187,9 +190,10 @@ impl WebhookSettings {
     ///
     /// The answer has the new secret: it is not shown again. Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/rotate-secret", method = "post", operation_id = "rotateWebhookSecret")]
-    async fn rotate(&self, command: Command<Rotate>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
+    async fn rotate(&self, command: Command<Rotate>, webhook: Path<Uuid>) -> Result<Rotated, Problem> {
         let act = Act::RotateSecret { id: webhook.0, overlap_hours: command.body.overlap_hours };
-        self.act(command.request, webhook.0, act).await
+        let Changed(done) = self.act(command.request, webhook.0, act).await?;
+        Ok(Rotated(done))
     }
 
     /// Deliver again what comes after a position
@@ -234,7 +238,7 @@ impl WebhookSettings {
         after: Query<Option<Uuid>>,
     ) -> Result<Plain<Deliveries>, Problem> {
         caller.require(READ)?;
-        let limit = limit.0.map_or(50, |Parameter(Count(limit))| limit);
+        let Parameter(Count(limit)) = limit.0.unwrap_or_default();
         let (home, _) = self.find(&caller, webhook.0).await?;
         let mut found = home.deliveries(caller.tenant(), webhook.0, after.0, limit + 1).await?;
         let more = found.len() > limit as usize;
@@ -257,7 +261,7 @@ impl WebhookSettings {
         after: Query<Option<u64>>,
     ) -> Result<Plain<Changes>, Problem> {
         caller.require(READ)?;
-        let limit = limit.0.map_or(50, |Parameter(Count(limit))| limit);
+        let Parameter(Count(limit)) = limit.0.unwrap_or_default();
         for webhooks in &self.platform.webhooks {
             let mut found = webhooks.changes(caller.tenant(), webhook.0, after.0, limit + 1).await?;
             if !found.is_empty() {
@@ -267,8 +271,13 @@ impl WebhookSettings {
                 return Ok(Plain(Changes { changes: found.into_iter().map(Into::into).collect(), next }));
             }
         }
+        // No more of them after that one; of an unknown webhook there are none at all.
         if after.0.is_some() {
-            return Ok(Plain(Changes { changes: Vec::new(), next: None }));
+            for webhooks in &self.platform.webhooks {
+                if !webhooks.changes(caller.tenant(), webhook.0, None, 1).await?.is_empty() {
+                    return Ok(Plain(Changes { changes: Vec::new(), next: None }));
+                }
+            }
         }
         Err(Refusal::not_found("not_found", format!("there is no webhook {}", webhook.0))
             .with("resource", "webhook")

@@ -84,7 +84,7 @@ impl Session {
         if let (Some(name), []) = (name, &*asked) {
             let names: Vec<_> = here.iter().map(|service| service.name()).collect();
             let detail = format!("there is no service {name:?} here; allowed: {}", names.join(", "));
-            return Err(refuse(Refusal::not_found("not_found", detail)));
+            return Err(refuse(Refusal::not_found("not_found", detail).with("resource", "service")));
         }
         let permission = |service: &Service| format!("{service}:{what}");
         let permitted: Vec<Service> =

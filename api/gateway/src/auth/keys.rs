@@ -3,11 +3,11 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use config::Auth;
 use jwt_simple::prelude::{Claims, Ed25519KeyPair, EdDSAKeyPairLike};
 use kernel::TenantId;
 
 use super::{TokenClaims, jwk};
-use crate::config::Auth;
 
 /// A pair of Ed25519 keys as PEM: the private one mints tokens, the public one verifies them.
 pub struct KeyPair {

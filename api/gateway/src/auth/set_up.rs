@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use auth_api::trust::refusals::{MAX_TOKEN_BYTES, explain, refused};
 use chrono::{DateTime, Utc};
+use config::Auth;
 use jwt_simple::prelude::{Duration, Ed25519PublicKey, EdDSAPublicKeyLike, VerificationOptions};
 use kernel::{Refusal, TenantId};
 
 use super::{KeyError, TokenClaims, jwk};
-use crate::config::Auth;
 
 /// Verifies tokens of that key.
 pub(super) struct SetUp {

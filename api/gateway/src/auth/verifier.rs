@@ -7,6 +7,7 @@ use std::time::Duration;
 use auth_api::trust::refusals::{MAX_TOKEN_BYTES, expired, refused, too_long};
 use auth_api::trust::{REMEMBERED as TRUSTED_FOR, Touched, Trust, Trusted};
 use chrono::{DateTime, TimeDelta, Utc};
+use config::Auth;
 use face::Standings as _;
 use kernel::{Caller, Clock, Refusal};
 use quick_cache::sync::Cache;
@@ -16,7 +17,6 @@ use uuid::Uuid;
 
 use super::KeyError;
 use super::set_up::{Said, SetUp};
-use crate::config::Auth;
 use crate::suspension::Suspended;
 
 /// How many verified tokens are remembered.

@@ -5,23 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_api::provider::SeenFrom;
+use config::Config;
+use directory::map::{Leads, Map};
+use directory::{Atlas, Directory};
 use face::{Identity, Incoming, Limits, Problem, Uploads};
 use kernel::{IdSource, Refusal, Service};
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Endpoint, Request, Response};
+use remote::{Forward, Kept, Remote};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::atlas::Atlas;
-use super::map::{Leads, Map};
-use super::upgrade;
-use super::whose::Whose;
-use crate::config::Config;
-use crate::directory::Directory;
+use super::{upgrade, whose};
 use crate::front::{failure, request_id};
 use crate::issuing;
-use crate::remote::{Forward, Kept, Remote};
 use crate::server::StartError;
 use crate::service::Background;
 use crate::telemetry;
@@ -58,7 +56,10 @@ pub(crate) async fn serve(
     let cells = config.cells.iter().map(|(name, cell)| {
         // A cell is to its front what a service is to a gateway: something with instances. Named once, for as long as we live.
         let named = Service::new(Box::leak(format!("cell_{}", name.replace('-', "_")).into_boxed_str()));
-        (name.clone(), Remote::open(named, &config.cell_urls(cell), http.body_limit, background))
+        (
+            name.clone(),
+            Remote::open(named, &config.cell_urls(cell), http.body_limit, &background.tasks, &background.shutdown),
+        )
     });
     let map = Arc::new(Map::new(Atlas::of(&Directory::open(config))));
     if let Err(error) = map.turn().await {
@@ -115,8 +116,7 @@ impl Cells {
     }
 
     async fn leads(&self, request: &Request) -> Result<Option<Leads>, Refusal> {
-        let whose = Whose::of(request);
-        self.map.find(&whose).await.map_err(|error| {
+        self.map.find(&whose::of(request)).await.map_err(|error| {
             tracing::warn!(%error, "the directory of tenants can't be asked");
             let detail = "the directory of tenants does not answer; nothing was done, try again";
             Refusal::unavailable("directory_unavailable", detail)

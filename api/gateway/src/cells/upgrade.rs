@@ -8,12 +8,12 @@ use hyper_util::rt::TokioIo;
 use kernel::Refusal;
 use poem::http::{Method, StatusCode, header};
 use poem::{Request, Response};
+use remote::{Forward, Kept, Remote};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::front::failure;
-use crate::remote::{Forward, Kept, Remote};
 
 /// Whether a request wants to become a websocket. Whatever else a client would rather speak (`h2c`), it is answered as it asked.
 pub(super) fn is_wanted(request: &Request) -> bool {

@@ -1,41 +1,29 @@
 //! Whose a request says it is. Nobody vouches for it here: it only says which cell is to be asked, and the cell checks.
 
 use auth_api::authority::{ApiKeyText, Header};
+use directory::map::Whose;
 use poem::Request;
 use poem::http::header;
 use uuid::Uuid;
 
-/// What tells the tenant of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Whose {
-    /// Its token says an id.
-    Id(Uuid),
-    /// Its path says a short name.
-    Slug(String),
-    /// Nothing does: any cell will answer the same.
-    Anybodys,
-}
-
-impl Whose {
-    /// Of a request.
-    pub(super) fn of(request: &Request) -> Self {
-        let path = request.uri().path();
-        let issuer = path
-            .strip_prefix("/t/")
-            .or_else(|| path.strip_prefix("/.well-known/oauth-authorization-server/t/"))
-            .and_then(|rest| rest.split('/').next());
-        if let Some(slug) = issuer {
-            return Self::Slug(slug.to_owned());
-        }
-        let token = request
-            .headers()
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| text.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim());
-        token.and_then(tenant_of).map_or(Self::Anybodys, Self::Id)
+/// Whose a request is.
+pub(super) fn of(request: &Request) -> Whose {
+    let path = request.uri().path();
+    let issuer = path
+        .strip_prefix("/t/")
+        .or_else(|| path.strip_prefix("/.well-known/oauth-authorization-server/t/"))
+        .and_then(|rest| rest.split('/').next());
+    if let Some(slug) = issuer {
+        return Whose::Slug(slug.to_owned());
     }
+    let token = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    token.and_then(tenant_of).map_or(Whose::Anybodys, Whose::Id)
 }
 
 fn tenant_of(token: &str) -> Option<Uuid> {
@@ -55,7 +43,7 @@ mod tests {
             Some(token) => request.header("authorization", token),
             None => request,
         };
-        Whose::of(&request.finish())
+        of(&request.finish())
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use config::Config;
 use face::{Identity, Incoming, Limits, Problem, Uploads};
 use futures::FutureExt;
 use kernel::{IdSource, Refusal, TenantId};
@@ -27,7 +28,6 @@ use self::cors::Cors;
 use self::rate::Allowance;
 pub use self::rate::RateLimiter;
 use crate::auth::{Bearer, Verifier};
-use crate::config::Config;
 
 /// The outermost endpoint.
 pub struct Front<E> {

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use config::RateLimits;
 use face::Problem;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
@@ -12,7 +13,6 @@ use kernel::{Refusal, TenantId};
 use poem::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::failure::{retry_after, seconds};
-use crate::config::RateLimits;
 
 type Keyed<K> = Governor<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>;
 

@@ -12,6 +12,7 @@ mod values;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::Config;
 use face::graphql::{Context, Session};
 use face::{MinPositions, Reading};
 use juniper::meta::MetaType;
@@ -23,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::limits::Limits;
 use crate::auth::Verifier;
-use crate::config::Config;
 use crate::domains::{Query, Subscription};
 use crate::front::RateLimiter;
 use crate::methods::Methods;

@@ -3,13 +3,13 @@
 mod lookup;
 
 use async_trait::async_trait;
+use config::Config;
+use directory::{Directory, DirectoryError};
 use face::{Hold, Names, NamesError};
 use kernel::TenantId;
 use uuid::Uuid;
 
 use self::lookup::Lookup;
-use crate::config::Config;
-use crate::directory::{Directory, DirectoryError};
 
 /// Asks name servers, and keeps who has which domain in the directory of tenants.
 pub struct Register {

@@ -10,12 +10,12 @@ use keys::MasterKey as _;
 use nats::Bus;
 use poem::http::StatusCode;
 use projector::ProjectionState;
+use remote::{Remote, Standing};
 use serde::Serialize;
 use tokio::sync::Mutex;
 use vault::Transit;
 
 use super::consumers;
-use crate::remote::{Remote, Standing};
 use crate::service::{RelayState, Running, SagasState, SealingState};
 use crate::suspension::Suspended;
 

@@ -1,126 +1,32 @@
-//! What the front adds to every operation, written into the contract: headers that are understood, and refusals.
+//! What the front adds to every operation, written into the contract: headers that are understood, refusals, and what answers may look
+//! like.
 
 use face::HEADERS;
 use kernel::Grant;
 use serde_json::{Map, Value, json};
 
-/// A refusal that the contract names by itself; any other is a problem document, too (`default`).
-struct Refused {
-    status: &'static str,
-    name: &'static str,
-    meaning: &'static str,
-    /// Headers that go with it.
-    headers: &'static [(&'static str, &'static str)],
-    /// Which operations it concerns.
-    of: fn(&Operation<'_>) -> bool,
-}
+use super::refused::{REFUSED, components};
 
 /// What decides on an operation's headers and refusals.
-struct Operation<'o> {
-    path: &'o str,
+pub(super) struct Operation<'o> {
+    pub(super) path: &'o str,
     /// It has parameters of its own, in its path or its query string.
-    parameters: bool,
+    pub(super) parameters: bool,
     /// It changes something, with what stands in its body.
-    command: bool,
+    pub(super) command: bool,
     /// The same key twice is one request.
     keyed: bool,
     /// It can be conditioned on a version.
-    conditioned: bool,
+    pub(super) conditioned: bool,
     /// What saying when it happened needs.
     backdating: Option<String>,
     /// It needs no token.
-    public: bool,
+    pub(super) public: bool,
 }
 
-const RETRY_AFTER: (&str, &str) = ("Retry-After", "After so many seconds it is worth another try");
-
-const REFUSED: [Refused; 11] = [
-    Refused {
-        status: "400",
-        name: "BadRequest",
-        meaning: "The request can't be read, or a value in it is not allowed: errors names each by its JSON pointer",
-        headers: &[],
-        of: |operation| operation.command || operation.parameters,
-    },
-    Refused {
-        status: "401",
-        name: "Unauthenticated",
-        meaning: "No valid token",
-        headers: &[("WWW-Authenticate", "Bearer")],
-        of: |operation| !operation.public,
-    },
-    Refused {
-        status: "403",
-        name: "Forbidden",
-        meaning: "The token's roles do not give the permission that permission names",
-        headers: &[],
-        of: |operation| !operation.public,
-    },
-    Refused {
-        status: "404",
-        name: "NotFound",
-        meaning: "What the path names is unknown, or another tenant's: the two are not told apart",
-        headers: &[],
-        of: |operation| operation.path.contains('{'),
-    },
-    Refused {
-        status: "409",
-        name: "Conflict",
-        meaning: "The state of things does not allow it now, or a unique value is taken",
-        headers: &[],
-        of: |operation| operation.command,
-    },
-    Refused {
-        status: "412",
-        name: "VersionDiffers",
-        meaning: "If-Match names a version that is not the current one",
-        headers: &[],
-        of: |operation| operation.conditioned,
-    },
-    Refused {
-        status: "413",
-        name: "TooLarge",
-        meaning: "The body is too large",
-        headers: &[],
-        of: |operation| operation.command,
-    },
-    Refused {
-        status: "415",
-        name: "UnsupportedMedia",
-        meaning: "A content type, charset or encoding that is not read here",
-        headers: &[],
-        of: |operation| operation.command,
-    },
-    Refused {
-        status: "422",
-        name: "Unprocessable",
-        meaning: "The body names what is not there (or another tenant's), or the idempotency key was used for another request",
-        headers: &[],
-        of: |operation| operation.command,
-    },
-    Refused {
-        status: "429",
-        name: "RateLimited",
-        meaning: "Too many requests of this token or tenant",
-        headers: &[
-            RETRY_AFTER,
-            ("RateLimit-Limit", "How many may be sent at once"),
-            ("RateLimit-Remaining", "How many of these are left"),
-            ("RateLimit-Reset", "After how many seconds there are more"),
-        ],
-        of: |_| true,
-    },
-    Refused {
-        status: "503",
-        name: "Unavailable",
-        meaning: "A part that is needed does not answer, or has too much to do",
-        headers: &[RETRY_AFTER],
-        of: |_| true,
-    },
-];
-
-/// Writes them into the document. `grants`: the permission tables, which say who may say when something happened.
-pub fn add(document: &mut Value, grants: &[Grant]) {
+/// Writes them into the document. `grants`: the permission tables, which say who may say when something happened; `examples`: what answers
+/// may look like, by the names of their schemas.
+pub fn add(document: &mut Value, grants: &[Grant], examples: &Map<String, Value>) {
     document["components"]["responses"] = components();
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, operations) in paths {
@@ -134,9 +40,10 @@ pub fn add(document: &mut Value, grants: &[Grant]) {
             if !described.public {
                 add_header(operation, "X-Tenant-Id", TENANT, json!({ "type": "string", "format": "uuid" }));
             }
-            if crate::remote::is_named_by_request(path) {
+            if crate::forwarding::is_named_by_request(path) {
                 add_header(operation, "X-Service", SERVICE, json!({ "type": "string" }));
             }
+            add_examples(operation, examples);
             for refused in REFUSED.iter().filter(|refused| (refused.of)(&described)) {
                 operation["responses"][refused.status] =
                     json!({ "$ref": format!("#/components/responses/{}", refused.name) });
@@ -183,19 +90,32 @@ fn backdating(path: &str, grants: &[Grant]) -> Option<String> {
     grants.iter().any(|grant| grant.permission == permission && !grant.roles.is_empty()).then_some(permission)
 }
 
-fn components() -> Value {
-    let content = json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
-    let response = |refused: &Refused| {
-        let mut response = json!({ "description": refused.meaning, "content": content });
-        if !refused.headers.is_empty() {
-            response["headers"] = headers(refused.headers);
+/// Shows what an operation answers when it does what it is asked.
+fn add_examples(operation: &mut Value, examples: &Map<String, Value>) {
+    for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+        if !status.starts_with('2') {
+            continue;
         }
-        (refused.name.to_owned(), response)
-    };
-    Value::Object(REFUSED.iter().map(response).collect())
+        for content in response["content"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+            let schema = content["schema"]["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+            // What is no object has its example in its own schema.
+            let found = match schema {
+                Some(name) => examples.get(name).cloned(),
+                None => content["schema"].as_object_mut().and_then(|schema| schema.remove("example")),
+            };
+            let Some(mut example) = found else { continue };
+            // What was just made is in its first version.
+            if status == "201"
+                && let Some(version) = example.get_mut("version")
+            {
+                *version = json!(1);
+            }
+            content["example"] = example;
+        }
+    }
 }
 
-fn headers(headers: &[(&str, &str)]) -> Value {
+pub(super) fn headers(headers: &[(&str, &str)]) -> Value {
     let header = |(name, meaning): &(&str, &str)| {
         ((*name).to_owned(), json!({ "description": meaning, "schema": { "type": "string" } }))
     };

@@ -1,6 +1,8 @@
 //! `/openapi.json` and `/docs`: the REST contract, for programs and for people.
 
 mod answers;
+mod named;
+mod refused;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -65,9 +67,11 @@ impl OpenApi for Everything {
 pub fn openapi() -> Value {
     let service = OpenApiService::new(Everything, "Inopsio", env!("CARGO_PKG_VERSION")).description(description());
     let mut document: Value = serde_json::from_str(&service.spec()).unwrap_or_default();
-    face::schema::resolve(&mut document);
+    let examples = face::schema::resolve(&mut document);
     document["servers"] = json!([{ "url": "/" }]);
-    answers::add(&mut document, &domains::grants());
+    document["info"]["license"] = json!({ "name": env!("CARGO_PKG_LICENSE") });
+    answers::add(&mut document, &domains::grants(), &examples);
+    named::add(&mut document);
     document
 }
 

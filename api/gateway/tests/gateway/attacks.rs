@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gateway::directory::Directory;
+use directory::Directory;
 use jwt_simple::common::HeaderOptions;
 use jwt_simple::prelude::{Claims, Ed25519KeyPair, EdDSAKeyPairLike, HS256Key, MACLike, RS256PublicKey};
 use kernel::{Role, SystemClock, SystemIds};

@@ -148,7 +148,7 @@ async fn every_operation_of_the_contract_asks_strangers_for_a_token() {
 async fn a_token_minted_with_another_key_pair_is_not_accepted_by_this_gateway() {
     let world = World::start().await;
     let mut auth = world.config.auth.clone();
-    auth.signing_key = gateway::config::SecretText::new(KeyPair::generate().signing_key);
+    auth.signing_key = config::SecretText::new(KeyPair::generate().signing_key);
     let token = mint(&auth, world.tenant, "eve", &[Role::Admin], Duration::from_mins(1)).unwrap();
     let request = world.anonymous(Method::GET, "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001").bearer_auth(token);
     world.refuses(vec![(request, StatusCode::UNAUTHORIZED, "token_invalid")]).await;

@@ -306,11 +306,18 @@ async fn what_is_not_there_is_told_with_what_it_would_be() {
         (format!("/v1/user/users/{id}"), "user.user"),
         (format!("/v1/user/users/{id}/erasure"), "user.user"),
         (format!("/v1/auth/machines/{id}"), "auth.machine"),
+        (format!("/v1/auth/users/{id}/consents"), "user.user"),
         (format!("/v1/jobs/crm/{id}"), "job"),
         (format!("/v1/jobs/crm/batches/{id}"), "batch"),
         (format!("/v1/jobs/crm/schedules/{id}"), "schedule"),
         (format!("/v1/events/webhooks/{id}"), "webhook"),
+        (format!("/v1/events/webhooks/{id}/changes?after=1"), "webhook"),
         (format!("/v1/sagas/crm/{id}"), "saga"),
+        ("/v1/sagas/erp".to_owned(), "service"),
+        ("/v1/jobs/erp".to_owned(), "service"),
+        ("/v1/dead-letters/erp".to_owned(), "service"),
+        ("/v1/dead-letters/crm/projection.leads.7".to_owned(), "dead_letter"),
+        ("/v1/events/types/crm.lead.vanished/1".to_owned(), "event_type"),
     ] {
         let unknown = world.get(&path).await;
         assert_eq!((unknown.status, unknown.code()), (StatusCode::NOT_FOUND, "not_found"), "{path}: {unknown:?}");

@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use config::{Cell, SecretText};
+use directory::moving::{CARRIED, MADE_AGAIN, Mover};
+use directory::placing::Placed;
+use directory::{Atlas, Directory};
 use futures::StreamExt;
-use gateway::cells::atlas::Atlas;
-use gateway::cells::beside::{CARRIED, MADE_AGAIN};
-use gateway::cells::mover::Mover;
-use gateway::cells::placing::Placed;
-use gateway::config::{Cell, SecretText};
-use gateway::directory::Directory;
 use gateway::{Server, Services};
 use kernel::{Role, SystemClock, SystemIds};
 use reqwest::{Method, StatusCode};
@@ -68,7 +66,7 @@ async fn every_table_with_rows_of_tenants_goes_along_with_a_move_or_is_made_agai
     assert!(
         unlisted.is_empty(),
         "a tenant that moves to another cell loses what it has here: {unlisted:#?}\nlist each in CARRIED or MADE_AGAIN of \
-         api/gateway/src/cells/beside.rs"
+         directory/src/moving/beside.rs"
     );
     let gone: Vec<_> = listed.iter().filter(|table| !found.contains(**table) && **table != "log.archived").collect();
     assert!(gone.is_empty(), "no service has these tables: {gone:?}");
@@ -212,7 +210,7 @@ async fn a_move_to_what_is_away_or_is_the_same_cell_is_not_even_begun() {
         };
         config.cells.insert(name.to_owned(), cell);
     }
-    let mover = Mover::new(&config, &SystemClock);
+    let mover = Mover::new(&config, gateway::holdings(), &SystemClock);
     for (to, why) in [("east", "in the cell east"), ("again", "are the same Postgres"), ("north", "those are again")] {
         let refused = mover.go("acme", to, &|_| {}).await.unwrap_err().to_string();
         assert!(refused.contains(why), "{to}: {refused}");

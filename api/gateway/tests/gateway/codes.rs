@@ -143,7 +143,7 @@ fn home(path: &Path) -> String {
 }
 
 /// The codes of the page, with the statuses that stand beside them.
-fn page() -> BTreeMap<String, String> {
+pub fn page() -> BTreeMap<String, String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/errors.md");
     let page = fs::read_to_string(page).unwrap();
     let row = pattern(r"(?m)^\| `([a-z0-9_]+)` \| ([^|]*) \|");

@@ -6,6 +6,30 @@ use serde_json::json;
 use crate::world::{Answer, World};
 
 #[tokio::test]
+async fn currencies_are_shown_as_they_were_set_and_nobody_elses() {
+    let world = World::start().await;
+    let path = "/v1/crm/currencies";
+    assert_eq!(world.get(path).await.body, json!({ "base": "EUR", "rates": [] }), "until one is chosen");
+    let today = kernel::Clock::now(&kernel::SystemClock).date_naive();
+    let day = |days: i64| (today + chrono::TimeDelta::days(days)).to_string();
+    let rate = |days: i64, nanos: i64| json!({ "from": "EUR", "to": "USD", "day": day(days), "rate_nanos": nanos });
+    for (step, body) in [
+        ("set-base", json!({ "base": "USD" })),
+        ("set-rate", rate(-900, 1_050_000_000)),
+        ("set-rate", rate(-30, 1_080_000_000)),
+        ("set-rate", rate(30, 1_100_000_000)),
+    ] {
+        let set = world.post(&format!("{path}/{step}"), body).await;
+        assert_eq!(set.status, StatusCode::OK, "{set:?}");
+    }
+    let shown = world.get(path).await;
+    assert_eq!(shown.body, json!({ "base": "USD", "rates": [rate(-30, 1_080_000_000), rate(30, 1_100_000_000)] }));
+    assert_eq!(shown.header("etag"), "\"4\"");
+    let stranger = Answer::of(world.anonymous(Method::GET, path).bearer_auth(world.stranger())).await;
+    assert_eq!((stranger.status, &stranger.body["rates"]), (StatusCode::OK, &json!([])), "{stranger:?}");
+}
+
+#[tokio::test]
 async fn a_lead_is_captured_found_where_the_answer_says_and_worked_on() {
     let world = World::start().await;
     let captured = world

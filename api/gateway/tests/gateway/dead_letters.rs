@@ -61,18 +61,19 @@ async fn a_dead_letter_is_seen_tried_and_edited_with_a_preview_and_an_audit() {
     assert!(why.contains("crm.lead.disqualified") && why.contains("can't be read"), "{shown}");
     assert_eq!(shown["attempts_made"][0]["errors"][0], why, "{shown}");
     let query = format!(
-        "{{ deadLetters {{ letters(consumer: \"projection.leads\") {{ id state errors waiting }} letter(id: \"{id}\") {{ position }} }} }}"
+        "{{ deadLetters {{ letters(consumer: \"projection.leads\") {{ nodes {{ id state errors waiting }} }} letter(id: \"{id}\") {{ position }} }} }}"
     );
     let asked = world.post("/graphql", json!({ "query": query })).await;
-    let letters = &asked.body["data"]["deadLetters"]["letters"];
+    let letters = &asked.body["data"]["deadLetters"]["letters"]["nodes"];
     assert_eq!((&letters[0]["id"], &letters[0]["waiting"]), (&json!(id), &json!(1)), "{asked:?}");
     assert_eq!(letters[0]["errors"][0], why, "{asked:?}");
     let by_manager = world.anonymous(Method::POST, "/graphql").bearer_auth(world.token(&[Role::Manager]));
-    let refused = Answer::of(by_manager.json(&json!({ "query": "{ deadLetters { letters { id } } }" }))).await;
+    let refused =
+        Answer::of(by_manager.json(&json!({ "query": "{ deadLetters { letters { nodes { id } } } }" }))).await;
     assert_eq!(refused.body["errors"][0]["extensions"]["code"], "permission_missing", "{refused:?}");
     let theirs = world.anonymous(Method::POST, "/graphql").bearer_auth(world.stranger());
     let theirs = Answer::of(theirs.json(&json!({ "query": query }))).await;
-    assert_eq!(theirs.body["data"]["deadLetters"], json!({ "letters": [], "letter": null }), "{theirs:?}");
+    assert_eq!(theirs.body["data"]["deadLetters"], json!({ "letters": { "nodes": [] }, "letter": null }), "{theirs:?}");
     let redriven = world.post(&format!("{path}/redrive"), json!({ "reason": "a try" })).await;
     assert_eq!((redriven.status, &redriven.body["id"]), (StatusCode::OK, &json!(id)), "{redriven:?}");
 
@@ -244,22 +245,30 @@ async fn without_a_service_the_dead_letters_of_all_services_are_one_list() {
         assert_eq!(answer.body["errors"], Value::Null, "{answer:?}");
         answer.body["data"]["deadLetters"].clone()
     };
-    let rows = |answer: &Value| answer["letters"].as_array().unwrap().clone();
+    let rows = |answer: &Value| answer["letters"]["nodes"].as_array().unwrap().clone();
     // Page by page, each is there once. (Other consumers of the same events may only be about to park them.)
     let all = eventually("the pages are the list", async || {
-        let all = rows(&ask("letters(first: 200) { id service position }").await);
+        let whole = ask("letters(first: 200) { totalCount nodes { id service position } }").await;
+        let all = rows(&whole);
+        if whole["letters"]["totalCount"] != all.len() {
+            return None;
+        }
         let (mut pages, mut after) = (Vec::new(), String::new());
         loop {
-            let page = rows(&ask(&format!("letters(first: 1{after}) {{ id service position }}")).await);
-            let Some(last) = page.last() else { break };
-            after = format!(", after: {}", last["id"]);
-            pages.extend(page);
+            let selected = "nodes { id service position } pageInfo { hasNextPage endCursor }";
+            let page = ask(&format!("letters(first: 1{after}) {{ {selected} }}")).await;
+            pages.extend(rows(&page));
+            let info = &page["letters"]["pageInfo"];
+            if info["hasNextPage"] == false {
+                break;
+            }
+            after = format!(", after: {}", info["endCursor"]);
         }
         (pages == all).then_some(all)
     })
     .await;
     for service in ["crm", "user"] {
-        let own = rows(&ask(&format!("letters(service: \"{service}\") {{ id service }}")).await);
+        let own = rows(&ask(&format!("letters(service: \"{service}\") {{ nodes {{ id service }} }}")).await);
         assert!(own.len() >= 2 && own.iter().all(|row| row["service"] == service), "{own:?}");
         assert!(all.iter().filter(|row| row["service"] == service).count() >= 2, "{all:?}");
         let one = ask(&format!("letter(id: {}) {{ service }}", own[0]["id"])).await;

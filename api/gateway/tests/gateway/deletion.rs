@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
+use directory::moving::{MoveError, Mover};
+use directory::placing::{Placed, PlacingError};
+use directory::{Atlas, AtlasError, Directory, DirectoryError, Standing, Tenant};
 use eventstore::EventStore;
-use gateway::cells::MoveError;
-use gateway::cells::atlas::{Atlas, AtlasError};
-use gateway::cells::mover::Mover;
-use gateway::cells::placing::{Placed, PlacingError};
-use gateway::directory::{Directory, DirectoryError, Standing, Tenant};
 use gateway::{Deletion, ProvisionError, Server, Services};
 use kernel::{Role, SystemClock, TenantId};
 use reqwest::{Method, StatusCode};
@@ -341,7 +339,7 @@ async fn what_is_not_to_be_deleted_is_refused_and_nothing_is_written() {
     let mut config = world.config.clone();
     let cell = json!({ "urls": "http://127.0.0.1:1" });
     config.cells.insert("west".to_owned(), serde_json::from_value(cell).unwrap());
-    let moved = Mover::new(&config, &SystemClock).go("globex", "west", &|_| {}).await.unwrap_err();
+    let moved = Mover::new(&config, gateway::holdings(), &SystemClock).go("globex", "west", &|_| {}).await.unwrap_err();
     assert!(matches!(&moved, MoveError::Unsettled(what) if what.contains("deleted")), "{moved}");
 }
 

@@ -25,6 +25,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
         &[("contacts", "crm:contact:read"), ("opportunities", "crm:opportunity:read"), ("lead", "crm:lead:read")],
     ),
     ("ApiKey", "id name scopes createdAt expiresAt lastUsedAt lastRefusedAt lastRefusal revokedAt", &[]),
+    ("Client", "id version name confidential trusted redirectUris hasSecret keys active createdAt changedAt", &[]),
     (
         "Contact",
         "id version name title email phone owner createdAt changedAt erasedAt",

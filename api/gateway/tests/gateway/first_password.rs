@@ -1,6 +1,6 @@
 //! Who became a user without an invitation sets their first password by mail, through a real mail server, and signs in.
 
-use gateway::config::SecretText;
+use config::SecretText;
 use kernel::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

@@ -321,22 +321,61 @@ async fn every_key_of_a_machine_can_be_listed_page_by_page() {
     let machine = world.post("/v1/auth/machines", json!({ "name": "sensor", "roles": ["member"] })).await;
     let machine = machine.body["id"].clone();
     let mut issued = Vec::new();
-    let mut position = String::new();
+    let (mut position, mut secret) = (String::new(), String::new());
     for name in ["a", "b", "c"] {
         let key = world.post("/v1/auth/api-keys", json!({ "machine": machine, "name": name })).await;
         assert_eq!(key.status, StatusCode::CREATED, "{key:?}");
         issued.insert(0, key.body["id"].clone());
         key.header("x-position").clone_into(&mut position);
+        key.body["secret"].as_str().unwrap().clone_into(&mut secret);
     }
-    let (mut listed, mut after) = (Vec::new(), String::new());
-    loop {
-        let query = format!("{{ auth {{ machine(id: {machine}) {{ apiKeys(first: 2{after}) {{ id }} }} }} }}");
+    let ask = async |arguments: &str| {
+        let asked = format!(
+            "{{ auth {{ machine(id: {machine}) {{ apiKeys({arguments}) {{
+                 totalCount nodes {{ id }} pageInfo {{ hasPreviousPage hasNextPage endCursor }} }} }} }} }}"
+        );
         let request = world.request(Method::POST, "/graphql").header("x-min-position", &position);
-        let answer = Answer::of(request.json(&json!({ "query": query }))).await;
-        let page = answer.body["data"]["auth"]["machine"]["apiKeys"].as_array().unwrap().clone();
-        let Some(last) = page.last() else { break };
-        after = format!(", after: {}", last["id"]);
-        listed.extend(page.iter().map(|key| key["id"].clone()));
+        Answer::of(request.json(&json!({ "query": asked }))).await
+    };
+    let (mut listed, mut after, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let answer = ask(&format!("first: 2{after}")).await;
+        let page = &answer.body["data"]["auth"]["machine"]["apiKeys"];
+        assert_eq!(
+            (&page["totalCount"], &page["pageInfo"]["hasPreviousPage"]),
+            (&json!(3), &json!(pages > 0)),
+            "{page}"
+        );
+        listed.extend(page["nodes"].as_array().unwrap().iter().map(|key| key["id"].clone()));
+        pages += 1;
+        if page["pageInfo"]["hasNextPage"] == false {
+            break;
+        }
+        after = format!(", after: {}", page["pageInfo"]["endCursor"]);
     }
-    assert_eq!(listed, issued);
+    assert_eq!((listed, pages), (issued.clone(), 2));
+    // Who comes with a key's id and another secret is told of, as a word that the schema lists.
+    let at = secret.len() - 10;
+    let another = if &secret[at..=at] == "A" { "B" } else { "A" };
+    secret.replace_range(at..=at, another);
+    let refused = Answer::of(world.anonymous(Method::GET, "/v1/user/permissions").bearer_auth(&secret)).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{refused:?}");
+    testbed::eventually("the refusal is noted", async || {
+        let asked = format!("{{ auth {{ machine(id: {machine}) {{ apiKeys {{ nodes {{ id lastRefusal }} }} }} }} }}");
+        let answer = world.post("/graphql", json!({ "query": asked })).await;
+        let newest = &answer.body["data"]["auth"]["machine"]["apiKeys"]["nodes"][0];
+        assert_eq!(newest["id"], issued[0], "{answer:?}");
+        (newest["lastRefusal"] == "SECRET_WRONG").then_some(())
+    })
+    .await;
+    // What was taken until now, an id, is no cursor any more; nor is another list's.
+    let others = Answer::of(world.request(Method::POST, "/graphql").json(&json!({
+        "query": "{ auth { machines { pageInfo { endCursor } } } }"
+    })))
+    .await;
+    let others = &others.body["data"]["auth"]["machines"]["pageInfo"]["endCursor"];
+    for cursor in [&issued[0], others] {
+        let refused = ask(&format!("after: {cursor}")).await;
+        assert_eq!(refused.body["errors"][0]["extensions"]["code"], "cursor_invalid", "{cursor}: {refused:?}");
+    }
 }

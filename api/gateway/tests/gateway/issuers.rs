@@ -168,13 +168,13 @@ async fn a_token_reaches_no_further_than_its_scope() {
 }
 
 /// A machine that signs instead of showing a secret.
-struct Signer {
+pub struct Signer {
     id: String,
     pair: Ed25519KeyPair,
 }
 
 impl Signer {
-    async fn register(world: &World, name: &str) -> Self {
+    pub async fn register(world: &World, name: &str) -> Self {
         let Machine { id, .. } = Machine::register(world, name, &["viewer"]).await;
         let pair = Ed25519KeyPair::generate();
         let x = URL_SAFE_NO_PAD.encode(pair.public_key().to_bytes());
@@ -184,7 +184,7 @@ impl Signer {
         Self { id, pair }
     }
 
-    fn asserts(&self, audience: &str, jti: Option<&str>, minutes: u64) -> String {
+    pub fn asserts(&self, audience: &str, jti: Option<&str>, minutes: u64) -> String {
         let mut claims = Claims::create(Duration::from_secs(60 * minutes).into())
             .with_issuer(&self.id)
             .with_subject(&self.id)
@@ -195,7 +195,7 @@ impl Signer {
 }
 
 /// A request to an endpoint of the issuer that shows an assertion.
-fn shows(world: &World, endpoint: &str, assertion: &str) -> RequestBuilder {
+pub fn shows(world: &World, endpoint: &str, assertion: &str) -> RequestBuilder {
     world.anonymous(Method::POST, &format!("/t/acme/{endpoint}")).form(&[
         ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
         ("client_assertion", assertion),
@@ -216,13 +216,18 @@ async fn a_machine_shows_who_it_is_by_signing() {
     let signer = Signer::register(&world, "signer").await;
     let at = |endpoint: &str| format!("{}/{endpoint}", issuer(&world));
     for (number, audience) in [issuer(&world), at("token")].iter().enumerate() {
-        let good = signer.asserts(audience, Some(&number.to_string()), 1);
-        assert_eq!(Answer::of(shows(&world, "token", &good)).await.status, StatusCode::OK);
+        // A minute is what many say, an hour what Authlib does.
+        for (jti, minutes) in [(format!("{number}"), 1), (format!("{number} of an hour"), 60)] {
+            let good = signer.asserts(audience, Some(&jti), minutes);
+            let (status, again) = (StatusCode::OK, StatusCode::UNAUTHORIZED);
+            assert_eq!(Answer::of(shows(&world, "token", &good)).await.status, status, "{minutes} minutes");
+            assert_eq!(Answer::of(shows(&world, "token", &good)).await.status, again, "{minutes} minutes, again");
+        }
     }
     for bad in [
         signer.asserts("https://other.example.com", Some("3"), 1),
         signer.asserts(&issuer(&world), None, 1),
-        signer.asserts(&issuer(&world), Some("4"), 60),
+        signer.asserts(&issuer(&world), Some("4"), 61),
         signer.asserts(&at("introspect"), Some("5"), 1),
         signer.asserts(&at("revoke"), Some("6"), 1),
     ] {
@@ -341,12 +346,47 @@ async fn a_token_that_was_given_back_holds_no_more() {
 }
 
 #[tokio::test]
+async fn applications_are_listed_by_name_as_they_are_now() {
+    let world = World::start().await;
+    let register = async |name: &str| {
+        let back = format!("https://{}.example.com/back", name.to_lowercase());
+        let body = json!({ "name": name, "confidential": true, "redirect_uris": [back] });
+        world.post("/v1/auth/clients", body).await.body["id"].as_str().unwrap().to_owned()
+    };
+    let (wiki, reports) = (register("Wiki").await, register("Reports").await);
+    assert_eq!(world.post(&format!("/v1/auth/clients/{wiki}/secret"), json!({})).await.status, StatusCode::OK);
+    let last = world.post(&format!("/v1/auth/clients/{reports}/deactivate"), json!({})).await;
+    let query = "query($active: Boolean) { auth { clients(filter: {active: $active}) {
+        totalCount nodes { id name confidential redirectUris hasSecret active version } } } }";
+    let ask = async |token: String, active: Value| {
+        let request = world.anonymous(Method::POST, "/graphql").bearer_auth(token);
+        let body = json!({ "query": query, "variables": { "active": active } });
+        Answer::of(request.header("x-min-position", last.header("x-position")).json(&body)).await.body
+    };
+    let shown = |id: &str, name: &str, active: bool| {
+        let back = format!("https://{}.example.com/back", name.to_lowercase());
+        json!({ "id": id, "name": name, "confidential": true, "redirectUris": [back], "hasSecret": active, "active": active, "version": 2 })
+    };
+    let all = ask(world.token(&[Role::Admin]), Value::Null).await;
+    let expected = [shown(&reports, "Reports", false), shown(&wiki, "Wiki", true)];
+    assert_eq!(all["data"]["auth"]["clients"], json!({ "totalCount": 2, "nodes": expected }), "{all}");
+    let active = ask(world.token(&[Role::Admin]), json!(true)).await;
+    assert_eq!(active["data"]["auth"]["clients"]["nodes"], json!([expected[1]]), "{active}");
+    let one = json!({ "query": format!("{{ auth {{ client(id: \"{wiki}\") {{ name }} }} }}") });
+    assert_eq!(world.post("/graphql", one).await.body["data"]["auth"]["client"]["name"], "Wiki");
+    let strangers = ask(world.stranger(), Value::Null).await;
+    assert_eq!(strangers["data"]["auth"]["clients"]["totalCount"], 0, "{strangers}");
+    let refused = ask(world.token(&[Role::Member]), Value::Null).await;
+    assert_eq!(refused["errors"][0]["extensions"]["code"], "permission_missing", "{refused}");
+}
+
+#[tokio::test]
 async fn machines_are_listed_with_their_keys() {
     let world = World::start().await;
     let machine = Machine::register(&world, "listed", &["viewer"]).await;
     let (_, _) = machine.api_key(&world, json!({ "scopes": ["crm:*"] })).await;
     let position = world.post("/v1/auth/machines", json!({ "name": "another", "roles": [] })).await;
-    let query = "{ auth { machines { totalCount nodes { name roles hasSecret active apiKeys { name scopes } } } } }";
+    let query = "{ auth { machines { totalCount nodes { name roles hasSecret active apiKeys { totalCount nodes { name scopes } } } } } }";
     let ask = |token: String| {
         let request = world.anonymous(Method::POST, "/graphql").bearer_auth(token);
         request.header("x-min-position", position.header("x-position")).json(&json!({ "query": query }))
@@ -354,7 +394,8 @@ async fn machines_are_listed_with_their_keys() {
     let answer = Answer::of(ask(world.token(&[Role::Admin]))).await;
     let machines = &answer.body["data"]["auth"]["machines"];
     assert_eq!(machines["totalCount"], 2, "{answer:?}");
-    assert_eq!(machines["nodes"][1]["apiKeys"], json!([{ "name": "nightly", "scopes": ["crm:*"] }]), "{answer:?}");
+    let keys = json!({ "totalCount": 1, "nodes": [{ "name": "nightly", "scopes": ["crm:*"] }] });
+    assert_eq!(machines["nodes"][1]["apiKeys"], keys, "{answer:?}");
     let refused = Answer::of(ask(world.token(&[Role::Member]))).await;
     assert!(refused.body["errors"][0].to_string().contains("permission_missing"), "{refused:?}");
 }
@@ -500,8 +541,18 @@ async fn what_somebody_lets_applications_do_is_listed_and_taken_back_and_so_is_a
     let expected = json!([{ "client": client, "name": "Reports", "scope": ["crm:lead:read"] }]);
     assert_eq!((listed.status, &listed.body["consents"]), (StatusCode::OK, &expected), "{listed:?}");
     let withdraw = |user: &str| format!("/v1/auth/users/{user}/consents/{client}/withdraw");
-    let unknown = world.request(Method::POST, &withdraw("0197a8a0-0000-7000-8000-000000000001")).json(&json!({}));
-    world.refuses(vec![(unknown, StatusCode::NOT_FOUND, "not_found")]).await;
+    let nobody = "0197a8a0-0000-7000-8000-000000000001";
+    let unknown = world.request(Method::POST, &withdraw(nobody)).json(&json!({}));
+    let nobodys = world.request(Method::GET, &format!("/v1/auth/users/{nobody}/consents"));
+    let strangers = world.anonymous(Method::GET, &consents).bearer_auth(world.stranger());
+    let nothing = format!("/v1/auth/users/{user}/consents/{nobody}/withdraw");
+    let nothing = world.request(Method::POST, &nothing).json(&json!({}));
+    let refused = [unknown, nobodys, strangers, nothing].map(|request| (request, StatusCode::NOT_FOUND, "not_found"));
+    world.refuses(refused.into()).await;
+    // Who never signed in lets nobody do anything.
+    let eve = world.post("/v1/user/users", json!({ "name": "Eve", "email": "eve@example.com" })).await;
+    let of_eve = world.get(&format!("/v1/auth/users/{}/consents", eve.body["id"].as_str().unwrap())).await;
+    assert_eq!((of_eve.status, &of_eve.body), (StatusCode::OK, &json!({ "consents": [] })), "{of_eve:?}");
     let withdrawn = world.post(&withdraw(user), json!({})).await;
     assert_eq!(withdrawn.status, StatusCode::OK, "{withdrawn:?}");
     assert_eq!(world.get(&consents).await.body["consents"], json!([]));

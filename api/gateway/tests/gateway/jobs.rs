@@ -389,7 +389,7 @@ async fn a_queue_is_paused_and_limited_and_jobs_wait_there() {
         "{queues}"
     );
     assert!(exports["paused_at"].is_string() && exports["changed_by"] == "ada", "{exports}");
-    let query = "{ jobs { queues { name pausedAt concurrency rateCount waiting } jobs(queue: \"exports\", state: AVAILABLE) { id state } } }";
+    let query = "{ jobs { queues { name pausedAt concurrency rateCount waiting } jobs(queue: \"exports\", state: AVAILABLE) { totalCount nodes { id state } } } }";
     let shown = world.post("/graphql", json!({ "query": query })).await;
     let shown = &shown.body["data"]["jobs"];
     assert_eq!(
@@ -397,7 +397,8 @@ async fn a_queue_is_paused_and_limited_and_jobs_wait_there() {
         (&json!("exports"), &json!("1")),
         "{shown}"
     );
-    assert_eq!(shown["jobs"], json!([{ "id": id, "state": "AVAILABLE" }]), "{shown}");
+    let waiting = json!({ "totalCount": 1, "nodes": [{ "id": id, "state": "AVAILABLE" }] });
+    assert_eq!(shown["jobs"], waiting, "{shown}");
     let post =
         |what: &str, body: Value| world.request(Method::POST, &format!("/v1/jobs/crm/queues/{what}")).json(&body);
     let bad = StatusCode::BAD_REQUEST;
@@ -532,17 +533,22 @@ async fn without_a_service_the_jobs_of_all_services_that_one_may_see_are_one_lis
         Answer::of(request.json(&json!({ "query": format!("{{ jobs {{ {question} }} }}") }))).await.body
     };
     let seen = |answer: &Value| -> Vec<(Value, Value)> {
-        let rows = answer["data"]["jobs"]["jobs"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        let rows = answer["data"]["jobs"]["jobs"]["nodes"].as_array().unwrap_or_else(|| panic!("{answer}"));
         rows.iter().map(|row| (row["id"].clone(), row["service"].clone())).collect()
     };
 
     // Page by page, each is there once, the last first.
     let (admin, mut pages, mut after) = (world.token(&[Role::Admin]), Vec::new(), String::new());
     loop {
-        let page = seen(&ask(&admin, &format!("jobs(first: 3{after}) {{ id service }}")).await);
-        let Some((last, _)) = page.last() else { break };
-        after = format!(", after: {last}");
-        pages.extend(page);
+        let rest = "totalCount nodes { id service } pageInfo { hasNextPage endCursor }";
+        let answer = ask(&admin, &format!("jobs(first: 3{after}) {{ {rest} }}")).await;
+        pages.extend(seen(&answer));
+        let page = &answer["data"]["jobs"]["jobs"];
+        assert_eq!(page["totalCount"], asked.len(), "{answer}");
+        if page["pageInfo"]["hasNextPage"] == false {
+            break;
+        }
+        after = format!(", after: {}", page["pageInfo"]["endCursor"]);
     }
     asked.reverse();
     assert_eq!(pages, asked);
@@ -558,22 +564,22 @@ async fn without_a_service_the_jobs_of_all_services_that_one_may_see_are_one_lis
     let clerk = world.token_with(&["clerk"]);
     let own: Vec<_> = asked.iter().filter(|(_, service)| service == "user").cloned().collect();
     eventually("the role is known", async || {
-        let answer = ask(&clerk, "jobs { id service }").await;
+        let answer = ask(&clerk, "jobs { nodes { id service } }").await;
         answer["errors"].is_null().then_some(())
     })
     .await;
-    assert_eq!(seen(&ask(&clerk, "jobs { id service }").await), own);
-    let refused = ask(&clerk, "jobs(service: \"crm\") { id }").await;
+    assert_eq!(seen(&ask(&clerk, "jobs { nodes { id service } }").await), own);
+    let refused = ask(&clerk, "jobs(service: \"crm\") { nodes { id } }").await;
     assert_eq!(refused["errors"][0]["extensions"]["permission"], "crm:job:read", "{refused}");
     let hidden = ask(&clerk, &format!("job(id: {}) {{ id }}", asked[1].0)).await;
     assert_eq!(hidden["data"]["jobs"]["job"], Value::Null, "{hidden}");
-    let none = ask(&world.token(&[Role::Viewer]), "jobs { id }").await;
+    let none = ask(&world.token(&[Role::Viewer]), "jobs { nodes { id } }").await;
     let extensions = &none["errors"][0]["extensions"];
     assert_eq!(
         (&extensions["code"], &extensions["permission"]),
         (&json!("permission_missing"), &json!("auth:job:read crm:job:read user:job:read")),
         "{none}"
     );
-    let unknown = ask(&admin, "jobs(service: \"erp\") { id }").await;
+    let unknown = ask(&admin, "jobs(service: \"erp\") { nodes { id } }").await;
     assert_eq!(unknown["errors"][0]["extensions"]["code"], "not_found", "{unknown}");
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use auth_aggregates::{KeyRingOpened, OurAlgorithm};
 use auth_commands::{OpenKeyRing, protocol};
+use config::{Config, SecretText};
+use directory::{Directory, Tenant};
 use eventstore::sealing::TENANT_KEY;
 use eventstore::{Error, EventStore};
 use executor::Executor;
-use gateway::config::SecretText;
-use gateway::directory::{Directory, Tenant};
 use gateway::tenant_keys::TenantKeys;
-use gateway::{Config, ProvisionError, Server, Services, StartError, operator};
+use gateway::{ProvisionError, Server, Services, StartError, operator};
 use kernel::{Role, SystemClock, SystemIds, TenantId};
 use keys::{Context, DataKey, LocalMasterKey, MasterKey, Sealed, SystemRandom, Wrapped};
 use reqwest::{Method, StatusCode};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gateway::directory::{Directory, Tenant};
+use directory::{Directory, Tenant};
 use gateway::operator::{self, IssueError};
 use kernel::Role;
 use reqwest::{Method, StatusCode};
@@ -95,7 +95,7 @@ async fn without_the_master_key_or_an_address_there_is_no_token() {
     let error = operator::address(&world.config).unwrap_err();
     assert!(error.to_string().contains("http.public_url"), "{error}");
     let mut config = world.config.clone();
-    config.auth.master_key = gateway::config::SecretText::default();
+    config.auth.master_key = config::SecretText::default();
     let error = operator::issue(&config, address(&world), &acme(&world).await, &[Role::Admin], HOUR).await.unwrap_err();
     assert!(error.to_string().contains("INOPSIO_MASTER_KEY"), "{error}");
     assert_eq!(world.head().await, head, "and nothing was written");

@@ -6,14 +6,14 @@ use std::process::Output;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jwt_simple::prelude::{ECDSAP256KeyPairLike, ES256KeyPair};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::branding::png;
 use crate::issuers::{Machine, issuer};
 use crate::sign_in::{self, PASSWORD, invited};
-use crate::world::World;
+use crate::world::{Answer, World};
 
 const BACK: &str = "https://app.example.com/back";
 const OUT: &str = "https://app.example.com/out";
@@ -91,13 +91,13 @@ async fn says_ok(command: &mut Command) {
 }
 
 #[tokio::test]
-async fn openid_client_and_oauth4webapi_sign_somebody_in_refresh_revoke_introspect_and_sign_out() {
-    passes(Path::new("node"), "node_modules", "oidc.mjs").await;
+async fn authlib_signs_somebody_in_refreshes_revokes_introspects_and_signs_out_with_a_secret_and_by_signing() {
+    passes(&folder().join(".venv/bin/python"), ".venv", "oidc.py").await;
 }
 
 #[tokio::test]
-async fn authlib_signs_somebody_in_refreshes_revokes_and_introspects() {
-    passes(&folder().join(".venv/bin/python"), ".venv", "oidc.py").await;
+async fn openid_client_and_oauth4webapi_do_the_same() {
+    passes(Path::new("node"), "node_modules", "oidc.mjs").await;
 }
 
 #[tokio::test]
@@ -157,6 +157,11 @@ fn chromium() -> Option<PathBuf> {
 
 /// A person who is invited and has Chromium does what a script says. `policy`: of whom a second factor is required by then.
 async fn browses(script: &str, policy: &str) {
+    browses_in(script, policy, async |_| Vec::new()).await;
+}
+
+/// The same where more is prepared, of which the script is told.
+async fn browses_in(script: &str, policy: &str, prepare: impl AsyncFnOnce(&World) -> Vec<(&'static str, String)>) {
     let Some(chromium) = chromium().filter(|_| folder().join("node_modules/playwright-core").exists()) else {
         eprintln!(
             "left out: there is no Chromium, or no playwright-core in tests/outside; `scripts/setup test` says why"
@@ -173,9 +178,11 @@ async fn browses(script: &str, policy: &str) {
     let logos = json!({ "light": logo([20, 60, 120]), "dark": logo([220, 230, 240]) });
     let set = world.post("/v1/auth/branding/set-logo", logos).await;
     assert_eq!(set.status, StatusCode::OK, "{set:?}");
+    let prepared = prepare(&world).await;
     let mut command = Command::new("node");
     command
         .arg(folder().join(script))
+        .envs(prepared)
         .env("ISSUER", format!("{}/t/acme", world.config.http.public_url))
         .env("LOGIN", LOGIN)
         .env("PASSWORD", PASSWORD)
@@ -191,6 +198,32 @@ async fn a_person_with_a_browser_makes_passkeys_and_signs_in_with_one_alone_and_
 #[tokio::test]
 async fn a_person_with_a_browser_who_must_have_a_second_factor_makes_a_passkey_before_they_are_in() {
     browses("required.mjs", "everyone").await;
+}
+
+#[tokio::test]
+async fn a_person_with_a_browser_finds_no_page_that_breaks_a_rule_of_wcag() {
+    browses_in("pages.mjs", "off", async |world| {
+        let client = client(world, json!({})).await;
+        let secret = world.post(&format!("/v1/auth/clients/{client}/secret"), json!({})).await.body["secret"].clone();
+        let grace = "grace@people.example";
+        let invited = world.post("/v1/user/invitations", json!({ "email": grace, "roles": ["viewer"] })).await;
+        assert_eq!(invited.status, StatusCode::CREATED, "{invited:?}");
+        crate::saml_attacks::connected(world).await;
+        testbed::eventually("the sign-in page knows the provider", async || {
+            let connections = json!({ "query": "{ auth { samlConnections { id } } }" });
+            let listed = Answer::of(world.request(Method::POST, "/graphql").json(&connections)).await;
+            (listed.body["data"]["auth"]["samlConnections"] != json!([])).then_some(())
+        })
+        .await;
+        vec![
+            ("CLIENT", client),
+            ("SECRET", secret.as_str().unwrap().to_owned()),
+            ("BACK", BACK.to_owned()),
+            ("GRACE", grace.to_owned()),
+            ("PROVIDER", crate::identity_provider::SSO.to_owned()),
+        ]
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -217,9 +217,9 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
         (rows(&world.auth, "log").await, streamed(&world, "auth", world.head_of_all(&world.auth).await).await);
     assert!(of_auth.0.contains("password_wrong") && of_auth.1.contains("@auth.account/"), "{of_auth:?}");
     assert_eq!((leaks(&of_auth.0), leaks(&of_auth.1)), (vec![], vec![]));
-    let refused = "{ auth { refusedSignIns { reason address agent origin } } }";
+    let refused = "{ auth { refusedSignIns { nodes { reason address agent origin } } } }";
     let nobodys = Answer::of(world.request(Method::POST, "/graphql").json(&json!({ "query": refused }))).await;
-    let [nobody] = &nobodys.body["data"]["auth"]["refusedSignIns"].as_array().unwrap()[..] else {
+    let [nobody] = &nobodys.body["data"]["auth"]["refusedSignIns"]["nodes"].as_array().unwrap()[..] else {
         panic!("{nobodys:?}")
     };
     assert_eq!(
@@ -392,6 +392,8 @@ async fn attack_60_whoever_was_a_lead_or_a_contact_is_nowhere_once_they_are_eras
         assert_eq!((&told["can_be_opened"], &told["events"]), (&json!(0), &json!(17)), "{told}");
         let shown = world.get(path).await;
         assert_eq!((shown.status, leaks(&shown.body.to_string())), (StatusCode::OK, vec![]));
+        // As in GraphQL: a text that is empty, and nothing that a client has to know a form of sealed things for.
+        assert_eq!((&shown.body["name"], &shown.body["email"]), (&json!(""), &Value::Null), "{shown:?}");
     }
 }
 

@@ -136,7 +136,7 @@ async fn a_code_goes_out_by_a_provider_and_again_when_it_was_away() {
     .await;
     let url = provider.url.replace("http://", "http://AC1:token@");
     let world = World::start_with(|config| {
-        config.texts.url = gateway::config::SecretText::new(url);
+        config.texts.url = config::SecretText::new(url);
         "Inopsio".clone_into(&mut config.texts.from);
     })
     .await;

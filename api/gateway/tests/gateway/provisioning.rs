@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use gateway::directory::{self, Directory, DirectoryError};
-use gateway::{Config, ProvisionError, Server, Services};
+use config::Config;
+use directory::{Directory, DirectoryError};
+use gateway::{ProvisionError, Server, Services};
 use kernel::{IdSource, Role, SystemIds, TenantId};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -23,8 +24,7 @@ pub async fn town_with(change: impl FnOnce(&mut Config)) -> World {
     let world = World::start_with(|config| {
         config.postgres.directory = format!("test_directory_{}", SystemIds.next().simple());
         let (host, port) = (&config.postgres.host, config.postgres.port);
-        config.postgres.admin_url =
-            gateway::config::SecretText::new(format!("postgres://postgres@{host}:{port}/postgres"));
+        config.postgres.admin_url = config::SecretText::new(format!("postgres://postgres@{host}:{port}/postgres"));
         config.mail.catch = true;
         change(config);
     })

@@ -15,9 +15,9 @@ async fn import(world: &World) -> String {
 }
 
 /// The one saga about something, when it is as wanted.
-async fn saga(world: &World, key: &str, status: &str) -> Value {
-    eventually(&format!("a {status} saga about {key}"), async || {
-        let page = world.get(&format!("/v1/sagas/crm?key={key}&status={status}")).await;
+async fn saga(world: &World, key: &str, state: &str) -> Value {
+    eventually(&format!("a {state} saga about {key}"), async || {
+        let page = world.get(&format!("/v1/sagas/crm?key={key}&state={state}")).await;
         assert_eq!(page.status, StatusCode::OK, "{page:?}");
         page.body["sagas"].as_array()?.first().cloned()
     })
@@ -52,6 +52,9 @@ async fn an_import_is_reverted_by_a_command_and_its_saga_is_seen() {
     let id = saga["id"].as_str().unwrap();
     let detail = world.get(&format!("/v1/sagas/crm/{id}")).await;
     assert_eq!(detail.status, StatusCode::OK, "{detail:?}");
+    for shown in [&saga, &detail.body] {
+        assert_eq!((&shown["state"], &shown["status"]), (&json!("completed"), &Value::Null), "{shown}");
+    }
     let steps: Vec<_> = detail.body["done"].as_array().unwrap().iter().map(|done| done["step"].clone()).collect();
     assert_eq!(steps, ["accept", "withdraw_leads", "record"]);
     assert_eq!(detail.body["done"][1]["result"]["withdrawn"], 2);
@@ -69,7 +72,8 @@ async fn an_import_is_reverted_by_a_command_and_its_saga_is_seen() {
             (stranger, StatusCode::NOT_FOUND, "not_found"),
             (viewer, StatusCode::FORBIDDEN, "permission_missing"),
             (world.request(Method::GET, "/v1/sagas/erp"), StatusCode::NOT_FOUND, "not_found"),
-            (world.request(Method::GET, "/v1/sagas/crm?status=asleep"), StatusCode::BAD_REQUEST, "parameter_invalid"),
+            (world.request(Method::GET, "/v1/sagas/crm?status=stuck"), StatusCode::BAD_REQUEST, "parameter_unknown"),
+            (world.request(Method::GET, "/v1/sagas/crm?state=asleep"), StatusCode::BAD_REQUEST, "parameter_invalid"),
             (world.request(Method::GET, "/v1/sagas/crm?limit=0"), StatusCode::BAD_REQUEST, "parameter_invalid"),
             (post("resume"), StatusCode::CONFLICT, "saga_not_stuck"),
             (post("cancel").json(&json!({ "reason": "late" })), StatusCode::CONFLICT, "saga_not_cancellable"),
@@ -110,7 +114,7 @@ async fn a_follow_up_waits_and_is_cancelled() {
     let cancelled = world.post(&format!("/v1/sagas/crm/{id}/cancel"), json!({ "reason": "we know them" })).await;
     assert_eq!(cancelled.status, StatusCode::OK, "{cancelled:?}");
     let page = eventually("it is taken back", async || {
-        let page = world.get(&format!("/v1/sagas/crm?key={lead}&status=compensated")).await;
+        let page = world.get(&format!("/v1/sagas/crm?key={lead}&state=compensated")).await;
         (page.body["sagas"].as_array()?.len() == 1).then_some(page)
     })
     .await;

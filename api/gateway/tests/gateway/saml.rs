@@ -104,9 +104,9 @@ async fn connected(world: &World, body: Value) -> String {
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
     let id = made.body["id"].as_str().unwrap().to_owned();
     eventually("the connection is listed", || async {
-        let listed = asks(world, "auth { samlConnections { id active domains } }").await;
-        (listed["auth"]["samlConnections"][0] == json!({ "id": id, "active": true, "domains": ["example.com"] }))
-            .then_some(())
+        let listed = asks(world, "auth { samlConnections { nodes { id active domains } } }").await;
+        let listed = &listed["auth"]["samlConnections"]["nodes"][0];
+        (*listed == json!({ "id": id, "active": true, "domains": ["example.com"] })).then_some(())
     })
     .await;
     id
@@ -165,9 +165,9 @@ async fn who_begins_at_the_provider_is_signed_in_where_the_connection_allows_it(
     let connection = connected(&world, pysaml2.connection(true, &json!([]))).await;
     pysaml2.signs_in(&world, &app, &connection, "unrequested", "response").await;
     let user = ada(&world).await;
-    let sessions = format!("auth {{ sessions(userId: {}) {{ methods endedAt }} }}", user["id"]);
+    let sessions = format!("auth {{ sessions(userId: {}) {{ nodes {{ methods endedAt }} }} }}", user["id"]);
     let listed = eventually("the session is listed", || async {
-        let listed = asks(&world, &sessions).await["auth"]["sessions"].clone();
+        let listed = asks(&world, &sessions).await["auth"]["sessions"]["nodes"].clone();
         (listed != json!([])).then_some(listed)
     });
     assert_eq!(listed.await, json!([{ "methods": ["fed"], "endedAt": null }]));

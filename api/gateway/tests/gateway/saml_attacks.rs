@@ -23,7 +23,7 @@ impl Timed for World {
 }
 
 /// Connects a provider whose staff are administrators here, and which may sign in whom nobody sent there.
-async fn connected(world: &World) -> (Idp, Sp) {
+pub async fn connected(world: &World) -> (Idp, Sp) {
     let idp = Idp::new(world);
     let body = json!({
         "name": "Example",
@@ -44,7 +44,7 @@ async fn connected(world: &World) -> (Idp, Sp) {
 }
 
 /// What a provider says of somebody who is in these groups.
-fn says(world: &World, (idp, sp): &(Idp, Sp), email: &str, groups: &[&str]) -> String {
+pub fn says(world: &World, (idp, sp): &(Idp, Sp), email: &str, groups: &[&str]) -> String {
     let groups = groups.iter().map(|group| (*group).to_owned()).collect();
     idp.says(&Words { name_id: email.to_owned(), groups, ..Words::new(world, sp, None) })
 }

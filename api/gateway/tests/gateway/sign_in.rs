@@ -16,8 +16,8 @@ use crate::world::{Answer, Form, World};
 const LOCKED: &[&str] = &["user_inactive", "token_revoked"];
 
 pub const PASSWORD: &str = "tin-roof-ocelot-parable";
-const BACK: &str = "https://app.example.com/back";
-const VERIFIER: &str = "dBjftJeZ4CVP-mBVQwJDwJrJ8T2xSx9Q0Gm1o3JcBzU";
+pub const BACK: &str = "https://app.example.com/back";
+pub const VERIFIER: &str = "dBjftJeZ4CVP-mBVQwJDwJrJ8T2xSx9Q0Gm1o3JcBzU";
 
 /// What the mails are about.
 const INVITED: &str = "You are invited";
@@ -238,11 +238,12 @@ async fn who_is_locked_is_out_within_a_second_and_unlocked_signs_in_anew() {
     let locked = world.post(&format!("/v1/user/users/{user}/lock"), json!({ "reason": "lost a laptop" })).await;
     assert_eq!(locked.status, StatusCode::OK, "{locked:?}");
     refused_within_a_second(&world, access, LOCKED).await;
-    let query =
-        format!("{{ auth {{ sessions(userId: \"{user}\") {{ methods endReason endedAt lastUsedAt agent }} }} }}");
+    let query = format!(
+        "{{ auth {{ sessions(userId: \"{user}\") {{ nodes {{ methods endReason endedAt lastUsedAt agent }} }} }} }}"
+    );
     let listed = testbed::eventually("the history says why", || async {
         let answer = Answer::of(world.request(Method::POST, "/graphql").json(&json!({ "query": query }))).await;
-        let session = answer.body["data"]["auth"]["sessions"][0].clone();
+        let session = answer.body["data"]["auth"]["sessions"]["nodes"][0].clone();
         (session["endReason"] == "locked").then_some(session)
     });
     let listed = listed.await;

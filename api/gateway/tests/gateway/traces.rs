@@ -17,7 +17,14 @@ use tonic::{Request, Response, Status};
 use crate::world::{Answer, World};
 
 #[derive(Clone, Default)]
-struct Receiver(Arc<Mutex<Vec<Span>>>);
+pub struct Receiver(Arc<Mutex<Vec<Span>>>);
+
+impl Receiver {
+    /// All spans until now.
+    pub fn spans(&self) -> Vec<Span> {
+        self.0.lock().unwrap().clone()
+    }
+}
 
 #[tonic::async_trait]
 impl TraceService for Receiver {
@@ -32,7 +39,7 @@ impl TraceService for Receiver {
 }
 
 /// The generated gRPC service on a plain HTTP/2 server: tonic's own would bring features that the program does without.
-async fn receive() -> (Receiver, SocketAddr) {
+pub async fn receive() -> (Receiver, SocketAddr) {
     let receiver = Receiver::default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -99,10 +99,18 @@ async fn attack_91_a_tenant_in_header_or_path_that_is_not_the_tokens() {
     assert_eq!(users.send().await.unwrap().status(), StatusCode::FORBIDDEN);
     let right = query().header("x-tenant-id", world.tenant.to_string());
     assert_eq!(Answer::of(right).await.status, StatusCode::OK, "who says what the token says");
+    // At the issuer too, where the tenant stands in the path.
+    for (method, path) in
+        [(Method::GET, "userinfo"), (Method::GET, "authorize"), (Method::GET, "jwks"), (Method::POST, "token")]
+    {
+        let request = world.anonymous(method, &format!("/t/acme/{path}")).header("x-tenant-id", &other);
+        let answer = Answer::of(request).await;
+        assert_eq!((answer.status, &answer.body["error"]), (StatusCode::FORBIDDEN, &json!("tenant_differs")), "{path}");
+    }
     // Another tenant's issuer in the path: nothing is said of this one's tokens there, nor done to them.
     let issuer = crate::issuers::Machine::register(&world, "m", &["viewer"]).await;
     let token = issuer.token(&world).await;
-    let directory = gateway::directory::Directory::open(&world.config);
+    let directory = directory::Directory::open(&world.config);
     let slug = format!("other-{}", &other[28..]);
     directory.create(&slug, "Other", &kernel::SystemClock, &kernel::SystemIds).await.unwrap();
     let at_other = |path: &str| format!("/t/{slug}/{path}");

@@ -21,6 +21,9 @@ pub const ID: &str = "0197a8a0-0000-7000-8000-000000000001";
 /// A client that there may be.
 const CLIENT: &str = r#"{"name":"app","confidential":true,"redirect_uris":["https://app.example.com/back"]}"#;
 
+/// Where another page may begin.
+const PAGE: &str = "?after=0197a8a0-0000-7000-8000-000000000002";
+
 /// A connection to an identity provider, as far as the form goes.
 const SAML: &str = r#"{"name":"idp","metadata":"<x/>","domains":["example.com"]}"#;
 
@@ -76,6 +79,7 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("changeStage", "crm:pipeline:write", r#"{"name":"Open","probability":10}"#),
     ("retireStage", "crm:pipeline:write", "{}"),
     ("removeStage", "crm:pipeline:write", "{}"),
+    ("getCurrencies", "crm:currency:read", ""),
     ("setBaseCurrency", "crm:currency:write", r#"{"base":"EUR"}"#),
     ("setExchangeRate", "crm:currency:write", r#"{"from":"USD","to":"EUR","day":"2026-01-01","rate_nanos":1}"#),
     (
@@ -256,6 +260,8 @@ pub const QUESTIONS: &[(&str, &str)] = &[
     ("crm.pipelineMovement", "crm:opportunity:read"),
     ("auth.machine", "auth:machine:read"),
     ("auth.machines", "auth:machine:read"),
+    ("auth.client", "auth:client:read"),
+    ("auth.clients", "auth:client:read"),
     ("auth.samlConnections", "auth:saml_connection:read"),
     ("auth.sessions", "auth:history:read"),
     ("auth.refusedSignIns", "auth:history:read"),
@@ -343,6 +349,47 @@ async fn every_operation_is_allowed_to_whom_the_table_says_and_to_nobody_else() 
     }
     let gone: Vec<_> = listed.keys().filter(|id| !walked_ids.contains(**id)).collect();
     assert!(gone.is_empty(), "OPERATIONS lists what is not in the contract: {gone:?}");
+}
+
+/// What of a path is no id of something that a tenant made: services, and the types of events, are everybody's.
+const EVERYBODYS: &[&str] = &["{service}", "{type}", "{version}"];
+
+#[tokio::test]
+async fn what_the_path_names_and_is_not_there_is_404_for_each_operation_and_each_page_of_each_list() {
+    let world = World::unlimited().await;
+    let contract = world.get("/openapi.json").await.body;
+    let bodies: BTreeMap<&str, &str> = OPERATIONS.iter().map(|(id, _, body)| (*id, *body)).collect();
+    let mut asked = 0;
+    for (pattern, operations) in contract["paths"].as_object().unwrap() {
+        if !pattern.split('/').any(|part| part.starts_with('{') && !EVERYBODYS.contains(&part)) {
+            continue;
+        }
+        for (method, operation) in operations.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap();
+            // The form of a provider's metadata comes before the question whose it is.
+            if id == "changeSamlConnection" {
+                continue;
+            }
+            // Another page of what is not there is not there either, wherever it is said to begin.
+            let after = operation["parameters"].as_array().unwrap().iter().find(|one| one["name"] == "after");
+            let pages = after.map(|after| if after["schema"]["type"] == "integer" { "?after=1" } else { PAGE });
+            for page in [""].into_iter().chain(pages) {
+                let path = format!("{}{page}", walked(pattern));
+                for token in [world.token(&[Role::Admin]), world.stranger()] {
+                    let request = world.anonymous(method.to_uppercase().parse().unwrap(), &path).bearer_auth(token);
+                    let request = match bodies[id] {
+                        "" => request,
+                        json => request.header("content-type", "application/json").body(json),
+                    };
+                    let answer = Answer::of(request).await;
+                    assert_eq!(answer.status, StatusCode::NOT_FOUND, "{id} {path}: {answer:?}");
+                    answer.assert_problem();
+                    asked += 1;
+                }
+            }
+        }
+    }
+    assert!(asked > 200, "{asked}");
 }
 
 #[tokio::test]

@@ -76,12 +76,14 @@ async fn a_webhook_is_set_up_gets_events_and_shows_what_it_got() {
 
     let query = format!(
         "{{ events {{ webhooks {{ id state types lagEvents delivered position }} webhook(id: \"{id}\") {{ url version
-           deliveries(first: 1) {{ eventType status error }} }} }} }}"
+           deliveries(first: 1) {{ totalCount nodes {{ eventType status error }} pageInfo {{ hasNextPage }} }} }} }} }}"
     );
     let asked = world.post("/graphql", json!({ "query": query })).await;
     let events = &asked.body["data"]["events"];
     assert_eq!((&events["webhooks"][0]["id"], &events["webhook"]["version"]), (&json!(id), &json!(3)), "{asked:?}");
-    assert_eq!(events["webhook"]["deliveries"][0]["eventType"], "inopsio.webhook.ping");
+    let page = &events["webhook"]["deliveries"];
+    assert_eq!(page["nodes"][0]["eventType"], "inopsio.webhook.ping", "{page}");
+    assert_eq!((&page["totalCount"], &page["pageInfo"]["hasNextPage"]), (&json!(listed.len()), &json!(true)), "{page}");
     let shown = &events["webhooks"][0];
     assert_eq!(shown["state"], "ENABLED", "{shown}");
     for number in ["lagEvents", "delivered", "position"] {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use config::SecretText;
+use directory::Directory;
 use gateway::auth::{KeyPair, mint};
-use gateway::config::SecretText;
-use gateway::directory::Directory;
 use gateway::{Config, Server, Services};
 use kernel::{Role, Service, SystemClock, SystemIds, TenantId};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
@@ -304,6 +304,11 @@ impl Answer {
         assert_eq!(self.body["status"], self.status.as_u16(), "{self:?}");
         assert_eq!(self.body["type"], format!("urn:inopsio:problem:{}", self.code()), "{self:?}");
         assert_eq!(self.body["instance"], format!("urn:uuid:{}", self.header("x-request-id")), "{self:?}");
+        if self.status == StatusCode::UNAUTHORIZED {
+            // Who sent no token made no error with one (RFC 6750 section 3.1).
+            let told = self.header("www-authenticate").contains("error=\"invalid_token\"");
+            assert_eq!(told, self.code() != "token_missing", "{self:?}");
+        }
         for member in ["title", "detail"] {
             assert!(self.body[member].as_str().is_some_and(|text| !text.is_empty()), "{self:?}");
         }

@@ -19,6 +19,7 @@ const ORDER: &str = "ACCESS_CHANGES";
 #[derive(Clone, Debug)]
 pub struct Access(access::Access);
 
+/// What a user may do at one time.
 #[graphql_object(name = "UserAccess", context = Context)]
 impl Access {
     /// Their roles, those of their groups included.
@@ -49,6 +50,7 @@ pub struct Permission {
 #[derive(Clone, Debug)]
 pub struct AccessChange(access::AccessChange);
 
+/// What a user may do at one time and might not at another.
 #[graphql_object(context = Context)]
 impl AccessChange {
     /// Whose.
@@ -75,6 +77,7 @@ impl AccessChange {
 /// A page of changes of access.
 pub struct AccessChangePage(AccessChanges);
 
+/// A page of changes of access.
 #[graphql_object(context = Context)]
 impl AccessChangePage {
     /// Whose access is another, in the order of their ids.

@@ -35,6 +35,7 @@ pub struct DomainRecord {
 #[derive(Clone, Debug)]
 pub struct Domain(DomainRow);
 
+/// A domain that the tenant says is its own.
 #[graphql_object(context = Context)]
 impl Domain {
     /// The domain's id.

@@ -34,6 +34,7 @@ pub struct PolicyDryRun {
     end_cursor: Option<String>,
 }
 
+/// What would have been refused.
 #[graphql_object(context = Context)]
 impl PolicyDryRun {
     /// Who would have been refused what, in the order in which it would have happened first. There may be a page without any that has an
@@ -84,6 +85,7 @@ pub struct EventCount {
     commands: i32,
 }
 
+/// Commands of somebody that would have been refused for want of the same permission.
 #[graphql_object(context = Context)]
 impl RefusedCommands {
     /// Who gave them: a user or a machine.

@@ -21,6 +21,7 @@ pub(crate) const READ: &str = "user:group:read";
 #[derive(Clone, Debug)]
 pub struct Group(GroupRow);
 
+/// Users who get roles together.
 #[graphql_object(name = "UserGroup", context = Context)]
 impl Group {
     /// The group's id.
@@ -79,7 +80,7 @@ pub(crate) async fn list(
     const ORDER: &str = "GROUPS_NAME";
     context.require(READ)?;
     let mut request = PageRequest::new(first, after.as_deref(), ORDER)?;
-    let filter = groups::GroupFilter { name };
+    let filter = groups::GroupFilter { name, alike: None };
     let mut tables = context.reader(SERVICE).await?;
     let tenant = context.caller().tenant();
     let rows = groups::list(&mut tables, tenant, &filter, request.after.take(), request.limit()).await;

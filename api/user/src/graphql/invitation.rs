@@ -49,6 +49,7 @@ impl From<InvitationStatus> for domain::InvitationStatus {
 #[derive(Clone, Debug)]
 pub struct Invitation(InvitationRow);
 
+/// Somebody was asked to become a user.
 #[graphql_object(context = Context)]
 impl Invitation {
     /// The invitation's id.

@@ -21,6 +21,7 @@ pub(crate) const READ: &str = "user:organization:read";
 #[derive(Clone, Debug)]
 pub struct Organization(OrganizationRow);
 
+/// A part of a tenant.
 #[graphql_object(context = Context)]
 impl Organization {
     /// The organization's id.

@@ -22,6 +22,8 @@ use super::user::{self, User, UserChange, UserConnection, UserFilter, UserOrder}
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UserQuery;
 
+/// Users, roles, groups, organizations and invitations; what users may do now, might do at any time, and would be refused under
+/// another policy.
 #[graphql_object(context = Context)]
 impl UserQuery {
     /// The user that the caller is; `null`: a machine, or a set-up token.

@@ -14,6 +14,7 @@ const READ: &str = "user:role:read";
 #[derive(Clone, Debug)]
 pub struct Role(RoleRow);
 
+/// A role that the tenant defined.
 #[graphql_object(context = Context)]
 impl Role {
     /// Its name in tokens and events.

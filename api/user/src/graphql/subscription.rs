@@ -18,6 +18,7 @@ pub struct UserSubscription {
     event: Arc<RecordedEvent>,
 }
 
+/// What changed in the user service.
 #[graphql_object(context = Context)]
 impl UserSubscription {
     /// Something happened to a user.
@@ -32,6 +33,7 @@ pub struct UserEvent {
     event: Arc<RecordedEvent>,
 }
 
+/// Something that happened to a user.
 #[graphql_object(name = "UserEvent", context = Context)]
 impl UserEvent {
     /// The user's id.

@@ -63,6 +63,7 @@ impl From<UserStatus> for domain::UserStatus {
 #[derive(Clone, Debug)]
 pub struct User(PersonRow);
 
+/// A person who uses the platform.
 #[graphql_object(context = Context)]
 impl User {
     /// The user's id, the subject of their tokens.
@@ -175,6 +176,7 @@ impl User {
 #[derive(Clone, Debug)]
 pub struct UserChange(PersonHistoryRow);
 
+/// Something that happened to a user, and how they stood then.
 #[graphql_object(context = Context)]
 impl UserChange {
     /// The user's version after it.

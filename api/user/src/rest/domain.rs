@@ -1,7 +1,7 @@
 //! Domains: claim, look for the record, release.
 
 use face::operation::{Done, Found, Made, change, create, find, id};
-use face::{Authenticated, Command, Empty, Hold, NamesError};
+use face::{Authenticated, Command, Empty, Example, Hold, NamesError, example};
 use kernel::{Aggregate, Caller, Refusal, TenantId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -44,7 +44,7 @@ struct NewDomain {
 /// How far it is shown that a domain is the tenant's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum DomainState {
+pub(crate) enum DomainStatus {
     /// The tenant says so.
     Claimed,
     /// Its record was there.
@@ -96,17 +96,17 @@ struct DomainResource {
     /// Its name, as the domain name system has it.
     domain: String,
     /// How far it is shown that it is the tenant's.
-    status: DomainState,
+    status: DomainStatus,
     /// What has to be there to show it.
     record: DomainRecord,
 }
 
 fn resource(tenant: TenantId, id: Uuid, state: &ClaimedDomain) -> DomainResource {
     let status = match state {
-        ClaimedDomain { released: true, .. } => DomainState::Released,
-        ClaimedDomain { record_missing: true, .. } => DomainState::RecordMissing,
-        ClaimedDomain { verified: true, .. } => DomainState::Verified,
-        ClaimedDomain { .. } => DomainState::Claimed,
+        ClaimedDomain { released: true, .. } => DomainStatus::Released,
+        ClaimedDomain { record_missing: true, .. } => DomainStatus::RecordMissing,
+        ClaimedDomain { verified: true, .. } => DomainStatus::Verified,
+        ClaimedDomain { .. } => DomainStatus::Claimed,
     };
     DomainResource { id, domain: state.domain.clone(), status, record: DomainRecord::of(&state.domain, tenant, id) }
 }
@@ -126,6 +126,17 @@ fn missing(record: &DomainRecord, found: Vec<String>) -> Refusal {
     );
     let found: Vec<String> = found.into_iter().take(TOLD).map(|text| text.chars().take(255).collect()).collect();
     Refusal::conflict("domain_record_missing", detail).with("record", serde_json::json!(record)).with("found", found)
+}
+
+impl Example for DomainResource {
+    fn example() -> Self {
+        let record = DomainRecord {
+            name: "_inopsio.example.com".to_owned(),
+            r#type: "TXT",
+            value: format!("{VALUE}{}", example::id(2)),
+        };
+        Self { id: example::id(1), domain: "example.com".to_owned(), status: DomainStatus::Verified, record }
+    }
 }
 
 #[OpenApi(tag = "Tag::Domains")]

@@ -1,7 +1,7 @@
 //! Groups: make, rename, give roles, say who is in them, dissolve.
 
 use face::operation::{Done, Found, Made, change, create, find, id};
-use face::{Authenticated, Command, Empty};
+use face::{Authenticated, Command, Empty, Example, example};
 use kernel::UserId;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -76,6 +76,12 @@ struct GroupResource {
     roles: Vec<String>,
     /// Whether it is no more.
     dissolved: bool,
+}
+
+impl Example for GroupResource {
+    fn example() -> Self {
+        Self { id: example::id(2), name: "Sales".to_owned(), roles: vec!["member".to_owned()], dissolved: false }
+    }
 }
 
 #[OpenApi(tag = "Tag::Groups")]

@@ -2,7 +2,7 @@
 
 use face::import::{Mapping, Report, begin, take};
 use face::operation::{Asked, Done, Found, find};
-use face::{Authenticated, Parameter, Purpose, Upload, Word};
+use face::{Authenticated, Example, Parameter, Purpose, Upload, Word, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::registry::MetaSchema;
@@ -78,18 +78,24 @@ struct ImportResource {
     refused: u64,
 }
 
+impl Example for ImportResource {
+    fn example() -> Self {
+        Self { id: example::id(1), kind: ImportKind::Users, rows: 250, taken: 248, refused: 2 }
+    }
+}
+
 #[OpenApi(tag = "Tag::Users")]
 impl Imports {
     /// An import of users that is done
     ///
     /// Needs the permission `user:import:read`.
-    #[oai(path = "/v1/user/imports/:import_id", method = "get", operation_id = "getUserImport")]
-    async fn get(&self, Authenticated(caller): Authenticated, import_id: Path<Uuid>) -> Found<ImportResource> {
+    #[oai(path = "/v1/user/imports/:import", method = "get", operation_id = "getUserImport")]
+    async fn get(&self, Authenticated(caller): Authenticated, import: Path<Uuid>) -> Found<ImportResource> {
         let show = |state: &ImportBatch| {
             let ImportBatch { kind, rows, taken, refused } = *state;
-            ImportResource { id: import_id.0, kind, rows, taken, refused }
+            ImportResource { id: import.0, kind, rows, taken, refused }
         };
-        find(&self.service.runtime, &caller, "user:import:read", import_id.0, show).await
+        find(&self.service.runtime, &caller, "user:import:read", import.0, show).await
     }
 
     /// Import users from a large CSV file, as a job

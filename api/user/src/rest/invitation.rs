@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use face::operation::{Done, Found, Made, change, create, find, id};
-use face::{Authenticated, Command, Empty};
+use face::{Authenticated, Command, Empty, Example, example};
 use kernel::UserId;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -69,6 +69,21 @@ struct InvitationResource {
     /// Who they became.
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<UserId>,
+}
+
+impl Example for InvitationResource {
+    fn example() -> Self {
+        Self {
+            id: example::id(1),
+            status: InvitationStatus::Pending,
+            email: "ada@example.com".to_owned(),
+            name: Some("Ada Lovelace".to_owned()),
+            roles: vec!["member".to_owned()],
+            groups: vec![example::id(2).into()],
+            expires_at: example::time(7 * 24 * 60),
+            user: None,
+        }
+    }
 }
 
 #[OpenApi(tag = "Tag::Invitations")]

@@ -1,7 +1,7 @@
 //! Organizations: make, rename, say who belongs to them, close.
 
 use face::operation::{Done, Found, Made, change, create, find, id};
-use face::{Authenticated, Command, Empty};
+use face::{Authenticated, Command, Empty, Example, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -50,6 +50,13 @@ struct OrganizationResource {
     parent: Option<OrganizationId>,
     /// Whether it is no more.
     closed: bool,
+}
+
+impl Example for OrganizationResource {
+    fn example() -> Self {
+        let parent = Some(example::id(3).into());
+        Self { id: example::id(4), name: "Sales, northern region".to_owned(), parent, closed: false }
+    }
 }
 
 #[OpenApi(tag = "Tag::Organizations")]

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use face::operation::{self, Done};
-use face::{Authenticated, Command, Erasure, KnownWhereSignedIn, Plain, Problem, Told, log_unreadable};
+use face::{
+    Authenticated, Command, Erasure, Example, KnownWhereSignedIn, Plain, Problem, Told, example, log_unreadable,
+};
 use kernel::{Aggregate, Caller, RecordedEvent, Refusal, UserId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -103,6 +105,29 @@ impl OwnData {
 fn streams(user: Uuid, state: &User) -> Vec<(&'static str, Uuid)> {
     let invitation = state.invitation.map(|invitation| (Invitation::TYPE, invitation.uuid()));
     invitation.into_iter().chain([(User::TYPE, user), (Preferences::TYPE, user)]).collect()
+}
+
+impl Example for OwnDataExport {
+    fn example() -> Self {
+        let belonging = |number, name: &str| Belonging { id: example::id(number), name: name.to_owned() };
+        Self {
+            exported_at: example::time(120),
+            user: UserResource::example(),
+            external_id: None,
+            groups: vec![belonging(2, "Sales")],
+            organizations: vec![belonging(4, "Sales, northern region")],
+            permissions: vec!["crm:lead:read", "crm:lead:write"],
+            preferences: BTreeMap::from([("theme".to_owned(), Value::from("dark"))]),
+            history: vec![Told::example()],
+            signing_in: KnownWhereSignedIn::example(),
+        }
+    }
+}
+
+impl Example for UserErasure {
+    fn example() -> Self {
+        Self { user: Erasure::example(), signing_in: Erasure::example() }
+    }
 }
 
 #[OpenApi(tag = "Tag::Me")]

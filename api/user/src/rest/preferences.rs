@@ -1,7 +1,7 @@
 //! Preferences: of the platform, of the tenant, of oneself.
 
 use face::operation::{Done, Target};
-use face::{Authenticated, Changed, Command, Plain, Problem};
+use face::{Authenticated, Changed, Command, Example, Plain, Problem};
 use kernel::Caller;
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
@@ -96,6 +96,13 @@ impl Preferences {
             Some(user) => self.state(caller, user).await?,
             None => State::default(),
         };
+        Ok(Plain(List::of(&of_user, &of_tenant)))
+    }
+}
+
+impl List {
+    /// What a user and their tenant chose, and what the platform has otherwise.
+    fn of(of_user: &State, of_tenant: &State) -> Self {
         let shown = PREFERENCES.iter().map(|preference| {
             let (value, chosen_by) = match (of_user.get(preference), of_tenant.get(preference)) {
                 (Some(value), _) => (value.clone(), ChosenBy::User),
@@ -105,7 +112,13 @@ impl Preferences {
             let (key, meaning) = (preference.key, preference.meaning);
             Shown { key, value, chosen_by, allowed: preference.allowed(), meaning }
         });
-        Ok(Plain(List { preferences: shown.collect() }))
+        Self { preferences: shown.collect() }
+    }
+}
+
+impl Example for List {
+    fn example() -> Self {
+        Self::of(&State::default(), &State::default())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Profiles as they are sent and shown.
 
+use face::Example;
 use kernel::Personal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,21 @@ pub(super) struct ShownProfile {
     /// Where their day is.
     #[serde(skip_serializing_if = "Option::is_none")]
     time_zone: Option<String>,
+}
+
+impl Example for ShownProfile {
+    fn example() -> Self {
+        Self {
+            name: "Ada Lovelace".to_owned(),
+            given_name: Some("Ada".to_owned()),
+            family_name: Some("Lovelace".to_owned()),
+            title: Some("Analyst".to_owned()),
+            phone: Some("+442079460123".to_owned()),
+            picture: None,
+            locale: Some("en-GB".to_owned()),
+            time_zone: Some("Europe/London".to_owned()),
+        }
+    }
 }
 
 impl From<&Profile> for ShownProfile {

@@ -1,7 +1,7 @@
 //! Who may register by themselves.
 
 use face::operation::{Done, Found, change};
-use face::{Authenticated, Command, Resource};
+use face::{Authenticated, Command, Example, Resource};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,13 @@ struct Shown {
     domains: Vec<String>,
     /// The roles that they begin with.
     roles: Vec<String>,
+}
+
+impl Example for Shown {
+    fn example() -> Self {
+        let (domains, roles) = (vec!["example.com".to_owned()], vec!["viewer".to_owned()]);
+        Self { open_to: OpenTo::Domains, domains, roles }
+    }
 }
 
 #[OpenApi(tag = "Tag::Invitations")]

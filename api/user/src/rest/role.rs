@@ -1,7 +1,7 @@
 //! Roles: define, change, retire; and what there is to be allowed.
 
 use face::operation::{Done, Found, Made, Target, change, find};
-use face::{Authenticated, Changed, Command, Empty, Plain, Problem};
+use face::{Authenticated, Changed, Command, Empty, Example, Plain, Problem};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -96,6 +96,29 @@ struct PermissionResource {
 struct PermissionList {
     /// By service.
     permissions: Vec<PermissionResource>,
+}
+
+impl Example for RoleResource {
+    fn example() -> Self {
+        Self {
+            name: "sales".to_owned(),
+            title: "Sales".to_owned(),
+            permissions: vec!["crm:lead:export".to_owned()],
+            includes: vec!["member".to_owned()],
+            retired: false,
+        }
+    }
+}
+
+impl Example for PermissionList {
+    fn example() -> Self {
+        let shown = PermissionResource {
+            permission: "crm:lead:export",
+            roles: vec!["admin", "manager"],
+            meaning: "Export leads as a file",
+        };
+        Self { permissions: vec![shown] }
+    }
 }
 
 #[OpenApi(tag = "Tag::Roles")]

@@ -1,7 +1,7 @@
 //! Users: register, change, give and take roles.
 
 use face::operation::{Done, Found, Made, change, create, find, id};
-use face::{Authenticated, Command};
+use face::{Authenticated, Command, Example, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -106,6 +106,23 @@ pub(super) struct UserResource {
     groups: Vec<GroupId>,
     /// Their organizations.
     organizations: Vec<OrganizationId>,
+}
+
+impl Example for UserResource {
+    fn example() -> Self {
+        Self {
+            id: example::id(1),
+            status: UserStatus::Active,
+            email: "ada@example.com".to_owned(),
+            email_verified: true,
+            phone_verified: false,
+            user_name: Some("ada".to_owned()),
+            profile: ShownProfile::example(),
+            roles: vec!["member".to_owned()],
+            groups: vec![example::id(2).into()],
+            organizations: vec![example::id(4).into()],
+        }
+    }
 }
 
 impl UserResource {

@@ -100,14 +100,20 @@ fn several(name: &str, description: &str, mutability: &str, parts: Vec<Value>) -
     attribute(name, description, &more)
 }
 
+/// The same attribute, which always is there: whoever asks first says it.
+fn required(mut attribute: Value) -> Value {
+    attribute["required"] = true.into();
+    attribute
+}
+
 fn described(base: &str) -> [Value; 2] {
     let none = json!({});
     let read_only = json!({ "mutability": "readOnly" });
     let value = |description: &str| attribute("value", description, &none);
-    let contact = |description: &str| {
+    let contact = |description: &str, examples: &[&str]| {
         let primary = json!({ "type": "boolean" });
         vec![
-            value(description),
+            attribute("value", description, &json!({ "required": true, "canonicalValues": examples })),
             attribute("type", "What it is for; one is kept, as work", &none),
             attribute("primary", "Whether it is the one that is kept", &primary),
         ]
@@ -118,7 +124,7 @@ fn described(base: &str) -> [Value; 2] {
             attribute(
                 "$ref",
                 "Where it is",
-                &json!({ "type": "reference", "referenceTypes": [what], "mutability": "readOnly" }),
+                &json!({ "type": "reference", "referenceTypes": [what], "mutability": "immutable" }),
             ),
             attribute("display", "Its name", &read_only),
             attribute("type", "What it is", &read_only),
@@ -137,13 +143,39 @@ fn described(base: &str) -> [Value; 2] {
         ),
         attribute("externalId", "By which the provider knows them", &json!({ "caseExact": true })),
         attribute("name", "Their name", &json!({ "type": "complex", "subAttributes": name })),
-        attribute("displayName", "The full name, as it is shown; it goes before name.formatted", &none),
+        required(attribute(
+            "displayName",
+            "The full name, as it is shown; it goes before name.formatted, which is it when it is left out",
+            &none,
+        )),
         attribute("title", "What they do", &none),
-        attribute("locale", "The language that they want, BCP 47", &none),
-        attribute("timezone", "Where their day is: a name of the IANA time zone database", &none),
-        attribute("active", "Whether they may sign in", &json!({ "type": "boolean" })),
-        several("emails", "Their e-mail address; needed where userName is none", "readWrite", contact("The address")),
-        several("phoneNumbers", "Their telephone number", "readWrite", contact("E.164, such as +4930123456")),
+        attribute(
+            "locale",
+            "The language that they want, BCP 47",
+            &json!({ "canonicalValues": ["en", "de", "fr-CA", "pt-BR", "zh-Hant-TW"] }),
+        ),
+        attribute(
+            "timezone",
+            "Where their day is: a name of the IANA time zone database",
+            &json!({ "canonicalValues": ["UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo"] }),
+        ),
+        required(attribute(
+            "active",
+            "Whether they may sign in; true when nothing is said",
+            &json!({ "type": "boolean" }),
+        )),
+        required(several(
+            "emails",
+            "Their e-mail address; where userName is one it may be left out",
+            "readWrite",
+            contact("The address", &[]),
+        )),
+        several(
+            "phoneNumbers",
+            "Their telephone number",
+            "readWrite",
+            contact("E.164, such as +4930123456", &["+4930123456", "+12015550123"]),
+        ),
         several("groups", "The groups that they are in", "readOnly", reference("Group")),
         several("roles", "The roles that they have besides those of their groups", "readOnly", vec![value("Its name")]),
     ];

@@ -1,5 +1,6 @@
 //! Filters (RFC 7644 section 3.4.2.2): read into a tree, and held against resources.
 
+use chrono::{DateTime, FixedOffset};
 use serde_json::{Map, Value};
 
 use super::error::ScimError;
@@ -45,7 +46,8 @@ pub(super) enum Operator {
 
 impl Path {
     pub(super) fn read(text: &str) -> Option<Self> {
-        let text = without_schema(text);
+        // Another schema's attributes are attributes, though nobody here has one of them.
+        let Some(text) = without_schema(text) else { return Some(Self { attribute: text.to_owned(), sub: None }) };
         let (attribute, sub) = match text.split_once('.') {
             Some((attribute, sub)) => (attribute, Some(sub)),
             None => (text, None),
@@ -58,8 +60,13 @@ impl Path {
             .then(|| Self { attribute: attribute.to_owned(), sub: sub.map(str::to_owned) })
     }
 
-    fn is(&self, attribute: &str, sub: &str) -> bool {
+    /// Whether it leads to this attribute, or into it.
+    pub(super) fn names(&self, attribute: &str) -> bool {
         self.attribute.eq_ignore_ascii_case(attribute)
+    }
+
+    fn is(&self, attribute: &str, sub: &str) -> bool {
+        self.names(attribute)
             && self.sub.as_deref().unwrap_or(if sub == "value" { "value" } else { "" }).eq_ignore_ascii_case(sub)
     }
 }
@@ -144,17 +151,19 @@ fn is_something(value: &Value) -> bool {
     }
 }
 
-/// Texts are compared in any case: none of our attributes is another in another case, but ids, which have one case.
+/// Texts are compared in any case: none of our attributes is another in another case, but ids, which have one case. Times are compared as
+/// what they say: `…:34.500Z` is later than `…:34Z`, and the same moment has as many spellings as there are offsets.
 fn compares(value: &Value, operator: Operator, wanted: &Value) -> bool {
     use Operator::{Contains, EndsWith, Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual, StartsWith};
     let order = match (value, wanted) {
         (Value::String(value), Value::String(wanted)) => {
+            let moments = time(value).zip(time(wanted));
             let (value, wanted) = (value.to_lowercase(), wanted.to_lowercase());
             match operator {
                 Contains => return value.contains(&wanted),
                 StartsWith => return value.starts_with(&wanted),
                 EndsWith => return value.ends_with(&wanted),
-                _ => value.cmp(&wanted),
+                _ => moments.map_or_else(|| value.cmp(&wanted), |(value, wanted)| value.cmp(&wanted)),
             }
         }
         (Value::Number(value), Value::Number(wanted)) => match value.as_f64().partial_cmp(&wanted.as_f64()) {
@@ -172,6 +181,31 @@ fn compares(value: &Value, operator: Operator, wanted: &Value) -> bool {
         LessOrEqual => order.is_le(),
         Contains | StartsWith | EndsWith => false,
     }
+}
+
+/// A time (RFC 7643 section 2.3.5).
+fn time(text: &str) -> Option<DateTime<FixedOffset>> {
+    DateTime::parse_from_rfc3339(text).ok()
+}
+
+/// Attributes whose values are true or false, and attributes whose values are times.
+const BOOLEANS: [&str; 2] = ["active", "primary"];
+const TIMES: [&str; 2] = ["created", "lastModified"];
+
+/// Refuses a comparison that means nothing (RFC 7644 table 3).
+fn comparable(path: &Path, operator: Operator, value: &Value) -> Result<(), ScimError> {
+    use Operator::{Contains, EndsWith, Greater, GreaterOrEqual, Less, LessOrEqual, StartsWith};
+    let last = path.sub.as_deref().unwrap_or(&path.attribute);
+    let is_one_of = |names: [&str; 2]| names.iter().any(|name| name.eq_ignore_ascii_case(last));
+    let by_order = matches!(operator, Greater | GreaterOrEqual | Less | LessOrEqual);
+    let by_part = matches!(operator, Contains | StartsWith | EndsWith);
+    if (by_order || by_part) && (value.is_boolean() || value.is_null() || is_one_of(BOOLEANS)) {
+        return Err(ScimError::filter(format!("{last}: what is true or false is compared by eq and ne")));
+    }
+    if is_one_of(TIMES) && !by_part && value.as_str().and_then(time).is_none() {
+        return Err(ScimError::filter(format!("{last} is compared with a time, such as \"2026-05-13T04:42:34Z\"")));
+    }
+    Ok(())
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -206,7 +240,11 @@ fn words(text: &str) -> Result<Vec<Word>, ScimError> {
         }
         if first == '"' {
             let end = end_of_text(rest).ok_or_else(|| ScimError::filter("a text has no end"))?;
-            let value = serde_json::from_str(&rest[..end]).map_err(|_| ScimError::filter("a text can't be read"))?;
+            let value: Value =
+                serde_json::from_str(&rest[..end]).map_err(|_| ScimError::filter("a text can't be read"))?;
+            if value.as_str().is_some_and(|text| text.contains('\0')) {
+                return Err(ScimError::filter("a text has a NUL, which nothing has that could be looked for"));
+            }
             words.push(Word::Value(value));
             rest = &rest[end..];
             continue;
@@ -324,6 +362,7 @@ impl Parser {
         };
         match self.next() {
             Some(Word::Value(value)) if !value.is_array() && !value.is_object() => {
+                comparable(&path, operator, &value)?;
                 Ok(Filter::Compare(path, operator, value))
             }
             _ => Err(ScimError::filter(format!("{} is compared with no value", path.attribute))),
@@ -365,6 +404,11 @@ mod tests {
             "title pr",
             "meta.lastModified gt \"2011-05-13T04:42:33Z\"",
             "meta.lastModified le \"2011-05-13T04:42:34Z\"",
+            "meta.lastModified eq \"2011-05-13T04:42:34.000Z\"",
+            "meta.lastModified eq \"2011-05-13T06:42:34+02:00\"",
+            "meta.lastModified ge \"2011-05-13T06:42:34+02:00\"",
+            "meta.lastModified lt \"2011-05-13T04:42:34.001Z\"",
+            "meta.lastModified sw \"2011-05-13\"",
             "title pr and userName ne \"x\"",
             "userName eq \"x\" or emails co \"example.com\"",
             "not (userName eq \"x\") and (emails co \"example.com\" or emails.value co \"example.org\")",
@@ -381,6 +425,8 @@ mod tests {
             "emails[type eq \"work\" and value co \"jensen.org\"]",
             "active eq false",
             "active eq \"true\"",
+            "meta.lastModified gt \"2011-05-13T06:42:34+02:00\"",
+            "meta.lastModified ge \"2011-05-13T04:42:34.001Z\"",
             "title eq \"Tour Guide\" and userName ne \"bjensen\"",
         ] {
             assert!(!passes(filter), "{filter}");
@@ -404,6 +450,16 @@ mod tests {
             "userName eq [1]",
             "a.b.c pr",
             "1a pr",
+            "active gt true",
+            "active ge false",
+            "active lt \"true\"",
+            "emails.primary le true",
+            "emails[primary gt false]",
+            "title gt true",
+            "active co true",
+            "meta.lastModified gt \"yesterday\"",
+            "meta.created eq 3",
+            "userName eq \"a\\u0000b\"",
         ] {
             assert_eq!(Filter::read(text).unwrap_err().scim_type, Some("invalidFilter"), "{text}");
         }

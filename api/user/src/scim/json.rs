@@ -24,14 +24,37 @@ pub(super) fn remove(object: &mut Map<String, Value>, name: &str) -> Option<Valu
     object.shift_remove(&key)
 }
 
-/// The attribute of a path, without the schema that may stand before it: `urn:…:User:userName`.
-pub(super) fn without_schema(path: &str) -> &str {
-    if path.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("urn:")) {
-        // The schema's version has a dot; the attribute comes after the last colon before a bracket.
-        let end = path.find('[').unwrap_or(path.len());
-        return path[..end].rfind(':').map_or(path, |colon| &path[colon + 1..]);
+/// The attribute of a path, without the schema that may stand before it: `urn:…:User:userName`. None: that is no schema of ours.
+pub(super) fn without_schema(path: &str) -> Option<&str> {
+    if !is_urn(path) {
+        return Some(path);
     }
-    path
+    [super::user::SCHEMA, super::group::SCHEMA].iter().find_map(|schema| {
+        let rest =
+            path.get(..schema.len()).filter(|start| start.eq_ignore_ascii_case(schema)).map(|_| &path[schema.len()..]);
+        rest.and_then(|rest| rest.strip_prefix(':'))
+    })
+}
+
+/// Whether something is the name of a schema, or begins with one.
+pub(super) fn is_urn(path: &str) -> bool {
+    path.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("urn:"))
+}
+
+/// Whether something is so: also in the words of widely used providers, which send it as a text. None: it is neither true nor false.
+pub(super) fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(so) => Some(*so),
+        Value::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
+        Value::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether a value of a list is the primary one.
+pub(super) fn is_primary(value: &Value) -> bool {
+    let primary = value.as_object().and_then(|value| get(value, "primary"));
+    primary.and_then(flag) == Some(true)
 }
 
 /// A text that is there and not empty.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::error::ScimError;
-use super::filter::Filter;
+use super::filter::{Filter, Path};
 use super::json::{get, remove};
 use super::visit::Visit;
 
@@ -27,11 +27,11 @@ pub(super) struct Asked {
     pub(super) shown: Shown,
 }
 
-/// Which attributes are shown: only some, or all but some.
+/// Which attributes are shown: only some, or all but some, of each all or a part (RFC 7644 section 3.9).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shown {
-    only: Vec<String>,
-    without: Vec<String>,
+    only: Vec<Path>,
+    without: Vec<Path>,
 }
 
 impl Asked {
@@ -52,7 +52,7 @@ impl Asked {
         };
         let names = |name: &str| {
             let list = get(body, name).and_then(Value::as_array).into_iter().flatten();
-            list.filter_map(Value::as_str).map(str::to_owned).collect()
+            list.filter_map(Value::as_str).map(|name| named(name.trim())).collect()
         };
         let shown = Shown { only: names("attributes"), without: names("excludedAttributes") };
         Self::new(get(body, "filter").and_then(Value::as_str), number("startIndex")?, number("count")?, shown)
@@ -94,34 +94,61 @@ impl Shown {
     pub(super) fn of(visit: &Visit) -> Self {
         let names = |name: &str| {
             let list = visit.parameter(name).unwrap_or_default().split(',').map(str::trim);
-            list.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+            list.filter(|name| !name.is_empty()).map(named).collect()
         };
         Self { only: names("attributes"), without: names("excludedAttributes") }
     }
 
-    /// Whether this attribute is wanted.
+    /// Whether something of this attribute is wanted.
     pub(super) fn has(&self, attribute: &str) -> bool {
-        let named = |list: &[String]| list.iter().any(|path| first(path).eq_ignore_ascii_case(attribute));
-        // A part of an attribute that is left out leaves the attribute there.
-        let left_out = self.without.iter().any(|path| path.eq_ignore_ascii_case(attribute));
-        if self.only.is_empty() { !left_out } else { named(&self.only) }
+        if self.only.is_empty() {
+            !self.without.iter().any(|path| path.sub.is_none() && path.names(attribute))
+        } else {
+            self.only.iter().any(|path| path.names(attribute))
+        }
     }
 
-    /// What of a resource is shown; its id and schemas always.
+    /// What of a resource is shown; its id and schemas always, and where it is unless that is left out.
     pub(super) fn of_resource(&self, resource: Value) -> Value {
         let Value::Object(mut resource) = resource else { return resource };
         let names: Vec<String> = resource.keys().cloned().collect();
         for name in names {
-            if !["id", "schemas", "meta"].contains(&name.as_str()) && !self.has(&name) {
+            if ["id", "schemas"].contains(&name.as_str()) || (name == "meta" && !self.only.is_empty()) {
+                continue;
+            }
+            if !self.has(&name) {
                 remove(&mut resource, &name);
+            } else if let Some(value) = resource.get_mut(&name) {
+                self.cut(&name, value);
             }
         }
         resource.into()
     }
+
+    /// Leaves of an attribute the parts that are wanted.
+    fn cut(&self, attribute: &str, value: &mut Value) {
+        match value {
+            Value::Array(values) => values.iter_mut().for_each(|value| self.cut(attribute, value)),
+            Value::Object(parts) => {
+                let of_it = |list: &[Path]| {
+                    let paths = list.iter().filter(|path| path.names(attribute));
+                    paths.map(|path| path.sub.as_deref().map(str::to_lowercase)).collect::<Vec<_>>()
+                };
+                let (only, without) = (of_it(&self.only), of_it(&self.without));
+                let all = self.only.is_empty();
+                parts.retain(|part, _| {
+                    let part = Some(part.to_lowercase());
+                    if all { !without.contains(&part) } else { only.contains(&None) || only.contains(&part) }
+                });
+            }
+            _ => {}
+        }
+    }
 }
 
-fn first(path: &str) -> &str {
-    super::json::without_schema(path).split('.').next().unwrap_or_default()
+/// What is wanted by a name; what is none names nothing that there is.
+fn named(name: &str) -> Path {
+    Path::read(name).unwrap_or_else(|| Path { attribute: name.to_owned(), sub: None })
 }
 
 #[cfg(test)]
@@ -150,11 +177,41 @@ mod tests {
         let resource =
             json!({ "id": "1", "schemas": [], "userName": "a", "name": { "givenName": "A" }, "active": true });
         let shown = |only: &[&str], without: &[&str]| {
-            let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
-            let shown = Shown { only: names(only), without: names(without) }.of_resource(resource.clone());
+            let shown = Shown { only: paths(only), without: paths(without) }.of_resource(resource.clone());
             shown.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
         };
         assert_eq!(shown(&["username", "name.givenName"], &[]), ["id", "schemas", "userName", "name"]);
         assert_eq!(shown(&[], &["NAME", "id"]), ["id", "schemas", "userName", "active"]);
+        assert_eq!(
+            shown(&[], &["urn:ietf:params:scim:schemas:core:2.0:User:name"]),
+            ["id", "schemas", "userName", "active"]
+        );
+    }
+
+    fn paths(names: &[&str]) -> Vec<Path> {
+        names.iter().filter_map(|name| Path::read(name)).collect()
+    }
+
+    #[test]
+    fn of_an_attribute_the_parts_are_shown_that_are_wanted() {
+        let resource = json!({
+            "id": "1", "schemas": [], "name": { "givenName": "A", "familyName": "B", "formatted": "A B" },
+            "emails": [{ "value": "a@example.com", "type": "work" }, { "value": "b@example.com", "type": "home" }],
+            "meta": { "location": "x", "version": "1" },
+        });
+        let shown = |only: &[&str], without: &[&str]| {
+            Shown { only: paths(only), without: paths(without) }.of_resource(resource.clone())
+        };
+        let part = shown(&["name.GIVENname", "emails.value"], &[]);
+        assert_eq!(part["name"], json!({ "givenName": "A" }));
+        assert_eq!(part["emails"], json!([{ "value": "a@example.com" }, { "value": "b@example.com" }]));
+        assert_eq!(part["meta"], resource["meta"], "where it is, is shown");
+        assert_eq!(shown(&["name", "name.givenName"], &[])["name"], resource["name"], "all of it is more than a part");
+        let user = "urn:ietf:params:scim:schemas:core:2.0:User";
+        assert_eq!(shown(&[&format!("{user}:name.familyName")], &[])["name"], json!({ "familyName": "B" }));
+        let left = shown(&[], &[&format!("{user}:name.formatted"), "emails.type", "meta"]);
+        assert_eq!(left["name"], json!({ "givenName": "A", "familyName": "B" }));
+        assert_eq!(left["emails"], json!([{ "value": "a@example.com" }, { "value": "b@example.com" }]));
+        assert_eq!((&left["id"], left.get("meta")), (&json!("1"), None));
     }
 }

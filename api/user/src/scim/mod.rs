@@ -11,9 +11,12 @@ mod discovery;
 mod error;
 mod filter;
 mod group;
+mod group_change;
 mod json;
 mod list;
+mod me;
 mod patch;
+mod root;
 mod user;
 mod visit;
 
@@ -30,6 +33,7 @@ use serde_json::Value;
 use user_commands::Catalogue;
 
 use self::error::ScimError;
+use self::list::Shown;
 use self::visit::Visit;
 
 /// The media type of it all.
@@ -76,10 +80,10 @@ impl Reply {
         Self { status: StatusCode::OK, body: Some(body), location: None, version: None }
     }
 
-    /// A resource, which says itself where it is and of which version.
-    fn resource(status: StatusCode, body: Value, version: u64) -> Self {
+    /// As much of a resource as is wanted. It says itself where it is, and of which version.
+    fn resource(status: StatusCode, body: Value, version: u64, shown: &Shown) -> Self {
         let location = body["meta"]["location"].as_str().map(str::to_owned);
-        Self { status, body: Some(body), location, version: Some(version) }
+        Self { status, body: Some(shown.of_resource(body)), location, version: Some(version) }
     }
 
     /// 204: it is done, and there is nothing to say.
@@ -137,6 +141,12 @@ endpoints! {
     GET "/scim/v2/ResourceTypes/:name" => discovery::resource_type,
     GET "/scim/v2/Schemas" => discovery::schemas,
     GET "/scim/v2/Schemas/:name" => discovery::schema,
+    POST "/scim/v2/.search" => root::search,
+    GET "/scim/v2/Me" => me::read,
+    POST "/scim/v2/Me" => me::create,
+    PUT "/scim/v2/Me" => me::replace,
+    PATCH "/scim/v2/Me" => me::patch,
+    DELETE "/scim/v2/Me" => me::remove,
     GET "/scim/v2/Users" => user::list,
     POST "/scim/v2/Users" => user::create,
     POST "/scim/v2/Users/.search" => user::search,
@@ -146,6 +156,7 @@ endpoints! {
     DELETE "/scim/v2/Users/:id" => user::remove,
     GET "/scim/v2/Groups" => group::list,
     POST "/scim/v2/Groups" => group::create,
+    POST "/scim/v2/Groups/.search" => group::search,
     GET "/scim/v2/Groups/:id" => group::read,
     PUT "/scim/v2/Groups/:id" => group::replace,
     PATCH "/scim/v2/Groups/:id" => group::patch,

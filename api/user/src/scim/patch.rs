@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::ScimError;
 use super::filter::{Filter, Operator, Path};
-use super::json::{get, remove, set, without_schema};
+use super::json::{get, is_primary, is_urn, remove, set, without_schema};
 
 /// The most operations of a request.
 const MOST: usize = 1_000;
@@ -35,7 +35,9 @@ pub(super) struct Target {
 impl Target {
     pub(super) fn read(text: &str) -> Result<Self, ScimError> {
         let invalid = || ScimError::path(format!("{text:?} is no path"));
-        let text = without_schema(text.trim());
+        let Some(text) = without_schema(text.trim()) else {
+            return Ok(Self { attribute: text.trim().to_owned(), filter: None, sub: None });
+        };
         let Some((attribute, rest)) = text.split_once('[') else {
             let Path { attribute, sub } = Path::read(text).ok_or_else(invalid)?;
             return Ok(Self { attribute, filter: None, sub });
@@ -76,11 +78,12 @@ pub(super) fn operations(body: &Map<String, Value>) -> Result<Vec<Operation>, Sc
                     return Err(ScimError::syntax(format!("operation {place} has no path, so its value is an object")));
                 };
                 for (path, value) in attributes {
-                    // A schema's own object holds its attributes.
-                    if path.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("urn:"))
+                    // A schema's own object holds its attributes; that of another schema none that we keep.
+                    if is_urn(&path)
                         && let Value::Object(within) = value
                     {
-                        for (path, value) in within {
+                        let ours = without_schema(&format!("{path}:x")).is_some();
+                        for (path, value) in within.into_iter().filter(|_| ours) {
                             operations.push(Operation { act, target: Some(Target::read(&path)?), value });
                         }
                         continue;
@@ -130,12 +133,14 @@ fn whole(object: &mut Map<String, Value>, act: Act, name: &str, value: Value) {
         }
         (Act::Add, Some(Value::Array(before)), value) => {
             let mut list = before;
+            let added = list.len()..;
             let new = if let Value::Array(new) = value { new } else { vec![value] };
             for value in new {
                 if !list.contains(&value) {
                     list.push(value);
                 }
             }
+            keep_one_primary(&mut list, |place| added.contains(&place));
             set(object, name, Value::Array(list));
         }
         (_, Some(Value::Object(before)), Value::Object(new)) => {
@@ -159,7 +164,9 @@ fn listed(
 ) -> Result<(), ScimError> {
     let mut list = get(resource, attribute).and_then(Value::as_array).cloned().unwrap_or_default();
     let is_it = |value: &Value| value.as_object().is_some_and(|value| filter.passes(value));
-    let found = list.iter().any(is_it);
+    let mut written: Vec<usize> =
+        list.iter().enumerate().filter(|(_, value)| is_it(value)).map(|(place, _)| place).collect();
+    let found = !written.is_empty();
     match (act, found) {
         (Act::Remove, _) => match sub {
             None => list.retain(|value| !is_it(value)),
@@ -196,14 +203,31 @@ fn listed(
                 (None, Value::Object(value)) => value.into_iter().for_each(|(name, value)| set(&mut new, &name, value)),
                 (None, _) => return Err(ScimError::value(format!("{attribute}: a value is an object"))),
             }
+            written.push(list.len());
             list.push(Value::Object(new));
         }
         (Act::Replace, false) => {
             return Err(ScimError::no_target(format!("no value of {attribute} is as the path describes it")));
         }
     }
+    if act != Act::Remove {
+        keep_one_primary(&mut list, |place| written.contains(&place));
+    }
     set(resource, attribute, json!(list));
     Ok(())
+}
+
+/// One value of a list is the primary one: where another becomes that, the one of before is it no more (RFC 7644 section 3.5.2).
+fn keep_one_primary(list: &mut [Value], written: impl Fn(usize) -> bool) {
+    let Some(chosen) = (0..list.len()).rev().find(|place| written(*place) && is_primary(&list[*place])) else { return };
+    for (place, value) in list.iter_mut().enumerate() {
+        if place != chosen
+            && is_primary(value)
+            && let Value::Object(value) = value
+        {
+            set(value, "primary", false.into());
+        }
+    }
 }
 
 /// What has to be so for a filter to pass.
@@ -258,11 +282,46 @@ mod tests {
     }
 
     #[test]
+    fn of_a_list_one_value_is_the_primary_one_and_it_is_the_one_that_became_it_last() {
+        let user = json!({ "emails": [
+            { "value": "a@example.com", "type": "work", "primary": true }, { "value": "b@example.com", "type": "home" },
+        ] });
+        let primary = |operation: Value| {
+            let now = patched(user.clone(), json!([operation])).unwrap();
+            let all = now["emails"].as_array().unwrap().iter().filter(|email| is_primary(email));
+            all.map(|email| email["value"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let c = json!([{ "value": "c@example.com", "primary": true }]);
+        for (operation, expected) in [
+            (json!({ "op": "add", "path": "emails", "value": c }), "c@example.com"),
+            (json!({ "op": "add", "value": { "emails": c } }), "c@example.com"),
+            (json!({ "op": "add", "path": "emails", "value": [{ "value": "c@example.com" }] }), "a@example.com"),
+            (json!({ "op": "replace", "path": "emails[type eq \"home\"].primary", "value": true }), "b@example.com"),
+            (json!({ "op": "add", "path": "emails[type eq \"home\"].primary", "value": "True" }), "b@example.com"),
+            (
+                json!({ "op": "replace", "path": "emails[type eq \"home\"]", "value": { "primary": true } }),
+                "b@example.com",
+            ),
+            (json!({ "op": "add", "path": "emails[type eq \"other\"]", "value": c[0] }), "c@example.com"),
+            (
+                json!({ "op": "replace", "path": "emails[primary eq true].value", "value": "d@example.com" }),
+                "d@example.com",
+            ),
+            (json!({ "op": "replace", "path": "emails", "value": c }), "c@example.com"),
+        ] {
+            assert_eq!(primary(operation.clone()), [expected], "{operation}");
+        }
+    }
+
+    #[test]
     fn what_widely_used_providers_send_is_taken() {
         let sent = json!([
             { "op": "Replace", "path": "active", "value": "False" },
             { "op": "Add", "path": "phoneNumbers[type eq \"work\"].value", "value": "+1" },
             { "op": "Add", "path": "urn:ietf:params:scim:schemas:core:2.0:User:title", "value": "Guide" },
+            // What another schema says is not what ours does, though it is called the same.
+            { "op": "Add", "path": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:title", "value": "x" },
+            { "op": "Add", "value": { "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": { "title": "y" } } },
             { "op": "replace", "value": { "name.givenName": "Babs", "USERNAME": "b" } },
         ]);
         let now = patched(user(), sent).unwrap();

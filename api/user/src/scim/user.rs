@@ -4,8 +4,9 @@
 //! are not given this way, but by groups and by whoever looks after users here.
 
 use executor::Request;
-use kernel::UserId;
+use kernel::{TenantId, UserId};
 use poem::http::StatusCode;
+use projector::Transaction;
 use serde_json::{Map, Value, json};
 use user_aggregates::User;
 use user_commands::{LoginFields, ProfileFields, ProvisionUser, Provisioned, RemoveUser, ReplaceUser};
@@ -14,7 +15,8 @@ use user_projections::people::{self, PersonFilter, PersonRow};
 use uuid::Uuid;
 
 use super::error::ScimError;
-use super::json::{get, text};
+use super::filter::Filter;
+use super::json::{flag, get, is_primary, remove as remove_attribute, set, text};
 use super::list::{Asked, LOOKED_THROUGH, Shown};
 use super::visit::Visit;
 use super::{Answer, Reply, Scim, patch};
@@ -43,22 +45,43 @@ async fn found(scim: &Scim, visit: &Visit, asked: &Asked) -> Answer {
     let tenant = visit.tenant();
     let mut tables = scim.current(tenant).await?;
     let Some(filter) = &asked.filter else {
-        let total = people::count_present(&mut tables, tenant).await.map_err(unreadable)?;
-        let page = people::page_present(&mut tables, tenant, asked.start - 1, asked.count).await.map_err(unreadable)?;
-        return Ok(Reply::ok(asked.answer(total, shown(scim, &mut tables, tenant, page).await?)));
+        let (total, page) = page(scim, &mut tables, tenant, asked).await?;
+        return Ok(Reply::ok(asked.answer(total, page)));
     };
+    Ok(Reply::ok(asked.answer_of_all(candidates(scim, &mut tables, tenant, filter).await?)))
+}
+
+/// The users of a page, and how many there are in all.
+pub(super) async fn page(
+    scim: &Scim,
+    tables: &mut Transaction,
+    tenant: TenantId,
+    asked: &Asked,
+) -> Result<(i64, Vec<Value>), ScimError> {
+    let total = people::count_present(tables, tenant).await.map_err(unreadable)?;
+    let page = people::page_present(tables, tenant, asked.start - 1, asked.count).await.map_err(unreadable)?;
+    Ok((total, shown(scim, tables, tenant, page).await?))
+}
+
+/// The users who may pass a filter.
+pub(super) async fn candidates(
+    scim: &Scim,
+    tables: &mut Transaction,
+    tenant: TenantId,
+    filter: &Filter,
+) -> Result<Vec<Value>, ScimError> {
     let rows = if let Some(id) = filter.equal_to("id", "") {
         let id: Vec<Uuid> = kernel::read_uuid(id).into_iter().collect();
-        people::find(&mut tables, tenant, &id).await.map_err(unreadable)?
+        people::find(tables, tenant, &id).await.map_err(unreadable)?
     } else if let Some(login) = filter.equal_to("userName", "") {
-        people::by_login(&mut tables, tenant, login).await.map_err(unreadable)?.into_iter().collect()
+        people::by_login(tables, tenant, login).await.map_err(unreadable)?.into_iter().collect()
     } else if let Some(email) = filter.equal_to("emails", "value") {
         let email = PersonFilter { email: Some(email.to_owned()), ..PersonFilter::default() };
-        people::first(&mut tables, tenant, &email, LOOKED_THROUGH).await.map_err(unreadable)?
+        people::first(tables, tenant, &email, LOOKED_THROUGH).await.map_err(unreadable)?
     } else if let Some(external) = filter.equal_to("externalId", "") {
-        people::by_external_id(&mut tables, tenant, external, LOOKED_THROUGH).await.map_err(unreadable)?
+        people::by_external_id(tables, tenant, external, LOOKED_THROUGH).await.map_err(unreadable)?
     } else {
-        let rows = people::page_present(&mut tables, tenant, 0, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
+        let rows = people::page_present(tables, tenant, 0, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
         if rows.len() as i64 > LOOKED_THROUGH {
             let detail = format!(
                 "the tenant has more than {LOOKED_THROUGH} users, so a filter must say that userName, emails, externalId or id \
@@ -69,16 +92,15 @@ async fn found(scim: &Scim, visit: &Visit, asked: &Asked) -> Answer {
         rows
     };
     let rows = rows.into_iter().filter(|row| row.status.0.is_present()).collect();
-    Ok(Reply::ok(asked.answer_of_all(shown(scim, &mut tables, tenant, rows).await?)))
+    shown(scim, tables, tenant, rows).await
 }
 
 /// `GET /Users/{id}`
 pub(super) async fn read(scim: &Scim, visit: Visit) -> Answer {
     visit.caller.require(PERMISSION)?;
-    let (id, shown) = (visit.resource(WHAT)?, Shown::of(&visit));
+    let id = visit.resource(WHAT)?;
     let (user, version) = load(scim, &visit, id).await?;
-    let resource = of_state(scim, &visit, id, &user, version).await?;
-    Ok(Reply::resource(StatusCode::OK, shown.of_resource(resource), version))
+    reply(scim, &visit, StatusCode::OK, id, &user, version).await
 }
 
 /// `POST /Users`
@@ -88,7 +110,7 @@ pub(super) async fn create(scim: &Scim, visit: Visit) -> Answer {
     let done = scim.runtime.executor.execute(&visit.request()?, &provision).await?;
     let id = done.answer.uuid();
     let (user, version) = load(scim, &visit, id).await?;
-    Ok(Reply::resource(StatusCode::CREATED, of_state(scim, &visit, id, &user, version).await?, version))
+    reply(scim, &visit, StatusCode::CREATED, id, &user, version).await
 }
 
 /// `PUT /Users/{id}`
@@ -101,12 +123,32 @@ pub(super) async fn replace(scim: &Scim, visit: Visit) -> Answer {
 pub(super) async fn patch(scim: &Scim, visit: Visit) -> Answer {
     let (id, operations) = (visit.resource(WHAT)?, patch::operations(&visit.object()?)?);
     change(scim, &visit, id, |mut resource| {
+        let before = resource.clone();
         for operation in operations {
             patch::apply(&mut resource, operation, &READ_ONLY)?;
         }
+        follow(&before, &mut resource);
         Ok(resource)
     })
     .await
+}
+
+/// What is one with us and two in SCIM follows the one of which a PATCH speaks: the full name, and an address by which they sign in.
+fn follow(before: &Map<String, Value>, resource: &mut Map<String, Value>) {
+    let formatted = |resource: &Map<String, Value>| {
+        get(resource, "name").and_then(Value::as_object).and_then(|name| text(name, "formatted"))
+    };
+    let same = |resource: &Map<String, Value>, name: &str| get(before, name) == get(resource, name);
+    let name = formatted(resource).filter(|name| Some(name) != formatted(before).as_ref());
+    if let Some(name) = name.filter(|_| same(resource, "displayName")) {
+        set(resource, "displayName", name.into());
+    }
+    if !same(resource, "userName")
+        && same(resource, "emails")
+        && text(resource, "userName").is_some_and(|name| name.contains('@'))
+    {
+        remove_attribute(resource, "emails");
+    }
 }
 
 /// `DELETE /Users/{id}`
@@ -137,7 +179,13 @@ async fn change(
     let replace = ReplaceUser { id: UserId::new(id), user, catalogue: scim.catalogue.clone() };
     scim.runtime.executor.execute(&request, &replace).await?;
     let (after, version) = load(scim, visit, id).await?;
-    Ok(Reply::resource(StatusCode::OK, of_state(scim, visit, id, &after, version).await?, version))
+    reply(scim, visit, StatusCode::OK, id, &after, version).await
+}
+
+/// As much of a user as is wanted.
+async fn reply(scim: &Scim, visit: &Visit, status: StatusCode, id: Uuid, user: &User, version: u64) -> Answer {
+    let resource = of_state(scim, visit, id, user, version).await?;
+    Ok(Reply::resource(status, resource, version, &Shown::of(visit)))
 }
 
 /// A user of the tenant; who is none any more is as unknown as who never was.
@@ -151,6 +199,12 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
     let user_name = text(resource, "userName").ok_or_else(|| ScimError::value("userName is missing"))?;
     let email = primary(resource, "emails");
     let login = if user_name.contains('@') {
+        if email.is_some_and(|email| email.to_lowercase() != user_name.to_lowercase()) {
+            return Err(ScimError::value(
+                "userName is an e-mail address, which then is theirs, and emails has another one: say the same in both, or a userName \
+                 that is no address",
+            ));
+        }
         LoginFields { email: user_name.clone(), user_name: None }
     } else {
         let email =
@@ -163,11 +217,7 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
     let shown = text(resource, "displayName").or_else(|| text(&name, "formatted"));
     let active = match get(resource, "active") {
         None | Some(Value::Null) => true,
-        Some(Value::Bool(active)) => *active,
-        // As widely used providers send it.
-        Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => true,
-        Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => false,
-        Some(_) => return Err(ScimError::value("active is true or false")),
+        Some(active) => flag(active).ok_or_else(|| ScimError::value("active is true or false"))?,
     };
     Ok(Provisioned {
         login,
@@ -176,10 +226,12 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
             given_name,
             family_name,
             title: text(resource, "title"),
-            phone: primary(resource, "phoneNumbers"),
+            // RFC 7643 section 4.1.2 has them as addresses: `tel:+1-201-555-0123`.
+            phone: primary(resource, "phoneNumbers")
+                .map(|phone| phone.strip_prefix("tel:").unwrap_or(&phone).to_owned()),
             // No provider keeps it.
             picture: before.and_then(|user| user.profile.picture.as_ref()).map(|picture| picture.reveal().clone()),
-            locale: text(resource, "locale").or_else(|| text(resource, "preferredLanguage")),
+            locale: text(resource, "locale").or_else(|| preferred(&text(resource, "preferredLanguage")?)),
             time_zone: text(resource, "timezone"),
         },
         external_id: text(resource, "externalId"),
@@ -187,12 +239,17 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
     })
 }
 
+/// The first language of such as `da, en-gb;q=0.8`: they are said in the order in which they are wanted (RFC 9110 section 12.5.4).
+fn preferred(languages: &str) -> Option<String> {
+    let first = languages.split([',', ';']).next().map(str::trim);
+    first.filter(|language| !language.is_empty() && *language != "*").map(str::to_owned)
+}
+
 /// The primary value of a list, else the first.
 fn primary(resource: &Map<String, Value>, name: &str) -> Option<String> {
     let list = get(resource, name).and_then(Value::as_array)?;
-    let values: Vec<_> = list.iter().filter_map(Value::as_object).collect();
-    let is_primary = |value: &&&Map<String, Value>| get(value, "primary") == Some(&Value::Bool(true));
-    values.iter().find(is_primary).or_else(|| values.first()).and_then(|value| text(value, "value"))
+    let one = list.iter().find(|value| is_primary(value)).or_else(|| list.iter().find(|value| value.is_object()));
+    one.and_then(Value::as_object).and_then(|value| text(value, "value"))
 }
 
 /// What is shown of a user, from whatever is known of them.
@@ -297,8 +354,8 @@ async fn of_state(scim: &Scim, visit: &Visit, id: Uuid, user: &User, version: u6
 /// Users as the read model has them.
 async fn shown(
     scim: &Scim,
-    tables: &mut projector::Transaction,
-    tenant: kernel::TenantId,
+    tables: &mut Transaction,
+    tenant: TenantId,
     rows: Vec<PersonRow>,
 ) -> Result<Vec<Value>, ScimError> {
     let ids: std::collections::BTreeSet<Uuid> = rows.iter().flat_map(|row| row.groups.iter().copied()).collect();

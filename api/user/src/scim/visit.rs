@@ -51,6 +51,12 @@ impl Visit {
         self.caller.tenant()
     }
 
+    /// The same, about whoever asks.
+    pub(super) fn of_oneself(mut self) -> Self {
+        self.name = self.caller.subject().to_owned();
+        self
+    }
+
     /// The name or id that the path ends with.
     pub(super) fn name(&self) -> &str {
         &self.name

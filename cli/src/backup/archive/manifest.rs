@@ -10,9 +10,10 @@ use uuid::Uuid;
 use super::MANIFEST;
 
 /// The form that this program writes. Another number: another form of the folder or of its rows.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
-/// The oldest form that it reads: without decisions about dead letters, which came with 2, and without copies, which came with 3.
+/// The oldest form that it reads: without decisions about dead letters, which came with 2, without copies, which came with 3, and without
+/// what sagas had looked at, which came with 4.
 pub const OLDEST: u32 = 1;
 
 /// All of it.
@@ -60,6 +61,30 @@ pub struct ServicePart {
     /// Whose history in it is a copy of another tenant's, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<CopyPart>,
+    /// Up to where it was looked at for sagas; none: the service has none, or it is of a version before 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sagas: Option<SagasPart>,
+}
+
+/// Up to where a log was looked at for what begins sagas.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SagasPart {
+    /// All events up to here.
+    pub looked_up_to: Position,
+    /// But for these, by tenant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub but: Vec<StretchPart>,
+}
+
+/// A tenant's events after a position and up to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StretchPart {
+    /// Whose.
+    pub tenant_id: Uuid,
+    /// The position before the first.
+    pub after: Position,
+    /// That of the last.
+    pub to: Position,
 }
 
 /// A tenant whose history, as far as it is another's, nobody is to act on.

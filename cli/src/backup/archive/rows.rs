@@ -4,8 +4,8 @@
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use deadletters::backup::StoredDecision;
+use directory::Tenant;
 use eventstore::backup::{StoredAnswer, StoredClaim, StoredEvent};
-use gateway::directory::Tenant;
 use kernel::{Position, RecordedEvent, TenantId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
+use directory::Directory;
 use eventstore::backup::{Snapshot, StoredClaim, freeze};
 use eventstore::sealing::KINDS;
 use eventstore::{Closure, ReplayFilter};
 use futures::{StreamExt, TryStreamExt};
-use gateway::directory::Directory;
 use kernel::{Service, TenantId};
 
 use crate::backup::archive::{Archive, Ledger, ServicePart};

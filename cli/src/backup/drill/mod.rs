@@ -65,7 +65,7 @@ async fn prove(given: &Given, place: &Place, format: Format, checks: &mut Vec<Ch
     };
     // The key decides what claims mean; without the right one everything else can still be proven.
     let here = Context::load(place, Vec::new(), format).ok().map(|here| here.config);
-    let key = here.as_ref().and_then(gateway::config::claim_key);
+    let key = here.as_ref().and_then(config::claim_key);
     // The other one opens what is sealed, of which claims and read models are made.
     if let Some(here) = here
         && archive.manifest.is_wrapped_by_a_key_of(&here)

@@ -14,8 +14,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use calendar::Calendar;
 
+pub use self::directory::{Account, Contact};
 pub use deals::{Deal, DealStep, Origin};
-pub use directory::{Account, Contact};
 pub use leads::{Lead, LeadStep};
 pub use setup::{BASE_CURRENCY, PIPELINES, Rate};
 

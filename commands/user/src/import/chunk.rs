@@ -12,7 +12,7 @@ use user_aggregates::{
 use uuid::Uuid;
 
 use super::{Later, UserField, UserImport, UserRow};
-use crate::access::{self, allowed, existing_role, group_roles, some_of};
+use crate::access::{self, allowed, existing_role, group_roles};
 use crate::references::existing_group;
 use crate::user::{LOGIN, begin};
 use crate::{group, invitation, registration};
@@ -179,7 +179,7 @@ impl TakeUsers {
             return Ok(Ok(groups));
         }
         let field = if row.roles.is_empty() { UserField::Groups } else { UserField::Roles };
-        let detail = format!("they could do what whoever imports may not: {}", some_of(&exceeding));
+        let detail = format!("they could do what whoever imports may not: {}", kernel::some_of(&exceeding));
         Ok(Err(Wrong { field, code: "exceeds_own_permissions", detail }))
     }
 

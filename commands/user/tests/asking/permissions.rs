@@ -44,6 +44,8 @@ fn every_command_needs_the_permission_that_is_meant() {
         (of::<RetireRole>(), "user:role:write"),
         (of::<CreateGroup>(), "user:group:write"),
         (of::<RenameGroup>(), "user:group:write"),
+        (of::<ProvisionGroup>(), "user:group:write"),
+        (of::<ReviseGroup>(), "user:group:write"),
         (of::<GrantGroupRole>(), "user:role:grant"),
         (of::<RevokeGroupRole>(), "user:role:grant"),
         (of::<ChangeGroupMembers>(), "user:group:write"),

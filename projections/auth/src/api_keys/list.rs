@@ -23,3 +23,9 @@ pub async fn of_machine(
     );
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(machine).bind(after).bind(limit).fetch_all(tables).await
 }
+
+/// How many keys a machine has, revoked ones included.
+pub async fn count(tables: &mut PgConnection, tenant: TenantId, machine: &Uuid) -> Result<i64, sqlx::Error> {
+    let sql = "SELECT count(*) FROM api_key WHERE tenant_id = $1 AND machine_id = $2";
+    sqlx::query_scalar(sql).bind(tenant.uuid()).bind(machine).fetch_one(tables).await
+}

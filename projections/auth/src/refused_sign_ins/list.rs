@@ -16,12 +16,22 @@ pub async fn of_user(
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<RefusedSignInRow>, sqlx::Error> {
-    // (An index is used for each of the two; `IS NOT DISTINCT FROM` would use none.)
-    let whose = if user.is_some() { "t.user_id = $2" } else { "t.user_id IS NULL AND $2::uuid IS NULL" };
     let sql = format!(
-        "{} WHERE t.tenant_id = $1 AND {whose} AND ($3::uuid IS NULL OR t.sign_in_id < $3)
+        "{} WHERE t.tenant_id = $1 AND {} AND ($3::uuid IS NULL OR t.sign_in_id < $3)
          ORDER BY t.sign_in_id DESC LIMIT $4",
-        select::<RefusedSignInRow>()
+        select::<RefusedSignInRow>(),
+        whose(user)
     );
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(user).bind(after).bind(limit).fetch_all(tables).await
+}
+
+/// How many attempts at somebody's account, or without a user at nobody's, were refused.
+pub async fn count(tables: &mut PgConnection, tenant: TenantId, user: &Option<Uuid>) -> Result<i64, sqlx::Error> {
+    let sql = format!("SELECT count(*) FROM refused_sign_in t WHERE t.tenant_id = $1 AND {}", whose(*user));
+    sqlx::query_scalar(&sql).bind(tenant.uuid()).bind(*user).fetch_one(tables).await
+}
+
+/// The condition; the user is the second parameter. (An index is used for each of the two; `IS NOT DISTINCT FROM` would use none.)
+const fn whose(user: Option<Uuid>) -> &'static str {
+    if user.is_some() { "t.user_id = $2" } else { "t.user_id IS NULL AND $2::uuid IS NULL" }
 }

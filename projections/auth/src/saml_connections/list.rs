@@ -21,6 +21,12 @@ pub async fn list(
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(tables).await
 }
 
+/// How many connections a tenant has.
+pub async fn count(tables: &mut PgConnection, tenant: TenantId, (): &()) -> Result<i64, sqlx::Error> {
+    let sql = "SELECT count(*) FROM saml_connection WHERE tenant_id = $1";
+    sqlx::query_scalar(sql).bind(tenant.uuid()).fetch_one(tables).await
+}
+
 /// Whether a tenant has any that signs people in.
 pub async fn any_active(tables: &mut PgConnection, tenant: TenantId) -> Result<bool, sqlx::Error> {
     let sql = "SELECT EXISTS (SELECT FROM saml_connection WHERE tenant_id = $1 AND active)";

@@ -48,3 +48,9 @@ pub async fn of_user(
     let rows = sqlx::query_as(&sql).bind(tenant.uuid()).bind(user).bind(after).bind(limit).fetch_all(tables).await?;
     Ok((rows, ended))
 }
+
+/// How many sessions a person had, ended ones included.
+pub async fn count(tables: &mut PgConnection, tenant: TenantId, user: &Uuid) -> Result<i64, sqlx::Error> {
+    let sql = "SELECT count(*) FROM session WHERE tenant_id = $1 AND user_id = $2";
+    sqlx::query_scalar(sql).bind(tenant.uuid()).bind(user).fetch_one(tables).await
+}

@@ -16,6 +16,8 @@ const BY_NAME: Keyset = Keyset { column: "name", ty: KeyType::Text, id: "group_i
 pub struct GroupFilter {
     /// With this very name.
     pub name: Option<String>,
+    /// With this name, in whatever case of the letters a-z. (No index: whoever asks for it has looked at the first thousand groups before.)
+    pub alike: Option<String>,
 }
 
 impl GroupFilter {
@@ -23,6 +25,9 @@ impl GroupFilter {
         query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid()).push(" AND NOT t.dissolved");
         if let Some(name) = self.name.clone() {
             query.push(" AND t.name = ").push_bind(name);
+        }
+        if let Some(name) = self.alike.clone() {
+            query.push(" AND lower(t.name) = lower(").push_bind(name).push(")");
         }
     }
 }

@@ -25,6 +25,8 @@ struct Inner {
     open: BTreeSet<TenantId>,
     standing: BTreeMap<TenantId, Standing>,
     keys: BTreeSet<TenantId>,
+    /// Whether no place can be opened now.
+    shut: bool,
     /// What was destroyed and recorded of tenants, in order.
     ends: Vec<(TenantId, &'static str)>,
 }
@@ -37,6 +39,10 @@ impl Town {
 
     fn is_open(&self, tenant: TenantId) -> bool {
         self.0.lock().unwrap().open.contains(&tenant)
+    }
+
+    fn shut(&self, shut: bool) {
+        self.0.lock().unwrap().shut = shut;
     }
 
     fn has_keys(&self, tenant: TenantId) -> bool {
@@ -75,12 +81,21 @@ impl Places for Town {
     }
 
     fn open(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
-        self.0.lock().unwrap().open.insert(tenant);
+        let mut inner = self.0.lock().unwrap();
+        if inner.shut {
+            return ready(Err(PlaceError::Passing("nothing is opened now".to_owned()))).boxed();
+        }
+        inner.open.insert(tenant);
         ready(Ok(())).boxed()
     }
 
     fn note_standing(&self, tenant: TenantId, standing: Standing) -> BoxFuture<'_, Result<(), PlaceError>> {
-        self.0.lock().unwrap().standing.insert(tenant, standing);
+        let mut inner = self.0.lock().unwrap();
+        let reserved = inner.reserved.values().any(|holder| *holder == tenant) && !inner.open.contains(&tenant);
+        if reserved {
+            return ready(Err(PlaceError::Passing("it is not open yet".to_owned()))).boxed();
+        }
+        inner.standing.insert(tenant, standing);
         ready(Ok(())).boxed()
     }
 
@@ -246,5 +261,27 @@ async fn what_the_log_says_of_a_suspension_is_noted_in_the_directory() {
         (story.town.standing(case.tenant()) == Some(Standing::Active)).then_some(())
     })
     .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_is_led_to_a_tenant_before_it_is_active_and_a_suspension_from_before_that_is_noted_after_it() {
+    let story = Provisioning::default();
+    let bed = Bed::new(story.sagas(), operators_grants()).await;
+    let (case, running) = (bed.case(story.saga()), bed.start());
+    story.town.shut(true);
+    request(&case, "acme".to_owned()).await;
+    case.until("waiting for its place", |one| case.later(one).is_some()).await;
+    assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Active);
+    assert!(!story.town.is_open(case.tenant()));
+    case.execute(&SuspendTenant { reason: "not paid".to_owned() }).await;
+    let noting = bed.case_of("note_tenant_status", case.tenant());
+    noting.until("waiting for its place, too", |one| noting.later(one).is_some()).await;
+    assert_eq!(story.town.standing(case.tenant()), None);
+    story.town.shut(false);
+    case.assert_status(&case.end(&running).await, Status::Completed, "made");
+    noting.assert_status(&noting.end(&running).await, Status::Completed, "noted");
+    assert!(story.town.is_open(case.tenant()));
+    assert_eq!(story.town.standing(case.tenant()), Some(Standing::Suspended));
     running.stop().await;
 }

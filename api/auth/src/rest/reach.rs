@@ -1,0 +1,39 @@
+//! On what a caller may act: nobody gives, or gets hold of, more power than they have themselves. What roles allow the user service knows
+//! ([`face::Powers`]); it is asked before the command, which then needs its permission besides.
+
+use auth_aggregates::Machine;
+use face::Runtime;
+use kernel::{Caller, MachineId, Refusal, UserId};
+
+/// Refuses to give these roles, if they allow more than the caller may.
+pub async fn over_roles(runtime: &Runtime, caller: &Caller, roles: &[String]) -> Result<(), Refusal> {
+    caller.reaches(runtime.powers.of_roles(caller.tenant(), roles).await?)
+}
+
+/// Refuses to get hold of a machine that may do more than the caller: to give it something by which whoever has that is it. `scopes`: of what
+/// it may, only that; empty: all.
+pub async fn over_machine(
+    runtime: &Runtime,
+    caller: &Caller,
+    machine: MachineId,
+    scopes: &[String],
+) -> Result<(), Refusal> {
+    // One that there is not, the command speaks of.
+    let Some((machine, _)) = runtime.executor.load::<Machine>(caller, &machine.to_string()).await? else {
+        return Ok(());
+    };
+    let mut allowed = runtime.powers.of_roles(caller.tenant(), &machine.roles).await?;
+    if !scopes.is_empty() {
+        let covered = |permission: &str| {
+            let grant = runtime.grants.iter().find(|grant| grant.permission == permission);
+            grant.is_some_and(|grant| scopes.iter().any(|scope| grant.is_covered_by(scope)))
+        };
+        allowed.retain(|permission| covered(permission));
+    }
+    caller.reaches(allowed)
+}
+
+/// Refuses to act on a user who may do more than the caller.
+pub async fn over_user(runtime: &Runtime, caller: &Caller, user: UserId) -> Result<(), Refusal> {
+    caller.reaches(runtime.powers.of_user(caller.tenant(), user).await?)
+}

@@ -1,0 +1,39 @@
+//! What answers look like, for the contract: values of the very types that are sent, so that no example can be of another form.
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use uuid::Uuid;
+
+/// What can be shown in the contract as an answer's body.
+///
+/// A type that answers has to have one, or its operation does not compile.
+pub trait Example {
+    /// One as a reader may well get it.
+    fn example() -> Self;
+}
+
+/// The ids of examples: `0197a8a0-0000-7000-8000-…`, with this number at the end.
+pub const fn id(number: u16) -> Uuid {
+    Uuid::from_u128(0x0197_a8a0_0000_7000_8000_0000_0000_0000 + number as u128)
+}
+
+/// The times of examples: so many minutes after 2026-05-04, 09:30 UTC.
+pub fn time(minutes: u32) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::minutes(29_631_450 + i64::from(minutes))
+}
+
+/// The days of examples: so many days after 2026-05-04.
+pub fn day(days: u16) -> NaiveDate {
+    time(u32::from(days) * 24 * 60).date_naive()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_are_of_one_world() {
+        assert_eq!(id(1).to_string(), "0197a8a0-0000-7000-8000-000000000001");
+        assert_eq!(time(5).to_rfc3339(), "2026-05-04T09:35:00+00:00");
+        assert_eq!(day(27).to_string(), "2026-05-31");
+    }
+}

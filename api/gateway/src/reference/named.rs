@@ -1,0 +1,62 @@
+//! What the contract says beside what each operation says of itself: what the parameters of paths name, and which headers go with every
+//! answer.
+
+use serde_json::{Map, Value, json};
+
+/// The parameters of paths that are no ids of things.
+const NAMED: [(&str, &str); 6] = [
+    ("service", "The service, such as `crm`."),
+    ("role", "The role's name."),
+    ("queue", "The queue's name."),
+    ("kid", "The key's id, which tokens name in their header."),
+    ("type", "The event type's name, such as `crm.lead.captured`."),
+    ("version", "The version of the event type's form, from 1."),
+];
+
+/// The headers of answers: name, meaning, and whether it goes with refusals, too.
+const HEADERS: [(&str, &str, bool); 4] = [
+    ("X-Request-Id", "The request's id, which is the correlation id of all that followed from it.", true),
+    ("RateLimit-Limit", "How many requests may be sent at once.", false),
+    ("RateLimit-Remaining", "How many of these are left.", false),
+    ("RateLimit-Reset", "After how many seconds there are more; 0: some are left.", false),
+];
+
+/// Writes it into the document.
+pub fn add(document: &mut Value) {
+    let header = |(name, meaning, _): (&str, &str, bool)| {
+        (name.to_owned(), json!({ "description": meaning, "schema": { "type": "string" } }))
+    };
+    document["components"]["headers"] = Value::Object(HEADERS.map(header).into_iter().collect());
+    for response in document["components"]["responses"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        add_headers(response, false);
+    }
+    for operations in document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        for operation in operations.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+                describe(parameter);
+            }
+            if let Some(responses) = operation["responses"].as_object_mut() {
+                // What is done, what is refused, and what may be refused besides, in this order.
+                responses.sort_keys();
+                for (status, response) in responses.iter_mut().filter(|(_, response)| response.get("$ref").is_none()) {
+                    add_headers(response, status.starts_with('2'));
+                }
+            }
+        }
+    }
+}
+
+fn describe(parameter: &mut Value) {
+    if parameter["in"] != "path" || parameter.get("description").is_some() {
+        return;
+    }
+    let name = parameter["name"].as_str().unwrap_or_default();
+    let said = NAMED.iter().find(|(named, _)| *named == name).map(|(_, meaning)| (*meaning).to_owned());
+    parameter["description"] = said.unwrap_or_else(|| format!("The {}'s id.", name.replace('_', " "))).into();
+}
+
+fn add_headers(response: &mut Value, done: bool) {
+    for (name, ..) in HEADERS.iter().filter(|(.., always)| done || *always) {
+        response["headers"][*name] = json!({ "$ref": format!("#/components/headers/{name}") });
+    }
+}

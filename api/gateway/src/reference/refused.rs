@@ -1,0 +1,200 @@
+//! With what requests are refused, as the contract has it: each status, what it means, which operations it concerns, and some of the
+//! refusals that clients meet.
+
+use face::{Problem, example};
+use kernel::{FieldError, Refusal};
+use serde_json::{Map, Value, json};
+
+use super::answers::{Operation, headers};
+
+/// A refusal that the contract names by itself; any other is a problem document, too (`default`).
+pub(super) struct Refused {
+    pub(super) status: &'static str,
+    pub(super) name: &'static str,
+    meaning: &'static str,
+    /// Headers that go with it.
+    headers: &'static [(&'static str, &'static str)],
+    /// Which operations it concerns.
+    pub(super) of: fn(&Operation<'_>) -> bool,
+    /// Some that clients meet: each is a refusal as the program makes it.
+    examples: fn() -> Vec<Refusal>,
+}
+
+const RETRY_AFTER: (&str, &str) = ("Retry-After", "After so many seconds it is worth another try");
+
+pub(super) const REFUSED: [Refused; 11] = [
+    Refused {
+        status: "400",
+        name: "BadRequest",
+        meaning: "The request can't be read, or a value in it is not allowed: errors names each by its JSON pointer",
+        headers: &[],
+        of: |operation| operation.command || operation.parameters,
+        examples: || {
+            let detail = "not an e-mail address like ada@example.com".to_owned();
+            let email = FieldError { pointer: "/email".to_owned(), code: "email", detail };
+            let unknown = "the parameter state is not allowed like that: allowed are parked, applied, discarded";
+            vec![
+                Refusal::fields(vec![email]),
+                Refusal::invalid(
+                    "json_malformed",
+                    "the body is not JSON: EOF while parsing a value at line 1 column 8",
+                )
+                .with("line", 1)
+                .with("column", 8),
+                Refusal::invalid("parameter_invalid", unknown).with("parameter", "state"),
+            ]
+        },
+    },
+    Refused {
+        status: "401",
+        name: "Unauthenticated",
+        meaning: "No valid token",
+        headers: &[("WWW-Authenticate", "Bearer")],
+        of: |operation| !operation.public,
+        examples: || {
+            vec![
+                Refusal::unauthenticated(
+                    "token_missing",
+                    "this needs a token: send the header Authorization: Bearer <token>",
+                ),
+                Refusal::unauthenticated("token_expired", "the token has expired; ask for a new one"),
+            ]
+        },
+    },
+    Refused {
+        status: "403",
+        name: "Forbidden",
+        meaning: "The token's roles do not give the permission that permission names",
+        headers: &[],
+        of: |operation| !operation.public,
+        examples: || {
+            let detail = "this needs the permission crm:lead:write, which none of the caller's roles gives";
+            let missing = Refusal::forbidden("permission_missing", detail).with("permission", "crm:lead:write");
+            let detail = "the header X-Tenant-Id names another tenant than the token is of; send the token of that tenant, or no such header";
+            vec![missing, Refusal::forbidden("tenant_differs", detail)]
+        },
+    },
+    Refused {
+        status: "404",
+        name: "NotFound",
+        meaning: "What the path names is unknown, or another tenant's: the two are not told apart",
+        headers: &[],
+        of: |operation| operation.path.contains('{'),
+        examples: || {
+            let detail = format!("there is no lead {}", example::id(1));
+            vec![Refusal::not_found("not_found", detail).with("resource", "crm.lead")]
+        },
+    },
+    Refused {
+        status: "409",
+        name: "Conflict",
+        meaning: "The state of things does not allow it now, or a unique value is taken",
+        headers: &[],
+        of: |operation| operation.command,
+        examples: || {
+            let detail = "a lead that is new can't take the step qualify; allowed: change_details, assign, disqualify";
+            let step = Refusal::conflict("lead_step_not_allowed", detail)
+                .with("step", "qualify")
+                .with("state", "new")
+                .with("allowed", json!(["change_details", "assign", "disqualify"]));
+            let detail = "another contact (holder) has this e-mail address; set allow_duplicate to go on all the same";
+            let taken = Refusal::conflict("contact_email_taken", detail).with("holder", example::id(3).to_string());
+            vec![step, taken]
+        },
+    },
+    Refused {
+        status: "412",
+        name: "VersionDiffers",
+        meaning: "If-Match names a version that is not the current one",
+        headers: &[],
+        of: |operation| operation.conditioned,
+        examples: || {
+            let detail = "If-Match names version 1, the current version is 2; read it again, then decide";
+            vec![Refusal::precondition_failed("version_differs", detail).with("version", 2)]
+        },
+    },
+    Refused {
+        status: "413",
+        name: "TooLarge",
+        meaning: "The body is too large",
+        headers: &[],
+        of: |operation| operation.command,
+        examples: || {
+            let detail = "the body is larger than 1048576 bytes";
+            vec![Refusal::too_large("body_too_large", detail).with("allowed", 1_048_576)]
+        },
+    },
+    Refused {
+        status: "415",
+        name: "UnsupportedMedia",
+        meaning: "A content type, charset or encoding that is not read here",
+        headers: &[],
+        of: |operation| operation.command,
+        examples: || {
+            let detail = "the content type \"text/plain\" is not read here; send application/json in UTF-8";
+            vec![Refusal::unsupported_media("content_type_unsupported", detail).with("allowed", "application/json")]
+        },
+    },
+    Refused {
+        status: "422",
+        name: "Unprocessable",
+        meaning: "The body names what is not there (or another tenant's), or the idempotency key was used for another request",
+        headers: &[],
+        of: |operation| operation.command,
+        examples: || {
+            let detail = format!("there is no pipeline {}", example::id(5));
+            let unknown = FieldError { pointer: "/pipeline".to_owned(), code: "not_found", detail };
+            let key =
+                "the idempotency key \"import of May\" was used for another request; use a new key for each request";
+            vec![Refusal::references(vec![unknown]), Refusal::unprocessable("idempotency_key_reused", key)]
+        },
+    },
+    Refused {
+        status: "429",
+        name: "RateLimited",
+        meaning: "Too many requests of this token or tenant",
+        headers: &[
+            RETRY_AFTER,
+            ("RateLimit-Limit", "How many may be sent at once"),
+            ("RateLimit-Remaining", "How many of these are left"),
+            ("RateLimit-Reset", "After how many seconds there are more"),
+        ],
+        of: |_| true,
+        examples: || {
+            let detail = "too many requests of this token; wait as Retry-After says, then go on more slowly";
+            let limited = Refusal::rate_limited("rate_limited", detail);
+            vec![limited.with("limited", "token").with("retry_after", 2)]
+        },
+    },
+    Refused {
+        status: "503",
+        name: "Unavailable",
+        meaning: "A part that is needed does not answer, or has too much to do",
+        headers: &[RETRY_AFTER],
+        of: |_| true,
+        examples: || {
+            let busy = "too much waits to be written already; nothing was written: try again in a while";
+            let away = "the event log does not answer; it is not known whether the command was done: repeat it with the same Idempotency-Key";
+            vec![Refusal::unavailable("log_busy", busy), Refusal::unavailable("log_unavailable", away)]
+        },
+    },
+];
+
+/// The answers that operations refer to.
+pub(super) fn components() -> Value {
+    let response = |refused: &Refused| {
+        let shown = (refused.examples)().into_iter().map(|refusal| {
+            let code = refusal.code().to_owned();
+            (code, json!({ "value": Problem::from(refusal).document(Some(example::id(11))) }))
+        });
+        let shown = shown.collect::<Map<_, _>>();
+        let schema = json!({ "$ref": "#/components/schemas/Problem" });
+        let content = json!({ "application/problem+json": { "schema": schema, "examples": shown } });
+        let mut response = json!({ "description": refused.meaning, "content": content });
+        if !refused.headers.is_empty() {
+            response["headers"] = headers(refused.headers);
+        }
+        (refused.name.to_owned(), response)
+    };
+    Value::Object(REFUSED.iter().map(response).collect())
+}

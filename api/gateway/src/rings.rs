@@ -1,0 +1,46 @@
+//! The keys that sign tenants' tokens, where tenants come and go: in the auth service's log, like a command of an operator's, wherever
+//! that service runs.
+
+use std::fmt::Display;
+
+use auth_api::authority::open_ring;
+use auth_commands::{CloseKeyRing, protocol};
+use config::Config;
+use directory::{KeyRings, PlaceError, write_side};
+use futures::future::BoxFuture;
+use kernel::{Clock, SystemClock, TenantId};
+use keys::SystemRandom;
+
+/// Makes and closes them.
+pub struct Rings {
+    config: Config,
+}
+
+impl Rings {
+    /// With the master key of this configuration.
+    pub const fn new(config: Config) -> Self {
+        Self { config }
+    }
+
+    async fn keys(&self, tenant: TenantId, wanted: bool) -> Result<(), PlaceError> {
+        let passing = |error: &dyn Display| PlaceError::Passing(format!("the tenant's keys: {error}"));
+        let (store, executor) = write_side(&self.config, auth_api::SERVICE).await.map_err(|error| passing(&error))?;
+        let done = if wanted {
+            open_ring(&executor, &SystemRandom, SystemClock.now(), tenant).await
+        } else {
+            executor.run(&protocol(tenant, "auth"), &CloseKeyRing).await.map(drop)
+        };
+        store.close().await;
+        done.map_err(|refusal| passing(&refusal))
+    }
+}
+
+impl KeyRings for Rings {
+    fn make(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        Box::pin(self.keys(tenant, true))
+    }
+
+    fn close(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        Box::pin(self.keys(tenant, false))
+    }
+}

@@ -1,0 +1,79 @@
+//! How far somebody reaches: to what is their own, whatever their roles; and never to more than they may themselves.
+
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+
+use crate::issuers::Machine;
+use crate::world::{Answer, World};
+
+/// Somebody with a role of the tenant's own that has just these permissions.
+async fn with_permissions(world: &World, permissions: &[&str]) -> String {
+    let role = json!({ "name": "keeper", "title": "Keeper", "permissions": permissions });
+    assert_eq!(world.post("/v1/user/roles", role).await.status, StatusCode::CREATED);
+    world.token_with(&["keeper"])
+}
+
+#[tokio::test]
+async fn attack_52_who_looks_after_machines_gets_no_more_by_them() {
+    let world = World::start().await;
+    let permissions = ["auth:machine:read", "auth:machine:write", "auth:session:write", "auth:account:write"];
+    let keeper = with_permissions(&world, &permissions).await;
+    let post = |path: &str, body: &Value| world.anonymous(Method::POST, path).bearer_auth(&keeper).json(body);
+    let root = Machine::register(&world, "root", &["admin"]).await;
+    let sensor = Answer::of(post("/v1/auth/machines", &json!({ "name": "sensor", "roles": ["keeper"] }))).await;
+    assert_eq!(sensor.status, StatusCode::CREATED, "what they may themselves they may give: {sensor:?}");
+    let sensor = format!("/v1/auth/machines/{}", sensor.body["id"].as_str().unwrap());
+    let at_root = |path: &str| format!("/v1/auth/machines/{}/{path}", root.id);
+    let admin = json!({ "name": "Root", "email": "root@example.com", "roles": ["admin"] });
+    let admin = world.post("/v1/user/users", admin).await.body["id"].as_str().unwrap().to_owned();
+    let of_admin = |path: &str| format!("/v1/auth/users/{admin}/{path}");
+    let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" });
+    let exceeds = |request: RequestBuilder| (request, StatusCode::FORBIDDEN, "exceeds_own_permissions");
+    let mut refused = vec![
+        exceeds(post("/v1/auth/machines", &json!({ "name": "evil", "roles": ["admin"] }))),
+        exceeds(post("/v1/auth/machines", &json!({ "name": "evil", "roles": ["keeper", "viewer"] }))),
+        exceeds(post(&format!("{sensor}/change"), &json!({ "name": "sensor", "roles": ["admin"] }))),
+        exceeds(post(&at_root("change"), &json!({ "name": "root", "roles": [] }))),
+        exceeds(post(&at_root("secret"), &json!({}))),
+        exceeds(post(&at_root("keys"), &json!({ "keys": [jwk] }))),
+        exceeds(post(&at_root("reactivate"), &json!({}))),
+        exceeds(post(&of_admin("reset-second-factor"), &json!({}))),
+        exceeds(post(&of_admin("end-sessions"), &json!({}))),
+    ];
+    for scopes in [json!([]), json!(["crm:lead:read"]), json!(["auth:*"])] {
+        let key = json!({ "machine": root.id, "name": "evil", "scopes": scopes });
+        refused.push(exceeds(post("/v1/auth/api-keys", &key)));
+    }
+    world.refuses(refused).await;
+
+    // As much of a machine that may more as they may themselves; and all of one that may no more.
+    let key = json!({ "machine": root.id, "name": "looks", "scopes": ["auth:machine:read"] });
+    assert_eq!(Answer::of(post("/v1/auth/api-keys", &key)).await.status, StatusCode::CREATED);
+    assert_eq!(Answer::of(post(&format!("{sensor}/secret"), &json!({}))).await.status, StatusCode::OK);
+    // A key that is limited reaches as far as it does.
+    let (_, limited) = root.api_key(&world, json!({ "scopes": ["auth:machine:write"] })).await;
+    let evil = json!({ "name": "evil", "roles": ["admin"] });
+    let by_key = world.anonymous(Method::POST, "/v1/auth/machines").bearer_auth(&limited).json(&evil);
+    world.refuses(vec![exceeds(by_key)]).await;
+}
+
+#[tokio::test]
+async fn what_is_ones_own_needs_no_role() {
+    let world = World::start().await;
+    let made = world.post("/v1/user/users", json!({ "name": "Ada", "email": "ada@example.com" })).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let ada = world.token_of_user(made.body["id"].as_str().unwrap());
+    let ask = |method: Method, path: &str| world.anonymous(method, path).bearer_auth(&ada);
+    for path in ["/v1/user/me", "/v1/user/me/export", "/v1/user/me/preferences"] {
+        let own = Answer::of(ask(Method::GET, path)).await;
+        assert_eq!(own.status, StatusCode::OK, "{path}: {own:?}");
+    }
+    let changed = ask(Method::POST, "/v1/user/me/change-profile").json(&json!({ "name": "Ada Lovelace" }));
+    assert_eq!(Answer::of(changed).await.status, StatusCode::OK);
+    let others = ask(Method::GET, "/v1/user/permissions");
+    let leads = ask(Method::POST, "/v1/crm/leads").json(&json!({ "name": "Eve" }));
+    let missing = |request| (request, StatusCode::FORBIDDEN, "permission_missing");
+    world.refuses(vec![missing(others), missing(leads)]).await;
+    let erased = ask(Method::POST, "/v1/user/me/erase").json(&json!({ "email": "ada@example.com" }));
+    assert_eq!(Answer::of(erased).await.status, StatusCode::OK);
+}

@@ -1,0 +1,241 @@
+//! SCIM 2.0: what is written is written whole, or refused; what is asked for is what is shown.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::scim::{GROUP, Provider, USER};
+use crate::world::{Answer, World};
+
+const NOBODY: &str = "0197a8a0-0000-7000-8000-000000000001";
+
+fn patch(operations: Value) -> Value {
+    json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations })
+}
+
+/// The names and members of all groups.
+async fn groups(provider: &Provider<'_>) -> Vec<(String, usize)> {
+    let all = provider.get("/Groups").await.body["Resources"].take();
+    let group =
+        |one: &Value| (one["displayName"].as_str().unwrap().to_owned(), one["members"].as_array().map_or(0, Vec::len));
+    all.as_array().unwrap().iter().map(group).collect()
+}
+
+#[tokio::test]
+async fn a_group_is_written_whole_or_not_at_all() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let ada = provider.create(json!({ "userName": "ada@example.com" })).await;
+    let (there, nobody) = (json!({ "value": ada["id"] }), json!({ "value": NOBODY }));
+    let (bad, invalid) = (StatusCode::BAD_REQUEST, Some("invalidValue"));
+    let both = json!({ "schemas": [GROUP], "displayName": "Sales", "members": [there, nobody] });
+    provider.refused(Method::POST, "/Groups", both.clone(), bad, invalid).await;
+    assert_eq!(groups(&provider).await, [], "the group is there all the same");
+    let one = json!({ "schemas": [GROUP], "displayName": "Sales", "members": [there] });
+    let made = provider.ask(Method::POST, "/Groups", one).await;
+    assert_eq!(made.status, StatusCode::CREATED, "the name is free still: {made:?}");
+    let path = format!("/Groups/{}", made.body["id"].as_str().unwrap());
+
+    let rename = json!({ "op": "replace", "path": "displayName", "value": "Sellers" });
+    let out = json!({ "op": "remove", "path": format!("members[value eq \"{}\"]", ada["id"].as_str().unwrap()) });
+    let join = json!({ "op": "add", "path": "members", "value": [nobody] });
+    provider.refused(Method::PATCH, &path, patch(json!([rename, join])), bad, invalid).await;
+    provider.refused(Method::PATCH, &path, patch(json!([rename, out, join])), bad, invalid).await;
+    let becomes = json!({ "displayName": "Sellers", "members": [nobody] });
+    provider.refused(Method::PUT, &path, becomes, bad, invalid).await;
+    // A name that is another group's takes the members with it, too.
+    let other = json!({ "schemas": [GROUP], "displayName": "Buyers" });
+    assert_eq!(provider.ask(Method::POST, "/Groups", other).await.status, StatusCode::CREATED);
+    let taken = json!({ "op": "replace", "path": "displayName", "value": "buyers" });
+    let conflict = (StatusCode::CONFLICT, Some("uniqueness"));
+    provider.refused(Method::PATCH, &path, patch(json!([out, taken])), conflict.0, conflict.1).await;
+    assert_eq!(groups(&provider).await, [("Buyers".to_owned(), 0), ("Sales".to_owned(), 1)]);
+
+    // All of it at once, in one append.
+    let done = provider.ask(Method::PATCH, &path, patch(json!([rename, out]))).await;
+    assert_eq!((done.status, &done.body["displayName"]), (StatusCode::OK, &json!("Sellers")), "{done:?}");
+    assert_eq!(groups(&provider).await, [("Buyers".to_owned(), 0), ("Sellers".to_owned(), 0)]);
+}
+
+#[tokio::test]
+async fn hundreds_of_members_come_at_once_and_thousands_are_refused_before_anything_is_done() {
+    let world = World::unlimited().await;
+    let provider = Provider::of(&world).await;
+    let mut members = Vec::new();
+    for user in 0..201 {
+        let made = provider.create(json!({ "userName": format!("user-{user}@example.com") })).await;
+        members.push(json!({ "value": made["id"] }));
+    }
+    let made = json!({ "schemas": [GROUP], "displayName": "All", "members": members });
+    let made = provider.ask(Method::POST, "/Groups", made).await;
+    assert_eq!((made.status, made.body["members"].as_array().unwrap().len()), (StatusCode::CREATED, 201), "{made:?}");
+    let path = format!("/Groups/{}", made.body["id"].as_str().unwrap());
+    let id = |number: u32| json!({ "value": format!("0197a8a0-0000-7000-8000-{number:012}") });
+    let many = json!({ "displayName": "All", "members": (0..1_001).map(id).collect::<Vec<_>>() });
+    provider.refused(Method::PUT, &path, many, StatusCode::BAD_REQUEST, Some("tooMany")).await;
+    let none = provider.ask(Method::PUT, &path, json!({ "displayName": "All" })).await;
+    assert_eq!((none.status, &none.body["members"]), (StatusCode::OK, &json!([])), "{none:?}");
+}
+
+#[tokio::test]
+async fn what_a_provider_writes_of_a_user_is_kept_or_refused() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let user = json!({ "schemas": [USER], "userName": "babs", "name": { "formatted": "Barbara Jensen" },
+        "emails": [{ "value": "babs@example.com", "type": "work", "primary": true }] });
+    let made = provider.create(user).await;
+    let path = format!("/Users/{}", made["id"].as_str().unwrap());
+    let done = async |operations: Value| {
+        let answer = provider.patch(&path, operations).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.body
+    };
+    let names = |user: &Value| (user["displayName"].clone(), user["name"]["formatted"].clone());
+    let both = |name: &str| (json!(name), json!(name));
+    // The full name, by either of its names.
+    let now = done(json!([{ "op": "replace", "path": "name.formatted", "value": "Babs Jensen" }])).await;
+    assert_eq!(names(&now), both("Babs Jensen"));
+    let now = done(json!([{ "op": "replace", "value": { "name": { "formatted": "B. Jensen" } } }])).await;
+    assert_eq!(names(&now), both("B. Jensen"));
+    let now = done(json!([{ "op": "replace", "path": "displayName", "value": "Babs" }])).await;
+    assert_eq!(names(&now), both("Babs"));
+    let now = done(json!([{ "op": "replace", "value": { "name.formatted": "Less", "displayName": "More" } }])).await;
+    assert_eq!(names(&now), both("More"));
+
+    // The primary address, also where the one of before is not taken away.
+    let email = |user: &Value| user["emails"][0]["value"].as_str().unwrap().to_owned();
+    let new = json!([{ "value": "b@example.com", "type": "home", "primary": true }]);
+    assert_eq!(email(&done(json!([{ "op": "add", "path": "emails", "value": new }])).await), "b@example.com");
+    let new = json!({ "value": "c@example.com", "primary": true });
+    let added = json!([{ "op": "add", "path": "emails[type eq \"other\"]", "value": new }]);
+    assert_eq!(email(&done(added).await), "c@example.com");
+
+    // An address by which they sign in is theirs: with another one beside it, one of the two would be lost.
+    let (bad, invalid) = (StatusCode::BAD_REQUEST, Some("invalidValue"));
+    let two = json!({ "userName": "eve@example.com", "emails": [{ "value": "eve@example.org" }] });
+    provider.refused(Method::POST, "/Users", two.clone(), bad, invalid).await;
+    provider.refused(Method::PUT, &path, two, bad, invalid).await;
+    let same = json!({ "userName": "Eve@Example.com", "emails": [{ "value": "eve@example.com" }] });
+    assert_eq!(email(&provider.create(same).await), "eve@example.com");
+    let now = done(json!([{ "op": "replace", "path": "userName", "value": "d@example.com" }])).await;
+    assert_eq!((&now["userName"], email(&now)), (&json!("d@example.com"), "d@example.com".to_owned()));
+    let other = json!([{ "op": "replace", "path": "emails[type eq \"work\"].value", "value": "e@example.com" }]);
+    provider.refused(Method::PATCH, &path, patch(other), bad, invalid).await;
+    let whole = json!([{ "op": "replace", "value": { "userName": "e@example.com", "emails": [{ "value": "e@example.com" }] } }]);
+    assert_eq!(email(&done(whole).await), "e@example.com");
+}
+
+#[tokio::test]
+async fn who_changed_since_is_found_by_the_moment_however_it_is_written() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let ada = provider.create(json!({ "userName": "ada@example.com" })).await;
+    let changed: chrono::DateTime<chrono::Utc> = ada["meta"]["lastModified"].as_str().unwrap().parse().unwrap();
+    let whole = chrono::SubsecRound::trunc_subsecs(changed, 0);
+    let berlin = whole.with_timezone(&chrono::FixedOffset::east_opt(7_200).unwrap());
+    let seconds = whole.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    for text in [seconds.clone(), berlin.to_rfc3339()] {
+        assert_eq!(provider.found(&format!("meta.lastModified ge \"{text}\"")).await, ["ada@example.com"], "{text}");
+        assert_eq!(provider.found(&format!("meta.lastModified lt \"{text}\"")).await, [""; 0], "{text}");
+    }
+    for filter in ["active gt true", "active le false", "meta.lastModified ge \"yesterday\""] {
+        let refused = provider.filtered(filter).await;
+        let said = (refused.status, &refused.body["scimType"]);
+        assert_eq!(said, (StatusCode::BAD_REQUEST, &json!("invalidFilter")), "{filter}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_operation_shows_the_attributes_that_are_asked_for_and_no_others() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let user = |name: &str| {
+        json!({ "userName": name, "name": { "givenName": "A", "familyName": "B" },
+            "emails": [{ "value": format!("{name}@example.com") }] })
+    };
+    let part = "attributes=urn:ietf:params:scim:schemas:core:2.0:User:name.givenName,emails.value";
+    let is_part = |shown: &Value, name: &str| {
+        assert_eq!(shown["name"], json!({ "givenName": "A" }), "{shown}");
+        assert_eq!(shown["emails"], json!([{ "value": format!("{name}@example.com") }]), "{shown}");
+        assert!(shown["userName"].is_null() && shown["id"].is_string(), "{shown}");
+    };
+    let made = provider.ask(Method::POST, &format!("/Users?{part}"), user("ada")).await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    is_part(&made.body, "ada");
+    assert!(made.header("location").ends_with(made.body["id"].as_str().unwrap()), "{made:?}");
+    let path = format!("/Users/{}", made.body["id"].as_str().unwrap());
+    is_part(&provider.get(&format!("{path}?{part}")).await.body, "ada");
+    is_part(&provider.ask(Method::PUT, &format!("{path}?{part}"), user("ada")).await.body, "ada");
+    is_part(&provider.patch(&format!("{path}?{part}"), json!([])).await.body, "ada");
+    is_part(&provider.get(&format!("/Users?{part}")).await.body["Resources"][0], "ada");
+    let without = "excludedAttributes=urn:ietf:params:scim:schemas:core:2.0:User:emails,name.familyName,meta";
+    let left = provider.get(&format!("{path}?{without}")).await;
+    let (name, shown) = (&left.body["name"], &left.body);
+    assert!(name["givenName"] == "A" && name["familyName"].is_null(), "{shown}");
+    assert!(shown["emails"].is_null() && shown["meta"].is_null() && shown["userName"] == "ada", "{shown}");
+    assert!(left.header("location").ends_with(&path), "{left:?}");
+
+    let group = json!({ "displayName": "Sales", "members": [{ "value": made.body["id"] }] });
+    let bare = provider.ask(Method::POST, "/Groups?excludedAttributes=members", group).await;
+    assert!(bare.status == StatusCode::CREATED && bare.body["members"].is_null(), "{bare:?}");
+    let at = format!("/Groups/{}", bare.body["id"].as_str().unwrap());
+    for path in [at.as_str(), "/Groups"] {
+        let shown = provider.get(&format!("{path}?attributes=members.value")).await.body;
+        let group = shown["Resources"].get(0).unwrap_or(&shown);
+        assert_eq!(group["members"], json!([{ "value": made.body["id"] }]), "{path}: {shown}");
+        assert!(group["displayName"].is_null(), "{path}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn users_and_groups_are_searched_by_a_body_alone_and_together_and_me_is_who_asks() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let mut ids = Vec::new();
+    for name in ["ada", "grace"] {
+        let user = json!({ "userName": format!("{name}@example.com"), "displayName": name });
+        ids.push(provider.create(user).await["id"].clone());
+    }
+    for name in ["Buyers", "Sellers"] {
+        let group = json!({ "displayName": name, "members": [{ "value": ids[0] }] });
+        assert_eq!(provider.ask(Method::POST, "/Groups", group).await.status, StatusCode::CREATED);
+    }
+    let search = async |path: &str, more: Value| {
+        let mut body = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"] });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = provider.ask(Method::POST, &format!("{path}/.search"), body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        let page = answer.body["Resources"].as_array().unwrap().iter();
+        let names: Vec<_> = page.map(|one| one["displayName"].as_str().unwrap_or("?").to_owned()).collect();
+        (answer.body["totalResults"].as_u64().unwrap(), names)
+    };
+    assert_eq!(search("/Groups", json!({ "filter": "displayName sw \"S\"" })).await, (1, vec!["Sellers".to_owned()]));
+    assert_eq!(search("", json!({})).await, (4, ["ada", "grace", "Buyers", "Sellers"].map(str::to_owned).into()));
+    let some = json!({ "startIndex": 2, "count": 2 });
+    assert_eq!(search("", some).await, (4, ["grace", "Buyers"].map(str::to_owned).into()));
+    assert_eq!(search("", json!({ "startIndex": 4, "count": 2 })).await, (4, vec!["Sellers".to_owned()]));
+    assert_eq!(search("", json!({ "count": 0 })).await, (4, vec![]));
+    let either =
+        json!({ "filter": "displayName eq \"ada\" or meta.resourceType eq \"Group\"", "attributes": ["displayName"] });
+    assert_eq!(search("", either).await, (3, ["ada", "Buyers", "Sellers"].map(str::to_owned).into()));
+    let whole = provider.ask(Method::POST, "/.search", json!({ "filter": "displayName eq \"Sellers\"" })).await;
+    assert_eq!(whole.body["Resources"][0]["members"][0]["value"], ids[0], "{whole:?}");
+    let blind = world.token(&[]);
+    let refused = world.anonymous(Method::POST, "/scim/v2/.search").bearer_auth(blind).json(&json!({}));
+    assert_eq!(Answer::of(refused).await.status, StatusCode::FORBIDDEN);
+
+    // A machine is no user; somebody who may see users sees themselves.
+    let nobody = StatusCode::NOT_FOUND;
+    provider.refused(Method::GET, "/Me", Value::Null, nobody, None).await;
+    provider.refused(Method::POST, "/Me", json!({}), StatusCode::NOT_IMPLEMENTED, None).await;
+    let id = ids[0].as_str().unwrap();
+    let granted = world.post(&format!("/v1/user/users/{id}/grant-role"), json!({ "role": "admin" })).await;
+    assert_eq!(granted.status, StatusCode::OK, "{granted:?}");
+    let me = || world.anonymous(Method::GET, "/scim/v2/Me").bearer_auth(world.token_of_user(id));
+    let me = testbed::eventually("who asks may see users", async || {
+        let answer = Answer::of(me()).await;
+        (answer.status == StatusCode::OK).then_some(answer)
+    })
+    .await;
+    assert_eq!((&me.body["id"], &me.body["userName"]), (&ids[0], &json!("ada@example.com")), "{me:?}");
+    assert!(me.header("location").ends_with(&format!("/Users/{id}")), "{me:?}");
+}

@@ -1,0 +1,94 @@
+//! What a process that starts knows of who is suspended, and what it says until it does.
+
+use config::SecretText;
+use directory::{Directory, Standing};
+use gateway::{Server, Services};
+use kernel::Role;
+use reqwest::StatusCode;
+use sqlx::{ConnectOptions, Connection, Executor};
+use testbed::eventually;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::personal::Logged;
+use crate::provisioning::town;
+use crate::world::{Answer, token};
+
+const LEAD: &str = "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001";
+
+#[tokio::test]
+async fn a_suspension_of_long_ago_that_the_directory_was_never_told_of_holds_in_a_process_that_starts() {
+    let world = Box::pin(town()).await;
+    let globex = gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
+    let directory = Directory::open(&world.config);
+    gateway::suspend(&world.config, &globex, "not paid").await.unwrap();
+    eventually("the directory is told", || async {
+        (directory.suspended().await.unwrap() == [globex.tenant_id]).then_some(())
+    })
+    .await;
+    directory.note_standing(globex.tenant_id, Standing::Active).await.unwrap();
+    let mut log = world.of("user").superuser().connect().await.unwrap();
+    let since = format!(
+        "BEGIN;
+         SELECT pg_advisory_xact_lock(7164702801);
+         INSERT INTO log.events (tenant_id, aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
+                                 metadata, event_id, position, occurred_at, recorded_at, leaf_hash)
+         SELECT '{}', 'user.lantern', 'one', n, 'user.lantern.lit', '1', '{{}}', e.metadata, gen_random_uuid(),
+                h.position + n, e.occurred_at, h.recorded_at, sha256('smuggled')
+         FROM log.head h JOIN log.events e ON e.position = 1, generate_series(1, 6000) n;
+         UPDATE log.head SET position = position + 6000;
+         COMMIT;",
+        world.tenant
+    );
+    log.execute(since.as_str()).await.unwrap();
+    let later = Server::start(world.config.clone(), Services::All).await.unwrap();
+    let asked = async |tenant| {
+        let ours = token(&world.config, tenant, &[Role::Admin]);
+        Answer::of(world.client.get(format!("http://{}{LEAD}", later.addr())).bearer_auth(ours)).await
+    };
+    eventually("it is shut out", async || (asked(globex.tenant_id).await.code() == "tenant_suspended").then_some(()))
+        .await;
+    assert_eq!(asked(world.tenant).await.status, StatusCode::NOT_FOUND, "its neighbour, too");
+    later.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_start_that_waits_for_the_directory_is_not_ready_before_it_answers_and_warns_only_if_it_does_not() {
+    let text = Logged::default();
+    let lines = gateway::telemetry::lines(false, text.clone()).with_filter(EnvFilter::new("info,sqlx=off"));
+    tracing_subscriber::registry().with(lines).init();
+    let warned = || {
+        let text = text.text();
+        text.lines()
+            .filter(|line| line.contains("WARN") && line.contains("suspended"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let world = Box::pin(town()).await;
+    let admin = directory::admin_options(&world.config).unwrap().database(&world.config.postgres.directory);
+    let mut slow = sqlx::PgConnection::connect_with(&admin).await.unwrap();
+    slow.execute("BEGIN; LOCK TABLE tenants IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let later = Server::start(world.config.clone(), Services::All).await.unwrap();
+    let suspensions = async || {
+        let ready = Answer::of(world.client.get(format!("http://{}/ready", later.addr()))).await;
+        let dependencies = ready.body["dependencies"].as_array().unwrap().clone();
+        let known = !dependencies.iter().any(|dependency| dependency["name"] == "suspensions");
+        (ready.status, known)
+    };
+    assert_eq!(suspensions().await, (StatusCode::SERVICE_UNAVAILABLE, false));
+    slow.execute("COMMIT").await.unwrap();
+    eventually("it is known", async || suspensions().await.1.then_some(())).await;
+    assert!(warned().is_empty(), "{:?}", warned());
+    later.shutdown().await;
+
+    let mut config = world.config.clone();
+    let nobody = format!("postgres://inopsio_directory@127.0.0.1:{}/nowhere", testbed::free_port());
+    config.directory.url = SecretText::new(nobody);
+    let lost = Server::start(config, Services::All).await.unwrap();
+    eventually("it is said that the directory does not answer", async || {
+        warned().iter().any(|line| line.contains("the directory of tenants")).then_some(())
+    })
+    .await;
+    lost.shutdown().await;
+}

@@ -1,0 +1,98 @@
+//! Services that run elsewhere: requests are forwarded to one of their instances.
+//!
+//! [`Remote`] is a service with its instances. A request goes to the instance that its tenant's hash prefers (`instance`):
+//! the same one as long as that is well, so that a tenant's requests meet one cache and keep their order. Whether an instance
+//! is well is asked all the time (`health`) and learnt from what is sent to it (`breaker`). What fails goes to another
+//! instance where that is safe: nothing was sent yet, or sending it twice does no harm (it only reads, or it carries an
+//! `Idempotency-Key`); and only as often as the `budget` allows, so that repetitions never become the load. [`Forward`] is
+//! the endpoint that does it, `body` keeps what may have to be sent again. Which operations lead where is the gateway's to say.
+//!
+//! To add what an instance is judged by: what is learnt of it in `instance.rs`, and its weight in `choose` there.
+
+mod body;
+mod breaker;
+mod budget;
+mod forward;
+mod health;
+mod instance;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kernel::Service;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use budget::Budget;
+pub use forward::{Forward, Kept};
+pub use instance::{Instance, Standing};
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(1);
+/// How long a connection is kept that is not used: less than the instances keep it.
+const KEPT: Duration = Duration::from_secs(30);
+
+type HttpClient = Client<HttpConnector, BoxBody<Bytes, std::io::Error>>;
+
+/// A service that runs elsewhere.
+pub struct Remote {
+    /// Which.
+    pub service: Service,
+    instances: Vec<Arc<Instance>>,
+    client: HttpClient,
+    budget: Budget,
+    /// The most bytes of a body that is kept to be sent again.
+    kept_bytes: usize,
+}
+
+impl Remote {
+    /// A service with instances at these URLs, which are looked after, among `tasks`, until `shutdown`. Bodies of at most `kept_bytes` are
+    /// kept to be sent again.
+    pub fn open(
+        service: Service,
+        urls: &[http::Uri],
+        kept_bytes: usize,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Arc<Self> {
+        describe();
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT));
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(KEPT)
+            .build(connector);
+        let instances: Vec<_> = urls
+            .iter()
+            .filter_map(|url| url.authority().cloned())
+            .map(|authority| Arc::new(Instance::new(service, authority)))
+            .collect();
+        for instance in &instances {
+            let client = client.clone();
+            tasks.spawn(health::watch(instance.clone(), client, shutdown.clone()));
+        }
+        Arc::new(Self { service, instances, client, budget: Budget::default(), kept_bytes })
+    }
+
+    /// Its instances.
+    pub fn instances(&self) -> &[Arc<Instance>] {
+        &self.instances
+    }
+}
+
+fn describe() {
+    metrics::describe_counter!(
+        "inopsio_remote_requests_total",
+        "Requests sent to an instance of a service, by outcome"
+    );
+    metrics::describe_histogram!("inopsio_remote_seconds", "Time until an instance begins to answer");
+    metrics::describe_counter!("inopsio_remote_retries_total", "Requests that were sent to another instance");
+    metrics::describe_gauge!("inopsio_remote_up", "Whether an instance answers (1)");
+    metrics::describe_gauge!("inopsio_remote_breaker", "An instance's circuit breaker: closed 0, half-open 1, open 2");
+}

@@ -1,0 +1,232 @@
+//! What a request asks of a group, gathered before any of it is done: it becomes one command, which is carried out whole or not at all
+//! (RFC 7644 section 3.5.2).
+
+use std::collections::BTreeSet;
+
+use kernel::UserId;
+use serde_json::{Map, Value};
+use user_commands::lengths;
+
+use super::error::ScimError;
+use super::json::{get, text};
+use super::patch::{self, Act, Operation, Target};
+
+/// The most members that are shown, or said, at once: of all groups of a page together.
+pub(super) const MOST_MEMBERS: i64 = 10_000;
+
+/// What a group becomes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    /// None: it keeps its name.
+    pub(super) name: Option<String>,
+    members: Members,
+}
+
+/// Who is in it afterwards.
+#[derive(Debug, PartialEq, Eq)]
+enum Members {
+    /// Whoever is, but for these.
+    Moved { join: BTreeSet<UserId>, leave: BTreeSet<UserId> },
+    /// These and no others.
+    Exactly(BTreeSet<UserId>),
+}
+
+impl Default for Members {
+    fn default() -> Self {
+        Self::Moved { join: BTreeSet::new(), leave: BTreeSet::new() }
+    }
+}
+
+/// Who comes and who goes.
+pub(super) struct Moves {
+    pub(super) join: Vec<UserId>,
+    pub(super) leave: Vec<UserId>,
+}
+
+impl Change {
+    /// By a body that says all of the group.
+    pub(super) fn whole(body: &Map<String, Value>) -> Result<(String, Self), ScimError> {
+        let name = text(body, "displayName").ok_or_else(|| ScimError::value("displayName is missing"))?;
+        let members = users(get(body, "members").unwrap_or(&Value::Null))?.into_iter().collect();
+        Ok((name.clone(), Self { name: Some(name), members: Members::Exactly(members) }))
+    }
+
+    /// By the operations of a PATCH, one after the other.
+    pub(super) fn patched(body: &Map<String, Value>) -> Result<Self, ScimError> {
+        let mut change = Self::default();
+        for operation in patch::operations(body)? {
+            change.operate(operation)?;
+        }
+        Ok(change)
+    }
+
+    /// Whether it hangs on who is in the group now.
+    pub(super) fn replaces_members(&self) -> bool {
+        matches!(self.members, Members::Exactly(_))
+    }
+
+    /// Who comes and who goes, of a group with these members: no more than can be done at once.
+    pub(super) fn moves(self, before: &BTreeSet<UserId>) -> Result<Moves, ScimError> {
+        let (join, leave) = match self.members {
+            Members::Moved { join, leave } => (join, leave),
+            Members::Exactly(wanted) => (&wanted - before, before - &wanted),
+        };
+        for (list, what) in [(&join, "come"), (&leave, "go")] {
+            if list.len() > lengths::KEPT_MEMBERS {
+                let detail = format!(
+                    "{} members {what}; {} can in one request, which is carried out whole or not at all: send them in several",
+                    list.len(),
+                    lengths::KEPT_MEMBERS
+                );
+                return Err(ScimError::too_many(detail));
+            }
+        }
+        Ok(Moves { join: join.into_iter().collect(), leave: leave.into_iter().collect() })
+    }
+
+    fn operate(&mut self, operation: Operation) -> Result<(), ScimError> {
+        let Operation { act, target, value } = operation;
+        let Some(Target { attribute, filter, sub }) = target else { return Ok(()) };
+        let is = |name: &str| attribute.eq_ignore_ascii_case(name);
+        if is("displayName") {
+            return match (act, value.as_str().map(str::trim)) {
+                (Act::Add | Act::Replace, Some(name)) if !name.is_empty() => {
+                    self.name = Some(name.to_owned());
+                    Ok(())
+                }
+                _ => Err(ScimError::value("displayName is a text, and can't be removed")),
+            };
+        }
+        if !is("members") {
+            // An id that is said as it is changes nothing; what we do not keep (externalId) is passed over.
+            return Ok(());
+        }
+        if sub.is_some() {
+            return Err(ScimError::mutability("of members nothing can be written but who they are"));
+        }
+        match (act, filter) {
+            (Act::Add, None) => self.join(users(&value)?),
+            (Act::Replace, None) => self.members = Members::Exactly(users(&value)?.into_iter().collect()),
+            (Act::Remove, None) if value.is_null() => self.members = Members::Exactly(BTreeSet::new()),
+            (Act::Remove, None) => self.leave(users(&value)?),
+            (Act::Remove, Some(filter)) => match filter.equal_to("value", "").map(str::parse) {
+                Some(Ok(user)) => self.leave(vec![user]),
+                _ => return Err(ScimError::path("members are removed by members[value eq \"<id>\"]")),
+            },
+            (Act::Add | Act::Replace, Some(_)) => return Err(ScimError::path("members are added without a filter")),
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, users: Vec<UserId>) {
+        match &mut self.members {
+            Members::Moved { join, leave } => {
+                leave.retain(|user| !users.contains(user));
+                join.extend(users);
+            }
+            Members::Exactly(members) => members.extend(users),
+        }
+    }
+
+    fn leave(&mut self, users: Vec<UserId>) {
+        match &mut self.members {
+            Members::Moved { join, leave } => {
+                join.retain(|user| !users.contains(user));
+                leave.extend(users);
+            }
+            Members::Exactly(members) => members.retain(|user| !users.contains(user)),
+        }
+    }
+}
+
+/// Who is named in a list of members: `{"value": "<id>"}`, or one of these alone.
+fn users(value: &Value) -> Result<Vec<UserId>, ScimError> {
+    let list = match value {
+        Value::Null => &[][..],
+        Value::Array(list) => list.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    if list.len() as i64 > MOST_MEMBERS {
+        return Err(ScimError::too_many(format!("{} members; allowed are {MOST_MEMBERS}", list.len())));
+    }
+    let user = |(place, member): (usize, &Value)| {
+        let id = member.as_object().and_then(|member| get(member, "value")).and_then(Value::as_str);
+        id.and_then(|id| id.parse().ok())
+            .ok_or_else(|| ScimError::value(format!("member {place} has no value that is a user's id")))
+    };
+    list.iter().enumerate().map(user).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ADA: &str = "0197a8a0-0000-7000-8000-00000000000a";
+    const GRACE: &str = "0197a8a0-0000-7000-8000-00000000000b";
+
+    fn change(operations: Value) -> Result<Change, ScimError> {
+        Change::patched(json!({ "Operations": operations }).as_object().unwrap())
+    }
+
+    fn set(users: &[&str]) -> BTreeSet<UserId> {
+        users.iter().map(|user| user.parse().unwrap()).collect()
+    }
+
+    fn moved(join: &[&str], leave: &[&str]) -> Change {
+        Change { name: None, members: Members::Moved { join: set(join), leave: set(leave) } }
+    }
+
+    fn exactly(members: &[&str]) -> Change {
+        Change { name: None, members: Members::Exactly(set(members)) }
+    }
+
+    #[test]
+    fn an_operation_on_members_is_who_comes_and_who_goes() {
+        let member = json!([{ "value": ADA }]);
+        let named = || Change { name: Some("Sales".to_owned()), ..Change::default() };
+        let cases = [
+            (json!({ "op": "add", "path": "members", "value": member }), moved(&[ADA], &[])),
+            (json!({ "op": "Add", "value": { "members": member } }), moved(&[ADA], &[])),
+            (json!({ "op": "remove", "path": format!("members[value eq \"{ADA}\"]") }), moved(&[], &[ADA])),
+            (json!({ "op": "Remove", "path": "members", "value": member }), moved(&[], &[ADA])),
+            (json!({ "op": "remove", "path": "members" }), exactly(&[])),
+            (json!({ "op": "replace", "path": "members", "value": member }), exactly(&[ADA])),
+            (json!({ "op": "replace", "path": "displayName", "value": "Sales" }), named()),
+            (json!({ "op": "replace", "value": { "displayName": "Sales" } }), named()),
+            (json!({ "op": "add", "path": "externalId", "value": "x" }), Change::default()),
+        ];
+        for (operation, expected) in cases {
+            assert_eq!(change(json!([operation])).unwrap(), expected, "{operation}");
+        }
+        for (operation, scim_type) in [
+            (json!({ "op": "add", "path": "members", "value": [{ "value": "no id" }] }), "invalidValue"),
+            (json!({ "op": "remove", "path": "members[display eq \"Ada\"]" }), "invalidPath"),
+            (json!({ "op": "remove", "path": "displayName" }), "invalidValue"),
+            (json!({ "op": "replace", "path": "members.value", "value": ADA }), "mutability"),
+        ] {
+            assert_eq!(change(json!([operation])).unwrap_err().scim_type, Some(scim_type), "{operation}");
+        }
+    }
+
+    #[test]
+    fn of_several_operations_each_goes_on_from_the_one_before() {
+        let add = |user: &str| json!({ "op": "add", "path": "members", "value": [{ "value": user }] });
+        let remove = |user: &str| json!({ "op": "remove", "path": "members", "value": [{ "value": user }] });
+        let replace = json!({ "op": "replace", "path": "members", "value": [{ "value": ADA }] });
+        assert_eq!(change(json!([add(ADA), remove(GRACE)])).unwrap(), moved(&[ADA], &[GRACE]));
+        assert_eq!(change(json!([add(ADA), remove(ADA)])).unwrap(), moved(&[], &[ADA]));
+        assert_eq!(change(json!([remove(ADA), add(ADA)])).unwrap(), moved(&[ADA], &[]));
+        assert_eq!(change(json!([remove(GRACE), replace, add(GRACE), remove(ADA)])).unwrap(), exactly(&[GRACE]));
+    }
+
+    #[test]
+    fn who_comes_and_who_goes_is_what_is_different_and_no_more_than_can_be_done_at_once() {
+        let moves = exactly(&[ADA]).moves(&set(&[GRACE])).unwrap_or_else(|error| panic!("{error:?}"));
+        assert_eq!((moves.join, moves.leave), (vec![ADA.parse().unwrap()], vec![GRACE.parse().unwrap()]));
+        let many = (0..=lengths::KEPT_MEMBERS as u128).map(|id| UserId::new(uuid::Uuid::from_u128(id))).collect();
+        let all = Change { name: None, members: Members::Exactly(many) };
+        assert_eq!(all.moves(&BTreeSet::new()).err().and_then(|error| error.scim_type), Some("tooMany"));
+    }
+}

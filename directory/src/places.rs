@@ -1,0 +1,180 @@
+//! Where a tenant's place is made, and where it ends: the directory, the databases, the streams.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use config::Config;
+use eventstore::{History, Role};
+use futures::future::BoxFuture;
+use kernel::{Service, SystemClock, TenantId};
+use nats::{Bus, StreamSettings};
+use sqlx::{ConnectOptions, Connection};
+use user_sagas::{PlaceError, Places, Standing};
+
+use crate::atlas::{Atlas, AtlasError};
+use crate::holdings::{Holdings, OF_TENANTS};
+use crate::placing::{DeletedHistory, Placed};
+use crate::tenants::{Directory, DirectoryError};
+
+/// Who has the keys that sign tenants' tokens.
+pub trait KeyRings: Send + Sync + 'static {
+    /// Gives a tenant its keys; one that has them keeps them.
+    fn make(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
+
+    /// Takes the keys of a tenant back that is not made after all; nothing happens when it has none.
+    fn close(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
+}
+
+/// The places of this installation.
+pub struct Installation {
+    config: Config,
+    directory: Directory,
+    bus: Bus,
+    /// Of each service.
+    holdings: Vec<Holdings>,
+    rings: Arc<dyn KeyRings>,
+}
+
+impl Installation {
+    /// Those that the configuration names; `holdings`: of each service.
+    pub fn new(config: Config, bus: Bus, holdings: Vec<Holdings>, rings: Arc<dyn KeyRings>) -> Self {
+        Self { directory: Directory::open(&config), config, bus, holdings, rings }
+    }
+
+    /// Every service has its tables, and no row of them can be read but under a tenant's name.
+    async fn databases(&self) -> Result<(), PlaceError> {
+        for service in self.holdings.iter().map(|held| held.service) {
+            let passing = |error: sqlx::Error| PlaceError::Passing(format!("the database of {service}: {error}"));
+            let options = self.config.database(service).options(Role::Read).disable_statement_logging();
+            let mut connection = options.connect().await.map_err(passing)?;
+            let (tables, open): (i64, i64) = sqlx::query_as(
+                "SELECT count(*), count(*) FILTER (WHERE NOT (c.relrowsecurity AND c.relforcerowsecurity))
+                 FROM pg_class c
+                 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
+                 WHERE c.relkind IN ('r', 'p')",
+            )
+            .fetch_one(&mut connection)
+            .await
+            .map_err(passing)?;
+            connection.close().await.map_err(passing)?;
+            if tables == 0 || open > 0 {
+                let reason = format!(
+                    "the database of {service} has {tables} tables with tenants in them, {open} of them without row level \
+                     security; run inopsio migrate"
+                );
+                return Err(PlaceError::Passing(reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every service has its stream. Where nothing was written yet it is made, as the service's relay would.
+    async fn streams(&self) -> Result<(), PlaceError> {
+        for service in self.holdings.iter().map(|held| held.service) {
+            let passing = |error: nats::Error| PlaceError::Passing(format!("the stream of {service}: {error}"));
+            if self.bus.stream_state(service).await.map_err(passing)?.is_none() {
+                let settings = StreamSettings { replicas: self.config.nats.replicas, ..StreamSettings::default() };
+                self.bus.ensure_stream(service, settings).await.map_err(passing)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is left of a tenant: that it was deleted, when, under which name, and what its history was. Its name is free again.
+    async fn record(&self, tenant: TenantId) -> Result<(), PlaceError> {
+        let passing = |error: AtlasError| PlaceError::Passing(error.to_string());
+        let atlas = Atlas::of(&self.directory);
+        let place = atlas.place(tenant).await.map_err(passing)?;
+        let slug = match self.directory.find(&tenant.to_string()).await {
+            // A backup from before brought it back, and it is deleted once more.
+            Ok(found) => found.slug,
+            Err(DirectoryError::Unknown(_)) if place.deleted => return Ok(()),
+            // It never had a place.
+            Err(DirectoryError::Unknown(_)) => String::new(),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut services = Vec::with_capacity(self.holdings.len());
+        for service in self.holdings.iter().map(|held| held.service) {
+            let history = eventstore::history(&self.config.database(service), tenant).await;
+            let History { events, root } =
+                history.map_err(|error| PlaceError::Passing(format!("the log of {service}: {error}")))?;
+            services.push(DeletedHistory { service: service.name().to_owned(), events, root: hex::encode(root) });
+        }
+        atlas.note(tenant, place, Placed::Deleted { slug, services }, &SystemClock).await.map_err(passing)?;
+        Ok(())
+    }
+}
+
+fn failed(error: DirectoryError) -> PlaceError {
+    match error {
+        DirectoryError::Exists(slug) => PlaceError::Taken(slug),
+        other => PlaceError::Passing(other.to_string()),
+    }
+}
+
+impl Places for Installation {
+    fn reserve<'a>(
+        &'a self,
+        tenant: TenantId,
+        slug: &'a str,
+        name: &'a str,
+        at: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<(), PlaceError>> {
+        Box::pin(async move { self.directory.reserve(tenant, slug, name, at).await.map_err(failed) })
+    }
+
+    fn release(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        Box::pin(async move {
+            let released = Atlas::of(&self.directory).release(tenant, &SystemClock).await;
+            released.map_err(|error| PlaceError::Passing(error.to_string()))
+        })
+    }
+
+    fn open(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        Box::pin(async move { self.directory.open_place(tenant).await.map_err(failed) })
+    }
+
+    fn note_standing(&self, tenant: TenantId, standing: Standing) -> BoxFuture<'_, Result<(), PlaceError>> {
+        Box::pin(async move {
+            match self.directory.note_standing(tenant, standing).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(PlaceError::Passing("the tenant's place is not open yet".to_owned())),
+                Err(error) => Err(failed(error)),
+            }
+        })
+    }
+
+    fn services(&self) -> Vec<Service> {
+        let all = self.holdings.iter().map(|held| held.service);
+        all.filter(|service| *service != OF_TENANTS).chain([OF_TENANTS]).collect()
+    }
+
+    fn record_deletion(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        Box::pin(self.record(tenant))
+    }
+
+    fn destroy(&self, tenant: TenantId, service: Service) -> BoxFuture<'_, Result<(), PlaceError>> {
+        Box::pin(async move {
+            let held = self.holdings.iter().find(|held| held.service == service);
+            let read_models = held.map(Holdings::read_models).unwrap_or_default();
+            let destroyed = eventstore::destroy(&self.config.database(service), tenant, &read_models).await;
+            destroyed.map_err(|error| PlaceError::Passing(format!("the database of {service}: {error}")))
+        })
+    }
+
+    fn check_databases(&self) -> BoxFuture<'_, Result<(), PlaceError>> {
+        Box::pin(self.databases())
+    }
+
+    fn check_streams(&self) -> BoxFuture<'_, Result<(), PlaceError>> {
+        Box::pin(self.streams())
+    }
+
+    fn make_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        self.rings.make(tenant)
+    }
+
+    fn close_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+        self.rings.close(tenant)
+    }
+}

@@ -1,0 +1,423 @@
+//! The table of tenants: which there are, under which names, and which domains they have shown to be their own.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use config::Config;
+use eventstore::LockClass;
+use kernel::{Clock, IdSource, TenantId, is_slug};
+use serde::Serialize;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Postgres, Row};
+use user_sagas::Standing;
+use uuid::Uuid;
+
+/// The directory of tenants.
+#[derive(Clone)]
+pub struct Directory {
+    pool: PgPool,
+    /// In which cell tenants are made.
+    cell: Option<String>,
+}
+
+/// A tenant, as the directory has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tenant {
+    /// Its id, in every key.
+    pub tenant_id: TenantId,
+    /// Its short name, unique: `demo`.
+    pub slug: String,
+    /// Its name, for people.
+    pub name: String,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A tenant, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// Which.
+    #[serde(flatten)]
+    pub tenant: Tenant,
+    /// `active`, `suspended` or `deleting`.
+    pub status: String,
+    /// In which cell it lives, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cell: Option<String>,
+    /// To which cell it is on its way, while a move of it has begun and not ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moving_to: Option<String>,
+}
+
+/// A directory that can't be used, or a tenant that can't be created.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// A slug that is not one.
+    #[error("{0:?} is not a slug: allowed are 2 to 40 lower-case letters, digits and hyphens, a letter first")]
+    Slug(String),
+    /// A tenant of another cell.
+    #[error("the tenant lives in the cell {0}")]
+    Elsewhere(String),
+    /// A name that is empty or too long.
+    #[error("a tenant's name has 1 to 200 characters and no control characters")]
+    Name,
+    /// The slug is taken.
+    #[error("the tenant {0} exists already")]
+    Exists(String),
+    /// Tenants of a backup can't have their places.
+    #[error(
+        "the directory has the tenant {slug} ({tenant_id}) already, and the backup has another one under that name or id"
+    )]
+    Differs {
+        /// Its short name, here.
+        slug: String,
+        /// Its id, here.
+        tenant_id: TenantId,
+    },
+    /// There is no such tenant.
+    #[error("there is no tenant {0}; `inopsio tenant list` shows those that there are")]
+    Unknown(String),
+    /// `postgres.admin_url` is missing or can't be read.
+    #[error("postgres.admin_url (INOPSIO_POSTGRES_ADMIN_URL) is needed for this: {0}")]
+    Admin(String),
+    /// Postgres refused.
+    #[error("the directory of tenants: {}", by_postgres(.0))]
+    Storage(sqlx::Error),
+}
+
+/// What Postgres said, or that it said nothing.
+fn by_postgres(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::PoolTimedOut => {
+            "Postgres gave no connection within 3 s; does it run where postgres.host and postgres.port, or directory.url, say?".to_owned()
+        }
+        said => said.to_string(),
+    }
+}
+
+// By hand, so that what Postgres said is part of the text, and not said a second time as its source.
+impl From<sqlx::Error> for DirectoryError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// The role that reads and writes it.
+pub(crate) const ROLE: &str = "inopsio_directory";
+
+/// How a tenant stands, once its place is open.
+const NOTE_STANDING: &str =
+    "UPDATE tenants SET status = CASE status WHEN 'reserved' THEN status ELSE $2 END WHERE tenant_id = $1";
+
+impl Directory {
+    /// The directory of this configuration; connects when first used.
+    pub fn open(config: &Config) -> Self {
+        let postgres = &config.postgres;
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(&postgres.host)
+            .port(postgres.port)
+            .database(&postgres.directory)
+            .username(ROLE)
+            .password(postgres.password.reveal())
+            .ssl_mode(postgres.ssl_mode.into())
+            .application_name("inopsio directory");
+        let options = match &postgres.socket {
+            Some(socket) => options.socket(socket),
+            None => options,
+        };
+        // One that several cells share; the URL was checked when it was read.
+        let shared = config.directory.url.reveal();
+        let options = if shared.is_empty() { options } else { PgConnectOptions::from_str(shared).unwrap_or(options) };
+        // An unreachable server is soon said to be one.
+        let pool = PgPoolOptions::new().max_connections(2).min_connections(0).acquire_timeout(Duration::from_secs(3));
+        Self { pool: pool.connect_lazy_with(options), cell: config.directory.cell.clone() }
+    }
+
+    /// That nobody else changes where a tenant is, or whether it is, meanwhile: held as long as the connection is. None: somebody does.
+    pub(crate) async fn turn(&self, tenant: TenantId) -> Result<Option<PoolConnection<Postgres>>, DirectoryError> {
+        let mut connection = self.pool.acquire().await?;
+        let ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))")
+            .bind(LockClass::PlaceOfTenant.number())
+            .bind(tenant.to_string())
+            .fetch_one(&mut *connection)
+            .await?;
+        // Not back into the pool: closed, it gives the lock back.
+        connection.close_on_drop();
+        Ok(ours.then_some(connection))
+    }
+
+    pub(crate) const fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Adds a tenant without making its place: for tests, and what is made of a backup. (`provision` makes one.)
+    pub async fn create(
+        &self,
+        slug: &str,
+        name: &str,
+        clock: &dyn Clock,
+        ids: &dyn IdSource,
+    ) -> Result<Tenant, DirectoryError> {
+        check_slug(slug)?;
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
+            return Err(DirectoryError::Name);
+        }
+        let row = sqlx::query(
+            "INSERT INTO tenants (tenant_id, slug, name, created_at, cell) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (slug) DO NOTHING RETURNING tenant_id, slug, name, created_at",
+        )
+        .bind(ids.next())
+        .bind(slug)
+        .bind(name)
+        .bind(clock.now())
+        .bind(&self.cell)
+        .fetch_optional(&self.pool)
+        .await?;
+        row.as_ref().map_or_else(|| Err(DirectoryError::Exists(slug.to_owned())), |row| Ok(tenant(row)?))
+    }
+
+    /// The id of a tenant that is to be.
+    #[expect(clippy::disallowed_methods, reason = "the directory is where tenants come from")]
+    pub fn new_id(&self, ids: &dyn IdSource) -> TenantId {
+        TenantId::vouched(ids.next())
+    }
+
+    /// Reserves a slug for a tenant whose place is being made. Reserved again by the same tenant it stays.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Exists`] when another has it.
+    pub async fn reserve(
+        &self,
+        tenant: TenantId,
+        slug: &str,
+        name: &str,
+        at: DateTime<Utc>,
+    ) -> Result<(), DirectoryError> {
+        check_slug(slug)?;
+        sqlx::query(
+            "INSERT INTO tenants (tenant_id, slug, name, created_at, status, cell) VALUES ($1, $2, $3, $4, 'reserved', $5)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(tenant.uuid())
+        .bind(slug)
+        .bind(name)
+        .bind(at)
+        .bind(&self.cell)
+        .execute(&self.pool)
+        .await?;
+        let holder: Option<Uuid> = sqlx::query_scalar("SELECT tenant_id FROM tenants WHERE slug = $1")
+            .bind(slug)
+            .fetch_optional(&self.pool)
+            .await?;
+        if holder == Some(tenant.uuid()) { Ok(()) } else { Err(DirectoryError::Exists(slug.to_owned())) }
+    }
+
+    /// From now on a reserved slug leads to its tenant.
+    pub async fn open_place(&self, tenant: TenantId) -> Result<(), DirectoryError> {
+        sqlx::query("UPDATE tenants SET status = 'active' WHERE tenant_id = $1 AND status = 'reserved'")
+            .bind(tenant.uuid())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Notes how a tenant stands. False: its place is not open yet, and nothing was noted.
+    pub async fn note_standing(&self, tenant: TenantId, standing: Standing) -> Result<bool, DirectoryError> {
+        let reserved: Option<bool> = sqlx::query_scalar(&format!("{NOTE_STANDING} RETURNING status = 'reserved'"))
+            .bind(tenant.uuid())
+            .bind(standing.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(reserved != Some(true))
+    }
+
+    /// Whether a tenant is to be deleted.
+    pub async fn is_being_deleted(&self, tenant: TenantId) -> Result<bool, DirectoryError> {
+        let asked = "SELECT EXISTS (SELECT FROM tenants WHERE tenant_id = $1 AND status = 'deleting')";
+        Ok(sqlx::query_scalar(asked).bind(tenant.uuid()).fetch_one(&self.pool).await?)
+    }
+
+    /// The tenants that are suspended, or are to be deleted: nobody of them may do anything.
+    #[expect(clippy::disallowed_methods, reason = "the directory is where tenants come from")]
+    pub async fn suspended(&self) -> Result<Vec<TenantId>, DirectoryError> {
+        // Few tenants are, and this is asked once a process: no index.
+        let ids: Vec<Uuid> =
+            sqlx::query_scalar("SELECT tenant_id FROM tenants WHERE status IN ('suspended', 'deleting')")
+                .fetch_all(&self.pool)
+                .await?;
+        Ok(ids.into_iter().map(TenantId::vouched).collect())
+    }
+
+    /// The tenant with this slug or id.
+    pub async fn find(&self, slug_or_id: &str) -> Result<Tenant, DirectoryError> {
+        Ok(tenant(&self.row(slug_or_id).await?)?)
+    }
+
+    /// The same, of those who live in this cell, where there are several.
+    ///
+    /// # Errors
+    /// As for [`find`](Self::find); [`DirectoryError::Elsewhere`].
+    pub async fn find_here(&self, slug_or_id: &str) -> Result<Tenant, DirectoryError> {
+        let row = self.row(slug_or_id).await?;
+        let lives: Option<String> = row.try_get("cell")?;
+        match (lives, &self.cell) {
+            (Some(lives), Some(here)) if lives != *here => Err(DirectoryError::Elsewhere(lives)),
+            _ => Ok(tenant(&row)?),
+        }
+    }
+
+    async fn row(&self, slug_or_id: &str) -> Result<sqlx::postgres::PgRow, DirectoryError> {
+        let row = sqlx::query(
+            "SELECT tenant_id, slug, name, created_at, cell FROM tenants
+             WHERE (slug = $1 OR tenant_id = $2) AND status <> 'reserved'",
+        )
+        .bind(slug_or_id)
+        .bind(Uuid::from_str(slug_or_id).ok())
+        .fetch_optional(&self.pool)
+        .await?;
+        row.ok_or_else(|| DirectoryError::Unknown(slug_or_id.to_owned()))
+    }
+
+    /// Checks a slug that somebody wants.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Slug`] and [`DirectoryError::Exists`].
+    pub async fn check_free(&self, slug: &str) -> Result<(), DirectoryError> {
+        check_slug(slug)?;
+        match self.find(slug).await {
+            Err(DirectoryError::Unknown(_)) => Ok(()),
+            Err(error) => Err(error),
+            Ok(tenant) => Err(DirectoryError::Exists(tenant.slug)),
+        }
+    }
+
+    /// Puts tenants back where they were, and notes how they stood; those that are there already stay, and of those who live in another
+    /// cell this one's backup knows no better than the directory how they stand.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Differs`] when another tenant has the name or the id of one of them; then none is put back.
+    pub async fn restore(&self, tenants: &[(Tenant, Standing)]) -> Result<(), DirectoryError> {
+        let mut transaction = self.pool.begin().await?;
+        for (tenant, standing) in tenants {
+            sqlx::query(
+                "INSERT INTO tenants (tenant_id, slug, name, created_at, cell) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT DO NOTHING",
+            )
+            .bind(tenant.tenant_id.uuid())
+            .bind(&tenant.slug)
+            .bind(&tenant.name)
+            .bind(tenant.created_at)
+            .bind(&self.cell)
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query(&format!("{NOTE_STANDING} AND ($3::text IS NULL OR coalesce(cell, $3) = $3)"))
+                .bind(tenant.tenant_id.uuid())
+                .bind(standing.as_str())
+                .bind(&self.cell)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        let here =
+            sqlx::query("SELECT tenant_id, slug, name, created_at FROM tenants").fetch_all(&mut *transaction).await?;
+        for row in &here {
+            let here = self::tenant(row)?;
+            let same = |other: &&Tenant| other.slug == here.slug || other.tenant_id == here.tenant_id;
+            let differs = |other: &Tenant| (other.tenant_id, &other.slug) != (here.tenant_id, &here.slug);
+            if tenants.iter().map(|(tenant, _)| tenant).find(same).is_some_and(differs) {
+                return Err(DirectoryError::Differs { slug: here.slug, tenant_id: here.tenant_id });
+            }
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Notes that a tenant has shown, by what its record says, that a domain is its own. False: another tenant has, whose record is
+    /// among those that are `shown`.
+    pub async fn hold(
+        &self,
+        domain: &str,
+        (tenant, proof): (TenantId, Uuid),
+        shown: &[Uuid],
+        at: DateTime<Utc>,
+    ) -> Result<bool, DirectoryError> {
+        let held: Option<bool> = sqlx::query_scalar(
+            "INSERT INTO domains AS d (domain, tenant_id, claim_id, verified_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (domain) DO UPDATE
+             SET tenant_id = excluded.tenant_id, claim_id = excluded.claim_id, verified_at = excluded.verified_at
+             WHERE d.tenant_id = excluded.tenant_id OR NOT d.claim_id = ANY ($5)
+             RETURNING true",
+        )
+        .bind(domain)
+        .bind(tenant.uuid())
+        .bind(proof)
+        .bind(at)
+        .bind(shown)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(held.is_some())
+    }
+
+    /// Notes that a tenant does not have a domain any more, which it has by one of these records.
+    pub async fn give_back(&self, domain: &str, tenant: TenantId, proofs: &[Uuid]) -> Result<(), DirectoryError> {
+        sqlx::query("DELETE FROM domains WHERE domain = $1 AND tenant_id = $2 AND claim_id = ANY ($3)")
+            .bind(domain)
+            .bind(tenant.uuid())
+            .bind(proofs)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Whether a tenant has a domain.
+    pub async fn holds(&self, domain: &str, tenant: TenantId) -> Result<bool, DirectoryError> {
+        let holds = sqlx::query_scalar("SELECT EXISTS (SELECT FROM domains WHERE domain = $1 AND tenant_id = $2)")
+            .bind(domain)
+            .bind(tenant.uuid())
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(holds)
+    }
+
+    /// All tenants, by slug.
+    pub async fn list(&self) -> Result<Vec<Tenant>, DirectoryError> {
+        Ok(self.listed().await?.into_iter().map(|listed| listed.tenant).collect())
+    }
+
+    /// The same, each with how it stands.
+    pub async fn listed(&self) -> Result<Vec<Listed>, DirectoryError> {
+        let rows = sqlx::query(
+            "SELECT t.tenant_id, t.slug, t.name, t.created_at, t.status, t.cell,
+                    CASE p.event ->> 'event' WHEN 'move_begun' THEN p.event ->> 'to' WHEN 'moved' THEN t.cell END AS moving_to
+             FROM tenants t
+             LEFT JOIN LATERAL (
+                 SELECT event FROM placements WHERE tenant_id = t.tenant_id ORDER BY sequence DESC LIMIT 1
+             ) p ON true
+             WHERE t.status <> 'reserved'
+             ORDER BY t.slug",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let listed = |row: &sqlx::postgres::PgRow| {
+            let (status, cell, moving_to) = (row.try_get("status")?, row.try_get("cell")?, row.try_get("moving_to")?);
+            Ok(Listed { tenant: tenant(row)?, status, cell, moving_to })
+        };
+        Ok(rows.iter().map(listed).collect::<Result<_, sqlx::Error>>()?)
+    }
+}
+
+fn check_slug(slug: &str) -> Result<(), DirectoryError> {
+    if is_slug(slug) { Ok(()) } else { Err(DirectoryError::Slug(slug.to_owned())) }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the directory is where tenants come from")]
+fn tenant(row: &sqlx::postgres::PgRow) -> Result<Tenant, sqlx::Error> {
+    Ok(Tenant {
+        tenant_id: TenantId::vouched(row.try_get("tenant_id")?),
+        slug: row.try_get("slug")?,
+        name: row.try_get("name")?,
+        created_at: row.try_get("created_at")?,
+    })
+}

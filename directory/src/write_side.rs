@@ -1,0 +1,49 @@
+//! A service's write side, for as long as an operator's command takes.
+
+use std::sync::Arc;
+
+use config::{Config, claim_key};
+use eventstore::EventStore;
+use executor::{Executor, Settings};
+use kernel::{Service, SystemClock, SystemIds};
+
+/// How much of the log an operator's command keeps in memory, in bytes.
+const CACHE: u64 = 1 << 20;
+
+/// A log that can't be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteSideError {
+    /// `postgres.claim_key` is missing.
+    #[error("postgres.claim_key (INOPSIO_CLAIM_KEY) is not set; allowed are 64 hexadecimal digits, the same for ever")]
+    ClaimKey,
+    /// `auth.master_key` is missing.
+    #[error(
+        "auth.master_key (INOPSIO_MASTER_KEY) is not set; allowed are 64 hexadecimal digits, or where it is in Vault, as \
+         transit:transit/inopsio"
+    )]
+    MasterKey,
+    /// It can't be opened.
+    #[error("the service {service}: {error}")]
+    Log {
+        /// Whose.
+        service: Service,
+        /// What is wrong.
+        error: eventstore::Error,
+    },
+}
+
+/// Opens the log of a service that seals who people are, to carry out a few commands and close it again.
+///
+/// # Errors
+/// Without the master key or the claim key; when the log can't be opened.
+pub async fn write_side(config: &Config, service: Service) -> Result<(EventStore, Executor), WriteSideError> {
+    if config.master_key().is_none() {
+        return Err(WriteSideError::MasterKey);
+    }
+    let claim_key = claim_key(config).ok_or(WriteSideError::ClaimKey)?;
+    let opened = EventStore::open(&config.database(service), config.log_settings(), Arc::new(SystemClock)).await;
+    let store = opened.map_err(|error| WriteSideError::Log { service, error })?;
+    let settings = Settings { cache_bytes: CACHE, snapshot_events: 0, claim_key };
+    let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
+    Ok((store, executor))
+}

@@ -1,0 +1,6 @@
+//! The directory against a real Postgres.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod releasing;
+mod town;

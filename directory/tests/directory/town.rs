@@ -1,0 +1,31 @@
+//! A directory of its own.
+
+use config::{Config, SecretText};
+use directory::{Atlas, Directory};
+use sqlx::ConnectOptions;
+use testbed::Database;
+
+/// A directory, and what follows it.
+pub struct Town {
+    pub directory: Directory,
+    pub atlas: Atlas,
+    /// Kept as long as it is used.
+    _database: Database,
+}
+
+impl Town {
+    /// A new one.
+    pub async fn found() -> Self {
+        let database = Database::named("directory");
+        let mut config = Config::default();
+        config.postgres.host.clone_from(&database.host);
+        config.postgres.port = database.port;
+        config.postgres.socket.clone_from(&database.socket);
+        config.postgres.password = SecretText::new(database.password.reveal());
+        config.postgres.admin_url = SecretText::new(database.admin().to_url_lossy().to_string());
+        config.postgres.directory.clone_from(&database.name);
+        directory::migrate(&config, false).await.unwrap();
+        let directory = Directory::open(&config);
+        Self { atlas: Atlas::of(&directory), directory, _database: database }
+    }
+}

@@ -1,0 +1,238 @@
+// A person with Chromium on each page of ours, whatever they came for: invited, with an authenticator, for an application, for a device, with
+// a new password, in several browsers. No page breaks a rule of WCAG 2 (A, AA), in light or dark.
+
+import assert from 'node:assert/strict';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { accessible, done, link, mailed, person } from './chromium.mjs';
+
+const { ISSUER, PASSWORD, CLIENT, SECRET, BACK, GRACE, PROVIDER } = process.env;
+const SECOND = 'seven-lanterns-under-oak';
+const THIRD = 'copper-heron-attic-novel';
+const at = (path) => `${ISSUER}/${path}`;
+
+// The code that an authenticator with this key shows, so many steps from now (RFC 6238).
+function totp(key, steps) {
+    const bits = [...key].map((letter) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter).toString(2).padStart(5, '0')).join('');
+    const secret = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
+    const counter = Buffer.alloc(8);
+    counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + steps));
+    const mac = createHmac('sha1', secret).update(counter).digest();
+    return String((mac.readUInt32BE(mac.at(-1) & 15) & 0x7fffffff) % 1_000_000).padStart(6, '0');
+}
+
+async function signsIn(page, password, factor) {
+    await page.getByLabel('E-mail address or user name').fill(GRACE);
+    await page.getByLabel('Password').fill(password);
+    await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+    if (!factor) return;
+    await page.locator('#code').fill(factor);
+    await page.getByRole('button', { name: 'Go on' }).click();
+}
+
+const alerted = (page, text) => page.getByRole('alert').getByText(text).waitFor();
+
+const grace = await person();
+const { page } = grace;
+// The application is nowhere: where it is led to is what counts.
+await grace.context.route(`${BACK}**`, (route) => route.fulfill({ contentType: 'text/html', body: '<title>back</title>' }));
+
+// Invited: a password that anybody guesses is not taken, and the name that was typed is there still.
+const invitation = link(await mailed(ISSUER, GRACE, 'You are invited'));
+await page.goto(invitation);
+await page.getByRole('heading', { name: 'Welcome' }).waitFor();
+await accessible(page, 'invitation');
+await page.getByLabel('Your name').fill('Grace Hopper');
+await page.getByLabel('New password').fill('password1');
+await page.getByRole('button', { name: 'Accept' }).click();
+await page.getByRole('alert').waitFor();
+await accessible(page, 'invitation-failed');
+assert.equal(await page.getByLabel('Your name').inputValue(), 'Grace Hopper');
+await page.getByLabel('New password').fill(PASSWORD);
+await page.getByRole('button', { name: 'Accept' }).click();
+await page.waitForURL(at('account'));
+await accessible(page, 'account');
+await page.goto(invitation);
+await page.getByRole('heading', { name: 'This link does not work any more' }).waitFor();
+await accessible(page, 'link-spent');
+await page.goto(`${at('verify-email')}${new URL(invitation).search}`);
+await page.getByRole('heading', { name: 'Verify your address' }).waitFor();
+await accessible(page, 'verify-email');
+
+// An authenticator, by the key that is shown for typing.
+await page.goto(at('account'));
+await page.getByRole('link', { name: 'Add an authenticator' }).click();
+await accessible(page, 'authenticator-enrol');
+const key = (await page.locator('.quiet .code').innerText()).replaceAll(' ', '');
+await page.locator('#code').fill('000000');
+await page.getByRole('button', { name: 'Use it from now on' }).click();
+await page.getByRole('alert').waitFor();
+await accessible(page, 'authenticator-failed');
+await page.locator('#code').fill(totp(key, 0));
+await page.getByRole('button', { name: 'Use it from now on' }).click();
+await page.getByRole('heading', { name: 'Your recovery codes' }).waitFor();
+await accessible(page, 'recovery-codes');
+const recovery = await page.locator('ol.codes .code').allInnerTexts();
+assert.equal(recovery.length, 10);
+await page.getByRole('link', { name: 'I have them' }).click();
+await page.goto(at('account/authenticator'));
+await page.getByText('You have 10 recovery codes left.').waitFor();
+await accessible(page, 'authenticator');
+
+// Out, and in again by a code.
+await page.goto(at('logout'));
+await accessible(page, 'sign-out');
+await page.getByRole('button', { name: 'Sign out' }).click();
+await page.getByRole('heading', { name: 'You are signed out' }).waitFor();
+await accessible(page, 'signed-out');
+await page.goto(at('login'));
+await accessible(page, 'login');
+await signsIn(page, 'not-the-password-at-all');
+await page.getByRole('alert').first().waitFor();
+await accessible(page, 'login-failed');
+await signsIn(page, PASSWORD);
+await page.getByRole('heading', { name: 'Your code' }).waitFor();
+await accessible(page, 'code');
+await page.locator('#code').fill('000000');
+await page.getByRole('button', { name: 'Go on' }).click();
+await alerted(page, 'not the code of now');
+await accessible(page, 'code-failed');
+// The one of now was used when it was added; the next one is good already.
+await page.locator('#code').fill(totp(key, 1));
+await page.getByRole('button', { name: 'Go on' }).click();
+await page.waitForURL(at('account'));
+
+// An application asks; first it may not, then it may, and then it may no more.
+const verifier = randomBytes(32).toString('base64url');
+const asks = new URL(at('authorize'));
+asks.search = new URLSearchParams({
+    client_id: CLIENT, redirect_uri: BACK, response_type: 'code', scope: 'openid profile email offline_access', state: 'here',
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'), code_challenge_method: 'S256',
+});
+const token = (fields) => fetch(at('token'), {
+    method: 'POST', body: new URLSearchParams(fields), headers: { authorization: `Basic ${btoa(`${CLIENT}:${SECRET}`)}` },
+});
+await page.goto(asks.href);
+await page.getByRole('heading', { name: 'Allow access?' }).waitFor();
+await accessible(page, 'consent');
+await page.getByRole('button', { name: 'Do not allow' }).click();
+await page.waitForURL(`${BACK}**`);
+assert.equal(new URL(page.url()).searchParams.get('error'), 'access_denied');
+await page.goto(asks.href);
+await page.getByRole('button', { name: 'Allow', exact: true }).click();
+await page.waitForURL(`${BACK}**`);
+const back = new URL(page.url()).searchParams;
+assert.equal(back.get('state'), 'here');
+const granted = await token({ grant_type: 'authorization_code', code: back.get('code'), redirect_uri: BACK, code_verifier: verifier });
+assert.equal(granted.status, 200);
+const { refresh_token: refresh } = await granted.json();
+await page.goto(at('account'));
+await accessible(page, 'account-with-application');
+await page.getByRole('button', { name: /^Withdraw what/ }).click();
+await page.getByRole('button', { name: /^Withdraw what/ }).waitFor({ state: 'detached' });
+assert.equal((await token({ grant_type: 'refresh_token', refresh_token: refresh })).status, 400);
+
+// A device.
+const device = await (await fetch(at('device_authorization'), {
+    method: 'POST', body: new URLSearchParams({ scope: 'openid' }), headers: { authorization: `Basic ${btoa(`${CLIENT}:${SECRET}`)}` },
+})).json();
+await page.goto(device.verification_uri);
+await accessible(page, 'device');
+await page.getByLabel('The code that your device shows').fill('BCDF-GHJK');
+await page.getByRole('button', { name: 'Go on' }).click();
+await alerted(page, 'No device shows this code now');
+await accessible(page, 'device-failed');
+await page.getByLabel('The code that your device shows').fill(device.user_code.toLowerCase());
+await page.getByRole('button', { name: 'Go on' }).click();
+await page.getByRole('heading', { name: 'Let this device in?' }).waitFor();
+await accessible(page, 'device-question');
+await page.getByRole('button', { name: 'Let it in', exact: true }).click();
+await page.getByRole('heading', { name: 'Your device is let in' }).waitFor();
+const let_in = await token({ grant_type: 'urn:ietf:params:oauth:grant-type:device_code', device_code: device.device_code });
+assert.equal(let_in.status, 200);
+
+// Another browser, which a new password shuts out.
+const other = await person();
+await other.page.goto(at('login'));
+await signsIn(other.page, PASSWORD, recovery[0]);
+await other.page.waitForURL(at('account'));
+await page.goto(at('account/password'));
+await accessible(page, 'password-change');
+await page.getByLabel('Present password').fill('not-the-password-at-all');
+await page.getByLabel('New password').fill(SECOND);
+await page.getByRole('button', { name: 'Change password' }).click();
+await page.getByRole('alert').waitFor();
+await accessible(page, 'password-change-failed');
+await page.getByLabel('Present password').fill(PASSWORD);
+await page.getByLabel('New password').fill(SECOND);
+await page.getByRole('button', { name: 'Change password' }).click();
+// A new password is no second factor.
+await page.getByRole('heading', { name: 'Your code' }).waitFor();
+await page.locator('#code').fill(recovery[1]);
+await page.getByRole('button', { name: 'Go on' }).click();
+await page.waitForURL(at('account'));
+await other.page.goto(at('account'));
+assert.equal(other.page.url(), at('login'));
+
+// Ending one session, then all of them.
+await signsIn(other.page, SECOND, recovery[2]);
+await other.page.waitForURL(at('account'));
+const ends = page.getByRole('button', { name: /^End the session of/ });
+// The list hears of it a moment later.
+for (let turn = 0; turn < 100 && (await ends.count()) === 0; turn += 1) await page.goto(at('account'));
+await page.getByText('This browser').waitFor();
+await accessible(page, 'account-with-sessions');
+assert.equal(await ends.count(), 1);
+await ends.click();
+await ends.waitFor({ state: 'detached' });
+await other.page.goto(at('account'));
+assert.equal(other.page.url(), at('login'));
+await page.getByRole('button', { name: 'Sign out everywhere' }).click();
+await page.waitForURL(at('login'));
+
+// Forgotten: by mail.
+await page.getByRole('link', { name: 'Forgot your password?' }).click();
+await accessible(page, 'forgot');
+await page.getByLabel('E-mail address or user name').fill(GRACE);
+await page.getByRole('button', { name: 'Send the link' }).click();
+await page.getByRole('heading', { name: 'Look into your mail' }).waitFor();
+await accessible(page, 'forgot-sent');
+const reset = link(await mailed(ISSUER, GRACE, 'Set a new password'));
+await page.goto(reset);
+await page.getByRole('heading', { name: 'Choose a password' }).waitFor();
+await accessible(page, 'reset');
+await page.getByLabel('New password').fill(THIRD);
+await page.getByRole('button', { name: 'Set password' }).click();
+await page.getByRole('heading', { name: 'Your password is set' }).waitFor();
+await accessible(page, 'reset-done');
+await page.goto(reset);
+await page.getByRole('heading', { name: 'This link does not work any more' }).waitFor();
+await page.goto(at('login'));
+await signsIn(page, THIRD, recovery[3]);
+await page.waitForURL(at('account'));
+
+// Passkeys: none, one, and asked for one after the password.
+await grace.authenticator();
+await page.goto(at('account/passkeys'));
+await accessible(page, 'passkeys');
+await page.getByLabel('What you call it').fill('A phone');
+await page.getByRole('button', { name: 'Add a passkey' }).click();
+await page.getByLabel('Name of A phone').waitFor();
+await accessible(page, 'passkeys-one');
+
+// Who has no account asks for one.
+await other.page.goto(at('register'));
+await accessible(other.page, 'register');
+// Somebody's organization: a page on the way there, from which a browser goes on by itself.
+await other.context.route(`${PROVIDER}**`, (route) => route.abort('aborted'));
+await other.page.goto(at('login'));
+await other.page.getByLabel('Your e-mail address at your organization').fill('eve@example.com');
+await other.page.getByRole('button', { name: 'Sign in through your organization' }).click();
+await other.page.getByRole('heading', { name: 'Sign in through your organization' }).waitFor();
+await accessible(other.page, 'organization');
+await other.page.getByRole('link', { name: 'Go on' }).waitFor();
+
+// What is wrong with a request is a page, too.
+await page.goto(`${at('authorize')}?client_id=nobody`);
+await page.getByRole('heading', { name: 'This does not work' }).waitFor();
+await accessible(page, 'message');
+await done();
