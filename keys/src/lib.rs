@@ -6,7 +6,7 @@
 //! To forget all that was sealed under a data key, destroy its wrapped form ([`Wrapped`]). While one master key follows another, a
 //! [`Succession`] of both opens what either wrapped.
 //!
-//! [`RsaKey`] is beside that: a key of a tenant that signs, and has to be RSA.
+//! [`RsaKey`] and [`OaepKey`] are beside that: keys of a tenant that sign, or open what others encrypt, and have to be RSA.
 //!
 //! Nothing here does I/O but asking for randomness ([`Random`]). To add a place where a master key lives, implement
 //! [`MasterKey`] where that I/O belongs.
@@ -16,6 +16,7 @@
 mod context;
 mod data_key;
 mod master;
+mod oaep;
 mod random;
 mod rsa;
 mod sealed;
@@ -24,6 +25,7 @@ mod succession;
 pub use context::Context;
 pub use data_key::DataKey;
 pub use master::{Each, LocalMasterKey, MasterKey, rewrap};
+pub use oaep::{OaepHash, OaepKey};
 pub use random::{Random, SystemRandom};
 pub use rsa::RsaKey;
 pub use sealed::{Envelope, Enveloped, Sealed, Wrapped};

@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::names::{EMAIL, METADATA, POST, PROTOCOL, REDIRECT, SIGNATURE};
 use crate::xml::{self, Node};
-use crate::{Certificate, Fault, Own};
+use crate::{Certificate, Fault, Own, Shown, encryption};
 
 /// The most bytes of a provider's metadata.
 const MOST: usize = 192 << 10;
@@ -103,7 +103,7 @@ fn certificates(descriptor: Node<'_>) -> Result<Vec<Certificate>, Fault> {
 }
 
 /// Our metadata.
-pub(crate) fn of_ours(own: &Own, certificate: &Certificate) -> String {
+pub(crate) fn of_ours(own: &Own, shown: Shown<'_>) -> String {
     let mut xml = XmlWriter::new();
     xml.write_declaration();
     xml.start_element("md:EntityDescriptor", &[("xmlns:md", METADATA), ("entityID", &own.entity_id)]);
@@ -111,13 +111,19 @@ pub(crate) fn of_ours(own: &Own, certificate: &Certificate) -> String {
         "md:SPSSODescriptor",
         &[("AuthnRequestsSigned", "true"), ("WantAssertionsSigned", "true"), ("protocolSupportEnumeration", PROTOCOL)],
     );
-    xml.start_element("md:KeyDescriptor", &[("use", "signing")]);
-    xml.start_element("ds:KeyInfo", &[("xmlns:ds", SIGNATURE)]);
-    xml.start_element("ds:X509Data", &[]);
-    xml.start_element("ds:X509Certificate", &[]);
-    xml.text(&certificate.to_base64());
-    for name in ["ds:X509Certificate", "ds:X509Data", "ds:KeyInfo", "md:KeyDescriptor"] {
-        xml.end_element(name);
+    for (used, certificate) in [("signing", shown.signing), ("encryption", shown.encryption)] {
+        xml.start_element("md:KeyDescriptor", &[("use", used)]);
+        xml.start_element("ds:KeyInfo", &[("xmlns:ds", SIGNATURE)]);
+        xml.start_element("ds:X509Data", &[]);
+        xml.start_element("ds:X509Certificate", &[]);
+        xml.text(&certificate.to_base64());
+        for name in ["ds:X509Certificate", "ds:X509Data", "ds:KeyInfo"] {
+            xml.end_element(name);
+        }
+        for method in encryption::taken().filter(|_| used == "encryption") {
+            xml.empty_element("md:EncryptionMethod", &[("Algorithm", method)]);
+        }
+        xml.end_element("md:KeyDescriptor");
     }
     xml.start_element("md:NameIDFormat", &[]);
     xml.text(EMAIL);

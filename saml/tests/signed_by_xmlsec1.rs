@@ -30,7 +30,7 @@ fn accept(name: &str, document: &str, certificates: Vec<Certificate>) -> Result<
     };
     let now: DateTime<Utc> = "2026-11-26T01:01:00Z".parse().unwrap();
     let (asked, skew) = (|_: &str| false, TimeDelta::seconds(5));
-    let expected = Expected { own: &own, provider: &provider, asked: &asked, unsolicited: true, now, skew };
+    let expected = Expected { own: &own, provider: &provider, key: None, asked: &asked, unsolicited: true, now, skew };
     WebSso.accept(&STANDARD.encode(document), &expected)
 }
 

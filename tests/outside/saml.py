@@ -5,6 +5,7 @@
     saml.py unrequested FOLDER       somebody begins at the provider
 """
 
+import functools
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from html import unescape
 from pathlib import Path
 
 import requests
+import saml2.entity
 from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
 from saml2.authn_context import PASSWORDPROTECTEDTRANSPORT
 from saml2.config import IdPConfig
@@ -55,6 +57,13 @@ idp = Server(config=configuration(metadata={"local": [str(folder / "sp.xml")]}))
 [sp] = idp.metadata.service_providers()
 assert sp == f"{connection}/metadata", sp
 
+# It encrypts with Triple DES, unless it is told otherwise here; its own settings know no other way.
+encrypts = env.get("ENCRYPTS", "")
+if encrypts:
+    method = ("http://www.w3.org/2009/xmlenc11#" if encrypts.endswith("gcm") else "http://www.w3.org/2001/04/xmlenc#") + encrypts
+    saml2.entity.pre_encryption_part = functools.partial(saml2.entity.pre_encryption_part, msg_enc=method)
+    idp.sec.encrypt_assertion = functools.partial(idp.sec.encrypt_assertion, key_type=encrypts.split("-")[0].replace("aes", "aes-"))
+
 browser = requests.Session()
 browser.headers["accept"] = "text/html"
 
@@ -78,7 +87,11 @@ def says(in_response_to, destination):
         authn={"class_ref": PASSWORDPROTECTEDTRANSPORT, "authn_auth": "https://idp.example.com"},
         sign_response=env["SIGNS"] in ("response", "both"), sign_assertion=env["SIGNS"] in ("assertion", "both"),
         sign_alg=SIG_RSA_SHA256, digest_alg=DIGEST_SHA256,
+        # With the certificate for encryption that our metadata has.
+        encrypt_assertion=bool(encrypts),
     )
+    if encrypts:
+        assert "EncryptedAssertion" in str(response) and env["LOGIN"] not in str(response), response
     form = idp.apply_binding(BINDING_HTTP_POST, str(response), destination, "", response=True)["data"]
     fields = {name: unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
     # As a browser does: what another site's page sends brings none of our cookies.

@@ -36,6 +36,13 @@ kernel::events! {
             /// PKCS #8, DER; sealed.
             pub private: Sealed,
         },
+        /// The tenant has a key for which identity providers encrypt what they say.
+        SamlDecryptionKeyAdded = "auth.key_ring.saml_decryption_key_added" @ 1 {
+            /// What everybody may see: X.509, DER, base64.
+            pub certificate: String,
+            /// PKCS #8, DER; sealed.
+            pub private: Sealed,
+        },
         /// The tenant is not made after all: none of its keys signs, opens or verifies anything any more.
         KeyRingClosed = "auth.key_ring.closed" @ 1 {},
         /// A key verifies nothing any more.
@@ -58,6 +65,9 @@ pub struct KeyRing {
     /// What signs requests to identity providers; none: nobody needed it yet.
     #[serde(default)]
     pub saml: Option<SamlKeyAdded>,
+    /// What opens what identity providers encrypt; none: nobody was shown one yet.
+    #[serde(default)]
+    pub saml_decryption: Option<SamlDecryptionKeyAdded>,
 }
 
 /// What can be asked of a tenant's keys.
@@ -75,6 +85,8 @@ pub enum KeyRingCommand {
     AddFirst(SigningKeyAdded),
     /// Gives the tenant a key that signs requests to identity providers; one that has one keeps it.
     AddSaml(SamlKeyAdded),
+    /// Gives the tenant a key for which identity providers encrypt; one that has one keeps it.
+    AddSamlDecryption(SamlDecryptionKeyAdded),
     /// Takes a key out. `now`: the key that signs now has to stay.
     Retire { kid: String, now: DateTime<Utc> },
 }
@@ -162,7 +174,10 @@ impl Aggregate for KeyRing {
             KeyRingCommand::Close => vec![KeyRingClosed {}.into()],
             KeyRingCommand::Reseal { was, .. } if self.tenant_key.as_ref() != Some(&was) => vec![],
             KeyRingCommand::Reseal { tenant_key, .. } => vec![KeyRingResealed { tenant_key }.into()],
-            KeyRingCommand::Add(_) | KeyRingCommand::AddFirst(_) | KeyRingCommand::AddSaml(_)
+            KeyRingCommand::Add(_)
+            | KeyRingCommand::AddFirst(_)
+            | KeyRingCommand::AddSaml(_)
+            | KeyRingCommand::AddSamlDecryption(_)
                 if self.tenant_key.is_none() =>
             {
                 return Err(KeyRingError::NotOpen);
@@ -172,6 +187,8 @@ impl Aggregate for KeyRing {
             KeyRingCommand::Add(added) | KeyRingCommand::AddFirst(added) => vec![added.into()],
             KeyRingCommand::AddSaml(_) if self.saml.is_some() => vec![],
             KeyRingCommand::AddSaml(added) => vec![added.into()],
+            KeyRingCommand::AddSamlDecryption(_) if self.saml_decryption.is_some() => vec![],
+            KeyRingCommand::AddSamlDecryption(added) => vec![added.into()],
             KeyRingCommand::Retire { kid, now } => {
                 let Some(key) = self.find(&kid) else {
                     let known = self.keys.iter().map(|key| key.kid.clone()).collect();
@@ -192,6 +209,7 @@ impl Aggregate for KeyRing {
             KeyRingEvent::KeyRingClosed(_) => *self = Self::default(),
             KeyRingEvent::SigningKeyAdded(e) => self.keys.push(e),
             KeyRingEvent::SamlKeyAdded(e) => self.saml = Some(e),
+            KeyRingEvent::SamlDecryptionKeyAdded(e) => self.saml_decryption = Some(e),
             KeyRingEvent::SigningKeyRetired(e) => self.keys.retain(|key| key.kid != e.kid),
         }
     }
@@ -285,6 +303,20 @@ mod tests {
         TestFramework::<KeyRing>::with(())
             .given(vec![opened(), first.into()])
             .when(KeyRingCommand::AddSaml(added("second")))
+            .then_expect_events(vec![]);
+    }
+
+    #[test]
+    fn the_key_for_which_identity_providers_encrypt_stays_the_one_that_they_know() {
+        let added =
+            |certificate: &str| SamlDecryptionKeyAdded { certificate: certificate.to_owned(), private: sealed() };
+        let first = added("first");
+        let given = |events| TestFramework::<KeyRing>::with(()).given(events);
+        given(vec![opened()])
+            .when(KeyRingCommand::AddSamlDecryption(first.clone()))
+            .then_expect_events(vec![first.clone().into()]);
+        given(vec![opened(), first.into()])
+            .when(KeyRingCommand::AddSamlDecryption(added("second")))
             .then_expect_events(vec![]);
     }
 

@@ -13,6 +13,7 @@ pub mod auth;
 mod breaches;
 mod cells;
 pub mod contracts;
+mod denials;
 mod dev_mail;
 mod domains;
 mod doors;

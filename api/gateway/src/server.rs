@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth_api::trust::Denials;
 use config::Config;
 use directory::WriteSideError;
 use kernel::{Clock, Grant, IdSource, Service, SystemClock, SystemIds};
@@ -17,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{KeyError, Verifier};
+use crate::denials::Watch;
 use crate::domains::Part;
 use crate::front::{Front, RateLimiter};
 use crate::operations::{Readiness, consumers};
@@ -125,6 +127,8 @@ pub struct Server {
     serving: JoinHandle<std::io::Result<()>>,
     stop: CancellationToken,
     background: Background,
+    /// What callers were denied, and is not on record yet.
+    denials: Option<Denials>,
     stores: Vec<eventstore::EventStore>,
     bus: Option<Bus>,
 }
@@ -224,10 +228,13 @@ impl Server {
         let desks = running.iter().filter_map(|running| running.sagas.as_ref()).map(|(desk, _)| desk.clone()).collect();
         let jobs = running.iter().map(|running| running.runtime.jobs.clone()).collect();
         let dead_letters = running.iter().filter_map(|running| running.dead_letters.clone()).collect();
+        let seen_from = issuing::seen_from(&config)?;
+        let denials = issuing.denials;
+        let watch = Watch::new(denials.clone(), seen_from.clone());
         let of_people = here.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == user_api::SERVICE);
         let scim = match (of_people, elsewhere.iter().find(|(part, ..)| part.service == user_api::SERVICE)) {
             (Some(runtime), _) => user_api::scim::endpoints(runtime.clone(), &issuing::public_url(&config, address)),
-            (None, Some((_, remote, _))) => forwarding::scim(remote, &stop),
+            (None, Some((_, remote, _))) => forwarding::scim(remote, (&seen_from, &stop)),
             (None, None) => Vec::new(),
         };
         let platform = domains::platform_routes(&platform, desks, jobs, dead_letters);
@@ -238,21 +245,27 @@ impl Server {
         let (run, forwarded) = (names(run.collect()), names(forwarded.collect()));
         let issuers = match (&issuing.provider, elsewhere.iter().find(|(part, ..)| part.service == auth_api::SERVICE)) {
             (Some(provider), _) => auth_api::provider::endpoints(provider),
-            (None, Some((_, remote, _))) => forwarding::issuers(remote, &issuing::seen_from(&config)?, &stop),
+            (None, Some((_, remote, _))) => forwarding::issuers(remote, (&seen_from, &stop)),
             (None, None) => Vec::new(),
         };
         let served = Served { here, elsewhere, platform };
-        let routes = routes::routes(&config, served, readiness, verifier.clone(), rates.clone(), stop.clone());
+        let routes = routes::routes(
+            &config,
+            served,
+            readiness,
+            (verifier.clone(), rates.clone(), watch.clone()),
+            (&seen_from, stop.clone()),
+        );
         let routes = match (outside.caught, outside.caught_texts) {
             (None, None) => routes,
             (mails, texts) => dev_mail::routes(routes, mails, texts),
         };
         let routes = routes::protocols(routes, issuers, scim);
-        let front = Front::new(&config, verifier, rates, ids, routes);
+        let front = Front::new(&config, verifier, rates, watch, ids, routes);
 
         let serving = run_front(&config, acceptor, front, &stop);
         tracing::info!(%address, services = run, forwarded, "serving");
-        Ok(Self { address, serving, stop, background, stores, bus: Some(bus) })
+        Ok(Self { address, serving, stop, background, denials: Some(denials), stores, bus: Some(bus) })
     }
 
     /// Serves what each tenant's cell answers.
@@ -267,7 +280,7 @@ impl Server {
         let serving = run_front(config, acceptor, front, &stop);
         let names = config.cells.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         tracing::info!(%address, cells = names, "serving");
-        Ok(Self { address, serving, stop, background, stores: Vec::new(), bus: None })
+        Ok(Self { address, serving, stop, background, denials: None, stores: Vec::new(), bus: None })
     }
 
     /// Where it listens.
@@ -281,7 +294,10 @@ impl Server {
         if let Ok(Err(error)) = self.serving.await {
             tracing::error!(%error, "the HTTP server failed");
         }
-        // Only now: the last requests were still writing.
+        // Only now: the last requests were still denied things, and were still writing.
+        if let Some(denials) = &self.denials {
+            denials.finish().await;
+        }
         for store in &self.stores {
             store.finish().await;
         }

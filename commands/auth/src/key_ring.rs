@@ -1,6 +1,6 @@
 //! What can be asked of a tenant's keys.
 
-use auth_aggregates::{KeyRing, KeyRingCommand, KeyRingOpened, SamlKeyAdded, SigningKeyAdded};
+use auth_aggregates::{KeyRing, KeyRingCommand, KeyRingOpened, SamlDecryptionKeyAdded, SamlKeyAdded, SigningKeyAdded};
 use executor::{Command, Work};
 use kernel::Refusal;
 use keys::Envelope;
@@ -40,6 +40,10 @@ pub struct AddFirstSigningKey(pub SigningKeyAdded);
 /// Gives a tenant a key that signs its requests to identity providers; one that has one keeps it.
 #[derive(Clone, Debug)]
 pub struct AddSamlKey(pub SamlKeyAdded);
+
+/// Gives a tenant a key for which identity providers encrypt what they say; one that has one keeps it.
+#[derive(Clone, Debug)]
+pub struct AddSamlDecryptionKey(pub SamlDecryptionKeyAdded);
 
 /// Takes a key out: what it signed is refused from now on.
 #[derive(Clone, Debug)]
@@ -115,6 +119,16 @@ impl Command for AddSamlKey {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let tenant = work.caller().tenant();
         work.upsert::<KeyRing>(tenant, KeyRingCommand::AddSaml(self.0.clone())).await
+    }
+}
+
+impl Command for AddSamlDecryptionKey {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let tenant = work.caller().tenant();
+        work.upsert::<KeyRing>(tenant, KeyRingCommand::AddSamlDecryption(self.0.clone())).await
     }
 }
 

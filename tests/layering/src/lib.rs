@@ -11,7 +11,7 @@
 //! projections/projector ◀ projections/folding ◀ projections/*, api/face
 //! eventstore ◀ deadletters ◀ projections/projector, sagas/coordinator, webhooks, api/*
 //! keys ◀ vault; keys, vault, nats, eventstore, projections/projector, webhooks ◀ config ◀ directory ◀ api/gateway
-//! sagas + commands/* + aggregates/* + commands/executor, projections/projector, sagas/coordinator ◀ directory
+//! sagas + commands/* + aggregates/* + commands/executor, projections/projector, sagas/coordinator, deadletters ◀ directory
 //! sagas/coordinator ◀ sagas, api/*        aggregates/* + commands/* + projections/* + jobs/queue ◀ jobs/* ◀ api/*
 //! never: aggregates → I/O · projections → commands · one domain → another domain · anything → api
 //! ```

@@ -160,7 +160,7 @@ impl Station {
             (S::Api(_), S::Coordinator | S::Webhooks | S::JobQueue | S::DeadLetters) => true,
             (S::Config, S::Nats | S::EventStore | S::Projector | S::Vault | S::Webhooks) => true,
             (S::Directory, S::Config | S::Nats | S::EventStore | S::Executor | S::Projector | S::Coordinator) => true,
-            (S::Directory, S::Sagas | S::Aggregates(_) | S::Commands(_)) => true,
+            (S::Directory, S::DeadLetters | S::Sagas | S::Aggregates(_) | S::Commands(_)) => true,
             (S::Testbed, S::Nats | S::EventStore) => true,
             _ => false,
         }

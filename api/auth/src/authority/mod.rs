@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened, LONGEST_SESSION, SigningKeyAdded};
 use auth_commands::{
-    AddFirstSigningKey, AddSamlKey, AddSigningKey, GRANTS, OpenKeyRing, ResealKeyRing, RetireSigningKey, protocol,
+    AddFirstSigningKey, AddSamlDecryptionKey, AddSamlKey, AddSigningKey, GRANTS, OpenKeyRing, ResealKeyRing,
+    RetireSigningKey, protocol,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use executor::{Command, Done, Executor, Request};
@@ -23,7 +24,7 @@ use face::{Admission, MailedLinks, People, Standings};
 use kernel::{Caller, Clock, Refusal, Role, TenantId};
 use keys::{Context, DataKey, Enveloped, MasterKey, Random};
 use quick_cache::sync::Cache;
-use saml::{Certificate, SigningKey};
+use saml::{Certificate, DecryptionKey, SigningKey};
 
 use crate::aside::{Undone, aside};
 
@@ -282,6 +283,37 @@ impl Authority {
         let ring = self.load(tenant.id).await?;
         let found = ring.map(|ring| ring.saml(tenant.id, &key)).transpose()?.flatten();
         found.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's key was not written"))
+    }
+
+    /// What identity providers encrypt for, to be shown to them; made if the tenant has none yet.
+    ///
+    /// # Errors
+    /// As [`ring_or_open`](Self::ring_or_open).
+    pub async fn saml_encryption(&self, tenant: &KnownTenant) -> Result<Certificate, Refusal> {
+        let ring = self.ring_or_open(tenant.id).await?;
+        let key = self.tenant_key(tenant.id, &ring).await?;
+        if let Some((_, certificate)) = ring.saml_decryption(tenant.id, &key)? {
+            return Ok(certificate);
+        }
+        let (parts, known, now, sealing) = (self.parts.clone(), tenant.clone(), self.now(), key.clone());
+        let making = move || ring::new_saml_decryption_key(known.id, &known.slug, now, &sealing, &*parts.random);
+        let added = aside(making).await?;
+        self.run(&protocol(tenant.id, "auth"), &AddSamlDecryptionKey(added)).await?;
+        // Another request may have been faster: then it is that one's.
+        let ring = self.load(tenant.id).await?;
+        let found = ring.map(|ring| ring.saml_decryption(tenant.id, &key)).transpose()?.flatten();
+        let found = found.map(|(_, certificate)| certificate);
+        found.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's key was not written"))
+    }
+
+    /// What opens what identity providers encrypt for a tenant; none: nobody was shown for what to encrypt.
+    ///
+    /// # Errors
+    /// When the log can't be read, or the key does not open.
+    pub async fn saml_decryption(&self, tenant: TenantId) -> Result<Option<Arc<DecryptionKey>>, Refusal> {
+        let Some(ring) = self.ring(tenant).await? else { return Ok(None) };
+        let key = self.tenant_key(tenant, &ring).await?;
+        Ok(ring.saml_decryption(tenant, &key)?.map(|(key, _)| key))
     }
 
     /// Publishes a new key of an algorithm, which signs when all who verify know it. Answers its id.

@@ -4,7 +4,9 @@
 
 mod attacks;
 mod by_the_letter;
+mod denials;
 mod device;
+mod encrypting;
 mod exchange;
 mod flow;
 mod identity_provider;

@@ -14,6 +14,7 @@ mod commands;
 mod contracts;
 mod dead_letters;
 mod deletion;
+mod denials;
 mod domains;
 mod drain;
 mod examples;

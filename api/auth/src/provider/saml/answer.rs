@@ -52,6 +52,7 @@ pub async fn consume(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text_within(LONGEST_FORM).await?)?;
     let response = form.need("SAMLResponse")?;
     let key = provider.tenant_key(&visit).await?;
+    let decryption = provider.authority.saml_decryption(visit.tenant.id).await?;
     let now = provider.authority.now();
     let asked = |id: &str| {
         let made = Opaque::read(id, visit.tenant.id, Use::SamlRequest, &key).and_then(|said| said.id.get_timestamp());
@@ -60,6 +61,7 @@ pub async fn consume(provider: &Provider, mut visit: Visit) -> Answer {
     let expected = Expected {
         own: &connection.own,
         provider: &connection.provider,
+        key: decryption.as_deref(),
         asked: &asked,
         unsolicited: connection.state.details.provider_initiated,
         now,

@@ -18,7 +18,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use kernel::Refusal;
 use poem::Response;
 use poem::http::{StatusCode, header};
-use saml::{Asking, Certificate, IdentityProvider, Own};
+use saml::{Asking, Certificate, IdentityProvider, Own, Shown};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -94,8 +94,10 @@ pub async fn login(provider: &Provider, visit: Visit) -> Answer {
 /// What a provider is told about us.
 pub async fn metadata(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
-    let (_, certificate) = provider.authority.saml_key(&visit.tenant).await?;
-    let document = provider.saml.metadata(&connection.own, &certificate).map_err(|fault| unusable(&fault))?;
+    let (_, signing) = provider.authority.saml_key(&visit.tenant).await?;
+    let encryption = provider.authority.saml_encryption(&visit.tenant).await?;
+    let shown = Shown { signing: &signing, encryption: &encryption };
+    let document = provider.saml.metadata(&connection.own, shown).map_err(|fault| unusable(&fault))?;
     Ok(Response::builder()
         .status(StatusCode::OK)
         .content_type("application/samlmetadata+xml")
