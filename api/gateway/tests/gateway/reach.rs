@@ -98,7 +98,9 @@ async fn what_a_machine_may_and_might_is_told_as_of_people() {
         assert!(answer.body["errors"].is_null(), "{answer:?}");
         answer.body["data"]["user"]["access"].clone()
     };
-    let as_of = |at: chrono::DateTime<chrono::Utc>| format!(", asOf: \"{}\"", at.to_rfc3339());
+    let as_of = |at: chrono::DateTime<chrono::Utc>| {
+        format!(", asOf: \"{}\"", at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true))
+    };
     let now = access(String::new()).await;
     assert_eq!(now["roles"], json!(["auditor"]));
     let history = json!({ "name": "auth:history:read", "by": ["auditor"] });
