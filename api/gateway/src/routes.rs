@@ -8,6 +8,7 @@ use auth_api::provider::SeenFrom;
 use config::Config;
 use face::{Incoming, Problem, Reading, Runtime};
 use poem::endpoint::BoxEndpoint;
+use poem::error::ResponseError;
 use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result, Route};
 use poem_openapi::__private::UrlQuery;
