@@ -36,4 +36,4 @@ pub use command::{Command, Done, Request};
 pub use eventstore::AskedJob;
 pub use executor::{Executor, Settings};
 pub use held::{ClaimHistory, Held};
-pub use work::Work;
+pub use work::{Work, named, not_found};
