@@ -121,9 +121,9 @@ pub(crate) async fn refusals(
     .bind(i64::from(most))
     .fetch_all(pool)
     .await?;
-    let refused =
-        |status: &Option<i32>| status.and_then(|status| u16::try_from(status).ok()).is_some_and(refuses_event);
-    Ok((1..).zip(found.iter().take_while(|status| refused(status))).last().map_or(0, |(count, _)| count))
+    let refused = |status: Option<i32>| status.and_then(|status| u16::try_from(status).ok()).is_some_and(refuses_event);
+    let row = found.iter().position(|status| !refused(*status)).unwrap_or(found.len());
+    Ok(u32::try_from(row).unwrap_or(most))
 }
 
 /// An event is parked: the cursor moves past it, in the transaction that parks it. False: it is not this worker's any more.

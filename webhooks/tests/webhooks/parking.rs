@@ -243,7 +243,8 @@ async fn an_event_is_parked_after_five_refusals_in_a_row_whatever_failed_before(
 
 #[tokio::test]
 async fn refusals_before_and_after_a_restart_are_in_one_row() {
-    let settings = webhooks::Settings { longest_retry: std::time::Duration::from_millis(50), ..crate::world::quick() };
+    let pause = std::time::Duration::from_millis(200);
+    let settings = webhooks::Settings { first_retry: pause, longest_retry: pause, ..crate::world::quick() };
     let world = World::with(settings).await;
     let receiver = Receiver::answering(|_, _| Reply::Status("422 Unprocessable Content")).await;
     let endpoint = world.endpoint(&receiver.url).await;
