@@ -123,6 +123,7 @@ pub(crate) fn explain(error: &figment::Error) -> String {
             Kind::InvalidType(found, wanted) | Kind::InvalidValue(found, wanted) => {
                 let shown =
                     if setting.is_some_and(|setting| setting.secret) { "(secret)".into() } else { found.to_string() };
+                let wanted = in_words(wanted);
                 write!(text, "{key}{variable}: {shown} from {source} is not allowed; allowed is {wanted}")
             }
             Kind::UnknownVariant(found, allowed) => {
@@ -141,6 +142,49 @@ pub(crate) fn explain(error: &figment::Error) -> String {
     text
 }
 
+/// What is allowed, in words: serde says it in those of the language.
+fn in_words(wanted: &str) -> &str {
+    match wanted {
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number from 0",
+        "a nonzero u32" => "a whole number from 1 to 4294967295",
+        "f64" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list, such as [\"one\", \"two\"]",
+        "a string" => "a text",
+        other => other,
+    }
+}
+
+/// Where nats-servers are.
+const SERVERS: &str = "the URL of a nats-server such as nats://10.0.0.7:4222, or several with commas between";
+
+/// A setting that is 0, without any of which nothing works, and what is allowed there.
+fn none_of_what_is_needed(config: &Config) -> Option<(&'static str, &'static str)> {
+    let Config { http, graphql, .. } = config;
+    let seconds = [
+        ("http.timeout_seconds", http.timeout_seconds),
+        ("http.idle_seconds", http.idle_seconds),
+        ("graphql.timeout_seconds", graphql.timeout_seconds),
+        ("postgres.append_timeout_seconds", config.postgres.append_timeout_seconds),
+        ("webhooks.timeout_seconds", config.webhooks.timeout_seconds),
+        ("events.heartbeat_seconds", config.events.heartbeat_seconds),
+    ];
+    let numbers = [
+        ("http.body_limit", http.body_limit as u64),
+        ("http.upload_limit", http.upload_limit as u64),
+        ("http.uploads", http.uploads as u64),
+        ("http.uploads_of_a_tenant", http.uploads_of_a_tenant as u64),
+        ("graphql.depth", graphql.depth as u64),
+        ("graphql.cost", graphql.cost),
+    ];
+    let seconds = seconds.into_iter().map(|(key, value)| (key, value, "a number of seconds from 1"));
+    let numbers = numbers.into_iter().map(|(key, value)| (key, value, "a number from 1"));
+    let (key, _, allowed) = seconds.chain(numbers).find(|(_, value, _)| *value == 0)?;
+    Some((key, allowed))
+}
+
 /// What types can't say.
 fn check(config: &Config, known: &Known) -> Result<(), ConfigError> {
     let refuse = |key: &str, value: &str, allowed: &str| {
@@ -155,14 +199,12 @@ fn check(config: &Config, known: &Known) -> Result<(), ConfigError> {
     if ![1, 3, 5].contains(&config.nats.replicas) {
         return refuse("nats.replicas", &config.nats.replicas.to_string(), "1, 3 or 5");
     }
-    if config.webhooks.timeout_seconds == 0 {
-        return refuse("webhooks.timeout_seconds", "0", "a number of seconds from 1");
+    if let Some((key, allowed)) = none_of_what_is_needed(config) {
+        return refuse(key, "0", allowed);
     }
-    if config.events.heartbeat_seconds == 0 {
-        return refuse("events.heartbeat_seconds", "0", "a number of seconds from 1");
-    }
-    if config.http.timeout_seconds == 0 {
-        return refuse("http.timeout_seconds", "0", "a number of seconds from 1");
+    let named = |urls: &str| urls.split(',').all(|url| !url.trim().is_empty());
+    if !named(&config.nats.url) {
+        return refuse("nats.url", &format!("{:?}", config.nats.url), SERVERS);
     }
     let digits = |prefix: &str| {
         prefix
@@ -180,16 +222,6 @@ fn check(config: &Config, known: &Known) -> Result<(), ConfigError> {
     if let Err(wrong) = config.http.proxies() {
         let allowed = "addresses and networks, such as [\"10.0.0.7\", \"fd00::/8\"]";
         return refuse("http.trusted_proxies", &format!("{wrong:?}"), allowed);
-    }
-    for (key, count) in
-        [("http.uploads", config.http.uploads), ("http.uploads_of_a_tenant", config.http.uploads_of_a_tenant)]
-    {
-        if count == 0 {
-            return refuse(key, "0", "a number from 1");
-        }
-    }
-    if config.postgres.append_timeout_seconds == 0 {
-        return refuse("postgres.append_timeout_seconds", "0", "a number of seconds from 1");
     }
     if !(1..=2048).contains(&config.postgres.append_queue_mib) {
         let found = config.postgres.append_queue_mib.to_string();
@@ -244,6 +276,9 @@ fn check(config: &Config, known: &Known) -> Result<(), ConfigError> {
         if remote_urls(&cell.urls).is_none() {
             let allowed = "URLs such as http://10.0.0.7:8080, with commas between";
             return refuse(&format!("cells.{name}.urls"), &format!("{:?}", cell.urls), allowed);
+        }
+        if !cell.nats_url.is_empty() && !named(cell.nats_url.reveal()) {
+            return refuse(&format!("cells.{name}.nats_url"), "(secret)", SERVERS);
         }
     }
     if !config.auth.master_key.is_empty()
@@ -330,11 +365,20 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_named_with_its_key_and_what_is_allowed() {
-        let cases: [(&str, &str, &[&str]); 23] = [
+        let cases: [(&str, &str, &[&str]); 32] = [
+            ("INOPSIO_NATS_URL", "", &["nats.url", "INOPSIO_NATS_URL", "nats://10.0.0.7:4222"]),
+            ("INOPSIO_NATS_URL", "nats://10.0.0.7:4222,", &["nats.url", "10.0.0.7:4222,", "commas between"]),
+            ("INOPSIO_HOST", "nowhere", &["http.host", "INOPSIO_HOST", "nowhere", "127.0.0.1"]),
+            ("INOPSIO_BODY_LIMIT", "-1", &["http.body_limit", "-1", "a whole number from 0"]),
+            ("INOPSIO_BODY_LIMIT", "0", &["http.body_limit", "0", "from 1"]),
+            ("INOPSIO_IDLE_SECONDS", "0", &["http.idle_seconds", "0", "seconds from 1"]),
+            ("INOPSIO_GRAPHQL_DEPTH", "0", &["graphql.depth", "0", "from 1"]),
+            ("INOPSIO_GRAPHQL_TIMEOUT_SECONDS", "0", &["graphql.timeout_seconds", "0", "seconds from 1"]),
+            ("INOPSIO_CORS_ORIGINS", "7", &["http.cors_origins", "7", "a list"]),
             ("INOPSIO_CORS_ORIGINS", "[\"app.example.com\"]", &["http.cors_origins", "app.example.com", "https://"]),
             ("INOPSIO_CORS_ORIGINS", "[\"https://app.example.com/\"]", &["http.cors_origins", "nothing after it"]),
             ("INOPSIO_TEXTS_PREFIXES", "[\"49\"]", &["texts.prefixes", "49", "+49"]),
-            ("INOPSIO_TEXTS_TENANT_PER_HOUR", "0", &["texts.tenant_per_hour", "0", "nonzero"]),
+            ("INOPSIO_TEXTS_TENANT_PER_HOUR", "0", &["texts.tenant_per_hour", "0", "from 1 to"]),
             ("INOPSIO_CELL", "East!", &["directory.cell", "East!", "lower-case letters"]),
             ("INOPSIO_DIRECTORY_URL", "nowhere", &["directory.url", "(secret)", "postgres://"]),
             ("INOPSIO_PUBLIC_URL", "https://a.example/b", &["http.public_url", "a.example/b", "without a path"]),
@@ -343,7 +387,7 @@ mod tests {
             ("INOPSIO_UPLOADS", "0", &["http.uploads", "0", "from 1"]),
             ("INOPSIO_APPEND_TIMEOUT_SECONDS", "0", &["postgres.append_timeout_seconds", "0", "from 1"]),
             ("INOPSIO_APPEND_QUEUE_MIB", "4096", &["postgres.append_queue_mib", "4096", "1 to 2048"]),
-            ("INOPSIO_PORT", "80800", &["http.port", "INOPSIO_PORT", "80800", "u16"]),
+            ("INOPSIO_PORT", "80800", &["http.port", "INOPSIO_PORT", "80800", "from 0 to 65535"]),
             ("INOPSIO_PORT", "many", &["http.port", "many"]),
             ("INOPSIO_LOG_FORMAT", "xml", &["log.format", "xml", "auto", "text", "json"]),
             ("INOPSIO_NATS_REPLICAS", "2", &["nats.replicas", "2", "1, 3 or 5"]),
@@ -389,6 +433,13 @@ mod tests {
         let some = partitions("{leads=8, contacts=2}");
         assert_eq!((some.partitions_of("leads"), some.partitions_of("accounts")), (Some(8), None));
         assert_eq!(from(&[]).unwrap().projections.partitions_of("leads"), None);
+    }
+
+    #[test]
+    fn the_address_to_listen_on_may_be_called_localhost() {
+        for (text, address) in [("localhost", "127.0.0.1"), ("0.0.0.0", "0.0.0.0"), ("::1", "::1")] {
+            assert_eq!(from(&[("INOPSIO_HOST", text)]).unwrap().http.host.to_string(), address);
+        }
     }
 
     #[test]
