@@ -38,6 +38,7 @@ mod powers;
 mod provisioning;
 mod rebuilding;
 mod reference;
+mod rewrap;
 mod rings;
 mod routes;
 mod server;
@@ -55,4 +56,5 @@ pub use directory::lifecycle::{Deletion, ProvisionError, Restored, delete, resto
 pub use domains::{Part, SERVICES, dead_letters_of, holdings, jobs_of, known, parts};
 pub use migrate::{Migrated, migrate};
 pub use provisioning::provision;
+pub use rewrap::{Outcome, RewrapError, master_key_name, rewrap};
 pub use server::{Server, Services, StartError};

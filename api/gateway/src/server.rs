@@ -8,6 +8,7 @@ use auth_api::trust::Denials;
 use config::Config;
 use directory::WriteSideError;
 use kernel::{Clock, Grant, IdSource, Service, SystemClock, SystemIds};
+use keys::MasterKey as _;
 use nats::Bus;
 use poem::Endpoint;
 use poem::listener::TcpAcceptor;
@@ -96,6 +97,14 @@ pub enum StartError {
     /// A service's log can't be opened, or a key is missing that it needs.
     #[error(transparent)]
     WriteSide(#[from] WriteSideError),
+    /// The master key is in Vault, and can't be used there. (That Vault does not answer is no reason not to start.)
+    #[error("the master key {key}: {error}")]
+    Vault {
+        /// Where it is.
+        key: String,
+        /// What is wrong.
+        error: vault::Error,
+    },
     /// TLS for webhooks can't be set up.
     #[error("webhooks of the service {service}: {error}")]
     Webhooks {
@@ -149,13 +158,14 @@ impl Server {
         if services == Services::Cells {
             return Self::before_cells(&config, ids, acceptor, address).await;
         }
+        let background = Background::default();
+        keep_master_keys(&config, &background).await?;
         let bus = Bus::connect(&config.bus_settings()).await?;
         let outside = Outside::of(&config, &bus)?;
         let parts: Vec<_> =
             domains::parts_with(&outside).into_iter().filter(|part| services.includes(part.service)).collect();
         // Of all services, not only of those that run here: a token is the same everywhere.
         let grants: Arc<[Grant]> = domains::grants().into();
-        let background = Background::default();
         let stop = CancellationToken::new();
         let mut running = Vec::new();
         let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
@@ -199,7 +209,14 @@ impl Server {
         let seats = events_api::feed::Seats::default();
         consumers::observe(running.clone(), seats.clone(), &background);
         let remotes = elsewhere.iter().map(|(_, remote, reading)| (remote.clone(), reading.clone())).collect();
-        let readiness = Arc::new(Readiness::new(bus.clone(), running.clone(), remotes, seats.clone(), suspended));
+        let readiness = Arc::new(Readiness::new(
+            bus.clone(),
+            running.clone(),
+            remotes,
+            seats.clone(),
+            suspended,
+            config.keys_in_vault(),
+        ));
         let platform = events_api::Platform {
             services: here.iter().map(|(_, runtime)| runtime.clone()).collect(),
             webhooks: running.iter().map(|running| running.webhooks.clone()).collect(),
@@ -313,6 +330,30 @@ fn run_front(
             .run_with_graceful_shutdown(front, stopped.cancelled_owned(), Some(drain))
             .await
     })
+}
+
+/// Looks whether the master keys that are in Vault can be used, and keeps our token for it good.
+///
+/// # Errors
+/// What somebody has to mend: a key that is not there, a token that may not. What passes by itself is only told: whose keys are needed
+/// meanwhile hear that the master key can't be asked, and all goes on when it can.
+async fn keep_master_keys(config: &Config, background: &Background) -> Result<(), StartError> {
+    let mut kept: Vec<Arc<vault::Client>> = Vec::new();
+    for transit in config.keys_in_vault() {
+        let key = transit.name().to_owned();
+        match transit.check().await {
+            Ok(()) => {}
+            Err(error) if error.passes() => {
+                tracing::error!(key, %error, "the master key can't be asked: until it can, tenants whose keys are not opened yet get 503");
+            }
+            Err(error) => return Err(StartError::Vault { key, error }),
+        }
+        if !kept.iter().any(|client| Arc::ptr_eq(client, transit.client())) {
+            kept.push(transit.client().clone());
+            background.tasks.spawn(transit.client().clone().keep(background.shutdown.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// How feeds work.

@@ -3,6 +3,7 @@
 use auth_aggregates::{KeyRing, KeyRingCommand, KeyRingOpened, SamlDecryptionKeyAdded, SamlKeyAdded, SigningKeyAdded};
 use executor::{Command, Work};
 use kernel::Refusal;
+use keys::Envelope;
 
 use crate::grants::PROTOCOL;
 
@@ -18,6 +19,15 @@ pub struct OpenKeyRing {
 /// Takes a tenant's keys back that is not made after all; nothing happens when it has none.
 #[derive(Clone, Copy, Debug)]
 pub struct CloseKeyRing;
+
+/// Puts the tenant's key into another envelope, if it has still the one from which it was taken.
+#[derive(Clone, Debug)]
+pub struct ResealKeyRing {
+    /// The envelope from which it was taken.
+    pub was: Envelope,
+    /// The other one, with the same key in it.
+    pub tenant_key: Envelope,
+}
 
 /// Publishes a further key, which signs from its time on.
 #[derive(Clone, Debug)]
@@ -66,6 +76,17 @@ impl Command for CloseKeyRing {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let tenant = work.caller().tenant();
         work.upsert::<KeyRing>(tenant, KeyRingCommand::Close).await
+    }
+}
+
+impl Command for ResealKeyRing {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let tenant = work.caller().tenant();
+        let Self { was, tenant_key } = self.clone();
+        work.upsert::<KeyRing>(tenant, KeyRingCommand::Reseal { was, tenant_key }).await
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use auth_aggregates::{Algorithm, KeyRing, SamlDecryptionKeyAdded, SamlKeyAdded, SigningKeyAdded};
 use chrono::{DateTime, Utc};
 use kernel::{Refusal, TenantId};
-use keys::{Context, DataKey, Random, Wrapped};
+use keys::{Context, DataKey, Envelope, Random};
 use saml::{Certificate, DecryptionKey, SigningKey};
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use super::signature::{NotAKey, PublicKey, SecretKey};
 
 /// A tenant's keys.
 pub struct Ring {
-    wrapped: Wrapped,
+    envelope: Envelope,
     /// The tenant's key, once it was needed here.
     opened: OnceLock<DataKey>,
     state: KeyRing,
@@ -41,14 +41,14 @@ pub struct RingKey {
 
 impl Ring {
     pub(super) fn new(state: &KeyRing, loaded_at: DateTime<Utc>) -> Result<Self, Refusal> {
-        let wrapped = state.tenant_key.clone().ok_or_else(|| unusable(NotAKey))?;
+        let envelope = state.tenant_key.clone().ok_or_else(|| unusable(NotAKey))?;
         let key = |added: &SigningKeyAdded| {
             let public = PublicKey::of(&added.public).map_err(unusable)?;
             Ok(RingKey { kid: added.kid.clone(), public, secret: OnceLock::new() })
         };
         let keys = state.keys.iter().map(key).collect::<Result<_, Refusal>>()?;
         Ok(Self {
-            wrapped,
+            envelope,
             opened: OnceLock::new(),
             state: state.clone(),
             keys,
@@ -63,8 +63,8 @@ impl Ring {
         self.loaded_at
     }
 
-    pub(super) const fn wrapped(&self) -> &Wrapped {
-        &self.wrapped
+    pub(super) const fn envelope(&self) -> &Envelope {
+        &self.envelope
     }
 
     pub(super) fn opened(&self) -> Option<DataKey> {

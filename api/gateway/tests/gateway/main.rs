@@ -29,6 +29,7 @@ mod jobs;
 mod limits;
 mod logging;
 mod logout;
+mod master_key;
 mod name_server;
 mod operations;
 mod operator_tokens;
