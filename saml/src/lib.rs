@@ -22,6 +22,7 @@ mod certificate;
 mod encryption;
 mod fault;
 mod key;
+mod logout;
 mod metadata;
 mod names;
 mod request;
@@ -34,6 +35,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use certificate::Certificate;
 pub use fault::Fault;
 pub use key::{DecryptionKey, GeneratedKey, SigningKey};
+pub use logout::{Answering, Farewell, Leaving, Parting};
 pub use metadata::IdentityProvider;
 pub use response::{Asserted, NameId};
 
@@ -44,6 +46,8 @@ pub struct Own {
     pub entity_id: String,
     /// Where assertions are sent (the assertion consumer service).
     pub acs: String,
+    /// Where a provider asks to sign somebody out, and answers us (single logout).
+    pub slo: String,
 }
 
 /// What an assertion has to fit.
@@ -109,6 +113,36 @@ pub trait ServiceProvider: Send + Sync {
     /// # Errors
     /// Why it is not believed.
     fn accept(&self, response: &str, expected: &Expected<'_>) -> Result<Asserted, Fault>;
+
+    /// Where a browser is sent so that the provider signs somebody out, too.
+    ///
+    /// # Errors
+    /// [`Fault::Metadata`] when it has no address for that, [`Fault::Key`] when it can't be signed.
+    fn ask_to_sign_out(
+        &self,
+        own: &Own,
+        provider: &IdentityProvider,
+        leaving: &Leaving<'_>,
+        key: &SigningKey,
+    ) -> Result<String, Fault>;
+
+    /// Where a browser is sent so that a provider that asked knows that somebody is signed out.
+    ///
+    /// # Errors
+    /// As [`ask_to_sign_out`](Self::ask_to_sign_out).
+    fn answer_sign_out(
+        &self,
+        own: &Own,
+        provider: &IdentityProvider,
+        answering: &Answering<'_>,
+        key: &SigningKey,
+    ) -> Result<String, Fault>;
+
+    /// What the provider asks, or answers, about signing out: the query string with which a browser came.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    fn hear(&self, query: &str, parting: &Parting<'_>) -> Result<Farewell, Fault>;
 }
 
 /// The Web Browser SSO profile with our own strict rules over the canonical form of `bergshamra-c14n` and the signatures of `ring`.
@@ -132,5 +166,29 @@ impl ServiceProvider for WebSso {
 
     fn accept(&self, response: &str, expected: &Expected<'_>) -> Result<Asserted, Fault> {
         response::accept(response, expected)
+    }
+
+    fn ask_to_sign_out(
+        &self,
+        own: &Own,
+        provider: &IdentityProvider,
+        leaving: &Leaving<'_>,
+        key: &SigningKey,
+    ) -> Result<String, Fault> {
+        logout::ask(own, provider, leaving, key)
+    }
+
+    fn answer_sign_out(
+        &self,
+        own: &Own,
+        provider: &IdentityProvider,
+        answering: &Answering<'_>,
+        key: &SigningKey,
+    ) -> Result<String, Fault> {
+        logout::answer(own, provider, answering, key)
+    }
+
+    fn hear(&self, query: &str, parting: &Parting<'_>) -> Result<Farewell, Fault> {
+        logout::hear(query, parting)
     }
 }

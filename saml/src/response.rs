@@ -26,6 +26,8 @@ pub struct Asserted {
     pub attributes: Vec<(String, Vec<String>)>,
     /// When they showed the provider who they are.
     pub authenticated_at: DateTime<Utc>,
+    /// What the provider calls its session, if it says so: it may ask to end it.
+    pub session: Option<String>,
     /// The request that it answers; none: nobody asked.
     pub in_response_to: Option<String>,
 }
@@ -253,7 +255,7 @@ fn within(element: Node<'_>, expected: &Expected<'_>) -> Result<(), Fault> {
     if too_soon || too_late { Err(Fault::Time) } else { Ok(()) }
 }
 
-fn time(text: &str) -> Result<DateTime<Utc>, Fault> {
+pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, Fault> {
     DateTime::parse_from_rfc3339(text.trim()).map(|at| at.to_utc()).map_err(|_| Fault::Time)
 }
 
@@ -266,7 +268,7 @@ fn read(assertion: Node<'_>, in_response_to: Option<String>, expected: &Expected
     if name_id.value.is_empty() {
         return Err(Fault::Subject);
     }
-    let mut authenticated_at = None;
+    let (mut authenticated_at, mut session) = (None, None);
     for statement in assertion.each(ASSERTION, "AuthnStatement") {
         let at = time(statement.attribute("AuthnInstant").ok_or(Fault::Structure("AuthnInstant is missing"))?)?;
         let over = statement.attribute("SessionNotOnOrAfter").map(time).transpose()?;
@@ -274,6 +276,8 @@ fn read(assertion: Node<'_>, in_response_to: Option<String>, expected: &Expected
             return Err(Fault::Time);
         }
         authenticated_at = authenticated_at.max(Some(at.min(expected.now)));
+        let index = statement.attribute("SessionIndex").filter(|index| index.len() <= LONGEST_ID);
+        session = session.or(index.map(str::to_owned));
     }
     let authenticated_at = authenticated_at.ok_or(Fault::Structure("it does not say that anybody signed in"))?;
     let mut attributes = Vec::new();
@@ -285,5 +289,5 @@ fn read(assertion: Node<'_>, in_response_to: Option<String>, expected: &Expected
             attributes.push((name.to_owned(), values.collect()));
         }
     }
-    Ok(Asserted { id: id.to_owned(), name_id, attributes, authenticated_at, in_response_to })
+    Ok(Asserted { id: id.to_owned(), name_id, attributes, authenticated_at, session, in_response_to })
 }

@@ -38,7 +38,10 @@ def configuration(**more):
         "cert_file": certificate,
         "service": {"idp": {
             "want_authn_requests_signed": True,
-            "endpoints": {"single_sign_on_service": [("https://idp.example.com/sso", BINDING_HTTP_REDIRECT)]},
+            "endpoints": {
+                "single_sign_on_service": [("https://idp.example.com/sso", BINDING_HTTP_REDIRECT)],
+                "single_logout_service": [("https://idp.example.com/slo", BINDING_HTTP_REDIRECT)],
+            },
             "policy": {"default": {"lifetime": {"minutes": 5}, "attribute_restrictions": None}},
         }},
     } | more)
@@ -100,10 +103,56 @@ def says(in_response_to, destination):
     return goes(urllib.parse.urljoin(destination, answer.headers["location"]))
 
 
+def redirects(message, destination, response):
+    """The address that the provider has the browser go to with a message, signed."""
+    info = idp.apply_binding(
+        BINDING_HTTP_REDIRECT, str(message), destination, "a state", response=response, sign=True, sigalg=SIG_RSA_SHA256,
+    )
+    return dict(info["headers"])["Location"]
+
+
+def leaves_here():
+    """Somebody signs out here: the provider is asked to sign them out, too, and they come back."""
+    page = goes(f"{env['ISSUER']}/logout")
+    pending = re.search(r'name="pending" value="([^"]*)"', page.text)[1]
+    sent = browser.post(f"{env['ISSUER']}/logout", data={"pending": pending})
+    url = sent.headers["refresh"].removeprefix("0; url=")
+    assert url.startswith("https://idp.example.com/slo?"), url
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+    request = idp.parse_logout_request(
+        query["SAMLRequest"], BINDING_HTTP_REDIRECT, sigalg=query["SigAlg"], signature=query["Signature"],
+    )
+    assert request.message.name_id.text == env["LOGIN"] and request.message.session_index, request.message
+    answer = idp.create_logout_response(request.message, [BINDING_HTTP_REDIRECT], sign=False)
+    page = goes(redirects(answer, f"{connection}/slo", True))
+    assert "You are signed out" in page.text, page.text
+
+
+def leaves_there():
+    """Somebody signs out at the provider: their browser brings us that."""
+    who = NameID(format=NAMEID_FORMAT_EMAILADDRESS, text=env["LOGIN"])
+    _, request = idp.create_logout_request(f"{connection}/slo", sp, name_id=who, sign=False)
+    url = goes(redirects(request, f"{connection}/slo", False))
+    assert isinstance(url, str) and url.startswith("https://idp.example.com/slo?"), url
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+    assert query["RelayState"] == "a state" and query["Signature"], query
+    answer = idp.unravel(query["SAMLResponse"], BINDING_HTTP_REDIRECT, "response")
+    assert b"status:Success" in answer and b"LogoutResponse" in answer, answer
+
+
+def is_signed_in():
+    return env["LOGIN"] in goes(f"{env['ISSUER']}/account").text
+
+
 if mode == "unrequested":
     [acs] = idp.metadata.assertion_consumer_service(sp, binding=BINDING_HTTP_POST)
     page = says(None, acs["location"])
     assert env["NAME"] in page.text, page.text
+    leaves_there()
+    assert not is_signed_in()
+    says(None, acs["location"])
+    leaves_here()
+    assert not is_signed_in()
 else:
     # The sign-in page of an application asks where somebody belongs, and sends them there.
     page = goes(env["APPLICATION"])

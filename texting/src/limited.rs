@@ -90,7 +90,7 @@ impl Number {
         if wait.is_zero() {
             return Ok(Share::Anybodys);
         }
-        if self.served.get(&(text.tenant, text.asker)).is_some_and(|at| now - *at < DAY) {
+        if self.served.get(&(text.tenant, text.asker)).is_some_and(|at| now.saturating_sub(*at) < DAY) {
             return Err(wait);
         }
         let of_tenant = self.by_tenant.get(&text.tenant).copied().unwrap_or_default().wait(OF_NEWCOMERS, now);
@@ -106,13 +106,13 @@ impl Number {
                 self.by_tenant.entry(text.tenant).or_default().take(OF_NEWCOMERS, now);
             }
         }
-        self.served.retain(|_, at| now - *at < DAY);
+        self.served.retain(|_, at| now.saturating_sub(*at) < DAY);
         self.served.insert((text.tenant, text.asker), now);
     }
 
     /// Whether nothing was sent there for so long that it is as if nothing ever was.
     fn is_forgotten(&self, now: Duration) -> bool {
-        self.served.values().all(|at| now - *at >= DAY)
+        self.served.values().all(|at| now.saturating_sub(*at) >= DAY)
     }
 }
 

@@ -134,7 +134,7 @@ impl<'a> Mover<'a> {
             let bus = self.bus(&moving).await;
             let mut attempts = 1..=ATTEMPTS;
             let paused = loop {
-                self.copy(&moving, &mut legs, bus.as_ref(), news, &mut moved.rounds).await?;
+                self.copy(&mut legs, bus.as_ref(), news, &mut moved.rounds).await?;
                 news("the tenant's writes are paused");
                 let paused = Instant::now();
                 attempts.next();
@@ -310,14 +310,7 @@ impl<'a> Mover<'a> {
     }
 
     /// Copies while the tenant writes.
-    async fn copy(
-        &self,
-        moving: &Moving,
-        legs: &mut [Leg],
-        bus: Option<&Bus>,
-        news: &dyn Fn(&str),
-        rounds: &mut usize,
-    ) -> Result<()> {
+    async fn copy(&self, legs: &mut [Leg], bus: Option<&Bus>, news: &dyn Fn(&str), rounds: &mut usize) -> Result<()> {
         loop {
             *rounds += 1;
             let began = Instant::now();

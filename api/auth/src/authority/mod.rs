@@ -297,7 +297,7 @@ impl Authority {
         }
         let (parts, known, now, sealing) = (self.parts.clone(), tenant.clone(), self.now(), key.clone());
         let making = move || ring::new_saml_decryption_key(known.id, &known.slug, now, &sealing, &*parts.random);
-        let added = aside(making).await?;
+        let added = make(making).await?;
         self.run(&protocol(tenant.id, "auth"), &AddSamlDecryptionKey(added)).await?;
         // Another request may have been faster: then it is that one's.
         let ring = self.load(tenant.id).await?;

@@ -90,16 +90,16 @@ impl Encryption {
                 let cipher = Aes128Gcm::new_from_slice(&self.key()).unwrap();
                 [&nonce[..], &cipher.encrypt(&Nonce::from(nonce), text).unwrap()].concat()
             }
-            "aes256-cbc" => {
-                self.chains(text, |vector| cbc::Encryptor::<aes::Aes256>::new_from_slices(&self.key(), vector).unwrap())
-            }
-            _ => {
-                self.chains(text, |vector| cbc::Encryptor::<aes::Aes128>::new_from_slices(&self.key(), vector).unwrap())
-            }
+            "aes256-cbc" => Self::chains(text, |vector| {
+                cbc::Encryptor::<aes::Aes256>::new_from_slices(&self.key(), vector).unwrap()
+            }),
+            _ => Self::chains(text, |vector| {
+                cbc::Encryptor::<aes::Aes128>::new_from_slices(&self.key(), vector).unwrap()
+            }),
         }
     }
 
-    fn chains<C>(&self, text: &[u8], cipher: impl FnOnce(&[u8]) -> C) -> Vec<u8>
+    fn chains<C>(text: &[u8], cipher: impl FnOnce(&[u8]) -> C) -> Vec<u8>
     where
         C: BlockModeEncrypt<BlockSize = aes::cipher::consts::U16>,
     {

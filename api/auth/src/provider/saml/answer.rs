@@ -1,6 +1,6 @@
 //! What an identity provider answers: verified where it arrives, and used where the browser shows that it asked.
 
-use auth_aggregates::{SamlConnectionDetails, SamlConnectionId, SamlSignIn};
+use auth_aggregates::{SamlConnectionDetails, SamlConnectionId, SamlName, SamlSignIn};
 use auth_commands::{UseSamlAssertion, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use face::{Person, Vouched};
@@ -94,6 +94,8 @@ fn said(connection: &Connection, asserted: Asserted, at: DateTime<Utc>) -> Resul
         connection: connection.id,
         assertion: asserted.id,
         authenticated_at: kernel::to_micros(asserted.authenticated_at),
+        session: asserted.session,
+        name: Some(SamlName { value: asserted.name_id.value.into(), format: asserted.name_id.format }),
     };
     Ok(Said { connection: connection.id, email: email.to_lowercase(), name, roles, sign_in, request, at })
 }
