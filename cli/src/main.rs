@@ -108,7 +108,7 @@ impl Cli {
         let place = Place { file: self.config, home: self.home };
         let context = |flags| Context::load(&place, flags, self.format);
         match self.command {
-            Command::Dev(dev) => dev.run(&place.home).await,
+            Command::Dev(dev) => Box::pin(dev.run(&place.home)).await,
             Command::Serve(serve) => {
                 let context = context(serve.flags())?;
                 serve.run(context).await

@@ -161,7 +161,7 @@ async fn all_that_is_wrong_with_a_conversion_is_said_at_once() {
     let account = world.done(&convert(world.qualified_lead().await)).await.answer.account;
     let before = world.head().await;
     let mut wrong = ConvertLead { account_name: text(""), ..with_opportunity(lead, &ids) };
-    for opportunity in &mut wrong.opportunity {
+    if let Some(opportunity) = &mut wrong.opportunity {
         opportunity.name.clear();
         opportunity.amount = euros(-1);
         opportunity.close_date = day("1900-01-01");
