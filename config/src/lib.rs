@@ -9,18 +9,20 @@
 
 #![deny(missing_docs)]
 
+mod kv;
 mod load;
+mod master;
 mod sections;
 mod settings;
-mod vault;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eventstore::Sealing;
 use eventstore::seals::SealKey;
-use keys::{LocalMasterKey, MasterKey, SystemRandom};
+use keys::SystemRandom;
 pub use load::{ConfigError, Known, claim_key};
+pub use master::Vaults;
 pub use sections::{
     Audit, Auth, Cell, DirectoryPlace, Events, Format, GraphQl, Http, Log, Mail, NameSettings, Nats, Operators,
     Partitions, Postgres, Projections, RateLimits, SecretText, SslMode, Telemetry, Texts, Vault, Webhooks,
@@ -42,7 +44,7 @@ pub struct Config {
     pub auth: Auth,
     /// Proof.
     pub audit: Audit,
-    /// Where secrets are kept that are not given here.
+    /// Where secrets are kept that are not given here, and a master key that is not here.
     pub vault: Vault,
     /// Requests a second.
     pub rate_limits: RateLimits,
@@ -74,6 +76,9 @@ pub struct Config {
     pub directory: DirectoryPlace,
     /// The cells, by name: in the file only.
     pub cells: BTreeMap<String, Cell>,
+    /// What this process has of Vault.
+    #[serde(skip)]
+    pub vaults: Vaults,
 }
 
 impl Config {
@@ -111,12 +116,6 @@ impl Config {
         };
         // Commands work without the bus, so its absence does not keep us from starting.
         nats::Settings { connect_later: true, ..nats::Settings::new(&settings.url, credentials, "inopsio") }
-    }
-
-    /// The master key, if there is one: it was checked when it was read.
-    pub fn master_key(&self) -> Option<Arc<dyn MasterKey>> {
-        let key = LocalMasterKey::parse(self.auth.master_key.reveal(), SystemRandom).ok()?;
-        Some(Arc::new(key))
     }
 
     /// What signs the heads of tenants' trees, if anything does: it was checked when it was read.

@@ -236,8 +236,10 @@ impl Default for Nats {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// The key under which tenants' keys are wrapped: 64 hexadecimal digits, the same for ever.
+    /// The key under which tenants' keys are wrapped: 64 hexadecimal digits, or where it is in Vault (`transit:<mount>/<key>`).
     pub master_key: SecretText,
+    /// The one before it, which opens what it wrapped until that is wrapped anew.
+    pub former_master_key: SecretText,
     /// How many seconds an access token of a tenant's issuer is valid.
     pub access_token_seconds: u32,
     /// For how many seconds a new signing key is only shown, before it signs.
@@ -262,6 +264,7 @@ impl Default for Auth {
     fn default() -> Self {
         Self {
             master_key: SecretText::default(),
+            former_master_key: SecretText::default(),
             access_token_seconds: 900,
             key_overlap_seconds: 3_600,
             key_rotation_days: 90,
@@ -304,21 +307,46 @@ impl NameSettings {
     }
 }
 
-/// Vault, for secrets that are given as `vault:<mount>/<path>#<key>`.
+/// Vault, for secrets that are given as `vault:<mount>/<path>#<key>`, and for a master key that stays there (`transit:<mount>/<key>`).
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Vault {
     /// Its URL.
     pub address: String,
-    /// The token that may read the secrets.
+    /// The token that may do that.
     pub token: SecretText,
+    /// The file in which it stands, which is read again when somebody writes it anew.
+    pub token_file: Option<PathBuf>,
+    /// The role that logs in (AppRole), instead of a token.
+    pub role_id: Option<String>,
+    /// What it logs in with.
+    pub secret_id: SecretText,
+    /// The file in which that stands, read at each login.
+    pub secret_id_file: Option<PathBuf>,
+    /// Where that way to log in is mounted.
+    pub approle_mount: String,
     /// The namespace, where Vault has several.
     pub namespace: Option<String>,
+    /// A file with the authorities by whom Vault's certificate may be signed, PEM; none: those of the machine.
+    pub ca_file: Option<PathBuf>,
+    /// How many seconds Vault may take, repetitions included.
+    pub timeout_seconds: u64,
 }
 
 impl Default for Vault {
     fn default() -> Self {
-        Self { address: "https://127.0.0.1:8200".to_owned(), token: SecretText::default(), namespace: None }
+        Self {
+            address: "https://127.0.0.1:8200".to_owned(),
+            token: SecretText::default(),
+            token_file: None,
+            role_id: None,
+            secret_id: SecretText::default(),
+            secret_id_file: None,
+            approle_mount: "approle".to_owned(),
+            namespace: None,
+            ca_file: None,
+            timeout_seconds: 5,
+        }
     }
 }
 

@@ -115,7 +115,12 @@ pub const SETTINGS: &[Setting] = &[
     secret(
         "INOPSIO_MASTER_KEY",
         "auth.master_key",
-        "64 hexadecimal digits under which tenants' keys are wrapped; the same for ever",
+        "64 hexadecimal digits under which tenants' keys are wrapped, or where that key is in Vault, as transit:transit/inopsio",
+    ),
+    secret(
+        "INOPSIO_FORMER_MASTER_KEY",
+        "auth.former_master_key",
+        "The one before it, which opens what it wrapped until inopsio key rewrap has wrapped that anew",
     ),
     plain(
         "INOPSIO_ACCESS_TOKEN_SECONDS",
@@ -154,10 +159,27 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "INOPSIO_VAULT_ADDRESS",
         "vault.address",
-        "URL of Vault, for secrets given as vault:<mount>/<path>#<key> (KV version 2)",
+        "URL of Vault, for secrets given as vault:<mount>/<path>#<key> (KV version 2) and a master key given as transit:<mount>/<key>",
     ),
-    secret("INOPSIO_VAULT_TOKEN", "vault.token", "The token that may read these secrets"),
+    secret(
+        "INOPSIO_VAULT_TOKEN",
+        "vault.token",
+        "The token that may do that; its file is read again when it is written anew",
+    ),
+    plain("INOPSIO_VAULT_ROLE_ID", "vault.role_id", "The role that logs in (AppRole), instead of a token"),
+    secret("INOPSIO_VAULT_SECRET_ID", "vault.secret_id", "What that role logs in with; its file is read at each login"),
+    plain("INOPSIO_VAULT_APPROLE_MOUNT", "vault.approle_mount", "Where AppRole is mounted"),
     plain("INOPSIO_VAULT_NAMESPACE", "vault.namespace", "The namespace, where Vault has several"),
+    plain(
+        "INOPSIO_VAULT_CA_FILE",
+        "vault.ca_file",
+        "File with the authorities by whom Vault's certificate may be signed, PEM; empty: those of the machine",
+    ),
+    plain(
+        "INOPSIO_VAULT_TIMEOUT_SECONDS",
+        "vault.timeout_seconds",
+        "The most seconds that Vault may take, repetitions included",
+    ),
     plain("INOPSIO_RATE_TENANT", "rate_limits.tenant_per_second", "Requests a second of a tenant; 0: no limit"),
     plain("INOPSIO_RATE_TENANT_BURST", "rate_limits.tenant_burst", "How many a tenant may send at once"),
     plain("INOPSIO_RATE_TOKEN", "rate_limits.token_per_second", "Requests a second with one token; 0: no limit"),

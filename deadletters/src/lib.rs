@@ -23,6 +23,7 @@ mod errors;
 mod herald;
 mod letter;
 mod migrate;
+pub mod moved;
 mod once;
 mod park;
 mod rehearse;

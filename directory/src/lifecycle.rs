@@ -9,6 +9,7 @@ use coordinator::{Coordinator, Sagas};
 use eventstore::EventStore;
 use executor::Executor;
 use kernel::{Caller, Grant, Refusal, Role, SystemClock, SystemIds, TenantId};
+use keys::{Context, DataKey, SystemRandom};
 use nats::Bus;
 use tokio_util::sync::CancellationToken;
 use user_aggregates::{Tenant as State, TenantStatus};
@@ -44,6 +45,9 @@ pub enum ProvisionError {
     /// It was refused.
     #[error("{0}")]
     Refused(Refusal),
+    /// The tenant's keys can't be wrapped now.
+    #[error("no tenant can be made now, and nothing was written: {0}")]
+    Keyless(keys::Error),
     /// Where it is.
     #[error(transparent)]
     Atlas(#[from] AtlasError),
@@ -169,6 +173,10 @@ pub async fn provision(
     directory.check_free(slug).await?;
     let desk = Desk::open(config).await?;
     let tenant = directory.new_id(&SystemIds);
+    if let Err(error) = may_wrap(config, tenant).await {
+        desk.store.close().await;
+        return Err(error);
+    }
     let made = async {
         desk.execute(tenant, &RequestTenant { slug: slug.to_owned(), name: name.to_owned(), owner }).await?;
         desk.carry_through(tenant, slug, sagas).await
@@ -177,6 +185,14 @@ pub async fn provision(
     desk.store.close().await;
     made?;
     Ok(directory.find(slug).await?)
+}
+
+/// That the master key can wrap a tenant's keys now: else the tenant would be asked for, and nobody could say when it is made.
+async fn may_wrap(config: &Config, tenant: TenantId) -> Result<(), ProvisionError> {
+    let master = config.master_key().ok_or(WriteSideError::MasterKey)?;
+    let context = Context { tenant, purpose: "provision", subject: "" };
+    let key = DataKey::generate(&SystemRandom).map_err(ProvisionError::Keyless)?;
+    master.wrap(context, &key).await.map(drop).map_err(ProvisionError::Keyless)
 }
 
 /// A copy of another tenant stands as that one did when its history was brought in: suspended, or to be deleted. From now on it stands by

@@ -17,7 +17,10 @@ pub enum WriteSideError {
     #[error("postgres.claim_key (INOPSIO_CLAIM_KEY) is not set; allowed are 64 hexadecimal digits, the same for ever")]
     ClaimKey,
     /// `auth.master_key` is missing.
-    #[error("auth.master_key (INOPSIO_MASTER_KEY) is not set; allowed are 64 hexadecimal digits, the same for ever")]
+    #[error(
+        "auth.master_key (INOPSIO_MASTER_KEY) is not set; allowed are 64 hexadecimal digits, or where it is in Vault, as \
+         transit:transit/inopsio"
+    )]
     MasterKey,
     /// It can't be opened.
     #[error("the service {service}: {error}")]

@@ -199,6 +199,9 @@ pub enum Error {
         /// Whose append it was.
         tenant: TenantId,
     },
+    /// A key that seals what is personal in it can't be had: nothing was written.
+    #[error("personal data can't be sealed: {0}")]
+    Keyless(keys::Error),
     /// Too many appends wait already. It may be sent again in a while.
     #[error("the log is busy: {0}")]
     Busy(String),

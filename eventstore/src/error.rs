@@ -40,7 +40,7 @@ pub enum Error {
     #[error("personal data in the log is sealed: auth.master_key (INOPSIO_MASTER_KEY) is needed to open it")]
     NoMasterKey,
     /// A key does not open what it should.
-    #[error("personal data in the log can't be opened: {0}")]
+    #[error("what is sealed in the log can't be opened: {0}")]
     Key(keys::Error),
     /// What stands in the log is not what this program can hold.
     #[error("a row of the log can't be read: {0}")]
@@ -54,6 +54,7 @@ impl From<append::Error> for Error {
     fn from(error: append::Error) -> Self {
         match error {
             append::Error::Storage(error) => Self::Storage(error),
+            append::Error::Keyless(error) => Self::Key(error),
             other => Self::Unavailable(other.to_string()),
         }
     }

@@ -27,7 +27,7 @@ use kernel::{RecordedEvent, TenantId};
 use keys::{DataKey, MasterKey, Random, Sealed};
 use sqlx::postgres::PgPool;
 
-pub(crate) use self::finding::{Keyring, holders};
+pub(crate) use self::finding::{Keyring, THE_ONE, holders};
 use self::finding::{claim, is_erased};
 use self::subject::Subject;
 use self::text::{TO_SEAL, Written};
@@ -277,12 +277,13 @@ fn opened(json: &[u8], own: &Subject, keys: &HashMap<Subject, DataKey>) -> Resul
 }
 
 fn keyless(error: &keys::Error) -> append::Error {
-    append::Error::Unavailable(format!("personal data can't be sealed: {error}"))
+    append::Error::Keyless(error.clone())
 }
 
 fn unsealed(error: Error) -> append::Error {
     match error {
         Error::Storage(error) => append::Error::Storage(error),
+        Error::Key(error) => append::Error::Keyless(error),
         other => append::Error::Unavailable(format!("personal data can't be sealed: {other}")),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use kernel::{Clock, Position, RecordedEvent, Service, TenantId};
+use keys::{Context, DataKey, Sealed};
 use sqlx::Row;
 use sqlx::postgres::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -27,7 +28,8 @@ use crate::queue::Queue;
 use crate::read::Stretch;
 use crate::sealing::{Keyring, Turned, holders};
 use crate::{
-    Closure, Database, Error, PoolUse, ReplayFilter, Resumed, Role, Settings, Snapshot, closed, read, replay, snapshot,
+    Closure, Database, Error, PoolUse, ReplayFilter, Resumed, Role, Sealing, Settings, Snapshot, closed, read, replay,
+    snapshot,
 };
 
 /// A command that was done.
@@ -150,6 +152,33 @@ impl EventStore {
             keyring.done(turned, commands).await;
         }
         Ok(appended)
+    }
+
+    /// Seals a key of a tenant's under the key that the tenant has in this log, which is destroyed with the tenant; made if it has none.
+    ///
+    /// # Errors
+    /// [`append::Error::Keyless`] when the master key can't be asked; as [`append`](Self::append). Nothing was written then.
+    pub async fn seal_key(&self, context: Context<'_>, key: &DataKey) -> Result<Sealed, append::Error> {
+        let Shared { keyring, commands, .. } = &*self.shared;
+        let make = |keys| async move { self.commit(keys, Vec::new()).await.map(drop) };
+        keyring.seal_key(context, key, commands, make).await
+    }
+
+    /// Opens what [`seal_key`](Self::seal_key) sealed.
+    ///
+    /// # Errors
+    /// [`Error::NoMasterKey`]; [`Error::Key`] when the master key can't be asked, or the tenant's key is destroyed.
+    pub async fn open_key(&self, context: Context<'_>, sealed: &Sealed) -> Result<DataKey, Error> {
+        self.shared.keyring.open_key(context, sealed, &self.shared.commands).await
+    }
+
+    pub(crate) fn sealing(&self) -> Option<&Sealing> {
+        self.shared.keyring.sealing.as_ref()
+    }
+
+    /// What a tenant's key is wrapped for.
+    pub(crate) fn of_tenant(&self, tenant: TenantId) -> Context<'_> {
+        self.shared.keyring.of_tenant(tenant)
     }
 
     async fn commit(&self, append: Append, jobs: Vec<AskedJob>) -> Result<Appended, append::Error> {

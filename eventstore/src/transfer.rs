@@ -278,8 +278,8 @@ impl Transfer {
         })
     }
 
-    /// What is in the new cell was purged before, and its read models lack it.
-    pub async fn was_purged(&mut self) -> Result<bool> {
+    /// What is in the new cell was purged before, or taken otherwise than was decided: its read models are not what they should be.
+    pub async fn is_to_be_built_anew(&mut self) -> Result<bool> {
         let asked = sqlx::query_scalar("SELECT EXISTS (SELECT FROM log.closed WHERE tenant_id = $1 AND purged)");
         Ok(asked.bind(self.tenant.uuid()).fetch_one(&mut self.to.connection).await?)
     }

@@ -20,6 +20,7 @@ mod log {
     mod proving;
     mod reading;
     mod relaying;
+    mod rewrapping;
     mod sealing;
     mod surviving;
 }

@@ -15,7 +15,7 @@ pub struct Context<'a> {
 
 impl Context<'_> {
     /// The context as bytes. Lengths stand in front, so that no two contexts have the same.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.tenant.uuid().as_bytes().to_vec();
         for part in [self.purpose, self.subject] {
             bytes.extend((part.len() as u64).to_be_bytes());

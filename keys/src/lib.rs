@@ -3,9 +3,10 @@
 //! A [`MasterKey`] never leaves its place (this process, or a vault); it wraps and unwraps [`DataKey`]s, one a tenant or a
 //! person. A data key seals values ([`Sealed`]) with AES-256-GCM under a fresh nonce. What a value is (tenant, purpose, whose)
 //! is its [`Context`]: it is authenticated with it, so that a sealed value moved to another row, tenant or use does not open.
-//! To forget all that was sealed under a data key, destroy its wrapped form ([`Wrapped`]).
+//! To forget all that was sealed under a data key, destroy its wrapped form ([`Wrapped`]). While one master key follows another, a
+//! [`Succession`] of both opens what either wrapped.
 //!
-//! [`RsaKey`] is beside that: a key of a tenant that signs, and has to be RSA.
+//! [`RsaKey`] and [`OaepKey`] are beside that: keys of a tenant that sign, or open what others encrypt, and have to be RSA.
 //!
 //! Nothing here does I/O but asking for randomness ([`Random`]). To add a place where a master key lives, implement
 //! [`MasterKey`] where that I/O belongs.
@@ -15,16 +16,20 @@
 mod context;
 mod data_key;
 mod master;
+mod oaep;
 mod random;
 mod rsa;
 mod sealed;
+mod succession;
 
 pub use context::Context;
 pub use data_key::DataKey;
-pub use master::{LocalMasterKey, MasterKey};
+pub use master::{Each, LocalMasterKey, MasterKey, rewrap};
+pub use oaep::{OaepHash, OaepKey};
 pub use random::{Random, SystemRandom};
 pub use rsa::RsaKey;
-pub use sealed::{Sealed, Wrapped};
+pub use sealed::{Envelope, Enveloped, Sealed, Wrapped};
+pub use succession::Succession;
 
 /// Why a key does not do its work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +41,10 @@ pub enum Error {
     #[error("what is sealed does not open: it is of another key or another use, or was changed")]
     DoesNotOpen,
     /// It was wrapped by another master key.
-    #[error("the key was wrapped by the master key {wrapped_by}; this is {ours}")]
+    #[error(
+        "the key was wrapped by the master key {wrapped_by}; this is {ours}: set the other one as auth.former_master_key \
+         (INOPSIO_FORMER_MASTER_KEY), and run inopsio key rewrap"
+    )]
     OtherMaster {
         /// The name of the one that is needed.
         wrapped_by: String,

@@ -7,9 +7,15 @@ use sha2::{Digest, Sha256};
 
 use crate::{Context, DataKey, Error, Random, Wrapped};
 
+/// What became of each of several keys, in their order.
+pub type Each<T> = Vec<Result<T, Error>>;
+
 /// A key that wraps other keys, wherever it lives.
 #[async_trait]
 pub trait MasterKey: Send + Sync {
+    /// Its name, which stands before what it wraps. Nobody can tell the key from it, it has no dot, and is never `v1`.
+    fn name(&self) -> &str;
+
     /// Wraps a data key for a context.
     ///
     /// # Errors
@@ -21,6 +27,39 @@ pub trait MasterKey: Send + Sync {
     /// # Errors
     /// [`Error::OtherMaster`], [`Error::DoesNotOpen`], [`Error::Unavailable`].
     async fn unwrap(&self, context: Context<'_>, wrapped: &Wrapped) -> Result<DataKey, Error>;
+
+    /// Wraps several data keys: at once, where it lives far away.
+    async fn wrap_all(&self, keys: &[(Context<'_>, &DataKey)]) -> Each<Wrapped> {
+        let mut each = Vec::with_capacity(keys.len());
+        for (context, key) in keys {
+            each.push(self.wrap(*context, key).await);
+        }
+        each
+    }
+
+    /// Unwraps several.
+    async fn unwrap_all(&self, wrapped: &[(Context<'_>, &Wrapped)]) -> Each<DataKey> {
+        let mut each = Vec::with_capacity(wrapped.len());
+        for (context, wrapped) in wrapped {
+            each.push(self.unwrap(*context, wrapped).await);
+        }
+        each
+    }
+
+    /// Those that it would wrap in another way today, as it would; none for the others. Of a key that never changes: none for all.
+    async fn renewed(&self, wrapped: &[(Context<'_>, &Wrapped)]) -> Each<Option<Wrapped>> {
+        wrapped.iter().map(|(_, wrapped)| wrapped.by(self.name()).map(|_| None)).collect()
+    }
+}
+
+/// Has one master key wrap what another one wrapped. (They may be the same.)
+pub async fn rewrap(from: &dyn MasterKey, to: &dyn MasterKey, wrapped: &[(Context<'_>, &Wrapped)]) -> Each<Wrapped> {
+    let opened = from.unwrap_all(wrapped).await;
+    let found = wrapped.iter().zip(&opened);
+    let keys: Vec<_> = found.filter_map(|((context, _), key)| Some((*context, key.as_ref().ok()?))).collect();
+    let mut anew = to.wrap_all(&keys).await.into_iter();
+    let mut next = || anew.next().unwrap_or(Err(Error::DoesNotOpen));
+    opened.iter().map(|key| key.as_ref().map_err(Clone::clone).and_then(|_| next())).collect()
 }
 
 /// A master key in this process: given by the environment or a file.
@@ -53,6 +92,10 @@ impl std::fmt::Debug for LocalMasterKey {
 
 #[async_trait]
 impl MasterKey for LocalMasterKey {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     async fn wrap(&self, context: Context<'_>, key: &DataKey) -> Result<Wrapped, Error> {
         let bytes = self.key.encrypt(&context.bytes(), key.reveal(), &*self.random)?;
         Ok(Wrapped::new(&self.name, &URL_SAFE_NO_PAD.encode(bytes)))

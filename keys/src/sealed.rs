@@ -19,6 +19,21 @@ pub struct Sealed(String);
 #[schemars(transparent)]
 pub struct Wrapped(String);
 
+/// A data key at rest, in one of two envelopes: sealed under another data key (`v1.…`), or wrapped by a master key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(transparent)]
+pub struct Envelope(String);
+
+/// What an [`Envelope`] is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enveloped {
+    /// Sealed under another data key.
+    Sealed(Sealed),
+    /// Wrapped by a master key.
+    Wrapped(Wrapped),
+}
+
 const VERSION: &str = "v1.";
 
 impl Sealed {
@@ -39,6 +54,30 @@ impl Sealed {
     pub(crate) fn bytes(&self) -> Result<Vec<u8>, Error> {
         let text = self.0.strip_prefix(VERSION).ok_or(Error::DoesNotOpen)?;
         URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::DoesNotOpen)
+    }
+}
+
+impl Envelope {
+    /// What it is.
+    pub fn kind(&self) -> Enveloped {
+        // No master key has this name.
+        if self.0.starts_with(VERSION) {
+            Enveloped::Sealed(Sealed(self.0.clone()))
+        } else {
+            Enveloped::Wrapped(Wrapped(self.0.clone()))
+        }
+    }
+}
+
+impl From<Sealed> for Envelope {
+    fn from(sealed: Sealed) -> Self {
+        Self(sealed.0)
+    }
+}
+
+impl From<Wrapped> for Envelope {
+    fn from(wrapped: Wrapped) -> Self {
+        Self(wrapped.0)
     }
 }
 
@@ -65,10 +104,26 @@ impl Wrapped {
     pub fn by(&self, ours: &str) -> Result<&str, Error> {
         match self.0.split_once('.') {
             Some((name, text)) if name == ours => Ok(text),
-            other => Err(Error::OtherMaster {
-                wrapped_by: other.map_or_else(String::new, |(name, _)| name.to_owned()),
-                ours: ours.to_owned(),
-            }),
+            _ => Err(Error::OtherMaster { wrapped_by: self.wrapped_by().to_owned(), ours: ours.to_owned() }),
         }
+    }
+
+    /// The name of the master key that wrapped it.
+    pub fn wrapped_by(&self) -> &str {
+        self.0.split_once('.').map_or("", |(name, _)| name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_says_by_its_text_what_it_is() {
+        let (sealed, wrapped) = (Sealed::new(b"sealed"), Wrapped::new("transit:transit/inopsio", "vault:v1:AbC+/="));
+        assert_eq!(Envelope::from(sealed.clone()).kind(), Enveloped::Sealed(sealed));
+        assert_eq!(Envelope::from(wrapped.clone()).kind(), Enveloped::Wrapped(wrapped.clone()));
+        assert_eq!(wrapped.wrapped_by(), "transit:transit/inopsio");
+        assert_eq!(wrapped.by("transit:transit/inopsio"), Ok("vault:v1:AbC+/="));
     }
 }

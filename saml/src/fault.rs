@@ -30,6 +30,14 @@ pub enum Fault {
     /// It is signed in a way that is not taken.
     #[error("it is signed in a way that is not taken here: {0}")]
     Algorithm(&'static str),
+    /// It is encrypted in a way that is not taken.
+    #[error("it is encrypted in a way that is not taken here: {0}")]
+    Cipher(&'static str),
+    /// It was not encrypted for us, or what is inside is not what it has to be: which of them is nothing to tell.
+    #[error(
+        "what is encrypted can't be opened, or is not a signed assertion: it is for another key, or something was changed"
+    )]
+    Encryption,
     /// The signature does not fit.
     #[error("the signature does not fit: it is by another key, or something was changed")]
     Signature,
@@ -83,6 +91,8 @@ impl Fault {
             Self::NoCertificate => "saml_no_certificate",
             Self::NotSigned => "saml_not_signed",
             Self::Algorithm(_) => "saml_algorithm",
+            Self::Cipher(_) => "saml_cipher",
+            Self::Encryption => "saml_encryption",
             Self::Signature => "saml_signature",
             Self::Status => "saml_status",
             Self::Issuer => "saml_issuer",

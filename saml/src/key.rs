@@ -1,11 +1,11 @@
-//! The key with which our requests are signed. RSA, because identity providers in use verify requests in redirects with nothing else
+//! The keys with which our requests are signed, and for which answers are encrypted. RSA, because identity providers in use verify requests in redirects with nothing else
 //! (ADR 27).
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use keys::RsaKey;
+use keys::{OaepHash, OaepKey, RsaKey};
 use x509_cert::der::asn1::{Any, BitString, Null, ObjectIdentifier, UtcTime};
 use x509_cert::der::{Encode, Error};
 use x509_cert::name::Name;
@@ -26,6 +26,24 @@ const GOOD_FOR: Duration = Duration::from_hours(24 * 3_652);
 /// A key that signs.
 #[derive(Debug)]
 pub struct SigningKey(RsaKey);
+
+/// A key for which identity providers encrypt. It opens, and signs nothing.
+#[derive(Debug)]
+pub struct DecryptionKey(OaepKey);
+
+impl DecryptionKey {
+    /// The key of PKCS #8, DER, as [`SigningKey::generate`] makes it.
+    ///
+    /// # Errors
+    /// [`Fault::Key`].
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, Fault> {
+        OaepKey::from_pkcs8(der).map(Self).map_err(|_| Fault::Key)
+    }
+
+    pub(crate) fn open(&self, hash: OaepHash, mask: OaepHash, encrypted: &[u8]) -> Result<Zeroizing<Vec<u8>>, Fault> {
+        self.0.open(hash, mask, encrypted).map_err(|_| Fault::Encryption)
+    }
+}
 
 /// A key that was made.
 pub struct GeneratedKey {

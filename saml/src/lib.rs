@@ -4,22 +4,25 @@
 //! ```text
 //! IdP's metadata ─▶ IdentityProvider (whom we believe, and with which certificates)
 //! AuthnRequest   ◀─ request (deflated, signed, in a redirect)
-//! Response       ─▶ xml (bounds, no DTD, ids once) ─▶ signature (of the very element that is read) ─▶ response (for us, now, by them)
+//! Response       ─▶ xml (bounds, no DTD, ids once) ─▶ encryption (opened, if it is) ─▶ signature (of the very element that is read)
+//!                 ─▶ response (for us, now, by them)
 //! ```
 //!
 //! A caller works with a [`ServiceProvider`]; [`WebSso`] is ours. Nothing here does I/O, reads a clock or remembers: the time
 //! comes in, and that an assertion works once is for the caller to keep ([`Asserted::id`]).
 //!
 //! What is read is small on purpose: one assertion, signed (or in a signed response), by an algorithm of [`signature`]'s table,
-//! with a certificate of the provider's own metadata. Whatever else XML signatures can do is refused, not ignored. To take
-//! something more (encrypted assertions, say): a step in [`response`], before the signature is looked at, and its attack in
+//! with a certificate of the provider's own metadata. Whatever else XML signatures can do is refused, not ignored; so is what
+//! else XML encryption can do. To take something more: a step in [`response`], and its attack in
 //! `api/auth/tests/provider/saml_attacks.rs`.
 
 #![deny(missing_docs)]
 
 mod certificate;
+mod encryption;
 mod fault;
 mod key;
+mod logout;
 mod metadata;
 mod names;
 mod request;
@@ -31,7 +34,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 pub use certificate::Certificate;
 pub use fault::Fault;
-pub use key::{GeneratedKey, SigningKey};
+pub use key::{DecryptionKey, GeneratedKey, SigningKey};
+pub use logout::{Answering, Farewell, Leaving, Parting};
 pub use metadata::IdentityProvider;
 pub use response::{Asserted, NameId};
 
@@ -42,6 +46,8 @@ pub struct Own {
     pub entity_id: String,
     /// Where assertions are sent (the assertion consumer service).
     pub acs: String,
+    /// Where a provider asks to sign somebody out, and answers us (single logout).
+    pub slo: String,
 }
 
 /// What an assertion has to fit.
@@ -50,6 +56,8 @@ pub struct Expected<'e> {
     pub own: &'e Own,
     /// Who says it.
     pub provider: &'e IdentityProvider,
+    /// What opens what is encrypted for us; none: nobody was shown for what to encrypt.
+    pub key: Option<&'e DecryptionKey>,
     /// Whether a request with this id is ours, and recent.
     pub asked: &'e (dyn Fn(&str) -> bool + Sync),
     /// Whether one is taken for which nobody asked.
@@ -58,6 +66,15 @@ pub struct Expected<'e> {
     pub now: DateTime<Utc>,
     /// How much clocks may differ.
     pub skew: TimeDelta,
+}
+
+/// What our metadata shows of our keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// By which our requests are verified.
+    pub signing: &'a Certificate,
+    /// For which assertions are encrypted.
+    pub encryption: &'a Certificate,
 }
 
 /// A request to sign somebody in.
@@ -77,7 +94,7 @@ pub trait ServiceProvider: Send + Sync {
     ///
     /// # Errors
     /// [`Fault::Key`].
-    fn metadata(&self, own: &Own, certificate: &Certificate) -> Result<String, Fault>;
+    fn metadata(&self, own: &Own, shown: Shown<'_>) -> Result<String, Fault>;
 
     /// Where a browser is sent so that the provider signs somebody in.
     ///
@@ -96,6 +113,36 @@ pub trait ServiceProvider: Send + Sync {
     /// # Errors
     /// Why it is not believed.
     fn accept(&self, response: &str, expected: &Expected<'_>) -> Result<Asserted, Fault>;
+
+    /// Where a browser is sent so that the provider signs somebody out, too.
+    ///
+    /// # Errors
+    /// [`Fault::Metadata`] when it has no address for that, [`Fault::Key`] when it can't be signed.
+    fn ask_to_sign_out(
+        &self,
+        own: &Own,
+        provider: &IdentityProvider,
+        leaving: &Leaving<'_>,
+        key: &SigningKey,
+    ) -> Result<String, Fault>;
+
+    /// Where a browser is sent so that a provider that asked knows that somebody is signed out.
+    ///
+    /// # Errors
+    /// As [`ask_to_sign_out`](Self::ask_to_sign_out).
+    fn answer_sign_out(
+        &self,
+        own: &Own,
+        provider: &IdentityProvider,
+        answering: &Answering<'_>,
+        key: &SigningKey,
+    ) -> Result<String, Fault>;
+
+    /// What the provider asks, or answers, about signing out: the query string with which a browser came.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    fn hear(&self, query: &str, parting: &Parting<'_>) -> Result<Farewell, Fault>;
 }
 
 /// The Web Browser SSO profile with our own strict rules over the canonical form of `bergshamra-c14n` and the signatures of `ring`.
@@ -103,8 +150,8 @@ pub trait ServiceProvider: Send + Sync {
 pub struct WebSso;
 
 impl ServiceProvider for WebSso {
-    fn metadata(&self, own: &Own, certificate: &Certificate) -> Result<String, Fault> {
-        Ok(metadata::of_ours(own, certificate))
+    fn metadata(&self, own: &Own, shown: Shown<'_>) -> Result<String, Fault> {
+        Ok(metadata::of_ours(own, shown))
     }
 
     fn request(
@@ -119,5 +166,29 @@ impl ServiceProvider for WebSso {
 
     fn accept(&self, response: &str, expected: &Expected<'_>) -> Result<Asserted, Fault> {
         response::accept(response, expected)
+    }
+
+    fn ask_to_sign_out(
+        &self,
+        own: &Own,
+        provider: &IdentityProvider,
+        leaving: &Leaving<'_>,
+        key: &SigningKey,
+    ) -> Result<String, Fault> {
+        logout::ask(own, provider, leaving, key)
+    }
+
+    fn answer_sign_out(
+        &self,
+        own: &Own,
+        provider: &IdentityProvider,
+        answering: &Answering<'_>,
+        key: &SigningKey,
+    ) -> Result<String, Fault> {
+        logout::answer(own, provider, answering, key)
+    }
+
+    fn hear(&self, query: &str, parting: &Parting<'_>) -> Result<Farewell, Fault> {
+        logout::hear(query, parting)
     }
 }

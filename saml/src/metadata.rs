@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::names::{EMAIL, METADATA, POST, PROTOCOL, REDIRECT, SIGNATURE};
 use crate::xml::{self, Node};
-use crate::{Certificate, Fault, Own};
+use crate::{Certificate, Fault, Own, Shown, encryption};
 
 /// The most bytes of a provider's metadata.
 const MOST: usize = 192 << 10;
@@ -23,6 +23,10 @@ pub struct IdentityProvider {
     pub entity_id: String,
     /// Where browsers are sent to sign in, by redirect.
     pub sign_in_url: String,
+    /// Where browsers are sent to sign out, by redirect; none: it signs nobody out with us.
+    pub sign_out_url: Option<String>,
+    /// Where it is answered when it asks that, if that is elsewhere.
+    pub sign_out_answer_url: Option<String>,
     /// The certificates with which it signs. None of them: nothing is believed.
     pub certificates: Vec<Certificate>,
 }
@@ -56,9 +60,17 @@ impl IdentityProvider {
             .ok_or(Fault::Metadata(
                 "it has no SingleSignOnService by HTTP-Redirect at an https address without spaces, user and fragment",
             ))?;
+        let mut sign_outs = descriptor.each(METADATA, "SingleLogoutService");
+        let sign_out = sign_outs.find(|service| service.attribute("Binding") == Some(REDIRECT));
+        let sign_out = |name: &str| {
+            let location = sign_out.and_then(|service| service.attribute(name));
+            location.filter(|location| is_address(location)).map(str::to_owned)
+        };
         Ok(Self {
             entity_id: entity_id.to_owned(),
             sign_in_url: sign_in_url.to_owned(),
+            sign_out_url: sign_out("Location"),
+            sign_out_answer_url: sign_out("ResponseLocation"),
             certificates: certificates(descriptor)?,
         })
     }
@@ -103,7 +115,7 @@ fn certificates(descriptor: Node<'_>) -> Result<Vec<Certificate>, Fault> {
 }
 
 /// Our metadata.
-pub(crate) fn of_ours(own: &Own, certificate: &Certificate) -> String {
+pub(crate) fn of_ours(own: &Own, shown: Shown<'_>) -> String {
     let mut xml = XmlWriter::new();
     xml.write_declaration();
     xml.start_element("md:EntityDescriptor", &[("xmlns:md", METADATA), ("entityID", &own.entity_id)]);
@@ -111,14 +123,21 @@ pub(crate) fn of_ours(own: &Own, certificate: &Certificate) -> String {
         "md:SPSSODescriptor",
         &[("AuthnRequestsSigned", "true"), ("WantAssertionsSigned", "true"), ("protocolSupportEnumeration", PROTOCOL)],
     );
-    xml.start_element("md:KeyDescriptor", &[("use", "signing")]);
-    xml.start_element("ds:KeyInfo", &[("xmlns:ds", SIGNATURE)]);
-    xml.start_element("ds:X509Data", &[]);
-    xml.start_element("ds:X509Certificate", &[]);
-    xml.text(&certificate.to_base64());
-    for name in ["ds:X509Certificate", "ds:X509Data", "ds:KeyInfo", "md:KeyDescriptor"] {
-        xml.end_element(name);
+    for (used, certificate) in [("signing", shown.signing), ("encryption", shown.encryption)] {
+        xml.start_element("md:KeyDescriptor", &[("use", used)]);
+        xml.start_element("ds:KeyInfo", &[("xmlns:ds", SIGNATURE)]);
+        xml.start_element("ds:X509Data", &[]);
+        xml.start_element("ds:X509Certificate", &[]);
+        xml.text(&certificate.to_base64());
+        for name in ["ds:X509Certificate", "ds:X509Data", "ds:KeyInfo"] {
+            xml.end_element(name);
+        }
+        for method in encryption::taken().filter(|_| used == "encryption") {
+            xml.empty_element("md:EncryptionMethod", &[("Algorithm", method)]);
+        }
+        xml.end_element("md:KeyDescriptor");
     }
+    xml.empty_element("md:SingleLogoutService", &[("Binding", REDIRECT), ("Location", own.slo.as_str())]);
     xml.start_element("md:NameIDFormat", &[]);
     xml.text(EMAIL);
     xml.end_element("md:NameIDFormat");

@@ -20,13 +20,22 @@ pub(crate) fn redirect(
     asking: &Asking<'_>,
     key: &SigningKey,
 ) -> Result<String, Fault> {
-    let request = STANDARD.encode(deflated(&document(own, provider, asking))?);
+    signed(&provider.sign_in_url, ("SAMLRequest", &document(own, provider, asking)), None, key)
+}
+
+/// An address with a message in it, signed.
+pub(crate) fn signed(
+    url: &str,
+    (name, document): (&str, &str),
+    relay_state: Option<&str>,
+    key: &SigningKey,
+) -> Result<String, Fault> {
+    let message = STANDARD.encode(deflated(document)?);
     // What is signed is the query as it is sent, in this order.
-    let query = [("SAMLRequest", request.as_str()), ("SigAlg", RSA_SHA256)];
-    let signed = Serializer::new(String::new()).extend_pairs(query).finish();
+    let query = [(name, message.as_str())].into_iter().chain(relay_state.map(|text| ("RelayState", text)));
+    let signed = Serializer::new(String::new()).extend_pairs(query).append_pair("SigAlg", RSA_SHA256).finish();
     let signature = STANDARD.encode(key.sign(signed.as_bytes())?);
     let signature = Serializer::new(String::new()).append_pair("Signature", &signature).finish();
-    let url = &provider.sign_in_url;
     let join = if url.contains('?') { '&' } else { '?' };
     Ok(format!("{url}{join}{signed}&{signature}"))
 }

@@ -3,10 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
+use uppsala::Document;
 
 use crate::names::{ASSERTION, BEARER, PROTOCOL, SIGNATURE, SUCCESS};
 use crate::xml::{self, Node};
-use crate::{Expected, Fault, signature};
+use crate::{Expected, Fault, encryption, signature};
 
 /// The most bytes of a response, before and after base64.
 const MOST: usize = 192 << 10;
@@ -25,6 +26,8 @@ pub struct Asserted {
     pub attributes: Vec<(String, Vec<String>)>,
     /// When they showed the provider who they are.
     pub authenticated_at: DateTime<Utc>,
+    /// What the provider calls its session, if it says so: it may ask to end it.
+    pub session: Option<String>,
     /// The request that it answers; none: nobody asked.
     pub in_response_to: Option<String>,
 }
@@ -67,18 +70,73 @@ pub(crate) fn accept(text: &str, expected: &Expected<'_>) -> Result<Asserted, Fa
     let text = String::from_utf8(bytes).map_err(|_| Fault::NotXml)?;
     let document = xml::parse(&text, MOST)?;
     let response = Node::root(&document, PROTOCOL, "Response")?;
-    let assertion = signed_assertion(response, expected)?;
-    // From here on only what was verified is read, but for what can only lead to a refusal.
+    let Some(encrypted) = response.perhaps(ASSERTION, "EncryptedAssertion")? else {
+        let assertion = signed_assertion(response, expected)?;
+        // From here on only what was verified is read, but for what can only lead to a refusal.
+        about(response, expected)?;
+        return heed(response, assertion, expected);
+    };
+    // All that can be refused without our key is refused before it is used.
+    let is_signed = signed_around(response, expected)?;
     about(response, expected)?;
+    let opened = encryption::open(encrypted, expected.key)?;
+    // Of what is inside nothing is told until it is shown to be the provider's.
+    let document = xml::parse(&opened, MOST).map_err(|_| Fault::Encryption)?;
+    let assertion = signed_within(&document, is_signed, expected).map_err(|_| Fault::Encryption)?;
+    heed(response, assertion, expected)
+}
+
+/// Believes an assertion that was verified.
+fn heed(response: Node<'_>, assertion: Node<'_>, expected: &Expected<'_>) -> Result<Asserted, Fault> {
     let in_response_to = believe(response, assertion, expected)?;
     read(assertion, in_response_to, expected)
+}
+
+/// Verifies the signature of a response whose assertion is encrypted; whether it has one.
+fn signed_around(response: Node<'_>, expected: &Expected<'_>) -> Result<bool, Fault> {
+    let document = response.document;
+    let encrypted = Node::anywhere(document, ASSERTION, "EncryptedAssertion").len();
+    if encrypted != 1 || !Node::anywhere(document, ASSERTION, "Assertion").is_empty() {
+        return Err(Fault::Structure("there is more than one assertion"));
+    }
+    let signature = signature::of(response)?;
+    if Node::anywhere(document, SIGNATURE, "Signature").len() != usize::from(signature.is_some()) {
+        return Err(Fault::Structure("a signature is where it does not belong"));
+    }
+    if let Some(signature) = signature {
+        signature::verify(response, signature, &expected.provider.certificates)?;
+    }
+    Ok(signature.is_some())
+}
+
+/// The one assertion that was encrypted: the element whose own signature was verified, if the response around it has none that was.
+fn signed_within<'d>(document: &'d Document<'d>, is_signed: bool, expected: &Expected<'_>) -> Result<Node<'d>, Fault> {
+    let opened = document.document_element().map(|id| Node { document, id });
+    let opened = opened.ok_or(Fault::Structure("an element is missing"))?;
+    let assertion = opened.only(ASSERTION, "Assertion")?;
+    let is_alone = opened.is_around_one_element()
+        && Node::anywhere(document, ASSERTION, "Assertion").len() == 1
+        && Node::anywhere(document, ASSERTION, "EncryptedAssertion").is_empty();
+    if !is_alone {
+        return Err(Fault::Structure("there is more than one assertion"));
+    }
+    let signature = signature::of(assertion)?;
+    if Node::anywhere(document, SIGNATURE, "Signature").len() != usize::from(signature.is_some()) {
+        return Err(Fault::Structure("a signature is where it does not belong"));
+    }
+    match signature {
+        Some(signature) => signature::verify(assertion, signature, &expected.provider.certificates)?,
+        None if !is_signed => return Err(Fault::NotSigned),
+        None => {}
+    }
+    Ok(assertion)
 }
 
 /// The one assertion of a response: the element whose signature, or whose response's signature, was verified.
 fn signed_assertion<'d>(response: Node<'d>, expected: &Expected<'_>) -> Result<Node<'d>, Fault> {
     let document = response.document;
     if !Node::anywhere(document, ASSERTION, "EncryptedAssertion").is_empty() {
-        return Err(Fault::Structure("encrypted assertions are not taken"));
+        return Err(Fault::Structure("an encrypted assertion is where it does not belong"));
     }
     let assertion = response.only(ASSERTION, "Assertion")?;
     if Node::anywhere(document, ASSERTION, "Assertion").len() != 1 {
@@ -197,7 +255,7 @@ fn within(element: Node<'_>, expected: &Expected<'_>) -> Result<(), Fault> {
     if too_soon || too_late { Err(Fault::Time) } else { Ok(()) }
 }
 
-fn time(text: &str) -> Result<DateTime<Utc>, Fault> {
+pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, Fault> {
     DateTime::parse_from_rfc3339(text.trim()).map(|at| at.to_utc()).map_err(|_| Fault::Time)
 }
 
@@ -210,7 +268,7 @@ fn read(assertion: Node<'_>, in_response_to: Option<String>, expected: &Expected
     if name_id.value.is_empty() {
         return Err(Fault::Subject);
     }
-    let mut authenticated_at = None;
+    let (mut authenticated_at, mut session) = (None, None);
     for statement in assertion.each(ASSERTION, "AuthnStatement") {
         let at = time(statement.attribute("AuthnInstant").ok_or(Fault::Structure("AuthnInstant is missing"))?)?;
         let over = statement.attribute("SessionNotOnOrAfter").map(time).transpose()?;
@@ -218,6 +276,8 @@ fn read(assertion: Node<'_>, in_response_to: Option<String>, expected: &Expected
             return Err(Fault::Time);
         }
         authenticated_at = authenticated_at.max(Some(at.min(expected.now)));
+        let index = statement.attribute("SessionIndex").filter(|index| index.len() <= LONGEST_ID);
+        session = session.or(index.map(str::to_owned));
     }
     let authenticated_at = authenticated_at.ok_or(Fault::Structure("it does not say that anybody signed in"))?;
     let mut attributes = Vec::new();
@@ -229,5 +289,5 @@ fn read(assertion: Node<'_>, in_response_to: Option<String>, expected: &Expected
             attributes.push((name.to_owned(), values.collect()));
         }
     }
-    Ok(Asserted { id: id.to_owned(), name_id, attributes, authenticated_at, in_response_to })
+    Ok(Asserted { id: id.to_owned(), name_id, attributes, authenticated_at, session, in_response_to })
 }

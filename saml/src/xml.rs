@@ -66,6 +66,22 @@ impl<'d> Node<'d> {
         self.element().is_some_and(|element| element.matches_name_ns(space, name))
     }
 
+    /// The namespaces that are declared where it stands: prefixes and names.
+    pub(crate) fn namespaces(self) -> Vec<(&'d str, &'d str)> {
+        let mut found: Vec<(&str, &str)> = Vec::new();
+        let mut at = Some(self.id);
+        while let Some(id) = at {
+            for (prefix, name) in self.document.element(id).map_or(&[][..], |element| &element.namespace_declarations) {
+                // The nearest is the one that holds.
+                if !found.iter().any(|(known, _)| *known == &**prefix) {
+                    found.push((prefix, name));
+                }
+            }
+            at = self.document.parent(id);
+        }
+        found
+    }
+
     /// The value of an attribute that is in no namespace.
     pub(crate) fn attribute(self, name: &str) -> Option<&'d str> {
         let mut attributes = self.element()?.attributes.iter();
@@ -77,6 +93,13 @@ impl<'d> Node<'d> {
     pub(crate) fn elements(self) -> impl Iterator<Item = Self> {
         let nodes = self.document.children_iter(self.id).map(move |id| Self { id, ..self });
         nodes.filter(|node| node.element().is_some())
+    }
+
+    /// Whether there is one element in it, and nothing else but white space.
+    pub(crate) fn is_around_one_element(self) -> bool {
+        let mut rest = self.document.children_iter(self.id).filter(|id| self.document.element(*id).is_none());
+        let is_blank = |id| matches!(self.document.node_kind(id), Some(NodeKind::Text(text)) if text.trim().is_empty());
+        self.elements().count() == 1 && rest.all(is_blank)
     }
 
     /// Its own child elements of a name.

@@ -21,16 +21,21 @@ fn certificate(document: &str) -> Certificate {
 }
 
 fn accept(name: &str, document: &str, certificates: Vec<Certificate>) -> Result<Asserted, Fault> {
-    let own =
-        Own { entity_id: "https://sp.example.com/metadata".to_owned(), acs: "https://sp.example.com/acs".to_owned() };
+    let own = Own {
+        entity_id: "https://sp.example.com/metadata".to_owned(),
+        acs: "https://sp.example.com/acs".to_owned(),
+        slo: "https://sp.example.com/slo".to_owned(),
+    };
     let provider = IdentityProvider {
         entity_id: format!("https://idp.example.com/{name}"),
         sign_in_url: "https://idp.example.com/sso".to_owned(),
+        sign_out_url: None,
+        sign_out_answer_url: None,
         certificates,
     };
     let now: DateTime<Utc> = "2026-11-26T01:01:00Z".parse().unwrap();
     let (asked, skew) = (|_: &str| false, TimeDelta::seconds(5));
-    let expected = Expected { own: &own, provider: &provider, asked: &asked, unsolicited: true, now, skew };
+    let expected = Expected { own: &own, provider: &provider, key: None, asked: &asked, unsolicited: true, now, skew };
     WebSso.accept(&STANDARD.encode(document), &expected)
 }
 

@@ -29,6 +29,7 @@ mod fault_nats_down;
 mod fault_partition;
 mod fault_poison;
 mod fault_recovery;
+mod fault_rewrap;
 mod fault_stream;
 mod fault_two_active;
 mod fault_unknown_event;

@@ -33,8 +33,12 @@ const alerted = (page, text) => page.getByRole('alert').getByText(text).waitFor(
 
 const grace = await person();
 const { page } = grace;
-// The application is nowhere: where it is led to is what counts.
-await grace.context.route(`${BACK}**`, (route) => route.fulfill({ contentType: 'text/html', body: '<title>back</title>' }));
+// Where a button leads to in the end: the application is nowhere, and the browser finds nothing there.
+async function leads(button) {
+    const [asked] = await Promise.all([page.waitForRequest((request) => request.url().startsWith(BACK)), button.click()]);
+    await page.waitForURL((url) => url.protocol === 'chrome-error:');
+    return new URL(asked.url()).searchParams;
+}
 
 // Invited: a password that anybody guesses is not taken, and the name that was typed is there still.
 const invitation = link(await mailed(ISSUER, GRACE, 'You are invited'));
@@ -114,13 +118,9 @@ const token = (fields) => fetch(at('token'), {
 await page.goto(asks.href);
 await page.getByRole('heading', { name: 'Allow access?' }).waitFor();
 await accessible(page, 'consent');
-await page.getByRole('button', { name: 'Do not allow' }).click();
-await page.waitForURL(`${BACK}**`);
-assert.equal(new URL(page.url()).searchParams.get('error'), 'access_denied');
+assert.equal((await leads(page.getByRole('button', { name: 'Do not allow' }))).get('error'), 'access_denied');
 await page.goto(asks.href);
-await page.getByRole('button', { name: 'Allow', exact: true }).click();
-await page.waitForURL(`${BACK}**`);
-const back = new URL(page.url()).searchParams;
+const back = await leads(page.getByRole('button', { name: 'Allow', exact: true }));
 assert.equal(back.get('state'), 'here');
 const granted = await token({ grant_type: 'authorization_code', code: back.get('code'), redirect_uri: BACK, code_verifier: verifier });
 assert.equal(granted.status, 200);

@@ -5,6 +5,7 @@
     saml.py unrequested FOLDER       somebody begins at the provider
 """
 
+import functools
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from html import unescape
 from pathlib import Path
 
 import requests
+import saml2.entity
 from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
 from saml2.authn_context import PASSWORDPROTECTEDTRANSPORT
 from saml2.config import IdPConfig
@@ -36,7 +38,10 @@ def configuration(**more):
         "cert_file": certificate,
         "service": {"idp": {
             "want_authn_requests_signed": True,
-            "endpoints": {"single_sign_on_service": [("https://idp.example.com/sso", BINDING_HTTP_REDIRECT)]},
+            "endpoints": {
+                "single_sign_on_service": [("https://idp.example.com/sso", BINDING_HTTP_REDIRECT)],
+                "single_logout_service": [("https://idp.example.com/slo", BINDING_HTTP_REDIRECT)],
+            },
             "policy": {"default": {"lifetime": {"minutes": 5}, "attribute_restrictions": None}},
         }},
     } | more)
@@ -54,6 +59,13 @@ connection = env["CONNECTION"]
 idp = Server(config=configuration(metadata={"local": [str(folder / "sp.xml")]}))
 [sp] = idp.metadata.service_providers()
 assert sp == f"{connection}/metadata", sp
+
+# It encrypts with Triple DES, unless it is told otherwise here; its own settings know no other way.
+encrypts = env.get("ENCRYPTS", "")
+if encrypts:
+    method = ("http://www.w3.org/2009/xmlenc11#" if encrypts.endswith("gcm") else "http://www.w3.org/2001/04/xmlenc#") + encrypts
+    saml2.entity.pre_encryption_part = functools.partial(saml2.entity.pre_encryption_part, msg_enc=method)
+    idp.sec.encrypt_assertion = functools.partial(idp.sec.encrypt_assertion, key_type=encrypts.split("-")[0].replace("aes", "aes-"))
 
 browser = requests.Session()
 browser.headers["accept"] = "text/html"
@@ -78,7 +90,11 @@ def says(in_response_to, destination):
         authn={"class_ref": PASSWORDPROTECTEDTRANSPORT, "authn_auth": "https://idp.example.com"},
         sign_response=env["SIGNS"] in ("response", "both"), sign_assertion=env["SIGNS"] in ("assertion", "both"),
         sign_alg=SIG_RSA_SHA256, digest_alg=DIGEST_SHA256,
+        # With the certificate for encryption that our metadata has.
+        encrypt_assertion=bool(encrypts),
     )
+    if encrypts:
+        assert "EncryptedAssertion" in str(response) and env["LOGIN"] not in str(response), response
     form = idp.apply_binding(BINDING_HTTP_POST, str(response), destination, "", response=True)["data"]
     fields = {name: unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
     # As a browser does: what another site's page sends brings none of our cookies.
@@ -87,10 +103,56 @@ def says(in_response_to, destination):
     return goes(urllib.parse.urljoin(destination, answer.headers["location"]))
 
 
+def redirects(message, destination, response):
+    """The address that the provider has the browser go to with a message, signed."""
+    info = idp.apply_binding(
+        BINDING_HTTP_REDIRECT, str(message), destination, "a state", response=response, sign=True, sigalg=SIG_RSA_SHA256,
+    )
+    return dict(info["headers"])["Location"]
+
+
+def leaves_here():
+    """Somebody signs out here: the provider is asked to sign them out, too, and they come back."""
+    page = goes(f"{env['ISSUER']}/logout")
+    pending = re.search(r'name="pending" value="([^"]*)"', page.text)[1]
+    sent = browser.post(f"{env['ISSUER']}/logout", data={"pending": pending})
+    url = sent.headers["refresh"].removeprefix("0; url=")
+    assert url.startswith("https://idp.example.com/slo?"), url
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+    request = idp.parse_logout_request(
+        query["SAMLRequest"], BINDING_HTTP_REDIRECT, sigalg=query["SigAlg"], signature=query["Signature"],
+    )
+    assert request.message.name_id.text == env["LOGIN"] and request.message.session_index, request.message
+    answer = idp.create_logout_response(request.message, [BINDING_HTTP_REDIRECT], sign=False)
+    page = goes(redirects(answer, f"{connection}/slo", True))
+    assert "You are signed out" in page.text, page.text
+
+
+def leaves_there():
+    """Somebody signs out at the provider: their browser brings us that."""
+    who = NameID(format=NAMEID_FORMAT_EMAILADDRESS, text=env["LOGIN"])
+    _, request = idp.create_logout_request(f"{connection}/slo", sp, name_id=who, sign=False)
+    url = goes(redirects(request, f"{connection}/slo", False))
+    assert isinstance(url, str) and url.startswith("https://idp.example.com/slo?"), url
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+    assert query["RelayState"] == "a state" and query["Signature"], query
+    answer = idp.unravel(query["SAMLResponse"], BINDING_HTTP_REDIRECT, "response")
+    assert b"status:Success" in answer and b"LogoutResponse" in answer, answer
+
+
+def is_signed_in():
+    return env["LOGIN"] in goes(f"{env['ISSUER']}/account").text
+
+
 if mode == "unrequested":
     [acs] = idp.metadata.assertion_consumer_service(sp, binding=BINDING_HTTP_POST)
     page = says(None, acs["location"])
     assert env["NAME"] in page.text, page.text
+    leaves_there()
+    assert not is_signed_in()
+    says(None, acs["location"])
+    leaves_here()
+    assert not is_signed_in()
 else:
     # The sign-in page of an application asks where somebody belongs, and sends them there.
     page = goes(env["APPLICATION"])

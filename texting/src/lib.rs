@@ -3,7 +3,7 @@
 //! Whoever has something to text takes a [`TextMessages`] and is told whether a failure may pass ([`TextError`]): a saga's step that
 //! texts is tried again until the message is taken. [`Twilio`] hands it to a provider over HTTP, [`Caught`] keeps it in memory for a
 //! developer to look at, [`Unset`] says that nothing is configured. Each message costs money, and goes to whoever a caller names: so what
-//! really sends stands behind [`Limited`], which counts by number and by tenant.
+//! really sends stands behind [`Limited`], which counts by number, by tenant and by who asks.
 //!
 //! Nothing here logs a number or a text.
 //!
@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use kernel::{Personal, TenantId};
+use uuid::Uuid;
 
 pub use caught::Caught;
 pub use limited::Limited;
@@ -31,6 +32,8 @@ pub struct Text {
     pub id: String,
     /// On whose account it goes.
     pub tenant: TenantId,
+    /// Who of the tenant asked for it.
+    pub asker: Uuid,
     /// The number, E.164.
     pub to: Personal<String>,
     /// What it says.
@@ -48,9 +51,10 @@ pub enum TextError {
     /// It will never be taken: the provider refuses it, or there is no such number.
     #[error("the text message is refused: {0}")]
     Refused(String),
-    /// Too many went to this number, or out for this tenant. Which of them, only the log of the process says.
+    /// Too many went to this number, or out for this tenant: which of them, only the log of the process says. Nothing will go out sooner than
+    /// after this time.
     #[error("too many text messages")]
-    TooMany,
+    TooMany(Duration),
 }
 
 /// Sends text messages.

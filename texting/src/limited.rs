@@ -1,35 +1,127 @@
 //! How many messages go out: each costs money, some to numbers that pay whoever owns them (toll fraud), and each rings somewhere.
 //!
+//! Who floods a number must not keep its owner from their code. So what anybody has sent to a number is counted for all together, and who was sent
+//! nothing there for a day is served besides, by tenant: to be in the owner's way takes another account of the owner's own tenant every five
+//! minutes, and then the owner waits for as long.
+//!
 //! One process at a time sends the messages of an installation (its sagas have one active coordinator), so what is counted in this
 //! process's memory is what is sent. A restart begins anew; what one user may ask for is counted in the log and does not.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
-use governor::clock::{Clock, DefaultClock};
+use governor::clock::{Clock, DefaultClock, Reference};
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use kernel::TenantId;
 use quick_cache::sync::Cache;
+use uuid::Uuid;
 
 use crate::{Text, TextError, TextMessages};
 
-/// How many messages a number gets at once, whoever asks for them in whatever tenant; then one more each hour.
-const OF_A_NUMBER: u32 = 5;
+/// What a number gets, whoever asks for it in whatever tenant.
+const OF_A_NUMBER: Rate = Rate { burst: 5, every: Duration::from_hours(1) };
+
+/// What it gets besides, for those in one tenant who were sent nothing there for a [`DAY`] ...
+const OF_NEWCOMERS: Rate = Rate { burst: 1, every: Duration::from_mins(5) };
+
+/// ... and for those of all tenants: somebody's telephone rings.
+const OF_ALL_NEWCOMERS: Rate = Rate { burst: 12, every: Duration::from_mins(5) };
+
+/// How long somebody to whom a code was sent is no newcomer.
+const DAY: Duration = Duration::from_hours(24);
 
 /// How many messages are known again that are sent again.
 const KNOWN: usize = 10_000;
 
-/// After how many messages those are forgotten who waited long enough.
+/// After how many numbers those are forgotten to which nothing was sent for a day.
 const TIDY: usize = 1_000;
 
 type Limiter<K, C> = RateLimiter<K, DashMapStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
+/// So many at once, then one more each time that so long has passed.
+#[derive(Clone, Copy)]
+struct Rate {
+    burst: u32,
+    every: Duration,
+}
+
+/// What is left of a rate: when it is whole again, as time since the beginning.
+#[derive(Clone, Copy, Default)]
+struct Left(Duration);
+
+impl Left {
+    /// How long it takes until there is one; none of it: there is one.
+    fn wait(self, rate: Rate, now: Duration) -> Duration {
+        let taken_up = rate.every.saturating_mul(rate.burst.saturating_sub(1));
+        self.0.saturating_sub(now).saturating_sub(taken_up)
+    }
+
+    fn take(&mut self, rate: Rate, now: Duration) {
+        self.0 = self.0.max(now) + rate.every;
+    }
+}
+
+/// What was sent to one number.
+#[derive(Default)]
+struct Number {
+    left: Left,
+    of_newcomers: Left,
+    by_tenant: HashMap<TenantId, Left>,
+    /// Who was sent something, and when last.
+    served: HashMap<(TenantId, Uuid), Duration>,
+}
+
+/// Out of which share a message goes.
+#[derive(Clone, Copy)]
+enum Share {
+    Anybodys,
+    Newcomers,
+}
+
+impl Number {
+    /// The share that has one for this message, or how long it takes until one has.
+    fn share(&self, text: &Text, now: Duration) -> Result<Share, Duration> {
+        let wait = self.left.wait(OF_A_NUMBER, now);
+        if wait.is_zero() {
+            return Ok(Share::Anybodys);
+        }
+        if self.served.get(&(text.tenant, text.asker)).is_some_and(|at| now.saturating_sub(*at) < DAY) {
+            return Err(wait);
+        }
+        let of_tenant = self.by_tenant.get(&text.tenant).copied().unwrap_or_default().wait(OF_NEWCOMERS, now);
+        let besides = of_tenant.max(self.of_newcomers.wait(OF_ALL_NEWCOMERS, now));
+        if besides.is_zero() { Ok(Share::Newcomers) } else { Err(wait.min(besides)) }
+    }
+
+    fn take(&mut self, share: Share, text: &Text, now: Duration) {
+        match share {
+            Share::Anybodys => self.left.take(OF_A_NUMBER, now),
+            Share::Newcomers => {
+                self.of_newcomers.take(OF_ALL_NEWCOMERS, now);
+                self.by_tenant.entry(text.tenant).or_default().take(OF_NEWCOMERS, now);
+            }
+        }
+        self.served.retain(|_, at| now.saturating_sub(*at) < DAY);
+        self.served.insert((text.tenant, text.asker), now);
+    }
+
+    /// Whether nothing was sent there for so long that it is as if nothing ever was.
+    fn is_forgotten(&self, now: Duration) -> bool {
+        self.served.values().all(|at| now.saturating_sub(*at) >= DAY)
+    }
+}
+
 /// Sends what is not too much. `C`: another clock, in tests.
 pub struct Limited<T, C: Clock = DefaultClock> {
     inner: T,
-    numbers: Limiter<String, C>,
+    clock: C,
+    began: C::Instant,
+    numbers: Mutex<HashMap<String, Number>>,
     tenants: Limiter<TenantId, C>,
     /// Messages that were counted, by their ids: one that is sent again is the same one.
     counted: Cache<String, ()>,
@@ -44,13 +136,13 @@ impl<T> Limited<T> {
 
 impl<T, C: Clock + Clone> Limited<T, C> {
     fn at(inner: T, tenant_per_hour: NonZeroU32, clock: C) -> Self {
-        let burst = NonZeroU32::new(OF_A_NUMBER).unwrap_or(NonZeroU32::MIN);
-        let of_a_number = Quota::per_hour(NonZeroU32::MIN).allow_burst(burst);
         Self {
             inner,
-            numbers: RateLimiter::new(of_a_number, DashMapStateStore::default(), clock.clone()),
-            tenants: RateLimiter::new(Quota::per_hour(tenant_per_hour), DashMapStateStore::default(), clock),
+            began: clock.now(),
+            numbers: Mutex::default(),
+            tenants: RateLimiter::new(Quota::per_hour(tenant_per_hour), DashMapStateStore::default(), clock.clone()),
             counted: Cache::new(KNOWN),
+            clock,
         }
     }
 
@@ -58,19 +150,24 @@ impl<T, C: Clock + Clone> Limited<T, C> {
         if self.counted.get(&text.id).is_some() {
             return Ok(());
         }
-        if self.numbers.len() > TIDY {
-            self.numbers.retain_recent();
+        let instant = self.clock.now();
+        let now = Duration::from(instant.duration_since(self.began));
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        if numbers.len() > TIDY {
+            numbers.retain(|_, number| !number.is_forgotten(now));
             self.tenants.retain_recent();
         }
-        // The number first: whoever floods one number does not use up what the tenant has for others.
-        if self.numbers.check_key(text.to.reveal()).is_err() {
+        // It is asked first and counted last: whoever floods one number does not use up what the tenant has for others.
+        let number = numbers.entry(text.to.reveal().clone()).or_default();
+        let share = number.share(text, now).map_err(|wait| {
             tracing::warn!(tenant = %text.tenant.uuid(), "a number gets no more text messages for now");
-            return Err(TextError::TooMany);
-        }
-        if self.tenants.check_key(&text.tenant).is_err() {
+            TextError::TooMany(wait)
+        })?;
+        self.tenants.check_key(&text.tenant).map_err(|until| {
             tracing::warn!(tenant = %text.tenant.uuid(), "no more text messages go out for a tenant for now");
-            return Err(TextError::TooMany);
-        }
+            TextError::TooMany(until.wait_time_from(instant))
+        })?;
+        number.take(share, text, now);
         self.counted.insert(text.id.clone(), ());
         Ok(())
     }
@@ -91,24 +188,28 @@ where
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::time::Duration;
-
     use governor::clock::FakeRelativeClock;
-    use uuid::Uuid;
 
     use super::*;
     use crate::Caught;
 
     const HOUR: Duration = Duration::from_hours(1);
+    const MINUTE: Duration = Duration::from_mins(1);
+    const NUMBER: &str = "+4930123456";
 
     #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
     fn tenant(number: u128) -> TenantId {
         TenantId::vouched(Uuid::from_u128(number))
     }
 
+    /// A message that somebody asked for, each time somebody else.
     fn text(id: usize, tenant: TenantId, to: &str) -> Text {
-        let text = "123456".to_owned().into();
-        Text { id: id.to_string(), tenant, to: to.to_owned().into(), text, good_for: HOUR }
+        asked_by(id as u128, id, tenant, to)
+    }
+
+    fn asked_by(asker: u128, id: usize, tenant: TenantId, to: &str) -> Text {
+        let (text, asker) = ("123456".to_owned().into(), Uuid::from_u128(asker));
+        Text { id: id.to_string(), tenant, asker, to: to.to_owned().into(), text, good_for: HOUR }
     }
 
     fn limited(tenant_per_hour: u32) -> (Limited<Caught, FakeRelativeClock>, Caught, FakeRelativeClock) {
@@ -117,18 +218,73 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_number_gets_a_few_messages_and_then_one_an_hour_whoever_asks_for_them() {
+    async fn a_number_gets_a_few_messages_and_then_one_an_hour_however_often_somebody_asks() {
         let (limited, caught, clock) = limited(1_000);
+        let send = async |id: usize| limited.send(&asked_by(1, id, tenant(1), NUMBER)).await;
         for id in 0..50 {
-            let sent = limited.send(&text(id, tenant(id as u128), "+4930123456")).await;
-            assert_eq!(sent.is_ok(), id < OF_A_NUMBER as usize, "{id}");
+            let sent = send(id).await;
+            let expected = if id < OF_A_NUMBER.burst as usize { Ok(()) } else { Err(TextError::TooMany(HOUR)) };
+            assert_eq!(sent, expected, "{id}");
         }
-        assert_eq!(limited.send(&text(50, tenant(1), "+4930123457")).await, Ok(()), "another number");
+        assert_eq!(limited.send(&asked_by(1, 50, tenant(1), "+4930123457")).await, Ok(()), "another number");
         clock.advance(HOUR);
-        let more = [51, 52].map(|id| text(id, tenant(1), "+4930123456"));
-        assert_eq!(limited.send(&more[0]).await, Ok(()));
-        assert_eq!(limited.send(&more[1]).await, Err(TextError::TooMany));
-        assert_eq!(caught.all().len(), OF_A_NUMBER as usize + 2);
+        assert_eq!(send(51).await, Ok(()));
+        assert_eq!(send(52).await, Err(TextError::TooMany(HOUR)));
+        assert_eq!(caught.all().len(), OF_A_NUMBER.burst as usize + 2);
+    }
+
+    #[tokio::test]
+    async fn attack_118_who_floods_a_number_keeps_its_owner_from_no_code() {
+        let (limited, _, clock) = limited(1_000);
+        let mut id = 0;
+        let mut send = async |asker: u128, tenant: TenantId| {
+            id += 1;
+            limited.send(&asked_by(asker, id, tenant, NUMBER)).await
+        };
+        // Twenty accounts in the owner's tenant ask without end.
+        for asker in 1..=20 {
+            _ = send(asker, tenant(1)).await;
+        }
+        let (owner, elsewhere) = (100, 200);
+        assert_eq!(send(elsewhere, tenant(2)).await, Ok(()), "another tenant's users are in nobody's way here");
+        let Err(TextError::TooMany(wait)) = send(owner, tenant(1)).await else {
+            panic!("one of the twenty was served just now")
+        };
+        assert!(wait <= OF_NEWCOMERS.every, "the owner waits for {wait:?}");
+        // All of those who were sent something ask again, and again; the owner, for whom the saga waits, has theirs.
+        clock.advance(wait);
+        for asker in 1..=6 {
+            assert!(send(asker, tenant(1)).await.is_err(), "{asker} was sent something today");
+        }
+        assert_eq!(send(owner, tenant(1)).await, Ok(()));
+        // Once in a day: then the owner is one of all.
+        clock.advance(OF_NEWCOMERS.every);
+        assert!(send(owner, tenant(1)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn attack_118_as_many_accounts_as_one_likes_in_as_many_tenants_ring_a_number_so_often() {
+        let (limited, caught, clock) = limited(1_000);
+        for minute in 0..60 {
+            for nth in 0..20 {
+                let id = minute * 20 + nth;
+                _ = limited.send(&text(id, tenant(id as u128 % 7), NUMBER)).await;
+            }
+            clock.advance(MINUTE);
+        }
+        let most = OF_A_NUMBER.burst + 1 + OF_ALL_NEWCOMERS.burst + 12;
+        assert!(caught.all().len() <= most as usize, "{} messages in an hour", caught.all().len());
+    }
+
+    #[tokio::test]
+    async fn who_floods_a_number_does_not_use_up_what_the_tenant_has_for_others() {
+        let (limited, _, _) = limited(20);
+        for id in 0..100 {
+            _ = limited.send(&asked_by(1, id, tenant(1), NUMBER)).await;
+        }
+        for id in 100..115 {
+            assert_eq!(limited.send(&text(id, tenant(1), &format!("+493012{id:04}"))).await, Ok(()), "{id}");
+        }
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ fn text() -> Text {
     Text {
         id: "1".to_owned(),
         tenant: TenantId::vouched(Uuid::from_u128(1)),
+        asker: Uuid::from_u128(2),
         to: "+4930123456".to_owned().into(),
         text: "Your code is 123456 & nobody's else.".to_owned().into(),
         good_for: Duration::from_mins(10),

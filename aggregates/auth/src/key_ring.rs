@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use kernel::{Aggregate, Refusal};
-use keys::{Sealed, Wrapped};
+use keys::{Envelope, Sealed};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,9 @@ kernel::events! {
     pub enum KeyRingEvent of "auth.key_ring" {
         /// The tenant has keys from now on.
         KeyRingOpened = "auth.key_ring.opened" @ 1 {
-            /// The key under which the tenant's secrets are sealed, wrapped by the master key.
-            pub tenant_key: Wrapped,
+            /// The key under which the tenant's secrets are sealed, itself sealed under the key that the log has for the tenant. (Once: wrapped
+            /// by the master key.)
+            pub tenant_key: Envelope,
         },
         /// A key is published, and signs from a time on.
         SigningKeyAdded = "auth.key_ring.signing_key_added" @ 1 {
@@ -35,10 +36,22 @@ kernel::events! {
             /// PKCS #8, DER; sealed.
             pub private: Sealed,
         },
+        /// The tenant has a key for which identity providers encrypt what they say.
+        SamlDecryptionKeyAdded = "auth.key_ring.saml_decryption_key_added" @ 1 {
+            /// What everybody may see: X.509, DER, base64.
+            pub certificate: String,
+            /// PKCS #8, DER; sealed.
+            pub private: Sealed,
+        },
         /// The tenant is not made after all: none of its keys signs, opens or verifies anything any more.
         KeyRingClosed = "auth.key_ring.closed" @ 1 {},
         /// A key verifies nothing any more.
         SigningKeyRetired = "auth.key_ring.signing_key_retired" @ 1 { pub kid: String },
+        /// The same key under which the tenant's secrets are sealed has another envelope.
+        KeyRingResealed = "auth.key_ring.resealed" @ 1 {
+            /// The key, sealed under the key that the log has for the tenant.
+            pub tenant_key: Envelope,
+        },
     }
 }
 
@@ -46,12 +59,15 @@ kernel::events! {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct KeyRing {
     /// None: it was never opened.
-    pub tenant_key: Option<Wrapped>,
+    pub tenant_key: Option<Envelope>,
     /// Those that verify, in the order in which they were added.
     pub keys: Vec<SigningKeyAdded>,
     /// What signs requests to identity providers; none: nobody needed it yet.
     #[serde(default)]
     pub saml: Option<SamlKeyAdded>,
+    /// What opens what identity providers encrypt; none: nobody was shown one yet.
+    #[serde(default)]
+    pub saml_decryption: Option<SamlDecryptionKeyAdded>,
 }
 
 /// What can be asked of a tenant's keys.
@@ -61,12 +77,16 @@ pub enum KeyRingCommand {
     Open(KeyRingOpened),
     /// Ends: nothing is signed, opened or verified any more.
     Close,
+    /// Puts the tenant's key into another envelope. `was`: the one from which it was taken; with another one nothing happens.
+    Reseal { was: Envelope, tenant_key: Envelope },
     /// Publishes a further key.
     Add(SigningKeyAdded),
     /// Publishes the first key of an algorithm; where there is one, that stays the first.
     AddFirst(SigningKeyAdded),
     /// Gives the tenant a key that signs requests to identity providers; one that has one keeps it.
     AddSaml(SamlKeyAdded),
+    /// Gives the tenant a key for which identity providers encrypt; one that has one keeps it.
+    AddSamlDecryption(SamlDecryptionKeyAdded),
     /// Takes a key out. `now`: the key that signs now has to stay.
     Retire { kid: String, now: DateTime<Utc> },
 }
@@ -141,7 +161,7 @@ impl KeyRing {
 
 impl Aggregate for KeyRing {
     const TYPE: &'static str = "auth.key_ring";
-    const FORM: u32 = 3;
+    const FORM: u32 = 4;
     type Command = KeyRingCommand;
     type Event = KeyRingEvent;
     type Error = KeyRingError;
@@ -152,7 +172,12 @@ impl Aggregate for KeyRing {
             KeyRingCommand::Open(opened) => vec![opened.into()],
             KeyRingCommand::Close if self.tenant_key.is_none() => vec![],
             KeyRingCommand::Close => vec![KeyRingClosed {}.into()],
-            KeyRingCommand::Add(_) | KeyRingCommand::AddFirst(_) | KeyRingCommand::AddSaml(_)
+            KeyRingCommand::Reseal { was, .. } if self.tenant_key.as_ref() != Some(&was) => vec![],
+            KeyRingCommand::Reseal { tenant_key, .. } => vec![KeyRingResealed { tenant_key }.into()],
+            KeyRingCommand::Add(_)
+            | KeyRingCommand::AddFirst(_)
+            | KeyRingCommand::AddSaml(_)
+            | KeyRingCommand::AddSamlDecryption(_)
                 if self.tenant_key.is_none() =>
             {
                 return Err(KeyRingError::NotOpen);
@@ -162,6 +187,8 @@ impl Aggregate for KeyRing {
             KeyRingCommand::Add(added) | KeyRingCommand::AddFirst(added) => vec![added.into()],
             KeyRingCommand::AddSaml(_) if self.saml.is_some() => vec![],
             KeyRingCommand::AddSaml(added) => vec![added.into()],
+            KeyRingCommand::AddSamlDecryption(_) if self.saml_decryption.is_some() => vec![],
+            KeyRingCommand::AddSamlDecryption(added) => vec![added.into()],
             KeyRingCommand::Retire { kid, now } => {
                 let Some(key) = self.find(&kid) else {
                     let known = self.keys.iter().map(|key| key.kid.clone()).collect();
@@ -178,9 +205,11 @@ impl Aggregate for KeyRing {
     fn evolve(&mut self, event: KeyRingEvent) {
         match event {
             KeyRingEvent::KeyRingOpened(e) => self.tenant_key = Some(e.tenant_key),
+            KeyRingEvent::KeyRingResealed(e) => self.tenant_key = Some(e.tenant_key),
             KeyRingEvent::KeyRingClosed(_) => *self = Self::default(),
             KeyRingEvent::SigningKeyAdded(e) => self.keys.push(e),
             KeyRingEvent::SamlKeyAdded(e) => self.saml = Some(e),
+            KeyRingEvent::SamlDecryptionKeyAdded(e) => self.saml_decryption = Some(e),
             KeyRingEvent::SigningKeyRetired(e) => self.keys.retain(|key| key.kid != e.kid),
         }
     }
@@ -192,7 +221,7 @@ kernel::aggregate!(KeyRing);
 mod tests {
     use chrono::TimeDelta;
     use cqrs_es::test::TestFramework;
-    use keys::{Context, DataKey, SystemRandom};
+    use keys::{Context, DataKey, SystemRandom, Wrapped};
 
     use super::*;
 
@@ -220,8 +249,12 @@ mod tests {
         SigningKeyAdded { kid: kid.to_owned(), algorithm, public, private, signs_from: at(signs_from) }
     }
 
+    fn wrapped(text: &str) -> Envelope {
+        Wrapped::new("local", text).into()
+    }
+
     fn opened() -> KeyRingEvent {
-        KeyRingOpened { tenant_key: Wrapped::new("local", "key") }.into()
+        KeyRingOpened { tenant_key: wrapped("key") }.into()
     }
 
     #[test]
@@ -274,6 +307,20 @@ mod tests {
     }
 
     #[test]
+    fn the_key_for_which_identity_providers_encrypt_stays_the_one_that_they_know() {
+        let added =
+            |certificate: &str| SamlDecryptionKeyAdded { certificate: certificate.to_owned(), private: sealed() };
+        let first = added("first");
+        let given = |events| TestFramework::<KeyRing>::with(()).given(events);
+        given(vec![opened()])
+            .when(KeyRingCommand::AddSamlDecryption(first.clone()))
+            .then_expect_events(vec![first.clone().into()]);
+        given(vec![opened(), first.into()])
+            .when(KeyRingCommand::AddSamlDecryption(added("second")))
+            .then_expect_events(vec![]);
+    }
+
+    #[test]
     fn of_two_first_keys_of_an_algorithm_one_is_added() {
         let of = |kid: &str, algorithm| SigningKeyAdded { algorithm, ..key(kid, 0) };
         let given = || TestFramework::<KeyRing>::with(()).given(vec![opened(), key("other", 0).into()]);
@@ -286,8 +333,27 @@ mod tests {
     }
 
     #[test]
+    fn the_key_gets_another_envelope_if_it_was_taken_from_the_one_that_it_has() {
+        let reseal = |was: &str| KeyRingCommand::Reseal { was: wrapped(was), tenant_key: sealed().into() };
+        let ring = || TestFramework::<KeyRing>::with(()).given(vec![opened(), key("k", 0).into()]);
+        let command = reseal("key");
+        let KeyRingCommand::Reseal { tenant_key, .. } = command.clone() else { unreachable!() };
+        ring().when(command).then_expect_events(vec![KeyRingResealed { tenant_key: tenant_key.clone() }.into()]);
+        ring().when(reseal("other")).then_expect_events(vec![]);
+        TestFramework::<KeyRing>::with(())
+            .given(vec![opened(), KeyRingClosed {}.into()])
+            .when(reseal("key"))
+            .then_expect_events(vec![]);
+        let mut state = KeyRing::default();
+        for event in [opened(), key("k", 0).into(), KeyRingResealed { tenant_key: tenant_key.clone() }.into()] {
+            state.evolve(event);
+        }
+        assert_eq!((state.tenant_key, state.keys.len()), (Some(tenant_key), 1));
+    }
+
+    #[test]
     fn a_ring_is_opened_once_and_before_all_else() {
-        let open = || KeyRingCommand::Open(KeyRingOpened { tenant_key: Wrapped::new("local", "other") });
+        let open = || KeyRingCommand::Open(KeyRingOpened { tenant_key: wrapped("other") });
         TestFramework::<KeyRing>::with(()).given(vec![opened()]).when(open()).then_expect_events(vec![]);
         TestFramework::<KeyRing>::with(())
             .given_no_previous_events()

@@ -10,6 +10,7 @@
 //! To add an aggregate: its file here, its `mod` and `pub use` line below, its line in [`AGGREGATES`]; then the same stem in
 //! `commands/auth`, `projections/auth` and `api/auth`.
 
+mod access;
 mod account;
 mod api_key;
 mod branding;
@@ -28,6 +29,7 @@ mod session;
 mod sign_in;
 mod sign_in_policy;
 
+pub use access::*;
 pub use account::*;
 pub use api_key::*;
 pub use branding::*;
@@ -63,6 +65,8 @@ kernel::ids! {
     DeviceId,
     /// A key with which a machine calls the API without asking for tokens.
     ApiKeyId,
+    /// What somebody was denied, as often as it was in an hour.
+    AccessId,
 }
 
 /// Every aggregate of signing in.
@@ -79,6 +83,7 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<SamlConnection>(),
     kernel::AggregateType::of::<Session>(),
     kernel::AggregateType::of::<SignIn>(),
+    kernel::AggregateType::of::<Access>(),
     kernel::AggregateType::of::<SignInPolicy>(),
     kernel::AggregateType::of::<Branding>(),
 ];

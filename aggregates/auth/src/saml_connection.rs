@@ -44,6 +44,12 @@ pub struct SamlProvider {
     pub entity_id: String,
     /// Where browsers are sent to sign in.
     pub sign_in_url: String,
+    /// Where browsers are sent to sign out; absent: it signs nobody out with us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_out_url: Option<String>,
+    /// Where it is answered when it asks that, if that is elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_out_answer_url: Option<String>,
     /// With what it signs: X.509, DER, base64.
     pub certificates: Vec<String>,
 }
@@ -128,6 +134,7 @@ impl SamlConnectionDetails {
 
 impl Aggregate for SamlConnection {
     const TYPE: &'static str = "auth.saml_connection";
+    const FORM: u32 = 2;
     type Command = SamlConnectionCommand;
     type Event = SamlConnectionEvent;
     type Error = std::convert::Infallible;

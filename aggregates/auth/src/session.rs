@@ -41,6 +41,22 @@ pub struct SamlSignIn {
     pub assertion: String,
     /// When they showed the provider who they are, which may be long ago.
     pub authenticated_at: DateTime<Utc>,
+    /// What the provider calls its session; absent: it did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The name by which it signed them in: to sign them out there, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<SamlName>,
+}
+
+/// A name of somebody at an identity provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SamlName {
+    /// It, whole.
+    pub value: Personal<String>,
+    /// What kind of name it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
 }
 
 impl SamlSignIn {
@@ -144,7 +160,7 @@ impl Session {
 
 impl Aggregate for Session {
     const TYPE: &'static str = "auth.session";
-    const FORM: u32 = 4;
+    const FORM: u32 = 5;
     const SEALED: bool = true;
     type Command = SessionCommand;
     type Event = SessionEvent;
@@ -251,7 +267,8 @@ mod tests {
     #[test]
     fn whom_a_provider_signed_in_showed_it_then_and_not_now() {
         let connection = SamlConnectionId::new(Uuid::nil());
-        let saml = SamlSignIn { connection, assertion: "_1".to_owned(), authenticated_at: at(-30) };
+        let saml =
+            SamlSignIn { connection, assertion: "_1".to_owned(), authenticated_at: at(-30), session: None, name: None };
         let mut session = Session::default();
         session.evolve(SessionStarted { saml: Some(saml), ..started() }.into());
         assert_eq!(session.confirmed_at, Some(at(-30)));

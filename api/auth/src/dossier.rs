@@ -3,18 +3,21 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use auth_aggregates::{Account, Client, Session, SignIn};
+use auth_aggregates::{Access, Account, Client, Session, SignIn};
 use auth_commands::protocol;
+use auth_projections::denied_accesses::{self, DeniedAccessRow};
 use auth_projections::refused_sign_ins::{self, RefusedSignInRow};
 use auth_projections::sessions::{self, SessionRow};
 use eventstore::EventStore;
 use executor::Executor;
-use face::{Erasure, KnownConsent, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, SigningIn, Told};
+use face::{
+    Erasure, KnownConsent, KnownDenial, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, SigningIn, Told,
+};
 use kernel::{Aggregate, Refusal, TenantId, UserId};
 use projector::ReadModels;
 use uuid::Uuid;
 
-/// The most sessions, and attempts that were refused, that are told of: the newest.
+/// The most sessions, attempts that were refused and denials that are told of, of each: the newest.
 const MOST_TOLD: usize = 10_000;
 
 /// The most of them that are read from the log, a stream each, to see whether an erasure took all of them.
@@ -39,7 +42,7 @@ impl Dossier {
         Self { store, executor, read_models }
     }
 
-    /// Their sessions, and the attempts at their account that were refused, as the log has them by now: the newest, at most so many of each.
+    /// Their sessions, the attempts at their account that were refused, and what they were denied, as the log has them by now: the newest, at most so many of each.
     async fn found(&self, tenant: TenantId, user: UserId, most: usize) -> Result<Found, Refusal> {
         let head = self.store.head().await.map_err(|error| unavailable(&error))?;
         self.read_models.wait_for(tenant, head, PATIENCE).await.map_err(|behind| {
@@ -56,10 +59,13 @@ impl Dossier {
         let (mut sessions, _) = sessions.map_err(|error| unavailable(&error))?;
         let refused = refused_sign_ins::of_user(&mut tables, tenant, Some(user.uuid()), None, limit).await;
         let mut refused = refused.map_err(|error| unavailable(&error))?;
-        let complete = sessions.len() <= most && refused.len() <= most;
+        let denied = denied_accesses::of_user(&mut tables, tenant, user.uuid(), limit).await;
+        let mut denied = denied.map_err(|error| unavailable(&error))?;
+        let complete = sessions.len() <= most && refused.len() <= most && denied.len() <= most;
         sessions.truncate(most);
         refused.truncate(most);
-        Ok(Found { sessions, refused, complete })
+        denied.truncate(most);
+        Ok(Found { sessions, refused, denied, complete })
     }
 }
 
@@ -67,7 +73,8 @@ impl Dossier {
 struct Found {
     sessions: Vec<SessionRow>,
     refused: Vec<RefusedSignInRow>,
-    /// There are no more of either.
+    denied: Vec<DeniedAccessRow>,
+    /// There are no more of any.
     complete: bool,
 }
 
@@ -89,7 +96,7 @@ impl SigningIn for Dossier {
             enrolled_at: passkey.enrolled_at,
             used_at: passkey.used_at,
         });
-        let Found { sessions, refused, complete } = self.found(tenant, user, MOST_TOLD).await?;
+        let Found { sessions, refused, denied, complete } = self.found(tenant, user, MOST_TOLD).await?;
         let history = self.store.load(tenant, Account::TYPE, &user.to_string(), 0).await;
         Ok(KnownWhereSignedIn {
             password: account.password.is_some(),
@@ -99,16 +106,19 @@ impl SigningIn for Dossier {
             applications,
             sessions: sessions.into_iter().map(session).collect(),
             refused: refused.into_iter().map(refusal).collect(),
+            denied: denied.into_iter().map(denial).collect(),
             complete,
             history: history.map_err(|error| unavailable(&error))?.iter().map(|event| discreet(event.into())).collect(),
         })
     }
 
     async fn erasure(&self, tenant: TenantId, user: UserId) -> Result<Erasure, Refusal> {
-        let Found { sessions, refused, complete } = self.found(tenant, user, MOST_READ).await?;
+        let Found { sessions, refused, denied, complete } = self.found(tenant, user, MOST_READ).await?;
         let sessions = sessions.iter().map(|row| (Session::TYPE, row.session_id));
         let refused = refused.iter().map(|row| (SignIn::TYPE, row.sign_in_id));
-        let of: Vec<(&str, Uuid)> = [(Account::TYPE, user.uuid())].into_iter().chain(sessions).chain(refused).collect();
+        let denied = denied.iter().map(|row| (Access::TYPE, row.access_id));
+        let account = [(Account::TYPE, user.uuid())].into_iter();
+        let of: Vec<(&str, Uuid)> = account.chain(sessions).chain(refused).chain(denied).collect();
         Erasure::of(&self.store, tenant, &of, complete).await
     }
 }
@@ -128,6 +138,18 @@ fn session(row: SessionRow) -> KnownSession {
 
 fn refusal(row: RefusedSignInRow) -> KnownRefusal {
     KnownRefusal { at: row.at, reason: row.reason, address: row.address, agent: row.agent }
+}
+
+fn denial(row: DeniedAccessRow) -> KnownDenial {
+    KnownDenial {
+        at: row.at,
+        reason: row.reason,
+        permission: row.permission,
+        operation: row.operation,
+        times: row.times,
+        address: row.address,
+        agent: row.agent,
+    }
 }
 
 /// The same without what is secret: an export is kept where secrets are not.

@@ -15,6 +15,7 @@ mod answer;
 mod beside;
 mod body;
 mod command;
+mod denied;
 mod domain;
 mod erasure;
 pub mod example;
@@ -47,6 +48,7 @@ pub use answer::{Accepted, Changed, Created, Noted, NotedNew, Plain, Resource};
 pub use beside::{beside_the_log, only_now};
 pub use body::{Empty, RawBody, decode_json};
 pub use command::{Command, HEADERS, PublicCommand, Purpose, Upload};
+pub use denied::{Denials, Denied};
 pub use domain::{Domain, Reading, Runtime, ServiceSecret, Stints, Writing};
 pub use erasure::Erasure;
 pub use example::Example;
@@ -63,7 +65,7 @@ pub use position::MinPositions;
 pub use powers::{NoPowers, Powers};
 pub use problem::{Problem, log_unreadable, status};
 pub use signing_in::{
-    KnownConsent, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,
+    KnownConsent, KnownDenial, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,
 };
 pub use signing_keys::{NoSigningKeys, SigningKeys};
 pub use standings::{Standings, all_stand};

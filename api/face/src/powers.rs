@@ -15,6 +15,12 @@ pub trait Powers: Send + Sync {
     /// When it can't be told now.
     async fn of_roles(&self, tenant: TenantId, roles: &[String]) -> Result<BTreeSet<&'static str>, Refusal>;
 
+    /// Whether there is a role of this name: a built-in one, or one of the tenant's own that is not retired.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    async fn is_role(&self, tenant: TenantId, name: &str) -> Result<bool, Refusal>;
+
     /// What a user may by the roles that they and their groups have, also while they may not sign in; nothing, if there is no such user.
     ///
     /// # Errors
@@ -28,6 +34,10 @@ pub struct NoPowers;
 #[async_trait]
 impl Powers for NoPowers {
     async fn of_roles(&self, _: TenantId, _: &[String]) -> Result<BTreeSet<&'static str>, Refusal> {
+        Err(unknown())
+    }
+
+    async fn is_role(&self, _: TenantId, _: &str) -> Result<bool, Refusal> {
         Err(unknown())
     }
 

@@ -43,7 +43,9 @@ pub struct KnownWhereSignedIn {
     pub sessions: Vec<KnownSession>,
     /// Attempts to sign in as them that were refused; newest first.
     pub refused: Vec<KnownRefusal>,
-    /// Whether these are all sessions and attempts; else the newest.
+    /// What they asked for and were denied; newest first.
+    pub denied: Vec<KnownDenial>,
+    /// Whether these are all sessions, attempts and denials; else the newest.
     pub complete: bool,
     /// Every event of their account, from the first. What is secret is left out.
     pub history: Vec<Told>,
@@ -65,6 +67,7 @@ impl Example for KnownWhereSignedIn {
             applications: vec![KnownConsent::example()],
             sessions: vec![KnownSession::example()],
             refused: vec![KnownRefusal::example()],
+            denied: vec![KnownDenial::example()],
             complete: true,
             history: Vec::new(),
         }
@@ -98,6 +101,20 @@ impl Example for KnownRefusal {
             at: example::time(30),
             reason: "password_wrong".to_owned(),
             address: Some("198.51.100.23".to_owned()),
+            agent: None,
+        }
+    }
+}
+
+impl Example for KnownDenial {
+    fn example() -> Self {
+        Self {
+            at: example::time(45),
+            reason: "permission_missing".to_owned(),
+            permission: Some("crm:lead:write".to_owned()),
+            operation: Some("POST /v1/crm/leads".to_owned()),
+            times: 3,
+            address: Some("192.0.2.7".to_owned()),
             agent: None,
         }
     }
@@ -163,6 +180,29 @@ pub struct KnownRefusal {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// What the browser said that it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+}
+
+/// What somebody asked for and was denied: the same within an hour is one.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct KnownDenial {
+    /// When, the first time.
+    pub at: DateTime<Utc>,
+    /// Why, in a word.
+    pub reason: String,
+    /// What they do not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permission: Option<String>,
+    /// What they asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// How often.
+    pub times: i64,
+    /// From where the first came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// What the program said that it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
 }

@@ -88,7 +88,8 @@ mod tests {
         let mail = Mail { id: "1".to_owned(), to: text(), subject: text(), text: text() };
         #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
         let tenant = kernel::TenantId::vouched(uuid::Uuid::nil());
-        let message = Text { id: "1".to_owned(), tenant, to: text(), text: text(), good_for: Duration::ZERO };
+        let asker = uuid::Uuid::nil();
+        let message = Text { id: "1".to_owned(), tenant, asker, to: text(), text: text(), good_for: Duration::ZERO };
         let page = page(&[mail], &[message]);
         assert!(!page.contains("<script>") && page.matches("&lt;script&gt;").count() == 5, "{page}");
     }

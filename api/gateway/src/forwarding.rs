@@ -16,47 +16,58 @@ use tokio_util::sync::CancellationToken;
 use crate::domains::RouteTable;
 use crate::routes::numbered_route;
 
+/// What all that is forwarded needs: who tells from where it was asked, and when this process stops.
+type With<'w> = (&'w SeenFrom, &'w CancellationToken);
+
+fn forward(remote: &Arc<Remote>, kept: Kept, (seen_from, stop): With<'_>) -> Told {
+    let forward = Forward { remote: remote.clone(), stop: stop.clone(), kept };
+    Told { forward, seen_from: seen_from.clone() }
+}
+
+/// What is forwarded: the service is told from where it was asked.
+#[derive(Clone)]
+struct Told {
+    forward: Forward,
+    seen_from: SeenFrom,
+}
+
+impl Endpoint for Told {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        self.seen_from.tell(&mut request);
+        self.forward.call(request).await
+    }
+}
+
 /// The operations that a service's contract describes, forwarded.
-pub fn operations(
-    describe: fn(&mut Registry) -> Vec<MetaApi>,
-    remote: &Arc<Remote>,
-    stop: &CancellationToken,
-) -> RouteTable {
+pub fn operations(describe: fn(&mut Registry) -> Vec<MetaApi>, remote: &Arc<Remote>, with: With<'_>) -> RouteTable {
     let mut table = RouteTable::new();
     for path in describe(&mut Registry::new()).into_iter().flat_map(|api| api.paths) {
         let methods = table.entry(numbered_route(&path.path)).or_default();
         for operation in path.operations {
-            let forward = Forward { remote: remote.clone(), stop: stop.clone(), kept: Kept::Plain };
-            methods.insert(operation.method, forward.boxed());
+            methods.insert(operation.method, forward(remote, Kept::Plain, with).boxed());
         }
     }
     table
 }
 
 /// What the tenants' issuers offer, forwarded.
-pub fn issuers(
-    remote: &Arc<Remote>,
-    seen_from: &SeenFrom,
-    stop: &CancellationToken,
-) -> Vec<(&'static str, Method, BoxEndpoint<'static, Response>)> {
-    let forward = Forward { remote: remote.clone(), stop: stop.clone(), kept: Kept::Page };
-    let page = Page { forward, seen_from: seen_from.clone() };
+pub fn issuers(remote: &Arc<Remote>, with: With<'_>) -> Vec<(&'static str, Method, BoxEndpoint<'static, Response>)> {
+    let page = forward(remote, Kept::Page, with);
     auth_api::provider::paths().map(|(path, method)| (path, method, page.clone().boxed())).collect()
 }
 
 /// What identity providers keep people by, forwarded.
-pub fn scim(
-    remote: &Arc<Remote>,
-    stop: &CancellationToken,
-) -> Vec<(&'static str, Method, BoxEndpoint<'static, Response>)> {
-    let forward = Forward { remote: remote.clone(), stop: stop.clone(), kept: Kept::Plain };
+pub fn scim(remote: &Arc<Remote>, with: With<'_>) -> Vec<(&'static str, Method, BoxEndpoint<'static, Response>)> {
+    let forward = forward(remote, Kept::Plain, with);
     let endpoint = |path| Scim { forward: forward.clone(), pattern: PathPattern(Arc::from(path)) }.boxed();
     user_api::scim::paths().map(|(path, method)| (path, method, endpoint(path))).collect()
 }
 
 /// An endpoint of SCIM. Where the service can't be asked that is said in SCIM's form, too.
 struct Scim {
-    forward: Forward,
+    forward: Told,
     pattern: PathPattern,
 }
 
@@ -76,32 +87,13 @@ impl Endpoint for Scim {
     }
 }
 
-/// A page, or another endpoint of an issuer: the service is told from where it was asked.
-#[derive(Clone)]
-struct Page {
-    forward: Forward,
-    seen_from: SeenFrom,
-}
-
-impl Endpoint for Page {
-    type Output = Response;
-
-    async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        self.seen_from.tell(&mut request);
-        self.forward.call(request).await
-    }
-}
-
 /// The operations that all services share (sagas, jobs, dead letters, events), forwarded where they are about a service that runs elsewhere.
 /// `here`: whether other services run in this process.
-pub fn shared(table: RouteTable, remotes: &[Arc<Remote>], here: bool, stop: &CancellationToken) -> RouteTable {
+pub fn shared(table: RouteTable, remotes: &[Arc<Remote>], here: bool, with: With<'_>) -> RouteTable {
     if remotes.is_empty() {
         return table;
     }
-    let forwards: Arc<[Forward]> = remotes
-        .iter()
-        .map(|remote| Forward { remote: remote.clone(), stop: stop.clone(), kept: Kept::Plain })
-        .collect();
+    let forwards: Arc<[Told]> = remotes.iter().map(|remote| forward(remote, Kept::Plain, with)).collect();
     let wrap = |path: &str, local: BoxEndpoint<'static>| {
         let whose = if ["/v1/sagas/:", "/v1/jobs/:", "/v1/dead-letters/:"].iter().any(|prefix| path.starts_with(prefix))
         {
@@ -130,7 +122,7 @@ pub fn is_named_by_request(path: &str) -> bool {
 /// An operation of which it hangs on the request where it leads.
 struct Shared {
     local: BoxEndpoint<'static>,
-    forwards: Arc<[Forward]>,
+    forwards: Arc<[Told]>,
     /// Whether other services run in this process.
     here: bool,
     whose: Whose,
@@ -146,7 +138,7 @@ enum Whose {
 }
 
 impl Shared {
-    fn forward(&self, request: &Request) -> Result<Option<&Forward>, Refusal> {
+    fn forward(&self, request: &Request) -> Result<Option<&Told>, Refusal> {
         let query: Vec<(String, String)> = request.params().unwrap_or_default();
         let named = match self.whose {
             Whose::Path => request.raw_path_param("param0"),
@@ -155,14 +147,14 @@ impl Shared {
                 queried.or_else(|| request.header("x-service"))
             }
         };
-        let found = named.and_then(|name| self.forwards.iter().find(|one| one.remote.service.name() == name));
+        let found = named.and_then(|name| self.forwards.iter().find(|one| one.forward.remote.service.name() == name));
         match (found, &*self.forwards) {
             (Some(found), _) => Ok(Some(found)),
             // There is no other place, also to be told that there is no such service.
             (None, [only]) if !self.here => Ok(Some(only)),
             (None, _) if named.is_some() => Ok(None),
             (None, several) => {
-                let names: Vec<_> = several.iter().map(|forward| forward.remote.service.name()).collect();
+                let names: Vec<_> = several.iter().map(|one| one.forward.remote.service.name()).collect();
                 let detail = format!(
                     "services of this installation run apart ({}): name the one that is meant in the header X-Service",
                     names.join(", ")

@@ -7,7 +7,7 @@ use std::time::Duration;
 use auth_api::authority::{Authority, Parts, Settings};
 use auth_api::password::Passwords;
 use auth_api::provider::{Attempts, Provider, SeenFrom};
-use auth_api::trust::{Touched, Trust, follow};
+use auth_api::trust::{Denials, Touched, Trust, follow};
 use auth_api::{Breaches, Dossier};
 use chrono::TimeDelta;
 use config::{Config, claim_key};
@@ -35,6 +35,8 @@ pub struct Issuing {
     pub trust: Trust,
     /// What of that changed.
     pub touched: Arc<Touched>,
+    /// Puts on record what callers are denied.
+    pub denials: Denials,
     /// Over the log of the auth service.
     pub executor: Executor,
     /// What is known of people where they sign in.
@@ -83,6 +85,8 @@ pub async fn open(
     let shutdown = background.shutdown.clone();
     background.tasks.spawn(follow(log.store.clone(), authority.clone(), touched.clone(), clock, shutdown));
     let trust = Trust::new(authority.clone());
+    let denials = Denials::new(authority.clone());
+    background.tasks.spawn(denials.clone().keep_telling(background.shutdown.clone()));
     let seen_from = seen_from(config)?;
     let provider = here.then(|| Provider {
         authority,
@@ -102,7 +106,7 @@ pub async fn open(
     let dossier = Dossier::new(log.store.clone(), log.executor.clone(), read_models);
     let opened = std::iter::once((log.store, log.alone)).chain(users.map(|users| (users.store, users.alone)));
     let opened = opened.filter_map(|(store, alone)| alone.then_some(store)).collect();
-    Ok(Issuing { trust, touched, executor: log.executor, dossier, provider, opened })
+    Ok(Issuing { trust, touched, denials, executor: log.executor, dossier, provider, opened })
 }
 
 /// The read models of a service that runs in this process.

@@ -27,6 +27,11 @@ impl Powers for Ranks {
         Ok(bearers.with_roles(tenant, roles).await?.permissions)
     }
 
+    async fn is_role(&self, tenant: TenantId, name: &str) -> Result<bool, Refusal> {
+        let Some(bearers) = self.0.get() else { return NoPowers.is_role(tenant, name).await };
+        bearers.is_role(tenant, name).await
+    }
+
     async fn of_user(&self, tenant: TenantId, user: UserId) -> Result<BTreeSet<&'static str>, Refusal> {
         let Some(bearers) = self.0.get() else { return NoPowers.of_user(tenant, user).await };
         bearers.of_user(tenant, user).await

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use auth_api::authority::open_ring;
 use auth_commands::{CloseKeyRing, protocol};
 use config::Config;
-use directory::{KeyRings, PlaceError, WriteSideError, write_side};
+use directory::{KeyRings, PlaceError, write_side};
 use futures::future::BoxFuture;
 use kernel::{Clock, SystemClock, TenantId};
 use keys::SystemRandom;
@@ -24,10 +24,9 @@ impl Rings {
 
     async fn keys(&self, tenant: TenantId, wanted: bool) -> Result<(), PlaceError> {
         let passing = |error: &dyn Display| PlaceError::Passing(format!("the tenant's keys: {error}"));
-        let master = self.config.master_key().ok_or_else(|| passing(&WriteSideError::MasterKey))?;
         let (store, executor) = write_side(&self.config, auth_api::SERVICE).await.map_err(|error| passing(&error))?;
         let done = if wanted {
-            open_ring(&executor, &*master, &SystemRandom, SystemClock.now(), tenant).await
+            open_ring(&executor, &SystemRandom, SystemClock.now(), tenant).await
         } else {
             executor.run(&protocol(tenant, "auth"), &CloseKeyRing).await.map(drop)
         };

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use auth_api::provider::SeenFrom;
 use config::Config;
 use face::{Incoming, Problem, Reading, Runtime};
 use poem::endpoint::BoxEndpoint;
+use poem::http::{Method, header};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result, Route};
 use poem_openapi::__private::UrlQuery;
 use poem_openapi::registry::{MetaApi, Registry};
@@ -14,8 +16,9 @@ use remote::Remote;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Verifier;
+use crate::denials::Watch;
 use crate::domains::{self, Part, RouteTable};
-use crate::front::RateLimiter;
+use crate::front::{RateLimiter, unknown_route};
 use crate::methods::Methods;
 use crate::operations::{self, Pools, Readiness};
 use crate::parameters::Parameters;
@@ -36,9 +39,8 @@ pub fn routes(
     config: &Config,
     Served { here, elsewhere, platform }: Served,
     readiness: Arc<Readiness>,
-    verifier: Arc<Verifier>,
-    rates: Arc<RateLimiter>,
-    stop: CancellationToken,
+    (verifier, rates, watch): (Arc<Verifier>, Arc<RateLimiter>, Watch),
+    (seen_from, stop): (&SeenFrom, CancellationToken),
 ) -> Route {
     let remotes: Vec<_> = elsewhere.iter().map(|(_, remote, _)| remote.clone()).collect();
     let readings: Vec<_> = here
@@ -47,18 +49,18 @@ pub fn routes(
         .chain(elsewhere.iter().map(|(_, _, reading)| reading.clone()))
         .collect();
     let pools = Pools::new(here.iter().map(|(_, runtime)| runtime.clone()), &readings);
-    let platform = forwarding::shared(platform, &remotes, !here.is_empty(), &stop);
+    let platform = forwarding::shared(platform, &remotes, !here.is_empty(), (seen_from, &stop));
     let mut route = rest(Route::new(), platform, domains::describe_platform);
     for (part, runtime) in here {
         route = rest(route, (part.routes)(runtime), part.describe);
     }
     for (part, remote, _) in &elsewhere {
-        route = rest(route, forwarding::operations(part.describe, remote, &stop), part.describe);
+        route = rest(route, forwarding::operations(part.describe, remote, (seen_from, &stop)), part.describe);
     }
     let route = operations::routes(route, readiness, pools);
     let route = reference::routes(route);
     let route = well_known::routes(route, &verifier);
-    graphql::routes(route, config, readings, verifier, rates, stop)
+    graphql::routes(route, config, readings, (verifier, rates, watch), stop)
 }
 
 /// Adds what protocols describe, not the contract: the tenants' issuers and SCIM, wherever they run.
@@ -67,12 +69,49 @@ pub fn protocols(
     issuers: Vec<auth_api::provider::Endpoint>,
     scim: Vec<user_api::scim::Endpoint>,
 ) -> Route {
+    let served = !scim.is_empty();
+    let route = by_path(issuers).into_iter().fold(route, |route, (path, methods)| route.at(path, methods));
+    let route = by_path(scim).into_iter().fold(route, |route, (path, methods)| route.at(path, InScimsWords(methods)));
+    if served { route.at("/scim/v2/*path", InScimsWords(Nothing)) } else { route }
+}
+
+fn by_path(endpoints: Vec<(&'static str, Method, BoxEndpoint<'static, Response>)>) -> HashMap<&'static str, Methods> {
     let mut paths: HashMap<&'static str, Methods> = HashMap::new();
-    for (path, method, endpoint) in issuers.into_iter().chain(scim) {
+    for (path, method, endpoint) in endpoints {
         let methods = paths.remove(path).unwrap_or_else(Methods::new).on(method, endpoint);
         paths.insert(path, methods);
     }
-    paths.into_iter().fold(route, |route, (path, methods)| route.at(path, methods))
+    paths
+}
+
+/// What is wrong with a request to SCIM is said in SCIM's form, whoever finds it (RFC 7644 section 3.12).
+struct InScimsWords<E>(E);
+
+impl<E: Endpoint<Output = Response>> Endpoint for InScimsWords<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let problem = match self.0.call(request).await {
+            Ok(response) => return Ok(response),
+            Err(error) => error.downcast::<Problem>()?,
+        };
+        let mut response = user_api::scim::refused(problem.refusal(), problem.status());
+        if let Some(allowed) = problem.respond(None).headers().get(header::ALLOW) {
+            response.headers_mut().insert(header::ALLOW, allowed.clone());
+        }
+        Ok(response)
+    }
+}
+
+/// Where there is nothing.
+struct Nothing;
+
+impl Endpoint for Nothing {
+    type Output = Response;
+
+    async fn call(&self, _: Request) -> Result<Response> {
+        Err(Problem::from(unknown_route()).into())
+    }
 }
 
 /// Adds REST operations, which the contract describes.

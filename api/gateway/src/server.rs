@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth_api::trust::Denials;
 use config::Config;
 use directory::WriteSideError;
 use kernel::{Clock, Grant, IdSource, Service, SystemClock, SystemIds};
+use keys::MasterKey as _;
 use nats::Bus;
 use poem::Endpoint;
 use poem::listener::TcpAcceptor;
@@ -16,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{KeyError, Verifier};
+use crate::denials::Watch;
 use crate::domains::Part;
 use crate::front::{Front, RateLimiter};
 use crate::operations::{Readiness, consumers};
@@ -94,6 +97,14 @@ pub enum StartError {
     /// A service's log can't be opened, or a key is missing that it needs.
     #[error(transparent)]
     WriteSide(#[from] WriteSideError),
+    /// The master key is in Vault, and can't be used there. (That Vault does not answer is no reason not to start.)
+    #[error("the master key {key}: {error}")]
+    Vault {
+        /// Where it is.
+        key: String,
+        /// What is wrong.
+        error: vault::Error,
+    },
     /// TLS for webhooks can't be set up.
     #[error("webhooks of the service {service}: {error}")]
     Webhooks {
@@ -116,6 +127,8 @@ pub struct Server {
     serving: JoinHandle<std::io::Result<()>>,
     stop: CancellationToken,
     background: Background,
+    /// What callers were denied, and is not on record yet.
+    denials: Option<Denials>,
     stores: Vec<eventstore::EventStore>,
     bus: Option<Bus>,
 }
@@ -145,13 +158,14 @@ impl Server {
         if services == Services::Cells {
             return Self::before_cells(&config, ids, acceptor, address).await;
         }
+        let background = Background::default();
+        keep_master_keys(&config, &background).await?;
         let bus = Bus::connect(&config.bus_settings()).await?;
         let outside = Outside::of(&config, &bus)?;
         let parts: Vec<_> =
             domains::parts_with(&outside).into_iter().filter(|part| services.includes(part.service)).collect();
         // Of all services, not only of those that run here: a token is the same everywhere.
         let grants: Arc<[Grant]> = domains::grants().into();
-        let background = Background::default();
         let stop = CancellationToken::new();
         let mut running = Vec::new();
         let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
@@ -195,7 +209,14 @@ impl Server {
         let seats = events_api::feed::Seats::default();
         consumers::observe(running.clone(), seats.clone(), &background);
         let remotes = elsewhere.iter().map(|(_, remote, reading)| (remote.clone(), reading.clone())).collect();
-        let readiness = Arc::new(Readiness::new(bus.clone(), running.clone(), remotes, seats.clone(), suspended));
+        let readiness = Arc::new(Readiness::new(
+            bus.clone(),
+            running.clone(),
+            remotes,
+            seats.clone(),
+            suspended,
+            config.keys_in_vault(),
+        ));
         let platform = events_api::Platform {
             services: here.iter().map(|(_, runtime)| runtime.clone()).collect(),
             webhooks: running.iter().map(|running| running.webhooks.clone()).collect(),
@@ -207,10 +228,13 @@ impl Server {
         let desks = running.iter().filter_map(|running| running.sagas.as_ref()).map(|(desk, _)| desk.clone()).collect();
         let jobs = running.iter().map(|running| running.runtime.jobs.clone()).collect();
         let dead_letters = running.iter().filter_map(|running| running.dead_letters.clone()).collect();
+        let seen_from = issuing::seen_from(&config)?;
+        let denials = issuing.denials;
+        let watch = Watch::new(denials.clone(), seen_from.clone());
         let of_people = here.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == user_api::SERVICE);
         let scim = match (of_people, elsewhere.iter().find(|(part, ..)| part.service == user_api::SERVICE)) {
             (Some(runtime), _) => user_api::scim::endpoints(runtime.clone(), &issuing::public_url(&config, address)),
-            (None, Some((_, remote, _))) => forwarding::scim(remote, &stop),
+            (None, Some((_, remote, _))) => forwarding::scim(remote, (&seen_from, &stop)),
             (None, None) => Vec::new(),
         };
         let platform = domains::platform_routes(&platform, desks, jobs, dead_letters);
@@ -221,21 +245,27 @@ impl Server {
         let (run, forwarded) = (names(run.collect()), names(forwarded.collect()));
         let issuers = match (&issuing.provider, elsewhere.iter().find(|(part, ..)| part.service == auth_api::SERVICE)) {
             (Some(provider), _) => auth_api::provider::endpoints(provider),
-            (None, Some((_, remote, _))) => forwarding::issuers(remote, &issuing::seen_from(&config)?, &stop),
+            (None, Some((_, remote, _))) => forwarding::issuers(remote, (&seen_from, &stop)),
             (None, None) => Vec::new(),
         };
         let served = Served { here, elsewhere, platform };
-        let routes = routes::routes(&config, served, readiness, verifier.clone(), rates.clone(), stop.clone());
+        let routes = routes::routes(
+            &config,
+            served,
+            readiness,
+            (verifier.clone(), rates.clone(), watch.clone()),
+            (&seen_from, stop.clone()),
+        );
         let routes = match (outside.caught, outside.caught_texts) {
             (None, None) => routes,
             (mails, texts) => dev_mail::routes(routes, mails, texts),
         };
         let routes = routes::protocols(routes, issuers, scim);
-        let front = Front::new(&config, verifier, rates, ids, routes);
+        let front = Front::new(&config, verifier, rates, watch, ids, routes);
 
         let serving = run_front(&config, acceptor, front, &stop);
         tracing::info!(%address, services = run, forwarded, "serving");
-        Ok(Self { address, serving, stop, background, stores, bus: Some(bus) })
+        Ok(Self { address, serving, stop, background, denials: Some(denials), stores, bus: Some(bus) })
     }
 
     /// Serves what each tenant's cell answers.
@@ -250,7 +280,7 @@ impl Server {
         let serving = run_front(config, acceptor, front, &stop);
         let names = config.cells.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         tracing::info!(%address, cells = names, "serving");
-        Ok(Self { address, serving, stop, background, stores: Vec::new(), bus: None })
+        Ok(Self { address, serving, stop, background, denials: None, stores: Vec::new(), bus: None })
     }
 
     /// Where it listens.
@@ -264,7 +294,10 @@ impl Server {
         if let Ok(Err(error)) = self.serving.await {
             tracing::error!(%error, "the HTTP server failed");
         }
-        // Only now: the last requests were still writing.
+        // Only now: the last requests were still denied things, and were still writing.
+        if let Some(denials) = &self.denials {
+            denials.finish().await;
+        }
         for store in &self.stores {
             store.finish().await;
         }
@@ -297,6 +330,30 @@ fn run_front(
             .run_with_graceful_shutdown(front, stopped.cancelled_owned(), Some(drain))
             .await
     })
+}
+
+/// Looks whether the master keys that are in Vault can be used, and keeps our token for it good.
+///
+/// # Errors
+/// What somebody has to mend: a key that is not there, a token that may not. What passes by itself is only told: whose keys are needed
+/// meanwhile hear that the master key can't be asked, and all goes on when it can.
+async fn keep_master_keys(config: &Config, background: &Background) -> Result<(), StartError> {
+    let mut kept: Vec<Arc<vault::Client>> = Vec::new();
+    for transit in config.keys_in_vault() {
+        let key = transit.name().to_owned();
+        match transit.check().await {
+            Ok(()) => {}
+            Err(error) if error.passes() => {
+                tracing::error!(key, %error, "the master key can't be asked: until it can, tenants whose keys are not opened yet get 503");
+            }
+            Err(error) => return Err(StartError::Vault { key, error }),
+        }
+        if !kept.iter().any(|client| Arc::ptr_eq(client, transit.client())) {
+            kept.push(transit.client().clone());
+            background.tasks.spawn(transit.client().clone().keep(background.shutdown.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// How feeds work.

@@ -3,9 +3,12 @@
 use chrono::{DateTime, Utc};
 use face::graphql::{BigInt, Context, Page, PageRequest, bad_argument, few, int, unreadable};
 use face::{MOST_OF_A_PAGE, connection};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use jobs::{Batch, Job, Line, Listing, Queue, Schedule, State};
 use juniper::{FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
-use kernel::Service;
+use kernel::{Service, TenantId};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// What all questions need, in each service.
@@ -71,14 +74,9 @@ impl JobsQuery {
 
     /// The job with this id.
     async fn job(context: &Context, service: Option<String>, id: Uuid) -> FieldResult<Option<JobRow>> {
-        for service in context.permitted(service.as_deref(), READ)? {
-            let mut tables = context.reader(service).await?;
-            let found = Job::find(&mut tables, context.caller().tenant(), id).await.map_err(unreadable)?;
-            if let Some(job) = found {
-                return Ok(Some(JobRow { service, job }));
-            }
-        }
-        Ok(None)
+        let found =
+            find(context, service.as_deref(), id, |tables, tenant, id| Job::find(tables, tenant, id).boxed()).await?;
+        Ok(found.map(|(service, job)| JobRow { service, job }))
     }
 
     /// The tenant's schedules, the first made first.
@@ -95,14 +93,10 @@ impl JobsQuery {
 
     /// The schedule with this id.
     async fn schedule(context: &Context, service: Option<String>, id: Uuid) -> FieldResult<Option<ScheduleRow>> {
-        for service in context.permitted(service.as_deref(), READ)? {
-            let mut tables = context.reader(service).await?;
-            let found = Schedule::find(&mut tables, context.caller().tenant(), id).await.map_err(unreadable)?;
-            if let Some(schedule) = found {
-                return Ok(Some(ScheduleRow { service, schedule }));
-            }
-        }
-        Ok(None)
+        let found =
+            find(context, service.as_deref(), id, |tables, tenant, id| Schedule::find(tables, tenant, id).boxed())
+                .await?;
+        Ok(found.map(|(service, schedule)| ScheduleRow { service, schedule }))
     }
 
     /// The queues in which the tenant has open jobs, or which it has paused or limited; each service has its own.
@@ -118,15 +112,29 @@ impl JobsQuery {
 
     /// The batch with this id.
     async fn batch(context: &Context, service: Option<String>, id: Uuid) -> FieldResult<Option<JobBatch>> {
-        for service in context.permitted(service.as_deref(), READ)? {
-            let mut tables = context.reader(service).await?;
-            let found = Batch::find(&mut tables, context.caller().tenant(), id).await.map_err(unreadable)?;
-            if let Some(batch) = found {
-                return Ok(Some(JobBatch::of(service, batch)));
-            }
-        }
-        Ok(None)
+        let found =
+            find(context, service.as_deref(), id, |tables, tenant, id| Batch::find(tables, tenant, id).boxed()).await?;
+        Ok(found.map(|(service, batch)| JobBatch::of(service, batch)))
     }
+}
+
+/// How what has an id is found in the tables of a service.
+type Find<T> = for<'a> fn(&'a mut PgConnection, TenantId, Uuid) -> BoxFuture<'a, Result<Option<T>, sqlx::Error>>;
+
+/// What has an id, and in which service: the first of those that are asked for.
+async fn find<T>(
+    context: &Context,
+    service: Option<&str>,
+    id: Uuid,
+    find: Find<T>,
+) -> FieldResult<Option<(Service, T)>> {
+    for service in context.permitted(service, READ)? {
+        let mut tables = context.reader(service).await?;
+        if let Some(found) = find(&mut tables, context.caller().tenant(), id).await.map_err(unreadable)? {
+            return Ok(Some((service, found)));
+        }
+    }
+    Ok(None)
 }
 
 /// Which jobs are listed, and of which services.

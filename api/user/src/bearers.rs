@@ -78,6 +78,18 @@ impl Bearers {
         }
     }
 
+    /// Whether there is a role of this name.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    pub async fn is_role(&self, tenant: TenantId, name: &str) -> Result<bool, Refusal> {
+        if name.parse::<kernel::Role>().is_ok() {
+            return Ok(true);
+        }
+        let found = self.executor.load::<Role>(&asking(tenant), &RoleId::of(tenant, name).to_string()).await?;
+        Ok(found.is_some_and(|(role, _)| !role.retired))
+    }
+
     async fn with_roles_of(&self, tenant: TenantId, user: &User) -> Result<Standing, Refusal> {
         let (mut roles, mut rests_on) = (user.roles.clone(), Vec::new());
         for group in &user.groups {

@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use kernel::{DecodeError, Position, RecordedEvent, Service, TenantId};
 use serde::Serialize;
 
-use super::archive::manifest::{claim_key_mark, master_key_mark};
+use super::archive::manifest::claim_key_mark;
 use super::archive::rows::TenantRow;
 use super::archive::{Archive, ServicePart};
 use super::pour::pour;
@@ -130,11 +130,11 @@ pub fn fits(config: &Config, archive: &Archive) -> Result<()> {
          (INOPSIO_CLAIM_KEY) here, so what is unique there would not be unique here; set the key of the cluster that it was \
          taken from"
     );
-    let master = master_key_mark(config.auth.master_key.reveal());
     ensure!(
-        archive.manifest.master_key_mark.as_ref().is_none_or(|there| master.as_ref() == Some(there)),
-        "the backup is of another cluster: its tenants' keys are wrapped under another key than auth.master_key \
-         (INOPSIO_MASTER_KEY) here, so nobody could sign in; set the key of the cluster that it was taken from"
+        archive.manifest.master_key_mark.is_none() || archive.manifest.is_wrapped_by_a_key_of(config),
+        "the backup is of another cluster, or of before another master key followed: its tenants' keys are wrapped under another key \
+         than auth.master_key (INOPSIO_MASTER_KEY) here, so nobody could sign in; set the key of the cluster that it was taken from, or \
+         the one of that time as auth.former_master_key (INOPSIO_FORMER_MASTER_KEY)"
     );
     Ok(())
 }

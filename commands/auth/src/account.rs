@@ -43,6 +43,12 @@ pub struct EndSessions {
     pub reason: String,
 }
 
+/// As [`EndSessions`], of the person who says so.
+#[derive(Clone, Debug)]
+pub struct EndOwnSessions {
+    pub user: UserId,
+}
+
 /// Ends an account for ever: its sessions, what was granted in them, its password.
 #[derive(Clone, Debug)]
 pub struct CloseAccount {
@@ -130,6 +136,16 @@ impl Command for EndSessions {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let end = AccountCommand::EndSessions { at: work.now(), reason: self.reason.clone() };
+        work.update::<Account>(self.user, end).await
+    }
+}
+
+impl Command for EndOwnSessions {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let end = AccountCommand::EndSessions { at: work.now(), reason: "by_the_person".to_owned() };
         work.update::<Account>(self.user, end).await
     }
 }

@@ -1,8 +1,9 @@
 //! What can be asked of a tenant's keys.
 
-use auth_aggregates::{KeyRing, KeyRingCommand, KeyRingOpened, SamlKeyAdded, SigningKeyAdded};
+use auth_aggregates::{KeyRing, KeyRingCommand, KeyRingOpened, SamlDecryptionKeyAdded, SamlKeyAdded, SigningKeyAdded};
 use executor::{Command, Work};
 use kernel::Refusal;
+use keys::Envelope;
 
 use crate::grants::PROTOCOL;
 
@@ -19,6 +20,15 @@ pub struct OpenKeyRing {
 #[derive(Clone, Copy, Debug)]
 pub struct CloseKeyRing;
 
+/// Puts the tenant's key into another envelope, if it has still the one from which it was taken.
+#[derive(Clone, Debug)]
+pub struct ResealKeyRing {
+    /// The envelope from which it was taken.
+    pub was: Envelope,
+    /// The other one, with the same key in it.
+    pub tenant_key: Envelope,
+}
+
 /// Publishes a further key, which signs from its time on.
 #[derive(Clone, Debug)]
 pub struct AddSigningKey(pub SigningKeyAdded);
@@ -30,6 +40,10 @@ pub struct AddFirstSigningKey(pub SigningKeyAdded);
 /// Gives a tenant a key that signs its requests to identity providers; one that has one keeps it.
 #[derive(Clone, Debug)]
 pub struct AddSamlKey(pub SamlKeyAdded);
+
+/// Gives a tenant a key for which identity providers encrypt what they say; one that has one keeps it.
+#[derive(Clone, Debug)]
+pub struct AddSamlDecryptionKey(pub SamlDecryptionKeyAdded);
 
 /// Takes a key out: what it signed is refused from now on.
 #[derive(Clone, Debug)]
@@ -65,6 +79,17 @@ impl Command for CloseKeyRing {
     }
 }
 
+impl Command for ResealKeyRing {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let tenant = work.caller().tenant();
+        let Self { was, tenant_key } = self.clone();
+        work.upsert::<KeyRing>(tenant, KeyRingCommand::Reseal { was, tenant_key }).await
+    }
+}
+
 impl Command for AddSigningKey {
     const PERMISSION: &'static str = "auth:key:write";
     /// Its id.
@@ -94,6 +119,16 @@ impl Command for AddSamlKey {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let tenant = work.caller().tenant();
         work.upsert::<KeyRing>(tenant, KeyRingCommand::AddSaml(self.0.clone())).await
+    }
+}
+
+impl Command for AddSamlDecryptionKey {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let tenant = work.caller().tenant();
+        work.upsert::<KeyRing>(tenant, KeyRingCommand::AddSamlDecryption(self.0.clone())).await
     }
 }
 

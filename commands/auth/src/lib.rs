@@ -11,6 +11,7 @@
 //! To add a command: its struct and `impl Command` in the file of its aggregate, and a permission in `grants`, if it needs a
 //! new one. To add an aggregate's commands: a file with the aggregate's stem, and its lines here.
 
+mod access;
 mod account;
 mod api_key;
 mod branding;
@@ -30,6 +31,7 @@ mod session;
 mod sign_in_policy;
 mod values;
 
+pub use access::*;
 pub use account::*;
 pub use api_key::*;
 pub use branding::*;

@@ -90,6 +90,8 @@ impl SamlConnectionFields {
             Ok(provider) => SamlProvider {
                 entity_id: provider.entity_id,
                 sign_in_url: provider.sign_in_url,
+                sign_out_url: provider.sign_out_url,
+                sign_out_answer_url: provider.sign_out_answer_url,
                 certificates: provider.certificates.iter().map(saml::Certificate::to_base64).collect(),
             },
             Err(fault) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use eventstore::{EventStore, append};
 use kernel::{Aggregate, Caller, Clock, IdSource, Refusal, TenantId};
+use keys::{Context, DataKey, Sealed};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -122,6 +123,22 @@ impl Executor {
         let now = inner.clock.now();
         let mut work = Work::new(request, &inner.histories, ids, claims, service::<C>(), now, Freshness::Log);
         command.run(&mut work).await
+    }
+
+    /// Seals a key of a tenant's under the key that the tenant has in the log, which is destroyed with the tenant; made if it has none.
+    ///
+    /// # Errors
+    /// `master_key_unavailable`; when the log does not answer.
+    pub async fn seal_key(&self, context: Context<'_>, key: &DataKey) -> Result<Sealed, Refusal> {
+        self.inner.store.seal_key(context, key).await.map_err(|error| refused::by_the_append(&error, []))
+    }
+
+    /// Opens what [`seal_key`](Self::seal_key) sealed.
+    ///
+    /// # Errors
+    /// `master_key_unavailable`, `key_unusable`; when the log does not answer.
+    pub async fn open_key(&self, context: Context<'_>, sealed: &Sealed) -> Result<DataKey, Refusal> {
+        self.inner.store.open_key(context, sealed).await.map_err(|error| refused::by_the_log(&error))
     }
 
     async fn authorized<C: Command>(

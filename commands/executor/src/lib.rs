@@ -36,4 +36,5 @@ pub use command::{Command, Done, Request};
 pub use eventstore::AskedJob;
 pub use executor::{Executor, Settings};
 pub use held::{ClaimHistory, Held};
+pub use refused::by_a_key;
 pub use work::Work;

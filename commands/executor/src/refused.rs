@@ -7,12 +7,29 @@ use crate::ClaimKind;
 
 /// The log can't be read.
 pub(crate) fn by_the_log(error: &eventstore::Error) -> Refusal {
-    if let eventstore::Error::Unavailable(reason) = error {
-        tracing::warn!(%reason, "the log is not available");
-        return unavailable();
+    match error {
+        eventstore::Error::Unavailable(reason) => {
+            tracing::warn!(%reason, "the log is not available");
+            unavailable()
+        }
+        eventstore::Error::Key(error) => by_a_key(error),
+        error => {
+            tracing::error!(%error, "the log can't be read");
+            failed()
+        }
     }
-    tracing::error!(%error, "the log can't be read");
-    failed()
+}
+
+/// A key does not do its work: our fault, or that of who keeps the master key. Nothing was written.
+pub fn by_a_key(error: &keys::Error) -> Refusal {
+    tracing::error!(%error, "a key does not do its work");
+    match error {
+        keys::Error::Unavailable(_) => Refusal::unavailable(
+            "master_key_unavailable",
+            "the master key can't be asked now, and nothing was written; try again",
+        ),
+        _ => Refusal::internal("key_unusable", "a key of this tenant can't be used; the server's log says why"),
+    }
 }
 
 /// A stored event can't be read by this program.
@@ -53,6 +70,7 @@ pub(crate) fn by_the_append<'a>(error: &append::Error, kinds: impl IntoIterator<
             format!("this makes an event of {bytes} bytes; allowed are {allowed}"),
         ),
         append::Error::Invalid(reason) => Refusal::invalid("not_storable", reason.as_str()),
+        append::Error::Keyless(error) => by_a_key(error),
         append::Error::Busy(reason) => {
             tracing::warn!(%reason, "the log is busy");
             Refusal::unavailable(

@@ -4,6 +4,8 @@
 //! not taken along: they are made again.
 
 use coordinator::passed_over;
+use deadletters::moved::Verdicts;
+use deadletters::{Consumer, Kind};
 use eventstore::transfer::{self, Opening, TransferError};
 use kernel::{Position, TenantId};
 use serde_json::{Map, Value};
@@ -68,10 +70,31 @@ pub(super) async fn unsettled(connection: &mut PgConnection, tenant: TenantId) -
     }))
 }
 
-/// Takes along what people decided about dead letters: consumers in the new cell heed it when they try again.
-pub(super) async fn decisions(opening: &mut Opening<'_>) -> Result<(), TransferError> {
-    opening.table("dead.decisions", &["position"], |_| {}).await?;
-    Ok(())
+/// Takes along what people decided about dead letters of what is copied already: consumers in the new cell heed it when they try again. Whether
+/// a read model has taken an event otherwise before; then it is noted that they are to be built anew.
+pub(super) async fn decisions(opening: &mut Opening<'_>, read_models: &[&str]) -> Result<bool, TransferError> {
+    let (tenant, copied_to) = (opening.tenant(), opening.copied_to().0);
+    // They are only ever added to.
+    let there = how_many(opening.connection(), tenant).await?;
+    if how_many(opening.old(), tenant).await? == there {
+        return Ok(false);
+    }
+    let consumers: Vec<Consumer> = read_models.iter().map(|name| Consumer::new(Kind::Projection, name)).collect();
+    let before = Verdicts::load(opening.connection(), tenant, &consumers).await?;
+    // What is not copied yet has no place there.
+    let is_copied =
+        |row: &mut Map<String, Value>| row.get("position").and_then(Value::as_u64).is_some_and(|at| at <= copied_to);
+    opening.table("dead.decisions", &["position"], is_copied).await?;
+    let overruled = before.is_overruled(opening.connection(), tenant, &consumers).await?;
+    if overruled {
+        opening.to_be_built_anew().await?;
+    }
+    Ok(overruled)
+}
+
+async fn how_many(connection: &mut PgConnection, tenant: TenantId) -> Result<i64, sqlx::Error> {
+    let count = sqlx::query_scalar("SELECT count(*) FROM dead.decisions WHERE tenant_id = $1");
+    count.bind(tenant.uuid()).fetch_one(connection).await
 }
 
 /// How far a closed tenant's events were looked at for sagas; none: the service has none.
@@ -103,6 +126,7 @@ pub(super) async fn carry(opening: &mut Opening<'_>, looked: Option<Position>) -
                 if *table == "jobs.jobs" {
                     at_rest(row);
                 }
+                true
             })
             .await?;
     }

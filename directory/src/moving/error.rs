@@ -46,9 +46,14 @@ pub enum MoveError {
     /// Something about the tenant has to be settled first.
     #[error("{0}")]
     Unsettled(String),
-    /// A read model, or rows of sagas, that lack what was purged can't be built anew.
+    /// Each time before the tenant was to live in its new cell somebody decided about a dead letter.
     #[error(
-        "the read models and sagas of {service} in the cell {cell} lack what was purged there, and can't be built anew: {error}"
+        "while the tenant was moved somebody decided about dead letters of {0}, again and again; it goes on where it was: move it once more"
+    )]
+    Decided(&'static str),
+    /// A read model, or rows of sagas, that lack what was purged, or decided, can't be built anew.
+    #[error(
+        "the read models and sagas of {service} in the cell {cell} lack what was purged there, or decided, and can't be built anew: {error}"
     )]
     NotBuilt {
         /// Whose.

@@ -86,11 +86,11 @@ impl Leg {
         })
     }
 
-    /// Builds the new cell's read models, and the rows of sagas, anew where they lack what was purged before it came back; whether that
-    /// was so.
+    /// Builds the new cell's read models, and the rows of sagas, anew where they lack what was purged before it came back, or what people
+    /// decided about dead letters; whether that was so.
     pub(super) async fn build_anew(&mut self, config: &Config, news: &dyn Fn(&str)) -> Result<bool> {
         let (service, cell) = (self.holdings.service.name(), self.moving.to.clone());
-        if !at(&cell, self.transfer.was_purged().await, service)? {
+        if !at(&cell, self.transfer.is_to_be_built_anew().await, service)? {
             return Ok(false);
         }
         if !self.holdings.projections.is_empty() || self.holdings.sagas.is_some() {
@@ -98,7 +98,10 @@ impl Leg {
             let store =
                 store.map_err(|error| MoveError::Transfer { service, cell: cell.clone(), error: error.into() })?;
             for projection in &self.holdings.projections {
-                news(&format!("{} in the cell {cell} is built anew: what it had was purged", projection.name()));
+                news(&format!(
+                    "{} in the cell {cell} is built anew: what it had was purged, or decided otherwise",
+                    projection.name()
+                ));
                 let built = projector::rebuild(&self.admin, &self.database, &store, projection.as_ref(), |_| {}).await;
                 built.map_err(|error| MoveError::NotBuilt { service, cell: cell.clone(), error: error.to_string() })?;
             }
@@ -119,6 +122,16 @@ impl Leg {
         }
         at(&cell, self.transfer.built_anew().await, service)?;
         Ok(true)
+    }
+
+    /// Takes along what people decided about dead letters until now; whether read models of the new cell have taken events otherwise, and are
+    /// to be built anew. They have to have all that was copied.
+    pub(super) async fn decided(&mut self) -> Result<bool> {
+        let (cell, service) = (self.moving.to.clone(), self.holdings.service.name());
+        let mut opening = at(&cell, self.transfer.open().await, service)?;
+        let overruled = at(&cell, beside::decisions(&mut opening, &self.holdings.read_models()).await, service)?;
+        at(&cell, opening.keep().await, service)?;
+        Ok(overruled)
     }
 
     /// That nothing of the tenant is parked where it lives.

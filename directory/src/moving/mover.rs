@@ -45,6 +45,12 @@ const ROUNDS: usize = 20;
 const FOLLOW: Duration = Duration::from_mins(10);
 const FOLLOW_IN_PAUSE: Duration = Duration::from_secs(6);
 
+/// How long consumers of the new cell may take to heed what was decided in the last moment.
+const SETTLE_IN_PAUSE: Duration = Duration::from_secs(2);
+
+/// How often it is begun before it is given up, where people decide about dead letters meanwhile.
+const ATTEMPTS: u32 = 3;
+
 /// What was moved of a service.
 #[derive(Clone, Debug, Serialize)]
 pub struct MovedService {
@@ -126,28 +132,27 @@ impl<'a> Mover<'a> {
         } else {
             let mut legs = self.legs(tenant.tenant_id, &moving).await?;
             let bus = self.bus(&moving).await;
-            self.copy(&moving, &mut legs, bus.as_ref(), news, &mut moved.rounds).await?;
-            news("the tenant's writes are paused");
-            let paused = Instant::now();
-            match self.turn_over(tenant.tenant_id, &moving, &mut legs, bus.as_ref(), place).await {
-                Ok((after, compared)) => {
-                    place = after;
-                    moved.services = compared;
-                }
-                Err(error) => {
-                    // It goes on where it was, unless it is past the turning point.
-                    if self.atlas.place(tenant.tenant_id).await.is_ok_and(|place| !past(&place)) {
-                        for leg in &mut legs {
-                            // Each, whatever becomes of the others; what was wrong first is what is told.
-                            if let Err(error) = beside::resume(leg.transfer.old(), tenant.tenant_id).await {
-                                let service = leg.holdings.service.name();
-                                tracing::error!(service, %error, "the tenant is still paused: undo the move");
-                            }
-                        }
+            let mut attempts = 1..=ATTEMPTS;
+            let paused = loop {
+                self.copy(&mut legs, bus.as_ref(), news, &mut moved.rounds).await?;
+                news("the tenant's writes are paused");
+                let paused = Instant::now();
+                attempts.next();
+                match self.turn_over(tenant.tenant_id, &moving, &mut legs, bus.as_ref(), &place).await {
+                    Ok((after, compared)) => {
+                        place = after;
+                        moved.services = compared;
+                        break paused;
                     }
-                    return Err(error);
+                    Err(error) => {
+                        self.stay(tenant.tenant_id, &mut legs).await;
+                        if !matches!(error, MoveError::Decided(_)) || attempts.is_empty() {
+                            return Err(error);
+                        }
+                        news("the tenant goes on where it was: somebody decided about a dead letter");
+                    }
                 }
-            }
+            };
             self.open(tenant.tenant_id, &moving, &mut legs).await?;
             moved.paused_seconds = Some(paused.elapsed().as_secs_f64());
         }
@@ -155,6 +160,20 @@ impl<'a> Mover<'a> {
         self.atlas.note(tenant.tenant_id, place, Placed::MoveEnded, self.clock).await?;
         moved.seconds = began.elapsed().as_secs_f64();
         Ok(moved)
+    }
+
+    /// After an error the tenant goes on where it was, unless it is past the turning point.
+    async fn stay(&self, tenant: TenantId, legs: &mut [Leg]) {
+        if !self.atlas.place(tenant).await.is_ok_and(|place| !past(&place)) {
+            return;
+        }
+        for leg in legs {
+            // Each, whatever becomes of the others; what was wrong first is what is told.
+            if let Err(error) = beside::resume(leg.transfer.old(), tenant).await {
+                let service = leg.holdings.service.name();
+                tracing::error!(service, %error, "the tenant is still paused: undo the move");
+            }
+        }
     }
 
     /// What is touched in the old cell is not noted any more. Where it still is, it costs a little, and the next move goes on with it.
@@ -291,14 +310,7 @@ impl<'a> Mover<'a> {
     }
 
     /// Copies while the tenant writes.
-    async fn copy(
-        &self,
-        moving: &Moving,
-        legs: &mut [Leg],
-        bus: Option<&Bus>,
-        news: &dyn Fn(&str),
-        rounds: &mut usize,
-    ) -> Result<()> {
+    async fn copy(&self, legs: &mut [Leg], bus: Option<&Bus>, news: &dyn Fn(&str), rounds: &mut usize) -> Result<()> {
         loop {
             *rounds += 1;
             let began = Instant::now();
@@ -312,18 +324,26 @@ impl<'a> Mover<'a> {
             for leg in legs.iter_mut() {
                 built |= leg.build_anew(self.config, news).await?;
             }
-            if (took <= SHORT && !built) || *rounds >= ROUNDS {
+            if (took > SHORT || built) && *rounds < ROUNDS {
+                continue;
+            }
+            // What people decided about dead letters holds there too, before anything rests on it: also where a program there could take
+            // what could not be taken here.
+            try_join_all(legs.iter().map(|leg| leg.follow(FOLLOW))).await?;
+            let mut overruled = false;
+            for leg in legs.iter_mut() {
+                overruled |= leg.decided().await?;
+            }
+            if !overruled {
+                break;
+            }
+            if *rounds >= ROUNDS {
+                for leg in legs.iter_mut() {
+                    leg.build_anew(self.config, news).await?;
+                }
                 break;
             }
         }
-        // What people decided about dead letters holds there too, before anything rests on it.
-        for leg in legs.iter_mut() {
-            let mut opening = at(&moving.to, leg.transfer.open().await, leg.holdings.service.name())?;
-            let carried = beside::decisions(&mut opening).await;
-            at(&moving.to, carried, leg.holdings.service.name())?;
-            at(&moving.to, opening.keep().await, leg.holdings.service.name())?;
-        }
-        try_join_all(legs.iter().map(|leg| leg.follow(FOLLOW))).await?;
         for leg in legs.iter_mut() {
             leg.settled_there(FOLLOW_IN_PAUSE).await?;
         }
@@ -337,7 +357,7 @@ impl<'a> Mover<'a> {
         moving: &Moving,
         legs: &mut [Leg],
         bus: Option<&Bus>,
-        place: Place,
+        place: &Place,
     ) -> Result<(Place, Vec<MovedService>)> {
         for leg in legs.iter_mut() {
             at(&moving.from, leg.transfer.pause(&moving.to, PAUSE).await, leg.holdings.service.name())?;
@@ -351,12 +371,16 @@ impl<'a> Mover<'a> {
         .await?;
         for leg in legs.iter_mut() {
             leg.settled_here().await?;
-            leg.settled_there(Duration::ZERO).await?;
+            // Nobody decides any more. What is parked there, too, is tried once more; what was taken otherwise takes longer than a pause may.
+            if leg.decided().await? {
+                return Err(MoveError::Decided(leg.holdings.service.name()));
+            }
+            leg.settled_there(SETTLE_IN_PAUSE).await?;
         }
         for leg in legs.iter_mut() {
             at(&moving.from, leg.transfer.hold().await, leg.holdings.service.name())?;
         }
-        let place = self.atlas.note(tenant, place, Placed::Moved, self.clock).await?;
+        let place = self.atlas.note(tenant, place.clone(), Placed::Moved, self.clock).await?;
         let services = compared.into_iter().map(|(service, Compared { events, streams, root, .. })| MovedService {
             service,
             events,

@@ -18,16 +18,17 @@ use crate::append::{self, Append, Claim, ClaimAct, CommandRecord};
 use crate::{Error, read};
 
 /// The claim's key of a tenant's key: there is one.
-const THE_ONE: [u8; 32] = [0; 32];
+pub(crate) const THE_ONE: [u8; 32] = [0; 32];
 /// How many keys are remembered, and a person's for how long: an erasure by another process is seen in its event, which may be late.
 const PERSONS: usize = 20_000;
 const REMEMBERED: Duration = Duration::from_secs(5);
-const TENANTS: usize = 2_000;
+/// Tenants' are asked for where the master key lives, which may be far away: room for more of them than are at work at a time.
+const TENANTS: usize = 20_000;
 
 /// The keys of a log.
 pub(crate) struct Keyring {
     service: Service,
-    pub(super) sealing: Option<Sealing>,
+    pub(crate) sealing: Option<Sealing>,
     tenants: Cache<TenantId, DataKey>,
     persons: Cache<Subject, (DataKey, Instant)>,
 }
@@ -167,8 +168,39 @@ impl Keyring {
         Ok(Some(key))
     }
 
+    /// Seals a key of a tenant's under the tenant's own.
+    pub(crate) async fn seal_key<F>(
+        &self,
+        context: Context<'_>,
+        key: &DataKey,
+        pool: &PgPool,
+        make: impl Fn(Append) -> F,
+    ) -> Result<Sealed, append::Error>
+    where
+        F: Future<Output = Result<(), append::Error>>,
+    {
+        let sealing = self.sealing.as_ref().ok_or_else(|| unsealed(Error::NoMasterKey))?;
+        let of_tenant = self.tenant(sealing, context.tenant, pool, make).await?;
+        of_tenant.seal(context, key.reveal(), &*sealing.random).map_err(|error| keyless(&error))
+    }
+
+    /// Opens what [`seal_key`](Self::seal_key) sealed.
+    pub(crate) async fn open_key(
+        &self,
+        context: Context<'_>,
+        sealed: &Sealed,
+        pool: &PgPool,
+    ) -> Result<DataKey, Error> {
+        let sealing = self.sealing.as_ref().ok_or(Error::NoMasterKey)?;
+        // Whoever deleted the tenant destroyed it.
+        let of_tenant =
+            self.stored_tenant(sealing, context.tenant, pool).await?.ok_or(Error::Key(keys::Error::DoesNotOpen))?;
+        let key = of_tenant.open(context, sealed).map_err(Error::Key)?;
+        key.as_slice().try_into().map(DataKey::new).map_err(|_| Error::Corrupt("a key of another length".to_owned()))
+    }
+
     /// What a tenant's key is wrapped for.
-    fn of_tenant(&self, tenant: TenantId) -> Context<'_> {
+    pub(crate) fn of_tenant(&self, tenant: TenantId) -> Context<'_> {
         Context { tenant, purpose: TENANT_KEY, subject: self.service.name() }
     }
 

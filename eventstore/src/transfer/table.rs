@@ -50,13 +50,32 @@ impl<'a> Opening<'a> {
         side::place(self.here, self.there, old)
     }
 
+    /// The position in the old cell up to which its history is here.
+    pub fn copied_to(&self) -> Position {
+        self.here.last().copied().unwrap_or_default()
+    }
+
+    /// The old cell's database.
+    pub fn old(&mut self) -> &mut PgConnection {
+        self.old
+    }
+
+    /// Notes that the tenant's read models here are not what its history makes of them: they are to be built anew before it is let in.
+    pub async fn to_be_built_anew(&mut self) -> Result<()> {
+        sqlx::query("UPDATE log.closed SET purged = true WHERE tenant_id = $1")
+            .bind(self.tenant.uuid())
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(())
+    }
+
     /// Makes the tenant's rows of a table those that the old cell has. `positions` are columns with positions of the old log; `change`
-    /// may alter a row on its way. How many rows there are.
+    /// may alter a row on its way, as the old cell has it, and says whether it goes along. How many rows there are.
     pub async fn table(
         &mut self,
         table: &str,
         positions: &[&str],
-        change: impl Fn(&mut Map<String, Value>),
+        change: impl Fn(&mut Map<String, Value>) -> bool,
     ) -> Result<u64> {
         sqlx::query(&format!("DELETE FROM {table} WHERE tenant_id = $1"))
             .bind(self.tenant.uuid())
@@ -69,6 +88,9 @@ impl<'a> Opening<'a> {
             let text: &str = row.try_get(0)?;
             let mut row: Map<String, Value> =
                 serde_json::from_str(text).map_err(|error| Error::Corrupt(format!("a row of {table}: {error}")))?;
+            if !change(&mut row) {
+                continue;
+            }
             for column in positions {
                 if let Some(value) = row.get_mut(*column)
                     && let Some(old) = value.as_u64()
@@ -76,7 +98,6 @@ impl<'a> Opening<'a> {
                     *value = side::place(self.here, self.there, Position(old)).0.into();
                 }
             }
-            change(&mut row);
             let text = Value::Object(row).to_string();
             bytes += text.len();
             chunk.push(text);

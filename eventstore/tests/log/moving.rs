@@ -266,12 +266,12 @@ async fn the_copy_of_a_move_that_was_taken_back_is_purged_and_made_again_by_a_la
     drop(transfer);
     let mut transfer = between(tenant, &from, &to).await;
     transfer.expect("west").await.unwrap();
-    assert!(transfer.was_purged().await.unwrap());
+    assert!(transfer.is_to_be_built_anew().await.unwrap());
     transfer.round().await.unwrap();
     transfer.compare().await.unwrap();
     assert_eq!(rows(&from, tenant).await, rows(&to, tenant).await);
     transfer.built_anew().await.unwrap();
-    assert!(!transfer.was_purged().await.unwrap());
+    assert!(!transfer.is_to_be_built_anew().await.unwrap());
     here.close().await;
 }
 

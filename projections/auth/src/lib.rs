@@ -5,6 +5,7 @@
 
 pub mod api_keys;
 pub mod clients;
+pub mod denied_accesses;
 pub mod machines;
 mod places;
 pub mod refused_sign_ins;
@@ -24,5 +25,6 @@ pub fn projections() -> Vec<Arc<dyn Projection>> {
         Arc::new(saml_connections::SamlConnections),
         Arc::new(sessions::Sessions),
         Arc::new(refused_sign_ins::RefusedSignIns),
+        Arc::new(denied_accesses::DeniedAccesses),
     ]
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use coordinator::{Definition, Doing, Fault, Limits, Next, Occasion, Retry, Start, Step};
 use kernel::RecordedEvent;
 use mailing::{Asked, asked};
@@ -13,6 +14,8 @@ use crate::Outside;
 /// As long as the code is good; after that nobody waits for it.
 const RETRY: Retry =
     Retry { attempts: 40, first: Duration::from_secs(2), longest: Duration::from_secs(20), park: false };
+/// So long a code has to be good still when it is sent.
+const TO_ENTER: TimeDelta = TimeDelta::minutes(2);
 const LIMITS: Limits = Limits { attempt: Duration::from_secs(40), whole: Duration::from_mins(15) };
 
 pub(crate) fn definition(outside: &Outside) -> Definition {
@@ -38,6 +41,7 @@ async fn text(outside: Outside, doing: Doing, Asked { user, turn }: Asked) -> Re
     let text = Text {
         id: doing.saga_id().to_string(),
         tenant: doing.tenant(),
+        asker: user.uuid(),
         to: number.clone(),
         text: format!(
             "{code} is your code. Enter it where you asked for it, within ten minutes; nobody else needs it."
@@ -47,7 +51,12 @@ async fn text(outside: Outside, doing: Doing, Asked { user, turn }: Asked) -> Re
     };
     match outside.texts.send(&text).await {
         Ok(()) => Ok(Next::done()),
-        Err(TextError::TooMany) => Ok(Next::End("too many text messages went out")),
+        // Whoever asks may ask a few times only, so one that may go out while it is still worth something waits for its turn.
+        Err(TextError::TooMany(wait)) => {
+            let turn = TimeDelta::from_std(wait).ok().and_then(|wait| doing.now().checked_add_signed(wait));
+            let in_time = turn.filter(|turn| *turn + TO_ENTER <= sent.expires_at);
+            Ok(in_time.map_or(Next::End("too many text messages went out"), Next::WaitUntil))
+        }
         Err(TextError::Passing(reason)) => Err(Fault::passing("text_not_taken", reason)),
         Err(TextError::Refused(reason)) => Err(Fault::refused("text_refused", reason)),
     }

@@ -10,8 +10,8 @@
 //! kernel ◀ mailer ◀ sagas, api/*        kernel ◀ texting ◀ sagas        mailer + sagas/coordinator ◀ sagas/mailing ◀ sagas
 //! projections/projector ◀ projections/folding ◀ projections/*, api/face
 //! eventstore ◀ deadletters ◀ projections/projector, sagas/coordinator, webhooks, api/*
-//! keys, nats, eventstore, projections/projector, webhooks ◀ config ◀ directory ◀ api/gateway
-//! sagas + commands/* + aggregates/* + commands/executor, projections/projector, sagas/coordinator ◀ directory
+//! keys ◀ vault; keys, vault, nats, eventstore, projections/projector, webhooks ◀ config ◀ directory ◀ api/gateway
+//! sagas + commands/* + aggregates/* + commands/executor, projections/projector, sagas/coordinator, deadletters ◀ directory
 //! sagas/coordinator ◀ sagas, api/*        aggregates/* + commands/* + projections/* + jobs/queue ◀ jobs/* ◀ api/*
 //! never: aggregates → I/O · projections → commands · one domain → another domain · anything → api
 //! ```

@@ -13,6 +13,8 @@ pub enum Station {
     Mailer,
     /// texting/: text messages on their way out
     Texting,
+    /// vault/: secrets and a master key in Vault
+    Vault,
     /// saml/: the protocol of a SAML service provider
     Saml,
     /// nats/
@@ -76,6 +78,7 @@ impl Station {
             "keys" => Self::Keys,
             "mailer" => Self::Mailer,
             "texting" => Self::Texting,
+            "vault" => Self::Vault,
             "saml" => Self::Saml,
             "nats" => Self::Nats,
             "eventstore" => Self::EventStore,
@@ -126,7 +129,7 @@ impl Station {
             (S::Aggregates(_) | S::Commands(_) | S::EventStore | S::Executor | S::Projector | S::Api(_), S::Keys) => {
                 true
             }
-            (S::Saml | S::Config, S::Keys) => true,
+            (S::Saml | S::Vault | S::Config | S::Directory, S::Keys) => true,
             (S::Commands(_) | S::Api(_), S::Saml) => true,
             (_, S::Gateway) => false,
             (S::Gateway, _) => true,
@@ -155,9 +158,9 @@ impl Station {
             }
             (S::Api(_), S::Face | S::Nats | S::EventStore | S::Executor | S::Projector) => true,
             (S::Api(_), S::Coordinator | S::Webhooks | S::JobQueue | S::DeadLetters) => true,
-            (S::Config, S::Nats | S::EventStore | S::Projector | S::Webhooks) => true,
+            (S::Config, S::Nats | S::EventStore | S::Projector | S::Vault | S::Webhooks) => true,
             (S::Directory, S::Config | S::Nats | S::EventStore | S::Executor | S::Projector | S::Coordinator) => true,
-            (S::Directory, S::Sagas | S::Aggregates(_) | S::Commands(_)) => true,
+            (S::Directory, S::DeadLetters | S::Sagas | S::Aggregates(_) | S::Commands(_)) => true,
             (S::Testbed, S::Nats | S::EventStore) => true,
             _ => false,
         }

@@ -8,6 +8,7 @@
 //! - [`MailServer`]: a mail server that takes everything, or answers as the test wants;
 //! - [`Browser`]: a browser, for pages without scripts;
 //! - [`receiver`]: an HTTP server that takes webhooks, and answers as the test wants;
+//! - [`VaultDouble`]: what Vault answers, for want of one that is packaged;
 //! - [`smuggle`]: an event that no program of today would write;
 //! - [`lanterns`]: a history of an older program, with events that have retired forms;
 //! - [`Hold`]: whoever changes a row is held there, to be killed or cut off;
@@ -32,6 +33,7 @@ mod programs;
 pub mod receiver;
 mod shared;
 mod smuggle;
+mod vault;
 mod wait;
 mod watchdog;
 
@@ -45,6 +47,7 @@ pub use network::Network;
 pub use programs::{free_port, nats_server, unconfigured};
 pub use shared::postgres;
 pub use smuggle::smuggle;
+pub use vault::{AskedVault, VAULT_TOKEN, VaultDouble};
 pub use wait::eventually;
 
 /// The password of every service's roles in tests.

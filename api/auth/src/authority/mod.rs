@@ -14,14 +14,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened, LONGEST_SESSION, SigningKeyAdded};
-use auth_commands::{AddFirstSigningKey, AddSamlKey, AddSigningKey, GRANTS, OpenKeyRing, RetireSigningKey, protocol};
+use auth_commands::{
+    AddFirstSigningKey, AddSamlDecryptionKey, AddSamlKey, AddSigningKey, GRANTS, OpenKeyRing, ResealKeyRing,
+    RetireSigningKey, protocol,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use executor::{Command, Done, Executor, Request};
 use face::{Admission, MailedLinks, People, Standings};
 use kernel::{Caller, Clock, Refusal, Role, TenantId};
-use keys::{Context, DataKey, MasterKey, Random};
+use keys::{Context, DataKey, Enveloped, MasterKey, Random};
 use quick_cache::sync::Cache;
-use saml::{Certificate, SigningKey};
+use saml::{Certificate, DecryptionKey, SigningKey};
 
 use crate::aside::{Undone, aside};
 
@@ -239,7 +242,9 @@ impl Authority {
         if let Some(ring) = self.ring(tenant).await? {
             return Ok(ring);
         }
-        open_ring(self.executor(), self.master()?, self.random(), self.now(), tenant).await?;
+        // Before anything is made: this process may only verify.
+        self.master()?;
+        open_ring(self.executor(), self.random(), self.now(), tenant).await?;
         self.load(tenant).await?.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's keys were not written"))
     }
 
@@ -278,6 +283,37 @@ impl Authority {
         let ring = self.load(tenant.id).await?;
         let found = ring.map(|ring| ring.saml(tenant.id, &key)).transpose()?.flatten();
         found.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's key was not written"))
+    }
+
+    /// What identity providers encrypt for, to be shown to them; made if the tenant has none yet.
+    ///
+    /// # Errors
+    /// As [`ring_or_open`](Self::ring_or_open).
+    pub async fn saml_encryption(&self, tenant: &KnownTenant) -> Result<Certificate, Refusal> {
+        let ring = self.ring_or_open(tenant.id).await?;
+        let key = self.tenant_key(tenant.id, &ring).await?;
+        if let Some((_, certificate)) = ring.saml_decryption(tenant.id, &key)? {
+            return Ok(certificate);
+        }
+        let (parts, known, now, sealing) = (self.parts.clone(), tenant.clone(), self.now(), key.clone());
+        let making = move || ring::new_saml_decryption_key(known.id, &known.slug, now, &sealing, &*parts.random);
+        let added = make(making).await?;
+        self.run(&protocol(tenant.id, "auth"), &AddSamlDecryptionKey(added)).await?;
+        // Another request may have been faster: then it is that one's.
+        let ring = self.load(tenant.id).await?;
+        let found = ring.map(|ring| ring.saml_decryption(tenant.id, &key)).transpose()?.flatten();
+        let found = found.map(|(_, certificate)| certificate);
+        found.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's key was not written"))
+    }
+
+    /// What opens what identity providers encrypt for a tenant; none: nobody was shown for what to encrypt.
+    ///
+    /// # Errors
+    /// When the log can't be read, or the key does not open.
+    pub async fn saml_decryption(&self, tenant: TenantId) -> Result<Option<Arc<DecryptionKey>>, Refusal> {
+        let Some(ring) = self.ring(tenant).await? else { return Ok(None) };
+        let key = self.tenant_key(tenant, &ring).await?;
+        Ok(ring.saml_decryption(tenant, &key)?.map(|(key, _)| key))
     }
 
     /// Publishes a new key of an algorithm, which signs when all who verify know it. Answers its id.
@@ -376,9 +412,34 @@ impl Authority {
         if let Some(key) = ring.opened() {
             return Ok(key);
         }
-        let key = self.master()?.unwrap(tenant_context(tenant), ring.wrapped()).await.map_err(refused)?;
+        let master = self.master()?;
+        let key = match ring.envelope().kind() {
+            Enveloped::Sealed(sealed) => self.executor().open_key(tenant_context(tenant), &sealed).await?,
+            Enveloped::Wrapped(wrapped) => master.unwrap(tenant_context(tenant), &wrapped).await.map_err(refused)?,
+        };
         ring.keep(key.clone());
         Ok(key)
+    }
+
+    /// Sees to it that the tenant's key is sealed under the key that the log has for the tenant: once it was wrapped by the master key. Answers
+    /// whether it was to be changed; `rehearsed`: it is not.
+    ///
+    /// # Errors
+    /// When the master key can't be asked or is another one, or the log can't be written.
+    pub async fn reseal(&self, tenant: TenantId, rehearsed: bool) -> Result<bool, Refusal> {
+        let Some(ring) = self.load(tenant).await? else { return Ok(false) };
+        if let Enveloped::Sealed(_) = ring.envelope().kind() {
+            return Ok(false);
+        }
+        let key = self.tenant_key(tenant, &ring).await?;
+        if rehearsed {
+            return Ok(true);
+        }
+        let tenant_key = self.executor().seal_key(tenant_context(tenant), &key).await?.into();
+        let reseal = ResealKeyRing { was: ring.envelope().clone(), tenant_key };
+        self.run(&protocol(tenant, "auth"), &reseal).await?;
+        self.forget(tenant);
+        Ok(true)
     }
 
     /// Forgets a tenant's keys: they changed.
@@ -423,13 +484,12 @@ impl Authority {
 /// When the master key can't be asked, or the log can't be written.
 pub async fn open_ring(
     executor: &Executor,
-    master: &dyn MasterKey,
     random: &dyn Random,
     now: DateTime<Utc>,
     tenant: TenantId,
 ) -> Result<(), Refusal> {
     let key = DataKey::generate(random).map_err(refused)?;
-    let tenant_key = master.wrap(tenant_context(tenant), &key).await.map_err(refused)?;
+    let tenant_key = executor.seal_key(tenant_context(tenant), &key).await?.into();
     let signing =
         [Algorithm::EdDSA, Algorithm::ES256].map(|algorithm| ring::new_key(tenant, algorithm, now, &key, random));
     let signing = signing.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -449,13 +509,8 @@ fn tenant_context(tenant: TenantId) -> Context<'static> {
     Context { tenant, purpose: "auth.tenant_key", subject: "" }
 }
 
-/// A key that does not do its work: our fault, or that of who keeps the master key.
+/// A key that does not do its work.
+#[expect(clippy::needless_pass_by_value, reason = "what map_err gives")]
 pub(crate) fn refused(error: keys::Error) -> Refusal {
-    tracing::error!(%error, "a key does not do its work");
-    match error {
-        keys::Error::Unavailable(_) => {
-            Refusal::unavailable("master_key_unavailable", "the master key can't be asked now; try again")
-        }
-        _ => Refusal::internal("key_unusable", "a key of this tenant can't be used; the server's log says why"),
-    }
+    executor::by_a_key(&error)
 }

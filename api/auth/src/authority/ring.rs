@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use auth_aggregates::{Algorithm, KeyRing, SamlKeyAdded, SigningKeyAdded};
+use auth_aggregates::{Algorithm, KeyRing, SamlDecryptionKeyAdded, SamlKeyAdded, SigningKeyAdded};
 use chrono::{DateTime, Utc};
 use kernel::{Refusal, TenantId};
-use keys::{Context, DataKey, Random, Wrapped};
-use saml::{Certificate, SigningKey};
+use keys::{Context, DataKey, Envelope, Random};
+use saml::{Certificate, DecryptionKey, SigningKey};
 use serde_json::{Value, json};
 
 use super::refused;
@@ -15,7 +15,7 @@ use super::signature::{NotAKey, PublicKey, SecretKey};
 
 /// A tenant's keys.
 pub struct Ring {
-    wrapped: Wrapped,
+    envelope: Envelope,
     /// The tenant's key, once it was needed here.
     opened: OnceLock<DataKey>,
     state: KeyRing,
@@ -23,6 +23,8 @@ pub struct Ring {
     loaded_at: DateTime<Utc>,
     /// What signs requests to identity providers, once it was needed here.
     saml: OnceLock<Arc<SigningKey>>,
+    /// What opens what identity providers encrypt, once it was needed here.
+    saml_decryption: OnceLock<Arc<DecryptionKey>>,
     /// Whether somebody looked how old its keys are, by algorithm.
     looked: [AtomicBool; 3],
 }
@@ -39,19 +41,20 @@ pub struct RingKey {
 
 impl Ring {
     pub(super) fn new(state: &KeyRing, loaded_at: DateTime<Utc>) -> Result<Self, Refusal> {
-        let wrapped = state.tenant_key.clone().ok_or_else(|| unusable(NotAKey))?;
+        let envelope = state.tenant_key.clone().ok_or_else(|| unusable(NotAKey))?;
         let key = |added: &SigningKeyAdded| {
             let public = PublicKey::of(&added.public).map_err(unusable)?;
             Ok(RingKey { kid: added.kid.clone(), public, secret: OnceLock::new() })
         };
         let keys = state.keys.iter().map(key).collect::<Result<_, Refusal>>()?;
         Ok(Self {
-            wrapped,
+            envelope,
             opened: OnceLock::new(),
             state: state.clone(),
             keys,
             loaded_at,
             saml: OnceLock::new(),
+            saml_decryption: OnceLock::new(),
             looked: Default::default(),
         })
     }
@@ -60,8 +63,8 @@ impl Ring {
         self.loaded_at
     }
 
-    pub(super) const fn wrapped(&self) -> &Wrapped {
-        &self.wrapped
+    pub(super) const fn envelope(&self) -> &Envelope {
+        &self.envelope
     }
 
     pub(super) fn opened(&self) -> Option<DataKey> {
@@ -150,6 +153,25 @@ impl Ring {
         Ok(Some((self.saml.get_or_init(|| key).clone(), certificate)))
     }
 
+    /// What opens what identity providers encrypt for the tenant, and what they encrypt it for; none: it was never made.
+    ///
+    /// # Errors
+    /// When it does not open.
+    pub fn saml_decryption(
+        &self,
+        tenant: TenantId,
+        tenant_key: &DataKey,
+    ) -> Result<Option<(Arc<DecryptionKey>, Certificate)>, Refusal> {
+        let Some(added) = &self.state.saml_decryption else { return Ok(None) };
+        let certificate = Certificate::from_base64(&added.certificate).map_err(|_| unusable(NotAKey))?;
+        if let Some(key) = self.saml_decryption.get() {
+            return Ok(Some((key.clone(), certificate)));
+        }
+        let pkcs8 = tenant_key.open(saml_decryption_context(tenant), &added.private).map_err(refused)?;
+        let key = Arc::new(DecryptionKey::from_pkcs8(&pkcs8).map_err(|_| unusable(NotAKey))?);
+        Ok(Some((self.saml_decryption.get_or_init(|| key).clone(), certificate)))
+    }
+
     /// The public keys as a set (RFC 7517): those that sign, that will, and that did and are not retired.
     pub fn key_set(&self) -> Value {
         let keys = self.state.keys.iter().map(|key| {
@@ -188,6 +210,23 @@ pub(super) fn new_saml_key(
     let made = SigningKey::generate(name, now).map_err(|_| unusable(NotAKey))?;
     let private = tenant_key.seal(saml_context(tenant), &made.private, random).map_err(refused)?;
     Ok(SamlKeyAdded { certificate: made.certificate.to_base64(), private })
+}
+
+/// A fresh key of a tenant for which identity providers encrypt, sealed.
+pub(super) fn new_saml_decryption_key(
+    tenant: TenantId,
+    name: &str,
+    now: DateTime<Utc>,
+    tenant_key: &DataKey,
+    random: &dyn Random,
+) -> Result<SamlDecryptionKeyAdded, Refusal> {
+    let made = SigningKey::generate(name, now).map_err(|_| unusable(NotAKey))?;
+    let private = tenant_key.seal(saml_decryption_context(tenant), &made.private, random).map_err(refused)?;
+    Ok(SamlDecryptionKeyAdded { certificate: made.certificate.to_base64(), private })
+}
+
+const fn saml_decryption_context(tenant: TenantId) -> Context<'static> {
+    Context { tenant, purpose: "auth.saml_decryption_key", subject: "" }
 }
 
 const fn saml_context(tenant: TenantId) -> Context<'static> {

@@ -1,6 +1,7 @@
 //! Signing in, in GraphQL: lists of machines, their keys, applications, identity providers, and sessions over the read models, and what happens to them as it happens.
 
 mod client;
+mod denied_access;
 mod machine;
 mod query;
 mod refused_sign_in;

@@ -5,6 +5,7 @@ use juniper::{FieldResult, graphql_object};
 use uuid::Uuid;
 
 use super::client::{self, Client, ClientConnection, ClientFilter};
+use super::denied_access::{self, DeniedAccessConnection};
 use super::machine::{self, Machine, MachineConnection, MachineFilter};
 use super::refused_sign_in::{self, RefusedSignInConnection};
 use super::saml_connection::{self, SamlConnectionConnection};
@@ -74,5 +75,15 @@ impl AuthQuery {
         after: Option<String>,
     ) -> FieldResult<RefusedSignInConnection> {
         refused_sign_in::list(context, user_id, first, after).await
+    }
+
+    /// What callers who are known were denied, newest first: those of a user or a machine, or without `subject` all.
+    async fn denied_accesses(
+        context: &Context,
+        subject: Option<String>,
+        #[graphql(default = 20)] first: Option<i32>,
+        after: Option<String>,
+    ) -> FieldResult<DeniedAccessConnection> {
+        denied_access::list(context, subject, first, after).await
     }
 }

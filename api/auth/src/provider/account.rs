@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use auth_aggregates::{Client, ClientId, EndReason, Session, SessionId};
-use auth_commands::{EndSession, EndSessions, WithdrawConsent, protocol};
+use auth_commands::{EndOwnSessions, EndSession, WithdrawConsent, protocol};
 use auth_projections::sessions::{self, SessionRow};
 use chrono::{DateTime, SecondsFormat, Utc};
 use kernel::{Position, Refusal};
@@ -50,7 +50,7 @@ pub async fn end(provider: &Provider, mut visit: Visit) -> Answer {
     let caller = protocol(visit.tenant.id, &somebody.person.id.to_string());
     let position = match form.get("session") {
         None => {
-            let end = EndSessions { user: somebody.person.id, reason: "by_the_person".to_owned() };
+            let end = EndOwnSessions { user: somebody.person.id };
             provider.authority.run(&caller, &end).await?.position
         }
         Some(session) => {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::authorize::see_other;
 use super::browser::Somebody;
 use super::form::Form;
-use super::{Answer, OAuthError, Provider, Visit, pages};
+use super::{Answer, OAuthError, Provider, Visit, pages, saml};
 
 const ON_LOGOUT: &str = "auth.page.logout";
 
@@ -87,14 +87,22 @@ async fn leads_to(
 }
 
 async fn leave(provider: &Provider, visit: &Visit, session: Option<SessionId>, then: Option<String>) -> Answer {
+    let mut away = None;
     if let Some(session) = session {
+        away = saml::leaving(provider, visit, session, then.as_deref()).await?;
         let end = EndSession { session, reason: EndReason::SignedOut };
         provider.authority.run(&protocol(visit.tenant.id, "auth"), &end).await?;
     }
-    let mut response = match then {
-        Some(then) => see_other(&then),
-        None => pages::message(&visit.brand, StatusCode::OK, "You are signed out", "You can close this page."),
+    let mut response = match (&away, then) {
+        // Our pages' forms lead to no other site, so a page does.
+        (Some((url, _)), _) if visit.method == Method::POST => pages::leaving_for_good(&visit.brand, url),
+        (Some((url, _)), _) => see_other(url),
+        (None, Some(then)) => see_other(&then),
+        (None, None) => pages::message(&visit.brand, StatusCode::OK, "You are signed out", "You can close this page."),
     };
+    if let Some((_, cookies)) = away {
+        cookies.set(&mut response);
+    }
     provider.no_session(visit).set(&mut response);
     Ok(response)
 }

@@ -180,6 +180,7 @@ endpoints! {
     GET "/t/:tenant/saml/:connection/login" => saml::login,
     POST "/t/:tenant/saml/:connection/acs" => saml::consume,
     GET "/t/:tenant/saml/:connection/finish" => saml::finish,
+    GET "/t/:tenant/saml/:connection/slo" => saml::single_logout,
     GET "/t/:tenant/logout" => logout::logout,
     POST "/t/:tenant/logout" => logout::logout,
     GET "/t/:tenant/userinfo" => userinfo::userinfo,

@@ -3,10 +3,24 @@
 
 use auth_aggregates::Machine;
 use face::Runtime;
-use kernel::{Caller, MachineId, Refusal, UserId};
+use kernel::{Caller, FieldError, MachineId, Refusal, Role, UserId};
 
-/// Refuses to give these roles, if they allow more than the caller may.
+/// So many roles are looked for; more are refused by the command.
+const MOST: usize = 50;
+
+/// Refuses to give these roles, if there is no such role, or if they allow more than the caller may.
 pub async fn over_roles(runtime: &Runtime, caller: &Caller, roles: &[String]) -> Result<(), Refusal> {
+    let mut unknown = Vec::new();
+    // What is no name of a role at all, the command says.
+    for (place, name) in roles.iter().enumerate().take(MOST).filter(|(_, name)| Role::is_name(name)) {
+        if !runtime.powers.is_role(caller.tenant(), name).await? {
+            let detail = format!("there is no role {name:?}");
+            unknown.push(FieldError { pointer: format!("/roles/{place}"), code: "not_found", detail });
+        }
+    }
+    if !unknown.is_empty() {
+        return Err(Refusal::references(unknown));
+    }
     caller.reaches(runtime.powers.of_roles(caller.tenant(), roles).await?)
 }
 

@@ -97,6 +97,8 @@ impl Example for SamlConnectionResource {
         let provider = SamlProvider {
             entity_id: "https://idp.example.com/metadata".to_owned(),
             sign_in_url: "https://idp.example.com/sso".to_owned(),
+            sign_out_url: Some("https://idp.example.com/slo".to_owned()),
+            sign_out_answer_url: None,
             certificates: vec!["MIIBpzCCAU2gAwIBAgIUYkJdCS0m…".to_owned()],
         };
         let attributes =

@@ -133,6 +133,23 @@ async fn a_session_that_ends_takes_with_it_what_does_not_go_on_without_it() {
 }
 
 #[tokio::test]
+async fn somebody_signs_out_everywhere_at_one_browser() {
+    let world = World::start().await;
+    world.person("ada@example.com").await;
+    let mut browsers = [Browser::default(), Browser::default()];
+    for browser in &mut browsers {
+        browser.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
+        assert_eq!(browser.visit(&world, "account").await.status, StatusCode::OK);
+    }
+    world.clock.advance(TimeDelta::seconds(1));
+    let out = browsers[0].fill_in(&world, "account/sessions", &[]).await;
+    assert_eq!(out.leads_to().0, "/t/acme/account", "{out:?}");
+    for browser in &mut browsers {
+        assert_eq!(browser.visit(&world, "account").await.leads_to().0, "/t/acme/login");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_knows_the_session_signs_out_of_it_and_a_strangers_link_asks() {
     let world = World::start().await;
     world.person("ada@example.com").await;

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 pub const ENTITY: &str = "https://idp.example.com/metadata";
 pub const SSO: &str = "https://idp.example.com/sso";
+pub const SLO: &str = "https://idp.example.com/slo";
 pub const ADA: &str = "ada@example.com";
 
 const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
@@ -51,6 +52,8 @@ pub struct Words {
     pub name_id: String,
     /// Values of the attribute `groups`.
     pub groups: Vec<String>,
+    /// What it calls its session.
+    pub session: Option<String>,
     pub status: String,
     /// Algorithms of signature and digest.
     pub algorithms: (String, String),
@@ -67,6 +70,7 @@ impl Idp {
             "<EntityDescriptor xmlns=\"urn:oasis:names:tc:SAML:2.0:metadata\" entityID=\"{ENTITY}\"><IDPSSODescriptor \
              protocolSupportEnumeration=\"urn:oasis:names:tc:SAML:2.0:protocol\"><KeyDescriptor use=\"signing\"><KeyInfo \
              xmlns=\"{DS}\"><X509Data><X509Certificate>{}</X509Certificate></X509Data></KeyInfo></KeyDescriptor>\
+             <SingleLogoutService Binding=\"urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect\" Location=\"{SLO}\"/>\
              <SingleSignOnService Binding=\"urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect\" \
              Location=\"{SSO}\"/></IDPSSODescriptor></EntityDescriptor>",
             self.certificate.to_base64()
@@ -123,6 +127,7 @@ impl Words {
             until: now + TimeDelta::minutes(5),
             name_id: ADA.to_owned(),
             groups: vec!["staff".to_owned()],
+            session: None,
             status: "urn:oasis:names:tc:SAML:2.0:status:Success".to_owned(),
             algorithms: (RSA_SHA256.to_owned(), SHA256.to_owned()),
         }
@@ -133,6 +138,7 @@ impl Words {
         let Self { id, issuer, audience, recipient, name_id, .. } = self;
         let (from, until, signed_in) = (time(self.from), time(self.until), time(self.authenticated_at));
         let asked = self.asked();
+        let session = self.session.as_ref().map(|name| format!(" SessionIndex=\"{name}\"")).unwrap_or_default();
         let values = self.groups.iter().map(|group| format!("<saml:AttributeValue>{group}</saml:AttributeValue>"));
         let groups = values.collect::<Vec<_>>().concat();
         format!(
@@ -143,7 +149,7 @@ impl Words {
              {asked} NotOnOrAfter=\"{until}\" Recipient=\"{recipient}\"></saml:SubjectConfirmationData>\
              </saml:SubjectConfirmation></saml:Subject><saml:Conditions NotBefore=\"{from}\" NotOnOrAfter=\"{until}\">\
              <saml:AudienceRestriction><saml:Audience>{audience}</saml:Audience></saml:AudienceRestriction>\
-             </saml:Conditions><saml:AuthnStatement AuthnInstant=\"{signed_in}\"><saml:AuthnContext>\
+             </saml:Conditions><saml:AuthnStatement AuthnInstant=\"{signed_in}\"{session}><saml:AuthnContext>\
              <saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef>\
              </saml:AuthnContext></saml:AuthnStatement><saml:AttributeStatement><saml:Attribute Name=\"groups\">{groups}\
              </saml:Attribute></saml:AttributeStatement></saml:Assertion>"

@@ -11,7 +11,7 @@ use kernel::SystemIds;
 use reqwest::StatusCode;
 use testbed::Browser;
 
-use crate::world::{App, PASSWORD, Visits, World, claims, json};
+use crate::world::{App, PASSWORD, Visits, World, claims, json, log_settings};
 
 fn limit(minutes: u32) -> SetSignInPolicy {
     SetSignInPolicy { session_idle_minutes: Some(minutes), ..SetSignInPolicy::default() }
@@ -79,7 +79,7 @@ async fn a_session_that_is_used_goes_on_to_its_end_and_its_use_is_written_now_an
         assert_eq!(uses(&world).await, nth, "once for all that is done in an hour");
     }
     // Another process, and one that begins anew, knows.
-    let store = EventStore::open(&world.database, eventstore::Settings::default(), world.clock.clone()).await.unwrap();
+    let store = EventStore::open(&world.database, log_settings(), world.clock.clone()).await.unwrap();
     let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
     let executor = Executor::new(store.clone(), world.clock.clone(), Arc::new(SystemIds), settings);
     let found = executor.load::<Session>(&protocol(world.tenant.id, "auth"), &session).await.unwrap();

@@ -4,7 +4,9 @@
 
 mod attacks;
 mod by_the_letter;
+mod denials;
 mod device;
+mod encrypting;
 mod exchange;
 mod flow;
 mod identity_provider;
@@ -18,6 +20,7 @@ mod refused_bearers;
 mod required;
 mod saml;
 mod saml_attacks;
+mod saml_logout;
 mod second_factor;
 mod soft_key;
 mod world;

@@ -10,6 +10,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use testbed::{Browser, Shown};
 
+use crate::encrypting::{Encryption, key_of};
 use crate::idp::{ADA, Idp, Words, comes_back, refused, sent, sent_away};
 use crate::world::{PASSWORD, Visits, World, claims, json as answered};
 
@@ -49,6 +50,52 @@ async fn whom_the_provider_signs_in_is_signed_in_and_tokens_say_that_it_was_the_
     // Long ago at the provider is long ago.
     let page = browser.visit(&world, &app.asks(&[("max_age", "60")])).await;
     assert!(page.status == StatusCode::OK && page.body.contains("name=\"password\""), "{page:?}");
+}
+
+#[tokio::test]
+async fn an_assertion_may_be_encrypted_as_stock_providers_do_it() {
+    let world = World::start().await;
+    let idp = Idp::new(&world);
+    let sp = idp.connect(&world, true).await;
+    // Before anybody was shown a key there is nothing that could be opened.
+    let stranger = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2_048).unwrap().to_public_key();
+    let words = Words::new(&world, &sp, None);
+    let signed = words.assertion(&idp.signs(&words));
+    refused(&world, &sp, &words.response(&Encryption::default().of(&stranger, &signed)), "saml_encryption").await;
+    let key = key_of(&world, &sp).await;
+    assert_eq!(key_of(&world, &sp).await, key, "a provider that has it keeps it");
+    let all = [
+        ("aes256-gcm", "rsa-oaep-mgf1p"),
+        ("aes128-gcm", "rsa-oaep"),
+        ("aes256-cbc", "rsa-oaep-mgf1p"),
+        ("aes128-cbc", "rsa-oaep"),
+    ];
+    for (cipher, transport) in all {
+        for beside in [false, true] {
+            let words = Words::new(&world, &sp, None);
+            let signed = words.assertion(&idp.signs(&words));
+            let how = Encryption { cipher, transport, beside };
+            let document = words.response(&how.of(&key, &signed));
+            let shown = comes_back(&world, &mut Browser::default(), &sp, &document).await;
+            assert_eq!(shown.leads_to().0, "/t/acme/account", "{cipher} {transport} {beside}: {shown:?}");
+        }
+    }
+    // By who signs around what is encrypted, and not inside.
+    let words = Words::new(&world, &sp, None);
+    let sealed = Encryption::default().of(&key, &words.assertion(""));
+    let signature = idp.signature("_response", &words.response(&sealed), &words.algorithms);
+    let document = words.response_with("_response", &format!("{signature}{}", words.status("")), &sealed);
+    let shown = comes_back(&world, &mut Browser::default(), &sp, &document).await;
+    assert_eq!(shown.leads_to().0, "/t/acme/account", "{shown:?}");
+    // It holds for what was encrypted, and for nothing else that anybody encrypts.
+    let other = Words { name_id: "root@example.com".to_owned(), ..words };
+    let other = Encryption::default().of(&key, &other.assertion(""));
+    let value = |text: &str| text.rsplit_once("<xenc:CipherValue>").unwrap().1.split_once('<').unwrap().0.to_owned();
+    refused(&world, &sp, &document.replace(&value(&sealed), &value(&other)), "saml_signature").await;
+    // What was said of whom is the same as of one that is not encrypted: for us, now, once.
+    let words = Words { audience: "https://other.example.com".to_owned(), ..Words::new(&world, &sp, None) };
+    let sealed = Encryption::default().of(&key, &words.assertion(&idp.signs(&words)));
+    refused(&world, &sp, &words.response(&sealed), "saml_audience").await;
 }
 
 #[tokio::test]

@@ -14,11 +14,11 @@ use auth_commands::{ClientFields, GRANTS, RegisterClient, RequestPasswordReset, 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use eventstore::EventStore;
+use eventstore::{EventStore, Sealing};
 use executor::Executor;
 use face::{Admission, People, PeopleError, Person, Vouched};
 use kernel::{Caller, Clock, IdSource, ManualClock, Refusal, Role, SystemClock, SystemIds, TenantId, UserId};
-use keys::{LocalMasterKey, SystemRandom};
+use keys::{LocalMasterKey, MasterKey, SystemRandom};
 use poem::listener::TcpAcceptor;
 use poem::{Route, RouteMethod, Server};
 use reqwest::{Client, RequestBuilder, StatusCode};
@@ -151,6 +151,16 @@ impl Tenants for TwoTenants {
     }
 }
 
+fn master_key() -> Arc<dyn MasterKey> {
+    Arc::new(LocalMasterKey::parse(&"4a".repeat(32), SystemRandom).unwrap())
+}
+
+/// How the log of the auth service is opened.
+pub fn log_settings() -> eventstore::Settings {
+    let sealing = Some(Sealing { master: master_key(), random: Arc::new(SystemRandom) });
+    eventstore::Settings { sealing, ..eventstore::Settings::default() }
+}
+
 pub struct World {
     pub provider: Provider,
     pub people: Arc<PeopleDouble>,
@@ -181,7 +191,7 @@ impl World {
     async fn at(host: &str, seen_from: SeenFrom) -> Self {
         let database = Database::fresh("auth").await;
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
-        let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
+        let store = EventStore::open(&database, log_settings(), clock.clone()).await.unwrap();
         let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
         let executor = Executor::new(store, clock.clone(), Arc::new(SystemIds), settings);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -200,7 +210,7 @@ impl World {
             people: Some(people.clone()),
             links: None,
             admission: Some(people.clone()),
-            master: Some(Arc::new(LocalMasterKey::parse(&"4a".repeat(32), SystemRandom).unwrap())),
+            master: Some(master_key()),
             random: Arc::new(SystemRandom),
             clock: clock.clone(),
             settings: Settings {

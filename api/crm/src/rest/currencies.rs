@@ -60,13 +60,13 @@ struct Shown {
     /// The currency in which sums are shown: ISO 4217.
     base: Currency,
     /// The rates that hold today (UTC), and those that begin later; by currencies and day.
-    rates: Vec<Rate>,
+    rates: Vec<Quote>,
 }
 
 /// What a currency is worth in another from a day on.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ExchangeRate")]
-struct Rate {
+struct Quote {
     /// ISO 4217 code.
     from: Currency,
     /// ISO 4217 code.
@@ -77,7 +77,7 @@ struct Rate {
     rate_nanos: i64,
 }
 
-impl From<ExchangeRateSet> for Rate {
+impl From<ExchangeRateSet> for Quote {
     fn from(ExchangeRateSet { from, to, day, rate_nanos }: ExchangeRateSet) -> Self {
         Self { from, to, day, rate_nanos }
     }
@@ -85,7 +85,7 @@ impl From<ExchangeRateSet> for Rate {
 
 impl Example for Shown {
     fn example() -> Self {
-        let dollars = Rate { from: Currency::USD, to: Currency::EUR, day: example::day(0), rate_nanos: 920_000_000 };
+        let dollars = Quote { from: Currency::USD, to: Currency::EUR, day: example::day(0), rate_nanos: 920_000_000 };
         Self { base: Currency::EUR, rates: vec![dollars] }
     }
 }
@@ -101,7 +101,7 @@ impl CurrencySettings {
         let found = self.runtime.executor.load::<Currencies>(&caller, &caller.tenant().to_string()).await?;
         let (state, version) = found.unwrap_or_default();
         let today = self.runtime.executor.now().date_naive();
-        let body = Shown { base: state.base(), rates: state.rates_from(today).map(Rate::from).collect() };
+        let body = Shown { base: state.base(), rates: state.rates_from(today).map(Quote::from).collect() };
         Ok(Resource { body, version })
     }
 

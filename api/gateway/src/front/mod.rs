@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use config::Config;
 use face::{Identity, Incoming, Limits, Problem, Uploads};
 use futures::FutureExt;
-use kernel::{IdSource, Refusal, TenantId};
+use kernel::{Caller, IdSource, Refusal, TenantId};
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use poem::{Endpoint, Request, Response};
 use tracing::Instrument;
@@ -28,12 +28,14 @@ use self::cors::Cors;
 use self::rate::Allowance;
 pub use self::rate::RateLimiter;
 use crate::auth::{Bearer, Verifier};
+use crate::denials::Watch;
 
 /// The outermost endpoint.
 pub struct Front<E> {
     inner: E,
     verifier: Arc<Verifier>,
     rates: Arc<RateLimiter>,
+    watch: Watch,
     cors: Cors,
     ids: Arc<dyn IdSource>,
     limits: Arc<Limits>,
@@ -65,6 +67,7 @@ impl<E: Endpoint<Output = Response>> Front<E> {
         config: &Config,
         verifier: Arc<Verifier>,
         rates: Arc<RateLimiter>,
+        watch: Watch,
         ids: Arc<dyn IdSource>,
         inner: E,
     ) -> Self {
@@ -73,6 +76,7 @@ impl<E: Endpoint<Output = Response>> Front<E> {
             inner,
             verifier,
             rates,
+            watch,
             cors: Cors::new(&http.cors_origins),
             ids,
             limits: Arc::new(Limits {
@@ -95,24 +99,42 @@ impl<E: Endpoint<Output = Response>> Front<E> {
         }
     }
 
-    /// Who asks, with which token; none: with none that holds.
-    async fn identify(&self, headers: &HeaderMap) -> (Identity, Option<Bearer>) {
+    /// Who asks, with which token; none: with none that holds for this request.
+    async fn identify(&self, headers: &HeaderMap) -> Asker {
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
-        let Some(header) = given.next() else { return (Identity::Anonymous, None) };
+        let Some(header) = given.next() else { return Asker::unknown(Identity::Anonymous) };
         if given.next().is_some() {
             // Whoever stands between us and the client may have looked at the other one.
             let refusal = Refusal::unauthenticated("token_malformed", "the header Authorization must be there once");
-            return (Identity::Refused(refusal), None);
+            return Asker::unknown(Identity::Refused(refusal));
         }
         match self.verifier.verify_header(header.as_bytes()).await {
-            Ok(verified) if !is_of(verified.caller.tenant(), headers) => (Identity::Refused(tenant_differs()), None),
+            Ok(verified) if !is_of(verified.caller.tenant(), headers) => {
+                let caller = Some(verified.caller);
+                Asker { identity: Identity::Refused(tenant_differs()), caller, bearer: None }
+            }
             Ok(verified) => {
                 let valid_for = self.verifier.valid_for(&verified);
-                let known = Identity::Known { caller: verified.caller.clone(), token: verified.token, valid_for };
-                (known, Some(Bearer::new(header.clone(), verified)))
+                let caller = verified.caller.clone();
+                let identity = Identity::Known { caller: caller.clone(), token: verified.token, valid_for };
+                Asker { identity, caller: Some(caller), bearer: Some(Bearer::new(header.clone(), verified)) }
             }
-            Err(refusal) => (Identity::Refused(refusal), None),
+            Err(refusal) => Asker::unknown(Identity::Refused(refusal)),
         }
+    }
+}
+
+/// Who asks.
+struct Asker {
+    identity: Identity,
+    /// Whose token it is, also where it does not hold for this request.
+    caller: Option<Caller>,
+    bearer: Option<Bearer>,
+}
+
+impl Asker {
+    const fn unknown(identity: Identity) -> Self {
+        Self { identity, caller: None, bearer: None }
     }
 }
 
@@ -132,7 +154,8 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         let id = request_id::of(request.headers(), &*self.ids);
         let known = conditional::wanted(&method, request.headers());
         let encoding = if self.compression { compression::wanted(request.headers()) } else { None };
-        let (identity, bearer) = self.identify(request.headers()).await;
+        let Asker { identity, caller, bearer } = self.identify(request.headers()).await;
+        let seen = self.watch.see(id, &request);
         let allowance =
             bearer.as_ref().and_then(|bearer| self.rates.check(bearer.verified.caller.tenant(), bearer.verified.token));
         let span = trace::span(&request, id, &identity);
@@ -141,12 +164,18 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         if let Some(bearer) = bearer.clone().filter(|_| request.headers().contains_key(header::UPGRADE)) {
             request.extensions_mut().insert(bearer);
         }
+        if request.headers().contains_key(header::UPGRADE) {
+            request.extensions_mut().insert(seen.clone());
+        }
 
         let refused = allowance.as_ref().and_then(Allowance::refusal);
         let answered = match refused {
             Some(problem) => Err(problem.into()),
             None => self.answer(request).instrument(span.clone()).await,
         };
+        if let Some(caller) = &caller {
+            self.watch.look(caller, &seen, &method, &answered);
+        }
         let (response, route) = failure::settle(answered, id);
         let mut response = conditional::answer(response, &known);
         if let Some(bearer) = bearer {

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::limits::Limits;
 use crate::auth::Verifier;
+use crate::denials::Watch;
 use crate::domains::{Query, Subscription};
 use crate::front::RateLimiter;
 use crate::methods::Methods;
@@ -60,6 +61,7 @@ pub struct Engine {
     keep_alive: Duration,
     verifier: Arc<Verifier>,
     rates: Arc<RateLimiter>,
+    watch: Watch,
     stop: CancellationToken,
 }
 
@@ -75,8 +77,7 @@ pub fn routes(
     route: Route,
     config: &Config,
     readings: Vec<Reading>,
-    verifier: Arc<Verifier>,
-    rates: Arc<RateLimiter>,
+    (verifier, rates, watch): (Arc<Verifier>, Arc<RateLimiter>, Watch),
     stop: CancellationToken,
 ) -> Route {
     let settings = &config.graphql;
@@ -90,6 +91,7 @@ pub fn routes(
         keep_alive: KEEP_ALIVE.min(config.http.idle() / 3),
         verifier,
         rates,
+        watch,
         stop,
     });
     let methods = Methods::new()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use face::{Incoming, MinPositions, Problem, RawBody, decode_json};
+use face::{Denials, Incoming, MinPositions, Problem, RawBody, decode_json};
 use juniper::http::GraphQLResponse;
 use juniper::{DefaultScalarValue, ExecutionError, Value};
 use kernel::Refusal;
@@ -14,6 +14,7 @@ use serde_json::json;
 use super::Engine;
 use super::failure::{not_taken, refused};
 use super::request::Asked;
+use crate::denials::of_fields;
 use crate::domains::SERVICES;
 
 const ENVELOPE: &str = "application/graphql-response+json";
@@ -50,7 +51,7 @@ async fn answer(engine: &Engine, request: Request) -> Result<Response, Refusal> 
         let detail = format!("the query took longer than {} s", engine.timeout.as_secs());
         in_graphql(Refusal::timeout("query_timeout", detail))
     })?;
-    Ok(respond(answer, envelope))
+    Ok(respond(&asked.query, answer, envelope))
 }
 
 /// What is refused of a query, also as GraphQL's clients look for it: with a list of errors, each with its code.
@@ -61,11 +62,11 @@ fn in_graphql(refusal: Refusal) -> Refusal {
 
 /// GraphQL over HTTP: a query that can't be carried out at all is a 400, but only for clients that know the envelope. One
 /// that found nothing because the read models have not reached the wanted position is a 504 for all: they asked for it.
-fn respond(answer: GraphQLResponse, envelope: bool) -> Response {
+fn respond(query: &str, answer: GraphQLResponse, envelope: bool) -> Response {
     let carried_out = serde_json::to_vec(&answer);
-    let (body, behind, refused) = match answer.into_result() {
-        Ok((data, errors)) => (carried_out, is_behind(&data, &errors), false),
-        Err(error) => (serde_json::to_vec(&json!({ "errors": not_taken(&error) })), false, true),
+    let (body, behind, denied, refused) = match answer.into_result() {
+        Ok((data, errors)) => (carried_out, is_behind(&data, &errors), of_fields(query, &errors), false),
+        Err(error) => (serde_json::to_vec(&json!({ "errors": not_taken(&error) })), false, Vec::new(), true),
     };
     let content_type = if envelope { ENVELOPE } else { "application/json" };
     let status = match (behind, envelope && refused) {
@@ -74,6 +75,9 @@ fn respond(answer: GraphQLResponse, envelope: bool) -> Response {
         _ => StatusCode::OK,
     };
     let mut response = Response::builder().status(status).body(body.unwrap_or_default());
+    if !denied.is_empty() {
+        response.set_data(Denials(denied));
+    }
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     response

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth_api::trust::Seen;
 use face::graphql::Context;
 use face::{Incoming, MinPositions, Problem};
 use futures::future::BoxFuture;
 use futures::{FutureExt, SinkExt, StreamExt};
 use juniper::http::GraphQLRequest;
-use juniper::{OperationType, ValidatedOperation, Value as GraphQlValue};
+use juniper::{DefaultScalarValue, ExecutionError, OperationType, ValidatedOperation, Value as GraphQlValue};
 use kernel::{Caller, Refusal};
 use poem::endpoint::make;
 use poem::http::{HeaderValue, header};
@@ -24,6 +25,7 @@ use super::message::{self, ClientMessage, Ending};
 use super::request::Asked;
 use super::{Engine, explorer};
 use crate::auth::Bearer;
+use crate::denials::of_fields;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
@@ -47,6 +49,8 @@ pub fn endpoint(engine: Arc<Engine>) -> impl Endpoint<Output = Response> {
 async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response> {
     let incoming = Incoming::of(&request).map_err(Problem::from)?;
     let (bearer, most) = (request.extensions().get::<Bearer>().cloned(), incoming.limits.body);
+    let seen = request.extensions().get::<Seen>().cloned();
+    let seen = seen.unwrap_or(Seen { request: incoming.id, address: None, agent: None });
     let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
     if !offered.is_some_and(|offered| offered.split(',').any(|protocol| protocol.trim() == PROTOCOL)) {
         let refusal = Refusal::invalid("websocket_protocol", format!("offer the websocket protocol {PROTOCOL}"))
@@ -57,7 +61,7 @@ async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response
     let config = WebSocketConfig::default().max_message_size(Some(most)).max_frame_size(Some(most));
     let websocket = WebSocket::from_request_without_body(&request).await?.config(config);
     let upgraded = websocket.protocols([PROTOCOL]).on_upgrade(move |stream| async move {
-        Connection::new(engine, bearer).run(stream).await;
+        Connection::new(engine, bearer, seen).run(stream).await;
     });
     Ok(upgraded.into_response())
 }
@@ -67,6 +71,8 @@ struct Connection {
     engine: Arc<Engine>,
     /// The token in the header of the request, if there was one.
     bearer: Option<Bearer>,
+    /// The request, for what is noted of it.
+    seen: Seen,
     client: Option<Client>,
     /// Returns when the connection has to end: before the client said who it is, after a while; then, with its token.
     ended: BoxFuture<'static, ()>,
@@ -91,10 +97,11 @@ enum Outgoing {
 }
 
 impl Connection {
-    fn new(engine: Arc<Engine>, bearer: Option<Bearer>) -> Self {
+    fn new(engine: Arc<Engine>, bearer: Option<Bearer>, seen: Seen) -> Self {
         let (outbox, outgoing) = mpsc::channel(64);
         let ended = tokio::time::sleep(INIT_PATIENCE).boxed();
-        Self { engine, bearer, client: None, ended, operations: HashMap::new(), outbox, outgoing: Some(outgoing) }
+        let (operations, outgoing) = (HashMap::new(), Some(outgoing));
+        Self { engine, bearer, seen, client: None, ended, operations, outbox, outgoing }
     }
 
     async fn run(mut self, stream: WebSocketStream) {
@@ -195,10 +202,10 @@ impl Connection {
         }
         let engine = self.engine.clone();
         let outbox = self.outbox.clone();
-        let name = id.clone();
+        let (name, seen) = (id.clone(), self.seen.clone());
         let task = tokio::spawn(async move {
             let context = engine.context(caller, MinPositions::default());
-            let last = match carry_out(&engine, &request, &context, &name, &outbox).await {
+            let last = match carry_out(&engine, &request, &context, &seen, &name, &outbox).await {
                 Ok(()) => message::complete(&name),
                 Err(errors) => message::error(&name, &errors),
             };
@@ -223,21 +230,29 @@ async fn carry_out(
     engine: &Engine,
     request: &GraphQLRequest,
     context: &Context,
+    seen: &Seen,
     id: &str,
     outbox: &mpsc::Sender<Outgoing>,
 ) -> Result<(), Value> {
     engine.limits.check(&engine.schema, request).map_err(|refusal| refused(&refusal))?;
     let name = request.operation_name.as_deref();
+    let note = |errors: &[ExecutionError<DefaultScalarValue>]| {
+        engine.watch.note(context.caller(), seen, "graphql", &of_fields(&request.query, errors));
+    };
     let operation = ValidatedOperation::new(&request.query, name, &engine.schema).map_err(|error| not_taken(&error))?;
     if operation.operation_type() != OperationType::Subscription {
         let answer = tokio::time::timeout(engine.timeout, request.execute(&engine.schema, context)).await;
         let answer = answer.map_err(|_| refused(&Refusal::timeout("query_timeout", "the query took too long")))?;
         let payload = serde_json::to_value(&answer).unwrap_or_default();
+        if let Ok((_, errors)) = answer.into_result() {
+            note(&errors);
+        }
         drop(outbox.send(Outgoing::Result(message::next(id, &payload))).await);
         return Ok(());
     }
     let (streams, failed) =
         operation.resolve_into_stream(&request.variables(), context).await.map_err(|error| not_taken(&error))?;
+    note(&failed);
     if !failed.is_empty() {
         return Err(serde_json::to_value(&failed).unwrap_or_default());
     }

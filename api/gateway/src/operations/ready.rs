@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use events_api::feed::Seats;
 use face::{Reading, Runtime};
 use kernel::Service;
+use keys::MasterKey as _;
 use nats::Bus;
 use poem::http::StatusCode;
 use projector::ProjectionState;
 use remote::{Remote, Standing};
 use serde::Serialize;
 use tokio::sync::Mutex;
+use vault::Transit;
 
 use super::consumers;
 use crate::service::{RelayState, Running, SagasState, SealingState};
@@ -29,6 +31,8 @@ pub struct Readiness {
     remotes: Vec<(Arc<Remote>, Reading)>,
     seats: Seats,
     suspended: Suspended,
+    /// The master keys that are in Vault.
+    vaults: Vec<Arc<Transit>>,
     /// The last report, and when it was asked for.
     last: Mutex<Option<(Instant, Arc<Report>)>>,
 }
@@ -119,8 +123,9 @@ impl Readiness {
         remotes: Vec<(Arc<Remote>, Reading)>,
         seats: Seats,
         suspended: Suspended,
+        vaults: Vec<Arc<Transit>>,
     ) -> Self {
-        Self { bus, services, remotes, seats, suspended, last: Mutex::default() }
+        Self { bus, services, remotes, seats, suspended, vaults, last: Mutex::default() }
     }
 
     /// How all are, asked not longer than a second ago. Anybody may ask, so however many do, the databases are asked once.
@@ -154,10 +159,12 @@ impl Readiness {
         let read_models = futures::future::join_all(here.chain(elsewhere).map(projections));
         let consumers = futures::future::join_all(self.services.iter().map(|running| self.consumers(running)));
         let streams = futures::future::join_all(self.services.iter().map(|running| copies(&running.runtime)));
-        let (bus, logs, read_models, consumers, streams) = tokio::join!(bus, logs, read_models, consumers, streams);
+        let vaults = futures::future::join_all(self.vaults.iter().map(|transit| vault(transit)));
+        let (bus, logs, read_models, consumers, streams, vaults) =
+            tokio::join!(bus, logs, read_models, consumers, streams, vaults);
         let relays = self.services.iter().map(|running| relay_dependency(&running.runtime, &running.relay));
         let mut dependencies: Vec<Dependency> =
-            logs.into_iter().chain([bus]).chain(streams.into_iter().flatten()).chain(relays).collect();
+            logs.into_iter().chain([bus]).chain(vaults).chain(streams.into_iter().flatten()).chain(relays).collect();
         dependencies.extend(self.services.iter().filter_map(|running| {
             running.sagas.as_ref().map(|(_, sagas)| sagas_dependency(running.runtime.service, sagas))
         }));
@@ -230,6 +237,12 @@ async fn copies(runtime: &Runtime) -> Option<Dependency> {
             Some(Dependency { state: "degraded", ..Dependency::down(name, detail, Status::Degraded) })
         }
     }
+}
+
+/// A master key in Vault. What it opened once goes on without it; where it never could be asked, nothing was opened yet.
+async fn vault(transit: &Transit) -> Dependency {
+    let if_down = if transit.client().has_answered() { Status::Degraded } else { Status::Unavailable };
+    ask(transit.name().to_owned(), if_down, async { transit.check().await.map_err(|error| error.to_string()) }).await
 }
 
 fn relay_dependency(runtime: &Runtime, relay: &RelayState) -> Dependency {

@@ -242,7 +242,8 @@ async fn every_query_of_the_book_is_answered() {
                     .map(|found| (found[1].to_owned(), known[&found[1]].clone()))
                     .collect();
                 let body = json!({ "query": query, "variables": variables });
-                let answered = eventually(&format!("{name} is answered: {query}"), async || {
+                let what = format!("{name} is answered: {query}");
+                let answered = eventually(&what, async || {
                     let answer = Answer::of(world.request(Method::POST, "/graphql").json(&body)).await;
                     assert_eq!((answer.status, &answer.body["errors"]), (StatusCode::OK, &Value::Null), "{answer:?}");
                     // Dead letters are rare, and nobody's access changed.

@@ -37,6 +37,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
         &[],
     ),
     ("DealState", "stageId status amount closeDate owner", &[]),
+    ("DeniedAccess", "id subject reason permission operation requestId at times lastAt address agent origin", &[]),
     ("Domain", "id version domain status record claimedAt verifiedAt missingSince", &[]),
     ("DomainRecord", "name value", &[]),
     (

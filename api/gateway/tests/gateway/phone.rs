@@ -199,11 +199,27 @@ async fn attack_103_flooding_a_number_with_text_messages() {
         assert_eq!(again.status, StatusCode::TOO_MANY_REQUESTS, "{again:?}");
     }
     assert!(answers.iter().all(|answer| *answer == answers[0]), "who asks learns that others do: {answers:?}");
-    // At rest: what was to be sent was sent.
+    // At rest: what was to be sent was sent. Five, and one for who was never sent any; the others wait.
     world.head().await;
-    assert_eq!(texts(&world, NUMBER).await.len(), 5);
+    assert_eq!(texts(&world, NUMBER).await.len(), 6);
     let (_, other) = user(&world, "other", "+4930123457").await;
     code(&world, &other, "+4930123457").await;
+}
+
+#[tokio::test]
+async fn attack_118_who_has_a_number_flooded_keeps_its_owner_from_no_code() {
+    let world = world().await;
+    for name in ["a", "b", "c", "d", "e"] {
+        let (_, token) = user(&world, name, NUMBER).await;
+        code(&world, &token, NUMBER).await;
+    }
+    // Now the number has had what anybody may have sent there in an hour.
+    let (id, owner) = user(&world, "owner", NUMBER).await;
+    let code = code(&world, &owner, NUMBER).await;
+    let verified = call(&world, &owner, "verify-phone", json!({ "code": code })).await;
+    assert_eq!(verified.status, StatusCode::OK, "{verified:?}");
+    let seen = ask(&world, &verified, &format!("user(id: \"{id}\") {{ phoneVerified }}")).await;
+    assert_eq!(seen["user"]["phoneVerified"], true);
 }
 
 #[tokio::test]

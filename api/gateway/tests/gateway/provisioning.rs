@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use config::Config;
 use directory::{Directory, DirectoryError};
 use gateway::{ProvisionError, Server, Services};
 use kernel::{IdSource, Role, SystemIds, TenantId};
@@ -15,11 +16,17 @@ use crate::world::{Answer, Form, World, token};
 
 /// A gateway with a directory of its own.
 pub async fn town() -> World {
+    town_with(|_| ()).await
+}
+
+/// The same, with its configuration changed.
+pub async fn town_with(change: impl FnOnce(&mut Config)) -> World {
     let world = World::start_with(|config| {
         config.postgres.directory = format!("test_directory_{}", SystemIds.next().simple());
         let (host, port) = (&config.postgres.host, config.postgres.port);
         config.postgres.admin_url = config::SecretText::new(format!("postgres://postgres@{host}:{port}/postgres"));
         config.mail.catch = true;
+        change(config);
     })
     .await;
     directory::migrate(&world.config, false).await.unwrap();

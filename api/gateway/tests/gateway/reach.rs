@@ -45,6 +45,9 @@ async fn attack_52_who_looks_after_machines_gets_no_more_by_them() {
         refused.push(exceeds(post("/v1/auth/api-keys", &key)));
     }
     world.refuses(refused).await;
+    // By an administrator as little: there is no such role.
+    let typo = world.request(Method::POST, "/v1/auth/machines").json(&json!({ "name": "typo", "roles": ["keepr"] }));
+    world.refuses(vec![(typo, StatusCode::UNPROCESSABLE_ENTITY, "reference_unknown")]).await;
 
     // As much of a machine that may more as they may themselves; and all of one that may no more.
     let key = json!({ "machine": root.id, "name": "looks", "scopes": ["auth:machine:read"] });

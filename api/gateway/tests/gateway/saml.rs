@@ -5,6 +5,7 @@ use std::process::Output;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use testbed::eventually;
 use tokio::process::Command;
 
@@ -84,6 +85,8 @@ impl Pysaml2 {
 
     /// Ada signs in by it.
     async fn signs_in(&self, world: &World, app: &App, connection: &str, mode: &str, signs: &str) {
+        // What it signs, and how it encrypts that.
+        let (signs, encrypts) = signs.split_once(", ").unwrap_or((signs, ""));
         let env = [
             ("URL", world.url.as_str()),
             ("ISSUER", &issuer(world)),
@@ -93,6 +96,7 @@ impl Pysaml2 {
             ("LOGIN", LOGIN),
             ("NAME", "Ada Lovelace"),
             ("SIGNS", signs),
+            ("ENCRYPTS", encrypts),
         ];
         assert_eq!(self.runs(mode, &env).await, "ok");
     }
@@ -158,7 +162,7 @@ async fn who_belongs_to_a_connected_organization_is_found_by_address_signed_in_t
 }
 
 #[tokio::test]
-async fn who_begins_at_the_provider_is_signed_in_where_the_connection_allows_it() {
+async fn who_begins_at_the_provider_is_signed_in_where_the_connection_allows_it_and_out_at_both_sides() {
     let Some(pysaml2) = Pysaml2::set_up().await else { return };
     let world = sign_in::world().await;
     let app = App::register(&world).await;
@@ -166,11 +170,27 @@ async fn who_begins_at_the_provider_is_signed_in_where_the_connection_allows_it(
     pysaml2.signs_in(&world, &app, &connection, "unrequested", "response").await;
     let user = ada(&world).await;
     let sessions = format!("auth {{ sessions(userId: {}) {{ nodes {{ methods endedAt }} }} }}", user["id"]);
-    let listed = eventually("the session is listed", || async {
-        let listed = asks(&world, &sessions).await["auth"]["sessions"]["nodes"].clone();
-        (listed != json!([])).then_some(listed)
+    // One was ended at the provider, the other one here.
+    let ended = eventually("both sessions have ended", || async {
+        let listed = asks(&world, &sessions).await["auth"]["sessions"]["nodes"].as_array().unwrap().clone();
+        (listed.len() == 2 && listed.iter().all(|one| one["endedAt"].is_string())).then_some(listed)
     });
-    assert_eq!(listed.await, json!([{ "methods": ["fed"], "endedAt": null }]));
+    assert!(ended.await.iter().all(|one| one["methods"] == json!(["fed"])));
+}
+
+#[tokio::test]
+async fn a_provider_that_encrypts_what_it_says_is_understood() {
+    let Some(pysaml2) = Pysaml2::set_up().await else { return };
+    let world = sign_in::world().await;
+    let app = App::register(&world).await;
+    let connection = connected(&world, pysaml2.connection(false, &json!([]))).await;
+    for signs in ["assertion, aes256-gcm", "assertion, aes128-gcm", "assertion, aes256-cbc"] {
+        pysaml2.signs_in(&world, &app, &connection, "requested", signs).await;
+    }
+    assert_eq!(ada(&world).await["emailVerified"], true);
+    let refused = "SELECT count(*) FROM log.events WHERE event_type = 'auth.sign_in.refused'";
+    let mut auth = sqlx::PgConnection::connect_with(&world.auth.superuser()).await.unwrap();
+    assert_eq!(sqlx::query_scalar::<_, i64>(refused).fetch_one(&mut auth).await.unwrap(), 0);
 }
 
 #[tokio::test]

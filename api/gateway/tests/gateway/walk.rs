@@ -265,6 +265,7 @@ pub const QUESTIONS: &[(&str, &str)] = &[
     ("auth.samlConnections", "auth:saml_connection:read"),
     ("auth.sessions", "auth:history:read"),
     ("auth.refusedSignIns", "auth:history:read"),
+    ("auth.deniedAccesses", "auth:history:read"),
     ("user.me", ANY),
     ("user.user", "user:user:read"),
     ("user.users", "user:user:read"),

@@ -63,7 +63,16 @@ impl World {
 
     /// A gateway, and a service in another server behind it. Both are to be found under the same address, as they have to be.
     pub async fn apart_from(service: Service) -> Self {
-        Self::made(Some(service), |config| "https://inopsio.example".clone_into(&mut config.http.public_url)).await
+        Self::apart_with(service, |_| {}).await
+    }
+
+    /// The same, with a configuration that was changed.
+    pub async fn apart_with(service: Service, change: impl FnOnce(&mut Config)) -> Self {
+        Self::made(Some(service), |config| {
+            "https://inopsio.example".clone_into(&mut config.http.public_url);
+            change(config);
+        })
+        .await
     }
 
     async fn made(apart: Option<Service>, change: impl FnOnce(&mut Config)) -> Self {
@@ -215,7 +224,7 @@ impl World {
     }
 
     /// How many events the log of a service has, once its sagas are at rest, or nobody drives them: until then they note things in
-    /// their own time.
+    /// their own time. Records of what callers were denied are not among them: they come when they come.
     pub async fn head_of(&self, database: &Database) -> i64 {
         let one = PgPoolOptions::new().max_connections(1);
         let pool = one.connect_with(database.superuser()).await.unwrap();
@@ -223,7 +232,8 @@ impl World {
         let head = if sqlx::query_scalar(sagas).fetch_one(&pool).await.unwrap() {
             eventually("the sagas are at rest", async || {
                 sqlx::query_scalar(
-                    "SELECT position FROM log.head
+                    "SELECT position - (SELECT count(*) FROM log.events WHERE event_type LIKE 'auth.access.%')
+                     FROM log.head
                      WHERE position <= (SELECT position FROM saga.checkpoint)
                        AND NOT EXISTS (SELECT FROM saga.instances WHERE wake_at <= now())
                         OR NOT EXISTS (SELECT FROM pg_locks

@@ -1,5 +1,6 @@
 //! Errors as RFC 7644 section 3.12 has them.
 
+use face::{Denials, Denied};
 use kernel::{Kind, Refusal};
 use poem::Response;
 use poem::http::{HeaderValue, StatusCode, header};
@@ -14,11 +15,13 @@ pub(super) struct ScimError {
     /// The error's name of table 9, where it has one.
     pub(super) scim_type: Option<&'static str>,
     pub(super) detail: String,
+    /// What the caller may not, if it is that.
+    pub(super) denied: Option<Denied>,
 }
 
 impl ScimError {
     fn bad(scim_type: &'static str, detail: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, scim_type: Some(scim_type), detail: detail.into() }
+        Self { status: StatusCode::BAD_REQUEST, scim_type: Some(scim_type), detail: detail.into(), denied: None }
     }
 
     /// The body is no JSON, or not of the form that is wanted.
@@ -61,12 +64,17 @@ impl ScimError {
         let detail = format!(
             "If-Match names version {wanted}, the current version is {actual}; read it again, then decide (version_differs)"
         );
-        Self { status: StatusCode::PRECONDITION_FAILED, scim_type: None, detail }
+        Self { status: StatusCode::PRECONDITION_FAILED, scim_type: None, detail, denied: None }
     }
 
     /// There is no such resource in the tenant.
     pub(super) fn not_found(what: &str, id: &str) -> Self {
-        Self { status: StatusCode::NOT_FOUND, scim_type: None, detail: format!("there is no {what} {id}") }
+        Self {
+            status: StatusCode::NOT_FOUND,
+            scim_type: None,
+            detail: format!("there is no {what} {id}"),
+            denied: None,
+        }
     }
 
     pub(super) fn into_response(self) -> Response {
@@ -87,6 +95,9 @@ impl ScimError {
             let challenge = HeaderValue::from_static("Bearer realm=\"inopsio\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
+        if let Some(denied) = self.denied {
+            response.set_data(Denials(vec![denied]));
+        }
         response
     }
 }
@@ -105,6 +116,6 @@ impl From<Refusal> for ScimError {
             _ if refusal.kind() == Kind::Invalid => Some("invalidValue"),
             _ => None,
         };
-        Self { status, scim_type, detail: format!("{detail} ({})", refusal.code()) }
+        Self { status, scim_type, detail: format!("{detail} ({})", refusal.code()), denied: Denied::of(&refusal) }
     }
 }

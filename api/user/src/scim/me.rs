@@ -18,6 +18,7 @@ pub(super) async fn create(_: &Scim, _: Visit) -> Answer {
         status: StatusCode::NOT_IMPLEMENTED,
         scim_type: None,
         detail: "nobody makes themselves a user this way; make users at /Users".to_owned(),
+        denied: None,
     })
 }
 

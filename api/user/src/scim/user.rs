@@ -398,5 +398,6 @@ pub(super) fn unreadable(error: impl std::fmt::Display) -> ScimError {
         status: StatusCode::SERVICE_UNAVAILABLE,
         scim_type: None,
         detail: "the directory does not answer; try again".to_owned(),
+        denied: None,
     }
 }

@@ -35,6 +35,7 @@ impl Visit {
             status: StatusCode::PAYLOAD_TOO_LARGE,
             scim_type: None,
             detail: format!("the body is cut short, or longer than {} bytes", incoming.limits.body),
+            denied: None,
         })?;
         Ok(Self {
             caller,
@@ -81,6 +82,7 @@ impl Visit {
                 status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 scim_type: None,
                 detail: format!("send {} or application/json", super::MEDIA_TYPE),
+                denied: None,
             });
         }
         // Not what serde says: it quotes values, and so perhaps a person.
@@ -95,6 +97,7 @@ impl Visit {
                 status: StatusCode::PRECONDITION_FAILED,
                 scim_type: None,
                 detail: "If-Match is none of the versions that a resource may have, such as W/\"3\"".to_owned(),
+                denied: None,
             })?),
         };
         Ok(Request {

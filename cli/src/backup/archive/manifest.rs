@@ -1,6 +1,7 @@
 //! What a backup says of itself.
 
 use chrono::{DateTime, Utc};
+use gateway::Config;
 use kernel::Position;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -163,14 +164,27 @@ pub fn claim_key_mark(key: &[u8; 32]) -> String {
     mark(b"inopsio.claim-key.1", key)
 }
 
-/// The same of the master key, 64 hexadecimal digits.
+/// The same of a master key: of 64 hexadecimal digits, or of where it is in Vault.
 pub fn master_key_mark(key: &str) -> Option<String> {
     let mut bytes = [0; 32];
-    hex::decode_to_slice(key.trim(), &mut bytes).ok()?;
-    Some(mark(b"inopsio.master-key.1", &bytes))
+    let key = key.trim();
+    match hex::decode_to_slice(key, &mut bytes) {
+        Ok(()) => Some(mark(b"inopsio.master-key.1", &bytes)),
+        Err(_) if key.is_empty() => None,
+        Err(_) => Some(mark(b"inopsio.master-key.vault.1", key.as_bytes())),
+    }
 }
 
-fn mark(purpose: &[u8], key: &[u8; 32]) -> String {
+impl Manifest {
+    /// Whether a configuration has the master key with which tenants' keys were wrapped, be it the one that another one follows now.
+    pub fn is_wrapped_by_a_key_of(&self, config: &Config) -> bool {
+        let keys = [&config.auth.master_key, &config.auth.former_master_key];
+        let marks = keys.into_iter().filter_map(|key| master_key_mark(key.reveal()));
+        self.master_key_mark.as_ref().is_some_and(|there| marks.into_iter().any(|mark| mark == *there))
+    }
+}
+
+fn mark(purpose: &[u8], key: &[u8]) -> String {
     let mut hasher = Sha256::new();
     hasher.update(purpose);
     hasher.update(key);

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Given;
 use super::archive::Archive;
-use super::archive::manifest::{claim_key_mark, master_key_mark};
+use super::archive::manifest::claim_key_mark;
 use crate::context::{Context, Place};
 use crate::output::{self, Format};
 use crate::signals;
@@ -68,10 +68,11 @@ async fn prove(given: &Given, place: &Place, format: Format, checks: &mut Vec<Ch
     let key = here.as_ref().and_then(config::claim_key);
     // The other one opens what is sealed, of which claims and read models are made.
     if let Some(here) = here
-        && let Some(mark) = master_key_mark(here.auth.master_key.reveal())
-        && archive.manifest.master_key_mark.as_ref() == Some(&mark)
+        && archive.manifest.is_wrapped_by_a_key_of(&here)
     {
         private.config.auth.master_key = here.auth.master_key;
+        private.config.auth.former_master_key = here.auth.former_master_key;
+        private.config.vault = here.vault;
     }
     restored(&archive, &private, key, format, checks).await;
     check(checks, "the private Postgres stops and is removed", async { Ok((private.stop().await?, String::new())) })

@@ -4,7 +4,7 @@ mod list;
 mod reducer;
 mod row;
 
-pub use list::of_user;
+pub use list::{count, of_user};
 pub use row::RefusedSignInRow;
 
 use futures::future::BoxFuture;

@@ -5,7 +5,7 @@ mod reducer;
 mod row;
 
 use folding::projection;
-pub use list::{any_active, list, of_domain};
+pub use list::{any_active, count, list, of_domain};
 pub use row::SamlConnectionRow;
 
 projection! {

@@ -4,7 +4,7 @@ mod list;
 mod reducer;
 mod row;
 
-pub use list::{of_user, open_of};
+pub use list::{count, of_user, open_of};
 pub use row::{SessionRow, SessionsEndedRow};
 
 use futures::future::BoxFuture;

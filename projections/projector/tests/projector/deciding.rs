@@ -1,5 +1,6 @@
 //! What people decide about parked events: heeded once, kept with who and why, and refused where there is nothing to decide.
 
+use deadletters::moved::Verdicts;
 use deadletters::{LetterId, Listing, State};
 use kernel::{Position, Role, TenantId};
 use projector::ProjectionState;
@@ -207,5 +208,47 @@ async fn what_is_not_parked_or_not_ones_own_is_refused_and_nothing_is_written() 
     let member = request(road.tenants[0], Role::Member, None);
     assert_eq!(desk.list(&member.caller, &next).await.unwrap_err().code(), "permission_missing");
     assert_eq!(written(&road).await, before);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_comes_decided_from_another_cell_is_heeded_where_it_is_parked_and_tells_of_what_was_taken_before() {
+    let consumers = [deadletters::Consumer::new(deadletters::Kind::Projection, "lamps")];
+    let decide = async |road: &Road, broken: Position| {
+        sqlx::query(
+            "INSERT INTO dead.decisions (tenant_id, consumer, position, nth, kind, actor, reason)
+             VALUES ($1, 'projection.lamps', $2, 1, 'discard', 'ada', 'there')",
+        )
+        .bind(road.tenants[0].uuid())
+        .bind(i64::try_from(broken.0).unwrap())
+        .execute(&mut road.superuser().await)
+        .await
+        .unwrap();
+    };
+    // Here it is parked, too: it waits for nothing else, and is tried at once.
+    let (road, running, broken, _) = world().await;
+    let (tenant, mut connection) = (road.tenants[0], road.superuser().await);
+    let before = Verdicts::load(&mut connection, tenant, &consumers).await.unwrap();
+    decide(&road, broken).await;
+    assert!(!before.is_overruled(&mut connection, tenant, &consumers).await.unwrap());
+    testbed::eventually("nothing is parked any more", async || parked(&road).await.is_empty().then_some(())).await;
+    assert_eq!(road.rows().await, road.expected(&[broken]).await);
+    let held = Verdicts::load(&mut connection, tenant, &consumers).await.unwrap();
+    assert!(!held.is_overruled(&mut connection, tenant, &consumers).await.unwrap(), "it was heeded");
+    running.stop().await;
+
+    // Here a newer program has taken it, before it heard of it: only built anew is it as was decided.
+    let road = Road::new(Lamps { lenient: true, ..Lamps::new() }).await;
+    let broken = road.append(0, "bad", "demo.lamp.lit", r#"{"broken":"poison"}"#).await;
+    let running = road.start();
+    road.visible(&running.models).await;
+    let (tenant, mut connection) = (road.tenants[0], road.superuser().await);
+    let before = Verdicts::load(&mut connection, tenant, &consumers).await.unwrap();
+    decide(&road, broken).await;
+    assert!(before.is_overruled(&mut connection, tenant, &consumers).await.unwrap());
+    let lenient = Lamps { lenient: true, ..Lamps::new() };
+    let database = &road.database;
+    projector::rebuild(&database.admin(), database, &road.store, &lenient, |_| {}).await.unwrap();
+    assert_eq!(road.rows().await, road.expected(&[broken]).await);
     running.stop().await;
 }

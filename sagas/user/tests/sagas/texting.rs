@@ -1,6 +1,8 @@
 //! A code that was asked for is sent, once, whatever fails meanwhile.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ::texting::{Caught, Text, TextError, TextMessages};
 use coordinator::{Sagas, Status};
@@ -134,7 +136,7 @@ impl TextMessages for Refusing {
 async fn what_is_refused_for_good_or_is_too_much_is_not_tried_again() {
     for (error, status) in [
         (TextError::Refused("no such number".to_owned()), Status::Compensated),
-        (TextError::TooMany, Status::Completed),
+        (TextError::TooMany(Duration::from_hours(1)), Status::Completed),
     ] {
         let bed = Bed::new(sagas(Arc::new(Refusing(error))), GRANTS).await;
         let case = bed.case("verify_phone");
@@ -144,4 +146,33 @@ async fn what_is_refused_for_good_or_is_too_much_is_not_tried_again() {
         case.assert_status(&state, status, "refused");
         running.stop().await;
     }
+}
+
+/// A provider before which others stand in a queue, for a moment.
+#[derive(Default)]
+struct Busy {
+    caught: Caught,
+    asked: AtomicUsize,
+}
+
+impl TextMessages for Busy {
+    fn send<'a>(&'a self, text: &'a Text) -> BoxFuture<'a, Result<(), TextError>> {
+        match self.asked.fetch_add(1, Ordering::SeqCst) {
+            0 | 1 => Box::pin(ready(Err(TextError::TooMany(Duration::from_millis(50))))),
+            _ => self.caught.send(text),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_code_whose_turn_comes_while_it_is_good_waits_for_it() {
+    let busy = Arc::new(Busy::default());
+    let bed = Bed::new(sagas(busy.clone()), GRANTS).await;
+    let case = bed.case("verify_phone");
+    ask(&case).await;
+    let running = bed.start();
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "its turn came");
+    assert_eq!((busy.caught.all().len(), busy.asked.load(Ordering::SeqCst)), (1, 3));
+    running.stop().await;
 }

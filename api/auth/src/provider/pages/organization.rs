@@ -1,6 +1,6 @@
 //! On the way to somebody's organization.
 
-use maud::html;
+use maud::{Markup, html};
 use poem::Response;
 use poem::http::{HeaderValue, StatusCode};
 
@@ -12,8 +12,20 @@ pub fn leaving(tenant: &Brand, provider: &str, url: &str) -> Response {
         p { "You sign in at " strong { (provider) } "." }
         p { a href=(url) { "Go on" } }
     };
-    let page = Page { tenant, title: "Sign in through your organization", leads_to: None };
-    let mut response = page.answer(StatusCode::OK, &body);
+    leads(&Page { tenant, title: "Sign in through your organization", leads_to: None }, &body, url)
+}
+
+/// They are signed out here, and go to their provider to be signed out there, too.
+pub fn leaving_for_good(tenant: &Brand, url: &str) -> Response {
+    let body = html! {
+        p { "You are signed out here. Your organization signs you out, too." }
+        p { a href=(url) { "Go on" } }
+    };
+    leads(&Page { tenant, title: "Sign out of your organization", leads_to: None }, &body, url)
+}
+
+fn leads(page: &Page<'_>, body: &Markup, url: &str) -> Response {
+    let mut response = page.answer(StatusCode::OK, body);
     if let Ok(refresh) = HeaderValue::from_str(&format!("0; url={url}")) {
         response.headers_mut().insert("refresh", refresh);
     }

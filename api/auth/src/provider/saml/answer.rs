@@ -1,6 +1,6 @@
 //! What an identity provider answers: verified where it arrives, and used where the browser shows that it asked.
 
-use auth_aggregates::{SamlConnectionDetails, SamlConnectionId, SamlSignIn};
+use auth_aggregates::{SamlConnectionDetails, SamlConnectionId, SamlName, SamlSignIn};
 use auth_commands::{UseSamlAssertion, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use face::{Person, Vouched};
@@ -52,6 +52,7 @@ pub async fn consume(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text_within(LONGEST_FORM).await?)?;
     let response = form.need("SAMLResponse")?;
     let key = provider.tenant_key(&visit).await?;
+    let decryption = provider.authority.saml_decryption(visit.tenant.id).await?;
     let now = provider.authority.now();
     let asked = |id: &str| {
         let made = Opaque::read(id, visit.tenant.id, Use::SamlRequest, &key).and_then(|said| said.id.get_timestamp());
@@ -60,6 +61,7 @@ pub async fn consume(provider: &Provider, mut visit: Visit) -> Answer {
     let expected = Expected {
         own: &connection.own,
         provider: &connection.provider,
+        key: decryption.as_deref(),
         asked: &asked,
         unsolicited: connection.state.details.provider_initiated,
         now,
@@ -92,6 +94,8 @@ fn said(connection: &Connection, asserted: Asserted, at: DateTime<Utc>) -> Resul
         connection: connection.id,
         assertion: asserted.id,
         authenticated_at: kernel::to_micros(asserted.authenticated_at),
+        session: asserted.session,
+        name: Some(SamlName { value: asserted.name_id.value.into(), format: asserted.name_id.format }),
     };
     Ok(Said { connection: connection.id, email: email.to_lowercase(), name, roles, sign_in, request, at })
 }

@@ -4,12 +4,14 @@
 //! discover / login ─▶ the provider, with a signed request; a cookie says what was asked for, and for whom
 //! consume (its POST, without any cookie of ours) ─▶ what it says is verified, and sealed into the address of
 //! finish (our own site again, with the cookie) ─▶ it is the answer to this browser's request ─▶ a session
+//! single_logout ◀▶ the provider, both ways: the session of the browser that brings it ends
 //! ```
 //!
 //! What is believed is the crate `saml`'s to say; that an assertion works once, the log's (a claim, in the append that begins the
 //! session); who may come in, the user service's ([`face::Admission`]).
 
 mod answer;
+mod logout;
 
 use auth_aggregates::{SamlConnection, SamlConnectionId};
 use auth_commands::protocol;
@@ -18,12 +20,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use kernel::Refusal;
 use poem::Response;
 use poem::http::{StatusCode, header};
-use saml::{Asking, Certificate, IdentityProvider, Own};
+use saml::{Asking, Certificate, IdentityProvider, Own, Shown};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use uuid::Uuid;
 
 pub use answer::{consume, finish};
+pub(super) use logout::leaving;
+pub use logout::single_logout;
 
 use super::authorize::{see_other, show_login};
 use super::browser::Cookies;
@@ -94,8 +98,10 @@ pub async fn login(provider: &Provider, visit: Visit) -> Answer {
 /// What a provider is told about us.
 pub async fn metadata(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
-    let (_, certificate) = provider.authority.saml_key(&visit.tenant).await?;
-    let document = provider.saml.metadata(&connection.own, &certificate).map_err(|fault| unusable(&fault))?;
+    let (_, signing) = provider.authority.saml_key(&visit.tenant).await?;
+    let encryption = provider.authority.saml_encryption(&visit.tenant).await?;
+    let shown = Shown { signing: &signing, encryption: &encryption };
+    let document = provider.saml.metadata(&connection.own, shown).map_err(|fault| unusable(&fault))?;
     Ok(Response::builder()
         .status(StatusCode::OK)
         .content_type("application/samlmetadata+xml")
@@ -135,10 +141,12 @@ impl Provider {
         let provider = IdentityProvider {
             entity_id: told.entity_id.clone(),
             sign_in_url: told.sign_in_url.clone(),
+            sign_out_url: told.sign_out_url.clone(),
+            sign_out_answer_url: told.sign_out_answer_url.clone(),
             certificates: certificates.collect::<Result<_, _>>().map_err(|fault| unusable(&fault))?,
         };
         let at = |endpoint: &str| format!("{}/saml/{id}/{endpoint}", visit.issuer);
-        let own = Own { entity_id: at("metadata"), acs: at("acs") };
+        let own = Own { entity_id: at("metadata"), acs: at("acs"), slo: at("slo") };
         Ok(Connection { id, state, provider, own })
     }
 

@@ -2,23 +2,16 @@
 //! from, and is replaced by what Vault has there when the configuration is read.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use figment::Figment;
 use figment::value::Value;
-use serde::Deserialize;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use vault::Client;
 
-use crate::load::{Values, explain};
-use crate::{ConfigError, SETTINGS, Setting, Vault};
+use super::load::{Values, explain};
+use super::master::unusable;
+use super::{ConfigError, SETTINGS, Setting, Vault};
 
 const SCHEME: &str = "vault:";
-
-/// How long Vault may take to answer. A start that hangs helps nobody.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The longest answer that is read.
-const MOST: u64 = 1 << 20;
 
 /// The secrets of a configuration that Vault keeps; none: Vault is not asked.
 ///
@@ -73,22 +66,9 @@ impl Reference {
 
 /// A Vault that is asked.
 struct Store {
-    settings: Vault,
-    agent: ureq::Agent,
+    client: Client,
     /// What was read, by mount and path: each is read once.
     read: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
-}
-
-/// What Vault answers.
-#[derive(Deserialize)]
-struct Answer {
-    data: Versioned,
-}
-
-#[derive(Deserialize)]
-struct Versioned {
-    /// None: the version was deleted.
-    data: Option<BTreeMap<String, serde_json::Value>>,
 }
 
 impl Store {
@@ -98,43 +78,22 @@ impl Store {
             Ok(_) => figment.extract_inner("vault").map_err(|error| ConfigError(explain(&error)))?,
             Err(_) => Vault::default(),
         };
-        let needs = |what: &str, allowed: &str| {
-            let key = wanted.key;
-            Err(ConfigError(format!("{key} is to be read from Vault, and {what}; allowed is {allowed}")))
-        };
-        if !settings.address.starts_with("https://") && !settings.address.starts_with("http://") {
-            return needs(
-                &format!("vault.address (INOPSIO_VAULT_ADDRESS) is {:?}", settings.address),
-                "a URL such as https://vault.internal:8200",
-            );
+        let needs = |what: &str| ConfigError(format!("{} is to be read from Vault, and {what}", wanted.key));
+        if settings.token.reveal().starts_with(SCHEME) || settings.secret_id.reveal().starts_with(SCHEME) {
+            return Err(needs("with what it is asked can't be read from there; allowed is a text or a file"));
         }
-        if settings.token.is_empty() || settings.token.reveal().starts_with(SCHEME) {
-            return needs(
-                "vault.token (INOPSIO_VAULT_TOKEN) is not set",
-                "a token itself, or INOPSIO_VAULT_TOKEN_FILE",
-            );
-        }
-        // The machine's own authorities (SSL_CERT_FILE names others), as Vault's certificate is seldom from a public one.
-        let trusted = rustls_native_certs::load_native_certs().certs;
-        let trusted = trusted.iter().map(|certificate| Certificate::from_der(certificate).to_owned());
-        let tls = TlsConfig::builder().root_certs(RootCerts::from(trusted)).build();
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            // The token is for Vault, whatever stands between.
-            .proxy(None)
-            .tls_config(tls)
-            .build()
-            .into();
-        Ok(Self { settings, agent, read: BTreeMap::new() })
+        let settings = settings.settings().map_err(|why| needs(&why))?;
+        let client = Client::open(settings).map_err(|error| needs(&unusable(&error).0))?;
+        Ok(Self { client, read: BTreeMap::new() })
     }
 
     fn secret(&mut self, reference: &Reference) -> Result<String, String> {
         let Reference { mount, path, key } = reference;
         let place = format!("{mount}/{path}");
         if !self.read.contains_key(&place) {
-            let secrets = self.ask(mount, path)?;
+            let secrets = self.client.secrets(mount, path).map_err(|error| error.to_string())?;
+            let address = &self.client.settings().address;
+            let secrets = secrets.ok_or_else(|| format!("Vault at {address} has only a deleted version there"))?;
             self.read.insert(place.clone(), secrets);
         }
         match self.read.get(&place).and_then(|secrets| secrets.get(key)) {
@@ -142,31 +101,6 @@ impl Store {
             Some(_) => Err(format!("{key} is no text there")),
             None => Err(format!("there is no key {key} there")),
         }
-    }
-
-    fn ask(&self, mount: &str, path: &str) -> Result<BTreeMap<String, serde_json::Value>, String> {
-        let Vault { address, token, namespace } = &self.settings;
-        let url = format!("{}/v1/{mount}/data/{path}", address.trim_end_matches('/'));
-        let mut request =
-            self.agent.get(&url).header("X-Vault-Request", "true").header("X-Vault-Token", token.reveal());
-        if let Some(namespace) = namespace {
-            request = request.header("X-Vault-Namespace", namespace);
-        }
-        let mut response = request.call().map_err(|error| format!("Vault at {address} does not answer: {error}"))?;
-        match response.status().as_u16() {
-            200 => {}
-            403 => return Err(format!("Vault at {address} does not let vault.token read it (403)")),
-            404 => return Err(format!("Vault at {address} has nothing there (404)")),
-            503 => return Err(format!("Vault at {address} is sealed or in maintenance (503)")),
-            status => return Err(format!("Vault at {address} answers {status}")),
-        }
-        let body = response.body_mut().with_config().limit(MOST).read_to_vec();
-        let body = body.map_err(|error| format!("Vault's answer can't be read: {error}"))?;
-        // What serde says of it could quote a secret.
-        let answer: Answer = serde_json::from_slice(&body).map_err(|_| {
-            format!("Vault at {address} does not answer as KV version 2 does; is {mount} such a mount?")
-        })?;
-        answer.data.data.ok_or_else(|| format!("Vault at {address} has only a deleted version there"))
     }
 }
 

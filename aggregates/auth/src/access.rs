@@ -1,0 +1,145 @@
+//! What callers who are known were denied: they showed who they are, and may not do what they asked for.
+
+use chrono::{DateTime, Utc};
+use kernel::{Aggregate, UserId};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Account, Place};
+
+kernel::events! {
+    /// What can happen to an access that is denied. One that is granted is what was done.
+    pub enum AccessEvent of "auth.access" {
+        /// Somebody was denied what they asked for.
+        AccessDenied = "auth.access.denied" @ 1 {
+            /// Who asked, as their token says: a user or a machine. Absent: many, whose denials are counted together, because there were too
+            /// many kinds of them to tell each.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub subject: Option<String>,
+            /// The same, if it is a user who has an account.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub user: Option<UserId>,
+            /// Why: the code of the answer, such as `permission_missing`.
+            pub reason: String,
+            /// The permission that they do not have; several, separated by spaces: one of them would have done, or all were asked for.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub permission: Option<String>,
+            /// What they asked for: method and path as the contract has them, or `graphql` and the field.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub operation: Option<String>,
+            /// The id of the request.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub request: Option<Uuid>,
+            /// When.
+            pub at: DateTime<Utc>,
+            /// From where, if it is a user who has an account; else nothing is: nobody could have it erased.
+            pub place: Place,
+            /// Of who is no user: a keyed hash of the address, hexadecimal, by which requests from one place are seen to be from one.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub origin: Option<String>,
+        },
+        /// They were denied the same again, within an hour of the first time.
+        AccessDeniedAgain = "auth.access.denied_again" @ 1 {
+            /// How often by now, the first time included.
+            pub times: u64,
+            /// When the last time was.
+            pub at: DateTime<Utc>,
+        },
+    }
+}
+
+/// An access that was denied, and how often in the same hour.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Access {
+    /// Whose it was, if it was a user.
+    pub user: Option<UserId>,
+    /// How often; 0: not yet.
+    pub times: u64,
+}
+
+/// It was denied, so often by now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NoteDenial {
+    /// The first time.
+    pub denied: AccessDenied,
+    /// How often, the first time included.
+    pub times: u64,
+    /// When the last time was.
+    pub last_at: DateTime<Utc>,
+}
+
+impl Aggregate for Access {
+    const TYPE: &'static str = "auth.access";
+    const SEALED: bool = true;
+    type Command = NoteDenial;
+    type Event = AccessEvent;
+    type Error = std::convert::Infallible;
+
+    fn person(&self, _: &str) -> Option<String> {
+        self.user.map(Account::key_of)
+    }
+
+    fn decide(&self, NoteDenial { denied, times, last_at }: NoteDenial) -> Result<Vec<AccessEvent>, Self::Error> {
+        let first = (self.times == 0).then(|| denied.into());
+        let again = (times > self.times.max(1)).then(|| AccessDeniedAgain { times, at: last_at }.into());
+        Ok(first.into_iter().chain(again).collect())
+    }
+
+    fn evolve(&mut self, event: AccessEvent) {
+        match event {
+            AccessEvent::AccessDenied(e) => {
+                self.user = e.user;
+                self.times = self.times.max(1);
+            }
+            AccessEvent::AccessDeniedAgain(e) => self.times = self.times.max(e.times),
+        }
+    }
+}
+
+kernel::aggregate!(Access);
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use cqrs_es::test::TestFramework;
+
+    use super::*;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(minute)
+    }
+
+    fn denied() -> AccessDenied {
+        AccessDenied {
+            subject: Some("ada".to_owned()),
+            user: None,
+            reason: "permission_missing".to_owned(),
+            permission: Some("crm:lead:write".to_owned()),
+            operation: Some("POST /v1/crm/leads".to_owned()),
+            request: Some(Uuid::nil()),
+            at: at(0),
+            place: Place::default(),
+            origin: None,
+        }
+    }
+
+    fn noted(times: u64) -> NoteDenial {
+        NoteDenial { denied: denied(), times, last_at: at(times as i64 - 1) }
+    }
+
+    fn again(times: u64) -> AccessEvent {
+        AccessDeniedAgain { times, at: at(times as i64 - 1) }.into()
+    }
+
+    #[test]
+    fn the_first_denial_is_told_whole_and_later_ones_are_counted() {
+        let given = |events: Vec<AccessEvent>| TestFramework::<Access>::with(()).given(events);
+        let first = AccessEvent::from(denied());
+        given(vec![]).when(noted(1)).then_expect_events(vec![first.clone()]);
+        given(vec![]).when(noted(3)).then_expect_events(vec![first.clone(), again(3)]);
+        given(vec![first.clone()]).when(noted(7)).then_expect_events(vec![again(7)]);
+        // What is told twice, or late, is told already.
+        given(vec![first.clone()]).when(noted(1)).then_expect_events(vec![]);
+        given(vec![first, again(7)]).when(noted(7)).then_expect_events(vec![]);
+    }
+}

@@ -1,0 +1,229 @@
+//! Signing out at both sides.
+
+use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{SecondsFormat, TimeDelta};
+use reqwest::StatusCode;
+use testbed::{Browser, Shown};
+use url::form_urlencoded::Serializer;
+
+use crate::identity_provider::SLO;
+use crate::idp::{ADA, ENTITY, Idp, Sp, Words, comes_back};
+use crate::world::{Visits, World};
+
+const RSA_SHA256: &str = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256";
+
+fn deflated(text: &[u8]) -> Vec<u8> {
+    let mut deflater = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    deflater.write_all(text).unwrap();
+    deflater.finish().unwrap()
+}
+
+fn inflated(text: &str) -> String {
+    let bytes = STANDARD.decode(text).unwrap();
+    let mut text = String::new();
+    flate2::read::DeflateDecoder::new(&*bytes).read_to_string(&mut text).unwrap();
+    text
+}
+
+/// The query of a message, signed.
+fn query(idp: &Idp, kind: &str, document: &[u8], relay_state: Option<&str>, algorithm: &str) -> String {
+    let message = STANDARD.encode(deflated(document));
+    let pairs = [(kind, message.as_str())].into_iter().chain(relay_state.map(|text| ("RelayState", text)));
+    let signed = Serializer::new(String::new()).extend_pairs(pairs).append_pair("SigAlg", algorithm).finish();
+    let signature = STANDARD.encode(idp.key.sign(signed.as_bytes()).unwrap());
+    let signature = Serializer::new(String::new()).append_pair("Signature", &signature).finish();
+    format!("{signed}&{signature}")
+}
+
+/// A request of the provider that somebody signs out.
+#[derive(Clone)]
+struct Out {
+    issuer: String,
+    destination: String,
+    name: String,
+    sessions: Vec<String>,
+    age: TimeDelta,
+}
+
+fn slo(sp: &Sp) -> String {
+    sp.acs.replace("/acs", "/slo")
+}
+
+impl Out {
+    fn new(sp: &Sp) -> Self {
+        let (issuer, name) = (ENTITY.to_owned(), ADA.to_owned());
+        Self { issuer, destination: slo(sp), name, sessions: vec!["s1".to_owned()], age: TimeDelta::zero() }
+    }
+
+    fn document(&self, world: &World) -> String {
+        let Self { issuer, destination, name, .. } = self;
+        let at = (world.now() - self.age).to_rfc3339_opts(SecondsFormat::Secs, true);
+        let sessions = self.sessions.iter().map(|one| format!("<samlp:SessionIndex>{one}</samlp:SessionIndex>"));
+        format!(
+            "<samlp:LogoutRequest xmlns:samlp=\"urn:oasis:names:tc:SAML:2.0:protocol\" \
+             xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\" ID=\"_out\" Version=\"2.0\" IssueInstant=\"{at}\" \
+             Destination=\"{destination}\"><saml:Issuer>{issuer}</saml:Issuer><saml:NameID>{name}</saml:NameID>{}\
+             </samlp:LogoutRequest>",
+            sessions.collect::<Vec<_>>().concat()
+        )
+    }
+
+    fn query(&self, world: &World, idp: &Idp) -> String {
+        query(idp, "SAMLRequest", self.document(world).as_bytes(), None, RSA_SHA256)
+    }
+}
+
+/// Ada, signed in by the provider.
+async fn signed_in() -> (World, Idp, Sp, Browser) {
+    let world = World::start().await;
+    let idp = Idp::new(&world);
+    let sp = idp.connect(&world, true).await;
+    // Our keys are made: what tests count is what comes after.
+    assert!(world.get(&format!("saml/{}/metadata", sp.id)).send().await.unwrap().status().is_success());
+    let mut browser = Browser::default();
+    let words = Words { session: Some("s1".to_owned()), ..Words::new(&world, &sp, None) };
+    let shown = comes_back(&world, &mut browser, &sp, &idp.says(&words)).await;
+    assert_eq!(shown.leads_to().0, "/t/acme/account");
+    (world, idp, sp, browser)
+}
+
+/// That the provider hears of it, and what.
+fn heard(shown: &Shown) -> HashMap<String, String> {
+    let (location, said) = shown.leads_to();
+    assert!(location.starts_with(&format!("{SLO}?")), "{location}");
+    said
+}
+
+async fn is_signed_in(world: &World, browser: &mut Browser) -> bool {
+    browser.visit(world, "account").await.body.contains(ADA)
+}
+
+async fn brings(browser: &mut Browser, sp: &Sp, query: &str) -> Shown {
+    browser.open(&format!("{}?{query}", slo(sp))).await
+}
+
+#[tokio::test]
+async fn who_signs_out_at_the_provider_is_signed_out_here_and_the_provider_hears_of_it() {
+    let (world, idp, sp, mut browser) = signed_in().await;
+    let mut elsewhere = Browser::default();
+    let words = Words { session: Some("s2".to_owned()), ..Words::new(&world, &sp, None) };
+    comes_back(&world, &mut elsewhere, &sp, &idp.says(&words)).await;
+    let document = Out::new(&sp).document(&world);
+    let asked = query(&idp, "SAMLRequest", document.as_bytes(), Some("a state & more"), RSA_SHA256);
+    let said = heard(&brings(&mut browser, &sp, &asked).await);
+    assert_eq!(said["RelayState"], "a state & more");
+    let answer = inflated(&said["SAMLResponse"]);
+    for part in ["LogoutResponse", "InResponseTo=\"_out\"", "status:Success", &format!("Destination=\"{SLO}\"")] {
+        assert!(answer.contains(part), "{part}: {answer}");
+    }
+    assert_eq!(world.last_event().await.0, "auth.session.ended");
+    assert!(!is_signed_in(&world, &mut browser).await);
+    assert!(is_signed_in(&world, &mut elsewhere).await, "the provider named one session");
+    // All of them; and who is not signed in is signed out.
+    let all = Out { sessions: Vec::new(), ..Out::new(&sp) }.query(&world, &idp);
+    for browser in [&mut elsewhere, &mut Browser::default()] {
+        heard(&brings(browser, &sp, &all).await);
+        assert!(!is_signed_in(&world, browser).await);
+    }
+}
+
+#[tokio::test]
+async fn who_signs_out_here_is_signed_out_at_the_provider_too_and_comes_back() {
+    let (world, idp, sp, mut browser) = signed_in().await;
+    let page = browser.visit(&world, "logout").await;
+    let shown = browser.fill_in(&world, "logout", &[("pending", &page.hidden("pending"))]).await;
+    assert_eq!(shown.status, StatusCode::OK, "{shown:?}");
+    let refresh = shown.headers["refresh"].to_str().unwrap().to_owned();
+    let url = url::Url::parse(refresh.strip_prefix("0; url=").unwrap()).unwrap();
+    assert!(url.as_str().starts_with(&format!("{SLO}?")), "{url}");
+    assert!(!is_signed_in(&world, &mut browser).await, "whatever becomes of the other side");
+    let parameter = |name: &str| url.query_pairs().find(|(key, _)| key == name).unwrap().1.into_owned();
+    let asked = inflated(&parameter("SAMLRequest"));
+    for part in ["LogoutRequest", ADA, "<samlp:SessionIndex>s1</samlp:SessionIndex>"] {
+        assert!(asked.contains(part), "{part}: {asked}");
+    }
+    let id = asked.split_once(" ID=\"").unwrap().1.split_once('"').unwrap().0;
+    for (status, text) in [("Responder", "did not sign you out everywhere"), ("Success", "You can close this page")] {
+        let at = world.now().to_rfc3339_opts(SecondsFormat::Secs, true);
+        let answer = format!(
+            "<samlp:LogoutResponse xmlns:samlp=\"urn:oasis:names:tc:SAML:2.0:protocol\" \
+             xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\" ID=\"_a\" Version=\"2.0\" IssueInstant=\"{at}\" \
+             Destination=\"{}\" InResponseTo=\"{id}\"><saml:Issuer>{ENTITY}</saml:Issuer><samlp:Status><samlp:StatusCode \
+             Value=\"urn:oasis:names:tc:SAML:2.0:status:{status}\"/></samlp:Status></samlp:LogoutResponse>",
+            slo(&sp)
+        );
+        let back = query(&idp, "SAMLResponse", answer.as_bytes(), None, RSA_SHA256);
+        let shown = brings(&mut browser, &sp, &back).await;
+        assert!(shown.status == StatusCode::OK && shown.body.contains(text), "{status}: {shown:?}");
+    }
+}
+
+#[tokio::test]
+async fn attack_122_a_request_to_sign_out_that_is_forged_or_somebody_elses() {
+    let (world, idp, sp, mut browser) = signed_in().await;
+    let (out, stranger) = (Out::new(&sp), Idp::new(&world));
+    let good = out.query(&world, &idp);
+    let doubled = format!("{good}&{}", good.split_once('&').unwrap().0);
+    let bomb = query(&idp, "SAMLRequest", &vec![b' '; 8 << 20], None, RSA_SHA256);
+    let cases = [
+        (good.split_once("&SigAlg").unwrap().0.to_owned(), "saml_not_signed"),
+        (out.query(&world, &stranger), "saml_signature"),
+        (good.replace("SAMLRequest", "RelayState=x&SAMLRequest"), "saml_signature"),
+        (doubled, "saml_structure"),
+        (good.replace("SAMLRequest", "SAMLResponse"), "saml_signature"),
+        (query(&idp, "SAMLResponse", out.document(&world).as_bytes(), None, RSA_SHA256), "saml_structure"),
+        (
+            query(
+                &idp,
+                "SAMLRequest",
+                out.document(&world).as_bytes(),
+                None,
+                "http://www.w3.org/2000/09/xmldsig#rsa-sha1",
+            ),
+            "saml_algorithm",
+        ),
+        (bomb, "saml_too_long"),
+        (Out { issuer: "https://other.example".to_owned(), ..out.clone() }.query(&world, &idp), "saml_issuer"),
+    ];
+    for (query, reason) in &cases {
+        let before = world.head().await;
+        let shown = brings(&mut browser, &sp, query).await;
+        assert_eq!(shown.status, StatusCode::FORBIDDEN, "{reason}: {shown:?}");
+        let (event, said) = world.last_event().await;
+        assert_eq!((event.as_str(), said["reason"].as_str()), ("auth.sign_in.refused", Some(*reason)));
+        assert_eq!(world.head().await, before + 1, "{reason}");
+    }
+    assert!(is_signed_in(&world, &mut browser).await);
+    // Of somebody else, of another session: believed, and of no consequence here.
+    for other in [
+        Out { name: "eve@example.com".to_owned(), ..out.clone() },
+        Out { name: "eve@example.com".to_owned(), sessions: Vec::new(), ..out.clone() },
+        Out { sessions: vec!["s2".to_owned()], ..out.clone() },
+    ] {
+        let before = world.head().await;
+        heard(&brings(&mut browser, &sp, &other.query(&world, &idp)).await);
+        assert_eq!(world.head().await, before, "something was written");
+    }
+    assert!(is_signed_in(&world, &mut browser).await);
+    // A browser that brings the good one is signed out: the test can fail.
+    heard(&brings(&mut browser, &sp, &good).await);
+    assert!(!is_signed_in(&world, &mut browser).await);
+}
+
+#[tokio::test]
+async fn attack_122_a_request_to_sign_out_that_is_kept_or_for_somebody_else() {
+    let (world, idp, sp, mut browser) = signed_in().await;
+    let old = Out { age: TimeDelta::minutes(6), ..Out::new(&sp) };
+    let soon = Out { age: -TimeDelta::minutes(1), ..Out::new(&sp) };
+    let elsewhere = Out { destination: "https://other.example/slo".to_owned(), ..Out::new(&sp) };
+    for (out, reason) in [(old, "saml_time"), (soon, "saml_time"), (elsewhere, "saml_destination")] {
+        let shown = brings(&mut browser, &sp, &out.query(&world, &idp)).await;
+        assert_eq!(shown.status, StatusCode::FORBIDDEN, "{shown:?}");
+        assert_eq!(world.last_event().await.1["reason"], reason);
+    }
+    assert!(is_signed_in(&world, &mut browser).await);
+}

@@ -1,0 +1,108 @@
+//! What callers who are known are denied here, on its way to the record of it: of each request what the record says, and which answers
+//! are denials. What another process answered, that process has noted.
+
+use auth_api::provider::SeenFrom;
+use auth_api::trust::{Denials, Seen};
+use face::{Denied, Problem};
+use juniper::{DefaultScalarValue, ExecutionError, ScalarValue as _, Value};
+use kernel::Caller;
+use poem::http::{Method, StatusCode, header};
+use poem::{PathPattern, Request, Response};
+use uuid::Uuid;
+
+/// Sees to it that denials are noted. Cheap to clone.
+#[derive(Clone)]
+pub struct Watch {
+    denials: Denials,
+    seen_from: SeenFrom,
+}
+
+impl Watch {
+    /// Of this process.
+    pub const fn new(denials: Denials, seen_from: SeenFrom) -> Self {
+        Self { denials, seen_from }
+    }
+
+    /// What a record would say of a request.
+    pub fn see(&self, id: Uuid, request: &Request) -> Seen {
+        let agent = request.headers().get(header::USER_AGENT).cloned();
+        Seen { request: id, address: self.seen_from.address(request), agent }
+    }
+
+    /// Notes what an answer denies its caller.
+    pub fn look(&self, caller: &Caller, seen: &Seen, method: &Method, answered: &Result<Response, poem::Error>) {
+        let (denied, route): (Vec<Denied>, _) = match answered {
+            Ok(response) => match response.data::<face::Denials>() {
+                Some(face::Denials(denied)) => (denied.clone(), response.data::<PathPattern>()),
+                None => return,
+            },
+            Err(error) => match error.downcast_ref::<Problem>() {
+                Some(problem) => (Denied::of(problem.refusal()).into_iter().collect(), error.data::<PathPattern>()),
+                None => return,
+            },
+        };
+        let route = route.map_or("", |pattern| &*pattern.0);
+        self.note(caller, seen, &format!("{method} {route}"), &denied);
+    }
+
+    /// Notes what was denied to who asked for `operation`, or for single fields.
+    pub fn note(&self, caller: &Caller, seen: &Seen, operation: &str, denied: &[Denied]) {
+        for one in denied {
+            match &one.field {
+                Some(field) => self.denials.note(caller, seen, &format!("graphql {field}"), one),
+                None => self.denials.note(caller, seen, operation, one),
+            }
+        }
+    }
+}
+
+/// What errors of GraphQL deny, each permission once however many fields need it.
+pub fn of_fields(query: &str, errors: &[ExecutionError<DefaultScalarValue>]) -> Vec<Denied> {
+    let mut found: Vec<Denied> = Vec::new();
+    for error in errors {
+        let Value::Object(extensions) = error.error().extensions() else { continue };
+        let said = |member: &str| extensions.get_field_value(member);
+        let text = |member: &str| said(member)?.as_scalar()?.try_to_string();
+        if said("status") != Some(&Value::scalar(i32::from(StatusCode::FORBIDDEN.as_u16()))) {
+            continue;
+        }
+        let (Some(code), permission) = (text("code"), text("permission")) else { continue };
+        if !found.iter().any(|one| one.code == code && one.permission == permission) {
+            let field = field_at(query, error.location().index()).unwrap_or_default().to_owned();
+            found.push(Denied { code, permission, field: Some(field) });
+        }
+    }
+    found
+}
+
+/// The name of the field that stands at a place of a query, whatever the query calls what it gives: names are the schema's, aliases are
+/// anybody's words.
+fn field_at(query: &str, index: usize) -> Option<&str> {
+    let rest = query.get(index..)?;
+    let name = name(rest);
+    let after = rest[name.len()..].trim_start();
+    match after.strip_prefix(':') {
+        Some(after) => Some(self::name(after.trim_start())),
+        None => Some(name),
+    }
+}
+
+fn name(text: &str) -> &str {
+    let end = text.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(text.len());
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_named_as_the_schema_has_it() {
+        let query = "{ crm { mine : leads(first: 1) { nodes { id } } pipelines{id} } }";
+        let at = |text: &str| field_at(query, query.find(text).unwrap());
+        assert_eq!(at("mine"), Some("leads"));
+        assert_eq!(at("pipelines"), Some("pipelines"));
+        assert_eq!(field_at(query, 1_000), None);
+        assert_eq!(field_at("ä", 1), None);
+    }
+}

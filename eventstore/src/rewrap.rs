@@ -1,0 +1,120 @@
+//! Wrapping tenants' keys anew: because the master key follows another one, or changed.
+//!
+//! A tenant's key stands among the claims, and is changed there as claims are: what was is given back, and what is to be is taken, in one
+//! append. So a key is there before and after, whatever is killed in between; who broke off begins again, and finds what is left to do.
+
+use kernel::TenantId;
+use keys::{Context, Wrapped};
+use sha2::{Digest, Sha256};
+use sqlx::{ConnectOptions, Connection, Row};
+
+use crate::append::{self, Append, Claim, ClaimAct, CommandRecord};
+use crate::sealing::{TENANT_KEY, THE_ONE};
+use crate::{Error, EventStore, Role, Sealing};
+
+/// What became of the tenants' keys of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewrapped {
+    /// How many there are.
+    pub all: u64,
+    /// How many were looked at so far.
+    pub keys: u64,
+    /// How many are wrapped anew; of a rehearsal: would be.
+    pub renewed: u64,
+    /// Whose were left as they are, and why.
+    pub left: Vec<(TenantId, String)>,
+}
+
+impl EventStore {
+    /// Wraps the tenants' keys as the master key of this store wraps today, so many at once. `tell` hears how far it is.
+    /// `rehearsed`: nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::NoMasterKey`]; when the master key or the log does not answer. What was done until then is done.
+    pub async fn rewrap(
+        &self,
+        at_once: usize,
+        rehearsed: bool,
+        mut tell: impl FnMut(&Rewrapped),
+    ) -> Result<Rewrapped, Error> {
+        let sealing = self.sealing().ok_or(Error::NoMasterKey)?;
+        let keys = self.wrapped_keys().await?;
+        let mut done = Rewrapped { all: keys.len() as u64, ..Rewrapped::default() };
+        for some in keys.chunks(at_once.max(1)) {
+            self.rewrap_some(sealing, some, rehearsed, &mut done).await?;
+            tell(&done);
+        }
+        Ok(done)
+    }
+
+    /// All tenants' keys, as they are wrapped.
+    #[expect(clippy::disallowed_methods, reason = "the log says that these are tenants")]
+    async fn wrapped_keys(&self) -> Result<Vec<(TenantId, Wrapped)>, Error> {
+        let mut connection = self.database().options(Role::Backup).disable_statement_logging().connect().await?;
+        // Once in years, and along the primary key: no index.
+        let rows = sqlx::query("SELECT tenant_id, holder FROM log.claims WHERE kind = $1 ORDER BY tenant_id")
+            .bind(TENANT_KEY)
+            .fetch_all(&mut connection)
+            .await?;
+        connection.close().await?;
+        rows.iter().map(|row| Ok((TenantId::vouched(row.try_get(0)?), Wrapped::read(row.try_get(1)?)))).collect()
+    }
+
+    async fn rewrap_some(
+        &self,
+        sealing: &Sealing,
+        some: &[(TenantId, Wrapped)],
+        rehearsed: bool,
+        done: &mut Rewrapped,
+    ) -> Result<(), Error> {
+        let asked: Vec<(Context<'_>, &Wrapped)> =
+            some.iter().map(|(tenant, wrapped)| (self.of_tenant(*tenant), wrapped)).collect();
+        let renewed = sealing.master.renewed(&asked).await;
+        let mut anew = Vec::new();
+        for ((tenant, was), renewed) in some.iter().zip(renewed) {
+            done.keys += 1;
+            match renewed {
+                Ok(Some(wrapped)) => anew.push((*tenant, was, wrapped)),
+                Ok(None) => {}
+                Err(error @ keys::Error::Unavailable(_)) => return Err(Error::Key(error)),
+                Err(error) => done.left.push((*tenant, error.to_string())),
+            }
+        }
+        // What does not open would be lost for ever with what it replaces.
+        let again: Vec<(Context<'_>, &Wrapped)> =
+            anew.iter().map(|(tenant, _, wrapped)| (self.of_tenant(*tenant), wrapped)).collect();
+        let opened = sealing.master.unwrap_all(&again).await;
+        for ((tenant, was, wrapped), opened) in anew.iter().zip(opened) {
+            match opened {
+                Err(error @ keys::Error::Unavailable(_)) => return Err(Error::Key(error)),
+                Err(error) => done.left.push((*tenant, format!("wrapped anew it does not open: {error}"))),
+                Ok(_) if rehearsed => done.renewed += 1,
+                Ok(_) => match self.append(replacing(*tenant, was, wrapped)).await {
+                    Ok(_) => done.renewed += 1,
+                    // Somebody else does the same, and was faster.
+                    Err(append::Error::ClaimTaken { .. }) => {}
+                    Err(error @ append::Error::Closed { .. }) => done.left.push((*tenant, error.to_string())),
+                    Err(error) => return Err(error.into()),
+                },
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The append that puts one wrapped key in the place of another.
+fn replacing(tenant: TenantId, was: &Wrapped, wrapped: &Wrapped) -> Append {
+    let claim =
+        |wrapped: &Wrapped, act| Claim { kind: TENANT_KEY, key: THE_ONE, holder: wrapped.as_str().to_owned(), act };
+    Append {
+        tenant,
+        // No caller can send such an id.
+        command: CommandRecord {
+            id: format!("\u{1}tenant key {}", hex::encode(Sha256::digest(wrapped.as_str()))),
+            request_hash: [0; 32],
+            answer: "null".to_owned(),
+        },
+        streams: Vec::new(),
+        claims: vec![claim(was, ClaimAct::Release), claim(wrapped, ClaimAct::Take)],
+    }
+}

@@ -1,0 +1,228 @@
+//! Tenants' keys are wrapped anew by a master key that follows another one; and what becomes of them while no master key answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use eventstore::sealing::TENANT_KEY;
+use eventstore::transfer::Transfer;
+use eventstore::{Error, EventStore, Rewrapped, Sealing, Settings, append};
+use kernel::{Service, TenantId};
+use keys::{Context, DataKey, LocalMasterKey, MasterKey, Succession, SystemRandom, Wrapped};
+use testbed::Database;
+
+use super::support::*;
+
+const ADA: &str = r#"{"name":{"personal":"Ada Lovelace"}}"#;
+
+fn local(digit: &str) -> Arc<dyn MasterKey> {
+    Arc::new(LocalMasterKey::parse(&digit.repeat(64), SystemRandom).unwrap())
+}
+
+/// The master key `b`, which follows `a`.
+fn followed() -> Arc<dyn MasterKey> {
+    Arc::new(Succession::new(local("b"), local("a")))
+}
+
+async fn wrapping(database: &Database, master: Arc<dyn MasterKey>) -> EventStore {
+    let sealing = Some(Sealing { master, random: Arc::new(SystemRandom) });
+    open(database, Settings { sealing, ..Settings::default() }).await
+}
+
+async fn add(store: &EventStore, tenant: TenantId) -> Result<(), append::Error> {
+    let mut stream = stream(&id().to_string(), 0, 0);
+    stream.events = vec![event(ADA)];
+    store.append(append(tenant, vec![stream])).await.map(drop)
+}
+
+/// So many tenants, each with somebody whose name is sealed.
+async fn tenants(store: &EventStore, count: usize) -> Vec<TenantId> {
+    let tenants: Vec<_> = (0..count).map(|_| testbed::tenant()).collect();
+    for tenant in &tenants {
+        add(store, *tenant).await.unwrap();
+    }
+    tenants
+}
+
+/// How many tenants' keys each master key wrapped.
+async fn wrapped_by(database: &Database) -> BTreeMap<String, usize> {
+    let holders: Vec<String> = sqlx::query_scalar("SELECT holder FROM log.claims WHERE kind = $1")
+        .bind(TENANT_KEY)
+        .fetch_all(&mut superuser(database).await)
+        .await
+        .unwrap();
+    let mut found = BTreeMap::new();
+    for holder in &holders {
+        *found.entry(Wrapped::read(holder).wrapped_by().to_owned()).or_default() += 1;
+    }
+    found
+}
+
+async fn opens_all(database: &Database, master: Arc<dyn MasterKey>) {
+    let store = wrapping(database, master).await;
+    for event in store.opened(whole_log(database, &store).await).await.unwrap() {
+        assert_eq!(event.payload, r#"{"name":"Ada Lovelace"}"#);
+    }
+}
+
+/// A master key that answers so many questions, and then none.
+struct Answering(Arc<dyn MasterKey>, AtomicUsize);
+
+impl Answering {
+    fn so_often(master: Arc<dyn MasterKey>, often: usize) -> Arc<Self> {
+        Arc::new(Self(master, AtomicUsize::new(often)))
+    }
+
+    fn ask(&self) -> Result<(), keys::Error> {
+        let left = self.1.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.map(drop).map_err(|_| keys::Error::Unavailable("Vault is sealed".to_owned()))
+    }
+}
+
+#[async_trait]
+impl MasterKey for Answering {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    async fn wrap(&self, context: Context<'_>, key: &DataKey) -> Result<Wrapped, keys::Error> {
+        self.ask()?;
+        self.0.wrap(context, key).await
+    }
+
+    async fn unwrap(&self, context: Context<'_>, wrapped: &Wrapped) -> Result<DataKey, keys::Error> {
+        self.ask()?;
+        self.0.unwrap(context, wrapped).await
+    }
+}
+
+#[tokio::test]
+async fn all_keys_are_wrapped_by_the_one_that_follows_and_the_history_stays_as_it_is() {
+    let database = Database::fresh("crm").await;
+    let store = wrapping(&database, local("a")).await;
+    tenants(&store, 7).await;
+    let before = whole_log(&database, &store).await;
+    let both = wrapping(&database, followed()).await;
+    let commands = count(&database, "log.commands").await;
+    let rehearsed = both.rewrap(3, true, |_| ()).await.unwrap();
+    assert_eq!((rehearsed.keys, rehearsed.renewed), (7, 7));
+    assert_eq!(count(&database, "log.commands").await, commands, "a rehearsal writes nothing");
+    assert_eq!(wrapped_by(&database).await, [(local("a").name().to_owned(), 7)].into());
+
+    let mut told = Vec::new();
+    let done = both.rewrap(3, false, |so_far| told.push(so_far.keys)).await.unwrap();
+    assert_eq!(done, Rewrapped { all: 7, keys: 7, renewed: 7, left: vec![] });
+    assert_eq!(told, [3, 6, 7]);
+    assert_eq!(wrapped_by(&database).await, [(local("b").name().to_owned(), 7)].into());
+    assert_eq!(whole_log(&database, &both).await, before);
+    // The former one is needed no more; who has it in memory goes on.
+    opens_all(&database, local("b")).await;
+    for event in store.opened(before).await.unwrap() {
+        assert_eq!(event.payload, r#"{"name":"Ada Lovelace"}"#);
+    }
+    let again = both.rewrap(3, false, |_| ()).await.unwrap();
+    assert_eq!((again.keys, again.renewed), (7, 0), "nothing is left to do");
+}
+
+#[tokio::test]
+async fn what_broke_off_goes_on_where_it_was() {
+    let database = Database::fresh("crm").await;
+    tenants(&wrapping(&database, local("a")).await, 6).await;
+    // Each key is unwrapped by the former one, wrapped by this one, and opened with it to see whether it can be.
+    let failing = Arc::new(Succession::new(Answering::so_often(local("b"), 5), local("a")));
+    let broken = wrapping(&database, failing).await.rewrap(1, false, |_| ()).await.unwrap_err();
+    assert!(matches!(&broken, Error::Key(keys::Error::Unavailable(_))), "{broken}");
+    let [old, new] = ["a", "b"].map(|digit| local(digit).name().to_owned());
+    assert_eq!(wrapped_by(&database).await, [(old, 4), (new.clone(), 2)].into());
+    opens_all(&database, followed()).await;
+    let done = wrapping(&database, followed()).await.rewrap(100, false, |_| ()).await.unwrap();
+    assert_eq!((done.keys, done.renewed), (6, 4));
+    assert_eq!(wrapped_by(&database).await, [(new, 6)].into());
+    opens_all(&database, local("b")).await;
+}
+
+#[tokio::test]
+async fn two_who_do_it_at_once_while_tenants_are_made_leave_each_key_whole() {
+    let database = Database::fresh("crm").await;
+    tenants(&wrapping(&database, local("a")).await, 20).await;
+    let stores = [wrapping(&database, followed()).await, wrapping(&database, followed()).await];
+    let (first, second, made) =
+        tokio::join!(stores[0].rewrap(3, false, |_| ()), stores[1].rewrap(3, false, |_| ()), tenants(&stores[0], 10),);
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert!(first.left.is_empty() && second.left.is_empty(), "{first:?}, {second:?}");
+    assert_eq!((first.renewed + second.renewed, made.len()), (20, 10), "each once");
+    assert_eq!(wrapped_by(&database).await, [(local("b").name().to_owned(), 30)].into());
+    opens_all(&database, local("b")).await;
+}
+
+#[tokio::test]
+async fn a_key_that_can_not_be_wrapped_anew_is_left_as_it_is_and_said_with_the_reason() {
+    let database = Database::fresh("crm").await;
+    let [closed] = tenants(&wrapping(&database, local("a")).await, 1).await[..] else { panic!("one") };
+    let [strange] = tenants(&wrapping(&database, local("c")).await, 1).await[..] else { panic!("one") };
+    let elsewhere = Database::fresh("crm").await;
+    let crm = Service::new("crm");
+    let mut transfer = Transfer::begin(crm, closed, &database.superuser(), &elsewhere.superuser()).await.unwrap();
+    transfer.pause("east", Duration::from_mins(5)).await.unwrap();
+    let before = wrapped_by(&database).await;
+    let done = wrapping(&database, followed()).await.rewrap(100, false, |_| ()).await.unwrap();
+    assert_eq!((done.keys, done.renewed, done.left.len()), (2, 0, 2), "{done:?}");
+    let why = |tenant| &done.left.iter().find(|(left, _)| *left == tenant).unwrap().1;
+    assert!(why(closed).contains("moved"), "{done:?}");
+    assert!(why(strange).contains(local("c").name()), "{done:?}");
+    assert_eq!(wrapped_by(&database).await, before);
+}
+
+#[tokio::test]
+async fn while_no_master_key_answers_opened_keys_go_on_and_a_tenant_without_one_is_refused_with_nothing_written() {
+    let database = Database::fresh("crm").await;
+    let master = Answering::so_often(local("a"), 2);
+    let store = wrapping(&database, master.clone()).await;
+    // One question wraps its key, another unwraps what the log has.
+    let [known] = tenants(&store, 1).await[..] else { panic!("one") };
+    assert_eq!(master.1.load(Ordering::SeqCst), 0);
+    add(&store, known).await.unwrap();
+    let events = whole_log(&database, &store).await;
+    assert_eq!(store.opened(events.clone()).await.unwrap().len(), 2);
+
+    let (commands, claims) = (count(&database, "log.commands").await, count(&database, "log.claims").await);
+    let refused = add(&store, testbed::tenant()).await.unwrap_err();
+    assert!(
+        matches!(&refused, append::Error::Keyless(keys::Error::Unavailable(why)) if why.contains("sealed")),
+        "{refused}"
+    );
+    let counts = [("log.events", 2), ("log.commands", commands), ("log.claims", claims)];
+    for (table, before) in counts {
+        assert_eq!(count(&database, table).await, before, "{table}");
+    }
+    // Another process has opened none.
+    let other = wrapping(&database, Answering::so_often(local("a"), 0)).await;
+    let error = other.opened(events).await.unwrap_err();
+    assert!(matches!(&error, Error::Key(keys::Error::Unavailable(_))), "{error}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_sealed_for_a_tenant_opens_in_every_process_until_the_tenant_is_destroyed() {
+    let database = Database::fresh("crm").await;
+    let (store, tenant) = (wrapping(&database, local("a")).await, testbed::tenant());
+    let context = Context { tenant, purpose: "auth.tenant_key", subject: "" };
+    let key = DataKey::generate(&SystemRandom).unwrap();
+    let sealed = store.seal_key(context, &key).await.unwrap();
+    for digit in ["a", "b"] {
+        let other = wrapping(&database, if digit == "a" { local("a") } else { followed() }).await;
+        assert_eq!(other.open_key(context, &sealed).await.unwrap().reveal(), key.reveal());
+        let elsewhere = Context { purpose: "auth.totp", ..context };
+        assert!(matches!(other.open_key(elsewhere, &sealed).await, Err(Error::Key(keys::Error::DoesNotOpen))));
+    }
+    let nobody = open(&database, Settings::default()).await;
+    assert!(matches!(nobody.open_key(context, &sealed).await, Err(Error::NoMasterKey)));
+    eventstore::destroy(&database, tenant, &[]).await.unwrap();
+    let later = wrapping(&database, local("a")).await;
+    assert!(matches!(later.open_key(context, &sealed).await, Err(Error::Key(keys::Error::DoesNotOpen))));
+    assert!(
+        matches!(later.seal_key(context, &key).await, Err(append::Error::Closed { .. })),
+        "nor is another one made"
+    );
+}

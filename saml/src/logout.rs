@@ -1,0 +1,255 @@
+//! Signing out at both sides (Single Logout profile, over HTTP-Redirect): what we ask a provider, and answer it; and whether we believe what
+//! it asks, or answers.
+//!
+//! A message comes in the address of a browser, deflated, and is signed as it stands there, not as XML: what is verified is the query
+//! itself, before anything in it is inflated.
+
+use std::io::Read as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use flate2::read::DeflateDecoder;
+use uppsala::XmlWriter;
+use url::form_urlencoded;
+
+use crate::names::{ASSERTION, PROTOCOL, SUCCESS};
+use crate::response::time;
+use crate::xml::{self, Node};
+use crate::{Fault, IdentityProvider, NameId, Own, SigningKey, request};
+
+/// The most bytes of a message, as it comes and inflated.
+const MOST: usize = 16 << 10;
+
+/// How old a message may be: a browser brings it at once.
+const FRESH: TimeDelta = TimeDelta::minutes(5);
+
+/// The most sessions that a request names.
+const MOST_SESSIONS: usize = 32;
+
+/// Whom we ask a provider to sign out.
+#[derive(Clone)]
+pub struct Leaving<'a> {
+    /// The id of the request.
+    pub id: &'a str,
+    /// When it is made.
+    pub at: DateTime<Utc>,
+    /// The name by which the provider signed them in.
+    pub name: &'a NameId,
+    /// The provider's session, as it called it then.
+    pub session: Option<&'a str>,
+}
+
+/// An answer to a provider that asked.
+#[derive(Clone, Debug)]
+pub struct Answering<'a> {
+    /// The id of the answer.
+    pub id: &'a str,
+    /// When it is made.
+    pub at: DateTime<Utc>,
+    /// The id of what was asked.
+    pub to: &'a str,
+    /// What has to come back with it, letter by letter.
+    pub relay_state: Option<&'a str>,
+}
+
+/// What a message has to fit.
+#[derive(Clone, Copy, Debug)]
+pub struct Parting<'e> {
+    /// For whom it is.
+    pub own: &'e Own,
+    /// Who says it.
+    pub provider: &'e IdentityProvider,
+    /// The time.
+    pub now: DateTime<Utc>,
+    /// How much clocks may differ.
+    pub skew: TimeDelta,
+}
+
+/// What a provider says, and is believed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Farewell {
+    /// Somebody signs out.
+    Asked {
+        /// The id of the request.
+        id: String,
+        /// Who.
+        name: NameId,
+        /// In which of its sessions; none: in all.
+        sessions: Vec<String>,
+        /// What has to come back with the answer.
+        relay_state: Option<String>,
+    },
+    /// It signed somebody out, or did not.
+    Answered {
+        /// The id of our request.
+        to: String,
+        /// Whether it did, everywhere.
+        done: bool,
+    },
+}
+
+/// The address of a provider with a request to sign somebody out.
+pub(crate) fn ask(
+    own: &Own,
+    provider: &IdentityProvider,
+    leaving: &Leaving<'_>,
+    key: &SigningKey,
+) -> Result<String, Fault> {
+    let url = provider.sign_out_url.as_deref().ok_or(Fault::Metadata("it has no SingleLogoutService"))?;
+    let mut xml = message("samlp:LogoutRequest", own, url, leaving.id, leaving.at, None);
+    let format: Vec<_> = leaving.name.format.iter().map(|format| ("Format", format.as_str())).collect();
+    xml.start_element("saml:NameID", &format);
+    xml.text(&leaving.name.value);
+    xml.end_element("saml:NameID");
+    if let Some(session) = leaving.session {
+        xml.start_element("samlp:SessionIndex", &[]);
+        xml.text(session);
+        xml.end_element("samlp:SessionIndex");
+    }
+    xml.end_element("samlp:LogoutRequest");
+    request::signed(url, ("SAMLRequest", &xml.into_string()), None, key)
+}
+
+/// The address of a provider with the answer that somebody is signed out.
+pub(crate) fn answer(
+    own: &Own,
+    provider: &IdentityProvider,
+    answering: &Answering<'_>,
+    key: &SigningKey,
+) -> Result<String, Fault> {
+    let url = provider.sign_out_answer_url.as_deref().or(provider.sign_out_url.as_deref());
+    let url = url.ok_or(Fault::Metadata("it has no SingleLogoutService"))?;
+    let mut xml = message("samlp:LogoutResponse", own, url, answering.id, answering.at, Some(answering.to));
+    xml.start_element("samlp:Status", &[]);
+    xml.empty_element("samlp:StatusCode", &[("Value", SUCCESS)]);
+    xml.end_element("samlp:Status");
+    xml.end_element("samlp:LogoutResponse");
+    request::signed(url, ("SAMLResponse", &xml.into_string()), answering.relay_state, key)
+}
+
+fn message(name: &str, own: &Own, to: &str, id: &str, at: DateTime<Utc>, answers: Option<&str>) -> XmlWriter {
+    let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let mut attributes = vec![
+        ("xmlns:samlp", PROTOCOL),
+        ("xmlns:saml", ASSERTION),
+        ("ID", id),
+        ("Version", "2.0"),
+        ("IssueInstant", &at),
+        ("Destination", to),
+    ];
+    attributes.extend(answers.map(|id| ("InResponseTo", id)));
+    let mut xml = XmlWriter::new();
+    xml.start_element(name, &attributes);
+    xml.start_element("saml:Issuer", &[]);
+    xml.text(&own.entity_id);
+    xml.end_element("saml:Issuer");
+    xml
+}
+
+/// A message in its address.
+struct Sent<'q> {
+    /// `SAMLRequest` or `SAMLResponse`.
+    kind: &'static str,
+    message: &'q str,
+    relay_state: Option<&'q str>,
+    algorithm: &'q str,
+    signature: &'q str,
+}
+
+/// Believes what a provider says in a query string, or says why not.
+pub(crate) fn hear(query: &str, parting: &Parting<'_>) -> Result<Farewell, Fault> {
+    if query.len() > MOST {
+        return Err(Fault::TooLong { most: MOST });
+    }
+    let sent = Sent::read(query)?;
+    sent.verify(parting)?;
+    let bytes = STANDARD.decode(decoded(sent.message)).map_err(|_| Fault::NotBase64)?;
+    let mut text = String::new();
+    let inflated = DeflateDecoder::new(&*bytes).take(MOST as u64 + 1).read_to_string(&mut text);
+    inflated.map_err(|_| Fault::NotXml)?;
+    let document = xml::parse(&text, MOST)?;
+    let name = if sent.kind == "SAMLRequest" { "LogoutRequest" } else { "LogoutResponse" };
+    let said = Node::root(&document, PROTOCOL, name)?;
+    about(said, parting)?;
+    if sent.kind == "SAMLResponse" {
+        let to = said.attribute("InResponseTo").ok_or(Fault::Request)?.to_owned();
+        let status = said.only(PROTOCOL, "Status")?.only(PROTOCOL, "StatusCode")?;
+        return Ok(Farewell::Answered { to, done: status.attribute("Value") == Some(SUCCESS) });
+    }
+    let id = said.attribute("ID").filter(|id| !id.is_empty()).ok_or(Fault::Structure("an ID is missing"))?;
+    let subject = said.only(ASSERTION, "NameID")?;
+    let name = NameId { value: subject.text()?, format: subject.attribute("Format").map(str::to_owned) };
+    let sessions: Vec<String> = said.each(PROTOCOL, "SessionIndex").map(Node::text).collect::<Result<_, _>>()?;
+    if sessions.len() > MOST_SESSIONS {
+        return Err(Fault::Structure("it names too many sessions"));
+    }
+    Ok(Farewell::Asked { id: id.to_owned(), name, sessions, relay_state: sent.relay_state.map(decoded) })
+}
+
+/// Checks that it is by the provider, for us, now.
+fn about(said: Node<'_>, parting: &Parting<'_>) -> Result<(), Fault> {
+    if said.attribute("Version") != Some("2.0") {
+        return Err(Fault::Structure("it is another version of SAML than 2.0"));
+    }
+    if said.only(ASSERTION, "Issuer")?.text()? != parting.provider.entity_id {
+        return Err(Fault::Issuer);
+    }
+    if said.attribute("Destination") != Some(&parting.own.slo) {
+        return Err(Fault::Destination);
+    }
+    let (now, skew) = (parting.now, parting.skew);
+    let made = time(said.attribute("IssueInstant").ok_or(Fault::Time)?)?;
+    let over = said.attribute("NotOnOrAfter").map(time).transpose()?;
+    if made > now + skew || now - skew >= made + FRESH || over.is_some_and(|over| now - skew >= over) {
+        return Err(Fault::Time);
+    }
+    Ok(())
+}
+
+impl<'q> Sent<'q> {
+    fn read(query: &'q str) -> Result<Self, Fault> {
+        let only = |name: &str| {
+            let mut found =
+                query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(known, _)| *known == name);
+            match (found.next(), found.next()) {
+                (found, None) => Ok(found.map(|(_, value)| value)),
+                _ => Err(Fault::Structure("a parameter is there twice")),
+            }
+        };
+        let (kind, message) = match (only("SAMLRequest")?, only("SAMLResponse")?) {
+            (Some(message), None) => ("SAMLRequest", message),
+            (None, Some(message)) => ("SAMLResponse", message),
+            _ => return Err(Fault::Structure("there has to be one of SAMLRequest and SAMLResponse")),
+        };
+        let (Some(algorithm), Some(signature)) = (only("SigAlg")?, only("Signature")?) else {
+            return Err(Fault::NotSigned);
+        };
+        Ok(Self { kind, message, relay_state: only("RelayState")?, algorithm, signature })
+    }
+
+    /// Verifies the query as it was sent, in the order that is signed (bindings, section 3.4.4.1).
+    fn verify(&self, parting: &Parting<'_>) -> Result<(), Fault> {
+        let certificates = &parting.provider.certificates;
+        if certificates.is_empty() {
+            return Err(Fault::NoCertificate);
+        }
+        let method = decoded(self.algorithm);
+        if !crate::certificate::is_taken(&method) {
+            return Err(Fault::Algorithm("SigAlg has to be RSA or ECDSA with SHA-256 or longer"));
+        }
+        let relay_state = self.relay_state.map(|text| format!("&RelayState={text}")).unwrap_or_default();
+        let signed = format!("{}={}{relay_state}&SigAlg={}", self.kind, self.message, self.algorithm);
+        let signature = STANDARD.decode(decoded(self.signature)).map_err(|_| Fault::Signature)?;
+        let is_good = |certificate: &crate::Certificate| certificate.verifies(&method, signed.as_bytes(), &signature);
+        if certificates.iter().any(is_good) { Ok(()) } else { Err(Fault::Signature) }
+    }
+}
+
+/// The value of a parameter.
+fn decoded(text: &str) -> String {
+    form_urlencoded::parse(format!("v={text}").as_bytes())
+        .next()
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
+}
