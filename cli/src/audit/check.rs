@@ -10,7 +10,7 @@ use kernel::root_by_path;
 use serde::Serialize;
 
 use super::document::{End, Entry, FORM, Head, Line};
-use super::trusted;
+use super::{known, trusted};
 use crate::output::{self, Format};
 
 /// The longest line that is read: an event is at most 256 KiB.
@@ -18,7 +18,8 @@ const LONGEST: u64 = 4 << 20;
 
 /// Checks a file of `inopsio audit export` against a public key, without any server
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  inopsio audit check sign-ins.ndjson --key inopsio-seals.pem\n\n\
+#[command(after_help = "Examples:\n  inopsio audit check sign-ins.ndjson --key inopsio-seals.pem\n  \
+    inopsio audit check crm.ndjson --key inopsio-seals.pem --known crm-of-last-quarter.ndjson\n\n\
     Needs no configuration and no network. Names the first line that is wrong; then the exit code is not 0.")]
 pub struct Check {
     /// The file
@@ -26,6 +27,9 @@ pub struct Check {
     /// The public keys that are trusted, as PEM (`inopsio audit key`)
     #[arg(long, value_name = "FILE", required = true)]
     key: Vec<PathBuf>,
+    /// An earlier file of the same history: this one, which has to be a whole history, has to begin as it did
+    #[arg(long, value_name = "FILE")]
+    known: Vec<PathBuf>,
 }
 
 /// What a file proves.
@@ -50,9 +54,10 @@ impl Check {
     /// Checks.
     pub fn run(self, format: Format) -> Result<()> {
         let trusted = trusted::of_files(&self.key)?;
+        let known = known::seals(&self.known)?;
         let file = File::open(&self.file).with_context(|| format!("can't read {}", self.file.display()))?;
-        let proven =
-            check(BufReader::new(file), trusted).with_context(|| format!("{} proves nothing", self.file.display()))?;
+        let proven = check(BufReader::new(file), trusted, &known)
+            .with_context(|| format!("{} proves nothing", self.file.display()))?;
         if format == Format::Json {
             return output::print_json(&proven);
         }
@@ -94,17 +99,25 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-fn check(from: impl BufRead, trusted: Vec<SealedBy>) -> Result<Proven> {
+fn check(from: impl BufRead, trusted: Vec<SealedBy>, known: &[Seal]) -> Result<Proven> {
     let mut lines = Lines { from, number: 0 };
     let Some(Line::Head(head)) = lines.next()? else {
         bail!("it does not begin as a file of `inopsio audit export` does")
     };
     ensure!(head.inopsio_history == FORM, "it is of form {}; this program reads {FORM}", head.inopsio_history);
-    if head.whole { whole(lines, head, trusted) } else { part(lines, head, &trusted) }
+    ensure!(
+        head.whole || known.is_empty(),
+        "only a whole history can be held against an earlier file, and it is a part of one"
+    );
+    if head.whole { whole(lines, head, trusted, known) } else { part(lines, head, &trusted) }
 }
 
-fn whole(mut lines: Lines<impl BufRead>, head: Head, trusted: Vec<SealedBy>) -> Result<Proven> {
+fn whole(mut lines: Lines<impl BufRead>, head: Head, trusted: Vec<SealedBy>, known: &[Seal]) -> Result<Proven> {
     let mut audit = Audit::new(trusted);
+    for seal in known {
+        ours(&head, seal).context("the earlier file is of another history")?;
+        audit.keep(seal.clone())?;
+    }
     let events = loop {
         match lines.next()?.context("its end is missing")? {
             Line::Seal(seal) => {

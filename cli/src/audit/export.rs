@@ -133,7 +133,7 @@ impl Export {
         line(sink, &self.head(store, tenant, true))?;
         let bar = progress::bar(store.count(tenant, &eventstore::ReplayFilter::default()).await?, "events");
         let mut outcome = Ok(());
-        let verdict = seals::verify(store, tenant, trusted, |seen| {
+        let verdict = seals::verify(store, tenant, trusted, &[], |seen| {
             if outcome.is_ok() {
                 outcome = match seen {
                     Seen::Seal(seal) => line(sink, &Line::Seal(seal.clone())),
@@ -155,7 +155,7 @@ impl Export {
     async fn part(&self, store: &EventStore, tenant: TenantId, trusted: Vec<SealedBy>, sink: &mut Sink) -> Result<u64> {
         let bar = progress::bar(store.count(tenant, &eventstore::ReplayFilter::default()).await?, "events");
         let (mut leaves, mut chosen, mut sessions) = (Vec::<LeafHash>::new(), Vec::new(), HashSet::new());
-        let verdict = seals::verify(store, tenant, trusted, |seen| {
+        let verdict = seals::verify(store, tenant, trusted, &[], |seen| {
             if let Seen::Event(number, event) = seen {
                 bar.inc(1);
                 leaves.push(event.leaf_hash);

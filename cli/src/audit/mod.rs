@@ -3,6 +3,7 @@
 mod check;
 mod document;
 mod export;
+mod known;
 mod trusted;
 mod verify;
 

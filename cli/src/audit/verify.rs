@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use eventstore::seals::{self, Seen};
 use serde::Serialize;
 
+use super::known::{self, of};
 use super::trusted;
 use crate::context::{self, Context};
 use crate::output::{self, Format};
@@ -16,6 +17,7 @@ use crate::progress;
 #[command(after_help = "Examples:
   inopsio audit verify --tenant demo
   inopsio audit verify --tenant demo --service auth --key seals-of-2025.pem
+  inopsio audit verify --tenant demo --known crm-of-last-quarter.ndjson
 
 Names the first event that was altered, is missing or stands elsewhere, and the first seal that is not ours; then the exit code is
 not 0. The key that is configured is trusted, and those of the files that are named.")]
@@ -29,6 +31,9 @@ pub struct Verify {
     /// A file with public keys that signed before, as PEM
     #[arg(long, value_name = "FILE")]
     key: Vec<PathBuf>,
+    /// An earlier file of `inopsio audit export`: the history has to be the one of its seals, too
+    #[arg(long, value_name = "FILE")]
+    known: Vec<PathBuf>,
 }
 
 /// A service's part of the history.
@@ -49,12 +54,14 @@ impl Verify {
     pub async fn run(self, context: &Context) -> Result<()> {
         let tenant = context.tenant_or_deleted(&self.tenant).await?;
         let trusted = trusted::here(&context.config, &self.key)?;
+        let known = known::seals(&self.known)?;
         let mut all = Vec::new();
         for service in context::services(self.service.as_deref())? {
             let store = context.store(service).await?;
             let bar = progress::bar(store.count(tenant, &eventstore::ReplayFilter::default()).await?, "events");
+            let kept: Vec<_> = known.iter().filter(|seal| of(seal, tenant.uuid(), service.name())).cloned().collect();
             let see = |seen: Seen<'_>| bar.inc(u64::from(matches!(seen, Seen::Event(..))));
-            let verdict = seals::verify(&store, tenant, trusted.clone(), see).await;
+            let verdict = seals::verify(&store, tenant, trusted.clone(), &kept, see).await;
             bar.finish_and_clear();
             store.close().await;
             let verdict = verdict.with_context(|| format!("the history of {} in {service}", self.tenant))?;

@@ -33,8 +33,9 @@ fn commands_below(sandbox: &Sandbox, command: &[&str]) -> Vec<Vec<String>> {
     for name in names.filter(|name| *name != "help") {
         found.extend(commands_below(sandbox, &[command, &[name]].concat()));
     }
-    // What runs without one of those below it has brackets around them.
-    if found.is_empty() || (!command.is_empty() && help.contains("[COMMAND]")) {
+    // What also runs without one of those below it has a line of its own among the usages.
+    let usages = help.lines().skip_while(|line| !line.starts_with("Usage:")).take_while(|line| !line.is_empty());
+    if found.is_empty() || usages.count() > 1 {
         found.push(command.iter().map(|&word| word.to_owned()).collect());
     }
     found

@@ -113,6 +113,15 @@ fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_
             assert!(ended.stdout.is_empty() && ended.stderr.contains("proves nothing"), "{what}: {}", ended.stderr);
         }
     }
+    // What was kept is the beginning of what is there; another history is not.
+    let held = |file: &Path, known: &str| {
+        alone.run(&["audit", "check", file.to_str().unwrap(), "--key", pem, "--known", known])
+    };
+    assert!(held(&whole, part.to_str().unwrap()).status.success());
+    let ended = held(&whole, signing_in.to_str().unwrap());
+    assert!(!ended.status.success() && ended.stderr.contains("another history"), "{ended:#?}");
+    let ended = held(&part, whole.to_str().unwrap());
+    assert!(!ended.status.success() && ended.stderr.contains("only a whole history"), "{ended:#?}");
     let stranger = sandbox.folder.join("stranger.pem");
     let key = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
     std::fs::write(&stranger, key).unwrap();

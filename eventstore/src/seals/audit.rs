@@ -1,6 +1,6 @@
 //! Holding a history against its seals, event by event.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -128,6 +128,8 @@ pub struct Audit {
     streams: HashMap<u64, u64>,
     /// Not reached yet.
     ahead: VecDeque<Seal>,
+    /// Seals that somebody kept elsewhere and that were not reached yet, by their size.
+    kept: BTreeMap<u64, Seal>,
     /// The last one that was taken.
     known: Option<Seal>,
     /// The last one that was reached.
@@ -143,6 +145,7 @@ impl Audit {
             tree: Tree::new(),
             streams: HashMap::new(),
             ahead: VecDeque::new(),
+            kept: BTreeMap::new(),
             known: None,
             reached: None,
             seals: 0,
@@ -176,6 +179,19 @@ impl Audit {
         Ok(())
     }
 
+    /// Requires that the history is also the one that this seal is of, which was kept elsewhere: before its last event is taken. All seals
+    /// of a log could be made anew by who has its tables and can have it sealed again; those that were given away could not.
+    ///
+    /// # Errors
+    /// When it is not signed by whom we trust.
+    pub fn keep(&mut self, seal: Seal) -> Result<(), Finding> {
+        if !self.trusted.iter().any(|key| key.has_signed(&seal)) {
+            return Err(Finding::NotSigned { size: seal.size, key: seal.key });
+        }
+        self.kept.insert(seal.size, seal);
+        Ok(())
+    }
+
     /// Takes the next event.
     ///
     /// # Errors
@@ -196,9 +212,14 @@ impl Audit {
             return Err(Finding::OutOfStream { number, position: event.position, stream: stream(), expected, found });
         }
         self.tree.push(*leaf_hash);
+        let intact = self.reached.as_ref().map_or(0, |seal| seal.size);
+        if let Some(seal) = self.kept.remove(&number)
+            && seal.root != self.tree.root()
+        {
+            return Err(Finding::Replaced { intact: 0, size: seal.size });
+        }
         if let Some(seal) = self.ahead.pop_front_if(|seal| seal.size == number) {
             if seal.root != self.tree.root() {
-                let intact = self.reached.as_ref().map_or(0, |seal| seal.size);
                 return Err(Finding::Replaced { intact, size: seal.size });
             }
             self.seals += 1;
@@ -212,7 +233,7 @@ impl Audit {
     /// # Errors
     /// When more was sealed.
     pub fn finish(self) -> Result<Verdict, Finding> {
-        match self.ahead.front() {
+        match self.ahead.front().or_else(|| self.kept.values().next()) {
             Some(seal) => Err(Finding::CutOff { events: self.tree.size(), size: seal.size }),
             None => {
                 Ok(Verdict { events: self.tree.size(), root: self.tree.root(), seals: self.seals, last: self.reached })

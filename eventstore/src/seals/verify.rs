@@ -27,7 +27,7 @@ pub enum AuditError {
 }
 
 /// Holds each event of a tenant against its hash, its stream and the seals that there are when this begins, and shows each to `see`, seals
-/// before their events.
+/// before their events. `kept`: seals that somebody has from before, of which the history has to be, too.
 ///
 /// # Errors
 /// With the first thing that is wrong; when the log can't be read.
@@ -35,9 +35,13 @@ pub async fn verify(
     store: &EventStore,
     tenant: TenantId,
     trusted: Vec<SealedBy>,
+    kept: &[Seal],
     mut see: impl FnMut(Seen<'_>),
 ) -> Result<Verdict, AuditError> {
     let mut audit = Audit::new(trusted);
+    for seal in kept {
+        audit.keep(seal.clone())?;
+    }
     // What is sealed meanwhile is for the next time: its events may not be among those that are read here.
     let until = rows::last_seal(store, tenant).await?.map_or(0, |seal| seal.size);
     let mut after = Position::START;

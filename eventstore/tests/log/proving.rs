@@ -39,7 +39,7 @@ async fn sealed(store: &EventStore, tenant: TenantId, events: u64) -> Seal {
 }
 
 async fn verified(store: &EventStore, tenant: TenantId) -> Result<Verdict, AuditError> {
-    verify(store, tenant, vec![key("11").sealed_by()], |_| {}).await
+    verify(store, tenant, vec![key("11").sealed_by()], &[], |_| {}).await
 }
 
 async fn found(store: &EventStore, tenant: TenantId) -> Finding {
@@ -211,6 +211,36 @@ async fn an_event_that_was_replaced_together_with_its_hash_shows_in_the_first_se
 }
 
 #[tokio::test]
+async fn a_history_that_was_written_and_sealed_anew_under_the_same_key_is_not_that_of_a_seal_that_was_kept() {
+    let (database, store) = store().await;
+    let tenant = testbed::tenant();
+    let (task, stop) = seal(&database, key("11"));
+    store.append(append(tenant, vec![stream("l1", 0, 4)])).await.unwrap();
+    let kept = sealed(&store, tenant, 4).await;
+    stop.cancel();
+    task.await.unwrap();
+    let mut event = store.read_after(kernel::Position(1), 1).await.unwrap().remove(0);
+    event.payload = br#"{"n":7}"#.to_vec().into();
+    let mut superuser = superuser(&database).await;
+    sqlx::query("UPDATE log.events SET payload = $1::json, leaf_hash = $2 WHERE position = 2")
+        .bind(r#"{"n":7}"#)
+        .bind(kernel::Leaf::from(&event).hash().as_slice())
+        .execute(&mut superuser)
+        .await
+        .unwrap();
+    let forget = "DELETE FROM log.seals; DELETE FROM log.trees; UPDATE log.sealer SET position = 0";
+    sqlx::raw_sql(forget).execute(&mut superuser).await.unwrap();
+    let (task, stop) = seal(&database, key("11"));
+    sealed(&store, tenant, 4).await;
+    stop.cancel();
+    task.await.unwrap();
+    assert_eq!(verified(&store, tenant).await.unwrap().events, 4, "else this test shows nothing");
+    let held_against = verify(&store, tenant, vec![key("11").sealed_by()], &[kept], |_| {}).await;
+    let Err(AuditError::Found(finding)) = held_against else { panic!("{held_against:?}") };
+    assert_eq!(finding, Finding::Replaced { intact: 0, size: 4 });
+}
+
+#[tokio::test]
 async fn seals_that_were_made_anew_are_not_ours() {
     let (database, store) = store().await;
     let tenant = testbed::tenant();
@@ -224,7 +254,7 @@ async fn seals_that_were_made_anew_are_not_ours() {
     assert_eq!(finding, Finding::NotSigned { size: 4, key: key("22").sealed_by().id() });
     let both = vec![key("11").sealed_by(), key("22").sealed_by()];
     assert_eq!(
-        verify(&store, tenant, both, |_| {}).await.unwrap().events,
+        verify(&store, tenant, both, &[], |_| {}).await.unwrap().events,
         4,
         "a key that signed before may be trusted, too"
     );

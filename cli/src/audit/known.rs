@@ -1,0 +1,35 @@
+//! Seals that somebody kept: those of earlier files.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use eventstore::seals::Seal;
+use uuid::Uuid;
+
+use super::document::Line;
+
+/// All seals of these files. What else is in them was checked when they came.
+pub fn seals(files: &[PathBuf]) -> Result<Vec<Seal>> {
+    let mut seals = Vec::new();
+    for file in files {
+        let shown = file.display();
+        let before = seals.len();
+        for line in BufReader::new(File::open(file).with_context(|| format!("can't read {shown}"))?).lines() {
+            let line = line.with_context(|| format!("can't read {shown}"))?;
+            let line =
+                serde_json::from_str(&line).with_context(|| format!("{shown} is no file of `inopsio audit export`"))?;
+            if let Line::Seal(seal) = line {
+                seals.push(seal);
+            }
+        }
+        ensure!(seals.len() > before, "{shown} holds no seal");
+    }
+    Ok(seals)
+}
+
+/// Whether a seal is of this history.
+pub fn of(seal: &Seal, tenant: Uuid, service: &str) -> bool {
+    (seal.tenant, seal.service.as_str()) == (tenant, service)
+}
