@@ -97,7 +97,7 @@ const machine = await client.discovery(new URL(ISSUER), MACHINE, MACHINE_SECRET,
 assert.equal((await client.clientCredentialsGrant(machine, { scope: 'api' })).token_type, 'bearer');
 
 // Signing out leads where the client said.
-const out = client.buildEndSessionUrl(config, { post_logout_redirect_uri: OUT, id_token_hint: signed.tokens.id_token, state: 'bye' });
+const out = client.buildEndSessionUrl(signer, { post_logout_redirect_uri: OUT, id_token_hint: signed.tokens.id_token, state: 'bye' });
 assert.equal((await follow(out, OUT, LOGIN, PASSWORD)).searchParams.get('state'), 'bye');
 
 // oauth4webapi: the parts by hand, with every check that it has.

@@ -128,6 +128,8 @@ async fn attack_129_a_client_says_whom_it_means_and_gets_a_code_for_nobody_else(
     }
     // At somebody else's browser nobody is taken for her, and whoever signs in there all the same gets it no code.
     let silent = [("id_token_hint", hint), ("prompt", "none")];
+    // That her session is in use is noted each hour, whatever she comes for.
+    of_grace.visit(&world, "account").await;
     let before = world.head().await;
     assert_eq!(error(&of_grace.visit(&world, &with(&silent)).await).as_deref(), Some("login_required"));
     assert_eq!(world.head().await, before, "something was granted");

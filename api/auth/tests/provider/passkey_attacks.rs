@@ -211,12 +211,13 @@ async fn what_is_no_answer_of_a_browser_is_refused_and_slowed_down() {
     let mut browser = Browser::default();
     let page = browser.visit(&world, "login").await;
     let pending = Asks::on(&page).pending;
-    for nonsense in
-        ["{}", "[]", "null", "\u{0}", "{\"id\":\"x\",\"rawId\":\"!\",\"type\":\"public-key\",\"response\":{}}"]
-    {
+    for nonsense in ["{}", "[]", "null", "{\"id\":\"x\",\"rawId\":\"!\",\"type\":\"public-key\",\"response\":{}}"] {
         refused_answer(&world, &mut browser, &pending, nonsense, "passkey_malformed").await;
     }
     let before = world.head().await;
+    // What no text can be is no attempt.
+    let nul = browser.fill_in(&world, "passkey", &[("pending", &pending), ("answer", "\u{0}")]).await;
+    assert_eq!((nul.status, world.head().await), (StatusCode::BAD_REQUEST, before), "{nul:?}");
     let mut slowed = 0;
     for _ in 0..15 {
         let shown = browser.fill_in(&world, "passkey", &[("pending", &pending), ("answer", "{}")]).await;

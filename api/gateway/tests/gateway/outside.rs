@@ -162,9 +162,10 @@ async fn browses(script: &str, policy: &str) {
 
 /// The same where more is prepared, of which the script is told.
 async fn browses_in(script: &str, policy: &str, prepare: impl AsyncFnOnce(&World) -> Vec<(&'static str, String)>) {
-    let Some(chromium) = chromium().filter(|_| folder().join("node_modules/playwright-core").exists()) else {
+    let there = ["playwright-core", "axe-core"].iter().all(|one| folder().join("node_modules").join(one).exists());
+    let Some(chromium) = chromium().filter(|_| there) else {
         eprintln!(
-            "left out: there is no Chromium, or no playwright-core in tests/outside; `scripts/setup test` says why"
+            "left out: there is no Chromium, or no playwright-core or axe-core in tests/outside; `scripts/setup test` says why"
         );
         return;
     };
