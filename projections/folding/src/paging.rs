@@ -81,8 +81,13 @@ impl Keyset {
 
     /// Adds order and length.
     pub fn limit(self, query: &mut QueryBuilder<'_, Postgres>, limit: i64) {
+        self.order(query);
+        query.push(" LIMIT ").push_bind(limit);
+    }
+
+    /// Adds the order alone.
+    pub fn order(self, query: &mut QueryBuilder<'_, Postgres>) {
         let way = if self.descending { "DESC" } else { "ASC" };
-        query.push(format_args!(" ORDER BY t.{} {way}, t.{} {way} LIMIT ", self.column, self.id));
-        query.push_bind(limit);
+        query.push(format_args!(" ORDER BY t.{} {way}, t.{} {way}", self.column, self.id));
     }
 }

@@ -120,23 +120,63 @@ pub async fn forget<R: Found + Telling>(event: &RecordedEvent, tables: &mut PgCo
     Ok(WordChanges::of(&folded).write::<R>(tables).await?)
 }
 
-/// Adds the condition that a record has, for each word of `search`, a word that begins with it.
-pub fn matching<R: Found>(query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid, search: &str) {
-    let (table, id) = R::WORDS;
-    for word in words([search]).into_iter().take(MOST_TERMS) {
-        // The greatest character there is ends the range of all that begins with the word.
-        let end = format!("{word}\u{10FFFF}");
-        query.push(format_args!(" AND t.{id} IN (SELECT w.{id} FROM {table} w WHERE w.tenant_id = "));
-        query.push_bind(tenant).push(" AND w.word >= ").push_bind(word);
-        query.push(" AND w.word < ").push_bind(end).push(")");
+/// A word that a record is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Term {
+    /// One that begins so.
+    Begins(String),
+    /// This very one.
+    Is(String),
+}
+
+/// What is searched for: each word of `search` begins a word of the record.
+pub fn terms(search: &str) -> Vec<Term> {
+    words([search]).into_iter().take(MOST_TERMS).map(Term::Begins).collect()
+}
+
+impl Term {
+    /// Adds the query of the ids of those who have it, along the key of the table of words.
+    pub fn ids<R: Found>(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid) {
+        let (table, id) = R::WORDS;
+        query.push(format_args!("SELECT w.{id} FROM {table} w WHERE w.tenant_id = ")).push_bind(tenant);
+        self.range(query);
+    }
+
+    /// Adds the condition that `t` has it, looked up record by record: for a table of words with an index by record.
+    pub fn of_each<R: Found>(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid) {
+        let (table, id) = R::WORDS;
+        query.push(format_args!(" AND EXISTS (SELECT 1 FROM {table} w WHERE w.tenant_id = ")).push_bind(tenant);
+        query.push(format_args!(" AND w.{id} = t.{id}"));
+        self.range(query);
+        // OFFSET 0 keeps the planner from turning this round: all who have the word would be read first.
+        query.push(" OFFSET 0)");
+    }
+
+    fn range(&self, query: &mut QueryBuilder<'_, Postgres>) {
+        match self {
+            Self::Is(word) => query.push(" AND w.word = ").push_bind(word.clone()),
+            Self::Begins(word) => {
+                query.push(" AND w.word >= ").push_bind(word.clone());
+                // The greatest character there is ends the range of all that begins with the word.
+                query.push(" AND w.word < ").push_bind(format!("{word}\u{10FFFF}"))
+            }
+        };
     }
 }
 
-/// Adds the condition that a record has this very word.
-pub fn having<R: Found>(query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid, word: String) {
-    let (table, id) = R::WORDS;
-    query.push(format_args!(" AND t.{id} IN (SELECT w.{id} FROM {table} w WHERE w.tenant_id = "));
-    query.push_bind(tenant).push(" AND w.word = ").push_bind(word).push(")");
+/// Adds the condition that a record has all of this.
+pub fn having<R: Found>(query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid, terms: &[Term]) {
+    let (_, id) = R::WORDS;
+    for term in terms {
+        query.push(format_args!(" AND t.{id} IN ("));
+        term.ids::<R>(query, tenant);
+        query.push(")");
+    }
+}
+
+/// Adds the condition that a record has, for each word of `search`, a word that begins with it.
+pub fn matching<R: Found>(query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid, search: &str) {
+    having::<R>(query, tenant, &terms(search));
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
 use folding::table::{self, select};
-use folding::words::{self, having};
+use folding::words::{self, Term, having};
 use kernel::{TenantId, UserId};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use user_aggregates::{GroupId, OrganizationId, UserStatus};
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::reducer::{group_word, organization_word, role_word};
 use super::row::PersonRow;
+use super::search;
 use crate::Named;
 
 /// Which users; what is `None` does not matter.
@@ -53,7 +54,7 @@ impl PersonOrder {
         Seek { key, id: row.user_id }
     }
 
-    fn keyset(self) -> Keyset {
+    pub(super) fn keyset(self) -> Keyset {
         let (column, ty, descending) = match self {
             Self::Name => ("name", KeyType::Text, false),
             Self::Newest => ("registered_at", KeyType::Time, true),
@@ -72,8 +73,12 @@ pub async fn list(
     after: Option<Seek>,
     limit: i64,
 ) -> Result<Vec<PersonRow>, ListError> {
+    let terms = filter.terms();
+    if !terms.is_empty() {
+        return search::page(tables, tenant, (filter, terms.as_slice()), order.keyset(), after, limit).await;
+    }
     let mut query = QueryBuilder::new(select::<PersonRow>());
-    filter.push(&mut query, tenant);
+    filter.plain(&mut query, tenant);
     order.keyset().after(&mut query, after)?;
     order.keyset().limit(&mut query, limit);
     Ok(query.build_query_as().fetch_all(tables).await?)
@@ -126,13 +131,19 @@ pub async fn page_present(
     skipped: i64,
     limit: i64,
 ) -> Result<Vec<PersonRow>, sqlx::Error> {
+    // The rows are fetched one by one, and only those of the page (OFFSET 0 keeps it so). Planned for each page: a plan for any
+    // page sorts all users for the last ones.
     let sql = format!(
-        "{} JOIN (SELECT t.user_id FROM person t WHERE t.tenant_id = $1 AND {PRESENT} ORDER BY t.user_id OFFSET $2 LIMIT $3) page
-           ON t.tenant_id = $1 AND t.user_id = page.user_id
+        "SELECT t.*
+         FROM (
+             SELECT t.user_id FROM person t WHERE t.tenant_id = $1 AND {PRESENT} ORDER BY t.user_id OFFSET $2 LIMIT $3
+         ) page
+         CROSS JOIN LATERAL ({} WHERE t.tenant_id = $1 AND t.user_id = page.user_id OFFSET 0) t
          ORDER BY t.user_id",
         select::<PersonRow>()
     );
-    sqlx::query_as(&sql).bind(tenant.uuid()).bind(skipped).bind(limit).fetch_all(tables).await
+    let query = sqlx::query_as(&sql).bind(tenant.uuid()).bind(skipped).bind(limit);
+    query.persistent(false).fetch_all(tables).await
 }
 
 /// At most `limit` users whom an identity provider knows by this id; it should be one.
@@ -182,22 +193,34 @@ fn present() -> Vec<Named<UserStatus>> {
 
 impl PersonFilter {
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
-        let Self { search, email, user_name, status, role, group, organization } = self.clone();
+        self.plain(query, tenant);
+        having::<PersonRow>(query, tenant.uuid(), &self.terms());
+    }
+
+    /// The words that whoever is looked for has.
+    fn terms(&self) -> Vec<Term> {
+        let belongs =
+            [self.role.as_deref().map(role_word), self.group.map(group_word), self.organization.map(organization_word)];
+        let belongs = belongs.into_iter().flatten().map(Term::Is);
+        self.search.as_deref().map(words::terms).unwrap_or_default().into_iter().chain(belongs).collect()
+    }
+
+    /// Adds all conditions but the words.
+    pub(super) fn plain(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
         query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
-        let status = status.map_or_else(present, |status| status.into_iter().map(Named).collect());
-        query.push(" AND t.status = ANY (").push_bind(status).push(")");
-        if let Some(search) = search {
-            words::matching::<PersonRow>(query, tenant.uuid(), &search);
-        }
-        if let Some(email) = email {
+        match &self.status {
+            // Written out: that is what the indexes of those who are users ask for.
+            None => query.push(format_args!(" AND {PRESENT}")),
+            Some(status) => {
+                let status: Vec<_> = status.iter().copied().map(Named).collect();
+                query.push(" AND t.status = ANY (").push_bind(status).push(")")
+            }
+        };
+        if let Some(email) = &self.email {
             query.push(" AND t.email = ").push_bind(email.to_lowercase());
         }
-        if let Some(user_name) = user_name {
+        if let Some(user_name) = &self.user_name {
             query.push(" AND t.user_name = ").push_bind(user_name.to_lowercase());
-        }
-        let belongs = [role.map(|role| role_word(&role)), group.map(group_word), organization.map(organization_word)];
-        for word in belongs.into_iter().flatten() {
-            having::<PersonRow>(query, tenant.uuid(), word);
         }
     }
 }

@@ -32,6 +32,8 @@ CREATE INDEX person_by_email ON person (tenant_id, email) WHERE email IS NOT NUL
 CREATE INDEX person_by_external_id ON person (tenant_id, external_id) WHERE external_id IS NOT NULL;
 -- Who is a user, by id: pages that begin in the middle are counted along it.
 CREATE INDEX person_present ON person (tenant_id, user_id) WHERE status IN ('active', 'locked', 'deactivated');
+-- The same by name, for searches that go through everybody: without the table.
+CREATE INDEX person_present_by_name ON person (tenant_id, name, user_id) WHERE status IN ('active', 'locked', 'deactivated');
 CREATE INDEX person_by_user_name ON person (tenant_id, user_name) WHERE user_name IS NOT NULL;
 
 -- The words by which people are found, and what they belong to: `role:member`, `group:<id>`, `organization:<id>`. Words of
@@ -42,6 +44,9 @@ CREATE TABLE person_word (
     user_id   uuid NOT NULL,
     PRIMARY KEY (tenant_id, word, user_id)
 );
+
+-- Whether a user has a word: who is found by one that many have is looked at one by one.
+CREATE INDEX person_word_of ON person_word (tenant_id, user_id, word);
 
 -- How each user stood from one version to the next: no word of who they were, so that this stays when they are erased.
 CREATE TABLE person_history (

@@ -6,6 +6,7 @@ mod access;
 mod directory;
 mod dry_run;
 mod isolation;
+mod search;
 // The same stage and stories as for CRM's read models.
 #[allow(dead_code, reason = "nothing here counts rows")]
 #[path = "../../../crm/tests/crm/stage.rs"]
