@@ -13,6 +13,7 @@
 //! (`{"sealed":"v1.…"}`); hash, relay, feed and backup know it in that form only. What is opened has the values themselves in
 //! their places. A value whose key is gone stays as it is.
 
+mod copying;
 mod finding;
 mod subject;
 mod text;
@@ -27,6 +28,7 @@ use kernel::{RecordedEvent, TenantId};
 use keys::{DataKey, MasterKey, Random, Sealed};
 use sqlx::postgres::PgPool;
 
+pub use self::copying::Copying;
 pub(crate) use self::finding::{Keyring, THE_ONE, holders};
 use self::finding::{claim, is_erased};
 use self::subject::Subject;

@@ -176,6 +176,11 @@ impl EventStore {
         self.shared.keyring.sealing.as_ref()
     }
 
+    /// The keys of the log, and by what they are looked up.
+    pub(crate) fn keyring(&self) -> (&Keyring, &PgPool) {
+        (&self.shared.keyring, &self.shared.commands)
+    }
+
     /// What a tenant's key is wrapped for.
     pub(crate) fn of_tenant(&self, tenant: TenantId) -> Context<'_> {
         self.shared.keyring.of_tenant(tenant)
