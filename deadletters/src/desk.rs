@@ -361,7 +361,7 @@ impl Desk {
 
     /// A payload as it stands in the log or in an edit, with what is personal in it sealed, if it is not already.
     async fn sealed(&self, stored: &RecordedEvent, text: &str) -> Result<String, Refusal> {
-        match (self.aggregate(stored), serde_json::from_str(text)) {
+        match (self.aggregate(stored), serde_json::from_str::<Value>(text)) {
             (Some(aggregate), Ok(payload)) if !eventstore::is_sealed(text.as_bytes()) => {
                 self.seal(stored, &marking::marked(aggregate, stored, &payload)).await
             }

@@ -171,7 +171,7 @@ mod tests {
         today: |event_type, event_version, payload| {
             let unreadable = |error: &serde_json::Error| kernel::DecodeError::Payload {
                 event_type: event_type.to_owned(),
-                event_version,
+                version: event_version,
                 reason: error.to_string(),
             };
             let note: Note = serde_json::from_slice(payload).map_err(|error| unreadable(&error))?;
