@@ -63,7 +63,9 @@ async fn fault_duplicate_delivery_of_everything_under_load_does_nothing_twice() 
     let sagas = triggers.len();
     assert!(qualified.len() > 5, "that were no sagas: {}", qualified.len());
     assert_eq!(sagas, qualified.len(), "a saga began twice, or never");
-    assert_eq!(BTreeSet::from_iter(triggers), BTreeSet::from_iter(qualified));
+    let (triggers, qualified): (BTreeSet<_>, BTreeSet<_>) =
+        (triggers.into_iter().collect(), qualified.into_iter().collect());
+    assert_eq!(triggers, qualified);
 
     // Webhooks: each event under one id, the first time in order.
     let last = events.last().unwrap().position;
