@@ -187,8 +187,8 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
     // Another form, another cluster, no backup at all.
     let manifest = backup.join("manifest.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
-    std::fs::write(&manifest, text.replace("\"version\": 3", "\"version\": 4")).unwrap();
-    is_refused(&backup, "a later version", &["format version 4"]);
+    std::fs::write(&manifest, text.replace("\"version\": 4", "\"version\": 5")).unwrap();
+    is_refused(&backup, "a later version", &["format version 5"]);
     std::fs::write(&manifest, &text).unwrap();
     let ended = fresh.configured(&["restore", shown(&backup)], "INOPSIO_CLAIM_KEY", &"7a".repeat(32));
     let said = String::from_utf8(ended.stderr).unwrap();
