@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use eventstore::EventStore;
 use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use crate::Consumer;
 
-/// What holds for an event.
+/// What holds for an event. What is personal in an edit is sealed as it is stored: see [`Decisions::opened`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The consumer sees this payload instead.
@@ -80,6 +81,23 @@ impl Decisions {
             Ok((Position::from_i64(row.try_get("position")?), verdict))
         };
         Ok(Self(rows.iter().map(verdict).collect::<Result<_, sqlx::Error>>()?))
+    }
+
+    /// The same, with what is sealed in edits of these events opened, for who is to see them; what was sealed under a key that is
+    /// destroyed stays.
+    ///
+    /// # Errors
+    /// As for [`EventStore::opened`].
+    pub async fn opened(&self, store: &EventStore, events: &[RecordedEvent]) -> Result<Self, eventstore::Error> {
+        let edited = events.iter().filter_map(|event| match self.on(event.position)? {
+            Verdict::Edited(payload) => Some(RecordedEvent { payload: payload.clone(), ..event.clone() }),
+            Verdict::Discarded => None,
+        });
+        let mut decisions = self.clone();
+        for event in store.opened(edited.collect()).await? {
+            decisions.0.insert(event.position, Verdict::Edited(event.payload));
+        }
+        Ok(decisions)
     }
 
     /// What holds for an event, if anything was decided.

@@ -1,21 +1,26 @@
 //! A service's dead letters, for those who look after them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use eventstore::{Database, EventStore, PoolUse, Role};
 use kernel::{AggregateType, Caller, Grant, RecordedEvent, Refusal, Service, TenantId};
 use nats::Bus;
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::decisions::{self, Verdict};
 use crate::letter::{attempts, decided};
-use crate::{Attempt, Consumer, Decided, Letter, LetterId, Listing, Rehearsal, Rehearse, State, once};
+use crate::{Attempt, Consumer, Decided, Letter, LetterId, Listing, Rehearsal, Rehearse, State, marking, once};
 
 /// Connections of those who look and decide.
 const CONNECTIONS: u32 = 4;
 /// So many events behind a letter are rehearsed with it.
 const REHEARSED: u32 = 200;
+/// How long to wait when database or log do not answer for what nobody waits for.
+const PAUSE: Duration = Duration::from_secs(10);
 /// As for payloads of the log.
 const LONGEST_PAYLOAD: usize = 256 << 10;
 
@@ -120,9 +125,10 @@ impl Desk {
         let mut transaction = self.begin(tenant).await?;
         let letter = self.letter(&mut transaction, tenant, id).await?;
         let attempts = attempts(&mut transaction, tenant, id).await.map_err(unavailable)?;
-        let decisions = decided(&mut transaction, tenant, id).await.map_err(unavailable)?;
+        let mut decisions = decided(&mut transaction, tenant, id).await.map_err(unavailable)?;
         transaction.commit().await.map_err(unavailable)?;
         let event = self.events(tenant, &[id.position]).await?.pop().ok_or_else(|| unknown(id))?;
+        self.open_texts(&event, &mut decisions).await?;
         Ok(Shown { letter, event, attempts, decisions })
     }
 
@@ -219,7 +225,8 @@ impl Desk {
             let detail = format!("with this payload the event could not be taken either: {}", errors.join(": "));
             return Err(Refusal::unprocessable("dead_letter_edit_fails", detail).with("reasons", errors));
         }
-        let decision = Decision { kind: "edit", reason, payloads: Some((&preview.before, &preview.after)) };
+        let (before, after) = self.kept(tenant, id, payload).await?;
+        let decision = Decision { kind: "edit", reason, payloads: Some((&before, &after)) };
         Ok((self.decide(request, id, &decision).await?, preview))
     }
 
@@ -259,6 +266,7 @@ impl Desk {
         let numbers: Vec<i64> = positions.iter().map(|at| at.as_i64()).collect();
         let decisions = decisions::of(tables, tenant, &id.consumer, &numbers).await.map_err(unavailable)?;
         let events = self.events(tenant, &positions).await?;
+        let decisions = decisions.opened(&self.inner.store, &events).await.map_err(|error| silent(&error))?;
         let event = events.first().filter(|event| event.position == id.position).ok_or_else(|| unknown(id))?;
         let before = match decisions.on(id.position) {
             Some(Verdict::Edited(payload)) => payload.clone(),
@@ -327,11 +335,107 @@ impl Desk {
 
     async fn events(&self, tenant: TenantId, positions: &[kernel::Position]) -> Result<Vec<RecordedEvent>, Refusal> {
         let found = self.inner.store.events_at(positions).await;
-        let found = found.map_err(|error| {
-            tracing::warn!(%error, "the events of dead letters can't be read");
-            Refusal::unavailable("log_unavailable", "the log does not answer; try again")
-        })?;
+        let found = found.map_err(|error| silent(&error))?;
         Ok(found.into_iter().filter(|event| event.tenant == tenant).collect())
+    }
+
+    /// The texts of an edit as they are kept: before and after, with what is personal in them sealed.
+    async fn kept(&self, tenant: TenantId, id: &LetterId, payload: &Value) -> Result<(String, String), Refusal> {
+        let stored = self.inner.store.stored_at(&[id.position]).await.map_err(|error| silent(&error))?.pop();
+        let stored = stored.filter(|event| event.tenant == tenant).ok_or_else(|| unknown(id))?;
+        let mut transaction = self.begin(tenant).await?;
+        let known = decisions::of(&mut transaction, tenant, &id.consumer, &[id.position.as_i64()]).await;
+        let known = known.map_err(unavailable)?;
+        transaction.rollback().await.map_err(unavailable)?;
+        let before = match known.on(id.position) {
+            Some(Verdict::Edited(payload)) => payload.clone(),
+            _ => stored.payload.clone(),
+        };
+        let before = self.sealed(&stored, &String::from_utf8_lossy(&before)).await?;
+        let after = match self.aggregate(&stored) {
+            Some(aggregate) => self.seal(&stored, &marking::marked(aggregate, &stored, payload)).await?,
+            None => payload.to_string(),
+        };
+        Ok((before, after))
+    }
+
+    /// A payload as it stands in the log or in an edit, with what is personal in it sealed, if it is not already.
+    async fn sealed(&self, stored: &RecordedEvent, text: &str) -> Result<String, Refusal> {
+        match (self.aggregate(stored), serde_json::from_str::<Value>(text)) {
+            (Some(aggregate), Ok(payload)) if !eventstore::is_sealed(text.as_bytes()) => {
+                self.seal(stored, &marking::marked(aggregate, stored, &payload)).await
+            }
+            _ => Ok(text.to_owned()),
+        }
+    }
+
+    async fn seal(&self, stored: &RecordedEvent, marked: &str) -> Result<String, Refusal> {
+        self.inner.store.sealed_beside(stored, marked).await.map_err(|error| unsealed(&error))
+    }
+
+    fn aggregate(&self, event: &RecordedEvent) -> Option<&AggregateType> {
+        self.inner.aggregates.iter().find(|known| known.name == event.aggregate_type)
+    }
+
+    /// Seals what is personal in edits that a program of before 2026-12 wrote, or a backup of then had. Whoever serves does it when it
+    /// begins; it ends when it is done, and then there is nothing more to do.
+    pub async fn seal_former(self, database: Database, shutdown: CancellationToken) {
+        let pool = database.pool(Role::Project, 1);
+        let sealing = async {
+            while let Err(refusal) = self.seal_former_in(&pool).await {
+                tracing::warn!(service = %self.inner.service, %refusal, "edits of dead letters are sealed later");
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let _ = shutdown.run_until_cancelled(sealing).await;
+        pool.close().await;
+    }
+
+    async fn seal_former_in(&self, pool: &PgPool) -> Result<(), Refusal> {
+        // As many as people ever made, and asked once by each process: no index.
+        let clear: Vec<(Uuid, String, i64, i32, String, String)> = sqlx::query_as(
+            r#"SELECT tenant_id, consumer, position, nth, before, after FROM dead.decisions
+               WHERE kind = 'edit' AND (before NOT LIKE '%{"sealed":"%' OR after NOT LIKE '%{"sealed":"%')
+               ORDER BY position"#,
+        )
+        .fetch_all(pool)
+        .await
+        .map_err(unavailable)?;
+        for (tenant, consumer, position, nth, before, after) in clear {
+            let found = self.inner.store.stored_at(&[kernel::Position::from_i64(position)]).await;
+            let stored = found.map_err(|error| silent(&error))?.pop();
+            let Some(stored) = stored.filter(|event| event.tenant.uuid() == tenant) else { continue };
+            let sealed = (self.sealed(&stored, &before).await?, self.sealed(&stored, &after).await?);
+            if sealed == (before, after) {
+                continue;
+            }
+            sqlx::query(
+                "UPDATE dead.decisions SET before = $5, after = $6
+                 WHERE tenant_id = $1 AND consumer = $2 AND position = $3 AND nth = $4",
+            )
+            .bind(tenant)
+            .bind(consumer)
+            .bind(position)
+            .bind(nth)
+            .bind(sealed.0)
+            .bind(sealed.1)
+            .execute(pool)
+            .await
+            .map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
+    /// Opens the texts of edits of an event, as far as their keys are there.
+    async fn open_texts(&self, event: &RecordedEvent, decisions: &mut [Decided]) -> Result<(), Refusal> {
+        let texts = decisions.iter_mut().flat_map(|one| one.before.iter_mut().chain(&mut one.after));
+        let texts: Vec<&mut String> = texts.collect();
+        let copy = |text: &&mut String| RecordedEvent { payload: (**text).clone().into(), ..event.clone() };
+        let opened = self.inner.store.opened(texts.iter().map(copy).collect()).await.map_err(|error| silent(&error))?;
+        for (text, copy) in texts.into_iter().zip(opened) {
+            *text = String::from_utf8_lossy(&copy.payload).into_owned();
+        }
+        Ok(())
     }
 
     /// Tells consumers that something may be due.
@@ -446,6 +550,18 @@ fn check(payload: &Value, before: &[u8]) -> Result<bytes::Bytes, Refusal> {
 
 fn unknown(id: &LetterId) -> Refusal {
     Refusal::not_found("not_found", format!("there is no dead letter {id}")).with("resource", "dead_letter")
+}
+
+/// The log does not give events.
+fn silent(error: &eventstore::Error) -> Refusal {
+    tracing::warn!(%error, "the events of dead letters can't be read");
+    Refusal::unavailable("log_unavailable", "the log does not answer; try again")
+}
+
+/// What was typed can't be sealed, so it is not kept.
+fn unsealed(error: &eventstore::append::Error) -> Refusal {
+    tracing::warn!(%error, "an edit of a dead letter can't be sealed");
+    Refusal::unavailable("log_unavailable", "what is personal in the payload can't be sealed now; try again")
 }
 
 pub(crate) fn unavailable(error: sqlx::Error) -> Refusal {

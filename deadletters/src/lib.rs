@@ -7,7 +7,7 @@
 //!
 //! People look at letters and decide through the [`Desk`]: redrive (now), edit (only this consumer sees another payload; the
 //! log never changes), discard (this consumer never sees the event). Decisions are kept with who and why ([`Decisions`]), and hold when
-//! a read model is built anew. A [`Rehearse`]r says beforehand what would come of it.
+//! a read model is built anew; what is personal in an edit is sealed as in the log (`marking.rs`), and goes with its person's key. A [`Rehearse`]r says beforehand what would come of it.
 //!
 //! What changes is told on the bus by a [`Herald`] (stream `DEAD_LETTERS`), for alerts and tools. Postgres is the truth: the schema `dead` of each service's database (`tables.sql`). To add a kind of consumer: a line in
 //! [`Kind`], and its role among those who may write in `tables.sql`.
@@ -22,6 +22,7 @@ mod desk;
 mod errors;
 mod herald;
 mod letter;
+mod marking;
 mod migrate;
 pub mod moved;
 mod once;

@@ -4,8 +4,13 @@ use eventstore::{Database, LockKey};
 use sqlx::{Executor, PgConnection};
 
 /// Forward only, each may be run again, in this order.
-const STEPS: [&str; 4] =
-    [include_str!("tables.sql"), include_str!("stream.sql"), include_str!("webhooks.sql"), include_str!("backup.sql")];
+const STEPS: [&str; 5] = [
+    include_str!("tables.sql"),
+    include_str!("stream.sql"),
+    include_str!("webhooks.sql"),
+    include_str!("backup.sql"),
+    include_str!("sealed.sql"),
+];
 
 /// Makes what is missing, in a transaction in which the connection acts as the service's owner. Each consumer's own migration begins
 /// with it. Safe to run again and at the same time.

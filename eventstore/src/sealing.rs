@@ -13,6 +13,7 @@
 //! (`{"sealed":"v1.…"}`); hash, relay, feed and backup know it in that form only. What is opened has the values themselves in
 //! their places. A value whose key is gone stays as it is.
 
+mod copying;
 mod finding;
 mod subject;
 mod text;
@@ -27,6 +28,7 @@ use kernel::{RecordedEvent, TenantId};
 use keys::{DataKey, MasterKey, Random, Sealed};
 use sqlx::postgres::PgPool;
 
+pub use self::copying::Copying;
 pub(crate) use self::finding::{Keyring, THE_ONE, holders};
 use self::finding::{claim, is_erased};
 use self::subject::Subject;
@@ -228,6 +230,34 @@ impl Keyring {
         Ok(Some(Snapshot { state: sealed.into(), ..snapshot.clone() }))
     }
 
+    /// As events: a text that stands beside a stream's events. Keys are made that are not there yet; what is theirs who are erased is gone.
+    pub(crate) async fn seal_text<F>(
+        &self,
+        (tenant, aggregate_type, aggregate_id): (TenantId, &str, &str),
+        text: &str,
+        pool: &PgPool,
+        make: impl Fn(Append) -> F,
+    ) -> Result<String, append::Error>
+    where
+        F: Future<Output = Result<(), append::Error>>,
+    {
+        let own = Subject::new(tenant, aggregate_type, aggregate_id);
+        let mut keys = HashMap::new();
+        if let Some(sealing) = &self.sealing {
+            let mut whose = BTreeSet::new();
+            marked_as(text, &own, &mut whose)?;
+            let whose: BTreeSet<Subject> = whose.into_iter().map(|(subject, _)| subject).collect();
+            for subject in whose {
+                let key = match self.known(&subject, false, pool).await? {
+                    None => self.shared(sealing, &subject, pool, &make).await?.map(|(key, _)| key),
+                    key => key,
+                };
+                keys.extend(key.map(|key| (subject, key)));
+            }
+        }
+        Ok(self.sealed(text, &own, &keys)?)
+    }
+
     /// Opens the state of a stream.
     pub(crate) async fn open_state(
         &self,
@@ -248,6 +278,17 @@ impl Keyring {
 /// Whether something in a payload is sealed.
 pub fn is_sealed(json: &[u8]) -> bool {
     text::is_sealed(json)
+}
+
+/// Whose something in a payload is, where that is not its own stream's: the first that is named.
+pub fn named(json: &[u8]) -> Option<String> {
+    let mut named = None;
+    // What is no text names nobody.
+    let read = text::open(json, |_, of| {
+        named = named.take().or_else(|| of.map(str::to_owned));
+        None
+    });
+    read.ok().and(named)
 }
 
 /// Whose values are marked in JSON of a stream, and whether they are named there.

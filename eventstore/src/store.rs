@@ -176,6 +176,11 @@ impl EventStore {
         self.shared.keyring.sealing.as_ref()
     }
 
+    /// The keys of the log, and by what they are looked up.
+    pub(crate) fn keyring(&self) -> (&Keyring, &PgPool) {
+        (&self.shared.keyring, &self.shared.commands)
+    }
+
     /// What a tenant's key is wrapped for.
     pub(crate) fn of_tenant(&self, tenant: TenantId) -> Context<'_> {
         self.shared.keyring.of_tenant(tenant)
@@ -235,6 +240,17 @@ impl EventStore {
     ) -> Result<HashMap<[u8; 32], String>, Error> {
         let keys = keys.into_iter().map(|key| key.to_vec()).collect();
         holders(&self.shared.commands, tenant, kind, keys).await
+    }
+
+    /// Seals what is marked in a text that is kept beside an event, as it would be in the event's stream; [`opened`](Self::opened) opens it
+    /// in a copy of the event. What is theirs who are erased is gone. Without sealing the values stand there themselves.
+    ///
+    /// # Errors
+    /// [`append::Error::Keyless`] when the master key can't be asked; as [`append`](Self::append), because a key may have to be made.
+    pub async fn sealed_beside(&self, event: &RecordedEvent, text: &str) -> Result<String, append::Error> {
+        let Shared { keyring, commands, .. } = &*self.shared;
+        let make = |keys| async move { self.commit(keys, Vec::new()).await.map(drop) };
+        keyring.seal_text((event.tenant, &event.aggregate_type, &event.aggregate_id), text, commands, make).await
     }
 
     /// Events as they are stored, with their personal data opened: what was sealed under a key that is destroyed stays sealed.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use kernel::{Clock, SystemClock};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::Digest;
@@ -323,6 +324,56 @@ async fn a_copy_of_a_tenant_stays_begins_no_saga_and_lets_nobody_in_whom_the_fir
     let copy = other.client("acme-copy");
     copy.done("/v1/crm/leads", json!({ "name": "Joan Clarke" })).await;
     other.stop(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_as_of_a_time_has_its_people_but_for_who_was_erased_since() {
+    let mut world = World::new().await;
+    let client = world.tenant("acme");
+    world.start(0).await;
+    business(&client).await;
+    for name in ["Grace Hopper", "Katherine Johnson"] {
+        client.done("/v1/crm/leads", json!({ "name": name })).await;
+    }
+    let gone = client.done("/v1/crm/leads", json!({ "name": "Joan Clarke" })).await;
+    world.caught_up(&client).await;
+    let then = SystemClock.now().to_rfc3339();
+    client.done(&format!("/v1/crm/leads/{}/erase", gone.id()), json!({ "reason": "requested" })).await;
+    client.done("/v1/crm/leads", json!({ "name": "Too Late" })).await;
+
+    let made = json_of(&world, &["restore", "--tenant", "acme", "--as-of", &then, "--into", "acme-then"]);
+    let copy = world.client("acme-then");
+    let next = copy.done("/v1/crm/leads", json!({ "name": "Margaret Hamilton" })).await;
+    let names = async |kind: &str| {
+        let found = copy.ask(&format!("{kind} {{ nodes {{ name }} }}"), next.position()).await;
+        let nodes = found[kind]["nodes"].as_array().unwrap().clone();
+        let mut names: Vec<_> = nodes.iter().map(|node| node["name"].as_str().unwrap_or_default().to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("leads").await, ["", "Grace Hopper", "Katherine Johnson", "Margaret Hamilton"]);
+    assert_eq!(names("contacts").await, ["Ada Lovelace"]);
+    // Claims of what is sealed are taken: nobody has her address twice.
+    let crm = made["services"].as_array().unwrap().iter().find(|service| service["service"] == "crm").unwrap();
+    assert!(crm["claims"].as_u64().is_some_and(|claims| claims > 0), "{made}");
+    let again = json!({ "name": "Ada Lovelace", "email": "ada@example.com" });
+    let taken = copy.post_once("another", "/v1/crm/contacts", &again).await.unwrap();
+    assert_eq!((taken.status, taken.code()), (StatusCode::CONFLICT, "contact_email_taken"));
+    // Under keys of its own: whoever is erased in the copy is there still where it was made from.
+    let gone: String =
+        sqlx::query_scalar("SELECT DISTINCT aggregate_id FROM log.events WHERE event_type = 'crm.contact.created'")
+            .fetch_one(&mut world.sql().await)
+            .await
+            .unwrap();
+    copy.done(&format!("/v1/crm/contacts/{gone}/erase"), json!({ "reason": "requested" })).await;
+    world.caught_up(&client).await;
+    let first = client.ask("contacts { nodes { name } }", next.position()).await;
+    assert_eq!(first["contacts"]["nodes"], json!([{ "name": "Ada Lovelace" }]));
+    world.stop(0).await;
+    // What it holds is what its events come to.
+    let backup = world.folder().join("backup");
+    world.ok(&["backup", "--to", shown(&backup)]);
+    assert_eq!(json_of(&world, &["backup", "drill", shown(&backup)])["verdict"], "proven");
 }
 
 /// Sagas of a tenant; but that it stands by itself, whoever it is a copy of, is noted by one.

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use testbed::{eventually, smuggle};
 
 use crate::client::{Answer, Client};
-use crate::read_models;
+use crate::load::Load;
 use crate::world::World;
+use crate::{ledger, read_models};
 
 /// Appends an event to a lead's stream past all of our programs.
 async fn append(world: &World, lead: &str, event_type: &str, payload: Value) -> i64 {
@@ -68,7 +69,9 @@ async fn fault_poison_parks_its_aggregate_while_others_flow_and_drains_by_itself
     assert_eq!((refused.status, refused.code()), expected, "{refused:?}");
     assert_eq!(world.count().await, before);
 
-    // It is in the list, with why, and is tried again and again by itself.
+    // It is in the list, with why, and is tried again and again by itself, while others work.
+    let load = Load::start(&client, 4, 17);
+    world.grows(60).await;
     let id = format!("projection.leads.{position}");
     let shown: Value = serde_json::from_str(&world.ok(&["dlq", "show", "--tenant", "acme", &id])).unwrap();
     let (letter, event) = (&shown["letter"], &shown["event"]);
@@ -108,6 +111,9 @@ async fn fault_poison_parks_its_aggregate_while_others_flow_and_drains_by_itself
         serde_json::from_str(&world.ok(&["--format", "json", "dlq", "list", "--tenant", "acme", "--state", "applied"]))
             .unwrap();
     assert_eq!(listed.as_array().unwrap().iter().map(|one| &one["id"]).collect::<Vec<_>>(), [&json!(id)], "{listed}");
+    world.grows(60).await;
+    ledger::load_is_as_told(&world, &load.end().await).await;
+    world.caught_up(&client).await;
     // What was drained is what a rebuild makes.
     let drained = read_models::content(&mut world.sql().await).await;
     world.ok(&["projection", "rebuild", "leads"]);

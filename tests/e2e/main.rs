@@ -20,6 +20,7 @@ mod fault_crash_points;
 mod fault_cut;
 mod fault_deletion;
 mod fault_disk_full;
+mod fault_duplicate_delivery;
 mod fault_fsync;
 mod fault_gateway;
 mod fault_jobs;

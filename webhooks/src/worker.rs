@@ -270,7 +270,9 @@ impl Worker {
                 continue;
             };
             let mut failed = None;
-            for part in taken.decisions.parts(self.shared.store.events_at(&taken.positions).await?) {
+            let events = self.shared.store.events_at(&taken.positions).await?;
+            let decisions = taken.decisions.opened(&self.shared.store, &events).await?;
+            for part in decisions.parts(events) {
                 let Part::Events(run) = part else { continue };
                 for event in run {
                     failed = self.try_again(&event, taken.nth()).await?.map(|errors| (event.position, errors));

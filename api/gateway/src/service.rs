@@ -228,6 +228,9 @@ pub async fn open(
         (desk, state)
     });
     let dead_letters = dead_letters_of(part, &database, store.clone(), executor.clone(), Some(bus.clone()));
+    if let Some(desk) = dead_letters.clone() {
+        background.tasks.spawn(desk.seal_former(database.clone(), background.shutdown.clone()));
+    }
     let herald = deadletters::Herald::new(&database, bus.clone(), config.nats.replicas);
     background.tasks.spawn(herald.run(background.shutdown.clone()));
     let live = Live::new(bus.clone(), service);

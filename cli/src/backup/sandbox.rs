@@ -2,7 +2,8 @@
 //!
 //! Payloads, metadata, aggregate ids, sequences and `occurred_at` stay as they are, so links and references hold within the new
 //! tenant; tenant, positions, event ids, `recorded_at` and so the leaf hashes are new, and where an aggregate's id is the tenant's,
-//! that too. Claims are taken again from what the events say. Commands are not taken along: their ids are free in the new tenant.
+//! that too. What tells who people are is sealed for the new tenant, of those whose keys the running log has: who was erased since stays
+//! erased, also where the history comes from a backup of before. Claims are taken again from what the events say. Commands are not taken along: their ids are free in the new tenant.
 //! Nor is what the service [`AUTH`] has: keys that were revoked or rotated since would open the copy. What happened elsewhere
 //! begins no saga here (`log.copied`). The tenant is put in the directory last, so that nobody writes to it meanwhile.
 
@@ -11,8 +12,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use chrono::{DateTime, Utc};
 use directory::{Directory, Standing, Tenant, admin_options};
-use eventstore::ReplayFilter;
 use eventstore::backup::{Graft, StoredEvent};
+use eventstore::sealing::Copying;
+use eventstore::{EventStore, ReplayFilter};
 use executor::ClaimHistory;
 use futures::StreamExt;
 use gateway::{Part, SERVICES};
@@ -173,7 +175,11 @@ impl Source<'_> {
     ) -> Result<Played> {
         let admin = admin_options(&context.config)?;
         let database = context.config.database(part.service);
+        // Whose keys are there is said by the running log, wherever the history comes from.
+        let store = context.store(wanted.service).await?;
         let mut target = Target {
+            copying: store.copying_for(sandbox.tenant_id).await.context("the new tenant can't have a key")?,
+            store: store.clone(),
             graft: Graft::begin(&admin, &database, sandbox.tenant_id).await?,
             claims: (part.claims)(),
             of: wanted.tenant,
@@ -185,12 +191,10 @@ impl Source<'_> {
         };
         match self {
             Self::Log => {
-                let store = context.store(wanted.service).await?;
                 let mut events = std::pin::pin!(store.replay(wanted.tenant, wanted.filter()));
                 while let Some(event) = events.next().await {
                     target.take(event?).await?;
                 }
-                store.close().await;
             }
             Self::Backup(archive) => {
                 let mut batches = archive.rows::<EventRow>(&archive.service(wanted.service.name())?.events);
@@ -203,9 +207,14 @@ impl Source<'_> {
         }
         target.flush().await?;
         ensure!(target.events == wanted.events, "{} events of {} came", target.events, wanted.events);
-        let claims = target.claims.held().stored(key, sandbox.tenant_id);
+        let mut claims = target.claims.held().stored(key, sandbox.tenant_id);
+        let taken = claims.len();
+        if let Some(copying) = &target.copying {
+            claims.extend(copying.claims()?);
+        }
         target.graft.finish(&claims).await?;
-        Ok(Played { claims: claims.len(), shut: target.shut })
+        store.close().await;
+        Ok(Played { claims: taken, shut: target.shut })
     }
 }
 
@@ -220,6 +229,10 @@ struct Played {
 /// The end of a log, where the events go.
 struct Target<'a> {
     graft: Graft,
+    /// The running log.
+    store: EventStore,
+    /// What seals for the new tenant; none: nothing is sealed.
+    copying: Option<Copying>,
     claims: Box<dyn ClaimHistory>,
     /// Whose history it was.
     of: TenantId,
@@ -233,28 +246,42 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    async fn take(&mut self, mut event: RecordedEvent) -> Result<()> {
-        if event.aggregate_id == self.of.to_string() {
-            event.aggregate_id = self.tenant.to_string();
-        }
-        self.claims.observe(&event)?;
-        if let Some(standing) = Standing::after(&event)? {
-            self.shut = standing != Standing::Active;
-        }
+    async fn take(&mut self, event: RecordedEvent) -> Result<()> {
         self.chunk.push(event);
         if self.chunk.len() == CHUNK { self.flush().await } else { Ok(()) }
     }
 
     async fn flush(&mut self) -> Result<()> {
-        let chunk = std::mem::take(&mut self.chunk);
+        let mut chunk = std::mem::take(&mut self.chunk);
         if chunk.is_empty() {
             return Ok(());
+        }
+        // Claims are values of people, too: by what can be opened now.
+        for mut event in self.store.opened(chunk.clone()).await? {
+            self.rename(&mut event);
+            self.claims.observe(&event)?;
+            if let Some(standing) = Standing::after(&event)? {
+                self.shut = standing != Standing::Active;
+            }
+        }
+        if let Some(copying) = &mut self.copying {
+            copying.seal(&self.store, &mut chunk).await?;
+        }
+        for event in &mut chunk {
+            self.rename(event);
         }
         let count = chunk.len() as u64;
         self.graft.append(chunk, &SystemClock).await?;
         self.events += count;
         self.bar.inc(count);
         Ok(())
+    }
+
+    /// What bears the id of the first tenant bears that of the other.
+    fn rename(&self, event: &mut RecordedEvent) {
+        if event.aggregate_id == self.of.to_string() {
+            event.aggregate_id = self.tenant.to_string();
+        }
     }
 }
 

@@ -52,19 +52,24 @@ pub(super) fn seal<E: From<serde_json::Error>>(
         match write(value, of)? {
             Written::Clear => sealed.push_str(value),
             Written::Gone => sealed.push_str(GONE),
-            Written::Sealed(text) => {
-                sealed.extend([OPENING, &text]);
-                if let Some(of) = of {
-                    sealed.push(AT);
-                    sealed.push_str(of);
-                }
-                sealed.push_str(CLOSING);
-            }
+            Written::Sealed(text) => sealed.push_str(&written(&text, of)),
         }
         rest = after;
     }
     sealed.push_str(rest);
     Ok(sealed)
+}
+
+/// A sealed value as it stands in JSON: its ciphertext, and whose it is.
+pub(super) fn written(text: &str, of: Option<&str>) -> String {
+    let mut written = String::with_capacity(OPENING.len() + text.len() + CLOSING.len());
+    written.extend([OPENING, text]);
+    if let Some(of) = of {
+        written.push(AT);
+        written.push_str(of);
+    }
+    written.push_str(CLOSING);
+    written
 }
 
 /// Whose a marked value is, and what comes after it.

@@ -352,3 +352,33 @@ async fn a_value_that_is_said_to_be_anothers_does_not_open() {
     assert!(visit.starts_with(r#"{"from":{"sealed":"v1."#), "{visit}");
     assert_eq!(loaded(&store, tenant, "grace").await, [VISIT_OPENED]);
 }
+
+#[tokio::test]
+async fn a_history_is_sealed_for_another_tenant_but_for_who_is_erased() {
+    let (database, store, tenant) = fresh().await;
+    add(&store, tenant, "ada", 0, ADA).await;
+    add(&store, tenant, "grace", 0, ADA).await;
+    add(&store, tenant, &tenant.to_string(), 0, ADA).await;
+    erase(&store, tenant, "grace", 1).await;
+    let mut history = store.read_after(Position::START, 3).await.unwrap();
+    let other = testbed::tenant();
+    let mut copying = store.copying_for(other).await.unwrap().unwrap();
+    copying.seal(&store, &mut history).await.unwrap();
+    assert!(texts(&history).iter().all(|text| !text.contains("Lovelace")), "it stands there in clear");
+    for event in history.iter_mut().filter(|event| event.aggregate_id == tenant.to_string()) {
+        event.aggregate_id = other.to_string();
+    }
+    let mut graft = eventstore::backup::Graft::begin(&database.admin(), &database, other).await.unwrap();
+    graft.append(history, &kernel::SystemClock).await.unwrap();
+    graft.finish(&copying.claims().unwrap()).await.unwrap();
+    let fresh = sealing(&database, "a").await;
+    for (id, known) in [("ada", true), (&*other.to_string(), true), ("grace", false)] {
+        let [event] = &loaded(&fresh, other, id).await[..] else { panic!("{id} has one event") };
+        assert_eq!(event == OPENED, known, "{id}: {event}");
+    }
+    // Each under keys of its own: one is erased and the other is not.
+    erase(&fresh, other, "ada", 1).await;
+    let again = sealing(&database, "a").await;
+    assert!(loaded(&again, other, "ada").await[0].contains("sealed"));
+    assert_eq!(loaded(&again, tenant, "ada").await, [OPENED]);
+}

@@ -145,7 +145,7 @@ impl<'p> Build<'p> {
             let batch = store.opened(store.read_after(self.position, limit).await?).await?;
             let Some(last) = batch.last().map(|event| event.position) else { break };
             let count = batch.len();
-            for part in self.parts(batch) {
+            for part in self.parts(store, batch).await? {
                 match part {
                     Part::Events(batch) => {
                         let mut wanted = self.wanted(&batch);
@@ -185,7 +185,7 @@ impl<'p> Build<'p> {
             let batch: Vec<RecordedEvent> = batch?;
             let Some(last) = batch.last().map(|event| event.position) else { break };
             let count = batch.len() as u64;
-            for part in self.parts(batch) {
+            for part in self.parts(store, batch).await? {
                 self.apply_part(connection, &part).await?;
             }
             self.position = last;
@@ -203,13 +203,13 @@ impl<'p> Build<'p> {
     }
 
     /// A batch as the projection is to see it.
-    fn parts(&self, batch: Vec<RecordedEvent>) -> Vec<Part> {
-        match (batch.first(), batch.last()) {
+    async fn parts(&self, store: &EventStore, batch: Vec<RecordedEvent>) -> Result<Vec<Part>, Error> {
+        Ok(match (batch.first(), batch.last()) {
             (Some(first), Some(last)) if !self.decisions.silent_on(first.position, last.position) => {
-                self.decisions.parts(batch)
+                self.decisions.opened(store, &batch).await?.parts(batch)
             }
             _ => vec![Part::Events(batch)],
-        }
+        })
     }
 
     async fn apply_part(&mut self, connection: &mut PgConnection, part: &Part) -> Result<(), Error> {

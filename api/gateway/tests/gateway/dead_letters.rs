@@ -1,12 +1,14 @@
 //! Dead letters over the whole road: seen, tried, edited, discarded.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use kernel::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use testbed::{eventually, smuggle};
+use tokio_util::sync::CancellationToken;
 
 use crate::world::{Answer, World};
 
@@ -112,6 +114,71 @@ async fn a_dead_letter_is_seen_tried_and_edited_with_a_preview_and_an_audit() {
     let live = rows(&mut superuser).await;
     rebuild(&world).await;
     assert_eq!(rows(&mut superuser).await, live);
+}
+
+#[tokio::test]
+async fn what_somebody_typed_of_a_person_is_sealed_opened_when_shown_and_goes_with_them() {
+    let world = World::start().await;
+    let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let (sick, id) = parked(&world, &mut superuser, "Sick").await;
+    let path = format!("/v1/dead-letters/crm/{id}");
+    let typed = json!({ "event": "crm.lead.disqualified", "reason": "no_budget", "note": "Katherine called" });
+    let edited = world.post(&format!("{path}/edit"), json!({ "payload": typed, "reason": "a slip" })).await;
+    assert_eq!(edited.status, StatusCode::OK, "{edited:?}");
+    let applied = until(&world, &id, "applied").await;
+    let audit = &applied["decisions"][0];
+    assert_eq!((&audit["before"]["reason"], &audit["after"]), (&json!(42), &typed), "it is opened when it is shown");
+    let kept = "SELECT before || after FROM dead.decisions WHERE kind = 'edit'";
+    let kept: String = sqlx::query_scalar(kept).fetch_one(&mut superuser).await.unwrap();
+    assert!(!kept.contains("Katherine") && kept.contains(r#""note":{"sealed":"v1."#), "{kept}");
+    assert!(kept.contains(r#""reason":"no_budget""#), "what is nobody's is sealed: {kept}");
+    let live = rows(&mut superuser).await;
+    rebuild(&world).await;
+    assert_eq!(rows(&mut superuser).await, live, "a rebuild sees what was typed");
+
+    // In earnest it comes with a program that can read the event.
+    let position: i64 = id.rsplit('.').next().unwrap().parse().unwrap();
+    sqlx::query(r#"UPDATE log.events SET payload = '{"event":"crm.lead.disqualified","reason":"no_budget"}' WHERE position = $1"#)
+        .bind(position)
+        .execute(&mut superuser)
+        .await
+        .unwrap();
+    let erased = world.post(&format!("/v1/crm/leads/{sick}/erase"), json!({ "reason": "requested" })).await;
+    assert_eq!(erased.status, StatusCode::OK, "{erased:?}");
+    let gone = eventually("the key is forgotten", async || {
+        let shown = world.get(&path).await.body;
+        shown["decisions"][0]["after"]["note"]["sealed"].is_string().then_some(shown)
+    })
+    .await;
+    assert!(!gone.to_string().contains("Katherine"), "{gone}");
+    assert_eq!(gone["decisions"][0]["after"]["reason"], "no_budget", "what is nobody's stays");
+    rebuild(&world).await;
+}
+
+#[tokio::test]
+async fn edits_of_before_they_were_sealed_are_sealed_by_whoever_serves() {
+    let world = World::start().await;
+    let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let (_, id) = parked(&world, &mut superuser, "Sick").await;
+    let typed = json!({ "event": "crm.lead.disqualified", "reason": "no_budget", "note": "Katherine called" });
+    let path = format!("/v1/dead-letters/crm/{id}");
+    let edited = world.post(&format!("{path}/edit"), json!({ "payload": typed, "reason": "a slip" })).await;
+    assert_eq!(edited.status, StatusCode::OK, "{edited:?}");
+    // As such a program left it.
+    let clear = "UPDATE dead.decisions SET after = $1 WHERE kind = 'edit'";
+    sqlx::query(clear).bind(typed.to_string()).execute(&mut superuser).await.unwrap();
+    let clock = Arc::new(kernel::SystemClock);
+    let store =
+        eventstore::EventStore::open(&world.database, world.config.log_settings(), clock.clone()).await.unwrap();
+    let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
+    let executor = executor::Executor::new(store.clone(), clock, Arc::new(kernel::SystemIds), settings);
+    let part = gateway::parts().remove(0);
+    let desk = gateway::dead_letters_of(&part, &world.database, store, executor, None).unwrap();
+    desk.seal_former((*world.database).clone(), CancellationToken::new()).await;
+    let kept = "SELECT after FROM dead.decisions WHERE kind = 'edit'";
+    let kept: String = sqlx::query_scalar(kept).fetch_one(&mut superuser).await.unwrap();
+    assert!(!kept.contains("Katherine") && kept.contains(r#""reason":"no_budget""#), "{kept}");
+    assert_eq!(world.get(&path).await.body["decisions"][0]["after"], typed);
 }
 
 #[tokio::test]

@@ -1,0 +1,248 @@
+//! What in a payload that somebody typed is a person's: it is kept as events are, sealed under that person's key.
+//!
+//! The log seals what the types of events say is personal. A payload in an edit is text, so its types are asked: where a value may be
+//! one that nobody knows any more, and is still that when it is read and written again, it is a personal one.
+
+use std::collections::BTreeSet;
+
+use eventstore::sealing;
+use kernel::personal::{MARKED, OF, SEALED};
+use kernel::{AggregateType, RecordedEvent};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde_json::{Value, json};
+
+/// So many values of a payload are asked about; those after them are taken for personal.
+const ASKED: usize = 500;
+/// How a value is written that nobody knows any more.
+const GONE: &str = "{\"sealed\":\"\"}";
+
+/// A payload with what is personal in it marked, in the place of that of an event as it is stored.
+pub(crate) fn marked(known: &AggregateType, stored: &RecordedEvent, payload: &Value) -> String {
+    if !known.sealed {
+        return payload.to_string();
+    }
+    let of = sealing::named(&stored.payload);
+    let today = |payload: &Value| {
+        let today = (known.today)(&stored.event_type, stored.event_version, payload.to_string().as_bytes());
+        today.ok().map(|today| Value::from(today).to_string().matches(GONE).count())
+    };
+    let marks = match today(payload) {
+        Some(gone) => personal(payload, |payload| today(payload).map(|now| now > gone)),
+        // It can't be read as it is: nobody says what is personal, so all is that can be.
+        None => texts(payload),
+    };
+    let marked = Marked { value: payload, at: String::new(), marks: &marks, of: of.as_deref() };
+    serde_json::to_string(&marked).unwrap_or_else(|_| payload.to_string())
+}
+
+/// Where personal values stand, as JSON pointers. `forgets`: whether a payload with a value that nobody knows any more is read as one that
+/// has such a value; none: it can't be read.
+fn personal(payload: &Value, forgets: impl Fn(&Value) -> Option<bool>) -> BTreeSet<String> {
+    let (mut marks, mut asked) = (BTreeSet::new(), 0);
+    let mut waiting = within("", payload);
+    while let Some(at) = waiting.pop() {
+        let Some(value) = payload.pointer(&at).filter(|value| !value.is_null() && !is_sealed(value)) else { continue };
+        let inner = within(&at, value);
+        let mut without = payload.clone();
+        if let Some(place) = without.pointer_mut(&at) {
+            *place = json!({ SEALED: "" });
+        }
+        asked += 1;
+        let is_personal = asked > ASKED
+            || match forgets(&without) {
+                // A value that nothing reads is nobody's, or a slip of who typed it: sealed, it harms neither.
+                Some(forgets) => forgets || inner.is_empty(),
+                None => false,
+            };
+        if is_personal {
+            marks.insert(at);
+        } else {
+            waiting.extend(inner);
+        }
+    }
+    marks
+}
+
+/// Where texts and numbers stand.
+fn texts(payload: &Value) -> BTreeSet<String> {
+    let mut marks = BTreeSet::new();
+    let mut waiting = within("", payload);
+    while let Some(at) = waiting.pop() {
+        match payload.pointer(&at) {
+            Some(Value::String(_) | Value::Number(_)) => _ = marks.insert(at),
+            Some(value) => waiting.extend(within(&at, value)),
+            None => {}
+        }
+    }
+    marks
+}
+
+/// The places within a value that something may stand in; none in what is sealed already, and the event's name is nobody's.
+fn within(at: &str, value: &Value) -> Vec<String> {
+    match value {
+        value if is_sealed(value) => Vec::new(),
+        Value::Object(members) => members.keys().map(|key| member(at, key)).filter(|place| place != "/event").collect(),
+        Value::Array(elements) => (0..elements.len()).map(|nth| format!("{at}/{nth}")).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn is_sealed(value: &Value) -> bool {
+    value.as_object().is_some_and(|members| members.len() == 1 && members.contains_key(SEALED))
+}
+
+fn member(at: &str, key: &str) -> String {
+    format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+/// A value written with marks.
+struct Marked<'a> {
+    value: &'a Value,
+    at: String,
+    marks: &'a BTreeSet<String>,
+    of: Option<&'a str>,
+}
+
+impl<'a> Marked<'a> {
+    fn within(&self, at: String, value: &'a Value) -> Self {
+        Marked { value, at, marks: self.marks, of: self.of }
+    }
+}
+
+impl Serialize for Marked<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.marks.contains(&self.at) {
+            let mut map = serializer.serialize_map(Some(1 + usize::from(self.of.is_some())))?;
+            map.serialize_entry(MARKED, self.value)?;
+            if let Some(of) = self.of {
+                map.serialize_entry(OF, of)?;
+            }
+            return map.end();
+        }
+        match self.value {
+            Value::Object(members) => {
+                let mut map = serializer.serialize_map(Some(members.len()))?;
+                for (key, value) in members {
+                    map.serialize_entry(key, &self.within(member(&self.at, key), value))?;
+                }
+                map.end()
+            }
+            Value::Array(elements) => {
+                let mut list = serializer.serialize_seq(Some(elements.len()))?;
+                for (nth, value) in elements.iter().enumerate() {
+                    list.serialize_element(&self.within(format!("{}/{nth}", self.at), value))?;
+                }
+                list.end()
+            }
+            value => value.serialize(serializer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::Personal;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(serde::Serialize, Deserialize)]
+    struct Note {
+        name: Personal<String>,
+        #[serde(default)]
+        phones: Vec<Personal<String>>,
+        #[serde(default)]
+        more: More,
+        count: u32,
+    }
+
+    #[derive(Default, serde::Serialize, Deserialize)]
+    struct More {
+        #[serde(default)]
+        city: Option<String>,
+        #[serde(default)]
+        nick: Option<Personal<String>>,
+    }
+
+    const NOTES: AggregateType = AggregateType {
+        name: "demo.note",
+        catalog: Vec::new,
+        decode: |_, _, _| Ok(1),
+        today: |event_type, event_version, payload| {
+            let unreadable = |error: &serde_json::Error| kernel::DecodeError::Payload {
+                event_type: event_type.to_owned(),
+                version: event_version,
+                reason: error.to_string(),
+            };
+            let note: Note = serde_json::from_slice(payload).map_err(|error| unreadable(&error))?;
+            Ok(vec![serde_json::to_value(note).map_err(|error| unreadable(&error))?])
+        },
+        state: |_| Ok(Value::Null),
+        resume: |state, _| Ok(state),
+        form: 1,
+        sealed: true,
+    };
+
+    fn stored(payload: &str) -> RecordedEvent {
+        #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
+        let tenant = kernel::TenantId::vouched(uuid::Uuid::from_u128(1));
+        let at = chrono::DateTime::UNIX_EPOCH;
+        RecordedEvent {
+            tenant,
+            position: kernel::Position(1),
+            event_id: uuid::Uuid::from_u128(2),
+            aggregate_type: "demo.note".to_owned(),
+            aggregate_id: "1".to_owned(),
+            sequence: 1,
+            event_type: "demo.note.written".to_owned(),
+            event_version: 1,
+            payload: payload.to_owned().into(),
+            metadata: "{}".into(),
+            occurred_at: at,
+            recorded_at: at,
+        }
+    }
+
+    #[test]
+    fn what_the_types_say_is_personal_is_marked_and_nothing_else_that_they_read() {
+        let typed = json!({
+            "event": "demo.note.written", "name": "Ada", "phones": ["1", "2"], "count": 3,
+            "more": { "city": "London", "nick": "A" },
+        });
+        let marked = marked(&NOTES, &stored(r#"{"count":"three"}"#), &typed);
+        let expected = json!({
+            "event": "demo.note.written", "name": { "personal": "Ada" },
+            "phones": [{ "personal": "1" }, { "personal": "2" }], "count": 3,
+            "more": { "city": "London", "nick": { "personal": "A" } },
+        });
+        assert_eq!(serde_json::from_str::<Value>(&marked).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_nothing_reads_and_all_of_what_cannot_be_read_is_marked() {
+        let slip = marked(&NOTES, &stored("{}"), &json!({ "name": "Ada", "nmae": "Lovelace", "count": 3 }));
+        assert!(slip.contains(r#""nmae":{"personal":"Lovelace"}"#), "{slip}");
+        let unread = json!({ "event": "demo.note.written", "name": "Ada", "count": "three", "more": null });
+        let unread = marked(&NOTES, &stored("{}"), &unread);
+        let expected = json!({
+            "event": "demo.note.written", "name": { "personal": "Ada" }, "count": { "personal": "three" }, "more": null,
+        });
+        assert_eq!(serde_json::from_str::<Value>(&unread).unwrap(), expected);
+    }
+
+    #[test]
+    fn whose_it_is_stays_as_the_event_says_and_what_is_sealed_is_left_alone() {
+        let event = stored(r#"{"name":{"sealed":"v1.abc@demo.person/7"},"count":1}"#);
+        let typed = json!({ "name": "Ada", "phones": [{ "sealed": "v1.def" }], "count": 1 });
+        let marked = marked(&NOTES, &event, &typed);
+        assert!(marked.contains(r#""name":{"personal":"Ada","of":"demo.person/7"}"#), "{marked}");
+        assert!(marked.contains(r#""phones":[{"sealed":"v1.def"}]"#), "{marked}");
+    }
+
+    #[test]
+    fn of_an_aggregate_that_is_not_sealed_nothing_is() {
+        let open = AggregateType { sealed: false, ..NOTES };
+        let typed = json!({ "name": "Ada", "count": 1 });
+        assert_eq!(marked(&open, &stored("{}"), &typed), typed.to_string());
+    }
+}
