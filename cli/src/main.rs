@@ -38,6 +38,7 @@ mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -107,7 +108,7 @@ impl Cli {
         let place = Place { file: self.config, home: self.home };
         let context = |flags| Context::load(&place, flags, self.format);
         match self.command {
-            Command::Dev(dev) => dev.run(&place.home).await,
+            Command::Dev(dev) => Box::pin(dev.run(&place.home)).await,
             Command::Serve(serve) => {
                 let context = context(serve.flags())?;
                 serve.run(context).await
@@ -138,8 +139,25 @@ impl Cli {
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// How long what still runs when a command has ended may take to end, too.
+const LAST: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    carried_out(run(), LAST).unwrap_or_else(|error| {
+        eprintln!("inopsio: can't start: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Does the work, and waits for what it left behind no longer than that: a task that never yields would keep the process for ever.
+fn carried_out<T>(work: impl Future<Output = T>, last: Duration) -> std::io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(last);
+    Ok(done)
+}
+
+async fn run() -> ExitCode {
     // On the heap: each command has its own, and the largest would be everybody's.
     let command = help::shaped(Cli::command());
     let asked = command.clone().get_matches();
@@ -154,5 +172,38 @@ async fn main() -> ExitCode {
             }
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_task_that_never_yields_keeps_no_process_that_was_asked_to_stop() {
+        let (begun, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (told, heard) = mpsc::channel();
+        let (begins, ends) = (begun.clone(), over.clone());
+        std::thread::spawn(move || {
+            let work = async move {
+                tokio::spawn(async move {
+                    begins.store(true, Ordering::SeqCst);
+                    while !ends.load(Ordering::SeqCst) {
+                        std::hint::spin_loop();
+                    }
+                });
+                while !begun.load(Ordering::SeqCst) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            told.send(carried_out(work, Duration::from_millis(50)).is_ok())
+        });
+        let ended = heard.recv_timeout(Duration::from_secs(30));
+        over.store(true, Ordering::SeqCst);
+        assert_eq!(ended, Ok(true));
     }
 }

@@ -1,11 +1,11 @@
 //! `inopsio migrate`: databases, roles and tables.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, bail};
 use gateway::{Config, Migrated};
 
 use crate::context::{Context, Place};
-use crate::dev;
 use crate::output::{self, Format};
+use crate::{dev, signals};
 
 /// Makes and migrates the databases of all services; safe to run again
 #[derive(Debug, clap::Args)]
@@ -33,10 +33,17 @@ impl Migrate {
         if dev::lock::holder(&home).is_some() {
             return self.migrate(&Config::load(Some(&home.config()), [], &gateway::known())?, format).await;
         }
+        let mut stop = std::pin::pin!(signals::stop()?);
         let lock = dev::lock::Lock::take(&home, self.ports)?;
         let config = dev::config::write_and_read(&home, self.ports)?;
-        let environment = dev::environment::Environment::start(&home, self.ports, lock).await?;
-        let outcome = self.migrate(&config, format).await;
+        let environment = tokio::select! {
+            environment = dev::environment::Environment::start(&home, self.ports, lock) => environment?,
+            () = &mut stop => bail!("stopped; nothing was migrated"),
+        };
+        let outcome = tokio::select! {
+            outcome = self.migrate(&config, format) => outcome,
+            () = &mut stop => Err(anyhow!("stopped; the same command goes on from there")),
+        };
         environment.stop().await.and(outcome)
     }
 

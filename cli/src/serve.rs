@@ -4,6 +4,7 @@ use anyhow::Result;
 use gateway::{Server, Services};
 
 use crate::context::{self, Context};
+use crate::dev::ports;
 use crate::signals;
 
 /// Serves the configured services until it is asked to stop
@@ -29,7 +30,7 @@ pub struct Serve {
     #[arg(long)]
     host: Option<String>,
     /// Port to listen on
-    #[arg(long)]
+    #[arg(long, value_parser = ports::read("INOPSIO_PORT"))]
     port: Option<u16>,
 }
 

@@ -5,10 +5,11 @@
 //! stops the start with its key, itself and what is allowed. [`Config`] then says to each crate what concerns it, in that crate's own
 //! words: [`Config::database`], [`Config::log_settings`], [`Config::bus_settings`], `webhooks.settings()`. Those crates don't know it.
 //!
-//! To add a setting: its field and its default in `sections.rs`, its line in `settings.rs`, and in `load.rs` what its type can't say.
+//! To add a setting: its field and its default in `sections.rs`, its line in `settings.rs`, and in `checks.rs` what its type can't say.
 
 #![deny(missing_docs)]
 
+mod checks;
 mod kv;
 mod load;
 mod master;
@@ -127,13 +128,13 @@ impl Config {
     pub fn remote(&self, service: kernel::Service) -> Option<Vec<http::Uri>> {
         let urls = self.remotes.get(service.name())?;
         // Checked when it was read.
-        Some(load::remote_urls(urls).unwrap_or_default())
+        Some(checks::remote_urls(urls).unwrap_or_default())
     }
 
     /// Where the processes of a cell are.
     pub fn cell_urls(&self, cell: &Cell) -> Vec<http::Uri> {
         // Checked when it was read.
-        load::remote_urls(&cell.urls).unwrap_or_default()
+        checks::remote_urls(&cell.urls).unwrap_or_default()
     }
 
     /// The cell of tenants of whom none was ever noted: this process's own, else the only one.

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::str::FromStr as _;
 
 use figment::error::Kind;
 use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
-use kernel::{Service, is_slug};
+use kernel::Service;
 
-use crate::{Config, NameSettings, Partitions, SETTINGS, kv, master};
+use crate::{Config, SETTINGS, checks, kv};
 
 /// A configuration that can't be used; its text says key, value, where it is from, and what is allowed.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +69,7 @@ pub(crate) fn load(
     let figment = figment.merge(from_environment).merge(from_flags);
     let from_vault = kv::secrets(&figment)?;
     let config: Config = figment.merge(from_vault).extract().map_err(|error| ConfigError(explain(&error)))?;
-    check(&config, known)?;
+    checks::check(&config, known)?;
     Ok(config)
 }
 
@@ -133,6 +132,7 @@ pub(crate) fn explain(error: &figment::Error) -> String {
             Kind::InvalidType(found, wanted) | Kind::InvalidValue(found, wanted) => {
                 let shown =
                     if setting.is_some_and(|setting| setting.secret) { "(secret)".into() } else { found.to_string() };
+                let wanted = in_words(wanted);
                 write!(text, "{key}{variable}: {shown} from {source} is not allowed; allowed is {wanted}")
             }
             Kind::UnknownVariant(found, allowed) => {
@@ -151,163 +151,19 @@ pub(crate) fn explain(error: &figment::Error) -> String {
     text
 }
 
-/// What types can't say.
-fn check(config: &Config, known: &Known) -> Result<(), ConfigError> {
-    let refuse = |key: &str, value: &str, allowed: &str| {
-        // Not all have one: a cell's settings stand in the file only.
-        let variable = SETTINGS.iter().find(|setting| setting.key == key);
-        let variable = variable.map(|setting| format!(" ({})", setting.variable)).unwrap_or_default();
-        Err(ConfigError(format!("{key}{variable}: {value} is not allowed; allowed is {allowed}")))
-    };
-    if !(0.0..=1.0).contains(&config.telemetry.sample) {
-        return refuse("telemetry.sample", &config.telemetry.sample.to_string(), "a number from 0 to 1");
+/// What is allowed, in words: serde says it in those of the language.
+fn in_words(wanted: &str) -> &str {
+    match wanted {
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number from 0",
+        "a nonzero u32" => "a whole number from 1 to 4294967295",
+        "f64" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list, such as [\"one\", \"two\"]",
+        "a string" => "a text",
+        other => other,
     }
-    if ![1, 3, 5].contains(&config.nats.replicas) {
-        return refuse("nats.replicas", &config.nats.replicas.to_string(), "1, 3 or 5");
-    }
-    if config.webhooks.timeout_seconds == 0 {
-        return refuse("webhooks.timeout_seconds", "0", "a number of seconds from 1");
-    }
-    if config.events.heartbeat_seconds == 0 {
-        return refuse("events.heartbeat_seconds", "0", "a number of seconds from 1");
-    }
-    if config.http.timeout_seconds == 0 {
-        return refuse("http.timeout_seconds", "0", "a number of seconds from 1");
-    }
-    let digits = |prefix: &str| {
-        prefix
-            .strip_prefix('+')
-            .is_some_and(|rest| (1..=15).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_digit()))
-    };
-    if let Some(wrong) = config.texts.prefixes.iter().find(|prefix| !digits(prefix)) {
-        return refuse("texts.prefixes", &format!("{wrong:?}"), "beginnings of numbers such as [\"+49\", \"+43\"]");
-    }
-    let breaches = &config.auth.breaches_url;
-    if !breaches.is_empty() && !["http://", "https://"].iter().any(|scheme| breaches.starts_with(scheme)) {
-        let allowed = "a URL such as https://api.pwnedpasswords.com/range";
-        return refuse("auth.breaches_url", &format!("{breaches:?}"), allowed);
-    }
-    if let Err(wrong) = config.http.proxies() {
-        let allowed = "addresses and networks, such as [\"10.0.0.7\", \"fd00::/8\"]";
-        return refuse("http.trusted_proxies", &format!("{wrong:?}"), allowed);
-    }
-    for (key, count) in
-        [("http.uploads", config.http.uploads), ("http.uploads_of_a_tenant", config.http.uploads_of_a_tenant)]
-    {
-        if count == 0 {
-            return refuse(key, "0", "a number from 1");
-        }
-    }
-    if config.postgres.append_timeout_seconds == 0 {
-        return refuse("postgres.append_timeout_seconds", "0", "a number of seconds from 1");
-    }
-    if !(1..=2048).contains(&config.postgres.append_queue_mib) {
-        let found = config.postgres.append_queue_mib.to_string();
-        return refuse("postgres.append_queue_mib", &found, "a number from 1 to 2048");
-    }
-    let partitions = match &config.projections.partitions {
-        None => BTreeMap::new(),
-        Some(Partitions::All(partitions)) => BTreeMap::from([(String::new(), *partitions)]),
-        Some(Partitions::Each(each)) => each.clone(),
-    };
-    for (name, partitions) in partitions {
-        if !(partitions.is_power_of_two() && partitions <= projector::MAX_PARTITIONS) {
-            return refuse("projections.partitions", &partitions.to_string(), "1, 2, 4, 8, 16, 32 or 64");
-        }
-        if !name.is_empty() && !known.projections.contains(&name.as_str()) {
-            return refuse("projections.partitions", &format!("{name:?}"), &known.projections.join(", "));
-        }
-    }
-    if !config.postgres.claim_key.is_empty() && claim_key(config).is_none() {
-        return refuse("postgres.claim_key", "(secret)", "64 hexadecimal digits");
-    }
-    for (service, urls) in &config.remotes {
-        let key = format!("remotes.{service}");
-        if !known.services.iter().any(|known| known.name() == service) {
-            let names: Vec<_> = known.services.iter().map(|known| format!("remotes.{}", known.name())).collect();
-            return refuse(&key, &format!("{urls:?}"), &names.join(", "));
-        }
-        if remote_urls(urls).is_none() {
-            let allowed = "URLs such as http://10.0.0.7:8080, with commas between";
-            return refuse(&key, &format!("{urls:?}"), allowed);
-        }
-    }
-    if let Some(cell) = config.directory.cell.as_deref().filter(|cell| !is_slug(cell)) {
-        return refuse("directory.cell", &format!("{cell:?}"), "2 to 40 lower-case letters, digits and hyphens");
-    }
-    if !config.directory.url.is_empty()
-        && sqlx::postgres::PgConnectOptions::from_str(config.directory.url.reveal()).is_err()
-    {
-        let allowed = "a URL such as postgres://inopsio_directory:password@10.0.0.7/inopsio_directory";
-        return refuse("directory.url", "(secret)", allowed);
-    }
-    if config.cells.len() > 1 && config.directory.cell.as_ref().is_none_or(|home| !config.cells.contains_key(home)) {
-        let names: Vec<_> = config.cells.keys().map(String::as_str).collect();
-        let found = config.directory.cell.as_deref().unwrap_or("(none)");
-        let allowed = format!("where tenants live of whom no cell was noted: {}", names.join(", "));
-        return refuse("directory.cell", found, &allowed);
-    }
-    for (name, cell) in &config.cells {
-        if !is_slug(name) {
-            return refuse(&format!("cells.{name}"), "its name", "2 to 40 lower-case letters, digits and hyphens");
-        }
-        if remote_urls(&cell.urls).is_none() {
-            let allowed = "URLs such as http://10.0.0.7:8080, with commas between";
-            return refuse(&format!("cells.{name}.urls"), &format!("{:?}", cell.urls), allowed);
-        }
-    }
-    if !(1..=60).contains(&config.vault.timeout_seconds) {
-        return refuse("vault.timeout_seconds", &config.vault.timeout_seconds.to_string(), "a number from 1 to 60");
-    }
-    master::check(config)?;
-    if !config.audit.seal_key.is_empty() && config.seal_key().is_none() {
-        return refuse("audit.seal_key", "(secret)", "64 hexadecimal digits");
-    }
-    if !(10..=86_400).contains(&config.auth.access_token_seconds) {
-        let found = config.auth.access_token_seconds.to_string();
-        return refuse("auth.access_token_seconds", &found, "a number from 10 to 86400");
-    }
-    if !is_origin(&config.http.public_url) {
-        let found = format!("{:?}", config.http.public_url);
-        return refuse("http.public_url", &found, "a URL such as https://api.example.com, without a path");
-    }
-    for server in &config.names.servers {
-        if let Err(text) = NameSettings::server(server) {
-            let allowed =
-                "addresses of name servers, with a port or without, such as [\"192.0.2.53\", \"192.0.2.54:5353\"]";
-            return refuse("names.servers", &format!("{text:?}"), allowed);
-        }
-    }
-    for origin in &config.http.cors_origins {
-        // As browsers say it, letter for letter: another one would allow nobody.
-        if origin != "*" && (origin.is_empty() || !is_origin(origin)) {
-            return refuse(
-                "http.cors_origins",
-                &format!("{origin:?}"),
-                "origins such as https://app.example.com (scheme, host and port, nothing after it), or *",
-            );
-        }
-    }
-    Ok(())
-}
-
-/// The URLs of a service's instances: host and port, nothing else; none when there is none, or one can't be used.
-pub(crate) fn remote_urls(text: &str) -> Option<Vec<http::Uri>> {
-    let url = |text: &str| {
-        let uri: http::Uri = text.trim().parse().ok()?;
-        let plain = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/") && uri.query().is_none();
-        (plain && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))).then_some(uri)
-    };
-    text.split(',').map(url).collect()
-}
-
-/// Whether a text is nothing, or scheme and authority of a URL and no more.
-fn is_origin(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    text.is_empty()
-        || rest.is_some_and(|rest| {
-            !rest.is_empty() && !rest.contains(|c: char| !c.is_ascii_graphic() || ['/', '?', '#', '@'].contains(&c))
-        })
 }
 
 /// The bytes of the key under which claims are hashed; none when it is not set.
@@ -339,13 +195,22 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_named_with_its_key_and_what_is_allowed() {
-        let cases: [(&str, &str, &[&str]); 25] = [
+        let cases: [(&str, &str, &[&str]); 34] = [
+            ("INOPSIO_NATS_URL", "", &["nats.url", "INOPSIO_NATS_URL", "nats://10.0.0.7:4222"]),
+            ("INOPSIO_NATS_URL", "nats://10.0.0.7:4222,", &["nats.url", "10.0.0.7:4222,", "commas between"]),
+            ("INOPSIO_HOST", "nowhere", &["http.host", "INOPSIO_HOST", "nowhere", "127.0.0.1"]),
+            ("INOPSIO_BODY_LIMIT", "-1", &["http.body_limit", "-1", "a whole number from 0"]),
+            ("INOPSIO_BODY_LIMIT", "0", &["http.body_limit", "0", "from 1"]),
+            ("INOPSIO_IDLE_SECONDS", "0", &["http.idle_seconds", "0", "seconds from 1"]),
+            ("INOPSIO_GRAPHQL_DEPTH", "0", &["graphql.depth", "0", "from 1"]),
+            ("INOPSIO_GRAPHQL_TIMEOUT_SECONDS", "0", &["graphql.timeout_seconds", "0", "seconds from 1"]),
+            ("INOPSIO_CORS_ORIGINS", "7", &["http.cors_origins", "7", "a list"]),
             ("INOPSIO_VAULT_TIMEOUT_SECONDS", "0", &["vault.timeout_seconds", "0", "1 to 60"]),
             ("INOPSIO_MASTER_KEY", "transit:t/k", &["auth.master_key", "INOPSIO_VAULT_TOKEN", "INOPSIO_VAULT_ROLE_ID"]),
             ("INOPSIO_CORS_ORIGINS", "[\"app.example.com\"]", &["http.cors_origins", "app.example.com", "https://"]),
             ("INOPSIO_CORS_ORIGINS", "[\"https://app.example.com/\"]", &["http.cors_origins", "nothing after it"]),
             ("INOPSIO_TEXTS_PREFIXES", "[\"49\"]", &["texts.prefixes", "49", "+49"]),
-            ("INOPSIO_TEXTS_TENANT_PER_HOUR", "0", &["texts.tenant_per_hour", "0", "nonzero"]),
+            ("INOPSIO_TEXTS_TENANT_PER_HOUR", "0", &["texts.tenant_per_hour", "0", "from 1 to"]),
             ("INOPSIO_CELL", "East!", &["directory.cell", "East!", "lower-case letters"]),
             ("INOPSIO_DIRECTORY_URL", "nowhere", &["directory.url", "(secret)", "postgres://"]),
             ("INOPSIO_PUBLIC_URL", "https://a.example/b", &["http.public_url", "a.example/b", "without a path"]),
@@ -354,7 +219,7 @@ mod tests {
             ("INOPSIO_UPLOADS", "0", &["http.uploads", "0", "from 1"]),
             ("INOPSIO_APPEND_TIMEOUT_SECONDS", "0", &["postgres.append_timeout_seconds", "0", "from 1"]),
             ("INOPSIO_APPEND_QUEUE_MIB", "4096", &["postgres.append_queue_mib", "4096", "1 to 2048"]),
-            ("INOPSIO_PORT", "80800", &["http.port", "INOPSIO_PORT", "80800", "u16"]),
+            ("INOPSIO_PORT", "80800", &["http.port", "INOPSIO_PORT", "80800", "from 0 to 65535"]),
             ("INOPSIO_PORT", "many", &["http.port", "many"]),
             ("INOPSIO_LOG_FORMAT", "xml", &["log.format", "xml", "auto", "text", "json"]),
             ("INOPSIO_NATS_REPLICAS", "2", &["nats.replicas", "2", "1, 3 or 5"]),
@@ -400,6 +265,13 @@ mod tests {
         let some = partitions("{leads=8, contacts=2}");
         assert_eq!((some.partitions_of("leads"), some.partitions_of("accounts")), (Some(8), None));
         assert_eq!(from(&[]).unwrap().projections.partitions_of("leads"), None);
+    }
+
+    #[test]
+    fn the_address_to_listen_on_may_be_called_localhost() {
+        for (text, address) in [("localhost", "127.0.0.1"), ("0.0.0.0", "0.0.0.0"), ("::1", "::1")] {
+            assert_eq!(from(&[("INOPSIO_HOST", text)]).unwrap().http.host.to_string(), address);
+        }
     }
 
     #[test]

@@ -13,7 +13,10 @@ const ALLOWED: &str = "64 hexadecimal digits, or where it is in Vault, as transi
 
 /// Keys in Vault that are asked by this process: each has one client, however often the configuration is copied.
 #[derive(Clone, Default)]
-pub struct Vaults(Arc<Mutex<Vec<(vault::Settings, Place, Arc<Transit>)>>>);
+pub struct Vaults(Arc<Mutex<Vec<Known>>>);
+
+/// A key, and by what it is found again.
+type Known = (vault::Settings, Place, Arc<Transit>);
 
 impl fmt::Debug for Vaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,7 +93,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     ] {
         match Place::read(key.reveal()) {
             Some(Ok(place)) => {
-                _ = transit(config, place).map_err(|ConfigError(why)| ConfigError(format!("{setting}: {why}")))?
+                _ = transit(config, place).map_err(|ConfigError(why)| ConfigError(format!("{setting}: {why}")))?;
             }
             Some(Err(allowed)) => {
                 return Err(ConfigError(format!("{setting}: {:?} is not allowed; allowed is {allowed}", key.reveal())));

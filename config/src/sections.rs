@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A secret: never shown.
 #[derive(Clone, Default, Deserialize, PartialEq, Eq)]
@@ -50,6 +51,7 @@ impl Serialize for SecretText {
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     /// Address to listen on.
+    #[serde(deserialize_with = "address")]
     pub host: IpAddr,
     /// Port to listen on; 0: any free one.
     pub port: u16,
@@ -76,6 +78,17 @@ pub struct Http {
     pub cors_origins: Vec<String>,
     /// Whether answers are compressed for clients that ask for it.
     pub compression: bool,
+}
+
+/// An address, or `localhost`.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text == "localhost" {
+        return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    text.parse::<IpAddr>().map_err(|_| {
+        D::Error::custom(format!("{text:?} is not allowed; allowed is an address such as 127.0.0.1, 0.0.0.0 or ::1"))
+    })
 }
 
 impl Default for Http {

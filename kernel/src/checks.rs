@@ -110,19 +110,19 @@ impl Checks {
 }
 
 /// Characters that reorder the text around them (as in names that read backwards) or are nowhere to be seen: two texts that
-/// look the same would not be. (Joiners belong to words of some scripts, and to emoji; they are not among these.)
+/// look the same would not be. (Joiners and variation selectors belong to words of some scripts, and to emoji; they are not among these.)
 pub fn deceives(c: char) -> bool {
     matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
+        | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e00ff}')
 }
 
-/// Characters of which a text can't be made alone.
+/// Characters that are allowed, and of which a text can't be made alone.
 fn unseen(c: char) -> bool {
     c.is_whitespace()
         || matches!(c,
-            '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{200c}' | '\u{200d}' | '\u{2800}'
-            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0000}'..='\u{e01ef}')
+            '\u{200c}' | '\u{200d}' | '\u{2800}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
 }
 
 fn is_email(text: &str) -> bool {
@@ -177,13 +177,22 @@ mod tests {
             checks.line("/name", text, 1..=10);
             checks.into_errors().first().map(|error| error.code)
         };
-        for hidden in ["\u{200b}", "Ada\u{202e}gnp", "\u{feff}Ada", "A\u{ad}da", "\u{2066}Ada\u{2069}"] {
+        for hidden in [
+            "\u{200b}",
+            "Ada\u{202e}gnp",
+            "\u{feff}Ada",
+            "A\u{ad}da",
+            "\u{2066}Ada\u{2069}",
+            "Ada\u{e0041}",
+            "Ada\u{3164}X",
+            "\u{3164}",
+        ] {
             assert_eq!(code(hidden), Some("control_character"), "{hidden:?}");
         }
-        for nothing in ["", "  ", "\u{200d}", "\u{3164}", "\u{2800} \u{fe0f}", "\u{e0041}"] {
+        for nothing in ["", "  ", "\u{200d}", "\u{2800} \u{fe0f}", "\u{e0100}"] {
             assert_eq!(code(nothing), Some("empty"), "{nothing:?}");
         }
-        for seen in ["می\u{200c}خواهم", "👩\u{200d}💻", "שרה", "عمر"] {
+        for seen in ["می\u{200c}خواهم", "👩\u{200d}💻", "שרה", "عمر", "葛\u{e0100}", "❤\u{fe0f}"] {
             assert_eq!(code(seen), None, "{seen:?}");
         }
         let mut checks = Checks::default();

@@ -118,6 +118,10 @@ impl Left {
 impl Bus {
     /// Connects. Later losses of the connection are mended in the background, for as long as it takes.
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
+        // The library looks for one of none for ever, and lets nobody else have its thread.
+        if settings.servers().is_empty() {
+            return Err(Error::Settings(format!("{:?} names no nats-server", settings.url)));
+        }
         let mut options = match &settings.credentials {
             Credentials::None => ConnectOptions::new(),
             Credentials::Password { user, password } => {
@@ -215,6 +219,14 @@ impl Bus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_url_that_names_no_server_is_refused_also_by_who_connects_later() {
+        for url in ["", " ", ",", " , "] {
+            let settings = Settings { connect_later: true, ..Settings::new(url, Credentials::None, "test") };
+            assert!(matches!(Bus::connect(&settings).await, Err(Error::Settings(_))), "{url:?}");
+        }
+    }
 
     #[test]
     fn a_server_that_was_left_is_avoided_for_a_while_and_the_first_one_comes_again_when_all_were() {

@@ -12,7 +12,7 @@ use crate::meters;
 use crate::settings::{Credentials, Secret};
 
 /// The longest that nobody looks whether the token is renewed, or stands anew in its file.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_mins(1);
 /// The shortest.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -146,7 +146,7 @@ impl Tokens {
         let (Some(left), Some(lasts)) = (lease.left(), lease.lasts) else { return Ok(LOOK) };
         if left > lasts / 3 {
             meters::token(left);
-            return Ok((left - lasts / 3).clamp(SOON, LOOK));
+            return Ok(left.saturating_sub(lasts / 3).clamp(SOON, LOOK));
         }
         let renewed = if lease.renewable { self.renew(client, &text, &lease)? } else { None };
         // What was renewed for a while only comes to the end of what its role allows.

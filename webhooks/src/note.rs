@@ -8,6 +8,7 @@ use sqlx::{PgConnection, PgPool, Postgres};
 use uuid::Uuid;
 
 use crate::Outcome;
+use crate::sender::refuses_event;
 use crate::worker::Target;
 
 /// An attempt to deliver an event.
@@ -100,6 +101,29 @@ fn bind<'q>(
         .bind(outcome.status.map(i32::from))
         .bind(outcome.error.as_deref())
         .bind(&outcome.response)
+}
+
+/// How often in a row, up to the last attempt and so many at most, an event was refused as such: by what an earlier worker noted.
+pub(crate) async fn refusals(
+    pool: &PgPool,
+    target: &Target,
+    event: &RecordedEvent,
+    most: u32,
+) -> Result<u32, sqlx::Error> {
+    // Along the key, backwards: of an endpoint no more deliveries are kept than people look at.
+    let found: Vec<Option<i32>> = sqlx::query_scalar(
+        "SELECT status FROM webhooks.deliveries WHERE tenant_id = $1 AND endpoint_id = $2 AND message_id = $3
+         ORDER BY delivery_id DESC LIMIT $4",
+    )
+    .bind(target.tenant.uuid())
+    .bind(target.id)
+    .bind(event.event_id)
+    .bind(i64::from(most))
+    .fetch_all(pool)
+    .await?;
+    let refused = |status: Option<i32>| status.and_then(|status| u16::try_from(status).ok()).is_some_and(refuses_event);
+    let row = found.iter().position(|status| !refused(*status)).unwrap_or(found.len());
+    Ok(u32::try_from(row).unwrap_or(most))
 }
 
 /// An event is parked: the cursor moves past it, in the transaction that parks it. False: it is not this worker's any more.

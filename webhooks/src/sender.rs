@@ -64,13 +64,18 @@ impl Outcome {
 
     /// Whether the receiver refuses this very message, and not whoever sends it, or any at this time.
     pub fn refuses_event(&self) -> bool {
-        matches!(self.status, Some(400 | 413 | 415 | 422))
+        self.status.is_some_and(refuses_event)
     }
 
     /// Whether the receiver says that it will never want more.
     pub fn gone(&self) -> bool {
         self.status == Some(StatusCode::GONE.as_u16())
     }
+}
+
+/// Whether a status says that this very message is not taken.
+pub(crate) const fn refuses_event(status: u16) -> bool {
+    matches!(status, 400 | 413 | 415 | 422)
 }
 
 impl Sender {

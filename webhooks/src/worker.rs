@@ -208,6 +208,12 @@ impl Worker {
                 return self.park(event, Some(vec![reason])).await;
             }
         };
+        let park_after = self.shared.webhooks.parts().settings.park_after;
+        // An earlier worker may have been at it.
+        let mut refusals = match self.target.attempts {
+            0 => 0,
+            _ => note::refusals(self.shared.webhooks.parts().deliver, &self.target, event, park_after).await?,
+        };
         loop {
             self.wait().await?;
             let (outcome, at) = self.send(event.event_id, &body).await?;
@@ -224,7 +230,9 @@ impl Worker {
                 return if theirs { Ok(()) } else { Err(Trouble::Over) };
             }
             self.fail(delivery, attempt).await?;
-            if outcome.refuses_event() && self.target.attempts >= self.shared.webhooks.parts().settings.park_after {
+            // In a row: whoever answers otherwise in between may have meant somebody else, or another time.
+            refusals = if outcome.refuses_event() { refusals + 1 } else { 0 };
+            if refusals >= park_after {
                 return self.park(event, Some(why(&outcome))).await;
             }
         }

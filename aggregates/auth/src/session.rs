@@ -113,7 +113,7 @@ pub struct Session {
 #[derive(Clone, Debug, PartialEq)]
 pub enum SessionCommand {
     /// Begins.
-    Start(SessionStarted),
+    Start(Box<SessionStarted>),
     /// They showed again who they are.
     Confirm(SessionConfirmed),
     /// They use it. `idle`: after how long without that it ends.
@@ -172,7 +172,7 @@ impl Aggregate for Session {
 
     fn decide(&self, command: SessionCommand) -> Result<Vec<SessionEvent>, SessionError> {
         Ok(match command {
-            SessionCommand::Start(started) => vec![started.into()],
+            SessionCommand::Start(started) => vec![(*started).into()],
             SessionCommand::End(_) if self.ended => vec![],
             SessionCommand::End(reason) => vec![SessionEnded { reason }.into()],
             SessionCommand::Confirm(_) if self.ended => return Err(SessionError),

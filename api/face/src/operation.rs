@@ -88,15 +88,9 @@ pub async fn find<A: Aggregate, T>(
     caller.require(permission)?;
     let id = id.to_string();
     let Some((state, version)) = runtime.executor.load::<A>(caller, &id).await? else {
-        return Err(unknown::<A>(&id).into());
+        return Err(executor::not_found::<A>(&id).into());
     };
     Ok(Resource { body: show(&state), version })
-}
-
-/// The refusal of an id that names nothing of the caller's tenant: never made, or another tenant's.
-fn unknown<A: Aggregate>(id: &str) -> Refusal {
-    let what = A::TYPE.rsplit('.').next().unwrap_or(A::TYPE);
-    Refusal::not_found("not_found", format!("there is no {what} {id}")).with("resource", A::TYPE)
 }
 
 /// A typed id from a path.

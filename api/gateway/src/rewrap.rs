@@ -7,7 +7,7 @@ use directory::{Directory, DirectoryError, WriteSideError, write_side};
 use eventstore::Rewrapped;
 use kernel::{Refusal, Service, TenantId};
 
-use crate::domains::parts;
+use crate::domains::{Part, parts};
 use crate::operator;
 
 /// Keys that can't be wrapped anew. What was done until then is done, and whoever begins again finds what is left.
@@ -50,7 +50,7 @@ pub async fn rewrap(
     tell: &dyn Fn(&str, &Rewrapped),
 ) -> Result<Vec<Outcome>, RewrapError> {
     let mut outcomes = Vec::new();
-    for part in parts().into_iter().filter(|part| part.is_sealed()) {
+    for part in parts().into_iter().filter(Part::is_sealed) {
         let service = part.service;
         let (store, _) = write_side(config, service).await?;
         let done = store.rewrap(at_once, rehearsed, |so_far| tell(service.name(), so_far)).await;

@@ -8,7 +8,8 @@ use auth_api::provider::SeenFrom;
 use config::Config;
 use face::{Incoming, Problem, Reading, Runtime};
 use poem::endpoint::BoxEndpoint;
-use poem::http::{Method, header};
+use poem::error::ResponseError;
+use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response, Result, Route};
 use poem_openapi::__private::UrlQuery;
 use poem_openapi::registry::{MetaApi, Registry};
@@ -186,13 +187,25 @@ impl Rest {
     }
 }
 
+/// Says who may keep an answer to somebody with a token (RFC 9111 section 5.2.2): nobody, but that what has a version may be held by whoever
+/// asked, who asks each time whether it is the same still. Secrets and what is known of people come this way.
+fn kept(response: &mut Response, reads: bool) {
+    let versioned = response.status() == StatusCode::OK && response.headers().contains_key(header::ETAG);
+    let told = if reads && versioned { "private, no-cache" } else { "no-store" };
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(told));
+}
+
 impl Endpoint for Rest {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
+        let reads = [Method::GET, Method::HEAD].contains(request.method());
         match self.answer(request).await {
             Ok(mut response) => {
                 response.set_data(self.pattern.clone());
+                if !self.public {
+                    kept(&mut response, reads);
+                }
                 Ok(response)
             }
             Err(mut error) => {

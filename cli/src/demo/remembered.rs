@@ -67,8 +67,9 @@ mod tests {
 
     #[test]
     fn a_tenant_keeps_its_history_on_other_days_and_gets_no_second_one() {
-        let home = tempfile::tempdir().unwrap();
-        let remembered = Remembered::at(home.path());
+        let home = std::env::temp_dir().join(format!("inopsio-demo-{}", std::process::id()));
+        fs::create_dir_all(&home).unwrap();
+        let remembered = Remembered::at(&home);
         let day = |day| NaiveDate::from_ymd_opt(2026, 11, day).unwrap();
         let first = remembered.or_new("demo", 100, None, day(25)).unwrap();
         assert_eq!(first, History { leads: 100, until: day(25) });
@@ -80,5 +81,6 @@ mod tests {
         }
         assert_eq!(remembered.or_new("other", 200, None, day(26)).unwrap().until, day(26));
         assert_eq!(remembered.or_new("demo", 100, None, day(27)).unwrap(), first, "nothing else was written");
+        fs::remove_dir_all(&home).unwrap();
     }
 }

@@ -8,19 +8,47 @@ use anyhow::{Result, bail};
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Ports {
     /// Port of the API
-    #[arg(long = "port", env = "INOPSIO_PORT", default_value_t = 8080)]
+    #[arg(long = "port", env = "INOPSIO_PORT", default_value_t = 8080, value_parser = read("INOPSIO_PORT"))]
     pub http: u16,
     /// Port of the private Postgres
-    #[arg(long = "postgres-port", env = "INOPSIO_DEV_POSTGRES_PORT", default_value_t = 15432)]
+    #[arg(
+        long = "postgres-port",
+        env = "INOPSIO_DEV_POSTGRES_PORT",
+        default_value_t = 15432,
+        value_parser = read("INOPSIO_DEV_POSTGRES_PORT")
+    )]
     pub postgres: u16,
     /// Port of the private nats-server
-    #[arg(long = "nats-port", env = "INOPSIO_DEV_NATS_PORT", default_value_t = 14222)]
+    #[arg(
+        long = "nats-port",
+        env = "INOPSIO_DEV_NATS_PORT",
+        default_value_t = 14222,
+        value_parser = read("INOPSIO_DEV_NATS_PORT")
+    )]
     pub nats: u16,
 }
 
+/// Reads the port that a flag or its variable gives; what is none is refused with what may stand there.
+pub fn read(variable: &'static str) -> impl Fn(&str) -> Result<u16, String> + Clone + Send + Sync + 'static {
+    move |text: &str| {
+        text.parse::<u16>().map_err(|_| format!("allowed is a number from 0 to 65535, also in {variable}"))
+    }
+}
+
 impl Ports {
-    /// Refuses with the port's name, its number and how to choose another if one of them is taken.
+    /// Refuses with the port's name, its number and how to choose another if one of them is taken, or is that of two.
     pub fn check(self) -> Result<()> {
+        let ours = [
+            ("the API", self.http, "INOPSIO_PORT"),
+            ("the private Postgres", self.postgres, "INOPSIO_DEV_POSTGRES_PORT"),
+            ("the private nats-server", self.nats, "INOPSIO_DEV_NATS_PORT"),
+        ];
+        for (place, (what, port, _)) in ours.iter().enumerate() {
+            let same = ours[place + 1..].iter().find(|(_, other, _)| other == port && *port != 0);
+            if let Some((other, _, setting)) = same {
+                bail!("port {port} can't be that of {what} and of {other}: choose another with {setting}");
+            }
+        }
         self.check_one("the API", self.http, "INOPSIO_PORT")?;
         self.check_servers()
     }
@@ -60,5 +88,23 @@ mod tests {
         assert!(named.contains(&port.to_string()) && named.ends_with("INOPSIO_PORT"), "{said}");
         let choice: u16 = choice.parse().unwrap();
         assert!(![port, ports.postgres, ports.nats].contains(&choice), "{said}");
+    }
+
+    #[test]
+    fn a_port_that_two_are_to_have_is_named_before_anything_is_started() {
+        let said = Ports { http: 9, postgres: 9, nats: 10 }.check().unwrap_err().to_string();
+        assert!(said.contains("port 9") && said.ends_with("INOPSIO_DEV_POSTGRES_PORT"), "{said}");
+        let said = Ports { http: 9, postgres: 10, nats: 10 }.check().unwrap_err().to_string();
+        assert!(said.contains("port 10") && said.ends_with("INOPSIO_DEV_NATS_PORT"), "{said}");
+    }
+
+    #[test]
+    fn what_is_no_port_is_refused_with_what_may_stand_there() {
+        let read = read("INOPSIO_PORT");
+        assert_eq!(read("8080"), Ok(8080));
+        for text in ["abc", "-1", "65536", ""] {
+            let said = read(text).unwrap_err();
+            assert!(said.contains("0 to 65535") && said.contains("INOPSIO_PORT"), "{said}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use kernel::Position;
 
 use crate::context::{self, Context};
 use crate::output;
-use crate::replay::ndjson;
+use crate::replay::{check_types, ndjson};
 
 /// Looks at the bus, and at those who follow the log
 #[derive(Debug, clap::Subcommand)]
@@ -60,7 +60,19 @@ impl Command {
             let names: Vec<_> = services.iter().map(|service| service.name()).collect();
             bail!("--after is a position of one service's log; say which with --service: {}", names.join(", "));
         }
+        check_types(&services, None, event_type.as_deref())?;
         let tenant = context.tenant(&tenant).await?;
+        if let Some(after) = after.filter(|after| *after > Position::START) {
+            for service in &services {
+                let store = context.store(*service).await?;
+                let head = store.head().await;
+                store.close().await;
+                let head = head?;
+                if after > head {
+                    bail!("the log of {service} ends at {head}, before {after}");
+                }
+            }
+        }
         let bus = context.bus().await?;
         let mut feeds = Vec::new();
         for service in services {

@@ -72,11 +72,12 @@ impl Replay {
     pub async fn run(self, context: &Context) -> Result<()> {
         let tenant = context.tenant_or_deleted(&self.tenant).await?;
         let services = context::services(self.service.as_deref())?;
-        self.check_types(&services)?;
+        check_types(&services, self.aggregate_type.as_deref(), self.event_type.as_deref())?;
         self.check_stretch(&services)?;
-        let mut sink = Sink::open(self.output.as_deref())?;
         let (mut written, mut total) = (0, 0);
         let mut known = self.aggregate_id.is_none();
+        // What is asked for is known to be there before anything is written anywhere.
+        let mut asked = Vec::new();
         for service in services {
             let store = context.store(service).await?;
             let mut filter = self.filter();
@@ -92,7 +93,13 @@ impl Replay {
             filter.to = Some(filter.to.map_or(head, |to| to.min(head)));
             let count = store.count(tenant, &filter).await?;
             total += count;
-            let wanted = Wanted { tenant, filter, count, open: self.open };
+            asked.push((store, Wanted { tenant, filter, count, open: self.open }));
+        }
+        if let (false, Some(id)) = (known, &self.aggregate_id) {
+            bail!("the tenant {} has no aggregate with the id {id}", self.tenant);
+        }
+        let mut sink = Sink::open(self.output.as_deref())?;
+        for (store, wanted) in asked {
             let outcome = copy(&store, wanted, &mut sink, &mut written).await;
             store.close().await;
             if let Err(error) = outcome {
@@ -100,25 +107,13 @@ impl Replay {
                 return Err(error);
             }
         }
-        if let (false, Some(id)) = (known, &self.aggregate_id) {
-            bail!("the tenant {} has no aggregate with the id {id}", self.tenant);
-        }
-        let flushed = sink.finish();
+        let flushed = sink.flush();
         eprintln!("{written} of {total}");
         flushed?;
         if written != total {
             bail!("the replay is not complete: {written} events of {total}");
         }
-        Ok(())
-    }
-
-    /// Refuses types that no event is of: a slip of the pen would look like a history in which nothing happened.
-    fn check_types(&self, services: &[Service]) -> Result<()> {
-        let parts = services.iter().map(|service| context::part(*service)).collect::<Result<Vec<_>>>()?;
-        let aggregates = parts.iter().flat_map(|part| &part.aggregates).map(|aggregate| aggregate.name).collect();
-        check_type("aggregate", self.aggregate_type.as_deref(), aggregates)?;
-        let events = parts.iter().flat_map(|part| (part.catalog)()).map(|event| event.name).collect();
-        check_type("event", self.event_type.as_deref(), events)
+        sink.finish()
     }
 
     /// Refuses a stretch in which nothing can lie, for the same reason; and positions where it is not said of which log.
@@ -156,6 +151,15 @@ impl Replay {
             to: self.to,
         }
     }
+}
+
+/// Refuses types that no event of these services is of: a slip of the pen would look like a history in which nothing happened.
+pub(crate) fn check_types(services: &[Service], aggregate: Option<&str>, event: Option<&str>) -> Result<()> {
+    let parts = services.iter().map(|service| context::part(*service)).collect::<Result<Vec<_>>>()?;
+    let aggregates = parts.iter().flat_map(|part| &part.aggregates).map(|aggregate| aggregate.name).collect();
+    check_type("aggregate", aggregate, aggregates)?;
+    let events = parts.iter().flat_map(|part| (part.catalog)()).map(|event| event.name).collect();
+    check_type("event", event, events)
 }
 
 fn check_type(of: &str, name: Option<&str>, known: BTreeSet<&str>) -> Result<()> {

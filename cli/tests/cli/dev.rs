@@ -148,15 +148,27 @@ fn runs(pid: u32) -> bool {
 #[test]
 fn a_signal_while_it_starts_stops_what_was_started() {
     let sandbox = Sandbox::new();
+    let pid_file = sandbox.home().join("postgres/data/postmaster.pid");
+    is_stopped(&sandbox, "dev", || pid_file.exists());
+}
+
+#[test]
+fn a_signal_while_the_private_databases_are_migrated_stops_what_was_started() {
+    let sandbox = Sandbox::new();
+    is_stopped(&sandbox, "migrate", || sandbox.servers_listen() == (true, true));
+}
+
+/// Ctrl-C as soon as the command has come so far leaves no server behind.
+fn is_stopped(sandbox: &Sandbox, command: &str, far: impl Fn() -> bool) {
     let mut child = sandbox
-        .inopsio(&["dev"])
+        .inopsio(&[command])
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    let pid_file = sandbox.home().join("postgres/data/postmaster.pid");
-    eventually("Postgres starts", || pid_file.exists().then_some(()));
+    eventually("it has come so far", || far().then_some(()));
     kill("INT", child.id());
-    eventually("dev ends", || child.try_wait().unwrap());
+    eventually("it ends", || child.try_wait().unwrap());
+    let pid_file = sandbox.home().join("postgres/data/postmaster.pid");
     eventually("the servers end", || (sandbox.servers_listen() == (false, false) && !pid_file.exists()).then_some(()));
 }

@@ -65,7 +65,20 @@ fn a_replay_is_complete_in_order_and_says_so() {
 
     let file = sandbox.folder.join("history.ndjson");
     assert_eq!(sandbox.ok(&["replay", "--tenant", "demo", "--service", "crm", "--output", file.to_str().unwrap()]), "");
-    assert_eq!(std::fs::read_to_string(file).unwrap(), all.stdout);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), all.stdout);
+    // What can't begin leaves what is there as it is.
+    for bad in [
+        &["--service", "crm", "--to", "99999999"][..],
+        &["--event", "crm.lead.qualifed"],
+        &["--id", "0197a8a0-0000-7000-8000-00000000dead"],
+    ] {
+        let mut arguments = vec!["replay", "--tenant", "demo", "--output", file.to_str().unwrap()];
+        arguments.extend(bad.iter().copied());
+        let ended = sandbox.run(&arguments);
+        assert_eq!(ended.status.code(), Some(1), "{bad:?}: {ended:#?}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), all.stdout, "{bad:?}");
+    }
+    assert!(!sandbox.folder.join("history.ndjson.part").exists());
 
     // A reader that goes away, a full disk: not complete, so not a success.
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -202,6 +215,15 @@ fn tenants_tokens_projections_and_the_bus_are_at_hand() {
     let on_the_bus =
         sandbox.ok(&["events", "tail", "--tenant", "demo", "--service", "crm", "--after", "0", "--limit", "4"]);
     assert_eq!(on_the_bus, sandbox.ok(&["replay", "--tenant", "demo", "--service", "crm"]));
+    for (bad, said) in [
+        (["--event", "crm.lead.qualifed"], "there is no event type \"crm.lead.qualifed\"; allowed: "),
+        (["--after", "99999999"], "the log of crm ends at "),
+    ] {
+        let tail = ["events", "tail", "--tenant", "demo", "--service", "crm"];
+        let ended = sandbox.run(&[&tail[..], &bad[..]].concat());
+        assert_eq!(ended.status.code(), Some(1), "{bad:?}: {ended:#?}");
+        assert!(ended.stderr.contains(said), "{bad:?}: {ended:#?}");
+    }
     let lag = sandbox.json(&["events", "lag"]);
     let consumers = lag.as_array().unwrap();
     assert!(consumers.iter().all(|consumer| consumer["lag_events"] == 0), "{lag}");

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use auth_aggregates::{Account, AccountCommand, By, Client, ClientId};
-use executor::{Command, Work};
-use kernel::{Aggregate as _, Refusal, UserId};
+use executor::{Command, Work, not_found};
+use kernel::{Refusal, UserId};
 use keys::Sealed;
 
 use crate::grants::PROTOCOL;
@@ -203,7 +203,6 @@ impl Command for RevokeConsent {
         if work.find::<Client>(self.client).await?.is_some() {
             return Ok(());
         }
-        let detail = format!("there is no {} {}", Client::TYPE, self.client);
-        Err(Refusal::not_found("not_found", detail).with("resource", Client::TYPE))
+        Err(not_found::<Client>(&self.client.to_string()))
     }
 }

@@ -61,7 +61,7 @@ impl Command for IssueApiKey {
             // Its keys work again when it is reactivated: none is added meanwhile.
             Some(_) => return Err(MachineError::Deactivated.into()),
             None => {
-                let detail = format!("there is no auth.machine {}", self.machine);
+                let detail = format!("there is no machine {}", self.machine);
                 return Err(Refusal::references(vec![FieldError {
                     pointer: "/machine".into(),
                     code: "not_found",

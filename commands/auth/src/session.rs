@@ -93,7 +93,7 @@ impl Command for StartSession {
             // Their account is in use from now on, though it has no password.
             work.upsert::<Account>(self.user, AccountCommand::Enter).await?;
         }
-        work.create::<Session>(session, SessionCommand::Start(started))?;
+        work.create::<Session>(session, SessionCommand::Start(Box::new(started)))?;
         Ok(session)
     }
 }

@@ -7,7 +7,7 @@ use crm_aggregates::{
     OpportunityId, OpportunityOpened, PipelineId, StageId,
 };
 use executor::{Command, Work};
-use kernel::{Checks, Refusal};
+use kernel::{Checks, Money, Refusal};
 use serde::{Deserialize, Serialize};
 
 use crate::contact::claim_email;
@@ -65,6 +65,7 @@ impl Command for ConvertLead {
     async fn run(&self, work: &mut Work<'_>) -> Result<Conversion, Refusal> {
         let lead = work.read::<Lead>(self.lead).await?;
         if let Some(converted) = &lead.conversion {
+            work.matches::<Lead>(self.lead).await?;
             return Ok(converted.into());
         }
         let converted = LeadConverted {
@@ -75,28 +76,58 @@ impl Command for ConvertLead {
         let conversion = Conversion::from(&converted);
         // The lead first: whether it may be converted is the question, and its version is the answer's.
         work.update::<Lead>(self.lead, LeadCommand::Convert(converted)).await?;
-        self.account(work, &lead, conversion).await?;
+        // All that is wrong with what was sent is said at once, before anything is looked up.
+        let mut checks = Checks::default();
+        let name = self.account_name(&mut checks, &lead);
+        let deal = self.opportunity.as_ref().map(|opportunity| opportunity.check(&mut checks));
+        checks.finish()?;
+        self.account(work, &lead, conversion, name).await?;
         self.contact(work, &lead, conversion).await?;
-        self.opportunity(work, &lead, conversion).await?;
+        self.opportunity(work, &lead, conversion, deal).await?;
         Ok(conversion)
     }
 }
 
-impl ConvertLead {
-    async fn account(&self, work: &mut Work<'_>, lead: &Lead, to: Conversion) -> Result<(), Refusal> {
-        if let Some(account) = self.account {
-            return existing::<Account>(work, account, "/account").await;
+/// What was sent of an opportunity, checked.
+struct Deal {
+    name: String,
+    amount: Money,
+    close_date: NaiveDate,
+}
+
+impl NewOpportunity {
+    fn check(&self, checks: &mut Checks) -> Deal {
+        Deal {
+            name: checks.line("/opportunity/name", &self.name, values::NAME),
+            amount: self.amount.check(checks, "/opportunity/amount"),
+            close_date: values::day(checks, "/opportunity/close_date", self.close_date),
         }
-        let mut checks = Checks::default();
-        let name = match (&self.account_name, &lead.details.company) {
-            (Some(name), _) => checks.line("/account_name", name, values::NAME),
-            (None, Some(company)) => company.clone(),
-            (None, None) => {
+    }
+}
+
+impl ConvertLead {
+    /// How the new account is called; of one that exists, nobody says so here.
+    fn account_name(&self, checks: &mut Checks, lead: &Lead) -> String {
+        match (self.account, &self.account_name, &lead.details.company) {
+            (Some(_), Some(_), _) => {
+                let detail = "an account that exists has its name: leave out account_name, or account for a new one";
+                checks.refuse("/account_name", "not_allowed", detail);
+                String::new()
+            }
+            (Some(_), None, _) => String::new(),
+            (None, Some(name), _) => checks.line("/account_name", name, values::NAME),
+            (None, None, Some(company)) => company.clone(),
+            (None, None, None) => {
                 checks.refuse("/account_name", "required", "the lead has no company: say how the account is called");
                 String::new()
             }
-        };
-        checks.finish()?;
+        }
+    }
+
+    async fn account(&self, work: &mut Work<'_>, lead: &Lead, to: Conversion, name: String) -> Result<(), Refusal> {
+        if let Some(account) = self.account {
+            return existing::<Account>(work, account, "/account").await;
+        }
         let details = AccountDetails { name, country: lead.details.country.clone(), ..AccountDetails::default() };
         let created = AccountCreated { details, owner: lead.owner.clone(), lead: Some(self.lead) };
         work.create::<Account>(to.account, AccountCommand::Create(created))
@@ -124,13 +155,17 @@ impl ConvertLead {
         )
     }
 
-    async fn opportunity(&self, work: &mut Work<'_>, lead: &Lead, to: Conversion) -> Result<(), Refusal> {
-        let (Some(opportunity), Some(id)) = (&self.opportunity, to.opportunity) else { return Ok(()) };
-        let mut checks = Checks::default();
-        let name = checks.line("/opportunity/name", &opportunity.name, values::NAME);
-        let amount = opportunity.amount.check(&mut checks, "/opportunity/amount");
-        let close_date = values::day(&mut checks, "/opportunity/close_date", opportunity.close_date);
-        checks.finish()?;
+    async fn opportunity(
+        &self,
+        work: &mut Work<'_>,
+        lead: &Lead,
+        to: Conversion,
+        deal: Option<Deal>,
+    ) -> Result<(), Refusal> {
+        let (Some(opportunity), Some(id), Some(deal)) = (&self.opportunity, to.opportunity, deal) else {
+            return Ok(());
+        };
+        let Deal { name, amount, close_date } = deal;
         let stage = enter(work, "/opportunity", opportunity.pipeline, opportunity.stage, id).await?;
         let opened = OpportunityOpened {
             name,

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use executor::Work;
+use executor::{Work, named};
 use kernel::{Aggregate, FieldError, Refusal};
 
 /// Refuses a reference to what does not exist. Another tenant's does not exist.
@@ -13,7 +13,7 @@ pub(crate) async fn existing<A: Aggregate>(
 ) -> Result<(), Refusal> {
     match work.find::<A>(&id).await? {
         Some(_) => Ok(()),
-        None => Err(unknown(pointer, "not_found", format!("there is no {} {id}", A::TYPE))),
+        None => Err(unknown(pointer, "not_found", format!("there is no {} {id}", named::<A>()))),
     }
 }
 

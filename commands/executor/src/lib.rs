@@ -37,4 +37,4 @@ pub use eventstore::AskedJob;
 pub use executor::{Executor, Settings};
 pub use held::{ClaimHistory, Held};
 pub use refused::by_a_key;
-pub use work::Work;
+pub use work::{Work, named, not_found};

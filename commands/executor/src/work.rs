@@ -191,6 +191,21 @@ impl<'a> Work<'a> {
         self.find(&id).await?.ok_or_else(|| not_found::<A>(&id))
     }
 
+    /// Refuses when `If-Match` names another version of an aggregate than it has: for a command that may answer without asking it for
+    /// anything.
+    ///
+    /// # Errors
+    /// `version_differs`; `not_found` when it does not exist.
+    pub async fn matches<A: Aggregate>(&mut self, id: impl Display + Send) -> Result<(), Refusal> {
+        let id = id.to_string();
+        let Some(place) = self.place::<A>(&id).await? else { return Err(not_found::<A>(&id)) };
+        let version = self.streams[place].expected;
+        match self.request.if_match {
+            Some(wanted) if wanted != version => Err(version_differs(wanted, version)),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes a claim for `holder`: refused when another holder has it.
     pub fn take(&mut self, kind: &'static ClaimKind, value: &str, holder: impl Display) {
         self.claim(kind, value, &holder, ClaimAct::Take);
@@ -385,8 +400,14 @@ fn empty<A: Aggregate>(now: DateTime<Utc>) -> Baseline {
     Baseline { state: Arc::new(A::default()), version: 0, occurred_at, bytes: 0 }
 }
 
-fn not_found<A: Aggregate>(id: &str) -> Refusal {
-    Refusal::not_found("not_found", format!("there is no {} {id}", A::TYPE)).with("resource", A::TYPE)
+/// The refusal of an id that names nothing of the caller's tenant: never made, or another tenant's.
+pub fn not_found<A: Aggregate>(id: &str) -> Refusal {
+    Refusal::not_found("not_found", format!("there is no {} {id}", named::<A>())).with("resource", A::TYPE)
+}
+
+/// What people call an aggregate: its type without the service.
+pub fn named<A: Aggregate>() -> &'static str {
+    A::TYPE.rsplit('.').next().unwrap_or(A::TYPE)
 }
 
 pub(crate) fn already_exists(aggregate_type: &str, id: &str) -> Refusal {

@@ -119,7 +119,7 @@ pub async fn import<I: Import>(
 /// What an import of the file would answer now, but for the import's id: a dry run, which writes nothing and uses no key up.
 ///
 /// # Errors
-/// As for [`import`], but that a file of which nothing can be taken is no error here.
+/// As for [`import`]: also a file of which nothing could be taken is refused as that would refuse it.
 pub async fn rehearse<I: Import>(
     executor: &Executor,
     request: &Request,
@@ -131,6 +131,9 @@ pub async fn rehearse<I: Import>(
     let mut importing = Importing::open(executor, &request, csv, import, MOST_ROWS, ImportPlace::default()).await?;
     while importing.rehearse().await? {}
     let answer = ImportReport { import_id: None, ..importing.report() };
+    if answer.taken == 0 && answer.rows > 0 {
+        return Err(answer.nothing_taken());
+    }
     Ok(Done { answer, version: 0, position: Position::START, repeated: false })
 }
 

@@ -106,6 +106,15 @@ impl Policy {
         }
         access.roles = user.roles.iter().cloned().collect();
         access.roles.extend(user.groups.iter().filter_map(|group| self.groups.get(group)).flatten().cloned());
+        self.filled(access)
+    }
+
+    /// What somebody else may do, such as a machine, by these roles.
+    pub fn access_by(&self, roles: BTreeSet<String>) -> Access {
+        self.filled(Access { roles, ..Access::default() })
+    }
+
+    fn filled(&self, mut access: Access) -> Access {
         for role in &access.roles {
             for permission in self.roles.get(role).into_iter().flatten() {
                 access.permissions.entry(permission.clone()).or_default().insert(role.clone());

@@ -19,8 +19,9 @@ use crate::doing::{Doing, Fault, Inner, Next, request};
 use crate::facts::{Fact, StepBegun};
 use crate::plan::{self, Plan};
 use crate::rested::Rested;
-use crate::rows::{self, InstanceKey};
+use crate::rows::{self, Due, InstanceKey};
 use crate::state::{Current, State};
+use crate::turns::{Asked, Places};
 use crate::{Error, Point};
 
 /// Drives for ever.
@@ -28,10 +29,11 @@ pub(crate) async fn run(shared: &Shared) {
     let mut running = FuturesUnordered::new();
     let mut busy: HashSet<InstanceKey> = HashSet::new();
     let mut rested = Rested::new(shared.settings.pause, shared.settings.longest_sleep);
+    let mut asked = Asked::default();
     loop {
         let mut done = Vec::new();
         let taken = {
-            let mut taking = pin!(take(shared, &busy, &rested));
+            let mut taking = pin!(take(shared, &busy, &rested, &mut asked));
             loop {
                 tokio::select! {
                     taken = &mut taking => break taken,
@@ -78,27 +80,43 @@ pub(crate) async fn run(shared: &Shared) {
     }
 }
 
-type Due = Vec<(InstanceKey, DateTime<Utc>)>;
-
-/// What is due and neither under way nor let alone, as far as there is room; and how long it is until the next.
+/// What is due and neither under way nor let alone, as far as there is room, in turns by tenant; and how long it is until the next.
 async fn take(
     shared: &Shared,
     busy: &HashSet<InstanceKey>,
     rested: &Rested,
+    asked: &mut Asked,
 ) -> Result<(Due, std::time::Duration), sqlx::Error> {
     let longest = shared.settings.longest_sleep;
-    let room = shared.settings.together.saturating_sub(busy.len());
-    if room == 0 {
+    let mut places = Places::new(shared.settings.together, busy.iter().map(|key| key.tenant));
+    if places.room() == 0 {
         // Whoever gets done first wakes us.
         return Ok((Vec::new(), longest));
     }
     let (now, instant) = (shared.clock.now(), Instant::now());
-    let mut due = rows::due(&shared.pool, now, room + busy.len() + rested.count(instant)).await?;
+    let not_now = busy.len() + rested.count(instant);
+    let limit = places.room() + not_now;
+    let mut due = rows::due(&shared.pool, now, limit).await?;
+    let is_all = due.len() < limit;
     due.retain(|(key, _)| !busy.contains(key) && !rested.rests(key, instant));
-    due.truncate(room);
+    let rests = asked.rests(instant).filter(|_| !is_all);
+    if !is_all && rests.is_none() {
+        // Those of whom there is very much may hide everybody else.
+        let many = places.many(&due);
+        let began = Instant::now();
+        let others = rows::due_of_others(&shared.pool, now, &many, places.share() + not_now, limit).await?;
+        asked.answered(began, Instant::now(), others.len() < limit);
+        let known: HashSet<InstanceKey> = due.iter().map(|(key, _)| *key).collect();
+        let others = others.into_iter().filter(|(key, _)| !known.contains(key));
+        due.extend(others.filter(|(key, _)| !busy.contains(key) && !rested.rests(key, instant)));
+    }
+    let mut chosen = places.fill(&mut due, true);
+    if is_all || asked.nobody() {
+        chosen.extend(places.fill(&mut due, false));
+    }
     let next = rows::next_due(&shared.pool, now).await?.and_then(|next| (next - now).to_std().ok());
-    let until = next.into_iter().chain(rested.next(instant)).fold(longest, std::time::Duration::min);
-    Ok((due, until))
+    let until = next.into_iter().chain(rested.next(instant)).chain(rests).fold(longest, std::time::Duration::min);
+    Ok((chosen, until))
 }
 
 /// Carries an instance on until it rests or has had its slice.

@@ -189,10 +189,11 @@ impl Follower<'_> {
                 let occasions = events.iter().filter(|event| {
                     event.aggregate_type != shared.book.aggregate_type() && !copied.is_of_another(event)
                 });
-                for event in occasions {
+                let occasions: Vec<_> = occasions.collect();
+                for event in &occasions {
                     known.forget(event);
-                    self.begin(event, &known, &mut found).await?;
                 }
+                self.begin(occasions, &known, &mut found).await?;
                 let whole = events.len() < limit as usize;
                 let to = events.last().map(|event| event.position).filter(|_| !whole).unwrap_or(stretch.to);
                 found.made_up = Some((stretch, to));
@@ -231,9 +232,15 @@ impl Follower<'_> {
             self.make_up().await?;
         }
         let copied = copied.unwrap_or_default();
+        // Forgotten before any of them is asked about: what is remembered is of after all of these, then.
+        let mut occasions = Vec::new();
         for event in &events {
-            self.look_at(event, &copied, &mut found).await?;
+            self.known.forget(event);
+            if self.may_begin(event, &copied, &mut found) {
+                occasions.push(*event);
+            }
         }
+        self.begin(occasions, &self.known, &mut found).await?;
         found.pokes = self.heard(&events, !found.begun.is_empty() || !found.instances.is_empty()).await?;
         self.position = last;
         if found.is_empty() {
@@ -261,37 +268,34 @@ impl Follower<'_> {
         Ok(Some(shared.store.copied(&tenants.into_iter().collect::<Vec<_>>()).await?))
     }
 
-    async fn look_at(&self, event: &RecordedEvent, copied: &Copied, found: &mut Findings) -> Result<(), Error> {
-        self.known.forget(event);
+    /// Notes what an event means but for what it begins; whether it may begin something.
+    fn may_begin(&self, event: &RecordedEvent, copied: &Copied, found: &mut Findings) -> bool {
         // Another tenant's sagas did what was to be done.
         if copied.is_of_another(event) {
-            return Ok(());
+            return false;
         }
         let sagas = &self.shared.sagas;
         if event.aggregate_type == self.shared.book.aggregate_type() {
             // Its rows were deleted with it, and are not made again; nor can all of its history be read any more.
-            if copied.is_gone(event) {
-                return Ok(());
-            }
-            if let Ok(id) = event.aggregate_id.parse() {
+            if let (false, Ok(id)) = (copied.is_gone(event), event.aggregate_id.parse()) {
                 let key = InstanceKey { tenant: event.tenant, id };
                 found.instances.retain(|(known, _)| *known != key);
                 found.instances.push((key, event.sequence));
             }
-            return Ok(());
+            return false;
         }
         // What it begins is in the log, if it began anything.
         if copied.is_restored(event) {
-            return Ok(());
+            return false;
         }
         // What it begins, it begins where the tenant lives when that is settled.
         if copied.is_closed(event) {
             if sagas.newest().any(|one| one.starts_on.contains(&event.event_type.as_str())) {
                 found.pass(event);
             }
-            return Ok(());
+            return false;
         }
-        self.begin(event, &self.known, found).await
+        true
     }
 
     /// Who has to hear of these events. Most of what sagas hear of nobody waits for; so unless `all` is wanted (who is made with

@@ -16,6 +16,8 @@
 //!   to another cell is [passed over](passed_over) is looked at where it is let in.
 //! - **Timers** are the column `wake_at`. The driver ([`driver`]) takes what is due, sleeps until exactly the next one, and is
 //!   woken when an earlier one is written. After a restart the overdue ones are simply due.
+//! - **Fairness** (`turns.rs`): what many aggregates' events begin is begun at the same time, tenant by tenant in turns; of what is due a
+//!   tenant has no more than a quarter of the places while others wait.
 //! - **Unwinding** goes through what was done in reverse, the step that was under way included, because nobody knows how far
 //!   it came: an undo must bear that there is nothing to undo. What can't be undone parks the saga as `stuck`, until a person
 //!   resumes it. An instance finishes on the version of the definition with which it began.
@@ -54,6 +56,7 @@ mod rows;
 mod settings;
 mod state;
 mod status;
+mod turns;
 
 pub use book::{Book, Sagas};
 pub use coordinator::Coordinator;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use kernel::{Position, TenantId};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor, Row};
 use uuid::Uuid;
 
@@ -166,13 +167,8 @@ macro_rules! open {
     };
 }
 
-/// What is due, the longest overdue first; with the position of the last event that each had to hear of.
-#[expect(clippy::disallowed_methods, reason = "the tenant stands in a row that the coordinator wrote from the log")]
-pub(crate) async fn due(
-    connection: impl PgExecutor<'_>,
-    now: DateTime<Utc>,
-    limit: usize,
-) -> Result<Vec<(InstanceKey, DateTime<Utc>)>, sqlx::Error> {
+/// What is due, the longest overdue first.
+pub(crate) async fn due(connection: impl PgExecutor<'_>, now: DateTime<Utc>, limit: usize) -> Result<Due, sqlx::Error> {
     let rows = sqlx::query(concat!(
         "SELECT tenant_id, instance_id, wake_at FROM saga.instances WHERE wake_at <= $1 AND ",
         open!(),
@@ -182,12 +178,56 @@ pub(crate) async fn due(
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(connection)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let key = InstanceKey { tenant: TenantId::vouched(row.try_get(0)?), id: row.try_get(1)? };
-            Ok((key, row.try_get(2)?))
-        })
-        .collect()
+    rows.iter().map(a_due).collect()
+}
+
+/// What is due of others than these tenants: of each the longest overdue ones, `each` of them at most, first the first of every tenant. It
+/// costs a look at the index for each tenant that has a timer, however much is due of these or of others.
+pub(crate) async fn due_of_others(
+    connection: impl PgExecutor<'_>,
+    now: DateTime<Utc>,
+    than: &[TenantId],
+    each: usize,
+    limit: usize,
+) -> Result<Due, sqlx::Error> {
+    let rows = sqlx::query(concat!(
+        "WITH RECURSIVE waiting AS (
+             (SELECT tenant_id, wake_at FROM saga.instances WHERE wake_at IS NOT NULL ORDER BY tenant_id, wake_at LIMIT 1)
+             UNION ALL
+             SELECT next.tenant_id, next.wake_at FROM waiting w CROSS JOIN LATERAL (
+                 SELECT tenant_id, wake_at FROM saga.instances
+                 WHERE wake_at IS NOT NULL AND tenant_id > w.tenant_id ORDER BY tenant_id, wake_at LIMIT 1
+             ) next
+         )
+         SELECT of_one.tenant_id, of_one.instance_id, of_one.wake_at
+         FROM (SELECT tenant_id FROM waiting WHERE wake_at <= $1 AND tenant_id <> ALL ($2) AND ",
+        open!(),
+        ") others
+         CROSS JOIN LATERAL (
+             SELECT tenant_id, instance_id, wake_at, row_number() OVER (ORDER BY wake_at) AS nth
+             FROM (
+                 SELECT tenant_id, instance_id, wake_at FROM saga.instances i
+                 WHERE i.tenant_id = others.tenant_id AND i.wake_at <= $1 ORDER BY i.wake_at LIMIT $3
+             ) longest
+         ) of_one
+         ORDER BY of_one.nth, of_one.wake_at LIMIT $4"
+    ))
+    .bind(now)
+    .bind(than.iter().map(|tenant| tenant.uuid()).collect::<Vec<_>>())
+    .bind(i64::try_from(each).unwrap_or(i64::MAX))
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(a_due).collect()
+}
+
+/// Instances, and since when each is due.
+pub(crate) type Due = Vec<(InstanceKey, DateTime<Utc>)>;
+
+#[expect(clippy::disallowed_methods, reason = "the tenant stands in a row that the coordinator wrote from the log")]
+fn a_due(row: &PgRow) -> Result<(InstanceKey, DateTime<Utc>), sqlx::Error> {
+    let key = InstanceKey { tenant: TenantId::vouched(row.try_get(0)?), id: row.try_get(1)? };
+    Ok((key, row.try_get(2)?))
 }
 
 /// When the next instance is due after `now`.

@@ -38,6 +38,8 @@ CREATE TABLE IF NOT EXISTS saga.instances (
 );
 -- What is due, over all tenants.
 CREATE INDEX IF NOT EXISTS instances_due ON saga.instances (wake_at) WHERE wake_at IS NOT NULL;
+-- What is due of each tenant: from one to the next, however much there is of one.
+CREATE INDEX IF NOT EXISTS instances_turns ON saga.instances (tenant_id, wake_at) WHERE wake_at IS NOT NULL;
 -- Who hears an event.
 CREATE INDEX IF NOT EXISTS instances_key ON saga.instances (tenant_id, saga, key) WHERE wake_at IS NOT NULL;
 -- The list, newest first.
@@ -90,7 +92,7 @@ GRANT SELECT, INSERT, UPDATE ON saga.instances TO inopsio_{{service}}_project;
 GRANT SELECT, INSERT, DELETE ON saga.parked_events TO inopsio_{{service}}_project;
 GRANT SELECT, UPDATE ON saga.checkpoint TO inopsio_{{service}}_project;
 GRANT SELECT ON saga.instances, saga.parked_events, saga.checkpoint TO inopsio_{{service}}_read;
--- Backups hold up to where events were looked at. What came last here is by what a program sees that the tables are its own.
+-- Backups hold up to where events were looked at.
 GRANT SELECT ON saga.passed_over, saga.checkpoint TO inopsio_{{service}}_backup;
 DROP POLICY IF EXISTS backup ON saga.passed_over;
 CREATE POLICY backup ON saga.passed_over FOR SELECT TO inopsio_{{service}}_backup USING (true);

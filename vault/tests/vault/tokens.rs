@@ -186,7 +186,8 @@ async fn no_token_secret_id_or_key_is_in_a_log_an_error_or_what_is_shown_for_deb
         let short = Settings { patience: SHORT, ..settings(&vault, credentials) };
         let key = key_with(short, "transit:transit/inopsio");
         let wrapped = key.wrap(context(1), &data).await.unwrap();
-        seen += &format!("{:?} {key:?} {:?}", key.client(), key.unwrap(context(1), &wrapped).await.unwrap());
+        let shown = format!("{:?} {key:?} {:?}", key.client(), key.unwrap(context(1), &wrapped).await.unwrap());
+        seen += &shown;
         for wrong in ["seal", "away", "revoke", "nonsense"] {
             match wrong {
                 "seal" => vault.seal(true),
@@ -199,7 +200,8 @@ async fn no_token_secret_id_or_key_is_in_a_log_an_error_or_what_is_shown_for_deb
                 _ => vault.answer_next([418]),
             }
             seen += &key.wrap(context(1), &data).await.unwrap_err().to_string();
-            seen += &format!("{:?}", key.unwrap(context(1), &wrapped).await);
+            let outcome = format!("{:?}", key.unwrap(context(1), &wrapped).await);
+            seen += &outcome;
             vault.seal(false);
             vault.away(false);
         }

@@ -217,3 +217,46 @@ async fn fault_a_deliverer_that_ends_between_parking_and_sending_again_loses_not
     eventually("nothing is parked any more", async || parked(&world).await.is_empty().then_some(())).await;
     assert_eq!(world.find(endpoint.id).await.position.0, refused + 2);
 }
+
+#[tokio::test]
+async fn an_event_is_parked_after_five_refusals_in_a_row_whatever_failed_before() {
+    let world = World::start().await;
+    // Never five: four after other failures, and four after one in between.
+    let receiver = Receiver::answering(|_, before| {
+        Reply::Status(match before {
+            0..4 | 8 => "503 Service Unavailable",
+            4..8 | 9..13 => "400 Bad Request",
+            _ => "200 OK",
+        })
+    })
+    .await;
+    let endpoint = world.endpoint(&receiver.url).await;
+    append(&world, "patient", &[1]).await;
+    eventually("it arrives", async || (world.find(endpoint.id).await.delivered == 1).then_some(())).await;
+    let ever = |state| Listing { consumer: None, state, after: None, limit: 10 };
+    for state in [State::Parked, State::Applied] {
+        let letters = desk(&world).list(&request(&world).caller, &ever(state)).await.unwrap();
+        assert_eq!(letters, [], "it was parked");
+    }
+    assert_eq!(receiver.got().len(), 14);
+}
+
+#[tokio::test]
+async fn refusals_before_and_after_a_restart_are_in_one_row() {
+    let pause = std::time::Duration::from_millis(200);
+    let settings = webhooks::Settings { first_retry: pause, longest_retry: pause, ..crate::world::quick() };
+    let world = World::with(settings).await;
+    let receiver = Receiver::answering(|_, _| Reply::Status("422 Unprocessable Content")).await;
+    let endpoint = world.endpoint(&receiver.url).await;
+    let attempts = async |world: &World| {
+        let deliveries = world.webhooks.deliveries(world.tenant, endpoint.id, None, 100).await.unwrap();
+        deliveries.into_iter().rev().map(|one| one.attempt).collect::<Vec<_>>()
+    };
+    append(&world, "bad", &[1]).await;
+    eventually("it was refused", async || (!attempts(&world).await.is_empty()).then_some(())).await;
+    world.halt().await;
+    let world = world.again();
+    eventually("it is parked and was sent again", async || (attempts(&world).await.len() >= 6).then_some(())).await;
+    let first = attempts(&world).await;
+    assert_eq!(first[..6], [1, 2, 3, 4, 5, 2], "the sixth is the second of a parked event");
+}

@@ -44,7 +44,7 @@ pub(super) enum Asked {
     /// Whoever has one, and then goes on there.
     Anybody(Then),
     /// Who showed their password, or is signed in.
-    Known(Pending),
+    Known(Box<Pending>),
 }
 
 /// Somebody who showed a passkey.
@@ -92,7 +92,7 @@ pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
         Asked::Known(pending) if second_factor::still(provider, &visit, &pending).await?.is_none() => {
             return Ok(expired(&visit));
         }
-        Asked::Known(pending) => Some(pending),
+        Asked::Known(pending) => Some(*pending),
     };
     let of = pending.as_ref().map(|pending| pending.user);
     let challenge = (provider.authority.now() - at < CHALLENGE_GOOD_FOR).then_some(challenge);

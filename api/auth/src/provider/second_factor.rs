@@ -54,7 +54,7 @@ pub(super) async fn ask(
     account: &Account,
     error: Option<&str>,
 ) -> Answer {
-    let passkey = passkey::form(provider, visit, Asked::Known(pending.clone()), Some(account)).await?;
+    let passkey = passkey::form(provider, visit, Asked::Known(Box::new(pending.clone())), Some(account)).await?;
     let pending = provider.keep(visit, ON_CODE, pending).await?;
     Ok(pages::code(&CodePage {
         tenant: &visit.brand,

@@ -89,6 +89,28 @@ async fn a_refreshed_id_token_is_of_the_same_sign_in_and_answers_to_no_browser()
 }
 
 #[tokio::test]
+async fn a_refresh_for_less_tells_less() {
+    let world = World::start().await;
+    world.person(ADA).await;
+    let app = world.client(true).await;
+    let (_, mut tokens) = signs_in(&world, &app, ADA, "openid profile email offline_access").await;
+    for (scope, named, mailed) in
+        [("openid email", false, true), ("openid profile", true, false), ("email", false, false)]
+    {
+        let refresh = text(&tokens, "refresh_token").to_owned();
+        let form = [("grant_type", "refresh_token"), ("refresh_token", &refresh), ("scope", scope)];
+        tokens = json(world.post("token", &form).basic_auth(app.id, Some(&app.secret)), StatusCode::OK).await;
+        let id = tokens["id_token"].as_str().map(claims);
+        assert_eq!(id.is_some(), scope.contains("openid"), "{scope}: {tokens}");
+        let id = id.unwrap_or_default();
+        assert_eq!((id["name"].is_string(), id["email"].is_string()), (named, mailed), "{scope}: {id}");
+    }
+    // What is granted stays whole: the next one may ask for all of it again.
+    let whole = json(app.refreshes(&world, text(&tokens, "refresh_token")), StatusCode::OK).await;
+    assert!(claims(text(&whole, "id_token"))["name"].is_string(), "{whole}");
+}
+
+#[tokio::test]
 async fn attack_129_a_client_says_whom_it_means_and_gets_a_code_for_nobody_else() {
     let world = World::start().await;
     let (ada, _) = (world.person(ADA).await, world.person("grace@example.com").await);

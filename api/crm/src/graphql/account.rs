@@ -105,7 +105,7 @@ pub struct AccountFilter {
     search: Option<String>,
     /// Branch of business, exactly so.
     industry: Option<String>,
-    /// ISO 3166-1 alpha-2.
+    /// ISO 3166-1 alpha-2, in any case.
     country: Option<String>,
     /// The user responsible.
     owner: Option<String>,

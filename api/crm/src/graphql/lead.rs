@@ -233,7 +233,7 @@ pub struct LeadFilter {
     unowned: Option<bool>,
     /// The e-mail address, in any case.
     email: Option<String>,
-    /// ISO 3166-1 alpha-2.
+    /// ISO 3166-1 alpha-2, in any case.
     country: Option<String>,
     /// Captured at this time or later.
     captured_from: Option<DateTime<Utc>>,

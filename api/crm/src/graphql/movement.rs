@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use crm_projections::AsOf;
 use crm_projections::currencies::{Exchange, exchange};
 use crm_projections::opportunities::{self, Deal, DealMovement, Movement, MovementSum, Span};
+use crm_projections::pipelines;
 use face::connection;
 use face::graphql::{Context, Node, Page, PageRequest, forward, int, unreadable};
 use juniper::{FieldResult, GraphQLObject, graphql_object};
@@ -208,13 +209,15 @@ fn total(kind: Movement, sums: &[MovementSum], exchange: &Exchange) -> Option<Mo
     })
 }
 
-pub(crate) fn movement(
+pub(crate) async fn movement(
     context: &Context,
     pipeline: Uuid,
     from: DateTime<Utc>,
     to: Option<DateTime<Utc>>,
-) -> FieldResult<PipelineMovement> {
+) -> FieldResult<Option<PipelineMovement>> {
     context.require(READ)?;
     forward(("from", Some(from)), ("to", to))?;
-    Ok(PipelineMovement(Span { pipeline, from, to }))
+    let mut tables = context.reader(SERVICE).await?;
+    let known = pipelines::find(&mut tables, context.caller().tenant(), &[pipeline]).await.map_err(unreadable)?;
+    Ok((!known.is_empty()).then_some(PipelineMovement(Span { pipeline, from, to })))
 }

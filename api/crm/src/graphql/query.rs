@@ -138,13 +138,13 @@ impl CrmQuery {
         board::board(context, pipeline_id, AsOf { at: as_of, known: known_at }).await
     }
 
-    /// What moved in a pipeline after `from` and until `to` (until now, if left out).
+    /// What moved in a pipeline after `from` and until `to` (until now, if left out). `null`: unknown pipeline.
     async fn pipeline_movement(
         context: &Context,
         pipeline_id: Uuid,
         from: DateTime<Utc>,
         to: Option<DateTime<Utc>>,
-    ) -> FieldResult<PipelineMovement> {
-        movement::movement(context, pipeline_id, from, to)
+    ) -> FieldResult<Option<PipelineMovement>> {
+        movement::movement(context, pipeline_id, from, to).await
     }
 }

@@ -36,7 +36,8 @@ struct ConversionBody {
     /// An account that exists; none: a new one.
     #[serde(default)]
     account: Option<AccountId>,
-    /// Name of the new account, if not the lead's company. Required when the lead has no company and no account is given.
+    /// Name of the new account, if not the lead's company. Required when the lead has no company and no account is given; not allowed
+    /// where one is.
     #[serde(default)]
     #[schemars(with = "Option<form::Name>")]
     account_name: Option<String>,

@@ -123,10 +123,6 @@ fn unreadable(what: &str, error: &dyn std::fmt::Display) -> Refusal {
     Refusal::unavailable("erasure_unavailable", format!("{what} does not answer, and nothing was changed; try again"))
 }
 
-fn unknown(aggregate_type: &'static str, id: Uuid) -> Refusal {
-    Refusal::not_found("not_found", format!("there is no {aggregate_type} {id}")).with("resource", aggregate_type)
-}
-
 #[OpenApi]
 impl Erasures {
     /// Erase a lead: nobody can tell any more who it was
@@ -172,7 +168,10 @@ impl Erasures {
     #[oai(path = "/v1/crm/leads/:lead/erasure", method = "get", operation_id = "getLeadErasure", tag = "Tag::Leads")]
     async fn lead(&self, Authenticated(caller): Authenticated, lead: Path<Uuid>) -> Result<Plain<Erasure>, Problem> {
         caller.require(EraseLead::PERMISSION)?;
-        let state = self.load::<Lead>(&caller, lead.0).await?.ok_or_else(|| unknown(Lead::TYPE, lead.0))?;
+        let state = self
+            .load::<Lead>(&caller, lead.0)
+            .await?
+            .ok_or_else(|| executor::not_found::<Lead>(&lead.0.to_string()))?;
         let mut streams = vec![(Lead::TYPE, lead.0)];
         if let Some(conversion) = &state.conversion {
             let same = self.contact(&caller, ContactId::uuid(conversion.contact)).await?.unwrap_or_default();
@@ -196,7 +195,10 @@ impl Erasures {
         contact: Path<Uuid>,
     ) -> Result<Plain<Erasure>, Problem> {
         caller.require(EraseContact::PERMISSION)?;
-        let streams = self.contact(&caller, contact.0).await?.ok_or_else(|| unknown(Contact::TYPE, contact.0))?;
+        let streams = self
+            .contact(&caller, contact.0)
+            .await?
+            .ok_or_else(|| executor::not_found::<Contact>(&contact.0.to_string()))?;
         self.told(&caller, &streams).await
     }
 }

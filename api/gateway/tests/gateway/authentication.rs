@@ -77,6 +77,22 @@ async fn only_a_token_of_our_own_that_is_valid_now_is_accepted() {
 }
 
 #[tokio::test]
+async fn what_is_answered_to_a_token_is_kept_by_nobody_else() {
+    let world = World::start().await;
+    let lead = world.lead("Ada").await;
+    let read = world.get(&format!("/v1/crm/leads/{lead}")).await;
+    assert_eq!((read.header("etag"), read.header("cache-control")), ("\"1\"", "private, no-cache"), "{read:?}");
+    let machine = world.post("/v1/auth/machines", json!({ "name": "m", "roles": ["viewer"] })).await;
+    let secret = format!("/v1/auth/machines/{}/secret", machine.body["id"].as_str().unwrap());
+    let secret = world.post(&secret, json!({})).await;
+    assert!(secret.body["secret"].is_string() && secret.header("cache-control") == "no-store", "{secret:?}");
+    for path in ["/v1/user/permissions", "/v1/jobs/crm"] {
+        let list = world.get(path).await;
+        assert_eq!((list.status, list.header("cache-control")), (StatusCode::OK, "no-store"), "{path}: {list:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_role_may_do_what_the_permission_table_says_and_no_more() {
     let world = World::start().await;
     let lead = world.lead("Ada").await;

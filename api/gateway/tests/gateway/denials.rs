@@ -77,7 +77,7 @@ async fn denials_are_on_record_in_whichever_form_they_are_told() {
     );
     let mut socket = Socket::bearing(&world, &viewer).await;
     let payload = json!({ "query": "{ auth { machines { totalCount } } }" });
-    socket.say(&json!({ "id": "1", "type": "subscribe", "payload": payload })).await;
+    socket.say(json!({ "id": "1", "type": "subscribe", "payload": payload })).await;
     let heard = socket.hear().await;
     assert!(heard.to_string().contains("permission_missing"), "{heard}");
     assert_eq!(are_recorded(&world, 2).await[1]["operation"], "graphql machines");

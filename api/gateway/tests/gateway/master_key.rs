@@ -223,7 +223,7 @@ async fn erasure_and_deletion_destroy_keys_that_vault_wrapped() {
     let left = store.read_after(kernel::Position::START, 1_000).await.unwrap();
     let left: Vec<_> = left.into_iter().filter(|event| event.tenant == globex.tenant_id).collect();
     assert!(!left.is_empty(), "the bytes stay");
-    for event in store.opened(left).await.unwrap_or_default() {
+    for event in store.opened(left).await.unwrap() {
         assert!(!String::from_utf8_lossy(&event.payload).contains("Grace"), "{event:?}");
     }
     store.close().await;

@@ -1,5 +1,6 @@
 //! How far somebody reaches: to what is their own, whatever their roles; and never to more than they may themselves.
 
+use kernel::{Clock, SystemClock};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
@@ -79,4 +80,34 @@ async fn what_is_ones_own_needs_no_role() {
     world.refuses(vec![missing(others), missing(leads)]).await;
     let erased = ask(Method::POST, "/v1/user/me/erase").json(&json!({ "email": "ada@example.com" }));
     assert_eq!(Answer::of(erased).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_a_machine_may_and_might_is_told_as_of_people() {
+    let world = World::start().await;
+    let unborn = SystemClock.now();
+    let machine = Machine::register(&world, "m", &["viewer"]).await;
+    let before = SystemClock.now();
+    let change = json!({ "name": "m", "roles": ["auditor"] });
+    let changed = world.post(&format!("/v1/auth/machines/{}/change", machine.id), change).await;
+    assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
+    let access = async |at: String| {
+        let fields = format!("access(userId: \"{}\"{at}) {{ roles permissions {{ name by }} }}", machine.id);
+        let query = json!({ "query": format!("{{ user {{ {fields} }} }}") });
+        let answer = Answer::of(world.request(Method::POST, "/graphql").json(&query)).await;
+        assert!(answer.body["errors"].is_null(), "{answer:?}");
+        answer.body["data"]["user"]["access"].clone()
+    };
+    let as_of = |at: chrono::DateTime<chrono::Utc>| {
+        format!(", asOf: \"{}\"", at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true))
+    };
+    let now = access(String::new()).await;
+    assert_eq!(now["roles"], json!(["auditor"]));
+    let history = json!({ "name": "auth:history:read", "by": ["auditor"] });
+    assert!(now["permissions"].as_array().unwrap().contains(&history), "{now}");
+    assert_eq!(access(as_of(before)).await["roles"], json!(["viewer"]));
+    assert_eq!(access(as_of(unborn)).await, Value::Null);
+    let off = world.post(&format!("/v1/auth/machines/{}/deactivate", machine.id), json!({})).await;
+    assert_eq!(off.status, StatusCode::OK, "{off:?}");
+    assert_eq!(access(String::new()).await, json!({ "roles": [], "permissions": [] }));
 }

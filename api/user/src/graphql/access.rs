@@ -1,11 +1,14 @@
 //! What users may do, in GraphQL.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
+use face::Stint;
 use face::graphql::{Context, Cursor, PageRequest, forward, unreadable};
 use juniper::{FieldResult, graphql_object};
 use kernel::UserId;
 use user_projections::AsOf;
-use user_projections::access::{self, AccessChanges};
+use user_projections::access::{self, AccessChanges, Policy};
 use uuid::Uuid;
 
 use super::user::User;
@@ -97,10 +100,23 @@ pub(crate) async fn of(context: &Context, user: UserId, as_of: AsOf) -> FieldRes
     if context.caller().subject() != user.to_string() {
         context.require(READ)?;
     }
-    let grants = context.grants();
+    let (tenant, grants) = (context.caller().tenant(), context.grants());
     let mut tables = context.reader(SERVICE).await?;
-    let access = access::access(&mut tables, context.caller().tenant(), user, grants, as_of).await;
-    Ok(access.map_err(unreadable)?.map(Access))
+    let found = access::access(&mut tables, tenant, user, grants, as_of).await.map_err(unreadable)?;
+    drop(tables);
+    if found.is_some() {
+        return Ok(found.map(Access));
+    }
+    // No user: perhaps a machine, whose roles the service knows in which it is registered.
+    let moment = [as_of.at, as_of.known].into_iter().flatten().min();
+    let holds = |stint: &Stint| match moment {
+        Some(moment) => stint.from <= moment && stint.to.is_none_or(|to| to > moment),
+        None => stint.to.is_none(),
+    };
+    let Some(stint) = context.stints(&[user.uuid()]).await?.into_iter().find(holds) else { return Ok(None) };
+    let mut tables = context.reader(SERVICE).await?;
+    let policy = Policy::at(&mut tables, tenant, grants, &BTreeSet::new(), as_of).await.map_err(unreadable)?;
+    Ok(Some(Access(policy.access_by(stint.roles))))
 }
 
 pub(crate) async fn changes(

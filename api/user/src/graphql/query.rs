@@ -112,8 +112,8 @@ impl UserQuery {
         invitation::list(context, status, first, after).await
     }
 
-    /// What a user may do at `asOf` (today, if left out), as far as was known at `knownAt`: with the roles and groups of that
-    /// time, and what these allowed then. `null`: they were not there, or not known.
+    /// What a user, or a machine by its id, may do at `asOf` (today, if left out), as far as was known at `knownAt`: with the roles and groups
+    /// of that time, and what these allowed then. `null`: they were not there, or not known.
     async fn access(
         context: &Context,
         user_id: Uuid,

@@ -2,7 +2,7 @@
 
 use face::operation::{Done, Found, Made, change, create, find, id};
 use face::{Authenticated, Command, Empty, Example, Hold, NamesError, example};
-use kernel::{Aggregate, Caller, Refusal, TenantId};
+use kernel::{Caller, Refusal, TenantId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -223,10 +223,7 @@ impl Domains {
     async fn known(&self, caller: &Caller, claim: Uuid) -> Result<ClaimedDomain, Refusal> {
         caller.require(WRITE)?;
         let found = self.service.runtime.executor.load::<ClaimedDomain>(caller, &claim.to_string()).await?;
-        let not_found = || {
-            Refusal::not_found("not_found", format!("there is no {} {claim}", ClaimedDomain::TYPE))
-                .with("resource", ClaimedDomain::TYPE)
-        };
+        let not_found = || executor::not_found::<ClaimedDomain>(&claim.to_string());
         found.map(|(state, _)| (*state).clone()).ok_or_else(not_found)
     }
 }

@@ -61,6 +61,13 @@ async fn a_second_convert_gets_the_same_answer() {
         assert_eq!((again.answer, again.version, again.position), (first.answer, first.version, first.position));
     }
     assert_eq!(world.head().await, head);
+    // It is a condition of that answer, too.
+    let versioned = |version| Request { if_match: Some(version), ..world.request.clone() };
+    let refusal = world.executor.execute(&versioned(1), &convert(lead)).await.unwrap_err();
+    assert_eq!((refusal.kind(), refusal.code()), (Kind::PreconditionFailed, "version_differs"));
+    assert_eq!(refusal.extra()["version"], first.version);
+    let matching = world.executor.execute(&versioned(first.version), &convert(lead)).await.unwrap();
+    assert_eq!(matching.answer, first.answer);
     let again = world.executor.execute(&world.keyed("again"), &convert(lead)).await.unwrap();
     assert_eq!((again.answer, again.version), (first.answer, first.version));
     assert_eq!(world.head().await, head);
@@ -144,6 +151,37 @@ async fn an_account_never_takes_a_persons_name_by_itself() {
     assert_eq!(world.wrong(&convert(lead)).await, field("/account_name", "required"));
     let done = world.done(&ConvertLead { account_name: text("Lovelace Estate"), ..convert(lead) }).await;
     assert_eq!(world.state::<Account>(done.answer.account).await.details.name, "Lovelace Estate");
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_with_a_conversion_is_said_at_once() {
+    let world = World::new().await;
+    let ids = world.pipeline().await;
+    let lead = world.qualified_lead().await;
+    let account = world.done(&convert(world.qualified_lead().await)).await.answer.account;
+    let before = world.head().await;
+    let mut wrong = ConvertLead { account_name: text(""), ..with_opportunity(lead, &ids) };
+    if let Some(opportunity) = &mut wrong.opportunity {
+        opportunity.name.clear();
+        opportunity.amount = euros(-1);
+        opportunity.close_date = day("1900-01-01");
+    }
+    let said = |refusal: kernel::Refusal| {
+        let error = |error: &kernel::FieldError| (error.pointer.clone(), error.code);
+        refusal.errors().iter().map(error).collect::<Vec<_>>()
+    };
+    let found = said(world.refused(&wrong).await);
+    let expected = [
+        ("/account_name", "empty"),
+        ("/opportunity/name", "empty"),
+        ("/opportunity/amount/minor", "amount_negative"),
+        ("/opportunity/close_date", "day_out_of_range"),
+    ];
+    assert_eq!(found, expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+    // An account that exists has a name already.
+    let both = ConvertLead { account: Some(account), account_name: text("Engines"), ..convert(lead) };
+    assert_eq!(world.wrong(&both).await, field("/account_name", "not_allowed"));
+    assert_eq!(world.head().await, before, "something was written");
 }
 
 #[tokio::test]

@@ -119,6 +119,8 @@ async fn a_file_of_bad_rows_only_is_refused_and_leaves_nothing() {
     let refusal = import_leads(&world.executor, &world.keyed("bad"), csv, &options()).await.unwrap_err();
     assert_eq!(refusal.code(), "csv_no_row_taken");
     assert_eq!(refusal.extra()["row_errors"].as_array().unwrap().len(), 2);
+    let dry = rehearse(&world.executor, &world.request, csv, &options()).await.unwrap_err();
+    assert_eq!((dry.code(), dry.extra()), (refusal.code(), refusal.extra()), "a dry run says what the import would");
     assert_eq!(world.head().await, Position::START);
 }
 

@@ -15,7 +15,7 @@ pub struct AccountFilter {
     pub search: Option<String>,
     /// Branch of business, exactly so.
     pub industry: Option<String>,
-    /// ISO 3166-1 alpha-2.
+    /// ISO 3166-1 alpha-2, in any case.
     pub country: Option<String>,
     /// The user responsible.
     pub owner: Option<String>,
@@ -63,7 +63,7 @@ impl Filter for AccountFilter {
             query.push(" AND t.industry = ").push_bind(industry);
         }
         if let Some(country) = country {
-            query.push(" AND t.country = ").push_bind(country);
+            query.push(" AND t.country = ").push_bind(country.to_ascii_uppercase());
         }
         if let Some(owner) = owner {
             query.push(" AND t.owner = ").push_bind(owner);

@@ -24,7 +24,7 @@ pub struct LeadFilter {
     pub unowned: bool,
     /// The e-mail address, in any case.
     pub email: Option<String>,
-    /// ISO 3166-1 alpha-2.
+    /// ISO 3166-1 alpha-2, in any case.
     pub country: Option<String>,
     /// Captured at this time or later.
     pub captured_from: Option<DateTime<Utc>>,
@@ -78,7 +78,7 @@ impl Filter for LeadFilter {
             query.push(" AND t.email = ").push_bind(email.to_lowercase());
         }
         if let Some(country) = country {
-            query.push(" AND t.country = ").push_bind(country);
+            query.push(" AND t.country = ").push_bind(country.to_ascii_uppercase());
         }
         if let Some(from) = captured_from {
             query.push(" AND t.captured_at >= ").push_bind(from);

@@ -3,7 +3,8 @@
 use std::panic::AssertUnwindSafe;
 
 use deadletters::{Entry, Held, Outcome, Part, Share};
-use futures::FutureExt;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use kernel::{Position, RecordedEvent};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -17,31 +18,67 @@ use crate::findings::Findings;
 use crate::known::Known;
 use crate::rows::{self, InstanceKey};
 use crate::state::State;
-use crate::{Error, Point, letters};
+use crate::{Error, Point, letters, turns};
+
+/// Of so many aggregates events are asked about at the same time.
+const TOGETHER: usize = 64;
 
 impl Follower<'_> {
-    /// Asks the sagas that an event may start.
-    pub(super) async fn begin(&self, event: &RecordedEvent, known: &Known, found: &mut Findings) -> Result<(), Error> {
+    /// Asks the sagas that events may start. What one aggregate's begin, they begin in their order; many aggregates' begin together, so
+    /// that the log takes them together, and no tenant's wait for all of another's.
+    pub(super) async fn begin(
+        &self,
+        events: Vec<&RecordedEvent>,
+        known: &Known,
+        found: &mut Findings,
+    ) -> Result<(), Error> {
         let sagas = &self.shared.sagas;
-        for definition in sagas.newest().filter(|one| one.starts_on.contains(&event.event_type.as_str())) {
-            if self.letters.holds(definition.name, event) || found.holds(definition.name, event) {
-                found.parked.push((definition.name, Entry::new(event, None)));
-                continue;
+        let may_start =
+            |event: &&RecordedEvent| sagas.newest().any(|one| one.starts_on.contains(&event.event_type.as_str()));
+        let mut waiting = turns::of_aggregates(events.into_iter().filter(may_start)).into_iter();
+        let mut asked = FuturesUnordered::new();
+        loop {
+            while asked.len() < TOGETHER
+                && let Some(run) = waiting.next()
+            {
+                asked.push(self.begin_in_order(run, known));
             }
-            match self.start(definition, event, known).await? {
-                Ok(Some(begun)) => found.begun.push(begun),
-                Ok(None) => {}
-                Err(fault) => {
-                    tracing::error!(
-                        saga = definition.name, position = %event.position, tenant = %event.tenant, code = fault.code,
-                        "it can't be said whether an event starts a saga; the event is parked"
-                    );
-                    let errors = letters::errors(definition.name, &fault);
-                    found.parked.push((definition.name, Entry::new(event, Some(errors))));
+            let Some(of_run) = asked.next().await else { break };
+            let of_run = of_run?;
+            found.begun.extend(of_run.begun);
+            found.parked.extend(of_run.parked);
+        }
+        found.parked.sort_by_key(|(_, entry)| entry.position);
+        Ok(())
+    }
+
+    /// Asks the sagas that one aggregate's events may start, one event after the other.
+    async fn begin_in_order(&self, run: Vec<&RecordedEvent>, known: &Known) -> Result<Findings, Error> {
+        let mut found = Findings::default();
+        for event in run {
+            for definition in self.shared.sagas.newest() {
+                if !definition.starts_on.contains(&event.event_type.as_str()) {
+                    continue;
+                }
+                if self.letters.holds(definition.name, event) || found.holds(definition.name) {
+                    found.parked.push((definition.name, Entry::new(event, None)));
+                    continue;
+                }
+                match self.start(definition, event, known).await? {
+                    Ok(Some(begun)) => found.begun.push(begun),
+                    Ok(None) => {}
+                    Err(fault) => {
+                        tracing::error!(
+                            saga = definition.name, position = %event.position, tenant = %event.tenant, code = fault.code,
+                            "it can't be said whether an event starts a saga; the event is parked"
+                        );
+                        let errors = letters::errors(definition.name, &fault);
+                        found.parked.push((definition.name, Entry::new(event, Some(errors))));
+                    }
                 }
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     /// Begins an instance if the saga says so. The inner error: it can't say.

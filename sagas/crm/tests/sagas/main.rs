@@ -8,3 +8,4 @@ mod follow_up;
 mod hearing;
 mod operating;
 mod reverting;
+mod turns;

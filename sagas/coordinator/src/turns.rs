@@ -1,0 +1,216 @@
+//! Whose turn it is: what one tenant has much of does not hold up what another has little of.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use kernel::{RecordedEvent, TenantId};
+use tokio::time::Instant;
+
+use crate::rows::Due;
+
+/// The share of time that may go into asking who else waits: one part of so many.
+const COST: u32 = 10;
+
+/// Events by aggregate, each aggregate's in their order; the first aggregate of every tenant before the second of any.
+pub(crate) fn of_aggregates<'a>(events: impl Iterator<Item = &'a RecordedEvent>) -> Vec<Vec<&'a RecordedEvent>> {
+    let mut runs: Vec<(usize, Vec<&RecordedEvent>)> = Vec::new();
+    let mut places = HashMap::new();
+    let mut of_tenants: HashMap<TenantId, usize> = HashMap::new();
+    for event in events {
+        let key = (event.tenant, event.aggregate_type.as_str(), event.aggregate_id.as_str());
+        let at = *places.entry(key).or_insert_with(|| {
+            let nth = of_tenants.entry(event.tenant).or_default();
+            *nth += 1;
+            runs.push((*nth, Vec::new()));
+            runs.len() - 1
+        });
+        runs[at].1.push(event);
+    }
+    // Stable: among equals the earlier one stays first.
+    runs.sort_by_key(|(nth, _)| *nth);
+    runs.into_iter().map(|(_, run)| run).collect()
+}
+
+/// The places of a driver, and who has them.
+pub(crate) struct Places {
+    together: usize,
+    taken: usize,
+    of_tenants: HashMap<TenantId, usize>,
+}
+
+impl Places {
+    /// So many, of which these tenants have one each time they are named.
+    pub(crate) fn new(together: usize, busy: impl Iterator<Item = TenantId>) -> Self {
+        let mut places = Self { together, taken: 0, of_tenants: HashMap::new() };
+        for tenant in busy {
+            places.take(tenant);
+        }
+        places
+    }
+
+    /// How many are free.
+    pub(crate) fn room(&self) -> usize {
+        self.together.saturating_sub(self.taken)
+    }
+
+    /// How many a tenant may have while others wait.
+    pub(crate) fn share(&self) -> usize {
+        (self.together / 4).max(1)
+    }
+
+    /// How many a tenant may have while nobody else waits: whoever comes then does not wait for an end of its slow steps.
+    fn most(&self) -> usize {
+        self.together - self.together / 8
+    }
+
+    /// The tenants who may well use up their share: with what they have, so much of them is due.
+    pub(crate) fn many(&self, due: &Due) -> Vec<TenantId> {
+        let mut counts = self.of_tenants.clone();
+        for (key, _) in due {
+            *counts.entry(key.tenant).or_default() += 1;
+        }
+        counts.into_iter().filter(|(_, count)| *count >= self.share()).map(|(tenant, _)| tenant).collect()
+    }
+
+    /// Takes out of what is due who goes on now: whose tenant has the fewest places, among equals the longest overdue.
+    pub(crate) fn fill(&mut self, due: &mut Due, others_may_wait: bool) -> Due {
+        let most = if others_may_wait { self.share() } else { self.most() };
+        let mut chosen = Vec::new();
+        while self.room() > 0 {
+            let may = due.iter().enumerate().filter(|(_, (key, _))| self.of(key.tenant) < most);
+            let next = may.min_by_key(|(_, (key, at))| (self.of(key.tenant), *at)).map(|(nth, _)| nth);
+            let Some(nth) = next else { break };
+            let one = due.remove(nth);
+            self.take(one.0.tenant);
+            chosen.push(one);
+        }
+        chosen
+    }
+
+    fn of(&self, tenant: TenantId) -> usize {
+        self.of_tenants.get(&tenant).copied().unwrap_or(0)
+    }
+
+    fn take(&mut self, tenant: TenantId) {
+        self.taken += 1;
+        *self.of_tenants.entry(tenant).or_default() += 1;
+    }
+}
+
+/// When it was last asked who waits behind those of whom very much is due, and what was said.
+#[derive(Default)]
+pub(crate) struct Asked {
+    rests_until: Option<Instant>,
+    nobody: bool,
+}
+
+impl Asked {
+    /// How long it is not to be asked again, if at all.
+    pub(crate) fn rests(&self, now: Instant) -> Option<Duration> {
+        self.rests_until.filter(|until| *until > now).map(|until| until - now)
+    }
+
+    /// Whether nobody else waited when it was asked last.
+    pub(crate) fn nobody(&self) -> bool {
+        self.nobody
+    }
+
+    /// It was asked and took so long; `nobody` waits but those who were named.
+    pub(crate) fn answered(&mut self, began: Instant, now: Instant, nobody: bool) {
+        (self.rests_until, self.nobody) = (Some(now + (now - began) * (COST - 1)), nobody);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::rows::InstanceKey;
+
+    #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
+    fn tenant(number: u128) -> TenantId {
+        TenantId::vouched(Uuid::from_u128(number))
+    }
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    /// What is due of a tenant: so many, from this second on.
+    fn due(of: u128, count: u128, from: i64) -> Due {
+        let one = |nth: u128| {
+            let key = InstanceKey { tenant: tenant(of), id: Uuid::from_u128(of * 1_000 + nth) };
+            (key, at(from + i64::try_from(nth).unwrap()))
+        };
+        (0..count).map(one).collect()
+    }
+
+    fn counts(chosen: &Due, tenants: &[u128]) -> Vec<usize> {
+        tenants.iter().map(|of| chosen.iter().filter(|(key, _)| key.tenant == tenant(*of)).count()).collect()
+    }
+
+    #[test]
+    fn while_others_may_wait_a_tenant_has_a_quarter_of_the_places() {
+        let mut waiting = due(1, 100, 0);
+        waiting.extend(due(2, 1, 500));
+        let mut places = Places::new(16, std::iter::empty());
+        let chosen = places.fill(&mut waiting, true);
+        assert_eq!(counts(&chosen, &[1, 2]), [4, 1]);
+        assert_eq!((places.room(), waiting.len()), (11, 96));
+        // What it has already counts.
+        let mut places = Places::new(16, [tenant(1); 4].into_iter());
+        assert!(places.fill(&mut waiting, true).is_empty());
+    }
+
+    #[test]
+    fn alone_it_has_nearly_all_and_leaves_two_for_whoever_comes() {
+        let mut waiting = due(1, 100, 0);
+        let mut places = Places::new(16, std::iter::empty());
+        let chosen = places.fill(&mut waiting, false);
+        assert_eq!(chosen.len(), 14);
+        assert!(chosen.is_sorted_by_key(|(_, at)| *at), "the longest overdue come first");
+        waiting.extend(due(2, 3, 500));
+        assert_eq!(counts(&places.fill(&mut waiting, true), &[1, 2]), [0, 2]);
+        assert_eq!(places.room(), 0);
+    }
+
+    #[test]
+    fn who_has_the_fewest_places_is_next_though_others_are_longer_overdue() {
+        let mut waiting: Due = (1..=4).flat_map(|of| due(of, 10, 0)).collect();
+        waiting.extend(due(5, 1, 900));
+        let busy = [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4].map(tenant);
+        let chosen = Places::new(16, busy.into_iter()).fill(&mut waiting, true);
+        assert_eq!(counts(&chosen, &[1, 2, 3, 4, 5]), [0, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn who_has_places_and_more_that_is_due_is_known_to_have_much() {
+        let places = Places::new(16, [1, 1, 1, 2].map(tenant).into_iter());
+        let mut waiting = due(1, 1, 0);
+        waiting.extend(due(2, 2, 0));
+        waiting.extend(due(3, 4, 0));
+        let mut many = places.many(&waiting);
+        many.sort();
+        assert_eq!(many, [tenant(1), tenant(3)]);
+    }
+
+    #[test]
+    fn of_few_places_everybody_may_have_one() {
+        let mut places = Places::new(1, std::iter::empty());
+        assert_eq!(places.fill(&mut due(1, 3, 0), true).len(), 1);
+        assert_eq!(Places::new(2, std::iter::empty()).fill(&mut due(1, 3, 0), false).len(), 2);
+    }
+
+    #[tokio::test]
+    async fn asking_again_waits_nine_times_as_long_as_it_took() {
+        let began = Instant::now();
+        let answered = began + Duration::from_millis(20);
+        let mut asked = Asked::default();
+        assert_eq!((asked.rests(began), asked.nobody()), (None, false));
+        asked.answered(began, answered, true);
+        assert_eq!((asked.rests(answered), asked.nobody()), (Some(Duration::from_millis(180)), true));
+        assert_eq!(asked.rests(answered + Duration::from_millis(180)), None);
+    }
+}
