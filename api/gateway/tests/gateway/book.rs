@@ -162,12 +162,11 @@ fn run_guide(world: &World) -> Option<Vec<(u16, Value)>> {
     assert_eq!(answers.len(), expected.len(), "{answers:#?}");
     assert!(expected.len() > 15, "{expected:?}");
     for (nth, ((status, body), expected)) in answers.iter().zip(&expected).enumerate() {
-        match expected {
-            Some((refused, code)) => assert_eq!((status, &body["code"]), (refused, &json!(code)), "call {nth}: {body}"),
-            None => {
-                let answered = body["data"].is_null() || body["errors"].is_null();
-                assert!((200..300).contains(status) && answered, "call {nth}: {status} {body}");
-            }
+        if let Some((refused, code)) = expected {
+            assert_eq!((status, &body["code"]), (refused, &json!(code)), "call {nth}: {body}");
+        } else {
+            let answered = body["data"].is_null() || body["errors"].is_null();
+            assert!((200..300).contains(status) && answered, "call {nth}: {status} {body}");
         }
     }
     Some(answers)

@@ -21,14 +21,14 @@ pub async fn town() -> World {
 
 /// The same, with its configuration changed.
 pub async fn town_with(change: impl FnOnce(&mut Config)) -> World {
-    let world = World::start_with(|config| {
+    let started = World::start_with(|config| {
         config.postgres.directory = format!("test_directory_{}", SystemIds.next().simple());
         let (host, port) = (&config.postgres.host, config.postgres.port);
         config.postgres.admin_url = config::SecretText::new(format!("postgres://postgres@{host}:{port}/postgres"));
         config.mail.catch = true;
         change(config);
-    })
-    .await;
+    });
+    let world = Box::pin(started).await;
     directory::migrate(&world.config, false).await.unwrap();
     world
 }
