@@ -69,9 +69,16 @@ impl Mailer for Smtp {
     }
 }
 
+/// Answers of a server that does not let the sender in (RFC 4954, RFC 3207): the settings are wrong, and no mail is.
+const NOT_LET_IN: [u16; 4] = [530, 534, 535, 538];
+
 /// What the server's answer means. Its words may quote the address, so only its code goes on.
 fn failed(error: &smtp::Error) -> MailError {
     match error.status() {
+        Some(code) if NOT_LET_IN.contains(&u16::from(code)) => {
+            tracing::warn!(%code, "the mail server does not let us in: see user, password and TLS of INOPSIO_SMTP_URL");
+            MailError::Passing(format!("the mail server does not let us in: it answers {code}"))
+        }
         Some(code) if error.is_permanent() => MailError::Refused(format!("the mail server answers {code}")),
         Some(code) => MailError::Passing(format!("the mail server answers {code}")),
         None if error.is_timeout() => MailError::Passing("the mail server takes too long".to_owned()),

@@ -62,7 +62,7 @@ impl Domain for Auth {
     }
 
     fn stints() -> Option<Stints> {
-        Some(stints_of_machines)
+        Some(Stints { of: stints_of_machines, subjects: machines_after })
     }
 
     fn projections() -> Vec<Arc<dyn Projection>> {
@@ -88,6 +88,16 @@ impl Domain for Auth {
     fn rest(runtime: Runtime) -> Self::Rest {
         rest::rest(runtime)
     }
+}
+
+/// Which machines there are and were.
+fn machines_after<'t>(
+    tables: &'t mut PgConnection,
+    tenant: TenantId,
+    after: Uuid,
+    limit: i64,
+) -> BoxFuture<'t, Result<Vec<Uuid>, sqlx::Error>> {
+    auth_projections::machines::ids(tables, tenant, after, limit).boxed()
 }
 
 /// Which roles machines had.

@@ -18,10 +18,16 @@ use uuid::Uuid;
 use crate::graphql::Session;
 use crate::{Addressees, Live, Names, Powers, SigningIn, SigningKeys, Standings};
 
-/// Tells from when to when subjects that a service knows had which roles: machines, for example. It reads in the request's transaction on
-/// that service's read models; ids that it does not know are left out.
-pub type Stints =
-    for<'t> fn(&'t mut PgConnection, TenantId, &'t [Uuid]) -> BoxFuture<'t, Result<Vec<Stint>, sqlx::Error>>;
+/// Tells of subjects that a service knows and the user service does not: machines, for example. It reads in the request's transaction on
+/// that service's read models.
+#[derive(Clone, Copy, Debug)]
+pub struct Stints {
+    /// From when to when they had which roles; ids that the service does not know are left out.
+    pub of: for<'t> fn(&'t mut PgConnection, TenantId, &'t [Uuid]) -> BoxFuture<'t, Result<Vec<Stint>, sqlx::Error>>,
+    /// Who there is and was: at most so many ids after this one, in their order.
+    pub subjects:
+        for<'t> fn(&'t mut PgConnection, TenantId, Uuid, i64) -> BoxFuture<'t, Result<Vec<Uuid>, sqlx::Error>>,
+}
 
 /// What a domain's handlers and resolvers work with. Cheap to clone.
 #[derive(Clone)]

@@ -58,7 +58,8 @@ const LIMITS: &str = "
 
 /// The queues in which tenants wait, by skipping from one to the next in the index (10,000 jobs in one are one step); of those that
 /// have something due and room, those of the tenants with the lowest turns.
-fn turn() -> String {
+/// `of`: a further condition.
+fn turn(of: &str) -> String {
     format!(
         "WITH RECURSIVE waiting (tenant_id, queue) AS (
              (SELECT tenant_id, queue FROM jobs.jobs WHERE state = 'waiting' ORDER BY tenant_id, queue LIMIT 1)
@@ -80,7 +81,7 @@ fn turn() -> String {
              ORDER BY j.run_at LIMIT 1) d
          {LIMITS}
          WHERE (SELECT count(*) FROM jobs.jobs r WHERE r.tenant_id = w.tenant_id AND r.state = 'running') < $2
-           AND {ROOM}
+           AND {ROOM} {of}
          ORDER BY t.turn, d.run_at LIMIT $3"
     )
 }
@@ -124,7 +125,7 @@ pub(crate) async fn claim(
     // A claim that a crash of the server undoes was never made: whoever works by it has no lease any more.
     let mut transaction = pool.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
     // The turns' rows are the lock: two claims never look at the same tenant.
-    let mut turns: Vec<Turn> = sqlx::query_as(&format!("{} FOR UPDATE OF t SKIP LOCKED", turn()))
+    let mut turns: Vec<Turn> = sqlx::query_as(&format!("{} FOR UPDATE OF t SKIP LOCKED", turn("")))
         .bind(claim.kinds)
         .bind(i64::from(claim.per_tenant))
         .bind(i64::try_from(most).unwrap_or(i64::MAX))
@@ -213,13 +214,31 @@ async fn still_has_room(transaction: &mut PgConnection, tenant: Uuid, queue: &st
 
 /// Whether there is one to take: a claim that found none may have been in another one's way.
 pub(crate) async fn is_left(pool: &PgPool, claim: &Claim<'_>) -> Result<bool, sqlx::Error> {
-    let left = sqlx::query(&turn())
+    let left = sqlx::query(&turn(""))
         .bind(claim.kinds)
         .bind(i64::from(claim.per_tenant))
         .bind(1_i64)
         .fetch_optional(pool)
         .await?;
     Ok(left.is_some())
+}
+
+/// Tenants of whom less runs than of this one.
+const WHO_HAS_LESS: &str = "
+          AND w.tenant_id <> $4
+          AND (SELECT count(*) FROM jobs.jobs r WHERE r.tenant_id = w.tenant_id AND r.state = 'running')
+            < (SELECT count(*) FROM jobs.jobs r WHERE r.tenant_id = $4 AND r.state = 'running')";
+
+/// Whether others have something due and room for it, of whom less runs than of this tenant.
+pub(crate) async fn others_wait(pool: &PgPool, claim: &Claim<'_>, tenant: Uuid) -> Result<bool, sqlx::Error> {
+    let waiting = sqlx::query(&turn(WHO_HAS_LESS))
+        .bind(claim.kinds)
+        .bind(i64::from(claim.per_tenant))
+        .bind(1_i64)
+        .bind(tenant)
+        .fetch_optional(pool)
+        .await?;
+    Ok(waiting.is_some())
 }
 
 /// Gives back what is left of workers that show no sign of life: to be done again at once, unless its attempts are used up or

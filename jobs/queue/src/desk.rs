@@ -1,6 +1,7 @@
 //! A service's jobs, for those who ask for them and look after them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
 use eventstore::{AskedJob, Database, PoolUse, Role};
@@ -33,6 +34,30 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) wakes: Wakes,
+    /// How many run in this process.
+    taken: AtomicUsize,
+}
+
+/// A place in this process, for as long as it is kept.
+pub(crate) struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Inner {
+    /// Takes one of the process's places.
+    pub(crate) fn place(&self) -> Place<'_> {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Place(&self.taken)
+    }
+
+    /// Whether all places of the process are taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) >= self.settings.concurrency
+    }
 }
 
 /// What is injected.
@@ -106,6 +131,7 @@ impl Jobs {
             clock: sources.clock,
             ids: sources.ids,
             wakes: Wakes::default(),
+            taken: AtomicUsize::new(0),
         };
         Self { inner: Arc::new(inner) }
     }

@@ -33,6 +33,9 @@ pub enum Fault {
     /// It was cancelled, and the handler stopped.
     #[error("it was cancelled")]
     Cancelled,
+    /// Others wait for its place, of whom less runs: it goes on from its last step when its turn comes. The attempt does not count.
+    #[error("it gives way to others")]
+    GaveWay,
     /// The job is somebody else's by now: nothing of this attempt is written any more.
     #[error("the lease was lost")]
     Lost,

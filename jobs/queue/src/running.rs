@@ -18,6 +18,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub(crate) async fn run(jobs: Jobs, kind: Kind, claimed: Claimed, shutdown: CancellationToken) {
     let inner = &*jobs.inner;
     let begun = Instant::now();
+    let place = inner.place();
     metrics::histogram!("inopsio_job_lateness_seconds", "service" => inner.service.name(), "kind" => kind.name)
         .record(claimed.late.as_secs_f64());
     let ending = attempt(&jobs, &kind, &claimed, &shutdown).await;
@@ -28,6 +29,7 @@ pub(crate) async fn run(jobs: Jobs, kind: Kind, claimed: Claimed, shutdown: Canc
     .increment(1);
     metrics::histogram!("inopsio_job_seconds", "service" => inner.service.name(), "kind" => kind.name)
         .record(begun.elapsed().as_secs_f64());
+    drop(place);
     // Its tenant has room for one more.
     jobs.wake().await;
 }
@@ -37,7 +39,8 @@ async fn attempt(jobs: &Jobs, kind: &Kind, claimed: &Claimed, shutdown: &Cancell
     let inner = &*jobs.inner;
     let settings = &inner.settings;
     let cancelled = CancellationToken::new();
-    let work = Work { jobs: jobs.clone(), claimed: claimed.clone(), cancelled: cancelled.clone() };
+    let begun = Instant::now();
+    let work = Work { jobs: jobs.clone(), claimed: claimed.clone(), cancelled: cancelled.clone(), begun };
     let mut handler = AssertUnwindSafe((kind.handler)(work)).catch_unwind().boxed();
     let limit = tokio::time::sleep(kind.time_limit);
     tokio::pin!(limit);

@@ -12,6 +12,8 @@ pub struct Settings {
     pub concurrency: usize,
     /// How many of one tenant all processes together run at the same time.
     pub per_tenant: u32,
+    /// How long a job keeps its place, before it gives way at its next step to a tenant of whom less runs and who has no place.
+    pub stretch: Duration,
     /// How long a job stays with a worker that shows no sign of life.
     pub lease: Duration,
     /// How long a handler may take to notice that it is cancelled, before it is dropped.
@@ -35,6 +37,7 @@ impl Default for Settings {
         Self {
             concurrency: 4,
             per_tenant: 2,
+            stretch: Duration::from_secs(10),
             lease: Duration::from_secs(30),
             grace: Duration::from_secs(10),
             first_retry: Duration::from_secs(5),

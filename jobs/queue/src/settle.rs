@@ -27,7 +27,10 @@ struct Verdict {
     back: i32,
     result: Option<Value>,
     why: Option<(String, String)>,
-    line: String,
+    /// Its tenant has had its turn with that.
+    served: bool,
+    /// What its log says; none: nothing, as it happens often.
+    line: Option<String>,
 }
 
 /// Writes what becomes of the job, unless it is somebody else's by now. The state that it has then; none: it was.
@@ -52,13 +55,14 @@ pub(crate) async fn settle(
              SET state = CASE WHEN cancel_requested_at IS NOT NULL AND $4 <> 'completed' THEN 'cancelled' ELSE $4 END,
                  finished_at = CASE WHEN cancel_requested_at IS NOT NULL OR $4 <> 'waiting' THEN clock_timestamp() END,
                  run_at = coalesce(clock_timestamp() + make_interval(secs => $6), run_at), attempt = attempt - $7, result = $8, code = coalesce($9, code), reason = coalesce($10, reason),
-                 lease = NULL, leased_until = NULL, log_lines = log_lines + 1
+                 lease = NULL, leased_until = NULL, log_lines = log_lines + ($12::text IS NOT NULL)::integer
              WHERE tenant_id = $1 AND job_id = $2 AND lease = $3
              RETURNING state, log_lines),
          {inputs}
          l AS (
              INSERT INTO jobs.lines (tenant_id, job_id, line, at, attempt, message)
-             SELECT $1, $2, log_lines, $5, $11, $12 FROM j)
+             SELECT $1, $2, log_lines, $5, $11, $12 FROM j WHERE $12 IS NOT NULL),
+         t AS (UPDATE jobs.turns x SET turn = nextval('jobs.turn') FROM j WHERE x.tenant_id = $1 AND $13)
          SELECT state FROM j"
     ))
     .bind(claimed.tenant.uuid())
@@ -73,15 +77,28 @@ pub(crate) async fn settle(
     .bind(reason)
     .bind(claimed.attempt.cast_signed())
     .bind(verdict.line)
+    .bind(verdict.served)
     .fetch_optional(pool)
     .await
 }
 
 fn verdict(settings: &Settings, claimed: &Claimed, ending: Ending) -> Option<Verdict> {
-    let over = |state, line: String| Verdict { state, wait: None, back: 0, result: None, why: None, line };
+    let over = |state, line: String| Verdict {
+        state,
+        wait: None,
+        back: 0,
+        result: None,
+        why: None,
+        served: false,
+        line: Some(line),
+    };
     Some(match ending {
         Ending::Answered(Ok(result)) => Verdict { result: Some(result), ..over("completed", "completed".to_owned()) },
         Ending::Answered(Err(Fault::Lost)) => return None,
+        // Behind those for whom it made room: it would be begun again at once.
+        Ending::Answered(Err(Fault::GaveWay)) => {
+            Verdict { back: 1, served: true, line: None, ..over("waiting", String::new()) }
+        }
         Ending::Answered(Err(Fault::Cancelled)) => over("cancelled", "stopped, as it was cancelled".to_owned()),
         Ending::Answered(Err(Fault::Hopeless { code, reason })) => {
             let line = format!("failed, not to be tried again: {code}: {reason}");

@@ -5,10 +5,11 @@ use kernel::TenantId;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::Row;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::claim::Claimed;
+use crate::claim::{Claim, Claimed, others_wait};
 use crate::{Fault, Jobs};
 
 /// The most lines that a handler writes into a job's log; what comes after them is not kept.
@@ -30,6 +31,8 @@ pub struct Work {
     pub(crate) jobs: Jobs,
     pub(crate) claimed: Claimed,
     pub(crate) cancelled: CancellationToken,
+    /// When this attempt began.
+    pub(crate) begun: Instant,
 }
 
 /// How far a job is. All of it is true at once, or none of it.
@@ -121,7 +124,8 @@ impl Work {
     /// Says how far it is, and renews the lease.
     ///
     /// # Errors
-    /// [`Fault::Cancelled`] when it is to stop (the step is taken all the same), [`Fault::Lost`] when the job is somebody else's
+    /// [`Fault::Cancelled`] when it is to stop and [`Fault::GaveWay`] when others wait for its place (the step is taken all the
+    /// same; answer it, and the handler is begun again from this step), [`Fault::Lost`] when the job is somebody else's
     /// (nothing is written then).
     pub async fn step(&self, step: Step) -> Result<(), Fault> {
         let inner = &*self.jobs.inner;
@@ -154,8 +158,20 @@ impl Work {
                 self.cancelled.cancel();
                 Err(Fault::Cancelled)
             }
+            Some(_) if self.is_in_the_way().await? => Err(Fault::GaveWay),
             Some(_) => Ok(()),
         }
+    }
+
+    /// Whether it has had its stretch, and others who have less wait while this process has no place left.
+    async fn is_in_the_way(&self) -> Result<bool, Fault> {
+        let inner = &*self.jobs.inner;
+        if self.begun.elapsed() < inner.settings.stretch || !inner.is_full() {
+            return Ok(false);
+        }
+        let names = inner.kinds.names();
+        let claim = Claim { kinds: &names, per_tenant: inner.settings.per_tenant, length: inner.settings.lease };
+        others_wait(&inner.work, &claim, self.tenant().uuid()).await.map_err(unavailable)
     }
 
     /// The time by the database's clock, by which jobs were asked for, wherever that was.

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::as_of::AsOf;
+
 /// A stretch of time in which somebody had the same roles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stint {
@@ -19,6 +21,14 @@ pub struct Stint {
 }
 
 impl Stint {
+    /// Whether it held as of a moment: what the log took of it, it took when it was so.
+    pub fn held(&self, as_of: AsOf) -> bool {
+        match [as_of.at, as_of.known].into_iter().flatten().min() {
+            Some(moment) => self.from <= moment && self.to.is_none_or(|to| to > moment),
+            None => self.to.is_none(),
+        }
+    }
+
     /// Whether it held just before a moment: what was decided then was decided by what the log had before.
     pub fn held_before(&self, at: DateTime<Utc>) -> bool {
         held_before(self.from, self.to, at)

@@ -1,11 +1,13 @@
-//! What users may do: now, as of any time, and what changed between two times.
+//! What users, and machines, may do: now, as of any time, and what changed between two times.
 //!
 //! A user's permissions are those of their roles and of their groups' roles, with what these include. Roles and groups are
 //! looked at as they were at that time. What the built-in roles allow is what this program says: it has no history here, and a
 //! release that changes it says so.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 
+use folding::Stint;
 use folding::as_of::AsOf;
 use kernel::{Grant, Role, TenantId, UserId};
 use sqlx::PgConnection;
@@ -15,10 +17,12 @@ use uuid::Uuid;
 use crate::people::{self, PersonHistoryRow};
 use crate::{groups, roles};
 
-/// Users who are looked at in one go.
+/// Users and machines that are looked at in one go.
 const PAGE: i64 = 500;
 /// So many pages are looked at for one answer; then it is given, with where it ended.
 const PAGES: usize = 40;
+/// The most who are looked at for one answer.
+pub const MOST_LOOKED_AT: i64 = PAGE * PAGES as i64;
 
 /// What the roles and groups of a tenant allow at one time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,10 +42,10 @@ pub struct Access {
     pub roles: BTreeSet<String>,
 }
 
-/// What a user may do at one time and might not at another.
+/// What a user, or a machine, may do at one time and might not at another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessChange {
-    /// Who.
+    /// Who: the subject of their tokens.
     pub user: UserId,
     /// What they may do at the later time only.
     pub gained: BTreeSet<String>,
@@ -52,9 +56,9 @@ pub struct AccessChange {
 /// Changes of access, and where the search for them ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessChanges {
-    /// In the order of users' ids.
+    /// In the order of their ids.
     pub changes: Vec<AccessChange>,
-    /// The last user who was looked at, if there may be more.
+    /// The last one who was looked at, if there may be more.
     pub more_after: Option<UserId>,
 }
 
@@ -149,34 +153,52 @@ pub async fn access(
     Ok(Some(policy.access(&row)))
 }
 
-/// Whose access is another at `to` than at `from`, of the users after `after`, at most `limit` of them.
+/// Whose access is another at `to` than at `from`, of the users after `after` and of `others` (who are no users, such as machines:
+/// the first [`MOST_LOOKED_AT`] after `after`), at most `limit` of them.
 pub async fn changes(
     tables: &mut PgConnection,
     tenant: TenantId,
     grants: &[Grant],
     (from, to): (AsOf, AsOf),
+    others: &[Stint],
     after: Option<UserId>,
     limit: usize,
 ) -> Result<AccessChanges, sqlx::Error> {
     let (mut found, mut last) = (AccessChanges::default(), after);
+    let page = PAGE as usize;
+    let mut stints: BTreeMap<Uuid, Vec<&Stint>> = BTreeMap::new();
+    for stint in others {
+        stints.entry(stint.subject).or_default().push(stint);
+    }
     for _ in 0..PAGES {
         let users = people::ids(tables, tenant, last, PAGE).await?;
-        let ended = users.len() < PAGE as usize;
-        let then = by_user(people::standings(tables, tenant, &users, from).await?);
-        let now = by_user(people::standings(tables, tenant, &users, to).await?);
+        let beyond = last.map_or(Bound::Unbounded, |last| Bound::Excluded(last.uuid()));
+        let others: Vec<Uuid> =
+            stints.range((beyond, Bound::Unbounded)).map(|(subject, _)| *subject).take(page).collect();
+        let mut subjects: Vec<Uuid> = users.iter().chain(&others).copied().collect();
+        let ended = users.len() < page && others.len() < page && subjects.len() <= page;
+        subjects.sort_unstable();
+        subjects.truncate(page);
+        let then = by_user(people::standings(tables, tenant, &subjects, from).await?);
+        let now = by_user(people::standings(tables, tenant, &subjects, to).await?);
         let groups = then.values().chain(now.values()).flat_map(|row| row.groups.iter().copied()).collect();
         let policy_then = Policy::at(tables, tenant, grants, &groups, from).await?;
         let policy_now = Policy::at(tables, tenant, grants, &groups, to).await?;
-        for user in users {
-            let may = |policy: &Policy, rows: &HashMap<Uuid, PersonHistoryRow>| -> BTreeSet<String> {
-                rows.get(&user).map(|row| policy.access(row).permissions.into_keys().collect()).unwrap_or_default()
+        for subject in subjects {
+            let may = |policy: &Policy, rows: &HashMap<Uuid, PersonHistoryRow>, as_of: AsOf| -> BTreeSet<String> {
+                let of_other = || stints.get(&subject)?.iter().find(|stint| stint.held(as_of));
+                let access = match rows.get(&subject) {
+                    Some(row) => policy.access(row),
+                    None => of_other().map(|stint| policy.access_by(stint.roles.clone())).unwrap_or_default(),
+                };
+                access.permissions.into_keys().collect()
             };
-            let (before, after) = (may(&policy_then, &then), may(&policy_now, &now));
-            last = Some(UserId::new(user));
+            let (before, after) = (may(&policy_then, &then, from), may(&policy_now, &now, to));
+            last = Some(UserId::new(subject));
             if before != after {
                 let gained = after.difference(&before).cloned().collect();
                 let lost = before.difference(&after).cloned().collect();
-                found.changes.push(AccessChange { user: UserId::new(user), gained, lost });
+                found.changes.push(AccessChange { user: UserId::new(subject), gained, lost });
                 if found.changes.len() == limit {
                     found.more_after = last;
                     return Ok(found);

@@ -121,10 +121,25 @@ impl Session {
         for (service, opened) in &self.services {
             if let Some(stints) = opened.reading.stints {
                 let mut tables = self.reader(*service).await?;
-                let told = stints(&mut tables, self.caller.tenant(), subjects).await;
+                let told = (stints.of)(&mut tables, self.caller.tenant(), subjects).await;
                 found.extend(told.map_err(super::unreadable)?);
             }
         }
+        Ok(found)
+    }
+
+    /// The ids of those whom other services than the user service know, after this one, in their order, at most so many.
+    pub async fn subjects(&self, after: Uuid, limit: i64) -> FieldResult<Vec<Uuid>> {
+        let mut found = Vec::new();
+        for (service, opened) in &self.services {
+            if let Some(stints) = opened.reading.stints {
+                let mut tables = self.reader(*service).await?;
+                let told = (stints.subjects)(&mut tables, self.caller.tenant(), after, limit).await;
+                found.extend(told.map_err(super::unreadable)?);
+            }
+        }
+        found.sort_unstable();
+        found.truncate(usize::try_from(limit).unwrap_or_default());
         Ok(found)
     }
 

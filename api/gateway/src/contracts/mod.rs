@@ -1,7 +1,7 @@
 //! The contracts: what is offered to others, generated, checked in under `schemas/`, and reviewed as code.
 //!
 //! `openapi.json` and `schema.graphql` say what can be asked, `events/*.json` and `asyncapi.yaml` what is told (`events.md` tells
-//! it to people). Stored events
+//! it to people), `permissions.md` who may. Stored events
 //! are for ever, so their schemas may only change in ways that leave every stored one readable ([`unreadable`]).
 
 mod asyncapi;
@@ -26,6 +26,8 @@ pub fn contracts() -> Vec<(String, String)> {
     ];
     let types: Vec<EventType> = events().collect();
     all.push(("events.md".to_owned(), events_api::catalogue::page(&types)));
+    let made = "<!-- Made by `make schemas` of the services' permission tables. -->";
+    all.push(("permissions.md".to_owned(), format!("{made}\n\n{}", reference::permissions())));
     all.extend(events().map(|event| (event_path(&event), pretty(event.schema.as_value()))));
     all.sort();
     all

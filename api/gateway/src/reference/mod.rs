@@ -80,14 +80,21 @@ fn description() -> String {
     let mut text = String::from(
         "Commands answer with the log's position; a query that carries it in `X-Min-Position` sees what was done. \
          Whatever is refused is a problem document (RFC 9457) with a stable `code`, and nothing was changed. Queries are \
-         GraphQL at `/graphql`.\n\n## Permissions\n\n| permission | allows |",
+         GraphQL at `/graphql`.\n\n## Permissions\n\n",
     );
+    text.push_str(&permissions());
+    text
+}
+
+/// The table of permissions and built-in roles, of all services.
+pub fn permissions() -> String {
+    let mut text = String::from("| permission | allows |");
     for role in Role::ALL {
         let _ = write!(text, " {role} |");
     }
     text.push_str("\n| --- | --- |");
     text.push_str(&" :-: |".repeat(Role::ALL.len()));
-    for grant in domains::parts().iter().flat_map(|part| part.grants).chain(webhooks::GRANTS) {
+    for grant in domains::grants() {
         let _ = write!(text, "\n| `{}` | {} |", grant.permission, grant.meaning);
         for role in Role::ALL {
             text.push_str(if grant.roles.contains(&role) { " ✓ |" } else { " |" });

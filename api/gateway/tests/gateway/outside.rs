@@ -101,6 +101,11 @@ async fn openid_client_and_oauth4webapi_do_the_same() {
 }
 
 #[tokio::test]
+async fn the_application_that_the_book_shows_signs_somebody_in_knows_them_and_signs_them_out() {
+    passes(Path::new("node"), "node_modules", "connect.mjs").await;
+}
+
+#[tokio::test]
 async fn graphql_over_http_is_as_its_audits_want_it() {
     if !folder().join("node_modules/graphql-http").exists() {
         eprintln!("left out: graphql-http is not in tests/outside; `scripts/setup test` says why, or puts it there");

@@ -107,6 +107,18 @@ async fn what_a_machine_may_and_might_is_told_as_of_people() {
     assert!(now["permissions"].as_array().unwrap().contains(&history), "{now}");
     assert_eq!(access(as_of(before)).await["roles"], json!(["viewer"]));
     assert_eq!(access(as_of(unborn)).await, Value::Null);
+    // An access review has it, too.
+    let from = before.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+    let fields = "changes { userId user { id } gained lost } endCursor";
+    let query =
+        json!({ "query": format!("{{ user {{ accessChanges(from: \"{from}\", first: 100) {{ {fields} }} }} }}") });
+    let review = Answer::of(world.request(Method::POST, "/graphql").json(&query)).await;
+    assert!(review.body["errors"].is_null(), "{review:?}");
+    let changes = review.body["data"]["user"]["accessChanges"]["changes"].as_array().unwrap();
+    let of_it = changes.iter().find(|change| change["userId"] == machine.id.as_str()).unwrap();
+    assert_eq!(of_it["user"], Value::Null);
+    assert!(of_it["gained"].as_array().unwrap().contains(&json!("auth:history:read")), "{of_it}");
+
     let off = world.post(&format!("/v1/auth/machines/{}/deactivate", machine.id), json!({})).await;
     assert_eq!(off.status, StatusCode::OK, "{off:?}");
     assert_eq!(access(String::new()).await, json!({ "roles": [], "permissions": [] }));

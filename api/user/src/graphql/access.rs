@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use face::Stint;
 use face::graphql::{Context, Cursor, PageRequest, forward, unreadable};
 use juniper::{FieldResult, graphql_object};
 use kernel::UserId;
@@ -49,19 +48,19 @@ pub struct Permission {
     by: Vec<String>,
 }
 
-/// What a user may do at one time and might not at another.
+/// What a user, or a machine, may do at one time and might not at another.
 #[derive(Clone, Debug)]
 pub struct AccessChange(access::AccessChange);
 
-/// What a user may do at one time and might not at another.
+/// What a user, or a machine, may do at one time and might not at another.
 #[graphql_object(context = Context)]
 impl AccessChange {
-    /// Whose.
+    /// Whose: a user's id, or a machine's.
     fn user_id(&self) -> Uuid {
         self.0.user.uuid()
     }
 
-    /// Whose.
+    /// Whose; `null`: a machine's.
     async fn user(&self, context: &Context) -> FieldResult<Option<User>> {
         User::of(context, Some(self.0.user.uuid())).await
     }
@@ -88,8 +87,8 @@ impl AccessChangePage {
         self.0.changes.iter().cloned().map(AccessChange).collect()
     }
 
-    /// Give it as `after` to go on from here; `null`: all users were looked at. There may be a page without changes that has
-    /// one: so many users were looked at, and more are there.
+    /// Give it as `after` to go on from here; `null`: all users and machines were looked at. There may be a page without
+    /// changes that has one: so many were looked at, and more are there.
     fn end_cursor(&self) -> Option<String> {
         self.0.more_after.map(|user| Cursor::new(ORDER, &user).into_string())
     }
@@ -108,12 +107,8 @@ pub(crate) async fn of(context: &Context, user: UserId, as_of: AsOf) -> FieldRes
         return Ok(found.map(Access));
     }
     // No user: perhaps a machine, whose roles the service knows in which it is registered.
-    let moment = [as_of.at, as_of.known].into_iter().flatten().min();
-    let holds = |stint: &Stint| match moment {
-        Some(moment) => stint.from <= moment && stint.to.is_none_or(|to| to > moment),
-        None => stint.to.is_none(),
-    };
-    let Some(stint) = context.stints(&[user.uuid()]).await?.into_iter().find(holds) else { return Ok(None) };
+    let stints = context.stints(&[user.uuid()]).await?;
+    let Some(stint) = stints.into_iter().find(|stint| stint.held(as_of)) else { return Ok(None) };
     let mut tables = context.reader(SERVICE).await?;
     let policy = Policy::at(&mut tables, tenant, grants, &BTreeSet::new(), as_of).await.map_err(unreadable)?;
     Ok(Some(Access(policy.access_by(stint.roles))))
@@ -130,9 +125,12 @@ pub(crate) async fn changes(
     forward(("from", Some(from)), ("to", to))?;
     let request = PageRequest::<UserId>::new(first, after.as_deref(), ORDER)?;
     let times = (AsOf::at(from), AsOf { at: to, known: None });
-    let grants = context.grants();
+    let (tenant, grants) = (context.caller().tenant(), context.grants());
+    let after = request.after.map_or(Uuid::nil(), UserId::uuid);
+    let machines = context.subjects(after, access::MOST_LOOKED_AT).await?;
+    let stints = context.stints(&machines).await?;
     let mut tables = context.reader(SERVICE).await?;
-    let tenant = context.caller().tenant();
-    let found = access::changes(&mut tables, tenant, grants, times, request.after, request.first as usize).await;
+    let limit = request.first as usize;
+    let found = access::changes(&mut tables, tenant, grants, times, &stints, request.after, limit).await;
     Ok(AccessChangePage(found.map_err(unreadable)?))
 }

@@ -123,7 +123,8 @@ impl UserQuery {
         access::of(context, UserId::new(user_id), AsOf { at: as_of, known: known_at }).await
     }
 
-    /// Whose access at `to` (now, if left out) is another than at `from`, and what they gained and lost: for an access review.
+    /// Whose access, a user's or a machine's, at `to` (now, if left out) is another than at `from`, and what they gained and lost: for an
+    /// access review.
     async fn access_changes(
         context: &Context,
         from: DateTime<Utc>,

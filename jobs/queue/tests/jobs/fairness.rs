@@ -1,10 +1,14 @@
 //! Nobody waits for somebody else's thousands.
 
-use jobs::{Settings, State};
+use std::time::Duration;
+
+use jobs::{NewJob, Request, Settings, State};
 use kernel::Role;
 use serde_json::json;
 
-use crate::world::{World, new_job, quick, request};
+use uuid::Uuid;
+
+use crate::world::{World, new_job, now, quick, request};
 
 #[tokio::test]
 async fn one_tenant_with_ten_thousand_jobs_does_not_hold_up_the_others() {
@@ -58,4 +62,90 @@ async fn a_tenant_at_its_limit_waits_and_the_next_one_runs() {
     assert_eq!(world.find(held[2]).await.state, State::Available);
     world.stage.gate.add_permits(1);
     world.until(held[2], State::Running).await;
+}
+
+/// A process with two places, whose jobs have had their stretch at once.
+async fn crowded() -> World {
+    World::idle(Settings { concurrency: 2, stretch: Duration::ZERO, ..quick() }).await
+}
+
+/// Jobs of fifty steps, each of which takes a permit.
+async fn long(world: &World, of: &[&Request]) -> Vec<Uuid> {
+    let mut ids = Vec::new();
+    for who in of {
+        ids.push(world.jobs.submit(who, "write", &new_job(json!(50))).await.unwrap().id);
+    }
+    ids
+}
+
+/// Lets so many steps be taken, and waits until all of these jobs together have taken `all`.
+async fn step(world: &World, jobs: &[(&Request, Uuid)], more: usize, all: u64) {
+    world.stage.gate.add_permits(more);
+    testbed::eventually("the steps are taken", async || {
+        let mut done = 0;
+        for (who, id) in jobs {
+            done += world.jobs.find(&who.caller, *id).await.unwrap().0.done;
+        }
+        (done == all).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_long_job_gives_its_place_at_its_next_step_to_a_tenant_of_whom_nothing_runs() {
+    let world = crowded().await;
+    let (one, two, third) =
+        (world.request(), request(testbed::tenant(), Role::Admin), request(testbed::tenant(), Role::Admin));
+    let ids = long(&world, &[&one, &two]).await;
+    let both = [(&one, ids[0]), (&two, ids[1])];
+    world.runner(&world.jobs);
+    step(&world, &both, 10, 10).await;
+    assert_eq!(world.stage.begun.lock().unwrap().len(), 2, "nobody waits, nobody gives way");
+
+    let short = world.jobs.submit(&third, "note", &new_job(json!(1))).await.unwrap().id;
+    step(&world, &both, 1, 11).await;
+    testbed::eventually("the third tenant's is done", async || {
+        (world.jobs.find(&third.caller, short).await.unwrap().0.state == State::Completed).then_some(())
+    })
+    .await;
+    let begun = testbed::eventually("who gave way is begun again", async || {
+        Some(world.stage.begun.lock().unwrap().clone()).filter(|begun| begun.len() == 4)
+    })
+    .await;
+    assert_eq!(begun[2].0, third.caller.tenant(), "after one step of one of the others");
+    assert!(ids.contains(&begun[3].1));
+    assert_eq!(begun[3].2, 1, "giving way is no attempt");
+
+    step(&world, &both, 89, 100).await;
+    for (who, id) in both {
+        let job = testbed::eventually("it is done", async || {
+            Some(world.jobs.find(&who.caller, id).await.unwrap().0).filter(|job| job.state == State::Completed)
+        })
+        .await;
+        assert_eq!((job.done, job.parts, job.attempt), (50, 50, 1), "each step once");
+    }
+    assert_eq!(world.stage.begun.lock().unwrap().len(), 4);
+    assert_eq!(*world.stage.doubled.lock().unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_long_job_keeps_its_place_when_nobody_who_has_less_may_run() {
+    let world = crowded().await;
+    let (one, two, third) =
+        (world.request(), request(testbed::tenant(), Role::Admin), request(testbed::tenant(), Role::Admin));
+    let ids = long(&world, &[&one, &two]).await;
+    let both = [(&one, ids[0]), (&two, ids[1])];
+    world.runner(&world.jobs);
+    step(&world, &both, 2, 2).await;
+    // Its own tenant's, one of somebody of whom as much runs, and one that is not due.
+    let mine = world.jobs.submit(&one, "note", &new_job(json!(1))).await.unwrap().id;
+    let theirs = world.jobs.submit(&two, "note", &new_job(json!(2))).await.unwrap().id;
+    let later = NewJob { run_at: Some(now() + chrono::Duration::hours(1)), ..new_job(json!(3)) };
+    let late = world.jobs.submit(&third, "note", &later).await.unwrap().id;
+    step(&world, &both, 40, 42).await;
+    assert_eq!(world.stage.begun.lock().unwrap().len(), 2);
+    for (who, id) in [(&one, mine), (&two, theirs), (&third, late)] {
+        let job = world.jobs.find(&who.caller, id).await.unwrap().0;
+        assert_eq!(job.attempt, 0, "{:?}", job.state);
+    }
 }

@@ -50,6 +50,23 @@ pub async fn find(tables: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> 
     table::load(&keys, tables).await
 }
 
+/// The ids of all machines, in their order, after this one.
+pub async fn ids(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT machine_id FROM machine WHERE tenant_id = $1 AND machine_id > $2 ORDER BY machine_id LIMIT $3",
+    )
+    .bind(tenant.uuid())
+    .bind(after)
+    .bind(limit)
+    .fetch_all(tables)
+    .await
+}
+
 impl MachineFilter {
     fn push(self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
         query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());

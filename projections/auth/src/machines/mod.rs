@@ -6,7 +6,7 @@ mod row;
 mod stints;
 
 use folding::projection;
-pub use list::{MachineFilter, count, find, list, seek};
+pub use list::{MachineFilter, count, find, ids, list, seek};
 pub use row::MachineRow;
 pub use stints::stints;
 

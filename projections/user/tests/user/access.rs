@@ -7,8 +7,8 @@ use user_aggregates::{
     GroupCreated, GroupDissolved, GroupEvent, GroupId, GroupRoleGranted, RoleChanged, RoleDefined, RoleEvent,
     RoleRetired, UserEvent, UserGroupJoined, UserLocked, UserRoleGranted, UserRoleRevoked, UserUnlocked,
 };
-use user_projections::AsOf;
 use user_projections::access::{self, Access, Policy};
+use user_projections::{AsOf, Stint};
 
 use crate::directory::user;
 use crate::stage::Stage;
@@ -99,7 +99,7 @@ async fn an_access_review_names_who_gained_and_lost_what() {
     let mut tables = stage.read(story.tenant).await;
     let mut review = async |from, to, after, limit| {
         let times = (AsOf::at(day(from)), AsOf::at(day(to)));
-        access::changes(&mut tables, story.tenant, GRANTS, times, after, limit).await.unwrap()
+        access::changes(&mut tables, story.tenant, GRANTS, times, &[], after, limit).await.unwrap()
     };
     let found = review(2, 16, None, 10).await;
     assert_eq!(found.more_after, None);
@@ -112,6 +112,71 @@ async fn an_access_review_names_who_gained_and_lost_what() {
     assert_eq!(first.changes.len(), 1);
     let second = review(2, 16, first.more_after, 1).await;
     assert_eq!(second.changes[0].user, UserId::new(late));
+}
+
+#[tokio::test]
+async fn an_access_review_has_machines_among_the_people_by_id() {
+    let (story, grace) = graces_story();
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 100).await.unwrap();
+    // One before her, one behind her, and one that had the same roles all the time.
+    let (first, last, same) = (uuid::Uuid::from_u128(1), uuid::Uuid::max(), uuid::Uuid::from_u128(2));
+    let stint = |subject, from, to: Option<i64>, roles: &[&str]| Stint {
+        subject,
+        from: day(from),
+        to: to.map(day),
+        roles: set(roles),
+    };
+    let stints = [
+        stint(first, 1, Some(5), &["viewer"]),
+        stint(first, 5, None, &["eraser"]),
+        stint(same, 1, None, &["admin"]),
+        stint(last, 3, Some(9), &["viewer"]),
+        stint(last, 9, None, &[]),
+    ];
+    let mut tables = stage.read(story.tenant).await;
+    let mut review = async |from, to, after, limit| {
+        let times = (AsOf::at(day(from)), AsOf::at(day(to)));
+        access::changes(&mut tables, story.tenant, GRANTS, times, &stints, after, limit).await.unwrap()
+    };
+    let (erase, read, write) = (set(&["a:lead:erase", "a:lead:write"]), set(&["a:lead:read"]), set(&["a:lead:write"]));
+    let none = set(&[]);
+    let told = |found: &access::AccessChanges| -> Vec<_> {
+        found.changes.iter().map(|change| (change.user, change.gained.clone(), change.lost.clone())).collect()
+    };
+    // On day 8 there is a role eraser, which includes seller; the last one is registered on day 3 and out from day 9 on.
+    let found = review(2, 8, None, 10).await;
+    let graces = set(&["a:lead:erase", "a:lead:write"]);
+    assert_eq!(
+        told(&found),
+        [
+            (UserId::new(first), erase, read.clone()),
+            (grace, graces, none.clone()),
+            (UserId::new(last), read.clone(), none.clone()),
+        ]
+    );
+    assert_eq!(found.more_after, None);
+    // What a role allows changed: eraser was retired on day 9.
+    let found = review(8, 16, None, 10).await;
+    let of = |user: UserId| told(&found).into_iter().find(|(who, ..)| *who == user);
+    assert_eq!(
+        of(UserId::new(first)),
+        Some((UserId::new(first), none.clone(), set(&["a:lead:erase", "a:lead:write"])))
+    );
+    assert_eq!(of(UserId::new(last)), Some((UserId::new(last), none, read)));
+    assert_eq!(of(UserId::new(same)), None);
+    assert!(of(grace).is_some_and(|(_, _, lost)| !lost.contains(write.first().unwrap())));
+    // Page by page, each once.
+    let (mut after, mut seen) = (None, Vec::new());
+    loop {
+        let page = review(2, 8, after, 1).await;
+        seen.extend(page.changes.iter().map(|change| change.user));
+        after = page.more_after;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, [UserId::new(first), grace, UserId::new(last)]);
 }
 
 #[tokio::test]
