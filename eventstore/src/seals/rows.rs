@@ -60,11 +60,16 @@ pub(super) async fn reach(connection: &mut PgConnection) -> Result<Reach, Error>
     Ok(Reach { trees: Position::from_i64(row.try_get(0)?), log: Position::from_i64(row.try_get(1)?) })
 }
 
+/// Up to where the trees have grown; until the transaction ends nobody else grows or signs, be it a sealer that has lost its lock and does
+/// not know yet: two seals must not name the same one before them.
+async fn turn(connection: &mut PgConnection) -> Result<i64, Error> {
+    Ok(sqlx::query_scalar("SELECT position FROM log.sealer FOR UPDATE").fetch_one(connection).await?)
+}
+
 /// Adds what the log has next to the trees of those whose it is; up to where.
 pub(super) async fn grow(connection: &mut PgConnection) -> Result<Position, Error> {
     let mut transaction = connection.begin().await?;
-    let before: i64 =
-        sqlx::query_scalar("SELECT position FROM log.sealer FOR UPDATE").fetch_one(&mut *transaction).await?;
+    let before = turn(&mut transaction).await?;
     // Along `events_position`.
     let rows = sqlx::query(
         "SELECT tenant_id, position, leaf_hash FROM log.events WHERE position > $1 ORDER BY position LIMIT $2",
@@ -73,14 +78,18 @@ pub(super) async fn grow(connection: &mut PgConnection) -> Result<Position, Erro
     .bind(LEAVES)
     .fetch_all(&mut *transaction)
     .await?;
+    let missing = |position: i64| {
+        Error::Corrupt(format!("the log has no event at position {position}: nothing after it is sealed"))
+    };
+    // Only asked while the log says that it goes on.
+    if rows.is_empty() {
+        return Err(missing(before + 1));
+    }
     let (mut last, mut leaves) = (before, HashMap::<Uuid, Vec<LeafHash>>::new());
     for row in &rows {
         let position: i64 = row.try_get(1)?;
         if position != last + 1 {
-            return Err(Error::Corrupt(format!(
-                "the log has no event at position {}: nothing after it is sealed",
-                last + 1
-            )));
+            return Err(missing(last + 1));
         }
         last = position;
         leaves.entry(row.try_get(0)?).or_default().push(hash(row, 2)?);
@@ -124,6 +133,7 @@ pub(super) async fn sign(
     now: DateTime<Utc>,
 ) -> Result<usize, Error> {
     let mut transaction = connection.begin().await?;
+    turn(&mut transaction).await?;
     let rows = sqlx::query(UNSEALED).bind(SEALS).fetch_all(&mut *transaction).await?;
     let mut seals = Vec::with_capacity(rows.len());
     for row in &rows {
