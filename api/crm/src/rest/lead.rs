@@ -173,7 +173,6 @@ struct LeadResource {
     conversion: Option<LeadConversion>,
 }
 
-/// What became of a lead.
 /// What is personal, as long as it is known.
 pub(super) fn shown(value: Option<&Personal<String>>) -> Option<String> {
     value.and_then(Personal::known).cloned()
@@ -199,6 +198,7 @@ impl Example for LeadResource {
     }
 }
 
+/// What became of a lead.
 #[derive(Debug, Serialize, JsonSchema)]
 struct LeadConversion {
     /// The account.

@@ -87,7 +87,9 @@ fn every_request_that_the_book_names_is_one_that_the_contract_has() {
         let sent = lines.flat_map(|line| {
             let posts = ["-X POST", " -d ", "--data-binary"].iter().any(|option| line.contains(option));
             let method = if posts { "POST" } else { "GET" };
-            let data = body.captures(line).map(|found| found[1].to_owned());
+            // What is shown to be refused is not of the contract's form.
+            let taken = !line.contains("# 400 ");
+            let data = body.captures(line).filter(|_| taken).map(|found| found[1].to_owned());
             sent.captures_iter(line).map(move |found| (method.to_owned(), found[1].to_owned(), data.clone()))
         });
         for (method, path, sent) in said.chain(sent) {
