@@ -12,7 +12,7 @@ use kernel::{Aggregate, Caller, IdSource, Refusal, SystemIds};
 use serde_json::{Value, json};
 use testbed::eventually;
 
-use crate::world::World;
+use crate::world::{World, log_settings};
 
 const DENIED: &str = "auth.access.denied";
 const AGAIN: &str = "auth.access.denied_again";
@@ -48,6 +48,8 @@ async fn are_recorded(world: &World, count: usize) -> Vec<(String, Value)> {
 async fn attack_117_denials_without_end_are_a_handful_of_records_that_count_them() {
     let world = World::start().await;
     let denials = Denials::new(world.provider.authority.clone());
+    // The tenant has its keys from now on: what is counted is what comes after.
+    assert!(world.get("jwks").send().await.unwrap().status().is_success());
     let (machine, before) = (caller(&world, &SystemIds.next().to_string()), world.head().await);
     let floods = |times: u64| {
         for _ in 0..times {
@@ -136,7 +138,7 @@ async fn from_where_a_user_was_denied_something_is_sealed_as_theirs_and_goes_whe
     let (_, said) = &recorded(&world).await[0];
     assert_eq!((&said["user"], said.get("origin")), (&json!(user), None));
     assert!(!said.to_string().contains("192.0.2.7") && !said.to_string().contains("probe"), "{said}");
-    let store = EventStore::open(&world.database, eventstore::Settings::default(), world.clock.clone()).await.unwrap();
+    let store = EventStore::open(&world.database, log_settings(), world.clock.clone()).await.unwrap();
     let place = async || {
         let events = store.read_after(kernel::Position(0), 1_000).await.unwrap();
         let event = events.into_iter().find(|event| event.aggregate_type == Access::TYPE).unwrap();
