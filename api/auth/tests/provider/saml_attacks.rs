@@ -26,7 +26,7 @@ async fn connected() -> (World, Idp, Sp) {
 
 /// The same behind a proxy, so that each document may come from a network of its own: who sends nonsense all day is slowed down.
 async fn connected_behind_a_proxy() -> (World, Idp, Sp) {
-    let world = World::behind(&["127.0.0.1"]).await;
+    let world = World::behind(&["127.0.0.1/32"]).await;
     let idp = Idp::new(&world);
     let sp = idp.connect(&world, true).await;
     (world, idp, sp)
