@@ -13,8 +13,6 @@ use sqlx::{Connection, PgConnection};
 
 /// What goes along: a table, and which of its columns are positions.
 pub const CARRIED: &[(&str, &[&str])] = &[
-    // The tree itself grows again in the new cell, leaf by leaf.
-    ("log.seals", &[]),
     ("dead.decisions", &["position"]),
     ("dead.commands", &[]),
     ("jobs.jobs", &[]),
@@ -43,6 +41,7 @@ pub const MADE_AGAIN: &[&str] = &[
     "log.commands",
     "log.copied",
     "log.events",
+    "log.seals",
     "log.snapshots",
     "log.touched",
     "log.trees",
