@@ -262,12 +262,12 @@ async fn purged(world: &World, cells: &Cells, id: Uuid) {
 /// What GraphQL says of a lead.
 async fn lead_of(client: &Client, lead: &str) -> Value {
     let question = format!("lead(id: \"{lead}\") {{ name status owner }}");
-    // A process looks now and then who lives in its cell; whoever asks before is told to ask again in a moment.
-    eventually("it is answered where the tenant lives", async || {
-        client.ask_once(&question, 1).await.filter(|answer| answer.code() != "tenant_elsewhere").map(drop)
-    })
-    .await;
-    client.ask(&question, 1).await["lead"].take()
+    // Who answers for it may take a moment to know where it lives.
+    let answer = eventually("its tenant is answered for", async || {
+        let answer = client.ask_once(&question, 1).await?;
+        (answer.status.is_success() && answer.body.get("errors").is_none()).then_some(answer)
+    });
+    answer.await.body["data"]["crm"]["lead"].take()
 }
 
 /// Somebody is given a lead that no read model of the cell may show; the letter's id.

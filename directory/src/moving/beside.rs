@@ -101,7 +101,7 @@ pub(super) async fn sagas_looked_up_to(
     connection: &mut PgConnection,
     tenant: TenantId,
 ) -> Result<Option<Position>, sqlx::Error> {
-    if !passed_over::is_migrated(&mut *connection).await? {
+    if !passed_over::is_there(&mut *connection).await? {
         return Ok(None);
     }
     passed_over::looked_up_to(connection, tenant).await.map(Some)
@@ -110,7 +110,7 @@ pub(super) async fn sagas_looked_up_to(
 /// Lets a paused tenant write again where it is; what was passed over meanwhile is looked at then.
 pub(super) async fn resume(connection: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    if passed_over::is_migrated(&mut *transaction).await? {
+    if passed_over::is_there(&mut *transaction).await? {
         passed_over::adopt(&mut transaction, Some(tenant)).await?;
     }
     transfer::resume(&mut transaction, tenant).await?;
