@@ -51,20 +51,62 @@ pub fn decisions(snapshot: &mut Snapshot) -> BoxStream<'_, Result<StoredDecision
     .boxed()
 }
 
-/// Of each tenant, the stretch of its events that wait for consumers of this kind (`saga.`): the position before the first of them and
-/// that of the last one.
-pub async fn waiting(snapshot: &mut Snapshot, kind: &str) -> Result<Vec<(TenantId, Position, Position)>, sqlx::Error> {
+/// An event that waits for a consumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredLetter {
+    /// Whose event it is.
+    pub tenant: TenantId,
+    /// For which consumer: `saga.follow_up_lead`.
+    pub consumer: String,
+    /// The event.
+    pub position: Position,
+}
+
+/// What waits for consumers of this kind (`saga.`), by tenant, consumer and position.
+pub async fn waiting(snapshot: &mut Snapshot, kind: &str) -> Result<Vec<StoredLetter>, sqlx::Error> {
     // Few letters are open, and a backup reads everything: no index.
     let rows = sqlx::query(
-        "SELECT tenant_id, min(position) - 1, max(position) FROM dead.letters
-         WHERE starts_with(consumer, $1) AND state IN ('parked', 'waiting') GROUP BY tenant_id ORDER BY tenant_id",
+        "SELECT tenant_id, consumer, position FROM dead.letters
+         WHERE starts_with(consumer, $1) AND state IN ('parked', 'waiting') ORDER BY tenant_id, consumer, position",
     )
     .bind(kind)
     .fetch_all(snapshot.connection())
     .await?;
-    let stretch =
-        |row: &PgRow| Ok((tenant(row)?, Position::from_i64(row.try_get(1)?), Position::from_i64(row.try_get(2)?)));
-    rows.iter().map(stretch).collect()
+    let letter = |row: &PgRow| {
+        let position = Position::from_i64(row.try_get("position")?);
+        Ok(StoredLetter { tenant: tenant(row)?, consumer: row.try_get("consumer")?, position })
+    };
+    rows.iter().map(letter).collect()
+}
+
+/// Has them wait again, in the transaction in which the log is restored: the first of each aggregate is tried soon.
+pub async fn wait_again(into: &mut Restore, letters: &[StoredLetter]) -> Result<(), sqlx::Error> {
+    let tenants = letters.iter().map(|letter| letter.tenant.uuid()).collect::<Vec<_>>();
+    // Row level security shows their events.
+    sqlx::query("SELECT set_config('app.tenant_ids', $1::uuid[]::text, true)")
+        .bind(&tenants)
+        .execute(into.connection())
+        .await?;
+    sqlx::query(
+        "INSERT INTO dead.letters
+             (tenant_id, consumer, position, aggregate_type, aggregate_id, event_type, state, errors, next_attempt_at)
+         SELECT l.tenant_id, l.consumer, l.position, l.aggregate_type, l.aggregate_id, l.event_type,
+             CASE WHEN l.nth = 1 THEN 'parked' ELSE 'waiting' END,
+             CASE WHEN l.nth = 1 THEN ARRAY['it waited when the backup was taken'] ELSE '{}' END,
+             CASE WHEN l.nth = 1 THEN now() END
+         FROM (
+             SELECT l.*, e.aggregate_type, e.aggregate_id, e.event_type,
+                 row_number() OVER (PARTITION BY l.tenant_id, l.consumer, e.aggregate_type, e.aggregate_id ORDER BY l.position) AS nth
+             FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS l (tenant_id, consumer, position)
+             JOIN log.events e ON e.tenant_id = l.tenant_id AND e.position = l.position
+         ) l",
+    )
+    .bind(&tenants)
+    .bind(letters.iter().map(|letter| letter.consumer.as_str()).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| letter.position.as_i64()).collect::<Vec<_>>())
+    .execute(into.connection())
+    .await?;
+    Ok(())
 }
 
 /// Writes decisions, in the transaction in which the log is restored.

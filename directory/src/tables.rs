@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use config::Config;
 use eventstore::LockKey;
+use eventstore::admin::set_password;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
@@ -34,14 +35,14 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryEr
     // Two programs that start together make the role and the database once.
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LockKey::MigratingDirectory.number()).execute(&mut server).await?;
     if !dry_run {
-        let password = config.postgres.password.reveal().replace('\'', "''");
         let role_exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
             .bind(ROLE)
             .fetch_one(&mut server)
             .await?;
         let verb = if role_exists { "ALTER" } else { "CREATE" };
-        let role = format!("{verb} ROLE {ROLE} LOGIN NOBYPASSRLS NOSUPERUSER PASSWORD '{password}'");
+        let role = format!("{verb} ROLE {ROLE} LOGIN NOBYPASSRLS NOSUPERUSER");
         sqlx::raw_sql(&role).execute(&mut server).await?;
+        set_password(&mut server, ROLE, config.postgres.password.reveal()).await?;
         let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
             .bind(name)
             .fetch_one(&mut server)

@@ -11,6 +11,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
 
+pub use self::roles::set_password;
 use crate::{Database, Error, LockKey};
 
 /// One step that was applied, or in a dry run would be.

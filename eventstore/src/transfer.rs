@@ -11,6 +11,7 @@
 
 mod claims;
 mod commands;
+mod seals;
 mod side;
 mod table;
 mod touched;
@@ -215,6 +216,7 @@ impl Transfer {
         } else {
             self.all_commands(end).await?;
         }
+        self.seals().await?;
         self.noting = true;
         Ok(copied)
     }

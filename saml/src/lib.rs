@@ -126,7 +126,7 @@ pub trait ServiceProvider: Send + Sync {
         key: &SigningKey,
     ) -> Result<String, Fault>;
 
-    /// Where a browser is sent so that a provider that asked knows that somebody is signed out.
+    /// Where a browser is sent so that a provider that asked knows whether somebody is signed out.
     ///
     /// # Errors
     /// As [`ask_to_sign_out`](Self::ask_to_sign_out).

@@ -13,7 +13,7 @@ use flate2::read::DeflateDecoder;
 use uppsala::XmlWriter;
 use url::form_urlencoded;
 
-use crate::names::{ASSERTION, PROTOCOL, SUCCESS};
+use crate::names::{ASSERTION, PARTIAL_LOGOUT, PROTOCOL, RESPONDER, SUCCESS};
 use crate::response::time;
 use crate::xml::{self, Node};
 use crate::{Fault, IdentityProvider, NameId, Own, SigningKey, request};
@@ -49,6 +49,8 @@ pub struct Answering<'a> {
     pub at: DateTime<Utc>,
     /// The id of what was asked.
     pub to: &'a str,
+    /// Whether nobody is signed in here any more of whom it was asked.
+    pub done: bool,
     /// What has to come back with it, letter by letter.
     pub relay_state: Option<&'a str>,
 }
@@ -122,7 +124,13 @@ pub(crate) fn answer(
     let url = url.ok_or(Fault::Metadata("it has no SingleLogoutService"))?;
     let mut xml = message("samlp:LogoutResponse", own, url, answering.id, answering.at, Some(answering.to));
     xml.start_element("samlp:Status", &[]);
-    xml.empty_element("samlp:StatusCode", &[("Value", SUCCESS)]);
+    if answering.done {
+        xml.empty_element("samlp:StatusCode", &[("Value", SUCCESS)]);
+    } else {
+        xml.start_element("samlp:StatusCode", &[("Value", RESPONDER)]);
+        xml.empty_element("samlp:StatusCode", &[("Value", PARTIAL_LOGOUT)]);
+        xml.end_element("samlp:StatusCode");
+    }
     xml.end_element("samlp:Status");
     xml.end_element("samlp:LogoutResponse");
     request::signed(url, ("SAMLResponse", &xml.into_string()), answering.relay_state, key)

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use coordinator::backup::Looked;
+use deadletters::backup::StoredLetter;
 use directory::{Directory, Standing, Tenant, admin_options};
 use eventstore::backup::{self, Head, Restore};
 use gateway::Config;
@@ -69,9 +70,14 @@ fn copies(log: &ServicePart) -> Vec<(TenantId, Position)> {
     reason = "the backup was taken from a log, where only authenticated callers wrote"
 )]
 fn looked(log: &ServicePart) -> Looked {
-    let Some(sagas) = &log.sagas else { return Looked { up_to: log.position, but: Vec::new() } };
+    let Some(sagas) = &log.sagas else { return Looked { up_to: log.position, ..Looked::default() } };
     let but = sagas.but.iter().map(|but| (TenantId::vouched(but.tenant_id), but.after, but.to)).collect();
-    Looked { up_to: sagas.looked_up_to, but }
+    let letters = sagas.waiting.iter().map(|letter| StoredLetter {
+        tenant: TenantId::vouched(letter.tenant_id),
+        consumer: letter.consumer.clone(),
+        position: letter.position,
+    });
+    Looked { up_to: sagas.looked_up_to, but, letters: letters.collect() }
 }
 
 /// What was told last of each tenant: whether it may be used, is to be deleted, or is deleted.

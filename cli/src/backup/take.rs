@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use deadletters::backup::StoredLetter;
 use directory::Directory;
 use eventstore::Database;
 use eventstore::backup::{Snapshot, freeze};
@@ -13,7 +14,9 @@ use indicatif::ProgressBar;
 use kernel::{Clock, SystemClock, TenantId};
 use serde_json::json;
 
-use super::archive::manifest::{CopyPart, SagasPart, StretchPart, VERSION, claim_key_mark, master_key_mark};
+use super::archive::manifest::{
+    CopyPart, LetterPart, SagasPart, StretchPart, VERSION, claim_key_mark, master_key_mark,
+};
 use super::archive::rows::{ClaimRow, CommandRow, DecisionRow, EventRow, TenantRow};
 use super::archive::{Draft, Ledger, Manifest, ServicePart};
 use crate::context::Context;
@@ -103,7 +106,13 @@ pub async fn copies(snapshot: &mut Snapshot) -> Result<Vec<CopyPart>> {
 async fn sagas(snapshot: &mut Snapshot) -> Result<Option<SagasPart>> {
     let Some(looked) = coordinator::backup::looked(snapshot).await? else { return Ok(None) };
     let stretch = |(tenant, after, to): (TenantId, _, _)| StretchPart { tenant_id: tenant.uuid(), after, to };
-    Ok(Some(SagasPart { looked_up_to: looked.up_to, but: looked.but.into_iter().map(stretch).collect() }))
+    let letter =
+        |StoredLetter { tenant, consumer, position }| LetterPart { tenant_id: tenant.uuid(), consumer, position };
+    Ok(Some(SagasPart {
+        looked_up_to: looked.up_to,
+        but: looked.but.into_iter().map(stretch).collect(),
+        waiting: looked.letters.into_iter().map(letter).collect(),
+    }))
 }
 
 /// Writes events, commands, claims and decisions.

@@ -13,8 +13,6 @@ use sqlx::{Connection, PgConnection};
 
 /// What goes along: a table, and which of its columns are positions.
 pub const CARRIED: &[(&str, &[&str])] = &[
-    // The tree itself grows again in the new cell, leaf by leaf.
-    ("log.seals", &[]),
     ("dead.decisions", &["position"]),
     ("dead.commands", &[]),
     ("jobs.jobs", &[]),
@@ -43,6 +41,7 @@ pub const MADE_AGAIN: &[&str] = &[
     "log.commands",
     "log.copied",
     "log.events",
+    "log.seals",
     "log.snapshots",
     "log.touched",
     "log.trees",
@@ -102,7 +101,7 @@ pub(super) async fn sagas_looked_up_to(
     connection: &mut PgConnection,
     tenant: TenantId,
 ) -> Result<Option<Position>, sqlx::Error> {
-    if !passed_over::is_migrated(&mut *connection).await? {
+    if !passed_over::is_there(&mut *connection).await? {
         return Ok(None);
     }
     passed_over::looked_up_to(connection, tenant).await.map(Some)
@@ -111,7 +110,7 @@ pub(super) async fn sagas_looked_up_to(
 /// Lets a paused tenant write again where it is; what was passed over meanwhile is looked at then.
 pub(super) async fn resume(connection: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    if passed_over::is_migrated(&mut *transaction).await? {
+    if passed_over::is_there(&mut *transaction).await? {
         passed_over::adopt(&mut transaction, Some(tenant)).await?;
     }
     transfer::resume(&mut transaction, tenant).await?;

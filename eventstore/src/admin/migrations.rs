@@ -1,11 +1,21 @@
 //! The migrations of the log: forward only, each in its own transaction, remembered with its checksum.
 
+use std::time::Duration;
+
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor, Row};
 
 use super::{Applied, quoted};
 use crate::{Database, Error};
+
+/// How long whoever appends or reads may have to wait behind a migration that waits for a table; then it lets them pass and tries again.
+const LOCK: &str = "SET LOCAL lock_timeout = '200ms'";
+/// SQLSTATE `lock_not_available`.
+const LOCKED: &str = "55P03";
+/// How often it tries, and how long it waits in between: vacuum and backups hold tables for a while.
+const TRIES: u32 = 300;
+const WAIT: Duration = Duration::from_millis(800);
 
 /// In the order in which they are applied. Released files are never edited.
 const MIGRATIONS: &[(&str, &str)] = &[
@@ -79,17 +89,50 @@ pub(super) async fn apply(
             None => {}
         }
         if !dry_run {
-            let mut transaction = connection.begin().await?;
-            transaction.execute(format!("SET LOCAL ROLE {owner}").as_str()).await?;
-            transaction.execute(text.replace("{{service}}", database.service.name()).as_str()).await?;
-            sqlx::query("INSERT INTO log.migrations (name, checksum) VALUES ($1, $2)")
-                .bind(name)
-                .bind(&checksum)
-                .execute(&mut *transaction)
-                .await?;
-            transaction.commit().await?;
+            let text = text.replace("{{service}}", database.service.name());
+            patiently(connection, &owner, (*name, &text), &checksum).await?;
         }
         applied.push(Applied { name: (*name).to_owned() });
     }
     Ok(applied)
+}
+
+/// Applies one, again and again while somebody holds a table that it has to change.
+async fn patiently(
+    connection: &mut PgConnection,
+    owner: &str,
+    (name, text): (&str, &str),
+    checksum: &[u8],
+) -> Result<(), Error> {
+    for _ in 0..TRIES {
+        match apply_one(connection, owner, (name, text), checksum).await {
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCKED) => {
+                tracing::info!(name, "a migration waits for a table that somebody reads (a backup?)");
+                tokio::time::sleep(WAIT).await;
+            }
+            applied => return Ok(applied?),
+        }
+    }
+    let busy = format!(
+        "the migration {name} found no moment at which nobody held the tables that it changes (does a backup run?)"
+    );
+    Err(Error::Unavailable(busy))
+}
+
+async fn apply_one(
+    connection: &mut PgConnection,
+    owner: &str,
+    (name, text): (&str, &str),
+    checksum: &[u8],
+) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    transaction.execute(LOCK).await?;
+    transaction.execute(format!("SET LOCAL ROLE {owner}").as_str()).await?;
+    transaction.execute(text).await?;
+    sqlx::query("INSERT INTO log.migrations (name, checksum) VALUES ($1, $2)")
+        .bind(name)
+        .bind(checksum)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await
 }

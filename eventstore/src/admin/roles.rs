@@ -33,8 +33,7 @@ pub(super) async fn create(
             cluster.execute(format!("CREATE ROLE {role} {login} NOSUPERUSER NOCREATEDB NOCREATEROLE").as_str()).await?;
         }
         if *login == "LOGIN" {
-            let password = database.password.reveal().replace('\'', "''");
-            cluster.execute(format!("ALTER ROLE {role} PASSWORD '{password}'").as_str()).await?;
+            set_password(cluster, role, database.password.reveal()).await?;
         }
     }
     if !dry_run {
@@ -48,4 +47,20 @@ pub(super) async fn create(
         }
     }
     Ok(applied)
+}
+
+/// Gives a role a password, by a statement whose text does not have it: logs keep statements, ours when they are slow, and the server's.
+/// `role`: an identifier of ours.
+///
+/// # Errors
+/// When Postgres refuses.
+pub async fn set_password(connection: &mut PgConnection, role: &str, password: &str) -> Result<(), sqlx::Error> {
+    const KEEP: &str = "SELECT set_config('inopsio.password', $1, false)";
+    sqlx::query(KEEP).bind(password).execute(&mut *connection).await?;
+    let alter = format!(
+        "DO $$ BEGIN EXECUTE format('ALTER ROLE {role} PASSWORD %L', current_setting('inopsio.password')); END $$"
+    );
+    let altered = sqlx::raw_sql(&alter).execute(&mut *connection).await;
+    sqlx::query(KEEP).bind("").execute(&mut *connection).await?;
+    altered.map(drop)
 }

@@ -31,12 +31,15 @@ const HISTORY: &str = concat!(
     ", leaf_hash FROM log.events WHERE tenant_id = $1 AND position > $2 ORDER BY position LIMIT $3"
 );
 
-/// Trees that have grown since they were sealed last, with that seal. What is only arriving from another cell is sealed when it is whole.
+/// Trees that have grown since they were sealed last, with that seal. What is only arriving from another cell is sealed when it is whole, and
+/// what is on its way out there: a seal that the other cell does not get would be a second one that names the one before it.
 const UNSEALED: &str = "SELECT t.tenant_id, t.size, t.peaks, s.size, s.root, s.sealed_at, s.key, s.previous, s.signature
      FROM log.trees t
      LEFT JOIN LATERAL (SELECT * FROM log.seals s WHERE s.tenant_id = t.tenant_id ORDER BY s.size DESC LIMIT 1) s ON true
      WHERE t.size > t.sealed
-       AND NOT EXISTS (SELECT FROM log.closed c WHERE c.tenant_id = t.tenant_id AND c.state = 'arriving')
+       AND NOT EXISTS (
+           SELECT FROM log.closed c
+           WHERE c.tenant_id = t.tenant_id AND c.state IN ('arriving', 'paused', 'left') AND c.until > clock_timestamp())
      ORDER BY t.tenant_id LIMIT $1";
 
 const OF_TENANT: &str = "SELECT size, root, sealed_at, key, previous, signature FROM log.seals

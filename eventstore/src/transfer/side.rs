@@ -40,11 +40,9 @@ impl Side {
             ("jit", "off"),
         ]);
         let mut connection = connect(&options).await?;
-        // Of what moves need, the migrations made the key of log.copied last.
+        // Of what moves need, the migrations made the table of seals last.
         let row = sqlx::query(
-            "SELECT current_user::text, rolsuper OR rolbypassrls, EXISTS (
-                 SELECT FROM pg_constraint
-                 WHERE conrelid = to_regclass('log.copied') AND contype = 'p' AND cardinality(conkey) = 2)
+            "SELECT current_user::text, rolsuper OR rolbypassrls, to_regclass('log.seals') IS NOT NULL
              FROM pg_roles WHERE rolname = current_user",
         )
         .fetch_one(&mut connection)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventstore::seals::{AuditError, Finding, Seal, SealKey, Sealer, SealerState, Verdict, last_seal, verify};
+use eventstore::transfer::Transfer;
 use eventstore::{Database, EventStore, Role};
 use kernel::{SystemClock, TenantId};
 use sqlx::{ConnectOptions, Executor};
@@ -103,6 +104,52 @@ async fn one_sealer_is_active_and_another_takes_over() {
     stop_second.cancel();
     second.await.unwrap();
     assert_eq!(verified(&store, tenant).await.unwrap().events, 5);
+}
+
+#[tokio::test]
+async fn seals_go_along_to_another_cell_and_back_and_the_chain_goes_on_there() {
+    let (west, here) = store().await;
+    let (east, there) = store().await;
+    let tenant = testbed::tenant();
+    there.append(append(testbed::tenant(), vec![stream("n", 0, 3)])).await.unwrap();
+    let sealers = [seal(&west, key("11")), seal(&east, key("11"))];
+    here.append(append(tenant, vec![stream("a", 0, 3)])).await.unwrap();
+    sealed(&here, tenant, 3).await;
+    let moved = async |from: &Database, to: &Database, events: u64| {
+        let mut transfer =
+            Transfer::begin(kernel::Service::new("crm"), tenant, &from.superuser(), &to.superuser()).await.unwrap();
+        transfer.expect("old").await.unwrap();
+        transfer.round().await.unwrap();
+        transfer.pause("new", Duration::from_mins(1)).await.unwrap();
+        transfer.round().await.unwrap();
+        assert_eq!(transfer.compare().await.unwrap().events, events);
+        transfer.hold().await.unwrap();
+        transfer.leave("new").await.unwrap();
+        transfer.open().await.unwrap().finish().await.unwrap();
+    };
+    // What was appended a moment ago may be in no seal yet: it is then sealed there.
+    here.append(append(tenant, vec![stream("a", 3, 1)])).await.unwrap();
+    moved(&west, &east, 4).await;
+    sealed(&there, tenant, 4).await;
+    let appended = testbed::eventually("the tenant is let in", async || {
+        there.append(append(tenant, vec![stream("a", 4, 2)])).await.ok()
+    });
+    appended.await;
+    let six = sealed(&there, tenant, 6).await;
+    assert_eq!(verified(&there, tenant).await.unwrap().last, Some(six.clone()));
+    moved(&east, &west, 6).await;
+    let appended = testbed::eventually("the tenant is let in", async || {
+        here.append(append(tenant, vec![stream("a", 6, 1)])).await.ok()
+    });
+    appended.await;
+    let seven = sealed(&here, tenant, 7).await;
+    assert_eq!(seven.previous, six.digest());
+    let verdict = verified(&here, tenant).await.unwrap();
+    assert_eq!((verdict.events, verdict.unsealed()), (7, 0));
+    for (task, stop) in sealers {
+        stop.cancel();
+        task.await.unwrap();
+    }
 }
 
 #[tokio::test]

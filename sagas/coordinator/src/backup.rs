@@ -1,8 +1,9 @@
 //! Up to where events were looked at for sagas: taken out with a service's log and brought in again with it.
 //!
 //! Sagas themselves are events. What was not looked at yet when the log was taken out begins them where it is brought in; what was, was
-//! asked about once, and is not asked again.
+//! asked about once, and is not asked again, but for events of which it could not be said whether they begin something: those wait again.
 
+use deadletters::backup::StoredLetter;
 use eventstore::backup::{Restore, Snapshot};
 use kernel::{Position, TenantId};
 
@@ -14,9 +15,10 @@ use crate::passed_over::{self, Stretch};
 pub struct Looked {
     /// Up to here everybody's were.
     pub up_to: Position,
-    /// But for these: of a tenant, the events after a position and up to another, which were passed over while it was closed, or wait
-    /// for somebody to mend why it could not be said whether they begin something.
+    /// But for these: of a tenant, the events after a position and up to another, which were passed over while it was closed.
     pub but: Vec<(TenantId, Position, Position)>,
+    /// And for these, that wait for somebody to mend why it could not be said whether they begin something.
+    pub letters: Vec<StoredLetter>,
 }
 
 /// How far it was at a log's moment; none: the service has no sagas, or a program of before had them.
@@ -29,15 +31,10 @@ pub async fn looked(snapshot: &mut Snapshot) -> Result<Option<Looked>, sqlx::Err
     }
     let up_to: i64 =
         sqlx::query_scalar("SELECT position FROM saga.checkpoint").fetch_one(snapshot.connection()).await?;
-    let mut but: Vec<Stretch> = passed_over::all(snapshot.connection()).await?;
-    for (tenant, after, to) in deadletters::backup::waiting(snapshot, CONSUMERS).await? {
-        match but.iter_mut().find(|stretch| stretch.tenant == tenant) {
-            Some(stretch) => (stretch.after, stretch.to) = (stretch.after.min(after), stretch.to.max(to)),
-            None => but.push(Stretch { tenant, after, to }),
-        }
-    }
+    let but = passed_over::all(snapshot.connection()).await?;
     let but = but.into_iter().map(|Stretch { tenant, after, to }| (tenant, after, to)).collect();
-    Ok(Some(Looked { up_to: Position::from_i64(up_to), but }))
+    let letters = deadletters::backup::waiting(snapshot, CONSUMERS).await?;
+    Ok(Some(Looked { up_to: Position::from_i64(up_to), but, letters }))
 }
 
 /// Has those looked at that were not, in the transaction in which the log is restored.
@@ -49,5 +46,5 @@ pub async fn restore(into: &mut Restore, looked: &Looked) -> Result<(), sqlx::Er
         // What comes after `up_to` is looked at anyway.
         passed_over::hand_over(into.connection(), *tenant, *after, (*to).min(looked.up_to)).await?;
     }
-    Ok(())
+    if looked.letters.is_empty() { Ok(()) } else { deadletters::backup::wait_again(into, &looked.letters).await }
 }

@@ -34,6 +34,14 @@ pub async fn is_migrated(connection: impl PgExecutor<'_>) -> Result<bool, sqlx::
     .await
 }
 
+/// Whether it can stand somewhere what was passed over, be the tables of sagas of a program of before.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_there(connection: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT to_regclass('saga.passed_over') IS NOT NULL").fetch_one(connection).await
+}
+
 /// Notes that a closed tenant's events were passed over; whether it is closed still.
 pub(crate) async fn note(connection: impl PgExecutor<'_>, stretch: Stretch) -> Result<bool, sqlx::Error> {
     // Whoever lets the tenant in waits, or has done it before: then they are looked at now. Of who is deleted nothing ever is.

@@ -126,7 +126,8 @@ async fn who_signs_out_at_the_provider_is_signed_out_here_and_the_provider_hears
     // All of them; and who is not signed in is signed out.
     let all = Out { sessions: Vec::new(), ..Out::new(&sp) }.query(&world, &idp);
     for browser in [&mut elsewhere, &mut Browser::default()] {
-        heard(&brings(browser, &sp, &all).await);
+        let said = heard(&brings(browser, &sp, &all).await);
+        assert!(inflated(&said["SAMLResponse"]).contains("status:Success"));
         assert!(!is_signed_in(&world, browser).await);
     }
 }
@@ -198,14 +199,16 @@ async fn attack_122_a_request_to_sign_out_that_is_forged_or_somebody_elses() {
         assert_eq!(world.head().await, before + 1, "{reason}");
     }
     assert!(is_signed_in(&world, &mut browser).await);
-    // Of somebody else, of another session: believed, and of no consequence here.
+    // Of somebody else, of another session: believed, of no consequence here, and that is what the provider is told.
     for other in [
         Out { name: "eve@example.com".to_owned(), ..out.clone() },
         Out { name: "eve@example.com".to_owned(), sessions: Vec::new(), ..out.clone() },
         Out { sessions: vec!["s2".to_owned()], ..out.clone() },
     ] {
         let before = world.head().await;
-        heard(&brings(&mut browser, &sp, &other.query(&world, &idp)).await);
+        let said = heard(&brings(&mut browser, &sp, &other.query(&world, &idp)).await);
+        let answer = inflated(&said["SAMLResponse"]);
+        assert!(answer.contains("status:PartialLogout") && !answer.contains("status:Success"), "{answer}");
         assert_eq!(world.head().await, before, "something was written");
     }
     assert!(is_signed_in(&world, &mut browser).await);

@@ -182,7 +182,7 @@ impl World {
         Self::at("localhost", SeenFrom::default()).await
     }
 
-    /// One behind proxies.
+    /// One behind proxies, by their networks.
     pub async fn behind(proxies: &[&str]) -> Self {
         let proxies: Vec<_> = proxies.iter().map(|network| network.parse().unwrap()).collect();
         Self::at("127.0.0.1", SeenFrom::new(None, Proxies::from(proxies))).await

@@ -74,6 +74,20 @@ pub struct SagasPart {
     /// But for these, by tenant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub but: Vec<StretchPart>,
+    /// Events that wait for a saga, because it could not be said whether they begin it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<LetterPart>,
+}
+
+/// An event that waits for a saga.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetterPart {
+    /// Whose it is.
+    pub tenant_id: Uuid,
+    /// Who it waits for: `saga.follow_up_lead`.
+    pub consumer: String,
+    /// Where it stands.
+    pub position: Position,
 }
 
 /// A tenant's events after a position and up to another.

@@ -30,6 +30,20 @@ struct Left {
     then: Option<String>,
 }
 
+/// What is said of who goes on.
+const NOT_THIS: &str = "You are signed in otherwise than your organization says";
+
+/// What became of the session of a browser that brings a request to end it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Became {
+    /// It ended.
+    Ended,
+    /// There was none by that provider.
+    Nothing,
+    /// It is not the one that was meant, as far as is known: one from before names were kept is none.
+    GoesOn,
+}
+
 /// Takes what a provider asks, or answers, about signing out.
 pub async fn single_logout(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
@@ -41,10 +55,15 @@ pub async fn single_logout(provider: &Provider, visit: Visit) -> Answer {
     };
     match provider.saml.hear(&visit.query, &parting) {
         Ok(Farewell::Asked { id, name, sessions, relay_state }) => {
-            let ended = end(provider, &visit, &connection, &name, &sessions).await?;
-            let answer = answered(provider, &visit, &connection, (&id, relay_state.as_deref())).await?;
-            let mut response = answer.map_or_else(|| signed_out(&visit, true), |url| see_other(&url));
-            if ended {
+            let became = end(provider, &visit, &connection, &name, &sessions).await?;
+            let done = became != Became::GoesOn;
+            let answer = answered(provider, &visit, &connection, (&id, relay_state.as_deref()), done).await?;
+            let mut response = match answer {
+                Some(url) => see_other(&url),
+                None if done => signed_out(&visit, true),
+                None => pages::message(&visit.brand, StatusCode::OK, NOT_THIS, "Sign out here to end it."),
+            };
+            if became == Became::Ended {
                 provider.no_session(&visit).set(&mut response);
             }
             Ok(response)
@@ -59,12 +78,13 @@ pub async fn single_logout(provider: &Provider, visit: Visit) -> Answer {
     }
 }
 
-/// The address where the provider hears that nobody is signed in here any more of whom it asked that; none: its metadata has none.
+/// The address where the provider hears whether nobody is signed in here any more of whom it asked that; none: its metadata has none.
 async fn answered(
     provider: &Provider,
     visit: &Visit,
     connection: &Connection,
     (to, relay_state): (&str, Option<&str>),
+    done: bool,
 ) -> Result<Option<String>, OAuthError> {
     let told = &connection.provider;
     if told.sign_out_url.is_none() && told.sign_out_answer_url.is_none() {
@@ -73,30 +93,31 @@ async fn answered(
     let at = provider.authority.now();
     let id = format!("_{}", provider.request_id(at)?.simple());
     let (signing, _) = provider.authority.saml_key(&visit.tenant).await?;
-    let answering = Answering { id: &id, at, to, relay_state };
+    let answering = Answering { id: &id, at, to, done, relay_state };
     let url = provider.saml.answer_sign_out(&connection.own, told, &answering, &signing);
     Ok(Some(url.map_err(|fault| unusable(&fault))?))
 }
 
-/// Ends the session that this browser has, if it is one of those that the provider means; whether it is.
+/// Ends the session that this browser has, if it is one of those that the provider means.
 async fn end(
     provider: &Provider,
     visit: &Visit,
     connection: &Connection,
     name: &NameId,
     sessions: &[String],
-) -> Result<bool, OAuthError> {
-    let Some(somebody) = provider.somebody_at_all(visit).await? else { return Ok(false) };
-    let Some(saml) = signed_in_by(provider, visit, somebody.id).await? else { return Ok(false) };
+) -> Result<Became, OAuthError> {
+    let Some(somebody) = provider.somebody_at_all(visit).await? else { return Ok(Became::Nothing) };
+    let saml = signed_in_by(provider, visit, somebody.id).await?;
+    let Some(saml) = saml.filter(|saml| saml.connection == connection.id) else { return Ok(Became::Nothing) };
     // Somebody else's request is no way to sign these out.
     let is_theirs = saml.name.as_ref().is_some_and(|known| *known.value.reveal() == name.value);
     let is_meant = sessions.is_empty() || saml.session.as_ref().is_some_and(|session| sessions.contains(session));
-    if saml.connection != connection.id || !is_theirs || !is_meant {
-        return Ok(false);
+    if !is_theirs || !is_meant {
+        return Ok(Became::GoesOn);
     }
     let end = EndSession { session: somebody.id, reason: EndReason::SignedOut };
     provider.authority.run(&protocol(visit.tenant.id, "auth"), &end).await?;
-    Ok(true)
+    Ok(Became::Ended)
 }
 
 /// By what an identity provider signed somebody in; none: they showed it to us.
