@@ -204,7 +204,9 @@ async fn furnish(world: &World) -> Map<String, Value> {
     let mut ids = Map::from_iter([("pipeline".to_owned(), pipeline.clone())]);
     let mut last = done("/v1/crm/currencies/set-base", json!({ "base": "EUR" })).await;
     for convert in [false, true] {
-        let lead = done("/v1/crm/leads", json!({ "name": "Grace", "source": "referral" })).await.body["id"].clone();
+        let lead =
+            done("/v1/crm/leads", json!({ "name": "Grace", "company": "Navy", "source": "referral" })).await.body["id"]
+                .clone();
         let path = format!("/v1/crm/leads/{}", lead.as_str().unwrap());
         done(&format!("{path}/assign"), json!({ "owner": "ada" })).await;
         done(&format!("{path}/start-work"), json!({})).await;

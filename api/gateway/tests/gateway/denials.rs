@@ -65,8 +65,8 @@ async fn denials_are_on_record_in_whichever_form_they_are_told() {
     let viewer = world.token_of("eve", &[Role::Viewer]);
     let head = world.head().await;
     // By GraphQL, over HTTP and a websocket: the field as the schema calls it, once, however often it is asked for.
-    let query = "{ auth { mine: sessions(userId: \"0197a8a0-0000-7000-8000-000000000001\") { id } \
-                 more: sessions(userId: \"0197a8a0-0000-7000-8000-000000000002\") { id } } }";
+    let query = "{ auth { mine: sessions(userId: \"0197a8a0-0000-7000-8000-000000000001\") { totalCount } \
+                 more: sessions(userId: \"0197a8a0-0000-7000-8000-000000000002\") { totalCount } } }";
     let asked = world.anonymous(Method::POST, "/graphql").bearer_auth(&viewer).json(&json!({ "query": query }));
     let answer = Answer::of(asked).await;
     assert_eq!(answer.body["errors"][0]["extensions"]["code"], "permission_missing", "{answer:?}");

@@ -216,9 +216,9 @@ async fn a_person_with_a_browser_finds_no_page_that_breaks_a_rule_of_wcag() {
         assert_eq!(invited.status, StatusCode::CREATED, "{invited:?}");
         crate::saml_attacks::connected(world).await;
         testbed::eventually("the sign-in page knows the provider", async || {
-            let connections = json!({ "query": "{ auth { samlConnections { id } } }" });
+            let connections = json!({ "query": "{ auth { samlConnections { nodes { id } } } }" });
             let listed = Answer::of(world.request(Method::POST, "/graphql").json(&connections)).await;
-            (listed.body["data"]["auth"]["samlConnections"] != json!([])).then_some(())
+            (listed.body["data"]["auth"]["samlConnections"]["nodes"] != json!([])).then_some(())
         })
         .await;
         vec![
