@@ -116,8 +116,11 @@ fn face(config: &Config) -> Result<(), ConfigError> {
 
 /// Whom we reach.
 fn outside(config: &Config) -> Result<(), ConfigError> {
-    if !are_named(&config.nats.url) {
-        return refuse("nats.url", &format!("{:?}", config.nats.url), SERVERS);
+    let servers = &config.nats.url;
+    if !are_named(servers) {
+        // It may say how to get in.
+        let shown = if servers.contains('@') { "(secret)".to_owned() } else { format!("{servers:?}") };
+        return refuse("nats.url", &shown, SERVERS);
     }
     let breaches = &config.auth.breaches_url;
     if !breaches.is_empty() && !["http://", "https://"].iter().any(|scheme| breaches.starts_with(scheme)) {

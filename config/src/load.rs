@@ -282,6 +282,8 @@ mod tests {
         assert!(!format!("{config:?}").contains("12345"));
         let error = from(&[("INOPSIO_CLAIM_KEY", "beef")]).unwrap_err().to_string();
         assert!(error.contains("64 hexadecimal digits") && !error.contains("beef"), "{error}");
+        let error = from(&[("INOPSIO_NATS_URL", "nats://app:canary@10.0.0.8:4222,")]).unwrap_err().to_string();
+        assert!(error.contains("nats.url") && error.contains("(secret)") && !error.contains("canary"), "{error}");
     }
 
     #[test]

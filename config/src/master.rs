@@ -148,7 +148,7 @@ impl Vault {
             address: self.address.clone(),
             namespace: self.namespace.clone().filter(|namespace| !namespace.is_empty()),
             credentials,
-            ca_file: self.ca_file.clone(),
+            ca_file: self.ca_file.clone().filter(|file| !file.as_os_str().is_empty()),
             patience: std::time::Duration::from_secs(self.timeout_seconds),
         })
     }

@@ -37,6 +37,16 @@ impl Settings {
     fn servers(&self) -> Vec<&str> {
         self.url.split(',').map(str::trim).filter(|url| !url.is_empty()).collect()
     }
+
+    /// The servers, without what a URL says of how to get in.
+    fn shown(&self) -> String {
+        let plain = |url: &str| match (url.split_once("://"), url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, server))) => format!("{scheme}://{server}"),
+            (None, Some((_, server))) => server.to_owned(),
+            (_, None) => url.to_owned(),
+        };
+        self.servers().into_iter().map(plain).collect::<Vec<_>>().join(",")
+    }
 }
 
 /// How to get in. Never shown.
@@ -144,8 +154,8 @@ impl Bus {
             options = options.retry_on_initial_connect();
         }
         let client = options.connect(settings.servers()).await.map_err(|error| match error.kind() {
-            async_nats::ConnectErrorKind::ServerParse => Error::Settings(format!("{}: {error}", settings.url)),
-            _ => Error::Unavailable(format!("{}: {error}", settings.url)),
+            async_nats::ConnectErrorKind::ServerParse => Error::Settings(format!("{}: {error}", settings.shown())),
+            _ => Error::Unavailable(format!("{}: {error}", settings.shown())),
         })?;
         let jetstream =
             ContextBuilder::new().timeout(settings.timeout).ack_timeout(settings.timeout).build(client.clone());
@@ -219,6 +229,17 @@ impl Bus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_of_servers_does_not_say_how_to_get_in() {
+        let shown = |url: &str| Settings::new(url, Credentials::None, "test").shown();
+        assert_eq!(
+            shown("nats://app:canary@10.0.0.7:4222, tls://canary@10.0.0.8"),
+            "nats://10.0.0.7:4222,tls://10.0.0.8"
+        );
+        assert_eq!(shown("app:can@ry@10.0.0.7"), "10.0.0.7");
+        assert_eq!(shown("nats://127.0.0.1:4222"), "nats://127.0.0.1:4222");
+    }
 
     #[tokio::test]
     async fn a_url_that_names_no_server_is_refused_also_by_who_connects_later() {

@@ -203,7 +203,8 @@ impl Endpoint for Rest {
         match self.answer(request).await {
             Ok(mut response) => {
                 response.set_data(self.pattern.clone());
-                if !self.public {
+                // A problem says nothing that is to be kept from anybody who may ask, be it one of a service elsewhere.
+                if !self.public && !response.status().is_client_error() && !response.status().is_server_error() {
                     kept(&mut response, reads);
                 }
                 Ok(response)

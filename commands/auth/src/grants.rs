@@ -18,7 +18,7 @@ pub const GRANTS: &[Grant] = &[
     grant("auth:client:read", &[Admin, Manager, Auditor], "See the applications that sign people in"),
     grant("auth:client:write", &[Admin], "Register, change and deactivate applications, and their secrets"),
     grant("auth:saml_connection:read", &[Admin, Manager, Auditor], "See the identity providers that sign people in"),
-    // Who says which identity provider is believed, and which roles it gives, can make anybody an administrator.
+    // Who says which identity provider is believed says who comes in as whom, be it as an administrator of its domains.
     grant(
         "auth:saml_connection:write",
         &[Admin],

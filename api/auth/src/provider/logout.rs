@@ -89,9 +89,13 @@ async fn leads_to(
 async fn leave(provider: &Provider, visit: &Visit, session: Option<SessionId>, then: Option<String>) -> Answer {
     let mut away = None;
     if let Some(session) = session {
-        away = saml::leaving(provider, visit, session, then.as_deref()).await?;
         let end = EndSession { session, reason: EndReason::SignedOut };
         provider.authority.run(&protocol(visit.tenant.id, "auth"), &end).await?;
+        // They are signed out here, whatever becomes of the other side.
+        away = saml::leaving(provider, visit, session, then.as_deref()).await.unwrap_or_else(|error| {
+            tracing::warn!(?error, "somebody who signed out can't be signed out at their identity provider");
+            None
+        });
     }
     let mut response = match (&away, then) {
         // Our pages' forms lead to no other site, so a page does.

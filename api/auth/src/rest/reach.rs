@@ -21,6 +21,11 @@ pub async fn over_roles(runtime: &Runtime, caller: &Caller, roles: &[String]) ->
     if !unknown.is_empty() {
         return Err(Refusal::references(unknown));
     }
+    over_given(runtime, caller, roles).await
+}
+
+/// Refuses to hold power over what gives these roles, if they allow more than the caller may.
+pub async fn over_given(runtime: &Runtime, caller: &Caller, roles: &[String]) -> Result<(), Refusal> {
     caller.reaches(runtime.powers.of_roles(caller.tenant(), roles).await?)
 }
 

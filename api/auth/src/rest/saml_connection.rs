@@ -7,6 +7,7 @@ use auth_commands::{
     ChangeSamlConnection, CreateSamlConnection, DeactivateSamlConnection, MOST_DOMAINS, ReactivateSamlConnection,
     SamlConnectionFields, one_spelling,
 };
+use executor::Command as _;
 use face::operation::{Done, Found, Made, change, create, find, id};
 use face::{Authenticated, Command, Empty, Example, Runtime, example};
 use kernel::{Caller, FieldError, Refusal};
@@ -16,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Tag;
+use super::{Tag, reach};
 
 /// The operations on SAML connections.
 pub struct SamlConnections {
@@ -124,7 +125,9 @@ impl SamlConnections {
     /// Needs the permission `auth:saml_connection:write`.
     #[oai(path = "/v1/auth/saml-connections", method = "post", operation_id = "createSamlConnection")]
     async fn create(&self, command: Command<SamlConnectionBody>) -> Made {
-        self.may_be_spoken_for(&command.request.caller, &command.body.domains, &[]).await?;
+        let caller = &command.request.caller;
+        self.may_be_spoken_for(caller, &command.body.domains, &[]).await?;
+        reach::over_roles(&self.runtime, caller, &given(&command.body.roles)).await?;
         let made = CreateSamlConnection(command.body.into());
         create(&self.runtime, &command.request, "saml-connections", made, |id| id.uuid()).await
     }
@@ -162,8 +165,11 @@ impl SamlConnections {
     async fn change(&self, command: Command<SamlConnectionBody>, connection: Path<Uuid>) -> Done {
         let caller = &command.request.caller;
         let before = self.runtime.executor.load::<SamlConnection>(caller, &connection.0.to_string()).await?;
-        let before = before.map_or_else(Vec::new, |(state, _)| state.details.domains.clone());
-        self.may_be_spoken_for(caller, &command.body.domains, &before).await?;
+        let (domains, roles) = before
+            .map_or_else(Default::default, |(state, _)| (state.details.domains.clone(), state.details.managed_roles()));
+        self.may_be_spoken_for(caller, &command.body.domains, &domains).await?;
+        reach::over_given(&self.runtime, caller, &roles).await?;
+        reach::over_roles(&self.runtime, caller, &given(&command.body.roles)).await?;
         let changed = ChangeSamlConnection { connection: id(&connection), fields: command.body.into() };
         change(&self.runtime, &command.request, connection.0, changed).await
     }
@@ -190,9 +196,20 @@ impl SamlConnections {
         operation_id = "reactivateSamlConnection"
     )]
     async fn reactivate(&self, command: Command<Empty>, connection: Path<Uuid>) -> Done {
+        let caller = &command.request.caller;
+        caller.require(ReactivateSamlConnection::PERMISSION)?;
+        let found = self.runtime.executor.load::<SamlConnection>(caller, &connection.0.to_string()).await?;
+        if let Some((state, _)) = found {
+            reach::over_given(&self.runtime, caller, &state.details.managed_roles()).await?;
+        }
         let reactivate = ReactivateSamlConnection { connection: id(&connection) };
         change(&self.runtime, &command.request, connection.0, reactivate).await
     }
+}
+
+/// The roles that a connection would give.
+fn given(roles: &[SamlRole]) -> Vec<String> {
+    roles.iter().map(|given| given.role.clone()).collect()
 }
 
 impl SamlConnections {

@@ -34,8 +34,17 @@ const LOOK: Duration = Duration::from_secs(10);
 /// How many records of a tenant this process keeps at once; what comes on top of them is counted in one.
 const MOST: usize = 1_000;
 
+/// How many of them are of one caller; what comes on top of these is counted in one of theirs.
+const MOST_EACH: usize = 100;
+
 /// Why what is counted in that one was denied, in a word.
 const OTHERS: &str = "others";
+
+/// Somebody would give what they do not have themselves. What that is they choose: it makes no record of its own.
+const EXCEEDING: &str = "exceeds_own_permissions";
+
+/// How many characters of permissions are kept.
+const NAMED: usize = 500;
 
 /// How many bytes of an address's keyed hash are kept, and how many characters of what a program says that it is.
 const ORIGIN: usize = 16;
@@ -66,13 +75,29 @@ struct Key {
     /// None: many.
     subject: Option<Arc<str>>,
     reason: String,
+    /// None: any.
     permission: Option<String>,
+}
+
+impl Key {
+    /// This one as long as there is room for it, else one that counts many.
+    fn or_others(self, windows: &HashMap<Self, Window>) -> Self {
+        if windows.contains_key(&self) {
+            return self;
+        }
+        let others = |subject| Self { subject, reason: OTHERS.to_owned(), permission: None };
+        let of_theirs = windows.keys().filter(|known| known.subject == self.subject).count();
+        let key = if of_theirs < MOST_EACH { self } else { others(self.subject) };
+        if windows.contains_key(&key) || windows.len() < MOST { key } else { others(None) }
+    }
 }
 
 /// A record, and what it does not say yet.
 #[derive(Clone, Debug)]
 struct Window {
     access: AccessId,
+    /// The permission; of many, those of the first time.
+    permission: Option<String>,
     operation: Option<String>,
     seen: Option<Seen>,
     at: DateTime<Utc>,
@@ -96,17 +121,16 @@ impl Denials {
         let key = Key {
             subject: Some(caller.subject().into()),
             reason: denied.code.clone(),
-            permission: denied.permission.clone(),
+            permission: denied.permission.clone().filter(|_| denied.code != EXCEEDING),
         };
         let mut tenants = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let windows = tenants.entry(tenant).or_default();
         let is_over = |window: &Window| now - window.at >= WINDOW;
-        let key = match windows.get(&key) {
-            None if windows.len() >= MOST => Key { subject: None, reason: OTHERS.to_owned(), permission: None },
-            _ => key,
-        };
+        let key = key.or_others(windows);
+        let named = denied.permission.as_ref().filter(|_| key.reason == denied.code);
         let mut begun = Window {
             access: self.authority.executor().new_id(),
+            permission: named.map(|text| text.chars().take(NAMED).collect()),
             operation: key.subject.is_some().then(|| operation.to_owned()),
             seen: key.subject.is_some().then(|| seen.clone()),
             at: now,
@@ -217,7 +241,7 @@ impl Denials {
             access: window.access,
             subject: key.subject.as_deref().map(str::to_owned),
             reason: key.reason.clone(),
-            permission: key.permission.clone(),
+            permission: window.permission.clone(),
             operation: window.operation.clone(),
             request: seen.map(|seen| seen.request),
             at: window.at,

@@ -129,6 +129,29 @@ async fn more_kinds_of_denials_than_are_told_each_are_counted_in_one_record() {
 }
 
 #[tokio::test]
+async fn attack_117_one_caller_does_not_use_up_the_records_of_the_others() {
+    let world = World::start().await;
+    let denials = Denials::new(world.provider.authority.clone());
+    let eve = caller(&world, "eve");
+    for nth in 0..1_500 {
+        denials.note(&eve, &seen(), "POST /v1/crm/leads", &missing(&format!("crm:lead:{nth}")));
+        // What somebody asked to give, they choose.
+        let gives = Refusal::forbidden("exceeds_own_permissions", "no").with("permissions", vec![format!("x:y:{nth}")]);
+        denials.note(&eve, &seen(), "POST /v1/user/roles", &Denied::of(&gives).unwrap());
+    }
+    denials.note(&caller(&world, "ada"), &seen(), "POST /v1/crm/leads", &missing("crm:lead:write"));
+    denials.finish().await;
+    let found = recorded(&world).await;
+    let first: Vec<_> = found.iter().filter(|(name, _)| name == DENIED).map(|(_, said)| said).collect();
+    let of = |subject: &str| first.iter().filter(|said| said["subject"] == subject).count();
+    assert_eq!((of("eve"), of("ada"), first.len()), (101, 1, 102));
+    let exceeding: Vec<_> = first.iter().filter(|said| said["reason"] == "exceeds_own_permissions").collect();
+    assert!(exceeding.len() == 1 && exceeding[0]["permission"] == "x:y:0", "{exceeding:?}");
+    let counted = found.iter().filter(|(name, _)| name == AGAIN).map(|(_, said)| said["times"].as_u64().unwrap());
+    assert_eq!(counted.sum::<u64>(), 1_500 + 1_401, "each is counted");
+}
+
+#[tokio::test]
 async fn from_where_a_user_was_denied_something_is_sealed_as_theirs_and_goes_when_they_are_erased() {
     let world = World::start().await;
     let user = world.person("ada@example.com").await;

@@ -4,7 +4,9 @@ use kernel::{Clock, SystemClock};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
+use crate::identity_provider::{ENTITY, Idp};
 use crate::issuers::Machine;
+use crate::saml_attacks::connected;
 use crate::world::{Answer, World};
 
 /// Somebody with a role of the tenant's own that has just these permissions.
@@ -59,6 +61,35 @@ async fn attack_52_who_looks_after_machines_gets_no_more_by_them() {
     let evil = json!({ "name": "evil", "roles": ["admin"] });
     let by_key = world.anonymous(Method::POST, "/v1/auth/machines").bearer_auth(&limited).json(&evil);
     world.refuses(vec![exceeds(by_key)]).await;
+}
+
+#[tokio::test]
+async fn attack_52_who_connects_identity_providers_gives_no_more_by_them() {
+    let world = World::start().await;
+    let connected = connected(&world).await.1;
+    let keeper = with_permissions(&world, &["auth:saml_connection:read", "auth:saml_connection:write"]).await;
+    let post = |path: &str, body: &Value| world.anonymous(Method::POST, path).bearer_auth(&keeper).json(body);
+    let metadata = Idp::new(&world).metadata().replace(ENTITY, "https://idp.example.org/metadata");
+    let gives = |role: &str| {
+        let roles = if role.is_empty() { json!([]) } else { json!([{ "value": "staff", "role": role }]) };
+        json!({ "name": "Evil", "metadata": metadata, "domains": ["example.org"], "attributes": { "roles": "groups" }, "roles": roles })
+    };
+    let exceeds = |request: RequestBuilder| (request, StatusCode::FORBIDDEN, "exceeds_own_permissions");
+    let at = |path: &str| format!("/v1/auth/saml-connections/{}/{path}", connected.id);
+    world
+        .refuses(vec![
+            exceeds(post("/v1/auth/saml-connections", &gives("admin"))),
+            exceeds(post("/v1/auth/saml-connections", &gives("viewer"))),
+            // One that gives more is out of their reach, whatever it would give then.
+            exceeds(post(&at("change"), &gives(""))),
+            exceeds(post(&at("reactivate"), &json!({}))),
+        ])
+        .await;
+    let made = Answer::of(post("/v1/auth/saml-connections", &gives("keeper"))).await;
+    assert_eq!(made.status, StatusCode::CREATED, "what they may themselves it may give: {made:?}");
+    let change = format!("/v1/auth/saml-connections/{}/change", made.body["id"].as_str().unwrap());
+    world.refuses(vec![exceeds(post(&change, &gives("admin")))]).await;
+    assert_eq!(Answer::of(post(&change, &gives(""))).await.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -116,6 +116,13 @@ async fn what_a_provider_writes_of_a_user_is_kept_or_refused() {
     provider.refused(Method::PUT, &path, two, bad, invalid).await;
     let same = json!({ "userName": "Eve@Example.com", "emails": [{ "value": "eve@example.com" }] });
     assert_eq!(email(&provider.create(same).await), "eve@example.com");
+    // But whoever leaves, leaves, whatever else is said of them.
+    let leaver = provider.create(json!({ "userName": "leaver@example.com" })).await;
+    let at = format!("/Users/{}", leaver["id"].as_str().unwrap());
+    let gone =
+        json!({ "userName": "leaver@example.com", "emails": [{ "value": "leaver@example.org" }], "active": false });
+    let gone = provider.ask(Method::PUT, &at, gone).await;
+    assert_eq!((gone.status, &gone.body["active"]), (StatusCode::OK, &json!(false)), "{gone:?}");
     let now = done(json!([{ "op": "replace", "path": "userName", "value": "d@example.com" }])).await;
     assert_eq!((&now["userName"], email(&now)), (&json!("d@example.com"), "d@example.com".to_owned()));
     let other = json!([{ "op": "replace", "path": "emails[type eq \"work\"].value", "value": "e@example.com" }]);

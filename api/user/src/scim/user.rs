@@ -198,8 +198,13 @@ async fn load(scim: &Scim, visit: &Visit, id: Uuid) -> Result<(std::sync::Arc<Us
 fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provisioned, ScimError> {
     let user_name = text(resource, "userName").ok_or_else(|| ScimError::value("userName is missing"))?;
     let email = primary(resource, "emails");
+    let active = match get(resource, "active") {
+        None | Some(Value::Null) => true,
+        Some(active) => flag(active).ok_or_else(|| ScimError::value("active is true or false"))?,
+    };
     let login = if user_name.contains('@') {
-        if email.is_some_and(|email| email.to_lowercase() != user_name.to_lowercase()) {
+        // Who leaves leaves, whatever else is said of them.
+        if active && email.is_some_and(|email| email.to_lowercase() != user_name.to_lowercase()) {
             return Err(ScimError::value(
                 "userName is an e-mail address, which then is theirs, and emails has another one: say the same in both, or a userName \
                  that is no address",
@@ -215,10 +220,6 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
     let (given_name, family_name) = (text(&name, "givenName"), text(&name, "familyName"));
     let whole = [given_name.as_deref(), family_name.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
     let shown = text(resource, "displayName").or_else(|| text(&name, "formatted"));
-    let active = match get(resource, "active") {
-        None | Some(Value::Null) => true,
-        Some(active) => flag(active).ok_or_else(|| ScimError::value("active is true or false"))?,
-    };
     Ok(Provisioned {
         login,
         profile: ProfileFields {

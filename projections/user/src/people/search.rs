@@ -36,16 +36,14 @@ pub(super) async fn page(
     {
         return search.looked_up(rarest, others, tables).await;
     }
-    let page = search.through(Some(FIRST), None, &counted, tables).await?;
+    let page = search.through(Some(FIRST), &[], &counted, tables).await?;
     if page.len() as i64 == limit {
         return Ok(page);
     }
     // Common words that nobody has together, or only whoever comes late.
     let counted = search.counted(MANY, tables).await?;
-    match counted.split_first() {
-        Some(((many, rarest), others)) if *many < MANY => search.through(None, Some(*rarest), others, tables).await,
-        _ => search.through(None, None, &counted, tables).await,
-    }
+    let (remembered, others) = counted.split_at(counted.partition_point(|(many, _)| *many < MANY));
+    search.through(None, remembered, others, tables).await
 }
 
 /// What is searched for.
@@ -95,11 +93,11 @@ impl<'a> Search<'a> {
     }
 
     /// Everybody in the order of the list, or the first `most` of them, until the page is full: who is among those who have
-    /// `remembered`, and has each of the others when looked at. Only the page's rows are read whole.
+    /// each of `remembered`, and has each of the others when looked at. Only the page's rows are read whole.
     async fn through(
         &self,
         most: Option<i64>,
-        remembered: Option<&Term>,
+        remembered: &[(i64, &Term)],
         others: &[(i64, &Term)],
         tables: &mut PgConnection,
     ) -> Result<Vec<PersonRow>, ListError> {
@@ -113,7 +111,7 @@ impl<'a> Search<'a> {
             query.push(format_args!(" LIMIT {most}"));
         }
         query.push(") t WHERE true");
-        if let Some(term) = remembered {
+        for (_, term) in remembered {
             // IS TRUE keeps this from becoming a join: it is a table of hashes, made once. The limit says that it is small.
             query.push(" AND (t.user_id IN (");
             term.ids::<PersonRow>(&mut query, self.tenant.uuid());
