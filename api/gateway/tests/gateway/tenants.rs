@@ -98,7 +98,7 @@ async fn attack_105_another_tenants_id_at_any_operation() {
         let names: Vec<&str> = names.filter(|name| !NO_IDS.contains(name)).collect();
         let Some(last) = names.last() else { continue };
         let id_of = |name: &str| match name {
-            "import_id" if pattern.starts_with("/v1/user/") => &town.ids["user_import"],
+            "import" if pattern.starts_with("/v1/user/") => &town.ids["user_import"],
             name => town.ids.get(name).unwrap_or_else(|| panic!("{pattern}: the town has no {name}")),
         };
         let path = |ids: &dyn Fn(&str) -> String| {

@@ -83,7 +83,7 @@ impl Town {
             self.ids.insert(name, converted[name].as_str().unwrap().to_owned());
         }
         let import = self.import("/v1/crm/leads/import", "name\nMary\n").await;
-        self.ids.insert("import_id", import);
+        self.ids.insert("import", import);
     }
 
     /// People, what they belong to and may do.
