@@ -224,7 +224,7 @@ impl World {
     }
 
     /// How many events the log of a service has, once its sagas are at rest, or nobody drives them: until then they note things in
-    /// their own time. Records of what callers were denied are not among them: they come when they come.
+    /// their own time. Records of what callers were denied, and that a key was used, are not among them: they come when they come.
     pub async fn head_of(&self, database: &Database) -> i64 {
         let one = PgPoolOptions::new().max_connections(1);
         let pool = one.connect_with(database.superuser()).await.unwrap();
@@ -232,7 +232,8 @@ impl World {
         let head = if sqlx::query_scalar(sagas).fetch_one(&pool).await.unwrap() {
             eventually("the sagas are at rest", async || {
                 sqlx::query_scalar(
-                    "SELECT position - (SELECT count(*) FROM log.events WHERE event_type LIKE 'auth.access.%')
+                    "SELECT position - (SELECT count(*) FROM log.events
+                         WHERE event_type LIKE 'auth.access.%' OR event_type = 'auth.api_key.used')
                      FROM log.head
                      WHERE position <= (SELECT position FROM saga.checkpoint)
                        AND NOT EXISTS (SELECT FROM saga.instances WHERE wake_at <= now())
