@@ -16,7 +16,8 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryEr
     if !config.directory.url.is_empty() {
         return Ok(false);
     }
-    let admin = admin_options(config)?;
+    // The password of the role stands in a statement.
+    let admin = admin_options(config)?.disable_statement_logging();
     let name = &config.postgres.directory;
     if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') || name.is_empty() {
         return Err(DirectoryError::Admin(format!(
