@@ -104,7 +104,7 @@ impl Server {
     }
 
     /// What comes of a mail to this URL, sent by who trusts this certificate.
-    fn sent(&self, url: &str, trusted: &Path) -> String {
+    fn sent(url: &str, trusted: &Path) -> String {
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["sends_one", "--exact", "--ignored", "--nocapture"])
             .env(URL, url)
@@ -129,7 +129,7 @@ fn a_mail_goes_over_tls_with_the_login_of_the_url() {
         format!("smtps://inopsio:{ESCAPED}@localhost:{}", server.smtps),
         format!("smtp://inopsio:{ESCAPED}@localhost:{}?tls=required", server.starttls),
     ] {
-        assert_eq!(server.sent(&url, &server.its_own()), "Ok(())", "{url}");
+        assert_eq!(Server::sent(&url, &server.its_own()), "Ok(())", "{url}");
         let mail = server.next();
         assert_eq!((&mail["tls"], &mail["let_in"]), (&Value::Bool(true), &Value::Bool(true)), "{url}: {mail}");
         assert_eq!(mail["from"], "no-reply@inopsio.example");
@@ -156,14 +156,14 @@ fn without_tls_the_right_login_or_a_certificate_that_holds_nothing_goes_and_it_i
         // The certificate is another host's.
         (format!("smtps://inopsio:{ESCAPED}@127.0.0.1:{smtps}"), &own, None),
     ] {
-        let result = server.sent(&url, trusted);
+        let result = Server::sent(&url, trusted);
         assert!(result.starts_with("Err(Passing("), "{url}: {result}");
         assert!(code.is_none_or(|code| result.contains(code)), "{url}: {result}");
         assert!(!result.contains(PASSWORD) && !result.contains(ESCAPED), "{result}");
     }
     // What it said until a mail goes through: it refused the wrong password, and took nothing.
     let url = format!("smtps://inopsio:{ESCAPED}@localhost:{smtps}");
-    assert_eq!(server.sent(&url, &own), "Ok(())");
+    assert_eq!(Server::sent(&url, &own), "Ok(())");
     let mut refused = 0;
     let taken = loop {
         let said = server.next();

@@ -91,12 +91,12 @@ impl Domain for Auth {
 }
 
 /// Which machines there are and were.
-fn machines_after<'t>(
-    tables: &'t mut PgConnection,
+fn machines_after(
+    tables: &mut PgConnection,
     tenant: TenantId,
     after: Uuid,
     limit: i64,
-) -> BoxFuture<'t, Result<Vec<Uuid>, sqlx::Error>> {
+) -> BoxFuture<'_, Result<Vec<Uuid>, sqlx::Error>> {
     auth_projections::machines::ids(tables, tenant, after, limit).boxed()
 }
 

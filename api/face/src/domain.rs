@@ -23,11 +23,13 @@ use crate::{Addressees, Live, Names, Powers, SigningIn, SigningKeys, Standings};
 #[derive(Clone, Copy, Debug)]
 pub struct Stints {
     /// From when to when they had which roles; ids that the service does not know are left out.
-    pub of: for<'t> fn(&'t mut PgConnection, TenantId, &'t [Uuid]) -> BoxFuture<'t, Result<Vec<Stint>, sqlx::Error>>,
+    pub of: for<'t> fn(&'t mut PgConnection, TenantId, &'t [Uuid]) -> Read<'t, Stint>,
     /// Who there is and was: at most so many ids after this one, in their order.
-    pub subjects:
-        for<'t> fn(&'t mut PgConnection, TenantId, Uuid, i64) -> BoxFuture<'t, Result<Vec<Uuid>, sqlx::Error>>,
+    pub subjects: for<'t> fn(&'t mut PgConnection, TenantId, Uuid, i64) -> Read<'t, Uuid>,
 }
+
+/// What comes of reading.
+type Read<'t, T> = BoxFuture<'t, Result<Vec<T>, sqlx::Error>>;
 
 /// What a domain's handlers and resolvers work with. Cheap to clone.
 #[derive(Clone)]

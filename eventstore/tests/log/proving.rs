@@ -115,7 +115,7 @@ async fn seals_go_along_to_another_cell_and_back_and_the_chain_goes_on_there() {
     let sealers = [seal(&west, key("11")), seal(&east, key("11"))];
     here.append(append(tenant, vec![stream("a", 0, 3)])).await.unwrap();
     sealed(&here, tenant, 3).await;
-    let moved = async |from: &Database, to: &Database, events: u64| {
+    let moved = async |from: &testbed::Database, to: &testbed::Database, events: u64| {
         let mut transfer =
             Transfer::begin(kernel::Service::new("crm"), tenant, &from.superuser(), &to.superuser()).await.unwrap();
         transfer.expect("old").await.unwrap();
