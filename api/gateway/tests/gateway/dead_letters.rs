@@ -132,9 +132,6 @@ async fn what_somebody_typed_of_a_person_is_sealed_opened_when_shown_and_goes_wi
     let kept: String = sqlx::query_scalar(kept).fetch_one(&mut superuser).await.unwrap();
     assert!(!kept.contains("Katherine") && kept.contains(r#""note":{"sealed":"v1."#), "{kept}");
     assert!(kept.contains(r#""reason":"no_budget""#), "what is nobody's is sealed: {kept}");
-    let live = rows(&mut superuser).await;
-    rebuild(&world).await;
-    assert_eq!(rows(&mut superuser).await, live, "a rebuild sees what was typed");
 
     // In earnest it comes with a program that can read the event.
     let position: i64 = id.rsplit('.').next().unwrap().parse().unwrap();

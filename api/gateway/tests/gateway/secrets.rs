@@ -245,7 +245,7 @@ async fn attack_127_a_secret_stands_in_no_log_line_span_error_or_metric() {
     for (what, secret) in [
         ("the master key", "4a".repeat(32)),
         ("the key of claims", "5e".repeat(32)),
-        ("the installation's signing key", world.config.auth.signing_key.reveal().to_owned()),
+        ("the installation's signing key", world.config.auth.signing_key.reveal().lines().nth(1).unwrap().to_owned()),
         ("the password of the database", testbed::PASSWORD.to_owned()),
     ] {
         run.keep(what, &secret);
