@@ -22,7 +22,7 @@ use crate::fan::Batch;
 use crate::following::{following, majority};
 use crate::parking::{self, Parked};
 use crate::partition::Partition;
-use crate::progress::{Board, Standing};
+use crate::progress::{PartitionProgress, ProgressWriter};
 use crate::retrying::{self, Retried};
 use crate::roster::Entries;
 use crate::writing::{self, Written};
@@ -35,12 +35,12 @@ pub(crate) struct Worker {
     pub(crate) database: Database,
     pub(crate) store: EventStore,
     pub(crate) projection: Arc<dyn Projection>,
-    /// The projection's place on the board and among the entries.
+    /// The projection's place among what is shown and among the entries.
     pub(crate) index: usize,
     pub(crate) partition: Partition,
     pub(crate) seats: Seats,
     pub(crate) entries: watch::Receiver<Entries>,
-    pub(crate) board: Board,
+    pub(crate) progress: ProgressWriter,
     pub(crate) feed: broadcast::Receiver<Batch>,
     /// Changes when somebody decided about a dead letter.
     pub(crate) decided: watch::Receiver<()>,
@@ -95,7 +95,7 @@ impl Worker {
             // A panic here would be a mistake of ours; it must not stop the projection for good.
             let ended = AssertUnwindSafe(self.be_active(&shutdown, &mut was_ours)).catch_unwind().await;
             was_ours &= !matches!(ended, Ok(Ok(Stop::Beyond)));
-            self.board.stop(self.index, self.partition, !matches!(ended, Ok(Ok(_))));
+            self.progress.stop(self.index, self.partition, !matches!(ended, Ok(Ok(_))));
             // Whoever applies from now on says what is parked; what we knew of last would stand beside it for good.
             self.show_parked(0, 0);
             match ended {
@@ -374,10 +374,10 @@ impl Worker {
     }
 
     fn show(&self, active: &Active) {
-        self.board.set(
+        self.progress.set(
             self.index,
             self.partition,
-            Standing { position: active.position, active: true, failing: false },
+            PartitionProgress { position: active.position, active: true, failing: false },
         );
         self.show_parked(active.parked.events(), active.parked.aggregates());
     }

@@ -11,7 +11,7 @@ use super::{Active, Worker};
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::parking::Parked;
-use crate::progress::Standing;
+use crate::progress::PartitionProgress;
 use crate::roster::{self, Entry, LOCK_NAME};
 
 /// A partition beyond our share that nobody else took is kept for so long before it is left to others again.
@@ -50,7 +50,7 @@ impl Worker {
                 _ => {
                     free = 0;
                     // How far it is, that instance shows.
-                    self.board.set(self.index, self.partition, Standing::default());
+                    self.progress.set(self.index, self.partition, PartitionProgress::default());
                     Some("another instance applies it")
                 }
             };
