@@ -8,6 +8,8 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
 
+use crate::failure::has_code;
+
 /// SQLSTATE `lock_not_available`.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
@@ -44,7 +46,7 @@ impl LockRetry {
                     transaction.commit().await?;
                     return Ok(true);
                 }
-                Err(error) if is_lock_timeout(&error) => transaction.rollback().await?,
+                Err(error) if has_code(&error, LOCK_NOT_AVAILABLE) => transaction.rollback().await?,
                 Err(error) => return Err(error),
             }
             if attempt == 1 {
@@ -54,8 +56,4 @@ impl LockRetry {
         }
         Ok(false)
     }
-}
-
-fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some(LOCK_NOT_AVAILABLE)
 }
