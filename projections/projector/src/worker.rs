@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{Database, EventStore, Stretch};
+use eventstore::{Database, EventSlice, EventStore};
 use futures::FutureExt;
 use kernel::{Position, RecordedEvent, TenantId};
 use metrics::Label;
@@ -179,7 +179,7 @@ impl Worker {
         // What came from the feed meanwhile is in the log too.
         active.waiting.clear();
         let (number, partitions) = (self.partition.number(), self.partition.of());
-        let Stretch { events, last, more } =
+        let EventSlice { events, last, more } =
             self.store.read_partition(active.position, self.settings.log_batch, number, partitions).await?;
         active.behind = more;
         if last == active.position {
