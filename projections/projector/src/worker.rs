@@ -343,9 +343,9 @@ impl Worker {
         match retried {
             Retried::Overtaken => return Ok(false),
             Retried::Nothing => {}
-            Retried::Tried { aggregate, settled } => {
+            Retried::Tried { taken, settled } => {
                 let result = if settled.events > 0 { "applied" } else { "failed" };
-                active.parked.settle(&aggregate, settled);
+                active.parked.settle(&taken, settled);
                 metrics::counter!("inopsio_dead_letter_attempts_total", "service" => self.database.service.name(),
                     "consumer" => "projection", "name" => projection.name(), "result" => result)
                 .increment(1);
