@@ -126,12 +126,8 @@ impl Command {
             Self::List { whose, kind, state, queue, batch, schedule, after, limit } => {
                 let state = state.as_deref().map(named).transpose()?;
                 let listing = Listing { kind, state, queue, batch, schedule, before: after, limit };
-                let mut found = Vec::new();
-                for part in services(&whose)? {
-                    let Open { jobs, request, .. } = Open::new(context, &whose.tenant, &part).await?;
-                    let listed = jobs.list(&request.caller, &listing).await?;
-                    found.extend(listed.into_iter().map(|job| (part.service, job)));
-                }
+                let mut found =
+                    Open::listed(context, &whose, async |jobs, caller| jobs.list(caller, &listing).await).await?;
                 // Ids sort by the time at which they were made.
                 found.sort_by_key(|(_, job)| std::cmp::Reverse(job.id));
                 found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -206,6 +202,21 @@ impl Open {
             }
         }
         bail!("there is no {what}")
+    }
+
+    /// What `list` lists, of each service that is meant.
+    async fn listed<T>(
+        context: &Context,
+        whose: &Whose,
+        list: impl AsyncFn(&Jobs, &Caller) -> Result<Vec<T>, Refusal>,
+    ) -> Result<Vec<(Service, T)>> {
+        let mut found = Vec::new();
+        for part in services(whose)? {
+            let open = Self::new(context, &whose.tenant, &part).await?;
+            let listed = list(&open.jobs, &open.request.caller).await?;
+            found.extend(listed.into_iter().map(|one| (part.service, one)));
+        }
+        Ok(found)
     }
 
     /// The service that has jobs of these kinds.

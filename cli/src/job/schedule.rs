@@ -6,7 +6,7 @@ use kernel::Service;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Open, changed, services};
+use super::{Open, changed};
 use crate::context::{Context, Whose};
 use crate::output::{self, Format};
 
@@ -108,12 +108,8 @@ impl Command {
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::List { whose } => {
-                let mut found = Vec::new();
-                for part in services(&whose)? {
-                    let Open { jobs, request, .. } = Open::new(context, &whose.tenant, &part).await?;
-                    let listed = jobs.schedules(&request.caller).await?;
-                    found.extend(listed.into_iter().map(|schedule| (part.service, schedule)));
-                }
+                let mut found =
+                    Open::listed(context, &whose, async |jobs, caller| jobs.schedules(caller).await).await?;
                 found.sort_by_key(|(_, schedule)| schedule.id);
                 list(context, &found)
             }
