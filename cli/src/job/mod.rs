@@ -337,7 +337,7 @@ fn list(context: &Context, found: &[(Service, Job)]) -> Result<()> {
             one.state.as_str().to_owned(),
             format!("{}/{}", one.attempt, one.max_attempts),
             one.total.map_or_else(|| one.done.to_string(), |total| format!("{}/{total}", one.done)),
-            one.run_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            output::time(one.run_at),
             one.actor.clone(),
             one.code.clone().unwrap_or_default(),
         ]);

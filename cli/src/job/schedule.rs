@@ -1,6 +1,7 @@
 //! `inopsio job schedule`: jobs that are asked for again and again.
 
 use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
 use jobs::{Changes, NewSchedule, Schedule};
 use kernel::Service;
 use serde_json::{Value, json};
@@ -184,9 +185,7 @@ fn list(context: &Context, found: &[(Service, Schedule)]) -> Result<()> {
         "skipped",
         "in the name of",
     ]);
-    let shown = |time: Option<chrono::DateTime<chrono::Utc>>, none: &str| {
-        time.map_or_else(|| none.to_owned(), |time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
-    };
+    let shown = |time: Option<DateTime<Utc>>, none: &str| time.map_or_else(|| none.to_owned(), output::time);
     for (service, one) in found {
         table.add_row([
             service.to_string(),
