@@ -107,6 +107,14 @@ impl Context {
     }
 }
 
+/// A reason, as it is written on the command line.
+pub fn given(reason: &str) -> Result<&str> {
+    if reason.trim().is_empty() {
+        bail!("--reason is empty; say why, so that whoever looks later knows");
+    }
+    Ok(reason)
+}
+
 /// An id, as it is written on the command line.
 pub fn uuid(text: &str) -> Result<uuid::Uuid, String> {
     text.parse().map_err(|_| "allowed is a UUID, such as 0192f0c4-0000-8000-8000-000000000000".to_owned())

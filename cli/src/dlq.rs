@@ -12,7 +12,7 @@ use kernel::{Caller, Kind, Role, Service, SystemClock, SystemIds};
 use nats::Bus;
 use serde_json::{Value, json};
 
-use crate::context::{Context, Whose};
+use crate::context::{Context, Whose, given};
 use crate::output::{self, Format};
 
 /// How long an attempt is waited for.
@@ -203,8 +203,7 @@ impl Open {
         let store = context.store(service).await?;
         // Consumers hear of it at once when the bus is there, and within a second when it is not.
         let bus = context.bus().await.ok();
-        // No claim is taken here, so the key that hashes them is not needed.
-        let settings = Settings { cache_bytes: 1 << 20, claim_key: [0; 32], snapshot_events: 0 };
+        let settings = Settings::without_claims();
         let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
         let desk = gateway::dead_letters_of(part, &context.config.database(service), store, executor, bus.clone())
             .with_context(|| format!("the service {service} has no permissions for dead letters"))?;
@@ -276,13 +275,6 @@ fn state(text: &str) -> Result<State, String> {
     found.ok_or_else(|| format!("allowed: {}", State::LISTED.map(State::as_str).join(", ")))
 }
 
-fn given(reason: &str) -> Result<&str> {
-    if reason.trim().is_empty() {
-        bail!("--reason is empty; say why, so that whoever looks later knows");
-    }
-    Ok(reason)
-}
-
 fn read(file: PathBuf) -> Result<Value> {
     let text = std::fs::read(&file).with_context(|| format!("can't read {}", file.display()))?;
     serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", file.display()))
@@ -303,7 +295,7 @@ fn list(context: &Context, found: &[(Service, Letter)]) -> Result<()> {
             one.state.as_str().to_owned(),
             one.attempts.to_string(),
             one.waiting.to_string(),
-            one.next_attempt_at.map_or_else(String::new, |at| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
+            one.next_attempt_at.map(output::time).unwrap_or_default(),
             one.errors.first().cloned().unwrap_or_default(),
         ]);
     }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::{Context, Result};
+use chrono::{DateTime, SecondsFormat, Utc};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use kernel::Service;
@@ -24,6 +25,11 @@ pub fn table<const N: usize>(columns: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header(columns);
     table
+}
+
+/// A time, as it stands in a table.
+pub fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// Prints to standard output; a reader that went away is an error, not a panic.

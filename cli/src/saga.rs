@@ -11,7 +11,7 @@ use kernel::{Caller, Kind, Role, Service, SystemClock, SystemIds};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::context::{Context, Whose};
+use crate::context::{Context, Whose, given};
 use crate::output::{self, Format};
 
 /// Looks after sagas: what runs by itself in several steps, and can be taken back
@@ -107,9 +107,7 @@ impl Command {
                 changed(context, id, "goes on", done.position.0)
             }
             Self::Cancel { whose, id, reason } => {
-                if reason.trim().is_empty() {
-                    bail!("--reason is empty; say why, so that whoever looks later knows");
-                }
+                given(&reason)?;
                 let open = Open::with(context, &whose, id).await?;
                 let done = open.desk.cancel(&open.request, id, reason).await?;
                 open.close().await;
@@ -164,8 +162,7 @@ impl Open {
         let sagas = part.sagas.as_ref().with_context(|| format!("the service {service} has no sagas"))?;
         let tenant = context.tenant_or_deleted(tenant).await?;
         let store = context.store(service).await?;
-        // No claim is taken here, so the key that hashes them is not needed.
-        let settings = Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [0; 32] };
+        let settings = Settings::without_claims();
         let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
         let request = executor.unasked(&Caller::new(tenant, "cli", &[Role::Admin], part.grants), None);
         let desk = Desk::new(&context.config.database(service), sagas.clone(), sagas.book(executor));
@@ -214,7 +211,7 @@ fn list(context: &Context, found: &[(Service, Listed)]) -> Result<()> {
             one.status.as_str().to_owned(),
             step,
             one.attempt.to_string(),
-            one.wake_at.map_or_else(String::new, |at| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
+            one.wake_at.map(output::time).unwrap_or_default(),
             one.code.clone().unwrap_or_default(),
         ]);
     }

@@ -5,7 +5,7 @@
 //! stops the start with its key, itself and what is allowed. [`Config`] then says to each crate what concerns it, in that crate's own
 //! words: [`Config::database`], [`Config::log_settings`], [`Config::bus_settings`], `webhooks.settings()`. Those crates don't know it.
 //!
-//! To add a setting: its field and its default in `sections.rs`, its line in `settings.rs`, and in `checks.rs` what its type can't say.
+//! To add a setting: its field and its default in `sections`, its line in `settings.rs`, and in `checks.rs` what its type can't say.
 
 #![deny(missing_docs)]
 

@@ -105,6 +105,14 @@ impl Decisions {
         self.0.get(&position)
     }
 
+    /// The payload of an event as the consumer sees it, or would if it were not discarded.
+    pub(crate) fn payload_of(&self, event: &RecordedEvent) -> Bytes {
+        match self.on(event.position) {
+            Some(Verdict::Edited(payload)) => payload.clone(),
+            Some(Verdict::Discarded) | None => event.payload.clone(),
+        }
+    }
+
     /// Whether the consumer never sees this event.
     pub fn discards(&self, position: Position) -> bool {
         self.on(position) == Some(&Verdict::Discarded)

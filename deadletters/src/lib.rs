@@ -1,16 +1,18 @@
 //! Dead letters: what a consumer can't take waits here, in order, until it can, or until somebody decides.
 //!
 //! A consumer ([`Consumer`]: a projection, a saga, a webhook) that can't take an event *parks* it, with all later events of its
-//! aggregate, in the transaction in which it takes the rest ([`park()`]); everything else flows on. From then on it tries again by
-//! itself, later and later ([`Backoff`]): it [`take()`]s what is due, does its own work with the events behind it, and
+//! aggregate, in the transaction in which it takes the rest ([`park()`]); everything else flows on. From then on it tries again
+//! by itself, later and later ([`Backoff`]): it [`take()`]s what is due, does its own work with the events behind it, and
 //! [`settle()`]s, in one transaction. Nothing is polled while nothing is parked.
 //!
 //! People look at letters and decide through the [`Desk`]: redrive (now), edit (only this consumer sees another payload; the
-//! log never changes), discard (this consumer never sees the event). Decisions are kept with who and why ([`Decisions`]), and hold when
-//! a read model is built anew; what is personal in an edit is sealed as in the log (`marking.rs`), and goes with its person's key. A [`Rehearse`]r says beforehand what would come of it.
+//! log never changes), discard (this consumer never sees the event). Decisions are kept with who and why ([`Decisions`]), and
+//! hold when a read model is built anew; what is personal in an edit is sealed as in the log (`marking.rs`), and goes with its
+//! person's key. A [`Rehearse`]r says beforehand what would come of it.
 //!
-//! What changes is told on the bus by a [`Herald`] (stream `DEAD_LETTERS`), for alerts and tools. Postgres is the truth: the schema `dead` of each service's database (`tables.sql`). To add a kind of consumer: a line in
-//! [`Kind`], and its role among those who may write in `tables.sql`.
+//! What changes is told on the bus by a [`Herald`] (stream `DEAD_LETTERS`), for alerts and tools. Postgres is the truth: the
+//! schema `dead` of each service's database (`tables.sql`). To add a kind of consumer: a line in [`Kind`], and its role among
+//! those who may write in `tables.sql`.
 
 #![deny(missing_docs)]
 
@@ -20,6 +22,7 @@ mod consumer;
 mod decisions;
 mod desk;
 mod errors;
+mod held;
 mod herald;
 mod letter;
 mod marking;
@@ -35,9 +38,10 @@ pub use consumer::{Consumer, Kind, LetterId, Share};
 pub use decisions::{Decisions, Part, Verdict};
 pub use desk::{Desk, Done, Preview, Request, Shown};
 pub use errors::chain;
+pub use held::Held;
 pub use herald::Herald;
 pub use letter::{Attempt, Decided, Letter, Listing, State};
 pub use migrate::create;
-pub use park::{Entry, Held, clear, forget, hasten, held, park};
+pub use park::{Entry, clear, forget, hasten, park};
 pub use rehearse::{Rehearsal, Rehearse};
 pub use retry::{Outcome, Settled, Taken, due, settle, take};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kernel::{Position, RecordedEvent, TenantId};
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::backoff::SPREAD;
@@ -42,9 +42,6 @@ impl Entry {
         }
     }
 }
-
-/// An aggregate of which events wait: tenant, type and id.
-pub type Held = (Uuid, String, String);
 
 /// Writes down what can't be taken now. Of each aggregate that is not held yet the first entry has to say why. What waits there
 /// already stays as it is (events may come twice); what was over begins anew.
@@ -96,21 +93,6 @@ pub async fn park(
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// The aggregates of which events wait.
-pub async fn held(connection: &mut PgConnection, consumer: &Consumer, share: Share) -> Result<Vec<Held>, sqlx::Error> {
-    // By letters_due, which has the parked ones of a consumer.
-    let rows = sqlx::query(
-        "SELECT tenant_id, aggregate_type, aggregate_id FROM dead.letters
-         WHERE consumer = $1 AND state = 'parked' AND get_byte(uuid_send(tenant_id), 15) & ($3 - 1) = $2",
-    )
-    .bind(consumer.as_str())
-    .bind(share.number.cast_signed())
-    .bind(share.of.cast_signed())
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
 }
 
 /// Brings everything that rests nearer, spread over `within`: for a consumer that was just taken over, perhaps by a program that

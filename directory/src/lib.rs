@@ -12,7 +12,7 @@
 //!
 //! Which services there are, and what they hold, comes in as [`Holdings`]. Something that happens to places is a variant of
 //! [`placing::Placed`], with its rule and its test there; something that tenants have in a service stands in one of the lists of
-//! [`moving`] (a test of the gateway finds a table that does not); a column is added in `tables.rs`, where all of it may run again.
+//! [`moving`] (a test of the gateway finds a table that does not); a column is added in `tables.sql`, where all of it may run again.
 
 #![deny(missing_docs)]
 

@@ -68,14 +68,14 @@ pub enum ProvisionError {
 }
 
 /// The user service's write side, for as long as an operator's command takes.
-struct Desk {
+struct UserWriteSide {
     config: Config,
     directory: Directory,
     store: EventStore,
     executor: Executor,
 }
 
-impl Desk {
+impl UserWriteSide {
     async fn open(config: &Config) -> Result<Self, ProvisionError> {
         let (store, executor) = write_side(config, OF_TENANTS).await?;
         Ok(Self { config: config.clone(), directory: Directory::open(config), store, executor })
@@ -171,18 +171,18 @@ pub async fn provision(
     let directory = Directory::open(config);
     // Said at once; the saga reserves it, and has the last word.
     directory.check_free(slug).await?;
-    let desk = Desk::open(config).await?;
+    let users = UserWriteSide::open(config).await?;
     let tenant = directory.new_id(&SystemIds);
     if let Err(error) = may_wrap(config, tenant).await {
-        desk.store.close().await;
+        users.store.close().await;
         return Err(error);
     }
     let made = async {
-        desk.execute(tenant, &RequestTenant { slug: slug.to_owned(), name: name.to_owned(), owner }).await?;
-        desk.carry_through(tenant, slug, sagas).await
+        users.execute(tenant, &RequestTenant { slug: slug.to_owned(), name: name.to_owned(), owner }).await?;
+        users.carry_through(tenant, slug, sagas).await
     };
     let made = made.await;
-    desk.store.close().await;
+    users.store.close().await;
     made?;
     Ok(directory.find(slug).await?)
 }
@@ -201,19 +201,19 @@ async fn may_wrap(config: &Config, tenant: TenantId) -> Result<(), ProvisionErro
 /// # Errors
 /// As [`suspend`].
 pub async fn stand_alone(config: &Config, copy: TenantId) -> Result<(), ProvisionError> {
-    let desk = Desk::open(config).await?;
+    let users = UserWriteSide::open(config).await?;
     let stood = async {
-        if desk.status(copy).await? == TenantStatus::Deleting {
-            desk.execute(copy, &RestoreTenant).await?;
+        if users.status(copy).await? == TenantStatus::Deleting {
+            users.execute(copy, &RestoreTenant).await?;
         }
         // As the first one was before it was to be deleted.
-        if desk.status(copy).await? == TenantStatus::Suspended {
-            desk.execute(copy, &ResumeTenant).await?;
+        if users.status(copy).await? == TenantStatus::Suspended {
+            users.execute(copy, &ResumeTenant).await?;
         }
         Ok::<_, ProvisionError>(())
     };
     let stood = stood.await;
-    desk.store.close().await;
+    users.store.close().await;
     stood
 }
 
@@ -222,9 +222,10 @@ pub async fn stand_alone(config: &Config, copy: TenantId) -> Result<(), Provisio
 /// # Errors
 /// When there is no such tenant, or the log can't be written.
 pub async fn suspend(config: &Config, tenant: &Tenant, reason: &str) -> Result<bool, ProvisionError> {
-    let desk = Desk::open(config).await?;
-    let done = desk.turn(tenant.tenant_id, &SuspendTenant { reason: reason.to_owned() }, TenantStatus::Suspended).await;
-    desk.store.close().await;
+    let users = UserWriteSide::open(config).await?;
+    let done =
+        users.turn(tenant.tenant_id, &SuspendTenant { reason: reason.to_owned() }, TenantStatus::Suspended).await;
+    users.store.close().await;
     done
 }
 
@@ -233,9 +234,9 @@ pub async fn suspend(config: &Config, tenant: &Tenant, reason: &str) -> Result<b
 /// # Errors
 /// As [`suspend`].
 pub async fn resume(config: &Config, tenant: &Tenant) -> Result<bool, ProvisionError> {
-    let desk = Desk::open(config).await?;
-    let done = desk.turn(tenant.tenant_id, &ResumeTenant, TenantStatus::Active).await;
-    desk.store.close().await;
+    let users = UserWriteSide::open(config).await?;
+    let done = users.turn(tenant.tenant_id, &ResumeTenant, TenantStatus::Active).await;
+    users.store.close().await;
     done
 }
 
@@ -263,16 +264,16 @@ pub async fn delete(config: &Config, slug: &str, reason: &str, grace_days: u32) 
     let _turn = turn.ok_or_else(|| ProvisionError::Busy(tenant.slug.clone()))?;
     Atlas::of(&directory).place(tenant.tenant_id).await?.delete().map_err(AtlasError::from)?;
     let before = directory.is_being_deleted(tenant.tenant_id).await?;
-    let desk = Desk::open(config).await?;
+    let users = UserWriteSide::open(config).await?;
     // Before it is: were this killed in between, nobody moves a tenant away from its deletion. Asked for again, or restored, it is settled.
     let asked = async {
         directory.note_standing(tenant.tenant_id, Standing::Deleting).await?;
         let asked = RequestTenantDeletion { reason: reason.to_owned(), grace_days };
-        match desk.execute(tenant.tenant_id, &asked).await {
+        match users.execute(tenant.tenant_id, &asked).await {
             Ok(due_at) => Ok(due_at),
             Err(refused) => {
                 // As the log has it: what was not answered may have been done. Where that can't be told, it stays as noted.
-                if let Some(standing) = desk.status(tenant.tenant_id).await.ok().and_then(undeleted) {
+                if let Some(standing) = users.status(tenant.tenant_id).await.ok().and_then(undeleted) {
                     directory.note_standing(tenant.tenant_id, standing).await?;
                 }
                 Err(refused)
@@ -280,7 +281,7 @@ pub async fn delete(config: &Config, slug: &str, reason: &str, grace_days: u32) 
         }
     };
     let asked: Result<_, ProvisionError> = asked.await;
-    desk.store.close().await;
+    users.store.close().await;
     let due_at = asked?;
     // The saga that notes what was before may have come in between.
     directory.note_standing(tenant.tenant_id, Standing::Deleting).await?;
@@ -317,14 +318,14 @@ pub async fn restore(config: &Config, slug: &str) -> Result<Restored, ProvisionE
     // So that how it stands is noted in the order in which it came about.
     let turn = directory.turn(tenant.tenant_id).await?;
     let _turn = turn.ok_or_else(|| ProvisionError::Busy(tenant.slug.clone()))?;
-    let desk = Desk::open(config).await?;
+    let users = UserWriteSide::open(config).await?;
     let restored = async {
-        let before = desk.status(tenant.tenant_id).await?;
-        desk.execute(tenant.tenant_id, &RestoreTenant).await?;
-        Ok::<_, ProvisionError>((before, desk.status(tenant.tenant_id).await?))
+        let before = users.status(tenant.tenant_id).await?;
+        users.execute(tenant.tenant_id, &RestoreTenant).await?;
+        Ok::<_, ProvisionError>((before, users.status(tenant.tenant_id).await?))
     };
     let restored = restored.await;
-    desk.store.close().await;
+    users.store.close().await;
     let (before, now) = restored?;
     let (suspended, changed) = (now == TenantStatus::Suspended, before == TenantStatus::Deleting);
     let standing = if suspended { Standing::Suspended } else { Standing::Active };

@@ -6,11 +6,13 @@ use config::Config;
 use eventstore::LockKey;
 use eventstore::admin::set_password;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use crate::tenants::{DirectoryError, ROLE};
 
-/// Makes the directory's database, role and table where they are missing. Safe to run again. True: there was no table yet.
+const TABLES: &str = include_str!("tables.sql");
+
+/// Makes the directory's database, role and tables where they are missing. Safe to run again. True: there was no table yet.
 pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryError> {
     // Another cell's, which makes it.
     if !config.directory.url.is_empty() {
@@ -25,30 +27,15 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryEr
         )));
     }
     let mut server = admin.connect().await?;
-    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-        .bind(name)
-        .fetch_one(&mut server)
-        .await?;
-    if dry_run && !exists {
+    if dry_run && !exists(&mut server, name).await? {
         server.close().await?;
         return Ok(true);
     }
     // Two programs that start together make the role and the database once.
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LockKey::MigratingDirectory.number()).execute(&mut server).await?;
     if !dry_run {
-        let role_exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
-            .bind(ROLE)
-            .fetch_one(&mut server)
-            .await?;
-        let verb = if role_exists { "ALTER" } else { "CREATE" };
-        let role = format!("{verb} ROLE {ROLE} LOGIN NOBYPASSRLS NOSUPERUSER");
-        sqlx::raw_sql(&role).execute(&mut server).await?;
-        set_password(&mut server, ROLE, config.postgres.password.reveal()).await?;
-        let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-            .bind(name)
-            .fetch_one(&mut server)
-            .await?;
-        if !exists {
+        make_role(&mut server, config.postgres.password.reveal()).await?;
+        if !exists(&mut server, name).await? {
             sqlx::raw_sql(&format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"))
                 .execute(&mut server)
                 .await?;
@@ -58,50 +45,30 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryEr
     let missing: bool =
         sqlx::query_scalar("SELECT to_regclass('public.tenants') IS NULL").fetch_one(&mut database).await?;
     if !dry_run {
-        sqlx::raw_sql(&format!(
-            "CREATE TABLE IF NOT EXISTS tenants (
-                 tenant_id  uuid PRIMARY KEY,
-                 slug       text NOT NULL UNIQUE,
-                 name       text NOT NULL,
-                 created_at timestamptz NOT NULL
-             );
-             ALTER TABLE tenants ADD COLUMN IF NOT EXISTS status text NOT NULL DEFAULT 'active';
-             ALTER TABLE tenants DROP CONSTRAINT IF EXISTS tenants_status_check;
-             ALTER TABLE tenants ADD CONSTRAINT tenants_status_check
-                 CHECK (status IN ('reserved', 'active', 'suspended', 'deleting'));
-             -- In which cell it lives; null: there was only one.
-             ALTER TABLE tenants ADD COLUMN IF NOT EXISTS cell text;
-             -- What happened to tenants' places, in order; `cell`: where it lives from then on, if that changed.
-             CREATE TABLE IF NOT EXISTS placements (
-                 position    bigint PRIMARY KEY,
-                 tenant_id   uuid NOT NULL,
-                 sequence    bigint NOT NULL,
-                 event       jsonb NOT NULL,
-                 cell        text,
-                 recorded_at timestamptz NOT NULL,
-                 UNIQUE (tenant_id, sequence)
-             );
-             GRANT SELECT, INSERT ON placements TO {ROLE};
-             -- Domains that tenants have shown to be their own; claim_id: what the record of the claim says. One tenant each in all of the
-             -- installation.
-             CREATE TABLE IF NOT EXISTS domains (
-                 domain      text PRIMARY KEY,
-                 tenant_id   uuid NOT NULL,
-                 claim_id    uuid NOT NULL,
-                 verified_at timestamptz NOT NULL
-             );
-             GRANT SELECT, INSERT, UPDATE, DELETE ON domains TO {ROLE};
-             GRANT UPDATE (cell) ON tenants TO {ROLE};
-             REVOKE ALL ON DATABASE {name} FROM PUBLIC;
-             GRANT CONNECT ON DATABASE {name} TO {ROLE};
-             GRANT SELECT, INSERT, DELETE, UPDATE (status) ON tenants TO {ROLE};"
-        ))
-        .execute(&mut database)
-        .await?;
+        let tables = TABLES.replace("{{role}}", ROLE).replace("{{database}}", name);
+        sqlx::raw_sql(&tables).execute(&mut database).await?;
     }
     database.close().await?;
     server.close().await?;
     Ok(missing)
+}
+
+async fn exists(server: &mut PgConnection, database: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(database)
+        .fetch_one(server)
+        .await
+}
+
+async fn make_role(server: &mut PgConnection, password: &str) -> Result<(), sqlx::Error> {
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+        .bind(ROLE)
+        .fetch_one(&mut *server)
+        .await?;
+    let verb = if exists { "ALTER" } else { "CREATE" };
+    let role = format!("{verb} ROLE {ROLE} LOGIN NOBYPASSRLS NOSUPERUSER");
+    sqlx::raw_sql(&role).execute(&mut *server).await?;
+    set_password(server, ROLE, password).await
 }
 
 /// How to connect as the administrator of this configuration.

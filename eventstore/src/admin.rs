@@ -3,6 +3,7 @@
 //! Everything is idempotent, and one migration runs at a time in a cluster (an advisory lock in the database that the admin
 //! connects to), so that every instance of a service may call it at its start.
 
+mod beside;
 mod migrations;
 mod roles;
 
@@ -11,7 +12,9 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
 
+pub use self::beside::{begin_as_owner, connect_to, is_no_such_database};
 pub use self::roles::set_password;
+use crate::failure::has_code;
 use crate::{Database, Error, LockKey};
 
 /// One step that was applied, or in a dry run would be.
@@ -78,9 +81,8 @@ async fn create_database(cluster: &mut PgConnection, database: &Database) -> Res
     };
     let created = cluster.execute(create("C.UTF-8").as_str()).await;
     if let Err(error) = created {
-        let unknown_locale =
-            error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("42809");
-        if !unknown_locale {
+        // wrong_object_type: no such locale.
+        if !has_code(&error, "42809") {
             return Err(error.into());
         }
         cluster.execute(create("en_US.UTF-8").as_str()).await?;

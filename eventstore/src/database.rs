@@ -148,7 +148,8 @@ impl Database {
         }
     }
 
-    /// A pool that connects when it is first used and gives up after 3 s without a connection. Connections are not pinged before each use: a broken one shows itself.
+    /// A pool that connects when it is first used and gives up after 3 s without a connection. Connections are not
+    /// pinged before each use: a broken one shows itself.
     pub fn pool(&self, role: Role, max: u32) -> PgPool {
         pool(self.options(role), max)
     }

@@ -11,6 +11,11 @@ pub(crate) enum Failure {
     Lasting,
 }
 
+/// Whether Postgres answered with this SQLSTATE.
+pub(crate) fn has_code(error: &sqlx::Error, code: &str) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some(code)
+}
+
 /// Judges an error.
 pub(crate) fn judge(error: &sqlx::Error) -> Failure {
     use sqlx::Error as E;

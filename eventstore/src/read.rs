@@ -35,7 +35,7 @@ const PARTITION: &str = concat!(
 
 /// Events of a stretch of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stretch {
+pub struct EventSlice {
     /// Those that were asked for, in order.
     pub events: Vec<RecordedEvent>,
     /// There is no other one up to here.
@@ -173,16 +173,16 @@ pub(crate) async fn partition(
     after: Position,
     limit: u32,
     (number, partitions): (u32, u32),
-) -> Result<Stretch, Error> {
+) -> Result<EventSlice, Error> {
     if partitions <= 1 {
         let events = self::after(pool, after, limit).await?;
         let last = events.last().map_or(after, |event| event.position);
-        return Ok(Stretch { more: events.len() >= limit as usize, events, last });
+        return Ok(EventSlice { more: events.len() >= limit as usize, events, last });
     }
     let head = head(pool).await?;
     let last = Position(after.0 + u64::from(limit) * u64::from(partitions)).min(head).max(after);
     if last == after {
-        return Ok(Stretch { events: Vec::new(), last, more: false });
+        return Ok(EventSlice { events: Vec::new(), last, more: false });
     }
     let events = patiently(|| async move {
         let rows = sqlx::query(PARTITION)
@@ -195,7 +195,7 @@ pub(crate) async fn partition(
         rows.iter().map(event).collect()
     })
     .await?;
-    Ok(Stretch { events, last, more: last < head })
+    Ok(EventSlice { events, last, more: last < head })
 }
 
 /// The events at these positions.

@@ -10,7 +10,7 @@
 
 mod audit;
 mod key;
-mod rows;
+pub(crate) mod rows;
 mod sealer;
 mod verify;
 

@@ -25,7 +25,7 @@ use crate::lane::Lane;
 use crate::meters::Meters;
 use crate::passing::{Passing, Relayed};
 use crate::queue::Queue;
-use crate::read::Stretch;
+use crate::read::EventSlice;
 use crate::sealing::{Keyring, Turned, holders};
 use crate::{
     Closure, Database, Error, PoolUse, ReplayFilter, Resumed, Role, Sealing, Settings, Snapshot, closed, read, replay,
@@ -360,7 +360,7 @@ impl EventStore {
         limit: u32,
         number: u32,
         partitions: u32,
-    ) -> Result<Stretch, Error> {
+    ) -> Result<EventSlice, Error> {
         read::partition(&self.shared.followers, after, limit, (number, partitions)).await
     }
 

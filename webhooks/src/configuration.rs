@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub use act::{Act, Changed, Done, EndpointFields, Request};
 pub use apply::LONGEST_OVERLAP;
 
-use crate::board::Board;
+use crate::positions::Positions;
 use crate::status::{Standing, standing};
 use crate::{Delivery, Dice, Endpoint, Message, Outcome, Secret, Sender, Settings};
 
@@ -52,7 +52,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     dice: Arc<dyn Dice>,
-    board: Board,
+    positions: Positions,
 }
 
 /// What is injected.
@@ -87,7 +87,7 @@ impl Webhooks {
             clock: sources.clock,
             ids: sources.ids,
             dice: sources.dice,
-            board: Board::default(),
+            positions: Positions::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -104,7 +104,7 @@ impl Webhooks {
 
     /// How they are doing, those of all tenants.
     pub async fn standing(&self) -> Result<Standing, sqlx::Error> {
-        standing(&self.inner.deliver, &self.inner.board).await
+        standing(&self.inner.deliver, &self.inner.positions).await
     }
 
     /// A tenant's endpoints, the oldest first.
@@ -194,7 +194,7 @@ impl Webhooks {
             clock: &inner.clock,
             ids: &inner.ids,
             dice: &inner.dice,
-            board: &inner.board,
+            positions: &inner.positions,
         }
     }
 
@@ -214,7 +214,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) clock: &'a Arc<dyn Clock>,
     pub(crate) ids: &'a Arc<dyn IdSource>,
     pub(crate) dice: &'a Arc<dyn Dice>,
-    pub(crate) board: &'a Board,
+    pub(crate) positions: &'a Positions,
 }
 
 /// The type of a test message.

@@ -52,7 +52,7 @@ impl Deliverer {
             match lock.acquire().await {
                 Ok(true) => {
                     tracing::debug!(service = %self.store.service(), "webhooks are delivered from here");
-                    self.lead(&mut lock, &shutdown).await;
+                    self.be_active(&mut lock, &shutdown).await;
                 }
                 Ok(false) => {}
                 Err(error) => tracing::debug!(%error, "webhooks wait for the database"),
@@ -63,7 +63,7 @@ impl Deliverer {
     }
 
     /// Delivers until the lock is lost.
-    async fn lead(&self, lock: &mut Lock, shutdown: &CancellationToken) {
+    async fn be_active(&self, lock: &mut Lock, shutdown: &CancellationToken) {
         let settings = self.webhooks.parts().settings;
         let shared = Arc::new(Shared {
             webhooks: self.webhooks.clone(),

@@ -1,7 +1,6 @@
 //! Events that a receiver refuses as such: dead letters of its endpoint ([`deadletters`]), sent again in the order of their
 //! aggregate while the others go on.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use deadletters::{Backoff, Consumer, Entry, Held, Kind, Outcome, Settled, Share, Taken};
@@ -16,7 +15,7 @@ use crate::worker::Target;
 /// What is parked of one endpoint.
 pub(crate) struct Letters {
     consumer: Consumer,
-    held: HashSet<Held>,
+    held: Held,
     /// When to look for one that is due. Nothing is parked: never.
     due: Option<Instant>,
     backoff: Backoff,
@@ -32,15 +31,14 @@ impl Letters {
     pub(crate) async fn load(pool: &PgPool, endpoint: Uuid, backoff: Backoff) -> Result<Self, sqlx::Error> {
         let consumer = consumer(endpoint);
         let mut connection = pool.acquire().await?;
-        let held: HashSet<Held> =
-            deadletters::held(&mut connection, &consumer, Share::WHOLE).await?.into_iter().collect();
+        let held = Held::load(&mut connection, &consumer, Share::WHOLE).await?;
         let due = (!held.is_empty()).then(Instant::now);
         Ok(Self { consumer, held, due, backoff })
     }
 
     /// Whether an event has to wait for an earlier one of its aggregate.
     pub(crate) fn holds(&self, event: &RecordedEvent) -> bool {
-        !self.held.is_empty() && self.held.contains(&key(event))
+        self.held.holds(event)
     }
 
     /// How many aggregates' events are parked.
@@ -66,9 +64,9 @@ impl Letters {
             return Ok(false);
         }
         let entry = Entry::new(event, errors);
-        deadletters::park(&mut transaction, &self.consumer, &[entry], self.backoff).await?;
+        deadletters::park(&mut transaction, &self.consumer, std::slice::from_ref(&entry), self.backoff).await?;
         transaction.commit().await?;
-        self.held.insert(key(event));
+        self.held.add(&entry);
         self.due.get_or_insert(Instant::now() + self.backoff.first);
         Ok(true)
     }
@@ -92,7 +90,7 @@ impl Letters {
         let settled = deadletters::settle(&mut transaction, &self.consumer, taken, outcome, self.backoff).await?;
         transaction.commit().await?;
         if settled.drained {
-            self.held.remove(&(taken.tenant.uuid(), taken.aggregate_type.clone(), taken.aggregate_id.clone()));
+            self.held.remove(taken);
         }
         Ok(settled)
     }
@@ -104,8 +102,4 @@ impl Letters {
         self.due = due.map(|due| Instant::now() + due.min(look));
         Ok(())
     }
-}
-
-fn key(event: &RecordedEvent) -> Held {
-    (event.tenant.uuid(), event.aggregate_type.clone(), event.aggregate_id.clone())
 }

@@ -13,7 +13,6 @@
 
 #![deny(missing_docs)]
 
-mod board;
 mod configuration;
 mod deliverer;
 mod dice;
@@ -22,6 +21,7 @@ mod guard;
 mod letters;
 mod migrate;
 mod note;
+mod positions;
 mod row;
 mod sender;
 mod settings;

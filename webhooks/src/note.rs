@@ -37,7 +37,8 @@ macro_rules! noted {
     };
 }
 
-/// Whether the endpoint is still as the worker knows it, so that a change (another address, a secret that signs no more) holds for every attempt that begins after it.
+/// Whether the endpoint is still as the worker knows it, so that a change (another address, a secret that signs no more) holds
+/// for every attempt that begins after it.
 pub(crate) async fn current(pool: &PgPool, target: &Target) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
         "SELECT EXISTS (

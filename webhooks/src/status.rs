@@ -4,7 +4,7 @@ use kernel::Position;
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
-use crate::board::Board;
+use crate::positions::Positions;
 
 /// All endpoints of a service, of all tenants, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Standing {
     pub parked: u64,
 }
 
-pub(crate) async fn standing(pool: &PgPool, board: &Board) -> Result<Standing, sqlx::Error> {
+pub(crate) async fn standing(pool: &PgPool, positions: &Positions) -> Result<Standing, sqlx::Error> {
     // All endpoints: there are few of a tenant, and somebody asks every few seconds.
     let rows = sqlx::query(
         "SELECT e.endpoint_id, e.enabled, c.attempts > 0 AS failing, c.position, h.position AS head
@@ -44,7 +44,7 @@ pub(crate) async fn standing(pool: &PgPool, board: &Board) -> Result<Standing, s
         }
         standing.enabled += 1;
         let stored = Position::from_i64(row.try_get("position")?);
-        let position = board.of(row.try_get::<Uuid, _>("endpoint_id")?).map_or(stored, |here| here.max(stored));
+        let position = positions.of(row.try_get::<Uuid, _>("endpoint_id")?).map_or(stored, |here| here.max(stored));
         let lag = Position::from_i64(row.try_get("head")?).0.saturating_sub(position.0);
         standing.longest_lag = standing.longest_lag.max(lag);
         if row.try_get::<bool, _>("failing")? {

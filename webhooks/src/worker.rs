@@ -103,8 +103,8 @@ impl Worker {
     /// Delivers until it is stopped, or until the endpoint is not as it was.
     pub(crate) async fn run(mut self) {
         let stop = self.stop.clone();
-        let board = self.shared.webhooks.parts().board.clone();
-        board.set(self.target.id, self.target.position);
+        let positions = self.shared.webhooks.parts().positions.clone();
+        positions.set(self.target.id, self.target.position);
         while !stop.is_cancelled() {
             // Heard from before the log is read, so that nothing falls between the two.
             let next = self.next_event().await;
@@ -123,7 +123,7 @@ impl Worker {
                 }
             }
         }
-        board.remove(self.target.id);
+        positions.remove(self.target.id);
     }
 
     /// Ends when there may be something new.
@@ -181,7 +181,7 @@ impl Worker {
 
     fn at(&mut self, position: Position) {
         self.target.position = position;
-        self.shared.webhooks.parts().board.set(self.target.id, position);
+        self.shared.webhooks.parts().positions.set(self.target.id, position);
     }
 
     /// Stores where it is, if only unwanted events moved it there, now and then.

@@ -26,7 +26,8 @@ pub struct Journey {
 }
 
 impl Journey {
-    /// A client with its token, or one that is of another tenant for each lead, as `zipf` chooses. `run` tells the idempotency keys of this run from those of others against the same servers.
+    /// A client with its token, or one that is of another tenant for each lead, as `zipf` chooses. `run` tells the idempotency
+    /// keys of this run from those of others against the same servers.
     pub fn new(token: Arc<str>, zipf: Option<Arc<Zipf>>, run: Arc<str>) -> Self {
         Self { token, zipf, run, lead: None, step: 0, request: String::with_capacity(1024) }
     }

@@ -126,12 +126,8 @@ impl Command {
             Self::List { whose, kind, state, queue, batch, schedule, after, limit } => {
                 let state = state.as_deref().map(named).transpose()?;
                 let listing = Listing { kind, state, queue, batch, schedule, before: after, limit };
-                let mut found = Vec::new();
-                for part in services(&whose)? {
-                    let Open { jobs, request, .. } = Open::new(context, &whose.tenant, &part).await?;
-                    let listed = jobs.list(&request.caller, &listing).await?;
-                    found.extend(listed.into_iter().map(|job| (part.service, job)));
-                }
+                let mut found =
+                    Open::listed(context, &whose, async |jobs, caller| jobs.list(caller, &listing).await).await?;
                 // Ids sort by the time at which they were made.
                 found.sort_by_key(|(_, job)| std::cmp::Reverse(job.id));
                 found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -206,6 +202,21 @@ impl Open {
             }
         }
         bail!("there is no {what}")
+    }
+
+    /// What `list` lists, of each service that is meant.
+    async fn listed<T>(
+        context: &Context,
+        whose: &Whose,
+        list: impl AsyncFn(&Jobs, &Caller) -> Result<Vec<T>, Refusal>,
+    ) -> Result<Vec<(Service, T)>> {
+        let mut found = Vec::new();
+        for part in services(whose)? {
+            let open = Self::new(context, &whose.tenant, &part).await?;
+            let listed = list(&open.jobs, &open.request.caller).await?;
+            found.extend(listed.into_iter().map(|one| (part.service, one)));
+        }
+        Ok(found)
     }
 
     /// The service that has jobs of these kinds.
@@ -326,7 +337,7 @@ fn list(context: &Context, found: &[(Service, Job)]) -> Result<()> {
             one.state.as_str().to_owned(),
             format!("{}/{}", one.attempt, one.max_attempts),
             one.total.map_or_else(|| one.done.to_string(), |total| format!("{}/{total}", one.done)),
-            one.run_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            output::time(one.run_at),
             one.actor.clone(),
             one.code.clone().unwrap_or_default(),
         ]);

@@ -6,7 +6,7 @@ use jobs::{Jobs, Limits, Queue, Rate, Request};
 use kernel::Service;
 use serde_json::json;
 
-use super::{Open, only, services};
+use super::{Open, only};
 use crate::context::{self, Context, Whose};
 use crate::output::{self, Format};
 
@@ -76,12 +76,7 @@ impl Command {
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::List { whose } => {
-                let mut found = Vec::new();
-                for part in services(&whose)? {
-                    let Open { jobs, request, .. } = Open::new(context, &whose.tenant, &part).await?;
-                    let listed = jobs.queues(&request.caller).await?;
-                    found.extend(listed.into_iter().map(|queue| (part.service, queue)));
-                }
+                let found = Open::listed(context, &whose, async |jobs, caller| jobs.queues(caller).await).await?;
                 list(context, &found)
             }
             Self::Pause { of } => change(context, of, Act::Pause, "is paused").await,

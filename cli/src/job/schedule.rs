@@ -1,12 +1,13 @@
 //! `inopsio job schedule`: jobs that are asked for again and again.
 
 use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
 use jobs::{Changes, NewSchedule, Schedule};
 use kernel::Service;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Open, changed, services};
+use super::{Open, changed};
 use crate::context::{Context, Whose};
 use crate::output::{self, Format};
 
@@ -108,12 +109,8 @@ impl Command {
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::List { whose } => {
-                let mut found = Vec::new();
-                for part in services(&whose)? {
-                    let Open { jobs, request, .. } = Open::new(context, &whose.tenant, &part).await?;
-                    let listed = jobs.schedules(&request.caller).await?;
-                    found.extend(listed.into_iter().map(|schedule| (part.service, schedule)));
-                }
+                let mut found =
+                    Open::listed(context, &whose, async |jobs, caller| jobs.schedules(caller).await).await?;
                 found.sort_by_key(|(_, schedule)| schedule.id);
                 list(context, &found)
             }
@@ -188,9 +185,7 @@ fn list(context: &Context, found: &[(Service, Schedule)]) -> Result<()> {
         "skipped",
         "in the name of",
     ]);
-    let shown = |time: Option<chrono::DateTime<chrono::Utc>>, none: &str| {
-        time.map_or_else(|| none.to_owned(), |time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
-    };
+    let shown = |time: Option<DateTime<Utc>>, none: &str| time.map_or_else(|| none.to_owned(), output::time);
     for (service, one) in found {
         table.add_row([
             service.to_string(),

@@ -21,9 +21,6 @@ use crate::placing::Moving;
 /// How often it is looked whether nothing is parked any more.
 const OFTEN: Duration = Duration::from_millis(50);
 
-/// How much of the log is kept in memory while rows of sagas are made, in bytes.
-const CACHE: u64 = 1 << 20;
-
 /// A service on its way.
 pub(super) struct Leg {
     pub(super) holdings: Holdings,
@@ -106,8 +103,7 @@ impl Leg {
                 built.map_err(|error| MoveError::NotBuilt { service, cell: cell.clone(), error: error.to_string() })?;
             }
             if let Some(sagas) = &self.holdings.sagas {
-                // No claim is taken here, so the key that hashes them is not needed.
-                let settings = Settings { cache_bytes: CACHE, snapshot_events: 0, claim_key: [0; 32] };
+                let settings = Settings::without_claims();
                 let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
                 let book = sagas.book(executor);
                 let recalled =

@@ -4,18 +4,14 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Executor, Row};
+use sqlx::{Executor, Row};
 
 use super::{Applied, quoted};
-use crate::{Database, Error};
+use crate::{Database, Error, LockRetry};
 
-/// How long whoever appends or reads may have to wait behind a migration that waits for a table; then it lets them pass and tries again.
-const LOCK: &str = "SET LOCAL lock_timeout = '200ms'";
-/// SQLSTATE `lock_not_available`.
-const LOCKED: &str = "55P03";
-/// How often it tries, and how long it waits in between: vacuum and backups hold tables for a while.
-const TRIES: u32 = 300;
-const WAIT: Duration = Duration::from_millis(800);
+/// A migration that waits for a table lets those pass who append or read. Vacuum and backups hold tables for a while.
+const LOCKS: LockRetry =
+    LockRetry { timeout: Duration::from_millis(200), attempts: 300, pause: Duration::from_millis(800) };
 
 /// In the order in which they are applied. Released files are never edited.
 const MIGRATIONS: &[(&str, &str)] = &[
@@ -90,7 +86,7 @@ pub(super) async fn apply(
         }
         if !dry_run {
             let text = text.replace("{{service}}", database.service.name());
-            patiently(connection, &owner, (*name, &text), &checksum).await?;
+            apply_one(connection, &owner, (*name, &text), &checksum).await?;
         }
         applied.push(Applied { name: (*name).to_owned() });
     }
@@ -98,41 +94,23 @@ pub(super) async fn apply(
 }
 
 /// Applies one, again and again while somebody holds a table that it has to change.
-async fn patiently(
-    connection: &mut PgConnection,
-    owner: &str,
-    (name, text): (&str, &str),
-    checksum: &[u8],
-) -> Result<(), Error> {
-    for _ in 0..TRIES {
-        match apply_one(connection, owner, (name, text), checksum).await {
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCKED) => {
-                tracing::info!(name, "a migration waits for a table that somebody reads (a backup?)");
-                tokio::time::sleep(WAIT).await;
-            }
-            applied => return Ok(applied?),
-        }
-    }
-    let busy = format!(
-        "the migration {name} found no moment at which nobody held the tables that it changes (does a backup run?)"
-    );
-    Err(Error::Unavailable(busy))
-}
-
 async fn apply_one(
     connection: &mut PgConnection,
     owner: &str,
     (name, text): (&str, &str),
     checksum: &[u8],
-) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    transaction.execute(LOCK).await?;
-    transaction.execute(format!("SET LOCAL ROLE {owner}").as_str()).await?;
-    transaction.execute(text).await?;
-    sqlx::query("INSERT INTO log.migrations (name, checksum) VALUES ($1, $2)")
-        .bind(name)
-        .bind(checksum)
-        .execute(&mut *transaction)
-        .await?;
-    transaction.commit().await
+) -> Result<(), Error> {
+    let checksum = hex::encode(checksum);
+    // One text, so that all of it is one transaction each time.
+    let statements = format!(
+        "SET LOCAL ROLE {owner};\n{text}\n;\n\
+         INSERT INTO log.migrations (name, checksum) VALUES ('{name}', decode('{checksum}', 'hex'))"
+    );
+    if LOCKS.execute(connection, &format!("the migration {name}"), &statements).await? {
+        return Ok(());
+    }
+    let busy = format!(
+        "the migration {name} found no moment at which nobody held the tables that it changes (does a backup run?)"
+    );
+    Err(Error::Unavailable(busy))
 }

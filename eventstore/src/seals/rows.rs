@@ -65,7 +65,7 @@ pub(super) async fn reach(connection: &mut PgConnection) -> Result<Reach, Error>
 
 /// Up to where the trees have grown; until the transaction ends nobody else grows or signs, be it a sealer that has lost its lock and does
 /// not know yet: two seals must not name the same one before them.
-async fn turn(connection: &mut PgConnection) -> Result<i64, Error> {
+pub(crate) async fn turn(connection: &mut PgConnection) -> Result<i64, Error> {
     Ok(sqlx::query_scalar("SELECT position FROM log.sealer FOR UPDATE").fetch_one(connection).await?)
 }
 
@@ -153,19 +153,7 @@ pub(super) async fn sign(
         let now = previous.as_ref().map_or(now, |previous| now.max(previous.sealed_at));
         seals.push(Seal::sign(key, (tenant, service), (tree.size(), tree.root()), previous.as_ref(), now));
     }
-    sqlx::query(
-        "INSERT INTO log.seals (tenant_id, size, root, sealed_at, key, previous, signature)
-         SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::timestamptz[], $5::text[], $6::bytea[], $7::bytea[])",
-    )
-    .bind(seals.iter().map(|seal| seal.tenant).collect::<Vec<_>>())
-    .bind(seals.iter().map(|seal| seal.size.cast_signed()).collect::<Vec<_>>())
-    .bind(seals.iter().map(|seal| seal.root.as_slice()).collect::<Vec<_>>())
-    .bind(seals.iter().map(|seal| seal.sealed_at).collect::<Vec<_>>())
-    .bind(seals.iter().map(|seal| seal.key.as_str()).collect::<Vec<_>>())
-    .bind(seals.iter().map(|seal| seal.previous.as_slice()).collect::<Vec<_>>())
-    .bind(seals.iter().map(|seal| seal.signature.as_slice()).collect::<Vec<_>>())
-    .execute(&mut *transaction)
-    .await?;
+    insert(&mut transaction, &seals).await?;
     let tenants: Vec<Uuid> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let sizes: Vec<i64> = rows.iter().map(|row| row.try_get(1)).collect::<Result<_, _>>()?;
     sqlx::query(
@@ -178,6 +166,24 @@ pub(super) async fn sign(
     .await?;
     transaction.commit().await?;
     Ok(rows.len())
+}
+
+/// Writes seals that are not there.
+pub(crate) async fn insert(connection: &mut PgConnection, seals: &[Seal]) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO log.seals (tenant_id, size, root, sealed_at, key, previous, signature)
+         SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::timestamptz[], $5::text[], $6::bytea[], $7::bytea[])",
+    )
+    .bind(seals.iter().map(|seal| seal.tenant).collect::<Vec<_>>())
+    .bind(seals.iter().map(|seal| seal.size.cast_signed()).collect::<Vec<_>>())
+    .bind(seals.iter().map(|seal| seal.root.as_slice()).collect::<Vec<_>>())
+    .bind(seals.iter().map(|seal| seal.sealed_at).collect::<Vec<_>>())
+    .bind(seals.iter().map(|seal| seal.key.as_str()).collect::<Vec<_>>())
+    .bind(seals.iter().map(|seal| seal.previous.as_slice()).collect::<Vec<_>>())
+    .bind(seals.iter().map(|seal| seal.signature.as_slice()).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 fn tree(row: &PgRow) -> Result<Tree, Error> {
@@ -221,12 +227,22 @@ pub(super) async fn seals(store: &EventStore, tenant: TenantId, after: u64) -> R
     patiently(|| async move {
         let mut transaction = store.readers().begin().await?;
         set_tenant(&mut transaction, tenant).await?;
-        let page = sqlx::query(OF_TENANT).bind(tenant.uuid()).bind(after.cast_signed()).bind(SEALS_OF_A_PAGE);
-        let rows = page.fetch_all(&mut *transaction).await?;
+        let page = page(&mut transaction, (tenant.uuid(), store.service().name()), after).await?;
         transaction.commit().await?;
-        rows.iter().map(|row| seal(row, 0, (tenant.uuid(), store.service().name()))).collect()
+        Ok(page)
     })
     .await
+}
+
+/// The same on a connection that may see them.
+pub(crate) async fn page(
+    connection: &mut PgConnection,
+    (tenant, service): (Uuid, &str),
+    after: u64,
+) -> Result<Vec<Seal>, Error> {
+    let page = sqlx::query(OF_TENANT).bind(tenant).bind(after.cast_signed()).bind(SEALS_OF_A_PAGE);
+    let rows = page.fetch_all(connection).await?;
+    rows.iter().map(|row| seal(row, 0, (tenant, service))).collect()
 }
 
 /// A tenant's last seal; none: nothing of it was sealed.

@@ -5,16 +5,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kernel::TenantId;
+use sqlx::Row;
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Executor, Row};
 
-use crate::Error;
+use crate::{Error, LockRetry};
 
-/// How long appends may wait behind the lock that making or dropping a trigger needs; then it is given up and tried again.
-const LOCK: &str = "SET LOCAL lock_timeout = '50ms'";
-/// How often that is tried, and how long is waited in between: vacuum and backups hold a table for a while.
-const TRIES: u32 = 50;
-const WAIT: Duration = Duration::from_millis(100);
+/// Everybody writes to the tables that get or lose a trigger: appends may wait only for this long behind that.
+const LOCKS: LockRetry =
+    LockRetry { timeout: Duration::from_millis(50), attempts: 50, pause: Duration::from_millis(100) };
 
 /// What was touched.
 #[derive(Debug, Default)]
@@ -91,19 +89,8 @@ async fn is_there(connection: &mut PgConnection, name: &str) -> Result<bool, Err
 
 /// Changes a table that everybody writes to, without letting them wait for longer than a moment.
 async fn alter(connection: &mut PgConnection, statement: &str) -> Result<(), Error> {
-    let mut tries = 0;
-    loop {
-        let mut transaction = connection.begin().await?;
-        transaction.execute(LOCK).await?;
-        match transaction.execute(statement).await {
-            Ok(_) => return Ok(transaction.commit().await?),
-            // lock_not_available
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") && tries < TRIES => {
-                transaction.rollback().await?;
-                tries += 1;
-                tokio::time::sleep(WAIT).await;
-            }
-            Err(error) => return Err(error.into()),
-        }
+    if LOCKS.execute(connection, "what notes changes of a tenant that moves", statement).await? {
+        return Ok(());
     }
+    Err(Error::Unavailable(format!("nobody let go of the table for a moment: {statement}")))
 }

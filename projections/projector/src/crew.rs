@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fan::Batch;
 use crate::partition::Partition;
-use crate::progress::Board;
+use crate::progress::ProgressWriter;
 use crate::roster::{Entries, Entry};
 use crate::worker::Worker;
 use crate::{Projection, Settings};
@@ -21,7 +21,7 @@ pub(crate) struct Crew {
     pub(crate) projection: Arc<dyn Projection>,
     /// The projection's place in the program's list.
     pub(crate) index: usize,
-    pub(crate) board: Board,
+    pub(crate) progress: ProgressWriter,
     pub(crate) feed: broadcast::Sender<Batch>,
     /// Changes when somebody decided about a dead letter.
     pub(crate) decided: watch::Receiver<()>,
@@ -34,7 +34,7 @@ impl Crew {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut partitions = 1;
         while !shutdown.is_cancelled() {
-            self.board.divide(self.index, partitions);
+            self.progress.divide(self.index, partitions);
             let stop = shutdown.child_token();
             let seats = Seats::default();
             let mut workers = JoinSet::new();
@@ -56,7 +56,7 @@ impl Crew {
             partition,
             seats: seats.clone(),
             entries: self.entries.clone(),
-            board: self.board.clone(),
+            progress: self.progress.clone(),
             feed: self.feed.subscribe(),
             decided: self.decided.clone(),
             settings: self.settings,

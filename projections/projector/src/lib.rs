@@ -4,12 +4,13 @@
 //! the service's feed from the bus once and hands each batch to every projection; each applies it in one transaction that also
 //! moves its checkpoint by compare-and-set. A projection that is behind what the feed gives reads the log until it meets the
 //! feed. An event that can't be applied is parked with all later events of its aggregate, and the rest flows on
-//! (`applying.rs`); it is tried again by itself, later and later (`retrying.rs`). [`rebuild()`] builds a projection anew beside the live one and swaps; [`drift()`] builds it to compare the
-//! two row by row (`build.rs` is what both share). [`ReadModels`] is how queries read, as one tenant, and wait for a position.
+//! (`applying.rs`); it is tried again by itself, later and later (`retrying.rs`). [`rebuild()`] builds a projection anew beside
+//! the live one and swaps; [`drift()`] builds it to compare the two row by row (`build.rs` is what both share). [`ReadModels`]
+//! is how queries read, as one tenant, and wait for a position.
 //!
 //! To add a projection, implement [`Projection`] in the domain's crate under `projections/` and add it to that crate's list;
-//! [`migrate()`] makes its tables. To change a projection's tables or what it does with past events, raise its version: it
-//! then stands still until it is rebuilt.
+//! [`migrate()`] makes its tables. To change a projection's tables or what it does with past events, raise its version: it then
+//! stands still until it is rebuilt.
 
 #![deny(missing_docs)]
 

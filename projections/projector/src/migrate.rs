@@ -3,15 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use eventstore::admin::{begin_as_owner, connect_to, is_no_such_database};
 use eventstore::{Database, LockKey};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::checkpoint::Checkpoint;
 use crate::{Error, Projection, tables};
-
-/// SQLSTATE `invalid_catalog_name`.
-const NO_SUCH_DATABASE: &str = "3D000";
 
 /// What [`migrate`] found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,12 +30,7 @@ pub async fn migrate(
     projections: &[Arc<dyn Projection>],
 ) -> Result<Migrated, Error> {
     let mut connection = connect(admin, database).await?;
-    let mut transaction = connection.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(LockKey::MigratingProjections.number())
-        .execute(&mut *transaction)
-        .await?;
-    transaction.execute(format!("SET LOCAL ROLE {}", database.owner()).as_str()).await?;
+    let mut transaction = begin_as_owner(&mut connection, database, LockKey::MigratingProjections).await?;
     tables::create_own(&mut transaction, database).await?;
     let schema = tables::live_schema(database);
     tables::create_schema(&mut transaction, database, &schema).await?;
@@ -72,10 +65,8 @@ pub async fn plan(
     let all = || Migrated { created: projections.iter().map(|one| one.name()).collect(), ..Migrated::default() };
     let mut connection = match connect(admin, database).await {
         Ok(connection) => connection,
-        Err(Error::Storage(sqlx::Error::Database(error))) if error.code().as_deref() == Some(NO_SUCH_DATABASE) => {
-            return Ok(all());
-        }
-        Err(error) => return Err(error),
+        Err(error) if is_no_such_database(&error) => return Ok(all()),
+        Err(error) => return Err(error.into()),
     };
     let begun: bool = sqlx::query_scalar("SELECT to_regclass('projector.checkpoints') IS NOT NULL")
         .fetch_one(&mut connection)
@@ -103,11 +94,6 @@ async fn versions(connection: &mut PgConnection) -> Result<HashMap<String, i64>,
 }
 
 /// Connects to the service's database as admin.
-pub(crate) async fn connect(admin: &PgConnectOptions, database: &Database) -> Result<PgConnection, Error> {
-    let options =
-        admin.clone().database(&database.name).application_name("inopsio projections").disable_statement_logging();
-    let mut connection = options.connect().await?;
-    // "… already exists, skipping" is what this is for, not news.
-    connection.execute("SET client_min_messages = warning").await?;
-    Ok(connection)
+pub(crate) async fn connect(admin: &PgConnectOptions, database: &Database) -> Result<PgConnection, sqlx::Error> {
+    connect_to(admin, database, "inopsio projections").await
 }

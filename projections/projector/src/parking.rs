@@ -1,10 +1,9 @@
 //! Events that wait because they, or an earlier one of their aggregate, can't be applied: what a worker knows of them, and how
 //! they are written down. They are dead letters of the projection ([`deadletters`]).
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use deadletters::{Backoff, Consumer, Held, Kind, Settled, Share};
+use deadletters::{Backoff, Consumer, Held, Kind, Settled, Share, Taken};
 use kernel::RecordedEvent;
 use sqlx::PgConnection;
 use tokio::time::Instant;
@@ -22,7 +21,7 @@ pub(crate) fn share(partition: Partition) -> Share {
 /// What is parked of one partition of a projection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parked {
-    aggregates: HashSet<Held>,
+    held: Held,
     events: u64,
     /// When the first of them may be due. Nothing is parked: never.
     due: Option<Instant>,
@@ -46,8 +45,8 @@ impl Parked {
         adopt(connection, projection).await?;
         let consumer = consumer(projection);
         let share = share(partition);
-        let aggregates: HashSet<Held> = deadletters::held(connection, &consumer, share).await?.into_iter().collect();
-        if !aggregates.is_empty() {
+        let held = Held::load(connection, &consumer, share).await?;
+        if !held.is_empty() {
             deadletters::hasten(connection, &consumer, share, backoff.first).await?;
         }
         let events: i64 = sqlx::query_scalar(
@@ -57,26 +56,20 @@ impl Parked {
         .bind(partition.number().cast_signed())
         .fetch_one(connection)
         .await?;
-        let due = (!aggregates.is_empty()).then(Instant::now);
-        Ok(Self { aggregates, events: events.cast_unsigned(), due, backoff })
+        let due = (!held.is_empty()).then(Instant::now);
+        Ok(Self { held, events: events.cast_unsigned(), due, backoff })
     }
 
     /// Whether an event has to wait.
     pub(crate) fn holds(&self, event: &RecordedEvent) -> bool {
-        // Nearly always there is nothing, and then this costs nothing.
-        !self.aggregates.is_empty()
-            && self.aggregates.contains(&(
-                event.tenant.uuid(),
-                event.aggregate_type.clone(),
-                event.aggregate_id.clone(),
-            ))
+        self.held.holds(event)
     }
 
     /// Counts in events that are parked.
     pub(crate) fn add(&mut self, events: &[ParkedEvent]) {
         self.events += events.len() as u64;
         for event in events {
-            self.aggregates.insert((event.tenant.uuid(), event.aggregate_type.clone(), event.aggregate_id.clone()));
+            self.held.add(event);
         }
         if !events.is_empty() && self.due.is_none() {
             self.due = Some(Instant::now() + self.backoff.first);
@@ -84,10 +77,10 @@ impl Parked {
     }
 
     /// Counts out events that wait no more.
-    pub(crate) fn settle(&mut self, aggregate: &Held, settled: Settled) {
+    pub(crate) fn settle(&mut self, taken: &Taken, settled: Settled) {
         self.events = self.events.saturating_sub(settled.events);
         if settled.drained {
-            self.aggregates.remove(aggregate);
+            self.held.remove(taken);
         }
     }
 
@@ -108,7 +101,7 @@ impl Parked {
 
     /// How many aggregates they belong to.
     pub(crate) fn aggregates(&self) -> u64 {
-        self.aggregates.len() as u64
+        self.held.len() as u64
     }
 }
 

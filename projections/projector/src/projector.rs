@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::crew::Crew;
-use crate::progress::Board;
+use crate::progress::ProgressWriter;
 use crate::roster::Roster;
 use crate::{Progress, Projection, Settings, fan};
 
@@ -23,7 +23,7 @@ pub struct Projector {
     service: Service,
     projections: Vec<Arc<dyn Projection>>,
     settings: Settings,
-    board: Board,
+    progress: ProgressWriter,
 }
 
 impl Projector {
@@ -36,13 +36,13 @@ impl Projector {
         projections: Vec<Arc<dyn Projection>>,
         settings: Settings,
     ) -> Self {
-        let board = Board::new(projections.iter().map(|projection| projection.name()).collect());
-        Self { database: database.clone(), store, bus, service, projections, settings, board }
+        let progress = ProgressWriter::new(projections.iter().map(|projection| projection.name()).collect());
+        Self { database: database.clone(), store, bus, service, projections, settings, progress }
     }
 
     /// How far this process's projections are.
     pub fn progress(&self) -> Progress {
-        self.board.progress()
+        self.progress.reader()
     }
 
     /// Applies events until `shutdown`; a batch that is being applied is finished.
@@ -59,7 +59,7 @@ impl Projector {
                 store: self.store.clone(),
                 projection,
                 index,
-                board: self.board.clone(),
+                progress: self.progress.clone(),
                 feed: sender.clone(),
                 decided: decided.subscribe(),
                 entries: roster.entries(),
@@ -68,7 +68,7 @@ impl Projector {
             tasks.spawn(crew.run(shutdown.clone()));
         }
         tasks.spawn(roster.run(shutdown.clone()));
-        tasks.spawn(measure(self.board, self.store.clone(), shutdown.clone()));
+        tasks.spawn(measure(self.progress, self.store.clone(), shutdown.clone()));
         tasks.spawn(hear(self.bus.clone(), self.service, decided, shutdown.clone()));
         tasks.spawn(fan::run(self.bus, self.store, self.service, sender, shutdown));
         while tasks.join_next().await.is_some() {}
@@ -76,7 +76,7 @@ impl Projector {
 }
 
 /// Shows how far projections are behind the log, also those that stand still because they fail.
-async fn measure(board: Board, store: EventStore, shutdown: CancellationToken) {
+async fn measure(progress: ProgressWriter, store: EventStore, shutdown: CancellationToken) {
     let service = store.service().name();
     let measuring = async {
         let mut ticks = tokio::time::interval(std::time::Duration::from_secs(1));
@@ -84,7 +84,7 @@ async fn measure(board: Board, store: EventStore, shutdown: CancellationToken) {
             ticks.tick().await;
             // Without the database there is nothing to compare with.
             let Ok(head) = store.head().await else { continue };
-            for (projection, partition, position) in board.applied() {
+            for (projection, partition, position) in progress.applied() {
                 let lag = head.0.saturating_sub(position.0) as f64;
                 let labels = crate::worker::labels(service, projection, partition);
                 metrics::gauge!("inopsio_projection_lag_events", labels).set(lag);

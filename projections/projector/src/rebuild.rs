@@ -36,7 +36,8 @@ pub struct Rebuilt {
 }
 
 /// Builds a projection anew from the log, beside the live one, which goes on meanwhile; then swaps the two in one transaction.
-/// What was parked is tried anew; what people decided about events that were (edits, discards) holds, also what they decide meanwhile. `admin` connects to any database of the cluster and may act as the service's owner.
+/// What was parked is tried anew; what people decided about events that were (edits, discards) holds, also what they decide
+/// meanwhile. `admin` connects to any database of the cluster and may act as the service's owner.
 ///
 /// A rebuild that is interrupted leaves the live tables as they are; the next one begins from the start.
 pub async fn rebuild(

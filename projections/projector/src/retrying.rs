@@ -1,6 +1,6 @@
 //! Trying parked events again, as people's decisions say, in the order of their aggregate.
 
-use deadletters::{Decisions, Held, Outcome, Part, Settled};
+use deadletters::{Decisions, Outcome, Part, Settled, Taken};
 use eventstore::{Database, EventStore};
 use kernel::{Position, RecordedEvent, personal};
 use sqlx::{Connection, PgConnection};
@@ -21,7 +21,7 @@ pub(crate) enum Retried {
     /// The checkpoint was not where we thought: another instance, or a rebuild. Nothing is written.
     Overtaken,
     /// A letter was tried.
-    Tried { aggregate: Held, settled: Settled },
+    Tried { taken: Taken, settled: Settled },
 }
 
 /// Tries the letter that is due first, with what waits behind it, in one transaction that also makes sure that the projection is
@@ -58,8 +58,7 @@ pub(crate) async fn retry(
     parking::count(&mut transaction, name, checkpoint.partition, -(settled.events as i64), -i64::from(settled.drained))
         .await?;
     transaction.commit().await?;
-    let aggregate = (taken.tenant.uuid(), taken.aggregate_type, taken.aggregate_id);
-    Ok(Retried::Tried { aggregate, settled })
+    Ok(Retried::Tried { taken, settled })
 }
 
 /// Applies events of one aggregate, in order, up to the first that fails, which is answered with why. What was applied before it

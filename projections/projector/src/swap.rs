@@ -2,19 +2,16 @@
 
 use std::time::Duration;
 
-use eventstore::{Database, EventStore};
+use eventstore::{Database, EventStore, LockRetry};
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::build::Build;
 use crate::checkpoint::Checkpoint;
 use crate::{Error, tables};
 
-/// How often the tables are asked for before the rebuild is given up.
-const ATTEMPTS: u32 = 40;
-/// How long each time. Shorter than Postgres's deadlock_timeout (1 s), so that it is always us who step back, never a reader.
-const LOCK_TIMEOUT: &str = "200ms";
-/// The pause after each, in which readers come through.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How the tables are asked for before the rebuild is given up.
+const LOCKS: LockRetry =
+    LockRetry { timeout: Duration::from_millis(200), attempts: 40, pause: Duration::from_millis(50) };
 
 /// In one transaction: stops the live projection by locking its checkpoints, applies the rest of the log, moves the new tables
 /// to the place of the old ones, and writes the new checkpoints. Readers see either the old tables or the new ones.
@@ -52,19 +49,9 @@ pub(crate) async fn swap(
 async fn lock(transaction: &mut PgConnection, schema: &str, names: &[String], projection: &str) -> Result<(), Error> {
     let tables = names.iter().map(|name| format!("{schema}.{name}"));
     let tables = std::iter::once("projector.swaps".to_owned()).chain(tables).collect::<Vec<_>>().join(", ");
-    for _ in 0..ATTEMPTS {
-        let mut savepoint = transaction.begin().await?;
-        savepoint.execute(format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'").as_str()).await?;
-        match savepoint.execute(format!("LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE").as_str()).await {
-            Ok(_) => return Ok(savepoint.commit().await?),
-            Err(error) if is_lock_timeout(&error) => savepoint.rollback().await?,
-            Err(error) => return Err(error.into()),
-        }
-        tokio::time::sleep(PAUSE).await;
+    let lock = format!("LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE");
+    if LOCKS.execute(transaction, &format!("the rebuild of {projection}"), &lock).await? {
+        return Ok(());
     }
     Err(Error::Busy { projection: projection.to_owned() })
-}
-
-fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("55P03")
 }

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use deadletters::{Backoff, Consumer, Entry, Held, Kind, Share};
+use deadletters::{Backoff, Consumer, Entry, Held, Kind, Share, Taken};
 use kernel::RecordedEvent;
 use sqlx::PgConnection;
 use tokio::time::Instant;
@@ -29,7 +29,7 @@ pub(crate) fn errors(saga: &str, fault: &Fault) -> Vec<String> {
 /// What is parked of a service's sagas.
 #[derive(Default)]
 pub(crate) struct Letters {
-    held: HashMap<&'static str, HashSet<Held>>,
+    held: HashMap<&'static str, Held>,
     /// When the first of them may be due. Nothing is parked: never.
     due: Option<Instant>,
     pub(crate) backoff: Backoff,
@@ -44,8 +44,7 @@ impl Letters {
         let mut connection = shared.pool.acquire().await?;
         for definition in shared.sagas.newest() {
             let consumer = consumer(definition.name);
-            let held: HashSet<Held> =
-                deadletters::held(&mut connection, &consumer, Share::WHOLE).await?.into_iter().collect();
+            let held = Held::load(&mut connection, &consumer, Share::WHOLE).await?;
             if !held.is_empty() {
                 deadletters::hasten(&mut connection, &consumer, Share::WHOLE, letters.backoff.first).await?;
                 letters.due = Some(Instant::now());
@@ -57,17 +56,13 @@ impl Letters {
 
     /// Whether an event has to wait for an earlier one of its aggregate.
     pub(crate) fn holds(&self, saga: &str, event: &RecordedEvent) -> bool {
-        self.held.get(saga).is_some_and(|held| {
-            !held.is_empty()
-                && held.contains(&(event.tenant.uuid(), event.aggregate_type.clone(), event.aggregate_id.clone()))
-        })
+        self.held.get(saga).is_some_and(|held| held.holds(event))
     }
 
     /// Counts in what was parked.
     pub(crate) fn add(&mut self, parked: &[(&'static str, Entry)]) {
         for (saga, entry) in parked {
-            let key = (entry.tenant.uuid(), entry.aggregate_type.clone(), entry.aggregate_id.clone());
-            self.held.entry(saga).or_default().insert(key);
+            self.held.entry(saga).or_default().add(entry);
         }
         if !parked.is_empty() && self.due.is_none() {
             self.due = Some(Instant::now() + self.backoff.first);
@@ -75,9 +70,9 @@ impl Letters {
     }
 
     /// An aggregate of which nothing waits any more.
-    pub(crate) fn drained(&mut self, saga: &str, key: &Held) {
+    pub(crate) fn drained(&mut self, saga: &str, taken: &Taken) {
         if let Some(held) = self.held.get_mut(saga) {
-            held.remove(key);
+            held.remove(taken);
         }
     }
 
@@ -94,7 +89,7 @@ impl Letters {
 
     /// How many are parked, over all sagas.
     pub(crate) fn count(&self) -> usize {
-        self.held.values().map(HashSet::len).sum()
+        self.held.values().map(Held::len).sum()
     }
 
     /// How many are parked of each saga.

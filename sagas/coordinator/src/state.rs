@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::facts::Fact;
+use crate::facts::{Fact, Started, StepBegun, StepDone, Unwinding};
 
 /// How an instance stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,30 +146,8 @@ impl State {
     pub fn evolve(&mut self, fact: Fact) {
         self.version += 1;
         match fact {
-            Fact::Started(started) => {
-                self.saga = started.saga;
-                self.definition = started.definition;
-                self.key = started.key;
-                self.parameters = started.parameters;
-                self.trigger = started.trigger;
-                self.correlation = started.correlation;
-            }
-            Fact::StepBegun(begun) => {
-                let (failures, progress) = match self.current.take() {
-                    Some(current) => (current.failures, current.progress),
-                    None => (0, Value::Null),
-                };
-                self.current = Some(Current {
-                    step: begun.step,
-                    undo: begun.undo,
-                    turn: begun.turn,
-                    attempt: begun.attempt,
-                    failures,
-                    since: Some(begun.since),
-                    progress,
-                    phase: Phase::Begun,
-                });
-            }
+            Fact::Started(started) => self.start(started),
+            Fact::StepBegun(begun) => self.begin_step(begun),
             Fact::StepContinued(continued) => {
                 if let Some(current) = &mut self.current {
                     current.turn += 1;
@@ -189,25 +167,8 @@ impl State {
                 }
                 self.why = Some((failed.code, failed.reason));
             }
-            Fact::StepDone(done) => {
-                self.current = None;
-                self.why = self.why.take().filter(|_| self.unwinding);
-                if done.undo {
-                    // Steps after it had nothing to be undone.
-                    let at = self.done.iter().position(|known| known.step == done.step).unwrap_or(0);
-                    self.done.truncate(at);
-                } else {
-                    self.done.push(DoneStep { step: done.step, result: done.result, partly: false });
-                }
-            }
-            Fact::Unwinding(unwinding) => {
-                self.status = Status::Unwinding;
-                self.unwinding = true;
-                self.why = Some((unwinding.code, unwinding.reason));
-                if let Some(current) = self.current.take().filter(Current::may_have_effects) {
-                    self.done.push(DoneStep { step: current.step, result: current.progress, partly: true });
-                }
-            }
+            Fact::StepDone(done) => self.finish_step(done),
+            Fact::Unwinding(unwinding) => self.unwind(unwinding),
             Fact::Completed(completed) => {
                 self.status = Status::Completed;
                 self.current = None;
@@ -221,14 +182,63 @@ impl State {
                 self.status = Status::Stuck;
                 self.why = Some((stuck.code, stuck.reason));
             }
-            Fact::Resumed(_) => {
-                self.status = if self.unwinding { Status::Unwinding } else { Status::Running };
-                if let Some(current) = &mut self.current {
-                    // A new time limit, and all attempts again.
-                    current.get_on(Phase::Between);
-                    current.since = None;
-                }
-            }
+            Fact::Resumed(_) => self.resume(),
+        }
+    }
+
+    fn start(&mut self, started: Started) {
+        self.saga = started.saga;
+        self.definition = started.definition;
+        self.key = started.key;
+        self.parameters = started.parameters;
+        self.trigger = started.trigger;
+        self.correlation = started.correlation;
+    }
+
+    fn begin_step(&mut self, begun: StepBegun) {
+        let (failures, progress) = match self.current.take() {
+            Some(current) => (current.failures, current.progress),
+            None => (0, Value::Null),
+        };
+        self.current = Some(Current {
+            step: begun.step,
+            undo: begun.undo,
+            turn: begun.turn,
+            attempt: begun.attempt,
+            failures,
+            since: Some(begun.since),
+            progress,
+            phase: Phase::Begun,
+        });
+    }
+
+    fn finish_step(&mut self, done: StepDone) {
+        self.current = None;
+        self.why = self.why.take().filter(|_| self.unwinding);
+        if done.undo {
+            // Steps after it had nothing to be undone.
+            let at = self.done.iter().position(|known| known.step == done.step).unwrap_or(0);
+            self.done.truncate(at);
+        } else {
+            self.done.push(DoneStep { step: done.step, result: done.result, partly: false });
+        }
+    }
+
+    fn unwind(&mut self, unwinding: Unwinding) {
+        self.status = Status::Unwinding;
+        self.unwinding = true;
+        self.why = Some((unwinding.code, unwinding.reason));
+        if let Some(current) = self.current.take().filter(Current::may_have_effects) {
+            self.done.push(DoneStep { step: current.step, result: current.progress, partly: true });
+        }
+    }
+
+    fn resume(&mut self) {
+        self.status = if self.unwinding { Status::Unwinding } else { Status::Running };
+        if let Some(current) = &mut self.current {
+            // A new time limit, and all attempts again.
+            current.get_on(Phase::Between);
+            current.since = None;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
-use deadletters::{Entry, Held, Outcome, Part, Share};
+use deadletters::{Entry, Outcome, Part, Share};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use kernel::{Position, RecordedEvent};
@@ -192,8 +192,7 @@ impl Follower<'_> {
         let settled = deadletters::settle(&mut transaction, &consumer, &taken, outcome, self.letters.backoff).await?;
         transaction.commit().await?;
         if settled.drained {
-            let key: Held = (taken.tenant.uuid(), taken.aggregate_type, taken.aggregate_id);
-            self.letters.drained(saga, &key);
+            self.letters.drained(saga, &taken);
         }
         let result = if settled.events > 0 { "applied" } else { "failed" };
         metrics::counter!("inopsio_dead_letter_attempts_total", "service" => shared.sagas.service().name(),

@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 /// Positions by endpoint.
 #[derive(Clone, Default)]
-pub(crate) struct Board(Arc<Mutex<HashMap<Uuid, Position>>>);
+pub(crate) struct Positions(Arc<Mutex<HashMap<Uuid, Position>>>);
 
-impl Board {
+impl Positions {
     pub(crate) fn set(&self, endpoint: Uuid, position: Position) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(endpoint, position);
     }

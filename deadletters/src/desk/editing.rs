@@ -1,0 +1,154 @@
+//! What would come of another payload, and deciding that a consumer sees it.
+
+use kernel::{Caller, Refusal, TenantId};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::{Decision, Desk, Done, Request, silent, unavailable, unknown};
+use crate::decisions::{self, Verdict};
+use crate::{Letter, LetterId, Rehearsal, once};
+
+/// So many events behind a letter are rehearsed with it.
+const REHEARSED: u32 = 200;
+/// As for payloads of the log.
+const LONGEST_PAYLOAD: usize = 256 << 10;
+
+impl Desk {
+    /// What would come of a letter with this payload, or with the one that its consumer sees now.
+    ///
+    /// # Errors
+    /// As for [`edit`](Self::edit), but for a payload that would not be taken: that is the answer.
+    pub async fn preview(&self, caller: &Caller, id: &LetterId, payload: Option<&Value>) -> Result<Preview, Refusal> {
+        caller.require(self.inner.write)?;
+        let mut transaction = self.begin(caller.tenant()).await?;
+        let letter = self.parked(&mut transaction, caller.tenant(), id, false).await?;
+        self.rehearse(&mut transaction, caller.tenant(), &letter, payload).await
+    }
+
+    /// Decides that a parked letter's consumer sees this payload instead of the log's, and tries it at once.
+    ///
+    /// # Errors
+    /// Without the permission; `not_found`; `validation_failed`; `dead_letter_waiting`, `dead_letter_over`,
+    /// `dead_letter_discarded`; `dead_letter_edit_fails`: with this payload it could not be taken either. Nothing was written then.
+    pub async fn edit(
+        &self,
+        request: &Request,
+        id: &LetterId,
+        payload: &Value,
+        reason: &str,
+    ) -> Result<(Done, Preview), Refusal> {
+        request.caller.require(self.inner.write)?;
+        let tenant = request.caller.tenant();
+        let mut transaction = self.begin(tenant).await?;
+        let letter = self.parked(&mut transaction, tenant, id, false).await;
+        let before = once::before(&mut transaction, request).await?;
+        let letter = match (letter, before) {
+            (_, Some(letters)) => return Ok((Done { letters, repeated: true }, Preview::default())),
+            (letter, None) => letter?,
+        };
+        let preview = self.rehearse(&mut transaction, tenant, &letter, Some(payload)).await?;
+        transaction.rollback().await.map_err(unavailable)?;
+        if let Some(errors) = preview.why_not() {
+            let detail = format!("with this payload the event could not be taken either: {}", errors.join(": "));
+            return Err(Refusal::unprocessable("dead_letter_edit_fails", detail).with("reasons", errors));
+        }
+        let (before, after) = self.kept(tenant, id, payload).await?;
+        let decision = Decision { kind: "edit", reason, payloads: Some((&before, &after)) };
+        Ok((self.decide(request, id, &decision).await?, preview))
+    }
+
+    async fn rehearse(
+        &self,
+        tables: &mut PgConnection,
+        tenant: TenantId,
+        letter: &Letter,
+        payload: Option<&Value>,
+    ) -> Result<Preview, Refusal> {
+        let id = &letter.id;
+        let mut positions = vec![id.position];
+        positions.extend(letter.behind(tables, tenant, REHEARSED).await.map_err(unavailable)?);
+        let numbers: Vec<i64> = positions.iter().map(|at| at.as_i64()).collect();
+        let decisions = decisions::of(tables, tenant, &id.consumer, &numbers).await.map_err(unavailable)?;
+        let events = self.events(tenant, &positions).await?;
+        let decisions = decisions.opened(&self.inner.store, &events).await.map_err(|error| silent(&error))?;
+        let event = events.first().filter(|event| event.position == id.position).ok_or_else(|| unknown(id))?;
+        let before = decisions.payload_of(event);
+        let (after, decisions) = match payload {
+            None => (before.clone(), decisions),
+            Some(payload) => {
+                let after = check(payload, &before)?;
+                (after.clone(), decisions.with(id.position, Verdict::Edited(after)))
+            }
+        };
+        let text = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
+        let mut preview = Preview { before: text(&before), after: text(&after), ..Preview::default() };
+        let known = self.aggregate(event);
+        preview.today = match known.map(|known| (known.today)(&event.event_type, event.event_version, &after)) {
+            Some(Ok(today)) => Ok(today),
+            Some(Err(error)) => Err(vec![error.to_string()]),
+            None => Err(vec![format!("this program knows no aggregate {}", event.aggregate_type)]),
+        };
+        if let Some(rehearser) = self.inner.rehearsers.iter().find(|one| one.kind() == id.consumer.kind()) {
+            let rehearsed = rehearser.rehearse(&id.consumer, tenant, events, decisions).await;
+            let rehearsal =
+                rehearsed.map_err(|reason| Refusal::unavailable("dead_letter_preview_unavailable", reason))?;
+            preview.rehearsal = Some(rehearsal);
+        }
+        Ok(preview)
+    }
+}
+
+/// What would come of a letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// The payload as its consumer sees it now.
+    pub before: String,
+    /// The payload that was tried.
+    pub after: String,
+    /// The events that it stands for today; or why it can't be read.
+    pub today: Result<Vec<Value>, Vec<String>>,
+    /// What its consumer would do; `None`: that can't be tried without doing it.
+    pub rehearsal: Option<Rehearsal>,
+}
+
+impl Default for Preview {
+    fn default() -> Self {
+        Self { before: String::new(), after: String::new(), today: Ok(Vec::new()), rehearsal: None }
+    }
+}
+
+impl Preview {
+    /// Why the letter's own event would not be taken, if so.
+    pub fn why_not(&self) -> Option<Vec<String>> {
+        match &self.rehearsal {
+            Some(Rehearsal { taken: 0, failed: Some((_, errors)) }) => Some(errors.clone()),
+            Some(_) => None,
+            None => self.today.as_ref().err().cloned(),
+        }
+    }
+}
+
+/// A payload that may stand in the place of another one.
+fn check(payload: &Value, before: &[u8]) -> Result<bytes::Bytes, Refusal> {
+    let refused = |pointer: &str, code: &'static str, detail: String| {
+        Err(Refusal::fields(vec![kernel::FieldError { pointer: pointer.to_owned(), code, detail }]))
+    };
+    let Some(object) = payload.as_object() else {
+        return refused("/payload", "wrong_type", "it has to be an object, as the log's payloads are".to_owned());
+    };
+    // A payload names its event.
+    let before: Value = serde_json::from_slice(before).unwrap_or_default();
+    if object.get("event") != before.get("event") {
+        let allowed = before.get("event").map_or_else(|| "absent".to_owned(), Value::to_string);
+        return refused("/payload/event", "not_allowed", format!("it has to stay {allowed}"));
+    }
+    let text = payload.to_string();
+    if text.len() > LONGEST_PAYLOAD {
+        let detail = format!("{} bytes are too many; at most {LONGEST_PAYLOAD} are allowed", text.len());
+        return refused("/payload", "too_long", detail);
+    }
+    if text.contains("\\u0000") {
+        return refused("/payload", "not_allowed", "the character NUL can't be stored".to_owned());
+    }
+    Ok(text.into())
+}

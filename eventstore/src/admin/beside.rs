@@ -1,0 +1,46 @@
+//! Tables that stand beside the log in a service's database: read models, sagas, dead letters, webhooks, jobs. Their crates make them.
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection, Executor, Postgres, Transaction};
+
+use crate::failure::has_code;
+use crate::{Database, LockKey};
+
+/// SQLSTATE `invalid_catalog_name`.
+const NO_SUCH_DATABASE: &str = "3D000";
+
+/// Connects to a service's database as admin, quietly. `name`: of the connection, as Postgres shows it.
+///
+/// # Errors
+/// When the database does not answer, or is not [there](is_no_such_database).
+pub async fn connect_to(
+    admin: &PgConnectOptions,
+    database: &Database,
+    name: &str,
+) -> Result<PgConnection, sqlx::Error> {
+    let options = admin.clone().database(&database.name).application_name(name).disable_statement_logging();
+    let mut connection = options.connect().await?;
+    // "… already exists, skipping" is what this is for, not news.
+    connection.execute("SET client_min_messages = warning").await?;
+    Ok(connection)
+}
+
+/// Whether a database was never made, so that nothing stands in it.
+pub fn is_no_such_database(error: &sqlx::Error) -> bool {
+    has_code(error, NO_SUCH_DATABASE)
+}
+
+/// Begins a transaction in which tables are made as the service's owner, by one program at a time.
+///
+/// # Errors
+/// When the database does not answer, or the admin may not act as the owner.
+pub async fn begin_as_owner<'c>(
+    connection: &'c mut PgConnection,
+    database: &Database,
+    lock: LockKey,
+) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock.number()).execute(&mut *transaction).await?;
+    transaction.execute(format!("SET LOCAL ROLE {}", database.owner()).as_str()).await?;
+    Ok(transaction)
+}
