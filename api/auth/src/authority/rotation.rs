@@ -41,7 +41,7 @@ impl Authority {
     /// another since longer than anything is good that it signed is retired. Whoever has something signed does not wait for it.
     pub(super) fn keep_young(&self, tenant: TenantId, ring: &Arc<Ring>, algorithm: Algorithm) {
         let Some(age) = self.parts.settings.rotation else { return };
-        if !ring.is_looked_at(algorithm) {
+        if !ring.is_first_look(algorithm) {
             return;
         }
         let now = self.now();
