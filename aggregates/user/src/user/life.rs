@@ -134,6 +134,36 @@ pub enum UserCommand {
     Erase,
 }
 
+impl UserCommand {
+    /// The step that a user must be allowed to take for it; none: it leads from status to status and says itself from which, or it asks
+    /// nothing of them.
+    fn step(&self) -> Option<UserStep> {
+        match self {
+            Self::ChangeProfile { .. } | Self::ChangeLogin { .. } | Self::ChangeExternalId { .. } => {
+                Some(UserStep::Change)
+            }
+            Self::RequestEmailVerification { .. } | Self::VerifyEmail { .. } | Self::ShowEmail { .. } => {
+                Some(UserStep::Verify)
+            }
+            Self::RequestPhoneVerification { .. } | Self::VerifyPhone { .. } => Some(UserStep::VerifyPhone),
+            Self::GrantRole { .. }
+            | Self::RevokeRole { .. }
+            | Self::JoinGroup { .. }
+            | Self::LeaveGroup { .. }
+            | Self::JoinOrganization { .. }
+            | Self::LeaveOrganization { .. } => Some(UserStep::Assign),
+            Self::Register(_)
+            | Self::NoteRegistration { .. }
+            | Self::Lock { .. }
+            | Self::Unlock
+            | Self::Deactivate { .. }
+            | Self::Reactivate
+            | Self::Remove
+            | Self::Erase => None,
+        }
+    }
+}
+
 /// A step in a user's life, by the name that a refusal lists it under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserStep {
@@ -320,30 +350,8 @@ impl Aggregate for User {
 
     fn decide(&self, command: UserCommand) -> Result<Vec<UserEvent>, UserError> {
         use UserCommand as C;
-        match &command {
-            C::ChangeProfile { .. } | C::ChangeLogin { .. } | C::ChangeExternalId { .. } => {
-                self.may(UserStep::Change)?;
-            }
-            C::RequestEmailVerification { .. } | C::VerifyEmail { .. } | C::ShowEmail { .. } => {
-                self.may(UserStep::Verify)?;
-            }
-            C::RequestPhoneVerification { .. } | C::VerifyPhone { .. } => self.may(UserStep::VerifyPhone)?,
-            C::GrantRole { .. }
-            | C::RevokeRole { .. }
-            | C::JoinGroup { .. }
-            | C::LeaveGroup { .. }
-            | C::JoinOrganization { .. }
-            | C::LeaveOrganization { .. } => self.may(UserStep::Assign)?,
-            // They lead from status to status, and say below from which.
-            C::Register(_)
-            // It asks nothing of them.
-            | C::NoteRegistration { .. }
-            | C::Lock { .. }
-            | C::Unlock
-            | C::Deactivate { .. }
-            | C::Reactivate
-            | C::Remove
-            | C::Erase => {}
+        if let Some(step) = command.step() {
+            self.may(step)?;
         }
         Ok(match command {
             C::Register(registered) => vec![registered.into()],
