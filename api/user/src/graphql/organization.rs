@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, int, load, unlistable};
+use face::graphql::{Context, Fetch, Fetching, int, load, page};
 use juniper::{FieldResult, graphql_object};
 use kernel::{Service, TenantId};
 use sqlx::PgConnection;
@@ -79,16 +79,10 @@ pub(crate) async fn list(
     first: Option<i32>,
     after: Option<String>,
 ) -> FieldResult<OrganizationConnection> {
-    const ORDER: &str = "ORGANIZATIONS_NAME";
     context.require(READ)?;
-    let mut request = PageRequest::new(first, after.as_deref(), ORDER)?;
     let filter = OrganizationFilter { parent: parent.map(OrganizationId::new) };
-    let mut tables = context.reader(SERVICE).await?;
-    let tenant = context.caller().tenant();
-    let rows = organizations::list(&mut tables, tenant, filter, request.after.take(), request.limit()).await;
-    let rows = rows.map_err(unlistable)?.into_iter().map(Organization).collect();
-    let page = Page::new(&request, ORDER, rows, |row: &Organization| organizations::seek(&row.0));
-    Ok(OrganizationConnection::new(page, filter))
+    let rows = page(context, SERVICE, &filter, (organizations::ByName, "ORGANIZATIONS_NAME"), first, after).await?;
+    Ok(OrganizationConnection::new(rows.map(Organization), filter))
 }
 
 /// Organizations by their ids.
@@ -101,7 +95,7 @@ impl Fetch for OrganizationById {
 
     fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Organization> {
         Box::pin(async move {
-            let rows = organizations::find(tables, tenant, keys).await?;
+            let rows = organizations::find::<OrganizationRow>(tables, tenant, keys).await?;
             Ok(rows.into_iter().map(|row| (row.organization_id, Organization(row))).collect())
         })
     }
