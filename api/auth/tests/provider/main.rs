@@ -20,6 +20,7 @@ mod refused_bearers;
 mod required;
 mod saml;
 mod saml_attacks;
+mod saml_encryption_attacks;
 mod saml_logout;
 mod second_factor;
 mod soft_key;
