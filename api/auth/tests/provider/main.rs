@@ -16,6 +16,7 @@ mod meanwhile;
 mod pages;
 mod passkey_attacks;
 mod passkeys;
+mod people;
 mod refused_bearers;
 mod required;
 mod saml;
