@@ -349,6 +349,12 @@ impl App {
         world.post("token", &form).basic_auth(self.id, Some(&self.secret))
     }
 
+    /// The tokens that it gets when Ada signs in with a browser.
+    pub async fn tokens(&self, world: &World, browser: &mut Browser) -> Value {
+        let code = browser.signs_in(world, &self.asks(&[]), "ada@example.com", PASSWORD).await.code();
+        json(self.redeems(world, &code, &[]), StatusCode::OK).await
+    }
+
     pub fn refreshes(&self, world: &World, token: &str) -> RequestBuilder {
         let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
         world.post("token", &form).basic_auth(self.id, Some(&self.secret))
