@@ -4,7 +4,7 @@ mod list;
 mod reducer;
 mod row;
 
-pub use folding::list::{count, find, list};
+pub use folding::list::{count, find};
 use folding::projection;
 pub use list::{ByName, ClientFilter};
 pub use row::ClientRow;

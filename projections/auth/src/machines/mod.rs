@@ -5,7 +5,7 @@ mod reducer;
 mod row;
 mod stints;
 
-pub use folding::list::{count, find, list};
+pub use folding::list::{count, find};
 use folding::projection;
 pub use list::{ByName, MachineFilter, ids};
 pub use row::MachineRow;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use folding::change::{Change, decode};
 use folding::fold::{Current, fold};
 use folding::list::{Filter, Order};
-pub use folding::list::{count, find, list};
+pub use folding::list::{count, find};
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use folding::table::{Key, upsert};
 use folding::{projection, table};
