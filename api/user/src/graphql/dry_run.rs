@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::decisions::{self, Decision};
-use face::graphql::{Context, Cursor, PageRequest, forward, unreadable};
+use face::graphql::{Context, Cursor, Node, PageRequest, forward, unreadable};
 use juniper::{FieldResult, GraphQLObject, graphql_object};
 use kernel::{Position, Service};
 use user_projections::dry_run::{self, DryRun, Verdict};

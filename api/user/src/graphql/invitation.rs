@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, int, page};
+use face::graphql::{Context, Node, int, page};
 use juniper::{FieldResult, GraphQLEnum, graphql_object};
 use user_aggregates as domain;
 use user_projections::invitations::{self, InvitationFilter, InvitationRow};

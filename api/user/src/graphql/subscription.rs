@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use face::graphql::{BigInt, Context, Session, int, missed};
+use face::graphql::{BigInt, Context, Node, Session, int, missed};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use juniper::{FieldResult, graphql_object};
 use kernel::RecordedEvent;
