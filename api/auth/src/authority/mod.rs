@@ -254,7 +254,7 @@ impl Authority {
         self.run(&protocol(tenant, "auth"), &AddFirstSigningKey(added)).await?;
         // Another request may have been faster: then it is that one's.
         let ring = self.load(tenant).await?.filter(|ring| ring.has(algorithm));
-        ring.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's key was not written"))
+        ring.ok_or_else(not_written)
     }
 
     /// A fresh signing key of a tenant, sealed under its key.
@@ -368,6 +368,11 @@ async fn make<T: Send + 'static>(making: impl FnOnce() -> Result<T, Refusal> + S
         Undone::Busy => Refusal::unavailable("sign_in_busy", "too many sign in at once; try again in a moment"),
         Undone::Failed => Refusal::internal("key_unusable", "a key can't be made; the server's log says why"),
     })?
+}
+
+/// A key was made, and is not there.
+fn not_written() -> Refusal {
+    Refusal::internal("keys_missing", "the tenant's key was not written")
 }
 
 fn tenant_context(tenant: TenantId) -> Context<'static> {

@@ -6,7 +6,7 @@ use auth_commands::{AddSamlDecryptionKey, AddSamlKey, protocol};
 use kernel::{Refusal, TenantId};
 use saml::{Certificate, DecryptionKey, SigningKey};
 
-use super::{Authority, KnownTenant, make, ring};
+use super::{Authority, KnownTenant, make, not_written, ring};
 
 impl Authority {
     /// What signs a tenant's requests to identity providers, and what shows that to them; made if it has none yet.
@@ -24,9 +24,8 @@ impl Authority {
         let added = make(making).await?;
         self.run(&protocol(tenant.id, "auth"), &AddSamlKey(added)).await?;
         // Another request may have been faster: then it is that one's.
-        let ring = self.load(tenant.id).await?;
-        let found = ring.map(|ring| ring.saml(tenant.id, &key)).transpose()?.flatten();
-        found.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's key was not written"))
+        let ring = self.load(tenant.id).await?.ok_or_else(not_written)?;
+        ring.saml(tenant.id, &key)?.ok_or_else(not_written)
     }
 
     /// What identity providers encrypt for, to be shown to them; made if the tenant has none yet.
@@ -44,10 +43,8 @@ impl Authority {
         let added = make(making).await?;
         self.run(&protocol(tenant.id, "auth"), &AddSamlDecryptionKey(added)).await?;
         // Another request may have been faster: then it is that one's.
-        let ring = self.load(tenant.id).await?;
-        let found = ring.map(|ring| ring.saml_decryption(tenant.id, &key)).transpose()?.flatten();
-        let found = found.map(|(_, certificate)| certificate);
-        found.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's key was not written"))
+        let ring = self.load(tenant.id).await?.ok_or_else(not_written)?;
+        ring.saml_decryption(tenant.id, &key)?.map(|(_, certificate)| certificate).ok_or_else(not_written)
     }
 
     /// What opens what identity providers encrypt for a tenant; none: nobody was shown for what to encrypt.
