@@ -1,5 +1,5 @@
-//! The keys with which our requests are signed, and for which answers are encrypted. RSA, because identity providers in use verify requests in redirects with nothing else
-//! (ADR 27).
+//! The keys with which our requests are signed, and for which answers are encrypted. RSA, because identity providers in use verify
+//! requests in redirects with nothing else (ADR 27).
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -14,7 +14,7 @@
 //! What is read is small on purpose: one assertion, signed (or in a signed response), by an algorithm of [`signature`]'s table,
 //! with a certificate of the provider's own metadata. Whatever else XML signatures can do is refused, not ignored; so is what
 //! else XML encryption can do. To take something more: a step in [`response`], and its attack in
-//! `api/auth/tests/provider/saml_attacks.rs`.
+//! `api/auth/tests/provider/saml_attacks.rs`, or in `saml_encryption_attacks.rs` beside it.
 
 #![deny(missing_docs)]
 

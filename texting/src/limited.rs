@@ -38,8 +38,15 @@ const DAY: Duration = Duration::from_hours(24);
 /// How many messages are known again that are sent again.
 const KNOWN: usize = 10_000;
 
-/// After how many numbers those are forgotten to which nothing was sent for a day.
-const TIDY: usize = 1_000;
+/// Of how many numbers it is known what was sent to them. Beyond that those are forgotten to which nothing was sent for longest: whoever wants a
+/// number forgotten texts so many others first, and their tenants are counted for it.
+const NUMBERS: usize = 10_000;
+
+/// How many numbers are forgotten at once: not every message looks for one.
+const FORGOTTEN: usize = NUMBERS / 10;
+
+/// After how many tenants those are forgotten that have all of their messages left.
+const TENANTS: usize = 1_000;
 
 type Limiter<K, C> = RateLimiter<K, DashMapStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
@@ -64,6 +71,10 @@ impl Left {
     fn take(&mut self, rate: Rate, now: Duration) {
         self.0 = self.0.max(now) + rate.every;
     }
+
+    fn is_whole(self, now: Duration) -> bool {
+        self.0 <= now
+    }
 }
 
 /// What was sent to one number.
@@ -74,6 +85,8 @@ struct Number {
     by_tenant: HashMap<TenantId, Left>,
     /// Who was sent something, and when last.
     served: HashMap<(TenantId, Uuid), Duration>,
+    /// When anybody was, last.
+    sent: Duration,
 }
 
 /// Out of which share a message goes.
@@ -103,16 +116,37 @@ impl Number {
             Share::Anybodys => self.left.take(OF_A_NUMBER, now),
             Share::Newcomers => {
                 self.of_newcomers.take(OF_ALL_NEWCOMERS, now);
+                self.by_tenant.retain(|_, left| !left.is_whole(now));
                 self.by_tenant.entry(text.tenant).or_default().take(OF_NEWCOMERS, now);
             }
         }
         self.served.retain(|_, at| now.saturating_sub(*at) < DAY);
         self.served.insert((text.tenant, text.asker), now);
+        self.sent = now;
+    }
+}
+
+/// The numbers to which something was sent lately.
+#[derive(Default)]
+struct Numbers(HashMap<String, Number>);
+
+impl Numbers {
+    /// As [`Number::share`]. A number to which nothing was sent has everything left.
+    fn share(&self, text: &Text, now: Duration) -> Result<Share, Duration> {
+        self.0.get(text.to.reveal()).map_or(Ok(Share::Anybodys), |number| number.share(text, now))
     }
 
-    /// Whether nothing was sent there for so long that it is as if nothing ever was.
-    fn is_forgotten(&self, now: Duration) -> bool {
-        self.served.values().all(|at| now.saturating_sub(*at) >= DAY)
+    fn note(&mut self, share: Share, text: &Text, now: Duration) {
+        if self.0.len() >= NUMBERS && !self.0.contains_key(text.to.reveal()) {
+            self.forget();
+        }
+        self.0.entry(text.to.reveal().clone()).or_default().take(share, text, now);
+    }
+
+    fn forget(&mut self) {
+        let mut sent: Vec<_> = self.0.values().map(|number| number.sent).collect();
+        let (_, &mut longest_ago, _) = sent.select_nth_unstable(FORGOTTEN - 1);
+        self.0.retain(|_, number| number.sent > longest_ago);
     }
 }
 
@@ -121,7 +155,7 @@ pub struct Limited<T, C: Clock = DefaultClock> {
     inner: T,
     clock: C,
     began: C::Instant,
-    numbers: Mutex<HashMap<String, Number>>,
+    numbers: Mutex<Numbers>,
     tenants: Limiter<TenantId, C>,
     /// Messages that were counted, by their ids: one that is sent again is the same one.
     counted: Cache<String, ()>,
@@ -153,13 +187,11 @@ impl<T, C: Clock + Clone> Limited<T, C> {
         let instant = self.clock.now();
         let now = Duration::from(instant.duration_since(self.began));
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        if numbers.len() > TIDY {
-            numbers.retain(|_, number| !number.is_forgotten(now));
+        if self.tenants.len() > TENANTS {
             self.tenants.retain_recent();
         }
         // It is asked first and counted last: whoever floods one number does not use up what the tenant has for others.
-        let number = numbers.entry(text.to.reveal().clone()).or_default();
-        let share = number.share(text, now).map_err(|wait| {
+        let share = numbers.share(text, now).map_err(|wait| {
             tracing::warn!(tenant = %text.tenant.uuid(), "a number gets no more text messages for now");
             TextError::TooMany(wait)
         })?;
@@ -167,7 +199,7 @@ impl<T, C: Clock + Clone> Limited<T, C> {
             tracing::warn!(tenant = %text.tenant.uuid(), "no more text messages go out for a tenant for now");
             TextError::TooMany(until.wait_time_from(instant))
         })?;
-        number.take(share, text, now);
+        numbers.note(share, text, now);
         self.counted.insert(text.id.clone(), ());
         Ok(())
     }
@@ -298,6 +330,34 @@ mod tests {
         clock.advance(HOUR);
         assert_eq!(limited.send(&text(101, tenant(1), &number(101))).await, Ok(()));
         assert_eq!(caught.all().len(), 22);
+    }
+
+    #[tokio::test]
+    async fn so_many_numbers_are_counted_and_the_one_that_was_texted_longest_ago_is_forgotten_first() {
+        let (limited, _, clock) = limited(1_000_000);
+        let (early, late) = ("+4930999998", "+4930999999");
+        let mut id = 0;
+        let mut send = async |to: String| {
+            id += 1;
+            limited.send(&asked_by(1, id, tenant(1), &to)).await
+        };
+        for _ in 0..OF_A_NUMBER.burst {
+            assert_eq!(send(early.to_owned()).await, Ok(()));
+        }
+        assert!(send(early.to_owned()).await.is_err());
+        for nth in 0..NUMBERS {
+            clock.advance(Duration::from_millis(1));
+            assert_eq!(send(format!("+493012{nth:05}")).await, Ok(()), "{nth}");
+            if nth == NUMBERS / 2 {
+                for _ in 0..OF_A_NUMBER.burst {
+                    assert_eq!(send(late.to_owned()).await, Ok(()));
+                }
+            }
+            let counted = limited.numbers.lock().unwrap().0.len();
+            assert!(counted <= NUMBERS, "{counted} at the number {nth}");
+        }
+        assert_eq!(send(early.to_owned()).await, Ok(()), "nothing is known of what was sent there");
+        assert!(send(late.to_owned()).await.is_err(), "that one was forgotten, too");
     }
 
     #[tokio::test]

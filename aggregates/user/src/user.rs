@@ -9,9 +9,11 @@ use crate::{GroupId, InvitationId, OrganizationId};
 
 mod life;
 mod phone;
+mod step;
 
-pub use life::{User, UserCommand, UserError, UserStep};
+pub use life::{User, UserCommand, UserError};
 pub use phone::{PhoneState, SentCode, code_expires};
+pub use step::UserStep;
 
 kernel::events! {
     /// What can happen to a user.

@@ -42,7 +42,8 @@ impl Dossier {
         Self { store, executor, read_models }
     }
 
-    /// Their sessions, the attempts at their account that were refused, and what they were denied, as the log has them by now: the newest, at most so many of each.
+    /// Their sessions, the attempts at their account that were refused, and what they were denied, as the log has them by now: the newest, at
+    /// most so many of each.
     async fn found(&self, tenant: TenantId, user: UserId, most: usize) -> Result<Found, Refusal> {
         let head = self.store.head().await.map_err(|error| unavailable(&error))?;
         self.read_models.wait_for(tenant, head, PATIENCE).await.map_err(|behind| {

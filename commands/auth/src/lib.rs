@@ -5,8 +5,8 @@
 //! that no role gives: only [`protocol`], which the auth service calls with a tenant that it knows itself, makes callers that
 //! have it.
 //!
-//! A protocol command that may end in a refusal worth a record answers what became of it ([`Redeemed`], [`Refreshed`]), because
-//! a command that fails writes nothing.
+//! A protocol command that may end in a refusal worth a record answers what became of it ([`Redeemed`]), because a command
+//! that fails writes nothing.
 //!
 //! To add a command: its struct and `impl Command` in the file of its aggregate, and a permission in `grants`, if it needs a
 //! new one. To add an aggregate's commands: a file with the aggregate's stem, and its lines here.

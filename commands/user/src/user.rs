@@ -167,7 +167,8 @@ impl Command for RequestEmailVerification {
 
 impl Command for VerifyEmail {
     const PERMISSION: &'static str = "user:email:verify";
-    /// Why the link is not good, which is on record now (when it was before, the command is refused with `link_not_good`); none: the address is verified.
+    /// Why the link is not good, which is on record now (when it was before, the command is refused with `link_not_good`); none: the
+    /// address is verified.
     type Answer = Option<LinkFault>;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Option<LinkFault>, Refusal> {

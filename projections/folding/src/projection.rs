@@ -6,15 +6,15 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// Declares a projection of one aggregate's events: its tables stand in `tables.sql` beside the declaration; what
-/// stands after `by` writes them. `counts` names the id and the tables whose rows know the version of their aggregate: without it
-/// an event that follows on a discarded one looks as if it came too early. What stands after `forgets by` empties the rows of whoever is
-/// erased while their events wait ([`projector::Projection::forget`]). Raise the version with any change of tables or of
-/// what past events mean.
+/// stands after `by` writes them. `and` names single events of other aggregates that it wants, too. `counts` names the id and the
+/// tables whose rows know the version of their aggregate: without it an event that follows on a discarded one looks as if it came
+/// too early. What stands after `forgets by` empties the rows of whoever is erased while their events wait
+/// ([`projector::Projection::forget`]). Raise the version with any change of tables or of what past events mean.
 #[macro_export]
 macro_rules! projection {
     (
         $(#[$meta:meta])*
-        pub struct $projection:ident = $name:literal @ $version:literal, tables $tables:tt, events $events:literal by $apply:expr
+        pub struct $projection:ident = $name:literal @ $version:literal, tables $tables:tt, events $events:literal $(and $others:tt)? by $apply:expr
         $(, counts $id:literal in $counting:tt)?
         $(, forgets by $forget:expr)?
     ) => {
@@ -39,7 +39,7 @@ macro_rules! projection {
             }
 
             fn wants(&self, event_type: &str) -> bool {
-                event_type.starts_with($events)
+                event_type.starts_with($events) $(|| $others.contains(&event_type))?
             }
 
             fn apply<'a>(

@@ -2,8 +2,8 @@
 //!
 //! [`people`] is the directory: searched by words, listed by role, group and organization, and how each user stood at any time.
 //! [`roles`] and [`groups`] keep what they allowed at any time; [`access`] puts the three together: what somebody may do, might
-//! have done at a time, and what changed between two; [`dry_run`] what they would have been refused under other rules. How a reducer goes from events to rows, and a query from rows to a page,
-//! is in the crate `folding`.
+//! have done at a time, and what changed between two; [`dry_run`] what they would have been refused under other rules. How a
+//! reducer goes from events to rows, and a query from rows to a page, is in the crate `folding`.
 //!
 //! Queries stand beside the reducers whose tables they ask. They take the request's one transaction, in which row level
 //! security already shows only one tenant; still each condition begins with `tenant_id`, because the keys do.

@@ -11,8 +11,7 @@ use deadletters::Backoff;
 use eventstore::EventStore;
 use executor::{Command, Executor, Request};
 use kernel::{
-    Aggregate, Caller, Clock, Grant, IdSource, ManualClock, Position, RecordedEvent, Role, SystemClock, SystemIds,
-    TenantId,
+    Aggregate, Caller, Clock, Grant, ManualClock, Position, RecordedEvent, Role, SystemClock, SystemIds, TenantId,
 };
 use nats::Bus;
 use sqlx::{ConnectOptions, PgConnection};
@@ -85,8 +84,7 @@ impl Bed {
         coordinator::migrate(&database.admin(), &database, false).await.unwrap();
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
-        let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
-        let executor = Executor::new(store.clone(), clock.clone(), Arc::new(SystemIds), settings);
+        let executor = executor(&store, &clock);
         let desk = Desk::new(&database, sagas.clone(), sagas.book(executor.clone()));
         Self { database, store, clock, executor, sagas, desk, grants }
     }
@@ -114,8 +112,7 @@ impl Bed {
 
     fn run(&self, probe: Arc<dyn Probe>, bus: Option<Bus>) -> Running {
         // What another process has: a cache of its own.
-        let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
-        let executor = Executor::new(self.store.clone(), self.clock.clone(), Arc::new(SystemIds), settings);
+        let executor = executor(&self.store, &self.clock);
         let backoff = Backoff { first: Duration::from_millis(20), longest: Duration::from_millis(200) };
         let settings = Settings { stand_by: Duration::from_millis(20), backoff, ..Settings::default() };
         let coordinator = Coordinator::new(
@@ -187,6 +184,11 @@ impl Bed {
     }
 }
 
+fn executor(store: &EventStore, clock: &Arc<ManualClock>) -> Executor {
+    let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
+    Executor::new(store.clone(), clock.clone(), Arc::new(SystemIds), settings)
+}
+
 /// A tenant in whose world a saga runs.
 pub struct Case<'a> {
     /// Where.
@@ -204,16 +206,7 @@ impl Case<'_> {
 
     /// A request of its admin.
     pub fn request(&self) -> Request {
-        Request {
-            caller: self.caller.clone(),
-            command_id: None,
-            request_hash: [1; 32],
-            if_match: None,
-            occurred_at: None,
-            correlation_id: SystemIds.next(),
-            causation_id: SystemIds.next(),
-            traceparent: None,
-        }
+        self.bed.executor.unasked(&self.caller, None)
     }
 
     /// Carries out a command.

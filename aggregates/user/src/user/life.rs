@@ -1,4 +1,4 @@
-//! The life of a user: which step may follow which.
+//! The life of a user: what it decides, and what its events make of it.
 
 use std::collections::BTreeSet;
 
@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Aggregate, Personal, Refusal};
 use serde::{Deserialize, Serialize};
 
+use super::step::UserStep;
 use crate::{
     GroupId, InvitationId, LinkFault, Login, OrganizationId, PhoneState, Profile, UserDeactivated,
     UserEmailVerificationFailed, UserEmailVerificationRequested, UserEmailVerified, UserErased, UserEvent,
@@ -134,69 +135,6 @@ pub enum UserCommand {
     Erase,
 }
 
-/// A step in a user's life, by the name that a refusal lists it under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UserStep {
-    Change,
-    Verify,
-    VerifyPhone,
-    Assign,
-    Lock,
-    Unlock,
-    Deactivate,
-    Reactivate,
-    Remove,
-    Erase,
-}
-
-impl UserStep {
-    /// Its name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Change => "change",
-            Self::Verify => "verify_email",
-            Self::VerifyPhone => "verify_phone",
-            Self::Assign => "assign",
-            Self::Lock => "lock",
-            Self::Unlock => "unlock",
-            Self::Deactivate => "deactivate",
-            Self::Reactivate => "reactivate",
-            Self::Remove => "remove",
-            Self::Erase => "erase",
-        }
-    }
-}
-
-impl UserStatus {
-    /// Its name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Locked => "locked",
-            Self::Deactivated => "deactivated",
-            Self::Removed => "removed",
-            Self::Erased => "erased",
-        }
-    }
-
-    /// The steps that a user of this status may take: the whole life cycle.
-    pub const fn allowed(self) -> &'static [UserStep] {
-        use UserStep::{Assign, Change, Deactivate, Erase, Lock, Reactivate, Remove, Unlock, Verify, VerifyPhone};
-        match self {
-            Self::Active => &[Change, Verify, VerifyPhone, Assign, Lock, Deactivate, Remove, Erase],
-            Self::Locked => &[Change, Assign, Unlock, Deactivate, Remove, Erase],
-            Self::Deactivated => &[Change, Assign, Reactivate, Remove, Erase],
-            Self::Removed => &[Erase],
-            Self::Erased => &[],
-        }
-    }
-
-    /// Whether who stands here is a user: they hold their login, and can come to sign in again.
-    pub const fn is_present(self) -> bool {
-        matches!(self, Self::Active | Self::Locked | Self::Deactivated)
-    }
-}
-
 /// Why a user says no.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
@@ -320,30 +258,8 @@ impl Aggregate for User {
 
     fn decide(&self, command: UserCommand) -> Result<Vec<UserEvent>, UserError> {
         use UserCommand as C;
-        match &command {
-            C::ChangeProfile { .. } | C::ChangeLogin { .. } | C::ChangeExternalId { .. } => {
-                self.may(UserStep::Change)?;
-            }
-            C::RequestEmailVerification { .. } | C::VerifyEmail { .. } | C::ShowEmail { .. } => {
-                self.may(UserStep::Verify)?;
-            }
-            C::RequestPhoneVerification { .. } | C::VerifyPhone { .. } => self.may(UserStep::VerifyPhone)?,
-            C::GrantRole { .. }
-            | C::RevokeRole { .. }
-            | C::JoinGroup { .. }
-            | C::LeaveGroup { .. }
-            | C::JoinOrganization { .. }
-            | C::LeaveOrganization { .. } => self.may(UserStep::Assign)?,
-            // They lead from status to status, and say below from which.
-            C::Register(_)
-            // It asks nothing of them.
-            | C::NoteRegistration { .. }
-            | C::Lock { .. }
-            | C::Unlock
-            | C::Deactivate { .. }
-            | C::Reactivate
-            | C::Remove
-            | C::Erase => {}
+        if let Some(step) = command.step() {
+            self.may(step)?;
         }
         Ok(match command {
             C::Register(registered) => vec![registered.into()],

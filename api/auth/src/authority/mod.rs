@@ -6,6 +6,8 @@
 mod api_key;
 mod opaque;
 mod ring;
+mod rotation;
+mod saml_keys;
 mod signature;
 mod token;
 
@@ -13,18 +15,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened, LONGEST_SESSION, SigningKeyAdded};
-use auth_commands::{
-    AddFirstSigningKey, AddSamlDecryptionKey, AddSamlKey, AddSigningKey, GRANTS, OpenKeyRing, ResealKeyRing,
-    RetireSigningKey, protocol,
-};
+use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened, SigningKeyAdded};
+use auth_commands::{AddFirstSigningKey, OpenKeyRing, ResealKeyRing, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
-use executor::{Command, Done, Executor, Request};
+use executor::{Command, Done, Executor};
 use face::{Admission, MailedLinks, People, Standings};
-use kernel::{Caller, Clock, Refusal, Role, TenantId};
+use kernel::{Caller, Clock, Refusal, TenantId};
 use keys::{Context, DataKey, Enveloped, MasterKey, Random};
 use quick_cache::sync::Cache;
-use saml::{Certificate, DecryptionKey, SigningKey};
 
 use crate::aside::{Undone, aside};
 
@@ -42,12 +40,6 @@ const FRESH: TimeDelta = TimeDelta::seconds(60);
 
 /// How often it is looked, at most, for a key that is not known: strangers may name any.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
-
-/// The longest that a token of ours is good that is no access token.
-const LONGEST_TOKEN: TimeDelta = TimeDelta::minutes(10);
-
-/// How much longer a key verifies than anything is good that it signed, and than a session lasts of that time.
-const GRACE: TimeDelta = TimeDelta::days(1);
 
 /// Which tenants there are; the gateway knows.
 #[async_trait]
@@ -262,78 +254,7 @@ impl Authority {
         self.run(&protocol(tenant, "auth"), &AddFirstSigningKey(added)).await?;
         // Another request may have been faster: then it is that one's.
         let ring = self.load(tenant).await?.filter(|ring| ring.has(algorithm));
-        ring.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's key was not written"))
-    }
-
-    /// What signs a tenant's requests to identity providers, and what shows that to them; made if it has none yet.
-    ///
-    /// # Errors
-    /// As [`ring_or_open`](Self::ring_or_open).
-    pub async fn saml_key(&self, tenant: &KnownTenant) -> Result<(Arc<SigningKey>, Certificate), Refusal> {
-        let ring = self.ring_or_open(tenant.id).await?;
-        let key = self.tenant_key(tenant.id, &ring).await?;
-        if let Some(found) = ring.saml(tenant.id, &key)? {
-            return Ok(found);
-        }
-        let (parts, known, now, sealing) = (self.parts.clone(), tenant.clone(), self.now(), key.clone());
-        let making = move || ring::new_saml_key(known.id, &known.slug, now, &sealing, &*parts.random);
-        let added = make(making).await?;
-        self.run(&protocol(tenant.id, "auth"), &AddSamlKey(added)).await?;
-        // Another request may have been faster: then it is that one's.
-        let ring = self.load(tenant.id).await?;
-        let found = ring.map(|ring| ring.saml(tenant.id, &key)).transpose()?.flatten();
-        found.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's key was not written"))
-    }
-
-    /// What identity providers encrypt for, to be shown to them; made if the tenant has none yet.
-    ///
-    /// # Errors
-    /// As [`ring_or_open`](Self::ring_or_open).
-    pub async fn saml_encryption(&self, tenant: &KnownTenant) -> Result<Certificate, Refusal> {
-        let ring = self.ring_or_open(tenant.id).await?;
-        let key = self.tenant_key(tenant.id, &ring).await?;
-        if let Some((_, certificate)) = ring.saml_decryption(tenant.id, &key)? {
-            return Ok(certificate);
-        }
-        let (parts, known, now, sealing) = (self.parts.clone(), tenant.clone(), self.now(), key.clone());
-        let making = move || ring::new_saml_decryption_key(known.id, &known.slug, now, &sealing, &*parts.random);
-        let added = make(making).await?;
-        self.run(&protocol(tenant.id, "auth"), &AddSamlDecryptionKey(added)).await?;
-        // Another request may have been faster: then it is that one's.
-        let ring = self.load(tenant.id).await?;
-        let found = ring.map(|ring| ring.saml_decryption(tenant.id, &key)).transpose()?.flatten();
-        let found = found.map(|(_, certificate)| certificate);
-        found.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's key was not written"))
-    }
-
-    /// What opens what identity providers encrypt for a tenant; none: nobody was shown for what to encrypt.
-    ///
-    /// # Errors
-    /// When the log can't be read, or the key does not open.
-    pub async fn saml_decryption(&self, tenant: TenantId) -> Result<Option<Arc<DecryptionKey>>, Refusal> {
-        let Some(ring) = self.ring(tenant).await? else { return Ok(None) };
-        let key = self.tenant_key(tenant, &ring).await?;
-        Ok(ring.saml_decryption(tenant, &key)?.map(|(key, _)| key))
-    }
-
-    /// Publishes a new key of an algorithm, which signs when all who verify know it. Answers its id.
-    ///
-    /// # Errors
-    /// As [`ring_or_open`](Self::ring_or_open), and without the permission `auth:key:write`.
-    pub async fn rotate(&self, request: &Request, algorithm: Algorithm) -> Result<Done<String>, Refusal> {
-        request.caller.require(AddSigningKey::PERMISSION)?;
-        let tenant = request.caller.tenant();
-        let added = self.next_key(tenant, algorithm).await?;
-        let done = self.parts.executor.execute(request, &AddSigningKey(added)).await?;
-        self.forget(tenant);
-        Ok(done)
-    }
-
-    /// The key of an algorithm that may follow those which a tenant has.
-    async fn next_key(&self, tenant: TenantId, algorithm: Algorithm) -> Result<SigningKeyAdded, Refusal> {
-        let ring = self.ring_or_open(tenant).await?;
-        let key = self.tenant_key(tenant, &ring).await?;
-        self.make(tenant, algorithm, self.now() + self.parts.settings.overlap, key).await
+        ring.ok_or_else(not_written)
     }
 
     /// A fresh signing key of a tenant, sealed under its key.
@@ -346,62 +267,6 @@ impl Authority {
     ) -> Result<SigningKeyAdded, Refusal> {
         let parts = self.parts.clone();
         make(move || ring::new_key(tenant, algorithm, signs_from, &key, &*parts.random)).await
-    }
-
-    /// Sees to it that a tenant's keys grow no older than the settings say: a new one is published before that, and one that is followed by
-    /// another since longer than anything is good that it signed is retired. Whoever has something signed does not wait for it.
-    fn keep_young(&self, tenant: TenantId, ring: &Arc<Ring>, algorithm: Algorithm) {
-        let Some(age) = self.parts.settings.rotation else { return };
-        if !ring.is_looked_at(algorithm) {
-            return;
-        }
-        let now = self.now();
-        let old = ring.grown_old(algorithm, now - age);
-        // ID tokens come back when somebody signs out, however long ago they ended.
-        let needed = self.parts.settings.access.max(LONGEST_TOKEN).max(LONGEST_SESSION) + GRACE;
-        let outlived = ring.outlived(algorithm, now - needed);
-        if old.is_none() && outlived.is_empty() {
-            return;
-        }
-        let authority = self.clone();
-        tokio::spawn(async move {
-            if let Err(refusal) = authority.renew(tenant, algorithm, old, outlived).await {
-                tracing::warn!(%tenant, %refusal, "signing keys that have grown old could not be changed; it is tried again");
-            }
-        });
-    }
-
-    /// Publishes the key that follows an old one, and retires those that are outlived. Of all processes that see it in an hour one does it; in
-    /// the next one it is looked anew, because what followed may have been retired before it signed.
-    async fn renew(
-        &self,
-        tenant: TenantId,
-        algorithm: Algorithm,
-        old: Option<String>,
-        outlived: Vec<String>,
-    ) -> Result<(), Refusal> {
-        let executor = &self.parts.executor;
-        let caller = Caller::new(tenant, "auth", &[Role::Admin], GRANTS);
-        let hour = self.hour();
-        // The id of a part is none that a request can take beforehand.
-        let asked = |what: &str, kid: &str| executor.unasked(&caller, Some(format!("{what}-{kid}")));
-        let mut done = Ok(());
-        if let Some(kid) = old {
-            done = match self.next_key(tenant, algorithm).await {
-                Ok(added) => {
-                    let rotate = asked("rotate-signing-key", &kid);
-                    executor.execute_part(&rotate, hour, &AddSigningKey(added)).await.map(drop)
-                }
-                Err(refusal) => Err(refusal),
-            };
-        }
-        for kid in outlived {
-            let retire = asked("retire-signing-key", &kid);
-            let retired = executor.execute_part(&retire, hour, &RetireSigningKey { kid }).await;
-            done = done.and(retired.map(drop));
-        }
-        self.forget(tenant);
-        done
     }
 
     /// The key under which the tenant's secrets are sealed.
@@ -503,6 +368,11 @@ async fn make<T: Send + 'static>(making: impl FnOnce() -> Result<T, Refusal> + S
         Undone::Busy => Refusal::unavailable("sign_in_busy", "too many sign in at once; try again in a moment"),
         Undone::Failed => Refusal::internal("key_unusable", "a key can't be made; the server's log says why"),
     })?
+}
+
+/// A key was made, and is not there.
+fn not_written() -> Refusal {
+    Refusal::internal("keys_missing", "the tenant's key was not written")
 }
 
 fn tenant_context(tenant: TenantId) -> Context<'static> {

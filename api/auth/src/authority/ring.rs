@@ -107,8 +107,9 @@ impl Ring {
         Ok(key.secret.get_or_init(|| secret).clone())
     }
 
-    /// Whether nobody looked yet how old the keys of an algorithm are: once for as long as they are remembered here.
-    pub(super) fn is_looked_at(&self, algorithm: Algorithm) -> bool {
+    /// Whether nobody looked yet how old the keys of an algorithm are; whoever asks has looked. It is looked once for as long as they are
+    /// remembered here.
+    pub(super) fn is_first_look(&self, algorithm: Algorithm) -> bool {
         let [eddsa, es256, rs256] = &self.looked;
         let looked = match algorithm {
             Algorithm::EdDSA => eddsa,

@@ -3,7 +3,7 @@
 use auth_projections::clients::{self, ClientRow};
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Page, PageRequest, int, unlistable, unreadable};
+use face::graphql::{Context, int, page, unreadable};
 use juniper::{FieldResult, GraphQLInputObject, graphql_object};
 use uuid::Uuid;
 
@@ -87,9 +87,6 @@ connection! {
     pub struct ClientConnection of Client by ClientEdge in SERVICE, counted by clients::count where clients::ClientFilter
 }
 
-/// The one order of applications.
-const ORDER: &str = "CLIENTS_NAME";
-
 pub(crate) async fn list(
     context: &Context,
     filter: Option<ClientFilter>,
@@ -97,20 +94,16 @@ pub(crate) async fn list(
     after: Option<String>,
 ) -> FieldResult<ClientConnection> {
     context.require(READ)?;
-    let mut request = PageRequest::new(first, after.as_deref(), ORDER)?;
     let filter = clients::ClientFilter { active: filter.unwrap_or_default().active };
-    let mut tables = context.reader(SERVICE).await?;
-    let tenant = context.caller().tenant();
-    let rows = clients::list(&mut tables, tenant, &filter, request.after.take(), request.limit()).await;
-    let rows = rows.map_err(unlistable)?.into_iter().map(Client).collect();
-    Ok(ClientConnection::new(Page::new(&request, ORDER, rows, |row: &Client| clients::seek(&row.0)), filter))
+    let rows = page(context, SERVICE, &filter, (clients::ByName, "CLIENTS_NAME"), first, after).await?;
+    Ok(ClientConnection::new(rows.map(Client), filter))
 }
 
 impl Client {
     pub(crate) async fn of(context: &Context, id: Uuid) -> FieldResult<Option<Self>> {
         context.require(READ)?;
         let mut tables = context.reader(SERVICE).await?;
-        let rows = clients::find(&mut tables, context.caller().tenant(), &[id]).await;
+        let rows = clients::find::<ClientRow>(&mut tables, context.caller().tenant(), &[id]).await;
         Ok(rows.map_err(unreadable)?.pop().map(Client))
     }
 }

@@ -5,7 +5,7 @@ use auth_projections::api_keys::{self, ApiKeyRow};
 use auth_projections::machines::{self, MachineRow};
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Page, PageRequest, int, unlistable, unreadable};
+use face::graphql::{Context, Page, PageRequest, int, page, unreadable};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use uuid::Uuid;
 
@@ -181,9 +181,6 @@ connection! {
     pub struct MachineConnection of Machine by MachineEdge in SERVICE, counted by machines::count where machines::MachineFilter
 }
 
-/// The one order of machines.
-const ORDER: &str = "MACHINES_NAME";
-
 pub(crate) async fn list(
     context: &Context,
     filter: Option<MachineFilter>,
@@ -191,20 +188,16 @@ pub(crate) async fn list(
     after: Option<String>,
 ) -> FieldResult<MachineConnection> {
     context.require(READ)?;
-    let mut request = PageRequest::new(first, after.as_deref(), ORDER)?;
     let filter = machines::MachineFilter { active: filter.unwrap_or_default().active };
-    let mut tables = context.reader(SERVICE).await?;
-    let tenant = context.caller().tenant();
-    let rows = machines::list(&mut tables, tenant, &filter, request.after.take(), request.limit()).await;
-    let rows = rows.map_err(unlistable)?.into_iter().map(Machine).collect();
-    Ok(MachineConnection::new(Page::new(&request, ORDER, rows, |row: &Machine| machines::seek(&row.0)), filter))
+    let rows = page(context, SERVICE, &filter, (machines::ByName, "MACHINES_NAME"), first, after).await?;
+    Ok(MachineConnection::new(rows.map(Machine), filter))
 }
 
 impl Machine {
     pub(crate) async fn of(context: &Context, id: Uuid) -> FieldResult<Option<Self>> {
         context.require(READ)?;
         let mut tables = context.reader(SERVICE).await?;
-        let rows = machines::find(&mut tables, context.caller().tenant(), &[id]).await;
+        let rows = machines::find::<MachineRow>(&mut tables, context.caller().tenant(), &[id]).await;
         Ok(rows.map_err(unreadable)?.pop().map(Machine))
     }
 }

@@ -1,4 +1,5 @@
-//! Signing in, in GraphQL: lists of machines, their keys, applications, identity providers, and sessions over the read models, and what happens to them as it happens.
+//! Signing in, in GraphQL: lists of machines, their keys, applications, identity providers, and sessions over the read models, and what
+//! happens to them as it happens.
 
 mod client;
 mod denied_access;

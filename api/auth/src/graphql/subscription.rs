@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use face::graphql::{Context, Session, missed};
-use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use face::graphql::{Context, Session, changes};
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use juniper::{FieldResult, graphql_object};
 use kernel::RecordedEvent;
 
@@ -55,14 +55,6 @@ impl AccessEvent {
 
 /// Changes of access, as they happen, of the caller's tenant.
 pub fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'static, FieldResult<AuthSubscription>> {
-    let access = wanted.iter().any(|field| field == "accessChanged");
-    let events = async move {
-        if access {
-            session.require(READ)?;
-        }
-        let events = session.subscribe(SERVICE).await?;
-        FieldResult::Ok(events.map(|event| event.map_err(missed)))
-    };
-    let wanted = move |_: &Arc<RecordedEvent>| futures::future::ready(access);
-    stream::once(events).try_flatten().try_filter(wanted).map_ok(|event| AuthSubscription { event }).boxed()
+    let asked = wanted.iter().any(|field| field == "accessChanged");
+    changes(session, SERVICE, (asked, READ), |_| true).map_ok(|event| AuthSubscription { event }).boxed()
 }

@@ -73,50 +73,21 @@ impl Asked {
             )));
         };
         let echo = form.get("state").map(str::to_owned);
-        let there = |error, description| {
-            Ok(Err(Unaskable::There { redirect_uri: redirect_uri.to_owned(), echo: echo.clone(), error, description }))
+        let Wanted { scope, challenge, prompt, max_age } = match Wanted::read(&form) {
+            Ok(wanted) => wanted,
+            Err((error, description)) => {
+                let redirect_uri = redirect_uri.to_owned();
+                return Ok(Err(Unaskable::There { redirect_uri, echo, error, description }));
+            }
         };
-        if form.get("request").is_some() {
-            return there("request_not_supported", "request objects are not supported");
-        }
-        if form.get("request_uri").is_some() {
-            return there("request_uri_not_supported", "request objects are not supported");
-        }
-        if form.get("response_type") != Some("code") {
-            return there("unsupported_response_type", "response_type has to be code");
-        }
-        if form.get("response_mode").is_some_and(|mode| mode != "query") {
-            return there("invalid_request", "response_mode has to be query");
-        }
-        let challenge = form.get("code_challenge").unwrap_or_default();
-        let of_form =
-            challenge.len() == 43 && challenge.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if !of_form || form.get("code_challenge_method") != Some("S256") {
-            return there("invalid_request", "PKCE is needed: code_challenge, and S256 as code_challenge_method");
-        }
-        let scope = match scope_of(&form) {
-            Ok(scope) => scope,
-            Err(description) => return there("invalid_scope", description),
-        };
-        let prompt = form.words("prompt");
-        if prompt.len() > 1 && prompt.iter().any(|one| one == "none") {
-            return there("invalid_request", "prompt none stands alone");
-        }
-        let max_age = form.get("max_age").map(str::parse::<i64>);
-        if max_age.as_ref().is_some_and(|age| !age.as_ref().is_ok_and(|age| *age >= 0)) {
-            return there("invalid_request", "max_age is a number of seconds");
-        }
-        if form.get("nonce").is_some_and(|nonce| nonce.len() > 256) {
-            return there("invalid_request", "a nonce has at most 256 bytes");
-        }
         Ok(Ok(Self {
             client,
             redirect_uri: redirect_uri.to_owned(),
             scope,
             nonce: form.get("nonce").map(str::to_owned),
-            challenge: challenge.to_owned(),
+            challenge,
             prompt,
-            max_age: max_age.and_then(Result::ok),
+            max_age,
             surer: form.words("acr_values").iter().any(|value| value == "aal2"),
             login_hint: form.get("login_hint").map(|hint| hint.chars().take(254).collect()),
             id_token_hint: form.get("id_token_hint").map(str::to_owned),
@@ -166,6 +137,51 @@ impl Unaskable {
                 back(visit, redirect_uri, echo.as_deref(), &[("error", error), ("error_description", description)])
             }
         }
+    }
+}
+
+/// What has a form of its own in what a client asks for.
+struct Wanted {
+    scope: Vec<String>,
+    challenge: String,
+    prompt: Vec<String>,
+    max_age: Option<i64>,
+}
+
+impl Wanted {
+    /// Reads it, once it is known who asks and where they want the answer: what is wrong now they are told, by the name of the error and why.
+    fn read(form: &Form) -> Result<Self, (&'static str, &'static str)> {
+        if form.get("request").is_some() {
+            return Err(("request_not_supported", "request objects are not supported"));
+        }
+        if form.get("request_uri").is_some() {
+            return Err(("request_uri_not_supported", "request objects are not supported"));
+        }
+        if form.get("response_type") != Some("code") {
+            return Err(("unsupported_response_type", "response_type has to be code"));
+        }
+        if form.get("response_mode").is_some_and(|mode| mode != "query") {
+            return Err(("invalid_request", "response_mode has to be query"));
+        }
+        let challenge = form.get("code_challenge").unwrap_or_default();
+        let of_form =
+            challenge.len() == 43 && challenge.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if !of_form || form.get("code_challenge_method") != Some("S256") {
+            return Err(("invalid_request", "PKCE is needed: code_challenge, and S256 as code_challenge_method"));
+        }
+        let scope = scope_of(form).map_err(|description| ("invalid_scope", description))?;
+        let prompt = form.words("prompt");
+        if prompt.len() > 1 && prompt.iter().any(|one| one == "none") {
+            return Err(("invalid_request", "prompt none stands alone"));
+        }
+        let max_age = form.get("max_age").map(str::parse::<i64>);
+        if max_age.as_ref().is_some_and(|age| !age.as_ref().is_ok_and(|age| *age >= 0)) {
+            return Err(("invalid_request", "max_age is a number of seconds"));
+        }
+        if form.get("nonce").is_some_and(|nonce| nonce.len() > 256) {
+            return Err(("invalid_request", "a nonce has at most 256 bytes"));
+        }
+        Ok(Self { scope, challenge: challenge.to_owned(), prompt, max_age: max_age.and_then(Result::ok) })
     }
 }
 

@@ -332,8 +332,7 @@ async fn attack_92_a_token_of_just_before_or_after_its_time() {
     let world = World::start().await;
     world.person("ada@example.com").await;
     let app = world.client(true).await;
-    let code = Browser::default().signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
-    let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+    let tokens = app.tokens(&world, &mut Browser::default()).await;
     let access = tokens["access_token"].as_str().unwrap();
     let (tenant, signed) = world.provider.trust.signed(access, "inopsio").await.unwrap();
     // Whole seconds, as tokens have them.

@@ -101,8 +101,7 @@ async fn who_may_not_sign_in_any_more_gets_no_tokens_any_more() {
     let world = World::start().await;
     let (ada, app) = (world.person("ada@example.com").await, world.client(true).await);
     let mut browser = Browser::default();
-    let code = browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
-    let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+    let tokens = app.tokens(&world, &mut browser).await;
     let (access, refresh) = (tokens["access_token"].as_str().unwrap(), tokens["refresh_token"].as_str().unwrap());
     world.administers(&EndSessions { user: ada, reason: "locked".to_owned() }).await;
     assert_eq!(world.provider.trust.check(access).await.unwrap_err().code(), "token_revoked");
@@ -155,8 +154,7 @@ async fn a_client_that_knows_the_session_signs_out_of_it_and_a_strangers_link_as
     world.person("ada@example.com").await;
     let app = world.client(true).await;
     let mut browser = Browser::default();
-    let code = browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
-    let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+    let tokens = app.tokens(&world, &mut browser).await;
     let asked = browser.visit(&world, "logout").await;
     assert!(asked.status == StatusCode::OK && asked.body.contains("Sign out?"), "{asked:?}");
     assert!(browser.visit(&world, &app.asks(&[("prompt", "none")])).await.leads_to().1.contains_key("code"));
@@ -345,8 +343,7 @@ async fn a_client_gets_id_tokens_of_the_algorithm_that_it_asks_for_and_access_to
             ..ClientFields::default()
         };
         world.administers(&ChangeClient { client: app.id, fields }).await;
-        let code = Browser::default().signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
-        let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+        let tokens = app.tokens(&world, &mut Browser::default()).await;
         assert_eq!((alg(&tokens["id_token"]), alg(&tokens["access_token"])), (name.into(), "EdDSA".into()));
         let access = tokens["access_token"].as_str().unwrap();
         let half = match algorithm {
@@ -377,8 +374,7 @@ async fn a_key_that_has_grown_old_is_followed_by_another_and_retired_when_nothin
     };
     let signs = async || {
         let mut browser = Browser::default();
-        let code = browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
-        let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+        let tokens = app.tokens(&world, &mut browser).await;
         (browser, tokens["id_token"].as_str().unwrap().to_owned())
     };
     signs().await;

@@ -64,8 +64,7 @@ async fn a_session_that_is_used_goes_on_to_its_end_and_its_use_is_written_now_an
     world.person("ada@example.com").await;
     let app = world.client(true).await;
     let mut browser = Browser::default();
-    let code = browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
-    let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+    let tokens = app.tokens(&world, &mut browser).await;
     let session = claims(tokens["id_token"].as_str().unwrap())["sid"].as_str().unwrap().to_owned();
     for _ in 0..3 {
         assert!(is_in(&world, &mut browser, &app).await);
@@ -95,8 +94,7 @@ async fn what_goes_on_without_somebody_goes_on_while_their_session_rests_and_doe
     world.person("ada@example.com").await;
     let app = world.client(true).await;
     let mut browser = Browser::default();
-    let code = browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
-    let mut tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+    let mut tokens = app.tokens(&world, &mut browser).await;
     for _ in 0..4 {
         world.clock.advance(TimeDelta::days(1));
         let refresh = tokens["refresh_token"].as_str().unwrap().to_owned();

@@ -13,7 +13,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use testbed::{Browser, eventually};
 
-use crate::world::{PASSWORD, Visits, World, json};
+use crate::world::{World, json};
 
 /// What is on record of an event's name: what each says.
 async fn recorded(world: &World, name: &str) -> Vec<Value> {
@@ -45,8 +45,7 @@ async fn attack_100_filling_the_log_with_tokens_that_are_none() {
     let world = World::start().await;
     world.person("ada@example.com").await;
     let app = world.client(true).await;
-    let code = Browser::default().signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
-    let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+    let tokens = app.tokens(&world, &mut Browser::default()).await;
     let access = tokens["access_token"].as_str().unwrap();
     let before = world.head().await;
     // Two processes, which know nothing of each other but what is in the log.

@@ -1,8 +1,7 @@
 //! A provider that listens, its log, people, a client, a browser.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use auth_aggregates::{Account, ClientId, OurAlgorithm, Session, SessionId};
@@ -16,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{EventStore, Sealing};
 use executor::Executor;
-use face::{Admission, People, PeopleError, Person, Vouched};
+use face::{People, Person};
 use kernel::{Caller, Clock, IdSource, ManualClock, Refusal, Role, SystemClock, SystemIds, TenantId, UserId};
 use keys::{LocalMasterKey, MasterKey, SystemRandom};
 use poem::listener::TcpAcceptor;
@@ -25,117 +24,13 @@ use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use testbed::{Browser, Database, Shown, form};
-use tokio::sync::Notify;
+
+use crate::people::PeopleDouble;
 
 pub const BACK: &str = "https://app.example.com/back?x=1";
 pub const OUT: &str = "https://app.example.com/out";
 pub const PASSWORD: &str = "tin-roof-ocelot-parable";
 pub const VERIFIER: &str = "dBjftJeZ4CVP-mBVQwJDwJrJ8T2xSx9Q0Gm1o3JcBzU";
-
-/// People, until the user service has them.
-#[derive(Default)]
-pub struct PeopleDouble {
-    known: Mutex<HashMap<(TenantId, UserId), Person>>,
-    held: Mutex<Option<(usize, Arc<Gate>)>>,
-    /// Whether it hears late of who comes in.
-    pub behind: AtomicBool,
-}
-
-/// Where somebody who asks who a person is has to wait.
-#[derive(Default)]
-pub struct Gate {
-    reached: Notify,
-    open: Notify,
-}
-
-impl Gate {
-    /// Does something while they wait, and then lets them go on.
-    pub async fn meanwhile(&self, work: impl Future<Output = ()>) {
-        self.reached.notified().await;
-        work.await;
-        self.open.notify_one();
-    }
-}
-
-impl PeopleDouble {
-    pub fn put(&self, tenant: TenantId, person: Person) {
-        self.known.lock().unwrap().insert((tenant, person.id), person);
-    }
-
-    /// Whoever asks next by an id waits, after so many others.
-    pub fn hold(&self, after: usize) -> Arc<Gate> {
-        let gate = Arc::<Gate>::default();
-        *self.held.lock().unwrap() = Some((after, gate.clone()));
-        gate
-    }
-
-    fn gate(&self) -> Option<Arc<Gate>> {
-        let mut held = self.held.lock().unwrap();
-        match held.take() {
-            Some((0, gate)) => Some(gate),
-            Some((after, gate)) => {
-                *held = Some((after - 1, gate));
-                None
-            }
-            None => None,
-        }
-    }
-}
-
-#[async_trait]
-impl People for PeopleDouble {
-    async fn by_login(&self, tenant: TenantId, login: &str) -> Result<Option<Person>, PeopleError> {
-        let people = self.known.lock().unwrap();
-        let found = people.iter().find(|((of, _), person)| *of == tenant && person.login.eq_ignore_ascii_case(login));
-        Ok(found.map(|(_, person)| person.clone()))
-    }
-
-    async fn by_id(&self, tenant: TenantId, id: UserId) -> Result<Option<Person>, PeopleError> {
-        if let Some(gate) = self.gate() {
-            gate.reached.notify_one();
-            gate.open.notified().await;
-        }
-        Ok(self.known.lock().unwrap().get(&(tenant, id)).cloned())
-    }
-}
-
-#[async_trait]
-impl Admission for PeopleDouble {
-    async fn admit(
-        &self,
-        tenant: TenantId,
-        vouched: &Vouched,
-        known: Option<&Person>,
-    ) -> Result<Option<Person>, Refusal> {
-        if self.behind.load(Ordering::Relaxed) {
-            return Err(Refusal::unavailable("directory_behind", "it does not know yet who they are"));
-        }
-        let person = match known {
-            None if !vouched.admits => return Ok(None),
-            None => Person {
-                id: UserId::new(SystemIds.next()),
-                login: vouched.email.clone(),
-                user_name: None,
-                given_name: None,
-                family_name: None,
-                picture: None,
-                updated_at: None,
-                name: vouched.name.clone().unwrap_or_else(|| vouched.email.clone()),
-                email: Some(vouched.email.clone()),
-                email_verified: true,
-                phone: None,
-                phone_verified: false,
-                locale: None,
-                zoneinfo: None,
-                roles: vouched.roles.clone(),
-                may_sign_in: true,
-            },
-            Some(person) => Person { email_verified: true, roles: vouched.roles.clone(), ..person.clone() },
-        };
-        self.put(tenant, person.clone());
-        Ok(Some(person))
-    }
-}
 
 /// Two tenants, `acme` and `other`.
 struct TwoTenants([KnownTenant; 2]);
@@ -452,6 +347,12 @@ impl App {
             form.push((name, value));
         }
         world.post("token", &form).basic_auth(self.id, Some(&self.secret))
+    }
+
+    /// The tokens that it gets when Ada signs in with a browser.
+    pub async fn tokens(&self, world: &World, browser: &mut Browser) -> Value {
+        let code = browser.signs_in(world, &self.asks(&[]), "ada@example.com", PASSWORD).await.code();
+        json(self.redeems(world, &code, &[]), StatusCode::OK).await
     }
 
     pub fn refreshes(&self, world: &World, token: &str) -> RequestBuilder {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use face::graphql::{BigInt, Context, Node, Session, int, missed};
-use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use face::graphql::{BigInt, Context, Node, Session, changes, int};
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use juniper::{FieldResult, graphql_object};
 use kernel::RecordedEvent;
 use uuid::Uuid;
@@ -85,14 +85,6 @@ fn is_lead(event: &RecordedEvent) -> bool {
 
 /// Changes of the wanted things, as they happen, of the caller's tenant.
 pub fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'static, FieldResult<CrmSubscription>> {
-    let leads = wanted.iter().any(|field| field == "leadChanged");
-    let events = async move {
-        if leads {
-            session.require(READ)?;
-        }
-        let events = session.subscribe(SERVICE).await?;
-        FieldResult::Ok(events.map(|event| event.map_err(missed)))
-    };
-    let wanted = move |event: &Arc<RecordedEvent>| futures::future::ready(leads && is_lead(event));
-    stream::once(events).try_flatten().try_filter(wanted).map_ok(|event| CrmSubscription { event }).boxed()
+    let asked = wanted.iter().any(|field| field == "leadChanged");
+    changes(session, SERVICE, (asked, READ), is_lead).map_ok(|event| CrmSubscription { event }).boxed()
 }

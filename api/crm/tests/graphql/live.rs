@@ -3,29 +3,17 @@ use std::time::Duration;
 use crm_aggregates::LeadSource;
 use crm_api::graphql::subscribe;
 use crm_commands::{AssignLead, CaptureLead, LeadFields};
-use executor::Request;
 use futures::StreamExt;
 use kernel::{Caller, Role};
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::world::World;
 
 async fn capture_in_another_tenant(world: &World) {
     let caller = Caller::new(testbed::tenant(), "eve", &[Role::Admin], crm_commands::GRANTS);
-    let request = Request {
-        caller,
-        command_id: None,
-        request_hash: [0; 32],
-        if_match: None,
-        occurred_at: None,
-        correlation_id: Uuid::nil(),
-        causation_id: Uuid::nil(),
-        traceparent: None,
-    };
     let details = LeadFields { name: "Somebody else's".to_owned(), ..LeadFields::default() };
     let capture = CaptureLead { details, source: LeadSource::Other, owner: None };
-    world.runtime.executor.execute(&request, &capture).await.unwrap();
+    world.runtime.executor.run(&caller, &capture).await.unwrap();
 }
 
 #[tokio::test]

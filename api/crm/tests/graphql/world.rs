@@ -17,7 +17,6 @@ use nats::{Bus, Credentials};
 use projector::{Projector, ReadModels};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 pub struct World {
     pub runtime: Runtime,
@@ -97,17 +96,9 @@ impl World {
         occurred_at: Option<DateTime<Utc>>,
         command: C,
     ) -> Result<C::Answer, Refusal> {
-        let request = Request {
-            caller: self.caller(&[Role::Admin]),
-            command_id: None,
-            request_hash: [0; 32],
-            if_match: None,
-            occurred_at,
-            correlation_id: Uuid::nil(),
-            causation_id: Uuid::nil(),
-            traceparent: None,
-        };
-        let done = self.runtime.executor.execute(&request, &command).await?;
+        let executor = &self.runtime.executor;
+        let request = Request { occurred_at, ..executor.unasked(&self.caller(&[Role::Admin]), None) };
+        let done = executor.execute(&request, &command).await?;
         *self.position.lock().unwrap() = done.position;
         Ok(done.answer)
     }

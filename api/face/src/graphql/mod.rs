@@ -2,6 +2,7 @@
 //! Relay connections, histories, errors.
 
 mod big_int;
+mod changes;
 mod connection;
 mod error;
 mod history;
@@ -17,8 +18,9 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use big_int::BigInt;
+pub use changes::changes;
 pub use connection::{PageInfo, bad_argument, few};
-pub use error::{missed, refuse};
+pub use error::refuse;
 pub use history::{Stretch, window};
 pub use loader::{Fetch, Fetching, load};
 pub use node::{Node, Share, deal, owners};

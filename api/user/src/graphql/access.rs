@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use face::graphql::{Context, Cursor, PageRequest, forward, unreadable};
+use face::graphql::{Context, Cursor, Node, PageRequest, forward, unreadable};
 use juniper::{FieldResult, graphql_object};
 use kernel::UserId;
 use user_projections::AsOf;

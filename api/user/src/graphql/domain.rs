@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Page, PageRequest, int, unlistable};
+use face::graphql::{Context, int, page};
 use juniper::{FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
 use user_projections::domains::{self, DomainFilter, DomainRow};
 use uuid::Uuid;
@@ -95,12 +95,7 @@ pub(crate) async fn list(
     first: Option<i32>,
     after: Option<String>,
 ) -> FieldResult<DomainConnection> {
-    const ORDER: &str = "DOMAINS_NAME";
     context.require(READ)?;
-    let mut request = PageRequest::new(first, after.as_deref(), ORDER)?;
-    let mut tables = context.reader(SERVICE).await?;
-    let rows = domains::list(&mut tables, context.caller().tenant(), request.after.take(), request.limit()).await;
-    let rows = rows.map_err(unlistable)?.into_iter().map(Domain).collect();
-    let page = Page::new(&request, ORDER, rows, |row: &Domain| domains::seek(&row.0));
-    Ok(DomainConnection::new(page, DomainFilter))
+    let rows = page(context, SERVICE, &DomainFilter, (domains::ByName, "DOMAINS_NAME"), first, after).await?;
+    Ok(DomainConnection::new(rows.map(Domain), DomainFilter))
 }

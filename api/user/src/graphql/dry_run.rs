@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::decisions::{self, Decision};
-use face::graphql::{Context, Cursor, PageRequest, forward, unreadable};
+use face::graphql::{Context, Cursor, Node, PageRequest, forward, unreadable};
 use juniper::{FieldResult, GraphQLObject, graphql_object};
 use kernel::{Position, Service};
 use user_projections::dry_run::{self, DryRun, Verdict};
@@ -127,21 +127,43 @@ impl RefusedCommands {
 /// Where an answer ended: in the log of which service, after which position; and until when it looks.
 type Place = (String, u64, Option<DateTime<Utc>>);
 
-/// Those who would have been refused something, by what and whom.
+/// An answer as far as it goes, and where in it stands who would have been refused what.
 #[derive(Default)]
 struct Tally {
+    answer: PolicyDryRun,
     places: BTreeMap<(Uuid, String), usize>,
-    found: Vec<RefusedCommands>,
 }
 
 impl Tally {
+    /// Counts a command by what would have become of it.
+    fn count(&mut self, decision: Decision, verdict: Verdict) {
+        let answer = &mut self.answer;
+        answer.examined = answer.examined.saturating_add(1);
+        match verdict {
+            Verdict::Allowed => {}
+            Verdict::Otherwise => answer.otherwise = answer.otherwise.saturating_add(1),
+            Verdict::Unrecorded => answer.unrecorded = answer.unrecorded.saturating_add(1),
+            Verdict::Refused(permission) => {
+                if let Ok(subject) = kernel::read_uuid(&decision.actor) {
+                    self.add(subject, permission, decision);
+                }
+            }
+        }
+    }
+
+    /// The answer, with where it ended; none: all was looked at.
+    fn until(self, end_cursor: Option<String>) -> PolicyDryRun {
+        PolicyDryRun { end_cursor, ..self.answer }
+    }
+
     fn add(&mut self, subject: Uuid, permission: String, decision: Decision) {
         let at = decision.recorded_at;
         let place = *self.places.entry((subject, permission.clone())).or_insert_with(|| {
-            self.found.push(RefusedCommands { subject, permission, commands: 0, times: (at, at), events: Vec::new() });
-            self.found.len() - 1
+            let events = Vec::new();
+            self.answer.refused.push(RefusedCommands { subject, permission, commands: 0, times: (at, at), events });
+            self.answer.refused.len() - 1
         });
-        let Some(refused) = self.found.get_mut(place) else { return };
+        let Some(refused) = self.answer.refused.get_mut(place) else { return };
         refused.commands = refused.commands.saturating_add(1);
         refused.times = (refused.times.0.min(at), refused.times.1.max(at));
         for event in decision.events {
@@ -177,8 +199,7 @@ pub(crate) async fn run(
         let mut tables = context.reader(SERVICE).await?;
         DryRun::open(&mut tables, tenant, context.grants(), change, (from, until)).await.map_err(unreadable)?
     };
-    let (mut answer, mut tally) = (PolicyDryRun::default(), Tally::default());
-    let (begun, mut left) = (request.after, EVENTS);
+    let (begun, mut left, mut tally) = (request.after, EVENTS, Tally::default());
     for service in context.services() {
         let resumed = match &begun {
             Some((name, ..)) if service.name() < name.as_str() => continue,
@@ -188,9 +209,7 @@ pub(crate) async fn run(
         let (mut at, end) = stretch(context, service, (from, until), resumed).await?;
         while at < end {
             if left == 0 {
-                answer.end_cursor = Some(cursor(service, at, until));
-                answer.refused = tally.found;
-                return Ok(answer);
+                return Ok(tally.until(Some(cursor(service, at, until))));
             }
             let limit = PAGE.min(left);
             let page = {
@@ -209,28 +228,16 @@ pub(crate) async fn run(
             }
             for decision in page.decisions {
                 at = decision.position;
-                answer.examined = answer.examined.saturating_add(1);
-                match dry_run.judge(&decision.actor, decision.permissions.as_deref(), decision.recorded_at) {
-                    Verdict::Allowed => {}
-                    Verdict::Otherwise => answer.otherwise = answer.otherwise.saturating_add(1),
-                    Verdict::Unrecorded => answer.unrecorded = answer.unrecorded.saturating_add(1),
-                    Verdict::Refused(permission) => {
-                        if let Ok(subject) = kernel::read_uuid(&decision.actor) {
-                            tally.add(subject, permission, decision);
-                        }
-                    }
-                }
-                if tally.found.len() >= request.first as usize {
-                    answer.end_cursor = Some(cursor(service, at, until));
-                    answer.refused = tally.found;
-                    return Ok(answer);
+                let verdict = dry_run.judge(&decision.actor, decision.permissions.as_deref(), decision.recorded_at);
+                tally.count(decision, verdict);
+                if tally.answer.refused.len() >= request.first as usize {
+                    return Ok(tally.until(Some(cursor(service, at, until))));
                 }
             }
             at = if page.more { page.last } else { end };
         }
     }
-    answer.refused = tally.found;
-    Ok(answer)
+    Ok(tally.until(None))
 }
 
 /// After which position of a service's log it begins, and with which it ends.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, int, load, unlistable};
+use face::graphql::{Context, Fetching, Node, Page, PageRequest, int, unlistable};
 use juniper::{FieldResult, graphql_object};
 use kernel::{Service, TenantId};
 use sqlx::PgConnection;
@@ -88,34 +88,24 @@ pub(crate) async fn list(
     Ok(UserGroupConnection::new(Page::new(&request, ORDER, rows, |row: &Group| groups::seek(&row.0)), filter))
 }
 
-/// Groups by their ids.
-struct GroupById;
-
-impl Fetch for GroupById {
+impl Node for Group {
     const SERVICE: Service = SERVICE;
-    type Key = Uuid;
-    type Value = Group;
+    const READ: &'static str = READ;
 
-    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Group> {
+    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self> {
         Box::pin(async move {
-            let rows = groups::find(tables, tenant, keys).await?;
-            Ok(rows.into_iter().map(|row| (row.group_id, Group(row))).collect())
+            let rows = groups::find(tables, tenant, ids).await?;
+            Ok(rows.into_iter().map(|row| (row.group_id, Self(row))).collect())
         })
     }
 }
 
 impl Group {
-    /// The group of an id that another object names.
-    pub(crate) async fn of(context: &Context, id: Uuid) -> FieldResult<Option<Self>> {
-        context.require(READ)?;
-        load::<GroupById>(context, id).await
-    }
-
     /// The groups of ids that another object names; dissolved ones are left out.
     pub(crate) async fn all(context: &Context, ids: impl Iterator<Item = Uuid>) -> FieldResult<Vec<Self>> {
         context.require(READ)?;
-        let loaded = ids.map(|id| load::<GroupById>(context, id));
-        let groups = futures::future::try_join_all(loaded).await?;
+        let found = ids.map(|id| Self::of(context, Some(id)));
+        let groups = futures::future::try_join_all(found).await?;
         Ok(groups.into_iter().flatten().filter(|group| !group.0.dissolved).collect())
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Page, PageRequest, int, unlistable};
+use face::graphql::{Context, Node, int, page};
 use juniper::{FieldResult, GraphQLEnum, graphql_object};
 use user_aggregates as domain;
 use user_projections::invitations::{self, InvitationFilter, InvitationRow};
@@ -115,14 +115,9 @@ pub(crate) async fn list(
     first: Option<i32>,
     after: Option<String>,
 ) -> FieldResult<InvitationConnection> {
-    const ORDER: &str = "INVITATIONS_NEWEST";
     context.require(READ)?;
-    let mut request = PageRequest::new(first, after.as_deref(), ORDER)?;
     let filter = InvitationFilter { status: status.map(Into::into) };
-    let mut tables = context.reader(SERVICE).await?;
-    let tenant = context.caller().tenant();
-    let rows = invitations::list(&mut tables, tenant, filter, request.after.take(), request.limit()).await;
-    let rows = rows.map_err(unlistable)?.into_iter().map(Invitation).collect();
-    let page = Page::new(&request, ORDER, rows, |row: &Invitation| invitations::seek(&row.0));
-    Ok(InvitationConnection::new(page, filter))
+    let rows =
+        page(context, SERVICE, &filter, (invitations::LastSentFirst, "INVITATIONS_NEWEST"), first, after).await?;
+    Ok(InvitationConnection::new(rows.map(Invitation), filter))
 }

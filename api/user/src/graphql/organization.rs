@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, int, load, unlistable};
+use face::graphql::{Context, Fetching, Node, int, page};
 use juniper::{FieldResult, graphql_object};
 use kernel::{Service, TenantId};
 use sqlx::PgConnection;
@@ -79,46 +79,30 @@ pub(crate) async fn list(
     first: Option<i32>,
     after: Option<String>,
 ) -> FieldResult<OrganizationConnection> {
-    const ORDER: &str = "ORGANIZATIONS_NAME";
     context.require(READ)?;
-    let mut request = PageRequest::new(first, after.as_deref(), ORDER)?;
     let filter = OrganizationFilter { parent: parent.map(OrganizationId::new) };
-    let mut tables = context.reader(SERVICE).await?;
-    let tenant = context.caller().tenant();
-    let rows = organizations::list(&mut tables, tenant, filter, request.after.take(), request.limit()).await;
-    let rows = rows.map_err(unlistable)?.into_iter().map(Organization).collect();
-    let page = Page::new(&request, ORDER, rows, |row: &Organization| organizations::seek(&row.0));
-    Ok(OrganizationConnection::new(page, filter))
+    let rows = page(context, SERVICE, &filter, (organizations::ByName, "ORGANIZATIONS_NAME"), first, after).await?;
+    Ok(OrganizationConnection::new(rows.map(Organization), filter))
 }
 
-/// Organizations by their ids.
-struct OrganizationById;
-
-impl Fetch for OrganizationById {
+impl Node for Organization {
     const SERVICE: Service = SERVICE;
-    type Key = Uuid;
-    type Value = Organization;
+    const READ: &'static str = READ;
 
-    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Organization> {
+    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self> {
         Box::pin(async move {
-            let rows = organizations::find(tables, tenant, keys).await?;
-            Ok(rows.into_iter().map(|row| (row.organization_id, Organization(row))).collect())
+            let rows = organizations::find::<OrganizationRow>(tables, tenant, ids).await?;
+            Ok(rows.into_iter().map(|row| (row.organization_id, Self(row))).collect())
         })
     }
 }
 
 impl Organization {
-    /// The organization of an id that another object names.
-    pub(crate) async fn of(context: &Context, id: Uuid) -> FieldResult<Option<Self>> {
-        context.require(READ)?;
-        load::<OrganizationById>(context, id).await
-    }
-
     /// The organizations of ids that another object names; closed ones are left out.
     pub(crate) async fn all(context: &Context, ids: impl Iterator<Item = Uuid>) -> FieldResult<Vec<Self>> {
         context.require(READ)?;
-        let loaded = ids.map(|id| load::<OrganizationById>(context, id));
-        let organizations = futures::future::try_join_all(loaded).await?;
+        let found = ids.map(|id| Self::of(context, Some(id)));
+        let organizations = futures::future::try_join_all(found).await?;
         Ok(organizations.into_iter().flatten().filter(|one| !one.0.closed).collect())
     }
 }

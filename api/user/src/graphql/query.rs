@@ -1,7 +1,7 @@
 //! The questions about people and tenants.
 
 use chrono::{DateTime, Utc};
-use face::graphql::{Context, window};
+use face::graphql::{Context, Node, window};
 use juniper::{FieldResult, graphql_object};
 use kernel::UserId;
 use user_projections::AsOf;
@@ -65,7 +65,7 @@ impl UserQuery {
 
     /// A group; `null`: unknown.
     async fn group(context: &Context, id: Uuid) -> FieldResult<Option<Group>> {
-        Group::of(context, id).await
+        Group::of(context, Some(id)).await
     }
 
     /// Groups, by name.
@@ -80,7 +80,7 @@ impl UserQuery {
 
     /// An organization; `null`: unknown.
     async fn organization(context: &Context, id: Uuid) -> FieldResult<Option<Organization>> {
-        Organization::of(context, id).await
+        Organization::of(context, Some(id)).await
     }
 
     /// Organizations, by name; those that are parts of `parentId`, if it is given.

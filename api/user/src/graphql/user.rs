@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, Stretch, int, load, unlistable, unreadable};
+use face::graphql::{Context, Fetching, Node, Page, PageRequest, Stretch, int, unlistable, unreadable};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, TenantId, UserId};
 use sqlx::PgConnection;
@@ -299,27 +299,14 @@ pub(crate) async fn history(context: &Context, user: UserId, after: i64, first: 
     Ok(rows.map_err(unreadable)?.into_iter().map(UserChange).collect())
 }
 
-/// Users by their ids.
-struct UserById;
-
-impl Fetch for UserById {
+impl Node for User {
     const SERVICE: Service = SERVICE;
-    type Key = Uuid;
-    type Value = User;
+    const READ: &'static str = READ;
 
-    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, User> {
+    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self> {
         Box::pin(async move {
-            let rows = people::find(tables, tenant, keys).await?;
-            Ok(rows.into_iter().map(|row| (row.user_id, User(row))).collect())
+            let rows = people::find(tables, tenant, ids).await?;
+            Ok(rows.into_iter().map(|row| (row.user_id, Self(row))).collect())
         })
-    }
-}
-
-impl User {
-    /// The user of an id that another object names.
-    pub(crate) async fn of(context: &Context, id: Option<Uuid>) -> FieldResult<Option<Self>> {
-        let Some(id) = id else { return Ok(None) };
-        context.require(READ)?;
-        load::<UserById>(context, id).await
     }
 }

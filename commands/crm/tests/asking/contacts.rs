@@ -9,7 +9,7 @@ use futures::future::join_all;
 use kernel::Kind;
 use uuid::Uuid;
 
-use super::support::{World, contact, field, stranger, text};
+use super::support::{World, contact, field, text};
 
 fn details(email: Option<&str>) -> ContactFields {
     ContactFields { name: "Grace Hopper".to_owned(), email: email.map(str::to_owned), ..ContactFields::default() }
@@ -23,7 +23,7 @@ async fn an_email_address_is_one_contacts_whatever_its_case() {
     assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "contact_email_taken"));
     assert_eq!(refusal.extra()["holder"], grace.to_string());
     // Another tenant's address is another address.
-    world.executor.execute(&stranger(), &contact("grace@example.com")).await.unwrap();
+    world.executor.execute(&world.stranger(), &contact("grace@example.com")).await.unwrap();
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn a_contact_belongs_to_an_account_that_exists() {
     world.done(&change(Some(account))).await;
     assert_eq!(world.state::<Contact>(grace).await.account, Some(account));
     // Another tenant's account is none.
-    let theirs = world.refused_as(&stranger(), &create(account)).await;
+    let theirs = world.refused_as(&world.stranger(), &create(account)).await;
     assert_eq!(theirs.errors()[0].code, "not_found");
 }
 

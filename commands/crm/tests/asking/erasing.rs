@@ -12,7 +12,7 @@ use executor::{AskedJob, Command, Request, Work};
 use kernel::{Aggregate, IdSource, Kind, Position, Refusal, Role, SystemIds};
 use uuid::Uuid;
 
-use super::support::{World, contact, lead_fields, opportunity, stranger};
+use super::support::{World, contact, lead_fields, opportunity};
 
 const REASON: ErasureReason = ErasureReason::Requested;
 
@@ -224,7 +224,7 @@ async fn only_who_may_erase_erases_and_nobody_anothers() {
             assert_eq!(refusal.extra()["permission"], "crm:contact:erase");
         }
     }
-    let request = stranger();
+    let request = world.stranger();
     let known = world.refused_as(&request, &the_lead(lead)).await;
     let unknown = the_lead(LeadId::new(Uuid::nil()));
     assert_eq!((known.code(), world.refused_as(&request, &unknown).await.code()), ("not_found", "not_found"));

@@ -7,7 +7,7 @@ use crm_commands::{
 use kernel::Kind;
 use uuid::Uuid;
 
-use super::support::{World, field, lead_fields, stranger, text};
+use super::support::{World, field, lead_fields, text};
 
 #[tokio::test]
 async fn a_lead_goes_its_way() {
@@ -100,6 +100,6 @@ async fn an_unknown_lead_and_another_tenants_are_not_told_apart() {
     let refusal = world.refused(&unknown).await;
     assert_eq!((refusal.kind(), refusal.code()), (Kind::NotFound, "not_found"));
     let lead = world.lead().await;
-    let stranger = world.refused_as(&stranger(), &StartLeadWork { lead }).await;
+    let stranger = world.refused_as(&world.stranger(), &StartLeadWork { lead }).await;
     assert_eq!((stranger.kind(), stranger.code(), stranger.extra()), (refusal.kind(), refusal.code(), refusal.extra()));
 }

@@ -8,7 +8,7 @@ use crm_commands::{
 use kernel::Kind;
 use uuid::Uuid;
 
-use super::support::{World, day, euros, field, opportunity, stranger};
+use super::support::{World, day, euros, field, opportunity};
 
 fn item(name: &str, quantity: u32, unit_price_minor: i64) -> LineItem {
     LineItem { name: name.to_owned(), quantity, unit_price_minor }
@@ -147,6 +147,6 @@ async fn an_unknown_opportunity_is_not_found() {
     assert_eq!(refusal.kind(), Kind::NotFound);
     let ids = world.pipeline().await;
     let ours = world.opportunity(ids.pipeline, ids.stages[0]).await;
-    let theirs = world.refused_as(&stranger(), &WinOpportunity { opportunity: ours }).await;
+    let theirs = world.refused_as(&world.stranger(), &WinOpportunity { opportunity: ours }).await;
     assert_eq!(theirs.kind(), Kind::NotFound);
 }

@@ -9,7 +9,7 @@ use futures::future::join_all;
 use kernel::Kind;
 use uuid::Uuid;
 
-use super::support::{World, field, opportunity, stage, stages, stranger};
+use super::support::{World, field, opportunity, stage, stages};
 
 #[tokio::test]
 async fn a_pipeline_is_set_up_and_changed() {
@@ -93,7 +93,7 @@ async fn unknown_pipelines_and_stages_are_not_found() {
     ] {
         assert_eq!((refusal.kind(), refusal.code()), (Kind::NotFound, "stage_not_found"));
     }
-    let theirs = world.refused_as(&stranger(), &RetireStage { pipeline, stage: ids.stages[0] }).await;
+    let theirs = world.refused_as(&world.stranger(), &RetireStage { pipeline, stage: ids.stages[0] }).await;
     assert_eq!((theirs.kind(), theirs.code()), (Kind::NotFound, "not_found"));
 }
 

@@ -10,7 +10,7 @@ use crm_commands::{
 };
 use eventstore::{EventStore, Sealing};
 use executor::{Command, Done, Executor, Request, Settings};
-use kernel::{Aggregate, Caller, IdSource, Kind, Position, Refusal, Role, SystemClock, SystemIds};
+use kernel::{Aggregate, Caller, Kind, Position, Refusal, Role, SystemClock, SystemIds};
 use keys::{LocalMasterKey, SystemRandom};
 use sqlx::{Connection, PgConnection};
 
@@ -29,8 +29,8 @@ impl World {
         let sealing = Some(Sealing { master: Arc::new(master), random: Arc::new(SystemRandom) });
         let settings = eventstore::Settings { sealing, ..eventstore::Settings::default() };
         let store = EventStore::open(&database, settings, clock.clone()).await.unwrap();
-        let request = request(Caller::new(testbed::tenant(), "ada", &[Role::Admin], GRANTS));
         let executor = executor(&store);
+        let request = executor.unasked(&Caller::new(testbed::tenant(), "ada", &[Role::Admin], GRANTS), None);
         Self { store, executor, request, database }
     }
 
@@ -53,7 +53,12 @@ impl World {
     }
 
     pub fn role(&self, role: Role) -> Request {
-        request(Caller::new(self.request.caller.tenant(), "ada", &[role], GRANTS))
+        self.executor.unasked(&Caller::new(self.request.caller.tenant(), "ada", &[role], GRANTS), None)
+    }
+
+    /// A request of another tenant's admin: another one each time.
+    pub fn stranger(&self) -> Request {
+        self.executor.unasked(&Caller::new(testbed::tenant(), "eve", &[Role::Admin], GRANTS), None)
     }
 
     pub fn keyed(&self, key: &str) -> Request {
@@ -62,9 +67,8 @@ impl World {
 
     /// Something small of somebody else.
     pub async fn another_tenant_writes(&self) {
-        let other = request(Caller::new(testbed::tenant(), "eve", &[Role::Admin], GRANTS));
         let command = CaptureLead { details: lead_fields(), ..CaptureLead::default() };
-        self.executor.execute(&other, &command).await.unwrap();
+        self.executor.execute(&self.stranger(), &command).await.unwrap();
     }
 
     pub async fn head(&self) -> Position {
@@ -135,24 +139,6 @@ impl World {
 fn executor(store: &EventStore) -> Executor {
     let settings = Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
     Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings)
-}
-
-fn request(caller: Caller) -> Request {
-    Request {
-        caller,
-        command_id: None,
-        request_hash: [1; 32],
-        if_match: None,
-        occurred_at: None,
-        correlation_id: SystemIds.next(),
-        causation_id: SystemIds.next(),
-        traceparent: None,
-    }
-}
-
-/// Another tenant's admin.
-pub fn stranger() -> Request {
-    request(Caller::new(testbed::tenant(), "eve", &[Role::Admin], GRANTS))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what an optional field is given")]

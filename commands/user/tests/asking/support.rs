@@ -53,7 +53,7 @@ impl World {
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
         let executor = executor(&store, &clock);
-        let request = request(Caller::new(testbed::tenant(), "set-up", &[Role::Admin], GRANTS));
+        let request = executor.unasked(&Caller::new(testbed::tenant(), "set-up", &[Role::Admin], GRANTS), None);
         Self { database, store, executor, clock, request }
     }
 
@@ -77,20 +77,20 @@ impl World {
 
     /// A request of somebody with these roles.
     pub fn as_roles(&self, roles: &[Role]) -> Request {
-        request(Caller::new(self.request.caller.tenant(), "grace", roles, GRANTS))
+        self.executor.unasked(&Caller::new(self.request.caller.tenant(), "grace", roles, GRANTS), None)
     }
 
     /// A request of somebody with just these permissions.
     pub fn with_permissions(&self, permissions: &[&'static str]) -> Request {
         let grants: Vec<Grant> =
             permissions.iter().map(|permission| Grant { permission, roles: &[Role::Viewer], meaning: "" }).collect();
-        request(Caller::new(self.request.caller.tenant(), "hedy", &[Role::Viewer], &grants))
+        self.executor.unasked(&Caller::new(self.request.caller.tenant(), "hedy", &[Role::Viewer], &grants), None)
     }
 
     /// A request of a user on their own behalf.
     pub fn as_user(&self, user: UserId) -> Request {
         let caller = Caller::new(self.request.caller.tenant(), user.to_string(), &[Role::Member], GRANTS);
-        request(caller)
+        self.executor.unasked(&caller, None)
     }
 
     /// The administrator asks, and it is done.
@@ -136,17 +136,4 @@ impl World {
 fn executor(store: &EventStore, clock: &Arc<ManualClock>) -> Executor {
     let settings = Settings { cache_bytes: 1 << 20, claim_key: [7; 32], snapshot_events: 0 };
     Executor::new(store.clone(), clock.clone(), Arc::new(SystemIds), settings)
-}
-
-fn request(caller: Caller) -> Request {
-    Request {
-        caller,
-        command_id: None,
-        request_hash: [0; 32],
-        if_match: None,
-        occurred_at: None,
-        correlation_id: SystemIds.next(),
-        causation_id: SystemIds.next(),
-        traceparent: None,
-    }
 }

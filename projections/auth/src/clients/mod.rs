@@ -4,8 +4,9 @@ mod list;
 mod reducer;
 mod row;
 
+pub use folding::list::{count, find};
 use folding::projection;
-pub use list::{ClientFilter, count, find, list, seek};
+pub use list::{ByName, ClientFilter};
 pub use row::ClientRow;
 
 projection! {

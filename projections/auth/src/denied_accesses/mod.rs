@@ -7,47 +7,12 @@ mod row;
 pub use list::{count, of_subject, of_user};
 pub use row::DeniedAccessRow;
 
-use futures::future::BoxFuture;
+use folding::projection;
 
-use crate::places::{ERASED, forget};
+use crate::places::ERASED;
 
-/// Projects denials.
-pub struct DeniedAccesses;
-
-impl projector::Projection for DeniedAccesses {
-    fn name(&self) -> &'static str {
-        "denied_accesses"
-    }
-
-    fn version(&self) -> u32 {
-        1
-    }
-
-    fn ddl(&self) -> &'static str {
-        include_str!("tables.sql")
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["denied_access"]
-    }
-
-    fn wants(&self, event_type: &str) -> bool {
-        event_type.starts_with("auth.access.") || event_type == ERASED
-    }
-
-    fn apply<'a>(
-        &'a self,
-        events: &'a [&'a kernel::RecordedEvent],
-        tables: &'a mut sqlx::PgConnection,
-    ) -> BoxFuture<'a, Result<(), projector::ApplyError>> {
-        Box::pin(reducer::apply(events, tables))
-    }
-
-    fn forget<'a>(
-        &'a self,
-        event: &'a kernel::RecordedEvent,
-        tables: &'a mut sqlx::PgConnection,
-    ) -> BoxFuture<'a, Result<(), projector::ApplyError>> {
-        Box::pin(async move { forget("denied_access", &[event], tables).await })
-    }
+projection! {
+    /// Projects denials.
+    pub struct DeniedAccesses = "denied_accesses" @ 1, tables ["denied_access"], events "auth.access." and [ERASED] by reducer::apply,
+    forgets by reducer::forget
 }

@@ -9,7 +9,7 @@ use projector::ApplyError;
 use sqlx::PgConnection;
 
 use super::row::DeniedAccessRow;
-use crate::places::{forget, known};
+use crate::places::{self, known};
 
 /// Applies a batch of denials, and of those who are erased.
 pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
@@ -17,7 +17,12 @@ pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) 
         events.iter().copied().partition(|event| event.aggregate_type == Account::TYPE);
     let folded = fold::<DeniedAccessRow>(&decode::<AccessEvent>(&denials)?, tables, |_, _| Ok(())).await?;
     table::upsert(&folded.after, tables).await?;
-    forget("denied_access", &of_accounts, tables).await
+    places::forget("denied_access", &of_accounts, tables).await
+}
+
+/// Forgets where somebody was whom an event erases that has to wait.
+pub(super) async fn forget(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
+    places::forget("denied_access", &[event], tables).await
 }
 
 impl Current for DeniedAccessRow {

@@ -5,8 +5,9 @@ mod reducer;
 mod row;
 mod stints;
 
+pub use folding::list::{count, find};
 use folding::projection;
-pub use list::{MachineFilter, count, find, ids, list, seek};
+pub use list::{ByName, MachineFilter, ids};
 pub use row::MachineRow;
 pub use stints::stints;
 

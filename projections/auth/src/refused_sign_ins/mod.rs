@@ -7,47 +7,12 @@ mod row;
 pub use list::{count, of_user};
 pub use row::RefusedSignInRow;
 
-use futures::future::BoxFuture;
+use folding::projection;
 
-use crate::places::{ERASED, forget};
+use crate::places::ERASED;
 
-/// Projects refused attempts to sign in.
-pub struct RefusedSignIns;
-
-impl projector::Projection for RefusedSignIns {
-    fn name(&self) -> &'static str {
-        "refused_sign_ins"
-    }
-
-    fn version(&self) -> u32 {
-        1
-    }
-
-    fn ddl(&self) -> &'static str {
-        include_str!("tables.sql")
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["refused_sign_in"]
-    }
-
-    fn wants(&self, event_type: &str) -> bool {
-        event_type.starts_with("auth.sign_in.") || event_type == ERASED
-    }
-
-    fn apply<'a>(
-        &'a self,
-        events: &'a [&'a kernel::RecordedEvent],
-        tables: &'a mut sqlx::PgConnection,
-    ) -> BoxFuture<'a, Result<(), projector::ApplyError>> {
-        Box::pin(reducer::apply(events, tables))
-    }
-
-    fn forget<'a>(
-        &'a self,
-        event: &'a kernel::RecordedEvent,
-        tables: &'a mut sqlx::PgConnection,
-    ) -> BoxFuture<'a, Result<(), projector::ApplyError>> {
-        Box::pin(async move { forget("refused_sign_in", &[event], tables).await })
-    }
+projection! {
+    /// Projects refused attempts to sign in.
+    pub struct RefusedSignIns = "refused_sign_ins" @ 1, tables ["refused_sign_in"], events "auth.sign_in." and [ERASED] by reducer::apply,
+    forgets by reducer::forget
 }

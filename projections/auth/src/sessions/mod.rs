@@ -7,50 +7,15 @@ mod row;
 pub use list::{count, of_user, open_of};
 pub use row::{SessionRow, SessionsEndedRow};
 
-use futures::future::BoxFuture;
+use folding::projection;
 
-use crate::places::{ERASED, forget};
-
-/// Projects sessions, and what ended all of a person's sessions at once.
-pub struct Sessions;
+use crate::places::ERASED;
 
 /// What ended all of a person's sessions at once.
 const ENDED: [&str; 3] = ["auth.account.sessions_ended", "auth.account.closed", ERASED];
 
-impl projector::Projection for Sessions {
-    fn name(&self) -> &'static str {
-        "sessions"
-    }
-
-    fn version(&self) -> u32 {
-        2
-    }
-
-    fn ddl(&self) -> &'static str {
-        include_str!("tables.sql")
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["session", "sessions_ended"]
-    }
-
-    fn wants(&self, event_type: &str) -> bool {
-        event_type.starts_with("auth.session.") || ENDED.contains(&event_type)
-    }
-
-    fn apply<'a>(
-        &'a self,
-        events: &'a [&'a kernel::RecordedEvent],
-        tables: &'a mut sqlx::PgConnection,
-    ) -> BoxFuture<'a, Result<(), projector::ApplyError>> {
-        Box::pin(reducer::apply(events, tables))
-    }
-
-    fn forget<'a>(
-        &'a self,
-        event: &'a kernel::RecordedEvent,
-        tables: &'a mut sqlx::PgConnection,
-    ) -> BoxFuture<'a, Result<(), projector::ApplyError>> {
-        Box::pin(async move { forget("session", &[event], tables).await })
-    }
+projection! {
+    /// Projects sessions, and what ended all of a person's sessions at once.
+    pub struct Sessions = "sessions" @ 2, tables ["session", "sessions_ended"], events "auth.session." and ENDED by reducer::apply,
+    forgets by reducer::forget
 }

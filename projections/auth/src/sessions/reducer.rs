@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::row::{SessionRow, SessionsEndedRow};
-use crate::places::{forget, known};
+use crate::places::{self, known};
 
 /// Applies a batch of events of sessions and accounts.
 pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
@@ -20,7 +20,12 @@ pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) 
     let folded = fold::<SessionRow>(&changes, tables, |_, _| Ok(())).await?;
     table::upsert(&folded.after, tables).await?;
     table::upsert(&ended(&decode::<AccountEvent>(&of_accounts)?), tables).await?;
-    forget("session", &of_accounts, tables).await
+    places::forget("session", &of_accounts, tables).await
+}
+
+/// Forgets where somebody was whom an event erases that has to wait.
+pub(super) async fn forget(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
+    places::forget("session", &[event], tables).await
 }
 
 /// The last of what ended all sessions of each person. (Of an account's events only these come here, so its versions have gaps.)

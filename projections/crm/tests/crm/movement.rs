@@ -13,83 +13,121 @@ use crate::deals::{date, money, moved, opened, pipeline};
 use crate::stage::Stage;
 use crate::story::{Story, day, id};
 
+/// Deals of which some moved between day 10 and day 20.
+struct Deals {
+    story: Story,
+    stage: Stage,
+    pipeline: Uuid,
+    stages: Vec<Uuid>,
+    still: Uuid,
+    slips: Uuid,
+    wins: Uuid,
+    again: Uuid,
+    new: Uuid,
+    later: Uuid,
+}
+
+impl Deals {
+    async fn new() -> Self {
+        let mut story = Story::new();
+        let (pipeline, stages) = pipeline(&mut story, &[("First", 10), ("Second", 50)]);
+        let last_stage = StageId::new(stages[0]);
+        let open = |story: &mut Story, on: i64| {
+            let deal = id();
+            story.add::<OpportunityEvent>(deal, day(on), opened(pipeline, stages[0], money(100)));
+            deal
+        };
+        let (still, slips, wins, again, there_and_back, later) = (
+            open(&mut story, 1),
+            open(&mut story, 1),
+            open(&mut story, 1),
+            open(&mut story, 1),
+            open(&mut story, 1),
+            open(&mut story, 40),
+        );
+        story.add::<OpportunityEvent>(again, day(2), OpportunityLost { reason: "price".to_owned(), last_stage });
+        let new = open(&mut story, 11);
+        story.add::<OpportunityEvent>(new, day(12), OpportunityLost { reason: "need".to_owned(), last_stage });
+        story.add::<OpportunityEvent>(slips, day(11), OpportunityCloseDateChanged { close_date: date(200) });
+        let cheaper = OpportunityAmountChanged { amount: money(50), line_items: Vec::new() };
+        story.add::<OpportunityEvent>(slips, day(12), cheaper);
+        story.add::<OpportunityEvent>(slips, day(13), moved(stages[0], stages[1]));
+        story.add::<OpportunityEvent>(wins, day(20), OpportunityWon { last_stage });
+        story.add::<OpportunityEvent>(again, day(20), OpportunityReopened { stage: last_stage });
+        story.add::<OpportunityEvent>(there_and_back, day(12), moved(stages[0], stages[1]));
+        story.add::<OpportunityEvent>(there_and_back, day(13), moved(stages[1], stages[0]));
+        let stage = Stage::fresh().await;
+        stage.apply(&story.events, 3).await.unwrap();
+        Self { story, stage, pipeline, stages, still, slips, wins, again, new, later }
+    }
+
+    fn span(&self, from: i64, to: i64) -> Span {
+        Span { pipeline: self.pipeline, from: day(from), to: Some(day(to)) }
+    }
+
+    /// Those that moved between day 10 and day 20, and in which ways.
+    fn that_moved(&self) -> Vec<(Uuid, Vec<Movement>)> {
+        let mut deals = vec![
+            (self.slips, vec![StageChanged, Shrunk, Slipped]),
+            (self.wins, vec![Won]),
+            (self.again, vec![Reopened]),
+            (self.new, vec![Opened, Lost]),
+        ];
+        deals.sort();
+        deals
+    }
+}
+
 #[tokio::test]
 async fn what_moved_between_two_days_is_the_difference_of_how_deals_stood() {
-    let mut story = Story::new();
-    let (pipeline, stages) = pipeline(&mut story, &[("First", 10), ("Second", 50)]);
-    let last_stage = StageId::new(stages[0]);
-    let open = |story: &mut Story, on: i64| {
-        let deal = id();
-        story.add::<OpportunityEvent>(deal, day(on), opened(pipeline, stages[0], money(100)));
-        deal
-    };
-    let (still, slips, wins, again, there_and_back, later) = (
-        open(&mut story, 1),
-        open(&mut story, 1),
-        open(&mut story, 1),
-        open(&mut story, 1),
-        open(&mut story, 1),
-        open(&mut story, 40),
-    );
-    story.add::<OpportunityEvent>(again, day(2), OpportunityLost { reason: "price".to_owned(), last_stage });
-    let new = open(&mut story, 11);
-    story.add::<OpportunityEvent>(new, day(12), OpportunityLost { reason: "need".to_owned(), last_stage });
-    story.add::<OpportunityEvent>(slips, day(11), OpportunityCloseDateChanged { close_date: date(200) });
-    let cheaper = OpportunityAmountChanged { amount: money(50), line_items: Vec::new() };
-    story.add::<OpportunityEvent>(slips, day(12), cheaper);
-    story.add::<OpportunityEvent>(slips, day(13), moved(stages[0], stages[1]));
-    story.add::<OpportunityEvent>(wins, day(20), OpportunityWon { last_stage });
-    story.add::<OpportunityEvent>(again, day(20), OpportunityReopened { stage: last_stage });
-    story.add::<OpportunityEvent>(there_and_back, day(12), moved(stages[0], stages[1]));
-    story.add::<OpportunityEvent>(there_and_back, day(13), moved(stages[1], stages[0]));
-    let stage = Stage::fresh().await;
-    stage.apply(&story.events, 3).await.unwrap();
-    let mut tables = stage.read(story.tenant).await;
-    let span = |from, to| Span { pipeline, from: day(from), to: Some(day(to)) };
+    let deals = Deals::new().await;
+    let mut tables = deals.stage.read(deals.story.tenant).await;
     let mut between = async |from: i64, to: i64| {
-        let deals = moved_deals(&mut tables, story.tenant, span(from, to), None, None, 100).await.unwrap();
-        deals.into_iter().map(|d| (d.opportunity, d.movements)).collect::<Vec<(Uuid, Vec<Movement>)>>()
+        let span = deals.span(from, to);
+        let moved = moved_deals(&mut tables, deals.story.tenant, span, None, None, 100).await.unwrap();
+        moved.into_iter().map(|d| (d.opportunity, d.movements)).collect::<Vec<(Uuid, Vec<Movement>)>>()
     };
-    let mut expected = vec![
-        (slips, vec![StageChanged, Shrunk, Slipped]),
-        (wins, vec![Won]),
-        (again, vec![Reopened]),
-        (new, vec![Opened, Lost]),
-    ];
-    expected.sort();
-    assert_eq!(between(10, 20).await, expected);
+    assert_eq!(between(10, 20).await, deals.that_moved());
     assert_eq!(between(20, 30).await, [], "until and with day 20; nothing after");
     assert_eq!(between(12, 12).await, []);
-    assert_eq!(between(30, 60).await, [(later, vec![Opened])]);
+    assert_eq!(between(30, 60).await, [(deals.later, vec![Opened])]);
     let all: Vec<_> = between(0, 60).await.into_iter().map(|(deal, _)| deal).collect();
-    assert!(all.contains(&still) && all.len() == 7);
+    assert!(all.contains(&deals.still) && all.len() == 7);
 
-    let deals = moved_deals(&mut tables, story.tenant, span(10, 20), None, None, 100).await.unwrap();
-    let deal = deals.iter().find(|deal| deal.opportunity == slips).unwrap();
+    let moved = moved_deals(&mut tables, deals.story.tenant, deals.span(10, 20), None, None, 100).await.unwrap();
+    let deal = moved.iter().find(|deal| deal.opportunity == deals.slips).unwrap();
     let before = deal.before.as_ref().unwrap();
     assert_eq!((before.amount, deal.after.amount), (money(100), money(50)));
-    assert_eq!((before.stage, deal.after.stage), (stages[0], stages[1]));
+    assert_eq!((before.stage, deal.after.stage), (deals.stages[0], deals.stages[1]));
     assert_eq!((before.close_date, deal.after.close_date), (date(100), date(200)));
+}
 
-    // A page at a time, and only some ways.
-    let ids: Vec<_> = expected.iter().map(|(deal, _)| *deal).collect();
+#[tokio::test]
+async fn what_moved_is_listed_a_page_at_a_time_and_counted_by_the_ways_that_one_asks_for() {
+    let deals = Deals::new().await;
+    let (tenant, span) = (deals.story.tenant, deals.span(10, 20));
+    let mut tables = deals.stage.read(tenant).await;
     let mut paged = Vec::new();
-    while let [deal] =
-        moved_deals(&mut tables, story.tenant, span(10, 20), None, paged.last().copied(), 1).await.unwrap().as_slice()
+    while let [deal] = moved_deals(&mut tables, tenant, span, None, paged.last().copied(), 1).await.unwrap().as_slice()
     {
         paged.push(deal.opportunity);
     }
-    assert_eq!(paged, ids);
+    assert_eq!(paged, deals.that_moved().iter().map(|(deal, _)| *deal).collect::<Vec<_>>());
     let closed: &[Movement] = &[Won, Lost];
-    let closed_deals = moved_deals(&mut tables, story.tenant, span(10, 20), Some(closed), None, 100).await.unwrap();
-    let mut wanted = [wins, new];
+    let closed_deals = moved_deals(&mut tables, tenant, span, Some(closed), None, 100).await.unwrap();
+    let mut wanted = [deals.wins, deals.new];
     wanted.sort();
     assert_eq!(closed_deals.iter().map(|deal| deal.opportunity).collect::<Vec<_>>(), wanted);
-    assert_eq!(count_moved(&mut tables, story.tenant, span(10, 20), Some(closed)).await.unwrap(), 2);
-    assert_eq!(count_moved(&mut tables, story.tenant, span(10, 20), None).await.unwrap(), 4);
-    assert_eq!(count_moved(&mut tables, story.tenant, span(10, 20), Some(&[])).await.unwrap(), 0);
+    assert_eq!(count_moved(&mut tables, tenant, span, Some(closed)).await.unwrap(), 2);
+    assert_eq!(count_moved(&mut tables, tenant, span, None).await.unwrap(), 4);
+    assert_eq!(count_moved(&mut tables, tenant, span, Some(&[])).await.unwrap(), 0);
+}
 
-    let mut sums = movement_sums(&mut tables, story.tenant, span(10, 20)).await.unwrap();
+#[tokio::test]
+async fn what_moved_is_summed_up_by_ways() {
+    let deals = Deals::new().await;
+    let mut tables = deals.stage.read(deals.story.tenant).await;
+    let mut sums = movement_sums(&mut tables, deals.story.tenant, deals.span(10, 20)).await.unwrap();
     sums.sort_by_key(|sum| sum.movement);
     let eur = money(0).currency;
     let sum = |movement, before: Option<i128>, after| MovementSum {

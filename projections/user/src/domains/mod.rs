@@ -3,8 +3,10 @@
 use chrono::{DateTime, Utc};
 use folding::change::{Change, decode};
 use folding::fold::{Current, fold};
-use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
-use folding::table::{Key, select, upsert};
+pub use folding::list::count;
+use folding::list::{Filter, Order};
+use folding::paging::{KeyType, Keyset, Seek, SeekKey};
+use folding::table::{Key, upsert};
 use folding::{projection, table};
 use kernel::{RecordedEvent, TenantId};
 use projector::ApplyError;
@@ -84,33 +86,29 @@ impl Current for DomainRow {
     }
 }
 
-const BY_NAME: Keyset = Keyset { column: "domain", ty: KeyType::Text, id: "domain_id", descending: false };
-
 /// Which domains: those that were not released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DomainFilter;
 
-/// Where a page that ends with `row` ends.
-pub fn seek(row: &DomainRow) -> Seek {
-    Seek { key: SeekKey::Text(row.domain.clone()), id: row.domain_id }
+impl Filter for DomainFilter {
+    type Row = DomainRow;
+    type Order = ByName;
+
+    fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
+        query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid()).push(" AND NOT t.released");
+    }
 }
 
-/// At most `limit` domains after `after`, by name.
-pub async fn list(
-    tables: &mut PgConnection,
-    tenant: TenantId,
-    after: Option<Seek>,
-    limit: i64,
-) -> Result<Vec<DomainRow>, ListError> {
-    let mut query: QueryBuilder<'_, Postgres> = QueryBuilder::new(select::<DomainRow>());
-    query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid()).push(" AND NOT t.released");
-    BY_NAME.after(&mut query, after)?;
-    BY_NAME.limit(&mut query, limit);
-    Ok(query.build_query_as().fetch_all(tables).await?)
-}
+/// By name.
+#[derive(Clone, Copy, Debug)]
+pub struct ByName;
 
-/// How many there are.
-pub async fn count(tables: &mut PgConnection, tenant: TenantId, _: &DomainFilter) -> Result<i64, sqlx::Error> {
-    let sql = "SELECT count(*) FROM domain WHERE tenant_id = $1 AND NOT released";
-    sqlx::query_scalar(sql).bind(tenant.uuid()).fetch_one(tables).await
+impl Order<DomainRow> for ByName {
+    fn keyset(self) -> Keyset {
+        Keyset { column: "domain", ty: KeyType::Text, id: "domain_id", descending: false }
+    }
+
+    fn seek(self, row: &DomainRow) -> Seek {
+        Seek { key: SeekKey::Text(row.domain.clone()), id: row.domain_id }
+    }
 }

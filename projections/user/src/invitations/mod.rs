@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use folding::change::{Change, decode};
 use folding::fold::{self, Current, Telling, fold};
+use folding::list::{Filter, Order};
+pub use folding::list::{count, list};
 use folding::named::Named;
-use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
-use folding::table::{Key, select, upsert};
+use folding::paging::{KeyType, Keyset, Seek, SeekKey};
+use folding::table::{Key, upsert};
 use folding::{projection, table};
 use kernel::{Personal, RecordedEvent, TenantId, UserId};
 use projector::ApplyError;
@@ -114,16 +116,17 @@ impl Current for InvitationRow {
     }
 }
 
-const LAST_FIRST: Keyset = Keyset { column: "sent_at", ty: KeyType::Time, id: "invitation_id", descending: true };
-
 /// Which invitations; what is `None` does not matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InvitationFilter {
     pub status: Option<InvitationStatus>,
 }
 
-impl InvitationFilter {
-    fn push(self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
+impl Filter for InvitationFilter {
+    type Row = InvitationRow;
+    type Order = LastSentFirst;
+
+    fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
         query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
         match self.status {
             // As a literal, so that the index of pending ones is seen to fit.
@@ -134,29 +137,16 @@ impl InvitationFilter {
     }
 }
 
-/// Where a page that ends with `row` ends.
-pub fn seek(row: &InvitationRow) -> Seek {
-    Seek { key: SeekKey::Time(row.sent_at), id: row.invitation_id }
-}
+/// Last sent first.
+#[derive(Clone, Copy, Debug)]
+pub struct LastSentFirst;
 
-/// At most `limit` invitations after `after`, last sent first.
-pub async fn list(
-    tables: &mut PgConnection,
-    tenant: TenantId,
-    filter: InvitationFilter,
-    after: Option<Seek>,
-    limit: i64,
-) -> Result<Vec<InvitationRow>, ListError> {
-    let mut query = QueryBuilder::new(select::<InvitationRow>());
-    filter.push(&mut query, tenant);
-    LAST_FIRST.after(&mut query, after)?;
-    LAST_FIRST.limit(&mut query, limit);
-    Ok(query.build_query_as().fetch_all(tables).await?)
-}
+impl Order<InvitationRow> for LastSentFirst {
+    fn keyset(self) -> Keyset {
+        Keyset { column: "sent_at", ty: KeyType::Time, id: "invitation_id", descending: true }
+    }
 
-/// How many invitations the filter lets through.
-pub async fn count(tables: &mut PgConnection, tenant: TenantId, filter: &InvitationFilter) -> Result<i64, sqlx::Error> {
-    let mut query = QueryBuilder::new("SELECT count(*) FROM invitation t ");
-    filter.push(&mut query, tenant);
-    query.build_query_scalar().fetch_one(tables).await
+    fn seek(self, row: &InvitationRow) -> Seek {
+        Seek { key: SeekKey::Time(row.sent_at), id: row.invitation_id }
+    }
 }

@@ -3,8 +3,10 @@
 use chrono::{DateTime, Utc};
 use folding::change::{Change, decode};
 use folding::fold::{Current, fold};
-use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
-use folding::table::{Key, select, upsert};
+use folding::list::{Filter, Order};
+pub use folding::list::{count, find};
+use folding::paging::{KeyType, Keyset, Seek, SeekKey};
+use folding::table::{Key, upsert};
 use folding::{projection, table};
 use kernel::{RecordedEvent, TenantId};
 use projector::ApplyError;
@@ -78,8 +80,6 @@ impl Current for OrganizationRow {
     }
 }
 
-const BY_NAME: Keyset = Keyset { column: "name", ty: KeyType::Text, id: "organization_id", descending: false };
-
 /// Which organizations; what is `None` does not matter. Closed ones are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrganizationFilter {
@@ -87,8 +87,11 @@ pub struct OrganizationFilter {
     pub parent: Option<OrganizationId>,
 }
 
-impl OrganizationFilter {
-    fn push(self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
+impl Filter for OrganizationFilter {
+    type Row = OrganizationRow;
+    type Order = ByName;
+
+    fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
         query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid()).push(" AND NOT t.closed");
         if let Some(parent) = self.parent {
             query.push(" AND t.parent_id = ").push_bind(parent.uuid());
@@ -96,43 +99,16 @@ impl OrganizationFilter {
     }
 }
 
-/// Where a page that ends with `row` ends.
-pub fn seek(row: &OrganizationRow) -> Seek {
-    Seek { key: SeekKey::Text(row.name.clone()), id: row.organization_id }
-}
+/// By name, in the order of code points.
+#[derive(Clone, Copy, Debug)]
+pub struct ByName;
 
-/// At most `limit` organizations after `after`, by name.
-pub async fn list(
-    tables: &mut PgConnection,
-    tenant: TenantId,
-    filter: OrganizationFilter,
-    after: Option<Seek>,
-    limit: i64,
-) -> Result<Vec<OrganizationRow>, ListError> {
-    let mut query = QueryBuilder::new(select::<OrganizationRow>());
-    filter.push(&mut query, tenant);
-    BY_NAME.after(&mut query, after)?;
-    BY_NAME.limit(&mut query, limit);
-    Ok(query.build_query_as().fetch_all(tables).await?)
-}
+impl Order<OrganizationRow> for ByName {
+    fn keyset(self) -> Keyset {
+        Keyset { column: "name", ty: KeyType::Text, id: "organization_id", descending: false }
+    }
 
-/// How many organizations the filter lets through.
-pub async fn count(
-    tables: &mut PgConnection,
-    tenant: TenantId,
-    filter: &OrganizationFilter,
-) -> Result<i64, sqlx::Error> {
-    let mut query = QueryBuilder::new("SELECT count(*) FROM organization t ");
-    filter.push(&mut query, tenant);
-    query.build_query_scalar().fetch_one(tables).await
-}
-
-/// These organizations, in no order; unknown ids are left out.
-pub async fn find(
-    tables: &mut PgConnection,
-    tenant: TenantId,
-    ids: &[Uuid],
-) -> Result<Vec<OrganizationRow>, sqlx::Error> {
-    let keys: Vec<_> = ids.iter().map(|id| (tenant.uuid(), *id)).collect();
-    folding::table::load(&keys, tables).await
+    fn seek(self, row: &OrganizationRow) -> Seek {
+        Seek { key: SeekKey::Text(row.name.clone()), id: row.organization_id }
+    }
 }

@@ -6,7 +6,7 @@ use user_aggregates::{
     UserEmailVerified, UserErased, UserEvent, UserGroupJoined, UserGroupLeft, UserLocked, UserLoginChanged,
     UserPhoneVerified, UserProfileChanged, UserRegistered, UserRemoved, UserRoleGranted, UserStatus,
 };
-use user_projections::invitations::{self, InvitationFilter};
+use user_projections::invitations::{self, InvitationFilter, LastSentFirst};
 use user_projections::people::{self, PersonFilter, PersonOrder};
 use uuid::Uuid;
 
@@ -183,7 +183,7 @@ async fn pending_invitations_are_those_that_nobody_answered() {
         let mut tables = stage.read(story.tenant).await;
         let mut list = async |status| {
             let filter = InvitationFilter { status };
-            let rows = invitations::list(&mut tables, story.tenant, filter, None, 10).await.unwrap();
+            let rows = invitations::list(&mut tables, story.tenant, &filter, LastSentFirst, None, 10).await.unwrap();
             assert_eq!(invitations::count(&mut tables, story.tenant, &filter).await.unwrap(), rows.len() as i64);
             rows
         };

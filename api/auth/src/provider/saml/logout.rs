@@ -142,7 +142,7 @@ pub(in crate::provider) async fn leaving(
     let Some(saml) = signed_in_by(provider, visit, session).await? else { return Ok(None) };
     let Some(name) = &saml.name else { return Ok(None) };
     // One that was deactivated meanwhile is asked for nothing.
-    let Ok(connection) = provider.connection(visit, saml.connection).await else { return Ok(None) };
+    let Some(connection) = provider.active_connection(visit, saml.connection).await? else { return Ok(None) };
     if connection.provider.sign_out_url.is_none() {
         return Ok(None);
     }

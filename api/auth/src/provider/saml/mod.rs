@@ -133,9 +133,14 @@ impl Provider {
     }
 
     async fn connection(&self, visit: &Visit, id: SamlConnectionId) -> Result<Connection, OAuthError> {
+        self.active_connection(visit, id).await?.ok_or_else(unknown)
+    }
+
+    /// The connection of this id; none: it signs nobody in, or not any more.
+    async fn active_connection(&self, visit: &Visit, id: SamlConnectionId) -> Result<Option<Connection>, OAuthError> {
         let caller = protocol(visit.tenant.id, "auth");
         let found = self.authority.executor().load::<SamlConnection>(&caller, &id.to_string()).await?;
-        let (state, _) = found.filter(|(state, _)| state.active).ok_or_else(unknown)?;
+        let Some((state, _)) = found.filter(|(state, _)| state.active) else { return Ok(None) };
         let told = &state.details.provider;
         let certificates = told.certificates.iter().map(|text| Certificate::from_base64(text));
         let provider = IdentityProvider {
@@ -147,7 +152,7 @@ impl Provider {
         };
         let at = |endpoint: &str| format!("{}/saml/{id}/{endpoint}", visit.issuer);
         let own = Own { entity_id: at("metadata"), acs: at("acs"), slo: at("slo") };
-        Ok(Connection { id, state, provider, own })
+        Ok(Some(Connection { id, state, provider, own }))
     }
 
     /// Where somebody is sent, and the cookie by which they are known when they are back.

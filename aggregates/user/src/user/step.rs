@@ -1,0 +1,96 @@
+//! Which step of a user's life may follow which.
+
+use crate::{UserCommand, UserStatus};
+
+/// A step in a user's life, by the name that a refusal lists it under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserStep {
+    Change,
+    Verify,
+    VerifyPhone,
+    Assign,
+    Lock,
+    Unlock,
+    Deactivate,
+    Reactivate,
+    Remove,
+    Erase,
+}
+
+impl UserStep {
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Change => "change",
+            Self::Verify => "verify_email",
+            Self::VerifyPhone => "verify_phone",
+            Self::Assign => "assign",
+            Self::Lock => "lock",
+            Self::Unlock => "unlock",
+            Self::Deactivate => "deactivate",
+            Self::Reactivate => "reactivate",
+            Self::Remove => "remove",
+            Self::Erase => "erase",
+        }
+    }
+}
+
+impl UserStatus {
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Locked => "locked",
+            Self::Deactivated => "deactivated",
+            Self::Removed => "removed",
+            Self::Erased => "erased",
+        }
+    }
+
+    /// The steps that a user of this status may take: the whole life cycle.
+    pub const fn allowed(self) -> &'static [UserStep] {
+        use UserStep::{Assign, Change, Deactivate, Erase, Lock, Reactivate, Remove, Unlock, Verify, VerifyPhone};
+        match self {
+            Self::Active => &[Change, Verify, VerifyPhone, Assign, Lock, Deactivate, Remove, Erase],
+            Self::Locked => &[Change, Assign, Unlock, Deactivate, Remove, Erase],
+            Self::Deactivated => &[Change, Assign, Reactivate, Remove, Erase],
+            Self::Removed => &[Erase],
+            Self::Erased => &[],
+        }
+    }
+
+    /// Whether who stands here is a user: they hold their login, and can come to sign in again.
+    pub const fn is_present(self) -> bool {
+        matches!(self, Self::Active | Self::Locked | Self::Deactivated)
+    }
+}
+
+impl UserCommand {
+    /// The step that a user must be allowed to take for it; none: it leads from status to status and says itself from which, or it asks
+    /// nothing of them.
+    pub(super) fn step(&self) -> Option<UserStep> {
+        match self {
+            Self::ChangeProfile { .. } | Self::ChangeLogin { .. } | Self::ChangeExternalId { .. } => {
+                Some(UserStep::Change)
+            }
+            Self::RequestEmailVerification { .. } | Self::VerifyEmail { .. } | Self::ShowEmail { .. } => {
+                Some(UserStep::Verify)
+            }
+            Self::RequestPhoneVerification { .. } | Self::VerifyPhone { .. } => Some(UserStep::VerifyPhone),
+            Self::GrantRole { .. }
+            | Self::RevokeRole { .. }
+            | Self::JoinGroup { .. }
+            | Self::LeaveGroup { .. }
+            | Self::JoinOrganization { .. }
+            | Self::LeaveOrganization { .. } => Some(UserStep::Assign),
+            Self::Register(_)
+            | Self::NoteRegistration { .. }
+            | Self::Lock { .. }
+            | Self::Unlock
+            | Self::Deactivate { .. }
+            | Self::Reactivate
+            | Self::Remove
+            | Self::Erase => None,
+        }
+    }
+}

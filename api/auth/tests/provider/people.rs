@@ -1,0 +1,115 @@
+//! A double of the user service: who people are, and who is let in for whom a provider vouches.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use face::{Admission, People, PeopleError, Person, Vouched};
+use kernel::{IdSource, Refusal, SystemIds, TenantId, UserId};
+use tokio::sync::Notify;
+
+/// People, until the user service has them.
+#[derive(Default)]
+pub struct PeopleDouble {
+    known: Mutex<HashMap<(TenantId, UserId), Person>>,
+    held: Mutex<Option<(usize, Arc<Gate>)>>,
+    /// Whether it hears late of who comes in.
+    pub behind: AtomicBool,
+}
+
+/// Where somebody who asks who a person is has to wait.
+#[derive(Default)]
+pub struct Gate {
+    reached: Notify,
+    open: Notify,
+}
+
+impl Gate {
+    /// Does something while they wait, and then lets them go on.
+    pub async fn meanwhile(&self, work: impl Future<Output = ()>) {
+        self.reached.notified().await;
+        work.await;
+        self.open.notify_one();
+    }
+}
+
+impl PeopleDouble {
+    pub fn put(&self, tenant: TenantId, person: Person) {
+        self.known.lock().unwrap().insert((tenant, person.id), person);
+    }
+
+    /// Whoever asks next by an id waits, after so many others.
+    pub fn hold(&self, after: usize) -> Arc<Gate> {
+        let gate = Arc::<Gate>::default();
+        *self.held.lock().unwrap() = Some((after, gate.clone()));
+        gate
+    }
+
+    fn gate(&self) -> Option<Arc<Gate>> {
+        let mut held = self.held.lock().unwrap();
+        match held.take() {
+            Some((0, gate)) => Some(gate),
+            Some((after, gate)) => {
+                *held = Some((after - 1, gate));
+                None
+            }
+            None => None,
+        }
+    }
+}
+
+#[async_trait]
+impl People for PeopleDouble {
+    async fn by_login(&self, tenant: TenantId, login: &str) -> Result<Option<Person>, PeopleError> {
+        let people = self.known.lock().unwrap();
+        let found = people.iter().find(|((of, _), person)| *of == tenant && person.login.eq_ignore_ascii_case(login));
+        Ok(found.map(|(_, person)| person.clone()))
+    }
+
+    async fn by_id(&self, tenant: TenantId, id: UserId) -> Result<Option<Person>, PeopleError> {
+        if let Some(gate) = self.gate() {
+            gate.reached.notify_one();
+            gate.open.notified().await;
+        }
+        Ok(self.known.lock().unwrap().get(&(tenant, id)).cloned())
+    }
+}
+
+#[async_trait]
+impl Admission for PeopleDouble {
+    async fn admit(
+        &self,
+        tenant: TenantId,
+        vouched: &Vouched,
+        known: Option<&Person>,
+    ) -> Result<Option<Person>, Refusal> {
+        if self.behind.load(Ordering::Relaxed) {
+            return Err(Refusal::unavailable("directory_behind", "it does not know yet who they are"));
+        }
+        let person = match known {
+            None if !vouched.admits => return Ok(None),
+            None => Person {
+                id: UserId::new(SystemIds.next()),
+                login: vouched.email.clone(),
+                user_name: None,
+                given_name: None,
+                family_name: None,
+                picture: None,
+                updated_at: None,
+                name: vouched.name.clone().unwrap_or_else(|| vouched.email.clone()),
+                email: Some(vouched.email.clone()),
+                email_verified: true,
+                phone: None,
+                phone_verified: false,
+                locale: None,
+                zoneinfo: None,
+                roles: vouched.roles.clone(),
+                may_sign_in: true,
+            },
+            Some(person) => Person { email_verified: true, roles: vouched.roles.clone(), ..person.clone() },
+        };
+        self.put(tenant, person.clone());
+        Ok(Some(person))
+    }
+}
