@@ -29,6 +29,8 @@ async fn a_group_is_written_whole_or_not_at_all() {
     let (bad, invalid) = (StatusCode::BAD_REQUEST, Some("invalidValue"));
     let both = json!({ "schemas": [GROUP], "displayName": "Sales", "members": [there, nobody] });
     provider.refused(Method::POST, "/Groups", both.clone(), bad, invalid).await;
+    let said = provider.ask(Method::POST, "/Groups", both.clone()).await.body["detail"].take();
+    assert_eq!(said, format!("members: there is no user {NOBODY} (reference_unknown)"), "by SCIM's name");
     assert!(groups(&provider).await.is_empty(), "the group is there all the same");
     let one = json!({ "schemas": [GROUP], "displayName": "Sales", "members": [there] });
     let made = provider.ask(Method::POST, "/Groups", one).await;

@@ -395,10 +395,5 @@ fn time(at: chrono::DateTime<chrono::Utc>) -> String {
 
 pub(super) fn unreadable(error: impl std::fmt::Display) -> ScimError {
     tracing::warn!(%error, "the read models can't be read for SCIM");
-    ScimError {
-        status: StatusCode::SERVICE_UNAVAILABLE,
-        scim_type: None,
-        detail: "the directory does not answer; try again".to_owned(),
-        denied: None,
-    }
+    ScimError::of(StatusCode::SERVICE_UNAVAILABLE, "the directory does not answer; try again")
 }
