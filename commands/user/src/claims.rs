@@ -75,7 +75,9 @@ impl Claims {
             GroupEvent::GroupCreated(e) => self.value(&group::NAME, id, Some(e.name.to_lowercase())),
             GroupEvent::GroupRenamed(e) => self.value(&group::NAME, id, Some(e.name.to_lowercase())),
             GroupEvent::GroupDissolved(_) => self.value(&group::NAME, id, None),
-            GroupEvent::GroupRoleGranted(_) | GroupEvent::GroupRoleRevoked(_) => {}
+            GroupEvent::GroupExternalIdChanged(_)
+            | GroupEvent::GroupRoleGranted(_)
+            | GroupEvent::GroupRoleRevoked(_) => {}
         }
     }
 

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 /// Names of people, groups, organizations; titles.
 pub const NAME: RangeInclusive<usize> = 1..=200;
-/// The id by which an identity provider knows somebody.
+/// The id by which an identity provider knows somebody, or a group.
 pub const EXTERNAL_ID: RangeInclusive<usize> = 1..=200;
 /// The name that a user signs in with.
 pub const USER_NAME: RangeInclusive<usize> = 2..=64;

@@ -134,6 +134,66 @@ async fn what_a_provider_writes_of_a_user_is_kept_or_refused() {
 }
 
 #[tokio::test]
+async fn a_group_is_known_by_the_id_that_the_provider_says_for_as_long_as_it_says_it() {
+    use sqlx::Connection;
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let post = async |name: &str, id: Value| {
+        let group = json!({ "schemas": [GROUP], "displayName": name, "externalId": id });
+        provider.ask(Method::POST, "/Groups", group).await
+    };
+    let made = post("Sales", json!("Ab7")).await;
+    assert_eq!((made.status, &made.body["externalId"]), (StatusCode::CREATED, &json!("Ab7")), "{made:?}");
+    // It is the provider's: two groups may have the same (RFC 7643 section 3.1).
+    assert_eq!(post("Buyers", json!("Ab7")).await.status, StatusCode::CREATED);
+    let found = async |filter: &str| {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("filter", filter).finish();
+        let list = provider.get(&format!("/Groups?{query}")).await.body;
+        let name = |one: &Value| one["displayName"].as_str().unwrap().to_owned();
+        list["Resources"].as_array().unwrap().iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(found("externalId eq \"Ab7\"").await, ["Buyers", "Sales"]);
+    assert_eq!(found("externalId eq \"ab7\"").await, [""; 0], "in this case, and no other");
+
+    let id = made.body["id"].as_str().unwrap();
+    let path = format!("/Groups/{id}");
+    let known = async |operation: Value| {
+        let answer = provider.patch(&path, json!([operation])).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert_eq!(provider.get(&path).await.body, answer.body);
+        (answer.body["externalId"].clone(), answer.header("etag").to_owned())
+    };
+    let other = json!({ "op": "replace", "path": "externalId", "value": "b8" });
+    assert_eq!(known(other.clone()).await, (json!("b8"), "W/\"3\"".to_owned()));
+    assert_eq!(known(other).await, (json!("b8"), "W/\"3\"".to_owned()), "the same again changes nothing");
+    assert_eq!(known(json!({ "op": "remove", "path": "externalId" })).await.0, Value::Null);
+    let whole = async |body: Value| provider.ask(Method::PUT, &path, body).await.body["externalId"].take();
+    assert_eq!(whole(json!({ "displayName": "Sales", "externalId": "c9" })).await, "c9");
+    assert_eq!(whole(json!({ "displayName": "Sales" })).await, Value::Null, "what a PUT does not say is not there");
+    let (bad, invalid) = (StatusCode::BAD_REQUEST, Some("invalidValue"));
+    let long = json!({ "displayName": "Sales", "externalId": "x".repeat(201) });
+    provider.refused(Method::PUT, &path, long.clone(), bad, invalid).await;
+    let detail = provider.ask(Method::PUT, &path, long).await.body["detail"].take();
+    assert!(detail.as_str().unwrap().starts_with("externalId: "), "{detail}");
+    let number = patch(json!([{ "op": "replace", "path": "externalId", "value": 7 }]));
+    provider.refused(Method::PATCH, &path, number, bad, invalid).await;
+
+    // Of more groups than are looked through, one is found by it still.
+    let mut tables = sqlx::PgConnection::connect_with(&world.of("user").superuser()).await.unwrap();
+    sqlx::query(
+        "INSERT INTO \"user\".user_group
+         SELECT (jsonb_populate_record(g, jsonb_build_object('group_id', gen_random_uuid(), 'name', 'Copy ' || n))).*
+         FROM \"user\".user_group g, generate_series(1, 1000) n WHERE g.group_id = $1::uuid",
+    )
+    .bind(id)
+    .execute(&mut tables)
+    .await
+    .unwrap();
+    provider.refused(Method::GET, "/Groups", Value::Null, bad, Some("tooMany")).await;
+    assert_eq!(found("externalId eq \"Ab7\"").await, ["Buyers"]);
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_said_in_scims_words() {
     let world = World::start().await;
     let provider = Provider::of(&world).await;

@@ -118,7 +118,7 @@ fn described(base: &str) -> [Value; 2] {
             attribute("primary", "Whether it is the one that is kept", &primary),
         ]
     };
-    let reference = |what: &str| {
+    let reference = |what: &str, kind: &Value| {
         vec![
             attribute("value", "Its id", &json!({ "mutability": "immutable" })),
             attribute(
@@ -127,7 +127,7 @@ fn described(base: &str) -> [Value; 2] {
                 &json!({ "type": "reference", "referenceTypes": [what], "mutability": "immutable" }),
             ),
             attribute("display", "Its name", &read_only),
-            attribute("type", "What it is", &read_only),
+            attribute("type", "What it is", kind),
         ]
     };
     let name = vec![
@@ -176,12 +176,18 @@ fn described(base: &str) -> [Value; 2] {
             "readWrite",
             contact("E.164, such as +4930123456", &["+4930123456", "+12015550123"]),
         ),
-        several("groups", "The groups that they are in", "readOnly", reference("Group")),
+        several("groups", "The groups that they are in", "readOnly", reference("Group", &read_only)),
         several("roles", "The roles that they have besides those of their groups", "readOnly", vec![value("Its name")]),
     ];
     let group = [
         attribute("displayName", "Its name", &json!({ "required": true, "uniqueness": "server" })),
-        several("members", "Who is in it", "readWrite", reference("User")),
+        attribute("externalId", "By which the provider knows it", &json!({ "caseExact": true })),
+        several(
+            "members",
+            "Who is in it",
+            "readWrite",
+            reference("User", &json!({ "mutability": "immutable", "canonicalValues": ["User"] })),
+        ),
     ];
     let schema = |id: &str, name: &str, description: &str, attributes: &[Value]| {
         json!({
