@@ -50,6 +50,7 @@ impl Claims {
             UserEvent::UserRemoved(_) | UserEvent::UserErased(_) => self.login(id, None),
             UserEvent::UserProfileChanged(_)
             | UserEvent::UserExternalIdChanged(_)
+            | UserEvent::UserLabelsChanged(_)
             | UserEvent::UserEmailVerificationRequested(_)
             | UserEvent::UserEmailVerified(_)
             | UserEvent::UserEmailVerificationFailed(_)

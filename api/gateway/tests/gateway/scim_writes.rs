@@ -93,15 +93,17 @@ async fn what_a_provider_writes_of_a_user_is_kept_or_refused() {
     };
     let names = |user: &Value| (user["displayName"].clone(), user["name"]["formatted"].clone());
     let both = |name: &str| (json!(name), json!(name));
-    // The full name, by either of its names.
+    // The full name that is shown is the one that is written out, until another one is said.
     let now = done(json!([{ "op": "replace", "path": "name.formatted", "value": "Babs Jensen" }])).await;
     assert_eq!(names(&now), both("Babs Jensen"));
     let now = done(json!([{ "op": "replace", "value": { "name": { "formatted": "B. Jensen" } } }])).await;
     assert_eq!(names(&now), both("B. Jensen"));
     let now = done(json!([{ "op": "replace", "path": "displayName", "value": "Babs" }])).await;
-    assert_eq!(names(&now), both("Babs"));
+    assert_eq!(names(&now), (json!("Babs"), json!("B. Jensen")));
+    let now = done(json!([{ "op": "replace", "path": "name.formatted", "value": "Ms. B. Jensen" }])).await;
+    assert_eq!(names(&now), (json!("Babs"), json!("Ms. B. Jensen")));
     let now = done(json!([{ "op": "replace", "value": { "name.formatted": "Less", "displayName": "More" } }])).await;
-    assert_eq!(names(&now), both("More"));
+    assert_eq!(names(&now), (json!("More"), json!("Less")));
 
     // The primary address, also where the one of before is not taken away.
     let email = |user: &Value| user["emails"][0]["value"].as_str().unwrap().to_owned();
@@ -131,6 +133,45 @@ async fn what_a_provider_writes_of_a_user_is_kept_or_refused() {
     provider.refused(Method::PATCH, &path, patch(other), bad, invalid).await;
     let whole = json!([{ "op": "replace", "value": { "userName": "e@example.com", "emails": [{ "value": "e@example.com" }] } }]);
     assert_eq!(email(&done(whole).await), "e@example.com");
+}
+
+#[tokio::test]
+async fn an_address_and_a_number_are_called_what_the_provider_calls_them() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let made = provider
+        .create(json!({ "schemas": [USER], "userName": "babs", "displayName": "Babs",
+            "name": { "formatted": "Ms. Barbara J Jensen, III", "givenName": "Barbara" },
+            "emails": [{ "value": "babs@example.com", "type": "home", "primary": false }],
+            "phoneNumbers": [{ "value": "+4930123456", "type": "mobile" }] }))
+        .await;
+    let path = format!("/Users/{}", made["id"].as_str().unwrap());
+    let email =
+        |purpose: &str, primary: bool| json!([{ "value": "babs@example.com", "type": purpose, "primary": primary }]);
+    assert_eq!(made["emails"], email("home", false), "{made}");
+    assert_eq!(made["phoneNumbers"], json!([{ "value": "+4930123456", "type": "mobile", "primary": true }]), "{made}");
+    assert_eq!(
+        (&made["displayName"], &made["name"]["formatted"]),
+        (&json!("Babs"), &json!("Ms. Barbara J Jensen, III"))
+    );
+    // As the log has it, and as the read models do.
+    assert_eq!(provider.get("/Users").await.body["Resources"][0], provider.get(&path).await.body);
+    assert_eq!(provider.found("emails[type eq \"home\" and primary eq false]").await, ["babs"]);
+    assert_eq!(provider.found("emails.type eq \"work\"").await, [""; 0]);
+
+    let primary = json!([{ "op": "replace", "path": "emails[type eq \"home\"].primary", "value": true }]);
+    assert_eq!(provider.patch(&path, primary).await.body["emails"], email("home", true));
+    let unnamed = provider.patch(&path, json!([{ "op": "remove", "path": "name" }])).await.body;
+    assert_eq!((&unnamed["name"], &unnamed["displayName"]), (&Value::Null, &json!("Babs")), "{unnamed}");
+    let long = json!({ "userName": "babs", "emails": [{ "value": "babs@example.com", "type": "x".repeat(51) }] });
+    provider.refused(Method::PUT, &path, long, StatusCode::BAD_REQUEST, Some("invalidValue")).await;
+    // What is not said is usual.
+    let plain = json!({ "userName": "babs", "emails": [{ "value": "babs@example.com" }] });
+    let plain = provider.ask(Method::PUT, &path, plain).await;
+    assert_eq!((plain.status, &plain.body["emails"]), (StatusCode::OK, &email("work", true)), "{plain:?}");
+    let etag = plain.header("etag").to_owned();
+    let usual = json!({ "userName": "babs", "emails": email("work", true) });
+    assert_eq!(provider.ask(Method::PUT, &path, usual).await.header("etag"), etag, "the same, said at length");
 }
 
 #[tokio::test]

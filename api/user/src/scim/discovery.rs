@@ -110,12 +110,16 @@ fn described(base: &str) -> [Value; 2] {
     let none = json!({});
     let read_only = json!({ "mutability": "readOnly" });
     let value = |description: &str| attribute("value", description, &none);
-    let contact = |description: &str, examples: &[&str]| {
+    let contact = |description: &str, examples: &[&str], purposes: &[&str]| {
         let primary = json!({ "type": "boolean" });
         vec![
             attribute("value", description, &json!({ "required": true, "canonicalValues": examples })),
-            attribute("type", "What it is for; one is kept, as work", &none),
-            attribute("primary", "Whether it is the one that is kept", &primary),
+            attribute("type", "What it is for; work where nothing is said", &json!({ "canonicalValues": purposes })),
+            attribute(
+                "primary",
+                "Whether it is the preferred one; of several that one is kept, and true where nothing is said",
+                &primary,
+            ),
         ]
     };
     let reference = |what: &str, kind: &Value| {
@@ -131,7 +135,7 @@ fn described(base: &str) -> [Value; 2] {
         ]
     };
     let name = vec![
-        attribute("formatted", "The full name, as it is shown", &none),
+        attribute("formatted", "The full name with all that belongs to it", &none),
         attribute("givenName", "Given name", &none),
         attribute("familyName", "Family name", &none),
     ];
@@ -143,11 +147,7 @@ fn described(base: &str) -> [Value; 2] {
         ),
         attribute("externalId", "By which the provider knows them", &json!({ "caseExact": true })),
         attribute("name", "Their name", &json!({ "type": "complex", "subAttributes": name })),
-        required(attribute(
-            "displayName",
-            "The full name, as it is shown; it goes before name.formatted, which is it when it is left out",
-            &none,
-        )),
+        required(attribute("displayName", "The full name, as it is shown; name.formatted when it is left out", &none)),
         attribute("title", "What they do", &none),
         attribute(
             "locale",
@@ -168,13 +168,17 @@ fn described(base: &str) -> [Value; 2] {
             "emails",
             "Their e-mail address; where userName is one it may be left out",
             "readWrite",
-            contact("The address", &[]),
+            contact("The address", &[], &["work", "home", "other"]),
         )),
         several(
             "phoneNumbers",
             "Their telephone number",
             "readWrite",
-            contact("E.164, such as +4930123456", &["+4930123456", "+12015550123"]),
+            contact(
+                "E.164, such as +4930123456",
+                &["+4930123456", "+12015550123"],
+                &["work", "home", "mobile", "fax", "pager", "other"],
+            ),
         ),
         several("groups", "The groups that they are in", "readOnly", reference("Group", &read_only)),
         several("roles", "The roles that they have besides those of their groups", "readOnly", vec![value("Its name")]),
