@@ -13,7 +13,7 @@ pub const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 /// A provider with an API key of a machine that may just that.
 pub struct Provider<'a> {
     pub world: &'a World,
-    key: String,
+    pub key: String,
 }
 
 impl<'a> Provider<'a> {
