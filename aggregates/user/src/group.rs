@@ -17,6 +17,11 @@ kernel::events! {
         },
         /// It has another name.
         GroupRenamed = "user.group.renamed" @ 1 { pub name: String },
+        /// The identity provider that keeps it knows it by another id, or by none.
+        GroupExternalIdChanged = "user.group.external_id_changed" @ 1 {
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub external_id: Option<String>,
+        },
         /// Its members have a further role.
         GroupRoleGranted = "user.group.role_granted" @ 1 { pub role: String },
         /// Its members lose a role.
@@ -33,6 +38,8 @@ pub const MOST_GROUP_ROLES: usize = 50;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     pub name: String,
+    /// By which an identity provider knows it. Other groups may have the same: it is the provider's.
+    pub external_id: Option<String>,
     pub roles: BTreeSet<String>,
     pub dissolved: bool,
 }
@@ -42,6 +49,7 @@ pub struct Group {
 pub enum GroupCommand {
     Create(GroupCreated),
     Rename { name: String },
+    ChangeExternalId { external_id: Option<String> },
     GrantRole { role: String },
     RevokeRole { role: String },
     Dissolve,
@@ -69,6 +77,7 @@ impl From<GroupError> for Refusal {
 
 impl Aggregate for Group {
     const TYPE: &'static str = "user.group";
+    const FORM: u32 = 2;
     type Command = GroupCommand;
     type Event = GroupEvent;
     type Error = GroupError;
@@ -80,6 +89,8 @@ impl Aggregate for Group {
             _ if self.dissolved => return Err(GroupError::Dissolved),
             GroupCommand::Rename { name } if name == self.name => vec![],
             GroupCommand::Rename { name } => vec![GroupRenamed { name }.into()],
+            GroupCommand::ChangeExternalId { external_id } if external_id == self.external_id => vec![],
+            GroupCommand::ChangeExternalId { external_id } => vec![GroupExternalIdChanged { external_id }.into()],
             GroupCommand::GrantRole { role } if self.roles.contains(&role) => vec![],
             GroupCommand::GrantRole { .. } if self.roles.len() >= MOST_GROUP_ROLES => {
                 return Err(GroupError::TooManyRoles);
@@ -98,6 +109,7 @@ impl Aggregate for Group {
                 self.roles = e.roles.into_iter().collect();
             }
             GroupEvent::GroupRenamed(e) => self.name = e.name,
+            GroupEvent::GroupExternalIdChanged(e) => self.external_id = e.external_id,
             GroupEvent::GroupRoleGranted(e) => _ = self.roles.insert(e.role),
             GroupEvent::GroupRoleRevoked(e) => _ = self.roles.remove(&e.role),
             GroupEvent::GroupDissolved(_) => self.dissolved = true,
@@ -125,5 +137,20 @@ mod tests {
         let dissolved = || vec![created(), GroupDissolved {}.into()];
         given(dissolved()).when(GroupCommand::Dissolve).then_expect_events(vec![]);
         given(dissolved()).when(grant("auditor")).then_expect_error(GroupError::Dissolved);
+    }
+
+    #[test]
+    fn a_provider_knows_a_group_by_one_id_or_by_none() {
+        let known = |id: Option<&str>| GroupExternalIdChanged { external_id: id.map(str::to_owned) }.into();
+        let given = |mut later: Vec<GroupEvent>| {
+            later.insert(0, GroupCreated { name: "Sales".to_owned(), roles: vec![] }.into());
+            TestFramework::<Group>::with(()).given(later)
+        };
+        let by = |id: Option<&str>| GroupCommand::ChangeExternalId { external_id: id.map(str::to_owned) };
+        given(vec![]).when(by(None)).then_expect_events(vec![]);
+        given(vec![]).when(by(Some("7"))).then_expect_events(vec![known(Some("7"))]);
+        given(vec![known(Some("7"))]).when(by(Some("7"))).then_expect_events(vec![]);
+        given(vec![known(Some("7"))]).when(by(None)).then_expect_events(vec![known(None)]);
+        given(vec![GroupDissolved {}.into()]).when(by(Some("7"))).then_expect_error(GroupError::Dissolved);
     }
 }

@@ -46,6 +46,8 @@ kernel::events! {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub external_id: Option<Personal<String>>,
         },
+        /// The identity provider that keeps them words or labels something else about them; this is all of it.
+        UserLabelsChanged = "user.user.labels_changed" @ 1 { pub labels: Labels },
         /// A link was sent to their address, to show that it is theirs.
         UserEmailVerificationRequested = "user.user.email_verification_requested" @ 1 {
             /// Counts the links: only the last one is good.
@@ -155,6 +157,38 @@ pub struct Profile {
     /// Where their day is: a name of the IANA time zone database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+}
+
+/// What an identity provider says of a user besides what is used here: kept for it as it says it (RFC 7643 sections 2.4 and 4.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Labels {
+    /// The full name with all that belongs to it (`name.formatted`), beside the one that is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub formatted_name: Option<Personal<String>>,
+    /// Of their e-mail address.
+    #[serde(default, skip_serializing_if = "Label::is_empty")]
+    pub email: Label,
+    /// Of their telephone number.
+    #[serde(default, skip_serializing_if = "Label::is_empty")]
+    pub phone: Label,
+}
+
+/// What an address or a number is to somebody.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Label {
+    /// What it is for: `work`, `home` or whatever the provider calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<Personal<String>>,
+    /// Whether it is the primary one of those that the provider knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<bool>,
+}
+
+impl Label {
+    /// Whether nothing is said.
+    pub const fn is_empty(&self) -> bool {
+        self.purpose.is_none() && self.primary.is_none()
+    }
 }
 
 /// Why a mailed link is not good.

@@ -63,7 +63,7 @@ pub use parameter::{Count, MOST_OF_A_PAGE, Parameter, Word};
 pub use people::{People, PeopleError, Person};
 pub use position::MinPositions;
 pub use powers::{NoPowers, Powers};
-pub use problem::{Problem, log_unreadable, status};
+pub use problem::{Problem, challenge, log_unreadable, status};
 pub use signing_in::{
     KnownConsent, KnownDenial, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,
 };

@@ -52,6 +52,15 @@ pub const fn status(kind: Kind) -> StatusCode {
     }
 }
 
+/// How whoever is refused for want of a valid token is challenged, by the refusal's code. Who sent no token is not told of an error
+/// (RFC 6750 section 3.1).
+pub fn challenge(code: &str) -> HeaderValue {
+    HeaderValue::from_static(match code {
+        "token_missing" => "Bearer realm=\"inopsio\"",
+        _ => "Bearer realm=\"inopsio\", error=\"invalid_token\"",
+    })
+}
+
 impl Problem {
     /// A problem with another status than its kind's: 405, 406 and the like, which only HTTP knows.
     #[must_use]
@@ -78,12 +87,7 @@ impl Problem {
             .header(header::CONTENT_TYPE, CONTENT_TYPE)
             .body(Body::from_vec(serde_json::to_vec(&self.document(request)).unwrap_or_default()));
         if self.status == StatusCode::UNAUTHORIZED {
-            // Who sent no token is not told of an error (RFC 6750 section 3.1).
-            let challenge = match self.refusal.code() {
-                "token_missing" => "Bearer realm=\"inopsio\"",
-                _ => "Bearer realm=\"inopsio\", error=\"invalid_token\"",
-            };
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge(self.refusal.code()));
         }
         for (name, value) in &self.headers {
             response.headers_mut().insert(name, value.clone());

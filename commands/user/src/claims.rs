@@ -50,6 +50,7 @@ impl Claims {
             UserEvent::UserRemoved(_) | UserEvent::UserErased(_) => self.login(id, None),
             UserEvent::UserProfileChanged(_)
             | UserEvent::UserExternalIdChanged(_)
+            | UserEvent::UserLabelsChanged(_)
             | UserEvent::UserEmailVerificationRequested(_)
             | UserEvent::UserEmailVerified(_)
             | UserEvent::UserEmailVerificationFailed(_)
@@ -75,7 +76,9 @@ impl Claims {
             GroupEvent::GroupCreated(e) => self.value(&group::NAME, id, Some(e.name.to_lowercase())),
             GroupEvent::GroupRenamed(e) => self.value(&group::NAME, id, Some(e.name.to_lowercase())),
             GroupEvent::GroupDissolved(_) => self.value(&group::NAME, id, None),
-            GroupEvent::GroupRoleGranted(_) | GroupEvent::GroupRoleRevoked(_) => {}
+            GroupEvent::GroupExternalIdChanged(_)
+            | GroupEvent::GroupRoleGranted(_)
+            | GroupEvent::GroupRoleRevoked(_) => {}
         }
     }
 

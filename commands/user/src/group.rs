@@ -5,8 +5,9 @@ use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{Group, GroupCommand, GroupCreated, GroupId};
 
 use crate::access::{Catalogue, existing_role, within_own};
+use crate::lengths;
 use crate::membership::change_members;
-use crate::{lengths, values};
+use crate::values::{self, present};
 
 /// Groups of a tenant have different names, in whatever case.
 pub(crate) static NAME: ClaimKind = ClaimKind {
@@ -35,16 +36,42 @@ pub struct RenameGroup {
 #[derive(Clone, Debug)]
 pub struct ProvisionGroup {
     pub name: String,
+    /// By which the provider knows it.
+    pub external_id: Option<String>,
     pub members: Vec<UserId>,
     pub catalogue: Catalogue,
 }
 
-/// Makes a group what a provider says: its name, and who comes and goes, all of it or nothing.
+/// What a provider says of a value that may be absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Said {
+    /// Nothing: it stays as it is.
+    #[default]
+    Nothing,
+    /// It is absent.
+    Absent,
+    /// It is this.
+    Is(String),
+}
+
+impl Said {
+    /// What a new thing begins with.
+    pub fn value(self) -> Option<String> {
+        match self {
+            Self::Is(value) => Some(value),
+            Self::Nothing | Self::Absent => None,
+        }
+    }
+}
+
+/// Makes a group what a provider says: its names, and who comes and goes, all of it or nothing.
 #[derive(Clone, Debug)]
 pub struct ReviseGroup {
     pub group: GroupId,
     /// None: it keeps its name.
     pub name: Option<String>,
+    /// By which the provider knows it.
+    pub external_id: Said,
     pub join: Vec<UserId>,
     pub leave: Vec<UserId>,
     pub catalogue: Catalogue,
@@ -97,8 +124,10 @@ impl Command for ProvisionGroup {
     async fn run(&self, work: &mut Work<'_>) -> Result<GroupId, Refusal> {
         let mut checks = Checks::default();
         let name = checks.line("/name", &self.name, lengths::NAME);
+        let external_id = present(self.external_id.as_ref(), |text| external_id(&mut checks, text));
         checks.finish()?;
         let group = begin(work, name, Vec::new())?;
+        work.update::<Group>(group, GroupCommand::ChangeExternalId { external_id }).await?;
         change_members(work, &self.catalogue, group, (&self.members, &[]), lengths::KEPT_MEMBERS).await?;
         Ok(group)
     }
@@ -109,18 +138,32 @@ impl Command for ReviseGroup {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let external_id = match &self.external_id {
+            Said::Nothing => None,
+            Said::Absent => Some(None),
+            Said::Is(text) => Some(Some(external_id(&mut checks, text))),
+        };
+        checks.finish()?;
         // The group comes first, also where its name stays: it is what `If-Match` is about.
         let name = match &self.name {
             Some(name) => name.clone(),
             None => work.read::<Group>(self.group).await?.name.clone(),
         };
         rename(work, self.group, &name).await?;
+        if let Some(external_id) = external_id {
+            work.update::<Group>(self.group, GroupCommand::ChangeExternalId { external_id }).await?;
+        }
         if self.join.is_empty() && self.leave.is_empty() {
             return Ok(());
         }
         let members = (&*self.join, &*self.leave);
         change_members(work, &self.catalogue, self.group, members, lengths::KEPT_MEMBERS).await
     }
+}
+
+fn external_id(checks: &mut Checks, text: &str) -> String {
+    checks.line("/external_id", text, lengths::EXTERNAL_ID)
 }
 
 /// Begins a group: the claim on its name, the first event.

@@ -4,8 +4,10 @@ use std::ops::RangeInclusive;
 
 /// Names of people, groups, organizations; titles.
 pub const NAME: RangeInclusive<usize> = 1..=200;
-/// The id by which an identity provider knows somebody.
+/// The id by which an identity provider knows somebody, or a group.
 pub const EXTERNAL_ID: RangeInclusive<usize> = 1..=200;
+/// What an address or a number is for, as an identity provider calls it.
+pub const LABEL: RangeInclusive<usize> = 1..=50;
 /// The name that a user signs in with.
 pub const USER_NAME: RangeInclusive<usize> = 2..=64;
 /// The name of a role.

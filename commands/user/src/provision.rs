@@ -2,7 +2,7 @@
 
 use executor::{Command, Work};
 use kernel::{Checks, Personal, Refusal, UserId};
-use user_aggregates::{User, UserCommand, UserRegistered, UserStatus};
+use user_aggregates::{Label, Labels, User, UserCommand, UserRegistered, UserStatus};
 
 use crate::access::{self, Catalogue};
 use crate::profile::ProfileFields;
@@ -17,8 +17,29 @@ pub struct Provisioned {
     pub profile: ProfileFields,
     /// By which the provider knows them.
     pub external_id: Option<String>,
+    pub labels: LabelFields,
     /// Whether they may sign in.
     pub active: bool,
+}
+
+/// What else a provider says of a user, kept for it as it says it; as sent.
+#[derive(Clone, Debug, Default)]
+pub struct LabelFields {
+    /// The full name with all that belongs to it.
+    pub formatted_name: Option<String>,
+    /// Of their e-mail address.
+    pub email: LabelField,
+    /// Of their telephone number.
+    pub phone: LabelField,
+}
+
+/// What an address or a number is to somebody, as sent.
+#[derive(Clone, Debug, Default)]
+pub struct LabelField {
+    /// What it is for.
+    pub purpose: Option<String>,
+    /// Whether it is the primary one.
+    pub primary: Option<bool>,
 }
 
 /// Makes somebody a user whom a provider keeps. Roles they have none; their groups give them some.
@@ -38,7 +59,26 @@ pub struct ReplaceUser {
 
 impl Provisioned {
     fn external_id(&self, checks: &mut Checks) -> Option<Personal<String>> {
-        present(self.external_id.as_ref(), |text| checks.line("/externalId", text, lengths::EXTERNAL_ID).into())
+        present(self.external_id.as_ref(), |text| checks.line("/external_id", text, lengths::EXTERNAL_ID).into())
+    }
+}
+
+impl LabelFields {
+    fn check(&self, checks: &mut Checks) -> Labels {
+        Labels {
+            formatted_name: present(self.formatted_name.as_ref(), |text| {
+                checks.line("/formatted_name", text, lengths::NAME).into()
+            }),
+            email: self.email.check(checks, "/email_type"),
+            phone: self.phone.check(checks, "/phone_type"),
+        }
+    }
+}
+
+impl LabelField {
+    fn check(&self, checks: &mut Checks, pointer: &str) -> Label {
+        let purpose = present(self.purpose.as_ref(), |text| checks.line(pointer, text, lengths::LABEL).into());
+        Label { purpose, primary: self.primary }
     }
 }
 
@@ -51,6 +91,7 @@ impl Command for ProvisionUser {
         let login = self.user.login.check(&mut checks);
         let profile = self.user.profile.check(&mut checks);
         let external_id = self.user.external_id(&mut checks);
+        let labels = self.user.labels.check(&mut checks);
         checks.finish()?;
         let user = work.new_id();
         let registered = UserRegistered {
@@ -63,6 +104,7 @@ impl Command for ProvisionUser {
         };
         begin(work, user, registered).await?;
         work.update::<User>(user, UserCommand::ChangeExternalId { external_id }).await?;
+        work.update::<User>(user, UserCommand::ChangeLabels { labels }).await?;
         if !self.user.active {
             work.update::<User>(user, UserCommand::Deactivate { reason: None }).await?;
         }
@@ -79,12 +121,14 @@ impl Command for ReplaceUser {
         let login = self.user.login.check(&mut checks);
         let profile = self.user.profile.check(&mut checks);
         let external_id = self.user.external_id(&mut checks);
+        let labels = self.user.labels.check(&mut checks);
         checks.finish()?;
         let before = work.read::<User>(self.id).await?;
         access::over(work, &self.catalogue, &before).await?;
         work.update::<User>(self.id, UserCommand::ChangeProfile { profile }).await?;
         change_login(work, self.id, &before, login).await?;
         work.update::<User>(self.id, UserCommand::ChangeExternalId { external_id }).await?;
+        work.update::<User>(self.id, UserCommand::ChangeLabels { labels }).await?;
         match (self.user.active, before.status) {
             (false, UserStatus::Active | UserStatus::Locked) => {
                 owners::change(work, self.id, UserCommand::Deactivate { reason: None }).await

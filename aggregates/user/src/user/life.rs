@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::step::UserStep;
 use crate::{
-    GroupId, InvitationId, LinkFault, Login, OrganizationId, PhoneState, Profile, UserDeactivated,
+    GroupId, InvitationId, Labels, LinkFault, Login, OrganizationId, PhoneState, Profile, UserDeactivated,
     UserEmailVerificationFailed, UserEmailVerificationRequested, UserEmailVerified, UserErased, UserEvent,
-    UserExternalIdChanged, UserGroupJoined, UserGroupLeft, UserLocked, UserLoginChanged, UserOrganizationJoined,
-    UserOrganizationLeft, UserPhoneVerificationFailed, UserPhoneVerificationRequested, UserPhoneVerified,
-    UserProfileChanged, UserReactivated, UserRegistered, UserRegistrationNoted, UserRemoved, UserRoleGranted,
-    UserRoleRevoked, UserStatus, UserUnlocked, code_expires,
+    UserExternalIdChanged, UserGroupJoined, UserGroupLeft, UserLabelsChanged, UserLocked, UserLoginChanged,
+    UserOrganizationJoined, UserOrganizationLeft, UserPhoneVerificationFailed, UserPhoneVerificationRequested,
+    UserPhoneVerified, UserProfileChanged, UserReactivated, UserRegistered, UserRegistrationNoted, UserRemoved,
+    UserRoleGranted, UserRoleRevoked, UserStatus, UserUnlocked, code_expires,
 };
 
 /// The most roles, groups or organizations that a user may have of each.
@@ -36,6 +36,9 @@ pub struct User {
     /// By which an identity provider knows them.
     #[serde(default)]
     pub external_id: Option<Personal<String>>,
+    /// What else it says of them.
+    #[serde(default)]
+    pub labels: Labels,
     /// Their roles, those of their groups not included.
     pub roles: BTreeSet<String>,
     /// Their groups.
@@ -79,6 +82,9 @@ pub enum UserCommand {
     },
     ChangeExternalId {
         external_id: Option<Personal<String>>,
+    },
+    ChangeLabels {
+        labels: Labels,
     },
     RequestEmailVerification {
         expires_at: DateTime<Utc>,
@@ -250,7 +256,7 @@ fn leave<T: Ord>(set: &BTreeSet<T>, value: &T, event: UserEvent) -> Vec<UserEven
 
 impl Aggregate for User {
     const TYPE: &'static str = "user.user";
-    const FORM: u32 = 4;
+    const FORM: u32 = 5;
     const SEALED: bool = true;
     type Command = UserCommand;
     type Event = UserEvent;
@@ -269,6 +275,8 @@ impl Aggregate for User {
             C::ChangeLogin { login } => vec![UserLoginChanged { login }.into()],
             C::ChangeExternalId { external_id } if external_id == self.external_id => vec![],
             C::ChangeExternalId { external_id } => vec![UserExternalIdChanged { external_id }.into()],
+            C::ChangeLabels { labels } if labels == self.labels => vec![],
+            C::ChangeLabels { labels } => vec![UserLabelsChanged { labels }.into()],
             C::RequestEmailVerification { .. } if self.email_verified => return Err(UserError::AlreadyVerified),
             C::RequestEmailVerification { expires_at } => {
                 vec![UserEmailVerificationRequested { turn: self.links + 1, expires_at }.into()]
@@ -356,6 +364,7 @@ impl Aggregate for User {
                 self.login = e.login;
             }
             UserEvent::UserExternalIdChanged(e) => self.external_id = e.external_id,
+            UserEvent::UserLabelsChanged(e) => self.labels = e.labels,
             UserEvent::UserEmailVerificationRequested(e) => {
                 self.links = e.turn;
                 self.verification = Some(SentLink { turn: e.turn, expires_at: e.expires_at });

@@ -70,9 +70,10 @@ impl UserCommand {
     /// nothing of them.
     pub(super) fn step(&self) -> Option<UserStep> {
         match self {
-            Self::ChangeProfile { .. } | Self::ChangeLogin { .. } | Self::ChangeExternalId { .. } => {
-                Some(UserStep::Change)
-            }
+            Self::ChangeProfile { .. }
+            | Self::ChangeLogin { .. }
+            | Self::ChangeExternalId { .. }
+            | Self::ChangeLabels { .. } => Some(UserStep::Change),
             Self::RequestEmailVerification { .. } | Self::VerifyEmail { .. } | Self::ShowEmail { .. } => {
                 Some(UserStep::Verify)
             }

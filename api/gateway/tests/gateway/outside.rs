@@ -12,6 +12,7 @@ use tokio::process::Command;
 
 use crate::branding::png;
 use crate::issuers::{Machine, issuer};
+use crate::scim::Provider;
 use crate::sign_in::{self, PASSWORD, invited};
 use crate::world::{Answer, World};
 
@@ -154,6 +155,20 @@ async fn what_the_contract_says_of_each_operation_is_so_whatever_schemathesis_as
     let all = status.success() && said.contains(&format!("Tested: {operations}\n"));
     // What counts comes last, and a long output is cut in the middle.
     assert!(all, "{said}{}\n{operations} operations, {status}", String::from_utf8_lossy(&stderr));
+}
+
+#[tokio::test]
+async fn scim2_tester_finds_users_and_groups_kept_as_the_rfcs_say() {
+    let program = folder().join(".venv-scim/bin/python");
+    if !program.exists() {
+        eprintln!("left out: scim2-tester is not in tests/outside; `scripts/setup test` says why, or puts it there");
+        return;
+    }
+    let world = World::unlimited().await;
+    let provider = Provider::of(&world).await;
+    let mut command = Command::new(program);
+    command.arg(folder().join("scim.py")).env("BASE", format!("{}/scim/v2", world.url)).env("KEY", &provider.key);
+    says_ok(&mut command).await;
 }
 
 /// A Chromium: the one that `INOPSIO_CHROMIUM` names, or one on the path.

@@ -13,7 +13,7 @@ pub const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 /// A provider with an API key of a machine that may just that.
 pub struct Provider<'a> {
     pub world: &'a World,
-    key: String,
+    pub key: String,
 }
 
 impl<'a> Provider<'a> {
@@ -81,7 +81,8 @@ impl<'a> Provider<'a> {
         assert_eq!((answer.status, answer.body["scimType"].as_str()), (status, scim_type), "{path}: {answer:?}");
         assert_eq!(answer.body["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:Error"]));
         assert_eq!(answer.body["status"], status.as_u16().to_string(), "a text, as the specification says");
-        assert!(!answer.body["detail"].as_str().unwrap().is_empty());
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(!detail.is_empty() && !detail.starts_with('/') && !detail.contains("; /"), "no pointers: {detail}");
         assert_eq!(self.world.head().await, before, "something was written");
     }
 }
@@ -106,7 +107,7 @@ async fn a_user_is_made_read_replaced_and_removed_as_the_rfc_says() {
     let path = format!("/Users/{id}");
     let location = format!("{}/scim/v2{path}", world.url);
     assert_eq!((made.header("location"), made.body["meta"]["location"].as_str()), (&*location, Some(&*location)));
-    assert_eq!((made.header("etag"), &made.body["meta"]["resourceType"]), ("W/\"2\"", &json!("User")));
+    assert_eq!((made.header("etag"), &made.body["meta"]["resourceType"]), ("W/\"3\"", &json!("User")));
     for (member, value) in [
         ("userName", json!("bjensen")),
         ("externalId", json!("701984")),
@@ -469,6 +470,12 @@ async fn attack_58_a_provider_does_no_more_than_it_may_and_what_is_wrong_is_said
     for path in ["/Users", "/Groups", &eve] {
         nobody.refused(Method::GET, path, Value::Null, forbidden, None).await;
         with("x".to_owned()).refused(Method::GET, path, Value::Null, StatusCode::UNAUTHORIZED, None).await;
+    }
+    // Who sent no token made no error with one (RFC 6750 section 3.1).
+    let asked = || world.anonymous(Method::GET, "/scim/v2/Users");
+    for (request, error) in [(asked(), ""), (asked().bearer_auth("x"), ", error=\"invalid_token\"")] {
+        let answer = Answer::of(request).await;
+        assert_eq!(answer.header("www-authenticate"), format!("Bearer realm=\"inopsio\"{error}"), "{answer:?}");
     }
     let stranger = with(world.stranger());
     stranger.refused(Method::GET, &eve, Value::Null, StatusCode::NOT_FOUND, None).await;

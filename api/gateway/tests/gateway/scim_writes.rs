@@ -29,6 +29,8 @@ async fn a_group_is_written_whole_or_not_at_all() {
     let (bad, invalid) = (StatusCode::BAD_REQUEST, Some("invalidValue"));
     let both = json!({ "schemas": [GROUP], "displayName": "Sales", "members": [there, nobody] });
     provider.refused(Method::POST, "/Groups", both.clone(), bad, invalid).await;
+    let said = provider.ask(Method::POST, "/Groups", both.clone()).await.body["detail"].take();
+    assert_eq!(said, format!("members: there is no user {NOBODY} (reference_unknown)"), "by SCIM's name");
     assert!(groups(&provider).await.is_empty(), "the group is there all the same");
     let one = json!({ "schemas": [GROUP], "displayName": "Sales", "members": [there] });
     let made = provider.ask(Method::POST, "/Groups", one).await;
@@ -91,15 +93,17 @@ async fn what_a_provider_writes_of_a_user_is_kept_or_refused() {
     };
     let names = |user: &Value| (user["displayName"].clone(), user["name"]["formatted"].clone());
     let both = |name: &str| (json!(name), json!(name));
-    // The full name, by either of its names.
+    // The full name that is shown is the one that is written out, until another one is said.
     let now = done(json!([{ "op": "replace", "path": "name.formatted", "value": "Babs Jensen" }])).await;
     assert_eq!(names(&now), both("Babs Jensen"));
     let now = done(json!([{ "op": "replace", "value": { "name": { "formatted": "B. Jensen" } } }])).await;
     assert_eq!(names(&now), both("B. Jensen"));
     let now = done(json!([{ "op": "replace", "path": "displayName", "value": "Babs" }])).await;
-    assert_eq!(names(&now), both("Babs"));
+    assert_eq!(names(&now), (json!("Babs"), json!("B. Jensen")));
+    let now = done(json!([{ "op": "replace", "path": "name.formatted", "value": "Ms. B. Jensen" }])).await;
+    assert_eq!(names(&now), (json!("Babs"), json!("Ms. B. Jensen")));
     let now = done(json!([{ "op": "replace", "value": { "name.formatted": "Less", "displayName": "More" } }])).await;
-    assert_eq!(names(&now), both("More"));
+    assert_eq!(names(&now), (json!("More"), json!("Less")));
 
     // The primary address, also where the one of before is not taken away.
     let email = |user: &Value| user["emails"][0]["value"].as_str().unwrap().to_owned();
@@ -129,6 +133,105 @@ async fn what_a_provider_writes_of_a_user_is_kept_or_refused() {
     provider.refused(Method::PATCH, &path, patch(other), bad, invalid).await;
     let whole = json!([{ "op": "replace", "value": { "userName": "e@example.com", "emails": [{ "value": "e@example.com" }] } }]);
     assert_eq!(email(&done(whole).await), "e@example.com");
+}
+
+#[tokio::test]
+async fn an_address_and_a_number_are_called_what_the_provider_calls_them() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let made = provider
+        .create(json!({ "schemas": [USER], "userName": "babs", "displayName": "Babs",
+            "name": { "formatted": "Ms. Barbara J Jensen, III", "givenName": "Barbara" },
+            "emails": [{ "value": "babs@example.com", "type": "home", "primary": false }],
+            "phoneNumbers": [{ "value": "+4930123456", "type": "mobile" }] }))
+        .await;
+    let path = format!("/Users/{}", made["id"].as_str().unwrap());
+    let email =
+        |purpose: &str, primary: bool| json!([{ "value": "babs@example.com", "type": purpose, "primary": primary }]);
+    assert_eq!(made["emails"], email("home", false), "{made}");
+    assert_eq!(made["phoneNumbers"], json!([{ "value": "+4930123456", "type": "mobile", "primary": true }]), "{made}");
+    assert_eq!(
+        (&made["displayName"], &made["name"]["formatted"]),
+        (&json!("Babs"), &json!("Ms. Barbara J Jensen, III"))
+    );
+    // As the log has it, and as the read models do.
+    assert_eq!(provider.get("/Users").await.body["Resources"][0], provider.get(&path).await.body);
+    assert_eq!(provider.found("emails[type eq \"home\" and primary eq false]").await, ["babs"]);
+    assert_eq!(provider.found("emails.type eq \"work\"").await, [""; 0]);
+
+    let primary = json!([{ "op": "replace", "path": "emails[type eq \"home\"].primary", "value": true }]);
+    assert_eq!(provider.patch(&path, primary).await.body["emails"], email("home", true));
+    let unnamed = provider.patch(&path, json!([{ "op": "remove", "path": "name" }])).await.body;
+    assert_eq!((&unnamed["name"], &unnamed["displayName"]), (&Value::Null, &json!("Babs")), "{unnamed}");
+    let long = json!({ "userName": "babs", "emails": [{ "value": "babs@example.com", "type": "x".repeat(51) }] });
+    provider.refused(Method::PUT, &path, long, StatusCode::BAD_REQUEST, Some("invalidValue")).await;
+    // What is not said is usual.
+    let plain = json!({ "userName": "babs", "emails": [{ "value": "babs@example.com" }] });
+    let plain = provider.ask(Method::PUT, &path, plain).await;
+    assert_eq!((plain.status, &plain.body["emails"]), (StatusCode::OK, &email("work", true)), "{plain:?}");
+    let etag = plain.header("etag").to_owned();
+    let usual = json!({ "userName": "babs", "emails": email("work", true) });
+    assert_eq!(provider.ask(Method::PUT, &path, usual).await.header("etag"), etag, "the same, said at length");
+}
+
+#[tokio::test]
+async fn a_group_is_known_by_the_id_that_the_provider_says_for_as_long_as_it_says_it() {
+    use sqlx::Connection;
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let post = async |name: &str, id: Value| {
+        let group = json!({ "schemas": [GROUP], "displayName": name, "externalId": id });
+        provider.ask(Method::POST, "/Groups", group).await
+    };
+    let made = post("Sales", json!("Ab7")).await;
+    assert_eq!((made.status, &made.body["externalId"]), (StatusCode::CREATED, &json!("Ab7")), "{made:?}");
+    // It is the provider's: two groups may have the same (RFC 7643 section 3.1).
+    assert_eq!(post("Buyers", json!("Ab7")).await.status, StatusCode::CREATED);
+    let found = async |filter: &str| {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("filter", filter).finish();
+        let list = provider.get(&format!("/Groups?{query}")).await.body;
+        let name = |one: &Value| one["displayName"].as_str().unwrap().to_owned();
+        list["Resources"].as_array().unwrap().iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(found("externalId eq \"Ab7\"").await, ["Buyers", "Sales"]);
+    assert_eq!(found("externalId eq \"ab7\"").await, [""; 0], "in this case, and no other");
+
+    let id = made.body["id"].as_str().unwrap();
+    let path = format!("/Groups/{id}");
+    let known = async |operation: Value| {
+        let answer = provider.patch(&path, json!([operation])).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert_eq!(provider.get(&path).await.body, answer.body);
+        (answer.body["externalId"].clone(), answer.header("etag").to_owned())
+    };
+    let other = json!({ "op": "replace", "path": "externalId", "value": "b8" });
+    assert_eq!(known(other.clone()).await, (json!("b8"), "W/\"3\"".to_owned()));
+    assert_eq!(known(other).await, (json!("b8"), "W/\"3\"".to_owned()), "the same again changes nothing");
+    assert_eq!(known(json!({ "op": "remove", "path": "externalId" })).await.0, Value::Null);
+    let whole = async |body: Value| provider.ask(Method::PUT, &path, body).await.body["externalId"].take();
+    assert_eq!(whole(json!({ "displayName": "Sales", "externalId": "c9" })).await, "c9");
+    assert_eq!(whole(json!({ "displayName": "Sales" })).await, Value::Null, "what a PUT does not say is not there");
+    let (bad, invalid) = (StatusCode::BAD_REQUEST, Some("invalidValue"));
+    let long = json!({ "displayName": "Sales", "externalId": "x".repeat(201) });
+    provider.refused(Method::PUT, &path, long.clone(), bad, invalid).await;
+    let detail = provider.ask(Method::PUT, &path, long).await.body["detail"].take();
+    assert!(detail.as_str().unwrap().starts_with("externalId: "), "{detail}");
+    let number = patch(json!([{ "op": "replace", "path": "externalId", "value": 7 }]));
+    provider.refused(Method::PATCH, &path, number, bad, invalid).await;
+
+    // Of more groups than are looked through, one is found by it still.
+    let mut tables = sqlx::PgConnection::connect_with(&world.of("user").superuser()).await.unwrap();
+    sqlx::query(
+        "INSERT INTO \"user\".user_group
+         SELECT (jsonb_populate_record(g, jsonb_build_object('group_id', gen_random_uuid(), 'name', 'Copy ' || n))).*
+         FROM \"user\".user_group g, generate_series(1, 1000) n WHERE g.group_id = $1::uuid",
+    )
+    .bind(id)
+    .execute(&mut tables)
+    .await
+    .unwrap();
+    provider.refused(Method::GET, "/Groups", Value::Null, bad, Some("tooMany")).await;
+    assert_eq!(found("externalId eq \"Ab7\"").await, ["Buyers"]);
 }
 
 #[tokio::test]

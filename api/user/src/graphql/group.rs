@@ -80,7 +80,7 @@ pub(crate) async fn list(
     const ORDER: &str = "GROUPS_NAME";
     context.require(READ)?;
     let mut request = PageRequest::new(first, after.as_deref(), ORDER)?;
-    let filter = groups::GroupFilter { name, alike: None };
+    let filter = groups::GroupFilter { name, ..groups::GroupFilter::default() };
     let mut tables = context.reader(SERVICE).await?;
     let tenant = context.caller().tenant();
     let rows = groups::list(&mut tables, tenant, &filter, request.after.take(), request.limit()).await;

@@ -110,15 +110,19 @@ fn described(base: &str) -> [Value; 2] {
     let none = json!({});
     let read_only = json!({ "mutability": "readOnly" });
     let value = |description: &str| attribute("value", description, &none);
-    let contact = |description: &str, examples: &[&str]| {
+    let contact = |description: &str, examples: &[&str], purposes: &[&str]| {
         let primary = json!({ "type": "boolean" });
         vec![
             attribute("value", description, &json!({ "required": true, "canonicalValues": examples })),
-            attribute("type", "What it is for; one is kept, as work", &none),
-            attribute("primary", "Whether it is the one that is kept", &primary),
+            attribute("type", "What it is for; work where nothing is said", &json!({ "canonicalValues": purposes })),
+            attribute(
+                "primary",
+                "Whether it is the preferred one; of several that one is kept, and true where nothing is said",
+                &primary,
+            ),
         ]
     };
-    let reference = |what: &str| {
+    let reference = |what: &str, kind: &Value| {
         vec![
             attribute("value", "Its id", &json!({ "mutability": "immutable" })),
             attribute(
@@ -127,11 +131,11 @@ fn described(base: &str) -> [Value; 2] {
                 &json!({ "type": "reference", "referenceTypes": [what], "mutability": "immutable" }),
             ),
             attribute("display", "Its name", &read_only),
-            attribute("type", "What it is", &read_only),
+            attribute("type", "What it is", kind),
         ]
     };
     let name = vec![
-        attribute("formatted", "The full name, as it is shown", &none),
+        attribute("formatted", "The full name with all that belongs to it", &none),
         attribute("givenName", "Given name", &none),
         attribute("familyName", "Family name", &none),
     ];
@@ -143,11 +147,7 @@ fn described(base: &str) -> [Value; 2] {
         ),
         attribute("externalId", "By which the provider knows them", &json!({ "caseExact": true })),
         attribute("name", "Their name", &json!({ "type": "complex", "subAttributes": name })),
-        required(attribute(
-            "displayName",
-            "The full name, as it is shown; it goes before name.formatted, which is it when it is left out",
-            &none,
-        )),
+        required(attribute("displayName", "The full name, as it is shown; name.formatted when it is left out", &none)),
         attribute("title", "What they do", &none),
         attribute(
             "locale",
@@ -168,20 +168,30 @@ fn described(base: &str) -> [Value; 2] {
             "emails",
             "Their e-mail address; where userName is one it may be left out",
             "readWrite",
-            contact("The address", &[]),
+            contact("The address", &[], &["work", "home", "other"]),
         )),
         several(
             "phoneNumbers",
             "Their telephone number",
             "readWrite",
-            contact("E.164, such as +4930123456", &["+4930123456", "+12015550123"]),
+            contact(
+                "E.164, such as +4930123456",
+                &["+4930123456", "+12015550123"],
+                &["work", "home", "mobile", "fax", "pager", "other"],
+            ),
         ),
-        several("groups", "The groups that they are in", "readOnly", reference("Group")),
+        several("groups", "The groups that they are in", "readOnly", reference("Group", &read_only)),
         several("roles", "The roles that they have besides those of their groups", "readOnly", vec![value("Its name")]),
     ];
     let group = [
         attribute("displayName", "Its name", &json!({ "required": true, "uniqueness": "server" })),
-        several("members", "Who is in it", "readWrite", reference("User")),
+        attribute("externalId", "By which the provider knows it", &json!({ "caseExact": true })),
+        several(
+            "members",
+            "Who is in it",
+            "readWrite",
+            reference("User", &json!({ "mutability": "immutable", "canonicalValues": ["User"] })),
+        ),
     ];
     let schema = |id: &str, name: &str, description: &str, attributes: &[Value]| {
         json!({

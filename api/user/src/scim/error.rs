@@ -1,7 +1,7 @@
-//! Errors as RFC 7644 section 3.12 has them.
+//! Errors as RFC 7644 section 3.12 has them: the one place where a refusal of our commands is said in SCIM's words and names.
 
 use face::{Denials, Denied};
-use kernel::{Kind, Refusal};
+use kernel::{FieldError, Kind, Refusal};
 use poem::Response;
 use poem::http::{HeaderValue, StatusCode, header};
 use serde_json::json;
@@ -15,13 +15,20 @@ pub(super) struct ScimError {
     /// The error's name of table 9, where it has one.
     pub(super) scim_type: Option<&'static str>,
     pub(super) detail: String,
+    /// The refusal's code, where it comes of one.
+    code: Option<&'static str>,
     /// What the caller may not, if it is that.
-    pub(super) denied: Option<Denied>,
+    denied: Option<Denied>,
 }
 
 impl ScimError {
+    /// One that table 9 has no name for.
+    pub(super) fn of(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, scim_type: None, detail: detail.into(), code: None, denied: None }
+    }
+
     fn bad(scim_type: &'static str, detail: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, scim_type: Some(scim_type), detail: detail.into(), denied: None }
+        Self { scim_type: Some(scim_type), ..Self::of(StatusCode::BAD_REQUEST, detail) }
     }
 
     /// The body is no JSON, or not of the form that is wanted.
@@ -64,17 +71,18 @@ impl ScimError {
         let detail = format!(
             "If-Match names version {wanted}, the current version is {actual}; read it again, then decide (version_differs)"
         );
-        Self { status: StatusCode::PRECONDITION_FAILED, scim_type: None, detail, denied: None }
+        Self::of(StatusCode::PRECONDITION_FAILED, detail)
     }
 
     /// There is no such resource in the tenant.
     pub(super) fn not_found(what: &str, id: &str) -> Self {
-        Self {
-            status: StatusCode::NOT_FOUND,
-            scim_type: None,
-            detail: format!("there is no {what} {id}"),
-            denied: None,
-        }
+        Self::of(StatusCode::NOT_FOUND, format!("there is no {what} {id}"))
+    }
+
+    /// The same with another status. The names of table 9 are for what is wrong with a request: of a 400.
+    pub(super) fn with_status(self, status: StatusCode) -> Self {
+        let scim_type = self.scim_type.filter(|_| status == StatusCode::BAD_REQUEST);
+        Self { status, scim_type, ..self }
     }
 
     pub(super) fn into_response(self) -> Response {
@@ -92,8 +100,7 @@ impl ScimError {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            let challenge = HeaderValue::from_static("Bearer realm=\"inopsio\"");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, face::challenge(self.code.unwrap_or_default()));
         }
         if let Some(denied) = self.denied {
             response.set_data(Denials(vec![denied]));
@@ -102,11 +109,35 @@ impl ScimError {
     }
 }
 
+/// What SCIM calls the value of a command to which a pointer leads. Its place in a list is not told: commands put lists in an order of
+/// their own.
+fn attribute(pointer: &str) -> &str {
+    match pointer.split('/').nth(1).unwrap_or_default() {
+        "" => "the body",
+        "email" => "emails, or userName where that is the address",
+        "email_type" => "emails.type",
+        "external_id" => "externalId",
+        "family_name" => "name.familyName",
+        "formatted_name" => "name.formatted",
+        "given_name" => "name.givenName",
+        "join" | "leave" => "members",
+        "name" => "displayName",
+        "phone" => "phoneNumbers",
+        "phone_type" => "phoneNumbers.type",
+        "time_zone" => "timezone",
+        "user_name" => "userName",
+        same => same,
+    }
+}
+
 impl From<Refusal> for ScimError {
     fn from(refusal: Refusal) -> Self {
         let mut status = face::status(refusal.kind());
-        let errors = refusal.errors().iter().map(|error| format!("; {}: {}", error.pointer, error.detail));
-        let detail = std::iter::once(refusal.detail().to_owned()).chain(errors).collect::<String>();
+        let said = |error: &FieldError| format!("{}: {}", attribute(&error.pointer), error.detail);
+        let detail = match refusal.errors() {
+            [] => refusal.detail().to_owned(),
+            errors => errors.iter().map(said).collect::<Vec<_>>().join("; "),
+        };
         let scim_type = match refusal.code() {
             "login_taken" | "group_name_taken" | "invited_already" => Some("uniqueness"),
             "reference_unknown" => {
@@ -116,6 +147,46 @@ impl From<Refusal> for ScimError {
             _ if refusal.kind() == Kind::Invalid => Some("invalidValue"),
             _ => None,
         };
-        Self { status, scim_type, detail: format!("{detail} ({})", refusal.code()), denied: Denied::of(&refusal) }
+        let (code, denied) = (Some(refusal.code()), Denied::of(&refusal));
+        Self { status, scim_type, detail: format!("{detail} ({})", refusal.code()), code, denied }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(pointer: &str) -> FieldError {
+        FieldError { pointer: pointer.to_owned(), code: "empty", detail: "this can't be empty".to_owned() }
+    }
+
+    #[test]
+    fn what_a_command_says_of_its_values_is_said_by_scims_names() {
+        for (pointer, name) in [
+            ("", "the body"),
+            ("/name", "displayName"),
+            ("/family_name", "name.familyName"),
+            ("/title", "title"),
+            ("/time_zone", "timezone"),
+            ("/user_name", "userName"),
+            ("/join/17", "members"),
+        ] {
+            let said = ScimError::from(Refusal::fields(vec![error(pointer)]));
+            assert_eq!(said.detail, format!("{name}: this can't be empty (validation_failed)"));
+            assert_eq!((said.status, said.scim_type), (StatusCode::BAD_REQUEST, Some("invalidValue")));
+        }
+        let several = ScimError::from(Refusal::references(vec![error("/join/0"), error("/leave/2")]));
+        let detail = "members: this can't be empty; members: this can't be empty (reference_unknown)";
+        assert_eq!((several.status, &*several.detail), (StatusCode::BAD_REQUEST, detail));
+    }
+
+    #[test]
+    fn who_sent_no_token_is_not_told_of_an_error() {
+        let challenge = |code| {
+            let response = ScimError::from(Refusal::unauthenticated(code, "no")).into_response();
+            response.headers()[header::WWW_AUTHENTICATE].to_str().unwrap().to_owned()
+        };
+        assert_eq!(challenge("token_missing"), "Bearer realm=\"inopsio\"");
+        assert_eq!(challenge("token_expired"), "Bearer realm=\"inopsio\", error=\"invalid_token\"");
     }
 }

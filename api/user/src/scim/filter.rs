@@ -65,6 +65,11 @@ impl Path {
         self.attribute.eq_ignore_ascii_case(attribute)
     }
 
+    /// Whether its texts are others in another case (RFC 7643 section 3.1): the provider's own id is the provider's.
+    fn is_exact(&self) -> bool {
+        self.names("externalId")
+    }
+
     fn is(&self, attribute: &str, sub: &str) -> bool {
         self.names(attribute)
             && self.sub.as_deref().unwrap_or(if sub == "value" { "value" } else { "" }).eq_ignore_ascii_case(sub)
@@ -96,10 +101,10 @@ impl Filter {
             Self::Not(filter) => !filter.passes(object),
             Self::Present(path) => values(object, path).iter().any(|value| is_something(value)),
             Self::Compare(path, Operator::NotEqual, wanted) => {
-                !values(object, path).iter().any(|value| compares(value, Operator::Equal, wanted))
+                !values(object, path).iter().any(|value| compares(value, Operator::Equal, wanted, path.is_exact()))
             }
             Self::Compare(path, operator, wanted) => {
-                values(object, path).iter().any(|value| compares(value, *operator, wanted))
+                values(object, path).iter().any(|value| compares(value, *operator, wanted, path.is_exact()))
             }
             Self::Within(path, filter) => {
                 let passes = |value: &Value| value.as_object().is_some_and(|value| filter.passes(value));
@@ -151,14 +156,15 @@ fn is_something(value: &Value) -> bool {
     }
 }
 
-/// Texts are compared in any case: none of our attributes is another in another case, but ids, which have one case. Times are compared as
+/// Texts are compared in any case, but for those of which it matters (`exact`); our ids have one case. Times are compared as
 /// what they say: `…:34.500Z` is later than `…:34Z`, and the same moment has as many spellings as there are offsets.
-fn compares(value: &Value, operator: Operator, wanted: &Value) -> bool {
+fn compares(value: &Value, operator: Operator, wanted: &Value, exact: bool) -> bool {
     use Operator::{Contains, EndsWith, Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual, StartsWith};
     let order = match (value, wanted) {
         (Value::String(value), Value::String(wanted)) => {
             let moments = time(value).zip(time(wanted));
-            let (value, wanted) = (value.to_lowercase(), wanted.to_lowercase());
+            let folded = |text: &str| if exact { text.to_owned() } else { text.to_lowercase() };
+            let (value, wanted) = (folded(value), folded(wanted));
             match operator {
                 Contains => return value.contains(&wanted),
                 StartsWith => return value.starts_with(&wanted),
@@ -386,7 +392,7 @@ mod tests {
 
     fn passes(filter: &str) -> bool {
         let user = json!({
-            "userName": "bjensen", "active": true, "title": "Tour Guide", "name": { "familyName": "O'Malley" },
+            "userName": "bjensen", "externalId": "Ab7", "active": true, "title": "Tour Guide", "name": { "familyName": "O'Malley" },
             "emails": [{ "type": "work", "value": "bjensen@example.com" }, { "type": "home", "value": "babs@jensen.org" }],
             "meta": { "lastModified": "2011-05-13T04:42:34Z" }, "phoneNumbers": [],
         });
@@ -414,12 +420,14 @@ mod tests {
             "not (userName eq \"x\") and (emails co \"example.com\" or emails.value co \"example.org\")",
             "emails[type eq \"work\" and value co \"@example.com\"]",
             "emails.type eq \"home\"",
+            "externalId eq \"Ab7\"",
             "active eq true",
         ] {
             assert!(passes(filter), "{filter}");
         }
         for filter in [
             "userName eq \"jensen\"",
+            "externalId eq \"ab7\"",
             "phoneNumbers pr",
             "nickName pr",
             "emails[type eq \"work\" and value co \"jensen.org\"]",

@@ -58,14 +58,17 @@ pub(super) async fn candidates(
     // A tenant has hundreds of groups, not hundreds of thousands.
     let all = GroupFilter::default();
     let mut rows = groups::list(tables, tenant, &all, None, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
-    if rows.len() as i64 > LOOKED_THROUGH
-        && let Some(name) = filter.and_then(|filter| filter.equal_to("displayName", ""))
-    {
-        let named = GroupFilter { alike: Some(name.to_owned()), ..all };
-        rows = groups::list(tables, tenant, &named, None, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
+    if rows.len() as i64 > LOOKED_THROUGH {
+        let equal_to = |name| filter.and_then(|filter| filter.equal_to(name, "")).map(str::to_owned);
+        let (external_id, alike) = (equal_to("externalId"), equal_to("displayName"));
+        if external_id.is_some() || alike.is_some() {
+            let fewer = GroupFilter { external_id, alike, ..all };
+            rows = groups::list(tables, tenant, &fewer, None, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
+        }
     }
     if rows.len() as i64 > LOOKED_THROUGH {
-        let detail = format!("the tenant has more than {LOOKED_THROUGH} groups: ask for one by displayName eq");
+        let detail =
+            format!("the tenant has more than {LOOKED_THROUGH} groups: ask for one by displayName eq or externalId eq");
         return Err(ScimError::too_many(detail));
     }
     // Members cost much: they are read for what is shown. Of a filter that is about one of them, that one's groups are looked up.
@@ -76,7 +79,8 @@ pub(super) async fn candidates(
     };
     let mut resources = Vec::with_capacity(rows.len());
     for row in rows.iter().filter(|row| theirs.as_ref().is_none_or(|theirs| theirs.contains(&row.group_id))) {
-        let mut resource = bare(scim, row.group_id, &row.name, row.version.cast_unsigned());
+        let names = (&*row.name, row.external_id.as_deref());
+        let mut resource = bare(scim, row.group_id, names, row.version.cast_unsigned());
         resource["meta"]["created"] = time(row.created_at).into();
         resource["meta"]["lastModified"] = time(row.changed_at).into();
         if let Some(member) = member {
@@ -126,9 +130,10 @@ pub(super) async fn read(scim: &Scim, visit: Visit) -> Answer {
 
 /// `POST /Groups`
 pub(super) async fn create(scim: &Scim, visit: Visit) -> Answer {
-    let (name, change) = Change::whole(&visit.object()?)?;
+    let (name, mut change) = Change::whole(&visit.object()?)?;
+    let external_id = std::mem::take(&mut change.external_id).value();
     let members = change.moves(&BTreeSet::new())?.join;
-    let provision = ProvisionGroup { name, members, catalogue: scim.catalogue.clone() };
+    let provision = ProvisionGroup { name, external_id, members, catalogue: scim.catalogue.clone() };
     let id = scim.runtime.executor.execute(&visit.request()?, &provision).await?.answer;
     shown_as_it_is(scim, &visit, id.uuid(), StatusCode::CREATED).await
 }
@@ -164,10 +169,10 @@ async fn revise(scim: &Scim, visit: &Visit, id: Uuid, mut change: Change) -> Ans
         let rows = rows(&mut tables, visit.tenant(), id).await?;
         before = rows.into_iter().map(|(user, _)| UserId::new(user)).collect();
     }
-    let name = change.name.take();
+    let (name, external_id) = (change.name.take(), std::mem::take(&mut change.external_id));
     let Moves { join, leave } = change.moves(&before)?;
     let catalogue = scim.catalogue.clone();
-    let revise = ReviseGroup { group: GroupId::new(id), name, join, leave, catalogue };
+    let revise = ReviseGroup { group: GroupId::new(id), name, external_id, join, leave, catalogue };
     scim.runtime.executor.execute(&request, &revise).await?;
     shown_as_it_is(scim, visit, id, StatusCode::OK).await
 }
@@ -227,8 +232,9 @@ fn members(scim: &Scim, caller: &Caller, rows: Vec<(Uuid, String)>) -> Value {
     rows.into_iter().map(member).collect()
 }
 
-fn bare(scim: &Scim, id: Uuid, name: &str, version: u64) -> Value {
-    json!({
+/// A group without its members: what we call it, and what the provider does.
+fn bare(scim: &Scim, id: Uuid, (name, external_id): (&str, Option<&str>), version: u64) -> Value {
+    let mut resource = json!({
         "schemas": [SCHEMA],
         "id": id,
         "displayName": name,
@@ -237,13 +243,17 @@ fn bare(scim: &Scim, id: Uuid, name: &str, version: u64) -> Value {
             "location": format!("{}/Groups/{id}", scim.base),
             "version": format!("W/\"{version}\""),
         },
-    })
+    });
+    if let Some(external_id) = external_id {
+        resource["externalId"] = external_id.into();
+    }
+    resource
 }
 
 async fn shown_as_it_is(scim: &Scim, visit: &Visit, id: Uuid, status: StatusCode) -> Answer {
     let shown = Shown::of(visit);
     let (group, version) = load(scim, visit, id).await?;
-    let mut resource = bare(scim, id, &group.name, version);
+    let mut resource = bare(scim, id, (&*group.name, group.external_id.as_deref()), version);
     let mut tables = scim.current(visit.tenant()).await?;
     if let Some(row) = groups::find(&mut tables, visit.tenant(), &[id]).await.map_err(unreadable)?.pop() {
         resource["meta"]["created"] = time(row.created_at).into();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use kernel::UserId;
 use serde_json::{Map, Value};
-use user_commands::lengths;
+use user_commands::{Said, lengths};
 
 use super::error::ScimError;
 use super::json::{get, text};
@@ -19,6 +19,8 @@ pub(super) const MOST_MEMBERS: i64 = 10_000;
 pub(super) struct Change {
     /// None: it keeps its name.
     pub(super) name: Option<String>,
+    /// By which the provider knows it.
+    pub(super) external_id: Said,
     members: Members,
 }
 
@@ -48,7 +50,8 @@ impl Change {
     pub(super) fn whole(body: &Map<String, Value>) -> Result<(String, Self), ScimError> {
         let name = text(body, "displayName").ok_or_else(|| ScimError::value("displayName is missing"))?;
         let members = users(get(body, "members").unwrap_or(&Value::Null))?.into_iter().collect();
-        Ok((name.clone(), Self { name: Some(name), members: Members::Exactly(members) }))
+        let external_id = text(body, "externalId").map_or(Said::Absent, Said::Is);
+        Ok((name.clone(), Self { name: Some(name), external_id, members: Members::Exactly(members) }))
     }
 
     /// By the operations of a PATCH, one after the other.
@@ -97,8 +100,18 @@ impl Change {
                 _ => Err(ScimError::value("displayName is a text, and can't be removed")),
             };
         }
+        if is("externalId") {
+            self.external_id = match (act, value.as_str().map(str::trim)) {
+                (Act::Remove, _) | (_, Some("")) => Said::Absent,
+                (_, Some(id)) => Said::Is(id.to_owned()),
+                // What is null is not there (RFC 7643 section 2.5).
+                (_, None) if value.is_null() => Said::Absent,
+                (_, None) => return Err(ScimError::value("externalId is a text")),
+            };
+            return Ok(());
+        }
         if !is("members") {
-            // An id that is said as it is changes nothing; what we do not keep (externalId) is passed over.
+            // An id that is said as it is changes nothing; what we do not keep is passed over.
             return Ok(());
         }
         if sub.is_some() {
@@ -150,7 +163,13 @@ fn users(value: &Value) -> Result<Vec<UserId>, ScimError> {
         return Err(ScimError::too_many(format!("{} members; allowed are {MOST_MEMBERS}", list.len())));
     }
     let user = |(place, member): (usize, &Value)| {
-        let id = member.as_object().and_then(|member| get(member, "value")).and_then(Value::as_str);
+        let said = |name: &str| member.as_object().and_then(|member| get(member, name)).and_then(Value::as_str);
+        if said("type").is_some_and(|kind| !kind.eq_ignore_ascii_case("User")) {
+            return Err(ScimError::value(format!(
+                "member {place} is no user: groups have users in them, and no groups"
+            )));
+        }
+        let id = said("value");
         id.and_then(|id| id.parse().ok())
             .ok_or_else(|| ScimError::value(format!("member {place} has no value that is a user's id")))
     };
@@ -175,17 +194,18 @@ mod tests {
     }
 
     fn moved(join: &[&str], leave: &[&str]) -> Change {
-        Change { name: None, members: Members::Moved { join: set(join), leave: set(leave) } }
+        Change { members: Members::Moved { join: set(join), leave: set(leave) }, ..Change::default() }
     }
 
     fn exactly(members: &[&str]) -> Change {
-        Change { name: None, members: Members::Exactly(set(members)) }
+        Change { members: Members::Exactly(set(members)), ..Change::default() }
     }
 
     #[test]
     fn an_operation_on_members_is_who_comes_and_who_goes() {
         let member = json!([{ "value": ADA }]);
         let named = || Change { name: Some("Sales".to_owned()), ..Change::default() };
+        let known_by = |external_id| Change { external_id, ..Change::default() };
         let cases = [
             (json!({ "op": "add", "path": "members", "value": member }), moved(&[ADA], &[])),
             (json!({ "op": "Add", "value": { "members": member } }), moved(&[ADA], &[])),
@@ -195,15 +215,21 @@ mod tests {
             (json!({ "op": "replace", "path": "members", "value": member }), exactly(&[ADA])),
             (json!({ "op": "replace", "path": "displayName", "value": "Sales" }), named()),
             (json!({ "op": "replace", "value": { "displayName": "Sales" } }), named()),
-            (json!({ "op": "add", "path": "externalId", "value": "x" }), Change::default()),
+            (json!({ "op": "add", "path": "externalId", "value": "x" }), known_by(Said::Is("x".to_owned()))),
+            (json!({ "op": "replace", "value": { "externalId": "y" } }), known_by(Said::Is("y".to_owned()))),
+            (json!({ "op": "replace", "path": "externalId", "value": null }), known_by(Said::Absent)),
+            (json!({ "op": "remove", "path": "externalId" }), known_by(Said::Absent)),
+            (json!({ "op": "add", "path": "nickName", "value": "x" }), Change::default()),
         ];
         for (operation, expected) in cases {
             assert_eq!(change(json!([operation])).unwrap(), expected, "{operation}");
         }
         for (operation, scim_type) in [
             (json!({ "op": "add", "path": "members", "value": [{ "value": "no id" }] }), "invalidValue"),
+            (json!({ "op": "add", "path": "members", "value": [{ "value": ADA, "type": "Group" }] }), "invalidValue"),
             (json!({ "op": "remove", "path": "members[display eq \"Ada\"]" }), "invalidPath"),
             (json!({ "op": "remove", "path": "displayName" }), "invalidValue"),
+            (json!({ "op": "replace", "path": "externalId", "value": 7 }), "invalidValue"),
             (json!({ "op": "replace", "path": "members.value", "value": ADA }), "mutability"),
         ] {
             assert_eq!(change(json!([operation])).unwrap_err().scim_type, Some(scim_type), "{operation}");
@@ -226,7 +252,7 @@ mod tests {
         let moves = exactly(&[ADA]).moves(&set(&[GRACE])).unwrap_or_else(|error| panic!("{error:?}"));
         assert_eq!((moves.join, moves.leave), (vec![ADA.parse().unwrap()], vec![GRACE.parse().unwrap()]));
         let many = (0..=lengths::KEPT_MEMBERS as u128).map(|id| UserId::new(uuid::Uuid::from_u128(id))).collect();
-        let all = Change { name: None, members: Members::Exactly(many) };
+        let all = Change { members: Members::Exactly(many), ..Change::default() };
         assert_eq!(all.moves(&BTreeSet::new()).err().and_then(|error| error.scim_type), Some("tooMany"));
     }
 }

@@ -14,12 +14,7 @@ pub(super) async fn read(scim: &Scim, visit: Visit) -> Answer {
 
 /// `POST /Me`: nobody makes themselves a user here.
 pub(super) async fn create(_: &Scim, _: Visit) -> Answer {
-    Err(ScimError {
-        status: StatusCode::NOT_IMPLEMENTED,
-        scim_type: None,
-        detail: "nobody makes themselves a user this way; make users at /Users".to_owned(),
-        denied: None,
-    })
+    Err(ScimError::of(StatusCode::NOT_IMPLEMENTED, "nobody makes themselves a user this way; make users at /Users"))
 }
 
 /// `PUT /Me`

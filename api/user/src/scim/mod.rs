@@ -177,8 +177,5 @@ pub fn paths() -> impl Iterator<Item = (&'static str, Method)> {
 
 /// A refusal in SCIM's form: for who could not forward a request.
 pub fn refused(refusal: &Refusal, status: StatusCode) -> Response {
-    let error = ScimError::from(refusal.clone());
-    // Its names are for what is wrong with a request (table 9): of a 400.
-    let scim_type = error.scim_type.filter(|_| status == StatusCode::BAD_REQUEST);
-    ScimError { status, scim_type, ..error }.into_response()
+    ScimError::from(refusal.clone()).with_status(status).into_response()
 }

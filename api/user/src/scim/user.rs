@@ -8,8 +8,10 @@ use kernel::{TenantId, UserId};
 use poem::http::StatusCode;
 use projector::Transaction;
 use serde_json::{Map, Value, json};
-use user_aggregates::User;
-use user_commands::{LoginFields, ProfileFields, ProvisionUser, Provisioned, RemoveUser, ReplaceUser};
+use user_aggregates::{Label, User};
+use user_commands::{
+    LabelField, LabelFields, LoginFields, ProfileFields, ProvisionUser, Provisioned, RemoveUser, ReplaceUser,
+};
 use user_projections::groups;
 use user_projections::people::{self, PersonFilter, PersonRow};
 use uuid::Uuid;
@@ -24,6 +26,9 @@ use super::{Answer, Reply, Scim, patch};
 pub(super) const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 pub(super) const PERMISSION: &str = "user:user:read";
 const WHAT: &str = "user";
+
+/// What an address or a number is for, where nothing is said. It is the primary one then.
+const USUAL_PURPOSE: &str = "work";
 
 /// What nobody writes.
 const READ_ONLY: [&str; 4] = ["id", "meta", "groups", "roles"];
@@ -133,14 +138,15 @@ pub(super) async fn patch(scim: &Scim, visit: Visit) -> Answer {
     .await
 }
 
-/// What is one with us and two in SCIM follows the one of which a PATCH speaks: the full name, and an address by which they sign in.
+/// What was said once and stands twice in SCIM follows the one of which a PATCH speaks: a full name that is shown as it is written out,
+/// and an address by which they sign in.
 fn follow(before: &Map<String, Value>, resource: &mut Map<String, Value>) {
     let formatted = |resource: &Map<String, Value>| {
         get(resource, "name").and_then(Value::as_object).and_then(|name| text(name, "formatted"))
     };
     let same = |resource: &Map<String, Value>, name: &str| get(before, name) == get(resource, name);
-    let name = formatted(resource).filter(|name| Some(name) != formatted(before).as_ref());
-    if let Some(name) = name.filter(|_| same(resource, "displayName")) {
+    let was_shown = formatted(before).is_some() && formatted(before) == text(before, "displayName");
+    if let Some(name) = formatted(resource).filter(|_| was_shown && same(resource, "displayName")) {
         set(resource, "displayName", name.into());
     }
     if !same(resource, "userName")
@@ -197,7 +203,8 @@ async fn load(scim: &Scim, visit: &Visit, id: Uuid) -> Result<(std::sync::Arc<Us
 /// What a resource says of a user. `before`: what it does not speak of stays as it is.
 fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provisioned, ScimError> {
     let user_name = text(resource, "userName").ok_or_else(|| ScimError::value("userName is missing"))?;
-    let email = primary(resource, "emails");
+    let (email_contact, phone_contact) = (contact(resource, "emails"), contact(resource, "phoneNumbers"));
+    let email = email_contact.and_then(|contact| text(contact, "value"));
     let active = match get(resource, "active") {
         None | Some(Value::Null) => true,
         Some(active) => flag(active).ok_or_else(|| ScimError::value("active is true or false"))?,
@@ -218,8 +225,9 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
     };
     let name = get(resource, "name").and_then(Value::as_object).cloned().unwrap_or_default();
     let (given_name, family_name) = (text(&name, "givenName"), text(&name, "familyName"));
+    let formatted_name = text(&name, "formatted");
     let whole = [given_name.as_deref(), family_name.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let shown = text(resource, "displayName").or_else(|| text(&name, "formatted"));
+    let shown = text(resource, "displayName").or_else(|| formatted_name.clone());
     Ok(Provisioned {
         login,
         profile: ProfileFields {
@@ -228,7 +236,8 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
             family_name,
             title: text(resource, "title"),
             // RFC 7643 section 4.1.2 has them as addresses: `tel:+1-201-555-0123`.
-            phone: primary(resource, "phoneNumbers")
+            phone: phone_contact
+                .and_then(|contact| text(contact, "value"))
                 .map(|phone| phone.strip_prefix("tel:").unwrap_or(&phone).to_owned()),
             // No provider keeps it.
             picture: before.and_then(|user| user.profile.picture.as_ref()).map(|picture| picture.reveal().clone()),
@@ -236,6 +245,7 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
             time_zone: text(resource, "timezone"),
         },
         external_id: text(resource, "externalId"),
+        labels: LabelFields { formatted_name, email: label(email_contact), phone: label(phone_contact) },
         active,
     })
 }
@@ -246,11 +256,26 @@ fn preferred(languages: &str) -> Option<String> {
     first.filter(|language| !language.is_empty() && *language != "*").map(str::to_owned)
 }
 
-/// The primary value of a list, else the first.
-fn primary(resource: &Map<String, Value>, name: &str) -> Option<String> {
+/// The address or number of a list that is kept: the primary one, else the first.
+fn contact<'a>(resource: &'a Map<String, Value>, name: &str) -> Option<&'a Map<String, Value>> {
     let list = get(resource, name).and_then(Value::as_array)?;
     let one = list.iter().find(|value| is_primary(value)).or_else(|| list.iter().find(|value| value.is_object()));
-    one.and_then(Value::as_object).and_then(|value| text(value, "value"))
+    one.and_then(Value::as_object)
+}
+
+/// What is said of it besides its value. What is usual is not kept: it is what is shown where nothing is.
+fn label(contact: Option<&Map<String, Value>>) -> LabelField {
+    let Some(contact) = contact else { return LabelField::default() };
+    LabelField {
+        purpose: text(contact, "type").filter(|purpose| purpose != USUAL_PURPOSE),
+        primary: get(contact, "primary").and_then(flag).filter(|primary| !primary),
+    }
+}
+
+/// An address or a number as it is shown: of its kind the only one.
+fn only(value: &str, (purpose, primary): (Option<&str>, Option<bool>)) -> Value {
+    let (purpose, primary) = (purpose.unwrap_or(USUAL_PURPOSE), primary.unwrap_or(true));
+    json!([{ "value": value, "type": purpose, "primary": primary }])
 }
 
 /// What is shown of a user, from whatever is known of them.
@@ -262,10 +287,13 @@ struct Known<'a> {
     external_id: Option<&'a str>,
     active: bool,
     name: &'a str,
+    formatted_name: Option<&'a str>,
     given_name: Option<&'a str>,
     family_name: Option<&'a str>,
     title: Option<&'a str>,
     phone: Option<&'a str>,
+    /// What their address and their number are for, and whether they are the primary ones.
+    labels: [(Option<&'a str>, Option<bool>); 2],
     locale: Option<&'a str>,
     time_zone: Option<&'a str>,
     roles: Vec<&'a str>,
@@ -275,14 +303,14 @@ struct Known<'a> {
 
 impl Known<'_> {
     fn resource(self, base: &str) -> Value {
+        let [email, phone] = self.labels;
         let mut resource = json!({
             "schemas": [SCHEMA],
             "id": self.id,
             "userName": self.user_name.unwrap_or(self.email),
-            "name": { "formatted": self.name },
             "displayName": self.name,
             "active": self.active,
-            "emails": [{ "value": self.email, "type": "work", "primary": true }],
+            "emails": only(self.email, email),
             "meta": {
                 "resourceType": "User",
                 "location": format!("{base}/Users/{}", self.id),
@@ -299,13 +327,15 @@ impl Known<'_> {
                 resource[name] = value.into();
             }
         }
-        for (name, value) in [("givenName", self.given_name), ("familyName", self.family_name)] {
+        let names =
+            [("formatted", self.formatted_name), ("givenName", self.given_name), ("familyName", self.family_name)];
+        for (name, value) in names {
             if let Some(value) = value {
                 resource["name"][name] = value.into();
             }
         }
-        if let Some(phone) = self.phone {
-            resource["phoneNumbers"] = json!([{ "value": phone, "type": "work", "primary": true }]);
+        if let Some(number) = self.phone {
+            resource["phoneNumbers"] = only(number, phone);
         }
         if !self.roles.is_empty() {
             resource["roles"] = self.roles.iter().map(|role| json!({ "value": role })).collect();
@@ -330,7 +360,7 @@ async fn of_state(scim: &Scim, visit: &Visit, id: Uuid, user: &User, version: u6
     let times = times.map(|row| (time(row.registered_at), time(row.changed_at)));
     let ids: Vec<Uuid> = user.groups.iter().map(|group| group.uuid()).collect();
     let groups = groups::find(&mut tables, tenant, &ids).await.map_err(unreadable)?;
-    let (login, profile) = (&user.login, &user.profile);
+    let (login, profile, labels) = (&user.login, &user.profile, &user.labels);
     Ok(Known {
         id,
         version,
@@ -339,10 +369,12 @@ async fn of_state(scim: &Scim, visit: &Visit, id: Uuid, user: &User, version: u6
         external_id: user.external_id.as_ref().map(|id| id.reveal().as_str()),
         active: user.may_sign_in(),
         name: profile.name.reveal(),
+        formatted_name: labels.formatted_name.as_ref().map(|name| name.reveal().as_str()),
         given_name: profile.given_name.as_ref().map(|name| name.reveal().as_str()),
         family_name: profile.family_name.as_ref().map(|name| name.reveal().as_str()),
         title: profile.title.as_deref(),
         phone: profile.phone.as_ref().map(|phone| phone.reveal().as_str()),
+        labels: [kept(&labels.email), kept(&labels.phone)],
         locale: profile.locale.as_deref(),
         time_zone: profile.time_zone.as_deref(),
         roles: user.roles.iter().map(String::as_str).collect(),
@@ -350,6 +382,11 @@ async fn of_state(scim: &Scim, visit: &Visit, id: Uuid, user: &User, version: u6
         times,
     }
     .resource(&scim.base))
+}
+
+/// What is kept of an address or a number besides itself.
+fn kept(label: &Label) -> (Option<&str>, Option<bool>) {
+    (label.purpose.as_ref().map(|purpose| purpose.reveal().as_str()), label.primary)
 }
 
 /// Users as the read model has them.
@@ -374,10 +411,15 @@ async fn shown(
             external_id: row.external_id.as_deref(),
             active: row.status.0 == user_aggregates::UserStatus::Active,
             name: &row.name,
+            formatted_name: row.formatted_name.as_deref(),
             given_name: row.given_name.as_deref(),
             family_name: row.family_name.as_deref(),
             title: row.title.as_deref(),
             phone: row.phone.as_deref(),
+            labels: [
+                (row.email_purpose.as_deref(), row.email_primary),
+                (row.phone_purpose.as_deref(), row.phone_primary),
+            ],
             locale: row.locale.as_deref(),
             time_zone: row.time_zone.as_deref(),
             roles: row.roles.iter().map(String::as_str).collect(),
@@ -395,10 +437,5 @@ fn time(at: chrono::DateTime<chrono::Utc>) -> String {
 
 pub(super) fn unreadable(error: impl std::fmt::Display) -> ScimError {
     tracing::warn!(%error, "the read models can't be read for SCIM");
-    ScimError {
-        status: StatusCode::SERVICE_UNAVAILABLE,
-        scim_type: None,
-        detail: "the directory does not answer; try again".to_owned(),
-        denied: None,
-    }
+    ScimError::of(StatusCode::SERVICE_UNAVAILABLE, "the directory does not answer; try again")
 }

@@ -31,11 +31,9 @@ impl Visit {
             request.raw_path_param("id").or_else(|| request.raw_path_param("name")).unwrap_or_default().to_owned();
         let query: Vec<(String, String)> =
             request.params().map_err(|_| ScimError::value("the query string can't be read"))?;
-        let body = request.take_body().into_bytes_limit(incoming.limits.body).await.map_err(|_| ScimError {
-            status: StatusCode::PAYLOAD_TOO_LARGE,
-            scim_type: None,
-            detail: format!("the body is cut short, or longer than {} bytes", incoming.limits.body),
-            denied: None,
+        let body = request.take_body().into_bytes_limit(incoming.limits.body).await.map_err(|_| {
+            let detail = format!("the body is cut short, or longer than {} bytes", incoming.limits.body);
+            ScimError::of(StatusCode::PAYLOAD_TOO_LARGE, detail)
         })?;
         Ok(Self {
             caller,
@@ -78,12 +76,8 @@ impl Visit {
         let kind = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if ![super::MEDIA_TYPE, "application/json"].iter().any(|taken| essence.eq_ignore_ascii_case(taken)) {
-            return Err(ScimError {
-                status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                scim_type: None,
-                detail: format!("send {} or application/json", super::MEDIA_TYPE),
-                denied: None,
-            });
+            let detail = format!("send {} or application/json", super::MEDIA_TYPE);
+            return Err(ScimError::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
         // Not what serde says: it quotes values, and so perhaps a person.
         serde_json::from_slice(&self.body).map_err(|_| ScimError::syntax("the body is not a JSON object"))
@@ -93,11 +87,9 @@ impl Visit {
     pub(super) fn request(&self) -> Result<Request, ScimError> {
         let if_match = match self.headers.get(header::IF_MATCH).map(|value| value.to_str().unwrap_or("?").trim()) {
             None | Some("*") => None,
-            Some(tag) => Some(version(tag).ok_or_else(|| ScimError {
-                status: StatusCode::PRECONDITION_FAILED,
-                scim_type: None,
-                detail: "If-Match is none of the versions that a resource may have, such as W/\"3\"".to_owned(),
-                denied: None,
+            Some(tag) => Some(version(tag).ok_or_else(|| {
+                let detail = "If-Match is none of the versions that a resource may have, such as W/\"3\"";
+                ScimError::of(StatusCode::PRECONDITION_FAILED, detail)
             })?),
         };
         Ok(Request {

@@ -10,6 +10,6 @@ pub use row::{GroupHistoryRow, GroupRow};
 
 projection! {
     /// Projects groups.
-    pub struct Groups = "groups" @ 1, tables ["user_group", "user_group_history"], events "user.group." by reducer::apply,
+    pub struct Groups = "groups" @ 2, tables ["user_group", "user_group_history"], events "user.group." by reducer::apply,
     counts "group_id" in ["user_group", "user_group_history"]
 }

@@ -18,6 +18,8 @@ pub struct GroupFilter {
     pub name: Option<String>,
     /// With this name, in whatever case of the letters a-z. (No index: whoever asks for it has looked at the first thousand groups before.)
     pub alike: Option<String>,
+    /// Which an identity provider knows by this id.
+    pub external_id: Option<String>,
 }
 
 impl GroupFilter {
@@ -28,6 +30,9 @@ impl GroupFilter {
         }
         if let Some(name) = self.alike.clone() {
             query.push(" AND lower(t.name) = lower(").push_bind(name).push(")");
+        }
+        if let Some(external_id) = self.external_id.clone() {
+            query.push(" AND t.external_id = ").push_bind(external_id);
         }
     }
 }

@@ -59,6 +59,7 @@ impl Current for GroupRow {
             group_id,
             version: change.version,
             name: created.name.clone(),
+            external_id: None,
             roles: Json(created.roles.iter().cloned().collect()),
             dissolved: false,
             created_at: change.occurred_at,
@@ -73,6 +74,7 @@ impl Current for GroupRow {
             // A stream begins with it, and only there.
             GroupEvent::GroupCreated(_) => {}
             GroupEvent::GroupRenamed(e) => self.name.clone_from(&e.name),
+            GroupEvent::GroupExternalIdChanged(e) => self.external_id.clone_from(&e.external_id),
             GroupEvent::GroupRoleGranted(e) => _ = self.roles.insert(e.role.clone()),
             GroupEvent::GroupRoleRevoked(e) => _ = self.roles.remove(&e.role),
             GroupEvent::GroupDissolved(_) => self.dissolved = true,

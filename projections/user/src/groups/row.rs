@@ -17,6 +17,8 @@ table! {
         /// The group's version that this row shows.
         pub version: i64 = "bigint",
         pub name: String = "text",
+        /// By which an identity provider knows it.
+        pub external_id: Option<String> = "text",
         pub roles: Json<BTreeSet<String>> = "jsonb",
         pub dissolved: bool = "boolean",
         pub created_at: DateTime<Utc> = "timestamptz",

@@ -1,16 +1,18 @@
 -- (`group` is a word of SQL.)
 CREATE TABLE user_group (
-    tenant_id  uuid        NOT NULL,
-    group_id   uuid        NOT NULL,
-    version    bigint      NOT NULL,
-    name       text        NOT NULL COLLATE "C",
-    roles      jsonb       NOT NULL,
-    dissolved  boolean     NOT NULL,
-    created_at timestamptz NOT NULL,
-    changed_at timestamptz NOT NULL,
+    tenant_id   uuid        NOT NULL,
+    group_id    uuid        NOT NULL,
+    version     bigint      NOT NULL,
+    name        text        NOT NULL COLLATE "C",
+    external_id text        COLLATE "C",
+    roles       jsonb       NOT NULL,
+    dissolved   boolean     NOT NULL,
+    created_at  timestamptz NOT NULL,
+    changed_at  timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, group_id)
 );
 CREATE INDEX user_group_by_name ON user_group (tenant_id, name, group_id);
+CREATE INDEX user_group_by_external_id ON user_group (tenant_id, external_id) WHERE external_id IS NOT NULL;
 
 CREATE TABLE user_group_history (
     tenant_id  uuid        NOT NULL,

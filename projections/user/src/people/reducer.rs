@@ -13,7 +13,7 @@ use kernel::{Personal, RecordedEvent};
 use projector::ApplyError;
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use user_aggregates::{GroupId, Login, OrganizationId, Profile, UserEvent, UserRegistered, UserStatus};
+use user_aggregates::{GroupId, Labels, Login, OrganizationId, Profile, UserEvent, UserRegistered, UserStatus};
 
 use super::row::{PersonHistoryRow, PersonRow};
 
@@ -71,6 +71,11 @@ impl Current for PersonRow {
             email: None,
             user_name: None,
             external_id: None,
+            formatted_name: None,
+            email_purpose: None,
+            email_primary: None,
+            phone_purpose: None,
+            phone_primary: None,
             email_verified: false,
             name: String::new(),
             given_name: None,
@@ -104,6 +109,7 @@ impl Current for PersonRow {
             UserEvent::UserExternalIdChanged(e) => {
                 self.external_id = e.external_id.as_ref().and_then(Personal::known).cloned();
             }
+            UserEvent::UserLabelsChanged(e) => self.label(&e.labels),
             UserEvent::UserEmailVerified(_) => self.email_verified = true,
             UserEvent::UserPhoneVerified(_) => self.phone_verified = true,
             UserEvent::UserRoleGranted(e) => _ = self.roles.insert(e.role.clone()),
@@ -121,6 +127,7 @@ impl Current for PersonRow {
             UserEvent::UserErased(_) => {
                 self.status = Named(UserStatus::Erased);
                 self.describe(&Profile::default());
+                self.label(&Labels::default());
                 (self.email, self.user_name, self.external_id, self.email_verified) = (None, None, None, false);
                 (self.roles, self.groups, self.organizations) = Default::default();
             }
@@ -138,6 +145,7 @@ impl Telling for PersonRow {
         self.name = String::new();
         (self.email, self.user_name, self.external_id) = (None, None, None);
         (self.given_name, self.family_name, self.phone, self.picture) = (None, None, None, None);
+        (self.formatted_name, self.email_purpose, self.phone_purpose) = (None, None, None);
     }
 }
 
@@ -153,6 +161,13 @@ impl PersonRow {
     fn sign_in_with(&mut self, login: &Login) {
         self.email = login.email.known().cloned();
         self.user_name = login.user_name.as_ref().and_then(Personal::known).cloned();
+    }
+
+    fn label(&mut self, labels: &Labels) {
+        let known = |text: Option<&Personal<String>>| text.and_then(Personal::known).cloned();
+        self.formatted_name = known(labels.formatted_name.as_ref());
+        (self.email_purpose, self.email_primary) = (known(labels.email.purpose.as_ref()), labels.email.primary);
+        (self.phone_purpose, self.phone_primary) = (known(labels.phone.purpose.as_ref()), labels.phone.primary);
     }
 
     fn describe(&mut self, profile: &Profile) {

@@ -25,6 +25,14 @@ table! {
         pub user_name: Option<String> = "text",
         /// By which an identity provider knows them.
         pub external_id: Option<String> = "text",
+        /// Their full name with all that belongs to it, as that provider says it.
+        pub formatted_name: Option<String> = "text",
+        /// What it calls their address, and whether that is the primary one to it.
+        pub email_purpose: Option<String> = "text",
+        pub email_primary: Option<bool> = "boolean",
+        /// The same of their telephone number.
+        pub phone_purpose: Option<String> = "text",
+        pub phone_primary: Option<bool> = "boolean",
         pub email_verified: bool = "boolean",
         pub name: String = "text",
         pub given_name: Option<String> = "text",

@@ -2,7 +2,7 @@ use cqrs_es::test::TestFramework;
 use uuid::Uuid;
 
 use super::*;
-use crate::CodeFault;
+use crate::{CodeFault, Label};
 
 fn login(email: &str) -> Login {
     Login { email: email.to_owned().into(), user_name: None }
@@ -35,6 +35,25 @@ fn given(mut events: Vec<UserEvent>) -> cqrs_es::test::AggregateTestExecutor<Use
 
 fn refused(events: Vec<UserEvent>, command: UserCommand, step: UserStep, status: UserStatus) {
     given(events).when(command).then_expect_error(UserError::StepNotAllowed { step, status });
+}
+
+#[test]
+fn what_a_provider_says_besides_is_kept_as_it_says_it() {
+    let labels = |purpose: &str| Labels {
+        formatted_name: Some("Ada King, Countess of Lovelace".to_owned().into()),
+        email: Label { purpose: Some(purpose.to_owned().into()), primary: Some(false) },
+        phone: Label::default(),
+    };
+    let change = |labels: Labels| UserCommand::ChangeLabels { labels };
+    let changed = |labels: Labels| UserLabelsChanged { labels }.into();
+    given(vec![]).when(change(Labels::default())).then_expect_events(vec![]);
+    given(vec![]).when(change(labels("home"))).then_expect_events(vec![changed(labels("home"))]);
+    given(vec![changed(labels("home"))]).when(change(labels("home"))).then_expect_events(vec![]);
+    given(vec![changed(labels("home"))])
+        .when(change(Labels::default()))
+        .then_expect_events(vec![changed(Labels::default())]);
+    refused(vec![UserRemoved {}.into()], change(labels("home")), UserStep::Change, UserStatus::Removed);
+    assert_eq!(serde_json::to_string(&Labels::default()).unwrap(), "{}");
 }
 
 #[test]
