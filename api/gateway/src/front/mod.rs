@@ -177,7 +177,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
             self.watch.look(caller, &seen, &method, &answered);
         }
         let (response, route) = failure::settle(answered, id);
-        let mut response = conditional::answer(response, &known);
+        let mut response = conditional::answer(response, known.as_ref());
         if let Some(bearer) = bearer {
             endless::end_with(&mut response, &self.verifier, bearer);
         }
