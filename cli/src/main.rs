@@ -107,6 +107,12 @@ impl Cli {
     async fn run(self) -> Result<()> {
         let place = Place { file: self.config, home: self.home };
         let context = |flags| Context::load(&place, flags, self.format);
+        // Those that serve have a log, and say it there.
+        if !matches!(self.command, Command::Dev(_) | Command::Serve(_)) {
+            for unknown in settings::unknown() {
+                eprintln!("inopsio: {unknown}");
+            }
+        }
         match self.command {
             Command::Dev(dev) => Box::pin(dev.run(&place.home)).await,
             Command::Serve(serve) => {

@@ -5,7 +5,7 @@ use gateway::{Server, Services};
 
 use crate::context::{self, Context};
 use crate::dev::ports;
-use crate::signals;
+use crate::{settings, signals};
 
 /// Serves the configured services until it is asked to stop
 #[derive(Debug, clap::Args)]
@@ -51,6 +51,7 @@ impl Serve {
         };
         let stop = signals::stop()?;
         let _telemetry = gateway::telemetry::init(&context.config)?;
+        settings::warn_of_unknown();
         let server = Server::start(context.config, services).await?;
         tracing::info!(address = %server.addr(), "serving");
         stop.await;

@@ -1,7 +1,7 @@
-//! `inopsio settings`: every setting there is, as `.env.example` lists them.
+//! `inopsio settings`: every setting there is, as `.env.example` lists them; and what is set and is none.
 
 use anyhow::Result;
-use config::SETTINGS;
+use config::{SETTINGS, Unknown};
 
 use crate::output;
 
@@ -20,6 +20,31 @@ const OURS: &[(&str, &str)] = &[
     ("INOPSIO_NATS_SERVER", "The program nats-server, 2.12 or newer"),
     ("INOPSIO_TEST_POSTGRES", "URL of a superuser: tests make their databases there (set by `make test`)"),
 ];
+
+/// What only tests and their scripts read: known, so that who sets it for these is told nothing.
+const OF_TESTS: &[&str] = &[
+    "INOPSIO_CHROMIUM",
+    "INOPSIO_FAIRNESS_ROWS",
+    "INOPSIO_FAULT_SECONDS",
+    "INOPSIO_FAULT_SEED",
+    "INOPSIO_SCHEMATHESIS_EXAMPLES",
+    "INOPSIO_TEST_APART",
+    "INOPSIO_TEST_SMTP_URL",
+];
+
+/// The variables of the environment that are called as settings are, and that nothing reads.
+pub fn unknown() -> Vec<Unknown> {
+    let set: Vec<_> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+    let besides: Vec<_> = OURS.iter().map(|(variable, _)| *variable).chain(OF_TESTS.iter().copied()).collect();
+    config::unknown(set.iter().map(String::as_str), &besides)
+}
+
+/// Names them in the log. They are no reason not to start: an orchestrator may set variables of its own that begin as ours do.
+pub fn warn_of_unknown() {
+    for unknown in unknown() {
+        tracing::warn!(variable = unknown.variable, "{unknown}");
+    }
+}
 
 impl Settings {
     /// Prints them.

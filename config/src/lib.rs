@@ -15,6 +15,7 @@ mod load;
 mod master;
 mod sections;
 mod settings;
+mod unknown;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +31,10 @@ pub use sections::{
 };
 use serde::{Deserialize, Serialize};
 pub use settings::{SETTINGS, Setting};
+pub use unknown::{Unknown, unknown};
+
+/// How the variables of all settings begin.
+pub const PREFIX: &str = "INOPSIO_";
 
 /// Everything that a program of ours can be told.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -90,7 +95,7 @@ impl Config {
         flags: impl IntoIterator<Item = (&'static str, String)>,
         known: &Known,
     ) -> Result<Self, ConfigError> {
-        load::load(file, std::env::vars(), flags, known)
+        load::load(file, load::environment(std::env::vars_os())?, flags, known)
     }
 
     /// How the log of a service is used.

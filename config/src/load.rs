@@ -1,6 +1,7 @@
 //! Reading the configuration.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use kernel::Service;
 
-use crate::{Config, SETTINGS, checks, kv};
+use crate::{Config, PREFIX, SETTINGS, checks, kv};
 
 /// A configuration that can't be used; its text says key, value, where it is from, and what is allowed.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +72,19 @@ pub(crate) fn load(
     let config: Config = figment.merge(from_vault).extract().map_err(|error| ConfigError(explain(&error)))?;
     checks::check(&config, known)?;
     Ok(config)
+}
+
+/// The variables that are called as settings are. What others hold, be it no text at all, is nobody's business here.
+pub(crate) fn environment(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, String)>, ConfigError> {
+    let named = variables.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let ours = named.filter(|(name, _)| name.starts_with(PREFIX));
+    ours.map(|(name, value)| match value.into_string() {
+        Ok(value) => Ok((name, value)),
+        Err(_) => Err(ConfigError(format!("{name} holds what is no UTF-8"))),
+    })
+    .collect()
 }
 
 /// Values of one source, by key.
@@ -191,6 +205,17 @@ mod tests {
         let environment = [("INOPSIO_PORT".to_owned(), "9000".to_owned())];
         assert_eq!(load(None, environment.clone(), [], &known()).unwrap().http.port, 9000);
         assert_eq!(load(None, environment, [("http.port", "9001".to_owned())], &known()).unwrap().http.port, 9001);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_our_own_variables_have_to_be_text() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let no_text = || OsString::from_vec(b"\xff\xfe".to_vec());
+        let others = [("LESS".into(), no_text()), (no_text(), "x".into()), ("INOPSIO_PORT".into(), "9000".into())];
+        assert_eq!(environment(others).unwrap(), [("INOPSIO_PORT".to_owned(), "9000".to_owned())]);
+        let error = environment([("INOPSIO_HOST".into(), no_text())]).unwrap_err().to_string();
+        assert!(error.starts_with("INOPSIO_HOST") && error.contains("UTF-8"), "{error}");
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod service;
 mod tenant;
 mod tree;
 mod upcast;
+mod versions;
 
 pub use aggregate::Aggregate;
 pub use aggregate_type::AggregateType;
@@ -58,6 +59,7 @@ pub use service::Service;
 pub use tenant::{TenantId, is_slug};
 pub use tree::{Leaves, Tree, root_by_path};
 pub use upcast::Upcast;
+pub use versions::Versions;
 
 ids! {
     /// A person who may sign in: the subject of their tokens. Two domains speak of it, so it stands here.

@@ -39,7 +39,7 @@ impl DeadLettersQuery {
         state: Option<DeadLetterState>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<DeadLetterConnection> {
+    ) -> FieldResult<Option<DeadLetterConnection>> {
         const ORDER: &str = "DEAD_LETTERS_LAST";
         let services = context.permitted(service.as_deref(), READ)?;
         let request = PageRequest::<String>::new(first, after.as_deref(), ORDER)?;
@@ -72,7 +72,7 @@ impl DeadLettersQuery {
         });
         let page = Page::new(&request, ORDER, found, |(_, letter)| letter.id.to_string());
         let page = page.map(|(service, letter)| DeadLetter::of(service, letter));
-        Ok(DeadLetterConnection::new(page, Wanted { services, listing }))
+        Ok(Some(DeadLetterConnection::new(page, Wanted { services, listing })))
     }
 
     /// The dead letter with this id, such as `projection.leads.1234`; also one that only waits.

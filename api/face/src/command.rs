@@ -4,9 +4,10 @@ use std::marker::PhantomData;
 
 use chrono::{DateTime, Utc};
 use executor::Request;
-use kernel::{Caller, Refusal};
+use kernel::{Caller, Refusal, Versions};
 use poem::RequestBody;
 use poem::http::HeaderMap;
+use poem::http::header::IF_MATCH;
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use schemars::JsonSchema;
@@ -15,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::identity::{SCHEME, register_scheme};
 use crate::uploads::UploadPlace;
-use crate::{Incoming, Problem, RawBody, Standings, decode_json, schema};
+use crate::{Comparison, EntityTags, Incoming, Problem, RawBody, Standings, decode_json, schema};
 
 /// The headers of commands: name, form, meaning. The contract shows them on each command that understands them.
 pub const HEADERS: [(&str, &str, &str); 5] = [
@@ -28,7 +29,8 @@ pub const HEADERS: [(&str, &str, &str); 5] = [
     (
         "If-Match",
         "",
-        "The ETag of the version that is to be changed, such as \"3\"; any other current version gets 412 and changes nothing.",
+        "The ETag of the version that is to be changed, such as \"3\", or several with commas between them; any other current version \
+         gets 412 and changes nothing. A weak one (W/\"3\") is the ETag of none.",
     ),
     ("Occurred-At", "date-time", "When it happened, if not now (RFC 3339)."),
     (
@@ -215,7 +217,7 @@ fn json_body<T: JsonSchema>() -> MetaRequest {
 struct Circumstances {
     command_id: Option<String>,
     request_hash: [u8; 32],
-    if_match: Option<u64>,
+    if_match: Option<Versions>,
     occurred_at: Option<DateTime<Utc>>,
     id: uuid::Uuid,
     traceparent: Option<String>,
@@ -250,7 +252,7 @@ fn circumstances(request: &poem::Request, incoming: &Incoming, body: &[u8]) -> R
         // Only a request that has a key can be asked whether it is the same one.
         request_hash: if command_id.is_some() { request_hash(request, headers, body) } else { [0; 32] },
         command_id,
-        if_match: header(headers, "if-match")?.map(entity_tag).transpose()?.flatten(),
+        if_match: if_match(headers)?,
         occurred_at: header(headers, "occurred-at")?.map(instant).transpose()?,
         id: incoming.id,
         traceparent: incoming.traceparent.clone(),
@@ -291,17 +293,10 @@ fn idempotency_key(text: &str) -> Result<String, Refusal> {
     }
 }
 
-/// `"3"` is version 3; `*` is any version.
-fn entity_tag(text: &str) -> Result<Option<u64>, Refusal> {
-    if text == "*" {
-        return Ok(None);
-    }
-    text.strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-        // As it was given: no sign, no zero before it.
-        .and_then(|text| text.parse::<u64>().ok().filter(|version| version.to_string() == text))
-        .map(Some)
-        .ok_or_else(|| bad_header("if-match", "send one ETag as it was given, such as \"3\", with its quotes"))
+/// The versions that are insisted on (RFC 9110 section 13.1.1); `None`: any.
+fn if_match(headers: &HeaderMap) -> Result<Option<Versions>, Refusal> {
+    let tags = EntityTags::of(headers, IF_MATCH).map_err(|error| bad_header("if-match", &error.to_string()))?;
+    Ok(tags.and_then(|tags| tags.versions(Comparison::Strong)))
 }
 
 fn instant(text: &str) -> Result<DateTime<Utc>, Refusal> {
@@ -310,15 +305,17 @@ fn instant(text: &str) -> Result<DateTime<Utc>, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use poem::http::HeaderValue;
+
     use super::*;
 
     #[test]
     fn headers_are_read_or_refused() {
-        assert_eq!(entity_tag("\"3\""), Ok(Some(3)));
-        assert_eq!(entity_tag("*"), Ok(None));
-        for refused in ["3", "W/\"3\"", "\"3", "\"a\"", "\"1\", \"2\"", "\"-1\"", "\"+3\"", "\"03\""] {
-            assert!(entity_tag(refused).is_err(), "{refused}");
-        }
+        let matching = |text| if_match(&HeaderMap::from_iter([(IF_MATCH, HeaderValue::from_static(text))]));
+        assert_eq!(matching("\"3\""), Ok(Some(Versions::from(3))));
+        assert_eq!(matching("\"3\", W/\"4\""), Ok(Some(Versions::from(3))));
+        assert_eq!(matching("*"), Ok(None));
+        assert_eq!(matching("3").unwrap_err().code(), "header_invalid");
         assert!(idempotency_key("").is_err());
         assert!(idempotency_key(&"k".repeat(256)).is_err());
         assert!(idempotency_key("käse").is_err());

@@ -43,12 +43,12 @@ mod rings;
 mod routes;
 mod server;
 mod service;
-mod silence;
 mod suspension;
 pub mod telemetry;
 pub mod tenant_keys;
 mod tenants;
 mod well_known;
+mod wire;
 
 pub use config::Config;
 pub use contracts::contracts;

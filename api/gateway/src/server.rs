@@ -11,7 +11,6 @@ use kernel::{Clock, Grant, IdSource, Service, SystemClock, SystemIds};
 use keys::MasterKey as _;
 use nats::Bus;
 use poem::Endpoint;
-use poem::listener::TcpAcceptor;
 use remote::Remote;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -25,7 +24,7 @@ use crate::operations::{Readiness, consumers};
 use crate::outside::{Outside, OutsideError};
 use crate::routes::Served;
 use crate::service::{self, Background};
-use crate::silence::Impatient;
+use crate::wire::Wire;
 use crate::{cells, dev_mail, domains, forwarding, issuing, people, routes, telemetry};
 
 /// Which services a process runs.
@@ -124,7 +123,7 @@ pub enum StartError {
 /// A server that serves.
 pub struct Server {
     address: SocketAddr,
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: JoinHandle<()>,
     stop: CancellationToken,
     background: Background,
     /// What callers were denied, and is not on record yet.
@@ -151,12 +150,11 @@ impl Server {
         // First of all: a taken port shall be said before anything else is started.
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let acceptor = Impatient::new(TcpAcceptor::from_tokio(listener).map_err(listen)?, config.http.idle());
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids: Arc<dyn IdSource> = Arc::new(SystemIds);
         if services == Services::Cells {
-            return Self::before_cells(&config, ids, acceptor, address).await;
+            return Self::before_cells(&config, ids, listener, address).await;
         }
         let background = Background::default();
         keep_master_keys(&config, &background).await?;
@@ -261,9 +259,9 @@ impl Server {
             (mails, texts) => dev_mail::routes(routes, mails, texts),
         };
         let routes = routes::protocols(routes, issuers, scim);
-        let front = Front::new(&config, verifier, rates, watch, ids, routes);
+        let front = Front::new(&config, verifier, rates, watch, ids.clone(), routes);
 
-        let serving = run_front(&config, acceptor, front, &stop);
+        let serving = run_front(&config, listener, front, ids, &stop);
         tracing::info!(%address, services = run, forwarded, "serving");
         Ok(Self { address, serving, stop, background, denials: Some(denials), stores, bus: Some(bus) })
     }
@@ -272,12 +270,12 @@ impl Server {
     async fn before_cells(
         config: &Config,
         ids: Arc<dyn IdSource>,
-        acceptor: Impatient<TcpAcceptor>,
+        listener: TcpListener,
         address: SocketAddr,
     ) -> Result<Self, StartError> {
         let (background, stop) = (Background::default(), CancellationToken::new());
-        let front = cells::serve(config, ids, &background, stop.clone()).await?;
-        let serving = run_front(config, acceptor, front, &stop);
+        let front = cells::serve(config, ids.clone(), &background, stop.clone()).await?;
+        let serving = run_front(config, listener, front, ids, &stop);
         let names = config.cells.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         tracing::info!(%address, cells = names, "serving");
         Ok(Self { address, serving, stop, background, denials: None, stores: Vec::new(), bus: None })
@@ -291,7 +289,7 @@ impl Server {
     /// Refuses new connections, lets running requests finish (at most `http.drain_seconds`), and stops everything.
     pub async fn shutdown(self) {
         self.stop.cancel();
-        if let Ok(Err(error)) = self.serving.await {
+        if let Err(error) = self.serving.await {
             tracing::error!(%error, "the HTTP server failed");
         }
         // Only now: the last requests were still denied things, and were still writing.
@@ -320,16 +318,14 @@ impl Server {
 /// Serves until `stop`, and lets running requests finish.
 fn run_front(
     config: &Config,
-    acceptor: Impatient<TcpAcceptor>,
+    listener: TcpListener,
     front: impl Endpoint + 'static,
+    ids: Arc<dyn IdSource>,
     stop: &CancellationToken,
-) -> JoinHandle<std::io::Result<()>> {
-    let (drain, stopped) = (Duration::from_secs(config.http.drain_seconds), stop.clone());
-    tokio::spawn(async move {
-        poem::Server::new_with_acceptor(acceptor)
-            .run_with_graceful_shutdown(front, stopped.cancelled_owned(), Some(drain))
-            .await
-    })
+) -> JoinHandle<()> {
+    let drain = Duration::from_secs(config.http.drain_seconds);
+    let wire = Wire { listener, patience: config.http.idle(), drain, ids };
+    tokio::spawn(wire.serve(front, stop.clone()))
 }
 
 /// Looks whether the master keys that are in Vault can be used, and keeps our token for it good.

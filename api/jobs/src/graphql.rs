@@ -54,7 +54,7 @@ impl JobsQuery {
         schedule: Option<Uuid>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<JobConnection> {
+    ) -> FieldResult<Option<JobConnection>> {
         const ORDER: &str = "JOBS_NEWEST";
         let services = context.permitted(service.as_deref(), READ)?;
         let request = PageRequest::new(first, after.as_deref(), ORDER)?;
@@ -69,7 +69,7 @@ impl JobsQuery {
         // Each service's own page ends no earlier than this one does: nothing is left out between two pages.
         found.sort_by_key(|row| std::cmp::Reverse(row.job.id));
         let page = Page::new(&request, ORDER, found, |row| row.job.id);
-        Ok(JobConnection::new(page, Wanted { services, listing }))
+        Ok(Some(JobConnection::new(page, Wanted { services, listing })))
     }
 
     /// The job with this id.
@@ -80,7 +80,7 @@ impl JobsQuery {
     }
 
     /// The tenant's schedules, the first made first.
-    async fn schedules(context: &Context, service: Option<String>) -> FieldResult<Vec<ScheduleRow>> {
+    async fn schedules(context: &Context, service: Option<String>) -> FieldResult<Option<Vec<ScheduleRow>>> {
         let mut all = Vec::new();
         for service in context.permitted(service.as_deref(), READ)? {
             let mut tables = context.reader(service).await?;
@@ -88,7 +88,7 @@ impl JobsQuery {
             all.extend(found.into_iter().map(|schedule| ScheduleRow { service, schedule }));
         }
         all.sort_by_key(|row| row.schedule.id);
-        Ok(all)
+        Ok(Some(all))
     }
 
     /// The schedule with this id.
@@ -100,14 +100,14 @@ impl JobsQuery {
     }
 
     /// The queues in which the tenant has open jobs, or which it has paused or limited; each service has its own.
-    async fn queues(context: &Context, service: Option<String>) -> FieldResult<Vec<JobQueue>> {
+    async fn queues(context: &Context, service: Option<String>) -> FieldResult<Option<Vec<JobQueue>>> {
         let mut all = Vec::new();
         for service in context.permitted(service.as_deref(), READ)? {
             let mut tables = context.reader(service).await?;
             let found = Queue::list(&mut tables, context.caller().tenant(), &[]).await.map_err(unreadable)?;
             all.extend(found.into_iter().map(|queue| JobQueue::of(service, queue)));
         }
-        Ok(all)
+        Ok(Some(all))
     }
 
     /// The batch with this id.

@@ -23,7 +23,7 @@ use anyhow::{Result, anyhow, bail};
 use directory::{Directory, DirectoryError, Tenant};
 use gateway::{Config, ProvisionError, Server, Services};
 
-use crate::{serve, signals};
+use crate::{serve, settings, signals};
 use environment::Environment;
 use home::Home;
 use lock::Lock;
@@ -58,6 +58,7 @@ impl Dev {
         let lock = Lock::take(&home, self.ports)?;
         let config = config::write_and_read(&home, self.ports)?;
         let _telemetry = gateway::telemetry::init(&config)?;
+        settings::warn_of_unknown();
         let mut environment = tokio::select! {
             environment = Environment::start(&home, self.ports, lock) => environment?,
             () = &mut stop => return Ok(()),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, ended};
 
 #[test]
 fn every_command_has_help_with_examples() {
@@ -39,6 +39,28 @@ fn commands_below(sandbox: &Sandbox, command: &[&str]) -> Vec<Vec<String>> {
         found.push(command.iter().map(|&word| word.to_owned()).collect());
     }
     found
+}
+
+#[test]
+fn a_variable_that_nothing_reads_is_named_with_what_was_meant() {
+    let sandbox = Sandbox::new();
+    let warned = "INOPSIO_PROT is set, and nothing reads it; did you mean INOPSIO_PORT?";
+    let run = |arguments: &[&str]| ended(sandbox.inopsio(arguments).env("INOPSIO_PROT", "canary").output().unwrap());
+    let told = run(&["settings"]);
+    assert!(told.status.success() && told.stderr.contains(warned), "{told:?}");
+    assert!(!told.stderr.contains("canary"), "it may be a secret: {told:?}");
+    assert_eq!(told.stdout, sandbox.ok(&["settings"]), "what programs read is as it was");
+    // Those that serve say it in their log. This one ends because its port is taken.
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", sandbox.http)).unwrap();
+    let logged = run(&["serve"]);
+    let line = logged.stderr.lines().find(|line| line.contains("INOPSIO_PROT")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!((&line["level"], &line["variable"]), (&"WARN".into(), &"INOPSIO_PROT".into()), "{line}");
+    assert!(line.to_string().contains(warned) && !logged.stderr.contains("canary"), "{logged:?}");
+    // Those of tests are known, and so are files of secrets and the settings of this machine.
+    let known = ["INOPSIO_FAULT_SEED", "INOPSIO_MASTER_KEY_FILE", "INOPSIO_POSTGRES_BIN"];
+    let quiet = ended(sandbox.inopsio(&["settings"]).envs(known.map(|name| (name, "7"))).output().unwrap());
+    assert_eq!((quiet.status.success(), quiet.stderr.as_str()), (true, ""));
 }
 
 #[test]

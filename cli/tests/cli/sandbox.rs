@@ -223,7 +223,8 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn ended(output: std::process::Output) -> Ended {
+/// What a process that was waited for left.
+pub fn ended(output: std::process::Output) -> Ended {
     Ended {
         status: output.status,
         stdout: String::from_utf8(output.stdout).unwrap(),

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
-use kernel::{Caller, Position, Refusal};
+use kernel::{Caller, Position, Refusal, Versions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -34,8 +34,8 @@ pub struct Request {
     pub command_id: Option<String>,
     /// SHA-256 of what makes the request the same request: method, path, body.
     pub request_hash: [u8; 32],
-    /// `If-Match`: the version of the first aggregate that the command changes.
-    pub if_match: Option<u64>,
+    /// `If-Match`: the versions of which the first aggregate that the command changes must be.
+    pub if_match: Option<Versions>,
     /// When it happened, if not now. Needs the permission `<service>:history:backdate`.
     pub occurred_at: Option<DateTime<Utc>>,
     /// The same through everything that one request caused.

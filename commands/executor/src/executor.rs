@@ -293,8 +293,10 @@ fn failed<T>(work: &Work<'_>, error: &append::Error) -> Result<Attempt<T>, Refus
             if work.streams.iter().find(is_it).is_some_and(|stream| stream.begun) {
                 return Err(already_exists(aggregate_type, aggregate_id));
             }
-            match work.request.if_match {
-                Some(wanted) if work.first().as_ref().is_some_and(is_it) => Err(version_differs(wanted, *actual)),
+            match &work.request.if_match {
+                Some(wanted) if !wanted.contains(*actual) && work.first().as_ref().is_some_and(is_it) => {
+                    Err(version_differs(wanted, *actual))
+                }
                 _ => Ok(Attempt::Conflict(refusal())),
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use eventstore::{AskedJob, ClaimAct};
-use kernel::{Aggregate, Caller, Event, IdSource, Refusal};
+use kernel::{Aggregate, Caller, Event, IdSource, Refusal, Versions};
 use uuid::Uuid;
 
 use crate::cache::Baseline;
@@ -200,8 +200,8 @@ impl<'a> Work<'a> {
         let id = id.to_string();
         let Some(place) = self.place::<A>(&id).await? else { return Err(not_found::<A>(&id)) };
         let version = self.streams[place].expected;
-        match self.request.if_match {
-            Some(wanted) if wanted != version => Err(version_differs(wanted, version)),
+        match &self.request.if_match {
+            Some(wanted) if !wanted.contains(version) => Err(version_differs(wanted, version)),
             _ => Ok(()),
         }
     }
@@ -319,8 +319,8 @@ impl<'a> Work<'a> {
         let first = self.streams.iter().all(|stream| !stream.asked);
         let stream = &mut self.streams[place];
         stream.asked = true;
-        if let (true, Some(wanted)) = (first, self.request.if_match)
-            && wanted != stream.expected
+        if let (true, Some(wanted)) = (first, &self.request.if_match)
+            && !wanted.contains(stream.expected)
         {
             return Err(version_differs(wanted, stream.expected));
         }
@@ -414,10 +414,10 @@ pub(crate) fn already_exists(aggregate_type: &str, id: &str) -> Refusal {
     Refusal::conflict("already_exists", format!("{aggregate_type} {id} is there already"))
 }
 
-pub(crate) fn version_differs(wanted: u64, actual: u64) -> Refusal {
+pub(crate) fn version_differs(wanted: &Versions, actual: u64) -> Refusal {
     Refusal::precondition_failed(
         "version_differs",
-        format!("If-Match names version {wanted}, the current version is {actual}; read it again, then decide"),
+        format!("If-Match names {wanted}, the current version is {actual}; read it again, then decide"),
     )
     .with("version", actual)
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chrono::{DateTime, Utc};
 use eventstore::EventStore;
 use executor::{Command, Executor, Request};
-use kernel::{Aggregate, Caller, Kind, Position, RecordedEvent, Refusal, TenantId};
+use kernel::{Aggregate, Caller, Kind, Position, RecordedEvent, Refusal, TenantId, Versions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -177,7 +177,8 @@ impl Doing {
         let way = if inner.undo { "undo" } else { "do" };
         let id = format!("saga {} {} {} {way}", inner.id, inner.step, inner.turn);
         let part = inner.commands.fetch_add(1, Ordering::Relaxed);
-        let request = Request { if_match: version, ..request(&inner.caller, &inner.state, Some(id)) };
+        let request =
+            Request { if_match: version.map(Versions::from), ..request(&inner.caller, &inner.state, Some(id)) };
         Ok(inner.executor.execute_part(&request, part, command).await?.answer)
     }
 

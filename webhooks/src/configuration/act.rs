@@ -1,6 +1,6 @@
 //! What can be asked, and what is answered.
 
-use kernel::{Caller, Position};
+use kernel::{Caller, Position, Versions};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -13,8 +13,8 @@ pub struct Request {
     pub command_id: Option<String>,
     /// SHA-256 of what makes the request the same request.
     pub request_hash: [u8; 32],
-    /// `If-Match`: the version that is to be changed.
-    pub if_match: Option<u64>,
+    /// `If-Match`: the versions of which the endpoint must be.
+    pub if_match: Option<Versions>,
 }
 
 /// What an endpoint is, as sent; checked when it is taken over.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::LockClass;
-use kernel::{Checks, EventType, IdSource, Position, Refusal, TenantId, TypePatterns};
+use kernel::{Checks, EventType, IdSource, Position, Refusal, TenantId, TypePatterns, Versions};
 use serde_json::{Value, json};
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
@@ -24,7 +24,7 @@ pub const LONGEST_OVERLAP: u32 = 168;
 pub(super) struct Change<'a> {
     pub(super) tenant: TenantId,
     pub(super) actor: &'a str,
-    pub(super) if_match: Option<u64>,
+    pub(super) if_match: Option<&'a Versions>,
     pub(super) types: &'a [EventType],
     pub(super) guard: Guard,
     pub(super) now: DateTime<Utc>,
@@ -77,11 +77,9 @@ impl Change<'_> {
         let found = sqlx::query_scalar::<_, i64>(query).bind(self.tenant.uuid()).bind(id).fetch_optional(tables);
         let version = found.await.map_err(unavailable)?.ok_or_else(|| unknown(id))?;
         match self.if_match {
-            Some(wanted) if wanted != version.cast_unsigned() => Err(Refusal::precondition_failed(
+            Some(wanted) if !wanted.contains(version.cast_unsigned()) => Err(Refusal::precondition_failed(
                 "version_differs",
-                format!(
-                    "If-Match names version {wanted}, the current version is {version}; read it again, then decide"
-                ),
+                format!("If-Match names {wanted}, the current version is {version}; read it again, then decide"),
             )
             .with("version", version)),
             _ => Ok(version),

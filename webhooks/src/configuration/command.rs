@@ -26,7 +26,7 @@ impl Webhooks {
         let change = Change {
             tenant,
             actor: request.caller.subject(),
-            if_match: request.if_match,
+            if_match: request.if_match.as_ref(),
             types: &inner.types,
             guard: inner.settings.guard,
             now: inner.clock.now(),

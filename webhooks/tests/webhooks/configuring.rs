@@ -1,6 +1,6 @@
 //! What tenants may do with their endpoints, and what is refused.
 
-use kernel::{Position, Refusal, Role};
+use kernel::{Position, Refusal, Role, Versions};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 use webhooks::{Act, EndpointFields, Guard, Request, Settings};
@@ -50,7 +50,7 @@ async fn versions_are_counted_and_insisted_on() {
     let world = strict().await;
     let created = world.act(Act::Create { fields: fields(URL), after: None }).await;
     assert_eq!(created.version, 1);
-    let insisting = |version| Request { if_match: Some(version), ..world.request() };
+    let insisting = |version: u64| Request { if_match: Some(Versions::from(version)), ..world.request() };
     let change = || Act::Change {
         id: created.id,
         fields: EndpointFields {

@@ -29,8 +29,8 @@ impl AuthQuery {
         filter: Option<MachineFilter>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<MachineConnection> {
-        machine::list(context, filter, first, after).await
+    ) -> FieldResult<Option<MachineConnection>> {
+        machine::list(context, filter, first, after).await.map(Some)
     }
 
     /// An application that signs people in; `null`: unknown.
@@ -44,8 +44,8 @@ impl AuthQuery {
         filter: Option<ClientFilter>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<ClientConnection> {
-        client::list(context, filter, first, after).await
+    ) -> FieldResult<Option<ClientConnection>> {
+        client::list(context, filter, first, after).await.map(Some)
     }
 
     /// The identity providers that sign people in, first connected first.
@@ -53,8 +53,8 @@ impl AuthQuery {
         context: &Context,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<SamlConnectionConnection> {
-        saml_connection::list(context, first, after).await
+    ) -> FieldResult<Option<SamlConnectionConnection>> {
+        saml_connection::list(context, first, after).await.map(Some)
     }
 
     /// The sessions of a person, last begun first, ended ones included: when, from where and by what they signed in.
@@ -63,8 +63,8 @@ impl AuthQuery {
         user_id: Uuid,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<SignInSessionConnection> {
-        session::of_user(context, user_id, first, after).await
+    ) -> FieldResult<Option<SignInSessionConnection>> {
+        session::of_user(context, user_id, first, after).await.map(Some)
     }
 
     /// The attempts to sign in that were refused, last tried first: those at a person's account, or without `userId` those at nobody's.
@@ -73,8 +73,8 @@ impl AuthQuery {
         user_id: Option<Uuid>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<RefusedSignInConnection> {
-        refused_sign_in::list(context, user_id, first, after).await
+    ) -> FieldResult<Option<RefusedSignInConnection>> {
+        refused_sign_in::list(context, user_id, first, after).await.map(Some)
     }
 
     /// What callers who are known were denied, newest first: those of a user or a machine, or without `subject` all.
@@ -83,7 +83,7 @@ impl AuthQuery {
         subject: Option<String>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<DeniedAccessConnection> {
-        denied_access::list(context, subject, first, after).await
+    ) -> FieldResult<Option<DeniedAccessConnection>> {
+        denied_access::list(context, subject, first, after).await.map(Some)
     }
 }

@@ -34,8 +34,8 @@ impl CrmQuery {
         order_by: Option<LeadOrder>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<LeadConnection> {
-        lead::list(context, filter, order_by, first, after).await
+    ) -> FieldResult<Option<LeadConnection>> {
+        lead::list(context, filter, order_by, first, after).await.map(Some)
     }
 
     /// What happened to a lead, first to last, 50 changes unless `first` says otherwise; an unknown lead has none.
@@ -44,9 +44,9 @@ impl CrmQuery {
         id: Uuid,
         #[graphql(default = 50)] first: Option<i32>,
         after_version: Option<i32>,
-    ) -> FieldResult<Vec<LeadChange>> {
+    ) -> FieldResult<Option<Vec<LeadChange>>> {
         let (after, first) = window(first, after_version)?;
-        lead::history(context, id, after, first).await
+        lead::history(context, id, after, first).await.map(Some)
     }
 
     /// How a lead stood at `asOf`, as far as was known at `knownAt`; `null`: it was not there, or not known.
@@ -65,8 +65,8 @@ impl CrmQuery {
         from: DateTime<Utc>,
         to: DateTime<Utc>,
         as_of: Option<DateTime<Utc>>,
-    ) -> FieldResult<Vec<FunnelOfSource>> {
-        funnel::funnel(context, from, to, as_of).await
+    ) -> FieldResult<Option<Vec<FunnelOfSource>>> {
+        funnel::funnel(context, from, to, as_of).await.map(Some)
     }
 
     /// A contact; `null`: unknown.
@@ -81,8 +81,8 @@ impl CrmQuery {
         order_by: Option<ContactOrder>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<ContactConnection> {
-        contact::list(context, filter, order_by, first, after).await
+    ) -> FieldResult<Option<ContactConnection>> {
+        contact::list(context, filter, order_by, first, after).await.map(Some)
     }
 
     /// An account; `null`: unknown.
@@ -97,8 +97,8 @@ impl CrmQuery {
         order_by: Option<AccountOrder>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<AccountConnection> {
-        account::list(context, filter, order_by, first, after).await
+    ) -> FieldResult<Option<AccountConnection>> {
+        account::list(context, filter, order_by, first, after).await.map(Some)
     }
 
     /// An opportunity; `null`: unknown.
@@ -113,8 +113,8 @@ impl CrmQuery {
         order_by: Option<OpportunityOrder>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<OpportunityConnection> {
-        opportunity::list(context, filter, order_by, first, after).await
+    ) -> FieldResult<Option<OpportunityConnection>> {
+        opportunity::list(context, filter, order_by, first, after).await.map(Some)
     }
 
     /// A pipeline; `null`: unknown.
@@ -123,8 +123,8 @@ impl CrmQuery {
     }
 
     /// All pipelines, by name.
-    async fn pipelines(context: &Context) -> FieldResult<Vec<Pipeline>> {
-        pipeline::list(context).await
+    async fn pipelines(context: &Context) -> FieldResult<Option<Vec<Pipeline>>> {
+        pipeline::list(context).await.map(Some)
     }
 
     /// A pipeline's open deals by stage at `asOf` (today, if left out), as far as was known at `knownAt` (as known today,

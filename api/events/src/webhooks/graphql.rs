@@ -16,7 +16,7 @@ pub struct EventsQuery;
 #[graphql_object(context = Context)]
 impl EventsQuery {
     /// All webhooks, the oldest of each service first.
-    async fn webhooks(context: &Context) -> FieldResult<Vec<Webhook>> {
+    async fn webhooks(context: &Context) -> FieldResult<Option<Vec<Webhook>>> {
         context.require(READ)?;
         let mut all = Vec::new();
         for service in context.services() {
@@ -24,7 +24,7 @@ impl EventsQuery {
             let found = Endpoint::list(&mut tables, context.caller().tenant()).await.map_err(unreadable)?;
             all.extend(found.into_iter().map(|endpoint| Webhook { service, endpoint }));
         }
-        Ok(all)
+        Ok(Some(all))
     }
 
     /// The webhook with this id.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{upgrade, whose};
-use crate::front::{failure, request_id};
+use crate::front::{failure, host, request_id};
 use crate::issuing;
 use crate::server::StartError;
 use crate::service::Background;
@@ -88,6 +88,7 @@ pub(crate) async fn serve(
 
 impl Cells {
     async fn answer(&self, mut request: Request) -> Result<Response, Problem> {
+        host::check(&request)?;
         match request.original_uri().path() {
             "/health" => return Ok(said(StatusCode::OK, &json!({ "status": "alive" }))),
             "/ready" => return Ok(self.ready()),

@@ -8,6 +8,7 @@ mod conditional;
 mod cors;
 mod endless;
 pub(crate) mod failure;
+pub(crate) mod host;
 mod rate;
 pub(crate) mod request_id;
 mod trace;
@@ -146,7 +147,9 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         let _running = Running::begin();
         let method = request.method().clone();
         let origin = self.cors.allowed(request.headers());
-        if method == Method::OPTIONS
+        let unplaced = host::check(&request).err();
+        if unplaced.is_none()
+            && method == Method::OPTIONS
             && let Some(preflight) = Cors::preflight(request.headers(), origin.as_ref())
         {
             return Ok(preflight);
@@ -168,7 +171,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
             request.extensions_mut().insert(seen.clone());
         }
 
-        let refused = allowance.as_ref().and_then(Allowance::refusal);
+        let refused = unplaced.map(Problem::from).or_else(|| allowance.as_ref().and_then(Allowance::refusal));
         let answered = match refused {
             Some(problem) => Err(problem.into()),
             None => self.answer(request).instrument(span.clone()).await,
@@ -177,7 +180,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
             self.watch.look(caller, &seen, &method, &answered);
         }
         let (response, route) = failure::settle(answered, id);
-        let mut response = conditional::answer(response, &known);
+        let mut response = conditional::answer(response, known.as_ref());
         if let Some(bearer) = bearer {
             endless::end_with(&mut response, &self.verifier, bearer);
         }

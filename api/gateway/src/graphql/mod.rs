@@ -99,3 +99,35 @@ pub fn routes(
         .on(Method::GET, subscription::endpoint(engine));
     explorer::routes(route.at("/graphql", methods))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(of: &MetaType<DefaultScalarValue>) -> Vec<(String, String, bool)> {
+        let MetaType::Object(object) = of else { return Vec::new() };
+        let ours = object.fields.iter().filter(|field| !field.name.starts_with("__"));
+        ours.map(|field| {
+            let ty = &field.field_type;
+            (field.name.to_string(), ty.innermost_name().to_owned(), ty.is_non_null())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_question_that_fails_takes_no_other_with_it() {
+        let schema = schema();
+        let namespaces = fields(schema.schema.concrete_query_type());
+        assert!(namespaces.len() > 5, "{namespaces:?}");
+        for (namespace, name, _) in namespaces {
+            let questions = fields(schema.schema.concrete_type_by_name(&name).unwrap());
+            assert!(!questions.is_empty(), "{namespace}");
+            for (question, _, non_null) in questions {
+                assert!(
+                    !non_null,
+                    "{namespace}.{question} can't be null: answer FieldResult<Option<…>>, so that its errors are its own"
+                );
+            }
+        }
+    }
+}

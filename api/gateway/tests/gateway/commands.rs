@@ -76,14 +76,26 @@ async fn the_same_key_gets_the_first_answer_and_another_request_under_it_is_refu
 async fn a_change_can_be_conditioned_on_a_version() {
     let world = World::start().await;
     let id = world.lead("Ada").await;
-    let assign = |etag: &str| {
+    let assign_to = |owner: &str, etag: &str| {
         world
             .request(Method::POST, &format!("/v1/crm/leads/{id}/assign"))
             .header("if-match", etag)
-            .json(&json!({ "owner": "grace" }))
+            .json(&json!({ "owner": owner }))
     };
-    world.refuses(vec![(assign("\"7\""), StatusCode::PRECONDITION_FAILED, "version_differs")]).await;
+    let assign = |etag: &str| assign_to("grace", etag);
+    // Another version, tags that no version has, and a weak one, which matches nothing here (RFC 9110 section 13.1.1).
+    let differing = ["\"7\"", "\"2\", \"7\"", "\"one\"", "\"01\"", "W/\"1\""];
+    let differs = |tags| (assign(tags), StatusCode::PRECONDITION_FAILED, "version_differs");
+    world.refuses(differing.into_iter().map(differs).collect()).await;
     assert_eq!(Answer::of(assign("\"1\"")).await.status, StatusCode::OK);
+    for (owner, of_several, version) in
+        [("ada", "\"7\", \"2\"", "\"3\""), ("grace", "W/\"1\",\"3\"", "\"4\""), ("ada", "*", "\"5\"")]
+    {
+        let assigned = Answer::of(assign_to(owner, of_several)).await;
+        assert_eq!((assigned.status, assigned.header("etag")), (StatusCode::OK, version), "{assigned:?}");
+    }
+    let lines = assign("\"7\"").header("if-match", "\"5\"");
+    assert_eq!(Answer::of(lines).await.header("etag"), "\"6\"");
 }
 
 #[tokio::test]

@@ -186,6 +186,38 @@ async fn the_explorers_own_introspection_is_within_the_limits() {
 }
 
 #[tokio::test]
+async fn a_question_that_fails_is_null_and_the_others_are_answered() {
+    let world = World::start().await;
+    let captured = world.post("/v1/crm/leads", json!({ "name": "Ada" })).await;
+    let text = "{ crm { leads { totalCount } cut: leads(after: \"nowhere\") { totalCount } none: leads(first: 0) { totalCount }
+        funnel(from: \"2026-02-01T00:00:00Z\", to: \"2026-01-01T00:00:00Z\") { source } pipelines { name } }
+        auth { deniedAccesses { totalCount } } user { roles { name } } }";
+    let request = world.anonymous(Method::POST, "/graphql").bearer_auth(world.token(&[kernel::Role::Viewer]));
+    let request = request.header("x-min-position", captured.header("x-position")).json(&json!({ "query": text }));
+    let before = world.head().await;
+    let answer = Answer::of(request).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let crm = json!({ "leads": { "totalCount": 1 }, "cut": null, "none": null, "funnel": null, "pipelines": [] });
+    let data = json!({ "crm": crm, "auth": { "deniedAccesses": null }, "user": { "roles": [] } });
+    assert_eq!(answer.body["data"], data, "{answer:?}");
+    let errors = answer.body["errors"].as_array().unwrap().iter();
+    let told: std::collections::BTreeSet<_> = errors
+        .map(|error| {
+            let path: Vec<_> = error["path"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            (path.join("."), error["extensions"]["code"].as_str().unwrap())
+        })
+        .collect();
+    let wanted = [
+        ("auth.deniedAccesses", "permission_missing"),
+        ("crm.cut", "cursor_invalid"),
+        ("crm.funnel", "time_backwards"),
+        ("crm.none", "page_size"),
+    ];
+    assert_eq!(told, wanted.map(|(path, code)| (path.to_owned(), code)).into());
+    assert_eq!(world.head().await, before);
+}
+
+#[tokio::test]
 async fn a_query_that_is_wrong_is_answered_as_the_client_understands() {
     let world = World::start().await;
     let plain = Answer::of(query(&world, "{ nonsense }")).await;

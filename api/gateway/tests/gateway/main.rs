@@ -63,4 +63,5 @@ mod users;
 mod walk;
 mod webhooks;
 mod websocket;
+mod wire;
 mod world;

@@ -321,7 +321,7 @@ async fn a_change_of_a_groups_members_is_held_against_the_version_that_it_names(
         { "op": "replace", "path": "displayName", "value": "Sellers" },
         { "op": "add", "path": "members", "value": member },
     ]));
-    let request = provider.request(Method::PATCH, &path, &both).header("if-match", "W/\"2\"");
+    let request = provider.request(Method::PATCH, &path, &both).header("if-match", "W/\"1\", W/\"2\"");
     let answer = Answer::of(request).await;
     assert_eq!(
         (answer.status, answer.body["members"][0]["value"].clone()),

@@ -43,8 +43,8 @@ impl UserQuery {
         order_by: Option<UserOrder>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<UserConnection> {
-        user::list(context, filter.unwrap_or_default().into(), order_by, first, after).await
+    ) -> FieldResult<Option<UserConnection>> {
+        user::list(context, filter.unwrap_or_default().into(), order_by, first, after).await.map(Some)
     }
 
     /// What happened to a user, first to last, 50 changes unless `first` says otherwise; an unknown user has none.
@@ -53,14 +53,14 @@ impl UserQuery {
         id: Uuid,
         #[graphql(default = 50)] first: Option<i32>,
         after_version: Option<i32>,
-    ) -> FieldResult<Vec<UserChange>> {
+    ) -> FieldResult<Option<Vec<UserChange>>> {
         let (after, first) = window(first, after_version)?;
-        user::history(context, UserId::new(id), after, first).await
+        user::history(context, UserId::new(id), after, first).await.map(Some)
     }
 
     /// The roles that the tenant defined, by name; retired ones too.
-    async fn roles(context: &Context) -> FieldResult<Vec<Role>> {
-        role::list(context).await
+    async fn roles(context: &Context) -> FieldResult<Option<Vec<Role>>> {
+        role::list(context).await.map(Some)
     }
 
     /// A group; `null`: unknown.
@@ -74,8 +74,8 @@ impl UserQuery {
         name: Option<String>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<UserGroupConnection> {
-        group::list(context, name, first, after).await
+    ) -> FieldResult<Option<UserGroupConnection>> {
+        group::list(context, name, first, after).await.map(Some)
     }
 
     /// An organization; `null`: unknown.
@@ -89,8 +89,8 @@ impl UserQuery {
         parent_id: Option<Uuid>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<OrganizationConnection> {
-        organization::list(context, parent_id, first, after).await
+    ) -> FieldResult<Option<OrganizationConnection>> {
+        organization::list(context, parent_id, first, after).await.map(Some)
     }
 
     /// Domains that the tenant says are its own, by name; released ones are left out.
@@ -98,8 +98,8 @@ impl UserQuery {
         context: &Context,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<DomainConnection> {
-        domain::list(context, first, after).await
+    ) -> FieldResult<Option<DomainConnection>> {
+        domain::list(context, first, after).await.map(Some)
     }
 
     /// Invitations, last sent first.
@@ -108,8 +108,8 @@ impl UserQuery {
         status: Option<InvitationStatus>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<InvitationConnection> {
-        invitation::list(context, status, first, after).await
+    ) -> FieldResult<Option<InvitationConnection>> {
+        invitation::list(context, status, first, after).await.map(Some)
     }
 
     /// What a user, or a machine by its id, may do at `asOf` (today, if left out), as far as was known at `knownAt`: with the roles and groups
@@ -131,8 +131,8 @@ impl UserQuery {
         to: Option<DateTime<Utc>>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<AccessChangePage> {
-        access::changes(context, from, to, first, after).await
+    ) -> FieldResult<Option<AccessChangePage>> {
+        access::changes(context, from, to, first, after).await.map(Some)
     }
 
     /// What would have been refused between `from` (30 days before that, if left out) and `to` (now, if left out) if a policy had been another all
@@ -145,7 +145,7 @@ impl UserQuery {
         to: Option<DateTime<Utc>>,
         #[graphql(default = 100)] first: Option<i32>,
         after: Option<String>,
-    ) -> FieldResult<PolicyDryRun> {
-        dry_run::run(context, change, (from, to), first, after).await
+    ) -> FieldResult<Option<PolicyDryRun>> {
+        dry_run::run(context, change, (from, to), first, after).await.map(Some)
     }
 }

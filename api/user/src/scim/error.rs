@@ -1,7 +1,7 @@
 //! Errors as RFC 7644 section 3.12 has them: the one place where a refusal of our commands is said in SCIM's words and names.
 
 use face::{Denials, Denied};
-use kernel::{FieldError, Kind, Refusal};
+use kernel::{FieldError, Kind, Refusal, Versions};
 use poem::Response;
 use poem::http::{HeaderValue, StatusCode, header};
 use serde_json::json;
@@ -67,9 +67,9 @@ impl ScimError {
     }
 
     /// It is of another version than `If-Match` names.
-    pub(super) fn version_differs(wanted: u64, actual: u64) -> Self {
+    pub(super) fn version_differs(wanted: &Versions, actual: u64) -> Self {
         let detail = format!(
-            "If-Match names version {wanted}, the current version is {actual}; read it again, then decide (version_differs)"
+            "If-Match names {wanted}, the current version is {actual}; read it again, then decide (version_differs)"
         );
         Self::of(StatusCode::PRECONDITION_FAILED, detail)
     }

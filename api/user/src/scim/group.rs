@@ -158,8 +158,8 @@ async fn revise(scim: &Scim, visit: &Visit, id: Uuid, mut change: Change) -> Ans
     visit.caller.require(WRITE)?;
     let request = visit.request()?;
     let (_, version) = load(scim, visit, id).await?;
-    if let Some(wanted) = request.if_match
-        && wanted != version
+    if let Some(wanted) = &request.if_match
+        && !wanted.contains(version)
     {
         return Err(ScimError::version_differs(wanted, version));
     }

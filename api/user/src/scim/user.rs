@@ -3,8 +3,7 @@
 //! `userName` is what they sign in with: an e-mail address, or a name of their own and then the address is that of `emails`. Roles
 //! are not given this way, but by groups and by whoever looks after users here.
 
-use executor::Request;
-use kernel::{TenantId, UserId};
+use kernel::{TenantId, UserId, Versions};
 use poem::http::StatusCode;
 use projector::Transaction;
 use serde_json::{Map, Value, json};
@@ -180,8 +179,12 @@ async fn change(
         return Err(ScimError::syntax("the body is not a JSON object"));
     };
     let user = wanted(&to(resource)?, Some(&before))?;
-    let request = visit.request()?;
-    let request = Request { if_match: request.if_match.or(Some(version)), ..request };
+    let mut request = visit.request()?;
+    if let Some(wanted) = request.if_match.replace(Versions::from(version))
+        && !wanted.contains(version)
+    {
+        return Err(ScimError::version_differs(&wanted, version));
+    }
     let replace = ReplaceUser { id: UserId::new(id), user, catalogue: scim.catalogue.clone() };
     scim.runtime.executor.execute(&request, &replace).await?;
     let (after, version) = load(scim, visit, id).await?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use executor::Request;
-use face::Incoming;
+use face::{Comparison, EntityTags, Incoming};
 use kernel::{Caller, TenantId};
 use poem::http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value};
@@ -85,13 +85,12 @@ impl Visit {
 
     /// What a command is asked with. A change counts only for the version that `If-Match` names, if it names one.
     pub(super) fn request(&self) -> Result<Request, ScimError> {
-        let if_match = match self.headers.get(header::IF_MATCH).map(|value| value.to_str().unwrap_or("?").trim()) {
-            None | Some("*") => None,
-            Some(tag) => Some(version(tag).ok_or_else(|| {
-                let detail = "If-Match is none of the versions that a resource may have, such as W/\"3\"";
-                ScimError::of(StatusCode::PRECONDITION_FAILED, detail)
-            })?),
-        };
+        let tags = EntityTags::of(&self.headers, header::IF_MATCH).map_err(|_| {
+            let detail = "If-Match is none of the versions that a resource may have, such as W/\"3\"";
+            ScimError::of(StatusCode::PRECONDITION_FAILED, detail)
+        })?;
+        // Versions are weak in SCIM (RFC 7644 section 3.14).
+        let if_match = tags.and_then(|tags| tags.versions(Comparison::Weak));
         Ok(Request {
             caller: self.caller.clone(),
             command_id: None,
@@ -103,8 +102,4 @@ impl Visit {
             traceparent: self.traceparent.clone(),
         })
     }
-}
-
-fn version(tag: &str) -> Option<u64> {
-    tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"')?.strip_suffix('"')?.parse().ok()
 }

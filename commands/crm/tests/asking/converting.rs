@@ -7,7 +7,7 @@ use crm_commands::{
 };
 use executor::Request;
 use futures::future::join_all;
-use kernel::Kind;
+use kernel::{Kind, Versions};
 use uuid::Uuid;
 
 use super::support::{World, day, euros, field, lead_fields, text};
@@ -62,7 +62,7 @@ async fn a_second_convert_gets_the_same_answer() {
     }
     assert_eq!(world.head().await, head);
     // It is a condition of that answer, too.
-    let versioned = |version| Request { if_match: Some(version), ..world.request.clone() };
+    let versioned = |version: u64| Request { if_match: Some(Versions::from(version)), ..world.request.clone() };
     let refusal = world.executor.execute(&versioned(1), &convert(lead)).await.unwrap_err();
     assert_eq!((refusal.kind(), refusal.code()), (Kind::PreconditionFailed, "version_differs"));
     assert_eq!(refusal.extra()["version"], first.version);

@@ -9,7 +9,7 @@ use crm_commands::{
     OpenOpportunity, RecycleLead, StartLeadWork,
 };
 use executor::{AskedJob, Command, Request, Work};
-use kernel::{Aggregate, IdSource, Kind, Position, Refusal, Role, SystemIds};
+use kernel::{Aggregate, IdSource, Kind, Position, Refusal, Role, SystemIds, Versions};
 use uuid::Uuid;
 
 use super::support::{World, contact, lead_fields, opportunity};
@@ -159,7 +159,7 @@ async fn files_are_forgotten_by_a_job_of_the_append_that_erases_and_of_no_other(
     let (first, _, contact) = people(&world).await;
     assert_eq!(world.jobs().await, [""; 0]);
     // Refused: nothing was written, no job either.
-    let seen = Request { if_match: Some(1), ..world.request.clone() };
+    let seen = Request { if_match: Some(Versions::from(1)), ..world.request.clone() };
     world.refused_as(&seen, &the_converted(first, contact)).await;
     assert_eq!(world.jobs().await, [""; 0]);
     world.done(&the_converted(first, contact)).await;
@@ -235,7 +235,7 @@ async fn only_who_may_erase_erases_and_nobody_anothers() {
 async fn a_version_that_is_not_the_one_that_was_seen_erases_nobody() {
     let world = World::with_jobs().await;
     let (first, _, contact) = people(&world).await;
-    let seen = |version| Request { if_match: Some(version), ..world.request.clone() };
+    let seen = |version: u64| Request { if_match: Some(Versions::from(version)), ..world.request.clone() };
     let refusal = world.refused_as(&seen(1), &the_converted(first, contact)).await;
     assert_eq!(refusal.code(), "version_differs");
     let refusal = world.refused_as(&seen(1), &the_contact(contact)).await;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use executor::{Command, Executor, Request, Work};
 use futures::future::join_all;
-use kernel::{Kind, Refusal};
+use kernel::{Kind, Refusal, Versions};
 use uuid::Uuid;
 
 use super::lamp::{Dim, Dust, DustChandelier, Lamp, LampCommand, Light};
@@ -87,10 +87,16 @@ async fn three_retries_and_no_more() {
     assert_eq!(world.events(lamp).await.len(), 9, "the others' four, none of its own");
 
     let insisting = interrupted(1);
-    let request = Request { if_match: Some(9), ..world.request() };
+    let request = Request { if_match: Some(Versions::from(9)), ..world.request() };
     let refusal = world.executor.execute(&request, &insisting).await.unwrap_err();
     assert_eq!((refusal.code(), &refusal.extra()["version"]), ("version_differs", &10.into()));
     assert_eq!(insisting.attempts.into_inner(), 1, "with If-Match nothing is tried again");
+
+    // Unless it names also the version that the thing has by then.
+    let content = interrupted(1);
+    let request = Request { if_match: Some([10, 11].into_iter().collect()), ..world.request() };
+    assert_eq!(world.done(&request, &content).await.version, 12);
+    assert_eq!(content.attempts.into_inner(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -167,7 +173,7 @@ async fn what_a_command_relies_on_is_what_the_log_has_when_the_command_is_stored
     let attic = world.lamp("attic").await;
     world.elsewhere().execute(&world.request(), &Light(attic)).await.unwrap();
     world.elsewhere().execute(&world.request(), &Dim(attic)).await.unwrap();
-    let matching = Request { if_match: Some(3), ..world.request() };
+    let matching = Request { if_match: Some(Versions::from(3)), ..world.request() };
     assert_eq!(world.done(&matching, &Relying::new(&world, desk, attic, nothing())).await.version, 4);
 }
 

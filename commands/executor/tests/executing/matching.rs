@@ -1,13 +1,13 @@
 //! `If-Match`: the caller insists on the version that they saw.
 
 use executor::Request;
-use kernel::Kind;
+use kernel::{Kind, Versions};
 
 use super::lamp::{Buy, Dust, Light};
 use super::support::World;
 
 fn matching(request: &Request, version: u64) -> Request {
-    Request { if_match: Some(version), ..request.clone() }
+    Request { if_match: Some(Versions::from(version)), ..request.clone() }
 }
 
 #[tokio::test]
@@ -27,6 +27,22 @@ async fn another_version_is_refused_with_the_current_one() {
         assert_eq!((refusal.kind(), refusal.code()), (Kind::PreconditionFailed, "version_differs"));
         assert_eq!(refusal.extra()["version"], 2);
     }
+}
+
+#[tokio::test]
+async fn one_of_the_versions_that_are_named_matches_or_none_does() {
+    let world = World::new().await;
+    let lamp = world.lamp("desk").await;
+    let naming = |versions: &[u64]| Request {
+        if_match: Some(versions.iter().copied().collect::<Versions>()),
+        ..world.request()
+    };
+    for wrong in [&[][..], &[2, 3]] {
+        let refusal = world.refused(&naming(wrong), &Light(lamp)).await;
+        assert_eq!((refusal.kind(), refusal.code()), (Kind::PreconditionFailed, "version_differs"));
+        assert_eq!(refusal.extra()["version"], 1);
+    }
+    assert_eq!(world.done(&naming(&[3, 1]), &Light(lamp)).await.version, 2);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use executor::Request;
 use futures::future::join_all;
-use kernel::{Kind, Role};
+use kernel::{Kind, Role, Versions};
 
 use super::lamp::{Buy, Dim, Dust, Light};
 use super::support::{World, caller, keyed};
@@ -43,7 +43,7 @@ async fn a_key_is_its_tenants_own() {
 async fn what_the_command_itself_made_impossible_is_no_refusal() {
     let world = World::new().await;
     let lamp = world.lamp("desk").await;
-    let request = Request { if_match: Some(1), ..keyed(&world.request(), "light") };
+    let request = Request { if_match: Some(Versions::from(1)), ..keyed(&world.request(), "light") };
     let first = world.done(&request, &Light(lamp)).await;
     let head = world.head().await;
     // Lit already, and at version 2 by now: both because of this very request.

@@ -1,7 +1,7 @@
 //! A history of an older program is loaded as what it is today.
 
 use executor::{Command, Work};
-use kernel::{AggregateType, Refusal};
+use kernel::{AggregateType, Refusal, Versions};
 use testbed::lanterns::{self, Lantern, LanternCommand};
 
 use super::support::World;
@@ -33,7 +33,7 @@ async fn a_retired_event_is_loaded_as_the_several_it_stands_for_and_counts_once(
         assert_eq!(shown, serde_json::to_value(&today).unwrap());
 
         // What happens next follows on the stored events, not on what they became: for the cache and for the log.
-        let request = executor::Request { if_match: Some(version), ..world.request() };
+        let request = executor::Request { if_match: Some(Versions::from(version)), ..world.request() };
         let done = world.elsewhere().execute(&request, &Dim(id)).await.unwrap();
         assert_eq!((&done.answer, done.version), (&today, version + 1));
         let again = world.done(&world.request(), &Dim(id)).await;

@@ -1,50 +1,20 @@
 //! Connections on which nothing comes or goes for too long are cut, whatever they are in the middle of: a request of which the
-//! rest never comes, a websocket whose client takes nothing any more. (poem's own idle timeout asks such a connection to finish
-//! what it is in the middle of, and waits for it for ever.)
+//! rest never comes, a websocket whose client takes nothing any more.
 //!
 //! So are those on which something comes, byte by byte, to which nothing can be said for as long: the head of a request that
 //! drips. (What follows a head is answered within `http.timeout_seconds`, which is less; websockets and streams of events are
-//! written to more often. hyper's own limit for heads needs a timer that poem does not give it.)
+//! written to more often. hyper's own limit for heads would also end connections that only wait for their next request.)
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use poem::http::uri::Scheme;
-use poem::listener::Acceptor;
-use poem::web::{LocalAddr, RemoteAddr};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Accepts connections that are cut after so long a silence.
-pub struct Impatient<A> {
-    inner: A,
-    patience: Duration,
-}
-
-impl<A> Impatient<A> {
-    /// Accepts what `inner` accepts.
-    pub fn new(inner: A, patience: Duration) -> Self {
-        Self { inner, patience }
-    }
-}
-
-impl<A: Acceptor> Acceptor for Impatient<A> {
-    type Io = Connection<A::Io>;
-
-    fn local_addr(&self) -> Vec<LocalAddr> {
-        self.inner.local_addr()
-    }
-
-    async fn accept(&mut self) -> io::Result<(Self::Io, LocalAddr, RemoteAddr, Scheme)> {
-        let (io, local, remote, scheme) = self.inner.accept().await?;
-        Ok((Connection::new(io, self.patience), local, remote, scheme))
-    }
-}
-
 /// A connection that fails once nothing has come or gone for too long, or once what came is too long without an answer.
-pub struct Connection<T> {
+pub(super) struct Connection<T> {
     io: T,
     patience: Duration,
     /// When something last came or went.
@@ -56,7 +26,7 @@ pub struct Connection<T> {
 }
 
 impl<T> Connection<T> {
-    fn new(io: T, patience: Duration) -> Self {
+    pub(super) fn new(io: T, patience: Duration) -> Self {
         Self { io, patience, last: Instant::now(), asked: None, alarm: Box::pin(sleep(patience)) }
     }
 

@@ -1,0 +1,120 @@
+//! The header `Host` (RFC 9112 section 3.2): one, and one that names a host. Whoever stands between us and the client, and we, would else
+//! not agree on what was asked.
+
+use std::net::Ipv6Addr;
+
+use kernel::Refusal;
+use poem::Request;
+use poem::http::{HeaderValue, Version, header};
+
+/// Refuses requests that say not, or not well, which host they mean. (HTTP/1.0 need not say it, HTTP/2 says it elsewhere.)
+///
+/// # Errors
+/// `header_invalid`.
+pub fn check(request: &Request) -> Result<(), Refusal> {
+    let mut given = request.headers().get_all(header::HOST).iter();
+    match (given.next(), given.next()) {
+        (None, _) if request.version() == Version::HTTP_11 => Err(refused("it is missing")),
+        (None, _) => Ok(()),
+        (Some(_), Some(_)) => Err(refused("it may be there once")),
+        (Some(one), None) if is_host(one) => Ok(()),
+        (Some(_), None) => {
+            Err(refused("allowed is a name or an address and, after a colon, a port, such as api.example.com:8080"))
+        }
+    }
+}
+
+fn refused(what: &str) -> Refusal {
+    let detail = format!("the header host is not allowed like that: {what}");
+    Refusal::invalid("header_invalid", detail).with("header", "host")
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110 section 7.2), where the host is never empty.
+fn is_host(value: &HeaderValue) -> bool {
+    let Ok(text) = value.to_str() else { return false };
+    let (host, port) = match text.rsplit_once(':') {
+        // The colons of an address of version 6 stand within its brackets.
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (text, ""),
+    };
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    address.map_or_else(|| is_name(host), |address| address.parse::<Ipv6Addr>().is_ok()) && is_port(port)
+}
+
+/// A registered name, or an address of version 4 (RFC 3986 section 3.2.2).
+fn is_name(host: &str) -> bool {
+    let plain =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte));
+    let encoded = |part: &str| part.len() >= 2 && part.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    let mut parts = host.split('%');
+    !host.is_empty() && parts.next().is_some_and(plain) && parts.all(|part| encoded(part) && plain(part))
+}
+
+fn is_port(port: &str) -> bool {
+    port.is_empty() || port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        let is = |text: &str| is_host(&HeaderValue::from_bytes(text.as_bytes()).unwrap());
+        for host in [
+            "localhost",
+            "api.example.com:8080",
+            "api.example.com.",
+            "my_service:1",
+            "127.0.0.1:65535",
+            "[::1]",
+            "[2001:db8::7]:443",
+            "x:",
+            "xn--bcher-kva.example",
+            "b%C3%BCcher.example",
+        ] {
+            assert!(is(host), "{host}");
+        }
+        for none in [
+            "",
+            ":80",
+            "a b",
+            "a/b",
+            "a?b",
+            "a#b",
+            "user@example.com",
+            "a:b",
+            "a:+80",
+            "a:65536",
+            "a:80:80",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[nowhere]",
+            "a%zz",
+            "a%2",
+            "a, b",
+            "bücher.example",
+        ] {
+            assert!(!is(none), "{none}");
+        }
+    }
+
+    #[test]
+    fn only_what_has_to_name_its_host_is_asked_for_it() {
+        let asked = |version: Version, hosts: &[&str]| {
+            let request = Request::builder().version(version);
+            check(&hosts.iter().fold(request, |request, host| request.header("host", *host)).finish())
+        };
+        let told = |refused: Result<(), Refusal>| refused.unwrap_err().detail().to_owned();
+        assert!(told(asked(Version::HTTP_11, &[])).contains("missing"));
+        assert!(told(asked(Version::HTTP_11, &["a", "a"])).contains("once"));
+        assert!(told(asked(Version::HTTP_10, &["a", "b"])).contains("once"));
+        assert!(told(asked(Version::HTTP_2, &["a b"])).contains("api.example.com"));
+        for (version, hosts) in
+            [(Version::HTTP_11, &["a"][..]), (Version::HTTP_10, &[][..]), (Version::HTTP_2, &[][..])]
+        {
+            assert_eq!(asked(version, hosts), Ok(()), "{version:?}");
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! What can't be read as HTTP/1.1 is refused by hyper before anything of ours sees it, with nothing but a status. Here it becomes a
+//! problem document, as every other refusal is.
+//!
+//! hyper can't be told what to say then. But whatever it writes while no request is with us, after all that was said before has gone
+//! out, are its own words: so a [`Turns`] is kept of each connection, and [`Worded`] exchanges such words on their way out. Bytes of
+//! an answer of ours never are, whatever they look like and wherever a write begins: until its end is flushed it is not hyper's turn.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use face::Problem;
+use hyper::body::{Body, Frame, SizeHint};
+use kernel::{IdSource, Refusal};
+use poem::http::StatusCode;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use uuid::Uuid;
+
+/// Whose turn it is on a connection: odd while a request is with us, even while hyper reads the next one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turns(Arc<AtomicU64>);
+
+impl Turns {
+    /// A request came. (Over HTTP/2 there may be several; what hyper says there is not looked at.)
+    pub(super) fn begin(&self) -> Turn {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Turn { turns: self.clone(), ends: true }
+    }
+
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A request that is with us, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    turns: Turns,
+    ends: bool,
+}
+
+impl Turn {
+    /// Its answer, with whose body the turn ends. One that changes the protocol never ends: what is written from then on is no HTTP.
+    pub(super) fn answer<B>(mut self, answer: http::Response<B>) -> http::Response<Answer<B>> {
+        self.ends = answer.status() != StatusCode::SWITCHING_PROTOCOLS;
+        answer.map(|body| Answer { body, _turn: self })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.ends {
+            self.turns.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The body of an answer.
+pub(super) struct Answer<B> {
+    body: B,
+    _turn: Turn,
+}
+
+impl<B: Body + Unpin> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A connection on which hyper's own words are exchanged for ours.
+pub(super) struct Worded<T> {
+    io: T,
+    turns: Turns,
+    ids: Arc<dyn IdSource>,
+    /// The turn, if it is hyper's, at which all was out that there was to say: what is written next at the same turn is its own.
+    silent: Option<u64>,
+    /// What is said instead, as far as it is not out yet.
+    instead: Vec<u8>,
+}
+
+impl<T> Worded<T> {
+    pub(super) fn new(io: T, turns: Turns, ids: Arc<dyn IdSource>) -> Self {
+        Self { io, turns, ids, silent: Some(0), instead: Vec::new() }
+    }
+
+    /// Keeps hyper's own words back, if these are, and ours instead.
+    fn exchange(&mut self, words: &[u8]) -> bool {
+        let own = self.silent.take() == Some(self.turns.now());
+        if own && let Some(instead) = reworded(words, &*self.ids) {
+            self.instead = instead;
+        }
+        !self.instead.is_empty()
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Worded<T> {
+    fn say(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.instead.is_empty() {
+            match ready!(Pin::new(&mut self.io).poll_write(cx, &self.instead))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                said => drop(self.instead.drain(..said)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Worded<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Worded<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.say(cx))?;
+        if self.exchange(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.say(cx))?;
+        // hyper's own words are in one piece.
+        let bytes: &[u8] = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| &slice[..]);
+        if self.exchange(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.say(cx))?;
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        // hyper flushes when it has nothing more to write.
+        let now = self.turns.now();
+        self.silent = now.is_multiple_of(2).then_some(now);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.say(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// A refusal of hyper's as a problem document; `None`: it is none of those that we know.
+fn reworded(words: &[u8], ids: &dyn IdSource) -> Option<Vec<u8>> {
+    let head = std::str::from_utf8(words).ok()?.strip_suffix("\r\n\r\n")?;
+    let (first, lines) = head.split_once("\r\n")?;
+    let status = first.strip_prefix("HTTP/1.1 ")?.get(..3)?;
+    let problem = refusal(StatusCode::from_bytes(status.as_bytes()).ok()?)?;
+    let id = ids.next();
+    tracing::debug!(request = %id, status, "what came can't be read as a request");
+    Some(said(first, lines, &problem, id))
+}
+
+/// A whole answer. Of hyper's lines all stay but the length: that the connection ends, and the date.
+fn said(first: &str, lines: &str, problem: &Problem, id: Uuid) -> Vec<u8> {
+    let document = problem.document(Some(id)).to_string();
+    let answer = problem.respond(Some(id));
+    let lines = lines.split("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("content-length:"));
+    let mut said = format!("{first}\r\nx-request-id: {id}\r\nx-content-type-options: nosniff\r\n").into_bytes();
+    for (name, value) in answer.headers() {
+        said.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    for line in lines {
+        said.extend([line.as_bytes(), b"\r\n"].concat());
+    }
+    said.extend(format!("content-length: {}\r\n\r\n{document}", document.len()).into_bytes());
+    said
+}
+
+/// What hyper refuses by itself: as much of HTTP/1.1 as it reads (its own limits, which can't be asked for).
+fn refusal(status: StatusCode) -> Option<Problem> {
+    let refusal = match status {
+        StatusCode::BAD_REQUEST => {
+            let detail =
+                "this can't be read as a request of HTTP/1.1: a method, a target or a header is not of its form";
+            Refusal::invalid("request_malformed", detail)
+        }
+        StatusCode::URI_TOO_LONG => {
+            let detail = "the target of the request is longer than 65534 bytes";
+            Refusal::invalid("uri_too_long", detail).with("allowed", 65_534)
+        }
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            let detail = "there are more headers than are read: 100 of them, in 400 KiB";
+            Refusal::invalid("headers_too_large", detail).with("allowed", 100)
+        }
+        _ => return None,
+    };
+    Some(Problem::with_status(refusal, status))
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::SystemIds;
+    use serde_json::Value;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    const TOO_LONG: &[u8] =
+        b"HTTP/1.1 414 URI Too Long\r\nconnection: close\r\ncontent-length: 0\r\ndate: Thu, 26 Nov 2026 20:00:00 GMT\r\n\r\n";
+
+    fn connection() -> (DuplexStream, Worded<DuplexStream>, Turns) {
+        let (client, server) = duplex(1 << 16);
+        let turns = Turns::default();
+        let worded = Worded::new(server, turns.clone(), Arc::new(SystemIds));
+        (client, worded, turns)
+    }
+
+    async fn write(server: &mut Worded<DuplexStream>, bytes: &[u8]) {
+        server.write_all(bytes).await.unwrap();
+        server.flush().await.unwrap();
+    }
+
+    /// All that is said, once the server has ended.
+    async fn heard(mut client: DuplexStream, mut server: Worded<DuplexStream>) -> String {
+        server.shutdown().await.unwrap();
+        drop(server);
+        let mut heard = String::new();
+        client.read_to_string(&mut heard).await.unwrap();
+        heard
+    }
+
+    fn answered(turn: Turn, status: StatusCode) -> http::Response<Answer<String>> {
+        let mut answer = http::Response::new(String::new());
+        *answer.status_mut() = status;
+        turn.answer(answer)
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_before_a_request_is_with_us_is_a_problem_document() {
+        for asked_before in [false, true] {
+            let (client, mut server, turns) = connection();
+            if asked_before {
+                let answer = answered(turns.begin(), StatusCode::OK);
+                server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+                drop(answer);
+                server.flush().await.unwrap();
+            }
+            write(&mut server, TOO_LONG).await;
+            let heard = heard(client, server).await;
+            let (before, refused) = heard.split_at(if asked_before { 27 } else { 0 });
+            assert!(before.is_empty() || before.starts_with("HTTP/1.1 204"), "{heard}");
+            let (head, document) = refused.split_once("\r\n\r\n").unwrap();
+            let document: Value = serde_json::from_str(document).unwrap();
+            assert_eq!((&document["code"], &document["status"]), (&"uri_too_long".into(), &414.into()), "{heard}");
+            assert!(head.starts_with("HTTP/1.1 414 URI Too Long\r\n"), "{head}");
+            let lines: Vec<_> = head.split("\r\n").collect();
+            let length = format!("content-length: {}", document.to_string().len());
+            for line in
+                ["connection: close", "date: Thu, 26 Nov 2026 20:00:00 GMT", "content-type: application/problem+json"]
+            {
+                assert!(lines.contains(&line), "{line} is not in {head}");
+            }
+            assert_eq!(lines.iter().filter(|line| line.starts_with("content-length")).collect::<Vec<_>>(), [&length]);
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_of_an_answer_is_taken_for_a_refusal_wherever_a_write_begins() {
+        let as_it_is = String::from_utf8(TOO_LONG.to_vec()).unwrap();
+        // While a request is with us, even after a flush in its middle.
+        let (client, mut server, turns) = connection();
+        let turn = turns.begin();
+        server.flush().await.unwrap();
+        write(&mut server, TOO_LONG).await;
+        drop(turn);
+        assert_eq!(heard(client, server).await, as_it_is);
+        // The end of its body, which hyper has taken already.
+        let (client, mut server, turns) = connection();
+        let turn = turns.begin();
+        server.flush().await.unwrap();
+        drop(turn);
+        write(&mut server, TOO_LONG).await;
+        assert_eq!(heard(client, server).await, as_it_is);
+        // A whole answer, begun and ended before any of it is written.
+        let (client, mut server, turns) = connection();
+        drop(turns.begin());
+        write(&mut server, TOO_LONG).await;
+        assert_eq!(heard(client, server).await, as_it_is);
+        // Another protocol.
+        let (client, mut server, turns) = connection();
+        drop(answered(turns.begin(), StatusCode::SWITCHING_PROTOCOLS));
+        server.flush().await.unwrap();
+        write(&mut server, TOO_LONG).await;
+        assert_eq!(heard(client, server).await, as_it_is);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_knows_goes_out_as_it_is() {
+        for words in ["PRI * HTTP/2.0\r\n\r\n", "HTTP/1.1 408 Request Timeout\r\n\r\n", "HTTP/1.1 414 URI Too Long\r\n"]
+        {
+            let (client, mut server, _) = connection();
+            write(&mut server, words.as_bytes()).await;
+            assert_eq!(heard(client, server).await, words);
+        }
+    }
+}
