@@ -21,10 +21,11 @@ use crate::{progress, time};
   inopsio restore --tenant acme --as-of 2026-06-30T12:00:00Z --into acme-june
 
 A backup goes only into logs in which nothing was ever written, with the claim key of the cluster that it is of; positions and
-hashes are as they were. Then the read models are built; the relay fills the stream when a server runs.
+hashes are as they were. Then the read models are built. When a server runs, the relay fills the stream, webhooks go on from where
+they were, and schedules with their next time. All master keys have to be configured whose names the backup printed.
 
 With --tenant and --into one tenant's events up to --as-of (all, without it) are appended for a new tenant, from the backup or,
-without one, from the log of the running system; other tenants are untouched.")]
+without one, from the log of the running system; other tenants are untouched. The new tenant has no webhooks and no schedules.")]
 pub struct Restore {
     /// The backup's folder; with --tenant the running system's own log unless given
     #[arg(value_name = "BACKUP", required_unless_present = "tenant")]
@@ -67,6 +68,7 @@ async fn whole(context: &Context, archive: &Archive) -> Result<()> {
     let took = began.elapsed();
     let manifest = &archive.manifest;
     let rate = manifest.events() as f64 / loading.as_secs_f64();
+    let (webhooks, schedules) = (manifest.rows_of("webhooks.endpoints"), manifest.rows_of("jobs.schedules"));
     if context.format == Format::Json {
         let positions = manifest.services.iter().map(|log| (log.service.clone(), json!(log.position)));
         return output::print_json(&json!({
@@ -75,6 +77,8 @@ async fn whole(context: &Context, archive: &Archive) -> Result<()> {
             "positions": positions.collect::<serde_json::Map<_, _>>(),
             "tenants": manifest.directory.rows,
             "events": manifest.events(),
+            "webhooks": webhooks,
+            "schedules": schedules,
             "load_seconds": loading.as_secs_f64(),
             "events_per_second": rate,
             "read_models": built,
@@ -91,5 +95,8 @@ async fn whole(context: &Context, archive: &Archive) -> Result<()> {
         let parked = if one.parked_events == 0 { String::new() } else { format!(", {} parked", one.parked_events) };
         output::print(format!("built {} of {} in {:.1} s{parked}", one.projection, one.service, one.seconds))?;
     }
-    output::print(format!("all in {:.1} s; `inopsio serve` fills the stream", took.as_secs_f64()))
+    output::print(format!(
+        "all in {:.1} s; `inopsio serve` fills the stream, and {webhooks} webhooks and {schedules} schedules go on with it",
+        took.as_secs_f64()
+    ))
 }

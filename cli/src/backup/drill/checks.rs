@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use kernel::{Service, TenantId};
 
 use crate::backup::archive::{Archive, Ledger, ServicePart};
-use crate::backup::{load, take};
+use crate::backup::{beside, load, take};
 use crate::context::{self, Context};
 use crate::progress;
 
@@ -61,6 +61,7 @@ pub async fn compare(context: &Context, archive: &Archive) -> Result<((), String
         ledger.check(log)?;
         let copies = take::copies(&mut snapshot).await?;
         ensure!(copies == log.copies, "{}: {copies:?} are copies, the manifest says {:?}", log.service, log.copies);
+        beside::compare(&mut snapshot, log).await?;
         roots += log.tenants.len();
     }
     Ok(((), format!("{roots} roots, {tenants} tenants in the directory")))
