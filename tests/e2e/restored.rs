@@ -61,6 +61,14 @@ async fn webhooks_and_schedules_go_on_after_a_restore_and_a_sandbox_has_none() {
     let listed = json_of(&other, &["job", "schedule", "list", "--tenant", "acme"]);
     assert_eq!(listed[0]["id"], schedule, "{listed}");
 
+    // Beside the system that it is of.
+    let rehearsed = World::new().await;
+    let restored = json_of(&rehearsed, &["restore", shown(&backup), "--rehearsal"]);
+    assert_eq!((&restored["webhooks"], &restored["schedules"]), (&json!(0), &json!(0)), "{restored}");
+    for table in ["webhooks.endpoints", "webhooks.cursors", "jobs.schedules"] {
+        assert!(rows(&rehearsed, table).await.is_empty(), "{table}");
+    }
+
     // What did not arrive there arrives from here, and nothing that did.
     let tried = receiver.got().len();
     away.store(false, Ordering::SeqCst);

@@ -140,3 +140,38 @@ pub async fn compare(snapshot: &mut Snapshot, log: &ServicePart) -> Result<()> {
     ensure!(waiting == said, "{}: {waiting} events wait for webhooks, the manifest says {said}", log.service);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use directory::moving::CARRIED;
+
+    use super::*;
+
+    /// What moves with a tenant to another cell, and is in no backup, or in a part of its own.
+    const OTHERWISE: [&str; 11] = [
+        // A part of its own.
+        "dead.decisions",
+        // First answers, some with secrets.
+        "dead.commands",
+        "jobs.commands",
+        "webhooks.commands",
+        // Jobs, and what they have.
+        "jobs.jobs",
+        "jobs.turns",
+        "jobs.lines",
+        "jobs.parts",
+        "jobs.inputs",
+        "jobs.batches",
+        // What was tried.
+        "webhooks.deliveries",
+    ];
+
+    #[test]
+    fn what_moves_with_a_tenant_is_in_backups_or_left_out_on_purpose() {
+        let mut known: Vec<_> = tables().map(|of| of.table).chain(OTHERWISE).collect();
+        let mut carried: Vec<_> = CARRIED.iter().map(|(table, _)| *table).collect();
+        known.sort_unstable();
+        carried.sort_unstable();
+        assert_eq!(carried, known, "list a new table in `TABLES` of its crate's `backup`, or say here why not");
+    }
+}

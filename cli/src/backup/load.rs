@@ -25,12 +25,13 @@ const OF_TENANTS: &str = "user";
 /// A log that is whole and not committed yet; where it ends, and up to where it was looked at for sagas.
 type Poured = (Restore, Head, Position);
 
-/// Fills empty databases. Hashes are checked on the way, and nothing is committed before all of them are.
+/// Fills empty databases. Hashes are checked on the way, and nothing is committed before all of them are. `rehearsed`: what people set
+/// up beside the logs is read, and left out.
 ///
 /// # Errors
 /// A backup of other services, logs that are not empty, a directory with other tenants, anything that
 /// is not as the manifest says: nothing was written, but for empty databases that were made.
-pub async fn load(config: &Config, archive: &Archive, bar: &ProgressBar) -> Result<()> {
+pub async fn load(config: &Config, archive: &Archive, rehearsed: bool, bar: &ProgressBar) -> Result<()> {
     let admin = admin_options(config)?;
     let services = services(archive)?;
     for service in &services {
@@ -43,7 +44,8 @@ pub async fn load(config: &Config, archive: &Archive, bar: &ProgressBar) -> Resu
     for (service, log) in services.iter().zip(&archive.manifest.services) {
         let mut restore = backup::Restore::begin(&admin, &config.database(*service)).await?;
         pour(archive, log, Some(&mut restore), bar).await.with_context(|| format!("the log of {service}"))?;
-        beside::pour(archive, log, Some((&mut restore, secrets.as_ref())), bar).await?;
+        let target = (!rehearsed).then_some((&mut restore, secrets.as_ref()));
+        beside::pour(archive, log, target, bar).await?;
         restore.copies(&copies(log)).await?;
         let looked = looked(log);
         coordinator::backup::restore(&mut restore, &looked).await?;

@@ -17,6 +17,7 @@ use crate::{progress, time};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio restore /backups/monday
+  inopsio restore /backups/monday --rehearsal
   inopsio restore /backups/monday --tenant acme --as-of 2026-06-30 --into acme-june
   inopsio restore --tenant acme --as-of 2026-06-30T12:00:00Z --into acme-june
 
@@ -33,6 +34,9 @@ pub struct Restore {
     /// Only the backup with this digest, as `inopsio backup` printed it
     #[arg(long, value_name = "SHA256", requires = "folder")]
     digest: Option<String>,
+    /// Without webhooks and schedules: beside the system that the backup is of, whose receivers are to hear nothing of it
+    #[arg(long, conflicts_with = "tenant")]
+    rehearsal: bool,
     /// Only this tenant's history: its name or id
     #[arg(long, requires = "into")]
     tenant: Option<String>,
@@ -52,15 +56,15 @@ impl Restore {
         if let (Some(tenant), Some(into)) = (self.tenant, self.into) {
             return sandbox::run(context, archive.as_ref(), &tenant, self.as_of, &into).await;
         }
-        whole(context, &archive.context("name the backup's folder")?).await
+        whole(context, &archive.context("name the backup's folder")?, self.rehearsal).await
     }
 }
 
-async fn whole(context: &Context, archive: &Archive) -> Result<()> {
+async fn whole(context: &Context, archive: &Archive, rehearsed: bool) -> Result<()> {
     let began = Instant::now();
     load::fits(&context.config, archive)?;
     let bar = progress::bar(archive.manifest.rows(), "rows");
-    let loaded = load::load(&context.config, archive, &bar).await;
+    let loaded = load::load(&context.config, archive, rehearsed, &bar).await;
     bar.finish_and_clear();
     loaded?;
     let loading = began.elapsed();
@@ -68,7 +72,8 @@ async fn whole(context: &Context, archive: &Archive) -> Result<()> {
     let took = began.elapsed();
     let manifest = &archive.manifest;
     let rate = manifest.events() as f64 / loading.as_secs_f64();
-    let (webhooks, schedules) = (manifest.rows_of("webhooks.endpoints"), manifest.rows_of("jobs.schedules"));
+    let rows_of = |table: &str| if rehearsed { 0 } else { manifest.rows_of(table) };
+    let (webhooks, schedules) = (rows_of("webhooks.endpoints"), rows_of("jobs.schedules"));
     if context.format == Format::Json {
         let positions = manifest.services.iter().map(|log| (log.service.clone(), json!(log.position)));
         return output::print_json(&json!({

@@ -21,7 +21,7 @@ const OPENED: usize = 1_000;
 /// Loads it, as a restore does.
 pub async fn load(context: &Context, archive: &Archive) -> Result<((), String)> {
     let bar = progress::bar(archive.manifest.rows(), "rows");
-    let loaded = load::load(&context.config, archive, &bar).await;
+    let loaded = load::load(&context.config, archive, false, &bar).await;
     bar.finish_and_clear();
     loaded?;
     Ok(((), format!("{} events, {} rows in all", archive.manifest.events(), archive.manifest.rows())))
