@@ -26,6 +26,7 @@ mod saga;
 mod schema;
 mod schemas;
 mod seed;
+mod selection;
 mod serve;
 mod settings;
 mod show;

@@ -50,6 +50,13 @@ impl Config {
         })
     }
 
+    /// The names of the master keys that are set, by which what they wrapped says whose it is: the one that wraps, and the one that it
+    /// follows. Nobody is asked for that.
+    pub fn master_key_names(&self) -> Vec<String> {
+        let both = [&self.auth.master_key, &self.auth.former_master_key];
+        both.into_iter().filter_map(|key| Some(self.key_at(key)?.name().to_owned())).collect()
+    }
+
     /// The master keys that are in Vault: the one that wraps, and the one that it follows.
     pub fn keys_in_vault(&self) -> Vec<Arc<Transit>> {
         let both = [&self.auth.master_key, &self.auth.former_master_key];
@@ -174,6 +181,7 @@ mod tests {
         assert!(first.len() == 2 && Arc::ptr_eq(&first[0], &second[0]) && Arc::ptr_eq(&first[1], &second[1]));
         assert!(Arc::ptr_eq(first[0].client(), first[1].client()));
         assert_eq!(config.master_key().unwrap().name(), "transit:transit/inopsio");
+        assert_eq!(config.master_key_names(), ["transit:transit/inopsio", "transit:team/old"]);
         assert!(!format!("{config:?} {:?}", first[0].client()).contains("canary"));
     }
 

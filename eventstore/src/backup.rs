@@ -2,9 +2,10 @@
 //!
 //! [`freeze`] fixes one moment over the logs of all services while writing goes on; its [`Snapshot`]s are read at leisure, as
 //! streams. [`Restore`] fills an empty log with what they gave, positions and hashes as they were. [`Graft`] appends one
-//! tenant's history at the end of a log that is in use, under another tenant's id. What is stored where, and in which form,
-//! is not decided here.
+//! tenant's history at the end of a log that is in use, under another tenant's id. What people set up beside it is taken along by
+//! table ([`Beside`]). What is stored where, and in which form, is not decided here.
 
+mod beside;
 pub(crate) mod copied;
 pub(crate) mod graft;
 mod restore;
@@ -14,6 +15,9 @@ pub(crate) mod write;
 use chrono::{DateTime, Utc};
 use kernel::{LeafHash, Position, RecordedEvent, TenantId};
 
+use crate::sealing::{TENANT_KEY, wrapped_by};
+
+pub use beside::{Beside, Secrets, StoredRow};
 pub use copied::Copied;
 pub use graft::{Graft, grafted_id};
 pub use restore::{Restore, is_empty};
@@ -58,6 +62,13 @@ pub struct StoredClaim {
     pub key: [u8; 32],
     /// Who has it.
     pub holder: String,
+}
+
+impl StoredClaim {
+    /// Of a claim that is a tenant's key: the name of the master key that wrapped it.
+    pub fn wrapped_by(&self) -> Option<String> {
+        (self.kind == TENANT_KEY).then(|| wrapped_by(&self.holder))
+    }
 }
 
 /// Where a log ends.

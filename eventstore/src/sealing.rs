@@ -25,7 +25,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kernel::personal::erases;
 use kernel::{RecordedEvent, TenantId};
-use keys::{DataKey, MasterKey, Random, Sealed};
+use keys::{DataKey, MasterKey, Random, Sealed, Wrapped};
 use sqlx::postgres::PgPool;
 
 pub use self::copying::Copying;
@@ -273,6 +273,11 @@ impl Keyring {
         }
         Ok(())
     }
+}
+
+/// The name of the master key that wrapped a key, by how that is kept.
+pub fn wrapped_by(wrapped: &str) -> String {
+    Wrapped::read(wrapped).wrapped_by().to_owned()
 }
 
 /// Whether something in a payload is sealed.

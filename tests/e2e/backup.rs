@@ -42,12 +42,12 @@ async fn log_rows(superuser: &mut PgConnection, tables: &[&str]) -> Vec<String> 
 
 const LOG: [&str; 4] = ["events", "commands", "claims", "head"];
 
-fn json_of(world: &World, arguments: &[&str]) -> Value {
+pub fn json_of(world: &World, arguments: &[&str]) -> Value {
     serde_json::from_str(&world.ok(&[&["--format", "json"], arguments].concat())).unwrap()
 }
 
 /// Runs a command that has to be refused; what it said.
-fn refused(world: &World, arguments: &[&str]) -> String {
+pub fn refused(world: &World, arguments: &[&str]) -> String {
     let ended = world.run(arguments);
     let said = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {said}");
@@ -59,7 +59,7 @@ async fn head(connection: &mut PgConnection) -> i64 {
     sqlx::query_scalar("SELECT position FROM log.head").fetch_one(connection).await.unwrap()
 }
 
-fn shown(path: &Path) -> &str {
+pub fn shown(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
@@ -187,8 +187,8 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
     // Another form, another cluster, no backup at all.
     let manifest = backup.join("manifest.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
-    std::fs::write(&manifest, text.replace("\"version\": 4", "\"version\": 5")).unwrap();
-    is_refused(&backup, "a later version", &["format version 5"]);
+    std::fs::write(&manifest, text.replace("\"version\": 5", "\"version\": 6")).unwrap();
+    is_refused(&backup, "a later version", &["format version 6"]);
     std::fs::write(&manifest, &text).unwrap();
     let ended = fresh.configured(&["restore", shown(&backup)], "INOPSIO_CLAIM_KEY", &"7a".repeat(32));
     let said = String::from_utf8(ended.stderr).unwrap();
@@ -492,7 +492,7 @@ async fn what_people_decided_about_dead_letters_holds_after_a_restore_too() {
 
     // A backup of before there were decisions is read, too; then their events are parked anew.
     let former = world.folder().join("former");
-    without_decisions(&backup, &former);
+    as_version(&backup, &former, 1, &["decisions", "master_keys"], None);
     let third = World::new().await;
     let restored = json_of(&third, &["restore", shown(&former)]);
     let built = restored["read_models"].as_array().unwrap();
@@ -517,25 +517,30 @@ async fn seal(superuser: &mut PgConnection, position: i64) {
         .unwrap();
 }
 
-/// A copy of a backup as version 1 had it.
-fn without_decisions(backup: &Path, former: &Path) {
+/// A copy of a backup as an earlier version had it: `without` these of its services, with a mark of its master key.
+pub fn as_version(backup: &Path, former: &Path, version: u32, without: &[&str], mark: Option<&str>) {
     std::fs::create_dir(former).unwrap();
-    let kept = |file: &&PathBuf| !file.to_string_lossy().contains(".decisions.");
-    for file in files(backup).iter().filter(kept) {
+    let is_without = |name: &str| without.iter().any(|part| name.contains(&format!(".{part}.")));
+    for file in files(backup).iter().filter(|file| !is_without(&file.to_string_lossy())) {
         std::fs::copy(file, former.join(file.file_name().unwrap())).unwrap();
     }
     let text = std::fs::read(former.join("manifest.json")).unwrap();
     let mut manifest: Value = serde_json::from_slice(&text).unwrap();
-    manifest["version"] = json!(1);
+    manifest["version"] = json!(version);
+    if let Some(mark) = mark {
+        manifest["master_key_mark"] = json!(mark);
+    }
     for service in manifest["services"].as_array_mut().unwrap() {
-        service.as_object_mut().unwrap().remove("decisions");
-        for tenant in service["tenants"].as_array_mut().unwrap() {
-            tenant.as_object_mut().unwrap().remove("decisions");
+        for part in without {
+            service.as_object_mut().unwrap().remove(*part);
+            for tenant in service["tenants"].as_array_mut().unwrap() {
+                tenant.as_object_mut().unwrap().remove(*part);
+            }
         }
     }
     let fitted = serde_json::to_vec_pretty(&manifest).unwrap();
     let sums = std::fs::read_to_string(former.join("SHA256SUMS")).unwrap();
-    let kept = sums.lines().filter(|line| !line.contains(".decisions.")).collect::<Vec<_>>().join("\n") + "\n";
+    let kept = sums.lines().filter(|line| !is_without(line)).collect::<Vec<_>>().join("\n") + "\n";
     std::fs::write(former.join("SHA256SUMS"), kept.replace(&digest(&text), &digest(&fitted))).unwrap();
     std::fs::write(former.join("manifest.json"), fitted).unwrap();
 }

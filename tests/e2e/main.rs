@@ -41,6 +41,7 @@ mod log;
 mod needs;
 mod process;
 mod read_models;
+mod restored;
 mod road;
 mod stream;
 mod tmpfs;

@@ -13,6 +13,7 @@
 
 #![deny(missing_docs)]
 
+pub mod backup;
 mod configuration;
 mod deliverer;
 mod dice;

@@ -1,7 +1,7 @@
 -- Webhooks. {{service}} is the service's name; everything here belongs to inopsio_{{service}}_owner. May be run again.
 --
--- Three who come here: `read` sees its tenant's endpoints without their secrets, `configure` changes its tenant's, `deliver`
--- works for all tenants.
+-- Four who come here: `read` sees its tenant's endpoints without their secrets, `configure` changes its tenant's, `deliver`
+-- works for all tenants, `backup` takes out what they set up.
 
 DO $$ BEGIN
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO inopsio_{{service}}_configure, inopsio_{{service}}_deliver', current_database());
@@ -130,3 +130,16 @@ GRANT SELECT, UPDATE (enabled, disabled_reason, version, changed_at, former_secr
 GRANT SELECT, UPDATE ON webhooks.cursors TO inopsio_{{service}}_deliver;
 GRANT SELECT, INSERT, DELETE ON webhooks.deliveries TO inopsio_{{service}}_deliver;
 GRANT INSERT ON webhooks.changes TO inopsio_{{service}}_deliver;
+
+-- Secrets leave the database sealed.
+GRANT USAGE ON SCHEMA webhooks TO inopsio_{{service}}_backup;
+DO $$
+DECLARE
+    t text;
+BEGIN
+    FOREACH t IN ARRAY ARRAY['endpoints', 'cursors', 'changes'] LOOP
+        EXECUTE format('DROP POLICY IF EXISTS backup ON webhooks.%I', t);
+        EXECUTE format('CREATE POLICY backup ON webhooks.%I FOR SELECT TO inopsio_{{service}}_backup USING (true)', t);
+        EXECUTE format('GRANT SELECT ON webhooks.%I TO inopsio_{{service}}_backup', t);
+    END LOOP;
+END $$;

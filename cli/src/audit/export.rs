@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Utc};
 use eventstore::EventStore;
 use eventstore::backup::StoredEvent;
@@ -13,6 +13,7 @@ use kernel::{LeafHash, Leaves, TenantId, UserId};
 use super::document::{End, Entry, FORM, Head, Line};
 use super::trusted;
 use crate::context::{self, Context};
+use crate::selection::{check_id, check_span, check_types};
 use crate::sink::Sink;
 use crate::{progress, time};
 
@@ -68,17 +69,17 @@ pub struct Export {
 impl Export {
     /// Writes the file.
     pub async fn run(self, context: &Context) -> Result<()> {
-        if let (Some(from), Some(until)) = (self.recorded_from, self.recorded_until) {
-            ensure!(from < until, "--recorded-until is not after --recorded-from");
-        }
+        check_span("recorded", self.recorded_from, self.recorded_until)?;
         let name = if self.sign_ins { "auth" } else { self.service.as_deref().unwrap_or_default() };
         let service = match context::services(Some(name))?.as_slice() {
             [service] => *service,
             _ => bail!("say which service's history with --service"),
         };
+        check_types(&[service], self.aggregate_type.as_deref(), self.event_type.as_deref())?;
         let tenant = context.tenant_or_deleted(&self.tenant).await?;
         let trusted = trusted::here(&context.config, &self.key)?;
         let store = context.store(service).await?;
+        self.check_ids(context, &store, tenant).await?;
         let mut sink = Sink::open(self.output.as_deref())?;
         let written = if self.is_whole() {
             self.whole(&store, tenant, trusted, &mut sink).await
@@ -89,6 +90,21 @@ impl Export {
         let written = written.with_context(|| format!("the history of {} in {service}", self.tenant))?;
         sink.finish()?;
         eprintln!("{written} events: {}", self.of());
+        Ok(())
+    }
+
+    /// Refuses ids of which the tenant has nothing. Who never signed in is a user all the same.
+    async fn check_ids(&self, context: &Context, store: &EventStore, tenant: TenantId) -> Result<()> {
+        let named = (self.tenant.as_str(), tenant);
+        if let Some(id) = &self.aggregate_id {
+            check_id(named, &[store], self.aggregate_type.as_deref(), id).await?;
+        }
+        if let Some(user) = self.user {
+            let users = context.store(context::service("user")?).await?;
+            let known = check_id(named, &[store, &users], None, &user.to_string()).await;
+            users.close().await;
+            known?;
+        }
         Ok(())
     }
 

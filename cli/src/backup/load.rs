@@ -1,6 +1,6 @@
 //! From a backup into the databases of a configuration: all of it, or nothing.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use coordinator::backup::Looked;
 use deadletters::backup::StoredLetter;
 use directory::{Directory, Standing, Tenant, admin_options};
@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::archive::manifest::claim_key_mark;
 use super::archive::rows::TenantRow;
-use super::archive::{Archive, ServicePart};
+use super::archive::{Archive, Manifest, ServicePart};
+use super::beside;
 use super::pour::pour;
 use crate::context;
 use crate::progress;
@@ -24,23 +25,27 @@ const OF_TENANTS: &str = "user";
 /// A log that is whole and not committed yet; where it ends, and up to where it was looked at for sagas.
 type Poured = (Restore, Head, Position);
 
-/// Fills empty databases. Hashes are checked on the way, and nothing is committed before all of them are.
+/// Fills empty databases. Hashes are checked on the way, and nothing is committed before all of them are. `rehearsed`: what people set
+/// up beside the logs is read, and left out.
 ///
 /// # Errors
 /// A backup of other services, logs that are not empty, a directory with other tenants, anything that
 /// is not as the manifest says: nothing was written, but for empty databases that were made.
-pub async fn load(config: &Config, archive: &Archive, bar: &ProgressBar) -> Result<()> {
+pub async fn load(config: &Config, archive: &Archive, rehearsed: bool, bar: &ProgressBar) -> Result<()> {
     let admin = admin_options(config)?;
     let services = services(archive)?;
     for service in &services {
         backup::is_empty(&admin, &config.database(*service)).await?;
     }
     let tenants = archive.all::<TenantRow>(&archive.manifest.directory).await?;
+    let secrets = beside::secrets(config, &archive.manifest).await?;
     gateway::migrate(config, false).await?;
     let mut poured = Vec::with_capacity(services.len());
     for (service, log) in services.iter().zip(&archive.manifest.services) {
         let mut restore = backup::Restore::begin(&admin, &config.database(*service)).await?;
         pour(archive, log, Some(&mut restore), bar).await.with_context(|| format!("the log of {service}"))?;
+        let target = (!rehearsed).then_some((&mut restore, secrets.as_ref()));
+        beside::pour(archive, log, target, bar).await?;
         restore.copies(&copies(log)).await?;
         let looked = looked(log);
         coordinator::backup::restore(&mut restore, &looked).await?;
@@ -127,7 +132,7 @@ fn services(archive: &Archive) -> Result<Vec<Service>> {
     names.collect::<Result<_>>().context("the backup is of another program")
 }
 
-/// That the claims of a backup mean here what they meant there, and that tenants' keys can be opened.
+/// That the claims of a backup mean here what they meant there, and that what is sealed in it can be opened.
 pub fn fits(config: &Config, archive: &Archive) -> Result<()> {
     let here = config::claim_key(config).map(|key| claim_key_mark(&key));
     ensure!(
@@ -136,13 +141,28 @@ pub fn fits(config: &Config, archive: &Archive) -> Result<()> {
          (INOPSIO_CLAIM_KEY) here, so what is unique there would not be unique here; set the key of the cluster that it was \
          taken from"
     );
-    ensure!(
-        archive.manifest.master_key_mark.is_none() || archive.manifest.is_wrapped_by_a_key_of(config),
-        "the backup is of another cluster, or of before another master key followed: its tenants' keys are wrapped under another key \
-         than auth.master_key (INOPSIO_MASTER_KEY) here, so nobody could sign in; set the key of the cluster that it was taken from, or \
-         the one of that time as auth.former_master_key (INOPSIO_FORMER_MASTER_KEY)"
-    );
-    Ok(())
+    opens(Some(config), &archive.manifest)
+}
+
+/// That all master keys are configured by which something in a backup is wrapped.
+pub fn opens(config: Option<&Config>, manifest: &Manifest) -> Result<()> {
+    let none = Config::default();
+    let lacking = manifest.lacks(config.unwrap_or(&none));
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let all = manifest.master_keys();
+    let both = if all.len() > 1 {
+        "; it was taken while `inopsio key rewrap` was under way, and needs all of them"
+    } else {
+        ""
+    };
+    bail!(
+        "the backup is wrapped by master keys that are not configured here: {}{both}. It is of another cluster, or of before another \
+         master key followed: set the key that wraps last as auth.master_key (INOPSIO_MASTER_KEY), and the one that it follows as \
+         auth.former_master_key (INOPSIO_FORMER_MASTER_KEY)",
+        lacking.join(" and ")
+    )
 }
 
 /// A read model that was built.

@@ -6,6 +6,7 @@
 //! proves a backup by all of that in a private Postgres.
 
 mod archive;
+mod beside;
 mod drill;
 mod load;
 mod pour;
@@ -35,8 +36,8 @@ pub use restore::Restore;
   inopsio backup drill /backups/monday
 
 The backup is a folder: manifest.json, SHA256SUMS and compressed lines of JSON. It holds events, commands with their answers,
-claims and the directory of tenants; read models are built anew from it, JetStream is filled again. It never overwrites.
-Keys and passwords are not in it: keep INOPSIO_CLAIM_KEY elsewhere."
+claims, webhooks, schedules and the directory of tenants; read models are built anew from it, JetStream is filled again. It never
+overwrites. Keys and passwords are not in it: keep INOPSIO_CLAIM_KEY and the master keys elsewhere whose names it prints."
 )]
 pub struct Backup {
     #[command(subcommand)]

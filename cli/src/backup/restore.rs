@@ -17,14 +17,16 @@ use crate::{progress, time};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio restore /backups/monday
+  inopsio restore /backups/monday --rehearsal
   inopsio restore /backups/monday --tenant acme --as-of 2026-06-30 --into acme-june
   inopsio restore --tenant acme --as-of 2026-06-30T12:00:00Z --into acme-june
 
 A backup goes only into logs in which nothing was ever written, with the claim key of the cluster that it is of; positions and
-hashes are as they were. Then the read models are built; the relay fills the stream when a server runs.
+hashes are as they were. Then the read models are built. When a server runs, the relay fills the stream, webhooks go on from where
+they were, and schedules with their next time. All master keys have to be configured whose names the backup printed.
 
 With --tenant and --into one tenant's events up to --as-of (all, without it) are appended for a new tenant, from the backup or,
-without one, from the log of the running system; other tenants are untouched.")]
+without one, from the log of the running system; other tenants are untouched. The new tenant has no webhooks and no schedules.")]
 pub struct Restore {
     /// The backup's folder; with --tenant the running system's own log unless given
     #[arg(value_name = "BACKUP", required_unless_present = "tenant")]
@@ -32,6 +34,9 @@ pub struct Restore {
     /// Only the backup with this digest, as `inopsio backup` printed it
     #[arg(long, value_name = "SHA256", requires = "folder")]
     digest: Option<String>,
+    /// Without webhooks and schedules: beside the system that the backup is of, whose receivers are to hear nothing of it
+    #[arg(long, conflicts_with = "tenant")]
+    rehearsal: bool,
     /// Only this tenant's history: its name or id
     #[arg(long, requires = "into")]
     tenant: Option<String>,
@@ -51,15 +56,15 @@ impl Restore {
         if let (Some(tenant), Some(into)) = (self.tenant, self.into) {
             return sandbox::run(context, archive.as_ref(), &tenant, self.as_of, &into).await;
         }
-        whole(context, &archive.context("name the backup's folder")?).await
+        whole(context, &archive.context("name the backup's folder")?, self.rehearsal).await
     }
 }
 
-async fn whole(context: &Context, archive: &Archive) -> Result<()> {
+async fn whole(context: &Context, archive: &Archive, rehearsed: bool) -> Result<()> {
     let began = Instant::now();
     load::fits(&context.config, archive)?;
     let bar = progress::bar(archive.manifest.rows(), "rows");
-    let loaded = load::load(&context.config, archive, &bar).await;
+    let loaded = load::load(&context.config, archive, rehearsed, &bar).await;
     bar.finish_and_clear();
     loaded?;
     let loading = began.elapsed();
@@ -67,6 +72,8 @@ async fn whole(context: &Context, archive: &Archive) -> Result<()> {
     let took = began.elapsed();
     let manifest = &archive.manifest;
     let rate = manifest.events() as f64 / loading.as_secs_f64();
+    let rows_of = |table: &str| if rehearsed { 0 } else { manifest.rows_of(table) };
+    let (webhooks, schedules) = (rows_of("webhooks.endpoints"), rows_of("jobs.schedules"));
     if context.format == Format::Json {
         let positions = manifest.services.iter().map(|log| (log.service.clone(), json!(log.position)));
         return output::print_json(&json!({
@@ -75,6 +82,8 @@ async fn whole(context: &Context, archive: &Archive) -> Result<()> {
             "positions": positions.collect::<serde_json::Map<_, _>>(),
             "tenants": manifest.directory.rows,
             "events": manifest.events(),
+            "webhooks": webhooks,
+            "schedules": schedules,
             "load_seconds": loading.as_secs_f64(),
             "events_per_second": rate,
             "read_models": built,
@@ -91,5 +100,8 @@ async fn whole(context: &Context, archive: &Archive) -> Result<()> {
         let parked = if one.parked_events == 0 { String::new() } else { format!(", {} parked", one.parked_events) };
         output::print(format!("built {} of {} in {:.1} s{parked}", one.projection, one.service, one.seconds))?;
     }
-    output::print(format!("all in {:.1} s; `inopsio serve` fills the stream", took.as_secs_f64()))
+    output::print(format!(
+        "all in {:.1} s; `inopsio serve` fills the stream, and {webhooks} webhooks and {schedules} schedules go on with it",
+        took.as_secs_f64()
+    ))
 }

@@ -14,11 +14,10 @@ use indicatif::ProgressBar;
 use kernel::{Clock, SystemClock, TenantId};
 use serde_json::json;
 
-use super::archive::manifest::{
-    CopyPart, LetterPart, SagasPart, StretchPart, VERSION, claim_key_mark, master_key_mark,
-};
+use super::archive::manifest::{CopyPart, LetterPart, SagasPart, StretchPart, VERSION, claim_key_mark};
 use super::archive::rows::{ClaimRow, CommandRow, DecisionRow, EventRow, TenantRow};
 use super::archive::{Draft, Ledger, Manifest, ServicePart};
+use super::beside::{self, Sealer};
 use crate::context::Context;
 use crate::output::{self, Format};
 use crate::progress;
@@ -43,9 +42,9 @@ async fn write(config: &Config, draft: &Draft) -> Result<(Manifest, Duration)> {
     let taken_at = SystemClock.now();
     // After the logs: a tenant is in the directory before it is in any log.
     let directory = directory(config, draft).await?;
-    let mut services = Vec::with_capacity(snapshots.len());
+    let (mut services, mut sealer) = (Vec::with_capacity(snapshots.len()), Sealer::new(config));
     for snapshot in snapshots {
-        services.push(service(snapshot, draft).await?);
+        services.push(service(snapshot, draft, &mut sealer).await?);
     }
     let manifest = Manifest {
         format: "inopsio-backup".to_owned(),
@@ -53,7 +52,8 @@ async fn write(config: &Config, draft: &Draft) -> Result<(Manifest, Duration)> {
         program: env!("CARGO_PKG_VERSION").to_owned(),
         taken_at,
         claim_key_mark: config::claim_key(config).map(|key| claim_key_mark(&key)),
-        master_key_mark: master_key_mark(config.auth.master_key.reveal()),
+        master_key_mark: None,
+        secrets_key: sealer.into_key(),
         directory,
         services,
     };
@@ -68,7 +68,7 @@ async fn directory(config: &Config, draft: &Draft) -> Result<super::archive::Par
     part.finish()
 }
 
-async fn service(mut snapshot: Snapshot, draft: &Draft) -> Result<ServicePart> {
+async fn service(mut snapshot: Snapshot, draft: &Draft, sealer: &mut Sealer) -> Result<ServicePart> {
     let (service, head) = (snapshot.service(), snapshot.head());
     let (commands, claims) = snapshot.counts().await?;
     let copies = copies(&mut snapshot).await?;
@@ -79,7 +79,9 @@ async fn service(mut snapshot: Snapshot, draft: &Draft) -> Result<ServicePart> {
     bar.finish_and_clear();
     let (parts, ledger) = written?;
     let [events, commands, claims, decisions] = parts;
-    let tenants = ledger.tenants();
+    let beside = beside::write(&mut snapshot, draft, sealer).await?;
+    let letters = beside::letters(&mut snapshot, draft).await?;
+    let (tenants, master_keys) = (ledger.tenants(), Some(ledger.master_keys()));
     let part = ServicePart {
         service: service.name().to_owned(),
         position: head.position,
@@ -91,6 +93,9 @@ async fn service(mut snapshot: Snapshot, draft: &Draft) -> Result<ServicePart> {
         tenants,
         copies,
         sagas,
+        master_keys,
+        beside,
+        letters,
     };
     ledger.check(&part)?;
     Ok(part)
@@ -169,6 +174,8 @@ fn say(format: Format, to: &Path, manifest: &Manifest, digest: &str, pause: Dura
                 "commands": log.commands.rows,
                 "claims": log.claims.rows,
                 "decisions": log.decisions.as_ref().map_or(0, |decisions| decisions.rows),
+                "webhooks": log.rows_of("webhooks.endpoints"),
+                "schedules": log.rows_of("jobs.schedules"),
                 "tenants": log.tenants.len(),
             })
         });
@@ -178,6 +185,7 @@ fn say(format: Format, to: &Path, manifest: &Manifest, digest: &str, pause: Dura
             "taken_at": manifest.taken_at,
             "services": services.collect::<Vec<_>>(),
             "tenants": manifest.directory.rows,
+            "master_keys": manifest.master_keys(),
             "bytes": manifest.bytes(),
             "seconds": took.as_secs_f64(),
             "events_per_second": rate,
@@ -196,6 +204,7 @@ fn say(format: Format, to: &Path, manifest: &Manifest, digest: &str, pause: Dura
         ]);
     }
     output::print(table)?;
+    say_keys(manifest)?;
     output::print(format!(
         "{}: {} tenants, {} events, {:.1} MiB, in {:.1} s ({rate:.0} events/s); writers waited {:.1} ms\ndigest {digest}",
         to.display(),
@@ -205,4 +214,17 @@ fn say(format: Format, to: &Path, manifest: &Manifest, digest: &str, pause: Dura
         took.as_secs_f64(),
         pause.as_secs_f64() * 1e3,
     ))
+}
+
+/// Which master keys a backup needs; nothing where nothing in it is sealed, or it does not say.
+pub fn say_keys(manifest: &Manifest) -> Result<()> {
+    let keys: Vec<_> = manifest.master_keys().into_iter().collect();
+    match keys.as_slice() {
+        [] => Ok(()),
+        [one] => output::print(format!("it is restored with the master key {one}")),
+        more => output::print(format!(
+            "it is restored with the master keys {}, all of them: `inopsio key rewrap` had not come to its end",
+            more.join(" and ")
+        )),
+    }
 }

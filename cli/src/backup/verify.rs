@@ -4,10 +4,10 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::Given;
 use super::archive::Archive;
 use super::archive::rows::TenantRow;
 use super::pour::pour;
+use super::{Given, beside, take};
 use crate::output::{self, Format};
 use crate::progress;
 
@@ -26,8 +26,10 @@ pub async fn run(given: &Given, format: Format) -> Result<()> {
             "taken_at": manifest.taken_at,
             "tenants": manifest.directory.rows,
             "events": manifest.events(),
+            "master_keys": manifest.master_keys(),
         }));
     }
+    take::say_keys(manifest)?;
     output::print(format!(
         "whole and unaltered: {} events of {} tenants, taken at {}, digest {}",
         manifest.events(),
@@ -42,6 +44,7 @@ pub async fn verify(archive: &Archive, bar: &ProgressBar) -> Result<()> {
     archive.all::<TenantRow>(&archive.manifest.directory).await?;
     for log in &archive.manifest.services {
         pour(archive, log, None, bar).await?;
+        beside::pour(archive, log, None, bar).await?;
     }
     Ok(())
 }

@@ -144,7 +144,12 @@ async fn replay(context: &Context, tenant: TenantId, slug: &str, lead: &str) -> 
         aggregate_id: Some(lead.to_owned()),
         ..ReplayFilter::default()
     };
-    let replayed = timed(async { Ok(store.replay(tenant, filter).try_collect::<Vec<_>>().await?) }).await;
+    let replayed = timed(async {
+        let events = store.replay(tenant, filter).try_collect::<Vec<_>>().await?;
+        // Who the lead is, is sealed in the log: for who may know it, as `inopsio replay --open` shows it.
+        Ok(store.opened(events).await?)
+    })
+    .await;
     store.close().await;
     let (events, took) = replayed?;
     let mut table = show::table(["position", "version", "occurred", "recorded", "event", "what it says"]);
@@ -161,7 +166,7 @@ async fn replay(context: &Context, tenant: TenantId, slug: &str, lead: &str) -> 
     }
     output::print(format!(
         "\n5. A converted lead, replayed from the log: {} events ({} ms)\n   \
-         inopsio replay --tenant {slug} --aggregate crm.lead --id {lead}\n{table}",
+         inopsio replay --tenant {slug} --aggregate crm.lead --id {lead} --open\n{table}",
         events.len(),
         took.as_millis()
     ))

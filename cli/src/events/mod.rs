@@ -8,7 +8,8 @@ use kernel::Position;
 
 use crate::context::{self, Context};
 use crate::output;
-use crate::replay::{check_types, ndjson};
+use crate::replay::ndjson;
+use crate::selection::check_types;
 
 /// Looks at the bus, and at those who follow the log
 #[derive(Debug, clap::Subcommand)]

@@ -2,7 +2,6 @@
 
 pub mod ndjson;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -12,6 +11,7 @@ use futures::StreamExt;
 use kernel::{Position, Service, TenantId};
 
 use crate::context::{self, Context};
+use crate::selection::{check_id, check_span, check_types};
 use crate::sink::Sink;
 use crate::{progress, time};
 
@@ -75,7 +75,6 @@ impl Replay {
         check_types(&services, self.aggregate_type.as_deref(), self.event_type.as_deref())?;
         self.check_stretch(&services)?;
         let (mut written, mut total) = (0, 0);
-        let mut known = self.aggregate_id.is_none();
         // What is asked for is known to be there before anything is written anywhere.
         let mut asked = Vec::new();
         for service in services {
@@ -86,17 +85,14 @@ impl Replay {
             if let Some(ahead) = [Some(self.after), self.to].into_iter().flatten().find(|position| *position > head) {
                 bail!("the log of {service} ends at {head}, before {ahead}");
             }
-            if let Some(id) = &self.aggregate_id {
-                let of_it = ReplayFilter { aggregate_id: Some(id.clone()), ..ReplayFilter::default() };
-                known |= store.count(tenant, &of_it).await? > 0;
-            }
             filter.to = Some(filter.to.map_or(head, |to| to.min(head)));
             let count = store.count(tenant, &filter).await?;
             total += count;
             asked.push((store, Wanted { tenant, filter, count, open: self.open }));
         }
-        if let (false, Some(id)) = (known, &self.aggregate_id) {
-            bail!("the tenant {} has no aggregate with the id {id}", self.tenant);
+        if let Some(id) = &self.aggregate_id {
+            let stores: Vec<_> = asked.iter().map(|(store, _)| store).collect();
+            check_id((self.tenant.as_str(), tenant), &stores, self.aggregate_type.as_deref(), id).await?;
         }
         let mut sink = Sink::open(self.output.as_deref())?;
         for (store, wanted) in asked {
@@ -118,16 +114,8 @@ impl Replay {
 
     /// Refuses a stretch in which nothing can lie, for the same reason; and positions where it is not said of which log.
     fn check_stretch(&self, services: &[Service]) -> Result<()> {
-        for (name, from, until) in [
-            ("recorded", self.recorded_from, self.recorded_until),
-            ("occurred", self.occurred_from, self.occurred_until),
-        ] {
-            if let (Some(from), Some(until)) = (from, until)
-                && until <= from
-            {
-                bail!("--{name}-until is not after --{name}-from");
-            }
-        }
+        check_span("recorded", self.recorded_from, self.recorded_until)?;
+        check_span("occurred", self.occurred_from, self.occurred_until)?;
         if self.to.is_some_and(|to| to <= self.after) {
             bail!("--to is not beyond --after");
         }
@@ -151,24 +139,6 @@ impl Replay {
             to: self.to,
         }
     }
-}
-
-/// Refuses types that no event of these services is of: a slip of the pen would look like a history in which nothing happened.
-pub(crate) fn check_types(services: &[Service], aggregate: Option<&str>, event: Option<&str>) -> Result<()> {
-    let parts = services.iter().map(|service| context::part(*service)).collect::<Result<Vec<_>>>()?;
-    let aggregates = parts.iter().flat_map(|part| &part.aggregates).map(|aggregate| aggregate.name).collect();
-    check_type("aggregate", aggregate, aggregates)?;
-    let events = parts.iter().flat_map(|part| (part.catalog)()).map(|event| event.name).collect();
-    check_type("event", event, events)
-}
-
-fn check_type(of: &str, name: Option<&str>, known: BTreeSet<&str>) -> Result<()> {
-    if let Some(name) = name
-        && !known.contains(name)
-    {
-        bail!("there is no {of} type {name:?}; allowed: {}", known.into_iter().collect::<Vec<_>>().join(", "));
-    }
-    Ok(())
 }
 
 /// Which events, and how.

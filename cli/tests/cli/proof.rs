@@ -40,6 +40,23 @@ fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_
     sandbox.ok(&[&export[..], &one].concat());
     let signing_in = sandbox.folder.join("sign-ins.ndjson");
     sandbox.ok(&["audit", "export", "--tenant", "demo", "--sign-ins", "--output", signing_in.to_str().unwrap()]);
+    // What nobody can have meant is refused, and no file is begun.
+    let slips: [(&[&str], &str); 6] = [
+        (&["--service", "crm", "--event", "crm.lead.captred"], "allowed: crm."),
+        (&["--service", "crm", "--event", "auth.session.started"], "there is no event type"),
+        (&["--service", "crm", "--aggregate", "crm.leads"], "there is no aggregate type \"crm.leads\"; allowed: crm."),
+        (&["--service", "crm", "--aggregate", "crm.lead", "--id", "nope"], "has no crm.lead with the id nope"),
+        (&["--service", "crm", "--recorded-from", "2026-02-01", "--recorded-until", "2026-01-01"], "is not after"),
+        (&["--sign-ins", "--user", "0197a8a0-0000-7000-8000-000000000001"], "has no aggregate with the id 0197a8a0"),
+    ];
+    let slipped = sandbox.folder.join("slipped.ndjson");
+    for (slip, why) in slips {
+        let to = ["--output", slipped.to_str().unwrap()];
+        let ended = sandbox.run(&[&["audit", "export", "--tenant", "demo"][..], slip, &to[..]].concat());
+        assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""), "{slip:?}");
+        assert!(ended.stderr.contains(why), "{slip:?}: {}", ended.stderr);
+        assert!(!slipped.exists() && !slipped.with_extension("ndjson.part").exists(), "{slip:?}");
+    }
     drop(dev);
 
     // Without any server, and without any configuration.

@@ -30,6 +30,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0013_copies.sql", include_str!("../../migrations/0013_copies.sql")),
     ("0014_settled.sql", include_str!("../../migrations/0014_settled.sql")),
     ("0015_seals.sql", include_str!("../../migrations/0015_seals.sql")),
+    ("0016_beside.sql", include_str!("../../migrations/0016_beside.sql")),
 ];
 
 /// The migrations' file names.

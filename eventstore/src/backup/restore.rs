@@ -1,13 +1,14 @@
 //! Filling an empty log.
 
 use kernel::{Position, RecordedEvent, Service, TenantId};
+use serde_json::Value;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor};
 use uuid::Uuid;
 
 use super::copied::Whose;
 use super::snapshot::head;
-use super::{Head, StoredAnswer, StoredClaim, StoredEvent, copied, write};
+use super::{Beside, Head, StoredAnswer, StoredClaim, StoredEvent, StoredRow, copied, write};
 use crate::read::{columns, event};
 use crate::{Database, Error, LockKey, admin};
 
@@ -98,6 +99,13 @@ impl Restore {
     /// Writes claims.
     pub async fn claims(&mut self, rows: &[StoredClaim]) -> Result<(), Error> {
         write::claims(&mut self.connection, rows).await
+    }
+
+    /// Writes rows of a table that stands beside the log.
+    pub async fn beside(&mut self, of: &Beside, rows: &[StoredRow]) -> Result<(), Error> {
+        self.concern(&rows.iter().map(|row| row.tenant.uuid()).collect::<Vec<_>>()).await?;
+        let rows: Vec<_> = rows.iter().map(|row| Value::Object(row.columns.clone()).to_string()).collect();
+        write::rows(&mut self.connection, of.table, &rows).await
     }
 
     /// Notes whose history is a copy of another tenant's, and up to where: nothing of that is acted on.

@@ -1,4 +1,4 @@
-//! Rows into the log's tables, as they are. The connection acts as the owner, in a transaction that holds the writers' lock.
+//! Rows into the log's tables, and those beside it, as they are. The connection acts as the owner, in a transaction that holds the writers' lock.
 
 use std::collections::BTreeSet;
 
@@ -95,6 +95,21 @@ pub(crate) async fn claims(connection: &mut PgConnection, rows: &[StoredClaim]) 
     .bind(rows.iter().map(|row| row.kind.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.key.as_slice()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.holder.as_str()).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes rows of a table that is not the log's, each as JSON by the names of its columns.
+pub(crate) async fn rows(connection: &mut PgConnection, table: &str, rows: &[String]) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(&format!(
+        "INSERT INTO {table}
+         SELECT r.* FROM unnest($1::text[]) AS x (row) CROSS JOIN LATERAL jsonb_populate_record(NULL::{table}, x.row::jsonb) r"
+    ))
+    .bind(rows)
     .execute(connection)
     .await?;
     Ok(())

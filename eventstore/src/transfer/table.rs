@@ -8,6 +8,7 @@ use sqlx::{Connection, Executor, Postgres, Row, Transaction};
 
 use super::{Result, Transfer, side};
 use crate::Error;
+use crate::backup::write;
 
 /// Bytes of one statement.
 const BYTES: usize = 4 << 20;
@@ -103,12 +104,12 @@ impl<'a> Opening<'a> {
             chunk.push(text);
             count += 1;
             if bytes >= BYTES {
-                insert(&mut self.transaction, table, &std::mem::take(&mut chunk)).await?;
+                write::rows(&mut self.transaction, table, &std::mem::take(&mut chunk)).await?;
                 bytes = 0;
             }
         }
         drop(rows);
-        insert(&mut self.transaction, table, &chunk).await?;
+        write::rows(&mut self.transaction, table, &chunk).await?;
         Ok(count)
     }
 
@@ -127,18 +128,4 @@ impl<'a> Opening<'a> {
         self.transaction.commit().await?;
         Ok(())
     }
-}
-
-async fn insert(connection: &mut PgConnection, table: &str, rows: &[String]) -> Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(&format!(
-        "INSERT INTO {table}
-         SELECT r.* FROM unnest($1::text[]) AS x (row) CROSS JOIN LATERAL jsonb_populate_record(NULL::{table}, x.row::jsonb) r"
-    ))
-    .bind(rows)
-    .execute(connection)
-    .await?;
-    Ok(())
 }

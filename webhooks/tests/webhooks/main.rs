@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod backing_up;
 mod configuring;
 mod delivering;
 mod failing;

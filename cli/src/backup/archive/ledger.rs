@@ -1,6 +1,6 @@
 //! What must be true of a log, whether it is read from a database or from a backup.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
 use chrono::{DateTime, Utc};
@@ -12,11 +12,12 @@ use uuid::Uuid;
 use super::manifest::{ServicePart, TenantPart};
 
 /// Follows the rows of one log: positions are dense, a tenant's times do not go back, each event's bytes give the hash that its writer
-/// noted; and counts what each tenant has.
+/// noted; and counts what each tenant has, and by what their keys are wrapped.
 #[derive(Debug, Default)]
 pub struct Ledger {
     last: Position,
     tenants: BTreeMap<Uuid, Holding>,
+    master_keys: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +67,7 @@ impl Ledger {
     /// A claim.
     pub fn claim(&mut self, claim: &StoredClaim) {
         self.of(claim.tenant).claims += 1;
+        self.master_keys.extend(claim.wrapped_by());
     }
 
     /// A decision about a dead letter.
@@ -97,6 +99,11 @@ impl Ledger {
         self.tenants.iter().map(part).collect()
     }
 
+    /// The names of the master keys that wrapped tenants' keys.
+    pub fn master_keys(&self) -> Vec<String> {
+        self.master_keys.iter().cloned().collect()
+    }
+
     /// That the rows are those of which the manifest speaks.
     pub fn check(&self, log: &ServicePart) -> Result<()> {
         let service = &log.service;
@@ -114,6 +121,12 @@ impl Ledger {
                 copy.position
             );
         }
+        let wrapped_by = self.master_keys();
+        ensure!(
+            log.master_keys.as_ref().is_none_or(|said| *said == wrapped_by),
+            "tenants' keys in the log of {service} are wrapped by {wrapped_by:?}, the manifest says {:?}",
+            log.master_keys
+        );
         let found = self.tenants();
         ensure!(
             found.len() == log.tenants.len(),

@@ -1,6 +1,9 @@
 //! What a backup says of itself.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
+use eventstore::sealing::wrapped_by;
 use gateway::Config;
 use kernel::Position;
 use serde::{Deserialize, Serialize};
@@ -10,10 +13,11 @@ use uuid::Uuid;
 use super::MANIFEST;
 
 /// The form that this program writes. Another number: another form of the folder or of its rows.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
-/// The oldest form that it reads: without decisions about dead letters, which came with 2, without copies, which came with 3, and without
-/// what sagas had looked at, which came with 4.
+/// The oldest form that it reads: without decisions about dead letters, which came with 2, without copies, which came with 3, without
+/// what sagas had looked at, which came with 4, and without what people set up beside the logs and which master keys are needed, which
+/// came with 5.
 pub const OLDEST: u32 = 1;
 
 /// All of it.
@@ -29,9 +33,13 @@ pub struct Manifest {
     pub taken_at: DateTime<Utc>,
     /// Tells whether claims were hashed under another key ([`claim_key_mark`]); none: no key was configured.
     pub claim_key_mark: Option<String>,
-    /// The same of the key under which tenants' keys are wrapped ([`master_key_mark`]); none: version 1 had none.
+    /// The same of the key that wrapped new keys then ([`master_key_mark`]): of versions 2 to 4, which did not say by which all were
+    /// wrapped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub master_key_mark: Option<String>,
+    /// The key under which secrets in it are sealed, as the master key wrapped it; none: there are none, or there is no master key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets_key: Option<String>,
     /// The tenants.
     pub directory: Part,
     /// Each service's log.
@@ -64,6 +72,33 @@ pub struct ServicePart {
     /// Up to where it was looked at for sagas; none: the service has none, or it is of a version before 4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sagas: Option<SagasPart>,
+    /// The names of the master keys that wrapped its tenants' keys; none: versions before 5 did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master_keys: Option<Vec<String>>,
+    /// What people set up beside it, by table; a table without rows is left out, as all are before version 5.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<BesidePart>,
+    /// Events that wait for webhooks, because a receiver refused them, by tenant, consumer and position; none: none waits, or it is of a
+    /// version before 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub letters: Option<Part>,
+}
+
+impl ServicePart {
+    /// How many rows of a table that stands beside it it has.
+    pub fn rows_of(&self, table: &str) -> u64 {
+        self.beside.iter().find(|beside| beside.table == table).map_or(0, |beside| beside.part.rows)
+    }
+}
+
+/// The rows of a table that stands beside a log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BesidePart {
+    /// With its schema: `webhooks.endpoints`.
+    pub table: String,
+    /// Its file.
+    #[serde(flatten)]
+    pub part: Part,
 }
 
 /// Up to where a log was looked at for what begins sagas.
@@ -144,10 +179,14 @@ pub struct Part {
 impl Manifest {
     /// All files that it names.
     pub fn parts(&self) -> impl Iterator<Item = &Part> {
-        let services = self
-            .services
-            .iter()
-            .flat_map(|log| [&log.events, &log.commands, &log.claims].into_iter().chain(&log.decisions));
+        let services = self.services.iter().flat_map(|log| {
+            let beside = log.beside.iter().map(|beside| &beside.part);
+            [&log.events, &log.commands, &log.claims]
+                .into_iter()
+                .chain(&log.decisions)
+                .chain(beside)
+                .chain(&log.letters)
+        });
         std::iter::once(&self.directory).chain(services)
     }
 
@@ -160,6 +199,11 @@ impl Manifest {
     /// How many events it has.
     pub fn events(&self) -> u64 {
         self.services.iter().map(|log| log.events.rows).sum()
+    }
+
+    /// How many rows of a table that stands beside the logs it has.
+    pub fn rows_of(&self, table: &str) -> u64 {
+        self.services.iter().map(|log| log.rows_of(table)).sum()
     }
 
     /// How many rows it has.
@@ -190,11 +234,21 @@ pub fn master_key_mark(key: &str) -> Option<String> {
 }
 
 impl Manifest {
-    /// Whether a configuration has the master key with which tenants' keys were wrapped, be it the one that another one follows now.
-    pub fn is_wrapped_by_a_key_of(&self, config: &Config) -> bool {
+    /// The names of the master keys without which what is sealed in it does not open. Empty also before version 5, which did not say.
+    pub fn master_keys(&self) -> BTreeSet<String> {
+        let of_tenants = self.services.iter().filter_map(|log| log.master_keys.as_ref()).flatten().cloned();
+        of_tenants.chain(self.secrets_key.as_deref().map(wrapped_by)).collect()
+    }
+
+    /// Those of them that a configuration does not have.
+    pub fn lacks(&self, config: &Config) -> Vec<String> {
+        let here = config.master_key_names();
+        let mut lacking: Vec<_> = self.master_keys().into_iter().filter(|name| !here.contains(name)).collect();
         let keys = [&config.auth.master_key, &config.auth.former_master_key];
-        let marks = keys.into_iter().filter_map(|key| master_key_mark(key.reveal()));
-        self.master_key_mark.as_ref().is_some_and(|there| marks.into_iter().any(|mark| mark == *there))
+        let marks: Vec<_> = keys.into_iter().filter_map(|key| master_key_mark(key.reveal())).collect();
+        let unknown = self.master_key_mark.iter().filter(|mark| !marks.contains(*mark));
+        lacking.extend(unknown.map(|mark| format!("the one with the mark {mark}")));
+        lacking
     }
 }
 

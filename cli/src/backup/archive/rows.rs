@@ -1,13 +1,14 @@
 //! The lines of the parts. Times are microseconds since 1970, hashes hexadecimal; payload, metadata and answers are texts, so
-//! that they come back byte by byte.
+//! that they come back byte by byte. Rows of tables beside the logs are as Postgres has them.
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
-use deadletters::backup::StoredDecision;
+use deadletters::backup::{StoredDecision, StoredLetter};
 use directory::Tenant;
-use eventstore::backup::{StoredAnswer, StoredClaim, StoredEvent};
+use eventstore::backup::{StoredAnswer, StoredClaim, StoredEvent, StoredRow};
 use kernel::{Position, RecordedEvent, TenantId};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 /// A line of a part, and what it stands for.
@@ -77,6 +78,19 @@ pub struct DecisionRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after: Option<String>,
 }
+
+/// A line of `….letters`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LetterRow {
+    tenant_id: Uuid,
+    consumer: String,
+    position: u64,
+}
+
+/// A line of `….webhooks.…` and `….jobs.…`: a row by its columns' names, as Postgres writes it as JSON; secrets are sealed.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BesideRow(Map<String, Value>);
 
 /// A line of `directory`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -204,6 +218,31 @@ impl Row for DecisionRow {
             before: self.before,
             after: self.after,
         })
+    }
+}
+
+impl Row for LetterRow {
+    type Of = StoredLetter;
+
+    fn of(StoredLetter { tenant, consumer, position }: &StoredLetter) -> Result<Self> {
+        Ok(Self { tenant_id: tenant.uuid(), consumer: consumer.clone(), position: position.0 })
+    }
+
+    fn read(self) -> Result<StoredLetter> {
+        let (tenant, position) = (tenant(self.tenant_id), Position(self.position));
+        Ok(StoredLetter { tenant, consumer: self.consumer, position })
+    }
+}
+
+impl Row for BesideRow {
+    type Of = StoredRow;
+
+    fn of(row: &StoredRow) -> Result<Self> {
+        Ok(Self(row.columns.clone()))
+    }
+
+    fn read(self) -> Result<StoredRow> {
+        Ok(StoredRow::read(self.0)?)
     }
 }
 

@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use kernel::{Service, TenantId};
 
 use crate::backup::archive::{Archive, Ledger, ServicePart};
-use crate::backup::{load, take};
+use crate::backup::{beside, load, take};
 use crate::context::{self, Context};
 use crate::progress;
 
@@ -21,7 +21,7 @@ const OPENED: usize = 1_000;
 /// Loads it, as a restore does.
 pub async fn load(context: &Context, archive: &Archive) -> Result<((), String)> {
     let bar = progress::bar(archive.manifest.rows(), "rows");
-    let loaded = load::load(&context.config, archive, &bar).await;
+    let loaded = load::load(&context.config, archive, false, &bar).await;
     bar.finish_and_clear();
     loaded?;
     Ok(((), format!("{} events, {} rows in all", archive.manifest.events(), archive.manifest.rows())))
@@ -61,6 +61,7 @@ pub async fn compare(context: &Context, archive: &Archive) -> Result<((), String
         ledger.check(log)?;
         let copies = take::copies(&mut snapshot).await?;
         ensure!(copies == log.copies, "{}: {copies:?} are copies, the manifest says {:?}", log.service, log.copies);
+        beside::compare(&mut snapshot, log).await?;
         roots += log.tenants.len();
     }
     Ok(((), format!("{roots} roots, {tenants} tenants in the directory")))

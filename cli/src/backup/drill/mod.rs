@@ -9,9 +9,9 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use serde_json::json;
 
-use super::Given;
 use super::archive::Archive;
 use super::archive::manifest::claim_key_mark;
+use super::{Given, load};
 use crate::context::{Context, Place};
 use crate::output::{self, Format};
 use crate::signals;
@@ -54,6 +54,18 @@ async fn prove(given: &Given, place: &Place, format: Format, checks: &mut Vec<Ch
     else {
         return;
     };
+    // The claim key decides what claims mean; without the right one everything else can still be proven.
+    let here = Context::load(place, Vec::new(), format).ok().map(|here| here.config);
+    let key = here.as_ref().and_then(config::claim_key);
+    // The master keys open what is sealed, of which claims and read models are made.
+    let Some(()) = check(checks, "the master keys that it needs are configured", async {
+        load::opens(here.as_ref(), &archive.manifest)?;
+        Ok(((), archive.manifest.master_keys().into_iter().collect::<Vec<_>>().join(", ")))
+    })
+    .await
+    else {
+        return;
+    };
     let Some(mut private) = check(checks, "a private Postgres starts", async {
         let private = Private::start().await?;
         let found = format!("on port {}", private.config.postgres.port);
@@ -63,13 +75,7 @@ async fn prove(given: &Given, place: &Place, format: Format, checks: &mut Vec<Ch
     else {
         return;
     };
-    // The key decides what claims mean; without the right one everything else can still be proven.
-    let here = Context::load(place, Vec::new(), format).ok().map(|here| here.config);
-    let key = here.as_ref().and_then(config::claim_key);
-    // The other one opens what is sealed, of which claims and read models are made.
-    if let Some(here) = here
-        && archive.manifest.is_wrapped_by_a_key_of(&here)
-    {
+    if let Some(here) = here {
         private.config.auth.master_key = here.auth.master_key;
         private.config.auth.former_master_key = here.auth.former_master_key;
         private.config.vault = here.vault;

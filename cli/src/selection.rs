@@ -1,0 +1,56 @@
+//! What of a history is asked for. What can't be there is refused before anything is written: a slip of the pen would look like a
+//! history in which nothing happened.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail};
+use chrono::{DateTime, Utc};
+use eventstore::{EventStore, ReplayFilter};
+use kernel::{Service, TenantId};
+
+use crate::context;
+
+/// Refuses types that no event of these services is of.
+pub fn check_types(services: &[Service], aggregate: Option<&str>, event: Option<&str>) -> Result<()> {
+    let parts = services.iter().map(|service| context::part(*service)).collect::<Result<Vec<_>>>()?;
+    let aggregates = parts.iter().flat_map(|part| &part.aggregates).map(|aggregate| aggregate.name).collect();
+    check_type("aggregate", aggregate, aggregates)?;
+    let events = parts.iter().flat_map(|part| (part.catalog)()).map(|event| event.name).collect();
+    check_type("event", event, events)
+}
+
+fn check_type(of: &str, name: Option<&str>, known: BTreeSet<&str>) -> Result<()> {
+    if let Some(name) = name
+        && !known.contains(name)
+    {
+        bail!("there is no {of} type {name:?}; allowed: {}", known.into_iter().collect::<Vec<_>>().join(", "));
+    }
+    Ok(())
+}
+
+/// Refuses an id that no aggregate of the tenant has in any of these logs; with `aggregate`, none of that type.
+pub async fn check_id(
+    (name, tenant): (&str, TenantId),
+    stores: &[&EventStore],
+    aggregate: Option<&str>,
+    id: &str,
+) -> Result<()> {
+    let (aggregate_type, aggregate_id) = (aggregate.map(str::to_owned), Some(id.to_owned()));
+    let of_it = ReplayFilter { aggregate_type, aggregate_id, ..ReplayFilter::default() };
+    for store in stores {
+        if store.count(tenant, &of_it).await? > 0 {
+            return Ok(());
+        }
+    }
+    bail!("the tenant {name} has no {} with the id {id}", aggregate.unwrap_or("aggregate"))
+}
+
+/// Refuses a span of time in which nothing can lie. `of`: `recorded` or `occurred`, as the options have it.
+pub fn check_span(of: &str, from: Option<DateTime<Utc>>, until: Option<DateTime<Utc>>) -> Result<()> {
+    if let (Some(from), Some(until)) = (from, until)
+        && until <= from
+    {
+        bail!("--{of}-until is not after --{of}-from");
+    }
+    Ok(())
+}

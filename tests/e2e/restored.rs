@@ -1,0 +1,151 @@
+//! What a backup brings back besides the logs, and which master keys it needs for that.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+use testbed::eventually;
+use testbed::receiver::{Receiver, Reply};
+
+use crate::backup::{as_version, json_of, refused, shown};
+use crate::world::World;
+
+/// All rows of a table of CRM's database, as Postgres writes them.
+async fn rows(world: &World, table: &str) -> Vec<String> {
+    let select = format!("SELECT t::text FROM {table} t ORDER BY 1");
+    sqlx::query_scalar(&select).fetch_all(&mut world.sql().await).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn webhooks_and_schedules_go_on_after_a_restore_and_a_sandbox_has_none() {
+    let mut world = World::new().await;
+    let client = world.tenant("acme");
+    let away = Arc::new(AtomicBool::new(false));
+    let is_away = away.clone();
+    let receiver = Receiver::answering(move |_, _| {
+        Reply::Status(if is_away.load(Ordering::SeqCst) { "503 Service Unavailable" } else { "200 OK" })
+    })
+    .await;
+    world.start(0).await;
+    let create = ["webhook", "create", "--tenant", "acme", &receiver.url, "--event", "crm.lead.captured"];
+    tokio::task::block_in_place(|| world.ok(&create));
+    let asked = ["job", "schedule", "create", "--tenant", "acme", "--cron", "0 6 1 1 *", "export_leads"];
+    let schedule = tokio::task::block_in_place(|| json_of(&world, &asked))["id"].clone();
+    let mut leads = Vec::new();
+    for name in ["Ada", "Grace"] {
+        leads.push(client.done("/v1/crm/leads", json!({ "name": name })).await.position());
+    }
+    eventually("both arrive", async || (receiver.positions() == leads).then_some(())).await;
+    away.store(true, Ordering::SeqCst);
+    for name in ["Katherine", "Margaret"] {
+        leads.push(client.done("/v1/crm/leads", json!({ "name": name })).await.position());
+    }
+    eventually("the next one fails", async || (receiver.got().len() > 2).then_some(())).await;
+    world.stop(0).await;
+
+    let backup = world.folder().join("backup");
+    let taken = json_of(&world, &["backup", "--to", shown(&backup)]);
+    assert_eq!((&taken["services"][0]["webhooks"], &taken["services"][0]["schedules"]), (&json!(1), &json!(1)));
+    let part = std::fs::read(backup.join("crm.webhooks.endpoints.ndjson.zst")).unwrap();
+    let endpoint: Value = serde_json::from_slice(&zstd::decode_all(&*part).unwrap()).unwrap();
+    assert!(endpoint["secret"].as_str().unwrap().starts_with("v1."), "a secret is in the clear: {endpoint}");
+    assert_eq!(json_of(&world, &["backup", "drill", shown(&backup)])["verdict"], "proven");
+
+    let mut other = World::new().await;
+    let restored = json_of(&other, &["restore", shown(&backup)]);
+    assert_eq!((&restored["webhooks"], &restored["schedules"]), (&json!(1), &json!(1)), "{restored}");
+    for table in ["webhooks.endpoints", "webhooks.changes", "jobs.schedules"] {
+        let before = rows(&world, table).await;
+        assert_eq!((rows(&other, table).await, before.len()), (before, 1), "{table}");
+    }
+    let listed = json_of(&other, &["job", "schedule", "list", "--tenant", "acme"]);
+    assert_eq!(listed[0]["id"], schedule, "{listed}");
+
+    // Beside the system that it is of.
+    let rehearsed = World::new().await;
+    let restored = json_of(&rehearsed, &["restore", shown(&backup), "--rehearsal"]);
+    assert_eq!((&restored["webhooks"], &restored["schedules"]), (&json!(0), &json!(0)), "{restored}");
+    for table in ["webhooks.endpoints", "webhooks.cursors", "jobs.schedules"] {
+        assert!(rows(&rehearsed, table).await.is_empty(), "{table}");
+    }
+
+    // What did not arrive there arrives from here, and nothing that did.
+    let tried = receiver.got().len();
+    away.store(false, Ordering::SeqCst);
+    other.start(0).await;
+    eventually("what was missing arrives", async || {
+        (receiver.positions()[tried..].last() == leads.last()).then_some(())
+    })
+    .await;
+    assert_eq!(receiver.positions()[tried..], leads[2..]);
+
+    // Nobody outside is told what is tried out in a copy.
+    tokio::task::block_in_place(|| other.ok(&["restore", "--tenant", "acme", "--into", "acme-copy"]));
+    for what in [&["webhook", "list"][..], &["job", "schedule", "list"]] {
+        let listed = json_of(&other, &[what, &["--tenant", "acme-copy"]].concat());
+        assert_eq!(listed, json!([]), "{what:?}");
+    }
+    other.stop(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_two_master_keys_says_so_and_is_refused_with_nothing_written_where_one_is_missing() {
+    const KEY: &str = "INOPSIO_MASTER_KEY";
+    const FORMER: &str = "INOPSIO_FORMER_MASTER_KEY";
+    let (first, second) = ("4a".repeat(32), "6b".repeat(32));
+    let mut world = World::new().await;
+    world.tenant("acme");
+    let whole = world.folder().join("whole");
+    let taken = json_of(&world, &["backup", "--to", shown(&whole)]);
+    let former = taken["master_keys"][0].as_str().unwrap().to_owned();
+    assert_eq!(taken["master_keys"], json!([former]));
+    // The keys of the next tenant are wrapped by the one that follows, those of the first one are not yet.
+    world.set(KEY, second.clone());
+    world.set(FORMER, first.clone());
+    world.tenant("globex");
+    let current = json_of(&world, &["key", "rewrap", "--dry-run"])["master_key"].as_str().unwrap().to_owned();
+    let half = world.folder().join("half");
+    let said = world.ok(&["backup", "--to", shown(&half)]);
+    assert!(said.contains(&former) && said.contains(&current) && said.contains("inopsio key rewrap"), "{said}");
+    let mut both = [former.clone(), current.clone()];
+    both.sort();
+    assert_eq!(json_of(&world, &["backup", "verify", shown(&half)])["master_keys"], json!(both));
+
+    let mut fresh = World::new().await;
+    for (here, missing, present) in [(&first, &current, &former), (&second, &former, &current)] {
+        fresh.set(KEY, here.clone());
+        for command in [&["restore"][..], &["backup", "drill"]] {
+            let ended = fresh.run(&[&["--format", "json"], command, &[shown(&half)]].concat());
+            let said = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+            assert_eq!(ended.status.code(), Some(1), "{command:?}: {said}");
+            assert!(said.contains(&format!("not configured here: {missing};")), "{command:?}: {said}");
+            assert!(said.contains(KEY) && said.contains(FORMER), "{command:?}: {said}");
+            assert!(!said.contains("a private Postgres") && !said.contains(present.as_str()), "{command:?}: {said}");
+        }
+    }
+    // A backup of before names had a mark of the one that wrapped then.
+    let marked = world.folder().join("marked");
+    as_version(&whole, &marked, 4, &["master_keys"], Some("0011223344556677"));
+    let said = refused(&fresh, &["restore", shown(&marked)]);
+    assert!(said.contains("not configured here: the one with the mark 0011223344556677"), "{said}");
+    for table in ["log.events", "log.commands", "log.claims", "webhooks.endpoints"] {
+        assert!(rows(&fresh, table).await.is_empty(), "{table}");
+    }
+    assert_eq!(json_of(&fresh, &["tenant", "list"]), json!([]));
+
+    fresh.set(FORMER, first.clone());
+    assert_eq!(json_of(&fresh, &["backup", "drill", shown(&half)])["verdict"], "proven");
+    fresh.ok(&["restore", shown(&half)]);
+    assert_eq!(json_of(&fresh, &["tenant", "list"]), json_of(&world, &["tenant", "list"]));
+
+    world.ok(&["key", "rewrap"]);
+    let after = world.folder().join("after");
+    assert_eq!(json_of(&world, &["backup", "--to", shown(&after)])["master_keys"], json!([current]));
+    let mut last = World::new().await;
+    last.set(KEY, second);
+    last.ok(&["restore", shown(&after)]);
+    // And one of before versions said by which keys, and had anything beside the logs.
+    let unmarked = world.folder().join("unmarked");
+    as_version(&whole, &unmarked, 4, &["master_keys"], None);
+    World::new().await.ok(&["restore", shown(&unmarked)]);
+}
