@@ -76,6 +76,12 @@ pub fn erases(event_type: &str) -> bool {
     event_type.strip_suffix("erased").is_some_and(|before| before.ends_with(['.', '_']))
 }
 
+/// Whether an event of this type is the end of its aggregate: its last name is `erased`. What came before it is nothing that anybody
+/// decides on any more.
+pub fn ends(event_type: &str) -> bool {
+    event_type.ends_with(".erased")
+}
+
 impl<T> Personal<T> {
     /// Marks a value as personal.
     pub const fn new(value: T) -> Self {

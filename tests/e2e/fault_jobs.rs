@@ -1,9 +1,10 @@
-//! kill -9 of the processes that run jobs, and of Postgres, while two tenants' files are imported by jobs.
+//! kill -9 of the processes that run jobs, and of Postgres, while tenants' files are imported by jobs; and one that hangs and wakes.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use kernel::RecordedEvent;
 use serde_json::Value;
 use testbed::eventually;
 
@@ -28,6 +29,23 @@ async fn job(client: &Client, id: &str) -> Option<Value> {
     (status.as_u16() != 503).then_some(())?;
     let answer = client.get(&format!("/v1/jobs/crm/{id}")).await;
     answer.status.is_success().then_some(answer.body)
+}
+
+/// Holds what a tenant's file became against the file.
+fn nothing_is_lost_doubled_or_out_of_order(events: &[RecordedEvent], tenant: &str) {
+    let rows: Vec<String> = events
+        .iter()
+        .filter(|event| event.event_type == "crm.lead.captured")
+        .filter_map(|event| {
+            serde_json::from_slice::<Value>(&event.payload).ok()?["details"]["company"].as_str().map(str::to_owned)
+        })
+        .filter(|row| row.starts_with(tenant))
+        .collect();
+    let distinct: BTreeSet<_> = rows.iter().collect();
+    let (lost, doubled) = (ROWS - distinct.len(), rows.len() - distinct.len());
+    let out_of_order = rows.windows(2).filter(|two| two[1] < two[0]).count();
+    println!("{tenant}: {} leads, {lost} lost, {doubled} doubled, {out_of_order} out of order", rows.len());
+    assert_eq!((lost, doubled, out_of_order), (0, 0, 0));
 }
 
 /// Waits until so many rows are done, for longer than a lease lasts.
@@ -80,20 +98,36 @@ async fn fault_kill_9_between_claim_and_completion_loses_doubles_and_reorders_no
 
     let events = world.verify(&clients[0]).await;
     for (tenant, client) in tenants.iter().zip(&clients) {
-        let rows: Vec<String> = events
-            .iter()
-            .filter(|event| event.event_type == "crm.lead.captured")
-            .filter_map(|event| {
-                serde_json::from_slice::<Value>(&event.payload).ok()?["details"]["company"].as_str().map(str::to_owned)
-            })
-            .filter(|row| row.starts_with(tenant))
-            .collect();
-        let distinct: BTreeSet<_> = rows.iter().collect();
-        let (lost, doubled) = (ROWS - distinct.len(), rows.len() - distinct.len());
-        let out_of_order = rows.windows(2).filter(|two| two[1] < two[0]).count();
-        println!("{tenant}: {} leads, {lost} lost, {doubled} doubled, {out_of_order} out of order", rows.len());
-        assert_eq!((lost, doubled, out_of_order), (0, 0, 0));
+        nothing_is_lost_doubled_or_out_of_order(&events, tenant);
         drop(client.get("/v1/jobs/crm").await);
     }
     world.stop(0).await;
+}
+
+/// It hangs for longer than a lease lasts, so another goes on with its job; then it wakes in the middle of what it did.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_a_process_that_hangs_loses_its_job_to_another_and_wakes_too_late_to_change_anything() {
+    let mut world = World::new().await;
+    let client = world.tenant("acme");
+    world.start(0).await;
+    let asked = client.upload("acme", "/v1/crm/imports", file("acme")).await;
+    assert_eq!(asked.status.as_u16(), 201, "{asked:?}");
+    until_done(&client, asked.id(), 500).await;
+    world.start(1).await;
+    world.signal(0, "STOP");
+    let hung = std::time::Instant::now();
+    let awake = world.direct(1, "acme");
+    let left = until_done(&awake, asked.id(), 500).await["done"].as_u64().unwrap();
+    // More than a step that was on its way.
+    let taken = until_done(&awake, asked.id(), left + 500).await;
+    println!("the process hung; so much of its job was done {:?} later: {taken}", hung.elapsed());
+    world.signal(0, "CONT");
+    let job = until_done(&awake, asked.id(), ROWS as u64 + 1).await;
+    // What hung counts as an attempt.
+    assert_eq!((&job["state"], &job["attempt"]), (&"completed".into(), &2.into()), "{job}");
+    assert_eq!((&job["result"]["taken"], &job["result"]["refused"]), (&ROWS.into(), &0.into()), "{job}");
+    let events = world.verify(&client).await;
+    nothing_is_lost_doubled_or_out_of_order(&events, "acme");
+    world.stop(0).await;
+    world.stop(1).await;
 }

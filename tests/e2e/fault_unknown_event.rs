@@ -5,6 +5,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use testbed::{eventually, smuggle};
 
+use crate::client::{Answer, Client};
 use crate::ledger;
 use crate::load::Load;
 use crate::world::World;
@@ -58,5 +59,65 @@ async fn fault_unknown_event_type_stops_its_aggregate_alone_until_a_program_know
     let before = crate::read_models::content(&mut world.sql().await).await;
     world.ok(&["projection", "rebuild", "--all"]);
     crate::read_models::assert_equal(&before, &crate::read_models::content(&mut world.sql().await).await);
+    world.stop(0).await;
+}
+
+/// A lead that was converted; its path, and the conversion.
+async fn converted(client: &Client) -> (String, Answer) {
+    let details =
+        json!({ "name": "Ada Lovelace", "email": "ada@example.com", "company": "Analytical", "owner": "grace" });
+    let lead = client.done("/v1/crm/leads", details).await;
+    let path = format!("/v1/crm/leads/{}", lead.id());
+    client.done(&format!("{path}/start-work"), json!({})).await;
+    client.done(&format!("{path}/qualify"), json!({ "note": "Ada asked for an offer" })).await;
+    let converted = client.done(&format!("{path}/convert"), json!({})).await;
+    (path, converted)
+}
+
+/// That nothing of somebody can be opened any more.
+async fn is_gone(client: &Client, path: &str) {
+    let told = client.get(&format!("{path}/erasure")).await;
+    assert_eq!((&told.body["erased"], &told.body["can_be_opened"]), (&json!(true), &json!(0)), "{told:?}");
+    assert!(told.body["sealed_for_ever"].as_u64().is_some_and(|sealed| sealed > 0), "{told:?}");
+}
+
+/// One that a newer program wrote, and one that is damaged: it is the lead's own conversion, so only the contact says who they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_events_that_can_not_be_read_keep_nobody_from_being_erased() {
+    let mut world = World::new().await;
+    let client = world.tenant("acme");
+    world.start(0).await;
+    let reason = json!({ "reason": "requested" });
+    let lead = client.done("/v1/crm/leads", json!({ "name": "Of the future", "email": "of@example.com" })).await;
+    let path = format!("/v1/crm/leads/{}", lead.id());
+    let unknown = json!({ "event": "crm.lead.archived", "owner": "ada" }).to_string();
+    smuggle(&mut world.sql().await, lead.id(), "crm.lead.archived", &unknown).await;
+    let before = world.count().await;
+    let refused = client.post_once("assign", &format!("{path}/assign"), &json!({ "owner": "ada" })).await.unwrap();
+    assert_eq!((refused.status, refused.code()), (StatusCode::INTERNAL_SERVER_ERROR, "history_unreadable"));
+    assert_eq!(world.count().await, before, "a refusal writes nothing");
+
+    let erased = client.done(&format!("{path}/erase"), reason.clone()).await;
+    assert_eq!(world.count().await, before + 1);
+    is_gone(&client, &path).await;
+    let found = client.ask(&format!("lead(id: \"{}\") {{ name }}", lead.id()), erased.position()).await;
+    assert_eq!(found["lead"]["name"], "", "the read model has forgotten them, though the event waits there");
+    // Of who is erased nothing else is wanted: what came before can be read by nobody, and needs not be.
+    let shown = client.get(&path).await;
+    assert_eq!((shown.status, &shown.body["status"]), (StatusCode::OK, &json!("erased")), "{shown:?}");
+    let again = client.post_once("again", &format!("{path}/erase"), &reason).await.unwrap();
+    assert_eq!((again.status, world.count().await), (StatusCode::OK, before + 1), "{again:?}");
+
+    let (path, conversion) = converted(&client).await;
+    world.caught_up(&client).await;
+    let damaged = "UPDATE log.events SET payload = '{\"event\":\"crm.lead.converted\"}'::json
+                   WHERE event_type = 'crm.lead.converted'";
+    sqlx::query(damaged).execute(&mut world.sql().await).await.unwrap();
+    world.kill(0);
+    world.start(0).await;
+    let contact = format!("/v1/crm/contacts/{}", conversion.body["contact"].as_str().unwrap());
+    client.done(&format!("{path}/erase"), reason.clone()).await;
+    is_gone(&client, &path).await;
+    is_gone(&client, &contact).await;
     world.stop(0).await;
 }

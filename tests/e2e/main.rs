@@ -15,6 +15,7 @@ mod checks;
 mod client;
 mod fairness;
 mod fault_archive;
+mod fault_clock;
 mod fault_cluster;
 mod fault_crash_points;
 mod fault_cut;

@@ -78,12 +78,12 @@ pub async fn open(
         admission: people.map(|known| known.doorkeeper),
         master,
         random: Arc::new(SystemRandom),
-        clock: clock.clone(),
+        clock,
         settings: settings(config, address),
     });
     let touched = Arc::new(Touched::default());
     let shutdown = background.shutdown.clone();
-    background.tasks.spawn(follow(log.store.clone(), authority.clone(), touched.clone(), clock, shutdown));
+    background.tasks.spawn(follow(log.store.clone(), authority.clone(), touched.clone(), shutdown));
     let trust = Trust::new(authority.clone());
     let denials = Denials::new(authority.clone());
     background.tasks.spawn(denials.clone().keep_telling(background.shutdown.clone()));

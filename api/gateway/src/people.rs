@@ -46,14 +46,12 @@ pub async fn open(
     (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
     background: &Background,
 ) -> Result<People, StartError> {
-    let Written { store, executor, alone } =
-        Written::open(config, user_api::SERVICE, served, clock.clone(), ids).await?;
+    let Written { store, executor, alone } = Written::open(config, user_api::SERVICE, served, clock, ids).await?;
     let mut follower = Follower {
         store: store.clone(),
         directory: Directory::open(config),
         suspended: suspended.clone(),
         touched,
-        clock,
         at: None,
         asked: None,
         looked: None,
@@ -78,7 +76,6 @@ struct Follower {
     directory: Directory,
     suspended: Suspended,
     touched: Arc<Touched>,
-    clock: Arc<dyn Clock>,
     at: Option<Position>,
     /// When the directory was asked.
     asked: Option<Instant>,
@@ -128,7 +125,7 @@ impl Follower {
         self.note(&told).await?;
         for event in &events {
             if let Some(id) = bearers::touches(event) {
-                self.touched.touch(id, self.clock.now());
+                self.touched.touch(id, Instant::now());
             }
             self.at = Some(event.position);
         }

@@ -167,6 +167,8 @@ impl Command for EraseAccount {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let at = work.now();
+        // Also where something of it can't be read.
+        work.salvage::<Account>(self.user).await?;
         release_all(work, self.user).await?;
         work.upsert::<Account>(self.user, AccountCommand::Erase { at }).await
     }

@@ -4,6 +4,9 @@
 //! converted into the same contact. Each has a key of its own, and all of them are erased by one command, whichever it begins
 //! with. Who is only alike (the same address, say) is somebody else until somebody says otherwise.
 //!
+//! Who can't be read as a whole (an event is damaged, or of a newer program) is erased all the same, by what can be read: their right to
+//! it does not wait for us.
+//!
 //! A contact names the leads that are the same person, but for those that were converted into it before it did: only they name it.
 //! Whoever asks looks for them ([`Erasing::perhaps`]), and the command takes those that say so themselves.
 
@@ -17,7 +20,8 @@ use crate::contact::EMAIL;
 #[derive(Clone, Debug)]
 pub struct EraseLead {
     pub lead: LeadId,
-    /// The contact that it was converted into, as far as whoever asks knows: of that one [`Erasing::perhaps`] was looked for.
+    /// The contact that it was converted into, as far as whoever asks knows: of that one [`Erasing::perhaps`] was looked for. Where it can't
+    /// be read whether the lead was converted, the one that perhaps was made of it; if it was not, it stays.
     pub contact: Option<ContactId>,
     pub erasing: Erasing,
 }
@@ -47,14 +51,24 @@ impl Command for EraseLead {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let whole = work.salvage::<Lead>(self.lead).await?;
         let converted = work.read::<Lead>(self.lead).await?.conversion.as_ref().map(|converted| converted.contact);
-        if converted != self.contact {
-            let detail =
-                "the lead was converted while it was looked for who else it is, so nobody was erased; try again";
-            return Err(Refusal::conflict(LEAD_CONVERTED_MEANWHILE, detail));
-        }
+        let same = match (converted, self.contact) {
+            (converted, known) if converted == known => converted,
+            // Its conversion is perhaps what can't be read: then the contact says so.
+            (None, Some(perhaps)) if !whole => {
+                work.salvage::<Contact>(perhaps).await?;
+                let found = work.find::<Contact>(perhaps).await?;
+                found.filter(|contact| contact.same().any(|lead| lead == self.lead)).map(|_| perhaps)
+            }
+            _ => {
+                let detail =
+                    "the lead was converted while it was looked for who else it is, so nobody was erased; try again";
+                return Err(Refusal::conflict(LEAD_CONVERTED_MEANWHILE, detail));
+            }
+        };
         let mut found = lead(work, self.lead, &self.erasing).await?;
-        if let Some(same) = converted {
+        if let Some(same) = same {
             found |= contact(work, same, &self.erasing).await?;
         }
         forget(work, found, &self.erasing);
@@ -75,6 +89,7 @@ impl Command for EraseContact {
 
 /// Erases a lead. Whether there was somebody to erase.
 async fn lead(work: &mut Work<'_>, id: LeadId, erasing: &Erasing) -> Result<bool, Refusal> {
+    work.salvage::<Lead>(id).await?;
     let known = work.read::<Lead>(id).await?.status != LeadStatus::Erased;
     work.update::<Lead>(id, LeadCommand::Erase { reason: erasing.reason }).await?;
     Ok(known)
@@ -82,6 +97,7 @@ async fn lead(work: &mut Work<'_>, id: LeadId, erasing: &Erasing) -> Result<bool
 
 /// Erases a contact with its leads, and gives its address back. Whether there was somebody to erase.
 async fn contact(work: &mut Work<'_>, id: ContactId, erasing: &Erasing) -> Result<bool, Refusal> {
+    work.salvage::<Contact>(id).await?;
     let before = work.read::<Contact>(id).await?;
     work.update::<Contact>(id, ContactCommand::Erase { reason: erasing.reason }).await?;
     if let Some(email) = before.details.email.as_ref().and_then(Personal::known) {
@@ -92,6 +108,7 @@ async fn contact(work: &mut Work<'_>, id: ContactId, erasing: &Erasing) -> Resul
         known |= lead(work, same, erasing).await?;
     }
     for perhaps in &erasing.perhaps {
+        work.salvage::<Lead>(*perhaps).await?;
         let Some(converted) = work.find::<Lead>(*perhaps).await?.and_then(|lead| lead.conversion.clone()) else {
             continue;
         };

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::cache::StreamKey;
 use crate::claim::ClaimHasher;
-use crate::history::{Freshness, Histories};
+use crate::history::{Freshness, Histories, Reading};
 use crate::repetition::{self, Answer};
 use crate::work::{Stream, Work, already_exists, version_differs};
 use crate::{Command, Done, Request, prepare, refused, time};
@@ -190,8 +190,18 @@ impl Executor {
     /// # Errors
     /// When the log can't be read.
     pub async fn load<A: Aggregate>(&self, caller: &Caller, id: &str) -> Result<Option<(Arc<A>, u64)>, Refusal> {
-        let found = self.inner.histories.find::<A>(caller.tenant(), id, Freshness::Log).await?;
+        let found = self.inner.histories.find::<A>(caller.tenant(), id, Freshness::Log, Reading::Whole).await?;
         Ok(found.and_then(|found| Some((found.baseline.state.downcast().ok()?, found.baseline.version))))
+    }
+
+    /// As [`load`](Self::load), by what can be read of its history, where something can't ([`Work::salvage`]); and whether all was read
+    /// that matters.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn salvage<A: Aggregate>(&self, caller: &Caller, id: &str) -> Result<Option<(Arc<A>, bool)>, Refusal> {
+        let found = self.inner.histories.find::<A>(caller.tenant(), id, Freshness::Log, Reading::Remains).await?;
+        Ok(found.and_then(|found| Some((found.baseline.state.downcast().ok()?, found.whole))))
     }
 
     /// Whether people of another tenant write to this log lately: whoever writes in bulk may give way to them.
@@ -273,7 +283,11 @@ impl Executor {
     fn keep(&self, work: &Work<'_>) {
         for stream in work.streams.iter().filter(|stream| !stream.events.is_empty()) {
             let key = key(work, stream.aggregate_type, &stream.id);
-            self.inner.histories.grown(key, stream.form, stream.expected, &stream.baseline);
+            if stream.whole {
+                self.inner.histories.grown(key, stream.form, stream.expected, &stream.baseline);
+            } else {
+                self.inner.histories.drop_stale(&key);
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::DateTime;
 use eventstore::{EventStore, Resumed, Snapshot};
+use kernel::personal::ends;
 use kernel::{Aggregate, RecordedEvent, Refusal, TenantId};
 
 use crate::cache::{Baseline, Baselines, StreamKey};
@@ -19,10 +20,21 @@ pub(crate) enum Freshness {
     Log,
 }
 
+/// How much of a history has to be readable: a newer program may have written what this one does not know, or it is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// All of it, but for what came before somebody was erased.
+    Whole,
+    /// What is readable, be it nothing.
+    Remains,
+}
+
 /// A stream's state and whether the log vouches for it.
 pub(crate) struct Found {
     pub(crate) baseline: Baseline,
     pub(crate) from_cache: bool,
+    /// Whether nothing that matters was passed over.
+    pub(crate) whole: bool,
 }
 
 /// Makes aggregates of their events.
@@ -53,17 +65,18 @@ impl Histories {
         self.baselines.drop_stale(key);
     }
 
-    /// An aggregate's state; none: nothing ever happened to it, or it is another tenant's.
+    /// An aggregate's state; none: nothing ever happened to it, or it is another tenant's. What is made of remains only is not kept.
     pub(crate) async fn find<A: Aggregate>(
         &self,
         tenant: TenantId,
         id: &str,
         freshness: Freshness,
+        reading: Reading,
     ) -> Result<Option<Found>, Refusal> {
         let key = StreamKey { tenant, aggregate_type: A::TYPE, id: id.to_owned() };
         let known = self.baselines.get(&key).filter(|baseline| baseline.state.is::<A>());
         if let (Freshness::Any, Some(baseline)) = (freshness, &known) {
-            return Ok(Some(Found { baseline: baseline.clone(), from_cache: true }));
+            return Ok(Some(Found { baseline: baseline.clone(), from_cache: true, whole: true }));
         }
         let (known, tail) = match known {
             Some(known) => {
@@ -76,7 +89,7 @@ impl Histories {
             if let Some(baseline) = &known {
                 self.baselines.put(key, baseline.clone());
             }
-            return Ok(known.map(|baseline| Found { baseline, from_cache: false }));
+            return Ok(known.map(|baseline| Found { baseline, from_cache: false, whole: true }));
         }
         let mut state = known.as_ref().and_then(|known| known.state.downcast_ref::<A>()).cloned().unwrap_or_default();
         let mut baseline = known.unwrap_or_else(|| Baseline {
@@ -85,17 +98,31 @@ impl Histories {
             occurred_at: DateTime::UNIX_EPOCH,
             bytes: 0,
         });
-        for event in &tail {
-            let today = event.decode().map_err(|error| refused::by_history(&error))?;
-            today.into_iter().for_each(|event| state.evolve(event));
+        let end = tail.iter().rposition(|event| ends(&event.event_type)).unwrap_or_default();
+        let mut whole = true;
+        for (nth, event) in tail.iter().enumerate() {
+            match event.decode::<A::Event>() {
+                Ok(today) => today.into_iter().for_each(|event| state.evolve(event)),
+                // Of who is erased nobody needs to know it.
+                Err(_) if nth < end => {}
+                Err(error) if reading == Reading::Remains => {
+                    refused::passed_over(&error);
+                    whole = false;
+                }
+                Err(error) => return Err(refused::by_history(&error)),
+            }
             baseline.version = event.sequence;
             baseline.occurred_at = event.occurred_at;
             baseline.bytes += event.payload.len() as u64;
         }
         baseline.state = Arc::new(state);
-        self.snapshots.loaded(&key, Form::of::<A>(), tail.len() as u64, &baseline);
-        self.baselines.put(key, baseline.clone());
-        Ok(Some(Found { baseline, from_cache: false }))
+        if whole {
+            self.snapshots.loaded(&key, Form::of::<A>(), tail.len() as u64, &baseline);
+            self.baselines.put(key, baseline.clone());
+        } else {
+            self.baselines.drop_stale(&key);
+        }
+        Ok(Some(Found { baseline, from_cache: false, whole }))
     }
 
     /// What a stream's snapshot holds, and the events after it; without one that can be read, all of them.

@@ -34,14 +34,24 @@ pub fn by_a_key(error: &keys::Error) -> Refusal {
 
 /// A stored event can't be read by this program.
 pub(crate) fn by_history(error: &DecodeError) -> Refusal {
-    let (event_type, event_version) = match error {
-        DecodeError::Unknown { event_type, version, .. } | DecodeError::Payload { event_type, version, .. } => {
-            (event_type, version)
-        }
-    };
-    // Not what serde says: it quotes values, and so perhaps a person.
+    let (event_type, event_version) = named(error);
     tracing::error!(event_type, event_version, "a stored event can't be read");
     Refusal::internal("history_unreadable", "a stored event can't be read by this version of the program")
+}
+
+/// The same, where it is done without it.
+pub(crate) fn passed_over(error: &DecodeError) {
+    let (event_type, event_version) = named(error);
+    tracing::warn!(event_type, event_version, "a stored event can't be read, and is passed over to erase somebody");
+}
+
+/// Which event it was. Not what serde says: it quotes values, and so perhaps a person.
+fn named(error: &DecodeError) -> (&str, u32) {
+    match error {
+        DecodeError::Unknown { event_type, version, .. } | DecodeError::Payload { event_type, version, .. } => {
+            (event_type, *version)
+        }
+    }
 }
 
 /// A value of ours can't be written as JSON, or an answer of ours can't be read back.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::cache::Baseline;
 use crate::claim::{ClaimHasher, Wanted};
-use crate::history::{Freshness, Histories};
+use crate::history::{Found, Freshness, Histories, Reading};
 use crate::snapshots::Form;
 use crate::{ClaimKind, Request, refused, time};
 
@@ -48,6 +48,8 @@ pub(crate) struct Stream {
     pub(crate) baseline: Baseline,
     /// The log has not vouched for what was found.
     from_cache: bool,
+    /// Whether all of its history that matters could be read.
+    pub(crate) whole: bool,
     /// How its state is written.
     pub(crate) form: Form,
     /// The command asked it for something, be it in vain.
@@ -146,7 +148,7 @@ impl<'a> Work<'a> {
         let id = id.to_string();
         let place = match self.place::<A>(&id).await? {
             Some(place) => place,
-            None => self.add::<A>(id, empty::<A>(self.now), false),
+            None => self.add::<A>(id, nothing::<A>(self.now)),
         };
         self.ask::<A>(place, command)
     }
@@ -189,6 +191,17 @@ impl<'a> Work<'a> {
     pub async fn read<A: Aggregate>(&mut self, id: impl Display + Send) -> Result<Arc<A>, Refusal> {
         let id = id.to_string();
         self.find(&id).await?.ok_or_else(|| not_found::<A>(&id))
+    }
+
+    /// Looks at an aggregate by what can be read of its history, where something can't: for what has to be done all the same, such as
+    /// erasing somebody. To be called before anything else is asked of it, which then gets the same state in this attempt; nothing of it
+    /// is kept. Whether all was read that matters; what decides who may must not rest on the rest.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn salvage<A: Aggregate>(&mut self, id: impl Display + Send) -> Result<bool, Refusal> {
+        let place = self.place_of::<A>(&id.to_string(), Reading::Remains).await?;
+        Ok(place.is_none_or(|place| self.streams[place].whole))
     }
 
     /// Refuses when `If-Match` names another version of an aggregate than it has: for a command that may answer without asking it for
@@ -309,7 +322,7 @@ impl<'a> Work<'a> {
         if self.places.contains_key(&(A::TYPE, id.clone())) {
             return Err(already_exists(A::TYPE, &id));
         }
-        let place = self.add::<A>(id, empty::<A>(self.now), false);
+        let place = self.add::<A>(id, nothing::<A>(self.now));
         let stream = &mut self.streams[place];
         (stream.asked, stream.begun) = (true, true);
         Ok(place)
@@ -348,14 +361,18 @@ impl<'a> Work<'a> {
     }
 
     async fn place<A: Aggregate>(&mut self, id: &str) -> Result<Option<usize>, Refusal> {
+        self.place_of::<A>(id, Reading::Whole).await
+    }
+
+    async fn place_of<A: Aggregate>(&mut self, id: &str, reading: Reading) -> Result<Option<usize>, Refusal> {
         if let Some(place) = self.places.get(&(A::TYPE, id.to_owned())) {
             return Ok(Some(*place));
         }
-        let found = self.histories.find::<A>(self.request.caller.tenant(), id, self.freshness).await?;
-        Ok(found.map(|found| self.add::<A>(id.to_owned(), found.baseline, found.from_cache)))
+        let found = self.histories.find::<A>(self.request.caller.tenant(), id, self.freshness, reading).await?;
+        Ok(found.map(|found| self.add::<A>(id.to_owned(), found)))
     }
 
-    fn add<A: Aggregate>(&mut self, id: String, baseline: Baseline, from_cache: bool) -> usize {
+    fn add<A: Aggregate>(&mut self, id: String, Found { baseline, from_cache, whole }: Found) -> usize {
         let place = self.streams.len();
         self.places.insert((A::TYPE, id.clone()), place);
         self.streams.push(Stream {
@@ -365,6 +382,7 @@ impl<'a> Work<'a> {
             expected: baseline.version,
             baseline,
             from_cache,
+            whole,
             asked: false,
             relied_on: false,
             begun: false,
@@ -394,10 +412,11 @@ pub(crate) fn written<A: Aggregate>(state: &A, id: &str, value: &impl serde::Ser
     }
 }
 
-fn empty<A: Aggregate>(now: DateTime<Utc>) -> Baseline {
+fn nothing<A: Aggregate>(now: DateTime<Utc>) -> Found {
     // Nothing happened yet; when something does, it gets its own time.
     let occurred_at = DateTime::UNIX_EPOCH.min(now);
-    Baseline { state: Arc::new(A::default()), version: 0, occurred_at, bytes: 0 }
+    let baseline = Baseline { state: Arc::new(A::default()), version: 0, occurred_at, bytes: 0 };
+    Found { baseline, from_cache: false, whole: true }
 }
 
 /// The refusal of an id that names nothing of the caller's tenant: never made, or another tenant's.

@@ -119,6 +119,11 @@ pub(crate) async fn over(work: &mut Work<'_>, catalogue: &Catalogue, user: &User
     within_own(work, catalogue, roles).await
 }
 
+/// Refuses to act on a user of whom it can't be told what they may do, by who may do less than an administrator.
+pub(crate) async fn over_anybody(work: &mut Work<'_>, catalogue: &Catalogue) -> Result<(), Refusal> {
+    within_own(work, catalogue, [kernel::Role::Admin.as_str().to_owned()]).await
+}
+
 /// A user's roles: their own, and those of their groups.
 pub(crate) async fn roles_of(work: &mut Work<'_>, user: &User) -> Result<BTreeSet<String>, Refusal> {
     let mut roles = user.roles.clone();

@@ -8,6 +8,7 @@ use kernel::{IdSource, TenantId};
 use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::row::from_row;
@@ -18,6 +19,8 @@ pub(crate) struct Claimed {
     pub(crate) tenant: TenantId,
     pub(crate) id: Uuid,
     pub(crate) lease: Uuid,
+    /// Until then nobody else can have it, by this process's clock.
+    pub(crate) until: Instant,
     pub(crate) kind: String,
     pub(crate) arguments: Value,
     pub(crate) actor: String,
@@ -122,6 +125,8 @@ pub(crate) async fn claim(
     claim: &Claim<'_>,
     most: usize,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
+    // Leases begin later than now, by the database's clock: it is the last to find them ended.
+    let until = Instant::now() + claim.length;
     // A claim that a crash of the server undoes was never made: whoever works by it has no lease any more.
     let mut transaction = pool.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
     // The turns' rows are the lock: two claims never look at the same tenant.
@@ -134,12 +139,12 @@ pub(crate) async fn claim(
     let mut seen = HashSet::new();
     turns.retain(|turn| seen.insert(turn.tenant_id));
     let (limited, free): (Vec<_>, Vec<_>) = turns.into_iter().partition(|turn| turn.limited);
-    let mut claimed = take(&mut transaction, ids, claim, &free).await?;
+    let mut claimed = take(&mut transaction, ids, claim, &free, until).await?;
     for turn in limited {
         if !still_has_room(&mut transaction, turn.tenant_id, &turn.queue).await? {
             continue;
         }
-        let taken = take(&mut transaction, ids, claim, std::slice::from_ref(&turn)).await?;
+        let taken = take(&mut transaction, ids, claim, std::slice::from_ref(&turn), until).await?;
         if !taken.is_empty() {
             count_in_rate(&mut transaction, turn.tenant_id, &turn.queue).await?;
         }
@@ -155,6 +160,7 @@ async fn take(
     ids: &dyn IdSource,
     claim: &Claim<'_>,
     turns: &[Turn],
+    until: Instant,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
     if turns.is_empty() {
         return Ok(Vec::new());
@@ -179,7 +185,7 @@ async fn take(
         .bind(claim.length)
         .fetch_all(transaction)
         .await?;
-    rows.iter().map(read).collect()
+    rows.iter().map(|row| read(row, until)).collect()
 }
 
 /// The next of a limited queue begins when its rate allows.
@@ -290,11 +296,12 @@ pub(crate) async fn next(pool: &PgPool, since: Duration) -> Result<Option<Durati
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tenant of a job that an authenticated caller asked for")]
-fn read(row: &PgRow) -> Result<Claimed, sqlx::Error> {
+fn read(row: &PgRow, until: Instant) -> Result<Claimed, sqlx::Error> {
     Ok(Claimed {
         tenant: TenantId::vouched(row.try_get("tenant_id")?),
         id: row.try_get("job_id")?,
         lease: row.try_get("lease")?,
+        until,
         kind: row.try_get("kind")?,
         arguments: row.try_get("arguments")?,
         actor: row.try_get("actor")?,

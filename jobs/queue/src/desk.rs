@@ -1,7 +1,6 @@
 //! A service's jobs, for those who ask for them and look after them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
 use eventstore::{AskedJob, Database, PoolUse, Role};
@@ -11,6 +10,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::enqueue::{Entry, enter};
+use crate::leases::Leases;
 use crate::wakes::Wakes;
 use crate::work::{FORGOTTEN, FORGOTTEN_REASON, INPUT_FORGOTTEN, INPUT_FORGOTTEN_REASON};
 use crate::{Job, Kind, Kinds, Line, NewJob, Settings, State, Wanted, input, once};
@@ -34,29 +34,14 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) wakes: Wakes,
-    /// How many run in this process.
-    taken: AtomicUsize,
-}
-
-/// A place in this process, for as long as it is kept.
-pub(crate) struct Place<'a>(&'a AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    /// Of those that run in this process.
+    pub(crate) leases: Leases,
 }
 
 impl Inner {
-    /// Takes one of the process's places.
-    pub(crate) fn place(&self) -> Place<'_> {
-        self.taken.fetch_add(1, Ordering::Relaxed);
-        Place(&self.taken)
-    }
-
     /// Whether all places of the process are taken.
     pub(crate) fn is_full(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) >= self.settings.concurrency
+        self.leases.count() >= self.settings.concurrency
     }
 }
 
@@ -119,7 +104,7 @@ pub struct Listing {
 impl Jobs {
     /// The jobs of a service; connects when first used. Without a bus the runners of other processes look by themselves.
     pub fn open(database: &Database, bus: Option<Bus>, kinds: Kinds, settings: Settings, sources: Sources) -> Self {
-        // Each that runs may renew its lease while another is claimed.
+        // Each that runs may take a step while another is claimed and the leases are renewed.
         let workers = u32::try_from(settings.concurrency).unwrap_or(u32::MAX).saturating_add(2);
         let inner = Inner {
             service: database.service,
@@ -131,7 +116,7 @@ impl Jobs {
             clock: sources.clock,
             ids: sources.ids,
             wakes: Wakes::default(),
-            taken: AtomicUsize::new(0),
+            leases: Leases::default(),
         };
         Self { inner: Arc::new(inner) }
     }

@@ -5,8 +5,9 @@
 //! [`enqueue`] within a transaction of the caller's own; [`Unique`]: the same again is the same job), many of them as a
 //! [`NewBatch`], or a [`NewSchedule`] that asks again and again; it lists, shows, cancels, retries, pauses and limits. A [`Runner`] in
 //! each process fires the schedules that are due, claims what is due, one job of the tenant that has waited longest for its turn, and
-//! runs it with a [`Work`], under a lease that it renews: who loses it (killed, stopped, cut off) loses the job to the next one, and
-//! every write of a handler asks for the lease, so two never write as the same job. A handler goes on from its last [`Step`].
+//! runs it with a [`Work`], under a lease that it renews with all others of its process: who loses it (killed, hung, cut off) loses the
+//! job to the next one, and every write of a handler asks for the lease, so two never write as the same job. A handler goes on from its
+//! last [`Step`].
 //!
 //! Nobody polls: runners sleep until something is due, a lease ends, or word comes (in process, and over the bus). To change the
 //! tables, write forward-only statements into `tables.sql` that can be run again.
@@ -22,6 +23,7 @@ mod firing;
 mod input;
 mod job;
 mod kind;
+mod leases;
 mod migrate;
 mod once;
 mod queues;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claim::{Claim, claim, is_left, next, rescue};
 use crate::wakes::{Ears, Word};
-use crate::{Jobs, firing, running, sweep};
+use crate::{Jobs, firing, leases, running, sweep};
 
 /// How long to wait when another process was faster at claiming.
 const YIELD: Duration = Duration::from_millis(20);
@@ -34,6 +34,9 @@ impl Runner {
     /// Runs until `shutdown`; then what runs is given back. Database and bus may come and go meanwhile.
     pub async fn run(self, shutdown: CancellationToken) {
         let inner = &*self.jobs.inner;
+        // Ends with this, after all that runs.
+        let mut keeping = JoinSet::new();
+        keeping.spawn(leases::keep(self.jobs.clone()));
         let mut running = JoinSet::new();
         let mut ears = Ears::new(inner.bus.clone(), inner.service);
         let mut swept: Option<Instant> = None;
@@ -51,7 +54,7 @@ impl Runner {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = told => {}
-                word = ears.hear() => if let Word::Stop = word { inner.wakes.stop.notify_waiters(); },
+                word = ears.hear() => if let Word::Stop = word { inner.wakes.stop.notify_one(); },
                 Some(_) = running.join_next(), if !running.is_empty() => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -69,9 +72,7 @@ impl Runner {
         let inner = &*self.jobs.inner;
         while running.try_join_next().is_some() {}
         let names = inner.kinds.names();
-        if running.len() < inner.settings.concurrency {
-            rescue(&inner.work, inner.clock.now()).await?;
-        }
+        rescue(&inner.work, inner.clock.now()).await?;
         // Since then, not since what follows is done: what falls due in between is not seen.
         let looked = Instant::now();
         firing::fire(&self.jobs, &names).await?;

@@ -14,7 +14,7 @@ pub struct Settings {
     pub per_tenant: u32,
     /// How long a job keeps its place, before it gives way at its next step to a tenant of whom less runs and who has no place.
     pub stretch: Duration,
-    /// How long a job stays with a worker that shows no sign of life.
+    /// How long a job stays with a process that shows no sign of life. It renews what it holds three times meanwhile.
     pub lease: Duration,
     /// How long a handler may take to notice that it is cancelled, before it is dropped.
     pub grace: Duration,
@@ -38,7 +38,7 @@ impl Default for Settings {
             concurrency: 4,
             per_tenant: 2,
             stretch: Duration::from_secs(10),
-            lease: Duration::from_secs(30),
+            lease: Duration::from_secs(8),
             grace: Duration::from_secs(10),
             first_retry: Duration::from_secs(5),
             longest_retry: Duration::from_mins(30),

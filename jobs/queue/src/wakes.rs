@@ -23,7 +23,7 @@ impl Wakes {
     }
 
     pub(crate) async fn stop(&self, bus: Option<&Bus>, service: Service) {
-        self.stop.notify_waiters();
+        self.stop.notify_one();
         if let Some(bus) = bus {
             bus.wake_cancelled_jobs(service).await;
         }

@@ -188,15 +188,18 @@ impl Work {
     /// any more. How many jobs that were. `until`: by the database's clock.
     ///
     /// # Errors
-    /// When one of them runs: its file can't be taken from under it. The others' are removed all the same.
+    /// When one of them runs: its file can't be taken from under it. The others' are removed all the same. [`Fault::Lost`] when the
+    /// job that forgets is somebody else's (nothing is written then).
     pub async fn forget_files(&self, kinds: &[&str], until: DateTime<Utc>) -> Result<u64, Fault> {
         let inner = &*self.jobs.inner;
         let row = sqlx::query(
-            "WITH asked AS (
+            "WITH me AS (SELECT 1 FROM jobs.jobs WHERE tenant_id = $1 AND job_id = $9 AND lease = $10 FOR SHARE),
+             asked AS (
                  -- One that runs may have read what it has not written yet.
                  SELECT job_id, state = 'running' AS busy, state = 'waiting' AND inputs > 0 AS pointless FROM jobs.jobs
                  WHERE tenant_id = $1 AND kind = ANY ($2) AND created_at <= $3
                    AND (parts > 0 OR state = 'running' OR inputs > 0 AND state <> 'completed')
+                   AND EXISTS (SELECT FROM me)
                  FOR UPDATE),
              old AS (SELECT job_id, pointless FROM asked WHERE NOT busy),
              p AS (DELETE FROM jobs.parts x USING old WHERE x.tenant_id = $1 AND x.job_id = old.job_id),
@@ -218,7 +221,7 @@ impl Work {
                  INSERT INTO jobs.lines (tenant_id, job_id, line, at, attempt, message)
                  SELECT $1, job_id, log_lines, $8, attempt, 'cancelled: ' || $7 FROM j WHERE pointless)
              SELECT (SELECT count(*) FROM j) AS removed, (SELECT count(*) FROM j WHERE pointless) AS cancelled,
-                 (SELECT count(*) FROM asked WHERE busy) AS busy",
+                 (SELECT count(*) FROM asked WHERE busy) AS busy, EXISTS (SELECT FROM me) AS ours",
         )
         .bind(self.tenant().uuid())
         .bind(kinds)
@@ -228,9 +231,14 @@ impl Work {
         .bind(INPUT_FORGOTTEN)
         .bind(INPUT_FORGOTTEN_REASON)
         .bind(inner.clock.now())
+        .bind(self.id())
+        .bind(self.claimed.lease)
         .fetch_one(&inner.work)
         .await
         .map_err(unavailable)?;
+        if !row.try_get::<bool, _>("ours").map_err(unavailable)? {
+            return Err(Fault::Lost);
+        }
         if row.try_get::<i64, _>("cancelled").map_err(unavailable)? > 0 {
             // Something may have waited for a batch of theirs to be over.
             self.jobs.wake().await;
@@ -242,7 +250,8 @@ impl Work {
         row.try_get::<i64, _>("removed").map(i64::cast_unsigned).map_err(unavailable)
     }
 
-    /// Writes a line into the job's log: no personal data, as it is kept and shown. The first 1,000 are kept.
+    /// Writes a line into the job's log: no personal data, as it is kept and shown. The first 1,000 are kept, and none of a job that is
+    /// somebody else's by now.
     ///
     /// # Errors
     /// When the database does not answer.

@@ -47,6 +47,15 @@ fn nobody_is_mailed_a_second_link_at_once() {
 }
 
 #[test]
+fn a_clock_that_was_ahead_keeps_nobody_from_a_link() {
+    let ahead = PasswordResetRequested { turn: 1, until: at(60) + RESET_GOOD_FOR };
+    TestFramework::<Account>::with(())
+        .given(vec![ahead.into()])
+        .when(AccountCommand::RequestReset { at: at(1) })
+        .then_expect_events(vec![PasswordResetRequested { turn: 2, until: at(1) + RESET_GOOD_FOR }.into()]);
+}
+
+#[test]
 fn an_address_that_nobody_has_shown_to_be_theirs_opens_a_fresh_account_only() {
     let mut account = Account::default();
     assert!(account.opens_by_mail(true) && account.opens_by_mail(false));

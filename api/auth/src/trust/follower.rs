@@ -4,11 +4,11 @@
 //! wake it; those of others it finds by looking twice a second.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use auth_aggregates::{Account, ApiKey, Client, Grant, KeyRing, Machine, Session};
 use eventstore::EventStore;
-use kernel::{Aggregate, Clock, Position, RecordedEvent};
+use kernel::{Aggregate, Position, RecordedEvent};
 use tokio_util::sync::CancellationToken;
 
 use super::Touched;
@@ -21,24 +21,18 @@ const LOOK: Duration = Duration::from_millis(400);
 const BATCH: u32 = 1_000;
 
 /// Follows the log from where it is now, until `shutdown`.
-pub async fn follow(
-    store: EventStore,
-    authority: Authority,
-    touched: Arc<Touched>,
-    clock: Arc<dyn Clock>,
-    shutdown: CancellationToken,
-) {
+pub async fn follow(store: EventStore, authority: Authority, touched: Arc<Touched>, shutdown: CancellationToken) {
     let mut appended = store.appended();
     let mut at: Option<Position> = None;
     while !shutdown.is_cancelled() {
-        match turn(&store, &mut at, &authority, &touched, &*clock).await {
+        match turn(&store, &mut at, &authority, &touched).await {
             // There may be more.
             Ok(true) => continue,
             Ok(false) => {}
             // Nothing can be changed meanwhile either; `/ready` says that the log is away.
             Err(error) => tracing::debug!(%error, "the log of the auth service can't be followed now"),
         }
-        touched.tidy(clock.now());
+        touched.tidy(Instant::now());
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = tokio::time::sleep(LOOK) => {}
@@ -52,7 +46,6 @@ async fn turn(
     at: &mut Option<Position>,
     authority: &Authority,
     touched: &Touched,
-    clock: &dyn Clock,
 ) -> Result<bool, eventstore::Error> {
     let from = if let Some(from) = *at {
         from
@@ -64,14 +57,14 @@ async fn turn(
     };
     let events = store.read_after(from, BATCH).await?;
     for event in &events {
-        note(event, authority, touched, clock);
+        note(event, authority, touched);
         *at = Some(event.position);
     }
     Ok(events.len() == BATCH as usize)
 }
 
 /// What an event touches: tokens rest on the aggregate that it happened to.
-fn note(event: &RecordedEvent, authority: &Authority, touched: &Touched, clock: &dyn Clock) {
+fn note(event: &RecordedEvent, authority: &Authority, touched: &Touched) {
     let matters = match event.aggregate_type.as_str() {
         Machine::TYPE => event.event_type != "auth.machine.refused",
         ApiKey::TYPE => event.event_type == "auth.api_key.revoked",
@@ -92,6 +85,6 @@ fn note(event: &RecordedEvent, authority: &Authority, touched: &Touched, clock: 
         _ => false,
     };
     if matters && let Ok(id) = event.aggregate_id.parse() {
-        touched.touch(id, clock.now());
+        touched.touch(id, Instant::now());
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 /// How long what was checked may be remembered: then it is checked anew, whatever was heard. What was touched is kept a little
-/// longer than that.
-pub const REMEMBERED: TimeDelta = TimeDelta::minutes(10);
+/// longer than that. Both by the clock that nobody sets: else what is forgotten while a clock is ahead could hold again when it is set back.
+pub const REMEMBERED: Duration = Duration::from_mins(10);
 
 /// Grants, machines, keys that changed. One for a process.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct Touched {
     listening_since: AtomicU64,
     /// How many there were: who checks something notes it first, and asks [`since`](Self::since) with it later.
     count: AtomicU64,
-    ids: RwLock<HashMap<Uuid, (u64, DateTime<Utc>)>>,
+    ids: RwLock<HashMap<Uuid, (u64, Instant)>>,
     told: watch::Sender<()>,
 }
 
@@ -52,7 +52,7 @@ impl Touched {
     }
 
     /// Notes that something changed.
-    pub fn touch(&self, id: Uuid, now: DateTime<Utc>) {
+    pub fn touch(&self, id: Uuid, now: Instant) {
         let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
         let count = self.count.load(Ordering::Acquire) + 1;
         ids.insert(id, (count, now));
@@ -80,9 +80,9 @@ impl Touched {
     }
 
     /// Forgets what nobody remembers any more.
-    pub fn tidy(&self, now: DateTime<Utc>) {
+    pub fn tidy(&self, now: Instant) {
         let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
-        ids.retain(|_, (_, at)| now - *at < REMEMBERED + TimeDelta::minutes(1));
+        ids.retain(|_, (_, at)| now.duration_since(*at) < REMEMBERED + Duration::from_mins(1));
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_was_checked_before_a_change_does_not_hold_after_it() {
-        let (touched, now) = (Touched::default(), DateTime::UNIX_EPOCH);
+        let (touched, now) = (Touched::default(), Instant::now());
         let (grant, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         touched.listen();
         let before = touched.count();
@@ -102,7 +102,7 @@ mod tests {
         assert!(!touched.since(touched.count(), &[grant]), "checked after it");
         touched.tidy(now + REMEMBERED);
         assert!(touched.since(before, &[grant]), "somebody may still remember what was before");
-        touched.tidy(now + REMEMBERED + TimeDelta::minutes(2));
+        touched.tidy(now + REMEMBERED + Duration::from_mins(2));
         assert!(!touched.since(before, &[grant]));
     }
 

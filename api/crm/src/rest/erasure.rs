@@ -1,12 +1,13 @@
 //! Erasure: nobody can tell any more who a lead or a contact was; and what the log can still tell of them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crm_aggregates::{Contact, ContactId, ErasureReason, Lead, LeadId};
 use crm_commands::{EraseContact, EraseLead, Erasing, LEAD_CONVERTED_MEANWHILE};
 use crm_jobs::FORGET_EXPORTS;
-use crm_projections::leads;
+use crm_projections::{contacts, leads};
 use executor::{AskedJob, Command as _, Request};
 use face::operation::{self, Done, Target, id};
 use face::{Authenticated, Changed, Command, Erasure, Plain, Problem, Runtime};
@@ -15,6 +16,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 use super::Tag;
@@ -59,8 +61,7 @@ impl Erasures {
         lead: Uuid,
         reason: ErasureReason,
     ) -> Result<Changed<Target>, Refusal> {
-        let state = self.load::<Lead>(&request.caller, lead).await?;
-        let contact = state.and_then(|lead| Some(lead.conversion.as_ref()?.contact));
+        let contact = self.same_as(&request.caller, lead).await?;
         let erase = |perhaps, forget| EraseLead {
             lead: LeadId::new(lead),
             contact,
@@ -69,9 +70,35 @@ impl Erasures {
         self.erase(request, lead, contact, erase).await
     }
 
-    /// The leads that say that they were converted into a contact, also when it does not know. The read models find them: they have to
-    /// be where the log is, as nobody looks a second time.
+    /// The contact that is the same person as a lead, if there is one.
+    async fn same_as(&self, caller: &Caller, lead: Uuid) -> Result<Option<ContactId>, Refusal> {
+        let found = self.salvage::<Lead>(caller, lead).await?;
+        let (state, whole) = found.ok_or_else(|| executor::not_found::<Lead>(&lead.to_string()))?;
+        let converted = state.conversion.as_ref().map(|conversion| conversion.contact);
+        if whole || converted.is_some() {
+            return Ok(converted);
+        }
+        // Perhaps it was converted, and that is what can't be read.
+        let mut tables = self.current_tables(caller).await?;
+        let made = contacts::made_of(&mut tables, caller.tenant(), lead).await;
+        Ok(made.map_err(|error| unreadable("the read models", &error))?.map(ContactId::new))
+    }
+
+    /// The leads that say that they were converted into a contact, also when it does not know.
     async fn converted_into(&self, caller: &Caller, contact: ContactId) -> Result<Vec<LeadId>, Refusal> {
+        let mut tables = self.current_tables(caller).await?;
+        let found = leads::converted_into(&mut tables, caller.tenant(), contact.uuid()).await;
+        let found = found.map_err(|error| unreadable("the read models", &error))?;
+        drop(tables);
+        // As the log has them: what this process remembers of them, and the command would rest on, may be from before.
+        for lead in &found {
+            self.salvage::<Lead>(caller, *lead).await?;
+        }
+        Ok(found.into_iter().map(LeadId::new).collect())
+    }
+
+    /// The read models, which find who is the same person. They have to be where the log is, as nobody looks a second time.
+    async fn current_tables(&self, caller: &Caller) -> Result<Transaction<'static, Postgres>, Refusal> {
         let (runtime, tenant) = (&self.runtime, caller.tenant());
         let head = runtime.store.head().await.map_err(|error| unreadable("the log", &error))?;
         runtime.read_models.wait_for(tenant, head, PATIENCE).await.map_err(|behind| {
@@ -81,24 +108,16 @@ impl Erasures {
             );
             Refusal::timeout("read_model_behind", detail)
         })?;
-        let mut tables =
-            runtime.read_models.begin(tenant).await.map_err(|error| unreadable("the read models", &error))?;
-        let found = leads::converted_into(&mut tables, tenant, contact.uuid()).await;
-        let found = found.map_err(|error| unreadable("the read models", &error))?;
-        drop(tables);
-        // As the log has them: what this process remembers of them, and the command would rest on, may be from before.
-        for lead in &found {
-            self.load::<Lead>(caller, *lead).await?;
-        }
-        Ok(found.into_iter().map(LeadId::new).collect())
+        runtime.read_models.begin(tenant).await.map_err(|error| unreadable("the read models", &error))
     }
 
-    async fn load<A: Aggregate>(&self, caller: &Caller, id: Uuid) -> Result<Option<std::sync::Arc<A>>, Refusal> {
-        Ok(self.runtime.executor.load::<A>(caller, &id.to_string()).await?.map(|(state, _)| state))
+    /// An aggregate, and whether all of it could be read: who is erased is erased by what can be.
+    async fn salvage<A: Aggregate>(&self, caller: &Caller, id: Uuid) -> Result<Option<(Arc<A>, bool)>, Refusal> {
+        self.runtime.executor.salvage::<A>(caller, &id.to_string()).await
     }
 
     async fn contact(&self, caller: &Caller, id: Uuid) -> Result<Option<Vec<(&'static str, Uuid)>>, Refusal> {
-        let Some(contact) = self.load::<Contact>(caller, id).await? else { return Ok(None) };
+        let Some((contact, _)) = self.salvage::<Contact>(caller, id).await? else { return Ok(None) };
         let leads: BTreeSet<_> = contact.same().chain(self.converted_into(caller, ContactId::new(id)).await?).collect();
         let leads = leads.into_iter().map(|lead| (Lead::TYPE, LeadId::uuid(lead)));
         Ok(Some(std::iter::once((Contact::TYPE, id)).chain(leads).collect()))
@@ -168,13 +187,9 @@ impl Erasures {
     #[oai(path = "/v1/crm/leads/:lead/erasure", method = "get", operation_id = "getLeadErasure", tag = "Tag::Leads")]
     async fn lead(&self, Authenticated(caller): Authenticated, lead: Path<Uuid>) -> Result<Plain<Erasure>, Problem> {
         caller.require(EraseLead::PERMISSION)?;
-        let state = self
-            .load::<Lead>(&caller, lead.0)
-            .await?
-            .ok_or_else(|| executor::not_found::<Lead>(&lead.0.to_string()))?;
         let mut streams = vec![(Lead::TYPE, lead.0)];
-        if let Some(conversion) = &state.conversion {
-            let same = self.contact(&caller, ContactId::uuid(conversion.contact)).await?.unwrap_or_default();
+        if let Some(contact) = self.same_as(&caller, lead.0).await? {
+            let same = self.contact(&caller, contact.uuid()).await?.unwrap_or_default();
             streams.extend(same.into_iter().filter(|stream| *stream != (Lead::TYPE, lead.0)));
         }
         self.told(&caller, &streams).await

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use auth_api::trust::refusals::{MAX_TOKEN_BYTES, expired, refused, too_long};
 use auth_api::trust::{REMEMBERED as TRUSTED_FOR, Touched, Trust, Trusted};
@@ -50,8 +50,8 @@ pub struct Verified {
     pub token: u64,
     /// When it ends; none: when it is revoked.
     expires_at: Option<DateTime<Utc>>,
-    /// Until when it need not be checked again.
-    checked_until: DateTime<Utc>,
+    /// Until when it need not be checked again; none: never, as long as it has not ended.
+    checked_until: Option<Instant>,
     /// How many changes there were when it was checked.
     checked_at: u64,
     /// What it rests on.
@@ -108,12 +108,11 @@ impl Verifier {
         // A cryptographic hash: what is found under it must be the very token that was verified.
         let hash: [u8; 32] = Sha256::digest(token).into();
         if let Some(verified) = self.verified.get(&hash) {
-            let now = self.clock.now();
-            if verified.expires_at.is_some_and(|end| end + self.leeway <= now) {
+            if verified.expires_at.is_some_and(|end| end + self.leeway <= self.clock.now()) {
                 self.verified.remove(&hash);
                 return Err(expired());
             }
-            if now < verified.checked_until && self.holds(&verified) {
+            if verified.checked_until.is_none_or(|until| Instant::now() < until) && self.holds(&verified) {
                 self.suspended.check(verified.caller.tenant())?;
                 return Ok(verified);
             }
@@ -144,7 +143,7 @@ impl Verifier {
     async fn check(&self, token: &str, id: u64) -> Result<Verified, Refusal> {
         // Before anything is looked at: what changes meanwhile is later than this.
         let checked_at = self.touched.count();
-        let now = self.clock.now();
+        let checked_until = Some(Instant::now() + TRUSTED_FOR);
         if let Some(set_up) = self.set_up.as_ref().filter(|_| !self.trust.concerns(token)) {
             let Said { tenant, subject, roles, expires_at } = set_up.verify(token)?;
             // The installation's key says what its bearer is; where it says nothing, a user is what they are.
@@ -154,7 +153,7 @@ impl Verifier {
             };
             let rests_on: Arc<[Uuid]> = standing.rests_on.into();
             // What rests on nothing needs no second look.
-            let checked_until = if rests_on.is_empty() { DateTime::<Utc>::MAX_UTC } else { now + TRUSTED_FOR };
+            let checked_until = checked_until.filter(|_| !rests_on.is_empty());
             return Ok(Verified {
                 caller: Caller::holding(tenant, subject, standing.permissions),
                 token: id,
@@ -168,13 +167,6 @@ impl Verifier {
         let standing = self.bearers.of(tenant, &subject, &roles).await?;
         rests_on.extend(standing.rests_on);
         let caller = Caller::holding(tenant, subject, standing.permissions).limited_to(scopes.as_deref());
-        Ok(Verified {
-            caller,
-            token: id,
-            expires_at,
-            checked_until: now + TRUSTED_FOR,
-            checked_at,
-            rests_on: rests_on.into(),
-        })
+        Ok(Verified { caller, token: id, expires_at, checked_until, checked_at, rests_on: rests_on.into() })
     }
 }

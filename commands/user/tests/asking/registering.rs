@@ -2,10 +2,10 @@
 
 use chrono::Duration;
 use kernel::Kind;
-use user_aggregates::{LinkFault, UserStatus};
+use user_aggregates::{LinkFault, User, UserStatus};
 use user_commands::{
-    ChangeLogin, ChangeOwnProfile, EraseOneself, EraseUser, LoginFields, ProfileFields, RegisterUser, RemoveUser,
-    RequestEmailVerification, VerifyEmail,
+    ChangeLogin, ChangeOwnProfile, EraseOneself, EraseUser, GRANTS, LockUser, LoginFields, ProfileFields, RegisterUser,
+    RemoveUser, RequestEmailVerification, VerifyEmail,
 };
 
 use super::support::*;
@@ -100,6 +100,34 @@ async fn an_erased_user_is_nobody_and_their_login_is_free() {
     assert_eq!((state.status, state.profile.name.reveal().as_str()), (UserStatus::Erased, ""));
     world.user("ada", &["member"]).await;
     assert_eq!(world.refused(&RemoveUser { user: ada, catalogue: catalogue() }).await.code(), "user_step_not_allowed");
+}
+
+#[tokio::test]
+async fn who_can_not_be_read_as_a_whole_is_erased_by_what_can_and_by_who_may_do_everything() {
+    let world = World::with_jobs().await;
+    let (ada, grace) = (world.user("ada", &["member"]).await, world.user("grace", &["admin"]).await);
+    for user in [ada, grace] {
+        world.smuggle(user, "user.user.promoted").await;
+    }
+    let erase = |user| EraseUser { user, catalogue: catalogue(), forget: forget() };
+    let lock = LockUser { user: ada, reason: "gone".to_owned(), catalogue: catalogue() };
+    assert_eq!(world.refused(&lock).await.code(), "history_unreadable");
+    // What they may do can't be told: perhaps more than somebody who may do all that a member may.
+    let member = GRANTS.iter().filter(|grant| grant.roles.contains(&kernel::Role::Member));
+    let few: Vec<&str> = member.map(|grant| grant.permission).chain(["user:user:erase"]).collect();
+    let few = world.with_permissions(&few);
+    assert_eq!(world.refused_as(&few, &erase(ada)).await.code(), "exceeds_own_permissions");
+    assert_eq!(world.refused(&erase(grace)).await.code(), "last_owner");
+    assert_eq!(world.jobs().await, [""; 0]);
+
+    world.done(&erase(ada)).await;
+    assert_eq!(world.state(ada).await.status, UserStatus::Erased);
+    let elsewhere = world.elsewhere().load::<User>(&world.request.caller, &ada.to_string()).await.unwrap().unwrap();
+    assert_eq!((elsewhere.0.status, elsewhere.1), (UserStatus::Erased, 3), "who has not read it before");
+    world.user("ada", &["member"]).await;
+    world.done(&erase(ada)).await;
+    assert_eq!(world.jobs().await, ["forget_imports"], "once");
+    assert_eq!(world.refused(&lock).await.code(), "user_step_not_allowed");
 }
 
 #[tokio::test]

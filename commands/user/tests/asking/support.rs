@@ -75,6 +75,13 @@ impl World {
         sqlx::query_scalar("SELECT kind FROM jobs.jobs ORDER BY created_at").fetch_all(&mut connection).await.unwrap()
     }
 
+    /// Appends an event of a newer program to a stream.
+    pub async fn smuggle(&self, aggregate: impl std::fmt::Display, event_type: &str) {
+        let mut connection = PgConnection::connect_with(&self.database.superuser()).await.unwrap();
+        let payload = format!("{{\"event\":\"{event_type}\"}}");
+        testbed::smuggle(&mut connection, &aggregate.to_string(), event_type, &payload).await;
+    }
+
     /// A request of somebody with these roles.
     pub fn as_roles(&self, roles: &[Role]) -> Request {
         self.executor.unasked(&Caller::new(self.request.caller.tenant(), "grace", roles, GRANTS), None)

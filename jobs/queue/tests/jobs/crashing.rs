@@ -1,9 +1,11 @@
 //! Workers that die, are cut off, or are not alone.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use jobs::{Settings, State};
+use jobs::{Fault, Settings, State, Step};
 use serde_json::json;
+use sqlx::Connection;
 use testbed::eventually;
 
 use crate::world::{World, quick};
@@ -66,6 +68,87 @@ async fn one_that_lost_its_job_writes_nothing_more() {
     world.stage.gate.add_permits(2);
     eventually("it has stopped", async || world.stage.now.lock().unwrap().is_empty().then_some(())).await;
     assert_eq!(world.dump().await, before);
+}
+
+/// The first process hangs: it renews nothing, and learns of nothing. Whatever it does when it wakes is too late.
+#[tokio::test]
+async fn fault_a_worker_that_was_only_cut_off_writes_nothing_into_a_job_that_another_has_taken() {
+    let world = World::idle(quick()).await;
+    // It has one place, so it can't begin the job anew itself.
+    let hanging = Settings { lease: Duration::from_hours(1), concurrency: 1, ..quick() };
+    let (stop, hung) = world.runner(&world.elsewhere(hanging));
+    let id = world.submit("lend", json!(null)).await;
+    let lent = async |nth: usize| world.stage.lent.lock().unwrap().get(nth).cloned();
+    let zombie = eventually("the first has it", async || lent(0).await).await;
+    world.execute("UPDATE jobs.jobs SET leased_until = clock_timestamp()").await;
+    world.runner(&world.elsewhere(quick()));
+    eventually("another has it", async || lent(1).await).await;
+    let lines = world.lines(id).await;
+
+    // It goes on: a step, a line, files to be forgotten, and its end.
+    let step = Step { checkpoint: json!(7), done: 7, total: Some(7), part: Some(b"part".to_vec()) };
+    assert_eq!(zombie.step(step.clone()).await, Err(Fault::Lost));
+    zombie.log("still here").await.unwrap();
+    assert_eq!(zombie.forget_files(&["lend"], zombie.created_at()).await, Err(Fault::Lost));
+    world.stage.gate.add_permits(1);
+    eventually("the first has ended", async || (world.stage.now.lock().unwrap().len() == 1).then_some(())).await;
+    stop.cancel();
+    hung.await.unwrap();
+    let job = world.find(id).await;
+    assert_eq!((job.state, job.attempt, job.done, job.parts), (State::Running, 2, 0, 0), "{job:?}");
+    assert_eq!(world.lines(id).await, lines);
+
+    world.stage.gate.add_permits(1);
+    let job = world.until(id, State::Completed).await;
+    // What was lost counts as an attempt.
+    assert_eq!((job.attempt, job.parts, job.result), (2, 0, Some(json!("held"))));
+    assert_eq!(world.lines(id).await, ["whoever worked at it shows no sign of life", "completed"]);
+    let before = world.dump().await;
+    assert_eq!(zombie.step(step).await, Err(Fault::Lost));
+    zombie.log("still here").await.unwrap();
+    assert_eq!(world.dump().await, before);
+    assert_eq!(world.stage.begun.lock().unwrap().len(), 2, "once by each");
+}
+
+#[tokio::test]
+async fn all_leases_of_a_process_are_renewed_also_when_somebody_writes_to_one_of_the_jobs() {
+    // Places enough, and a tenant that may have them.
+    let settings = Settings { concurrency: 3, per_tenant: 3, ..quick() };
+    let world = World::idle(settings.clone()).await;
+    world.runner(&world.elsewhere(settings.clone()));
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(world.submit("hold", json!(null)).await);
+    }
+    for id in &ids {
+        world.until(*id, State::Running).await;
+    }
+    // Somebody who took one of them, and is not done.
+    let mut writer = sqlx::PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let mut writing = writer.begin().await.unwrap();
+    sqlx::query("SELECT FROM jobs.jobs WHERE job_id = $1 FOR UPDATE")
+        .bind(ids[0])
+        .execute(&mut *writing)
+        .await
+        .unwrap();
+    let leases = format!("SELECT leased_until::text FROM jobs.jobs WHERE job_id <> '{}' ORDER BY job_id", ids[0]);
+    let mut last = world.strings(&leases).await;
+    // For longer than a lease lasts.
+    for _ in 0..4 {
+        last = eventually("the others' are renewed", async || {
+            let now = world.strings(&leases).await;
+            now.iter().zip(&last).all(|(now, before)| now > before).then_some(now)
+        })
+        .await;
+    }
+    writing.rollback().await.unwrap();
+    world.stage.gate.add_permits(4);
+    for id in &ids[1..] {
+        let job = world.until(*id, State::Completed).await;
+        assert_eq!(job.attempt, 1, "{job:?}");
+    }
+    // Nobody could renew that one's: it was begun again, or renewed in the last moment.
+    world.until(ids[0], State::Completed).await;
 }
 
 #[tokio::test]

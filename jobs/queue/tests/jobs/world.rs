@@ -45,10 +45,13 @@ pub struct Stage {
     pub doubled: Arc<Mutex<usize>>,
     /// `hold` jobs wait here.
     pub gate: Arc<Semaphore>,
+    /// What `lend` jobs work with, in the order in which they were begun.
+    pub lent: Arc<Mutex<Vec<Work>>>,
 }
 
 impl Drop for World {
     fn drop(&mut self) {
+        self.stage.lent.lock().unwrap().clear();
         self.stop.cancel();
     }
 }
@@ -96,6 +99,7 @@ impl World {
             most: Arc::default(),
             doubled: Arc::default(),
             gate: Arc::new(Semaphore::new(0)),
+            lent: Arc::default(),
         };
         let jobs = open(&database, &bus, settings, &stage);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -192,6 +196,7 @@ pub fn kinds(stage: &Stage) -> Kinds {
             play("panic", Act::Panic).attempts(1),
             play("slow", Act::Deaf).attempts(1).time_limit(Duration::from_millis(50)),
             play("hold", Act::Hold),
+            play("lend", Act::Lend),
             play("deaf", Act::Deaf),
             play("write", Act::Write).output("text/plain", "demo:file:read"),
             play("forget", Act::Forget).attempts(10_000),
@@ -225,6 +230,8 @@ enum Act {
     Panic,
     /// Waits at the gate, or until it is cancelled.
     Hold,
+    /// The same, and lends the test what it works with.
+    Lend,
     /// Never ends, hears nothing.
     Deaf,
     /// Writes so many parts, passing the gate before each.
@@ -269,7 +276,10 @@ async fn played(stage: Stage, act: Act, work: Work) -> Result<Value, Fault> {
         Act::Fail => Err(Fault::failed("out_of_luck", format!("attempt {}", work.attempt()))),
         Act::Hopeless => Err(Fault::hopeless("no_such_thing", "it will never be")),
         Act::Panic => panic!("as the test wants it"),
-        Act::Hold => {
+        Act::Hold | Act::Lend => {
+            if let Act::Lend = act {
+                stage.lent.lock().unwrap().push(work.clone());
+            }
             tokio::select! {
                 place = stage.gate.acquire() => place.unwrap().forget(),
                 () = work.cancelled() => return Err(Fault::Cancelled),

@@ -52,6 +52,16 @@ impl Order<ContactRow> for ContactOrder {
     }
 }
 
+/// The contact that was made when this lead was converted.
+pub async fn made_of(tables: &mut PgConnection, tenant: TenantId, lead: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
+    // No index: only erasures ask, of leads that can't be read as a whole.
+    sqlx::query_scalar("SELECT contact_id FROM contact WHERE tenant_id = $1 AND lead_id = $2 LIMIT 1")
+        .bind(tenant.uuid())
+        .bind(lead)
+        .fetch_optional(tables)
+        .await
+}
+
 /// The contacts of these accounts, at most `limit` of each, first created first.
 pub async fn of_accounts(
     tables: &mut PgConnection,

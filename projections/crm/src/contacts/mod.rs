@@ -7,7 +7,7 @@ mod row;
 pub use folding::list::{count, find, list};
 use folding::projection;
 use folding::words;
-pub use list::{ContactFilter, ContactOrder, of_accounts};
+pub use list::{ContactFilter, ContactOrder, made_of, of_accounts};
 pub use row::ContactRow;
 
 projection! {

@@ -1,0 +1,147 @@
+//! The leases that a process holds: renewed together, in one statement, however many they are.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use crate::Jobs;
+use crate::claim::Claimed;
+
+/// How often a lease is renewed in the time that it lasts: two of these may fail.
+const OFTEN: u32 = 3;
+
+/// How long to wait before what could not be renewed is renewed again.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// How a lease stands, for whoever works under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Until then nobody else can have the job. Counted from before the statement was sent that took or renewed the lease, so it is over
+    /// here before it is over by the database's clock.
+    pub(crate) until: Instant,
+    /// Somebody wants the job to stop.
+    pub(crate) to_stop: bool,
+}
+
+impl Standing {
+    /// Whether the job may be somebody else's by now.
+    pub(crate) fn is_over(self) -> bool {
+        self.until <= Instant::now()
+    }
+}
+
+struct Lease {
+    tenant: Uuid,
+    job: Uuid,
+    standing: watch::Sender<Standing>,
+}
+
+/// The leases that this process holds, by their ids.
+#[derive(Default)]
+pub(crate) struct Leases(Mutex<HashMap<Uuid, Lease>>);
+
+/// A lease that is renewed for as long as this is kept.
+pub(crate) struct Held<'a> {
+    leases: &'a Leases,
+    id: Uuid,
+    /// How it stands.
+    pub(crate) standing: watch::Receiver<Standing>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.leases.all().remove(&self.id);
+    }
+}
+
+impl Leases {
+    /// Renews this one from now on, with the others.
+    pub(crate) fn hold(&self, claimed: &Claimed) -> Held<'_> {
+        let (sender, standing) = watch::channel(Standing { until: claimed.until, to_stop: false });
+        let lease = Lease { tenant: claimed.tenant.uuid(), job: claimed.id, standing: sender };
+        self.all().insert(claimed.lease, lease);
+        Held { leases: self, id: claimed.lease, standing }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.all().len()
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<Uuid, Lease>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Renews what the process holds, for as long as it runs jobs; at once when something may be to stop.
+pub(crate) async fn keep(jobs: Jobs) {
+    let inner = &*jobs.inner;
+    let every = inner.settings.lease / OFTEN;
+    loop {
+        // What can't be renewed in time is tried again, on another connection.
+        let wait = match timeout(every, renew(&jobs)).await {
+            Ok(Ok(true)) => every,
+            Ok(Ok(false)) | Err(_) => AGAIN.min(every),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, service = %inner.service, "leases could not be renewed");
+                AGAIN.min(every)
+            }
+        };
+        tokio::select! {
+            () = inner.wakes.stop.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Renews all leases, and tells who works under them how they stand. False: somebody is writing to one of the jobs right now; nobody
+/// waits for that.
+async fn renew(jobs: &Jobs) -> Result<bool, sqlx::Error> {
+    let inner = &*jobs.inner;
+    let held: Vec<(Uuid, Uuid, Uuid)> =
+        inner.leases.all().iter().map(|(id, lease)| (*id, lease.tenant, lease.job)).collect();
+    if held.is_empty() {
+        return Ok(true);
+    }
+    let asked = Instant::now();
+    let rows: Vec<(Uuid, bool, bool)> = sqlx::query_as(
+        "WITH held AS (
+             SELECT h.tenant_id, h.job_id, h.lease FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS h (lease, tenant_id, job_id)),
+         free AS (
+             SELECT j.tenant_id, j.job_id FROM held h JOIN jobs.jobs j USING (tenant_id, job_id, lease)
+             FOR UPDATE OF j SKIP LOCKED),
+         renewed AS (
+             UPDATE jobs.jobs j SET leased_until = clock_timestamp() + $4 FROM free
+             WHERE j.tenant_id = free.tenant_id AND j.job_id = free.job_id
+             RETURNING j.lease)
+         SELECT j.lease, renewed.lease IS NOT NULL, j.cancel_requested_at IS NOT NULL
+         FROM held h JOIN jobs.jobs j USING (tenant_id, job_id, lease) LEFT JOIN renewed ON renewed.lease = j.lease",
+    )
+    .bind(held.iter().map(|(lease, _, _)| *lease).collect::<Vec<_>>())
+    .bind(held.iter().map(|(_, tenant, _)| *tenant).collect::<Vec<_>>())
+    .bind(held.iter().map(|(_, _, job)| *job).collect::<Vec<_>>())
+    .bind(inner.settings.lease)
+    .fetch_all(&inner.work)
+    .await?;
+    let stand: HashMap<Uuid, (bool, bool)> =
+        rows.into_iter().map(|(lease, renewed, to_stop)| (lease, (renewed, to_stop))).collect();
+    let all = inner.leases.all();
+    for (id, _, _) in &held {
+        // Those whose job has ended meanwhile are not there any more.
+        let Some(lease) = all.get(id) else { continue };
+        lease.standing.send_modify(|standing| match stand.get(id) {
+            None => standing.until = asked,
+            Some((renewed, to_stop)) => {
+                standing.to_stop |= to_stop;
+                if *renewed {
+                    standing.until = asked + inner.settings.lease;
+                }
+            }
+        });
+    }
+    Ok(stand.values().all(|(renewed, _)| *renewed))
+}
