@@ -128,8 +128,9 @@ async fn what_a_provider_writes_of_a_user_is_kept_or_refused() {
     let gone = provider.ask(Method::PUT, &at, gone).await;
     assert_eq!((gone.status, &gone.body["active"]), (StatusCode::OK, &json!(false)), "{gone:?}");
     let now = done(json!([{ "op": "replace", "path": "userName", "value": "d@example.com" }])).await;
-    assert_eq!((&now["userName"], email(&now)), (&json!("d@example.com"), "d@example.com".to_owned()));
-    let other = json!([{ "op": "replace", "path": "emails[type eq \"work\"].value", "value": "e@example.com" }]);
+    let theirs = json!([{ "value": "d@example.com", "type": "other", "primary": true }]);
+    assert_eq!((&now["userName"], &now["emails"]), (&json!("d@example.com"), &theirs), "what it is for stays");
+    let other = json!([{ "op": "replace", "path": "emails[type eq \"other\"].value", "value": "e@example.com" }]);
     provider.refused(Method::PATCH, &path, patch(other), bad, invalid).await;
     let whole = json!([{ "op": "replace", "value": { "userName": "e@example.com", "emails": [{ "value": "e@example.com" }] } }]);
     assert_eq!(email(&done(whole).await), "e@example.com");

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::error::ScimError;
 use super::filter::Filter;
-use super::json::{flag, get, is_primary, remove as remove_attribute, set, text};
+use super::json::{flag, get, is_primary, set, text};
 use super::list::{Asked, LOOKED_THROUGH, Shown};
 use super::visit::Visit;
 use super::{Answer, Reply, Scim, patch};
@@ -150,9 +150,14 @@ fn follow(before: &Map<String, Value>, resource: &mut Map<String, Value>) {
     }
     if !same(resource, "userName")
         && same(resource, "emails")
-        && text(resource, "userName").is_some_and(|name| name.contains('@'))
+        && let Some(address) = text(resource, "userName").filter(|name| name.contains('@'))
     {
-        remove_attribute(resource, "emails");
+        // What it is for is said still.
+        let mut emails = get(resource, "emails").cloned().unwrap_or_default();
+        for email in emails.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            set(email, "value", address.as_str().into());
+        }
+        set(resource, "emails", emails);
     }
 }
 
