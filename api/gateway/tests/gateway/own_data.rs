@@ -117,6 +117,25 @@ async fn one_gets_all_that_is_known_of_one_and_erases_it_which_can_be_checked() 
 }
 
 #[tokio::test]
+async fn who_can_not_be_read_as_a_whole_can_be_looked_at_and_erased() {
+    let world = World::start().await;
+    let (_, id) = ada(&world).await;
+    let mut log = PgConnection::connect_with(&world.of("user").superuser()).await.unwrap();
+    testbed::smuggle(&mut log, &id, "user.user.promoted", "{\"event\":\"user.user.promoted\"}").await;
+    let path = format!("/v1/user/users/{id}");
+    let lock = world.request(Method::POST, &format!("{path}/lock")).json(&json!({ "reason": "gone" }));
+    let before = world.head_of(world.of("user")).await;
+    world.refuses(vec![(lock, StatusCode::INTERNAL_SERVER_ERROR, "history_unreadable")]).await;
+    assert_eq!(world.head_of(world.of("user")).await, before);
+    let told = world.get(&format!("{path}/erasure")).await;
+    assert_eq!((told.status, &told.body["erased"]), (StatusCode::OK, &json!(false)), "{told:?}");
+    let erased = world.post(&format!("{path}/erase"), json!({})).await;
+    assert_eq!(erased.status, StatusCode::OK, "{erased:?}");
+    let told = world.get(&format!("{path}/erasure")).await.body;
+    assert_eq!((&told["erased"], &told["can_be_opened"]), (&json!(true), &json!(0)), "{told}");
+}
+
+#[tokio::test]
 async fn the_last_owner_does_not_erase_themselves() {
     let world = World::start().await;
     let owner = json!({ "name": "Root", "email": "root@example.com", "roles": ["admin"] });

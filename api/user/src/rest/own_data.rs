@@ -193,7 +193,9 @@ impl OwnData {
         user: Path<Uuid>,
     ) -> Result<Plain<UserErasure>, Problem> {
         caller.require("user:user:erase")?;
-        if self.load::<User>(&caller, user.0).await?.is_none() {
+        // By what can be read, as they are erased by it.
+        let runtime = &self.service.runtime;
+        if runtime.executor.salvage::<User>(&caller, &user.0.to_string()).await?.is_none() {
             let detail = format!("there is no user {}", user.0);
             return Err(Refusal::not_found("not_found", detail).with("resource", User::TYPE).into());
         }
@@ -203,7 +205,6 @@ impl OwnData {
         let invitation = first.and_then(|event| serde_json::from_slice::<Value>(&event.payload).ok());
         let invitation = invitation.and_then(|data| data["invitation"].as_str().and_then(|id| id.parse().ok()));
         of.extend(invitation.map(|invitation| (Invitation::TYPE, invitation)));
-        let runtime = &self.service.runtime;
         let erasure = Erasure::of(&runtime.store, caller.tenant(), &of, true).await?;
         let signing_in = runtime.signing_in.erasure(caller.tenant(), UserId::new(user.0)).await?;
         Ok(Plain(UserErasure { user: erasure, signing_in }))
