@@ -221,6 +221,10 @@ impl Aggregate for Invitation {
             InvitationEvent::InvitationRefused(e) => self.refused.extend(e.turn),
             InvitationEvent::InvitationErased(_) => {
                 (self.email, self.name, self.erased) = (Personal::forgotten(), None, true);
+                // It was closed before that. Where what closed it can't be read any more, nobody comes in by it again.
+                if self.status == InvitationStatus::Pending {
+                    self.status = InvitationStatus::Revoked;
+                }
             }
         }
     }
@@ -268,6 +272,8 @@ mod tests {
             (vec![resent()], accept(1, 50)),
             (vec![accepted()], accept(1, 50)),
             (vec![InvitationRevoked {}.into()], accept(1, 50)),
+            // What happened before it was erased can't be read.
+            (vec![InvitationErased {}.into()], accept(1, 50)),
         ] {
             given(events).when(command).then_expect_error(InvitationError::Link);
         }
