@@ -51,8 +51,7 @@ impl Organization {
 
     /// The organization that it is a part of.
     async fn parent(&self, context: &Context) -> FieldResult<Option<Self>> {
-        let Some(parent) = self.0.parent_id else { return Ok(None) };
-        Self::of(context, parent).await
+        Self::of(context, self.0.parent_id).await
     }
 
     /// Who belongs to it, by name.
