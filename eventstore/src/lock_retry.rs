@@ -37,7 +37,8 @@ impl LockRetry {
         what: &str,
         statements: &str,
     ) -> Result<bool, sqlx::Error> {
-        let timeout = format!("SET LOCAL lock_timeout = '{}ms'", self.timeout.as_millis());
+        // 0 would be for ever.
+        let timeout = format!("SET LOCAL lock_timeout = '{}ms'", self.timeout.as_millis().max(1));
         for attempt in 1..=self.attempts {
             let mut transaction = connection.begin().await?;
             transaction.execute(timeout.as_str()).await?;

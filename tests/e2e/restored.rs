@@ -46,9 +46,13 @@ async fn webhooks_and_schedules_go_on_after_a_restore_and_a_sandbox_has_none() {
     let backup = world.folder().join("backup");
     let taken = json_of(&world, &["backup", "--to", shown(&backup)]);
     assert_eq!((&taken["services"][0]["webhooks"], &taken["services"][0]["schedules"]), (&json!(1), &json!(1)));
-    let part = std::fs::read(backup.join("crm.webhooks.endpoints.ndjson.zst")).unwrap();
-    let endpoint: Value = serde_json::from_slice(&zstd::decode_all(&*part).unwrap()).unwrap();
-    assert!(endpoint["secret"].as_str().unwrap().starts_with("v1."), "a secret is in the clear: {endpoint}");
+    for (table, secrets) in [("endpoints", &["secret", "url"][..]), ("changes", &["detail"][..])] {
+        let part = std::fs::read(backup.join(format!("crm.webhooks.{table}.ndjson.zst"))).unwrap();
+        let row: Value = serde_json::from_slice(&zstd::decode_all(&*part).unwrap()).unwrap();
+        let sealed = |secret: &&str| row[*secret].as_str().is_some_and(|text| text.starts_with("v1."));
+        assert!(secrets.iter().all(sealed), "a secret is in the clear: {row}");
+        assert!(!row.to_string().contains(&receiver.url), "an address is in the clear: {row}");
+    }
     assert_eq!(json_of(&world, &["backup", "drill", shown(&backup)])["verdict"], "proven");
 
     let mut other = World::new().await;

@@ -23,9 +23,10 @@ pub struct Beside {
     pub table: &'static str,
     /// The columns of its key after the tenant.
     pub key: &'static [&'static str],
-    /// Columns with secrets.
+    /// Columns with secrets, of whatever type.
     pub secrets: &'static [&'static str],
-    /// What is otherwise in a row that is restored: what was true of the moment only.
+    /// What is otherwise in a row that is restored: what was true of the moment only; and what a column holds that came later, and
+    /// may not be null, in a row that was taken before it.
     pub restored: fn(&mut Map<String, Value>),
 }
 
@@ -108,10 +109,11 @@ impl Secrets {
     pub fn seal(&self, of: &Beside, row: &mut StoredRow) -> Result<(), Error> {
         for column in of.secrets {
             let (tenant, subject) = (row.tenant, subject(of, column, row));
-            if let Some(Value::String(text)) = row.columns.get_mut(*column) {
+            if let Some(value) = row.columns.get_mut(*column).filter(|value| !value.is_null()) {
                 let context = Context { tenant, purpose: PURPOSE, subject: &subject };
+                let text = value.to_string();
                 let sealed = self.key.seal(context, text.as_bytes(), &*self.random).map_err(Error::Key)?;
-                sealed.as_str().clone_into(text);
+                *value = Value::String(sealed.as_str().to_owned());
             }
         }
         Ok(())
@@ -124,11 +126,13 @@ impl Secrets {
     pub fn open(&self, of: &Beside, row: &mut StoredRow) -> Result<(), Error> {
         for column in of.secrets {
             let (tenant, subject) = (row.tenant, subject(of, column, row));
-            if let Some(Value::String(text)) = row.columns.get_mut(*column) {
+            if let Some(value) = row.columns.get_mut(*column).filter(|value| !value.is_null()) {
                 let context = Context { tenant, purpose: PURPOSE, subject: &subject };
+                let text = value.as_str().ok_or(Error::Key(keys::Error::DoesNotOpen))?;
                 let opened = self.key.open(context, &Sealed::read(text)).map_err(Error::Key)?;
-                let opened = std::str::from_utf8(&opened).map_err(|error| Error::Corrupt(error.to_string()))?;
-                opened.clone_into(text);
+                // Not what serde says: it is about a secret.
+                *value = serde_json::from_slice(&opened)
+                    .map_err(|_| Error::Corrupt(format!("what is sealed in {} is no JSON", of.table)))?;
             }
         }
         Ok(())
@@ -155,7 +159,7 @@ mod tests {
     use super::*;
 
     const LAMPS: Beside =
-        Beside { table: "demo.lamps", key: &["lamp_id"], secrets: &["secret", "former"], restored: |_| {} };
+        Beside { table: "demo.lamps", key: &["lamp_id"], secrets: &["secret", "former", "detail"], restored: |_| {} };
 
     fn sealing(digit: &str) -> Sealing {
         let master = Arc::new(LocalMasterKey::parse(&digit.repeat(64), SystemRandom).unwrap());
@@ -163,7 +167,8 @@ mod tests {
     }
 
     fn lamp(tenant: TenantId, id: u32) -> StoredRow {
-        let row = json!({ "tenant_id": tenant.to_string(), "lamp_id": id, "secret": "\\x0102", "former": null });
+        let (tenant, detail) = (tenant.to_string(), json!({ "url": "https://lamp.example/token", "after": 7 }));
+        let row = json!({ "tenant_id": tenant, "lamp_id": id, "secret": "\\x0102", "former": null, "detail": detail });
         let Value::Object(columns) = row else { panic!("a row") };
         StoredRow::read(columns).unwrap()
     }
@@ -176,6 +181,7 @@ mod tests {
         secrets.seal(&LAMPS, &mut row).unwrap();
         let sealed = row.columns["secret"].clone();
         assert!(sealed.as_str().unwrap().starts_with("v1.") && row.columns["former"].is_null(), "{sealed}");
+        assert!(row.columns["detail"].as_str().unwrap().starts_with("v1."), "whatever form it has: {:?}", row.columns);
 
         let again = Secrets::read(&sealing("a"), &wrapped).await.unwrap();
         again.open(&LAMPS, &mut row).unwrap();

@@ -99,7 +99,7 @@ pub(crate) async fn keep(jobs: Jobs) {
 }
 
 /// Renews all leases, and tells who works under them how they stand. False: somebody is writing to one of the jobs right now; nobody
-/// waits for that.
+/// waits for that. (Who only sees to it that a job is still theirs, while they write elsewhere, is in nobody's way: `FOR KEY SHARE`.)
 async fn renew(jobs: &Jobs) -> Result<bool, sqlx::Error> {
     let inner = &*jobs.inner;
     let held: Vec<(Uuid, Uuid, Uuid)> =
@@ -113,7 +113,7 @@ async fn renew(jobs: &Jobs) -> Result<bool, sqlx::Error> {
              SELECT h.tenant_id, h.job_id, h.lease FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS h (lease, tenant_id, job_id)),
          free AS (
              SELECT j.tenant_id, j.job_id FROM held h JOIN jobs.jobs j USING (tenant_id, job_id, lease)
-             FOR UPDATE OF j SKIP LOCKED),
+             FOR NO KEY UPDATE OF j SKIP LOCKED),
          renewed AS (
              UPDATE jobs.jobs j SET leased_until = clock_timestamp() + $4 FROM free
              WHERE j.tenant_id = free.tenant_id AND j.job_id = free.job_id

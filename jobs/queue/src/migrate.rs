@@ -1,8 +1,9 @@
 //! Making the tables.
 
+use eventstore::admin::{begin_as_owner, connect_to, is_no_such_database};
 use eventstore::{Database, LockKey};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, Executor};
+use sqlx::{Connection, Executor};
 
 const TABLES: &str = include_str!("tables.sql");
 
@@ -11,22 +12,14 @@ const TABLES: &str = include_str!("tables.sql");
 ///
 /// `admin` connects to any database of the cluster and may act as the service's owner.
 pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: bool) -> Result<bool, sqlx::Error> {
-    let options = admin.clone().database(&database.name).application_name("inopsio jobs").disable_statement_logging();
-    let mut connection = match options.connect().await {
-        Err(sqlx::Error::Database(error)) if dry_run && error.code().as_deref() == Some("3D000") => return Ok(true),
+    let mut connection = match connect_to(admin, database, "inopsio jobs").await {
+        Err(error) if dry_run && is_no_such_database(&error) => return Ok(true),
         connected => connected?,
     };
     let missing: bool =
         sqlx::query_scalar("SELECT to_regclass('jobs.jobs') IS NULL").fetch_one(&mut connection).await?;
     if !dry_run {
-        // "… already exists, skipping" is what this is for, not news.
-        connection.execute("SET client_min_messages = warning").await?;
-        let mut transaction = connection.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)")
-            .bind(LockKey::MigratingJobs.number())
-            .execute(&mut *transaction)
-            .await?;
-        transaction.execute(format!("SET LOCAL ROLE {}", database.owner()).as_str()).await?;
+        let mut transaction = begin_as_owner(&mut connection, database, LockKey::MigratingJobs).await?;
         transaction.execute(TABLES.replace("{{service}}", database.service.name()).as_str()).await?;
         transaction.commit().await?;
     }

@@ -193,7 +193,8 @@ impl Work {
     pub async fn forget_files(&self, kinds: &[&str], until: DateTime<Utc>) -> Result<u64, Fault> {
         let inner = &*self.jobs.inner;
         let row = sqlx::query(
-            "WITH me AS (SELECT 1 FROM jobs.jobs WHERE tenant_id = $1 AND job_id = $9 AND lease = $10 FOR SHARE),
+            // However long it takes: the lease is renewed meanwhile, and nobody takes the job up.
+            "WITH me AS (SELECT 1 FROM jobs.jobs WHERE tenant_id = $1 AND job_id = $9 AND lease = $10 FOR KEY SHARE),
              asked AS (
                  -- One that runs may have read what it has not written yet.
                  SELECT job_id, state = 'running' AS busy, state = 'waiting' AND inputs > 0 AS pointless FROM jobs.jobs

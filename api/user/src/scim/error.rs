@@ -18,7 +18,7 @@ pub(super) struct ScimError {
     /// The refusal's code, where it comes of one.
     code: Option<&'static str>,
     /// What the caller may not, if it is that.
-    denied: Option<Denied>,
+    denied: Option<Box<Denied>>,
 }
 
 impl ScimError {
@@ -103,7 +103,7 @@ impl ScimError {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, face::challenge(self.code.unwrap_or_default()));
         }
         if let Some(denied) = self.denied {
-            response.set_data(Denials(vec![denied]));
+            response.set_data(Denials(vec![*denied]));
         }
         response
     }
@@ -147,7 +147,7 @@ impl From<Refusal> for ScimError {
             _ if refusal.kind() == Kind::Invalid => Some("invalidValue"),
             _ => None,
         };
-        let (code, denied) = (Some(refusal.code()), Denied::of(&refusal));
+        let (code, denied) = (Some(refusal.code()), Denied::of(&refusal).map(Box::new));
         Self { status, scim_type, detail: format!("{detail} ({})", refusal.code()), code, denied }
     }
 }

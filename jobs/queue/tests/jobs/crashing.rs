@@ -151,6 +151,41 @@ async fn all_leases_of_a_process_are_renewed_also_when_somebody_writes_to_one_of
     world.until(ids[0], State::Completed).await;
 }
 
+/// Removing the files of many jobs is one statement, which may take longer than a lease lasts.
+#[tokio::test]
+async fn a_lease_is_renewed_while_its_job_forgets_files_and_nobody_takes_that_job_up() {
+    let world = World::idle(quick()).await;
+    world.runner(&world.elsewhere(quick()));
+    let id = world.submit("hold", json!(null)).await;
+    world.until(id, State::Running).await;
+    // As `Work::forget_files` holds on to the job in whose name it writes.
+    let mut forgetter = sqlx::PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let mut forgetting = forgetter.begin().await.unwrap();
+    let hold = "SELECT FROM jobs.jobs WHERE job_id = $1 FOR KEY SHARE";
+    sqlx::query(hold).bind(id).execute(&mut *forgetting).await.unwrap();
+    let mut last = world.strings("SELECT leased_until::text FROM jobs.jobs").await;
+    // For longer than a lease lasts.
+    for _ in 0..4 {
+        last = eventually("it is renewed", async || {
+            let now = world.strings("SELECT leased_until::text FROM jobs.jobs").await;
+            (now > last).then_some(now)
+        })
+        .await;
+    }
+    // Not even when it was not: who forgets would write beside whoever has it then.
+    world.execute("UPDATE jobs.jobs SET leased_until = clock_timestamp()").await;
+    world.runner(&world.elsewhere(quick()));
+    eventually("it is renewed by whoever has it", async || {
+        let ahead = "SELECT job_id::text FROM jobs.jobs WHERE leased_until > clock_timestamp()";
+        (!world.strings(ahead).await.is_empty()).then_some(())
+    })
+    .await;
+    forgetting.commit().await.unwrap();
+    world.stage.gate.add_permits(1);
+    let job = world.until(id, State::Completed).await;
+    assert_eq!(job.attempt, 1, "{job:?}");
+}
+
 #[tokio::test]
 async fn one_that_kills_its_workers_is_discarded_in_the_end() {
     let world = World::idle(quick()).await;
