@@ -1,5 +1,9 @@
-//! Requests that no client of HTTP makes, written by hand: each gets a problem document, and nothing is written.
+//! Requests that no client of HTTP makes, written by hand: each gets a problem document, and nothing is written. And HTTP/2, which few
+//! speak without TLS.
 
+use futures::future::join_all;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
@@ -101,4 +105,24 @@ async fn a_request_names_one_host_that_can_be_one() {
     // HTTP/1.0 has no such header yet.
     let answer = told_once(&world, b"GET /health HTTP/1.0\r\n\r\n").await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+}
+
+#[tokio::test]
+async fn over_http_2_requests_share_a_connection_and_need_not_name_their_host_twice() {
+    let world = World::start().await;
+    let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<String>();
+    let asked = |host: Option<&str>| {
+        let request = http::Request::get(format!("{}/health", world.url));
+        let request = host.into_iter().fold(request, |request, host| request.header("host", host));
+        client.request(request.body(String::new()).unwrap())
+    };
+    for answer in join_all((0..20).map(|_| asked(None))).await {
+        let answer = answer.unwrap();
+        assert_eq!((answer.status(), answer.version()), (StatusCode::OK, http::Version::HTTP_2));
+    }
+    // Who names it besides names one that can be one.
+    assert_eq!(asked(Some("a.example")).await.unwrap().status(), StatusCode::OK);
+    let refused = asked(Some("a b")).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
 }
