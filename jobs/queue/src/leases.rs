@@ -11,11 +11,30 @@ use uuid::Uuid;
 use crate::Jobs;
 use crate::claim::Claimed;
 
-/// How often a lease is renewed in the time that it lasts: two of these may fail.
+/// How often a lease is renewed in the time that it lasts.
 const OFTEN: u32 = 3;
 
-/// How long to wait before what could not be renewed is renewed again.
+/// How long to wait before what could not be renewed is renewed again; less where leases are short.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// When leases are renewed: two renewals may fail, at once or after all the time that they have, and the third still has its time before
+/// the lease is over.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// From when one that succeeded was asked for to the next.
+    every: Duration,
+    /// How long one may take.
+    patience: Duration,
+    /// From one that failed to the next.
+    again: Duration,
+}
+
+impl Pace {
+    fn of(lease: Duration) -> Self {
+        let every = lease / OFTEN;
+        Self { every, patience: every / 2, again: AGAIN.min(every / 4) }
+    }
+}
 
 /// How a lease stands, for whoever works under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,15 +99,16 @@ impl Leases {
 /// Renews what the process holds, for as long as it runs jobs; at once when something may be to stop.
 pub(crate) async fn keep(jobs: Jobs) {
     let inner = &*jobs.inner;
-    let every = inner.settings.lease / OFTEN;
+    let Pace { every, patience, again } = Pace::of(inner.settings.lease);
     loop {
+        let asked = Instant::now();
         // What can't be renewed in time is tried again, on another connection.
-        let wait = match timeout(every, renew(&jobs)).await {
-            Ok(Ok(true)) => every,
-            Ok(Ok(false)) | Err(_) => AGAIN.min(every),
+        let wait = match timeout(patience, renew(&jobs)).await {
+            Ok(Ok(true)) => every.saturating_sub(asked.elapsed()),
+            Ok(Ok(false)) | Err(_) => again,
             Ok(Err(error)) => {
                 tracing::debug!(%error, service = %inner.service, "leases could not be renewed");
-                AGAIN.min(every)
+                again
             }
         };
         tokio::select! {
@@ -144,4 +164,18 @@ async fn renew(jobs: &Jobs) -> Result<bool, sqlx::Error> {
         });
     }
     Ok(stand.values().all(|(renewed, _)| *renewed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+
+    #[test]
+    fn when_two_renewals_hang_the_third_has_its_time_before_the_lease_is_over() {
+        for lease in [Settings::default().lease, Duration::from_millis(30), Duration::from_hours(1)] {
+            let Pace { every, patience, again } = Pace::of(lease);
+            assert!(every + 2 * (patience + again) + patience <= lease, "{lease:?}: {:?}", Pace::of(lease));
+        }
+    }
 }
