@@ -20,6 +20,17 @@ const LAST_TOLD: &str = concat!(
       ORDER BY tenant_id, position DESC"
 );
 
+/// Where it stands what somebody has besides history, as long as nobody destroyed it: claims, answers, and whatever is kept beside the log,
+/// but for what sagas note.
+const KEPT: &str = "SELECT format('%I.%I', n.nspname, c.relname)
+     FROM pg_class c
+     JOIN pg_namespace n ON n.oid = c.relnamespace
+     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
+     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+       AND (c.oid IN ('log.claims'::regclass, 'log.commands'::regclass)
+            OR n.nspname NOT IN ('log', 'saga') AND n.nspname !~ '^(pg_|information_schema)')
+     ORDER BY 1";
+
 /// A log that is being filled: one transaction, of which nothing stays unless it is [finished](Self::finish). Appends wait
 /// meanwhile.
 pub struct Restore {
@@ -129,14 +140,19 @@ impl Restore {
     /// on where it was.
     pub async fn close_deleted(&mut self, tenants: &[Uuid]) -> Result<(), Error> {
         self.concern(tenants).await?;
+        let mut tenants = tenants.to_vec();
+        let tables: Vec<String> = sqlx::query_scalar(KEPT).fetch_all(&mut self.connection).await?;
+        for table in tables {
+            let select = format!("SELECT DISTINCT tenant_id FROM {table} WHERE tenant_id = ANY ($1)");
+            let having: Vec<Uuid> = sqlx::query_scalar(&select).bind(&tenants).fetch_all(&mut self.connection).await?;
+            tenants.retain(|tenant| !having.contains(tenant));
+        }
         sqlx::query(
             "INSERT INTO log.closed (tenant_id, state, cell)
              SELECT t.tenant_id, 'deleted', '' FROM unnest($1::uuid[]) AS t (tenant_id)
-             WHERE NOT EXISTS (SELECT FROM log.claims c WHERE c.tenant_id = t.tenant_id)
-               AND NOT EXISTS (SELECT FROM log.commands c WHERE c.tenant_id = t.tenant_id)
              ON CONFLICT DO NOTHING",
         )
-        .bind(tenants)
+        .bind(&tenants)
         .execute(&mut self.connection)
         .await?;
         Ok(())

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use eventstore::backup::{
-    Graft, Head, Restore, Snapshot, StoredAnswer, StoredClaim, StoredEvent, freeze, grafted_id, is_empty,
+    Beside, Graft, Head, Restore, Snapshot, StoredAnswer, StoredClaim, StoredEvent, StoredRow, freeze, grafted_id,
+    is_empty,
 };
-use eventstore::{ClaimAct, Error, EventStore, Role, Settings};
+use eventstore::{ClaimAct, Closure, Error, EventStore, Role, Settings};
 use futures::TryStreamExt;
 use kernel::{Position, SystemClock, TenantId};
 use sqlx::{ConnectOptions, Executor};
@@ -202,6 +203,41 @@ async fn a_log_in_which_anything_was_written_is_not_restored_into() {
     let mut missing = (*database).clone();
     missing.name.push_str("_missing");
     is_empty(&database.admin(), &missing).await.unwrap();
+}
+
+/// A table beside the log.
+const LAMPS: Beside = Beside { table: "demo.lamps", key: &["lamp_id"], secrets: &[], restored: |_| {} };
+
+#[tokio::test]
+async fn a_deleted_tenant_is_closed_where_it_has_history_only_and_not_where_something_stands_beside_it() {
+    let (database, store) = store().await;
+    let ours = fill(&store).await;
+    let taken = take(&database).await;
+    let theirs = taken.events.iter().map(|stored| stored.event.tenant).find(|tenant| *tenant != ours).unwrap();
+    let fresh = Database::fresh("crm").await;
+    superuser(&fresh)
+        .await
+        .execute(
+            "CREATE SCHEMA demo AUTHORIZATION inopsio_crm_owner;
+             CREATE TABLE demo.lamps (tenant_id uuid, lamp_id int);
+             ALTER TABLE demo.lamps OWNER TO inopsio_crm_owner",
+        )
+        .await
+        .unwrap();
+    let mut restore = Restore::begin(&fresh.admin(), &fresh).await.unwrap();
+    restore.events(&taken.events).await.unwrap();
+    let mut lamp = serde_json::Map::new();
+    lamp.insert("tenant_id".to_owned(), theirs.to_string().into());
+    lamp.insert("lamp_id".to_owned(), 1.into());
+    restore.beside(&LAMPS, &[StoredRow::read(lamp).unwrap()]).await.unwrap();
+    restore.close_deleted(&[ours.uuid(), theirs.uuid()]).await.unwrap();
+    restore.finish(taken.head, taken.head.position).await.unwrap();
+    let restored = open(&fresh, Settings::default()).await;
+    assert_eq!(
+        restored.closed().await.unwrap(),
+        [(ours, Closure::Deleted)],
+        "of the other one the rest is destroyed yet"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
