@@ -36,6 +36,17 @@ pub enum Error {
         /// Where it ends.
         head: kernel::Position,
     },
+    /// Somebody set something up beside a log that must have nothing there.
+    #[error(
+        "{table} of {service} is not empty: somebody set something up there (limits or a pause of a queue for all tenants, say), which \
+         would be mixed with the backup's; a backup is restored into databases of its own"
+    )]
+    NotEmptyBeside {
+        /// Whose log.
+        service: kernel::Service,
+        /// The table that has rows.
+        table: &'static str,
+    },
     /// Personal data is sealed, and there is no master key.
     #[error("personal data in the log is sealed: auth.master_key (INOPSIO_MASTER_KEY) is needed to open it")]
     NoMasterKey,

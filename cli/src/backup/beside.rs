@@ -13,7 +13,7 @@ use super::archive::rows::{BesideRow, LetterRow};
 use super::archive::{Archive, BesidePart, Draft, Manifest, Part, ServicePart};
 
 /// The tables that are taken along.
-fn tables() -> impl Iterator<Item = &'static Beside> {
+pub fn tables() -> impl Iterator<Item = &'static Beside> {
     webhooks::backup::TABLES.iter().chain(jobs::backup::TABLES)
 }
 

@@ -38,11 +38,12 @@ pub struct Restore {
     connection: PgConnection,
 }
 
-/// Refuses a log in which anything was ever written. A database that does not exist yet is empty.
+/// Refuses a log in which anything was ever written, or beside which one of these tables has rows. A database that does not exist yet is
+/// empty.
 ///
 /// # Errors
-/// [`Error::NotEmpty`].
-pub async fn is_empty(admin: &PgConnectOptions, database: &Database) -> Result<(), Error> {
+/// [`Error::NotEmpty`] and [`Error::NotEmptyBeside`].
+pub async fn is_empty(admin: &PgConnectOptions, database: &Database, beside: &[&Beside]) -> Result<(), Error> {
     let mut cluster = admin::connect(admin).await?;
     let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
         .bind(&database.name)
@@ -58,6 +59,9 @@ pub async fn is_empty(admin: &PgConnectOptions, database: &Database) -> Result<(
     if migrated {
         check_empty(&mut connection, database.service).await?;
     }
+    for of in beside {
+        check_empty_beside(&mut connection, database.service, of).await?;
+    }
     connection.close().await?;
     Ok(())
 }
@@ -68,6 +72,23 @@ async fn check_empty(connection: &mut PgConnection, service: Service) -> Result<
         Head { position: Position::START, recorded_at: None } => Ok(()),
         Head { position, .. } => Err(Error::NotEmpty { service, head: position }),
     }
+}
+
+/// What is set up for a tenant has its event in a log; what is for all tenants, who are nobody, has none.
+async fn check_empty_beside(connection: &mut PgConnection, service: Service, of: &Beside) -> Result<(), Error> {
+    let is_there: bool =
+        sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(of.table).fetch_one(&mut *connection).await?;
+    if !is_there {
+        return Ok(());
+    }
+    // Row level security shows the rows of all tenants together to an admin who is no superuser.
+    sqlx::query("SELECT set_config('app.tenant_ids', $1::uuid[]::text, false)")
+        .bind([Uuid::nil()].as_slice())
+        .execute(&mut *connection)
+        .await?;
+    let has_rows: bool =
+        sqlx::query_scalar(&format!("SELECT EXISTS (SELECT FROM {})", of.table)).fetch_one(&mut *connection).await?;
+    if has_rows { Err(Error::NotEmptyBeside { service, table: of.table }) } else { Ok(()) }
 }
 
 impl Restore {

@@ -188,12 +188,14 @@ async fn what_is_not_finished_leaves_nothing() {
 #[tokio::test]
 async fn a_log_in_which_anything_was_written_is_not_restored_into() {
     let (database, store) = store().await;
-    is_empty(&database.admin(), &database).await.unwrap();
+    is_empty(&database.admin(), &database, &[]).await.unwrap();
     // Without an event: only the command was noted.
     store.append(append(testbed::tenant(), Vec::new())).await.unwrap();
     let before = contents(&database).await;
-    let refused =
-        [is_empty(&database.admin(), &database).await, Restore::begin(&database.admin(), &database).await.map(drop)];
+    let refused = [
+        is_empty(&database.admin(), &database, &[]).await,
+        Restore::begin(&database.admin(), &database).await.map(drop),
+    ];
     for refused in refused {
         let error = refused.unwrap_err();
         assert!(matches!(error, Error::NotEmpty { head: Position::START, .. }), "{error}");
@@ -202,11 +204,34 @@ async fn a_log_in_which_anything_was_written_is_not_restored_into() {
 
     let mut missing = (*database).clone();
     missing.name.push_str("_missing");
-    is_empty(&database.admin(), &missing).await.unwrap();
+    is_empty(&database.admin(), &missing, &[&LAMPS]).await.unwrap();
 }
 
 /// A table beside the log.
 const LAMPS: Beside = Beside { table: "demo.lamps", key: &["lamp_id"], secrets: &[], restored: |_| {} };
+
+/// Makes it.
+async fn lamps(database: &Database) {
+    let make = "CREATE SCHEMA demo AUTHORIZATION inopsio_crm_owner;
+                CREATE TABLE demo.lamps (tenant_id uuid, lamp_id int);
+                ALTER TABLE demo.lamps OWNER TO inopsio_crm_owner";
+    superuser(database).await.execute(make).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_beside_which_somebody_set_something_up_for_all_tenants_is_not_restored_into() {
+    let (database, _store) = store().await;
+    let beside: [&Beside; 1] = [&LAMPS];
+    is_empty(&database.admin(), &database, &beside).await.unwrap();
+    lamps(&database).await;
+    is_empty(&database.admin(), &database, &beside).await.unwrap();
+    let set_up = "INSERT INTO demo.lamps VALUES ('00000000-0000-0000-0000-000000000000', 1)";
+    superuser(&database).await.execute(set_up).await.unwrap();
+    let error = is_empty(&database.admin(), &database, &beside).await.unwrap_err();
+    assert!(matches!(error, Error::NotEmptyBeside { table: "demo.lamps", .. }), "{error}");
+    is_empty(&database.admin(), &database, &[]).await.unwrap();
+    assert_eq!((contents(&database).await, count(&database, "demo.lamps").await), ([0, 0, 0], 1));
+}
 
 #[tokio::test]
 async fn a_deleted_tenant_is_closed_where_it_has_history_only_and_not_where_something_stands_beside_it() {
@@ -215,15 +240,7 @@ async fn a_deleted_tenant_is_closed_where_it_has_history_only_and_not_where_some
     let taken = take(&database).await;
     let theirs = taken.events.iter().map(|stored| stored.event.tenant).find(|tenant| *tenant != ours).unwrap();
     let fresh = Database::fresh("crm").await;
-    superuser(&fresh)
-        .await
-        .execute(
-            "CREATE SCHEMA demo AUTHORIZATION inopsio_crm_owner;
-             CREATE TABLE demo.lamps (tenant_id uuid, lamp_id int);
-             ALTER TABLE demo.lamps OWNER TO inopsio_crm_owner",
-        )
-        .await
-        .unwrap();
+    lamps(&fresh).await;
     let mut restore = Restore::begin(&fresh.admin(), &fresh).await.unwrap();
     restore.events(&taken.events).await.unwrap();
     let mut lamp = serde_json::Map::new();
