@@ -12,7 +12,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
 
-pub use self::beside::{begin_as_owner, connect_to, is_no_such_database};
+pub use self::beside::{begin_as_owner, connect_to, is_no_such_database, is_not_migrated};
 pub use self::roles::set_password;
 use crate::failure::has_code;
 use crate::{Database, Error, LockKey};

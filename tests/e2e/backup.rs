@@ -201,6 +201,13 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
     // A backup never overwrites.
     let said = refused(&world, &["backup", "--to", shown(&backup)]);
     assert!(said.contains("there already"), "{said}");
+    // A database in which a grant is missing was migrated by an earlier program.
+    let revoke = "REVOKE SELECT ON log.closed FROM inopsio_crm_backup";
+    sqlx::query(revoke).execute(&mut world.sql().await).await.unwrap();
+    let elsewhere = world.folder().join("elsewhere");
+    let said = refused(&world, &["backup", "--to", shown(&elsewhere)]);
+    assert!(said.contains("database of crm") && said.contains("run `inopsio migrate`"), "{said}");
+    assert!(!elsewhere.exists());
     let names: Vec<_> =
         files(world.folder()).into_iter().filter(|file| file.extension().is_some_and(|end| end == "draft")).collect();
     assert!(names.is_empty(), "{names:?}");

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use deadletters::backup::StoredLetter;
 use directory::Directory;
 use eventstore::Database;
+use eventstore::admin::is_not_migrated;
 use eventstore::backup::{Snapshot, freeze};
 use futures::TryStreamExt;
 use gateway::{Config, SERVICES};
@@ -26,9 +27,18 @@ use crate::progress;
 pub async fn run(context: &Context, to: &Path) -> Result<()> {
     let began = Instant::now();
     let draft = Draft::begin(to)?;
-    let (manifest, pause) = write(&context.config, &draft).await?;
+    let (manifest, pause) = write(&context.config, &draft).await.map_err(hinted)?;
     let digest = draft.finish(&manifest)?;
     say(context.format, to, &manifest, &digest, pause, began.elapsed())
+}
+
+/// What to do where a database was migrated by an earlier program.
+fn hinted(error: anyhow::Error) -> anyhow::Error {
+    if error.chain().any(is_not_migrated) {
+        error.context("a database is not as this program needs it: run `inopsio migrate` first")
+    } else {
+        error
+    }
 }
 
 /// Writes all parts. Gives what they are, and how long writers had to wait.
@@ -44,7 +54,9 @@ async fn write(config: &Config, draft: &Draft) -> Result<(Manifest, Duration)> {
     let directory = directory(config, draft).await?;
     let (mut services, mut sealer) = (Vec::with_capacity(snapshots.len()), Sealer::new(config));
     for snapshot in snapshots {
-        services.push(service(snapshot, draft, &mut sealer).await?);
+        let of = snapshot.service();
+        let part = service(snapshot, draft, &mut sealer).await;
+        services.push(part.with_context(|| format!("the database of {of}"))?);
     }
     let manifest = Manifest {
         format: "inopsio-backup".to_owned(),

@@ -4,7 +4,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor, Postgres, Transaction};
 
 use crate::failure::has_code;
-use crate::{Database, LockKey};
+use crate::{Database, Error, LockKey};
 
 /// SQLSTATE `invalid_catalog_name`.
 const NO_SUCH_DATABASE: &str = "3D000";
@@ -28,6 +28,18 @@ pub async fn connect_to(
 /// Whether a database was never made, so that nothing stands in it.
 pub fn is_no_such_database(error: &sqlx::Error) -> bool {
     has_code(error, NO_SUCH_DATABASE)
+}
+
+/// Insufficient privilege; no such table, column or schema.
+const NOT_MIGRATED: [&str; 4] = ["42501", "42P01", "42703", "3F000"];
+
+/// Whether a statement failed because the database lacks tables, columns or grants that this program expects: an earlier one migrated it.
+pub fn is_not_migrated(error: &(dyn std::error::Error + 'static)) -> bool {
+    let storage = match error.downcast_ref() {
+        Some(Error::Storage(error)) => Some(error),
+        _ => error.downcast_ref::<sqlx::Error>(),
+    };
+    storage.is_some_and(|error| NOT_MIGRATED.iter().any(|code| has_code(error, code)))
 }
 
 /// Begins a transaction in which tables are made as the service's owner, by one program at a time.
