@@ -35,14 +35,24 @@ pub async fn check_id(
     aggregate: Option<&str>,
     id: &str,
 ) -> Result<()> {
-    let (aggregate_type, aggregate_id) = (aggregate.map(str::to_owned), Some(id.to_owned()));
-    let of_it = ReplayFilter { aggregate_type, aggregate_id, ..ReplayFilter::default() };
     for store in stores {
-        if store.count(tenant, &of_it).await? > 0 {
+        if has_id(tenant, store, aggregate, id).await? {
             return Ok(());
         }
     }
     bail!("the tenant {name} has no {} with the id {id}", aggregate.unwrap_or("aggregate"))
+}
+
+/// Whether an aggregate of the tenant has this id in a log; with `aggregate`, one of that type.
+pub async fn has_id(
+    tenant: TenantId,
+    store: &EventStore,
+    aggregate: Option<&str>,
+    id: &str,
+) -> Result<bool, eventstore::Error> {
+    let (aggregate_type, aggregate_id) = (aggregate.map(str::to_owned), Some(id.to_owned()));
+    let of_it = ReplayFilter { aggregate_type, aggregate_id, ..ReplayFilter::default() };
+    Ok(store.count(tenant, &of_it).await? > 0)
 }
 
 /// Refuses a span of time in which nothing can lie. `of`: `recorded` or `occurred`, as the options have it.

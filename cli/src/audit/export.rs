@@ -13,7 +13,7 @@ use kernel::{LeafHash, Leaves, TenantId, UserId};
 use super::document::{End, Entry, FORM, Head, Line};
 use super::trusted;
 use crate::context::{self, Context};
-use crate::selection::{check_id, check_span, check_types};
+use crate::selection::{check_id, check_span, check_types, has_id};
 use crate::sink::Sink;
 use crate::{progress, time};
 
@@ -93,19 +93,16 @@ impl Export {
         Ok(())
     }
 
-    /// Refuses ids of which the tenant has nothing. Who never signed in is a user all the same.
+    /// Refuses ids of which the tenant has nothing.
     async fn check_ids(&self, context: &Context, store: &EventStore, tenant: TenantId) -> Result<()> {
         let named = (self.tenant.as_str(), tenant);
         if let Some(id) = &self.aggregate_id {
             check_id(named, &[store], self.aggregate_type.as_deref(), id).await?;
         }
-        if let Some(user) = self.user {
-            let users = context.store(context::service("user")?).await?;
-            let known = check_id(named, &[store, &users], None, &user.to_string()).await;
-            users.close().await;
-            known?;
+        match self.user {
+            Some(user) => check_user(context, store, named, user).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn is_whole(&self) -> bool {
@@ -228,6 +225,31 @@ impl Export {
             sessions.insert(event.aggregate_id.clone());
         }
         sessions.contains(&event.aggregate_id)
+    }
+}
+
+/// Refuses who is no user of the tenant. Who never signed in is one all the same, which another log knows: where that can't be asked, this one
+/// is exported nevertheless, and it is said.
+async fn check_user(
+    context: &Context,
+    store: &EventStore,
+    (name, tenant): (&str, TenantId),
+    user: UserId,
+) -> Result<()> {
+    let id = user.to_string();
+    if has_id(tenant, store, None, &id).await? {
+        return Ok(());
+    }
+    let users = context.store(context::service("user")?).await?;
+    let known = has_id(tenant, &users, None, &id).await;
+    users.close().await;
+    match known {
+        Ok(true) => Ok(()),
+        Ok(false) => bail!("the tenant {name} has no user with the id {id}"),
+        Err(error) => {
+            eprintln!("{id} never signed in; whether the tenant {name} has such a user can't be asked: {error}");
+            Ok(())
+        }
     }
 }
 

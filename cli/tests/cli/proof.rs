@@ -47,7 +47,7 @@ fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_
         (&["--service", "crm", "--aggregate", "crm.leads"], "there is no aggregate type \"crm.leads\"; allowed: crm."),
         (&["--service", "crm", "--aggregate", "crm.lead", "--id", "nope"], "has no crm.lead with the id nope"),
         (&["--service", "crm", "--recorded-from", "2026-02-01", "--recorded-until", "2026-01-01"], "is not after"),
-        (&["--sign-ins", "--user", "0197a8a0-0000-7000-8000-000000000001"], "has no aggregate with the id 0197a8a0"),
+        (&["--sign-ins", "--user", "0197a8a0-0000-7000-8000-000000000001"], "has no user with the id 0197a8a0"),
     ];
     let slipped = sandbox.folder.join("slipped.ndjson");
     for (slip, why) in slips {
@@ -57,6 +57,12 @@ fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_
         assert!(ended.stderr.contains(why), "{slip:?}: {}", ended.stderr);
         assert!(!slipped.exists() && !slipped.with_extension("ndjson.part").exists(), "{slip:?}");
     }
+    // Who is a user is asked where users are; where that can't be reached, what is asked for is there all the same.
+    let mut unknown = sandbox.inopsio(&["audit", "export", "--tenant", "demo", "--sign-ins", "--user"]);
+    unknown.args(["0197a8a0-0000-7000-8000-000000000001"]).env("INOPSIO_DATABASE_USER", "inopsio_nowhere");
+    let ended = unknown.output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.success() && said.contains("can't be asked") && said.contains("inopsio_nowhere"), "{said}");
     drop(dev);
 
     // Without any server, and without any configuration.
