@@ -101,7 +101,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
         fairness::part(options, &targets, &mut results).await?;
     }
     if options.wants(Part::Tenants) {
-        tenants::part(options, &inopsio, &targets, &mut results).await?;
+        tenants::part(options, &ground, &inopsio, &targets, &mut results).await?;
     }
     if options.wants(Part::Logins) {
         logins::part(options, &ground, &targets, &mut results).await?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 
 use crate::commands::median;
+use crate::ground::Ground;
 use crate::load::{self, Aim, Latencies, Zipf};
 use crate::memory;
 use crate::report::{Results, show, table};
@@ -29,14 +30,17 @@ struct Reached {
 /// Measures both in turns, and shows them.
 pub async fn part(
     options: &Options,
+    ground: &Ground,
     inopsio: &Inopsio,
     targets: &[Target],
     results: &mut Results,
 ) -> anyhow::Result<()> {
     let Some(target) = targets.iter().find(|target| target.name == Name::Ours) else { return Ok(()) };
     let count = if options.quick { 20 } else { TENANTS };
-    let tokens = inopsio.credentials("zipf", count).await.context("the tenants can't be made")?.tokens;
     let few = target.aim.clone();
+    let like = few.tokens.first().context("there is no tenant yet")?;
+    let tokens = inopsio.listed(ground, "zipf", count, like).await.context("the tenants can't be made")?;
+    eprintln!("{count} tenants are there");
     let many = Aim { zipf: Some(Arc::new(Zipf::new(tokens))), ..few.clone() };
     let mut reached = [Reached::default(), Reached::default()];
     for round in 0..options.rounds() {
@@ -48,7 +52,13 @@ pub async fn part(
             let outcome = outcome?;
             ensure!(outcome.failed == 0, "a command was refused: {:?}", outcome.first_failure);
             target.settle().await?;
-            let reached = &mut reached[which];
+            let (reached, tenants) = (&mut reached[which], if which == 0 { few.tokens.len() } else { count });
+            eprintln!(
+                "round {} of {}: {tenants} tenants, {} commands/s",
+                round + 1,
+                options.rounds(),
+                show(outcome.rate())
+            );
             reached.rates.push(outcome.rate());
             reached.latencies.merge(outcome.latencies);
             reached.peak_mib = reached.peak_mib.max(peak);
